@@ -1,0 +1,3 @@
+//! The native host of Durable Object Groups. (Map to come.)
+
+pub mod websocket;

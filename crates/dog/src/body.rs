@@ -1,0 +1,202 @@
+//! Requests and responses: `http`'s types with our [`Body`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Limited};
+
+use crate::error::{Error, Kind};
+
+/// A request from outside.
+pub type Request = http::Request<Body>;
+
+/// The response to a [`Request`].
+pub type Response = http::Response<Body>;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Streamed = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>;
+
+/// The body of a request or a response: nothing, bytes at hand, or a stream.
+#[derive(Default)]
+pub struct Body(Inner);
+
+#[derive(Default)]
+enum Inner {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Stream(Streamed),
+}
+
+impl Body {
+    /// No bytes at all.
+    pub const fn empty() -> Self {
+        Self(Inner::Empty)
+    }
+
+    /// A body whose bytes come from another body, as they come.
+    pub fn stream<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Inner::Stream(Box::pin(body.map_err(Into::into))))
+    }
+
+    /// Reads it whole, `limit` bytes at most.
+    ///
+    /// # Errors
+    /// When it is longer ([`Error::is_too_large`]), or when the client stops half-way ([`Error::is_unreachable`]).
+    pub async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
+        match Limited::new(self, limit).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(cause) if cause.is::<http_body_util::LengthLimitError>() => {
+                Err(Error::new(Kind::TooLarge, format!("the body is over {limit} bytes")))
+            }
+            Err(cause) => Err(Error::caused(Kind::Unreachable, "the body ended before it was complete", cause)),
+        }
+    }
+
+    /// Whether its bytes come as a stream, so that the response is not over when the handler has returned.
+    #[doc(hidden)]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.0, Inner::Stream(_))
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self(Inner::Full(Bytes::from_static(text.as_bytes())))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self(Inner::Full(text.into()))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Inner::Full(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Inner::Full(bytes.into()))
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Inner::Empty => formatter.write_str("Body(empty)"),
+            Inner::Full(bytes) => write!(formatter, "Body({} bytes)", bytes.len()),
+            Inner::Stream(_) => formatter.write_str("Body(stream)"),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.0 {
+            Inner::Empty => Poll::Ready(None),
+            Inner::Full(bytes) => {
+                let frame = Frame::data(std::mem::take(bytes));
+                self.0 = Inner::Empty;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Inner::Stream(stream) => stream.as_mut().poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Empty => true,
+            Inner::Full(bytes) => bytes.is_empty(),
+            Inner::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
+/// A short response in plain text.
+///
+/// ```
+/// use dog::http::StatusCode;
+/// assert_eq!(dog::text(StatusCode::NOT_FOUND, "no such room").status(), 404);
+/// ```
+pub fn text(status: StatusCode, text: impl Into<String>) -> Response {
+    let mut response = Response::new(Body::from(text.into()));
+    *response.status_mut() = status;
+    let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response
+}
+
+/// The value of `name` in the query of a request's address, percent-decoded.
+///
+/// ```
+/// let request = dog::http::Request::get("/ws?u=ann%20b&room=1").body(dog::Body::empty())?;
+/// assert_eq!(dog::query(&request, "u").as_deref(), Some("ann b"));
+/// assert_eq!(dog::query(&request, "x"), None);
+/// # Ok::<(), dog::http::Error>(())
+/// ```
+pub fn query(request: &Request, name: &str) -> Option<String> {
+    let pairs = request.uri().query()?.split('&');
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .find(|(key, _)| decode(key) == name)
+        .map(|(_, value)| decode(value))
+}
+
+/// Percent-decoding as forms have it: `+` is a space; what is no valid escape stays as it is.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let hex = |at: usize| tail.get(at).and_then(|digit| (*digit as char).to_digit(16));
+        match (first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.extend(u8::try_from(high * 16 + low));
+                rest = &tail[2..];
+            }
+            (b'+', ..) => bytes.push(b' '),
+            (other, ..) => bytes.push(*other),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_decoded() {
+        for (text, decoded) in
+            [("a+b", "a b"), ("%C3%A4", "ä"), ("100%", "100%"), ("%zz", "%zz"), ("%4", "%4"), ("", "")]
+        {
+            assert_eq!(decode(text), decoded);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a Replica's handlers are given: [`Context`].
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use crate::body::{Request, Response};
+use crate::env::Env;
+use crate::error::{Error, Kind};
+use crate::id::{ClientId, GroupId, ReplicaId};
+use crate::message::Message;
+use crate::port::ReplicaPort;
+use crate::replica::Replica;
+use crate::socket::{Reach, Socket};
+use crate::time::Timestamp;
+use crate::wire;
+
+/// A Replica's way to its sockets, its siblings and its host. Cloning it is cheap.
+///
+/// The verbs here speak in the name of the Replica, so they leave nobody out; those of a [`Socket`] can leave out its
+/// client. What one object sends reaches any one socket in the order sent, whichever verbs were used; an awaited verb
+/// is sent while it is awaited.
+pub struct Context<R> {
+    port: Rc<dyn ReplicaPort>,
+    class: PhantomData<fn() -> R>,
+}
+
+impl<R> Clone for Context<R> {
+    fn clone(&self) -> Self {
+        Self { port: Rc::clone(&self.port), class: PhantomData }
+    }
+}
+
+impl<R: Replica> Context<R> {
+    #[doc(hidden)]
+    pub fn new(port: Rc<dyn ReplicaPort>) -> Self {
+        Self { port, class: PhantomData }
+    }
+
+    /// This Replica's id.
+    pub fn id(&self) -> ReplicaId {
+        self.port.replica()
+    }
+
+    /// Its Group's id.
+    pub fn group(&self) -> GroupId {
+        self.port.group()
+    }
+
+    /// What was passed in when the host was started.
+    pub fn env(&self) -> &Env {
+        self.port.env()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.port.now()
+    }
+
+    /// This Replica's open sockets, in no order.
+    pub fn sockets(&self) -> impl Iterator<Item = Socket> {
+        let port = Rc::clone(&self.port);
+        port.sockets().into_iter().map(move |(id, client)| Socket::new(Rc::clone(&port), id, client))
+    }
+
+    /// Makes the request a WebSocket: return the response as it is, or with headers of your own. The socket opens when
+    /// the client has it, and `on_open` is called.
+    ///
+    /// A request that is no proper handshake is answered with 405, 400 or 426, says what is wrong, and keeps no seat.
+    #[must_use = "the socket opens when this response is returned"]
+    pub fn connect(&self, request: Request) -> Response {
+        self.port.connect(request)
+    }
+
+    /// To all of this Replica's sockets. Handed over when called.
+    ///
+    /// # Errors
+    /// When the message is too large for the host ([`Error::is_too_large`]).
+    pub fn emit(&self, message: impl Into<Message>) -> Result<(), Error> {
+        self.port.emit(&message.into(), None)
+    }
+
+    /// To all sockets of the cluster. Handed over when called; at most once to each; a Replica that is dead or slow
+    /// does not stop the others.
+    ///
+    /// # Errors
+    /// When the message is too large for the host ([`Error::is_too_large`]).
+    pub fn broadcast(&self, message: impl Into<Message>) -> Result<(), Error> {
+        self.port.broadcast(&message.into(), None)
+    }
+
+    /// The same, and says how many sockets took it and which Replicas did not answer by the deadline.
+    ///
+    /// # Errors
+    /// When the message is too large for the host ([`Error::is_too_large`]).
+    pub async fn broadcast_confirmed(&self, message: impl Into<Message>) -> Result<Reach, Error> {
+        self.port.broadcast_confirmed(message.into(), None).await
+    }
+
+    /// To all sockets of one client, wherever they are. Returns how many took it; 0 means that nobody is there.
+    ///
+    /// Dropped before it ends, it may have been sent or not.
+    ///
+    /// # Errors
+    /// When the Group cannot say where the client is ([`Error::is_unreachable`], [`Error::is_deadline`]).
+    pub async fn whisper(&self, client: &ClientId, message: impl Into<Message>) -> Result<usize, Error> {
+        self.port.whisper(client.clone(), message.into()).await
+    }
+
+    /// Asks every sibling, this Replica itself not included.
+    ///
+    /// A sibling that fails or does not answer by the deadline is among [`Heard::missing`]: the others' answers count.
+    ///
+    /// # Errors
+    /// When `gossip` cannot be serialised ([`Error::is_encoding`]).
+    pub async fn gossip(&self, gossip: &R::Gossip) -> Result<Heard<R::Answer>, Error> {
+        let answers = self.port.gossip(wire::encode(gossip)?).await?;
+        let mut heard = Heard { answers: Vec::with_capacity(answers.len()), missing: Vec::new() };
+        for (replica, answer) in answers {
+            match answer.and_then(|bytes| wire::decode(&bytes)) {
+                Ok(answer) => heard.answers.push((replica, answer)),
+                Err(error) => heard.missing.push((replica, error)),
+            }
+        }
+        Ok(heard)
+    }
+}
+
+impl<R> fmt::Debug for Context<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Context({:?})", self.port.replica())
+    }
+}
+
+/// What siblings said to a [`gossip`](Context::gossip).
+#[derive(Debug)]
+pub struct Heard<A> {
+    /// Who answered, and what.
+    pub answers: Vec<(ReplicaId, A)>,
+    /// Who did not, and why.
+    pub missing: Vec<(ReplicaId, Error)>,
+}
+
+impl<A> Heard<A> {
+    /// The answers alone.
+    pub fn into_answers(self) -> impl Iterator<Item = A> {
+        self.answers.into_iter().map(|(_, answer)| answer)
+    }
+
+    /// # Errors
+    /// When a sibling is missing: the first one's reason.
+    pub fn complete(self) -> Result<Vec<(ReplicaId, A)>, Error> {
+        match self.missing.into_iter().next() {
+            None => Ok(self.answers),
+            Some((replica, error)) => {
+                Err(Error::caused(Kind::Unreachable, format!("Replica {replica} did not answer"), error))
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Who is who: the ids of Groups, Replicas, clients and sockets, and the epochs of activations.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Kind};
+
+/// The longest client identifier, in bytes.
+pub const MAX_CLIENT_ID: usize = 256;
+
+/// 32 bytes, 64 hexadecimal digits outside. The same code for every kind of object; the public types keep them apart.
+macro_rules! object_id {
+    ($(#[$doc:meta])* $name:ident, $domain:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// The id that belongs to `name` in `class`: always the same, on every host and in every release.
+            pub fn from_name(class: &str, name: &str) -> Self {
+                let mut hash = Sha256::new();
+                // Lengths, so that no two pairs of class and name run into each other.
+                hash.update(concat!("dog ", $domain, "\0"));
+                hash.update((class.len() as u64).to_be_bytes());
+                hash.update(class);
+                hash.update(name);
+                Self(hash.finalize().into())
+            }
+
+            #[doc(hidden)]
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 32 bytes.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            /// The first eight digits: enough to tell them apart in a log.
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, concat!(stringify!($name), "("))?;
+                self.0[..4].iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))?;
+                formatter.write_str("…)")
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            /// # Errors
+            /// When `text` is not 64 hexadecimal digits ([`Error::is_invalid_id`]).
+            fn from_str(text: &str) -> Result<Self, Error> {
+                let invalid = || Error::new(Kind::InvalidId, concat!("a ", stringify!($name), " is 64 hexadecimal digits"));
+                let digits = text.as_bytes();
+                if digits.len() != 64 {
+                    return Err(invalid());
+                }
+                let mut bytes = [0; 32];
+                for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+                    let high = (pair[0] as char).to_digit(16).ok_or_else(invalid)?;
+                    let low = (pair[1] as char).to_digit(16).ok_or_else(invalid)?;
+                    *byte = u8::try_from(high * 16 + low).map_err(|_| invalid())?;
+                }
+                Ok(Self(bytes))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+object_id! {
+    /// The id of a [`Group`](crate::Group): made from its name.
+    ///
+    /// ```
+    /// use dog::GroupId;
+    /// let id = GroupId::from_name("lobby", "lobby-id");
+    /// assert_eq!(id, id.to_string().parse()?);
+    /// # Ok::<(), dog::Error>(())
+    /// ```
+    GroupId, "group"
+}
+
+object_id! {
+    /// The id of a [`Replica`](crate::Replica): unique, or made from a name by [`Group::clusterize`](crate::Group::clusterize).
+    ReplicaId, "replica"
+}
+
+/// Who is asking: the identifier that your App gives a client, after a cookie, a token or a query, as it likes.
+///
+/// 1 to 256 bytes. Several connections may share it: a whisper reaches them all.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(Arc<str>);
+
+impl ClientId {
+    /// Takes `identifier` for a client's.
+    ///
+    /// # Errors
+    /// When it is empty or longer than 256 bytes ([`Error::is_invalid_client`]); returned from
+    /// [`App::fetch`](crate::App::fetch) it answers the client with 400 and says so.
+    pub fn new(identifier: impl AsRef<str>) -> Result<Self, Error> {
+        let identifier = identifier.as_ref();
+        let length = identifier.len();
+        match length {
+            0 => Err(Error::new(Kind::InvalidClient, "the client identifier is empty: pass 1 to 256 bytes")),
+            1..=MAX_CLIENT_ID => Ok(Self(identifier.into())),
+            _ => Err(Error::new(
+                Kind::InvalidClient,
+                format!("the client identifier is {length} bytes long: pass 1 to 256 bytes"),
+            )),
+        }
+    }
+
+    /// The identifier.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClientId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::new(text)
+    }
+}
+
+impl AsRef<str> for ClientId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, formatter)
+    }
+}
+
+impl Serialize for ClientId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Which of a Replica's sockets: unique within one activation of its Replica, and within one process natively.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketId(u64);
+
+impl SocketId {
+    #[doc(hidden)]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    #[doc(hidden)]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+}
+
+/// The number of an object's life in memory. It only grows, so that what an earlier life still says can be told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    #[doc(hidden)]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// The number.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_from_names_are_apart_by_class_kind_and_name() {
+        let id = GroupId::from_name("lobby", "a");
+        assert_eq!(id, GroupId::from_name("lobby", "a"));
+        assert_ne!(id, GroupId::from_name("lobby", "b"));
+        assert_ne!(id, GroupId::from_name("lobb", "ya"));
+        assert_ne!(id.as_bytes(), ReplicaId::from_name("lobby", "a").as_bytes());
+    }
+
+    #[test]
+    fn ids_read_what_they_write_and_refuse_the_rest() {
+        let id = ReplicaId::from_name("room", "1");
+        assert_eq!(id.to_string().len(), 64);
+        assert_eq!(id.to_string().parse::<ReplicaId>().unwrap(), id);
+        for bad in ["", "12", &"g".repeat(64), &"ä".repeat(32)] {
+            assert!(bad.parse::<ReplicaId>().unwrap_err().is_invalid_id(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_client_identifier_is_1_to_256_bytes() {
+        assert!(ClientId::new("").unwrap_err().is_invalid_client());
+        assert_eq!(ClientId::new("x".repeat(256)).unwrap().as_str().len(), 256);
+        assert!(ClientId::new("x".repeat(257)).unwrap_err().to_string().contains("257 bytes"));
+    }
+}

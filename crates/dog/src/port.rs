@@ -1,0 +1,105 @@
+//! What an engine offers beneath the user's handles. For hosts and the engine; nothing here is for users.
+//!
+//! A port is what a [`Context`](crate::Context), a [`Socket`](crate::Socket) or a [`Dog`](crate::Dog) stands on. The
+//! futures are local: an object lives on one thread.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+use crate::body::{Request, Response};
+use crate::close::CloseCode;
+use crate::env::Env;
+use crate::error::Error;
+use crate::group::Group;
+use crate::id::{ClientId, GroupId, ReplicaId, SocketId};
+use crate::message::Message;
+use crate::socket::Reach;
+use crate::time::Timestamp;
+
+/// A future that stays on its thread.
+pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// What every sibling said to a gossip: bytes of its answer, or why there is none.
+pub type Answers = Vec<(ReplicaId, Result<Bytes, Error>)>;
+
+/// Beneath a [`Context`](crate::Context) and a [`Socket`](crate::Socket).
+pub trait ReplicaPort {
+    /// This Replica.
+    fn replica(&self) -> ReplicaId;
+    /// Its Group.
+    fn group(&self) -> GroupId;
+    /// What the user passed in.
+    fn env(&self) -> &Env;
+    /// The host's time.
+    fn now(&self) -> Timestamp;
+    /// Open sockets of this Replica.
+    fn sockets(&self) -> Vec<(SocketId, ClientId)>;
+    /// Shakes hands, or answers why not.
+    fn connect(&self, request: Request) -> Response;
+    /// To one socket of this Replica.
+    fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error>;
+    /// Ends one socket of this Replica after what was sent before.
+    fn close(&self, socket: SocketId, code: CloseCode, reason: &str);
+    /// To this Replica's sockets, without those of `except`.
+    fn emit(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error>;
+    /// To the cluster's sockets, without those of `except`.
+    fn broadcast(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error>;
+    /// The same, with a count.
+    fn broadcast_confirmed(&self, message: Message, except: Option<ClientId>) -> LocalFuture<Result<Reach, Error>>;
+    /// To one client's sockets, wherever they are.
+    fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>>;
+    /// Asks every sibling.
+    fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<Answers, Error>>;
+    /// The bytes kept with a socket.
+    fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
+    /// Keeps bytes with a socket.
+    fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error>;
+}
+
+/// Beneath a [`GroupContext`](crate::GroupContext).
+pub trait GroupPort {
+    /// This Group.
+    fn group(&self) -> GroupId;
+    /// What the user passed in.
+    fn env(&self) -> &Env;
+    /// The host's time.
+    fn now(&self) -> Timestamp;
+    /// An id that no Replica has had.
+    fn unique_replica(&self) -> ReplicaId;
+}
+
+/// Which Replica is to serve a client, and the seat that it keeps for it.
+pub trait Placed {
+    /// The Replica.
+    fn replica(&self) -> ReplicaId;
+    /// Takes the seat with this request.
+    fn fetch(self: Box<Self>, request: Request) -> LocalFuture<Result<Response, Error>>;
+}
+
+/// Beneath a [`Dog`](crate::Dog).
+pub trait AppPort {
+    /// What the user passed in.
+    fn env(&self) -> &Env;
+    /// Asks a Group which Replica is to serve a client.
+    fn identify(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        client: ClientId,
+    ) -> LocalFuture<Result<Box<dyn Placed>, Error>>;
+    /// Passes a request to a Group itself.
+    fn fetch_group(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        request: Request,
+    ) -> LocalFuture<Result<Response, Error>>;
+}
+
+/// Is shown every Group type of an App in turn.
+pub trait GroupVisitor {
+    /// `G` is one of them.
+    fn visit<G: Group>(&mut self);
+}
