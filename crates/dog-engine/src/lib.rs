@@ -1,1 +1,40 @@
-//! To come.
+//! What a Group and a Replica of Durable Object Groups decide. Hosts differ only in how bytes move; all the rest is
+//! here, once, and knows no runtime, no clock and no socket.
+//!
+//! # The files, in reading order
+//! - `address`: objects, tickets, seats, views; `message`: what objects say to each other
+//! - `books`: a Group's pure books: placement, membership, counting
+//! - `seats`: a Replica's pure books: who sits where, what the Group has not heard of yet
+//! - `handshake`: the opening of a WebSocket, pure
+//! - `host`: the few things that a host does, and how it drives objects; `reply`: an answer that is owed
+//! - `driver`: runs a user's Group, Replica and App over a host
+//!
+//! A Group's books can be tried out by hand; time comes in, decisions go out:
+//!
+//! ```
+//! use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
+//! use dog_engine::books::{Books, Placement};
+//!
+//! let now = Timestamp::from_millis(0);
+//! let mut books = Books::new(Epoch::from_raw(1), Limit::new(2), Policy::default());
+//! let ann = ClientId::new("ann")?;
+//! assert_eq!(books.identify(&ann, None, now), Placement::Grow);
+//!
+//! let room = ReplicaId::from_name("room", "1");
+//! books.admit(room, now);
+//! books.joined(room, Epoch::from_raw(1));
+//! let Placement::Placed { ticket, joined: true } = books.identify(&ann, None, now) else { panic!() };
+//! assert_eq!(ticket.replica, room);
+//! # Ok::<(), dog::Error>(())
+//! ```
+
+pub mod address;
+pub mod books;
+pub mod driver;
+pub mod handshake;
+pub mod host;
+pub mod message;
+pub mod reply;
+pub mod seats;
+
+pub use driver::{Class, Front, Upgrade, classes};

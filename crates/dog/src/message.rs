@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -205,7 +205,9 @@ impl MessageBuffer {
         };
         let start = HEADROOM - header_length;
         self.buffer[start..HEADROOM].copy_from_slice(&header[..header_length]);
-        let frame = self.buffer.freeze().slice(start..);
+        let mut frame = self.buffer.freeze();
+        // Not `slice`, which counts a reference and so allocates.
+        frame.advance(start);
         // At most ten, see above.
         let payload_at = u8::try_from(header_length).unwrap_or(u8::MAX);
         Message { kind, payload_at, frame }

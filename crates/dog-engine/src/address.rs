@@ -1,0 +1,114 @@
+//! Where things are sent: objects, tickets, seats.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dog::{ClientId, Epoch, GroupId, ReplicaId, Timestamp};
+
+/// Which of an App's Groups, by its place in [`App::Groups`](dog::App::Groups). The same on all nodes of one release;
+/// between releases the name counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClassIndex(pub u16);
+
+/// One Group object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GroupAddress {
+    /// Its class.
+    pub class: ClassIndex,
+    /// Its id.
+    pub group: GroupId,
+}
+
+/// One Replica object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplicaAddress {
+    /// The Group that it belongs to.
+    pub group: GroupAddress,
+    /// Its id.
+    pub replica: ReplicaId,
+}
+
+/// Several Replicas of one Group. Cloning shares.
+#[derive(Clone, Debug)]
+pub struct Targets {
+    /// Their Group.
+    pub group: GroupAddress,
+    /// Their ids, the speaker's own perhaps among them.
+    pub replicas: Arc<[ReplicaId]>,
+    /// The one that is left out: who speaks.
+    pub except: Option<ReplicaId>,
+}
+
+impl Targets {
+    /// Those meant, one by one.
+    pub fn iter(&self) -> impl Iterator<Item = ReplicaId> + '_ {
+        self.replicas.iter().copied().filter(|replica| Some(*replica) != self.except)
+    }
+
+    /// The address of one of them.
+    pub fn address(&self, replica: ReplicaId) -> ReplicaAddress {
+        ReplicaAddress { group: self.group, replica }
+    }
+}
+
+/// Names one ticket of a Group, for all its lives: the life that gave it, and a count within that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TicketId {
+    /// The Group's life.
+    pub epoch: Epoch,
+    /// The count.
+    pub number: u64,
+}
+
+/// A seat promised by a Group, for one client on one Replica, until it expires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its name.
+    pub id: TicketId,
+    /// Where.
+    pub replica: ReplicaId,
+    /// For whom.
+    pub client: ClientId,
+    /// Until when a Replica takes it. The Group itself keeps the seat somewhat longer.
+    pub expires: Timestamp,
+}
+
+/// A seat taken on a Replica by a request, until the request ends or its socket opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SeatId(pub u64);
+
+/// The members of a Group, as the Group last told its Replicas.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Later views have greater versions.
+    pub version: ViewVersion,
+    /// All members but the parked ones, those that are just joining among them.
+    pub members: Arc<[ReplicaId]>,
+}
+
+/// The Group's life, and the changes in it: a restarted Group's first view is later than all before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ViewVersion {
+    /// The Group's life.
+    pub epoch: Epoch,
+    /// Changes since that life began.
+    pub change: u64,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { version: ViewVersion::default(), members: Arc::new([]) }
+    }
+}
+
+impl fmt::Display for ReplicaAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", self.replica)
+    }
+}
+
+impl fmt::Display for GroupAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", self.group)
+    }
+}

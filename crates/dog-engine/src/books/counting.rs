@@ -1,0 +1,95 @@
+//! What Replicas report, and what time does: tickets that expire, clients that are forgotten, Replicas that are parked.
+
+use std::collections::HashSet;
+
+use dog::{ClientId, ReplicaId, Timestamp};
+
+use super::{Books, Member, Standing};
+use crate::message::Report;
+
+impl Books {
+    /// Takes a Replica's word for its seats. Returns whether to acknowledge it: what is new, and what was heard before.
+    /// Not acknowledged, and so said again, is what a stranger or an earlier life says, and a change to seats that this
+    /// life of the Group has not counted yet.
+    pub fn report(&mut self, report: &Report, now: Timestamp) -> bool {
+        let replica = report.replica;
+        self.begin_life(replica, report.epoch, now);
+        let Some(member) = self.members.get(&replica) else { return false };
+        if report.epoch < member.epoch || (member.standing == Standing::Uncounted && !report.census) {
+            return false;
+        }
+        let heard = report.sequence < member.sequence || (report.sequence == member.sequence && !report.census);
+        if heard {
+            return true;
+        }
+        if report.census {
+            self.forget_missing(report, now);
+        }
+        for (client, seats) in &report.clients {
+            self.seat(replica, client, *seats, now);
+        }
+        self.change(replica, |member: &mut Member| {
+            member.sequence = report.sequence;
+            member.occupied = report.occupied;
+        });
+        // After the seats: a client that took its ticket must not be without both for a moment.
+        for ticket in &report.taken {
+            self.drop_ticket(*ticket, now);
+        }
+        self.note_emptiness(replica, now);
+        // Whoever speaks is alive; one that was uncounted has just been counted, see above.
+        if matches!(self.standing(replica), Some(Standing::Suspected | Standing::Uncounted)) {
+            self.stand(replica, Standing::Active);
+        }
+        true
+    }
+
+    /// A census names every client that has a seat: others that were believed there are not.
+    fn forget_missing(&mut self, report: &Report, now: Timestamp) {
+        let Some(member) = self.members.get(&report.replica) else { return };
+        let named: HashSet<_> = report.clients.iter().map(|(client, _)| client).collect();
+        let missing: Vec<_> = member.clients.keys().filter(|client| !named.contains(client)).cloned().collect();
+        for client in missing {
+            self.seat(report.replica, &client, 0, now);
+        }
+    }
+
+    fn seat(&mut self, replica: ReplicaId, client: &ClientId, seats: u32, now: Timestamp) {
+        let Some(member) = self.members.get_mut(&replica) else { return };
+        if seats == 0 {
+            if member.clients.remove(client).is_some() {
+                self.clients.seated(client, replica, false, now);
+            }
+        } else if member.clients.insert(client.clone(), seats).is_none() {
+            self.clients.seated(client, replica, true, now);
+        }
+    }
+
+    /// Members whose seats are still unknown after a restart.
+    pub fn uncounted(&self) -> Vec<ReplicaId> {
+        let uncounted = self.members.iter().filter(|(_, member)| member.standing == Standing::Uncounted);
+        uncounted.map(|(replica, _)| *replica).collect()
+    }
+
+    /// Lets time pass: tickets expire, clients are forgotten, empty Replicas are parked. Returns those parked now; if
+    /// there are any, the view has changed.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<ReplicaId> {
+        while let Some((expires, ticket)) = self.expiries.front().copied() {
+            if expires > now {
+                break;
+            }
+            self.expiries.pop_front();
+            self.drop_ticket(ticket, now);
+        }
+        self.clients.forget(now, self.policy.sticky_for);
+        self.park(now)
+    }
+
+    /// When [`advance`](Books::advance) has something to do next, at the latest.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let expiry = self.expiries.front().map(|(expires, _)| *expires);
+        let forgetting = self.clients.next_deadline(self.policy.sticky_for);
+        let parking = self.empty.front().map(|(since, _)| *since + self.policy.park_after);
+        [expiry, forgetting, parking].into_iter().flatten().min()
+    }
+}

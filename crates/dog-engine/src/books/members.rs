@@ -1,0 +1,197 @@
+//! Who belongs to the cluster: entering, joining, parking, losing; and the view that Replicas have of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dog::{Epoch, ReplicaId, Timestamp};
+
+use super::{Books, Member};
+use crate::address::{View, ViewVersion};
+
+/// How a Replica stands with its Group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its siblings are being told of it. It is given tickets, which are answered once it has joined.
+    Joining,
+    /// It serves.
+    Active,
+    /// It did not answer when it should have. It stays a member, and is given no clients until it is heard again.
+    Suspected,
+    /// The Group has woken and does not know its seats yet. It is given no clients.
+    Uncounted,
+    /// It was empty for long: out of fan-out, first to be used again.
+    Parked,
+}
+
+impl Standing {
+    pub(super) fn takes_clients(self) -> bool {
+        matches!(self, Self::Active | Self::Joining)
+    }
+}
+
+/// What a Group keeps of a member from one life to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// Who.
+    pub replica: ReplicaId,
+    /// Whether it is parked.
+    pub parked: bool,
+}
+
+impl Books {
+    /// What has to be kept of all members.
+    pub fn records(&self) -> impl Iterator<Item = MemberRecord> + '_ {
+        self.members
+            .iter()
+            .map(|(replica, member)| MemberRecord { replica: *replica, parked: member.standing == Standing::Parked })
+    }
+
+    /// What has to be kept of one.
+    pub fn record(&self, replica: ReplicaId) -> Option<MemberRecord> {
+        let standing = self.standing(replica)?;
+        Some(MemberRecord { replica, parked: standing == Standing::Parked })
+    }
+
+    pub(super) fn enter(&mut self, replica: ReplicaId, standing: Standing) {
+        let order = self.next_order;
+        self.next_order += 1;
+        let member = Member {
+            standing,
+            epoch: Epoch::default(),
+            sequence: 0,
+            occupied: 0,
+            promised: 0,
+            clients: HashMap::new(),
+            order,
+            empty_since: None,
+        };
+        self.members.insert(replica, member);
+        if standing == Standing::Parked {
+            self.parked.push_back(replica);
+        }
+        // Puts it into the order of placement.
+        self.change(replica, |_| ());
+    }
+
+    /// Takes a Replica into the cluster, new or parked: it has to be told [`view`](Books::view), and its siblings too,
+    /// before [`joined`](Books::joined). `false` of one that is a member already.
+    pub fn admit(&mut self, replica: ReplicaId, now: Timestamp) -> bool {
+        match self.standing(replica) {
+            None => self.enter(replica, Standing::Joining),
+            Some(Standing::Parked) => {
+                self.parked.retain(|other| *other != replica);
+                self.stand(replica, Standing::Joining);
+            }
+            Some(_) => return false,
+        }
+        self.note_emptiness(replica, now);
+        self.renew_view();
+        true
+    }
+
+    /// A Replica has joined: it and its siblings know each other, or those that do not have missed the deadline.
+    pub fn joined(&mut self, replica: ReplicaId, epoch: Epoch) {
+        if self.standing(replica) == Some(Standing::Joining) {
+            self.stand(replica, Standing::Active);
+            self.change(replica, |member| member.epoch = member.epoch.max(epoch));
+        }
+    }
+
+    /// A Replica is a member again, or still, by its own word: it has woken in this life. Seats of its earlier lives
+    /// are gone with them.
+    pub fn enrolled(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
+        self.admit(replica, now);
+        self.begin_life(replica, epoch, now);
+        if self.standing(replica) != Some(Standing::Joining) {
+            self.stand(replica, Standing::Active);
+        }
+    }
+
+    /// A Replica could not be begun: it is taken out, and its tickets with it.
+    pub fn remove(&mut self, replica: ReplicaId, now: Timestamp) {
+        self.clear_seats(replica, now);
+        let tickets: Vec<_> =
+            self.tickets.iter().filter(|(_, promise)| promise.replica == replica).map(|(id, _)| *id).collect();
+        for ticket in tickets {
+            self.drop_ticket(ticket, now);
+        }
+        if let Some(member) = self.members.remove(&replica) {
+            self.by_use.remove(&(member.seats(), member.order, replica));
+            self.parked.retain(|other| *other != replica);
+            self.renew_view();
+        }
+    }
+
+    /// A member did not answer when it should have.
+    pub fn suspect(&mut self, replica: ReplicaId) {
+        if matches!(self.standing(replica), Some(Standing::Active | Standing::Uncounted)) {
+            self.stand(replica, Standing::Suspected);
+        }
+    }
+
+    /// A life of a Replica is over, and its sockets with it. It stays a member: its next life begins when it is needed.
+    pub fn lost(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
+        if self.members.get(&replica).is_some_and(|member| member.epoch <= epoch) {
+            self.begin_life(replica, Epoch::from_raw(epoch.as_u64() + 1), now);
+        }
+    }
+
+    /// Whatever an earlier life said does not count any more.
+    pub(super) fn begin_life(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
+        if self.members.get(&replica).is_none_or(|member| member.epoch >= epoch) {
+            return;
+        }
+        self.clear_seats(replica, now);
+        self.change(replica, |member| {
+            member.epoch = epoch;
+            member.sequence = 0;
+        });
+        self.note_emptiness(replica, now);
+    }
+
+    fn clear_seats(&mut self, replica: ReplicaId, now: Timestamp) {
+        let left = self.change(replica, |member| {
+            member.occupied = 0;
+            std::mem::take(&mut member.clients)
+        });
+        for client in left.into_iter().flat_map(HashMap::into_keys) {
+            self.clients.seated(&client, replica, false, now);
+        }
+    }
+
+    /// Parks members that have been empty for long; these have changed, and so has the view if there are any.
+    pub(super) fn park(&mut self, now: Timestamp) -> Vec<ReplicaId> {
+        let mut parked = Vec::new();
+        while let Some((since, replica)) = self.empty.front().copied() {
+            if since + self.policy.park_after > now {
+                break;
+            }
+            self.empty.pop_front();
+            let Some(member) = self.members.get(&replica) else { continue };
+            if member.empty_since == Some(since) && member.standing == Standing::Active {
+                self.stand(replica, Standing::Parked);
+                self.parked.push_back(replica);
+                parked.push(replica);
+            }
+        }
+        if !parked.is_empty() {
+            self.renew_view();
+        }
+        parked
+    }
+
+    pub(super) fn stand(&mut self, replica: ReplicaId, standing: Standing) {
+        self.change(replica, |member| member.standing = standing);
+    }
+
+    pub(super) fn renew_view(&mut self) {
+        let unparked = self.members.iter().filter(|(_, member)| member.standing != Standing::Parked);
+        let mut members: Vec<_> = unparked.map(|(replica, member)| (member.order, *replica)).collect();
+        members.sort_unstable();
+        let change = if self.view.version.epoch == self.epoch { self.view.version.change + 1 } else { 1 };
+        self.view = View {
+            version: ViewVersion { epoch: self.epoch, change },
+            members: members.into_iter().map(|(_, replica)| replica).collect::<Arc<[_]>>(),
+        };
+    }
+}

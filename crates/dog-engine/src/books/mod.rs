@@ -1,0 +1,209 @@
+//! A Group's books: its members, their seats, the tickets, and where each client is. Pure: time and ids come in,
+//! decisions go out.
+//!
+//! - `placing`: which Replica serves a client (promises 1, 2, 3)
+//! - `members`: who belongs to the cluster: joining, parking, losing, the view (promises 4, 9)
+//! - `counting`: reports, census and expiry (promise 8)
+
+mod clients;
+mod counting;
+mod members;
+mod placing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
+
+use crate::address::{TicketId, View};
+
+use clients::Clients;
+pub use members::{MemberRecord, Standing};
+pub use placing::Placement;
+
+/// How much longer than the Replica the Group counts a ticket: a report that a ticket was taken in its last moment may
+/// be on its way.
+const TICKET_MARGIN: Duration = Duration::from_secs(5);
+
+/// All that a Group knows in one life.
+#[derive(Debug)]
+pub struct Books {
+    epoch: Epoch,
+    limit: Limit,
+    policy: Policy,
+    members: HashMap<ReplicaId, Member>,
+    /// Members that may be given clients, least used first, the older before the younger.
+    by_use: BTreeSet<(u32, u64, ReplicaId)>,
+    /// Parked ones, longest parked first.
+    parked: VecDeque<ReplicaId>,
+    next_order: u64,
+    tickets: HashMap<TicketId, Promise>,
+    /// In the order of expiry, which is the order of giving, since all live equally long. Spent ones are passed over.
+    expiries: VecDeque<(Timestamp, TicketId)>,
+    next_ticket: u64,
+    clients: Clients,
+    /// Members by when they became empty; those that are no longer so are passed over.
+    empty: VecDeque<(Timestamp, ReplicaId)>,
+    view: View,
+}
+
+/// A ticket, as the Group counts it.
+#[derive(Debug)]
+struct Promise {
+    replica: ReplicaId,
+    client: ClientId,
+}
+
+/// One Replica in the books.
+#[derive(Debug)]
+struct Member {
+    standing: Standing,
+    /// The life that `sequence` and `occupied` speak of; unknown until it has been heard.
+    epoch: Epoch,
+    sequence: u64,
+    /// As last reported.
+    occupied: u32,
+    /// Live tickets that no report has named.
+    promised: u32,
+    /// Seats of each client there, as reported.
+    clients: HashMap<ClientId, u32>,
+    /// Smaller for older members.
+    order: u64,
+    empty_since: Option<Timestamp>,
+}
+
+impl Member {
+    fn seats(&self) -> u32 {
+        self.occupied + self.promised
+    }
+}
+
+impl Books {
+    /// The books of a Group that never was.
+    pub fn new(epoch: Epoch, limit: Limit, policy: Policy) -> Self {
+        Self::restore(epoch, limit, policy, [])
+    }
+
+    /// The books of a Group that wakes: `records` is what it kept. Members that were not parked stand as
+    /// [`Standing::Uncounted`] until they tell their seats.
+    pub fn restore(
+        epoch: Epoch,
+        limit: Limit,
+        policy: Policy,
+        records: impl IntoIterator<Item = MemberRecord>,
+    ) -> Self {
+        let mut books = Self {
+            epoch,
+            limit,
+            policy,
+            members: HashMap::new(),
+            by_use: BTreeSet::new(),
+            parked: VecDeque::new(),
+            next_order: 0,
+            tickets: HashMap::new(),
+            expiries: VecDeque::new(),
+            next_ticket: 0,
+            clients: Clients::default(),
+            empty: VecDeque::new(),
+            view: View::default(),
+        };
+        for record in records {
+            let standing = if record.parked { Standing::Parked } else { Standing::Uncounted };
+            books.enter(record.replica, standing);
+        }
+        books.renew_view();
+        books
+    }
+
+    /// Seats of one Replica.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// The times that these books go by.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The members as Replicas should know them.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Seats of a Replica as the Group counts them: taken or promised.
+    pub fn seats(&self, replica: ReplicaId) -> u32 {
+        self.members.get(&replica).map_or(0, Member::seats)
+    }
+
+    /// How a Replica stands, or `None` of a stranger.
+    pub fn standing(&self, replica: ReplicaId) -> Option<Standing> {
+        self.members.get(&replica).map(|member| member.standing)
+    }
+
+    /// Everything that is counted anywhere: seats of members and, apart, live tickets.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            members: self.members.len() - self.parked.len(),
+            parked: self.parked.len(),
+            occupied: self.members.values().map(|member| member.occupied).sum(),
+            tickets: self.tickets.len(),
+            clients: self.clients.len(),
+        }
+    }
+
+    /// Changes a member, and where it stands in the order of placement. Every change of a member's seats or standing
+    /// goes through here, so that the order cannot go stale.
+    fn change<T>(&mut self, replica: ReplicaId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
+        let member = self.members.get_mut(&replica)?;
+        if member.standing.takes_clients() {
+            self.by_use.remove(&(member.seats(), member.order, replica));
+        }
+        let changed = change(member);
+        if member.standing.takes_clients() {
+            self.by_use.insert((member.seats(), member.order, replica));
+        }
+        Some(changed)
+    }
+
+    /// Notes since when a member has been empty, after its seats have changed.
+    fn note_emptiness(&mut self, replica: ReplicaId, now: Timestamp) {
+        let Some(member) = self.members.get_mut(&replica) else { return };
+        match (member.seats(), member.empty_since) {
+            (0, None) => {
+                member.empty_since = Some(now);
+                self.empty.push_back((now, replica));
+                let members = &self.members;
+                sweep(&mut self.empty, members.len(), |(since, replica)| {
+                    members.get(replica).is_some_and(|member| member.empty_since == Some(*since))
+                });
+            }
+            (1.., Some(_)) => member.empty_since = None,
+            _ => {}
+        }
+    }
+}
+
+/// Drops what is to be passed over from a queue of deadlines once it is more than half of it: so a queue is never much
+/// longer than what it is for, and each entry is looked at a bounded number of times.
+fn sweep<T>(queue: &mut VecDeque<T>, live: usize, is_live: impl FnMut(&T) -> bool) {
+    if queue.len() > 2 * live + 64 {
+        queue.retain(is_live);
+    }
+}
+
+/// Sums over all members, for tests and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Members that are not parked.
+    pub members: usize,
+    /// Parked ones.
+    pub parked: usize,
+    /// Seats taken, as reported.
+    pub occupied: u32,
+    /// Live tickets.
+    pub tickets: usize,
+    /// Clients that are remembered.
+    pub clients: usize,
+}

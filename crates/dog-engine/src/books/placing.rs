@@ -1,0 +1,98 @@
+//! Which Replica serves a client.
+
+use dog::{ClientId, ReplicaId, Timestamp};
+
+use super::{Books, Promise, Standing, TICKET_MARGIN, sweep};
+use crate::address::{Ticket, TicketId};
+
+/// What [`Books::identify`] decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// This Replica, with a seat kept there.
+    Placed {
+        /// The seat's ticket.
+        ticket: Ticket,
+        /// Whether the Replica has joined; if not, the answer must wait until it has.
+        joined: bool,
+    },
+    /// All are full, but this one is parked: admit it, then ask again.
+    Unpark(ReplicaId),
+    /// All are full: admit a new one, then ask again.
+    Grow,
+    /// All that are counted are full, and some are not counted yet: ask again once they are.
+    Wait,
+}
+
+impl Books {
+    /// Decides which Replica serves `client`: the one it went to last while that has room, else the least used, else a
+    /// parked one, else a new one.
+    ///
+    /// `refused` is a Replica that was just named and did not take the client: another is named this time if there is
+    /// one with room.
+    pub fn identify(&mut self, client: &ClientId, refused: Option<ReplicaId>, now: Timestamp) -> Placement {
+        let sticky = self.clients.last(client).filter(|last| Some(*last) != refused);
+        if let Some(last) = sticky {
+            match self.standing(last) {
+                Some(standing) if standing.takes_clients() && self.has_room(last) => {
+                    return self.promise(client, last, now);
+                }
+                // It went back to rest; what it keeps for this client is still there.
+                Some(Standing::Parked) => return Placement::Unpark(last),
+                Some(Standing::Uncounted) => return Placement::Wait,
+                _ => {}
+            }
+        }
+        match self.least_used(refused) {
+            Some(replica) => self.promise(client, replica, now),
+            None if self.members.values().any(|member| member.standing == Standing::Uncounted) => Placement::Wait,
+            None => self.parked.front().map_or(Placement::Grow, |parked| Placement::Unpark(*parked)),
+        }
+    }
+
+    fn has_room(&self, replica: ReplicaId) -> bool {
+        self.seats(replica) < self.limit.get()
+    }
+
+    /// The member with the most room, joined ones first among equals because they are older.
+    fn least_used(&self, refused: Option<ReplicaId>) -> Option<ReplicaId> {
+        let with_room = self.by_use.iter().take_while(|(seats, ..)| *seats < self.limit.get());
+        with_room.map(|(.., replica)| *replica).find(|replica| Some(*replica) != refused)
+    }
+
+    fn promise(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Placement {
+        let id = TicketId { epoch: self.epoch, number: self.next_ticket };
+        self.next_ticket += 1;
+        let expires = now + self.policy.ticket_lifetime;
+        self.tickets.insert(id, Promise { replica, client: client.clone() });
+        self.expiries.push_back((expires + TICKET_MARGIN, id));
+        let tickets = &self.tickets;
+        sweep(&mut self.expiries, tickets.len(), |(_, id)| tickets.contains_key(id));
+        self.change(replica, |member| member.promised += 1);
+        self.note_emptiness(replica, now);
+        self.clients.ticket_given(client, replica);
+        let ticket = Ticket { id, replica, client: client.clone(), expires };
+        Placement::Placed { ticket, joined: self.standing(replica) == Some(Standing::Active) }
+    }
+
+    /// The Replicas where `client` has a seat or a ticket: where a whisper to it goes.
+    pub fn locate(&self, client: &ClientId) -> Vec<ReplicaId> {
+        self.clients.places(client).collect()
+    }
+
+    /// The Replica that `client` went to last, while that is remembered.
+    pub fn last(&self, client: &ClientId) -> Option<ReplicaId> {
+        self.clients.last(client)
+    }
+
+    /// A ticket that nobody will come with.
+    pub fn release(&mut self, ticket: TicketId, now: Timestamp) {
+        self.drop_ticket(ticket, now);
+    }
+
+    pub(super) fn drop_ticket(&mut self, ticket: TicketId, now: Timestamp) {
+        let Some(Promise { replica, client }) = self.tickets.remove(&ticket) else { return };
+        self.change(replica, |member| member.promised -= 1);
+        self.note_emptiness(replica, now);
+        self.clients.ticket_gone(&client, replica, now);
+    }
+}

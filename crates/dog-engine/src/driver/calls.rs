@@ -1,0 +1,63 @@
+//! Calls with a deadline, and calls to many.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use dog::internal::Kind;
+use dog::{Error, ReplicaId};
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::address::Targets;
+use crate::host::Host;
+use crate::message::{ReplicaAnswer, ReplicaCall};
+
+/// How long an object waits for another's answer.
+pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
+
+pub(crate) fn too_late() -> Error {
+    Error::new(Kind::Deadline, "no answer came by the deadline")
+}
+
+/// An answer that no such call has: only a fault of the engine itself.
+pub(crate) fn unexpected() -> Error {
+    Error::new(Kind::Unreachable, "the answer was of another kind than the question")
+}
+
+/// `call`'s answer, or an error after `deadline`.
+pub(crate) async fn by_deadline<T>(
+    host: &Rc<impl Host>,
+    deadline: Duration,
+    call: impl Future<Output = Result<T, Error>> + Unpin,
+) -> Result<T, Error> {
+    match select(call, host.sleep(deadline)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => Err(too_late()),
+    }
+}
+
+/// Asks all at once, and gives what was answered by the deadline, in the order of the targets.
+pub(crate) async fn ask_all(
+    host: &Rc<impl Host>,
+    targets: &Targets,
+    call: &ReplicaCall,
+    deadline: Duration,
+) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
+    let replicas: Vec<ReplicaId> = targets.iter().collect();
+    if replicas.is_empty() {
+        return Vec::new();
+    }
+    let ask = |at: usize| {
+        let answer = host.call_replica(targets.address(replicas[at]), call.clone());
+        async move { (at, answer.await) }
+    };
+    let mut asked: FuturesUnordered<_> = (0..replicas.len()).map(ask).collect();
+    let mut answers: Vec<Option<Result<ReplicaAnswer, Error>>> = replicas.iter().map(|_| None).collect();
+    let mut end = host.sleep(deadline);
+    while let Either::Left((Some((at, answer)), rest)) = select(asked.next(), end).await {
+        answers[at] = Some(answer);
+        end = rest;
+    }
+    let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(too_late())));
+    replicas.into_iter().zip(answers).collect()
+}

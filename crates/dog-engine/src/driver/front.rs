@@ -1,0 +1,247 @@
+//! The App, and the way from outside to a Replica.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use dog::http::StatusCode;
+use dog::internal::Kind;
+use dog::port::{AppPort, LocalFuture, Placed};
+use dog::{App, Body, ClientId, Dog, Env, Epoch, Error, GroupId, ReplicaId, Request, Response};
+use futures_util::FutureExt;
+use http_body::{Frame, SizeHint};
+
+use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected};
+use super::life::panic_text;
+use crate::address::{GroupAddress, ReplicaAddress, SeatId, Ticket};
+use crate::host::{Fetched, Host, SeatGuard};
+use crate::message::{GroupAnswer, GroupCall, GroupCast};
+use crate::seats::Refusal;
+
+/// How often a request that a Replica refused is placed anew.
+const PLACINGS: usize = 3;
+
+/// Runs a user's App on one host.
+pub struct Front<A, H> {
+    app: Arc<A>,
+    dog: Dog,
+    host: Rc<H>,
+}
+
+impl<A: App, H: Host> Front<A, H> {
+    /// `app`, whose Groups are reached through `host`.
+    pub fn new(app: Arc<A>, host: Rc<H>) -> Self {
+        let dog = Dog::new(Rc::new(Port(Rc::clone(&host))));
+        Self { app, dog, host }
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Rc<H> {
+        &self.host
+    }
+
+    /// Answers a request from outside. Whatever fails becomes a response that shows nothing of the inside.
+    pub async fn fetch(&self, request: Request) -> Response {
+        match AssertUnwindSafe(self.app.fetch(request, &self.dog)).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => match failure.downcast_ref::<Error>() {
+                Some(error) => {
+                    if error.status().is_server_error() {
+                        tracing::error!("a request failed: {failure}");
+                    }
+                    dog::text(error.status(), public_text(error))
+                }
+                None => {
+                    tracing::error!("App::fetch failed: {failure}");
+                    internal_error()
+                }
+            },
+            Err(panic) => {
+                tracing::error!("App::fetch panicked: {}", panic_text(&*panic));
+                internal_error()
+            }
+        }
+    }
+}
+
+fn internal_error() -> Response {
+    dog::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+}
+
+/// What a client may read of an error.
+fn public_text(error: &Error) -> String {
+    if error.status() == StatusCode::INTERNAL_SERVER_ERROR { "internal error".into() } else { error.to_string() }
+}
+
+/// What stands beneath a [`Dog`].
+struct Port<H>(Rc<H>);
+
+impl<H: Host> Port<H> {
+    fn address(&self, class: &str, group: GroupId) -> Result<GroupAddress, Error> {
+        match self.0.class(class) {
+            Some(class) => Ok(GroupAddress { class, group }),
+            None => Err(Error::new(Kind::UnknownGroup, format!("the Group \"{class}\" is missing in App::Groups"))),
+        }
+    }
+}
+
+impl<H: Host> AppPort for Port<H> {
+    fn env(&self) -> &Env {
+        self.0.env()
+    }
+
+    fn identify(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        client: ClientId,
+    ) -> LocalFuture<Result<Box<dyn Placed>, Error>> {
+        let host = Rc::clone(&self.0);
+        let address = self.address(class, group);
+        Box::pin(async move {
+            let group = address?;
+            let ticket = place(&host, group, client, None).await?;
+            Ok(Box::new(Place { host, group, ticket: Some(ticket) }) as Box<dyn Placed>)
+        })
+    }
+
+    fn fetch_group(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        request: Request,
+    ) -> LocalFuture<Result<Response, Error>> {
+        match self.address(class, group) {
+            Ok(address) => self.0.fetch_group(address, request),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+}
+
+async fn place<H: Host>(
+    host: &Rc<H>,
+    group: GroupAddress,
+    client: ClientId,
+    refused: Option<ReplicaId>,
+) -> Result<Ticket, Error> {
+    // A ticket that is answered after the deadline, or to somebody who has gone, expires by itself.
+    let answer = host.call_group(group, GroupCall::Identify { client, refused });
+    match by_deadline(host, ANSWER_DEADLINE * 2, answer).await? {
+        GroupAnswer::Identified(ticket) => Ok(ticket),
+        GroupAnswer::Located(_) | GroupAnswer::Enrolled(_) => Err(unexpected()),
+    }
+}
+
+/// A seat that is kept, until it is used or dropped.
+struct Place<H: Host> {
+    host: Rc<H>,
+    group: GroupAddress,
+    ticket: Option<Ticket>,
+}
+
+impl<H: Host> Place<H> {
+    fn use_ticket(&mut self) -> Result<Ticket, Error> {
+        self.ticket.take().ok_or_else(|| Error::new(Kind::NoTicket, "the ticket was used before"))
+    }
+
+    async fn take_seat(&mut self, mut request: Request) -> Result<Response, Error> {
+        for _ in 0..PLACINGS {
+            let ticket = self.use_ticket()?;
+            let (replica, client) = (ticket.replica, ticket.client.clone());
+            let address = ReplicaAddress { group: self.group, replica };
+            match self.host.fetch_replica(address, ticket, request).await? {
+                Fetched::Response(response) => return Ok(response),
+                Fetched::Refused { request: untouched, refusal } => {
+                    tracing::debug!(replica = %address, "placed anew: {refusal}");
+                    request = untouched;
+                    let refused = (refusal == Refusal::Full).then_some(replica);
+                    self.ticket = Some(place(&self.host, self.group, client, refused).await?);
+                }
+            }
+        }
+        Err(Error::new(Kind::NoRoom, "no Replica took the request: try again later"))
+    }
+}
+
+impl<H: Host> Placed for Place<H> {
+    fn replica(&self) -> ReplicaId {
+        // It is there until `fetch` has consumed this.
+        self.ticket.as_ref().map_or(ReplicaId::from_bytes([0; 32]), |ticket| ticket.replica)
+    }
+
+    fn fetch(mut self: Box<Self>, request: Request) -> LocalFuture<Result<Response, Error>> {
+        Box::pin(async move { self.take_seat(request).await })
+    }
+}
+
+impl<H: Host> Drop for Place<H> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.host.cast_group(self.group, GroupCast::Release(ticket));
+        }
+    }
+}
+
+/// Stands in a response that opens a WebSocket: which seat the connection is to be handed to. Dropped with the response
+/// unused, it gives the seat back.
+#[derive(Clone)]
+pub struct Upgrade {
+    replica: ReplicaAddress,
+    epoch: Epoch,
+    seat: SeatId,
+    guard: Arc<dyn SeatGuard>,
+}
+
+impl Upgrade {
+    pub(super) fn new(replica: ReplicaAddress, epoch: Epoch, seat: SeatId, guard: Arc<dyn SeatGuard>) -> Self {
+        Self { replica, epoch, seat, guard }
+    }
+
+    /// The Replica, its life and the seat. From now on whoever asked answers for the seat.
+    pub fn accept(self) -> (ReplicaAddress, Epoch, SeatId) {
+        self.guard.disarm();
+        (self.replica, self.epoch, self.seat)
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Upgrade({}, {:?})", self.replica, self.seat)
+    }
+}
+
+/// The request keeps its seat until its streamed response has been sent, or given up.
+pub(super) fn keep_seat_for_body(response: Response, guard: Arc<dyn SeatGuard>) -> Response {
+    response.map(|body| Body::stream(SeatedBody { body, guard }))
+}
+
+struct SeatedBody {
+    body: Body,
+    /// Gives the seat back when it is dropped.
+    #[allow(dead_code, reason = "it is there to be dropped")]
+    guard: Arc<dyn SeatGuard>,
+}
+
+impl http_body::Body for SeatedBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

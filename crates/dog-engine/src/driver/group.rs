@@ -1,0 +1,322 @@
+//! A Group's life: waking with its books, placing clients, keeping count.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dog::internal::Kind;
+use dog::port::GroupPort;
+use dog::{ClientId, Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
+
+use super::life::{Life, Living, answer, start};
+use super::replica::failed;
+use crate::address::{GroupAddress, Targets, Ticket};
+use crate::books::{Books, Placement};
+use crate::host::{GroupObject, Host};
+use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast};
+use crate::reply::Reply;
+
+/// The shortest time between two looks at what has expired.
+const SHORTEST_NAP: Duration = Duration::from_millis(20);
+
+/// One life of a user's Group.
+pub(super) struct GroupDriver<G: Group, H: Host> {
+    pub(super) this: Weak<Self>,
+    pub(super) host: Rc<H>,
+    pub(super) address: GroupAddress,
+    epoch: Epoch,
+    life: Life<Awake<G>>,
+    started: Cell<bool>,
+    /// Clients for whom a Replica is being made, or counted.
+    pub(super) waiting: RefCell<VecDeque<Waiting>>,
+    /// Clients that have a seat on a Replica which is joining.
+    pub(super) joining: RefCell<HashMap<ReplicaId, Vec<Seated>>>,
+    /// How many new Replicas are being named.
+    pub(super) growing: Cell<u32>,
+    /// When the books will be looked at next.
+    alarm: Cell<Option<Timestamp>>,
+}
+
+/// The user's value, and the books that were opened with its limit and policy.
+pub(super) struct Awake<G> {
+    pub(super) group: G,
+    pub(super) books: RefCell<Books>,
+}
+
+/// A client with a seat, and the answer that is owed to it.
+type Seated = (Ticket, Reply<GroupAnswer>);
+
+/// A client that could not be placed yet.
+pub(super) struct Waiting {
+    pub(super) client: ClientId,
+    refused: Option<ReplicaId>,
+    pub(super) reply: Reply<GroupAnswer>,
+}
+
+impl<G: Group, H: Host> Living for GroupDriver<G, H> {
+    type Value = Awake<G>;
+    type Host = H;
+
+    fn life(&self) -> &Life<Awake<G>> {
+        &self.life
+    }
+
+    fn host(&self) -> &Rc<H> {
+        &self.host
+    }
+
+    fn panicked(&self, what: &str) {
+        tracing::error!(group = %self.address, "a panic, so this life of the Group ends: {what}");
+        self.end();
+    }
+}
+
+impl<G: Group, H: Host> GroupDriver<G, H> {
+    pub(super) fn begin(host: Rc<H>, address: GroupAddress, epoch: Epoch) -> Rc<dyn GroupObject> {
+        Rc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            host,
+            address,
+            epoch,
+            life: Life::default(),
+            started: Cell::new(false),
+            waiting: RefCell::default(),
+            joining: RefCell::default(),
+            growing: Cell::new(0),
+            alarm: Cell::new(None),
+        })
+    }
+
+    pub(super) fn context(&self) -> GroupContext {
+        // A method of a driver runs only while somebody holds it.
+        GroupContext::new(self.this.upgrade().unwrap_or_else(|| unreachable!("a driver that runs is held")))
+    }
+
+    fn wake(self: &Rc<Self>) {
+        if self.started.replace(true) {
+            return;
+        }
+        let this = Rc::clone(self);
+        start(self, async move {
+            match this.activate().await {
+                Ok(awake) => {
+                    this.life.begin(awake);
+                    this.take_census();
+                }
+                Err(failure) => {
+                    tracing::error!(group = %this.address, "the Group could not be woken: {failure}");
+                    this.end();
+                }
+            }
+        });
+    }
+
+    async fn activate(&self) -> dog::Result<Awake<G>> {
+        let records = self.host.records(self.address).await?;
+        let group = G::activate(&self.context()).await?;
+        let books = Books::restore(self.epoch, group.limit(), group.policy(), records);
+        Ok(Awake { group, books: RefCell::new(books) })
+    }
+
+    /// Ends this life. The books begin anew from what was kept, and a census.
+    fn end(&self) {
+        if self.life.end() {
+            self.waiting.borrow_mut().clear();
+            self.joining.borrow_mut().clear();
+            self.host.group_ended(self.address, self.epoch);
+        }
+    }
+
+    /// Places a client, or lets it wait for a Replica with room.
+    pub(super) fn identify(&self, awake: &Awake<G>, waiting: Waiting) {
+        let now = self.host.now();
+        loop {
+            let placement = awake.books.borrow_mut().identify(&waiting.client, waiting.refused, now);
+            match placement {
+                Placement::Placed { ticket, joined: true } => {
+                    waiting.reply.send(Ok(GroupAnswer::Identified(ticket)));
+                    return self.set_alarm(awake);
+                }
+                Placement::Placed { ticket, joined: false } => {
+                    let mut joining = self.joining.borrow_mut();
+                    return joining.entry(ticket.replica).or_default().push((ticket, waiting.reply));
+                }
+                Placement::Unpark(replica) => self.admit(awake, replica),
+                Placement::Grow => {
+                    self.waiting.borrow_mut().push_back(waiting);
+                    return self.grow(awake);
+                }
+                Placement::Wait => return self.waiting.borrow_mut().push_back(waiting),
+            }
+        }
+    }
+
+    /// Something has room now, or is counted: places those who wait, in their order.
+    pub(super) fn place_waiting(&self, awake: &Awake<G>) {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        for waiting in waiting {
+            self.identify(awake, waiting);
+        }
+    }
+
+    /// Makes sure that the books are looked at when something in them expires.
+    pub(super) fn set_alarm(&self, awake: &Awake<G>) {
+        let Some(deadline) = awake.books.borrow().next_deadline() else { return };
+        if self.alarm.get().is_some_and(|alarm| alarm <= deadline) {
+            return;
+        }
+        self.alarm.set(Some(deadline));
+        let nap = deadline.since(self.host.now()).max(SHORTEST_NAP);
+        let (host, this) = (Rc::clone(&self.host), Weak::clone(&self.this));
+        self.host.spawn(Box::pin(async move {
+            host.sleep(nap).await;
+            let Some(this) = this.upgrade() else { return };
+            // An earlier alarm may have been set meanwhile; then that one goes on.
+            if this.alarm.get() == Some(deadline) {
+                this.alarm.set(None);
+                this.let_time_pass();
+            }
+        }));
+    }
+
+    fn let_time_pass(&self) {
+        let Some(awake) = self.life.get() else { return };
+        let parked = awake.books.borrow_mut().advance(self.host.now());
+        self.keep(&awake, &parked);
+        if !parked.is_empty() {
+            self.spread_view(&awake);
+        }
+        self.set_alarm(&awake);
+    }
+
+    /// Members as they are to be found again after a restart.
+    pub(super) fn keep(&self, awake: &Awake<G>, replicas: &[ReplicaId]) {
+        let books = awake.books.borrow();
+        for record in replicas.iter().filter_map(|replica| books.record(*replica)) {
+            self.host.keep_record(self.address, record);
+        }
+    }
+
+    fn answer_now(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
+        match call {
+            GroupCall::Identify { client, refused } => self.identify(awake, Waiting { client, refused, reply }),
+            GroupCall::Locate { client } => {
+                let places = awake.books.borrow().locate(&client);
+                reply.send(Ok(GroupAnswer::Located(places)));
+            }
+            GroupCall::Enroll { replica, epoch } => {
+                let enrolment = self.enroll(awake, replica, epoch);
+                reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
+            }
+        }
+    }
+
+    fn enroll(&self, awake: &Awake<G>, replica: ReplicaId, epoch: Epoch) -> Enrolment {
+        let known = awake.books.borrow().view().version;
+        awake.books.borrow_mut().enrolled(replica, epoch, self.host.now());
+        if awake.books.borrow().view().version != known {
+            self.keep(awake, &[replica]);
+            self.join(awake, replica);
+        }
+        let books = awake.books.borrow();
+        Enrolment { limit: books.limit(), view: books.view().clone() }
+    }
+
+    fn hear(&self, awake: &Awake<G>, cast: GroupCast) {
+        let now = self.host.now();
+        match cast {
+            GroupCast::Report(report) => {
+                if awake.books.borrow_mut().report(&report, now) {
+                    let to = self.one(report.replica);
+                    let (epoch, sequence) = (report.epoch, report.sequence);
+                    self.host.cast_replicas(&to, ReplicaCast::Acknowledge { epoch, sequence });
+                }
+            }
+            GroupCast::Release(ticket) => awake.books.borrow_mut().release(ticket.id, now),
+            GroupCast::Farewell { replica, epoch } => awake.books.borrow_mut().lost(replica, epoch, now),
+        }
+        self.set_alarm(awake);
+    }
+
+    pub(super) fn one(&self, replica: ReplicaId) -> Targets {
+        Targets { group: self.address, replicas: Arc::new([replica]), except: None }
+    }
+}
+
+impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
+    fn fetch(self: Rc<Self>, request: Request, reply: Reply<Response>) {
+        self.wake();
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            let awake = match this.life.awake().await {
+                Ok(awake) => awake,
+                Err(error) => return reply.send(Err(error)),
+            };
+            let context = this.context();
+            let received = awake.group.receive(&context, request);
+            answer(reply, async {
+                received.await.map_err(|failure| {
+                    tracing::error!(group = %this.address, "receive failed: {failure}");
+                    failed(&failure)
+                })
+            })
+            .await;
+        });
+    }
+
+    fn call(self: Rc<Self>, call: GroupCall, reply: Reply<GroupAnswer>) {
+        self.wake();
+        if let Some(awake) = self.life.get() {
+            return self.answer_now(&awake, call, reply);
+        }
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            match this.life.awake().await {
+                Ok(awake) => this.answer_now(&awake, call, reply),
+                Err(error) => reply.send(Err(error)),
+            }
+        });
+    }
+
+    fn cast(self: Rc<Self>, cast: GroupCast) {
+        self.wake();
+        if let Some(awake) = self.life.get() {
+            return self.hear(&awake, cast);
+        }
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            if let Ok(awake) = this.life.awake().await {
+                this.hear(&awake, cast);
+            }
+        });
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}
+
+impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
+    fn group(&self) -> GroupId {
+        self.address.group
+    }
+
+    fn env(&self) -> &Env {
+        self.host.env()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+
+    fn unique_replica(&self) -> ReplicaId {
+        self.host.unique_replica(self.address)
+    }
+}
+
+/// What a client hears for whom no Replica could be made.
+pub(super) fn no_replica() -> Error {
+    Error::new(Kind::NoRoom, "no Replica could be made for this client: try again later")
+}

@@ -1,0 +1,186 @@
+//! How a cluster grows and wakes: naming new Replicas, joining them, the view, the census.
+
+use std::rc::Rc;
+
+use dog::{Epoch, Error, Group, ReplicaId};
+
+use super::calls::{ask_all, by_deadline, unexpected};
+use super::group::{Awake, GroupDriver, no_replica};
+use super::life::{Living, spawn, start};
+use super::replica::failed;
+use crate::address::{ReplicaAddress, Targets};
+use crate::books::Standing;
+use crate::host::Host;
+use crate::message::{Enrolment, GroupAnswer, ReplicaAnswer, ReplicaCall};
+
+impl<G: Group, H: Host> GroupDriver<G, H> {
+    /// Has as many new Replicas named as those who wait need.
+    pub(super) fn grow(&self, awake: &Awake<G>) {
+        let Some(this) = self.this.upgrade() else { return };
+        let seats = awake.books.borrow().limit().get() as usize;
+        let wanted = self.waiting.borrow().len().div_ceil(seats);
+        if (self.growing.get() as usize) < wanted {
+            self.growing.set(self.growing.get() + 1);
+            // Not at once: one that cannot be named must not lead into the next within the same call.
+            spawn(&Rc::clone(&this), async move { this.name_replica().await });
+        }
+    }
+
+    async fn name_replica(self: &Rc<Self>) {
+        let Ok(awake) = self.awake().await else { return };
+        let first = self.waiting.borrow().front().map(|waiting| waiting.client.clone());
+        let named = match first {
+            Some(client) => Some(awake.group.clusterize(&self.context(), &client).await),
+            None => None,
+        };
+        self.growing.set(self.growing.get() - 1);
+        match named {
+            Some(Ok(replica)) if self.is_new(&awake, replica) => self.admit(&awake, replica),
+            Some(Ok(replica)) => {
+                tracing::error!(group = %self.address, "clusterize named Replica {replica}, which is full already");
+                self.fail_first(no_replica());
+            }
+            Some(Err(failure)) => {
+                tracing::error!(group = %self.address, "clusterize failed: {failure}");
+                self.fail_first(failed(&failure));
+            }
+            None => {}
+        }
+        self.place_waiting(&awake);
+    }
+
+    fn is_new(&self, awake: &Awake<G>, replica: ReplicaId) -> bool {
+        matches!(awake.books.borrow().standing(replica), None | Some(Standing::Parked))
+    }
+
+    fn fail_first(&self, error: Error) {
+        let first = self.waiting.borrow_mut().pop_front();
+        if let Some(first) = first {
+            first.reply.send(Err(error));
+        }
+    }
+
+    /// Takes a Replica into the cluster, and lets everyone know before anyone is sent there.
+    pub(super) fn admit(&self, awake: &Awake<G>, replica: ReplicaId) {
+        if awake.books.borrow_mut().admit(replica, self.host.now()) {
+            self.keep(awake, &[replica]);
+            self.join(awake, replica);
+        }
+    }
+
+    /// Tells `replica` of its siblings and its siblings of it.
+    pub(super) fn join(&self, awake: &Awake<G>, replica: ReplicaId) {
+        let Some(this) = self.this.upgrade() else { return };
+        let (enrolment, siblings) = self.introduction(awake, Some(replica));
+        let deadline = awake.books.borrow().policy().join_deadline;
+        start(&Rc::clone(&this), async move {
+            let to = ReplicaAddress { group: this.address, replica };
+            let join = this.host.call_replica(to, ReplicaCall::Join(enrolment.clone()));
+            let meet = ReplicaCall::Meet(enrolment.view);
+            let (joined, met) = futures_util::future::join(
+                by_deadline(&this.host, deadline, join),
+                ask_all(&this.host, &siblings, &meet, deadline),
+            )
+            .await;
+            let joined = joined.and_then(|answer| match answer {
+                ReplicaAnswer::Known(epoch) => Ok(epoch),
+                _ => Err(unexpected()),
+            });
+            this.suspect_silent(&met).await;
+            this.has_joined(replica, joined).await;
+        });
+    }
+
+    fn introduction(&self, awake: &Awake<G>, except: Option<ReplicaId>) -> (Enrolment, Targets) {
+        let books = awake.books.borrow();
+        let view = books.view().clone();
+        let siblings = Targets { group: self.address, replicas: view.members.clone(), except };
+        (Enrolment { limit: books.limit(), view }, siblings)
+    }
+
+    /// Siblings that did not say that they know the newcomer are served without, and get no clients until they are
+    /// heard again.
+    async fn suspect_silent(&self, met: &[(ReplicaId, Result<ReplicaAnswer, Error>)]) {
+        let Ok(awake) = self.awake().await else { return };
+        for (sibling, answer) in met {
+            if let Err(error) = answer {
+                tracing::warn!(group = %self.address, "Replica {sibling:?} did not answer: {error}");
+                awake.books.borrow_mut().suspect(*sibling);
+            }
+        }
+    }
+
+    async fn has_joined(&self, replica: ReplicaId, joined: Result<Epoch, Error>) {
+        let Ok(awake) = self.awake().await else { return };
+        let waiting = self.joining.borrow_mut().remove(&replica).unwrap_or_default();
+        match joined {
+            Ok(epoch) => {
+                awake.books.borrow_mut().joined(replica, epoch);
+                for (ticket, reply) in waiting {
+                    reply.send(Ok(GroupAnswer::Identified(ticket)));
+                }
+            }
+            Err(error) => {
+                tracing::error!(group = %self.address, "Replica {replica:?} could not join: {error}");
+                awake.books.borrow_mut().remove(replica, self.host.now());
+                self.host.drop_record(self.address, replica);
+                for (_, reply) in waiting {
+                    reply.send(Err(Error::new(error.kind(), "the Replica for this client could not be woken")));
+                }
+                self.spread_view(&awake);
+            }
+        }
+        self.place_waiting(&awake);
+        self.set_alarm(&awake);
+    }
+
+    /// Tells all members who they are now. Nobody waits for it: members that have left do no harm in an older view.
+    pub(super) fn spread_view(&self, awake: &Awake<G>) {
+        let Some(this) = self.this.upgrade() else { return };
+        let (enrolment, members) = self.introduction(awake, None);
+        let deadline = awake.books.borrow().policy().join_deadline;
+        start(&Rc::clone(&this), async move {
+            let met = ask_all(&this.host, &members, &ReplicaCall::Meet(enrolment.view), deadline).await;
+            this.suspect_silent(&met).await;
+        });
+    }
+
+    /// Asks the members of an earlier life for their seats. Whoever can be placed meanwhile is.
+    pub(super) fn take_census(&self) {
+        let Some((this, awake)) = self.this.upgrade().zip(self.awake_now()) else { return };
+        let deadline = awake.books.borrow().policy().join_deadline;
+        for replica in awake.books.borrow().uncounted() {
+            let (enrolment, _) = self.introduction(&awake, None);
+            let this = Rc::clone(&this);
+            start(&Rc::clone(&this), async move {
+                let to = ReplicaAddress { group: this.address, replica };
+                let call = this.host.call_replica(to, ReplicaCall::Census(enrolment));
+                let counted = by_deadline(&this.host, deadline, call).await;
+                this.was_counted(replica, counted).await;
+            });
+        }
+    }
+
+    async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>) {
+        let Ok(awake) = self.awake().await else { return };
+        match counted {
+            Ok(ReplicaAnswer::Counted(report)) => {
+                awake.books.borrow_mut().report(&report, self.host.now());
+            }
+            Ok(_) | Err(_) => {
+                tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");
+                awake.books.borrow_mut().suspect(replica);
+            }
+        }
+        self.place_waiting(&awake);
+        self.set_alarm(&awake);
+    }
+
+    async fn awake(&self) -> Result<Rc<Awake<G>>, Error> {
+        self.life().awake().await
+    }
+
+    fn awake_now(&self) -> Option<Rc<Awake<G>>> {
+        self.life().get()
+    }
+}

@@ -1,0 +1,174 @@
+//! One life of an object: its user's value while it is awake, and the tasks that run in it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use dog::Error;
+use dog::internal::Kind;
+use dog::port::LocalFuture;
+use futures_util::FutureExt;
+
+use crate::host::Host;
+use crate::reply::Reply;
+
+/// The user's value, from its waking to its end.
+pub(crate) struct Life<T> {
+    state: RefCell<State<T>>,
+    /// Who waits for the waking, and the tasks that are to hear of the end.
+    wakers: RefCell<HashMap<u64, Waker>>,
+    next_waker: Cell<u64>,
+}
+
+enum State<T> {
+    Waking,
+    Awake(Rc<T>),
+    Ended,
+}
+
+impl<T> Default for Life<T> {
+    fn default() -> Self {
+        Self { state: RefCell::new(State::Waking), wakers: RefCell::default(), next_waker: Cell::default() }
+    }
+}
+
+impl<T: 'static> Life<T> {
+    /// The value, if it is awake.
+    pub(crate) fn get(&self) -> Option<Rc<T>> {
+        match &*self.state.borrow() {
+            State::Awake(value) => Some(Rc::clone(value)),
+            State::Waking | State::Ended => None,
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(*self.state.borrow(), State::Ended)
+    }
+
+    /// The user's value is there.
+    pub(crate) fn begin(&self, value: T) {
+        if !self.has_ended() {
+            self.state.replace(State::Awake(Rc::new(value)));
+            self.wake_all();
+        }
+    }
+
+    /// The life is over: `false` if it was before. Its tasks end at their next turn, and the value is dropped.
+    pub(crate) fn end(&self) -> bool {
+        let state = self.state.replace(State::Ended);
+        let first = !matches!(state, State::Ended);
+        // The user's `drop` may panic too; that is no reason to leave the rest undone.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
+        self.wake_all();
+        first
+    }
+
+    fn wake_all(&self) {
+        let wakers = std::mem::take(&mut *self.wakers.borrow_mut());
+        wakers.into_values().for_each(Waker::wake);
+    }
+
+    fn register(&self, id: u64, waker: &Waker) {
+        self.wakers.borrow_mut().entry(id).and_modify(|known| known.clone_from(waker)).or_insert_with(|| waker.clone());
+    }
+
+    fn new_waker(&self) -> u64 {
+        self.next_waker.replace(self.next_waker.get() + 1)
+    }
+
+    /// Waits until it is awake.
+    pub(crate) async fn awake(&self) -> Result<Rc<T>, Error> {
+        let id = self.new_waker();
+        poll_fn(|context| match &*self.state.borrow() {
+            State::Awake(value) => Poll::Ready(Ok(Rc::clone(value))),
+            State::Ended => Poll::Ready(Err(Error::new(Kind::Unreachable, "the object could not be woken"))),
+            State::Waking => {
+                self.register(id, context.waker());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+/// An object whose tasks end with its life, and whose life ends with a panic of a task.
+pub(crate) trait Living: 'static {
+    type Value: 'static;
+    type Host: Host;
+    fn life(&self) -> &Life<Self::Value>;
+    fn host(&self) -> &Rc<Self::Host>;
+    /// A task has panicked.
+    fn panicked(&self, what: &str);
+}
+
+/// Runs `task` until it waits for something, and goes on with it beside everything else then. Most handlers never
+/// wait, and cost the runtime nothing.
+pub(crate) fn start<O: Living>(object: &Rc<O>, task: impl Future<Output = ()> + 'static) {
+    let id = object.life().new_waker();
+    let mut supervised = Supervised { object: Rc::clone(object), task: Box::pin(task), id };
+    let mut context = Context::from_waker(Waker::noop());
+    // Should it wait, then it is polled once more by the host, and leaves that poll's waker in place of this one.
+    if Pin::new(&mut supervised).poll(&mut context).is_pending() {
+        object.host().spawn(Box::pin(supervised));
+    }
+}
+
+/// The same, from the next turn of the host's loop on.
+pub(crate) fn spawn<O: Living>(object: &Rc<O>, task: impl Future<Output = ()> + 'static) {
+    let id = object.life().new_waker();
+    object.host().spawn(Box::pin(Supervised { object: Rc::clone(object), task: Box::pin(task), id }));
+}
+
+/// Gives the outcome of `work` to whoever asked, that of a panic too, which then goes its way.
+pub(crate) async fn answer<T>(reply: Reply<T>, work: impl Future<Output = Result<T, Error>>) {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(outcome) => reply.send(outcome),
+        Err(panic) => {
+            reply.send(Err(Error::new(Kind::Handler, "the handler panicked")));
+            resume_unwind(panic);
+        }
+    }
+}
+
+struct Supervised<O: Living> {
+    object: Rc<O>,
+    task: LocalFuture<()>,
+    id: u64,
+}
+
+impl<O: Living> Future for Supervised<O> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.object.life().has_ended() {
+            return Poll::Ready(());
+        }
+        match catch_unwind(AssertUnwindSafe(|| self.task.as_mut().poll(context))) {
+            Ok(Poll::Pending) => {
+                self.object.life().register(self.id, context.waker());
+                Poll::Pending
+            }
+            Ok(Poll::Ready(())) => Poll::Ready(()),
+            Err(panic) => {
+                self.object.panicked(&panic_text(&*panic));
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<O: Living> Drop for Supervised<O> {
+    fn drop(&mut self) {
+        self.object.life().wakers.borrow_mut().remove(&self.id);
+    }
+}
+
+/// What a panic said, for the log.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without text".into())
+}

@@ -1,0 +1,54 @@
+//! The one driver that runs a user's Group, Replica and App over a host's few primitives.
+//!
+//! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
+//! - `replica`: a Replica's life; `sockets`: the order of its handlers; `verbs`: what its handlers can do
+//! - `group`: a Group's life; `growing`: new members, census, the view
+//! - `front`: the App, and the way from outside to a Replica
+
+mod calls;
+mod front;
+mod group;
+mod growing;
+mod life;
+mod replica;
+mod sockets;
+mod verbs;
+
+use std::rc::Rc;
+
+use dog::port::GroupVisitor;
+use dog::{App, Epoch, Group, Groups};
+
+use crate::address::{GroupAddress, ReplicaAddress};
+use crate::host::{GroupObject, Host, ReplicaObject};
+
+pub use front::{Front, Upgrade};
+
+/// How a host begins lives of one class of Groups and its Replicas.
+pub struct Class<H: Host> {
+    /// [`Group::NAME`].
+    pub name: &'static str,
+    /// Begins a life of a Group.
+    pub group: fn(Rc<H>, GroupAddress, Epoch) -> Rc<dyn GroupObject>,
+    /// Begins a life of a Replica.
+    pub replica: fn(Rc<H>, ReplicaAddress, Epoch) -> Rc<dyn ReplicaObject>,
+}
+
+/// The classes of an App, in the order of [`App::Groups`].
+pub fn classes<A: App, H: Host>() -> Vec<Class<H>> {
+    struct Collect<H: Host>(Vec<Class<H>>);
+
+    impl<H: Host> GroupVisitor for Collect<H> {
+        fn visit<G: Group>(&mut self) {
+            self.0.push(Class {
+                name: G::NAME,
+                group: |host, address, epoch| group::GroupDriver::<G, H>::begin(host, address, epoch),
+                replica: |host, address, epoch| replica::ReplicaDriver::<G::Replica, H>::begin(host, address, epoch),
+            });
+        }
+    }
+
+    let mut collect = Collect(Vec::new());
+    A::Groups::visit(&mut collect);
+    collect.0
+}

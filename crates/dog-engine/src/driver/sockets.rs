@@ -1,0 +1,144 @@
+//! The order in which the handlers of a socket run: `on_open`, then messages one at a time, then the end, once.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use dog::internal::SocketErrorKind;
+use dog::{ClientId, Close, CloseCode, Message, Replica, Socket, SocketError, SocketId};
+
+use super::life::{Living, start};
+use super::replica::ReplicaDriver;
+use crate::address::SeatId;
+use crate::host::{End, Host, Readiness};
+
+/// A socket whose handler runs.
+pub(super) struct Turn {
+    /// Whether the handler has had to wait, so that the host must be told when it has ended.
+    waited: bool,
+    /// What came meanwhile. Hosts that can stop reading do, so it is mostly empty.
+    backlog: VecDeque<Message>,
+    /// The socket has ended meanwhile: that is handled last.
+    end: Option<End>,
+    /// What was attached to a socket that has ended.
+    pub(super) attachment: Option<Bytes>,
+}
+
+/// What a handler is called for.
+enum Event {
+    Open,
+    Message(Message),
+    End(End),
+}
+
+impl<R: Replica, H: Host> ReplicaDriver<R, H> {
+    pub(super) fn open_socket(&self, seat: SeatId, socket: SocketId) -> bool {
+        if self.life().has_ended() {
+            return false;
+        }
+        let Some(client) = self.seats.borrow_mut().open(seat, socket) else { return false };
+        self.run(socket, client, Event::Open);
+        true
+    }
+
+    pub(super) fn message_came(&self, socket: SocketId, message: Message) -> Readiness {
+        if let Some(turn) = self.turns.borrow_mut().get_mut(&socket) {
+            if turn.end.is_none() {
+                turn.backlog.push_back(message);
+            }
+            return Readiness::Busy;
+        }
+        let client = self.seats.borrow().client(socket).cloned();
+        // A message that crossed the socket's end on its way.
+        let Some(client) = client else { return Readiness::Ready };
+        self.run(socket, client, Event::Message(message));
+        if self.turns.borrow().contains_key(&socket) { Readiness::Busy } else { Readiness::Ready }
+    }
+
+    /// The socket is out of fan-out and its seat is free from now on; its last handler runs once those before it have
+    /// ended. Only the first end counts. `at_once` drops messages that wait for their handler.
+    pub(super) fn end_socket(&self, socket: SocketId, end: End, at_once: bool) {
+        if self.life().has_ended() {
+            return;
+        }
+        let attachment = self.host.attachment(socket);
+        let Some(client) = self.seats.borrow_mut().close(socket) else { return };
+        self.report();
+        if let Some(turn) = self.turns.borrow_mut().get_mut(&socket) {
+            turn.end = Some(end);
+            turn.attachment = attachment;
+            if at_once {
+                turn.backlog.clear();
+            }
+            return;
+        }
+        self.run_with(socket, client, Event::End(end), attachment);
+    }
+
+    /// A handler has returned an error: this socket ends, and no other.
+    fn handler_failed(&self, socket: SocketId, failure: &dog::Failure) {
+        tracing::error!(replica = %self.address, ?socket, "a handler failed, so its socket is closed: {failure}");
+        self.host.close(socket, CloseCode::HANDLER_FAILED, "");
+        let close = Close::new(CloseCode::HANDLER_FAILED, "");
+        self.end_socket(socket, End::Error(SocketError::new(SocketErrorKind::Handler, close)), true);
+    }
+
+    fn run(&self, socket: SocketId, client: ClientId, event: Event) {
+        self.run_with(socket, client, event, None);
+    }
+
+    fn run_with(&self, id: SocketId, client: ClientId, event: Event, attachment: Option<Bytes>) {
+        let Some(this) = self.this.upgrade() else { return };
+        let turn = Turn { waited: false, backlog: VecDeque::new(), end: None, attachment };
+        self.turns.borrow_mut().insert(id, turn);
+        let socket = Socket::new(self.port(), id, client);
+        let task = Rc::clone(&this);
+        start(&this, async move {
+            let mut next = Some(event);
+            while let Some(event) = next {
+                task.handle(&socket, event).await;
+                next = task.next_event(id);
+            }
+        });
+        if let Some(turn) = self.turns.borrow_mut().get_mut(&id) {
+            turn.waited = true;
+        }
+    }
+
+    /// What the socket's handler does next. Nothing: then the turn is over.
+    fn next_event(&self, socket: SocketId) -> Option<Event> {
+        let mut turns = self.turns.borrow_mut();
+        let turn = turns.get_mut(&socket)?;
+        if let Some(message) = turn.backlog.pop_front() {
+            return Some(Event::Message(message));
+        }
+        if let Some(end) = turn.end.take() {
+            return Some(Event::End(end));
+        }
+        let waited = turn.waited;
+        turns.remove(&socket);
+        drop(turns);
+        if waited {
+            self.host.resume(socket);
+        }
+        None
+    }
+
+    async fn handle(&self, socket: &Socket, event: Event) {
+        let Ok(replica) = self.life().awake().await else { return };
+        let context = self.context();
+        let (outcome, last) = match event {
+            Event::Open => (replica.on_open(&context, socket).await, false),
+            Event::Message(message) => (replica.on_message(&context, socket, message).await, false),
+            Event::End(End::Close(close)) => (replica.on_close(&context, socket, &close).await, true),
+            Event::End(End::Error(error)) => (replica.on_error(&context, socket, &error).await, true),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(failure) if last => {
+                tracing::error!(replica = %self.address, ?socket, "the last handler of a socket failed: {failure}");
+            }
+            Err(failure) => self.handler_failed(socket.id(), &failure),
+        }
+    }
+}

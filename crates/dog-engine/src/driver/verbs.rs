@@ -1,0 +1,189 @@
+//! What a Replica's handlers can do: the four verbs and the rest of [`ReplicaPort`].
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use dog::internal::Kind;
+use dog::port::{Answers, LocalFuture, ReplicaPort};
+use dog::{
+    ClientId, Close, CloseCode, Env, Error, GroupId, Message, Reach, Replica, ReplicaId, Request, Response, SocketId,
+    Timestamp,
+};
+
+use super::calls::{ANSWER_DEADLINE, ask_all, by_deadline, unexpected};
+use super::replica::{ReplicaDriver, Seated};
+use crate::address::Targets;
+use crate::handshake;
+use crate::host::{End, Host};
+use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
+
+impl<R: Replica, H: Host> ReplicaDriver<R, H> {
+    /// To this Replica's own sockets. How many took it.
+    pub(super) fn deliver(&self, message: &Message, except: Option<&ClientId>) -> usize {
+        let seats = self.seats.borrow();
+        let left_out = except.map_or(&[][..], |client| seats.sockets_of(client));
+        self.host.deliver(message, seats.sockets(), left_out)
+    }
+
+    /// To one client's sockets here. How many took it.
+    pub(super) fn deliver_to(&self, client: &ClientId, message: &Message) -> usize {
+        self.host.deliver(message, self.seats.borrow().sockets_of(client), &[])
+    }
+
+    fn this(&self) -> Rc<Self> {
+        self.this.upgrade().unwrap_or_else(|| unreachable!("a driver that runs is held"))
+    }
+
+    async fn confirm(&self, message: Message, except: Option<ClientId>) -> Reach {
+        let mut reach = Reach { sockets: self.deliver(&message, except.as_ref()), missing: Vec::new() };
+        let call = ReplicaCall::Deliver(Delivery { message, except });
+        self.count(&self.siblings(), &call, &mut reach).await;
+        reach
+    }
+
+    async fn whisper_to(&self, client: ClientId, message: Message) -> Result<usize, Error> {
+        let call = GroupCall::Locate { client: client.clone() };
+        let answer = self.host.call_group(self.address.group, call);
+        let GroupAnswer::Located(places) = by_deadline(&self.host, ANSWER_DEADLINE, answer).await? else {
+            return Err(unexpected());
+        };
+        let here = places.contains(&self.address.replica);
+        let mut reach =
+            Reach { sockets: if here { self.deliver_to(&client, &message) } else { 0 }, missing: Vec::new() };
+        let elsewhere =
+            Targets { group: self.address.group, replicas: places.into(), except: Some(self.address.replica) };
+        self.count(&elsewhere, &ReplicaCall::Whisper { client, message }, &mut reach).await;
+        for (replica, error) in reach.missing {
+            tracing::warn!(replica = %self.address, "a whisper may not have reached Replica {replica:?}: {error}");
+        }
+        Ok(reach.sockets)
+    }
+
+    /// Asks all `targets` to deliver, and adds up what they say.
+    async fn count(&self, targets: &Targets, call: &ReplicaCall, reach: &mut Reach) {
+        for (replica, answer) in ask_all(&self.host, targets, call, ANSWER_DEADLINE).await {
+            match answer {
+                Ok(ReplicaAnswer::Delivered(sockets)) => reach.sockets += sockets,
+                Ok(_) => reach.missing.push((replica, unexpected())),
+                Err(error) => reach.missing.push((replica, error)),
+            }
+        }
+    }
+
+    async fn ask_siblings(&self, gossip: Bytes) -> Answers {
+        let answers = ask_all(&self.host, &self.siblings(), &ReplicaCall::Gossip(gossip), ANSWER_DEADLINE).await;
+        let bytes = |answer| match answer {
+            ReplicaAnswer::Gossip(bytes) => Ok(bytes),
+            _ => Err(unexpected()),
+        };
+        answers.into_iter().map(|(replica, answer)| (replica, answer.and_then(bytes))).collect()
+    }
+
+    fn closed_already() -> Error {
+        Error::new(Kind::Closed, "the socket has closed")
+    }
+
+    fn is_open(&self, socket: SocketId) -> bool {
+        self.seats.borrow().client(socket).is_some()
+    }
+}
+
+impl<R: Replica, H: Host> ReplicaPort for ReplicaDriver<R, H> {
+    fn replica(&self) -> ReplicaId {
+        self.address.replica
+    }
+
+    fn group(&self) -> GroupId {
+        self.address.group.group
+    }
+
+    fn env(&self) -> &Env {
+        self.host.env()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+
+    fn sockets(&self) -> Vec<(SocketId, ClientId)> {
+        let seats = self.seats.borrow();
+        let client = |socket: &SocketId| seats.client(*socket).map(|client| (*socket, client.clone()));
+        seats.sockets().iter().filter_map(client).collect()
+    }
+
+    fn connect(&self, request: Request) -> Response {
+        let Some(seated) = request.extensions().get::<Seated>().copied() else {
+            // A request of the user's own making, or one that was connected before.
+            return dog::text(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
+        };
+        match handshake::accept(&request) {
+            Ok(mut response) => {
+                response.extensions_mut().insert(seated);
+                response
+            }
+            Err(refusal) => *refusal,
+        }
+    }
+
+    fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error> {
+        if !self.is_open(socket) {
+            return Err(Self::closed_already());
+        }
+        self.host.deliver(message, &[socket], &[]);
+        Ok(())
+    }
+
+    fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
+        if self.is_open(socket) {
+            self.host.close(socket, code, reason);
+            self.end_socket(socket, End::Close(Close::new(code, reason)), true);
+        }
+    }
+
+    fn emit(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error> {
+        self.deliver(message, except);
+        Ok(())
+    }
+
+    fn broadcast(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error> {
+        self.deliver(message, except);
+        let siblings = self.siblings();
+        if siblings.iter().next().is_some() {
+            let delivery = Delivery { message: message.clone(), except: except.cloned() };
+            self.host.cast_replicas(&siblings, ReplicaCast::Deliver(delivery));
+        }
+        Ok(())
+    }
+
+    fn broadcast_confirmed(&self, message: Message, except: Option<ClientId>) -> LocalFuture<Result<Reach, Error>> {
+        let this = self.this();
+        Box::pin(async move { Ok(this.confirm(message, except).await) })
+    }
+
+    fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>> {
+        let this = self.this();
+        Box::pin(async move { this.whisper_to(client, message).await })
+    }
+
+    fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<Answers, Error>> {
+        let this = self.this();
+        Box::pin(async move { Ok(this.ask_siblings(gossip).await) })
+    }
+
+    fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
+        if self.is_open(socket) {
+            return Ok(self.host.attachment(socket));
+        }
+        let turns = self.turns.borrow();
+        let ending = turns.get(&socket).ok_or_else(Self::closed_already)?;
+        Ok(ending.attachment.clone())
+    }
+
+    fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error> {
+        if !self.is_open(socket) {
+            return Err(Self::closed_already());
+        }
+        self.host.set_attachment(socket, attachment);
+        Ok(())
+    }
+}

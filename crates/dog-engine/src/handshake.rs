@@ -1,0 +1,132 @@
+//! The opening handshake of a WebSocket (RFC 6455, section 4.2).
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use dog::http::header::{
+    ALLOW, CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use dog::http::{Method, StatusCode, Version};
+use dog::{Body, Request, Response};
+use sha1::{Digest, Sha1};
+
+/// What a server appends to the key, by the protocol.
+const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The response that opens the WebSocket.
+///
+/// # Errors
+/// The response that says what is wrong with the request: 405, 426 or 400.
+pub fn accept(request: &Request) -> Result<Response, Box<Response>> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        let response = refuse(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened with GET", ALLOW, "GET");
+        return Err(Box::new(response));
+    }
+    if request.version() < Version::HTTP_11 || !names(headers, &UPGRADE, "websocket") {
+        let response =
+            refuse(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket: send Upgrade: websocket", UPGRADE, "websocket");
+        return Err(Box::new(response));
+    }
+    if !names(headers, &CONNECTION, "upgrade") {
+        return Err(Box::new(dog::text(StatusCode::BAD_REQUEST, "the header Connection: Upgrade is missing")));
+    }
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let text = "only version 13 of the WebSocket protocol is spoken: send Sec-WebSocket-Version: 13";
+        let response = refuse(StatusCode::UPGRADE_REQUIRED, text, SEC_WEBSOCKET_VERSION, "13");
+        return Err(Box::new(response));
+    }
+    let Some(key) = key(headers) else {
+        let text = "the header Sec-WebSocket-Key must be there once, and be 16 bytes in base64";
+        return Err(Box::new(dog::text(StatusCode::BAD_REQUEST, text)));
+    };
+    Ok(switch(key))
+}
+
+fn refuse(status: StatusCode, text: &str, name: HeaderName, value: &'static str) -> Response {
+    let mut response = dog::text(status, text);
+    if status == StatusCode::UPGRADE_REQUIRED {
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
+}
+
+/// Whether one of the header's comma-separated values is `token`, in whatever case.
+fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+fn key(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let (Some(key), None) = (keys.next(), keys.next()) else { return None };
+    let decoded = BASE64_STANDARD.decode(key.as_bytes()).ok()?;
+    (decoded.len() == 16).then_some(key.as_bytes())
+}
+
+fn switch(key: &[u8]) -> Response {
+    let mut hash = Sha1::new();
+    hash.update(key);
+    hash.update(KEY_SUFFIX);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(value) = HeaderValue::from_str(&BASE64_STANDARD.encode(hash.finalize())) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dog::http;
+
+    fn proper() -> http::request::Builder {
+        http::Request::get("/ws")
+            .header("connection", "keep-alive, Upgrade")
+            .header("upgrade", "WebSocket")
+            .header("sec-websocket-version", "13")
+    }
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    #[test]
+    fn the_example_of_the_standard() {
+        let request = proper().header("sec-websocket-key", KEY).body(Body::empty()).unwrap();
+        let response = accept(&request).unwrap();
+        assert_eq!(response.status(), 101);
+        assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn what_is_no_handshake_is_told_why() {
+        let get = || http::Request::get("/ws");
+        let cases = [
+            (proper().method("POST").header("sec-websocket-key", KEY), 405, "allow"),
+            (get(), 426, "upgrade"),
+            (get().header("upgrade", "websocket").header("sec-websocket-key", KEY), 400, "content-type"),
+            (
+                get()
+                    .header("upgrade", "websocket")
+                    .header("connection", "upgrade")
+                    .header("sec-websocket-version", "8"),
+                426,
+                "sec-websocket-version",
+            ),
+            (proper(), 400, "content-type"),
+            (proper().header("sec-websocket-key", "c2hvcnQ="), 400, "content-type"),
+            (proper().header("sec-websocket-key", "no base64"), 400, "content-type"),
+            (proper().header("sec-websocket-key", KEY).header("sec-websocket-key", KEY), 400, "content-type"),
+        ];
+        for (at, (request, status, header)) in cases.into_iter().enumerate() {
+            let response = accept(&request.body(Body::empty()).unwrap()).unwrap_err();
+            assert_eq!(response.status(), status, "case {at}");
+            assert!(response.headers().contains_key(header), "case {at}");
+        }
+    }
+}

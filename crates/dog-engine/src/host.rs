@@ -1,0 +1,150 @@
+//! The few things that a host does: how bytes move. What is to be moved, and to whom, the engine decides.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dog::port::LocalFuture;
+use dog::{
+    Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId, Timestamp,
+};
+
+use crate::address::{ClassIndex, GroupAddress, ReplicaAddress, SeatId, Targets, Ticket};
+use crate::books::MemberRecord;
+use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use crate::reply::Reply;
+use crate::seats::Refusal;
+
+/// One place where objects live: a worker thread, a Workers isolate, a simulation.
+///
+/// No primitive calls back into an object before it returns: what follows from it comes in a later turn of the host's
+/// loop. Calls and casts from one object to another arrive in the order in which they were made.
+pub trait Host: 'static {
+    /// What the user passed in.
+    fn env(&self) -> &Env;
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// Ends after `duration`.
+    fn sleep(&self, duration: Duration) -> LocalFuture<()>;
+    /// Runs `task` beside everything else.
+    fn spawn(&self, task: LocalFuture<()>);
+    /// An id that no Replica has had, at a place that suits the Group.
+    fn unique_replica(&self, group: GroupAddress) -> ReplicaId;
+    /// The class of that name.
+    fn class(&self, name: &str) -> Option<ClassIndex>;
+
+    /// Puts a message into the sockets' outboxes, all of `sockets` but those of `except`. How many took it.
+    fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize;
+    /// Ends a socket, after what was delivered before.
+    fn close(&self, socket: SocketId, code: CloseCode, reason: &str);
+    /// The socket's handler has ended: its next message may come.
+    fn resume(&self, socket: SocketId);
+    /// The bytes kept with a socket.
+    fn attachment(&self, socket: SocketId) -> Option<Bytes>;
+    /// Keeps bytes with a socket.
+    fn set_attachment(&self, socket: SocketId, attachment: Bytes);
+
+    /// Asks a Group.
+    fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>>;
+    /// Tells a Group.
+    fn cast_group(&self, to: GroupAddress, cast: GroupCast);
+    /// Asks a Replica.
+    fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>>;
+    /// Tells Replicas.
+    fn cast_replicas(&self, to: &Targets, cast: ReplicaCast);
+    /// Passes a request to a Group.
+    fn fetch_group(&self, to: GroupAddress, request: Request) -> LocalFuture<Result<Response, Error>>;
+    /// Passes a request to a Replica.
+    fn fetch_replica(
+        &self,
+        to: ReplicaAddress,
+        ticket: Ticket,
+        request: Request,
+    ) -> LocalFuture<Result<Fetched, Error>>;
+
+    /// Gives `seat` back when it is dropped, on whatever thread, unless disarmed before.
+    fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard>;
+    /// This life of a Replica is over: the next thing sent to it begins another.
+    fn replica_ended(&self, replica: ReplicaAddress, epoch: Epoch);
+    /// This life of a Group is over: the next thing sent to it begins another.
+    fn group_ended(&self, group: GroupAddress, epoch: Epoch);
+
+    /// The members that a Group kept.
+    fn records(&self, group: GroupAddress) -> LocalFuture<Result<Vec<MemberRecord>, Error>>;
+    /// Keeps a member, in place of what was kept of it.
+    fn keep_record(&self, group: GroupAddress, record: MemberRecord);
+    /// Keeps a member no longer.
+    fn drop_record(&self, group: GroupAddress, replica: ReplicaId);
+}
+
+/// See [`Host::seat_guard`].
+pub trait SeatGuard: Send + Sync {
+    /// The seat is a socket's now: nothing is given back any more.
+    fn disarm(&self);
+}
+
+/// What became of a request for a Replica.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The Replica answered.
+    Response(Response),
+    /// It did not take the ticket; the request comes back untouched.
+    Refused {
+        /// The request.
+        request: Request,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// How a socket has ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// By the wish of one side.
+    Close(Close),
+    /// By nobody's.
+    Error(SocketError),
+}
+
+/// Whether the next message of a socket may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// At once.
+    Ready,
+    /// After [`Host::resume`]. One that comes before is kept and handled in its turn.
+    Busy,
+}
+
+/// One life of a Replica, as its host drives it.
+pub trait ReplicaObject {
+    /// A request has come.
+    fn fetch(self: Rc<Self>, ticket: Ticket, request: Request, reply: Reply<Fetched>);
+    /// Someone asks.
+    fn call(self: Rc<Self>, call: ReplicaCall, reply: Reply<ReplicaAnswer>);
+    /// Someone tells.
+    fn cast(self: Rc<Self>, cast: ReplicaCast);
+    /// A connection has been handed over and is a socket now. `false` if there is no such seat (any more): then the
+    /// host closes it.
+    fn opened(self: Rc<Self>, seat: SeatId, socket: SocketId) -> bool;
+    /// A seat is given back.
+    fn released(self: Rc<Self>, seat: SeatId);
+    /// A message has come on a socket.
+    fn message(self: Rc<Self>, socket: SocketId, message: Message) -> Readiness;
+    /// A socket has ended.
+    fn closed(self: Rc<Self>, socket: SocketId, end: End);
+    /// The number of this life.
+    fn epoch(&self) -> Epoch;
+}
+
+/// One life of a Group, as its host drives it.
+pub trait GroupObject {
+    /// A request has come.
+    fn fetch(self: Rc<Self>, request: Request, reply: Reply<Response>);
+    /// Someone asks.
+    fn call(self: Rc<Self>, call: GroupCall, reply: Reply<GroupAnswer>);
+    /// Someone tells.
+    fn cast(self: Rc<Self>, cast: GroupCast);
+    /// The number of this life.
+    fn epoch(&self) -> Epoch;
+}

@@ -1,0 +1,143 @@
+//! What objects say to each other. Never mixed with outside requests: these are other types, on other ways.
+
+use bytes::Bytes;
+use dog::{ClientId, Epoch, Limit, Message, ReplicaId};
+
+use crate::address::{Ticket, TicketId, View};
+
+/// Asked of a Group.
+#[derive(Clone, Debug)]
+pub enum GroupCall {
+    /// Which Replica is to serve this client?
+    Identify {
+        /// The client.
+        client: ClientId,
+        /// The Replica that was named before and did not take it.
+        refused: Option<ReplicaId>,
+    },
+    /// Which Replicas hold sockets of this client?
+    Locate {
+        /// The client.
+        client: ClientId,
+    },
+    /// A Replica that woke by itself asks for the members and the limit.
+    Enroll {
+        /// Who.
+        replica: ReplicaId,
+        /// In which life.
+        epoch: Epoch,
+    },
+}
+
+/// A Group's answers, each to the call of its name.
+#[derive(Clone, Debug)]
+pub enum GroupAnswer {
+    /// To `Identify`.
+    Identified(Ticket),
+    /// To `Locate`.
+    Located(Vec<ReplicaId>),
+    /// To `Enroll`.
+    Enrolled(Enrolment),
+}
+
+/// What a Replica must know of its Group.
+#[derive(Clone, Debug)]
+pub struct Enrolment {
+    /// Seats of one Replica.
+    pub limit: Limit,
+    /// Members.
+    pub view: View,
+}
+
+/// Told to a Group.
+#[derive(Clone, Debug)]
+pub enum GroupCast {
+    /// What a Replica's seats are now.
+    Report(Report),
+    /// A ticket that nobody will come with.
+    Release(Ticket),
+    /// A Replica's life is over; its sockets are closed.
+    Farewell {
+        /// Who.
+        replica: ReplicaId,
+        /// Which life.
+        epoch: Epoch,
+    },
+}
+
+/// Asked of a Replica.
+#[derive(Clone, Debug)]
+pub enum ReplicaCall {
+    /// You are a member, and these are your siblings. The answer ends the joining.
+    Join(Enrolment),
+    /// Your siblings are these now. Answered at once, so that the Group knows that it is known.
+    Meet(View),
+    /// Tell all your seats: the Group has just woken.
+    Census(Enrolment),
+    /// Give this to your sockets and say how many.
+    Deliver(Delivery),
+    /// Give this to the client's sockets and say how many.
+    Whisper {
+        /// The client.
+        client: ClientId,
+        /// What.
+        message: Message,
+    },
+    /// A sibling asks.
+    Gossip(Bytes),
+}
+
+/// A Replica's answers.
+#[derive(Clone, Debug)]
+pub enum ReplicaAnswer {
+    /// To `Join` and `Meet`: from which life.
+    Known(Epoch),
+    /// To `Census`.
+    Counted(Report),
+    /// To `Deliver` and `Whisper`: how many sockets took it.
+    Delivered(usize),
+    /// To `Gossip`.
+    Gossip(Bytes),
+}
+
+/// Told to Replicas.
+#[derive(Clone, Debug)]
+pub enum ReplicaCast {
+    /// Give this to your sockets.
+    Deliver(Delivery),
+    /// The Group has heard of what you reported up to here.
+    Acknowledge {
+        /// The life it was reported in.
+        epoch: Epoch,
+        /// The report's number.
+        sequence: u64,
+    },
+}
+
+/// A message for all sockets of a Replica, or all but one client's.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// What.
+    pub message: Message,
+    /// Whose sockets are left out.
+    pub except: Option<ClientId>,
+}
+
+/// A Replica's seats: absolute numbers, so that a report that is lost, late or doubled does no harm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Who.
+    pub replica: ReplicaId,
+    /// In which life.
+    pub epoch: Epoch,
+    /// Grows with each change; an older report says nothing new.
+    pub sequence: u64,
+    /// Seats taken: open sockets and requests in flight.
+    pub occupied: u32,
+    /// Seats now of each client whose number changed since the last report that was acknowledged; in a census, of all.
+    pub clients: Vec<(ClientId, u32)>,
+    /// Tickets taken since the last report that was acknowledged.
+    pub taken: Vec<TicketId>,
+    /// Whether `clients` names every client that has a seat.
+    pub census: bool,
+}

@@ -1,0 +1,318 @@
+//! What a client sent, frame by frame, into events: [`Decoder`].
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use dog::internal::MessageBuffer;
+use dog::{Message, MessageKind};
+
+use super::control::CloseFrame;
+use super::error::ProtocolError;
+use super::header::{Header, LONGEST, Opcode};
+use super::mask::Mask;
+use super::utf8::Utf8Check;
+
+/// The most memory, in bytes, that is taken on a client's word: a header may claim any length within the limit, so
+/// what is over this grows only as payload comes.
+const CLAIM: usize = 64 * 1024;
+
+/// What a client may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most payload a message may have, in bytes, all its fragments together. Control frames have their own bound,
+    /// 125 bytes, whatever this is.
+    pub message: usize,
+}
+
+/// What a client has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A whole message; a text one is UTF-8.
+    Message(Message),
+    /// A ping, to be answered with a pong of the same payload ([`pong_frame`](super::pong_frame)).
+    Ping(Bytes),
+    /// A pong, to a ping or unasked.
+    Pong(Bytes),
+    /// The client closes, maybe in reply, and sends nothing more that counts.
+    Close(Option<CloseFrame>),
+}
+
+/// Reads what one client sends.
+///
+/// Between two messages it is eight bytes and owns no memory. A frame that is whole in the input, as nearly all are, is
+/// read from there; only a message or frame that has come in part is kept, in memory that is freed when it ends.
+#[derive(Default)]
+pub struct Decoder {
+    partial: Option<Box<Partial>>,
+}
+
+/// What has come in part.
+#[derive(Default)]
+struct Partial {
+    frame: Frame,
+    message: Option<OpenMessage>,
+}
+
+/// How far into a frame the input ended.
+#[derive(Default)]
+enum Frame {
+    /// Before its first byte.
+    #[default]
+    Unbegun,
+    /// Within its header.
+    Header(PartialHeader),
+    /// Within its payload: at least one byte is missing.
+    Payload(PartialPayload),
+}
+
+#[derive(Default)]
+struct PartialHeader {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+struct PartialPayload {
+    last: bool,
+    opcode: Opcode,
+    mask: Mask,
+    /// Bytes that are still to come.
+    remaining: usize,
+    /// What has come of a control frame. A data frame's payload goes to the open message.
+    control: BytesMut,
+}
+
+/// A message that has come in part: some fragments, or some of a frame's payload.
+struct OpenMessage {
+    kind: MessageKind,
+    buffer: MessageBuffer,
+    check: Utf8Check,
+}
+
+impl Decoder {
+    /// A decoder at the start of a connection.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing has come in part: no frame, and no message of which fragments are missing.
+    pub fn is_at_rest(&self) -> bool {
+        self.partial.is_none()
+    }
+
+    /// Reads from the front of `input` until one event is complete or the input is used up, and tells how many bytes it
+    /// used. Without an event that is all of them: what they begin is kept. The bytes used are garbage afterwards (they
+    /// are unmasked in place).
+    ///
+    /// After [`Event::Close`] the rest of the input, and all that comes after, is to be ignored.
+    ///
+    /// # Errors
+    /// When the client breaks the protocol or goes over `limits`. The decoder is of no more use then.
+    pub fn decode(&mut self, input: &mut [u8], limits: &Limits) -> Result<(usize, Option<Event>), ProtocolError> {
+        let mut used = 0;
+        while used < input.len() {
+            let (more, event) = self.step(&mut input[used..], limits)?;
+            used += more;
+            if event.is_some() {
+                self.settle();
+                return Ok((used, event));
+            }
+        }
+        Ok((used, None))
+    }
+
+    /// Reads up to the end of a frame, or of the input.
+    fn step(&mut self, input: &mut [u8], limits: &Limits) -> Result<(usize, Option<Event>), ProtocolError> {
+        if let Some(partial) = &mut self.partial
+            && matches!(partial.frame, Frame::Payload(_))
+        {
+            return partial.read_payload(input);
+        }
+        let Some((header, used)) = self.read_header(input)? else { return Ok((input.len(), None)) };
+        let length = self.admit(&header, limits)?;
+        let rest = &mut input[used..];
+        if header.last
+            && header.opcode != Opcode::Continuation
+            && let Some(payload) = rest.get_mut(..length)
+        {
+            return Ok((used + length, Some(read_whole(header, payload)?)));
+        }
+        let partial = self.partial.get_or_insert_default();
+        partial.open(&header, length);
+        let (more, event) = partial.read_payload(rest)?;
+        Ok((used + more, event))
+    }
+
+    /// Reads a header, and tells how many bytes of the input end it. `None` when it goes on after the input: what is
+    /// there is kept.
+    fn read_header(&mut self, input: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
+        if let Some(partial) = &mut self.partial
+            && let Frame::Header(begun) = &mut partial.frame
+        {
+            let header = begun.read(input)?;
+            if header.is_some() {
+                partial.frame = Frame::Unbegun;
+            }
+            return Ok(header);
+        }
+        let header = Header::parse(input)?;
+        if header.is_none() {
+            let mut begun = PartialHeader::default();
+            begun.append(input);
+            self.partial.get_or_insert_default().frame = Frame::Header(begun);
+        }
+        Ok(header)
+    }
+
+    /// Checks a header against what was before it, and against the limit. Returns the payload's length, which from here
+    /// on is known to be one that memory can hold.
+    fn admit(&self, header: &Header, limits: &Limits) -> Result<usize, ProtocolError> {
+        let open = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
+        let (so_far, limit) = match (header.opcode, open) {
+            (Opcode::Continuation, None) => return Err(ProtocolError::NothingToContinue),
+            (Opcode::Text | Opcode::Binary, Some(_)) => return Err(ProtocolError::Interrupted),
+            (Opcode::Continuation, Some(open)) => (open.buffer.payload().len(), limits.message),
+            (Opcode::Text | Opcode::Binary, None) => (0, limits.message),
+            // Parsing the header has seen to these.
+            (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => (0, usize::MAX),
+        };
+        match usize::try_from(header.length) {
+            // The limit may have been lowered since the message began.
+            Ok(length) if length <= limit.saturating_sub(so_far) => Ok(length),
+            _ => Err(ProtocolError::TooLong { length: so_far as u64 + header.length, limit }),
+        }
+    }
+
+    /// Frees what was kept of a frame or message that has ended.
+    #[inline]
+    fn settle(&mut self) {
+        if let Some(partial) = &self.partial
+            && partial.message.is_none()
+            && matches!(partial.frame, Frame::Unbegun)
+        {
+            self.partial = None;
+        }
+    }
+}
+
+/// The event of a frame that is whole and a message or control frame on its own.
+#[inline]
+fn read_whole(header: Header, payload: &mut [u8]) -> Result<Event, ProtocolError> {
+    let mut mask = header.mask;
+    mask.apply(payload);
+    match header.opcode {
+        Opcode::Text => {
+            let text = std::str::from_utf8(payload).map_err(|_| ProtocolError::InvalidText)?;
+            Ok(Event::Message(Message::text(text)))
+        }
+        // The caller lets no continuation in.
+        Opcode::Binary | Opcode::Continuation => Ok(Event::Message(Message::binary(payload))),
+        Opcode::Close => Ok(Event::Close(CloseFrame::parse(payload)?)),
+        Opcode::Ping => Ok(Event::Ping(Bytes::copy_from_slice(payload))),
+        Opcode::Pong => Ok(Event::Pong(Bytes::copy_from_slice(payload))),
+    }
+}
+
+impl PartialHeader {
+    /// Goes on reading: as [`Header::parse`], but tells only how many bytes of `input` were used.
+    fn read(&mut self, input: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
+        let before = self.length;
+        self.append(input);
+        let header = Header::parse(&self.bytes[..self.length])?;
+        // What was there before was no whole header, so the header ends in this input.
+        Ok(header.map(|(header, used)| (header, used.saturating_sub(before))))
+    }
+
+    /// Keeps of `input` what a header may take.
+    fn append(&mut self, input: &[u8]) {
+        let room = &mut self.bytes[self.length..];
+        let count = room.len().min(input.len());
+        room[..count].copy_from_slice(&input[..count]);
+        self.length += count;
+    }
+}
+
+impl Partial {
+    /// Begins the payload of a frame whose header was admitted.
+    fn open(&mut self, header: &Header, length: usize) {
+        let kind = match header.opcode {
+            Opcode::Text => Some(MessageKind::Text),
+            Opcode::Binary => Some(MessageKind::Binary),
+            Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => None,
+        };
+        if let Some(kind) = kind {
+            let buffer = MessageBuffer::with_capacity(length.min(CLAIM));
+            self.message = Some(OpenMessage { kind, buffer, check: Utf8Check::default() });
+        }
+        self.frame = Frame::Payload(PartialPayload {
+            last: header.last,
+            opcode: header.opcode,
+            mask: header.mask,
+            remaining: length,
+            control: BytesMut::new(),
+        });
+    }
+
+    /// Reads payload up to the end of its frame, or of the input.
+    fn read_payload(&mut self, input: &mut [u8]) -> Result<(usize, Option<Event>), ProtocolError> {
+        let Frame::Payload(payload) = &mut self.frame else { return Ok((0, None)) };
+        let used = payload.remaining.min(input.len());
+        let piece = &mut input[..used];
+        payload.mask.apply(piece);
+        payload.remaining -= used;
+        match &mut self.message {
+            Some(message) if !payload.opcode.is_control() => message.append(piece)?,
+            _ => payload.control.extend_from_slice(piece),
+        }
+        if payload.remaining > 0 {
+            return Ok((used, None));
+        }
+        let Frame::Payload(payload) = std::mem::take(&mut self.frame) else { return Ok((used, None)) };
+        Ok((used, self.end_frame(payload)?))
+    }
+
+    /// The event that a frame completes, all of whose payload has come.
+    fn end_frame(&mut self, payload: PartialPayload) -> Result<Option<Event>, ProtocolError> {
+        match payload.opcode {
+            Opcode::Text | Opcode::Binary | Opcode::Continuation if !payload.last => Ok(None),
+            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+                self.message.take().map(|message| message.finish().map(Event::Message)).transpose()
+            }
+            Opcode::Close => Ok(Some(Event::Close(CloseFrame::parse(&payload.control)?))),
+            Opcode::Ping => Ok(Some(Event::Ping(payload.control.freeze()))),
+            Opcode::Pong => Ok(Some(Event::Pong(payload.control.freeze()))),
+        }
+    }
+}
+
+impl OpenMessage {
+    fn append(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+        self.buffer.extend_from_slice(piece);
+        match self.kind {
+            MessageKind::Text => self.check.advance(self.buffer.payload()),
+            MessageKind::Binary => Ok(()),
+        }
+    }
+
+    fn finish(self) -> Result<Message, ProtocolError> {
+        if self.kind == MessageKind::Text {
+            self.check.finish(self.buffer.payload())?;
+        }
+        Ok(self.buffer.seal(self.kind))
+    }
+}
+
+impl fmt::Debug for Decoder {
+    /// Where it is; not what has come, which is the users' and has no place in logs.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match self.partial.as_deref() {
+            None => "at rest",
+            Some(Partial { frame: Frame::Unbegun, .. }) => "between fragments",
+            Some(Partial { frame: Frame::Header(_), .. }) => "in a header",
+            Some(Partial { frame: Frame::Payload(_), .. }) => "in a payload",
+        };
+        write!(formatter, "Decoder({place})")
+    }
+}
+
+#[cfg(test)]
+mod tests;

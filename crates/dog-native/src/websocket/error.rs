@@ -1,0 +1,98 @@
+//! What a client can do wrong: [`ProtocolError`].
+
+use thiserror::Error;
+
+/// Why a client's bytes were refused. The connection cannot go on after it: send a close frame with
+/// [`close_code`](Self::close_code), then close the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// One of the three reserved bits is set, and no extension was agreed on that gives it a meaning.
+    #[error("a reserved bit of a frame is set, but no extension was agreed on")]
+    ReservedBits,
+    /// The opcode is none of the six that RFC 6455 defines.
+    #[error("the opcode {0:#x} is unknown")]
+    UnknownOpcode(u8),
+    /// Clients must mask every frame.
+    #[error("a frame is not masked")]
+    Unmasked,
+    /// A close, ping or pong frame says that more frames follow.
+    #[error("a control frame is fragmented")]
+    FragmentedControl,
+    /// A close, ping or pong frame has more than 125 bytes of payload.
+    #[error("a control frame has a payload of more than 125 bytes")]
+    LongControl,
+    /// The top bit of a 64-bit length is set.
+    #[error("the length of a frame is 2^63 bytes or more")]
+    LengthOverflow,
+    /// A continuation frame came while no message was open.
+    #[error("a continuation frame continues no message")]
+    NothingToContinue,
+    /// A text or binary frame came before the last fragment of the open message.
+    #[error("a message begins before the one before it has ended")]
+    Interrupted,
+    /// A close frame's payload is one byte, which is no code.
+    #[error("a close frame has half a code")]
+    HalfCloseCode,
+    /// A close frame carries a code that must not be sent (see [`is_close_code`](super::is_close_code)).
+    #[error("the close code {0} must not be sent")]
+    CloseCode(u16),
+    /// A text message is not UTF-8, or ends within a character.
+    #[error("a text message is not UTF-8")]
+    InvalidText,
+    /// The reason in a close frame is not UTF-8.
+    #[error("the reason in a close frame is not UTF-8")]
+    InvalidReason,
+    /// A message's payload is over [`Limits::message`](super::Limits::message). Found out from the header, before any of
+    /// the frame's payload is kept.
+    #[error("a message has at least {length} bytes, over the limit of {limit}")]
+    TooLong {
+        /// Bytes that the message's frames so far say it has.
+        length: u64,
+        /// Bytes that it may have.
+        limit: usize,
+    },
+}
+
+impl ProtocolError {
+    /// The code to close the connection with: 1002 (protocol error), 1007 (not UTF-8) or 1009 (too big).
+    pub fn close_code(&self) -> u16 {
+        match self {
+            Self::InvalidText | Self::InvalidReason => 1007,
+            Self::TooLong { .. } => 1009,
+            Self::ReservedBits
+            | Self::UnknownOpcode(_)
+            | Self::Unmasked
+            | Self::FragmentedControl
+            | Self::LongControl
+            | Self::LengthOverflow
+            | Self::NothingToContinue
+            | Self::Interrupted
+            | Self::HalfCloseCode
+            | Self::CloseCode(_) => 1002,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_names_its_close_code_and_says_what_was_wrong() {
+        for (error, code, says) in [
+            (ProtocolError::UnknownOpcode(0xb), 1002, "the opcode 0xb is unknown"),
+            (ProtocolError::CloseCode(1005), 1002, "the close code 1005 must not be sent"),
+            (ProtocolError::InvalidText, 1007, "a text message is not UTF-8"),
+            (ProtocolError::InvalidReason, 1007, "the reason in a close frame is not UTF-8"),
+            (
+                ProtocolError::TooLong { length: 9, limit: 8 },
+                1009,
+                "a message has at least 9 bytes, over the limit of 8",
+            ),
+        ] {
+            assert_eq!(error.close_code(), code, "{error}");
+            assert_eq!(error.to_string(), says);
+        }
+    }
+}

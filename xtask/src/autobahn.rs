@@ -1,0 +1,221 @@
+//! The Autobahn cases against the relay example, a real server on a real port.
+//!
+//! The fuzzing client is `kosoku`, which drives Autobahn's own case files on Python 3. It opens one connection a case;
+//! a socket of the relay that names no room has one to itself, so there the relay is an echo server.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::install;
+use crate::server::Server;
+use crate::step::Step;
+use crate::workspace::Workspace;
+
+const CLIENT: &str = "kosoku==0.1.0";
+
+/// Compression, which the relay does not offer.
+const EXCLUDED: &[&str] = &["12.*", "13.*"];
+/// How many cases that leaves; fewer would mean that some were silently not run.
+const CASES: usize = 301;
+
+/// Cases 9.* send messages of 16 MiB and want them back: both bounds lie well above.
+const RELAY_ARGUMENTS: &[&str] = &["--listen", "127.0.0.1:0", "--max-message", "67108864", "--max-outbox", "268435456"];
+
+/// The cases in which doing less than the specification's SHOULD is right for us, each with the reason.
+const TOLERATED: &[(&str, &str)] = &[];
+
+const READY_LIMIT: Duration = Duration::from_secs(10);
+/// A case that hangs gives up after 100 s; the whole takes half a minute when none does.
+const CASES_LIMIT: Duration = Duration::from_mins(10);
+
+/// Runs the part.
+pub(crate) fn run(workspace: &Workspace) -> Result<String> {
+    let programs = install::python_package(workspace, CLIENT)?;
+    workspace.cargo().args(["build", "--release", "-p", "relay"]).run()?;
+    let relay = Step::program(workspace.target.join("release").join("relay")).args(RELAY_ARGUMENTS);
+    let mut server = Server::start(relay, READY_LIMIT)?;
+    let report = workspace.scratch("autobahn");
+    drive(&programs.join("kosoku"), server.authority(), &report)?;
+    server.check_alive()?;
+    judge(workspace, &report)
+}
+
+/// Runs the cases; the report tells how they went.
+fn drive(client: &Path, authority: &str, report: &Path) -> Result<()> {
+    // An old report must not speak for a run that wrote none.
+    if report.exists() {
+        fs::remove_dir_all(report)?;
+    }
+    let excluded = EXCLUDED.iter().flat_map(|cases| ["--exclude", cases]);
+    let step = Step::program(client).args(["--mode", "fuzzingclient"]).args(excluded).args(["--outdir"]).args([report]);
+    let status = step.args([format!("ws://{authority}/ws")]).limit(CASES_LIMIT).run_to_end()?;
+    match status.code() {
+        // 1 says that a case failed: which, and whether that is all, the report tells.
+        Some(0 | 1) => Ok(()),
+        _ => bail!("kosoku ended with {status}"),
+    }
+}
+
+fn judge(workspace: &Workspace, report: &Path) -> Result<String> {
+    let index = report.join("index.json");
+    let text = fs::read_to_string(&index).with_context(|| format!("no report at {}", workspace.show(&index)))?;
+    let tally = Tally::of(&parse(&text)?, TOLERATED);
+    println!("report: {}", workspace.show(&report.join("index.html")));
+    tally.lines.iter().for_each(|line| println!("  {line}"));
+    println!("{tally}");
+    match tally.run() {
+        _ if tally.failed > 0 => bail!("{tally}"),
+        CASES => Ok(tally.to_string()),
+        run => bail!("{run} cases were run where there are {CASES}"),
+    }
+}
+
+/// How one case went.
+#[derive(Debug)]
+struct Case {
+    id: String,
+    behavior: String,
+    close: String,
+    close_code: Option<u64>,
+}
+
+/// How a case counts.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Passed,
+    /// The specification leaves it open; the case only shows what is done.
+    Informational,
+    /// Not what the specification says one SHOULD do, for a reason of ours.
+    Tolerated(&'static str),
+    Failed,
+}
+
+impl Case {
+    fn verdict(&self, tolerated: &[(&str, &'static str)]) -> Verdict {
+        match (self.behavior.as_str(), self.close.as_str()) {
+            ("OK", "OK") => Verdict::Passed,
+            ("OK" | "INFORMATIONAL", "OK" | "INFORMATIONAL") => Verdict::Informational,
+            ("NON-STRICT", "OK" | "INFORMATIONAL") => {
+                let reason = tolerated.iter().find(|(id, _)| *id == self.id);
+                reason.map_or(Verdict::Failed, |(_, reason)| Verdict::Tolerated(reason))
+            }
+            _ => Verdict::Failed,
+        }
+    }
+}
+
+/// The report's index: for each server (there is one), for each case, how it went. Ordered as the cases are numbered.
+fn parse(index: &str) -> Result<Vec<Case>> {
+    let index: BTreeMap<String, BTreeMap<String, Value>> = serde_json::from_str(index)?;
+    let mut cases = Vec::new();
+    for (id, case) in index.into_values().flatten() {
+        let text =
+            |key: &str| Ok::<_, anyhow::Error>(case[key].as_str().context("a case without a verdict")?.to_owned());
+        let (behavior, close) = (text("behavior")?, text("behaviorClose")?);
+        cases.push(Case { id, behavior, close, close_code: case["remoteCloseCode"].as_u64() });
+    }
+    cases.sort_by_key(|case| case.id.split('.').map(|number| number.parse().unwrap_or(0)).collect::<Vec<u32>>());
+    Ok(cases)
+}
+
+/// All verdicts, counted.
+#[derive(Debug, Default)]
+struct Tally {
+    passed: usize,
+    informational: usize,
+    tolerated: usize,
+    failed: usize,
+    /// One line for each case that did not plainly pass.
+    lines: Vec<String>,
+}
+
+impl Tally {
+    fn of(cases: &[Case], tolerated: &[(&str, &'static str)]) -> Self {
+        let mut tally = Self::default();
+        for case in cases {
+            tally.add(case, &case.verdict(tolerated));
+        }
+        tally
+    }
+
+    fn add(&mut self, case: &Case, verdict: &Verdict) {
+        let (count, word) = match verdict {
+            Verdict::Passed => (&mut self.passed, None),
+            Verdict::Informational => (&mut self.informational, Some("informational".to_owned())),
+            Verdict::Tolerated(reason) => (&mut self.tolerated, Some(format!("tolerated ({reason})"))),
+            Verdict::Failed => (&mut self.failed, Some("FAILED".to_owned())),
+        };
+        *count += 1;
+        if let Some(word) = word {
+            let code = case.close_code.map_or("none".to_owned(), |code| code.to_string());
+            let Case { id, behavior, close, .. } = case;
+            self.lines.push(format!("{id}: {word}: behavior {behavior}, close {close}, close code {code}"));
+        }
+    }
+
+    fn run(&self) -> usize {
+        self.passed + self.informational + self.tolerated + self.failed
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { passed, informational, tolerated, failed, .. } = self;
+        let run = self.run();
+        write!(
+            formatter,
+            "{run} cases: {passed} passed, {informational} informational, {tolerated} tolerated, {failed} failed"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(id: &str, behavior: &str, close: &str) -> Case {
+        Case { id: id.to_owned(), behavior: behavior.to_owned(), close: close.to_owned(), close_code: Some(1000) }
+    }
+
+    #[test]
+    fn a_report_is_read_in_the_order_of_the_cases() {
+        let index = r#"{ "relay": {
+            "10.1.1": { "behavior": "OK", "behaviorClose": "OK", "remoteCloseCode": 1000 },
+            "9.1.2": { "behavior": "FAILED", "behaviorClose": "UNCLEAN", "remoteCloseCode": null } } }"#;
+        let cases = parse(index).unwrap();
+        assert_eq!(cases.iter().map(|case| case.id.as_str()).collect::<Vec<_>>(), ["9.1.2", "10.1.1"]);
+        let tally = Tally::of(&cases, &[]);
+        assert_eq!(tally.lines, ["9.1.2: FAILED: behavior FAILED, close UNCLEAN, close code none"]);
+        assert_eq!(tally.to_string(), "2 cases: 1 passed, 0 informational, 0 tolerated, 1 failed");
+    }
+
+    #[test]
+    fn a_report_without_verdicts_is_an_error() {
+        assert!(parse(r#"{ "relay": { "1.1.1": {} } }"#).is_err());
+        assert!(parse("").is_err());
+    }
+
+    #[test]
+    fn what_is_not_strict_fails_unless_it_is_named() {
+        let case = case("3.2", "NON-STRICT", "OK");
+        assert_eq!(case.verdict(&[]), Verdict::Failed);
+        assert_eq!(case.verdict(&[("3.3", "another")]), Verdict::Failed);
+        assert_eq!(case.verdict(&[("3.2", "a reason")]), Verdict::Tolerated("a reason"));
+    }
+
+    #[test]
+    fn whatever_is_not_known_to_be_good_fails() {
+        for (behavior, close) in
+            [("OK", "UNCLEAN"), ("OK", "WRONG CODE"), ("UNIMPLEMENTED", "OK"), ("ERROR", "FAILED"), ("NEW", "NEW")]
+        {
+            assert_eq!(case("1.1.1", behavior, close).verdict(&[]), Verdict::Failed, "{behavior}, {close}");
+        }
+        assert_eq!(case("7.1.6", "INFORMATIONAL", "INFORMATIONAL").verdict(&[]), Verdict::Informational);
+    }
+}

@@ -1,0 +1,125 @@
+//! The parts that are hardly more than a cargo command.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::install;
+use crate::parts::PARTS;
+use crate::workspace::Workspace;
+
+/// A measurement warms up, repeats, and runs its peers: no limit of a test fits it.
+const BENCH_LIMIT: Duration = Duration::from_hours(2);
+
+/// The sources are as rustfmt writes them.
+pub(crate) fn fmt(workspace: &Workspace) -> Result<String> {
+    install::component("fmt", "rustfmt")?;
+    workspace.cargo().args(["fmt", "--all", "--check"]).run()?;
+    Ok(String::new())
+}
+
+/// No warning in any target. All features, since a test behind a feature is code too.
+pub(crate) fn clippy(workspace: &Workspace) -> Result<String> {
+    install::component("clippy", "clippy")?;
+    let what = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    workspace.cargo().args(what).run()?;
+    Ok(String::new())
+}
+
+/// The documentation builds without a warning.
+pub(crate) fn docs(workspace: &Workspace) -> Result<String> {
+    workspace.cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings").run()?;
+    Ok(String::new())
+}
+
+/// Every test but those that have a part of their own. Cargo knows no "all but", so the integration tests are named.
+pub(crate) fn unit(workspace: &Workspace) -> Result<String> {
+    let tests = shared_integration_tests(workspace);
+    let named = tests.iter().flat_map(|name| ["--test", name]);
+    let units = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--examples"]);
+    let units = units.args(named).run_and_keep();
+    // Documentation tests run even after a failure: one run shows everything.
+    let documentation = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--doc"]).run_and_keep();
+    Ok(format!("{}; documentation: {}", Count::of(&units?), Count::of(&documentation?)))
+}
+
+/// The conformance suite on every host that needs nothing installed. With the whole workspace, though one package has
+/// the target: cargo then picks the same features as for `unit` and builds nothing twice.
+pub(crate) fn conformance(workspace: &Workspace) -> Result<String> {
+    let output = workspace.cargo().args(["test", "--workspace", "--test", "conformance"]).run_and_keep()?;
+    Ok(Count::of(&output).to_string())
+}
+
+/// The fan-out of the relay beside its floor.
+pub(crate) fn bench_relay(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "fanout", "--"]);
+    step.args(arguments).limit(BENCH_LIMIT).run()
+}
+
+fn shared_integration_tests(workspace: &Workspace) -> BTreeSet<&str> {
+    let tests = workspace.packages.iter().flat_map(|package| &package.integration_tests).map(String::as_str);
+    tests.filter(|test| PARTS.iter().all(|part| part.name != *test)).collect()
+}
+
+/// How many tests a run of cargo's test harness ran.
+#[derive(Debug, Default, PartialEq)]
+struct Count {
+    passed: u32,
+    ignored: u32,
+}
+
+impl Count {
+    /// Adds up the lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    fn of(output: &str) -> Self {
+        let results = output.lines().filter_map(|line| line.trim().strip_prefix("test result: "));
+        results.fold(Self::default(), |sum, line| Self {
+            passed: sum.passed + number_before(line, "passed"),
+            ignored: sum.ignored + number_before(line, "ignored"),
+        })
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} passed", self.passed)?;
+        if self.ignored > 0 {
+            write!(formatter, ", {} ignored", self.ignored)?;
+        }
+        Ok(())
+    }
+}
+
+fn number_before(line: &str, word: &str) -> u32 {
+    let mut words = line.split([' ', ';', '.']).filter(|part| !part.is_empty()).rev();
+    words.find(|part| *part == word);
+    words.next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Package;
+
+    #[test]
+    fn tests_are_counted_over_all_targets() {
+        let output = "running 3 tests\n\
+            test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\n\
+            test result: ok. 40 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s\n";
+        assert_eq!(Count::of(output), Count { passed: 43, ignored: 1 });
+        assert_eq!(Count::of(output).to_string(), "43 passed, 1 ignored");
+        assert_eq!(Count::of("no tests at all"), Count::default());
+    }
+
+    #[test]
+    fn a_test_with_a_part_of_its_own_is_left_to_that_part() {
+        let package = |tests: &[&str]| Package {
+            name: "any".to_owned(),
+            dependencies: Vec::new(),
+            integration_tests: tests.iter().map(ToString::to_string).collect(),
+        };
+        let packages = vec![package(&["front", "conformance"]), package(&["front", "browser", "axum"])];
+        let workspace = Workspace { root: "/w".into(), target: "/w/target".into(), packages };
+        assert_eq!(shared_integration_tests(&workspace).into_iter().collect::<Vec<_>>(), ["axum", "front"]);
+    }
+}

@@ -1,0 +1,113 @@
+//! What a bare machine lacks: Debian packages, a Python environment, pieces of the Rust toolchain.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::step::Step;
+use crate::workspace::Workspace;
+
+/// A browser is some hundred megabytes.
+const PACKAGES_LIMIT: Duration = Duration::from_mins(10);
+const PYTHON_LIMIT: Duration = Duration::from_mins(3);
+/// Some machines have no way to where rustup downloads from, and rustup would try for minutes.
+const RUSTUP_LIMIT: Duration = Duration::from_mins(1);
+
+/// Makes sure of a program; where it is missing, of the Debian packages that bring it.
+pub(crate) fn programs(wanted: &[(&str, &str)]) -> Result<()> {
+    let missing = |(program, _): &&(&str, &str)| find_program(program).is_none();
+    let packages: Vec<&str> = wanted.iter().filter(missing).map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    debian_packages(&packages)?;
+    match wanted.iter().find(missing) {
+        Some((program, package)) => bail!("the package {package} is installed, but there is no program `{program}`"),
+        None => Ok(()),
+    }
+}
+
+fn debian_packages(packages: &[&str]) -> Result<()> {
+    if find_program("apt-get").is_none() {
+        bail!("needed here: {}; there is no apt-get, so please install them by hand", packages.join(", "));
+    }
+    administrator(&["apt-get", "update"])?.limit(PACKAGES_LIMIT).run()?;
+    // Another apt may hold the lock for a while, as unattended upgrades do on a fresh machine.
+    let install = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "install", "-y", "--no-install-recommends"];
+    administrator(&install)?.args(packages).limit(PACKAGES_LIMIT).run()
+}
+
+/// A command with an administrator's rights, and no questions asked on the way.
+fn administrator(words: &[&str]) -> Result<Step> {
+    let is_root = Step::program("id").args(["-u"]).ask()?.trim() == "0";
+    let quiet = ["env", "DEBIAN_FRONTEND=noninteractive"];
+    match find_program("sudo") {
+        _ if is_root => Ok(Step::program(quiet[0]).args(&quiet[1..]).args(words)),
+        Some(_) => Ok(Step::program("sudo").args(quiet).args(words)),
+        None => bail!("`{}` needs root, and there is no sudo", words.join(" ")),
+    }
+}
+
+/// A Python environment of our own with exactly this package in it; gives its folder of programs.
+pub(crate) fn python_package(workspace: &Workspace, package: &str) -> Result<PathBuf> {
+    let folder = workspace.scratch("venv");
+    let programs = folder.join("bin");
+    // Asking pip, not looking for the folder: an environment breaks when the Python that it was made of goes away.
+    if Step::program(programs.join("pip")).args(["--version"]).ask().is_err() {
+        python_environment(&folder)?;
+    }
+    let install = ["install", "--disable-pip-version-check", package];
+    Step::program(programs.join("pip")).args(install).limit(PYTHON_LIMIT).run()?;
+    Ok(programs)
+}
+
+fn python_environment(folder: &Path) -> Result<()> {
+    self::programs(&[("python3", "python3")])?;
+    let make = || Step::program("python3").args(["-m", "venv", "--clear"]).args([folder]).limit(PYTHON_LIMIT).run();
+    // Debian packs the module apart, and only the attempt shows whether it is whole.
+    if make().is_err() {
+        debian_packages(&["python3-venv"])?;
+        make().context("no Python environment, even with python3-venv installed")?;
+    }
+    Ok(())
+}
+
+/// Makes sure of a cargo command that comes as a component of the toolchain.
+pub(crate) fn component(command: &str, component: &str) -> Result<()> {
+    if Step::cargo().args([command, "--version"]).ask().is_ok() {
+        return Ok(());
+    }
+    Step::program("rustup").args(["component", "add", component]).limit(RUSTUP_LIMIT).run()
+}
+
+/// Makes sure of the standard library for a target.
+pub(crate) fn target(target: &str) -> Result<()> {
+    let toolchain = Step::program("rustc").args(["--print", "sysroot"]).ask()?;
+    if Path::new(toolchain.trim()).join("lib/rustlib").join(target).join("lib").is_dir() {
+        return Ok(());
+    }
+    Step::program("rustup").args(["target", "add", target]).limit(RUSTUP_LIMIT).run()
+}
+
+/// The first program of this name on the PATH.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(find_program("sh").is_some());
+        assert!(find_program("there-is-no-such-program").is_none());
+    }
+
+    #[test]
+    fn nothing_is_installed_where_nothing_is_missing() {
+        programs(&[("sh", "there-is-no-such-package")]).unwrap();
+    }
+}

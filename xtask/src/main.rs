@@ -1,0 +1,171 @@
+//! The project's own commands: `cargo xtask test` is the gate for people and CI alike, `cargo xtask bench` measures.
+//!
+//! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
+//! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `workspace` (what
+//! cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
+//! `wasm`, `autobahn`, `browser`.
+//!
+//! A new part is one entry in the table of `parts` and one module.
+
+mod autobahn;
+mod browser;
+mod checks;
+mod install;
+mod layers;
+mod parts;
+mod server;
+mod sources;
+mod step;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use crate::parts::{BENCHES, Bench, PARTS, Part};
+use crate::workspace::Workspace;
+
+/// What the command line asks for.
+enum Request {
+    /// Print how to use this.
+    Help,
+    /// Print the parts of the test command.
+    List,
+    /// Run these parts, in the order of the table.
+    Test(Vec<&'static Part>),
+    /// Run this measurement with the arguments that follow its name.
+    Bench(&'static Bench, Vec<String>),
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let request = match parse(&arguments) {
+        Ok(request) => request,
+        Err(reason) => {
+            eprintln!("xtask: {reason}\n\n{}", usage());
+            return ExitCode::from(2);
+        }
+    };
+    match answer(request) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what was asked; false when a part failed.
+fn answer(request: Request) -> anyhow::Result<bool> {
+    match request {
+        Request::Help => println!("{}", usage()),
+        Request::List => PARTS.iter().for_each(|part| println!("{:<12} {}", part.name, part.about)),
+        Request::Test(chosen) => return Ok(parts::run(&chosen, &Workspace::find()?)),
+        Request::Bench(bench, arguments) => (bench.run)(&Workspace::find()?, &arguments)?,
+    }
+    Ok(true)
+}
+
+/// Reads the command line; the error is one line that says what is wrong with it.
+fn parse(arguments: &[String]) -> Result<Request, String> {
+    let (command, rest) = arguments.split_first().ok_or("which command?")?;
+    match command.as_str() {
+        "help" | "--help" | "-h" => Ok(Request::Help),
+        "test" => parse_test(rest),
+        "bench" => parse_bench(rest),
+        other => Err(format!("there is no command `{other}`")),
+    }
+}
+
+fn parse_test(arguments: &[String]) -> Result<Request, String> {
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        return Ok(Request::Help);
+    }
+    if arguments.iter().any(|argument| argument == "--list") {
+        return Ok(Request::List);
+    }
+    if let Some(unknown) = arguments.iter().find(|&argument| PARTS.iter().all(|part| part.name != argument)) {
+        return Err(format!("there is no part `{unknown}`; there are: {}", names(PARTS.iter().map(|part| part.name))));
+    }
+    let wanted = |part: &&Part| arguments.is_empty() || arguments.iter().any(|argument| argument == part.name);
+    Ok(Request::Test(PARTS.iter().filter(wanted).collect()))
+}
+
+fn parse_bench(arguments: &[String]) -> Result<Request, String> {
+    let known = names(BENCHES.iter().map(|bench| bench.name));
+    let (name, rest) = arguments.split_first().ok_or_else(|| format!("which measurement? There are: {known}"))?;
+    let found = BENCHES.iter().find(|bench| bench.name == name);
+    let bench = found.ok_or_else(|| format!("there is no measurement `{name}`; there are: {known}"))?;
+    Ok(Request::Bench(bench, rest.to_vec()))
+}
+
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn usage() -> String {
+    let mut text = String::from(
+        "cargo xtask test [PART..]       run every part of the tests, or those named\n\
+         cargo xtask test --list         name the parts\n\
+         cargo xtask bench NAME [ARG..]  measure\n\
+         cargo xtask help                this text\n\nParts:\n",
+    );
+    PARTS.iter().for_each(|part| text.push_str(&format!("  {:<12} {}\n", part.name, part.about)));
+    text.push_str("\nMeasurements:\n");
+    BENCHES.iter().for_each(|bench| text.push_str(&format!("  {:<12} {}\n", bench.name, bench.about)));
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(line: &str) -> Result<Request, String> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    fn chosen(line: &str) -> Vec<&'static str> {
+        match parse_words(line) {
+            Ok(Request::Test(parts)) => parts.iter().map(|part| part.name).collect(),
+            _ => panic!("`{line}` should choose parts"),
+        }
+    }
+
+    #[test]
+    fn no_part_named_means_every_part() {
+        assert_eq!(chosen("test").len(), PARTS.len());
+    }
+
+    #[test]
+    fn parts_run_once_each_in_the_order_of_the_table() {
+        assert_eq!(chosen("test unit fmt unit"), ["fmt", "unit"]);
+    }
+
+    #[test]
+    fn an_unknown_part_is_refused_and_the_known_ones_named() {
+        let reason = parse_words("test fmt tpyo").err().unwrap();
+        assert!(reason.contains("`tpyo`") && reason.contains("autobahn"), "{reason}");
+    }
+
+    #[test]
+    fn an_unknown_or_missing_command_is_refused() {
+        assert!(parse_words("tset").is_err());
+        assert!(parse_words("").is_err());
+        assert!(parse_words("bench").is_err());
+        assert!(parse_words("bench nothing").is_err());
+    }
+
+    #[test]
+    fn a_bench_keeps_its_arguments() {
+        let Ok(Request::Bench(bench, arguments)) = parse_words("bench relay --sockets 500") else { panic!("a bench") };
+        assert_eq!(bench.name, "relay");
+        assert_eq!(arguments, ["--sockets", "500"]);
+    }
+
+    #[test]
+    fn help_and_list_win_over_part_names() {
+        assert!(matches!(parse_words("test --list nonsense"), Ok(Request::List)));
+        assert!(matches!(parse_words("test --help"), Ok(Request::Help)));
+        assert!(matches!(parse_words("help"), Ok(Request::Help)));
+    }
+}
