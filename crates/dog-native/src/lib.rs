@@ -1,3 +1,26 @@
-//! The native host of Durable Object Groups. (Map to come.)
+//! The native host of [Durable Object Groups](dog): worker threads, each with its objects and its connections; HTTP and
+//! WebSocket on all of them.
+//!
+//! A program is an [`App`](dog::App) and a [`Server`] that runs it; see there. Mounted in an axum router, it is a
+//! [`Service`].
+//!
+//! # The files, in reading order
+//! - `server`: [`Server`], [`Running`]; `config`: the settings and their defaults; `error`: [`Error`]
+//! - `front`: HTTP, and the hand-over of a connection to its Replica's thread; `service`: [`Service`]
+//! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
+//! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 
+mod config;
+mod connection;
+mod error;
+mod front;
+mod server;
+mod service;
+#[doc(hidden)]
 pub mod websocket;
+mod worker;
+
+pub use config::SlowConsumer;
+pub use error::Error;
+pub use server::{Running, Server};
+pub use service::Service;

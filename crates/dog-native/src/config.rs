@@ -1,0 +1,121 @@
+//! What a server is told before it starts, and what of that cannot be right.
+
+use std::time::Duration;
+
+use dog::Env;
+
+use crate::error::Error;
+
+/// What happens to a socket that does not take what it is sent: see [`Server::max_outbox`](crate::Server::max_outbox).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowConsumer {
+    /// It is closed with 1013, and may come back.
+    #[default]
+    Close,
+    /// What does not fit any more is not sent to it.
+    DropNewest,
+}
+
+/// Everything that can be set, with its default.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) bind: String,
+    pub(crate) workers: usize,
+    pub(crate) env: Env,
+    pub(crate) max_message: usize,
+    pub(crate) max_outbox: usize,
+    pub(crate) slow_consumer: SlowConsumer,
+    pub(crate) max_header: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) ping_after: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) max_sockets_per_address: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bind: "127.0.0.1:8787".into(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            env: Env::new(),
+            max_message: 1024 * 1024,
+            max_outbox: 1024 * 1024,
+            slow_consumer: SlowConsumer::default(),
+            max_header: 16 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            ping_after: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            close_timeout: Duration::from_secs(5),
+            max_sockets_per_address: 4096,
+        }
+    }
+}
+
+impl Config {
+    /// Checks every setting by itself and against the others.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let check = |right: bool, message: String| if right { Ok(()) } else { Err(Error::configuration(message)) };
+        let second = Duration::from_secs(1);
+        check(
+            (1..=1024).contains(&self.workers),
+            format!("workers: {} is out of range: give 1 to 1024 threads", self.workers),
+        )?;
+        check(self.max_message >= 1, "max_message: 0 bytes would refuse every message: give at least 1".into())?;
+        check(self.max_outbox >= 1, "max_outbox: 0 bytes would close every socket: give at least 1".into())?;
+        check(
+            self.max_header >= 8192,
+            format!("max_header: {} bytes is too little: give at least 8192", self.max_header),
+        )?;
+        check(
+            !self.handshake_timeout.is_zero(),
+            "handshake_timeout: zero would refuse every connection: give a time".into(),
+        )?;
+        check(!self.close_timeout.is_zero(), "close_timeout: zero would cut every goodbye: give a time".into())?;
+        check(self.ping_after >= second, format!("ping_after: {:?} is too short: give at least 1 s", self.ping_after))?;
+        check(
+            self.idle_timeout >= self.ping_after + second,
+            format!(
+                "idle_timeout: {:?} leaves no time to answer a ping that is sent after {:?} of silence: give at least 1 s more",
+                self.idle_timeout, self.ping_after
+            ),
+        )?;
+        check(
+            self.max_sockets_per_address >= 1,
+            "max_sockets_per_address: 0 would refuse everyone: give at least 1".into(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid() {
+        Config::default().validate().unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        type Change = fn(&mut Config);
+        let cases: [(&str, Change); 9] = [
+            ("workers", |config| config.workers = 0),
+            ("max_message", |config| config.max_message = 0),
+            ("max_outbox", |config| config.max_outbox = 0),
+            ("max_header", |config| config.max_header = 100),
+            ("handshake_timeout", |config| config.handshake_timeout = Duration::ZERO),
+            ("close_timeout", |config| config.close_timeout = Duration::ZERO),
+            ("ping_after", |config| config.ping_after = Duration::ZERO),
+            ("idle_timeout", |config| config.idle_timeout = config.ping_after),
+            ("max_sockets_per_address", |config| config.max_sockets_per_address = 0),
+        ];
+        for (field, change) in cases {
+            let mut config = Config::default();
+            change(&mut config);
+            let error = config.validate().unwrap_err();
+            assert!(error.is_configuration());
+            assert!(error.to_string().starts_with(&format!("{field}: ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What waits to be written. All connections of a worker share one arena, so that a delivery allocates nothing and a
+//! connection at rest holds nothing.
+
+use std::io::{self, IoSlice};
+
+use bytes::Bytes;
+use slab::Slab;
+
+use super::stream::Stream;
+
+/// Where no node is.
+const NONE: u32 = u32::MAX;
+
+/// Frames up to this many bytes in all are copied together and written at once; more are written from where they are.
+const JOIN_UP_TO: usize = 64 * 1024;
+
+/// The most frames in one vectored write; the kernel takes 1024.
+const SLICES: usize = 64;
+
+/// The frames of all outboxes, and the buffer in which small ones are joined.
+#[derive(Default)]
+pub(super) struct Arena {
+    nodes: Slab<Node>,
+    joined: Vec<u8>,
+    /// The frames that `joined` holds, by address and length: where many sockets are owed the same frames, they are
+    /// joined once. Valid within one flush, while the nodes keep the frames alive; see [`Arena::begin_flush`].
+    joined_frames: Vec<(usize, usize)>,
+}
+
+struct Node {
+    frame: Bytes,
+    next: u32,
+}
+
+/// One connection's frames, first to last, as a list in the [`Arena`].
+#[derive(Debug)]
+pub(super) struct Outbox {
+    head: u32,
+    tail: u32,
+    /// How much of the first frame has been written.
+    written: usize,
+    /// Bytes that wait.
+    pub(super) bytes: usize,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { head: NONE, tail: NONE, written: 0, bytes: 0 }
+    }
+}
+
+/// How a flush ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// Nothing waits any more.
+    All,
+    /// The kernel takes no more for now.
+    Blocked,
+}
+
+impl Arena {
+    /// What was joined in an earlier flush may have been freed since, and its address used again.
+    pub(super) fn begin_flush(&mut self) {
+        self.joined_frames.clear();
+    }
+
+    /// Appends a frame.
+    pub(super) fn push(&mut self, outbox: &mut Outbox, frame: Bytes) {
+        outbox.bytes += frame.len();
+        // At most as many nodes as bytes may wait, far below what 32 bits count; should it ever be reached, the
+        // frames after it are lost rather than mixed up.
+        let Ok(node) = u32::try_from(self.nodes.insert(Node { frame, next: NONE })) else { return };
+        match self.nodes.get_mut(outbox.tail as usize) {
+            Some(last) if outbox.head != NONE => last.next = node,
+            _ => outbox.head = node,
+        }
+        outbox.tail = node;
+    }
+
+    /// Drops all that waits, but what has been begun: half a frame would spoil those after it.
+    pub(super) fn clear_unbegun(&mut self, outbox: &mut Outbox) {
+        if outbox.written == 0 {
+            self.clear(outbox);
+            return;
+        }
+        let Some(first) = self.nodes.get_mut(outbox.head as usize) else { return };
+        let mut rest = std::mem::replace(&mut first.next, NONE);
+        outbox.bytes = first.frame.len() - outbox.written;
+        outbox.tail = outbox.head;
+        while let Some(node) = self.take(rest) {
+            rest = node.next;
+        }
+    }
+
+    /// Drops all that waits.
+    pub(super) fn clear(&mut self, outbox: &mut Outbox) {
+        while let Some(node) = self.take(outbox.head) {
+            outbox.head = node.next;
+        }
+        *outbox = Outbox::default();
+    }
+
+    fn take(&mut self, node: u32) -> Option<Node> {
+        self.nodes.try_remove(node as usize)
+    }
+
+    /// Writes until nothing waits or the kernel takes no more.
+    pub(super) fn flush(&mut self, outbox: &mut Outbox, stream: &mut Stream) -> io::Result<Flushed> {
+        while outbox.head != NONE {
+            let wrote = match self.write_some(outbox, stream) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(wrote) => wrote,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.advance(outbox, wrote);
+        }
+        Ok(Flushed::All)
+    }
+
+    fn write_some(&mut self, outbox: &Outbox, stream: &mut Stream) -> io::Result<usize> {
+        let Some(first) = self.nodes.get(outbox.head as usize) else { return Ok(0) };
+        if first.next == NONE {
+            return stream.write(&first.frame[outbox.written..]);
+        }
+        if outbox.bytes <= JOIN_UP_TO && outbox.written == 0 {
+            self.join(outbox.head);
+            return stream.write(&self.joined);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        let mut node = outbox.head;
+        while let Some(next) = self.nodes.get(node as usize).filter(|_| count < SLICES) {
+            let skip = if count == 0 { outbox.written } else { 0 };
+            slices[count] = IoSlice::new(&next.frame[skip..]);
+            count += 1;
+            node = next.next;
+        }
+        stream.write_vectored(&slices[..count])
+    }
+
+    /// Puts the frames from `node` on into `joined`, unless just these are there already.
+    fn join(&mut self, node: u32) {
+        if self.is_joined(node) {
+            return;
+        }
+        self.joined.clear();
+        self.joined_frames.clear();
+        let mut next = node;
+        while let Some(node) = self.nodes.get(next as usize) {
+            self.joined.extend_from_slice(&node.frame);
+            self.joined_frames.push((node.frame.as_ptr() as usize, node.frame.len()));
+            next = node.next;
+        }
+    }
+
+    fn is_joined(&self, mut node: u32) -> bool {
+        for joined in &self.joined_frames {
+            let Some(next) = self.nodes.get(node as usize) else { return false };
+            if (next.frame.as_ptr() as usize, next.frame.len()) != *joined {
+                return false;
+            }
+            node = next.next;
+        }
+        node == NONE && !self.joined_frames.is_empty()
+    }
+
+    /// `wrote` more bytes are with the kernel.
+    fn advance(&mut self, outbox: &mut Outbox, mut wrote: usize) {
+        outbox.bytes -= wrote;
+        while let Some(first) = self.nodes.get(outbox.head as usize) {
+            let left = first.frame.len() - outbox.written;
+            if wrote < left {
+                outbox.written += wrote;
+                return;
+            }
+            wrote -= left;
+            let next = first.next;
+            self.nodes.remove(outbox.head as usize);
+            outbox.head = next;
+            outbox.written = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn pair() -> (Stream, std::os::unix::net::UnixStream) {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Stream::from_pair(ours), theirs)
+    }
+
+    #[test]
+    fn frames_arrive_in_order_whatever_their_sizes() {
+        let mut arena = Arena::default();
+        let (mut stream, mut other) = pair();
+        for sizes in [vec![3], vec![3, 5], vec![100_000, 1, 2], vec![1; 200], vec![70_000; 5]] {
+            let total: usize = sizes.iter().sum();
+            let reader = std::thread::spawn(move || {
+                let mut bytes = vec![0; total];
+                other.read_exact(&mut bytes).unwrap();
+                (bytes, other)
+            });
+            let mut outbox = Outbox::default();
+            let mut sent = Vec::new();
+            for (at, size) in sizes.iter().enumerate() {
+                let frame = vec![u8::try_from(at % 251).unwrap(); *size];
+                sent.extend_from_slice(&frame);
+                arena.push(&mut outbox, frame.into());
+            }
+            assert_eq!(outbox.bytes, total);
+            arena.begin_flush();
+            while arena.flush(&mut outbox, &mut stream).unwrap() == Flushed::Blocked {
+                std::thread::yield_now();
+            }
+            let (received, reused) = reader.join().unwrap();
+            assert!(received == sent, "sizes {sizes:?}");
+            assert_eq!((outbox.bytes, arena.nodes.len()), (0, 0));
+            other = reused;
+        }
+    }
+
+    #[test]
+    fn the_same_frames_are_joined_once_and_others_anew() {
+        let mut arena = Arena::default();
+        let shared: Vec<Bytes> = vec![Bytes::from(vec![1; 8]), Bytes::from(vec![2; 8])];
+        let other = Bytes::from(vec![3; 8]);
+        for (frames, expected) in [
+            (vec![&shared[0], &shared[1]], [1, 2]),
+            (vec![&shared[0], &shared[1]], [1, 2]),
+            (vec![&shared[0], &other], [1, 3]),
+        ] {
+            let (mut stream, mut peer) = pair();
+            let mut outbox = Outbox::default();
+            frames.into_iter().for_each(|frame| arena.push(&mut outbox, frame.clone()));
+            assert_eq!(arena.flush(&mut outbox, &mut stream).unwrap(), Flushed::All);
+            let mut bytes = [0; 16];
+            peer.read_exact(&mut bytes).unwrap();
+            assert_eq!([bytes[0], bytes[8]], expected);
+        }
+    }
+
+    #[test]
+    fn clearing_keeps_only_what_was_begun() {
+        let mut arena = Arena::default();
+        let mut outbox = Outbox::default();
+        for _ in 0..3 {
+            arena.push(&mut outbox, Bytes::from_static(b"12345"));
+        }
+        arena.advance(&mut outbox, 2);
+        arena.clear_unbegun(&mut outbox);
+        assert_eq!((outbox.bytes, arena.nodes.len()), (3, 1));
+        arena.push(&mut outbox, Bytes::from_static(b"x"));
+        arena.advance(&mut outbox, 4);
+        assert_eq!((outbox.bytes, arena.nodes.len(), outbox.head), (0, 0, NONE));
+    }
+}

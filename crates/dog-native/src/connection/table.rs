@@ -1,0 +1,351 @@
+//! The records of one worker's connections, and what is done to one of them.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dog::internal::SocketErrorKind;
+use dog::{Close, CloseCode, Message, SocketError, SocketId};
+use dog_engine::host::{End, ReplicaObject};
+use mio::{Registry, Token};
+use slab::Slab;
+
+use super::outbox::{Arena, Flushed, Outbox};
+use super::stream::Stream;
+use crate::config::{Config, SlowConsumer};
+use crate::front::AddressPermit;
+use crate::websocket::{Decoder, close_frame, ping_frame};
+
+/// One connection. At rest it is this record and nothing else.
+pub(crate) struct Connection {
+    /// Tells this connection from earlier ones at its place in the slab.
+    generation: u32,
+    stream: Stream,
+    /// Whose socket it is; nobody's once it is only being closed.
+    pub(crate) replica: Option<Rc<dyn ReplicaObject>>,
+    pub(crate) decoder: Decoder,
+    /// What was read and not decoded yet, because a handler was busy.
+    pub(crate) unread: Option<Box<[u8]>>,
+    outbox: Outbox,
+    attachment: Option<Box<Bytes>>,
+    pub(crate) phase: Phase,
+    /// Whether there may be something to read: the kernel tells only of changes.
+    pub(crate) readable: bool,
+    /// Whether the client sends nothing more.
+    pub(crate) hung_up: bool,
+    /// Whether a handler of this socket runs, so that nothing more is read.
+    pub(crate) busy: bool,
+    /// Whether it is on the list of those to be written.
+    dirty: bool,
+    pinged: bool,
+    /// In seconds of the worker's life: when something was heard last, or when the phase began.
+    since: u32,
+    /// Counts for the client's address as long as the connection lives.
+    #[allow(dead_code, reason = "it is there to be dropped")]
+    permit: Option<Arc<AddressPermit>>,
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Messages go both ways.
+    Open,
+    /// We have sent a close and wait for the client's.
+    Closing,
+    /// Both have, or the client has broken the rules: what is queued goes out, then we hang up and wait for the
+    /// client to do so, lest the kernel cut off what it has not read yet.
+    Finishing,
+}
+
+/// All connections of one worker.
+pub(crate) struct Connections {
+    slab: Slab<Connection>,
+    next_generation: u32,
+    arena: Arena,
+    dirty: Vec<u32>,
+    registry: Registry,
+    /// Seconds since the worker began.
+    pub(crate) seconds: u32,
+    /// Sockets that have ended by themselves, for their Replicas to hear of at the end of the turn.
+    pub(crate) ended: Vec<(SocketId, Rc<dyn ReplicaObject>, End)>,
+}
+
+/// The place in the slab that an id means.
+pub(crate) fn place(socket: SocketId) -> usize {
+    usize::try_from(socket.raw() & u64::from(u32::MAX)).unwrap_or(usize::MAX)
+}
+
+impl Connections {
+    pub(crate) fn new(registry: Registry) -> Self {
+        Self {
+            slab: Slab::new(),
+            next_generation: 0,
+            arena: Arena::default(),
+            dirty: Vec::new(),
+            registry,
+            seconds: 0,
+            ended: Vec::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Takes a connection in. `unread` is what the client sent along with its handshake.
+    pub(crate) fn insert(
+        &mut self,
+        mut stream: Stream,
+        unread: &[u8],
+        permit: Option<Arc<AddressPermit>>,
+    ) -> io::Result<SocketId> {
+        let entry = self.slab.vacant_entry();
+        let place = entry.key();
+        stream.register(&self.registry, Token(place))?;
+        let generation = self.next_generation;
+        self.next_generation = self.next_generation.wrapping_add(1);
+        entry.insert(Connection {
+            generation,
+            stream,
+            replica: None,
+            decoder: Decoder::new(),
+            unread: (!unread.is_empty()).then(|| unread.into()),
+            outbox: Outbox::default(),
+            attachment: None,
+            phase: Phase::Open,
+            readable: true,
+            hung_up: false,
+            busy: false,
+            dirty: false,
+            pinged: false,
+            since: self.seconds,
+            permit,
+        });
+        Ok(SocketId::from_raw(u64::from(generation) << 32 | place as u64))
+    }
+
+    /// The connection, if it is still the one that the id means.
+    pub(crate) fn get(&mut self, socket: SocketId) -> Option<&mut Connection> {
+        let connection = self.slab.get_mut(place(socket))?;
+        (u64::from(connection.generation) == socket.raw() >> 32).then_some(connection)
+    }
+
+    /// The id of the connection at a place.
+    pub(crate) fn at(&self, place: usize) -> Option<SocketId> {
+        let connection = self.slab.get(place)?;
+        Some(SocketId::from_raw(u64::from(connection.generation) << 32 | place as u64))
+    }
+
+    /// All connections.
+    pub(crate) fn ids(&self) -> Vec<SocketId> {
+        self.slab.iter().filter_map(|(place, _)| self.at(place)).collect()
+    }
+
+    /// Queues a message for each of `sockets` but `except`. How many took it.
+    pub(crate) fn deliver(
+        &mut self,
+        config: &Config,
+        message: &Message,
+        sockets: &[SocketId],
+        except: &[SocketId],
+    ) -> usize {
+        let mut taken = 0;
+        for socket in sockets {
+            if !except.is_empty() && except.contains(socket) {
+                continue;
+            }
+            taken += usize::from(self.queue(config, *socket, message.frame()));
+        }
+        taken
+    }
+
+    /// Queues one frame for an open socket, unless too much waits there already. A single frame may always wait: a
+    /// message larger than the bound reaches a socket that keeps up.
+    fn queue(&mut self, config: &Config, socket: SocketId, frame: &Bytes) -> bool {
+        let Some(connection) = self.get(socket).filter(|connection| connection.phase == Phase::Open) else {
+            return false;
+        };
+        let waiting = connection.outbox.bytes;
+        if waiting == 0 || waiting + frame.len() <= config.max_outbox {
+            self.push(socket, frame.clone());
+            return true;
+        }
+        if config.slow_consumer == SlowConsumer::Close {
+            self.fail(socket, SocketErrorKind::TooSlow, CloseCode::TRY_AGAIN, "too slow");
+        }
+        false
+    }
+
+    /// Queues a frame whatever waits there already.
+    pub(crate) fn push(&mut self, socket: SocketId, frame: Bytes) {
+        let Some(connection) = self.slab.get_mut(place(socket)) else { return };
+        self.arena.push(&mut connection.outbox, frame);
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.extend(u32::try_from(place(socket)));
+        }
+    }
+
+    /// Sends a close after what waits, and waits for the client's.
+    pub(crate) fn close(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
+        self.say_goodbye(socket, code, reason, Phase::Closing);
+    }
+
+    /// Sends a close after what waits, and hangs up.
+    pub(crate) fn close_and_finish(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
+        self.say_goodbye(socket, code, reason, Phase::Finishing);
+    }
+
+    fn say_goodbye(&mut self, socket: SocketId, code: CloseCode, reason: &str, phase: Phase) {
+        let seconds = self.seconds;
+        let Some(connection) = self.get(socket) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        connection.enter(phase, seconds);
+        // A code that may not be sent stands for "no code".
+        let code = CloseCode::new(code.as_u16()).map(CloseCode::as_u16);
+        self.push(socket, close_frame(code, reason));
+    }
+
+    /// Hangs up once what waits has gone out.
+    pub(crate) fn finish(&mut self, socket: SocketId) {
+        let seconds = self.seconds;
+        let Some(connection) = self.get(socket) else { return };
+        connection.enter(Phase::Finishing, seconds);
+        if connection.outbox.bytes == 0 {
+            connection.stream.finish();
+        }
+    }
+
+    /// Ends a socket that has done what it must not: its Replica will hear of it, the client gets a close.
+    pub(crate) fn fail(&mut self, socket: SocketId, kind: SocketErrorKind, code: CloseCode, reason: &str) {
+        let Some(connection) = self.get(socket) else { return };
+        if connection.phase == Phase::Open {
+            let replica = connection.replica.take();
+            if kind == SocketErrorKind::TooSlow {
+                // What waits would keep the close from ever going out.
+                let connection = &mut self.slab[place(socket)];
+                self.arena.clear_unbegun(&mut connection.outbox);
+            }
+            let end = End::Error(SocketError::new(kind, Close::new(code, reason)));
+            self.ended.extend(replica.map(|replica| (socket, replica, end)));
+            self.close_and_finish(socket, code, reason);
+        }
+    }
+
+    /// The connection is gone. If its socket was open, its Replica will hear that it was lost.
+    pub(crate) fn lose(&mut self, socket: SocketId) {
+        if let Some(mut connection) = self.remove(socket)
+            && let (Phase::Open, Some(replica)) = (connection.phase, connection.replica.take())
+        {
+            let close = Close::new(CloseCode::ABNORMAL, "");
+            self.ended.push((socket, replica, End::Error(SocketError::new(SocketErrorKind::Lost, close))));
+        }
+    }
+
+    /// Lets go of a connection.
+    pub(crate) fn remove(&mut self, socket: SocketId) -> Option<Connection> {
+        self.get(socket)?;
+        let mut connection = self.slab.try_remove(place(socket))?;
+        self.arena.clear(&mut connection.outbox);
+        connection.stream.deregister(&self.registry);
+        Some(connection)
+    }
+
+    /// The kernel takes bytes again.
+    pub(crate) fn writable(&mut self, socket: SocketId) {
+        if let Some(connection) = self.get(socket)
+            && connection.outbox.bytes > 0
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.extend(u32::try_from(place(socket)));
+        }
+    }
+
+    /// Writes what waits, once for each socket that has been given something since the last time.
+    pub(crate) fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.arena.begin_flush();
+        for place in dirty.drain(..) {
+            let place = place as usize;
+            let Some(connection) = self.slab.get_mut(place) else { continue };
+            connection.dirty = false;
+            match self.arena.flush(&mut connection.outbox, &mut connection.stream) {
+                Ok(Flushed::All) if connection.phase == Phase::Finishing => connection.stream.finish(),
+                Ok(Flushed::All | Flushed::Blocked) => {}
+                Err(_) => {
+                    if let Some(socket) = self.at(place) {
+                        self.lose(socket);
+                    }
+                }
+            }
+        }
+        // Its memory is used again.
+        self.dirty = dirty;
+    }
+
+    pub(crate) fn read(&mut self, socket: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.get(socket) {
+            Some(connection) => connection.stream.read(buffer),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(crate) fn attachment(&mut self, socket: SocketId) -> Option<Bytes> {
+        self.get(socket)?.attachment.as_deref().cloned()
+    }
+
+    pub(crate) fn set_attachment(&mut self, socket: SocketId, attachment: Bytes) {
+        if let Some(connection) = self.get(socket) {
+            connection.attachment = Some(Box::new(attachment));
+        }
+    }
+
+    /// One more second has passed: pings whoever was silent for long, ends whoever stayed so, drops whoever does not
+    /// end its connection in time.
+    pub(crate) fn tick(&mut self, config: &Config) {
+        self.seconds += 1;
+        for place in 0..self.slab.capacity() {
+            let Some(connection) = self.slab.get_mut(place) else { continue };
+            let passed = u64::from(self.seconds - connection.since);
+            let (phase, pinged) = (connection.phase, connection.pinged);
+            let Some(socket) = self.at(place) else { continue };
+            match phase {
+                Phase::Open if passed >= config.idle_timeout.as_secs() => {
+                    self.fail(socket, SocketErrorKind::Silent, CloseCode::GOING_AWAY, "no answer to a ping");
+                }
+                Phase::Open if passed >= config.ping_after.as_secs() && !pinged => {
+                    self.slab[place].pinged = true;
+                    self.push(socket, ping_frame(&[]));
+                }
+                Phase::Closing | Phase::Finishing if passed >= config.close_timeout.as_secs().max(1) => {
+                    self.remove(socket);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Bytes that wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.outbox.bytes
+    }
+
+    /// Something was heard of the client.
+    pub(crate) fn heard(&mut self, seconds: u32) {
+        if self.phase == Phase::Open {
+            self.since = seconds;
+            self.pinged = false;
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, seconds: u32) {
+        self.phase = phase;
+        self.since = seconds;
+    }
+}

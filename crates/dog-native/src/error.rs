@@ -1,0 +1,78 @@
+//! What can go wrong before the server runs: [`Error`].
+
+use std::fmt;
+use std::io;
+
+/// Why a server did not start. One line that names what to change.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # struct Chat;
+/// # impl dog::App for Chat {
+/// #     type Groups = ();
+/// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text(dog::http::StatusCode::OK, "")) }
+/// # }
+/// let error = dog_native::Server::new(Chat).bind("nonsense").start().await.unwrap_err();
+/// assert!(error.is_configuration());
+/// assert_eq!(error.to_string(), "bind: \"nonsense\" is no address: give host:port, such as 127.0.0.1:8787");
+/// # });
+/// ```
+pub struct Error {
+    kind: Kind,
+    message: String,
+    cause: Option<io::Error>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Configuration,
+    Bind,
+    System,
+}
+
+impl Error {
+    pub(crate) fn configuration(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Configuration, message: message.into(), cause: None }
+    }
+
+    pub(crate) fn bind(message: impl Into<String>, cause: io::Error) -> Self {
+        Self { kind: Kind::Bind, message: message.into(), cause: Some(cause) }
+    }
+
+    pub(crate) fn system(message: impl Into<String>, cause: io::Error) -> Self {
+        Self { kind: Kind::System, message: message.into(), cause: Some(cause) }
+    }
+
+    /// A setting cannot be right; the text names it.
+    pub fn is_configuration(&self) -> bool {
+        self.kind == Kind::Configuration
+    }
+
+    /// The address cannot be listened on: in use, or not of this machine.
+    pub fn is_bind(&self) -> bool {
+        self.kind == Kind::Bind
+    }
+
+    /// The operating system refused something else: a thread, a file descriptor.
+    pub fn is_system(&self) -> bool {
+        self.kind == Kind::System
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Error({:?}: {}, {:?})", self.kind, self.message, self.cause)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause as &(dyn std::error::Error + 'static))
+    }
+}

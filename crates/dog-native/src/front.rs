@@ -1,0 +1,203 @@
+//! Where requests come in: HTTP/1.1 by hyper, and the hand-over of an upgraded connection to its Replica's thread.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dog::{Body, Request, Response};
+use dog_engine::Upgrade;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::config::Config;
+use crate::connection::Stream;
+use crate::worker::{Mail, Opened, Post, Worker};
+
+/// What an address that has too many connections is told.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Counts the connections of each remote address. Touched when one begins and ends, never by messages.
+#[derive(Default)]
+pub(crate) struct Addresses {
+    counts: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Addresses {
+    fn permit(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<AddressPermit> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(AddressPermit { addresses: Arc::clone(self), address })
+    }
+}
+
+/// Counts as one connection of its address until it is dropped.
+pub(crate) struct AddressPermit {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Drop for AddressPermit {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Accepts connections on one worker for as long as that runs.
+pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses: Arc<Addresses>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) if !worker.is_stopping() => {
+                greet(&worker, stream, address, &addresses);
+            }
+            Ok(_) => return,
+            Err(error) => {
+                // Too many open files, mostly: others must end before this works again, and that takes a moment.
+                tracing::error!("a connection could not be accepted: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses: &Arc<Addresses>) {
+    let Some(permit) = addresses.permit(address.ip(), worker.shared.config.max_sockets_per_address) else {
+        tracing::warn!(address = %address.ip(), "refused: too many connections of one address");
+        if let Ok(mut stream) = stream.into_std() {
+            // As much as goes out at once; whoever has too many connections is owed no more.
+            let _ = stream.write(TOO_MANY);
+        }
+        return;
+    };
+    // Small frames go out when they are written. Without it they wait, and that is all.
+    let _ = stream.set_nodelay(true);
+    tokio::task::spawn_local(serve(Rc::clone(worker), stream, Arc::new(permit)));
+}
+
+async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>) {
+    let config = &worker.shared.config;
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(config.handshake_timeout).max_buf_size(config.max_header);
+    let answer = |request: hyper::Request<Incoming>| {
+        let (worker, permit) = (Rc::clone(&worker), Arc::clone(&permit));
+        async move {
+            let (request, upgrade) = take_upgrade(request);
+            let mut response = worker.answer(request).await;
+            if let Some((upgraded, upgrade)) = upgrade.zip(upgrade_of(&mut response)) {
+                let post = worker.shared.post.clone();
+                tokio::task::spawn_local(async move {
+                    if let Ok(upgraded) = upgraded.await {
+                        hand_over(upgraded, upgrade, &post, Some(permit));
+                    }
+                });
+            }
+            Ok::<_, Infallible>(response)
+        }
+    };
+    let connection = http.serve_connection(TokioIo::new(stream), service_fn(answer)).with_upgrades();
+    if let Err(error) = connection.await {
+        // Whatever a client does wrong ends here, and is its own affair.
+        tracing::debug!("a connection ended: {error}");
+    }
+}
+
+/// The request with our body, and what becomes its connection if it is upgraded.
+pub(crate) fn take_upgrade<B>(mut request: hyper::Request<B>) -> (Request, Option<OnUpgrade>)
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::stream(body) });
+    (request, upgrade)
+}
+
+/// What a Replica said about the connection of the request that it answered.
+pub(crate) fn upgrade_of(response: &mut Response) -> Option<Upgrade> {
+    let upgrade = response.extensions_mut().remove::<Upgrade>()?;
+    (response.status() == dog::http::StatusCode::SWITCHING_PROTOCOLS).then_some(upgrade)
+}
+
+/// Sends an upgraded connection to the thread of its Replica. From then on no other thread touches it.
+pub(crate) fn hand_over(upgraded: Upgraded, upgrade: Upgrade, post: &Post, permit: Option<Arc<AddressPermit>>) {
+    match detach(upgraded) {
+        Ok((stream, unread)) => {
+            let (to, epoch, seat) = upgrade.accept();
+            let opened = Opened { to, epoch, seat, stream, unread, permit };
+            post.send(post.worker_of(to.replica.as_bytes()), vec![Mail::Opened(Box::new(opened))]);
+        }
+        // Dropped here, the upgrade gives its seat back.
+        Err(error) => tracing::error!("a connection could not be handed over: {error}"),
+    }
+}
+
+fn detach(upgraded: Upgraded) -> std::io::Result<(Stream, Vec<u8>)> {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(Parts { io, read_buf, .. }) => Ok((Stream::from_tcp(io.into_inner().into_std()?), read_buf.into())),
+        Err(upgraded) => Ok((bridge(upgraded)?, Vec::new())),
+    }
+}
+
+/// A transport of somebody else's kind, TLS for one, stays with its own runtime: bytes are copied between it and one
+/// end of a socket pair, and the other end is like any connection.
+fn bridge(upgraded: Upgraded) -> std::io::Result<Stream> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    theirs.set_nonblocking(true)?;
+    let mut theirs = tokio::net::UnixStream::from_std(theirs)?;
+    tokio::spawn(async move {
+        // It ends when either side does.
+        let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut theirs).await;
+    });
+    Ok(Stream::from_pair(ours))
+}
+
+/// A listener of one of several workers at the same address; the kernel shares connections out among them.
+pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+/// Whether nobody else listens there, and which port it is. Ours share their port on purpose, so that they could share
+/// it with another server by mistake: this one would not.
+pub(crate) fn probe(address: SocketAddr) -> std::io::Result<SocketAddr> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)?;
+    let bound = socket.local_addr()?.as_socket();
+    bound.ok_or_else(|| std::io::Error::other("the address is of no known kind"))
+}
+
+impl Config {
+    /// The address to listen on.
+    pub(crate) fn address(&self) -> Result<SocketAddr, crate::Error> {
+        use std::net::ToSocketAddrs;
+        let resolved = self.bind.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+        resolved.ok_or_else(|| {
+            let text = format!("bind: \"{}\" is no address: give host:port, such as 127.0.0.1:8787", self.bind);
+            crate::Error::configuration(text)
+        })
+    }
+}

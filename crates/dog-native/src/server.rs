@@ -1,0 +1,298 @@
+//! How a server is started: [`Server`], [`Running`].
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dog::port::LocalFuture;
+use dog::{App, Env, Response};
+use dog_engine::{Front, classes};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+
+use crate::config::{Config, SlowConsumer};
+use crate::connection::Connections;
+use crate::error::Error;
+use crate::front::{Addresses, accept, listen, probe};
+use crate::service::Service;
+use crate::worker::{Mail, Post, Shared, Worker, run};
+
+/// A server that is being set up: an App, and how it is to run. Nothing happens before [`start`](Self::start),
+/// [`run`](Self::run) or [`service`](Self::service); they check every setting first.
+///
+/// ```no_run
+/// # struct Chat;
+/// # impl dog::App for Chat {
+/// #     type Groups = ();
+/// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text(dog::http::StatusCode::OK, "")) }
+/// # }
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), dog_native::Error> {
+///     dog_native::Server::new(Chat).bind("127.0.0.1:8787").run().await
+/// }
+/// ```
+#[must_use = "a server does nothing until it is started"]
+pub struct Server<A> {
+    app: A,
+    config: Config,
+}
+
+impl<A: App + Send + Sync> Server<A> {
+    /// A server for `app` with the defaults.
+    pub fn new(app: A) -> Self {
+        Self { app, config: Config::default() }
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// The address to listen on, `host:port`; port 0 takes a free one, which [`Running::local_addr`] tells. Default
+    /// `127.0.0.1:8787`.
+    pub fn bind(self, address: impl Into<String>) -> Self {
+        self.set(|config| config.bind = address.into())
+    }
+
+    /// How many threads run objects and connections. Default: one a core.
+    pub fn workers(self, workers: usize) -> Self {
+        self.set(|config| config.workers = workers)
+    }
+
+    /// What the App's objects find in their `env()`. Default: nothing.
+    pub fn env(self, env: Env) -> Self {
+        self.set(|config| config.env = env)
+    }
+
+    /// The largest message taken from a client, in bytes of payload, all fragments together; a larger one closes its
+    /// socket with 1009. Default 1 MiB.
+    pub fn max_message(self, bytes: usize) -> Self {
+        self.set(|config| config.max_message = bytes)
+    }
+
+    /// How many bytes may wait for a socket that does not take them. A single message may be larger. Default 1 MiB.
+    pub fn max_outbox(self, bytes: usize) -> Self {
+        self.set(|config| config.max_outbox = bytes)
+    }
+
+    /// What happens to a socket for which more would wait than that. Default: closed with 1013.
+    pub fn slow_consumer(self, policy: SlowConsumer) -> Self {
+        self.set(|config| config.slow_consumer = policy)
+    }
+
+    /// How many bytes of a request's line and headers are read, 8192 at least. Default 16 KiB.
+    pub fn max_header(self, bytes: usize) -> Self {
+        self.set(|config| config.max_header = bytes)
+    }
+
+    /// How long a client may take to send a request's line and headers. Default 10 s.
+    pub fn handshake_timeout(self, timeout: Duration) -> Self {
+        self.set(|config| config.handshake_timeout = timeout)
+    }
+
+    /// After how much silence a client is pinged. Default 30 s.
+    pub fn ping_after(self, silence: Duration) -> Self {
+        self.set(|config| config.ping_after = silence)
+    }
+
+    /// After how much silence, pings unanswered, a socket is ended. Default 60 s.
+    pub fn idle_timeout(self, silence: Duration) -> Self {
+        self.set(|config| config.idle_timeout = silence)
+    }
+
+    /// How long a client may take to answer a close before it is cut off. Default 5 s.
+    pub fn close_timeout(self, timeout: Duration) -> Self {
+        self.set(|config| config.close_timeout = timeout)
+    }
+
+    /// How many connections one remote address may have; more are answered with 503. Default 4096.
+    pub fn max_sockets_per_address(self, sockets: usize) -> Self {
+        self.set(|config| config.max_sockets_per_address = sockets)
+    }
+
+    /// Starts the server and returns once it listens.
+    ///
+    /// # Errors
+    /// When a setting cannot be right ([`Error::is_configuration`]), the address cannot be listened on
+    /// ([`Error::is_bind`]), or the system gives no thread or descriptor ([`Error::is_system`]).
+    // Async so that what is to be waited for at the start, a cluster for one, can be without a change for users.
+    #[allow(clippy::unused_async, reason = "see above")]
+    pub async fn start(self) -> Result<Running, Error> {
+        self.config.validate()?;
+        let wanted = self.config.address()?;
+        let address = probe(wanted).map_err(|cause| {
+            let text = match cause.kind() {
+                std::io::ErrorKind::AddrInUse => format!("bind: {wanted} is in use by another program"),
+                _ => format!("bind: cannot listen on {wanted}: {cause}"),
+            };
+            Error::bind(text, cause)
+        })?;
+        let listeners = (0..self.config.workers).map(|_| listen(address).map(Some));
+        let listeners = listeners
+            .collect::<Result<_, _>>()
+            .map_err(|cause| Error::bind(format!("bind: cannot listen on {address}: {cause}"), cause))?;
+        let workers = Workers::start(self.app, self.config, listeners)?;
+        tracing::info!(%address, "listening");
+        Ok(Running { address, workers })
+    }
+
+    /// Starts the server, and ends it in good order at SIGINT or SIGTERM.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn run(self) -> Result<(), Error> {
+        self.start().await?.until_signal().await;
+        Ok(())
+    }
+
+    /// Starts the App's objects without an address of their own: the service answers requests, WebSockets included,
+    /// that come in through somebody else's server, such as axum's. They end when the last clone of it is dropped.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn service(self) -> Result<Service, Error> {
+        self.config.validate()?;
+        let listeners = (0..self.config.workers).map(|_| None).collect();
+        Ok(Service::new(Workers::start(self.app, self.config, listeners)?))
+    }
+}
+
+/// A server that runs. Dropped, it ends without waiting.
+pub struct Running {
+    address: SocketAddr,
+    workers: Workers,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it: no new connections; open sockets are closed with 1012 and have 5 s to end. Returns when all is done.
+    ///
+    /// Dropped before it ends, the server ends all the same.
+    pub async fn shutdown(self) {
+        self.workers.stop().await;
+    }
+
+    /// Waits for SIGINT or SIGTERM, then [`shutdown`](Self::shutdown).
+    pub async fn until_signal(self) {
+        signal().await;
+        tracing::info!("a signal: ending");
+        self.shutdown().await;
+    }
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            // Without a handler the system's own way of ending stays.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+/// The threads of a server.
+pub(crate) struct Workers {
+    post: Post,
+    threads: Vec<(oneshot::Receiver<()>, JoinHandle<()>)>,
+}
+
+impl Workers {
+    fn start<A: App + Send + Sync>(
+        app: A,
+        config: Config,
+        listeners: Vec<Option<std::net::TcpListener>>,
+    ) -> Result<Self, Error> {
+        let (post, mailboxes) = Post::new(config.workers);
+        let shared = Arc::new(Shared::new(config, post.clone()));
+        let app = Arc::new(app);
+        let addresses = Arc::new(Addresses::default());
+        let mut workers = Self { post, threads: Vec::new() };
+        for (index, (mailbox, listener)) in mailboxes.into_iter().zip(listeners).enumerate() {
+            let beginning = Beginning {
+                index,
+                shared: Arc::clone(&shared),
+                app: Arc::clone(&app),
+                mailbox,
+                listener,
+                addresses: Arc::clone(&addresses),
+            };
+            let (ended, has_ended) = oneshot::channel();
+            let thread = std::thread::Builder::new().name(format!("dog-worker-{index}")).spawn(move || {
+                if let Err(error) = beginning.run() {
+                    tracing::error!("a worker ended: {error}");
+                }
+                // Nobody may be waiting.
+                let _ = ended.send(());
+            });
+            let thread = thread.map_err(|cause| Error::system("workers: the system gives no more threads", cause))?;
+            workers.threads.push((has_ended, thread));
+        }
+        Ok(workers)
+    }
+
+    pub(crate) fn post(&self) -> &Post {
+        &self.post
+    }
+
+    fn tell_to_stop(&self) {
+        (0..self.post.workers()).for_each(|worker| self.post.send(worker, vec![Mail::Stop]));
+    }
+
+    async fn stop(mut self) {
+        self.tell_to_stop();
+        for (ended, thread) in self.threads.drain(..) {
+            let _ = ended.await;
+            // It has said that it is at its end.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.tell_to_stop();
+    }
+}
+
+/// What a worker thread begins with. Its objects are made on the thread itself, for they never leave it.
+struct Beginning<A> {
+    index: usize,
+    shared: Arc<Shared>,
+    app: Arc<A>,
+    mailbox: UnboundedReceiver<Vec<Mail>>,
+    listener: Option<std::net::TcpListener>,
+    addresses: Arc<Addresses>,
+}
+
+impl<A: App + Send + Sync> Beginning<A> {
+    fn run(self) -> std::io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let poll = mio::Poll::new()?;
+        let connections = Connections::new(poll.registry().try_clone()?);
+        let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), connections);
+        let front = Rc::new(Front::new(self.app, Rc::clone(&worker)));
+        worker.set_answering(Rc::new(move |request| {
+            let front = Rc::clone(&front);
+            Box::pin(async move { front.fetch(request).await }) as LocalFuture<Response>
+        }));
+        runtime.block_on(async move {
+            if let Some(listener) = self.listener {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                tokio::task::spawn_local(accept(Rc::clone(&worker), listener, self.addresses));
+            }
+            run(worker, poll, self.mailbox).await
+        })
+    }
+}

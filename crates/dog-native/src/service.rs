@@ -1,0 +1,77 @@
+//! The App as a service within somebody else's server: [`Service`].
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use dog::Response;
+use dog::http::{self, StatusCode};
+use tokio::sync::oneshot;
+
+use crate::front::{hand_over, take_upgrade, upgrade_of};
+use crate::server::Workers;
+use crate::worker::Mail;
+
+/// An App that answers requests from any server that speaks [`tower`'s](https://docs.rs/tower-service) language; made
+/// by [`Server::service`](crate::Server::service).
+///
+/// A WebSocket's connection is taken over once the server has sent the response. Cloning it is cheap; its objects end
+/// with the last clone.
+#[derive(Clone)]
+pub struct Service {
+    workers: Arc<Workers>,
+    next: Arc<AtomicUsize>,
+}
+
+impl Service {
+    pub(crate) fn new(workers: Workers) -> Self {
+        Self { workers: Arc::new(workers), next: Arc::default() }
+    }
+
+    async fn answer<B>(self, request: http::Request<B>) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (request, upgrade) = take_upgrade(request);
+        let (reply, answer) = oneshot::channel();
+        let post = self.workers.post();
+        let worker = self.next.fetch_add(1, Ordering::Relaxed) % post.workers();
+        post.send(worker, vec![Mail::Outside { request, reply }]);
+        let Ok(mut response) = answer.await else {
+            return dog::text(StatusCode::SERVICE_UNAVAILABLE, "the server ends");
+        };
+        if let Some((upgraded, upgrade)) = upgrade.zip(upgrade_of(&mut response)) {
+            let service = self.clone();
+            tokio::spawn(async move {
+                if let Ok(upgraded) = upgraded.await {
+                    hand_over(upgraded, upgrade, service.workers.post(), None);
+                }
+            });
+        }
+        response
+    }
+}
+
+impl<B> tower_service::Service<http::Request<B>> for Service
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.answer(request).await) })
+    }
+}

@@ -1,0 +1,234 @@
+//! The engine's primitives: how bytes move between the objects of one process.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dog::internal::Kind;
+use dog::port::LocalFuture;
+use dog::{CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
+use dog_engine::address::{ClassIndex, GroupAddress, ReplicaAddress, SeatId, Targets, Ticket};
+use dog_engine::books::MemberRecord;
+use dog_engine::host::{Fetched, Host, SeatGuard};
+use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use tokio::sync::oneshot;
+
+use super::Worker;
+use super::mail::{Answer, Guard, Mail, ReturnAddress};
+
+fn wrong_answer<T>() -> Result<T, Error> {
+    Err(Error::new(Kind::Unreachable, "the answer was of another kind than the question"))
+}
+
+impl Worker {
+    /// Asks an object, wherever it lives. Dropped before the answer, it forgets the question.
+    fn ask(&self, id: &[u8; 32], mail: impl FnOnce(ReturnAddress) -> Mail) -> Asked {
+        let question = self.next_question.replace(self.next_question.get() + 1);
+        let (sender, receiver) = oneshot::channel();
+        self.questions.borrow_mut().insert(question, sender);
+        self.send(self.shared.post.worker_of(id), mail(ReturnAddress { worker: self.index, question }));
+        Asked { receiver }
+    }
+
+    /// Passes on what was answered.
+    pub(super) fn answered(&self, question: u64, answer: Result<Answer, Error>) {
+        if let Some(sender) = self.questions.borrow_mut().remove(&question) {
+            // Whoever asked may have given up.
+            let _ = sender.send(answer);
+        }
+    }
+
+    /// Questions whose askers have given up: their answers may never come.
+    pub(super) fn forget_questions(&self) {
+        self.questions.borrow_mut().retain(|_, sender| !sender.is_closed());
+    }
+}
+
+/// An answer that is on its way.
+struct Asked {
+    receiver: oneshot::Receiver<Result<Answer, Error>>,
+}
+
+impl Asked {
+    async fn answer(self) -> Result<Answer, Error> {
+        match self.receiver.await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::new(Kind::Unreachable, "the worker has ended")),
+        }
+    }
+}
+
+impl Host for Worker {
+    fn env(&self) -> &Env {
+        &self.shared.config.env
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalFuture<()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn spawn(&self, task: LocalFuture<()>) {
+        tokio::task::spawn_local(task);
+    }
+
+    fn unique_replica(&self, _: GroupAddress) -> ReplicaId {
+        let workers = self.shared.post.workers();
+        let place = self.next_place.replace(self.next_place.get() + 1) % workers;
+        loop {
+            let mut id = [0; 32];
+            if let Err(error) = getrandom::fill(&mut id) {
+                // Without randomness ids could collide, and two Replicas would become one.
+                panic!("the operating system gives no random bytes: {error}");
+            }
+            // An object's place follows from its id: draw until it is the place wanted.
+            if self.shared.post.worker_of(&id) == place {
+                return ReplicaId::from_bytes(id);
+            }
+        }
+    }
+
+    fn class(&self, name: &str) -> Option<ClassIndex> {
+        let at = self.classes.iter().position(|class| class.name == name)?;
+        u16::try_from(at).ok().map(ClassIndex)
+    }
+
+    fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
+        let taken = self.connections.borrow_mut().deliver(&self.shared.config, message, sockets, except);
+        self.queued();
+        taken
+    }
+
+    fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
+        self.connections.borrow_mut().close(socket, code, reason);
+        self.queued();
+    }
+
+    fn resume(&self, socket: SocketId) {
+        self.resumed.borrow_mut().push(socket);
+        self.queued();
+    }
+
+    fn attachment(&self, socket: SocketId) -> Option<Bytes> {
+        self.connections.borrow_mut().attachment(socket)
+    }
+
+    fn set_attachment(&self, socket: SocketId, attachment: Bytes) {
+        self.connections.borrow_mut().set_attachment(socket, attachment);
+    }
+
+    fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
+        let asked = self.ask(to.group.as_bytes(), |back| Mail::GroupCall { to, call, back });
+        Box::pin(async move {
+            match asked.answer().await? {
+                Answer::Group(answer) => Ok(answer),
+                _ => wrong_answer(),
+            }
+        })
+    }
+
+    fn cast_group(&self, to: GroupAddress, cast: GroupCast) {
+        self.send(self.shared.post.worker_of(to.group.as_bytes()), Mail::GroupCast { to, cast });
+    }
+
+    fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
+        let asked = self.ask(to.replica.as_bytes(), |back| Mail::ReplicaCall { to, call, back });
+        Box::pin(async move {
+            match asked.answer().await? {
+                Answer::Replica(answer) => Ok(answer),
+                _ => wrong_answer(),
+            }
+        })
+    }
+
+    /// One piece of mail for each worker that has one of them, whatever their number.
+    fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
+        if let [replica] = *to.replicas {
+            let worker = self.shared.post.worker_of(replica.as_bytes());
+            return self.send(worker, Mail::ReplicaCast { to: to.clone(), cast });
+        }
+        let workers = self.shared.post.workers();
+        let mut concerned = [false; 64];
+        for replica in to.iter() {
+            concerned[self.shared.post.worker_of(replica.as_bytes()) % concerned.len()] = true;
+        }
+        // Beyond 64 workers some may be told in vain: each looks for its own Replicas anyway.
+        for worker in (0..workers).filter(|worker| concerned[worker % concerned.len()]) {
+            self.send(worker, Mail::ReplicaCast { to: to.clone(), cast: cast.clone() });
+        }
+    }
+
+    fn fetch_group(&self, to: GroupAddress, request: Request) -> LocalFuture<Result<Response, Error>> {
+        let asked = self.ask(to.group.as_bytes(), |back| Mail::GroupFetch { to, request, back });
+        Box::pin(async move {
+            match asked.answer().await? {
+                Answer::GroupFetched(response) => Ok(response),
+                _ => wrong_answer(),
+            }
+        })
+    }
+
+    fn fetch_replica(
+        &self,
+        to: ReplicaAddress,
+        ticket: Ticket,
+        request: Request,
+    ) -> LocalFuture<Result<Fetched, Error>> {
+        let asked = self.ask(to.replica.as_bytes(), |back| Mail::ReplicaFetch { to, ticket, request, back });
+        Box::pin(async move {
+            match asked.answer().await? {
+                Answer::ReplicaFetched(fetched) => Ok(fetched),
+                _ => wrong_answer(),
+            }
+        })
+    }
+
+    fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
+        Arc::new(Guard::new(self.shared.post.clone(), replica, epoch, seat))
+    }
+
+    fn replica_ended(&self, replica: ReplicaAddress, epoch: Epoch) {
+        let mut replicas = self.replicas.borrow_mut();
+        if replicas.get(&replica).is_some_and(|object| object.epoch() == epoch) {
+            replicas.remove(&replica);
+        }
+    }
+
+    fn group_ended(&self, group: GroupAddress, epoch: Epoch) {
+        let mut groups = self.groups.borrow_mut();
+        if groups.get(&group).is_some_and(|object| object.epoch() == epoch) {
+            groups.remove(&group);
+        }
+    }
+
+    fn records(&self, group: GroupAddress) -> LocalFuture<Result<Vec<MemberRecord>, Error>> {
+        let records = self.records.borrow();
+        let kept = records.get(&group).into_iter().flatten();
+        let kept = kept.map(|(replica, parked)| MemberRecord { replica: *replica, parked: *parked }).collect();
+        Box::pin(async { Ok(kept) })
+    }
+
+    fn keep_record(&self, group: GroupAddress, record: MemberRecord) {
+        self.records.borrow_mut().entry(group).or_default().insert(record.replica, record.parked);
+    }
+
+    fn drop_record(&self, group: GroupAddress, replica: ReplicaId) {
+        if let Some(records) = self.records.borrow_mut().get_mut(&group) {
+            records.remove(&replica);
+        }
+    }
+}
+
+/// Objects hold their host by a strong count, and the host its objects: cut when the worker ends.
+impl Worker {
+    pub(super) fn let_go(self: &Rc<Self>) {
+        let replicas = std::mem::take(&mut *self.replicas.borrow_mut());
+        let groups = std::mem::take(&mut *self.groups.borrow_mut());
+        let answering = self.answering.take();
+        drop((replicas, groups, answering));
+    }
+}

@@ -1,0 +1,149 @@
+//! What crosses from one thread to another, and how: in batches, one wake a batch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dog::{Epoch, Error, Request, Response};
+use dog_engine::address::{GroupAddress, ReplicaAddress, SeatId, Targets, Ticket};
+use dog_engine::host::{Fetched, SeatGuard};
+use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::connection::Stream;
+use crate::front::AddressPermit;
+
+/// Where an answer goes: the worker that asked, and its number for the question.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReturnAddress {
+    pub(crate) worker: usize,
+    pub(crate) question: u64,
+}
+
+/// One thing that a worker is to do.
+pub(crate) enum Mail {
+    GroupCall {
+        to: GroupAddress,
+        call: GroupCall,
+        back: ReturnAddress,
+    },
+    GroupCast {
+        to: GroupAddress,
+        cast: GroupCast,
+    },
+    GroupFetch {
+        to: GroupAddress,
+        request: Request,
+        back: ReturnAddress,
+    },
+    ReplicaCall {
+        to: ReplicaAddress,
+        call: ReplicaCall,
+        back: ReturnAddress,
+    },
+    ReplicaCast {
+        to: Targets,
+        cast: ReplicaCast,
+    },
+    ReplicaFetch {
+        to: ReplicaAddress,
+        ticket: Ticket,
+        request: Request,
+        back: ReturnAddress,
+    },
+    Answer {
+        question: u64,
+        answer: Result<Answer, Error>,
+    },
+    /// A connection is handed to its Replica.
+    Opened(Box<Opened>),
+    /// A seat is given back.
+    Released {
+        to: ReplicaAddress,
+        epoch: Epoch,
+        seat: SeatId,
+    },
+    /// A request from outside that has come in elsewhere.
+    Outside {
+        request: Request,
+        reply: oneshot::Sender<Response>,
+    },
+    /// The server ends.
+    Stop,
+}
+
+/// An answer to any of the calls.
+pub(crate) enum Answer {
+    Group(GroupAnswer),
+    Replica(ReplicaAnswer),
+    GroupFetched(Response),
+    ReplicaFetched(Fetched),
+}
+
+/// See [`Mail::Opened`].
+pub(crate) struct Opened {
+    pub(crate) to: ReplicaAddress,
+    pub(crate) epoch: Epoch,
+    pub(crate) seat: SeatId,
+    pub(crate) stream: Stream,
+    pub(crate) unread: Vec<u8>,
+    pub(crate) permit: Option<Arc<AddressPermit>>,
+}
+
+/// The letter boxes of all workers.
+#[derive(Clone)]
+pub(crate) struct Post {
+    boxes: Arc<[mpsc::UnboundedSender<Vec<Mail>>]>,
+}
+
+impl Post {
+    /// One box for each of `workers`, with what it is emptied by.
+    pub(crate) fn new(workers: usize) -> (Self, Vec<mpsc::UnboundedReceiver<Vec<Mail>>>) {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        (Self { boxes: senders.into() }, receivers)
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.boxes.len()
+    }
+
+    /// Where an object lives: decided by its id alone, so that nobody has to be asked.
+    pub(crate) fn worker_of(&self, id: &[u8; 32]) -> usize {
+        let number = id[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        usize::try_from(number % self.boxes.len() as u64).unwrap_or(0)
+    }
+
+    /// Sends a batch. A worker that has ended needs nothing any more.
+    pub(crate) fn send(&self, worker: usize, mail: Vec<Mail>) {
+        let _ = self.boxes[worker].send(mail);
+    }
+}
+
+/// Gives a seat back when it is dropped, on whatever thread that happens.
+pub(crate) struct Guard {
+    post: Post,
+    to: ReplicaAddress,
+    epoch: Epoch,
+    seat: SeatId,
+    armed: AtomicBool,
+}
+
+impl Guard {
+    pub(crate) fn new(post: Post, to: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Self {
+        Self { post, to, epoch, seat, armed: AtomicBool::new(true) }
+    }
+}
+
+impl SeatGuard for Guard {
+    fn disarm(&self) {
+        self.armed.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if *self.armed.get_mut() {
+            let worker = self.post.worker_of(self.to.replica.as_bytes());
+            self.post.send(worker, vec![Mail::Released { to: self.to, epoch: self.epoch, seat: self.seat }]);
+        }
+    }
+}

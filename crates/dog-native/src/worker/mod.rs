@@ -1,0 +1,165 @@
+//! One worker thread: its objects, its connections, and the loop that drives them.
+//!
+//! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
+//! - `host`: the engine's primitives; `reading`: bytes that come in; `turn`: the loop
+
+mod host;
+mod mail;
+mod objects;
+mod reading;
+mod turn;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use dog::port::LocalFuture;
+use dog::{Epoch, Error, ReplicaId, Request, Response, SocketId, Timestamp};
+use dog_engine::Class;
+use dog_engine::address::{GroupAddress, ReplicaAddress};
+use dog_engine::host::{GroupObject, ReplicaObject};
+use tokio::sync::{Notify, oneshot};
+
+use crate::config::Config;
+use crate::connection::Connections;
+
+pub(crate) use mail::{Mail, Opened, Post};
+pub(crate) use turn::run;
+
+use mail::Answer;
+
+/// What all workers share. Nothing in it is written to while messages flow.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) post: Post,
+    next_epoch: AtomicU64,
+    began: Instant,
+    began_at: Timestamp,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, post: Post) -> Self {
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            config,
+            post,
+            next_epoch: AtomicU64::new(1),
+            began: Instant::now(),
+            began_at: Timestamp::from_millis(millis),
+        }
+    }
+
+    /// The time, which never goes back: what the wall clock does after the start is not followed.
+    fn now(&self) -> Timestamp {
+        self.began_at + self.began.elapsed()
+    }
+
+    fn new_epoch(&self) -> Epoch {
+        Epoch::from_raw(self.next_epoch.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Answers a request from outside: the user's App, with its type forgotten.
+pub(crate) type Answering = Rc<dyn Fn(Request) -> LocalFuture<Response>>;
+
+/// One worker. Everything in it is touched by its own thread alone.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    classes: Vec<Class<Worker>>,
+    answering: RefCell<Option<Answering>>,
+    groups: RefCell<HashMap<GroupAddress, Rc<dyn GroupObject>>>,
+    replicas: RefCell<HashMap<ReplicaAddress, Rc<dyn ReplicaObject>>>,
+    /// Which Replicas the Groups that live here have: kept over the Groups' lives.
+    records: RefCell<HashMap<GroupAddress, BTreeMap<ReplicaId, bool>>>,
+    connections: RefCell<Connections>,
+    /// What objects here have sent to each other in this turn.
+    local: RefCell<VecDeque<Mail>>,
+    /// What they have sent to other workers.
+    outgoing: RefCell<Vec<Vec<Mail>>>,
+    questions: RefCell<HashMap<u64, oneshot::Sender<Result<Answer, Error>>>>,
+    next_question: Cell<u64>,
+    /// Sockets whose handler has ended.
+    resumed: RefCell<Vec<SocketId>>,
+    /// Sockets that have more to read than was their share of this turn.
+    again: RefCell<Vec<SocketId>>,
+    /// Read into by all connections, one after the other.
+    scratch: RefCell<Vec<u8>>,
+    /// Whether the loop is at work anyway and will see what is queued.
+    in_turn: Cell<bool>,
+    wake: Notify,
+    stopping: Cell<bool>,
+    /// New Replicas go to the workers in turn.
+    next_place: Cell<usize>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        classes: Vec<Class<Worker>>,
+        connections: Connections,
+    ) -> Rc<Self> {
+        let workers = shared.post.workers();
+        Rc::new(Self {
+            index,
+            shared,
+            classes,
+            answering: RefCell::default(),
+            groups: RefCell::default(),
+            replicas: RefCell::default(),
+            records: RefCell::default(),
+            connections: RefCell::new(connections),
+            local: RefCell::default(),
+            outgoing: RefCell::new((0..workers).map(|_| Vec::new()).collect()),
+            questions: RefCell::default(),
+            next_question: Cell::new(0),
+            resumed: RefCell::default(),
+            again: RefCell::default(),
+            scratch: RefCell::new(vec![0; 64 * 1024]),
+            in_turn: Cell::new(false),
+            wake: Notify::new(),
+            stopping: Cell::new(false),
+            next_place: Cell::new(index + 1),
+        })
+    }
+
+    /// The App that answers here.
+    pub(crate) fn set_answering(&self, answering: Answering) {
+        self.answering.replace(Some(answering));
+    }
+
+    /// Has the App answer a request from outside.
+    pub(crate) async fn answer(&self, request: Request) -> Response {
+        let answering = self.answering.borrow().clone();
+        match answering {
+            Some(answering) => answering(request).await,
+            None => dog::text(dog::http::StatusCode::SERVICE_UNAVAILABLE, "the server starts or ends"),
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Something was queued: the loop must come round once more.
+    pub(crate) fn queued(&self) {
+        if !self.in_turn.get() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Sends to whichever worker it is, this one included, after all that was sent before.
+    pub(crate) fn send(&self, worker: usize, mail: Mail) {
+        if worker == self.index {
+            self.local.borrow_mut().push_back(mail);
+        } else {
+            self.outgoing.borrow_mut()[worker].push(mail);
+        }
+        self.queued();
+    }
+}

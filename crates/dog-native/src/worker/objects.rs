@@ -1,0 +1,119 @@
+//! Which objects live here, and how mail reaches them.
+
+use std::rc::Rc;
+
+use dog::Error;
+use dog_engine::address::{ClassIndex, GroupAddress, ReplicaAddress, Targets};
+use dog_engine::host::{GroupObject, ReplicaObject};
+use dog_engine::message::ReplicaCast;
+use dog_engine::reply::Reply;
+
+use super::mail::{Answer, Mail, Opened, ReturnAddress};
+use super::{Class, Worker};
+
+impl Worker {
+    fn class_at(&self, class: ClassIndex) -> &Class<Self> {
+        // An index was looked up in this same list when the address was made.
+        &self.classes[usize::from(class.0)]
+    }
+
+    /// The Group, begun if it is not alive.
+    fn group(self: &Rc<Self>, address: GroupAddress) -> Rc<dyn GroupObject> {
+        let begin = || (self.class_at(address.class).group)(Rc::clone(self), address, self.shared.new_epoch());
+        Rc::clone(self.groups.borrow_mut().entry(address).or_insert_with(begin))
+    }
+
+    /// The Replica, begun if it is not alive.
+    fn replica(self: &Rc<Self>, address: ReplicaAddress) -> Rc<dyn ReplicaObject> {
+        let begin = || (self.class_at(address.group.class).replica)(Rc::clone(self), address, self.shared.new_epoch());
+        Rc::clone(self.replicas.borrow_mut().entry(address).or_insert_with(begin))
+    }
+
+    /// The Replica, if it is alive.
+    fn living(&self, address: ReplicaAddress) -> Option<Rc<dyn ReplicaObject>> {
+        self.replicas.borrow().get(&address).cloned()
+    }
+
+    /// Owes the answer to whoever asked.
+    fn reply<T: 'static>(self: &Rc<Self>, back: ReturnAddress, wrap: fn(T) -> Answer) -> Reply<T> {
+        let worker = Rc::clone(self);
+        Reply::new(move |answer: Result<T, Error>| {
+            let answer = answer.map(wrap);
+            worker.send(back.worker, Mail::Answer { question: back.question, answer });
+        })
+    }
+
+    /// Does what a piece of mail says.
+    pub(super) fn open_mail(self: &Rc<Self>, mail: Mail) {
+        match mail {
+            Mail::GroupCall { to, call, back } => self.group(to).call(call, self.reply(back, Answer::Group)),
+            Mail::GroupCast { to, cast } => self.group(to).cast(cast),
+            Mail::GroupFetch { to, request, back } => {
+                self.group(to).fetch(request, self.reply(back, Answer::GroupFetched));
+            }
+            Mail::ReplicaCall { to, call, back } => self.replica(to).call(call, self.reply(back, Answer::Replica)),
+            Mail::ReplicaCast { to, cast } => self.cast(&to, &cast),
+            Mail::ReplicaFetch { to, ticket, request, back } => {
+                self.replica(to).fetch(ticket, request, self.reply(back, Answer::ReplicaFetched));
+            }
+            Mail::Answer { question, answer } => self.answered(question, answer),
+            Mail::Opened(opened) => self.open(*opened),
+            Mail::Released { to, epoch, seat } => {
+                if let Some(replica) = self.living(to).filter(|replica| replica.epoch() == epoch) {
+                    replica.released(seat);
+                }
+            }
+            Mail::Outside { request, reply } => {
+                let worker = Rc::clone(self);
+                tokio::task::spawn_local(async move {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(worker.answer(request).await);
+                });
+            }
+            Mail::Stop => self.begin_stop(),
+        }
+    }
+
+    /// To those of the Replicas that live here and are alive; the others have no sockets.
+    fn cast(&self, to: &Targets, cast: &ReplicaCast) {
+        for replica in to.iter() {
+            if self.shared.post.worker_of(replica.as_bytes()) != self.index {
+                continue;
+            }
+            if let Some(object) = self.living(to.address(replica)) {
+                object.cast(cast.clone());
+            }
+        }
+    }
+
+    /// Takes over a connection whose handshake was answered elsewhere.
+    fn open(self: &Rc<Self>, opened: Opened) {
+        let Opened { to, epoch, seat, stream, unread, permit } = opened;
+        let replica = self.living(to).filter(|replica| replica.epoch() == epoch && !self.stopping.get());
+        let inserted = self.connections.borrow_mut().insert(stream, &unread, permit);
+        let socket = match inserted {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!("a connection could not be taken over: {error}");
+                if let Some(replica) = replica {
+                    replica.released(seat);
+                }
+                return;
+            }
+        };
+        let taken = replica.is_some_and(|replica| {
+            if let Some(connection) = self.connections.borrow_mut().get(socket) {
+                connection.replica = Some(Rc::clone(&replica));
+            }
+            replica.opened(seat, socket)
+        });
+        if taken {
+            // What came along with the handshake is there already: no event will tell of it.
+            self.again.borrow_mut().push(socket);
+        } else {
+            // The life that it was for has ended meanwhile.
+            self.connections.borrow_mut().close(socket, dog::CloseCode::RESTARTING, "try again");
+        }
+        self.queued();
+    }
+}

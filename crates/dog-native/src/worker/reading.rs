@@ -1,0 +1,195 @@
+//! Bytes that come in, and what they mean to a socket.
+
+use std::io;
+use std::rc::Rc;
+
+use dog::internal::SocketErrorKind;
+use dog::{Close, CloseCode, SocketId};
+use dog_engine::host::{End, Readiness};
+
+use super::Worker;
+use crate::connection::Phase;
+use crate::websocket::{CloseFrame, Event, Limits, ProtocolError, pong_frame};
+
+/// How often a socket may fill the scratch buffer before it is the others' turn.
+const SHARE: usize = 4;
+
+/// Whether to go on reading a socket.
+#[derive(PartialEq, Eq)]
+enum Go {
+    On,
+    Stop,
+}
+
+impl Worker {
+    /// Reads what a socket has, as long as its handler keeps up and its share lasts.
+    pub(super) fn pump(self: &Rc<Self>, socket: SocketId) {
+        if self.decode_unread(socket) == Go::Stop {
+            return;
+        }
+        // Taken out while it is used: a handler may make this worker read nothing, but the compiler cannot know.
+        let mut scratch = std::mem::take(&mut *self.scratch.borrow_mut());
+        for _ in 0..SHARE {
+            if self.read_once(socket, &mut scratch) == Go::Stop {
+                self.scratch.replace(scratch);
+                return;
+            }
+        }
+        self.scratch.replace(scratch);
+        self.again.borrow_mut().push(socket);
+        self.queued();
+    }
+
+    /// What was read while the handler was busy comes first.
+    fn decode_unread(self: &Rc<Self>, socket: SocketId) -> Go {
+        let unread = match self.connections.borrow_mut().get(socket) {
+            Some(connection) if connection.busy => return Go::Stop,
+            Some(connection) => connection.unread.take(),
+            None => return Go::Stop,
+        };
+        unread.map_or(Go::On, |mut unread| self.decode(socket, &mut unread))
+    }
+
+    fn read_once(self: &Rc<Self>, socket: SocketId, scratch: &mut [u8]) -> Go {
+        let read = {
+            let mut connections = self.connections.borrow_mut();
+            match connections.get(socket) {
+                Some(connection) if connection.readable => {}
+                _ => return Go::Stop,
+            }
+            connections.read(socket, scratch)
+        };
+        match read {
+            Ok(0) => {
+                self.connections.borrow_mut().lose(socket);
+                Go::Stop
+            }
+            Ok(length) => {
+                // Less than there was room for: the kernel has no more, and will tell when it has.
+                let more = self.note_read(socket, length < scratch.len());
+                match self.decode(socket, &mut scratch[..length]) {
+                    Go::On if more => Go::On,
+                    _ => Go::Stop,
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Go::On,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if let Some(connection) = self.connections.borrow_mut().get(socket) {
+                    connection.readable = false;
+                }
+                Go::Stop
+            }
+            Err(_) => {
+                self.connections.borrow_mut().lose(socket);
+                Go::Stop
+            }
+        }
+    }
+
+    /// Whether there is more to read.
+    fn note_read(&self, socket: SocketId, drained: bool) -> bool {
+        let mut connections = self.connections.borrow_mut();
+        let seconds = connections.seconds;
+        let Some(connection) = connections.get(socket) else { return false };
+        connection.heard(seconds);
+        // Once the client has hung up there is more to come, the end, and no event to tell of it.
+        connection.readable = !drained || connection.hung_up;
+        connection.readable
+    }
+
+    /// Decodes and handles all that `input` holds, or what the handler keeps up with.
+    fn decode(self: &Rc<Self>, socket: SocketId, input: &mut [u8]) -> Go {
+        let limits = Limits { message: self.shared.config.max_message };
+        let mut at = 0;
+        while at < input.len() {
+            let decoded = {
+                let mut connections = self.connections.borrow_mut();
+                match connections.get(socket) {
+                    // Whatever a client says after the end is not for anyone.
+                    Some(connection) if connection.phase == Phase::Finishing => return Go::On,
+                    Some(connection) => connection.decoder.decode(&mut input[at..], &limits),
+                    None => return Go::Stop,
+                }
+            };
+            let go = match decoded {
+                Ok((used, event)) => {
+                    at += used;
+                    event.map_or(Go::On, |event| self.happen(socket, event))
+                }
+                Err(error) => {
+                    self.refuse(socket, &error);
+                    Go::On
+                }
+            };
+            if go == Go::Stop {
+                let mut connections = self.connections.borrow_mut();
+                if let Some(connection) = connections.get(socket).filter(|_| at < input.len()) {
+                    connection.unread = Some(input[at..].into());
+                }
+                return Go::Stop;
+            }
+        }
+        Go::On
+    }
+
+    fn happen(self: &Rc<Self>, socket: SocketId, event: Event) -> Go {
+        match event {
+            Event::Message(message) => {
+                let replica = match self.connections.borrow_mut().get(socket) {
+                    Some(connection) if connection.phase == Phase::Open => connection.replica.clone(),
+                    _ => None,
+                };
+                let Some(replica) = replica else { return Go::On };
+                if replica.message(socket, message) == Readiness::Ready {
+                    return Go::On;
+                }
+                if let Some(connection) = self.connections.borrow_mut().get(socket) {
+                    connection.busy = true;
+                }
+                Go::Stop
+            }
+            Event::Ping(payload) => {
+                self.answer_ping(socket, &payload);
+                Go::On
+            }
+            Event::Pong(_) => Go::On,
+            Event::Close(close) => {
+                self.hear_close(socket, close);
+                Go::On
+            }
+        }
+    }
+
+    /// Pongs count against the outbox too: a client that only pings and never reads must not fill the memory.
+    fn answer_ping(&self, socket: SocketId, payload: &[u8]) {
+        let mut connections = self.connections.borrow_mut();
+        let most = self.shared.config.max_outbox;
+        if connections.get(socket).is_some_and(|connection| connection.waiting() < most) {
+            connections.push(socket, pong_frame(payload));
+        }
+    }
+
+    fn hear_close(&self, socket: SocketId, close: Option<CloseFrame>) {
+        let (code, reason) = close
+            .map_or((CloseCode::NO_STATUS, String::new()), |close| (CloseCode::from_raw(close.code), close.reason));
+        let mut connections = self.connections.borrow_mut();
+        let Some(connection) = connections.get(socket) else { return };
+        if connection.phase == Phase::Open {
+            if let Some(replica) = connection.replica.take() {
+                connections.ended.push((socket, replica, End::Close(Close::new(code, reason))));
+            }
+            connections.close_and_finish(socket, code, "");
+        } else {
+            connections.finish(socket);
+        }
+    }
+
+    fn refuse(&self, socket: SocketId, error: &ProtocolError) {
+        let code = CloseCode::from_raw(error.close_code());
+        let kind = if code == CloseCode::TOO_BIG { SocketErrorKind::TooBig } else { SocketErrorKind::Protocol };
+        let mut connections = self.connections.borrow_mut();
+        connections.fail(socket, kind, code, &error.to_string());
+        // Where a close was under way, the client's is not to be waited for any more.
+        connections.finish(socket);
+    }
+}

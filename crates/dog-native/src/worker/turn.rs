@@ -1,0 +1,188 @@
+//! The loop of a worker: what has come is handled, then everything that was queued goes out, once.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use dog::CloseCode;
+use dog_engine::host::End;
+use mio::{Events, Poll};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{Mail, Worker};
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+
+/// Pieces of local mail opened before the sockets are looked at again.
+const LOCAL_MAIL: usize = 4096;
+
+/// How often what follows from writing is done within one turn.
+const ROUNDS: usize = 4;
+
+/// How long connections may take to end when the server does.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// The connections' own poll, seen by the runtime as one file that becomes readable.
+struct Polled(Poll);
+
+impl AsRawFd for Polled {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+#[allow(unsafe_code, reason = "the runtime asks for a promise about the descriptor")]
+fn register(poll: Poll) -> io::Result<AsyncFd<Polled>> {
+    // SAFETY: `Polled` owns its poll, whose descriptor is open and the same until it is dropped, and only `AsyncFd`
+    // owns the `Polled`.
+    Ok(unsafe { AsyncFd::register_with_interest(Polled(poll), tokio::io::Interest::READABLE) }?)
+}
+
+/// Runs a worker until it is told to stop and its connections have ended.
+pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedReceiver<Vec<Mail>>) -> io::Result<()> {
+    let mut polled = register(poll)?;
+    let mut events = Events::with_capacity(EVENTS);
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    second.reset();
+    let mut stop_by = None;
+    while !worker.has_stopped(&mut stop_by) {
+        tokio::select! {
+            batch = mailbox.recv() => {
+                let mut next = batch;
+                worker.in_turn.set(true);
+                while let Some(batch) = next {
+                    batch.into_iter().for_each(|mail| worker.open_mail(mail));
+                    next = mailbox.try_recv().ok();
+                }
+            }
+            guard = polled.readable_mut() => {
+                let mut guard = guard?;
+                worker.in_turn.set(true);
+                guard.get_inner_mut().0.poll(&mut events, Some(Duration::ZERO))?;
+                // Fewer than asked for: there were no more.
+                if events.iter().count() < EVENTS {
+                    guard.clear_ready();
+                }
+                worker.handle(&events);
+            }
+            () = worker.wake.notified() => worker.in_turn.set(true),
+            _ = second.tick() => {
+                worker.in_turn.set(true);
+                worker.connections.borrow_mut().tick(&worker.shared.config);
+                worker.forget_questions();
+            }
+        }
+        worker.end_turn();
+    }
+    worker.let_go();
+    Ok(())
+}
+
+impl Worker {
+    fn handle(self: &Rc<Self>, events: &Events) {
+        for event in events {
+            let place = event.token().0;
+            let socket = {
+                let mut connections = self.connections.borrow_mut();
+                let Some(socket) = connections.at(place) else { continue };
+                if event.is_writable() {
+                    connections.writable(socket);
+                }
+                let Some(connection) = connections.get(socket) else { continue };
+                let hung_up = event.is_read_closed() || event.is_error();
+                connection.hung_up |= hung_up;
+                if !(event.is_readable() || hung_up) {
+                    continue;
+                }
+                connection.readable = true;
+                socket
+            };
+            self.pump(socket);
+        }
+    }
+
+    /// Does what is queued, then writes: each socket once, each other worker once.
+    fn end_turn(self: &Rc<Self>) {
+        let again = std::mem::take(&mut *self.again.borrow_mut());
+        for socket in again {
+            self.pump(socket);
+        }
+        for _ in 0..ROUNDS {
+            while self.work_off() {}
+            let mut connections = self.connections.borrow_mut();
+            connections.flush();
+            // Writing finds out which clients have gone, and that is news to their Replicas.
+            if connections.ended.is_empty() {
+                break;
+            }
+        }
+        let mut outgoing = self.outgoing.borrow_mut();
+        for (worker, mail) in outgoing.iter_mut().enumerate().filter(|(_, mail)| !mail.is_empty()) {
+            self.shared.post.send(worker, std::mem::take(mail));
+        }
+        self.in_turn.set(false);
+        if self.has_work() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether something was left for the next turn, so that what else the runtime does has its turn too.
+    fn has_work(&self) -> bool {
+        !self.local.borrow().is_empty()
+            || !self.resumed.borrow().is_empty()
+            || !self.again.borrow().is_empty()
+            || !self.connections.borrow().ended.is_empty()
+    }
+
+    /// Does what is queued within the worker. Whether that was little enough to look for what has followed from it.
+    fn work_off(self: &Rc<Self>) -> bool {
+        let ended = std::mem::take(&mut self.connections.borrow_mut().ended);
+        let resumed = std::mem::take(&mut *self.resumed.borrow_mut());
+        let mut worked = !ended.is_empty() || !resumed.is_empty();
+        for (socket, replica, end) in ended {
+            replica.closed(socket, end);
+        }
+        for socket in resumed {
+            if let Some(connection) = self.connections.borrow_mut().get(socket) {
+                connection.busy = false;
+            }
+            self.pump(socket);
+        }
+        for _ in 0..LOCAL_MAIL {
+            let next = self.local.borrow_mut().pop_front();
+            let Some(mail) = next else { return worked };
+            self.open_mail(mail);
+            worked = true;
+        }
+        false
+    }
+
+    /// No new connections; those that are open are told to come back elsewhere.
+    pub(super) fn begin_stop(&self) {
+        if self.stopping.replace(true) {
+            return;
+        }
+        let mut connections = self.connections.borrow_mut();
+        for socket in connections.ids() {
+            let Some(connection) = connections.get(socket) else { continue };
+            if let Some(replica) = connection.replica.take() {
+                let close = dog::Close::new(CloseCode::RESTARTING, "");
+                connections.ended.push((socket, replica, End::Close(close)));
+            }
+            connections.close(socket, CloseCode::RESTARTING, "the server restarts");
+        }
+    }
+
+    fn has_stopped(&self, stop_by: &mut Option<Instant>) -> bool {
+        if !self.stopping.get() {
+            return false;
+        }
+        let by = *stop_by.get_or_insert_with(|| Instant::now() + STOP_WITHIN);
+        self.connections.borrow().len() == 0 || Instant::now() >= by
+    }
+}
