@@ -172,7 +172,8 @@ impl Running {
         self.address
     }
 
-    /// Ends it: no new connections; open sockets are closed with 1012 and have 5 s to end. Returns when all is done.
+    /// Ends it: no new connections; open sockets are closed with 1012 and have the
+    /// [`close_timeout`](Server::close_timeout) to end. Returns when all is done.
     ///
     /// Dropped before it ends, the server ends all the same.
     pub async fn shutdown(self) {

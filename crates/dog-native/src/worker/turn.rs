@@ -23,9 +23,6 @@ const LOCAL_MAIL: usize = 4096;
 /// How often what follows from writing is done within one turn.
 const ROUNDS: usize = 4;
 
-/// How long connections may take to end when the server does.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
-
 /// The connections' own poll, seen by the runtime as one file that becomes readable.
 struct Polled(Poll);
 
@@ -182,7 +179,9 @@ impl Worker {
         if !self.stopping.get() {
             return false;
         }
-        let by = *stop_by.get_or_insert_with(|| Instant::now() + STOP_WITHIN);
+        // The last second of a connection's time is counted whole.
+        let within = self.shared.config.close_timeout + Duration::from_secs(1);
+        let by = *stop_by.get_or_insert_with(|| Instant::now() + within);
         self.connections.borrow().len() == 0 || Instant::now() >= by
     }
 }

@@ -1,0 +1,186 @@
+//! A small App, and clients for it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dog::{
+    App, ClientId, Close, Context, Dog, Env, Group, GroupContext, Limit, Message, Replica, ReplicaId, Request,
+    Response, Result, Socket, SocketError, To,
+};
+use dog_native::{Running, Server};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// Longer than anything here takes; reached only by what hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the App's Replicas saw, for a test to await.
+#[derive(Default)]
+pub(crate) struct Journal {
+    events: Mutex<Vec<String>>,
+    changed: Notify,
+    pub(crate) clusterized: AtomicUsize,
+}
+
+impl Journal {
+    fn note(&self, event: String) {
+        self.events.lock().unwrap().push(event);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until `event` has been seen.
+    pub(crate) async fn sees(&self, event: &str) {
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                if self.events.lock().unwrap().iter().any(|seen| seen == event) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(seen.is_ok(), "no {event:?} among {:?}", self.events.lock().unwrap());
+    }
+
+    pub(crate) fn count(&self, event: &str) -> usize {
+        self.events.lock().unwrap().iter().filter(|seen| *seen == event).count()
+    }
+}
+
+/// The journal, as the objects find it.
+pub(crate) type Shared = std::sync::Arc<Journal>;
+
+pub(crate) struct Test;
+
+impl App for Test {
+    type Groups = (Pair,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        if dog::query(&request, "panic").is_some() {
+            panic!("the App was told to");
+        }
+        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        let group = dog.group::<Pair>(&dog::query(&request, "room").unwrap_or_default());
+        Ok(group.identify(&client).await?.fetch(request).await?)
+    }
+}
+
+pub(crate) struct Pair {
+    journal: Shared,
+}
+
+impl Group for Pair {
+    type Replica = Room;
+    const NAME: &'static str = "pair";
+
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        Ok(Self { journal: cx.env().get::<Shared>().cloned().unwrap_or_default() })
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(2)
+    }
+
+    async fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
+        self.journal.clusterized.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(client.as_str(), "panics the Group");
+        Ok(cx.unique_replica())
+    }
+}
+
+pub(crate) struct Room {
+    journal: Shared,
+}
+
+impl Replica for Room {
+    type Group = Pair;
+    type Gossip = ();
+    type Answer = ();
+
+    async fn activate(cx: &Context<Self>) -> Result<Self> {
+        Ok(Self { journal: cx.env().get::<Shared>().cloned().unwrap_or_default() })
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        Ok(cx.connect(request))
+    }
+
+    async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        self.journal.note(format!("open {}", socket.client()));
+        Ok(socket.send(cx.id().to_string())?)
+    }
+
+    async fn on_message(&self, _: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        match message.as_text() {
+            Some("panic") => panic!("the Replica was told to"),
+            Some(flood) if flood.starts_with("flood ") => {
+                let times: usize = flood["flood ".len()..].parse()?;
+                for _ in 0..times {
+                    // A socket that has been closed for being slow takes no more, and that is what is tested.
+                    let _ = socket.send(Message::binary(vec![0; 64 * 1024]));
+                }
+                self.journal.note(format!("flooded {}", socket.client()));
+                Ok(())
+            }
+            _ => Ok(socket.broadcast(message, To::Everyone)?),
+        }
+    }
+
+    async fn on_close(&self, _: &Context<Self>, socket: &Socket, close: &Close) -> Result {
+        self.journal.note(format!("close {} {}", socket.client(), close.code()));
+        Ok(())
+    }
+
+    async fn on_error(&self, _: &Context<Self>, socket: &Socket, error: &SocketError) -> Result {
+        let kind = match error {
+            error if error.is_silent() => "silent",
+            error if error.is_too_slow() => "slow",
+            error if error.is_lost() => "lost",
+            _ => "other",
+        };
+        self.journal.note(format!("error {} {kind}", socket.client()));
+        Ok(())
+    }
+}
+
+/// A server on a free port, and its journal.
+pub(crate) async fn start(set: impl FnOnce(Server<Test>) -> Server<Test>) -> (Running, Shared) {
+    let journal = Shared::default();
+    let env = Env::new().with(Shared::clone(&journal));
+    let server = Server::new(Test).bind("127.0.0.1:0").workers(2).env(env).close_timeout(Duration::from_secs(1));
+    let running = set(server).start().await.unwrap();
+    (running, journal)
+}
+
+pub(crate) type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Connects, and gives the Replica that it is on too.
+pub(crate) async fn connect(running: &Running, client: &str, room: &str) -> (Client, String) {
+    let url = format!("ws://{}/?u={client}&room={room}", running.local_addr());
+    let (mut client, _) = connect_async(url).await.unwrap();
+    let replica = next(&mut client).await.into_text().unwrap().to_string();
+    (client, replica)
+}
+
+/// The next message, a ping's included.
+pub(crate) async fn next(client: &mut Client) -> Frame {
+    tokio::time::timeout(PATIENCE, client.next()).await.expect("a message in time").expect("a message").unwrap()
+}
+
+/// The close code that comes after whatever else comes.
+pub(crate) async fn close_code(client: &mut Client) -> u16 {
+    loop {
+        if let Frame::Close(close) = next(client).await {
+            return close.map_or(1005, |close| close.code.into());
+        }
+    }
+}
+
+pub(crate) async fn say(client: &mut Client, text: &str) {
+    client.send(Frame::text(text)).await.unwrap();
+}

@@ -1,0 +1,194 @@
+//! What the native host does with connections: silence, slowness, crowds, crashes, the end. What every host does is in
+//! the conformance suite.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Test, close_code, connect, next, say, start};
+use dog_native::{Server, SlowConsumer};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+#[tokio::test]
+async fn a_silent_client_is_pinged_and_one_that_does_not_answer_is_ended() {
+    let set = |server: Server<Test>| server.ping_after(Duration::from_secs(1)).idle_timeout(Duration::from_secs(2));
+    let (running, journal) = start(set).await;
+    let (mut alive, _) = connect(&running, "alive", "r").await;
+    // Never reads, so its pings are never answered.
+    let (_dead, _) = connect(&running, "dead", "r").await;
+    for _ in 0..3 {
+        assert!(matches!(next(&mut alive).await, Frame::Ping(_)), "its library answers each ping");
+    }
+    journal.sees("error dead silent").await;
+    assert_eq!(journal.count("error alive silent"), 0);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn one_that_does_not_read_is_closed_and_costs_the_others_nothing() {
+    let (running, journal) = start(|server| server.max_outbox(256 * 1024)).await;
+    let (mut slow, _) = connect(&running, "slow", "r").await;
+    let (mut other, _) = connect(&running, "other", "r").await;
+    // 64 MiB is more than any kernel keeps for a socket.
+    say(&mut slow, "flood 1000").await;
+    journal.sees("error slow slow").await;
+    say(&mut other, "still here").await;
+    assert_eq!(next(&mut other).await, Frame::text("still here"));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn with_the_other_policy_the_newest_is_dropped_and_the_socket_stays() {
+    let set = |server: Server<Test>| server.max_outbox(256 * 1024).slow_consumer(SlowConsumer::DropNewest);
+    let (running, journal) = start(set).await;
+    let (mut slow, _) = connect(&running, "slow", "r").await;
+    say(&mut slow, "flood 1000").await;
+    journal.sees("flooded slow").await;
+    say(&mut slow, "after the flood").await;
+    let mut received = 0;
+    loop {
+        match next(&mut slow).await {
+            Frame::Binary(_) => received += 1,
+            Frame::Text(text) => break assert_eq!(text.as_str(), "after the flood"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..1000).contains(&received), "{received} of 1000");
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_takes_too_long_is_ended() {
+    let (running, _) = start(|server| server.handshake_timeout(Duration::from_secs(1))).await;
+    let mut stream = TcpStream::connect(running.local_addr()).await.unwrap();
+    stream.write_all(b"GET /?u=a HTTP/1.1\r\nhos").await.unwrap();
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(common::PATIENCE, stream.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "the server must hang up");
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_connections_is_told_so_and_may_come_back() {
+    let (running, journal) = start(|server| server.max_sockets_per_address(2)).await;
+    let (mut first, _) = connect(&running, "a", "r").await;
+    let (_second, _) = connect(&running, "b", "r").await;
+    let url = format!("ws://{}/?u=c&room=r", running.local_addr());
+    let refused = connect_async(&url).await.unwrap_err();
+    assert!(refused.to_string().contains("503"), "{refused}");
+    first.close(None).await.unwrap();
+    while first.next().await.is_some() {}
+    drop(first);
+    journal.sees("close a 1005").await;
+    // The place is free when the server has let go of the connection, some time after its client has.
+    let back = async {
+        while connect_async(&url).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, back).await.unwrap();
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_panic_of_a_replica_costs_its_sockets_and_frees_their_seats() {
+    let (running, _) = start(|server| server).await;
+    let (mut first, replica) = connect(&running, "a", "r").await;
+    let (mut second, same) = connect(&running, "b", "r").await;
+    let (mut elsewhere, other) = connect(&running, "c", "r").await;
+    assert_eq!(replica, same);
+    assert_ne!(replica, other);
+    say(&mut first, "panic").await;
+    assert_eq!(close_code(&mut first).await, 1011);
+    assert_eq!(close_code(&mut second).await, 1011);
+    say(&mut elsewhere, "still here").await;
+    assert_eq!(next(&mut elsewhere).await, Frame::text("still here"));
+    // Sticky, and the seats are free.
+    assert_eq!(connect(&running, "a", "r").await.1, replica);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_panic_of_a_group_splits_no_cluster() {
+    let (running, journal) = start(|server| server).await;
+    let (mut a, first) = connect(&running, "a", "r").await;
+    let (mut b, _) = connect(&running, "b", "r").await;
+    let (mut c, second) = connect(&running, "c", "r").await;
+    let (_d, _) = connect(&running, "d", "r").await;
+    let made = journal.clusterized.load(std::sync::atomic::Ordering::Relaxed);
+    let url = format!("ws://{}/?u=panics%20the%20Group&room=r", running.local_addr());
+    assert!(connect_async(url).await.is_err());
+    // The next life knows that both are full, and whose sockets are where.
+    let (mut e, third) = connect(&running, "e", "r").await;
+    assert!(third != first && third != second);
+    assert_eq!(
+        journal.clusterized.load(std::sync::atomic::Ordering::Relaxed),
+        made + 2,
+        "the one that panicked, and e's"
+    );
+    say(&mut e, "one cluster").await;
+    for client in [&mut a, &mut b, &mut c, &mut e] {
+        assert_eq!(next(client).await, Frame::text("one cluster"));
+    }
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_app_is_a_500_and_shows_nothing() {
+    let (running, _) = start(|server| server).await;
+    let error = connect_async(format!("ws://{}/?panic=1", running.local_addr())).await.unwrap_err();
+    let tokio_tungstenite::tungstenite::Error::Http(response) = error else { panic!("{error}") };
+    assert_eq!(response.status(), 500);
+    assert_eq!(response.body().as_deref(), Some(&b"internal error"[..]));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_closes_with_1012_and_waits_for_goodbyes() {
+    let (running, journal) = start(|server| server).await;
+    let address = running.local_addr();
+    let (mut client, _) = connect(&running, "a", "r").await;
+    let code = tokio::spawn(async move { close_code(&mut client).await });
+    running.shutdown().await;
+    assert_eq!(code.await.unwrap(), 1012);
+    journal.sees("close a 1012").await;
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_told_in_one_line() {
+    let (running, _) = start(|server| server).await;
+    let address = running.local_addr().to_string();
+    let error = Server::new(Test).bind(&address).start().await.err().expect("the port is taken");
+    assert!(error.is_bind());
+    assert_eq!(error.to_string(), format!("bind: {address} is in use by another program"));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn many_large_messages_both_ways_arrive_whole_and_in_order() {
+    let (running, _) = start(|server| server.max_outbox(64 << 20)).await;
+    let (client, _) = connect(&running, "a", "r").await;
+    let (mut sink, mut stream) = client.split();
+    let sizes: Vec<usize> = (0..60).map(|n| [1, 70_000, 125, 900_000, 0, 65_536][n % 6] + n).collect();
+    let sent = sizes.clone();
+    let sending = tokio::spawn(async move {
+        for (at, size) in sent.into_iter().enumerate() {
+            sink.send(Frame::binary(vec![u8::try_from(at).unwrap(); size])).await.unwrap();
+        }
+        sink
+    });
+    for (at, size) in sizes.into_iter().enumerate() {
+        let received =
+            tokio::time::timeout(common::PATIENCE, stream.next()).await.unwrap().unwrap().unwrap().into_data();
+        assert!(received.len() == size && received.iter().all(|byte| usize::from(*byte) == at), "message {at}");
+    }
+    drop(sending.await.unwrap());
+    running.shutdown().await;
+}
