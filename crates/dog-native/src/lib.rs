@@ -24,3 +24,8 @@ pub use config::SlowConsumer;
 pub use error::Error;
 pub use server::{Running, Server};
 pub use service::Service;
+
+/// The program in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
