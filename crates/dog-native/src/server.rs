@@ -1,5 +1,6 @@
 //! How a server is started: [`Server`], [`Running`].
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -185,6 +186,18 @@ impl Running {
         signal().await;
         tracing::info!("a signal: ending");
         self.shutdown().await;
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Running({}, {} workers)", self.address, self.workers.post.workers())
+    }
+}
+
+impl<A> fmt::Debug for Server<A> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Server").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The App as a service within somebody else's server: [`Service`].
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -54,6 +55,12 @@ impl Service {
             });
         }
         response
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Service({} workers)", self.workers.post().workers())
     }
 }
 

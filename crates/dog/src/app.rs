@@ -1,5 +1,6 @@
 //! The user's entry: [`App`], and the handles it reaches its Groups with.
 
+use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -137,5 +138,23 @@ impl<R: Replica> ReplicaHandle<R> {
     /// ([`Error::is_handler`]).
     pub async fn fetch(self, request: Request) -> Result<Response, Error> {
         self.placed.fetch(request).await
+    }
+}
+
+impl fmt::Debug for Dog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Dog")
+    }
+}
+
+impl<G: Group> fmt::Debug for GroupHandle<G> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "GroupHandle({:?}, {:?})", G::NAME, self.id)
+    }
+}
+
+impl<R> fmt::Debug for ReplicaHandle<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ReplicaHandle({:?})", self.placed.replica())
     }
 }

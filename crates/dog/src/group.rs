@@ -122,6 +122,12 @@ impl GroupContext {
     }
 }
 
+impl fmt::Debug for GroupContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "GroupContext({:?})", self.id())
+    }
+}
+
 /// How many seats a Replica has: open sockets, requests in flight and live tickets together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Limit(NonZeroU32);
