@@ -40,7 +40,7 @@ impl CloseFrame {
 ///
 /// The codes 1005, 1006 and 1015 exist for programs to tell each other that no close frame came; no frame has them.
 pub fn is_close_code(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    dog::CloseCode::new(code).is_some()
 }
 
 /// The close frame for `code` and `reason`.
