@@ -1,5 +1,6 @@
 //! The few things that a host does: how bytes move. What is to be moved, and to whom, the engine decides.
 
+use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,7 @@ use dog::{
     Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId, Timestamp,
 };
 
-use crate::address::{ClassIndex, GroupAddress, ReplicaAddress, SeatId, Targets, Ticket};
-use crate::books::MemberRecord;
+use crate::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Refusal;
@@ -70,12 +70,47 @@ pub trait Host: 'static {
     /// This life of a Group is over: the next thing sent to it begins another.
     fn group_ended(&self, group: GroupAddress, epoch: Epoch);
 
-    /// The members that a Group kept.
-    fn records(&self, group: GroupAddress) -> LocalFuture<Result<Vec<MemberRecord>, Error>>;
-    /// Keeps a member, in place of what was kept of it.
-    fn keep_record(&self, group: GroupAddress, record: MemberRecord);
-    /// Keeps a member no longer.
-    fn drop_record(&self, group: GroupAddress, replica: ReplicaId);
+    /// One of an object's entries, as last written.
+    fn read(&self, object: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>>;
+    /// Some of an object's entries, in the order of their keys or backwards, `most` of them at most.
+    fn read_range(
+        &self,
+        object: Object,
+        space: Space,
+        keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        most: Option<usize>,
+        reverse: bool,
+    ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>>;
+    /// Writes all of a batch or nothing; ends with `Ok` when it is durable. Batches of one object are done in the order
+    /// in which they were handed over. One of an earlier life than the object's present one fails.
+    fn write(&self, object: Object, epoch: Epoch, batch: Batch) -> LocalFuture<Result<(), Error>>;
+    /// When an object's alarm is set for.
+    fn alarm(&self, object: Object) -> LocalFuture<Result<Option<Timestamp>, Error>>;
+    /// Calls the object's `alarm` once more at `at`, besides the alarm that is written, waking it if need be.
+    fn ring_again(&self, object: Object, at: Timestamp, attempt: u32);
+}
+
+/// Which of an object's entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Space {
+    /// The user's.
+    #[default]
+    User,
+    /// A Group's members.
+    Members,
+}
+
+/// Writes that are made together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Which entries it is about.
+    pub space: Space,
+    /// Whether all entries that are there are taken away first.
+    pub delete_all: bool,
+    /// Values to be kept, and keys to be taken away.
+    pub entries: Vec<(Vec<u8>, Option<Bytes>)>,
+    /// The object's alarm is set, or taken back.
+    pub alarm: Option<Option<Timestamp>>,
 }
 
 /// See [`Host::seat_guard`].
@@ -133,6 +168,8 @@ pub trait ReplicaObject {
     fn message(self: Rc<Self>, socket: SocketId, message: Message) -> Readiness;
     /// A socket has ended.
     fn closed(self: Rc<Self>, socket: SocketId, end: End);
+    /// The alarm has come, after `attempt` failed attempts.
+    fn alarm(self: Rc<Self>, attempt: u32);
     /// The number of this life.
     fn epoch(&self) -> Epoch;
 }
@@ -145,6 +182,8 @@ pub trait GroupObject {
     fn call(self: Rc<Self>, call: GroupCall, reply: Reply<GroupAnswer>);
     /// Someone tells.
     fn cast(self: Rc<Self>, cast: GroupCast);
+    /// The alarm has come, after `attempt` failed attempts.
+    fn alarm(self: Rc<Self>, attempt: u32);
     /// The number of this life.
     fn epoch(&self) -> Epoch;
 }

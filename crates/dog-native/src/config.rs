@@ -1,5 +1,6 @@
 //! What a server is told before it starts, and what of that cannot be right.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dog::Env;
@@ -31,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) idle_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) max_sockets_per_address: usize,
+    pub(crate) data: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -48,6 +50,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(5),
             max_sockets_per_address: 4096,
+            data: None,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - `server`: [`Server`], [`Running`]; `config`: the settings and their defaults; `error`: [`Error`]
 //! - `front`: HTTP, and the hand-over of a connection to its Replica's thread; `service`: [`Service`]
 //! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
+//! - `storage`: what objects keep for good
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 
 mod config;
@@ -16,6 +17,7 @@ mod error;
 mod front;
 mod server;
 mod service;
+mod storage;
 #[doc(hidden)]
 pub mod websocket;
 mod worker;

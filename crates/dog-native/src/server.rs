@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,6 +20,7 @@ use crate::connection::Connections;
 use crate::error::Error;
 use crate::front::{Addresses, accept, listen, probe};
 use crate::service::Service;
+use crate::storage::{Embedded, Folder};
 use crate::worker::{Mail, Post, Shared, Worker, run};
 
 /// A server that is being set up: an App, and how it is to run. Nothing happens before [`start`](Self::start),
@@ -56,6 +58,12 @@ impl<A: App + Send + Sync> Server<A> {
     /// `127.0.0.1:8787`.
     pub fn bind(self, address: impl Into<String>) -> Self {
         self.set(|config| config.bind = address.into())
+    }
+
+    /// The folder that holds what objects keep: one server at a time uses it. Made if it is not there. Default: a
+    /// temporary one, gone when the server ends.
+    pub fn data(self, folder: impl Into<PathBuf>) -> Self {
+        self.set(|config| config.data = Some(folder.into()))
     }
 
     /// How many threads run objects and connections. Default: one a core.
@@ -118,7 +126,7 @@ impl<A: App + Send + Sync> Server<A> {
     ///
     /// # Errors
     /// When a setting cannot be right ([`Error::is_configuration`]), the address cannot be listened on
-    /// ([`Error::is_bind`]), or the system gives no thread or descriptor ([`Error::is_system`]).
+    /// ([`Error::is_bind`]), the data folder cannot be used ([`Error::is_data`]), or the system gives no thread or descriptor ([`Error::is_system`]).
     // Async so that what is to be waited for at the start, a cluster for one, can be without a change for users.
     #[allow(clippy::unused_async, reason = "see above")]
     pub async fn start(self) -> Result<Running, Error> {
@@ -228,8 +236,13 @@ impl Workers {
         config: Config,
         listeners: Vec<Option<std::net::TcpListener>>,
     ) -> Result<Self, Error> {
+        let folder = Folder::open(config.data.as_deref())?;
+        if folder.is_temporary() {
+            tracing::warn!(folder = %folder.path().display(), "data: kept in a temporary folder, gone at the end");
+        }
+        let storage = Arc::new(Embedded::open(folder)?);
         let (post, mailboxes) = Post::new(config.workers);
-        let shared = Arc::new(Shared::new(config, post.clone()));
+        let shared = Arc::new(Shared::new(config, post.clone(), storage));
         let app = Arc::new(app);
         let addresses = Arc::new(Addresses::default());
         let mut workers = Self { post, threads: Vec::new() };
@@ -296,6 +309,7 @@ impl<A: App + Send + Sync> Beginning<A> {
         let poll = mio::Poll::new()?;
         let connections = Connections::new(poll.registry().try_clone()?);
         let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), connections);
+        worker.load_alarms().map_err(std::io::Error::other)?;
         let front = Rc::new(Front::new(self.app, Rc::clone(&worker)));
         worker.set_answering(Rc::new(move |request| {
             let front = Rc::clone(&front);

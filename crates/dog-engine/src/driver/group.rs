@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dog::internal::Kind;
-use dog::port::GroupPort;
+use dog::port::{GroupPort, LocalFuture, ObjectPort, StoragePort};
 use dog::{ClientId, Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
 
+use super::alarms::Alarm;
 use super::life::{Life, Living, answer, start};
 use super::replica::failed;
-use crate::address::{GroupAddress, Targets, Ticket};
+use super::storing::{Store, StorePort};
+use crate::address::{GroupAddress, Object, Targets, Ticket};
 use crate::books::{Books, Placement};
 use crate::host::{GroupObject, Host};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast};
@@ -26,7 +28,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     pub(super) this: Weak<Self>,
     pub(super) host: Rc<H>,
     pub(super) address: GroupAddress,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     life: Life<Awake<G>>,
     started: Cell<bool>,
     /// Clients for whom a Replica is being made, or counted.
@@ -36,7 +38,9 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     /// How many new Replicas are being named.
     pub(super) growing: Cell<u32>,
     /// When the books will be looked at next.
-    alarm: Cell<Option<Timestamp>>,
+    next_look: Cell<Option<Timestamp>>,
+    store: Rc<Store<H>>,
+    alarm: Alarm<H>,
 }
 
 /// The user's value, and the books that were opened with its limit and policy.
@@ -75,6 +79,9 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
     pub(super) fn begin(host: Rc<H>, address: GroupAddress, epoch: Epoch) -> Rc<dyn GroupObject> {
+        let object = Object::Group(address);
+        let store = Store::new(Rc::clone(&host), object, epoch);
+        let alarm = Alarm::new(Rc::clone(&host), object, epoch);
         Rc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             host,
@@ -85,7 +92,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             waiting: RefCell::default(),
             joining: RefCell::default(),
             growing: Cell::new(0),
-            alarm: Cell::new(None),
+            next_look: Cell::new(None),
+            store,
+            alarm,
         })
     }
 
@@ -114,7 +123,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     async fn activate(&self) -> dog::Result<Awake<G>> {
-        let records = self.host.records(self.address).await?;
+        let records = self.records().await?;
         let group = G::activate(&self.context()).await?;
         let books = Books::restore(self.epoch, group.limit(), group.policy(), records);
         Ok(Awake { group, books: RefCell::new(books) })
@@ -123,6 +132,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Ends this life. The books begin anew from what was kept, and a census.
     fn end(&self) {
         if self.life.end() {
+            self.store.end();
+            self.alarm.failed();
             self.waiting.borrow_mut().clear();
             self.joining.borrow_mut().clear();
             self.host.group_ended(self.address, self.epoch);
@@ -137,7 +148,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             match placement {
                 Placement::Placed { ticket, joined: true } => {
                     waiting.reply.send(Ok(GroupAnswer::Identified(ticket)));
-                    return self.set_alarm(awake);
+                    return self.plan_look(awake);
                 }
                 Placement::Placed { ticket, joined: false } => {
                     let mut joining = self.joining.borrow_mut();
@@ -162,20 +173,20 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     /// Makes sure that the books are looked at when something in them expires.
-    pub(super) fn set_alarm(&self, awake: &Awake<G>) {
+    pub(super) fn plan_look(&self, awake: &Awake<G>) {
         let Some(deadline) = awake.books.borrow().next_deadline() else { return };
-        if self.alarm.get().is_some_and(|alarm| alarm <= deadline) {
+        if self.next_look.get().is_some_and(|look| look <= deadline) {
             return;
         }
-        self.alarm.set(Some(deadline));
+        self.next_look.set(Some(deadline));
         let nap = deadline.since(self.host.now()).max(SHORTEST_NAP);
         let (host, this) = (Rc::clone(&self.host), Weak::clone(&self.this));
         self.host.spawn(Box::pin(async move {
             host.sleep(nap).await;
             let Some(this) = this.upgrade() else { return };
-            // An earlier alarm may have been set meanwhile; then that one goes on.
-            if this.alarm.get() == Some(deadline) {
-                this.alarm.set(None);
+            // An earlier look may have been planned meanwhile; then that one goes on.
+            if this.next_look.get() == Some(deadline) {
+                this.next_look.set(None);
                 this.let_time_pass();
             }
         }));
@@ -184,19 +195,11 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn let_time_pass(&self) {
         let Some(awake) = self.life.get() else { return };
         let parked = awake.books.borrow_mut().advance(self.host.now());
-        self.keep(&awake, &parked);
+        self.keep_later(&awake, &parked);
         if !parked.is_empty() {
             self.spread_view(&awake);
         }
-        self.set_alarm(&awake);
-    }
-
-    /// Members as they are to be found again after a restart.
-    pub(super) fn keep(&self, awake: &Awake<G>, replicas: &[ReplicaId]) {
-        let books = awake.books.borrow();
-        for record in replicas.iter().filter_map(|replica| books.record(*replica)) {
-            self.host.keep_record(self.address, record);
-        }
+        self.plan_look(&awake);
     }
 
     fn answer_now(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
@@ -217,7 +220,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let known = awake.books.borrow().view().version;
         awake.books.borrow_mut().enrolled(replica, epoch, self.host.now());
         if awake.books.borrow().view().version != known {
-            self.keep(awake, &[replica]);
+            self.keep_later(awake, &[replica]);
             self.join(awake, replica);
         }
         let books = awake.books.borrow();
@@ -237,7 +240,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             GroupCast::Release(ticket) => awake.books.borrow_mut().release(ticket.id, now),
             GroupCast::Farewell { replica, epoch } => awake.books.borrow_mut().lost(replica, epoch, now),
         }
-        self.set_alarm(awake);
+        self.plan_look(awake);
     }
 
     pub(super) fn one(&self, replica: ReplicaId) -> Targets {
@@ -293,8 +296,36 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
         });
     }
 
+    fn alarm(self: Rc<Self>, attempt: u32) {
+        self.wake();
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            let rung = this.alarm.ring(attempt, async || {
+                let awake = this.life.awake().await?;
+                awake.group.on_alarm(&this.context()).await
+            });
+            if let Err(failure) = rung.await {
+                tracing::error!(group = %this.address, "on_alarm failed, and will be called again: {failure}");
+            }
+        });
+    }
+
     fn epoch(&self) -> Epoch {
         self.epoch
+    }
+}
+
+impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
+    fn storage(&self) -> Rc<dyn StoragePort> {
+        Rc::new(StorePort(Rc::clone(&self.store)))
+    }
+
+    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
+        self.alarm.set(at)
+    }
+
+    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
+        self.alarm.get()
     }
 }
 

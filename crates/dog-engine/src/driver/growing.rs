@@ -63,7 +63,6 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Takes a Replica into the cluster, and lets everyone know before anyone is sent there.
     pub(super) fn admit(&self, awake: &Awake<G>, replica: ReplicaId) {
         if awake.books.borrow_mut().admit(replica, self.host.now()) {
-            self.keep(awake, &[replica]);
             self.join(awake, replica);
         }
     }
@@ -77,18 +76,25 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             let to = ReplicaAddress { group: this.address, replica };
             let join = this.host.call_replica(to, ReplicaCall::Join(enrolment.clone()));
             let meet = ReplicaCall::Meet(enrolment.view);
-            let (joined, met) = futures_util::future::join(
+            let (joined, met, kept) = futures_util::future::join3(
                 by_deadline(&this.host, deadline, join),
                 ask_all(&this.host, &siblings, &meet, deadline),
+                this.keep_member(replica),
             )
             .await;
-            let joined = joined.and_then(|answer| match answer {
+            let joined = kept.and(joined).and_then(|answer| match answer {
                 ReplicaAnswer::Known(epoch) => Ok(epoch),
                 _ => Err(unexpected()),
             });
             this.suspect_silent(&met).await;
             this.has_joined(replica, joined).await;
         });
+    }
+
+    /// A member must be found again after a restart, before anyone is sent to it.
+    async fn keep_member(&self, replica: ReplicaId) -> Result<(), Error> {
+        let awake = self.awake().await?;
+        self.keep(&awake, &[replica]).await
     }
 
     fn introduction(&self, awake: &Awake<G>, except: Option<ReplicaId>) -> (Enrolment, Targets) {
@@ -123,7 +129,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             Err(error) => {
                 tracing::error!(group = %self.address, "Replica {replica:?} could not join: {error}");
                 awake.books.borrow_mut().remove(replica, self.host.now());
-                self.host.drop_record(self.address, replica);
+                self.keep_later(&awake, &[replica]);
                 for (_, reply) in waiting {
                     reply.send(Err(Error::new(error.kind(), "the Replica for this client could not be woken")));
                 }
@@ -131,7 +137,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             }
         }
         self.place_waiting(&awake);
-        self.set_alarm(&awake);
+        self.plan_look(&awake);
     }
 
     /// Tells all members who they are now. Nobody waits for it: members that have left do no harm in an older view.
@@ -173,7 +179,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             }
         }
         self.place_waiting(&awake);
-        self.set_alarm(&awake);
+        self.plan_look(&awake);
     }
 
     async fn awake(&self) -> Result<Rc<Awake<G>>, Error> {

@@ -2,16 +2,20 @@
 //!
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
 //! - `replica`: a Replica's life; `sockets`: the order of its handlers; `verbs`: what its handlers can do
-//! - `group`: a Group's life; `growing`: new members, census, the view
+//! - `group`: a Group's life; `growing`: new members, census, the view; `records`: members kept over lives
+//! - `storing`: an object's storage; `alarms`: its alarm
 //! - `front`: the App, and the way from outside to a Replica
 
+mod alarms;
 mod calls;
 mod front;
 mod group;
 mod growing;
 mod life;
+mod records;
 mod replica;
 mod sockets;
+mod storing;
 mod verbs;
 
 use std::rc::Rc;

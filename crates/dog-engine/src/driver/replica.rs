@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dog::internal::Kind;
-use dog::{CloseCode, Context, Epoch, Error, Limit, Message, Replica, Request, Response, SocketId};
+use dog::port::{LocalFuture, ObjectPort, StoragePort};
+use dog::{CloseCode, Context, Epoch, Error, Limit, Message, Replica, Request, Response, SocketId, Timestamp};
 
+use super::alarms::Alarm;
 use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected};
 use super::front::{Upgrade, keep_seat_for_body};
 use super::life::{Life, Living, answer, start};
 use super::sockets::Turn;
-use crate::address::{ReplicaAddress, SeatId, Targets, Ticket, View};
+use super::storing::{Store, StorePort};
+use crate::address::{Object, ReplicaAddress, SeatId, Targets, Ticket, View};
 use crate::host::{End, Fetched, Host, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
@@ -39,6 +42,8 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     /// Sockets whose handler runs now; all others are at rest and cost nothing here.
     pub(super) turns: RefCell<HashMap<SocketId, Turn>>,
     reporting: Cell<bool>,
+    store: Rc<Store<H>>,
+    alarm: Alarm<H>,
 }
 
 impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
@@ -63,6 +68,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) fn begin(host: Rc<H>, address: ReplicaAddress, epoch: Epoch) -> Rc<dyn ReplicaObject> {
         // Until the Group has said the limit no request is let in, so this one is never gone by.
         let seats = Seats::new(address.replica, epoch, Limit::new(1));
+        let object = Object::Replica(address);
+        let store = Store::new(Rc::clone(&host), object, epoch);
+        let alarm = Alarm::new(Rc::clone(&host), object, epoch);
         Rc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             host,
@@ -74,6 +82,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             view: RefCell::default(),
             turns: RefCell::default(),
             reporting: Cell::new(false),
+            store,
+            alarm,
         })
     }
 
@@ -144,6 +154,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if !self.life.end() {
             return;
         }
+        self.store.end();
+        self.alarm.failed();
         let sockets = self.seats.borrow().sockets().to_vec();
         for socket in sockets {
             self.host.close(socket, CloseCode::HANDLER_FAILED, "");
@@ -244,6 +256,20 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 }
 
+impl<R: Replica, H: Host> ObjectPort for ReplicaDriver<R, H> {
+    fn storage(&self) -> Rc<dyn StoragePort> {
+        Rc::new(StorePort(Rc::clone(&self.store)))
+    }
+
+    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
+        self.alarm.set(at)
+    }
+
+    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
+        self.alarm.get()
+    }
+}
+
 /// What the other side hears of a user's failure: nothing of the inside, but this library's own errors as they are.
 pub(super) fn failed(failure: &dog::Failure) -> Error {
     match failure.downcast_ref::<Error>() {
@@ -297,6 +323,20 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
 
     fn closed(self: Rc<Self>, socket: SocketId, end: End) {
         self.end_socket(socket, end, false);
+    }
+
+    fn alarm(self: Rc<Self>, attempt: u32) {
+        self.wake(None);
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            let rung = this.alarm.ring(attempt, async || {
+                let replica = this.life.awake().await?;
+                replica.on_alarm(&this.context()).await
+            });
+            if let Err(failure) = rung.await {
+                tracing::error!(replica = %this.address, "on_alarm failed, and will be called again: {failure}");
+            }
+        });
     }
 
     fn epoch(&self) -> Epoch {

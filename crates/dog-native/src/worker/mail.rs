@@ -77,6 +77,8 @@ pub(crate) enum Answer {
     Replica(ReplicaAnswer),
     GroupFetched(Response),
     ReplicaFetched(Fetched),
+    /// To a write: it is durable.
+    Written,
 }
 
 /// See [`Mail::Opened`].

@@ -1,8 +1,9 @@
 //! One worker thread: its objects, its connections, and the loop that drives them.
 //!
 //! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
-//! - `host`: the engine's primitives; `reading`: bytes that come in; `turn`: the loop
+//! - `host`: the engine's primitives; `alarms`: when to wake whom; `reading`: bytes that come in; `turn`: the loop
 
+mod alarms;
 mod host;
 mod mail;
 mod objects;
@@ -10,14 +11,14 @@ mod reading;
 mod turn;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use dog::port::LocalFuture;
-use dog::{Epoch, Error, ReplicaId, Request, Response, SocketId, Timestamp};
+use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
 use dog_engine::Class;
 use dog_engine::address::{GroupAddress, ReplicaAddress};
 use dog_engine::host::{GroupObject, ReplicaObject};
@@ -25,28 +26,32 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::config::Config;
 use crate::connection::Connections;
+use crate::storage::Storage;
 
 pub(crate) use mail::{Mail, Opened, Post};
 pub(crate) use turn::run;
 
+use alarms::Alarms;
 use mail::Answer;
 
 /// What all workers share. Nothing in it is written to while messages flow.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) post: Post,
+    pub(crate) storage: Arc<dyn Storage>,
     next_epoch: AtomicU64,
     began: Instant,
     began_at: Timestamp,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, post: Post) -> Self {
+    pub(crate) fn new(config: Config, post: Post, storage: Arc<dyn Storage>) -> Self {
         let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         Self {
             config,
             post,
+            storage,
             next_epoch: AtomicU64::new(1),
             began: Instant::now(),
             began_at: Timestamp::from_millis(millis),
@@ -74,8 +79,7 @@ pub(crate) struct Worker {
     answering: RefCell<Option<Answering>>,
     groups: RefCell<HashMap<GroupAddress, Rc<dyn GroupObject>>>,
     replicas: RefCell<HashMap<ReplicaAddress, Rc<dyn ReplicaObject>>>,
-    /// Which Replicas the Groups that live here have: kept over the Groups' lives.
-    records: RefCell<HashMap<GroupAddress, BTreeMap<ReplicaId, bool>>>,
+    alarms: RefCell<Alarms>,
     connections: RefCell<Connections>,
     /// What objects here have sent to each other in this turn.
     local: RefCell<VecDeque<Mail>>,
@@ -112,7 +116,7 @@ impl Worker {
             answering: RefCell::default(),
             groups: RefCell::default(),
             replicas: RefCell::default(),
-            records: RefCell::default(),
+            alarms: RefCell::default(),
             connections: RefCell::new(connections),
             local: RefCell::default(),
             outgoing: RefCell::new((0..workers).map(|_| Vec::new()).collect()),

@@ -3,13 +3,14 @@
 use std::rc::Rc;
 
 use dog::Error;
-use dog_engine::address::{ClassIndex, GroupAddress, ReplicaAddress, Targets};
+use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, Targets};
 use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
 use dog_engine::reply::Reply;
 
 use super::mail::{Answer, Mail, Opened, ReturnAddress};
 use super::{Class, Worker};
+use crate::storage::SetAlarm;
 
 impl Worker {
     fn class_at(&self, class: ClassIndex) -> &Class<Self> {
@@ -72,6 +73,32 @@ impl Worker {
             }
             Mail::Stop => self.begin_stop(),
         }
+    }
+
+    /// Wakes whoever's alarm is due.
+    pub(super) fn ring(self: &Rc<Self>) {
+        loop {
+            let due = self.alarms.borrow_mut().take_due(self.shared.now());
+            match due {
+                Some((Object::Group(address), attempt)) => self.group(address).alarm(attempt),
+                Some((Object::Replica(address), attempt)) => self.replica(address).alarm(attempt),
+                None => return,
+            }
+        }
+    }
+
+    /// Reads the alarms that were set before this process began.
+    pub(crate) fn load_alarms(&self) -> Result<(), Error> {
+        for SetAlarm { at, class, object } in self.shared.storage.alarms()? {
+            if self.shared.post.worker_of(object.id()) != self.index {
+                continue;
+            }
+            match self.classes.iter().position(|known| known.name == class).map(u16::try_from) {
+                Some(Ok(index)) => self.alarms.borrow_mut().set(object.of_class(ClassIndex(index)), Some(at)),
+                _ => tracing::warn!(class, "an alarm is set for a Group that App::Groups does not name: it stays set"),
+            }
+        }
+        Ok(())
     }
 
     /// To those of the Replicas that live here and are alive; the others have no sockets.

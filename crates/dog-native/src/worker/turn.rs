@@ -67,6 +67,10 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
                 }
                 worker.handle(&events);
             }
+            () = worker.alarm_is_due() => {
+                worker.in_turn.set(true);
+                worker.ring();
+            }
             () = worker.wake.notified() => worker.in_turn.set(true),
             _ = second.tick() => {
                 worker.in_turn.set(true);
@@ -81,6 +85,14 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
 }
 
 impl Worker {
+    async fn alarm_is_due(&self) {
+        let next = self.alarms.borrow().next();
+        match next {
+            Some(at) => tokio::time::sleep(at.since(self.shared.now())).await,
+            None => std::future::pending().await,
+        }
+    }
+
     fn handle(self: &Rc<Self>, events: &Events) {
         for event in events {
             let place = event.token().0;
