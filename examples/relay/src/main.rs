@@ -59,7 +59,9 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
     let running = server.start().await?;
     let address = running.local_addr();
-    // In this order: whoever reads the line may send a signal at once, and it is waited for by then.
-    tokio::join!(biased; running.until_signal(), async { println!("listening on http://{address}") });
+    // Before the line is printed: whoever reads it may send a signal at once.
+    let ended = running.until_signal();
+    println!("listening on http://{address}");
+    ended.await;
     Ok(())
 }

@@ -26,7 +26,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::config::Config;
 use crate::connection::Connections;
 
-pub(crate) use mail::{Mail, Opened, Post};
+pub(crate) use mail::{Attach, Mail, Post};
 pub(crate) use turn::run;
 
 use mail::Answer;
