@@ -63,6 +63,9 @@ pub trait Host: 'static {
         request: Request,
     ) -> LocalFuture<Result<Fetched, Error>>;
 
+    /// Makes a socket of a Replica here, whose connection is yet to come: what is delivered to it waits. If the guard is
+    /// dropped, on whatever thread, and was not disarmed before, the socket has ended: lost.
+    fn new_socket(&self, replica: ReplicaAddress) -> (SocketId, Arc<dyn SeatGuard>);
     /// Gives `seat` back when it is dropped, on whatever thread, unless disarmed before.
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard>;
     /// This life of a Replica is over: the next thing sent to it begins another.
@@ -113,9 +116,9 @@ pub struct Batch {
     pub alarm: Option<Option<Timestamp>>,
 }
 
-/// See [`Host::seat_guard`].
+/// See [`Host::seat_guard`] and [`Host::new_socket`].
 pub trait SeatGuard: Send + Sync {
-    /// The seat is a socket's now: nothing is given back any more.
+    /// Somebody else answers for it now: nothing is given back any more.
     fn disarm(&self);
 }
 
@@ -159,9 +162,6 @@ pub trait ReplicaObject {
     fn call(self: Rc<Self>, call: ReplicaCall, reply: Reply<ReplicaAnswer>);
     /// Someone tells.
     fn cast(self: Rc<Self>, cast: ReplicaCast);
-    /// A connection has been handed over and is a socket now. `false` if there is no such seat (any more): then the
-    /// host closes it.
-    fn opened(self: Rc<Self>, seat: SeatId, socket: SocketId) -> bool;
     /// A seat is given back.
     fn released(self: Rc<Self>, seat: SeatId);
     /// A message has come on a socket.

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::Config;
 use crate::connection::Stream;
-use crate::worker::{Mail, Opened, Post, Worker};
+use crate::worker::{Attach, Mail, Post, Worker};
 
 /// What an address that has too many connections is told.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -138,11 +138,11 @@ pub(crate) fn upgrade_of(response: &mut Response) -> Option<Upgrade> {
 pub(crate) fn hand_over(upgraded: Upgraded, upgrade: Upgrade, post: &Post, permit: Option<Arc<AddressPermit>>) {
     match detach(upgraded) {
         Ok((stream, unread)) => {
-            let (to, epoch, seat) = upgrade.accept();
-            let opened = Opened { to, epoch, seat, stream, unread, permit };
-            post.send(post.worker_of(to.replica.as_bytes()), vec![Mail::Opened(Box::new(opened))]);
+            let (replica, socket) = upgrade.accept();
+            let attach = Attach { socket, stream, unread, permit };
+            post.send(post.worker_of(replica.replica.as_bytes()), vec![Mail::Attach(Box::new(attach))]);
         }
-        // Dropped here, the upgrade gives its seat back.
+        // Dropped here, the upgrade ends its socket.
         Err(error) => tracing::error!("a connection could not be handed over: {error}"),
     }
 }
@@ -168,26 +168,33 @@ fn bridge(upgraded: Upgraded) -> std::io::Result<Stream> {
     Ok(Stream::from_pair(ours))
 }
 
-/// A listener of one of several workers at the same address; the kernel shares connections out among them.
-pub(crate) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+/// One listener for each worker, all at the same address; the kernel shares connections out among them.
+pub(crate) fn listen_all(
+    wanted: SocketAddr,
+    workers: usize,
+) -> std::io::Result<(SocketAddr, Vec<Option<std::net::TcpListener>>)> {
+    if wanted.port() != 0 {
+        // Ours share their port on purpose, so that they could share it with another server by mistake: a listener that
+        // does not share finds out.
+        drop(listen(wanted, false)?);
+    }
+    let first = listen(wanted, true)?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![Some(first)];
+    for _ in 1..workers {
+        listeners.push(Some(listen(address, true)?));
+    }
+    Ok((address, listeners))
+}
+
+fn listen(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(4096)?;
     Ok(socket.into())
-}
-
-/// Whether nobody else listens there, and which port it is. Ours share their port on purpose, so that they could share
-/// it with another server by mistake: this one would not.
-pub(crate) fn probe(address: SocketAddr) -> std::io::Result<SocketAddr> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1)?;
-    let bound = socket.local_addr()?.as_socket();
-    bound.ok_or_else(|| std::io::Error::other("the address is of no known kind"))
 }
 
 impl Config {

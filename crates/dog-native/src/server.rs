@@ -12,13 +12,14 @@ use dog::port::LocalFuture;
 use dog::{App, Env, Response};
 use dog_engine::{Front, classes};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use crate::config::{Config, SlowConsumer};
 use crate::connection::Connections;
 use crate::error::Error;
-use crate::front::{Addresses, accept, listen, probe};
+use crate::front::{Addresses, accept, listen_all};
 use crate::service::Service;
 use crate::storage::{Embedded, Folder};
 use crate::worker::{Mail, Post, Shared, Worker, run};
@@ -132,17 +133,13 @@ impl<A: App + Send + Sync> Server<A> {
     pub async fn start(self) -> Result<Running, Error> {
         self.config.validate()?;
         let wanted = self.config.address()?;
-        let address = probe(wanted).map_err(|cause| {
+        let (address, listeners) = listen_all(wanted, self.config.workers).map_err(|cause| {
             let text = match cause.kind() {
                 std::io::ErrorKind::AddrInUse => format!("bind: {wanted} is in use by another program"),
                 _ => format!("bind: cannot listen on {wanted}: {cause}"),
             };
             Error::bind(text, cause)
         })?;
-        let listeners = (0..self.config.workers).map(|_| listen(address).map(Some));
-        let listeners = listeners
-            .collect::<Result<_, _>>()
-            .map_err(|cause| Error::bind(format!("bind: cannot listen on {address}: {cause}"), cause))?;
         let workers = Workers::start(self.app, self.config, listeners)?;
         tracing::info!(%address, "listening");
         Ok(Running { address, workers })
@@ -189,11 +186,15 @@ impl Running {
         self.workers.stop().await;
     }
 
-    /// Waits for SIGINT or SIGTERM, then [`shutdown`](Self::shutdown).
-    pub async fn until_signal(self) {
-        signal().await;
-        tracing::info!("a signal: ending");
-        self.shutdown().await;
+    /// Waits for SIGINT or SIGTERM, then [`shutdown`](Self::shutdown). From this call on, not only once it is awaited,
+    /// the signals end the server in good order.
+    pub fn until_signal(self) -> impl Future<Output = ()> {
+        let signals = Signals::listen();
+        async move {
+            signals.any().await;
+            tracing::info!("a signal: ending");
+            self.shutdown().await;
+        }
     }
 }
 
@@ -209,18 +210,29 @@ impl<A> fmt::Debug for Server<A> {
     }
 }
 
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => drop(terminate.recv().await),
-            // Without a handler the system's own way of ending stays.
-            Err(_) => std::future::pending().await,
+/// The signals that end a server. Where the system gives no handler, its own way of ending stays.
+struct Signals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        let listen = |kind| signal(kind).inspect_err(|error| tracing::error!("no handler for a signal: {error}")).ok();
+        Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
+    }
+
+    async fn any(mut self) {
+        async fn one(signal: &mut Option<Signal>) {
+            match signal {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
+        tokio::select! {
+            () = one(&mut self.interrupt) => {}
+            () = one(&mut self.terminate) => {}
+        }
     }
 }
 

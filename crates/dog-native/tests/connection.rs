@@ -165,7 +165,7 @@ async fn the_end_of_the_server_closes_with_1012_and_waits_for_goodbyes() {
 async fn a_port_in_use_is_told_in_one_line() {
     let (running, _) = start(|server| server).await;
     let address = running.local_addr().to_string();
-    let error = Server::new(Test).bind(&address).start().await.err().expect("the port is taken");
+    let error = Server::new(Test).bind(&address).start().await.expect_err("the port is taken");
     assert!(error.is_bind());
     assert_eq!(error.to_string(), format!("bind: {address} is in use by another program"));
     running.shutdown().await;

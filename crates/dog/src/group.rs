@@ -191,6 +191,12 @@ impl Limit {
     }
 }
 
+impl fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, formatter)
+    }
+}
+
 /// What [`Limit`] says of a number that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidLimit;

@@ -1,2 +1,50 @@
-//! To come.
-fn main() {}
+//! The axum application on this machine: `cargo run --release -p mounted-in-axum -- --listen 127.0.0.1:8790`.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+use dog_native::Server;
+use mounted_in_axum::{Rooms, router};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Rooms mounted in an axum application
+#[derive(Parser)]
+#[command(name = "mounted-in-axum")]
+struct Arguments {
+    /// Where to listen: host and port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8790")]
+    listen: String,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt().with_max_level(LevelFilter::WARN).with_writer(std::io::stderr).init();
+    match serve(&arguments.listen).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mounted-in-axum: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn serve(listen: &str) -> Result<(), Box<dyn Error>> {
+    let application = router(Server::new(Rooms).service()?);
+    let listener = TcpListener::bind(listen).await.map_err(|error| format!("--listen {listen}: {error}"))?;
+    let terminate = signal(SignalKind::terminate())?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, application).with_graceful_shutdown(stopped(terminate)).await?;
+    Ok(())
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn stopped(mut terminate: Signal) {
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

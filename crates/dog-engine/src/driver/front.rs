@@ -11,13 +11,13 @@ use bytes::Bytes;
 use dog::http::StatusCode;
 use dog::internal::Kind;
 use dog::port::{AppPort, LocalFuture, Placed};
-use dog::{App, Body, ClientId, Dog, Env, Epoch, Error, GroupId, ReplicaId, Request, Response};
+use dog::{App, Body, ClientId, Dog, Env, Error, GroupId, ReplicaId, Request, Response, SocketId};
 use futures_util::FutureExt;
 use http_body::{Frame, SizeHint};
 
 use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected};
 use super::life::panic_text;
-use crate::address::{GroupAddress, ReplicaAddress, SeatId, Ticket};
+use crate::address::{GroupAddress, ReplicaAddress, Ticket};
 use crate::host::{Fetched, Host, SeatGuard};
 use crate::message::{GroupAnswer, GroupCall, GroupCast};
 use crate::seats::Refusal;
@@ -186,31 +186,30 @@ impl<H: Host> Drop for Place<H> {
     }
 }
 
-/// Stands in a response that opens a WebSocket: which seat the connection is to be handed to. Dropped with the response
-/// unused, it gives the seat back.
+/// Stands in a response that opens a WebSocket: which socket the connection is to be handed to. Dropped with the
+/// response unused, it ends the socket.
 #[derive(Clone)]
 pub struct Upgrade {
     replica: ReplicaAddress,
-    epoch: Epoch,
-    seat: SeatId,
+    socket: SocketId,
     guard: Arc<dyn SeatGuard>,
 }
 
 impl Upgrade {
-    pub(super) fn new(replica: ReplicaAddress, epoch: Epoch, seat: SeatId, guard: Arc<dyn SeatGuard>) -> Self {
-        Self { replica, epoch, seat, guard }
+    pub(super) fn new(replica: ReplicaAddress, socket: SocketId, guard: Arc<dyn SeatGuard>) -> Self {
+        Self { replica, socket, guard }
     }
 
-    /// The Replica, its life and the seat. From now on whoever asked answers for the seat.
-    pub fn accept(self) -> (ReplicaAddress, Epoch, SeatId) {
+    /// The Replica and the socket. From now on whoever asked answers for the socket.
+    pub fn accept(self) -> (ReplicaAddress, SocketId) {
         self.guard.disarm();
-        (self.replica, self.epoch, self.seat)
+        (self.replica, self.socket)
     }
 }
 
 impl fmt::Debug for Upgrade {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Upgrade({}, {:?})", self.replica, self.seat)
+        write!(formatter, "Upgrade({}, {:?})", self.replica, self.socket)
     }
 }
 

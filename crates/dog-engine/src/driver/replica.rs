@@ -205,17 +205,19 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         Ok(Fetched::Response(self.seat_of(response, seat)))
     }
 
-    /// Decides what becomes of the seat of a request that has been answered: the socket's that will open, the body's
-    /// as long as it streams, or free.
+    /// Decides what becomes of the seat of a request that has been answered: a socket's, the body's as long as it
+    /// streams, or free.
     fn seat_of(&self, mut response: Response, seat: SeatId) -> Response {
-        let guard = || self.host.seat_guard(self.address, self.epoch, seat);
-        if response.extensions().get::<Seated>().is_some_and(|seated| seated.0 == seat) {
-            let upgrade = Upgrade::new(self.address, self.epoch, seat, guard());
-            response.extensions_mut().insert(upgrade);
+        if response.extensions_mut().remove::<Seated>().is_some_and(|seated| seated.0 == seat) {
+            // Open before the client hears of it: a client that has the response misses nothing from then on.
+            let (socket, guard) = self.host.new_socket(self.address);
+            self.open_socket(seat, socket);
+            response.extensions_mut().insert(Upgrade::new(self.address, socket, guard));
             return response;
         }
         if response.body().is_stream() {
-            return keep_seat_for_body(response, guard());
+            let guard = self.host.seat_guard(self.address, self.epoch, seat);
+            return keep_seat_for_body(response, guard);
         }
         self.release(seat);
         response
@@ -307,10 +309,6 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             }
             ReplicaCast::Acknowledge { epoch, sequence } => self.seats.borrow_mut().acknowledge(epoch, sequence),
         }
-    }
-
-    fn opened(self: Rc<Self>, seat: SeatId, socket: SocketId) -> bool {
-        self.open_socket(seat, socket)
     }
 
     fn released(self: Rc<Self>, seat: SeatId) {

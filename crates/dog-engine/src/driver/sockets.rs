@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use dog::internal::SocketErrorKind;
-use dog::{ClientId, Close, CloseCode, Message, Replica, Socket, SocketError, SocketId};
+use dog::{ClientId, Close, CloseCode, Error, Failure, Message, Replica, Socket, SocketError, SocketId};
 
 use super::life::{Living, start};
 use super::replica::ReplicaDriver;
@@ -31,14 +31,17 @@ enum Event {
     End(End),
 }
 
+/// Whether a handler has failed only because its client had left meanwhile: nothing to be told of.
+fn came_too_late(failure: &Failure) -> bool {
+    failure.downcast_ref::<Error>().is_some_and(Error::is_closed)
+}
+
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
-    pub(super) fn open_socket(&self, seat: SeatId, socket: SocketId) -> bool {
-        if self.life().has_ended() {
-            return false;
+    pub(super) fn open_socket(&self, seat: SeatId, socket: SocketId) {
+        let client = self.seats.borrow_mut().open(seat, socket);
+        if let Some(client) = client {
+            self.run(socket, client, Event::Open);
         }
-        let Some(client) = self.seats.borrow_mut().open(seat, socket) else { return false };
-        self.run(socket, client, Event::Open);
-        true
     }
 
     pub(super) fn message_came(&self, socket: SocketId, message: Message) -> Readiness {
@@ -76,8 +79,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     /// A handler has returned an error: this socket ends, and no other.
-    fn handler_failed(&self, socket: SocketId, failure: &dog::Failure) {
-        tracing::error!(replica = %self.address, ?socket, "a handler failed, so its socket is closed: {failure}");
+    fn handler_failed(&self, socket: SocketId, failure: &Failure) {
+        if !came_too_late(failure) {
+            tracing::error!(replica = %self.address, ?socket, "a handler failed, so its socket is closed: {failure}");
+        }
         self.host.close(socket, CloseCode::HANDLER_FAILED, "");
         let close = Close::new(CloseCode::HANDLER_FAILED, "");
         self.end_socket(socket, End::Error(SocketError::new(SocketErrorKind::Handler, close)), true);
@@ -135,6 +140,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         };
         match outcome {
             Ok(()) => {}
+            Err(failure) if last && came_too_late(&failure) => {}
             Err(failure) if last => {
                 tracing::error!(replica = %self.address, ?socket, "the last handler of a socket failed: {failure}");
             }

@@ -21,7 +21,8 @@ use crate::websocket::{Decoder, close_frame, ping_frame};
 pub(crate) struct Connection {
     /// Tells this connection from earlier ones at its place in the slab.
     generation: u32,
-    stream: Stream,
+    /// `None` until the client has the response to its handshake.
+    stream: Option<Stream>,
     /// Whose socket it is; nobody's once it is only being closed.
     pub(crate) replica: Option<Rc<dyn ReplicaObject>>,
     pub(crate) decoder: Decoder,
@@ -93,36 +94,57 @@ impl Connections {
         self.slab.len()
     }
 
-    /// Takes a connection in. `unread` is what the client sent along with its handshake.
-    pub(crate) fn insert(
-        &mut self,
-        mut stream: Stream,
-        unread: &[u8],
-        permit: Option<Arc<AddressPermit>>,
-    ) -> io::Result<SocketId> {
+    /// Makes room for a connection that is to come; what is sent to it until then waits.
+    pub(crate) fn insert(&mut self, replica: Option<Rc<dyn ReplicaObject>>) -> SocketId {
         let entry = self.slab.vacant_entry();
         let place = entry.key();
-        stream.register(&self.registry, Token(place))?;
         let generation = self.next_generation;
         self.next_generation = self.next_generation.wrapping_add(1);
         entry.insert(Connection {
             generation,
-            stream,
-            replica: None,
+            stream: None,
+            replica,
             decoder: Decoder::new(),
-            unread: (!unread.is_empty()).then(|| unread.into()),
+            unread: None,
             outbox: Outbox::default(),
             attachment: None,
             phase: Phase::Open,
-            readable: true,
+            readable: false,
             hung_up: false,
             busy: false,
             dirty: false,
             pinged: false,
             since: self.seconds,
-            permit,
+            permit: None,
         });
-        Ok(SocketId::from_raw(u64::from(generation) << 32 | place as u64))
+        SocketId::from_raw(u64::from(generation) << 32 | place as u64)
+    }
+
+    /// The connection has come. `unread` is what the client sent along with its handshake.
+    pub(crate) fn attach(
+        &mut self,
+        socket: SocketId,
+        mut stream: Stream,
+        unread: &[u8],
+        permit: Option<Arc<AddressPermit>>,
+    ) -> io::Result<()> {
+        let seconds = self.seconds;
+        if self.get(socket).is_none() {
+            // It took so long that the socket was given up.
+            return Ok(());
+        }
+        if let Err(error) = stream.register(&self.registry, Token(place(socket))) {
+            self.lose(socket);
+            return Err(error);
+        }
+        let connection = &mut self.slab[place(socket)];
+        connection.stream = Some(stream);
+        connection.readable = true;
+        connection.unread = (!unread.is_empty()).then(|| unread.into());
+        connection.permit = permit;
+        connection.since = seconds;
+        self.touch(socket);
+        Ok(())
     }
 
     /// The connection, if it is still the one that the id means.
@@ -181,10 +203,14 @@ impl Connections {
     pub(crate) fn push(&mut self, socket: SocketId, frame: Bytes) {
         let Some(connection) = self.slab.get_mut(place(socket)) else { return };
         self.arena.push(&mut connection.outbox, frame);
-        if !connection.dirty {
-            connection.dirty = true;
-            self.dirty.extend(u32::try_from(place(socket)));
-        }
+        self.touch(socket);
+    }
+
+    /// Puts a connection on the list of those to be written.
+    fn touch(&mut self, socket: SocketId) {
+        let Some(connection) = self.slab.get_mut(place(socket)).filter(|connection| !connection.dirty) else { return };
+        connection.dirty = true;
+        self.dirty.extend(u32::try_from(place(socket)));
     }
 
     /// Sends a close after what waits, and waits for the client's.
@@ -214,9 +240,7 @@ impl Connections {
         let seconds = self.seconds;
         let Some(connection) = self.get(socket) else { return };
         connection.enter(Phase::Finishing, seconds);
-        if connection.outbox.bytes == 0 {
-            connection.stream.finish();
-        }
+        self.touch(socket);
     }
 
     /// Ends a socket that has done what it must not: its Replica will hear of it, the client gets a close.
@@ -250,18 +274,16 @@ impl Connections {
         self.get(socket)?;
         let mut connection = self.slab.try_remove(place(socket))?;
         self.arena.clear(&mut connection.outbox);
-        connection.stream.deregister(&self.registry);
+        if let Some(stream) = &mut connection.stream {
+            stream.deregister(&self.registry);
+        }
         Some(connection)
     }
 
     /// The kernel takes bytes again.
     pub(crate) fn writable(&mut self, socket: SocketId) {
-        if let Some(connection) = self.get(socket)
-            && connection.outbox.bytes > 0
-            && !connection.dirty
-        {
-            connection.dirty = true;
-            self.dirty.extend(u32::try_from(place(socket)));
+        if self.get(socket).is_some_and(|connection| connection.outbox.bytes > 0) {
+            self.touch(socket);
         }
     }
 
@@ -273,8 +295,9 @@ impl Connections {
             let place = place as usize;
             let Some(connection) = self.slab.get_mut(place) else { continue };
             connection.dirty = false;
-            match self.arena.flush(&mut connection.outbox, &mut connection.stream) {
-                Ok(Flushed::All) if connection.phase == Phase::Finishing => connection.stream.finish(),
+            let Some(stream) = &mut connection.stream else { continue };
+            match self.arena.flush(&mut connection.outbox, stream) {
+                Ok(Flushed::All) if connection.phase == Phase::Finishing => stream.finish(),
                 Ok(Flushed::All | Flushed::Blocked) => {}
                 Err(_) => {
                     if let Some(socket) = self.at(place) {
@@ -288,8 +311,8 @@ impl Connections {
     }
 
     pub(crate) fn read(&mut self, socket: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.get(socket) {
-            Some(connection) => connection.stream.read(buffer),
+        match self.get(socket).and_then(|connection| connection.stream.as_mut()) {
+            Some(stream) => stream.read(buffer),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -311,9 +334,11 @@ impl Connections {
         for place in 0..self.slab.capacity() {
             let Some(connection) = self.slab.get_mut(place) else { continue };
             let passed = u64::from(self.seconds - connection.since);
-            let (phase, pinged) = (connection.phase, connection.pinged);
+            let (phase, pinged, attached) = (connection.phase, connection.pinged, connection.stream.is_some());
             let Some(socket) = self.at(place) else { continue };
             match phase {
+                Phase::Open if !attached && passed < config.handshake_timeout.as_secs().max(1) => {}
+                Phase::Open if !attached => self.lose(socket),
                 Phase::Open if passed >= config.idle_timeout.as_secs() => {
                     self.fail(socket, SocketErrorKind::Silent, CloseCode::GOING_AWAY, "no answer to a ping");
                 }

@@ -204,7 +204,13 @@ impl Host for Worker {
     }
 
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
-        Arc::new(Guard::new(self.shared.post.clone(), replica, epoch, seat))
+        let mail = Mail::Released { to: replica, epoch, seat };
+        Arc::new(Guard::new(self.shared.post.clone(), self.index, mail))
+    }
+
+    fn new_socket(&self, replica: ReplicaAddress) -> (SocketId, Arc<dyn SeatGuard>) {
+        let socket = self.connections.borrow_mut().insert(self.living(replica));
+        (socket, Arc::new(Guard::new(self.shared.post.clone(), self.index, Mail::Abandoned { socket })))
     }
 
     fn replica_ended(&self, replica: ReplicaAddress, epoch: Epoch) {

@@ -1,9 +1,8 @@
 //! What crosses from one thread to another, and how: in batches, one wake a batch.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use dog::{Epoch, Error, Request, Response};
+use dog::{Epoch, Error, Request, Response, SocketId};
 use dog_engine::address::{GroupAddress, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{Fetched, SeatGuard};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -54,8 +53,12 @@ pub(crate) enum Mail {
         question: u64,
         answer: Result<Answer, Error>,
     },
-    /// A connection is handed to its Replica.
-    Opened(Box<Opened>),
+    /// A socket's connection has come.
+    Attach(Box<Attach>),
+    /// It will not come.
+    Abandoned {
+        socket: SocketId,
+    },
     /// A seat is given back.
     Released {
         to: ReplicaAddress,
@@ -81,11 +84,9 @@ pub(crate) enum Answer {
     Written,
 }
 
-/// See [`Mail::Opened`].
-pub(crate) struct Opened {
-    pub(crate) to: ReplicaAddress,
-    pub(crate) epoch: Epoch,
-    pub(crate) seat: SeatId,
+/// See [`Mail::Attach`].
+pub(crate) struct Attach {
+    pub(crate) socket: SocketId,
     pub(crate) stream: Stream,
     pub(crate) unread: Vec<u8>,
     pub(crate) permit: Option<Arc<AddressPermit>>,
@@ -120,32 +121,31 @@ impl Post {
     }
 }
 
-/// Gives a seat back when it is dropped, on whatever thread that happens.
+/// Sends a piece of mail when it is dropped, on whatever thread that happens.
 pub(crate) struct Guard {
     post: Post,
-    to: ReplicaAddress,
-    epoch: Epoch,
-    seat: SeatId,
-    armed: AtomicBool,
+    worker: usize,
+    /// A seat, or a socket, that is given back.
+    mail: Mutex<Option<Mail>>,
 }
 
 impl Guard {
-    pub(crate) fn new(post: Post, to: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Self {
-        Self { post, to, epoch, seat, armed: AtomicBool::new(true) }
+    pub(crate) fn new(post: Post, worker: usize, mail: Mail) -> Self {
+        Self { post, worker, mail: Mutex::new(Some(mail)) }
     }
 }
 
 impl SeatGuard for Guard {
     fn disarm(&self) {
-        self.armed.store(false, Ordering::Relaxed);
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if *self.armed.get_mut() {
-            let worker = self.post.worker_of(self.to.replica.as_bytes());
-            self.post.send(worker, vec![Mail::Released { to: self.to, epoch: self.epoch, seat: self.seat }]);
+        let mail = self.mail.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mail) = mail {
+            self.post.send(self.worker, vec![mail]);
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::storage::Storage;
 
-pub(crate) use mail::{Mail, Opened, Post};
+pub(crate) use mail::{Attach, Mail, Post};
 pub(crate) use turn::run;
 
 use alarms::Alarms;

@@ -8,7 +8,7 @@ use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
 use dog_engine::reply::Reply;
 
-use super::mail::{Answer, Mail, Opened, ReturnAddress};
+use super::mail::{Answer, Attach, Mail, ReturnAddress};
 use super::{Class, Worker};
 use crate::storage::SetAlarm;
 
@@ -31,7 +31,7 @@ impl Worker {
     }
 
     /// The Replica, if it is alive.
-    fn living(&self, address: ReplicaAddress) -> Option<Rc<dyn ReplicaObject>> {
+    pub(super) fn living(&self, address: ReplicaAddress) -> Option<Rc<dyn ReplicaObject>> {
         self.replicas.borrow().get(&address).cloned()
     }
 
@@ -58,7 +58,8 @@ impl Worker {
                 self.replica(to).fetch(ticket, request, self.reply(back, Answer::ReplicaFetched));
             }
             Mail::Answer { question, answer } => self.answered(question, answer),
-            Mail::Opened(opened) => self.open(*opened),
+            Mail::Attach(attach) => self.attach(*attach),
+            Mail::Abandoned { socket } => self.connections.borrow_mut().lose(socket),
             Mail::Released { to, epoch, seat } => {
                 if let Some(replica) = self.living(to).filter(|replica| replica.epoch() == epoch) {
                     replica.released(seat);
@@ -113,34 +114,14 @@ impl Worker {
         }
     }
 
-    /// Takes over a connection whose handshake was answered elsewhere.
-    fn open(self: &Rc<Self>, opened: Opened) {
-        let Opened { to, epoch, seat, stream, unread, permit } = opened;
-        let replica = self.living(to).filter(|replica| replica.epoch() == epoch && !self.stopping.get());
-        let inserted = self.connections.borrow_mut().insert(stream, &unread, permit);
-        let socket = match inserted {
-            Ok(socket) => socket,
-            Err(error) => {
-                tracing::error!("a connection could not be taken over: {error}");
-                if let Some(replica) = replica {
-                    replica.released(seat);
-                }
-                return;
-            }
-        };
-        let taken = replica.is_some_and(|replica| {
-            if let Some(connection) = self.connections.borrow_mut().get(socket) {
-                connection.replica = Some(Rc::clone(&replica));
-            }
-            replica.opened(seat, socket)
-        });
-        if taken {
-            // What came along with the handshake is there already: no event will tell of it.
-            self.again.borrow_mut().push(socket);
-        } else {
-            // The life that it was for has ended meanwhile.
-            self.connections.borrow_mut().close(socket, dog::CloseCode::RESTARTING, "try again");
+    /// Gives a socket its connection, whose handshake was answered elsewhere.
+    fn attach(&self, attach: Attach) {
+        let Attach { socket, stream, unread, permit } = attach;
+        if let Err(error) = self.connections.borrow_mut().attach(socket, stream, &unread, permit) {
+            tracing::error!("a connection could not be taken over: {error}");
         }
+        // What came along with the handshake is there already: no event will tell of it.
+        self.again.borrow_mut().push(socket);
         self.queued();
     }
 }

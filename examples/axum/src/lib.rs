@@ -1,0 +1,82 @@
+//! Rooms inside an axum application that is there already: axum keeps its routes, its middleware and its listener, and
+//! hands what is under `/rooms` to Durable Object Groups. A WebSocket opens through axum all the same; once it is open,
+//! axum has nothing to do with it any more.
+//!
+//! `cargo run --release -p mounted-in-axum`, then
+//!
+//! ```sh
+//! curl http://127.0.0.1:8790/health
+//! websocat 'ws://127.0.0.1:8790/rooms/kitchen?u=ann'
+//! ```
+
+use axum::Router;
+use axum::routing::get;
+use dog::{
+    App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
+    query,
+};
+use dog_native::Service;
+
+/// The whole application.
+pub fn router(rooms: Service) -> Router {
+    Router::new().route("/health", get(health)).route_service("/rooms/{name}", rooms)
+}
+
+async fn health() -> &'static str {
+    "ok"
+}
+
+/// Answers what is under `/rooms`: it sees the same path that axum does.
+pub struct Rooms;
+
+impl App for Rooms {
+    type Groups = (Lobby,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        let client = ClientId::new(query(&request, "u").unwrap_or_default())?;
+        let room = dog.group::<Lobby>(request.uri().path()).identify(&client).await?;
+        Ok(room.fetch(request).await?)
+    }
+}
+
+/// One room's Group.
+pub struct Lobby;
+
+impl Group for Lobby {
+    type Replica = Room;
+    const NAME: &'static str = "lobby";
+
+    async fn activate(_: &GroupContext) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(2)
+    }
+}
+
+/// Sends what anyone says to everyone else in the room.
+pub struct Room;
+
+impl Replica for Room {
+    type Group = Lobby;
+    type Gossip = ();
+    type Answer = ();
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        Ok(cx.connect(request))
+    }
+
+    async fn on_open(&self, _: &Context<Self>, socket: &Socket) -> Result {
+        Ok(socket.send(format!("welcome, {}", socket.client()))?)
+    }
+
+    async fn on_message(&self, _: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        let said = format!("{}: {}", socket.client(), message.as_text().unwrap_or("(not text)"));
+        Ok(socket.broadcast(said, To::Others)?)
+    }
+}

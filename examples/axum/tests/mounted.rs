@@ -1,0 +1,72 @@
+//! A real WebSocket through axum, beside axum's own routes.
+
+use std::net::SocketAddr;
+
+use dog_native::Server;
+use mounted_in_axum::{Rooms, router};
+use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Message;
+
+use testing::{Client, http};
+
+#[path = "../../testing/mod.rs"]
+mod testing;
+
+async fn start() -> SocketAddr {
+    let application = router(Server::new(Rooms).workers(2).service().expect("a sound configuration"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, application).await });
+    address
+}
+
+/// Enters a room, and reads its welcome.
+async fn enter(address: SocketAddr, room: &str, name: &str) -> Client {
+    let mut client = Client::connect(address, &format!("/rooms/{room}?u={name}")).await;
+    assert_eq!(client.next_raw().await, Message::text(format!("welcome, {name}")));
+    client
+}
+
+#[tokio::test]
+async fn axum_keeps_its_own_routes() {
+    let address = start().await;
+    let answer = http(address, "GET", "/health", "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+    assert_eq!(http(address, "GET", "/elsewhere", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn rooms_talk_through_axum() {
+    let address = start().await;
+    // Two seats a Replica: cid is on another one.
+    let mut ann = enter(address, "kitchen", "ann").await;
+    let mut bob = enter(address, "kitchen", "bob").await;
+    let mut cid = enter(address, "kitchen", "cid").await;
+    let mut dee = enter(address, "garden", "dee").await;
+    let mut eve = enter(address, "garden", "eve").await;
+    ann.send_raw(Message::text("tea?")).await;
+    for client in [&mut bob, &mut cid] {
+        assert_eq!(client.next_raw().await, Message::text("ann: tea?"));
+    }
+    dee.send_raw(Message::text("rain")).await;
+    assert_eq!(eve.next_raw().await, Message::text("dee: rain"));
+    bob.send_raw(Message::text("yes")).await;
+    assert_eq!(ann.next_raw().await, Message::text("bob: yes"));
+    cid.close().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_through_axum_too() {
+    let address = start().await;
+    let answer = http(address, "GET", "/rooms/kitchen", "").await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("client identifier"), "{}", answer.body);
+    assert_eq!(http(address, "GET", "/rooms/kitchen?u=ann", "").await.status, 426);
+    assert_eq!(http(address, "POST", "/rooms/kitchen?u=ann", "").await.status, 405);
+}
+
+#[tokio::test]
+async fn the_command_line_says_what_is_wrong() {
+    let program = env!("CARGO_BIN_EXE_mounted-in-axum");
+    testing::check_command_line(program).await;
+}

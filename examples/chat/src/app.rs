@@ -1,0 +1,234 @@
+//! The chat room, without a host: [`Chat`] answers requests, [`Lobby`] says how many fit on one Replica, [`Room`] is the
+//! Replica that people talk through.
+
+use std::collections::BTreeSet;
+
+use dog::http::{HeaderValue, Method, StatusCode, header};
+use dog::{
+    App, Body, ClientId, Close, Context, Dog, Error, Group, GroupContext, Limit, Message, Replica, ReplicaId, Request,
+    Response, Result, Socket, To, query, text,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{Command, Heard, Input, Output, Users};
+
+/// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`]: so few that three windows already span two
+/// Replicas.
+pub const DEFAULT_LIMIT: Limit = Limit::new(2);
+
+/// Answers every request: the page, and the way into the room.
+pub struct Chat;
+
+impl App for Chat {
+    type Groups = (Lobby,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        match (request.uri().path(), request.method()) {
+            ("/", &Method::GET | &Method::HEAD) => Ok(page()),
+            ("/", _) => Ok(method_not_allowed("GET, HEAD")),
+            ("/ws" | "/broadcast" | "/emit" | "/whisper", &Method::GET) => {
+                let room = dog.group::<Lobby>("lobby-id").identify(&client(&request)?).await?;
+                Ok(room.fetch(request).await?)
+            }
+            ("/ws" | "/broadcast" | "/emit" | "/whisper", _) => Ok(method_not_allowed("GET")),
+            _ => Ok(text(StatusCode::NOT_FOUND, "not found")),
+        }
+    }
+}
+
+/// Who is asking. In earnest it comes from a session or a token; here whoever says `?u=ann` is ann.
+fn client(request: &Request) -> Result<ClientId, Error> {
+    match query(request, "u") {
+        Some(name) => ClientId::new(name),
+        // So that `curl` needs no name to send something to the room.
+        None if request.uri().path() != "/ws" => ClientId::new("HTTP"),
+        // The empty name: refused with 400.
+        None => ClientId::new(""),
+    }
+}
+
+fn page() -> Response {
+    // The page is one file, so its style and script are inline; nothing else may be loaded or sent anywhere.
+    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+        connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let mut response = Response::new(Body::from(include_str!("page.html")));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+fn method_not_allowed(allowed: &'static str) -> Response {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("allowed here: {allowed}"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// The Group: there is one, called "lobby-id".
+pub struct Lobby {
+    limit: Limit,
+}
+
+impl Group for Lobby {
+    type Replica = Room;
+    const NAME: &'static str = "lobby";
+
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        Ok(Self { limit: cx.env().get().copied().unwrap_or(DEFAULT_LIMIT) })
+    }
+
+    fn limit(&self) -> Limit {
+        self.limit
+    }
+}
+
+/// The Replica. It remembers nothing of its own: who is here, its sockets say, and they outlive its rest.
+pub struct Room;
+
+/// What a Room asks its siblings; the answer names users who are there.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Ask {
+    /// Who is there?
+    Everyone,
+    /// Is this one?
+    Only(ClientId),
+}
+
+impl Replica for Room {
+    type Group = Lobby;
+    type Gossip = Ask;
+    type Answer = BTreeSet<ClientId>;
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    /// A request that is no socket takes a seat too while it is answered. Where all are taken it finds itself on a new
+    /// Replica: then `/emit` reaches nobody, and `/broadcast` everybody all the same.
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        let said = |text, meta, to| Output::Said { from: "HTTP", text, meta, to }.at(cx.now());
+        match request.uri().path() {
+            "/ws" => return Ok(cx.connect(request)),
+            "/broadcast" => cx.broadcast(said("To everyone, by GET /broadcast", None, None)?)?,
+            "/emit" => cx.emit(said("To this Replica, by GET /emit", Some(Heard::Group), None)?)?,
+            "/whisper" => {
+                let target = ClientId::new(query(&request, "target").unwrap_or_default())?;
+                let said = said("To you alone, by GET /whisper", Some(Heard::Whisper), Some(target.as_str()))?;
+                if cx.whisper(&target, said).await? == 0 {
+                    return Ok(text(StatusCode::NOT_FOUND, format!("{target} is not here")));
+                }
+            }
+            _ => return Ok(text(StatusCode::NOT_FOUND, "not found")),
+        }
+        Ok(text(StatusCode::OK, "DONE"))
+    }
+
+    async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        let join = Output::Join { from: socket.client(), replica: &short(cx.id()) };
+        Ok(socket.broadcast(join.at(cx.now())?, To::Everyone)?)
+    }
+
+    async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        // Bad input is answered, not punished: the socket stays, and so does all that its user has typed.
+        let Ok(input) = message.to_json::<Input>() else {
+            let text = r#"not understood: send JSON such as {"type":"msg","text":"hello"}"#;
+            return Ok(socket.send(Output::Error { text }.at(cx.now())?)?);
+        };
+        match input {
+            Input::Connected => {
+                let connected = Output::Connected { from: socket.client() };
+                socket.broadcast(connected.at(cx.now())?, To::Everyone)?;
+            }
+            Input::UserList => {
+                let list = user_list(cx).await?;
+                socket.send(list.at(cx.now())?)?;
+            }
+            Input::Say { text } => match Command::parse(&text) {
+                Ok(command) => say(cx, socket, command).await?,
+                Err(text) => socket.send(Output::Error { text }.at(cx.now())?)?,
+            },
+            Input::Ping { sent } => socket.send(Output::Pong { sent }.at(cx.now())?)?,
+        }
+        Ok(())
+    }
+
+    /// A user leaves with the last socket, wherever in the cluster that is. (Two last sockets that close on two Replicas
+    /// in the same moment may both be taken for the last: then it is said twice.)
+    async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
+        let user = socket.client();
+        if holds(cx, user) {
+            return Ok(());
+        }
+        let heard = cx.gossip(&Ask::Only(user.clone())).await?;
+        let elsewhere = heard.into_answers().any(|users| users.contains(user));
+        // Asked again, for the user may have come back while the siblings were asked.
+        if !elsewhere && !holds(cx, user) {
+            cx.broadcast(Output::Exit { from: user }.at(cx.now())?)?;
+        }
+        Ok(())
+    }
+
+    async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<BTreeSet<ClientId>> {
+        Ok(match ask {
+            Ask::Everyone => users(cx),
+            Ask::Only(user) => Some(user).filter(|user| holds(cx, user)).into_iter().collect(),
+        })
+    }
+}
+
+async fn say(cx: &Context<Room>, socket: &Socket, command: Command<'_>) -> Result {
+    let from = socket.client().as_str();
+    match command {
+        Command::All(text) => {
+            let said = Output::Said { from, text, meta: None, to: None };
+            socket.broadcast(said.at(cx.now())?, To::Everyone)?;
+        }
+        Command::Group(text) => {
+            let said = Output::Said { from, text, meta: Some(Heard::Group), to: None };
+            socket.emit(said.at(cx.now())?, To::Everyone)?;
+        }
+        Command::Whisper { to, text } => {
+            let said = Output::Said { from, text, meta: Some(Heard::Whisper), to: Some(to) }.at(cx.now())?;
+            let reached = match ClientId::new(to) {
+                Ok(target) => socket.whisper(&target, said.clone()).await,
+                Err(_) => Ok(0),
+            };
+            match reached {
+                // Who whispers to themselves has it by now.
+                Ok(1..) if to == from => {}
+                Ok(1..) => socket.send(said)?,
+                Ok(0) => socket.send(Output::Error { text: &format!("{to} is not here") }.at(cx.now())?)?,
+                Err(error) => socket.send(Output::Error { text: &format!("not sent: {error}") }.at(cx.now())?)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn user_list(cx: &Context<Room>) -> Result<Output<'static>> {
+    let heard = cx.gossip(&Ask::Everyone).await?;
+    let missing = heard.missing.len();
+    let mut replicas = vec![Users { replica: short(cx.id()), users: users(cx) }];
+    replicas.extend(heard.answers.into_iter().map(|(id, users)| Users { replica: short(id), users }));
+    replicas.retain(|replica| !replica.users.is_empty());
+    let list = replicas.iter().flat_map(|replica| replica.users.iter().cloned()).collect();
+    Ok(Output::List { list, replica: short(cx.id()), replicas, missing })
+}
+
+/// Who has a socket on this Replica.
+fn users(cx: &Context<Room>) -> BTreeSet<ClientId> {
+    cx.sockets().map(|socket| socket.client().clone()).collect()
+}
+
+/// Whether `user` has.
+fn holds(cx: &Context<Room>, user: &ClientId) -> bool {
+    cx.sockets().any(|socket| socket.client() == user)
+}
+
+/// The first eight of 64 digits: enough for people to tell Replicas apart.
+fn short(id: ReplicaId) -> String {
+    let mut digits = id.to_string();
+    digits.truncate(8);
+    digits
+}

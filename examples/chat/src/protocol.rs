@@ -1,0 +1,174 @@
+//! What travels over the socket, as JSON, and the commands that people type.
+
+use std::collections::BTreeSet;
+
+use dog::{ClientId, Message, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The longest text of one message, in bytes.
+pub(crate) const MAX_TEXT: usize = 16 * 1024;
+
+/// What a client sends. Further fields are let pass, a `user` or `uid` above all: who speaks is told by the socket, and
+/// what a client says of itself there proves nothing.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type")]
+pub(crate) enum Input {
+    /// "I am here."
+    #[serde(rename = "req:connected")]
+    Connected,
+    /// "Who else is?"
+    #[serde(rename = "req:user:list")]
+    UserList,
+    /// Somebody says something, perhaps as a [`Command`].
+    #[serde(rename = "msg")]
+    Say { text: String },
+    /// Answered at once, so that the page can tell the round trip.
+    #[serde(rename = "ping")]
+    Ping { sent: serde_json::Number },
+}
+
+/// What the server sends; [`Output::at`] adds the time.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type")]
+pub(crate) enum Output<'a> {
+    #[serde(rename = "user:join")]
+    Join { from: &'a ClientId, replica: &'a str },
+    #[serde(rename = "user:connected")]
+    Connected { from: &'a ClientId },
+    #[serde(rename = "user:exit")]
+    Exit { from: &'a ClientId },
+    /// `list` names everyone once, `replicas` says who is where, `replica` is the one that answers, `missing` says how
+    /// many siblings did not.
+    #[serde(rename = "user:list")]
+    List { list: BTreeSet<ClientId>, replica: String, replicas: Vec<Users>, missing: usize },
+    #[serde(rename = "user:msg")]
+    Said {
+        from: &'a str,
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        meta: Option<Heard>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<&'a str>,
+    },
+    #[serde(rename = "pong")]
+    Pong { sent: serde_json::Number },
+    #[serde(rename = "error")]
+    Error { text: &'a str },
+}
+
+/// Who hears a `user:msg`, where that is not everyone.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Heard {
+    /// The speaker's Replica.
+    Group,
+    /// The one whom `to` names.
+    Whisper,
+}
+
+/// Who is on one Replica.
+#[derive(Debug, Serialize)]
+pub(crate) struct Users {
+    pub(crate) replica: String,
+    pub(crate) users: BTreeSet<ClientId>,
+}
+
+impl Output<'_> {
+    /// The message for the socket.
+    pub(crate) fn at(&self, time: Timestamp) -> Result<Message, dog::Error> {
+        #[derive(Serialize)]
+        struct Timed<'a> {
+            #[serde(flatten)]
+            output: &'a Output<'a>,
+            time: Timestamp,
+        }
+        Message::json(&Timed { output: self, time })
+    }
+}
+
+/// What a text means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command<'a> {
+    /// `/a TEXT`, `/all TEXT`, or any text that is no command.
+    All(&'a str),
+    /// `/g TEXT` or `/group TEXT`.
+    Group(&'a str),
+    /// `/w NAME TEXT` or `/msg NAME TEXT`.
+    Whisper { to: &'a str, text: &'a str },
+}
+
+impl<'a> Command<'a> {
+    /// Reads `text`. One that cannot be followed is told why: half a whisper must not be said aloud.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, &'static str> {
+        if text.len() > MAX_TEXT {
+            return Err("that is too long: 16 KiB at most");
+        }
+        let text = text.trim();
+        match first_word(text) {
+            ("/g" | "/group", "") => Err("say what: /g TEXT"),
+            ("/g" | "/group", text) => Ok(Self::Group(text)),
+            ("/w" | "/msg", rest) => match first_word(rest) {
+                (_, "") => Err("say whom and what: /w NAME TEXT"),
+                (to, text) => Ok(Self::Whisper { to, text }),
+            },
+            ("/a" | "/all", "") => Err("say what: /a TEXT"),
+            ("/a" | "/all", text) => Ok(Self::All(text)),
+            ("", _) => Err("say something: the text is empty"),
+            _ => Ok(Self::All(text)),
+        }
+    }
+}
+
+/// The first word, and what comes after the blanks behind it.
+fn first_word(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (word, rest.trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_as_the_command_that_it_is() {
+        for (text, command) in [
+            ("hello there", Ok(Command::All("hello there"))),
+            ("  hello  ", Ok(Command::All("hello"))),
+            ("/a hello", Ok(Command::All("hello"))),
+            ("/all  hello  you", Ok(Command::All("hello  you"))),
+            ("/g hello", Ok(Command::Group("hello"))),
+            ("/group\thello you", Ok(Command::Group("hello you"))),
+            ("/w bob hello you", Ok(Command::Whisper { to: "bob", text: "hello you" })),
+            ("/msg   bob   hello", Ok(Command::Whisper { to: "bob", text: "hello" })),
+            ("/usr/bin/dog", Ok(Command::All("/usr/bin/dog"))),
+            ("/ghost", Ok(Command::All("/ghost"))),
+        ] {
+            assert_eq!(Command::parse(text), command, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_not_said_aloud() {
+        for text in ["", "   ", "/g", "/a ", "/w", "/w bob", "/msg bob  "] {
+            assert!(Command::parse(text).is_err(), "{text:?}");
+        }
+        assert!(Command::parse(&"x".repeat(MAX_TEXT + 1)).is_err());
+        assert!(Command::parse(&"x".repeat(MAX_TEXT)).is_ok());
+    }
+
+    #[test]
+    fn every_message_of_the_server_carries_type_and_time() {
+        let message = Output::Said { from: "ann", text: "hi", meta: Some(Heard::Group), to: None };
+        let message = message.at(Timestamp::from_millis(7)).unwrap();
+        assert_eq!(
+            message.to_json::<serde_json::Value>().unwrap(),
+            serde_json::json!({ "type": "user:msg", "from": "ann", "text": "hi", "meta": "group", "time": 7 })
+        );
+    }
+
+    #[test]
+    fn further_fields_are_let_pass() {
+        let text = r#"{"type":"req:connected","user":"ann","uid":"bob"}"#;
+        assert!(matches!(Message::text(text).to_json(), Ok(Input::Connected)));
+    }
+}

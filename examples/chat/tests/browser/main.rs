@@ -1,0 +1,246 @@
+//! The chat page in a real browser: three people in three windows, and what each of them sees.
+//!
+//! `cargo test -p chat --features browser --test browser`; wants Debian's `chromium` and `chromium-driver`. Pictures go
+//! to `target/artifacts`, or to where `DOG_ARTIFACTS` says.
+
+use std::net::SocketAddr;
+
+use chat::app::Chat;
+use dog::{Env, Limit};
+use dog_native::{Running, Server};
+use serde_json::{Value, json};
+
+use window::{Look, Window, browse};
+
+mod window;
+
+async fn start(address: SocketAddr) -> Running {
+    let server = Server::new(Chat).env(Env::new().with(Limit::new(2))).bind(address.to_string()).max_message(8 * 1024);
+    server.start().await.expect("a free port")
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// The messages in a window's log, as `[kind, from, text]`; one's own are from "You".
+const MESSAGES: &str = "[...document.querySelectorAll('#log .message')].map((entry) =>
+    [entry.dataset.kind, entry.querySelector('.from').textContent, entry.querySelector('.text').textContent])";
+
+/// The users of every Replica, the window's own Replica first.
+const PEOPLE: &str = "[...document.querySelectorAll('#people [data-replica]')].map((replica) =>
+    [...replica.querySelectorAll('[data-user]')].map((user) => user.dataset.user))";
+
+const TRIP_SHOWN: &str = "/^[0-9.]+ ms round trip$/.test(document.getElementById('trip').textContent)";
+
+const STATE: &str = "document.getElementById('status').dataset.state";
+
+#[tokio::test]
+async fn three_people_talk() {
+    let running = start(any_port()).await;
+    let page = format!("http://{}/", running.local_addr());
+    let looks = [Look::DESKTOP, Look::PHONE, Look { dark: true, ..Look::DESKTOP }];
+    browse(looks, async |[ann, bob, cid]| {
+        // Each types a name into the form, which has the focus from the start.
+        for (window, name) in [(ann, "ann"), (bob, "bob"), (cid, "cid")] {
+            window.goto(&page).await;
+            window.type_keys(name).await;
+            window.press(&[Window::ENTER]).await;
+            window.wait_for(STATE, &json!("connected")).await;
+        }
+        // The limit is two, so cid is on a Replica of her own.
+        ann.wait_for(PEOPLE, &json!([["ann", "bob"], ["cid"]])).await;
+        bob.wait_for(PEOPLE, &json!([["ann", "bob"], ["cid"]])).await;
+        cid.wait_for(PEOPLE, &json!([["cid"], ["ann", "bob"]])).await;
+        for window in [ann, bob, cid] {
+            window.wait_for(TRIP_SHOWN, &json!(true)).await;
+        }
+
+        talk_by_keyboard(ann).await;
+        cid.type_keys("/w ann Loud and clear.").await;
+        cid.press(&[Window::ENTER]).await;
+        ann.wait_for(&format!("{MESSAGES}.length"), &json!(5)).await;
+        bob.type_keys("Tea is ready, next door too!").await;
+        bob.press(&[Window::ENTER]).await;
+
+        let (hello, secret, near, tea) = (
+            "Good morning, everyone!",
+            "Just the two of us here.",
+            "Can you hear me over there?",
+            "Tea is ready, next door too!",
+        );
+        let seen_by_ann = json!([
+            ["all", "You", hello],
+            ["group", "You", secret],
+            ["whisper", "You", near],
+            ["all", "You", "Who wants tea?"],
+            ["whisper", "cid", "Loud and clear."],
+            ["all", "bob", tea],
+        ]);
+        let seen_by_bob = json!([
+            ["all", "ann", hello],
+            ["group", "ann", secret],
+            ["all", "ann", "Who wants tea?"],
+            ["all", "You", tea]
+        ]);
+        let seen_by_cid = json!([
+            ["all", "ann", hello],
+            ["whisper", "ann", near],
+            ["all", "ann", "Who wants tea?"],
+            ["whisper", "You", "Loud and clear."],
+            ["all", "bob", tea],
+        ]);
+        ann.wait_for(MESSAGES, &seen_by_ann).await;
+        bob.wait_for(MESSAGES, &seen_by_bob).await;
+        cid.wait_for(MESSAGES, &seen_by_cid).await;
+        // The kinds are told apart in words, not by colour alone.
+        let words = "[...document.querySelectorAll('#log .kind')].map((kind) => kind.textContent)";
+        ann.wait_for(words, &json!(["to this Replica only", "whisper to cid", "whispers to you"])).await;
+
+        fits_the_screen(bob).await;
+        let brightness = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g)
+            .slice(0, 3).reduce((sum, part) => sum + Number(part), 0)";
+        assert!(ann.eval(brightness).await.as_u64() > Some(600), "ann's page is light");
+        assert!(cid.eval(brightness).await.as_u64() < Some(150), "cid's page is dark");
+
+        // The first round trips are those of pages that are just being built.
+        for window in [ann, bob, cid] {
+            window.eval("(document.getElementById('trip').textContent = '', ping())").await;
+            window.wait_for(TRIP_SHOWN, &json!(true)).await;
+        }
+        ann.picture("chat.png").await;
+        bob.picture("chat-phone.png").await;
+        cid.picture("chat-dark.png").await;
+
+        // What others write stays text.
+        bob.type_keys("<img src=x onerror=alert(1)>").await;
+        bob.press(&[Window::ENTER]).await;
+        ann.wait_for("document.querySelector('#log').lastChild.innerText.includes('<img src=x')", &json!(true)).await;
+        assert_eq!(ann.eval("document.images.length").await, 0);
+
+        // Whoever leaves the page leaves the room, and is back with it.
+        cid.goto("about:blank").await;
+        ann.wait_for(PEOPLE, &json!([["ann", "bob"]])).await;
+        cid.back().await;
+        ann.wait_for(PEOPLE, &json!([["ann", "bob"], ["cid"]])).await;
+    })
+    .await;
+    running.shutdown().await;
+}
+
+/// To all, to the Replica, a whisper to cid, to all again: chosen and sent without a mouse.
+async fn talk_by_keyboard(ann: &Window) {
+    let focused = "document.activeElement.id || document.activeElement.value";
+    assert_eq!(ann.eval(focused).await, "text");
+    assert_ne!(ann.eval("getComputedStyle(document.activeElement).outlineStyle").await, "none");
+    ann.type_keys("Good morning, everyone!").await;
+    ann.press(&[Window::ENTER]).await;
+
+    ann.press(&[Window::SHIFT, Window::TAB]).await;
+    assert_eq!(ann.eval(focused).await, "all");
+    ann.press(&[Window::RIGHT]).await;
+    ann.press(&[Window::TAB]).await;
+    assert_eq!(ann.eval(focused).await, "text");
+    ann.type_keys("Just the two of us here.").await;
+    ann.press(&[Window::ENTER]).await;
+
+    ann.press(&[Window::SHIFT, Window::TAB]).await;
+    ann.press(&[Window::RIGHT]).await;
+    assert_eq!(ann.eval(focused).await, "whisper");
+    ann.press(&[Window::TAB]).await;
+    assert_eq!(ann.eval(focused).await, "target");
+    ann.type_keys("cid").await;
+    ann.press(&[Window::TAB]).await;
+    ann.type_keys("Can you hear me over there?").await;
+    ann.press(&[Window::ENTER]).await;
+
+    // A command that is typed goes before what is chosen.
+    ann.type_keys("/a Who wants tea?").await;
+    ann.press(&[Window::ENTER]).await;
+    ann.wait_for(&format!("{MESSAGES}.length"), &json!(4)).await;
+}
+
+/// Nothing is cut off or has to be scrolled sideways, with the list of people shut and open.
+async fn fits_the_screen(window: &Window) {
+    let overflow = "document.documentElement.scrollWidth > innerWidth
+        || document.documentElement.scrollHeight > innerHeight
+        || [...document.querySelectorAll('#room *')].some((part) => part.getBoundingClientRect().right > innerWidth + 1)";
+    assert_eq!(window.eval("[innerWidth, innerHeight]").await, json!([360, 640]));
+    for open in [false, true] {
+        window.eval(&format!("document.getElementById('online').open = {open}")).await;
+        assert_eq!(window.eval(overflow).await, false, "people shown: {open}");
+    }
+    window.eval("document.getElementById('online').open = false").await;
+}
+
+#[tokio::test]
+async fn the_page_comes_back_by_itself() {
+    let running = start(any_port()).await;
+    let address = running.local_addr();
+    browse([Look::DESKTOP], async |[ann]| {
+        // A name in the page's address joins at once.
+        ann.goto(&format!("http://{address}/?u=ann")).await;
+        ann.wait_for(STATE, &json!("connected")).await;
+        running.shutdown().await;
+        ann.wait_for(STATE, &json!("waiting")).await;
+        let counting = "/^in [0-9]+ s$/.test(document.getElementById('wait').textContent)";
+        ann.wait_for(counting, &json!(true)).await;
+        assert_eq!(ann.eval("document.getElementById('state').textContent").await, "Connection lost: reconnecting");
+        // What is typed meanwhile is not lost.
+        ann.type_keys("kept").await;
+        ann.press(&[Window::ENTER]).await;
+        ann.wait_for("document.querySelectorAll('#log .error').length", &json!(1)).await;
+        assert_eq!(ann.eval("document.getElementById('text').value").await, "kept");
+
+        let running = start(address).await;
+        ann.wait_for(STATE, &json!("connected")).await;
+        ann.wait_for(PEOPLE, &json!([["ann"]])).await;
+        ann.press(&[Window::ENTER]).await;
+        ann.wait_for(MESSAGES, &json!([["all", "You", "kept"]])).await;
+        running.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_final_close_is_not_tried_again() {
+    let running = start(any_port()).await;
+    browse([Look::PHONE], async |[ann]| {
+        ann.goto(&format!("http://{}/?u=ann", running.local_addr())).await;
+        ann.wait_for(STATE, &json!("connected")).await;
+        // Over the server's limit: 1009.
+        ann.eval("socket.send('x'.repeat(10000))").await;
+        ann.wait_for(STATE, &json!("closed")).await;
+        let text = ann.eval("document.getElementById('state').textContent").await;
+        assert!(text.as_str().is_some_and(|text| text.contains("too big") && text.contains("1009")), "{text}");
+        fits_the_screen(ann).await;
+        // Nothing happens by itself; a button does it.
+        ann.eval("document.getElementById('retry').click()").await;
+        ann.wait_for(STATE, &json!("connected")).await;
+    })
+    .await;
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_form_says_what_is_wrong_with_a_name() {
+    let running = start(any_port()).await;
+    browse([Look::PHONE], async |[window]| {
+        window.goto(&format!("http://{}/", running.local_addr())).await;
+        window.press(&[Window::ENTER]).await;
+        let problem = "document.getElementById('problem').textContent";
+        window.wait_for(problem, &json!("Please type a name first.")).await;
+        assert_eq!(window.eval("document.documentElement.scrollWidth").await, 360);
+        window.eval("document.getElementById('name').value = 'x'.repeat(257)").await;
+        window.press(&[Window::ENTER]).await;
+        window.wait_for(problem, &json!("That is too long: 256 bytes at most.")).await;
+        window.eval("document.getElementById('name').value = ''").await;
+        // Blanks would end the name in `/w NAME TEXT`.
+        window.type_keys(" Ann of Green Gables ").await;
+        window.press(&[Window::ENTER]).await;
+        window.wait_for(PEOPLE, &json!([["Ann-of-Green-Gables"]])).await;
+        assert_eq!(window.eval("location.search").await, Value::from("?u=Ann-of-Green-Gables"));
+    })
+    .await;
+    running.shutdown().await;
+}

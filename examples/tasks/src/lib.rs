@@ -1,0 +1,200 @@
+//! Named pools of tasks: whoever is connected to a pool may hand in a task, and everyone in that pool is told when it is
+//! done. How an object waits for work without holding up its other connections, and speaks outside any socket.
+//!
+//! `cargo run --release -p tasks`, then
+//!
+//! ```sh
+//! websocat 'ws://127.0.0.1:8789/tasks/reports/ws?u=ann'
+//! {"type":"count:words","task":"my first","text":"the dog and the other dog"}
+//!
+//! curl --data-binary @README.md 'http://127.0.0.1:8789/tasks/reports?u=bob&task=readme'
+//! ```
+//!
+//! # Protocol
+//! - `GET /tasks/NAME/ws`: a WebSocket into the pool NAME. Who is asking says the header `x-request-id`, or else `?u=`.
+//! - A client sends `{"type":"count:words","task":"…","text":"…"}`. When the words are counted, everyone in the pool is
+//!   sent `{"type":"task:done","task":"…","from":"ann","words":6,"common":[["dog",2],["the",2],["and",1]],"time":…}`.
+//! - `POST /tasks/NAME` hands in its body as a task (called by `?task=`) without a WebSocket. The pool is told, and the
+//!   response is the same.
+//! - What is not understood is answered with `{"type":"error","text":"…"}`. No pool hears of another's tasks.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use dog::http::{HeaderValue, Method, StatusCode, header};
+use dog::{
+    App, Body, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket,
+    Timestamp, To, query, text,
+};
+use serde::{Deserialize, Serialize};
+
+/// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`].
+pub const DEFAULT_LIMIT: Limit = Limit::new(50);
+
+/// The longest text and the longest name of a task, in bytes.
+const MAX_TEXT: usize = 256 * 1024;
+const MAX_NAME: usize = 256;
+
+/// The way into a pool.
+pub struct Tasks;
+
+impl App for Tasks {
+    type Groups = (Pool,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        let Some(name) = request.uri().path().strip_prefix("/tasks/") else {
+            return Ok(text(StatusCode::NOT_FOUND, "missing pool name: /tasks/NAME"));
+        };
+        // As it stands in the address: percent-encoded, and all the same a name.
+        let name = name.split('/').next().unwrap_or_default();
+        if name.replace("%20", "").is_empty() {
+            return Ok(text(StatusCode::BAD_REQUEST, "empty pool name: /tasks/NAME"));
+        }
+        let header = request.headers().get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let client = ClientId::new(header.or_else(|| query(&request, "u")).unwrap_or_default())?;
+        let desk = dog.group::<Pool>(name).identify(&client).await?;
+        Ok(desk.fetch(request).await?)
+    }
+}
+
+/// One pool.
+pub struct Pool {
+    limit: Limit,
+}
+
+impl Group for Pool {
+    type Replica = Desk;
+    const NAME: &'static str = "pool";
+
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        Ok(Self { limit: cx.env().get().copied().unwrap_or(DEFAULT_LIMIT) })
+    }
+
+    fn limit(&self) -> Limit {
+        self.limit
+    }
+}
+
+/// A desk of the pool: takes the tasks of its clients, and tells the whole pool what has become of them.
+pub struct Desk;
+
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum Input {
+    #[serde(rename = "count:words")]
+    CountWords { task: String, text: String },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type")]
+enum Output<'a> {
+    #[serde(rename = "task:done")]
+    Done {
+        task: &'a str,
+        from: &'a str,
+        #[serde(flatten)]
+        count: Count,
+        time: Timestamp,
+    },
+    #[serde(rename = "error")]
+    Error { text: &'a str },
+}
+
+impl Replica for Desk {
+    type Group = Pool;
+    type Gossip = ();
+    type Answer = ();
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        let of_pool = request.uri().path().trim_start_matches("/tasks/").split_once('/').map(|(_, rest)| rest);
+        match (of_pool, request.method()) {
+            (Some("ws"), _) => Ok(cx.connect(request)),
+            (None | Some(""), &Method::POST) => hand_in(cx, request).await,
+            (None | Some(""), _) => {
+                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "POST a task, or open /tasks/NAME/ws");
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+                Ok(response)
+            }
+            (Some(_), _) => Ok(text(StatusCode::NOT_FOUND, "not found")),
+        }
+    }
+
+    /// The next message of this socket waits until this one's task is done: so nobody can hand in more at once than they
+    /// have sockets. The messages of other sockets are handled meanwhile.
+    async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        let refusal = match message.to_json() {
+            Ok(Input::CountWords { task, text }) if task.len() <= MAX_NAME && text.len() <= MAX_TEXT => {
+                let done = work(cx, &task, socket.client().as_str(), text).await?;
+                return Ok(socket.broadcast(done, To::Everyone)?);
+            }
+            Ok(Input::CountWords { .. }) => "too long: 256 bytes of name and 256 KiB of text at most",
+            Err(_) => r#"not understood: send {"type":"count:words","task":"NAME","text":"…"}"#,
+        };
+        Ok(socket.send(Message::json(&Output::Error { text: refusal })?)?)
+    }
+}
+
+async fn hand_in(cx: &Context<Desk>, request: Request) -> Result<Response> {
+    let task = query(&request, "task").unwrap_or_default();
+    if task.len() > MAX_NAME {
+        return Ok(text(StatusCode::BAD_REQUEST, "the name of the task is over 256 bytes"));
+    }
+    // A body over the size is answered with 413 by this `?`.
+    let body = request.into_body().bytes(MAX_TEXT).await?;
+    let Ok(body) = String::from_utf8(body.into()) else {
+        return Ok(text(StatusCode::BAD_REQUEST, "the body is not UTF-8"));
+    };
+    let done = work(cx, &task, "HTTP", body).await?;
+    cx.broadcast(done.clone())?;
+    let mut response = Response::new(Body::from(done.to_bytes()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Does a task and says so. The counting goes to another thread: on this one it would hold up every connection of this
+/// object, and of the objects beside it.
+async fn work(cx: &Context<Desk>, task: &str, from: &str, text: String) -> Result<Message> {
+    let count = tokio::task::spawn_blocking(move || Count::of(&text)).await?;
+    Ok(Message::json(&Output::Done { task, from, count, time: cx.now() })?)
+}
+
+/// What comes of a task.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// How many words there are.
+    words: usize,
+    /// The three most common ones, and how often they stand there.
+    common: Vec<(String, usize)>,
+}
+
+impl Count {
+    /// Counts the words of `text`, in small letters.
+    pub fn of(text: &str) -> Self {
+        let mut counts = HashMap::<String, usize>::new();
+        for word in text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()) {
+            *counts.entry(word.to_lowercase()).or_default() += 1;
+        }
+        let words = counts.values().sum();
+        let mut common: Vec<(String, usize)> = counts.into_iter().collect();
+        common.sort_by(|(a, often), (b, seldom)| (Reverse(often), a).cmp(&(Reverse(seldom), b)));
+        common.truncate(3);
+        Self { words, common }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_counted() {
+        let count = Count::of("The dog, and the other dog!");
+        assert_eq!(count.words, 6);
+        assert_eq!(count.common, [("dog".to_owned(), 2), ("the".to_owned(), 2), ("and".to_owned(), 1)]);
+        assert_eq!(Count::of(" . "), Count { words: 0, common: Vec::new() });
+    }
+}
