@@ -31,6 +31,8 @@ pub trait Host: 'static {
     fn spawn(&self, task: LocalFuture<()>);
     /// An id that no Replica has had, at a place that suits the Group.
     fn unique_replica(&self, group: GroupAddress) -> ReplicaId;
+    /// How long an object may be idle before it leaves memory: `None` for ever, zero to leave after every event.
+    fn rest_after(&self) -> Option<Duration>;
     /// The class of that name.
     fn class(&self, name: &str) -> Option<ClassIndex>;
 

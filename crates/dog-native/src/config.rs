@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) close_timeout: Duration,
     pub(crate) max_sockets_per_address: usize,
     pub(crate) data: Option<PathBuf>,
+    pub(crate) rest_after: Option<Duration>,
 }
 
 impl Default for Config {
@@ -51,6 +52,7 @@ impl Default for Config {
             close_timeout: Duration::from_secs(5),
             max_sockets_per_address: 4096,
             data: None,
+            rest_after: Some(Duration::from_secs(60)),
         }
     }
 }

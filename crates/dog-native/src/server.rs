@@ -67,6 +67,14 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.data = Some(folder.into()))
     }
 
+    /// How long an object may be idle before it leaves memory: its sockets stay open, their attachments and its storage
+    /// stay, its fields are gone, and the next event wakes it. Zero lets it rest after every event, which finds out what
+    /// an App keeps in the wrong place; `None` keeps objects in memory for good. Default 60 s.
+    pub fn rest_after(self, idle: impl Into<Option<Duration>>) -> Self {
+        let idle = idle.into();
+        self.set(|config| config.rest_after = idle)
+    }
+
     /// How many threads run objects and connections. Default: one a core.
     pub fn workers(self, workers: usize) -> Self {
         self.set(|config| config.workers = workers)

@@ -65,6 +65,10 @@ impl<H: Host> Alarm<H> {
         outcome
     }
 
+    pub(super) fn is_ringing(&self) -> bool {
+        self.ringing.get().is_some()
+    }
+
     /// The handler has failed, or the life has ended while it ran. The alarm stays written, and rings again.
     pub(super) fn failed(&self) {
         if let Some(attempt) = self.ringing.take().filter(|_| !self.replaced.get()) {

@@ -11,6 +11,7 @@ use dog::port::{GroupPort, LocalFuture, ObjectPort, StoragePort};
 use dog::{ClientId, Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
 
 use super::alarms::Alarm;
+use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::replica::failed;
 use super::storing::{Store, StorePort};
@@ -30,7 +31,6 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     pub(super) address: GroupAddress,
     pub(super) epoch: Epoch,
     life: Life<Awake<G>>,
-    started: Cell<bool>,
     /// Clients for whom a Replica is being made, or counted.
     pub(super) waiting: RefCell<VecDeque<Waiting>>,
     /// Clients that have a seat on a Replica which is joining.
@@ -39,6 +39,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     pub(super) growing: Cell<u32>,
     /// When the books will be looked at next.
     next_look: Cell<Option<Timestamp>>,
+    idle: Idle,
     store: Rc<Store<H>>,
     alarm: Alarm<H>,
 }
@@ -75,6 +76,16 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
         tracing::error!(group = %self.address, "a panic, so this life of the Group ends: {what}");
         self.end();
     }
+
+    fn task_ended(&self) {
+        self.note_idle();
+    }
+}
+
+impl<G: Group, H: Host> Resting for GroupDriver<G, H> {
+    fn idle(&self) -> &Idle {
+        &self.idle
+    }
 }
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
@@ -88,11 +99,11 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             address,
             epoch,
             life: Life::default(),
-            started: Cell::new(false),
             waiting: RefCell::default(),
             joining: RefCell::default(),
             growing: Cell::new(0),
             next_look: Cell::new(None),
+            idle: Idle::default(),
             store,
             alarm,
         })
@@ -104,7 +115,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     fn wake(self: &Rc<Self>) {
-        if self.started.replace(true) {
+        if !self.life.begin_waking() {
             return;
         }
         let this = Rc::clone(self);
@@ -127,6 +138,30 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let group = G::activate(&self.context()).await?;
         let books = Books::restore(self.epoch, group.limit(), group.policy(), records);
         Ok(Awake { group, books: RefCell::new(books) })
+    }
+
+    fn note_idle(&self) {
+        if let Some(this) = self.this.upgrade() {
+            self.idle.note(&this, Self::rest);
+        }
+    }
+
+    /// Leaves memory if nobody is seated, promised a seat or remembered, and nobody waits: whatever else is known is
+    /// kept on disk. The user's value alone is not let go: it is nothing but the limit and the names. Whether it rests.
+    fn rest(&self) -> bool {
+        let idle = self.life.get().is_some_and(|awake| {
+            let totals = awake.books.borrow().totals();
+            let waits =
+                !self.waiting.borrow().is_empty() || !self.joining.borrow().is_empty() || self.growing.get() > 0;
+            totals.occupied == 0 && totals.tickets == 0 && totals.clients == 0 && !waits && !self.alarm.is_ringing()
+        });
+        // Those that are not parked yet would be counted anew, and the next look will park them.
+        let parked = idle && self.life.get().is_some_and(|awake| awake.books.borrow().totals().members == 0);
+        if parked && self.life.rest() && self.life.end() {
+            self.store.end();
+            self.host.group_ended(self.address, self.epoch);
+        }
+        parked
     }
 
     /// Ends this life. The books begin anew from what was kept, and a census.
@@ -200,6 +235,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             self.spread_view(&awake);
         }
         self.plan_look(&awake);
+        drop(awake);
+        self.note_idle();
     }
 
     fn answer_now(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
@@ -241,6 +278,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             GroupCast::Farewell { replica, epoch } => awake.books.borrow_mut().lost(replica, epoch, now),
         }
         self.plan_look(awake);
+        self.note_idle();
     }
 
     pub(super) fn one(&self, replica: ReplicaId) -> Targets {

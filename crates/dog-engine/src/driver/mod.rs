@@ -3,7 +3,7 @@
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
 //! - `replica`: a Replica's life; `sockets`: the order of its handlers; `verbs`: what its handlers can do
 //! - `group`: a Group's life; `growing`: new members, census, the view; `records`: members kept over lives
-//! - `storing`: an object's storage; `alarms`: its alarm
+//! - `storing`: an object's storage; `alarms`: its alarm; `idle`: when it rests
 //! - `front`: the App, and the way from outside to a Replica
 
 mod alarms;
@@ -11,6 +11,7 @@ mod calls;
 mod front;
 mod group;
 mod growing;
+mod idle;
 mod life;
 mod records;
 mod replica;

@@ -13,6 +13,7 @@ use dog::{CloseCode, Context, Epoch, Error, Limit, Message, Replica, Request, Re
 use super::alarms::Alarm;
 use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected};
 use super::front::{Upgrade, keep_seat_for_body};
+use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::sockets::Turn;
 use super::storing::{Store, StorePort};
@@ -36,12 +37,14 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     pub(super) address: ReplicaAddress,
     epoch: Epoch,
     life: Life<R>,
-    started: Cell<bool>,
+    /// Whether the Group has said who the siblings are and what the limit is.
+    enrolled: Cell<bool>,
     pub(super) seats: RefCell<Seats>,
     view: RefCell<View>,
     /// Sockets whose handler runs now; all others are at rest and cost nothing here.
     pub(super) turns: RefCell<HashMap<SocketId, Turn>>,
     reporting: Cell<bool>,
+    idle: Idle,
     store: Rc<Store<H>>,
     alarm: Alarm<H>,
 }
@@ -62,6 +65,17 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
         tracing::error!(replica = %self.address, "a handler panicked, so this life of the Replica ends: {what}");
         self.end();
     }
+
+    fn task_ended(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        self.idle.note(&this, Self::rest);
+    }
+}
+
+impl<R: Replica, H: Host> Resting for ReplicaDriver<R, H> {
+    fn idle(&self) -> &Idle {
+        &self.idle
+    }
 }
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
@@ -77,11 +91,12 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             address,
             epoch,
             life: Life::default(),
-            started: Cell::new(false),
+            enrolled: Cell::new(false),
             seats: RefCell::new(seats),
             view: RefCell::default(),
             turns: RefCell::default(),
             reporting: Cell::new(false),
+            idle: Idle::default(),
             store,
             alarm,
         })
@@ -105,26 +120,26 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
     }
 
-    /// Wakes the user's value, unless that has been begun. Without an `enrolment` the Group is asked for it first.
-    fn wake(self: &Rc<Self>, enrolment: Option<Enrolment>) {
-        let enrolled = enrolment.is_some();
-        if let Some(enrolment) = enrolment {
-            self.enrol(enrolment);
+    /// The user's value, woken if it rests.
+    pub(super) async fn awake(&self) -> Result<Rc<R>, Error> {
+        if self.life.begin_waking() {
+            self.wake();
         }
-        if self.started.replace(true) {
-            return;
-        }
-        let this = Rc::clone(self);
-        start(self, async move {
-            if let Err(error) = this.activate(enrolled).await {
+        self.life.awake().await
+    }
+
+    fn wake(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        start(&Rc::clone(&this), async move {
+            if let Err(error) = this.activate().await {
                 tracing::error!(replica = %this.address, "the Replica could not be woken: {error}");
                 this.end();
             }
         });
     }
 
-    async fn activate(&self, enrolled: bool) -> dog::Result {
-        if !enrolled {
+    async fn activate(&self) -> dog::Result {
+        if !self.enrolled.get() {
             let call = GroupCall::Enroll { replica: self.address.replica, epoch: self.epoch };
             let answer = self.host.call_group(self.address.group, call);
             match by_deadline(&self.host, ANSWER_DEADLINE, answer).await? {
@@ -137,6 +152,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     fn enrol(&self, enrolment: Enrolment) {
+        self.enrolled.set(true);
         self.seats.borrow_mut().set_limit(enrolment.limit);
         self.meet(enrolment.view);
     }
@@ -147,6 +163,23 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if view.version > known.version {
             *known = view;
         }
+    }
+
+    /// Lets the user's value go; its sockets, attachments and storage stay, and the next event wakes it. Without anyone
+    /// seated, and with nothing that the Group has not heard, all of it leaves memory. Whether it rests.
+    fn rest(&self) -> bool {
+        if !self.turns.borrow().is_empty() || !self.life.rest() {
+            return false;
+        }
+        let forgettable = {
+            let seats = self.seats.borrow();
+            seats.occupied() == 0 && seats.report().is_none() && !self.alarm.is_ringing()
+        };
+        if forgettable && self.life.end() {
+            self.store.end();
+            self.host.replica_ended(self.address, self.epoch);
+        }
+        true
     }
 
     /// Ends this life: all sockets are closed, the Group hears of it, whoever waits for an answer gets none.
@@ -188,7 +221,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
-        let replica = self.life.awake().await?;
+        let replica = self.awake().await?;
         let taken = self.seats.borrow_mut().take(&ticket, self.host.now());
         let seat = match taken {
             Ok(seat) => seat,
@@ -233,7 +266,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         match call {
             // The view was taken when the call came: only the waking is waited for.
             ReplicaCall::Join(_) => {
-                self.life.awake().await?;
+                self.awake().await?;
                 Ok(ReplicaAnswer::Known(self.epoch))
             }
             ReplicaCall::Meet(_) => Ok(ReplicaAnswer::Known(self.epoch)),
@@ -246,7 +279,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 Ok(ReplicaAnswer::Delivered(self.deliver_to(&client, &message)))
             }
             ReplicaCall::Gossip(gossip) => {
-                let replica = self.life.awake().await?;
+                let replica = self.awake().await?;
                 let gossip = dog::wire::typed::decode(&gossip)?;
                 let answer = replica.on_gossip(&self.context(), gossip).await.map_err(|failure| {
                     tracing::error!(replica = %self.address, "on_gossip failed: {failure}");
@@ -282,21 +315,16 @@ pub(super) fn failed(failure: &dog::Failure) -> Error {
 
 impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
     fn fetch(self: Rc<Self>, ticket: Ticket, request: Request, reply: Reply<Fetched>) {
-        self.wake(None);
         let this = Rc::clone(&self);
         start(&self, async move { answer(reply, this.receive(ticket, request)).await });
     }
 
     fn call(self: Rc<Self>, call: ReplicaCall, reply: Reply<ReplicaAnswer>) {
+        // In the order in which they come, whatever the answers wait for.
         match &call {
-            ReplicaCall::Join(enrolment) | ReplicaCall::Census(enrolment) => self.wake(Some(enrolment.clone())),
-            ReplicaCall::Meet(view) => {
-                self.meet(view.clone());
-                self.wake(None);
-            }
-            // Without a life there are no sockets, and no need to begin one.
-            ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } => {}
-            ReplicaCall::Gossip(_) => self.wake(None),
+            ReplicaCall::Join(enrolment) | ReplicaCall::Census(enrolment) => self.enrol(enrolment.clone()),
+            ReplicaCall::Meet(view) => self.meet(view.clone()),
+            ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } | ReplicaCall::Gossip(_) => {}
         }
         let this = Rc::clone(&self);
         start(&self, async move { answer(reply, this.answer(call)).await });
@@ -324,11 +352,10 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
     }
 
     fn alarm(self: Rc<Self>, attempt: u32) {
-        self.wake(None);
         let this = Rc::clone(&self);
         start(&self, async move {
             let rung = this.alarm.ring(attempt, async || {
-                let replica = this.life.awake().await?;
+                let replica = this.awake().await?;
                 replica.on_alarm(&this.context()).await
             });
             if let Err(failure) = rung.await {

@@ -130,7 +130,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     async fn handle(&self, socket: &Socket, event: Event) {
-        let Ok(replica) = self.life().awake().await else { return };
+        let Ok(replica) = self.awake().await else { return };
         let context = self.context();
         let (outcome, last) = match event {
             Event::Open => (replica.on_open(&context, socket).await, false),

@@ -108,6 +108,10 @@ impl Host for Worker {
         }
     }
 
+    fn rest_after(&self) -> Option<Duration> {
+        self.shared.config.rest_after
+    }
+
     fn class(&self, name: &str) -> Option<ClassIndex> {
         let at = self.classes.iter().position(|class| class.name == name)?;
         u16::try_from(at).ok().map(ClassIndex)
