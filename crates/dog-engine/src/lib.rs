@@ -14,6 +14,7 @@
 //! ```
 //! use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 //! use dog_engine::books::{Books, Placement};
+//! use dog_engine::seats::Seats;
 //!
 //! let now = Timestamp::from_millis(0);
 //! let mut books = Books::new(Epoch::from_raw(1), Limit::new(2), Policy::default());
@@ -22,7 +23,8 @@
 //!
 //! let room = ReplicaId::from_name("room", "1");
 //! books.admit(room, now);
-//! books.joined(room, Epoch::from_raw(1));
+//! let seats = Seats::new(room, Epoch::from_raw(1), books.limit());
+//! books.joined(&seats.census(), now);
 //! let Placement::Placed { ticket, joined: true } = books.identify(&ann, None, now) else { panic!() };
 //! assert_eq!(ticket.replica, room);
 //! # Ok::<(), dog::Error>(())

@@ -68,7 +68,7 @@ pub enum GroupCast {
 /// Asked of a Replica.
 #[derive(Clone, Debug)]
 pub enum ReplicaCall {
-    /// You are a member, and these are your siblings. The answer ends the joining.
+    /// You are a member, and these are your siblings. The answer, a census, ends the joining.
     Join(Enrolment),
     /// Your siblings are these now. Answered at once, so that the Group knows that it is known.
     Meet(View),
@@ -90,9 +90,9 @@ pub enum ReplicaCall {
 /// A Replica's answers.
 #[derive(Clone, Debug)]
 pub enum ReplicaAnswer {
-    /// To `Join` and `Meet`: from which life.
+    /// To `Meet`: from which life.
     Known(Epoch),
-    /// To `Census`.
+    /// To `Join` and `Census`.
     Counted(Report),
     /// To `Deliver` and `Whisper`: how many sockets took it.
     Delivered(usize),

@@ -11,8 +11,9 @@ use super::sweep;
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     known: HashMap<ClientId, Whereabouts>,
-    /// When each was left without a seat, in that order; those that came back are passed over.
-    leaving: VecDeque<(Timestamp, ClientId)>,
+    /// When each was left without a seat, in that order, and which leaving it was; those that came back are passed over.
+    pub(super) leaving: VecDeque<(Timestamp, u64, ClientId)>,
+    next_leaving: u64,
 }
 
 #[derive(Debug)]
@@ -21,8 +22,8 @@ struct Whereabouts {
     last: ReplicaId,
     /// Where it has seats or tickets, and how many tickets. Nearly always one.
     places: Vec<Presence>,
-    /// Since when it has neither.
-    idle_since: Option<Timestamp>,
+    /// If it has neither, which leaving that was: the clock may not tell two of them apart.
+    left: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -74,9 +75,9 @@ impl Clients {
         let whereabouts = self.known.entry(client.clone()).or_insert_with(|| Whereabouts {
             last: replica,
             places: Vec::with_capacity(1),
-            idle_since: None,
+            left: None,
         });
-        whereabouts.idle_since = None;
+        whereabouts.left = None;
         whereabouts
     }
 
@@ -84,24 +85,26 @@ impl Clients {
     fn settle(&mut self, client: &ClientId, now: Timestamp) {
         let Some(whereabouts) = self.known.get_mut(client) else { return };
         whereabouts.places.retain(|presence| presence.seated || presence.tickets > 0);
-        if whereabouts.places.is_empty() && whereabouts.idle_since.is_none() {
-            whereabouts.idle_since = Some(now);
-            self.leaving.push_back((now, client.clone()));
+        if whereabouts.places.is_empty() && whereabouts.left.is_none() {
+            let leaving = self.next_leaving;
+            self.next_leaving += 1;
+            whereabouts.left = Some(leaving);
+            self.leaving.push_back((now, leaving, client.clone()));
             let known = &self.known;
-            sweep(&mut self.leaving, known.len(), |(since, client)| {
-                known.get(client).is_some_and(|whereabouts| whereabouts.idle_since == Some(*since))
+            sweep(&mut self.leaving, known.len(), |(_, leaving, client)| {
+                known.get(client).is_some_and(|whereabouts| whereabouts.left == Some(*leaving))
             });
         }
     }
 
     /// Forgets those that have been without a seat for `grace`.
     pub(super) fn forget(&mut self, now: Timestamp, grace: Duration) {
-        while let Some((since, client)) = self.leaving.front() {
+        while let Some((since, leaving, client)) = self.leaving.front() {
             if *since + grace > now {
                 return;
             }
-            // One that came back and left again stands further behind with a later time.
-            if self.known.get(client).is_some_and(|whereabouts| whereabouts.idle_since == Some(*since)) {
+            // One that came back and left again stands further behind.
+            if self.known.get(client).is_some_and(|whereabouts| whereabouts.left == Some(*leaving)) {
                 self.known.remove(client);
             }
             self.leaving.pop_front();
@@ -110,7 +113,7 @@ impl Clients {
 
     /// When the next one is to be forgotten.
     pub(super) fn next_deadline(&self, grace: Duration) -> Option<Timestamp> {
-        self.leaving.front().map(|(since, _)| *since + grace)
+        self.leaving.front().map(|(since, ..)| *since + grace)
     }
 }
 

@@ -8,15 +8,26 @@ use super::{Books, Member, Standing};
 use crate::message::Report;
 
 impl Books {
-    /// Takes a Replica's word for its seats. Returns whether to acknowledge it: what is new, and what was heard before.
-    /// Not acknowledged, and so said again, is what a stranger or an earlier life says, and a change to seats that this
-    /// life of the Group has not counted yet.
+    /// Takes a Replica's word for its seats. Returns whether to acknowledge it: what is new, what was heard before, and
+    /// of one out of use that it is empty. Not acknowledged, and so said again, is what an earlier life says, and a
+    /// change to seats that this life of the Group has not counted yet.
+    ///
+    /// One that is parked or a stranger, and has seats, is admitted: then the view has changed, and it has to be joined.
     pub fn report(&mut self, report: &Report, now: Timestamp) -> bool {
         let replica = report.replica;
         self.begin_life(replica, report.epoch, now);
-        let Some(member) = self.members.get(&replica) else { return false };
-        if report.epoch < member.epoch || (member.standing == Standing::Uncounted && !report.census) {
+        if self.members.get(&replica).is_some_and(|member| report.epoch < member.epoch) {
             return false;
+        }
+        let out_of_use = matches!(self.standing(replica), None | Some(Standing::Parked));
+        if out_of_use && report.occupied > 0 {
+            // Its sockets must be in fan-out.
+            self.admit(replica, now);
+        }
+        let Some(member) = self.members.get(&replica) else { return true };
+        if !(member.counted || report.census) {
+            // One that is parked and empty is asked for a census when it joins.
+            return member.standing == Standing::Parked;
         }
         let heard = report.sequence < member.sequence || (report.sequence == member.sequence && !report.census);
         if heard {
@@ -31,6 +42,7 @@ impl Books {
         self.change(replica, |member: &mut Member| {
             member.sequence = report.sequence;
             member.occupied = report.occupied;
+            member.counted = true;
         });
         // After the seats: a client that took its ticket must not be without both for a moment.
         for ticket in &report.taken {
@@ -65,9 +77,13 @@ impl Books {
         }
     }
 
-    /// Members whose seats are still unknown after a restart.
+    /// Members whose seats are unknown, and that are to be asked for a census: all after a restart, and whoever is not
+    /// acknowledged for that reason later.
     pub fn uncounted(&self) -> Vec<ReplicaId> {
-        let uncounted = self.members.iter().filter(|(_, member)| member.standing == Standing::Uncounted);
+        let uncounted = self.members.iter().filter(|(_, member)| {
+            // Those that are joining answer that with a census, and so will those that are parked.
+            !member.counted && !matches!(member.standing, Standing::Joining | Standing::Parked)
+        });
         uncounted.map(|(replica, _)| *replica).collect()
     }
 
@@ -89,7 +105,7 @@ impl Books {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let expiry = self.expiries.front().map(|(expires, _)| *expires);
         let forgetting = self.clients.next_deadline(self.policy.sticky_for);
-        let parking = self.empty.front().map(|(since, _)| *since + self.policy.park_after);
+        let parking = self.empty.front().map(|(since, ..)| *since + self.policy.park_after);
         [expiry, forgetting, parking].into_iter().flatten().min()
     }
 }

@@ -7,6 +7,7 @@ use dog::{Epoch, ReplicaId, Timestamp};
 
 use super::{Books, Member};
 use crate::address::{View, ViewVersion};
+use crate::message::Report;
 
 /// How a Replica stands with its Group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +62,10 @@ impl Books {
             sequence: 0,
             occupied: 0,
             promised: 0,
+            counted: false,
             clients: HashMap::new(),
             order,
-            empty_since: None,
+            emptiness: None,
         };
         self.members.insert(replica, member);
         if standing == Standing::Parked {
@@ -89,11 +91,14 @@ impl Books {
         true
     }
 
-    /// A Replica has joined: it and its siblings know each other, or those that do not have missed the deadline.
-    pub fn joined(&mut self, replica: ReplicaId, epoch: Epoch) {
+    /// A Replica has joined: it and its siblings know each other, or those that do not have missed the deadline. It
+    /// answers with a census: it may be in another life than when it was parked, or not have been empty after all.
+    pub fn joined(&mut self, census: &Report, now: Timestamp) {
+        let replica = census.replica;
         if self.standing(replica) == Some(Standing::Joining) {
+            self.report(census, now);
             self.stand(replica, Standing::Active);
-            self.change(replica, |member| member.epoch = member.epoch.max(epoch));
+            self.note_emptiness(replica, now);
         }
     }
 
@@ -102,9 +107,14 @@ impl Books {
     pub fn enrolled(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
         self.admit(replica, now);
         self.begin_life(replica, epoch, now);
+        if self.members.get(&replica).is_none_or(|member| member.epoch > epoch) {
+            return;
+        }
+        self.change(replica, |member| member.counted = true);
         if self.standing(replica) != Some(Standing::Joining) {
             self.stand(replica, Standing::Active);
         }
+        self.note_emptiness(replica, now);
     }
 
     /// A Replica could not be begun: it is taken out, and its tickets with it.
@@ -162,13 +172,18 @@ impl Books {
     /// Parks members that have been empty for long; these have changed, and so has the view if there are any.
     pub(super) fn park(&mut self, now: Timestamp) -> Vec<ReplicaId> {
         let mut parked = Vec::new();
-        while let Some((since, replica)) = self.empty.front().copied() {
+        while let Some((since, emptiness, replica)) = self.empty.front().copied() {
             if since + self.policy.park_after > now {
                 break;
             }
             self.empty.pop_front();
-            let Some(member) = self.members.get(&replica) else { continue };
-            if member.empty_since == Some(since) && member.standing == Standing::Active {
+            let Some(member) = self.members.get_mut(&replica) else { continue };
+            if member.emptiness != Some(emptiness) {
+                continue;
+            }
+            // The entry is gone: if it is not parked now, its emptiness is noted anew when it stands as active again.
+            member.emptiness = None;
+            if member.standing == Standing::Active {
                 self.stand(replica, Standing::Parked);
                 self.parked.push_back(replica);
                 parked.push(replica);

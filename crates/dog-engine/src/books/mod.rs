@@ -34,6 +34,8 @@ pub struct Books {
     limit: Limit,
     policy: Policy,
     members: HashMap<ReplicaId, Member>,
+    /// Whether some member may still stand as uncounted.
+    waking: bool,
     /// Members that may be given clients, least used first, the older before the younger.
     by_use: BTreeSet<(u32, u64, ReplicaId)>,
     /// Parked ones, longest parked first.
@@ -44,8 +46,9 @@ pub struct Books {
     expiries: VecDeque<(Timestamp, TicketId)>,
     next_ticket: u64,
     clients: Clients,
-    /// Members by when they became empty; those that are no longer so are passed over.
-    empty: VecDeque<(Timestamp, ReplicaId)>,
+    /// Members by when they became empty, with the number of that time; those that are no longer so are passed over.
+    empty: VecDeque<(Timestamp, u64, ReplicaId)>,
+    next_emptiness: u64,
     view: View,
 }
 
@@ -67,11 +70,14 @@ struct Member {
     occupied: u32,
     /// Live tickets that no report has named.
     promised: u32,
+    /// Whether this life of the Group has had its whole truth, so that what has changed since is enough.
+    counted: bool,
     /// Seats of each client there, as reported.
     clients: HashMap<ClientId, u32>,
     /// Smaller for older members.
     order: u64,
-    empty_since: Option<Timestamp>,
+    /// Numbers the time for which it has been empty: the clock may not tell two of them apart.
+    emptiness: Option<u64>,
 }
 
 impl Member {
@@ -99,6 +105,7 @@ impl Books {
             limit,
             policy,
             members: HashMap::new(),
+            waking: true,
             by_use: BTreeSet::new(),
             parked: VecDeque::new(),
             next_order: 0,
@@ -107,6 +114,7 @@ impl Books {
             next_ticket: 0,
             clients: Clients::default(),
             empty: VecDeque::new(),
+            next_emptiness: 0,
             view: View::default(),
         };
         for record in records {
@@ -170,16 +178,18 @@ impl Books {
     /// Notes since when a member has been empty, after its seats have changed.
     fn note_emptiness(&mut self, replica: ReplicaId, now: Timestamp) {
         let Some(member) = self.members.get_mut(&replica) else { return };
-        match (member.seats(), member.empty_since) {
+        match (member.seats(), member.emptiness) {
             (0, None) => {
-                member.empty_since = Some(now);
-                self.empty.push_back((now, replica));
+                let emptiness = self.next_emptiness;
+                self.next_emptiness += 1;
+                member.emptiness = Some(emptiness);
+                self.empty.push_back((now, emptiness, replica));
                 let members = &self.members;
-                sweep(&mut self.empty, members.len(), |(since, replica)| {
-                    members.get(replica).is_some_and(|member| member.empty_since == Some(*since))
+                sweep(&mut self.empty, members.len(), |(_, emptiness, replica)| {
+                    members.get(replica).is_some_and(|member| member.emptiness == Some(*emptiness))
                 });
             }
-            (1.., Some(_)) => member.empty_since = None,
+            (1.., Some(_)) => member.emptiness = None,
             _ => {}
         }
     }

@@ -19,7 +19,8 @@ pub enum Placement {
     Unpark(ReplicaId),
     /// All are full: admit a new one, then ask again.
     Grow,
-    /// All that are counted are full, and some are not counted yet: ask again once they are.
+    /// Some members are not counted yet: ask again once they are. With the question for its seats each is given the
+    /// view, so that then all know each other, whoever was just joining when the Group's last life ended.
     Wait,
 }
 
@@ -30,6 +31,12 @@ impl Books {
     /// `refused` is a Replica that was just named and did not take the client: another is named this time if there is
     /// one with room.
     pub fn identify(&mut self, client: &ClientId, refused: Option<ReplicaId>, now: Timestamp) -> Placement {
+        if self.waking {
+            self.waking = self.members.values().any(|member| member.standing == Standing::Uncounted);
+            if self.waking {
+                return Placement::Wait;
+            }
+        }
         let sticky = self.clients.last(client).filter(|last| Some(*last) != refused);
         if let Some(last) = sticky {
             match self.standing(last) {
@@ -38,14 +45,15 @@ impl Books {
                 }
                 // It went back to rest; what it keeps for this client is still there.
                 Some(Standing::Parked) => return Placement::Unpark(last),
-                Some(Standing::Uncounted) => return Placement::Wait,
                 _ => {}
             }
         }
         match self.least_used(refused) {
             Some(replica) => self.promise(client, replica, now),
-            None if self.members.values().any(|member| member.standing == Standing::Uncounted) => Placement::Wait,
-            None => self.parked.front().map_or(Placement::Grow, |parked| Placement::Unpark(*parked)),
+            None => {
+                let parked = self.parked.iter().find(|parked| Some(**parked) != refused);
+                parked.map_or(Placement::Grow, |parked| Placement::Unpark(*parked))
+            }
         }
     }
 

@@ -1,1 +1,152 @@
-//! Tables and properties of the books. To come.
+//! What the books decide, case by case. In every case time is told in seconds, Replicas are called `a`, `b`, `c`, and
+//! a decision is read as a word: where the client goes, `a` or `a, joining`; or `unpark a`, `grow`, `wait`.
+
+mod counting;
+mod membership;
+mod placement;
+mod time;
+
+use std::time::Duration;
+
+use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
+
+use super::{Books, MemberRecord, Placement};
+use crate::address::{Ticket, TicketId};
+use crate::message::Report;
+
+fn replica(name: &str) -> ReplicaId {
+    ReplicaId::from_name("room", name)
+}
+
+fn name(replica: ReplicaId) -> String {
+    let found = ('a'..='z').map(String::from).find(|name| super::tests::replica(name) == replica);
+    found.unwrap_or_else(|| format!("{replica:?}"))
+}
+
+fn client(name: &str) -> ClientId {
+    ClientId::new(name).unwrap()
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1000)
+}
+
+/// Tickets are kept for 10 s, and 5 s more in the books; clients are remembered for 30 s; Replicas are parked after 100.
+fn policy() -> Policy {
+    Policy {
+        ticket_lifetime: Duration::from_secs(10),
+        sticky_for: Duration::from_secs(30),
+        park_after: Duration::from_secs(100),
+        ..Policy::default()
+    }
+}
+
+/// Books, the time, and the tickets given so far.
+struct Desk {
+    books: Books,
+    now: Timestamp,
+    tickets: Vec<Ticket>,
+}
+
+impl Desk {
+    /// A new Group whose Replicas have `limit` seats each, with these members, that have joined in their first lives.
+    fn new(limit: u32, members: &[&str]) -> Self {
+        let books = Books::new(Epoch::from_raw(1), Limit::new(limit), policy());
+        let mut desk = Self { books, now: at(0), tickets: Vec::new() };
+        for member in members {
+            desk.admit(member);
+            desk.join(member, 1);
+        }
+        desk
+    }
+
+    /// The next life of the Group: it knows what was kept.
+    fn restarted(self) -> Self {
+        let mut records: Vec<MemberRecord> = self.books.records().collect();
+        records.sort_unstable_by_key(|record| name(record.replica));
+        let epoch = Epoch::from_raw(self.books.view().version.epoch.as_u64() + 1);
+        let books = Books::restore(epoch, self.books.limit(), policy(), records);
+        Self { books, now: self.now, tickets: Vec::new() }
+    }
+
+    fn admit(&mut self, member: &str) {
+        assert!(self.books.admit(replica(member), self.now), "{member} was a member");
+    }
+
+    /// `member` answers, with nobody on it, from this life.
+    fn join(&mut self, member: &str, epoch: u64) {
+        self.books.joined(&census(member, epoch, 0, &[]), self.now);
+    }
+
+    /// Time goes on to `seconds`; the names of those parked then.
+    fn pass_to(&mut self, seconds: u64) -> Vec<String> {
+        self.now = at(seconds);
+        self.books.advance(self.now).into_iter().map(name).collect()
+    }
+
+    fn identify(&mut self, who: &str) -> String {
+        self.identify_refused(who, None)
+    }
+
+    /// As one that `refused` did not take.
+    fn identify_refused(&mut self, who: &str, refused: Option<&str>) -> String {
+        match self.books.identify(&client(who), refused.map(replica), self.now) {
+            Placement::Placed { ticket, joined } => {
+                let place = name(ticket.replica);
+                self.tickets.push(ticket);
+                if joined { place } else { format!("{place}, joining") }
+            }
+            Placement::Unpark(parked) => format!("unpark {}", name(parked)),
+            Placement::Grow => "grow".into(),
+            Placement::Wait => "wait".into(),
+        }
+    }
+
+    /// The last ticket given, until when it is good.
+    fn ticket(&self) -> Ticket {
+        self.tickets.last().unwrap().clone()
+    }
+
+    /// `clients` come to `member` with the last tickets given, and `member` says so as its `sequence`th change.
+    fn seat(&mut self, member: &str, sequence: u64, clients: &[(&str, u32)]) -> bool {
+        let taken: Vec<TicketId> = self.tickets.drain(..).map(|ticket| ticket.id).collect();
+        self.report(&Report { taken, ..report(member, 1, sequence, clients) })
+    }
+
+    fn report(&mut self, report: &Report) -> bool {
+        self.books.report(report, self.now)
+    }
+
+    fn seats(&self, member: &str) -> u32 {
+        self.books.seats(replica(member))
+    }
+
+    /// Where a client is, in the order of names.
+    fn locate(&self, who: &str) -> Vec<String> {
+        let mut places: Vec<String> = self.books.locate(&client(who)).into_iter().map(name).collect();
+        places.sort_unstable();
+        places
+    }
+
+    /// The members of the view, in its order.
+    fn view(&self) -> Vec<String> {
+        self.books.view().members.iter().copied().map(name).collect()
+    }
+}
+
+/// `member` in this life says that these clients have changed, and that all have as many seats as these.
+fn report(member: &str, epoch: u64, sequence: u64, clients: &[(&str, u32)]) -> Report {
+    Report {
+        replica: replica(member),
+        epoch: Epoch::from_raw(epoch),
+        sequence,
+        occupied: clients.iter().map(|(_, seats)| seats).sum(),
+        clients: clients.iter().map(|(who, seats)| (client(who), *seats)).collect(),
+        taken: Vec::new(),
+        census: false,
+    }
+}
+
+fn census(member: &str, epoch: u64, sequence: u64, clients: &[(&str, u32)]) -> Report {
+    Report { census: true, ..report(member, epoch, sequence, clients) }
+}

@@ -268,7 +268,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let now = self.host.now();
         match cast {
             GroupCast::Report(report) => {
-                if awake.books.borrow_mut().report(&report, now) {
+                if self.take_report(awake, &report) {
                     let to = self.one(report.replica);
                     let (epoch, sequence) = (report.epoch, report.sequence);
                     self.host.cast_replicas(&to, ReplicaCast::Acknowledge { epoch, sequence });

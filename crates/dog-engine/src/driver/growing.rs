@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use dog::{Epoch, Error, Group, ReplicaId};
+use dog::{Error, Group, ReplicaId};
 
 use super::calls::{ask_all, by_deadline, unexpected};
 use super::group::{Awake, GroupDriver, no_replica};
@@ -11,7 +11,7 @@ use super::replica::failed;
 use crate::address::{ReplicaAddress, Targets};
 use crate::books::Standing;
 use crate::host::Host;
-use crate::message::{Enrolment, GroupAnswer, ReplicaAnswer, ReplicaCall};
+use crate::message::{Enrolment, GroupAnswer, ReplicaAnswer, ReplicaCall, Report};
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Has as many new Replicas named as those who wait need.
@@ -83,7 +83,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             )
             .await;
             let joined = kept.and(joined).and_then(|answer| match answer {
-                ReplicaAnswer::Known(epoch) => Ok(epoch),
+                ReplicaAnswer::Counted(census) => Ok(census),
                 _ => Err(unexpected()),
             });
             this.suspect_silent(&met).await;
@@ -116,12 +116,12 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
     }
 
-    async fn has_joined(&self, replica: ReplicaId, joined: Result<Epoch, Error>) {
+    async fn has_joined(&self, replica: ReplicaId, joined: Result<Report, Error>) {
         let Ok(awake) = self.awake().await else { return };
         let waiting = self.joining.borrow_mut().remove(&replica).unwrap_or_default();
         match joined {
-            Ok(epoch) => {
-                awake.books.borrow_mut().joined(replica, epoch);
+            Ok(census) => {
+                awake.books.borrow_mut().joined(&census, self.host.now());
                 for (ticket, reply) in waiting {
                     reply.send(Ok(GroupAnswer::Identified(ticket)));
                 }
@@ -142,8 +142,13 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     /// Tells all members who they are now. Nobody waits for it: members that have left do no harm in an older view.
     pub(super) fn spread_view(&self, awake: &Awake<G>) {
+        let (_, members) = self.introduction(awake, None);
+        self.show_view(awake, members);
+    }
+
+    fn show_view(&self, awake: &Awake<G>, members: Targets) {
         let Some(this) = self.this.upgrade() else { return };
-        let (enrolment, members) = self.introduction(awake, None);
+        let (enrolment, _) = self.introduction(awake, None);
         let deadline = awake.books.borrow().policy().join_deadline;
         start(&Rc::clone(&this), async move {
             let met = ask_all(&this.host, &members, &ReplicaCall::Meet(enrolment.view), deadline).await;
@@ -151,27 +156,52 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         });
     }
 
-    /// Asks the members of an earlier life for their seats. Whoever can be placed meanwhile is.
-    pub(super) fn take_census(&self) {
-        let Some((this, awake)) = self.this.upgrade().zip(self.awake_now()) else { return };
-        let deadline = awake.books.borrow().policy().join_deadline;
-        for replica in awake.books.borrow().uncounted() {
-            let (enrolment, _) = self.introduction(&awake, None);
-            let this = Rc::clone(&this);
-            start(&Rc::clone(&this), async move {
-                let to = ReplicaAddress { group: this.address, replica };
-                let call = this.host.call_replica(to, ReplicaCall::Census(enrolment));
-                let counted = by_deadline(&this.host, deadline, call).await;
-                this.was_counted(replica, counted).await;
-            });
+    /// Takes in what a Replica says of its seats, and does what follows from it. Returns whether to acknowledge it.
+    pub(super) fn take_report(&self, awake: &Awake<G>, report: &Report) -> bool {
+        let replica = report.replica;
+        let (view, standing) = (awake.books.borrow().view().version, awake.books.borrow().standing(replica));
+        let heard = awake.books.borrow_mut().report(report, self.host.now());
+        if awake.books.borrow().view().version != view {
+            // It was parked or a stranger, and has seats.
+            self.keep_later(awake, &[replica]);
+            self.join(awake, replica);
+        } else if heard && standing == Some(Standing::Suspected) {
+            // The others may have gone on without it.
+            self.show_view(awake, self.one(replica));
+        } else if !heard && standing != Some(Standing::Uncounted) && awake.books.borrow().uncounted().contains(&replica)
+        {
+            // No census of it is under way, for it did not answer the last one; and it is there after all.
+            self.count(awake, replica);
         }
+        heard
+    }
+
+    /// Asks the members of an earlier life for their seats. Clients wait until all have answered, or the deadline.
+    pub(super) fn take_census(&self) {
+        let Some(awake) = self.awake_now() else { return };
+        let uncounted = awake.books.borrow().uncounted();
+        for replica in uncounted {
+            self.count(&awake, replica);
+        }
+    }
+
+    fn count(&self, awake: &Awake<G>, replica: ReplicaId) {
+        let Some(this) = self.this.upgrade() else { return };
+        let (enrolment, _) = self.introduction(awake, None);
+        let deadline = awake.books.borrow().policy().join_deadline;
+        start(&Rc::clone(&this), async move {
+            let to = ReplicaAddress { group: this.address, replica };
+            let call = this.host.call_replica(to, ReplicaCall::Census(enrolment));
+            let counted = by_deadline(&this.host, deadline, call).await;
+            this.was_counted(replica, counted).await;
+        });
     }
 
     async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>) {
         let Ok(awake) = self.awake().await else { return };
         match counted {
             Ok(ReplicaAnswer::Counted(report)) => {
-                awake.books.borrow_mut().report(&report, self.host.now());
+                self.take_report(&awake, &report);
             }
             Ok(_) | Err(_) => {
                 tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");

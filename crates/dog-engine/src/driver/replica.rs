@@ -267,7 +267,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             // The view was taken when the call came: only the waking is waited for.
             ReplicaCall::Join(_) => {
                 self.awake().await?;
-                Ok(ReplicaAnswer::Known(self.epoch))
+                Ok(ReplicaAnswer::Counted(self.seats.borrow().census()))
             }
             ReplicaCall::Meet(_) => Ok(ReplicaAnswer::Known(self.epoch)),
             ReplicaCall::Census(_) => Ok(ReplicaAnswer::Counted(self.seats.borrow().census())),

@@ -123,6 +123,9 @@ impl Worker {
         }
         for _ in 0..ROUNDS {
             while self.work_off() {}
+            // Before anything is written: what a client does because of what it reads must not overtake what its Replica
+            // has told its Group.
+            self.post_outgoing();
             let mut connections = self.connections.borrow_mut();
             connections.flush();
             // Writing finds out which clients have gone, and that is news to their Replicas.
@@ -130,13 +133,16 @@ impl Worker {
                 break;
             }
         }
-        let mut outgoing = self.outgoing.borrow_mut();
-        for (worker, mail) in outgoing.iter_mut().enumerate().filter(|(_, mail)| !mail.is_empty()) {
-            self.shared.post.send(worker, std::mem::take(mail));
-        }
         self.in_turn.set(false);
         if self.has_work() {
             self.wake.notify_one();
+        }
+    }
+
+    fn post_outgoing(&self) {
+        let mut outgoing = self.outgoing.borrow_mut();
+        for (worker, mail) in outgoing.iter_mut().enumerate().filter(|(_, mail)| !mail.is_empty()) {
+            self.shared.post.send(worker, std::mem::take(mail));
         }
     }
 

@@ -1,0 +1,106 @@
+//! Who belongs to the cluster, and the view: promises 4 and 9.
+
+use dog::Epoch;
+
+use super::{Desk, census, replica, report};
+use crate::books::{MemberRecord, Standing};
+
+#[test]
+fn views_name_the_members_and_their_versions_grow() {
+    let mut desk = Desk::new(1, &[]);
+    let mut last = desk.books.view().version;
+    let mut expect = |desk: &Desk, members: &[&str], what: &str| {
+        assert_eq!(desk.view(), members, "{what}");
+        let version = desk.books.view().version;
+        assert!(version > last, "{what}: {version:?} after {last:?}");
+        last = version;
+    };
+    desk.admit("b");
+    expect(&desk, &["b"], "one that is joining is named already");
+    desk.join("b", 1);
+    desk.admit("a");
+    expect(&desk, &["b", "a"], "in the order of entering");
+    desk.join("a", 1);
+    desk.report(&report("b", 1, 1, &[("ann", 1)]));
+    assert_eq!(desk.pass_to(100), ["a"]);
+    expect(&desk, &["b"], "parked");
+    desk.admit("a");
+    expect(&desk, &["b", "a"], "back");
+    desk.books.remove(replica("a"), desk.now);
+    expect(&desk, &["b"], "removed");
+    let desk = desk.restarted();
+    expect(&desk, &["b"], "restarted");
+}
+
+#[test]
+fn what_changes_no_membership_changes_no_view() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    let version = desk.books.view().version;
+    desk.identify("ann");
+    desk.seat("a", 1, &[("ann", 1)]);
+    desk.books.suspect(replica("a"));
+    desk.books.lost(replica("a"), Epoch::from_raw(1), desk.now);
+    desk.books.enrolled(replica("a"), Epoch::from_raw(2), desk.now);
+    desk.pass_to(50);
+    assert!(!desk.books.admit(replica("a"), desk.now), "a member already");
+    desk.books.remove(replica("x"), desk.now);
+    assert_eq!(desk.books.view().version, version);
+}
+
+#[test]
+fn a_restarted_group_keeps_its_members() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    desk.report(&report("b", 1, 1, &[("ann", 1)]));
+    assert_eq!(desk.pass_to(100), ["a"]);
+    let mut records: Vec<MemberRecord> = desk.books.records().collect();
+    records.sort_unstable_by_key(|record| record.parked);
+    let expected = [("b", false), ("a", true)];
+    assert_eq!(records, expected.map(|(name, parked)| MemberRecord { replica: replica(name), parked }));
+    let desk = desk.restarted();
+    let standings = ["a", "b", "x"].map(|name| desk.books.standing(replica(name)));
+    assert_eq!(standings, [Some(Standing::Parked), Some(Standing::Uncounted), None]);
+}
+
+#[test]
+fn one_that_wakes_by_itself_stands_as_it_should() {
+    let enrol = |desk: &mut Desk, name: &str, epoch: u64| {
+        desk.books.enrolled(replica(name), Epoch::from_raw(epoch), desk.now);
+        desk.books.standing(replica(name))
+    };
+    let mut desk = Desk::new(2, &["a"]);
+    desk.report(&report("a", 1, 1, &[("ann", 1)]));
+    assert_eq!(enrol(&mut desk, "a", 2), Some(Standing::Active));
+    assert_eq!(desk.seats("a"), 0, "the seats of its last life are gone");
+    assert_eq!(enrol(&mut desk, "x", 1), Some(Standing::Joining), "a stranger has to join");
+    desk.books.suspect(replica("a"));
+    assert_eq!(enrol(&mut desk, "a", 1), Some(Standing::Suspected), "that life is over");
+    assert_eq!(enrol(&mut desk, "a", 3), Some(Standing::Active));
+    assert_eq!(desk.pass_to(100), ["a"]);
+    assert_eq!(enrol(&mut desk, "a", 4), Some(Standing::Joining), "so has one that was parked");
+    let mut desk = desk.restarted();
+    assert_eq!(enrol(&mut desk, "a", 5), Some(Standing::Active), "a life that begins has no seats to count");
+}
+
+#[test]
+fn a_removed_replica_takes_its_seats_and_tickets_along() {
+    let mut desk = Desk::new(2, &["a"]);
+    desk.report(&report("a", 1, 1, &[("ann", 1)]));
+    assert_eq!(desk.identify("bob"), "a");
+    desk.books.remove(replica("a"), desk.now);
+    let totals = desk.books.totals();
+    assert_eq!((totals.members, totals.occupied, totals.tickets), (0, 0, 0));
+    assert_eq!((desk.locate("ann").len(), desk.locate("bob").len()), (0, 0));
+    assert_eq!(desk.identify("ann"), "grow");
+}
+
+#[test]
+fn joining_counts_what_the_replica_says() {
+    let mut desk = Desk::new(2, &[]);
+    desk.admit("a");
+    desk.books.joined(&census("a", 4, 9, &[("ann", 1)]), desk.now);
+    assert_eq!((desk.seats("a"), desk.books.standing(replica("a"))), (1, Some(Standing::Active)));
+    assert!(desk.report(&report("a", 4, 8, &[("ann", 2)])));
+    assert_eq!(desk.seats("a"), 1, "that was before");
+    desk.books.joined(&census("x", 1, 1, &[]), desk.now);
+    assert_eq!(desk.books.standing(replica("x")), None, "who was removed meanwhile has not joined");
+}

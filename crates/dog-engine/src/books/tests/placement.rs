@@ -1,0 +1,173 @@
+//! Which Replica serves a client: promises 1, 2 and 3.
+
+use super::{Desk, census, replica, report};
+
+#[test]
+fn the_first_client_makes_the_first_replica_and_waits_until_it_has_joined() {
+    let mut desk = Desk::new(2, &[]);
+    assert_eq!(desk.identify("ann"), "grow");
+    desk.admit("a");
+    assert_eq!(desk.identify("ann"), "a, joining");
+    desk.join("a", 1);
+    assert_eq!(desk.identify("ann"), "a");
+}
+
+#[test]
+fn it_grows_when_all_are_full_and_not_before() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    for (who, expected) in [("ann", "a"), ("bob", "b"), ("cid", "a"), ("dan", "b"), ("eve", "grow")] {
+        assert_eq!(desk.identify(who), expected, "{who}");
+    }
+    assert_eq!((desk.seats("a"), desk.seats("b")), (2, 2), "a ticket counts as a seat");
+}
+
+#[test]
+fn others_go_to_the_least_used_and_among_equals_to_the_oldest() {
+    // The order of joining decides, not that of names.
+    for (sitting, expected) in [
+        ([("c", 0), ("a", 0), ("b", 0)], "c"),
+        ([("c", 2), ("a", 1), ("b", 1)], "a"),
+        ([("c", 2), ("a", 2), ("b", 1)], "b"),
+        ([("c", 3), ("a", 2), ("b", 3)], "a"),
+        ([("c", 3), ("a", 3), ("b", 3)], "grow"),
+    ] {
+        let mut desk = Desk::new(3, &["c", "a", "b"]);
+        for (member, seats) in sitting {
+            desk.report(&report(member, 1, 1, &[("others", seats)]));
+        }
+        assert_eq!(desk.identify("ann"), expected, "{sitting:?}");
+    }
+}
+
+#[test]
+fn a_client_returns_to_its_replica_however_full_and_others_do_not() {
+    let mut desk = Desk::new(3, &["a", "b"]);
+    assert_eq!(desk.identify("ann"), "a");
+    desk.seat("a", 1, &[("ann", 1), ("others", 1)]);
+    assert_eq!(desk.identify("bob"), "b", "least used");
+    assert_eq!(desk.identify("ann"), "a", "she was there");
+    assert_eq!(desk.identify("ann"), "b", "it is full now");
+    assert_eq!(desk.locate("ann"), ["a", "b"]);
+}
+
+#[test]
+fn the_last_place_is_the_one_that_counts() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    assert_eq!(desk.identify("ann"), "a");
+    assert_eq!(desk.identify_refused("ann", Some("a")), "b");
+    assert_eq!(desk.identify("ann"), "b");
+}
+
+#[test]
+fn a_client_is_remembered_for_the_grace_after_its_last_seat_and_no_longer() {
+    for (returning, expected) in [(49, "b"), (50, "a")] {
+        let mut desk = Desk::new(3, &["a", "b"]);
+        desk.report(&report("a", 1, 1, &[("others", 1)]));
+        assert_eq!(desk.identify("ann"), "b");
+        desk.seat("b", 1, &[("ann", 1)]);
+        desk.pass_to(20);
+        // She leaves, another comes: by use alone she would go to `a`.
+        desk.report(&report("b", 1, 2, &[("ann", 0), ("more", 2)]));
+        desk.pass_to(returning);
+        assert_eq!(desk.identify("ann"), expected, "at {returning} s");
+    }
+}
+
+#[test]
+fn the_grace_begins_anew_with_each_visit() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    assert_eq!(desk.identify("ann"), "a");
+    desk.seat("a", 1, &[("ann", 1)]);
+    for (sequence, leaving) in [(2, 10), (4, 35), (6, 60)] {
+        desk.pass_to(leaving);
+        desk.report(&report("a", 1, sequence, &[("ann", 0)]));
+        desk.pass_to(leaving + 20);
+        desk.report(&report("a", 1, sequence + 1, &[("ann", 1)]));
+    }
+    desk.report(&report("a", 1, 8, &[("ann", 0), ("others", 1)]));
+    desk.pass_to(109);
+    assert_eq!(desk.identify("ann"), "a");
+}
+
+#[test]
+fn who_was_refused_goes_elsewhere() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    assert_eq!(desk.identify("ann"), "a");
+    assert_eq!(desk.identify_refused("ann", Some("a")), "b", "not where she was, nor where there is as much room");
+    let mut desk = Desk::new(2, &["a"]);
+    assert_eq!(desk.identify("ann"), "a");
+    assert_eq!(desk.identify_refused("ann", Some("a")), "grow");
+}
+
+/// `a` and `b`, both parked, `b` for longer.
+fn two_parked() -> Desk {
+    let mut desk = Desk::new(1, &["a", "b"]);
+    assert_eq!(desk.identify("ann"), "a");
+    desk.books.release(desk.ticket().id, desk.now);
+    desk.pass_to(5);
+    assert_eq!(desk.identify("ann"), "a");
+    desk.books.release(desk.ticket().id, desk.now);
+    assert_eq!(desk.pass_to(100), ["b"]);
+    assert_eq!(desk.pass_to(105), ["a"]);
+    desk
+}
+
+#[test]
+fn a_parked_replica_is_used_before_a_new_one_the_longest_parked_first() {
+    let mut desk = two_parked();
+    assert_eq!(desk.identify("bob"), "unpark b");
+    desk.admit("b");
+    assert_eq!(desk.identify("bob"), "b, joining");
+    assert_eq!(desk.identify("cid"), "unpark a");
+    desk.admit("a");
+    assert_eq!(desk.identify("cid"), "a, joining");
+    assert_eq!(desk.identify("dan"), "grow");
+}
+
+#[test]
+fn a_parked_replica_is_not_woken_for_a_client_that_it_refused() {
+    let mut desk = two_parked();
+    assert_eq!(desk.identify_refused("bob", Some("b")), "unpark a");
+    desk.admit("a");
+    desk.join("a", 1);
+    desk.report(&report("a", 1, 1, &[("others", 1)]));
+    assert_eq!(desk.identify_refused("bob", Some("b")), "grow");
+}
+
+#[test]
+fn who_was_at_a_parked_replica_wakes_that_one() {
+    let mut desk = Desk::new(1, &["a", "b"]);
+    desk.report(&report("a", 1, 1, &[("others", 1)]));
+    assert_eq!(desk.identify("ann"), "b");
+    desk.books.release(desk.ticket().id, desk.now);
+    // Remembered for longer than it takes to be parked.
+    desk.books.policy.sticky_for = std::time::Duration::from_secs(1000);
+    assert_eq!(desk.pass_to(100), ["b"]);
+    desk.report(&report("a", 1, 2, &[("others", 0)]));
+    assert_eq!(desk.identify("ann"), "unpark b", "though `a` has room");
+    assert_eq!(desk.identify("bob"), "a");
+}
+
+#[test]
+fn nobody_is_sent_to_a_suspect_until_it_is_heard_again() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    assert_eq!(desk.identify("ann"), "a");
+    desk.seat("a", 1, &[("ann", 1)]);
+    desk.books.suspect(replica("a"));
+    assert_eq!(desk.identify("ann"), "b");
+    assert_eq!(desk.view(), ["a", "b"], "it is a member all the same");
+    desk.report(&report("a", 1, 2, &[("ann", 0)]));
+    assert_eq!(desk.identify("bob"), "a");
+}
+
+#[test]
+fn after_a_restart_clients_wait_until_all_members_are_counted_or_suspected() {
+    let mut desk = Desk::new(1, &["a", "b", "c"]).restarted();
+    assert_eq!(desk.identify("ann"), "wait");
+    desk.report(&census("a", 1, 1, &[("bob", 1)]));
+    desk.report(&census("b", 1, 0, &[]));
+    assert_eq!(desk.identify("ann"), "wait", "`c` may not know its siblings yet");
+    desk.books.suspect(replica("c"));
+    assert_eq!(desk.identify("ann"), "b");
+    assert_eq!(desk.identify("bob"), "grow", "he is at `a`, which is full");
+}

@@ -1,0 +1,119 @@
+//! What time does: parking, deadlines, and queues that stay short.
+
+use dog::Epoch;
+
+use super::{Desk, at, census, replica, report};
+use crate::books::Standing;
+
+#[test]
+fn a_replica_is_parked_after_it_has_been_empty_for_long_and_not_when_it_was_used_in_between() {
+    for (used_at, parked_at) in [(None, 100), (Some(50), 150), (Some(99), 199)] {
+        let mut desk = Desk::new(2, &["a"]);
+        if let Some(used_at) = used_at {
+            assert_eq!(desk.pass_to(used_at), [""; 0]);
+            desk.identify("ann");
+            desk.books.release(desk.ticket().id, desk.now);
+        }
+        assert_eq!(desk.pass_to(parked_at - 1), [""; 0], "used at {used_at:?}");
+        assert_eq!(desk.pass_to(parked_at), ["a"], "used at {used_at:?}");
+    }
+}
+
+#[test]
+fn neither_a_seat_nor_a_ticket_lets_a_replica_be_parked() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    desk.report(&report("a", 1, 1, &[("ann", 1)]));
+    desk.pass_to(90);
+    assert_eq!(desk.identify("bob"), "b");
+    assert_eq!(desk.pass_to(105), [""; 0], "Bob's ticket counted until now");
+    assert_eq!(desk.pass_to(204), [""; 0]);
+    assert_eq!(desk.pass_to(205), ["b"]);
+}
+
+/// However it stood when its time came, one that is empty is parked in the end.
+#[test]
+fn an_empty_replica_is_parked_in_the_end() {
+    type Arrange = fn(&mut Desk);
+    let cases: [(&str, Arrange); 4] = [
+        ("suspected meanwhile", |desk| {
+            desk.books.suspect(replica("a"));
+            desk.pass_to(200);
+            desk.report(&census("a", 1, 1, &[]));
+        }),
+        ("joining meanwhile", |desk| {
+            desk.books.remove(replica("a"), desk.now);
+            desk.admit("a");
+            desk.pass_to(200);
+            desk.join("a", 1);
+        }),
+        ("woken by itself", |desk| {
+            desk.pass_to(150);
+            desk.books.enrolled(replica("a"), Epoch::from_raw(2), desk.now);
+            desk.join("a", 2);
+            desk.pass_to(200);
+        }),
+        ("suspected, then begun anew", |desk| {
+            desk.books.suspect(replica("a"));
+            desk.pass_to(200);
+            desk.books.enrolled(replica("a"), Epoch::from_raw(2), desk.now);
+        }),
+    ];
+    for (case, arrange) in cases {
+        let mut desk = Desk::new(2, &["a"]);
+        arrange(&mut desk);
+        assert_eq!(desk.books.standing(replica("a")), Some(Standing::Active), "{case}");
+        desk.pass_to(300);
+        assert_eq!(desk.books.standing(replica("a")), Some(Standing::Parked), "{case}");
+    }
+}
+
+#[test]
+fn advancing_from_deadline_to_deadline_ends_and_leaves_nothing() {
+    let mut desk = Desk::new(2, &["a", "b", "c"]);
+    for who in ["ann", "bob", "cid", "dan"] {
+        desk.pass_to(desk.now.as_millis() / 1000 + 3);
+        desk.identify(who);
+    }
+    desk.books.suspect(replica("b"));
+    let mut steps = 0;
+    while let Some(deadline) = desk.books.next_deadline() {
+        assert!(deadline > desk.now, "{deadline:?} at {:?}", desk.now);
+        desk.now = deadline;
+        desk.books.advance(desk.now);
+        steps += 1;
+        assert!(steps < 30, "there is no end");
+    }
+    let totals = desk.books.totals();
+    assert_eq!((totals.tickets, totals.clients, totals.occupied), (0, 0, 0));
+    assert_eq!((totals.members, totals.parked), (1, 2), "the suspect stays");
+}
+
+#[test]
+fn a_deadline_is_never_later_than_what_it_is_for() {
+    let mut desk = Desk::new(1, &["a"]);
+    assert_eq!(desk.books.next_deadline(), Some(at(100)), "parking");
+    desk.identify("ann");
+    assert_eq!(desk.books.next_deadline(), Some(at(15)), "the ticket");
+    desk.pass_to(15);
+    assert_eq!(desk.books.next_deadline(), Some(at(45)), "Ann's grace");
+}
+
+/// 100,000 that come and go at once leave no more behind than a few do.
+#[test]
+fn queues_stay_short_under_churn() {
+    let mut desk = Desk::new(5, &["a", "b"]);
+    for number in 0..100_000_u64 {
+        if number % 1000 == 0 {
+            desk.now = at(number / 1000);
+        }
+        // Forty clients, again and again: no other is remembered, and of these each once.
+        desk.identify(&format!("client {}", number % 40));
+        let ticket = desk.tickets.pop().unwrap();
+        desk.books.release(ticket.id, desk.now);
+        let books = &desk.books;
+        let lengths = [books.expiries.len(), books.empty.len(), books.clients.leaving.len()];
+        assert!(lengths.iter().all(|length| *length <= 64 + 2 * 41), "{lengths:?} after {number}");
+    }
+    let totals = desk.books.totals();
+    assert_eq!((totals.tickets, totals.clients, totals.occupied), (0, 40, 0));
+}

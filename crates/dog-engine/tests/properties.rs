@@ -1,0 +1,244 @@
+//! Promises 1 to 4 and 8 under whatever order of events: a Group's books and several Replicas' seats in a model world
+//! whose messages are late, lost, doubled and out of order, and whose objects crash. After every operation the books
+//! are compared with a ledger that says in the plainest way what they have to say.
+
+#[path = "properties/checks.rs"]
+mod checks;
+#[path = "properties/clients.rs"]
+mod clients;
+#[path = "properties/ledger.rs"]
+mod ledger;
+#[path = "properties/objects.rs"]
+mod objects;
+#[path = "properties/quiet.rs"]
+mod quiet;
+#[path = "properties/world.rs"]
+mod world;
+
+use std::fmt;
+use std::time::Duration;
+
+use dog::{Limit, Policy};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+
+use world::World;
+
+/// One step of the world. Numbers choose among whatever is there at that moment, modulo how many there are.
+#[derive(Clone, Debug)]
+enum Op {
+    /// A client asks for a place; perhaps as one that was just refused where it was sent last.
+    Identify { client: u8, refused: bool },
+    /// Somebody comes with a ticket, perhaps late, perhaps again.
+    Come { ticket: u8 },
+    /// A ticket will not be used, or so its holder believes: a cast to release it is on its way.
+    Abandon { ticket: u8 },
+    /// A request becomes a socket.
+    Open { request: u8 },
+    /// A request ends.
+    End { request: u8 },
+    /// A socket closes.
+    Close { socket: u8 },
+    /// A Replica says what was not acknowledged.
+    Report { replica: u8 },
+    /// A message arrives, whichever was sent first.
+    Deliver { message: u8 },
+    /// A message arrives, and will once more.
+    Double { message: u8 },
+    /// A message is lost.
+    Lose { message: u8 },
+    /// Everything under way arrives, in the order sent, and who can join does.
+    Settle,
+    /// The siblings' answers are in, or the deadline is over: a Replica joins.
+    Join { replica: u8 },
+    /// A Replica that is joining cannot be begun.
+    FailJoin { replica: u8 },
+    /// A Replica wakes by itself, as for an alarm.
+    Wake { replica: u8 },
+    /// A Replica's life ends; its farewell is sent, or is not.
+    Crash { replica: u8, farewell: bool },
+    /// Some call to a Replica went unanswered.
+    Suspect { replica: u8 },
+    /// The Group asks once more for a census, of somebody it has none of or suspects.
+    Recount { replica: u8 },
+    /// The Group's life ends and the next one begins.
+    Restart,
+    /// Time goes by.
+    Pass { seconds: u8 },
+    /// Time goes by until the books have something to do.
+    PassToDeadline,
+}
+
+/// A run of the world; written one step a line.
+#[derive(Clone)]
+struct Ops(Vec<Op>);
+
+impl fmt::Debug for Ops {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(step, op)| write!(formatter, "\n  {step:2} {op:?}"))
+    }
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let n = any::<u8>;
+    let client = 0..6_u8;
+    prop_oneof![
+        10 => (client, prop::bool::weighted(0.15)).prop_map(|(client, refused)| Op::Identify { client, refused }),
+        10 => n().prop_map(|ticket| Op::Come { ticket }),
+        2 => n().prop_map(|ticket| Op::Abandon { ticket }),
+        5 => n().prop_map(|request| Op::Open { request }),
+        3 => n().prop_map(|request| Op::End { request }),
+        4 => n().prop_map(|socket| Op::Close { socket }),
+        8 => n().prop_map(|replica| Op::Report { replica }),
+        12 => n().prop_map(|message| Op::Deliver { message }),
+        3 => n().prop_map(|message| Op::Double { message }),
+        3 => n().prop_map(|message| Op::Lose { message }),
+        5 => Just(Op::Settle),
+        5 => n().prop_map(|replica| Op::Join { replica }),
+        1 => n().prop_map(|replica| Op::FailJoin { replica }),
+        1 => n().prop_map(|replica| Op::Wake { replica }),
+        3 => (n(), any::<bool>()).prop_map(|(replica, farewell)| Op::Crash { replica, farewell }),
+        2 => n().prop_map(|replica| Op::Suspect { replica }),
+        2 => n().prop_map(|replica| Op::Recount { replica }),
+        2 => Just(Op::Restart),
+        4 => (1..30_u8).prop_map(|seconds| Op::Pass { seconds }),
+        2 => Just(Op::PassToDeadline),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    // Shorter and longer than a ticket is counted, in every combination.
+    let seconds = || prop_oneof![Just(5), Just(12), Just(40)].prop_map(Duration::from_secs);
+    (seconds(), seconds()).prop_map(|(sticky_for, park_after)| Policy { sticky_for, park_after, ..Policy::default() })
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        // PROPTEST_CASES asks for another number.
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/properties.regressions"))),
+        ..ProptestConfig::default()
+    }
+}
+
+fn run(limit: u32, policy: Policy, ops: &Ops) -> world::Checked {
+    let mut world = World::new(Limit::new(limit), policy);
+    for (step, op) in ops.0.iter().enumerate() {
+        let applied = world.apply(op).and_then(|()| world.check());
+        applied.map_err(|broken| format!("after step {step}, {op:?}: {broken}"))?;
+    }
+    world.come_to_rest().map_err(|broken| format!("at rest: {broken}"))?;
+    world.empty_out().map_err(|broken| format!("emptied: {broken}"))
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_books_keep_their_promises(
+        limit in 1..=3_u32,
+        policy in policy(),
+        ops in prop::collection::vec(op(), 1..100).prop_map(Ops),
+    ) {
+        run(limit, policy, &ops).map_err(TestCaseError::fail)?;
+    }
+}
+
+/// Runs that broke a promise once, or would if a check were missing, cut down to what matters.
+#[test]
+fn runs_that_once_went_wrong() {
+    use Op::*;
+    let identify = |client| Identify { client, refused: false };
+    let (come, report, deliver) = (Come { ticket: 0 }, Report { replica: 0 }, Deliver { message: 0 });
+    let crash = |farewell| Crash { replica: 0, farewell };
+    let pass = |seconds| Pass { seconds };
+    let runs: [(&str, Vec<Op>); 8] = [
+        ("empty when it was still joining, and so never parked", vec![identify(0), identify(0), pass(15), pass(5)]),
+        (
+            "a Replica that was joining when the Group restarted serves before its sibling knows it",
+            vec![identify(0), Settle, identify(0), Restart, Wake { replica: 0 }, identify(0)],
+        ),
+        (
+            "parked, and begun anew by the call to join: its reports seem old",
+            vec![
+                identify(0),
+                Settle,
+                come.clone(),
+                End { request: 0 },
+                report.clone(),
+                Settle,
+                pass(20),
+                crash(false),
+                identify(1),
+                Join { replica: 0 },
+                Come { ticket: 1 },
+                report.clone(),
+                Settle,
+            ],
+        ),
+        (
+            "a suspect that was not counted says what has changed, and that is taken for all",
+            vec![
+                identify(0),
+                Settle,
+                come.clone(),
+                report.clone(),
+                Settle,
+                identify(1),
+                Settle,
+                Restart,
+                Suspect { replica: 0 },
+                Come { ticket: 1 },
+                report.clone(),
+                Deliver { message: 1 },
+            ],
+        ),
+        (
+            "seats on one that was believed empty and parked",
+            vec![identify(0), Settle, Restart, Settle, come.clone(), pass(5), report.clone(), Settle],
+        ),
+        (
+            "a report from before the restart fills one that was parked and is empty",
+            vec![
+                identify(0),
+                Settle,
+                come.clone(),
+                report.clone(),
+                End { request: 0 },
+                report.clone(),
+                Deliver { message: 1 },
+                pass(5),
+                Restart,
+                Settle,
+            ],
+        ),
+        (
+            "a stranger's seats are refused for ever",
+            vec![
+                identify(0),
+                Settle,
+                Restart,
+                Double { message: 0 },
+                Deliver { message: 1 },
+                pass(5),
+                identify(1),
+                FailJoin { replica: 0 },
+                deliver.clone(),
+                come.clone(),
+                report.clone(),
+                Settle,
+            ],
+        ),
+        (
+            "what an earlier life said is acknowledged to a later one",
+            vec![identify(0), Settle, come.clone(), report, deliver.clone(), crash(false), come, deliver],
+        ),
+    ];
+    let policy = Policy { sticky_for: Duration::from_secs(5), park_after: Duration::from_secs(5), ..Policy::default() };
+    for (what, ops) in runs {
+        for limit in [1, 2] {
+            let ran = run(limit, policy, &Ops(ops.clone()));
+            assert_eq!(ran, Ok(()), "{what}, with {limit} seats:{:?}", Ops(ops));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the books have to say, in the plainest way: for each member the last report that counts, the tickets that were
+//! given and not dropped, and where each client went last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dog::{ClientId, Epoch, ReplicaId, Timestamp};
+use dog_engine::address::{Ticket, TicketId};
+use dog_engine::message::Report;
+
+use crate::objects::Truth;
+
+/// How much longer than the Replica the books count a ticket.
+pub(crate) const TICKET_MARGIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) members: BTreeMap<ReplicaId, Believed>,
+    pub(crate) tickets: BTreeMap<TicketId, Ticket>,
+    pub(crate) clients: BTreeMap<ClientId, Remembered>,
+}
+
+/// What the Group has to believe of a member.
+#[derive(Debug, Default)]
+pub(crate) struct Believed {
+    pub(crate) epoch: Epoch,
+    sequence: u64,
+    /// Whether this life of the Group has had the Replica's whole truth.
+    pub(crate) counted: bool,
+    pub(crate) truth: Truth,
+    /// The tickets that this life of the Replica has said it took.
+    heard: BTreeSet<TicketId>,
+    /// Those among them that the books no longer counted, or never had, when they heard of it.
+    orphans: BTreeSet<TicketId>,
+}
+
+impl Believed {
+    pub(crate) fn occupied(&self) -> usize {
+        self.truth.tickets.len()
+    }
+
+    /// Seats beyond what the books could know of when they promised the others.
+    pub(crate) fn unforeseen(&self) -> usize {
+        self.truth.tickets.iter().filter(|ticket| self.orphans.contains(ticket)).count()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    pub(crate) last: ReplicaId,
+    /// Since when it has neither seat nor ticket.
+    gone: Option<Timestamp>,
+}
+
+impl Ledger {
+    pub(crate) fn restart(&mut self, records: impl Iterator<Item = ReplicaId>) {
+        *self = Self::default();
+        self.members = records.map(|replica| (replica, Believed::default())).collect();
+    }
+
+    pub(crate) fn admit(&mut self, replica: ReplicaId) {
+        self.members.entry(replica).or_default();
+    }
+
+    pub(crate) fn remove(&mut self, replica: ReplicaId) {
+        self.members.remove(&replica);
+        self.tickets.retain(|_, ticket| ticket.replica != replica);
+    }
+
+    pub(crate) fn begin_life(&mut self, replica: ReplicaId, epoch: Epoch) {
+        let Some(member) = self.members.get_mut(&replica).filter(|member| member.epoch < epoch) else { return };
+        *member = Believed { epoch, counted: member.counted, ..Believed::default() };
+    }
+
+    /// The Replica has woken, and has no seats yet: that is its whole truth.
+    pub(crate) fn enrolled(&mut self, replica: ReplicaId, epoch: Epoch) {
+        self.admit(replica);
+        self.begin_life(replica, epoch);
+        if let Some(member) = self.members.get_mut(&replica).filter(|member| member.epoch == epoch) {
+            member.counted = true;
+        }
+    }
+
+    pub(crate) fn lost(&mut self, replica: ReplicaId, epoch: Epoch) {
+        self.begin_life(replica, Epoch::from_raw(epoch.as_u64() + 1));
+    }
+
+    /// Whether the report is to be acknowledged. `out_of_use` are strangers and those that are parked.
+    pub(crate) fn report(&mut self, report: &Report, truth: &Truth, out_of_use: bool) -> bool {
+        self.begin_life(report.replica, report.epoch);
+        if self.members.get(&report.replica).is_some_and(|member| report.epoch < member.epoch) {
+            return false;
+        }
+        let empty = report.occupied == 0;
+        if out_of_use && !empty {
+            self.admit(report.replica);
+        }
+        let promised = self.promised(report.replica) > 0;
+        let Some(member) = self.members.get_mut(&report.replica) else { return true };
+        if !(member.counted || report.census) {
+            // One that is parked and empty need not say so again: it is asked for everything when it joins.
+            return out_of_use && empty;
+        }
+        if report.sequence < member.sequence || (report.sequence == member.sequence && !report.census) {
+            return true;
+        }
+        for ticket in &report.taken {
+            let known = self.tickets.remove(ticket).is_some();
+            if member.heard.insert(*ticket) && !known && (member.counted || promised) {
+                member.orphans.insert(*ticket);
+            }
+        }
+        member.sequence = report.sequence;
+        member.truth = truth.clone();
+        member.counted = true;
+        true
+    }
+
+    pub(crate) fn give(&mut self, ticket: &Ticket) {
+        self.tickets.insert(ticket.id, ticket.clone());
+        self.clients.insert(ticket.client.clone(), Remembered { last: ticket.replica, gone: None });
+    }
+
+    pub(crate) fn release(&mut self, ticket: TicketId) {
+        self.tickets.remove(&ticket);
+    }
+
+    /// All that time does, after whatever else has happened.
+    pub(crate) fn advance(&mut self, now: Timestamp, sticky_for: Duration) {
+        self.tickets.retain(|_, ticket| ticket.expires + TICKET_MARGIN > now);
+        self.remember(now);
+        self.clients.retain(|_, client| client.gone.is_none_or(|gone| gone + sticky_for > now));
+    }
+
+    /// Notes which clients are here, and since when the others are not.
+    pub(crate) fn remember(&mut self, now: Timestamp) {
+        for (replica, member) in &self.members {
+            for client in member.truth.clients.keys() {
+                self.clients.entry(client.clone()).or_insert(Remembered { last: *replica, gone: None });
+            }
+        }
+        let here: BTreeSet<ClientId> =
+            self.clients.keys().filter(|client| !self.places(client).is_empty()).cloned().collect();
+        for (client, remembered) in &mut self.clients {
+            if here.contains(client) {
+                remembered.gone = None;
+            } else {
+                remembered.gone.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Where a client has seats or tickets.
+    pub(crate) fn places(&self, client: &ClientId) -> BTreeSet<ReplicaId> {
+        let seated = self.members.iter().filter(|(_, member)| member.truth.clients.contains_key(client));
+        let promised = self.tickets.values().filter(|ticket| ticket.client == *client);
+        seated.map(|(replica, _)| *replica).chain(promised.map(|ticket| ticket.replica)).collect()
+    }
+
+    pub(crate) fn promised(&self, replica: ReplicaId) -> usize {
+        self.tickets.values().filter(|ticket| ticket.replica == replica).count()
+    }
+}

@@ -1,0 +1,96 @@
+//! The Replicas of the model world, and what is under way between objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId};
+use dog_engine::address::{SeatId, Ticket, TicketId, View, ViewVersion};
+use dog_engine::message::Report;
+use dog_engine::seats::Seats;
+
+/// A Replica object: perhaps alive, and how many lives it has had.
+#[derive(Debug, Default)]
+pub(crate) struct Object {
+    pub(crate) lives: u64,
+    pub(crate) life: Option<Life>,
+    /// The Group went on without its having the view, for it was silent or parked, or began with an old one: it may
+    /// lack siblings until it is given the latest.
+    pub(crate) behind: bool,
+    /// The view that its latest joining is told with.
+    pub(crate) announced: ViewVersion,
+}
+
+/// One life. Who sits where is kept here once more, in plain lists, to check `Seats` against.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) epoch: Epoch,
+    pub(crate) seats: Seats,
+    pub(crate) view: View,
+    pub(crate) requests: Vec<(SeatId, Ticket)>,
+    pub(crate) sockets: Vec<(SocketId, Ticket)>,
+    pub(crate) used: BTreeSet<TicketId>,
+}
+
+/// Who really sat on a Replica when it said so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Truth {
+    pub(crate) clients: BTreeMap<ClientId, u32>,
+    /// The tickets of those seats.
+    pub(crate) tickets: Vec<TicketId>,
+}
+
+impl Life {
+    pub(crate) fn begin(replica: ReplicaId, epoch: Epoch, limit: Limit) -> Self {
+        Self {
+            epoch,
+            seats: Seats::new(replica, epoch, limit),
+            view: View::default(),
+            requests: Vec::new(),
+            sockets: Vec::new(),
+            used: BTreeSet::new(),
+        }
+    }
+
+    fn seated(&self) -> impl Iterator<Item = &Ticket> {
+        let requests = self.requests.iter().map(|(_, ticket)| ticket);
+        requests.chain(self.sockets.iter().map(|(_, ticket)| ticket))
+    }
+
+    pub(crate) fn occupied(&self) -> usize {
+        self.requests.len() + self.sockets.len()
+    }
+
+    pub(crate) fn truth(&self) -> Truth {
+        let mut truth = Truth::default();
+        for ticket in self.seated() {
+            *truth.clients.entry(ticket.client.clone()).or_default() += 1;
+            truth.tickets.push(ticket.id);
+        }
+        truth
+    }
+
+    /// Views may come late or twice: only a later one counts.
+    pub(crate) fn meet(&mut self, view: &View) {
+        if view.version > self.view.version {
+            self.view = view.clone();
+        }
+    }
+}
+
+/// Something under way. It may be delivered in any order, twice, or never.
+#[derive(Clone, Debug)]
+pub(crate) enum Envelope {
+    /// To the Group.
+    Report(Report, Truth),
+    /// To the Group.
+    Release(Ticket),
+    /// To the Group.
+    Farewell(ReplicaId, Epoch),
+    /// To the Group: an answer to that life's question, worth nothing to another life.
+    Counted(Epoch, Report, Truth),
+    /// To a Replica.
+    Acknowledge(ReplicaId, Epoch, u64),
+    /// To a Replica.
+    Meet(ReplicaId, View),
+    /// To a Replica, by a life of the Group.
+    Census(ReplicaId, Epoch, View),
+}

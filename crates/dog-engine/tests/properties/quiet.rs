@@ -1,0 +1,116 @@
+//! Promise 8 in the end: once messages arrive again and a ticket's time has passed, the books are right; and once
+//! everybody has left, they are empty.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dog::{Epoch, ReplicaId};
+use dog_engine::books::Standing;
+
+use crate::ledger::TICKET_MARGIN;
+use crate::objects::Envelope;
+use crate::world::{Checked, World, client, ensure};
+
+impl World {
+    /// Everything under way arrives, and who can join does, until nothing is left to do.
+    pub(crate) fn settle(&mut self) -> Checked {
+        for _ in 0..30 {
+            let messages = std::mem::take(&mut self.bag);
+            let mut idle = messages.is_empty();
+            for message in messages {
+                self.deliver(message)?;
+            }
+            self.tell_siblings();
+            for replica in self.standing(&[Standing::Joining]) {
+                idle &= !self.bag.is_empty();
+                self.join(replica)?;
+            }
+            self.answer_waiting()?;
+            if idle && self.bag.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(format!("there is no end of messages: {:?}", self.bag))
+    }
+
+    /// All is delivered, said again until it is acknowledged, and tickets run out; then the books must agree with the
+    /// Replicas.
+    pub(crate) fn come_to_rest(&mut self) -> Checked {
+        self.say_all()?;
+        self.pass(self.now + self.policy.ticket_lifetime + TICKET_MARGIN)?;
+        self.settle()?;
+        self.check()?;
+        let totals = self.books.totals();
+        ensure!(totals.tickets == 0, "tickets are left: {totals:?}");
+        for (replica, object) in &self.objects {
+            let truth = object.life.as_ref().map_or(0, |life| life.seats.occupied());
+            let counted = self.books.seats(*replica);
+            ensure!(counted == truth, "{replica:?} has {truth} seats taken, and {counted} in the books");
+        }
+        for number in 0..6 {
+            let client = client(number);
+            let sits = |replica: &ReplicaId| {
+                let life = self.objects[replica].life.as_ref();
+                life.is_some_and(|life| life.truth().clients.contains_key(&client))
+            };
+            let truth: BTreeSet<ReplicaId> = self.objects.keys().copied().filter(sits).collect();
+            let located: BTreeSet<ReplicaId> = self.books.locate(&client).into_iter().collect();
+            ensure!(located == truth, "{client:?} sits at {truth:?}, and the books say {located:?}");
+        }
+        Ok(())
+    }
+
+    /// Replicas say what is not acknowledged until everything is; hosts tell of the dead; the uncounted are counted.
+    fn say_all(&mut self) -> Checked {
+        for _ in 0..10 {
+            self.settle()?;
+            self.ask_uncounted();
+            for (replica, object) in &self.objects {
+                if let Some(life) = &object.life {
+                    let said = life.seats.report().map(|report| Envelope::Report(report, life.truth()));
+                    self.bag.extend(said);
+                }
+                // A farewell may have been lost, and the next life, if there is one, begun by a call of a Group that
+                // did not live to hear the answer: only the host is left to tell.
+                let dead = Epoch::from_raw(object.lives - u64::from(object.life.is_some()));
+                let believed = self.ledger.members.get(replica);
+                if believed.is_some_and(|member| member.occupied() > 0 && member.epoch <= dead) {
+                    self.bag.push(Envelope::Farewell(*replica, dead));
+                }
+            }
+            if self.bag.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(format!("something is never acknowledged: {:?}", self.bag))
+    }
+
+    /// Everybody leaves. In the end no client is remembered, all members are parked, and the books wait for nothing.
+    pub(crate) fn empty_out(&mut self) -> Checked {
+        for life in self.objects.values_mut().filter_map(|object| object.life.as_mut()) {
+            for (seat, _) in life.requests.drain(..) {
+                life.seats.release(seat);
+            }
+            for (socket, _) in life.sockets.drain(..) {
+                life.seats.close(socket);
+            }
+        }
+        self.say_all()?;
+        for suspected in self.standing(&[Standing::Suspected]) {
+            self.ask_census(suspected);
+        }
+        self.settle()?;
+        let longest = self.policy.sticky_for.max(self.policy.park_after);
+        let end = self.now + longest + Duration::from_secs(1);
+        for _ in 0..100 {
+            let Some(deadline) = self.books.next_deadline() else { break };
+            ensure!(deadline <= end, "a deadline at {deadline:?}, and the last should be at {end:?}");
+            self.pass(deadline)?;
+        }
+        self.check()?;
+        ensure!(self.books.next_deadline().is_none(), "there is no end of deadlines");
+        let totals = self.books.totals();
+        ensure!(totals.members == 0 && totals.clients == 0 && totals.occupied == 0, "{totals:?}");
+        Ok(())
+    }
+}
