@@ -24,7 +24,7 @@ impl Harness for Native {
 }
 
 async fn conforms(workers: usize) {
-    let running = Server::new(TestApp).bind("127.0.0.1:0").workers(workers).start().await.unwrap();
+    let running = Server::new(TestApp).bind("127.0.0.1:0").workers(workers).start().await.expect("a free port");
     let outcome = dog_conformance::run(&Native { workers, address: running.local_addr() }).await;
     running.shutdown().await;
     if let Err(summary) = outcome {

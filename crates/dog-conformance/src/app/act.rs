@@ -1,0 +1,116 @@
+//! How a [`Room`] does what it is told: the verbs of a socket, or the same of the Replica where there is no socket.
+
+use dog::{CloseCode, Context, Failure, Result, Socket, To};
+
+use super::class::Class;
+use super::protocol::{Act, Answer, Ask, Attached, Step, Told, Whom, Why, waiting};
+use super::room::Room;
+
+impl<C: Class> Room<C> {
+    /// Does `act`. What one of the library's verbs refuses is told; what is meant to fail the handler fails it.
+    pub(super) async fn perform(&self, cx: &Context<Self>, socket: Option<&Socket>, act: Act) -> Result<Told> {
+        let told = match act {
+            Act::Fail { text } => return Err(Failure::message(text)),
+            Act::Panic { text } => panic!("{text}"),
+            Act::Ask { ask } => Ok(Told::Answered { answer: self.answer(cx, ask).await? }),
+            Act::Wait { gate } => self.wait(cx, &gate).await,
+            Act::Open { gate } => {
+                self.gates.open(&gate);
+                Ok(Told::Done)
+            }
+            Act::Sockets => Ok(sockets(cx)),
+            Act::Gossip { ask } => gossip(cx, &ask).await,
+            Act::Emit { .. } | Act::Broadcast { .. } | Act::Confirmed { .. } | Act::Whisper { .. } => {
+                speak(cx, socket, act).await
+            }
+            of_socket => match socket {
+                None => return Err(Failure::message("this needs a socket")),
+                Some(socket) => on_socket(cx, socket, of_socket).await,
+            },
+        };
+        Ok(told.unwrap_or_else(|error| Told::Refused { why: Why::from(&error) }))
+    }
+
+    async fn wait(&self, cx: &Context<Self>, gate: &str) -> Result<Told, dog::Error> {
+        cx.emit(waiting(gate))?;
+        self.gates.pass(gate).await;
+        Ok(Told::Done)
+    }
+}
+
+/// The four verbs, of the socket or of the Replica itself.
+async fn speak<C: Class>(cx: &Context<Room<C>>, socket: Option<&Socket>, act: Act) -> Result<Told, dog::Error> {
+    match (act, socket) {
+        (Act::Emit { text, to }, Some(socket)) => socket.emit(text, to.into()).map(|()| Told::Done),
+        (Act::Emit { text, .. }, None) => cx.emit(text).map(|()| Told::Done),
+        (Act::Broadcast { text, to }, Some(socket)) => socket.broadcast(text, to.into()).map(|()| Told::Done),
+        (Act::Broadcast { text, .. }, None) => cx.broadcast(text).map(|()| Told::Done),
+        (Act::Confirmed { text, to }, Some(socket)) => socket.broadcast_confirmed(text, to.into()).await.map(reached),
+        (Act::Confirmed { text, .. }, None) => cx.broadcast_confirmed(text).await.map(reached),
+        (Act::Whisper { text, client }, Some(socket)) => socket.whisper(&client, text).await.map(took),
+        (Act::Whisper { text, client }, None) => cx.whisper(&client, text).await.map(took),
+        (other, _) => unreachable!("{other:?} is no verb"),
+    }
+}
+
+fn reached(reach: dog::Reach) -> Told {
+    Told::Reached { sockets: reach.sockets, missing: reach.missing.into_iter().map(|(replica, _)| replica).collect() }
+}
+
+fn took(sockets: usize) -> Told {
+    Told::Took { sockets }
+}
+
+async fn gossip<C: Class>(cx: &Context<Room<C>>, ask: &Ask) -> Result<Told, dog::Error> {
+    let heard: dog::Heard<Answer> = cx.gossip(ask).await?;
+    let missing = heard.missing.iter().map(|(replica, error)| (*replica, Why::from(error))).collect();
+    Ok(Told::Heard { answers: heard.answers, missing })
+}
+
+fn sockets<C: Class>(cx: &Context<Room<C>>) -> Told {
+    let mut clients: Vec<_> = cx.sockets().map(|socket| socket.client().clone()).collect();
+    clients.sort();
+    Told::Sockets { clients }
+}
+
+/// What only a socket can do.
+async fn on_socket<C: Class>(cx: &Context<Room<C>>, socket: &Socket, act: Act) -> Result<Told, dog::Error> {
+    match act {
+        Act::Send { text } => socket.send(text).map(|()| Told::Done),
+        Act::Sequence { count, clients } => sequence(cx, socket, count, &clients).await,
+        Act::Attach { value } => socket.set_attachment(&value).map(|()| Told::Done),
+        Act::Attachment => Ok(Told::Attachment { value: socket.attachment::<Attached>()? }),
+        Act::MisreadAttachment => socket.attachment::<u64>().map(|_| Told::Done),
+        Act::AttachBytes { length } => socket.set_attachment(&"x".repeat(length)).map(|()| Told::Done),
+        Act::Close { code, reason } => {
+            socket.send("last words")?;
+            socket.close(CloseCode::new(code).unwrap_or(CloseCode::NORMAL), &reason);
+            socket.send("words after the last").map(|()| Told::Done)
+        }
+        other => unreachable!("{other:?} needs no socket"),
+    }
+}
+
+/// Numbers, by every verb in turn, the awaited ones awaited.
+async fn sequence<C: Class>(
+    cx: &Context<Room<C>>,
+    socket: &Socket,
+    count: u32,
+    clients: &[dog::ClientId],
+) -> Result<Told, dog::Error> {
+    for number in 0..count {
+        let text = number.to_string();
+        match Step::of(number, clients.len()) {
+            Step::Send => socket.send(text)?,
+            Step::Emit => cx.emit(text)?,
+            Step::Broadcast => socket.broadcast(text, To::Everyone)?,
+            Step::Confirmed => {
+                socket.broadcast_confirmed(text, Whom::Everyone.into()).await?;
+            }
+            Step::Whisper(client) => {
+                socket.whisper(&clients[client], text).await?;
+            }
+        }
+    }
+    Ok(Told::Done)
+}

@@ -1,0 +1,159 @@
+//! The Groups of the test App: one code, several classes that differ in limit, times and names.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use dog::{ClientId, Failure, Group, GroupContext, GroupId, Limit, Policy, ReplicaId, Request, Response, Result};
+
+use super::protocol::{TOGETHER, UNPLACEABLE, UNWAKEABLE};
+use super::room::Room;
+
+/// What tells one class of Groups from another.
+pub trait Class: 'static {
+    /// [`Group::NAME`]
+    const NAME: &'static str;
+
+    /// [`Group::limit`]
+    const LIMIT: Limit;
+
+    /// [`Group::policy`]
+    fn policy() -> Policy {
+        Policy::default()
+    }
+
+    /// [`Group::clusterize`]
+    ///
+    /// # Errors
+    /// Where the class is made to fail.
+    fn clusterize(cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
+        let _ = client;
+        Ok(cx.unique_replica())
+    }
+
+    /// Part of [`Replica::activate`](dog::Replica::activate).
+    ///
+    /// # Errors
+    /// Where the class is made to fail.
+    fn activate(group: GroupId, replica: ReplicaId) -> Result {
+        let _ = (group, replica);
+        Ok(())
+    }
+}
+
+/// One seat a Replica, so that every further client makes the cluster grow.
+pub type Single = Cluster<OneSeat>;
+/// Two seats a Replica.
+pub type Pair = Cluster<TwoSeats>;
+/// Eight seats a Replica, so that Replicas can differ in room.
+pub type Octet = Cluster<EightSeats>;
+/// Fifty seats a Replica: a whole scenario on one.
+pub type Hall = Cluster<FiftySeats>;
+/// Eight seats a Replica, and times so short that a scenario can outwait them.
+pub type Brief = Cluster<ShortTimes>;
+/// Two seats a Replica, and Replicas called after the client that they are made for: [`named_replica`].
+pub type Named = Cluster<NamedReplicas>;
+
+/// See [`Single`].
+pub enum OneSeat {}
+impl Class for OneSeat {
+    const NAME: &'static str = "single";
+    const LIMIT: Limit = Limit::new(1);
+}
+
+/// See [`Pair`].
+pub enum TwoSeats {}
+impl Class for TwoSeats {
+    const NAME: &'static str = "pair";
+    const LIMIT: Limit = Limit::new(2);
+}
+
+/// See [`Octet`].
+pub enum EightSeats {}
+impl Class for EightSeats {
+    const NAME: &'static str = "octet";
+    const LIMIT: Limit = Limit::new(8);
+}
+
+/// See [`Hall`].
+pub enum FiftySeats {}
+impl Class for FiftySeats {
+    const NAME: &'static str = "hall";
+    const LIMIT: Limit = Limit::new(50);
+}
+
+/// See [`Brief`].
+pub enum ShortTimes {}
+impl ShortTimes {
+    /// How long tickets last, clients are remembered, and Replicas stay empty before they are parked.
+    pub const SPAN: Duration = Duration::from_secs(1);
+}
+impl Class for ShortTimes {
+    const NAME: &'static str = "brief";
+    const LIMIT: Limit = Limit::new(8);
+
+    fn policy() -> Policy {
+        Policy { ticket_lifetime: Self::SPAN, sticky_for: Self::SPAN, park_after: Self::SPAN, ..Policy::default() }
+    }
+}
+
+/// See [`Named`].
+pub enum NamedReplicas {}
+impl Class for NamedReplicas {
+    const NAME: &'static str = "named";
+    const LIMIT: Limit = Limit::new(2);
+
+    fn clusterize(cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
+        if client.as_str().starts_with(UNPLACEABLE) {
+            return Err(Failure::message("the secret of clusterize"));
+        }
+        Ok(named_replica(cx.id(), client))
+    }
+
+    fn activate(group: GroupId, replica: ReplicaId) -> Result {
+        if replica == named_replica(group, &ClientId::new(UNWAKEABLE)?) {
+            return Err(Failure::message("the secret of activate"));
+        }
+        Ok(())
+    }
+}
+
+/// The Replica that [`Named`] makes for `client`: a name of its own in each Group, since one Replica has one Group.
+pub fn named_replica(group: GroupId, client: &ClientId) -> ReplicaId {
+    let shared = [TOGETHER, UNWAKEABLE].into_iter().find(|prefix| client.as_str().starts_with(prefix));
+    let name = shared.unwrap_or(client.as_str());
+    ReplicaId::from_name(NamedReplicas::NAME, &format!("{group}/{name}"))
+}
+
+/// A Group of the class `C`.
+pub struct Cluster<C>(PhantomData<fn() -> C>);
+
+impl<C: Class> Group for Cluster<C> {
+    type Replica = Room<C>;
+    const NAME: &'static str = C::NAME;
+
+    async fn activate(_: &GroupContext) -> Result<Self> {
+        Ok(Self(PhantomData))
+    }
+
+    fn limit(&self) -> Limit {
+        C::LIMIT
+    }
+
+    fn policy(&self) -> Policy {
+        C::policy()
+    }
+
+    fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> impl Future<Output = Result<ReplicaId>> {
+        std::future::ready(C::clusterize(cx, client))
+    }
+
+    /// Fails or panics as `?do=` says; else says what it got.
+    async fn receive(&self, _: &GroupContext, request: Request) -> Result<Response> {
+        match dog::query(&request, "do").as_deref() {
+            Some("fail") => Err(Failure::message("the secret of the Group")),
+            Some("panic") => panic!("the secret of the Group"),
+            _ => super::echo("group", request).await,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What the test App and its clients say to each other, as JSON: a [`Command`] to a Replica, a [`Reply`] back.
+//!
+//! A text message that is no command, and every binary one, comes back as it was.
+
+use dog::{ClientId, ReplicaId};
+use serde::{Deserialize, Serialize};
+
+pub use super::report::{Answer, Ask, Cause, End, Entry, Event, Report, Why};
+
+/// The header of a handshake's response in which a Replica says its id.
+pub const REPLICA_HEADER: &str = "replica";
+
+/// A socket of a client with this prefix waits in `on_open` for the gate of that client's name.
+pub const GATED: &str = "gated-";
+/// A socket of a client with this prefix fails in `on_open`.
+pub const FAILING: &str = "failing-";
+/// A socket of a client with this prefix is closed in `on_open`, with 1008.
+pub const UNWANTED: &str = "unwanted-";
+/// `on_close` fails for a client with this prefix.
+pub const SORE: &str = "sore-";
+/// `clusterize` of the class `named` fails for a client with this prefix.
+pub const UNPLACEABLE: &str = "unplaceable-";
+/// The Replica that the class `named` makes for a client with this prefix fails to wake.
+pub const UNWAKEABLE: &str = "unwakeable-";
+/// `clusterize` of the class `named` says the same Replica for all clients with this prefix.
+pub const TOGETHER: &str = "together-";
+
+/// One thing to do, asked over a socket or, without a socket, by `POST`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Command {
+    /// Comes back in the [`Reply`].
+    pub id: u64,
+    /// What to do.
+    #[serde(flatten)]
+    pub act: Act,
+}
+
+/// What a Replica can be told to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Act {
+    /// Send to the socket that asks.
+    Send {
+        /// What.
+        text: String,
+    },
+    /// Emit.
+    Emit {
+        /// What.
+        text: String,
+        /// To whom.
+        to: Whom,
+    },
+    /// Broadcast.
+    Broadcast {
+        /// What.
+        text: String,
+        /// To whom.
+        to: Whom,
+    },
+    /// Broadcast, and say whom it reached.
+    Confirmed {
+        /// What.
+        text: String,
+        /// To whom.
+        to: Whom,
+    },
+    /// Whisper.
+    Whisper {
+        /// What.
+        text: String,
+        /// To whom.
+        client: ClientId,
+    },
+    /// Send the numbers from 0 on, each by the verb that [`Step::of`] says.
+    Sequence {
+        /// How many.
+        count: u32,
+        /// Whom the whispers go to, in turn.
+        clients: Vec<ClientId>,
+    },
+    /// Answer as if a sibling had asked.
+    Ask {
+        /// What.
+        ask: Ask,
+    },
+    /// Ask the siblings.
+    Gossip {
+        /// What.
+        ask: Ask,
+    },
+    /// Say whose sockets are open here.
+    Sockets,
+    /// Attach a value to this socket.
+    Attach {
+        /// Which.
+        value: Attached,
+    },
+    /// Say what is attached to this socket.
+    Attachment,
+    /// Read what is attached to this socket as a number, which it is not.
+    MisreadAttachment,
+    /// Attach so many bytes to this socket.
+    AttachBytes {
+        /// How many.
+        length: usize,
+    },
+    /// Emit [`waiting`], then wait until the gate is open.
+    Wait {
+        /// Which.
+        gate: String,
+    },
+    /// Open a gate of this Replica, for good.
+    Open {
+        /// Which.
+        gate: String,
+    },
+    /// Send "last words", close this socket, try to send more.
+    Close {
+        /// The code.
+        code: u16,
+        /// The reason.
+        reason: String,
+    },
+    /// Fail with this text.
+    Fail {
+        /// What must not be seen outside.
+        text: String,
+    },
+    /// Panic with this text.
+    Panic {
+        /// What must not be seen outside.
+        text: String,
+    },
+}
+
+/// What a Replica emits when a handler begins to wait at a gate.
+pub fn waiting(gate: &str) -> String {
+    format!("waiting at {gate}")
+}
+
+/// [`dog::To`], as it travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whom {
+    /// All but the client that speaks.
+    Others,
+    /// All.
+    Everyone,
+}
+
+impl From<Whom> for dog::To {
+    fn from(whom: Whom) -> Self {
+        match whom {
+            Whom::Others => Self::Others,
+            Whom::Everyone => Self::Everyone,
+        }
+    }
+}
+
+/// How one number of an [`Act::Sequence`] is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To the socket that asked.
+    Send,
+    /// To all sockets of the Replica.
+    Emit,
+    /// To all sockets of the cluster.
+    Broadcast,
+    /// To all sockets of the cluster, awaited.
+    Confirmed,
+    /// To one of the clients, awaited: which.
+    Whisper(usize),
+}
+
+impl Step {
+    /// The verb for `number` where whispers go to `clients` in turn.
+    pub fn of(number: u32, clients: usize) -> Self {
+        match number % 5 {
+            0 => Self::Send,
+            1 => Self::Emit,
+            2 => Self::Broadcast,
+            3 => Self::Confirmed,
+            _ => Self::Whisper((number / 5) as usize % clients.max(1)),
+        }
+    }
+}
+
+/// Something with a shape, to attach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// Text.
+    pub name: String,
+    /// A number.
+    pub visits: u64,
+    /// Nested.
+    pub tags: Vec<Option<String>>,
+}
+
+/// The answer to a [`Command`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Which command.
+    pub reply: u64,
+    /// Who did it.
+    pub replica: ReplicaId,
+    /// What came of it.
+    #[serde(flatten)]
+    pub told: Told,
+}
+
+/// What came of a [`Command`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "told", rename_all = "snake_case")]
+pub enum Told {
+    /// It is done.
+    Done,
+    /// It failed with one of [`dog::Error`]'s kinds.
+    Refused {
+        /// Which.
+        why: Why,
+    },
+    /// To [`Act::Confirmed`].
+    Reached {
+        /// How many sockets took it.
+        sockets: usize,
+        /// Who did not answer.
+        missing: Vec<ReplicaId>,
+    },
+    /// To [`Act::Whisper`].
+    Took {
+        /// How many sockets took it.
+        sockets: usize,
+    },
+    /// To [`Act::Gossip`].
+    Heard {
+        /// Who answered, and what.
+        answers: Vec<(ReplicaId, Answer)>,
+        /// Who did not, and why.
+        missing: Vec<(ReplicaId, Why)>,
+    },
+    /// To [`Act::Ask`].
+    Answered {
+        /// What.
+        answer: Answer,
+    },
+    /// To [`Act::Sockets`].
+    Sockets {
+        /// One for each socket, sorted.
+        clients: Vec<ClientId>,
+    },
+    /// To [`Act::Attachment`].
+    Attachment {
+        /// The value.
+        value: Option<Attached>,
+    },
+}
+
+/// Where `identify` says that a client belongs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identified {
+    /// The Group that was asked.
+    pub group: dog::GroupId,
+    /// The Replica it named.
+    pub replica: ReplicaId,
+}
+
+/// A request as it arrived where nobody expected it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Echo {
+    /// Who saw it: the `app`, a `group` or a `replica`.
+    pub seen_by: String,
+    /// Its method.
+    pub method: String,
+    /// Its path, without the query.
+    pub path: String,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: String,
+}

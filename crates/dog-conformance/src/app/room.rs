@@ -1,0 +1,140 @@
+//! The Replica of the test App: [`Room`].
+
+use std::marker::PhantomData;
+
+use dog::http::{HeaderValue, StatusCode};
+use dog::{Close, CloseCode, Context, Failure, Message, Replica, Request, Response, Result, Socket, SocketError};
+
+use super::class::{Class, Cluster};
+use super::gate::Gates;
+use super::journal::Journal;
+use super::protocol::{
+    Answer, Ask, Cause, Command, End, Event, FAILING, GATED, REPLICA_HEADER, Reply, Report, SORE, UNWANTED,
+};
+
+/// Does what its clients command, and keeps a journal of what befell its sockets.
+pub struct Room<C> {
+    pub(super) journal: Journal,
+    pub(super) gates: Gates,
+    class: PhantomData<fn() -> C>,
+}
+
+impl<C: Class> Replica for Room<C> {
+    type Group = Cluster<C>;
+    type Gossip = Ask;
+    type Answer = Answer;
+
+    async fn activate(cx: &Context<Self>) -> Result<Self> {
+        C::activate(cx.group(), cx.id())?;
+        Ok(Self { journal: Journal::default(), gates: Gates::default(), class: PhantomData })
+    }
+
+    /// `…/ws` is a socket, `…/http` a command; the rest is shown to whoever sent it.
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        let _in_flight = self.journal.request();
+        self.journal.seats(cx.sockets().count());
+        match request.uri().path().rsplit('/').next() {
+            Some("ws") => {
+                let mut response = cx.connect(request);
+                response.headers_mut().insert(REPLICA_HEADER, HeaderValue::try_from(cx.id().to_string())?);
+                Ok(response)
+            }
+            Some("http") => self.command(cx, request).await,
+            _ => super::echo("replica", request).await,
+        }
+    }
+
+    async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        let client = socket.client();
+        self.journal.note(client, Event::Opening);
+        self.journal.seats(cx.sockets().count());
+        if client.as_str().starts_with(FAILING) {
+            return Err(Failure::message("the secret of on_open"));
+        }
+        if client.as_str().starts_with(UNWANTED) {
+            socket.close(CloseCode::POLICY, "not wanted");
+        }
+        if client.as_str().starts_with(GATED) {
+            self.gates.pass(client.as_str()).await;
+        }
+        self.journal.note(client, Event::Opened);
+        Ok(())
+    }
+
+    async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        self.journal.note_message(socket.client(), &message);
+        let reply = match message.as_text().and_then(|text| serde_json::from_str::<Command>(text).ok()) {
+            None => message,
+            Some(Command { id, act }) => {
+                let told = self.perform(cx, Some(socket), act).await?;
+                Message::json(&Reply { reply: id, replica: cx.id(), told })?
+            }
+        };
+        // The socket may have ended while the handler ran: then nobody is there to hear the reply.
+        socket.send(reply).or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })?;
+        self.journal.note(socket.client(), Event::Handled);
+        Ok(())
+    }
+
+    async fn on_close(&self, cx: &Context<Self>, socket: &Socket, close: &Close) -> Result {
+        self.note_end(cx, socket, close, None);
+        if socket.client().as_str().starts_with(SORE) {
+            return Err(Failure::message("the secret of on_close"));
+        }
+        Ok(())
+    }
+
+    async fn on_error(&self, cx: &Context<Self>, socket: &Socket, error: &SocketError) -> Result {
+        self.note_end(cx, socket, error.close(), Some(error.into()));
+        Ok(())
+    }
+
+    async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {
+        self.answer(cx, ask).await
+    }
+}
+
+impl<C: Class> Room<C> {
+    /// A command without a socket.
+    async fn command(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        let body = request.into_body().bytes(1 << 20).await?;
+        let Command { id, act } = serde_json::from_slice(&body)?;
+        let told = self.perform(cx, None, act).await?;
+        Ok(super::json(StatusCode::OK, &Reply { reply: id, replica: cx.id(), told })?)
+    }
+
+    /// The answer to a sibling, or to a client that asks this Replica.
+    pub(super) async fn answer(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {
+        let has = |client: &dog::ClientId| cx.sockets().any(|socket| socket.client() == client);
+        match ask {
+            Ask::Report => Ok(Answer::Report(self.report(cx))),
+            Ask::Ended(client) => {
+                self.journal.ended(&client).await;
+                Ok(Answer::Report(self.report(cx)))
+            }
+            Ask::Fail(client) if has(&client) => Err(Failure::message("the secret of on_gossip")),
+            Ask::Panic(client) if has(&client) => panic!("the secret of on_gossip"),
+            Ask::Hang(client) if has(&client) => std::future::pending().await,
+            Ask::Fail(_) | Ask::Panic(_) | Ask::Hang(_) => Ok(Answer::Spared),
+            Ask::Echo(value) => Ok(Answer::Echo(value)),
+        }
+    }
+
+    fn report(&self, cx: &Context<Self>) -> Report {
+        let mut open: Vec<_> = cx.sockets().map(|socket| socket.client().clone()).collect();
+        open.sort();
+        let seats = self.journal.seats(open.len());
+        Report { seats, most: self.journal.most(), open, entries: self.journal.entries() }
+    }
+
+    fn note_end(&self, cx: &Context<Self>, socket: &Socket, close: &Close, error: Option<Cause>) {
+        let listed = cx.sockets().any(|open| open.id() == socket.id());
+        let end = End {
+            error,
+            code: close.code().as_u16(),
+            reason: close.reason().to_owned(),
+            lingers: listed || socket.send("too late").is_ok(),
+        };
+        self.journal.note(socket.client(), Event::End(end));
+    }
+}

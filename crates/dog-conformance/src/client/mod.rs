@@ -1,0 +1,273 @@
+//! A client of the test App over a real WebSocket: [`Client`].
+//!
+//! Every wait has a deadline. That nothing arrives is shown without waiting: something is sent that comes after it.
+
+mod http;
+mod verbs;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use dog::{ClientId, ReplicaId};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+pub(crate) use self::http::{send, send_patiently};
+use crate::app::protocol::{Act, Command, REPLICA_HEADER, Reply};
+use crate::check::{Outcome, Trouble, ensure, within};
+
+/// One open socket of a client.
+pub struct Client {
+    id: ClientId,
+    replica: ReplicaId,
+    stream: WebSocketStream<TcpStream>,
+    /// What has come and was not asked for yet.
+    heard: VecDeque<Message>,
+    replies: BTreeMap<u64, Reply>,
+    ending: Option<Ending>,
+    commands: u64,
+}
+
+/// How the server ended a socket, as its client saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The close code: 1005 when the close carried none, 1006 when there was no close.
+    pub code: u16,
+    /// The close reason.
+    pub reason: String,
+}
+
+impl Client {
+    /// Shakes hands on `stream` for `path`.
+    ///
+    /// # Errors
+    /// When the handshake is refused or not over in time.
+    pub async fn open(stream: TcpStream, path: &str, id: ClientId) -> Outcome<Self> {
+        stream.set_nodelay(true)?;
+        let request = format!("ws://{}{path}", stream.peer_addr()?).into_client_request()?;
+        let shaken = within("the handshake", async { Ok(tokio_tungstenite::client_async(request, stream).await?) });
+        let (stream, response) = shaken.await?;
+        let replica = response.headers().get(REPLICA_HEADER).ok_or_else(|| Trouble::new("a 101 without its header"))?;
+        let replica = replica.to_str()?.parse()?;
+        let (heard, replies) = (VecDeque::new(), BTreeMap::new());
+        Ok(Self { id, replica, stream, heard, replies, ending: None, commands: 0 })
+    }
+
+    /// The same, on a new connection.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    pub async fn connect(entry: SocketAddr, path: &str, id: ClientId) -> Outcome<Self> {
+        Self::open(TcpStream::connect(entry).await?, path, id).await
+    }
+
+    /// Who this is.
+    pub fn id(&self) -> &ClientId {
+        &self.id
+    }
+
+    /// The Replica that the socket is on.
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// Sends a message as it is.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn send(&mut self, message: Message) -> Outcome {
+        within("sending", async { Ok(self.stream.send(message).await?) }).await
+    }
+
+    /// Sends one frame as it is; it is masked.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn send_frame(&mut self, frame: Frame) -> Outcome {
+        self.send(Message::Frame(frame)).await
+    }
+
+    /// Writes bytes beneath the protocol.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn write(&mut self, bytes: &[u8]) -> Outcome {
+        within("writing", async { Ok(self.stream.get_mut().write_all(bytes).await?) }).await
+    }
+
+    /// Sends a command and does not wait: the number to ask [`reply`](Self::reply) for.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn tell(&mut self, act: Act) -> Outcome<u64> {
+        self.tell_padded(act, 0).await
+    }
+
+    /// The same, with spaces behind so that the message is `length` bytes long.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub async fn tell_padded(&mut self, act: Act, length: usize) -> Outcome<u64> {
+        self.commands += 1;
+        let mut command = serde_json::to_string(&Command { id: self.commands, act })?;
+        command.extend(std::iter::repeat_n(' ', length.saturating_sub(command.len())));
+        self.send(Message::text(command)).await?;
+        Ok(self.commands)
+    }
+
+    /// The reply to a command; other messages are kept for [`hear`](Self::hear).
+    ///
+    /// # Errors
+    /// When it does not come in time, or the socket ends first.
+    pub async fn reply(&mut self, command: u64) -> Outcome<Reply> {
+        let what = format!("the reply to command {command} of {}", self.id);
+        within(&what, async {
+            loop {
+                if let Some(reply) = self.replies.remove(&command) {
+                    return Ok(reply);
+                }
+                self.read_open().await?;
+            }
+        })
+        .await
+    }
+
+    /// Whether the reply has come already, without reading on.
+    pub fn has_reply(&self, command: u64) -> bool {
+        self.replies.contains_key(&command)
+    }
+
+    /// The next message that is no reply.
+    ///
+    /// # Errors
+    /// When none comes in time, or the socket ends first.
+    pub async fn hear_message(&mut self) -> Outcome<Message> {
+        let what = format!("a message to {}", self.id);
+        within(&what, async {
+            loop {
+                if let Some(message) = self.heard.pop_front() {
+                    return Ok(message);
+                }
+                self.read_open().await?;
+            }
+        })
+        .await
+    }
+
+    /// The next message that is no reply, which is a text.
+    ///
+    /// # Errors
+    /// When none comes in time, the socket ends first, or it is no text.
+    pub async fn hear(&mut self) -> Outcome<String> {
+        match self.hear_message().await? {
+            Message::Text(text) => Ok(text.to_string()),
+            other => Err(Trouble::new(format!("{} heard {other:?}, which is no text", self.id))),
+        }
+    }
+
+    /// The texts before `last`.
+    ///
+    /// # Errors
+    /// When `last` does not come in time.
+    pub async fn hear_until(&mut self, last: &str) -> Outcome<Vec<String>> {
+        let mut texts = Vec::new();
+        loop {
+            match self.hear().await? {
+                text if text == last => return Ok(texts),
+                text => texts.push(text),
+            }
+        }
+    }
+
+    /// Waits for the server to end the socket and the connection. What comes before can be heard afterwards.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn ended(&mut self) -> Outcome<Ending> {
+        let what = format!("the end of {}", self.id);
+        within(&what, async {
+            while self.read().await? {}
+            let lost = Ending { code: 1006, reason: String::new() };
+            Ok(self.ending.clone().unwrap_or(lost))
+        })
+        .await
+    }
+
+    /// Closes the socket, with a code or without: what the server answers.
+    ///
+    /// # Errors
+    /// When the server does not answer and end the connection in time.
+    pub async fn close(&mut self, code: Option<u16>, reason: &str) -> Outcome<Ending> {
+        let frame = code.map(|code| CloseFrame { code: code.into(), reason: reason.into() });
+        within("closing", async { Ok(self.stream.close(frame).await?) }).await?;
+        self.ended().await
+    }
+
+    /// Closes the socket with 1000, and sees that it is done.
+    ///
+    /// # Errors
+    /// See [`close`](Self::close).
+    pub async fn leave(mut self) -> Outcome {
+        let ending = self.close(Some(1000), "").await?;
+        ensure(ending.code == 1000, format!("closing with 1000 was answered with {}", ending.code))
+    }
+
+    /// Breaks the connection with a TCP reset.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn reset(self) -> Outcome {
+        Ok(self.stream.get_ref().set_zero_linger()?)
+    }
+
+    /// Reads one message, of a socket that should be open.
+    async fn read_open(&mut self) -> Outcome {
+        if self.read().await? {
+            return Ok(());
+        }
+        Err(Trouble::new(format!("the socket of {} has ended: {:?}", self.id, self.ending)))
+    }
+
+    /// Reads one message and puts it where it belongs; false when the connection has ended.
+    async fn read(&mut self) -> Outcome<bool> {
+        match self.stream.next().await {
+            None
+            | Some(Err(
+                Error::ConnectionClosed
+                | Error::AlreadyClosed
+                | Error::Io(_)
+                | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+            )) => return Ok(false),
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(Message::Close(frame))) => self.ending = Some(frame.map_or_else(Ending::bare, Ending::from)),
+            Some(Ok(Message::Ping(_))) => {}
+            Some(Ok(message)) => match message.to_text().ok().and_then(|text| serde_json::from_str::<Reply>(text).ok())
+            {
+                Some(reply) => {
+                    self.replies.insert(reply.reply, reply);
+                }
+                None => self.heard.push_back(message),
+            },
+        }
+        Ok(true)
+    }
+}
+
+impl Ending {
+    fn bare() -> Self {
+        Self { code: 1005, reason: String::new() }
+    }
+}
+
+impl From<CloseFrame> for Ending {
+    fn from(frame: CloseFrame) -> Self {
+        Self { code: frame.code.into(), reason: frame.reason.to_string() }
+    }
+}

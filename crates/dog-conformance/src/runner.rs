@@ -1,0 +1,100 @@
+//! Runs the scenarios against a host: [`run`].
+
+use std::fmt::{self, Write as _};
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt, StreamExt, stream};
+
+use crate::harness::{Harness, Lack};
+use crate::scenarios::{self, Scenario};
+use crate::stage::Stage;
+
+/// Scenarios that play at the same time: they have Groups of their own, so they do not disturb each other.
+const AT_ONCE: usize = 8;
+
+/// How long one scenario may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The environment variable that names the one scenario to run.
+pub const ONLY: &str = "DOG_SCENARIO";
+
+/// How many scenarios did what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Whose.
+    pub host: String,
+    /// The promises were kept.
+    pub passed: usize,
+    /// Skipped: the host lacks what they need.
+    pub skipped: usize,
+    /// The promises were broken: scenario and reason.
+    pub failed: Vec<String>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, passed, skipped, failed } = self;
+        let mut line = format!("{host}: {passed} scenarios passed, {skipped} skipped, {} failed", failed.len());
+        for failure in failed {
+            write!(line, "\n  {failure}")?;
+        }
+        formatter.write_str(&line)
+    }
+}
+
+/// Runs all scenarios, or the one that `DOG_SCENARIO` names, and prints a line for each.
+///
+/// # Errors
+/// When a scenario failed, or none has that name.
+pub async fn run(harness: &dyn Harness) -> Result<Summary, Summary> {
+    let only = std::env::var(ONLY).ok();
+    let mut summary = Summary { host: harness.name(), ..Summary::default() };
+    let chosen = scenarios::all().into_iter().filter(|scenario| only.as_ref().is_none_or(|name| scenario.name == name));
+    let plays = chosen.enumerate().map(|(number, scenario)| async move { play(harness, scenario, number).await });
+    let mut ends = stream::iter(plays).buffer_unordered(AT_ONCE);
+    while let Some((scenario, end)) = ends.next().await {
+        let Scenario { name, promises, .. } = scenario;
+        match end {
+            End::Passed(took) => {
+                println!("  ok    {name}, promises {promises:?}, {took:.2?}");
+                summary.passed += 1;
+            }
+            End::Skipped(Lack { capability, reason }) => {
+                println!("  skip  {name}, promises {promises:?}: no {capability:?}, {reason}");
+                summary.skipped += 1;
+            }
+            End::Failed(why) => {
+                println!("  FAIL  {name}, promises {promises:?}: {why}");
+                summary.failed.push(format!("{name}: {why}"));
+            }
+        }
+    }
+    if summary.passed + summary.skipped + summary.failed.len() == 0 {
+        summary.failed.push(format!("no scenario is called {}", only.as_deref().unwrap_or_default()));
+    }
+    println!("{summary}");
+    if summary.failed.is_empty() { Ok(summary) } else { Err(summary) }
+}
+
+enum End {
+    Passed(Duration),
+    Skipped(Lack),
+    Failed(String),
+}
+
+async fn play(harness: &dyn Harness, scenario: Scenario, number: usize) -> (Scenario, End) {
+    if let Some(lack) = harness.lacks().into_iter().find(|lack| scenario.needs.contains(&lack.capability)) {
+        return (scenario, End::Skipped(lack));
+    }
+    let started = Instant::now();
+    let stage = Stage::new(harness, scenario.name, number);
+    let played = AssertUnwindSafe((scenario.run)(stage)).catch_unwind();
+    let end = match tokio::time::timeout(DEADLINE, played).await {
+        Ok(Ok(Ok(()))) => End::Passed(started.elapsed()),
+        Ok(Ok(Err(trouble))) => End::Failed(trouble.to_string()),
+        Ok(Err(_)) => End::Failed("the scenario itself panicked".to_owned()),
+        Err(_) => End::Failed(format!("not over within {DEADLINE:?}")),
+    };
+    (scenario, end)
+}

@@ -1,0 +1,40 @@
+//! What is attached to a socket: typed, bounded, each socket's own.
+
+use super::{Scenario, scenario};
+use crate::app::protocol::{Act, Attached, Told, Why};
+use crate::check::{Outcome, same};
+use crate::stage::Stage;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("attachment_is_typed_and_of_its_socket", &[], typed),
+        scenario("attachment_over_16_kib_is_refused", &[12], bounded),
+    ]
+}
+
+/// Two sockets of one client on one Replica have one each.
+async fn typed(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "typed");
+    let [mut first, mut second] = place.join_each(["client", "client"]).await?;
+    same(first.ask(Act::Attachment).await?, Told::Attachment { value: None }, "before anything is attached")?;
+    let value = Attached { name: "größe".into(), visits: u64::MAX, tags: vec![None, Some("x".into())] };
+    first.obey(Act::Attach { value: value.clone() }).await?;
+    second.obey(Act::Attach { value: Attached::default() }).await?;
+    same(first.ask(Act::Attachment).await?, Told::Attachment { value: Some(value) }, "what was attached")?;
+    let other = Told::Attachment { value: Some(Attached::default()) };
+    same(second.ask(Act::Attachment).await?, other, "what was attached to the other socket")?;
+    same(first.ask(Act::MisreadAttachment).await?, Told::Refused { why: Why::Encoding }, "read as another type")
+}
+
+/// The largest is taken; one byte more is refused, and what was there stays.
+async fn bounded(stage: Stage) -> Outcome {
+    // MessagePack puts three bytes before a string of this length.
+    const LARGEST: usize = dog::MAX_ATTACHMENT - 3;
+    let mut client = stage.pinned("hall", "bounded").join("client").await?;
+    client.obey(Act::AttachBytes { length: LARGEST }).await?;
+    client.obey(Act::Attach { value: Attached::default() }).await?;
+    let refused = client.ask(Act::AttachBytes { length: LARGEST + 1 }).await?;
+    same(refused, Told::Refused { why: Why::TooLarge }, "one byte too many")?;
+    let kept = Told::Attachment { value: Some(Attached::default()) };
+    same(client.ask(Act::Attachment).await?, kept, "what is attached after that")
+}

@@ -1,0 +1,115 @@
+//! Promises 9 and 14: what fails, fails alone, and shows nothing of the inside.
+
+use dog::http::{Response, StatusCode};
+
+use super::seats::{Beside, SEATS, join};
+use super::{Scenario, scenario};
+use crate::app::protocol::{Act, Whom};
+use crate::check::{Outcome, ensure, same};
+use crate::harness::Capability;
+use crate::stage::Stage;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("receive_that_fails_answers_500", &[14], receive_fails),
+        scenario("receive_that_panics_costs_its_object", &[8, 14], receive_panics),
+        scenario("handler_that_panics_costs_its_object", &[8, 14], handler_panics),
+        scenario("app_that_fails_or_panics_answers_500", &[14], app_fails),
+        scenario("group_that_fails_answers_500", &[14], group_fails),
+        scenario("cluster_outlives_its_group_object", &[9, 14], group_panics).needing(&[Capability::GroupRestart]),
+    ]
+}
+
+const SECRET: &str = "the secret of the handler";
+
+/// A short answer with nothing of the inside.
+fn says_nothing(response: &Response<bytes::Bytes>) -> Outcome {
+    same(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "the status")?;
+    ensure(response.body().len() <= 200, format!("{} bytes of body", response.body().len()))?;
+    let whole = format!("{:?} {:?}", response.headers(), response.body());
+    ensure(!whole.contains("secret") && !whole.contains(".rs"), format!("it tells of the inside: {whole}"))
+}
+
+/// The request fails, and no socket knows.
+async fn receive_fails(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "fails");
+    let mut client = place.join("client").await?;
+    says_nothing(&place.post("caller", Act::Fail { text: SECRET.into() }).await?)?;
+    says_nothing(&place.request("POST", &place.path("http", "caller"), "no command").await?)?;
+    same(client.report().await?.open, vec![client.id().clone()], "who is there")
+}
+
+/// The sockets of the Replica that panicked end with 1011; those beside it and in other Groups go on; a new life of
+/// the Replica has all its seats.
+async fn handler_panics(stage: Stage) -> Outcome {
+    let (place, elsewhere) = (stage.pinned("octet", "panics"), stage.pinned("octet", "goes-on"));
+    let mut stranger = elsewhere.join("stranger").await?;
+    let mut beside = Beside::new(&place).await?;
+    let mut victims = join(&place, "victim", SEATS).await?;
+    let replica = victims[0].replica();
+    same(victims[7].replica(), replica, "where the second eight are")?;
+    victims[3].tell(Act::Panic { text: SECRET.into() }).await?;
+    for victim in &mut victims {
+        let ending = victim.ended().await?;
+        same(ending.code, 1011, "how the sockets of a Replica that panicked end")?;
+        ensure(!ending.reason.contains("secret"), "the close tells of the inside")?;
+    }
+    same(beside.one().confirmed("on we go", Whom::Everyone).await?.0, SEATS, "whom a broadcast reaches")?;
+    same(stranger.report().await?.open, vec![stranger.id().clone()], "who is in another Group")?;
+    beside.all_free(&place, replica).await?;
+    let mut again = place.join("victim0").await?;
+    same(again.replica(), replica, "where a victim comes back to")?;
+    same(again.report().await?.open, vec![again.id().clone()], "who is there in the new life")
+}
+
+/// The same, by a request.
+async fn receive_panics(stage: Stage) -> Outcome {
+    let place = stage.pinned("octet", "panics");
+    let mut beside = Beside::new(&place).await?;
+    let mut victims = join(&place, "victim", SEATS - 1).await?;
+    let replica = victims[0].replica();
+    says_nothing(&place.post("victim0", Act::Panic { text: SECRET.into() }).await?)?;
+    for victim in &mut victims {
+        same(victim.ended().await?.code, 1011, "how the sockets of a Replica that panicked end")?;
+    }
+    same(beside.one().confirmed("on we go", Whom::Everyone).await?.0, SEATS, "whom a broadcast reaches")?;
+    beside.all_free(&place, replica).await
+}
+
+/// The App's own errors and panics are its request's alone.
+async fn app_fails(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "app");
+    let mut client = place.join("client").await?;
+    for path in ["/fail", "/panic", "/fail", "/panic"] {
+        says_nothing(&place.request("GET", path, "").await?)?;
+        same(client.report().await?.open, vec![client.id().clone()], "who is there")?;
+    }
+    place.join("late").await?.leave().await
+}
+
+/// The Group's own receive fails: its books are as before.
+async fn group_fails(stage: Stage) -> Outcome {
+    let place = stage.pinned("pair", "group");
+    let [mut first, second] = place.join_each(["first", "second"]).await?;
+    says_nothing(&place.request("GET", &format!("{}&do=fail", place.path("group", "x")), "").await?)?;
+    let third = place.join("third").await?;
+    ensure(third.replica() != second.replica(), "a third client on a Replica of two seats")?;
+    same(first.confirmed("all", Whom::Everyone).await?, (3, vec![]), "whom a broadcast reaches")
+}
+
+/// The Group's object dies: one cluster before and after, with the same limit, the same members, the same clients.
+async fn group_panics(stage: Stage) -> Outcome {
+    let place = stage.pinned("octet", "group");
+    let mut beside = Beside::new(&place).await?;
+    let mut others = vec![place.join("other").await?];
+    for round in 1..=3 {
+        let path = format!("{}&do=panic", place.path("group", "x"));
+        says_nothing(&place.request("GET", &path, "").await?)?;
+        others.push(place.join(&format!("newcomer{round}")).await?);
+        same(others[round].replica(), others[0].replica(), "the only Replica with a free seat")?;
+        let all = SEATS + 1 + round;
+        same(beside.one().confirmed("all", Whom::Everyone).await?, (all, vec![]), "whom a broadcast reaches")?;
+        same(beside.one().whisper("other", "still there?").await?, 1, "sockets that a whisper reaches")?;
+    }
+    same(place.join("other").await?.replica(), others[0].replica(), "where a client comes back to")
+}

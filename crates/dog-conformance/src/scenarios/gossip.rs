@@ -1,0 +1,75 @@
+//! Gossip: typed answers from every sibling, and who is missing.
+
+use std::collections::BTreeSet;
+
+use super::{Scenario, scenario};
+use crate::app::protocol::{Answer, Ask, Attached, Why};
+use crate::check::{Outcome, ensure, same};
+use crate::client::Client;
+use crate::stage::Stage;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("gossip_is_answered_by_every_sibling", &[6], every_sibling),
+        scenario("gossip_alone_hears_nothing", &[6], alone),
+        scenario("gossip_names_who_failed", &[6, 14], one_fails),
+        scenario("gossip_names_who_panicked", &[6, 14], one_panics),
+        scenario("gossip_names_who_was_too_late", &[6], one_hangs),
+    ]
+}
+
+/// What is asked and answered has a shape, and comes through as it was.
+async fn every_sibling(stage: Stage) -> Outcome {
+    let place = stage.spread("single", "siblings");
+    let mut clients = place.join_all("sibling", 6).await?;
+    let value = Attached { name: "größe \"1\"".into(), visits: u64::MAX, tags: vec![None, Some(String::new())] };
+    let siblings: BTreeSet<_> = clients[1..].iter().map(Client::replica).collect();
+    let (answers, missing) = clients[0].gossip(Ask::Echo(value.clone())).await?;
+    same(missing, vec![], "who did not answer")?;
+    same(answers.len(), 5, "answers of five siblings")?;
+    ensure(answers.iter().all(|(_, answer)| *answer == Answer::Echo(value.clone())), "an answer was not the question")?;
+    same(answers.into_iter().map(|(replica, _)| replica).collect::<BTreeSet<_>>(), siblings, "who answered")
+}
+
+/// A Replica without siblings gets no answers, not its own either.
+async fn alone(stage: Stage) -> Outcome {
+    let mut client = stage.pinned("hall", "alone").join("alone").await?;
+    let (answers, missing) = client.gossip(Ask::Report).await?;
+    same((answers, missing), (vec![], vec![]), "what one that is alone hears")
+}
+
+/// Asks three siblings something that one of them does not answer: why not.
+async fn partial(stage: &Stage, ask: fn(dog::ClientId) -> Ask) -> Outcome<(Why, [Client; 4])> {
+    let place = stage.spread("single", "partial");
+    let [mut asker, first, second, third] = place.join_each(["asker", "first", "second", "third"]).await?;
+    let (mut answers, missing) = asker.gossip(ask(second.id().clone())).await?;
+    answers.sort_by_key(|(replica, _)| *replica);
+    let mut others = [first.replica(), third.replica()].map(|replica| (replica, Answer::Spared));
+    others.sort_by_key(|(replica, _)| *replica);
+    same(answers, others, "the answers of the others")?;
+    same(missing.len(), 1, "how many did not answer")?;
+    same(missing[0].0, second.replica(), "who did not answer")?;
+    Ok((missing[0].1, [asker, first, second, third]))
+}
+
+async fn one_fails(stage: Stage) -> Outcome {
+    let (why, [_, _, mut failed, _]) = partial(&stage, Ask::Fail).await?;
+    same(why, Why::Handler, "why it did not answer")?;
+    // It failed to answer, no more: its socket knows nothing of that.
+    same(failed.report().await?.open, vec![failed.id().clone()], "its sockets")
+}
+
+async fn one_panics(stage: Stage) -> Outcome {
+    let (why, [mut asker, _, mut panicked, mut other]) = partial(&stage, Ask::Panic).await?;
+    ensure(matches!(why, Why::Handler | Why::Unreachable), format!("it did not answer because of {why:?}"))?;
+    same(panicked.ended().await?.code, 1011, "how the sockets of the one that panicked end")?;
+    asker.broadcast("on we go").await?;
+    same(other.hear().await?, "on we go", "what the others hear")
+}
+
+/// The answers of the others come all the same, at the deadline.
+async fn one_hangs(stage: Stage) -> Outcome {
+    let (why, [_, _, mut hung, _]) = partial(&stage, Ask::Hang).await?;
+    same(why, Why::Deadline, "why it did not answer")?;
+    same(hung.report().await?.open, vec![hung.id().clone()], "its sockets: other handlers go on")
+}

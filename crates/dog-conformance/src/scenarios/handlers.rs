@@ -1,0 +1,128 @@
+//! Promise 7: which handlers run when.
+
+use dog::ClientId;
+
+use super::{Scenario, scenario};
+use crate::app::protocol::{Act, Event, GATED, Whom, waiting};
+use crate::check::{Outcome, ensure, same};
+use crate::client::Client;
+use crate::stage::Stage;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("messages_of_one_socket_one_at_a_time", &[7], one_at_a_time),
+        scenario("handlers_of_different_sockets_interleave", &[7], interleave),
+        scenario("on_open_ends_before_the_first_message", &[7], open_first),
+        scenario("on_close_waits_for_the_handler", &[7], close_last),
+        scenario("busy_handler_does_not_stop_deliveries", &[6, 7], busy_hears),
+    ]
+}
+
+/// Enough turns of the host, by sockets beside, for it to do what it must not do.
+async fn let_time_pass(bystander: &mut Client) -> Outcome {
+    for _ in 0..20 {
+        bystander.report().await?;
+    }
+    Ok(())
+}
+
+/// A socket's next message is not handled while its handler waits, and then in order.
+async fn one_at_a_time(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "queue");
+    let [mut busy, mut other] = place.join_each(["busy", "other"]).await?;
+    let first = busy.tell(Act::Wait { gate: "go".into() }).await?;
+    let second = busy.tell(Act::Emit { text: "second".into(), to: Whom::Everyone }).await?;
+    let third = busy.tell(Act::Emit { text: "third".into(), to: Whom::Everyone }).await?;
+    same(other.hear().await?, waiting("go"), "what is emitted by the first handler")?;
+    let_time_pass(&mut other).await?;
+    other.obey(Act::Open { gate: "go".into() }).await?;
+    same(other.hear().await?, "second", "what comes after the gate is open")?;
+    same(other.hear().await?, "third", "what comes next")?;
+    for command in [first, second] {
+        busy.reply(command).await?;
+        ensure(!busy.has_reply(third), "a later command was answered first")?;
+    }
+    busy.reply(third).await?;
+    let events = other.report().await?.of(busy.id());
+    let handled: Vec<_> = events.iter().skip(2).map(|event| matches!(event, Event::Message(_))).collect();
+    same(handled, [true, false, true, false, true, false], "beginnings and ends of three handlers")
+}
+
+/// Two handlers wait at the same time, and end in the order in which their gates open.
+async fn interleave(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "interleave");
+    let [mut first, mut second, mut opener] = place.join_each(["first", "second", "opener"]).await?;
+    let one = first.tell(Act::Wait { gate: "one".into() }).await?;
+    same(opener.hear().await?, waiting("one"), "the first handler")?;
+    let two = second.tell(Act::Wait { gate: "two".into() }).await?;
+    same(opener.hear().await?, waiting("two"), "the second handler, while the first one waits")?;
+    let request = place.command("caller", Act::Wait { gate: "three".into() });
+    let order = async {
+        same(opener.hear().await?, waiting("three"), "a request, while two handlers wait")?;
+        opener.obey(Act::Open { gate: "two".into() }).await?;
+        second.reply(two).await?;
+        opener.obey(Act::Open { gate: "three".into() }).await
+    };
+    futures_util::try_join!(request, order)?;
+    opener.obey(Act::Open { gate: "one".into() }).await?;
+    first.reply(one).await.map(|_| ())
+}
+
+/// A socket whose on_open waits is reachable, and its message waits.
+async fn open_first(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "opening");
+    let mut other = place.join("other").await?;
+    let name = format!("{GATED}slow");
+    let mut gated = place.join(&name).await?;
+    let command = gated.tell(Act::Sockets).await?;
+    same(other.whisper(&name, "early").await?, 1, "sockets that a whisper reaches while on_open waits")?;
+    same(other.confirmed("all", Whom::Everyone).await?, (2, vec![]), "whom a broadcast reaches meanwhile")?;
+    same(gated.hear().await?, "early", "what a socket hears while its on_open waits")?;
+    same(gated.hear().await?, "all", "what it hears next")?;
+    let_time_pass(&mut other).await?;
+    same(other.report().await?.of(gated.id()), vec![Event::Opening], "the handlers so far")?;
+    other.obey(Act::Open { gate: name }).await?;
+    gated.reply(command).await?;
+    let events = gated.report().await?.of(gated.id());
+    same(&events[..2], [Event::Opening, Event::Opened], "the first handler")?;
+    ensure(matches!(events[2], Event::Message(_)), "no message after on_open")
+}
+
+/// The client is gone while its handler waits: the end comes when the handler has ended.
+async fn close_last(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "closing");
+    let mut other = place.join("other").await?;
+    for name in ["dropped", "reset"] {
+        let mut busy = place.join(name).await?;
+        busy.tell(Act::Wait { gate: name.into() }).await?;
+        same(other.hear().await?, waiting(name), "the handler")?;
+        if name == "reset" {
+            busy.reset()?;
+        } else {
+            drop(busy);
+        }
+        let_time_pass(&mut other).await?;
+        let client = ClientId::new(name)?;
+        same(other.report().await?.of(&client).len(), 3, "on_open, and a message that is being handled")?;
+        other.obey(Act::Open { gate: name.into() }).await?;
+        let events = other.report_after(&client).await?.of(&client);
+        same(events.len(), 5, "the message's end and the socket's")?;
+        same(&events[3], &Event::Handled, "what comes before the socket's end")?;
+        ensure(matches!(events[4], Event::End(_)), "the last event is not the end")?;
+    }
+    Ok(())
+}
+
+/// A socket whose handler waits still gets what is sent to it.
+async fn busy_hears(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "busy");
+    let [mut busy, mut other] = place.join_each(["busy", "other"]).await?;
+    let command = busy.tell(Act::Wait { gate: "go".into() }).await?;
+    same(busy.hear().await?, waiting("go"), "what the handler emits")?;
+    same(other.whisper("busy", "psst").await?, 1, "sockets that a whisper reaches")?;
+    other.broadcast("all").await?;
+    same(busy.hear().await?, "psst", "what a busy socket hears")?;
+    same(busy.hear().await?, "all", "what a busy socket hears next")?;
+    other.obey(Act::Open { gate: "go".into() }).await?;
+    busy.reply(command).await.map(|_| ())
+}

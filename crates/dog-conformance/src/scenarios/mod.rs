@@ -1,0 +1,98 @@
+//! The scenarios: one file for what belongs together, each scenario with the promises it holds.
+
+use std::future::Future;
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+
+use crate::check::Outcome;
+use crate::harness::Capability;
+use crate::stage::Stage;
+
+mod apart;
+mod attachments;
+mod bad_input;
+mod closing;
+mod contained;
+mod counts;
+mod delivery;
+mod gossip;
+mod handlers;
+mod joining;
+mod limit;
+mod messages;
+mod naming;
+mod order;
+mod placement;
+mod seats;
+mod slow;
+mod tickets;
+mod whisper;
+
+/// One story that a host has to play right.
+pub struct Scenario {
+    /// What it is called.
+    pub name: &'static str,
+    /// The promises it holds, by their numbers in DESIGN.md.
+    pub promises: &'static [u8],
+    /// What the host must be able to do.
+    pub needs: &'static [Capability],
+    /// Plays it.
+    pub run: Box<dyn Fn(Stage) -> LocalBoxFuture<'static, Outcome>>,
+}
+
+impl Scenario {
+    fn needing(mut self, needs: &'static [Capability]) -> Self {
+        self.needs = needs;
+        self
+    }
+}
+
+fn scenario<F>(name: &'static str, promises: &'static [u8], run: fn(Stage) -> F) -> Scenario
+where
+    F: Future<Output = Outcome> + 'static,
+{
+    Scenario { name, promises, needs: &[], run: Box::new(move |stage| run(stage).boxed_local()) }
+}
+
+/// All of them, in the order of the promises where they have one.
+pub fn all() -> Vec<Scenario> {
+    let files = [
+        limit::scenarios,
+        placement::scenarios,
+        naming::scenarios,
+        tickets::scenarios,
+        joining::scenarios,
+        order::scenarios,
+        delivery::scenarios,
+        whisper::scenarios,
+        gossip::scenarios,
+        handlers::scenarios,
+        closing::scenarios,
+        counts::scenarios,
+        slow::scenarios,
+        contained::scenarios,
+        apart::scenarios,
+        messages::scenarios,
+        attachments::scenarios,
+        bad_input::scenarios,
+    ];
+    files.into_iter().flat_map(|scenarios| scenarios()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::all;
+
+    #[test]
+    fn names_are_unique_and_promises_held() {
+        let scenarios = all();
+        let names: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), scenarios.len());
+        let held: BTreeSet<_> = scenarios.iter().flat_map(|scenario| scenario.promises).copied().collect();
+        // 10, 11, 13 and 16 need storage, rest and farewell.
+        assert_eq!(held.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 14, 15]);
+    }
+}

@@ -1,0 +1,113 @@
+//! Promises 2 and 3: a client goes back to its Replica; others go where the most room is.
+
+use super::seats::{fill, join, leave};
+use super::{Scenario, scenario};
+use crate::app::ShortTimes;
+use crate::app::protocol::{Ask, Whom};
+use crate::check::{Outcome, ensure, eventually, same};
+use crate::harness::Capability;
+use crate::stage::Stage;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("sticky_while_a_socket_is_open", &[2], sticky_while_open),
+        scenario("sticky_for_the_grace_time", &[2], sticky_for_a_while),
+        scenario("sticky_no_longer_than_the_grace_time", &[2], sticky_no_longer),
+        scenario("least_used_replica_is_next", &[3], least_used),
+        scenario("new_replica_only_when_all_are_full", &[3], new_when_full),
+        scenario("parked_replica_is_used_again", &[3, 4], parked).needing(&[Capability::Parking]),
+    ]
+}
+
+/// A second socket goes where the first one is, though there is more room elsewhere.
+async fn sticky_while_open(stage: Stage) -> Outcome {
+    let place = stage.pinned("octet", "sticky");
+    let mut at_home = fill(&place, "home").await?;
+    let away = fill(&place, "away").await?;
+    let _slack = join(&place, "slack", 6).await?;
+    let (home, elsewhere) = (at_home[0].replica(), away[0].replica());
+    leave(at_home.drain(1..6)).await?;
+    place.settles_on(home).await?;
+    leave(away).await?;
+    place.settles_on(elsewhere).await?;
+    same(place.join("home0").await?.replica(), home, "the second socket of a client")
+}
+
+/// A client whose last socket has closed goes back to its Replica, though there is more room elsewhere.
+async fn sticky_for_a_while(stage: Stage) -> Outcome {
+    let place = stage.pinned("octet", "grace");
+    let mut at_home = fill(&place, "home").await?;
+    let away = fill(&place, "away").await?;
+    let _slack = join(&place, "slack", 6).await?;
+    let (home, elsewhere) = (at_home[0].replica(), away[0].replica());
+    leave(at_home.drain(..5)).await?;
+    place.settles_on(home).await?;
+    leave(away).await?;
+    place.settles_on(elsewhere).await?;
+    same(place.join("home0").await?.replica(), home, "where a client comes back to")
+}
+
+/// Once the grace time is over, the client is a stranger.
+async fn sticky_no_longer(stage: Stage) -> Outcome {
+    let place = stage.pinned("brief", "forgotten");
+    let mut at_home = fill(&place, "home").await?;
+    let mut away = fill(&place, "away").await?;
+    let _slack = join(&place, "slack", 6).await?;
+    let (home, elsewhere) = (at_home[0].replica(), away[0].replica());
+    leave(at_home.drain(..5)).await?;
+    place.settles_on(home).await?;
+    leave(away.drain(1..)).await?;
+    place.settles_on(elsewhere).await?;
+    // Sleeping is the point here: it is time itself that has to pass.
+    tokio::time::sleep(ShortTimes::SPAN * 3 / 2).await;
+    same(place.identify("home0").await?.replica, elsewhere, "where a client belongs after the grace time")
+}
+
+/// Strangers go to the Replica with the most free seats.
+async fn least_used(stage: Stage) -> Outcome {
+    let place = stage.pinned("octet", "least");
+    let mut replicas = Vec::new();
+    for name in ["a", "b", "c"] {
+        replicas.push(fill(&place, name).await?);
+    }
+    let mut stay = join(&place, "slack", 6).await?;
+    let most = replicas[2][0].replica();
+    for (mut clients, free) in replicas.into_iter().zip([4, 6, 8]) {
+        let home = clients[0].replica();
+        leave(clients.drain(..free)).await?;
+        place.settles_on(home).await?;
+        stay.extend(clients);
+    }
+    same(place.join("stranger").await?.replica(), most, "the Replica with the most room")
+}
+
+/// A cluster grows by one Replica when the last seat is taken, and not before.
+async fn new_when_full(stage: Stage) -> Outcome {
+    let place = stage.pinned("pair", "grow");
+    let [a, b, c, d, e] = place.join_each(["a", "b", "c", "d", "e"]).await?;
+    same(a.replica(), b.replica(), "the first two clients")?;
+    same(c.replica(), d.replica(), "the next two clients")?;
+    ensure(a.replica() != c.replica(), "the third client is on a full Replica")?;
+    ensure(![a.replica(), c.replica()].contains(&e.replica()), "the fifth client is on a full Replica")?;
+    same(place.identify("a").await?.replica, e.replica(), "where there is room, even for one who would rather be home")
+}
+
+/// A Replica that was empty for a while is out of fan-out, and taken again before a new one is made.
+async fn parked(stage: Stage) -> Outcome {
+    let place = stage.pinned("brief", "parked");
+    let mut clients = fill(&place, "stays").await?;
+    let last = place.join("last").await?;
+    let emptied = last.replica();
+    ensure(emptied != clients[0].replica(), "a ninth client on a Replica of eight seats")?;
+    last.leave().await?;
+    eventually("the empty Replica is parked", async || {
+        let (answers, missing) = clients[0].gossip(Ask::Report).await?;
+        same(missing, vec![], "who did not answer")?;
+        Ok(answers.is_empty())
+    })
+    .await?;
+    let mut newcomer = place.join("newcomer").await?;
+    same(newcomer.replica(), emptied, "the Replica of the client that needed one more")?;
+    same(clients[0].confirmed("welcome back", Whom::Everyone).await?, (9, vec![]), "whom a broadcast reaches")?;
+    same(newcomer.hear().await?, "welcome back", "what the newcomer hears")
+}
