@@ -1,1 +1,29 @@
-//! To come.
+//! Benchmarks of Durable Object Groups, always beside something: a floor that does nothing but the system calls, or a
+//! peer. A figure alone says more about the machine than about the server, so all of them are read as ratios within
+//! one run, with rounds interleaved so that whatever else the machine does hits all alike.
+//!
+//! `cargo xtask bench relay`, or `cargo run --release -p dog-benches --bin fanout -- --help`
+//!
+//! In reading order:
+//! - `bin/fanout`: the command: contestants, rounds, the table
+//! - [`server`]: a server as a child process that never outlives the bench; [`relay`]: our own, built
+//! - [`floor`]: the least that a server can do: epoll and send, no queues and no objects
+//! - [`load`]: the one load generator: a crowd of sockets on one thread; [`connect`]: how they get in
+//! - [`frame`]: the little of WebSocket that a load generator needs; [`ledger`]: who is owed what, and whether it came
+//! - [`measure`]: processor time and memory of a process; [`histogram`]: times; [`summary`]: minimum, median, maximum
+//! - [`table`]: what is printed
+//!
+//! Everything stays on the loopback address, and everything has an end: a server that does not start, a socket that
+//! is not let in and a message that does not arrive are errors after a few seconds.
+
+pub mod connect;
+pub mod floor;
+pub mod frame;
+pub mod histogram;
+pub mod ledger;
+pub mod load;
+pub mod measure;
+pub mod relay;
+pub mod server;
+pub mod summary;
+pub mod table;

@@ -1,0 +1,259 @@
+//! The little of WebSocket that a load generator needs: a masked frame to send, and of what comes back the headers.
+
+use anyhow::{Result, bail};
+
+/// Every client masks with this; what it is makes no difference to anyone.
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// The bytes of a [`Tag`], at the front of every payload.
+pub const TAG_BYTES: usize = 8;
+
+/// The longest header of a server's frame, and the tag behind it.
+const LONGEST: usize = 10 + TAG_BYTES;
+
+const BINARY: u8 = 0x2;
+const PING: u8 = 0x9;
+
+/// An empty pong.
+pub const PONG: &[u8] = &[0x8A, 0x80, 0, 0, 0, 0];
+
+/// Whose message it is, and which of theirs: enough to see whether each came once and in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// The number of the sending socket.
+    pub sender: u32,
+    /// The number of the message among the sender's, from 0.
+    pub sequence: u32,
+}
+
+impl Tag {
+    fn to_bytes(self) -> [u8; TAG_BYTES] {
+        (u64::from(self.sender) << 32 | u64::from(self.sequence)).to_be_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; TAG_BYTES]) -> Self {
+        let [a, b, c, d, e, f, g, h] = bytes;
+        Self { sender: u32::from_be_bytes([a, b, c, d]), sequence: u32::from_be_bytes([e, f, g, h]) }
+    }
+}
+
+/// Puts an unfragmented binary frame's header, up to the mask, at the end of `out`. `mask_bit` is 0x80 or 0.
+pub fn append_header(out: &mut Vec<u8>, length: usize, mask_bit: u8) {
+    out.push(0x80 | BINARY);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ 0..=125), _) => out.push(mask_bit | length),
+        (_, Ok(length)) => {
+            out.push(mask_bit | 126);
+            out.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => {
+            out.push(mask_bit | 127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+}
+
+/// Makes the frames that clients send. All but the tag is made once.
+pub struct Encoder {
+    frame: Vec<u8>,
+    tag_at: usize,
+}
+
+impl Encoder {
+    /// For payloads of `bytes`, which is at least [`TAG_BYTES`].
+    pub fn new(bytes: usize) -> Self {
+        let mut frame = Vec::new();
+        append_header(&mut frame, bytes, 0x80);
+        frame.extend_from_slice(&MASK);
+        let tag_at = frame.len();
+        frame.extend((0..bytes).map(|at| b'.' ^ MASK[at % MASK.len()]));
+        Self { frame, tag_at }
+    }
+
+    /// Puts a frame at the end of `out`.
+    pub fn append(&mut self, out: &mut Vec<u8>, tag: Tag) {
+        for (at, byte) in tag.to_bytes().into_iter().enumerate() {
+            self.frame[self.tag_at + at] = byte ^ MASK[at % MASK.len()];
+        }
+        out.extend_from_slice(&self.frame);
+    }
+}
+
+/// A frame from the server, to its last byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// A message, with the length of its payload.
+    Message(Tag, usize),
+    /// The server wants to know whether we are there.
+    Ping,
+    /// Nothing that a server should have to say in a bench, by its opcode.
+    Other(u8),
+}
+
+/// Finds the frames in what a server sends. Of a payload only the tag is looked at.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    /// The front of a frame of which too little has come.
+    stash: [u8; LONGEST],
+    stashed: usize,
+    /// How much is to come of the frame that has begun, and what it is.
+    remaining: usize,
+    current: Option<Arrived>,
+}
+
+impl FrameReader {
+    /// Reads all of `input`, and calls `arrived` for each frame that ends in it.
+    ///
+    /// # Errors
+    /// When the bytes are not what a server may send, and whenever `arrived` fails.
+    pub fn read(&mut self, mut input: &[u8], mut arrived: impl FnMut(Arrived) -> Result<()>) -> Result<()> {
+        loop {
+            let passed = self.remaining.min(input.len());
+            self.remaining -= passed;
+            input = &input[passed..];
+            if self.remaining == 0
+                && let Some(ended) = self.current.take()
+            {
+                arrived(ended)?;
+            }
+            if input.is_empty() {
+                return Ok(());
+            }
+            self.begin(&mut input)?;
+        }
+    }
+
+    /// Reads a header: from where it is, or byte by byte if it is cut in two.
+    fn begin(&mut self, input: &mut &[u8]) -> Result<()> {
+        if self.stashed == 0
+            && let Some(front) = Front::parse(input)?
+        {
+            self.remaining = front.length;
+            self.current = Some(front.arrived);
+            return Ok(());
+        }
+        let Some((first, rest)) = input.split_first() else { return Ok(()) };
+        *input = rest;
+        self.stash[self.stashed] = *first;
+        self.stashed += 1;
+        if let Some(front) = Front::parse(&self.stash[..self.stashed])? {
+            self.remaining = front.length - self.stashed;
+            self.current = Some(front.arrived);
+            self.stashed = 0;
+        }
+        Ok(())
+    }
+}
+
+/// What the front of a frame tells.
+struct Front {
+    arrived: Arrived,
+    /// Of the whole frame.
+    length: usize,
+}
+
+impl Front {
+    /// `None` if too little of it is there.
+    fn parse(input: &[u8]) -> Result<Option<Self>> {
+        let Some((&[first, second], rest)) = input.split_first_chunk() else { return Ok(None) };
+        let (length, rest) = match second {
+            0..=125 => (usize::from(second), rest),
+            126 => match rest.split_first_chunk() {
+                Some((length, rest)) => (usize::from(u16::from_be_bytes(*length)), rest),
+                None => return Ok(None),
+            },
+            127 => match rest.split_first_chunk() {
+                Some((length, rest)) => (usize::try_from(u64::from_be_bytes(*length))?, rest),
+                None => return Ok(None),
+            },
+            _ => bail!("the server masked a frame"),
+        };
+        let arrived = match first & 0x0F {
+            BINARY if length >= TAG_BYTES => match rest.first_chunk() {
+                Some(tag) => Arrived::Message(Tag::from_bytes(*tag), length),
+                None => return Ok(None),
+            },
+            PING => Arrived::Ping,
+            opcode => Arrived::Other(opcode),
+        };
+        Ok(Some(Self { arrived, length: input.len() - rest.len() + length }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(sequence: u32) -> Tag {
+        Tag { sender: 7, sequence }
+    }
+
+    /// As a server sends it.
+    fn unmasked(sequence: u32, bytes: usize) -> Vec<u8> {
+        let mut frame = Vec::new();
+        append_header(&mut frame, bytes, 0);
+        frame.extend_from_slice(&tag(sequence).to_bytes());
+        frame.resize(frame.len() - TAG_BYTES + bytes, b'.');
+        frame
+    }
+
+    fn read_all(pieces: &[&[u8]]) -> Result<Vec<Arrived>> {
+        let (mut reader, mut all) = (FrameReader::default(), Vec::new());
+        for piece in pieces {
+            reader.read(piece, |arrived| {
+                all.push(arrived);
+                Ok(())
+            })?;
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn frames_are_found_wherever_they_are_cut() {
+        let mut bytes = unmasked(1, 8);
+        bytes.extend_from_slice(&[0x89, 0]);
+        bytes.extend(unmasked(2, 126));
+        bytes.extend([0x88, 2, 3, 232]);
+        bytes.extend(unmasked(3, 70_000));
+        let expected = [
+            Arrived::Message(tag(1), 8),
+            Arrived::Ping,
+            Arrived::Message(tag(2), 126),
+            Arrived::Other(8),
+            Arrived::Message(tag(3), 70_000),
+        ];
+        assert_eq!(read_all(&[&bytes]).unwrap(), expected);
+        for at in 1..200 {
+            assert_eq!(read_all(&[&bytes[..at], &bytes[at..]]).unwrap(), expected, "cut at {at}");
+        }
+        assert_eq!(read_all(&bytes.chunks(1).collect::<Vec<_>>()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_message_counts_when_its_last_byte_is_there() {
+        let bytes = unmasked(1, 300);
+        assert_eq!(read_all(&[&bytes[..bytes.len() - 1]]).unwrap(), []);
+    }
+
+    #[test]
+    fn a_masked_frame_is_refused() {
+        let mut frame = Vec::new();
+        Encoder::new(16).append(&mut frame, tag(1));
+        assert!(read_all(&[&frame]).is_err());
+    }
+
+    #[test]
+    fn what_is_sent_is_masked_and_carries_its_tag() {
+        for bytes in [8, 125, 126, 70_000] {
+            let mut frame = Vec::new();
+            Encoder::new(bytes).append(&mut frame, tag(9));
+            let payload_at = frame.len() - bytes;
+            frame[1] &= 0x7F;
+            let mask: [u8; 4] = frame[payload_at - 4..payload_at].try_into().unwrap();
+            let payload = frame.split_off(payload_at);
+            frame.truncate(payload_at - 4);
+            frame.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
+            assert_eq!(frame, unmasked(9, bytes));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Who is owed which message, and whether it came: exactly once, in its sender's order, to everyone in the room and to
+//! nobody else. Pure but for the times it is told.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::frame::Tag;
+use crate::histogram::Histogram;
+
+/// The books of one crowd. Socket number `i` is in room `i % rooms`, and the first so many sockets are the senders.
+pub struct Ledger {
+    sockets: usize,
+    rooms: usize,
+    /// The most senders that one room has.
+    senders_a_room: usize,
+    /// For each socket and each sender of its room, the number of the message that must come next.
+    expected: Vec<u32>,
+    senders: Vec<Sender>,
+    /// Messages that not everyone has yet.
+    pub in_flight: usize,
+    /// Deliveries that are owed.
+    pub owed: usize,
+    /// What has been counted since [`Ledger::start_count`].
+    pub count: Count,
+}
+
+#[derive(Default)]
+struct Sender {
+    next: u32,
+    /// Oldest first. As each socket gets a sender's messages in order, the oldest is the first that all have.
+    in_flight: VecDeque<InFlight>,
+}
+
+struct InFlight {
+    sent: Instant,
+    /// How many sockets do not have it yet.
+    missing: usize,
+}
+
+/// What has arrived, and how long that took.
+#[derive(Clone, Debug, Default)]
+pub struct Count {
+    /// Messages times the sockets that got them.
+    pub deliveries: u64,
+    /// Messages that all have.
+    pub messages: u64,
+    /// From the sending of a message until a socket had it.
+    pub each: Histogram,
+    /// From the sending of a message until all had it.
+    pub last: Histogram,
+}
+
+impl Ledger {
+    /// Nothing is owed yet.
+    pub fn new(sockets: usize, senders: usize, rooms: usize) -> Self {
+        let senders_a_room = senders.div_ceil(rooms);
+        Self {
+            sockets,
+            rooms,
+            senders_a_room,
+            expected: vec![0; sockets * senders_a_room],
+            senders: (0..senders).map(|_| Sender::default()).collect(),
+            in_flight: 0,
+            owed: 0,
+            count: Count::default(),
+        }
+    }
+
+    /// Counts from here on.
+    pub fn start_count(&mut self) {
+        self.count = Count::default();
+    }
+
+    /// From now on everyone in the sender's room is owed this message.
+    ///
+    /// # Errors
+    /// When a sender has no numbers left, after four billion messages.
+    pub fn send(&mut self, number: usize, sent: Instant) -> Result<Tag> {
+        let room = number % self.rooms;
+        let missing = (self.sockets - room).div_ceil(self.rooms);
+        let sender = &mut self.senders[number];
+        let tag = Tag { sender: u32::try_from(number)?, sequence: sender.next };
+        let Some(next) = sender.next.checked_add(1) else { bail!("sender {number} has sent too many messages") };
+        sender.next = next;
+        sender.in_flight.push_back(InFlight { sent, missing });
+        self.in_flight += 1;
+        self.owed += missing;
+        Ok(tag)
+    }
+
+    /// A socket has got a message.
+    ///
+    /// # Errors
+    /// When it is not the one that must come next.
+    pub fn arrive(&mut self, socket: usize, tag: Tag, now: Instant) -> Result<()> {
+        let number = tag.sender as usize;
+        let Some(sender) = self.senders.get_mut(number).filter(|_| number % self.rooms == socket % self.rooms) else {
+            bail!("socket {socket} got a message of another room or of nobody, {tag:?}");
+        };
+        let expected = &mut self.expected[socket * self.senders_a_room + number / self.rooms];
+        ensure!(
+            tag.sequence == *expected && tag.sequence < sender.next,
+            "socket {socket} got message {} of sender {number} where {expected} was due",
+            tag.sequence
+        );
+        *expected += 1;
+        let first = sender.next as usize - sender.in_flight.len();
+        let Some(message) = sender.in_flight.get_mut(tag.sequence as usize - first) else {
+            bail!("socket {socket} got a message that everyone has, {tag:?}");
+        };
+        message.missing -= 1;
+        self.owed -= 1;
+        let took = now.duration_since(message.sent);
+        self.count.each.record(took);
+        self.count.deliveries += 1;
+        if message.missing == 0 {
+            sender.in_flight.pop_front();
+            self.in_flight -= 1;
+            self.count.last.record(took);
+            self.count.messages += 1;
+        }
+        Ok(())
+    }
+
+    /// Checks that everyone has everything.
+    ///
+    /// # Errors
+    /// When somebody is owed a message.
+    pub fn check_settled(&self) -> Result<()> {
+        ensure!(self.in_flight == 0, "{} messages did not reach everyone", self.in_flight);
+        for (number, sender) in self.senders.iter().enumerate() {
+            let mut room = (number % self.rooms..self.sockets).step_by(self.rooms);
+            let has_all = |socket| self.expected[socket * self.senders_a_room + number / self.rooms] == sender.next;
+            ensure!(room.all(has_all), "somebody is owed a message of sender {number}");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_done_when_all_of_its_room_have_it() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(5, 3, 2);
+        // Rooms: 0, 2, 4 and 1, 3. Senders: 0 and 2 in the first, 1 in the second.
+        let (first, second, other) =
+            (ledger.send(0, now).unwrap(), ledger.send(2, now).unwrap(), ledger.send(1, now).unwrap());
+        for socket in [0, 2, 4] {
+            assert!(ledger.check_settled().is_err());
+            ledger.arrive(socket, second, now).unwrap();
+            ledger.arrive(socket, first, now).unwrap();
+        }
+        assert_eq!((ledger.in_flight, ledger.owed), (1, 2));
+        assert_eq!((ledger.count.messages, ledger.count.deliveries), (2, 6));
+        ledger.arrive(1, other, now).unwrap();
+        ledger.arrive(3, other, now).unwrap();
+        ledger.check_settled().unwrap();
+    }
+
+    #[test]
+    fn doubled_reordered_misdirected_and_invented_messages_are_found() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(4, 2, 2);
+        let (first, second) = (ledger.send(0, now).unwrap(), ledger.send(0, now).unwrap());
+        assert!(ledger.arrive(0, second, now).is_err());
+        ledger.arrive(0, first, now).unwrap();
+        assert!(ledger.arrive(0, first, now).is_err());
+        assert!(ledger.arrive(1, first, now).is_err());
+        ledger.arrive(0, second, now).unwrap();
+        assert!(ledger.arrive(0, Tag { sender: 0, sequence: 2 }, now).is_err());
+        assert!(ledger.arrive(0, Tag { sender: 2, sequence: 0 }, now).is_err());
+    }
+}
