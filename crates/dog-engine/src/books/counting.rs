@@ -84,7 +84,9 @@ impl Books {
             // Those that are joining answer that with a census, and so will those that are parked.
             !member.counted && !matches!(member.standing, Standing::Joining | Standing::Parked)
         });
-        uncounted.map(|(replica, _)| *replica).collect()
+        let mut uncounted: Vec<_> = uncounted.map(|(replica, member)| (member.order, *replica)).collect();
+        uncounted.sort_unstable();
+        uncounted.into_iter().map(|(_, replica)| replica).collect()
     }
 
     /// Lets time pass: tickets expire, clients are forgotten, empty Replicas are parked. Returns those parked now; if

@@ -124,6 +124,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 Ok(awake) => {
                     this.life.begin(awake);
                     this.take_census();
+                    this.ask_after_members();
                 }
                 Err(failure) => {
                     tracing::error!(group = %this.address, "the Group could not be woken: {failure}");

@@ -1,6 +1,7 @@
 //! How a cluster grows and wakes: naming new Replicas, joining them, the view, the census.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use dog::{Error, Group, ReplicaId};
 
@@ -8,10 +9,13 @@ use super::calls::{ask_all, by_deadline, unexpected};
 use super::group::{Awake, GroupDriver, no_replica};
 use super::life::{Living, spawn, start};
 use super::replica::failed;
-use crate::address::{ReplicaAddress, Targets};
+use crate::address::{ReplicaAddress, Targets, ViewVersion};
 use crate::books::Standing;
 use crate::host::Host;
 use crate::message::{Enrolment, GroupAnswer, ReplicaAnswer, ReplicaCall, Report};
+
+/// After how long a Group asks after Replicas that have seats, at the latest.
+const LEASE: Duration = Duration::from_secs(30);
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Has as many new Replicas named as those who wait need.
@@ -75,6 +79,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         start(&Rc::clone(&this), async move {
             let to = ReplicaAddress { group: this.address, replica };
             let join = this.host.call_replica(to, ReplicaCall::Join(enrolment.clone()));
+            let version = enrolment.view.version;
             let meet = ReplicaCall::Meet(enrolment.view);
             let (joined, met, kept) = futures_util::future::join3(
                 by_deadline(&this.host, deadline, join),
@@ -86,9 +91,22 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 ReplicaAnswer::Counted(census) => Ok(census),
                 _ => Err(unexpected()),
             });
-            this.suspect_silent(&met).await;
+            this.hear_met(&met).await;
+            this.catch_up(to, version).await;
             this.has_joined(replica, joined).await;
         });
+    }
+
+    /// Others may have been admitted while this one joined, and it may have missed to meet them.
+    async fn catch_up(&self, to: ReplicaAddress, version: ViewVersion) {
+        let Ok(awake) = self.awake().await else { return };
+        let (enrolment, _) = self.introduction(&awake, None);
+        if enrolment.view.version != version {
+            let deadline = awake.books.borrow().policy().join_deadline;
+            let meet = self.host.call_replica(to, ReplicaCall::Meet(enrolment.view));
+            let met = by_deadline(&self.host, deadline, meet).await;
+            self.hear_met(&[(to.replica, met)]).await;
+        }
     }
 
     /// A member must be found again after a restart, before anyone is sent to it.
@@ -104,16 +122,42 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         (Enrolment { limit: books.limit(), view }, siblings)
     }
 
-    /// Siblings that did not say that they know the newcomer are served without, and get no clients until they are
-    /// heard again.
-    async fn suspect_silent(&self, met: &[(ReplicaId, Result<ReplicaAnswer, Error>)]) {
+    /// Siblings that did not say that they know the view are served without, and get no clients until they are heard
+    /// again. One that has begun another life is counted.
+    async fn hear_met(&self, met: &[(ReplicaId, Result<ReplicaAnswer, Error>)]) {
         let Ok(awake) = self.awake().await else { return };
         for (sibling, answer) in met {
-            if let Err(error) = answer {
-                tracing::warn!(group = %self.address, "Replica {sibling:?} did not answer: {error}");
-                awake.books.borrow_mut().suspect(*sibling);
+            match answer {
+                Ok(ReplicaAnswer::Known(epoch)) => {
+                    awake.books.borrow_mut().known(*sibling, *epoch, self.host.now());
+                    let uncounted = awake.books.borrow().uncounted().contains(sibling);
+                    let standing = awake.books.borrow().standing(*sibling);
+                    if uncounted && standing != Some(Standing::Uncounted) {
+                        self.count(&awake, *sibling);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(group = %self.address, "Replica {sibling:?} did not answer: {error}");
+                    awake.books.borrow_mut().suspect(*sibling);
+                }
             }
         }
+    }
+
+    /// Asks after the members now and then, as long as this life lasts: one whose life has ended without a word is found
+    /// out, and its seats are free again.
+    pub(super) fn ask_after_members(&self) {
+        let (host, this) = (Rc::clone(&self.host), Weak::clone(&self.this));
+        self.host.spawn(Box::pin(async move {
+            loop {
+                host.sleep(LEASE).await;
+                let Some(this) = this.upgrade().filter(|this| !this.life().has_ended()) else { return };
+                if let Some(awake) = this.awake_now().filter(|awake| awake.books.borrow().totals().occupied > 0) {
+                    this.spread_view(&awake);
+                }
+            }
+        }));
     }
 
     async fn has_joined(&self, replica: ReplicaId, joined: Result<Report, Error>) {
@@ -152,7 +196,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let deadline = awake.books.borrow().policy().join_deadline;
         start(&Rc::clone(&this), async move {
             let met = ask_all(&this.host, &members, &ReplicaCall::Meet(enrolment.view), deadline).await;
-            this.suspect_silent(&met).await;
+            this.hear_met(&met).await;
         });
     }
 
