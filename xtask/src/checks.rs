@@ -27,9 +27,13 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<String> {
     Ok(String::new())
 }
 
-/// The documentation builds without a warning.
+/// The documentation builds without a warning, what stands behind a feature included.
 pub(crate) fn docs(workspace: &Workspace) -> Result<String> {
-    workspace.cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings").run()?;
+    workspace
+        .cargo()
+        .args(["doc", "--workspace", "--no-deps", "--all-features"])
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?;
     Ok(String::new())
 }
 
