@@ -157,11 +157,26 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         });
         // Those that are not parked yet would be counted anew, and the next look will park them.
         let parked = idle && self.life.get().is_some_and(|awake| awake.books.borrow().totals().members == 0);
-        if parked && self.life.rest() && self.life.end() {
+        let settled = self.store.is_settled();
+        if parked && !settled {
+            self.note_settled();
+        }
+        if parked && settled && self.life.rest() && self.life.end() {
             self.store.end();
             self.host.group_ended(self.address, self.epoch);
         }
         parked
+    }
+
+    /// A later life would not read yet all that this one has written: rest is tried again when it would.
+    fn note_settled(&self) {
+        let (store, this) = (Rc::clone(&self.store), Weak::clone(&self.this));
+        self.host.spawn(Box::pin(async move {
+            store.settled().await;
+            if let Some(this) = this.upgrade().filter(|this| !this.life.has_ended()) {
+                this.note_idle();
+            }
+        }));
     }
 
     /// Ends this life. The books begin anew from what was kept, and a census.
