@@ -9,7 +9,7 @@ use dog::{Error, Failure, GroupContext, List, Result, Storage, Timestamp, Transa
 
 use super::class::Class;
 use super::keep::{Found, Keep, OWN, Ring, Then};
-use super::protocol::waiting;
+use super::protocol::{Told, waiting};
 use super::report::Why;
 use super::room::Room;
 
@@ -190,6 +190,20 @@ async fn within(entries: &Transaction, step: &Keep) -> Result<Found> {
         Keep::Delete(key) => entries.delete(key).map(|()| Found::Done)?,
         Keep::List(range) => Found::Entries(entries.list(&range.into()).await?),
         other => return Err(Failure::message(format!("a transaction cannot do {other:?}"))),
+    })
+}
+
+/// A transaction that is overtaken whenever it runs, by a write of its own body that is no part of it.
+pub(super) async fn quarrel(storage: &Storage, key: &str) -> Result<Told, Error> {
+    let made = storage.transaction(async |entries| {
+        let text: Option<String> = entries.get(key).await?;
+        hand_over(storage.put(key, &format!("{}x", text.unwrap_or_default())));
+        entries.put("out", &"made")?;
+        Ok(Told::Done)
+    });
+    made.await.map_err(|failure| match failure.downcast_ref::<Error>() {
+        Some(error) => Error::new(error.kind(), error.to_string()),
+        None => unreachable!("the body returns no failure of its own: {failure}"),
     })
 }
 

@@ -121,6 +121,11 @@ pub enum Act {
         /// The script.
         steps: Vec<Keep>,
     },
+    /// Run a transaction that reads a key, changes it past itself, and puts `out`: it can never be made.
+    Quarrel {
+        /// Which.
+        key: String,
+    },
     /// Put a number into a field of the Replica, and say which was there: 0 if none was, in this life in memory.
     SwapField {
         /// The number.
