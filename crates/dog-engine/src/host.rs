@@ -91,7 +91,8 @@ pub trait Host: 'static {
     fn write(&self, object: Object, epoch: Epoch, batch: Batch) -> LocalFuture<Result<(), Error>>;
     /// When an object's alarm is set for.
     fn alarm(&self, object: Object) -> LocalFuture<Result<Option<Timestamp>, Error>>;
-    /// Calls the object's `alarm` once more at `at`, besides the alarm that is written, waking it if need be.
+    /// Calls the object's `alarm` once more at `at`, though it has rung, waking it if need be; unless an alarm is written
+    /// before that, in place of this one too.
     fn ring_again(&self, object: Object, at: Timestamp, attempt: u32);
 }
 

@@ -23,11 +23,13 @@ pub(super) struct Alarm<H: Host> {
     ringing: Cell<Option<u32>>,
     /// While it ran, another alarm was set, or the alarm was taken back: then this one is not cleared.
     replaced: Cell<bool>,
+    /// While it ran, the alarm that was set meanwhile has come: it rings when this one is over.
+    missed: Cell<bool>,
 }
 
 impl<H: Host> Alarm<H> {
     pub(super) fn new(host: Rc<H>, object: Object, epoch: Epoch) -> Self {
-        Self { host, object, epoch, ringing: Cell::new(None), replaced: Cell::new(false) }
+        Self { host, object, epoch, ringing: Cell::new(None), replaced: Cell::new(false), missed: Cell::new(false) }
     }
 
     pub(super) fn set(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
@@ -43,13 +45,16 @@ impl<H: Host> Alarm<H> {
         self.host.alarm(self.object)
     }
 
-    /// Calls the handler, unless it runs already; clears the alarm if it succeeds, has it ring again if not.
+    /// Calls the handler, or once more after the call that runs already; clears the alarm if it succeeds, has it ring
+    /// again if not.
     pub(super) async fn ring(&self, attempt: u32, handler: impl AsyncFnOnce() -> dog::Result) -> dog::Result {
         if self.ringing.get().is_some() {
+            self.missed.set(true);
             return Ok(());
         }
         self.ringing.set(Some(attempt));
         self.replaced.set(false);
+        self.missed.set(false);
         let outcome = match handler().await {
             Ok(()) if self.replaced.get() => Ok(()),
             Ok(()) => {
@@ -59,10 +64,20 @@ impl<H: Host> Alarm<H> {
             Err(failure) => Err(failure),
         };
         match &outcome {
-            Ok(()) => self.ringing.set(None),
+            Ok(()) => {
+                self.ringing.set(None);
+                self.ring_missed();
+            }
             Err(_) => self.failed(),
         }
         outcome
+    }
+
+    /// The alarm that was set while the handler ran, and has come while it ran, is still to ring.
+    fn ring_missed(&self) {
+        if self.missed.take() && self.replaced.get() {
+            self.host.ring_again(self.object, self.host.now(), 0);
+        }
     }
 
     pub(super) fn is_ringing(&self) -> bool {
@@ -75,5 +90,6 @@ impl<H: Host> Alarm<H> {
             let delay = FIRST_DELAY.saturating_mul(1 << attempt.min(16)).min(LONGEST_DELAY);
             self.host.ring_again(self.object, self.host.now() + delay, attempt.saturating_add(1));
         }
+        self.ring_missed();
     }
 }

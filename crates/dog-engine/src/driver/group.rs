@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dog::internal::Kind;
-use dog::port::{GroupPort, LocalFuture, ObjectPort, StoragePort};
-use dog::{ClientId, Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
+use dog::{ClientId, Epoch, Error, Group, GroupContext, ReplicaId, Request, Response, Timestamp};
 
 use super::alarms::Alarm;
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::replica::failed;
-use super::storing::{Store, StorePort};
+use super::storing::Store;
 use crate::address::{GroupAddress, Object, Targets, Ticket};
 use crate::books::{Books, Placement};
 use crate::host::{GroupObject, Host};
@@ -33,6 +32,8 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     life: Life<Awake<G>>,
     /// Clients for whom a Replica is being made, or counted.
     pub(super) waiting: RefCell<VecDeque<Waiting>>,
+    /// Questions where a client is, until that is known.
+    locating: RefCell<Vec<(ClientId, Reply<GroupAnswer>)>>,
     /// Clients that have a seat on a Replica which is joining.
     pub(super) joining: RefCell<HashMap<ReplicaId, Vec<Seated>>>,
     /// How many new Replicas are being named.
@@ -40,8 +41,8 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     /// When the books will be looked at next.
     next_look: Cell<Option<Timestamp>>,
     idle: Idle,
-    store: Rc<Store<H>>,
-    alarm: Alarm<H>,
+    pub(super) store: Rc<Store<H>>,
+    pub(super) alarm: Alarm<H>,
 }
 
 /// The user's value, and the books that were opened with its limit and policy.
@@ -100,6 +101,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             epoch,
             life: Life::default(),
             waiting: RefCell::default(),
+            locating: RefCell::default(),
             joining: RefCell::default(),
             growing: Cell::new(0),
             next_look: Cell::new(None),
@@ -158,11 +160,26 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         });
         // Those that are not parked yet would be counted anew, and the next look will park them.
         let parked = idle && self.life.get().is_some_and(|awake| awake.books.borrow().totals().members == 0);
-        if parked && self.life.rest() && self.life.end() {
+        let settled = self.store.is_settled();
+        if parked && !settled {
+            self.note_settled();
+        }
+        if parked && settled && self.life.rest() && self.life.end() {
             self.store.end();
             self.host.group_ended(self.address, self.epoch);
         }
         parked
+    }
+
+    /// A later life would not read yet all that this one has written: rest is tried again when it would.
+    fn note_settled(&self) {
+        let (store, this) = (Rc::clone(&self.store), Weak::clone(&self.this));
+        self.host.spawn(Box::pin(async move {
+            store.settled().await;
+            if let Some(this) = this.upgrade().filter(|this| !this.life.has_ended()) {
+                this.note_idle();
+            }
+        }));
     }
 
     /// Ends this life. The books begin anew from what was kept, and a census.
@@ -171,6 +188,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             self.store.end();
             self.alarm.failed();
             self.waiting.borrow_mut().clear();
+            self.locating.borrow_mut().clear();
             self.joining.borrow_mut().clear();
             self.host.group_ended(self.address, self.epoch);
         }
@@ -206,6 +224,19 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         for waiting in waiting {
             self.identify(awake, waiting);
         }
+        let locating = std::mem::take(&mut *self.locating.borrow_mut());
+        for (client, reply) in locating {
+            self.locate(awake, client, reply);
+        }
+    }
+
+    /// Says where a client is. Members of an earlier life are asked first: nobody is to be missed for a restart.
+    fn locate(&self, awake: &Awake<G>, client: ClientId, reply: Reply<GroupAnswer>) {
+        if awake.books.borrow_mut().is_waking() {
+            return self.locating.borrow_mut().push((client, reply));
+        }
+        let places = awake.books.borrow().locate(&client);
+        reply.send(Ok(GroupAnswer::Located(places)));
     }
 
     /// Makes sure that the books are looked at when something in them expires.
@@ -243,10 +274,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn answer_now(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
         match call {
             GroupCall::Identify { client, refused } => self.identify(awake, Waiting { client, refused, reply }),
-            GroupCall::Locate { client } => {
-                let places = awake.books.borrow().locate(&client);
-                reply.send(Ok(GroupAnswer::Located(places)));
-            }
+            GroupCall::Locate { client } => self.locate(awake, client, reply),
             GroupCall::Enroll { replica, epoch } => {
                 let enrolment = self.enroll(awake, replica, epoch);
                 reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
@@ -351,38 +379,6 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
 
     fn epoch(&self) -> Epoch {
         self.epoch
-    }
-}
-
-impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
-    fn storage(&self) -> Rc<dyn StoragePort> {
-        Rc::new(StorePort(Rc::clone(&self.store)))
-    }
-
-    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
-        self.alarm.set(at)
-    }
-
-    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
-        self.alarm.get()
-    }
-}
-
-impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
-    fn group(&self) -> GroupId {
-        self.address.group
-    }
-
-    fn env(&self) -> &Env {
-        self.host.env()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.host.now()
-    }
-
-    fn unique_replica(&self) -> ReplicaId {
-        self.host.unique_replica(self.address)
     }
 }
 

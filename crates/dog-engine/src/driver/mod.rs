@@ -2,7 +2,7 @@
 //!
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
 //! - `replica`: a Replica's life; `sockets`: the order of its handlers; `verbs`: what its handlers can do
-//! - `group`: a Group's life; `growing`: new members, census, the view; `records`: members kept over lives
+//! - `group`: a Group's life; `group_port`: what its own code stands on; `growing`: new members, census, the view; `records`: members kept over lives
 //! - `storing`: an object's storage; `alarms`: its alarm; `idle`: when it rests
 //! - `front`: the App, and the way from outside to a Replica
 
@@ -10,6 +10,7 @@ mod alarms;
 mod calls;
 mod front;
 mod group;
+mod group_port;
 mod growing;
 mod idle;
 mod life;

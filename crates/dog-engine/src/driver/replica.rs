@@ -46,6 +46,8 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     reporting: Cell<bool>,
     idle: Idle,
     store: Rc<Store<H>>,
+    /// Whether the end of what is being written is waited for, to rest then.
+    settling: Cell<bool>,
     alarm: Alarm<H>,
 }
 
@@ -98,6 +100,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             reporting: Cell::new(false),
             idle: Idle::default(),
             store,
+            settling: Cell::new(false),
             alarm,
         })
     }
@@ -175,11 +178,27 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             let seats = self.seats.borrow();
             seats.occupied() == 0 && seats.report().is_none() && !self.alarm.is_ringing()
         };
-        if forgettable && self.life.end() {
+        if forgettable && self.is_settled() && self.life.end() {
             self.store.end();
             self.host.replica_ended(self.address, self.epoch);
         }
         true
+    }
+
+    /// Whether a later life would read all that this one has written. If not, rest is tried again when it would.
+    fn is_settled(&self) -> bool {
+        let settled = self.store.is_settled();
+        if !settled && !self.settling.replace(true) {
+            let (store, this) = (Rc::clone(&self.store), Weak::clone(&self.this));
+            self.host.spawn(Box::pin(async move {
+                store.settled().await;
+                if let Some(this) = this.upgrade().filter(|this| !this.life.has_ended()) {
+                    this.settling.set(false);
+                    this.idle.note(&this, Self::rest);
+                }
+            }));
+        }
+        settled
     }
 
     /// Ends this life: all sockets are closed, the Group hears of it, whoever waits for an answer gets none.

@@ -3,7 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use dog::internal::{Committed, Kind, Read};
@@ -28,6 +31,11 @@ pub(super) struct Store<H: Host> {
     floor: Cell<u64>,
     /// Writes that are on their way to the disk, by the version they were made at.
     pending: RefCell<BTreeMap<String, (u64, Option<Bytes>)>>,
+    /// Deletions of everything that are on their way: what the disk still has is gone already.
+    clearing: Cell<usize>,
+    /// Writes of any kind that are on their way, and who waits for the last of them.
+    under_way: Cell<usize>,
+    waiting: RefCell<Vec<Waker>>,
 }
 
 impl<H: Host> Store<H> {
@@ -41,12 +49,32 @@ impl<H: Host> Store<H> {
             written: RefCell::default(),
             floor: Cell::new(0),
             pending: RefCell::default(),
+            clearing: Cell::new(0),
+            under_way: Cell::new(0),
+            waiting: RefCell::default(),
         })
     }
 
     /// From now on nothing is written any more: the life is over.
     pub(super) fn end(&self) {
         self.ended.set(true);
+    }
+
+    /// Whether the disk has all that was written, so that a later life reads it too.
+    pub(super) fn is_settled(&self) -> bool {
+        self.under_way.get() == 0
+    }
+
+    /// Ends when it does.
+    pub(super) async fn settled(&self) {
+        poll_fn(|context| {
+            if self.is_settled() {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     fn new_version(&self) -> u64 {
@@ -85,18 +113,33 @@ impl<H: Host> Store<H> {
         version
     }
 
-    /// The disk has them, or will not: what was written later to the same keys stays.
-    fn settle(&self, keys: &[String], version: u64) {
-        let mut pending = self.pending.borrow_mut();
-        for key in keys {
-            if pending.get(key).is_some_and(|(at, _)| *at == version) {
-                pending.remove(key);
+    /// The disk has it, or will not: what was written later to the same keys stays.
+    fn settle(&self, write: &Noted) {
+        match write {
+            Noted::Keys(keys, version) => {
+                let mut pending = self.pending.borrow_mut();
+                for key in keys {
+                    if pending.get(key).is_some_and(|(at, _)| at == version) {
+                        pending.remove(key);
+                    }
+                }
             }
+            Noted::Everything => self.clearing.set(self.clearing.get() - 1),
+        }
+        self.under_way.set(self.under_way.get() - 1);
+        if self.is_settled() {
+            self.waiting.take().into_iter().for_each(Waker::wake);
         }
     }
 
     fn alive(&self) -> Result<(), Error> {
         if self.ended.get() { Err(Error::new(Kind::Closed, "this life of the object is over")) } else { Ok(()) }
+    }
+
+    fn write(self: &Rc<Self>, batch: Batch, noted: Noted) -> LocalFuture<Result<(), Error>> {
+        self.under_way.set(self.under_way.get() + 1);
+        let done = self.host.write(self.object, self.epoch, batch);
+        Box::pin(UnderWay { store: Rc::clone(self), done: Some((done, noted)) })
     }
 
     fn commit_now(
@@ -112,20 +155,67 @@ impl<H: Host> Store<H> {
             return Ok(Some(Box::pin(async { Ok(()) })));
         }
         let version = self.note(&writes);
-        let keys: Vec<String> = writes.keys().cloned().collect();
+        let noted = Noted::Keys(writes.keys().cloned().collect(), version);
         let entries = writes.into_iter().map(|(key, value)| (key.into_bytes(), value)).collect();
         let batch = Batch { space: Space::User, entries, ..Batch::default() };
-        let done = self.host.write(self.object, self.epoch, batch);
-        let this = Rc::clone(self);
-        Ok(Some(Box::pin(async move {
-            let done = done.await;
-            this.settle(&keys, version);
-            done
-        })))
+        Ok(Some(self.write(batch, noted)))
     }
 
-    fn this(&self) -> &Self {
-        self
+    /// Writes on their way among what `list` asks for.
+    fn pending_of(&self, list: &List) -> BTreeMap<String, Option<Bytes>> {
+        let pending = self.pending.borrow();
+        let meant = pending.iter().filter(|(key, _)| list.contains(key));
+        meant.map(|(key, (_, value))| (key.clone(), value.clone())).collect()
+    }
+
+    /// What the disk has of what `list` asks for, with `more` than its limit.
+    async fn kept(&self, list: &List, more: usize) -> Result<BTreeMap<String, Bytes>, Error> {
+        let most = list.most().map(|most| most.saturating_add(more));
+        let kept = self.host.read_range(self.object, Space::User, list.bounds(), most, list.is_reverse()).await?;
+        let text = |key: Bytes| {
+            String::from_utf8(key.to_vec())
+                .map_err(|cause| Error::caused(Kind::Storage, "a stored key is damaged", cause))
+        };
+        kept.into_iter().map(|(key, value)| Ok((text(key)?, value))).collect()
+    }
+}
+
+/// What a write on its way has noted.
+enum Noted {
+    Keys(Vec<String>, u64),
+    Everything,
+}
+
+/// A write on its way. Whoever made it may stop waiting for it, and it is made all the same: until the disk has it, it
+/// is read from memory.
+struct UnderWay<H: Host> {
+    store: Rc<Store<H>>,
+    done: Option<(LocalFuture<Result<(), Error>>, Noted)>,
+}
+
+impl<H: Host> Future for UnderWay<H> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((done, _)) = &mut self.done else { return Poll::Pending };
+        let outcome = std::task::ready!(done.as_mut().poll(context));
+        if let Some((_, noted)) = self.done.take() {
+            self.store.settle(&noted);
+        }
+        Poll::Ready(outcome)
+    }
+}
+
+impl<H: Host> Drop for UnderWay<H> {
+    fn drop(&mut self) {
+        let Some((done, noted)) = self.done.take() else { return };
+        let store = Rc::clone(&self.store);
+        self.store.host.spawn(Box::pin(async move {
+            if let Err(error) = done.await {
+                tracing::error!("a write that nobody waited for failed: {error}");
+            }
+            store.settle(&noted);
+        }));
     }
 }
 
@@ -137,31 +227,18 @@ impl<H: Host> StoragePort for StorePort<H> {
         if let Some((_, value)) = self.0.pending.borrow().get(key).cloned() {
             return Box::pin(async { Ok(value) });
         }
+        if self.0.clearing.get() > 0 {
+            return Box::pin(async { Ok(None) });
+        }
         self.0.host.read(self.0.object, Space::User, key.as_bytes().to_vec())
     }
 
     fn list(&self, list: List) -> LocalFuture<Result<Vec<(String, Bytes)>, Error>> {
         let store = Rc::clone(&self.0);
-        // Writes on their way may take entries away: then more than the limit must be read.
-        let pending: BTreeMap<String, Option<Bytes>> = {
-            let pending = store.pending.borrow();
-            pending
-                .iter()
-                .filter(|(key, _)| list.contains(key))
-                .map(|(key, (_, value))| (key.clone(), value.clone()))
-                .collect()
-        };
+        let (pending, cleared) = (store.pending_of(&list), store.clearing.get() > 0);
         Box::pin(async move {
-            let this = store.this();
-            let most = list.most().map(|most| most + pending.len());
-            let (start, end) = list.bounds();
-            let kept = this.host.read_range(this.object, Space::User, (start, end), most, list.is_reverse()).await?;
-            let mut entries = BTreeMap::new();
-            for (key, value) in kept {
-                let key = String::from_utf8(key.to_vec())
-                    .map_err(|cause| Error::caused(Kind::Storage, "a stored key is damaged", cause))?;
-                entries.insert(key, value);
-            }
+            // Writes on their way may take entries away: then more than the limit must be read.
+            let mut entries = if cleared { BTreeMap::new() } else { store.kept(&list, pending.len()).await? };
             list.overlay(&mut entries, &pending);
             Ok(list.cut(entries))
         })
@@ -193,7 +270,8 @@ impl<H: Host> StoragePort for StorePort<H> {
         self.0.floor.set(self.0.new_version());
         self.0.written.borrow_mut().clear();
         self.0.pending.borrow_mut().clear();
+        self.0.clearing.set(self.0.clearing.get() + 1);
         let batch = Batch { space: Space::User, delete_all: true, ..Batch::default() };
-        self.0.host.write(self.0.object, self.0.epoch, batch)
+        self.0.write(batch, Noted::Everything)
     }
 }

@@ -10,12 +10,14 @@ use dog_engine::address::Object;
 pub(super) struct Alarms {
     /// The alarm of each object, as it is kept in the storage.
     set: HashMap<Object, Timestamp>,
-    /// Those and, with the number of failed attempts, those that failed.
+    /// When those that rang and failed are to ring once more, and how often they failed.
+    again: HashMap<Object, (Timestamp, u32)>,
+    /// Both.
     due: BTreeSet<(Timestamp, Object, u32)>,
 }
 
 impl Alarms {
-    /// An object's one alarm is set, or taken back.
+    /// An object's one alarm is set, or taken back: one that failed is to ring no more.
     pub(super) fn set(&mut self, object: Object, at: Option<Timestamp>) {
         let earlier = match at {
             Some(at) => self.set.insert(object, at),
@@ -23,6 +25,9 @@ impl Alarms {
         };
         if let Some(earlier) = earlier {
             self.due.remove(&(earlier, object, 0));
+        }
+        if let Some((at, attempt)) = self.again.remove(&object) {
+            self.due.remove(&(at, object, attempt));
         }
         self.due.extend(at.map(|at| (at, object, 0)));
     }
@@ -34,6 +39,7 @@ impl Alarms {
 
     /// One that rang and failed is to ring once more.
     pub(super) fn ring_again(&mut self, object: Object, at: Timestamp, attempt: u32) {
+        self.again.insert(object, (at, attempt));
         self.due.insert((at, object, attempt));
     }
 
@@ -48,6 +54,9 @@ impl Alarms {
         self.due.pop_first();
         if attempt == 0 && self.set.get(&object) == Some(&at) {
             self.set.remove(&object);
+        }
+        if self.again.get(&object) == Some(&(at, attempt)) {
+            self.again.remove(&object);
         }
         Some((object, attempt))
     }
@@ -70,10 +79,14 @@ mod tests {
         alarms.set(object("c"), Some(at(5)));
         alarms.set(object("c"), None);
         alarms.ring_again(object("d"), at(15), 3);
+        alarms.ring_again(object("e"), at(12), 1);
+        alarms.set(object("e"), Some(at(60)));
+        alarms.ring_again(object("f"), at(12), 1);
+        alarms.set(object("f"), None);
         assert_eq!(alarms.next(), Some(at(10)));
         assert_eq!(alarms.take_due(at(9)), None);
         let due: Vec<_> = std::iter::from_fn(|| alarms.take_due(at(100))).collect();
-        assert_eq!(due, [(object("b"), 0), (object("d"), 3), (object("a"), 0)]);
+        assert_eq!(due, [(object("b"), 0), (object("d"), 3), (object("a"), 0), (object("e"), 0)]);
         assert_eq!((alarms.next(), alarms.of(object("a"))), (None, None));
     }
 }
