@@ -1,9 +1,11 @@
 //! Where requests come in: HTTP/1.1 by hyper, and the hand-over of an upgraded connection to its Replica's thread.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -61,12 +63,16 @@ impl Drop for AddressPermit {
 
 /// Accepts connections on one worker for as long as that runs.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses: Arc<Addresses>) {
+    let mut stop_begins = std::pin::pin!(worker.stop_begins());
     loop {
-        match listener.accept().await {
-            Ok((stream, address)) if !worker.is_stopping() => {
-                greet(&worker, stream, address, &addresses);
-            }
-            Ok(_) => return,
+        let accepted = tokio::select! {
+            biased;
+            // Dropped, the listener is closed: whoever comes now is refused by the kernel.
+            () = &mut stop_begins => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => greet(&worker, stream, address, &addresses),
             Err(error) => {
                 // Too many open files, mostly: others must end before this works again, and that takes a moment.
                 tracing::error!("a connection could not be accepted: {error}");
@@ -92,10 +98,13 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses:
 
 async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>) {
     let config = &worker.shared.config;
+    // Set with the first request, for as long as the connection is HTTP's: the worker waits for the response to go out.
+    let busy = RefCell::new(None);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(config.handshake_timeout).max_buf_size(config.max_header);
     let answer = |request: hyper::Request<Incoming>| {
         let (worker, permit) = (Rc::clone(&worker), Arc::clone(&permit));
+        busy.borrow_mut().get_or_insert_with(|| worker.busy());
         async move {
             let (request, upgrade) = take_upgrade(request);
             let mut response = worker.answer(request).await;
@@ -110,8 +119,16 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>
             Ok::<_, Infallible>(response)
         }
     };
-    let connection = http.serve_connection(TokioIo::new(stream), service_fn(answer)).with_upgrades();
-    if let Err(error) = connection.await {
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service_fn(answer)).with_upgrades());
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = worker.stop_begins() => {
+            // One that waits for its next request ends here, any other with the response that it is owed.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         // Whatever a client does wrong ends here, and is its own affair.
         tracing::debug!("a connection ended: {error}");
     }

@@ -14,8 +14,8 @@ use dog::http::{self, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::front::{hand_over, take_upgrade, upgrade_of};
-use crate::server::Workers;
 use crate::worker::Mail;
+use crate::workers::Workers;
 
 /// An App that answers requests from any server that speaks [`tower`'s](https://docs.rs/tower-service) language; made
 /// by [`Server::service`](crate::Server::service).
@@ -31,6 +31,15 @@ pub struct Service {
 impl Service {
     pub(crate) fn new(workers: Workers) -> Self {
         Self { workers: Arc::new(workers), next: Arc::default() }
+    }
+
+    /// Ends it in good order, as [`Running::shutdown`](crate::Running::shutdown) does, and returns when all is done.
+    /// Requests that still come are answered with 503. Other clones may wait for the same end.
+    ///
+    /// Call it when the server that it is mounted in has stopped to accept connections: with axum, after
+    /// `serve(…).with_graceful_shutdown(…)` has returned.
+    pub async fn shutdown(&self) {
+        self.workers.stop().await;
     }
 
     async fn answer<B>(self, request: http::Request<B>) -> Response

@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use dog::{Epoch, Error, Timestamp};
 use dog::internal::Kind;
 use dog::port::LocalFuture;
+use dog::{Epoch, Error, Timestamp};
 use futures_util::FutureExt;
 use tracing::Instrument;
 

@@ -10,7 +10,7 @@ use dog::internal::Kind;
 use dog::port::LocalFuture;
 use dog::{CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
-use dog_engine::host::{Batch, Fetched, Host, SeatGuard, Space};
+use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use tokio::sync::oneshot;
 
@@ -282,6 +282,14 @@ impl Host for Worker {
     fn ring_again(&self, object: Object, at: Timestamp, attempt: u32) {
         self.alarms.borrow_mut().ring_again(object, at, attempt);
         self.queued();
+    }
+
+    fn occurred(&self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Waits => self.is_busier(),
+            Occurrence::Waited(_) => self.is_less_busy(),
+            Occurrence::Failed | Occurrence::Panicked => {}
+        }
     }
 }
 

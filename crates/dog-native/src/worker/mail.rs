@@ -70,8 +70,12 @@ pub(crate) enum Mail {
         request: Request,
         reply: oneshot::Sender<Response>,
     },
-    /// The server ends.
-    Stop,
+    /// The server ends: in good order, or at once.
+    Stop {
+        at_once: bool,
+    },
+    /// Another worker has done all that it had to: time to look whether all have.
+    Drained,
 }
 
 /// An answer to any of the calls.

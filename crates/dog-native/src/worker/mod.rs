@@ -1,9 +1,11 @@
 //! One worker thread: its objects, its connections, and the loop that drives them.
 //!
 //! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
-//! - `host`: the engine's primitives; `alarms`: when to wake whom; `reading`: bytes that come in; `turn`: the loop
+//! - `host`: the engine's primitives; `alarms`: when to wake whom; `reading`: bytes that come in; `turn`: the loop;
+//!   `drain`: its end in good order
 
 mod alarms;
+mod drain;
 mod host;
 mod mail;
 mod objects;
@@ -14,7 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use dog::port::LocalFuture;
@@ -22,16 +24,18 @@ use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
 use dog_engine::Class;
 use dog_engine::address::{GroupAddress, ReplicaAddress};
 use dog_engine::host::{GroupObject, ReplicaObject};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::config::Config;
 use crate::connection::Connections;
 use crate::storage::Storage;
 
+pub(crate) use drain::longest as longest_drain;
 pub(crate) use mail::{Attach, Mail, Post};
 pub(crate) use turn::run;
 
 use alarms::Alarms;
+use drain::{Drain, restarting};
 use mail::Answer;
 
 /// What all workers share. Nothing in it is written to while messages flow.
@@ -40,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) post: Post,
     pub(crate) storage: Arc<dyn Storage>,
     next_epoch: AtomicU64,
+    /// Workers that have not done yet all that must be done before the server may end.
+    undrained: AtomicUsize,
     began: Instant,
     began_at: Timestamp,
 }
@@ -48,7 +54,9 @@ impl Shared {
     pub(crate) fn new(config: Config, post: Post, storage: Arc<dyn Storage>) -> Self {
         let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        let undrained = AtomicUsize::new(post.workers());
         Self {
+            undrained,
             config,
             post,
             storage,
@@ -96,7 +104,12 @@ pub(crate) struct Worker {
     /// Whether the loop is at work anyway and will see what is queued.
     in_turn: Cell<bool>,
     wake: Notify,
-    stopping: Cell<bool>,
+    /// What is under way that must end before the worker may: requests from outside, and tasks that wait.
+    busy: Cell<usize>,
+    /// How far its end has come, once that has begun.
+    drain: RefCell<Option<Drain>>,
+    /// Tells of that beginning.
+    stopping: watch::Sender<bool>,
     /// New Replicas go to the workers in turn.
     next_place: Cell<usize>,
 }
@@ -127,7 +140,9 @@ impl Worker {
             scratch: RefCell::new(vec![0; 64 * 1024]),
             in_turn: Cell::new(false),
             wake: Notify::new(),
-            stopping: Cell::new(false),
+            busy: Cell::new(0),
+            stopping: watch::Sender::new(false),
+            drain: RefCell::default(),
             next_place: Cell::new(index + 1),
         })
     }
@@ -139,15 +154,14 @@ impl Worker {
 
     /// Has the App answer a request from outside.
     pub(crate) async fn answer(&self, request: Request) -> Response {
+        if self.is_stopping() {
+            return restarting();
+        }
         let answering = self.answering.borrow().clone();
         match answering {
             Some(answering) => answering(request).await,
-            None => dog::text(dog::http::StatusCode::SERVICE_UNAVAILABLE, "the server starts or ends"),
+            None => restarting(),
         }
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.get()
     }
 
     /// Something was queued: the loop must come round once more.

@@ -67,12 +67,15 @@ impl Worker {
             }
             Mail::Outside { request, reply } => {
                 let worker = Rc::clone(self);
+                let busy = self.busy();
                 tokio::task::spawn_local(async move {
                     // Whoever asked may have gone.
                     let _ = reply.send(worker.answer(request).await);
+                    drop(busy);
                 });
             }
-            Mail::Stop => self.begin_stop(),
+            Mail::Stop { at_once } => self.begin_stop(at_once),
+            Mail::Drained => {}
         }
     }
 
@@ -120,6 +123,7 @@ impl Worker {
         if let Err(error) = self.connections.borrow_mut().attach(socket, stream, &unread, permit) {
             tracing::error!("a connection could not be taken over: {error}");
         }
+        self.close_if_late(socket);
         // What came along with the handshake is there already: no event will tell of it.
         self.again.borrow_mut().push(socket);
         self.queued();
