@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::Config;
 use crate::connection::Stream;
+use crate::error::Error;
 use crate::worker::{Attach, Mail, Post, Worker};
 
 /// What an address that has too many connections is told.
@@ -84,6 +85,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
 
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses: &Arc<Addresses>) {
     let Some(permit) = addresses.permit(address.ip(), worker.shared.config.max_sockets_per_address) else {
+        worker.counters.refused.one();
         tracing::warn!(address = %address.ip(), "refused: too many connections of one address");
         if let Ok(mut stream) = stream.into_std() {
             // As much as goes out at once; whoever has too many connections is owed no more.
@@ -91,6 +93,7 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses:
         }
         return;
     };
+    worker.counters.accepted.one();
     // Small frames go out when they are written. Without it they wait, and that is all.
     let _ = stream.set_nodelay(true);
     tokio::task::spawn_local(serve(Rc::clone(worker), stream, Arc::new(permit)));
@@ -204,7 +207,7 @@ pub(crate) fn listen_all(
     Ok((address, listeners))
 }
 
-fn listen(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
+pub(crate) fn listen(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
@@ -214,14 +217,31 @@ fn listen(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpLis
     Ok(socket.into())
 }
 
+/// The error for an address that cannot be listened on; `setting` is whose it is.
+pub(crate) fn cannot_listen(setting: &str, address: SocketAddr, cause: std::io::Error) -> Error {
+    let text = match cause.kind() {
+        std::io::ErrorKind::AddrInUse => format!("{setting}: {address} is in use by another program"),
+        _ => format!("{setting}: cannot listen on {address}: {cause}"),
+    };
+    Error::bind(text, cause)
+}
+
 impl Config {
     /// The address to listen on.
-    pub(crate) fn address(&self) -> Result<SocketAddr, crate::Error> {
-        use std::net::ToSocketAddrs;
-        let resolved = self.bind.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-        resolved.ok_or_else(|| {
-            let text = format!("bind: \"{}\" is no address: give host:port, such as 127.0.0.1:8787", self.bind);
-            crate::Error::configuration(text)
-        })
+    pub(crate) fn address(&self) -> Result<SocketAddr, Error> {
+        resolve("bind", &self.bind, "127.0.0.1:8787")
     }
+
+    /// The operator's address.
+    pub(crate) fn admin_address(&self) -> Result<Option<SocketAddr>, Error> {
+        self.admin.as_deref().map(|address| resolve("admin", address, "127.0.0.1:9464")).transpose()
+    }
+}
+
+fn resolve(setting: &str, address: &str, example: &str) -> Result<SocketAddr, Error> {
+    use std::net::ToSocketAddrs;
+    let resolved = address.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    resolved.ok_or_else(|| {
+        Error::configuration(format!("{setting}: \"{address}\" is no address: give host:port, such as {example}"))
+    })
 }

@@ -23,6 +23,11 @@ impl Running {
         self.address
     }
 
+    /// Where its operator finds it, if that was set: [`Server::admin`](crate::Server::admin).
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.workers.admin_addr()
+    }
+
     /// Ends it in good order, and returns when all is done:
     ///
     /// 1. At once: readiness is false, nobody listens any more, requests that come over connections which are open are

@@ -8,7 +8,7 @@ use dog::{App, Env};
 
 use crate::config::{Config, SlowConsumer};
 use crate::error::Error;
-use crate::front::listen_all;
+use crate::front::{cannot_listen, listen_all};
 use crate::running::Running;
 use crate::service::Service;
 use crate::workers::Workers;
@@ -122,6 +122,19 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.drain_within = time)
     }
 
+    /// An address, `host:port`, for whoever operates the server, and for nobody outside: `GET /metrics` in Prometheus'
+    /// text format, `/healthz` (the process lives) and `/readyz` (new clients are welcome), 200 or 503 with the reason.
+    /// Port 0 takes a free one, which [`Running::admin_addr`] tells. Default: none.
+    pub fn admin(self, address: impl Into<String>) -> Self {
+        self.set(|config| config.admin = Some(address.into()))
+    }
+
+    /// After how long a worker thread that does not come round, because a handler keeps it, is logged and turns
+    /// `/healthz` to 503; both name the object. 2 s at least. Default 10 s.
+    pub fn stuck_after(self, time: Duration) -> Self {
+        self.set(|config| config.stuck_after = time)
+    }
+
     /// How many connections one remote address may have; more are answered with 503. Default 4096.
     pub fn max_sockets_per_address(self, sockets: usize) -> Self {
         self.set(|config| config.max_sockets_per_address = sockets)
@@ -137,13 +150,8 @@ impl<A: App + Send + Sync> Server<A> {
     pub async fn start(self) -> Result<Running, Error> {
         self.config.validate()?;
         let wanted = self.config.address()?;
-        let (address, listeners) = listen_all(wanted, self.config.workers).map_err(|cause| {
-            let text = match cause.kind() {
-                std::io::ErrorKind::AddrInUse => format!("bind: {wanted} is in use by another program"),
-                _ => format!("bind: cannot listen on {wanted}: {cause}"),
-            };
-            Error::bind(text, cause)
-        })?;
+        let (address, listeners) =
+            listen_all(wanted, self.config.workers).map_err(|cause| cannot_listen("bind", wanted, cause))?;
         let workers = Workers::start(self.app, self.config, listeners)?;
         tracing::info!(%address, "listening");
         Ok(Running::new(address, workers))

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,6 +32,11 @@ pub struct Service {
 impl Service {
     pub(crate) fn new(workers: Workers) -> Self {
         Self { workers: Arc::new(workers), next: Arc::default() }
+    }
+
+    /// Where its operator finds it, if that was set: [`Server::admin`](crate::Server::admin).
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.workers.admin_addr()
     }
 
     /// Ends it in good order, as [`Running::shutdown`](crate::Running::shutdown) does, and returns when all is done.

@@ -1,7 +1,9 @@
 //! The threads of a server: how they begin and end.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,8 +15,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
+use crate::admin::{self, Admin};
 use crate::config::Config;
-use crate::connection::Connections;
 use crate::error::Error;
 use crate::front::{Addresses, accept};
 use crate::storage::{Embedded, Folder};
@@ -26,7 +28,14 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// The threads of a server.
 pub(crate) struct Workers {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<Thread>>,
+    admin_address: Option<SocketAddr>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    workers: Vec<Thread>,
+    admin: Option<Admin>,
 }
 
 struct Thread {
@@ -41,18 +50,22 @@ impl Workers {
         config: Config,
         listeners: Vec<Option<std::net::TcpListener>>,
     ) -> Result<Self, Error> {
+        let listener = config.admin_address()?.map(admin::listen).transpose()?;
+        let admin_address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let folder = Folder::open(config.data.as_deref())?;
         if folder.is_temporary() {
             tracing::warn!(folder = %folder.path().display(), "data: kept in a temporary folder, gone at the end");
         }
         let storage = Arc::new(Embedded::open(folder)?);
         let (post, mailboxes) = Post::new(config.workers);
-        let shared = Arc::new(Shared::new(config, post, storage));
+        let class_names = classes::<A, Worker>().iter().map(|class| class.name).collect();
+        let shared = Arc::new(Shared::new(config, post, storage, class_names));
         let app = Arc::new(app);
         let addresses = Arc::new(Addresses::default());
-        let mut workers = Self { shared: Arc::clone(&shared), threads: Mutex::default() };
+        let mut workers = Self { shared: Arc::clone(&shared), admin_address, threads: Mutex::default() };
+        let threads = workers.threads.get_mut();
         for (index, (mailbox, listener)) in mailboxes.into_iter().zip(listeners).enumerate() {
-            workers.threads.get_mut().push(Thread::start(Beginning {
+            threads.workers.push(Thread::start(Beginning {
                 index,
                 shared: Arc::clone(&shared),
                 app: Arc::clone(&app),
@@ -61,6 +74,7 @@ impl Workers {
                 addresses: Arc::clone(&addresses),
             })?);
         }
+        threads.admin = Some(Admin::start(shared, listener)?);
         Ok(workers)
     }
 
@@ -68,7 +82,12 @@ impl Workers {
         &self.shared.post
     }
 
+    pub(crate) fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
     fn tell_to_stop(&self, at_once: bool) {
+        self.shared.draining.store(true, Ordering::Relaxed);
         let post = self.post();
         (0..post.workers()).for_each(|worker| post.send(worker, vec![Mail::Stop { at_once }]));
     }
@@ -90,14 +109,17 @@ impl Workers {
     async fn wait(&self, most: Duration) {
         let by = Instant::now() + most;
         let mut threads = self.threads.lock().await;
-        while let Some(thread) = threads.last_mut() {
+        while let Some(thread) = threads.workers.last_mut() {
             let ended = tokio::time::timeout_at(by, &mut thread.has_ended).await;
-            let Some(thread) = threads.pop() else { return };
+            let Some(thread) = threads.workers.pop() else { return };
             match ended {
                 // It has said that it is at its end.
                 Ok(_) => drop(thread.handle.join()),
                 Err(_) => tracing::error!(worker = thread.index, "a worker does not end: a handler keeps its thread"),
             }
+        }
+        if let Some(admin) = threads.admin.take() {
+            admin.end();
         }
     }
 }
@@ -138,8 +160,8 @@ impl<A: App + Send + Sync> Beginning<A> {
     fn run(self) -> std::io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let poll = mio::Poll::new()?;
-        let connections = Connections::new(poll.registry().try_clone()?);
-        let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), connections);
+        let registry = poll.registry().try_clone()?;
+        let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), registry);
         worker.load_alarms().map_err(std::io::Error::other)?;
         let front = Rc::new(Front::new(self.app, Rc::clone(&worker)));
         worker.set_answering(Rc::new(move |request| {

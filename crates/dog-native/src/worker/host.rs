@@ -221,6 +221,7 @@ impl Host for Worker {
         let mut replicas = self.replicas.borrow_mut();
         if replicas.get(&replica).is_some_and(|object| object.epoch() == epoch) {
             replicas.remove(&replica);
+            self.watched().ended(epoch);
         }
     }
 
@@ -228,6 +229,7 @@ impl Host for Worker {
         let mut groups = self.groups.borrow_mut();
         if groups.get(&group).is_some_and(|object| object.epoch() == epoch) {
             groups.remove(&group);
+            self.watched().ended(epoch);
         }
     }
 
@@ -287,9 +289,17 @@ impl Host for Worker {
     fn occurred(&self, occurrence: Occurrence) {
         match occurrence {
             Occurrence::Waits => self.is_busier(),
-            Occurrence::Waited(_) => self.is_less_busy(),
-            Occurrence::Failed | Occurrence::Panicked => {}
+            Occurrence::Waited(time) => {
+                self.is_less_busy();
+                self.handler_waits.borrow_mut().note(time);
+            }
+            Occurrence::Failed => self.counters.failures.one(),
+            Occurrence::Panicked => self.counters.panics.one(),
         }
+    }
+
+    fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {
+        self.watched().runs(life)
     }
 }
 

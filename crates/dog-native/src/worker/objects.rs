@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use dog::Error;
+use dog::{Epoch, Error};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, Targets};
 use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
@@ -18,15 +18,27 @@ impl Worker {
         &self.classes[usize::from(class.0)]
     }
 
+    fn new_life(&self, object: Object) -> Epoch {
+        let epoch = self.shared.new_epoch();
+        self.watched().begun(epoch, object);
+        epoch
+    }
+
     /// The Group, begun if it is not alive.
     fn group(self: &Rc<Self>, address: GroupAddress) -> Rc<dyn GroupObject> {
-        let begin = || (self.class_at(address.class).group)(Rc::clone(self), address, self.shared.new_epoch());
+        let begin = || {
+            let epoch = self.new_life(Object::Group(address));
+            (self.class_at(address.class).group)(Rc::clone(self), address, epoch)
+        };
         Rc::clone(self.groups.borrow_mut().entry(address).or_insert_with(begin))
     }
 
     /// The Replica, begun if it is not alive.
     fn replica(self: &Rc<Self>, address: ReplicaAddress) -> Rc<dyn ReplicaObject> {
-        let begin = || (self.class_at(address.group.class).replica)(Rc::clone(self), address, self.shared.new_epoch());
+        let begin = || {
+            let epoch = self.new_life(Object::Replica(address));
+            (self.class_at(address.group.class).replica)(Rc::clone(self), address, epoch)
+        };
         Rc::clone(self.replicas.borrow_mut().entry(address).or_insert_with(begin))
     }
 
@@ -75,6 +87,10 @@ impl Worker {
                 });
             }
             Mail::Stop { at_once } => self.begin_stop(at_once),
+            Mail::Figures(reply) => {
+                // Whoever asked may have given up.
+                let _ = reply.send(self.figures());
+            }
             Mail::Drained => {}
         }
     }
@@ -83,6 +99,7 @@ impl Worker {
     pub(super) fn ring(self: &Rc<Self>) {
         loop {
             let due = self.alarms.borrow_mut().take_due(self.shared.now());
+            self.counters.alarms.add(usize::from(due.is_some()));
             match due {
                 Some((Object::Group(address), attempt)) => self.group(address).alarm(attempt),
                 Some((Object::Replica(address), attempt)) => self.replica(address).alarm(attempt),

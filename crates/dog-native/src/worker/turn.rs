@@ -39,6 +39,7 @@ fn register(poll: Poll) -> io::Result<AsyncFd<Polled>> {
 
 /// Runs a worker until it is told to stop and its connections have ended.
 pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedReceiver<Vec<Mail>>) -> io::Result<()> {
+    worker.watched().beats(worker.shared.life());
     let mut polled = register(poll)?;
     let mut events = Events::with_capacity(EVENTS);
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -76,6 +77,7 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
             () = worker.wake.notified() => worker.in_turn.set(true),
             _ = second.tick() => {
                 worker.in_turn.set(true);
+                worker.watched().beats(worker.shared.life());
                 worker.connections.borrow_mut().tick(&worker.shared.config);
                 worker.forget_questions();
             }
@@ -83,6 +85,7 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
         worker.end_turn();
     }
     worker.let_go();
+    worker.watched().has_ended();
     Ok(())
 }
 
