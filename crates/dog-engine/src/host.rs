@@ -94,6 +94,46 @@ pub trait Host: 'static {
     /// Calls the object's `alarm` once more at `at`, though it has rung, waking it if need be; unless an alarm is written
     /// before that, in place of this one too.
     fn ring_again(&self, object: Object, at: Timestamp, attempt: u32);
+
+    /// Something has happened that a host may want to count.
+    fn occurred(&self, occurrence: Occurrence) {
+        let _ = occurrence;
+    }
+
+    /// From now on the thread runs code of this life, or again of none; what it ran before is given back. A host that
+    /// notes it can tell which object never returns to its thread.
+    fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {
+        let _ = life;
+        None
+    }
+}
+
+/// What a host may count: see [`Host::occurred`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occurrence {
+    /// A handler, or a task of the engine's, has to wait for something.
+    Waits,
+    /// One that had to wait has ended, so long after it began to wait.
+    Waited(Duration),
+    /// A handler has returned an error.
+    Failed,
+    /// A handler has panicked.
+    Panicked,
+}
+
+/// How an object stands, for whoever watches: see [`ReplicaObject::standing`] and [`GroupObject::standing`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ObjectStanding {
+    /// Whether the user's value is in memory.
+    pub awake: bool,
+    /// Seats taken on a Replica.
+    pub seats: u32,
+    /// Tickets that a Group has given and that nobody has used yet.
+    pub tickets: usize,
+    /// Members of a Group but the parked ones.
+    pub members: usize,
+    /// Parked members.
+    pub parked: usize,
 }
 
 /// Which of an object's entries.
@@ -175,6 +215,8 @@ pub trait ReplicaObject {
     fn alarm(self: Rc<Self>, attempt: u32);
     /// The number of this life.
     fn epoch(&self) -> Epoch;
+    /// How it stands.
+    fn standing(&self) -> ObjectStanding;
 }
 
 /// One life of a Group, as its host drives it.
@@ -189,4 +231,6 @@ pub trait GroupObject {
     fn alarm(self: Rc<Self>, attempt: u32);
     /// The number of this life.
     fn epoch(&self) -> Epoch;
+    /// How it stands.
+    fn standing(&self) -> ObjectStanding;
 }

@@ -15,8 +15,8 @@ use super::life::{Life, Living, answer, start};
 use super::replica::failed;
 use super::storing::Store;
 use crate::address::{GroupAddress, Object, Targets, Ticket};
-use crate::books::{Books, Placement};
-use crate::host::{GroupObject, Host};
+use crate::books::{Books, Placement, Totals};
+use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast};
 use crate::reply::Reply;
 
@@ -99,7 +99,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             host,
             address,
             epoch,
-            life: Life::default(),
+            life: Life::new(epoch),
             waiting: RefCell::default(),
             locating: RefCell::default(),
             joining: RefCell::default(),
@@ -328,6 +328,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
             let received = awake.group.receive(&context, request);
             answer(reply, async {
                 received.await.map_err(|failure| {
+                    this.host.occurred(Occurrence::Failed);
                     tracing::error!(group = %this.address, "receive failed: {failure}");
                     failed(&failure)
                 })
@@ -372,6 +373,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
                 awake.group.on_alarm(&this.context()).await
             });
             if let Err(failure) = rung.await {
+                this.host.occurred(Occurrence::Failed);
                 tracing::error!(group = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
@@ -379,6 +381,12 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
 
     fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    fn standing(&self) -> ObjectStanding {
+        let Some(awake) = self.life.get() else { return ObjectStanding::default() };
+        let Totals { tickets, members, parked, .. } = awake.books.borrow().totals();
+        ObjectStanding { awake: true, seats: 0, tickets, members, parked }
     }
 }
 

@@ -8,16 +8,18 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use dog::Error;
 use dog::internal::Kind;
 use dog::port::LocalFuture;
+use dog::{Epoch, Error, Timestamp};
 use futures_util::FutureExt;
+use tracing::Instrument;
 
-use crate::host::Host;
+use crate::host::{Host, Occurrence};
 use crate::reply::Reply;
 
 /// The user's value, from its waking to its end.
 pub(crate) struct Life<T> {
+    epoch: Epoch,
     state: RefCell<State<T>>,
     /// Who waits for the waking, and the tasks that are to hear of the end.
     wakers: RefCell<HashMap<u64, Waker>>,
@@ -34,9 +36,10 @@ enum State<T> {
     Ended,
 }
 
-impl<T> Default for Life<T> {
-    fn default() -> Self {
+impl<T> Life<T> {
+    pub(crate) fn new(epoch: Epoch) -> Self {
         Self {
+            epoch,
             state: RefCell::new(State::Resting),
             wakers: RefCell::default(),
             next_waker: Cell::default(),
@@ -149,7 +152,12 @@ pub(crate) fn start<O: Living>(object: &Rc<O>, task: impl Future<Output = ()> + 
     let mut context = Context::from_waker(Waker::noop());
     // Should it wait, then it is polled once more by the host, and leaves that poll's waker in place of this one.
     if Pin::new(&mut supervised).poll(&mut context).is_pending() {
-        object.host().spawn(Box::pin(supervised));
+        let span = tracing::Span::current();
+        if span.is_none() {
+            object.host().spawn(Box::pin(supervised));
+        } else {
+            object.host().spawn(Box::pin(supervised.instrument(span)));
+        }
     }
 }
 
@@ -174,13 +182,15 @@ struct Supervised<O: Living> {
     /// Until it has ended.
     task: Option<LocalFuture<()>>,
     id: u64,
+    /// When it first had to wait.
+    waits: Option<Timestamp>,
 }
 
 impl<O: Living> Supervised<O> {
     fn new(object: &Rc<O>, task: LocalFuture<()>) -> Self {
         let life = object.life();
         life.tasks.set(life.tasks.get() + 1);
-        Self { object: Rc::clone(object), task: Some(task), id: life.new_waker() }
+        Self { object: Rc::clone(object), task: Some(task), id: life.new_waker(), waits: None }
     }
 
     /// What the task held is let go before anyone asks whether the object is idle.
@@ -189,6 +199,10 @@ impl<O: Living> Supervised<O> {
             let life = self.object.life();
             life.tasks.set(life.tasks.get() - 1);
             life.wakers.borrow_mut().remove(&self.id);
+            if let Some(since) = self.waits {
+                let host = self.object.host();
+                host.occurred(Occurrence::Waited(host.now().since(since)));
+            }
         }
     }
 }
@@ -200,15 +214,26 @@ impl<O: Living> Future for Supervised<O> {
         if self.object.life().has_ended() {
             return Poll::Ready(());
         }
-        let Some(task) = &mut self.task else { return Poll::Ready(()) };
+        let this = &mut *self;
+        let (host, life) = (this.object.host(), this.object.life());
+        let Some(task) = &mut this.task else { return Poll::Ready(()) };
+        let before = host.runs(Some(life.epoch));
         let outcome = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
+        host.runs(before);
         if let Ok(Poll::Pending) = outcome {
-            self.object.life().register(self.id, context.waker());
+            if this.waits.is_none() {
+                this.waits = Some(host.now());
+                host.occurred(Occurrence::Waits);
+            }
+            life.register(this.id, context.waker());
             return Poll::Pending;
         }
         self.finish();
         match outcome {
-            Err(panic) => self.object.panicked(&panic_text(&*panic)),
+            Err(panic) => {
+                self.object.host().occurred(Occurrence::Panicked);
+                self.object.panicked(&panic_text(&*panic));
+            }
             Ok(_) => self.object.task_ended(),
         }
         Poll::Ready(())

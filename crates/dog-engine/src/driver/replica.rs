@@ -18,7 +18,7 @@ use super::life::{Life, Living, answer, start};
 use super::sockets::Turn;
 use super::storing::{Store, StorePort};
 use crate::address::{Object, ReplicaAddress, SeatId, Targets, Ticket, View};
-use crate::host::{End, Fetched, Host, Readiness, ReplicaObject};
+use crate::host::{End, Fetched, Host, ObjectStanding, Occurrence, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Seats;
@@ -92,7 +92,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             host,
             address,
             epoch,
-            life: Life::default(),
+            life: Life::new(epoch),
             enrolled: Cell::new(false),
             seats: RefCell::new(seats),
             view: RefCell::default(),
@@ -250,6 +250,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         request.extensions_mut().insert(Seated(seat));
         let answer = replica.receive(&self.context(), request).await;
         let response = answer.map_err(|failure| {
+            self.host.occurred(Occurrence::Failed);
             tracing::error!(replica = %self.address, "receive failed: {failure}");
             self.release(seat);
             failed(&failure)
@@ -301,6 +302,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 let replica = self.awake().await?;
                 let gossip = dog::wire::typed::decode(&gossip)?;
                 let answer = replica.on_gossip(&self.context(), gossip).await.map_err(|failure| {
+                    self.host.occurred(Occurrence::Failed);
                     tracing::error!(replica = %self.address, "on_gossip failed: {failure}");
                     Error::new(Kind::Handler, "the sibling's on_gossip failed")
                 })?;
@@ -378,6 +380,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 replica.on_alarm(&this.context()).await
             });
             if let Err(failure) = rung.await {
+                this.host.occurred(Occurrence::Failed);
                 tracing::error!(replica = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
@@ -385,5 +388,10 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
 
     fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    fn standing(&self) -> ObjectStanding {
+        let seats = self.seats.borrow().occupied();
+        ObjectStanding { awake: self.life.get().is_some(), seats, ..ObjectStanding::default() }
     }
 }

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dog::Error;
 
-use super::Done;
+use super::{Done, StorageFigures};
 
 /// The most writes, and about the most bytes, that go to the disk together.
 const MOST_WRITES: usize = 4096;
@@ -36,10 +38,14 @@ pub(super) struct Together {
     pub(super) alarms: BTreeMap<Vec<u8>, Option<Bytes>>,
 }
 
+/// Touched once a commit, and by whoever asks.
+type Figures = Arc<Mutex<StorageFigures>>;
+
 /// Where writes are handed over. The thread ends, with all that was handed over done, when this is dropped.
 pub(super) struct Committer {
     sender: Option<Sender<Write>>,
     thread: Option<JoinHandle<()>>,
+    figures: Figures,
 }
 
 /// The database, as far as the thread needs it.
@@ -53,8 +59,15 @@ pub(super) trait Database: Send + 'static {
 impl Committer {
     pub(super) fn start(database: impl Database) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new().name("dog-storage".into()).spawn(move || run(&database, &receiver))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        let figures = Figures::default();
+        let noted = Arc::clone(&figures);
+        let run = move || run(&database, &receiver, &noted);
+        let thread = std::thread::Builder::new().name("dog-storage".into()).spawn(run)?;
+        Ok(Self { sender: Some(sender), thread: Some(thread), figures })
+    }
+
+    pub(super) fn figures(&self) -> StorageFigures {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn hand_over(&self, write: Write) {
@@ -82,7 +95,7 @@ fn failed(cause: &str) -> Error {
     Error::new(dog::internal::Kind::Storage, format!("the storage failed, and nothing was written: {cause}"))
 }
 
-fn run(database: &impl Database, receiver: &Receiver<Write>) {
+fn run(database: &impl Database, receiver: &Receiver<Write>, figures: &Figures) {
     while let Ok(first) = receiver.recv() {
         let mut bytes = first.bytes();
         let mut writes = vec![first];
@@ -98,14 +111,24 @@ fn run(database: &impl Database, receiver: &Receiver<Write>) {
             bytes += next.bytes();
             writes.push(next);
         }
-        commit(database, writes);
+        commit(database, writes, figures);
         if let Some(after) = after {
-            commit(database, vec![after]);
+            commit(database, vec![after], figures);
         }
     }
 }
 
-fn commit(database: &impl Database, writes: Vec<Write>) {
+/// Before anyone is told of the outcome: whoever has heard of a write finds it counted.
+fn note(figures: &Figures, writes: usize, done: bool, took: Duration) {
+    let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
+    figures.writes += writes as u64;
+    figures.failures += u64::from(!done);
+    figures.failing = !done;
+    figures.commits.note(took);
+}
+
+fn commit(database: &impl Database, writes: Vec<Write>, figures: &Figures) {
+    let began = Instant::now();
     let mut together = Together::default();
     let mut dones = Vec::with_capacity(writes.len());
     let mut outcome = Ok(());
@@ -124,6 +147,7 @@ fn commit(database: &impl Database, writes: Vec<Write>) {
     if let Err(cause) = &outcome {
         tracing::error!("the storage failed, {} writes are refused: {cause}", dones.len());
     }
+    note(figures, dones.len(), outcome.is_ok(), began.elapsed());
     for done in dones {
         done(outcome.as_ref().map_err(|cause| failed(cause)).copied());
     }

@@ -11,7 +11,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::commit::{self, Committer, Together, Write};
 use super::folder::Folder;
-use super::{Done, SetAlarm, Storage, key};
+use super::{Done, SetAlarm, Storage, StorageFigures, key};
 
 /// The storage of one process.
 pub(crate) struct Embedded {
@@ -107,6 +107,10 @@ impl Storage for Embedded {
     fn alarm(&self, object: Object) -> Result<Option<Timestamp>, Error> {
         let value = self.database.alarms.get(key::name(object)).map_err(|cause| failed(&cause))?;
         value.map(|value| read_alarm(&value).map(|(at, _)| at)).transpose()
+    }
+
+    fn figures(&self) -> StorageFigures {
+        self.committer.figures()
     }
 
     fn alarms(&self) -> Result<Vec<SetAlarm>, Error> {

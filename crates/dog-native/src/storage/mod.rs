@@ -16,6 +16,8 @@ use dog::{Error, Timestamp};
 use dog_engine::address::Object;
 use dog_engine::host::{Batch, Space};
 
+use crate::metrics::Times;
+
 pub(crate) use embedded::Embedded;
 pub(crate) use folder::Folder;
 
@@ -37,8 +39,21 @@ pub(crate) trait Storage: Send + Sync {
     fn write(&self, object: Object, class: &'static str, batch: Batch, done: Done);
     /// An object's alarm.
     fn alarm(&self, object: Object) -> Result<Option<Timestamp>, Error>;
+    /// What it has done so far.
+    fn figures(&self) -> StorageFigures;
     /// All alarms that are set, with the class of each object.
     fn alarms(&self) -> Result<Vec<SetAlarm>, Error>;
+}
+
+/// What a storage tells of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StorageFigures {
+    pub(crate) writes: u64,
+    /// Commits that failed.
+    pub(crate) failures: u64,
+    /// Whether the last one did.
+    pub(crate) failing: bool,
+    pub(crate) commits: Times,
 }
 
 /// Called on whatever thread a write was done on.

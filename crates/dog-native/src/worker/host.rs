@@ -10,7 +10,7 @@ use dog::internal::Kind;
 use dog::port::LocalFuture;
 use dog::{CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
-use dog_engine::host::{Batch, Fetched, Host, SeatGuard, Space};
+use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use tokio::sync::oneshot;
 
@@ -221,6 +221,7 @@ impl Host for Worker {
         let mut replicas = self.replicas.borrow_mut();
         if replicas.get(&replica).is_some_and(|object| object.epoch() == epoch) {
             replicas.remove(&replica);
+            self.watched().ended(epoch);
         }
     }
 
@@ -228,6 +229,7 @@ impl Host for Worker {
         let mut groups = self.groups.borrow_mut();
         if groups.get(&group).is_some_and(|object| object.epoch() == epoch) {
             groups.remove(&group);
+            self.watched().ended(epoch);
         }
     }
 
@@ -282,6 +284,22 @@ impl Host for Worker {
     fn ring_again(&self, object: Object, at: Timestamp, attempt: u32) {
         self.alarms.borrow_mut().ring_again(object, at, attempt);
         self.queued();
+    }
+
+    fn occurred(&self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Waits => self.is_busier(),
+            Occurrence::Waited(time) => {
+                self.is_less_busy();
+                self.handler_waits.borrow_mut().note(time);
+            }
+            Occurrence::Failed => self.counters.failures.one(),
+            Occurrence::Panicked => self.counters.panics.one(),
+        }
+    }
+
+    fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {
+        self.watched().runs(life)
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::Stream;
 use crate::front::AddressPermit;
+use crate::metrics::Figures;
 
 /// Where an answer goes: the worker that asked, and its number for the question.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +71,14 @@ pub(crate) enum Mail {
         request: Request,
         reply: oneshot::Sender<Response>,
     },
-    /// The server ends.
-    Stop,
+    /// What has been counted is asked for.
+    Figures(oneshot::Sender<Figures>),
+    /// The server ends: in good order, or at once.
+    Stop {
+        at_once: bool,
+    },
+    /// Another worker has done all that it had to: time to look whether all have.
+    Drained,
 }
 
 /// An answer to any of the calls.

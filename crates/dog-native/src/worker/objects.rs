@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use dog::Error;
+use dog::{Epoch, Error};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, Targets};
 use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
@@ -18,15 +18,27 @@ impl Worker {
         &self.classes[usize::from(class.0)]
     }
 
+    fn new_life(&self, object: Object) -> Epoch {
+        let epoch = self.shared.new_epoch();
+        self.watched().begun(epoch, object);
+        epoch
+    }
+
     /// The Group, begun if it is not alive.
     fn group(self: &Rc<Self>, address: GroupAddress) -> Rc<dyn GroupObject> {
-        let begin = || (self.class_at(address.class).group)(Rc::clone(self), address, self.shared.new_epoch());
+        let begin = || {
+            let epoch = self.new_life(Object::Group(address));
+            (self.class_at(address.class).group)(Rc::clone(self), address, epoch)
+        };
         Rc::clone(self.groups.borrow_mut().entry(address).or_insert_with(begin))
     }
 
     /// The Replica, begun if it is not alive.
     fn replica(self: &Rc<Self>, address: ReplicaAddress) -> Rc<dyn ReplicaObject> {
-        let begin = || (self.class_at(address.group.class).replica)(Rc::clone(self), address, self.shared.new_epoch());
+        let begin = || {
+            let epoch = self.new_life(Object::Replica(address));
+            (self.class_at(address.group.class).replica)(Rc::clone(self), address, epoch)
+        };
         Rc::clone(self.replicas.borrow_mut().entry(address).or_insert_with(begin))
     }
 
@@ -67,12 +79,19 @@ impl Worker {
             }
             Mail::Outside { request, reply } => {
                 let worker = Rc::clone(self);
+                let busy = self.busy();
                 tokio::task::spawn_local(async move {
                     // Whoever asked may have gone.
                     let _ = reply.send(worker.answer(request).await);
+                    drop(busy);
                 });
             }
-            Mail::Stop => self.begin_stop(),
+            Mail::Stop { at_once } => self.begin_stop(at_once),
+            Mail::Figures(reply) => {
+                // Whoever asked may have given up.
+                let _ = reply.send(self.figures());
+            }
+            Mail::Drained => {}
         }
     }
 
@@ -80,6 +99,7 @@ impl Worker {
     pub(super) fn ring(self: &Rc<Self>) {
         loop {
             let due = self.alarms.borrow_mut().take_due(self.shared.now());
+            self.counters.alarms.add(usize::from(due.is_some()));
             match due {
                 Some((Object::Group(address), attempt)) => self.group(address).alarm(attempt),
                 Some((Object::Replica(address), attempt)) => self.replica(address).alarm(attempt),
@@ -120,6 +140,7 @@ impl Worker {
         if let Err(error) = self.connections.borrow_mut().attach(socket, stream, &unread, permit) {
             tracing::error!("a connection could not be taken over: {error}");
         }
+        self.close_if_late(socket);
         // What came along with the handshake is there already: no event will tell of it.
         self.again.borrow_mut().push(socket);
         self.queued();
