@@ -6,11 +6,28 @@
 pub(crate) mod clients;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use dog::{
     App, ClientId, Context, Dog, Error, Failure, Group, GroupContext, Limit, List, Message, Replica, Request, Response,
     Result, Socket, Transaction,
 };
+
+use crate::child::setting;
+use crate::{DATA, SERVER};
+
+/// What a child is told that serves it.
+pub(crate) type Settings<'a> = [(&'static str, &'a str); 2];
+
+/// A server that keeps its data in `folder`.
+pub(crate) fn settings(folder: &Path) -> Settings<'_> {
+    [(SERVER, "ledger"), (DATA, folder.to_str().unwrap())]
+}
+
+/// Where this process is to keep it.
+pub(crate) fn folder() -> PathBuf {
+    setting(DATA).expect("the folder is named")
+}
 
 /// The seats of a Replica.
 pub(crate) const SEATS: u32 = 2;
@@ -82,9 +99,14 @@ impl Replica for Book {
 /// What is kept under a key: a number, and as many bytes that follow from it.
 type Kept = (u64, Vec<u8>);
 
+/// No two numbers have the same, and it cannot be compressed.
 fn filler(number: u64, size: usize) -> Vec<u8> {
-    let first = number.to_le_bytes()[0];
-    (0..size).map(|at| first.wrapping_add(at.to_le_bytes()[0].wrapping_mul(31))).collect()
+    let mut state = number;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    (0..size).map(|_| next()).collect()
 }
 
 async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {

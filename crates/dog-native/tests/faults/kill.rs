@@ -1,39 +1,25 @@
 //! A server is killed in the middle of its work, as `kill -9` and the kernel's out-of-memory killer do it, and started
 //! again on what it left: nothing that it acknowledged may be missing, and nothing may be there by half.
 //!
-//! `DOG_KILLS=100 cargo test -p durable-object-groups-native --test kill -- --nocapture` is the long run; `DOG_SEED`
-//! has one again.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
-
-mod child;
-mod ledger;
+//! `DOG_KILLS=100 cargo test -p durable-object-groups-native --test faults kill -- --nocapture` is the long run.
 
 use std::time::Duration;
 
-use child::{Child, Random, Starting, setting};
-use dog_native::Server;
-use futures_util::future::join;
-use futures_util::future::join_all;
-use ledger::Ledger;
-use ledger::clients::{Model, Tally, connect_all};
+use futures_util::future::{join, join_all};
 
-const DATA: &str = "DOG_TEST_DATA";
+use crate::child::{Child, Random, Starting, setting};
+use crate::ledger;
+use crate::ledger::clients::{Model, Tally, connect_all};
+
 const GROUPS: u32 = 6;
 const REPLICAS: u32 = 3;
-
-#[tokio::test]
-#[ignore = "it is the server of the other test"]
-async fn a_server_for_the_other_tests() {
-    let server = || Server::new(Ledger).workers(2).data(setting::<String>(DATA).unwrap());
-    child::serve(server).await;
-}
 
 #[tokio::test]
 async fn a_server_that_is_killed_has_all_that_it_acknowledged() {
     let kills: u64 = setting("DOG_KILLS").unwrap_or(5);
     let mut random = Random::new("kill");
     let folder = tempfile::tempdir().unwrap();
-    let settings = [(DATA, folder.path().to_str().unwrap())];
+    let settings = ledger::settings(folder.path());
     let mut model = Model::default();
     let (mut acknowledged, mut unanswered, mut found, mut at_start) = (0, 0, 0, 0);
     for round in 0..=kills {
@@ -51,7 +37,7 @@ async fn a_server_that_is_killed_has_all_that_it_acknowledged() {
             assert_eq!(child.end(), "", "a server that starts, serves and ends has nothing to complain of");
             break;
         }
-        let tally = Tally::until(1 + random.below(2_000));
+        let tally = Tally::until(1 + random.below(1_000));
         // How far the server is between two of its steps when it dies is for chance to say.
         let moment = Duration::from_micros(random.below(3_000));
         let killing = async {
@@ -61,7 +47,8 @@ async fn a_server_that_is_killed_has_all_that_it_acknowledged() {
         };
         let seeds: Vec<Random> = writers.iter().map(|_| random.fork()).collect();
         let from = (round + 1) * 1_000_000;
-        let writing = writers.iter_mut().zip(seeds).map(|(writer, random)| writer.write(random, from, usize::MAX, &tally));
+        let writing =
+            writers.iter_mut().zip(seeds).map(|(writer, random)| writer.write(random, from, usize::MAX, &tally));
         let (errors, _) = join(killing, join_all(writing)).await;
         assert_eq!(errors, "", "the server complained before it was killed");
         model.learn(&writers);

@@ -18,7 +18,6 @@ const REFUSES: &str = "refuses: ";
 
 /// What the child's one test must be called.
 const TEST: &str = "a_server_for_the_other_tests";
-const IS_CHILD: &str = "DOG_TEST_CHILD";
 
 /// A server that runs, with its pipes. Dropped, it is killed.
 pub(crate) struct Child {
@@ -62,7 +61,6 @@ impl Child {
     }
 
     /// The memory that it takes now, in bytes.
-    #[allow(dead_code, reason = "not every test that has a child weighs it")]
     pub(crate) fn resident(&self) -> usize {
         resident_of(&self.process.id().to_string())
     }
@@ -86,13 +84,12 @@ impl Drop for Child {
 impl Starting {
     pub(crate) fn spawn(settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", TEST, "--ignored", "--nocapture", "--test-threads=1"]).env(IS_CHILD, "1");
+        command.args(["--exact", TEST, "--ignored", "--nocapture", "--test-threads=1"]);
         command.envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(Some(command.spawn().unwrap()))
     }
 
     /// Kills it, wherever in its start it is.
-    #[allow(dead_code, reason = "not every test that has a child kills it so early")]
     pub(crate) fn kill(mut self) {
         let mut process = self.0.take().unwrap();
         process.kill().unwrap();
@@ -144,17 +141,14 @@ pub(crate) fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: {value:?}")))
 }
 
-/// What the child does: it serves until its standard input ends. In any other process nothing.
-pub(crate) async fn serve<A: App + Send + Sync>(server: impl FnOnce() -> Server<A>) {
-    if std::env::var_os(IS_CHILD).is_none() {
-        return;
-    }
+/// What the child does: it serves until its standard input ends.
+pub(crate) async fn serve<A: App + Send + Sync>(server: Server<A>) {
     let tell = |line: String| {
         // The test harness may have begun a line.
         println!("\n{line}");
         std::io::stdout().flush().unwrap();
     };
-    let running = match server().bind("127.0.0.1:0").start().await {
+    let running = match server.bind("127.0.0.1:0").start().await {
         Ok(running) => running,
         Err(error) => return tell(format!("{REFUSES}{error}")),
     };
