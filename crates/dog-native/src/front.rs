@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tracing::Instrument;
 
 use crate::config::Config;
 use crate::connection::Stream;
@@ -110,7 +111,8 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>
         busy.borrow_mut().get_or_insert_with(|| worker.busy());
         async move {
             let (request, upgrade) = take_upgrade(request);
-            let mut response = worker.answer(request).await;
+            let span = worker.request_span(&request);
+            let mut response = worker.answer(request).instrument(span).await;
             if let Some((upgraded, upgrade)) = upgrade.zip(upgrade_of(&mut response)) {
                 let post = worker.shared.post.clone();
                 tokio::task::spawn_local(async move {

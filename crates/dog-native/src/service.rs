@@ -57,7 +57,7 @@ impl Service {
         let (reply, answer) = oneshot::channel();
         let post = self.workers.post();
         let worker = self.next.fetch_add(1, Ordering::Relaxed) % post.workers();
-        post.send(worker, vec![Mail::Outside { request, reply }]);
+        post.send(worker, vec![Mail::Outside { request, reply, span: tracing::Span::current() }]);
         let Ok(mut response) = answer.await else {
             return dog::text(StatusCode::SERVICE_UNAVAILABLE, "the server ends");
         };

@@ -13,6 +13,7 @@ use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, Seat
 use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::Worker;
 use super::mail::{Answer, Guard, Mail, ReturnAddress};
@@ -25,7 +26,10 @@ impl Worker {
     /// Asks an object, wherever it lives. Dropped before the answer, it forgets the question.
     fn ask(&self, id: &[u8; 32], mail: impl FnOnce(ReturnAddress) -> Mail) -> Asked {
         let (question, asked) = self.question();
-        self.send(self.shared.post.worker_of(id), mail(ReturnAddress { worker: self.index, question }));
+        self.send(
+            self.shared.post.worker_of(id),
+            mail(ReturnAddress { worker: self.index, question, span: Span::current() }),
+        );
         asked
     }
 

@@ -7,16 +7,19 @@ use dog_engine::address::{GroupAddress, ReplicaAddress, SeatId, Targets, Ticket}
 use dog_engine::host::{Fetched, SeatGuard};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use crate::connection::Stream;
 use crate::front::AddressPermit;
 use crate::metrics::Figures;
 
 /// Where an answer goes: the worker that asked, and its number for the question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct ReturnAddress {
     pub(crate) worker: usize,
     pub(crate) question: u64,
+    /// What the question belongs to, for the log. Nothing, and free, where no subscriber wants spans.
+    pub(crate) span: Span,
 }
 
 /// One thing that a worker is to do.
@@ -70,6 +73,7 @@ pub(crate) enum Mail {
     Outside {
         request: Request,
         reply: oneshot::Sender<Response>,
+        span: Span,
     },
     /// What has been counted is asked for.
     Figures(oneshot::Sender<Figures>),

@@ -2,7 +2,7 @@
 //!
 //! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
 //! - `host`: the engine's primitives; `alarms`: when to wake whom; `reading`: bytes that come in; `turn`: the loop;
-//!   `drain`: its end in good order; `count`: what it says of itself
+//!   `spans`: requests in the log; `drain`: its end in good order; `count`: what it says of itself
 
 mod alarms;
 mod count;
@@ -11,6 +11,7 @@ mod host;
 mod mail;
 mod objects;
 mod reading;
+mod spans;
 mod turn;
 
 use std::cell::{Cell, RefCell};
@@ -114,6 +115,7 @@ pub(crate) struct Worker {
     outgoing: RefCell<Vec<Vec<Mail>>>,
     questions: RefCell<HashMap<u64, oneshot::Sender<Result<Answer, Error>>>>,
     next_question: Cell<u64>,
+    next_request: Cell<u64>,
     /// Sockets whose handler has ended.
     resumed: RefCell<Vec<SocketId>>,
     /// Sockets that have more to read than was their share of this turn.
@@ -152,6 +154,7 @@ impl Worker {
             outgoing: RefCell::new((0..workers).map(|_| Vec::new()).collect()),
             questions: RefCell::default(),
             next_question: Cell::new(0),
+            next_request: Cell::new(index as u64),
             resumed: RefCell::default(),
             again: RefCell::default(),
             scratch: RefCell::new(vec![0; 64 * 1024]),

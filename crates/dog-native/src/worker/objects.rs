@@ -8,8 +8,10 @@ use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
 use dog_engine::reply::Reply;
 
+use tracing::Instrument;
+
 use super::mail::{Answer, Attach, Mail, ReturnAddress};
-use super::{Class, Worker};
+use super::{Class, Worker, spans};
 use crate::storage::SetAlarm;
 
 impl Worker {
@@ -48,26 +50,33 @@ impl Worker {
     }
 
     /// Owes the answer to whoever asked.
-    fn reply<T: 'static>(self: &Rc<Self>, back: ReturnAddress, wrap: fn(T) -> Answer) -> Reply<T> {
-        let worker = Rc::clone(self);
+    fn reply<T: 'static>(self: &Rc<Self>, back: &ReturnAddress, wrap: fn(T) -> Answer) -> Reply<T> {
+        let (this, worker, question) = (Rc::clone(self), back.worker, back.question);
         Reply::new(move |answer: Result<T, Error>| {
-            let answer = answer.map(wrap);
-            worker.send(back.worker, Mail::Answer { question: back.question, answer });
+            this.send(worker, Mail::Answer { question, answer: answer.map(wrap) });
         })
     }
 
     /// Does what a piece of mail says.
     pub(super) fn open_mail(self: &Rc<Self>, mail: Mail) {
         match mail {
-            Mail::GroupCall { to, call, back } => self.group(to).call(call, self.reply(back, Answer::Group)),
+            Mail::GroupCall { to, call, back } => {
+                let _within = spans::group(&back.span, to, "call").entered();
+                self.group(to).call(call, self.reply(&back, Answer::Group));
+            }
             Mail::GroupCast { to, cast } => self.group(to).cast(cast),
             Mail::GroupFetch { to, request, back } => {
-                self.group(to).fetch(request, self.reply(back, Answer::GroupFetched));
+                let _within = spans::group(&back.span, to, "fetch").entered();
+                self.group(to).fetch(request, self.reply(&back, Answer::GroupFetched));
             }
-            Mail::ReplicaCall { to, call, back } => self.replica(to).call(call, self.reply(back, Answer::Replica)),
+            Mail::ReplicaCall { to, call, back } => {
+                let _within = spans::replica(&back.span, to, "call").entered();
+                self.replica(to).call(call, self.reply(&back, Answer::Replica));
+            }
             Mail::ReplicaCast { to, cast } => self.cast(&to, &cast),
             Mail::ReplicaFetch { to, ticket, request, back } => {
-                self.replica(to).fetch(ticket, request, self.reply(back, Answer::ReplicaFetched));
+                let _within = spans::replica(&back.span, to, "fetch").entered();
+                self.replica(to).fetch(ticket, request, self.reply(&back, Answer::ReplicaFetched));
             }
             Mail::Answer { question, answer } => self.answered(question, answer),
             Mail::Attach(attach) => self.attach(*attach),
@@ -77,14 +86,16 @@ impl Worker {
                     replica.released(seat);
                 }
             }
-            Mail::Outside { request, reply } => {
+            Mail::Outside { request, reply, span } => {
                 let worker = Rc::clone(self);
                 let busy = self.busy();
-                tokio::task::spawn_local(async move {
+                let span = span.in_scope(|| worker.request_span(&request));
+                let answer = async move {
                     // Whoever asked may have gone.
                     let _ = reply.send(worker.answer(request).await);
                     drop(busy);
-                });
+                };
+                tokio::task::spawn_local(answer.instrument(span));
             }
             Mail::Stop { at_once } => self.begin_stop(at_once),
             Mail::Figures(reply) => {
