@@ -87,10 +87,9 @@ fn range(prefix: &str, start: &str, end: &str, limit: Option<usize>, reverse: bo
     Range { prefix: prefix.into(), start: bound(start), end: bound(end), limit, reverse }
 }
 
-/// Every bound by itself and with others; what holds nothing is empty and no error.
-async fn lists(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "lists");
-    let cases: [(Range, &[&str]); 16] = [
+/// What is asked of `j`, `k/1`, `k/2`, `k/3`, `k/30`, `k/4`, `k0`, `kk`, and what of it is found.
+fn list_cases() -> [(Range, &'static [&'static str]); 16] {
+    [
         (range("k/", "", "", None, false), &["k/1", "k/2", "k/3", "k/30", "k/4"]),
         (range("k/3", "", "", None, false), &["k/3", "k/30"]),
         (range("k/", "k/2", "", None, false), &["k/2", "k/3", "k/30", "k/4"]),
@@ -107,11 +106,16 @@ async fn lists(stage: Stage) -> Outcome {
         (range("k/5", "", "", None, false), &[]),
         (range("k/", "k/4", "k/2", None, false), &[]),
         (range("k/", "z", "", None, true), &[]),
-    ];
+    ]
+}
+
+/// Every bound by itself and with others; what holds nothing is empty and no error.
+async fn lists(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "lists");
     for owner in Owner::BOTH {
         let keys = ["kk", "k/30", "j", "k/2", "k/1", "k0", "k/4", "k/3"];
         owner.does(&place, keys.map(|key| put(key, key)).into()).await?;
-        for (range, wanted) in &cases {
+        for (range, wanted) in &list_cases() {
             let wanted: Vec<_> = wanted.iter().map(|key| (*key, *key)).collect();
             let found = owner.does_one(&place, Keep::List(range.clone())).await?;
             same(found, entries(&wanted), &format!("{range:?}"))?;
