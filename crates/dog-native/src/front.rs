@@ -91,9 +91,7 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses:
 }
 
 async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>) {
-    let config = &worker.shared.config;
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.handshake_timeout).max_buf_size(config.max_header);
+    let http = http(&worker.shared.config);
     let answer = |request: hyper::Request<Incoming>| {
         let (worker, permit) = (Rc::clone(&worker), Arc::clone(&permit));
         async move {
@@ -115,6 +113,13 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>
         // Whatever a client does wrong ends here, and is its own affair.
         tracing::debug!("a connection ended: {error}");
     }
+}
+
+/// HTTP as it is set up for every connection.
+pub(crate) fn http(config: &Config) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(config.handshake_timeout).max_buf_size(config.max_header);
+    http
 }
 
 /// The request with our body, and what becomes its connection if it is upgraded.

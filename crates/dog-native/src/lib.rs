@@ -15,6 +15,9 @@ mod config;
 mod connection;
 mod error;
 mod front;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod server;
 mod service;
 mod storage;
