@@ -101,11 +101,9 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses:
 }
 
 async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>) {
-    let config = &worker.shared.config;
+    let http = http(&worker.shared.config);
     // Set with the first request, for as long as the connection is HTTP's: the worker waits for the response to go out.
     let busy = RefCell::new(None);
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.handshake_timeout).max_buf_size(config.max_header);
     let answer = |request: hyper::Request<Incoming>| {
         let (worker, permit) = (Rc::clone(&worker), Arc::clone(&permit));
         busy.borrow_mut().get_or_insert_with(|| worker.busy());
@@ -137,6 +135,13 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>
         // Whatever a client does wrong ends here, and is its own affair.
         tracing::debug!("a connection ended: {error}");
     }
+}
+
+/// HTTP as it is set up for every connection.
+pub(crate) fn http(config: &Config) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(config.handshake_timeout).max_buf_size(config.max_header);
+    http
 }
 
 /// The request with our body, and what becomes its connection if it is upgraded.

@@ -18,6 +18,9 @@ mod config;
 mod connection;
 mod error;
 mod front;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod metrics;
 mod running;
 mod server;

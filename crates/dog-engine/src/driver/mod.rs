@@ -29,6 +29,8 @@ use crate::address::{GroupAddress, ReplicaAddress};
 use crate::host::{GroupObject, Host, ReplicaObject};
 
 pub use front::{Front, Upgrade};
+#[cfg(fuzzing)]
+pub use records::rewrite_record;
 
 /// How a host begins lives of one class of Groups and its Replicas.
 pub struct Class<H: Host> {

@@ -60,6 +60,16 @@ fn decode(key: &[u8], value: &[u8]) -> Result<MemberRecord, Error> {
     }
 }
 
+/// Reads a stored record and writes it again. Records are read from a disk that others write to as well, and so are
+/// fuzzed: this is there in such a build only.
+///
+/// # Errors
+/// When it is no record.
+#[cfg(fuzzing)]
+pub fn rewrite_record(key: &[u8], value: &[u8]) -> Result<(Vec<u8>, Option<Bytes>), Error> {
+    decode(key, value).map(|record| encode(record.replica, Some(record)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,9 +8,9 @@ use dog_engine::address::{Ticket, View, ViewVersion};
 use dog_engine::books::{Books, Standing};
 use dog_engine::message::Report;
 
-use crate::Op;
 use crate::ledger::Ledger;
 use crate::objects::{Envelope, Life, Object, Truth};
+use crate::run::Op;
 
 /// What has gone wrong, in words: an error rather than a panic, so that shrinking is quiet.
 pub(crate) type Checked<T = ()> = Result<T, String>;

@@ -92,10 +92,7 @@ impl Storage for Embedded {
 
     fn write(&self, object: Object, class: &'static str, batch: Batch, done: Done) {
         let entry = |(key, value): (Vec<u8>, _)| (key::entry(object, batch.space, &key), value);
-        let alarm = batch.alarm.map(|at| {
-            let value = at.map(|at| [&at.as_millis().to_be_bytes()[..], class.as_bytes()].concat().into());
-            (key::name(object), value)
-        });
+        let alarm = batch.alarm.map(|at| (key::name(object), at.map(|at| write_alarm(at, class))));
         self.committer.hand_over(Write {
             delete_all: batch.delete_all.then(|| key::prefix(object, batch.space)),
             entries: batch.entries.into_iter().map(entry).collect(),
@@ -125,7 +122,7 @@ impl Storage for Embedded {
 }
 
 /// A range that ends before it begins: the database would panic.
-fn is_empty(bounds: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
+pub(super) fn is_empty(bounds: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
     match bounds {
         (Bound::Included(start), Bound::Excluded(end)) => start >= end,
         (Bound::Excluded(start), Bound::Excluded(end) | Bound::Included(end)) => start >= end,
@@ -138,7 +135,11 @@ fn damaged_alarm() -> Error {
     Error::new(Kind::Storage, "a stored alarm is damaged")
 }
 
-fn read_alarm(value: &[u8]) -> Result<(Timestamp, String), Error> {
+pub(super) fn write_alarm(at: Timestamp, class: &str) -> Bytes {
+    [&at.as_millis().to_be_bytes()[..], class.as_bytes()].concat().into()
+}
+
+pub(super) fn read_alarm(value: &[u8]) -> Result<(Timestamp, String), Error> {
     let (at, class) = value.split_first_chunk::<8>().ok_or_else(damaged_alarm)?;
     let class = std::str::from_utf8(class).map_err(|_| damaged_alarm())?;
     Ok((Timestamp::from_millis(u64::from_be_bytes(*at)), class.to_owned()))

@@ -7,6 +7,8 @@
 mod commit;
 mod embedded;
 mod folder;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod key;
 
 use std::ops::Bound;
