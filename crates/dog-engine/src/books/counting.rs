@@ -65,10 +65,13 @@ impl Books {
         }
     }
 
-    /// Members whose seats are still unknown after a restart.
+    /// Members whose seats are still unknown after a restart, in the order in which they were entered: nothing may follow
+    /// from a hash, or no run could be repeated.
     pub fn uncounted(&self) -> Vec<ReplicaId> {
         let uncounted = self.members.iter().filter(|(_, member)| member.standing == Standing::Uncounted);
-        uncounted.map(|(replica, _)| *replica).collect()
+        let mut uncounted: Vec<_> = uncounted.map(|(replica, member)| (member.order, *replica)).collect();
+        uncounted.sort_unstable();
+        uncounted.into_iter().map(|(_, replica)| replica).collect()
     }
 
     /// Lets time pass: tickets expire, clients are forgotten, empty Replicas are parked. Returns those parked now; if

@@ -1,7 +1,7 @@
 //! A Group's life: waking with its books, placing clients, keeping count.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,8 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     /// Clients for whom a Replica is being made, or counted.
     pub(super) waiting: RefCell<VecDeque<Waiting>>,
     /// Clients that have a seat on a Replica which is joining.
-    pub(super) joining: RefCell<HashMap<ReplicaId, Vec<Seated>>>,
+    /// Ordered, so that nothing follows from a hash.
+    pub(super) joining: RefCell<BTreeMap<ReplicaId, Vec<Seated>>>,
     /// How many new Replicas are being named.
     pub(super) growing: Cell<u32>,
     /// When the books will be looked at next.
