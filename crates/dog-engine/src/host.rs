@@ -12,6 +12,7 @@ use dog::{
 };
 
 use crate::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use crate::books::MemberSeats;
 use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Refusal;
@@ -186,4 +187,6 @@ pub trait GroupObject {
     fn alarm(self: Rc<Self>, attempt: u32);
     /// The number of this life.
     fn epoch(&self) -> Epoch;
+    /// What its books say of each member, while it is awake: to compare with what is true.
+    fn members(&self) -> Option<Vec<MemberSeats>>;
 }

@@ -142,6 +142,19 @@ impl Books {
         self.members.get(&replica).map(|member| member.standing)
     }
 
+    /// What is counted of each member, the older before the younger.
+    pub fn members(&self) -> Vec<MemberSeats> {
+        let mut members: Vec<_> = self.members.iter().map(|(replica, member)| (member.order, *replica, member)).collect();
+        members.sort_unstable_by_key(|(order, ..)| *order);
+        let seats = |(_, replica, member): (u64, ReplicaId, &Member)| {
+            let mut clients: Vec<_> = member.clients.iter().map(|(client, seats)| (client.clone(), *seats)).collect();
+            clients.sort_unstable();
+            let Member { standing, occupied, promised, .. } = *member;
+            MemberSeats { replica, standing, occupied, promised, clients }
+        };
+        members.into_iter().map(seats).collect()
+    }
+
     /// Everything that is counted anywhere: seats of members and, apart, live tickets.
     pub fn totals(&self) -> Totals {
         Totals {
@@ -191,6 +204,21 @@ fn sweep<T>(queue: &mut VecDeque<T>, live: usize, is_live: impl FnMut(&T) -> boo
     if queue.len() > 2 * live + 64 {
         queue.retain(is_live);
     }
+}
+
+/// What the books say of one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSeats {
+    /// Who.
+    pub replica: ReplicaId,
+    /// How it stands.
+    pub standing: Standing,
+    /// Seats taken, as reported.
+    pub occupied: u32,
+    /// Live tickets.
+    pub promised: u32,
+    /// Seats of each client, as reported, in the order of their identifiers.
+    pub clients: Vec<(ClientId, u32)>,
 }
 
 /// Sums over all members, for tests and metrics.

@@ -15,7 +15,7 @@ use super::life::{Life, Living, answer, start};
 use super::replica::failed;
 use super::storing::{Store, StorePort};
 use crate::address::{GroupAddress, Object, Targets, Ticket};
-use crate::books::{Books, Placement};
+use crate::books::{Books, MemberSeats, Placement};
 use crate::host::{GroupObject, Host};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast};
 use crate::reply::Reply;
@@ -313,6 +313,10 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
 
     fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    fn members(&self) -> Option<Vec<MemberSeats>> {
+        Some(self.life.get()?.books.borrow().members())
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) trait Observer {
     fn addresses(&self, from: &Place, to: &Targets, message: &Message);
     /// A client has got a message.
     fn receives(&self, world: &World, client: ClientKey, message: &Message);
+    /// A life has a new socket.
+    fn opens(&self, world: &World, place: &Place, socket: SocketId);
     /// A socket has ended, as far as the host is concerned.
     fn ends(&self, socket: SocketId);
 }

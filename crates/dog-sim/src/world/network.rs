@@ -71,11 +71,13 @@ pub(crate) struct Network {
     /// Calls, answers and deliveries that were lost or came late since it was last asked: after that members may
     /// rightly not know each other.
     pub(crate) harmed: u64,
+    /// How often something was cut: after that a delivery may rightly be missing.
+    pub(crate) cut_ever: u64,
 }
 
 impl Network {
     pub(crate) fn new(weather: Weather) -> Self {
-        Self { weather, cuts: BTreeSet::new(), last: BTreeMap::new(), harmed: 0 }
+        Self { weather, cuts: BTreeSet::new(), last: BTreeMap::new(), harmed: 0, cut_ever: 0 }
     }
 
     pub(crate) fn is_cut(&self, nodes: (usize, usize)) -> bool {
@@ -90,6 +92,7 @@ impl Network {
         if nodes.0 != nodes.1 {
             self.cuts.insert((nodes.0.min(nodes.1), nodes.0.max(nodes.1)));
             self.harmed += 1;
+            self.cut_ever += 1;
         }
     }
 

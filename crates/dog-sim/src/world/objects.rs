@@ -210,7 +210,9 @@ impl World {
         // Requests that were being answered there are lost with it.
         let app = self.apps.borrow().get(node).map(|app| app.key);
         app.into_iter().for_each(|app| self.tasks.end(app));
-        self.network.borrow_mut().harmed += 1;
+        let mut network = self.network.borrow_mut();
+        network.harmed += 1;
+        network.cut_ever += 1;
     }
 
     pub(crate) fn all_up(&self) {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dog::internal::SocketErrorKind;
 use dog::{Close, CloseCode, Message, Request, Response, SocketError, SocketId};
 use dog_engine::Upgrade;
-use dog_engine::address::ReplicaAddress;
+use dog_engine::address::{Object, ReplicaAddress};
 use dog_engine::host::{End, Readiness};
 use http::StatusCode;
 
@@ -204,18 +204,16 @@ impl World {
     }
 
     pub(super) fn new_socket(&self, place: &Place, replica: ReplicaAddress) -> SocketId {
-        let place =
-            self.living(dog_engine::address::Object::Replica(replica)).map(|life| life.place).filter(|living| {
-                // A life that has crashed makes sockets that nobody sees.
-                living.key == place.key
-            });
+        // A life that has crashed makes sockets that nobody sees.
+        let living = self.living(Object::Replica(replica)).map(|life| life.place);
+        let living = living.filter(|living| living.key == place.key);
         let mut sockets = self.sockets.borrow_mut();
         sockets.next += 1;
         let socket = SocketId::from_raw(sockets.next);
-        if let Some(place) = place {
+        if let Some(living) = living {
             self.note(|| format!("{place:?} has a new socket {}", socket.raw()));
             let connection = Connection {
-                place,
+                place: living,
                 replica,
                 client: None,
                 early: Vec::new(),
@@ -225,6 +223,8 @@ impl World {
                 attachment: None,
             };
             sockets.connections.insert(socket, connection);
+            drop(sockets);
+            self.observe(|observer| observer.opens(self, place, socket));
         }
         socket
     }
