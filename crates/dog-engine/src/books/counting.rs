@@ -15,7 +15,7 @@ impl Books {
         let replica = report.replica;
         self.begin_life(replica, report.epoch, now);
         let Some(member) = self.members.get(&replica) else { return false };
-        if report.epoch < member.epoch || (member.standing == Standing::Uncounted && !report.census) {
+        if report.epoch < member.epoch || (!member.counted && !report.census) {
             return false;
         }
         let heard = report.sequence < member.sequence || (report.sequence == member.sequence && !report.census);
@@ -31,7 +31,9 @@ impl Books {
         self.change(replica, |member: &mut Member| {
             member.sequence = report.sequence;
             member.occupied = report.occupied;
+            member.counted = true;
         });
+        self.was_heard(replica, now);
         // After the seats: a client that took its ticket must not be without both for a moment.
         for ticket in &report.taken {
             self.drop_ticket(*ticket, now);
@@ -93,6 +95,7 @@ impl Books {
         let expiry = self.expiries.front().map(|(expires, _)| *expires);
         let forgetting = self.clients.next_deadline(self.policy.sticky_for);
         let parking = self.empty.front().map(|(since, _)| *since + self.policy.park_after);
-        [expiry, forgetting, parking].into_iter().flatten().min()
+        let asking = self.asks.first().map(|(at, _)| *at);
+        [expiry, forgetting, parking, asking].into_iter().flatten().min()
     }
 }

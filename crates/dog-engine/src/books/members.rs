@@ -64,6 +64,10 @@ impl Books {
             clients: HashMap::new(),
             order,
             empty_since: None,
+            counted: standing != Standing::Uncounted,
+            heard: Timestamp::default(),
+            missed: None,
+            ask_at: None,
         };
         self.members.insert(replica, member);
         if standing == Standing::Parked {
@@ -102,6 +106,12 @@ impl Books {
     pub fn enrolled(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
         self.admit(replica, now);
         self.begin_life(replica, epoch, now);
+        if let Some(member) = self.members.get_mut(&replica).filter(|member| member.epoch == epoch) {
+            // A life that enrolls is new, and has no seats yet. The answer tells it the view.
+            member.counted = true;
+            member.missed = None;
+            member.heard = now;
+        }
         if self.standing(replica) != Some(Standing::Joining) {
             self.stand(replica, Standing::Active);
         }
@@ -118,6 +128,7 @@ impl Books {
         if let Some(member) = self.members.remove(&replica) {
             self.by_use.remove(&(member.seats(), member.order, replica));
             self.parked.retain(|other| *other != replica);
+            self.asks.retain(|(_, other)| *other != replica);
             self.renew_view();
         }
     }

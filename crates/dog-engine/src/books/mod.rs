@@ -3,8 +3,9 @@
 //!
 //! - `placing`: which Replica serves a client (promises 1, 2, 3)
 //! - `members`: who belongs to the cluster: joining, parking, losing, the view (promises 4, 9)
-//! - `counting`: reports, census and expiry (promise 8)
+//! - `counting`: reports, census and expiry (promise 8); `asking`: members whose word is missing
 
+mod asking;
 mod clients;
 mod counting;
 mod members;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
-use crate::address::{TicketId, View};
+use crate::address::{TicketId, View, ViewVersion};
 
 use clients::Clients;
 pub use members::{MemberRecord, Standing};
@@ -46,6 +47,8 @@ pub struct Books {
     clients: Clients,
     /// Members by when they became empty; those that are no longer so are passed over.
     empty: VecDeque<(Timestamp, ReplicaId)>,
+    /// When each member is to be asked for its seats, unless it has been heard by then. One entry a member at most.
+    asks: BTreeSet<(Timestamp, ReplicaId)>,
     view: View,
 }
 
@@ -72,6 +75,14 @@ struct Member {
     /// Smaller for older members.
     order: u64,
     empty_since: Option<Timestamp>,
+    /// Whether this life of the Group knows all its seats; if not, only a census tells.
+    counted: bool,
+    /// When it said something last.
+    heard: Timestamp,
+    /// A view that it may not know.
+    missed: Option<ViewVersion>,
+    /// Its place in `asks`.
+    ask_at: Option<Timestamp>,
 }
 
 impl Member {
@@ -107,6 +118,7 @@ impl Books {
             next_ticket: 0,
             clients: Clients::default(),
             empty: VecDeque::new(),
+            asks: BTreeSet::new(),
             view: View::default(),
         };
         for record in records {

@@ -196,7 +196,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn let_time_pass(&self) {
         let Some(awake) = self.life.get() else { return };
         let parked = awake.books.borrow_mut().advance(self.host.now());
+        let to_ask = awake.books.borrow_mut().to_ask(self.host.now());
         self.keep_later(&awake, &parked);
+        to_ask.into_iter().for_each(|replica| self.count(&awake, replica));
         if !parked.is_empty() {
             self.spread_view(&awake);
         }

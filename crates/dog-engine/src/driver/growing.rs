@@ -8,7 +8,7 @@ use super::calls::{ask_all, by_deadline, unexpected};
 use super::group::{Awake, GroupDriver, no_replica};
 use super::life::{Living, spawn, start};
 use super::replica::failed;
-use crate::address::{ReplicaAddress, Targets};
+use crate::address::{ReplicaAddress, Targets, ViewVersion};
 use crate::books::Standing;
 use crate::host::Host;
 use crate::message::{Enrolment, GroupAnswer, ReplicaAnswer, ReplicaCall};
@@ -75,6 +75,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         start(&Rc::clone(&this), async move {
             let to = ReplicaAddress { group: this.address, replica };
             let join = this.host.call_replica(to, ReplicaCall::Join(enrolment.clone()));
+            let version = enrolment.view.version;
             let meet = ReplicaCall::Meet(enrolment.view);
             let (joined, met, kept) = futures_util::future::join3(
                 by_deadline(&this.host, deadline, join),
@@ -86,7 +87,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 ReplicaAnswer::Known(epoch) => Ok(epoch),
                 _ => Err(unexpected()),
             });
-            this.suspect_silent(&met).await;
+            this.suspect_silent(&met, version).await;
             this.has_joined(replica, joined).await;
         });
     }
@@ -105,15 +106,18 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     /// Siblings that did not say that they know the newcomer are served without, and get no clients until they are
-    /// heard again.
-    async fn suspect_silent(&self, met: &[(ReplicaId, Result<ReplicaAnswer, Error>)]) {
+    /// heard again. They are asked until they are.
+    async fn suspect_silent(&self, met: &[(ReplicaId, Result<ReplicaAnswer, Error>)], missed: ViewVersion) {
         let Ok(awake) = self.awake().await else { return };
         for (sibling, answer) in met {
             if let Err(error) = answer {
                 tracing::warn!(group = %self.address, "Replica {sibling:?} did not answer: {error}");
-                awake.books.borrow_mut().suspect(*sibling);
+                let mut books = awake.books.borrow_mut();
+                books.suspect(*sibling);
+                books.ask_later(*sibling, missed, self.host.now());
             }
         }
+        self.plan_look(&awake);
     }
 
     async fn has_joined(&self, replica: ReplicaId, joined: Result<Epoch, Error>) {
@@ -146,36 +150,47 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let (enrolment, members) = self.introduction(awake, None);
         let deadline = awake.books.borrow().policy().join_deadline;
         start(&Rc::clone(&this), async move {
+            let version = enrolment.view.version;
             let met = ask_all(&this.host, &members, &ReplicaCall::Meet(enrolment.view), deadline).await;
-            this.suspect_silent(&met).await;
+            this.suspect_silent(&met, version).await;
         });
     }
 
     /// Asks the members of an earlier life for their seats. Whoever can be placed meanwhile is.
     pub(super) fn take_census(&self) {
-        let Some((this, awake)) = self.this.upgrade().zip(self.awake_now()) else { return };
-        let deadline = awake.books.borrow().policy().join_deadline;
-        for replica in awake.books.borrow().uncounted() {
-            let (enrolment, _) = self.introduction(&awake, None);
-            let this = Rc::clone(&this);
-            start(&Rc::clone(&this), async move {
-                let to = ReplicaAddress { group: this.address, replica };
-                let call = this.host.call_replica(to, ReplicaCall::Census(enrolment));
-                let counted = by_deadline(&this.host, deadline, call).await;
-                this.was_counted(replica, counted).await;
-            });
-        }
+        let Some(awake) = self.awake_now() else { return };
+        let uncounted = awake.books.borrow().uncounted();
+        uncounted.into_iter().for_each(|replica| self.count(&awake, replica));
     }
 
-    async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>) {
+    /// Asks a member for its seats, and tells it the view.
+    pub(super) fn count(&self, awake: &Awake<G>, replica: ReplicaId) {
+        let Some(this) = self.this.upgrade() else { return };
+        let deadline = awake.books.borrow().policy().join_deadline;
+        let (enrolment, _) = self.introduction(awake, None);
+        start(&Rc::clone(&this), async move {
+            let to = ReplicaAddress { group: this.address, replica };
+            let version = enrolment.view.version;
+            let call = this.host.call_replica(to, ReplicaCall::Census(enrolment));
+            let counted = by_deadline(&this.host, deadline, call).await;
+            this.was_counted(replica, counted, version).await;
+        });
+    }
+
+    async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>, told: ViewVersion) {
         let Ok(awake) = self.awake().await else { return };
+        let now = self.host.now();
         match counted {
             Ok(ReplicaAnswer::Counted(report)) => {
-                awake.books.borrow_mut().report(&report, self.host.now());
+                let mut books = awake.books.borrow_mut();
+                books.report(&report, now);
+                books.told(replica, told);
             }
             Ok(_) | Err(_) => {
                 tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");
-                awake.books.borrow_mut().suspect(replica);
+                let mut books = awake.books.borrow_mut();
+                books.suspect(replica);
+                books.ask_later(replica, told, now);
             }
         }
         self.place_waiting(&awake);
