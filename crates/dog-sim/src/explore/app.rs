@@ -142,7 +142,7 @@ impl Replica for Desk {
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        let seat = self.witness.seated(cx.id());
+        let seat = self.witness.seated(cx.id(), self.life);
         match request.uri().path() {
             "/fail" => return Err(Failure::message("asked to fail")),
             "/panic" => panic_quietly(),
@@ -229,7 +229,7 @@ impl Desk {
             ("others", _) => socket.broadcast(self.say('b', me), To::Others)?,
             ("emit", _) => socket.emit(self.say('e', "-"), To::Everyone)?,
             ("echo", _) => socket.send(self.say('s', me))?,
-            ("confirmed", _) => drop(socket.broadcast_confirmed(self.say('b', "-"), To::Everyone).await?),
+            ("confirmed", _) => self.confirm(socket).await?,
             ("many", _) => {
                 for _ in 0..5 {
                     socket.broadcast(self.say('b', "-"), To::Everyone)?;
@@ -237,7 +237,7 @@ impl Desk {
                 }
             }
             ("big", _) => socket.send(Message::text("x".repeat(8 * 1024)))?,
-            ("whisper", target) => self.whisper(socket, target).await,
+            ("whisper", target) => self.whisper(cx, socket, target).await,
             ("gossip", asked) => drop(cx.gossip(&asked.parse()?).await?),
             ("count", _) => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
             ("alarm", millis) => self.set_alarm(cx, millis.parse()?).await,
@@ -249,11 +249,20 @@ impl Desk {
         Ok(())
     }
 
-    async fn whisper(&self, socket: &Socket, target: &str) {
+    async fn confirm(&self, socket: &Socket) -> Result {
+        let message = self.say('b', "-");
+        let name = (self.life, self.said.get());
+        let reach = socket.broadcast_confirmed(message, To::Everyone).await?;
+        let missing: Vec<ReplicaId> = reach.missing.into_iter().map(|(replica, _)| replica).collect();
+        self.witness.ledger().confirmed(name, &missing);
+        Ok(())
+    }
+
+    async fn whisper(&self, cx: &Context<Self>, socket: &Socket, target: &str) {
         let message = self.say('w', target);
         let name = (self.life, self.said.get());
         let Ok(target) = ClientId::new(target) else { return };
-        self.witness.ledger().whispers(name, target.as_str());
+        self.witness.ledger().whispers(name, cx.group(), target.as_str());
         let reached = socket.whisper(&target, message).await;
         self.witness.ledger().whispered(name, self.said.get(), reached.is_ok());
     }

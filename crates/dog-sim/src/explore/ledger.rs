@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dog::{ReplicaId, SocketId, Timestamp};
+use dog::{GroupId, ReplicaId, SocketId, Timestamp};
 
 use crate::random::Random;
 
@@ -22,6 +22,9 @@ pub(crate) type MessageName = (u64, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Handled {
     pub(crate) client: String,
+    /// Where it is.
+    pub(crate) replica: Option<ReplicaId>,
+    group: Option<GroupId>,
     running: Option<&'static str>,
     pub(crate) opened: bool,
     pub(crate) ends: u32,
@@ -73,8 +76,8 @@ pub(crate) struct Ledger {
     pub(crate) fails_to_wake: u32,
     next_life: u64,
     pub(crate) sockets: BTreeMap<SocketId, Handled>,
-    /// Requests that are being answered, or whose answers are being read, on each Replica.
-    in_flight: BTreeMap<ReplicaId, u32>,
+    /// Requests that are being answered, or whose answers are being read, in each life of a Replica.
+    in_flight: BTreeMap<(ReplicaId, u64), u32>,
     pub(crate) open: BTreeMap<ReplicaId, u32>,
     pub(crate) owed: BTreeMap<(MessageName, SocketId), Owed>,
     pub(crate) whispers: BTreeMap<MessageName, Whispered>,
@@ -116,11 +119,11 @@ impl Witness {
     }
 
     /// A request has a seat until what this returns is dropped.
-    pub(crate) fn seated(&self, replica: ReplicaId) -> InFlight {
+    pub(crate) fn seated(&self, replica: ReplicaId, life: u64) -> InFlight {
         let mut ledger = self.ledger();
-        *ledger.in_flight.entry(replica).or_default() += 1;
+        *ledger.in_flight.entry((replica, life)).or_default() += 1;
         ledger.check_limit(replica);
-        InFlight { witness: self.clone(), replica }
+        InFlight { witness: self.clone(), seat: (replica, life) }
     }
 }
 
@@ -128,12 +131,12 @@ impl Witness {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     witness: Witness,
-    replica: ReplicaId,
+    seat: (ReplicaId, u64),
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(count) = self.witness.ledger().in_flight.get_mut(&self.replica) {
+        if let Some(count) = self.witness.ledger().in_flight.get_mut(&self.seat) {
             *count -= 1;
         }
     }
@@ -146,7 +149,9 @@ impl Ledger {
 
     /// Promise 1.
     pub(crate) fn check_limit(&mut self, replica: ReplicaId) {
-        let in_flight = self.in_flight.get(&replica).copied().unwrap_or_default();
+        // Of the last life: the requests of earlier ones are over, and nobody has told whoever waits for them yet.
+        let lives = self.in_flight.range((replica, 0)..=(replica, u64::MAX));
+        let in_flight = lives.last().map_or(0, |(_, count)| *count);
         let open = self.open.get(&replica).copied().unwrap_or_default();
         if in_flight + open > self.limit {
             let limit = self.limit;
@@ -160,10 +165,11 @@ impl Ledger {
     }
 
     /// The host has a new socket.
-    pub(crate) fn host_opens(&mut self, socket: SocketId, replica: ReplicaId) {
+    pub(crate) fn host_opens(&mut self, socket: SocketId, group: GroupId, replica: ReplicaId) {
         *self.open.entry(replica).or_default() += 1;
         self.check_limit(replica);
-        self.sockets.insert(socket, Handled { is_open: true, ..Handled::default() });
+        let place = (Some(group), Some(replica));
+        self.sockets.insert(socket, Handled { is_open: true, group: place.0, replica: place.1, ..Handled::default() });
     }
 
     /// The host's socket has ended. Nothing is owed to it any more.
@@ -223,7 +229,7 @@ impl Ledger {
     }
 
     /// A whisper begins: the sockets that `client` has open are to get it, if it says that it worked.
-    pub(crate) fn whispers(&mut self, name: MessageName, client: &str) {
+    pub(crate) fn whispers(&mut self, name: MessageName, group: GroupId, client: &str) {
         self.whispers.insert(name, Whispered { began: name.1, ended: None });
         let owed = Owed {
             since: self.now,
@@ -233,8 +239,29 @@ impl Ledger {
             harmed: self.harmed,
             whispered: true,
         };
-        let open = self.sockets.iter().filter(|(_, handled)| handled.is_open && handled.client == client);
+        let is_meant = |handled: &Handled| handled.is_open && handled.group == Some(group) && handled.client == client;
+        let open = self.sockets.iter().filter(|(_, handled)| is_meant(handled));
         self.owed.extend(open.map(|(socket, _)| ((name, *socket), owed.clone())));
+    }
+
+    /// A message has been sent to some Replicas, in a way that loses none.
+    pub(crate) fn addressed(&mut self, name: MessageName, is_meant: impl Fn(ReplicaId) -> bool) {
+        let none = SocketId::from_raw(0);
+        let most = SocketId::from_raw(u64::MAX);
+        for ((_, socket), owed) in self.owed.range_mut((name, none)..=(name, most)) {
+            let replica = self.sockets.get(socket).and_then(|handled| handled.replica);
+            owed.addressed |= replica.is_some_and(&is_meant);
+        }
+    }
+
+    /// A broadcast was confirmed: it owes nothing to Replicas that it names as missing, and has reached the others that
+    /// it knew.
+    pub(crate) fn confirmed(&mut self, name: MessageName, missing: &[ReplicaId]) {
+        let sockets = &self.sockets;
+        let replica = |socket: &SocketId| sockets.get(socket).and_then(|handled: &Handled| handled.replica);
+        self.owed.retain(|(owed, socket), _| {
+            *owed != name || !replica(socket).is_some_and(|replica| missing.contains(&replica))
+        });
     }
 
     /// It has ended. One that failed says so, and owes nothing.

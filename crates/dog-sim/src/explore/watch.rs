@@ -156,23 +156,16 @@ impl Observer for Watch {
         let Some(said) = read(message).filter(|said| matches!(said.kind, 'b' | 'e')) else { return };
         // A sibling that got it hands it over too: only the first time is it said.
         if self.said.borrow_mut().insert(said.name) {
+            world.note(|| format!("{from:?} says {}", message.as_text().unwrap_or_default()));
             self.owe(world, from, &said);
         }
     }
 
-    fn addresses(&self, from: &Place, to: &Targets, message: &Message) {
-        let Some(said) = read(message) else { return };
-        let mut ledger = self.witness.ledger();
-        let sockets = self.sockets.borrow();
-        for replica in to.iter() {
-            let its = sockets.iter().filter(|(_, (address, _))| address.replica == replica);
-            for (socket, _) in its {
-                if let Some(owed) = ledger.owed.get_mut(&(said.name, *socket)) {
-                    owed.addressed = true;
-                }
-            }
+    fn addresses(&self, to: &Targets, message: &Message) {
+        if let Some(said) = read(message) {
+            let replicas: Vec<ReplicaId> = to.iter().collect();
+            self.witness.ledger().addressed(said.name, |replica| replicas.contains(&replica));
         }
-        let _ = from;
     }
 
     fn receives(&self, world: &World, client: ClientKey, message: &Message) {
@@ -191,7 +184,7 @@ impl Observer for Watch {
     fn opens(&self, _: &World, place: &Place, socket: SocketId) {
         if let Party::Object(Object::Replica(address)) = place.party {
             self.sockets.borrow_mut().insert(socket, (address, place.epoch));
-            self.witness.ledger().host_opens(socket, address.replica);
+            self.witness.ledger().host_opens(socket, address.group.group, address.replica);
         }
     }
 

@@ -109,10 +109,6 @@ impl World {
         if !from.is_alive() {
             return;
         }
-        if let ReplicaCall::Deliver(delivery) = &call {
-            let targets = Targets { group: to.group, replicas: Rc::new([to.replica]).to_vec().into(), except: None };
-            self.observe(|observer| observer.addresses(from, &targets, &delivery.message));
-        }
         let way = self.way(from, Object::Replica(to));
         if self.bug == Some(Bug::UnawaitedJoin) && matches!(call, ReplicaCall::Meet(_)) {
             // Answered before it is heard: nobody waits until the siblings know.
@@ -140,7 +136,7 @@ impl World {
         }
         let sort = match cast {
             ReplicaCast::Deliver(delivery) => {
-                self.observe(|observer| observer.addresses(from, to, &delivery.message));
+                self.observe(|observer| observer.addresses(to, &delivery.message));
                 Sort::Delivery
             }
             ReplicaCast::Acknowledge { .. } => Sort::Tolerant,

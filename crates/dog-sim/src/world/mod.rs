@@ -51,8 +51,8 @@ type Answering = Rc<dyn Fn(Request) -> LocalFuture<Response>>;
 pub(crate) trait Observer {
     /// A life hands a message over to its own sockets.
     fn hands_over(&self, world: &World, from: &Place, message: &Message);
-    /// A life sends a message to other Replicas.
-    fn addresses(&self, from: &Place, to: &Targets, message: &Message);
+    /// A life sends a message to other Replicas, in a way that loses none unless it is cut.
+    fn addresses(&self, to: &Targets, message: &Message);
     /// A client has got a message.
     fn receives(&self, world: &World, client: ClientKey, message: &Message);
     /// A life has a new socket.
