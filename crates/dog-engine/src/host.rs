@@ -12,6 +12,7 @@ use dog::{
 };
 
 use crate::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use crate::books::MemberSeats;
 use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Refusal;
@@ -233,4 +234,6 @@ pub trait GroupObject {
     fn epoch(&self) -> Epoch;
     /// How it stands.
     fn standing(&self) -> ObjectStanding;
+    /// What its books say of each member, while it is awake: to compare with what is true.
+    fn members(&self) -> Option<Vec<MemberSeats>>;
 }

@@ -44,6 +44,7 @@ impl Books {
             member.occupied = report.occupied;
             member.counted = true;
         });
+        self.was_heard(replica, now);
         // After the seats: a client that took its ticket must not be without both for a moment.
         for ticket in &report.taken {
             self.drop_ticket(*ticket, now);
@@ -108,6 +109,7 @@ impl Books {
         let expiry = self.expiries.front().map(|(expires, _)| *expires);
         let forgetting = self.clients.next_deadline(self.policy.sticky_for);
         let parking = self.empty.front().map(|(since, ..)| *since + self.policy.park_after);
-        [expiry, forgetting, parking].into_iter().flatten().min()
+        let asking = self.asks.first().map(|(at, _)| *at);
+        [expiry, forgetting, parking, asking].into_iter().flatten().min()
     }
 }

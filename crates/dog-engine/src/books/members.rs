@@ -67,6 +67,9 @@ impl Books {
             clients: HashMap::new(),
             order,
             emptiness: None,
+            heard: Timestamp::default(),
+            missed: None,
+            ask_at: None,
         };
         self.members.insert(replica, member);
         if standing == Standing::Parked {
@@ -111,7 +114,12 @@ impl Books {
         if self.members.get(&replica).is_none_or(|member| member.epoch > epoch) {
             return;
         }
-        self.change(replica, |member| member.counted = true);
+        // A life that enrolls is new, and has no seats yet. The answer tells it the view.
+        self.change(replica, |member| {
+            member.counted = true;
+            member.missed = None;
+            member.heard = now;
+        });
         if self.standing(replica) != Some(Standing::Joining) {
             self.stand(replica, Standing::Active);
         }
@@ -129,6 +137,7 @@ impl Books {
         if let Some(member) = self.members.remove(&replica) {
             self.by_use.remove(&(member.seats(), member.order, replica));
             self.parked.retain(|other| *other != replica);
+            self.asks.retain(|(_, other)| *other != replica);
             self.renew_view();
         }
     }

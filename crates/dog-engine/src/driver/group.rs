@@ -1,7 +1,7 @@
 //! A Group's life: waking with its books, placing clients, keeping count.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::life::{Life, Living, answer, start};
 use super::replica::failed;
 use super::storing::Store;
 use crate::address::{GroupAddress, Object, Targets, Ticket};
-use crate::books::{Books, Placement, Totals};
+use crate::books::{Books, MemberSeats, Placement, Totals};
 use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast};
 use crate::reply::Reply;
@@ -35,7 +35,8 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     /// Questions where a client is, until that is known.
     locating: RefCell<Vec<(ClientId, Reply<GroupAnswer>)>>,
     /// Clients that have a seat on a Replica which is joining.
-    pub(super) joining: RefCell<HashMap<ReplicaId, Vec<Seated>>>,
+    /// Ordered, so that nothing follows from a hash.
+    pub(super) joining: RefCell<BTreeMap<ReplicaId, Vec<Seated>>>,
     /// How many new Replicas are being named.
     pub(super) growing: Cell<u32>,
     /// When the books will be looked at next.
@@ -126,7 +127,6 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 Ok(awake) => {
                     this.life.begin(awake);
                     this.take_census();
-                    this.ask_after_members();
                 }
                 Err(failure) => {
                     tracing::error!(group = %this.address, "the Group could not be woken: {failure}");
@@ -262,7 +262,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn let_time_pass(&self) {
         let Some(awake) = self.life.get() else { return };
         let parked = awake.books.borrow_mut().advance(self.host.now());
+        let to_ask = awake.books.borrow_mut().to_ask(self.host.now());
         self.keep_later(&awake, &parked);
+        to_ask.into_iter().for_each(|replica| self.count(&awake, replica));
         if !parked.is_empty() {
             self.spread_view(&awake);
         }
@@ -387,6 +389,10 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
         let Some(awake) = self.life.get() else { return ObjectStanding::default() };
         let Totals { tickets, members, parked, .. } = awake.books.borrow().totals();
         ObjectStanding { awake: true, seats: 0, tickets, members, parked }
+    }
+
+    fn members(&self) -> Option<Vec<MemberSeats>> {
+        Some(self.life.get()?.books.borrow().members())
     }
 }
 

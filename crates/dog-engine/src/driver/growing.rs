@@ -1,7 +1,6 @@
 //! How a cluster grows and wakes: naming new Replicas, joining them, the view, the census.
 
-use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::rc::Rc;
 
 use dog::{Error, Group, ReplicaId};
 
@@ -13,9 +12,6 @@ use crate::address::{ReplicaAddress, Targets, ViewVersion};
 use crate::books::Standing;
 use crate::host::Host;
 use crate::message::{Enrolment, GroupAnswer, ReplicaAnswer, ReplicaCall, Report};
-
-/// After how long a Group asks after Replicas that have seats, at the latest.
-const LEASE: Duration = Duration::from_secs(30);
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Has as many new Replicas named as those who wait need.
@@ -91,7 +87,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 ReplicaAnswer::Counted(census) => Ok(census),
                 _ => Err(unexpected()),
             });
-            this.hear_met(&met).await;
+            this.hear_met(&met, version).await;
             this.catch_up(to, version).await;
             this.has_joined(replica, joined).await;
         });
@@ -103,9 +99,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let (enrolment, _) = self.introduction(&awake, None);
         if enrolment.view.version != version {
             let deadline = awake.books.borrow().policy().join_deadline;
+            let version = enrolment.view.version;
             let meet = self.host.call_replica(to, ReplicaCall::Meet(enrolment.view));
             let met = by_deadline(&self.host, deadline, meet).await;
-            self.hear_met(&[(to.replica, met)]).await;
+            self.hear_met(&[(to.replica, met)], version).await;
         }
     }
 
@@ -123,8 +120,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     /// Siblings that did not say that they know the view are served without, and get no clients until they are heard
-    /// again. One that has begun another life is counted.
-    async fn hear_met(&self, met: &[(ReplicaId, Result<ReplicaAnswer, Error>)]) {
+    /// again, for which they are asked. One that has begun another life is counted.
+    async fn hear_met(&self, met: &[(ReplicaId, Result<ReplicaAnswer, Error>)], missed: ViewVersion) {
         let Ok(awake) = self.awake().await else { return };
         for (sibling, answer) in met {
             match answer {
@@ -139,25 +136,13 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(group = %self.address, "Replica {sibling:?} did not answer: {error}");
-                    awake.books.borrow_mut().suspect(*sibling);
+                    let mut books = awake.books.borrow_mut();
+                    books.suspect(*sibling);
+                    books.ask_later(*sibling, missed, self.host.now());
                 }
             }
         }
-    }
-
-    /// Asks after the members now and then, as long as this life lasts: one whose life has ended without a word is found
-    /// out, and its seats are free again.
-    pub(super) fn ask_after_members(&self) {
-        let (host, this) = (Rc::clone(&self.host), Weak::clone(&self.this));
-        self.host.spawn(Box::pin(async move {
-            loop {
-                host.sleep(LEASE).await;
-                let Some(this) = this.upgrade().filter(|this| !this.life().has_ended()) else { return };
-                if let Some(awake) = this.awake_now().filter(|awake| awake.books.borrow().totals().occupied > 0) {
-                    this.spread_view(&awake);
-                }
-            }
-        }));
+        self.plan_look(&awake);
     }
 
     async fn has_joined(&self, replica: ReplicaId, joined: Result<Report, Error>) {
@@ -195,8 +180,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let (enrolment, _) = self.introduction(awake, None);
         let deadline = awake.books.borrow().policy().join_deadline;
         start(&Rc::clone(&this), async move {
+            let version = enrolment.view.version;
             let met = ask_all(&this.host, &members, &ReplicaCall::Meet(enrolment.view), deadline).await;
-            this.hear_met(&met).await;
+            this.hear_met(&met, version).await;
         });
     }
 
@@ -229,27 +215,33 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
     }
 
-    fn count(&self, awake: &Awake<G>, replica: ReplicaId) {
+    /// Asks a member for its seats, and tells it the view.
+    pub(super) fn count(&self, awake: &Awake<G>, replica: ReplicaId) {
         let Some(this) = self.this.upgrade() else { return };
-        let (enrolment, _) = self.introduction(awake, None);
         let deadline = awake.books.borrow().policy().join_deadline;
+        let (enrolment, _) = self.introduction(awake, None);
         start(&Rc::clone(&this), async move {
             let to = ReplicaAddress { group: this.address, replica };
+            let version = enrolment.view.version;
             let call = this.host.call_replica(to, ReplicaCall::Census(enrolment));
             let counted = by_deadline(&this.host, deadline, call).await;
-            this.was_counted(replica, counted).await;
+            this.was_counted(replica, counted, version).await;
         });
     }
 
-    async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>) {
+    async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>, told: ViewVersion) {
         let Ok(awake) = self.awake().await else { return };
+        let now = self.host.now();
         match counted {
             Ok(ReplicaAnswer::Counted(report)) => {
                 self.take_report(&awake, &report);
+                awake.books.borrow_mut().told(replica, told);
             }
             Ok(_) | Err(_) => {
                 tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");
-                awake.books.borrow_mut().suspect(replica);
+                let mut books = awake.books.borrow_mut();
+                books.suspect(replica);
+                books.ask_later(replica, told, now);
             }
         }
         self.place_waiting(&awake);
