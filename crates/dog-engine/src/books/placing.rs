@@ -85,16 +85,9 @@ impl Books {
         Placement::Placed { ticket, joined: self.standing(replica) == Some(Standing::Active) }
     }
 
-    /// The Replicas where `client` has a seat or a ticket, and those whose seats are not known: where a whisper to it
-    /// goes.
+    /// The Replicas where `client` has a seat or a ticket: where a whisper to it goes.
     pub fn locate(&self, client: &ClientId) -> Vec<ReplicaId> {
-        let mut places: Vec<_> = self.clients.places(client).collect();
-        // Looked for only while there are some: soon after the Group has woken.
-        let uncounted = self.members.iter().filter(|(replica, member)| !member.counted && !places.contains(replica));
-        let mut uncounted: Vec<_> = uncounted.map(|(replica, _)| *replica).collect();
-        uncounted.sort_unstable();
-        places.append(&mut uncounted);
-        places
+        self.clients.places(client).collect()
     }
 
     /// The Replica that `client` went to last, while that is remembered.
