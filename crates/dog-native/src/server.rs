@@ -21,7 +21,7 @@ use crate::connection::Connections;
 use crate::error::Error;
 use crate::front::{Addresses, accept, listen_all};
 use crate::service::Service;
-use crate::storage::{Embedded, Folder};
+use crate::storage::{Embedded, Folder, SetAlarm, Storage};
 use crate::worker::{Mail, Post, Shared, Worker, run};
 
 /// A server that is being set up: an App, and how it is to run. Nothing happens before [`start`](Self::start),
@@ -261,6 +261,9 @@ impl Workers {
             tracing::warn!(folder = %folder.path().display(), "data: kept in a temporary folder, gone at the end");
         }
         let storage = Arc::new(Embedded::open(folder)?);
+        // Here, so that a server whose alarms cannot be read does not start; a worker could only end.
+        let alarms = storage.alarms().map_err(|cause| Error::data(format!("data: {cause}: restore a backup")))?;
+        let alarms: Arc<[SetAlarm]> = alarms.into();
         let (post, mailboxes) = Post::new(config.workers);
         let shared = Arc::new(Shared::new(config, post.clone(), storage));
         let app = Arc::new(app);
@@ -271,6 +274,7 @@ impl Workers {
                 index,
                 shared: Arc::clone(&shared),
                 app: Arc::clone(&app),
+                alarms: Arc::clone(&alarms),
                 mailbox,
                 listener,
                 addresses: Arc::clone(&addresses),
@@ -318,6 +322,7 @@ struct Beginning<A> {
     index: usize,
     shared: Arc<Shared>,
     app: Arc<A>,
+    alarms: Arc<[SetAlarm]>,
     mailbox: UnboundedReceiver<Vec<Mail>>,
     listener: Option<std::net::TcpListener>,
     addresses: Arc<Addresses>,
@@ -329,7 +334,7 @@ impl<A: App + Send + Sync> Beginning<A> {
         let poll = mio::Poll::new()?;
         let connections = Connections::new(poll.registry().try_clone()?);
         let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), connections);
-        worker.load_alarms().map_err(std::io::Error::other)?;
+        worker.set_alarms(&self.alarms);
         let front = Rc::new(Front::new(self.app, Rc::clone(&worker)));
         worker.set_answering(Rc::new(move |request| {
             let front = Rc::clone(&front);
