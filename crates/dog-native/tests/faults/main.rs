@@ -15,6 +15,7 @@ mod kill;
 mod leaving;
 mod ledger;
 mod steady;
+mod storm;
 
 use dog_native::Server;
 
