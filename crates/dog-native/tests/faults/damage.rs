@@ -139,7 +139,6 @@ async fn a_damaged_folder_is_whole_or_refused_or_told_of() {
                         continue;
                     }
                     let (outcome, told) = try_it(folder.path(), &model).await;
-                    println!("{} {how:?}: {outcome:?} {told:.300}", name.display());
                     if matches!(outcome, Outcome::Lost | Outcome::Wild) {
                         bad.push(format!("{} {how:?}: {outcome:?} {told:.300}", name.display()));
                     }
@@ -148,8 +147,17 @@ async fn a_damaged_folder_is_whole_or_refused_or_told_of() {
             }
         }
     }
-    for ((name, how, outcome), count) in counts {
-        println!("damage: {name:<40} {how:?}: {outcome:?} {count} times");
+    let times =
+        |wanted| counts.iter().filter(|((_, _, outcome), _)| *outcome == wanted).map(|(_, times)| times).sum::<u64>();
+    println!(
+        "damage: {} times: {} whole, {} refused in one line, {} told by reads",
+        counts.values().sum::<u64>(),
+        times(Outcome::Whole),
+        times(Outcome::Refused),
+        times(Outcome::ToldByRead)
+    );
+    for ((name, how, outcome), times) in counts {
+        println!("{name:<32} {how:?}: {outcome:?}, {times} times");
     }
     assert!(bad.is_empty(), "{bad:#?}");
 }
