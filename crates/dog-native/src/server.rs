@@ -11,7 +11,12 @@ use crate::error::Error;
 use crate::front::{cannot_listen, listen_all};
 use crate::running::Running;
 use crate::service::Service;
+<<<<<<< HEAD
 use crate::workers::Workers;
+=======
+use crate::storage::{Embedded, Folder, SetAlarm, Storage};
+use crate::worker::{Mail, Post, Shared, Worker, run};
+>>>>>>> faults
 
 /// A server that is being set up: an App, and how it is to run. Nothing happens before [`start`](Self::start),
 /// [`run`](Self::run) or [`service`](Self::service); they check every setting first.
@@ -183,3 +188,138 @@ impl<A> fmt::Debug for Server<A> {
         formatter.debug_struct("Server").field("config", &self.config).finish_non_exhaustive()
     }
 }
+<<<<<<< HEAD
+=======
+
+/// The signals that end a server. Where the system gives no handler, its own way of ending stays.
+struct Signals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        let listen = |kind| signal(kind).inspect_err(|error| tracing::error!("no handler for a signal: {error}")).ok();
+        Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
+    }
+
+    async fn any(mut self) {
+        async fn one(signal: &mut Option<Signal>) {
+            match signal {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        }
+        tokio::select! {
+            () = one(&mut self.interrupt) => {}
+            () = one(&mut self.terminate) => {}
+        }
+    }
+}
+
+/// The threads of a server.
+pub(crate) struct Workers {
+    post: Post,
+    threads: Vec<(oneshot::Receiver<()>, JoinHandle<()>)>,
+}
+
+impl Workers {
+    fn start<A: App + Send + Sync>(
+        app: A,
+        config: Config,
+        listeners: Vec<Option<std::net::TcpListener>>,
+    ) -> Result<Self, Error> {
+        let folder = Folder::open(config.data.as_deref())?;
+        if folder.is_temporary() {
+            tracing::warn!(folder = %folder.path().display(), "data: kept in a temporary folder, gone at the end");
+        }
+        let storage = Arc::new(Embedded::open(folder)?);
+        // Here, so that a server whose alarms cannot be read does not start; a worker could only end.
+        let alarms = storage.alarms().map_err(|cause| Error::data(format!("data: {cause}: restore a backup")))?;
+        let alarms: Arc<[SetAlarm]> = alarms.into();
+        let (post, mailboxes) = Post::new(config.workers);
+        let shared = Arc::new(Shared::new(config, post.clone(), storage));
+        let app = Arc::new(app);
+        let addresses = Arc::new(Addresses::default());
+        let mut workers = Self { post, threads: Vec::new() };
+        for (index, (mailbox, listener)) in mailboxes.into_iter().zip(listeners).enumerate() {
+            let beginning = Beginning {
+                index,
+                shared: Arc::clone(&shared),
+                app: Arc::clone(&app),
+                alarms: Arc::clone(&alarms),
+                mailbox,
+                listener,
+                addresses: Arc::clone(&addresses),
+            };
+            let (ended, has_ended) = oneshot::channel();
+            let thread = std::thread::Builder::new().name(format!("dog-worker-{index}")).spawn(move || {
+                if let Err(error) = beginning.run() {
+                    tracing::error!("a worker ended: {error}");
+                }
+                // Nobody may be waiting.
+                let _ = ended.send(());
+            });
+            let thread = thread.map_err(|cause| Error::system("workers: the system gives no more threads", cause))?;
+            workers.threads.push((has_ended, thread));
+        }
+        Ok(workers)
+    }
+
+    pub(crate) fn post(&self) -> &Post {
+        &self.post
+    }
+
+    fn tell_to_stop(&self) {
+        (0..self.post.workers()).for_each(|worker| self.post.send(worker, vec![Mail::Stop]));
+    }
+
+    async fn stop(mut self) {
+        self.tell_to_stop();
+        for (ended, thread) in self.threads.drain(..) {
+            let _ = ended.await;
+            // It has said that it is at its end.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.tell_to_stop();
+    }
+}
+
+/// What a worker thread begins with. Its objects are made on the thread itself, for they never leave it.
+struct Beginning<A> {
+    index: usize,
+    shared: Arc<Shared>,
+    app: Arc<A>,
+    alarms: Arc<[SetAlarm]>,
+    mailbox: UnboundedReceiver<Vec<Mail>>,
+    listener: Option<std::net::TcpListener>,
+    addresses: Arc<Addresses>,
+}
+
+impl<A: App + Send + Sync> Beginning<A> {
+    fn run(self) -> std::io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let poll = mio::Poll::new()?;
+        let connections = Connections::new(poll.registry().try_clone()?);
+        let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), connections);
+        worker.set_alarms(&self.alarms);
+        let front = Rc::new(Front::new(self.app, Rc::clone(&worker)));
+        worker.set_answering(Rc::new(move |request| {
+            let front = Rc::clone(&front);
+            Box::pin(async move { front.fetch(request).await }) as LocalFuture<Response>
+        }));
+        runtime.block_on(async move {
+            if let Some(listener) = self.listener {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                tokio::task::spawn_local(accept(Rc::clone(&worker), listener, self.addresses));
+            }
+            run(worker, poll, self.mailbox).await
+        })
+    }
+}
+>>>>>>> faults

@@ -2,6 +2,7 @@
 //! objects share one flush.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -143,12 +144,45 @@ fn commit(database: &impl Database, writes: Vec<Write>, figures: &Figures) {
         together.alarms.extend(write.alarm);
         dones.push(write.done);
     }
-    let outcome = outcome.and_then(|()| database.commit(together));
+    // Nobody may wait for good because the database has panicked.
+    let outcome = outcome.and_then(|()| {
+        let committed = catch_unwind(AssertUnwindSafe(|| database.commit(together)));
+        committed.unwrap_or_else(|_| Err("the database panicked".into()))
+    });
     if let Err(cause) = &outcome {
         tracing::error!("the storage failed, {} writes are refused: {cause}", dones.len());
     }
     note(figures, dones.len(), outcome.is_ok(), began.elapsed());
     for done in dones {
         done(outcome.as_ref().map_err(|cause| failed(cause)).copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Panics;
+
+    impl Database for Panics {
+        fn keys(&self, _: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+            Ok(Vec::new())
+        }
+
+        fn commit(&self, _: Together) -> Result<(), String> {
+            panic!("the database was told to")
+        }
+    }
+
+    #[test]
+    fn a_database_that_panics_leaves_nobody_waiting() {
+        let committer = Committer::start(Panics).unwrap();
+        let (sender, receiver) = channel();
+        for _ in 0..3 {
+            let sender = sender.clone();
+            let done: Done = Box::new(move |outcome| sender.send(outcome).unwrap());
+            committer.hand_over(Write { delete_all: None, entries: Vec::new(), alarm: None, done });
+            assert!(receiver.recv().unwrap().unwrap_err().is_storage());
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/FORMAT     the version of what stands beside it, in text
+//! DIR/COMMITS    the number of the last commit, twice: see `mark`
 //! DIR/objects/   the database
 //! ```
 
@@ -53,6 +54,11 @@ impl Folder {
     /// Where the database is.
     pub(crate) fn objects(&self) -> PathBuf {
         self.path.join("objects")
+    }
+
+    /// Where the number of the last commit is.
+    pub(crate) fn commits(&self) -> PathBuf {
+        self.path.join("COMMITS")
     }
 
     /// One line that names the folder and what to do.

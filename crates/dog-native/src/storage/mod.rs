@@ -2,6 +2,7 @@
 //!
 //! - `key`: how entries of all objects share one ordered space; `embedded`: the database; `commit`: the thread that
 //!   makes many objects' writes durable at once
+//! - `mark`: how a loss of commits is noticed
 //! - `folder`: what stands in the data folder, and who may use it
 
 mod commit;
@@ -10,6 +11,7 @@ mod folder;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod key;
+mod mark;
 
 use std::ops::Bound;
 

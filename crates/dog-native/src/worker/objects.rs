@@ -119,18 +119,17 @@ impl Worker {
         }
     }
 
-    /// Reads the alarms that were set before this process began.
-    pub(crate) fn load_alarms(&self) -> Result<(), Error> {
-        for SetAlarm { at, class, object } in self.shared.storage.alarms()? {
+    /// Takes those alarms, set before this process began, whose objects live here.
+    pub(crate) fn set_alarms(&self, alarms: &[SetAlarm]) {
+        for SetAlarm { at, class, object } in alarms {
             if self.shared.post.worker_of(object.id()) != self.index {
                 continue;
             }
             match self.classes.iter().position(|known| known.name == class).map(u16::try_from) {
-                Some(Ok(index)) => self.alarms.borrow_mut().set(object.of_class(ClassIndex(index)), Some(at)),
+                Some(Ok(index)) => self.alarms.borrow_mut().set(object.of_class(ClassIndex(index)), Some(*at)),
                 _ => tracing::warn!(class, "an alarm is set for a Group that App::Groups does not name: it stays set"),
             }
         }
-        Ok(())
     }
 
     /// To those of the Replicas that live here and are alive; the others have no sockets.

@@ -64,6 +64,11 @@ impl Child {
     pub(crate) fn resident(&self) -> usize {
         resident_of(&self.process.id().to_string())
     }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+    }
 }
 
 /// The memory that a process takes, in bytes.

@@ -5,10 +5,17 @@
 //! here are processes of their own, which can be killed and weighed: see `child`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod arena;
 mod child;
+mod contained;
+mod damage;
 mod full_disk;
+mod hostile;
 mod kill;
+mod leaving;
 mod ledger;
+mod steady;
+mod storm;
 
 use dog_native::Server;
 
@@ -23,7 +30,9 @@ const DATA: &str = "DOG_TEST_DATA";
 async fn a_server_for_the_other_tests() {
     match child::setting::<String>(SERVER).as_deref() {
         Some("ledger") => child::serve(Server::new(ledger::Ledger).workers(2).data(ledger::folder())).await,
+        Some("arena") => child::serve(arena::server()).await,
         // Somebody runs every test there is, this one too.
-        _ => {}
+        None => {}
+        Some(other) => panic!("what is {other}?"),
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn connect_all(address: SocketAddr, groups: u32, replicas: u32)
 }
 
 /// What every Replica must keep, by its name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(crate) replicas: BTreeMap<String, Expected>,
 }
@@ -65,10 +65,48 @@ impl Model {
             let reader = writers.iter_mut().find(|writer| writer.replica == replica).expect("it was seen");
             let expected = self.replicas.entry(replica).or_default();
             keys += expected.keys();
-            wrong.extend(expected.check(&reader.dump().await));
+            wrong.extend(expected.check(&reader.ask("dump").await.unwrap()));
         }
         if wrong.is_empty() { Ok(keys) } else { Err(wrong) }
     }
+}
+
+impl Model {
+    /// As `check`, of a server that may have something to tell instead. `Err` with what is lost, else with what it told.
+    pub(crate) async fn look(mut self, address: SocketAddr, groups: u32, replicas: u32) -> Result<(), Look> {
+        let mut told = None;
+        let mut seen = BTreeSet::new();
+        // All stay open until all have been asked, so that every Replica is.
+        let mut writers = Vec::new();
+        for (group, client) in (0..groups).flat_map(|group| (0..replicas * SEATS).map(move |client| (group, client))) {
+            match Writer::try_connect(address, group, client).await {
+                Ok(writer) => writers.push(writer),
+                Err(error) => told = Some(error),
+            }
+        }
+        for mut writer in writers {
+            let Some(expected) = self.replicas.get_mut(&writer.replica) else {
+                return Err(Look::Lost(format!("{} was no member", writer.replica)));
+            };
+            if !seen.insert(writer.replica.clone()) {
+                continue;
+            }
+            match writer.ask("dump").await {
+                Ok(dump) if dump.starts_with("dump") => match expected.check(&dump)[..] {
+                    [] => {}
+                    [ref first, ..] => return Err(Look::Lost(first.clone())),
+                },
+                Ok(error) | Err(error) => told = Some(error),
+            }
+        }
+        told.map_or(Ok(()), |told| Err(Look::Told(told)))
+    }
+}
+
+/// What a look at a damaged server has found.
+pub(crate) enum Look {
+    Lost(String),
+    Told(String),
 }
 
 /// Counts what was acknowledged to all clients, and tells when there is enough.
@@ -96,28 +134,34 @@ impl Tally {
 
 impl Writer {
     async fn connect(address: SocketAddr, group: u32, client: u32) -> Self {
+        Self::try_connect(address, group, client).await.unwrap()
+    }
+
+    async fn try_connect(address: SocketAddr, group: u32, client: u32) -> Result<Self, String> {
         let url = format!("ws://{address}/?group=g{group}&u=c{client}");
-        let (socket, _) = connect_async(url).await.unwrap();
+        let connected = tokio::time::timeout(PATIENCE, connect_async(url)).await.expect("the server answers or goes");
+        let (socket, _) = connected.map_err(|error| error.to_string())?;
         let name = format!("g{group}c{client}");
         let mut writer =
             Self { name, replica: String::new(), socket, sent: vec![], acknowledged: vec![], refused: vec![] };
-        writer.replica = writer.hear().await.expect("a Replica says who it is");
-        writer
+        writer.replica = writer.hear().await?;
+        Ok(writer)
     }
 
-    /// What is said next; nothing once the server has gone.
-    async fn hear(&mut self) -> Option<String> {
+    /// What is said next, or how it ended.
+    async fn hear(&mut self) -> Result<String, String> {
         let next = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the server answers or goes");
         match next {
-            Some(Ok(Frame::Text(text))) => Some(text.to_string()),
-            Some(Ok(Frame::Close(close))) => panic!("{} was closed: {close:?}", self.name),
-            _ => None,
+            Some(Ok(Frame::Text(text))) => Ok(text.to_string()),
+            Some(Ok(Frame::Close(close))) => Err(format!("closed: {close:?}")),
+            _ => Err("gone".into()),
         }
     }
 
-    async fn dump(&mut self) -> String {
-        self.socket.send(Frame::text("dump")).await.unwrap();
-        self.hear().await.expect("a dump")
+    /// What is answered.
+    pub(crate) async fn ask(&mut self, question: &str) -> Result<String, String> {
+        self.socket.send(Frame::text(question)).await.map_err(|error| error.to_string())?;
+        self.hear().await
     }
 
     /// Writes until the server goes, or `most` have been answered.
@@ -129,9 +173,12 @@ impl Writer {
             gone = gone || !self.say(random_write(&mut random, &self.name, number)).await;
         }
         let mut answered = 0;
-        while answered < self.sent.len()
-            && let Some(heard) = self.hear().await
-        {
+        while answered < self.sent.len() {
+            let heard = match self.hear().await {
+                Ok(heard) => heard,
+                Err(gone) if gone == "gone" => break,
+                Err(closed) => panic!("{} was {closed}", self.name),
+            };
             answered += 1;
             match heard.split_once(' ') {
                 Some(("done", said)) => {
@@ -156,10 +203,11 @@ impl Writer {
         sent
     }
 
-    /// One write, and its answer.
-    pub(crate) async fn say_and_hear(&mut self, said: String) -> String {
-        assert!(self.say(said).await);
-        self.hear().await.expect("an answer")
+    /// One write that must be acknowledged.
+    pub(crate) async fn must(&mut self, said: String) {
+        assert!(self.say(said.clone()).await);
+        assert_eq!(self.hear().await, Ok(format!("done {said}")));
+        self.acknowledged.push(said);
     }
 }
 
@@ -170,6 +218,7 @@ fn random_write(random: &mut Random, name: &str, number: u64) -> String {
         0..4 => format!("put {name}.{key} {number} {}", random.below(400)),
         // Large enough for the database to move on to its next file now and then.
         4 => format!("put {name}.large {number} {}", random.below(120_000)),
+        5 if number.is_multiple_of(8) => format!("alarm {number}"),
         5 | 6 => format!("pair {name}.{key} {number}"),
         _ => format!("transfer {} {} {}", random.below(4), random.below(4), random.below(MOST)),
     }

@@ -1,7 +1,7 @@
 //! An App whose Replicas keep what they are told to, over WebSockets; and what a test knows of what they must keep.
 //!
 //! A client says `put KEY NUMBER SIZE`, `pair KEY NUMBER` (two keys in one transaction), `transfer FROM TO AMOUNT`
-//! (between two accounts) or `dump`.
+//! (between two accounts), `alarm NUMBER` or `dump`.
 
 pub(crate) mod clients;
 
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use dog::{
     App, ClientId, Context, Dog, Error, Failure, Group, GroupContext, Limit, List, Message, Replica, Request, Response,
-    Result, Socket, Transaction,
+    Result, Socket, Timestamp, Transaction,
 };
 
 use crate::child::setting;
@@ -96,6 +96,9 @@ impl Replica for Book {
     }
 }
 
+/// Alarms here are set to be kept, not to ring: the year 2100.
+const FAR_OFF: u64 = 4_102_444_800_000;
+
 /// What is kept under a key: a number, and as many bytes that follow from it.
 type Kept = (u64, Vec<u8>);
 
@@ -125,6 +128,7 @@ async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {
             storage.transaction(both).await?;
         }
         ["transfer", from, to, amount] => transfer(cx, from, to, amount.parse()?).await?,
+        ["alarm", number] => cx.set_alarm(Timestamp::from_millis(FAR_OFF + number.parse::<u64>()?)).await?,
         ["dump"] => {
             let entries: Vec<(String, Kept)> = storage.list(&List::all()).await?;
             let mut dump = String::from("dump");
@@ -133,6 +137,9 @@ async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {
                     return Err(Failure::message(format!("the bytes under {key} are not those of {number}")));
                 }
                 dump.push_str(&format!(" {key} {number}"));
+            }
+            if let Some(at) = cx.alarm().await? {
+                dump.push_str(&format!(" alarm {}", at.as_millis() - FAR_OFF));
             }
             return Ok(dump);
         }
@@ -163,7 +170,7 @@ async fn transfer(cx: &Context<Book>, from: &str, to: &str, amount: u64) -> Resu
 
 /// What one Replica must keep: under each key at least the number that was acknowledged last, and none after the last
 /// that was sent. Numbers of a key only grow, and are sent in their order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Expected(BTreeMap<String, Range>);
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -187,6 +194,7 @@ impl Expected {
         let keys = match said.split(' ').collect::<Vec<_>>()[..] {
             ["put", key, number, _] => [Some((key.to_owned(), number)), None],
             ["pair", key, number] => [Some((format!("{key}.left"), number)), Some((format!("{key}.right"), number))],
+            ["alarm", number] => [Some(("alarm".to_owned(), number)), None],
             _ => [None, None],
         };
         for (key, number) in keys.into_iter().flatten() {
@@ -233,7 +241,9 @@ impl Expected {
         let mut lost = Vec::new();
         for (key, range) in &self.0 {
             let there = found.get(key).copied();
-            if there < range.acknowledged {
+            // Two clients set the one alarm, in an order of their own.
+            let missing = if key == "alarm" { there.is_none() } else { there < range.acknowledged };
+            if missing && range.acknowledged.is_some() {
                 lost.push(format!("lost: {key} is {there:?}, and {:?} was acknowledged", range.acknowledged));
             }
         }
