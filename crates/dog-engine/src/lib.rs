@@ -22,7 +22,7 @@
 //!
 //! let room = ReplicaId::from_name("room", "1");
 //! books.admit(room, now);
-//! books.joined(room, Epoch::from_raw(1));
+//! books.joined(room, Epoch::from_raw(1), now);
 //! let Placement::Placed { ticket, joined: true } = books.identify(&ann, None, now) else { panic!() };
 //! assert_eq!(ticket.replica, room);
 //! # Ok::<(), dog::Error>(())

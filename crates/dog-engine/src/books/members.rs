@@ -94,10 +94,11 @@ impl Books {
     }
 
     /// A Replica has joined: it and its siblings know each other, or those that do not have missed the deadline.
-    pub fn joined(&mut self, replica: ReplicaId, epoch: Epoch) {
+    pub fn joined(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
         if self.standing(replica) == Some(Standing::Joining) {
             self.stand(replica, Standing::Active);
-            self.change(replica, |member| member.epoch = member.epoch.max(epoch));
+            // It may have had another life before it was parked, whose reports had greater numbers.
+            self.begin_life(replica, epoch, now);
         }
     }
 

@@ -125,7 +125,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let waiting = self.joining.borrow_mut().remove(&replica).unwrap_or_default();
         match joined {
             Ok(epoch) => {
-                awake.books.borrow_mut().joined(replica, epoch);
+                awake.books.borrow_mut().joined(replica, epoch, self.host.now());
                 for (ticket, reply) in waiting {
                     reply.send(Ok(GroupAnswer::Identified(ticket)));
                 }
