@@ -234,7 +234,7 @@ impl Ledger {
         let owed = Owed {
             since: self.now,
             addressed: false,
-            sure: self.harmed == self.clean_since,
+            sure: false,
             cut_ever: None,
             harmed: self.harmed,
             whispered: true,
@@ -271,6 +271,12 @@ impl Ledger {
         }
         if !worked {
             self.owed.retain(|(owed, _), _| *owed != name);
+        }
+        // Until then it owes nothing: whoever began it may have died.
+        let none = SocketId::from_raw(0);
+        let most = SocketId::from_raw(u64::MAX);
+        for owed in self.owed.range_mut((name, none)..=(name, most)).map(|(_, owed)| owed) {
+            owed.sure = owed.harmed == self.clean_since && self.harmed == self.clean_since;
         }
     }
 
