@@ -45,7 +45,9 @@ impl<H: Host> Alarm<H> {
 
     /// Calls the handler, unless it runs already; clears the alarm if it succeeds, has it ring again if not.
     pub(super) async fn ring(&self, attempt: u32, handler: impl AsyncFnOnce() -> dog::Result) -> dog::Result {
-        if self.ringing.get().is_some() {
+        // One that failed and has been replaced since is over; its success would clear the one in its place.
+        let is_over = attempt > 0 && self.replaced.get();
+        if self.ringing.get().is_some() || is_over {
             return Ok(());
         }
         self.ringing.set(Some(attempt));
