@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dog::{GroupId, ReplicaId, SocketId, Timestamp};
+use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 
 use crate::random::Random;
 
@@ -36,6 +36,8 @@ pub(crate) struct Handled {
 /// A message that a socket is to get.
 #[derive(Clone, Debug)]
 pub(crate) struct Owed {
+    /// The life that said it: what it had not sent when it crashed is excused. A whisper is owed by who ends it only.
+    pub(crate) speaker: Epoch,
     pub(crate) since: Timestamp,
     /// Its Replica was among those that the speaker sent it to.
     pub(crate) addressed: bool,
@@ -232,6 +234,7 @@ impl Ledger {
     pub(crate) fn whispers(&mut self, name: MessageName, group: GroupId, client: &str) {
         self.whispers.insert(name, Whispered { began: name.1, ended: None });
         let owed = Owed {
+            speaker: Epoch::default(),
             since: self.now,
             addressed: false,
             sure: false,
