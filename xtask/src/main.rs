@@ -3,22 +3,15 @@
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `workspace` (what
 //! cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
-<<<<<<< HEAD
-//! `wasm`, `faults`, `autobahn`, `browser`.
-=======
-//! `wasm`, `autobahn`, `browser`, `fuzz`.
->>>>>>> fuzz
+//! `wasm`, `faults`, `autobahn`, `browser`, `fuzz`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
 mod autobahn;
 mod browser;
 mod checks;
-<<<<<<< HEAD
 mod faults;
-=======
 mod fuzz;
->>>>>>> fuzz
 mod install;
 mod layers;
 mod parts;

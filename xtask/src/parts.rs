@@ -5,11 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-<<<<<<< HEAD
-use crate::{autobahn, browser, checks, faults, layers, wasm};
-=======
-use crate::{autobahn, browser, checks, fuzz, layers, wasm};
->>>>>>> fuzz
+use crate::{autobahn, browser, checks, faults, fuzz, layers, wasm};
 
 /// One part of `cargo xtask test`. An integration test target that bears the name of a part is left to that part.
 pub(crate) struct Part {

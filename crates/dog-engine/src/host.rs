@@ -156,7 +156,8 @@ pub struct Batch {
     pub delete_all: bool,
     /// Values to be kept, and keys to be taken away.
     pub entries: Vec<(Vec<u8>, Option<Bytes>)>,
-    /// The object's alarm is set, or taken back.
+    /// The object's alarm is set, or taken back. From the moment it is handed over the earlier one does not ring any
+    /// more, unless this fails: what is cleared when that has rung would be the new one.
     pub alarm: Option<Option<Timestamp>>,
 }
 

@@ -19,7 +19,7 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::error::Error;
 use crate::front::{Addresses, accept};
-use crate::storage::{Embedded, Folder};
+use crate::storage::{Embedded, Folder, SetAlarm, Storage};
 use crate::worker::{Mail, Post, Shared, Worker, longest_drain, run};
 
 /// How long the end at once may take.
@@ -57,6 +57,9 @@ impl Workers {
             tracing::warn!(folder = %folder.path().display(), "data: kept in a temporary folder, gone at the end");
         }
         let storage = Arc::new(Embedded::open(folder)?);
+        // Here, so that a server whose alarms cannot be read does not start; a worker could only end.
+        let alarms = storage.alarms().map_err(|cause| Error::data(format!("data: {cause}: restore a backup")))?;
+        let alarms: Arc<[SetAlarm]> = alarms.into();
         let (post, mailboxes) = Post::new(config.workers);
         let class_names = classes::<A, Worker>().iter().map(|class| class.name).collect();
         let shared = Arc::new(Shared::new(config, post, storage, class_names));
@@ -66,6 +69,7 @@ impl Workers {
         let threads = workers.threads.get_mut();
         for (index, (mailbox, listener)) in mailboxes.into_iter().zip(listeners).enumerate() {
             threads.workers.push(Thread::start(Beginning {
+                alarms: Arc::clone(&alarms),
                 index,
                 shared: Arc::clone(&shared),
                 app: Arc::clone(&app),
@@ -148,6 +152,7 @@ impl Thread {
 
 /// What a worker thread begins with. Its objects are made on the thread itself, for they never leave it.
 struct Beginning<A> {
+    alarms: Arc<[SetAlarm]>,
     index: usize,
     shared: Arc<Shared>,
     app: Arc<A>,
@@ -162,7 +167,7 @@ impl<A: App + Send + Sync> Beginning<A> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), registry);
-        worker.load_alarms().map_err(std::io::Error::other)?;
+        worker.set_alarms(&self.alarms);
         let front = Rc::new(Front::new(self.app, Rc::clone(&worker)));
         worker.set_answering(Rc::new(move |request| {
             let front = Rc::clone(&front);

@@ -13,12 +13,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::commit::{self, Committer, Together, Write};
 use super::folder::Folder;
-<<<<<<< HEAD
-use super::{Done, SetAlarm, Storage, StorageFigures, key};
-=======
 use super::mark::{self, Mark, Marked};
-use super::{Done, SetAlarm, Storage, key};
->>>>>>> faults
+use super::{Done, SetAlarm, Storage, StorageFigures, key};
 
 /// The storage of one process.
 pub(crate) struct Embedded {

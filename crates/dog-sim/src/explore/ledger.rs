@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dog::{GroupId, ReplicaId, SocketId, Timestamp};
+use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 
 use crate::random::Random;
 
@@ -36,6 +36,8 @@ pub(crate) struct Handled {
 /// A message that a socket is to get.
 #[derive(Clone, Debug)]
 pub(crate) struct Owed {
+    /// The life that said it: what it had not sent when it crashed is excused. A whisper is owed by who ends it only.
+    pub(crate) speaker: Epoch,
     pub(crate) since: Timestamp,
     /// Its Replica was among those that the speaker sent it to.
     pub(crate) addressed: bool,
@@ -232,9 +234,10 @@ impl Ledger {
     pub(crate) fn whispers(&mut self, name: MessageName, group: GroupId, client: &str) {
         self.whispers.insert(name, Whispered { began: name.1, ended: None });
         let owed = Owed {
+            speaker: Epoch::default(),
             since: self.now,
             addressed: false,
-            sure: self.harmed == self.clean_since,
+            sure: false,
             cut_ever: None,
             harmed: self.harmed,
             whispered: true,
@@ -271,6 +274,12 @@ impl Ledger {
         }
         if !worked {
             self.owed.retain(|(owed, _), _| *owed != name);
+        }
+        // Until then it owes nothing: whoever began it may have died.
+        let none = SocketId::from_raw(0);
+        let most = SocketId::from_raw(u64::MAX);
+        for owed in self.owed.range_mut((name, none)..=(name, most)).map(|(_, owed)| owed) {
+            owed.sure = owed.harmed == self.clean_since && self.harmed == self.clean_since;
         }
     }
 

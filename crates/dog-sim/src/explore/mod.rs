@@ -134,6 +134,8 @@ impl Run {
 /// When a promise was broken.
 pub fn explore(seed: u64, options: Options) -> Result<Outcome, Box<Failure>> {
     let mut run = Run::begin(seed, options);
+    #[cfg(feature = "bugs")]
+    dog_engine::bugs::set_socket_ends_twice(options.bug == Some(Bug::DoubleClose));
     run.go();
     let failure = run.failure(options);
     let handled = run.witness.ledger().handled;

@@ -23,8 +23,8 @@ impl Run {
             return false;
         }
         self.watch.now_clean(&self.world);
-        self.check_handlers();
         self.check_books();
+        self.check_handlers();
         self.check_kept();
         if !self.speak_up() {
             return false;

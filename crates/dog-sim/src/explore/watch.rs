@@ -67,6 +67,7 @@ impl Watch {
                 continue;
             }
             let owed = Owed {
+                speaker: from.epoch,
                 since: ledger.now,
                 addressed: own,
                 sure: own || network.harmed == ledger.clean_since,
@@ -186,6 +187,10 @@ impl Observer for Watch {
             self.sockets.borrow_mut().insert(socket, (address, place.epoch));
             self.witness.ledger().host_opens(socket, address.group.group, address.replica);
         }
+    }
+
+    fn crashes(&self, place: &Place) {
+        self.witness.ledger().owed.retain(|_, owed| owed.speaker != place.epoch);
     }
 
     fn ends(&self, socket: SocketId) {

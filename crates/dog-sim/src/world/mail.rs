@@ -29,7 +29,14 @@ impl World {
     }
 
     /// Sends something on its way: `arrive` is done at its end, or dropped.
-    fn carry(&self, way: Way, sort: Sort, what: impl FnOnce() -> String, arrive: impl FnOnce(&Rc<World>) + 'static) {
+    fn carry(
+        &self,
+        from: &Place,
+        way: Way,
+        sort: Sort,
+        what: impl FnOnce() -> String,
+        arrive: impl FnOnce(&Rc<World>) + 'static,
+    ) {
         let now = self.agenda.micros();
         let at = self.network.borrow_mut().arrival(way, sort, now, &mut self.random.borrow_mut());
         self.note(|| {
@@ -37,7 +44,11 @@ impl World {
             format!("{} → {}: {} ({fate})", name(way.from), name(way.to), what())
         });
         let Some(at) = at else { return };
+        let last_word = from.last_word();
         self.at(at, move |world| {
+            if now > last_word.get() {
+                return;
+            }
             // A cut takes along what is under way, and nothing can be said to a node that is down.
             if world.network.borrow().is_cut(way.nodes) || world.is_down(way.nodes.1) && !world.moves(way) {
                 world.network.borrow_mut().harmed += 1;
@@ -65,7 +76,7 @@ impl World {
             let back = Way { from: way.to, to: way.from, nodes: (callee.node, way.nodes.0) };
             let what = || if answer.is_ok() { "answer".into() } else { "error".into() };
             let failed = what();
-            world.carry(back, sort, || failed, move |_| promise.keep(answer));
+            world.carry(&callee, back, sort, || failed, move |_| promise.keep(answer));
         })
     }
 
@@ -76,6 +87,7 @@ impl World {
         let way = self.way(from, Object::Group(to));
         let what = format_call(&call);
         self.carry(
+            from,
             way,
             Sort::Call,
             || what,
@@ -95,7 +107,7 @@ impl World {
         for _ in 0..copies {
             let cast = cast.clone();
             let what = format_cast(&cast);
-            self.carry(way, Sort::Tolerant, || what, move |world| world.group(to).0.cast(cast));
+            self.carry(from, way, Sort::Tolerant, || what, move |world| world.group(to).0.cast(cast));
         }
     }
 
@@ -120,6 +132,7 @@ impl World {
         }
         let what = format_replica_call(&call);
         self.carry(
+            from,
             way,
             Sort::Call,
             || what,
@@ -165,7 +178,7 @@ impl World {
             Sort::Delivery => "Deliver".into(),
             _ => "Acknowledge".into(),
         };
-        self.carry(way, sort, what, move |world| {
+        self.carry(from, way, sort, what, move |world| {
             // Without a life there are no sockets, and no need to begin one.
             if let Some(replica) = world.living_replica(to, None) {
                 replica.cast(cast);
@@ -176,6 +189,7 @@ impl World {
     pub(super) fn fetch_group(&self, from: &Place, to: GroupAddress, request: Request, promise: Promise<Response>) {
         let way = self.way(from, Object::Group(to));
         self.carry(
+            from,
             way,
             Sort::Fetch,
             || "request".into(),
@@ -197,6 +211,7 @@ impl World {
         let way = self.way(from, Object::Replica(to));
         let what = format!("request of {} with {}", ticket.client, format_ticket(&ticket));
         self.carry(
+            from,
             way,
             Sort::Fetch,
             || what,

@@ -57,6 +57,8 @@ pub(crate) trait Observer {
     fn receives(&self, world: &World, client: ClientKey, message: &Message);
     /// A life has a new socket.
     fn opens(&self, world: &World, place: &Place, socket: SocketId);
+    /// A life has crashed, and with it what it had just said.
+    fn crashes(&self, place: &Place);
     /// A socket has ended, as far as the host is concerned.
     fn ends(&self, socket: SocketId);
 }

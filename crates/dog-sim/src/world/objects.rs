@@ -191,7 +191,9 @@ impl World {
         let life = self.objects.borrow_mut().lives.remove(&object);
         let Some(life) = life else { return false };
         self.note(|| format!("{:?} crashes in life {}", life.place, life.place.epoch.as_u64()));
-        life.place.kill();
+        let unsent = self.delay();
+        life.place.kill(self.agenda.micros().saturating_sub(unsent));
+        self.observe(|observer| observer.crashes(&life.place));
         self.tasks.end(life.place.key);
         self.sockets_of_ended(&life.place);
         self.crash_writes(object);

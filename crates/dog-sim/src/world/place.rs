@@ -14,7 +14,7 @@ use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, Seat
 use dog_engine::host::{Batch, Fetched, Host, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 
-use super::agenda::Sleep;
+use super::agenda::{Micros, Sleep};
 use super::network::Party;
 use super::promise::promise;
 use super::{World, objects};
@@ -29,6 +29,8 @@ pub(crate) struct Place {
     pub(crate) node: usize,
     pub(crate) epoch: Epoch,
     alive: Cell<bool>,
+    /// What was sent after that time has not left the process that crashed.
+    last_word: Rc<Cell<Micros>>,
 }
 
 impl Place {
@@ -42,15 +44,29 @@ impl Place {
 
     fn new(world: &Rc<World>, party: Party, node: usize, epoch: Epoch) -> Rc<Self> {
         let key = world.objects.borrow_mut().new_place();
-        Rc::new(Self { world: Rc::clone(world), key, party, node, epoch, alive: Cell::new(true) })
+        Rc::new(Self {
+            world: Rc::clone(world),
+            key,
+            party,
+            node,
+            epoch,
+            alive: Cell::new(true),
+            last_word: Rc::new(Cell::new(Micros::MAX)),
+        })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
         self.alive.get()
     }
 
-    pub(super) fn kill(&self) {
+    pub(super) fn kill(&self, last_word: Micros) {
         self.alive.set(false);
+        self.last_word.set(last_word);
+    }
+
+    /// Until when it could send: for ever, unless it has crashed.
+    pub(super) fn last_word(&self) -> Rc<Cell<Micros>> {
+        Rc::clone(&self.last_word)
     }
 
     fn ends(&self, object: Object, epoch: Epoch) {

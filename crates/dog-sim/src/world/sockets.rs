@@ -402,7 +402,7 @@ impl World {
             Rc::clone(&object).closed(socket, end.clone());
             // Only the first end counts, however often a host tells.
             let again = self.random.borrow_mut().happens(self.network.borrow().weather.doubled);
-            if again || self.bug == Some(Bug::DoubleClose) {
+            if again {
                 object.closed(socket, end.clone());
             }
         }

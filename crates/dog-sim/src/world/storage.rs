@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use dog::internal::Kind;
-use dog::{Epoch, Error, Timestamp};
+use dog::{Error, Timestamp};
 use dog_engine::address::Object;
 use dog_engine::host::{Batch, Space};
 
@@ -46,7 +46,7 @@ pub(crate) struct Storage {
 #[derive(Default)]
 pub(crate) struct Done {
     pub(crate) promise: Option<(Promise<()>, Result<(), Error>)>,
-    /// An alarm was set.
+    /// An alarm was set, or the one that was to be replaced stays.
     pub(crate) alarm: Option<Kept>,
 }
 
@@ -79,6 +79,11 @@ impl Storage {
         on_the_way.unwrap_or_else(|| self.alarms.get(&object).map(|kept| kept.at))
     }
 
+    /// Whether an alarm is being set or taken back: the earlier one does not ring meanwhile.
+    pub(crate) fn replaces_alarm(&self, object: Object) -> bool {
+        self.pending.get(&object).into_iter().flatten().any(|pending| pending.batch.alarm.is_some())
+    }
+
     pub(crate) fn kept_alarm(&mut self, object: Object) -> Option<&mut Kept> {
         self.alarms.get_mut(&object)
     }
@@ -108,7 +113,8 @@ impl Storage {
         let Some(pending) = first else { return Done::default() };
         if pending.fails {
             let error = Error::new(Kind::Storage, "the disk failed");
-            return Done { promise: Some((pending.promise, Err(error))), alarm: None };
+            let stays = pending.batch.alarm.and_then(|_| self.alarms.get(&object)).filter(|kept| !kept.has_rung);
+            return Done { promise: Some((pending.promise, Err(error))), alarm: stays.copied() };
         }
         let alarm = self.apply(object, pending.batch);
         Done { promise: Some((pending.promise, Ok(()))), alarm }

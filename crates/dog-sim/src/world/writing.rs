@@ -71,13 +71,15 @@ impl World {
         for promise in promises {
             promise.keep(Err(Error::new(Kind::Closed, "this life of the object is over")));
         }
-        self.set_alarms(object, alarms);
+        // What was to replace the alarm may not have come to be.
+        let stays = self.storage.borrow_mut().kept_alarm(object).copied().filter(|kept| !kept.has_rung);
+        self.set_alarms(object, alarms.into_iter().chain(stays));
     }
 
     /// The life has crashed: its alarm rings in the next one, though it has rung before.
     pub(super) fn crash_writes(&self, object: Object) {
         self.settle_writes(object);
-        let kept = self.storage.borrow_mut().kept_alarm(object).filter(|kept| kept.has_rung).map(|kept| {
+        let kept = self.storage.borrow_mut().kept_alarm(object).map(|kept| {
             kept.has_rung = false;
             *kept
         });
@@ -88,6 +90,9 @@ impl World {
         for kept in set {
             self.at(self.agenda.micros_of(kept.at), move |world| {
                 let mut storage = world.storage.borrow_mut();
+                if storage.replaces_alarm(object) {
+                    return;
+                }
                 let due = storage.kept_alarm(object).filter(|now| now.number == kept.number && !now.has_rung);
                 let Some(due) = due else { return };
                 due.has_rung = true;
