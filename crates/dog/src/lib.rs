@@ -55,8 +55,7 @@
 //! - `socket`: [`Socket`], [`To`]; `message`: [`Message`]; `close`: [`CloseCode`] and how a socket ends
 //! - `storage`: [`Storage`], what an object keeps for good
 //! - `id`, `time`, `env`, `body`: [`ClientId`] and the other ids, [`Timestamp`], [`Env`], [`Request`] and [`Response`]
-//! - `error`: [`Error`] and [`Failure`]
-//! - `wire`, `port`: for the engine and hosts
+//! - `error`: [`Error`] and [`Failure`]; `wire`, `port`: for the engine and hosts
 
 mod app;
 mod body;
