@@ -23,11 +23,6 @@ const LAYERS: &[Layer] = &[
     Layer { package: "durable-object-groups-engine", below: &["durable-object-groups"], runtime_free: true },
     Layer { package: "durable-object-groups-conformance", below: &["durable-object-groups"], runtime_free: true },
     Layer {
-        package: "durable-object-groups-sim",
-        below: &["durable-object-groups", "durable-object-groups-engine"],
-        runtime_free: true,
-    },
-    Layer {
         package: "durable-object-groups-native",
         below: &["durable-object-groups", "durable-object-groups-engine"],
         runtime_free: false,
