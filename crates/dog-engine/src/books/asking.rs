@@ -6,6 +6,7 @@ use dog::{ReplicaId, Timestamp};
 
 use super::{Books, Member, Standing};
 use crate::address::ViewVersion;
+use crate::message::Report;
 
 /// How long the word of a member that holds seats counts. One that has died says nothing any more, and what it said at
 /// its end may be lost.
@@ -56,6 +57,23 @@ impl Books {
             }
         }
         to_ask
+    }
+
+    /// Whether a Replica has sockets, by its own report, and is out of fan-out all the same: parked, or a stranger. It
+    /// took a ticket of an earlier life of the Group, which this one did not count. It must be admitted at once.
+    pub fn is_astray(&mut self, report: &Report) -> bool {
+        match self.members.get(&report.replica) {
+            None => report.occupied > 0,
+            Some(member) => member.standing == Standing::Parked && member.occupied > 0,
+        }
+    }
+
+    /// A stranger has been admitted that has lived before: what its seats are, only a census tells.
+    pub fn must_be_counted(&mut self, replica: ReplicaId, now: Timestamp) {
+        if let Some(member) = self.members.get_mut(&replica) {
+            member.counted = false;
+        }
+        self.ask_by(replica, now + ASK_AGAIN);
     }
 
     /// A member has said what its seats are.

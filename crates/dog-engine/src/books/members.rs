@@ -118,14 +118,30 @@ impl Books {
         }
     }
 
-    /// A Replica could not be begun: it is taken out, and its tickets with it.
-    pub fn remove(&mut self, replica: ReplicaId, now: Timestamp) {
-        self.clear_seats(replica, now);
+    /// A Replica did not answer that it has joined: it is taken out, and its tickets with it. One that has sockets, which
+    /// it can have only if it was a member before, stays, and is asked again.
+    pub fn could_not_join(&mut self, replica: ReplicaId, now: Timestamp) {
+        if self.members.get(&replica).is_some_and(|member| member.occupied > 0 || !member.counted) {
+            self.drop_tickets(replica, now);
+            self.stand(replica, Standing::Suspected);
+            self.ask_later(replica, self.view.version, now);
+        } else {
+            self.remove(replica, now);
+        }
+    }
+
+    fn drop_tickets(&mut self, replica: ReplicaId, now: Timestamp) {
         let tickets: Vec<_> =
             self.tickets.iter().filter(|(_, promise)| promise.replica == replica).map(|(id, _)| *id).collect();
         for ticket in tickets {
             self.drop_ticket(ticket, now);
         }
+    }
+
+    /// A Replica could not be begun: it is taken out, and its tickets with it.
+    pub fn remove(&mut self, replica: ReplicaId, now: Timestamp) {
+        self.clear_seats(replica, now);
+        self.drop_tickets(replica, now);
         if let Some(member) = self.members.remove(&replica) {
             self.by_use.remove(&(member.seats(), member.order, replica));
             self.parked.retain(|other| *other != replica);

@@ -239,6 +239,11 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                     let (epoch, sequence) = (report.epoch, report.sequence);
                     self.host.cast_replicas(&to, ReplicaCast::Acknowledge { epoch, sequence });
                 }
+                let is_astray = awake.books.borrow_mut().is_astray(&report);
+                if is_astray {
+                    self.admit(awake, report.replica);
+                    awake.books.borrow_mut().must_be_counted(report.replica, now);
+                }
             }
             GroupCast::Release(ticket) => awake.books.borrow_mut().release(ticket.id, now),
             GroupCast::Farewell { replica, epoch } => awake.books.borrow_mut().lost(replica, epoch, now),

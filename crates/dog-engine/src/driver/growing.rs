@@ -132,7 +132,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             }
             Err(error) => {
                 tracing::error!(group = %self.address, "Replica {replica:?} could not join: {error}");
-                awake.books.borrow_mut().remove(replica, self.host.now());
+                awake.books.borrow_mut().could_not_join(replica, self.host.now());
                 self.keep_later(&awake, &[replica]);
                 for (_, reply) in waiting {
                     reply.send(Err(Error::new(error.kind(), "the Replica for this client could not be woken")));
