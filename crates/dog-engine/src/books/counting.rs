@@ -41,7 +41,7 @@ impl Books {
         self.note_emptiness(replica, now);
         // Whoever speaks is alive; one that was uncounted has just been counted, see above.
         if matches!(self.standing(replica), Some(Standing::Suspected | Standing::Uncounted)) {
-            self.stand(replica, Standing::Active);
+            self.take_up(replica);
         }
         true
     }

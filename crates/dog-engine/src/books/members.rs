@@ -36,6 +36,8 @@ pub struct MemberRecord {
     pub replica: ReplicaId,
     /// Whether it is parked.
     pub parked: bool,
+    /// Whether it was joining: its siblings may not know it.
+    pub joining: bool,
 }
 
 impl Books {
@@ -43,13 +45,12 @@ impl Books {
     pub fn records(&self) -> impl Iterator<Item = MemberRecord> + '_ {
         self.members
             .iter()
-            .map(|(replica, member)| MemberRecord { replica: *replica, parked: member.standing == Standing::Parked })
+            .map(|(replica, member)| member.record(*replica))
     }
 
     /// What has to be kept of one.
     pub fn record(&self, replica: ReplicaId) -> Option<MemberRecord> {
-        let standing = self.standing(replica)?;
-        Some(MemberRecord { replica, parked: standing == Standing::Parked })
+        self.members.get(&replica).map(|member| member.record(replica))
     }
 
     pub(super) fn enter(&mut self, replica: ReplicaId, standing: Standing) {
@@ -68,6 +69,7 @@ impl Books {
             heard: Timestamp::default(),
             missed: None,
             ask_at: None,
+            is_unmet: false,
         };
         self.members.insert(replica, member);
         if standing == Standing::Parked {
@@ -114,8 +116,43 @@ impl Books {
             member.heard = now;
         }
         if self.standing(replica) != Some(Standing::Joining) {
-            self.stand(replica, Standing::Active);
+            self.take_up(replica);
         }
+    }
+
+    /// A member that had not joined when the Group's earlier life ended: its siblings have to be told before it serves.
+    pub(super) fn is_unmet(&mut self, replica: ReplicaId) {
+        if let Some(member) = self.members.get_mut(&replica) {
+            member.is_unmet = true;
+        }
+    }
+
+    /// Members whose siblings have to be told of them.
+    pub fn unmet(&self) -> Vec<ReplicaId> {
+        let mut unmet: Vec<_> =
+            self.members.iter().filter(|(_, member)| member.is_unmet).map(|(replica, _)| *replica).collect();
+        unmet.sort_unstable();
+        unmet
+    }
+
+    /// The siblings know those members, or have missed the deadline.
+    pub fn met(&mut self, replicas: &[ReplicaId]) {
+        for replica in replicas {
+            let Some(member) = self.members.get_mut(replica) else { continue };
+            member.is_unmet = false;
+            if member.counted && member.standing == Standing::Uncounted {
+                self.take_up(*replica);
+            }
+        }
+    }
+
+    /// It serves, unless its siblings have to be told of it before.
+    pub(super) fn take_up(&mut self, replica: ReplicaId) {
+        let standing = match self.members.get(&replica) {
+            Some(member) if member.is_unmet => Standing::Uncounted,
+            _ => Standing::Active,
+        };
+        self.stand(replica, standing);
     }
 
     /// A Replica did not answer that it has joined: it is taken out, and its tickets with it. One that has sockets, which

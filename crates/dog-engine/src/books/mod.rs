@@ -83,11 +83,18 @@ struct Member {
     missed: Option<ViewVersion>,
     /// Its place in `asks`.
     ask_at: Option<Timestamp>,
+    /// Whether its siblings have to be told of it before it serves: it was joining when an earlier life of the Group ended.
+    is_unmet: bool,
 }
 
 impl Member {
     fn seats(&self) -> u32 {
         self.occupied + self.promised
+    }
+
+    fn record(&self, replica: ReplicaId) -> MemberRecord {
+        let joining = self.standing == Standing::Joining || self.is_unmet;
+        MemberRecord { replica, parked: self.standing == Standing::Parked, joining }
     }
 }
 
@@ -124,6 +131,9 @@ impl Books {
         for record in records {
             let standing = if record.parked { Standing::Parked } else { Standing::Uncounted };
             books.enter(record.replica, standing);
+            if record.joining {
+                books.is_unmet(record.replica);
+            }
         }
         books.renew_view();
         books

@@ -126,6 +126,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         match joined {
             Ok(epoch) => {
                 awake.books.borrow_mut().joined(replica, epoch, self.host.now());
+                self.keep_later(&awake, &[replica]);
                 for (ticket, reply) in waiting {
                     reply.send(Ok(GroupAnswer::Identified(ticket)));
                 }
@@ -161,6 +162,24 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let Some(awake) = self.awake_now() else { return };
         let uncounted = awake.books.borrow().uncounted();
         uncounted.into_iter().for_each(|replica| self.count(&awake, replica));
+        self.introduce_unmet(&awake);
+    }
+
+    /// Tells everyone of the members that were joining when the earlier life ended: only then do they serve.
+    fn introduce_unmet(&self, awake: &Awake<G>) {
+        let unmet = awake.books.borrow().unmet();
+        let Some(this) = self.this.upgrade().filter(|_| !unmet.is_empty()) else { return };
+        let (enrolment, members) = self.introduction(awake, None);
+        let deadline = awake.books.borrow().policy().join_deadline;
+        start(&Rc::clone(&this), async move {
+            let version = enrolment.view.version;
+            let met = ask_all(&this.host, &members, &ReplicaCall::Meet(enrolment.view), deadline).await;
+            this.suspect_silent(&met, version).await;
+            let Ok(awake) = this.awake().await else { return };
+            awake.books.borrow_mut().met(&unmet);
+            this.keep_later(&awake, &unmet);
+            this.place_waiting(&awake);
+        });
     }
 
     /// Asks a member for its seats, and tells it the view.
@@ -183,8 +202,12 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         match counted {
             Ok(ReplicaAnswer::Counted(report)) => {
                 let mut books = awake.books.borrow_mut();
-                books.report(&report, now);
-                books.told(replica, told);
+                if books.report(&report, now) {
+                    books.told(replica, told);
+                } else {
+                    // That life has ended meanwhile: what the next one has to say is not known.
+                    books.ask_later(replica, told, now);
+                }
             }
             Ok(_) | Err(_) => {
                 tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");

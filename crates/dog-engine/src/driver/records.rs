@@ -45,7 +45,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 }
 
 fn encode(replica: ReplicaId, record: Option<MemberRecord>) -> (Vec<u8>, Option<Bytes>) {
-    let value = record.map(|record| Bytes::copy_from_slice(&[FORM, u8::from(record.parked)]));
+    let standing = |record: MemberRecord| u8::from(record.parked) | u8::from(record.joining) << 1;
+    let value = record.map(|record| Bytes::copy_from_slice(&[FORM, standing(record)]));
     (replica.as_bytes().to_vec(), value)
 }
 
@@ -54,7 +55,9 @@ fn decode(key: &[u8], value: &[u8]) -> Result<MemberRecord, Error> {
     let replica: [u8; 32] = key.try_into().map_err(|_| damaged("has a damaged key"))?;
     let replica = ReplicaId::from_bytes(replica);
     match value {
-        [FORM, parked @ (0 | 1)] => Ok(MemberRecord { replica, parked: *parked == 1 }),
+        [FORM, standing @ 0..=3] => {
+            Ok(MemberRecord { replica, parked: standing & 1 != 0, joining: standing & 2 != 0 })
+        }
         [FORM, ..] | [] => Err(damaged("is damaged")),
         _ => Err(damaged("was written by a later release: run that one")),
     }
@@ -67,15 +70,15 @@ mod tests {
     #[test]
     fn records_read_what_they_write_and_refuse_the_rest() {
         let replica = ReplicaId::from_name("room", "1");
-        for parked in [false, true] {
-            let record = MemberRecord { replica, parked };
+        for (parked, joining) in [(false, false), (true, false), (false, true)] {
+            let record = MemberRecord { replica, parked, joining };
             let (key, value) = encode(replica, Some(record));
             assert_eq!(decode(&key, &value.unwrap()).unwrap(), record);
         }
         assert_eq!(encode(replica, None).1, None);
         let key = replica.as_bytes();
         assert!(decode(&key[1..], &[FORM, 0]).unwrap_err().is_storage());
-        assert!(decode(key, &[FORM, 2]).unwrap_err().to_string().contains("damaged"));
+        assert!(decode(key, &[FORM, 4]).unwrap_err().to_string().contains("damaged"));
         assert!(decode(key, &[FORM + 1, 0, 0]).unwrap_err().to_string().contains("later release"));
     }
 }
