@@ -44,9 +44,9 @@ impl World {
             format!("{} → {}: {} ({fate})", name(way.from), name(way.to), what())
         });
         let Some(at) = at else { return };
-        let last_word = from.last_word();
+        let last_words = from.last_words();
         self.at(at, move |world| {
-            if now > last_word.get() {
+            if last_words.is_lost(now, way.to, world) {
                 return;
             }
             // A cut takes along what is under way, and nothing can be said to a node that is down.

@@ -1,7 +1,8 @@
 //! The engine's primitives, for one life of an object, or for the App on one node. A life that has crashed still holds
 //! its place, but nothing comes of what it does there.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,8 +30,7 @@ pub(crate) struct Place {
     pub(crate) node: usize,
     pub(crate) epoch: Epoch,
     alive: Cell<bool>,
-    /// What was sent after that time has not left the process that crashed.
-    last_word: Rc<Cell<Micros>>,
+    last_words: Rc<LastWords>,
 }
 
 impl Place {
@@ -44,7 +44,7 @@ impl Place {
 
     fn new(world: &Rc<World>, party: Party, node: usize, epoch: Epoch) -> Rc<Self> {
         let key = world.objects.borrow_mut().new_place();
-        Rc::new(Self { world: Rc::clone(world), key, party, node, epoch, alive: Cell::new(true), last_word: Rc::new(Cell::new(Micros::MAX)) })
+        Rc::new(Self { world: Rc::clone(world), key, party, node, epoch, alive: Cell::new(true), last_words: Rc::default() })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -53,18 +53,39 @@ impl Place {
 
     pub(super) fn kill(&self, last_word: Micros) {
         self.alive.set(false);
-        self.last_word.set(last_word);
+        self.last_words.until.set(Some(last_word));
     }
 
-    /// Until when it could send: for ever, unless it has crashed.
-    pub(super) fn last_word(&self) -> Rc<Cell<Micros>> {
-        Rc::clone(&self.last_word)
+    pub(super) fn last_words(&self) -> Rc<LastWords> {
+        Rc::clone(&self.last_words)
     }
 
     fn ends(&self, object: Object, epoch: Epoch) {
         if self.is_alive() {
             self.world.life_ended(object, epoch);
         }
+    }
+}
+
+/// What a crash has left of what was sent just before: on each way the first few messages, for they are sent in order.
+#[derive(Default)]
+pub(super) struct LastWords {
+    /// What was sent until then has left the process; `None` while it lives.
+    until: Cell<Option<Micros>>,
+    broken: RefCell<BTreeSet<Party>>,
+}
+
+impl LastWords {
+    /// Whether what was sent at `at` to `to` has not left.
+    pub(super) fn is_lost(&self, at: Micros, to: Party, world: &World) -> bool {
+        if self.until.get().is_none_or(|until| at <= until) {
+            return false;
+        }
+        let mut broken = self.broken.borrow_mut();
+        if !broken.contains(&to) && world.random.borrow_mut().happens(500) {
+            broken.insert(to);
+        }
+        broken.contains(&to)
     }
 }
 
