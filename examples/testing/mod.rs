@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdout, Command};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
@@ -132,25 +132,69 @@ pub(crate) async fn http(address: SocketAddr, method: &str, path: &str, body: &s
 /// The contract of an example's command line: it says where it listens and ends in good order at SIGTERM; trouble at the
 /// start is one line and exit code 2.
 pub(crate) async fn check_command_line(program: &str) {
-    let mut running = Command::new(program)
-        .args(["--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the program");
-    let mut lines = BufReader::new(running.stdout.take().expect("a piped stdout")).lines();
-    let line = within("the first line", lines.next_line()).await.expect("readable").expect("a line");
-    let address: SocketAddr = line.strip_prefix("listening on http://").expect(&line).parse().expect(&line);
+    let (mut running, address, _) = start(program, &[]).await;
     http(address, "GET", "/", "").await;
-    let id = running.id().expect("a running program").to_string();
-    let killed = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill");
-    assert!(killed.success());
+    terminate(&running).await;
     assert_eq!(within("the end", running.wait()).await.expect("a status").code(), Some(0));
 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let taken = listener.local_addr().expect("an address").to_string();
     refused(program, &["--listen", &taken], &taken).await;
     refused(program, &["--listen", "nonsense"], "nonsense").await;
+}
+
+/// The flags of whoever operates an example: the admin address, the log's format, and a second signal that ends at once
+/// what would go on for an hour. `path` opens a socket, a `{}` in it being the number of one.
+pub(crate) async fn check_operating(program: &str, path: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("a path in UTF-8");
+    let flags = ["--workers", "1", "--data", data, "--drain-within", "3600", "--rest-after", "0", "--log", "info"];
+    let flags = [&flags[..], &["--log-format", "json", "--admin", "127.0.0.1:0"]].concat();
+    let (mut running, address, mut lines) = start(program, &flags).await;
+    let admin = address_in(&mut lines, "admin on http://").await;
+    let mut errors = BufReader::new(running.stderr.take().expect("a piped stderr")).lines();
+    let mut clients = Vec::new();
+    for number in 0..101 {
+        clients.push(Client::connect(address, &path.replace("{}", &number.to_string())).await);
+    }
+    // The last client may have its response a moment before its Replica has the connection.
+    let opened = "\ndog_sockets_opened_total{worker=\"0\"} 101\n";
+    within("the count", async { while !http(admin, "GET", "/metrics", "").await.body.contains(opened) {} }).await;
+    assert_eq!(http(admin, "GET", "/readyz", "").await.status, 200);
+    terminate(&running).await;
+    within("the drain", async { while http(admin, "GET", "/readyz", "").await.status != 503 {} }).await;
+    terminate(&running).await;
+    assert_eq!(within("the end", running.wait()).await.expect("a status").code(), Some(0));
+    while let Some(line) = within("a line", errors.next_line()).await.expect("readable") {
+        let line: Value = serde_json::from_str(&line).expect(&line);
+        assert!(line["level"].is_string() && line["fields"]["message"].is_string(), "{line}");
+    }
+}
+
+/// A running example, where it listens, and what else it prints.
+async fn start(program: &str, flags: &[&str]) -> (Child, SocketAddr, Lines<BufReader<ChildStdout>>) {
+    let mut running = Command::new(program)
+        .args(["--listen", "127.0.0.1:0"])
+        .args(flags)
+        .stdout(Stdio::piped())
+        .stderr(if flags.is_empty() { Stdio::inherit() } else { Stdio::piped() })
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program");
+    let mut lines = BufReader::new(running.stdout.take().expect("a piped stdout")).lines();
+    let address = address_in(&mut lines, "listening on http://").await;
+    (running, address, lines)
+}
+
+async fn address_in(lines: &mut Lines<BufReader<ChildStdout>>, prefix: &str) -> SocketAddr {
+    let line = within("a line", lines.next_line()).await.expect("readable").expect("a line");
+    line.strip_prefix(prefix).expect(&line).parse().expect(&line)
+}
+
+async fn terminate(running: &Child) {
+    let id = running.id().expect("a running program").to_string();
+    let killed = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill");
+    assert!(killed.success());
 }
 
 /// That the program ends with exit code 2 and one line that holds `reason`.

@@ -16,6 +16,7 @@ const BENCH_LIMIT: Duration = Duration::from_hours(2);
 pub(crate) fn fmt(workspace: &Workspace) -> Result<String> {
     install::component("fmt", "rustfmt")?;
     workspace.cargo().args(["fmt", "--all", "--check"]).run()?;
+    workspace.cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run()?;
     Ok(String::new())
 }
 

@@ -3,13 +3,15 @@
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `workspace` (what
 //! cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
-//! `wasm`, `autobahn`, `browser`.
+//! `wasm`, `faults`, `autobahn`, `browser`, `fuzz`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
 mod autobahn;
 mod browser;
 mod checks;
+mod faults;
+mod fuzz;
 mod install;
 mod layers;
 mod parts;
@@ -34,6 +36,8 @@ enum Request {
     Test(Vec<&'static Part>),
     /// Run this measurement with the arguments that follow its name.
     Bench(&'static Bench, Vec<String>),
+    /// Fuzz for long.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +66,7 @@ fn answer(request: Request) -> anyhow::Result<bool> {
         Request::List => PARTS.iter().for_each(|part| println!("{:<12} {}", part.name, part.about)),
         Request::Test(chosen) => return Ok(parts::run(&chosen, &Workspace::find()?)),
         Request::Bench(bench, arguments) => (bench.run)(&Workspace::find()?, &arguments)?,
+        Request::Fuzz(options) => fuzz::long(&Workspace::find()?, &options)?,
     }
     Ok(true)
 }
@@ -73,6 +78,7 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
         "help" | "--help" | "-h" => Ok(Request::Help),
         "test" => parse_test(rest),
         "bench" => parse_bench(rest),
+        "fuzz" => fuzz::Options::parse(rest).map(Request::Fuzz),
         other => Err(format!("there is no command `{other}`")),
     }
 }
@@ -108,6 +114,7 @@ fn usage() -> String {
         "cargo xtask test [PART..]       run every part of the tests, or those named\n\
          cargo xtask test --list         name the parts\n\
          cargo xtask bench NAME [ARG..]  measure\n\
+         cargo xtask fuzz [TARGET]       look long for inputs that break something: --seconds N each target, --keep\n\
          cargo xtask help                this text\n\nParts:\n",
     );
     PARTS.iter().for_each(|part| text.push_str(&format!("  {:<12} {}\n", part.name, part.about)));

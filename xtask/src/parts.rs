@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{autobahn, browser, checks, layers, wasm};
+use crate::{autobahn, browser, checks, faults, fuzz, layers, wasm};
 
 /// One part of `cargo xtask test`. An integration test target that bears the name of a part is left to that part.
 pub(crate) struct Part {
@@ -34,8 +34,10 @@ pub(crate) const PARTS: &[Part] = &[
         about: "the promises, over real connections, on every host here",
         run: checks::conformance,
     },
+    Part { name: "faults", about: "kills, full disks, damaged folders, hostile clients, crowds", run: faults::run },
     Part { name: "autobahn", about: "the Autobahn cases against the relay example", run: autobahn::run },
     Part { name: "browser", about: "the chat page in a real, headless browser", run: browser::run },
+    Part { name: "fuzz", about: "whatever bytes come, from the kept corpora on, for a short while", run: fuzz::run },
 ];
 
 /// One measurement of `cargo xtask bench`.

@@ -29,9 +29,9 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
     Ok(violations)
 }
 
-/// Every Rust file under `crates/*/src`, `examples/*/src` and `xtask/src`, in order.
+/// Every Rust file under `crates/*/src`, `examples/*/src`, `xtask/src` and `fuzz`, in order.
 fn sources(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut folders = vec![root.join("xtask/src")];
+    let mut folders = vec![root.join("xtask/src"), root.join("fuzz/src"), root.join("fuzz/targets")];
     for group in ["crates", "examples"] {
         folders.extend(entries(&root.join(group))?.into_iter().map(|package| package.join("src")));
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -66,6 +67,12 @@ impl Step {
     /// Runs it in this folder.
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
+        self
+    }
+
+    /// Has its standard error go to this file, not to the console: for what says more than anybody reads.
+    pub(crate) fn errors_to(mut self, file: File) -> Self {
+        self.command.stderr(file);
         self
     }
 

@@ -36,6 +36,8 @@ pub enum Capability {
     Parking,
     /// Gets a Group back after its object has crashed.
     GroupRestart,
+    /// Lets every object rest after every event, so that scenarios can tell when it did.
+    Rest,
 }
 
 /// A [`Capability`] that a host lacks.

@@ -11,7 +11,7 @@ use dog::{ClientId, Epoch, GroupId, ReplicaId, Timestamp};
 pub struct ClassIndex(pub u16);
 
 /// One Group object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupAddress {
     /// Its class.
     pub class: ClassIndex,
@@ -20,12 +20,49 @@ pub struct GroupAddress {
 }
 
 /// One Replica object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReplicaAddress {
     /// The Group that it belongs to.
     pub group: GroupAddress,
     /// Its id.
     pub replica: ReplicaId,
+}
+
+/// Any object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Object {
+    /// A Group.
+    Group(GroupAddress),
+    /// A Replica.
+    Replica(ReplicaAddress),
+}
+
+impl Object {
+    /// The Group that it is, or that it belongs to.
+    pub fn group(&self) -> GroupAddress {
+        match self {
+            Self::Group(group) => *group,
+            Self::Replica(replica) => replica.group,
+        }
+    }
+
+    /// The same object, of the class at `class`.
+    #[must_use]
+    pub fn of_class(self, class: ClassIndex) -> Self {
+        let group = GroupAddress { class, ..self.group() };
+        match self {
+            Self::Group(_) => Self::Group(group),
+            Self::Replica(replica) => Self::Replica(ReplicaAddress { group, ..replica }),
+        }
+    }
+
+    /// Its own id.
+    pub fn id(&self) -> &[u8; 32] {
+        match self {
+            Self::Group(address) => address.group.as_bytes(),
+            Self::Replica(address) => address.replica.as_bytes(),
+        }
+    }
 }
 
 /// Several Replicas of one Group. Cloning shares.

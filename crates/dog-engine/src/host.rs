@@ -1,5 +1,6 @@
 //! The few things that a host does: how bytes move. What is to be moved, and to whom, the engine decides.
 
+use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use dog::{
     Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId, Timestamp,
 };
 
-use crate::address::{ClassIndex, GroupAddress, ReplicaAddress, SeatId, Targets, Ticket};
-use crate::books::MemberRecord;
+use crate::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use crate::books::MemberSeats;
 use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Refusal;
@@ -31,6 +32,8 @@ pub trait Host: 'static {
     fn spawn(&self, task: LocalFuture<()>);
     /// An id that no Replica has had, at a place that suits the Group.
     fn unique_replica(&self, group: GroupAddress) -> ReplicaId;
+    /// How long an object may be idle before it leaves memory: `None` for ever, zero to leave after every event.
+    fn rest_after(&self) -> Option<Duration>;
     /// The class of that name.
     fn class(&self, name: &str) -> Option<ClassIndex>;
 
@@ -73,12 +76,89 @@ pub trait Host: 'static {
     /// This life of a Group is over: the next thing sent to it begins another.
     fn group_ended(&self, group: GroupAddress, epoch: Epoch);
 
-    /// The members that a Group kept.
-    fn records(&self, group: GroupAddress) -> LocalFuture<Result<Vec<MemberRecord>, Error>>;
-    /// Keeps a member, in place of what was kept of it.
-    fn keep_record(&self, group: GroupAddress, record: MemberRecord);
-    /// Keeps a member no longer.
-    fn drop_record(&self, group: GroupAddress, replica: ReplicaId);
+    /// One of an object's entries, as last written.
+    fn read(&self, object: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>>;
+    /// Some of an object's entries, in the order of their keys or backwards, `most` of them at most.
+    fn read_range(
+        &self,
+        object: Object,
+        space: Space,
+        keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        most: Option<usize>,
+        reverse: bool,
+    ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>>;
+    /// Writes all of a batch or nothing; ends with `Ok` when it is durable. Batches of one object are done in the order
+    /// in which they were handed over. One of an earlier life than the object's present one fails.
+    fn write(&self, object: Object, epoch: Epoch, batch: Batch) -> LocalFuture<Result<(), Error>>;
+    /// When an object's alarm is set for.
+    fn alarm(&self, object: Object) -> LocalFuture<Result<Option<Timestamp>, Error>>;
+    /// Calls the object's `alarm` once more at `at`, though it has rung, waking it if need be; unless an alarm is written
+    /// before that, in place of this one too.
+    fn ring_again(&self, object: Object, at: Timestamp, attempt: u32);
+
+    /// Something has happened that a host may want to count.
+    fn occurred(&self, occurrence: Occurrence) {
+        let _ = occurrence;
+    }
+
+    /// From now on the thread runs code of this life, or again of none; what it ran before is given back. A host that
+    /// notes it can tell which object never returns to its thread.
+    fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {
+        let _ = life;
+        None
+    }
+}
+
+/// What a host may count: see [`Host::occurred`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occurrence {
+    /// A handler, or a task of the engine's, has to wait for something.
+    Waits,
+    /// One that had to wait has ended, so long after it began to wait.
+    Waited(Duration),
+    /// A handler has returned an error.
+    Failed,
+    /// A handler has panicked.
+    Panicked,
+}
+
+/// How an object stands, for whoever watches: see [`ReplicaObject::standing`] and [`GroupObject::standing`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ObjectStanding {
+    /// Whether the user's value is in memory.
+    pub awake: bool,
+    /// Seats taken on a Replica.
+    pub seats: u32,
+    /// Tickets that a Group has given and that nobody has used yet.
+    pub tickets: usize,
+    /// Members of a Group but the parked ones.
+    pub members: usize,
+    /// Parked members.
+    pub parked: usize,
+}
+
+/// Which of an object's entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Space {
+    /// The user's.
+    #[default]
+    User,
+    /// A Group's members.
+    Members,
+}
+
+/// Writes that are made together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Which entries it is about.
+    pub space: Space,
+    /// Whether all entries that are there are taken away first.
+    pub delete_all: bool,
+    /// Values to be kept, and keys to be taken away.
+    pub entries: Vec<(Vec<u8>, Option<Bytes>)>,
+    /// The object's alarm is set, or taken back. From the moment it is handed over the earlier one does not ring any
+    /// more, unless this fails: what is cleared when that has rung would be the new one.
+    pub alarm: Option<Option<Timestamp>>,
 }
 
 /// See [`Host::seat_guard`] and [`Host::new_socket`].
@@ -133,8 +213,12 @@ pub trait ReplicaObject {
     fn message(self: Rc<Self>, socket: SocketId, message: Message) -> Readiness;
     /// A socket has ended.
     fn closed(self: Rc<Self>, socket: SocketId, end: End);
+    /// The alarm has come, after `attempt` failed attempts.
+    fn alarm(self: Rc<Self>, attempt: u32);
     /// The number of this life.
     fn epoch(&self) -> Epoch;
+    /// How it stands.
+    fn standing(&self) -> ObjectStanding;
 }
 
 /// One life of a Group, as its host drives it.
@@ -145,6 +229,12 @@ pub trait GroupObject {
     fn call(self: Rc<Self>, call: GroupCall, reply: Reply<GroupAnswer>);
     /// Someone tells.
     fn cast(self: Rc<Self>, cast: GroupCast);
+    /// The alarm has come, after `attempt` failed attempts.
+    fn alarm(self: Rc<Self>, attempt: u32);
     /// The number of this life.
     fn epoch(&self) -> Epoch;
+    /// How it stands.
+    fn standing(&self) -> ObjectStanding;
+    /// What its books say of each member, while it is awake: to compare with what is true.
+    fn members(&self) -> Option<Vec<MemberSeats>>;
 }

@@ -1,5 +1,6 @@
 //! What a server is told before it starts, and what of that cannot be right.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dog::Env;
@@ -30,7 +31,12 @@ pub(crate) struct Config {
     pub(crate) ping_after: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) close_timeout: Duration,
+    pub(crate) drain_within: Duration,
+    pub(crate) admin: Option<String>,
+    pub(crate) stuck_after: Duration,
     pub(crate) max_sockets_per_address: usize,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) rest_after: Option<Duration>,
 }
 
 impl Default for Config {
@@ -47,7 +53,12 @@ impl Default for Config {
             ping_after: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(5),
+            drain_within: Duration::from_secs(10),
+            admin: None,
+            stuck_after: Duration::from_secs(10),
             max_sockets_per_address: 4096,
+            data: None,
+            rest_after: Some(Duration::from_secs(60)),
         }
     }
 }
@@ -72,6 +83,15 @@ impl Config {
             "handshake_timeout: zero would refuse every connection: give a time".into(),
         )?;
         check(!self.close_timeout.is_zero(), "close_timeout: zero would cut every goodbye: give a time".into())?;
+        let hour = Duration::from_secs(3600);
+        check(
+            self.drain_within <= hour,
+            format!("drain_within: {:?} is too long: give an hour at most", self.drain_within),
+        )?;
+        check(
+            self.stuck_after >= 2 * second,
+            format!("stuck_after: {:?} is too short: give at least 2 s", self.stuck_after),
+        )?;
         check(self.ping_after >= second, format!("ping_after: {:?} is too short: give at least 1 s", self.ping_after))?;
         check(
             self.idle_timeout >= self.ping_after + second,
@@ -99,13 +119,15 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 11] = [
             ("workers", |config| config.workers = 0),
             ("max_message", |config| config.max_message = 0),
             ("max_outbox", |config| config.max_outbox = 0),
             ("max_header", |config| config.max_header = 100),
             ("handshake_timeout", |config| config.handshake_timeout = Duration::ZERO),
             ("close_timeout", |config| config.close_timeout = Duration::ZERO),
+            ("drain_within", |config| config.drain_within = Duration::MAX),
+            ("stuck_after", |config| config.stuck_after = Duration::from_secs(1)),
             ("ping_after", |config| config.ping_after = Duration::ZERO),
             ("idle_timeout", |config| config.idle_timeout = config.ping_after),
             ("max_sockets_per_address", |config| config.max_sockets_per_address = 0),

@@ -28,6 +28,7 @@ enum Kind {
     Configuration,
     Bind,
     System,
+    Data,
 }
 
 impl Error {
@@ -41,6 +42,15 @@ impl Error {
 
     pub(crate) fn system(message: impl Into<String>, cause: io::Error) -> Self {
         Self { kind: Kind::System, message: message.into(), cause: Some(cause) }
+    }
+
+    pub(crate) fn data(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Data, message: message.into(), cause: None }
+    }
+
+    /// The data folder cannot be used: locked, damaged, of another release, not to be written. It was left as it is.
+    pub fn is_data(&self) -> bool {
+        self.kind == Kind::Data
     }
 
     /// A setting cannot be right; the text names it.

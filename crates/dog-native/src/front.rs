@@ -1,9 +1,11 @@
 //! Where requests come in: HTTP/1.1 by hyper, and the hand-over of an upgraded connection to its Replica's thread.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,9 +17,11 @@ use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tracing::Instrument;
 
 use crate::config::Config;
 use crate::connection::Stream;
+use crate::error::Error;
 use crate::worker::{Attach, Mail, Post, Worker};
 
 /// What an address that has too many connections is told.
@@ -61,12 +65,16 @@ impl Drop for AddressPermit {
 
 /// Accepts connections on one worker for as long as that runs.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses: Arc<Addresses>) {
+    let mut stop_begins = std::pin::pin!(worker.stop_begins());
     loop {
-        match listener.accept().await {
-            Ok((stream, address)) if !worker.is_stopping() => {
-                greet(&worker, stream, address, &addresses);
-            }
-            Ok(_) => return,
+        let accepted = tokio::select! {
+            biased;
+            // Dropped, the listener is closed: whoever comes now is refused by the kernel.
+            () = &mut stop_begins => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => greet(&worker, stream, address, &addresses),
             Err(error) => {
                 // Too many open files, mostly: others must end before this works again, and that takes a moment.
                 tracing::error!("a connection could not be accepted: {error}");
@@ -78,6 +86,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
 
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses: &Arc<Addresses>) {
     let Some(permit) = addresses.permit(address.ip(), worker.shared.config.max_sockets_per_address) else {
+        worker.counters.refused.one();
         tracing::warn!(address = %address.ip(), "refused: too many connections of one address");
         if let Ok(mut stream) = stream.into_std() {
             // As much as goes out at once; whoever has too many connections is owed no more.
@@ -85,20 +94,23 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses:
         }
         return;
     };
+    worker.counters.accepted.one();
     // Small frames go out when they are written. Without it they wait, and that is all.
     let _ = stream.set_nodelay(true);
     tokio::task::spawn_local(serve(Rc::clone(worker), stream, Arc::new(permit)));
 }
 
 async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>) {
-    let config = &worker.shared.config;
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.handshake_timeout).max_buf_size(config.max_header);
+    let http = http(&worker.shared.config);
+    // Set with the first request, for as long as the connection is HTTP's: the worker waits for the response to go out.
+    let busy = RefCell::new(None);
     let answer = |request: hyper::Request<Incoming>| {
         let (worker, permit) = (Rc::clone(&worker), Arc::clone(&permit));
+        busy.borrow_mut().get_or_insert_with(|| worker.busy());
         async move {
             let (request, upgrade) = take_upgrade(request);
-            let mut response = worker.answer(request).await;
+            let span = worker.request_span(&request);
+            let mut response = worker.answer(request).instrument(span).await;
             if let Some((upgraded, upgrade)) = upgrade.zip(upgrade_of(&mut response)) {
                 let post = worker.shared.post.clone();
                 tokio::task::spawn_local(async move {
@@ -110,11 +122,26 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>
             Ok::<_, Infallible>(response)
         }
     };
-    let connection = http.serve_connection(TokioIo::new(stream), service_fn(answer)).with_upgrades();
-    if let Err(error) = connection.await {
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service_fn(answer)).with_upgrades());
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = worker.stop_begins() => {
+            // One that waits for its next request ends here, any other with the response that it is owed.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         // Whatever a client does wrong ends here, and is its own affair.
         tracing::debug!("a connection ended: {error}");
     }
+}
+
+/// HTTP as it is set up for every connection.
+pub(crate) fn http(config: &Config) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(config.handshake_timeout).max_buf_size(config.max_header);
+    http
 }
 
 /// The request with our body, and what becomes its connection if it is upgraded.
@@ -187,7 +214,7 @@ pub(crate) fn listen_all(
     Ok((address, listeners))
 }
 
-fn listen(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
+pub(crate) fn listen(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
@@ -197,14 +224,31 @@ fn listen(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpLis
     Ok(socket.into())
 }
 
+/// The error for an address that cannot be listened on; `setting` is whose it is.
+pub(crate) fn cannot_listen(setting: &str, address: SocketAddr, cause: std::io::Error) -> Error {
+    let text = match cause.kind() {
+        std::io::ErrorKind::AddrInUse => format!("{setting}: {address} is in use by another program"),
+        _ => format!("{setting}: cannot listen on {address}: {cause}"),
+    };
+    Error::bind(text, cause)
+}
+
 impl Config {
     /// The address to listen on.
-    pub(crate) fn address(&self) -> Result<SocketAddr, crate::Error> {
-        use std::net::ToSocketAddrs;
-        let resolved = self.bind.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-        resolved.ok_or_else(|| {
-            let text = format!("bind: \"{}\" is no address: give host:port, such as 127.0.0.1:8787", self.bind);
-            crate::Error::configuration(text)
-        })
+    pub(crate) fn address(&self) -> Result<SocketAddr, Error> {
+        resolve("bind", &self.bind, "127.0.0.1:8787")
     }
+
+    /// The operator's address.
+    pub(crate) fn admin_address(&self) -> Result<Option<SocketAddr>, Error> {
+        self.admin.as_deref().map(|address| resolve("admin", address, "127.0.0.1:9464")).transpose()
+    }
+}
+
+fn resolve(setting: &str, address: &str, example: &str) -> Result<SocketAddr, Error> {
+    use std::net::ToSocketAddrs;
+    let resolved = address.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    resolved.ok_or_else(|| {
+        Error::configuration(format!("{setting}: \"{address}\" is no address: give host:port, such as {example}"))
+    })
 }

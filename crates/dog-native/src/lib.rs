@@ -5,24 +5,37 @@
 //! [`Service`].
 //!
 //! # The files, in reading order
-//! - `server`: [`Server`], [`Running`]; `config`: the settings and their defaults; `error`: [`Error`]
+//! - `server`: [`Server`]; `config`: the settings and their defaults; `error`: [`Error`]
+//! - `running`: [`Running`], and the signals; `workers`: the threads, their beginning and end
 //! - `front`: HTTP, and the hand-over of a connection to its Replica's thread; `service`: [`Service`]
 //! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
+//! - `storage`: what objects keep for good
+//! - `admin`: metrics, health and readiness; `metrics`: what is counted; `watch`: whether the workers live
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 
+mod admin;
 mod config;
 mod connection;
 mod error;
 mod front;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+mod metrics;
+mod running;
 mod server;
 mod service;
+mod storage;
+mod watch;
 #[doc(hidden)]
 pub mod websocket;
 mod worker;
+mod workers;
 
 pub use config::SlowConsumer;
 pub use error::Error;
-pub use server::{Running, Server};
+pub use running::Running;
+pub use server::Server;
 pub use service::Service;
 
 /// The program in the README, compiled.

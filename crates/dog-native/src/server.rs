@@ -1,26 +1,17 @@
-//! How a server is started: [`Server`], [`Running`].
+//! How a server is set up and started: [`Server`].
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use dog::port::LocalFuture;
-use dog::{App, Env, Response};
-use dog_engine::{Front, classes};
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
+use dog::{App, Env};
 
 use crate::config::{Config, SlowConsumer};
-use crate::connection::Connections;
 use crate::error::Error;
-use crate::front::{Addresses, accept, listen_all};
+use crate::front::{cannot_listen, listen_all};
+use crate::running::Running;
 use crate::service::Service;
-use crate::worker::{Mail, Post, Shared, Worker, run};
+use crate::workers::Workers;
 
 /// A server that is being set up: an App, and how it is to run. Nothing happens before [`start`](Self::start),
 /// [`run`](Self::run) or [`service`](Self::service); they check every setting first.
@@ -57,6 +48,20 @@ impl<A: App + Send + Sync> Server<A> {
     /// `127.0.0.1:8787`.
     pub fn bind(self, address: impl Into<String>) -> Self {
         self.set(|config| config.bind = address.into())
+    }
+
+    /// The folder that holds what objects keep: one server at a time uses it. Made if it is not there. Default: a
+    /// temporary one, gone when the server ends.
+    pub fn data(self, folder: impl Into<PathBuf>) -> Self {
+        self.set(|config| config.data = Some(folder.into()))
+    }
+
+    /// How long an object may be idle before it leaves memory: its sockets stay open, their attachments and its storage
+    /// stay, its fields are gone, and the next event wakes it. Zero lets it rest after every event, which finds out what
+    /// an App keeps in the wrong place; `None` keeps objects in memory for good. Default 60 s.
+    pub fn rest_after(self, idle: impl Into<Option<Duration>>) -> Self {
+        let idle = idle.into();
+        self.set(|config| config.rest_after = idle)
     }
 
     /// How many threads run objects and connections. Default: one a core.
@@ -110,6 +115,26 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.close_timeout = timeout)
     }
 
+    /// Over how long the sockets of a server that ends are closed, in small batches at random, so that their clients do
+    /// not all come back in the same moment. A worker with 100 sockets or fewer closes them at once; zero closes all at
+    /// once. Default 10 s. See [`Running::shutdown`].
+    pub fn drain_within(self, time: Duration) -> Self {
+        self.set(|config| config.drain_within = time)
+    }
+
+    /// An address, `host:port`, for whoever operates the server, and for nobody outside: `GET /metrics` in Prometheus'
+    /// text format, `/healthz` (the process lives) and `/readyz` (new clients are welcome), 200 or 503 with the reason.
+    /// Port 0 takes a free one, which [`Running::admin_addr`] tells. Default: none.
+    pub fn admin(self, address: impl Into<String>) -> Self {
+        self.set(|config| config.admin = Some(address.into()))
+    }
+
+    /// After how long a worker thread that does not come round, because a handler keeps it, is logged and turns
+    /// `/healthz` to 503; both name the object. 2 s at least. Default 10 s.
+    pub fn stuck_after(self, time: Duration) -> Self {
+        self.set(|config| config.stuck_after = time)
+    }
+
     /// How many connections one remote address may have; more are answered with 503. Default 4096.
     pub fn max_sockets_per_address(self, sockets: usize) -> Self {
         self.set(|config| config.max_sockets_per_address = sockets)
@@ -119,22 +144,17 @@ impl<A: App + Send + Sync> Server<A> {
     ///
     /// # Errors
     /// When a setting cannot be right ([`Error::is_configuration`]), the address cannot be listened on
-    /// ([`Error::is_bind`]), or the system gives no thread or descriptor ([`Error::is_system`]).
+    /// ([`Error::is_bind`]), the data folder cannot be used ([`Error::is_data`]), or the system gives no thread or descriptor ([`Error::is_system`]).
     // Async so that what is to be waited for at the start, a cluster for one, can be without a change for users.
     #[allow(clippy::unused_async, reason = "see above")]
     pub async fn start(self) -> Result<Running, Error> {
         self.config.validate()?;
         let wanted = self.config.address()?;
-        let (address, listeners) = listen_all(wanted, self.config.workers).map_err(|cause| {
-            let text = match cause.kind() {
-                std::io::ErrorKind::AddrInUse => format!("bind: {wanted} is in use by another program"),
-                _ => format!("bind: cannot listen on {wanted}: {cause}"),
-            };
-            Error::bind(text, cause)
-        })?;
+        let (address, listeners) =
+            listen_all(wanted, self.config.workers).map_err(|cause| cannot_listen("bind", wanted, cause))?;
         let workers = Workers::start(self.app, self.config, listeners)?;
         tracing::info!(%address, "listening");
-        Ok(Running { address, workers })
+        Ok(Running::new(address, workers))
     }
 
     /// Starts the server, and ends it in good order at SIGINT or SIGTERM.
@@ -158,167 +178,8 @@ impl<A: App + Send + Sync> Server<A> {
     }
 }
 
-/// A server that runs. Dropped, it ends without waiting.
-pub struct Running {
-    address: SocketAddr,
-    workers: Workers,
-}
-
-impl Running {
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Ends it: no new connections; open sockets are closed with 1012 and have the
-    /// [`close_timeout`](Server::close_timeout) to end. Returns when all is done.
-    ///
-    /// Dropped before it ends, the server ends all the same.
-    pub async fn shutdown(self) {
-        self.workers.stop().await;
-    }
-
-    /// Waits for SIGINT or SIGTERM, then [`shutdown`](Self::shutdown). From this call on, not only once it is awaited,
-    /// the signals end the server in good order.
-    pub fn until_signal(self) -> impl Future<Output = ()> {
-        let signals = Signals::listen();
-        async move {
-            signals.any().await;
-            tracing::info!("a signal: ending");
-            self.shutdown().await;
-        }
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Running({}, {} workers)", self.address, self.workers.post.workers())
-    }
-}
-
 impl<A> fmt::Debug for Server<A> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Server").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-/// The signals that end a server. Where the system gives no handler, its own way of ending stays.
-struct Signals {
-    interrupt: Option<Signal>,
-    terminate: Option<Signal>,
-}
-
-impl Signals {
-    fn listen() -> Self {
-        let listen = |kind| signal(kind).inspect_err(|error| tracing::error!("no handler for a signal: {error}")).ok();
-        Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
-    }
-
-    async fn any(mut self) {
-        async fn one(signal: &mut Option<Signal>) {
-            match signal {
-                Some(signal) => drop(signal.recv().await),
-                None => std::future::pending().await,
-            }
-        }
-        tokio::select! {
-            () = one(&mut self.interrupt) => {}
-            () = one(&mut self.terminate) => {}
-        }
-    }
-}
-
-/// The threads of a server.
-pub(crate) struct Workers {
-    post: Post,
-    threads: Vec<(oneshot::Receiver<()>, JoinHandle<()>)>,
-}
-
-impl Workers {
-    fn start<A: App + Send + Sync>(
-        app: A,
-        config: Config,
-        listeners: Vec<Option<std::net::TcpListener>>,
-    ) -> Result<Self, Error> {
-        let (post, mailboxes) = Post::new(config.workers);
-        let shared = Arc::new(Shared::new(config, post.clone()));
-        let app = Arc::new(app);
-        let addresses = Arc::new(Addresses::default());
-        let mut workers = Self { post, threads: Vec::new() };
-        for (index, (mailbox, listener)) in mailboxes.into_iter().zip(listeners).enumerate() {
-            let beginning = Beginning {
-                index,
-                shared: Arc::clone(&shared),
-                app: Arc::clone(&app),
-                mailbox,
-                listener,
-                addresses: Arc::clone(&addresses),
-            };
-            let (ended, has_ended) = oneshot::channel();
-            let thread = std::thread::Builder::new().name(format!("dog-worker-{index}")).spawn(move || {
-                if let Err(error) = beginning.run() {
-                    tracing::error!("a worker ended: {error}");
-                }
-                // Nobody may be waiting.
-                let _ = ended.send(());
-            });
-            let thread = thread.map_err(|cause| Error::system("workers: the system gives no more threads", cause))?;
-            workers.threads.push((has_ended, thread));
-        }
-        Ok(workers)
-    }
-
-    pub(crate) fn post(&self) -> &Post {
-        &self.post
-    }
-
-    fn tell_to_stop(&self) {
-        (0..self.post.workers()).for_each(|worker| self.post.send(worker, vec![Mail::Stop]));
-    }
-
-    async fn stop(mut self) {
-        self.tell_to_stop();
-        for (ended, thread) in self.threads.drain(..) {
-            let _ = ended.await;
-            // It has said that it is at its end.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.tell_to_stop();
-    }
-}
-
-/// What a worker thread begins with. Its objects are made on the thread itself, for they never leave it.
-struct Beginning<A> {
-    index: usize,
-    shared: Arc<Shared>,
-    app: Arc<A>,
-    mailbox: UnboundedReceiver<Vec<Mail>>,
-    listener: Option<std::net::TcpListener>,
-    addresses: Arc<Addresses>,
-}
-
-impl<A: App + Send + Sync> Beginning<A> {
-    fn run(self) -> std::io::Result<()> {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        let poll = mio::Poll::new()?;
-        let connections = Connections::new(poll.registry().try_clone()?);
-        let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), connections);
-        let front = Rc::new(Front::new(self.app, Rc::clone(&worker)));
-        worker.set_answering(Rc::new(move |request| {
-            let front = Rc::clone(&front);
-            Box::pin(async move { front.fetch(request).await }) as LocalFuture<Response>
-        }));
-        runtime.block_on(async move {
-            if let Some(listener) = self.listener {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                tokio::task::spawn_local(accept(Rc::clone(&worker), listener, self.addresses));
-            }
-            run(worker, poll, self.mailbox).await
-        })
     }
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +15,8 @@ use dog::http::{self, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::front::{hand_over, take_upgrade, upgrade_of};
-use crate::server::Workers;
 use crate::worker::Mail;
+use crate::workers::Workers;
 
 /// An App that answers requests from any server that speaks [`tower`'s](https://docs.rs/tower-service) language; made
 /// by [`Server::service`](crate::Server::service).
@@ -33,6 +34,20 @@ impl Service {
         Self { workers: Arc::new(workers), next: Arc::default() }
     }
 
+    /// Where its operator finds it, if that was set: [`Server::admin`](crate::Server::admin).
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.workers.admin_addr()
+    }
+
+    /// Ends it in good order, as [`Running::shutdown`](crate::Running::shutdown) does, and returns when all is done.
+    /// Requests that still come are answered with 503. Other clones may wait for the same end.
+    ///
+    /// Call it when the server that it is mounted in has stopped to accept connections: with axum, after
+    /// `serve(…).with_graceful_shutdown(…)` has returned.
+    pub async fn shutdown(&self) {
+        self.workers.stop().await;
+    }
+
     async fn answer<B>(self, request: http::Request<B>) -> Response
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -42,7 +57,7 @@ impl Service {
         let (reply, answer) = oneshot::channel();
         let post = self.workers.post();
         let worker = self.next.fetch_add(1, Ordering::Relaxed) % post.workers();
-        post.send(worker, vec![Mail::Outside { request, reply }]);
+        post.send(worker, vec![Mail::Outside { request, reply, span: tracing::Span::current() }]);
         let Ok(mut response) = answer.await else {
             return dog::text(StatusCode::SERVICE_UNAVAILABLE, "the server ends");
         };

@@ -1,31 +1,42 @@
-//! The conformance suite on the native host, with one worker thread and with three.
+//! The conformance suite on the native host, with one worker thread and with three, objects staying in memory and
+//! resting after every event.
 //!
 //! `DOG_SCENARIO=name cargo test -p durable-object-groups-native --test conformance -- --nocapture` runs one scenario.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use dog_conformance::Harness;
 use dog_conformance::app::TestApp;
+use dog_conformance::{Capability, Harness, Lack};
 use dog_native::Server;
 
 struct Native {
     workers: usize,
+    rests: bool,
     address: SocketAddr,
 }
 
 impl Harness for Native {
     fn name(&self) -> String {
-        format!("native, {} workers", self.workers)
+        let rests = if self.rests { ", resting after every event" } else { "" };
+        format!("native, {} workers{rests}", self.workers)
     }
 
     fn entries(&self) -> Vec<SocketAddr> {
         vec![self.address]
     }
+
+    fn lacks(&self) -> Vec<Lack> {
+        let stays = Lack { capability: Capability::Rest, reason: "objects stay in memory in this run" };
+        if self.rests { vec![] } else { vec![stays] }
+    }
 }
 
-async fn conforms(workers: usize) {
-    let running = Server::new(TestApp).bind("127.0.0.1:0").workers(workers).start().await.expect("a free port");
-    let outcome = dog_conformance::run(&Native { workers, address: running.local_addr() }).await;
+async fn conforms(workers: usize, rests: bool) {
+    let server = Server::new(TestApp).bind("127.0.0.1:0").workers(workers);
+    let server = server.rest_after(if rests { Duration::ZERO } else { Duration::from_secs(60) });
+    let running = server.start().await.expect("a free port");
+    let outcome = dog_conformance::run(&Native { workers, rests, address: running.local_addr() }).await;
     running.shutdown().await;
     if let Err(summary) = outcome {
         panic!("{summary}");
@@ -34,10 +45,20 @@ async fn conforms(workers: usize) {
 
 #[tokio::test]
 async fn with_one_worker() {
-    conforms(1).await;
+    conforms(1, false).await;
 }
 
 #[tokio::test]
 async fn with_three_workers() {
-    conforms(3).await;
+    conforms(3, false).await;
+}
+
+#[tokio::test]
+async fn with_one_worker_resting_after_every_event() {
+    conforms(1, true).await;
+}
+
+#[tokio::test]
+async fn with_three_workers_resting_after_every_event() {
+    conforms(3, true).await;
 }

@@ -12,6 +12,7 @@ use crate::message::Message;
 use crate::port::ReplicaPort;
 use crate::replica::Replica;
 use crate::socket::{Reach, Socket};
+use crate::storage::Storage;
 use crate::time::Timestamp;
 use crate::wire;
 
@@ -55,6 +56,36 @@ impl<R: Replica> Context<R> {
     /// The time.
     pub fn now(&self) -> Timestamp {
         self.port.now()
+    }
+
+    /// What this Replica keeps for good.
+    pub fn storage(&self) -> Storage {
+        Storage::new(self.port.storage())
+    }
+
+    /// Sets this Replica's one alarm, in place of an earlier one: [`Replica::on_alarm`] is called at that time or soon
+    /// after, whatever happens in between, once or more often.
+    ///
+    /// # Errors
+    /// As [`Storage::put`]: when it returns `Ok`, the alarm survives a crash.
+    pub async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
+        self.port.set_alarm(Some(at)).await
+    }
+
+    /// Takes the alarm back.
+    ///
+    /// # Errors
+    /// As [`Storage::put`].
+    pub async fn delete_alarm(&self) -> Result<(), Error> {
+        self.port.set_alarm(None).await
+    }
+
+    /// When the alarm is set for, or `None`. While `on_alarm` runs it is the next one, if that has been set.
+    ///
+    /// # Errors
+    /// As [`Storage::get`].
+    pub async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
+        self.port.alarm().await
     }
 
     /// This Replica's open sockets, in no order.

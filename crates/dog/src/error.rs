@@ -36,6 +36,8 @@ pub enum Kind {
     Unreachable,
     Handler,
     UnknownGroup,
+    Storage,
+    Conflict,
 }
 
 impl Error {
@@ -109,12 +111,24 @@ impl Error {
         self.kind == Kind::UnknownGroup
     }
 
+    /// The storage failed: a full disk, a damaged file. What was to be written was not.
+    pub fn is_storage(&self) -> bool {
+        self.kind == Kind::Storage
+    }
+
+    /// Other handlers of the same object changed what a transaction had read, again and again.
+    pub fn is_conflict(&self) -> bool {
+        self.kind == Kind::Conflict
+    }
+
     /// The HTTP status that tells an outside client of this error.
     pub fn status(&self) -> StatusCode {
         match self.kind {
             Kind::InvalidClient | Kind::InvalidId => StatusCode::BAD_REQUEST,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::NoRoom | Kind::NoTicket | Kind::Closed | Kind::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::NoRoom | Kind::NoTicket | Kind::Closed | Kind::Unreachable | Kind::Storage | Kind::Conflict => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
             Kind::Encoding | Kind::Handler | Kind::UnknownGroup => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -11,10 +11,11 @@ use http::StatusCode;
 
 use crate::body::{Request, Response, text};
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::port::GroupPort;
 use crate::replica::Replica;
+use crate::storage::Storage;
 use crate::time::Timestamp;
 
 /// One named cluster's coordinator: says how many seats a Replica has, and how a new Replica is called.
@@ -87,6 +88,15 @@ pub trait Group: Sized + 'static {
         let _ = (cx, request);
         async { Ok(text(StatusCode::NOT_FOUND, "not found")) }
     }
+
+    /// The alarm that was set has come. It is called again, after a growing delay, until it succeeds.
+    ///
+    /// # Errors
+    /// Any: the cause is logged, and it is called again later.
+    fn on_alarm(&self, cx: &GroupContext) -> impl Future<Output = Result> {
+        let _ = cx;
+        async { Ok(()) }
+    }
 }
 
 /// What a [`Group`] can ask about itself. Cloning it is cheap.
@@ -114,6 +124,36 @@ impl GroupContext {
     /// The time.
     pub fn now(&self) -> Timestamp {
         self.port.now()
+    }
+
+    /// What this Group keeps for good.
+    pub fn storage(&self) -> Storage {
+        Storage::new(self.port.storage())
+    }
+
+    /// Sets this Group's one alarm, in place of an earlier one: [`Group::on_alarm`] is called at that time or soon after,
+    /// whatever happens in between, once or more often.
+    ///
+    /// # Errors
+    /// As [`Storage::put`]: when it returns `Ok`, the alarm survives a crash.
+    pub async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
+        self.port.set_alarm(Some(at)).await
+    }
+
+    /// Takes the alarm back.
+    ///
+    /// # Errors
+    /// As [`Storage::put`].
+    pub async fn delete_alarm(&self) -> Result<(), Error> {
+        self.port.set_alarm(None).await
+    }
+
+    /// When the alarm is set for, or `None`. While `on_alarm` runs it is the next one, if that has been set.
+    ///
+    /// # Errors
+    /// As [`Storage::get`].
+    pub async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
+        self.port.alarm().await
     }
 
     /// A Replica id that was never used before.

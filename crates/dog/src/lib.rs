@@ -53,9 +53,9 @@
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]
 //! - `replica`: [`Replica`] and its handlers; `context`: [`Context`], what they are given
 //! - `socket`: [`Socket`], [`To`]; `message`: [`Message`]; `close`: [`CloseCode`] and how a socket ends
+//! - `storage`: [`Storage`], what an object keeps for good
 //! - `id`, `time`, `env`, `body`: [`ClientId`] and the other ids, [`Timestamp`], [`Env`], [`Request`] and [`Response`]
-//! - `error`: [`Error`] and [`Failure`]
-//! - `wire`, `port`: for the engine and hosts
+//! - `error`: [`Error`] and [`Failure`]; `wire`, `port`: for the engine and hosts
 
 mod app;
 mod body;
@@ -70,6 +70,7 @@ mod message;
 pub mod port;
 mod replica;
 mod socket;
+mod storage;
 mod time;
 #[doc(hidden)]
 pub mod wire;
@@ -86,6 +87,7 @@ pub use id::{ClientId, Epoch, GroupId, MAX_CLIENT_ID, ReplicaId, SocketId};
 pub use message::{Message, MessageKind};
 pub use replica::Replica;
 pub use socket::{MAX_ATTACHMENT, Reach, Socket, To};
+pub use storage::{List, MAX_KEY, MAX_VALUE, Storage, Transaction};
 pub use time::Timestamp;
 
 /// For the engine and hosts: what users have no use for.
@@ -94,4 +96,5 @@ pub mod internal {
     pub use crate::close::SocketErrorKind;
     pub use crate::error::Kind;
     pub use crate::message::MessageBuffer;
+    pub use crate::storage::{Committed, Read};
 }

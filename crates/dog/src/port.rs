@@ -3,8 +3,10 @@
 //! A port is what a [`Context`](crate::Context), a [`Socket`](crate::Socket) or a [`Dog`](crate::Dog) stands on. The
 //! futures are local: an object lives on one thread.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -16,6 +18,7 @@ use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId, SocketId};
 use crate::message::Message;
 use crate::socket::Reach;
+use crate::storage::{Committed, List, Read};
 use crate::time::Timestamp;
 
 /// A future that stays on its thread.
@@ -24,8 +27,36 @@ pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 /// What every sibling said to a gossip: bytes of its answer, or why there is none.
 pub type Answers = Vec<(ReplicaId, Result<Bytes, Error>)>;
 
+/// Beneath a [`Storage`](crate::Storage): one object's entries.
+pub trait StoragePort {
+    /// The value under a key.
+    fn get(&self, key: &str) -> LocalFuture<Result<Option<Bytes>, Error>>;
+    /// The entries that are asked for, in their order.
+    fn list(&self, list: List) -> LocalFuture<Result<Vec<(String, Bytes)>, Error>>;
+    /// Grows with each write.
+    fn version(&self) -> u64;
+    /// Makes all writes at once, unless something that was read has changed since the version it was read at.
+    fn commit(
+        &self,
+        writes: BTreeMap<String, Option<Bytes>>,
+        reads: Vec<(u64, Read)>,
+    ) -> LocalFuture<Result<Committed, Error>>;
+    /// Takes everything away.
+    fn delete_all(&self) -> LocalFuture<Result<(), Error>>;
+}
+
+/// What a Group and a Replica have in common.
+pub trait ObjectPort {
+    /// Its storage.
+    fn storage(&self) -> Rc<dyn StoragePort>;
+    /// Sets its one alarm, in place of an earlier one.
+    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>>;
+    /// When its alarm is set for.
+    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>>;
+}
+
 /// Beneath a [`Context`](crate::Context) and a [`Socket`](crate::Socket).
-pub trait ReplicaPort {
+pub trait ReplicaPort: ObjectPort {
     /// This Replica.
     fn replica(&self) -> ReplicaId;
     /// Its Group.
@@ -59,7 +90,7 @@ pub trait ReplicaPort {
 }
 
 /// Beneath a [`GroupContext`](crate::GroupContext).
-pub trait GroupPort {
+pub trait GroupPort: ObjectPort {
     /// This Group.
     fn group(&self) -> GroupId;
     /// What the user passed in.

@@ -111,6 +111,15 @@ pub trait Replica: Sized + 'static {
         self.on_close(cx, socket, error.close())
     }
 
+    /// The alarm that was set has come. It is called again, after a growing delay, until it succeeds.
+    ///
+    /// # Errors
+    /// Any: the cause is logged, and it is called again later.
+    fn on_alarm(&self, cx: &Context<Self>) -> impl Future<Output = Result> {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
     /// A sibling asks. By default an error: then the sibling finds this Replica among those without an answer.
     ///
     /// # Errors

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use dog_native::Server;
 use mounted_in_axum::{Rooms, router};
+use serving::Log;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::filter::LevelFilter;
 
 /// Rooms mounted in an axum application
 #[derive(Parser)]
@@ -17,12 +17,14 @@ struct Arguments {
     /// Where to listen: host and port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8790")]
     listen: String,
+    #[command(flatten)]
+    log: Log,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt().with_max_level(LevelFilter::WARN).with_writer(std::io::stderr).init();
+    arguments.log.start();
     match serve(&arguments.listen).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -33,11 +35,14 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(listen: &str) -> Result<(), Box<dyn Error>> {
-    let application = router(Server::new(Rooms).service()?);
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("--listen {listen}: {error}"))?;
+    let rooms = Server::new(Rooms).service()?;
+    let application = router(rooms.clone());
     let terminate = signal(SignalKind::terminate())?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, application).with_graceful_shutdown(stopped(terminate)).await?;
+    // Requests have been answered; now sockets are told to come back, and writes end.
+    rooms.shutdown().await;
     Ok(())
 }
 

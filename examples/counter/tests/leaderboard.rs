@@ -109,3 +109,8 @@ async fn the_command_line_says_what_is_wrong() {
     testing::refused(program, &["--limit", "0"], "--limit 0").await;
     testing::refused(program, &["--workers", "0"], "workers").await;
 }
+
+#[tokio::test]
+async fn its_operator_sees_it_and_ends_it() {
+    testing::check_operating(env!("CARGO_BIN_EXE_counter"), "/ws?u=user{}").await;
+}

@@ -123,3 +123,8 @@ async fn the_command_line_says_what_is_wrong() {
     testing::refused(program, &["--max-message", "0"], "max_message").await;
     testing::refused(program, &["--max-outbox", "0"], "max_outbox").await;
 }
+
+#[tokio::test]
+async fn its_operator_sees_it_and_ends_it() {
+    testing::check_operating(env!("CARGO_BIN_EXE_relay"), "/ws?u=user{}&room=r").await;
+}

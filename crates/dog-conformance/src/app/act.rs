@@ -3,6 +3,7 @@
 use dog::{CloseCode, Context, Failure, Result, Socket, To};
 
 use super::class::Class;
+use super::keeper::{self, InRoom};
 use super::protocol::{Act, Answer, Ask, Attached, Step, Told, Whom, Why, waiting};
 use super::room::Room;
 
@@ -18,6 +19,9 @@ impl<C: Class> Room<C> {
                 self.gates.open(&gate);
                 Ok(Told::Done)
             }
+            Act::Keep { steps } => Ok(Told::Kept { found: keeper::perform(&InRoom(self, cx), &steps).await? }),
+            Act::Quarrel { key } => keeper::quarrel(&cx.storage(), &key).await,
+            Act::SwapField { value } => Ok(Told::Field { value: self.field.replace(value) }),
             Act::Sockets => Ok(sockets(cx)),
             Act::Gossip { ask } => gossip(cx, &ask).await,
             Act::Emit { .. } | Act::Broadcast { .. } | Act::Confirmed { .. } | Act::Whisper { .. } => {

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use dog::http::StatusCode;
 use dog::{ClientId, Failure, Group, GroupContext, GroupId, Limit, Policy, ReplicaId, Request, Response, Result};
 
-use super::protocol::{TOGETHER, UNPLACEABLE, UNWAKEABLE};
+use super::keeper;
+use super::protocol::{Keep, TOGETHER, UNPLACEABLE, UNWAKEABLE};
 use super::room::Room;
 
 /// What tells one class of Groups from another.
@@ -148,12 +150,19 @@ impl<C: Class> Group for Cluster<C> {
         std::future::ready(C::clusterize(cx, client))
     }
 
-    /// Fails or panics as `?do=` says; else says what it got.
-    async fn receive(&self, _: &GroupContext, request: Request) -> Result<Response> {
+    /// Fails, panics or does what the script of the body says, as `?do=` says; else says what it got.
+    async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         match dog::query(&request, "do").as_deref() {
             Some("fail") => Err(Failure::message("the secret of the Group")),
             Some("panic") => panic!("the secret of the Group"),
+            Some("keep") => {
+                let steps: Vec<Keep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
+                Ok(super::json(StatusCode::OK, &keeper::perform(cx, &steps).await?)?)
+            }
             _ => super::echo("group", request).await,
         }
+    }
+    async fn on_alarm(&self, cx: &GroupContext) -> Result {
+        keeper::ring(cx).await
     }
 }

@@ -1,29 +1,67 @@
 //! What a Replica has seen: [`Journal`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
-use dog::ClientId;
+use dog::{ClientId, Error, List, Storage};
 
 use super::gate::Signal;
+use super::keep::OWN;
+use super::keeper::hand_over;
 use super::protocol::{Entry, Event};
 
 /// The characters of a message that are kept.
 const KEPT: usize = 48;
 
-/// What befell a Replica's sockets, and how many seats were taken at most.
+/// What befell a Replica's sockets, how many seats were taken at most, and how often the Replica was activated.
 ///
-/// It stands in the Replica's memory, so it begins anew with each life of the object.
-#[derive(Default)]
+/// It stands in the Replica's storage, so that it outlives a rest. Writes are handed over and not waited for: most
+/// handlers never wait, and it is those that the suite is to see.
 pub(super) struct Journal {
-    entries: RefCell<Vec<Entry>>,
+    storage: Storage,
+    next: Cell<u64>,
+    changes: Cell<u64>,
     changed: Signal,
     in_flight: Cell<u32>,
     most: Cell<u32>,
+    activations: u32,
+}
+
+fn entries() -> String {
+    format!("{OWN}entry/")
+}
+
+fn most() -> String {
+    format!("{OWN}most")
+}
+
+fn activations() -> String {
+    format!("{OWN}activations")
 }
 
 impl Journal {
+    /// Goes on with what is kept: one more activation.
+    pub(super) async fn open(storage: Storage) -> Result<Self, Error> {
+        let last = storage.list::<Entry>(&List::prefix(entries()).reverse().limit(1)).await?;
+        let number = last.first().and_then(|(key, _)| key.strip_prefix(&entries())?.parse::<u64>().ok());
+        let most = storage.get(&most()).await?.unwrap_or_default();
+        let activations = 1 + storage.get::<u32>(&self::activations()).await?.unwrap_or_default();
+        hand_over(storage.put(&self::activations(), &activations));
+        Ok(Self {
+            storage,
+            next: Cell::new(number.map_or(0, |number| number + 1)),
+            changes: Cell::default(),
+            changed: Signal::default(),
+            in_flight: Cell::default(),
+            most: Cell::new(most),
+            activations,
+        })
+    }
+
     pub(super) fn note(&self, client: &ClientId, event: Event) {
-        self.entries.borrow_mut().push(Entry { client: client.clone(), event });
+        let number = self.next.replace(self.next.get() + 1);
+        let entry = Entry { client: client.clone(), event };
+        hand_over(self.storage.put(&format!("{}{number:08}", entries()), &entry));
+        self.changes.set(self.changes.get() + 1);
         self.changed.notify();
     }
 
@@ -32,19 +70,20 @@ impl Journal {
         self.note(client, Event::Message(text.chars().take(KEPT).collect()));
     }
 
-    pub(super) fn entries(&self) -> Vec<Entry> {
-        self.entries.borrow().clone()
+    pub(super) async fn entries(&self) -> Result<Vec<Entry>, Error> {
+        let kept = self.storage.list(&List::prefix(entries())).await?;
+        Ok(kept.into_iter().map(|(_, entry)| entry).collect())
     }
 
     /// Ends when every socket of `client` that has opened here has ended.
-    pub(super) async fn ended(&self, client: &ClientId) {
-        self.changed.until(|| self.open_sockets(client) == 0).await;
-    }
-
-    fn open_sockets(&self, client: &ClientId) -> i64 {
-        let entries = self.entries.borrow();
-        let of_client = entries.iter().filter(|entry| &entry.client == client);
-        of_client.map(|entry| i64::from(entry.event == Event::Opening) - i64::from(is_end(&entry.event))).sum()
+    pub(super) async fn ended(&self, client: &ClientId) -> Result<(), Error> {
+        loop {
+            let seen = self.changes.get();
+            if open_sockets(&self.entries().await?, client) == 0 {
+                return Ok(());
+            }
+            self.changed.until(|| self.changes.get() != seen).await;
+        }
     }
 
     /// Counts a request as in flight until what is returned is dropped.
@@ -56,13 +95,25 @@ impl Journal {
     /// The seats that are taken while `sockets` are open, the most there have been so far being kept.
     pub(super) fn seats(&self, sockets: usize) -> u32 {
         let seats = self.in_flight.get() + u32::try_from(sockets).unwrap_or(u32::MAX);
-        self.most.set(self.most.get().max(seats));
+        if seats > self.most.get() {
+            self.most.set(seats);
+            hand_over(self.storage.put(&most(), &seats));
+        }
         seats
     }
 
     pub(super) fn most(&self) -> u32 {
         self.most.get()
     }
+
+    pub(super) fn activations(&self) -> u32 {
+        self.activations
+    }
+}
+
+fn open_sockets(entries: &[Entry], client: &ClientId) -> i64 {
+    let of_client = entries.iter().filter(|entry| &entry.client == client);
+    of_client.map(|entry| i64::from(entry.event == Event::Opening) - i64::from(is_end(&entry.event))).sum()
 }
 
 fn is_end(event: &Event) -> bool {

@@ -5,6 +5,7 @@
 use dog::{ClientId, ReplicaId};
 use serde::{Deserialize, Serialize};
 
+pub use super::keep::{Found, Keep, OWN, Range, Ring, Then};
 pub use super::report::{Answer, Ask, Cause, End, Entry, Event, Report, Why};
 
 /// The header of a handshake's response in which a Replica says its id.
@@ -114,6 +115,21 @@ pub enum Act {
     Open {
         /// Which.
         gate: String,
+    },
+    /// Do with storage and alarm what a script says.
+    Keep {
+        /// The script.
+        steps: Vec<Keep>,
+    },
+    /// Run a transaction that reads a key, changes it past itself, and puts `out`: it can never be made.
+    Quarrel {
+        /// Which.
+        key: String,
+    },
+    /// Put a number into a field of the Replica, and say which was there: 0 if none was, in this life in memory.
+    SwapField {
+        /// The number.
+        value: u64,
     },
     /// Send "last words", close this socket, try to send more.
     Close {
@@ -248,6 +264,16 @@ pub enum Told {
     Sockets {
         /// One for each socket, sorted.
         clients: Vec<ClientId>,
+    },
+    /// To [`Act::Keep`].
+    Kept {
+        /// What each step has found.
+        found: Vec<Found>,
+    },
+    /// To [`Act::SwapField`].
+    Field {
+        /// The number that was there.
+        value: u64,
     },
     /// To [`Act::Attachment`].
     Attachment {

@@ -33,13 +33,15 @@ pub enum Answer {
     Spared,
 }
 
-/// What a Replica has seen in this life of it.
+/// What a Replica has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Open sockets and requests in flight, this one too if it is one.
     pub seats: u32,
     /// The most there have been at any time.
     pub most: u32,
+    /// How often the Replica was activated, so that a rest shows.
+    pub activations: u32,
     /// Whose sockets are open.
     pub open: Vec<ClientId>,
     /// What befell its sockets, in order.
@@ -138,6 +140,10 @@ pub enum Why {
     Unreachable,
     /// `is_handler`
     Handler,
+    /// `is_storage`
+    Storage,
+    /// `is_conflict`
+    Conflict,
     /// None of these.
     Other,
 }
@@ -151,6 +157,8 @@ impl From<&dog::Error> for Why {
             (error.is_deadline(), Self::Deadline),
             (error.is_unreachable(), Self::Unreachable),
             (error.is_handler(), Self::Handler),
+            (error.is_storage(), Self::Storage),
+            (error.is_conflict(), Self::Conflict),
         ];
         kinds.into_iter().find_map(|(is, kind)| is.then_some(kind)).unwrap_or(Self::Other)
     }

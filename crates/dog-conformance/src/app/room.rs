@@ -1,5 +1,6 @@
 //! The Replica of the test App: [`Room`].
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 
 use dog::http::{HeaderValue, StatusCode};
@@ -8,6 +9,7 @@ use dog::{Close, CloseCode, Context, Failure, Message, Replica, Request, Respons
 use super::class::{Class, Cluster};
 use super::gate::Gates;
 use super::journal::Journal;
+use super::keeper::{self, InRoom};
 use super::protocol::{
     Answer, Ask, Cause, Command, End, Event, FAILING, GATED, REPLICA_HEADER, Reply, Report, SORE, UNWANTED,
 };
@@ -16,6 +18,8 @@ use super::protocol::{
 pub struct Room<C> {
     pub(super) journal: Journal,
     pub(super) gates: Gates,
+    /// Kept nowhere: it is lost when the Replica rests.
+    pub(super) field: Cell<u64>,
     class: PhantomData<fn() -> C>,
 }
 
@@ -26,7 +30,8 @@ impl<C: Class> Replica for Room<C> {
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         C::activate(cx.group(), cx.id())?;
-        Ok(Self { journal: Journal::default(), gates: Gates::default(), class: PhantomData })
+        let journal = Journal::open(cx.storage()).await?;
+        Ok(Self { journal, gates: Gates::default(), field: Cell::new(0), class: PhantomData })
     }
 
     /// `…/ws` is a socket, `…/http` a command; the rest is shown to whoever sent it.
@@ -89,6 +94,10 @@ impl<C: Class> Replica for Room<C> {
         Ok(())
     }
 
+    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+        keeper::ring(&InRoom(self, cx)).await
+    }
+
     async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {
         self.answer(cx, ask).await
     }
@@ -107,10 +116,10 @@ impl<C: Class> Room<C> {
     pub(super) async fn answer(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {
         let has = |client: &dog::ClientId| cx.sockets().any(|socket| socket.client() == client);
         match ask {
-            Ask::Report => Ok(Answer::Report(self.report(cx))),
+            Ask::Report => Ok(Answer::Report(self.report(cx).await?)),
             Ask::Ended(client) => {
-                self.journal.ended(&client).await;
-                Ok(Answer::Report(self.report(cx)))
+                self.journal.ended(&client).await?;
+                Ok(Answer::Report(self.report(cx).await?))
             }
             Ask::Fail(client) if has(&client) => Err(Failure::message("the secret of on_gossip")),
             Ask::Panic(client) if has(&client) => panic!("the secret of on_gossip"),
@@ -120,11 +129,12 @@ impl<C: Class> Room<C> {
         }
     }
 
-    fn report(&self, cx: &Context<Self>) -> Report {
+    async fn report(&self, cx: &Context<Self>) -> Result<Report, dog::Error> {
         let mut open: Vec<_> = cx.sockets().map(|socket| socket.client().clone()).collect();
         open.sort();
         let seats = self.journal.seats(open.len());
-        Report { seats, most: self.journal.most(), open, entries: self.journal.entries() }
+        let (most, activations) = (self.journal.most(), self.journal.activations());
+        Ok(Report { seats, most, activations, open, entries: self.journal.entries().await? })
     }
 
     fn note_end(&self, cx: &Context<Self>, socket: &Socket, close: &Close, error: Option<Cause>) {

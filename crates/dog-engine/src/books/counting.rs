@@ -44,6 +44,7 @@ impl Books {
             member.occupied = report.occupied;
             member.counted = true;
         });
+        self.was_heard(replica, now);
         // After the seats: a client that took its ticket must not be without both for a moment.
         for ticket in &report.taken {
             self.drop_ticket(*ticket, now);
@@ -84,7 +85,9 @@ impl Books {
             // Those that are joining answer that with a census, and so will those that are parked.
             !member.counted && !matches!(member.standing, Standing::Joining | Standing::Parked)
         });
-        uncounted.map(|(replica, _)| *replica).collect()
+        let mut uncounted: Vec<_> = uncounted.map(|(replica, member)| (member.order, *replica)).collect();
+        uncounted.sort_unstable();
+        uncounted.into_iter().map(|(_, replica)| replica).collect()
     }
 
     /// Lets time pass: tickets expire, clients are forgotten, empty Replicas are parked. Returns those parked now; if
@@ -106,6 +109,7 @@ impl Books {
         let expiry = self.expiries.front().map(|(expires, _)| *expires);
         let forgetting = self.clients.next_deadline(self.policy.sticky_for);
         let parking = self.empty.front().map(|(since, ..)| *since + self.policy.park_after);
-        [expiry, forgetting, parking].into_iter().flatten().min()
+        let asking = self.asks.first().map(|(at, _)| *at);
+        [expiry, forgetting, parking, asking].into_iter().flatten().min()
     }
 }

@@ -42,9 +42,10 @@ pub struct MemberRecord {
 impl Books {
     /// What has to be kept of all members.
     pub fn records(&self) -> impl Iterator<Item = MemberRecord> + '_ {
-        self.members
-            .iter()
-            .map(|(replica, member)| MemberRecord { replica: *replica, parked: member.standing == Standing::Parked })
+        let mut members: Vec<_> = self.members.iter().map(|(replica, member)| (member.order, *replica)).collect();
+        // The order decides between equals: restored, it should be the same.
+        members.sort_unstable();
+        members.into_iter().filter_map(|(_, replica)| self.record(replica))
     }
 
     /// What has to be kept of one.
@@ -66,6 +67,9 @@ impl Books {
             clients: HashMap::new(),
             order,
             emptiness: None,
+            heard: Timestamp::default(),
+            missed: None,
+            ask_at: None,
         };
         self.members.insert(replica, member);
         if standing == Standing::Parked {
@@ -110,7 +114,12 @@ impl Books {
         if self.members.get(&replica).is_none_or(|member| member.epoch > epoch) {
             return;
         }
-        self.change(replica, |member| member.counted = true);
+        // A life that enrolls is new, and has no seats yet. The answer tells it the view.
+        self.change(replica, |member| {
+            member.counted = true;
+            member.missed = None;
+            member.heard = now;
+        });
         if self.standing(replica) != Some(Standing::Joining) {
             self.stand(replica, Standing::Active);
         }
@@ -128,6 +137,7 @@ impl Books {
         if let Some(member) = self.members.remove(&replica) {
             self.by_use.remove(&(member.seats(), member.order, replica));
             self.parked.retain(|other| *other != replica);
+            self.asks.retain(|(_, other)| *other != replica);
             self.renew_view();
         }
     }
@@ -136,6 +146,15 @@ impl Books {
     pub fn suspect(&mut self, replica: ReplicaId) {
         if matches!(self.standing(replica), Some(Standing::Active | Standing::Uncounted)) {
             self.stand(replica, Standing::Suspected);
+        }
+    }
+
+    /// A Replica has answered in this life of it. If that is a later one than was known, the seats of the earlier are gone
+    /// with it, and what the later one has must be asked: then it is among the [`uncounted`](Books::uncounted).
+    pub fn known(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
+        if self.members.get(&replica).is_some_and(|member| member.epoch < epoch) {
+            self.begin_life(replica, epoch, now);
+            self.change(replica, |member| member.counted = false);
         }
     }
 

@@ -3,8 +3,9 @@
 //!
 //! - `placing`: which Replica serves a client (promises 1, 2, 3)
 //! - `members`: who belongs to the cluster: joining, parking, losing, the view (promises 4, 9)
-//! - `counting`: reports, census and expiry (promise 8)
+//! - `counting`: reports, census and expiry (promise 8); `asking`: members whose word is missing
 
+mod asking;
 mod clients;
 mod counting;
 mod members;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
-use crate::address::{TicketId, View};
+use crate::address::{TicketId, View, ViewVersion};
 
 use clients::Clients;
 pub use members::{MemberRecord, Standing};
@@ -49,6 +50,8 @@ pub struct Books {
     /// Members by when they became empty, with the number of that time; those that are no longer so are passed over.
     empty: VecDeque<(Timestamp, u64, ReplicaId)>,
     next_emptiness: u64,
+    /// When each member is to be asked for its seats, unless it has been heard by then. One entry a member at most.
+    asks: BTreeSet<(Timestamp, ReplicaId)>,
     view: View,
 }
 
@@ -78,6 +81,12 @@ struct Member {
     order: u64,
     /// Numbers the time for which it has been empty: the clock may not tell two of them apart.
     emptiness: Option<u64>,
+    /// When it said something last.
+    heard: Timestamp,
+    /// A view that it may not know.
+    missed: Option<ViewVersion>,
+    /// Its place in `asks`.
+    ask_at: Option<Timestamp>,
 }
 
 impl Member {
@@ -115,6 +124,7 @@ impl Books {
             clients: Clients::default(),
             empty: VecDeque::new(),
             next_emptiness: 0,
+            asks: BTreeSet::new(),
             view: View::default(),
         };
         for record in records {
@@ -148,6 +158,20 @@ impl Books {
     /// How a Replica stands, or `None` of a stranger.
     pub fn standing(&self, replica: ReplicaId) -> Option<Standing> {
         self.members.get(&replica).map(|member| member.standing)
+    }
+
+    /// What is counted of each member, the older before the younger.
+    pub fn members(&self) -> Vec<MemberSeats> {
+        let mut members: Vec<_> =
+            self.members.iter().map(|(replica, member)| (member.order, *replica, member)).collect();
+        members.sort_unstable_by_key(|(order, ..)| *order);
+        let seats = |(_, replica, member): (u64, ReplicaId, &Member)| {
+            let mut clients: Vec<_> = member.clients.iter().map(|(client, seats)| (client.clone(), *seats)).collect();
+            clients.sort_unstable();
+            let Member { standing, occupied, promised, .. } = *member;
+            MemberSeats { replica, standing, occupied, promised, clients }
+        };
+        members.into_iter().map(seats).collect()
     }
 
     /// Everything that is counted anywhere: seats of members and, apart, live tickets.
@@ -201,6 +225,21 @@ fn sweep<T>(queue: &mut VecDeque<T>, live: usize, is_live: impl FnMut(&T) -> boo
     if queue.len() > 2 * live + 64 {
         queue.retain(is_live);
     }
+}
+
+/// What the books say of one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSeats {
+    /// Who.
+    pub replica: ReplicaId,
+    /// How it stands.
+    pub standing: Standing,
+    /// Seats taken, as reported.
+    pub occupied: u32,
+    /// Live tickets.
+    pub promised: u32,
+    /// Seats of each client, as reported, in the order of their identifiers.
+    pub clients: Vec<(ClientId, u32)>,
 }
 
 /// Sums over all members, for tests and metrics.

@@ -31,11 +31,8 @@ impl Books {
     /// `refused` is a Replica that was just named and did not take the client: another is named this time if there is
     /// one with room.
     pub fn identify(&mut self, client: &ClientId, refused: Option<ReplicaId>, now: Timestamp) -> Placement {
-        if self.waking {
-            self.waking = self.members.values().any(|member| member.standing == Standing::Uncounted);
-            if self.waking {
-                return Placement::Wait;
-            }
+        if self.is_waking() {
+            return Placement::Wait;
         }
         let sticky = self.clients.last(client).filter(|last| Some(*last) != refused);
         if let Some(last) = sticky {
@@ -55,6 +52,12 @@ impl Books {
                 parked.map_or(Placement::Grow, |parked| Placement::Unpark(*parked))
             }
         }
+    }
+
+    /// Whether some members have yet to tell their seats, so that it is not known who is where.
+    pub fn is_waking(&mut self) -> bool {
+        self.waking = self.waking && self.members.values().any(|member| member.standing == Standing::Uncounted);
+        self.waking
     }
 
     fn has_room(&self, replica: ReplicaId) -> bool {

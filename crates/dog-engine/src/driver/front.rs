@@ -18,7 +18,7 @@ use http_body::{Frame, SizeHint};
 use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected};
 use super::life::panic_text;
 use crate::address::{GroupAddress, ReplicaAddress, Ticket};
-use crate::host::{Fetched, Host, SeatGuard};
+use crate::host::{Fetched, Host, Occurrence, SeatGuard};
 use crate::message::{GroupAnswer, GroupCall, GroupCast};
 use crate::seats::Refusal;
 
@@ -56,11 +56,13 @@ impl<A: App, H: Host> Front<A, H> {
                     dog::text(error.status(), public_text(error))
                 }
                 None => {
+                    self.host.occurred(Occurrence::Failed);
                     tracing::error!("App::fetch failed: {failure}");
                     internal_error()
                 }
             },
             Err(panic) => {
+                self.host.occurred(Occurrence::Panicked);
                 tracing::error!("App::fetch panicked: {}", panic_text(&*panic));
                 internal_error()
             }

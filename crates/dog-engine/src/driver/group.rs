@@ -1,20 +1,22 @@
 //! A Group's life: waking with its books, placing clients, keeping count.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dog::internal::Kind;
-use dog::port::GroupPort;
-use dog::{ClientId, Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
+use dog::{ClientId, Epoch, Error, Group, GroupContext, ReplicaId, Request, Response, Timestamp};
 
+use super::alarms::Alarm;
+use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::replica::failed;
-use crate::address::{GroupAddress, Targets, Ticket};
-use crate::books::{Books, Placement};
-use crate::host::{GroupObject, Host};
+use super::storing::Store;
+use crate::address::{GroupAddress, Object, Targets, Ticket};
+use crate::books::{Books, MemberSeats, Placement, Totals};
+use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast};
 use crate::reply::Reply;
 
@@ -26,17 +28,22 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     pub(super) this: Weak<Self>,
     pub(super) host: Rc<H>,
     pub(super) address: GroupAddress,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     life: Life<Awake<G>>,
-    started: Cell<bool>,
     /// Clients for whom a Replica is being made, or counted.
     pub(super) waiting: RefCell<VecDeque<Waiting>>,
+    /// Questions where a client is, until that is known.
+    locating: RefCell<Vec<(ClientId, Reply<GroupAnswer>)>>,
     /// Clients that have a seat on a Replica which is joining.
-    pub(super) joining: RefCell<HashMap<ReplicaId, Vec<Seated>>>,
+    /// Ordered, so that nothing follows from a hash.
+    pub(super) joining: RefCell<BTreeMap<ReplicaId, Vec<Seated>>>,
     /// How many new Replicas are being named.
     pub(super) growing: Cell<u32>,
     /// When the books will be looked at next.
-    alarm: Cell<Option<Timestamp>>,
+    next_look: Cell<Option<Timestamp>>,
+    idle: Idle,
+    pub(super) store: Rc<Store<H>>,
+    pub(super) alarm: Alarm<H>,
 }
 
 /// The user's value, and the books that were opened with its limit and policy.
@@ -71,21 +78,37 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
         tracing::error!(group = %self.address, "a panic, so this life of the Group ends: {what}");
         self.end();
     }
+
+    fn task_ended(&self) {
+        self.note_idle();
+    }
+}
+
+impl<G: Group, H: Host> Resting for GroupDriver<G, H> {
+    fn idle(&self) -> &Idle {
+        &self.idle
+    }
 }
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
     pub(super) fn begin(host: Rc<H>, address: GroupAddress, epoch: Epoch) -> Rc<dyn GroupObject> {
+        let object = Object::Group(address);
+        let store = Store::new(Rc::clone(&host), object, epoch);
+        let alarm = Alarm::new(Rc::clone(&host), object, epoch);
         Rc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             host,
             address,
             epoch,
-            life: Life::default(),
-            started: Cell::new(false),
+            life: Life::new(epoch),
             waiting: RefCell::default(),
+            locating: RefCell::default(),
             joining: RefCell::default(),
             growing: Cell::new(0),
-            alarm: Cell::new(None),
+            next_look: Cell::new(None),
+            idle: Idle::default(),
+            store,
+            alarm,
         })
     }
 
@@ -95,7 +118,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     fn wake(self: &Rc<Self>) {
-        if self.started.replace(true) {
+        if !self.life.begin_waking() {
             return;
         }
         let this = Rc::clone(self);
@@ -114,16 +137,58 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     async fn activate(&self) -> dog::Result<Awake<G>> {
-        let records = self.host.records(self.address).await?;
+        let records = self.records().await?;
         let group = G::activate(&self.context()).await?;
         let books = Books::restore(self.epoch, group.limit(), group.policy(), records);
         Ok(Awake { group, books: RefCell::new(books) })
     }
 
+    fn note_idle(&self) {
+        if let Some(this) = self.this.upgrade() {
+            self.idle.note(&this, Self::rest);
+        }
+    }
+
+    /// Leaves memory if nobody is seated, promised a seat or remembered, and nobody waits: whatever else is known is
+    /// kept on disk. The user's value alone is not let go: it is nothing but the limit and the names. Whether it rests.
+    fn rest(&self) -> bool {
+        let idle = self.life.get().is_some_and(|awake| {
+            let totals = awake.books.borrow().totals();
+            let waits =
+                !self.waiting.borrow().is_empty() || !self.joining.borrow().is_empty() || self.growing.get() > 0;
+            totals.occupied == 0 && totals.tickets == 0 && totals.clients == 0 && !waits && !self.alarm.is_ringing()
+        });
+        // Those that are not parked yet would be counted anew, and the next look will park them.
+        let parked = idle && self.life.get().is_some_and(|awake| awake.books.borrow().totals().members == 0);
+        let settled = self.store.is_settled();
+        if parked && !settled {
+            self.note_settled();
+        }
+        if parked && settled && self.life.rest() && self.life.end() {
+            self.store.end();
+            self.host.group_ended(self.address, self.epoch);
+        }
+        parked
+    }
+
+    /// A later life would not read yet all that this one has written: rest is tried again when it would.
+    fn note_settled(&self) {
+        let (store, this) = (Rc::clone(&self.store), Weak::clone(&self.this));
+        self.host.spawn(Box::pin(async move {
+            store.settled().await;
+            if let Some(this) = this.upgrade().filter(|this| !this.life.has_ended()) {
+                this.note_idle();
+            }
+        }));
+    }
+
     /// Ends this life. The books begin anew from what was kept, and a census.
     fn end(&self) {
         if self.life.end() {
+            self.store.end();
+            self.alarm.failed();
             self.waiting.borrow_mut().clear();
+            self.locating.borrow_mut().clear();
             self.joining.borrow_mut().clear();
             self.host.group_ended(self.address, self.epoch);
         }
@@ -137,7 +202,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             match placement {
                 Placement::Placed { ticket, joined: true } => {
                     waiting.reply.send(Ok(GroupAnswer::Identified(ticket)));
-                    return self.set_alarm(awake);
+                    return self.plan_look(awake);
                 }
                 Placement::Placed { ticket, joined: false } => {
                     let mut joining = self.joining.borrow_mut();
@@ -159,23 +224,36 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         for waiting in waiting {
             self.identify(awake, waiting);
         }
+        let locating = std::mem::take(&mut *self.locating.borrow_mut());
+        for (client, reply) in locating {
+            self.locate(awake, client, reply);
+        }
+    }
+
+    /// Says where a client is. Members of an earlier life are asked first: nobody is to be missed for a restart.
+    fn locate(&self, awake: &Awake<G>, client: ClientId, reply: Reply<GroupAnswer>) {
+        if awake.books.borrow_mut().is_waking() {
+            return self.locating.borrow_mut().push((client, reply));
+        }
+        let places = awake.books.borrow().locate(&client);
+        reply.send(Ok(GroupAnswer::Located(places)));
     }
 
     /// Makes sure that the books are looked at when something in them expires.
-    pub(super) fn set_alarm(&self, awake: &Awake<G>) {
+    pub(super) fn plan_look(&self, awake: &Awake<G>) {
         let Some(deadline) = awake.books.borrow().next_deadline() else { return };
-        if self.alarm.get().is_some_and(|alarm| alarm <= deadline) {
+        if self.next_look.get().is_some_and(|look| look <= deadline) {
             return;
         }
-        self.alarm.set(Some(deadline));
+        self.next_look.set(Some(deadline));
         let nap = deadline.since(self.host.now()).max(SHORTEST_NAP);
         let (host, this) = (Rc::clone(&self.host), Weak::clone(&self.this));
         self.host.spawn(Box::pin(async move {
             host.sleep(nap).await;
             let Some(this) = this.upgrade() else { return };
-            // An earlier alarm may have been set meanwhile; then that one goes on.
-            if this.alarm.get() == Some(deadline) {
-                this.alarm.set(None);
+            // An earlier look may have been planned meanwhile; then that one goes on.
+            if this.next_look.get() == Some(deadline) {
+                this.next_look.set(None);
                 this.let_time_pass();
             }
         }));
@@ -184,28 +262,21 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn let_time_pass(&self) {
         let Some(awake) = self.life.get() else { return };
         let parked = awake.books.borrow_mut().advance(self.host.now());
-        self.keep(&awake, &parked);
+        let to_ask = awake.books.borrow_mut().to_ask(self.host.now());
+        self.keep_later(&awake, &parked);
+        to_ask.into_iter().for_each(|replica| self.count(&awake, replica));
         if !parked.is_empty() {
             self.spread_view(&awake);
         }
-        self.set_alarm(&awake);
-    }
-
-    /// Members as they are to be found again after a restart.
-    pub(super) fn keep(&self, awake: &Awake<G>, replicas: &[ReplicaId]) {
-        let books = awake.books.borrow();
-        for record in replicas.iter().filter_map(|replica| books.record(*replica)) {
-            self.host.keep_record(self.address, record);
-        }
+        self.plan_look(&awake);
+        drop(awake);
+        self.note_idle();
     }
 
     fn answer_now(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
         match call {
             GroupCall::Identify { client, refused } => self.identify(awake, Waiting { client, refused, reply }),
-            GroupCall::Locate { client } => {
-                let places = awake.books.borrow().locate(&client);
-                reply.send(Ok(GroupAnswer::Located(places)));
-            }
+            GroupCall::Locate { client } => self.locate(awake, client, reply),
             GroupCall::Enroll { replica, epoch } => {
                 let enrolment = self.enroll(awake, replica, epoch);
                 reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
@@ -217,7 +288,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let known = awake.books.borrow().view().version;
         awake.books.borrow_mut().enrolled(replica, epoch, self.host.now());
         if awake.books.borrow().view().version != known {
-            self.keep(awake, &[replica]);
+            self.keep_later(awake, &[replica]);
             self.join(awake, replica);
         }
         let books = awake.books.borrow();
@@ -237,7 +308,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             GroupCast::Release(ticket) => awake.books.borrow_mut().release(ticket.id, now),
             GroupCast::Farewell { replica, epoch } => awake.books.borrow_mut().lost(replica, epoch, now),
         }
-        self.set_alarm(awake);
+        self.plan_look(awake);
+        self.note_idle();
     }
 
     pub(super) fn one(&self, replica: ReplicaId) -> Targets {
@@ -258,6 +330,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
             let received = awake.group.receive(&context, request);
             answer(reply, async {
                 received.await.map_err(|failure| {
+                    this.host.occurred(Occurrence::Failed);
                     tracing::error!(group = %this.address, "receive failed: {failure}");
                     failed(&failure)
                 })
@@ -293,26 +366,33 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
         });
     }
 
+    fn alarm(self: Rc<Self>, attempt: u32) {
+        self.wake();
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            let rung = this.alarm.ring(attempt, async || {
+                let awake = this.life.awake().await?;
+                awake.group.on_alarm(&this.context()).await
+            });
+            if let Err(failure) = rung.await {
+                this.host.occurred(Occurrence::Failed);
+                tracing::error!(group = %this.address, "on_alarm failed, and will be called again: {failure}");
+            }
+        });
+    }
+
     fn epoch(&self) -> Epoch {
         self.epoch
     }
-}
 
-impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
-    fn group(&self) -> GroupId {
-        self.address.group
+    fn standing(&self) -> ObjectStanding {
+        let Some(awake) = self.life.get() else { return ObjectStanding::default() };
+        let Totals { tickets, members, parked, .. } = awake.books.borrow().totals();
+        ObjectStanding { awake: true, seats: 0, tickets, members, parked }
     }
 
-    fn env(&self) -> &Env {
-        self.host.env()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.host.now()
-    }
-
-    fn unique_replica(&self) -> ReplicaId {
-        self.host.unique_replica(self.address)
+    fn members(&self) -> Option<Vec<MemberSeats>> {
+        Some(self.life.get()?.books.borrow().members())
     }
 }
 

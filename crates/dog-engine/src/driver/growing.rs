@@ -8,7 +8,7 @@ use super::calls::{ask_all, by_deadline, unexpected};
 use super::group::{Awake, GroupDriver, no_replica};
 use super::life::{Living, spawn, start};
 use super::replica::failed;
-use crate::address::{ReplicaAddress, Targets};
+use crate::address::{ReplicaAddress, Targets, ViewVersion};
 use crate::books::Standing;
 use crate::host::Host;
 use crate::message::{Enrolment, GroupAnswer, ReplicaAnswer, ReplicaCall, Report};
@@ -63,7 +63,6 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Takes a Replica into the cluster, and lets everyone know before anyone is sent there.
     pub(super) fn admit(&self, awake: &Awake<G>, replica: ReplicaId) {
         if awake.books.borrow_mut().admit(replica, self.host.now()) {
-            self.keep(awake, &[replica]);
             self.join(awake, replica);
         }
     }
@@ -76,19 +75,41 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         start(&Rc::clone(&this), async move {
             let to = ReplicaAddress { group: this.address, replica };
             let join = this.host.call_replica(to, ReplicaCall::Join(enrolment.clone()));
+            let version = enrolment.view.version;
             let meet = ReplicaCall::Meet(enrolment.view);
-            let (joined, met) = futures_util::future::join(
+            let (joined, met, kept) = futures_util::future::join3(
                 by_deadline(&this.host, deadline, join),
                 ask_all(&this.host, &siblings, &meet, deadline),
+                this.keep_member(replica),
             )
             .await;
-            let joined = joined.and_then(|answer| match answer {
+            let joined = kept.and(joined).and_then(|answer| match answer {
                 ReplicaAnswer::Counted(census) => Ok(census),
                 _ => Err(unexpected()),
             });
-            this.suspect_silent(&met).await;
+            this.hear_met(&met, version).await;
+            this.catch_up(to, version).await;
             this.has_joined(replica, joined).await;
         });
+    }
+
+    /// Others may have been admitted while this one joined, and it may have missed to meet them.
+    async fn catch_up(&self, to: ReplicaAddress, version: ViewVersion) {
+        let Ok(awake) = self.awake().await else { return };
+        let (enrolment, _) = self.introduction(&awake, None);
+        if enrolment.view.version != version {
+            let deadline = awake.books.borrow().policy().join_deadline;
+            let version = enrolment.view.version;
+            let meet = self.host.call_replica(to, ReplicaCall::Meet(enrolment.view));
+            let met = by_deadline(&self.host, deadline, meet).await;
+            self.hear_met(&[(to.replica, met)], version).await;
+        }
+    }
+
+    /// A member must be found again after a restart, before anyone is sent to it.
+    async fn keep_member(&self, replica: ReplicaId) -> Result<(), Error> {
+        let awake = self.awake().await?;
+        self.keep(&awake, &[replica]).await
     }
 
     fn introduction(&self, awake: &Awake<G>, except: Option<ReplicaId>) -> (Enrolment, Targets) {
@@ -98,16 +119,30 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         (Enrolment { limit: books.limit(), view }, siblings)
     }
 
-    /// Siblings that did not say that they know the newcomer are served without, and get no clients until they are
-    /// heard again.
-    async fn suspect_silent(&self, met: &[(ReplicaId, Result<ReplicaAnswer, Error>)]) {
+    /// Siblings that did not say that they know the view are served without, and get no clients until they are heard
+    /// again, for which they are asked. One that has begun another life is counted.
+    async fn hear_met(&self, met: &[(ReplicaId, Result<ReplicaAnswer, Error>)], missed: ViewVersion) {
         let Ok(awake) = self.awake().await else { return };
         for (sibling, answer) in met {
-            if let Err(error) = answer {
-                tracing::warn!(group = %self.address, "Replica {sibling:?} did not answer: {error}");
-                awake.books.borrow_mut().suspect(*sibling);
+            match answer {
+                Ok(ReplicaAnswer::Known(epoch)) => {
+                    awake.books.borrow_mut().known(*sibling, *epoch, self.host.now());
+                    let uncounted = awake.books.borrow().uncounted().contains(sibling);
+                    let standing = awake.books.borrow().standing(*sibling);
+                    if uncounted && standing != Some(Standing::Uncounted) {
+                        self.count(&awake, *sibling);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(group = %self.address, "Replica {sibling:?} did not answer: {error}");
+                    let mut books = awake.books.borrow_mut();
+                    books.suspect(*sibling);
+                    books.ask_later(*sibling, missed, self.host.now());
+                }
             }
         }
+        self.plan_look(&awake);
     }
 
     async fn has_joined(&self, replica: ReplicaId, joined: Result<Report, Error>) {
@@ -123,7 +158,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             Err(error) => {
                 tracing::error!(group = %self.address, "Replica {replica:?} could not join: {error}");
                 awake.books.borrow_mut().remove(replica, self.host.now());
-                self.host.drop_record(self.address, replica);
+                self.keep_later(&awake, &[replica]);
                 for (_, reply) in waiting {
                     reply.send(Err(Error::new(error.kind(), "the Replica for this client could not be woken")));
                 }
@@ -131,7 +166,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             }
         }
         self.place_waiting(&awake);
-        self.set_alarm(&awake);
+        self.plan_look(&awake);
     }
 
     /// Tells all members who they are now. Nobody waits for it: members that have left do no harm in an older view.
@@ -145,8 +180,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let (enrolment, _) = self.introduction(awake, None);
         let deadline = awake.books.borrow().policy().join_deadline;
         start(&Rc::clone(&this), async move {
+            let version = enrolment.view.version;
             let met = ask_all(&this.host, &members, &ReplicaCall::Meet(enrolment.view), deadline).await;
-            this.suspect_silent(&met).await;
+            this.hear_met(&met, version).await;
         });
     }
 
@@ -157,7 +193,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let heard = awake.books.borrow_mut().report(report, self.host.now());
         if awake.books.borrow().view().version != view {
             // It was parked or a stranger, and has seats.
-            self.keep(awake, &[replica]);
+            self.keep_later(awake, &[replica]);
             self.join(awake, replica);
         } else if heard && standing == Some(Standing::Suspected) {
             // The others may have gone on without it.
@@ -179,31 +215,37 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
     }
 
-    fn count(&self, awake: &Awake<G>, replica: ReplicaId) {
+    /// Asks a member for its seats, and tells it the view.
+    pub(super) fn count(&self, awake: &Awake<G>, replica: ReplicaId) {
         let Some(this) = self.this.upgrade() else { return };
-        let (enrolment, _) = self.introduction(awake, None);
         let deadline = awake.books.borrow().policy().join_deadline;
+        let (enrolment, _) = self.introduction(awake, None);
         start(&Rc::clone(&this), async move {
             let to = ReplicaAddress { group: this.address, replica };
+            let version = enrolment.view.version;
             let call = this.host.call_replica(to, ReplicaCall::Census(enrolment));
             let counted = by_deadline(&this.host, deadline, call).await;
-            this.was_counted(replica, counted).await;
+            this.was_counted(replica, counted, version).await;
         });
     }
 
-    async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>) {
+    async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>, told: ViewVersion) {
         let Ok(awake) = self.awake().await else { return };
+        let now = self.host.now();
         match counted {
             Ok(ReplicaAnswer::Counted(report)) => {
                 self.take_report(&awake, &report);
+                awake.books.borrow_mut().told(replica, told);
             }
             Ok(_) | Err(_) => {
                 tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");
-                awake.books.borrow_mut().suspect(replica);
+                let mut books = awake.books.borrow_mut();
+                books.suspect(replica);
+                books.ask_later(replica, told, now);
             }
         }
         self.place_waiting(&awake);
-        self.set_alarm(&awake);
+        self.plan_look(&awake);
     }
 
     async fn awake(&self) -> Result<Rc<Awake<G>>, Error> {

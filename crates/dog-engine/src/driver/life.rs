@@ -8,31 +8,43 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use dog::Error;
 use dog::internal::Kind;
 use dog::port::LocalFuture;
+use dog::{Epoch, Error, Timestamp};
 use futures_util::FutureExt;
+use tracing::Instrument;
 
-use crate::host::Host;
+use crate::host::{Host, Occurrence};
 use crate::reply::Reply;
 
 /// The user's value, from its waking to its end.
 pub(crate) struct Life<T> {
+    epoch: Epoch,
     state: RefCell<State<T>>,
     /// Who waits for the waking, and the tasks that are to hear of the end.
     wakers: RefCell<HashMap<u64, Waker>>,
     next_waker: Cell<u64>,
+    /// Tasks that have not ended.
+    tasks: Cell<usize>,
 }
 
 enum State<T> {
+    /// Nothing was begun yet, or it went to rest: the next event wakes it.
+    Resting,
     Waking,
     Awake(Rc<T>),
     Ended,
 }
 
-impl<T> Default for Life<T> {
-    fn default() -> Self {
-        Self { state: RefCell::new(State::Waking), wakers: RefCell::default(), next_waker: Cell::default() }
+impl<T> Life<T> {
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            state: RefCell::new(State::Resting),
+            wakers: RefCell::default(),
+            next_waker: Cell::default(),
+            tasks: Cell::default(),
+        }
     }
 }
 
@@ -41,8 +53,34 @@ impl<T: 'static> Life<T> {
     pub(crate) fn get(&self) -> Option<Rc<T>> {
         match &*self.state.borrow() {
             State::Awake(value) => Some(Rc::clone(value)),
-            State::Waking | State::Ended => None,
+            State::Resting | State::Waking | State::Ended => None,
         }
+    }
+
+    /// Whether somebody has to wake it: only the first who asks has.
+    pub(crate) fn begin_waking(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        let resting = matches!(*state, State::Resting);
+        if resting {
+            *state = State::Waking;
+        }
+        resting
+    }
+
+    /// Whether no task runs or waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.tasks.get() == 0
+    }
+
+    /// Lets the value go, unless a task runs. Whether there is none in memory now.
+    pub(crate) fn rest(&self) -> bool {
+        if !self.is_idle() || self.has_ended() {
+            return false;
+        }
+        let value = self.state.replace(State::Resting);
+        // The user's `drop` may panic; that is no reason to leave the rest undone.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+        true
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -86,7 +124,7 @@ impl<T: 'static> Life<T> {
         poll_fn(|context| match &*self.state.borrow() {
             State::Awake(value) => Poll::Ready(Ok(Rc::clone(value))),
             State::Ended => Poll::Ready(Err(Error::new(Kind::Unreachable, "the object could not be woken"))),
-            State::Waking => {
+            State::Resting | State::Waking => {
                 self.register(id, context.waker());
                 Poll::Pending
             }
@@ -103,24 +141,29 @@ pub(crate) trait Living: 'static {
     fn host(&self) -> &Rc<Self::Host>;
     /// A task has panicked.
     fn panicked(&self, what: &str);
+    /// A task has ended, and holds nothing any more.
+    fn task_ended(&self);
 }
 
 /// Runs `task` until it waits for something, and goes on with it beside everything else then. Most handlers never
 /// wait, and cost the runtime nothing.
 pub(crate) fn start<O: Living>(object: &Rc<O>, task: impl Future<Output = ()> + 'static) {
-    let id = object.life().new_waker();
-    let mut supervised = Supervised { object: Rc::clone(object), task: Box::pin(task), id };
+    let mut supervised = Supervised::new(object, Box::pin(task));
     let mut context = Context::from_waker(Waker::noop());
     // Should it wait, then it is polled once more by the host, and leaves that poll's waker in place of this one.
     if Pin::new(&mut supervised).poll(&mut context).is_pending() {
-        object.host().spawn(Box::pin(supervised));
+        let span = tracing::Span::current();
+        if span.is_none() {
+            object.host().spawn(Box::pin(supervised));
+        } else {
+            object.host().spawn(Box::pin(supervised.instrument(span)));
+        }
     }
 }
 
 /// The same, from the next turn of the host's loop on.
 pub(crate) fn spawn<O: Living>(object: &Rc<O>, task: impl Future<Output = ()> + 'static) {
-    let id = object.life().new_waker();
-    object.host().spawn(Box::pin(Supervised { object: Rc::clone(object), task: Box::pin(task), id }));
+    object.host().spawn(Box::pin(Supervised::new(object, Box::pin(task))));
 }
 
 /// Gives the outcome of `work` to whoever asked, that of a panic too, which then goes its way.
@@ -136,8 +179,32 @@ pub(crate) async fn answer<T>(reply: Reply<T>, work: impl Future<Output = Result
 
 struct Supervised<O: Living> {
     object: Rc<O>,
-    task: LocalFuture<()>,
+    /// Until it has ended.
+    task: Option<LocalFuture<()>>,
     id: u64,
+    /// When it first had to wait.
+    waits: Option<Timestamp>,
+}
+
+impl<O: Living> Supervised<O> {
+    fn new(object: &Rc<O>, task: LocalFuture<()>) -> Self {
+        let life = object.life();
+        life.tasks.set(life.tasks.get() + 1);
+        Self { object: Rc::clone(object), task: Some(task), id: life.new_waker(), waits: None }
+    }
+
+    /// What the task held is let go before anyone asks whether the object is idle.
+    fn finish(&mut self) {
+        if self.task.take().is_some() {
+            let life = self.object.life();
+            life.tasks.set(life.tasks.get() - 1);
+            life.wakers.borrow_mut().remove(&self.id);
+            if let Some(since) = self.waits {
+                let host = self.object.host();
+                host.occurred(Occurrence::Waited(host.now().since(since)));
+            }
+        }
+    }
 }
 
 impl<O: Living> Future for Supervised<O> {
@@ -147,23 +214,35 @@ impl<O: Living> Future for Supervised<O> {
         if self.object.life().has_ended() {
             return Poll::Ready(());
         }
-        match catch_unwind(AssertUnwindSafe(|| self.task.as_mut().poll(context))) {
-            Ok(Poll::Pending) => {
-                self.object.life().register(self.id, context.waker());
-                Poll::Pending
+        let this = &mut *self;
+        let (host, life) = (this.object.host(), this.object.life());
+        let Some(task) = &mut this.task else { return Poll::Ready(()) };
+        let before = host.runs(Some(life.epoch));
+        let outcome = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
+        host.runs(before);
+        if let Ok(Poll::Pending) = outcome {
+            if this.waits.is_none() {
+                this.waits = Some(host.now());
+                host.occurred(Occurrence::Waits);
             }
-            Ok(Poll::Ready(())) => Poll::Ready(()),
-            Err(panic) => {
-                self.object.panicked(&panic_text(&*panic));
-                Poll::Ready(())
-            }
+            life.register(this.id, context.waker());
+            return Poll::Pending;
         }
+        self.finish();
+        match outcome {
+            Err(panic) => {
+                self.object.host().occurred(Occurrence::Panicked);
+                self.object.panicked(&panic_text(&*panic));
+            }
+            Ok(_) => self.object.task_ended(),
+        }
+        Poll::Ready(())
     }
 }
 
 impl<O: Living> Drop for Supervised<O> {
     fn drop(&mut self) {
-        self.object.life().wakers.borrow_mut().remove(&self.id);
+        self.finish();
     }
 }
 

@@ -2,16 +2,22 @@
 //!
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
 //! - `replica`: a Replica's life; `sockets`: the order of its handlers; `verbs`: what its handlers can do
-//! - `group`: a Group's life; `growing`: new members, census, the view
+//! - `group`: a Group's life; `group_port`: what its own code stands on; `growing`: new members, census, the view; `records`: members kept over lives
+//! - `storing`: an object's storage; `alarms`: its alarm; `idle`: when it rests
 //! - `front`: the App, and the way from outside to a Replica
 
+mod alarms;
 mod calls;
 mod front;
 mod group;
+mod group_port;
 mod growing;
+mod idle;
 mod life;
+mod records;
 mod replica;
 mod sockets;
+mod storing;
 mod verbs;
 
 use std::rc::Rc;
@@ -23,6 +29,8 @@ use crate::address::{GroupAddress, ReplicaAddress};
 use crate::host::{GroupObject, Host, ReplicaObject};
 
 pub use front::{Front, Upgrade};
+#[cfg(fuzzing)]
+pub use records::rewrite_record;
 
 /// How a host begins lives of one class of Groups and its Replicas.
 pub struct Class<H: Host> {

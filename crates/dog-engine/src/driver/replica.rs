@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dog::internal::Kind;
-use dog::{CloseCode, Context, Epoch, Error, Limit, Message, Replica, Request, Response, SocketId};
+use dog::port::{LocalFuture, ObjectPort, StoragePort};
+use dog::{CloseCode, Context, Epoch, Error, Limit, Message, Replica, Request, Response, SocketId, Timestamp};
 
+use super::alarms::Alarm;
 use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected};
 use super::front::{Upgrade, keep_seat_for_body};
+use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::sockets::Turn;
-use crate::address::{ReplicaAddress, SeatId, Targets, Ticket, View};
-use crate::host::{End, Fetched, Host, Readiness, ReplicaObject};
+use super::storing::{Store, StorePort};
+use crate::address::{Object, ReplicaAddress, SeatId, Targets, Ticket, View};
+use crate::host::{End, Fetched, Host, ObjectStanding, Occurrence, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Seats;
@@ -33,12 +37,18 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     pub(super) address: ReplicaAddress,
     epoch: Epoch,
     life: Life<R>,
-    started: Cell<bool>,
+    /// Whether the Group has said who the siblings are and what the limit is.
+    enrolled: Cell<bool>,
     pub(super) seats: RefCell<Seats>,
     view: RefCell<View>,
     /// Sockets whose handler runs now; all others are at rest and cost nothing here.
     pub(super) turns: RefCell<HashMap<SocketId, Turn>>,
     reporting: Cell<bool>,
+    idle: Idle,
+    store: Rc<Store<H>>,
+    /// Whether the end of what is being written is waited for, to rest then.
+    settling: Cell<bool>,
+    alarm: Alarm<H>,
 }
 
 impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
@@ -57,23 +67,41 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
         tracing::error!(replica = %self.address, "a handler panicked, so this life of the Replica ends: {what}");
         self.end();
     }
+
+    fn task_ended(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        self.idle.note(&this, Self::rest);
+    }
+}
+
+impl<R: Replica, H: Host> Resting for ReplicaDriver<R, H> {
+    fn idle(&self) -> &Idle {
+        &self.idle
+    }
 }
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) fn begin(host: Rc<H>, address: ReplicaAddress, epoch: Epoch) -> Rc<dyn ReplicaObject> {
         // Until the Group has said the limit no request is let in, so this one is never gone by.
         let seats = Seats::new(address.replica, epoch, Limit::new(1));
+        let object = Object::Replica(address);
+        let store = Store::new(Rc::clone(&host), object, epoch);
+        let alarm = Alarm::new(Rc::clone(&host), object, epoch);
         Rc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             host,
             address,
             epoch,
-            life: Life::default(),
-            started: Cell::new(false),
+            life: Life::new(epoch),
+            enrolled: Cell::new(false),
             seats: RefCell::new(seats),
             view: RefCell::default(),
             turns: RefCell::default(),
             reporting: Cell::new(false),
+            idle: Idle::default(),
+            store,
+            settling: Cell::new(false),
+            alarm,
         })
     }
 
@@ -95,26 +123,26 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
     }
 
-    /// Wakes the user's value, unless that has been begun. Without an `enrolment` the Group is asked for it first.
-    fn wake(self: &Rc<Self>, enrolment: Option<Enrolment>) {
-        let enrolled = enrolment.is_some();
-        if let Some(enrolment) = enrolment {
-            self.enrol(enrolment);
+    /// The user's value, woken if it rests.
+    pub(super) async fn awake(&self) -> Result<Rc<R>, Error> {
+        if self.life.begin_waking() {
+            self.wake();
         }
-        if self.started.replace(true) {
-            return;
-        }
-        let this = Rc::clone(self);
-        start(self, async move {
-            if let Err(error) = this.activate(enrolled).await {
+        self.life.awake().await
+    }
+
+    fn wake(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        start(&Rc::clone(&this), async move {
+            if let Err(error) = this.activate().await {
                 tracing::error!(replica = %this.address, "the Replica could not be woken: {error}");
                 this.end();
             }
         });
     }
 
-    async fn activate(&self, enrolled: bool) -> dog::Result {
-        if !enrolled {
+    async fn activate(&self) -> dog::Result {
+        if !self.enrolled.get() {
             let call = GroupCall::Enroll { replica: self.address.replica, epoch: self.epoch };
             let answer = self.host.call_group(self.address.group, call);
             match by_deadline(&self.host, ANSWER_DEADLINE, answer).await? {
@@ -127,6 +155,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     fn enrol(&self, enrolment: Enrolment) {
+        self.enrolled.set(true);
         self.seats.borrow_mut().set_limit(enrolment.limit);
         self.meet(enrolment.view);
     }
@@ -139,11 +168,46 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
     }
 
+    /// Lets the user's value go; its sockets, attachments and storage stay, and the next event wakes it. Without anyone
+    /// seated, and with nothing that the Group has not heard, all of it leaves memory. Whether it rests.
+    fn rest(&self) -> bool {
+        if !self.turns.borrow().is_empty() || !self.life.rest() {
+            return false;
+        }
+        let forgettable = {
+            let seats = self.seats.borrow();
+            seats.occupied() == 0 && seats.report().is_none() && !self.alarm.is_ringing()
+        };
+        if forgettable && self.is_settled() && self.life.end() {
+            self.store.end();
+            self.host.replica_ended(self.address, self.epoch);
+        }
+        true
+    }
+
+    /// Whether a later life would read all that this one has written. If not, rest is tried again when it would.
+    fn is_settled(&self) -> bool {
+        let settled = self.store.is_settled();
+        if !settled && !self.settling.replace(true) {
+            let (store, this) = (Rc::clone(&self.store), Weak::clone(&self.this));
+            self.host.spawn(Box::pin(async move {
+                store.settled().await;
+                if let Some(this) = this.upgrade().filter(|this| !this.life.has_ended()) {
+                    this.settling.set(false);
+                    this.idle.note(&this, Self::rest);
+                }
+            }));
+        }
+        settled
+    }
+
     /// Ends this life: all sockets are closed, the Group hears of it, whoever waits for an answer gets none.
     fn end(&self) {
         if !self.life.end() {
             return;
         }
+        self.store.end();
+        self.alarm.failed();
         let sockets = self.seats.borrow().sockets().to_vec();
         for socket in sockets {
             self.host.close(socket, CloseCode::HANDLER_FAILED, "");
@@ -176,7 +240,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
-        let replica = self.life.awake().await?;
+        let replica = self.awake().await?;
         let taken = self.seats.borrow_mut().take(&ticket, self.host.now());
         let seat = match taken {
             Ok(seat) => seat,
@@ -186,6 +250,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         request.extensions_mut().insert(Seated(seat));
         let answer = replica.receive(&self.context(), request).await;
         let response = answer.map_err(|failure| {
+            self.host.occurred(Occurrence::Failed);
             tracing::error!(replica = %self.address, "receive failed: {failure}");
             self.release(seat);
             failed(&failure)
@@ -221,7 +286,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         match call {
             // The view was taken when the call came: only the waking is waited for.
             ReplicaCall::Join(_) => {
-                self.life.awake().await?;
+                self.awake().await?;
                 Ok(ReplicaAnswer::Counted(self.seats.borrow().census()))
             }
             ReplicaCall::Meet(_) => Ok(ReplicaAnswer::Known(self.epoch)),
@@ -234,15 +299,30 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 Ok(ReplicaAnswer::Delivered(self.deliver_to(&client, &message)))
             }
             ReplicaCall::Gossip(gossip) => {
-                let replica = self.life.awake().await?;
+                let replica = self.awake().await?;
                 let gossip = dog::wire::typed::decode(&gossip)?;
                 let answer = replica.on_gossip(&self.context(), gossip).await.map_err(|failure| {
+                    self.host.occurred(Occurrence::Failed);
                     tracing::error!(replica = %self.address, "on_gossip failed: {failure}");
                     Error::new(Kind::Handler, "the sibling's on_gossip failed")
                 })?;
                 Ok(ReplicaAnswer::Gossip(dog::wire::typed::encode(&answer)?))
             }
         }
+    }
+}
+
+impl<R: Replica, H: Host> ObjectPort for ReplicaDriver<R, H> {
+    fn storage(&self) -> Rc<dyn StoragePort> {
+        Rc::new(StorePort(Rc::clone(&self.store)))
+    }
+
+    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
+        self.alarm.set(at)
+    }
+
+    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
+        self.alarm.get()
     }
 }
 
@@ -256,21 +336,16 @@ pub(super) fn failed(failure: &dog::Failure) -> Error {
 
 impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
     fn fetch(self: Rc<Self>, ticket: Ticket, request: Request, reply: Reply<Fetched>) {
-        self.wake(None);
         let this = Rc::clone(&self);
         start(&self, async move { answer(reply, this.receive(ticket, request)).await });
     }
 
     fn call(self: Rc<Self>, call: ReplicaCall, reply: Reply<ReplicaAnswer>) {
+        // In the order in which they come, whatever the answers wait for.
         match &call {
-            ReplicaCall::Join(enrolment) | ReplicaCall::Census(enrolment) => self.wake(Some(enrolment.clone())),
-            ReplicaCall::Meet(view) => {
-                self.meet(view.clone());
-                self.wake(None);
-            }
-            // Without a life there are no sockets, and no need to begin one.
-            ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } => {}
-            ReplicaCall::Gossip(_) => self.wake(None),
+            ReplicaCall::Join(enrolment) | ReplicaCall::Census(enrolment) => self.enrol(enrolment.clone()),
+            ReplicaCall::Meet(view) => self.meet(view.clone()),
+            ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } | ReplicaCall::Gossip(_) => {}
         }
         let this = Rc::clone(&self);
         start(&self, async move { answer(reply, this.answer(call)).await });
@@ -297,7 +372,26 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
         self.end_socket(socket, end, false);
     }
 
+    fn alarm(self: Rc<Self>, attempt: u32) {
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            let rung = this.alarm.ring(attempt, async || {
+                let replica = this.awake().await?;
+                replica.on_alarm(&this.context()).await
+            });
+            if let Err(failure) = rung.await {
+                this.host.occurred(Occurrence::Failed);
+                tracing::error!(replica = %this.address, "on_alarm failed, and will be called again: {failure}");
+            }
+        });
+    }
+
     fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    fn standing(&self) -> ObjectStanding {
+        let seats = self.seats.borrow().occupied();
+        ObjectStanding { awake: self.life.get().is_some(), seats, ..ObjectStanding::default() }
     }
 }

@@ -10,7 +10,7 @@ use dog::{ClientId, Close, CloseCode, Error, Failure, Message, Replica, Socket, 
 use super::life::{Living, start};
 use super::replica::ReplicaDriver;
 use crate::address::SeatId;
-use crate::host::{End, Host, Readiness};
+use crate::host::{End, Host, Occurrence, Readiness};
 
 /// A socket whose handler runs.
 pub(super) struct Turn {
@@ -81,6 +81,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// A handler has returned an error: this socket ends, and no other.
     fn handler_failed(&self, socket: SocketId, failure: &Failure) {
         if !came_too_late(failure) {
+            self.host.occurred(Occurrence::Failed);
             tracing::error!(replica = %self.address, ?socket, "a handler failed, so its socket is closed: {failure}");
         }
         self.host.close(socket, CloseCode::HANDLER_FAILED, "");
@@ -130,7 +131,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     async fn handle(&self, socket: &Socket, event: Event) {
-        let Ok(replica) = self.life().awake().await else { return };
+        let Ok(replica) = self.awake().await else { return };
         let context = self.context();
         let (outcome, last) = match event {
             Event::Open => (replica.on_open(&context, socket).await, false),
@@ -142,6 +143,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             Ok(()) => {}
             Err(failure) if last && came_too_late(&failure) => {}
             Err(failure) if last => {
+                self.host.occurred(Occurrence::Failed);
                 tracing::error!(replica = %self.address, ?socket, "the last handler of a socket failed: {failure}");
             }
             Err(failure) => self.handler_failed(socket.id(), &failure),

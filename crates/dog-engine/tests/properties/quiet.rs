@@ -100,7 +100,8 @@ impl World {
             self.ask_census(suspected);
         }
         self.settle()?;
-        let longest = self.policy.sticky_for.max(self.policy.park_after);
+        // Members that had seats are looked after for the time of a lease.
+        let longest = self.policy.sticky_for.max(self.policy.park_after).max(Duration::from_secs(31));
         let end = self.now + longest + Duration::from_secs(1);
         for _ in 0..100 {
             let Some(deadline) = self.books.next_deadline() else { break };

@@ -8,9 +8,9 @@ use dog_engine::address::{Ticket, View, ViewVersion};
 use dog_engine::books::{Books, Standing};
 use dog_engine::message::Report;
 
-use crate::Op;
 use crate::ledger::Ledger;
 use crate::objects::{Envelope, Life, Object, Truth};
+use crate::run::Op;
 
 /// What has gone wrong, in words: an error rather than a panic, so that shrinking is quiet.
 pub(crate) type Checked<T = ()> = Result<T, String>;
@@ -379,6 +379,8 @@ impl World {
             self.object(parked).behind = true;
         }
         self.ledger.advance(self.now, self.policy.sticky_for);
+        // What a driver would ask is asked where a run says so; that it is asked at all, the simulation sees to.
+        let _ = self.books.to_ask(self.now);
         let next = self.books.next_deadline();
         ensure!(next.is_none_or(|next| next > self.now), "at {:?} the next deadline is {next:?}", self.now);
         Ok(())

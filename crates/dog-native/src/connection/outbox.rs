@@ -25,6 +25,8 @@ pub(super) struct Arena {
     /// The frames that `joined` holds, by address and length: where many sockets are owed the same frames, they are
     /// joined once. Valid within one flush, while the nodes keep the frames alive; see [`Arena::begin_flush`].
     joined_frames: Vec<(usize, usize)>,
+    /// Bytes that the kernel has taken since somebody asked.
+    written: usize,
 }
 
 struct Node {
@@ -62,6 +64,11 @@ impl Arena {
     /// What was joined in an earlier flush may have been freed since, and its address used again.
     pub(super) fn begin_flush(&mut self) {
         self.joined_frames.clear();
+    }
+
+    /// Bytes written since it was asked last.
+    pub(super) fn take_written(&mut self) -> usize {
+        std::mem::take(&mut self.written)
     }
 
     /// Appends a frame.
@@ -169,6 +176,7 @@ impl Arena {
     /// `wrote` more bytes are with the kernel.
     fn advance(&mut self, outbox: &mut Outbox, mut wrote: usize) {
         outbox.bytes -= wrote;
+        self.written += wrote;
         while let Some(first) = self.nodes.get(outbox.head as usize) {
             let left = first.frame.len() - outbox.written;
             if wrote < left {

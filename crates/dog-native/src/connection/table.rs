@@ -15,6 +15,7 @@ use super::outbox::{Arena, Flushed, Outbox};
 use super::stream::Stream;
 use crate::config::{Config, SlowConsumer};
 use crate::front::AddressPermit;
+use crate::metrics::Counters;
 use crate::websocket::{Decoder, close_frame, ping_frame};
 
 /// One connection. At rest it is this record and nothing else.
@@ -66,6 +67,7 @@ pub(crate) struct Connections {
     arena: Arena,
     dirty: Vec<u32>,
     registry: Registry,
+    counters: Rc<Counters>,
     /// Seconds since the worker began.
     pub(crate) seconds: u32,
     /// Sockets that have ended by themselves, for their Replicas to hear of at the end of the turn.
@@ -78,13 +80,14 @@ pub(crate) fn place(socket: SocketId) -> usize {
 }
 
 impl Connections {
-    pub(crate) fn new(registry: Registry) -> Self {
+    pub(crate) fn new(registry: Registry, counters: Rc<Counters>) -> Self {
         Self {
             slab: Slab::new(),
             next_generation: 0,
             arena: Arena::default(),
             dirty: Vec::new(),
             registry,
+            counters,
             seconds: 0,
             ended: Vec::new(),
         }
@@ -143,6 +146,7 @@ impl Connections {
         connection.unread = (!unread.is_empty()).then(|| unread.into());
         connection.permit = permit;
         connection.since = seconds;
+        self.counters.sockets_opened.one();
         self.touch(socket);
         Ok(())
     }
@@ -179,6 +183,8 @@ impl Connections {
             }
             taken += usize::from(self.queue(config, *socket, message.frame()));
         }
+        self.counters.messages_sent.one();
+        self.counters.deliveries.add(taken);
         taken
     }
 
@@ -193,7 +199,10 @@ impl Connections {
             self.push(socket, frame.clone());
             return true;
         }
-        if config.slow_consumer == SlowConsumer::Close {
+        if config.slow_consumer == SlowConsumer::DropNewest {
+            self.counters.deliveries_dropped.one();
+        } else {
+            self.counters.slow_consumers.one();
             self.fail(socket, SocketErrorKind::TooSlow, CloseCode::TRY_AGAIN, "too slow");
         }
         false
@@ -306,15 +315,30 @@ impl Connections {
                 }
             }
         }
+        self.counters.bytes_sent.add(self.arena.take_written());
         // Its memory is used again.
         self.dirty = dirty;
     }
 
     pub(crate) fn read(&mut self, socket: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
         match self.get(socket).and_then(|connection| connection.stream.as_mut()) {
-            Some(stream) => stream.read(buffer),
+            Some(stream) => stream.read(buffer).inspect(|read| self.counters.bytes_received.add(*read)),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Sockets that are open, those that are not any more, and the bytes that wait for them.
+    pub(crate) fn totals(&self) -> (usize, usize, usize) {
+        let mut totals = (0, 0, 0);
+        for (_, connection) in &self.slab {
+            if connection.phase == Phase::Open {
+                totals.0 += 1;
+            } else {
+                totals.1 += 1;
+            }
+            totals.2 += connection.outbox.bytes;
+        }
+        totals
     }
 
     pub(crate) fn attachment(&mut self, socket: SocketId) -> Option<Bytes> {

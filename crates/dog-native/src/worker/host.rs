@@ -1,5 +1,6 @@
 //! The engine's primitives: how bytes move between the objects of one process.
 
+use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use bytes::Bytes;
 use dog::internal::Kind;
 use dog::port::LocalFuture;
 use dog::{CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
-use dog_engine::address::{ClassIndex, GroupAddress, ReplicaAddress, SeatId, Targets, Ticket};
-use dog_engine::books::MemberRecord;
-use dog_engine::host::{Fetched, Host, SeatGuard};
+use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::Worker;
 use super::mail::{Answer, Guard, Mail, ReturnAddress};
@@ -24,11 +25,30 @@ fn wrong_answer<T>() -> Result<T, Error> {
 impl Worker {
     /// Asks an object, wherever it lives. Dropped before the answer, it forgets the question.
     fn ask(&self, id: &[u8; 32], mail: impl FnOnce(ReturnAddress) -> Mail) -> Asked {
+        let (question, asked) = self.question();
+        self.send(
+            self.shared.post.worker_of(id),
+            mail(ReturnAddress { worker: self.index, question, span: Span::current() }),
+        );
+        asked
+    }
+
+    /// A number for a question, and what its answer comes by.
+    fn question(&self) -> (u64, Asked) {
         let question = self.next_question.replace(self.next_question.get() + 1);
         let (sender, receiver) = oneshot::channel();
         self.questions.borrow_mut().insert(question, sender);
-        self.send(self.shared.post.worker_of(id), mail(ReturnAddress { worker: self.index, question }));
-        Asked { receiver }
+        (question, Asked { receiver })
+    }
+
+    /// Whether this is the object's present life.
+    fn lives(&self, object: Object, epoch: Epoch) -> bool {
+        match object {
+            Object::Group(address) => self.groups.borrow().get(&address).is_some_and(|group| group.epoch() == epoch),
+            Object::Replica(address) => {
+                self.replicas.borrow().get(&address).is_some_and(|replica| replica.epoch() == epoch)
+            }
+        }
     }
 
     /// Passes on what was answered.
@@ -90,6 +110,10 @@ impl Host for Worker {
                 return ReplicaId::from_bytes(id);
             }
         }
+    }
+
+    fn rest_after(&self) -> Option<Duration> {
+        self.shared.config.rest_after
     }
 
     fn class(&self, name: &str) -> Option<ClassIndex> {
@@ -201,6 +225,7 @@ impl Host for Worker {
         let mut replicas = self.replicas.borrow_mut();
         if replicas.get(&replica).is_some_and(|object| object.epoch() == epoch) {
             replicas.remove(&replica);
+            self.watched().ended(epoch);
         }
     }
 
@@ -208,24 +233,77 @@ impl Host for Worker {
         let mut groups = self.groups.borrow_mut();
         if groups.get(&group).is_some_and(|object| object.epoch() == epoch) {
             groups.remove(&group);
+            self.watched().ended(epoch);
         }
     }
 
-    fn records(&self, group: GroupAddress) -> LocalFuture<Result<Vec<MemberRecord>, Error>> {
-        let records = self.records.borrow();
-        let kept = records.get(&group).into_iter().flatten();
-        let kept = kept.map(|(replica, parked)| MemberRecord { replica: *replica, parked: *parked }).collect();
-        Box::pin(async { Ok(kept) })
+    fn read(&self, object: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>> {
+        let read = self.shared.storage.get(object, space, &key);
+        Box::pin(async { read })
     }
 
-    fn keep_record(&self, group: GroupAddress, record: MemberRecord) {
-        self.records.borrow_mut().entry(group).or_default().insert(record.replica, record.parked);
+    fn read_range(
+        &self,
+        object: Object,
+        space: Space,
+        keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        most: Option<usize>,
+        reverse: bool,
+    ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>> {
+        let read = self.shared.storage.range(object, space, keys, most, reverse);
+        Box::pin(async { read })
     }
 
-    fn drop_record(&self, group: GroupAddress, replica: ReplicaId) {
-        if let Some(records) = self.records.borrow_mut().get_mut(&group) {
-            records.remove(&replica);
+    fn write(&self, object: Object, epoch: Epoch, batch: Batch) -> LocalFuture<Result<(), Error>> {
+        if !self.lives(object, epoch) {
+            return Box::pin(async { Err(Error::new(Kind::Closed, "this life of the object is over")) });
         }
+        if let Some(at) = batch.alarm {
+            // In memory at once: who set it may not wait for the disk, and it must ring all the same.
+            self.alarms.borrow_mut().set(object, at);
+            self.queued();
+        }
+        let (question, asked) = self.question();
+        let (post, worker) = (self.shared.post.clone(), self.index);
+        let class = self.classes[usize::from(object.group().class.0)].name;
+        let done = move |outcome: Result<(), Error>| {
+            post.send(worker, vec![Mail::Answer { question, answer: outcome.map(|()| Answer::Written) }]);
+        };
+        self.shared.storage.write(object, class, batch, Box::new(done));
+        Box::pin(async move {
+            match asked.answer().await? {
+                Answer::Written => Ok(()),
+                _ => wrong_answer(),
+            }
+        })
+    }
+
+    fn alarm(&self, object: Object) -> LocalFuture<Result<Option<Timestamp>, Error>> {
+        // Set in memory before it is on disk, and as long as it is there.
+        let alarm = self.alarms.borrow().of(object);
+        let alarm = alarm.map_or_else(|| self.shared.storage.alarm(object), |at| Ok(Some(at)));
+        Box::pin(async move { alarm })
+    }
+
+    fn ring_again(&self, object: Object, at: Timestamp, attempt: u32) {
+        self.alarms.borrow_mut().ring_again(object, at, attempt);
+        self.queued();
+    }
+
+    fn occurred(&self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Waits => self.is_busier(),
+            Occurrence::Waited(time) => {
+                self.is_less_busy();
+                self.handler_waits.borrow_mut().note(time);
+            }
+            Occurrence::Failed => self.counters.failures.one(),
+            Occurrence::Panicked => self.counters.panics.one(),
+        }
+    }
+
+    fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {
+        self.watched().runs(life)
     }
 }
 

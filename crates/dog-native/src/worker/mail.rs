@@ -7,15 +7,19 @@ use dog_engine::address::{GroupAddress, ReplicaAddress, SeatId, Targets, Ticket}
 use dog_engine::host::{Fetched, SeatGuard};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use crate::connection::Stream;
 use crate::front::AddressPermit;
+use crate::metrics::Figures;
 
 /// Where an answer goes: the worker that asked, and its number for the question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct ReturnAddress {
     pub(crate) worker: usize,
     pub(crate) question: u64,
+    /// What the question belongs to, for the log. Nothing, and free, where no subscriber wants spans.
+    pub(crate) span: Span,
 }
 
 /// One thing that a worker is to do.
@@ -69,9 +73,16 @@ pub(crate) enum Mail {
     Outside {
         request: Request,
         reply: oneshot::Sender<Response>,
+        span: Span,
     },
-    /// The server ends.
-    Stop,
+    /// What has been counted is asked for.
+    Figures(oneshot::Sender<Figures>),
+    /// The server ends: in good order, or at once.
+    Stop {
+        at_once: bool,
+    },
+    /// Another worker has done all that it had to: time to look whether all have.
+    Drained,
 }
 
 /// An answer to any of the calls.
@@ -80,6 +91,8 @@ pub(crate) enum Answer {
     Replica(ReplicaAnswer),
     GroupFetched(Response),
     ReplicaFetched(Fetched),
+    /// To a write: it is durable.
+    Written,
 }
 
 /// See [`Mail::Attach`].

@@ -1,52 +1,78 @@
 //! One worker thread: its objects, its connections, and the loop that drives them.
 //!
 //! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
-//! - `host`: the engine's primitives; `reading`: bytes that come in; `turn`: the loop
+//! - `host`: the engine's primitives; `alarms`: when to wake whom; `reading`: bytes that come in; `turn`: the loop;
+//!   `spans`: requests in the log; `drain`: its end in good order; `count`: what it says of itself
 
+mod alarms;
+mod count;
+mod drain;
 mod host;
 mod mail;
 mod objects;
 mod reading;
+mod spans;
 mod turn;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use dog::port::LocalFuture;
-use dog::{Epoch, Error, ReplicaId, Request, Response, SocketId, Timestamp};
+use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
 use dog_engine::Class;
 use dog_engine::address::{GroupAddress, ReplicaAddress};
 use dog_engine::host::{GroupObject, ReplicaObject};
-use tokio::sync::{Notify, oneshot};
+use mio::Registry;
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::config::Config;
 use crate::connection::Connections;
+use crate::metrics::{Counters, Times};
+use crate::storage::Storage;
+use crate::watch::Watched;
 
+pub(crate) use drain::longest as longest_drain;
 pub(crate) use mail::{Attach, Mail, Post};
 pub(crate) use turn::run;
 
+use alarms::Alarms;
+use drain::{Drain, restarting};
 use mail::Answer;
 
 /// What all workers share. Nothing in it is written to while messages flow.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) post: Post,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) class_names: Vec<&'static str>,
+    /// Whether the server has begun to end.
+    pub(crate) draining: AtomicBool,
+    /// What each worker tells whoever watches.
+    pub(crate) watched: Vec<Watched>,
     next_epoch: AtomicU64,
+    /// Workers that have not done yet all that must be done before the server may end.
+    undrained: AtomicUsize,
     began: Instant,
     began_at: Timestamp,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, post: Post) -> Self {
+    pub(crate) fn new(config: Config, post: Post, storage: Arc<dyn Storage>, class_names: Vec<&'static str>) -> Self {
         let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        let undrained = AtomicUsize::new(post.workers());
         Self {
+            undrained,
+            class_names,
+            draining: AtomicBool::new(false),
+            watched: (0..post.workers()).map(|_| Watched::default()).collect(),
             config,
             post,
+            storage,
             next_epoch: AtomicU64::new(1),
             began: Instant::now(),
             began_at: Timestamp::from_millis(millis),
@@ -56,6 +82,11 @@ impl Shared {
     /// The time, which never goes back: what the wall clock does after the start is not followed.
     fn now(&self) -> Timestamp {
         self.began_at + self.began.elapsed()
+    }
+
+    /// How long the server has been there.
+    pub(crate) fn life(&self) -> Duration {
+        self.began.elapsed()
     }
 
     fn new_epoch(&self) -> Epoch {
@@ -74,15 +105,17 @@ pub(crate) struct Worker {
     answering: RefCell<Option<Answering>>,
     groups: RefCell<HashMap<GroupAddress, Rc<dyn GroupObject>>>,
     replicas: RefCell<HashMap<ReplicaAddress, Rc<dyn ReplicaObject>>>,
-    /// Which Replicas the Groups that live here have: kept over the Groups' lives.
-    records: RefCell<HashMap<GroupAddress, BTreeMap<ReplicaId, bool>>>,
+    alarms: RefCell<Alarms>,
     connections: RefCell<Connections>,
+    pub(crate) counters: Rc<Counters>,
+    handler_waits: RefCell<Times>,
     /// What objects here have sent to each other in this turn.
     local: RefCell<VecDeque<Mail>>,
     /// What they have sent to other workers.
     outgoing: RefCell<Vec<Vec<Mail>>>,
     questions: RefCell<HashMap<u64, oneshot::Sender<Result<Answer, Error>>>>,
     next_question: Cell<u64>,
+    next_request: Cell<u64>,
     /// Sockets whose handler has ended.
     resumed: RefCell<Vec<SocketId>>,
     /// Sockets that have more to read than was their share of this turn.
@@ -92,18 +125,19 @@ pub(crate) struct Worker {
     /// Whether the loop is at work anyway and will see what is queued.
     in_turn: Cell<bool>,
     wake: Notify,
-    stopping: Cell<bool>,
+    /// What is under way that must end before the worker may: requests from outside, and tasks that wait.
+    busy: Cell<usize>,
+    /// How far its end has come, once that has begun.
+    drain: RefCell<Option<Drain>>,
+    /// Tells of that beginning.
+    stopping: watch::Sender<bool>,
     /// New Replicas go to the workers in turn.
     next_place: Cell<usize>,
 }
 
 impl Worker {
-    pub(crate) fn new(
-        index: usize,
-        shared: Arc<Shared>,
-        classes: Vec<Class<Worker>>,
-        connections: Connections,
-    ) -> Rc<Self> {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, classes: Vec<Class<Worker>>, registry: Registry) -> Rc<Self> {
+        let counters = Rc::<Counters>::default();
         let workers = shared.post.workers();
         Rc::new(Self {
             index,
@@ -112,18 +146,23 @@ impl Worker {
             answering: RefCell::default(),
             groups: RefCell::default(),
             replicas: RefCell::default(),
-            records: RefCell::default(),
-            connections: RefCell::new(connections),
+            alarms: RefCell::default(),
+            connections: RefCell::new(Connections::new(registry, Rc::clone(&counters))),
+            counters,
+            handler_waits: RefCell::default(),
             local: RefCell::default(),
             outgoing: RefCell::new((0..workers).map(|_| Vec::new()).collect()),
             questions: RefCell::default(),
             next_question: Cell::new(0),
+            next_request: Cell::new(index as u64),
             resumed: RefCell::default(),
             again: RefCell::default(),
             scratch: RefCell::new(vec![0; 64 * 1024]),
             in_turn: Cell::new(false),
             wake: Notify::new(),
-            stopping: Cell::new(false),
+            busy: Cell::new(0),
+            stopping: watch::Sender::new(false),
+            drain: RefCell::default(),
             next_place: Cell::new(index + 1),
         })
     }
@@ -135,15 +174,14 @@ impl Worker {
 
     /// Has the App answer a request from outside.
     pub(crate) async fn answer(&self, request: Request) -> Response {
-        let answering = self.answering.borrow().clone();
-        match answering {
+        let answering = self.answering.borrow().clone().filter(|_| !self.is_stopping());
+        let response = match answering {
             Some(answering) => answering(request).await,
-            None => dog::text(dog::http::StatusCode::SERVICE_UNAVAILABLE, "the server starts or ends"),
-        }
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.get()
+            None => restarting(),
+        };
+        self.counters.requests.one();
+        self.counters.requests_failed.add(usize::from(response.status().is_server_error()));
+        response
     }
 
     /// Something was queued: the loop must come round once more.

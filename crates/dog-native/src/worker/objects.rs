@@ -2,14 +2,17 @@
 
 use std::rc::Rc;
 
-use dog::Error;
-use dog_engine::address::{ClassIndex, GroupAddress, ReplicaAddress, Targets};
+use dog::{Epoch, Error};
+use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, Targets};
 use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
 use dog_engine::reply::Reply;
 
+use tracing::Instrument;
+
 use super::mail::{Answer, Attach, Mail, ReturnAddress};
-use super::{Class, Worker};
+use super::{Class, Worker, spans};
+use crate::storage::SetAlarm;
 
 impl Worker {
     fn class_at(&self, class: ClassIndex) -> &Class<Self> {
@@ -17,15 +20,27 @@ impl Worker {
         &self.classes[usize::from(class.0)]
     }
 
+    fn new_life(&self, object: Object) -> Epoch {
+        let epoch = self.shared.new_epoch();
+        self.watched().begun(epoch, object);
+        epoch
+    }
+
     /// The Group, begun if it is not alive.
     fn group(self: &Rc<Self>, address: GroupAddress) -> Rc<dyn GroupObject> {
-        let begin = || (self.class_at(address.class).group)(Rc::clone(self), address, self.shared.new_epoch());
+        let begin = || {
+            let epoch = self.new_life(Object::Group(address));
+            (self.class_at(address.class).group)(Rc::clone(self), address, epoch)
+        };
         Rc::clone(self.groups.borrow_mut().entry(address).or_insert_with(begin))
     }
 
     /// The Replica, begun if it is not alive.
     fn replica(self: &Rc<Self>, address: ReplicaAddress) -> Rc<dyn ReplicaObject> {
-        let begin = || (self.class_at(address.group.class).replica)(Rc::clone(self), address, self.shared.new_epoch());
+        let begin = || {
+            let epoch = self.new_life(Object::Replica(address));
+            (self.class_at(address.group.class).replica)(Rc::clone(self), address, epoch)
+        };
         Rc::clone(self.replicas.borrow_mut().entry(address).or_insert_with(begin))
     }
 
@@ -35,26 +50,33 @@ impl Worker {
     }
 
     /// Owes the answer to whoever asked.
-    fn reply<T: 'static>(self: &Rc<Self>, back: ReturnAddress, wrap: fn(T) -> Answer) -> Reply<T> {
-        let worker = Rc::clone(self);
+    fn reply<T: 'static>(self: &Rc<Self>, back: &ReturnAddress, wrap: fn(T) -> Answer) -> Reply<T> {
+        let (this, worker, question) = (Rc::clone(self), back.worker, back.question);
         Reply::new(move |answer: Result<T, Error>| {
-            let answer = answer.map(wrap);
-            worker.send(back.worker, Mail::Answer { question: back.question, answer });
+            this.send(worker, Mail::Answer { question, answer: answer.map(wrap) });
         })
     }
 
     /// Does what a piece of mail says.
     pub(super) fn open_mail(self: &Rc<Self>, mail: Mail) {
         match mail {
-            Mail::GroupCall { to, call, back } => self.group(to).call(call, self.reply(back, Answer::Group)),
+            Mail::GroupCall { to, call, back } => {
+                let _within = spans::group(&back.span, to, "call").entered();
+                self.group(to).call(call, self.reply(&back, Answer::Group));
+            }
             Mail::GroupCast { to, cast } => self.group(to).cast(cast),
             Mail::GroupFetch { to, request, back } => {
-                self.group(to).fetch(request, self.reply(back, Answer::GroupFetched));
+                let _within = spans::group(&back.span, to, "fetch").entered();
+                self.group(to).fetch(request, self.reply(&back, Answer::GroupFetched));
             }
-            Mail::ReplicaCall { to, call, back } => self.replica(to).call(call, self.reply(back, Answer::Replica)),
+            Mail::ReplicaCall { to, call, back } => {
+                let _within = spans::replica(&back.span, to, "call").entered();
+                self.replica(to).call(call, self.reply(&back, Answer::Replica));
+            }
             Mail::ReplicaCast { to, cast } => self.cast(&to, &cast),
             Mail::ReplicaFetch { to, ticket, request, back } => {
-                self.replica(to).fetch(ticket, request, self.reply(back, Answer::ReplicaFetched));
+                let _within = spans::replica(&back.span, to, "fetch").entered();
+                self.replica(to).fetch(ticket, request, self.reply(&back, Answer::ReplicaFetched));
             }
             Mail::Answer { question, answer } => self.answered(question, answer),
             Mail::Attach(attach) => self.attach(*attach),
@@ -64,14 +86,49 @@ impl Worker {
                     replica.released(seat);
                 }
             }
-            Mail::Outside { request, reply } => {
+            Mail::Outside { request, reply, span } => {
                 let worker = Rc::clone(self);
-                tokio::task::spawn_local(async move {
+                let busy = self.busy();
+                let span = span.in_scope(|| worker.request_span(&request));
+                let answer = async move {
                     // Whoever asked may have gone.
                     let _ = reply.send(worker.answer(request).await);
-                });
+                    drop(busy);
+                };
+                tokio::task::spawn_local(answer.instrument(span));
             }
-            Mail::Stop => self.begin_stop(),
+            Mail::Stop { at_once } => self.begin_stop(at_once),
+            Mail::Figures(reply) => {
+                // Whoever asked may have given up.
+                let _ = reply.send(self.figures());
+            }
+            Mail::Drained => {}
+        }
+    }
+
+    /// Wakes whoever's alarm is due.
+    pub(super) fn ring(self: &Rc<Self>) {
+        loop {
+            let due = self.alarms.borrow_mut().take_due(self.shared.now());
+            self.counters.alarms.add(usize::from(due.is_some()));
+            match due {
+                Some((Object::Group(address), attempt)) => self.group(address).alarm(attempt),
+                Some((Object::Replica(address), attempt)) => self.replica(address).alarm(attempt),
+                None => return,
+            }
+        }
+    }
+
+    /// Takes those alarms, set before this process began, whose objects live here.
+    pub(crate) fn set_alarms(&self, alarms: &[SetAlarm]) {
+        for SetAlarm { at, class, object } in alarms {
+            if self.shared.post.worker_of(object.id()) != self.index {
+                continue;
+            }
+            match self.classes.iter().position(|known| known.name == class).map(u16::try_from) {
+                Some(Ok(index)) => self.alarms.borrow_mut().set(object.of_class(ClassIndex(index)), Some(*at)),
+                _ => tracing::warn!(class, "an alarm is set for a Group that App::Groups does not name: it stays set"),
+            }
         }
     }
 
@@ -93,6 +150,7 @@ impl Worker {
         if let Err(error) = self.connections.borrow_mut().attach(socket, stream, &unread, permit) {
             tracing::error!("a connection could not be taken over: {error}");
         }
+        self.close_if_late(socket);
         // What came along with the handshake is there already: no event will tell of it.
         self.again.borrow_mut().push(socket);
         self.queued();

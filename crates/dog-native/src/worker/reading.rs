@@ -140,12 +140,14 @@ impl Worker {
                     _ => None,
                 };
                 let Some(replica) = replica else { return Go::On };
+                self.counters.messages_received.one();
                 if replica.message(socket, message) == Readiness::Ready {
                     return Go::On;
                 }
                 if let Some(connection) = self.connections.borrow_mut().get(socket) {
                     connection.busy = true;
                 }
+                self.counters.reads_paused.one();
                 Go::Stop
             }
             Event::Ping(payload) => {

@@ -5,12 +5,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use dog::CloseCode;
-use dog_engine::host::End;
 use mio::{Events, Poll};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 use super::{Mail, Worker};
 
@@ -41,13 +39,13 @@ fn register(poll: Poll) -> io::Result<AsyncFd<Polled>> {
 
 /// Runs a worker until it is told to stop and its connections have ended.
 pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedReceiver<Vec<Mail>>) -> io::Result<()> {
+    worker.watched().beats(worker.shared.life());
     let mut polled = register(poll)?;
     let mut events = Events::with_capacity(EVENTS);
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     second.reset();
-    let mut stop_by = None;
-    while !worker.has_stopped(&mut stop_by) {
+    while !worker.has_stopped() {
         tokio::select! {
             batch = mailbox.recv() => {
                 let mut next = batch;
@@ -67,9 +65,19 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
                 }
                 worker.handle(&events);
             }
+            // One that comes due while the worker ends rings when the server is back.
+            () = worker.alarm_is_due(), if !worker.is_stopping() => {
+                worker.in_turn.set(true);
+                worker.ring();
+            }
+            () = worker.drain_is_due() => {
+                worker.in_turn.set(true);
+                worker.go_on_draining();
+            }
             () = worker.wake.notified() => worker.in_turn.set(true),
             _ = second.tick() => {
                 worker.in_turn.set(true);
+                worker.watched().beats(worker.shared.life());
                 worker.connections.borrow_mut().tick(&worker.shared.config);
                 worker.forget_questions();
             }
@@ -77,10 +85,19 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
         worker.end_turn();
     }
     worker.let_go();
+    worker.watched().has_ended();
     Ok(())
 }
 
 impl Worker {
+    async fn alarm_is_due(&self) {
+        let next = self.alarms.borrow().next();
+        match next {
+            Some(at) => tokio::time::sleep(at.since(self.shared.now())).await,
+            None => std::future::pending().await,
+        }
+    }
+
     fn handle(self: &Rc<Self>, events: &Events) {
         for event in events {
             let place = event.token().0;
@@ -135,7 +152,7 @@ impl Worker {
     }
 
     /// Whether something was left for the next turn, so that what else the runtime does has its turn too.
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         !self.local.borrow().is_empty()
             || !self.resumed.borrow().is_empty()
             || !self.again.borrow().is_empty()
@@ -163,31 +180,5 @@ impl Worker {
             worked = true;
         }
         false
-    }
-
-    /// No new connections; those that are open are told to come back elsewhere.
-    pub(super) fn begin_stop(&self) {
-        if self.stopping.replace(true) {
-            return;
-        }
-        let mut connections = self.connections.borrow_mut();
-        for socket in connections.ids() {
-            let Some(connection) = connections.get(socket) else { continue };
-            if let Some(replica) = connection.replica.take() {
-                let close = dog::Close::new(CloseCode::RESTARTING, "");
-                connections.ended.push((socket, replica, End::Close(close)));
-            }
-            connections.close(socket, CloseCode::RESTARTING, "the server restarts");
-        }
-    }
-
-    fn has_stopped(&self, stop_by: &mut Option<Instant>) -> bool {
-        if !self.stopping.get() {
-            return false;
-        }
-        // The last second of a connection's time is counted whole.
-        let within = self.shared.config.close_timeout + Duration::from_secs(1);
-        let by = *stop_by.get_or_insert_with(|| Instant::now() + within);
-        self.connections.borrow().len() == 0 || Instant::now() >= by
     }
 }

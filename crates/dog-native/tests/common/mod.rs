@@ -1,7 +1,9 @@
 //! A small App, and clients for it.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use dog::{
@@ -24,6 +26,7 @@ pub(crate) struct Journal {
     events: Mutex<Vec<String>>,
     changed: Notify,
     pub(crate) clusterized: AtomicUsize,
+    keep: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
 impl Journal {
@@ -45,6 +48,13 @@ impl Journal {
         };
         let seen = tokio::time::timeout(PATIENCE, wait).await;
         assert!(seen.is_ok(), "no {event:?} among {:?}", self.events.lock().unwrap());
+    }
+
+    /// Whoever is told to "keep" does not return to its thread until what this gives is dropped.
+    pub(crate) fn keep_the_next(&self) -> mpsc::Sender<()> {
+        let (let_go, keep) = mpsc::channel();
+        self.keep.lock().unwrap().replace(keep);
+        let_go
     }
 
     pub(crate) fn count(&self, event: &str) -> usize {
@@ -118,6 +128,11 @@ impl Replica for Room {
     async fn on_message(&self, _: &Context<Self>, socket: &Socket, message: Message) -> Result {
         match message.as_text() {
             Some("panic") => panic!("the Replica was told to"),
+            Some("keep") => {
+                let keep = self.journal.keep.lock().unwrap().take();
+                let _ = keep.map(|keep| keep.recv());
+                Ok(())
+            }
             Some(flood) if flood.starts_with("flood ") => {
                 let times: usize = flood["flood ".len()..].parse()?;
                 for _ in 0..times {

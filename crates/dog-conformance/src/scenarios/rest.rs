@@ -1,0 +1,179 @@
+//! Promise 13: what a Replica loses when it rests, what it keeps, and what wakes it.
+
+use super::alarms::set_alarm;
+use super::script::{get, put, text};
+use super::seats::fill;
+use super::{Scenario, scenario};
+use crate::app::protocol::{Act, Ask, Attached, Event, Told, Whom, waiting};
+use crate::check::{Outcome, ensure, eventually, same};
+use crate::client::Client;
+use crate::harness::Capability;
+use crate::stage::Stage;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let rest = &[Capability::Rest];
+    vec![
+        scenario("rest_loses_fields_and_nothing_else", &[13], fields).needing(rest),
+        scenario("rest_ends_with_any_event", &[13], woken).needing(rest),
+        scenario("rest_waits_for_handlers", &[7, 13], waits).needing(rest),
+        scenario("rest_opens_and_closes_no_socket", &[7, 13], sockets).needing(rest),
+        scenario("rest_misses_no_delivery", &[6, 13], deliveries).needing(rest),
+        scenario("parked_replica_keeps_its_storage", &[11, 13], parked).needing(&[Capability::Parking]),
+    ]
+}
+
+/// Puts numbers into the Replica's field until the one before is not there any more.
+async fn forgets(client: &mut Client) -> Outcome {
+    client.ask(Act::SwapField { value: 1 }).await?;
+    eventually("a field is lost", async || {
+        Ok(client.ask(Act::SwapField { value: 1 }).await? == Told::Field { value: 0 })
+    })
+    .await
+}
+
+/// The attachments of all sockets and the storage come back.
+async fn fields(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "fields");
+    let mut clients = place.join_each(["a", "b", "b"]).await?;
+    for (number, client) in (1..).zip(&mut clients) {
+        client.obey(Act::Attach { value: Attached { visits: number, ..Attached::default() } }).await?;
+    }
+    clients[0].keep(vec![put("a", "kept")]).await?;
+    let before = clients[0].report().await?;
+    forgets(&mut clients[0]).await?;
+    for (number, client) in (1..).zip(&mut clients) {
+        let value = Some(Attached { visits: number, ..Attached::default() });
+        same(client.ask(Act::Attachment).await?, Told::Attachment { value }, "what is attached")?;
+    }
+    same(clients[0].keep(vec![get("a")]).await?, [text("kept")], "what is kept")?;
+    let after = clients[0].report().await?;
+    ensure(after.activations > before.activations, "a field was lost without a rest")?;
+    same(after.open, before.open, "whose sockets are open")
+}
+
+/// That something wakes the Replica by itself shows between two reports: the second one wakes it once, and so does each
+/// of the `others` that come before it.
+async fn wakes(
+    what: &str,
+    asker: &mut Client,
+    others: u32,
+    mut event: impl AsyncFnMut(&mut Client) -> Outcome,
+) -> Outcome {
+    // Now and then two events fall into one waking.
+    eventually(&format!("{what} wakes the Replica"), async || {
+        let before = asker.report().await?.activations;
+        event(asker).await?;
+        Ok(asker.report().await?.activations >= before + others + 2)
+    })
+    .await
+}
+
+/// A message, gossip, a request, an alarm, a socket that opens and one that ends.
+async fn woken(stage: Stage) -> Outcome {
+    let place = stage.pinned("single", "woken");
+    let [mut asker, mut sibling] = place.join_each(["asker", "sibling"]).await?;
+    wakes("gossip", &mut asker, 0, async |_| sibling.gossip(Ask::Report).await.map(|_| ())).await?;
+
+    let place = stage.pinned("hall", "woken");
+    let [mut asker, mut beside] = place.join_each(["asker", "beside"]).await?;
+    wakes("a message", &mut asker, 0, async |_| beside.obey(Act::Send { text: String::new() }).await).await?;
+    wakes("a request", &mut asker, 0, async |_| place.command("caller", Act::Sockets).await.map(|_| ())).await?;
+    let mut guests = place.join_each(["one", "two", "three", "four", "five"]).await?.into();
+    wakes("a socket that opens", &mut asker, 0, async |_| {
+        Vec::push(&mut guests, place.join("guest").await?);
+        Ok(())
+    })
+    .await?;
+    wakes("the end of a socket", &mut asker, 0, async |_| match guests.pop() {
+        Some(guest) => guest.leave().await,
+        None => Ok(()),
+    })
+    .await?;
+    let mut rings = 0..;
+    wakes("an alarm", &mut asker, 1, async |asker| {
+        asker.keep(vec![set_alarm(50, &[])]).await?;
+        same(asker.hear().await?, format!("ring {}", rings.next().unwrap_or_default()), "the alarm")
+    })
+    .await
+}
+
+/// As long as one handler waits, fields are there for all others.
+async fn waits(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "waits");
+    let [mut busy, mut other] = place.join_each(["busy", "other"]).await?;
+    let command = busy.tell(Act::Wait { gate: "gate".into() }).await?;
+    same(other.hear().await?, waiting("gate"), "the handler")?;
+    let before = other.report().await?.activations;
+    for value in 1..=20 {
+        same(other.ask(Act::SwapField { value }).await?, Told::Field { value: value - 1 }, "the field")?;
+    }
+    same(other.report().await?.activations, before, "activations")?;
+    other.obey(Act::Open { gate: "gate".into() }).await?;
+    busy.reply(command).await?;
+    forgets(&mut other).await
+}
+
+/// A socket's handlers are called as often as without a rest: on_open once, on_close once, however it ends.
+async fn sockets(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "sockets");
+    let mut other = place.join("other").await?;
+    for name in ["leaver", "dropped", "let-go", "failed"] {
+        let mut client = place.join(name).await?;
+        let id = client.id().clone();
+        forgets(&mut other).await?;
+        client.send("one".into()).await?;
+        same(client.hear().await?, "one", "the echo")?;
+        forgets(&mut other).await?;
+        match name {
+            "leaver" => client.leave().await?,
+            "dropped" => drop(client),
+            "let-go" => drop(client.tell(Act::Close { code: 4000, reason: String::new() }).await?),
+            _ => drop(client.tell(Act::Fail { text: "secret".into() }).await?),
+        }
+        other.report_after(&id).await?;
+        forgets(&mut other).await?;
+        let mut events = other.report().await?.of(&id);
+        let ends = events.iter().filter(|event| matches!(event, Event::End(_))).count();
+        same((ends, events.iter().filter(|event| **event == Event::Opening).count()), (1, 1), "ends and openings")?;
+        ensure(matches!(events.pop(), Some(Event::End(_))), "the end is not the last event")?;
+        let one = [Event::Opening, Event::Opened, Event::Message("one".into()), Event::Handled];
+        same(&events[..4], one, "what befell the socket before")?;
+    }
+    Ok(())
+}
+
+/// Sockets of Replicas that rest are reached like others, by every verb.
+async fn deliveries(stage: Stage) -> Outcome {
+    let place = stage.spread("pair", "deliveries");
+    let [mut speaker, mut near, mut far] = place.join_each(["speaker", "near", "far"]).await?;
+    for client in [&mut speaker, &mut far] {
+        forgets(client).await?;
+    }
+    for round in 0..20 {
+        let text = round.to_string();
+        same(speaker.confirmed(&text, Whom::Others).await?, (2, vec![]), "whom a broadcast reaches")?;
+        same(speaker.whisper("far", &text).await?, 1, "sockets that a whisper reaches")?;
+        speaker.obey(Act::Emit { text: text.clone(), to: Whom::Others }).await?;
+        for client in [&mut near, &mut far] {
+            same((client.hear().await?, client.hear().await?), (text.clone(), text.clone()), "what is heard")?;
+        }
+    }
+    Ok(())
+}
+
+/// Out of use and out of memory for a while: when it is used again, what it kept is there.
+async fn parked(stage: Stage) -> Outcome {
+    let place = stage.pinned("brief", "parked");
+    let mut clients = fill(&place, "stays").await?;
+    let mut last = place.join("last").await?;
+    let emptied = last.replica();
+    last.keep(vec![put("a", "kept")]).await?;
+    let before = last.report().await?;
+    last.leave().await?;
+    eventually("the empty Replica is parked", async || Ok(clients[0].gossip(Ask::Report).await?.0.is_empty())).await?;
+    let mut newcomer = place.join("newcomer").await?;
+    same(newcomer.replica(), emptied, "the Replica of the client that needed one more")?;
+    same(newcomer.keep(vec![get("a")]).await?, [text("kept")], "what it kept")?;
+    let after = newcomer.report().await?;
+    same(&after.entries[..before.entries.len()], &before.entries[..], "what befell its sockets before")
+}

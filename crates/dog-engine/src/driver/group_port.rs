@@ -1,0 +1,42 @@
+//! What a Group's own code stands on.
+
+use std::rc::Rc;
+
+use dog::port::{GroupPort, LocalFuture, ObjectPort, StoragePort};
+use dog::{Env, Error, Group, GroupId, ReplicaId, Timestamp};
+
+use super::group::GroupDriver;
+use super::storing::StorePort;
+use crate::host::Host;
+
+impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
+    fn storage(&self) -> Rc<dyn StoragePort> {
+        Rc::new(StorePort(Rc::clone(&self.store)))
+    }
+
+    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
+        self.alarm.set(at)
+    }
+
+    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
+        self.alarm.get()
+    }
+}
+
+impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
+    fn group(&self) -> GroupId {
+        self.address.group
+    }
+
+    fn env(&self) -> &Env {
+        self.host.env()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+
+    fn unique_replica(&self) -> ReplicaId {
+        self.host.unique_replica(self.address)
+    }
+}

@@ -1,0 +1,61 @@
+//! When an object has been idle long enough to rest.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dog::Timestamp;
+
+use super::life::Living;
+use crate::host::Host;
+
+/// The idleness of one object. One timer at most, whatever its number of events.
+#[derive(Debug, Default)]
+pub(super) struct Idle {
+    last_event: Cell<Timestamp>,
+    timed: Cell<bool>,
+}
+
+/// An object that can tell how long it has been idle.
+pub(super) trait Resting: Living {
+    fn idle(&self) -> &Idle;
+}
+
+impl Idle {
+    /// Something has just happened. Once nothing has for the host's time, `rest` is called, and again after that time
+    /// as long as it says that the object cannot rest yet.
+    pub(super) fn note<O: Resting>(&self, object: &Rc<O>, rest: fn(&O) -> bool) {
+        let Some(after) = object.host().rest_after() else { return };
+        self.last_event.set(object.host().now());
+        if self.timed.replace(true) {
+            return;
+        }
+        let weak = Rc::downgrade(object);
+        let host = Rc::clone(object.host());
+        if after.is_zero() {
+            // In a turn of its own, when whoever woke the object has done with it. One that cannot rest then has tasks
+            // that run, and comes here again with the last of them.
+            return host.spawn(Box::pin(async move {
+                let Some(object) = weak.upgrade().filter(|object| !object.life().has_ended()) else { return };
+                object.idle().timed.set(false);
+                rest(&object);
+            }));
+        }
+        object.host().spawn(Box::pin(async move {
+            let mut nap = after;
+            loop {
+                host.sleep(nap).await;
+                let Some(object) = weak.upgrade().filter(|object| !object.life().has_ended()) else { return };
+                let idle = host.now().since(object.idle().last_event.get());
+                nap = after.saturating_sub(idle);
+                if nap.is_zero() {
+                    nap = after.max(Duration::from_millis(1));
+                    if rest(&object) {
+                        object.idle().timed.set(false);
+                        return;
+                    }
+                }
+            }
+        }));
+    }
+}

@@ -1,0 +1,44 @@
+//! What a worker says of itself.
+
+use super::counters::Times;
+
+/// One worker at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures {
+    /// In the order of [`Counters::NAMES`](super::Counters::NAMES).
+    pub(crate) counters: Vec<u64>,
+    pub(crate) sockets_open: usize,
+    pub(crate) sockets_closing: usize,
+    /// Bytes that wait for sockets.
+    pub(crate) outbox_bytes: usize,
+    /// Requests under way, and tasks that wait.
+    pub(crate) busy: usize,
+    pub(crate) handler_waits: Times,
+    /// In the order of the App's Groups.
+    pub(crate) classes: Vec<ClassFigures>,
+}
+
+/// The objects of one class of Groups that live on one worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ClassFigures {
+    pub(crate) name: &'static str,
+    pub(crate) groups: usize,
+    pub(crate) replicas_awake: usize,
+    pub(crate) replicas_resting: usize,
+    pub(crate) seats: u64,
+    pub(crate) tickets: usize,
+    pub(crate) members: usize,
+    pub(crate) parked: usize,
+}
+
+impl ClassFigures {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.groups += other.groups;
+        self.replicas_awake += other.replicas_awake;
+        self.replicas_resting += other.replicas_resting;
+        self.seats += other.seats;
+        self.tickets += other.tickets;
+        self.members += other.members;
+        self.parked += other.parked;
+    }
+}

@@ -1,0 +1,188 @@
+//! The thread that makes writes durable: whatever has come while the disk was busy goes to it together, so that many
+//! objects share one flush.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dog::Error;
+
+use super::{Done, StorageFigures};
+
+/// The most writes, and about the most bytes, that go to the disk together.
+const MOST_WRITES: usize = 4096;
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// One object's writes, as keys of the whole database.
+pub(super) struct Write {
+    /// All entries that begin with this are taken away first.
+    pub(super) delete_all: Option<Vec<u8>>,
+    pub(super) entries: Vec<(Vec<u8>, Option<Bytes>)>,
+    pub(super) alarm: Option<(Vec<u8>, Option<Bytes>)>,
+    pub(super) done: Done,
+}
+
+impl Write {
+    fn bytes(&self) -> usize {
+        self.entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum()
+    }
+}
+
+/// What is written together. A later write to a key takes the place of an earlier one.
+#[derive(Default)]
+pub(super) struct Together {
+    pub(super) entries: BTreeMap<Vec<u8>, Option<Bytes>>,
+    pub(super) alarms: BTreeMap<Vec<u8>, Option<Bytes>>,
+}
+
+/// Touched once a commit, and by whoever asks.
+type Figures = Arc<Mutex<StorageFigures>>;
+
+/// Where writes are handed over. The thread ends, with all that was handed over done, when this is dropped.
+pub(super) struct Committer {
+    sender: Option<Sender<Write>>,
+    thread: Option<JoinHandle<()>>,
+    figures: Figures,
+}
+
+/// The database, as far as the thread needs it.
+pub(super) trait Database: Send + 'static {
+    /// The keys that begin with `prefix`.
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, String>;
+    /// Makes it durable, all or nothing.
+    fn commit(&self, together: Together) -> Result<(), String>;
+}
+
+impl Committer {
+    pub(super) fn start(database: impl Database) -> std::io::Result<Self> {
+        let (sender, receiver) = channel();
+        let figures = Figures::default();
+        let noted = Arc::clone(&figures);
+        let run = move || run(&database, &receiver, &noted);
+        let thread = std::thread::Builder::new().name("dog-storage".into()).spawn(run)?;
+        Ok(Self { sender: Some(sender), thread: Some(thread), figures })
+    }
+
+    pub(super) fn figures(&self) -> StorageFigures {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn hand_over(&self, write: Write) {
+        let refused = match &self.sender {
+            Some(sender) => sender.send(write).err().map(|refused| refused.0),
+            None => Some(write),
+        };
+        if let Some(write) = refused {
+            (write.done)(Err(failed("the storage has ended")));
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            // It ends by itself when nothing is left to do. A panic of it has been told of by then.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn failed(cause: &str) -> Error {
+    Error::new(dog::internal::Kind::Storage, format!("the storage failed, and nothing was written: {cause}"))
+}
+
+fn run(database: &impl Database, receiver: &Receiver<Write>, figures: &Figures) {
+    while let Ok(first) = receiver.recv() {
+        let mut bytes = first.bytes();
+        let mut writes = vec![first];
+        // What follows a deletion of everything must see it done.
+        let alone = |write: &Write| write.delete_all.is_some();
+        let mut after = None;
+        while writes.len() < MOST_WRITES && bytes < MOST_BYTES && !alone(&writes[0]) {
+            let Ok(next) = receiver.try_recv() else { break };
+            if alone(&next) {
+                after = Some(next);
+                break;
+            }
+            bytes += next.bytes();
+            writes.push(next);
+        }
+        commit(database, writes, figures);
+        if let Some(after) = after {
+            commit(database, vec![after], figures);
+        }
+    }
+}
+
+/// Before anyone is told of the outcome: whoever has heard of a write finds it counted.
+fn note(figures: &Figures, writes: usize, done: bool, took: Duration) {
+    let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
+    figures.writes += writes as u64;
+    figures.failures += u64::from(!done);
+    figures.failing = !done;
+    figures.commits.note(took);
+}
+
+fn commit(database: &impl Database, writes: Vec<Write>, figures: &Figures) {
+    let began = Instant::now();
+    let mut together = Together::default();
+    let mut dones = Vec::with_capacity(writes.len());
+    let mut outcome = Ok(());
+    for write in writes {
+        if let Some(prefix) = write.delete_all {
+            match database.keys(&prefix) {
+                Ok(keys) => together.entries.extend(keys.into_iter().map(|key| (key, None))),
+                Err(cause) => outcome = Err(cause),
+            }
+        }
+        together.entries.extend(write.entries);
+        together.alarms.extend(write.alarm);
+        dones.push(write.done);
+    }
+    // Nobody may wait for good because the database has panicked.
+    let outcome = outcome.and_then(|()| {
+        let committed = catch_unwind(AssertUnwindSafe(|| database.commit(together)));
+        committed.unwrap_or_else(|_| Err("the database panicked".into()))
+    });
+    if let Err(cause) = &outcome {
+        tracing::error!("the storage failed, {} writes are refused: {cause}", dones.len());
+    }
+    note(figures, dones.len(), outcome.is_ok(), began.elapsed());
+    for done in dones {
+        done(outcome.as_ref().map_err(|cause| failed(cause)).copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Panics;
+
+    impl Database for Panics {
+        fn keys(&self, _: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+            Ok(Vec::new())
+        }
+
+        fn commit(&self, _: Together) -> Result<(), String> {
+            panic!("the database was told to")
+        }
+    }
+
+    #[test]
+    fn a_database_that_panics_leaves_nobody_waiting() {
+        let committer = Committer::start(Panics).unwrap();
+        let (sender, receiver) = channel();
+        for _ in 0..3 {
+            let sender = sender.clone();
+            let done: Done = Box::new(move |outcome| sender.send(outcome).unwrap());
+            committer.hand_over(Write { delete_all: None, entries: Vec::new(), alarm: None, done });
+            assert!(receiver.recv().unwrap().unwrap_err().is_storage());
+        }
+    }
+}

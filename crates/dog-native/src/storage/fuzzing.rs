@@ -1,0 +1,46 @@
+//! What `fuzz/` tries out of the storage: how entries are named and read, without a disk beneath.
+
+use std::ops::Bound;
+
+use dog::{Error, Timestamp};
+use dog_engine::address::Object;
+use dog_engine::host::Space;
+
+use super::{embedded, key};
+
+/// The name of an object, as bytes.
+pub fn object_name(object: Object) -> Vec<u8> {
+    key::name(object)
+}
+
+/// The object of that name.
+pub fn named_object(name: &[u8]) -> Option<Object> {
+    key::object(name)
+}
+
+/// The whole key of an entry.
+pub fn entry_key(object: Object, space: Space, key: &[u8]) -> Vec<u8> {
+    key::entry(object, space, key)
+}
+
+/// The whole keys between which some entries lie; `None` if the range ends before it begins.
+pub fn entry_bounds(
+    object: Object,
+    space: Space,
+    keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+) -> Option<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+    Some(key::bounds(object, space, keys)).filter(|bounds| !embedded::is_empty(bounds))
+}
+
+/// The value of a stored alarm.
+pub fn write_alarm(at: Timestamp, class: &str) -> bytes::Bytes {
+    embedded::write_alarm(at, class)
+}
+
+/// When a stored alarm rings, and the class of whom it wakes.
+///
+/// # Errors
+/// When it is damaged.
+pub fn read_alarm(value: &[u8]) -> Result<(Timestamp, String), Error> {
+    embedded::read_alarm(value)
+}

@@ -1,0 +1,94 @@
+//! How many commits the database was told to keep, noted beside it: what has lost some of them must not pass for whole.
+//!
+//! A database that is damaged at the end of its journal looks like one that was killed there, and opens without a word.
+//! So every commit carries its number, and after each the number is written to a file of its own. It is not flushed: a
+//! kill of the process loses nothing of it, and a crash of the machine may leave an older number, which is no lie.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The file that holds the number of the last commit.
+pub(super) struct Mark {
+    file: File,
+}
+
+/// What the file says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Marked {
+    /// Nothing: no commit was made since it was begun.
+    Nothing,
+    /// So many commits were made.
+    Commits(u64),
+    /// It is damaged itself.
+    Nonsense,
+}
+
+impl Mark {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)? })
+    }
+
+    pub(super) fn read(&self) -> io::Result<Marked> {
+        let mut bytes = [0; 16];
+        match self.file.metadata()?.len() {
+            0 => return Ok(Marked::Nothing),
+            16 => self.file.read_exact_at(&mut bytes, 0)?,
+            _ => return Ok(Marked::Nonsense),
+        }
+        let [number, check] = [0, 8].map(|at| u64::from_be_bytes(std::array::from_fn(|byte| bytes[at + byte])));
+        Ok(if check == !number { Marked::Commits(number) } else { Marked::Nonsense })
+    }
+
+    /// As `write`, for the first time: from then on the file has its place on the disk, and is never seen half made.
+    pub(super) fn begin(&self, commits: u64) -> io::Result<()> {
+        self.write(commits)?;
+        self.file.sync_all()
+    }
+
+    /// So many commits are durable.
+    pub(super) fn write(&self, commits: u64) -> io::Result<()> {
+        let bytes: [u8; 16] = std::array::from_fn(|at| {
+            let number = if at < 8 { commits } else { !commits };
+            number.to_be_bytes()[at % 8]
+        });
+        self.file.write_all_at(&bytes, 0)
+    }
+}
+
+/// A number that is another when the entry is (FNV-1a, and a mixing of its bits, since such numbers are put together).
+pub(super) fn digest(key: &[u8], value: &[u8]) -> u64 {
+    let bytes = key.iter().chain(&[0xff]).chain(value);
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reads_what_it_wrote_and_knows_when_it_is_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("COMMITS");
+        let mark = Mark::open(&path).unwrap();
+        assert_eq!(mark.read().unwrap(), Marked::Nothing);
+        for number in [1, 2, u64::MAX, 0] {
+            mark.write(number).unwrap();
+            assert_eq!(Mark::open(&path).unwrap().read().unwrap(), Marked::Commits(number));
+        }
+        mark.write(0x0102_0304_0506_0708).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..16 {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            std::fs::write(&path, &damaged).unwrap();
+            assert_eq!(Mark::open(&path).unwrap().read().unwrap(), Marked::Nonsense);
+            std::fs::write(&path, &whole[..at.max(1)]).unwrap();
+            assert_eq!(Mark::open(&path).unwrap().read().unwrap(), Marked::Nonsense);
+        }
+    }
+}

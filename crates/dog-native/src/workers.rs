@@ -1,0 +1,184 @@
+//! The threads of a server: how they begin and end.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dog::port::LocalFuture;
+use dog::{App, Response};
+use dog_engine::{Front, classes};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::Instant;
+
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::error::Error;
+use crate::front::{Addresses, accept};
+use crate::storage::{Embedded, Folder, SetAlarm, Storage};
+use crate::worker::{Mail, Post, Shared, Worker, longest_drain, run};
+
+/// How long the end at once may take.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The threads of a server.
+pub(crate) struct Workers {
+    shared: Arc<Shared>,
+    admin_address: Option<SocketAddr>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    workers: Vec<Thread>,
+    admin: Option<Admin>,
+}
+
+struct Thread {
+    index: usize,
+    has_ended: oneshot::Receiver<()>,
+    handle: JoinHandle<()>,
+}
+
+impl Workers {
+    pub(crate) fn start<A: App + Send + Sync>(
+        app: A,
+        config: Config,
+        listeners: Vec<Option<std::net::TcpListener>>,
+    ) -> Result<Self, Error> {
+        let listener = config.admin_address()?.map(admin::listen).transpose()?;
+        let admin_address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let folder = Folder::open(config.data.as_deref())?;
+        if folder.is_temporary() {
+            tracing::warn!(folder = %folder.path().display(), "data: kept in a temporary folder, gone at the end");
+        }
+        let storage = Arc::new(Embedded::open(folder)?);
+        // Here, so that a server whose alarms cannot be read does not start; a worker could only end.
+        let alarms = storage.alarms().map_err(|cause| Error::data(format!("data: {cause}: restore a backup")))?;
+        let alarms: Arc<[SetAlarm]> = alarms.into();
+        let (post, mailboxes) = Post::new(config.workers);
+        let class_names = classes::<A, Worker>().iter().map(|class| class.name).collect();
+        let shared = Arc::new(Shared::new(config, post, storage, class_names));
+        let app = Arc::new(app);
+        let addresses = Arc::new(Addresses::default());
+        let mut workers = Self { shared: Arc::clone(&shared), admin_address, threads: Mutex::default() };
+        let threads = workers.threads.get_mut();
+        for (index, (mailbox, listener)) in mailboxes.into_iter().zip(listeners).enumerate() {
+            threads.workers.push(Thread::start(Beginning {
+                alarms: Arc::clone(&alarms),
+                index,
+                shared: Arc::clone(&shared),
+                app: Arc::clone(&app),
+                mailbox,
+                listener,
+                addresses: Arc::clone(&addresses),
+            })?);
+        }
+        threads.admin = Some(Admin::start(shared, listener)?);
+        Ok(workers)
+    }
+
+    pub(crate) fn post(&self) -> &Post {
+        &self.shared.post
+    }
+
+    pub(crate) fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    fn tell_to_stop(&self, at_once: bool) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        let post = self.post();
+        (0..post.workers()).for_each(|worker| post.send(worker, vec![Mail::Stop { at_once }]));
+    }
+
+    /// Ends them in good order.
+    pub(crate) async fn stop(&self) {
+        self.tell_to_stop(false);
+        self.wait(longest_drain(&self.shared.config)).await;
+    }
+
+    /// Ends them without waiting for anyone outside.
+    pub(crate) async fn stop_at_once(&self) {
+        self.tell_to_stop(true);
+        self.wait(AT_ONCE).await;
+    }
+
+    /// Waits for all threads, and `most` at most: one that a handler keeps is left to itself. Whoever asks while
+    /// another waits waits with it; cancelled, it can be called anew.
+    async fn wait(&self, most: Duration) {
+        let by = Instant::now() + most;
+        let mut threads = self.threads.lock().await;
+        while let Some(thread) = threads.workers.last_mut() {
+            let ended = tokio::time::timeout_at(by, &mut thread.has_ended).await;
+            let Some(thread) = threads.workers.pop() else { return };
+            match ended {
+                // It has said that it is at its end.
+                Ok(_) => drop(thread.handle.join()),
+                Err(_) => tracing::error!(worker = thread.index, "a worker does not end: a handler keeps its thread"),
+            }
+        }
+        if let Some(admin) = threads.admin.take() {
+            admin.end();
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.tell_to_stop(false);
+    }
+}
+
+impl Thread {
+    fn start<A: App + Send + Sync>(beginning: Beginning<A>) -> Result<Self, Error> {
+        let index = beginning.index;
+        let (ended, has_ended) = oneshot::channel();
+        let handle = std::thread::Builder::new().name(format!("dog-worker-{index}")).spawn(move || {
+            if let Err(error) = beginning.run() {
+                tracing::error!(worker = index, "a worker ended: {error}");
+            }
+            // Nobody may be waiting.
+            let _ = ended.send(());
+        });
+        let handle = handle.map_err(|cause| Error::system("workers: the system gives no more threads", cause))?;
+        Ok(Self { index, has_ended, handle })
+    }
+}
+
+/// What a worker thread begins with. Its objects are made on the thread itself, for they never leave it.
+struct Beginning<A> {
+    alarms: Arc<[SetAlarm]>,
+    index: usize,
+    shared: Arc<Shared>,
+    app: Arc<A>,
+    mailbox: UnboundedReceiver<Vec<Mail>>,
+    listener: Option<std::net::TcpListener>,
+    addresses: Arc<Addresses>,
+}
+
+impl<A: App + Send + Sync> Beginning<A> {
+    fn run(self) -> std::io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let poll = mio::Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), registry);
+        worker.set_alarms(&self.alarms);
+        let front = Rc::new(Front::new(self.app, Rc::clone(&worker)));
+        worker.set_answering(Rc::new(move |request| {
+            let front = Rc::clone(&front);
+            Box::pin(async move { front.fetch(request).await }) as LocalFuture<Response>
+        }));
+        runtime.block_on(async move {
+            if let Some(listener) = self.listener {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                tokio::task::spawn_local(accept(Rc::clone(&worker), listener, self.addresses));
+            }
+            run(worker, poll, self.mailbox).await
+        })
+    }
+}

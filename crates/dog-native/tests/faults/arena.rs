@@ -1,0 +1,144 @@
+//! An App for clients that mean harm: it repeats what it is told to the whole room, and does harm itself when asked.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+
+use dog::{
+    App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
+};
+use dog_native::Server;
+
+use crate::SERVER;
+use crate::child::{Child, setting};
+
+/// Seats of a Replica; without it there are enough for everyone.
+pub(crate) const SEATS: &str = "DOG_TEST_SEATS";
+
+/// A file that ends the handlers that do not return.
+pub(crate) const RELEASE: &str = "DOG_TEST_RELEASE";
+
+/// What waits for a socket, at most.
+pub(crate) const MAX_OUTBOX: usize = 256 * 1024;
+
+/// What a client may say at once.
+pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
+
+/// Room for a request's headers.
+pub(crate) const MAX_HEADER: usize = 16 * 1024;
+
+/// What an allocator may keep of what it was given back, and what the tests' own few sockets take: added to each bound.
+pub(crate) const SLACK: usize = 24 * 1024 * 1024;
+
+pub(crate) struct Arena;
+
+/// A server of it, with small limits.
+pub(crate) fn server() -> Server<Arena> {
+    Server::new(Arena)
+        .workers(2)
+        .max_outbox(MAX_OUTBOX)
+        .max_message(MAX_MESSAGE)
+        .max_header(MAX_HEADER)
+        .handshake_timeout(std::time::Duration::from_secs(2))
+        .close_timeout(std::time::Duration::from_secs(1))
+        .max_sockets_per_address(11_000)
+}
+
+/// The same in a process of its own.
+pub(crate) fn start(settings: &[(&str, &str)]) -> Child {
+    let settings = [&[(SERVER, "arena")], settings].concat();
+    Child::start(&settings).expect("it starts")
+}
+
+impl App for Arena {
+    type Groups = (Pit,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        let group = dog.group::<Pit>(&dog::query(&request, "room").unwrap_or_default());
+        Ok(group.identify(&client).await?.fetch(request).await?)
+    }
+}
+
+pub(crate) struct Pit;
+
+impl Group for Pit {
+    type Replica = Corner;
+    const NAME: &'static str = "pit";
+
+    async fn activate(_: &GroupContext) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(setting(SEATS).unwrap_or(100_000))
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Corner {
+    deaf: Cell<bool>,
+}
+
+impl Replica for Corner {
+    type Group = Pit;
+    type Gossip = ();
+    type Answer = String;
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self::default())
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        Ok(cx.connect(request))
+    }
+
+    async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        Ok(socket.send(format!("on {}", cx.id()))?)
+    }
+
+    async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        let said = message.as_text().unwrap_or_default();
+        match said.split(' ').collect::<Vec<_>>()[..] {
+            ["flood", times, size] => {
+                let message = Message::binary(vec![7; size.parse()?]);
+                for _ in 0..times.parse::<usize>()? {
+                    socket.broadcast(message.clone(), To::Everyone)?;
+                }
+            }
+            ["keep", ..] => {
+                cx.storage().put("kept", &said).await?;
+                socket.send("kept")?;
+            }
+            ["panic"] => panic!("the handler was told to"),
+            ["block"] => {
+                let release = PathBuf::from(setting::<String>(RELEASE).unwrap_or_default());
+                socket.send("blocking")?;
+                // The word is out when the disk has this.
+                cx.storage().put("blocked", &true).await?;
+                while !release.exists() {
+                    std::thread::yield_now();
+                }
+                socket.send("released")?;
+            }
+            ["deaf"] => {
+                self.deaf.set(true);
+                socket.send("deaf")?;
+            }
+            ["gossip"] => {
+                let heard = cx.gossip(&()).await?;
+                let answered: Vec<String> = heard.answers.into_iter().map(|(_, name)| name).collect();
+                let missing: Vec<String> = heard.missing.iter().map(|(id, _)| id.to_string()).collect();
+                socket.send(format!("heard {}; missing {}", answered.join(","), missing.join(",")))?;
+            }
+            _ => socket.broadcast(message, To::Everyone)?,
+        }
+        Ok(())
+    }
+
+    async fn on_gossip(&self, cx: &Context<Self>, (): ()) -> Result<String> {
+        if self.deaf.get() {
+            std::future::pending::<()>().await;
+        }
+        Ok(cx.id().to_string())
+    }
+}

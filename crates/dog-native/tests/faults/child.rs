@@ -1,0 +1,200 @@
+//! A server in a process of its own, to be killed and weighed: this test binary, run once more.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dog::App;
+use dog_native::Server;
+
+/// Longer than anything here takes; reached only by what hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+const LISTENS: &str = "listens on ";
+const REFUSES: &str = "refuses: ";
+
+/// What the child's one test must be called.
+const TEST: &str = "a_server_for_the_other_tests";
+
+/// A server that runs, with its pipes. Dropped, it is killed.
+pub(crate) struct Child {
+    process: std::process::Child,
+    pub(crate) address: SocketAddr,
+    errors: Option<JoinHandle<String>>,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub(crate) struct NoStart {
+    /// What `Server::start` said; nothing if it never got there.
+    pub(crate) refusal: Option<String>,
+    /// What the process wrote to its standard error.
+    pub(crate) errors: String,
+}
+
+/// A process that may not listen yet.
+pub(crate) struct Starting(Option<std::process::Child>);
+
+impl Child {
+    /// Starts one with these settings, and waits until it listens or has ended.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Result<Self, NoStart> {
+        Starting::spawn(settings).wait()
+    }
+
+    /// Kills it at once, as `kill -9` does, and gives what it wrote to its standard error.
+    pub(crate) fn kill(mut self) -> String {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.errors.take().unwrap().join().unwrap()
+    }
+
+    /// Ends it in good order, and gives what it wrote to its standard error.
+    pub(crate) fn end(mut self) -> String {
+        drop(self.process.stdin.take());
+        let status = self.process.wait().unwrap();
+        let errors = self.errors.take().unwrap().join().unwrap();
+        assert!(status.success(), "{status}: {errors}");
+        errors
+    }
+
+    /// The memory that it takes now, in bytes.
+    pub(crate) fn resident(&self) -> usize {
+        resident_of(&self.process.id().to_string())
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+    }
+}
+
+/// The memory that a process takes, in bytes.
+pub(crate) fn resident_of(process: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It has ended already, mostly.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Starting {
+    pub(crate) fn spawn(settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", TEST, "--ignored", "--nocapture", "--test-threads=1"]);
+        command.envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    /// Kills it, wherever in its start it is.
+    pub(crate) fn kill(mut self) {
+        let mut process = self.0.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    pub(crate) fn wait(mut self) -> Result<Child, NoStart> {
+        let mut process = self.0.take().unwrap();
+        let mut stderr = process.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut errors = Vec::new();
+            stderr.read_to_end(&mut errors).unwrap();
+            String::from_utf8_lossy(&errors).into_owned()
+        });
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // Only the first such line is waited for.
+                let _ = match (line.strip_prefix(LISTENS), line.strip_prefix(REFUSES)) {
+                    (Some(address), _) => sender.send(Ok(address.parse().unwrap())),
+                    (_, Some(refusal)) => sender.send(Err(refusal.to_owned())),
+                    _ => Ok(()),
+                };
+            }
+        });
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(Ok(address)) => Ok(Child { process, address, errors: Some(errors) }),
+            ended => {
+                assert!(!matches!(ended, Err(RecvTimeoutError::Timeout)), "the server neither starts nor ends");
+                process.wait().unwrap();
+                Err(NoStart { refusal: ended.ok().and_then(Result::err), errors: errors.join().unwrap() })
+            }
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.0.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// A setting of the child that this process is.
+pub(crate) fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: {value:?}")))
+}
+
+/// What the child does: it serves until its standard input ends.
+pub(crate) async fn serve<A: App + Send + Sync>(server: Server<A>) {
+    let tell = |line: String| {
+        // The test harness may have begun a line.
+        println!("\n{line}");
+        std::io::stdout().flush().unwrap();
+    };
+    let running = match server.bind("127.0.0.1:0").start().await {
+        Ok(running) => running,
+        Err(error) => return tell(format!("{REFUSES}{error}")),
+    };
+    tell(format!("{LISTENS}{}", running.local_addr()));
+    let (ended, has_ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        let _ = ended.send(());
+    });
+    has_ended.await.unwrap();
+    running.shutdown().await;
+}
+
+/// Numbers that follow from a seed (SplitMix64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// From `DOG_SEED`, or a seed of its own; it is printed, so that a failure can be had again.
+    pub(crate) fn new(what: &str) -> Self {
+        let seed = setting("DOG_SEED").unwrap_or_else(|| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            now.as_secs() << 20 | u64::from(now.subsec_micros())
+        });
+        println!("{what}: DOG_SEED={seed}");
+        Self(seed)
+    }
+
+    /// Another one, for something that runs beside it.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.number())
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// One of `0..end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.number() % end
+    }
+}

@@ -1,0 +1,224 @@
+//! Clients that mean harm: beside each of them others are served in order, and the server's memory stays below a bound
+//! that follows from its settings.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::arena::{self, MAX_HEADER, MAX_MESSAGE, MAX_OUTBOX, SLACK};
+use crate::child::{Child, PATIENCE};
+use crate::steady::{Client, Steady, frame, handshake, last_close_code, raw, read_to_end};
+
+/// Fails if the server takes more than before, what it may keep for these clients, and the slack.
+fn weigh(child: &Child, before: usize, allowed: usize, what: &str) {
+    let (now, bound) = (child.resident(), before + allowed + SLACK);
+    let kilobytes = |bytes: usize| bytes / 1024;
+    println!(
+        "{what}: {} KiB resident, {} before; the bound is {} KiB: before + {} + {} slack",
+        kilobytes(now),
+        kilobytes(before),
+        kilobytes(bound),
+        kilobytes(allowed),
+        kilobytes(SLACK)
+    );
+    assert!(now <= bound, "{what}: memory grew to {now}, beyond {bound}");
+}
+
+async fn begin(what: &str) -> (Child, Steady, usize) {
+    println!("{what}");
+    let child = arena::start(&[]);
+    let steady = Steady::start(child.address, "same").await;
+    let before = child.resident();
+    (child, steady, before)
+}
+
+/// Tells how it went for the others, and that the server had nothing to say.
+async fn finish(child: Child, steady: Steady, what: &str) {
+    steady.end(what).await;
+    assert_eq!(child.end(), "", "{what}");
+}
+
+/// A connection whose kernel keeps little for it.
+async fn narrow(address: SocketAddr, name: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    stream.write_all(handshake("same", name).as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn those_that_never_read() {
+    const SLOW: usize = 50;
+    const ROUNDS: usize = 200;
+    let what = "fifty that never read";
+    let (child, steady, before) = begin(what).await;
+    let names: Vec<String> = (0..SLOW).map(|at| format!("slow{at}")).collect();
+    let mut slow = join_all(names.iter().map(|name| narrow(child.address, name))).await;
+    // In their room, so that all of it is sent to all of them: 200 times 192 KiB.
+    let mut flooder = Client::connect(child.address, "same", "flooder").await;
+    for round in 0..ROUNDS {
+        flooder.say("flood 3 65536").await;
+        flooder.say(format!("keep {round}")).await;
+        while flooder.hear().await != "kept" {}
+    }
+    weigh(&child, before, (SLOW + 3) * (MAX_OUTBOX + 65_536), what);
+    finish(child, steady, what).await;
+    // They were cut off; what the kernels kept for them came, and the rest did not.
+    for stream in &mut slow {
+        let received = read_to_end(stream).await.len();
+        assert!(received < ROUNDS * 3 * 65_536 / 2, "{received} bytes came to one that did not read");
+    }
+}
+
+#[tokio::test]
+async fn handshakes_of_a_byte_a_second() {
+    const MANY: usize = 1000;
+    let what = "a thousand handshakes of a byte a second";
+    let (child, steady, before) = begin(what).await;
+    let bytes = handshake("same", "slow");
+    let one = async || {
+        let mut stream = TcpStream::connect(child.address).await.unwrap();
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        let mut answer = Vec::new();
+        for byte in bytes.as_bytes() {
+            second.tick().await;
+            // It fails once the server has hung up.
+            if stream.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            let mut buffer = [0; 512];
+            match stream.try_read(&mut buffer) {
+                Ok(0) => return answer,
+                Ok(length) => answer.extend_from_slice(&buffer[..length]),
+                Err(_) => {}
+            }
+        }
+        answer
+    };
+    let all = tokio::time::timeout(PATIENCE, join_all((0..MANY).map(|_| one())));
+    let weighing = async {
+        // In the middle of it, when all of them are connected.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        weigh(&child, before, MANY * MAX_HEADER, what);
+    };
+    let (answers, ()) = futures_util::future::join(all, weighing).await;
+    for answer in answers.expect("all are hung up on, long before they are done") {
+        assert!(!answer.starts_with(b"HTTP/1.1 101"), "it was let in");
+    }
+    finish(child, steady, what).await;
+}
+
+#[tokio::test]
+async fn one_that_floods() {
+    let what = "one that floods with messages and never reads";
+    let (child, steady, before) = begin(what).await;
+    let mut flooder = raw(child.address, "elsewhere", "flooder").await;
+    const MESSAGES: usize = 20_000;
+    // Each waits for the disk, so that what is read is bounded by what is done; each is answered, and no answer is read.
+    let messages: Vec<u8> =
+        (0..1000).flat_map(|_| frame(0x81, format!("keep {}", "x".repeat(500)).as_bytes())).collect();
+    for _ in 0..MESSAGES / 1000 {
+        if tokio::time::timeout(PATIENCE, flooder.write_all(&messages)).await.expect("it is read or cut off").is_err() {
+            break;
+        }
+    }
+    // What was put is in the database's memory, until it goes to a table.
+    weigh(&child, before, MAX_MESSAGE + MAX_OUTBOX + MESSAGES * 700, what);
+    finish(child, steady, what).await;
+}
+
+#[tokio::test]
+async fn one_that_pings_and_never_reads() {
+    let what = "one that pings and never reads";
+    let (child, steady, before) = begin(what).await;
+    let mut pinger = narrow(child.address, "pinger").await;
+    let pings: Vec<u8> = (0..8000).flat_map(|_| frame(0x89, &[7; 125])).collect();
+    for _ in 0..24 {
+        if tokio::time::timeout(PATIENCE, pinger.write_all(&pings)).await.expect("it is read or cut off").is_err() {
+            break;
+        }
+        weigh(&child, before, MAX_OUTBOX, what);
+    }
+    finish(child, steady, what).await;
+}
+
+#[tokio::test]
+async fn lies_about_lengths() {
+    let what = "two hundred frames of 2^60 bytes";
+    let (child, steady, before) = begin(what).await;
+    let mut liars = Vec::new();
+    for at in 0..200 {
+        let mut liar = raw(child.address, "liars", &format!("liar{at}")).await;
+        let mut header = vec![0x82, 0x80 | 127];
+        header.extend((1_u64 << 60).to_be_bytes());
+        header.extend([0; 4]);
+        header.extend([1; 100]);
+        liar.write_all(&header).await.unwrap();
+        liars.push(liar);
+    }
+    weigh(&child, before, 200 * MAX_MESSAGE, what);
+    for liar in &mut liars {
+        assert_eq!(last_close_code(&read_to_end(liar).await), Some(1009));
+    }
+    // As long as it may be, and then not sent.
+    let mut claims = Vec::new();
+    for at in 0..200 {
+        let mut claimant = raw(child.address, "liars", &format!("claimant{at}")).await;
+        let mut header = vec![0x82, 0x80 | 126];
+        header.extend(u16::MAX.to_be_bytes());
+        claimant.write_all(&[header, vec![0; 4], vec![1; 100]].concat()).await.unwrap();
+        claims.push(claimant);
+    }
+    weigh(&child, before, 400 * MAX_MESSAGE, "two hundred that claim a long message and send little of it");
+    drop(claims);
+    finish(child, steady, what).await;
+}
+
+#[tokio::test]
+async fn fragments_without_end() {
+    let what = "fragments without end";
+    let (child, steady, before) = begin(what).await;
+    let mut full = raw(child.address, "elsewhere", "full").await;
+    let mut fragments = frame(0x02, &[1]);
+    fragments.extend((0..2 * MAX_MESSAGE).flat_map(|_| frame(0x00, &[1])));
+    // It is cut off on the way.
+    let _ = tokio::time::timeout(PATIENCE, full.write_all(&fragments)).await.expect("it is read or cut off");
+    assert_eq!(last_close_code(&read_to_end(&mut full).await), Some(1009));
+
+    let mut empty = raw(child.address, "elsewhere", "empty").await;
+    empty.write_all(&frame(0x02, &[])).await.unwrap();
+    let fragments: Vec<u8> = (0..100_000).flat_map(|_| frame(0x00, &[])).collect();
+    for _ in 0..20 {
+        let sent = tokio::time::timeout(PATIENCE, empty.write_all(&fragments)).await;
+        sent.expect("they are read").expect("empty fragments break no rule");
+    }
+    weigh(&child, before, 2 * MAX_MESSAGE, what);
+    finish(child, steady, what).await;
+}
+
+#[tokio::test]
+async fn headers_without_end() {
+    let what = "a hundred requests with headers without end";
+    let (child, steady, before) = begin(what).await;
+    let one = async || {
+        let mut stream = TcpStream::connect(child.address).await.unwrap();
+        stream.write_all(b"GET /?u=a&room=r HTTP/1.1\r\nhost: test\r\n").await.unwrap();
+        let line = format!("x: {}\r\n", "y".repeat(1000));
+        let mut sent = 0;
+        while sent < 4 * 1024 * 1024 && stream.write_all(line.as_bytes()).await.is_ok() {
+            sent += line.len();
+        }
+        assert!(sent < 4 * 1024 * 1024, "it reads on and on");
+        let mut answer = Vec::new();
+        // What was answered may be lost with what was not read.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
+    };
+    tokio::time::timeout(PATIENCE, join_all((0..100).map(|_| one()))).await.expect("all are hung up on");
+    weigh(&child, before, 100 * MAX_HEADER, what);
+    finish(child, steady, what).await;
+}

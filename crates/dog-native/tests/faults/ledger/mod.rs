@@ -1,0 +1,252 @@
+//! An App whose Replicas keep what they are told to, over WebSockets; and what a test knows of what they must keep.
+//!
+//! A client says `put KEY NUMBER SIZE`, `pair KEY NUMBER` (two keys in one transaction), `transfer FROM TO AMOUNT`
+//! (between two accounts), `alarm NUMBER` or `dump`.
+
+pub(crate) mod clients;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dog::{
+    App, ClientId, Context, Dog, Error, Failure, Group, GroupContext, Limit, List, Message, Replica, Request, Response,
+    Result, Socket, Timestamp, Transaction,
+};
+
+use crate::child::setting;
+use crate::{DATA, SERVER};
+
+/// What a child is told that serves it.
+pub(crate) type Settings<'a> = [(&'static str, &'a str); 2];
+
+/// A server that keeps its data in `folder`.
+pub(crate) fn settings(folder: &Path) -> Settings<'_> {
+    [(SERVER, "ledger"), (DATA, folder.to_str().unwrap())]
+}
+
+/// Where this process is to keep it.
+pub(crate) fn folder() -> PathBuf {
+    setting(DATA).expect("the folder is named")
+}
+
+/// The seats of a Replica.
+pub(crate) const SEATS: u32 = 2;
+
+/// Of each Replica's money, which is on the accounts 0 to 3: at first all of it on account 0.
+pub(crate) const MONEY: u64 = 1000;
+
+pub(crate) struct Ledger;
+
+impl App for Ledger {
+    type Groups = (Ledgers,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        let group = dog.group::<Ledgers>(&dog::query(&request, "group").unwrap_or_default());
+        Ok(group.identify(&client).await?.fetch(request).await?)
+    }
+}
+
+pub(crate) struct Ledgers;
+
+impl Group for Ledgers {
+    type Replica = Book;
+    const NAME: &'static str = "ledgers";
+
+    async fn activate(_: &GroupContext) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(SEATS)
+    }
+}
+
+pub(crate) struct Book;
+
+impl Replica for Book {
+    type Group = Ledgers;
+    type Gossip = ();
+    type Answer = ();
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        Ok(cx.connect(request))
+    }
+
+    async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        Ok(socket.send(cx.id().to_string())?)
+    }
+
+    async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        let said = message.as_text().unwrap_or_default();
+        match obey(cx, said).await {
+            Ok(answer) => socket.send(answer)?,
+            // A conflict that goes on and a storage that fails are told apart.
+            Err(failure) => match failure.downcast_ref::<Error>() {
+                Some(error) if error.is_storage() => socket.send(format!("storage {said}: {error}"))?,
+                Some(error) if error.is_conflict() => socket.send(format!("conflict {said}"))?,
+                _ => return Err(failure),
+            },
+        }
+        Ok(())
+    }
+}
+
+/// Alarms here are set to be kept, not to ring: the year 2100.
+const FAR_OFF: u64 = 4_102_444_800_000;
+
+/// What is kept under a key: a number, and as many bytes that follow from it.
+type Kept = (u64, Vec<u8>);
+
+/// No two numbers have the same, and it cannot be compressed.
+fn filler(number: u64, size: usize) -> Vec<u8> {
+    let mut state = number;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    (0..size).map(|_| next()).collect()
+}
+
+async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {
+    let storage = cx.storage();
+    match said.split(' ').collect::<Vec<_>>()[..] {
+        ["put", key, number, size] => {
+            let number = number.parse()?;
+            storage.put(key, &(number, filler(number, size.parse()?))).await?;
+        }
+        ["pair", key, number] => {
+            let kept: Kept = (number.parse()?, Vec::new());
+            let both = async |entries: &Transaction| {
+                entries.put(&format!("{key}.left"), &kept)?;
+                Ok(entries.put(&format!("{key}.right"), &kept)?)
+            };
+            storage.transaction(both).await?;
+        }
+        ["transfer", from, to, amount] => transfer(cx, from, to, amount.parse()?).await?,
+        ["alarm", number] => cx.set_alarm(Timestamp::from_millis(FAR_OFF + number.parse::<u64>()?)).await?,
+        ["dump"] => {
+            let entries: Vec<(String, Kept)> = storage.list(&List::all()).await?;
+            let mut dump = String::from("dump");
+            for (key, (number, bytes)) in entries {
+                if bytes != filler(number, bytes.len()) {
+                    return Err(Failure::message(format!("the bytes under {key} are not those of {number}")));
+                }
+                dump.push_str(&format!(" {key} {number}"));
+            }
+            if let Some(at) = cx.alarm().await? {
+                dump.push_str(&format!(" alarm {}", at.as_millis() - FAR_OFF));
+            }
+            return Ok(dump);
+        }
+        _ => return Err(Failure::message(format!("what is {said:?}?"))),
+    }
+    Ok(format!("done {said}"))
+}
+
+async fn transfer(cx: &Context<Book>, from: &str, to: &str, amount: u64) -> Result {
+    let moved = async |entries: &Transaction| {
+        let first: Option<Kept> = entries.get("account.0").await?;
+        if first.is_none() {
+            entries.put("account.0", &(MONEY, Vec::<u8>::new()))?;
+        }
+        let read = async |account: &str| -> Result<u64> {
+            Ok(entries.get::<Kept>(&format!("account.{account}")).await?.map_or(0, |(number, _)| number))
+        };
+        let taken = read(from).await?.min(amount);
+        if from != to {
+            let (less, more) = (read(from).await? - taken, read(to).await? + taken);
+            entries.put(&format!("account.{from}"), &(less, Vec::<u8>::new()))?;
+            entries.put(&format!("account.{to}"), &(more, Vec::<u8>::new()))?;
+        }
+        Ok(())
+    };
+    cx.storage().transaction(moved).await
+}
+
+/// What one Replica must keep: under each key at least the number that was acknowledged last, and none after the last
+/// that was sent. Numbers of a key only grow, and are sent in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected(BTreeMap<String, Range>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Range {
+    acknowledged: Option<u64>,
+    sent: u64,
+}
+
+impl Expected {
+    /// `said` is on its way.
+    pub(crate) fn sent(&mut self, said: &str) {
+        self.note(said, |range, number| range.sent = range.sent.max(number));
+    }
+
+    /// `said` was acknowledged.
+    pub(crate) fn acknowledged(&mut self, said: &str) {
+        self.note(said, |range, number| range.acknowledged = range.acknowledged.max(Some(number)));
+    }
+
+    fn note(&mut self, said: &str, change: impl Fn(&mut Range, u64)) {
+        let keys = match said.split(' ').collect::<Vec<_>>()[..] {
+            ["put", key, number, _] => [Some((key.to_owned(), number)), None],
+            ["pair", key, number] => [Some((format!("{key}.left"), number)), Some((format!("{key}.right"), number))],
+            ["alarm", number] => [Some(("alarm".to_owned(), number)), None],
+            _ => [None, None],
+        };
+        for (key, number) in keys.into_iter().flatten() {
+            change(self.0.entry(key).or_default(), number.parse().unwrap());
+        }
+    }
+
+    /// How many keys hold something that was acknowledged.
+    pub(crate) fn keys(&self) -> usize {
+        self.0.values().filter(|range| range.acknowledged.is_some()).count()
+    }
+
+    /// What is wrong with what a Replica keeps. What it has is from now on what it must keep.
+    pub(crate) fn check(&mut self, dump: &str) -> Vec<String> {
+        let mut words = dump.split(' ').skip(1);
+        let mut found = BTreeMap::new();
+        while let (Some(key), Some(number)) = (words.next(), words.next()) {
+            found.insert(key.to_owned(), number.parse::<u64>().unwrap());
+        }
+        let mut wrong = self.lost(&found);
+        for (key, number) in &found {
+            if key.ends_with(".left") && found.get(&key.replace(".left", ".right")) != Some(number) {
+                wrong.push(format!("half a transaction: {key} is {number}, the other {found:?}"));
+            }
+            let known = self.0.get(key).map_or(0, |range| range.sent);
+            if !key.starts_with("account.") && *number > known {
+                wrong.push(format!("{key} is {number}, and was never put: {known} was the last"));
+            }
+        }
+        let accounts = found.iter().filter(|(key, _)| key.starts_with("account.")).map(|(_, money)| money);
+        let money: u64 = accounts.sum();
+        if found.contains_key("account.0") && money != MONEY {
+            wrong.push(format!("half a transfer: there are {money} of {MONEY}"));
+        }
+        for (key, range) in &mut self.0 {
+            // What is not there now was lost on its way, and must not turn up later either.
+            range.acknowledged = found.get(key).copied();
+            range.sent = range.acknowledged.unwrap_or(0);
+        }
+        wrong
+    }
+
+    fn lost(&self, found: &BTreeMap<String, u64>) -> Vec<String> {
+        let mut lost = Vec::new();
+        for (key, range) in &self.0 {
+            let there = found.get(key).copied();
+            // Two clients set the one alarm, in an order of their own.
+            let missing = if key == "alarm" { there.is_none() } else { there < range.acknowledged };
+            if missing && range.acknowledged.is_some() {
+                lost.push(format!("lost: {key} is {there:?}, and {:?} was acknowledged", range.acknowledged));
+            }
+        }
+        lost
+    }
+}

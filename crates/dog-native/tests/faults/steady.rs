@@ -1,0 +1,154 @@
+//! Clients that mean no harm, and what they must notice nothing of; and raw connections for those that do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::child::PATIENCE;
+
+/// A client that keeps to the rules.
+pub(crate) struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// The Replica that it is on.
+    pub(crate) replica: String,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr, room: &str, name: &str) -> Self {
+        let url = format!("ws://{address}/?u={name}&room={room}");
+        let connected = tokio::time::timeout(PATIENCE, connect_async(url)).await.expect("it is let in");
+        let mut client = Self { socket: connected.unwrap().0, replica: String::new() };
+        client.replica = client.hear().await.strip_prefix("on ").expect("it hears where it is first").to_owned();
+        client
+    }
+
+    pub(crate) async fn say(&mut self, text: impl Into<String>) {
+        self.socket.send(Frame::text(text.into())).await.unwrap();
+    }
+
+    /// The next text.
+    pub(crate) async fn hear(&mut self) -> String {
+        loop {
+            match self.next().await {
+                Frame::Text(text) => return text.to_string(),
+                Frame::Close(close) => panic!("closed: {close:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The code that it is closed with; `None` if the connection just ends.
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("an end in time") {
+                Some(Ok(Frame::Close(close))) => return close.map(|close| close.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Frame {
+        tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a message in time").unwrap().unwrap()
+    }
+}
+
+/// Two clients of one room who count together: what one says both must hear, in order, whatever goes on beside them.
+pub(crate) struct Steady {
+    stop: Arc<AtomicBool>,
+    counting: JoinHandle<(u64, Duration)>,
+}
+
+impl Steady {
+    pub(crate) async fn start(address: SocketAddr, room: &str) -> Self {
+        let mut speaker = Client::connect(address, room, "steady-speaker").await;
+        let mut listener = Client::connect(address, room, "steady-listener").await;
+        assert_eq!(speaker.replica, listener.replica, "there is room for both");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let counting = tokio::spawn(async move {
+            let (mut count, mut longest) = (0, Duration::ZERO);
+            while !stopped.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                count += 1;
+                speaker.say(count.to_string()).await;
+                for client in [&mut speaker, &mut listener] {
+                    assert_eq!(client.hear().await, count.to_string(), "everything arrives, in order");
+                }
+                longest = longest.max(began.elapsed());
+            }
+            (count, longest)
+        });
+        Self { stop, counting }
+    }
+
+    /// How far they have come.
+    pub(crate) async fn end(self, what: &str) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        let (count, longest) = self.counting.await.expect("the well-behaved are served");
+        println!(
+            "{what}: beside it {count} messages came to each well-behaved client in order, the slowest in {longest:?}"
+        );
+        assert!(count >= 3, "only {count} came through");
+        count
+    }
+}
+
+/// What a request for a WebSocket looks like.
+pub(crate) fn handshake(room: &str, name: &str) -> String {
+    format!(
+        "GET /?u={name}&room={room} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+/// A WebSocket of which the test sees every byte.
+pub(crate) async fn raw(address: SocketAddr, room: &str, name: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(handshake(room, name).as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tokio::time::timeout(PATIENCE, stream.read_u8()).await.expect("an answer").unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+/// A frame as a client sends it, masked with zeros.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ 0..126 => frame.push(0x80 | u8::try_from(length).unwrap()),
+        length => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(length).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+/// Reads to the end, however it comes; what was read.
+pub(crate) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut read = Vec::new();
+    // A reset is an end too.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut read)).await.expect("the server hangs up");
+    read
+}
+
+/// The close code in the last frame of what a server sent.
+pub(crate) fn last_close_code(read: &[u8]) -> Option<u16> {
+    let at = (0..read.len()).rev().find(|at| {
+        read[*at] == 0x88 && read.get(at + 1).is_some_and(|length| at + 2 + usize::from(*length) == read.len())
+    })?;
+    Some(u16::from_be_bytes([*read.get(at + 2)?, *read.get(at + 3)?]))
+}

@@ -1,0 +1,125 @@
+//! An App whose Replicas keep what they are told to, over HTTP.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dog::http::StatusCode;
+use dog::{
+    App, ClientId, Context, Dog, Failure, Group, GroupContext, Limit, List, Replica, Request, Response, Result, text,
+};
+use dog_native::{Running, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub(crate) struct Keeper;
+
+impl App for Keeper {
+    type Groups = (Keepers,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        Ok(dog.group::<Keepers>("keepers").identify(&client).await?.fetch(request).await?)
+    }
+}
+
+pub(crate) struct Keepers;
+
+impl Group for Keepers {
+    type Replica = Kept;
+    const NAME: &'static str = "keepers";
+
+    async fn activate(_: &GroupContext) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(100)
+    }
+}
+
+pub(crate) struct Kept;
+
+impl Replica for Kept {
+    type Group = Keepers;
+    type Gossip = ();
+    type Answer = ();
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        let storage = cx.storage();
+        let path = request.uri().path().trim_start_matches('/').to_owned();
+        let answer = match path.split('/').collect::<Vec<_>>()[..] {
+            ["id"] => cx.id().to_string(),
+            ["put", key, value] => {
+                storage.put(key, &value).await?;
+                "put".into()
+            }
+            ["delete", key] => {
+                storage.delete(key).await?;
+                "deleted".into()
+            }
+            // One of the two keys has it at any time, whenever the server dies.
+            ["move", from, to] => {
+                let moved = async |entries: &dog::Transaction| {
+                    let value: Option<String> = entries.get(from).await?;
+                    entries.delete(from)?;
+                    entries.put(to, &value)?;
+                    Ok(())
+                };
+                storage.transaction(moved).await?;
+                "moved".into()
+            }
+            ["list"] => {
+                let entries: Vec<(String, Option<String>)> = storage.list(&List::all()).await?;
+                let entries = entries.into_iter().map(|(key, value)| format!("{key}={}", value.unwrap_or_default()));
+                entries.collect::<Vec<_>>().join(" ")
+            }
+            ["alarm", millis] => {
+                cx.set_alarm(cx.now() + Duration::from_millis(millis.parse()?)).await?;
+                "set".into()
+            }
+            ["next_alarm"] => cx.alarm().await?.map_or("none".into(), |at| at.as_millis().to_string()),
+            _ => return Ok(text(StatusCode::NOT_FOUND, "not found")),
+        };
+        Ok(text(StatusCode::OK, answer))
+    }
+
+    /// Fails the first time, panics the second, succeeds the third.
+    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+        let rung: Option<String> = cx.storage().get("rung").await?;
+        let rung = rung.map_or(Ok(0), |rung| rung.parse::<u32>())? + 1;
+        cx.storage().put("rung", &Some(rung.to_string())).await?;
+        match rung {
+            1 => Err(Failure::message("the alarm was told to fail")),
+            2 => panic!("the alarm was told to"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A server on a free port that keeps its data in `folder`.
+pub(crate) async fn start(folder: &Path) -> Running {
+    Server::new(Keeper).bind("127.0.0.1:0").workers(2).data(folder).start().await.unwrap()
+}
+
+/// The text that a request is answered with.
+pub(crate) async fn ask(running: &Running, client: &str, path: &str) -> String {
+    ask_at(running.local_addr(), client, path).await.unwrap()
+}
+
+/// The same, of a server that may be dying.
+pub(crate) async fn ask_at(address: std::net::SocketAddr, client: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let client = client.replace(' ', "+");
+    let request = format!("GET /{path}?u={client} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    match response.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
+        _ => Err(std::io::Error::other(response)),
+    }
+}

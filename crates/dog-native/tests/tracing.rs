@@ -1,0 +1,58 @@
+//! A request in the log: one span at the front, and the spans of what follows from it beneath, on whatever threads.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod common;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use common::{connect, start};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn spans_follow_a_request_to_its_group_and_its_replica() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber =
+        tracing_subscriber::fmt().json().with_span_events(FmtSpan::ENTER).with_writer(move || writer.clone());
+    // For all threads of this process: no other test is in it.
+    tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+    let (running, _) = start(|server| server).await;
+    let (_client, replica) = connect(&running, "ann", "r").await;
+    running.shutdown().await;
+
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let begun = |name: &str, act: &str| {
+        let right = |line: &&serde_json::Value| line["span"]["name"] == name && line["span"]["act"] == act;
+        lines.iter().find(right).unwrap_or_else(|| panic!("no {name} {act} in {text}")).clone()
+    };
+    let (identify, fetch) = (begun("group", "call"), begun("replica", "fetch"));
+    for line in [&identify, &fetch] {
+        let request = &line["spans"][0];
+        assert_eq!(
+            (&request["name"], &request["method"], &request["path"]),
+            (&"request".into(), &"GET".into(), &"/".into())
+        );
+        assert_eq!(request["number"], identify["spans"][0]["number"]);
+    }
+    assert_eq!(fetch["span"]["id"], replica);
+    assert_eq!(fetch["span"]["group"], identify["span"]["id"]);
+    assert!(!text.contains("u=ann"), "the query may hold secrets");
+}

@@ -1,0 +1,159 @@
+//! What is read back that somebody else may have written or damaged: stored records, keys and alarms; ids and client
+//! identifiers as text; users' values in MessagePack, which are gossip, attachments and stored values alike.
+//!
+//! Input: what it is; the bytes of it.
+//!
+//! Held: nothing panics; what is taken is written back as it was, or as it should have been.
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use dog::wire::typed;
+use dog::{ClientId, CloseCode, GroupId, Message, ReplicaId, Timestamp};
+use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress};
+use dog_engine::driver::rewrite_record;
+use dog_engine::host::Space;
+use dog_native::fuzzing::{entry_bounds, entry_key, named_object, object_name, read_alarm, write_alarm};
+use libfuzzer_sys::fuzz_target;
+use serde::{Deserialize, Serialize};
+
+fuzz_target!(|input: &[u8]| {
+    let Some((what, bytes)) = input.split_first() else { return };
+    match what % 6 {
+        0 => member(bytes),
+        1 => name(bytes),
+        2 => alarm(bytes),
+        3 => text(bytes),
+        4 => value(bytes),
+        _ => range(bytes),
+    }
+});
+
+/// A Group's record of a member: the first 32 bytes are its key.
+fn member(bytes: &[u8]) {
+    let (key, value) = bytes.split_at(bytes.len().min(32));
+    if let Ok((rewritten, written)) = rewrite_record(key, value) {
+        assert_eq!((rewritten.as_slice(), written.as_deref()), (key, Some(value)));
+    }
+    // A key of another length is damaged, whatever the value.
+    assert!(bytes.is_empty() || rewrite_record(&bytes[1..], &[1, 0]).is_ok() == (bytes.len() == 33));
+}
+
+/// The name of an object among stored keys.
+fn name(bytes: &[u8]) {
+    if let Some(object) = named_object(bytes) {
+        assert_eq!(object_name(object), bytes);
+    }
+}
+
+fn alarm(bytes: &[u8]) {
+    match read_alarm(bytes) {
+        Ok((at, class)) => {
+            assert_eq!(write_alarm(at, &class), bytes);
+            // Whatever the time is, it can be reckoned with.
+            let _ = at + std::time::Duration::MAX;
+            let _ = Timestamp::from_millis(0).max(at);
+        }
+        Err(error) => assert!(error.is_storage(), "{error}"),
+    }
+}
+
+/// Ids, client identifiers and close codes.
+fn text(bytes: &[u8]) {
+    if let Ok(id) = ClientId::new(String::from_utf8_lossy(bytes)) {
+        assert_eq!(typed::decode::<ClientId>(&typed::encode(&id).expect("a text")).expect("the same"), id);
+    }
+    if let Some(code) = bytes.first_chunk() {
+        let code = u16::from_be_bytes(*code);
+        assert!(CloseCode::new(code).is_none_or(|known| known.as_u16() == code));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let is_id = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    assert_eq!(text.parse::<GroupId>().is_ok(), is_id);
+    match text.parse::<ReplicaId>() {
+        Ok(id) => assert_eq!(id.to_string(), text.to_ascii_lowercase()),
+        Err(error) => assert!(!is_id && error.is_invalid_id(), "{error}"),
+    }
+    // Not by name: all of serde's ways are taken.
+    let _ = Message::text(text).to_json::<Value>();
+}
+
+/// A value as users have them: all that serde knows, and our own types. It can hold itself, so it can be deep.
+#[derive(Serialize, Deserialize)]
+enum Value {
+    Nothing,
+    Truth(bool),
+    Number(i64),
+    Large(i128),
+    Real(f64),
+    Letter(char),
+    Text(String),
+    Maybe(Option<Box<Value>>),
+    Several(Vec<Value>),
+    Map(BTreeMap<String, Value>),
+    Pair(u8, u64),
+    Who { client: ClientId, group: Option<GroupId>, replica: ReplicaId, at: Timestamp },
+    Post(Post),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Post {
+    from: ClientId,
+    #[serde(default)]
+    seen: Vec<u32>,
+    #[serde(flatten)]
+    more: BTreeMap<String, i64>,
+}
+
+/// What is read once and written is read again as the same: a value may have several forms, and one that is written.
+fn value(bytes: &[u8]) {
+    let Ok(value) = typed::decode::<Value>(bytes) else { return };
+    let written = typed::encode(&value).expect("what was read can be written");
+    let again: Value = typed::decode(&written).expect("what was written can be read");
+    assert_eq!(typed::encode(&again).expect("and written"), written);
+}
+
+/// Where an object's entries lie: two bytes say whose and which bounds, then two keys and a third to look for.
+fn range(bytes: &[u8]) {
+    let Some((&[which, lengths], keys)) = bytes.split_first_chunk() else { return };
+    let (first, keys) = keys.split_at(keys.len().min(usize::from(lengths % 16)));
+    let (second, key) = keys.split_at(keys.len().min(usize::from(lengths / 16)));
+    let bound = |kind: u8, key: &[u8]| match kind % 3 {
+        0 => Bound::Unbounded,
+        1 => Bound::Included(key.to_vec()),
+        _ => Bound::Excluded(key.to_vec()),
+    };
+    let wanted = (bound(which, first), bound(which / 3, second));
+    let group = GroupAddress { class: ClassIndex(0), group: GroupId::from_bytes([which; 32]) };
+    let replica = ReplicaAddress { group, replica: ReplicaId::from_bytes([lengths; 32]) };
+    let objects = [Object::Group(group), Object::Replica(replica)];
+    for object in objects {
+        for space in [Space::User, Space::Members] {
+            let bounds = entry_bounds(object, space, wanted.clone());
+            let finds = |entry: Vec<u8>| bounds.as_ref().is_some_and(|bounds| within(&entry, bounds));
+            assert_eq!(finds(entry_key(object, space, key)), within(key, &wanted), "{object:?} {wanted:?} {key:?}");
+            let others = objects.iter().filter(|other| **other != object);
+            others.for_each(|other| assert!(!finds(entry_key(*other, space, key)), "{other:?} in {object:?}"));
+            if let Some(bounds) = bounds {
+                // As the database does, a map panics at bounds that are the wrong way round.
+                assert_eq!(BTreeMap::<Vec<u8>, ()>::new().range::<Vec<u8>, _>(bounds).count(), 0);
+            }
+        }
+    }
+}
+
+/// Whether a key lies within bounds, compared one by one.
+fn within(key: &[u8], (start, end): &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
+    let after = match start {
+        Bound::Unbounded => true,
+        Bound::Included(start) => key >= start.as_slice(),
+        Bound::Excluded(start) => key > start.as_slice(),
+    };
+    let before = match end {
+        Bound::Unbounded => true,
+        Bound::Included(end) => key <= end.as_slice(),
+        Bound::Excluded(end) => key < end.as_slice(),
+    };
+    after && before
+}
