@@ -19,7 +19,7 @@ mod world;
 
 use std::time::Duration;
 
-use dog::{Limit, Policy};
+use dog::Policy;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
