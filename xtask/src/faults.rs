@@ -6,7 +6,7 @@ use crate::workspace::Workspace;
 
 /// How often and how many: what a plain `cargo test` does a little of.
 const LENGTHS: &[(&str, &str)] =
-    &[("DOG_KILLS", "100"), ("DOG_CROWD", "10000"), ("DOG_STORM", "1000000"), ("DOG_DAMAGES", "2")];
+    &[("DOG_KILLS", "100"), ("DOG_CROWD", "10000"), ("DOG_STORM", "1000000"), ("DOG_DAMAGES", "1")];
 
 /// What the tests print of what they could not do here.
 const NOT_RUN: &str = "NOT RUN: ";

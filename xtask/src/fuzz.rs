@@ -48,6 +48,8 @@ const MEMORY: &str = "-rss_limit_mb=1024";
 const GRACE: Duration = Duration::from_mins(5);
 /// What all corpora in the tree may have together, in bytes.
 const CORPORA: u64 = 200 * 1024;
+/// How many found inputs of one target stand in the tree: more add little each.
+const KEPT: usize = 200;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -56,7 +58,7 @@ pub(crate) struct Options {
     target: Option<String>,
     /// For each target.
     time: Duration,
-    /// Whether what reached new code goes into the tree's corpora.
+    /// Whether the tree's corpora are chosen anew of all that was found.
     keep: bool,
 }
 
@@ -97,9 +99,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     for target in TARGETS {
         // Found before or not, it starts from the tree: the same everywhere.
         let found = workspace.scratch("fuzz").join(target.name);
-        if found.exists() {
-            fs::remove_dir_all(&found)?;
-        }
+        start_empty(&found)?;
         outcomes.push(build.fuzz(target, &found, SHORT)?.to_string());
     }
     Ok(outcomes.join("; "))
@@ -161,9 +161,8 @@ impl<'a> Build<'a> {
     fn size_of_corpora(&self) -> Result<u64> {
         let mut size = 0;
         for target in TARGETS {
-            let corpus = self.corpus(target);
-            for entry in fs::read_dir(&corpus).with_context(|| format!("no corpus at {}", corpus.display()))? {
-                size += entry?.metadata()?.len();
+            for input in files(&self.corpus(target))? {
+                size += fs::metadata(input)?.len();
             }
         }
         Ok(size)
@@ -172,7 +171,7 @@ impl<'a> Build<'a> {
     /// Runs every input there is, then new ones made of them until the time is over. What reaches new code is put into
     /// `found`. Fails at the first input that crashes, hangs or takes too much memory, and keeps that.
     fn fuzz(&self, target: &Target, found: &Path, time: Duration) -> Result<Outcome> {
-        let artifacts = self.workspace.target.join("artifacts").join("fuzz");
+        let artifacts = self.artifacts();
         fs::create_dir_all(&artifacts)?;
         fs::create_dir_all(found)?;
         let log = artifacts.join(format!("{}.log", target.name));
@@ -204,13 +203,56 @@ impl<'a> Build<'a> {
         Ok(outcome)
     }
 
-    /// Adds to the corpus in the tree what reaches edges that nothing there does. How often an edge is passed counts
-    /// while fuzzing, but would keep thousands of files.
+    /// Chooses anew what of all that was found stands in the tree's corpus. Inputs with a name were written by hand, and
+    /// stay. Only whether an edge is passed counts: how often, which counts while fuzzing, would choose thousands.
     fn keep(&self, target: &Target, found: &Path) -> Result<()> {
-        let log = File::create(self.workspace.target.join("artifacts/fuzz").join(format!("{}.keep.log", target.name)))?;
-        let step = Step::program(self.program(target)).args(["-merge=1", "-use_counters=0"]);
-        step.args([&self.corpus(target), found]).errors_to(log).run()
+        let (corpus, chosen) = (self.corpus(target), self.workspace.scratch("fuzz-chosen").join(target.name));
+        start_empty(&chosen)?;
+        for input in files(&corpus)?.iter().filter(|input| !is_found(input)) {
+            copy_into(&chosen, input)?;
+        }
+        let log = File::create(self.artifacts().join(format!("{}-keep.log", target.name)))?;
+        let step = Step::program(self.program(target)).args(["-set_cover_merge=1", "-use_counters=0"]);
+        step.args([&chosen, &corpus, &found.to_owned()]).errors_to(log).run()?;
+        // The merge copies first what adds most.
+        let mut best: Vec<PathBuf> = files(&chosen)?.into_iter().filter(|input| is_found(input)).collect();
+        best.sort_by_cached_key(|input| fs::metadata(input).and_then(|metadata| metadata.modified()).ok());
+        best.truncate(KEPT);
+        for input in files(&corpus)?.iter().filter(|input| is_found(input)) {
+            fs::remove_file(input)?;
+        }
+        best.iter().try_for_each(|input| copy_into(&corpus, input))
     }
+
+    /// Where logs and failing inputs are left for people, and for CI to take along.
+    fn artifacts(&self) -> PathBuf {
+        self.workspace.target.join("artifacts/fuzz")
+    }
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listing = fs::read_dir(folder).with_context(|| format!("{} cannot be listed", folder.display()))?;
+    let mut files = listing.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+fn start_empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(fs::create_dir_all(folder)?)
+}
+
+fn copy_into(folder: &Path, file: &Path) -> Result<()> {
+    fs::copy(file, folder.join(file.file_name().context("a file has a name")?))?;
+    Ok(())
+}
+
+/// libFuzzer calls an input by its SHA-1.
+fn is_found(input: &Path) -> bool {
+    let name = input.file_name().unwrap_or_default().to_string_lossy();
+    name.len() == 40 && name.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// How a run went in which nothing failed.
@@ -288,6 +330,12 @@ mod tests {
         let outcome = Outcome { name: "codec", executions: 270_616, edges_at_start: 345, edges: 378 };
         assert_eq!(Outcome::parse("codec", log), Some(outcome));
         assert_eq!(Outcome::parse("codec", "#18\tINITED cov: 345\n"), None);
+    }
+
+    #[test]
+    fn an_input_with_a_name_is_told_from_one_that_was_found() {
+        assert!(!is_found(Path::new("corpus/codec/fragments")));
+        assert!(is_found(Path::new("corpus/codec/30891d371cdeb82c3ed3bebfadf22745ba03c14b")));
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Drop for Committer {
 }
 
 fn failed(cause: &str) -> Error {
-    Error::new(dog::internal::Kind::Storage, format!("the storage failed, and nothing was written: {cause}"))
+    Error::new(dog::internal::Kind::Storage, format!("the storage failed, and did not say that this is kept: {cause}"))
 }
 
 fn run(database: &impl Database, receiver: &Receiver<Write>, figures: &Figures) {

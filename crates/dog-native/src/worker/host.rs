@@ -266,8 +266,11 @@ impl Host for Worker {
         let (question, asked) = self.question();
         let (post, worker) = (self.shared.post.clone(), self.index);
         let class = self.classes[usize::from(object.group().class.0)].name;
+        let alarm = batch.alarm;
         let done = move |outcome: Result<(), Error>| {
-            post.send(worker, vec![Mail::Answer { question, answer: outcome.map(|()| Answer::Written) }]);
+            let refused = alarm.filter(|_| outcome.is_err()).map(|at| Mail::AlarmRefused { object, at });
+            let answer = Mail::Answer { question, answer: outcome.map(|()| Answer::Written) };
+            post.send(worker, refused.into_iter().chain([answer]).collect());
         };
         self.shared.storage.write(object, class, batch, Box::new(done));
         Box::pin(async move {

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dog::{Epoch, Error, Request, Response, SocketId};
-use dog_engine::address::{GroupAddress, ReplicaAddress, SeatId, Targets, Ticket};
+use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
+use dog_engine::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{Fetched, SeatGuard};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use tokio::sync::{mpsc, oneshot};
@@ -56,6 +56,11 @@ pub(crate) enum Mail {
     Answer {
         question: u64,
         answer: Result<Answer, Error>,
+    },
+    /// The storage failed to keep an alarm.
+    AlarmRefused {
+        object: Object,
+        at: Option<Timestamp>,
     },
     /// A socket's connection has come.
     Attach(Box<Attach>),

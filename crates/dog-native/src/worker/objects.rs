@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use dog::{Epoch, Error};
+use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, Targets};
 use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
@@ -79,6 +79,7 @@ impl Worker {
                 self.replica(to).fetch(ticket, request, self.reply(&back, Answer::ReplicaFetched));
             }
             Mail::Answer { question, answer } => self.answered(question, answer),
+            Mail::AlarmRefused { object, at } => self.take_back_alarm(object, at),
             Mail::Attach(attach) => self.attach(*attach),
             Mail::Abandoned { socket } => self.connections.borrow_mut().lose(socket),
             Mail::Released { to, epoch, seat } => {
@@ -129,6 +130,17 @@ impl Worker {
                 Some(Ok(index)) => self.alarms.borrow_mut().set(object.of_class(ClassIndex(index)), Some(*at)),
                 _ => tracing::warn!(class, "an alarm is set for a Group that App::Groups does not name: it stays set"),
             }
+        }
+    }
+
+    /// An alarm is in memory before it is on disk, and was not kept there: what is on disk counts, unless it was set anew.
+    fn take_back_alarm(&self, object: Object, refused: Option<Timestamp>) {
+        if self.alarms.borrow().of(object) != refused {
+            return;
+        }
+        match self.shared.storage.alarm(object) {
+            Ok(kept) => self.alarms.borrow_mut().set(object, kept),
+            Err(error) => tracing::error!("an alarm that was not kept cannot be taken back either: {error}"),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dog::{
     App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
@@ -13,6 +14,9 @@ use crate::child::{Child, setting};
 
 /// Seats of a Replica; without it there are enough for everyone.
 pub(crate) const SEATS: &str = "DOG_TEST_SEATS";
+
+/// How many seconds a handshake may take.
+pub(crate) const HANDSHAKE: &str = "DOG_TEST_HANDSHAKE";
 
 /// A file that ends the handlers that do not return.
 pub(crate) const RELEASE: &str = "DOG_TEST_RELEASE";
@@ -38,8 +42,8 @@ pub(crate) fn server() -> Server<Arena> {
         .max_outbox(MAX_OUTBOX)
         .max_message(MAX_MESSAGE)
         .max_header(MAX_HEADER)
-        .handshake_timeout(std::time::Duration::from_secs(2))
-        .close_timeout(std::time::Duration::from_secs(1))
+        .handshake_timeout(Duration::from_secs(setting(HANDSHAKE).unwrap_or(2)))
+        .close_timeout(Duration::from_secs(1))
         .max_sockets_per_address(11_000)
 }
 

@@ -53,6 +53,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// In memory where there is a place for that: hundreds of megabytes are copied again and again.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").args(["-r", "--sparse=always"]).arg(from.join(".")).arg(to).status();
     assert!(copied.unwrap().success());
@@ -126,14 +131,14 @@ async fn a_damaged_folder_is_whole_or_refused_or_told_of() {
     let mut counts: BTreeMap<(String, Damage, Outcome), u64> = BTreeMap::new();
     let mut bad = Vec::new();
     for large in [false, true] {
-        let original = tempfile::tempdir().unwrap();
+        let original = scratch();
         let model = filled(original.path(), &mut random, large).await;
         for path in files(original.path()) {
             let name = path.strip_prefix(original.path()).unwrap().to_owned();
             for how in ALL {
                 let rounds = if matches!(how, Damage::Emptied | Damage::Removed) { 1 } else { rounds };
                 for _ in 0..rounds {
-                    let folder = tempfile::tempdir().unwrap();
+                    let folder = scratch();
                     copy(original.path(), folder.path());
                     if damage(&folder.path().join(&name), how, &mut random).is_none() {
                         continue;

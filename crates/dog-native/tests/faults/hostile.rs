@@ -141,8 +141,8 @@ async fn one_that_pings_and_never_reads() {
         if tokio::time::timeout(PATIENCE, pinger.write_all(&pings)).await.expect("it is read or cut off").is_err() {
             break;
         }
-        weigh(&child, before, MAX_OUTBOX, what);
     }
+    weigh(&child, before, MAX_OUTBOX, what);
     finish(child, steady, what).await;
 }
 
