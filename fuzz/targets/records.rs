@@ -12,7 +12,7 @@ use std::ops::Bound;
 use dog::wire::typed;
 use dog::{ClientId, CloseCode, GroupId, Message, ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress};
-use dog_engine::driver::rewrite_record;
+use dog_engine::driver::{rewrite_clients, rewrite_record};
 use dog_engine::host::Space;
 use dog_native::fuzzing::{entry_bounds, entry_key, named_object, object_name, read_alarm, write_alarm};
 use libfuzzer_sys::fuzz_target;
@@ -20,12 +20,13 @@ use serde::{Deserialize, Serialize};
 
 fuzz_target!(|input: &[u8]| {
     let Some((what, bytes)) = input.split_first() else { return };
-    match what % 6 {
+    match what % 7 {
         0 => member(bytes),
         1 => name(bytes),
         2 => alarm(bytes),
         3 => text(bytes),
         4 => value(bytes),
+        6 => clients(bytes),
         _ => range(bytes),
     }
 });
@@ -38,6 +39,12 @@ fn member(bytes: &[u8]) {
     }
     // A key of another length is damaged, whatever the value.
     assert!(bytes.is_empty() || rewrite_record(&bytes[1..], &[1, 0]).is_ok() == (bytes.len() == 33));
+}
+
+/// A Group's record of where its clients were: what is taken is written, and read as the same again.
+fn clients(bytes: &[u8]) {
+    let Ok(written) = rewrite_clients(bytes) else { return };
+    assert_eq!(rewrite_clients(&written).expect("what was written can be read"), written);
 }
 
 /// The name of an object among stored keys.
@@ -129,7 +136,7 @@ fn range(bytes: &[u8]) {
     let replica = ReplicaAddress { group, replica: ReplicaId::from_bytes([lengths; 32]) };
     let objects = [Object::Group(group), Object::Replica(replica)];
     for object in objects {
-        for space in [Space::User, Space::Members] {
+        for space in [Space::User, Space::Members, Space::Clients] {
             let bounds = entry_bounds(object, space, wanted.clone());
             let finds = |object| {
                 let all = BTreeMap::from([(entry_key(object, space, key), ())]);

@@ -145,6 +145,8 @@ pub enum Space {
     User,
     /// A Group's members.
     Members,
+    /// Where a Group's clients were when the host ended.
+    Clients,
 }
 
 /// Writes that are made together.
@@ -223,6 +225,9 @@ pub trait ReplicaObject {
 
 /// One life of a Group, as its host drives it.
 pub trait GroupObject {
+    /// The host ends, and everyone's sockets are closed: what is known of clients is written down for the next life. It
+    /// has ended when no task of the Group waits any more.
+    fn goodbye(self: Rc<Self>);
     /// A request has come.
     fn fetch(self: Rc<Self>, request: Request, reply: Reply<Response>);
     /// Someone asks.

@@ -81,24 +81,39 @@ async fn all_are_closed_within_the_time() {
 }
 
 #[tokio::test]
-async fn a_client_that_follows_the_code_comes_back_to_its_replica() {
+async fn clients_that_follow_the_code_come_back_to_their_replicas() {
     let folder = tempfile::tempdir().unwrap();
     let (running, _) = start(|server| server.data(folder.path())).await;
     let address = running.local_addr();
-    let (mut client, replica) = connect(&running, "ann", "r").await;
-    let comes_back = tokio::spawn(async move {
-        assert_eq!(close_code(&mut client).await, 1012);
-        drop(client);
-        loop {
-            if let Ok((mut client, _)) = connect_async(format!("ws://{address}/?u=ann&room=r")).await {
-                return next(&mut client).await.into_text().unwrap().to_string();
-            }
-            tokio::task::yield_now().await;
-        }
-    });
-    running.shutdown().await;
+    // Two to a Replica, so on three of them; one has left already.
+    let mut places = Vec::new();
+    for name in ["ann", "bob", "cid", "dan", "eve"] {
+        let (client, replica) = connect(&running, name, "r").await;
+        places.push((name, client, replica));
+    }
+    let (gone, mut client, its_replica) = places.remove(2);
+    client.close(None).await.unwrap();
+    while client.next().await.is_some() {}
+
+    let mut told = Vec::new();
+    for (name, mut client, replica) in places {
+        told.push(async move {
+            assert_eq!(close_code(&mut client).await, 1012);
+            (name, replica)
+        });
+    }
+    let told = futures_util::future::join_all(told);
+    let (mut told, ()) = in_time("the end", async { tokio::join!(told, running.shutdown()) }).await;
+    told.push((gone, its_replica));
+
     let (running, _) = start(|server| server.data(folder.path()).bind(address.to_string())).await;
-    assert_eq!(in_time("the client", comes_back).await.unwrap(), replica);
+    // In another order than before: placed as new ones they would fill the Replicas the other way round.
+    let mut back = Vec::new();
+    for (name, before) in told.into_iter().rev() {
+        let (client, replica) = connect(&running, name, "r").await;
+        assert_eq!(replica, before, "{name}");
+        back.push(client);
+    }
     running.shutdown().await;
 }
 

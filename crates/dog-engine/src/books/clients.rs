@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dog::{ClientId, ReplicaId, Timestamp};
 
+use super::remembering::ClientRecord;
 use super::sweep;
 
 /// What the Group remembers of clients: those with seats or tickets, and for a grace time those without.
@@ -108,6 +109,38 @@ impl Clients {
                 self.known.remove(client);
             }
             self.leaving.pop_front();
+        }
+    }
+
+    /// All of them: those without a seat in the order in which they left, then the others by name.
+    pub(super) fn records(&self, now: Timestamp) -> Vec<ClientRecord> {
+        let record = |client: &ClientId, whereabouts: &Whereabouts, since| ClientRecord {
+            client: client.clone(),
+            replica: whereabouts.last,
+            since,
+        };
+        let left = self.leaving.iter().filter_map(|(since, leaving, client)| {
+            let whereabouts = self.known.get(client).filter(|whereabouts| whereabouts.left == Some(*leaving))?;
+            Some(record(client, whereabouts, *since))
+        });
+        let mut records: Vec<_> = left.collect();
+        let here = records.len();
+        let seated = self.known.iter().filter(|(_, whereabouts)| whereabouts.left.is_none());
+        records.extend(seated.map(|(client, whereabouts)| record(client, whereabouts, now)));
+        records[here..].sort_unstable_by(|one, other| one.client.cmp(&other.client));
+        records
+    }
+
+    /// Clients that had a place in an earlier life, and have none yet in this one.
+    pub(super) fn restore(&mut self, mut records: Vec<ClientRecord>, now: Timestamp) {
+        // The clock may have been put back meanwhile; nobody is remembered for longer because of it.
+        records.iter_mut().for_each(|record| record.since = record.since.min(now));
+        records.sort_by_key(|record| record.since);
+        for ClientRecord { client, replica, since } in records {
+            if !self.known.contains_key(&client) {
+                self.enter(&client, replica);
+                self.settle(&client, since);
+            }
         }
     }
 

@@ -4,12 +4,14 @@
 //! - `placing`: which Replica serves a client (promises 1, 2, 3)
 //! - `members`: who belongs to the cluster: joining, parking, losing, the view (promises 4, 9)
 //! - `counting`: reports, census and expiry (promise 8); `asking`: members whose word is missing
+//! - `remembering`: where clients were, from one life of the host to the next (promise 2)
 
 mod asking;
 mod clients;
 mod counting;
 mod members;
 mod placing;
+mod remembering;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,7 @@ use crate::address::{TicketId, View, ViewVersion};
 use clients::Clients;
 pub use members::{MemberRecord, Standing};
 pub use placing::Placement;
+pub use remembering::ClientRecord;
 
 /// How much longer than the Replica the Group counts a ticket: a report that a ticket was taken in its last moment may
 /// be on its way.

@@ -139,7 +139,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     async fn activate(&self) -> dog::Result<Awake<G>> {
         let records = self.records().await?;
         let group = G::activate(&self.context()).await?;
-        let books = Books::restore(self.epoch, group.limit(), group.policy(), records);
+        let mut books = Books::restore(self.epoch, group.limit(), group.policy(), records);
+        books.remember(self.remembered().await?, self.host.now());
         Ok(Awake { group, books: RefCell::new(books) })
     }
 
@@ -379,6 +380,10 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
                 tracing::error!(group = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
+    }
+
+    fn goodbye(self: Rc<Self>) {
+        self.write_clients();
     }
 
     fn epoch(&self) -> Epoch {

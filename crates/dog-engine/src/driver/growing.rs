@@ -213,6 +213,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         for replica in uncounted {
             self.count(&awake, replica);
         }
+        self.plan_look(&awake);
     }
 
     /// Asks a member for its seats, and tells it the view.
@@ -252,7 +253,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         self.life().awake().await
     }
 
-    fn awake_now(&self) -> Option<Rc<Awake<G>>> {
+    pub(super) fn awake_now(&self) -> Option<Rc<Awake<G>>> {
         self.life().get()
     }
 }

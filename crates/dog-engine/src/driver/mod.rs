@@ -2,12 +2,14 @@
 //!
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
 //! - `replica`: a Replica's life; `sockets`: the order of its handlers; `verbs`: what its handlers can do
-//! - `group`: a Group's life; `group_port`: what its own code stands on; `growing`: new members, census, the view; `records`: members kept over lives
+//! - `group`: a Group's life; `group_port`: what its own code stands on; `growing`: new members, census, the view; `records`: members kept over lives;
+//!   `clients`: and clients over the end of a host
 //! - `storing`: an object's storage; `alarms`: its alarm; `idle`: when it rests
 //! - `front`: the App, and the way from outside to a Replica
 
 mod alarms;
 mod calls;
+mod clients;
 mod front;
 mod group;
 mod group_port;
@@ -28,6 +30,8 @@ use dog::{App, Epoch, Group, Groups};
 use crate::address::{GroupAddress, ReplicaAddress};
 use crate::host::{GroupObject, Host, ReplicaObject};
 
+#[cfg(fuzzing)]
+pub use clients::rewrite_clients;
 pub use front::{Front, Upgrade};
 #[cfg(fuzzing)]
 pub use records::rewrite_record;

@@ -14,6 +14,7 @@ pub(super) fn prefix(object: Object, space: Space) -> Vec<u8> {
     prefix.push(match space {
         Space::User => b'u',
         Space::Members => b'm',
+        Space::Clients => b'c',
     });
     prefix.extend_from_slice(&name(object));
     prefix

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dog::http::{HeaderValue, StatusCode, header};
 use dog::{Close, CloseCode, Response, SocketId};
-use dog_engine::host::End;
+use dog_engine::host::{End, GroupObject};
 use tokio::time::Instant;
 
 use super::Worker;
@@ -51,6 +51,8 @@ pub(super) struct Drain {
     next: Option<Instant>,
     /// Whether this worker has told the others that it has done.
     told: bool,
+    /// Whether its Groups were told, when all workers had done, that this is the end.
+    parted: bool,
     random: u64,
 }
 
@@ -67,7 +69,17 @@ impl Drain {
         }
         let within = if sockets.len() <= FEW { Duration::ZERO } else { config.drain_within };
         let by = began + longest(config) - LAST_STEPS;
-        Self { began, within, by, at_first: sockets.len(), left: sockets, next: Some(began), told: false, random }
+        Self {
+            began,
+            within,
+            by,
+            at_first: sockets.len(),
+            left: sockets,
+            next: Some(began),
+            told: false,
+            parted: false,
+            random,
+        }
     }
 
     /// Those whose turn has come. All of them, and no more batches, once the time is over.
@@ -221,7 +233,21 @@ impl Worker {
             (0..post.workers()).for_each(|worker| post.send(worker, vec![Mail::Drained]));
         }
         // Until then the others' handlers may ask for objects that live here.
-        self.shared.undrained.load(Ordering::Acquire) == 0
+        if self.shared.undrained.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        let parted = self.drain.borrow_mut().as_mut().is_none_or(|drain| std::mem::replace(&mut drain.parted, true));
+        if !parted {
+            self.say_goodbye();
+        }
+        // What they write then is waited for, with everything else.
+        self.busy.get() == 0
+    }
+
+    /// Every seat has been given back, so that Groups know who left when.
+    fn say_goodbye(&self) {
+        let groups: Vec<Rc<dyn GroupObject>> = self.groups.borrow().values().cloned().collect();
+        groups.into_iter().for_each(GroupObject::goodbye);
     }
 }
 

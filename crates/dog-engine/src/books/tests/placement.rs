@@ -171,3 +171,56 @@ fn after_a_restart_clients_wait_until_all_members_are_counted_or_suspected() {
     assert_eq!(desk.identify("ann"), "b");
     assert_eq!(desk.identify("bob"), "grow", "he is at `a`, which is full");
 }
+
+#[test]
+fn over_the_end_of_the_host_clients_are_remembered_as_long_as_without_it() {
+    // Remembered for 30 s. Ann left at 5, bob at 10, cid is there at the end of the host, at 20; dan left, and is back.
+    let mut desk = Desk::new(2, &["a", "b"]);
+    for (who, member) in [("ann", "a"), ("bob", "b"), ("cid", "a"), ("dan", "b")] {
+        assert_eq!(desk.identify(who), member);
+    }
+    desk.report(&report("b", 1, 1, &[("bob", 1), ("dan", 1)]));
+    desk.seat("a", 1, &[("ann", 1), ("cid", 1)]);
+    desk.pass_to(5);
+    desk.report(&report("a", 1, 2, &[("ann", 0), ("cid", 1)]));
+    desk.pass_to(10);
+    desk.report(&report("b", 1, 2, &[("bob", 0), ("dan", 1)]));
+    desk.pass_to(12);
+    desk.report(&report("b", 1, 3, &[("dan", 0)]));
+    desk.identify("dan");
+    desk.pass_to(20);
+    let records = desk.books.remembered(desk.now);
+    let told: Vec<_> = records.iter().map(|record| (record.client.as_str(), record.since.as_millis() / 1000)).collect();
+    assert_eq!(told, [("ann", 5), ("bob", 10), ("cid", 20), ("dan", 20)]);
+
+    let next_life = |seconds| {
+        let mut desk = Desk::new(2, &["a", "b"]).restarted();
+        desk.now = super::at(seconds);
+        desk.books.remember(records.clone(), desk.now);
+        let last = |who| desk.books.last(&super::client(who)).map(super::name).unwrap_or_default();
+        ["ann", "bob", "cid", "dan"].map(last).concat()
+    };
+    assert_eq!(next_life(34), "abab");
+    assert_eq!(next_life(35), "bab", "ann is forgotten after 30 s, as without a restart");
+    assert_eq!(next_life(40), "ab");
+    assert_eq!(next_life(50), "");
+    // A clock that was put back makes nobody younger.
+    assert_eq!(next_life(1), "abab");
+}
+
+#[test]
+fn who_is_remembered_goes_where_it_was_and_is_forgotten_in_its_time() {
+    let mut desk = Desk::new(1, &["a", "b"]);
+    assert_eq!((desk.identify("ann"), desk.identify("bob")), ("a".into(), "b".into()));
+    let records = desk.books.remembered(desk.now);
+    let mut desk = desk.restarted();
+    desk.books.remember(records, desk.now);
+    assert_eq!(desk.identify("bob"), "wait");
+    desk.report(&census("a", 2, 0, &[]));
+    desk.report(&census("b", 2, 0, &[]));
+    // The first would be the oldest's, were it not remembered.
+    assert_eq!(desk.identify("bob"), "b");
+    assert_eq!(desk.books.next_deadline(), Some(super::at(15)), "of bob's ticket");
+    desk.pass_to(30);
+    assert_eq!(desk.books.last(&super::client("ann")), None);
+}
