@@ -4,6 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use serde::Serialize;
+
 use crate::body::{Request, Response};
 use crate::env::Env;
 use crate::error::{Error, Kind};
@@ -100,7 +102,30 @@ impl<R: Replica> Context<R> {
     /// A request that is no proper handshake is answered with 405, 400 or 426, says what is wrong, and keeps no seat.
     #[must_use = "the socket opens when this response is returned"]
     pub fn connect(&self, request: Request) -> Response {
-        self.port.connect(request)
+        self.port.connect(request, None)
+    }
+
+    /// The same, and from `on_open` on the socket has `attachment`: what the request says of who is there (a name, a
+    /// role, a language), which nobody sees any more once the socket is open.
+    ///
+    /// ```
+    /// # use dog::{Context, Replica, Request, Response, Result, Socket};
+    /// # async fn receive<R: Replica>(cx: &Context<R>, request: Request) -> Result<Response> {
+    /// let role = dog::query(&request, "role").unwrap_or_default();
+    /// Ok(cx.connect_with(request, &role)?)
+    /// # }
+    /// # async fn on_open(socket: &Socket) -> Result {
+    /// let role: Option<String> = socket.attachment()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Socket::set_attachment`]: when it is over 16 KiB as serialised ([`Error::is_too_large`]) or cannot be
+    /// serialised ([`Error::is_encoding`]). No seat is kept then.
+    pub fn connect_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
+        let attachment = wire::attachment(attachment)?;
+        Ok(self.port.connect(request, Some(attachment)))
     }
 
     /// To all of this Replica's sockets. Handed over when called.

@@ -67,8 +67,8 @@ pub trait ReplicaPort: ObjectPort {
     fn now(&self) -> Timestamp;
     /// Open sockets of this Replica.
     fn sockets(&self) -> Vec<(SocketId, ClientId)>;
-    /// Shakes hands, or answers why not.
-    fn connect(&self, request: Request) -> Response;
+    /// Shakes hands, or answers why not; the socket begins with the attachment, if there is one.
+    fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response;
     /// To one socket of this Replica.
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error>;
     /// Ends one socket of this Replica after what was sent before.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::close::CloseCode;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::id::{ClientId, ReplicaId, SocketId};
 use crate::message::Message;
 use crate::port::ReplicaPort;
@@ -122,13 +122,7 @@ impl Socket {
     /// When it is over 16 KiB as serialised ([`Error::is_too_large`]), cannot be serialised ([`Error::is_encoding`]),
     /// or the socket has closed ([`Error::is_closed`]).
     pub fn set_attachment<T: Serialize>(&self, value: &T) -> Result<(), Error> {
-        let bytes = wire::encode(value)?;
-        if bytes.len() > MAX_ATTACHMENT {
-            let length = bytes.len();
-            let message = format!("the attachment is {length} bytes serialised, {MAX_ATTACHMENT} at most");
-            return Err(Error::new(Kind::TooLarge, message));
-        }
-        self.port.set_attachment(self.id, bytes)
+        self.port.set_attachment(self.id, wire::attachment(value)?)
     }
 
     fn except(&self, to: To) -> Option<&ClientId> {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Kind};
+use crate::socket::MAX_ATTACHMENT;
 
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, Error> {
     rmp_serde::to_vec_named(value)
@@ -16,6 +17,17 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, Error> {
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     rmp_serde::from_slice(bytes)
         .map_err(|cause| Error::caused(Kind::Encoding, "the bytes are not the value that was expected", cause))
+}
+
+/// What is to be attached to a socket.
+pub(crate) fn attachment<T: Serialize>(value: &T) -> Result<Bytes, Error> {
+    let bytes = encode(value)?;
+    if bytes.len() > MAX_ATTACHMENT {
+        let length = bytes.len();
+        let message = format!("the attachment is {length} bytes serialised, {MAX_ATTACHMENT} at most");
+        return Err(Error::new(Kind::TooLarge, message));
+    }
+    Ok(bytes)
 }
 
 /// For the engine, which reads gossip and writes answers.

@@ -17,6 +17,8 @@ pub const GATED: &str = "gated-";
 pub const FAILING: &str = "failing-";
 /// A socket of a client with this prefix is closed in `on_open`, with 1008.
 pub const UNWANTED: &str = "unwanted-";
+/// A socket of a client with this prefix has [`Attached`] with the client's name from the beginning.
+pub const TAGGED: &str = "tagged-";
 /// `on_close` fails for a client with this prefix.
 pub const SORE: &str = "sore-";
 /// `clusterize` of the class `named` fails for a client with this prefix.

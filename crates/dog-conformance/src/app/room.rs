@@ -11,7 +11,8 @@ use super::gate::Gates;
 use super::journal::Journal;
 use super::keeper::{self, InRoom};
 use super::protocol::{
-    Answer, Ask, Cause, Command, End, Event, FAILING, GATED, REPLICA_HEADER, Reply, Report, SORE, UNWANTED,
+    Answer, Ask, Attached, Cause, Command, End, Event, FAILING, GATED, REPLICA_HEADER, Reply, Report, SORE, TAGGED,
+    UNWANTED,
 };
 
 /// Does what its clients command, and keeps a journal of what befell its sockets.
@@ -40,7 +41,10 @@ impl<C: Class> Replica for Room<C> {
         self.journal.seats(cx.sockets().count());
         match request.uri().path().rsplit('/').next() {
             Some("ws") => {
-                let mut response = cx.connect(request);
+                let mut response = match tag(&request) {
+                    Some(tag) => cx.connect_with(request, &tag)?,
+                    None => cx.connect(request),
+                };
                 response.headers_mut().insert(REPLICA_HEADER, HeaderValue::try_from(cx.id().to_string())?);
                 Ok(response)
             }
@@ -55,6 +59,9 @@ impl<C: Class> Replica for Room<C> {
         self.journal.seats(cx.sockets().count());
         if client.as_str().starts_with(FAILING) {
             return Err(Failure::message("the secret of on_open"));
+        }
+        if client.as_str().starts_with(TAGGED) && socket.attachment::<Attached>()?.is_none() {
+            return Err(Failure::message("on_open comes before what was attached"));
         }
         if client.as_str().starts_with(UNWANTED) {
             socket.close(CloseCode::POLICY, "not wanted");
@@ -101,6 +108,12 @@ impl<C: Class> Replica for Room<C> {
     async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {
         self.answer(cx, ask).await
     }
+}
+
+/// What a socket of this client begins with.
+fn tag(request: &Request) -> Option<Attached> {
+    let name = dog::query(request, "u").filter(|client| client.starts_with(TAGGED))?;
+    Some(Attached { name, ..Attached::default() })
 }
 
 impl<C: Class> Room<C> {

@@ -8,6 +8,7 @@ use crate::stage::Stage;
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("attachment_is_typed_and_of_its_socket", &[], typed),
+        scenario("attachment_of_the_request_is_there_when_the_socket_opens", &[13], begun_with),
         scenario("attachment_over_16_kib_is_refused", &[12], bounded),
     ]
 }
@@ -24,6 +25,15 @@ async fn typed(stage: Stage) -> Outcome {
     let other = Told::Attachment { value: Some(Attached::default()) };
     same(second.ask(Act::Attachment).await?, other, "what was attached to the other socket")?;
     same(first.ask(Act::MisreadAttachment).await?, Told::Refused { why: Why::Encoding }, "read as another type")
+}
+
+/// `on_open` finds it, and so do later handlers; a socket that was given none has none.
+async fn begun_with(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "begun-with");
+    let [mut tagged, mut plain] = place.join_each(["tagged-client", "client"]).await?;
+    let tag = Attached { name: "tagged-client".into(), ..Attached::default() };
+    same(tagged.ask(Act::Attachment).await?, Told::Attachment { value: Some(tag) }, "what the request said")?;
+    same(plain.ask(Act::Attachment).await?, Told::Attachment { value: None }, "of a request that said nothing")
 }
 
 /// The largest is taken; one byte more is refused, and what was there stays.

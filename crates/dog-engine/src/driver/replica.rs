@@ -15,7 +15,7 @@ use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected};
 use super::front::{Upgrade, keep_seat_for_body};
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
-use super::sockets::Turn;
+use super::sockets::{Attached, Turn};
 use super::storing::{Store, StorePort};
 use crate::address::{Object, ReplicaAddress, SeatId, Targets, Ticket, View};
 use crate::host::{End, Fetched, Host, ObjectStanding, Occurrence, Readiness, ReplicaObject};
@@ -264,6 +264,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if response.extensions_mut().remove::<Seated>().is_some_and(|seated| seated.0 == seat) {
             // Open before the client hears of it: a client that has the response misses nothing from then on.
             let (socket, guard) = self.host.new_socket(self.address);
+            if let Some(Attached(attachment)) = response.extensions_mut().remove() {
+                self.host.set_attachment(socket, attachment);
+            }
             self.open_socket(seat, socket);
             response.extensions_mut().insert(Upgrade::new(self.address, socket, guard));
             return response;

@@ -12,6 +12,10 @@ use super::replica::ReplicaDriver;
 use crate::address::SeatId;
 use crate::host::{End, Host, Occurrence, Readiness};
 
+/// In the response that opens a socket: what the socket is to begin with.
+#[derive(Clone)]
+pub(super) struct Attached(pub(super) Bytes);
+
 /// A socket whose handler runs.
 pub(super) struct Turn {
     /// Whether the handler has had to wait, so that the host must be told when it has ended.

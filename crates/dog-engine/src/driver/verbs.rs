@@ -12,6 +12,7 @@ use dog::{
 
 use super::calls::{ANSWER_DEADLINE, ask_all, by_deadline, unexpected};
 use super::replica::{ReplicaDriver, Seated};
+use super::sockets::Attached;
 use crate::address::Targets;
 use crate::handshake;
 use crate::host::{End, Host};
@@ -111,7 +112,7 @@ impl<R: Replica, H: Host> ReplicaPort for ReplicaDriver<R, H> {
         seats.sockets().iter().filter_map(client).collect()
     }
 
-    fn connect(&self, request: Request) -> Response {
+    fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response {
         let Some(seated) = request.extensions().get::<Seated>().copied() else {
             // A request of the user's own making, or one that was connected before.
             return dog::text(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
@@ -119,6 +120,9 @@ impl<R: Replica, H: Host> ReplicaPort for ReplicaDriver<R, H> {
         match handshake::accept(&request) {
             Ok(mut response) => {
                 response.extensions_mut().insert(seated);
+                if let Some(attachment) = attachment {
+                    response.extensions_mut().insert(Attached(attachment));
+                }
                 response
             }
             Err(refusal) => *refusal,
