@@ -5,9 +5,12 @@ use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
-/// How long a scenario waits for one thing that is promised: shorter than a ticket lives by default, so that a seat that
-/// is free only because its ticket has expired does not look like one that was given back.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a scenario waits for an event that is promised: long, for the machine may have much else to do.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// How long it asks for what becomes true without one: shorter than a ticket lives by default, so that a seat that is
+/// free only because its ticket has expired does not look like one that was given back.
+const SOON: Duration = Duration::from_secs(8);
 
 /// What went wrong, and on which line of the suite.
 pub struct Trouble {
@@ -60,18 +63,27 @@ pub(crate) fn same<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(got: T, wanted: 
     if got == wanted { Ok(()) } else { Err(Trouble::new(format!("{what}: got {got:?}, wanted {wanted:?}"))) }
 }
 
-/// Awaits `future`, [`PATIENCE`] at most.
+/// Awaits `future`, 25 seconds at most.
 ///
 /// # Errors
 /// When the time is up, or what the future itself finds.
 #[track_caller]
 pub(crate) fn within<T>(what: &str, future: impl Future<Output = Outcome<T>>) -> impl Future<Output = Outcome<T>> {
-    let late = Trouble::new(format!("{what}: not within {PATIENCE:?}"));
-    async move { tokio::time::timeout(PATIENCE, future).await.unwrap_or(Err(late)) }
+    in_time(PATIENCE, what, future)
 }
 
-/// Tries `attempt` until it says true, [`PATIENCE`] at most: for what becomes true without an event that a client
-/// could await, such as a Group's books.
+#[track_caller]
+fn in_time<T>(
+    time: Duration,
+    what: &str,
+    future: impl Future<Output = Outcome<T>>,
+) -> impl Future<Output = Outcome<T>> {
+    let late = Trouble::new(format!("{what}: not within {time:?}"));
+    async move { tokio::time::timeout(time, future).await.unwrap_or(Err(late)) }
+}
+
+/// Tries `attempt` until it says true, 8 seconds at most: for what becomes true without an event that a client could
+/// await, such as a Group's books.
 ///
 /// # Errors
 /// When the time is up, or when an attempt fails.
@@ -83,5 +95,5 @@ pub(crate) fn eventually(what: &str, mut attempt: impl AsyncFnMut() -> Outcome<b
         }
         Ok(())
     };
-    within(what, attempts)
+    in_time(SOON, what, attempts)
 }
