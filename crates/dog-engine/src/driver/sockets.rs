@@ -75,6 +75,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             }
             return;
         }
+        #[cfg(feature = "bugs")]
+        if crate::bugs::socket_ends_twice() {
+            self.run(socket, client.clone(), Event::End(end.clone()));
+        }
         self.run_with(socket, client, Event::End(end), attachment);
     }
 
