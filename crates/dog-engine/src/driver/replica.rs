@@ -135,6 +135,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let Some(this) = self.this.upgrade() else { return };
         start(&Rc::clone(&this), async move {
             if let Err(error) = this.activate().await {
+                this.host.occurred(Occurrence::Failed { handler: "activate", cause: &error });
                 tracing::error!(replica = %this.address, "the Replica could not be woken: {error}");
                 this.end();
             }
@@ -250,7 +251,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         request.extensions_mut().insert(Seated(seat));
         let answer = replica.receive(&self.context(), request).await;
         let response = answer.map_err(|failure| {
-            self.host.occurred(Occurrence::Failed);
+            self.host.occurred(Occurrence::Failed { handler: "receive", cause: &failure });
             tracing::error!(replica = %self.address, "receive failed: {failure}");
             self.release(seat);
             failed(&failure)
@@ -302,7 +303,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 let replica = self.awake().await?;
                 let gossip = dog::wire::typed::decode(&gossip)?;
                 let answer = replica.on_gossip(&self.context(), gossip).await.map_err(|failure| {
-                    self.host.occurred(Occurrence::Failed);
+                    self.host.occurred(Occurrence::Failed { handler: "on_gossip", cause: &failure });
                     tracing::error!(replica = %self.address, "on_gossip failed: {failure}");
                     Error::new(Kind::Handler, "the sibling's on_gossip failed")
                 })?;
@@ -380,10 +381,14 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 replica.on_alarm(&this.context()).await
             });
             if let Err(failure) = rung.await {
-                this.host.occurred(Occurrence::Failed);
+                this.host.occurred(Occurrence::Failed { handler: "on_alarm", cause: &failure });
                 tracing::error!(replica = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
+    }
+
+    fn rest_now(&self) -> bool {
+        self.rest()
     }
 
     fn epoch(&self) -> Epoch {
