@@ -107,6 +107,8 @@ pub(crate) struct World {
     /// Seats and sockets whose guards were dropped, on whatever thread.
     dropped: Arc<Mutex<Vec<Dropped>>>,
     observer: RefCell<Option<Rc<dyn Observer>>>,
+    /// What users' functions have failed with, and where.
+    pub(crate) failures: RefCell<Vec<String>>,
     outbox: usize,
     rest_after: Option<Duration>,
     pub(crate) bug: Option<Bug>,
@@ -133,6 +135,7 @@ impl World {
             sockets: RefCell::default(),
             dropped: Arc::default(),
             observer: RefCell::default(),
+            failures: RefCell::default(),
             outbox: making.outbox,
             rest_after: making.rest_after,
             bug: making.bug,
@@ -174,6 +177,19 @@ impl World {
 
     pub(crate) fn nodes(&self) -> usize {
         self.apps.borrow().len()
+    }
+
+    /// One of the user's functions has failed.
+    fn failed(&self, place: &Place, what: &str) {
+        self.note(|| format!("{place:?}: {what}"));
+        self.failures.borrow_mut().push(format!("{}: {what}", objects::full_name(place.party)));
+    }
+
+    /// Whose task ran last.
+    pub(crate) fn last_to_run(&self) -> String {
+        let last = self.tasks.last();
+        let living = self.lives().into_iter().find(|(_, life)| life.place.key == last);
+        living.map_or_else(|| "the App".into(), |(object, _)| objects::full_name(Party::Object(object)))
     }
 
     /// Does `what` after `delay` microseconds.
