@@ -227,13 +227,6 @@ impl World {
         self.agenda.micros() + u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2)
     }
 
-    /// All that happens within `duration`.
-    pub(crate) fn run_for(self: &Rc<Self>, duration: Duration) {
-        let until = self.after(duration);
-        while self.step(until) {}
-        self.agenda.go_on_to(until);
-    }
-
     fn collect_dropped(self: &Rc<Self>) {
         let dropped = std::mem::take(&mut *self.dropped.lock().unwrap_or_else(PoisonError::into_inner));
         for dropped in dropped {
