@@ -38,6 +38,7 @@ fn a_group_has_alarms_and_storage_too() {
     assert_eq!(cluster.alarm_of_group::<Hall>(HALL), None);
 }
 
+/// Longer than the thirty seconds after which a Group asks its members for their seats: that must keep none awake.
 #[test]
 fn an_idle_object_rests_by_itself_after_the_time_that_was_chosen() {
     let cluster = builder(2).rest_after(MINUTE).start();
