@@ -199,14 +199,14 @@ impl World {
     }
 
     pub(crate) fn client_sends(&self, client: ClientKey, message: Message) {
-        self.from_client(client, Incoming::Message(message));
+        self.comes_from(client, Incoming::Message(message));
     }
 
     pub(crate) fn client_closes(&self, client: ClientKey, close: Close) {
-        self.from_client(client, Incoming::End(End::Close(close)));
+        self.comes_from(client, Incoming::End(End::Close(close)));
     }
 
-    fn from_client(&self, client: ClientKey, incoming: Incoming) {
+    fn comes_from(&self, client: ClientKey, incoming: Incoming) {
         let delay = self.delay();
         let mut sockets = self.sockets.borrow_mut();
         let end = sockets.client_mut(client);
