@@ -23,6 +23,11 @@ const LAYERS: &[Layer] = &[
     Layer { package: "durable-object-groups-engine", below: &["durable-object-groups"], runtime_free: true },
     Layer { package: "durable-object-groups-conformance", below: &["durable-object-groups"], runtime_free: true },
     Layer {
+        package: "durable-object-groups-sim",
+        below: &["durable-object-groups", "durable-object-groups-engine"],
+        runtime_free: true,
+    },
+    Layer {
         package: "durable-object-groups-native",
         below: &["durable-object-groups", "durable-object-groups-engine"],
         runtime_free: false,
@@ -120,7 +125,7 @@ mod tests {
     use super::*;
 
     const ENGINE: &Layer = &LAYERS[1];
-    const NATIVE: &Layer = &LAYERS[3];
+    const NATIVE: &Layer = &LAYERS[4];
 
     #[test]
     fn a_tree_within_its_layer_passes() {

@@ -32,6 +32,9 @@
 
 pub mod address;
 pub mod books;
+#[cfg(feature = "bugs")]
+#[doc(hidden)]
+pub mod bugs;
 pub mod driver;
 pub mod handshake;
 pub mod host;

@@ -1,0 +1,216 @@
+//! All is healed and time has passed: now the books must be right, the cluster whole, and everything kept.
+
+use std::collections::BTreeMap;
+
+use dog::{Group, GroupId, ReplicaId};
+use dog_engine::address::{GroupAddress, Object};
+use dog_engine::books::{MemberSeats, Standing};
+
+use super::Run;
+use super::app::Hall;
+use crate::kit::websocket;
+use crate::world::{ClientKey, Disk, Driver, Micros, Weather};
+
+/// Longer than any ticket, lease, retry and deadline.
+const HEALING: Micros = 45_000_000;
+
+impl Run {
+    /// Heals everything, and looks. `false` once something is wrong.
+    pub(super) fn settle(&mut self) -> bool {
+        self.world.note(|| "— everything is healed —".into());
+        self.heal();
+        if !self.pass(HEALING) {
+            return false;
+        }
+        self.watch.now_clean(&self.world);
+        self.check_books();
+        self.check_handlers();
+        self.check_kept();
+        if !self.speak_up() {
+            return false;
+        }
+        let storm = self.plan.making;
+        self.world.network.borrow_mut().weather = storm.weather;
+        self.world.disk.set(storm.disk);
+        self.witness.ledger().fails_to_wake = self.plan.fails_to_wake;
+        self.watch.now_clean(&self.world);
+        self.witness.ledger().violations.is_empty()
+    }
+
+    fn heal(&mut self) {
+        self.world.all_up();
+        {
+            let mut network = self.world.network.borrow_mut();
+            network.heal();
+            network.weather = Weather::CALM;
+        }
+        self.world.disk.set(Disk::default());
+        self.witness.ledger().fails_to_wake = 0;
+        for client in self.clients.clone() {
+            self.world.set_reads(client, true);
+            // Whoever was reading a stream, or still waits for an answer, gives up.
+            self.world.give_up(client);
+            let response = self.world.sockets.borrow_mut().client_mut(client).response.take();
+            drop(response);
+        }
+    }
+
+    /// Promise 7: whatever has ended in a life that goes on was told so, once, and nothing hangs.
+    fn check_handlers(&self) {
+        let sockets = self.watch.sockets.borrow();
+        let mut ledger = self.witness.ledger();
+        for (socket, (address, epoch)) in sockets.iter() {
+            let lives = self.world.living(Object::Replica(*address)).is_some_and(|life| life.place.epoch == *epoch);
+            let Some(handled) = ledger.sockets.get(socket).filter(|_| lives) else { continue };
+            let (is_open, ends, opened) = (handled.is_open, handled.ends, handled.opened);
+            let wrong = if let Some(handler) = ledger.running(*socket) {
+                format!("{handler} has not ended")
+            } else if !opened {
+                "on_open was never called".into()
+            } else if is_open && ends > 0 {
+                "its end was told, and it is open".into()
+            } else if !is_open && ends != 1 {
+                format!("its end was told {ends} times")
+            } else {
+                continue;
+            };
+            ledger.broken(7, format!("socket {}: {wrong}", socket.raw()));
+        }
+    }
+
+    /// Promise 8: what the Groups that are awake believe is what is true.
+    fn check_books(&self) {
+        for (object, life) in self.world.lives() {
+            let (Object::Group(group), Driver::Group(driver)) = (object, life.driver) else { continue };
+            let Some(books) = driver.members() else { continue };
+            let truth = self.open_sockets(group);
+            self.compare(&books, &truth);
+        }
+    }
+
+    /// The open sockets of each client on each Replica.
+    fn open_sockets(&self, group: GroupAddress) -> BTreeMap<ReplicaId, BTreeMap<String, u32>> {
+        let sockets = self.world.sockets.borrow();
+        let ledger = self.witness.ledger();
+        let mut truth: BTreeMap<ReplicaId, BTreeMap<String, u32>> = BTreeMap::new();
+        for (socket, open) in sockets.open().filter(|(_, open)| open.replica.group == group) {
+            let client = ledger.sockets.get(&socket).map(|handled| handled.client.clone()).unwrap_or_default();
+            *truth.entry(open.replica.replica).or_default().entry(client).or_default() += 1;
+        }
+        truth
+    }
+
+    fn compare(&self, books: &[MemberSeats], truth: &BTreeMap<ReplicaId, BTreeMap<String, u32>>) {
+        let mut ledger = self.witness.ledger();
+        for (replica, clients) in truth {
+            match books.iter().find(|member| member.replica == *replica) {
+                None => ledger.broken(9, format!("{replica:?} has sockets, and its Group does not know it")),
+                Some(member) if member.standing == Standing::Parked => {
+                    ledger.broken(8, format!("{replica:?} has sockets of {clients:?} and is parked"));
+                }
+                Some(_) => {}
+            }
+        }
+        for member in books {
+            let none = BTreeMap::new();
+            let clients = truth.get(&member.replica).unwrap_or(&none);
+            let open: u32 = clients.values().sum();
+            let believed: BTreeMap<String, u32> =
+                member.clients.iter().map(|(client, seats)| (client.as_str().to_owned(), *seats)).collect();
+            if member.occupied != open || member.promised != 0 || believed != *clients {
+                let what = format!("the books say {member:?}, and open are {clients:?}");
+                ledger.broken(8, what);
+            }
+        }
+    }
+
+    /// Promise 11, and alarms: they must have rung by now.
+    fn check_kept(&self) {
+        let mut ledger = self.witness.ledger();
+        let now = self.world.agenda.now();
+        for object in self.world.known_objects() {
+            let read = |key| self.world.stored(object, key).and_then(|bytes| dog::wire::typed::decode(&bytes).ok());
+            let counts = (read("first").unwrap_or(0), read("second").unwrap_or(0));
+            ledger.found(*object.id(), counts);
+            let overdue = ledger.kept.get(object.id()).and_then(|kept| kept.alarm).filter(|at| *at < now);
+            if let Some(at) = overdue {
+                ledger.broken(11, format!("{object:?}: the alarm of {at:?} has not rung"));
+            }
+        }
+    }
+
+    /// Promises 6 and 9: every Replica that has a client says something, and everyone in its cluster hears it. Then a
+    /// newcomer is put where it belongs, and hears it too.
+    fn speak_up(&mut self) -> bool {
+        self.world.note(|| "— everyone speaks up —".into());
+        let mut speakers: BTreeMap<ReplicaId, ClientKey> = BTreeMap::new();
+        for client in self.open_clients() {
+            if let Some((address, _)) = self.world.sockets.borrow().client(client).socket {
+                speakers.insert(address.replica, client);
+            }
+        }
+        for client in speakers.into_values() {
+            self.say(client, "all", "");
+        }
+        self.pass(10_000_000) && self.check_placement()
+    }
+
+    /// Promises 2 and 3: a client that nobody remembers goes where most room is, a parked Replica before a new one.
+    fn check_placement(&mut self) -> bool {
+        for group in 0..self.plan.groups {
+            let name = format!("g{group}");
+            let Some(address) = self.address(&name) else { continue };
+            let Some(Driver::Group(driver)) = self.world.driver(Object::Group(address)) else { continue };
+            let Some(books) = driver.members() else { continue };
+            let best = self.best_places(&books);
+            self.newcomers += 1;
+            let request = websocket(&format!("/ws?u=new{}&g={name}", self.newcomers));
+            let client = self.world.ask(0, request);
+            self.clients.push(client);
+            if !self.pass(5_000_000) {
+                return false;
+            }
+            let socket = self.world.sockets.borrow().client(client).socket;
+            let known = books.iter().any(|member| socket.is_some_and(|(at, _)| at.replica == member.replica));
+            let wrong = match (socket, best) {
+                (None, _) => Some("got no socket".to_owned()),
+                (Some(_), Places::New) if known => Some("went to a full Replica".to_owned()),
+                (Some((at, _)), Places::Any(best)) if !best.contains(&at.replica) => {
+                    Some(format!("went to {:?}, and not to one of {best:?}", at.replica))
+                }
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                self.witness.ledger().broken(3, format!("a newcomer {wrong}: the books said {books:?}"));
+                return false;
+            }
+        }
+        true
+    }
+
+    fn address(&self, name: &str) -> Option<GroupAddress> {
+        let class = self.world.class(Hall::NAME)?;
+        Some(GroupAddress { class, group: GroupId::from_name(Hall::NAME, name) })
+    }
+
+    fn best_places(&self, books: &[MemberSeats]) -> Places {
+        let seats = |member: &&MemberSeats| member.occupied + member.promised;
+        let active = books.iter().filter(|member| member.standing == Standing::Active);
+        let least = active.clone().map(|member| seats(&member)).min().filter(|least| *least < self.plan.rules.limit);
+        if let Some(least) = least {
+            let best = active.filter(|member| seats(member) == least);
+            return Places::Any(best.map(|member| member.replica).collect());
+        }
+        let parked: Vec<ReplicaId> =
+            books.iter().filter(|member| member.standing == Standing::Parked).map(|member| member.replica).collect();
+        if parked.is_empty() { Places::New } else { Places::Any(parked) }
+    }
+}
+
+/// Where a newcomer belongs.
+enum Places {
+    /// To one of these.
+    Any(Vec<ReplicaId>),
+    /// To one that is not there yet.
+    New,
+}
