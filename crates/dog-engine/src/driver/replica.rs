@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
 
 use dog::internal::Kind;
 use dog::port::{LocalFuture, ObjectPort, StoragePort};
@@ -17,14 +16,12 @@ use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::sockets::Turn;
 use super::storing::{Store, StorePort};
+use super::telling::Telling;
 use crate::address::{Object, ReplicaAddress, SeatId, Targets, Ticket, View};
 use crate::host::{End, Fetched, Host, ObjectStanding, Occurrence, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Seats;
-
-/// How long a report waits for its acknowledgement before it is said again.
-const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
 /// Marks a request that has a seat. Of a private type, so that nothing from outside can carry one.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +32,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     pub(super) this: Weak<Self>,
     pub(super) host: Rc<H>,
     pub(super) address: ReplicaAddress,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     life: Life<R>,
     /// Whether the Group has said who the siblings are and what the limit is.
     enrolled: Cell<bool>,
@@ -43,7 +40,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     view: RefCell<View>,
     /// Sockets whose handler runs now; all others are at rest and cost nothing here.
     pub(super) turns: RefCell<HashMap<SocketId, Turn>>,
-    reporting: Cell<bool>,
+    pub(super) telling: Telling,
     idle: Idle,
     store: Rc<Store<H>>,
     /// Whether the end of what is being written is waited for, to rest then.
@@ -97,7 +94,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             seats: RefCell::new(seats),
             view: RefCell::default(),
             turns: RefCell::default(),
-            reporting: Cell::new(false),
+            telling: Telling::default(),
             idle: Idle::default(),
             store,
             settling: Cell::new(false),
@@ -156,6 +153,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     fn enrol(&self, enrolment: Enrolment) {
         self.enrolled.set(true);
+        self.telling.heard(self.host.now());
         self.seats.borrow_mut().set_limit(enrolment.limit);
         self.meet(enrolment.view);
     }
@@ -216,27 +214,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let farewell = GroupCast::Farewell { replica: self.address.replica, epoch: self.epoch };
         self.host.cast_group(self.address.group, farewell);
         self.host.replica_ended(self.address, self.epoch);
-    }
-
-    /// Tells the Group what it has not acknowledged, now and until it has.
-    pub(super) fn report(&self) {
-        let Some(report) = self.seats.borrow().report() else { return };
-        self.host.cast_group(self.address.group, GroupCast::Report(report));
-        if self.reporting.replace(true) {
-            return;
-        }
-        let (host, this) = (Rc::clone(&self.host), Weak::clone(&self.this));
-        self.host.spawn(Box::pin(async move {
-            loop {
-                host.sleep(REPORT_AGAIN).await;
-                let Some(this) = this.upgrade().filter(|this| !this.life.has_ended()) else { return };
-                let Some(report) = this.seats.borrow().report() else {
-                    this.reporting.set(false);
-                    return;
-                };
-                host.cast_group(this.address.group, GroupCast::Report(report));
-            }
-        }));
     }
 
     async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
@@ -344,7 +321,10 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
         // In the order in which they come, whatever the answers wait for.
         match &call {
             ReplicaCall::Join(enrolment) | ReplicaCall::Census(enrolment) => self.enrol(enrolment.clone()),
-            ReplicaCall::Meet(view) => self.meet(view.clone()),
+            ReplicaCall::Meet(view) => {
+                self.telling.heard(self.host.now());
+                self.meet(view.clone());
+            }
             ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } | ReplicaCall::Gossip(_) => {}
         }
         let this = Rc::clone(&self);
@@ -356,7 +336,10 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCast::Deliver(delivery) => {
                 self.deliver(&delivery.message, delivery.except.as_ref());
             }
-            ReplicaCast::Acknowledge { epoch, sequence } => self.seats.borrow_mut().acknowledge(epoch, sequence),
+            ReplicaCast::Acknowledge { epoch, sequence } => {
+                self.telling.heard(self.host.now());
+                self.seats.borrow_mut().acknowledge(epoch, sequence);
+            }
         }
     }
 
