@@ -12,7 +12,7 @@ use crate::kit::websocket;
 use crate::world::{ClientKey, Disk, Driver, Micros, Weather};
 
 /// Longer than any ticket, lease, retry and deadline.
-const HEALING: Micros = 45_000_000;
+const HEALING: Micros = 60_000_000;
 
 impl Run {
     /// Heals everything, and looks. `false` once something is wrong.

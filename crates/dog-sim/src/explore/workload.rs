@@ -11,8 +11,21 @@ use crate::world::{ClientKey, ClientState, Micros};
 
 /// What clients say, as often as it stands here.
 const VERBS: &[&str] = &[
-    "all", "all", "all", "others", "emit", "echo", "confirmed", "many", "many", "whisper", "whisper", "gossip", "count",
-    "count", "alarm",
+    "all",
+    "all",
+    "all",
+    "others",
+    "emit",
+    "echo",
+    "confirmed",
+    "many",
+    "many",
+    "whisper",
+    "whisper",
+    "gossip",
+    "count",
+    "count",
+    "alarm",
 ];
 
 /// What clients ask without a socket.
@@ -207,8 +220,11 @@ impl Run {
             return;
         }
         let groups = self.below(2) == 0;
-        let objects: Vec<Object> =
-            lives.iter().map(|(object, _)| *object).filter(|object| matches!(object, Object::Group(_)) == groups).collect();
+        let objects: Vec<Object> = lives
+            .iter()
+            .map(|(object, _)| *object)
+            .filter(|object| matches!(object, Object::Group(_)) == groups)
+            .collect();
         if !objects.is_empty() {
             self.world.crash(objects[self.below(objects.len())]);
         }

@@ -44,7 +44,15 @@ impl Place {
 
     fn new(world: &Rc<World>, party: Party, node: usize, epoch: Epoch) -> Rc<Self> {
         let key = world.objects.borrow_mut().new_place();
-        Rc::new(Self { world: Rc::clone(world), key, party, node, epoch, alive: Cell::new(true), last_word: Rc::new(Cell::new(Micros::MAX)) })
+        Rc::new(Self {
+            world: Rc::clone(world),
+            key,
+            party,
+            node,
+            epoch,
+            alive: Cell::new(true),
+            last_word: Rc::new(Cell::new(Micros::MAX)),
+        })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
