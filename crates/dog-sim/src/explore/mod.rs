@@ -6,6 +6,7 @@
 //!   healed
 
 mod app;
+mod keeping;
 mod ledger;
 mod plan;
 mod settle;

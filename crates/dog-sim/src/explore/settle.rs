@@ -127,15 +127,12 @@ impl Run {
     /// Promise 11, and alarms: they must have rung by now.
     fn check_kept(&self) {
         let mut ledger = self.witness.ledger();
-        let now = self.world.agenda.now();
+        ledger.now = self.world.agenda.now();
         for object in self.world.known_objects() {
             let read = |key| self.world.stored(object, key).and_then(|bytes| dog::wire::typed::decode(&bytes).ok());
             let counts = (read("first").unwrap_or(0), read("second").unwrap_or(0));
             ledger.found(*object.id(), counts);
-            let overdue = ledger.kept.get(object.id()).and_then(|kept| kept.alarm).filter(|at| *at < now);
-            if let Some(at) = overdue {
-                ledger.broken(11, format!("{object:?}: the alarm of {at:?} has not rung"));
-            }
+            ledger.check_alarm(*object.id());
         }
     }
 

@@ -57,11 +57,6 @@ impl Agenda {
         key
     }
 
-    /// When the next thing is to happen.
-    pub(crate) fn next_at(&self) -> Option<Micros> {
-        self.events.borrow().first_key_value().map(|((at, _), _)| *at)
-    }
-
     /// The next thing until `until`; the clock goes on to it.
     pub(crate) fn take(&self, until: Micros) -> Option<Event> {
         let mut events = self.events.borrow_mut();

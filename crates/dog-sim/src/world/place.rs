@@ -11,7 +11,7 @@ use bytes::Bytes;
 use dog::port::LocalFuture;
 use dog::{CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
-use dog_engine::host::{Batch, Fetched, Host, SeatGuard, Space};
+use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 
 use super::agenda::{Micros, Sleep};
@@ -253,6 +253,12 @@ impl Host for Place {
     fn alarm(&self, object: Object) -> LocalFuture<Result<Option<Timestamp>, Error>> {
         let alarm = self.world.storage.borrow().alarm(object);
         Box::pin(async move { Ok(alarm) })
+    }
+
+    fn occurred(&self, occurrence: Occurrence) {
+        if occurrence == Occurrence::Panicked {
+            self.world.observe(|observer| observer.panics(self));
+        }
     }
 
     fn ring_again(&self, object: Object, at: Timestamp, attempt: u32) {
