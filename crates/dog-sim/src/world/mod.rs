@@ -5,9 +5,10 @@
 //!   over can do nothing; `promise`: an answer on its way
 //! - `objects`: which lives there are, how they begin and crash; `mail`: what they say to each other
 //! - `network`: delays, cuts, losses; `storage`: what is kept; `writing`: how it gets there; alarms
-//! - `sockets`: connections and the clients at their other end
+//! - `sockets`: connections, as the host has them; `clients`: who is at their other end
 
 mod agenda;
+mod clients;
 mod mail;
 mod network;
 mod objects;
@@ -30,10 +31,11 @@ use dog_engine::address::{Targets, TicketId};
 use dog_engine::{Class, Front, classes};
 
 pub(crate) use agenda::Micros;
+pub(crate) use clients::{ClientKey, ClientState};
 pub(crate) use network::{Network, Party, Weather};
 pub(crate) use objects::Driver;
 pub(crate) use place::{Dropped, Place};
-pub(crate) use sockets::{ClientKey, ClientState, Sockets};
+pub(crate) use sockets::Sockets;
 
 use agenda::{Agenda, Event};
 use objects::Objects;
