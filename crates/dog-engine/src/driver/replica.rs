@@ -183,6 +183,15 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         true
     }
 
+    /// The Group has heard of something. If that was the end of the last seat, only the news of it may have kept this in
+    /// memory.
+    fn note_told(&self) {
+        let is_told = self.seats.borrow().occupied() == 0 && self.seats.borrow().report().is_none();
+        if let Some(this) = self.this.upgrade().filter(|_| is_told) {
+            self.idle.note(&this, Self::rest);
+        }
+    }
+
     /// Whether a later life would read all that this one has written. If not, rest is tried again when it would.
     fn is_settled(&self) -> bool {
         let settled = self.store.is_settled();
@@ -339,6 +348,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.telling.heard(self.host.now());
                 self.seats.borrow_mut().acknowledge(epoch, sequence);
+                self.note_told();
             }
         }
     }
