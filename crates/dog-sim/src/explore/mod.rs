@@ -8,6 +8,7 @@
 mod app;
 mod keeping;
 mod ledger;
+mod placing;
 mod plan;
 mod settle;
 mod watch;

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dog::{Group, GroupId, ReplicaId};
+use dog::ReplicaId;
 use dog_engine::address::{GroupAddress, Object};
 use dog_engine::books::{MemberSeats, Standing};
 
 use super::Run;
-use super::app::Hall;
-use crate::kit::websocket;
 use crate::world::{ClientKey, Disk, Driver, Micros, Weather};
 
 /// Longer than any ticket, lease, retry and deadline.
@@ -26,6 +24,8 @@ impl Run {
         self.check_books();
         self.check_handlers();
         self.check_kept();
+        self.check_lives();
+        self.check_rest();
         if !self.speak_up() {
             return false;
         }
@@ -124,6 +124,46 @@ impl Run {
         }
     }
 
+    /// Promises 9 and 10: whose Replicas have sockets is there, and sockets are those of present lives.
+    fn check_lives(&self) {
+        let sockets = self.world.sockets.borrow();
+        let mut ledger = self.witness.ledger();
+        for (socket, open) in sockets.open() {
+            let (replica, group) = (open.replica, Object::Group(open.replica.group));
+            if self.world.living(group).is_none() {
+                ledger.broken(9, format!("{replica:?} has sockets, and nobody has woken its Group"));
+            }
+            let present = self.world.living(Object::Replica(replica)).map(|life| life.place.epoch);
+            if present != Some(open.place.epoch) {
+                let own = open.place.epoch;
+                ledger.broken(10, format!("socket {} of life {own:?} is open in {present:?}", socket.raw()));
+            }
+        }
+    }
+
+    /// Promise 13: where nothing has happened for long nothing is in memory but who is seated, and where.
+    fn check_rest(&self) {
+        if self.plan.making.rest_after.is_none() {
+            return;
+        }
+        let mut ledger = self.witness.ledger();
+        for (object, life) in self.world.lives() {
+            let (standing, is_used) = match &life.driver {
+                Driver::Replica(replica) => (replica.standing(), replica.standing().seats > 0),
+                Driver::Group(group) => (group.standing(), self.is_used(object)),
+            };
+            if !is_used {
+                ledger.broken(13, format!("{object:?} is in memory, and nobody is seated there: {standing:?}"));
+            } else if standing.awake && matches!(object, Object::Replica(_)) {
+                ledger.broken(13, format!("{object:?} does not rest: {standing:?}"));
+            }
+        }
+    }
+
+    fn is_used(&self, group: Object) -> bool {
+        self.world.sockets.borrow().open().any(|(_, open)| Object::Group(open.replica.group) == group)
+    }
+
     /// Promise 11, and alarms: they must have rung by now.
     fn check_kept(&self) {
         let mut ledger = self.witness.ledger();
@@ -151,63 +191,4 @@ impl Run {
         }
         self.pass(10_000_000) && self.check_placement()
     }
-
-    /// Promises 2 and 3: a client that nobody remembers goes where most room is, a parked Replica before a new one.
-    fn check_placement(&mut self) -> bool {
-        for group in 0..self.plan.groups {
-            let name = format!("g{group}");
-            let Some(address) = self.address(&name) else { continue };
-            let Some(Driver::Group(driver)) = self.world.driver(Object::Group(address)) else { continue };
-            let Some(books) = driver.members() else { continue };
-            let best = self.best_places(&books);
-            self.newcomers += 1;
-            let request = websocket(&format!("/ws?u=new{}&g={name}", self.newcomers));
-            let client = self.world.ask(0, request);
-            self.clients.push(client);
-            if !self.pass(5_000_000) {
-                return false;
-            }
-            let socket = self.world.sockets.borrow().client(client).socket;
-            let known = books.iter().any(|member| socket.is_some_and(|(at, _)| at.replica == member.replica));
-            let wrong = match (socket, best) {
-                (None, _) => Some("got no socket".to_owned()),
-                (Some(_), Places::New) if known => Some("went to a full Replica".to_owned()),
-                (Some((at, _)), Places::Any(best)) if !best.contains(&at.replica) => {
-                    Some(format!("went to {:?}, and not to one of {best:?}", at.replica))
-                }
-                _ => None,
-            };
-            if let Some(wrong) = wrong {
-                self.witness.ledger().broken(3, format!("a newcomer {wrong}: the books said {books:?}"));
-                return false;
-            }
-        }
-        true
-    }
-
-    fn address(&self, name: &str) -> Option<GroupAddress> {
-        let class = self.world.class(Hall::NAME)?;
-        Some(GroupAddress { class, group: GroupId::from_name(Hall::NAME, name) })
-    }
-
-    fn best_places(&self, books: &[MemberSeats]) -> Places {
-        let seats = |member: &&MemberSeats| member.occupied + member.promised;
-        let active = books.iter().filter(|member| member.standing == Standing::Active);
-        let least = active.clone().map(|member| seats(&member)).min().filter(|least| *least < self.plan.rules.limit);
-        if let Some(least) = least {
-            let best = active.filter(|member| seats(member) == least);
-            return Places::Any(best.map(|member| member.replica).collect());
-        }
-        let parked: Vec<ReplicaId> =
-            books.iter().filter(|member| member.standing == Standing::Parked).map(|member| member.replica).collect();
-        if parked.is_empty() { Places::New } else { Places::Any(parked) }
-    }
-}
-
-/// Where a newcomer belongs.
-enum Places {
-    /// To one of these.
-    Any(Vec<ReplicaId>),
-    /// To one that is not there yet.
-    New,
 }
