@@ -23,6 +23,7 @@ pub(crate) struct Keeping {
 impl Ledger {
     /// Promises 10 and 11: a count was acknowledged. No other life can have had the same.
     pub(crate) fn kept(&mut self, object: [u8; 32], count: u64) {
+        self.checks.count(10);
         let kept = self.kept.entry(object).or_default();
         let is_new = kept.every.insert(count);
         kept.acknowledged = kept.acknowledged.max(count);
@@ -35,6 +36,7 @@ impl Ledger {
     pub(crate) fn found(&mut self, object: [u8; 32], counts: (u64, u64)) {
         let acknowledged = self.kept.get(&object).map_or(0, |kept| kept.acknowledged);
         let (first, second) = counts;
+        self.checks.count(11);
         if first != second {
             self.broken(11, format!("{:02x}…: half a transaction: {first} and {second}", object[0]));
         }
@@ -87,6 +89,7 @@ impl Ledger {
 
     /// Promise 13: what was attached comes back, however often its Replica has rested.
     pub(crate) fn finds_attached(&mut self, socket: SocketId, found: Option<u64>) {
+        self.checks.count(13);
         let attached = self.sockets.get(&socket).and_then(|handled| handled.attached);
         if found != attached {
             self.broken(13, format!("socket {}: {found:?} is attached, and was {attached:?}", socket.raw()));

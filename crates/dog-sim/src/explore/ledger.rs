@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 
+use super::checks::Checks;
 use super::keeping::Kept;
 use crate::random::Random;
 
@@ -57,6 +58,7 @@ pub(crate) struct Owed {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) violations: Vec<Violation>,
+    pub(crate) checks: Checks,
     pub(crate) limit: u32,
     pub(crate) now: Timestamp,
     pub(crate) random: Random,
@@ -92,6 +94,7 @@ impl Witness {
     pub(crate) fn new(seed: u64, limit: u32, fails_to_wake: u32) -> Self {
         Self(Arc::new(Mutex::new(Ledger {
             violations: Vec::new(),
+            checks: Checks::default(),
             limit,
             now: Timestamp::default(),
             random: Random::new(!seed),
@@ -147,6 +150,7 @@ impl Ledger {
 
     /// Promise 1.
     pub(crate) fn check_limit(&mut self, replica: ReplicaId) {
+        self.checks.count(1);
         // Of the last life: the requests of earlier ones are over, and nobody has told whoever waits for them yet.
         let lives = self.in_flight.range((replica, 0)..=(replica, u64::MAX));
         let in_flight = lives.last().map_or(0, |(_, count)| *count);
@@ -191,6 +195,7 @@ impl Ledger {
     /// Promise 7: a handler begins.
     pub(crate) fn begins(&mut self, socket: SocketId, client: &str, handler: &'static str) {
         self.handled += 1;
+        self.checks.count(7);
         let handled = self.sockets.entry(socket).or_default();
         handled.client = client.into();
         let was = handled.running.replace(handler);

@@ -6,8 +6,10 @@
 //!   healed
 
 mod app;
+mod checks;
 mod keeping;
 mod ledger;
+mod many;
 mod placing;
 mod plan;
 mod settle;
@@ -15,6 +17,7 @@ mod watch;
 mod workload;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use dog::Env;
@@ -22,12 +25,14 @@ use dog::Env;
 use crate::bugs::Bug;
 use crate::world::{ClientKey, World};
 use app::Market;
+pub use checks::Checks;
 use ledger::Witness;
+pub use many::{Summary, explore_many};
 use plan::Plan;
 use watch::Watch;
 
 /// What a run is asked for besides its seed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// Put in, to see whether it is found.
@@ -58,6 +63,8 @@ pub struct Outcome {
     pub steps: u64,
     /// How often a handler of a socket ran.
     pub handled: u64,
+    /// How often each promise was checked.
+    pub checks: Checks,
     /// Everything that happened, if that was asked for.
     pub trace: Vec<String>,
 }
@@ -118,6 +125,20 @@ impl Run {
         Self { seed, plan, world, witness, watch, clients: Vec::new(), newcomers: 0, commands: 0, steps: 0 }
     }
 
+    /// The run; a panic in it, which is none of a handler's, is a finding like any other.
+    fn go_safely(&mut self) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go())) {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
+            self.witness.ledger().broken(14, format!("a panic: {text}"));
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let ledger = self.witness.ledger();
+        Outcome { steps: self.steps, handled: ledger.handled, checks: ledger.checks, trace: self.world.trace.take() }
+    }
+
     fn failure(&self, options: Options) -> Option<Failure> {
         let violation = self.witness.ledger().violations.first().cloned()?;
         Some(Failure {
@@ -138,10 +159,9 @@ pub fn explore(seed: u64, options: Options) -> Result<Outcome, Box<Failure>> {
     let mut run = Run::begin(seed, options);
     #[cfg(feature = "bugs")]
     dog_engine::bugs::set_socket_ends_twice(options.bug == Some(Bug::DoubleClose));
-    run.go();
+    run.go_safely();
     let failure = run.failure(options);
-    let handled = run.witness.ledger().handled;
-    let outcome = Outcome { steps: run.steps, handled, trace: run.world.trace.take() };
+    let outcome = run.outcome();
     run.world.end();
     match failure {
         Some(failure) => Err(Box::new(failure)),

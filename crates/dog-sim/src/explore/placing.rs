@@ -44,6 +44,7 @@ impl Run {
         let books = self.books(group);
         let best = self.best_places(books.as_deref());
         let (client, replica) = self.comes(group, name)?;
+        self.witness.ledger().checks.count(3);
         let is_known = books.iter().flatten().any(|member| Some(member.replica) == replica);
         let wrong = match (replica, best) {
             (None, _) => "got no socket".to_owned(),
@@ -64,6 +65,7 @@ impl Run {
         let has_room = |books: &Vec<MemberSeats>| books.iter().find(is_it).is_some_and(|member| seats(member) < limit);
         let has_room = self.books(group).as_ref().is_some_and(has_room);
         let Some((second, at)) = self.comes(group, name) else { return false };
+        self.witness.ledger().checks.count(2);
         let mut is_held = !has_room || at == Some(replica);
         if is_held && at == Some(replica) {
             for client in [client, second] {

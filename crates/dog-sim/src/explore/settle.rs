@@ -112,6 +112,7 @@ impl Run {
             }
         }
         for member in books {
+            ledger.checks.count(8);
             let none = BTreeMap::new();
             let clients = truth.get(&member.replica).unwrap_or(&none);
             let open: u32 = clients.values().sum();
@@ -130,6 +131,8 @@ impl Run {
         let mut ledger = self.witness.ledger();
         for (socket, open) in sockets.open() {
             let (replica, group) = (open.replica, Object::Group(open.replica.group));
+            ledger.checks.count(9);
+            ledger.checks.count(10);
             if self.world.living(group).is_none() {
                 ledger.broken(9, format!("{replica:?} has sockets, and nobody has woken its Group"));
             }
@@ -148,6 +151,7 @@ impl Run {
         }
         let mut ledger = self.witness.ledger();
         for (object, life) in self.world.lives() {
+            ledger.checks.count(13);
             let (standing, is_used) = match &life.driver {
                 Driver::Replica(replica) => (replica.standing(), replica.standing().seats > 0),
                 Driver::Group(group) => (group.standing(), self.is_used(object)),

@@ -66,6 +66,7 @@ impl Watch {
     fn check_life(&self, place: &Place) {
         let Party::Object(object) = place.party else { return };
         let mut ledger = self.witness.ledger();
+        ledger.checks.count(10);
         let (present, own) = (ledger.life_of(*object.id()), place.epoch.as_u64());
         if present != own {
             ledger.broken(10, format!("{place:?} sends in life {own}, and life {present} has begun"));
@@ -94,6 +95,7 @@ impl Watch {
                 harmed: network.harmed,
                 whispered: false,
             };
+            ledger.checks.count(if own { 6 } else { 4 });
             ledger.owed.insert((said.name, socket), owed);
         }
     }
@@ -103,6 +105,7 @@ impl Watch {
         let mut heard = self.heard.borrow_mut();
         let heard = heard.entry((socket, said.name.0)).or_default();
         let mut ledger = self.witness.ledger();
+        ledger.checks.count(5);
         let (number, tell) = (said.name.1, format!("socket {} got {} {:?}", socket.raw(), said.kind, said.name));
         if !heard.names.insert(number) {
             ledger.broken(6, format!("{tell} twice"));
@@ -217,6 +220,7 @@ impl Observer for Watch {
     fn lets_in(&self, place: &Place, ticket: TicketId, expired: bool) {
         let is_new = self.tickets.borrow_mut().insert((ticket, place.epoch));
         let mut ledger = self.witness.ledger();
+        ledger.checks.count(1);
         if expired {
             ledger.broken(1, format!("{place:?} took a ticket that had expired"));
         }
@@ -227,6 +231,7 @@ impl Observer for Watch {
 
     fn panics(&self, place: &Place) {
         let mut ledger = self.witness.ledger();
+        ledger.checks.count(14);
         match ledger.panics.checked_sub(1) {
             Some(left) => ledger.panics = left,
             None => ledger.broken(14, format!("{place:?}: a panic that nobody asked for")),
