@@ -9,7 +9,7 @@ use dog_engine::books::{MemberSeats, Standing};
 use super::Run;
 use super::app::Hall;
 use crate::kit::websocket;
-use crate::world::{ClientKey, Driver, Micros};
+use crate::world::{ClientKey, Driver, Micros, World};
 
 /// Until a newcomer has its socket: longer than a join takes.
 const PLACED: Micros = 5_000_000;
@@ -88,7 +88,7 @@ impl Run {
         let policy = self.plan.rules.policy;
         let parked = policy.park_after + Duration::from_secs(1);
         let is_remembered = parked + Duration::from_secs(1) < policy.sticky_for;
-        if is_remembered { u64::try_from(parked.as_micros()).unwrap_or(LEFT) } else { LEFT }
+        if is_remembered { World::span(parked) } else { LEFT }
     }
 
     /// A client connects. Where it is then; nothing once something is wrong.

@@ -216,7 +216,12 @@ impl World {
 
     /// What the clock says when `duration` has passed.
     pub(crate) fn after(&self, duration: Duration) -> Micros {
-        self.agenda.micros() + u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2)
+        self.agenda.micros() + Self::span(duration)
+    }
+
+    /// As long as `duration`.
+    pub(crate) fn span(duration: Duration) -> Micros {
+        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2)
     }
 
     /// All that happens within `duration`.
