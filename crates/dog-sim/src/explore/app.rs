@@ -163,7 +163,7 @@ impl Replica for Desk {
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         self.begins(socket, "on_open");
         self.attach(socket);
-        if socket.id().raw() % 3 == 0 {
+        if socket.id().raw().is_multiple_of(3) {
             cx.storage().get::<u64>("first").await?;
         }
         socket.broadcast(self.say('b', "-"), To::Everyone)?;
@@ -181,7 +181,7 @@ impl Replica for Desk {
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
         self.begins(socket, "the end");
         cx.broadcast(self.say('b', "-"))?;
-        if socket.id().raw() % 2 == 0 {
+        if socket.id().raw().is_multiple_of(2) {
             cx.gossip(&2).await?;
         }
         self.ends(socket);

@@ -17,12 +17,15 @@ pub(crate) type Micros = u64;
 /// When the run begins: midnight before 2026-01-01, so that times in a trace are easy to read.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
+/// What is done later.
+type Deed = Box<dyn FnOnce(&Rc<World>)>;
+
 /// Something that happens later.
 pub(crate) enum Event {
     /// A sleep ends.
     Wake(Waker),
     /// This is done.
-    Do(Box<dyn FnOnce(&Rc<World>)>),
+    Do(Deed),
 }
 
 /// When, and in which order among those at the same time.
