@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use dog::port::LocalFuture;
 use dog::{
-    Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId, Timestamp,
+    Close, CloseCode, Env, Epoch, Error, Failure, Message, ReplicaId, Request, Response, SocketError, SocketId,
+    Timestamp,
 };
 
 use crate::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
@@ -97,7 +98,7 @@ pub trait Host: 'static {
     fn ring_again(&self, object: Object, at: Timestamp, attempt: u32);
 
     /// Something has happened that a host may want to count.
-    fn occurred(&self, occurrence: Occurrence) {
+    fn occurred(&self, occurrence: Occurrence<'_>) {
         let _ = occurrence;
     }
 
@@ -110,16 +111,21 @@ pub trait Host: 'static {
 }
 
 /// What a host may count: see [`Host::occurred`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occurrence {
+#[derive(Clone, Copy, Debug)]
+pub enum Occurrence<'a> {
     /// A handler, or a task of the engine's, has to wait for something.
     Waits,
     /// One that had to wait has ended, so long after it began to wait.
     Waited(Duration),
-    /// A handler has returned an error.
-    Failed,
-    /// A handler has panicked.
-    Panicked,
+    /// One of the user's functions has returned an error. The log says it already.
+    Failed {
+        /// Its name.
+        handler: &'static str,
+        /// Why.
+        cause: &'a Failure,
+    },
+    /// One has panicked, and said this.
+    Panicked(&'a str),
 }
 
 /// How an object stands, for whoever watches: see [`ReplicaObject::standing`] and [`GroupObject::standing`].
@@ -215,6 +221,8 @@ pub trait ReplicaObject {
     fn closed(self: Rc<Self>, socket: SocketId, end: End);
     /// The alarm has come, after `attempt` failed attempts.
     fn alarm(self: Rc<Self>, attempt: u32);
+    /// Rests now, as after [`Host::rest_after`]. Whether the user's value is out of memory: not while a handler waits.
+    fn rest_now(&self) -> bool;
     /// The number of this life.
     fn epoch(&self) -> Epoch;
     /// How it stands.
@@ -231,6 +239,8 @@ pub trait GroupObject {
     fn cast(self: Rc<Self>, cast: GroupCast);
     /// The alarm has come, after `attempt` failed attempts.
     fn alarm(self: Rc<Self>, attempt: u32);
+    /// Rests now, as after [`Host::rest_after`]. Whether it is out of memory: not while it has books to keep.
+    fn rest_now(&self) -> bool;
     /// The number of this life.
     fn epoch(&self) -> Epoch;
     /// How it stands.

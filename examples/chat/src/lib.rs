@@ -10,3 +10,8 @@
 
 pub mod app;
 mod protocol;
+
+/// The page about testing, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/testing.md")]
+struct Testing;

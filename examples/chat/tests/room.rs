@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use chat::app::{Chat, Lobby};
 use dog::{CloseCode, Env, Limit};
-use dog_sim::{ClientSocket, Cluster};
+use dog_sim::{Builder, ClientSocket, Cluster};
 use serde_json::{Value, json};
 
 const LOBBY: &str = "lobby-id";
 
 fn room(seats: u32) -> Cluster {
-    Cluster::builder(Chat).env(Env::new().with(Limit::new(seats))).start()
+    builder(seats).start()
+}
+
+fn builder(seats: u32) -> Builder<Chat> {
+    Cluster::builder(Chat).env(Env::new().with(Limit::new(seats)))
 }
 
 fn enter(cluster: &Cluster, name: &str) -> ClientSocket {
@@ -19,12 +23,12 @@ fn enter(cluster: &Cluster, name: &str) -> ClientSocket {
 
 /// What has come, without the time, which is another each.
 fn heard(socket: &ClientSocket) -> Vec<Value> {
-    let without_time = |message: dog::Message| {
-        let mut value: Value = message.to_json().unwrap();
-        assert!(value.as_object_mut().unwrap().remove("time").is_some(), "{value} carries no time");
-        value
-    };
-    socket.received().into_iter().map(without_time).collect()
+    let mut heard = socket.received_json::<Value>();
+    for value in &mut heard {
+        let time = value.as_object_mut().and_then(|fields| fields.remove("time"));
+        assert!(time.is_some(), "{value} carries no time");
+    }
+    heard
 }
 
 /// Lets the room get quiet, and forgets what was said until then.
@@ -34,7 +38,14 @@ fn hush(cluster: &Cluster, sockets: &[&ClientSocket]) {
 }
 
 fn say(socket: &ClientSocket, text: &str) {
-    socket.send(json!({ "type": "msg", "text": text }).to_string());
+    socket.send_json(&json!({ "type": "msg", "text": text }));
+}
+
+/// Asks for the list of users.
+fn ask_who_is_here(cluster: &Cluster, socket: &ClientSocket) {
+    hush(cluster, &[socket]);
+    socket.send_json(&json!({ "type": "req:user:list" }));
+    cluster.run();
 }
 
 fn said(from: &str, text: &str) -> Value {
@@ -66,8 +77,7 @@ fn what_is_said_to_the_group_stays_on_its_replica() {
     say(&ann, "/g psst");
     cluster.run();
     let psst = json!({ "type": "user:msg", "from": "ann", "text": "psst", "meta": "group" });
-    assert_eq!(heard(&ann), [psst.clone()]);
-    assert_eq!(heard(&bob), [psst]);
+    assert_eq!((heard(&ann), heard(&bob)), (vec![psst.clone()], vec![psst]));
     assert_eq!(heard(&cid), [Value::Null; 0]);
 }
 
@@ -81,7 +91,7 @@ fn a_whisper_finds_its_target_on_every_replica_and_comes_back_to_who_whispered()
     cluster.run();
     let whispered = json!({ "type": "user:msg", "from": "ann", "text": "only you", "meta": "whisper", "to": "cid" });
     for socket in [&ann, &cid, &again] {
-        assert_eq!(heard(socket), [whispered.clone()]);
+        assert_eq!(heard(socket), std::slice::from_ref(&whispered));
     }
     assert_eq!(heard(&bob), [Value::Null; 0]);
 
@@ -94,17 +104,13 @@ fn a_whisper_finds_its_target_on_every_replica_and_comes_back_to_who_whispered()
 fn the_list_names_everyone_once_and_who_is_missing() {
     let cluster = room(1);
     let [ann, bob, _cid] = ["ann", "bob", "cid"].map(|name| enter(&cluster, name));
-    hush(&cluster, &[&ann]);
-    ann.send(r#"{"type":"req:user:list"}"#);
-    cluster.run();
+    ask_who_is_here(&cluster, &ann);
     let list = heard(&ann).remove(0);
     assert_eq!((&list["list"], &list["missing"]), (&json!(["ann", "bob", "cid"]), &json!(0)));
 
     // A crashed Replica begins a new life when it is asked, and nobody is there any more.
     cluster.crash_replica(bob.replica());
-    hush(&cluster, &[&ann]);
-    ann.send(r#"{"type":"req:user:list"}"#);
-    cluster.run();
+    ask_who_is_here(&cluster, &ann);
     assert_eq!(heard(&ann).remove(0)["list"], json!(["ann", "cid"]));
 }
 
@@ -178,4 +184,96 @@ fn requests_without_a_socket_speak_to_the_room() {
     let page = cluster.get("/");
     assert_eq!(page.status(), 200);
     assert!(cluster.read(page).starts_with(b"<!"));
+}
+
+#[test]
+fn a_room_that_has_left_memory_still_knows_who_is_here() {
+    let cluster = room(2);
+    let [ann, bob, cid] = ["ann", "bob", "cid"].map(|name| enter(&cluster, name));
+    assert!(cluster.evict_replica(ann.replica()) && cluster.evict_replica(cid.replica()));
+    assert!(!cluster.is_awake(ann.replica()) && !cluster.is_awake(cid.replica()));
+
+    // The question wakes the one Replica, and its gossip the other.
+    ask_who_is_here(&cluster, &bob);
+    assert_eq!(heard(&bob).remove(0)["list"], json!(["ann", "bob", "cid"]));
+    assert!(cluster.is_awake(ann.replica()) && cluster.is_awake(cid.replica()));
+
+    // A rested room says farewell to who leaves it.
+    assert!(cluster.evict_replica(ann.replica()));
+    bob.vanish();
+    hush(&cluster, &[&ann]);
+    cluster.run();
+    assert_eq!(heard(&cid).pop(), Some(json!({ "type": "user:exit", "from": "bob" })));
+    assert_eq!(cluster.failures(), [""; 0]);
+}
+
+#[test]
+fn a_room_that_rests_after_every_event_is_the_same_room() {
+    let cluster = builder(1).rest_after(Duration::ZERO).start();
+    let [ann, bob] = ["ann", "bob"].map(|name| enter(&cluster, name));
+    hush(&cluster, &[&ann, &bob]);
+    say(&ann, "/w bob hello");
+    cluster.run();
+    assert!(!cluster.is_awake(ann.replica()) && !cluster.is_awake(bob.replica()));
+    assert_eq!(heard(&ann), heard(&bob));
+    bob.close();
+    cluster.run();
+    assert_eq!(heard(&ann), [json!({ "type": "user:exit", "from": "bob" })]);
+}
+
+#[test]
+fn who_does_not_read_is_shown_out_and_holds_nobody_up() {
+    let cluster = builder(2).max_outbox(64 * 1024).start();
+    let [ann, slow, cid] = ["ann", "slow", "cid"].map(|name| enter(&cluster, name));
+    hush(&cluster, &[&ann, &slow, &cid]);
+    slow.stop_reading();
+    for _ in 0..5 {
+        say(&ann, &"x".repeat(15 * 1024));
+        cluster.run();
+    }
+    let heard = heard(&cid);
+    assert_eq!(heard.iter().filter(|message| message["type"] == "user:msg").count(), 5);
+    assert_eq!(heard[5], json!({ "type": "user:exit", "from": "slow" }));
+    slow.read_on();
+    assert_eq!(slow.closed().unwrap().code(), CloseCode::TRY_AGAIN, "come back later");
+}
+
+#[test]
+fn a_crash_of_one_replica_is_felt_there_alone_and_its_people_come_back() {
+    let cluster = room(2);
+    let [ann, bob, cid] = ["ann", "bob", "cid"].map(|name| enter(&cluster, name));
+    cluster.crash_replica(ann.replica());
+    hush(&cluster, &[&cid]);
+    assert!(!ann.is_open() && !bob.is_open() && cid.is_open());
+    assert!(ann.closed().unwrap().code().should_retry());
+
+    say(&cid, "/w ann are you there?");
+    cluster.run();
+    assert_eq!(heard(&cid), [json!({ "type": "error", "text": "ann is not here" })]);
+    let again = enter(&cluster, "ann");
+    assert_eq!(again.replica(), cid.replica(), "where there is room, as far as the lobby knows");
+    assert_eq!(heard(&cid).pop().unwrap()["type"], "user:join");
+
+    // Nobody has told the lobby: it asks when it has heard nothing for long, and the seats of the dead are free.
+    cluster.advance(Duration::from_secs(40));
+    let members = cluster.members::<Lobby>(LOBBY).unwrap();
+    let taken: Vec<_> = members.iter().map(|member| (member.replica, member.occupied)).collect();
+    assert_eq!(taken, [(ann.replica(), 0), (cid.replica(), 2)]);
+    assert_eq!(enter(&cluster, "bob").replica(), bob.replica());
+}
+
+#[test]
+fn a_list_without_a_silent_replica_says_that_one_is_missing() {
+    let cluster = room(1);
+    let [ann, bob, _cid] = ["ann", "bob", "cid"].map(|name| enter(&cluster, name));
+    cluster.cut_off_replica(bob.replica());
+    ask_who_is_here(&cluster, &ann);
+    assert_eq!(heard(&ann), [Value::Null; 0], "it is waited for");
+    cluster.advance(Duration::from_secs(3));
+    let list = heard(&ann).remove(0);
+    assert_eq!((&list["list"], &list["missing"]), (&json!(["ann", "cid"]), &json!(1)));
+
+    cluster.heal();
+    ask_who_is_here(&cluster, &ann);
+    assert_eq!(heard(&ann).remove(0)["list"], json!(["ann", "bob", "cid"]));
 }

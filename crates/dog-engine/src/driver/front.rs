@@ -56,14 +56,15 @@ impl<A: App, H: Host> Front<A, H> {
                     dog::text(error.status(), public_text(error))
                 }
                 None => {
-                    self.host.occurred(Occurrence::Failed);
+                    self.host.occurred(Occurrence::Failed { handler: "App::fetch", cause: &failure });
                     tracing::error!("App::fetch failed: {failure}");
                     internal_error()
                 }
             },
             Err(panic) => {
-                self.host.occurred(Occurrence::Panicked);
-                tracing::error!("App::fetch panicked: {}", panic_text(&*panic));
+                let what = panic_text(&*panic);
+                self.host.occurred(Occurrence::Panicked(&what));
+                tracing::error!("App::fetch panicked: {what}");
                 internal_error()
             }
         }

@@ -129,6 +129,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                     this.take_census();
                 }
                 Err(failure) => {
+                    this.host.occurred(Occurrence::Failed { handler: "Group::activate", cause: &failure });
                     tracing::error!(group = %this.address, "the Group could not be woken: {failure}");
                     this.end();
                 }
@@ -330,7 +331,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
             let received = awake.group.receive(&context, request);
             answer(reply, async {
                 received.await.map_err(|failure| {
-                    this.host.occurred(Occurrence::Failed);
+                    this.host.occurred(Occurrence::Failed { handler: "Group::receive", cause: &failure });
                     tracing::error!(group = %this.address, "receive failed: {failure}");
                     failed(&failure)
                 })
@@ -375,10 +376,14 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
                 awake.group.on_alarm(&this.context()).await
             });
             if let Err(failure) = rung.await {
-                this.host.occurred(Occurrence::Failed);
+                this.host.occurred(Occurrence::Failed { handler: "Group::on_alarm", cause: &failure });
                 tracing::error!(group = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
+    }
+
+    fn rest_now(&self) -> bool {
+        self.rest()
     }
 
     fn epoch(&self) -> Epoch {

@@ -10,7 +10,7 @@ use super::life::{Living, spawn, start};
 use super::replica::failed;
 use crate::address::{ReplicaAddress, Targets, ViewVersion};
 use crate::books::Standing;
-use crate::host::Host;
+use crate::host::{Host, Occurrence};
 use crate::message::{Enrolment, GroupAnswer, ReplicaAnswer, ReplicaCall, Report};
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
@@ -41,6 +41,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 self.fail_first(no_replica());
             }
             Some(Err(failure)) => {
+                self.host.occurred(Occurrence::Failed { handler: "clusterize", cause: &failure });
                 tracing::error!(group = %self.address, "clusterize failed: {failure}");
                 self.fail_first(failed(&failure));
             }

@@ -25,8 +25,16 @@ impl Idle {
     /// Something has just happened. Once nothing has for the host's time, `rest` is called, and again after that time
     /// as long as it says that the object cannot rest yet.
     pub(super) fn note<O: Resting>(&self, object: &Rc<O>, rest: fn(&O) -> bool) {
+        if object.host().rest_after().is_some() {
+            self.last_event.set(object.host().now());
+            self.watch(object, rest);
+        }
+    }
+
+    /// Something has happened that is no event, such as a question of the engine's own: the object is looked after, and
+    /// is as idle as it was. Else a Group that asks after its members would keep them awake for ever.
+    pub(super) fn watch<O: Resting>(&self, object: &Rc<O>, rest: fn(&O) -> bool) {
         let Some(after) = object.host().rest_after() else { return };
-        self.last_event.set(object.host().now());
         if self.timed.replace(true) {
             return;
         }

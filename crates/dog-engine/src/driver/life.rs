@@ -231,8 +231,9 @@ impl<O: Living> Future for Supervised<O> {
         self.finish();
         match outcome {
             Err(panic) => {
-                self.object.host().occurred(Occurrence::Panicked);
-                self.object.panicked(&panic_text(&*panic));
+                let what = panic_text(&*panic);
+                self.object.host().occurred(Occurrence::Panicked(&what));
+                self.object.panicked(&what);
             }
             Ok(_) => self.object.task_ended(),
         }

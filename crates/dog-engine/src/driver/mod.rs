@@ -1,12 +1,14 @@
 //! The one driver that runs a user's Group, Replica and App over a host's few primitives.
 //!
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
-//! - `replica`: a Replica's life; `telling`: what it tells its Group; `sockets`: the order of its handlers; `verbs`: what its handlers can do
+//! - `replica`: a Replica's life; `answers`: what it is asked; `telling`: what it tells its Group; `sockets`: the order
+//!   of its handlers; `verbs`: what its handlers can do
 //! - `group`: a Group's life; `group_port`: what its own code stands on; `growing`: new members, census, the view; `records`: members kept over lives
 //! - `storing`: an object's storage; `alarms`: its alarm; `idle`: when it rests
 //! - `front`: the App, and the way from outside to a Replica
 
 mod alarms;
+mod answers;
 mod calls;
 mod front;
 mod group;

@@ -41,7 +41,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     /// Sockets whose handler runs now; all others are at rest and cost nothing here.
     pub(super) turns: RefCell<HashMap<SocketId, Turn>>,
     pub(super) telling: Telling,
-    idle: Idle,
+    pub(super) idle: Idle,
     store: Rc<Store<H>>,
     /// Whether the end of what is being written is waited for, to rest then.
     settling: Cell<bool>,
@@ -132,6 +132,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let Some(this) = self.this.upgrade() else { return };
         start(&Rc::clone(&this), async move {
             if let Err(error) = this.activate().await {
+                this.host.occurred(Occurrence::Failed { handler: "activate", cause: &error });
                 tracing::error!(replica = %this.address, "the Replica could not be woken: {error}");
                 this.end();
             }
@@ -151,15 +152,15 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         Ok(())
     }
 
-    fn enrol(&self, enrolment: Enrolment) {
+    pub(super) fn enrol(&self, enrolment: Enrolment) {
         self.enrolled.set(true);
-        self.telling.heard(self.host.now());
         self.seats.borrow_mut().set_limit(enrolment.limit);
         self.meet(enrolment.view);
     }
 
     /// Views may come late or twice: only a later one counts.
-    fn meet(&self, view: View) {
+    pub(super) fn meet(&self, view: View) {
+        self.telling.heard(self.host.now());
         let mut known = self.view.borrow_mut();
         if view.version > known.version {
             *known = view;
@@ -168,7 +169,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     /// Lets the user's value go; its sockets, attachments and storage stay, and the next event wakes it. Without anyone
     /// seated, and with nothing that the Group has not heard, all of it leaves memory. Whether it rests.
-    fn rest(&self) -> bool {
+    pub(super) fn rest(&self) -> bool {
         if !self.turns.borrow().is_empty() || !self.life.rest() {
             return false;
         }
@@ -188,7 +189,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn note_told(&self) {
         let is_told = self.seats.borrow().occupied() == 0 && self.seats.borrow().report().is_none();
         if let Some(this) = self.this.upgrade().filter(|_| is_told) {
-            self.idle.note(&this, Self::rest);
+            self.idle.watch(&this, Self::rest);
         }
     }
 
@@ -236,7 +237,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         request.extensions_mut().insert(Seated(seat));
         let answer = replica.receive(&self.context(), request).await;
         let response = answer.map_err(|failure| {
-            self.host.occurred(Occurrence::Failed);
+            self.host.occurred(Occurrence::Failed { handler: "receive", cause: &failure });
             tracing::error!(replica = %self.address, "receive failed: {failure}");
             self.release(seat);
             failed(&failure)
@@ -265,35 +266,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn release(&self, seat: SeatId) {
         if self.seats.borrow_mut().release(seat) {
             self.report();
-        }
-    }
-
-    async fn answer(&self, call: ReplicaCall) -> Result<ReplicaAnswer, Error> {
-        match call {
-            // The view was taken when the call came: only the waking is waited for.
-            ReplicaCall::Join(_) => {
-                self.awake().await?;
-                Ok(ReplicaAnswer::Counted(self.seats.borrow().census()))
-            }
-            ReplicaCall::Meet(_) => Ok(ReplicaAnswer::Known(self.epoch)),
-            ReplicaCall::Census(_) => Ok(ReplicaAnswer::Counted(self.seats.borrow().census())),
-            ReplicaCall::Deliver(delivery) => {
-                let reached = self.deliver(&delivery.message, delivery.except.as_ref());
-                Ok(ReplicaAnswer::Delivered(reached))
-            }
-            ReplicaCall::Whisper { client, message } => {
-                Ok(ReplicaAnswer::Delivered(self.deliver_to(&client, &message)))
-            }
-            ReplicaCall::Gossip(gossip) => {
-                let replica = self.awake().await?;
-                let gossip = dog::wire::typed::decode(&gossip)?;
-                let answer = replica.on_gossip(&self.context(), gossip).await.map_err(|failure| {
-                    self.host.occurred(Occurrence::Failed);
-                    tracing::error!(replica = %self.address, "on_gossip failed: {failure}");
-                    Error::new(Kind::Handler, "the sibling's on_gossip failed")
-                })?;
-                Ok(ReplicaAnswer::Gossip(dog::wire::typed::encode(&answer)?))
-            }
         }
     }
 }
@@ -327,17 +299,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
     }
 
     fn call(self: Rc<Self>, call: ReplicaCall, reply: Reply<ReplicaAnswer>) {
-        // In the order in which they come, whatever the answers wait for.
-        match &call {
-            ReplicaCall::Join(enrolment) | ReplicaCall::Census(enrolment) => self.enrol(enrolment.clone()),
-            ReplicaCall::Meet(view) => {
-                self.telling.heard(self.host.now());
-                self.meet(view.clone());
-            }
-            ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } | ReplicaCall::Gossip(_) => {}
-        }
-        let this = Rc::clone(&self);
-        start(&self, async move { answer(reply, this.answer(call)).await });
+        self.asked(call, reply);
     }
 
     fn cast(self: Rc<Self>, cast: ReplicaCast) {
@@ -373,10 +335,14 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 replica.on_alarm(&this.context()).await
             });
             if let Err(failure) = rung.await {
-                this.host.occurred(Occurrence::Failed);
+                this.host.occurred(Occurrence::Failed { handler: "on_alarm", cause: &failure });
                 tracing::error!(replica = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
+    }
+
+    fn rest_now(&self) -> bool {
+        self.rest()
     }
 
     fn epoch(&self) -> Epoch {

@@ -83,9 +83,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     /// A handler has returned an error: this socket ends, and no other.
-    fn handler_failed(&self, socket: SocketId, failure: &Failure) {
+    fn handler_failed(&self, socket: SocketId, handler: &'static str, failure: &Failure) {
         if !came_too_late(failure) {
-            self.host.occurred(Occurrence::Failed);
+            self.host.occurred(Occurrence::Failed { handler, cause: failure });
             tracing::error!(replica = %self.address, ?socket, "a handler failed, so its socket is closed: {failure}");
         }
         self.host.close(socket, CloseCode::HANDLER_FAILED, "");
@@ -137,20 +137,21 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     async fn handle(&self, socket: &Socket, event: Event) {
         let Ok(replica) = self.awake().await else { return };
         let context = self.context();
-        let (outcome, last) = match event {
-            Event::Open => (replica.on_open(&context, socket).await, false),
-            Event::Message(message) => (replica.on_message(&context, socket, message).await, false),
-            Event::End(End::Close(close)) => (replica.on_close(&context, socket, &close).await, true),
-            Event::End(End::Error(error)) => (replica.on_error(&context, socket, &error).await, true),
+        let (outcome, handler) = match event {
+            Event::Open => (replica.on_open(&context, socket).await, "on_open"),
+            Event::Message(message) => (replica.on_message(&context, socket, message).await, "on_message"),
+            Event::End(End::Close(close)) => (replica.on_close(&context, socket, &close).await, "on_close"),
+            Event::End(End::Error(error)) => (replica.on_error(&context, socket, &error).await, "on_error"),
         };
+        let last = matches!(handler, "on_close" | "on_error");
         match outcome {
             Ok(()) => {}
             Err(failure) if last && came_too_late(&failure) => {}
             Err(failure) if last => {
-                self.host.occurred(Occurrence::Failed);
+                self.host.occurred(Occurrence::Failed { handler, cause: &failure });
                 tracing::error!(replica = %self.address, ?socket, "the last handler of a socket failed: {failure}");
             }
-            Err(failure) => self.handler_failed(socket.id(), &failure),
+            Err(failure) => self.handler_failed(socket.id(), handler, &failure),
         }
     }
 }

@@ -293,15 +293,15 @@ impl Host for Worker {
         self.queued();
     }
 
-    fn occurred(&self, occurrence: Occurrence) {
+    fn occurred(&self, occurrence: Occurrence<'_>) {
         match occurrence {
             Occurrence::Waits => self.is_busier(),
             Occurrence::Waited(time) => {
                 self.is_less_busy();
                 self.handler_waits.borrow_mut().note(time);
             }
-            Occurrence::Failed => self.counters.failures.one(),
-            Occurrence::Panicked => self.counters.panics.one(),
+            Occurrence::Failed { .. } => self.counters.failures.one(),
+            Occurrence::Panicked(_) => self.counters.panics.one(),
         }
     }
 

@@ -48,7 +48,8 @@ impl Plan {
         };
         let limit = u32::try_from(random.within(1..=4)).unwrap_or(1);
         let nodes = *random.pick(&[1, 2, 3]);
-        let some = Duration::from_secs(random.within(1..=10));
+        // The Group asks its members every thirty seconds: that is to keep nobody from resting.
+        let some = Duration::from_secs(*random.pick(&[1, 3, 10, 45]));
         let rest_after = *random.pick(&[None, None, Some(Duration::ZERO), Some(some)]);
         Self {
             making: Making { seed, nodes, weather, disk, outbox: 64 * 1024, rest_after, bug },

@@ -1,26 +1,27 @@
-//! The cluster under test.
+//! The cluster under test: requests from outside, and what comes of them.
 
 use std::fmt;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
-use dog::{App, Body, Env, Group, GroupId, ReplicaId, Request, Response, Timestamp};
-use dog_engine::address::{GroupAddress, Object};
+use dog::{App, Body, Request, Response};
 use http::{HeaderValue, header};
 
-use super::client::ClientSocket;
-use crate::world::{Disk, Making, Weather, World};
-
-/// How long, on the virtual clock, an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+use super::builder::Builder;
+use super::client::{ClientSocket, Pending};
+use super::running::PATIENCE;
+use crate::world::World;
 
 /// An App with all its objects, in one thread, on a clock that stands still until it is moved.
 ///
 /// Everything is deterministic: the same test, the same order of everything. Nothing sleeps, so a minute costs no time.
-/// Objects are real, run by the same engine as on every host: limits, placement, joining, reports, deadlines.
+/// Objects are real, run by the same engine as on every host: limits, placement, joining, reports, deadlines. What a
+/// host's own front does is not here: limits of sizes and headers, the handshake's timing, TLS.
+///
+/// Whatever a handler waits for must come from this library, or be ready at once: a timer or a socket of a runtime such as
+/// tokio never is, for there is none. Put what reaches outside behind a trait in the [`Env`](dog::Env).
 ///
 /// ```
 /// # use dog::*;
@@ -76,45 +77,17 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// assert!(!ann.is_open() && !bob.is_open() && cid.is_open());
 /// ```
 pub struct Cluster {
-    world: Rc<World>,
-}
-
-/// How a [`Cluster`] is made.
-#[derive(Debug)]
-#[must_use = "a builder does nothing until `start`"]
-pub struct Builder<A> {
-    app: A,
-    env: Env,
-    making: Making,
-}
-
-impl<A: App> Builder<A> {
-    /// What the objects find in [`dog::Context::env`].
-    pub fn env(mut self, env: Env) -> Self {
-        self.env = env;
-        self
-    }
-
-    /// From this seed follow the ids of new Replicas, and whatever else chance decides. Default 0.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.making.seed = seed;
-        self
-    }
-
-    /// How many bytes may wait for a client that does not read. Default 1 MiB.
-    pub fn max_outbox(mut self, bytes: usize) -> Self {
-        self.making.outbox = bytes;
-        self
-    }
-
-    /// Begins.
-    #[must_use]
-    pub fn start(self) -> Cluster {
-        Cluster { world: World::new(self.app, self.env, self.making) }
-    }
+    pub(super) world: Rc<World>,
+    pub(super) max_steps: u64,
 }
 
 /// A request that opens a WebSocket at `path`, to which headers can be added: see [`Cluster::open`].
+///
+/// ```
+/// let mut request = dog_sim::websocket("/ws");
+/// request.headers_mut().insert("cookie", "session=ann".parse()?);
+/// # Ok::<(), dog::http::header::InvalidHeaderValue>(())
+/// ```
 ///
 /// # Panics
 /// When `path` is no path of an address.
@@ -141,23 +114,14 @@ fn get(path: &str) -> Request {
 }
 
 impl Cluster {
-    /// A cluster of `app`, with an empty [`Env`].
+    /// A cluster of `app`, with an empty [`Env`](dog::Env).
     pub fn new<A: App>(app: A) -> Self {
         Self::builder(app).start()
     }
 
     /// The same, with a choice.
     pub fn builder<A: App>(app: A) -> Builder<A> {
-        let making = Making {
-            seed: 0,
-            nodes: 1,
-            weather: Weather::STILL,
-            disk: Disk::default(),
-            outbox: 1024 * 1024,
-            rest_after: None,
-            bug: None,
-        };
-        Builder { app, env: Env::new(), making }
+        Builder::new(app)
     }
 
     /// Opens a WebSocket, and runs until it is open.
@@ -168,7 +132,10 @@ impl Cluster {
     pub fn connect(&self, path: &str) -> ClientSocket {
         match self.open(websocket(path)) {
             Ok(socket) => socket,
-            Err(response) => panic!("{path} was answered with {}, and no socket was opened", response.status()),
+            Err(response) => {
+                let (status, body) = (response.status(), self.read_text(*response));
+                panic!("{path} was answered with {status} {body:?}, and no socket{}", self.failures_so_far())
+            }
         }
     }
 
@@ -181,52 +148,51 @@ impl Cluster {
     /// When there is no answer within two minutes of the virtual clock.
     #[track_caller]
     pub fn open(&self, request: Request) -> Result<ClientSocket, Box<Response>> {
-        let (socket, response) = self.ask(request);
+        let answer = self.answer(&self.begin(request));
         self.run();
-        match socket {
-            Some(socket) => Ok(socket),
-            None => Err(Box::new(response)),
-        }
+        answer
     }
 
     /// The response to a request. The clock goes on while the App waits for something.
     ///
     /// # Panics
-    /// When there is no answer within two minutes of the virtual clock.
+    /// When there is no answer within two minutes of the virtual clock, or when the answer opens a WebSocket: that wants
+    /// [`open`](Self::open).
     #[track_caller]
     pub fn fetch(&self, request: Request) -> Response {
-        self.ask(request).1
+        let path = request.uri().to_string();
+        match self.answer(&self.begin(request)) {
+            Ok(_) => panic!("{path} was answered with a WebSocket, which wants `open` or `connect`"),
+            Err(response) => *response,
+        }
     }
 
     /// The response to a GET.
     ///
     /// # Panics
-    /// When `path` is no path of an address, or there is no answer within two minutes of the virtual clock.
+    /// When `path` is no path of an address, and as [`fetch`](Self::fetch).
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
         self.fetch(get(path))
     }
 
-    #[track_caller]
-    fn ask(&self, request: Request) -> (Option<ClientSocket>, Response) {
+    /// Sends a request whose answer is not waited for: it is on its way from the next [`run`](Self::run) on.
+    pub fn begin(&self, request: Request) -> Pending {
         let path = request.uri().to_string();
-        let key = self.world.ask(0, request);
-        let answer = self.wait(|| self.world.sockets.borrow_mut().client_mut(key).response.take());
-        let Some(response) = answer else { panic!("{path} was not answered within {} s", PATIENCE.as_secs()) };
-        let socket = self.world.sockets.borrow().client(key).socket;
-        (socket.map(|_| ClientSocket::new(Rc::clone(&self.world), key)), response)
+        Pending::new(Rc::clone(&self.world), self.world.ask(0, request), path)
     }
 
-    /// Runs until there is something.
-    fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-        let until = self.world.after(PATIENCE);
-        loop {
-            if let Some(found) = look() {
-                return Some(found);
-            }
-            if !self.world.step(until) {
-                return None;
-            }
+    #[track_caller]
+    fn answer(&self, pending: &Pending) -> Result<ClientSocket, Box<Response>> {
+        match self.wait(|| pending.answer()) {
+            Some(answer) => answer,
+            None => panic!(
+                "{} was not answered within {} s of the virtual clock: does a handler wait for something that only a \
+                 runtime or another thread can do?{}",
+                pending.path(),
+                PATIENCE.as_secs(),
+                self.failures_so_far(),
+            ),
         }
     }
 
@@ -244,97 +210,30 @@ impl Cluster {
         match read {
             Some(Ok(bytes)) => bytes,
             Some(Err(error)) => panic!("the body could not be read: {error}"),
-            None => panic!("the body did not end within {} s", PATIENCE.as_secs()),
+            None => panic!("the body did not end within {} s of the virtual clock", PATIENCE.as_secs()),
         }
     }
 
-    /// Does all that can be done while the clock stands still.
-    pub fn run(&self) {
-        self.world.run_for(Duration::ZERO);
-    }
-
-    /// Moves the clock on, and does all that happens meanwhile, each thing at its time.
-    pub fn advance(&self, duration: Duration) {
-        self.world.run_for(duration);
-    }
-
-    /// The virtual clock.
-    pub fn now(&self) -> Timestamp {
-        self.world.agenda.now()
-    }
-
-    /// The Replicas of that Group that are in memory, in the order of their ids.
-    pub fn replicas<G: Group>(&self, name: &str) -> Vec<ReplicaId> {
-        let Some(group) = self.address::<G>(name) else { return Vec::new() };
-        let replicas = self.world.lives().into_iter().filter_map(|(object, _)| match object {
-            Object::Replica(address) if address.group == group => Some(address.replica),
-            _ => None,
-        });
-        replicas.collect()
-    }
-
-    /// The Group's life in memory is lost, as when its process dies; the next that asks it something wakes another.
-    /// `false` when it was not in memory.
-    pub fn restart_group<G: Group>(&self, name: &str) -> bool {
-        self.address::<G>(name).is_some_and(|group| self.world.crash(Object::Group(group)))
-    }
-
-    /// A Replica's life is lost, as when its process dies: its sockets break, and nobody is told. `false` when it was
-    /// not in memory.
-    pub fn crash_replica(&self, replica: ReplicaId) -> bool {
-        self.replica_object(replica).is_some_and(|object| self.world.crash(object))
-    }
-
-    /// What a Replica has put under `key` and is on disk.
+    /// The same, as text.
     ///
     /// # Panics
-    /// When it is no `T`.
+    /// As [`read`](Self::read), and when it is no UTF-8.
     #[track_caller]
-    pub fn stored_by_replica<T: serde::de::DeserializeOwned>(&self, replica: ReplicaId, key: &str) -> Option<T> {
-        self.stored(self.replica_object(replica)?, key)
-    }
-
-    /// What a Group has put under `key` and is on disk.
-    ///
-    /// # Panics
-    /// When it is no `T`.
-    #[track_caller]
-    pub fn stored_by_group<G: Group, T: serde::de::DeserializeOwned>(&self, name: &str, key: &str) -> Option<T> {
-        self.stored(Object::Group(self.address::<G>(name)?), key)
-    }
-
-    #[track_caller]
-    fn stored<T: serde::de::DeserializeOwned>(&self, object: Object, key: &str) -> Option<T> {
-        let bytes = self.world.stored(object, key)?;
-        match dog::wire::typed::decode(&bytes) {
-            Ok(value) => Some(value),
-            Err(error) => panic!("what is stored under {key:?} is of another type: {error}"),
+    pub fn read_text(&self, response: Response) -> String {
+        match String::from_utf8(self.read(response).into()) {
+            Ok(text) => text,
+            Err(error) => panic!("the body is no text: {error}"),
         }
-    }
-
-    /// When a Replica's alarm is set for.
-    pub fn alarm_of_replica(&self, replica: ReplicaId) -> Option<Timestamp> {
-        self.world.alarm_of(self.replica_object(replica)?)
-    }
-
-    /// When a Group's alarm is set for.
-    pub fn alarm_of_group<G: Group>(&self, name: &str) -> Option<Timestamp> {
-        self.world.alarm_of(Object::Group(self.address::<G>(name)?))
-    }
-
-    fn address<G: Group>(&self, name: &str) -> Option<GroupAddress> {
-        let class = self.world.class(G::NAME)?;
-        Some(GroupAddress { class, group: GroupId::from_name(G::NAME, name) })
-    }
-
-    fn replica_object(&self, replica: ReplicaId) -> Option<Object> {
-        let is_it = |object: &Object| matches!(object, Object::Replica(address) if address.replica == replica);
-        self.world.known_objects().into_iter().find(is_it)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        let failures = self.failures_so_far();
+        // A test that has failed, and perhaps for this.
+        if std::thread::panicking() && !failures.is_empty() {
+            eprintln!("what failed in the cluster:{failures}");
+        }
         self.world.end();
     }
 }

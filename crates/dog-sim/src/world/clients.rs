@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use dog::internal::SocketErrorKind;
-use dog::{Close, CloseCode, Message, Request, Response, SocketId};
+use dog::{ClientId, Close, CloseCode, Message, Request, Response, SocketId};
 use dog_engine::Upgrade;
 use dog_engine::address::ReplicaAddress;
 use dog_engine::host::End;
@@ -16,6 +16,10 @@ use super::sockets::{Incoming, Outgoing, broken};
 
 /// Tells clients' connections apart.
 pub(crate) type ClientKey = usize;
+
+/// On a response of a Replica: whose seat it was answered from.
+#[derive(Clone, Debug)]
+pub(super) struct SeatOf(pub(super) ClientId);
 
 /// Where a client's connection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub(crate) enum ClientState {
 pub(crate) struct Client {
     pub(crate) state: ClientState,
     pub(crate) socket: Option<(ReplicaAddress, SocketId)>,
+    /// Whom the App has identified it as, once it has a socket.
+    pub(crate) identified: Option<ClientId>,
     pub(crate) response: Option<Response>,
     pub(crate) received: Vec<Message>,
     pub(crate) reads: bool,
@@ -53,6 +59,7 @@ impl Client {
         Self {
             state: ClientState::Asking,
             socket: None,
+            identified: None,
             response: None,
             received: Vec::new(),
             reads: true,
@@ -94,6 +101,7 @@ impl World {
         }
         self.note(|| format!("client {client} is answered {}", response.status().as_u16()));
         let upgrade = response.extensions_mut().remove::<Upgrade>();
+        let seat = response.extensions_mut().remove::<SeatOf>();
         let upgrade = upgrade.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS);
         let socket = upgrade.map(Upgrade::accept);
         let mut sockets = self.sockets.borrow_mut();
@@ -105,6 +113,7 @@ impl World {
         };
         end.state = ClientState::Open;
         end.socket = Some((replica, socket));
+        end.identified = seat.map(|seat| seat.0);
         let Some(connection) = sockets.connections.get_mut(&socket) else {
             // Its Replica crashed meanwhile.
             drop(sockets);
@@ -190,14 +199,14 @@ impl World {
     }
 
     pub(crate) fn client_sends(&self, client: ClientKey, message: Message) {
-        self.from_client(client, Incoming::Message(message));
+        self.comes_from(client, Incoming::Message(message));
     }
 
     pub(crate) fn client_closes(&self, client: ClientKey, close: Close) {
-        self.from_client(client, Incoming::End(End::Close(close)));
+        self.comes_from(client, Incoming::End(End::Close(close)));
     }
 
-    fn from_client(&self, client: ClientKey, incoming: Incoming) {
+    fn comes_from(&self, client: ClientKey, incoming: Incoming) {
         let delay = self.delay();
         let mut sockets = self.sockets.borrow_mut();
         let end = sockets.client_mut(client);

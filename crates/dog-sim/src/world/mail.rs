@@ -19,9 +19,10 @@ use crate::bugs::Bug;
 const UNAWAITED: u64 = 400_000;
 
 impl World {
-    /// Whether it is told that a call was lost.
-    pub(super) fn tells(&self) -> bool {
-        self.network.borrow().weather.tells
+    /// Whether it is told that a call was lost: never across a cut, where only the deadline tells.
+    pub(super) fn tells(&self, from: &Place, to: Object) -> bool {
+        let network = self.network.borrow();
+        network.weather.tells && !network.severs(self.way(from, to))
     }
 
     fn way(&self, from: &Place, to: Object) -> Way {
@@ -50,7 +51,7 @@ impl World {
                 return;
             }
             // A cut takes along what is under way, and nothing can be said to a node that is down.
-            if world.network.borrow().is_cut(way.nodes) || world.is_down(way.nodes.1) && !world.moves(way) {
+            if world.network.borrow().severs(way) || world.is_down(way.nodes.1) && !world.moves(way) {
                 world.network.borrow_mut().harmed += 1;
                 return;
             }

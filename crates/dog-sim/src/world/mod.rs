@@ -115,6 +115,8 @@ pub(crate) struct World {
     /// Seats and sockets whose guards were dropped, on whatever thread.
     dropped: Arc<Mutex<Vec<Dropped>>>,
     observer: RefCell<Option<Rc<dyn Observer>>>,
+    /// What users' functions have failed with, and where.
+    pub(crate) failures: RefCell<Vec<String>>,
     outbox: usize,
     rest_after: Option<Duration>,
     pub(crate) bug: Option<Bug>,
@@ -141,6 +143,7 @@ impl World {
             sockets: RefCell::default(),
             dropped: Arc::default(),
             observer: RefCell::default(),
+            failures: RefCell::default(),
             outbox: making.outbox,
             rest_after: making.rest_after,
             bug: making.bug,
@@ -184,6 +187,19 @@ impl World {
         self.apps.borrow().len()
     }
 
+    /// One of the user's functions has failed.
+    fn failed(&self, place: &Place, what: &str) {
+        self.note(|| format!("{place:?}: {what}"));
+        self.failures.borrow_mut().push(format!("{}: {what}", objects::full_name(place.party)));
+    }
+
+    /// Whose task ran last.
+    pub(crate) fn last_to_run(&self) -> String {
+        let last = self.tasks.last();
+        let living = self.lives().into_iter().find(|(_, life)| life.place.key == last);
+        living.map_or_else(|| "the App".into(), |(object, _)| objects::full_name(Party::Object(object)))
+    }
+
     /// Does `what` after `delay` microseconds.
     pub(crate) fn later(&self, delay: Micros, what: impl FnOnce(&Rc<World>) + 'static) {
         self.at(self.agenda.micros().saturating_add(delay), what);
@@ -222,13 +238,6 @@ impl World {
     /// As long as `duration`.
     pub(crate) fn span(duration: Duration) -> Micros {
         u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2)
-    }
-
-    /// All that happens within `duration`.
-    pub(crate) fn run_for(self: &Rc<Self>, duration: Duration) {
-        let until = self.after(duration);
-        while self.step(until) {}
-        self.agenda.go_on_to(until);
     }
 
     fn collect_dropped(self: &Rc<Self>) {

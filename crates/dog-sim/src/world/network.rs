@@ -66,6 +66,8 @@ impl Weather {
 pub(crate) struct Network {
     pub(crate) weather: Weather,
     cuts: BTreeSet<(usize, usize)>,
+    /// Objects that nothing reaches, and that reach nothing.
+    alone: BTreeSet<Object>,
     /// When the last message on each way arrives: the next one is not to overtake it.
     last: BTreeMap<(Party, Party), Micros>,
     /// Calls, answers and deliveries that were lost or came late since it was last asked: after that members may
@@ -77,15 +79,18 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(weather: Weather) -> Self {
-        Self { weather, cuts: BTreeSet::new(), last: BTreeMap::new(), harmed: 0, cut_ever: 0 }
+        Self { weather, cuts: BTreeSet::new(), alone: BTreeSet::new(), last: BTreeMap::new(), harmed: 0, cut_ever: 0 }
     }
 
-    pub(crate) fn is_cut(&self, nodes: (usize, usize)) -> bool {
-        self.cuts.contains(&(nodes.0.min(nodes.1), nodes.0.max(nodes.1)))
+    /// Whether nothing goes that way.
+    pub(crate) fn severs(&self, way: Way) -> bool {
+        let (from, to) = way.nodes;
+        let is_alone = |party| matches!(party, Party::Object(object) if self.alone.contains(&object));
+        self.cuts.contains(&(from.min(to), from.max(to))) || is_alone(way.from) || is_alone(way.to)
     }
 
     pub(crate) fn is_whole(&self) -> bool {
-        self.cuts.is_empty()
+        self.cuts.is_empty() && self.alone.is_empty()
     }
 
     pub(crate) fn cut(&mut self, nodes: (usize, usize)) {
@@ -96,8 +101,16 @@ impl Network {
         }
     }
 
+    /// Cuts one object off from all others; its sockets are none of the network's affair.
+    pub(crate) fn cut_off(&mut self, object: Object) {
+        self.alone.insert(object);
+        self.harmed += 1;
+        self.cut_ever += 1;
+    }
+
     pub(crate) fn heal(&mut self) {
         self.cuts.clear();
+        self.alone.clear();
     }
 
     /// How often a cast arrives.
@@ -108,7 +121,7 @@ impl Network {
     /// When what is sent now arrives, or never.
     pub(crate) fn arrival(&mut self, way: Way, sort: Sort, now: Micros, random: &mut Random) -> Option<Micros> {
         let lossy = matches!(sort, Sort::Call | Sort::Fetch | Sort::Tolerant);
-        if self.is_cut(way.nodes) || (lossy && random.happens(self.weather.lost)) {
+        if self.severs(way) || (lossy && random.happens(self.weather.lost)) {
             self.harmed += u64::from(sort != Sort::Tolerant);
             return None;
         }

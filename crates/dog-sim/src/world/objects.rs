@@ -83,6 +83,15 @@ pub(crate) fn name(party: Party) -> String {
     }
 }
 
+/// The same for whoever does not read a trace.
+pub(crate) fn full_name(party: Party) -> String {
+    match party {
+        Party::App(_) => "the App".into(),
+        Party::Object(Object::Group(address)) => format!("{:?}", address.group),
+        Party::Object(Object::Replica(address)) => format!("{:?}", address.replica),
+    }
+}
+
 fn short(kind: char, id: &[u8; 32]) -> String {
     format!("{kind}-{:02x}{:02x}", id[0], id[1])
 }

@@ -15,6 +15,7 @@ use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 
 use super::agenda::{Micros, Sleep};
+use super::clients::SeatOf;
 use super::network::Party;
 use super::promise::promise;
 use super::{World, objects};
@@ -169,7 +170,7 @@ impl Host for Place {
     }
 
     fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
-        let (promise, asked) = promise(self.world.tells());
+        let (promise, asked) = promise(self.world.tells(self, Object::Group(to)));
         self.world.call_group(self, to, call, promise);
         Box::pin(asked)
     }
@@ -179,7 +180,7 @@ impl Host for Place {
     }
 
     fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
-        let (promise, asked) = promise(self.world.tells());
+        let (promise, asked) = promise(self.world.tells(self, Object::Replica(to)));
         self.world.call_replica(self, to, call, promise);
         Box::pin(asked)
     }
@@ -201,8 +202,15 @@ impl Host for Place {
         request: Request,
     ) -> LocalFuture<Result<Fetched, Error>> {
         let (promise, asked) = promise(true);
+        let client = ticket.client.clone();
         self.world.fetch_replica(self, to, ticket, request, promise);
-        Box::pin(asked)
+        Box::pin(async move {
+            let mut fetched = asked.await?;
+            if let Fetched::Response(response) = &mut fetched {
+                response.extensions_mut().insert(SeatOf(client));
+            }
+            Ok(fetched)
+        })
     }
 
     fn new_socket(&self, replica: ReplicaAddress) -> (SocketId, Arc<dyn SeatGuard>) {
@@ -255,15 +263,20 @@ impl Host for Place {
         Box::pin(async move { Ok(alarm) })
     }
 
-    fn occurred(&self, occurrence: Occurrence) {
-        if occurrence == Occurrence::Panicked {
-            self.world.observe(|observer| observer.panics(self));
-        }
-    }
-
     fn ring_again(&self, object: Object, at: Timestamp, attempt: u32) {
         if self.is_alive() {
             self.world.ring_again(object, at, attempt);
+        }
+    }
+
+    fn occurred(&self, occurrence: Occurrence<'_>) {
+        match occurrence {
+            Occurrence::Failed { handler, cause } => self.world.failed(self, &format!("{handler} failed: {cause}")),
+            Occurrence::Panicked(what) => {
+                self.world.failed(self, &format!("a panic: {what}"));
+                self.world.observe(|observer| observer.panics(self));
+            }
+            Occurrence::Waits | Occurrence::Waited(_) => {}
         }
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Tasks {
     next: Cell<TaskKey>,
     tasks: RefCell<BTreeMap<TaskKey, Task>>,
     ready: Arc<Ready>,
+    /// Whose task ran last.
+    last: Cell<PlaceKey>,
 }
 
 impl Tasks {
@@ -68,6 +70,7 @@ impl Tasks {
         };
         let taken = self.tasks.borrow_mut().get_mut(&key).and_then(|task| {
             let future = task.future.take()?;
+            self.last.set(task.place);
             Some((future, task.waker.clone()))
         });
         // One that ended meanwhile was woken once more.
@@ -87,6 +90,11 @@ impl Tasks {
         // What is dropped may act: not while the tasks are borrowed.
         drop(over);
         true
+    }
+
+    /// The place whose task ran last.
+    pub(crate) fn last(&self) -> PlaceKey {
+        self.last.get()
     }
 
     /// The place is no more.

@@ -1,0 +1,7 @@
+//! The test kit, tested: every method of it, in tests that fail without it.
+
+mod app;
+mod faults;
+mod inside;
+mod sockets;
+mod time;
