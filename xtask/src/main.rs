@@ -3,7 +3,7 @@
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `workspace` (what
 //! cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
-//! `wasm`, `faults`, `autobahn`, `browser`, `fuzz`.
+//! `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
@@ -16,6 +16,7 @@ mod install;
 mod layers;
 mod parts;
 mod server;
+mod sim;
 mod sources;
 mod step;
 mod wasm;
@@ -38,6 +39,8 @@ enum Request {
     Bench(&'static Bench, Vec<String>),
     /// Fuzz for long.
     Fuzz(fuzz::Options),
+    /// Run the simulation with these arguments.
+    Sim(Vec<String>),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,7 @@ fn answer(request: Request) -> anyhow::Result<bool> {
         Request::Test(chosen) => return Ok(parts::run(&chosen, &Workspace::find()?)),
         Request::Bench(bench, arguments) => (bench.run)(&Workspace::find()?, &arguments)?,
         Request::Fuzz(options) => fuzz::long(&Workspace::find()?, &options)?,
+        Request::Sim(arguments) => sim::long(&Workspace::find()?, &arguments)?,
     }
     Ok(true)
 }
@@ -79,6 +83,7 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
         "test" => parse_test(rest),
         "bench" => parse_bench(rest),
         "fuzz" => fuzz::Options::parse(rest).map(Request::Fuzz),
+        "sim" => Ok(Request::Sim(rest.to_vec())),
         other => Err(format!("there is no command `{other}`")),
     }
 }
@@ -118,6 +123,7 @@ fn usage() -> String {
          cargo xtask test --list         name the parts\n\
          cargo xtask bench NAME [ARG..]  measure\n\
          cargo xtask fuzz [TARGET]       look long for inputs that break something: --seconds N each target, --keep\n\
+         cargo xtask sim [ARG..]         run the simulation: --seeds N, --from F, --seed S, --bug NAME, --help\n\
          cargo xtask help                this text\n\nParts:\n",
     );
     PARTS.iter().for_each(|part| text.push_str(&format!("  {:<12} {}\n", part.name, part.about)));

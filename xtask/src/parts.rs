@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{autobahn, browser, checks, faults, fuzz, layers, wasm};
+use crate::{autobahn, browser, checks, faults, fuzz, layers, sim, wasm};
 
 /// One part of `cargo xtask test`. An integration test target that bears the name of a part is left to that part.
 pub(crate) struct Part {
@@ -33,6 +33,11 @@ pub(crate) const PARTS: &[Part] = &[
         name: "conformance",
         about: "the promises, over real connections, on every host here",
         run: checks::conformance,
+    },
+    Part {
+        name: "sim",
+        about: "thousands of seeded runs with crashes and cuts, and five bugs to be found",
+        run: sim::run,
     },
     Part { name: "faults", about: "kills, full disks, damaged folders, hostile clients, crowds", run: faults::run },
     Part { name: "autobahn", about: "the Autobahn cases against the relay example", run: autobahn::run },

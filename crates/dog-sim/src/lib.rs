@@ -72,5 +72,5 @@ mod random;
 mod world;
 
 pub use bugs::Bug;
-pub use explore::{Failure, Options, Outcome, explore, explore_and_tell};
+pub use explore::{Checks, Failure, Options, Outcome, Summary, explore, explore_and_tell, explore_many};
 pub use kit::{Builder, ClientSocket, Cluster, MemberSeats, Pending, Standing, websocket};

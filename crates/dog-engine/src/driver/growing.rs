@@ -233,18 +233,19 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>, told: ViewVersion) {
         let Ok(awake) = self.awake().await else { return };
-        let now = self.host.now();
-        match counted {
-            Ok(ReplicaAnswer::Counted(report)) => {
-                self.take_report(&awake, &report);
-                awake.books.borrow_mut().told(replica, told);
-            }
-            Ok(_) | Err(_) => {
-                tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");
-                let mut books = awake.books.borrow_mut();
-                books.suspect(replica);
-                books.ask_later(replica, told, now);
-            }
+        let heard = match counted {
+            Ok(ReplicaAnswer::Counted(report)) => Some(self.take_report(&awake, &report)),
+            Ok(_) | Err(_) => None,
+        };
+        if heard == Some(true) {
+            awake.books.borrow_mut().told(replica, told);
+        } else if heard.is_none() || awake.books.borrow().uncounted().contains(&replica) {
+            // No answer, or that of a life which is known to be over: what the present one has is still unknown, and
+            // nobody is to wait for it.
+            tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");
+            let mut books = awake.books.borrow_mut();
+            books.suspect(replica);
+            books.ask_later(replica, told, self.host.now());
         }
         self.place_waiting(&awake);
         self.plan_look(&awake);

@@ -1,8 +1,8 @@
 //! The one driver that runs a user's Group, Replica and App over a host's few primitives.
 //!
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
-//! - `replica`: a Replica's life; `answers`: what it is asked; `sockets`: the order of its handlers; `verbs`: what its
-//!   handlers can do
+//! - `replica`: a Replica's life; `answers`: what it is asked; `telling`: what it tells its Group; `sockets`: the order
+//!   of its handlers; `verbs`: what its handlers can do
 //! - `group`: a Group's life; `group_port`: what its own code stands on; `growing`: new members, census, the view;
 //!   `records`: members kept over lives; `clients`: and clients over the end of a host
 //! - `storing`: an object's storage; `alarms`: its alarm; `idle`: when it rests
@@ -22,6 +22,7 @@ mod records;
 mod replica;
 mod sockets;
 mod storing;
+mod telling;
 mod verbs;
 
 use std::rc::Rc;

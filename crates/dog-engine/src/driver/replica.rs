@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
 
 use dog::internal::Kind;
 use dog::port::{LocalFuture, ObjectPort, StoragePort};
@@ -17,14 +16,12 @@ use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::sockets::{Attached, Turn};
 use super::storing::{Store, StorePort};
+use super::telling::Telling;
 use crate::address::{Object, ReplicaAddress, SeatId, Targets, Ticket, View};
 use crate::host::{End, Fetched, Host, ObjectStanding, Occurrence, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Seats;
-
-/// How long a report waits for its acknowledgement before it is said again.
-const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
 /// Marks a request that has a seat. Of a private type, so that nothing from outside can carry one.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +40,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     view: RefCell<View>,
     /// Sockets whose handler runs now; all others are at rest and cost nothing here.
     pub(super) turns: RefCell<HashMap<SocketId, Turn>>,
-    reporting: Cell<bool>,
+    pub(super) telling: Telling,
     pub(super) idle: Idle,
     store: Rc<Store<H>>,
     /// Whether the end of what is being written is waited for, to rest then.
@@ -97,7 +94,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             seats: RefCell::new(seats),
             view: RefCell::default(),
             turns: RefCell::default(),
-            reporting: Cell::new(false),
+            telling: Telling::default(),
             idle: Idle::default(),
             store,
             settling: Cell::new(false),
@@ -163,6 +160,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     /// Views may come late or twice: only a later one counts.
     pub(super) fn meet(&self, view: View) {
+        self.telling.heard(self.host.now());
         let mut known = self.view.borrow_mut();
         if view.version > known.version {
             *known = view;
@@ -184,6 +182,15 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             self.host.replica_ended(self.address, self.epoch);
         }
         true
+    }
+
+    /// The Group has heard of something. If that was the end of the last seat, only the news of it may have kept this in
+    /// memory.
+    fn note_told(&self) {
+        let is_told = self.seats.borrow().occupied() == 0 && self.seats.borrow().report().is_none();
+        if let Some(this) = self.this.upgrade().filter(|_| is_told) {
+            self.idle.watch(&this, Self::rest);
+        }
     }
 
     /// Whether a later life would read all that this one has written. If not, rest is tried again when it would.
@@ -217,27 +224,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let farewell = GroupCast::Farewell { replica: self.address.replica, epoch: self.epoch };
         self.host.cast_group(self.address.group, farewell);
         self.host.replica_ended(self.address, self.epoch);
-    }
-
-    /// Tells the Group what it has not acknowledged, now and until it has.
-    pub(super) fn report(&self) {
-        let Some(report) = self.seats.borrow().report() else { return };
-        self.host.cast_group(self.address.group, GroupCast::Report(report));
-        if self.reporting.replace(true) {
-            return;
-        }
-        let (host, this) = (Rc::clone(&self.host), Weak::clone(&self.this));
-        self.host.spawn(Box::pin(async move {
-            loop {
-                host.sleep(REPORT_AGAIN).await;
-                let Some(this) = this.upgrade().filter(|this| !this.life.has_ended()) else { return };
-                let Some(report) = this.seats.borrow().report() else {
-                    this.reporting.set(false);
-                    return;
-                };
-                host.cast_group(this.address.group, GroupCast::Report(report));
-            }
-        }));
     }
 
     async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
@@ -324,7 +310,11 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCast::Deliver(delivery) => {
                 self.deliver(&delivery.message, delivery.except.as_ref());
             }
-            ReplicaCast::Acknowledge { epoch, sequence } => self.seats.borrow_mut().acknowledge(epoch, sequence),
+            ReplicaCast::Acknowledge { epoch, sequence } => {
+                self.telling.heard(self.host.now());
+                self.seats.borrow_mut().acknowledge(epoch, sequence);
+                self.note_told();
+            }
         }
     }
 

@@ -81,7 +81,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
         #[cfg(feature = "bugs")]
         if crate::bugs::socket_ends_twice() {
-            self.run(socket, client.clone(), Event::End(end.clone()));
+            self.run_with(socket, client.clone(), Event::End(end.clone()), attachment.clone());
         }
         self.run_with(socket, client, Event::End(end), attachment);
     }

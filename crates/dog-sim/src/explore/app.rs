@@ -1,6 +1,5 @@
 //! The App of the simulated runs: it does all that an App can do, as its clients tell it, and writes down what it sees.
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use dog::{
 use http::StatusCode;
 use http_body::Frame;
 
-use super::ledger::{InFlight, Witness};
+use super::ledger::{InFlight, MessageName, Witness};
 
 /// What the Group goes by in this run.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +41,8 @@ impl App for Market {
 }
 
 /// A panic that says nothing, and so leaves the output of a long run readable.
-fn panic_quietly() -> ! {
+fn panic_quietly(witness: &Witness) -> ! {
+    witness.ledger().panics += 1;
     std::panic::resume_unwind(Box::new("a panic that was asked for"))
 }
 
@@ -111,7 +111,7 @@ impl Group for Hall {
 
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         match dog::query(&request, "do").as_deref() {
-            Some("panic") => panic_quietly(),
+            Some("panic") => panic_quietly(&self.witness),
             Some("fail") => Err(Failure::message("asked to fail")),
             _ => {
                 count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?;
@@ -125,7 +125,6 @@ impl Group for Hall {
 pub(crate) struct Desk {
     witness: Witness,
     life: u64,
-    said: Cell<u64>,
 }
 
 impl Replica for Desk {
@@ -137,15 +136,15 @@ impl Replica for Desk {
         let witness = witness(cx.env())?;
         wakes(&witness)?;
         look(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
-        let life = witness.ledger().new_life();
-        Ok(Self { witness, life, said: Cell::new(0) })
+        let life = witness.ledger().life_of(*cx.id().as_bytes());
+        Ok(Self { witness, life })
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         let seat = self.witness.seated(cx.id(), self.life);
         match request.uri().path() {
             "/fail" => return Err(Failure::message("asked to fail")),
-            "/panic" => panic_quietly(),
+            "/panic" => panic_quietly(&self.witness),
             "/stream" => return Ok(Response::new(Body::stream(Endless { _seat: seat }))),
             "/slow" => drop(cx.gossip(&0).await?),
             "/count" => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
@@ -163,7 +162,8 @@ impl Replica for Desk {
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         self.begins(socket, "on_open");
-        if socket.id().raw() % 3 == 0 {
+        self.attach(socket);
+        if socket.id().raw().is_multiple_of(3) {
             cx.storage().get::<u64>("first").await?;
         }
         socket.broadcast(self.say('b', "-"), To::Everyone)?;
@@ -181,7 +181,7 @@ impl Replica for Desk {
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
         self.begins(socket, "the end");
         cx.broadcast(self.say('b', "-"))?;
-        if socket.id().raw() % 2 == 0 {
+        if socket.id().raw().is_multiple_of(2) {
             cx.gossip(&2).await?;
         }
         self.ends(socket);
@@ -207,6 +207,10 @@ impl Replica for Desk {
 impl Desk {
     fn begins(&self, socket: &Socket, handler: &'static str) {
         self.witness.ledger().begins(socket.id(), socket.client().as_str(), handler);
+        // One that has ended meanwhile and failed to be told has none any more.
+        if let Ok(attached) = socket.attachment() {
+            self.witness.ledger().finds_attached(socket.id(), attached);
+        }
     }
 
     fn ends(&self, socket: &Socket) {
@@ -215,8 +219,20 @@ impl Desk {
 
     /// A message that names itself: of which kind, by whom, which one, and whom it leaves out or is for.
     fn say(&self, kind: char, about: &str) -> Message {
-        self.said.set(self.said.get() + 1);
-        Message::text(format!("{kind} {} {} {about}", self.life, self.said.get()))
+        self.say_by_name(kind, about).1
+    }
+
+    fn say_by_name(&self, kind: char, about: &str) -> (MessageName, Message) {
+        let name = self.witness.ledger().says(self.life);
+        (name, Message::text(format!("{kind} {} {} {about}", name.0, name.1)))
+    }
+
+    /// Keeps another number with the socket.
+    fn attach(&self, socket: &Socket) {
+        let number = self.witness.ledger().new_attachment();
+        if socket.set_attachment(&number).is_ok() {
+            self.witness.ledger().attached(socket.id(), number);
+        }
     }
 
     async fn obey(&self, cx: &Context<Self>, socket: &Socket, message: &Message) -> Result {
@@ -241,17 +257,17 @@ impl Desk {
             ("gossip", asked) => drop(cx.gossip(&asked.parse()?).await?),
             ("count", _) => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
             ("alarm", millis) => self.set_alarm(cx, millis.parse()?).await,
+            ("attach", _) => self.attach(socket),
             ("close", _) => socket.close(CloseCode::NORMAL, "asked to"),
             ("fail", _) => return Err(Failure::message("asked to fail")),
-            ("panic", _) => panic_quietly(),
+            ("panic", _) => panic_quietly(&self.witness),
             _ => {}
         }
         Ok(())
     }
 
     async fn confirm(&self, socket: &Socket) -> Result {
-        let message = self.say('b', "-");
-        let name = (self.life, self.said.get());
+        let (name, message) = self.say_by_name('b', "-");
         let reach = socket.broadcast_confirmed(message, To::Everyone).await?;
         let missing: Vec<ReplicaId> = reach.missing.into_iter().map(|(replica, _)| replica).collect();
         self.witness.ledger().confirmed(name, &missing);
@@ -259,12 +275,11 @@ impl Desk {
     }
 
     async fn whisper(&self, cx: &Context<Self>, socket: &Socket, target: &str) {
-        let message = self.say('w', target);
-        let name = (self.life, self.said.get());
+        let (name, message) = self.say_by_name('w', target);
         let Ok(target) = ClientId::new(target) else { return };
         self.witness.ledger().whispers(name, cx.group(), target.as_str());
         let reached = socket.whisper(&target, message).await;
-        self.witness.ledger().whispered(name, self.said.get(), reached.is_ok());
+        self.witness.ledger().whispered(name, reached.is_ok());
     }
 
     async fn set_alarm(&self, cx: &Context<Self>, millis: u64) {

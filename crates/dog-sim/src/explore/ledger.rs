@@ -1,11 +1,13 @@
 //! What the objects of a run write down as it goes on, and what must be true of it. Their handlers write here, and so
 //! does the one who watches the host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 
+use super::checks::Checks;
+use super::keeping::Kept;
 use crate::random::Random;
 
 /// A promise that was broken.
@@ -15,7 +17,7 @@ pub(crate) struct Violation {
     pub(crate) what: String,
 }
 
-/// Names a message: the life that said it, and which of its messages it is.
+/// Names a message: the life of the Replica that said it, and which of its messages it is.
 pub(crate) type MessageName = (u64, u64);
 
 /// How far the handlers of one socket are.
@@ -29,6 +31,7 @@ pub(crate) struct Handled {
     pub(crate) opened: bool,
     pub(crate) ends: u32,
     last_command: u64,
+    pub(crate) attached: Option<u64>,
     /// Whether the host has it open.
     pub(crate) is_open: bool,
 }
@@ -41,6 +44,8 @@ pub(crate) struct Owed {
     pub(crate) since: Timestamp,
     /// Its Replica was among those that the speaker sent it to.
     pub(crate) addressed: bool,
+    /// Its Replica was asked to say that it has got it.
+    pub(crate) asked: bool,
     /// Everyone had to know everyone when it was said.
     pub(crate) sure: bool,
     /// Nothing was cut when it was said, and so often something had been.
@@ -50,40 +55,30 @@ pub(crate) struct Owed {
     pub(crate) whispered: bool,
 }
 
-/// What an object has kept.
-#[derive(Debug, Default)]
-pub(crate) struct Keeping {
-    /// The count that was acknowledged last.
-    pub(crate) acknowledged: u64,
-    every: BTreeSet<u64>,
-    /// The alarm that was acknowledged and has not rung. None while another is being set, which may replace it.
-    pub(crate) alarm: Option<Timestamp>,
-    alarms: u64,
-}
-
-/// A whisper: what its speaker had said when it began, and when it had ended.
-#[derive(Debug, Default)]
-pub(crate) struct Whispered {
-    pub(crate) began: u64,
-    pub(crate) ended: Option<u64>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) violations: Vec<Violation>,
+    pub(crate) checks: Checks,
     pub(crate) limit: u32,
     pub(crate) now: Timestamp,
     pub(crate) random: Random,
     /// How many of a thousand awakenings fail.
     pub(crate) fails_to_wake: u32,
-    next_life: u64,
+    /// The present life of each object.
+    pub(crate) lives: BTreeMap<[u8; 32], Epoch>,
+    /// How much each life of a Replica has said.
+    said: BTreeMap<u64, u64>,
+    pub(crate) next_attachment: u64,
+    /// Panics that were asked for and have not come yet.
+    pub(crate) panics: u32,
     pub(crate) sockets: BTreeMap<SocketId, Handled>,
     /// Requests that are being answered, or whose answers are being read, in each life of a Replica.
     in_flight: BTreeMap<(ReplicaId, u64), u32>,
     pub(crate) open: BTreeMap<ReplicaId, u32>,
     pub(crate) owed: BTreeMap<(MessageName, SocketId), Owed>,
-    pub(crate) whispers: BTreeMap<MessageName, Whispered>,
-    pub(crate) kept: BTreeMap<[u8; 32], Keeping>,
+    /// What each whisper's speaker had said when it had ended.
+    pub(crate) whispers: BTreeMap<MessageName, u64>,
+    pub(crate) kept: Kept,
     /// What has been handled, to see that a run was not idle.
     pub(crate) handled: u64,
     /// As the host counts them.
@@ -99,11 +94,15 @@ impl Witness {
     pub(crate) fn new(seed: u64, limit: u32, fails_to_wake: u32) -> Self {
         Self(Arc::new(Mutex::new(Ledger {
             violations: Vec::new(),
+            checks: Checks::default(),
             limit,
             now: Timestamp::default(),
             random: Random::new(!seed),
             fails_to_wake,
-            next_life: 0,
+            lives: BTreeMap::new(),
+            said: BTreeMap::new(),
+            next_attachment: 0,
+            panics: 0,
             sockets: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -151,6 +150,7 @@ impl Ledger {
 
     /// Promise 1.
     pub(crate) fn check_limit(&mut self, replica: ReplicaId) {
+        self.checks.count(1);
         // Of the last life: the requests of earlier ones are over, and nobody has told whoever waits for them yet.
         let lives = self.in_flight.range((replica, 0)..=(replica, u64::MAX));
         let in_flight = lives.last().map_or(0, |(_, count)| *count);
@@ -161,9 +161,16 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn new_life(&mut self) -> u64 {
-        self.next_life += 1;
-        self.next_life
+    /// The number of the object's present life: the same after a rest that has left it in memory.
+    pub(crate) fn life_of(&self, object: [u8; 32]) -> u64 {
+        self.lives.get(&object).map_or(0, |epoch| epoch.as_u64())
+    }
+
+    /// Another message of that life.
+    pub(crate) fn says(&mut self, life: u64) -> MessageName {
+        let said = self.said.entry(life).or_default();
+        *said += 1;
+        (life, *said)
     }
 
     /// The host has a new socket.
@@ -188,6 +195,7 @@ impl Ledger {
     /// Promise 7: a handler begins.
     pub(crate) fn begins(&mut self, socket: SocketId, client: &str, handler: &'static str) {
         self.handled += 1;
+        self.checks.count(7);
         let handled = self.sockets.entry(socket).or_default();
         handled.client = client.into();
         let was = handled.running.replace(handler);
@@ -230,13 +238,14 @@ impl Ledger {
         self.sockets.get(&socket)?.running
     }
 
-    /// A whisper begins: the sockets that `client` has open are to get it, if it says that it worked.
+    /// A whisper begins: the sockets that `client` has open are to get it, if it says that it worked. Until then it owes
+    /// nothing: whoever began it may die.
     pub(crate) fn whispers(&mut self, name: MessageName, group: GroupId, client: &str) {
-        self.whispers.insert(name, Whispered { began: name.1, ended: None });
         let owed = Owed {
             speaker: Epoch::default(),
             since: self.now,
             addressed: false,
+            asked: false,
             sure: false,
             cut_ever: None,
             harmed: self.harmed,
@@ -247,13 +256,24 @@ impl Ledger {
         self.owed.extend(open.map(|(socket, _)| ((name, *socket), owed.clone())));
     }
 
+    /// What a message is owed to, each with its Replica.
+    fn owed_by(&mut self, name: MessageName) -> impl Iterator<Item = (Option<ReplicaId>, &mut Owed)> {
+        let (sockets, all) = (&self.sockets, (name, SocketId::from_raw(0))..=(name, SocketId::from_raw(u64::MAX)));
+        let replica = |socket| sockets.get(socket).and_then(|handled: &Handled| handled.replica);
+        self.owed.range_mut(all).map(move |((_, socket), owed)| (replica(socket), owed))
+    }
+
     /// A message has been sent to some Replicas, in a way that loses none.
     pub(crate) fn addressed(&mut self, name: MessageName, is_meant: impl Fn(ReplicaId) -> bool) {
-        let none = SocketId::from_raw(0);
-        let most = SocketId::from_raw(u64::MAX);
-        for ((_, socket), owed) in self.owed.range_mut((name, none)..=(name, most)) {
-            let replica = self.sockets.get(socket).and_then(|handled| handled.replica);
+        for (replica, owed) in self.owed_by(name) {
             owed.addressed |= replica.is_some_and(&is_meant);
+        }
+    }
+
+    /// A Replica is asked to say that it has got a message.
+    pub(crate) fn asked(&mut self, name: MessageName, whom: ReplicaId) {
+        for (_, owed) in self.owed_by(name).filter(|(replica, _)| *replica == Some(whom)) {
+            owed.asked = true;
         }
     }
 
@@ -265,65 +285,16 @@ impl Ledger {
         self.owed.retain(|(owed, socket), _| {
             *owed != name || !replica(socket).is_some_and(|replica| missing.contains(&replica))
         });
+        self.owed_by(name).for_each(|(_, owed)| owed.addressed |= owed.asked);
     }
 
     /// It has ended. One that failed says so, and owes nothing.
-    pub(crate) fn whispered(&mut self, name: MessageName, ended: u64, worked: bool) {
-        if let Some(whispered) = self.whispers.get_mut(&name) {
-            whispered.ended = Some(ended);
-        }
+    pub(crate) fn whispered(&mut self, name: MessageName, worked: bool) {
+        self.whispers.insert(name, self.said.get(&name.0).copied().unwrap_or_default());
         if !worked {
             self.owed.retain(|(owed, _), _| *owed != name);
         }
-        // Until then it owes nothing: whoever began it may have died.
-        let none = SocketId::from_raw(0);
-        let most = SocketId::from_raw(u64::MAX);
-        for owed in self.owed.range_mut((name, none)..=(name, most)).map(|(_, owed)| owed) {
-            owed.sure = owed.harmed == self.clean_since && self.harmed == self.clean_since;
-        }
-    }
-
-    /// Promises 10 and 11: a count was acknowledged. No other life can have had the same.
-    pub(crate) fn kept(&mut self, object: [u8; 32], count: u64) {
-        let kept = self.kept.entry(object).or_default();
-        let is_new = kept.every.insert(count);
-        kept.acknowledged = kept.acknowledged.max(count);
-        if !is_new {
-            self.broken(10, format!("{:02x}…: count {count} was acknowledged twice", object[0]));
-        }
-    }
-
-    /// Promise 11: what stands there when a life begins, or at the end.
-    pub(crate) fn found(&mut self, object: [u8; 32], counts: (u64, u64)) {
-        let acknowledged = self.kept.get(&object).map_or(0, |kept| kept.acknowledged);
-        let (first, second) = counts;
-        if first != second {
-            self.broken(11, format!("{:02x}…: half a transaction: {first} and {second}", object[0]));
-        }
-        if first < acknowledged {
-            self.broken(11, format!("{:02x}…: {first} is found where {acknowledged} was acknowledged", object[0]));
-        }
-    }
-
-    /// An alarm is being set. Returns its number.
-    pub(crate) fn alarm_begins(&mut self, object: [u8; 32]) -> u64 {
-        let kept = self.kept.entry(object).or_default();
-        kept.alarm = None;
-        kept.alarms += 1;
-        kept.alarms
-    }
-
-    /// It is set, and unless another has been begun since it must ring.
-    pub(crate) fn alarm_set(&mut self, object: [u8; 32], number: u64, at: Timestamp) {
-        let kept = self.kept.entry(object).or_default();
-        if kept.alarms == number {
-            kept.alarm = Some(at);
-        }
-    }
-
-    pub(crate) fn alarm_rang(&mut self, object: [u8; 32], now: Timestamp) {
-        if let Some(kept) = self.kept.get_mut(&object) {
-            kept.alarm = kept.alarm.filter(|at| *at > now);
-        }
+        let (clean, harmed) = (self.clean_since, self.harmed);
+        self.owed_by(name).for_each(|(_, owed)| owed.sure = owed.harmed == clean && harmed == clean);
     }
 }

@@ -1,18 +1,39 @@
 //! Runs that follow from a seed: random work and random faults, and after every step the question whether a promise was
 //! broken.
 //!
-//! - `plan`: what a run is like; `app`: the App it runs; `workload`: what happens in it
-//! - `ledger`: what the App's handlers write down; `watch`: what the host sees; `settle`: what must be true once all is
-//!   healed
+//! - `plan`: what a run is like; `app`: the App it runs; `workload`: what happens in it; `many`: runs side by side
+//! - `ledger`: what the App's handlers write down; `keeping`: what they keep; `watch`: what the host sees
+//! - `settle`: what must be true once all is healed; `placing`: where newcomers are put then
+//! - `checks`: how often each promise was put to the question
+//!
+//! | promise | its checker | when |
+//! |---|---|---|
+//! | 1 | `Ledger::check_limit`; `Watch::lets_in`: no ticket twice, none that has expired | with every seat |
+//! | 2, 3 | `check_sticky`, `check_least_used` in `placing` | when all is healed |
+//! | 4 | `Watch::owe`, `Watch::check_owed`: a speaker knows all Replicas with sockets | with every message, twice a second |
+//! | 5 | `Watch::check_order` | with every message that a client gets |
+//! | 6 | `Watch::check_order` (at most once), `Watch::receives` (who is left out), `Watch::check_owed` | the same |
+//! | 7 | `Ledger::begins`, `Ledger::command`; `check_handlers` in `settle`: none is missing or hangs | with every handler; when all is healed |
+//! | 8 | `check_books` in `settle`: the books are what is open | when all is healed |
+//! | 9 | `check_books`, `check_lives` in `settle`; the messages of `speak_up` | when all is healed |
+//! | 10 | `Watch::check_life`, `Ledger::kept`, `check_lives` in `settle` | with every message, every count; when all is healed |
+//! | 11 | `Ledger::found` (whole, and what was acknowledged), `Ledger::check_alarm` | whenever an object wakes; when all is healed |
+//! | 13 | `Ledger::finds_attached`; `check_rest` in `settle` | with every handler; when all is healed |
+//! | 14 | `Watch::panics`, `Run::go_safely`: no panic but those that were asked for | with every panic |
 
 mod app;
+mod checks;
+mod keeping;
 mod ledger;
+mod many;
+mod placing;
 mod plan;
 mod settle;
 mod watch;
 mod workload;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use dog::Env;
@@ -20,12 +41,14 @@ use dog::Env;
 use crate::bugs::Bug;
 use crate::world::{ClientKey, World};
 use app::Market;
+pub use checks::Checks;
 use ledger::Witness;
+pub use many::{Summary, explore_many};
 use plan::Plan;
 use watch::Watch;
 
 /// What a run is asked for besides its seed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// Put in, to see whether it is found.
@@ -56,6 +79,8 @@ pub struct Outcome {
     pub steps: u64,
     /// How often a handler of a socket ran.
     pub handled: u64,
+    /// How often each promise was checked.
+    pub checks: Checks,
     /// Everything that happened, if that was asked for.
     pub trace: Vec<String>,
 }
@@ -116,6 +141,20 @@ impl Run {
         Self { seed, plan, world, witness, watch, clients: Vec::new(), newcomers: 0, commands: 0, steps: 0 }
     }
 
+    /// The run; a panic in it, which is none of a handler's, is a finding like any other.
+    fn go_safely(&mut self) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go())) {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
+            self.witness.ledger().broken(14, format!("a panic: {text}"));
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let ledger = self.witness.ledger();
+        Outcome { steps: self.steps, handled: ledger.handled, checks: ledger.checks, trace: self.world.trace.take() }
+    }
+
     fn failure(&self, options: Options) -> Option<Failure> {
         let violation = self.witness.ledger().violations.first().cloned()?;
         Some(Failure {
@@ -136,10 +175,9 @@ pub fn explore(seed: u64, options: Options) -> Result<Outcome, Box<Failure>> {
     let mut run = Run::begin(seed, options);
     #[cfg(feature = "bugs")]
     dog_engine::bugs::set_socket_ends_twice(options.bug == Some(Bug::DoubleClose));
-    run.go();
+    run.go_safely();
     let failure = run.failure(options);
-    let handled = run.witness.ledger().handled;
-    let outcome = Outcome { steps: run.steps, handled, trace: run.world.trace.take() };
+    let outcome = run.outcome();
     run.world.end();
     match failure {
         Some(failure) => Err(Box::new(failure)),

@@ -48,8 +48,11 @@ impl Plan {
         };
         let limit = u32::try_from(random.within(1..=4)).unwrap_or(1);
         let nodes = *random.pick(&[1, 2, 3]);
+        // The Group asks its members every thirty seconds: that is to keep nobody from resting.
+        let some = Duration::from_secs(*random.pick(&[1, 3, 10, 45]));
+        let rest_after = *random.pick(&[None, None, Some(Duration::ZERO), Some(some)]);
         Self {
-            making: Making { seed, nodes, weather, disk, outbox: 64 * 1024, rest_after: None, bug },
+            making: Making { seed, nodes, weather, disk, outbox: 64 * 1024, rest_after, bug },
             rules: Rules { limit, policy },
             groups: *random.pick(&[1, 1, 2]),
             clients: *random.pick(&[3, 6, 10]),

@@ -1,18 +1,20 @@
 //! All is healed and time has passed: now the books must be right, the cluster whole, and everything kept.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use dog::{Group, GroupId, ReplicaId};
+use dog::ReplicaId;
 use dog_engine::address::{GroupAddress, Object};
 use dog_engine::books::{MemberSeats, Standing};
 
 use super::Run;
-use super::app::Hall;
-use crate::kit::websocket;
-use crate::world::{ClientKey, Disk, Driver, Micros, Weather};
+use crate::world::{ClientKey, Disk, Driver, Micros, Weather, World};
 
 /// Longer than any ticket, lease, retry and deadline.
-const HEALING: Micros = 45_000_000;
+const HEALING: Micros = 60_000_000;
+
+/// How much longer than the time after which objects rest one waits until one looks at them again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Run {
     /// Heals everything, and looks. `false` once something is wrong.
@@ -26,7 +28,8 @@ impl Run {
         self.check_books();
         self.check_handlers();
         self.check_kept();
-        if !self.speak_up() {
+        self.check_lives();
+        if !self.check_rest() || !self.speak_up() {
             return false;
         }
         let storm = self.plan.making;
@@ -112,6 +115,7 @@ impl Run {
             }
         }
         for member in books {
+            ledger.checks.count(8);
             let none = BTreeMap::new();
             let clients = truth.get(&member.replica).unwrap_or(&none);
             let open: u32 = clients.values().sum();
@@ -124,18 +128,68 @@ impl Run {
         }
     }
 
+    /// Promises 9 and 10: whose Replicas have sockets is there, and sockets are those of present lives.
+    fn check_lives(&self) {
+        let sockets = self.world.sockets.borrow();
+        let mut ledger = self.witness.ledger();
+        for (socket, open) in sockets.open() {
+            let (replica, group) = (open.replica, Object::Group(open.replica.group));
+            ledger.checks.count(9);
+            ledger.checks.count(10);
+            if self.world.living(group).is_none() {
+                ledger.broken(9, format!("{replica:?} has sockets, and nobody has woken its Group"));
+            }
+            let present = self.world.living(Object::Replica(replica)).map(|life| life.place.epoch);
+            if present != Some(open.place.epoch) {
+                let own = open.place.epoch;
+                ledger.broken(10, format!("socket {} of life {own:?} is open in {present:?}", socket.raw()));
+            }
+        }
+    }
+
+    /// Promise 13: where nothing has happened for long nothing is in memory but who is seated, and where. Now and then a
+    /// Group asks after its members: what is in use for that reason is not when it is looked at again.
+    fn check_rest(&mut self) -> bool {
+        let Some(rest_after) = self.plan.making.rest_after else { return true };
+        let mut restless = self.restless();
+        for _ in 0..2 {
+            if restless.is_empty() || !self.pass(World::span(rest_after + LOOK_AGAIN)) {
+                break;
+            }
+            let now = self.restless();
+            restless.retain(|object| now.contains(object));
+        }
+        let mut ledger = self.witness.ledger();
+        ledger.checks.count(13);
+        if let Some(object) = restless.first() {
+            ledger.broken(13, format!("{object:?} does not rest"));
+        }
+        ledger.violations.is_empty()
+    }
+
+    /// What is in memory, but need not be.
+    fn restless(&self) -> Vec<Object> {
+        let is_restless = |object: &Object, driver: &Driver| match driver {
+            Driver::Replica(replica) => replica.standing().seats == 0 || replica.standing().awake,
+            Driver::Group(_) => !self.is_used(*object),
+        };
+        let lives = self.world.lives().into_iter().filter(|(object, life)| is_restless(object, &life.driver));
+        lives.map(|(object, _)| object).collect()
+    }
+
+    fn is_used(&self, group: Object) -> bool {
+        self.world.sockets.borrow().open().any(|(_, open)| Object::Group(open.replica.group) == group)
+    }
+
     /// Promise 11, and alarms: they must have rung by now.
     fn check_kept(&self) {
         let mut ledger = self.witness.ledger();
-        let now = self.world.agenda.now();
+        ledger.now = self.world.agenda.now();
         for object in self.world.known_objects() {
             let read = |key| self.world.stored(object, key).and_then(|bytes| dog::wire::typed::decode(&bytes).ok());
             let counts = (read("first").unwrap_or(0), read("second").unwrap_or(0));
             ledger.found(*object.id(), counts);
-            let overdue = ledger.kept.get(object.id()).and_then(|kept| kept.alarm).filter(|at| *at < now);
-            if let Some(at) = overdue {
-                ledger.broken(11, format!("{object:?}: the alarm of {at:?} has not rung"));
-            }
+            ledger.check_alarm(*object.id());
         }
     }
 
@@ -154,63 +208,4 @@ impl Run {
         }
         self.pass(10_000_000) && self.check_placement()
     }
-
-    /// Promises 2 and 3: a client that nobody remembers goes where most room is, a parked Replica before a new one.
-    fn check_placement(&mut self) -> bool {
-        for group in 0..self.plan.groups {
-            let name = format!("g{group}");
-            let Some(address) = self.address(&name) else { continue };
-            let Some(Driver::Group(driver)) = self.world.driver(Object::Group(address)) else { continue };
-            let Some(books) = driver.members() else { continue };
-            let best = self.best_places(&books);
-            self.newcomers += 1;
-            let request = websocket(&format!("/ws?u=new{}&g={name}", self.newcomers));
-            let client = self.world.ask(0, request);
-            self.clients.push(client);
-            if !self.pass(5_000_000) {
-                return false;
-            }
-            let socket = self.world.sockets.borrow().client(client).socket;
-            let known = books.iter().any(|member| socket.is_some_and(|(at, _)| at.replica == member.replica));
-            let wrong = match (socket, best) {
-                (None, _) => Some("got no socket".to_owned()),
-                (Some(_), Places::New) if known => Some("went to a full Replica".to_owned()),
-                (Some((at, _)), Places::Any(best)) if !best.contains(&at.replica) => {
-                    Some(format!("went to {:?}, and not to one of {best:?}", at.replica))
-                }
-                _ => None,
-            };
-            if let Some(wrong) = wrong {
-                self.witness.ledger().broken(3, format!("a newcomer {wrong}: the books said {books:?}"));
-                return false;
-            }
-        }
-        true
-    }
-
-    fn address(&self, name: &str) -> Option<GroupAddress> {
-        let class = self.world.class(Hall::NAME)?;
-        Some(GroupAddress { class, group: GroupId::from_name(Hall::NAME, name) })
-    }
-
-    fn best_places(&self, books: &[MemberSeats]) -> Places {
-        let seats = |member: &&MemberSeats| member.occupied + member.promised;
-        let active = books.iter().filter(|member| member.standing == Standing::Active);
-        let least = active.clone().map(|member| seats(&member)).min().filter(|least| *least < self.plan.rules.limit);
-        if let Some(least) = least {
-            let best = active.filter(|member| seats(member) == least);
-            return Places::Any(best.map(|member| member.replica).collect());
-        }
-        let parked: Vec<ReplicaId> =
-            books.iter().filter(|member| member.standing == Standing::Parked).map(|member| member.replica).collect();
-        if parked.is_empty() { Places::New } else { Places::Any(parked) }
-    }
-}
-
-/// Where a newcomer belongs.
-enum Places {
-    /// To one of these.
-    Any(Vec<ReplicaId>),
-    /// To one that is not there yet.
-    New,
 }

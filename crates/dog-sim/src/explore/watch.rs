@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dog::{Epoch, Message, ReplicaId, SocketId};
-use dog_engine::address::{Object, ReplicaAddress, Targets};
+use dog_engine::address::{Object, ReplicaAddress, Targets, TicketId};
 
 use super::ledger::{MessageName, Owed, Witness};
 use crate::world::{ClientKey, ClientState, Observer, Party, Place, World};
@@ -41,17 +41,36 @@ pub(crate) struct Watch {
     witness: Witness,
     said: RefCell<BTreeSet<MessageName>>,
     heard: RefCell<BTreeMap<(SocketId, u64), Heard>>,
+    /// Tickets that were taken, and in which life.
+    tickets: RefCell<BTreeSet<(TicketId, Epoch)>>,
     /// The life that each socket belongs to.
     pub(crate) sockets: RefCell<BTreeMap<SocketId, (ReplicaAddress, Epoch)>>,
 }
 
 impl Watch {
     pub(crate) fn new(witness: Witness) -> Self {
-        Self { witness, said: RefCell::default(), heard: RefCell::default(), sockets: RefCell::default() }
+        Self {
+            witness,
+            said: RefCell::default(),
+            heard: RefCell::default(),
+            tickets: RefCell::default(),
+            sockets: RefCell::default(),
+        }
     }
 
     fn replica_of(&self, socket: SocketId) -> Option<ReplicaId> {
         self.sockets.borrow().get(&socket).map(|(address, _)| address.replica)
+    }
+
+    /// Promise 10: only the present life of an object acts.
+    fn check_life(&self, place: &Place) {
+        let Party::Object(object) = place.party else { return };
+        let mut ledger = self.witness.ledger();
+        ledger.checks.count(10);
+        let (present, own) = (ledger.life_of(*object.id()), place.epoch.as_u64());
+        if present != own {
+            ledger.broken(10, format!("{place:?} sends in life {own}, and life {present} has begun"));
+        }
     }
 
     /// A broadcast is owed to every socket of the cluster, an emit to those of its Replica.
@@ -70,11 +89,13 @@ impl Watch {
                 speaker: from.epoch,
                 since: ledger.now,
                 addressed: own,
+                asked: false,
                 sure: own || network.harmed == ledger.clean_since,
                 cut_ever: network.is_whole().then_some(network.cut_ever),
                 harmed: network.harmed,
                 whispered: false,
             };
+            ledger.checks.count(if own { 6 } else { 4 });
             ledger.owed.insert((said.name, socket), owed);
         }
     }
@@ -84,12 +105,13 @@ impl Watch {
         let mut heard = self.heard.borrow_mut();
         let heard = heard.entry((socket, said.name.0)).or_default();
         let mut ledger = self.witness.ledger();
+        ledger.checks.count(5);
         let (number, tell) = (said.name.1, format!("socket {} got {} {:?}", socket.raw(), said.kind, said.name));
         if !heard.names.insert(number) {
             ledger.broken(6, format!("{tell} twice"));
         }
         if said.kind == 'w' {
-            let ended = ledger.whispers.get(&said.name).and_then(|whispered| whispered.ended);
+            let ended = ledger.whispers.get(&said.name).copied();
             if ended.is_some_and(|ended| heard.last > ended) {
                 ledger.broken(5, format!("{tell} after {}, which was said when the whisper had ended", heard.last));
             }
@@ -154,11 +176,18 @@ impl Watch {
 
 impl Observer for Watch {
     fn hands_over(&self, world: &World, from: &Place, message: &Message) {
+        self.check_life(from);
         let Some(said) = read(message).filter(|said| matches!(said.kind, 'b' | 'e')) else { return };
         // A sibling that got it hands it over too: only the first time is it said.
         if self.said.borrow_mut().insert(said.name) {
             world.note(|| format!("{from:?} says {}", message.as_text().unwrap_or_default()));
             self.owe(world, from, &said);
+        }
+    }
+
+    fn asks(&self, to: ReplicaId, message: &Message) {
+        if let Some(said) = read(message) {
+            self.witness.ledger().asked(said.name, to);
         }
     }
 
@@ -179,6 +208,33 @@ impl Observer for Watch {
         if said.kind == 'b' && said.about == client {
             let what = format!("socket {} got {:?}, which left its client out", socket.raw(), said.name);
             ledger.broken(6, what);
+        }
+    }
+
+    fn begins(&self, place: &Place) {
+        if let Party::Object(object) = place.party {
+            self.witness.ledger().lives.insert(*object.id(), place.epoch);
+        }
+    }
+
+    fn lets_in(&self, place: &Place, ticket: TicketId, expired: bool) {
+        let is_new = self.tickets.borrow_mut().insert((ticket, place.epoch));
+        let mut ledger = self.witness.ledger();
+        ledger.checks.count(1);
+        if expired {
+            ledger.broken(1, format!("{place:?} took a ticket that had expired"));
+        }
+        if !is_new {
+            ledger.broken(1, format!("{place:?} took a ticket twice"));
+        }
+    }
+
+    fn panics(&self, place: &Place) {
+        let mut ledger = self.witness.ledger();
+        ledger.checks.count(14);
+        match ledger.panics.checked_sub(1) {
+            Some(left) => ledger.panics = left,
+            None => ledger.broken(14, format!("{place:?}: a panic that nobody asked for")),
         }
     }
 

@@ -26,6 +26,8 @@ const VERBS: &[&str] = &[
     "count",
     "count",
     "alarm",
+    "attach",
+    "attach",
 ];
 
 /// What clients ask without a socket.

@@ -17,12 +17,15 @@ pub(crate) type Micros = u64;
 /// When the run begins: midnight before 2026-01-01, so that times in a trace are easy to read.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
+/// What is done later.
+type Deed = Box<dyn FnOnce(&Rc<World>)>;
+
 /// Something that happens later.
 pub(crate) enum Event {
     /// A sleep ends.
     Wake(Waker),
     /// This is done.
-    Do(Box<dyn FnOnce(&Rc<World>)>),
+    Do(Deed),
 }
 
 /// When, and in which order among those at the same time.
@@ -55,11 +58,6 @@ impl Agenda {
         let key = (at.max(self.now.get()), self.next.replace(self.next.get() + 1));
         self.events.borrow_mut().insert(key, event);
         key
-    }
-
-    /// When the next thing is to happen.
-    pub(crate) fn next_at(&self) -> Option<Micros> {
-        self.events.borrow().first_key_value().map(|((at, _), _)| *at)
     }
 
     /// The next thing until `until`; the clock goes on to it.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use dog::{Error, Request, Response};
+use dog::{Body, Error, Request, Response};
 use dog_engine::address::{GroupAddress, Object, ReplicaAddress, Targets, Ticket};
 use dog_engine::host::Fetched;
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -87,6 +87,7 @@ impl World {
         }
         let way = self.way(from, Object::Group(to));
         let what = format_call(&call);
+        let again = self.comes_twice().then(|| call.clone());
         self.carry(
             from,
             way,
@@ -97,6 +98,16 @@ impl World {
                 group.call(call, world.reply(way, place, Sort::Call, promise));
             },
         );
+        if let Some(call) = again {
+            let what = || format!("{}, again", format_call(&call));
+            let call = call.clone();
+            self.carry(from, way, Sort::Call, what, move |world| world.group(to).0.call(call, Reply::new(drop)));
+        }
+    }
+
+    /// What does no harm when it is done twice may be.
+    fn comes_twice(&self) -> bool {
+        self.network.borrow().copies(&mut self.random.borrow_mut()) > 1
     }
 
     pub(super) fn cast_group(&self, from: &Place, to: GroupAddress, cast: &GroupCast) {
@@ -131,7 +142,13 @@ impl World {
                 replica.call(call, Reply::new(drop));
             });
         }
+        if let ReplicaCall::Deliver(delivery) = &call {
+            self.observe(|observer| observer.asks(to.replica, &delivery.message));
+        }
         let what = format_replica_call(&call);
+        // Messages come at most once, and what siblings ask each other is the user's.
+        let tolerant = matches!(call, ReplicaCall::Join(_) | ReplicaCall::Meet(_) | ReplicaCall::Census(_));
+        let again = (tolerant && self.comes_twice()).then(|| (call.clone(), format!("{what}, again")));
         self.carry(
             from,
             way,
@@ -142,6 +159,9 @@ impl World {
                 replica.call(call, world.reply(way, place, Sort::Call, promise));
             },
         );
+        if let Some((call, what)) = again {
+            self.carry(from, way, Sort::Call, || what, move |world| world.replica(to).0.call(call, Reply::new(drop)));
+        }
     }
 
     pub(super) fn cast_replicas(&self, from: &Place, to: &Targets, cast: &ReplicaCast) {
@@ -218,10 +238,36 @@ impl World {
             || what,
             move |world| {
                 let (replica, place) = world.replica(to);
-                replica.fetch(ticket, request, world.reply(way, place, Sort::Fetch, promise));
+                let again = world.comes_twice().then(|| (ticket.clone(), same(&request)));
+                let reply = world.reply(way, Rc::clone(&place), Sort::Fetch, promise);
+                Rc::clone(&replica).fetch(ticket.clone(), request, world.admission(&place, &ticket, reply));
+                if let Some((ticket, request)) = again {
+                    let reply = world.admission(&place, &ticket, Reply::new(drop));
+                    replica.fetch(ticket, request, reply);
+                }
             },
         );
     }
+
+    /// Whoever watches hears of it when the Replica takes the ticket.
+    fn admission(self: &Rc<Self>, place: &Rc<Place>, ticket: &Ticket, reply: Reply<Fetched>) -> Reply<Fetched> {
+        let (world, place, id) = (Rc::clone(self), Rc::clone(place), ticket.id);
+        let expired = ticket.expires <= self.agenda.now();
+        Reply::new(move |answer: Result<Fetched, Error>| {
+            if matches!(answer, Ok(Fetched::Response(_))) {
+                world.observe(|observer| observer.lets_in(&place, id, expired));
+            }
+            reply.send(answer);
+        })
+    }
+}
+
+/// The same request once more.
+fn same(request: &Request) -> Request {
+    let mut copy = Request::new(Body::empty());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
 }
 
 fn format_ticket(ticket: &Ticket) -> String {

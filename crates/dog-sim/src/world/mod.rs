@@ -26,8 +26,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dog::port::LocalFuture;
-use dog::{App, Env, Message, Request, Response, SocketId};
-use dog_engine::address::Targets;
+use dog::{App, Env, Message, ReplicaId, Request, Response, SocketId};
+use dog_engine::address::{Targets, TicketId};
 use dog_engine::{Class, Front, classes};
 
 pub(crate) use agenda::Micros;
@@ -55,14 +55,22 @@ pub(crate) trait Observer {
     fn hands_over(&self, world: &World, from: &Place, message: &Message);
     /// A life sends a message to other Replicas, in a way that loses none unless it is cut.
     fn addresses(&self, to: &Targets, message: &Message);
+    /// A life asks another Replica to deliver a message, and to say so.
+    fn asks(&self, to: ReplicaId, message: &Message);
     /// A client has got a message.
     fn receives(&self, world: &World, client: ClientKey, message: &Message);
+    /// An object begins a life.
+    fn begins(&self, place: &Place);
     /// A life has a new socket.
     fn opens(&self, world: &World, place: &Place, socket: SocketId);
     /// A life has crashed, and with it what it had just said.
     fn crashes(&self, place: &Place);
     /// A socket has ended, as far as the host is concerned.
     fn ends(&self, socket: SocketId);
+    /// A Replica has let somebody in; whether the ticket had expired when it came.
+    fn lets_in(&self, place: &Place, ticket: TicketId, expired: bool);
+    /// Code of an object has panicked.
+    fn panics(&self, place: &Place);
 }
 
 /// How the disk is.
@@ -224,7 +232,12 @@ impl World {
 
     /// What the clock says when `duration` has passed.
     pub(crate) fn after(&self, duration: Duration) -> Micros {
-        self.agenda.micros() + u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2)
+        self.agenda.micros() + Self::span(duration)
+    }
+
+    /// As long as `duration`.
+    pub(crate) fn span(duration: Duration) -> Micros {
+        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2)
     }
 
     fn collect_dropped(self: &Rc<Self>) {

@@ -143,6 +143,7 @@ impl World {
         self.settle_writes(object);
         self.note(|| format!("{} begins life {} on node {node}", name(Party::Object(object)), epoch.as_u64()));
         let place = Place::of_life(self, object, node, epoch);
+        self.observe(|observer| observer.begins(&place));
         let class = &self.classes[usize::from(object.group().class.0)];
         let driver = match object {
             Object::Group(address) => Driver::Group((class.group)(Rc::clone(&place), address, epoch)),

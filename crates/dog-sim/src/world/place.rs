@@ -272,7 +272,10 @@ impl Host for Place {
     fn occurred(&self, occurrence: Occurrence<'_>) {
         match occurrence {
             Occurrence::Failed { handler, cause } => self.world.failed(self, &format!("{handler} failed: {cause}")),
-            Occurrence::Panicked(what) => self.world.failed(self, &format!("a panic: {what}")),
+            Occurrence::Panicked(what) => {
+                self.world.failed(self, &format!("a panic: {what}"));
+                self.world.observe(|observer| observer.panics(self));
+            }
             Occurrence::Waits | Occurrence::Waited(_) => {}
         }
     }

@@ -38,24 +38,22 @@ pub(crate) struct Connection {
     pub(super) ended: bool,
     pub(super) incoming: VecDeque<Incoming>,
     busy: bool,
-    attachment: Option<Bytes>,
 }
 #[derive(Default)]
 pub(crate) struct Sockets {
     next: u64,
     pub(super) connections: BTreeMap<SocketId, Connection>,
     clients: Vec<Client>,
+    attachments: BTreeMap<SocketId, Bytes>,
 }
 
 impl Sockets {
     pub(super) fn attachment(&self, socket: SocketId) -> Option<Bytes> {
-        self.connections.get(&socket)?.attachment.clone()
+        self.attachments.get(&socket).cloned()
     }
 
     pub(super) fn set_attachment(&mut self, socket: SocketId, attachment: Bytes) {
-        if let Some(connection) = self.connections.get_mut(&socket) {
-            connection.attachment = Some(attachment);
-        }
+        self.attachments.insert(socket, attachment);
     }
 
     /// The sockets that are open, as the host knows them.
@@ -109,7 +107,6 @@ impl World {
                 ended: false,
                 incoming: VecDeque::new(),
                 busy: false,
-                attachment: None,
             };
             sockets.connections.insert(socket, connection);
             drop(sockets);
@@ -173,6 +170,7 @@ impl World {
     pub(super) fn break_off(self: &Rc<Self>, socket: SocketId, end: &End) {
         let connection = self.sockets.borrow_mut().connections.remove(&socket);
         let Some(connection) = connection.filter(|connection| !connection.ended) else { return };
+        self.forget_attachment(socket);
         self.observe(|observer| observer.ends(socket));
         let close = match end {
             End::Close(close) => close.clone(),
@@ -220,7 +218,13 @@ impl World {
                 drop(sockets);
             }
         }
+        self.forget_attachment(socket);
         self.observe(|observer| observer.ends(socket));
+    }
+
+    /// When the Replica has been told of the end, which still asks for it.
+    fn forget_attachment(&self, socket: SocketId) {
+        self.later(0, move |world| drop(world.sockets.borrow_mut().attachments.remove(&socket)));
     }
 
     /// A life is over: the sockets that it has left open break.

@@ -1,0 +1,39 @@
+//! How often each promise was put to the question: a checker that is never asked finds nothing.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+/// The promises of DESIGN.md have numbers from 1 to 16.
+const PROMISES: usize = 16;
+
+/// How often each promise was checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checks([u64; PROMISES + 1]);
+
+impl Checks {
+    /// Of one promise.
+    #[must_use]
+    pub fn of(&self, promise: u8) -> u64 {
+        self.0.get(usize::from(promise)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn count(&mut self, promise: u8) {
+        if let Some(checks) = self.0.get_mut(usize::from(promise)) {
+            *checks += 1;
+        }
+    }
+}
+
+impl AddAssign for Checks {
+    fn add_assign(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, checks)| *sum += checks);
+    }
+}
+
+impl fmt::Display for Checks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let checked = self.0.iter().enumerate().filter(|(_, checks)| **checks > 0);
+        let all: Vec<String> = checked.map(|(promise, checks)| format!("{promise}: {checks}")).collect();
+        formatter.write_str(&all.join(", "))
+    }
+}
