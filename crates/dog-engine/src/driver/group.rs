@@ -1,4 +1,4 @@
-//! A Group's life: waking with its books, placing clients, keeping count.
+//! A Group's life: waking with its books, keeping count.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -6,16 +6,16 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dog::internal::Kind;
-use dog::{ClientId, Epoch, Error, Group, GroupContext, ReplicaId, Request, Response, Timestamp};
+use dog::{ClientId, Epoch, Group, GroupContext, ReplicaId, Request, Response, Timestamp};
 
 use super::alarms::Alarm;
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
+use super::placing::{Seated, Waiting};
 use super::replica::failed;
 use super::storing::Store;
-use crate::address::{GroupAddress, Object, Targets, Ticket};
-use crate::books::{Books, MemberSeats, Placement, Totals};
+use crate::address::{GroupAddress, Object, Targets};
+use crate::books::{Books, MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast};
 use crate::reply::Reply;
@@ -33,7 +33,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     /// Clients for whom a Replica is being made, or counted.
     pub(super) waiting: RefCell<VecDeque<Waiting>>,
     /// Questions where a client is, until that is known.
-    locating: RefCell<Vec<(ClientId, Reply<GroupAnswer>)>>,
+    pub(super) locating: RefCell<Vec<(ClientId, Reply<GroupAnswer>)>>,
     /// Clients that have a seat on a Replica which is joining.
     /// Ordered, so that nothing follows from a hash.
     pub(super) joining: RefCell<BTreeMap<ReplicaId, Vec<Seated>>>,
@@ -50,16 +50,6 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
 pub(super) struct Awake<G> {
     pub(super) group: G,
     pub(super) books: RefCell<Books>,
-}
-
-/// A client with a seat, and the answer that is owed to it.
-type Seated = (Ticket, Reply<GroupAnswer>);
-
-/// A client that could not be placed yet.
-pub(super) struct Waiting {
-    pub(super) client: ClientId,
-    refused: Option<ReplicaId>,
-    pub(super) reply: Reply<GroupAnswer>,
 }
 
 impl<G: Group, H: Host> Living for GroupDriver<G, H> {
@@ -194,51 +184,6 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             self.joining.borrow_mut().clear();
             self.host.group_ended(self.address, self.epoch);
         }
-    }
-
-    /// Places a client, or lets it wait for a Replica with room.
-    pub(super) fn identify(&self, awake: &Awake<G>, waiting: Waiting) {
-        let now = self.host.now();
-        loop {
-            let placement = awake.books.borrow_mut().identify(&waiting.client, waiting.refused, now);
-            match placement {
-                Placement::Placed { ticket, joined: true } => {
-                    waiting.reply.send(Ok(GroupAnswer::Identified(ticket)));
-                    return self.plan_look(awake);
-                }
-                Placement::Placed { ticket, joined: false } => {
-                    let mut joining = self.joining.borrow_mut();
-                    return joining.entry(ticket.replica).or_default().push((ticket, waiting.reply));
-                }
-                Placement::Unpark(replica) => self.admit(awake, replica),
-                Placement::Grow => {
-                    self.waiting.borrow_mut().push_back(waiting);
-                    return self.grow(awake);
-                }
-                Placement::Wait => return self.waiting.borrow_mut().push_back(waiting),
-            }
-        }
-    }
-
-    /// Something has room now, or is counted: places those who wait, in their order.
-    pub(super) fn place_waiting(&self, awake: &Awake<G>) {
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        for waiting in waiting {
-            self.identify(awake, waiting);
-        }
-        let locating = std::mem::take(&mut *self.locating.borrow_mut());
-        for (client, reply) in locating {
-            self.locate(awake, client, reply);
-        }
-    }
-
-    /// Says where a client is. Members of an earlier life are asked first: nobody is to be missed for a restart.
-    fn locate(&self, awake: &Awake<G>, client: ClientId, reply: Reply<GroupAnswer>) {
-        if awake.books.borrow_mut().is_waking() {
-            return self.locating.borrow_mut().push((client, reply));
-        }
-        let places = awake.books.borrow().locate(&client);
-        reply.send(Ok(GroupAnswer::Located(places)));
     }
 
     /// Makes sure that the books are looked at when something in them expires.
@@ -404,9 +349,4 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
     fn members(&self) -> Option<Vec<MemberSeats>> {
         Some(self.life.get()?.books.borrow().members())
     }
-}
-
-/// What a client hears for whom no Replica could be made.
-pub(super) fn no_replica() -> Error {
-    Error::new(Kind::NoRoom, "no Replica could be made for this client: try again later")
 }

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use dog::{Error, Group, ReplicaId};
 
 use super::calls::{ask_all, by_deadline, unexpected};
-use super::group::{Awake, GroupDriver, no_replica};
+use super::group::{Awake, GroupDriver};
 use super::life::{Living, spawn, start};
+use super::placing::no_replica;
 use super::replica::failed;
 use crate::address::{ReplicaAddress, Targets, ViewVersion};
 use crate::books::Standing;

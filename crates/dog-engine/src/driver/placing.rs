@@ -1,0 +1,73 @@
+//! Who is waiting for a place, and who gets one: what the books decide is done here.
+
+use dog::internal::Kind;
+use dog::{ClientId, Error, Group, ReplicaId};
+
+use super::group::{Awake, GroupDriver};
+use crate::address::Ticket;
+use crate::books::Placement;
+use crate::host::Host;
+use crate::message::GroupAnswer;
+use crate::reply::Reply;
+
+/// A client with a seat, and the answer that is owed to it.
+pub(super) type Seated = (Ticket, Reply<GroupAnswer>);
+
+/// A client that could not be placed yet.
+pub(super) struct Waiting {
+    pub(super) client: ClientId,
+    pub(super) refused: Option<ReplicaId>,
+    pub(super) reply: Reply<GroupAnswer>,
+}
+
+/// What a client hears for whom no Replica could be made.
+pub(super) fn no_replica() -> Error {
+    Error::new(Kind::NoRoom, "no Replica could be made for this client: try again later")
+}
+
+impl<G: Group, H: Host> GroupDriver<G, H> {
+    /// Places a client, or lets it wait for a Replica with room.
+    pub(super) fn identify(&self, awake: &Awake<G>, waiting: Waiting) {
+        let now = self.host.now();
+        loop {
+            let placement = awake.books.borrow_mut().identify(&waiting.client, waiting.refused, now);
+            match placement {
+                Placement::Placed { ticket, joined: true } => {
+                    waiting.reply.send(Ok(GroupAnswer::Identified(ticket)));
+                    return self.plan_look(awake);
+                }
+                Placement::Placed { ticket, joined: false } => {
+                    let mut joining = self.joining.borrow_mut();
+                    return joining.entry(ticket.replica).or_default().push((ticket, waiting.reply));
+                }
+                Placement::Unpark(replica) => self.admit(awake, replica),
+                Placement::Grow => {
+                    self.waiting.borrow_mut().push_back(waiting);
+                    return self.grow(awake);
+                }
+                Placement::Wait => return self.waiting.borrow_mut().push_back(waiting),
+            }
+        }
+    }
+
+    /// Something has room now, or is counted: places those who wait, in their order.
+    pub(super) fn place_waiting(&self, awake: &Awake<G>) {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        for waiting in waiting {
+            self.identify(awake, waiting);
+        }
+        let locating = std::mem::take(&mut *self.locating.borrow_mut());
+        for (client, reply) in locating {
+            self.locate(awake, client, reply);
+        }
+    }
+
+    /// Says where a client is. Members of an earlier life are asked first: nobody is to be missed for a restart.
+    pub(super) fn locate(&self, awake: &Awake<G>, client: ClientId, reply: Reply<GroupAnswer>) {
+        if awake.books.borrow_mut().is_waking() {
+            return self.locating.borrow_mut().push((client, reply));
+        }
+        let places = awake.books.borrow().locate(&client);
+        reply.send(Ok(GroupAnswer::Located(places)));
+    }
+}
