@@ -15,7 +15,10 @@ const BUG_SEEDS: u64 = 2_000;
 const FAILED_BEFORE: &[(u64, &str)] = &[
     (48_390, "a Group had crashed, owed its members the news of a sibling, and nobody woke it"),
     (80_562, "the same, with a node cut off"),
-    (44, "a Replica stayed in memory because the news of its last seat's end was acknowledged after it had gone to rest"),
+    (
+        44,
+        "a Replica stayed in memory because the news of its last seat's end was acknowledged after it had gone to rest",
+    ),
     (3_540, "a Group that woke waited for ever for a member that had answered in a life which was over"),
 ];
 
