@@ -11,7 +11,9 @@ use tokio::sync::Barrier;
 
 use crate::arena::{self, HANDSHAKE, MAX_HEADER, MAX_MESSAGE, MAX_OUTBOX, SLACK};
 use crate::child::{Child, PATIENCE, within};
-use crate::steady::{Client, Steady, frame, handshake, last_close_code, raw, read_to_end, until_the_books_say};
+use crate::steady::{
+    Client, Steady, frame, handshake, last_close_code, raw, read_to_end, until_the_books_say, waiting,
+};
 
 /// Fails if the server takes more than before, what it may keep for these clients, and the slack.
 fn weigh(child: &Child, before: usize, allowed: usize, what: &str) {
@@ -80,8 +82,14 @@ async fn those_that_never_read_what_is_small() {
     let slow = join_all(names.iter().map(|name| narrow(child.address, name))).await;
     let mut flooder = Client::connect(child.address, "same", "flooder").await;
     let mut most = 0;
-    // 120,000 of a byte: in a queue each takes more room than in a frame.
-    for round in 0..400 {
+    // Until the kernels keep no more for any of them, and something waits for each.
+    while waiting(&child).await < (SLOW * 65_536) as f64 {
+        flooder.say("flood 1 65536").await;
+        flooder.say("keep 0").await;
+        while flooder.hear().await != "kept" {}
+    }
+    // 84,000 of a byte: in a queue each takes more room than its frame.
+    for round in 0..280 {
         flooder.say("flood 300 1").await;
         flooder.say(format!("keep {round}")).await;
         while flooder.hear().await != "kept" {}

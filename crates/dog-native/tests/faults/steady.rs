@@ -133,12 +133,19 @@ pub(crate) async fn until(child: &Child, path: &str, right: impl Fn(&str) -> boo
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never came right"))
 }
 
+/// All samples of a metric, added up.
+fn sum(metrics: &str, name: &str) -> f64 {
+    let samples = metrics.lines().filter(|line| line.starts_with(name));
+    samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+}
+
+/// How many bytes wait to be written to anyone.
+pub(crate) async fn waiting(child: &Child) -> f64 {
+    sum(&until(child, "/metrics", |metrics| metrics.contains("dog_outbox_bytes{")).await, "dog_outbox_bytes{")
+}
+
 /// Waits until `sockets` are open, and not one more; seats are taken by just as many, and no tickets are left.
 pub(crate) async fn until_the_books_say(child: &Child, sockets: u64) {
-    let sum = |metrics: &str, name: &str| -> f64 {
-        let samples = metrics.lines().filter(|line| line.starts_with(name));
-        samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
-    };
     let right = |metrics: &str| {
         let found = ["dog_sockets{", "dog_seats{", "dog_tickets{"].map(|name| sum(metrics, name));
         found == [sockets as f64, sockets as f64, 0.0]
