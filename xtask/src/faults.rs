@@ -12,13 +12,16 @@ const LENGTHS: &[(&str, &str)] =
 const NOT_RUN: &str = "NOT RUN: ";
 
 /// How the lines begin that sum a test up.
-const SUMMARIES: &[&str] = &["kill: ", "full disk: ", "damage: ", "storm: "];
+const SUMMARIES: &[&str] = &["kill: ", "full disk: ", "damage: ", "goodbye: ", "storm: ", MEMORY];
 
-/// Runs the part. Optimised, because it counts in hundreds of thousands; one test after the other, because they weigh
-/// their servers and fill their disks.
+/// How those begin that weigh a server.
+const MEMORY: &str = "memory: ";
+
+/// Runs the part. Optimised, because it counts in hundreds of thousands; two tests at a time, as each waits for disks and
+/// deadlines: what they weigh and kill are processes of their own.
 pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     let what = ["test", "--release", "-p", "durable-object-groups-native", "--test", "faults", "--"];
-    let mut step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=1"]);
+    let mut step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=2"]);
     for (name, value) in LENGTHS {
         step = step.env(name, value);
     }
@@ -38,10 +41,22 @@ fn summaries<'a>(output: &'a str, begin: &'a str) -> impl Iterator<Item = &'a st
 
 /// What the closing table says: what was not run before all else.
 fn note(output: &str) -> String {
-    let not_run: Vec<&str> = summaries(output, NOT_RUN).map(|line| line.trim_end_matches([' ', '*'])).collect();
-    let kills = summaries(output, "kill: ").last().and_then(|line| line.strip_prefix("kill: "));
-    let notes = not_run.into_iter().chain(kills.and_then(|line| line.split(';').next()));
+    let not_run = summaries(output, NOT_RUN).map(|line| line.trim_end_matches([' ', '*']).to_owned());
+    let headline = |begin: &'static str| summaries(output, begin).last().and_then(|line| first_clause(line, begin));
+    let notes = not_run.chain(["kill: ", "storm: "].into_iter().filter_map(headline)).chain(tightest(output));
     notes.collect::<Vec<_>>().join("; ")
+}
+
+/// What a summary says up to its first semicolon.
+fn first_clause(line: &str, begin: &str) -> Option<String> {
+    Some(line.strip_prefix(begin)?.split(';').next()?.to_owned())
+}
+
+/// How near to its bound any server came.
+fn tightest(output: &str) -> Option<String> {
+    let percent = |line: &str| line.strip_prefix(MEMORY)?.split('%').next()?.parse::<u32>().ok();
+    let all: Vec<u32> = summaries(output, MEMORY).filter_map(percent).collect();
+    Some(format!("{} memory bounds kept, at most {}% used", all.len(), all.iter().max()?))
 }
 
 #[cfg(test)]
@@ -50,8 +65,11 @@ mod tests {
 
     #[test]
     fn what_was_not_run_is_told_first() {
-        let output = "test a ... kill: DOG_SEED=1\nkill: 100 kills survived; 9 writes\n\n*** NOT RUN: full disk: no mount ***\nok";
-        assert_eq!(note(output), "NOT RUN: full disk: no mount; 100 kills survived");
+        let output = "test a ... kill: DOG_SEED=1\nkill: 100 kills survived; 9 sockets\n\n*** NOT RUN: full disk: no mount \
+            ***\nok\nmemory: 9% of its bound\nmemory: 71% of its bound, x\nstorm: 7 came";
+        let expected =
+            "NOT RUN: full disk: no mount; 100 kills survived; 7 came; 2 memory bounds kept, at most 71% used";
+        assert_eq!(note(output), expected);
         assert_eq!(note("ok"), "");
     }
 }

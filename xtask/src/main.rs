@@ -24,7 +24,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use crate::parts::{BENCHES, Bench, PARTS, Part, WHEN_NAMED};
+use crate::parts::{BENCHES, Bench, PARTS, Part};
 use crate::workspace::Workspace;
 
 /// What the command line asks for.
@@ -98,10 +98,7 @@ fn parse_test(arguments: &[String]) -> Result<Request, String> {
     if let Some(unknown) = arguments.iter().find(|&argument| PARTS.iter().all(|part| part.name != argument)) {
         return Err(format!("there is no part `{unknown}`; there are: {}", names(PARTS.iter().map(|part| part.name))));
     }
-    let wanted = |part: &&Part| {
-        let named = arguments.iter().any(|argument| argument == part.name);
-        named || (arguments.is_empty() && !WHEN_NAMED.contains(&part.name))
-    };
+    let wanted = |part: &&Part| arguments.is_empty() || arguments.iter().any(|argument| argument == part.name);
     Ok(Request::Test(PARTS.iter().filter(wanted).collect()))
 }
 
@@ -148,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn no_part_named_means_every_part_that_is_a_gate() {
-        assert_eq!(chosen("test").len(), PARTS.len() - WHEN_NAMED.len());
+    fn no_part_named_means_every_part() {
+        assert_eq!(chosen("test").len(), PARTS.len());
         assert_eq!(chosen("test faults"), ["faults"]);
     }
 

@@ -77,9 +77,9 @@ pub trait Host: 'static {
     /// This life of a Group is over: the next thing sent to it begins another.
     fn group_ended(&self, group: GroupAddress, epoch: Epoch);
 
-    /// One of an object's entries, as last written.
+    /// One of an object's entries, as last written. What earlier lives have handed over is done, or refused, before.
     fn read(&self, object: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>>;
-    /// Some of an object's entries, in the order of their keys or backwards, `most` of them at most.
+    /// Some of an object's entries, in the order of their keys or backwards, `most` of them at most; when, as `read`.
     fn read_range(
         &self,
         object: Object,

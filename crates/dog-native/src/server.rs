@@ -80,7 +80,8 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.max_message = bytes)
     }
 
-    /// How many bytes may wait for a socket that does not take them. A single message may be larger. Default 1 MiB.
+    /// How many bytes may wait for a socket that does not take them, each message counting for 64 besides its frame. A
+    /// single message may be larger. Default 1 MiB.
     pub fn max_outbox(self, bytes: usize) -> Self {
         self.set(|config| config.max_outbox = bytes)
     }

@@ -7,7 +7,7 @@ mod keeper;
 use std::time::Duration;
 
 use dog_native::Server;
-use keeper::{Keeper, ask, start};
+use keeper::{Keeper, ask, ask_at, start};
 
 #[tokio::test]
 async fn what_was_put_is_there_after_a_restart() {
@@ -35,6 +35,19 @@ async fn a_cluster_is_one_after_a_restart() {
     // The Replica is the same, for the Group knows it: so is what it keeps.
     assert_eq!(ask(&running, "somebody else", "id").await, first);
     assert_eq!(ask(&running, "somebody else", "list").await, "who=ann");
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_life_reads_what_the_one_before_it_has_left_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    // Large, so that the disk takes longer for it than the next request takes to come.
+    for key in 0..20 {
+        let panicked = ask_at(running.local_addr(), "ann", &format!("put_and_panic/{key}/2000000")).await;
+        assert!(panicked.unwrap_err().to_string().starts_with("HTTP/1.1 50"));
+        assert_eq!(ask(&running, "ann", &format!("length/{key}")).await, "2000000");
+    }
     running.shutdown().await;
 }
 

@@ -111,7 +111,8 @@ impl Error {
         self.kind == Kind::UnknownGroup
     }
 
-    /// The storage failed: a full disk, a damaged file. What was to be written was not.
+    /// The storage failed: a full disk, a damaged file. See [`Storage::put`](crate::Storage::put) for what became of a
+    /// write.
     pub fn is_storage(&self) -> bool {
         self.kind == Kind::Storage
     }

@@ -56,7 +56,8 @@ impl Storage {
     /// # Errors
     /// When the key is over 2 KiB or the value over 2 MiB as serialised ([`Error::is_too_large`]), the value cannot be
     /// serialised ([`Error::is_encoding`]), this life of the object is over ([`Error::is_closed`]), or the storage fails
-    /// ([`Error::is_storage`]): then it was not kept.
+    /// ([`Error::is_storage`]): from then on nobody reads it while this process lives, but after a restart it may be
+    /// there, whole or not at all, as some of it may have reached the disk.
     pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
         let mut writes = Writes::default();
         writes.put(key, value)?;

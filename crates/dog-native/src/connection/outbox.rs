@@ -11,6 +11,10 @@ use super::stream::Stream;
 /// Where no node is.
 const NONE: u32 = u32::MAX;
 
+/// What a frame that waits counts for besides its bytes: its node, and what its allocation takes. Without it a socket that
+/// is owed frames of a few bytes could keep many times its bound.
+pub(super) const KEEPING: usize = 64;
+
 /// Frames up to this many bytes in all are copied together and written at once; more are written from where they are.
 const JOIN_UP_TO: usize = 64 * 1024;
 
@@ -43,11 +47,20 @@ pub(super) struct Outbox {
     written: usize,
     /// Bytes that wait.
     pub(super) bytes: usize,
+    /// Frames that they are in.
+    frames: u32,
+}
+
+impl Outbox {
+    /// What it counts for against its bound.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes + self.frames as usize * KEEPING
+    }
 }
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { head: NONE, tail: NONE, written: 0, bytes: 0 }
+        Self { head: NONE, tail: NONE, written: 0, bytes: 0, frames: 0 }
     }
 }
 
@@ -74,6 +87,7 @@ impl Arena {
     /// Appends a frame.
     pub(super) fn push(&mut self, outbox: &mut Outbox, frame: Bytes) {
         outbox.bytes += frame.len();
+        outbox.frames += 1;
         // At most as many nodes as bytes may wait, far below what 32 bits count; should it ever be reached, the
         // frames after it are lost rather than mixed up.
         let Ok(node) = u32::try_from(self.nodes.insert(Node { frame, next: NONE })) else { return };
@@ -93,6 +107,7 @@ impl Arena {
         let Some(first) = self.nodes.get_mut(outbox.head as usize) else { return };
         let mut rest = std::mem::replace(&mut first.next, NONE);
         outbox.bytes = first.frame.len() - outbox.written;
+        outbox.frames = 1;
         outbox.tail = outbox.head;
         while let Some(node) = self.take(rest) {
             rest = node.next;
@@ -186,6 +201,7 @@ impl Arena {
             wrote -= left;
             let next = first.next;
             self.nodes.remove(outbox.head as usize);
+            outbox.frames -= 1;
             outbox.head = next;
             outbox.written = 0;
         }
@@ -222,14 +238,14 @@ mod tests {
                 sent.extend_from_slice(&frame);
                 arena.push(&mut outbox, frame.into());
             }
-            assert_eq!(outbox.bytes, total);
+            assert_eq!((outbox.bytes, outbox.weight()), (total, total + sizes.len() * KEEPING));
             arena.begin_flush();
             while arena.flush(&mut outbox, &mut stream).unwrap() == Flushed::Blocked {
                 std::thread::yield_now();
             }
             let (received, reused) = reader.join().unwrap();
             assert!(received == sent, "sizes {sizes:?}");
-            assert_eq!((outbox.bytes, arena.nodes.len()), (0, 0));
+            assert_eq!((outbox.weight(), arena.nodes.len()), (0, 0));
             other = reused;
         }
     }
@@ -263,9 +279,9 @@ mod tests {
         }
         arena.advance(&mut outbox, 2);
         arena.clear_unbegun(&mut outbox);
-        assert_eq!((outbox.bytes, arena.nodes.len()), (3, 1));
+        assert_eq!((outbox.bytes, outbox.weight(), arena.nodes.len()), (3, 3 + KEEPING, 1));
         arena.push(&mut outbox, Bytes::from_static(b"x"));
         arena.advance(&mut outbox, 4);
-        assert_eq!((outbox.bytes, arena.nodes.len(), outbox.head), (0, 0, NONE));
+        assert_eq!((outbox.weight(), arena.nodes.len(), outbox.head), (0, 0, NONE));
     }
 }

@@ -11,7 +11,7 @@ use dog_engine::host::{End, ReplicaObject};
 use mio::{Registry, Token};
 use slab::Slab;
 
-use super::outbox::{Arena, Flushed, Outbox};
+use super::outbox::{Arena, Flushed, KEEPING, Outbox};
 use super::stream::Stream;
 use crate::config::{Config, SlowConsumer};
 use crate::front::AddressPermit;
@@ -194,8 +194,8 @@ impl Connections {
         let Some(connection) = self.get(socket).filter(|connection| connection.phase == Phase::Open) else {
             return false;
         };
-        let waiting = connection.outbox.bytes;
-        if waiting == 0 || waiting + frame.len() <= config.max_outbox {
+        let waiting = connection.outbox.weight();
+        if waiting == 0 || waiting + frame.len() + KEEPING <= config.max_outbox {
             self.push(socket, frame.clone());
             return true;
         }
@@ -380,9 +380,9 @@ impl Connections {
 }
 
 impl Connection {
-    /// Bytes that wait to be written.
+    /// What waits to be written, as it counts against its bound.
     pub(crate) fn waiting(&self) -> usize {
-        self.outbox.bytes
+        self.outbox.weight()
     }
 
     /// Something was heard of the client.

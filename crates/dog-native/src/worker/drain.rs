@@ -51,7 +51,7 @@ pub(super) struct Drain {
     next: Option<Instant>,
     /// Whether this worker has told the others that it has done.
     told: bool,
-    /// Whether its Groups were told, when all workers had done, that this is the end.
+    /// Whether its Groups were told, when all workers had done or the time was over, that this is the end.
     parted: bool,
     random: u64,
 }
@@ -222,6 +222,8 @@ impl Worker {
             return false;
         }
         if self.drain.borrow().as_ref().is_some_and(|drain| Instant::now() >= drain.by) {
+            // Something never ended. What Groups hand over now is done before the storage ends.
+            self.say_goodbye();
             return true;
         }
         if !self.is_done() {
@@ -236,16 +238,16 @@ impl Worker {
         if self.shared.undrained.load(Ordering::Acquire) > 0 {
             return false;
         }
-        let parted = self.drain.borrow_mut().as_mut().is_none_or(|drain| std::mem::replace(&mut drain.parted, true));
-        if !parted {
-            self.say_goodbye();
-        }
+        self.say_goodbye();
         // What they write then is waited for, with everything else.
         self.busy.get() == 0
     }
 
-    /// Every seat has been given back, so that Groups know who left when.
+    /// Once. Every seat of a socket has been given back, so that Groups know who left when.
     fn say_goodbye(&self) {
+        if self.drain.borrow_mut().as_mut().is_none_or(|drain| std::mem::replace(&mut drain.parted, true)) {
+            return;
+        }
         let groups: Vec<Rc<dyn GroupObject>> = self.groups.borrow().values().cloned().collect();
         groups.into_iter().for_each(GroupObject::goodbye);
     }

@@ -17,6 +17,7 @@ use tracing::Span;
 
 use super::Worker;
 use super::mail::{Answer, Guard, Mail, ReturnAddress};
+use crate::storage::Storage;
 
 fn wrong_answer<T>() -> Result<T, Error> {
     Err(Error::new(Kind::Unreachable, "the answer was of another kind than the question"))
@@ -47,6 +48,27 @@ impl Worker {
             Object::Group(address) => self.groups.borrow().get(&address).is_some_and(|group| group.epoch() == epoch),
             Object::Replica(address) => {
                 self.replicas.borrow().get(&address).is_some_and(|replica| replica.epoch() == epoch)
+            }
+        }
+    }
+
+    /// Reads at once, or when the writes that an earlier life of the object has left under way are done.
+    fn when_settled<T: 'static>(
+        &self,
+        object: Object,
+        read: impl FnOnce(&dyn Storage) -> Result<T, Error> + 'static,
+    ) -> LocalFuture<Result<T, Error>> {
+        match self.settling.before_reading(object) {
+            None => {
+                let read = read(&*self.shared.storage);
+                Box::pin(async { read })
+            }
+            Some(settled) => {
+                let shared = Arc::clone(&self.shared);
+                Box::pin(async move {
+                    settled.await;
+                    read(&*shared.storage)
+                })
             }
         }
     }
@@ -225,6 +247,7 @@ impl Host for Worker {
         let mut replicas = self.replicas.borrow_mut();
         if replicas.get(&replica).is_some_and(|object| object.epoch() == epoch) {
             replicas.remove(&replica);
+            self.settling.life_ended(Object::Replica(replica));
             self.watched().ended(epoch);
         }
     }
@@ -233,13 +256,13 @@ impl Host for Worker {
         let mut groups = self.groups.borrow_mut();
         if groups.get(&group).is_some_and(|object| object.epoch() == epoch) {
             groups.remove(&group);
+            self.settling.life_ended(Object::Group(group));
             self.watched().ended(epoch);
         }
     }
 
     fn read(&self, object: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>> {
-        let read = self.shared.storage.get(object, space, &key);
-        Box::pin(async { read })
+        self.when_settled(object, move |storage| storage.get(object, space, &key))
     }
 
     fn read_range(
@@ -250,8 +273,7 @@ impl Host for Worker {
         most: Option<usize>,
         reverse: bool,
     ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>> {
-        let read = self.shared.storage.range(object, space, keys, most, reverse);
-        Box::pin(async { read })
+        self.when_settled(object, move |storage| storage.range(object, space, keys, most, reverse))
     }
 
     fn write(&self, object: Object, epoch: Epoch, batch: Batch) -> LocalFuture<Result<(), Error>> {
@@ -269,9 +291,9 @@ impl Host for Worker {
         let alarm = batch.alarm;
         let done = move |outcome: Result<(), Error>| {
             let refused = alarm.filter(|_| outcome.is_err()).map(|at| Mail::AlarmRefused { object, at });
-            let answer = Mail::Answer { question, answer: outcome.map(|()| Answer::Written) };
-            post.send(worker, refused.into_iter().chain([answer]).collect());
+            post.send(worker, refused.into_iter().chain([Mail::Written { question, outcome }]).collect());
         };
+        self.settling.hands_over();
         self.shared.storage.write(object, class, batch, Box::new(done));
         Box::pin(async move {
             match asked.answer().await? {
@@ -284,8 +306,10 @@ impl Host for Worker {
     fn alarm(&self, object: Object) -> LocalFuture<Result<Option<Timestamp>, Error>> {
         // Set in memory before it is on disk, and as long as it is there.
         let alarm = self.alarms.borrow().of(object);
-        let alarm = alarm.map_or_else(|| self.shared.storage.alarm(object), |at| Ok(Some(at)));
-        Box::pin(async move { alarm })
+        match alarm {
+            Some(at) => Box::pin(async move { Ok(Some(at)) }),
+            None => self.when_settled(object, move |storage| storage.alarm(object)),
+        }
     }
 
     fn ring_again(&self, object: Object, at: Timestamp, attempt: u32) {

@@ -57,6 +57,11 @@ pub(crate) enum Mail {
         question: u64,
         answer: Result<Answer, Error>,
     },
+    /// What came of a write.
+    Written {
+        question: u64,
+        outcome: Result<(), Error>,
+    },
     /// The storage failed to keep an alarm.
     AlarmRefused {
         object: Object,

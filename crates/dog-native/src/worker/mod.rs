@@ -1,8 +1,8 @@
 //! One worker thread: its objects, its connections, and the loop that drives them.
 //!
 //! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
-//! - `host`: the engine's primitives; `alarms`: when to wake whom; `reading`: bytes that come in; `turn`: the loop;
-//!   `spans`: requests in the log; `drain`: its end in good order; `count`: what it says of itself
+//! - `host`: the engine's primitives; `settling`: writes under way when a life ends; `alarms`: when to wake whom;
+//!   `reading`: bytes that come in; `turn`: the loop; `spans`: requests in the log; `drain`: its end in good order; `count`: what it says of itself
 
 mod alarms;
 mod count;
@@ -11,6 +11,7 @@ mod host;
 mod mail;
 mod objects;
 mod reading;
+mod settling;
 mod spans;
 mod turn;
 
@@ -42,6 +43,7 @@ pub(crate) use turn::run;
 use alarms::Alarms;
 use drain::{Drain, restarting};
 use mail::Answer;
+use settling::Settling;
 
 /// What all workers share. Nothing in it is written to while messages flow.
 pub(crate) struct Shared {
@@ -106,6 +108,7 @@ pub(crate) struct Worker {
     groups: RefCell<HashMap<GroupAddress, Rc<dyn GroupObject>>>,
     replicas: RefCell<HashMap<ReplicaAddress, Rc<dyn ReplicaObject>>>,
     alarms: RefCell<Alarms>,
+    settling: Rc<Settling>,
     connections: RefCell<Connections>,
     pub(crate) counters: Rc<Counters>,
     handler_waits: RefCell<Times>,
@@ -147,6 +150,7 @@ impl Worker {
             groups: RefCell::default(),
             replicas: RefCell::default(),
             alarms: RefCell::default(),
+            settling: Rc::default(),
             connections: RefCell::new(Connections::new(registry, Rc::clone(&counters))),
             counters,
             handler_waits: RefCell::default(),

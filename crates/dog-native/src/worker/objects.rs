@@ -79,6 +79,10 @@ impl Worker {
                 self.replica(to).fetch(ticket, request, self.reply(&back, Answer::ReplicaFetched));
             }
             Mail::Answer { question, answer } => self.answered(question, answer),
+            Mail::Written { question, outcome } => {
+                self.settling.settles();
+                self.answered(question, outcome.map(|()| Answer::Written));
+            }
             Mail::AlarmRefused { object, at } => self.take_back_alarm(object, at),
             Mail::Attach(attach) => self.attach(*attach),
             Mail::Abandoned { socket } => self.connections.borrow_mut().lose(socket),

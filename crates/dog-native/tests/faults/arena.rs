@@ -5,17 +5,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dog::{
-    App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
+    App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Policy, Replica, Request, Response, Result,
+    Socket, To,
 };
 use dog_native::Server;
 
-use crate::SERVER;
-use crate::child::{Child, setting};
+use crate::child::{Child, PATIENCE, setting};
+use crate::{DATA, SERVER};
 
 /// Seats of a Replica; without it there are enough for everyone.
 pub(crate) const SEATS: &str = "DOG_TEST_SEATS";
 
-/// How many seconds a handshake may take.
+/// How many seconds a handshake may take; without it, longer than any takes here.
 pub(crate) const HANDSHAKE: &str = "DOG_TEST_HANDSHAKE";
 
 /// A file that ends the handlers that do not return.
@@ -37,13 +38,21 @@ pub(crate) struct Arena;
 
 /// A server of it, with small limits.
 pub(crate) fn server() -> Server<Arena> {
-    Server::new(Arena)
+    let server = Server::new(Arena);
+    let server = match setting::<PathBuf>(DATA) {
+        Some(folder) => server.data(folder),
+        None => server,
+    };
+    server
         .workers(2)
         .max_outbox(MAX_OUTBOX)
         .max_message(MAX_MESSAGE)
         .max_header(MAX_HEADER)
-        .handshake_timeout(Duration::from_secs(setting(HANDSHAKE).unwrap_or(2)))
+        .handshake_timeout(setting(HANDSHAKE).map_or(PATIENCE, Duration::from_secs))
         .close_timeout(Duration::from_secs(1))
+        .drain_within(Duration::from_secs(1))
+        .stuck_after(Duration::from_secs(3))
+        .admin("127.0.0.1:0")
         .max_sockets_per_address(11_000)
 }
 
@@ -75,6 +84,11 @@ impl Group for Pit {
 
     fn limit(&self) -> Limit {
         Limit::new(setting(SEATS).unwrap_or(100_000))
+    }
+
+    /// However busy the machine is, no Replica is taken for one that does not answer.
+    fn policy(&self) -> Policy {
+        Policy { join_deadline: PATIENCE, ..Policy::default() }
     }
 }
 
@@ -112,6 +126,15 @@ impl Replica for Corner {
             ["keep", ..] => {
                 cx.storage().put("kept", &said).await?;
                 socket.send("kept")?;
+            }
+            // Waits for the disk, whatever else is said along.
+            ["wait", "for", "ever"] => {
+                socket.send("waiting")?;
+                std::future::pending::<()>().await;
+            }
+            ["wait", filler] => {
+                cx.storage().put("waited", &filler.len()).await?;
+                socket.send("waited")?;
             }
             ["panic"] => panic!("the handler was told to"),
             ["block"] => {

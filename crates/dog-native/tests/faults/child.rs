@@ -10,8 +10,14 @@ use std::time::Duration;
 use dog::App;
 use dog_native::Server;
 
-/// Longer than anything here takes; reached only by what hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than anything here takes on a machine that does much else besides; reached only by what hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Set, the child ends by a signal, as a server does; without it, with its standard input.
+pub(crate) const SIGNALS: &str = "DOG_TEST_SIGNALS";
+
+/// Where it listens; without it, on a port that is free.
+pub(crate) const LISTEN: &str = "DOG_TEST_LISTEN";
 
 const LISTENS: &str = "listens on ";
 const REFUSES: &str = "refuses: ";
@@ -23,6 +29,8 @@ const TEST: &str = "a_server_for_the_other_tests";
 pub(crate) struct Child {
     process: std::process::Child,
     pub(crate) address: SocketAddr,
+    /// Where its operator finds it, if it has such a place.
+    pub(crate) admin: Option<SocketAddr>,
     errors: Option<JoinHandle<String>>,
 }
 
@@ -60,6 +68,16 @@ impl Child {
         errors
     }
 
+    /// Ends it as a service manager does, and gives what it wrote to its standard error.
+    pub(crate) fn terminate(mut self) -> String {
+        let process = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+        let status = self.process.wait().unwrap();
+        let errors = self.errors.take().unwrap().join().unwrap();
+        assert!(status.success(), "{status}: {errors}");
+        errors
+    }
+
     /// The memory that it takes now, in bytes.
     pub(crate) fn resident(&self) -> usize {
         resident_of(&self.process.id().to_string())
@@ -88,9 +106,8 @@ impl Drop for Child {
 
 impl Starting {
     pub(crate) fn spawn(settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", TEST, "--ignored", "--nocapture", "--test-threads=1"]);
-        command.envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = command(settings);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(Some(command.spawn().unwrap()))
     }
 
@@ -115,14 +132,18 @@ impl Starting {
             for line in stdout.lines().map_while(Result::ok) {
                 // Only the first such line is waited for.
                 let _ = match (line.strip_prefix(LISTENS), line.strip_prefix(REFUSES)) {
-                    (Some(address), _) => sender.send(Ok(address.parse().unwrap())),
+                    (Some(addresses), _) => sender.send(Ok(addresses.to_owned())),
                     (_, Some(refusal)) => sender.send(Err(refusal.to_owned())),
                     _ => Ok(()),
                 };
             }
         });
         match receiver.recv_timeout(PATIENCE) {
-            Ok(Ok(address)) => Ok(Child { process, address, errors: Some(errors) }),
+            Ok(Ok(addresses)) => {
+                let mut addresses = addresses.split(' ').map(|address| address.parse().unwrap());
+                let address = addresses.next().expect("it listens somewhere");
+                Ok(Child { process, address, admin: addresses.next(), errors: Some(errors) })
+            }
             ended => {
                 assert!(!matches!(ended, Err(RecvTimeoutError::Timeout)), "the server neither starts nor ends");
                 process.wait().unwrap();
@@ -141,6 +162,27 @@ impl Drop for Starting {
     }
 }
 
+/// Fails if what is resident is more than `allowed` beyond what was before.
+pub(crate) fn within(resident: usize, before: usize, allowed: usize, what: &str) {
+    let kilobytes = |bytes: usize| bytes / 1024;
+    let (now, bound) = (kilobytes(resident), kilobytes(before + allowed));
+    println!(
+        "memory: {}% of its bound, {what}: {now} KiB resident of {bound} KiB, which are {} before and {}",
+        now * 100 / bound,
+        kilobytes(before),
+        kilobytes(allowed)
+    );
+    assert!(now <= bound, "{what}: the memory grew to {now} KiB, beyond {bound} KiB");
+}
+
+/// This program as the child that `settings` make it.
+pub(crate) fn command(settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", TEST, "--ignored", "--nocapture", "--test-threads=1"]);
+    command.envs(settings.iter().copied());
+    command
+}
+
 /// A setting of the child that this process is.
 pub(crate) fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: {value:?}")))
@@ -153,11 +195,19 @@ pub(crate) async fn serve<A: App + Send + Sync>(server: Server<A>) {
         println!("\n{line}");
         std::io::stdout().flush().unwrap();
     };
-    let running = match server.bind("127.0.0.1:0").start().await {
+    let running = match server.bind(setting(LISTEN).unwrap_or_else(|| "127.0.0.1:0".to_owned())).start().await {
         Ok(running) => running,
         Err(error) => return tell(format!("{REFUSES}{error}")),
     };
-    tell(format!("{LISTENS}{}", running.local_addr()));
+    let admin = running.admin_addr().map(|address| format!(" {address}")).unwrap_or_default();
+    let address = running.local_addr();
+    if setting::<String>(SIGNALS).is_some() {
+        // Before anyone knows that there is somebody to send signals to.
+        let ended = running.until_signal();
+        tell(format!("{LISTENS}{address}{admin}"));
+        return ended.await;
+    }
+    tell(format!("{LISTENS}{address}{admin}"));
     let (ended, has_ended) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());

@@ -7,36 +7,34 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Barrier;
 
-use crate::arena::{self, MAX_HEADER, MAX_MESSAGE, MAX_OUTBOX, SLACK};
-use crate::child::{Child, PATIENCE};
-use crate::steady::{Client, Steady, frame, handshake, last_close_code, raw, read_to_end};
+use crate::arena::{self, HANDSHAKE, MAX_HEADER, MAX_MESSAGE, MAX_OUTBOX, SLACK};
+use crate::child::{Child, PATIENCE, within};
+use crate::steady::{
+    Client, Steady, frame, handshake, last_close_code, raw, read_to_end, until_the_books_say, waiting,
+};
 
 /// Fails if the server takes more than before, what it may keep for these clients, and the slack.
 fn weigh(child: &Child, before: usize, allowed: usize, what: &str) {
-    let (now, bound) = (child.resident(), before + allowed + SLACK);
-    let kilobytes = |bytes: usize| bytes / 1024;
-    println!(
-        "{what}: {} KiB resident, {} before; the bound is {} KiB: before + {} + {} slack",
-        kilobytes(now),
-        kilobytes(before),
-        kilobytes(bound),
-        kilobytes(allowed),
-        kilobytes(SLACK)
-    );
-    assert!(now <= bound, "{what}: memory grew to {now}, beyond {bound}");
+    within(child.resident(), before, allowed + SLACK, what);
 }
 
 async fn begin(what: &str) -> (Child, Steady, usize) {
+    begin_with(what, &[]).await
+}
+
+async fn begin_with(what: &str, settings: &[(&str, &str)]) -> (Child, Steady, usize) {
     println!("{what}");
-    let child = arena::start(&[]);
+    let child = arena::start(settings);
     let steady = Steady::start(child.address, "same").await;
     let before = child.resident();
     (child, steady, before)
 }
 
-/// Tells how it went for the others, and that the server had nothing to say.
+/// Tells how it went for the others, that the books know nobody else any more, and that the server had nothing to say.
 async fn finish(child: Child, steady: Steady, what: &str) {
+    until_the_books_say(&child, 2).await;
     steady.end(what).await;
     assert_eq!(child.end(), "", "{what}");
 }
@@ -53,12 +51,12 @@ async fn narrow(address: SocketAddr, name: &str) -> TcpStream {
 #[tokio::test]
 async fn those_that_never_read() {
     const SLOW: usize = 50;
-    const ROUNDS: usize = 200;
+    const ROUNDS: usize = 400;
     let what = "fifty that never read";
     let (child, steady, before) = begin(what).await;
     let names: Vec<String> = (0..SLOW).map(|at| format!("slow{at}")).collect();
     let mut slow = join_all(names.iter().map(|name| narrow(child.address, name))).await;
-    // In their room, so that all of it is sent to all of them: 200 times 192 KiB.
+    // In their room, so that all of it is sent to all of them: 75 MiB.
     let mut flooder = Client::connect(child.address, "same", "flooder").await;
     for round in 0..ROUNDS {
         flooder.say("flood 3 65536").await;
@@ -66,6 +64,7 @@ async fn those_that_never_read() {
         while flooder.hear().await != "kept" {}
     }
     weigh(&child, before, (SLOW + 3) * (MAX_OUTBOX + 65_536), what);
+    drop(flooder);
     finish(child, steady, what).await;
     // They were cut off; what the kernels kept for them came, and the rest did not.
     for stream in &mut slow {
@@ -75,15 +74,44 @@ async fn those_that_never_read() {
 }
 
 #[tokio::test]
+async fn those_that_never_read_what_is_small() {
+    const SLOW: usize = 50;
+    let what = "fifty that never read what is small";
+    let (child, steady, before) = begin(what).await;
+    let names: Vec<String> = (0..SLOW).map(|at| format!("slow{at}")).collect();
+    let slow = join_all(names.iter().map(|name| narrow(child.address, name))).await;
+    let mut flooder = Client::connect(child.address, "same", "flooder").await;
+    let mut most = 0;
+    // Until the kernels keep no more for any of them, and something waits for each.
+    while waiting(&child).await < (SLOW * 65_536) as f64 {
+        flooder.say("flood 1 65536").await;
+        flooder.say("keep 0").await;
+        while flooder.hear().await != "kept" {}
+    }
+    // 84,000 of a byte: in a queue each takes more room than its frame.
+    for round in 0..280 {
+        flooder.say("flood 300 1").await;
+        flooder.say(format!("keep {round}")).await;
+        while flooder.hear().await != "kept" {}
+        most = most.max(child.resident());
+    }
+    within(most, before, (SLOW + 3) * 2 * MAX_OUTBOX + SLACK, what);
+    drop((slow, flooder));
+    finish(child, steady, what).await;
+}
+
+#[tokio::test]
 async fn handshakes_of_a_byte_a_second() {
     const MANY: usize = 1000;
     let what = "a thousand handshakes of a byte a second";
-    let (child, steady, before) = begin(what).await;
+    let (child, steady, before) = begin_with(what, &[(HANDSHAKE, "4")]).await;
     let bytes = handshake("same", "slow");
+    let all_have_begun = Barrier::new(MANY + 1);
     let one = async || {
         let mut stream = TcpStream::connect(child.address).await.unwrap();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         let mut answer = Vec::new();
+        all_have_begun.wait().await;
         for byte in bytes.as_bytes() {
             second.tick().await;
             // It fails once the server has hung up.
@@ -101,8 +129,7 @@ async fn handshakes_of_a_byte_a_second() {
     };
     let all = tokio::time::timeout(PATIENCE, join_all((0..MANY).map(|_| one())));
     let weighing = async {
-        // In the middle of it, when all of them are connected.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        all_have_begun.wait().await;
         weigh(&child, before, MANY * MAX_HEADER, what);
     };
     let (answers, ()) = futures_util::future::join(all, weighing).await;
@@ -116,18 +143,20 @@ async fn handshakes_of_a_byte_a_second() {
 async fn one_that_floods() {
     let what = "one that floods with messages and never reads";
     let (child, steady, before) = begin(what).await;
-    let mut flooder = raw(child.address, "elsewhere", "flooder").await;
-    const MESSAGES: usize = 20_000;
-    // Each waits for the disk, so that what is read is bounded by what is done; each is answered, and no answer is read.
+    let (mut flooder, mut most) = (raw(child.address, "elsewhere", "flooder").await, 0);
+    const ROUNDS: usize = 80;
+    // Each waits for the disk, which takes longer than sending it: so it is stopped, or 80 MiB come to be in memory. Each
+    // is answered, and no answer is read.
     let messages: Vec<u8> =
-        (0..1000).flat_map(|_| frame(0x81, format!("keep {}", "x".repeat(500)).as_bytes())).collect();
-    for _ in 0..MESSAGES / 1000 {
+        (0..16).flat_map(|_| frame(0x81, format!("wait {}", "x".repeat(MAX_MESSAGE - 100)).as_bytes())).collect();
+    for _ in 0..ROUNDS {
         if tokio::time::timeout(PATIENCE, flooder.write_all(&messages)).await.expect("it is read or cut off").is_err() {
             break;
         }
+        most = most.max(child.resident());
     }
-    // What was put is in the database's memory, until it goes to a table.
-    weigh(&child, before, MAX_MESSAGE + MAX_OUTBOX + MESSAGES * 700, what);
+    within(most, before, 2 * MAX_MESSAGE + MAX_OUTBOX + SLACK, what);
+    drop(flooder);
     finish(child, steady, what).await;
 }
 
@@ -137,12 +166,14 @@ async fn one_that_pings_and_never_reads() {
     let (child, steady, before) = begin(what).await;
     let mut pinger = narrow(child.address, "pinger").await;
     let pings: Vec<u8> = (0..8000).flat_map(|_| frame(0x89, &[7; 125])).collect();
-    for _ in 0..24 {
+    // 72 MiB of them, to be answered with as much.
+    for _ in 0..72 {
         if tokio::time::timeout(PATIENCE, pinger.write_all(&pings)).await.expect("it is read or cut off").is_err() {
             break;
         }
     }
     weigh(&child, before, MAX_OUTBOX, what);
+    drop(pinger);
     finish(child, steady, what).await;
 }
 
@@ -174,7 +205,7 @@ async fn lies_about_lengths() {
         claims.push(claimant);
     }
     weigh(&child, before, 400 * MAX_MESSAGE, "two hundred that claim a long message and send little of it");
-    drop(claims);
+    drop((claims, liars));
     finish(child, steady, what).await;
 }
 
@@ -197,6 +228,7 @@ async fn fragments_without_end() {
         sent.expect("they are read").expect("empty fragments break no rule");
     }
     weigh(&child, before, 2 * MAX_MESSAGE, what);
+    drop((full, empty));
     finish(child, steady, what).await;
 }
 

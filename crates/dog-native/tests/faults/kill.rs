@@ -57,8 +57,8 @@ async fn a_server_that_is_killed_has_all_that_it_acknowledged() {
     }
     assert!(acknowledged > 0 && found > 0);
     println!(
-        "kill: {kills} kills survived with {} sockets open, {at_start} more during the start; {acknowledged} writes \
-         acknowledged, {unanswered} in flight at a kill; {found} acknowledged values looked for and found again",
+        "kill: {kills} kills survived, {acknowledged} writes acknowledged, {found} values looked for and found again; \
+         {} sockets were open and {unanswered} writes in flight when it was killed; {at_start} more kills during the start",
         GROUPS * REPLICAS * ledger::SEATS
     );
 }

@@ -1,5 +1,5 @@
 //! Faults: servers that are killed, disks that are full, folders that were damaged, clients that mean harm, crowds that
-//! come and go.
+//! come and go, an end by a signal.
 //!
 //! `cargo xtask test faults` runs all of it at length. `DOG_SEED` has a run again; a test prints its seed. Most servers
 //! here are processes of their own, which can be killed and weighed: see `child`.
@@ -10,14 +10,13 @@ mod child;
 mod contained;
 mod damage;
 mod full_disk;
+mod goodbye;
 mod hostile;
 mod kill;
 mod leaving;
 mod ledger;
 mod steady;
 mod storm;
-
-use dog_native::Server;
 
 /// Which server a child is.
 const SERVER: &str = "DOG_TEST_SERVER";
@@ -29,8 +28,9 @@ const DATA: &str = "DOG_TEST_DATA";
 #[ignore = "it is the server of the other tests"]
 async fn a_server_for_the_other_tests() {
     match child::setting::<String>(SERVER).as_deref() {
-        Some("ledger") => child::serve(Server::new(ledger::Ledger).workers(2).data(ledger::folder())).await,
+        Some("ledger") => child::serve(ledger::server()).await,
         Some("arena") => child::serve(arena::server()).await,
+        Some("storm") => storm::run().await,
         // Somebody runs every test there is, this one too.
         None => {}
         Some(other) => panic!("what is {other}?"),

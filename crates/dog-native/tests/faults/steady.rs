@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::child::PATIENCE;
+use crate::child::{Child, PATIENCE};
 
 /// A client that keeps to the rules.
 pub(crate) struct Client {
@@ -28,6 +28,18 @@ impl Client {
         let mut client = Self { socket: connected.unwrap().0, replica: String::new() };
         client.replica = client.hear().await.strip_prefix("on ").expect("it hears where it is first").to_owned();
         client
+    }
+
+    /// The same of a server that may not be there yet.
+    pub(crate) async fn connect_again(address: SocketAddr, room: &str, name: &str) -> Self {
+        let coming = async {
+            while TcpStream::connect(address).await.is_err() {
+                // A client that follows the code 1012 waits too before it tries again.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, coming).await.expect("the server comes back");
+        Self::connect(address, room, name).await
     }
 
     pub(crate) async fn say(&mut self, text: impl Into<String>) {
@@ -100,6 +112,45 @@ impl Steady {
         assert!(count >= 3, "only {count} came through");
         count
     }
+}
+
+/// What the operator's address answers when it is right.
+pub(crate) async fn until(child: &Child, path: &str, right: impl Fn(&str) -> bool) -> String {
+    let asking = async {
+        loop {
+            let mut stream = TcpStream::connect(child.admin.expect("it has one")).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            if right(&answer) {
+                return answer;
+            }
+            // Another process tells of no event. This decides nothing but how often it is asked.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never came right"))
+}
+
+/// All samples of a metric, added up.
+fn sum(metrics: &str, name: &str) -> f64 {
+    let samples = metrics.lines().filter(|line| line.starts_with(name));
+    samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+}
+
+/// How many bytes wait to be written to anyone.
+pub(crate) async fn waiting(child: &Child) -> f64 {
+    sum(&until(child, "/metrics", |metrics| metrics.contains("dog_outbox_bytes{")).await, "dog_outbox_bytes{")
+}
+
+/// Waits until `sockets` are open, and not one more; seats are taken by just as many, and no tickets are left.
+pub(crate) async fn until_the_books_say(child: &Child, sockets: u64) {
+    let right = |metrics: &str| {
+        let found = ["dog_sockets{", "dog_seats{", "dog_tickets{"].map(|name| sum(metrics, name));
+        found == [sockets as f64, sockets as f64, 0.0]
+    };
+    until(child, "/metrics", right).await;
 }
 
 /// What a request for a WebSocket looks like.

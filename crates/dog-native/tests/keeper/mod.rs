@@ -57,6 +57,14 @@ impl Replica for Kept {
                 storage.put(key, &value).await?;
                 "put".into()
             }
+            // Its life ends, and the write goes on.
+            ["put_and_panic", key, size] => {
+                let value = "x".repeat(size.parse()?);
+                let mut put = std::pin::pin!(storage.put(key, &value));
+                assert!(futures_util::poll!(&mut put).is_pending(), "the disk is not that fast");
+                panic!("the Replica was told to, with a write under way");
+            }
+            ["length", key] => storage.get::<String>(key).await?.unwrap_or_default().len().to_string(),
             ["delete", key] => {
                 storage.delete(key).await?;
                 "deleted".into()

@@ -7,13 +7,16 @@ pub(crate) mod clients;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dog::{
-    App, ClientId, Context, Dog, Error, Failure, Group, GroupContext, Limit, List, Message, Replica, Request, Response,
-    Result, Socket, Timestamp, Transaction,
+    App, ClientId, Context, Dog, Error, Failure, Group, GroupContext, Limit, List, Message, Policy, Replica, Request,
+    Response, Result, Socket, Timestamp, Transaction,
 };
 
-use crate::child::setting;
+use dog_native::Server;
+
+use crate::child::{PATIENCE, setting};
 use crate::{DATA, SERVER};
 
 /// What a child is told that serves it.
@@ -27,6 +30,12 @@ pub(crate) fn settings(folder: &Path) -> Settings<'_> {
 /// Where this process is to keep it.
 pub(crate) fn folder() -> PathBuf {
     setting(DATA).expect("the folder is named")
+}
+
+/// A server of it. Tests do not wait for clients of theirs that no longer listen.
+pub(crate) fn server() -> Server<Ledger> {
+    let second = Duration::from_secs(1);
+    Server::new(Ledger).workers(2).data(folder()).close_timeout(second).drain_within(second)
 }
 
 /// The seats of a Replica.
@@ -59,6 +68,11 @@ impl Group for Ledgers {
 
     fn limit(&self) -> Limit {
         Limit::new(SEATS)
+    }
+
+    /// However busy the machine is, no Replica is taken for one that does not answer, and another named in its place.
+    fn policy(&self) -> Policy {
+        Policy { join_deadline: PATIENCE, ..Policy::default() }
     }
 }
 
