@@ -164,6 +164,19 @@ impl Seats {
         Some(client)
     }
 
+    /// A socket of the life before is open still, and has a seat in this one.
+    pub fn reopen(&mut self, socket: SocketId, client: ClientId) {
+        self.sockets.insert(socket, Place { client: client.clone(), at: self.open.len() });
+        self.open.push(socket);
+        self.clients.entry(client.clone()).or_default().sockets.push(socket);
+        self.changed(&client);
+    }
+
+    /// Whose a request in flight is.
+    pub fn client_of(&self, seat: SeatId) -> Option<&ClientId> {
+        self.requests.get(&seat)
+    }
+
     /// The socket has ended; whose was it? `None` of one that had ended before.
     pub fn close(&mut self, socket: SocketId) -> Option<ClientId> {
         let Place { client, at } = self.sockets.remove(&socket)?;

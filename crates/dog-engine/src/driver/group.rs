@@ -17,7 +17,7 @@ use super::storing::Store;
 use crate::address::{GroupAddress, Object, Targets, Ticket};
 use crate::books::{Books, MemberSeats, Placement, Totals};
 use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
-use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast};
+use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast, Report};
 use crate::reply::Reply;
 
 /// The shortest time between two looks at what has expired.
@@ -277,16 +277,16 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         match call {
             GroupCall::Identify { client, refused } => self.identify(awake, Waiting { client, refused, reply }),
             GroupCall::Locate { client } => self.locate(awake, client, reply),
-            GroupCall::Enroll { replica, epoch } => {
-                let enrolment = self.enroll(awake, replica, epoch);
+            GroupCall::Enroll(census) => {
+                let enrolment = self.enroll(awake, &census);
                 reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
             }
         }
     }
 
-    fn enroll(&self, awake: &Awake<G>, replica: ReplicaId, epoch: Epoch) -> Enrolment {
-        let known = awake.books.borrow().view().version;
-        awake.books.borrow_mut().enrolled(replica, epoch, self.host.now());
+    fn enroll(&self, awake: &Awake<G>, census: &Report) -> Enrolment {
+        let (replica, known) = (census.replica, awake.books.borrow().view().version);
+        awake.books.borrow_mut().enrolled(census, self.host.now());
         if awake.books.borrow().view().version != known {
             self.keep_later(awake, &[replica]);
             self.join(awake, replica);
