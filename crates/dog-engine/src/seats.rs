@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::address::{SeatId, Ticket, TicketId};
 use crate::message::Report;
@@ -50,7 +51,7 @@ impl ClientSeats {
 }
 
 /// Why a ticket gets no seat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// It is past its time.
     Expired,
