@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::http::{self, Sendable};
 use crate::host::Host;
+use crate::http::{self, Sendable};
 use crate::platform::{CallError, words};
 
 /// The header in which a request that goes to an object carries its ticket. It is set anew on every such request, so

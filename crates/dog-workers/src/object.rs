@@ -211,8 +211,11 @@ impl Object {
     pub fn closed(&self, socket: &WebSocket, code: u16, reason: &str) -> JsValue {
         let close = Close::new(CloseCode::from_raw(code), reason);
         // The platform closes the other direction only when it is told to.
-        let back = CloseCode::new(code).map_or(1000, CloseCode::as_u16);
-        if let Err(thrown) = socket.close(back, reason) {
+        let answered = match CloseCode::new(code) {
+            Some(code) => socket.close(code.as_u16(), reason),
+            None => socket.close_without_code(),
+        };
+        if let Err(thrown) = answered {
             tracing::debug!("a socket could not be closed: {}", words(&thrown));
         }
         match code {

@@ -69,6 +69,8 @@ extern "C" {
     pub(crate) fn send(this: &WebSocket, message: &JsValue) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
     pub(crate) fn close(this: &WebSocket, code: u16, reason: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = close)]
+    pub(crate) fn close_without_code(this: &WebSocket) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch, js_name = serializeAttachment)]
     pub(crate) fn serialize_attachment(this: &WebSocket, value: &JsValue) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch, js_name = deserializeAttachment)]

@@ -135,9 +135,7 @@ impl Engine for Host {
     fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
         let upgrade = request.headers().get(header::UPGRADE);
         let (status, text) = match upgrade {
-            _ if request.method() != Method::GET => {
-                (StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened with GET")
-            }
+            _ if request.method() != Method::GET => (StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened with GET"),
             Some(value) if value.as_bytes().eq_ignore_ascii_case(b"websocket") => {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -15,6 +15,9 @@ use crate::storage::Storage;
 /// socket, with the rest that is to be known of it.
 const WITH_SOCKET: usize = 12 * 1024;
 
+/// The bytes that a close frame has room for.
+const LONGEST_REASON: usize = 123;
+
 /// One socket.
 struct Entry {
     socket: WebSocket,
@@ -60,7 +63,8 @@ impl Sockets {
 
     /// The open ones.
     pub(crate) fn open(&self) -> Vec<(SocketId, ClientId)> {
-        let mut open: Vec<_> = self.entries.iter().map(|(id, entry)| (*id, entry.client.clone())).collect();
+        let open = self.entries.iter().filter(|(_, entry)| !entry.closed);
+        let mut open: Vec<_> = open.map(|(id, entry)| (*id, entry.client.clone())).collect();
         open.sort_unstable_by_key(|(id, _)| id.raw());
         open
     }
@@ -113,6 +117,7 @@ impl Sockets {
     pub(crate) fn close(&mut self, id: SocketId, code: CloseCode, reason: &str) {
         if let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.closed) {
             entry.closed = true;
+            let reason = &reason[..reason.floor_char_boundary(LONGEST_REASON)];
             if let Err(thrown) = entry.socket.close(code.as_u16(), reason) {
                 tracing::debug!("a socket could not be closed: {}", words(&thrown));
             }
@@ -140,7 +145,8 @@ impl Sockets {
 
     pub(crate) fn set_attachment(&mut self, id: SocketId, attachment: Bytes, storage: &Storage) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let (inside, outside) = if attachment.len() > WITH_SOCKET { (None, Some(&attachment)) } else { (Some(&attachment), None) };
+        let (inside, outside) =
+            if attachment.len() > WITH_SOCKET { (None, Some(&attachment)) } else { (Some(&attachment), None) };
         let kept = attach(&entry.socket, id, &entry.client, inside.map(|bytes| &bytes[..]));
         let was_outside = entry.attachment.as_ref().is_some_and(|bytes| bytes.len() > WITH_SOCKET);
         let stored = if outside.is_some() || was_outside {

@@ -37,6 +37,9 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     /// Clients that have a seat on a Replica which is joining.
     /// Ordered, so that nothing follows from a hash.
     pub(super) joining: RefCell<BTreeMap<ReplicaId, Vec<Seated>>>,
+    /// Members that are to be introduced, and whether others are being introduced.
+    pub(super) newcomers: RefCell<Vec<ReplicaId>>,
+    pub(super) introducing: Cell<bool>,
     /// How many new Replicas are being named.
     pub(super) growing: Cell<u32>,
     /// When the books will be looked at next.
@@ -104,6 +107,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             waiting: RefCell::default(),
             locating: RefCell::default(),
             joining: RefCell::default(),
+            newcomers: RefCell::default(),
+            introducing: Cell::new(false),
             growing: Cell::new(0),
             next_look: Cell::new(None),
             idle: Idle::default(),
@@ -289,7 +294,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         awake.books.borrow_mut().enrolled(census, self.host.now());
         if awake.books.borrow().view().version != known {
             self.keep_later(awake, &[replica]);
-            self.join(awake, replica);
+            self.join(replica);
         }
         let books = awake.books.borrow();
         Enrolment { limit: books.limit(), view: books.view().clone() }
