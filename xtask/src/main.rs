@@ -3,7 +3,7 @@
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `workspace` (what
 //! cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
-//! `wasm`, `faults`, `autobahn`, `browser`, `fuzz`.
+//! `wasm`, `faults`, `autobahn`, `browser`, `fuzz`, `workers`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
@@ -19,6 +19,7 @@ mod server;
 mod sources;
 mod step;
 mod wasm;
+mod workers;
 mod workspace;
 
 use std::process::ExitCode;
