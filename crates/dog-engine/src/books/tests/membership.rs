@@ -89,9 +89,11 @@ fn one_that_wakes_by_itself_stands_as_it_should() {
     assert_eq!(enrol(&mut desk, "a", 1), Some(Standing::Suspected), "that life is over");
     assert_eq!(enrol(&mut desk, "a", 3), Some(Standing::Active));
     assert_eq!(desk.pass_to(100), ["a"]);
-    assert_eq!(enrol(&mut desk, "a", 4), Some(Standing::Joining), "so has one that was parked");
+    assert_eq!(enrol(&mut desk, "a", 4), Some(Standing::Parked), "nobody is there");
+    desk.books.enrolled(&census("a", 5, 1, &[("ann", 1)]), desk.now);
+    assert_eq!(desk.books.standing(replica("a")), Some(Standing::Joining), "so has one that was parked");
     let mut desk = desk.restarted();
-    assert_eq!(enrol(&mut desk, "a", 5), Some(Standing::Active), "a life that begins has no seats to count");
+    assert_eq!(enrol(&mut desk, "a", 6), Some(Standing::Active), "a life that begins has no seats to count");
 }
 
 #[test]

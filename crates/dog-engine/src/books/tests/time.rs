@@ -44,9 +44,9 @@ fn an_empty_replica_is_parked_in_the_end() {
             desk.pass_to(200);
             desk.join("a", 1);
         }),
-        ("woken by itself", |desk| {
+        ("parked meanwhile, and used again", |desk| {
             desk.pass_to(150);
-            desk.books.enrolled(&census("a", 2, 0, &[]), desk.now);
+            desk.admit("a");
             desk.join("a", 2);
             desk.pass_to(200);
         }),
