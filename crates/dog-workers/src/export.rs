@@ -8,9 +8,21 @@
 /// ```ignore
 /// dog_workers::export!(Chat; Lobby);
 /// ```
+///
+/// What objects find in their [`Env`](dog::Env) are the Worker's bindings, as `dog_workers::worker::Env`, unless a
+/// function makes something of them:
+///
+/// ```ignore
+/// dog_workers::export!(Chat; Lobby; env = settings);
+///
+/// fn settings(bindings: &dog_workers::worker::Env) -> dog::Env { … }
+/// ```
 #[macro_export]
 macro_rules! export {
     ($app:ident; $($group:ident),+ $(,)?) => {
+        $crate::export!($app; $($group),+; env = $crate::internal::bindings);
+    };
+    ($app:ident; $($group:ident),+; env = $env:expr) => {
         #[doc(hidden)]
         #[allow(missing_docs, unreachable_pub, reason = "what the runtime calls")]
         pub mod __dog_workers {
@@ -25,6 +37,7 @@ macro_rules! export {
 
             static WORKER: $crate::internal::Worker = $crate::internal::Worker {
                 classes: $crate::internal::classes::<$app, $crate::internal::Host>,
+                env: $env,
                 exports: $crate::internal::pastey::paste! {
                     &[$($crate::internal::Exports {
                         name: <$group as $crate::internal::Group>::NAME,

@@ -27,6 +27,8 @@ const REST: &str = "DOG_REST_AFTER_EVERY_EVENT";
 pub struct Worker {
     /// The App's classes, in the order of `App::Groups`.
     pub classes: fn() -> Vec<Class<Host>>,
+    /// What objects find in their `Env`.
+    pub env: fn(&worker::Env) -> Env,
     /// Their exported classes, by [`Group::NAME`](dog::Group::NAME).
     pub exports: &'static [Exports],
 }
@@ -89,7 +91,7 @@ impl Life {
 impl Host {
     pub(crate) fn new(worker: &'static Worker, bindings: JsValue, context: Option<ExecutionContext>) -> Rc<Self> {
         crate::log::begin();
-        let env = Env::new().with(bindings.clone().unchecked_into::<worker::Env>());
+        let env = (worker.env)(bindings.unchecked_ref());
         let rests = Reflect::get(&bindings, &REST.into()).is_ok_and(|rests| rests.is_string());
         Rc::new_cyclic(|this| Self {
             env,

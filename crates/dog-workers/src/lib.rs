@@ -29,6 +29,8 @@ mod sockets;
 mod storage;
 mod time;
 
+pub use worker;
+
 /// For the code that [`export!`] makes.
 #[doc(hidden)]
 pub mod internal {
@@ -43,6 +45,11 @@ pub mod internal {
     pub use crate::host::{Exports, Host, Worker};
     pub use crate::object::Object;
     pub use crate::platform::{ExecutionContext, State, WebSocket};
+
+    /// The bindings as they are.
+    pub fn bindings(bindings: &worker::Env) -> dog::Env {
+        dog::Env::new().with(bindings.clone())
+    }
 
     /// Once a Worker begins.
     pub fn adopt() {
