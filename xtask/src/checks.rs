@@ -69,14 +69,14 @@ fn shared_integration_tests(workspace: &Workspace) -> BTreeSet<&str> {
 
 /// How many tests a run of cargo's test harness ran.
 #[derive(Debug, Default, PartialEq)]
-struct Count {
+pub(crate) struct Count {
     passed: u32,
     ignored: u32,
 }
 
 impl Count {
     /// Adds up the lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
-    fn of(output: &str) -> Self {
+    pub(crate) fn of(output: &str) -> Self {
         let results = output.lines().filter_map(|line| line.trim().strip_prefix("test result: "));
         results.fold(Self::default(), |sum, line| Self {
             passed: sum.passed + number_before(line, "passed"),

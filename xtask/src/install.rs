@@ -90,8 +90,17 @@ pub(crate) fn target(target: &str) -> Result<()> {
     Step::program("rustup").args(["target", "add", target]).limit(RUSTUP_LIMIT).run()
 }
 
+/// Makes sure of the sources of the standard library.
+pub(crate) fn rust_source() -> Result<()> {
+    let toolchain = Step::program("rustc").args(["--print", "sysroot"]).ask()?;
+    if Path::new(toolchain.trim()).join("lib/rustlib/src/rust/library/std").is_dir() {
+        return Ok(());
+    }
+    Step::program("rustup").args(["component", "add", "rust-src"]).limit(RUSTUP_LIMIT).run()
+}
+
 /// The first program of this name on the PATH.
-fn find_program(name: &str) -> Option<PathBuf> {
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }

@@ -32,6 +32,11 @@ const LAYERS: &[Layer] = &[
         below: &["durable-object-groups", "durable-object-groups-engine"],
         runtime_free: false,
     },
+    Layer {
+        package: "durable-object-groups-workers",
+        below: &["durable-object-groups", "durable-object-groups-engine"],
+        runtime_free: false,
+    },
 ];
 
 /// What a crate without a runtime must not reach, however deep in its tree.

@@ -3,7 +3,7 @@
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `workspace` (what
 //! cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
-//! `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`.
+//! `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`, `workers`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
@@ -20,11 +20,12 @@ mod sim;
 mod sources;
 mod step;
 mod wasm;
+mod workers;
 mod workspace;
 
 use std::process::ExitCode;
 
-use crate::parts::{BENCHES, Bench, PARTS, Part};
+use crate::parts::{BENCHES, Bench, PARTS, Part, WHEN_NAMED};
 use crate::workspace::Workspace;
 
 /// What the command line asks for.
@@ -98,7 +99,10 @@ fn parse_test(arguments: &[String]) -> Result<Request, String> {
     if let Some(unknown) = arguments.iter().find(|&argument| PARTS.iter().all(|part| part.name != argument)) {
         return Err(format!("there is no part `{unknown}`; there are: {}", names(PARTS.iter().map(|part| part.name))));
     }
-    let wanted = |part: &&Part| arguments.is_empty() || arguments.iter().any(|argument| argument == part.name);
+    let wanted = |part: &&Part| {
+        let named = arguments.iter().any(|argument| argument == part.name);
+        named || (arguments.is_empty() && !WHEN_NAMED.contains(&part.name))
+    };
     Ok(Request::Test(PARTS.iter().filter(wanted).collect()))
 }
 
@@ -145,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn no_part_named_means_every_part() {
-        assert_eq!(chosen("test").len(), PARTS.len());
+    fn no_part_named_means_every_part_that_is_a_gate() {
+        assert_eq!(chosen("test").len(), PARTS.len() - WHEN_NAMED.len());
         assert_eq!(chosen("test faults"), ["faults"]);
     }
 

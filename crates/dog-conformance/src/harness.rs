@@ -32,6 +32,8 @@ pub enum Capability {
     BoundedOutbox,
     /// Stops reading a socket whose handler is busy.
     Backpressure,
+    /// Ends the connection when the closing handshake is done, whoever closed.
+    Hangup,
     /// Parks Replicas that stay empty.
     Parking,
     /// Gets a Group back after its object has crashed.

@@ -13,6 +13,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use crate::app::protocol::{Act, Command, Identified, Reply};
 use crate::check::{Outcome, Trouble, eventually, same};
 use crate::client::{self, Client};
+use crate::harness::Capability;
 
 /// Joins that are under way at the same time in [`Place::join_all`].
 const JOINING: usize = 32;
@@ -23,6 +24,7 @@ pub struct Stage {
     message_limit: usize,
     prefix: String,
     pinned_to: usize,
+    hangs_up: bool,
 }
 
 impl Stage {
@@ -31,7 +33,9 @@ impl Stage {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_micros();
         let entries = harness.entries();
         let pinned_to = number % entries.len();
-        Self { entries, message_limit: harness.message_limit(), prefix: format!("{scenario}-{now:x}"), pinned_to }
+        let hangs_up = harness.lacks().iter().all(|lack| lack.capability != Capability::Hangup);
+        let prefix = format!("{scenario}-{now:x}");
+        Self { entries, message_limit: harness.message_limit(), prefix, pinned_to, hangs_up }
     }
 
     /// A Group whose clients all come in by one node: what they find does not depend on how many nodes there are.
@@ -45,7 +49,7 @@ impl Stage {
     }
 
     fn place(&self, class: &'static str, name: &str, entries: Vec<SocketAddr>) -> Place {
-        Place::new(class, format!("{}-{name}", self.prefix), entries)
+        Place::new(class, format!("{}-{name}", self.prefix), entries, self.hangs_up)
     }
 
     /// The most bytes that a message may have.
@@ -65,12 +69,13 @@ pub struct Place {
     /// Sockets that keep Replicas from being empty, see [`settles_on`](Self::settles_on).
     plugs: RefCell<Vec<Client>>,
     strangers: Cell<usize>,
+    hangs_up: bool,
 }
 
 impl Place {
-    fn new(class: &'static str, group: String, entries: Vec<SocketAddr>) -> Self {
+    fn new(class: &'static str, group: String, entries: Vec<SocketAddr>, hangs_up: bool) -> Self {
         let (seen, plugs) = (RefCell::default(), RefCell::default());
-        Self { class, group, entries, next: Cell::new(0), seen, plugs, strangers: Cell::new(0) }
+        Self { class, group, entries, next: Cell::new(0), seen, plugs, strangers: Cell::new(0), hangs_up }
     }
 
     /// The next node to go to.
@@ -92,7 +97,7 @@ impl Place {
 
     /// The Group of another class whose name is the same, and whose clients come in by the same nodes.
     pub fn of_class(&self, class: &'static str) -> Self {
-        Self::new(class, self.group.clone(), self.entries.clone())
+        Self::new(class, self.group.clone(), self.entries.clone(), self.hangs_up)
     }
 
     /// The path of an action for a client; more of the query can be put behind.
@@ -105,7 +110,10 @@ impl Place {
     /// # Errors
     /// When it does not open in time.
     pub async fn join(&self, client: &str) -> Outcome<Client> {
-        let client = Client::connect(self.entry(), &self.path("ws", client), ClientId::new(client)?).await?;
+        let mut client = Client::connect(self.entry(), &self.path("ws", client), ClientId::new(client)?).await?;
+        if !self.hangs_up {
+            client.hang_up_yourself();
+        }
         self.seen.borrow_mut().insert(client.replica());
         Ok(client)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dog::{ClientId, Epoch, GroupId, ReplicaId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Which of an App's Groups, by its place in [`App::Groups`](dog::App::Groups). The same on all nodes of one release;
 /// between releases the name counts.
@@ -89,7 +90,7 @@ impl Targets {
 }
 
 /// Names one ticket of a Group, for all its lives: the life that gave it, and a count within that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TicketId {
     /// The Group's life.
     pub epoch: Epoch,
@@ -98,7 +99,7 @@ pub struct TicketId {
 }
 
 /// A seat promised by a Group, for one client on one Replica, until it expires.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// Its name.
     pub id: TicketId,
@@ -115,7 +116,7 @@ pub struct Ticket {
 pub struct SeatId(pub u64);
 
 /// The members of a Group, as the Group last told its Replicas.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct View {
     /// Later views have greater versions.
     pub version: ViewVersion,
@@ -124,7 +125,7 @@ pub struct View {
 }
 
 /// The Group's life, and the changes in it: a restarted Group's first view is later than all before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ViewVersion {
     /// The Group's life.
     pub epoch: Epoch,

@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use dog::port::LocalFuture;
 use dog::{
-    Close, CloseCode, Env, Epoch, Error, Failure, Message, ReplicaId, Request, Response, SocketError, SocketId,
-    Timestamp,
+    ClientId, Close, CloseCode, Env, Epoch, Error, Failure, Message, ReplicaId, Request, Response, SocketError,
+    SocketId, Timestamp,
 };
 
 use crate::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use crate::books::MemberSeats;
+use crate::handshake;
 use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Refusal;
@@ -67,9 +68,19 @@ pub trait Host: 'static {
         request: Request,
     ) -> LocalFuture<Result<Fetched, Error>>;
 
-    /// Makes a socket of a Replica here, whose connection is yet to come: what is delivered to it waits. If the guard is
-    /// dropped, on whatever thread, and was not disarmed before, the socket has ended: lost.
-    fn new_socket(&self, replica: ReplicaAddress) -> (SocketId, Arc<dyn SeatGuard>);
+    /// The response that opens the WebSocket that `request` asks for, or the one that says what is wrong with it.
+    fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
+        handshake::accept(request)
+    }
+    /// Makes a socket of a Replica here, for this client, whose connection is yet to come: what is delivered to it
+    /// waits. If the guard is dropped, on whatever thread, and was not disarmed before, the socket has ended: lost.
+    fn new_socket(&self, replica: ReplicaAddress, client: &ClientId) -> (SocketId, Arc<dyn SeatGuard>);
+    /// The open sockets of a Replica that begins a life: where sockets outlive the object's time in memory, those of
+    /// its life before.
+    fn sockets(&self, replica: ReplicaAddress) -> Vec<(SocketId, ClientId)> {
+        let _ = replica;
+        Vec::new()
+    }
     /// Gives `seat` back when it is dropped, on whatever thread, unless disarmed before.
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard>;
     /// This life of a Replica is over: the next thing sent to it begins another.

@@ -1,12 +1,14 @@
-//! What objects say to each other. Never mixed with outside requests: these are other types, on other ways.
+//! What objects say to each other. Never mixed with outside requests: these are other types, on other ways. They are
+//! serde types for hosts that have to carry them further than one process.
 
 use bytes::Bytes;
 use dog::{ClientId, Epoch, Limit, Message, ReplicaId};
+use serde::{Deserialize, Serialize};
 
 use crate::address::{Ticket, TicketId, View};
 
 /// Asked of a Group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum GroupCall {
     /// Which Replica is to serve this client?
     Identify {
@@ -20,17 +22,13 @@ pub enum GroupCall {
         /// The client.
         client: ClientId,
     },
-    /// A Replica that woke by itself asks for the members and the limit.
-    Enroll {
-        /// Who.
-        replica: ReplicaId,
-        /// In which life.
-        epoch: Epoch,
-    },
+    /// A Replica that woke by itself asks for the members and the limit. It tells all its seats: where sockets outlive
+    /// the object's time in memory, a new life begins with those of the one before.
+    Enroll(Report),
 }
 
 /// A Group's answers, each to the call of its name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum GroupAnswer {
     /// To `Identify`.
     Identified(Ticket),
@@ -41,7 +39,7 @@ pub enum GroupAnswer {
 }
 
 /// What a Replica must know of its Group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Enrolment {
     /// Seats of one Replica.
     pub limit: Limit,
@@ -50,7 +48,7 @@ pub struct Enrolment {
 }
 
 /// Told to a Group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum GroupCast {
     /// What a Replica's seats are now.
     Report(Report),
@@ -66,7 +64,7 @@ pub enum GroupCast {
 }
 
 /// Asked of a Replica.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ReplicaCall {
     /// You are a member, and these are your siblings. The answer, a census, ends the joining.
     Join(Enrolment),
@@ -88,7 +86,7 @@ pub enum ReplicaCall {
 }
 
 /// A Replica's answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ReplicaAnswer {
     /// To `Meet`: from which life.
     Known(Epoch),
@@ -101,7 +99,7 @@ pub enum ReplicaAnswer {
 }
 
 /// Told to Replicas.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ReplicaCast {
     /// Give this to your sockets.
     Deliver(Delivery),
@@ -115,7 +113,7 @@ pub enum ReplicaCast {
 }
 
 /// A message for all sockets of a Replica, or all but one client's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delivery {
     /// What.
     pub message: Message,
@@ -124,7 +122,7 @@ pub struct Delivery {
 }
 
 /// A Replica's seats: absolute numbers, so that a report that is lost, late or doubled does no harm.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Who.
     pub replica: ReplicaId,

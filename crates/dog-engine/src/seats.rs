@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::address::{SeatId, Ticket, TicketId};
 use crate::message::Report;
@@ -50,7 +51,7 @@ impl ClientSeats {
 }
 
 /// Why a ticket gets no seat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// It is past its time.
     Expired,
@@ -162,6 +163,19 @@ impl Seats {
         seats.requests -= 1;
         seats.sockets.push(socket);
         Some(client)
+    }
+
+    /// A socket of the life before is open still, and has a seat in this one.
+    pub fn reopen(&mut self, socket: SocketId, client: ClientId) {
+        self.sockets.insert(socket, Place { client: client.clone(), at: self.open.len() });
+        self.open.push(socket);
+        self.clients.entry(client.clone()).or_default().sockets.push(socket);
+        self.changed(&client);
+    }
+
+    /// Whose a request in flight is.
+    pub fn client_of(&self, seat: SeatId) -> Option<&ClientId> {
+        self.requests.get(&seat)
     }
 
     /// The socket has ended; whose was it? `None` of one that had ended before.

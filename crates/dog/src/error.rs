@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use http::StatusCode;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What the verbs and conversions of this library fail with.
 ///
@@ -22,7 +23,7 @@ pub struct Error {
 
 /// Why, for this crate and the hosts.
 #[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Kind {
     InvalidClient,
@@ -153,6 +154,20 @@ impl fmt::Debug for Error {
     }
 }
 
+/// As it travels between objects: without its cause, which is for the log of where it happened.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.kind, &self.message).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (kind, message) = <(Kind, String)>::deserialize(deserializer)?;
+        Ok(Self::new(kind, message))
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
@@ -224,6 +239,14 @@ impl fmt::Debug for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_travels_without_its_cause() {
+        let error = Error::caused(Kind::NoRoom, "full", std::io::Error::other("secret"));
+        let bytes = crate::wire::encode(&error).unwrap();
+        let travelled: Error = crate::wire::decode(&bytes).unwrap();
+        assert!(travelled.is_no_room() && travelled.to_string() == "full" && travelled.source().is_none());
+    }
 
     #[test]
     fn a_failure_tells_the_whole_chain() {

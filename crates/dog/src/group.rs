@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
 
 use crate::body::{Request, Response, text};
 use crate::env::Env;
@@ -169,7 +170,7 @@ impl fmt::Debug for GroupContext {
 }
 
 /// How many seats a Replica has: open sockets, requests in flight and live tickets together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Limit(NonZeroU32);
 
 impl Limit {

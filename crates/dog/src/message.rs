@@ -3,8 +3,8 @@
 use std::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Kind};
 
@@ -146,6 +146,23 @@ impl From<Vec<u8>> for Message {
     }
 }
 
+/// As it travels between objects: its kind and its bytes.
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.kind == MessageKind::Text, self.to_bytes()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (is_text, payload) = <(bool, Bytes)>::deserialize(deserializer)?;
+        if is_text && std::str::from_utf8(&payload).is_err() {
+            return Err(serde::de::Error::custom("a text message that is no UTF-8"));
+        }
+        Ok(Self::copied(if is_text { MessageKind::Text } else { MessageKind::Binary }, &payload))
+    }
+}
+
 impl fmt::Debug for Message {
     /// The kind and the length; not the content, which is the users' and has no place in logs.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,6 +245,16 @@ impl std::io::Write for MessageBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_travels_as_it_is() {
+        for message in [Message::text("größe"), Message::text(""), Message::binary([0xff, 0])] {
+            let bytes = crate::wire::encode(&message).unwrap();
+            assert_eq!(crate::wire::decode::<Message>(&bytes).unwrap(), message);
+        }
+        let broken = crate::wire::encode(&(true, Bytes::from_static(&[0xff]))).unwrap();
+        assert!(crate::wire::decode::<Message>(&broken).unwrap_err().is_encoding());
+    }
 
     #[test]
     fn the_frame_is_laid_out_as_rfc_6455_says() {

@@ -6,10 +6,12 @@
 //! - `app`: [`Chat`](app::Chat) answers requests, [`Lobby`](app::Lobby) is the Group, [`Room`](app::Room) the Replica
 //! - `protocol`: what travels over the socket, and the commands that begin with a slash
 //! - `page.html`: what the browser shows; one file, no build step
-//! - `main.rs`: the native program, and the only file that names a host
+//! - `main.rs`: the native program; `worker`: the same for Cloudflare Workers; no other file names a host
 
 pub mod app;
 mod protocol;
+#[cfg(target_family = "wasm")]
+mod worker;
 
 /// The page about testing, compiled and run.
 #[cfg(doctest)]

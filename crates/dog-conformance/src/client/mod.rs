@@ -33,6 +33,8 @@ pub struct Client {
     replies: BTreeMap<u64, Reply>,
     ending: Option<Ending>,
     commands: u64,
+    /// Whether the connection ends with the close, by our own doing.
+    hangs_up: bool,
 }
 
 /// How the server ended a socket, as its client saw it.
@@ -57,7 +59,7 @@ impl Client {
         let replica = response.headers().get(REPLICA_HEADER).ok_or_else(|| Trouble::new("a 101 without its header"))?;
         let replica = replica.to_str()?.parse()?;
         let (heard, replies) = (VecDeque::new(), BTreeMap::new());
-        Ok(Self { id, replica, stream, heard, replies, ending: None, commands: 0 })
+        Ok(Self { id, replica, stream, heard, replies, ending: None, commands: 0, hangs_up: false })
     }
 
     /// The same, on a new connection.
@@ -66,6 +68,11 @@ impl Client {
     /// See [`open`](Self::open).
     pub async fn connect(entry: SocketAddr, path: &str, id: ClientId) -> Outcome<Self> {
         Self::open(TcpStream::connect(entry).await?, path, id).await
+    }
+
+    /// The host may leave the connection open when the closing handshake is done: from now on that is its end.
+    pub fn hang_up_yourself(&mut self) {
+        self.hangs_up = true;
     }
 
     /// Who this is.
@@ -193,7 +200,7 @@ impl Client {
     pub async fn ended(&mut self) -> Outcome<Ending> {
         let what = format!("the end of {}", self.id);
         within(&what, async {
-            while self.read().await? {}
+            while !(self.hangs_up && self.ending.is_some()) && self.read().await? {}
             let lost = Ending { code: 1006, reason: String::new() };
             Ok(self.ending.clone().unwrap_or(lost))
         })

@@ -106,15 +106,21 @@ impl Books {
         }
     }
 
-    /// A Replica is a member again, or still, by its own word: it has woken in this life. Seats of its earlier lives
-    /// are gone with them.
-    pub fn enrolled(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
+    /// A Replica is a member again, or still, by its own word: it has woken in the census's life, and these are all its
+    /// seats. One that is parked and empty stays so, whatever woke it: else whoever asks it something that crossed its
+    /// parking would bring it back.
+    pub fn enrolled(&mut self, census: &Report, now: Timestamp) {
+        let (replica, epoch) = (census.replica, census.epoch);
+        if self.standing(replica) == Some(Standing::Parked) && census.occupied == 0 {
+            return self.begin_life(replica, epoch, now);
+        }
         self.admit(replica, now);
         self.begin_life(replica, epoch, now);
         if self.members.get(&replica).is_none_or(|member| member.epoch > epoch) {
             return;
         }
-        // A life that enrolls is new, and has no seats yet. The answer tells it the view.
+        self.report(census, now);
+        // The answer tells it the view.
         self.change(replica, |member| {
             member.counted = true;
             member.missed = None;

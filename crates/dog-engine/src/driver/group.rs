@@ -17,7 +17,7 @@ use super::storing::Store;
 use crate::address::{GroupAddress, Object, Targets};
 use crate::books::{Books, MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
-use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast};
+use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast, Report};
 use crate::reply::Reply;
 
 /// The shortest time between two looks at what has expired.
@@ -37,6 +37,9 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     /// Clients that have a seat on a Replica which is joining.
     /// Ordered, so that nothing follows from a hash.
     pub(super) joining: RefCell<BTreeMap<ReplicaId, Vec<Seated>>>,
+    /// Members that are to be introduced, and whether others are being introduced.
+    pub(super) newcomers: RefCell<Vec<ReplicaId>>,
+    pub(super) introducing: Cell<bool>,
     /// How many new Replicas are being named.
     pub(super) growing: Cell<u32>,
     /// When the books will be looked at next.
@@ -94,6 +97,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             waiting: RefCell::default(),
             locating: RefCell::default(),
             joining: RefCell::default(),
+            newcomers: RefCell::default(),
+            introducing: Cell::new(false),
             growing: Cell::new(0),
             next_look: Cell::new(None),
             idle: Idle::default(),
@@ -224,19 +229,19 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         match call {
             GroupCall::Identify { client, refused } => self.identify(awake, Waiting { client, refused, reply }),
             GroupCall::Locate { client } => self.locate(awake, client, reply),
-            GroupCall::Enroll { replica, epoch } => {
-                let enrolment = self.enroll(awake, replica, epoch);
+            GroupCall::Enroll(census) => {
+                let enrolment = self.enroll(awake, &census);
                 reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
             }
         }
     }
 
-    fn enroll(&self, awake: &Awake<G>, replica: ReplicaId, epoch: Epoch) -> Enrolment {
-        let known = awake.books.borrow().view().version;
-        awake.books.borrow_mut().enrolled(replica, epoch, self.host.now());
+    fn enroll(&self, awake: &Awake<G>, census: &Report) -> Enrolment {
+        let (replica, known) = (census.replica, awake.books.borrow().view().version);
+        awake.books.borrow_mut().enrolled(census, self.host.now());
         if awake.books.borrow().view().version != known {
             self.keep_later(awake, &[replica]);
-            self.join(awake, replica);
+            self.join(replica);
         }
         let books = awake.books.borrow();
         Enrolment { limit: books.limit(), view: books.view().clone() }

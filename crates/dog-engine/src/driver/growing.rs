@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
+use dog::port::LocalFuture;
 use dog::{Error, Group, ReplicaId};
+use futures_util::FutureExt;
 
 use super::calls::{ask_all, by_deadline, unexpected};
 use super::group::{Awake, GroupDriver};
@@ -65,53 +67,75 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Takes a Replica into the cluster, and lets everyone know before anyone is sent there.
     pub(super) fn admit(&self, awake: &Awake<G>, replica: ReplicaId) {
         if awake.books.borrow_mut().admit(replica, self.host.now()) {
-            self.join(awake, replica);
+            self.join(replica);
         }
     }
 
-    /// Tells `replica` of its siblings and its siblings of it.
-    pub(super) fn join(&self, awake: &Awake<G>, replica: ReplicaId) {
+    /// Tells `replica` of its siblings and its siblings of it. Those that come while others are being introduced are
+    /// introduced together after them: in a storm of joins every member is asked once a round, and not once a newcomer.
+    pub(super) fn join(&self, replica: ReplicaId) {
         let Some(this) = self.this.upgrade() else { return };
-        let (enrolment, siblings) = self.introduction(awake, Some(replica));
+        self.newcomers.borrow_mut().push(replica);
+        if !self.introducing.replace(true) {
+            start(&Rc::clone(&this), async move {
+                while !this.newcomers.borrow().is_empty() {
+                    this.introduce(this.newcomers.take()).await;
+                }
+                this.introducing.set(false);
+            });
+        }
+    }
+
+    /// One round: ends when the siblings know the newcomers, or have missed the deadline. Whoever is admitted while it
+    /// lasts comes in the next one, in which the newcomers of this one are siblings.
+    async fn introduce(self: &Rc<Self>, newcomers: Vec<ReplicaId>) {
+        let Ok(awake) = self.awake().await else { return };
+        let (enrolment, mut siblings) = self.introduction(&awake, None);
+        siblings.replicas = siblings.iter().filter(|sibling| !newcomers.contains(sibling)).collect();
         let deadline = awake.books.borrow().policy().join_deadline;
-        start(&Rc::clone(&this), async move {
-            let to = ReplicaAddress { group: this.address, replica };
-            let join = this.host.call_replica(to, ReplicaCall::Join(enrolment.clone()));
+        let asked: Vec<_> =
+            newcomers.iter().map(|replica| (*replica, self.ask_to_join(*replica, &enrolment))).collect();
+        let this = Rc::clone(self);
+        let round = async move {
             let version = enrolment.view.version;
             let meet = ReplicaCall::Meet(enrolment.view);
-            let (joined, met, kept) = futures_util::future::join3(
-                by_deadline(&this.host, deadline, join),
-                ask_all(&this.host, &siblings, &meet, deadline),
-                this.keep_member(replica),
-            )
-            .await;
-            let joined = kept.and(joined).and_then(|answer| match answer {
+            let met = ask_all(&this.host, &siblings, &meet, deadline);
+            let (met, kept) = futures_util::future::join(met, this.keep_members(&newcomers)).await;
+            this.hear_met(&met, version).await;
+            Rc::new(kept)
+        };
+        let round = round.boxed_local().shared();
+        for (replica, asked) in asked {
+            let (this, round) = (Rc::clone(self), round.clone());
+            start(self, async move {
+                let (joined, kept) = futures_util::future::join(by_deadline(&this.host, deadline, asked), round).await;
+                let joined = match &*kept {
+                    Ok(()) => joined,
+                    Err(error) => Err(Error::new(error.kind(), error.to_string())),
+                };
+                this.has_joined(replica, joined).await;
+            });
+        }
+        drop(awake);
+        round.await;
+    }
+
+    /// The question is on its way when this returns: before those to the siblings.
+    fn ask_to_join(&self, replica: ReplicaId, enrolment: &Enrolment) -> LocalFuture<Result<Report, Error>> {
+        let to = ReplicaAddress { group: self.address, replica };
+        let asked = self.host.call_replica(to, ReplicaCall::Join(enrolment.clone()));
+        Box::pin(async move {
+            match asked.await? {
                 ReplicaAnswer::Counted(census) => Ok(census),
                 _ => Err(unexpected()),
-            });
-            this.hear_met(&met, version).await;
-            this.catch_up(to, version).await;
-            this.has_joined(replica, joined).await;
-        });
+            }
+        })
     }
 
-    /// Others may have been admitted while this one joined, and it may have missed to meet them.
-    async fn catch_up(&self, to: ReplicaAddress, version: ViewVersion) {
-        let Ok(awake) = self.awake().await else { return };
-        let (enrolment, _) = self.introduction(&awake, None);
-        if enrolment.view.version != version {
-            let deadline = awake.books.borrow().policy().join_deadline;
-            let version = enrolment.view.version;
-            let meet = self.host.call_replica(to, ReplicaCall::Meet(enrolment.view));
-            let met = by_deadline(&self.host, deadline, meet).await;
-            self.hear_met(&[(to.replica, met)], version).await;
-        }
-    }
-
-    /// A member must be found again after a restart, before anyone is sent to it.
-    async fn keep_member(&self, replica: ReplicaId) -> Result<(), Error> {
+    /// Members must be found again after a restart, before anyone is sent to them.
+    async fn keep_members(&self, replicas: &[ReplicaId]) -> Result<(), Error> {
         let awake = self.awake().await?;
-        self.keep(&awake, &[replica]).await
+        self.keep(&awake, replicas).await
     }
 
     fn introduction(&self, awake: &Awake<G>, except: Option<ReplicaId>) -> (Enrolment, Targets) {
@@ -196,7 +220,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         if awake.books.borrow().view().version != view {
             // It was parked or a stranger, and has seats.
             self.keep_later(awake, &[replica]);
-            self.join(awake, replica);
+            self.join(replica);
         } else if heard && standing == Some(Standing::Suspected) {
             // The others may have gone on without it.
             self.show_view(awake, self.one(replica));

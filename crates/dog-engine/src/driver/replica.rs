@@ -80,7 +80,10 @@ impl<R: Replica, H: Host> Resting for ReplicaDriver<R, H> {
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) fn begin(host: Rc<H>, address: ReplicaAddress, epoch: Epoch) -> Rc<dyn ReplicaObject> {
         // Until the Group has said the limit no request is let in, so this one is never gone by.
-        let seats = Seats::new(address.replica, epoch, Limit::new(1));
+        let mut seats = Seats::new(address.replica, epoch, Limit::new(1));
+        for (socket, client) in host.sockets(address) {
+            seats.reopen(socket, client);
+        }
         let object = Object::Replica(address);
         let store = Store::new(Rc::clone(&host), object, epoch);
         let alarm = Alarm::new(Rc::clone(&host), object, epoch);
@@ -141,7 +144,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     async fn activate(&self) -> dog::Result {
         if !self.enrolled.get() {
-            let call = GroupCall::Enroll { replica: self.address.replica, epoch: self.epoch };
+            let call = GroupCall::Enroll(self.seats.borrow().census());
             let answer = self.host.call_group(self.address.group, call);
             match by_deadline(&self.host, ANSWER_DEADLINE, answer).await? {
                 GroupAnswer::Enrolled(enrolment) => self.enrol(enrolment),
@@ -250,7 +253,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn seat_of(&self, mut response: Response, seat: SeatId) -> Response {
         if response.extensions_mut().remove::<Seated>().is_some_and(|seated| seated.0 == seat) {
             // Open before the client hears of it: a client that has the response misses nothing from then on.
-            let (socket, guard) = self.host.new_socket(self.address);
+            let Some(client) = self.seats.borrow().client_of(seat).cloned() else { return response };
+            let (socket, guard) = self.host.new_socket(self.address, &client);
             if let Some(Attached(attachment)) = response.extensions_mut().remove() {
                 self.host.set_attachment(socket, attachment);
             }

@@ -14,7 +14,6 @@ use super::calls::{ANSWER_DEADLINE, ask_all, by_deadline, unexpected};
 use super::replica::{ReplicaDriver, Seated};
 use super::sockets::Attached;
 use crate::address::Targets;
-use crate::handshake;
 use crate::host::{End, Host};
 use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
 
@@ -117,7 +116,7 @@ impl<R: Replica, H: Host> ReplicaPort for ReplicaDriver<R, H> {
             // A request of the user's own making, or one that was connected before.
             return dog::text(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
         };
-        match handshake::accept(&request) {
+        match self.host.shake_hands(&request) {
             Ok(mut response) => {
                 response.extensions_mut().insert(seated);
                 if let Some(attachment) = attachment {

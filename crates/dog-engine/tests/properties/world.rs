@@ -200,7 +200,8 @@ impl World {
     pub(crate) fn wake(&mut self, replica: ReplicaId) {
         if self.object(replica).life.is_none() {
             let epoch = self.begin_life(replica);
-            self.books.enrolled(replica, epoch, self.now);
+            let census = self.object(replica).life.as_ref().map(|life| life.seats.census());
+            self.books.enrolled(&census.expect("a life that was just begun"), self.now);
             self.ledger.enrolled(replica, epoch);
             self.ledger.remember(self.now);
             self.show_view(replica);

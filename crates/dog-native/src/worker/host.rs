@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dog::internal::Kind;
 use dog::port::LocalFuture;
-use dog::{CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
+use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -238,7 +238,7 @@ impl Host for Worker {
         Arc::new(Guard::new(self.shared.post.clone(), self.index, mail))
     }
 
-    fn new_socket(&self, replica: ReplicaAddress) -> (SocketId, Arc<dyn SeatGuard>) {
+    fn new_socket(&self, replica: ReplicaAddress, _: &ClientId) -> (SocketId, Arc<dyn SeatGuard>) {
         let socket = self.connections.borrow_mut().insert(self.living(replica));
         (socket, Arc::new(Guard::new(self.shared.post.clone(), self.index, Mail::Abandoned { socket })))
     }

@@ -278,7 +278,7 @@ fn format_call(call: &GroupCall) -> String {
     match call {
         GroupCall::Identify { client, .. } => format!("Identify {client}"),
         GroupCall::Locate { client } => format!("Locate {client}"),
-        GroupCall::Enroll { epoch, .. } => format!("Enroll in life {}", epoch.as_u64()),
+        GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
     }
 }
 

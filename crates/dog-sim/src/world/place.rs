@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::port::LocalFuture;
-use dog::{CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
+use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -213,7 +213,7 @@ impl Host for Place {
         })
     }
 
-    fn new_socket(&self, replica: ReplicaAddress) -> (SocketId, Arc<dyn SeatGuard>) {
+    fn new_socket(&self, replica: ReplicaAddress, _: &ClientId) -> (SocketId, Arc<dyn SeatGuard>) {
         let socket = self.world.new_socket(self, replica);
         (socket, self.guard(Dropped::Socket(socket)))
     }

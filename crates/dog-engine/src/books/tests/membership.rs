@@ -40,7 +40,7 @@ fn what_changes_no_membership_changes_no_view() {
     desk.seat("a", 1, &[("ann", 1)]);
     desk.books.suspect(replica("a"));
     desk.books.lost(replica("a"), Epoch::from_raw(1), desk.now);
-    desk.books.enrolled(replica("a"), Epoch::from_raw(2), desk.now);
+    desk.books.enrolled(&census("a", 2, 0, &[]), desk.now);
     desk.pass_to(50);
     assert!(!desk.books.admit(replica("a"), desk.now), "a member already");
     desk.books.remove(replica("x"), desk.now);
@@ -62,9 +62,22 @@ fn a_restarted_group_keeps_its_members() {
 }
 
 #[test]
+fn sockets_that_outlive_a_life_are_seats_of_the_next() {
+    let mut desk = Desk::new(2, &["a"]);
+    desk.report(&report("a", 1, 2, &[("ann", 1), ("bob", 1)]));
+    desk.books.enrolled(&census("a", 2, 1, &[("ann", 1)]), desk.now);
+    assert_eq!((desk.seats("a"), desk.books.standing(replica("a"))), (1, Some(Standing::Active)));
+    assert_eq!(desk.locate("ann"), ["a"]);
+    assert!(desk.locate("bob").is_empty(), "gone while the object was not in memory");
+    let mut desk = desk.restarted();
+    desk.books.enrolled(&census("a", 3, 1, &[("ann", 1)]), desk.now);
+    assert_eq!((desk.seats("a"), desk.books.uncounted()), (1, vec![]), "a Group that wakes needs not ask again");
+}
+
+#[test]
 fn one_that_wakes_by_itself_stands_as_it_should() {
     let enrol = |desk: &mut Desk, name: &str, epoch: u64| {
-        desk.books.enrolled(replica(name), Epoch::from_raw(epoch), desk.now);
+        desk.books.enrolled(&census(name, epoch, 0, &[]), desk.now);
         desk.books.standing(replica(name))
     };
     let mut desk = Desk::new(2, &["a"]);
@@ -76,9 +89,11 @@ fn one_that_wakes_by_itself_stands_as_it_should() {
     assert_eq!(enrol(&mut desk, "a", 1), Some(Standing::Suspected), "that life is over");
     assert_eq!(enrol(&mut desk, "a", 3), Some(Standing::Active));
     assert_eq!(desk.pass_to(100), ["a"]);
-    assert_eq!(enrol(&mut desk, "a", 4), Some(Standing::Joining), "so has one that was parked");
+    assert_eq!(enrol(&mut desk, "a", 4), Some(Standing::Parked), "nobody is there");
+    desk.books.enrolled(&census("a", 5, 1, &[("ann", 1)]), desk.now);
+    assert_eq!(desk.books.standing(replica("a")), Some(Standing::Joining), "so has one that was parked");
     let mut desk = desk.restarted();
-    assert_eq!(enrol(&mut desk, "a", 5), Some(Standing::Active), "a life that begins has no seats to count");
+    assert_eq!(enrol(&mut desk, "a", 6), Some(Standing::Active), "a life that begins has no seats to count");
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! What time does: parking, deadlines, and queues that stay short.
 
-use dog::Epoch;
-
 use super::{Desk, at, census, replica, report};
 use crate::books::Standing;
 
@@ -46,16 +44,16 @@ fn an_empty_replica_is_parked_in_the_end() {
             desk.pass_to(200);
             desk.join("a", 1);
         }),
-        ("woken by itself", |desk| {
+        ("parked meanwhile, and used again", |desk| {
             desk.pass_to(150);
-            desk.books.enrolled(replica("a"), Epoch::from_raw(2), desk.now);
+            desk.admit("a");
             desk.join("a", 2);
             desk.pass_to(200);
         }),
         ("suspected, then begun anew", |desk| {
             desk.books.suspect(replica("a"));
             desk.pass_to(200);
-            desk.books.enrolled(replica("a"), Epoch::from_raw(2), desk.now);
+            desk.books.enrolled(&census("a", 2, 0, &[]), desk.now);
         }),
     ];
     for (case, arrange) in cases {

@@ -1,0 +1,37 @@
+//! The way in: one request from outside, answered by the App.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use dog::App;
+use dog::http::StatusCode;
+use dog_engine::Front;
+use js_sys::Promise;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::future_to_promise;
+
+use crate::host::{Host, Worker};
+use crate::http;
+use crate::platform::ExecutionContext;
+
+/// Answers a request.
+pub fn answer<A: App>(
+    worker: &'static Worker,
+    app: Arc<A>,
+    request: web_sys::Request,
+    bindings: JsValue,
+    context: ExecutionContext,
+) -> Promise {
+    let host = Host::new(worker, bindings, Some(context));
+    future_to_promise(AssertUnwindSafe(async move {
+        let response = match http::request_from_platform(&request) {
+            Ok(request) => Front::new(app, host).fetch(request).await,
+            Err(error) => dog::text(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        let response = http::response_to_platform(response, None).or_else(|error| {
+            tracing::error!("a response could not be sent: {error}");
+            http::response_to_platform(dog::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error"), None)
+        });
+        response.map(JsValue::from).map_err(|error| js_sys::Error::new(&error.to_string()).into())
+    }))
+}

@@ -1,0 +1,211 @@
+//! Requests and responses, from the platform's types to ours and back.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dog::http::request::Parts;
+use dog::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use dog::internal::Kind;
+use dog::{Body, Error, Request, Response};
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use js_sys::{Array, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Headers, RequestInit, ResponseInit};
+use worker::send::SendWrapper;
+
+use crate::calls::{ANSWER, TICKET};
+use crate::platform::{WebSocket, words};
+
+/// Bodies up to this length are read before they are passed on, so that a request that is refused can go elsewhere.
+const KEPT: usize = 1 << 20;
+
+fn invalid(what: impl std::fmt::Display) -> Error {
+    Error::new(Kind::InvalidId, format!("the request cannot be read: {what}"))
+}
+
+fn thrown(thrown: &JsValue) -> Error {
+    Error::new(Kind::Unreachable, words(thrown))
+}
+
+/// The platform shows bytes of a header as letters of the same numbers.
+fn headers_from_platform(headers: &Headers) -> Result<HeaderMap, Error> {
+    let mut map = HeaderMap::new();
+    for entry in headers.entries() {
+        let entry = Array::from(&entry.map_err(|error| thrown(&error))?);
+        let (name, value) = (entry.get(0).as_string(), entry.get(1).as_string());
+        let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+        let bytes: Vec<u8> = value.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect();
+        map.append(
+            HeaderName::from_bytes(name.as_bytes()).map_err(invalid)?,
+            HeaderValue::from_bytes(&bytes).map_err(invalid)?,
+        );
+    }
+    Ok(map)
+}
+
+fn headers_to_platform(map: &HeaderMap) -> Result<Headers, Error> {
+    let headers = Headers::new().map_err(|error| thrown(&error))?;
+    for (name, value) in map {
+        let value: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
+        headers.append(name.as_str(), &value).map_err(|error| thrown(&error))?;
+    }
+    Ok(headers)
+}
+
+fn body_from_platform(stream: Option<web_sys::ReadableStream>) -> Body {
+    stream.map_or(Body::empty(), |stream| Body::stream(worker::Body::new(stream).map_err(|error| error.to_string())))
+}
+
+/// Nothing, bytes, or a stream.
+fn body_to_platform(body: Body) -> Result<JsValue, Error> {
+    if body.is_stream() {
+        let stream = worker::Body::from_stream(body.into_data_stream());
+        let stream = stream.map_err(|error| Error::new(Kind::Unreachable, error.to_string()))?;
+        return Ok(stream.into_inner().map_or(JsValue::NULL, JsValue::from));
+    }
+    match body.collect().now_or_never() {
+        Some(Ok(collected)) => Ok(bytes_to_platform(&collected.to_bytes())),
+        Some(Err(_)) | None => Ok(JsValue::NULL),
+    }
+}
+
+fn bytes_to_platform(bytes: &Bytes) -> JsValue {
+    if bytes.is_empty() { JsValue::NULL } else { Uint8Array::from(&bytes[..]).into() }
+}
+
+/// What has come from outside, or from another object.
+pub(crate) fn request_from_platform(request: &web_sys::Request) -> Result<Request, Error> {
+    let url = request.url();
+    // The path, as it stands in a request of HTTP/1.1: the same as natively.
+    let path = url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap_or("/");
+    let path = path.split('#').next().unwrap_or("/");
+    let mut ours = Request::new(body_from_platform(request.body()));
+    *ours.method_mut() = Method::from_bytes(request.method().as_bytes()).map_err(invalid)?;
+    *ours.uri_mut() = Uri::try_from(path).map_err(invalid)?;
+    *ours.headers_mut() = headers_from_platform(&request.headers())?;
+    Ok(ours)
+}
+
+/// A request that is to be passed on.
+pub(crate) struct Sendable {
+    parts: Parts,
+    body: Sent,
+}
+
+enum Sent {
+    Kept(Bytes),
+    Stream(Cell<Option<Body>>),
+}
+
+impl Sendable {
+    /// Reads the body if it is short by its own account.
+    pub(crate) async fn new(request: Request) -> Result<Self, Error> {
+        let (parts, body) = request.into_parts();
+        let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let body = match length {
+            Some(length @ ..=KEPT) => Sent::Kept(body.bytes(length).await?),
+            Some(_) | None if body.is_stream() => Sent::Stream(Cell::new(Some(body))),
+            Some(_) | None => Sent::Kept(body.bytes(usize::MAX).await?),
+        };
+        Ok(Self { parts, body })
+    }
+
+    /// The same for the platform, with a ticket in place of whatever stood there.
+    pub(crate) fn to_platform(&self, ticket: &str) -> Result<web_sys::Request, Error> {
+        let headers = headers_to_platform(&self.parts.headers)?;
+        headers.set(TICKET, ticket).map_err(|error| thrown(&error))?;
+        let init = RequestInit::new();
+        init.set_method(self.parts.method.as_str());
+        init.set_headers(&headers);
+        let body = match &self.body {
+            Sent::Kept(bytes) => bytes_to_platform(bytes),
+            Sent::Stream(body) => body_to_platform(body.take().unwrap_or_default())?,
+        };
+        if !body.is_null() {
+            init.set_body(&body);
+        }
+        // A redirect is the user's answer, to be handed on.
+        init.set_redirect(web_sys::RequestRedirect::Manual);
+        let path = self.parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        web_sys::Request::new_with_str_and_init(&format!("https://dog{path}"), &init).map_err(|error| thrown(&error))
+    }
+
+    /// The request as it was, if all of it was kept.
+    pub(crate) fn into_request(self) -> Option<Request> {
+        match self.body {
+            Sent::Kept(bytes) => Some(Request::from_parts(self.parts, bytes.into())),
+            Sent::Stream(_) => None,
+        }
+    }
+}
+
+/// In a response that opens a WebSocket, the client's end of it. If nobody takes it, the socket is closed.
+#[derive(Clone)]
+struct Connection(Arc<SendWrapper<Unused>>);
+
+struct Unused(Cell<Option<WebSocket>>);
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.take() {
+            // There is nobody to tell of a failure.
+            let _ = socket.accept().and_then(|()| socket.close(1001, ""));
+        }
+    }
+}
+
+/// An object's answer, and what it says of it.
+pub(crate) fn response_from_platform(response: &web_sys::Response) -> Result<(Option<String>, Response), Error> {
+    let headers = response.headers();
+    let answer = headers.get(ANSWER).unwrap_or_default();
+    let mut ours = Response::new(body_from_platform(response.body()));
+    *ours.status_mut() = StatusCode::from_u16(response.status()).map_err(invalid)?;
+    *ours.headers_mut() = headers_from_platform(&headers)?;
+    ours.headers_mut().remove(ANSWER);
+    let socket = Reflect::get(response, &"webSocket".into()).unwrap_or_default();
+    if socket.is_object() {
+        let unused = Unused(Cell::new(Some(socket.unchecked_into())));
+        ours.extensions_mut().insert(Connection(Arc::new(SendWrapper(unused))));
+    }
+    Ok((answer, ours))
+}
+
+/// A response for the platform; in that of an object `answer` says what it is.
+pub(crate) fn response_to_platform(response: Response, answer: Option<&str>) -> Result<web_sys::Response, Error> {
+    let (mut parts, body) = response.into_parts();
+    let connection = parts.extensions.remove::<Connection>().and_then(|connection| connection.0.0.0.take());
+    upgrade(parts.status, &parts.headers, body, connection, answer)
+}
+
+/// The same, with the client's end of a WebSocket.
+pub(crate) fn upgrade(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Body,
+    socket: Option<WebSocket>,
+    answer: Option<&str>,
+) -> Result<web_sys::Response, Error> {
+    let headers = headers_to_platform(headers)?;
+    if let Some(answer) = answer {
+        headers.set(ANSWER, answer).map_err(|error| thrown(&error))?;
+    }
+    let init = ResponseInit::new();
+    init.set_status(status.as_u16());
+    init.set_headers(&headers);
+    let no_body = matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = if no_body { JsValue::NULL } else { body_to_platform(body)? };
+    if let Some(socket) = socket {
+        Reflect::set(&init, &"webSocket".into(), &socket).map_err(|error| thrown(&error))?;
+    }
+    let body = (!body.is_null()).then(|| body.unchecked_into::<js_sys::Object>());
+    let response = match body {
+        Some(body) if body.is_instance_of::<Uint8Array>() => {
+            web_sys::Response::new_with_opt_js_u8_array_and_init(Some(body.unchecked_ref()), &init)
+        }
+        Some(body) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(body.unchecked_ref()), &init),
+        None => web_sys::Response::new_with_opt_str_and_init(None, &init),
+    };
+    response.map_err(|error| thrown(&error))
+}

@@ -1,0 +1,58 @@
+//! The Cloudflare Workers host of Durable Object Groups: the same Groups and Replicas as natively, as Durable Objects.
+//!
+//! [`export!`] makes the Worker of an App and its Groups. The engine decides; this crate moves bytes: sockets by the
+//! hibernation API, storage in each object's own SQLite database, alarms, and calls from object to object by JS RPC.
+//!
+//! The crate is empty but for wasm: what of a program is for Workers stands behind `cfg(target_family = "wasm")`.
+//!
+//! # The files, in reading order
+//! - `export`: [`export!`]; `front`: the way in; `object`: one object, as the runtime drives it
+//! - `host`: what the engine runs on; `primitives`: what it can do there; `guard`: what follows from a drop
+//! - `calls`: from object to object; `letters`: what they say; `http`: requests and responses
+//! - `sockets`, `storage`, `time`, `log`: what their names say, over the platform
+//! - `platform`: what of the platform is used
+
+#![cfg(target_family = "wasm")]
+
+mod calls;
+mod export;
+mod front;
+mod guard;
+mod host;
+mod http;
+mod letters;
+mod log;
+mod object;
+mod platform;
+mod primitives;
+mod sockets;
+mod storage;
+mod time;
+
+pub use worker;
+
+/// For the code that [`export!`] makes.
+#[doc(hidden)]
+pub mod internal {
+    pub use dog::Group;
+    pub use dog_engine::classes;
+    pub use js_sys::{Promise, Uint8Array};
+    pub use pastey;
+    pub use wasm_bindgen::{self, JsValue};
+    pub use web_sys::Request;
+
+    pub use crate::front::answer;
+    pub use crate::host::{Exports, Host, Worker};
+    pub use crate::object::Object;
+    pub use crate::platform::{ExecutionContext, State, WebSocket};
+
+    /// The bindings as they are.
+    pub fn bindings(bindings: &worker::Env) -> dog::Env {
+        dog::Env::new().with(bindings.clone())
+    }
+
+    /// Once a Worker begins.
+    pub fn adopt() {
+        crate::platform::adopt();
+    }
+}

@@ -1,0 +1,132 @@
+//! What of the platform is used, as it is: every call that can throw gives a `Result`.
+
+use js_sys::{Array, Function, Object, Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+use web_sys::Request;
+
+#[wasm_bindgen(module = "/src/platform.js")]
+extern "C" {
+    /// Makes the exported classes ones whose methods other objects can call.
+    pub(crate) fn adopt();
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// `DurableObjectState`
+    #[derive(Clone, Debug)]
+    pub type State;
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn id(this: &State) -> ObjectId;
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn storage(this: &State) -> Storage;
+    #[wasm_bindgen(method, catch, js_name = acceptWebSocket)]
+    pub(crate) fn accept_web_socket(this: &State, socket: &WebSocket, tags: &Array) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, js_name = waitUntil)]
+    pub(crate) fn wait_until(this: &State, promise: &Promise);
+    #[wasm_bindgen(method, js_name = getWebSockets)]
+    pub(crate) fn get_web_sockets(this: &State) -> Array;
+
+    /// `DurableObjectId`
+    #[derive(Clone, Debug)]
+    pub(crate) type ObjectId;
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn name(this: &ObjectId) -> Option<String>;
+
+    /// `DurableObjectStorage`
+    #[derive(Clone, Debug)]
+    pub(crate) type Storage;
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn sql(this: &Storage) -> Sql;
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    pub(crate) fn transaction_sync(this: &Storage, body: &Function) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = setAlarm)]
+    pub(crate) fn set_alarm(this: &Storage, at: f64) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = deleteAlarm)]
+    pub(crate) fn delete_alarm(this: &Storage) -> Result<Promise, JsValue>;
+
+    /// `SqlStorage`
+    #[derive(Clone, Debug)]
+    pub(crate) type Sql;
+    #[wasm_bindgen(method, catch, variadic)]
+    pub(crate) fn exec(this: &Sql, query: &str, values: &Array) -> Result<Cursor, JsValue>;
+    /// `SqlStorageCursor`
+    pub(crate) type Cursor;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn raw(this: &Cursor) -> Result<Rows, JsValue>;
+    /// The rows of a cursor as arrays.
+    pub(crate) type Rows;
+    #[wasm_bindgen(method, catch, js_name = toArray)]
+    pub(crate) fn to_array(this: &Rows) -> Result<Array, JsValue>;
+
+    /// `WebSocket`
+    #[derive(Clone, Debug)]
+    pub type WebSocket;
+    #[wasm_bindgen(method, getter, js_name = readyState)]
+    pub(crate) fn ready_state(this: &WebSocket) -> u16;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn accept(this: &WebSocket) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn send(this: &WebSocket, message: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn close(this: &WebSocket, code: u16, reason: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = close)]
+    pub(crate) fn close_without_code(this: &WebSocket) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = serializeAttachment)]
+    pub(crate) fn serialize_attachment(this: &WebSocket, value: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = deserializeAttachment)]
+    pub(crate) fn deserialize_attachment(this: &WebSocket) -> Result<JsValue, JsValue>;
+
+    /// `WebSocketPair`
+    pub(crate) type WebSocketPair;
+    #[wasm_bindgen(constructor, catch)]
+    pub(crate) fn new() -> Result<WebSocketPair, JsValue>;
+    #[wasm_bindgen(method, structural, indexing_getter)]
+    pub(crate) fn get(this: &WebSocketPair, which: u32) -> WebSocket;
+
+    /// `DurableObjectNamespace`
+    #[derive(Clone, Debug)]
+    pub(crate) type Namespace;
+    #[wasm_bindgen(method, catch, js_name = idFromName)]
+    pub(crate) fn id_from_name(this: &Namespace, name: &str) -> Result<ObjectId, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = get)]
+    pub(crate) fn object(this: &Namespace, id: &ObjectId) -> Result<Stub, JsValue>;
+
+    /// `DurableObjectStub`
+    #[derive(Clone, Debug)]
+    pub(crate) type Stub;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn fetch(this: &Stub, request: &Request) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = dogCall)]
+    pub(crate) fn dog_call(this: &Stub, letter: &Uint8Array) -> Result<JsValue, JsValue>;
+
+    /// `ExecutionContext`
+    #[derive(Clone, Debug)]
+    pub type ExecutionContext;
+    #[wasm_bindgen(method, catch, js_name = waitUntil)]
+    pub(crate) fn wait_until(this: &ExecutionContext, promise: &Promise) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    pub(crate) fn set_timeout(callback: &Function, milliseconds: f64) -> JsValue;
+    #[wasm_bindgen(js_name = clearTimeout)]
+    pub(crate) fn clear_timeout(timeout: &JsValue);
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    pub(crate) fn random_values(into: &Uint8Array);
+
+    /// An error that the runtime throws when a call to an object fails.
+    pub(crate) type CallError;
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn retryable(this: &CallError) -> Option<bool>;
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn overloaded(this: &CallError) -> Option<bool>;
+}
+
+/// [`WebSocket::ready_state`] of one that can be sent to.
+pub(crate) const OPEN: u16 = 1;
+
+/// What was thrown, in words for the log.
+pub(crate) fn words(thrown: &JsValue) -> String {
+    match thrown.dyn_ref::<js_sys::Error>() {
+        Some(error) => String::from(error.message()),
+        None => thrown.as_string().unwrap_or_else(|| String::from(Object::from(thrown.clone()).to_string())),
+    }
+}

@@ -1,0 +1,225 @@
+//! The engine's primitives: how bytes move between objects of the platform.
+
+use std::ops::Bound;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dog::http::{Method, StatusCode, header};
+use dog::internal::{Kind, SocketErrorKind};
+use dog::port::LocalFuture;
+use dog::wire::typed;
+use dog::{
+    Body, ClientId, Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId,
+    Timestamp,
+};
+use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use dog_engine::host::{Batch, End, Fetched, Host as Engine, Occurrence, SeatGuard, Space};
+use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use js_sys::Uint8Array;
+
+use crate::calls;
+use crate::guard::Guard;
+use crate::host::{Host, Life};
+use crate::letters::{ToGroup, ToReplica, may_repeat};
+use crate::platform::{self, words};
+use crate::time::{Sleep, now};
+
+fn ready<T: 'static>(outcome: Result<T, Error>) -> LocalFuture<Result<T, Error>> {
+    Box::pin(async { outcome })
+}
+
+impl Host {
+    fn rc(&self) -> Rc<Self> {
+        self.this.upgrade().unwrap_or_else(|| unreachable!("a host that runs is held"))
+    }
+}
+
+impl Engine for Host {
+    fn env(&self) -> &Env {
+        &self.env
+    }
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalFuture<()> {
+        Box::pin(Sleep::new(duration))
+    }
+
+    fn spawn(&self, task: LocalFuture<()>) {
+        wasm_bindgen_futures::spawn_local(task);
+    }
+
+    fn unique_replica(&self, _: GroupAddress) -> ReplicaId {
+        let (random, mut id) = (Uint8Array::new_with_length(32), [0; 32]);
+        platform::random_values(&random);
+        random.copy_to(&mut id);
+        ReplicaId::from_bytes(id)
+    }
+
+    /// The platform itself lets objects rest.
+    fn rest_after(&self) -> Option<Duration> {
+        self.rest_after
+    }
+
+    fn class(&self, name: &str) -> Option<ClassIndex> {
+        self.class_index(name).ok()
+    }
+
+    fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
+        self.here().map_or(0, |here| here.sockets.borrow().deliver(message, sockets, except))
+    }
+
+    fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
+        if let Ok(here) = self.here() {
+            here.sockets.borrow_mut().close(socket, code, reason);
+        }
+    }
+
+    /// The platform cannot be made to wait: messages that came meanwhile are with the engine.
+    fn resume(&self, _: SocketId) {}
+
+    fn attachment(&self, socket: SocketId) -> Option<Bytes> {
+        self.here().ok()?.sockets.borrow().attachment(socket)
+    }
+
+    fn set_attachment(&self, socket: SocketId, attachment: Bytes) {
+        if let Ok(here) = self.here() {
+            here.sockets.borrow_mut().set_attachment(socket, attachment, &here.storage);
+        }
+    }
+
+    fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
+        // A ticket or an answer too many does no harm.
+        Box::pin(calls::ask(self.rc(), Object::Group(to), typed::encode(&ToGroup::Call(call)), true))
+    }
+
+    fn cast_group(&self, to: GroupAddress, cast: GroupCast) {
+        calls::tell(&self.rc(), [Object::Group(to)], typed::encode(&ToGroup::Cast(cast)));
+    }
+
+    fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
+        let repeat = may_repeat(&call);
+        Box::pin(calls::ask(self.rc(), Object::Replica(to), typed::encode(&ToReplica::Call(call)), repeat))
+    }
+
+    fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
+        let objects = to.iter().map(|replica| Object::Replica(to.address(replica)));
+        calls::tell(&self.rc(), objects, typed::encode(&ToReplica::Cast(cast)));
+    }
+
+    fn fetch_group(&self, to: GroupAddress, request: Request) -> LocalFuture<Result<Response, Error>> {
+        let host = self.rc();
+        Box::pin(async move {
+            match calls::fetch(&host, Object::Group(to), None, request).await? {
+                Fetched::Response(response) => Ok(response),
+                Fetched::Refused { .. } => Err(Error::new(Kind::Unreachable, "a Group refuses no ticket")),
+            }
+        })
+    }
+
+    fn fetch_replica(
+        &self,
+        to: ReplicaAddress,
+        ticket: Ticket,
+        request: Request,
+    ) -> LocalFuture<Result<Fetched, Error>> {
+        let host = self.rc();
+        Box::pin(async move { calls::fetch(&host, Object::Replica(to), Some(ticket), request).await })
+    }
+
+    /// The platform reads and answers the key of a handshake itself, and shows only that there is one.
+    fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
+        let upgrade = request.headers().get(header::UPGRADE);
+        let (status, text) = match upgrade {
+            _ if request.method() != Method::GET => (StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened with GET"),
+            Some(value) if value.as_bytes().eq_ignore_ascii_case(b"websocket") => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+                return Ok(response);
+            }
+            _ => (StatusCode::UPGRADE_REQUIRED, "this is a WebSocket: send Upgrade: websocket"),
+        };
+        Err(Box::new(dog::text(status, text)))
+    }
+
+    fn new_socket(&self, _: ReplicaAddress, client: &ClientId) -> (SocketId, Arc<dyn SeatGuard>) {
+        let lost = |host: &Self, socket| {
+            let close = Close::new(CloseCode::ABNORMAL, "");
+            host.socket_ended(socket, End::Error(SocketError::new(SocketErrorKind::Lost, close)));
+        };
+        let Ok(here) = self.here() else { unreachable!("sockets are a Replica's, which lives here") };
+        let (socket, added) = here.sockets.borrow_mut().add(client);
+        if let Err(thrown) = added {
+            tracing::error!("the runtime takes no more sockets: {}", words(&thrown));
+            lost(self, socket);
+        }
+        let guard = Guard::new(&self.this, move |host| {
+            host.close(socket, CloseCode::GOING_AWAY, "");
+            lost(host, socket);
+        });
+        (socket, Arc::new(guard))
+    }
+
+    fn sockets(&self, _: ReplicaAddress) -> Vec<(SocketId, ClientId)> {
+        self.here().map(|here| here.sockets.borrow().open()).unwrap_or_default()
+    }
+
+    fn seat_guard(&self, _: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
+        Arc::new(Guard::new(&self.this, move |host| match host.present() {
+            Some(Life::Replica(replica)) if replica.epoch() == epoch => replica.released(seat),
+            Some(_) | None => {}
+        }))
+    }
+
+    fn replica_ended(&self, _: ReplicaAddress, epoch: Epoch) {
+        self.life_ended(epoch);
+    }
+
+    fn group_ended(&self, _: GroupAddress, epoch: Epoch) {
+        self.life_ended(epoch);
+    }
+
+    fn read(&self, _: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>> {
+        ready(self.here().and_then(|here| here.storage.read(space, &key)))
+    }
+
+    fn read_range(
+        &self,
+        _: Object,
+        space: Space,
+        keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        most: Option<usize>,
+        reverse: bool,
+    ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>> {
+        ready(self.here().and_then(|here| here.storage.range(space, keys, most, reverse)))
+    }
+
+    fn write(&self, _: Object, epoch: Epoch, batch: Batch) -> LocalFuture<Result<(), Error>> {
+        if self.present().is_none_or(|life| life.epoch() != epoch) {
+            return ready(Err(Error::new(Kind::Closed, "this life of the object is over")));
+        }
+        ready(self.here().and_then(|here| here.storage.write(&batch)))
+    }
+
+    fn alarm(&self, _: Object) -> LocalFuture<Result<Option<Timestamp>, Error>> {
+        ready(self.here().and_then(|here| here.storage.alarm()))
+    }
+
+    fn ring_again(&self, _: Object, at: Timestamp, attempt: u32) {
+        if let Err(error) = self.here().and_then(|here| here.storage.ring_again(at, attempt)) {
+            tracing::error!("an alarm that has failed cannot be set again: {error}");
+        }
+    }
+
+    fn occurred(&self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Waits => self.is_busier(),
+            Occurrence::Waited(_) => self.is_less_busy(),
+            Occurrence::Failed | Occurrence::Panicked => {}
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The open sockets of one Replica. The runtime holds them while the object is out of memory; what has to be known of
+//! each is attached to it: its number, its client and what the user attached.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use dog::{ClientId, CloseCode, Message, SocketId};
+use js_sys::{Array, Map, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+
+use crate::platform::{OPEN, State, WebSocket, WebSocketPair, words};
+use crate::storage::Storage;
+
+/// What a user attaches is kept with the socket up to here, beyond it in the storage: the runtime keeps 16 KiB a
+/// socket, with the rest that is to be known of it.
+const WITH_SOCKET: usize = 12 * 1024;
+
+/// The bytes that a close frame has room for.
+const LONGEST_REASON: usize = 123;
+
+/// One socket.
+struct Entry {
+    socket: WebSocket,
+    client: ClientId,
+    attachment: Option<Bytes>,
+    /// The other end of its pair, until it is given to the client.
+    other_end: Option<WebSocket>,
+    /// No more is sent to it: it is kept for its last handler only.
+    closed: bool,
+}
+
+/// All that are open, and those whose end is still to be told.
+pub(crate) struct Sockets {
+    state: State,
+    entries: HashMap<SocketId, Entry>,
+    numbers: Map,
+    next: u64,
+}
+
+impl Sockets {
+    /// Those that the runtime holds.
+    pub(crate) fn restore(state: State, storage: &Storage) -> Self {
+        let mut sockets = Self { state, entries: HashMap::new(), numbers: Map::new(), next: 1 };
+        for socket in sockets.state.get_web_sockets().iter() {
+            sockets.take_back(socket.unchecked_into(), storage);
+        }
+        sockets
+    }
+
+    fn take_back(&mut self, socket: WebSocket, storage: &Storage) {
+        // It may list those that are closing.
+        let Some((id, client, attachment)) = attached(&socket).filter(|_| socket.ready_state() == OPEN) else { return };
+        let attachment = attachment.or_else(|| storage.attachment(id).ok().flatten());
+        self.next = self.next.max(id.raw() + 1);
+        self.insert(id, Entry { socket, client, attachment, other_end: None, closed: false });
+    }
+
+    fn insert(&mut self, id: SocketId, entry: Entry) {
+        #[allow(clippy::cast_precision_loss, reason = "sockets are counted, and stay far below 2^53")]
+        self.numbers.set(&entry.socket, &JsValue::from_f64(id.raw() as f64));
+        self.entries.insert(id, entry);
+    }
+
+    /// The open ones.
+    pub(crate) fn open(&self) -> Vec<(SocketId, ClientId)> {
+        let open = self.entries.iter().filter(|(_, entry)| !entry.closed);
+        let mut open: Vec<_> = open.map(|(id, entry)| (*id, entry.client.clone())).collect();
+        open.sort_unstable_by_key(|(id, _)| id.raw());
+        open
+    }
+
+    /// A new one. If the runtime takes no more, it is closed from the beginning.
+    pub(crate) fn add(&mut self, client: &ClientId) -> (SocketId, Result<(), JsValue>) {
+        let id = SocketId::from_raw(self.next);
+        self.next += 1;
+        (id, self.try_add(id, client))
+    }
+
+    fn try_add(&mut self, id: SocketId, client: &ClientId) -> Result<(), JsValue> {
+        let pair = WebSocketPair::new()?;
+        let (theirs, ours) = (pair.get(0), pair.get(1));
+        // At most 256 letters long, as the runtime would have it, so that a client's sockets can be asked for by name.
+        let tags = Array::of1(&JsValue::from_str(client.as_str()));
+        self.state.accept_web_socket(&ours, &tags)?;
+        let client = client.clone();
+        attach(&ours, id, &client, None)?;
+        self.insert(id, Entry { socket: ours, client, attachment: None, other_end: Some(theirs), closed: false });
+        Ok(())
+    }
+
+    /// The end of the pair that its client gets.
+    pub(crate) fn take_other_end(&mut self, id: SocketId) -> Option<WebSocket> {
+        self.entries.get_mut(&id)?.other_end.take()
+    }
+
+    /// The number of a socket of which the runtime tells something; `None` of one that has ended.
+    pub(crate) fn find(&self, socket: &WebSocket) -> Option<SocketId> {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "set by `insert`")]
+        let id = self.numbers.get(socket).as_f64().map(|number| SocketId::from_raw(number as u64))?;
+        self.entries.get(&id).filter(|entry| !entry.closed).map(|_| id)
+    }
+
+    /// Sends one message to many: one JavaScript value for all of them. How many took it.
+    pub(crate) fn deliver(&self, message: &Message, to: &[SocketId], except: &[SocketId]) -> usize {
+        if to.is_empty() {
+            return 0;
+        }
+        let value = value(message);
+        let taken = to.iter().filter(|id| !except.contains(id)).filter(|id| {
+            let entry = self.entries.get(id).filter(|entry| !entry.closed && entry.socket.ready_state() == OPEN);
+            entry.is_some_and(|entry| entry.socket.send(&value).is_ok())
+        });
+        taken.count()
+    }
+
+    /// Closes one; it is kept until it is [forgotten](Self::forget), for its last handler.
+    pub(crate) fn close(&mut self, id: SocketId, code: CloseCode, reason: &str) {
+        if let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.closed) {
+            entry.closed = true;
+            let reason = &reason[..reason.floor_char_boundary(LONGEST_REASON)];
+            if let Err(thrown) = entry.socket.close(code.as_u16(), reason) {
+                tracing::debug!("a socket could not be closed: {}", words(&thrown));
+            }
+        }
+    }
+
+    /// The socket's last handler has begun.
+    pub(crate) fn forget(&mut self, id: SocketId, storage: &Storage) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        self.numbers.delete(&entry.socket);
+        if entry.attachment.is_some_and(|attachment| attachment.len() > WITH_SOCKET) {
+            drop(storage.set_attachment(id, None));
+        }
+    }
+
+    /// Forgets those that were closed from here.
+    pub(crate) fn forget_closed(&mut self, storage: &Storage) {
+        let closed: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.closed).map(|(id, _)| *id).collect();
+        closed.into_iter().for_each(|id| self.forget(id, storage));
+    }
+
+    pub(crate) fn attachment(&self, id: SocketId) -> Option<Bytes> {
+        self.entries.get(&id)?.attachment.clone()
+    }
+
+    pub(crate) fn set_attachment(&mut self, id: SocketId, attachment: Bytes, storage: &Storage) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let (inside, outside) =
+            if attachment.len() > WITH_SOCKET { (None, Some(&attachment)) } else { (Some(&attachment), None) };
+        let kept = attach(&entry.socket, id, &entry.client, inside.map(|bytes| &bytes[..]));
+        let was_outside = entry.attachment.as_ref().is_some_and(|bytes| bytes.len() > WITH_SOCKET);
+        let stored = if outside.is_some() || was_outside {
+            storage.set_attachment(id, outside.map(|bytes| &bytes[..]))
+        } else {
+            Ok(())
+        };
+        if let Err(thrown) = kept {
+            tracing::error!("an attachment could not be kept: {}", words(&thrown));
+        }
+        if let Err(error) = stored {
+            tracing::error!("an attachment could not be kept: {error}");
+        }
+        entry.attachment = Some(attachment);
+    }
+}
+
+fn value(message: &Message) -> JsValue {
+    match message.as_text() {
+        Some(text) => text.into(),
+        None => Uint8Array::from(message.as_bytes()).into(),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "sockets are counted, and stay far below 2^53")]
+fn attach(socket: &WebSocket, id: SocketId, client: &ClientId, attachment: Option<&[u8]>) -> Result<(), JsValue> {
+    let bytes = attachment.map_or(JsValue::NULL, |bytes| Uint8Array::from(bytes).into());
+    let record = Array::of3(&JsValue::from_f64(id.raw() as f64), &client.as_str().into(), &bytes);
+    socket.serialize_attachment(&record)
+}
+
+fn attached(socket: &WebSocket) -> Option<(SocketId, ClientId, Option<Bytes>)> {
+    let record: Array = socket.deserialize_attachment().ok()?.dyn_into().ok()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "written by `attach`")]
+    let id = SocketId::from_raw(record.get(0).as_f64()? as u64);
+    let client = ClientId::new(record.get(1).as_string()?).ok()?;
+    let attachment = record.get(2).dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec().into());
+    Some((id, client, attachment))
+}

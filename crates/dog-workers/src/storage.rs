@@ -1,0 +1,225 @@
+//! An object's own storage: tables in its SQLite database.
+//!
+//! Each batch is one transaction, made at once. The runtime lets nothing leave the object, neither an answer nor a frame,
+//! before the disk has what was written before: so whoever hears that it is written hears it when it is durable.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use dog::internal::Kind;
+use dog::{Epoch, Error, SocketId, Timestamp};
+use dog_engine::host::{Batch, Space};
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use crate::platform::{self, Sql, words};
+
+const TABLES: &str = "\
+    CREATE TABLE IF NOT EXISTS dog_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS dog_user (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS dog_members (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS dog_attachments (socket INTEGER PRIMARY KEY, value BLOB)";
+
+/// The storage of one object.
+pub(crate) struct Storage {
+    platform: platform::Storage,
+    sql: Sql,
+}
+
+fn failed(thrown: &JsValue) -> Error {
+    Error::caused(Kind::Storage, "the object's storage failed", words(thrown))
+}
+
+fn table(space: Space) -> &'static str {
+    match space {
+        Space::User => "dog_user",
+        Space::Members => "dog_members",
+    }
+}
+
+fn blob(bytes: &[u8]) -> JsValue {
+    Uint8Array::from(bytes).into()
+}
+
+fn bytes(value: &JsValue) -> Bytes {
+    Uint8Array::new(value).to_vec().into()
+}
+
+/// Milliseconds and counts stay far below 2^53.
+#[allow(clippy::cast_precision_loss, reason = "see above")]
+fn number(value: u64) -> JsValue {
+    JsValue::from_f64(value as f64)
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "written by `number`")]
+fn whole(value: &JsValue) -> u64 {
+    value.as_f64().unwrap_or_default() as u64
+}
+
+impl Storage {
+    pub(crate) fn open(platform: platform::Storage) -> Result<Self, Error> {
+        let sql = platform.sql();
+        let storage = Self { platform, sql };
+        storage.exec(TABLES, &[])?;
+        Ok(storage)
+    }
+
+    fn exec(&self, query: &str, values: &[JsValue]) -> Result<Array, Error> {
+        self.sql.exec(query, &values.iter().collect()).and_then(|c| c.raw()?.to_array()).map_err(|e| failed(&e))
+    }
+
+    fn first(&self, query: &str, values: &[JsValue]) -> Result<Option<JsValue>, Error> {
+        let rows = self.exec(query, values)?;
+        Ok((rows.length() > 0).then(|| Array::from(&rows.get(0)).get(0)))
+    }
+
+    fn meta(&self, name: &str) -> Result<Option<JsValue>, Error> {
+        self.first("SELECT value FROM dog_meta WHERE name = ?", &[name.into()])
+    }
+
+    fn set_meta(&self, name: &str, value: JsValue) -> Result<(), Error> {
+        self.exec("INSERT OR REPLACE INTO dog_meta VALUES (?, ?)", &[name.into(), value]).map(|_| ())
+    }
+
+    /// What the object is called in its namespace, as it was told when it was first reached.
+    pub(crate) fn name(&self) -> Result<Option<String>, Error> {
+        Ok(self.meta("name")?.and_then(|name| name.as_string()))
+    }
+
+    pub(crate) fn set_name(&self, name: &str) -> Result<(), Error> {
+        self.set_meta("name", name.into())
+    }
+
+    /// The number of the next life.
+    pub(crate) fn next_epoch(&self) -> Result<Epoch, Error> {
+        let epoch = 1 + self.meta("epoch")?.map_or(0, |epoch| whole(&epoch));
+        self.set_meta("epoch", number(epoch))?;
+        Ok(Epoch::from_raw(epoch))
+    }
+
+    pub(crate) fn read(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        let value = self.first(&format!("SELECT value FROM {} WHERE key = ?", table(space)), &[blob(key)])?;
+        Ok(value.as_ref().map(bytes))
+    }
+
+    pub(crate) fn range(
+        &self,
+        space: Space,
+        keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        most: Option<usize>,
+        reverse: bool,
+    ) -> Result<Vec<(Bytes, Bytes)>, Error> {
+        let (mut query, mut values) = (format!("SELECT key, value FROM {} WHERE 1", table(space)), Vec::new());
+        for (bound, included, excluded) in [(keys.0, ">=", ">"), (keys.1, "<=", "<")] {
+            let (key, comparison) = match bound {
+                Bound::Included(key) => (key, included),
+                Bound::Excluded(key) => (key, excluded),
+                Bound::Unbounded => continue,
+            };
+            query.push_str(&format!(" AND key {comparison} ?"));
+            values.push(blob(&key));
+        }
+        query.push_str(if reverse { " ORDER BY key DESC" } else { " ORDER BY key" });
+        if let Some(most) = most {
+            query.push_str(" LIMIT ?");
+            values.push(number(most as u64));
+        }
+        let rows = self.exec(&query, &values)?;
+        let entry = |row: JsValue| {
+            let row = Array::from(&row);
+            (bytes(&row.get(0)), bytes(&row.get(1)))
+        };
+        Ok(rows.iter().map(entry).collect())
+    }
+
+    /// All or nothing. An alarm is written with the rest: what is written within one event is committed as one.
+    pub(crate) fn write(&self, batch: &Batch) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        let mut body = || {
+            outcome = self.write_entries(batch);
+            // Thrown, so that the runtime takes back what was written.
+            if outcome.is_ok() { Ok(()) } else { Err(JsValue::NULL) }
+        };
+        let closure = ScopedClosure::<dyn FnMut() -> Result<(), JsValue>>::borrow_mut_assert_unwind_safe(&mut body);
+        let transaction = self.platform.transaction_sync(closure.as_ref().unchecked_ref());
+        drop(closure);
+        outcome?;
+        transaction.map_err(|thrown| failed(&thrown))?;
+        match batch.alarm {
+            Some(Some(at)) => self.ring_at(at),
+            Some(None) => self.platform.delete_alarm().map(settle).map_err(|thrown| failed(&thrown)),
+            None => Ok(()),
+        }
+    }
+
+    fn write_entries(&self, batch: &Batch) -> Result<(), Error> {
+        let table = table(batch.space);
+        if batch.delete_all {
+            self.exec(&format!("DELETE FROM {table}"), &[])?;
+        }
+        for (key, value) in &batch.entries {
+            match value {
+                Some(value) => {
+                    let query = format!("INSERT OR REPLACE INTO {table} VALUES (?, ?)");
+                    self.exec(&query, &[blob(key), blob(value)])?;
+                }
+                None => drop(self.exec(&format!("DELETE FROM {table} WHERE key = ?"), &[blob(key)])?),
+            }
+        }
+        match batch.alarm {
+            Some(Some(at)) => {
+                self.set_meta("attempt", number(0))?;
+                self.set_meta("alarm", number(at.as_millis()))
+            }
+            Some(None) => self.exec("DELETE FROM dog_meta WHERE name IN ('alarm', 'attempt')", &[]).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// When the alarm is set for.
+    pub(crate) fn alarm(&self) -> Result<Option<Timestamp>, Error> {
+        Ok(self.meta("alarm")?.map(|at| Timestamp::from_millis(whole(&at))))
+    }
+
+    /// How often the alarm has failed.
+    pub(crate) fn attempt(&self) -> Result<u32, Error> {
+        Ok(self.meta("attempt")?.map_or(0, |attempt| u32::try_from(whole(&attempt)).unwrap_or(u32::MAX)))
+    }
+
+    /// The alarm rings at `at` though it is set for another time, after so many failures.
+    pub(crate) fn ring_again(&self, at: Timestamp, attempt: u32) -> Result<(), Error> {
+        self.set_meta("attempt", number(attempt.into()))?;
+        self.ring_at(at)
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970")]
+    fn ring_at(&self, at: Timestamp) -> Result<(), Error> {
+        self.platform.set_alarm(at.as_millis() as f64).map(settle).map_err(|thrown| failed(&thrown))
+    }
+
+    /// An attachment that is too large to be kept with its socket.
+    pub(crate) fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
+        let value = self.first("SELECT value FROM dog_attachments WHERE socket = ?", &[number(socket.raw())])?;
+        Ok(value.as_ref().map(bytes))
+    }
+
+    pub(crate) fn set_attachment(&self, socket: SocketId, attachment: Option<&[u8]>) -> Result<(), Error> {
+        let socket = number(socket.raw());
+        match attachment {
+            Some(attachment) => {
+                self.exec("INSERT OR REPLACE INTO dog_attachments VALUES (?, ?)", &[socket, blob(attachment)])
+            }
+            None => self.exec("DELETE FROM dog_attachments WHERE socket = ?", &[socket]),
+        }
+        .map(|_| ())
+    }
+}
+
+/// Setting an alarm ends at once or breaks the object, which the runtime tells it; nobody waits for it.
+fn settle(promise: js_sys::Promise) {
+    wasm_bindgen_futures::spawn_local(async {
+        if let Err(thrown) = wasm_bindgen_futures::JsFuture::from(promise).await {
+            tracing::error!("an alarm could not be set: {}", words(&thrown));
+        }
+    });
+}

@@ -1,0 +1,60 @@
+//! The conformance suite, objects staying in memory and resting after every event.
+
+use std::net::SocketAddr;
+
+use dog_conformance::{Capability, Harness, Lack};
+
+use crate::workerd::{Disk, Workerd};
+
+/// What the runtime does by itself, so that the Worker cannot.
+const LACKS: [Lack; 5] = [
+    Lack { capability: Capability::Handshakes, reason: "the runtime answers handshakes before the Worker sees them" },
+    Lack { capability: Capability::Frames, reason: "the runtime reads frames, and closes as it sees fit" },
+    Lack { capability: Capability::BoundedOutbox, reason: "the runtime does not tell what waits for a socket" },
+    Lack {
+        capability: Capability::Hangup,
+        reason: "workerd leaves a connection open whose client never sent anything",
+    },
+    Lack { capability: Capability::Backpressure, reason: "the runtime reads on whatever a handler does" },
+];
+
+struct Workers {
+    rests: bool,
+    address: SocketAddr,
+}
+
+impl Harness for Workers {
+    fn name(&self) -> String {
+        let rests = if self.rests { ", resting after every event" } else { "" };
+        format!("workerd{rests}")
+    }
+
+    fn entries(&self) -> Vec<SocketAddr> {
+        vec![self.address]
+    }
+
+    fn lacks(&self) -> Vec<Lack> {
+        let stays = Lack { capability: Capability::Rest, reason: "objects stay in memory in this run" };
+        LACKS.into_iter().chain((!self.rests).then_some(stays)).collect()
+    }
+}
+
+async fn conforms(rests: bool) {
+    let disk = Disk::new();
+    let variables: &[_] = if rests { &[("DOG_REST_AFTER_EVERY_EVENT", "yes")] } else { &[] };
+    let workerd = Workerd::start(&disk, variables);
+    let outcome = dog_conformance::run(&Workers { rests, address: workerd.address() }).await;
+    if let Err(summary) = outcome {
+        panic!("{summary}");
+    }
+}
+
+#[tokio::test]
+async fn staying_in_memory() {
+    conforms(false).await;
+}
+
+#[tokio::test]
+async fn resting_after_every_event() {
+    conforms(true).await;
+}

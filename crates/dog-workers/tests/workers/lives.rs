@@ -1,0 +1,109 @@
+//! What a cluster outlives here: objects that leave memory while their sockets are open, and the end of the process.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dog::ClientId;
+use dog_conformance::app::protocol::{Act, Attached, Told, Whom};
+use dog_conformance::{Client, Outcome};
+
+use crate::workerd::{Disk, Workerd};
+
+/// The runtime takes an object out of memory after ten seconds without an event.
+const HIBERNATES_WITHIN: Duration = Duration::from_secs(60);
+
+async fn join(entry: SocketAddr, class: &str, client: &str) -> Outcome<Client> {
+    let path = format!("/{class}/lives/ws?u={client}");
+    Client::connect(entry, &path, ClientId::new(client)?).await
+}
+
+/// Waits until the Replica of `client` has been out of memory: a field is lost. Asking more often would keep it awake.
+async fn hibernates(client: &mut Client) -> Outcome {
+    client.ask(Act::SwapField { value: 1 }).await?;
+    let begun = std::time::Instant::now();
+    let mut nap = Duration::from_secs(12);
+    loop {
+        tokio::time::sleep(nap).await;
+        if client.ask(Act::SwapField { value: 1 }).await? == (Told::Field { value: 0 }) {
+            return Ok(());
+        }
+        assert!(begun.elapsed() < HIBERNATES_WITHIN, "the Replica stays in memory");
+        nap += Duration::from_secs(3);
+    }
+}
+
+/// Sockets, attachments and clusters are there when objects come back to memory, and the limit holds.
+async fn out_of_memory(entry: SocketAddr) -> Outcome {
+    let mut ann = join(entry, "pair", "ann").await?;
+    let mut bob = join(entry, "pair", "bob").await?;
+    let mut cid = join(entry, "pair", "cid").await?;
+    assert_eq!(ann.replica(), bob.replica(), "two seats a Replica");
+    assert_ne!(ann.replica(), cid.replica(), "two seats a Replica");
+    let large = "x".repeat(14_000);
+    let value = Attached { name: large, visits: 7, tags: vec![] };
+    ann.obey(Act::Attach { value: value.clone() }).await?;
+    hibernates(&mut ann).await?;
+    assert_eq!(ann.ask(Act::Attachment).await?, Told::Attachment { value: Some(value) });
+    assert_eq!(cid.confirmed("all", Whom::Everyone).await?, (3, vec![]), "whom a broadcast reaches");
+    for client in [&mut ann, &mut bob, &mut cid] {
+        assert_eq!(client.hear().await?, "all");
+    }
+    assert_eq!(cid.whisper("bob", "psst").await?, 1, "sockets that a whisper reaches");
+    assert_eq!(bob.hear().await?, "psst");
+    // The full Replica is still full, and the other has one seat left.
+    let dan = join(entry, "pair", "dan").await?;
+    assert_eq!(dan.replica(), cid.replica(), "a client that needs a seat");
+    bob.leave().await?;
+    let report = ann.report_after(&ClientId::new("bob")?).await?;
+    assert_eq!(report.open, [ClientId::new("ann")?], "who is left");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sockets_outlive_their_objects_time_in_memory() {
+    let disk = Disk::new();
+    let workerd = Workerd::start(&disk, &[]);
+    if let Err(trouble) = out_of_memory(workerd.address()).await {
+        panic!("{trouble}");
+    }
+}
+
+/// Before and after the end of the process: the same Replicas, one cluster, and what was kept.
+async fn come_back(before: SocketAddr, end: impl FnOnce() -> SocketAddr) -> Outcome {
+    let mut clients = Vec::new();
+    for name in ["ann", "bob", "cid"] {
+        clients.push(join(before, "pair", name).await?);
+    }
+    let mut homes: Vec<_> = clients.iter().map(Client::replica).collect();
+    let after = end();
+    for client in &mut clients {
+        assert_eq!(client.ended().await?.code, 1006, "the process was killed");
+    }
+    clients.clear();
+    for name in ["cid", "bob", "ann"] {
+        clients.push(join(after, "pair", name).await?);
+    }
+    let mut again: Vec<_> = clients.iter().map(Client::replica).collect();
+    homes.sort_unstable();
+    homes.dedup();
+    again.sort_unstable();
+    again.dedup();
+    assert_eq!(again, homes, "the members of the cluster");
+    assert_eq!(clients[0].confirmed("all", Whom::Everyone).await?, (3, vec![]), "whom a broadcast reaches");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_is_one_after_the_process_was_killed() {
+    let disk = Disk::new();
+    let first = Workerd::start(&disk, &[]);
+    let mut second = None;
+    let address = first.address();
+    let restart = || {
+        drop(first);
+        second.insert(Workerd::start(&disk, &[])).address()
+    };
+    if let Err(trouble) = come_back(address, restart).await {
+        panic!("{trouble}");
+    }
+}

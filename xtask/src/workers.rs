@@ -1,0 +1,146 @@
+//! The part `workers`: the conformance suite and more on the real workerd. What it needs is installed beneath `target/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::checks::Count;
+use crate::install;
+use crate::step::Step;
+use crate::workspace::Workspace;
+
+/// The runtime, the bundler that `worker-build` calls, and the optimiser of release builds.
+const NPM_PACKAGES: &[&str] = &["workerd@1.20261117.1", "esbuild@0.28.2", "binaryen@132.0.0"];
+
+/// Of the version that `Cargo.lock` has of the library: they speak a format of their own.
+const WASM_BINDGEN: &str = "wasm-bindgen-cli@0.2.129";
+const WORKER_BUILD: &str = "worker-build@0.8.7";
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Two tools, and their some hundred dependencies, on two cores.
+const INSTALL_LIMIT: Duration = Duration::from_mins(20);
+/// The standard library as well: it is built anew, so that panics unwind.
+const BUILD_LIMIT: Duration = Duration::from_mins(20);
+
+/// Where the tools lie.
+pub(crate) struct Tools {
+    npm: PathBuf,
+    cargo: PathBuf,
+    wrappers: PathBuf,
+}
+
+/// Runs the part.
+pub(crate) fn run(workspace: &Workspace) -> Result<String> {
+    let tools = Tools::install(workspace)?;
+    let worker = tools.build(workspace, "crates/dog-workers/tests/worker", "worker")?;
+    let what = ["test", "-p", "durable-object-groups-workers", "--test", "workers", "--", "--test-threads=1"];
+    let step = workspace.cargo().args(what).args(["--nocapture"]);
+    let step = step.env("DOG_WORKERD", &tools.npm_program("workerd")?).env("DOG_WORKER", text(&worker)?);
+    Ok(Count::of(&step.run_and_keep()?).to_string())
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is no UTF-8")
+}
+
+impl Tools {
+    /// Makes sure of everything.
+    pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
+        install::programs(&[("node", "nodejs"), ("npm", "npm")])?;
+        install::target(TARGET)?;
+        install::rust_source()?;
+        let tools = Self {
+            npm: workspace.scratch("npm"),
+            cargo: workspace.scratch("tools"),
+            wrappers: workspace.scratch("toolchain"),
+        };
+        tools.install_npm()?;
+        tools.install_cargo("wasm-bindgen", WASM_BINDGEN)?;
+        tools.install_cargo("worker-build", WORKER_BUILD)?;
+        tools.write_wrappers()?;
+        Ok(tools)
+    }
+
+    fn install_npm(&self) -> Result<()> {
+        let stamp = self.npm.join("installed");
+        let wanted = NPM_PACKAGES.join(" ");
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.npm)?;
+        fs::write(self.npm.join("package.json"), "{\"private\":true}")?;
+        let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts"];
+        Step::program("npm").args(install).args(NPM_PACKAGES).within(&self.npm).limit(INSTALL_LIMIT).run()?;
+        fs::write(stamp, wanted)?;
+        Ok(())
+    }
+
+    fn install_cargo(&self, program: &str, package: &str) -> Result<()> {
+        // Cargo itself knows what it has installed there, but asking it takes a look at the index.
+        let stamp = self.cargo.join(format!("{program}.installed"));
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == package) {
+            return Ok(());
+        }
+        let install = ["install", "--locked", "--root", text(&self.cargo)?, package];
+        Step::cargo()
+            .args(install)
+            .env("CARGO_TARGET_DIR", text(&self.cargo.join("build"))?)
+            .limit(INSTALL_LIMIT)
+            .run()?;
+        fs::write(stamp, package)?;
+        Ok(())
+    }
+
+    /// `worker-build --panic-unwind` asks for a nightly toolchain. The one at hand does as well: it is told that it may
+    /// build the standard library, and the name of the other is dropped.
+    fn write_wrappers(&self) -> Result<()> {
+        fs::create_dir_all(&self.wrappers)?;
+        for program in ["cargo", "rustc"] {
+            let path = install::find_program(program).with_context(|| format!("no {program} on the PATH"))?;
+            let script = format!(
+                "#!/bin/sh\ncase \"$1\" in +*) shift ;; esac\nRUSTC_BOOTSTRAP=1 exec '{}' \"$@\"\n",
+                path.display()
+            );
+            self.write_wrapper(program, &script)?;
+        }
+        self.write_wrapper("rustup", "#!/bin/sh\n[ \"$1\" = component ] && echo 'rust-src (installed)'\nexit 0\n")
+    }
+
+    fn write_wrapper(&self, program: &str, script: &str) -> Result<()> {
+        let path = self.wrappers.join(program);
+        fs::write(&path, script)?;
+        Step::program("chmod").args(["+x", text(&path)?]).ask()?;
+        Ok(())
+    }
+
+    /// A program that an npm package brings.
+    pub(crate) fn npm_program(&self, name: &str) -> Result<String> {
+        Ok(text(&self.npm.join("node_modules/.bin").join(name))?.to_owned())
+    }
+
+    /// Builds the Worker of a crate; gives the folder with its module and its wasm. Not optimised to the last, which
+    /// takes long and shows nothing more.
+    pub(crate) fn build(&self, workspace: &Workspace, package: &str, name: &str) -> Result<PathBuf> {
+        let folder = workspace.scratch(name);
+        let path = std::env::join_paths(
+            std::iter::once(self.wrappers.clone())
+                .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+        )?;
+        Step::program(self.cargo.join("bin/worker-build"))
+            .args(["--dev", "--panic-unwind", "--out-dir", text(&folder)?])
+            .within(&workspace.root.join(package))
+            .env("CARGO_TARGET_DIR", text(&workspace.target.join("worker"))?)
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("WASM_BINDGEN_BIN", text(&self.cargo.join("bin/wasm-bindgen"))?)
+            .env("ESBUILD_BIN", &self.npm_program("esbuild")?)
+            .env("WASM_OPT_BIN", &self.npm_program("wasm-opt")?)
+            .env("PATH", path.to_str().context("a PATH that is no UTF-8")?)
+            .limit(BUILD_LIMIT)
+            .run()?;
+        Ok(folder)
+    }
+}
