@@ -41,7 +41,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     let worker = tools.build(workspace, "crates/dog-workers/tests/worker", "worker")?;
     let what = ["test", "-p", "durable-object-groups-workers", "--test", "workers", "--", "--test-threads=1"];
     let step = workspace.cargo().args(what).args(["--nocapture"]);
-    let step = step.env("DOG_WORKERD", &tools.npm_program("workerd")?).env("DOG_WORKER", text(&worker)?);
+    let step = step.env("DOG_WORKERD", &tools.workerd()?).env("DOG_WORKER", text(&worker)?);
     Ok(Count::of(&step.run_and_keep()?).to_string())
 }
 
@@ -117,6 +117,15 @@ impl Tools {
         fs::write(&path, script)?;
         Step::program("chmod").args(["+x", text(&path)?]).ask()?;
         Ok(())
+    }
+
+    /// The runtime itself, and not the script that starts it: that is what is killed.
+    pub(crate) fn workerd(&self) -> Result<String> {
+        let packages = self.npm.join("node_modules/@cloudflare");
+        let programs = fs::read_dir(&packages)?.map(|package| Ok(package?.path().join("bin/workerd")));
+        let programs: Vec<PathBuf> = programs.collect::<Result<_>>()?;
+        let program = programs.iter().find(|program| program.is_file());
+        Ok(text(program.context("npm has brought no workerd for this machine")?)?.to_owned())
     }
 
     /// A program that an npm package brings.
