@@ -39,6 +39,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     let lint = ["clippy", "-p", "durable-object-groups-workers", "-p", "conformance-worker", "-p", "chat", "--lib"];
     workspace.cargo().args(lint).args(["--target", TARGET, "--", "-D", "warnings"]).run()?;
     let worker = tools.build(workspace, "crates/dog-workers/tests/worker", "worker")?;
+    // That it builds is all that is shown of it here.
+    tools.build(workspace, "examples/chat", "chat-worker")?;
     let what = ["test", "-p", "durable-object-groups-workers", "--test", "workers", "--", "--test-threads=1"];
     let step = workspace.cargo().args(what).args(["--nocapture"]);
     let step = step.env("DOG_WORKERD", &tools.workerd()?).env("DOG_WORKER", text(&worker)?);
