@@ -166,11 +166,11 @@ impl Seats {
     }
 
     /// A socket of the life before is open still, and has a seat in this one.
-    pub fn reopen(&mut self, socket: SocketId, client: ClientId) {
+    pub fn reopen(&mut self, socket: SocketId, client: &ClientId) {
         self.sockets.insert(socket, Place { client: client.clone(), at: self.open.len() });
         self.open.push(socket);
         self.clients.entry(client.clone()).or_default().sockets.push(socket);
-        self.changed(&client);
+        self.changed(client);
     }
 
     /// Whose a request in flight is.

@@ -1,12 +1,12 @@
 //! The Cloudflare Workers host of Durable Object Groups: the same Groups and Replicas as natively, as Durable Objects.
 //!
-//! [`export!`] makes the Worker of an App and its Groups. The engine decides; this crate moves bytes: sockets by the
+//! `export!` makes the Worker of an App and its Groups. The engine decides; this crate moves bytes: sockets by the
 //! hibernation API, storage in each object's own SQLite database, alarms, and calls from object to object by JS RPC.
 //!
 //! The crate is empty but for wasm: what of a program is for Workers stands behind `cfg(target_family = "wasm")`.
 //!
 //! # The files, in reading order
-//! - `export`: [`export!`]; `front`: the way in; `object`: one object, as the runtime drives it
+//! - `export`: `export!`; `front`: the way in; `object`: one object, as the runtime drives it
 //! - `host`: what the engine runs on; `primitives`: what it can do there; `guard`: what follows from a drop
 //! - `calls`: from object to object; `letters`: what they say; `http`: requests and responses
 //! - `sockets`, `storage`, `time`, `log`: what their names say, over the platform
@@ -31,7 +31,7 @@ mod time;
 
 pub use worker;
 
-/// For the code that [`export!`] makes.
+/// For the code that `export!` makes.
 #[doc(hidden)]
 pub mod internal {
     pub use dog::Group;

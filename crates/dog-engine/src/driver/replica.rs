@@ -82,7 +82,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         // Until the Group has said the limit no request is let in, so this one is never gone by.
         let mut seats = Seats::new(address.replica, epoch, Limit::new(1));
         for (socket, client) in host.sockets(address) {
-            seats.reopen(socket, client);
+            seats.reopen(socket, &client);
         }
         let object = Object::Replica(address);
         let store = Store::new(Rc::clone(&host), object, epoch);
