@@ -293,7 +293,7 @@ impl Host for Worker {
             let refused = alarm.filter(|_| outcome.is_err()).map(|at| Mail::AlarmRefused { object, at });
             post.send(worker, refused.into_iter().chain([Mail::Written { question, outcome }]).collect());
         };
-        self.settling.hands_over();
+        self.settling.hands_over(object);
         self.shared.storage.write(object, class, batch, Box::new(done));
         Box::pin(async move {
             match asked.answer().await? {

@@ -2,17 +2,20 @@
 //! of that object reads when they are done, and so reads all that the one before it has written.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use dog_engine::address::Object;
 use tokio::sync::Notify;
 
-/// The writes of one worker, which are done in the order in which they were handed over: two numbers say which are.
+/// The writes of one worker, which are done in the order in which they were handed over.
 #[derive(Default)]
 pub(super) struct Settling {
-    handed_over: Cell<u64>,
+    /// Whose they are, of those that are under way; how many were done before them.
+    under_way: RefCell<VecDeque<Object>>,
     settled: Cell<u64>,
+    /// The last one of each object that has any under way: how many will be done with it.
+    last: RefCell<HashMap<Object, u64>>,
     /// Objects whose life has ended since, and how many writes must be done before they are read.
     owed: RefCell<HashMap<Object, u64>>,
     changed: Notify,
@@ -20,24 +23,32 @@ pub(super) struct Settling {
 
 impl Settling {
     /// A write is about to be handed over.
-    pub(super) fn hands_over(&self) {
-        self.handed_over.set(self.handed_over.get() + 1);
+    pub(super) fn hands_over(&self, object: Object) {
+        let mut under_way = self.under_way.borrow_mut();
+        under_way.push_back(object);
+        self.last.borrow_mut().insert(object, self.settled.get() + under_way.len() as u64);
     }
 
     /// The next one is done, or was refused.
     pub(super) fn settles(&self) {
-        self.settled.set(self.settled.get() + 1);
+        let Some(object) = self.under_way.borrow_mut().pop_front() else { return };
+        let settled = self.settled.get() + 1;
+        self.settled.set(settled);
+        let mut last = self.last.borrow_mut();
+        if last.get(&object) == Some(&settled) {
+            last.remove(&object);
+        }
         let mut owed = self.owed.borrow_mut();
-        if !owed.is_empty() {
-            owed.retain(|_, target| self.settled.get() < *target);
+        if owed.get(&object).is_some_and(|target| *target <= settled) {
+            owed.remove(&object);
             self.changed.notify_waiters();
         }
     }
 
-    /// A life of the object is over. Whether any of the writes under way is its own is not known, and does not matter.
+    /// A life of the object is over.
     pub(super) fn life_ended(&self, object: Object) {
-        if self.settled.get() < self.handed_over.get() {
-            self.owed.borrow_mut().insert(object, self.handed_over.get());
+        if let Some(target) = self.last.borrow().get(&object) {
+            self.owed.borrow_mut().insert(object, *target);
         }
     }
 
@@ -72,20 +83,25 @@ mod tests {
     #[test]
     fn the_next_life_waits_for_all_that_was_handed_over_before_it_and_for_nothing_later() {
         let settling = Rc::new(Settling::default());
-        settling.hands_over();
-        settling.hands_over();
-        assert!(settling.before_reading(object("a")).is_none(), "its own life goes on");
-        settling.life_ended(object("a"));
-        settling.hands_over();
-        assert!(settling.before_reading(object("b")).is_none(), "another's did");
-        let mut waits = Box::pin(settling.before_reading(object("a")).expect("two writes are under way"));
-        settling.settles();
-        assert!((&mut waits).now_or_never().is_none(), "one is");
+        let (a, b) = (object("a"), object("b"));
+        settling.hands_over(a);
+        settling.hands_over(b);
+        settling.hands_over(a);
+        assert!(settling.before_reading(a).is_none(), "its own life goes on");
+        settling.life_ended(a);
+        settling.hands_over(a);
+        assert!(settling.before_reading(b).is_none(), "another's did");
+        let mut waits = Box::pin(settling.before_reading(a).expect("two of its writes are under way"));
+        for _ in 0..2 {
+            settling.settles();
+            assert!((&mut waits).now_or_never().is_none(), "its second is");
+        }
         settling.settles();
         assert!((&mut waits).now_or_never().is_some());
-        assert!(settling.before_reading(object("a")).is_none());
+        assert!(settling.before_reading(a).is_none());
         settling.settles();
-        settling.life_ended(object("a"));
-        assert!(settling.before_reading(object("a")).is_none(), "nothing is under way");
+        settling.hands_over(b);
+        settling.life_ended(a);
+        assert!(settling.before_reading(a).is_none(), "none of its own is under way");
     }
 }
