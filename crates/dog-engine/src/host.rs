@@ -36,6 +36,11 @@ pub trait Host: 'static {
     fn unique_replica(&self, group: GroupAddress) -> ReplicaId;
     /// How long an object may be idle before it leaves memory: `None` for ever, zero to leave after every event.
     fn rest_after(&self) -> Option<Duration>;
+    /// Whether objects may look after each other while nothing happens. Not where a timer keeps its object in memory,
+    /// and a life that begins tells its Group all its seats anyway.
+    fn keeps_watch(&self) -> bool {
+        true
+    }
     /// The class of that name.
     fn class(&self, name: &str) -> Option<ClassIndex>;
 

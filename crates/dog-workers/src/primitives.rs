@@ -65,6 +65,10 @@ impl Engine for Host {
         self.rest_after
     }
 
+    fn keeps_watch(&self) -> bool {
+        false
+    }
+
     fn class(&self, name: &str) -> Option<ClassIndex> {
         self.class_index(name).ok()
     }

@@ -66,7 +66,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// As long as anyone is seated here, sees to it that the Group lives: its census, once it is woken, puts right
     /// whatever it may have left undone.
     fn listen(&self) {
-        if self.seats.borrow().occupied() == 0 || self.telling.listens.replace(true) {
+        if !self.host.keeps_watch() || self.seats.borrow().occupied() == 0 || self.telling.listens.replace(true) {
             return;
         }
         let (host, this) = (Rc::clone(&self.host), self.this.clone());
