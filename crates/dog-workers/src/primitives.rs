@@ -219,11 +219,11 @@ impl Engine for Host {
         }
     }
 
-    fn occurred(&self, occurrence: Occurrence) {
+    fn occurred(&self, occurrence: Occurrence<'_>) {
         match occurrence {
             Occurrence::Waits => self.is_busier(),
             Occurrence::Waited(_) => self.is_less_busy(),
-            Occurrence::Failed | Occurrence::Panicked => {}
+            Occurrence::Failed { .. } | Occurrence::Panicked(_) => {}
         }
     }
 }

@@ -18,6 +18,7 @@ const TABLES: &str = "\
     CREATE TABLE IF NOT EXISTS dog_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_user (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_members (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS dog_clients (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_attachments (socket INTEGER PRIMARY KEY, value BLOB)";
 
 /// The storage of one object.
@@ -34,6 +35,7 @@ fn table(space: Space) -> &'static str {
     match space {
         Space::User => "dog_user",
         Space::Members => "dog_members",
+        Space::Clients => "dog_clients",
     }
 }
 
