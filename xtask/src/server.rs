@@ -84,7 +84,9 @@ mod tests {
     #[test]
     fn a_server_is_ended_when_dropped() {
         let started = Instant::now();
-        let step = Step::program("sh").args(["-c", "echo hello; echo listening on http://127.0.0.1:1; sleep 30; true"]);
+        // It has its descendant before it is ready: one that is just being forked could not be found.
+        let script = "sleep 30 & echo hello; echo listening on http://127.0.0.1:1; wait";
+        let step = Step::program("sh").args(["-c", script]);
         let mut server = Server::start(step, Duration::from_secs(5)).unwrap();
         assert_eq!(server.authority(), "127.0.0.1:1");
         server.check_alive().unwrap();
