@@ -20,12 +20,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 /// The Group's own code says how a new Replica is called; it is asked only when a new one is needed.
 async fn named(stage: Stage) -> Outcome {
     let place = stage.pinned("named", "names");
-    let group = place.identify("first").await?.group;
-    same(group, place.group_id(), "the Group's id")?;
+    let group = place.group_id();
     let [first, second, third] = place.join_each(["first", "second", "third"]).await?;
     same(first.replica(), named_replica(group, &ClientId::new("first")?), "the first client's Replica")?;
     same(second.replica(), first.replica(), "the second client's Replica")?;
-    same(third.replica(), named_replica(group, &ClientId::new("third")?), "the third client's Replica")
+    same(third.replica(), named_replica(group, &ClientId::new("third")?), "the third client's Replica")?;
+    // Last: the ticket that comes with it is given back behind the answer, and counts as a seat until then.
+    same(place.identify("third").await?.group, group, "the Group's id")
 }
 
 /// Where every new Replica has the same name, there is one, and no room when it is full.
