@@ -36,8 +36,9 @@ pub trait Host: 'static {
     fn unique_replica(&self, group: GroupAddress) -> ReplicaId;
     /// How long an object may be idle before it leaves memory: `None` for ever, zero to leave after every event.
     fn rest_after(&self) -> Option<Duration>;
-    /// Whether objects may look after each other while nothing happens. Not where a timer keeps its object in memory,
-    /// and a life that begins tells its Group all its seats anyway.
+    /// Whether objects look after each other while nothing happens, and a Group that wakes after all its members. Not
+    /// where a timer keeps its object in memory and every question is paid for: there a Group asks when somebody wants to
+    /// be placed or found, and a life that begins tells its Group all its seats anyway.
     fn keeps_watch(&self) -> bool {
         true
     }

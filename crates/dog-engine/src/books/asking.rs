@@ -14,14 +14,50 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How long after a question that was not answered the next one comes.
 const ASK_AGAIN: Duration = Duration::from_secs(3);
 
+/// When a member that holds seats, and has said nothing for the time of a lease, is asked whether it still does.
+#[derive(Debug, Default)]
+pub(super) enum Watch {
+    /// As soon as the lease is over.
+    #[default]
+    Always,
+    /// When somebody comes for whom it matters; then all of them, at most once in the time of a lease.
+    OnVisits {
+        /// When that was last.
+        last: Timestamp,
+    },
+}
+
 impl Member {
     /// Whether the books may be wrong about it, or it about its siblings.
     fn is_in_doubt(&self) -> bool {
         !self.counted || self.missed.is_some() || self.standing == Standing::Suspected
     }
+
+    fn lease_ends(&self) -> Timestamp {
+        self.heard + LEASE
+    }
 }
 
 impl Books {
+    /// From now on nobody is asked for the sake of time alone, but on [visits](Books::visited): for hosts where a timer
+    /// keeps the Group in memory, and a question wakes the member.
+    pub fn watch_on_visits(&mut self) {
+        self.watch = Watch::OnVisits { last: Timestamp::default() };
+    }
+
+    /// Somebody wants to be placed, or to know where somebody is. What the books say of members that have been silent for
+    /// long may be wrong by now: they are asked next.
+    pub fn visited(&mut self, now: Timestamp) {
+        let Watch::OnVisits { last } = &mut self.watch else { return };
+        if *last + LEASE > now {
+            return;
+        }
+        *last = now;
+        let silent = self.members.iter().filter(|(_, member)| member.occupied > 0 && member.lease_ends() <= now);
+        let silent: Vec<_> = silent.map(|(replica, _)| *replica).collect();
+        silent.into_iter().for_each(|replica| self.ask_by(replica, now));
+    }
+
     /// A member did not answer when it was told `view`, or asked for its seats: it will be asked again.
     pub fn ask_later(&mut self, replica: ReplicaId, view: ViewVersion, now: Timestamp) {
         let Some(member) = self.members.get_mut(&replica) else { return };
@@ -43,7 +79,7 @@ impl Books {
             self.asks.pop_first();
             let Some(member) = self.members.get_mut(&replica) else { continue };
             member.ask_at = None;
-            let lease_ends = member.heard + LEASE;
+            let lease_ends = member.lease_ends();
             match member.standing {
                 // It is told the view when it is taken again, and has no seats until then.
                 Standing::Parked => {}
@@ -51,7 +87,7 @@ impl Books {
                     to_ask.push(replica);
                     self.ask_by(replica, now + ASK_AGAIN);
                 }
-                _ if member.occupied > 0 => self.ask_by(replica, lease_ends),
+                _ if member.occupied > 0 => self.ask_when_lease_ends(replica, lease_ends),
                 _ => {}
             }
         }
@@ -63,7 +99,13 @@ impl Books {
         let Some(member) = self.members.get_mut(&replica) else { return };
         member.heard = now;
         if member.occupied > 0 && member.ask_at.is_none() {
-            self.ask_by(replica, now + LEASE);
+            self.ask_when_lease_ends(replica, now + LEASE);
+        }
+    }
+
+    fn ask_when_lease_ends(&mut self, replica: ReplicaId, at: Timestamp) {
+        if matches!(self.watch, Watch::Always) {
+            self.ask_by(replica, at);
         }
     }
 

@@ -22,6 +22,7 @@ use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
 use crate::address::{TicketId, View, ViewVersion};
 
+use asking::Watch;
 use clients::Clients;
 pub use members::{MemberRecord, Standing};
 pub use placing::Placement;
@@ -55,6 +56,7 @@ pub struct Books {
     next_emptiness: u64,
     /// When each member is to be asked for its seats, unless it has been heard by then. One entry a member at most.
     asks: BTreeSet<(Timestamp, ReplicaId)>,
+    watch: Watch,
     view: View,
 }
 
@@ -128,6 +130,7 @@ impl Books {
             empty: VecDeque::new(),
             next_emptiness: 0,
             asks: BTreeSet::new(),
+            watch: Watch::default(),
             view: View::default(),
         };
         for record in records {

@@ -42,6 +42,8 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     pub(super) introducing: Cell<bool>,
     /// How many new Replicas are being named.
     pub(super) growing: Cell<u32>,
+    /// Whether the members of earlier lives have been asked for their seats.
+    pub(super) census: Cell<bool>,
     /// When the books will be looked at next.
     next_look: Cell<Option<Timestamp>>,
     idle: Idle,
@@ -100,6 +102,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             newcomers: RefCell::default(),
             introducing: Cell::new(false),
             growing: Cell::new(0),
+            census: Cell::new(false),
             next_look: Cell::new(None),
             idle: Idle::default(),
             store,
@@ -121,7 +124,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             match this.activate().await {
                 Ok(awake) => {
                     this.life.begin(awake);
-                    this.take_census();
+                    // Elsewhere when it matters: to wake a Group must not mean to wake all its members.
+                    if this.host.keeps_watch() {
+                        this.take_census();
+                    }
                 }
                 Err(failure) => {
                     this.host.occurred(Occurrence::Failed { handler: "Group::activate", cause: &failure });
@@ -137,6 +143,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let group = G::activate(&self.context()).await?;
         let mut books = Books::restore(self.epoch, group.limit(), group.policy(), records);
         books.remember(self.remembered().await?, self.host.now());
+        if !self.host.keeps_watch() {
+            books.watch_on_visits();
+        }
         Ok(Awake { group, books: RefCell::new(books) })
     }
 
@@ -227,13 +236,31 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     fn answer_now(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
         match call {
-            GroupCall::Identify { client, refused } => self.identify(awake, Waiting { client, refused, reply }),
-            GroupCall::Locate { client } => self.locate(awake, client, reply),
+            GroupCall::Identify { client, refused } => {
+                self.visited(awake);
+                self.identify(awake, Waiting { client, refused, reply });
+            }
+            GroupCall::Locate { client } => {
+                self.visited(awake);
+                self.locate(awake, client, reply);
+            }
             GroupCall::Enroll(census) => {
                 let enrolment = self.enroll(awake, &census);
                 reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
             }
         }
+    }
+
+    /// The books have to be right now, as far as they can be: what was not asked for the sake of time alone is asked.
+    fn visited(&self, awake: &Awake<G>) {
+        if self.host.keeps_watch() {
+            return;
+        }
+        if !self.census.get() {
+            self.take_census();
+        }
+        awake.books.borrow_mut().visited(self.host.now());
+        self.plan_look(awake);
     }
 
     fn enroll(&self, awake: &Awake<G>, census: &Report) -> Enrolment {

@@ -224,10 +224,12 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         } else if heard && standing == Some(Standing::Suspected) {
             // The others may have gone on without it.
             self.show_view(awake, self.one(replica));
-        } else if !heard && standing != Some(Standing::Uncounted) && awake.books.borrow().uncounted().contains(&replica)
-        {
-            // No census of it is under way, for it did not answer the last one; and it is there after all.
-            self.count(awake, replica);
+        } else if !heard && awake.books.borrow().uncounted().contains(&replica) {
+            // It is there after all, if it did not answer the last census. If there was none yet, it is counted for itself.
+            let is_being_counted = standing == Some(Standing::Uncounted) && self.census.get();
+            if !is_being_counted {
+                self.count(awake, replica);
+            }
         }
         heard
     }
@@ -235,6 +237,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Asks the members of an earlier life for their seats. Clients wait until all have answered, or the deadline.
     pub(super) fn take_census(&self) {
         let Some(awake) = self.awake_now() else { return };
+        self.census.set(true);
         let uncounted = awake.books.borrow().uncounted();
         for replica in uncounted {
             self.count(&awake, replica);

@@ -51,8 +51,8 @@ impl Plan {
         // The Group asks its members every thirty seconds: that is to keep nobody from resting.
         let some = Duration::from_secs(*random.pick(&[1, 3, 10, 45]));
         let rest_after = *random.pick(&[None, None, Some(Duration::ZERO), Some(some)]);
-        Self {
-            making: Making { seed, nodes, weather, disk, outbox: 64 * 1024, rest_after, bug },
+        let mut plan = Self {
+            making: Making { seed, nodes, weather, disk, outbox: 64 * 1024, rest_after, keeps_watch: true, bug },
             rules: Rules { limit, policy },
             groups: *random.pick(&[1, 1, 2]),
             clients: *random.pick(&[3, 6, 10]),
@@ -62,6 +62,9 @@ impl Plan {
             cuts,
             faults: *random.pick(&[0, 30, 80]),
             fails_to_wake: if cuts > 0 { *random.pick(&[0, 50]) } else { 0 },
-        }
+        };
+        // As on Workers. Drawn last: what a seed meant before it still does.
+        plan.making.keeps_watch = *random.pick(&[true, true, false]);
+        plan
     }
 }

@@ -13,6 +13,9 @@ use crate::world::{ClientKey, Disk, Driver, Micros, Weather, World};
 /// Longer than any ticket, lease, retry and deadline.
 const HEALING: Micros = 60_000_000;
 
+/// For how long the books take the word of a member that says nothing, and a little more.
+const LEASE: Micros = 31_000_000;
+
 /// How much longer than the time after which objects rest one waits until one looks at them again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -21,7 +24,7 @@ impl Run {
     pub(super) fn settle(&mut self) -> bool {
         self.world.note(|| "— everything is healed —".into());
         self.heal();
-        if !self.pass(HEALING) {
+        if !self.pass_while_healing() {
             return false;
         }
         self.watch.now_clean(&self.world);
@@ -38,6 +41,27 @@ impl Run {
         self.witness.ledger().fails_to_wake = self.plan.fails_to_wake;
         self.watch.now_clean(&self.world);
         self.witness.ledger().violations.is_empty()
+    }
+
+    /// Where objects do not look after each other, somebody has to come to each Group: at once, and when whatever the
+    /// others said before is too old to count.
+    fn pass_while_healing(&mut self) -> bool {
+        if self.plan.making.keeps_watch {
+            return self.pass(HEALING);
+        }
+        self.visit();
+        if !self.pass(LEASE) {
+            return false;
+        }
+        self.visit();
+        self.pass(HEALING - LEASE)
+    }
+
+    fn visit(&mut self) {
+        for group in 0..self.plan.groups {
+            self.newcomers += 1;
+            self.ask(&format!("/drop?u=visitor{}&g=g{group}", self.newcomers));
+        }
     }
 
     fn heal(&mut self) {

@@ -141,7 +141,12 @@ impl Run {
     }
 
     pub(super) fn request(&mut self, path: &str) {
-        let Ok(request) = http::Request::get(self.path(path)).body(Body::empty()) else { return };
+        self.ask(&self.path(path));
+    }
+
+    /// Somebody asks for this path and query.
+    pub(super) fn ask(&mut self, path: &str) {
+        let Ok(request) = http::Request::get(path).body(Body::empty()) else { return };
         let request: Request = request;
         let client = self.world.ask(self.node(), request);
         self.clients.push(client);

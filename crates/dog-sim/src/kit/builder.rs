@@ -65,6 +65,7 @@ impl<A: App> Builder<A> {
             disk: Disk::default(),
             outbox: 1024 * 1024,
             rest_after: None,
+            keeps_watch: true,
             bug: None,
         };
         Self { app, env: Env::new(), making, max_steps: MAX_STEPS }

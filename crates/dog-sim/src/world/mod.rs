@@ -93,6 +93,8 @@ pub(crate) struct Making {
     pub(crate) outbox: usize,
     /// How long an object may be idle before it leaves memory.
     pub(crate) rest_after: Option<Duration>,
+    /// Whether objects look after each other while nothing happens.
+    pub(crate) keeps_watch: bool,
     pub(crate) bug: Option<Bug>,
 }
 
@@ -119,6 +121,7 @@ pub(crate) struct World {
     pub(crate) failures: RefCell<Vec<String>>,
     outbox: usize,
     rest_after: Option<Duration>,
+    keeps_watch: bool,
     pub(crate) bug: Option<Bug>,
     /// Tasks are picked by chance, or the oldest first.
     picks: bool,
@@ -146,6 +149,7 @@ impl World {
             failures: RefCell::default(),
             outbox: making.outbox,
             rest_after: making.rest_after,
+            keeps_watch: making.keeps_watch,
             bug: making.bug,
             picks: making.weather.delay.1 > 0,
         });

@@ -138,6 +138,10 @@ impl Host for Place {
         self.world.rest_after
     }
 
+    fn keeps_watch(&self) -> bool {
+        self.world.keeps_watch
+    }
+
     fn class(&self, name: &str) -> Option<ClassIndex> {
         self.world.class(name)
     }

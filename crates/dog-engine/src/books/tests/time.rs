@@ -115,3 +115,36 @@ fn queues_stay_short_under_churn() {
     let totals = desk.books.totals();
     assert_eq!((totals.tickets, totals.clients, totals.occupied), (0, 40, 0));
 }
+
+/// Where nobody is asked for the sake of time alone, no deadline is left that would keep the Group in memory; and whoever
+/// comes has the silent ones asked.
+#[test]
+fn on_visits_only_those_that_hold_seats_and_were_silent_for_long_are_asked_once_a_lease() {
+    let mut desk = Desk::new(2, &["a", "b", "c"]);
+    desk.books.watch_on_visits();
+    desk.report(&report("a", 1, 1, &[("ann", 1)]));
+    desk.report(&report("b", 1, 1, &[("bob", 1)]));
+    desk.pass_to(1000);
+    assert_eq!(desk.books.next_deadline(), None, "two are seated, the third is parked");
+    assert_eq!(desk.books.to_ask(desk.now), []);
+
+    desk.report(&report("b", 1, 2, &[("bob", 2)]));
+    desk.books.visited(desk.now);
+    assert_eq!(desk.books.next_deadline(), Some(desk.now));
+    assert_eq!(desk.books.to_ask(desk.now), [replica("a")], "b has just been heard, c is parked");
+
+    desk.report(&census("a", 1, 2, &[("ann", 1)]));
+    desk.pass_to(1003);
+    assert_eq!(desk.books.to_ask(desk.now), [], "it has answered");
+    assert_eq!(desk.books.next_deadline(), None);
+    desk.pass_to(1029);
+    desk.books.visited(desk.now);
+    assert_eq!(desk.books.to_ask(desk.now), [], "not twice in the time of a lease");
+    desk.pass_to(1030);
+    desk.books.visited(desk.now);
+    let mut asked = desk.books.to_ask(desk.now);
+    asked.sort_unstable();
+    let mut silent = [replica("a"), replica("b")];
+    silent.sort_unstable();
+    assert_eq!(asked, silent);
+}
