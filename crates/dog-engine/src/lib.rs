@@ -7,6 +7,7 @@
 //! - `seats`: a Replica's pure books: who sits where, what the Group has not heard of yet
 //! - `handshake`: the opening of a WebSocket, pure
 //! - `host`: the few things that a host does, and how it drives objects; `reply`: an answer that is owed
+//! - `departures`: for hosts that call one object at a time: what may leave for others now, and what waits
 //! - `driver`: runs a user's Group, Replica and App over a host
 //!
 //! A Group's books can be tried out by hand; time comes in, decisions go out:
@@ -35,6 +36,7 @@ pub mod books;
 #[cfg(feature = "bugs")]
 #[doc(hidden)]
 pub mod bugs;
+pub mod departures;
 pub mod driver;
 pub mod handshake;
 pub mod host;

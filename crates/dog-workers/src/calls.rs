@@ -1,18 +1,12 @@
-//! Calls from here to other objects.
-
-use std::rc::Rc;
+//! Requests that are passed on from here to other objects, and what goes wrong on any way there.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use dog::internal::Kind;
 use dog::wire::typed;
 use dog::{Error, Request};
 use dog_engine::address::{Object, Ticket};
 use dog_engine::host::Fetched;
-use futures_util::FutureExt;
-use js_sys::{Promise, Uint8Array};
-use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
@@ -41,78 +35,14 @@ pub(crate) const ERROR: &str = "error";
 const LONGEST_ERROR: usize = 64 * 1024;
 
 /// What was thrown may be of the inside, and stays in the log.
-fn unreachable_object(thrown: &JsValue) -> Error {
+pub(crate) fn unreachable_object(thrown: &JsValue) -> Error {
     Error::caused(Kind::Unreachable, "the object could not be reached: try again later", words(thrown))
 }
 
 /// Whether the runtime says that the call has done nothing and may be made again; never of one that has too much to do.
-fn is_retryable(thrown: &JsValue) -> bool {
+pub(crate) fn is_retryable(thrown: &JsValue) -> bool {
     let error: &CallError = thrown.unchecked_ref();
     thrown.is_object() && error.retryable() == Some(true) && error.overloaded() != Some(true)
-}
-
-fn send(host: &Host, object: Object, letter: &Uint8Array) -> Result<JsFuture, Error> {
-    let answer = host.stub(object)?.dog_call(letter).map_err(|thrown| unreachable_object(&thrown))?;
-    Ok(Promise::resolve(&answer).into())
-}
-
-/// Asks an object. The question is on its way when this returns, so that calls arrive in the order they are made.
-pub(crate) fn ask<T: DeserializeOwned>(
-    host: Rc<Host>,
-    object: Object,
-    letter: Result<Bytes, Error>,
-    repeat: bool,
-) -> impl Future<Output = Result<T, Error>> {
-    let letter = letter.map(|letter| Uint8Array::from(&letter[..]));
-    let sent = letter.and_then(|letter| Ok((send(&host, object, &letter)?, letter)));
-    async move {
-        let (answer, letter) = sent?;
-        let answer = match answer.await {
-            Ok(answer) => answer,
-            Err(thrown) => {
-                host.forget_stub(object);
-                if !(repeat && is_retryable(&thrown)) {
-                    return Err(unreachable_object(&thrown));
-                }
-                send(&host, object, &letter)?.await.map_err(|thrown| unreachable_object(&thrown))?
-            }
-        };
-        typed::decode::<Result<T, Error>>(&Uint8Array::new(&answer).to_vec())?
-    }
-}
-
-/// Tells objects, and does not wait for it.
-pub(crate) fn tell(host: &Rc<Host>, objects: impl IntoIterator<Item = Object>, letter: Result<Bytes, Error>) {
-    let letter = match letter {
-        Ok(letter) => Uint8Array::from(&letter[..]),
-        Err(error) => return tracing::error!("what is to be told cannot be written: {error}"),
-    };
-    for object in objects {
-        let sent = send(host, object, &letter);
-        let this = Rc::clone(host);
-        let told = async move {
-            let outcome = match sent {
-                Ok(sent) => sent.await.map(|_| ()).map_err(|thrown| unreachable_object(&thrown)),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = outcome {
-                this.forget_stub(object);
-                tracing::warn!("an object was not told: {error}");
-            }
-        };
-        match &host.context {
-            // The runtime forgets a request that is answered, and all that still goes on for it but this.
-            Some(context) => {
-                let told = wasm_bindgen_futures::future_to_promise(std::panic::AssertUnwindSafe(
-                    told.map(|()| Ok(JsValue::UNDEFINED)),
-                ));
-                if let Err(thrown) = context.wait_until(&told) {
-                    tracing::warn!("nobody waits for a message: {}", words(&thrown));
-                }
-            }
-            None => wasm_bindgen_futures::spawn_local(told),
-        }
-    }
 }
 
 /// Passes a request on to an object. One that is refused comes back, unless its body was too long to be kept.

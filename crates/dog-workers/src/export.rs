@@ -90,8 +90,8 @@ macro_rules! __class {
             }
 
             #[wasm_bindgen(js_name = dogCall)]
-            pub fn dog_call(&self, letter: $crate::internal::Uint8Array) -> $crate::internal::JsValue {
-                self.0.call(&letter)
+            pub fn dog_call(&self, bundle: $crate::internal::JsValue) -> $crate::internal::JsValue {
+                self.0.call(&bundle)
             }
 
             #[wasm_bindgen(js_name = webSocketMessage)]

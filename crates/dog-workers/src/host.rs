@@ -17,6 +17,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use crate::letters;
 use crate::platform::{ExecutionContext, Namespace, State, Stub, words};
+use crate::post::Post;
 use crate::sockets::Sockets;
 use crate::storage::Storage;
 
@@ -52,6 +53,8 @@ pub struct Host {
     /// For tests: whether every object rests after every event.
     pub(crate) rest_after: Option<Duration>,
     stubs: RefCell<HashMap<Object, Stub>>,
+    /// What is to leave for other objects.
+    pub(crate) post: Post,
     /// Where a request is answered: the runtime waits there for what nobody waits for.
     pub(crate) context: Option<ExecutionContext>,
     /// Where an object lives.
@@ -100,6 +103,7 @@ impl Host {
             bindings,
             rest_after: rests.then_some(Duration::ZERO),
             stubs: RefCell::default(),
+            post: Post::new(),
             context,
             here: OnceCell::new(),
             this: Weak::clone(this),
@@ -193,6 +197,11 @@ impl Host {
     /// A stub by which a call has failed is of no use any more.
     pub(crate) fn forget_stub(&self, object: Object) {
         self.stubs.borrow_mut().remove(&object);
+    }
+
+    /// How many ways to objects are kept.
+    pub(crate) fn stubs(&self) -> usize {
+        self.stubs.borrow().len()
     }
 
     fn new_stub(&self, object: Object) -> Result<Stub, Error> {

@@ -8,7 +8,8 @@
 //! # The files, in reading order
 //! - `export`: `export!`; `front`: the way in; `object`: one object, as the runtime drives it
 //! - `host`: what the engine runs on; `primitives`: what it can do there; `guard`: what follows from a drop
-//! - `calls`: from object to object; `letters`: what they say; `http`: requests and responses
+//! - `letters`: what objects say to each other; `post`: how it leaves; `calls`: requests that are passed on
+//! - `http`: requests and responses
 //! - `sockets`, `storage`, `time`, `log`: what their names say, over the platform
 //! - `platform`: what of the platform is used
 
@@ -24,6 +25,7 @@ mod letters;
 mod log;
 mod object;
 mod platform;
+mod post;
 mod primitives;
 mod sockets;
 mod storage;
@@ -36,7 +38,7 @@ pub use worker;
 pub mod internal {
     pub use dog::Group;
     pub use dog_engine::classes;
-    pub use js_sys::{Promise, Uint8Array};
+    pub use js_sys::Promise;
     pub use pastey;
     pub use wasm_bindgen::{self, JsValue};
     pub use web_sys::Request;

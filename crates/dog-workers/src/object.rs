@@ -23,6 +23,7 @@ use crate::host::{Host, Life, Worker};
 use crate::http;
 use crate::letters::{ToGroup, ToReplica, wrong_object};
 use crate::platform::{State, WebSocket, words};
+use crate::post::unbundle;
 
 /// A Group or a Replica, in one stay in memory. Each event returns what the runtime is to wait for: handlers that wait
 /// for something must not be lost because the object seems to be at rest.
@@ -145,17 +146,17 @@ impl Object {
         })
     }
 
-    /// A letter from another object.
-    pub fn call(&self, letter: &Uint8Array) -> JsValue {
-        let answer = self.read_letter(&letter.to_vec());
-        self.keep_awake();
-        match answer {
-            Ok(answer) => answer,
-            Err(error) => {
+    /// Letters from another object. The last one's answer is that to all of them.
+    pub fn call(&self, bundle: &JsValue) -> JsValue {
+        let mut answer = Ok(JsValue::UNDEFINED);
+        for letter in unbundle(bundle) {
+            answer = self.read_letter(&letter);
+            if let Err(error) = &answer {
                 tracing::error!("a letter could not be read: {error}");
-                Promise::reject(&js_sys::Error::new(&error.to_string())).into()
             }
         }
+        self.keep_awake();
+        answer.unwrap_or_else(|error| Promise::reject(&js_sys::Error::new(&error.to_string())).into())
     }
 
     fn read_letter(&self, letter: &[u8]) -> Result<JsValue, Error> {

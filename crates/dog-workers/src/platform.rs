@@ -97,7 +97,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub(crate) fn fetch(this: &Stub, request: &Request) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = dogCall)]
-    pub(crate) fn dog_call(this: &Stub, letter: &Uint8Array) -> Result<JsValue, JsValue>;
+    pub(crate) fn dog_call(this: &Stub, bundle: &JsValue) -> Result<JsValue, JsValue>;
 
     /// `ExecutionContext`
     #[derive(Clone, Debug)]
