@@ -64,7 +64,7 @@ pub(crate) async fn fetch(
     };
     let answer: web_sys::Response = answer
         .map_err(|thrown| {
-            host.forget_stub(object);
+            host.stubs.forget(object);
             unreachable_object(&thrown)
         })?
         .unchecked_into();

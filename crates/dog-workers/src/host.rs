@@ -2,12 +2,11 @@
 //! need; they themselves stand in `primitives`.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use dog::internal::Kind;
-use dog::{Env, Epoch, Error, SocketId};
+use dog::{AutoResponse, Env, Epoch, Error, SocketId};
 use dog_engine::Class;
 use dog_engine::address::{ClassIndex, Object};
 use dog_engine::host::{End, GroupObject, ReplicaObject};
@@ -16,10 +15,11 @@ use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::letters;
-use crate::platform::{ExecutionContext, Namespace, State, Stub, words};
+use crate::platform::{AutoResponsePair, ExecutionContext, State, Stub, words};
 use crate::post::Post;
 use crate::sockets::Sockets;
 use crate::storage::Storage;
+use crate::stubs::Stubs;
 
 /// A variable of the Worker. If it is there, objects let their values go after every event: to find what would break.
 const REST: &str = "DOG_REST_AFTER_EVERY_EVENT";
@@ -49,10 +49,9 @@ pub struct Host {
     pub(crate) env: Env,
     pub(crate) classes: Vec<Class<Host>>,
     worker: &'static Worker,
-    bindings: JsValue,
     /// For tests: whether every object rests after every event.
     pub(crate) rest_after: Option<Duration>,
-    stubs: RefCell<HashMap<Object, Stub>>,
+    pub(crate) stubs: Stubs,
     /// What is to leave for other objects.
     pub(crate) post: Post,
     /// Where a request is answered: the runtime waits there for what nobody waits for.
@@ -100,9 +99,8 @@ impl Host {
             env,
             classes: (worker.classes)(),
             worker,
-            bindings,
             rest_after: rests.then_some(Duration::ZERO),
-            stubs: RefCell::default(),
+            stubs: Stubs::new(bindings),
             post: Post::new(),
             context,
             here: OnceCell::new(),
@@ -132,6 +130,9 @@ impl Host {
             (None, None) => return Err(Error::new(Kind::InvalidId, "the object was not reached by a name")),
         };
         let object = letters::address(class, &name)?;
+        if let (Object::Replica(_), Some(auto)) = (object, host.class_at(class)?.auto_response) {
+            answer_by_itself(&state, auto);
+        }
         let sockets = RefCell::new(Sockets::restore(state, &storage));
         let here = Here { object, storage, sockets, life: RefCell::default(), ended: RefCell::default() };
         // It is empty until now.
@@ -184,44 +185,13 @@ impl Host {
         class.ok_or_else(|| Error::new(Kind::UnknownGroup, "this Worker has no such Group"))
     }
 
-    /// The way to an object, the same for all calls, since the runtime keeps the order of those alone.
+    /// The way to an object.
     pub(crate) fn stub(&self, object: Object) -> Result<Stub, Error> {
-        if let Some(stub) = self.stubs.borrow().get(&object) {
-            return Ok(stub.clone());
-        }
-        let stub = self.new_stub(object)?;
-        self.stubs.borrow_mut().insert(object, stub.clone());
-        Ok(stub)
-    }
-
-    /// A stub by which a call has failed is of no use any more.
-    pub(crate) fn forget_stub(&self, object: Object) {
-        self.stubs.borrow_mut().remove(&object);
-    }
-
-    /// How many ways to objects are kept.
-    pub(crate) fn stubs(&self) -> usize {
-        self.stubs.borrow().len()
-    }
-
-    fn new_stub(&self, object: Object) -> Result<Stub, Error> {
         let name = self.class_at(object.group().class)?.name;
         let exports = self.worker.exports.iter().find(|exports| exports.name == name);
-        let exports = exports.ok_or_else(|| {
-            Error::new(Kind::UnknownGroup, format!("the Group \"{name}\" of App::Groups is missing in export!"))
-        })?;
-        let binding = match object {
-            Object::Group(_) => exports.group,
-            Object::Replica(_) => exports.replica,
-        };
-        let namespace = Reflect::get(&self.bindings, &binding.into()).unwrap_or_default();
-        if namespace.is_undefined() {
-            let text = format!("the binding {binding} is missing: see durable_objects in wrangler.toml");
-            return Err(Error::new(Kind::Unreachable, text));
-        }
-        let namespace: Namespace = namespace.unchecked_into();
-        let stub = namespace.id_from_name(&letters::name(&object)).and_then(|id| namespace.object(&id));
-        stub.map_err(|thrown| Error::new(Kind::Unreachable, words(&thrown)))
+        let missing = || format!("the Group \"{name}\" of App::Groups is missing in export!");
+        let exports = exports.ok_or_else(|| Error::new(Kind::UnknownGroup, missing()))?;
+        self.stubs.get(object, exports)
     }
 
     /// A handler has to wait.
@@ -267,5 +237,14 @@ impl Host {
             }
             here.sockets.borrow_mut().forget(socket, &here.storage);
         }
+    }
+}
+
+/// The runtime answers that text from now on, and wakes nobody for it.
+fn answer_by_itself(state: &State, auto: AutoResponse) {
+    let pair = AutoResponsePair::new(auto.request(), auto.response());
+    if let Err(thrown) = pair.and_then(|pair| state.set_web_socket_auto_response(&pair)) {
+        // Then the engine does it, which wakes the object.
+        tracing::error!("the runtime takes no automatic response: {}", words(&thrown));
     }
 }

@@ -8,7 +8,7 @@
 //! # The files, in reading order
 //! - `export`: `export!`; `front`: the way in; `object`: one object, as the runtime drives it
 //! - `host`: what the engine runs on; `primitives`: what it can do there; `guard`: what follows from a drop
-//! - `letters`: what objects say to each other; `post`: how it leaves; `calls`: requests that are passed on
+//! - `stubs`: ways to other objects; `letters`: what they say; `post`: how it leaves; `calls`: requests passed on
 //! - `http`: requests and responses
 //! - `sockets`, `storage`, `time`, `log`: what their names say, over the platform
 //! - `platform`: what of the platform is used
@@ -29,6 +29,7 @@ mod post;
 mod primitives;
 mod sockets;
 mod storage;
+mod stubs;
 mod time;
 
 pub use worker;

@@ -26,6 +26,15 @@ extern "C" {
     #[wasm_bindgen(method, js_name = getWebSockets)]
     pub(crate) fn get_web_sockets(this: &State) -> Array;
 
+    #[wasm_bindgen(method, catch, js_name = setWebSocketAutoResponse)]
+    pub(crate) fn set_web_socket_auto_response(this: &State, pair: &AutoResponsePair) -> Result<(), JsValue>;
+
+    /// `WebSocketRequestResponsePair`
+    #[wasm_bindgen(js_name = WebSocketRequestResponsePair)]
+    pub(crate) type AutoResponsePair;
+    #[wasm_bindgen(constructor, catch, js_class = WebSocketRequestResponsePair)]
+    pub(crate) fn new(request: &str, response: &str) -> Result<AutoResponsePair, JsValue>;
+
     /// `DurableObjectId`
     #[derive(Clone, Debug)]
     pub(crate) type ObjectId;
@@ -90,6 +99,10 @@ extern "C" {
     pub(crate) fn id_from_name(this: &Namespace, name: &str) -> Result<ObjectId, JsValue>;
     #[wasm_bindgen(method, catch, js_name = get)]
     pub(crate) fn object(this: &Namespace, id: &ObjectId) -> Result<Stub, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = get)]
+    pub(crate) fn object_near(this: &Namespace, id: &ObjectId, options: &Object) -> Result<Stub, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn jurisdiction(this: &Namespace, name: &str) -> Result<Namespace, JsValue>;
 
     /// `DurableObjectStub`
     #[derive(Clone, Debug)]

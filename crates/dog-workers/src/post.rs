@@ -129,8 +129,8 @@ fn send(host: &Rc<Host>, departure: Departure<Object, Letter>) {
     let this = Rc::clone(host);
     let arrives = async move {
         let outcome = arrive(&this, to, sent, &letters).await;
-        if this.post.departures.borrow_mut().arrived(id) && this.stubs() > KEPT_STUBS {
-            this.forget_stub(to);
+        if this.post.departures.borrow_mut().arrived(id) && this.stubs.len() > KEPT_STUBS {
+            this.stubs.forget(to);
         }
         depart(&this);
         hand_on(outcome, letters);
@@ -165,7 +165,7 @@ async fn arrive(host: &Host, to: Object, sent: Result<JsFuture, Error>, letters:
     match sent?.await {
         Ok(answer) => Ok(answer),
         Err(thrown) => {
-            host.forget_stub(to);
+            host.stubs.forget(to);
             if !(is_retryable(&thrown) && letters.iter().all(|letter| letter.may_repeat)) {
                 return Err(unreachable_object(&thrown));
             }

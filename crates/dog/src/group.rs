@@ -70,7 +70,8 @@ pub trait Group: Sized + 'static {
         Policy::default()
     }
 
-    /// The id of a new Replica, wanted because all others are full. By default a unique one.
+    /// The id of a new Replica, wanted because all others are full. By default a unique one. On hosts that are all over the
+    /// world the id says too [where it is to live](ReplicaId::in_place).
     ///
     /// # Errors
     /// Any: the client that needed it gets an error.

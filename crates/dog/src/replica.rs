@@ -5,6 +5,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::auto_response::AutoResponse;
 use crate::body::{Request, Response};
 use crate::close::{Close, SocketError};
 use crate::context::Context;
@@ -62,6 +63,9 @@ pub trait Replica: Sized + 'static {
 
     /// What they answer; `()` where they do not.
     type Answer: Serialize + DeserializeOwned + 'static;
+
+    /// A text that the host answers by itself, without a handler, in no order with those that run. By default none.
+    const AUTO_RESPONSE: Option<AutoResponse> = None;
 
     /// Begins a life of this Replica in memory: the first, and each after a rest or a crash.
     ///

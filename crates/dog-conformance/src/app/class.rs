@@ -1,5 +1,6 @@
 //! The Groups of the test App: one code, several classes that differ in limit, times and names.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use dog::http::StatusCode;
 use dog::{ClientId, Failure, Group, GroupContext, GroupId, Limit, Policy, ReplicaId, Request, Response, Result};
 
 use super::keeper;
-use super::protocol::{Keep, TOGETHER, UNPLACEABLE, UNWAKEABLE};
+use super::protocol::{BOUND, BOUND_THERE, FAR, Keep, PLACED, TOGETHER, UNPLACEABLE, UNWAKEABLE};
 use super::room::Room;
 
 /// What tells one class of Groups from another.
@@ -109,7 +110,10 @@ impl Class for NamedReplicas {
         if client.as_str().starts_with(UNPLACEABLE) {
             return Err(Failure::message("the secret of clusterize"));
         }
-        Ok(named_replica(cx.id(), client))
+        let replica = named_replica(cx.id(), client);
+        let places = [(PLACED, FAR), (BOUND_THERE, BOUND)];
+        let place = places.into_iter().find(|(prefix, _)| client.as_str().starts_with(prefix));
+        Ok(place.map_or(replica, |(_, place)| replica.in_place(place)))
     }
 
     fn activate(group: GroupId, replica: ReplicaId) -> Result {
@@ -128,14 +132,18 @@ pub fn named_replica(group: GroupId, client: &ClientId) -> ReplicaId {
 }
 
 /// A Group of the class `C`.
-pub struct Cluster<C>(PhantomData<fn() -> C>);
+pub struct Cluster<C> {
+    /// Kept nowhere: it is lost when the Group leaves memory.
+    field: Cell<u64>,
+    class: PhantomData<fn() -> C>,
+}
 
 impl<C: Class> Group for Cluster<C> {
     type Replica = Room<C>;
     const NAME: &'static str = C::NAME;
 
     async fn activate(_: &GroupContext) -> Result<Self> {
-        Ok(Self(PhantomData))
+        Ok(Self { field: Cell::new(0), class: PhantomData })
     }
 
     fn limit(&self) -> Limit {
@@ -150,7 +158,8 @@ impl<C: Class> Group for Cluster<C> {
         std::future::ready(C::clusterize(cx, client))
     }
 
-    /// Fails, panics or does what the script of the body says, as `?do=` says; else says what it got.
+    /// Fails, panics, does what the script of the body says or counts such requests in this life, as `?do=` says; else says
+    /// what it got.
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         match dog::query(&request, "do").as_deref() {
             Some("fail") => Err(Failure::message("the secret of the Group")),
@@ -158,6 +167,10 @@ impl<C: Class> Group for Cluster<C> {
             Some("keep") => {
                 let steps: Vec<Keep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
                 Ok(super::json(StatusCode::OK, &keeper::perform(cx, &steps).await?)?)
+            }
+            Some("count") => {
+                self.field.set(self.field.get() + 1);
+                Ok(dog::text(StatusCode::OK, self.field.get().to_string()))
             }
             _ => super::echo("group", request).await,
         }

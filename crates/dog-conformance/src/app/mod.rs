@@ -8,7 +8,7 @@
 //! | `/CLASS/GROUP/http?u=CLIENT` | identifies and performs the [`protocol::Command`] of the body, without a socket |
 //! | `/CLASS/GROUP/identify?u=CLIENT` | identifies and drops the ticket: [`protocol::Identified`] |
 //! | `/CLASS/GROUP/hold?u=CLIENT&gate=GATE&then=use` | identifies, waits at the gate of the hall `GROUP`, performs the command of the body; `then=drop` drops the ticket |
-//! | `/CLASS/GROUP/group?do=fail` | asks the Group itself, which fails, or panics, or (with `do=keep`) does the steps of the body, or (without `do`) shows the request |
+//! | `/CLASS/GROUP/group?do=fail` | asks the Group itself, which fails, panics, counts (`do=count`) or (`do=keep`) does the steps of the body, or (without `do`) shows the request |
 //! | `/ANYTHING?forward=CLASS/GROUP&u=CLIENT` | identifies and passes the request on as it is; with `to=group`, to the Group |
 //! | `/fail`, `/panic` | the App itself fails |
 //! | the rest | 404, with the request as JSON: [`protocol::Echo`] |

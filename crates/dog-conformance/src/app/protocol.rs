@@ -2,7 +2,7 @@
 //!
 //! A text message that is no command, and every binary one, comes back as it was.
 
-use dog::{ClientId, ReplicaId};
+use dog::{AutoResponse, ClientId, Jurisdiction, Place, Region, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 pub use super::keep::{Found, Keep, OWN, Range, Ring, Then};
@@ -25,6 +25,16 @@ pub const SORE: &str = "sore-";
 pub const UNPLACEABLE: &str = "unplaceable-";
 /// The Replica that the class `named` makes for a client with this prefix fails to wake.
 pub const UNWAKEABLE: &str = "unwakeable-";
+/// The Replica that the class `named` makes for a client with this prefix is to live in [`FAR`].
+pub const PLACED: &str = "placed-";
+/// Where Replicas of clients with the prefix [`PLACED`] live.
+pub const FAR: Place = Place::Near(Region::Oceania);
+/// The same for this prefix, in [`BOUND`].
+pub const BOUND_THERE: &str = "bound-";
+/// Where Replicas of clients with the prefix [`BOUND_THERE`] live.
+pub const BOUND: Place = Place::Within(Jurisdiction::EuropeanUnion);
+/// What every Replica answers by itself, and with what.
+pub const AUTO_RESPONSE: AutoResponse = AutoResponse::new("are you there?", "I am");
 /// `clusterize` of the class `named` says the same Replica for all clients with this prefix.
 pub const TOGETHER: &str = "together-";
 

@@ -4,15 +4,17 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 use dog::http::{HeaderValue, StatusCode};
-use dog::{Close, CloseCode, Context, Failure, Message, Replica, Request, Response, Result, Socket, SocketError};
+use dog::{
+    AutoResponse, Close, CloseCode, Context, Failure, Message, Replica, Request, Response, Result, Socket, SocketError,
+};
 
 use super::class::{Class, Cluster};
 use super::gate::Gates;
 use super::journal::Journal;
 use super::keeper::{self, InRoom};
 use super::protocol::{
-    Answer, Ask, Attached, Cause, Command, End, Event, FAILING, GATED, REPLICA_HEADER, Reply, Report, SORE, TAGGED,
-    UNWANTED,
+    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, End, Event, FAILING, GATED, REPLICA_HEADER, Reply, Report,
+    SORE, TAGGED, UNWANTED,
 };
 
 /// Does what its clients command, and keeps a journal of what befell its sockets.
@@ -28,6 +30,7 @@ impl<C: Class> Replica for Room<C> {
     type Group = Cluster<C>;
     type Gossip = Ask;
     type Answer = Answer;
+    const AUTO_RESPONSE: Option<AutoResponse> = Some(AUTO_RESPONSE);
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         C::activate(cx.group(), cx.id())?;

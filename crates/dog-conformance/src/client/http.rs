@@ -10,6 +10,14 @@ use tokio::net::TcpStream;
 
 use crate::check::{Outcome, within};
 
+/// Asks for `path`.
+///
+/// # Errors
+/// When no complete response comes in time.
+pub async fn get(entry: SocketAddr, path: &str) -> Outcome<Response<Bytes>> {
+    send(entry, Request::get(path).header("host", "conformance").body(Bytes::new())?).await
+}
+
 /// Sends `request` on a connection of its own, and reads the whole response.
 ///
 /// # Errors

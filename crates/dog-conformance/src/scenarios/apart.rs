@@ -21,6 +21,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("internal_paths_are_ordinary_to_the_app", &[15], to_the_app),
         scenario("internal_paths_are_ordinary_to_objects", &[15], to_objects),
         scenario("internal_headers_mean_nothing", &[1, 15], headers),
+        scenario("internal_tickets_are_not_taken_from_outside", &[1, 15], tickets),
     ]
 }
 
@@ -124,6 +125,25 @@ async fn headers(stage: Stage) -> Outcome {
         same(response.status(), StatusCode::OK, "identify")?;
         let identified: crate::app::protocol::Identified = serde_json::from_slice(response.body())?;
         ensure(identified.replica != full, "a header led to a seat on a full Replica")?;
+    }
+    victims.are_unharmed().await
+}
+
+/// What hosts write beside a request that crosses from object to object: whoever sends it from outside gains nothing.
+async fn tickets(stage: Stage) -> Outcome {
+    let victims = Victims::new(&stage).await?;
+    let place = &victims.place;
+    for to in ["", "&to=group"] {
+        for ticket in ["none", "", "AAAA", "gqJpZIKlZXBvY2gBpm51bWJlcgA="] {
+            let path = format!("/anything?u=attacker&forward={}{to}", place.name());
+            let request = Request::get(path).header("host", "conformance");
+            let request = request.header("dog-ticket", ticket).header("dog-answer", "refusal");
+            let response = client::send(place.entry(), request.body(Bytes::new())?).await?;
+            same(response.status(), StatusCode::NOT_FOUND, "what an unknown path is")?;
+            let echo: Echo = serde_json::from_slice(response.body())?;
+            same(&*echo.seen_by, if to.is_empty() { "replica" } else { "group" }, "who saw it")?;
+            ensure(!response.headers().contains_key("dog-answer"), "a word of the inside was shown")?;
+        }
     }
     victims.are_unharmed().await
 }

@@ -5,7 +5,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::{Scenario, scenario};
-use crate::app::protocol::Act;
+use crate::app::protocol::{AUTO_RESPONSE, Act};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;
 use crate::harness::Capability;
@@ -17,6 +17,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("messages_in_fragments_come_through_whole", &[], fragments),
         scenario("message_over_the_limit_closes_with_1009", &[12], over_the_limit).needing(&[Capability::Frames]),
         scenario("ping_is_answered_with_pong", &[], pings),
+        scenario("auto_response_reaches_no_handler", &[13], auto_response),
     ]
 }
 
@@ -100,4 +101,16 @@ async fn pings(stage: Stage) -> Outcome {
     }
     client.send(Message::Pong("unasked".into())).await?;
     client.report().await.map(|_| ())
+}
+
+/// The host answers one text by itself; what is like it but longer, or binary, comes to the handler, which sends it back.
+async fn auto_response(stage: Stage) -> Outcome {
+    let mut client = stage.pinned("hall", "auto").join("client").await?;
+    let request = AUTO_RESPONSE.request();
+    for text in [request, request] {
+        client.send(Message::text(text)).await?;
+        same(client.hear().await?, AUTO_RESPONSE.response(), "the answer")?;
+    }
+    echoes(&mut client, Message::text(format!("{request} "))).await?;
+    echoes(&mut client, Message::binary(request)).await
 }

@@ -4,13 +4,14 @@ use dog::{ClientId, http::StatusCode};
 
 use super::{Scenario, scenario};
 use crate::app::named_replica;
-use crate::app::protocol::{Ask, Identified, TOGETHER, UNPLACEABLE, UNWAKEABLE, Whom};
+use crate::app::protocol::{Ask, BOUND, BOUND_THERE, FAR, Identified, PLACED, TOGETHER, UNPLACEABLE, UNWAKEABLE, Whom};
 use crate::check::{Outcome, ensure, eventually, same};
 use crate::stage::{Place, Stage};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("clusterize_names_the_replica", &[3], named),
+        scenario("clusterize_says_where_a_replica_lives", &[3], placed),
         scenario("clusterize_that_names_a_full_replica_leaves_no_room", &[1, 3], no_room),
         scenario("clusterize_that_fails_harms_nobody", &[14], unplaceable),
         scenario("replica_that_cannot_wake_is_no_member", &[4, 14], unwakeable),
@@ -27,6 +28,17 @@ async fn named(stage: Stage) -> Outcome {
     same(third.replica(), named_replica(group, &ClientId::new("third")?), "the third client's Replica")?;
     // Last: the ticket that comes with it is given back behind the answer, and counts as a seat until then.
     same(place.identify("third").await?.group, group, "the Group's id")
+}
+
+/// A place is part of the id, and the Replica there one like others.
+async fn placed(stage: Stage) -> Outcome {
+    let place = stage.pinned("named", "places");
+    let names = [PLACED, BOUND_THERE].map(|prefix| [format!("{prefix}a"), format!("{prefix}b")]);
+    let [mut a, _b] = place.join_each([&names[0][0], &names[0][1]]).await?;
+    let [c, mut d] = place.join_each([&names[1][0], &names[1][1]]).await?;
+    same([a.replica().place(), c.replica().place()], [Some(FAR), Some(BOUND)], "the places")?;
+    same(a.confirmed("all", Whom::Everyone).await?, (4, vec![]), "whom a broadcast reaches")?;
+    same(d.hear().await?, "all", "what the farthest hears")
 }
 
 /// Where every new Replica has the same name, there is one, and no room when it is full.

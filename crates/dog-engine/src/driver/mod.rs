@@ -30,7 +30,7 @@ mod verbs;
 use std::rc::Rc;
 
 use dog::port::GroupVisitor;
-use dog::{App, Epoch, Group, Groups};
+use dog::{App, AutoResponse, Epoch, Group, Groups, Replica};
 
 use crate::address::{GroupAddress, ReplicaAddress};
 use crate::host::{GroupObject, Host, ReplicaObject};
@@ -47,6 +47,8 @@ pub struct Class<H: Host> {
     pub name: &'static str,
     /// Begins a life of a Group.
     pub group: fn(Rc<H>, GroupAddress, Epoch) -> Rc<dyn GroupObject>,
+    /// What is answered without waking its Replicas, where the host can: [`Replica::AUTO_RESPONSE`].
+    pub auto_response: Option<AutoResponse>,
     /// Begins a life of a Replica.
     pub replica: fn(Rc<H>, ReplicaAddress, Epoch) -> Rc<dyn ReplicaObject>,
 }
@@ -60,6 +62,7 @@ pub fn classes<A: App, H: Host>() -> Vec<Class<H>> {
             self.0.push(Class {
                 name: G::NAME,
                 group: |host, address, epoch| group::GroupDriver::<G, H>::begin(host, address, epoch),
+                auto_response: G::Replica::AUTO_RESPONSE,
                 replica: |host, address, epoch| replica::ReplicaDriver::<G::Replica, H>::begin(host, address, epoch),
             });
         }

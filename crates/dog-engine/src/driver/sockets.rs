@@ -49,6 +49,13 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     pub(super) fn message_came(&self, socket: SocketId, message: Message) -> Readiness {
+        if let Some(auto) = R::AUTO_RESPONSE
+            && message.as_text() == Some(auto.request())
+        {
+            self.host.deliver(&Message::text(auto.response()), &[socket], &[]);
+            let busy = self.turns.borrow().contains_key(&socket);
+            return if busy { Readiness::Busy } else { Readiness::Ready };
+        }
         if let Some(turn) = self.turns.borrow_mut().get_mut(&socket) {
             if turn.end.is_none() {
                 turn.backlog.push_back(message);

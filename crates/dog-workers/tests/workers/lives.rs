@@ -32,6 +32,12 @@ async fn hibernates(client: &mut Client) -> Outcome {
     }
 }
 
+/// How many requests the Group has had since it came to memory, this one among them.
+async fn requests_in_this_life(entry: SocketAddr) -> Outcome<u32> {
+    let response = dog_conformance::get(entry, "/pair/lives/group?do=count").await?;
+    Ok(String::from_utf8_lossy(response.body()).parse()?)
+}
+
 /// Sockets, attachments and clusters are there when objects come back to memory, and the limit holds.
 async fn out_of_memory(entry: SocketAddr) -> Outcome {
     let mut ann = join(entry, "pair", "ann").await?;
@@ -42,7 +48,11 @@ async fn out_of_memory(entry: SocketAddr) -> Outcome {
     let large = "x".repeat(14_000);
     let value = Attached { name: large, visits: 7, tags: vec![] };
     ann.obey(Act::Attach { value: value.clone() }).await?;
+    assert_eq!(requests_in_this_life(entry).await?, 1, "requests that the Group counts");
+    assert_eq!(requests_in_this_life(entry).await?, 2, "requests that the Group counts");
     hibernates(&mut ann).await?;
+    // Nobody has come or gone meanwhile, so the Group has been out of memory too, though there are clients.
+    assert_eq!(requests_in_this_life(entry).await?, 1, "requests that the Group counts");
     assert_eq!(ann.ask(Act::Attachment).await?, Told::Attachment { value: Some(value) });
     assert_eq!(cid.confirmed("all", Whom::Everyone).await?, (3, vec![]), "whom a broadcast reaches");
     for client in [&mut ann, &mut bob, &mut cid] {

@@ -4,5 +4,7 @@
 //! `DOG_WORKERD` is the program, `DOG_WORKER` the folder of the Worker.
 
 mod conformance;
+mod crowds;
 mod lives;
+mod places;
 mod workerd;

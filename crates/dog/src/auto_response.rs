@@ -1,0 +1,53 @@
+//! What a host answers by itself: [`AutoResponse`].
+
+/// The longest request and response, in bytes.
+pub const MAX_AUTO_RESPONSE: usize = 2048;
+
+/// A text that is answered with another by the host itself: no handler runs, and an object at rest stays so. For clients
+/// that ask whether the connection still works and cannot send a ping, such as browsers.
+///
+/// ```
+/// # use dog::*;
+/// # struct Lobby;
+/// # impl Group for Lobby {
+/// #     type Replica = Room;
+/// #     const NAME: &'static str = "lobby";
+/// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+/// #     fn limit(&self) -> Limit { Limit::new(50) }
+/// # }
+/// struct Room;
+/// impl Replica for Room {
+///     const AUTO_RESPONSE: Option<AutoResponse> = Some(AutoResponse::new("ping", "pong"));
+/// #   type Group = Lobby;
+/// #   type Gossip = ();
+/// #   type Answer = ();
+/// #   async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+/// #   async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AutoResponse {
+    request: &'static str,
+    response: &'static str,
+}
+
+impl AutoResponse {
+    /// A text message that is `request`, whole and letter by letter, is answered with `response`.
+    ///
+    /// # Panics
+    /// When one of them is longer than [`MAX_AUTO_RESPONSE`]; as a constant it does not compile then.
+    pub const fn new(request: &'static str, response: &'static str) -> Self {
+        assert!(request.len() <= MAX_AUTO_RESPONSE && response.len() <= MAX_AUTO_RESPONSE, "2048 bytes at most");
+        Self { request, response }
+    }
+
+    /// What is answered.
+    pub const fn request(&self) -> &'static str {
+        self.request
+    }
+
+    /// With what.
+    pub const fn response(&self) -> &'static str {
+        self.response
+    }
+}
