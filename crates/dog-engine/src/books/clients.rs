@@ -112,6 +112,16 @@ impl Clients {
         }
     }
 
+    /// Drops those that came back from the head of the queue.
+    pub(super) fn pass_over(&mut self) {
+        while let Some((_, leaving, client)) = self.leaving.front() {
+            if self.known.get(client).is_some_and(|whereabouts| whereabouts.left == Some(*leaving)) {
+                return;
+            }
+            self.leaving.pop_front();
+        }
+    }
+
     /// All of them: those without a seat in the order in which they left, then the others by name.
     pub(super) fn records(&self, now: Timestamp) -> Vec<ClientRecord> {
         let record = |client: &ClientId, whereabouts: &Whereabouts, since| ClientRecord {

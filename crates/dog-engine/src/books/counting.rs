@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use dog::{ClientId, ReplicaId, Timestamp};
 
-use super::{Books, Member, Standing};
+use super::{Books, Member, Standing, is_empty_since};
 use crate::message::Report;
 
 impl Books {
@@ -104,12 +104,29 @@ impl Books {
         self.park(now)
     }
 
-    /// When [`advance`](Books::advance) has something to do next, at the latest.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
+    /// When [`advance`](Books::advance) has something to do next: not before, for where a timer keeps the Group in memory,
+    /// one that is for nothing costs.
+    pub fn next_deadline(&mut self) -> Option<Timestamp> {
+        self.pass_over();
         let expiry = self.expiries.front().map(|(expires, _)| *expires);
         let forgetting = self.clients.next_deadline(self.policy.sticky_for);
         let parking = self.empty.front().map(|(since, ..)| *since + self.policy.park_after);
         let asking = self.asks.first().map(|(at, _)| *at);
         [expiry, forgetting, parking, asking].into_iter().flatten().min()
+    }
+
+    /// Drops what has come to nothing meanwhile from the heads of the queues.
+    fn pass_over(&mut self) {
+        while self.expiries.front().is_some_and(|(_, ticket)| !self.tickets.contains_key(ticket)) {
+            self.expiries.pop_front();
+        }
+        while self
+            .empty
+            .front()
+            .is_some_and(|(_, emptiness, replica)| !is_empty_since(&self.members, *replica, *emptiness))
+        {
+            self.empty.pop_front();
+        }
+        self.clients.pass_over();
     }
 }

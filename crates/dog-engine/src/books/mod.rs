@@ -216,13 +216,18 @@ impl Books {
                 self.empty.push_back((now, emptiness, replica));
                 let members = &self.members;
                 sweep(&mut self.empty, members.len(), |(_, emptiness, replica)| {
-                    members.get(replica).is_some_and(|member| member.emptiness == Some(*emptiness))
+                    is_empty_since(members, *replica, *emptiness)
                 });
             }
             (1.., Some(_)) => member.emptiness = None,
             _ => {}
         }
     }
+}
+
+/// Whether a member is still empty, and has been since the time of that number.
+fn is_empty_since(members: &HashMap<ReplicaId, Member>, replica: ReplicaId, emptiness: u64) -> bool {
+    members.get(&replica).is_some_and(|member| member.emptiness == Some(emptiness))
 }
 
 /// Drops what is to be passed over from a queue of deadlines once it is more than half of it: so a queue is never much

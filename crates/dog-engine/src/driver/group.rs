@@ -202,7 +202,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     /// Makes sure that the books are looked at when something in them expires.
     pub(super) fn plan_look(&self, awake: &Awake<G>) {
-        let Some(deadline) = awake.books.borrow().next_deadline() else { return };
+        let Some(deadline) = awake.books.borrow_mut().next_deadline() else { return };
         if self.next_look.get().is_some_and(|look| look <= deadline) {
             return;
         }

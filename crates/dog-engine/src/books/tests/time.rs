@@ -148,3 +148,17 @@ fn on_visits_only_those_that_hold_seats_and_were_silent_for_long_are_asked_once_
     silent.sort_unstable();
     assert_eq!(asked, silent);
 }
+
+#[test]
+fn no_deadline_is_left_of_what_has_come_to_nothing() {
+    let mut desk = Desk::new(2, &["a"]);
+    // Else there would be the end of the lease.
+    desk.books.watch_on_visits();
+    desk.identify("ann");
+    desk.seat("a", 1, &[("ann", 1)]);
+    assert_eq!(desk.books.next_deadline(), None, "a ticket that was taken, a Replica that is not empty any more");
+    desk.report(&report("a", 1, 2, &[("ann", 0)]));
+    assert_eq!(desk.books.next_deadline(), Some(at(30)), "Ann's grace");
+    desk.report(&report("a", 1, 3, &[("ann", 1)]));
+    assert_eq!(desk.books.next_deadline(), None, "she is back");
+}
