@@ -4,13 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
 
-use dog::{ClientId, Epoch, Group, GroupContext, ReplicaId, Request, Response, Timestamp};
+use dog::{ClientId, Epoch, Group, GroupContext, ReplicaId, Request, Response};
 
 use super::alarms::Alarm;
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
+use super::looks::Looks;
 use super::placing::{Seated, Waiting};
 use super::replica::failed;
 use super::storing::Store;
@@ -19,9 +19,6 @@ use crate::books::{Books, MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast, Report};
 use crate::reply::Reply;
-
-/// The shortest time between two looks at what has expired.
-const SHORTEST_NAP: Duration = Duration::from_millis(20);
 
 /// One life of a user's Group.
 pub(super) struct GroupDriver<G: Group, H: Host> {
@@ -44,8 +41,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     pub(super) growing: Cell<u32>,
     /// Whether the members of earlier lives have been asked for their seats.
     pub(super) census: Cell<bool>,
-    /// When the books will be looked at next.
-    next_look: Cell<Option<Timestamp>>,
+    pub(super) looks: Looks,
     idle: Idle,
     pub(super) store: Rc<Store<H>>,
     pub(super) alarm: Alarm<H>,
@@ -103,7 +99,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             introducing: Cell::new(false),
             growing: Cell::new(0),
             census: Cell::new(false),
-            next_look: Cell::new(None),
+            looks: Looks::default(),
             idle: Idle::default(),
             store,
             alarm,
@@ -149,7 +145,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         Ok(Awake { group, books: RefCell::new(books) })
     }
 
-    fn note_idle(&self) {
+    pub(super) fn note_idle(&self) {
         if let Some(this) = self.this.upgrade() {
             self.idle.note(&this, Self::rest);
         }
@@ -196,42 +192,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             self.waiting.borrow_mut().clear();
             self.locating.borrow_mut().clear();
             self.joining.borrow_mut().clear();
+            self.looks.end();
             self.host.group_ended(self.address, self.epoch);
         }
-    }
-
-    /// Makes sure that the books are looked at when something in them expires.
-    pub(super) fn plan_look(&self, awake: &Awake<G>) {
-        let Some(deadline) = awake.books.borrow_mut().next_deadline() else { return };
-        if self.next_look.get().is_some_and(|look| look <= deadline) {
-            return;
-        }
-        self.next_look.set(Some(deadline));
-        let nap = deadline.since(self.host.now()).max(SHORTEST_NAP);
-        let (host, this) = (Rc::clone(&self.host), Weak::clone(&self.this));
-        self.host.spawn(Box::pin(async move {
-            host.sleep(nap).await;
-            let Some(this) = this.upgrade() else { return };
-            // An earlier look may have been planned meanwhile; then that one goes on.
-            if this.next_look.get() == Some(deadline) {
-                this.next_look.set(None);
-                this.let_time_pass();
-            }
-        }));
-    }
-
-    fn let_time_pass(&self) {
-        let Some(awake) = self.life.get() else { return };
-        let parked = awake.books.borrow_mut().advance(self.host.now());
-        let to_ask = awake.books.borrow_mut().to_ask(self.host.now());
-        self.keep_later(&awake, &parked);
-        to_ask.into_iter().for_each(|replica| self.count(&awake, replica));
-        if !parked.is_empty() {
-            self.spread_view(&awake);
-        }
-        self.plan_look(&awake);
-        drop(awake);
-        self.note_idle();
     }
 
     fn answer_now(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {

@@ -4,7 +4,7 @@
 //! - `replica`: a Replica's life; `answers`: what it is asked; `telling`: what it tells its Group; `sockets`: the order
 //!   of its handlers; `verbs`: what its handlers can do
 //! - `group`: a Group's life; `group_port`: what its own code stands on; `placing`: who waits for a place;
-//!   `growing`: new members, census, the view; `records`: members kept over lives; `clients`: and clients over the end
+//!   `looks`: what time does; `growing`: new members, census, the view; `records`: members kept over lives; `clients`: and clients over the end
 //!   of a host
 //! - `storing`: an object's storage; `alarms`: its alarm; `idle`: when it rests
 //! - `front`: the App, and the way from outside to a Replica
@@ -19,6 +19,7 @@ mod group_port;
 mod growing;
 mod idle;
 mod life;
+mod looks;
 mod placing;
 mod records;
 mod replica;

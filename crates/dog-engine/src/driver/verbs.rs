@@ -22,7 +22,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) fn deliver(&self, message: &Message, except: Option<&ClientId>) -> usize {
         let seats = self.seats.borrow();
         let left_out = except.map_or(&[][..], |client| seats.sockets_of(client));
-        self.host.deliver(message, seats.sockets(), left_out)
+        self.host.deliver_to_all(message, &seats.audience(), left_out)
     }
 
     /// To one client's sockets here. How many took it.

@@ -24,7 +24,7 @@ async fn requests_in_this_life(entry: SocketAddr) -> Outcome<u32> {
 }
 
 /// Waits until the Replica of `client` and its Group have both been out of memory: fields are lost. Asking more often
-/// would keep them there. The Group follows later, when its tickets have expired.
+/// would keep them there.
 async fn hibernate(client: &mut Client, entry: SocketAddr) -> Outcome {
     client.ask(Act::SwapField { value: 1 }).await?;
     requests_in_this_life(entry).await?;
