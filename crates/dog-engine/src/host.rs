@@ -17,7 +17,7 @@ use crate::books::MemberSeats;
 use crate::handshake;
 use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
-use crate::seats::Refusal;
+use crate::seats::{Audience, Refusal};
 
 /// One place where objects live: a worker thread, a Workers isolate, a simulation.
 ///
@@ -47,6 +47,11 @@ pub trait Host: 'static {
 
     /// Puts a message into the sockets' outboxes, all of `sockets` but those of `except`. How many took it.
     fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize;
+    /// The same for all open sockets of a Replica: where messages come faster than they are written, a host can do for
+    /// all of them what it would do for each.
+    fn deliver_to_all(&self, message: &Message, audience: &Audience<'_>, except: &[SocketId]) -> usize {
+        self.deliver(message, audience.sockets, except)
+    }
     /// Ends a socket, after what was delivered before.
     fn close(&self, socket: SocketId, code: CloseCode, reason: &str);
     /// The socket's handler has ended: its next message may come.

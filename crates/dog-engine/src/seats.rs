@@ -21,6 +21,8 @@ pub struct Seats {
     sockets: HashMap<SocketId, Place>,
     /// The open sockets, dense, for fan-out.
     open: Vec<SocketId>,
+    /// How often they have changed.
+    changes: u64,
     clients: HashMap<ClientId, ClientSeats>,
     /// Tickets that were taken, until they would have expired: each is good once.
     used: HashMap<TicketId, Timestamp>,
@@ -48,6 +50,19 @@ impl ClientSeats {
     fn count(&self) -> u32 {
         count(self.sockets.len()) + self.requests
     }
+}
+
+/// All open sockets of a Replica. Two with the same names and numbers have the same sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct Audience<'a> {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// In which life.
+    pub epoch: Epoch,
+    /// How often they have changed in this life.
+    pub changes: u64,
+    /// They.
+    pub sockets: &'a [SocketId],
 }
 
 /// Why a ticket gets no seat.
@@ -89,6 +104,7 @@ impl Seats {
             requests: HashMap::new(),
             sockets: HashMap::new(),
             open: Vec::new(),
+            changes: 0,
             clients: HashMap::new(),
             used: HashMap::new(),
             sequence: 0,
@@ -157,6 +173,7 @@ impl Seats {
     /// The request's connection has become a socket, which has the seat from now on.
     pub fn open(&mut self, seat: SeatId, socket: SocketId) -> Option<ClientId> {
         let client = self.requests.remove(&seat)?;
+        self.changes += 1;
         self.sockets.insert(socket, Place { client: client.clone(), at: self.open.len() });
         self.open.push(socket);
         let seats = self.clients.entry(client.clone()).or_default();
@@ -167,6 +184,7 @@ impl Seats {
 
     /// A socket of the life before is open still, and has a seat in this one.
     pub fn reopen(&mut self, socket: SocketId, client: &ClientId) {
+        self.changes += 1;
         self.sockets.insert(socket, Place { client: client.clone(), at: self.open.len() });
         self.open.push(socket);
         self.clients.entry(client.clone()).or_default().sockets.push(socket);
@@ -181,6 +199,7 @@ impl Seats {
     /// The socket has ended; whose was it? `None` of one that had ended before.
     pub fn close(&mut self, socket: SocketId) -> Option<ClientId> {
         let Place { client, at } = self.sockets.remove(&socket)?;
+        self.changes += 1;
         self.open.swap_remove(at);
         if let Some(moved) = self.open.get(at).and_then(|moved| self.sockets.get_mut(moved)) {
             moved.at = at;
@@ -207,6 +226,11 @@ impl Seats {
     /// The open sockets.
     pub fn sockets(&self) -> &[SocketId] {
         &self.open
+    }
+
+    /// The same, with what tells whether they are still the same.
+    pub fn audience(&self) -> Audience<'_> {
+        Audience { replica: self.replica, epoch: self.epoch, changes: self.changes, sockets: &self.open }
     }
 
     /// One client's open sockets.

@@ -9,6 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind};
 
+mod place;
+
+pub use place::{Jurisdiction, Place, Region};
+
 /// The longest client identifier, in bytes.
 pub const MAX_CLIENT_ID: usize = 256;
 

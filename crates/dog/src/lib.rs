@@ -51,15 +51,13 @@
 //! # The files, in reading order
 //! - `app`: [`App`], and [`Dog`], its way to the Groups
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]
-//! - `replica`: [`Replica`] and its handlers; `context`: [`Context`], what they are given
-//! - `place`: where a Replica lives, where hosts can choose; `auto_response`: what a host answers by itself
+//! - `replica`: [`Replica`], its handlers, its [`AutoResponse`]; `context`: [`Context`], what they are given
 //! - `socket`: [`Socket`], [`To`]; `message`: [`Message`]; `close`: [`CloseCode`] and how a socket ends
 //! - `storage`: [`Storage`], what an object keeps for good
-//! - `id`, `time`, `env`, `body`: [`ClientId`] and the other ids, [`Timestamp`], [`Env`], [`Request`] and [`Response`]
+//! - `id`, `time`, `env`, `body`: [`ClientId`] and other ids, [`Place`], [`Timestamp`], [`Env`], [`Request`] and [`Response`]
 //! - `error`: [`Error`] and [`Failure`]; `wire`, `port`: for the engine and hosts
 
 mod app;
-mod auto_response;
 mod body;
 mod close;
 mod context;
@@ -68,7 +66,6 @@ mod error;
 mod group;
 mod id;
 mod message;
-mod place;
 #[doc(hidden)]
 pub mod port;
 mod replica;
@@ -79,7 +76,6 @@ mod time;
 pub mod wire;
 
 pub use app::{App, Dog, GroupHandle, Groups, ReplicaHandle};
-pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
 pub use body::{Body, Request, Response, query, text};
 pub use close::{Close, CloseCode, SocketError};
 pub use context::{Context, Heard};
@@ -87,10 +83,9 @@ pub use env::Env;
 pub use error::{Error, Failure, Result};
 pub use group::{Group, GroupContext, InvalidLimit, Limit, Policy};
 pub use http;
-pub use id::{ClientId, Epoch, GroupId, MAX_CLIENT_ID, ReplicaId, SocketId};
+pub use id::{ClientId, Epoch, GroupId, Jurisdiction, MAX_CLIENT_ID, Place, Region, ReplicaId, SocketId};
 pub use message::{Message, MessageKind};
-pub use place::{Jurisdiction, Place, Region};
-pub use replica::Replica;
+pub use replica::{AutoResponse, MAX_AUTO_RESPONSE, Replica};
 pub use socket::{MAX_ATTACHMENT, Reach, Socket, To};
 pub use storage::{List, MAX_KEY, MAX_VALUE, Storage, Transaction};
 pub use time::Timestamp;

@@ -5,7 +5,6 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::auto_response::AutoResponse;
 use crate::body::{Request, Response};
 use crate::close::{Close, SocketError};
 use crate::context::Context;
@@ -13,6 +12,10 @@ use crate::error::{Failure, Result};
 use crate::group::Group;
 use crate::message::Message;
 use crate::socket::Socket;
+
+mod auto_response;
+
+pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
 
 /// One working object of a cluster: it answers requests and owns connections.
 ///

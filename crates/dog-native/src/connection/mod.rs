@@ -1,11 +1,14 @@
 //! The WebSocket connections of one worker: small records in one slab, polled together, written once a turn.
 //!
-//! - `stream`: what bytes go over; `outbox`: what waits to be written
-//! - `table`: the records, and what is done to one of them
+//! - `stream`: what bytes go over; `outbox`: what waits to be written; `run`: what waits for many alike
+//! - `record`: what is known of one connection; `table`: all of them, and what is done to one of them
 
 mod outbox;
+mod record;
+mod run;
 mod stream;
 mod table;
 
+pub(crate) use record::Phase;
 pub(crate) use stream::Stream;
-pub(crate) use table::{Connections, Phase};
+pub(crate) use table::Connections;

@@ -16,7 +16,7 @@ const NONE: u32 = u32::MAX;
 pub(super) const KEEPING: usize = 64;
 
 /// Frames up to this many bytes in all are copied together and written at once; more are written from where they are.
-const JOIN_UP_TO: usize = 64 * 1024;
+pub(super) const JOIN_UP_TO: usize = 64 * 1024;
 
 /// The most frames in one vectored write; the kernel takes 1024.
 const SLICES: usize = 64;
@@ -96,6 +96,28 @@ impl Arena {
             _ => outbox.head = node,
         }
         outbox.tail = node;
+    }
+
+    /// Appends frames of which the kernel has `written` bytes already. Nothing else may wait there, unless that is none.
+    pub(super) fn push_rest(&mut self, outbox: &mut Outbox, frames: &[Bytes], mut written: usize) {
+        self.written += written;
+        for frame in frames {
+            if written >= frame.len() {
+                written -= frame.len();
+                continue;
+            }
+            self.push(outbox, frame.clone());
+            if written > 0 {
+                outbox.written = written;
+                outbox.bytes -= written;
+                written = 0;
+            }
+        }
+    }
+
+    /// Bytes that went out without waiting here.
+    pub(super) fn note_written(&mut self, bytes: usize) {
+        self.written += bytes;
     }
 
     /// Drops all that waits, but what has been begun: half a frame would spoil those after it.

@@ -11,63 +11,24 @@ use dog_engine::host::{End, ReplicaObject};
 use mio::{Registry, Token};
 use slab::Slab;
 
-use super::outbox::{Arena, Flushed, KEEPING, Outbox};
+use super::outbox::{Arena, Flushed, KEEPING};
+use super::record::{Connection, Phase};
+use super::run::Runs;
 use super::stream::Stream;
 use crate::config::{Config, SlowConsumer};
 use crate::front::AddressPermit;
 use crate::metrics::Counters;
-use crate::websocket::{Decoder, close_frame, ping_frame};
-
-/// One connection. At rest it is this record and nothing else.
-pub(crate) struct Connection {
-    /// Tells this connection from earlier ones at its place in the slab.
-    generation: u32,
-    /// `None` until the client has the response to its handshake.
-    stream: Option<Stream>,
-    /// Whose socket it is; nobody's once it is only being closed.
-    pub(crate) replica: Option<Rc<dyn ReplicaObject>>,
-    pub(crate) decoder: Decoder,
-    /// What was read and not decoded yet, because a handler was busy.
-    pub(crate) unread: Option<Box<[u8]>>,
-    outbox: Outbox,
-    attachment: Option<Box<Bytes>>,
-    pub(crate) phase: Phase,
-    /// Whether there may be something to read: the kernel tells only of changes.
-    pub(crate) readable: bool,
-    /// Whether the client sends nothing more.
-    pub(crate) hung_up: bool,
-    /// Whether a handler of this socket runs, so that nothing more is read.
-    pub(crate) busy: bool,
-    /// Whether it is on the list of those to be written.
-    dirty: bool,
-    pinged: bool,
-    /// In seconds of the worker's life: when something was heard last, or when the phase began.
-    since: u32,
-    /// Counts for the client's address as long as the connection lives.
-    #[allow(dead_code, reason = "it is there to be dropped")]
-    permit: Option<Arc<AddressPermit>>,
-}
-
-/// Where a connection is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Messages go both ways.
-    Open,
-    /// We have sent a close and wait for the client's.
-    Closing,
-    /// Both have, or the client has broken the rules: what is queued goes out, then we hang up and wait for the
-    /// client to do so, lest the kernel cut off what it has not read yet.
-    Finishing,
-}
+use crate::websocket::{close_frame, ping_frame};
 
 /// All connections of one worker.
 pub(crate) struct Connections {
-    slab: Slab<Connection>,
+    pub(super) slab: Slab<Connection>,
     next_generation: u32,
-    arena: Arena,
+    pub(super) arena: Arena,
+    pub(super) runs: Runs,
     dirty: Vec<u32>,
     registry: Registry,
-    counters: Rc<Counters>,
+    pub(super) counters: Rc<Counters>,
     /// Seconds since the worker began.
     pub(crate) seconds: u32,
     /// Sockets that have ended by themselves, for their Replicas to hear of at the end of the turn.
@@ -85,6 +46,7 @@ impl Connections {
             slab: Slab::new(),
             next_generation: 0,
             arena: Arena::default(),
+            runs: Runs::default(),
             dirty: Vec::new(),
             registry,
             counters,
@@ -103,23 +65,7 @@ impl Connections {
         let place = entry.key();
         let generation = self.next_generation;
         self.next_generation = self.next_generation.wrapping_add(1);
-        entry.insert(Connection {
-            generation,
-            stream: None,
-            replica,
-            decoder: Decoder::new(),
-            unread: None,
-            outbox: Outbox::default(),
-            attachment: None,
-            phase: Phase::Open,
-            readable: false,
-            hung_up: false,
-            busy: false,
-            dirty: false,
-            pinged: false,
-            since: self.seconds,
-            permit: None,
-        });
+        entry.insert(Connection::new(generation, replica, self.seconds));
         SocketId::from_raw(u64::from(generation) << 32 | place as u64)
     }
 
@@ -190,7 +136,8 @@ impl Connections {
 
     /// Queues one frame for an open socket, unless too much waits there already. A single frame may always wait: a
     /// message larger than the bound reaches a socket that keeps up.
-    fn queue(&mut self, config: &Config, socket: SocketId, frame: &Bytes) -> bool {
+    pub(super) fn queue(&mut self, config: &Config, socket: SocketId, frame: &Bytes) -> bool {
+        self.leave_run(socket);
         let Some(connection) = self.get(socket).filter(|connection| connection.phase == Phase::Open) else {
             return false;
         };
@@ -210,13 +157,14 @@ impl Connections {
 
     /// Queues a frame whatever waits there already.
     pub(crate) fn push(&mut self, socket: SocketId, frame: Bytes) {
+        self.leave_run(socket);
         let Some(connection) = self.slab.get_mut(place(socket)) else { return };
         self.arena.push(&mut connection.outbox, frame);
         self.touch(socket);
     }
 
     /// Puts a connection on the list of those to be written.
-    fn touch(&mut self, socket: SocketId) {
+    pub(super) fn touch(&mut self, socket: SocketId) {
         let Some(connection) = self.slab.get_mut(place(socket)).filter(|connection| !connection.dirty) else { return };
         connection.dirty = true;
         self.dirty.extend(u32::try_from(place(socket)));
@@ -246,6 +194,7 @@ impl Connections {
 
     /// Hangs up once what waits has gone out.
     pub(crate) fn finish(&mut self, socket: SocketId) {
+        self.leave_run(socket);
         let seconds = self.seconds;
         let Some(connection) = self.get(socket) else { return };
         connection.enter(Phase::Finishing, seconds);
@@ -254,6 +203,7 @@ impl Connections {
 
     /// Ends a socket that has done what it must not: its Replica will hear of it, the client gets a close.
     pub(crate) fn fail(&mut self, socket: SocketId, kind: SocketErrorKind, code: CloseCode, reason: &str) {
+        self.leave_run(socket);
         let Some(connection) = self.get(socket) else { return };
         if connection.phase == Phase::Open {
             let replica = connection.replica.take();
@@ -281,6 +231,7 @@ impl Connections {
     /// Lets go of a connection.
     pub(crate) fn remove(&mut self, socket: SocketId) -> Option<Connection> {
         self.get(socket)?;
+        self.leave_run(socket);
         let mut connection = self.slab.try_remove(place(socket))?;
         self.arena.clear(&mut connection.outbox);
         if let Some(stream) = &mut connection.stream {
@@ -298,6 +249,7 @@ impl Connections {
 
     /// Writes what waits, once for each socket that has been given something since the last time.
     pub(crate) fn flush(&mut self) {
+        self.flush_runs();
         let mut dirty = std::mem::take(&mut self.dirty);
         self.arena.begin_flush();
         for place in dirty.drain(..) {
@@ -376,25 +328,5 @@ impl Connections {
                 _ => {}
             }
         }
-    }
-}
-
-impl Connection {
-    /// What waits to be written, as it counts against its bound.
-    pub(crate) fn waiting(&self) -> usize {
-        self.outbox.weight()
-    }
-
-    /// Something was heard of the client.
-    pub(crate) fn heard(&mut self, seconds: u32) {
-        if self.phase == Phase::Open {
-            self.since = seconds;
-            self.pinged = false;
-        }
-    }
-
-    fn enter(&mut self, phase: Phase, seconds: u32) {
-        self.phase = phase;
-        self.since = seconds;
     }
 }

@@ -12,6 +12,7 @@ use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, R
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use dog_engine::seats::Audience;
 use tokio::sync::oneshot;
 use tracing::Span;
 
@@ -145,6 +146,12 @@ impl Host for Worker {
 
     fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
         let taken = self.connections.borrow_mut().deliver(&self.shared.config, message, sockets, except);
+        self.queued();
+        taken
+    }
+
+    fn deliver_to_all(&self, message: &Message, audience: &Audience<'_>, except: &[SocketId]) -> usize {
+        let taken = self.connections.borrow_mut().deliver_to_all(&self.shared.config, message, audience, except);
         self.queued();
         taken
     }

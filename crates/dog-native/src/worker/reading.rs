@@ -166,6 +166,7 @@ impl Worker {
     fn answer_ping(&self, socket: SocketId, payload: &[u8]) {
         let mut connections = self.connections.borrow_mut();
         let most = self.shared.config.max_outbox;
+        connections.leave_run(socket);
         if connections.get(socket).is_some_and(|connection| connection.waiting() < most) {
             connections.push(socket, pong_frame(payload));
         }

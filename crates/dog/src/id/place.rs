@@ -1,6 +1,6 @@
 //! Where in the world a Replica is to live: [`Place`], which is part of its id.
 
-use crate::id::ReplicaId;
+use super::ReplicaId;
 
 /// Where a Replica is to live, on hosts that are all over the world. Others leave it be.
 ///

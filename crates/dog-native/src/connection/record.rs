@@ -1,0 +1,99 @@
+//! What is known of one connection.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dog_engine::host::ReplicaObject;
+
+use super::outbox::Outbox;
+use super::run::RunIndex;
+use super::stream::Stream;
+use crate::front::AddressPermit;
+use crate::websocket::Decoder;
+
+/// One connection. At rest it is this record and nothing else.
+pub(crate) struct Connection {
+    /// Tells this connection from earlier ones at its place in the slab.
+    pub(super) generation: u32,
+    /// `None` until the client has the response to its handshake.
+    pub(super) stream: Option<Stream>,
+    /// Whose socket it is; nobody's once it is only being closed.
+    pub(crate) replica: Option<Rc<dyn ReplicaObject>>,
+    pub(crate) decoder: Decoder,
+    /// What was read and not decoded yet, because a handler was busy.
+    pub(crate) unread: Option<Box<[u8]>>,
+    pub(super) outbox: Outbox,
+    /// The run of this turn that it is in.
+    pub(super) run: RunIndex,
+    pub(super) attachment: Option<Box<Bytes>>,
+    pub(crate) phase: Phase,
+    /// Whether there may be something to read: the kernel tells only of changes.
+    pub(crate) readable: bool,
+    /// Whether the client sends nothing more.
+    pub(crate) hung_up: bool,
+    /// Whether a handler of this socket runs, so that nothing more is read.
+    pub(crate) busy: bool,
+    /// Whether it is on the list of those to be written.
+    pub(super) dirty: bool,
+    pub(super) pinged: bool,
+    /// In seconds of the worker's life: when something was heard last, or when the phase began.
+    pub(super) since: u32,
+    /// Counts for the client's address as long as the connection lives.
+    #[allow(dead_code, reason = "it is there to be dropped")]
+    pub(super) permit: Option<Arc<AddressPermit>>,
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Messages go both ways.
+    Open,
+    /// We have sent a close and wait for the client's.
+    Closing,
+    /// Both have, or the client has broken the rules: what is queued goes out, then we hang up and wait for the
+    /// client to do so, lest the kernel cut off what it has not read yet.
+    Finishing,
+}
+
+impl Connection {
+    /// One that is to come.
+    pub(super) fn new(generation: u32, replica: Option<Rc<dyn ReplicaObject>>, seconds: u32) -> Self {
+        Self {
+            generation,
+            stream: None,
+            replica,
+            decoder: Decoder::new(),
+            unread: None,
+            outbox: Outbox::default(),
+            run: RunIndex::NONE,
+            attachment: None,
+            phase: Phase::Open,
+            readable: false,
+            hung_up: false,
+            busy: false,
+            dirty: false,
+            pinged: false,
+            since: seconds,
+            permit: None,
+        }
+    }
+
+    /// What waits to be written, as it counts against its bound.
+    pub(crate) fn waiting(&self) -> usize {
+        self.outbox.weight()
+    }
+
+    /// Something was heard of the client.
+    pub(crate) fn heard(&mut self, seconds: u32) {
+        if self.phase == Phase::Open {
+            self.since = seconds;
+            self.pinged = false;
+        }
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase, seconds: u32) {
+        self.phase = phase;
+        self.since = seconds;
+    }
+}

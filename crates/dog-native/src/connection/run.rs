@@ -1,0 +1,232 @@
+//! What waits for many sockets alike. The sockets of one Replica are mostly owed the same frames in a turn: these are
+//! kept once, as a run, joined once, and written to each. Whoever is owed anything else leaves the run, and has its
+//! frames in its own outbox from then on. No socket is in a run for longer than a turn, nor if something waits for it.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+
+use bytes::Bytes;
+use dog::{Epoch, Message, ReplicaId, SocketId};
+use dog_engine::seats::Audience;
+
+use super::outbox::{JOIN_UP_TO, KEEPING};
+use super::record::Phase;
+use super::table::{Connections, place};
+use crate::config::Config;
+
+/// Which run of the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RunIndex(u32);
+
+impl RunIndex {
+    pub(super) const NONE: Self = Self(u32::MAX);
+
+    fn of(index: usize) -> Self {
+        u32::try_from(index).map_or(Self::NONE, Self)
+    }
+}
+
+/// The runs of this turn.
+#[derive(Default)]
+pub(super) struct Runs {
+    runs: Vec<Run>,
+    /// The present run of each Replica.
+    present: HashMap<ReplicaId, usize>,
+    /// Vectors that are used again.
+    spare: Vec<Run>,
+    joined: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Run {
+    key: Option<Key>,
+    frames: Vec<Bytes>,
+    /// What the frames count for against the bound of each member.
+    weight: usize,
+    /// Places of the connections that began in it; those that have left say so themselves.
+    members: Vec<u32>,
+    /// How many are in it still.
+    active: usize,
+    /// Open sockets of the audience that are not in it.
+    apart: Vec<SocketId>,
+}
+
+/// Which audience.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    replica: ReplicaId,
+    epoch: Epoch,
+    changes: u64,
+}
+
+impl Connections {
+    /// Queues a message for a whole audience but `except`. How many took it.
+    pub(crate) fn deliver_to_all(
+        &mut self,
+        config: &Config,
+        message: &Message,
+        audience: &Audience<'_>,
+        except: &[SocketId],
+    ) -> usize {
+        let weight = message.frame().len() + KEEPING;
+        if audience.sockets.len() < 2 || weight > config.max_outbox {
+            return self.deliver(config, message, audience.sockets, except);
+        }
+        let index = self.run_of(audience);
+        if self.runs.runs[index].weight + weight > config.max_outbox {
+            // Some may keep up and others not: what is to become of each is decided for each.
+            self.end_run(index);
+            return self.deliver(config, message, audience.sockets, except);
+        }
+        except.iter().for_each(|socket| self.leave_run(*socket));
+        let run = &mut self.runs.runs[index];
+        run.frames.push(message.frame().clone());
+        run.weight += weight;
+        let mut taken = run.active;
+        // Taken out while it is used: one that is too slow is ended on the way.
+        let mut apart = std::mem::take(&mut run.apart);
+        for socket in apart.iter().filter(|socket| !except.contains(socket)) {
+            taken += usize::from(self.queue(config, *socket, message.frame()));
+        }
+        let run = &mut self.runs.runs[index];
+        apart.append(&mut run.apart);
+        run.apart = apart;
+        self.counters.messages_sent.one();
+        self.counters.deliveries.add(taken);
+        taken
+    }
+
+    fn run_of(&mut self, audience: &Audience<'_>) -> usize {
+        let Audience { replica, epoch, changes, sockets } = *audience;
+        let key = Key { replica, epoch, changes };
+        let present = self.runs.present.get(&replica).copied();
+        match present {
+            Some(index) if self.runs.runs[index].key == Some(key) => return index,
+            Some(index) => self.end_run(index),
+            None => {}
+        }
+        let index = self.runs.runs.len();
+        let mut run = self.runs.spare.pop().unwrap_or_default();
+        run.key = Some(key);
+        for socket in sockets {
+            let Some(connection) = self.get(*socket).filter(|connection| connection.phase == Phase::Open) else {
+                continue;
+            };
+            if connection.outbox.weight() == 0 && connection.stream.is_some() {
+                connection.run = RunIndex::of(index);
+                run.members.extend(u32::try_from(place(*socket)));
+            } else {
+                run.apart.push(*socket);
+            }
+        }
+        run.active = run.members.len();
+        self.runs.runs.push(run);
+        self.runs.present.insert(replica, index);
+        index
+    }
+
+    /// From now on the socket's frames are in its own outbox.
+    pub(crate) fn leave_run(&mut self, socket: SocketId) {
+        let Some(connection) = self.get(socket) else { return };
+        let index = std::mem::replace(&mut connection.run, RunIndex::NONE);
+        let Some(run) = self.runs.runs.get_mut(index.0 as usize) else { return };
+        run.active -= 1;
+        run.apart.push(socket);
+        let Some(connection) = self.slab.get_mut(place(socket)) else { return };
+        self.arena.push_rest(&mut connection.outbox, &run.frames, 0);
+        self.touch(socket);
+    }
+
+    /// Everyone leaves.
+    fn end_run(&mut self, index: usize) {
+        let members = std::mem::take(&mut self.runs.runs[index].members);
+        for place in &members {
+            if let Some(socket) = self.at(*place as usize).filter(|_| self.is_in(*place, index)) {
+                self.leave_run(socket);
+            }
+        }
+        let run = &mut self.runs.runs[index];
+        run.members = members;
+        if let Some(key) = run.key.take() {
+            self.runs.present.remove(&key.replica);
+        }
+    }
+
+    fn is_in(&self, place: u32, index: usize) -> bool {
+        self.slab.get(place as usize).is_some_and(|connection| connection.run == RunIndex::of(index))
+    }
+
+    /// Writes every run to those who are in it. What the kernel does not take waits in their outboxes.
+    pub(super) fn flush_runs(&mut self) {
+        for index in 0..self.runs.runs.len() {
+            self.flush_run(index);
+        }
+        for mut run in self.runs.runs.drain(..) {
+            run.key = None;
+            run.frames.clear();
+            run.weight = 0;
+            run.members.clear();
+            run.apart.clear();
+            self.runs.spare.push(run);
+        }
+        self.runs.present.clear();
+    }
+
+    fn flush_run(&mut self, index: usize) {
+        let run = &self.runs.runs[index];
+        let bytes: usize = run.frames.iter().map(Bytes::len).sum();
+        if run.active == 0 {
+            return;
+        }
+        if bytes > JOIN_UP_TO && run.frames.len() > 1 {
+            // Large ones are written from where they are.
+            return self.end_run(index);
+        }
+        let (members, frames) = {
+            let run = &mut self.runs.runs[index];
+            (std::mem::take(&mut run.members), std::mem::take(&mut run.frames))
+        };
+        let mut joined = std::mem::take(&mut self.runs.joined);
+        joined.clear();
+        if frames.len() > 1 {
+            frames.iter().for_each(|frame| joined.extend_from_slice(frame));
+        }
+        let out: &[u8] = if let [frame] = &frames[..] { frame } else { &joined };
+        for place in &members {
+            if self.is_in(*place, index) {
+                self.write_run(*place as usize, &frames, out);
+            }
+        }
+        self.runs.joined = joined;
+        let run = &mut self.runs.runs[index];
+        (run.members, run.frames) = (members, frames);
+    }
+
+    fn write_run(&mut self, place: usize, frames: &[Bytes], out: &[u8]) {
+        let Some(connection) = self.slab.get_mut(place) else { return };
+        connection.run = RunIndex::NONE;
+        let Some(stream) = &mut connection.stream else { return };
+        let wrote = loop {
+            match stream.write(out) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => break outcome,
+            }
+        };
+        match wrote {
+            Ok(wrote) if wrote == out.len() => self.arena.note_written(wrote),
+            // The kernel tells when it takes more.
+            Ok(wrote) => self.arena.push_rest(&mut connection.outbox, frames, wrote),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.arena.push_rest(&mut connection.outbox, frames, 0);
+            }
+            Err(_) => {
+                if let Some(socket) = self.at(place) {
+                    self.lose(socket);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

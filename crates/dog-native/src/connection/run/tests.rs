@@ -1,0 +1,223 @@
+//! Whatever is sent to all, to one, or to all but one, in whatever turns: each socket reads what it was promised, in order.
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use dog::{CloseCode, Epoch, Message, ReplicaId, SocketId};
+use dog_engine::seats::Audience;
+use mio::Poll;
+use proptest::prelude::*;
+
+use crate::config::{Config, SlowConsumer};
+use crate::connection::{Connections, Stream};
+use crate::metrics::Counters;
+
+const SOCKETS: usize = 5;
+
+/// More than the kernel takes at once, together with a few others.
+const LARGE: usize = 40_000;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A message to all, or all but one.
+    All { except: Option<usize>, large: bool },
+    /// A message to one.
+    One(usize),
+    /// The socket is closed, and not of the audience any more.
+    Close(usize),
+    /// What waits is written.
+    EndTurn,
+    /// The client reads what has come.
+    Read(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let which = 0..SOCKETS;
+    prop_oneof![
+        6 => (proptest::option::of(which.clone()), any::<bool>())
+            .prop_map(|(except, large)| Step::All { except, large }),
+        3 => which.clone().prop_map(Step::One),
+        1 => which.clone().prop_map(Step::Close),
+        3 => Just(Step::EndTurn),
+        2 => which.prop_map(Step::Read),
+    ]
+}
+
+struct Peer {
+    socket: SocketId,
+    stream: UnixStream,
+    read: Vec<u8>,
+    /// The numbers of the messages that it is to read.
+    promised: Vec<u32>,
+    open: bool,
+}
+
+struct World {
+    connections: Connections,
+    config: Config,
+    peers: Vec<Peer>,
+    audience: Vec<SocketId>,
+    changes: u64,
+    next: u32,
+    _poll: Poll,
+}
+
+impl World {
+    fn new(max_outbox: usize) -> Self {
+        let poll = Poll::new().unwrap();
+        let mut connections = Connections::new(poll.registry().try_clone().unwrap(), Rc::new(Counters::default()));
+        let peers: Vec<Peer> = (0..SOCKETS).map(|_| peer(&mut connections)).collect();
+        connections.flush();
+        let audience = peers.iter().map(|peer| peer.socket).collect();
+        let config = Config { max_outbox, slow_consumer: SlowConsumer::DropNewest, ..Config::default() };
+        Self { connections, config, peers, audience, changes: 0, next: 0, _poll: poll }
+    }
+
+    fn message(&mut self, large: bool) -> Message {
+        self.next += 1;
+        let mut payload = self.next.to_be_bytes().to_vec();
+        payload.resize(if large { LARGE } else { 4 }, 0);
+        Message::binary(payload)
+    }
+
+    /// How many took it.
+    fn tell_all(&mut self, except: Option<usize>, large: bool) -> usize {
+        let message = self.message(large);
+        let left_out: Vec<SocketId> = except.into_iter().map(|at| self.peers[at].socket).collect();
+        let audience = Audience {
+            replica: ReplicaId::from_name("room", "1"),
+            epoch: Epoch::from_raw(1),
+            changes: self.changes,
+            sockets: &self.audience,
+        };
+        self.connections.deliver_to_all(&self.config, &message, &audience, &left_out)
+    }
+
+    fn close(&mut self, at: usize) {
+        let peer = &mut self.peers[at];
+        peer.open = false;
+        self.connections.close(peer.socket, CloseCode::NORMAL, "");
+        self.audience.retain(|socket| *socket != peer.socket);
+        self.changes += 1;
+    }
+
+    /// Reads and writes until nothing moves any more.
+    fn drain(&mut self) {
+        loop {
+            let read: usize = self.peers.iter_mut().map(Peer::read).sum();
+            self.peers.iter().for_each(|peer| self.connections.writable(peer.socket));
+            self.connections.flush();
+            if read == 0 && self.connections.totals().2 == 0 {
+                break;
+            }
+        }
+        for peer in &mut self.peers {
+            peer.read();
+        }
+    }
+}
+
+fn peer(connections: &mut Connections) -> Peer {
+    let (ours, stream) = UnixStream::pair().unwrap();
+    for stream in [&ours, &stream] {
+        stream.set_nonblocking(true).unwrap();
+    }
+    let socket = connections.insert(None);
+    connections.attach(socket, Stream::from_pair(ours), &[], None).unwrap();
+    Peer { socket, stream, read: Vec::new(), promised: Vec::new(), open: true }
+}
+
+impl Peer {
+    fn read(&mut self) -> usize {
+        let before = self.read.len();
+        // It ends with "nothing more for now".
+        let _ = self.stream.read_to_end(&mut self.read);
+        self.read.len() - before
+    }
+
+    /// The numbers that it has read, up to a close.
+    fn heard(&self) -> Vec<u32> {
+        let (mut rest, mut heard) = (&self.read[..], Vec::new());
+        while let [0x82, length, tail @ ..] = rest {
+            let (length, tail) = match length {
+                126 => (usize::from(u16::from_be_bytes([tail[0], tail[1]])), &tail[2..]),
+                short => (usize::from(*short), tail),
+            };
+            heard.push(u32::from_be_bytes(tail[..4].try_into().unwrap()));
+            rest = &tail[length..];
+        }
+        assert!(matches!(rest, [] | [0x88, ..]), "half a frame, or something else");
+        heard
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn each_socket_reads_what_it_was_promised(steps in proptest::collection::vec(step(), 1..80)) {
+        let mut world = World::new(64 << 20);
+        for step in steps {
+            match step {
+                Step::All { except, large } => {
+                    let taken = world.tell_all(except, large);
+                    let number = world.next;
+                    let open = world.peers.iter_mut().enumerate().filter(|(at, peer)| peer.open && Some(*at) != except);
+                    let count = open.map(|(_, peer)| peer.promised.push(number)).count();
+                    prop_assert_eq!(taken, count);
+                }
+                Step::One(at) => {
+                    let message = world.message(false);
+                    let taken = world.connections.deliver(&world.config, &message, &[world.peers[at].socket], &[]);
+                    prop_assert_eq!(taken, usize::from(world.peers[at].open));
+                    if taken == 1 {
+                        let number = world.next;
+                        world.peers[at].promised.push(number);
+                    }
+                }
+                Step::Close(at) => world.close(at),
+                Step::EndTurn => world.connections.flush(),
+                Step::Read(at) => {
+                    world.peers[at].read();
+                }
+            }
+        }
+        world.drain();
+        for peer in &world.peers {
+            prop_assert_eq!(peer.heard(), peer.promised.clone());
+        }
+    }
+
+    /// Where too much waits for one that does not read, what it misses is what it was said to miss, and others miss nothing.
+    #[test]
+    fn whoever_does_not_read_misses_what_it_was_said_to(turns in proptest::collection::vec(1..30_usize, 1..20)) {
+        let mut world = World::new(300_000);
+        let (mut all, mut missed) = (0, 0);
+        for turn in turns {
+            for _ in 0..turn {
+                all += 1;
+                missed += SOCKETS - world.tell_all(None, true);
+            }
+            world.connections.flush();
+            for peer in &mut world.peers[1..] {
+                peer.read();
+            }
+            // The others have read, so that their outboxes go on.
+            for _ in 0..20 {
+                world.peers[1..].iter().for_each(|peer| world.connections.writable(peer.socket));
+                world.connections.flush();
+                for peer in &mut world.peers[1..] {
+                    peer.read();
+                }
+            }
+        }
+        world.drain();
+        let heard: Vec<usize> = world.peers.iter().map(|peer| peer.heard().len()).collect();
+        prop_assert_eq!(heard.iter().sum::<usize>(), SOCKETS * all - missed);
+        for peer in &world.peers {
+            prop_assert!(peer.heard().is_sorted(), "out of order");
+        }
+        prop_assert!(heard[1..].iter().all(|count| *count >= heard[0]), "{heard:?}");
+    }
+}
