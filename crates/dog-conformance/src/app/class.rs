@@ -22,7 +22,7 @@ pub trait Class: 'static {
 
     /// [`Group::policy`]
     fn policy() -> Policy {
-        Policy::default()
+        patient()
     }
 
     /// [`Group::clusterize`]
@@ -42,6 +42,11 @@ pub trait Class: 'static {
         let _ = (group, replica);
         Ok(())
     }
+}
+
+/// A member that a busy machine keeps from answering for a while is not taken for one that is gone.
+fn patient() -> Policy {
+    Policy { join_deadline: Duration::from_secs(20), ..Policy::default() }
 }
 
 /// One seat a Replica, so that every further client makes the cluster grow.
@@ -88,15 +93,17 @@ impl Class for FiftySeats {
 /// See [`Brief`].
 pub enum ShortTimes {}
 impl ShortTimes {
-    /// How long tickets last, clients are remembered, and Replicas stay empty before they are parked.
+    /// How long clients are remembered, and Replicas stay empty before they are parked.
     pub const SPAN: Duration = Duration::from_secs(1);
+    /// How long tickets last: every client has to come in that time, on a busy machine too.
+    pub const TICKET: Duration = Duration::from_secs(3);
 }
 impl Class for ShortTimes {
     const NAME: &'static str = "brief";
     const LIMIT: Limit = Limit::new(8);
 
     fn policy() -> Policy {
-        Policy { ticket_lifetime: Self::SPAN, sticky_for: Self::SPAN, park_after: Self::SPAN, ..Policy::default() }
+        Policy { ticket_lifetime: Self::TICKET, sticky_for: Self::SPAN, park_after: Self::SPAN, ..patient() }
     }
 }
 

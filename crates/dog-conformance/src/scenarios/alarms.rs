@@ -20,8 +20,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// How late a ring may be, in milliseconds: a busy machine's turn or two, and less than what would be another reason.
-const LATE: u64 = 3_000;
+/// So far off that no disk is slow enough for it to ring while a script runs.
+const FAR_OFF: u64 = 3_600_000;
 
 pub(super) fn set_alarm(millis: u64, plan: &[Then]) -> Keep {
     Keep::SetAlarm(millis, plan.to_vec())
@@ -59,9 +59,9 @@ async fn pass_time(stage: &Stage, name: &str, millis: u64) -> Outcome {
     same(clock.hear().await?, "ring 0", "the clock")
 }
 
-fn in_time(ring: &Ring, due: u64) -> Outcome {
-    ensure(ring.at >= due, format!("it rang {} ms before its time", due.saturating_sub(ring.at)))?;
-    ensure(ring.at <= due + LATE, format!("it rang {} ms after its time", ring.at - due))
+/// How long after its time it rings is the machine's affair, as long as somebody who waits hears of it.
+fn not_before(ring: &Ring, due: u64) -> Outcome {
+    ensure(ring.at >= due, format!("it rang {} ms before its time", due.saturating_sub(ring.at)))
 }
 
 /// Not before, once, and then it is not set any more; for its handler it is not either.
@@ -69,47 +69,60 @@ async fn at_its_time(stage: Stage) -> Outcome {
     let place = stage.pinned("hall", "time");
     for owner in Owner::BOTH {
         same(owner.does_one(&place, Keep::Alarm).await?, Found::Alarm(None), "before it is set")?;
-        let set = owner.does(&place, vec![set_alarm(400, &[]), Keep::Alarm]).await?;
-        let due = time(&set[0])?;
-        same(time(&set[1])?, due, "when it is set for")?;
+        let set = owner.does(&place, vec![set_alarm(FAR_OFF, &[]), Keep::Alarm]).await?;
+        same(time(&set[1])?, time(&set[0])?, "when it is set for")?;
+        let due = time(&owner.does_one(&place, Keep::MoveAlarm(400)).await?)?;
         let seen = rung(owner, &place, 1).await?;
-        in_time(&seen[0], due)?;
+        not_before(&seen[0], due)?;
         same(seen[0].next, None, "what its handler is told of the next")?;
         same(owner.does_one(&place, Keep::Alarm).await?, Found::Alarm(None), "after it has rung")?;
         // One in the past rings at once.
         let past = owner.does_one(&place, Keep::MoveAlarm(0)).await?;
-        in_time(&rung(owner, &place, 2).await?[1], time(&past)?)?;
+        not_before(&rung(owner, &place, 2).await?[1], time(&past)?)?;
     }
     Ok(())
 }
 
-/// Only the last one counts, be it later or earlier.
+/// Only the last one counts, be it later or earlier. The first one may ring before it is replaced, for each step waits
+/// for the disk; after that it may not.
 async fn set_again(stage: Stage) -> Outcome {
     let place = stage.pinned("hall", "again");
     for owner in Owner::BOTH {
-        let set = vec![set_alarm(100, &[]), Keep::MoveAlarm(3_600_000), Keep::MoveAlarm(600), Keep::Alarm];
-        let set = owner.does(&place, set).await?;
-        let due = time(&set[2])?;
-        same(time(&set[3])?, due, "when it is set for")?;
-        let seen = rung(owner, &place, 1).await?;
-        same(seen.len(), 1, "how often it rang")?;
-        in_time(&seen[0], due)?;
+        let steps = vec![set_alarm(100, &[]), Keep::MoveAlarm(FAR_OFF), Keep::Alarm, Keep::Rings, Keep::MoveAlarm(600)];
+        let mut set = owner.does(&place, steps).await?;
+        same(time(&set[2])?, time(&set[1])?, "when it is set for")?;
+        let due = time(&set[4])?;
+        let before = rings(set.swap_remove(3))?.len();
+        let seen = rung(owner, &place, before + 1).await?;
+        same(seen.len(), before + 1, "how often it rang")?;
+        not_before(&seen[before], due)?;
     }
     Ok(())
 }
 
-/// Neither the one that was set first, nor the one in its place.
+/// Neither the one that was set first, nor the one in its place, unless it has rung before that.
 async fn taken_back(stage: Stage) -> Outcome {
     let place = stage.pinned("hall", "back");
+    let mut before = Vec::new();
     for owner in Owner::BOTH {
-        let steps = vec![set_alarm(300, &[]), Keep::MoveAlarm(200), Keep::DeleteAlarm, Keep::Alarm, Keep::DeleteAlarm];
-        same(&owner.does(&place, steps).await?[3], &Found::Alarm(None), "after it was taken back")?;
+        let steps = vec![
+            set_alarm(300, &[]),
+            Keep::MoveAlarm(200),
+            Keep::DeleteAlarm,
+            Keep::Alarm,
+            Keep::Rings,
+            Keep::DeleteAlarm,
+        ];
+        let mut found = owner.does(&place, steps).await?;
+        same(&found[3], &Found::Alarm(None), "after it was taken back")?;
+        before.push((owner, rings(found.swap_remove(4))?));
     }
     pass_time(&stage, "clock", 600).await?;
-    for owner in Owner::BOTH {
-        same(owner.does_one(&place, Keep::Rings).await?, Found::Rings(vec![]), "rings of what was taken back")?;
+    for (owner, before) in before {
+        let times = before.len();
+        same(owner.does_one(&place, Keep::Rings).await?, Found::Rings(before), "rings after it was taken back")?;
         owner.does_one(&place, Keep::MoveAlarm(1)).await?;
-        same(rung(owner, &place, 1).await?.len(), 1, "rings of what was set after that")?;
+        same(rung(owner, &place, times + 1).await?.len(), times + 1, "rings of what was set after that")?;
     }
     Ok(())
 }
@@ -122,12 +135,12 @@ async fn of_each(stage: Stage) -> Outcome {
     for (client, millis) in clients.iter_mut().zip([600, 300, 450]) {
         due.push(time(&first(client.keep(vec![set_alarm(millis, &[])]).await?)?)?);
     }
-    Owner::Group.does_one(&place, set_alarm(3_600_000, &[])).await?;
+    Owner::Group.does_one(&place, set_alarm(FAR_OFF, &[])).await?;
     for (client, due) in clients.iter_mut().zip(due) {
         same(client.hear().await?, "ring 0", "the alarm")?;
         let seen = rings(first(client.keep(vec![Keep::Rings]).await?)?)?;
         same(seen.len(), 1, "how often it rang")?;
-        in_time(&seen[0], due)?;
+        not_before(&seen[0], due)?;
     }
     same(Owner::Group.does_one(&place, Keep::Rings).await?, Found::Rings(vec![]), "the Group's")?;
     same(Owner::Group.does_one(&place, Keep::DeleteAlarm).await?, Found::Done, "taking it back")
@@ -147,7 +160,6 @@ async fn fails(stage: Stage) -> Outcome {
     }
     let gaps = gaps(&mut client).await?;
     ensure(gaps[0] >= 1_000 && gaps[1] >= 2_000, format!("the delays before it rang again: {gaps:?}"))?;
-    ensure(gaps[0] <= 1_000 + LATE && gaps[1] <= 2_000 + LATE, format!("the delays: {gaps:?}"))?;
     same(client.keep(vec![Keep::Alarm]).await?, [Found::Alarm(None)], "when it is set for, after that")?;
     same(client.report().await?.open, vec![client.id().clone()], "who is there")
 }
@@ -156,7 +168,8 @@ async fn fails(stage: Stage) -> Outcome {
 async fn panics(stage: Stage) -> Outcome {
     let place = stage.pinned("single", "panics");
     let [mut client, mut sibling] = place.join_each(["client", "sibling"]).await?;
-    client.keep(vec![put("a", "kept"), set_alarm(10, &[Then::Panic, Then::Succeed])]).await?;
+    // It may ring before the disk has it: then the socket ends before there is an answer.
+    client.tell(Act::Keep { steps: vec![put("a", "kept"), set_alarm(10, &[Then::Panic, Then::Succeed])] }).await?;
     let ending = client.ended().await?;
     same(ending.code, 1011, "how the sockets of an object end whose alarm panicked")?;
     ensure(!ending.reason.contains("secret"), "the close tells of the inside")?;
@@ -189,19 +202,27 @@ async fn set_in_handler(stage: Stage) -> Outcome {
     same(client.keep(vec![Keep::Alarm]).await?, [Found::Alarm(None)], "when it is set for, after that")
 }
 
-/// An alarm that has failed, and is to ring again, is one alarm with the one that is set now.
+/// An alarm that has failed, and is to ring again, is one alarm with the one that is set now. It fails three times, so
+/// that there are four seconds to replace it in.
 async fn replaces_retry(stage: Stage) -> Outcome {
     let place = stage.pinned("single", "retry");
     let [mut moved, mut taken] = place.join_each(["moved", "taken"]).await?;
-    for client in [&mut moved, &mut taken] {
-        client.keep(vec![set_alarm(10, &[Then::Fail])]).await?;
-        same(client.hear().await?, "ring 0", "the alarm")?;
-    }
-    let due = time(&first(moved.keep(vec![Keep::MoveAlarm(2_000)]).await?)?)?;
-    same(&taken.keep(vec![Keep::DeleteAlarm, Keep::Alarm]).await?[1], &Found::Alarm(None), "after it was taken back")?;
-    same(moved.hear().await?, "ring 1", "the alarm in its new place")?;
+    let (moves, takes_back) = (vec![Keep::MoveAlarm(5_000)], vec![Keep::DeleteAlarm, Keep::Alarm]);
+    let (set, deleted) = futures_util::try_join!(fail_then(&mut moved, moves), fail_then(&mut taken, takes_back))?;
+    let due = time(&first(set)?)?;
+    same(&deleted[1], &Found::Alarm(None), "after it was taken back")?;
+    same(moved.hear().await?, "ring 3", "the alarm in its new place")?;
     let seen = rings(first(moved.keep(vec![Keep::Rings]).await?)?)?;
-    same(seen.len(), 2, "how often it rang")?;
-    in_time(&seen[1], due)?;
-    same(gaps(&mut taken).await?.len(), 0, "rings after the one that failed")
+    same(seen.len(), 4, "how often it rang")?;
+    not_before(&seen[3], due)?;
+    same(gaps(&mut taken).await?.len(), 2, "rings after those that failed")
+}
+
+/// Has an alarm fail three times, then does `steps`.
+async fn fail_then(client: &mut Client, steps: Vec<Keep>) -> Outcome<Vec<Found>> {
+    client.keep(vec![set_alarm(10, &[Then::Fail, Then::Fail, Then::Fail])]).await?;
+    for number in 0..3 {
+        same(client.hear().await?, format!("ring {number}"), "the alarm")?;
+    }
+    client.keep(steps).await
 }

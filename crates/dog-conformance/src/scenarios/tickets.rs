@@ -1,9 +1,10 @@
 //! Promises 1 and 8 for tickets: a ticket is a seat, until it is used, dropped or expired.
 
+use dog::ReplicaId;
 use dog::http::StatusCode;
 use futures_util::future::{Either, select};
 
-use super::seats::{Beside, SEATS, join};
+use super::seats::{Beside, SEATS, fill, join};
 use super::{Scenario, scenario};
 use crate::app::ShortTimes;
 use crate::app::protocol::{Act, Reply, waiting};
@@ -75,16 +76,23 @@ async fn is_a_seat(stage: Stage) -> Outcome {
     ensure(reply.replica != other.replica(), "a client took the seat that a ticket was for")
 }
 
-/// Takes every seat beside a ticket, and as many on another Replica.
-async fn fill_beside(place: &Place, held: &mut Held<'_>) -> Outcome<Vec<Client>> {
-    held.is_held("holder").await?;
-    let sockets = join(place, "filler", 2 * SEATS - 1).await?;
+/// Takes all seats but one, which is where the first of the sockets are: the next ticket is for it. It is taken last, since
+/// a ticket does not live for as long as this may take.
+async fn all_but_one(place: &Place) -> Outcome<Vec<Client>> {
+    let full = fill(place, "full").await?;
+    let mut sockets = join(place, "filler", SEATS - 1).await?;
     let home = sockets[0].replica();
     let on_it = sockets.iter().filter(|socket| socket.replica() == home).count();
-    same(on_it, SEATS - 1, "sockets beside a ticket, eight seats in all")?;
-    let on: std::collections::BTreeSet<_> = sockets.iter().map(Client::replica).collect();
-    same(on.len(), 2, "Replicas for fifteen sockets and a ticket")?;
+    same((on_it, home != full[0].replica()), (SEATS - 1, true), "sockets beside a free seat, on another Replica")?;
+    sockets.extend(full);
     Ok(sockets)
+}
+
+/// A client that does not get the seat of a ticket which is for `home`.
+async fn other_than(place: &Place, home: ReplicaId) -> Outcome<Client> {
+    let other = place.join("other").await?;
+    ensure(other.replica() != home, "a client took the seat that a ticket was for")?;
+    Ok(other)
 }
 
 /// Nobody comes with it and nobody gives it back: the seat is free after the ticket's life, and soon after it, for a
@@ -92,15 +100,17 @@ async fn fill_beside(place: &Place, held: &mut Held<'_>) -> Outcome<Vec<Client>>
 async fn expires(stage: Stage) -> Outcome {
     let place = stage.pinned("brief", "expiry");
     let mut held = Held::new(&place).await?;
+    let sockets = all_but_one(&place).await?;
+    let home = sockets[0].replica();
     let path = held.path("holder", "drop");
     let holding = place.hold(&path, Act::Sockets);
     let meanwhile = async {
-        let sockets = fill_beside(&place, &mut held).await?;
-        let home = sockets[0].replica();
+        held.is_held("holder").await?;
+        let _other = other_than(&place, home).await?;
         // Each of these would rather be here, and is asked about once, since it may be sent elsewhere.
         for regular in sockets.iter().filter(|socket| socket.replica() == home) {
             // Sleeping is the point here: it is time itself that has to pass.
-            tokio::time::sleep(ShortTimes::SPAN).await;
+            tokio::time::sleep(ShortTimes::TICKET / 2).await;
             if place.identify(regular.id().as_str()).await?.replica == home {
                 return Ok(());
             }
@@ -118,17 +128,18 @@ async fn expires(stage: Stage) -> Outcome {
 async fn expired_is_worth_nothing(stage: Stage) -> Outcome {
     let place = stage.pinned("brief", "expired");
     let mut held = Held::new(&place).await?;
+    let mut sockets = all_but_one(&place).await?;
     let path = held.path("holder", "use");
     let holding = place.hold(&path, Act::Sockets);
     let meanwhile = async {
-        let mut sockets = fill_beside(&place, &mut held).await?;
-        tokio::time::sleep(ShortTimes::SPAN * 3 / 2).await;
+        held.is_held("holder").await?;
+        tokio::time::sleep(ShortTimes::TICKET + ShortTimes::SPAN / 2).await;
         // It may get the ticket's seat, or one on a new Replica.
-        sockets.push(place.join("late").await?);
+        let late = place.join("late").await?;
         held.release("holder").await?;
-        Ok(sockets)
+        Ok(late)
     };
-    let (response, mut sockets) = futures_util::try_join!(holding, meanwhile)?;
+    let (response, _late) = futures_util::try_join!(holding, meanwhile)?;
     same(response.status(), StatusCode::OK, "a ticket used too late")?;
     let reply: Reply = serde_json::from_slice(response.body())?;
     ensure(reply.replica != sockets[0].replica(), "an expired ticket got the seat that it was for")?;

@@ -38,7 +38,7 @@ impl Books {
         if let Some(last) = sticky {
             match self.standing(last) {
                 Some(standing) if standing.takes_clients() && self.has_room(last) => {
-                    return self.promise(client, last, now);
+                    return self.place(client, last, now);
                 }
                 // It went back to rest; what it keeps for this client is still there.
                 Some(Standing::Parked) => return Placement::Unpark(last),
@@ -46,7 +46,7 @@ impl Books {
             }
         }
         match self.least_used(refused) {
-            Some(replica) => self.promise(client, replica, now),
+            Some(replica) => self.place(client, replica, now),
             None => {
                 let parked = self.parked.iter().find(|parked| Some(**parked) != refused);
                 parked.map_or(Placement::Grow, |parked| Placement::Unpark(*parked))
@@ -70,7 +70,12 @@ impl Books {
         with_room.map(|(.., replica)| *replica).find(|replica| Some(*replica) != refused)
     }
 
-    fn promise(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Placement {
+    fn place(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Placement {
+        let ticket = self.promise(client, replica, now);
+        Placement::Placed { ticket, joined: self.standing(replica) == Some(Standing::Active) }
+    }
+
+    fn promise(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Ticket {
         let id = TicketId { epoch: self.epoch, number: self.next_ticket };
         self.next_ticket += 1;
         let expires = now + self.policy.ticket_lifetime;
@@ -81,8 +86,17 @@ impl Books {
         self.change(replica, |member| member.promised += 1);
         self.note_emptiness(replica, now);
         self.clients.ticket_given(client, replica);
-        let ticket = Ticket { id, replica, client: client.clone(), expires };
-        Placement::Placed { ticket, joined: self.standing(replica) == Some(Standing::Active) }
+        Ticket { id, replica, client: client.clone(), expires }
+    }
+
+    /// Keeps the seat of a ticket that nobody could come with yet, for a whole ticket's life from now on. `None` when it
+    /// is not kept any more: then the client is to be placed anew.
+    pub fn renew(&mut self, ticket: &Ticket, now: Timestamp) -> Option<Ticket> {
+        if !self.tickets.contains_key(&ticket.id) {
+            return None;
+        }
+        self.drop_ticket(ticket.id, now);
+        Some(self.promise(&ticket.client, ticket.replica, now))
     }
 
     /// The Replicas where `client` has a seat or a ticket: where a whisper to it goes.

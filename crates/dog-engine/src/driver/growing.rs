@@ -14,7 +14,7 @@ use super::replica::failed;
 use crate::address::{ReplicaAddress, Targets, ViewVersion};
 use crate::books::Standing;
 use crate::host::{Host, Occurrence};
-use crate::message::{Enrolment, GroupAnswer, ReplicaAnswer, ReplicaCall, Report};
+use crate::message::{Enrolment, ReplicaAnswer, ReplicaCall, Report};
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Has as many new Replicas named as those who wait need.
@@ -177,9 +177,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         match joined {
             Ok(census) => {
                 awake.books.borrow_mut().joined(&census, self.host.now());
-                for (ticket, reply) in waiting {
-                    reply.send(Ok(GroupAnswer::Identified(ticket)));
-                }
+                waiting.into_iter().for_each(|seated| self.answer_seated(&awake, seated));
             }
             Err(error) => {
                 tracing::error!(group = %self.address, "Replica {replica:?} could not join: {error}");

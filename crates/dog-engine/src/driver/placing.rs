@@ -50,6 +50,16 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
     }
 
+    /// The Replica has joined. The ticket's time begins now: how long a Replica takes to wake, or the disk to keep it, is
+    /// not to cost its first clients their seats.
+    pub(super) fn answer_seated(&self, awake: &Awake<G>, (ticket, reply): Seated) {
+        let renewed = awake.books.borrow_mut().renew(&ticket, self.host.now());
+        match renewed {
+            Some(ticket) => reply.send(Ok(GroupAnswer::Identified(ticket))),
+            None => self.identify(awake, Waiting { client: ticket.client, refused: None, reply }),
+        }
+    }
+
     /// Something has room now, or is counted: places those who wait, in their order.
     pub(super) fn place_waiting(&self, awake: &Awake<G>) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());

@@ -230,8 +230,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
+        // A ticket is good for who comes in time, however long it takes to wake.
+        let came = self.host.now();
         let replica = self.awake().await?;
-        let taken = self.seats.borrow_mut().take(&ticket, self.host.now());
+        let taken = self.seats.borrow_mut().take(&ticket, came);
         let seat = match taken {
             Ok(seat) => seat,
             Err(refusal) => return Ok(Fetched::Refused { request, refusal }),

@@ -28,6 +28,21 @@ fn neither_a_seat_nor_a_ticket_lets_a_replica_be_parked() {
     assert_eq!(desk.pass_to(205), ["b"]);
 }
 
+#[test]
+fn a_ticket_that_is_renewed_keeps_its_seat_for_a_whole_life_from_then_on() {
+    let mut desk = Desk::new(1, &["a"]);
+    desk.identify("ann");
+    desk.pass_to(8);
+    let renewed = desk.books.renew(&desk.ticket(), desk.now).expect("its seat is kept");
+    assert_eq!((renewed.replica, renewed.expires), (replica("a"), at(18)));
+    assert!(desk.books.renew(&desk.ticket(), desk.now).is_none(), "the ticket before it is spent");
+    desk.pass_to(22);
+    assert_eq!((desk.seats("a"), desk.identify("bob")), (1, "grow".into()));
+    desk.pass_to(23);
+    assert_eq!(desk.seats("a"), 0);
+    assert!(desk.books.renew(&renewed, desk.now).is_none(), "its seat may be somebody else's");
+}
+
 /// However it stood when its time came, one that is empty is parked in the end.
 #[test]
 fn an_empty_replica_is_parked_in_the_end() {
