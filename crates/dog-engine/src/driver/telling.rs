@@ -28,6 +28,8 @@ const SPEAK_UP_AGAIN: Duration = Duration::from_secs(3);
 pub(super) struct Telling {
     /// Whether a task waits for an acknowledgement.
     reports: Cell<bool>,
+    /// Whether a report is on its way, to which no answer has come.
+    is_on_its_way: Cell<bool>,
     /// Whether a task waits for silence.
     listens: Cell<bool>,
     /// When the Group said something last.
@@ -41,9 +43,14 @@ impl Telling {
 }
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
-    /// Tells the Group what it has not acknowledged, now and until it has.
+    /// Tells the Group what it has not acknowledged, now and until it has. One report at a time: what changes while one
+    /// is on its way goes with the next, so that a crowd costs a few messages and not two each.
     pub(super) fn report(&self) {
+        if self.telling.is_on_its_way.get() {
+            return;
+        }
         let Some(report) = self.seats.borrow().report() else { return };
+        self.telling.is_on_its_way.set(true);
         self.host.cast_group(self.address.group, GroupCast::Report(report));
         self.listen();
         if self.telling.reports.replace(true) {
@@ -61,6 +68,12 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 host.cast_group(this.address.group, GroupCast::Report(report));
             }
         }));
+    }
+
+    /// The Group has answered a report.
+    pub(super) fn report_arrived(&self) {
+        self.telling.is_on_its_way.set(false);
+        self.report();
     }
 
     /// As long as anyone is seated here, sees to it that the Group lives: its census, once it is woken, puts right
