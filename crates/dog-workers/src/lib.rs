@@ -8,7 +8,7 @@
 //! # The files, in reading order
 //! - `export`: `export!`; `front`: the way in; `object`: one object, as the runtime drives it
 //! - `host`: what the engine runs on; `primitives`: what it can do there; `guard`: what follows from a drop
-//! - `calls`: from object to object; `letters`: what they say; `http`: requests and responses
+//! - `calls`: from object to object; `letters`: what they say; `typed`: how it is written; `http`: requests and responses
 //! - `sockets`, `storage`, `time`, `log`: what their names say, over the platform
 //! - `platform`: what of the platform is used
 
@@ -28,6 +28,7 @@ mod primitives;
 mod sockets;
 mod storage;
 mod time;
+mod typed;
 
 pub use worker;
 
@@ -53,6 +54,6 @@ pub mod internal {
 
     /// Once a Worker begins.
     pub fn adopt() {
-        crate::platform::adopt();
+        crate::platform::begin();
     }
 }

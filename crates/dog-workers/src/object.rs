@@ -7,12 +7,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use dog::http::StatusCode;
 use dog::internal::{Kind, SocketErrorKind};
-use dog::wire::typed;
 use dog::{Close, CloseCode, Error, Message, Response, SocketError};
 use dog_engine::Upgrade;
 use dog_engine::host::{End, Fetched};
 use dog_engine::reply::Reply;
 use futures_channel::oneshot;
+use futures_util::FutureExt;
 use js_sys::{Promise, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
@@ -23,6 +23,7 @@ use crate::host::{Host, Life, Worker};
 use crate::http;
 use crate::letters::{ToGroup, ToReplica, wrong_object};
 use crate::platform::{State, WebSocket, words};
+use crate::typed;
 
 /// A Group or a Replica, in one stay in memory. Each event returns what the runtime is to wait for: handlers that wait
 /// for something must not be lost because the object seems to be at rest.
@@ -35,8 +36,14 @@ pub struct Object {
 impl UnwindSafe for Object {}
 impl RefUnwindSafe for Object {}
 
+/// What the runtime waits for. A future that is ready, as most are, needs no task and no turn of its own.
 fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
-    future_to_promise(AssertUnwindSafe(future))
+    let mut future = Box::pin(future);
+    match (&mut future).now_or_never() {
+        Some(Ok(value)) => Promise::resolve(&value),
+        Some(Err(error)) => Promise::reject(&error),
+        None => future_to_promise(AssertUnwindSafe(future)),
+    }
 }
 
 fn ours<T: Serialize>(kind: &str, status: StatusCode, value: &T) -> Result<web_sys::Response, Error> {
@@ -279,7 +286,7 @@ fn respond(host: &Host, mut response: Response) -> Result<web_sys::Response, Err
         return http::response_to_platform(gone, Some(RESPONSE));
     }
     let (parts, body) = response.into_parts();
-    http::upgrade(parts.status, &parts.headers, body, socket, Some(RESPONSE))
+    http::upgrade(parts.status, &parts.headers, body, socket.as_ref(), Some(RESPONSE))
 }
 
 /// The answer to a letter, as it travels.
