@@ -103,14 +103,12 @@ pub(crate) fn tell(host: &Rc<Host>, objects: impl IntoIterator<Item = Object>, l
         match &host.context {
             // The runtime forgets a request that is answered, and all that still goes on for it but this.
             Some(context) => {
-                let told = wasm_bindgen_futures::future_to_promise(std::panic::AssertUnwindSafe(
-                    told.map(|()| Ok(JsValue::UNDEFINED)),
-                ));
+                let told = crate::turns::promise(told.map(|()| Ok(JsValue::UNDEFINED)));
                 if let Err(thrown) = context.wait_until(&told) {
                     tracing::warn!("nobody waits for a message: {}", words(&thrown));
                 }
             }
-            None => wasm_bindgen_futures::spawn_local(told),
+            None => crate::turns::spawn(told),
         }
     }
 }

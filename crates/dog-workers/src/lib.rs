@@ -9,7 +9,7 @@
 //! - `export`: `export!`; `front`: the way in; `object`: one object, as the runtime drives it
 //! - `host`: what the engine runs on; `primitives`: what it can do there; `guard`: what follows from a drop
 //! - `calls`: from object to object; `letters`: what they say; `typed`: how it is written; `http`: requests and responses
-//! - `sockets`, `storage`, `time`, `log`: what their names say, over the platform
+//! - `sockets`, `storage`, `time`, `log`, `turns`: what their names say, over the platform
 //! - `platform`: what of the platform is used
 
 #![cfg(target_family = "wasm")]
@@ -28,6 +28,7 @@ mod primitives;
 mod sockets;
 mod storage;
 mod time;
+mod turns;
 mod typed;
 
 pub use worker;

@@ -1,6 +1,6 @@
 //! One object, as the runtime drives it: [`Object`].
 
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 use base64::Engine as _;
@@ -12,17 +12,16 @@ use dog_engine::Upgrade;
 use dog_engine::host::{End, Fetched};
 use dog_engine::reply::Reply;
 use futures_channel::oneshot;
-use futures_util::FutureExt;
 use js_sys::{Promise, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::future_to_promise;
 
 use crate::calls::{ERROR, NO_TICKET, REFUSAL, RESPONSE, TICKET};
 use crate::host::{Host, Life, Worker};
 use crate::http;
 use crate::letters::{ToGroup, ToReplica, wrong_object};
 use crate::platform::{State, WebSocket, words};
+use crate::turns::promise;
 use crate::typed;
 
 /// A Group or a Replica, in one stay in memory. Each event returns what the runtime is to wait for: handlers that wait
@@ -35,16 +34,6 @@ pub struct Object {
 // Whatever of the user's panics is caught by the engine, which then ends that life: nothing half-done is seen again.
 impl UnwindSafe for Object {}
 impl RefUnwindSafe for Object {}
-
-/// What the runtime waits for. A future that is ready, as most are, needs no task and no turn of its own.
-fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
-    let mut future = Box::pin(future);
-    match (&mut future).now_or_never() {
-        Some(Ok(value)) => Promise::resolve(&value),
-        Some(Err(error)) => Promise::reject(&error),
-        None => future_to_promise(AssertUnwindSafe(future)),
-    }
-}
 
 fn ours<T: Serialize>(kind: &str, status: StatusCode, value: &T) -> Result<web_sys::Response, Error> {
     let mut response = Response::new(typed::encode(value)?.into());

@@ -149,7 +149,7 @@ pub(crate) const OPEN: u16 = 1;
 pub(crate) fn begin() {
     adopt();
     let hidden = hide_queue_microtask();
-    wasm_bindgen_futures::spawn_local(async {});
+    crate::turns::spawn(async {});
     show_queue_microtask(&hidden);
 }
 
