@@ -20,16 +20,21 @@ pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// The most that a server may say in its handshake.
 const LONGEST: usize = 4096;
 
-/// Opens the sockets of the clients with these numbers, up to `at_once` at the same time. Client `i` is in room
-/// `i % rooms`.
+/// Opens the sockets of the clients with these numbers, up to `at_once` at the same time, each in the room that `room`
+/// says.
 ///
 /// # Errors
 /// When one of them is not let in.
-pub fn all(address: SocketAddr, numbers: Range<usize>, rooms: usize, at_once: usize) -> Result<Vec<TcpStream>> {
+pub fn all(
+    address: SocketAddr,
+    numbers: Range<usize>,
+    room: impl Fn(usize) -> usize + Sync,
+    at_once: usize,
+) -> Result<Vec<TcpStream>> {
     let numbers: Vec<usize> = numbers.collect();
     let share = numbers.len().div_ceil(at_once.max(1)).max(1);
     let connect_share =
-        |numbers: &[usize]| numbers.iter().map(|number| connect(address, *number, *number % rooms)).collect();
+        |numbers: &[usize]| numbers.iter().map(|number| connect(address, *number, room(*number))).collect();
     thread::scope(|scope| {
         let threads: Vec<_> = numbers.chunks(share).map(|share| scope.spawn(|| connect_share(share))).collect();
         let mut streams = Vec::with_capacity(numbers.len());

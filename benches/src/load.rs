@@ -93,7 +93,7 @@ impl Crowd {
     /// When the plan cannot be done, or the server does not let all in.
     pub fn connect(address: SocketAddr, plan: Plan) -> Result<Self> {
         plan.check()?;
-        Self::new(connect::all(address, 0..plan.sockets, plan.rooms, 1)?, plan)
+        Self::new(connect::all(address, 0..plan.sockets, |number| number % plan.rooms, 1)?, plan)
     }
 
     /// The crowd of sockets that are open: number `i` in room `i % rooms`.

@@ -48,7 +48,8 @@ fn the_floor_delivers() -> Result<()> {
     drive(bench(), &["floor"], plan())?;
     drive(bench(), &["floor"], Plan { pace: Pace::InFlight(8), senders: 3, bytes: 70_000, ..plan() })?;
     drive(bench(), &["floor", "--joined"], Plan { pace: Pace::InFlight(32), senders: 4, ..plan() })?;
-    drive(bench(), &["floor", "--joined"], Plan { pace: Pace::InFlight(8), senders: 5, rooms: 5, ..plan() })
+    drive(bench(), &["floor", "--joined"], Plan { pace: Pace::InFlight(8), senders: 5, rooms: 5, ..plan() })?;
+    drive(bench(), &["floor"], Plan { pace: Pace::per_second(200.0)?, pause: Duration::ZERO, ..plan() })
 }
 
 #[test]
@@ -57,6 +58,7 @@ fn the_relay_delivers() -> Result<()> {
     let arguments = ["--listen", "127.0.0.1:0", "--limit", "3"];
     drive(&relay, &arguments, plan())?;
     drive(&relay, &arguments, Plan { pace: Pace::InFlight(32), senders: 4, ..plan() })?;
+    drive(&relay, &arguments, Plan { payload: Payload::Text, ..plan() })?;
     drive(&relay, &arguments, Plan { pace: Pace::InFlight(8), senders: 5, rooms: 5, bytes: 8, ..plan() })
 }
 

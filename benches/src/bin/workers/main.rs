@@ -60,8 +60,8 @@ struct Bench {
     /// Seats of a Replica where there are to be several of them
     #[arg(long, value_name = "SEATS", default_value_t = 50)]
     limit: usize,
-    /// Sockets of the crowd that connects, and is weighed while it is silent
-    #[arg(long, value_name = "SOCKETS", default_value_t = 2_000)]
+    /// Sockets of the crowd that is weighed while it is silent
+    #[arg(long, value_name = "SOCKETS", default_value_t = 5_000)]
     crowd: usize,
     /// Payload of a message
     #[arg(long, default_value_t = 128)]
@@ -120,7 +120,7 @@ impl Bench {
     fn run(&self) -> Result<()> {
         ensure!((1..=100).contains(&self.rounds), "--rounds: give 1 to 100");
         // Each socket is one of ours and one of workerd's, which needs some for itself.
-        server::raise_file_limit(self.sockets.max(self.crowd) + 512)?;
+        server::raise_file_limit(self.sockets.max(self.crowd) + 2_000)?;
         let scratch = Scratch::new()?;
         let rules = self.rules(&scratch)?;
         self.print_heading();
@@ -167,7 +167,7 @@ impl Bench {
     fn print_heading(&self) {
         println!(
             "{} sockets, {} bytes of text; several Replicas: of {} seats; {} messages a second for latency; \
-             a crowd of {}; {} rounds of {} s each",
+             a silent crowd of {}; {} rounds of {} s each",
             self.sockets, self.bytes, self.limit, self.rate, self.crowd, self.rounds, self.seconds
         );
         let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().matches("processor\t").count();

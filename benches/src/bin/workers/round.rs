@@ -22,9 +22,15 @@ const MANY: usize = 32;
 /// Clients that connect at the same time.
 const AT_ONCE: usize = 8;
 
-/// Sockets that are there before a crowd is counted, so that what the first one costs is not in it: code that is
-/// loaded and compiled, objects that begin.
+/// Sockets that come and go in another room before anything is counted: the code has been loaded by then, and compiled
+/// as well as it ever is.
+const WARM: usize = 1_000;
+
+/// Sockets that are in a room before a crowd comes whose memory is weighed, so that what the first one costs is not in it.
 const BEFORE: usize = 100;
+
+/// How long it takes until those that have gone cost nothing any more.
+const GONE: Duration = Duration::from_secs(1);
 
 /// How long deliveries gather where it is processor time that is measured.
 const PAUSE: Duration = Duration::from_micros(100);
@@ -71,8 +77,6 @@ struct Talk {
 
 /// What a crowd that came and is silent has shown.
 struct Weight {
-    cpu_to_connect: f64,
-    time_to_connect: f64,
     /// Of workerd's resident memory, in bytes a socket: just after, and at rest.
     bytes: f64,
     bytes_at_rest: f64,
@@ -96,8 +100,8 @@ pub(crate) const FIGURES: &[Figure] = &[
     Figure { what: "due to each delivery, 1 Replica, p99, µs", digits: 0, of: |sample| sample.one.latency.1 },
     Figure { what: "due to each delivery, several Replicas, p50, µs", digits: 0, of: |sample| sample.several.latency.0 },
     Figure { what: "due to each delivery, several Replicas, p99, µs", digits: 0, of: |sample| sample.several.latency.1 },
-    Figure { what: "CPU per connect, 1 Replica, µs", digits: 0, of: |sample| sample.crowd.cpu_to_connect },
-    Figure { what: "time per connect, 1 Replica, 8 at once, µs", digits: 0, of: |sample| sample.crowd.time_to_connect },
+    Figure { what: "CPU per connect, 1 Replica, µs", digits: 0, of: |sample| sample.one.cpu_to_connect },
+    Figure { what: "time per connect, 1 Replica, 8 at once, µs", digits: 0, of: |sample| sample.one.time_to_connect },
     Figure { what: "CPU per connect, several Replicas, µs", digits: 0, of: |sample| sample.several.cpu_to_connect },
     Figure { what: "time per connect, several Replicas, 8 at once, µs", digits: 0, of: |sample| sample.several.time_to_connect },
     Figure { what: "resident bytes a silent socket", digits: 0, of: |sample| sample.crowd.bytes },
@@ -132,8 +136,7 @@ impl Rules {
             warm_up: self.warm_up,
             measured: self.measured,
         };
-        // Rooms of other names, so that code is loaded and compiled.
-        drop(connect::all(server.address, 1..BEFORE + 1, BEFORE + 1, AT_ONCE)?);
+        warm_up(&server)?;
         let (streams, cpu_to_connect, time_to_connect) = connect_counted(&server, 0..self.sockets)?;
         let mut crowd = Crowd::new(streams, plan)?;
         let mut cpu = |pace| {
@@ -153,25 +156,31 @@ impl Rules {
 
     fn weigh(&self, bundle: &Bundle) -> Result<Weight> {
         let server = self.start(bundle, BEFORE + self.crowd)?;
-        let before = connect::all(server.address, 0..BEFORE, 1, AT_ONCE)?;
+        let before = connect::all(server.address, 0..BEFORE, |_| 0, AT_ONCE)?;
         std::thread::sleep(SETTLED);
         let few = resident_bytes(server.process())?;
-        let (crowd, cpu_to_connect, time_to_connect) = connect_counted(&server, BEFORE..BEFORE + self.crowd)?;
+        let crowd = connect::all(server.address, BEFORE..BEFORE + self.crowd, |_| 0, AT_ONCE)?;
         std::thread::sleep(SETTLED);
         let many = resident_bytes(server.process())?;
         std::thread::sleep(self.rest);
         let at_rest = resident_bytes(server.process())?;
         drop((before, crowd));
         let a_socket = |bytes: u64| (as_float(bytes) - as_float(few)) / as_float(self.crowd as u64);
-        Ok(Weight { cpu_to_connect, time_to_connect, bytes: a_socket(many), bytes_at_rest: a_socket(at_rest) })
+        Ok(Weight { bytes: a_socket(many), bytes_at_rest: a_socket(at_rest) })
     }
+}
+
+fn warm_up(server: &Server) -> Result<()> {
+    drop(connect::all(server.address, 0..WARM, |_| 1, AT_ONCE)?);
+    std::thread::sleep(GONE);
+    Ok(())
 }
 
 /// Opens sockets; also what each took of workerd's processor time, and of the clock.
 fn connect_counted(server: &Server, numbers: std::ops::Range<usize>) -> Result<(Vec<TcpStream>, f64, f64)> {
     let count = as_float(numbers.len() as u64);
     let (begun, cpu) = (Instant::now(), CpuTime::of(server.process())?);
-    let streams = connect::all(server.address, numbers, 1, AT_ONCE)?;
+    let streams = connect::all(server.address, numbers, |_| 0, AT_ONCE)?;
     let (elapsed, used) = (begun.elapsed(), CpuTime::of(server.process())?.since(cpu));
     Ok((streams, micros(used.total) / count, micros(elapsed) / count))
 }
