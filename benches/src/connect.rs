@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -18,11 +20,37 @@ pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// The most that a server may say in its handshake.
 const LONGEST: usize = 4096;
 
+/// Opens the sockets of the clients with these numbers, up to `at_once` at the same time, each in the room that `room`
+/// says.
+///
+/// # Errors
+/// When one of them is not let in.
+pub fn all(
+    address: SocketAddr,
+    numbers: Range<usize>,
+    room: impl Fn(usize) -> usize + Sync,
+    at_once: usize,
+) -> Result<Vec<TcpStream>> {
+    let numbers: Vec<usize> = numbers.collect();
+    let share = numbers.len().div_ceil(at_once.max(1)).max(1);
+    let connect_share =
+        |numbers: &[usize]| numbers.iter().map(|number| connect(address, *number, room(*number))).collect();
+    thread::scope(|scope| {
+        let threads: Vec<_> = numbers.chunks(share).map(|share| scope.spawn(|| connect_share(share))).collect();
+        let mut streams = Vec::with_capacity(numbers.len());
+        for thread in threads {
+            let share: Result<Vec<TcpStream>> = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            streams.extend(share?);
+        }
+        Ok(streams)
+    })
+}
+
 /// Opens the socket of client `number` in a room. It does not block from then on.
 ///
 /// # Errors
 /// When the server does not let it in, within ten seconds and by the rules.
-pub fn connect(address: SocketAddr, number: usize, room: usize) -> Result<TcpStream> {
+pub(crate) fn connect(address: SocketAddr, number: usize, room: usize) -> Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;

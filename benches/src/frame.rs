@@ -5,17 +5,41 @@ use anyhow::{Result, bail};
 /// Every client masks with this; what it is makes no difference to anyone.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// The bytes of a [`Tag`], at the front of every payload.
-pub const TAG_BYTES: usize = 8;
+/// The longest header of a server's frame, and the longest tag behind it.
+const LONGEST: usize = 10 + Payload::Text.tag_bytes();
 
-/// The longest header of a server's frame, and the tag behind it.
-const LONGEST: usize = 10 + TAG_BYTES;
-
+const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;
 const PING: u8 = 0x9;
 
 /// An empty pong.
 pub const PONG: &[u8] = &[0x8A, 0x80, 0, 0, 0, 0];
+
+/// What messages are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Bytes.
+    Binary,
+    /// Text, for servers that pass on nothing else.
+    Text,
+}
+
+impl Payload {
+    /// The bytes of a [`Tag`], at the front of every payload.
+    pub const fn tag_bytes(self) -> usize {
+        match self {
+            Self::Binary => 8,
+            Self::Text => 16,
+        }
+    }
+
+    const fn opcode(self) -> u8 {
+        match self {
+            Self::Binary => BINARY,
+            Self::Text => TEXT,
+        }
+    }
+}
 
 /// Whose message it is, and which of theirs: enough to see whether each came once and in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +51,31 @@ pub struct Tag {
 }
 
 impl Tag {
-    fn to_bytes(self) -> [u8; TAG_BYTES] {
+    fn to_bytes(self) -> [u8; 8] {
         (u64::from(self.sender) << 32 | u64::from(self.sequence)).to_be_bytes()
     }
 
-    fn from_bytes(bytes: [u8; TAG_BYTES]) -> Self {
+    fn from_bytes(bytes: [u8; 8]) -> Self {
         let [a, b, c, d, e, f, g, h] = bytes;
         Self { sender: u32::from_be_bytes([a, b, c, d]), sequence: u32::from_be_bytes([e, f, g, h]) }
     }
+
+    /// The same in text: each byte as two letters, `a` for 0 to `p` for 15.
+    fn to_text(self) -> [u8; 16] {
+        let bytes = self.to_bytes();
+        std::array::from_fn(|at| b'a' + if at % 2 == 0 { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0x0F })
+    }
+
+    fn from_text(text: [u8; 16]) -> Self {
+        // Whatever else stands there makes a tag that nobody has sent.
+        let digit = |at: usize| text[at].wrapping_sub(b'a') & 0x0F;
+        Self::from_bytes(std::array::from_fn(|at| digit(2 * at) << 4 | digit(2 * at + 1)))
+    }
 }
 
-/// Puts an unfragmented binary frame's header, up to the mask, at the end of `out`. `mask_bit` is 0x80 or 0.
-pub fn append_header(out: &mut Vec<u8>, length: usize, mask_bit: u8) {
-    out.push(0x80 | BINARY);
+/// Puts an unfragmented frame's header, up to the mask, at the end of `out`. `mask_bit` is 0x80 or 0.
+pub fn append_header(out: &mut Vec<u8>, payload: Payload, length: usize, mask_bit: u8) {
+    out.push(0x80 | payload.opcode());
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(length @ 0..=125), _) => out.push(mask_bit | length),
         (_, Ok(length)) => {
@@ -55,27 +91,35 @@ pub fn append_header(out: &mut Vec<u8>, length: usize, mask_bit: u8) {
 
 /// Makes the frames that clients send. All but the tag is made once.
 pub struct Encoder {
+    payload: Payload,
     frame: Vec<u8>,
     tag_at: usize,
 }
 
 impl Encoder {
-    /// For payloads of `bytes`, which is at least [`TAG_BYTES`].
-    pub fn new(bytes: usize) -> Self {
+    /// For payloads of so many bytes, which hold at least a tag.
+    pub fn new(payload: Payload, bytes: usize) -> Self {
         let mut frame = Vec::new();
-        append_header(&mut frame, bytes, 0x80);
+        append_header(&mut frame, payload, bytes, 0x80);
         frame.extend_from_slice(&MASK);
         let tag_at = frame.len();
         frame.extend((0..bytes).map(|at| b'.' ^ MASK[at % MASK.len()]));
-        Self { frame, tag_at }
+        Self { payload, frame, tag_at }
     }
 
     /// Puts a frame at the end of `out`.
     pub fn append(&mut self, out: &mut Vec<u8>, tag: Tag) {
-        for (at, byte) in tag.to_bytes().into_iter().enumerate() {
-            self.frame[self.tag_at + at] = byte ^ MASK[at % MASK.len()];
+        match self.payload {
+            Payload::Binary => self.set_tag(tag.to_bytes()),
+            Payload::Text => self.set_tag(tag.to_text()),
         }
         out.extend_from_slice(&self.frame);
+    }
+
+    fn set_tag<const BYTES: usize>(&mut self, tag: [u8; BYTES]) {
+        for (at, byte) in tag.into_iter().enumerate() {
+            self.frame[self.tag_at + at] = byte ^ MASK[at % MASK.len()];
+        }
     }
 }
 
@@ -169,8 +213,12 @@ impl Front {
             _ => bail!("the server masked a frame"),
         };
         let arrived = match first & 0x0F {
-            BINARY if length >= TAG_BYTES => match rest.first_chunk() {
+            BINARY if length >= Payload::Binary.tag_bytes() => match rest.first_chunk() {
                 Some(tag) => Arrived::Message(Tag::from_bytes(*tag), length),
+                None => return Ok(None),
+            },
+            TEXT if length >= Payload::Text.tag_bytes() => match rest.first_chunk() {
+                Some(tag) => Arrived::Message(Tag::from_text(*tag), length),
                 None => return Ok(None),
             },
             PING => Arrived::Ping,
@@ -189,11 +237,14 @@ mod tests {
     }
 
     /// As a server sends it.
-    fn unmasked(sequence: u32, bytes: usize) -> Vec<u8> {
+    fn unmasked(payload: Payload, sequence: u32, bytes: usize) -> Vec<u8> {
         let mut frame = Vec::new();
-        append_header(&mut frame, bytes, 0);
-        frame.extend_from_slice(&tag(sequence).to_bytes());
-        frame.resize(frame.len() - TAG_BYTES + bytes, b'.');
+        append_header(&mut frame, payload, bytes, 0);
+        match payload {
+            Payload::Binary => frame.extend_from_slice(&tag(sequence).to_bytes()),
+            Payload::Text => frame.extend_from_slice(&tag(sequence).to_text()),
+        }
+        frame.resize(frame.len() - payload.tag_bytes() + bytes, b'.');
         frame
     }
 
@@ -210,11 +261,11 @@ mod tests {
 
     #[test]
     fn frames_are_found_wherever_they_are_cut() {
-        let mut bytes = unmasked(1, 8);
+        let mut bytes = unmasked(Payload::Binary, 1, 8);
         bytes.extend_from_slice(&[0x89, 0]);
-        bytes.extend(unmasked(2, 126));
+        bytes.extend(unmasked(Payload::Binary, 2, 126));
         bytes.extend([0x88, 2, 3, 232]);
-        bytes.extend(unmasked(3, 70_000));
+        bytes.extend(unmasked(Payload::Text, 3, 70_000));
         let expected = [
             Arrived::Message(tag(1), 8),
             Arrived::Ping,
@@ -231,29 +282,40 @@ mod tests {
 
     #[test]
     fn a_message_counts_when_its_last_byte_is_there() {
-        let bytes = unmasked(1, 300);
+        let bytes = unmasked(Payload::Binary, 1, 300);
         assert_eq!(read_all(&[&bytes[..bytes.len() - 1]]).unwrap(), []);
     }
 
     #[test]
     fn a_masked_frame_is_refused() {
         let mut frame = Vec::new();
-        Encoder::new(16).append(&mut frame, tag(1));
+        Encoder::new(Payload::Binary, 16).append(&mut frame, tag(1));
         assert!(read_all(&[&frame]).is_err());
     }
 
     #[test]
     fn what_is_sent_is_masked_and_carries_its_tag() {
-        for bytes in [8, 125, 126, 70_000] {
+        for (payload, bytes) in
+            [8, 125, 126, 70_000].map(|bytes| (Payload::Binary, bytes)).into_iter().chain([(Payload::Text, 16)])
+        {
             let mut frame = Vec::new();
-            Encoder::new(bytes).append(&mut frame, tag(9));
+            Encoder::new(payload, bytes).append(&mut frame, tag(9));
             let payload_at = frame.len() - bytes;
             frame[1] &= 0x7F;
             let mask: [u8; 4] = frame[payload_at - 4..payload_at].try_into().unwrap();
-            let payload = frame.split_off(payload_at);
+            let content = frame.split_off(payload_at);
             frame.truncate(payload_at - 4);
-            frame.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
-            assert_eq!(frame, unmasked(9, bytes));
+            frame.extend(content.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
+            assert_eq!(frame, unmasked(payload, 9, bytes));
+        }
+    }
+
+    #[test]
+    fn a_tag_survives_being_text() {
+        for tag in [Tag { sender: 0, sequence: 0 }, Tag { sender: 0x0123_4567, sequence: u32::MAX }] {
+            let text = tag.to_text();
+            assert!(text.iter().all(u8::is_ascii_lowercase));
+            assert_eq!(Tag::from_text(text), tag);
         }
     }
 }

@@ -13,9 +13,10 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::connect::connect;
-use crate::frame::{Arrived, Encoder, FrameReader, PONG, TAG_BYTES};
+use crate::connect;
+use crate::frame::{Arrived, Encoder, FrameReader, PONG};
 use crate::ledger::{Count, Ledger};
+use crate::plan::{Pace, Plan, Schedule};
 
 /// Read at once, of one socket.
 const SCRATCH: usize = 256 * 1024;
@@ -35,41 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long to look for messages too many, after the last that was owed.
 const STRAYS: Duration = Duration::from_millis(20);
-
-/// What the crowd does.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// How many sockets.
-    pub sockets: usize,
-    /// How many rooms they are spread over.
-    pub rooms: usize,
-    /// How many of them send, in turn.
-    pub senders: usize,
-    /// How many messages may be under way at once.
-    pub in_flight: usize,
-    /// Payload of a message.
-    pub bytes: usize,
-    /// How long the load generator lets deliveries gather while many are owed: the times it measures are as much too
-    /// long at most, and about half of that mostly.
-    pub pause: Duration,
-    /// How long it runs before anything is counted.
-    pub warm_up: Duration,
-    /// How long is counted.
-    pub measured: Duration,
-}
-
-impl Plan {
-    /// Checks it for what cannot be.
-    ///
-    /// # Errors
-    /// When it cannot be done.
-    pub fn check(&self) -> Result<()> {
-        ensure!(self.rooms >= 1 && self.senders >= 1 && self.in_flight >= 1, "nothing would be sent");
-        ensure!(self.rooms <= self.sockets && self.senders <= self.sockets, "there are not enough sockets");
-        ensure!(self.bytes >= TAG_BYTES, "a message has at least {TAG_BYTES} bytes");
-        Ok(())
-    }
-}
 
 /// What a run has shown.
 #[derive(Clone, Debug)]
@@ -94,6 +60,8 @@ pub struct Crowd {
     /// What clients have not got rid of yet.
     outgoing: Vec<Vec<u8>>,
     next_sender: usize,
+    /// When something came last.
+    heard: Instant,
     events: Vec<Event>,
     scratch: Vec<u8>,
 }
@@ -125,25 +93,44 @@ impl Crowd {
     /// When the plan cannot be done, or the server does not let all in.
     pub fn connect(address: SocketAddr, plan: Plan) -> Result<Self> {
         plan.check()?;
+        Self::new(connect::all(address, 0..plan.sockets, |number| number % plan.rooms, 1)?, plan)
+    }
+
+    /// The crowd of sockets that are open: number `i` in room `i % rooms`.
+    ///
+    /// # Errors
+    /// When the plan cannot be done, or is not for so many.
+    pub fn new(streams: Vec<TcpStream>, plan: Plan) -> Result<Self> {
+        plan.check()?;
+        ensure!(streams.len() == plan.sockets, "{} sockets are open, and {} are planned", streams.len(), plan.sockets);
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mut clients = Vec::with_capacity(plan.sockets);
-        for number in 0..plan.sockets {
-            let stream = connect(address, number, number % plan.rooms)?;
+        for (number, stream) in streams.into_iter().enumerate() {
             let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
             epoll::add(&epoll, &stream, EventData::new_u64(number as u64), flags)?;
             clients.push(Client { stream, reader: FrameReader::default(), reads: 0 });
         }
         Ok(Self {
             ledger: Ledger::new(plan.sockets, plan.senders, plan.rooms),
-            encoder: Encoder::new(plan.bytes),
+            encoder: Encoder::new(plan.payload, plan.bytes),
             outgoing: vec![Vec::new(); plan.sockets],
             next_sender: 0,
+            heard: Instant::now(),
             events: Vec::with_capacity(EVENTS),
             scratch: vec![0; SCRATCH],
             plan,
             epoll,
             clients,
         })
+    }
+
+    /// Talks at another pace from the next run on.
+    ///
+    /// # Errors
+    /// When nothing would be sent.
+    pub fn change_pace(&mut self, pace: Pace, pause: Duration) -> Result<()> {
+        (self.plan.pace, self.plan.pause) = (pace, pause);
+        self.plan.check()
     }
 
     /// Sends, waits, sends the next, for as long as planned, and checks that all that was owed has come. `probe` is
@@ -153,24 +140,29 @@ impl Crowd {
     /// When a message does not reach everyone, or reaches somebody twice or out of order.
     pub fn run<P>(&mut self, mut probe: impl FnMut() -> Result<P>) -> Result<Outcome<P>> {
         let (warm_up, measured) = (self.plan.warm_up, self.plan.measured);
-        self.work(warm_up)?;
+        self.heard = Instant::now();
+        let mut schedule = Schedule::new(self.plan.pace, self.heard);
+        self.work(warm_up, &mut schedule)?;
         self.ledger.start_count();
         let (begun, own, first) = (Instant::now(), own_cpu(), probe()?);
-        self.work(measured)?;
+        self.work(measured, &mut schedule)?;
         let (elapsed, own_cpu, last) = (begun.elapsed(), own_cpu().saturating_sub(own), probe()?);
         let count = self.ledger.count.clone();
         self.settle()?;
         Ok(Outcome { count, elapsed, own_cpu, probes: (first, last) })
     }
 
-    /// Keeps as many messages under way as planned.
-    fn work(&mut self, time: Duration) -> Result<()> {
+    /// Keeps to the pace.
+    fn work(&mut self, time: Duration, schedule: &mut Schedule) -> Result<()> {
         let until = Instant::now() + time;
-        while Instant::now() < until {
-            self.send()?;
-            self.turn(PATIENCE)?;
+        loop {
+            let now = Instant::now();
+            if now >= until {
+                return Ok(());
+            }
+            self.send(schedule, now)?;
+            self.turn(schedule.wait(PATIENCE.min(until - now), now))?;
         }
-        Ok(())
     }
 
     /// Waits for what is still owed.
@@ -185,17 +177,18 @@ impl Crowd {
         self.ledger.check_settled()
     }
 
-    /// Fills up what is under way. A sender's messages of one turn go out with one write.
-    fn send(&mut self) -> Result<()> {
-        let (first, now) = (self.next_sender, Instant::now());
-        let lacking = self.plan.in_flight.saturating_sub(self.ledger.in_flight);
-        for _ in 0..lacking {
+    /// Sends what is due. A sender's messages of one turn go out with one write.
+    fn send(&mut self, schedule: &mut Schedule, now: Instant) -> Result<()> {
+        let first = self.next_sender;
+        let mut sent = 0;
+        while let Some(due) = schedule.take_due(self.ledger.in_flight, now) {
             let number = self.next_sender;
             self.next_sender = (number + 1) % self.plan.senders;
-            let tag = self.ledger.send(number, now)?;
+            let tag = self.ledger.send(number, due)?;
             self.encoder.append(&mut self.outgoing[number], tag);
+            sent += 1;
         }
-        for number in first..first + lacking.min(self.plan.senders) {
+        for number in first..first + sent.min(self.plan.senders) {
             self.write(number % self.plan.senders)?;
         }
         Ok(())
@@ -213,16 +206,19 @@ impl Crowd {
         Ok(())
     }
 
-    /// Takes in whatever has come, or waits for something.
-    fn turn(&mut self, patience: Duration) -> Result<()> {
+    /// Takes in whatever has come, or waits for something as long as it is told.
+    fn turn(&mut self, wait: Duration) -> Result<()> {
         let mut events = std::mem::take(&mut self.events);
         events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&Timespec::try_from(patience)?)) {
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&Timespec::try_from(wait)?)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let owed = self.ledger.in_flight;
-        ensure!(owed == 0 || !events.is_empty(), "nothing came for {patience:?}, but {owed} messages are owed");
+        let (owed, now) = (self.ledger.in_flight, Instant::now());
+        if owed == 0 || !events.is_empty() {
+            self.heard = now;
+        }
+        ensure!(now - self.heard < PATIENCE, "nothing came for {PATIENCE:?}, but {owed} messages are owed");
         for event in &events {
             let (number, flags) = (usize::try_from(event.data.u64())?, event.flags);
             if flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {

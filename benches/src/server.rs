@@ -36,6 +36,20 @@ impl Server {
     /// # Errors
     /// When it does not start within ten seconds.
     pub fn start<A: AsRef<OsStr>>(bench: &Path, processors: &[usize], program: &Path, arguments: &[A]) -> Result<Self> {
+        Self::start_told(bench, processors, program, arguments, told_address)
+    }
+
+    /// The same for one that says it otherwise: `told` finds the address in the line that does.
+    ///
+    /// # Errors
+    /// When it does not start within ten seconds.
+    pub fn start_told<A: AsRef<OsStr>>(
+        bench: &Path,
+        processors: &[usize],
+        program: &Path,
+        arguments: &[A],
+        told: fn(&str) -> Option<SocketAddr>,
+    ) -> Result<Self> {
         let mut command = Command::new(bench);
         command.arg(GUARD);
         command.args(processors.iter().flat_map(|processor| ["--processor".into(), processor.to_string()]));
@@ -44,7 +58,7 @@ impl Server {
         // Under guard before the wait: a server that never gets ready must be ended too.
         let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let output = server.child.stdout.take().context("the server has no output")?;
-        server.address = ready(output).with_context(|| format!("{} did not start", program.display()))?;
+        server.address = ready(output, told).with_context(|| format!("{} did not start", program.display()))?;
         Ok(server)
     }
 
@@ -62,7 +76,12 @@ impl Drop for Server {
     }
 }
 
-fn ready(output: ChildStdout) -> Result<SocketAddr> {
+/// The address in the line of a server of ours.
+fn told_address(line: &str) -> Option<SocketAddr> {
+    line.strip_prefix(READY)?.trim_end_matches('/').parse().ok()
+}
+
+fn ready(output: ChildStdout, told: fn(&str) -> Option<SocketAddr>) -> Result<SocketAddr> {
     let (sender, receiver) = mpsc::channel();
     // Reads until the server ends, lest that wait for room in the pipe.
     std::thread::spawn(move || {
@@ -72,11 +91,11 @@ fn ready(output: ChildStdout) -> Result<SocketAddr> {
     });
     let begun = std::time::Instant::now();
     while let Ok(line) = receiver.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
-        if let Some(address) = line.strip_prefix(READY) {
-            return address.trim_end_matches('/').parse().with_context(|| format!("no address: {line:?}"));
+        if let Some(address) = told(&line) {
+            return Ok(address);
         }
     }
-    bail!("it ended, or {} seconds passed, before it printed \"{READY}ADDRESS\"", PATIENCE.as_secs())
+    bail!("it ended, or {} seconds passed, before it printed where it listens", PATIENCE.as_secs())
 }
 
 /// What stands between us and a server: becomes `program`, which then dies when we do, however that happens.

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use dog_benches::load::{Crowd, Plan};
+use dog_benches::frame::Payload;
+use dog_benches::load::Crowd;
 use dog_benches::measure::{CpuTime, resident_bytes};
+use dog_benches::plan::{Pace, Plan};
 use dog_benches::relay::{self, Profile};
 use dog_benches::server::Server;
 
@@ -19,7 +21,8 @@ fn plan() -> Plan {
         sockets: 10,
         rooms: 1,
         senders: 1,
-        in_flight: 1,
+        pace: Pace::InFlight(1),
+        payload: Payload::Binary,
         bytes: 128,
         pause: Duration::from_micros(100),
         warm_up: Duration::from_millis(20),
@@ -43,9 +46,10 @@ fn drive(program: &Path, arguments: &[&str], plan: Plan) -> Result<()> {
 #[test]
 fn the_floor_delivers() -> Result<()> {
     drive(bench(), &["floor"], plan())?;
-    drive(bench(), &["floor"], Plan { in_flight: 8, senders: 3, bytes: 70_000, ..plan() })?;
-    drive(bench(), &["floor", "--joined"], Plan { in_flight: 32, senders: 4, ..plan() })?;
-    drive(bench(), &["floor", "--joined"], Plan { in_flight: 8, senders: 5, rooms: 5, ..plan() })
+    drive(bench(), &["floor"], Plan { pace: Pace::InFlight(8), senders: 3, bytes: 70_000, ..plan() })?;
+    drive(bench(), &["floor", "--joined"], Plan { pace: Pace::InFlight(32), senders: 4, ..plan() })?;
+    drive(bench(), &["floor", "--joined"], Plan { pace: Pace::InFlight(8), senders: 5, rooms: 5, ..plan() })?;
+    drive(bench(), &["floor"], Plan { pace: Pace::per_second(200.0)?, pause: Duration::ZERO, ..plan() })
 }
 
 #[test]
@@ -53,8 +57,9 @@ fn the_relay_delivers() -> Result<()> {
     let relay = relay::build(Profile::Dev)?;
     let arguments = ["--listen", "127.0.0.1:0", "--limit", "3"];
     drive(&relay, &arguments, plan())?;
-    drive(&relay, &arguments, Plan { in_flight: 32, senders: 4, ..plan() })?;
-    drive(&relay, &arguments, Plan { in_flight: 8, senders: 5, rooms: 5, bytes: 8, ..plan() })
+    drive(&relay, &arguments, Plan { pace: Pace::InFlight(32), senders: 4, ..plan() })?;
+    drive(&relay, &arguments, Plan { payload: Payload::Text, ..plan() })?;
+    drive(&relay, &arguments, Plan { pace: Pace::InFlight(8), senders: 5, rooms: 5, bytes: 8, ..plan() })
 }
 
 #[test]

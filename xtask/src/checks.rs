@@ -10,7 +10,7 @@ use crate::parts::PARTS;
 use crate::workspace::Workspace;
 
 /// A measurement warms up, repeats, and runs its peers: no limit of a test fits it.
-const BENCH_LIMIT: Duration = Duration::from_hours(2);
+pub(crate) const BENCH_LIMIT: Duration = Duration::from_hours(2);
 
 /// The sources are as rustfmt writes them.
 pub(crate) fn fmt(workspace: &Workspace) -> Result<String> {

@@ -3,12 +3,13 @@
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `workspace` (what
 //! cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
-//! `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`, `workers`.
+//! `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`, `workers` with `bundle`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
 mod autobahn;
 mod browser;
+mod bundle;
 mod checks;
 mod faults;
 mod fuzz;

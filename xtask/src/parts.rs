@@ -60,8 +60,10 @@ pub(crate) struct Bench {
 }
 
 /// All measurements.
-pub(crate) const BENCHES: &[Bench] =
-    &[Bench { name: "relay", about: "fan-out of the relay beside a bare epoll+send loop", run: checks::bench_relay }];
+pub(crate) const BENCHES: &[Bench] = &[
+    Bench { name: "relay", about: "fan-out of the relay beside a bare epoll+send loop", run: checks::bench_relay },
+    Bench { name: "workers", about: "the relay on workerd beside the same on npm's dog", run: workers::bench },
+];
 
 /// How one part ended.
 struct Finished {

@@ -1,4 +1,5 @@
-//! The part `workers`: the conformance suite and more on the real workerd. What it needs is installed beneath `target/`.
+//! The part `workers`: the conformance suite and more on the real workerd; and the bench of that name. What they need is
+//! installed beneath `target/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,13 +7,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::checks::Count;
+use crate::bundle;
+use crate::checks::{BENCH_LIMIT, Count};
 use crate::install;
 use crate::step::Step;
 use crate::workspace::Workspace;
 
 /// The runtime, the bundler that `worker-build` calls, and the optimiser of release builds.
 const NPM_PACKAGES: &[&str] = &["workerd@1.20261117.1", "esbuild@0.28.2", "binaryen@132.0.0"];
+
+/// What ours is measured beside.
+const PEER: &str = "dog@1.1.3";
 
 /// Of the version that `Cargo.lock` has of the library: they speak a format of their own.
 const WASM_BINDGEN: &str = "wasm-bindgen-cli@0.2.129";
@@ -39,12 +44,26 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     let lint = ["clippy", "-p", "durable-object-groups-workers", "-p", "conformance-worker", "-p", "chat", "--lib"];
     workspace.cargo().args(lint).args(["--target", TARGET, "--", "-D", "warnings"]).run()?;
     let worker = tools.build(workspace, "crates/dog-workers/tests/worker", "worker")?;
-    // That it builds is all that is shown of it here.
-    tools.build(workspace, "examples/chat", "chat-worker")?;
+    let chat = tools.build_to_deploy(workspace, "examples/chat", "chat-worker")?;
+    let size = bundle::check("the chat room's Worker", &chat)?;
+    println!("{size}");
     let what = ["test", "-p", "durable-object-groups-workers", "--test", "workers", "--", "--test-threads=1"];
     let step = workspace.cargo().args(what).args(["--nocapture"]);
     let step = step.env("DOG_WORKERD", &tools.workerd()?).env("DOG_WORKER", text(&worker)?);
-    Ok(Count::of(&step.run_and_keep()?).to_string())
+    Ok(format!("{}; {size}", Count::of(&step.run_and_keep()?)))
+}
+
+/// The relay beside the same on npm's `dog`, both on workerd.
+pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let tools = Tools::install(workspace)?;
+    let ours = tools.build_to_deploy(workspace, "examples/relay", "relay-worker")?;
+    let chat = tools.build_to_deploy(workspace, "examples/chat", "chat-worker")?;
+    let peer = tools.bundle_peer(workspace)?;
+    println!("the relay's Worker takes {} KiB compressed", bundle::compressed(&ours)?.div_ceil(1024));
+    println!("{}", bundle::check("the chat room's Worker", &chat)?);
+    let step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "workers", "--"]);
+    let step = step.args(["--workerd", &tools.workerd()?, "--ours", text(&ours)?, "--peer", text(&peer)?]);
+    step.args(arguments).limit(BENCH_LIMIT).run()
 }
 
 fn text(path: &Path) -> Result<&str> {
@@ -70,17 +89,7 @@ impl Tools {
     }
 
     fn install_npm(&self) -> Result<()> {
-        let stamp = self.npm.join("installed");
-        let wanted = NPM_PACKAGES.join(" ");
-        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-            return Ok(());
-        }
-        fs::create_dir_all(&self.npm)?;
-        fs::write(self.npm.join("package.json"), "{\"private\":true}")?;
-        let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts"];
-        Step::program("npm").args(install).args(NPM_PACKAGES).within(&self.npm).limit(INSTALL_LIMIT).run()?;
-        fs::write(stamp, wanted)?;
-        Ok(())
+        npm_packages(&self.npm, NPM_PACKAGES)
     }
 
     fn install_cargo(&self, program: &str, package: &str) -> Result<()> {
@@ -139,22 +148,59 @@ impl Tools {
     /// takes long and shows nothing more.
     pub(crate) fn build(&self, workspace: &Workspace, package: &str, name: &str) -> Result<PathBuf> {
         let folder = workspace.scratch(name);
+        let step = self.worker_build(workspace, package, &["--dev", "--out-dir", text(&folder)?])?;
+        step.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0").run()?;
+        Ok(folder)
+    }
+
+    /// The same as its users would have it.
+    pub(crate) fn build_to_deploy(&self, workspace: &Workspace, package: &str, name: &str) -> Result<PathBuf> {
+        let folder = workspace.scratch(name);
+        self.worker_build(workspace, package, &["--profile", "worker", "--out-dir", text(&folder)?])?.run()?;
+        Ok(folder)
+    }
+
+    fn worker_build(&self, workspace: &Workspace, package: &str, arguments: &[&str]) -> Result<Step> {
         let path = std::env::join_paths(
             std::iter::once(self.wrappers.clone())
                 .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
         )?;
-        Step::program(self.cargo.join("bin/worker-build"))
-            .args(["--dev", "--panic-unwind", "--out-dir", text(&folder)?])
+        let step = Step::program(self.cargo.join("bin/worker-build")).args(["--panic-unwind"]).args(arguments);
+        Ok(step
             .within(&workspace.root.join(package))
             .env("CARGO_TARGET_DIR", text(&workspace.target.join("worker"))?)
-            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-            .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("WASM_BINDGEN_BIN", text(&self.cargo.join("bin/wasm-bindgen"))?)
             .env("ESBUILD_BIN", &self.npm_program("esbuild")?)
             .env("WASM_OPT_BIN", &self.npm_program("wasm-opt")?)
             .env("PATH", path.to_str().context("a PATH that is no UTF-8")?)
-            .limit(BUILD_LIMIT)
+            .limit(BUILD_LIMIT))
+    }
+
+    /// The Worker on npm's `dog`; gives the folder with its module.
+    fn bundle_peer(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let (packages, folder) = (workspace.scratch("npm-dog"), workspace.scratch("npm-dog-worker"));
+        npm_packages(&packages, &[PEER])?;
+        let module = format!("--outfile={}", text(&folder.join("index.js"))?);
+        Step::program(self.npm_program("esbuild")?)
+            .args(["worker.js", "--bundle", "--format=esm", "--log-level=warning", &module])
+            .within(&workspace.root.join("benches/peers/npm-dog"))
+            .env("NODE_PATH", text(&packages.join("node_modules"))?)
             .run()?;
         Ok(folder)
     }
+}
+
+/// Sees to it that a folder holds these packages of npm.
+fn npm_packages(folder: &Path, packages: &[&str]) -> Result<()> {
+    let stamp = folder.join("installed");
+    let wanted = packages.join(" ");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("package.json"), "{\"private\":true}")?;
+    let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts"];
+    Step::program("npm").args(install).args(packages).within(folder).limit(INSTALL_LIMIT).run()?;
+    fs::write(stamp, wanted)?;
+    Ok(())
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use dog_benches::floor;
+use dog_benches::frame::Payload;
 use dog_benches::histogram::Histogram;
-use dog_benches::load::{Crowd, Plan};
+use dog_benches::load::Crowd;
 use dog_benches::measure::{CpuTime, as_float, load_average, resident_bytes};
+use dog_benches::plan::{Pace, Plan};
 use dog_benches::relay::{self, Profile};
 use dog_benches::server::{self, Server};
 use dog_benches::summary::Spread;
@@ -188,7 +190,8 @@ impl Bench {
             sockets: self.sockets,
             rooms: self.rooms,
             senders: self.senders.unwrap_or_else(|| usual.max(self.rooms).min(self.sockets)),
-            in_flight: self.in_flight,
+            pace: Pace::InFlight(self.in_flight),
+            payload: Payload::Binary,
             bytes: self.bytes,
             pause: Duration::from_micros(self.pause),
             warm_up: (measured / 4).min(Duration::from_secs(1)),
@@ -202,7 +205,7 @@ impl Bench {
         let limit = self.limit.map_or_else(|| "as it is".into(), |limit| limit.to_string());
         println!(
             "{} sockets in {} rooms, {} bytes, {} in flight from {} senders; limit {limit}, workers {}; {} rounds of {} s",
-            plan.sockets, plan.rooms, plan.bytes, plan.in_flight, plan.senders, self.workers, self.rounds, self.seconds
+            plan.sockets, plan.rooms, plan.bytes, self.in_flight, plan.senders, self.workers, self.rounds, self.seconds
         );
         let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().matches("processor\t").count();
         println!(

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::connect::{ACCEPT, KEY};
-use crate::frame::append_header;
+use crate::frame::{Payload, append_header};
 
 pub(super) struct Client {
     pub(super) socket: Rc<TcpStream>,
@@ -59,7 +59,7 @@ impl Client {
             payload.iter_mut().zip(frame.mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
             used += frame.length;
             self.frame.clear();
-            append_header(&mut self.frame, payload.len(), 0);
+            append_header(&mut self.frame, Payload::Binary, payload.len(), 0);
             self.frame.extend_from_slice(payload);
             heard(self, Heard::Frame(&self.frame));
         }
@@ -129,10 +129,10 @@ mod tests {
         for bytes in [8, 126, 70_000] {
             let mut input = Vec::new();
             let tag = Tag { sender: 1, sequence: 2 };
-            Encoder::new(bytes).append(&mut input, tag);
-            Encoder::new(bytes).append(&mut input, tag);
+            Encoder::new(Payload::Binary, bytes).append(&mut input, tag);
+            Encoder::new(Payload::Binary, bytes).append(&mut input, tag);
             let mut expected = Vec::new();
-            append_header(&mut expected, bytes, 0);
+            append_header(&mut expected, Payload::Binary, bytes, 0);
             expected.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 2]);
             expected.resize(expected.len() + bytes - 8, b'.');
             for at in (0..40).chain([input.len() - 1]) {

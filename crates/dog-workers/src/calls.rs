@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use dog::internal::Kind;
-use dog::wire::typed;
 use dog::{Error, Request};
 use dog_engine::address::{Object, Ticket};
 use dog_engine::host::Fetched;
@@ -13,6 +12,7 @@ use wasm_bindgen_futures::JsFuture;
 use crate::host::Host;
 use crate::http::{self, Sendable};
 use crate::platform::{CallError, words};
+use crate::typed;
 
 /// The header in which a request that goes to an object carries its ticket. It is set anew on every such request, so
 /// nothing that came from outside is ever taken for it.

@@ -1,6 +1,5 @@
 //! The way in: one request from outside, answered by the App.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use dog::App;
@@ -8,11 +7,11 @@ use dog::http::StatusCode;
 use dog_engine::Front;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::future_to_promise;
 
 use crate::host::{Host, Worker};
 use crate::http;
 use crate::platform::ExecutionContext;
+use crate::turns::promise;
 
 /// Answers a request.
 pub fn answer<A: App>(
@@ -23,7 +22,7 @@ pub fn answer<A: App>(
     context: ExecutionContext,
 ) -> Promise {
     let host = Host::new(worker, bindings, Some(context));
-    future_to_promise(AssertUnwindSafe(async move {
+    promise(async move {
         let response = match http::request_from_platform(&request) {
             Ok(request) => Front::new(app, host).fetch(request).await,
             Err(error) => dog::text(StatusCode::BAD_REQUEST, error.to_string()),
@@ -33,5 +32,5 @@ pub fn answer<A: App>(
             http::response_to_platform(dog::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error"), None)
         });
         response.map(JsValue::from).map_err(|error| js_sys::Error::new(&error.to_string()).into())
-    }))
+    })
 }

@@ -32,7 +32,7 @@ impl Drop for Guard {
         let Some(act) = act.take() else { return };
         // In a turn of its own: the object may be in the midst of something.
         let host = Weak::clone(host);
-        wasm_bindgen_futures::spawn_local(async move {
+        crate::turns::spawn(async move {
             if let Some(host) = host.upgrade() {
                 act(&host);
             }

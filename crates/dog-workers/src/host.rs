@@ -225,7 +225,7 @@ impl Host {
     pub(crate) fn socket_ended(&self, socket: SocketId, end: End) {
         let (Some(here), Some(this)) = (self.here.get(), self.this.upgrade()) else { return };
         here.ended.borrow_mut().push((socket, end));
-        wasm_bindgen_futures::spawn_local(async move { this.tell_ended() });
+        crate::turns::spawn(async move { this.tell_ended() });
     }
 
     pub(crate) fn tell_ended(&self) {

@@ -10,13 +10,12 @@ use dog::internal::Kind;
 use dog::{Body, Error, Request, Response};
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use js_sys::{Array, Reflect, Uint8Array};
+use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Headers, RequestInit, ResponseInit};
 use worker::send::SendWrapper;
 
 use crate::calls::{ANSWER, TICKET};
-use crate::platform::{WebSocket, words};
+use crate::platform::{self, WebSocket, words};
 
 /// Bodies up to this length are read before they are passed on, so that a request that is refused can go elsewhere.
 const KEPT: usize = 1 << 20;
@@ -30,28 +29,37 @@ fn thrown(thrown: &JsValue) -> Error {
 }
 
 /// The platform shows bytes of a header as letters of the same numbers.
-fn headers_from_platform(headers: &Headers) -> Result<HeaderMap, Error> {
+fn headers_from_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> Result<HeaderMap, Error> {
     let mut map = HeaderMap::new();
-    for entry in headers.entries() {
-        let entry = Array::from(&entry.map_err(|error| thrown(&error))?);
-        let (name, value) = (entry.get(0).as_string(), entry.get(1).as_string());
-        let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
-        let bytes: Vec<u8> = value.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect();
-        map.append(
-            HeaderName::from_bytes(name.as_bytes()).map_err(invalid)?,
-            HeaderValue::from_bytes(&bytes).map_err(invalid)?,
-        );
+    while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(invalid)?;
+        let value = if value.is_ascii() {
+            HeaderValue::from_str(value)
+        } else {
+            let bytes: Vec<u8> = value.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect();
+            HeaderValue::from_bytes(&bytes)
+        };
+        map.append(name, value.map_err(invalid)?);
     }
     Ok(map)
 }
 
-fn headers_to_platform(map: &HeaderMap) -> Result<Headers, Error> {
-    let headers = Headers::new().map_err(|error| thrown(&error))?;
-    for (name, value) in map {
-        let value: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
-        headers.append(name.as_str(), &value).map_err(|error| thrown(&error))?;
+/// All headers, but `set` with this value, whatever stands there.
+fn headers_to_lines(map: &HeaderMap, set: Option<(&str, &str)>) -> String {
+    let mut lines = String::new();
+    let mut add = |name: &str, value: &[u8]| {
+        lines.push('\n');
+        lines.push_str(name);
+        lines.push('\n');
+        lines.extend(value.iter().map(|byte| char::from(*byte)));
+    };
+    for (name, value) in map.iter().filter(|(name, _)| set.is_none_or(|(set, _)| *name != set)) {
+        add(name.as_str(), value.as_bytes());
     }
-    Ok(headers)
+    if let Some((name, value)) = set {
+        add(name, value.as_bytes());
+    }
+    lines
 }
 
 fn body_from_platform(stream: Option<web_sys::ReadableStream>) -> Body {
@@ -77,14 +85,16 @@ fn bytes_to_platform(bytes: &Bytes) -> JsValue {
 
 /// What has come from outside, or from another object.
 pub(crate) fn request_from_platform(request: &web_sys::Request) -> Result<Request, Error> {
-    let url = request.url();
+    let lines = platform::request_to_lines(request).map_err(|error| thrown(&error))?;
+    let mut lines = lines.split('\n');
+    let (method, url) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     // The path, as it stands in a request of HTTP/1.1: the same as natively.
     let path = url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap_or("/");
     let path = path.split('#').next().unwrap_or("/");
     let mut ours = Request::new(body_from_platform(request.body()));
-    *ours.method_mut() = Method::from_bytes(request.method().as_bytes()).map_err(invalid)?;
+    *ours.method_mut() = Method::from_bytes(method.as_bytes()).map_err(invalid)?;
     *ours.uri_mut() = Uri::try_from(path).map_err(invalid)?;
-    *ours.headers_mut() = headers_from_platform(&request.headers())?;
+    *ours.headers_mut() = headers_from_lines(lines)?;
     Ok(ours)
 }
 
@@ -114,22 +124,14 @@ impl Sendable {
 
     /// The same for the platform, with a ticket in place of whatever stood there.
     pub(crate) fn to_platform(&self, ticket: &str) -> Result<web_sys::Request, Error> {
-        let headers = headers_to_platform(&self.parts.headers)?;
-        headers.set(TICKET, ticket).map_err(|error| thrown(&error))?;
-        let init = RequestInit::new();
-        init.set_method(self.parts.method.as_str());
-        init.set_headers(&headers);
         let body = match &self.body {
             Sent::Kept(bytes) => bytes_to_platform(bytes),
             Sent::Stream(body) => body_to_platform(body.take().unwrap_or_default())?,
         };
-        if !body.is_null() {
-            init.set_body(&body);
-        }
-        // A redirect is the user's answer, to be handed on.
-        init.set_redirect(web_sys::RequestRedirect::Manual);
         let path = self.parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        web_sys::Request::new_with_str_and_init(&format!("https://dog{path}"), &init).map_err(|error| thrown(&error))
+        let lines = headers_to_lines(&self.parts.headers, Some((TICKET, ticket)));
+        platform::request_from_lines(self.parts.method.as_str(), &format!("https://dog{path}"), &lines, &body)
+            .map_err(|error| thrown(&error))
     }
 
     /// The request as it was, if all of it was kept.
@@ -158,12 +160,12 @@ impl Drop for Unused {
 
 /// An object's answer, and what it says of it.
 pub(crate) fn response_from_platform(response: &web_sys::Response) -> Result<(Option<String>, Response), Error> {
-    let headers = response.headers();
-    let answer = headers.get(ANSWER).unwrap_or_default();
+    let lines = platform::response_to_lines(response).map_err(|error| thrown(&error))?;
+    let mut headers = headers_from_lines(lines.split('\n').skip(1))?;
+    let answer = headers.remove(ANSWER).and_then(|answer| answer.to_str().map(str::to_owned).ok());
     let mut ours = Response::new(body_from_platform(response.body()));
     *ours.status_mut() = StatusCode::from_u16(response.status()).map_err(invalid)?;
-    *ours.headers_mut() = headers_from_platform(&headers)?;
-    ours.headers_mut().remove(ANSWER);
+    *ours.headers_mut() = headers;
     let socket = Reflect::get(response, &"webSocket".into()).unwrap_or_default();
     if socket.is_object() {
         let unused = Unused(Cell::new(Some(socket.unchecked_into())));
@@ -176,7 +178,7 @@ pub(crate) fn response_from_platform(response: &web_sys::Response) -> Result<(Op
 pub(crate) fn response_to_platform(response: Response, answer: Option<&str>) -> Result<web_sys::Response, Error> {
     let (mut parts, body) = response.into_parts();
     let connection = parts.extensions.remove::<Connection>().and_then(|connection| connection.0.0.0.take());
-    upgrade(parts.status, &parts.headers, body, connection, answer)
+    upgrade(parts.status, &parts.headers, body, connection.as_ref(), answer)
 }
 
 /// The same, with the client's end of a WebSocket.
@@ -184,28 +186,11 @@ pub(crate) fn upgrade(
     status: StatusCode,
     headers: &HeaderMap,
     body: Body,
-    socket: Option<WebSocket>,
+    socket: Option<&WebSocket>,
     answer: Option<&str>,
 ) -> Result<web_sys::Response, Error> {
-    let headers = headers_to_platform(headers)?;
-    if let Some(answer) = answer {
-        headers.set(ANSWER, answer).map_err(|error| thrown(&error))?;
-    }
-    let init = ResponseInit::new();
-    init.set_status(status.as_u16());
-    init.set_headers(&headers);
     let no_body = matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = if no_body { JsValue::NULL } else { body_to_platform(body)? };
-    if let Some(socket) = socket {
-        Reflect::set(&init, &"webSocket".into(), &socket).map_err(|error| thrown(&error))?;
-    }
-    let body = (!body.is_null()).then(|| body.unchecked_into::<js_sys::Object>());
-    let response = match body {
-        Some(body) if body.is_instance_of::<Uint8Array>() => {
-            web_sys::Response::new_with_opt_js_u8_array_and_init(Some(body.unchecked_ref()), &init)
-        }
-        Some(body) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(body.unchecked_ref()), &init),
-        None => web_sys::Response::new_with_opt_str_and_init(None, &init),
-    };
-    response.map_err(|error| thrown(&error))
+    let lines = headers_to_lines(headers, answer.map(|answer| (ANSWER, answer)));
+    platform::response_from_lines(status.as_u16(), &lines, &body, socket).map_err(|error| thrown(&error))
 }

@@ -8,9 +8,9 @@
 //! # The files, in reading order
 //! - `export`: `export!`; `front`: the way in; `object`: one object, as the runtime drives it
 //! - `host`: what the engine runs on; `primitives`: what it can do there; `guard`: what follows from a drop
-//! - `stubs`: ways to other objects; `letters`: what they say; `post`: how it leaves; `calls`: requests passed on
-//! - `http`: requests and responses
-//! - `sockets`, `storage`, `time`, `log`: what their names say, over the platform
+//! - `stubs`: ways to other objects; `letters`: what they say; `typed`: how it is written; `post`: how it leaves
+//! - `calls`: requests that are passed on; `http`: requests and responses
+//! - `sockets`, `storage`, `time`, `log`, `turns`: what their names say, over the platform
 //! - `platform`: what of the platform is used
 
 #![cfg(target_family = "wasm")]
@@ -31,6 +31,8 @@ mod sockets;
 mod storage;
 mod stubs;
 mod time;
+mod turns;
+mod typed;
 
 pub use worker;
 
@@ -56,6 +58,6 @@ pub mod internal {
 
     /// Once a Worker begins.
     pub fn adopt() {
-        crate::platform::adopt();
+        crate::platform::begin();
     }
 }

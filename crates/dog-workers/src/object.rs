@@ -1,13 +1,12 @@
 //! One object, as the runtime drives it: [`Object`].
 
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use dog::http::StatusCode;
 use dog::internal::{Kind, SocketErrorKind};
-use dog::wire::typed;
 use dog::{Close, CloseCode, Error, Message, Response, SocketError};
 use dog_engine::Upgrade;
 use dog_engine::host::{End, Fetched};
@@ -16,7 +15,6 @@ use futures_channel::oneshot;
 use js_sys::{Promise, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::future_to_promise;
 
 use crate::calls::{ERROR, NO_TICKET, REFUSAL, RESPONSE, TICKET};
 use crate::host::{Host, Life, Worker};
@@ -24,6 +22,8 @@ use crate::http;
 use crate::letters::{ToGroup, ToReplica, wrong_object};
 use crate::platform::{State, WebSocket, words};
 use crate::post::unbundle;
+use crate::turns::promise;
+use crate::typed;
 
 /// A Group or a Replica, in one stay in memory. Each event returns what the runtime is to wait for: handlers that wait
 /// for something must not be lost because the object seems to be at rest.
@@ -35,10 +35,6 @@ pub struct Object {
 // Whatever of the user's panics is caught by the engine, which then ends that life: nothing half-done is seen again.
 impl UnwindSafe for Object {}
 impl RefUnwindSafe for Object {}
-
-fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
-    future_to_promise(AssertUnwindSafe(future))
-}
 
 fn ours<T: Serialize>(kind: &str, status: StatusCode, value: &T) -> Result<web_sys::Response, Error> {
     let mut response = Response::new(typed::encode(value)?.into());
@@ -280,7 +276,7 @@ fn respond(host: &Host, mut response: Response) -> Result<web_sys::Response, Err
         return http::response_to_platform(gone, Some(RESPONSE));
     }
     let (parts, body) = response.into_parts();
-    http::upgrade(parts.status, &parts.headers, body, socket, Some(RESPONSE))
+    http::upgrade(parts.status, &parts.headers, body, socket.as_ref(), Some(RESPONSE))
 }
 
 /// The answer to a letter, as it travels.

@@ -1,13 +1,37 @@
 //! What of the platform is used, as it is: every call that can throw gives a `Result`.
 
-use js_sys::{Array, Function, Object, Promise, Uint8Array};
+use js_sys::{Array, Function, Map, Object, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
-use web_sys::Request;
+use web_sys::{Request, Response};
 
 #[wasm_bindgen(module = "/src/platform.js")]
 extern "C" {
     /// Makes the exported classes ones whose methods other objects can call.
-    pub(crate) fn adopt();
+    fn adopt();
+    #[wasm_bindgen(js_name = hideQueueMicrotask)]
+    fn hide_queue_microtask() -> JsValue;
+    #[wasm_bindgen(js_name = showQueueMicrotask)]
+    fn show_queue_microtask(hidden: &JsValue);
+    /// Sends one message to those of `sockets` that have these numbers. How many took it.
+    #[wasm_bindgen(js_name = sendToAll)]
+    pub(crate) fn send_to_all(sockets: &Map, numbers: &[f64], message: &JsValue) -> u32;
+    /// A request's method and URL, a line each, then a line for each header's name and one for its value.
+    #[wasm_bindgen(catch, js_name = requestToLines)]
+    pub(crate) fn request_to_lines(request: &Request) -> Result<String, JsValue>;
+    /// For each header of a response, a line feed, its name, a line feed and its value.
+    #[wasm_bindgen(catch, js_name = responseToLines)]
+    pub(crate) fn response_to_lines(response: &Response) -> Result<String, JsValue>;
+    /// A request; headers as [`response_to_lines`] has them.
+    #[wasm_bindgen(catch, js_name = requestFromLines)]
+    pub(crate) fn request_from_lines(method: &str, url: &str, lines: &str, body: &JsValue) -> Result<Request, JsValue>;
+    /// A response; headers as [`response_to_lines`] has them.
+    #[wasm_bindgen(catch, js_name = responseFromLines)]
+    pub(crate) fn response_from_lines(
+        status: u16,
+        lines: &str,
+        body: &JsValue,
+        socket: Option<&WebSocket>,
+    ) -> Result<Response, JsValue>;
 }
 
 #[wasm_bindgen]
@@ -75,8 +99,6 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub(crate) fn accept(this: &WebSocket) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
-    pub(crate) fn send(this: &WebSocket, message: &JsValue) -> Result<(), JsValue>;
-    #[wasm_bindgen(method, catch)]
     pub(crate) fn close(this: &WebSocket, code: u16, reason: &str) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch, js_name = close)]
     pub(crate) fn close_without_code(this: &WebSocket) -> Result<(), JsValue>;
@@ -135,6 +157,14 @@ extern "C" {
 
 /// [`WebSocket::ready_state`] of one that can be sent to.
 pub(crate) const OPEN: u16 = 1;
+
+/// Once a Worker begins.
+pub(crate) fn begin() {
+    adopt();
+    let hidden = hide_queue_microtask();
+    crate::turns::spawn(async {});
+    show_queue_microtask(&hidden);
+}
 
 /// What was thrown, in words for the log.
 pub(crate) fn words(thrown: &JsValue) -> String {

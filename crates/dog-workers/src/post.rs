@@ -2,25 +2,25 @@
 //! [`Departures`]; a bundle is one call of a method, which is one subrequest.
 
 use std::cell::{Cell, RefCell};
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use dog::Error;
 use dog::internal::Kind;
-use dog::wire::typed;
 use dog_engine::address::Object;
 use dog_engine::departures::{Departure, Departures};
 use futures_channel::oneshot;
 use js_sys::{Array, Promise, Uint8Array};
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::calls::{is_retryable, unreachable_object};
 use crate::host::Host;
 use crate::platform::words;
 use crate::time::{Sleep, now};
+use crate::turns::{promise, spawn};
+use crate::typed;
 
 /// Bundles that may be on their way at the same time: each is held by the runtime until it has arrived, and with messages
 /// of a megabyte these are a quarter of what an isolate may use.
@@ -98,7 +98,7 @@ pub(crate) fn tell(
 fn depart_soon(host: &Rc<Host>) {
     if !host.post.soon.replace(true) {
         let host = Rc::clone(host);
-        spawn_local(async move {
+        spawn(async move {
             host.post.soon.set(false);
             depart(&host);
         });
@@ -112,7 +112,7 @@ fn depart(host: &Rc<Host>) {
     let deadline = host.post.departures.borrow().next_deadline();
     let Some(deadline) = deadline.filter(|_| !host.post.later.replace(true)) else { return };
     let host = Rc::clone(host);
-    spawn_local(async move {
+    spawn(async move {
         Sleep::new(deadline.since(now())).await;
         host.post.later.set(false);
         depart(&host);
@@ -142,11 +142,11 @@ fn send(host: &Rc<Host>, departure: Departure<Object, Letter>) {
                 arrives.await;
                 Ok(JsValue::UNDEFINED)
             };
-            if let Err(thrown) = context.wait_until(&future_to_promise(AssertUnwindSafe(arrives))) {
+            if let Err(thrown) = context.wait_until(&promise(arrives)) {
                 tracing::warn!("nobody waits for a message: {}", words(&thrown));
             }
         }
-        Some(_) | None => spawn_local(arrives),
+        Some(_) | None => spawn(arrives),
     }
 }
 

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use dog::http::{Method, StatusCode, header};
 use dog::internal::{Kind, SocketErrorKind};
 use dog::port::LocalFuture;
-use dog::wire::typed;
 use dog::{
     Body, ClientId, Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId,
     Timestamp,
@@ -26,6 +25,7 @@ use crate::letters::{ToGroup, ToReplica, may_repeat};
 use crate::platform::{self, words};
 use crate::post;
 use crate::time::{Sleep, now};
+use crate::typed;
 
 fn ready<T: 'static>(outcome: Result<T, Error>) -> LocalFuture<Result<T, Error>> {
     Box::pin(async { outcome })

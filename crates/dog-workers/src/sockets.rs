@@ -8,7 +8,7 @@ use dog::{ClientId, CloseCode, Message, SocketId};
 use js_sys::{Array, Map, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::platform::{OPEN, State, WebSocket, WebSocketPair, words};
+use crate::platform::{self, OPEN, State, WebSocket, WebSocketPair, words};
 use crate::storage::Storage;
 
 /// What a user attaches is kept with the socket up to here, beyond it in the storage: the runtime keeps 16 KiB a
@@ -33,14 +33,20 @@ struct Entry {
 pub(crate) struct Sockets {
     state: State,
     entries: HashMap<SocketId, Entry>,
+    /// The number of each socket that is known, by the runtime's object for it.
     numbers: Map,
+    /// The other way round, those alone that are sent to: JavaScript loops over them without Rust.
+    open: Map,
+    /// Those that were closed from here and not forgotten yet.
+    closed: Vec<SocketId>,
     next: u64,
 }
 
 impl Sockets {
     /// Those that the runtime holds.
     pub(crate) fn restore(state: State, storage: &Storage) -> Self {
-        let mut sockets = Self { state, entries: HashMap::new(), numbers: Map::new(), next: 1 };
+        let (numbers, open) = (Map::new(), Map::new());
+        let mut sockets = Self { state, entries: HashMap::new(), numbers, open, closed: Vec::new(), next: 1 };
         for socket in sockets.state.get_web_sockets().iter() {
             sockets.take_back(socket.unchecked_into(), storage);
         }
@@ -56,8 +62,9 @@ impl Sockets {
     }
 
     fn insert(&mut self, id: SocketId, entry: Entry) {
-        #[allow(clippy::cast_precision_loss, reason = "sockets are counted, and stay far below 2^53")]
-        self.numbers.set(&entry.socket, &JsValue::from_f64(id.raw() as f64));
+        let number = number(id).into();
+        self.numbers.set(&entry.socket, &number);
+        self.open.set(&number, &entry.socket);
         self.entries.insert(id, entry);
     }
 
@@ -100,23 +107,21 @@ impl Sockets {
         self.entries.get(&id).filter(|entry| !entry.closed).map(|_| id)
     }
 
-    /// Sends one message to many: one JavaScript value for all of them. How many took it.
+    /// Sends one message to many: one JavaScript value for all of them, and one call. How many took it.
     pub(crate) fn deliver(&self, message: &Message, to: &[SocketId], except: &[SocketId]) -> usize {
         if to.is_empty() {
             return 0;
         }
-        let value = value(message);
-        let taken = to.iter().filter(|id| !except.contains(id)).filter(|id| {
-            let entry = self.entries.get(id).filter(|entry| !entry.closed && entry.socket.ready_state() == OPEN);
-            entry.is_some_and(|entry| entry.socket.send(&value).is_ok())
-        });
-        taken.count()
+        let numbers: Vec<f64> = to.iter().filter(|id| !except.contains(id)).map(|id| number(*id)).collect();
+        platform::send_to_all(&self.open, &numbers, &value(message)) as usize
     }
 
     /// Closes one; it is kept until it is [forgotten](Self::forget), for its last handler.
     pub(crate) fn close(&mut self, id: SocketId, code: CloseCode, reason: &str) {
         if let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.closed) {
             entry.closed = true;
+            self.closed.push(id);
+            self.open.delete(&number(id).into());
             let reason = &reason[..reason.floor_char_boundary(LONGEST_REASON)];
             if let Err(thrown) = entry.socket.close(code.as_u16(), reason) {
                 tracing::debug!("a socket could not be closed: {}", words(&thrown));
@@ -128,6 +133,7 @@ impl Sockets {
     pub(crate) fn forget(&mut self, id: SocketId, storage: &Storage) {
         let Some(entry) = self.entries.remove(&id) else { return };
         self.numbers.delete(&entry.socket);
+        self.open.delete(&number(id).into());
         if entry.attachment.is_some_and(|attachment| attachment.len() > WITH_SOCKET) {
             drop(storage.set_attachment(id, None));
         }
@@ -135,7 +141,7 @@ impl Sockets {
 
     /// Forgets those that were closed from here.
     pub(crate) fn forget_closed(&mut self, storage: &Storage) {
-        let closed: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.closed).map(|(id, _)| *id).collect();
+        let closed = std::mem::take(&mut self.closed);
         closed.into_iter().for_each(|id| self.forget(id, storage));
     }
 
@@ -171,10 +177,15 @@ fn value(message: &Message) -> JsValue {
     }
 }
 
+/// As JavaScript counts.
 #[allow(clippy::cast_precision_loss, reason = "sockets are counted, and stay far below 2^53")]
+fn number(id: SocketId) -> f64 {
+    id.raw() as f64
+}
+
 fn attach(socket: &WebSocket, id: SocketId, client: &ClientId, attachment: Option<&[u8]>) -> Result<(), JsValue> {
     let bytes = attachment.map_or(JsValue::NULL, |bytes| Uint8Array::from(bytes).into());
-    let record = Array::of3(&JsValue::from_f64(id.raw() as f64), &client.as_str().into(), &bytes);
+    let record = Array::of3(&number(id).into(), &client.as_str().into(), &bytes);
     socket.serialize_attachment(&record)
 }
 

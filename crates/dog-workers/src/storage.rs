@@ -219,7 +219,7 @@ impl Storage {
 
 /// Setting an alarm ends at once or breaks the object, which the runtime tells it; nobody waits for it.
 fn settle(promise: js_sys::Promise) {
-    wasm_bindgen_futures::spawn_local(async {
+    crate::turns::spawn(async {
         if let Err(thrown) = wasm_bindgen_futures::JsFuture::from(promise).await {
             tracing::error!("an alarm could not be set: {}", words(&thrown));
         }

@@ -1,7 +1,7 @@
 //! A relay: every text or binary message from a socket goes to every socket of that room, the sender's too. Nothing is
 //! read, copied or kept on the way, which makes it the program that the benchmarks and the Autobahn suite drive.
 //!
-//! `cargo run --release -p relay -- --listen 127.0.0.1:9000`
+//! `cargo run --release -p relay -- --listen 127.0.0.1:9000`, or as a Cloudflare Worker: `npx wrangler dev` in this folder.
 //!
 //! `GET /ws?u=ID&room=NAME` is the socket. Without `u` the client gets an identifier of its own; without `room` it gets
 //! a room of its own, so that plain `/ws` is an echo.
@@ -11,6 +11,9 @@ use dog::{
     App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
     query, text,
 };
+
+#[cfg(target_family = "wasm")]
+mod worker;
 
 /// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`].
 pub const DEFAULT_LIMIT: Limit = Limit::new(10_000);

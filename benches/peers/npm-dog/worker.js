@@ -1,0 +1,42 @@
+// The relay on the npm package `dog`, for `cargo xtask bench workers`: what `GET /ws?u=ID&room=NAME` opens sends every
+// message to every socket of the room, as examples/relay does. Written as the package's readme has it.
+import { Group, identify, Replica } from "dog";
+
+export class RoomGroup extends Group {
+  constructor(state, env) {
+    super(state, env);
+    this.limit = Number(env.LIMIT);
+  }
+
+  link(env) {
+    return { child: env.RoomReplica, self: env.RoomGroup };
+  }
+}
+
+export class RoomReplica extends Replica {
+  link(env) {
+    return { parent: env.RoomGroup, self: env.RoomReplica };
+  }
+
+  receive(request) {
+    return this.connect(request);
+  }
+
+  onmessage(socket, message) {
+    return socket.broadcast(message, true);
+  }
+}
+
+export default {
+  async fetch(request, env) {
+    const url = new URL(request.url);
+    if (url.pathname !== "/ws") {
+      return new Response("not found", { status: 404 });
+    }
+    const client = url.searchParams.get("u") ?? crypto.randomUUID();
+    const room = url.searchParams.get("room");
+    const group = env.RoomGroup.idFromName(room === null ? `own ${crypto.randomUUID()}` : `named ${room}`);
+    const replica = await identify(group, client, { parent: env.RoomGroup, child: env.RoomReplica });
+    return replica.fetch(request);
+  },
+};
