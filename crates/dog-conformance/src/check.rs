@@ -5,12 +5,10 @@ use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
-/// How long a scenario waits for an event that is promised: long, for the machine may have much else to do.
+/// How long a scenario waits for what is promised: long, for the machine may have much else to do, and shorter than a
+/// ticket lives in the test App, so that a seat that is free only because its ticket has expired does not look like one
+/// that was given back.
 const PATIENCE: Duration = Duration::from_secs(25);
-
-/// How long it asks for what becomes true without one: shorter than a ticket lives by default, so that a seat that is
-/// free only because its ticket has expired does not look like one that was given back.
-const SOON: Duration = Duration::from_secs(8);
 
 /// What went wrong, and on which line of the suite.
 pub struct Trouble {
@@ -69,20 +67,11 @@ pub(crate) fn same<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(got: T, wanted: 
 /// When the time is up, or what the future itself finds.
 #[track_caller]
 pub(crate) fn within<T>(what: &str, future: impl Future<Output = Outcome<T>>) -> impl Future<Output = Outcome<T>> {
-    in_time(PATIENCE, what, future)
+    let late = Trouble::new(format!("{what}: not within {PATIENCE:?}"));
+    async move { tokio::time::timeout(PATIENCE, future).await.unwrap_or(Err(late)) }
 }
 
-#[track_caller]
-fn in_time<T>(
-    time: Duration,
-    what: &str,
-    future: impl Future<Output = Outcome<T>>,
-) -> impl Future<Output = Outcome<T>> {
-    let late = Trouble::new(format!("{what}: not within {time:?}"));
-    async move { tokio::time::timeout(time, future).await.unwrap_or(Err(late)) }
-}
-
-/// Tries `attempt` until it says true, 8 seconds at most: for what becomes true without an event that a client could
+/// Tries `attempt` until it says true, 25 seconds at most: for what becomes true without an event that a client could
 /// await, such as a Group's books.
 ///
 /// # Errors
@@ -95,5 +84,5 @@ pub(crate) fn eventually(what: &str, mut attempt: impl AsyncFnMut() -> Outcome<b
         }
         Ok(())
     };
-    in_time(SOON, what, attempts)
+    within(what, attempts)
 }

@@ -44,9 +44,10 @@ pub trait Class: 'static {
     }
 }
 
-/// A member that a busy machine keeps from answering for a while is not taken for one that is gone.
+/// A member that a busy machine keeps from answering for a while is not taken for one that is gone; and a ticket lives
+/// longer than any scenario waits for what it was for to be given back.
 fn patient() -> Policy {
-    Policy { join_deadline: Duration::from_secs(20), ..Policy::default() }
+    Policy { join_deadline: Duration::from_secs(20), ticket_lifetime: Duration::from_secs(60), ..Policy::default() }
 }
 
 /// One seat a Replica, so that every further client makes the cluster grow.

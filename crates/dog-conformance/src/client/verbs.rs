@@ -4,7 +4,7 @@ use dog::{ClientId, ReplicaId};
 
 use super::Client;
 use crate::app::protocol::{Act, Answer, Ask, Report, Told, Whom, Why};
-use crate::check::{Outcome, Trouble};
+use crate::check::{Outcome, Trouble, eventually};
 
 impl Client {
     /// Gives a command: what came of it.
@@ -100,16 +100,23 @@ impl Client {
         }
     }
 
-    /// What all Replicas of the cluster have seen, this client's first.
+    /// What all Replicas of the cluster have seen, this client's first. Those that a busy machine keeps from answering
+    /// within gossip's own deadline are asked again.
     ///
     /// # Errors
     /// When one does not answer.
     pub async fn survey(&mut self) -> Outcome<Vec<(ReplicaId, Report)>> {
         let mut reports = vec![(self.replica(), self.report().await?)];
-        let (answers, missing) = self.gossip(Ask::Report).await?;
-        if !missing.is_empty() {
-            return Err(Trouble::new(format!("no answer to gossip from {missing:?}")));
-        }
+        let mut answers = Vec::new();
+        eventually("all answer gossip", async || {
+            let (heard, missing) = self.gossip(Ask::Report).await?;
+            answers = heard;
+            match missing.iter().find(|(_, why)| *why != Why::Deadline) {
+                Some(missing) => Err(Trouble::new(format!("no answer to gossip from {missing:?}"))),
+                None => Ok(missing.is_empty()),
+            }
+        })
+        .await?;
         for (replica, answer) in answers {
             match answer {
                 Answer::Report(report) => reports.push((replica, report)),

@@ -3,7 +3,7 @@
 use super::seats::{fill, join, leave};
 use super::{Scenario, scenario};
 use crate::app::ShortTimes;
-use crate::app::protocol::{Ask, Whom};
+use crate::app::protocol::{Ask, Whom, Why};
 use crate::check::{Outcome, ensure, eventually, same};
 use crate::harness::Capability;
 use crate::stage::Stage;
@@ -102,8 +102,8 @@ async fn parked(stage: Stage) -> Outcome {
     last.leave().await?;
     eventually("the empty Replica is parked", async || {
         let (answers, missing) = clients[0].gossip(Ask::Report).await?;
-        same(missing, vec![], "who did not answer")?;
-        Ok(answers.is_empty())
+        ensure(missing.iter().all(|(_, why)| *why == Why::Deadline), format!("no answer from {missing:?}"))?;
+        Ok(answers.is_empty() && missing.is_empty())
     })
     .await?;
     let mut newcomer = place.join("newcomer").await?;

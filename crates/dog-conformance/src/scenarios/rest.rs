@@ -170,7 +170,8 @@ async fn parked(stage: Stage) -> Outcome {
     last.keep(vec![put("a", "kept")]).await?;
     let before = last.report().await?;
     last.leave().await?;
-    eventually("the empty Replica is parked", async || Ok(clients[0].gossip(Ask::Report).await?.0.is_empty())).await?;
+    eventually("the empty Replica is parked", async || Ok(clients[0].gossip(Ask::Report).await? == (vec![], vec![])))
+        .await?;
     let mut newcomer = place.join("newcomer").await?;
     same(newcomer.replica(), emptied, "the Replica of the client that needed one more")?;
     same(newcomer.keep(vec![get("a")]).await?, [text("kept")], "what it kept")?;
