@@ -1,8 +1,8 @@
 //! The project's own commands: `cargo xtask test` is the gate for people and CI alike, `cargo xtask bench` measures.
 //!
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
-//! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `workspace` (what
-//! cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
+//! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `toolchain` and `debian`
+//! (what builds for wasm), `workspace` (what cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
 //! `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`, `workers`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
@@ -10,6 +10,7 @@
 mod autobahn;
 mod browser;
 mod checks;
+mod debian;
 mod faults;
 mod fuzz;
 mod install;
@@ -19,6 +20,7 @@ mod server;
 mod sim;
 mod sources;
 mod step;
+mod toolchain;
 mod wasm;
 mod workers;
 mod workspace;
