@@ -83,6 +83,11 @@ impl Count {
             ignored: sum.ignored + number_before(line, "ignored"),
         })
     }
+
+    /// Those that passed alone: where what is ignored belongs to another part.
+    pub(crate) fn passed(&self) -> String {
+        format!("{} passed", self.passed)
+    }
 }
 
 impl std::fmt::Display for Count {

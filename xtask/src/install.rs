@@ -1,5 +1,7 @@
 //! What a bare machine lacks: Debian packages, a Python environment, pieces of the Rust toolchain.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,18 +23,37 @@ pub(crate) fn programs(wanted: &[(&str, &str)]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    debian_packages(&packages)?;
+    update_packages()?;
+    self::packages(&packages)?;
     match wanted.iter().find(missing) {
         Some((program, package)) => bail!("the package {package} is installed, but there is no program `{program}`"),
         None => Ok(()),
     }
 }
 
-fn debian_packages(packages: &[&str]) -> Result<()> {
+/// Makes sure of a C library that is compiled against, by the name that pkg-config has for it.
+pub(crate) fn library(name: &str, package: &str) -> Result<()> {
+    programs(&[("cc", "gcc"), ("pkg-config", "pkg-config")])?;
+    if Step::program("pkg-config").args(["--exists", name]).ask().is_ok() {
+        return Ok(());
+    }
+    update_packages()?;
+    packages(&[package])
+}
+
+/// Has apt learn what there is.
+pub(crate) fn update_packages() -> Result<()> {
+    if find_program("apt-get").is_none() {
+        return Ok(());
+    }
+    administrator(&["apt-get", "update"])?.limit(PACKAGES_LIMIT).run()
+}
+
+/// Installs Debian packages, of which apt must know.
+pub(crate) fn packages(packages: &[&str]) -> Result<()> {
     if find_program("apt-get").is_none() {
         bail!("needed here: {}; there is no apt-get, so please install them by hand", packages.join(", "));
     }
-    administrator(&["apt-get", "update"])?.limit(PACKAGES_LIMIT).run()?;
     // Another apt may hold the lock for a while, as unattended upgrades do on a fresh machine.
     let install = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "install", "-y", "--no-install-recommends"];
     administrator(&install)?.args(packages).limit(PACKAGES_LIMIT).run()
@@ -67,7 +88,8 @@ fn python_environment(folder: &Path) -> Result<()> {
     let make = || Step::program("python3").args(["-m", "venv", "--clear"]).args([folder]).limit(PYTHON_LIMIT).run();
     // Debian packs the module apart, and only the attempt shows whether it is whole.
     if make().is_err() {
-        debian_packages(&["python3-venv"])?;
+        update_packages()?;
+        packages(&["python3-venv"])?;
         make().context("no Python environment, even with python3-venv installed")?;
     }
     Ok(())
@@ -83,20 +105,39 @@ pub(crate) fn component(command: &str, component: &str) -> Result<()> {
 
 /// Makes sure of the standard library for a target.
 pub(crate) fn target(target: &str) -> Result<()> {
-    let toolchain = Step::program("rustc").args(["--print", "sysroot"]).ask()?;
-    if Path::new(toolchain.trim()).join("lib/rustlib").join(target).join("lib").is_dir() {
+    if has_target(target)? {
         return Ok(());
     }
     Step::program("rustup").args(["target", "add", target]).limit(RUSTUP_LIMIT).run()
 }
 
+/// Whether the standard library for a target is there.
+pub(crate) fn has_target(target: &str) -> Result<bool> {
+    Ok(rust_libraries()?.join(target).join("lib").is_dir())
+}
+
 /// Makes sure of the sources of the standard library.
 pub(crate) fn rust_source() -> Result<()> {
-    let toolchain = Step::program("rustc").args(["--print", "sysroot"]).ask()?;
-    if Path::new(toolchain.trim()).join("lib/rustlib/src/rust/library/std").is_dir() {
+    if has_rust_source()? {
         return Ok(());
     }
     Step::program("rustup").args(["component", "add", "rust-src"]).limit(RUSTUP_LIMIT).run()
+}
+
+/// Whether the sources of the standard library are there.
+pub(crate) fn has_rust_source() -> Result<bool> {
+    Ok(rust_libraries()?.join("src/rust/library/std").is_dir())
+}
+
+fn rust_libraries() -> Result<PathBuf> {
+    let toolchain = Step::program("rustc").args(["--print", "sysroot"]).ask()?;
+    Ok(Path::new(toolchain.trim()).join("lib/rustlib"))
+}
+
+/// Writes a script that can be run.
+pub(crate) fn write_program(path: &Path, script: &str) -> Result<()> {
+    fs::write(path, script)?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
 
 /// The first program of this name on the PATH.

@@ -56,11 +56,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     Ok(format!("{} crates", LAYERS.len()))
 }
 
-/// The dependency trees alone.
-pub(crate) fn check_trees(workspace: &Workspace) -> Result<()> {
-    report(&tree_violations(workspace)?)
-}
-
 /// The crates that do without a runtime.
 pub(crate) fn runtime_free() -> impl Iterator<Item = &'static str> {
     LAYERS.iter().filter(|layer| layer.runtime_free).map(|layer| layer.package)

@@ -1,9 +1,9 @@
 //! The project's own commands: `cargo xtask test` is the gate for people and CI alike, `cargo xtask bench` measures.
 //!
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
-//! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `workspace` (what
-//! cargo knows of us), then one module for each part that is more than a cargo command: `checks`, `layers`, `sources`,
-//! `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`, `workers` with `bundle`.
+//! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `toolchain` and `debian`
+//! (what builds for wasm), `workspace` (what cargo knows of us), then one module for each part that is more than a cargo
+//! command: `checks`, `layers`, `sources`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`, `workers` with `bundle`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
@@ -11,6 +11,7 @@ mod autobahn;
 mod browser;
 mod bundle;
 mod checks;
+mod debian;
 mod faults;
 mod fuzz;
 mod install;
@@ -20,13 +21,14 @@ mod server;
 mod sim;
 mod sources;
 mod step;
+mod toolchain;
 mod wasm;
 mod workers;
 mod workspace;
 
 use std::process::ExitCode;
 
-use crate::parts::{BENCHES, Bench, PARTS, Part, WHEN_NAMED};
+use crate::parts::{BENCHES, Bench, PARTS, Part};
 use crate::workspace::Workspace;
 
 /// What the command line asks for.
@@ -102,7 +104,7 @@ fn parse_test(arguments: &[String]) -> Result<Request, String> {
     }
     let wanted = |part: &&Part| {
         let named = arguments.iter().any(|argument| argument == part.name);
-        named || (arguments.is_empty() && !WHEN_NAMED.contains(&part.name))
+        named || arguments.is_empty()
     };
     Ok(Request::Test(PARTS.iter().filter(wanted).collect()))
 }
@@ -150,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn no_part_named_means_every_part_that_is_a_gate() {
-        assert_eq!(chosen("test").len(), PARTS.len() - WHEN_NAMED.len());
+    fn no_part_named_means_every_part() {
+        assert_eq!(chosen("test").len(), PARTS.len());
         assert_eq!(chosen("test faults"), ["faults"]);
     }
 

@@ -46,9 +46,6 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "fuzz", about: "whatever bytes come, from the kept corpora on, for a short while", run: fuzz::run },
 ];
 
-/// Parts that run only when they are named: they belong to work that is still under way, and are no gate yet.
-pub(crate) const WHEN_NAMED: &[&str] = &["workers"];
-
 /// One measurement of `cargo xtask bench`.
 pub(crate) struct Bench {
     /// What it is called on the command line.

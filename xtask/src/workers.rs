@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::bundle;
 use crate::checks::{BENCH_LIMIT, Count};
-use crate::install;
 use crate::step::Step;
+use crate::toolchain::{TARGET, WasmToolchain, text};
 use crate::workspace::Workspace;
+use crate::{browser, bundle, install};
 
 /// The runtime, the bundler that `worker-build` calls, and the optimiser of release builds.
 const NPM_PACKAGES: &[&str] = &["workerd@1.20261117.1", "esbuild@0.28.2", "binaryen@132.0.0"];
@@ -23,8 +23,6 @@ const PEER: &str = "dog@1.1.3";
 const WASM_BINDGEN: &str = "wasm-bindgen-cli@0.2.129";
 const WORKER_BUILD: &str = "worker-build@0.8.7";
 
-const TARGET: &str = "wasm32-unknown-unknown";
-
 /// Two tools, and their some hundred dependencies, on two cores.
 const INSTALL_LIMIT: Duration = Duration::from_mins(20);
 /// The standard library as well: it is built anew, so that panics unwind.
@@ -35,22 +33,27 @@ pub(crate) struct Tools {
     npm: PathBuf,
     cargo: PathBuf,
     wrappers: PathBuf,
+    toolchain: WasmToolchain,
 }
 
 /// Runs the part.
 pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     let tools = Tools::install(workspace)?;
-    // For its own target, where it is not empty: the part `clippy` sees nothing of it.
-    let lint = ["clippy", "-p", "durable-object-groups-workers", "-p", "conformance-worker", "-p", "chat", "--lib"];
-    workspace.cargo().args(lint).args(["--target", TARGET, "--", "-D", "warnings"]).run()?;
+    if tools.toolchain.lints() {
+        lint(workspace)?;
+    }
     let worker = tools.build(workspace, "crates/dog-workers/tests/worker", "worker")?;
+    // As it is deployed: what is weighed is what the page is shown by.
     let chat = tools.build_to_deploy(workspace, "examples/chat", "chat-worker")?;
     let size = bundle::check("the chat room's Worker", &chat)?;
     println!("{size}");
     let what = ["test", "-p", "durable-object-groups-workers", "--test", "workers", "--", "--test-threads=1"];
-    let step = workspace.cargo().args(what).args(["--nocapture"]);
-    let step = step.env("DOG_WORKERD", &tools.workerd()?).env("DOG_WORKER", text(&worker)?);
-    Ok(format!("{}; {size}", Count::of(&step.run_and_keep()?)))
+    let suite = workspace.cargo().args(what).args(["--nocapture"]);
+    // Both, whatever becomes of the first: one run shows everything.
+    let suite = tools.with_worker(suite, &worker)?.run_and_keep();
+    let page = tools.with_worker(browser::on_workerd(workspace)?, &chat)?.run_and_keep();
+    let (suite, page) = (Count::of(&suite?), Count::of(&page?));
+    Ok(format!("{suite}; the chat page: {page}; {size}{}", tools.toolchain.note()))
 }
 
 /// The relay beside the same on npm's `dog`, both on workerd.
@@ -66,20 +69,32 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     step.args(arguments).limit(BENCH_LIMIT).run()
 }
 
-fn text(path: &Path) -> Result<&str> {
-    path.to_str().context("a path that is no UTF-8")
+/// For its own target, where it is not empty: the part `clippy` sees nothing of it.
+fn lint(workspace: &Workspace) -> Result<()> {
+    let what = [
+        "clippy",
+        "-p",
+        "durable-object-groups-workers",
+        "-p",
+        "conformance-worker",
+        "-p",
+        "chat",
+        "-p",
+        "relay",
+        "--lib",
+    ];
+    workspace.cargo().args(what).args(["--target", TARGET, "--", "-D", "warnings"]).run()
 }
 
 impl Tools {
     /// Makes sure of everything.
     pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
         install::programs(&[("node", "nodejs"), ("npm", "npm")])?;
-        install::target(TARGET)?;
-        install::rust_source()?;
         let tools = Self {
             npm: workspace.scratch("npm"),
             cargo: workspace.scratch("tools"),
             wrappers: workspace.scratch("toolchain"),
+            toolchain: WasmToolchain::install(workspace)?,
         };
         tools.install_npm()?;
         tools.install_cargo("wasm-bindgen", WASM_BINDGEN)?;
@@ -98,10 +113,17 @@ impl Tools {
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == package) {
             return Ok(());
         }
-        let install = ["install", "--locked", "--root", text(&self.cargo)?, package];
+        install::library("openssl", "libssl-dev")?;
+        let install = ["install", "--locked", "--no-default-features", "--root", text(&self.cargo)?];
         Step::cargo()
             .args(install)
+            .args(["--bin", program, package])
             .env("CARGO_TARGET_DIR", text(&self.cargo.join("build"))?)
+            // They work for seconds, and are compiled for minutes.
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .limit(INSTALL_LIMIT)
             .run()?;
         fs::write(stamp, package)?;
@@ -112,22 +134,16 @@ impl Tools {
     /// build the standard library, and the name of the other is dropped.
     fn write_wrappers(&self) -> Result<()> {
         fs::create_dir_all(&self.wrappers)?;
-        for program in ["cargo", "rustc"] {
-            let path = install::find_program(program).with_context(|| format!("no {program} on the PATH"))?;
+        let cargo = install::find_program("cargo").context("no cargo on the PATH")?;
+        for (program, path) in [("cargo", cargo), ("rustc", self.toolchain.rustc()?)] {
             let script = format!(
                 "#!/bin/sh\ncase \"$1\" in +*) shift ;; esac\nRUSTC_BOOTSTRAP=1 exec '{}' \"$@\"\n",
                 path.display()
             );
-            self.write_wrapper(program, &script)?;
+            install::write_program(&self.wrappers.join(program), &script)?;
         }
-        self.write_wrapper("rustup", "#!/bin/sh\n[ \"$1\" = component ] && echo 'rust-src (installed)'\nexit 0\n")
-    }
-
-    fn write_wrapper(&self, program: &str, script: &str) -> Result<()> {
-        let path = self.wrappers.join(program);
-        fs::write(&path, script)?;
-        Step::program("chmod").args(["+x", text(&path)?]).ask()?;
-        Ok(())
+        let script = "#!/bin/sh\n[ \"$1\" = component ] && echo 'rust-src (installed)'\nexit 0\n";
+        install::write_program(&self.wrappers.join("rustup"), script)
     }
 
     /// The runtime itself, and not the script that starts it: that is what is killed.
@@ -137,6 +153,11 @@ impl Tools {
         let programs: Vec<PathBuf> = programs.collect::<Result<_>>()?;
         let program = programs.iter().find(|program| program.is_file());
         Ok(text(program.context("npm has brought no workerd for this machine")?)?.to_owned())
+    }
+
+    /// Names the runtime and the Worker of this folder to a test.
+    fn with_worker(&self, step: Step, folder: &Path) -> Result<Step> {
+        Ok(step.env("DOG_WORKERD", &self.workerd()?).env("DOG_WORKER", text(folder)?))
     }
 
     /// A program that an npm package brings.
@@ -165,10 +186,12 @@ impl Tools {
             std::iter::once(self.wrappers.clone())
                 .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
         )?;
-        let step = Step::program(self.cargo.join("bin/worker-build")).args(["--panic-unwind"]).args(arguments);
+        let step = self.toolchain.apply(Step::program(self.cargo.join("bin/worker-build")))?;
         Ok(step
+            .args(["--panic-unwind"])
+            .args(arguments)
             .within(&workspace.root.join(package))
-            .env("CARGO_TARGET_DIR", text(&workspace.target.join("worker"))?)
+            .env("CARGO_TARGET_DIR", text(&self.toolchain.target.join("worker"))?)
             .env("WASM_BINDGEN_BIN", text(&self.cargo.join("bin/wasm-bindgen"))?)
             .env("ESBUILD_BIN", &self.npm_program("esbuild")?)
             .env("WASM_OPT_BIN", &self.npm_program("wasm-opt")?)

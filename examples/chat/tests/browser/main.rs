@@ -1,27 +1,38 @@
-//! The chat page in a real browser: three people in three windows, and what each of them sees.
+//! The chat page in a real browser: three people in three windows, and what each of them sees, on both hosts.
 //!
-//! `cargo test -p chat --features browser --test browser`; wants Debian's `chromium` and `chromium-driver`. Pictures go
-//! to `target/artifacts`, or to where `DOG_ARTIFACTS` says.
+//! `cargo test -p chat --features browser --test browser`; wants Debian's `chromium` and `chromium-driver`. Those on workerd
+//! are ignored there: `cargo xtask test workers` builds what they need, and runs them. Pictures go to `target/artifacts`,
+//! or to where `DOG_ARTIFACTS` says.
 
-use std::net::SocketAddr;
-
-use chat::app::Chat;
-use dog::{Env, Limit};
-use dog_native::{Running, Server};
 use serde_json::{Value, json};
 
+use room::{Host, Room};
 use window::{Look, Window, browse};
 
+mod room;
 mod window;
 
-async fn start(address: SocketAddr) -> Running {
-    let server = Server::new(Chat).env(Env::new().with(Limit::new(2))).bind(address.to_string()).max_message(8 * 1024);
-    server.start().await.expect("a free port")
+/// The stories of both hosts.
+macro_rules! on_both_hosts {
+    ($($story:ident),* $(,)?) => {
+        mod native {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(super::Host::Native).await;
+            })*
+        }
+
+        mod workerd {
+            $(#[tokio::test]
+            #[ignore = "wants workerd: cargo xtask test workers"]
+            async fn $story() {
+                super::$story(super::Host::Workerd).await;
+            })*
+        }
+    };
 }
 
-fn any_port() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
+on_both_hosts!(three_people_talk, the_page_comes_back_by_itself, the_form_says_what_is_wrong_with_a_name);
 
 /// The messages in a window's log, as `[kind, from, text]`; one's own are from "You".
 const MESSAGES: &str = "[...document.querySelectorAll('#log .message')].map((entry) =>
@@ -35,10 +46,9 @@ const TRIP_SHOWN: &str = "/^[0-9.]+ ms round trip$/.test(document.getElementById
 
 const STATE: &str = "document.getElementById('status').dataset.state";
 
-#[tokio::test]
-async fn three_people_talk() {
-    let running = start(any_port()).await;
-    let page = format!("http://{}/", running.local_addr());
+async fn three_people_talk(host: Host) {
+    let mut room = Room::open(host).await;
+    let page = format!("http://{}/", room.address());
     let looks = [Look::DESKTOP, Look::PHONE, Look { dark: true, ..Look::DESKTOP }];
     browse(looks, async |[ann, bob, cid]| {
         // Each types a name into the form, which has the focus from the start.
@@ -108,9 +118,9 @@ async fn three_people_talk() {
             window.eval("(document.getElementById('trip').textContent = '', ping())").await;
             window.wait_for(TRIP_SHOWN, &json!(true)).await;
         }
-        ann.picture("chat.png").await;
-        bob.picture("chat-phone.png").await;
-        cid.picture("chat-dark.png").await;
+        for (window, look) in [(ann, ""), (bob, "-phone"), (cid, "-dark")] {
+            window.picture(&format!("chat{look}{}.png", host.suffix())).await;
+        }
 
         // What others write stays text.
         bob.type_keys("<img src=x onerror=alert(1)>").await;
@@ -125,7 +135,7 @@ async fn three_people_talk() {
         ann.wait_for(PEOPLE, &json!([["ann", "bob"], ["cid"]])).await;
     })
     .await;
-    running.shutdown().await;
+    room.stop().await;
 }
 
 /// To all, to the Replica, a whisper to cid, to all again: chosen and sent without a mouse.
@@ -173,15 +183,14 @@ async fn fits_the_screen(window: &Window) {
     window.eval("document.getElementById('online').open = false").await;
 }
 
-#[tokio::test]
-async fn the_page_comes_back_by_itself() {
-    let running = start(any_port()).await;
-    let address = running.local_addr();
+async fn the_page_comes_back_by_itself(host: Host) {
+    let mut room = Room::open(host).await;
+    let address = room.address();
     browse([Look::DESKTOP], async |[ann]| {
         // A name in the page's address joins at once.
         ann.goto(&format!("http://{address}/?u=ann")).await;
         ann.wait_for(STATE, &json!("connected")).await;
-        running.shutdown().await;
+        room.stop().await;
         ann.wait_for(STATE, &json!("waiting")).await;
         let counting = "/^in [0-9]+ s$/.test(document.getElementById('wait').textContent)";
         ann.wait_for(counting, &json!(true)).await;
@@ -192,21 +201,22 @@ async fn the_page_comes_back_by_itself() {
         ann.wait_for("document.querySelectorAll('#log .error').length", &json!(1)).await;
         assert_eq!(ann.eval("document.getElementById('text').value").await, "kept");
 
-        let running = start(address).await;
+        room.start_again().await;
         ann.wait_for(STATE, &json!("connected")).await;
         ann.wait_for(PEOPLE, &json!([["ann"]])).await;
         ann.press(&[Window::ENTER]).await;
         ann.wait_for(MESSAGES, &json!([["all", "You", "kept"]])).await;
-        running.shutdown().await;
+        room.stop().await;
     })
     .await;
 }
 
+/// The limit is the native server's; the other host has its own, of megabytes.
 #[tokio::test]
 async fn a_final_close_is_not_tried_again() {
-    let running = start(any_port()).await;
+    let mut room = Room::open(Host::Native).await;
     browse([Look::PHONE], async |[ann]| {
-        ann.goto(&format!("http://{}/?u=ann", running.local_addr())).await;
+        ann.goto(&format!("http://{}/?u=ann", room.address())).await;
         ann.wait_for(STATE, &json!("connected")).await;
         // Over the server's limit: 1009.
         ann.eval("socket.send('x'.repeat(10000))").await;
@@ -219,14 +229,13 @@ async fn a_final_close_is_not_tried_again() {
         ann.wait_for(STATE, &json!("connected")).await;
     })
     .await;
-    running.shutdown().await;
+    room.stop().await;
 }
 
-#[tokio::test]
-async fn the_form_says_what_is_wrong_with_a_name() {
-    let running = start(any_port()).await;
+async fn the_form_says_what_is_wrong_with_a_name(host: Host) {
+    let mut room = Room::open(host).await;
     browse([Look::PHONE], async |[window]| {
-        window.goto(&format!("http://{}/", running.local_addr())).await;
+        window.goto(&format!("http://{}/", room.address())).await;
         window.press(&[Window::ENTER]).await;
         let problem = "document.getElementById('problem').textContent";
         window.wait_for(problem, &json!("Please type a name first.")).await;
@@ -242,5 +251,5 @@ async fn the_form_says_what_is_wrong_with_a_name() {
         assert_eq!(window.eval("location.search").await, Value::from("?u=Ann-of-Green-Gables"));
     })
     .await;
-    running.shutdown().await;
+    room.stop().await;
 }

@@ -1,0 +1,80 @@
+//! The chat room on either host: [`Room`].
+
+use std::net::SocketAddr;
+
+use chat::app::Chat;
+use dog::{Env, Limit};
+use dog_native::{Running, Server};
+use workerd::{Disk, Worker, Workerd, any_port};
+
+/// What serves the room.
+#[derive(Clone, Copy)]
+pub(crate) enum Host {
+    Native,
+    Workerd,
+}
+
+impl Host {
+    /// For the names of pictures; the native host's are those in the documentation.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Native => "",
+            Self::Workerd => "-workerd",
+        }
+    }
+}
+
+/// A room with two seats on a Replica, which can be stopped, and started again where it was.
+pub(crate) struct Room {
+    address: SocketAddr,
+    disk: Disk,
+    host: Host,
+    serving: Option<Serving>,
+}
+
+enum Serving {
+    Native(Running),
+    Workerd(Workerd),
+}
+
+impl Room {
+    /// Starts one on a free port.
+    pub(crate) async fn open(host: Host) -> Self {
+        let mut room = Self { address: any_port(), disk: Disk::new(), host, serving: None };
+        room.start_again().await;
+        room
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops it, in good order natively; workerd is killed.
+    pub(crate) async fn stop(&mut self) {
+        match self.serving.take() {
+            Some(Serving::Native(running)) => running.shutdown().await,
+            // Dropped, it is killed.
+            Some(Serving::Workerd(_)) | None => {}
+        }
+    }
+
+    /// Starts it on its address, with what it kept.
+    pub(crate) async fn start_again(&mut self) {
+        let serving = match self.host {
+            Host::Native => {
+                let server = Server::new(Chat).env(Env::new().with(Limit::new(2))).bind(self.address.to_string());
+                Serving::Native(server.max_message(8 * 1024).start().await.expect("a free port"))
+            }
+            Host::Workerd => {
+                let worker = Worker { groups: &["Lobby"], variables: &[("LIMIT", "2")] };
+                Serving::Workerd(worker.start(&self.disk, self.address))
+            }
+        };
+        self.address = match &serving {
+            Serving::Native(running) => running.local_addr(),
+            Serving::Workerd(workerd) => workerd.address(),
+        };
+        self.serving = Some(serving);
+    }
+}

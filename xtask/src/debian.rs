@@ -1,0 +1,231 @@
+//! A Rust toolchain for wasm made of Debian's packages, for machines where rustup has no download to reach: [`Toolchain`].
+//!
+//! Debian has a current compiler, as Firefox and Chromium need one, but no package with a standard library for wasm. So the
+//! compiler and the library's sources are unpacked beneath `target/`, not installed, for they would be in rustup's way;
+//! the library is built from the sources; the linker is the one in rustup's toolchain.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::install;
+use crate::step::Step;
+use crate::toolchain::{TARGET, text};
+use crate::workspace::Workspace;
+
+/// The compiler, what it links on this machine, and the sources of the standard library.
+const PACKAGES: &[&str] = &["rustc-web", "libstd-rust-web-dev", "rust-web-src"];
+
+/// To be counted up when the way it is made changes.
+const RECIPE: &str = "recipe 1";
+
+const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
+
+/// A toolchain that has been made.
+pub(crate) struct Toolchain {
+    folder: PathBuf,
+    linker: PathBuf,
+}
+
+/// Whether an earlier run has made it.
+pub(crate) fn is_made(workspace: &Workspace) -> bool {
+    Toolchain::stamp(&folder(workspace)).is_some()
+}
+
+fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.scratch("debian")
+}
+
+impl Toolchain {
+    /// Makes it, unless an earlier run has.
+    pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
+        let toolchain = Self { folder: folder(workspace), linker: linker()? };
+        if let Some(made) = Self::stamp(&toolchain.folder) {
+            println!("the wasm toolchain is there already: {made}");
+            return Ok(toolchain);
+        }
+        install::update_packages()?;
+        let packages = packages()?;
+        // Half of an earlier one may lie there.
+        match fs::remove_dir_all(&toolchain.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => fs::create_dir_all(&toolchain.folder)?,
+        }
+        toolchain.unpack(&packages)?;
+        toolchain.write_rustc()?;
+        toolchain.link_sources()?;
+        toolchain.build_library()?;
+        fs::write(toolchain.folder.join("made"), format!("{RECIPE}: {}", packages.join(" ")))?;
+        Ok(toolchain)
+    }
+
+    /// What was made there, if it is whole and of this recipe.
+    fn stamp(folder: &Path) -> Option<String> {
+        fs::read_to_string(folder.join("made")).ok().filter(|made| made.starts_with(&format!("{RECIPE}: ")))
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
+    /// The compiler.
+    pub(crate) fn rustc(&self) -> PathBuf {
+        self.folder.join("rustc")
+    }
+
+    /// Where to build with it.
+    pub(crate) fn build_folder(&self) -> PathBuf {
+        self.folder.join("build")
+    }
+
+    /// Has a step compile with it.
+    pub(crate) fn apply(&self, step: Step) -> Result<Step> {
+        let step = step.env("RUSTC", text(&self.rustc())?);
+        Ok(step.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", text(&self.linker)?))
+    }
+
+    fn unpack(&self, packages: &[String]) -> Result<()> {
+        let downloads = self.folder.join("packages");
+        fs::create_dir(&downloads)?;
+        let download = Step::program("apt-get").args(["download"]).args(packages).within(&downloads);
+        download.limit(DOWNLOAD_LIMIT).run()?;
+        let root = self.root();
+        for file in entries(&downloads)? {
+            Step::program("dpkg-deb").args(["-x", text(&file)?, text(&root)?]).run()?;
+        }
+        fs::remove_dir_all(downloads)?;
+        Ok(())
+    }
+
+    /// Its shared libraries lie where no loader looks.
+    fn write_rustc(&self) -> Result<()> {
+        let library = self.root().join("usr/lib");
+        let is_shared = |folder: &PathBuf| folder.extension().is_none() && ends_with(folder, "-linux-gnu");
+        let shared = entries(&library)?.into_iter().find(is_shared).context("rustc-web without shared libraries")?;
+        let rustc = self.root().join("usr/bin/rustc");
+        let script = format!(
+            "#!/bin/sh\nLD_LIBRARY_PATH='{}'\"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\" exec '{}' \"$@\"\n",
+            shared.display(),
+            rustc.display()
+        );
+        install::write_program(&self.rustc(), &script)
+    }
+
+    /// Cargo looks for the library's sources where rustup puts them; Debian's lie with all other sources.
+    fn link_sources(&self) -> Result<()> {
+        let link = self.root().join("usr/lib/rustlib/src/rust");
+        if link.join("library/std").is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(link.parent().context("a parent")?)?;
+        // A link that leads nowhere, for it was made for the root of a machine.
+        let _ = fs::remove_file(&link);
+        Ok(symlink(self.sources()?, link)?)
+    }
+
+    fn sources(&self) -> Result<PathBuf> {
+        let all = entries(&self.root().join("usr/src"))?;
+        all.into_iter().find(|folder| folder.join("library/std").is_dir()).context("rust-web-src without a library")
+    }
+
+    /// Into the compiler's own folder of libraries, as if it had come with it.
+    fn build_library(&self) -> Result<()> {
+        let built = self.folder.join("library");
+        let what = ["build", "--release", "--locked", "--target", TARGET, "--target-dir", text(&built)?];
+        Step::cargo()
+            .args(what)
+            .within(&self.sources()?.join("library/sysroot"))
+            .env("RUSTC", text(&self.rustc())?)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("RUSTFLAGS", "-Zforce-unstable-if-unmarked -Cembed-bitcode=yes")
+            .run()?;
+        let libraries = self.root().join("usr/lib/rustlib").join(TARGET).join("lib");
+        fs::create_dir_all(&libraries)?;
+        for file in entries(&built.join(TARGET).join("release/deps"))? {
+            if file.extension().is_some_and(|extension| extension == "rlib") {
+                fs::copy(&file, libraries.join(file.file_name().context("a name")?))?;
+            }
+        }
+        fs::remove_dir_all(built)?;
+        Ok(())
+    }
+}
+
+/// The packages to unpack, with their versions. What they need of the rest of the system is installed.
+fn packages() -> Result<Vec<String>> {
+    let shared = depends("libstd-rust-web-dev", "libstd-rust-web-")?;
+    // The compiler's back end, with a tail of its own; several versions of it can be installed beside each other.
+    install::packages(&[&depends(&shared, "libllvm")?])?;
+    PACKAGES.iter().copied().chain([shared.as_str()]).map(candidate).collect()
+}
+
+/// `package=version`, of the version that apt would install.
+fn candidate(package: &str) -> Result<String> {
+    let policy = Step::program("apt-cache").args(["policy", package]).ask()?;
+    match word_after(&policy, "Candidate: ", "") {
+        Some(version) if version != "(none)" => Ok(format!("{package}={version}")),
+        _ => bail!("this system's apt knows no package {package}"),
+    }
+}
+
+/// What `package` depends on that begins with `prefix`.
+fn depends(package: &str, prefix: &str) -> Result<String> {
+    let answer = Step::program("apt-cache").args(["depends", "--important", package]).ask();
+    let answer = answer.with_context(|| format!("this system's apt knows no package {package}"))?;
+    word_after(&answer, "Depends: ", prefix).with_context(|| format!("{package} depends on no {prefix}…"))
+}
+
+/// The first word after `label` on a line of its own that begins with `prefix`.
+fn word_after(answer: &str, label: &str, prefix: &str) -> Option<String> {
+    let mut words = answer.lines().filter_map(|line| line.trim().strip_prefix(label));
+    words.find(|word| word.starts_with(prefix)).map(str::to_owned)
+}
+
+/// The linker of rustup's toolchain.
+fn linker() -> Result<PathBuf> {
+    let ask = |what: &[&str]| Step::program("rustc").args(what).ask();
+    let about = ask(&["-vV"])?;
+    let host = word_after(&about, "host: ", "").context("rustc names no host")?;
+    let linker = Path::new(ask(&["--print", "sysroot"])?.trim()).join("lib/rustlib").join(host).join("bin/rust-lld");
+    if !linker.is_file() {
+        bail!("there is no {}: the compiler on the PATH should be rustup's", linker.display());
+    }
+    Ok(linker)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listed = fs::read_dir(folder).with_context(|| format!("no folder {}", folder.display()))?;
+    Ok(listed.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>()?)
+}
+
+fn ends_with(path: &Path, end: &str) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_and_dependencies_are_read() {
+        let policy = "rustc-web:\n  Installed: (none)\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n  Version table:\n";
+        assert_eq!(word_after(policy, "Candidate: ", "").as_deref(), Some("1.96.0+dfsg1-1~deb12u2"));
+        let depends = "libstd-rust-web-1.96\n  Depends: libc6\n  Depends: libllvm22\n  Conflicts: <rustup>\n";
+        assert_eq!(word_after(depends, "Depends: ", "libllvm").as_deref(), Some("libllvm22"));
+        assert_eq!(word_after(depends, "Depends: ", "libzzz"), None);
+    }
+
+    #[test]
+    fn a_stamp_of_another_recipe_does_not_count() {
+        let folder = std::env::temp_dir().join(format!("dog-xtask-stamp-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("made"), "recipe 0: rustc-web=1").unwrap();
+        assert_eq!(Toolchain::stamp(&folder), None);
+        fs::write(folder.join("made"), format!("{RECIPE}: rustc-web=1")).unwrap();
+        assert!(Toolchain::stamp(&folder).is_some());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
