@@ -23,6 +23,17 @@ const PEER: &str = "dog@1.1.3";
 const WASM_BINDGEN: &str = "wasm-bindgen-cli@0.2.129";
 const WORKER_BUILD: &str = "worker-build@0.8.7";
 
+/// What a Worker's wasm may use: what `worker-build` gives the optimiser.
+const FEATURES: [&str; 7] = [
+    "mutable-globals",
+    "sign-ext",
+    "nontrapping-float-to-int",
+    "bulk-memory",
+    "multivalue",
+    "reference-types",
+    "exception-handling",
+];
+
 /// Two tools, and their some hundred dependencies, on two cores.
 const INSTALL_LIMIT: Duration = Duration::from_mins(20);
 /// The standard library as well: it is built anew, so that panics unwind.
@@ -177,8 +188,18 @@ impl Tools {
     /// The same as its users would have it.
     pub(crate) fn build_to_deploy(&self, workspace: &Workspace, package: &str, name: &str) -> Result<PathBuf> {
         let folder = workspace.scratch(name);
-        self.worker_build(workspace, package, &["--profile", "worker", "--out-dir", text(&folder)?])?.run()?;
+        let step = self.worker_build(workspace, package, &["--profile", "worker", "--out-dir", text(&folder)?])?;
+        step.env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "panic-unwind,optimize_for_size").run()?;
+        self.shrink(&folder)?;
         Ok(folder)
+    }
+
+    /// `worker-build` keeps the names of all functions, a sixth of what is loaded.
+    fn shrink(&self, folder: &Path) -> Result<()> {
+        let features = FEATURES.map(|feature| format!("--enable-{feature}"));
+        let wasm = folder.join("index_bg.wasm");
+        let step = Step::program(self.npm_program("wasm-opt")?).args(features);
+        step.args(["-Oz", "--reorder-functions-by-name", text(&wasm)?, "-o", text(&wasm)?]).run()
     }
 
     fn worker_build(&self, workspace: &Workspace, package: &str, arguments: &[&str]) -> Result<Step> {

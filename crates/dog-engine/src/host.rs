@@ -24,6 +24,9 @@ use crate::seats::{Audience, Refusal};
 /// No primitive calls back into an object before it returns: what follows from it comes in a later turn of the host's
 /// loop. Calls and casts from one object to another arrive in the order in which they were made.
 pub trait Host: 'static {
+    /// Whether [`GroupObject::goodbye`] is ever called: where it is not, nothing is written for it, nor looked for.
+    const SAYS_GOODBYE: bool = true;
+
     /// What the user passed in.
     fn env(&self) -> &Env;
     /// The time.

@@ -1,6 +1,6 @@
 //! A Replica's own books: who sits where, and what the Group has not heard of yet. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
 use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId, Timestamp};
@@ -29,7 +29,7 @@ pub struct Seats {
     sequence: u64,
     /// What the Group may not know yet, by the report that said it first.
     unheard_clients: HashMap<ClientId, u64>,
-    unheard_tickets: BTreeMap<TicketId, u64>,
+    unheard_tickets: Vec<(TicketId, u64)>,
     acknowledged: u64,
 }
 
@@ -109,7 +109,7 @@ impl Seats {
             used: HashMap::new(),
             sequence: 0,
             unheard_clients: HashMap::new(),
-            unheard_tickets: BTreeMap::new(),
+            unheard_tickets: Vec::new(),
             acknowledged: 0,
         }
     }
@@ -148,7 +148,7 @@ impl Seats {
         self.requests.insert(seat, ticket.client.clone());
         self.clients.entry(ticket.client.clone()).or_default().requests += 1;
         self.changed(&ticket.client);
-        self.unheard_tickets.insert(ticket.id, self.sequence);
+        self.unheard_tickets.push((ticket.id, self.sequence));
         Ok(seat)
     }
 
@@ -251,7 +251,7 @@ impl Seats {
             sequence: self.sequence,
             occupied: self.occupied(),
             clients: self.unheard_clients.keys().map(|client| (client.clone(), self.seats_of(client))).collect(),
-            taken: self.unheard_tickets.keys().copied().collect(),
+            taken: self.unheard_tickets.iter().map(|(ticket, _)| *ticket).collect(),
             census: false,
         })
     }
@@ -285,7 +285,7 @@ impl Seats {
             self.unheard_tickets.clear();
         } else {
             self.unheard_clients.retain(|_, said| *said > sequence);
-            self.unheard_tickets.retain(|_, said| *said > sequence);
+            self.unheard_tickets.retain(|(_, said)| *said > sequence);
         }
     }
 }

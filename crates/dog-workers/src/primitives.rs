@@ -38,6 +38,9 @@ impl Host {
 }
 
 impl Engine for Host {
+    /// The platform takes objects out of memory without a word.
+    const SAYS_GOODBYE: bool = false;
+
     fn env(&self) -> &Env {
         &self.env
     }

@@ -27,6 +27,9 @@ type Written = (ClientId, ReplicaId, Timestamp);
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Writes down where clients were.
     pub(super) fn write_clients(&self) {
+        if !H::SAYS_GOODBYE {
+            return;
+        }
         let (Some(this), Some(awake)) = (self.this.upgrade(), self.awake_now()) else { return };
         let records = awake.books.borrow().remembered(self.host.now());
         let written = records.chunks(TOGETHER).zip(0_u32..).map(|(clients, place)| {

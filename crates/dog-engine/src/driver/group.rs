@@ -138,7 +138,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let records = self.records().await?;
         let group = G::activate(&self.context()).await?;
         let mut books = Books::restore(self.epoch, group.limit(), group.policy(), records);
-        books.remember(self.remembered().await?, self.host.now());
+        if H::SAYS_GOODBYE {
+            books.remember(self.remembered().await?, self.host.now());
+        }
         if !self.host.keeps_watch() {
             books.watch_on_visits();
         }
