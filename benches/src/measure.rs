@@ -87,6 +87,13 @@ pub fn as_float(count: u64) -> f64 {
     count as f64
 }
 
+/// What a run says of the machine before it begins.
+pub fn machine(pinned: bool) -> String {
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().matches("processor\t").count();
+    let pinned = if pinned { "pinned" } else { "not pinned" };
+    format!("{processors} processors, {pinned}, load average {} before", load_average())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -147,3 +147,17 @@ pub fn raise_file_limit(needed: usize) -> Result<()> {
     ensure!(enough, "{needed} open files are needed, and the system allows {:?}", limit.maximum);
     Ok(())
 }
+
+/// Keeps this thread to the last processor, if so wished: the others are for the servers, and named.
+///
+/// # Errors
+/// When there is but one.
+pub fn share_processors(pin: bool) -> Result<Vec<usize>> {
+    if !pin {
+        return Ok(Vec::new());
+    }
+    let mut processors = processors()?;
+    let last = processors.pop().filter(|_| !processors.is_empty());
+    pin_to(&[last.context("--pin: there is but one processor, which all must share")?])?;
+    Ok(processors)
+}

@@ -11,7 +11,7 @@ use dog_benches::floor;
 use dog_benches::frame::Payload;
 use dog_benches::histogram::Histogram;
 use dog_benches::load::Crowd;
-use dog_benches::measure::{CpuTime, as_float, load_average, resident_bytes};
+use dog_benches::measure::{CpuTime, as_float, load_average, machine, resident_bytes};
 use dog_benches::plan::{Pace, Plan};
 use dog_benches::relay::{self, Profile};
 use dog_benches::server::{self, Server};
@@ -159,7 +159,7 @@ impl Bench {
         let paths = Paths {
             bench: std::env::current_exe()?,
             relay: self.relay.clone().map_or_else(|| relay::build(Profile::Release), Ok)?,
-            processors: self.share_processors()?,
+            processors: server::share_processors(self.pin)?,
         };
         self.print_heading(&plan);
         let mut contestants = vec![(Contestant::Floor, Vec::new()), (Contestant::Relay, Vec::new())];
@@ -207,23 +207,7 @@ impl Bench {
             "{} sockets in {} rooms, {} bytes, {} in flight from {} senders; limit {limit}, workers {}; {} rounds of {} s",
             plan.sockets, plan.rooms, plan.bytes, self.in_flight, plan.senders, self.workers, self.rounds, self.seconds
         );
-        let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().matches("processor\t").count();
-        println!(
-            "{processors} processors, {}, load average {} before\n",
-            if self.pin { "pinned" } else { "not pinned" },
-            load_average()
-        );
-    }
-
-    /// Keeps this thread to the last processor and leaves the others to the servers, if so wished.
-    fn share_processors(&self) -> Result<Vec<usize>> {
-        if !self.pin {
-            return Ok(Vec::new());
-        }
-        let mut processors = server::processors()?;
-        let last = processors.pop().filter(|_| !processors.is_empty());
-        server::pin_to(&[last.context("--pin: there is but one processor, which all must share")?])?;
-        Ok(processors)
+        println!("{}\n", machine(self.pin));
     }
 
     fn start(&self, contestant: Contestant, paths: &Paths) -> Result<Server> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use dog_benches::measure::load_average;
+use dog_benches::measure::{load_average, machine};
 use dog_benches::plan::Pace;
 use dog_benches::server;
 use dog_benches::summary::Spread;
@@ -152,7 +152,7 @@ impl Bench {
             bench: std::env::current_exe()?,
             workerd: self.workerd.clone(),
             scratch: scratch.0.clone(),
-            processors: self.share_processors()?,
+            processors: server::share_processors(self.pin)?,
             sockets: self.sockets,
             limit: self.limit,
             crowd: self.crowd,
@@ -170,23 +170,7 @@ impl Bench {
              a silent crowd of {}; {} rounds of {} s each",
             self.sockets, self.bytes, self.limit, self.rate, self.crowd, self.rounds, self.seconds
         );
-        let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().matches("processor\t").count();
-        println!(
-            "{processors} processors, {}, load average {} before\n",
-            if self.pin { "pinned" } else { "not pinned" },
-            load_average()
-        );
-    }
-
-    /// Keeps this thread to the last processor and leaves the others to workerd, if so wished.
-    fn share_processors(&self) -> Result<Vec<usize>> {
-        if !self.pin {
-            return Ok(Vec::new());
-        }
-        let mut processors = server::processors()?;
-        let last = processors.pop().filter(|_| !processors.is_empty());
-        server::pin_to(&[last.context("--pin: there is but one processor, which all must share")?])?;
-        Ok(processors)
+        println!("{}\n", machine(self.pin));
     }
 }
 
