@@ -20,8 +20,8 @@ fn named(variable: &str) -> PathBuf {
 pub struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// An empty one; in memory where the machine has such a place: every object is a database of its own, and it is not the disk that
-    /// is tested, nor the kernel that is killed.
+    /// An empty one; in memory where the machine has such a place: every object is a database of its own, and it is not
+    /// the disk that is tested, nor the kernel that is killed.
     ///
     /// # Panics
     /// Where no folder can be made.
