@@ -14,6 +14,9 @@ use super::record::Phase;
 use super::table::{Connections, place};
 use crate::config::Config;
 
+/// Runs whose memory is kept for later turns: each may once have been that of the largest Replica.
+const KEPT: usize = 64;
+
 /// Which run of the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunIndex(u32);
@@ -161,7 +164,8 @@ impl Connections {
         for index in 0..self.runs.runs.len() {
             self.flush_run(index);
         }
-        for mut run in self.runs.runs.drain(..) {
+        let spare = KEPT.saturating_sub(self.runs.spare.len());
+        for mut run in self.runs.runs.drain(..).take(spare) {
             run.key = None;
             run.frames.clear();
             run.weight = 0;
