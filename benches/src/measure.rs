@@ -109,14 +109,30 @@ mod tests {
         assert_eq!(resident("Pss: 1 kB\n"), None);
     }
 
+    /// Ends with the test, however that ends.
+    struct Spinning(std::process::Child);
+
+    impl Drop for Spinning {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// Another process, of one thread: in this one other tests' threads end meanwhile, and take what they used along.
     #[test]
-    fn this_process_uses_time_and_memory() {
-        let before = CpuTime::of(std::process::id()).unwrap();
+    fn a_process_uses_time_and_memory() {
+        let child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let (process, _spinning) = (child.id(), Spinning(child));
+        let before = CpuTime::of(process).unwrap();
         let begun = std::time::Instant::now();
-        while begun.elapsed() < Duration::from_millis(30) {}
-        let used = CpuTime::of(std::process::id()).unwrap().since(before);
-        assert!(used.total > Duration::from_millis(1), "{used:?}");
+        let mut used = CpuTime::default();
+        while used.total < Duration::from_millis(20) && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::yield_now();
+            used = CpuTime::of(process).unwrap().since(before);
+        }
+        assert!(used.total >= Duration::from_millis(20), "{used:?}");
         assert!((0.0..=1.0).contains(&used.user_share()));
-        assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
+        assert!(resident_bytes(process).unwrap() > 100_000);
     }
 }
