@@ -3,6 +3,7 @@
 //! Each batch is one transaction, made at once. The runtime lets nothing leave the object, neither an answer nor a frame,
 //! before the disk has what was written before: so whoever hears that it is written hears it when it is durable.
 
+use std::cell::Cell;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use crate::platform::{self, Sql, words};
+use crate::time::now;
 
 const TABLES: &str = "\
     CREATE TABLE IF NOT EXISTS dog_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID; \
@@ -25,6 +27,8 @@ const TABLES: &str = "\
 pub(crate) struct Storage {
     platform: platform::Storage,
     sql: Sql,
+    /// The time for which the platform's alarm was set last, in milliseconds since 1970.
+    rings_at: Cell<u64>,
 }
 
 fn failed(thrown: &JsValue) -> Error {
@@ -61,7 +65,7 @@ fn whole(value: &JsValue) -> u64 {
 impl Storage {
     pub(crate) fn open(platform: platform::Storage) -> Result<Self, Error> {
         let sql = platform.sql();
-        let storage = Self { platform, sql };
+        let storage = Self { platform, sql, rings_at: Cell::new(0) };
         storage.exec(TABLES, &[])?;
         Ok(storage)
     }
@@ -194,9 +198,14 @@ impl Storage {
         self.ring_at(at)
     }
 
+    /// Never for the time of the alarm that rings now, nor for one before it: the platform takes that for no change, and
+    /// drops the alarm when its handler has ended.
     #[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970")]
     fn ring_at(&self, at: Timestamp) -> Result<(), Error> {
-        self.platform.set_alarm(at.as_millis() as f64).map(settle).map_err(|thrown| failed(&thrown))
+        let mut at = at.as_millis().max(now().as_millis() + 1);
+        at += u64::from(at == self.rings_at.get());
+        self.rings_at.set(at);
+        self.platform.set_alarm(at as f64).map(settle).map_err(|thrown| failed(&thrown))
     }
 
     /// An attachment that is too large to be kept with its socket.

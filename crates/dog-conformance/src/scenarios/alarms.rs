@@ -16,6 +16,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("alarm_that_fails_rings_again_later", &[11, 14], fails),
         scenario("alarm_that_panics_costs_its_object_and_rings_again", &[11, 14], panics),
         scenario("alarm_set_by_its_handler_rings", &[11], set_in_handler),
+        scenario("alarm_set_by_its_handler_for_now_rings", &[11], set_for_now),
         scenario("alarm_set_or_taken_back_before_a_retry_replaces_it", &[11], replaces_retry),
     ]
 }
@@ -200,6 +201,19 @@ async fn set_in_handler(stage: Stage) -> Outcome {
     pass_time(&stage, "later", 300).await?;
     same(gaps(&mut client).await?.len(), 2, "rings after the first")?;
     same(client.keep(vec![Keep::Alarm]).await?, [Found::Alarm(None)], "when it is set for, after that")
+}
+
+/// Each ring sets the next for now: for the very time, perhaps, of the one that rings.
+async fn set_for_now(stage: Stage) -> Outcome {
+    const TIMES: usize = 100;
+    let mut client = stage.pinned("hall", "now").join("client").await?;
+    let mut rings = vec![Then::SetAgain(0); TIMES];
+    rings.push(Then::Succeed);
+    client.keep(vec![set_alarm(10, &rings)]).await?;
+    for number in 0..=TIMES {
+        same(client.hear().await?, format!("ring {number}"), "the alarm")?;
+    }
+    Ok(())
 }
 
 /// An alarm that has failed, and is to ring again, is one alarm with the one that is set now. It fails three times, so
