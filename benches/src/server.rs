@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a server prints, before its address, once it accepts connections.
 pub const READY: &str = "listening on http://";
 
-/// The word that makes the bench's own executable run [`guard`].
+/// The word that makes the bench's own executable run [`Guard`].
 pub const GUARD: &str = "guard";
 
 /// A running server. Dropped, on a panic too, it is killed; so it is when this process dies in any other way.
@@ -98,19 +98,32 @@ fn ready(output: ChildStdout, told: fn(&str) -> Option<SocketAddr>) -> Result<So
     bail!("it ended, or {} seconds passed, before it printed where it listens", PATIENCE.as_secs())
 }
 
-/// What stands between us and a server: becomes `program`, which then dies when we do, however that happens.
-///
-/// # Errors
-/// When there is no such program; otherwise it does not come back.
-pub fn guard(program: &OsStr, arguments: &[OsString], processors: &[usize]) -> Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // Our parent may have died just before.
-    ensure!(rustix::process::getppid() != Some(rustix::process::Pid::INIT), "the bench has gone");
-    if !processors.is_empty() {
-        pin_to(processors)?;
+/// What stands between us and a server, and what of the command line follows the word [`GUARD`].
+#[derive(clap::Args)]
+pub struct Guard {
+    /// One that it may use
+    #[arg(long = "processor")]
+    processors: Vec<usize>,
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+impl Guard {
+    /// Becomes the program, which then dies when we do, however that happens.
+    ///
+    /// # Errors
+    /// When there is no such program; otherwise it does not come back.
+    pub fn run(&self) -> Result<()> {
+        let (program, arguments) = self.command.split_first().context("no program is named")?;
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // Our parent may have died just before.
+        ensure!(rustix::process::getppid() != Some(rustix::process::Pid::INIT), "the bench has gone");
+        if !self.processors.is_empty() {
+            pin_to(&self.processors)?;
+        }
+        let error = Command::new(program).args(arguments).exec();
+        Err(error).with_context(|| format!("{} cannot be run", Path::new(program).display()))
     }
-    let error = Command::new(program).args(arguments).exec();
-    Err(error).with_context(|| format!("{} cannot be run", Path::new(program).display()))
 }
 
 /// The processors that this thread may use.

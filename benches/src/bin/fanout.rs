@@ -1,6 +1,5 @@
 //! What a delivery costs: the relay example beside a bare epoll+send loop, in one run, round by round.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use dog_benches::load::Crowd;
 use dog_benches::measure::{CpuTime, as_float, load_average, machine, resident_bytes};
 use dog_benches::plan::{Pace, Plan};
 use dog_benches::relay::{self, Profile};
-use dog_benches::server::{self, Server};
+use dog_benches::server::{self, Guard, Server};
 use dog_benches::summary::Spread;
 use dog_benches::table::Table;
 
@@ -40,13 +39,7 @@ enum Role {
     },
     /// Becomes another program, which ends when the bench does
     #[command(hide = true)]
-    Guard {
-        /// One that it may use
-        #[arg(long = "processor")]
-        processors: Vec<usize>,
-        #[arg(last = true, required = true)]
-        command: Vec<OsString>,
-    },
+    Guard(Guard),
 }
 
 #[derive(Args)]
@@ -142,10 +135,7 @@ impl Arguments {
     fn act(self) -> Result<()> {
         match self.role {
             Some(Role::Floor { joined }) => floor::run(joined),
-            Some(Role::Guard { processors, command }) => {
-                let (program, rest) = command.split_first().context("no program is named")?;
-                server::guard(program, rest, &processors)
-            }
+            Some(Role::Guard(guard)) => guard.run(),
             None => self.bench.run(),
         }
     }

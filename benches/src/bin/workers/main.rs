@@ -3,7 +3,6 @@
 
 mod round;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use dog_benches::measure::{load_average, machine};
 use dog_benches::plan::Pace;
-use dog_benches::server;
+use dog_benches::server::{self, Guard};
 use dog_benches::summary::Spread;
 use dog_benches::table::Table;
 use dog_benches::workerd::Bundle;
@@ -34,13 +33,7 @@ struct Arguments {
 enum Role {
     /// Becomes another program, which ends when the bench does
     #[command(hide = true)]
-    Guard {
-        /// One that it may use
-        #[arg(long = "processor")]
-        processors: Vec<usize>,
-        #[arg(last = true, required = true)]
-        command: Vec<OsString>,
-    },
+    Guard(Guard),
 }
 
 #[derive(Args)]
@@ -104,10 +97,7 @@ fn main() -> ExitCode {
 impl Arguments {
     fn act(self) -> Result<()> {
         match (self.role, self.bench) {
-            (Some(Role::Guard { processors, command }), _) => {
-                let (program, rest) = command.split_first().context("no program is named")?;
-                server::guard(program, rest, &processors)
-            }
+            (Some(Role::Guard(guard)), _) => guard.run(),
             (None, Some(bench)) => bench.run(),
             (None, None) => {
                 anyhow::bail!("--workerd, --ours and --peer are missing; `cargo xtask bench workers` gives them")
