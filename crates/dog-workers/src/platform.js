@@ -26,13 +26,13 @@ export function showQueueMicrotask(hidden) {
   globalThis.queueMicrotask = hidden;
 }
 
-// Sends one message to the sockets with these numbers: one call from Rust for all of them. Gives how many took it; the
-// runtime throws for one that is closed.
+// Sends one message to the sockets with these numbers: one call from Rust for all of them. Gives how many took it: none
+// that is closing, though the runtime has not told of it yet.
 export function sendToAll(sockets, numbers, message) {
   let taken = 0;
   for (let at = 0; at < numbers.length; at++) {
     const socket = sockets.get(numbers[at]);
-    if (socket === undefined) continue;
+    if (socket === undefined || socket.readyState !== WebSocket.OPEN) continue;
     try {
       socket.send(message);
       taken++;
