@@ -41,7 +41,8 @@ pub trait Host: 'static {
     fn rest_after(&self) -> Option<Duration>;
     /// Whether objects look after each other while nothing happens, and a Group that wakes after all its members. Not
     /// where a timer keeps its object in memory and every question is paid for: there a Group asks when somebody wants to
-    /// be placed or found, and a life that begins tells its Group all its seats anyway.
+    /// be placed or found, a life that begins tells its Group all its seats anyway, and what a Group need not hear at once
+    /// it hears within a second, together.
     fn keeps_watch(&self) -> bool {
         true
     }

@@ -238,7 +238,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             Ok(seat) => seat,
             Err(refusal) => return Ok(Fetched::Refused { request, refusal }),
         };
-        self.report();
+        self.report_in_time();
         request.extensions_mut().insert(Seated(seat));
         let answer = replica.receive(&self.context(), request).await;
         let response = answer.map_err(|failure| {

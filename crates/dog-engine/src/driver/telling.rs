@@ -12,7 +12,7 @@ use super::replica::ReplicaDriver;
 use crate::host::Host;
 use crate::message::GroupCast;
 
-/// How long a report waits for its acknowledgement before it is said again.
+/// How long a report waits for its acknowledgement before it is said again, and for company where it may.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a Replica with seats hears nothing from its Group before it speaks up. A Group that lives asks more often: one
@@ -46,6 +46,17 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let Some(report) = self.seats.borrow().report() else { return };
         self.host.cast_group(self.address.group, GroupCast::Report(report));
         self.listen();
+        self.report_again();
+    }
+
+    /// Tells the Group that a ticket was used. It counts that as a seat, and the client as being here, until the ticket
+    /// has expired: so where it is paid for, this goes with what else is to be told within a second.
+    pub(super) fn report_in_time(&self) {
+        if self.host.keeps_watch() { self.report() } else { self.report_again() }
+    }
+
+    /// Sees to it that whatever is not acknowledged then is told, until everything is.
+    fn report_again(&self) {
         if self.telling.reports.replace(true) {
             return;
         }
