@@ -3,9 +3,11 @@
 //! more than it is worth.
 
 use std::ops::Bound;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use dog::internal::Kind;
+use dog::port::LocalFuture;
 use dog::wire::typed;
 use dog::{ClientId, Error, Group, ReplicaId, Timestamp};
 
@@ -51,32 +53,40 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         });
     }
 
-    /// What was written down when the host last ended. It is read once: later it would be wrong.
-    pub(super) async fn remembered(&self) -> Result<Vec<ClientRecord>, Error> {
-        let (object, all) = (Object::Group(self.address), (Bound::Unbounded, Bound::Unbounded));
-        let entries = self.host.read_range(object, Space::Clients, all, None, false).await?;
-        if entries.is_empty() {
-            return Ok(Vec::new());
+    /// What was written down when the host last ended. It is read once: later it would be wrong. Boxed, so that where it is
+    /// never made it is not in the program either.
+    pub(super) fn remembered(self: &Rc<Self>) -> LocalFuture<Result<Vec<ClientRecord>, Error>> {
+        if !H::SAYS_GOODBYE {
+            return Box::pin(async { Ok(Vec::new()) });
         }
+        let this = Rc::clone(self);
+        Box::pin(async move {
+            let (object, all) = (Object::Group(this.address), (Bound::Unbounded, Bound::Unbounded));
+            let entries = this.host.read_range(object, Space::Clients, all, None, false).await?;
+            if !entries.is_empty() {
+                this.forget_written();
+            }
+            Ok(entries.iter().flat_map(|(_, value)| this.read_record(value)).collect())
+        })
+    }
+
+    /// Nothing waits for it: should it be lost, what is found once more is too old, or still true of most.
+    fn forget_written(&self) {
         let batch = Batch { space: Space::Clients, delete_all: true, ..Batch::default() };
-        // Nothing waits for it: should it be lost, what is found once more is too old, or still true of most.
-        self.host.spawn(Box::pin({
-            let deleted = self.host.write(object, self.epoch, batch);
-            async move {
-                if let Err(error) = deleted.await {
-                    tracing::warn!("what was known of clients before the restart could not be deleted: {error}");
-                }
+        let deleted = self.host.write(Object::Group(self.address), self.epoch, batch);
+        self.host.spawn(Box::pin(async move {
+            if let Err(error) = deleted.await {
+                tracing::warn!("what was known of clients before the restart could not be deleted: {error}");
             }
         }));
-        let mut records = Vec::new();
-        for (_, value) in &entries {
-            match decode(value) {
-                Ok(clients) => records.extend(clients),
-                // No promise of the next life depends on it but a client's way back, so it is no reason to stay asleep.
-                Err(error) => tracing::warn!(group = %self.address, "some clients are not remembered: {error}"),
-            }
-        }
-        Ok(records)
+    }
+
+    /// No promise of the next life depends on it but a client's way back, so it is no reason to stay asleep.
+    fn read_record(&self, value: &[u8]) -> Vec<ClientRecord> {
+        decode(value).unwrap_or_else(|error| {
+            tracing::warn!(group = %self.address, "some clients are not remembered: {error}");
+            Vec::new()
+        })
     }
 }
 

@@ -134,13 +134,11 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         });
     }
 
-    async fn activate(&self) -> dog::Result<Awake<G>> {
+    async fn activate(self: &Rc<Self>) -> dog::Result<Awake<G>> {
         let records = self.records().await?;
         let group = G::activate(&self.context()).await?;
         let mut books = Books::restore(self.epoch, group.limit(), group.policy(), records);
-        if H::SAYS_GOODBYE {
-            books.remember(self.remembered().await?, self.host.now());
-        }
+        books.remember(self.remembered().await?, self.host.now());
         if !self.host.keeps_watch() {
             books.watch_on_visits();
         }
