@@ -224,6 +224,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             self.host.close(socket, CloseCode::HANDLER_FAILED, "");
         }
         self.turns.borrow_mut().clear();
+        // Which tickets were used, lest the Group wait for those who came with them.
+        let unheard = self.seats.borrow().report();
+        unheard.into_iter().for_each(|report| self.host.cast_group(self.address.group, GroupCast::Report(report)));
         let farewell = GroupCast::Farewell { replica: self.address.replica, epoch: self.epoch };
         self.host.cast_group(self.address.group, farewell);
         self.host.replica_ended(self.address, self.epoch);
