@@ -7,6 +7,7 @@ use bytes::Bytes;
 use dog_engine::host::ReplicaObject;
 
 use super::outbox::Outbox;
+use super::packing::Lane;
 use super::run::RunIndex;
 use super::stream::Stream;
 use crate::front::AddressPermit;
@@ -28,6 +29,8 @@ pub(crate) struct Connection {
     pub(super) run: RunIndex,
     pub(super) attachment: Option<Box<Bytes>>,
     pub(crate) phase: Phase,
+    /// Known when the connection has come; what is sent before that waits as it is, and is packed then.
+    pub(crate) lane: Lane,
     /// Whether there may be something to read: the kernel tells only of changes.
     pub(crate) readable: bool,
     /// Whether the client sends nothing more.
@@ -69,6 +72,7 @@ impl Connection {
             run: RunIndex::NONE,
             attachment: None,
             phase: Phase::Open,
+            lane: Lane::Plain,
             readable: false,
             hung_up: false,
             busy: false,

@@ -107,6 +107,10 @@ impl Worker {
                 match connections.get(socket) {
                     // Whatever a client says after the end is not for anyone.
                     Some(connection) if connection.phase == Phase::Finishing => return Go::On,
+                    Some(connection) if connection.lane.deflates() => {
+                        let mut inflater = self.inflater.borrow_mut();
+                        connection.decoder.decode_deflated(&mut input[at..], &limits, &mut inflater)
+                    }
                     Some(connection) => connection.decoder.decode(&mut input[at..], &limits),
                     None => return Go::Stop,
                 }
