@@ -222,6 +222,28 @@ async fn what_breaks_a_rule_ends_its_connection_and_no_other() {
 }
 
 #[tokio::test]
+async fn what_says_much_in_few_bytes_is_read_in_shares_and_in_order() {
+    let (running, _) = started().await;
+    let mut client = Raw::compressing(&running, "a", "r").await;
+    // Together they fit into one read, and each is more than a share.
+    let payloads: Vec<Vec<u8>> = (0..30).map(|number| vec![number; 300_000]).collect();
+    let mut frames = Vec::new();
+    for payload in &payloads {
+        let deflated = deflated(payload);
+        frames.extend([BINARY | COMPRESSED, 0x80 | 126]);
+        frames.extend(u16::try_from(deflated.len()).unwrap().to_be_bytes());
+        frames.extend([0; 4]);
+        frames.extend(deflated);
+    }
+    assert!(frames.len() < 64 * 1024);
+    client.stream.write_all(&frames).await.unwrap();
+    for payload in payloads {
+        assert_eq!(client.message().await, (payload, true));
+    }
+    running.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_is_sent_before_the_connection_has_come_is_compressed_too() {
     // Whoever opens is told its Replica's id, 64 digits, before it has its connection.
     let (running, _) = start(|server| server.compress(Compression::new().at_least(0))).await;
