@@ -26,7 +26,10 @@ fuzz_target!(|input: &[u8]| {
     let limit = LIMITS[usize::from(*limit) % LIMITS.len()];
     let whole = read(&[(0xc2, payload)], limit);
     let (head, tail) = payload.split_at(usize::from(*cut).min(payload.len()));
-    assert_eq!(read(&[(0x42, head), (0x80, tail)], limit), whole, "cut after {} bytes", head.len());
+    let cut = read(&[(0x42, head), (0x80, tail)], limit);
+    // How long it is said to be, at least, may depend on the cut.
+    let told = |read: &Result<dog::Message, ProtocolError>| read.clone().map_err(|error| error.close_code());
+    assert_eq!(told(&cut), told(&whole), "cut after {} bytes", head.len());
     check_memory(payload, limit);
     match whole {
         Ok(message) => {
