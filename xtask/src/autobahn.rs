@@ -19,14 +19,11 @@ use crate::workspace::Workspace;
 
 const CLIENT: &str = "kosoku==0.1.0";
 
-/// Of the families in which the client wants messages compressed with a window of 512 bytes, and so gets long ones plain,
-/// the largest sizes: the client is slow with these, and they would take as long as all the rest.
-const EXCLUDED: &[&str] = &[
-    "13.3.10", "13.3.15", "13.3.16", "13.3.17", "13.3.18", "13.5.10", "13.5.15", "13.5.16", "13.5.17", "13.5.18",
-    "13.7.10", "13.7.15", "13.7.16", "13.7.17", "13.7.18",
-];
+/// One of the five families of compression that differ in the file that is sent: text as binary messages. Text is in two
+/// others, binary in two, and this one would add a fifth to the time.
+const EXCLUDED: &[&str] = &["12.3.*"];
 /// How many cases that leaves; fewer would mean that some were silently not run.
-const CASES: usize = 502;
+const CASES: usize = 499;
 
 /// Cases 9.* send messages of 16 MiB and want them back: both bounds lie well above. Cases 12.* and 13.* are of
 /// compression: short messages are compressed too.
@@ -37,7 +34,8 @@ const RELAY_ARGUMENTS: &[&str] =
 const TOLERATED: &[(&str, &str)] = &[];
 
 const READY_LIMIT: Duration = Duration::from_secs(10);
-/// Half a minute, and five more for what is of compression; it is the client that takes them.
+/// Half a minute, and three more for what is of compression, on a machine with nothing else to do; most of that the client
+/// takes.
 const CASES_LIMIT: Duration = Duration::from_mins(20);
 
 /// How the client's cases of compression take a message, and what they lack: it gives them one that came plain as text of

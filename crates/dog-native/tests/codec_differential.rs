@@ -142,7 +142,7 @@ fn chunks<'a>(mut stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = 
 }
 
 fn read_ours(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>, End<ProtocolError>) {
-    read_with(stream, sizes, limit, |decoder, input, limits| decoder.decode(input, limits))
+    read_with(stream, sizes, limit, Decoder::decode)
 }
 
 /// The same where compression was agreed on.
@@ -631,7 +631,9 @@ fn compressed(item: &Item, level: u32, cut: &Index) -> Vec<ClientFrame> {
 
 fn deflated(bytes: &[u8], level: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() * 2 + 100);
-    Compress::new(Compression::new(level), false).compress_vec(bytes, &mut out, FlushCompress::Sync).unwrap();
+    Compress::new(Compression::new(level), false)
+        .compress_vec(bytes, &mut out, FlushCompress::Sync)
+        .expect("there is room");
     out.truncate(out.len() - 4);
     out
 }

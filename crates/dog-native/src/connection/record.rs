@@ -101,3 +101,14 @@ impl Connection {
         self.since = seconds;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_at_rest_is_small() {
+        // Sixteen of them are mio's, for checks that a release does not make.
+        assert!(size_of::<Connection>() <= 136, "{} bytes", size_of::<Connection>());
+    }
+}

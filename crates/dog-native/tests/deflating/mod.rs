@@ -70,7 +70,7 @@ async fn head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 async fn frames<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     from: &mut R,
     to: &mut W,
-    turn: fn(u8, Vec<u8>, bool) -> Vec<u8>,
+    turn: fn(u8, &[u8], bool) -> Vec<u8>,
 ) -> io::Result<()> {
     let mut buffer = Vec::new();
     loop {
@@ -107,7 +107,7 @@ fn frame_of(bytes: &[u8]) -> Option<Result<(usize, usize), ()>> {
     Some(usize::try_from(length).ok().filter(|length| *length <= MOST).map(|length| (header + mask, length)).ok_or(()))
 }
 
-fn turned(frame: &[u8], header: usize, turn: fn(u8, Vec<u8>, bool) -> Vec<u8>) -> Vec<u8> {
+fn turned(frame: &[u8], header: usize, turn: fn(u8, &[u8], bool) -> Vec<u8>) -> Vec<u8> {
     let (masked, mut payload) = (frame[1] & MASKED != 0, frame[header..].to_vec());
     if !MESSAGES.contains(&(frame[0] & !COMPRESSED)) {
         return frame.to_vec();
@@ -116,23 +116,23 @@ fn turned(frame: &[u8], header: usize, turn: fn(u8, Vec<u8>, bool) -> Vec<u8>) -
         let mask = &frame[header - 4..header];
         payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
     }
-    turn(frame[0], payload, masked)
+    turn(frame[0], &payload, masked)
 }
 
-fn compressed(first: u8, payload: Vec<u8>, masked: bool) -> Vec<u8> {
+fn compressed(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     let mut deflated = Vec::with_capacity(payload.len() + payload.len() / 8 + 100);
     let mut stream = Compress::new(Compression::fast(), false);
-    stream.compress_vec(&payload, &mut deflated, FlushCompress::Sync).expect("there is room");
+    stream.compress_vec(payload, &mut deflated, FlushCompress::Sync).expect("there is room");
     deflated.truncate(deflated.len() - 4);
     laid_out(first | COMPRESSED, &deflated, masked)
 }
 
-fn inflated(first: u8, payload: Vec<u8>, masked: bool) -> Vec<u8> {
+fn inflated(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     if first & COMPRESSED == 0 {
-        return laid_out(first, &payload, masked);
+        return laid_out(first, payload, masked);
     }
     let mut plain = Vec::with_capacity(MOST);
-    let whole = [&payload[..], &[0, 0, 0xff, 0xff]].concat();
+    let whole = [payload, &[0, 0, 0xff, 0xff]].concat();
     let mut stream = Decompress::new(false);
     stream.decompress_vec(&whole, &mut plain, FlushDecompress::Sync).expect("the server compresses rightly");
     laid_out(first & !COMPRESSED, &plain, masked)
