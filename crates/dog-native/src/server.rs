@@ -96,7 +96,7 @@ impl<A: App + Send + Sync> Server<A> {
     ///
     /// A message is compressed once a worker thread, when the first socket there that takes it compressed is met, and all
     /// that do are sent the same bytes; it goes plain if it is shorter than [`Compression::at_least`], or would not get
-    /// smaller. So it costs a thread a few microseconds a message whatever the number of receivers, some 400 KiB of
+    /// smaller. So it costs a thread a few microseconds a message whatever the number of receivers, some 420 KiB of
     /// memory, and a socket nothing. Each message is compressed by itself (no context takeover), in either direction.
     ///
     /// What clients send compressed is inflated up to [`max_message`](Self::max_message) and no further. But a kilobyte

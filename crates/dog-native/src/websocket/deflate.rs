@@ -16,7 +16,7 @@ const KEPT: usize = 64 * 1024;
 /// The longest header a server sends.
 const LONGEST_HEADER: usize = 10;
 
-/// Compresses messages, each by itself: one serves all connections of a thread. It takes memory, some 300 KiB and up to
+/// Compresses messages, each by itself: one serves all connections of a thread. It takes memory, some 370 KiB and up to
 /// 64 KiB of buffer, with the first message.
 pub struct Deflater {
     level: u32,
