@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::install;
@@ -19,24 +19,34 @@ use crate::workspace::Workspace;
 
 const CLIENT: &str = "kosoku==0.1.0";
 
-/// Compression, which the relay does not offer.
-const EXCLUDED: &[&str] = &["12.*", "13.*"];
+/// One of the five families of compression that differ in the file that is sent: text as binary messages. Text is in two
+/// others, binary in two, and this one would add a fifth to the time.
+const EXCLUDED: &[&str] = &["12.3.*"];
 /// How many cases that leaves; fewer would mean that some were silently not run.
-const CASES: usize = 301;
+const CASES: usize = 499;
 
-/// Cases 9.* send messages of 16 MiB and want them back: both bounds lie well above.
-const RELAY_ARGUMENTS: &[&str] = &["--listen", "127.0.0.1:0", "--max-message", "67108864", "--max-outbox", "268435456"];
+/// Cases 9.* send messages of 16 MiB and want them back: both bounds lie well above. Cases 12.* and 13.* are of
+/// compression: short messages are compressed too.
+const RELAY_ARGUMENTS: &[&str] =
+    &["--listen", "127.0.0.1:0", "--max-message", "67108864", "--max-outbox", "268435456", "--compress", "0"];
 
 /// The cases in which doing less than the specification's SHOULD is right for us, each with the reason.
 const TOLERATED: &[(&str, &str)] = &[];
 
 const READY_LIMIT: Duration = Duration::from_secs(10);
-/// A case that hangs gives up after 100 s; the whole takes half a minute when none does.
-const CASES_LIMIT: Duration = Duration::from_mins(10);
+/// Half a minute, and three more for what is of compression, on a machine with nothing else to do; most of that the client
+/// takes.
+const CASES_LIMIT: Duration = Duration::from_mins(20);
+
+/// How the client's cases of compression take a message, and what they lack: it gives them one that came plain as text of
+/// one character a byte, which Python 3 does not take for bytes.
+const TAKES: &str = "def onMessage(self, msg, binary):\n";
+const MENDED: &str = "   msg = msg.encode('latin-1') if isinstance(msg, str) else msg\n";
 
 /// Runs the part.
 pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     let programs = install::python_package(workspace, CLIENT)?;
+    mend(&programs)?;
     workspace.cargo().args(["build", "--release", "-p", "relay"]).run()?;
     let relay = Step::program(workspace.target.join("release").join("relay")).args(RELAY_ARGUMENTS);
     let mut server = Server::start(relay, READY_LIMIT)?;
@@ -44,6 +54,19 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     drive(&programs.join("kosoku"), server.authority(), &report)?;
     server.check_alive()?;
     judge(workspace, &report)
+}
+
+/// Puts what they lack into the client's cases, if it is not there from an earlier run.
+fn mend(programs: &Path) -> Result<()> {
+    let tell = "import kosoku; print(kosoku.__path__[0])";
+    let folder = Step::program(programs.join("python")).args(["-c", tell]).ask()?;
+    let file = Path::new(folder.trim()).join("cases/case12_x_x.py");
+    let cases = fs::read_to_string(&file).with_context(|| format!("{CLIENT} has no {}", file.display()))?;
+    if !cases.contains(MENDED) {
+        ensure!(cases.contains(TAKES), "{CLIENT} is another one than was mended: see whether it still needs that");
+        fs::write(&file, cases.replacen(TAKES, &format!("{TAKES}{MENDED}"), 1))?;
+    }
+    Ok(())
 }
 
 /// Runs the cases; the report tells how they went.

@@ -24,6 +24,7 @@ struct Target {
 
 const TARGETS: &[Target] = &[
     Target { name: "codec", longest: 1_500 },
+    Target { name: "inflate", longest: 600 },
     Target { name: "front", longest: 1_500 },
     Target { name: "records", longest: 512 },
     // Two bytes, and two for each of a hundred steps.
@@ -318,7 +319,7 @@ mod tests {
         for wrong in ["engines", "engine codec", "--seconds", "--seconds 0", "--seconds x"] {
             assert!(options(wrong).is_err(), "{wrong}");
         }
-        assert!(options("engines").unwrap_err().contains("codec, front"));
+        assert!(options("engines").unwrap_err().contains("codec, inflate"));
     }
 
     #[test]

@@ -10,6 +10,10 @@ use dog::http::{Method, StatusCode, Version};
 use dog::{Body, Request, Response};
 use sha1::{Digest, Sha1};
 
+mod deflate;
+
+pub use deflate::Deflate;
+
 /// What a server appends to the key, by the protocol.
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 

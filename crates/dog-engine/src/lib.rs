@@ -5,7 +5,7 @@
 //! - `address`: objects, tickets, seats, views; `message`: what objects say to each other
 //! - `books`: a Group's pure books: placement, membership, counting
 //! - `seats`: a Replica's pure books: who sits where, what the Group has not heard of yet
-//! - `handshake`: the opening of a WebSocket, pure
+//! - `handshake`: the opening of a WebSocket, pure; `handshake/deflate`: whether its messages are compressed
 //! - `host`: the few things that a host does, and how it drives objects; `reply`: an answer that is owed
 //! - `departures`: for hosts that call one object at a time: what may leave for others now, and what waits
 //! - `driver`: runs a user's Group, Replica and App over a host

@@ -17,6 +17,47 @@ pub enum SlowConsumer {
     DropNewest,
 }
 
+/// How messages are compressed: see [`Server::compress`](crate::Server::compress).
+///
+/// ```
+/// use dog_native::Compression;
+///
+/// // Every message from 1 KiB on, as small as can be.
+/// let compression = Compression::new().at_least(1024).level(9);
+/// # let _ = compression;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compression {
+    pub(crate) least: usize,
+    pub(crate) level: u32,
+}
+
+impl Compression {
+    /// Messages from 256 bytes on, at level 3.
+    pub fn new() -> Self {
+        Self { least: 256, level: 3 }
+    }
+
+    /// How many bytes a message must have to be compressed; shorter ones go plain. Most of what compressing a message of
+    /// a hundred bytes takes is the same for one of a thousand, and there is little in it to be saved.
+    #[must_use]
+    pub fn at_least(self, bytes: usize) -> Self {
+        Self { least: bytes, ..self }
+    }
+
+    /// 1, which is the fastest, to 9, which makes messages smallest. Above 6 little is gained by much work.
+    #[must_use]
+    pub fn level(self, level: u32) -> Self {
+        Self { level, ..self }
+    }
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Everything that can be set, with its default.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -26,6 +67,7 @@ pub(crate) struct Config {
     pub(crate) max_message: usize,
     pub(crate) max_outbox: usize,
     pub(crate) slow_consumer: SlowConsumer,
+    pub(crate) compression: Option<Compression>,
     pub(crate) max_header: usize,
     pub(crate) handshake_timeout: Duration,
     pub(crate) ping_after: Duration,
@@ -48,6 +90,7 @@ impl Default for Config {
             max_message: 1024 * 1024,
             max_outbox: 1024 * 1024,
             slow_consumer: SlowConsumer::default(),
+            compression: None,
             max_header: 16 * 1024,
             handshake_timeout: Duration::from_secs(10),
             ping_after: Duration::from_secs(30),
@@ -74,6 +117,8 @@ impl Config {
         )?;
         check(self.max_message >= 1, "max_message: 0 bytes would refuse every message: give at least 1".into())?;
         check(self.max_outbox >= 1, "max_outbox: 0 bytes would close every socket: give at least 1".into())?;
+        let level = self.compression.unwrap_or_default().level;
+        check((1..=9).contains(&level), format!("compress: level {level} is out of range: give 1 to 9"))?;
         check(
             self.max_header >= 8192,
             format!("max_header: {} bytes is too little: give at least 8192", self.max_header),
@@ -119,10 +164,12 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 11] = [
+        let cases: [(&str, Change); 13] = [
             ("workers", |config| config.workers = 0),
             ("max_message", |config| config.max_message = 0),
             ("max_outbox", |config| config.max_outbox = 0),
+            ("compress", |config| config.compression = Some(Compression::new().level(0))),
+            ("compress", |config| config.compression = Some(Compression::new().level(10))),
             ("max_header", |config| config.max_header = 100),
             ("handshake_timeout", |config| config.handshake_timeout = Duration::ZERO),
             ("close_timeout", |config| config.close_timeout = Duration::ZERO),

@@ -9,8 +9,10 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dog::http::header::SEC_WEBSOCKET_EXTENSIONS;
 use dog::{Body, Request, Response};
 use dog_engine::Upgrade;
+use dog_engine::handshake::Deflate;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::Instrument;
 
 use crate::config::Config;
-use crate::connection::Stream;
+use crate::connection::{Lane, Stream};
 use crate::error::Error;
 use crate::worker::{Attach, Mail, Post, Worker};
 
@@ -111,11 +113,11 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>
             let (request, upgrade) = take_upgrade(request);
             let span = worker.request_span(&request);
             let mut response = worker.answer(request).instrument(span).await;
-            if let Some((upgraded, upgrade)) = upgrade.zip(upgrade_of(&mut response)) {
+            if let Some((upgraded, opening)) = upgrade.zip(opening_of(&mut response)) {
                 let post = worker.shared.post.clone();
                 tokio::task::spawn_local(async move {
                     if let Ok(upgraded) = upgraded.await {
-                        hand_over(upgraded, upgrade, &post, Some(permit));
+                        hand_over(upgraded, opening, &post, Some(permit));
                     }
                 });
             }
@@ -156,17 +158,30 @@ where
 }
 
 /// What a Replica said about the connection of the request that it answered.
-pub(crate) fn upgrade_of(response: &mut Response) -> Option<Upgrade> {
+pub(crate) struct Opening {
+    upgrade: Upgrade,
+    lane: Lane,
+}
+
+/// See [`Opening`]; of a response that opens a WebSocket.
+pub(crate) fn opening_of(response: &mut Response) -> Option<Opening> {
     let upgrade = response.extensions_mut().remove::<Upgrade>()?;
-    (response.status() == dog::http::StatusCode::SWITCHING_PROTOCOLS).then_some(upgrade)
+    if response.status() != dog::http::StatusCode::SWITCHING_PROTOCOLS {
+        return None;
+    }
+    let deflate = response.extensions_mut().remove::<Deflate>();
+    // What the client reads is what counts: the App may have taken the header out.
+    let agreed = deflate.filter(|deflate| response.headers().get(SEC_WEBSOCKET_EXTENSIONS) == Some(&deflate.answer()));
+    let lane = agreed.map_or(Lane::Plain, |deflate| Lane::of_window(deflate.window()));
+    Some(Opening { upgrade, lane })
 }
 
 /// Sends an upgraded connection to the thread of its Replica. From then on no other thread touches it.
-pub(crate) fn hand_over(upgraded: Upgraded, upgrade: Upgrade, post: &Post, permit: Option<Arc<AddressPermit>>) {
+pub(crate) fn hand_over(upgraded: Upgraded, opening: Opening, post: &Post, permit: Option<Arc<AddressPermit>>) {
     match detach(upgraded) {
         Ok((stream, unread)) => {
-            let (replica, socket) = upgrade.accept();
-            let attach = Attach { socket, stream, unread, permit };
+            let (replica, socket) = opening.upgrade.accept();
+            let attach = Attach { socket, stream, unread, lane: opening.lane, permit };
             post.send(post.worker_of(replica.replica.as_bytes()), vec![Mail::Attach(Box::new(attach))]);
         }
         // Dropped here, the upgrade ends its socket.

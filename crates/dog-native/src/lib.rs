@@ -32,7 +32,7 @@ pub mod websocket;
 mod worker;
 mod workers;
 
-pub use config::SlowConsumer;
+pub use config::{Compression, SlowConsumer};
 pub use error::Error;
 pub use running::Running;
 pub use server::Server;

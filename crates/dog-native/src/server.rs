@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dog::{App, Env};
 
-use crate::config::{Config, SlowConsumer};
+use crate::config::{Compression, Config, SlowConsumer};
 use crate::error::Error;
 use crate::front::{cannot_listen, listen_all};
 use crate::running::Running;
@@ -89,6 +89,38 @@ impl<A: App + Send + Sync> Server<A> {
     /// What happens to a socket for which more would wait than that. Default: closed with 1013.
     pub fn slow_consumer(self, policy: SlowConsumer) -> Self {
         self.set(|config| config.slow_consumer = policy)
+    }
+
+    /// Offers compression (permessage-deflate, RFC 7692) to clients that ask for it, as browsers do; `None` offers it to
+    /// nobody. Default: `None`.
+    ///
+    /// A message is compressed once a worker thread, when the first socket there that takes it compressed is met, and all
+    /// that do are sent the same bytes; it goes plain if it is shorter than [`Compression::at_least`], or would not get
+    /// smaller. So it costs a thread a few microseconds a message whatever the number of receivers, some 420 KiB of
+    /// memory, and a socket nothing. Each message is compressed by itself (no context takeover), in either direction.
+    ///
+    /// What clients send compressed is inflated up to [`max_message`](Self::max_message) and no further. But a kilobyte
+    /// can say a megabyte: a client makes a server work more than it could without.
+    ///
+    /// **When not to.** Where traffic is cheap and processors are not; where messages are mostly short, or compressed
+    /// already. And where one message holds a secret beside what somebody else can choose: the length of what goes over
+    /// the wire, which encryption does not hide, then tells whether the two are alike (CRIME, BREACH). Tokens and the like
+    /// go into messages of their own, shorter than the least that is compressed, or the service goes without compression.
+    ///
+    /// ```
+    /// # struct Chat;
+    /// # impl dog::App for Chat {
+    /// #     type Groups = ();
+    /// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text(dog::http::StatusCode::OK, "")) }
+    /// # }
+    /// use dog_native::{Compression, Server};
+    ///
+    /// let server = Server::new(Chat).compress(Compression::new().at_least(512));
+    /// # let _ = server;
+    /// ```
+    pub fn compress(self, compression: impl Into<Option<Compression>>) -> Self {
+        let compression = compression.into();
+        self.set(|config| config.compression = compression)
     }
 
     /// How many bytes of a request's line and headers are read, 8192 at least. Default 16 KiB.

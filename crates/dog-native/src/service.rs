@@ -14,7 +14,7 @@ use dog::Response;
 use dog::http::{self, StatusCode};
 use tokio::sync::oneshot;
 
-use crate::front::{hand_over, take_upgrade, upgrade_of};
+use crate::front::{hand_over, opening_of, take_upgrade};
 use crate::worker::Mail;
 use crate::workers::Workers;
 
@@ -61,11 +61,11 @@ impl Service {
         let Ok(mut response) = answer.await else {
             return dog::text(StatusCode::SERVICE_UNAVAILABLE, "the server ends");
         };
-        if let Some((upgraded, upgrade)) = upgrade.zip(upgrade_of(&mut response)) {
+        if let Some((upgraded, opening)) = upgrade.zip(opening_of(&mut response)) {
             let service = self.clone();
             tokio::spawn(async move {
                 if let Ok(upgraded) = upgraded.await {
-                    hand_over(upgraded, upgrade, service.workers.post(), None);
+                    hand_over(upgraded, opening, service.workers.post(), None);
                 }
             });
         }

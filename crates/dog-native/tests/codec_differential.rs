@@ -15,11 +15,15 @@
 //! - **Long form of a short length.** In a data frame both take it. A control frame with it we refuse at the second byte
 //!   (a length over 125 is announced, and the RFC allows neither that nor the long form); tungstenite reads it.
 //! - **Limits.** tungstenite's frame limit counts control frames; ours does not. Every limit here is at least 125.
+//!
+//! tungstenite knows no compression. So what a client compresses is read by us, and must be what tungstenite reads of the
+//! same sent plain.
 
 use std::env;
 use std::io::{self, Read, Write};
 
-use dog_native::websocket::{Decoder, Event, Limits, ProtocolError, is_close_code};
+use dog_native::websocket::{Decoder, Event, Inflater, Limits, ProtocolError, is_close_code};
+use flate2::{Compress, Compression, FlushCompress};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -138,6 +142,21 @@ fn chunks<'a>(mut stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = 
 }
 
 fn read_ours(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>, End<ProtocolError>) {
+    read_with(stream, sizes, limit, Decoder::decode)
+}
+
+/// The same where compression was agreed on.
+fn read_deflated(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>, End<ProtocolError>) {
+    let mut inflater = Inflater::new();
+    read_with(stream, sizes, limit, |decoder, input, limits| decoder.decode_deflated(input, limits, &mut inflater))
+}
+
+fn read_with(
+    stream: &[u8],
+    sizes: &[usize],
+    limit: usize,
+    mut decode: impl FnMut(&mut Decoder, &mut [u8], &Limits) -> Result<(usize, Option<Event>), ProtocolError>,
+) -> (Vec<Seen>, End<ProtocolError>) {
     let limits = Limits { message: limit };
     let mut decoder = Decoder::new();
     let mut seen = Vec::new();
@@ -145,7 +164,7 @@ fn read_ours(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>, End<Pr
         let mut chunk = chunk.to_vec();
         let mut input = &mut chunk[..];
         while !input.is_empty() {
-            match decoder.decode(input, &limits) {
+            match decode(&mut decoder, input, &limits) {
                 Ok((used, Some(event))) => {
                     assert!(used > 0);
                     seen.push(seen_ours(event));
@@ -595,8 +614,67 @@ fn seen_of(items: &[Item]) -> Vec<Seen> {
     items.iter().flat_map(|item| item.seen.clone()).collect()
 }
 
+/// The same messages as a client sends them that compresses: each by itself, in the same number of frames, at other cuts.
+fn compressed(item: &Item, level: u32, cut: &Index) -> Vec<ClientFrame> {
+    let is_data = |frame: &ClientFrame| [CONTINUATION, TEXT, BINARY].contains(&frame.opcode);
+    let payload: Vec<u8> =
+        item.frames.iter().filter(|frame| is_data(frame)).flat_map(|frame| frame.payload.clone()).collect();
+    let mut deflated = deflated(&payload, level);
+    let mut frames = item.frames.clone();
+    for frame in frames.iter_mut().filter(|frame| is_data(frame)) {
+        frame.reserved = if frame.opcode == CONTINUATION { 0 } else { 4 };
+        let length = if frame.last { deflated.len() } else { cut.index(deflated.len() + 1) };
+        frame.payload = deflated.drain(..length).collect();
+    }
+    frames
+}
+
+fn deflated(bytes: &[u8], level: u32) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() * 2 + 100);
+    Compress::new(Compression::new(level), false)
+        .compress_vec(bytes, &mut out, FlushCompress::Sync)
+        .expect("there is room");
+    out.truncate(out.len() - 4);
+    out
+}
+
 proptest! {
     #![proptest_config(config())]
+
+    #[test]
+    fn what_comes_compressed_is_read_as_the_same_sent_plain(
+        items in any_short_items(),
+        levels in vec(prop::option::weighted(0.7, 0..=9_u32), 1..8),
+        cut in any::<Index>(),
+        sizes in chunk_sizes(),
+    ) {
+        let frames = items.iter().zip(levels.iter().cycle()).flat_map(|(item, level)| match level {
+            Some(level) => compressed(item, *level, &cut),
+            None => item.frames.clone(),
+        });
+        let stream = written(&frames.collect::<Vec<_>>());
+        let plain = assert_agreement(&written(&frames_of(&items)), &sizes, AMPLE);
+        prop_assert_eq!(read_deflated(&stream, &sizes, AMPLE), plain);
+    }
+
+    /// A decoder for which compression was agreed on reads what is not compressed as any other does.
+    #[test]
+    fn what_comes_plain_is_read_alike_whatever_was_agreed_on(
+        items in any_short_items(),
+        mutations in vec(any_mutation(), 0..3),
+        limit in prop::sample::select(vec![125_usize, 300, 4_096, AMPLE]),
+        sizes in chunk_sizes(),
+    ) {
+        let mut stream = written(&frames_of(&items));
+        for mutation in &mutations {
+            mutation.apply(&mut stream);
+        }
+        let (plain, deflated) = (read_ours(&stream, &sizes, limit), read_deflated(&stream, &sizes, limit));
+        // What was garbled may be marked as compressed, and is then refused by one of them only.
+        if plain.1 != End::Refused(ProtocolError::ReservedBits) {
+            prop_assert_eq!(deflated, plain);
+        }
+    }
 
     #[test]
     fn what_breaks_no_rule_is_read_as_it_was_written(

@@ -1,25 +1,29 @@
 //! The conformance suite on the native host, with one worker thread and with three, objects staying in memory and
-//! resting after every event.
+//! resting after every event; and once with every message compressed that can be.
 //!
 //! `DOG_SCENARIO=name cargo test -p durable-object-groups-native --test conformance -- --nocapture` runs one scenario.
+
+mod deflating;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use dog_conformance::app::TestApp;
 use dog_conformance::{Capability, Harness, Lack};
-use dog_native::Server;
+use dog_native::{Compression, Server};
 
 struct Native {
     workers: usize,
     rests: bool,
+    compresses: bool,
     address: SocketAddr,
 }
 
 impl Harness for Native {
     fn name(&self) -> String {
         let rests = if self.rests { ", resting after every event" } else { "" };
-        format!("native, {} workers{rests}", self.workers)
+        let compresses = if self.compresses { ", compressing" } else { "" };
+        format!("native, {} workers{rests}{compresses}", self.workers)
     }
 
     fn entries(&self) -> Vec<SocketAddr> {
@@ -28,7 +32,15 @@ impl Harness for Native {
 
     fn lacks(&self) -> Vec<Lack> {
         let stays = Lack { capability: Capability::Rest, reason: "objects stay in memory in this run" };
-        if self.rests { vec![] } else { vec![stays] }
+        let mut lacks = if self.rests { vec![] } else { vec![stays] };
+        if self.compresses {
+            let reason = "what stands between, and compresses, passes on whole frames only";
+            lacks.push(Lack { capability: Capability::Frames, reason });
+            let reason = "what is compressed to a thousandth fills nobody's buffers";
+            lacks.push(Lack { capability: Capability::BoundedOutbox, reason });
+            lacks.push(Lack { capability: Capability::Backpressure, reason });
+        }
+        lacks
     }
 }
 
@@ -36,7 +48,8 @@ async fn conforms(workers: usize, rests: bool) {
     let server = Server::new(TestApp).bind("127.0.0.1:0").workers(workers);
     let server = server.rest_after(if rests { Duration::ZERO } else { Duration::from_secs(60) });
     let running = server.start().await.expect("a free port");
-    let outcome = dog_conformance::run(&Native { workers, rests, address: running.local_addr() }).await;
+    let outcome =
+        dog_conformance::run(&Native { workers, rests, compresses: false, address: running.local_addr() }).await;
     running.shutdown().await;
     if let Err(summary) = outcome {
         panic!("{summary}");
@@ -61,4 +74,16 @@ async fn with_one_worker_resting_after_every_event() {
 #[tokio::test]
 async fn with_three_workers_resting_after_every_event() {
     conforms(3, true).await;
+}
+
+#[tokio::test]
+async fn with_three_workers_and_messages_compressed() {
+    let server = Server::new(TestApp).bind("127.0.0.1:0").workers(3).rest_after(Duration::from_secs(60));
+    let running = server.compress(Compression::new().at_least(0)).start().await.expect("a free port");
+    let address = deflating::before(running.local_addr()).await;
+    let outcome = dog_conformance::run(&Native { workers: 3, rests: false, compresses: true, address }).await;
+    running.shutdown().await;
+    if let Err(summary) = outcome {
+        panic!("{summary}");
+    }
 }

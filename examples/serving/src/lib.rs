@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use dog::{App, Limit};
-use dog_native::Server;
+use dog_native::{Compression, Server};
 use tracing_subscriber::filter::LevelFilter;
 
 /// The flags that every example has.
@@ -32,6 +32,9 @@ pub struct Options {
     /// Over how long sockets are closed at the end; 0: all at once [default: the host's]
     #[arg(long, value_name = "SECONDS")]
     drain_within: Option<u64>,
+    /// Compress messages of this size and more for clients that take them so [default: none; without BYTES, the host's]
+    #[arg(long, value_name = "BYTES", num_args = 0..=1)]
+    compress: Option<Option<usize>>,
     #[command(flatten)]
     log: Log,
 }
@@ -88,6 +91,10 @@ impl Options {
         }
         if let Some(seconds) = self.drain_within {
             server = server.drain_within(Duration::from_secs(seconds));
+        }
+        if let Some(least) = self.compress {
+            let compression = Compression::new();
+            server = server.compress(least.map_or(compression, |bytes| compression.at_least(bytes)));
         }
         server
     }

@@ -115,6 +115,17 @@ impl Arena {
         }
     }
 
+    /// Puts other frames in the place of those that wait, none of which has been begun.
+    pub(super) fn replace(&mut self, outbox: &mut Outbox, mut other: impl FnMut(&Bytes) -> Bytes) {
+        let mut node = outbox.head;
+        while let Some(next) = self.nodes.get_mut(node as usize) {
+            let frame = other(&next.frame);
+            outbox.bytes = outbox.bytes + frame.len() - next.frame.len();
+            next.frame = frame;
+            node = next.next;
+        }
+    }
+
     /// Bytes that went out without waiting here.
     pub(super) fn note_written(&mut self, bytes: usize) {
         self.written += bytes;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use dog_engine::host::ReplicaObject;
 
 use super::outbox::Outbox;
+use super::packing::Lane;
 use super::run::RunIndex;
 use super::stream::Stream;
 use crate::front::AddressPermit;
@@ -28,6 +29,8 @@ pub(crate) struct Connection {
     pub(super) run: RunIndex,
     pub(super) attachment: Option<Box<Bytes>>,
     pub(crate) phase: Phase,
+    /// Known when the connection has come; what is sent before that waits as it is, and is packed then.
+    pub(crate) lane: Lane,
     /// Whether there may be something to read: the kernel tells only of changes.
     pub(crate) readable: bool,
     /// Whether the client sends nothing more.
@@ -69,6 +72,7 @@ impl Connection {
             run: RunIndex::NONE,
             attachment: None,
             phase: Phase::Open,
+            lane: Lane::Plain,
             readable: false,
             hung_up: false,
             busy: false,
@@ -95,5 +99,16 @@ impl Connection {
     pub(super) fn enter(&mut self, phase: Phase, seconds: u32) {
         self.phase = phase;
         self.since = seconds;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_at_rest_is_small() {
+        // Sixteen of them are mio's, for checks that a release does not make.
+        assert!(size_of::<Connection>() <= 136, "{} bytes", size_of::<Connection>());
     }
 }

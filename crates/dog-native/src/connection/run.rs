@@ -1,6 +1,8 @@
 //! What waits for many sockets alike. The sockets of one Replica are mostly owed the same frames in a turn: these are
 //! kept once, as a run, joined once, and written to each. Whoever is owed anything else leaves the run, and has its
 //! frames in its own outbox from then on. No socket is in a run for longer than a turn, nor if something waits for it.
+//!
+//! Where some take messages compressed, the run has two lanes. Its frames are compressed when they are first needed so.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -10,6 +12,7 @@ use dog::{Epoch, Message, ReplicaId, SocketId};
 use dog_engine::seats::Audience;
 
 use super::outbox::{JOIN_UP_TO, KEEPING};
+use super::packing::{Lane, Packing};
 use super::record::Phase;
 use super::table::{Connections, place};
 use crate::config::Config;
@@ -44,10 +47,14 @@ pub(super) struct Runs {
 struct Run {
     key: Option<Key>,
     frames: Vec<Bytes>,
-    /// What the frames count for against the bound of each member.
+    /// The first of them as they are sent to those who take them compressed; see [`Run::frames_of`].
+    packed: Vec<Bytes>,
+    /// What the frames count for against the bound of each member, plain as they are.
     weight: usize,
     /// Places of the connections that began in it; those that have left say so themselves.
     members: Vec<u32>,
+    /// Whether some of these take messages plain, and whether some take them compressed.
+    lanes: [bool; 2],
     /// How many are in it still.
     active: usize,
     /// Open sockets of the audience that are not in it.
@@ -60,6 +67,19 @@ struct Key {
     replica: ReplicaId,
     epoch: Epoch,
     changes: u64,
+}
+
+impl Run {
+    /// The frames as a member of this lane is sent them.
+    fn frames_of(&mut self, lane: Lane, packing: &mut Packing) -> &[Bytes] {
+        if !lane.deflates() {
+            return &self.frames;
+        }
+        for frame in &self.frames[self.packed.len()..] {
+            self.packed.push(packing.frame(frame, lane));
+        }
+        &self.packed
+    }
 }
 
 impl Connections {
@@ -115,8 +135,10 @@ impl Connections {
             let Some(connection) = self.get(*socket).filter(|connection| connection.phase == Phase::Open) else {
                 continue;
             };
-            if connection.outbox.weight() == 0 && connection.stream.is_some() {
+            let has_lane = !matches!(connection.lane, Lane::Narrow(_));
+            if connection.outbox.weight() == 0 && connection.stream.is_some() && has_lane {
                 connection.run = RunIndex::of(index);
+                run.lanes[usize::from(connection.lane.deflates())] = true;
                 run.members.extend(u32::try_from(place(*socket)));
             } else {
                 run.apart.push(*socket);
@@ -136,17 +158,20 @@ impl Connections {
         run.active -= 1;
         run.apart.push(socket);
         let Some(connection) = self.slab.get_mut(place(socket)) else { return };
-        self.arena.push_rest(&mut connection.outbox, &run.frames, 0);
+        let frames = run.frames_of(connection.lane, &mut self.packing);
+        self.arena.push_rest(&mut connection.outbox, frames, 0);
         self.touch(socket);
     }
 
     /// Everyone leaves.
     fn end_run(&mut self, index: usize) {
+        let [plain, packed] = self.runs.runs[index].lanes;
         let members = std::mem::take(&mut self.runs.runs[index].members);
-        for place in &members {
-            if let Some(socket) = self.at(*place as usize).filter(|_| self.is_in(*place, index)) {
-                self.leave_run(socket);
-            }
+        if plain {
+            self.let_leave(index, &members, Lane::Plain);
+        }
+        if packed {
+            self.let_leave(index, &members, Lane::Packed);
         }
         let run = &mut self.runs.runs[index];
         run.members = members;
@@ -155,8 +180,18 @@ impl Connections {
         }
     }
 
-    fn is_in(&self, place: u32, index: usize) -> bool {
-        self.slab.get(place as usize).is_some_and(|connection| connection.run == RunIndex::of(index))
+    /// Everyone of a lane leaves.
+    fn let_leave(&mut self, index: usize, members: &[u32], lane: Lane) {
+        for place in members {
+            if let Some(socket) = self.at(*place as usize).filter(|_| self.is_in(*place, index, lane)) {
+                self.leave_run(socket);
+            }
+        }
+    }
+
+    fn is_in(&self, place: u32, index: usize, lane: Lane) -> bool {
+        let connection = self.slab.get(place as usize);
+        connection.is_some_and(|connection| connection.run == RunIndex::of(index) && connection.lane == lane)
     }
 
     /// Writes every run to those who are in it. What the kernel does not take waits in their outboxes.
@@ -168,8 +203,10 @@ impl Connections {
         for mut run in self.runs.runs.drain(..).take(spare) {
             run.key = None;
             run.frames.clear();
+            run.packed.clear();
             run.weight = 0;
             run.members.clear();
+            run.lanes = [false; 2];
             run.apart.clear();
             self.runs.spare.push(run);
         }
@@ -177,33 +214,45 @@ impl Connections {
     }
 
     fn flush_run(&mut self, index: usize) {
-        let run = &self.runs.runs[index];
-        let bytes: usize = run.frames.iter().map(Bytes::len).sum();
+        let run = &mut self.runs.runs[index];
         if run.active == 0 {
             return;
         }
-        if bytes > JOIN_UP_TO && run.frames.len() > 1 {
-            // Large ones are written from where they are.
-            return self.end_run(index);
+        let [plain, packed] = run.lanes;
+        let members = std::mem::take(&mut run.members);
+        if plain {
+            self.flush_lane(index, &members, Lane::Plain);
         }
-        let (members, frames) = {
-            let run = &mut self.runs.runs[index];
-            (std::mem::take(&mut run.members), std::mem::take(&mut run.frames))
-        };
+        if packed {
+            self.flush_lane(index, &members, Lane::Packed);
+        }
+        self.runs.runs[index].members = members;
+    }
+
+    fn flush_lane(&mut self, index: usize, members: &[u32], lane: Lane) {
+        let frames = self.runs.runs[index].frames_of(lane, &mut self.packing);
+        let bytes: usize = frames.iter().map(Bytes::len).sum();
+        if bytes > JOIN_UP_TO && frames.len() > 1 {
+            // Large ones are written from where they are.
+            return self.let_leave(index, members, lane);
+        }
+        // Taken out while they are used, and put back for their memory.
+        let run = &mut self.runs.runs[index];
+        let frames = std::mem::take(if lane.deflates() { &mut run.packed } else { &mut run.frames });
         let mut joined = std::mem::take(&mut self.runs.joined);
         joined.clear();
         if frames.len() > 1 {
             frames.iter().for_each(|frame| joined.extend_from_slice(frame));
         }
         let out: &[u8] = if let [frame] = &frames[..] { frame } else { &joined };
-        for place in &members {
-            if self.is_in(*place, index) {
+        for place in members {
+            if self.is_in(*place, index, lane) {
                 self.write_run(*place as usize, &frames, out);
             }
         }
         self.runs.joined = joined;
         let run = &mut self.runs.runs[index];
-        (run.members, run.frames) = (members, frames);
+        *(if lane.deflates() { &mut run.packed } else { &mut run.frames }) = frames;
     }
 
     fn write_run(&mut self, place: usize, frames: &[Bytes], out: &[u8]) {

@@ -12,10 +12,11 @@ use mio::{Registry, Token};
 use slab::Slab;
 
 use super::outbox::{Arena, Flushed, KEEPING};
+use super::packing::{Lane, Packing};
 use super::record::{Connection, Phase};
 use super::run::Runs;
 use super::stream::Stream;
-use crate::config::{Config, SlowConsumer};
+use crate::config::{Compression, Config, SlowConsumer};
 use crate::front::AddressPermit;
 use crate::metrics::Counters;
 use crate::websocket::{close_frame, ping_frame};
@@ -26,6 +27,7 @@ pub(crate) struct Connections {
     next_generation: u32,
     pub(super) arena: Arena,
     pub(super) runs: Runs,
+    pub(super) packing: Packing,
     dirty: Vec<u32>,
     registry: Registry,
     pub(super) counters: Rc<Counters>,
@@ -41,12 +43,13 @@ pub(crate) fn place(socket: SocketId) -> usize {
 }
 
 impl Connections {
-    pub(crate) fn new(registry: Registry, counters: Rc<Counters>) -> Self {
+    pub(crate) fn new(registry: Registry, compression: Compression, counters: Rc<Counters>) -> Self {
         Self {
             slab: Slab::new(),
             next_generation: 0,
             arena: Arena::default(),
             runs: Runs::default(),
+            packing: Packing::new(compression, Rc::clone(&counters)),
             dirty: Vec::new(),
             registry,
             counters,
@@ -69,12 +72,13 @@ impl Connections {
         SocketId::from_raw(u64::from(generation) << 32 | place as u64)
     }
 
-    /// The connection has come. `unread` is what the client sent along with its handshake.
+    /// The connection has come. `unread` is what the client sent along with its handshake, `lane` what was agreed on there.
     pub(crate) fn attach(
         &mut self,
         socket: SocketId,
         mut stream: Stream,
         unread: &[u8],
+        lane: Lane,
         permit: Option<Arc<AddressPermit>>,
     ) -> io::Result<()> {
         let seconds = self.seconds;
@@ -92,6 +96,11 @@ impl Connections {
         connection.unread = (!unread.is_empty()).then(|| unread.into());
         connection.permit = permit;
         connection.since = seconds;
+        if lane.deflates() {
+            connection.lane = lane;
+            self.arena.replace(&mut connection.outbox, |frame| self.packing.frame(frame, lane));
+            self.counters.sockets_compressed.one();
+        }
         self.counters.sockets_opened.one();
         self.touch(socket);
         Ok(())
@@ -141,9 +150,10 @@ impl Connections {
         let Some(connection) = self.get(socket).filter(|connection| connection.phase == Phase::Open) else {
             return false;
         };
-        let waiting = connection.outbox.weight();
+        let (waiting, lane) = (connection.outbox.weight(), connection.lane);
+        let frame = self.packing.frame(frame, lane);
         if waiting == 0 || waiting + frame.len() + KEEPING <= config.max_outbox {
-            self.push(socket, frame.clone());
+            self.push(socket, frame);
             return true;
         }
         if config.slow_consumer == SlowConsumer::DropNewest {
@@ -268,6 +278,7 @@ impl Connections {
             }
         }
         self.counters.bytes_sent.add(self.arena.take_written());
+        self.packing.forget();
         // Its memory is used again.
         self.dirty = dirty;
     }

@@ -49,6 +49,10 @@ counters! {
     deliveries, "dog_deliveries_total", "Messages queued for a socket, each counted for every socket.";
     deliveries_dropped, "dog_deliveries_dropped_total", "Messages dropped because too much waited for their socket.";
     bytes_sent, "dog_socket_sent_bytes_total", "Bytes written to WebSocket connections.";
+    sockets_compressed, "dog_sockets_compressed_total", "WebSockets that have got their connection and take messages compressed.";
+    messages_compressed, "dog_messages_compressed_total", "Messages that were compressed, those among them that got no smaller and went plain.";
+    bytes_to_compress, "dog_compression_plain_bytes_total", "Bytes of their frames before.";
+    bytes_compressed, "dog_compression_sent_bytes_total", "Bytes of their frames as they go out.";
     slow_consumers, "dog_slow_consumers_total", "Sockets closed with 1013 because too much waited for them.";
     reads_paused, "dog_reads_paused_total", "Times that reading stopped because the socket's handler was busy.";
     failures, "dog_handler_failures_total", "Handlers that returned an error, App::fetch among them.";

@@ -9,6 +9,7 @@ use dog::{Message, MessageKind};
 use super::control::CloseFrame;
 use super::error::ProtocolError;
 use super::header::{Header, LONGEST, Opcode};
+use super::inflate::Inflater;
 use super::mask::Mask;
 use super::utf8::Utf8Check;
 
@@ -19,9 +20,17 @@ const CLAIM: usize = 64 * 1024;
 /// What a client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most payload a message may have, in bytes, all its fragments together. Control frames have their own bound,
-    /// 125 bytes, whatever this is.
+    /// The most payload a message may have, in bytes, all its fragments together; inflated, when it came compressed.
+    /// Control frames have their own bound, 125 bytes, whatever this is.
     pub message: usize,
+}
+
+impl Limits {
+    /// How long a message may be as it comes. What cannot be compressed is longer when it has been compressed all the
+    /// same: by up to a sixteenth, where the sender's buffers are the smallest that zlib knows.
+    fn as_sent(&self, compressed: bool) -> usize {
+        if compressed { self.message.saturating_add(self.message / 16 + 64) } else { self.message }
+    }
 }
 
 /// What a client has said.
@@ -84,6 +93,8 @@ struct PartialPayload {
 /// A message that has come in part: some fragments, or some of a frame's payload.
 struct OpenMessage {
     kind: MessageKind,
+    /// Whether it is inflated once all of it is there. Not before: that would take a decompressor for each connection.
+    compressed: bool,
     buffer: MessageBuffer,
     check: Utf8Check,
 }
@@ -108,9 +119,32 @@ impl Decoder {
     /// # Errors
     /// When the client breaks the protocol or goes over `limits`. The decoder is of no more use then.
     pub fn decode(&mut self, input: &mut [u8], limits: &Limits) -> Result<(usize, Option<Event>), ProtocolError> {
+        self.read(input, limits, None)
+    }
+
+    /// The same, where compression was agreed on: messages may be compressed, and `inflater` inflates those that are.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_deflated(
+        &mut self,
+        input: &mut [u8],
+        limits: &Limits,
+        inflater: &mut Inflater,
+    ) -> Result<(usize, Option<Event>), ProtocolError> {
+        self.read(input, limits, Some(inflater))
+    }
+
+    #[inline]
+    fn read(
+        &mut self,
+        input: &mut [u8],
+        limits: &Limits,
+        mut inflater: Option<&mut Inflater>,
+    ) -> Result<(usize, Option<Event>), ProtocolError> {
         let mut used = 0;
         while used < input.len() {
-            let (more, event) = self.step(&mut input[used..], limits)?;
+            let (more, event) = self.step(&mut input[used..], limits, inflater.as_deref_mut())?;
             used += more;
             if event.is_some() {
                 self.settle();
@@ -121,40 +155,45 @@ impl Decoder {
     }
 
     /// Reads up to the end of a frame, or of the input.
-    fn step(&mut self, input: &mut [u8], limits: &Limits) -> Result<(usize, Option<Event>), ProtocolError> {
+    fn step(
+        &mut self,
+        input: &mut [u8],
+        limits: &Limits,
+        inflater: Option<&mut Inflater>,
+    ) -> Result<(usize, Option<Event>), ProtocolError> {
         if let Some(partial) = &mut self.partial
             && matches!(partial.frame, Frame::Payload(_))
         {
-            return partial.read_payload(input);
+            return partial.read_payload(input, limits, inflater);
         }
-        let Some((header, used)) = self.read_header(input)? else { return Ok((input.len(), None)) };
+        let Some((header, used)) = self.read_header(input, inflater.is_some())? else { return Ok((input.len(), None)) };
         let length = self.admit(&header, limits)?;
         let rest = &mut input[used..];
         if header.last
             && header.opcode != Opcode::Continuation
             && let Some(payload) = rest.get_mut(..length)
         {
-            return Ok((used + length, Some(read_whole(header, payload)?)));
+            return Ok((used + length, Some(read_whole(header, payload, limits, inflater)?)));
         }
         let partial = self.partial.get_or_insert_default();
         partial.open(&header, length);
-        let (more, event) = partial.read_payload(rest)?;
+        let (more, event) = partial.read_payload(rest, limits, inflater)?;
         Ok((used + more, event))
     }
 
     /// Reads a header, and tells how many bytes of the input end it. `None` when it goes on after the input: what is
     /// there is kept.
-    fn read_header(&mut self, input: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
+    fn read_header(&mut self, input: &[u8], deflates: bool) -> Result<Option<(Header, usize)>, ProtocolError> {
         if let Some(partial) = &mut self.partial
             && let Frame::Header(begun) = &mut partial.frame
         {
-            let header = begun.read(input)?;
+            let header = begun.read(input, deflates)?;
             if header.is_some() {
                 partial.frame = Frame::Unbegun;
             }
             return Ok(header);
         }
-        let header = Header::parse(input)?;
+        let header = Header::parse(input, deflates)?;
         if header.is_none() {
             let mut begun = PartialHeader::default();
             begun.append(input);
@@ -170,15 +209,15 @@ impl Decoder {
         let (so_far, limit) = match (header.opcode, open) {
             (Opcode::Continuation, None) => return Err(ProtocolError::NothingToContinue),
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(ProtocolError::Interrupted),
-            (Opcode::Continuation, Some(open)) => (open.buffer.payload().len(), limits.message),
-            (Opcode::Text | Opcode::Binary, None) => (0, limits.message),
+            (Opcode::Continuation, Some(open)) => (open.buffer.payload().len(), limits.as_sent(open.compressed)),
+            (Opcode::Text | Opcode::Binary, None) => (0, limits.as_sent(header.compressed)),
             // Parsing the header has seen to these.
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => (0, usize::MAX),
         };
         match usize::try_from(header.length) {
             // The limit may have been lowered since the message began.
             Ok(length) if length <= limit.saturating_sub(so_far) => Ok(length),
-            _ => Err(ProtocolError::TooLong { length: so_far as u64 + header.length, limit }),
+            _ => Err(ProtocolError::TooLong { length: so_far as u64 + header.length, limit: limits.message }),
         }
     }
 
@@ -196,9 +235,18 @@ impl Decoder {
 
 /// The event of a frame that is whole and a message or control frame on its own.
 #[inline]
-fn read_whole(header: Header, payload: &mut [u8]) -> Result<Event, ProtocolError> {
+fn read_whole(
+    header: Header,
+    payload: &mut [u8],
+    limits: &Limits,
+    inflater: Option<&mut Inflater>,
+) -> Result<Event, ProtocolError> {
     let mut mask = header.mask;
     mask.apply(payload);
+    if header.compressed {
+        let kind = if header.opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
+        return inflate(kind, payload, limits, inflater).map(Event::Message);
+    }
     match header.opcode {
         Opcode::Text => {
             let text = std::str::from_utf8(payload).map_err(|_| ProtocolError::InvalidText)?;
@@ -212,12 +260,23 @@ fn read_whole(header: Header, payload: &mut [u8]) -> Result<Event, ProtocolError
     }
 }
 
+/// A compressed message, all of which is there.
+fn inflate(
+    kind: MessageKind,
+    payload: &[u8],
+    limits: &Limits,
+    inflater: Option<&mut Inflater>,
+) -> Result<Message, ProtocolError> {
+    // Without one, no header that says "compressed" is let in.
+    inflater.ok_or(ProtocolError::ReservedBits)?.inflate(kind, payload, limits.message)
+}
+
 impl PartialHeader {
     /// Goes on reading: as [`Header::parse`], but tells only how many bytes of `input` were used.
-    fn read(&mut self, input: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
+    fn read(&mut self, input: &[u8], deflates: bool) -> Result<Option<(Header, usize)>, ProtocolError> {
         let before = self.length;
         self.append(input);
-        let header = Header::parse(&self.bytes[..self.length])?;
+        let header = Header::parse(&self.bytes[..self.length], deflates)?;
         // What was there before was no whole header, so the header ends in this input.
         Ok(header.map(|(header, used)| (header, used.saturating_sub(before))))
     }
@@ -241,7 +300,8 @@ impl Partial {
         };
         if let Some(kind) = kind {
             let buffer = MessageBuffer::with_capacity(length.min(CLAIM));
-            self.message = Some(OpenMessage { kind, buffer, check: Utf8Check::default() });
+            let compressed = header.compressed;
+            self.message = Some(OpenMessage { kind, compressed, buffer, check: Utf8Check::default() });
         }
         self.frame = Frame::Payload(PartialPayload {
             last: header.last,
@@ -253,7 +313,12 @@ impl Partial {
     }
 
     /// Reads payload up to the end of its frame, or of the input.
-    fn read_payload(&mut self, input: &mut [u8]) -> Result<(usize, Option<Event>), ProtocolError> {
+    fn read_payload(
+        &mut self,
+        input: &mut [u8],
+        limits: &Limits,
+        inflater: Option<&mut Inflater>,
+    ) -> Result<(usize, Option<Event>), ProtocolError> {
         let Frame::Payload(payload) = &mut self.frame else { return Ok((0, None)) };
         let used = payload.remaining.min(input.len());
         let piece = &mut input[..used];
@@ -267,15 +332,21 @@ impl Partial {
             return Ok((used, None));
         }
         let Frame::Payload(payload) = std::mem::take(&mut self.frame) else { return Ok((used, None)) };
-        Ok((used, self.end_frame(payload)?))
+        Ok((used, self.end_frame(payload, limits, inflater)?))
     }
 
     /// The event that a frame completes, all of whose payload has come.
-    fn end_frame(&mut self, payload: PartialPayload) -> Result<Option<Event>, ProtocolError> {
+    fn end_frame(
+        &mut self,
+        payload: PartialPayload,
+        limits: &Limits,
+        inflater: Option<&mut Inflater>,
+    ) -> Result<Option<Event>, ProtocolError> {
         match payload.opcode {
             Opcode::Text | Opcode::Binary | Opcode::Continuation if !payload.last => Ok(None),
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                self.message.take().map(|message| message.finish().map(Event::Message)).transpose()
+                let message = self.message.take().map(|message| message.finish(limits, inflater));
+                Ok(message.transpose()?.map(Event::Message))
             }
             Opcode::Close => Ok(Some(Event::Close(CloseFrame::parse(&payload.control)?))),
             Opcode::Ping => Ok(Some(Event::Ping(payload.control.freeze()))),
@@ -288,12 +359,15 @@ impl OpenMessage {
     fn append(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
         self.buffer.extend_from_slice(piece);
         match self.kind {
-            MessageKind::Text => self.check.advance(self.buffer.payload()),
-            MessageKind::Binary => Ok(()),
+            MessageKind::Text if !self.compressed => self.check.advance(self.buffer.payload()),
+            MessageKind::Text | MessageKind::Binary => Ok(()),
         }
     }
 
-    fn finish(self) -> Result<Message, ProtocolError> {
+    fn finish(self, limits: &Limits, inflater: Option<&mut Inflater>) -> Result<Message, ProtocolError> {
+        if self.compressed {
+            return inflate(self.kind, self.buffer.payload(), limits, inflater);
+        }
         if self.kind == MessageKind::Text {
             self.check.finish(self.buffer.payload())?;
         }

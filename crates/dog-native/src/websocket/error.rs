@@ -7,8 +7,8 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// One of the three reserved bits is set, and no extension was agreed on that gives it a meaning.
-    #[error("a reserved bit of a frame is set, but no extension was agreed on")]
+    /// One of the three reserved bits is set where no extension that was agreed on gives it a meaning.
+    #[error("a reserved bit of a frame is set, but no extension was agreed on that has a use for it")]
     ReservedBits,
     /// The opcode is none of the six that RFC 6455 defines.
     #[error("the opcode {0:#x} is unknown")]
@@ -40,11 +40,14 @@ pub enum ProtocolError {
     /// A text message is not UTF-8, or ends within a character.
     #[error("a text message is not UTF-8")]
     InvalidText,
+    /// What is marked as compressed is not what DEFLATE makes, or ends within it.
+    #[error("a compressed message cannot be inflated")]
+    Corrupt,
     /// The reason in a close frame is not UTF-8.
     #[error("the reason in a close frame is not UTF-8")]
     InvalidReason,
     /// A message's payload is over [`Limits::message`](super::Limits::message). Found out from the header, before any of
-    /// the frame's payload is kept.
+    /// the frame's payload is kept; of a compressed message while it is inflated, as soon as it shows.
     #[error("a message has at least {length} bytes, over the limit of {limit}")]
     TooLong {
         /// Bytes that the message's frames so far say it has.
@@ -55,10 +58,10 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// The code to close the connection with: 1002 (protocol error), 1007 (not UTF-8) or 1009 (too big).
+    /// The code to close the connection with: 1002 (protocol error), 1007 (not UTF-8, or not DEFLATE) or 1009 (too big).
     pub fn close_code(&self) -> u16 {
         match self {
-            Self::InvalidText | Self::InvalidReason => 1007,
+            Self::InvalidText | Self::InvalidReason | Self::Corrupt => 1007,
             Self::TooLong { .. } => 1009,
             Self::ReservedBits
             | Self::UnknownOpcode(_)
@@ -84,6 +87,7 @@ mod tests {
             (ProtocolError::UnknownOpcode(0xb), 1002, "the opcode 0xb is unknown"),
             (ProtocolError::CloseCode(1005), 1002, "the close code 1005 must not be sent"),
             (ProtocolError::InvalidText, 1007, "a text message is not UTF-8"),
+            (ProtocolError::Corrupt, 1007, "a compressed message cannot be inflated"),
             (ProtocolError::InvalidReason, 1007, "the reason in a close frame is not UTF-8"),
             (
                 ProtocolError::TooLong { length: 9, limit: 8 },

@@ -12,6 +12,8 @@ pub(super) const LONGEST_CONTROL: usize = 125;
 /// Bits of the first byte.
 const FINAL: u8 = 0x80;
 const RESERVED: u8 = 0x70;
+/// The topmost of the reserved bits: the message that begins here is compressed (RFC 7692).
+pub(super) const COMPRESSED: u8 = 0x40;
 const OPCODE: u8 = 0x0f;
 /// Bits of the second byte.
 const MASKED: u8 = 0x80;
@@ -35,6 +37,10 @@ impl Opcode {
     pub(super) fn is_control(self) -> bool {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
     }
+
+    fn begins_message(self) -> bool {
+        matches!(self, Self::Text | Self::Binary)
+    }
 }
 
 /// What stands before a client's payload.
@@ -42,6 +48,8 @@ impl Opcode {
 pub(super) struct Header {
     /// Whether this is the last, or only, frame of a message.
     pub(super) last: bool,
+    /// Whether the payload of the message that begins here is compressed.
+    pub(super) compressed: bool,
     pub(super) opcode: Opcode,
     pub(super) mask: Mask,
     /// Bytes of payload, under 2^63; at most 125 of a control frame.
@@ -50,6 +58,7 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads the header at the front of `bytes`, and tells how many bytes it takes. `None` when more are needed.
+    /// Messages may be compressed if `deflates`, which is to say that it was agreed on.
     ///
     /// A length that would have fitted a shorter form is taken as it is: RFC 6455 asks senders for the shortest form, but
     /// nobody to refuse the others. Only control frames, whose lengths all fit the shortest, may have no other.
@@ -57,15 +66,17 @@ impl Header {
     /// # Errors
     /// When the frame breaks a rule whatever was before it, as soon as that shows.
     #[inline]
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+    pub(super) fn parse(bytes: &[u8], deflates: bool) -> Result<Option<(Self, usize)>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
-        // An extension (permessage-deflate marks a compressed message with the topmost of these bits) is to be let
-        // through here, and its bit kept in the header.
-        if first & RESERVED != 0 {
+        let compressed = first & RESERVED == COMPRESSED && deflates;
+        if first & RESERVED != 0 && !compressed {
             return Err(ProtocolError::ReservedBits);
         }
         let last = first & FINAL != 0;
         let opcode = parse_opcode(first & OPCODE)?;
+        if compressed && !opcode.begins_message() {
+            return Err(ProtocolError::ReservedBits);
+        }
         if second & MASKED == 0 {
             return Err(ProtocolError::Unmasked);
         }
@@ -75,7 +86,7 @@ impl Header {
         }
         let Some((length, rest)) = parse_length(short, rest)? else { return Ok(None) };
         let Some((key, rest)) = rest.split_first_chunk() else { return Ok(None) };
-        let header = Self { last, opcode, mask: Mask::new(*key), length };
+        let header = Self { last, compressed, opcode, mask: Mask::new(*key), length };
         Ok(Some((header, bytes.len() - rest.len())))
     }
 }
@@ -134,12 +145,19 @@ mod tests {
             (&[0x8a, 0xfd, 1, 2, 3, 4], true, Opcode::Pong, 125),
         ];
         for (bytes, last, opcode, length) in table {
-            let header = Header { last, opcode, mask: Mask::new([1, 2, 3, 4]), length };
-            let more = [bytes, &[9, 9]].concat();
-            assert_eq!(Header::parse(&more), Ok(Some((header, bytes.len()))), "{bytes:x?}");
+            let mut header = Header { last, compressed: false, opcode, mask: Mask::new([1, 2, 3, 4]), length };
+            let mut more = [bytes, &[9, 9]].concat();
+            assert_eq!(Header::parse(&more, false), Ok(Some((header, bytes.len()))), "{bytes:x?}");
+            assert_eq!(Header::parse(&more, true), Ok(Some((header, bytes.len()))), "{bytes:x?}");
             for end in 0..bytes.len() {
-                assert_eq!(Header::parse(&bytes[..end]), Ok(None), "{end} bytes of {bytes:x?}");
+                assert_eq!(Header::parse(&bytes[..end], true), Ok(None), "{end} bytes of {bytes:x?}");
             }
+            more[0] |= COMPRESSED;
+            header.compressed = true;
+            let begins = matches!(opcode, Opcode::Text | Opcode::Binary);
+            let read = if begins { Ok(Some((header, bytes.len()))) } else { Err(ProtocolError::ReservedBits) };
+            assert_eq!(Header::parse(&more, true), read, "{more:x?}");
+            assert_eq!(Header::parse(&more, false), Err(ProtocolError::ReservedBits), "{more:x?}");
         }
     }
 
@@ -160,9 +178,12 @@ mod tests {
             (&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0], ProtocolError::LengthOverflow),
         ];
         for (bytes, error) in table {
-            assert_eq!(Header::parse(bytes), Err(error), "{bytes:x?}");
+            // Where compression was agreed on, the first of these would be a compressed message.
+            let deflates = bytes[0] != 0xc1;
+            assert_eq!(Header::parse(bytes, false), Err(error), "{bytes:x?}");
+            assert_eq!(Header::parse(bytes, deflates), Err(error), "{bytes:x?}");
             for end in 0..bytes.len() {
-                assert_eq!(Header::parse(&bytes[..end]), Ok(None), "{end} bytes of {bytes:x?}");
+                assert_eq!(Header::parse(&bytes[..end], deflates), Ok(None), "{end} bytes of {bytes:x?}");
             }
         }
     }

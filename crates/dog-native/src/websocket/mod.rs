@@ -5,10 +5,12 @@
 //! - `header`: the two to fourteen bytes before a payload, and the rules a frame can break on its own;
 //! - `mask`: takes the client's mask off, in place;
 //! - `utf8`: checks text while it arrives;
+//! - `inflate` and `deflate`: messages that are compressed, where that was agreed on;
 //! - `control`: the close, ping and pong frames a server sends, and what a client's close frame says;
 //! - `error`: [`ProtocolError`], and the close code to answer it with.
 //!
-//! Data that a server sends needs no encoder here: a [`dog::Message`] is laid out as a frame when it is made.
+//! Data that a server sends needs no encoder here: a [`dog::Message`] is laid out as a frame when it is made. Only one
+//! that goes out compressed is laid out anew.
 //!
 //! ```
 //! use dog_native::websocket::{Decoder, Event, Limits};
@@ -25,8 +27,10 @@
 
 mod control;
 mod decode;
+mod deflate;
 mod error;
 mod header;
+mod inflate;
 mod mask;
 mod utf8;
 
@@ -35,4 +39,7 @@ mod testing;
 
 pub use control::{CloseFrame, close_frame, is_close_code, ping_frame, pong_frame};
 pub use decode::{Decoder, Event, Limits};
+pub use deflate::Deflater;
+pub(crate) use deflate::payload;
 pub use error::ProtocolError;
+pub use inflate::Inflater;

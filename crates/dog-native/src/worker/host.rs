@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dog::http::header::SEC_WEBSOCKET_EXTENSIONS;
 use dog::internal::Kind;
 use dog::port::LocalFuture;
 use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use dog_engine::handshake::{self, Deflate};
 use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::seats::Audience;
@@ -243,6 +245,16 @@ impl Host for Worker {
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
         let mail = Mail::Released { to: replica, epoch, seat };
         Arc::new(Guard::new(self.shared.post.clone(), self.index, mail))
+    }
+
+    fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
+        let mut response = handshake::accept(request)?;
+        let offered = self.shared.config.compression.and_then(|_| Deflate::negotiate(request.headers()));
+        if let Some(deflate) = offered {
+            response.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
+            response.extensions_mut().insert(deflate);
+        }
+        Ok(response)
     }
 
     fn new_socket(&self, replica: ReplicaAddress, _: &ClientId) -> (SocketId, Arc<dyn SeatGuard>) {

@@ -9,7 +9,7 @@ use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, Repl
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
-use crate::connection::Stream;
+use crate::connection::{Lane, Stream};
 use crate::front::AddressPermit;
 use crate::metrics::Figures;
 
@@ -110,6 +110,7 @@ pub(crate) struct Attach {
     pub(crate) socket: SocketId,
     pub(crate) stream: Stream,
     pub(crate) unread: Vec<u8>,
+    pub(crate) lane: Lane,
     pub(crate) permit: Option<Arc<AddressPermit>>,
 }
 

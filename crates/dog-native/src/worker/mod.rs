@@ -35,6 +35,7 @@ use crate::connection::Connections;
 use crate::metrics::{Counters, Times};
 use crate::storage::Storage;
 use crate::watch::Watched;
+use crate::websocket::Inflater;
 
 pub(crate) use drain::longest as longest_drain;
 pub(crate) use mail::{Attach, Mail, Post};
@@ -110,6 +111,8 @@ pub(crate) struct Worker {
     alarms: RefCell<Alarms>,
     settling: Rc<Settling>,
     connections: RefCell<Connections>,
+    /// Inflates what clients send compressed.
+    inflater: RefCell<Inflater>,
     pub(crate) counters: Rc<Counters>,
     handler_waits: RefCell<Times>,
     /// What objects here have sent to each other in this turn.
@@ -142,6 +145,7 @@ impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, classes: Vec<Class<Worker>>, registry: Registry) -> Rc<Self> {
         let counters = Rc::<Counters>::default();
         let workers = shared.post.workers();
+        let compression = shared.config.compression.unwrap_or_default();
         Rc::new(Self {
             index,
             shared,
@@ -151,7 +155,8 @@ impl Worker {
             replicas: RefCell::default(),
             alarms: RefCell::default(),
             settling: Rc::default(),
-            connections: RefCell::new(Connections::new(registry, Rc::clone(&counters))),
+            connections: RefCell::new(Connections::new(registry, compression, Rc::clone(&counters))),
+            inflater: RefCell::default(),
             counters,
             handler_waits: RefCell::default(),
             local: RefCell::default(),

@@ -162,8 +162,8 @@ impl Worker {
 
     /// Gives a socket its connection, whose handshake was answered elsewhere.
     fn attach(&self, attach: Attach) {
-        let Attach { socket, stream, unread, permit } = attach;
-        if let Err(error) = self.connections.borrow_mut().attach(socket, stream, &unread, permit) {
+        let Attach { socket, stream, unread, lane, permit } = attach;
+        if let Err(error) = self.connections.borrow_mut().attach(socket, stream, &unread, lane, permit) {
             tracing::error!("a connection could not be taken over: {error}");
         }
         self.close_if_late(socket);

@@ -14,6 +14,18 @@ use crate::websocket::{CloseFrame, Event, Limits, ProtocolError, pong_frame};
 /// How often a socket may fill the scratch buffer before it is the others' turn.
 const SHARE: usize = 4;
 
+/// How many bytes a socket's messages may have had inflated, of what was read at once, before it is the others' turn: as
+/// they come, they may be a thousandth of that.
+const INFLATED: usize = 256 * 1024;
+
+/// What comes of decoding once more.
+enum Next {
+    Decoded(Result<(usize, Option<Event>), ProtocolError>),
+    /// Whatever a client says after the end is not for anyone.
+    Over,
+    Gone,
+}
+
 /// Whether to go on reading a socket.
 #[derive(PartialEq, Eq)]
 enum Go {
@@ -99,29 +111,26 @@ impl Worker {
 
     /// Decodes and handles all that `input` holds, or what the handler keeps up with.
     fn decode(self: &Rc<Self>, socket: SocketId, input: &mut [u8]) -> Go {
-        let limits = Limits { message: self.shared.config.max_message };
-        let mut at = 0;
+        let (mut at, mut inflated) = (0, 0);
         while at < input.len() {
-            let decoded = {
-                let mut connections = self.connections.borrow_mut();
-                match connections.get(socket) {
-                    // Whatever a client says after the end is not for anyone.
-                    Some(connection) if connection.phase == Phase::Finishing => return Go::On,
-                    Some(connection) => connection.decoder.decode(&mut input[at..], &limits),
-                    None => return Go::Stop,
-                }
-            };
-            let go = match decoded {
-                Ok((used, event)) => {
+            let go = match self.decode_next(socket, &mut input[at..], &mut inflated) {
+                Next::Decoded(Ok((used, event))) => {
                     at += used;
                     event.map_or(Go::On, |event| self.happen(socket, event))
                 }
-                Err(error) => {
+                Next::Decoded(Err(error)) => {
                     self.refuse(socket, &error);
                     Go::On
                 }
+                Next::Over => return Go::On,
+                Next::Gone => return Go::Stop,
             };
-            if go == Go::Stop {
+            let had_its_share = go == Go::On && inflated > INFLATED && at < input.len();
+            if had_its_share {
+                self.again.borrow_mut().push(socket);
+                self.queued();
+            }
+            if go == Go::Stop || had_its_share {
                 let mut connections = self.connections.borrow_mut();
                 if let Some(connection) = connections.get(socket).filter(|_| at < input.len()) {
                     connection.unread = Some(input[at..].into());
@@ -130,6 +139,24 @@ impl Worker {
             }
         }
         Go::On
+    }
+
+    /// Decodes up to one event, and adds to `inflated` by how much that was more than what came.
+    fn decode_next(&self, socket: SocketId, input: &mut [u8], inflated: &mut usize) -> Next {
+        let limits = Limits { message: self.shared.config.max_message };
+        let mut connections = self.connections.borrow_mut();
+        let Some(connection) = connections.get(socket) else { return Next::Gone };
+        if connection.phase == Phase::Finishing {
+            return Next::Over;
+        }
+        if !connection.lane.deflates() {
+            return Next::Decoded(connection.decoder.decode(input, &limits));
+        }
+        let decoded = connection.decoder.decode_deflated(input, &limits, &mut self.inflater.borrow_mut());
+        if let Ok((used, Some(Event::Message(message)))) = &decoded {
+            *inflated += message.len().saturating_sub(*used);
+        }
+        Next::Decoded(decoded)
     }
 
     fn happen(self: &Rc<Self>, socket: SocketId, event: Event) -> Go {

@@ -9,8 +9,8 @@ use dog_engine::seats::Audience;
 use mio::Poll;
 use proptest::prelude::*;
 
-use crate::config::{Config, SlowConsumer};
-use crate::connection::{Connections, Stream};
+use crate::config::{Compression, Config, SlowConsumer};
+use crate::connection::{Connections, Lane, Stream};
 use crate::metrics::Counters;
 
 const SOCKETS: usize = 5;
@@ -45,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 struct Peer {
+    lane: Lane,
     socket: SocketId,
     stream: UnixStream,
     read: Vec<u8>,
@@ -64,10 +65,14 @@ struct World {
 }
 
 impl World {
-    fn new(max_outbox: usize) -> Self {
+    fn new(max_outbox: usize, lanes: [Lane; SOCKETS]) -> Self {
         let poll = Poll::new().unwrap();
-        let mut connections = Connections::new(poll.registry().try_clone().unwrap(), Rc::new(Counters::default()));
-        let peers: Vec<Peer> = (0..SOCKETS).map(|_| peer(&mut connections)).collect();
+        let mut connections = Connections::new(
+            poll.registry().try_clone().unwrap(),
+            Compression::new().at_least(100),
+            Rc::new(Counters::default()),
+        );
+        let peers: Vec<Peer> = lanes.into_iter().map(|lane| peer(&mut connections, lane)).collect();
         connections.flush();
         let audience = peers.iter().map(|peer| peer.socket).collect();
         let config = Config { max_outbox, slow_consumer: SlowConsumer::DropNewest, ..Config::default() };
@@ -77,7 +82,15 @@ impl World {
     fn message(&mut self, large: bool) -> Message {
         self.next += 1;
         let mut payload = self.next.to_be_bytes().to_vec();
-        payload.resize(if large { LARGE } else { 4 }, 0);
+        // Half a byte of noise each, so that it has half its size when it is compressed.
+        let mut state = self.next;
+        payload.extend(
+            std::iter::repeat_with(|| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state.to_be_bytes()[0] & 0x0f
+            })
+            .take(if large { LARGE - 4 } else { 0 }),
+        );
         Message::binary(payload)
     }
 
@@ -118,14 +131,14 @@ impl World {
     }
 }
 
-fn peer(connections: &mut Connections) -> Peer {
+fn peer(connections: &mut Connections, lane: Lane) -> Peer {
     let (ours, stream) = UnixStream::pair().unwrap();
     for stream in [&ours, &stream] {
         stream.set_nonblocking(true).unwrap();
     }
     let socket = connections.insert(None);
-    connections.attach(socket, Stream::from_pair(ours), &[], None).unwrap();
-    Peer { socket, stream, read: Vec::new(), promised: Vec::new(), open: true }
+    connections.attach(socket, Stream::from_pair(ours), &[], lane, None).unwrap();
+    Peer { lane, socket, stream, read: Vec::new(), promised: Vec::new(), open: true }
 }
 
 impl Peer {
@@ -139,25 +152,45 @@ impl Peer {
     /// The numbers that it has read, up to a close.
     fn heard(&self) -> Vec<u32> {
         let (mut rest, mut heard) = (&self.read[..], Vec::new());
-        while let [0x82, length, tail @ ..] = rest {
+        while let [first @ (0x82 | 0xc2), length, tail @ ..] = rest {
             let (length, tail) = match length {
                 126 => (usize::from(u16::from_be_bytes([tail[0], tail[1]])), &tail[2..]),
                 short => (usize::from(*short), tail),
             };
-            heard.push(u32::from_be_bytes(tail[..4].try_into().unwrap()));
-            rest = &tail[length..];
+            let (payload, after) = tail.split_at(length);
+            let message = if *first == 0x82 { payload.to_vec() } else { inflated(payload) };
+            assert!([4, LARGE].contains(&message.len()));
+            // What is compressed, and for whom.
+            let packs = self.lane == Lane::Packed && message.len() == LARGE;
+            assert_eq!(*first == 0xc2, packs, "{:?}", self.lane);
+            heard.push(u32::from_be_bytes(message[..4].try_into().unwrap()));
+            rest = after;
         }
         assert!(matches!(rest, [] | [0x88, ..]), "half a frame, or something else");
         heard
     }
 }
 
+fn inflated(payload: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(LARGE + 1);
+    let whole = [payload, &[0, 0, 0xff, 0xff]].concat();
+    let mut stream = flate2::Decompress::new(false);
+    stream.decompress_vec(&whole, &mut message, flate2::FlushDecompress::Sync).unwrap();
+    message
+}
+
+/// All alike, or each in its own way.
+fn lanes() -> impl Strategy<Value = [Lane; SOCKETS]> {
+    let lane = prop_oneof![Just(Lane::Plain), Just(Lane::Packed), Just(Lane::Narrow(9))];
+    prop_oneof![Just([Lane::Plain; SOCKETS]), Just([Lane::Packed; SOCKETS]), proptest::array::uniform5(lane)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn each_socket_reads_what_it_was_promised(steps in proptest::collection::vec(step(), 1..80)) {
-        let mut world = World::new(64 << 20);
+    fn each_socket_reads_what_it_was_promised(lanes in lanes(), steps in proptest::collection::vec(step(), 1..80)) {
+        let mut world = World::new(64 << 20, lanes);
         for step in steps {
             match step {
                 Step::All { except, large } => {
@@ -192,7 +225,7 @@ proptest! {
     /// Where too much waits for one that does not read, what it misses is what it was said to miss, and others miss nothing.
     #[test]
     fn whoever_does_not_read_misses_what_it_was_said_to(turns in proptest::collection::vec(1..30_usize, 1..20)) {
-        let mut world = World::new(300_000);
+        let mut world = World::new(300_000, [Lane::Plain; SOCKETS]);
         let (mut all, mut missed) = (0, 0);
         for turn in turns {
             for _ in 0..turn {
