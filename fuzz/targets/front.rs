@@ -145,6 +145,8 @@ fn is_proper(request: &Request) -> bool {
     };
     let is_key = |key: &[u8]| BASE64_STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
     request.method() == Method::GET
+        && all("transfer-encoding").is_empty()
+        && all("content-length").iter().all(|length| *length == b"0")
         && request.version() == Version::HTTP_11
         && has("upgrade", "websocket")
         && has("connection", "upgrade")

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use dog::http::header::{
-    ALLOW, CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use dog::http::{Method, StatusCode, Version};
 use dog::{Body, Request, Response};
@@ -40,6 +40,10 @@ pub fn accept(request: &Request) -> Result<Response, Box<Response>> {
         let response = refuse(StatusCode::UPGRADE_REQUIRED, text, SEC_WEBSOCKET_VERSION, "13");
         return Err(Box::new(response));
     }
+    if has_body(headers) {
+        // Where it ends and the WebSocket begins, two readers might see otherwise.
+        return Err(Box::new(dog::text(StatusCode::BAD_REQUEST, "a request that opens a WebSocket has no body")));
+    }
     let Some(key) = key(headers) else {
         let text = "the header Sec-WebSocket-Key must be there once, and be 16 bytes in base64";
         return Err(Box::new(dog::text(StatusCode::BAD_REQUEST, text)));
@@ -61,6 +65,11 @@ fn refuse(status: StatusCode, text: &str, name: HeaderName, value: &'static str)
 fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+/// Whether a body is announced, be it an empty one in pieces.
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) || headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0")
 }
 
 fn key(headers: &HeaderMap) -> Option<&[u8]> {
@@ -126,6 +135,8 @@ mod tests {
             (proper().header("sec-websocket-key", "c2hvcnQ="), 400, "content-type"),
             (proper().header("sec-websocket-key", "no base64"), 400, "content-type"),
             (proper().header("sec-websocket-key", KEY).header("sec-websocket-key", KEY), 400, "content-type"),
+            (proper().header("sec-websocket-key", KEY).header("transfer-encoding", "chunked"), 400, "content-type"),
+            (proper().header("sec-websocket-key", KEY).header("content-length", "5"), 400, "content-type"),
         ];
         for (at, (request, status, header)) in cases.into_iter().enumerate() {
             let response = accept(&request.body(Body::empty()).unwrap()).unwrap_err();

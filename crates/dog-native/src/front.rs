@@ -67,12 +67,17 @@ impl Drop for AddressPermit {
 
 /// Accepts connections on one worker for as long as that runs.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses: Arc<Addresses>) {
+    worker.listens.set(true);
     let mut stop_begins = std::pin::pin!(worker.stop_begins());
     loop {
         let accepted = tokio::select! {
             biased;
-            // Dropped, the listener is closed: whoever comes now is refused by the kernel.
-            () = &mut stop_begins => return,
+            () = &mut stop_begins => {
+                // Closed: whoever comes now is refused by the kernel. Only then is anyone told to come back.
+                drop(listener);
+                worker.listens.set(false);
+                return worker.queued();
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {

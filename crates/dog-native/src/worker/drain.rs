@@ -157,7 +157,6 @@ impl Worker {
             tracing::debug!(worker = self.index, sockets = sockets.len(), "draining");
             self.drain.replace(Some(Drain::new(sockets, &self.shared.config)));
             self.stopping.send_replace(true);
-            self.go_on_draining();
         }
         if let Some(drain) = self.drain.borrow_mut().as_mut().filter(|_| at_once) {
             drain.by = Instant::now();
@@ -167,7 +166,7 @@ impl Worker {
     /// When the loop has something to do about its end.
     pub(super) async fn drain_is_due(&self) {
         let due = self.drain.borrow().as_ref().map(|drain| drain.next.unwrap_or(drain.by));
-        match due {
+        match due.filter(|_| !self.listens.get()) {
             Some(due) => tokio::time::sleep_until(due).await,
             None => std::future::pending().await,
         }

@@ -133,6 +133,8 @@ pub(crate) struct Worker {
     wake: Notify,
     /// What is under way that must end before the worker may: requests from outside, and tasks that wait.
     busy: Cell<usize>,
+    /// Whether it takes connections from a port.
+    pub(crate) listens: Cell<bool>,
     /// How far its end has come, once that has begun.
     drain: RefCell<Option<Drain>>,
     /// Tells of that beginning.
@@ -170,6 +172,7 @@ impl Worker {
             in_turn: Cell::new(false),
             wake: Notify::new(),
             busy: Cell::new(0),
+            listens: Cell::new(false),
             stopping: watch::Sender::new(false),
             drain: RefCell::default(),
             next_place: Cell::new(index + 1),
