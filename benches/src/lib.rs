@@ -26,6 +26,8 @@ pub mod load;
 pub mod measure;
 pub mod plan;
 pub mod relay;
+pub mod role;
+pub mod scratch;
 pub mod server;
 pub mod summary;
 pub mod table;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use dog_benches::frame::Payload;
+use dog_benches::ledger::Reach;
 use dog_benches::load::Crowd;
 use dog_benches::measure::{CpuTime, resident_bytes};
 use dog_benches::plan::{Pace, Plan};
@@ -22,6 +23,8 @@ fn plan() -> Plan {
         rooms: 1,
         senders: 1,
         pace: Pace::InFlight(1),
+        reach: Reach::Room,
+        compressed: false,
         payload: Payload::Binary,
         bytes: 128,
         pause: Duration::from_micros(100),
@@ -35,7 +38,7 @@ fn drive(program: &Path, arguments: &[&str], plan: Plan) -> Result<()> {
     let process = server.process();
     assert!(resident_bytes(process)? > 0);
     let everyone = (plan.sockets / plan.rooms) as u64;
-    let outcome = Crowd::connect(server.address, plan)?.run(|| CpuTime::of(process))?;
+    let outcome = Crowd::connect(server.address.into(), plan)?.run(|| CpuTime::of(process))?;
     assert!(outcome.count.messages > 0);
     assert!(outcome.count.deliveries.abs_diff(outcome.count.messages * everyone) <= 64 * everyone);
     drop(server);
