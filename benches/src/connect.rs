@@ -133,7 +133,10 @@ fn read_head(reader: &mut impl BufRead) -> Result<String> {
 fn check(response: &str, compressed: bool) -> Result<()> {
     let accepted = response.starts_with("HTTP/1.1 101 ") && response.contains(ACCEPT);
     ensure!(accepted, "the server answered {response:?}");
-    ensure!(response.contains("permessage-deflate") == compressed, "the server compresses if it is not asked to, or not");
+    ensure!(
+        response.contains("permessage-deflate") == compressed,
+        "the server compresses if it is not asked to, or not"
+    );
     Ok(())
 }
 

@@ -2,17 +2,21 @@
 
 use anyhow::{Result, bail};
 
+use crate::payload::{BINARY, TEXT};
+pub use crate::payload::{Payload, Tag};
+
 /// Every client masks with this; what it is makes no difference to anyone.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The longest header of a server's frame, and the longest way to the end of a tag behind it.
 const LONGEST: usize = 10 + Payload::Event.prefix().len() + Payload::Event.tag_bytes();
 
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
 const PING: u8 = 0x9;
 
-/// What says that a frame is compressed.
+/// The opcode of a goodbye.
+pub const CLOSE: u8 = 0x8;
+
+/// That a frame is compressed.
 const COMPRESSED: u8 = 0x40;
 
 /// An empty pong.
@@ -23,89 +27,9 @@ pub const ENGINE_PONG: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'3'];
 
 /// What messages that are to be compressed are made of: neither noise nor one letter over and over.
 const WORDS: [&str; 16] = [
-    "river ", "stone ", "lantern ", "of ", "the ", "under ", "seven ", "quietly ", "market ", "and ", "winter ", "letter ",
-    "to ", "glass ", "horizon ", "a ",
+    "river ", "stone ", "lantern ", "of ", "the ", "under ", "seven ", "quietly ", "market ", "and ", "winter ",
+    "letter ", "to ", "glass ", "horizon ", "a ",
 ];
-
-/// What messages are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Payload {
-    /// Bytes.
-    Binary,
-    /// Text, for servers that pass on nothing else.
-    Text,
-    /// Text in an event of Socket.IO, whose servers pass on nothing else.
-    Event,
-}
-
-impl Payload {
-    /// The bytes of a [`Tag`], at the front of every payload.
-    pub const fn tag_bytes(self) -> usize {
-        match self {
-            Self::Binary => 8,
-            Self::Text | Self::Event => 16,
-        }
-    }
-
-    /// How long a frame's payload is that carries a message of so many bytes.
-    pub const fn framed(self, bytes: usize) -> usize {
-        self.prefix().len() + bytes + self.suffix().len()
-    }
-
-    const fn opcode(self) -> u8 {
-        match self {
-            Self::Binary => BINARY,
-            Self::Text | Self::Event => TEXT,
-        }
-    }
-
-    /// What stands before the message: packet types, and the event's name.
-    const fn prefix(self) -> &'static [u8] {
-        match self {
-            Self::Binary | Self::Text => b"",
-            Self::Event => b"42[\"m\",\"",
-        }
-    }
-
-    const fn suffix(self) -> &'static [u8] {
-        match self {
-            Self::Binary | Self::Text => b"",
-            Self::Event => b"\"]",
-        }
-    }
-}
-
-/// Whose message it is, and which of theirs: enough to see whether each came once and in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag {
-    /// The number of the sending socket.
-    pub sender: u32,
-    /// The number of the message among the sender's, from 0.
-    pub sequence: u32,
-}
-
-impl Tag {
-    fn to_bytes(self) -> [u8; 8] {
-        (u64::from(self.sender) << 32 | u64::from(self.sequence)).to_be_bytes()
-    }
-
-    fn from_bytes(bytes: [u8; 8]) -> Self {
-        let [a, b, c, d, e, f, g, h] = bytes;
-        Self { sender: u32::from_be_bytes([a, b, c, d]), sequence: u32::from_be_bytes([e, f, g, h]) }
-    }
-
-    /// The same in text: each byte as two letters, `a` for 0 to `p` for 15.
-    fn to_text(self) -> [u8; 16] {
-        let bytes = self.to_bytes();
-        std::array::from_fn(|at| b'a' + if at % 2 == 0 { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0x0F })
-    }
-
-    fn from_text(text: [u8; 16]) -> Self {
-        // Whatever else stands there makes a tag that nobody has sent.
-        let digit = |at: usize| text[at].wrapping_sub(b'a') & 0x0F;
-        Self::from_bytes(std::array::from_fn(|at| digit(2 * at) << 4 | digit(2 * at + 1)))
-    }
-}
 
 /// Puts an unfragmented frame's header, up to the mask, at the end of `out`. `mask_bit` is 0x80 or 0.
 pub fn append_header(out: &mut Vec<u8>, payload: Payload, length: usize, mask_bit: u8) {
@@ -373,8 +297,10 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_masked_and_carries_its_tag() {
-        for (payload, bytes) in
-            [8, 125, 126, 70_000].map(|bytes| (Payload::Binary, bytes)).into_iter().chain([(Payload::Text, 16), (Payload::Event, 16)])
+        for (payload, bytes) in [8, 125, 126, 70_000]
+            .map(|bytes| (Payload::Binary, bytes))
+            .into_iter()
+            .chain([(Payload::Text, 16), (Payload::Event, 16)])
         {
             let mut frame = Vec::new();
             Encoder::new(payload, bytes).append(&mut frame, tag(9));
@@ -385,15 +311,6 @@ mod tests {
             frame.truncate(payload_at - 4);
             frame.extend(content.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
             assert!(frame == unmasked(payload, 9, bytes), "{payload:?} of {bytes} bytes");
-        }
-    }
-
-    #[test]
-    fn a_tag_survives_being_text() {
-        for tag in [Tag { sender: 0, sequence: 0 }, Tag { sender: 0x0123_4567, sequence: u32::MAX }] {
-            let text = tag.to_text();
-            assert!(text.iter().all(u8::is_ascii_lowercase));
-            assert_eq!(Tag::from_text(text), tag);
         }
     }
 }

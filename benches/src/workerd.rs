@@ -127,7 +127,9 @@ mod tests {
         let settings = Settings { limit: 50, verb: "broadcast" };
         let bundle = |has_wasm| Bundle { folder: "/there".into(), has_wasm };
         assert!(
-            configuration(&bundle(true), Path::new("/objects"), settings).unwrap().contains("embed \"/there/index_bg.wasm\"")
+            configuration(&bundle(true), Path::new("/objects"), settings)
+                .unwrap()
+                .contains("embed \"/there/index_bg.wasm\"")
         );
         let without = configuration(&bundle(false), Path::new("/objects"), settings).unwrap();
         assert!(!without.contains("wasm") && without.contains("text = \"50\""), "{without}");

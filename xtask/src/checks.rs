@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::bench::RUST_PEERS;
 use crate::install;
 use crate::parts::PARTS;
 use crate::workspace::Workspace;
@@ -16,7 +17,10 @@ pub(crate) const BENCH_LIMIT: Duration = Duration::from_hours(2);
 pub(crate) fn fmt(workspace: &Workspace) -> Result<String> {
     install::component("fmt", "rustfmt")?;
     workspace.cargo().args(["fmt", "--all", "--check"]).run()?;
-    workspace.cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run()?;
+    // What lies outside the workspace.
+    for manifest in ["fuzz/Cargo.toml", RUST_PEERS] {
+        workspace.cargo().args(["fmt", "--manifest-path", manifest, "--check"]).run()?;
+    }
     Ok(String::new())
 }
 

@@ -104,7 +104,8 @@ impl Bench {
         // Each socket is one of ours, and a server needs some for itself.
         server::raise_file_limit(16_000)?;
         let runner = Runner::new(&self)?;
-        let store = if self.resume { Store::resume(&self.results)? } else { Store::begin(&self.results, runner.about())? };
+        let store =
+            if self.resume { Store::resume(&self.results)? } else { Store::begin(&self.results, runner.about())? };
         let (document, results) = (self.document.clone(), self.results.clone());
         let stage = Stage::new(self.programs, self.pin)?;
         let store = runner.run(&stage, store)?;

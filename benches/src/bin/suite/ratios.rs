@@ -69,7 +69,8 @@ pub(crate) mod tests {
 
     /// A run of the first scenario, with these figures of each round; `NAN` stands for a round that failed.
     pub(crate) fn run(figures: &[(&str, [f64; 2])]) -> Store {
-        let path = std::env::temp_dir().join(format!("dog-bench-{}-{:?}", std::process::id(), std::thread::current().id()));
+        let path =
+            std::env::temp_dir().join(format!("dog-bench-{}-{:?}", std::process::id(), std::thread::current().id()));
         let about = serde_json::json!({ "kernel": "6.1", "machine": "2 processors", "processor": "any" });
         let mut store = Store::begin(&path, about).unwrap();
         std::fs::remove_file(&path).unwrap();

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use dog_benches::connect::{self, Door};
+use dog_benches::frame::{Arrived, CLOSE, FrameReader};
 use dog_benches::load::{Crowd, Outcome};
 use dog_benches::measure::{self, CpuTime, as_float, resident_bytes};
 use dog_benches::plan::{Pace, Plan};
 use dog_benches::server::Server;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use crate::entrant::Entrant;
 use crate::scenario::{Figure, Idle, Kind, Scenario, Talk, Visits, figures};
@@ -32,8 +34,11 @@ const SLOW_FOR: Duration = Duration::from_secs(8);
 /// What a slow reader's kernel may take for it.
 const SLOW_BUFFER: usize = 4096;
 
+/// The same once it reads: through a small one it would take all day.
+const FAST_BUFFER: usize = 4 * 1024 * 1024;
+
 /// How long a slow reader waits for more once it reads: longer than any that is sent leaves between.
-const DRAINED: Duration = Duration::from_millis(300);
+const DRAINED: Duration = Duration::from_secs(1);
 
 /// How long each part of a round takes.
 #[derive(Clone, Copy)]
@@ -127,7 +132,7 @@ fn hear_beside_a_slow_one(server: &Server, door: Door, plan: Plan) -> Result<Sam
     sleep(SETTLED);
     let without = run(&mut crowd, server)?;
     let slow = connect::connect(door, &query)?;
-    rustix::net::sockopt::set_socket_recv_buffer_size(&slow, SLOW_BUFFER)?;
+    set_socket_recv_buffer_size(&slow, SLOW_BUFFER)?;
     crowd.count_for(SLOW_FOR);
     let with = run(&mut crowd, server)?;
     let p99 = |run: &Run| micros(run.count.each.quantile(0.99));
@@ -143,17 +148,22 @@ fn hear_beside_a_slow_one(server: &Server, door: Door, plan: Plan) -> Result<Sam
 
 /// Reads all that came for a client that has read nothing: does it end, or was it only late?
 fn was_closed(mut slow: &TcpStream) -> Result<bool> {
+    set_socket_recv_buffer_size(slow, FAST_BUFFER)?;
     slow.set_nonblocking(false)?;
     slow.set_read_timeout(Some(DRAINED))?;
-    let mut scratch = vec![0; 64 * 1024];
-    loop {
-        match slow.read(&mut scratch) {
+    let (mut reader, mut scratch, mut closed) = (FrameReader::default(), vec![0; 64 * 1024], false);
+    while !closed {
+        let read = match slow.read(&mut scratch) {
             Ok(0) => return Ok(true),
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(read) => read,
             Err(error) => return Ok(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)),
-        }
+        };
+        reader.read(&scratch[..read], |arrived| {
+            closed |= arrived == Arrived::Other(CLOSE);
+            Ok(())
+        })?;
     }
+    Ok(true)
 }
 
 fn count_visits(server: &Server, door: Door, visits: Visits, measured: Duration) -> Result<Sample> {

@@ -5,15 +5,12 @@ use std::time::Duration;
 use dog_benches::ledger::Reach;
 use dog_benches::plan::Pace;
 
-use crate::entrant::{
-    AXUM, Entrant, FLOOR, JOINED_FLOOR, NODE_WS, NPM_DOG, OURS, SOCKET_IO, SOCKETIOXIDE, UWS, VERBS,
-};
+use crate::entrant::{AXUM, Entrant, FLOOR, JOINED_FLOOR, NODE_WS, NPM_DOG, OURS, SOCKET_IO, SOCKETIOXIDE, UWS, VERBS};
 use crate::scenario::figures::{CPU, P99, RATE, RESIDENT, SLOW};
 use crate::scenario::{Figure, Idle, Kind, Scenario, Talk, Visits};
 
 const ALL: &[Entrant] = &[FLOOR, OURS, UWS, NODE_WS, AXUM, SOCKETIOXIDE, SOCKET_IO, NPM_DOG];
-const WITH_JOINED: &[Entrant] =
-    &[FLOOR, JOINED_FLOOR, OURS, UWS, NODE_WS, AXUM, SOCKETIOXIDE, SOCKET_IO, NPM_DOG];
+const WITH_JOINED: &[Entrant] = &[FLOOR, JOINED_FLOOR, OURS, UWS, NODE_WS, AXUM, SOCKETIOXIDE, SOCKET_IO, NPM_DOG];
 /// Those that can keep up with much.
 const FAST: &[Entrant] = &[FLOOR, OURS, UWS, NODE_WS, AXUM];
 /// Of a crowd, on one Replica.
@@ -32,8 +29,7 @@ const WHISPERS: &[Entrant] = &[
     VERBS.with("ours, 100 Replicas", &["--verb", "whisper", "--limit", "5"]),
     NPM_DOG.with("npm dog, 10 Replicas", &["--verb", "whisper", "--limit", "50"]),
 ];
-const WHISPERS_LARGE: &[Entrant] =
-    &[VERBS.with("ours, 100 Replicas", &["--verb", "whisper", "--limit", "50"])];
+const WHISPERS_LARGE: &[Entrant] = &[VERBS.with("ours, 100 Replicas", &["--verb", "whisper", "--limit", "50"])];
 const GOSSIPS: &[Entrant] = &[
     VERBS.with("ours, 10 Replicas", &["--verb", "gossip", "--limit", "50"]),
     VERBS.with("ours, 100 Replicas", &["--verb", "gossip", "--limit", "5"]),

@@ -81,7 +81,9 @@ impl Stage {
             Kind::Relay => self.start_ours("relay", entrant),
             Kind::Verbs => self.start_ours("verbs", entrant),
             Kind::Axum => self.run(&part(self.programs.rust.as_deref(), "axum-room")?, entrant.arguments),
-            Kind::Socketioxide => self.run(&part(self.programs.rust.as_deref(), "socketioxide-room")?, entrant.arguments),
+            Kind::Socketioxide => {
+                self.run(&part(self.programs.rust.as_deref(), "socketioxide-room")?, entrant.arguments)
+            }
             Kind::NodeWs => self.start_node("peers/node/ws.js", entrant),
             Kind::SocketIo => self.start_node("peers/node/socket-io.js", entrant),
             Kind::Socketify => self.start_python("peers/socketify/server.py", entrant),

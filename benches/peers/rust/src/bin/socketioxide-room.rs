@@ -18,7 +18,8 @@ struct Entry {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     // No pings while it is measured.
-    let (layer, io) = SocketIo::builder().ping_interval(Duration::from_secs(3600)).max_buffer_size(65_536).build_layer();
+    let (layer, io) =
+        SocketIo::builder().ping_interval(Duration::from_secs(3600)).max_buffer_size(65_536).build_layer();
     io.ns("/", async |socket: SocketRef| enter(&socket));
     dog_bench_peers::serve(Router::new().layer(layer)).await
 }
