@@ -60,6 +60,16 @@ pub(crate) fn conformance(workspace: &Workspace) -> Result<String> {
     Ok(Count::of(&output).to_string())
 }
 
+/// What a delivery takes, counted. Most of it is seen by `strace`, if that may look: what it could not see is in the note.
+pub(crate) fn counting(workspace: &Workspace) -> Result<String> {
+    install::programs(&[("strace", "strace")])?;
+    let what = ["test", "--workspace", "--test", "counting", "--", "--nocapture"];
+    let output = workspace.cargo().args(what).run_and_keep()?;
+    let not_run = output.lines().filter_map(|line| Some(line.split_once("*** ")?.1.trim_end_matches([' ', '*'])));
+    let notes = not_run.map(str::to_owned).chain([Count::of(&output).to_string()]);
+    Ok(notes.collect::<Vec<_>>().join("; "))
+}
+
 /// The fan-out of the relay beside its floor.
 pub(crate) fn bench_relay(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "fanout", "--"]);

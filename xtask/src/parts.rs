@@ -35,6 +35,11 @@ pub(crate) const PARTS: &[Part] = &[
         run: checks::conformance,
     },
     Part {
+        name: "counting",
+        about: "what a delivery takes, in allocations, system calls and wakes",
+        run: checks::counting,
+    },
+    Part {
         name: "sim",
         about: "thousands of seeded runs with crashes and cuts, and five bugs to be found",
         run: sim::run,
