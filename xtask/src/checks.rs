@@ -48,9 +48,13 @@ pub(crate) fn unit(workspace: &Workspace) -> Result<String> {
     let named = tests.iter().flat_map(|name| ["--test", name]);
     let units = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--examples"]);
     let units = units.args(named).run_and_keep();
+    // Benches, each once: what measures must work.
+    let benches = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--bench", "*"]).run();
     // Documentation tests run even after a failure: one run shows everything.
     let documentation = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--doc"]).run_and_keep();
-    Ok(format!("{}; documentation: {}", Count::of(&units?), Count::of(&documentation?)))
+    let (units, documentation) = (Count::of(&units?), Count::of(&documentation?));
+    benches?;
+    Ok(format!("{units}; documentation: {documentation}; benches run"))
 }
 
 /// The conformance suite on every host that needs nothing installed. With the whole workspace, though one package has
