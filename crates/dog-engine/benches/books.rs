@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
+use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
@@ -19,6 +20,8 @@ const SIZES: [(usize, usize); 4] = [(10, 10), (10_000, 10), (10, 1_000), (10_000
 struct Cluster {
     books: Books,
     replicas: Vec<Seats>,
+    /// Where each stands in `replicas`.
+    places: HashMap<ReplicaId, usize>,
     clients: Vec<ClientId>,
     next_socket: u64,
     now: Timestamp,
@@ -30,15 +33,16 @@ impl Cluster {
         let now = Timestamp::from_millis(0);
         let limit = Limit::new(u32::try_from(2 * clients.div_ceil(replicas) + 1).unwrap());
         let mut books = Books::new(Epoch::from_raw(1), limit, Policy::default());
-        let names = (0..replicas).map(|number| ReplicaId::from_name("room", &number.to_string()));
-        let replicas: Vec<Seats> = names.map(|name| Seats::new(name, Epoch::from_raw(1), limit)).collect();
+        let names = (0..replicas).map(|number| (ReplicaId::from_name("room", &number.to_string()), number));
+        let places: HashMap<ReplicaId, usize> = names.clone().collect();
+        let replicas: Vec<Seats> = names.map(|(name, _)| Seats::new(name, Epoch::from_raw(1), limit)).collect();
         for seats in &replicas {
             let census = seats.census();
             books.admit(census.replica, now);
             books.joined(&census, now);
         }
         let clients: Vec<ClientId> = (0..clients).map(|number| ClientId::new(format!("u{number}")).unwrap()).collect();
-        let mut cluster = Self { books, replicas, clients: clients.clone(), next_socket: 0, now };
+        let mut cluster = Self { books, replicas, places, clients: clients.clone(), next_socket: 0, now };
         clients.iter().for_each(|client| drop(cluster.enter(client)));
         cluster
     }
@@ -50,14 +54,10 @@ impl Cluster {
         }
     }
 
-    fn replica(&self, ticket: &Ticket) -> usize {
-        self.replicas.iter().position(|seats| seats.audience().replica == ticket.replica).unwrap()
-    }
-
     /// A client comes, and its Group hears of it.
     fn enter(&mut self, client: &ClientId) -> (usize, SocketId) {
         let ticket = self.identify(client);
-        let replica = self.replica(&ticket);
+        let replica = self.places[&ticket.replica];
         let socket = SocketId::from_raw(self.next_socket);
         self.next_socket += 1;
         let seats = &mut self.replicas[replica];

@@ -13,7 +13,6 @@ use dog_benches::load::{Crowd, Outcome};
 use dog_benches::measure::{self, CpuTime, as_float, resident_bytes};
 use dog_benches::plan::{Pace, Plan};
 use dog_benches::server::Server;
-use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use crate::entrant::Entrant;
 use crate::scenario::{Figure, Idle, Kind, Scenario, Talk, Visits, figures};
@@ -30,12 +29,6 @@ const AT_ONCE: usize = 4;
 
 /// How long there is a slow reader: until its kernel's buffers are full, and then its queue.
 const SLOW_FOR: Duration = Duration::from_secs(8);
-
-/// What a slow reader's kernel may take for it.
-const SLOW_BUFFER: usize = 4096;
-
-/// The same once it reads: through a small one it would take all day.
-const FAST_BUFFER: usize = 4 * 1024 * 1024;
 
 /// How long a slow reader waits for more once it reads: longer than any that is sent leaves between.
 const DRAINED: Duration = Duration::from_secs(1);
@@ -132,7 +125,6 @@ fn hear_beside_a_slow_one(server: &Server, door: Door, plan: Plan) -> Result<Sam
     sleep(SETTLED);
     let without = run(&mut crowd, server)?;
     let slow = connect::connect(door, &query)?;
-    set_socket_recv_buffer_size(&slow, SLOW_BUFFER)?;
     crowd.count_for(SLOW_FOR);
     let with = run(&mut crowd, server)?;
     let p99 = |run: &Run| micros(run.count.each.quantile(0.99));
@@ -148,7 +140,6 @@ fn hear_beside_a_slow_one(server: &Server, door: Door, plan: Plan) -> Result<Sam
 
 /// Reads all that came for a client that has read nothing: does it end, or was it only late?
 fn was_closed(mut slow: &TcpStream) -> Result<bool> {
-    set_socket_recv_buffer_size(slow, FAST_BUFFER)?;
     slow.set_nonblocking(false)?;
     slow.set_read_timeout(Some(DRAINED))?;
     let (mut reader, mut scratch, mut closed) = (FrameReader::default(), vec![0; 64 * 1024], false);

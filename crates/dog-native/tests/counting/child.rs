@@ -1,7 +1,6 @@
 //! The relay as a process of its own under `strace`: this test binary, run once more.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use tokio::io::AsyncReadExt;
@@ -41,7 +40,7 @@ pub(crate) fn trace(limit: u32, workers: usize, sockets: usize, act: impl FnOnce
     let file = tempfile::NamedTempFile::new().unwrap();
     let traced = ["-f", "-qq", "-y", "-s", "64", "-e", CALLS, "-o"];
     let mut command = Command::new("strace");
-    command.args(traced).arg(file.path()).arg(PathBuf::from(std::env::current_exe().unwrap()));
+    command.args(traced).arg(file.path()).arg(std::env::current_exe().unwrap());
     command.args(["--exact", TEST, "--nocapture"]).env(SETTINGS, format!("{limit} {workers}"));
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut child) = spawned else {
