@@ -43,7 +43,9 @@ impl Cluster {
         }
         let clients: Vec<ClientId> = (0..clients).map(|number| ClientId::new(format!("u{number}")).unwrap()).collect();
         let mut cluster = Self { books, replicas, places, clients: clients.clone(), next_socket: 0, now };
-        clients.iter().for_each(|client| drop(cluster.enter(client)));
+        for client in &clients {
+            cluster.enter(client);
+        }
         cluster
     }
 

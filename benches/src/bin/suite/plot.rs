@@ -26,7 +26,7 @@ pub(crate) fn ratios(store: &Store, scenario: &Scenario) -> Option<String> {
     let bar = |name: &'static str| Some((name, paired(store, (scenario.name, name), (scenario.name, base), main)?));
     let bars: Vec<(&str, Spread)> = scenario.entrants.iter().filter_map(|entrant| bar(entrant.name)).collect();
     let what = main.title.split(',').next().unwrap_or(main.title);
-    Some(draw(&format!("{}: {what} ÷ {base}'s", scenario.title), &bars))
+    Some(draw(&format!("{}: {what} ÷ that of {base}", scenario.title), &bars))
 }
 
 /// From a ratio to its place.
@@ -128,7 +128,7 @@ mod tests {
     fn a_plot_names_its_base_and_all_bars() {
         let store = run(&[("floor", [2.0, 4.0]), ("ours", [3.0, 6.0])]);
         let svg = ratios(&store, &SCENARIOS[0]).unwrap();
-        assert!(svg.contains("One message in flight: CPU per delivery ÷ floor's"), "{svg}");
+        assert!(svg.contains("One message in flight: CPU per delivery ÷ that of floor"), "{svg}");
         assert!(svg.contains(">ours</text>") && svg.contains(">1.50</text>"), "{svg}");
         assert!(ratios(&run(&[]), &SCENARIOS[0]).is_none());
     }

@@ -1,4 +1,4 @@
-//! What was measured, as Markdown: [`text`]; and its place in the document, with plots beside it: [`write`].
+//! What was measured, as Markdown: [`text`]; and its place in the document, with plots beside it: [`write()`].
 
 use std::fmt::Write as _;
 use std::fs;
