@@ -2,76 +2,34 @@
 
 use anyhow::{Result, bail};
 
+use crate::payload::{BINARY, TEXT};
+pub use crate::payload::{Payload, Tag};
+
 /// Every client masks with this; what it is makes no difference to anyone.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// The longest header of a server's frame, and the longest tag behind it.
-const LONGEST: usize = 10 + Payload::Text.tag_bytes();
+/// The longest header of a server's frame, and the longest way to the end of a tag behind it.
+const LONGEST: usize = 10 + Payload::Event.prefix().len() + Payload::Event.tag_bytes();
 
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
 const PING: u8 = 0x9;
+
+/// The opcode of a goodbye.
+pub const CLOSE: u8 = 0x8;
+
+/// That a frame is compressed.
+const COMPRESSED: u8 = 0x40;
 
 /// An empty pong.
 pub const PONG: &[u8] = &[0x8A, 0x80, 0, 0, 0, 0];
 
-/// What messages are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Payload {
-    /// Bytes.
-    Binary,
-    /// Text, for servers that pass on nothing else.
-    Text,
-}
+/// A pong of Engine.IO, which is a text.
+pub const ENGINE_PONG: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'3'];
 
-impl Payload {
-    /// The bytes of a [`Tag`], at the front of every payload.
-    pub const fn tag_bytes(self) -> usize {
-        match self {
-            Self::Binary => 8,
-            Self::Text => 16,
-        }
-    }
-
-    const fn opcode(self) -> u8 {
-        match self {
-            Self::Binary => BINARY,
-            Self::Text => TEXT,
-        }
-    }
-}
-
-/// Whose message it is, and which of theirs: enough to see whether each came once and in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag {
-    /// The number of the sending socket.
-    pub sender: u32,
-    /// The number of the message among the sender's, from 0.
-    pub sequence: u32,
-}
-
-impl Tag {
-    fn to_bytes(self) -> [u8; 8] {
-        (u64::from(self.sender) << 32 | u64::from(self.sequence)).to_be_bytes()
-    }
-
-    fn from_bytes(bytes: [u8; 8]) -> Self {
-        let [a, b, c, d, e, f, g, h] = bytes;
-        Self { sender: u32::from_be_bytes([a, b, c, d]), sequence: u32::from_be_bytes([e, f, g, h]) }
-    }
-
-    /// The same in text: each byte as two letters, `a` for 0 to `p` for 15.
-    fn to_text(self) -> [u8; 16] {
-        let bytes = self.to_bytes();
-        std::array::from_fn(|at| b'a' + if at % 2 == 0 { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0x0F })
-    }
-
-    fn from_text(text: [u8; 16]) -> Self {
-        // Whatever else stands there makes a tag that nobody has sent.
-        let digit = |at: usize| text[at].wrapping_sub(b'a') & 0x0F;
-        Self::from_bytes(std::array::from_fn(|at| digit(2 * at) << 4 | digit(2 * at + 1)))
-    }
-}
+/// What messages that are to be compressed are made of: neither noise nor one letter over and over.
+const WORDS: [&str; 16] = [
+    "river ", "stone ", "lantern ", "of ", "the ", "under ", "seven ", "quietly ", "market ", "and ", "winter ",
+    "letter ", "to ", "glass ", "horizon ", "a ",
+];
 
 /// Puts an unfragmented frame's header, up to the mask, at the end of `out`. `mask_bit` is 0x80 or 0.
 pub fn append_header(out: &mut Vec<u8>, payload: Payload, length: usize, mask_bit: u8) {
@@ -97,13 +55,29 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// For payloads of so many bytes, which hold at least a tag.
+    /// For messages of so many bytes, which hold at least a tag.
     pub fn new(payload: Payload, bytes: usize) -> Self {
+        Self::filled(payload, &vec![b'.'; bytes])
+    }
+
+    /// The same of words, for whoever compresses them.
+    pub fn of_words(payload: Payload, bytes: usize) -> Self {
+        let mut state = 1_u32;
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            WORDS[(state >> 28) as usize]
+        };
+        let words: Vec<u8> = std::iter::repeat_with(next).flat_map(str::bytes).take(bytes).collect();
+        Self::filled(payload, &words)
+    }
+
+    fn filled(payload: Payload, message: &[u8]) -> Self {
         let mut frame = Vec::new();
-        append_header(&mut frame, payload, bytes, 0x80);
+        append_header(&mut frame, payload, payload.framed(message.len()), 0x80);
         frame.extend_from_slice(&MASK);
-        let tag_at = frame.len();
-        frame.extend((0..bytes).map(|at| b'.' ^ MASK[at % MASK.len()]));
+        let tag_at = frame.len() + payload.prefix().len();
+        let content = [payload.prefix(), message, payload.suffix()].concat();
+        frame.extend(content.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
         Self { payload, frame, tag_at }
     }
 
@@ -111,14 +85,15 @@ impl Encoder {
     pub fn append(&mut self, out: &mut Vec<u8>, tag: Tag) {
         match self.payload {
             Payload::Binary => self.set_tag(tag.to_bytes()),
-            Payload::Text => self.set_tag(tag.to_text()),
+            Payload::Text | Payload::Event => self.set_tag(tag.to_text()),
         }
         out.extend_from_slice(&self.frame);
     }
 
     fn set_tag<const BYTES: usize>(&mut self, tag: [u8; BYTES]) {
+        let masked_from = self.payload.prefix().len();
         for (at, byte) in tag.into_iter().enumerate() {
-            self.frame[self.tag_at + at] = byte ^ MASK[at % MASK.len()];
+            self.frame[self.tag_at + at] = byte ^ MASK[(masked_from + at) % MASK.len()];
         }
     }
 }
@@ -128,14 +103,18 @@ impl Encoder {
 pub enum Arrived {
     /// A message, with the length of its payload.
     Message(Tag, usize),
+    /// A message whose tag cannot be seen, being compressed.
+    Compressed,
     /// The server wants to know whether we are there.
     Ping,
+    /// The same in Engine.IO's way.
+    EnginePing,
     /// Nothing that a server should have to say in a bench, by its opcode.
     Other(u8),
 }
 
 /// Finds the frames in what a server sends. Of a payload only the tag is looked at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FrameReader {
     /// The front of a frame of which too little has come.
     stash: [u8; LONGEST],
@@ -143,6 +122,12 @@ pub struct FrameReader {
     /// How much is to come of the frame that has begun, and what it is.
     remaining: usize,
     current: Option<Arrived>,
+}
+
+impl Default for FrameReader {
+    fn default() -> Self {
+        Self { stash: [0; LONGEST], stashed: 0, remaining: 0, current: None }
+    }
 }
 
 impl FrameReader {
@@ -213,19 +198,28 @@ impl Front {
             _ => bail!("the server masked a frame"),
         };
         let arrived = match first & 0x0F {
+            BINARY | TEXT if first & COMPRESSED != 0 => Arrived::Compressed,
             BINARY if length >= Payload::Binary.tag_bytes() => match rest.first_chunk() {
                 Some(tag) => Arrived::Message(Tag::from_bytes(*tag), length),
                 None => return Ok(None),
             },
-            TEXT if length >= Payload::Text.tag_bytes() => match rest.first_chunk() {
-                Some(tag) => Arrived::Message(Tag::from_text(*tag), length),
+            TEXT if length >= Payload::Text.tag_bytes() => match text_tag(rest) {
+                Some(tag) => Arrived::Message(tag, length),
                 None => return Ok(None),
             },
+            TEXT if length == 1 => Arrived::EnginePing,
             PING => Arrived::Ping,
             opcode => Arrived::Other(opcode),
         };
         Ok(Some(Self { arrived, length: input.len() - rest.len() + length }))
     }
+}
+
+/// The tag at the front of a text: an event begins with a digit, which no tag does. `None` if too little is there.
+fn text_tag(text: &[u8]) -> Option<Tag> {
+    let prefix = Payload::Event.prefix();
+    let from = if text.first() == prefix.first() { prefix.len() } else { 0 };
+    text.get(from..)?.first_chunk().map(|tag| Tag::from_text(*tag))
 }
 
 #[cfg(test)]
@@ -239,12 +233,14 @@ mod tests {
     /// As a server sends it.
     fn unmasked(payload: Payload, sequence: u32, bytes: usize) -> Vec<u8> {
         let mut frame = Vec::new();
-        append_header(&mut frame, payload, bytes, 0);
+        append_header(&mut frame, payload, payload.framed(bytes), 0);
+        frame.extend_from_slice(payload.prefix());
         match payload {
             Payload::Binary => frame.extend_from_slice(&tag(sequence).to_bytes()),
-            Payload::Text => frame.extend_from_slice(&tag(sequence).to_text()),
+            Payload::Text | Payload::Event => frame.extend_from_slice(&tag(sequence).to_text()),
         }
         frame.resize(frame.len() - payload.tag_bytes() + bytes, b'.');
+        frame.extend_from_slice(payload.suffix());
         frame
     }
 
@@ -265,12 +261,18 @@ mod tests {
         bytes.extend_from_slice(&[0x89, 0]);
         bytes.extend(unmasked(Payload::Binary, 2, 126));
         bytes.extend([0x88, 2, 3, 232]);
+        bytes.extend(unmasked(Payload::Event, 3, 128));
+        bytes.extend([0xC2, 2, 0, 0]);
+        bytes.extend([0x81, 1, b'2']);
         bytes.extend(unmasked(Payload::Text, 3, 70_000));
         let expected = [
             Arrived::Message(tag(1), 8),
             Arrived::Ping,
             Arrived::Message(tag(2), 126),
             Arrived::Other(8),
+            Arrived::Message(tag(3), 138),
+            Arrived::Compressed,
+            Arrived::EnginePing,
             Arrived::Message(tag(3), 70_000),
         ];
         assert_eq!(read_all(&[&bytes]).unwrap(), expected);
@@ -295,27 +297,20 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_masked_and_carries_its_tag() {
-        for (payload, bytes) in
-            [8, 125, 126, 70_000].map(|bytes| (Payload::Binary, bytes)).into_iter().chain([(Payload::Text, 16)])
+        for (payload, bytes) in [8, 125, 126, 70_000]
+            .map(|bytes| (Payload::Binary, bytes))
+            .into_iter()
+            .chain([(Payload::Text, 16), (Payload::Event, 16)])
         {
             let mut frame = Vec::new();
             Encoder::new(payload, bytes).append(&mut frame, tag(9));
-            let payload_at = frame.len() - bytes;
+            let payload_at = frame.len() - payload.framed(bytes);
             frame[1] &= 0x7F;
             let mask: [u8; 4] = frame[payload_at - 4..payload_at].try_into().unwrap();
             let content = frame.split_off(payload_at);
             frame.truncate(payload_at - 4);
             frame.extend(content.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
-            assert_eq!(frame, unmasked(payload, 9, bytes));
-        }
-    }
-
-    #[test]
-    fn a_tag_survives_being_text() {
-        for tag in [Tag { sender: 0, sequence: 0 }, Tag { sender: 0x0123_4567, sequence: u32::MAX }] {
-            let text = tag.to_text();
-            assert!(text.iter().all(u8::is_ascii_lowercase));
-            assert_eq!(Tag::from_text(text), tag);
+            assert!(frame == unmasked(payload, 9, bytes), "{payload:?} of {bytes} bytes");
         }
     }
 }

@@ -9,10 +9,30 @@ use anyhow::{Result, bail, ensure};
 use crate::frame::Tag;
 use crate::histogram::Histogram;
 
+/// Who is to get a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Everyone in the sender's room, the sender too.
+    #[default]
+    Room,
+    /// The one that stands across: with half of all sockets between it and the sender.
+    Across,
+    /// The sender.
+    Sender,
+}
+
+impl Reach {
+    /// The socket that stands across.
+    pub fn across(number: usize, sockets: usize) -> usize {
+        (number + sockets / 2) % sockets
+    }
+}
+
 /// The books of one crowd. Socket number `i` is in room `i % rooms`, and the first so many sockets are the senders.
 pub struct Ledger {
     sockets: usize,
     rooms: usize,
+    reach: Reach,
     /// The most senders that one room has.
     senders_a_room: usize,
     /// For each socket and each sender of its room, the number of the message that must come next.
@@ -50,15 +70,20 @@ pub struct Count {
     pub each: Histogram,
     /// From the sending of a message until all had it.
     pub last: Histogram,
+    /// How many of the deliveries came compressed.
+    pub compressed: u64,
+    /// All bytes that came.
+    pub bytes: u64,
 }
 
 impl Ledger {
     /// Nothing is owed yet.
-    pub fn new(sockets: usize, senders: usize, rooms: usize) -> Self {
+    pub fn new(sockets: usize, senders: usize, rooms: usize, reach: Reach) -> Self {
         let senders_a_room = senders.div_ceil(rooms);
         Self {
             sockets,
             rooms,
+            reach,
             senders_a_room,
             expected: vec![0; sockets * senders_a_room],
             senders: (0..senders).map(|_| Sender::default()).collect(),
@@ -73,13 +98,24 @@ impl Ledger {
         self.count = Count::default();
     }
 
-    /// From now on everyone in the sender's room is owed this message.
+    /// Whether the messages of sender `number` are for `socket`.
+    fn reaches(&self, number: usize, socket: usize) -> bool {
+        match self.reach {
+            Reach::Room => number % self.rooms == socket % self.rooms,
+            Reach::Across => socket == Reach::across(number, self.sockets),
+            Reach::Sender => socket == number,
+        }
+    }
+
+    /// From now on everyone whom the sender reaches is owed this message.
     ///
     /// # Errors
     /// When a sender has no numbers left, after four billion messages.
     pub fn send(&mut self, number: usize, sent: Instant) -> Result<Tag> {
-        let room = number % self.rooms;
-        let missing = (self.sockets - room).div_ceil(self.rooms);
+        let missing = match self.reach {
+            Reach::Room => (self.sockets - number % self.rooms).div_ceil(self.rooms),
+            Reach::Across | Reach::Sender => 1,
+        };
         let sender = &mut self.senders[number];
         let tag = Tag { sender: u32::try_from(number)?, sequence: sender.next };
         let Some(next) = sender.next.checked_add(1) else { bail!("sender {number} has sent too many messages") };
@@ -96,8 +132,9 @@ impl Ledger {
     /// When it is not the one that must come next.
     pub fn arrive(&mut self, socket: usize, tag: Tag, now: Instant) -> Result<()> {
         let number = tag.sender as usize;
-        let Some(sender) = self.senders.get_mut(number).filter(|_| number % self.rooms == socket % self.rooms) else {
-            bail!("socket {socket} got a message of another room or of nobody, {tag:?}");
+        let reached = self.reaches(number, socket);
+        let Some(sender) = self.senders.get_mut(number).filter(|_| reached) else {
+            bail!("socket {socket} got a message for others or of nobody, {tag:?}");
         };
         let expected = &mut self.expected[socket * self.senders_a_room + number / self.rooms];
         ensure!(
@@ -124,6 +161,16 @@ impl Ledger {
         Ok(())
     }
 
+    /// A socket has got a message whose tag cannot be seen: the one that must come next, of the only sender.
+    ///
+    /// # Errors
+    /// When none is due.
+    pub fn arrive_compressed(&mut self, socket: usize, now: Instant) -> Result<()> {
+        ensure!(self.senders.len() == 1, "whose message is it? There are {} senders", self.senders.len());
+        self.count.compressed += 1;
+        self.arrive(socket, Tag { sender: 0, sequence: self.expected[socket] }, now)
+    }
+
     /// Checks that everyone has everything.
     ///
     /// # Errors
@@ -131,9 +178,9 @@ impl Ledger {
     pub fn check_settled(&self) -> Result<()> {
         ensure!(self.in_flight == 0, "{} messages did not reach everyone", self.in_flight);
         for (number, sender) in self.senders.iter().enumerate() {
-            let mut room = (number % self.rooms..self.sockets).step_by(self.rooms);
+            let mut reached = (0..self.sockets).filter(|socket| self.reaches(number, *socket));
             let has_all = |socket| self.expected[socket * self.senders_a_room + number / self.rooms] == sender.next;
-            ensure!(room.all(has_all), "somebody is owed a message of sender {number}");
+            ensure!(reached.all(has_all), "somebody is owed a message of sender {number}");
         }
         Ok(())
     }
@@ -146,7 +193,7 @@ mod tests {
     #[test]
     fn a_message_is_done_when_all_of_its_room_have_it() {
         let now = Instant::now();
-        let mut ledger = Ledger::new(5, 3, 2);
+        let mut ledger = Ledger::new(5, 3, 2, Reach::Room);
         // Rooms: 0, 2, 4 and 1, 3. Senders: 0 and 2 in the first, 1 in the second.
         let (first, second, other) =
             (ledger.send(0, now).unwrap(), ledger.send(2, now).unwrap(), ledger.send(1, now).unwrap());
@@ -165,7 +212,7 @@ mod tests {
     #[test]
     fn doubled_reordered_misdirected_and_invented_messages_are_found() {
         let now = Instant::now();
-        let mut ledger = Ledger::new(4, 2, 2);
+        let mut ledger = Ledger::new(4, 2, 2, Reach::Room);
         let (first, second) = (ledger.send(0, now).unwrap(), ledger.send(0, now).unwrap());
         assert!(ledger.arrive(0, second, now).is_err());
         ledger.arrive(0, first, now).unwrap();
@@ -174,5 +221,31 @@ mod tests {
         ledger.arrive(0, second, now).unwrap();
         assert!(ledger.arrive(0, Tag { sender: 0, sequence: 2 }, now).is_err());
         assert!(ledger.arrive(0, Tag { sender: 2, sequence: 0 }, now).is_err());
+    }
+
+    #[test]
+    fn who_stands_across_or_sends_is_reached_alone() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(6, 2, 1, Reach::Across);
+        let tag = ledger.send(1, now).unwrap();
+        assert!(ledger.arrive(1, tag, now).is_err());
+        ledger.arrive(4, tag, now).unwrap();
+        ledger.check_settled().unwrap();
+        let mut ledger = Ledger::new(6, 2, 1, Reach::Sender);
+        let tag = ledger.send(1, now).unwrap();
+        assert!(ledger.arrive(4, tag, now).is_err());
+        ledger.arrive(1, tag, now).unwrap();
+        ledger.check_settled().unwrap();
+    }
+
+    #[test]
+    fn a_compressed_message_is_the_next_one() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(2, 1, 1, Reach::Room);
+        ledger.send(0, now).unwrap();
+        ledger.arrive_compressed(0, now).unwrap();
+        assert!(ledger.arrive_compressed(0, now).is_err());
+        ledger.arrive_compressed(1, now).unwrap();
+        ledger.check_settled().unwrap();
     }
 }

@@ -2,7 +2,7 @@
 //! headers only and allocates nothing for a message, so that it takes little of the machine from the server.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::connect;
-use crate::frame::{Arrived, Encoder, FrameReader, PONG};
+use crate::connect::{self, Door};
+use crate::frame::{Arrived, ENGINE_PONG, Encoder, FrameReader, PONG};
 use crate::ledger::{Count, Ledger};
 use crate::plan::{Pace, Plan, Schedule};
 
@@ -91,9 +91,9 @@ impl Crowd {
     ///
     /// # Errors
     /// When the plan cannot be done, or the server does not let all in.
-    pub fn connect(address: SocketAddr, plan: Plan) -> Result<Self> {
+    pub fn connect(door: Door, plan: Plan) -> Result<Self> {
         plan.check()?;
-        Self::new(connect::all(address, 0..plan.sockets, |number| number % plan.rooms, 1)?, plan)
+        Self::new(connect::all(door, 0..plan.sockets, |number| plan.query(number), 1)?, plan)
     }
 
     /// The crowd of sockets that are open: number `i` in room `i % rooms`.
@@ -111,8 +111,11 @@ impl Crowd {
             clients.push(Client { stream, reader: FrameReader::default(), reads: 0 });
         }
         Ok(Self {
-            ledger: Ledger::new(plan.sockets, plan.senders, plan.rooms),
-            encoder: Encoder::new(plan.payload, plan.bytes),
+            ledger: Ledger::new(plan.sockets, plan.senders, plan.rooms, plan.reach),
+            encoder: match plan.compressed {
+                false => Encoder::new(plan.payload, plan.bytes),
+                true => Encoder::of_words(plan.payload, plan.bytes),
+            },
             outgoing: vec![Vec::new(); plan.sockets],
             next_sender: 0,
             heard: Instant::now(),
@@ -131,6 +134,11 @@ impl Crowd {
     pub fn change_pace(&mut self, pace: Pace, pause: Duration) -> Result<()> {
         (self.plan.pace, self.plan.pause) = (pace, pause);
         self.plan.check()
+    }
+
+    /// Counts for so long from the next run on.
+    pub fn count_for(&mut self, measured: Duration) {
+        self.plan.measured = measured;
     }
 
     /// Sends, waits, sends the next, for as long as planned, and checks that all that was owed has come. `probe` is
@@ -240,6 +248,7 @@ impl Crowd {
         let Self { clients, ledger, scratch, plan, outgoing, .. } = self;
         clients[number].delay_acknowledgements();
         let Client { stream, reader, .. } = &mut clients[number];
+        let message_bytes = plan.payload.framed(plan.bytes);
         loop {
             let read = match stream.read(scratch) {
                 Ok(0) => bail!("the server hung up"),
@@ -248,11 +257,17 @@ impl Crowd {
                 Err(error) => return Err(error.into()),
             };
             let now = Instant::now();
+            ledger.count.bytes += read as u64;
             reader.read(&scratch[..read], |arrived| match arrived {
-                Arrived::Message(tag, bytes) if bytes == plan.bytes => ledger.arrive(number, tag, now),
+                Arrived::Message(tag, bytes) if bytes == message_bytes => ledger.arrive(number, tag, now),
+                Arrived::Compressed if plan.compressed => ledger.arrive_compressed(number, now),
                 // It goes out below, or when the socket takes something again.
                 Arrived::Ping => {
                     outgoing[number].extend_from_slice(PONG);
+                    Ok(())
+                }
+                Arrived::EnginePing => {
+                    outgoing[number].extend_from_slice(ENGINE_PONG);
                     Ok(())
                 }
                 other => bail!("the server sent {other:?}"),

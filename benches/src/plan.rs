@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use crate::connect;
 use crate::frame::Payload;
+use crate::ledger::Reach;
 
 /// What the crowd does.
 #[derive(Clone, Debug)]
@@ -17,6 +19,10 @@ pub struct Plan {
     pub senders: usize,
     /// When they send.
     pub pace: Pace,
+    /// For whom.
+    pub reach: Reach,
+    /// Whether the sockets are compressed: messages are then made of words, of one sender, and counted unseen.
+    pub compressed: bool,
     /// What messages are made of.
     pub payload: Payload,
     /// The length of a message's payload, in bytes.
@@ -65,7 +71,18 @@ impl Plan {
         ensure!(self.rooms <= self.sockets && self.senders <= self.sockets, "there are not enough sockets");
         let least = self.payload.tag_bytes();
         ensure!(self.bytes >= least, "a message has at least {least} bytes");
+        ensure!(self.reach == Reach::Room || self.rooms == 1, "who reaches one socket alone is in the only room");
+        ensure!(!self.compressed || self.senders == 1, "of compressed messages only one sender's can be told apart");
         Ok(())
+    }
+
+    /// What socket `number` asks for in its handshake.
+    pub fn query(&self, number: usize) -> String {
+        let query = connect::query(number, number % self.rooms);
+        match self.reach {
+            Reach::Room | Reach::Sender => query,
+            Reach::Across => format!("{query}&to=u{}", Reach::across(number, self.sockets)),
+        }
     }
 }
 

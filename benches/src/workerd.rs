@@ -34,9 +34,18 @@ impl Bundle {
     }
 }
 
+/// What a Worker is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// The most seats of a Replica.
+    pub limit: usize,
+    /// What a message is for: the peer knows `broadcast`, `whisper` and `gossip`.
+    pub verb: &'a str,
+}
+
 /// Starts a workerd with objects that nobody has used yet.
 ///
-/// `scratch` is a folder for the configuration and the objects; `limit` is the most seats of a Replica.
+/// `scratch` is a folder for the configuration and the objects.
 ///
 /// # Errors
 /// When it does not start.
@@ -46,14 +55,14 @@ pub fn start(
     workerd: &Path,
     bundle: &Bundle,
     scratch: &Path,
-    limit: usize,
+    settings: Settings<'_>,
 ) -> Result<Server> {
     let (path, objects) = (scratch.join("workerd.capnp"), scratch.join("objects"));
     if objects.exists() {
         fs::remove_dir_all(&objects)?;
     }
     fs::create_dir_all(&objects)?;
-    fs::write(&path, configuration(bundle, &objects, limit)?)?;
+    fs::write(&path, configuration(bundle, &objects, settings)?)?;
     // Whole paths within the configuration are looked for beneath the folders of imports.
     let arguments = ["serve", "--control-fd=1", "--import-path=/", utf8(&path)?];
     Server::start_told(bench, processors, workerd, &arguments, told_address)
@@ -71,11 +80,12 @@ fn told_address(line: &str) -> Option<SocketAddr> {
 }
 
 /// What workerd calls storage in memory has no SQL, so it is a disk, on whatever the scratch folder is.
-fn configuration(bundle: &Bundle, objects: &Path, limit: usize) -> Result<String> {
+fn configuration(bundle: &Bundle, objects: &Path, settings: Settings<'_>) -> Result<String> {
     let namespaces =
         CLASSES.map(|class| format!("(className = \"{class}\", uniqueKey = \"{class}\", enableSql = true)"));
     let bindings = CLASSES.map(|class| format!("(name = \"{class}\", durableObjectNamespace = \"{class}\")"));
     let (namespaces, bindings) = (namespaces.join(", "), bindings.join(", "));
+    let Settings { limit, verb } = settings;
     let (folder, objects) = (utf8(&bundle.folder)?, utf8(objects)?);
     let wasm = if bundle.has_wasm {
         format!(",\n    (name = \"./index_bg.wasm\", wasm = embed \"{folder}/index_bg.wasm\")")
@@ -95,7 +105,7 @@ const worker :Workerd.Worker = (
   compatibilityDate = "{COMPATIBILITY_DATE}",
   durableObjectNamespaces = [{namespaces}],
   durableObjectStorage = (localDisk = "disk"),
-  bindings = [{bindings}, (name = "LIMIT", text = "{limit}")]
+  bindings = [{bindings}, (name = "LIMIT", text = "{limit}"), (name = "VERB", text = "{verb}")]
 );
 "#
     ))
@@ -114,11 +124,14 @@ mod tests {
 
     #[test]
     fn a_worker_without_wasm_names_none() {
+        let settings = Settings { limit: 50, verb: "broadcast" };
         let bundle = |has_wasm| Bundle { folder: "/there".into(), has_wasm };
         assert!(
-            configuration(&bundle(true), Path::new("/objects"), 50).unwrap().contains("embed \"/there/index_bg.wasm\"")
+            configuration(&bundle(true), Path::new("/objects"), settings)
+                .unwrap()
+                .contains("embed \"/there/index_bg.wasm\"")
         );
-        let without = configuration(&bundle(false), Path::new("/objects"), 50).unwrap();
+        let without = configuration(&bundle(false), Path::new("/objects"), settings).unwrap();
         assert!(!without.contains("wasm") && without.contains("text = \"50\""), "{without}");
     }
 

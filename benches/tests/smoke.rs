@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use dog_benches::frame::Payload;
+use dog_benches::ledger::Reach;
 use dog_benches::load::Crowd;
 use dog_benches::measure::{CpuTime, resident_bytes};
 use dog_benches::plan::{Pace, Plan};
@@ -22,6 +23,8 @@ fn plan() -> Plan {
         rooms: 1,
         senders: 1,
         pace: Pace::InFlight(1),
+        reach: Reach::Room,
+        compressed: false,
         payload: Payload::Binary,
         bytes: 128,
         pause: Duration::from_micros(100),
@@ -34,8 +37,8 @@ fn drive(program: &Path, arguments: &[&str], plan: Plan) -> Result<()> {
     let server = Server::start(bench(), &[], program, arguments)?;
     let process = server.process();
     assert!(resident_bytes(process)? > 0);
-    let everyone = (plan.sockets / plan.rooms) as u64;
-    let outcome = Crowd::connect(server.address, plan)?.run(|| CpuTime::of(process))?;
+    let everyone = if plan.reach == Reach::Room { (plan.sockets / plan.rooms) as u64 } else { 1 };
+    let outcome = Crowd::connect(server.address.into(), plan)?.run(|| CpuTime::of(process))?;
     assert!(outcome.count.messages > 0);
     assert!(outcome.count.deliveries.abs_diff(outcome.count.messages * everyone) <= 64 * everyone);
     drop(server);
@@ -60,6 +63,17 @@ fn the_relay_delivers() -> Result<()> {
     drive(&relay, &arguments, Plan { pace: Pace::InFlight(32), senders: 4, ..plan() })?;
     drive(&relay, &arguments, Plan { payload: Payload::Text, ..plan() })?;
     drive(&relay, &arguments, Plan { pace: Pace::InFlight(8), senders: 5, rooms: 5, bytes: 8, ..plan() })
+}
+
+#[test]
+fn the_verbs_reach_whom_they_should() -> Result<()> {
+    let verbs = Path::new(env!("CARGO_BIN_EXE_verbs"));
+    let several = |reach| Plan { senders: 10, pace: Pace::InFlight(5), reach, ..plan() };
+    for (verb, reach) in [("whisper", Reach::Across), ("gossip", Reach::Sender)] {
+        let arguments = ["--listen", "127.0.0.1:0", "--limit", "2", "--verb", verb];
+        drive(verbs, &arguments, several(reach))?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::bench::RUST_PEERS;
 use crate::install;
 use crate::parts::PARTS;
 use crate::workspace::Workspace;
@@ -16,7 +17,10 @@ pub(crate) const BENCH_LIMIT: Duration = Duration::from_hours(2);
 pub(crate) fn fmt(workspace: &Workspace) -> Result<String> {
     install::component("fmt", "rustfmt")?;
     workspace.cargo().args(["fmt", "--all", "--check"]).run()?;
-    workspace.cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run()?;
+    // What lies outside the workspace.
+    for manifest in ["fuzz/Cargo.toml", RUST_PEERS] {
+        workspace.cargo().args(["fmt", "--manifest-path", manifest, "--check"]).run()?;
+    }
     Ok(String::new())
 }
 
@@ -44,9 +48,13 @@ pub(crate) fn unit(workspace: &Workspace) -> Result<String> {
     let named = tests.iter().flat_map(|name| ["--test", name]);
     let units = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--examples"]);
     let units = units.args(named).run_and_keep();
+    // Benches, each once: what measures must work.
+    let benches = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--bench", "*"]).run();
     // Documentation tests run even after a failure: one run shows everything.
     let documentation = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--doc"]).run_and_keep();
-    Ok(format!("{}; documentation: {}", Count::of(&units?), Count::of(&documentation?)))
+    let (units, documentation) = (Count::of(&units?), Count::of(&documentation?));
+    benches?;
+    Ok(format!("{units}; documentation: {documentation}; benches run"))
 }
 
 /// The conformance suite on every host that needs nothing installed. With the whole workspace, though one package has
@@ -54,6 +62,16 @@ pub(crate) fn unit(workspace: &Workspace) -> Result<String> {
 pub(crate) fn conformance(workspace: &Workspace) -> Result<String> {
     let output = workspace.cargo().args(["test", "--workspace", "--test", "conformance"]).run_and_keep()?;
     Ok(Count::of(&output).to_string())
+}
+
+/// What a delivery takes, counted. Most of it is seen by `strace`, if that may look: what it could not see is in the note.
+pub(crate) fn counting(workspace: &Workspace) -> Result<String> {
+    install::programs(&[("strace", "strace")])?;
+    let what = ["test", "--workspace", "--test", "counting", "--", "--nocapture"];
+    let output = workspace.cargo().args(what).run_and_keep()?;
+    let not_run = output.lines().filter_map(|line| Some(line.split_once("*** ")?.1.trim_end_matches([' ', '*'])));
+    let notes = not_run.map(str::to_owned).chain([Count::of(&output).to_string()]);
+    Ok(notes.collect::<Vec<_>>().join("; "))
 }
 
 /// The fan-out of the relay beside its floor.

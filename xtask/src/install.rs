@@ -41,6 +41,16 @@ pub(crate) fn library(name: &str, package: &str) -> Result<()> {
     packages(&[package])
 }
 
+/// Makes sure of a library that a program is linked against when it starts, by its file's name.
+pub(crate) fn shared_library(file: &str, package: &str) -> Result<()> {
+    programs(&[("ldconfig", "libc-bin")])?;
+    if Step::program("ldconfig").args(["-p"]).ask()?.contains(file) {
+        return Ok(());
+    }
+    update_packages()?;
+    packages(&[package])
+}
+
 /// Has apt learn what there is.
 pub(crate) fn update_packages() -> Result<()> {
     if find_program("apt-get").is_none() {

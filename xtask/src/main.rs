@@ -3,11 +3,13 @@
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `toolchain` and `debian`
 //! (what builds for wasm), `workspace` (what cargo knows of us), then one module for each part that is more than a cargo
-//! command: `checks`, `layers`, `sources`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`, `workers` with `bundle`.
+//! command: `checks`, `layers`, `sources`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`, `workers` with `bundle`,
+//! and `bench`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
 mod autobahn;
+mod bench;
 mod browser;
 mod bundle;
 mod checks;
@@ -110,8 +112,11 @@ fn parse_test(arguments: &[String]) -> Result<Request, String> {
 }
 
 fn parse_bench(arguments: &[String]) -> Result<Request, String> {
+    // Flags without a name are the first one's.
+    let Some((name, rest)) = arguments.split_first().filter(|(name, _)| !name.starts_with('-')) else {
+        return Ok(Request::Bench(&BENCHES[0], arguments.to_vec()));
+    };
     let known = names(BENCHES.iter().map(|bench| bench.name));
-    let (name, rest) = arguments.split_first().ok_or_else(|| format!("which measurement? There are: {known}"))?;
     let found = BENCHES.iter().find(|bench| bench.name == name);
     let bench = found.ok_or_else(|| format!("there is no measurement `{name}`; there are: {known}"))?;
     Ok(Request::Bench(bench, rest.to_vec()))
@@ -125,7 +130,7 @@ fn usage() -> String {
     let mut text = String::from(
         "cargo xtask test [PART..]       run every part of the tests, or those named\n\
          cargo xtask test --list         name the parts\n\
-         cargo xtask bench NAME [ARG..]  measure\n\
+         cargo xtask bench [NAME] [ARG..]  measure: --quick, --only SCENARIO, --resume, --render, --list, --help\n\
          cargo xtask fuzz [TARGET]       look long for inputs that break something: --seconds N each target, --keep\n\
          cargo xtask sim [ARG..]         run the simulation: --seeds N, --from F, --seed S, --bug NAME, --help\n\
          cargo xtask help                this text\n\nParts:\n",
@@ -172,7 +177,6 @@ mod tests {
     fn an_unknown_or_missing_command_is_refused() {
         assert!(parse_words("tset").is_err());
         assert!(parse_words("").is_err());
-        assert!(parse_words("bench").is_err());
         assert!(parse_words("bench nothing").is_err());
     }
 
@@ -181,6 +185,14 @@ mod tests {
         let Ok(Request::Bench(bench, arguments)) = parse_words("bench relay --sockets 500") else { panic!("a bench") };
         assert_eq!(bench.name, "relay");
         assert_eq!(arguments, ["--sockets", "500"]);
+    }
+
+    #[test]
+    fn without_a_name_all_is_measured() {
+        for (line, expected) in [("bench", vec![]), ("bench --quick --only one", vec!["--quick", "--only", "one"])] {
+            let Ok(Request::Bench(bench, arguments)) = parse_words(line) else { panic!("a bench") };
+            assert_eq!((bench.name, arguments), ("all", expected.iter().map(ToString::to_string).collect()));
+        }
     }
 
     #[test]

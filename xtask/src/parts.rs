@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{autobahn, browser, checks, faults, fuzz, layers, sim, wasm, workers};
+use crate::{autobahn, bench, browser, checks, faults, fuzz, layers, sim, wasm, workers};
 
 /// One part of `cargo xtask test`. An integration test target that bears the name of a part is left to that part.
 pub(crate) struct Part {
@@ -35,6 +35,11 @@ pub(crate) const PARTS: &[Part] = &[
         run: checks::conformance,
     },
     Part {
+        name: "counting",
+        about: "what a delivery takes, in allocations, system calls and wakes",
+        run: checks::counting,
+    },
+    Part {
         name: "sim",
         about: "thousands of seeded runs with crashes and cuts, and five bugs to be found",
         run: sim::run,
@@ -56,8 +61,13 @@ pub(crate) struct Bench {
     pub(crate) run: fn(&Workspace, &[String]) -> Result<()>,
 }
 
-/// All measurements.
+/// All measurements. The first is done where none is named.
 pub(crate) const BENCHES: &[Bench] = &[
+    Bench {
+        name: "all",
+        about: "the relay beside its peers, in every scenario (--list); what `bench` alone does",
+        run: bench::run,
+    },
     Bench { name: "relay", about: "fan-out of the relay beside a bare epoll+send loop", run: checks::bench_relay },
     Bench { name: "workers", about: "the relay on workerd beside the same on npm's dog", run: workers::bench },
 ];

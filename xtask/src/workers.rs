@@ -41,7 +41,7 @@ const BUILD_LIMIT: Duration = Duration::from_mins(20);
 
 /// Where the tools lie.
 pub(crate) struct Tools {
-    npm: PathBuf,
+    npm: Npm,
     cargo: PathBuf,
     wrappers: PathBuf,
     toolchain: WasmToolchain,
@@ -72,11 +72,11 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let tools = Tools::install(workspace)?;
     let ours = tools.build_to_deploy(workspace, "examples/relay", "relay-worker")?;
     let chat = tools.build_to_deploy(workspace, "examples/chat", "chat-worker")?;
-    let peer = tools.bundle_peer(workspace)?;
+    let peer = tools.npm.bundle_peer(workspace)?;
     println!("the relay's Worker takes {} KiB compressed", bundle::compressed(&ours)?.div_ceil(1024));
     println!("{}", bundle::check("the chat room's Worker", &chat)?);
     let step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "workers", "--"]);
-    let step = step.args(["--workerd", &tools.workerd()?, "--ours", text(&ours)?, "--peer", text(&peer)?]);
+    let step = step.args(["--workerd", &tools.npm.workerd()?, "--ours", text(&ours)?, "--peer", text(&peer)?]);
     step.args(arguments).limit(BENCH_LIMIT).run()
 }
 
@@ -102,20 +102,15 @@ impl Tools {
     pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
         install::programs(&[("node", "nodejs"), ("npm", "npm")])?;
         let tools = Self {
-            npm: workspace.scratch("npm"),
+            npm: Npm::install(workspace)?,
             cargo: workspace.scratch("tools"),
             wrappers: workspace.scratch("toolchain"),
             toolchain: WasmToolchain::install(workspace)?,
         };
-        tools.install_npm()?;
         tools.install_cargo("wasm-bindgen", WASM_BINDGEN)?;
         tools.install_cargo("worker-build", WORKER_BUILD)?;
         tools.write_wrappers()?;
         Ok(tools)
-    }
-
-    fn install_npm(&self) -> Result<()> {
-        npm_packages(&self.npm, NPM_PACKAGES)
     }
 
     fn install_cargo(&self, program: &str, package: &str) -> Result<()> {
@@ -157,23 +152,9 @@ impl Tools {
         install::write_program(&self.wrappers.join("rustup"), script)
     }
 
-    /// The runtime itself, and not the script that starts it: that is what is killed.
-    pub(crate) fn workerd(&self) -> Result<String> {
-        let packages = self.npm.join("node_modules/@cloudflare");
-        let programs = fs::read_dir(&packages)?.map(|package| Ok(package?.path().join("bin/workerd")));
-        let programs: Vec<PathBuf> = programs.collect::<Result<_>>()?;
-        let program = programs.iter().find(|program| program.is_file());
-        Ok(text(program.context("npm has brought no workerd for this machine")?)?.to_owned())
-    }
-
     /// Names the runtime and the Worker of this folder to a test.
     fn with_worker(&self, step: Step, folder: &Path) -> Result<Step> {
-        Ok(step.env("DOG_WORKERD", &self.workerd()?).env("DOG_WORKER", text(folder)?))
-    }
-
-    /// A program that an npm package brings.
-    pub(crate) fn npm_program(&self, name: &str) -> Result<String> {
-        Ok(text(&self.npm.join("node_modules/.bin").join(name))?.to_owned())
+        Ok(step.env("DOG_WORKERD", &self.npm.workerd()?).env("DOG_WORKER", text(folder)?))
     }
 
     /// Builds the Worker of a crate; gives the folder with its module and its wasm. Not optimised to the last, which
@@ -198,7 +179,7 @@ impl Tools {
     fn shrink(&self, folder: &Path) -> Result<()> {
         let features = FEATURES.map(|feature| format!("--enable-{feature}"));
         let wasm = folder.join("index_bg.wasm");
-        let step = Step::program(self.npm_program("wasm-opt")?).args(features);
+        let step = Step::program(self.npm.program("wasm-opt")?).args(features);
         step.args(["-Oz", "--reorder-functions-by-name", text(&wasm)?, "-o", text(&wasm)?]).run()
     }
 
@@ -214,10 +195,35 @@ impl Tools {
             .within(&workspace.root.join(package))
             .env("CARGO_TARGET_DIR", text(&self.toolchain.target.join("worker"))?)
             .env("WASM_BINDGEN_BIN", text(&self.cargo.join("bin/wasm-bindgen"))?)
-            .env("ESBUILD_BIN", &self.npm_program("esbuild")?)
-            .env("WASM_OPT_BIN", &self.npm_program("wasm-opt")?)
+            .env("ESBUILD_BIN", &self.npm.program("esbuild")?)
+            .env("WASM_OPT_BIN", &self.npm.program("wasm-opt")?)
             .env("PATH", path.to_str().context("a PATH that is no UTF-8")?)
             .limit(BUILD_LIMIT))
+    }
+}
+
+/// What npm has brought.
+struct Npm(PathBuf);
+
+impl Npm {
+    fn install(workspace: &Workspace) -> Result<Self> {
+        let folder = workspace.scratch("npm");
+        npm_packages(&folder, NPM_PACKAGES)?;
+        Ok(Self(folder))
+    }
+
+    /// The runtime itself, and not the script that starts it: that is what is killed.
+    fn workerd(&self) -> Result<String> {
+        let packages = self.0.join("node_modules/@cloudflare");
+        let programs = fs::read_dir(&packages)?.map(|package| Ok(package?.path().join("bin/workerd")));
+        let programs: Vec<PathBuf> = programs.collect::<Result<_>>()?;
+        let program = programs.iter().find(|program| program.is_file());
+        Ok(text(program.context("npm has brought no workerd for this machine")?)?.to_owned())
+    }
+
+    /// A program that an npm package brings.
+    fn program(&self, name: &str) -> Result<String> {
+        Ok(text(&self.0.join("node_modules/.bin").join(name))?.to_owned())
     }
 
     /// The Worker on npm's `dog`; gives the folder with its module.
@@ -225,7 +231,7 @@ impl Tools {
         let (packages, folder) = (workspace.scratch("npm-dog"), workspace.scratch("npm-dog-worker"));
         npm_packages(&packages, &[PEER])?;
         let module = format!("--outfile={}", text(&folder.join("index.js"))?);
-        Step::program(self.npm_program("esbuild")?)
+        Step::program(self.program("esbuild")?)
             .args(["worker.js", "--bundle", "--format=esm", "--log-level=warning", &module])
             .within(&workspace.root.join("benches/peers/npm-dog"))
             .env("NODE_PATH", text(&packages.join("node_modules"))?)
@@ -234,8 +240,15 @@ impl Tools {
     }
 }
 
+/// What npm's `dog` is measured on: the runtime, and the Worker's folder. Nothing of ours is built for it.
+pub(crate) fn peer(workspace: &Workspace) -> Result<(String, PathBuf)> {
+    install::programs(&[("node", "nodejs"), ("npm", "npm")])?;
+    let npm = Npm::install(workspace)?;
+    Ok((npm.workerd()?, npm.bundle_peer(workspace)?))
+}
+
 /// Sees to it that a folder holds these packages of npm.
-fn npm_packages(folder: &Path, packages: &[&str]) -> Result<()> {
+pub(crate) fn npm_packages(folder: &Path, packages: &[&str]) -> Result<()> {
     let stamp = folder.join("installed");
     let wanted = packages.join(" ");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {

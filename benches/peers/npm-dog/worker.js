@@ -1,5 +1,6 @@
-// The relay on the npm package `dog`, for `cargo xtask bench workers`: what `GET /ws?u=ID&room=NAME` opens sends every
-// message to every socket of the room, as examples/relay does. Written as the package's readme has it.
+// The relay on the npm package `dog`, for `cargo xtask bench`: what `GET /ws?u=ID&room=NAME` opens sends every message to
+// every socket of the room, as examples/relay does; or to the client that `to` named, or back after a gossip, as
+// benches/src/bin/verbs.rs does. Written as the package's readme has it.
 import { Group, identify, Replica } from "dog";
 
 export class RoomGroup extends Group {
@@ -14,16 +15,38 @@ export class RoomGroup extends Group {
 }
 
 export class RoomReplica extends Replica {
+  constructor(state, env) {
+    super(state, env);
+    this.verb = env.VERB;
+    this.targets = new Map();
+  }
+
   link(env) {
     return { parent: env.RoomGroup, self: env.RoomReplica };
   }
 
   receive(request) {
+    if (this.verb === "whisper") {
+      const query = new URL(request.url).searchParams;
+      this.targets.set(query.get("u"), query.get("to"));
+    }
     return this.connect(request);
   }
 
-  onmessage(socket, message) {
-    return socket.broadcast(message, true);
+  async onmessage(socket, message) {
+    switch (this.verb) {
+      case "whisper":
+        return socket.whisper(this.targets.get(socket.uid), message);
+      case "gossip":
+        await this.gossip({ type: "ask" });
+        return socket.send(message);
+      default:
+        return socket.broadcast(message, true);
+    }
+  }
+
+  ongossip() {
+    return "here";
   }
 }
 

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, Parser, Subcommand};
-use dog_benches::floor;
+use clap::{Args, Parser};
 use dog_benches::frame::Payload;
 use dog_benches::histogram::Histogram;
+use dog_benches::ledger::Reach;
 use dog_benches::load::Crowd;
 use dog_benches::measure::{CpuTime, as_float, load_average, machine, resident_bytes};
 use dog_benches::plan::{Pace, Plan};
 use dog_benches::relay::{self, Profile};
-use dog_benches::server::{self, Guard, Server};
+use dog_benches::role::Role;
+use dog_benches::server::{self, Server};
 use dog_benches::summary::Spread;
 use dog_benches::table::Table;
 
@@ -25,21 +26,6 @@ struct Arguments {
     role: Option<Role>,
     #[command(flatten)]
     bench: Bench,
-}
-
-/// What this executable is to the bench that started it.
-#[derive(Subcommand)]
-enum Role {
-    /// The floor
-    #[command(hide = true)]
-    Floor {
-        /// Send what was read at once at once
-        #[arg(long)]
-        joined: bool,
-    },
-    /// Becomes another program, which ends when the bench does
-    #[command(hide = true)]
-    Guard(Guard),
 }
 
 #[derive(Args)]
@@ -134,8 +120,7 @@ fn main() -> ExitCode {
 impl Arguments {
     fn act(self) -> Result<()> {
         match self.role {
-            Some(Role::Floor { joined }) => floor::run(joined),
-            Some(Role::Guard(guard)) => guard.run(),
+            Some(role) => role.play(),
             None => self.bench.run(),
         }
     }
@@ -181,6 +166,8 @@ impl Bench {
             rooms: self.rooms,
             senders: self.senders.unwrap_or_else(|| usual.max(self.rooms).min(self.sockets)),
             pace: Pace::InFlight(self.in_flight),
+            reach: Reach::Room,
+            compressed: false,
             payload: Payload::Binary,
             bytes: self.bytes,
             pause: Duration::from_micros(self.pause),
@@ -213,7 +200,7 @@ impl Bench {
         let server = self.start(contestant, paths)?;
         let process = server.process();
         let empty = resident_bytes(process)?;
-        let mut crowd = Crowd::connect(server.address, plan.clone())?;
+        let mut crowd = Crowd::connect(server.address.into(), plan.clone())?;
         // Handshakes are done and everything that was kept for them is free again.
         std::thread::sleep(Duration::from_millis(200));
         let full = resident_bytes(process)?;

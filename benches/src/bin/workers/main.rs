@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use dog_benches::measure::{load_average, machine};
 use dog_benches::plan::Pace;
+use dog_benches::scratch::Scratch;
 use dog_benches::server::{self, Guard};
 use dog_benches::summary::Spread;
 use dog_benches::table::Table;
@@ -141,7 +142,7 @@ impl Bench {
         Ok(Rules {
             bench: std::env::current_exe()?,
             workerd: self.workerd.clone(),
-            scratch: scratch.0.clone(),
+            scratch: scratch.path().to_owned(),
             processors: server::share_processors(self.pin)?,
             sockets: self.sockets,
             limit: self.limit,
@@ -161,27 +162,6 @@ impl Bench {
             self.sockets, self.bytes, self.limit, self.rate, self.crowd, self.rounds, self.seconds
         );
         println!("{}\n", machine(self.pin));
-    }
-}
-
-/// A folder of our own, gone when dropped: in memory where the machine has such a place, for it is not the disk that is
-/// measured.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        let name = format!("dog-bench-workers-{}", std::process::id());
-        let in_memory = PathBuf::from("/dev/shm").join(&name);
-        let folder = if std::fs::create_dir(&in_memory).is_ok() { in_memory } else { std::env::temp_dir().join(name) };
-        std::fs::create_dir_all(&folder)?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // It is small, and a later run minds nothing.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,17 +1,19 @@
 //! One round of one Worker: [`Rules`], [`Sample`], [`FIGURES`].
 
 use std::net::TcpStream;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use dog_benches::connect;
 use dog_benches::frame::Payload;
+use dog_benches::ledger::Reach;
 use dog_benches::load::Crowd;
 use dog_benches::measure::{CpuTime, as_float, resident_bytes};
 use dog_benches::plan::{Pace, Plan};
 use dog_benches::server::Server;
-use dog_benches::workerd::{self, Bundle};
+use dog_benches::workerd::{self, Bundle, Settings};
 
 /// Sockets that send.
 const SENDERS: usize = 4;
@@ -119,7 +121,8 @@ impl Rules {
     }
 
     fn start(&self, bundle: &Bundle, limit: usize) -> Result<Server> {
-        workerd::start(&self.bench, &self.processors, &self.workerd, bundle, &self.scratch, limit)
+        let settings = Settings { limit, verb: "broadcast" };
+        workerd::start(&self.bench, &self.processors, &self.workerd, bundle, &self.scratch, settings)
     }
 
     fn talk(&self, bundle: &Bundle, limit: usize) -> Result<Talk> {
@@ -130,6 +133,8 @@ impl Rules {
             rooms: 1,
             senders: SENDERS,
             pace: Pace::InFlight(1),
+            reach: Reach::Room,
+            compressed: false,
             payload: Payload::Text,
             bytes: self.bytes,
             pause: PAUSE,
@@ -156,10 +161,10 @@ impl Rules {
 
     fn weigh(&self, bundle: &Bundle) -> Result<Weight> {
         let server = self.start(bundle, BEFORE + self.crowd)?;
-        let before = connect::all(server.address, 0..BEFORE, |_| 0, AT_ONCE)?;
+        let before = enter(&server, 0..BEFORE, 0)?;
         std::thread::sleep(SETTLED);
         let few = resident_bytes(server.process())?;
-        let crowd = connect::all(server.address, BEFORE..BEFORE + self.crowd, |_| 0, AT_ONCE)?;
+        let crowd = enter(&server, BEFORE..BEFORE + self.crowd, 0)?;
         std::thread::sleep(SETTLED);
         let many = resident_bytes(server.process())?;
         std::thread::sleep(self.rest);
@@ -170,17 +175,22 @@ impl Rules {
     }
 }
 
+/// Opens the sockets of the clients with these numbers, all in one room.
+fn enter(server: &Server, numbers: Range<usize>, room: usize) -> Result<Vec<TcpStream>> {
+    connect::all(server.address.into(), numbers, |number| connect::query(number, room), AT_ONCE)
+}
+
 fn warm_up(server: &Server) -> Result<()> {
-    drop(connect::all(server.address, 0..WARM, |_| 1, AT_ONCE)?);
+    drop(enter(server, 0..WARM, 1)?);
     std::thread::sleep(GONE);
     Ok(())
 }
 
 /// Opens sockets; also what each took of workerd's processor time, and of the clock.
-fn connect_counted(server: &Server, numbers: std::ops::Range<usize>) -> Result<(Vec<TcpStream>, f64, f64)> {
+fn connect_counted(server: &Server, numbers: Range<usize>) -> Result<(Vec<TcpStream>, f64, f64)> {
     let count = as_float(numbers.len() as u64);
     let (begun, cpu) = (Instant::now(), CpuTime::of(server.process())?);
-    let streams = connect::all(server.address, numbers, |_| 0, AT_ONCE)?;
+    let streams = enter(server, numbers, 0)?;
     let (elapsed, used) = (begun.elapsed(), CpuTime::of(server.process())?.since(cpu));
     Ok((streams, micros(used.total) / count, micros(elapsed) / count))
 }

@@ -1,0 +1,35 @@
+//! What an executable of a bench is to the bench that started it.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::floor;
+use crate::server::Guard;
+
+/// The first word of its command line.
+#[derive(Subcommand)]
+pub enum Role {
+    /// The floor
+    #[command(hide = true)]
+    Floor {
+        /// Send what was read at once at once
+        #[arg(long)]
+        joined: bool,
+    },
+    /// Becomes another program, which ends when the bench does
+    #[command(hide = true)]
+    Guard(Guard),
+}
+
+impl Role {
+    /// Serves until it is killed.
+    ///
+    /// # Errors
+    /// When the operating system refuses something.
+    pub fn play(&self) -> Result<()> {
+        match self {
+            Self::Floor { joined } => floor::run(*joined),
+            Self::Guard(guard) => guard.run(),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A relay, as examples/relay is: every message to everyone in the room.
+
+use dog::{
+    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
+    Socket, To, query,
+};
+use dog_native::{Running, Server};
+
+pub(crate) struct Relay;
+
+impl App for Relay {
+    type Groups = (Room,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        let client = ClientId::new(query(&request, "u").unwrap_or_default())?;
+        Ok(dog.group::<Room>("room").identify(&client).await?.fetch(request).await?)
+    }
+}
+
+pub(crate) struct Room {
+    limit: Limit,
+}
+
+impl Group for Room {
+    type Replica = Wire;
+    const NAME: &'static str = "room";
+
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        let limit = cx.env().get().copied().ok_or_else(|| Failure::message("the test sets a limit"))?;
+        Ok(Self { limit })
+    }
+
+    fn limit(&self) -> Limit {
+        self.limit
+    }
+}
+
+pub(crate) struct Wire;
+
+impl Replica for Wire {
+    type Group = Room;
+    type Gossip = ();
+    type Answer = ();
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        Ok(cx.connect(request))
+    }
+
+    async fn on_message(&self, _: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        Ok(socket.broadcast(message, To::Everyone)?)
+    }
+}
+
+/// A relay with so many seats on a Replica, on so many threads.
+pub(crate) async fn start(limit: u32, workers: usize) -> Running {
+    let env = Env::new().with(Limit::new(limit));
+    let server = Server::new(Relay).bind("127.0.0.1:0").env(env).workers(workers);
+    server.start().await.unwrap()
+}
