@@ -155,14 +155,42 @@ where
     (request, upgrade)
 }
 
-/// What a Replica said about the connection of the request that it answered.
-pub(crate) fn upgrade_of(response: &mut Response) -> Option<Upgrade> {
-    let upgrade = response.extensions_mut().remove::<Upgrade>()?;
-    (response.status() == dog::http::StatusCode::SWITCHING_PROTOCOLS).then_some(upgrade)
+/// In the response of a request that was passed on to another node: what becomes the connection there. Of a private type,
+/// so that no App's response is taken for one.
+#[derive(Clone)]
+pub(crate) struct Passed(pub(crate) OnUpgrade);
+
+/// Where an upgraded connection is to go.
+pub(crate) enum Onward {
+    /// To a Replica here.
+    Here(Upgrade),
+    /// To another node, which has the Replica.
+    There(OnUpgrade),
 }
 
-/// Sends an upgraded connection to the thread of its Replica. From then on no other thread touches it.
-pub(crate) fn hand_over(upgraded: Upgraded, upgrade: Upgrade, post: &Post, permit: Option<Arc<AddressPermit>>) {
+/// What a Replica said about the connection of the request that it answered.
+pub(crate) fn upgrade_of(response: &mut Response) -> Option<Onward> {
+    let here = response.extensions_mut().remove::<Upgrade>().map(Onward::Here);
+    let there = response.extensions_mut().remove::<Passed>().map(|passed| Onward::There(passed.0));
+    here.or(there).filter(|_| response.status() == dog::http::StatusCode::SWITCHING_PROTOCOLS)
+}
+
+/// Sends an upgraded connection to the thread of its Replica, and from then on no other thread touches it; or copies
+/// between it and the node of its Replica, until either side ends.
+pub(crate) fn hand_over(upgraded: Upgraded, onward: Onward, post: &Post, permit: Option<Arc<AddressPermit>>) {
+    let upgrade = match onward {
+        Onward::Here(upgrade) => upgrade,
+        Onward::There(there) => {
+            tokio::spawn(async move {
+                if let Ok(there) = there.await {
+                    // How it ends is between the client and the node of the Replica.
+                    let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut TokioIo::new(there)).await;
+                }
+                drop(permit);
+            });
+            return;
+        }
+    };
     match detach(upgraded) {
         Ok((stream, unread)) => {
             let (replica, socket) = upgrade.accept();
@@ -237,6 +265,11 @@ impl Config {
     /// The address to listen on.
     pub(crate) fn address(&self) -> Result<SocketAddr, Error> {
         resolve("bind", &self.bind, "127.0.0.1:8787")
+    }
+
+    /// The address that other nodes reach this one at.
+    pub(crate) fn advertised_address(&self) -> Result<SocketAddr, Error> {
+        resolve("advertise", &self.advertise, "10.0.0.5:7422")
     }
 
     /// The operator's address.
