@@ -1,0 +1,6 @@
+//! Clusters over a real NATS. `cargo xtask test cluster` installs it; by hand, name the program nats-server, 2.12 or
+//! later, in `DOG_NATS_SERVER`.
+
+mod conformance;
+mod server;
+mod trouble;
