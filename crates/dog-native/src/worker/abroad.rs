@@ -33,6 +33,8 @@ pub(crate) struct Abroad {
     preferred: RefCell<HashMap<ReplicaAddress, NodeId>>,
     /// What leaves at the end of the turn.
     pub(super) letters: RefCell<BTreeMap<NodeId, Vec<Letter>>>,
+    /// Questions of this worker that went to other nodes, and where to.
+    pub(super) asked: RefCell<HashMap<u64, NodeId>>,
     /// Whether the end of the lease has been seen to.
     fenced: Cell<bool>,
 }
@@ -66,6 +68,7 @@ impl Abroad {
             held: RefCell::default(),
             preferred: RefCell::default(),
             letters: RefCell::default(),
+            asked: RefCell::default(),
             fenced: Cell::new(false),
         }
     }
@@ -272,6 +275,11 @@ impl Worker {
         let Some(abroad) = &self.abroad else { return };
         abroad.routes.borrow_mut().retain(|_, route| !matches!(route, Route::There(node) if *node == gone));
         abroad.letters.borrow_mut().remove(&gone);
+        let asked: Vec<u64> = abroad.asked.borrow_mut().extract_if(|_, node| *node == gone).map(|(id, _)| id).collect();
+        for question in asked {
+            // Nobody is left to answer it.
+            self.answered(question, Err(Error::new(Kind::Unreachable, "the node of the object has ended")));
+        }
         let groups: Vec<_> = self.groups.borrow().values().cloned().collect();
         groups.into_iter().for_each(|group| group.node_gone(gone));
     }

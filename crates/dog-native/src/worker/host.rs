@@ -105,6 +105,9 @@ impl Worker {
 
     /// Passes on what was answered.
     pub(super) fn answered(&self, question: u64, answer: Result<Answer, Error>) {
+        if let Some(abroad) = &self.abroad {
+            abroad.asked.borrow_mut().remove(&question);
+        }
         if let Some(sender) = self.questions.borrow_mut().remove(&question) {
             // Whoever asked may have given up.
             let _ = sender.send(answer);
@@ -113,7 +116,11 @@ impl Worker {
 
     /// Questions whose askers have given up: their answers may never come.
     pub(super) fn forget_questions(&self) {
-        self.questions.borrow_mut().retain(|_, sender| !sender.is_closed());
+        let mut questions = self.questions.borrow_mut();
+        questions.retain(|_, sender| !sender.is_closed());
+        if let Some(abroad) = &self.abroad {
+            abroad.asked.borrow_mut().retain(|question, _| questions.contains_key(question));
+        }
     }
 }
 

@@ -50,9 +50,12 @@ impl Worker {
     /// Sends to an object at another node.
     pub(super) fn send_abroad(&self, abroad: &Abroad, node: NodeId, object: Object, mail: Mail) {
         self.queued();
-        let me = abroad.joined.node();
+        let (me, to) = (abroad.joined.node(), node);
         let back_to = |back: &ReturnAddress| {
             let node = if back.node == NodeId::default() { me } else { back.node };
+            if node == me && back.worker == self.index {
+                abroad.asked.borrow_mut().insert(back.question, to);
+            }
             Back { node, worker: u32::try_from(back.worker).unwrap_or(u32::MAX), question: back.question }
         };
         if let Some(asker) = mail.asker().filter(|asker| *asker != NodeId::default() && *asker != me) {

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::app::PATIENCE;
+
 /// The environment variable that names the program.
 const PROGRAM: &str = "DOG_NATS_SERVER";
 
@@ -28,7 +30,8 @@ impl NatsServer {
     fn start(&mut self) {
         let mut command = Command::new(program());
         command.arg("-c").arg(&self.configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().unwrap_or_else(|error| panic!("{:?} does not start: {error}; see {PROGRAM}", program()));
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("{:?} does not start: {error}; see {PROGRAM}", program()));
         self.child = Some(child);
     }
 
@@ -62,7 +65,8 @@ impl NatsServers {
         let servers = (0..count).map(|number| {
             let port = free_port();
             let cluster = if count > 1 {
-                let all = routes.iter().map(|port| format!("nats-route://127.0.0.1:{port}")).collect::<Vec<_>>().join(", ");
+                let all =
+                    routes.iter().map(|port| format!("nats-route://127.0.0.1:{port}")).collect::<Vec<_>>().join(", ");
                 format!("cluster {{ name: dog, listen: \"127.0.0.1:{}\", routes: [{all}] }}", routes[number])
             } else {
                 String::new()
@@ -85,9 +89,45 @@ impl NatsServers {
         Self { servers: servers.collect(), _folder: folder }
     }
 
+    /// Ends one at once.
+    pub(crate) fn kill(&mut self, server: usize) {
+        self.servers[server].kill();
+    }
+
+    /// Starts one that was ended, with what it had.
+    pub(crate) fn restart(&mut self, server: usize) {
+        self.servers[server].start();
+    }
+
+    /// Waits until all copies of all streams are there again.
+    pub(crate) async fn is_whole(&self) {
+        let client = async_nats::ConnectOptions::new().retry_on_initial_connect().connect(self.urls()).await;
+        let client = client.expect("an address");
+        for stream in ["dog_nodes", "dog_objects"] {
+            let by = std::time::Instant::now() + PATIENCE;
+            loop {
+                let answer = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await;
+                let info = answer.map(|answer| serde_json::from_slice::<serde_json::Value>(&answer.payload));
+                if let Ok(Ok(info)) = &info
+                    && let Some(replicas) = info["cluster"]["replicas"].as_array()
+                    && replicas.len() == 2
+                    && replicas.iter().all(|replica| replica["current"] == true && replica["offline"] != true)
+                {
+                    break;
+                }
+                assert!(std::time::Instant::now() < by, "{stream} is not whole: {info:?}");
+                // NATS tells nobody of it.
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+        }
+    }
+
     /// As [`Nats::connect`](dog_nats::Nats::connect) takes them.
     pub(crate) fn url(&self) -> String {
-        let urls = self.servers.iter().map(|server| format!("nats://127.0.0.1:{}", server.port));
-        urls.collect::<Vec<_>>().join(",")
+        self.urls().join(",")
+    }
+
+    fn urls(&self) -> Vec<String> {
+        self.servers.iter().map(|server| format!("nats://127.0.0.1:{}", server.port)).collect()
     }
 }
