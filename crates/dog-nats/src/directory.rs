@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dog::Error;
 use dog::internal::Kind;
 use dog_engine::address::{NodeId, Object};
-use dog_native::cluster::{Directory, Owner, Pending};
+use dog_native::cluster::{Directory, Owner, Pending, Standing};
 use serde::{Deserialize, Serialize};
 
 use crate::jetstream::{AGAIN, Put, Stored, Trouble, nonce};
@@ -55,6 +55,11 @@ impl Directory for Found {
 
     fn lease_ends(&self) -> Instant {
         self.0.term.ends()
+    }
+
+    fn standing(&self) -> Standing {
+        let connected = self.0.client.connection_state() == async_nats::connection::State::Connected;
+        Standing { connected, nodes: self.0.nodes.count() }
     }
 
     fn caretaker(&self, object: Object) -> NodeId {

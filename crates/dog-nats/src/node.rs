@@ -28,6 +28,7 @@ const REJOIN: Duration = Duration::from_secs(1);
 /// What all that a node does stands on.
 #[derive(Debug)]
 pub(crate) struct Node {
+    pub(crate) client: Client,
     pub(crate) names: Names,
     pub(crate) leases: Messages,
     pub(crate) objects: Messages,
@@ -84,6 +85,7 @@ async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Re
     };
     let (bundles, to_send) = tokio::sync::mpsc::unbounded_channel();
     let node = Arc::new(Node {
+        client: client.clone(),
         names,
         leases,
         objects,

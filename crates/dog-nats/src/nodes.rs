@@ -37,6 +37,10 @@ impl Nodes {
         self.live.read().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(crate) fn has_come(&self, node: NodeId, lease: &Lease) {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         live.insert(node, (lease.address, lease.version));

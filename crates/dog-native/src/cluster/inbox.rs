@@ -9,8 +9,8 @@ use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddre
 use dog_engine::wire::ToGroup;
 use tracing::Span;
 
-use super::Ports;
 use super::letter::{Back, GroupName, Letter, Told, unbundle};
+use super::{Ports, Standing};
 use crate::worker::{Answer, Mail, Post, ReturnAddress};
 
 /// What all threads of a node know of the cluster.
@@ -45,10 +45,23 @@ impl Joined {
         NodeId::from_raw(self.state.node.load(Ordering::Acquire))
     }
 
+    pub(crate) fn figures(&self) -> ClusterFigures {
+        let left = self.ports.directory.lease_ends().saturating_duration_since(std::time::Instant::now());
+        ClusterFigures { standing: self.ports.directory.standing(), left }
+    }
+
     /// Whether it may act for its objects.
     pub(crate) fn has_lease(&self) -> bool {
         std::time::Instant::now() < self.ports.directory.lease_ends()
     }
+}
+
+/// What is told of a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClusterFigures {
+    pub(crate) standing: Standing,
+    /// What is left of the lease.
+    pub(crate) left: std::time::Duration,
 }
 
 /// How lives of an object that this node has are numbered: by the claim, and within it.

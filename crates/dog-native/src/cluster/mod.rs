@@ -35,7 +35,7 @@ pub use crate::storage::{Done, Read, SetAlarm, Storage, StorageFigures};
 pub use dog_engine::address::NodeId;
 pub use inbox::{Inbox, claim_of};
 
-pub(crate) use inbox::{Held, Joined, State};
+pub(crate) use inbox::{ClusterFigures, Held, Joined, State};
 
 /// Something that ends later, on whatever thread.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -88,6 +88,16 @@ pub enum Owner {
     Nobody,
 }
 
+/// How a node stands in its cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether what the cluster is made over can be reached now. Without it sockets go on, and what is said within this
+    /// node; the rest waits, until the lease is over.
+    pub connected: bool,
+    /// The nodes that live, this one among them.
+    pub nodes: usize,
+}
+
 /// Which node each object lives on.
 pub trait Directory: fmt::Debug + Send + Sync {
     /// Finds an object; where nobody has it, or nobody that lives, and `claim` is set, it is this node's from then on.
@@ -102,6 +112,9 @@ pub trait Directory: fmt::Debug + Send + Sync {
 
     /// Until when this node may act for its objects.
     fn lease_ends(&self) -> Instant;
+
+    /// How this node stands in the cluster, for its operator.
+    fn standing(&self) -> Standing;
 
     /// Which of the nodes that live looks after an object that nobody has: all nodes say the same, more or less.
     fn caretaker(&self, object: Object) -> NodeId;

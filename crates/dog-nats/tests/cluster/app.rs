@@ -16,6 +16,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 /// Longer than anything here takes; reached only by what hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Seats of one Replica.
+pub(crate) const LIMIT: u32 = 20;
+
 pub(crate) struct Rooms;
 
 impl App for Rooms {
@@ -39,7 +42,7 @@ impl Group for Hall {
     }
 
     fn limit(&self) -> Limit {
-        Limit::new(20)
+        Limit::new(LIMIT)
     }
 
     /// One and the same Replica, wherever clients come from; of a hall that is "wide", any.
@@ -55,8 +58,9 @@ pub(crate) struct Room;
 
 impl Replica for Room {
     type Group = Hall;
+    /// How many sockets?
     type Gossip = ();
-    type Answer = ();
+    type Answer = usize;
 
     async fn activate(_: &Context<Self>) -> Result<Self> {
         Ok(Self)
@@ -66,16 +70,26 @@ impl Replica for Room {
         Ok(cx.connect(request))
     }
 
-    async fn on_open(&self, _: &Context<Self>, socket: &Socket) -> Result {
-        Ok(socket.send(format!("at {}", std::process::id()))?)
+    async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        Ok(socket.send(format!("at {} {} {}", std::process::id(), cx.id(), cx.sockets().count()))?)
     }
 
-    /// `put N` keeps a number, `all` tells those that are kept, anything else goes to everyone.
+    async fn on_gossip(&self, cx: &Context<Self>, (): ()) -> Result<usize> {
+        Ok(cx.sockets().count())
+    }
+
+    /// `put N` keeps a number, `all` tells those that are kept, `count` all sockets of the cluster; anything else goes to
+    /// everyone.
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         let text = message.as_text().unwrap_or_default();
         if let Some(number) = text.strip_prefix("put ") {
             cx.storage().put(&format!("n{number:0>8}"), &number).await?;
             return Ok(socket.send(format!("kept {number}"))?);
+        }
+        if text == "count" {
+            let heard = cx.gossip(&()).await?;
+            let others: usize = heard.answers.iter().map(|(_, sockets)| sockets).sum();
+            return Ok(socket.send(format!("count {}", others + cx.sockets().count()))?);
         }
         if text == "all" {
             let all = cx.storage().list::<String>(&List::all()).await?;
@@ -91,6 +105,9 @@ pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// The process that has its Replica.
     pub(crate) at: u32,
+    /// The Replica, and how many sockets it had with this one.
+    pub(crate) replica: String,
+    pub(crate) seats: usize,
 }
 
 impl Client {
@@ -112,11 +129,18 @@ impl Client {
         let url = format!("ws://{entry}/?room={room}&u={name}");
         let connecting = tokio::time::timeout(Duration::from_secs(8), connect_async(url)).await;
         let (socket, _) = connecting.map_err(|_| "no answer")?.map_err(|error| error.to_string())?;
-        let mut client = Self { socket, at: 0 };
-        let first = client.hear().await.ok_or("it was closed")?;
-        let at = first.strip_prefix("at ").and_then(|at| at.parse().ok());
-        client.at = at.ok_or_else(|| format!("it heard {first}"))?;
-        Ok(client)
+        let mut client = Self { socket, at: 0, replica: String::new(), seats: 0 };
+        loop {
+            // Others may have spoken before.
+            let first = client.hear().await.ok_or("it was closed")?;
+            let words: Vec<&str> = first.split(' ').collect();
+            if let ["at", process, replica, seats] = words[..] {
+                client.at = process.parse().map_err(|_| "no process")?;
+                client.seats = seats.parse().map_err(|_| "no number")?;
+                client.replica = replica.to_owned();
+                return Ok(client);
+            }
+        }
     }
 
     /// The next text; nothing once the socket has ended.
@@ -147,6 +171,25 @@ impl Client {
                 Some(_) => {}
                 None => return false,
             }
+        }
+    }
+
+    /// How many sockets the cluster has, asked until it is that many.
+    pub(crate) async fn count_until(&mut self, wanted: usize) -> usize {
+        let by = Instant::now() + PATIENCE;
+        loop {
+            assert!(self.say("count").await);
+            let count = loop {
+                let text = self.hear().await.expect("the socket is open");
+                if let Some(count) = text.strip_prefix("count ") {
+                    break count.parse().expect("a number");
+                }
+            };
+            if count == wanted || Instant::now() > by {
+                return count;
+            }
+            // What is missing comes back by itself: no event tells when.
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

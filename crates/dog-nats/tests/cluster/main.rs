@@ -5,5 +5,6 @@ mod app;
 mod child;
 mod conformance;
 mod faults;
+mod history;
 mod server;
 mod trouble;
