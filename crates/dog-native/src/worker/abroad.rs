@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,16 +26,15 @@ const ALARM_AGAIN: Duration = Duration::from_secs(30);
 pub(crate) struct Abroad {
     pub(crate) joined: Arc<Joined>,
     routes: RefCell<HashMap<Object, Route>>,
-    /// Objects of this worker that this node has.
+    /// Objects of this worker that this node has, by claims that it made in that life of it.
     held: RefCell<HashMap<Object, Held>>,
+    holder: Cell<NodeId>,
     /// Where new Replicas are to begin.
     preferred: RefCell<HashMap<ReplicaAddress, NodeId>>,
     /// What leaves at the end of the turn.
     pub(super) letters: RefCell<BTreeMap<NodeId, Vec<Letter>>>,
     /// Questions of this worker that went to other nodes, and where to.
     pub(super) asked: RefCell<HashMap<u64, NodeId>>,
-    /// Whether the end of the lease has been seen to.
-    fenced: Cell<bool>,
 }
 
 /// The way to an object.
@@ -66,10 +64,10 @@ impl Abroad {
             joined,
             routes: RefCell::default(),
             held: RefCell::default(),
+            holder: Cell::default(),
             preferred: RefCell::default(),
             letters: RefCell::default(),
             asked: RefCell::default(),
-            fenced: Cell::new(false),
         }
     }
 
@@ -84,7 +82,8 @@ impl Abroad {
 
     /// A new Replica is to begin there, unless somebody has it already.
     pub(super) fn prefer(&self, replica: ReplicaAddress, node: NodeId) {
-        if node != self.joined.node() && node != NodeId::default() {
+        let is_elsewhere = node != self.joined.node() && node != NodeId::default();
+        if is_elsewhere && self.look(Object::Replica(replica)) == Known::No {
             self.preferred.borrow_mut().insert(replica, node);
         }
     }
@@ -177,6 +176,7 @@ impl Worker {
     fn find(&self, abroad: &Abroad, object: Object, claim: bool) {
         let Some(this) = self.this.upgrade() else { return };
         let joined = Arc::clone(&abroad.joined);
+        let node = joined.node();
         tokio::task::spawn_local(async move {
             let mut owner = joined.ports.directory.find(object, claim).await;
             if let Ok(Owner::Here(_)) = owner {
@@ -185,15 +185,17 @@ impl Worker {
                     Err(error) => owner = Err(error),
                 }
             }
-            this.found(object, owner);
+            this.found(object, node, owner);
         });
     }
 
-    fn found(&self, object: Object, owner: Result<Owner, Error>) {
+    /// What the directory has said, asked in that life of the node.
+    fn found(&self, object: Object, node: NodeId, owner: Result<Owner, Error>) {
+        self.mind_lease();
         let Some(abroad) = &self.abroad else { return };
         let owner = match owner {
-            Ok(Owner::Here(claim)) if abroad.joined.has_lease() => {
-                abroad.fenced.set(false);
+            Ok(Owner::Here(claim)) if abroad.joined.has_lease() && abroad.joined.node() == node => {
+                abroad.holder.set(node);
                 abroad.held.borrow_mut().insert(object, Held::new(claim));
                 Ok(Owner::Here(claim))
             }
@@ -267,7 +269,13 @@ impl Worker {
     pub(super) fn corrected(&self, object: Object, node: NodeId) {
         let Some(abroad) = &self.abroad else { return };
         if let Known::There(_) = abroad.look(object) {
-            abroad.routes.borrow_mut().insert(object, Route::There(node));
+            let mut routes = abroad.routes.borrow_mut();
+            // Here after all: its home is asked.
+            if node == abroad.joined.node() {
+                routes.remove(&object)
+            } else {
+                routes.insert(object, Route::There(node))
+            };
         }
     }
 
@@ -302,19 +310,19 @@ impl Worker {
         }
     }
 
-    /// Lets all objects go if this node's lease is over: another may have them. Called before anything is done in a turn
-    /// and before anything of it leaves.
-    pub(super) fn mind_lease(self: &Rc<Self>) {
-        if let Some(abroad) = &self.abroad
-            && !abroad.fenced.get()
-            && !abroad.joined.has_lease()
-        {
-            self.fence();
+    /// Lets all objects go if the lease is over by which this node has them: another may have them. Called before anything
+    /// is done in a turn and before anything of it leaves. A worker that has stood still may find that the node has another
+    /// lease by now: it is not that of its objects.
+    pub(super) fn mind_lease(&self) {
+        let Some(abroad) = &self.abroad else { return };
+        let holder = abroad.holder.get();
+        if holder != NodeId::default() && (abroad.joined.node() != holder || !abroad.joined.has_lease()) {
+            self.fence(abroad);
         }
     }
 
-    pub(super) fn fence(&self) {
-        let Some(abroad) = self.abroad.as_ref().filter(|abroad| !abroad.fenced.replace(true)) else { return };
+    fn fence(&self, abroad: &Abroad) {
+        abroad.holder.set(NodeId::default());
         tracing::error!(
             worker = self.index,
             "the lease of this node is over: its objects end, their sockets are closed"

@@ -31,6 +31,18 @@ impl Worker {
         asked
     }
 
+    /// The same for what so many nodes have passed on: whoever has sent it here knows better than what this worker
+    /// remembers.
+    fn ask_after(&self, object: Object, hops: u8, mail: impl FnOnce(ReturnAddress) -> Mail) -> Asked {
+        if hops == 0 {
+            return self.ask(object, mail);
+        }
+        let (question, asked) = self.question();
+        let home = self.shared.post.worker_of(object.id());
+        self.send(home, mail(ReturnAddress::here(self.index, question)));
+        asked
+    }
+
     /// Passes a request to a Group, which so many nodes have passed on.
     pub(crate) fn fetch_group_after(
         &self,
@@ -38,7 +50,7 @@ impl Worker {
         request: Request,
         hops: u8,
     ) -> impl Future<Output = Result<Response, Error>> + use<> {
-        let asked = self.ask(Object::Group(to), |back| Mail::GroupFetch { to, request, back, hops });
+        let asked = self.ask_after(Object::Group(to), hops, |back| Mail::GroupFetch { to, request, back, hops });
         async move {
             match asked.answer().await? {
                 Answer::GroupFetched(response) => Ok(response),
@@ -55,7 +67,8 @@ impl Worker {
         request: Request,
         hops: u8,
     ) -> impl Future<Output = Result<Fetched, Error>> + use<> {
-        let asked = self.ask(Object::Replica(to), |back| Mail::ReplicaFetch { to, ticket, request, back, hops });
+        let mail = |back| Mail::ReplicaFetch { to, ticket, request, back, hops };
+        let asked = self.ask_after(Object::Replica(to), hops, mail);
         async move {
             match asked.answer().await? {
                 Answer::ReplicaFetched(fetched) => Ok(fetched),

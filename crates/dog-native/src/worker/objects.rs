@@ -122,7 +122,7 @@ impl Worker {
             Mail::Placed { object, owner } => self.placed(object, owner),
             Mail::Corrected { object, node } => self.corrected(object, node),
             Mail::Gone { node } => self.gone(node),
-            Mail::Fenced => self.fence(),
+            Mail::Fenced => self.mind_lease(),
             Mail::AlarmSeen { object, at } => self.alarm_seen(object, at),
         }
     }

@@ -90,7 +90,7 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
 }
 
 impl Worker {
-    fn begin_turn(self: &Rc<Self>) {
+    fn begin_turn(&self) {
         self.in_turn.set(true);
         self.mind_lease();
     }

@@ -103,6 +103,7 @@ impl Replica for Room {
 /// A socket, and what was heard on it.
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    close_code: Option<u16>,
     /// The process that has its Replica.
     pub(crate) at: u32,
     /// The Replica, and how many sockets it had with this one.
@@ -129,7 +130,7 @@ impl Client {
         let url = format!("ws://{entry}/?room={room}&u={name}");
         let connecting = tokio::time::timeout(Duration::from_secs(8), connect_async(url)).await;
         let (socket, _) = connecting.map_err(|_| "no answer")?.map_err(|error| error.to_string())?;
-        let mut client = Self { socket, at: 0, replica: String::new(), seats: 0 };
+        let mut client = Self { socket, close_code: None, at: 0, replica: String::new(), seats: 0 };
         loop {
             // Others may have spoken before.
             let first = client.hear().await.ok_or("it was closed")?;
@@ -149,10 +150,19 @@ impl Client {
             let next = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a message in time");
             match next? {
                 Ok(Frame::Text(text)) => return Some(text.to_string()),
-                Ok(Frame::Close(_)) | Err(_) => return None,
+                Ok(Frame::Close(close)) => {
+                    self.close_code = close.map(|close| close.code.into());
+                    return None;
+                }
+                Err(_) => return None,
                 Ok(_) => {}
             }
         }
+    }
+
+    /// With what it was closed.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        self.close_code
     }
 
     /// Whether it could be said.

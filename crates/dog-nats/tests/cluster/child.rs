@@ -66,14 +66,20 @@ impl Drop for Child {
     }
 }
 
+/// Logs to standard error what `DOG_TEST_LOG` names, a level: for whoever looks for what is wrong.
+pub(crate) fn log() {
+    if let Ok(level) = std::env::var("DOG_TEST_LOG") {
+        let level: tracing_subscriber::filter::LevelFilter = level.parse().expect("a level");
+        // Another test of this process may have begun to log.
+        let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
+    }
+}
+
 /// Does nothing unless it is run as a child.
 #[tokio::test]
 async fn a_node_for_the_other_tests() {
     let (Ok(nats), Ok(lease)) = (std::env::var(NATS), std::env::var(LEASE)) else { return };
-    if let Ok(level) = std::env::var("DOG_TEST_LOG") {
-        let level: tracing_subscriber::filter::LevelFilter = level.parse().expect("a level");
-        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
-    }
+    log();
     let lease = Duration::from_secs(lease.parse().expect("seconds"));
     let cluster = Nats::connect(nats).lease(lease);
     let server =

@@ -32,6 +32,7 @@ impl Harness for Cluster {
 }
 
 async fn conforms(servers: usize, rests: bool) {
+    crate::child::log();
     let nats = NatsServers::start(servers, "");
     let mut nodes: Vec<Running> = Vec::new();
     for _ in 0..3 {

@@ -220,3 +220,23 @@ async fn a_rolling_restart_loses_nothing_between_sockets_that_stay() {
         println!("cluster: a node restarted in {:.1?}: {said} of {said} messages heard, in order", began.elapsed());
     }
 }
+
+#[tokio::test]
+async fn a_node_without_nats_goes_on_until_its_lease_is_over() {
+    let mut nats = NatsServers::start(1, "");
+    let node = Child::start(&nats.url(), LEASE);
+    let mut speaker = Client::join(node.address, "alone", "speaker").await;
+    let mut listener = Client::join(node.address, "alone", "listener").await;
+    nats.kill(0);
+    let alone = Instant::now();
+    assert!(speaker.say("still here").await);
+    assert_eq!(listener.hear().await.as_deref(), Some("still here"));
+    assert_eq!(listener.hear().await, None, "its node may not act any more");
+    let ended = alone.elapsed();
+    assert!(ended <= LEASE + Duration::from_secs(1), "{ended:?}");
+    assert_eq!(listener.close_code(), Some(1012));
+    nats.restart(0);
+    let mut back = Client::join(node.address, "alone", "listener").await;
+    assert!(back.put(1).await);
+    println!("cluster: a node without NATS: its sockets were closed with 1012 after {ended:.1?} (lease {LEASE:?})");
+}
