@@ -109,8 +109,9 @@ impl ApiError {
         match self.err_code {
             // The last sequence is another.
             10_071 => Trouble::Outdated,
-            // The same, of one that is just being stored; and too many batches at the same time.
-            10_164 | 10_210 | 10_211 => Trouble::Busy(self.description),
+            // The same, of one that is just being stored; a batch of which something was lost, as when the leader changes;
+            // too many batches at the same time; no such stream, which is said while it has no leader, too.
+            10_164 | 10_176 | 10_210 | 10_211 | 10_059 => Trouble::Busy(self.description),
             _ if self.code == 503 || self.code == 500 => Trouble::Busy(self.description),
             _ => Trouble::Refused(self.description),
         }
@@ -167,7 +168,7 @@ impl Messages {
             }
             Err(error) => match error.kind() {
                 LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                LastRawMessageErrorKind::JetStream(error) if error.code() == 404 => Ok(None),
+                // That there is no such stream is said while it has no leader, too: it is no answer.
                 _ => Err(Trouble::Busy(error.to_string())),
             },
         }
