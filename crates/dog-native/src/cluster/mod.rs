@@ -101,7 +101,8 @@ pub struct Standing {
 /// Which node each object lives on.
 pub trait Directory: fmt::Debug + Send + Sync {
     /// Finds an object; where nobody has it, or nobody that lives, and `claim` is set, it is this node's from then on.
-    /// Asked for an object that this node has already, it gives a later claim.
+    /// Asked for an object that this node has already, it gives a later claim. Cancelled, it may have claimed the object
+    /// all the same.
     ///
     /// # Errors
     /// When that cannot be found out now ([`Error::is_unreachable`]), or this node has no lease.

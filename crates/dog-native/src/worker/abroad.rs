@@ -45,7 +45,6 @@ enum Route {
     Sought {
         waiting: Vec<Mail>,
         askers: Vec<usize>,
-        claim: bool,
     },
 }
 
@@ -163,7 +162,7 @@ impl Worker {
     }
 
     fn seek(&self, abroad: &Abroad, object: Object, claim: bool, waiting: Vec<Mail>, askers: Vec<usize>) {
-        abroad.routes.borrow_mut().insert(object, Route::Sought { waiting, askers, claim });
+        abroad.routes.borrow_mut().insert(object, Route::Sought { waiting, askers });
         let home = self.shared.post.worker_of(object.id());
         if home == self.index {
             self.find(abroad, object, claim);
@@ -210,7 +209,7 @@ impl Worker {
     pub(super) fn placed(&self, object: Object, owner: Result<Owner, Error>) {
         let Some(abroad) = &self.abroad else { return };
         let sought = abroad.routes.borrow_mut().remove(&object);
-        let Some(Route::Sought { waiting, askers, claim }) = sought else {
+        let Some(Route::Sought { waiting, askers }) = sought else {
             abroad.routes.borrow_mut().extend(sought.map(|route| (object, route)));
             return;
         };
@@ -221,7 +220,8 @@ impl Worker {
         let route = match owner {
             Ok(Owner::Here(_)) => Some(Route::Here),
             Ok(Owner::There(node)) => Some(Route::There(node)),
-            // Whoever tells a Replica that nobody has tells nobody. Whoever asks it wakes it.
+            // Whoever tells a Replica that nobody has tells nobody. Whoever asks it wakes it: it was looked for on behalf of
+            // somebody else, and is looked for once more.
             Ok(Owner::Nobody) => None,
             Err(error) => {
                 for mail in waiting {
@@ -232,7 +232,7 @@ impl Worker {
         };
         let lost = route.is_none();
         abroad.routes.borrow_mut().extend(route.map(|route| (object, route)));
-        for mail in waiting.into_iter().filter(|mail| !lost || (mail.claims() && !claim)) {
+        for mail in waiting.into_iter().filter(|mail| !lost || mail.claims()) {
             self.reach(object, mail);
         }
     }
