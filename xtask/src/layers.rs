@@ -33,6 +33,11 @@ const LAYERS: &[Layer] = &[
         runtime_free: false,
     },
     Layer {
+        package: "durable-object-groups-nats",
+        below: &["durable-object-groups", "durable-object-groups-engine", "durable-object-groups-native"],
+        runtime_free: false,
+    },
+    Layer {
         package: "durable-object-groups-workers",
         below: &["durable-object-groups", "durable-object-groups-engine"],
         runtime_free: false,

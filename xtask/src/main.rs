@@ -3,8 +3,8 @@
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `toolchain` and `debian`
 //! (what builds for wasm), `workspace` (what cargo knows of us), then one module for each part that is more than a cargo
-//! command: `checks`, `layers`, `sources`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `fuzz`, `workers` with `bundle`,
-//! and `bench`.
+//! command: `checks`, `layers`, `sources`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `cluster`, `fuzz`, `workers` with
+//! `bundle`, and `bench`.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
@@ -13,6 +13,7 @@ mod bench;
 mod browser;
 mod bundle;
 mod checks;
+mod cluster;
 mod debian;
 mod faults;
 mod fuzz;

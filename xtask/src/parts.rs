@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{autobahn, bench, browser, checks, faults, fuzz, layers, sim, wasm, workers};
+use crate::{autobahn, bench, browser, checks, cluster, faults, fuzz, layers, sim, wasm, workers};
 
 /// One part of `cargo xtask test`. An integration test target that bears the name of a part is left to that part.
 pub(crate) struct Part {
@@ -47,6 +47,11 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "faults", about: "kills, full disks, damaged folders, hostile clients, crowds", run: faults::run },
     Part { name: "autobahn", about: "the Autobahn cases against the relay example", run: autobahn::run },
     Part { name: "browser", about: "the chat page in a real, headless browser", run: browser::run },
+    Part {
+        name: "cluster",
+        about: "the promises on nodes over a real NATS, and what befalls those",
+        run: cluster::run,
+    },
     Part { name: "workers", about: "the promises on Cloudflare's workerd, and what lives there", run: workers::run },
     Part { name: "fuzz", about: "whatever bytes come, from the kept corpora on, for a short while", run: fuzz::run },
 ];

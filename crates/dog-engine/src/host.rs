@@ -12,7 +12,7 @@ use dog::{
     SocketId, Timestamp,
 };
 
-use crate::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use crate::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use crate::books::MemberSeats;
 use crate::handshake;
 use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -37,6 +37,14 @@ pub trait Host: 'static {
     fn spawn(&self, task: LocalFuture<()>);
     /// An id that no Replica has had, at a place that suits the Group.
     fn unique_replica(&self, group: GroupAddress) -> ReplicaId;
+    /// The node that this is, of a cluster of hosts.
+    fn node(&self) -> NodeId {
+        NodeId::default()
+    }
+    /// A new Replica, which nobody has been sent to yet, is best begun at that node.
+    fn prefer(&self, replica: ReplicaAddress, node: NodeId) {
+        let _ = (replica, node);
+    }
     /// How long an object may be idle before it leaves memory: `None` for ever, zero to leave after every event.
     fn rest_after(&self) -> Option<Duration>;
     /// Whether objects look after each other while nothing happens, and a Group that wakes after all its members. Not
@@ -249,6 +257,9 @@ pub trait ReplicaObject {
     fn closed(self: Rc<Self>, socket: SocketId, end: End);
     /// The alarm has come, after `attempt` failed attempts.
     fn alarm(self: Rc<Self>, attempt: u32);
+    /// This life may not act any more, for another may have begun elsewhere: it ends, its sockets are closed with 1012,
+    /// and nobody is told.
+    fn cease(self: Rc<Self>);
     /// Rests now, as after [`Host::rest_after`]. Whether the user's value is out of memory: not while a handler waits.
     fn rest_now(&self) -> bool;
     /// The number of this life.
@@ -270,6 +281,10 @@ pub trait GroupObject {
     fn cast(self: Rc<Self>, cast: GroupCast);
     /// The alarm has come, after `attempt` failed attempts.
     fn alarm(self: Rc<Self>, attempt: u32);
+    /// This life may not act any more, for another may have begun elsewhere: it ends, and nobody is told.
+    fn cease(self: Rc<Self>);
+    /// A node has ended, and what lived there with it: those Replicas are asked for their seats.
+    fn node_gone(self: Rc<Self>, node: NodeId);
     /// Rests now, as after [`Host::rest_after`]. Whether it is out of memory: not while it has books to keep.
     fn rest_now(&self) -> bool;
     /// The number of this life.

@@ -7,6 +7,7 @@
 //! - `seats`: a Replica's pure books: who sits where, what the Group has not heard of yet
 //! - `handshake`: the opening of a WebSocket, pure; `handshake/deflate`: whether its messages are compressed
 //! - `host`: the few things that a host does, and how it drives objects; `reply`: an answer that is owed
+//! - `wire`: what they say, as bytes, for hosts of more than one process
 //! - `departures`: for hosts that call one object at a time: what may leave for others now, and what waits
 //! - `driver`: runs a user's Group, Replica and App over a host
 //!
@@ -43,5 +44,7 @@ pub mod host;
 pub mod message;
 pub mod reply;
 pub mod seats;
+#[cfg(feature = "wire")]
+pub mod wire;
 
 pub use driver::{Class, Front, Upgrade, classes};

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use dog::{ClientId, Epoch, Limit, Message, ReplicaId};
 use serde::{Deserialize, Serialize};
 
-use crate::address::{Ticket, TicketId, View};
+use crate::address::{NodeId, Ticket, TicketId, View};
 
 /// Asked of a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum GroupCall {
         client: ClientId,
         /// The Replica that was named before and did not take it.
         refused: Option<ReplicaId>,
+        /// The node that the client has reached: where it is best served.
+        near: NodeId,
     },
     /// Which Replicas hold sockets of this client?
     Locate {
@@ -128,6 +130,8 @@ pub struct Report {
     pub replica: ReplicaId,
     /// In which life.
     pub epoch: Epoch,
+    /// Where it lives.
+    pub node: NodeId,
     /// Grows with each change; an older report says nothing new.
     pub sequence: u64,
     /// Seats taken: open sockets and requests in flight.

@@ -6,7 +6,7 @@ use std::fmt;
 use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::address::{SeatId, Ticket, TicketId};
+use crate::address::{NodeId, SeatId, Ticket, TicketId};
 use crate::message::Report;
 
 /// The seats of one Replica in one life.
@@ -14,6 +14,7 @@ use crate::message::Report;
 pub struct Seats {
     replica: ReplicaId,
     epoch: Epoch,
+    node: NodeId,
     limit: Limit,
     next_seat: u64,
     /// Requests in flight, and connections that are being handed over.
@@ -99,6 +100,7 @@ impl Seats {
         Self {
             replica,
             epoch,
+            node: NodeId::default(),
             limit,
             next_seat: 0,
             requests: HashMap::new(),
@@ -112,6 +114,12 @@ impl Seats {
             unheard_tickets: Vec::new(),
             acknowledged: 0,
         }
+    }
+
+    /// The same at this node.
+    #[must_use]
+    pub fn at(self, node: NodeId) -> Self {
+        Self { node, ..self }
     }
 
     /// The Group says how many there are. Fewer than are taken means only that no more are given.
@@ -248,6 +256,7 @@ impl Seats {
         (self.sequence > self.acknowledged).then(|| Report {
             replica: self.replica,
             epoch: self.epoch,
+            node: self.node,
             sequence: self.sequence,
             occupied: self.occupied(),
             clients: self.unheard_clients.keys().map(|client| (client.clone(), self.seats_of(client))).collect(),
@@ -261,6 +270,7 @@ impl Seats {
         Report {
             replica: self.replica,
             epoch: self.epoch,
+            node: self.node,
             sequence: self.sequence,
             occupied: self.occupied(),
             clients: self.clients.iter().map(|(client, seats)| (client.clone(), seats.count())).collect(),

@@ -148,6 +148,14 @@ fn readiness(shared: &Shared) -> Result<(), String> {
     if shared.draining.load(Ordering::Relaxed) {
         return Err("draining".into());
     }
+    if let Some(cluster) = &shared.cluster {
+        if !cluster.has_lease() {
+            return Err("not part of the cluster: this node has no lease".into());
+        }
+        if !cluster.ports.directory.standing().connected {
+            return Err("degraded: the cluster cannot be reached".into());
+        }
+    }
     if shared.storage.figures().failing {
         return Err("the storage fails".into());
     }
@@ -171,7 +179,8 @@ async fn metrics(shared: &Shared) -> String {
     let asked: Vec<_> = (0..shared.post.workers()).map(ask).collect();
     let workers: Vec<Option<Figures>> = futures_util::future::join_all(asked).await;
     let draining = shared.draining.load(Ordering::Relaxed);
-    report(&Process { draining, storage: shared.storage.figures() }, &workers)
+    let cluster = shared.cluster.as_ref().map(|cluster| cluster.figures());
+    report(&Process { draining, storage: shared.storage.figures(), cluster }, &workers)
 }
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {

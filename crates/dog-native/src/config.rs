@@ -1,10 +1,12 @@
 //! What a server is told before it starts, and what of that cannot be right.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dog::Env;
 
+use crate::cluster::Cluster;
 use crate::error::Error;
 
 /// What happens to a socket that does not take what it is sent: see [`Server::max_outbox`](crate::Server::max_outbox).
@@ -79,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) max_sockets_per_address: usize,
     pub(crate) data: Option<PathBuf>,
     pub(crate) rest_after: Option<Duration>,
+    pub(crate) cluster: Option<Arc<dyn Cluster>>,
+    pub(crate) advertise: String,
 }
 
 impl Default for Config {
@@ -102,6 +106,8 @@ impl Default for Config {
             max_sockets_per_address: 4096,
             data: None,
             rest_after: Some(Duration::from_secs(60)),
+            cluster: None,
+            advertise: "127.0.0.1:0".into(),
         }
     }
 }

@@ -29,6 +29,7 @@ enum Kind {
     Bind,
     System,
     Data,
+    Cluster,
 }
 
 impl Error {
@@ -46,6 +47,15 @@ impl Error {
 
     pub(crate) fn data(message: impl Into<String>) -> Self {
         Self { kind: Kind::Data, message: message.into(), cause: None }
+    }
+
+    pub(crate) fn cluster(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Cluster, message: message.into(), cause: None }
+    }
+
+    /// The cluster cannot be joined; the text names what is missing.
+    pub fn is_cluster(&self) -> bool {
+        self.kind == Kind::Cluster
     }
 
     /// The data folder cannot be used: locked, damaged, of another release, not to be written. It was left as it is.

@@ -162,15 +162,23 @@ where
     (request, upgrade)
 }
 
-/// What a Replica said about the connection of the request that it answered.
-pub(crate) struct Opening {
-    upgrade: Upgrade,
-    lane: Lane,
+/// In the response of a request that was passed on to another node: what becomes the connection there. Of a private type,
+/// so that no App's response is taken for one.
+#[derive(Clone)]
+pub(crate) struct Passed(pub(crate) OnUpgrade);
+
+/// Where an upgraded connection is to go.
+pub(crate) enum Opening {
+    /// To a Replica here, which has said in which form its client takes messages.
+    Here { upgrade: Upgrade, lane: Lane },
+    /// To another node, which has the Replica.
+    There(OnUpgrade),
 }
 
-/// See [`Opening`]; of a response that opens a WebSocket.
+/// What a Replica said about the connection of the request that it answered: of a response that opens a WebSocket.
 pub(crate) fn opening_of(response: &mut Response) -> Option<Opening> {
-    let upgrade = response.extensions_mut().remove::<Upgrade>()?;
+    let here = response.extensions_mut().remove::<Upgrade>();
+    let there = response.extensions_mut().remove::<Passed>();
     if response.status() != dog::http::StatusCode::SWITCHING_PROTOCOLS {
         return None;
     }
@@ -178,15 +186,29 @@ pub(crate) fn opening_of(response: &mut Response) -> Option<Opening> {
     // What the client reads is what counts: the App may have taken the header out.
     let agreed = deflate.filter(|deflate| response.headers().get(SEC_WEBSOCKET_EXTENSIONS) == Some(&deflate.answer()));
     let lane = agreed.map_or(Lane::Plain, |deflate| Lane::of_window(deflate.window()));
-    Some(Opening { upgrade, lane })
+    here.map(|upgrade| Opening::Here { upgrade, lane }).or(there.map(|passed| Opening::There(passed.0)))
 }
 
-/// Sends an upgraded connection to the thread of its Replica. From then on no other thread touches it.
+/// Sends an upgraded connection to the thread of its Replica, and from then on no other thread touches it; or copies
+/// between it and the node of its Replica, until either side ends.
 pub(crate) fn hand_over(upgraded: Upgraded, opening: Opening, post: &Post, permit: Option<Arc<AddressPermit>>) {
+    let (upgrade, lane) = match opening {
+        Opening::Here { upgrade, lane } => (upgrade, lane),
+        Opening::There(there) => {
+            tokio::spawn(async move {
+                if let Ok(there) = there.await {
+                    // How it ends is between the client and the node of the Replica.
+                    let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut TokioIo::new(there)).await;
+                }
+                drop(permit);
+            });
+            return;
+        }
+    };
     match detach(upgraded) {
         Ok((stream, unread)) => {
-            let (replica, socket) = opening.upgrade.accept();
-            let attach = Attach { socket, stream, unread, lane: opening.lane, permit };
+            let (replica, socket) = upgrade.accept();
+            let attach = Attach { socket, stream, unread, lane, permit };
             post.send(post.worker_of(replica.replica.as_bytes()), vec![Mail::Attach(Box::new(attach))]);
         }
         // Dropped here, the upgrade ends its socket.
@@ -257,6 +279,11 @@ impl Config {
     /// The address to listen on.
     pub(crate) fn address(&self) -> Result<SocketAddr, Error> {
         resolve("bind", &self.bind, "127.0.0.1:8787")
+    }
+
+    /// The address that other nodes reach this one at.
+    pub(crate) fn advertised_address(&self) -> Result<SocketAddr, Error> {
+        resolve("advertise", &self.advertise, "10.0.0.5:7422")
     }
 
     /// The operator's address.

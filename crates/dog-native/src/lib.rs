@@ -6,6 +6,7 @@
 //!
 //! # The files, in reading order
 //! - `server`: [`Server`]; `config`: the settings and their defaults; `error`: [`Error`]
+//! - `place`: where objects live and what they keep; [`cluster`]: the ports of a cluster of servers
 //! - `running`: [`Running`], and the signals; `workers`: the threads, their beginning and end
 //! - `front`: HTTP, and the hand-over of a connection to its Replica's thread; `service`: [`Service`]
 //! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
@@ -14,6 +15,7 @@
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 
 mod admin;
+pub mod cluster;
 mod config;
 mod connection;
 mod error;
@@ -22,6 +24,7 @@ mod front;
 #[doc(hidden)]
 pub mod fuzzing;
 mod metrics;
+mod place;
 mod running;
 mod server;
 mod service;

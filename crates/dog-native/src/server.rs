@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dog::{App, Env};
 
+use crate::cluster::Cluster;
 use crate::config::{Compression, Config, SlowConsumer};
 use crate::error::Error;
 use crate::front::{cannot_listen, listen_all};
+use crate::place::Place;
 use crate::running::Running;
 use crate::service::Service;
 use crate::workers::Workers;
@@ -62,6 +65,21 @@ impl<A: App + Send + Sync> Server<A> {
     pub fn rest_after(self, idle: impl Into<Option<Duration>>) -> Self {
         let idle = idle.into();
         self.set(|config| config.rest_after = idle)
+    }
+
+    /// Makes this server a node of a cluster: objects live on one of its nodes each, and what they keep lives in the
+    /// cluster; no [`data`](Self::data) folder is used. Default: none, all objects live here.
+    ///
+    /// The cluster comes from a crate of its own: `durable-object-groups-nats` makes one over NATS.
+    pub fn cluster(self, cluster: impl Cluster + 'static) -> Self {
+        self.set(|config| config.cluster = Some(Arc::new(cluster)))
+    }
+
+    /// The address, `host:port`, at which other nodes of the cluster reach this one, and that it listens on for them;
+    /// port 0 takes a free one. Keep it from everyone else: nodes know each other by a secret of the cluster, but what
+    /// goes between them is not encrypted. Default `127.0.0.1:0`, for nodes on one machine.
+    pub fn advertise(self, address: impl Into<String>) -> Self {
+        self.set(|config| config.advertise = address.into())
     }
 
     /// How many threads run objects and connections. Default: one a core.
@@ -177,15 +195,15 @@ impl<A: App + Send + Sync> Server<A> {
     ///
     /// # Errors
     /// When a setting cannot be right ([`Error::is_configuration`]), the address cannot be listened on
-    /// ([`Error::is_bind`]), the data folder cannot be used ([`Error::is_data`]), or the system gives no thread or descriptor ([`Error::is_system`]).
-    // Async so that what is to be waited for at the start, a cluster for one, can be without a change for users.
-    #[allow(clippy::unused_async, reason = "see above")]
+    /// ([`Error::is_bind`]), the data folder cannot be used ([`Error::is_data`]), the cluster cannot be joined
+    /// ([`Error::is_cluster`]), or the system gives no thread or descriptor ([`Error::is_system`]).
     pub async fn start(self) -> Result<Running, Error> {
         self.config.validate()?;
         let wanted = self.config.address()?;
         let (address, listeners) =
             listen_all(wanted, self.config.workers).map_err(|cause| cannot_listen("bind", wanted, cause))?;
-        let workers = Workers::start(self.app, self.config, listeners)?;
+        let place = Place::take::<A>(&self.config).await?;
+        let workers = Workers::start(self.app, self.config, listeners, place)?;
         tracing::info!(%address, "listening");
         Ok(Running::new(address, workers))
     }
@@ -206,8 +224,12 @@ impl<A: App + Send + Sync> Server<A> {
     /// As [`start`](Self::start).
     pub fn service(self) -> Result<Service, Error> {
         self.config.validate()?;
+        if self.config.cluster.is_some() {
+            return Err(Error::configuration("cluster: a service cannot be a node: use Server::start"));
+        }
         let listeners = (0..self.config.workers).map(|_| None).collect();
-        Ok(Service::new(Workers::start(self.app, self.config, listeners)?))
+        let place = Place::alone(&self.config)?;
+        Ok(Service::new(Workers::start(self.app, self.config, listeners, place)?))
     }
 }
 

@@ -16,11 +16,16 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
 use crate::admin::{self, Admin};
+use crate::cluster::peer;
 use crate::config::Config;
 use crate::error::Error;
 use crate::front::{Addresses, accept};
-use crate::storage::{Embedded, Folder, SetAlarm, Storage};
+use crate::place::Place;
+use crate::storage::SetAlarm;
 use crate::worker::{Mail, Post, Shared, Worker, longest_drain, run};
+
+/// How long the lease may take to be given back: it ends by itself as well.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// How long the end at once may take.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -49,25 +54,19 @@ impl Workers {
         app: A,
         config: Config,
         listeners: Vec<Option<std::net::TcpListener>>,
+        place: Place,
     ) -> Result<Self, Error> {
         let listener = config.admin_address()?.map(admin::listen).transpose()?;
         let admin_address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let folder = Folder::open(config.data.as_deref())?;
-        if folder.is_temporary() {
-            tracing::warn!(folder = %folder.path().display(), "data: kept in a temporary folder, gone at the end");
-        }
-        let storage = Arc::new(Embedded::open(folder)?);
-        // Here, so that a server whose alarms cannot be read does not start; a worker could only end.
-        let alarms = storage.alarms().map_err(|cause| Error::data(format!("data: {cause}: restore a backup")))?;
-        let alarms: Arc<[SetAlarm]> = alarms.into();
-        let (post, mailboxes) = Post::new(config.workers);
+        let Place { post, mailboxes, storage, alarms, cluster, listeners: peers } = place;
         let class_names = classes::<A, Worker>().iter().map(|class| class.name).collect();
-        let shared = Arc::new(Shared::new(config, post, storage, class_names));
+        let shared = Arc::new(Shared::new(config, post, storage, cluster, class_names));
         let app = Arc::new(app);
         let addresses = Arc::new(Addresses::default());
         let mut workers = Self { shared: Arc::clone(&shared), admin_address, threads: Mutex::default() };
         let threads = workers.threads.get_mut();
-        for (index, (mailbox, listener)) in mailboxes.into_iter().zip(listeners).enumerate() {
+        let given = mailboxes.into_iter().zip(listeners).zip(peers);
+        for (index, ((mailbox, listener), peers)) in given.enumerate() {
             threads.workers.push(Thread::start(Beginning {
                 alarms: Arc::clone(&alarms),
                 index,
@@ -75,6 +74,7 @@ impl Workers {
                 app: Arc::clone(&app),
                 mailbox,
                 listener,
+                peers,
                 addresses: Arc::clone(&addresses),
             })?);
         }
@@ -124,6 +124,10 @@ impl Workers {
         }
         if let Some(admin) = threads.admin.take() {
             admin.end();
+            // All is written. Others need not wait for the end of the lease.
+            if let Some(cluster) = &self.shared.cluster {
+                let _ = tokio::time::timeout(LEAVING, cluster.ports.directory.leave()).await;
+            }
         }
     }
 }
@@ -158,6 +162,8 @@ struct Beginning<A> {
     app: Arc<A>,
     mailbox: UnboundedReceiver<Vec<Mail>>,
     listener: Option<std::net::TcpListener>,
+    /// Where other nodes come in.
+    peers: Option<std::net::TcpListener>,
     addresses: Arc<Addresses>,
 }
 
@@ -177,6 +183,10 @@ impl<A: App + Send + Sync> Beginning<A> {
             if let Some(listener) = self.listener {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 tokio::task::spawn_local(accept(Rc::clone(&worker), listener, self.addresses));
+            }
+            if let Some(listener) = self.peers {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                tokio::task::spawn_local(peer::accept(Rc::clone(&worker), listener));
             }
             run(worker, poll, self.mailbox).await
         })

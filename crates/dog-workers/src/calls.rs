@@ -12,7 +12,7 @@ use wasm_bindgen_futures::JsFuture;
 use crate::host::Host;
 use crate::http::{self, Sendable};
 use crate::platform::{CallError, words};
-use crate::typed;
+use dog_engine::wire;
 
 /// The header in which a request that goes to an object carries its ticket. It is set anew on every such request, so
 /// nothing that came from outside is ever taken for it.
@@ -53,7 +53,7 @@ pub(crate) async fn fetch(
     request: Request,
 ) -> Result<Fetched, Error> {
     let ticket = match &ticket {
-        Some(ticket) => BASE64_STANDARD.encode(typed::encode(ticket)?),
+        Some(ticket) => BASE64_STANDARD.encode(wire::encode(ticket)?),
         None => NO_TICKET.to_owned(),
     };
     let request = Sendable::new(request).await?;
@@ -72,13 +72,13 @@ pub(crate) async fn fetch(
     match kind.as_deref() {
         Some(RESPONSE) => Ok(Fetched::Response(response)),
         Some(REFUSAL) => {
-            let refusal = typed::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?;
+            let refusal = wire::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?;
             match request.into_request() {
                 Some(request) => Ok(Fetched::Refused { request, refusal }),
                 None => Err(Error::new(Kind::NoRoom, "the Replica has filled meanwhile: try again")),
             }
         }
-        Some(ERROR) => Err(typed::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?),
+        Some(ERROR) => Err(wire::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?),
         Some(_) | None => Err(Error::new(Kind::Unreachable, "the object gave no answer of ours")),
     }
 }

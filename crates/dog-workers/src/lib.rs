@@ -8,7 +8,7 @@
 //! # The files, in reading order
 //! - `export`: `export!`; `front`: the way in; `object`: one object, as the runtime drives it
 //! - `host`: what the engine runs on; `primitives`: what it can do there; `guard`: what follows from a drop
-//! - `stubs`: ways to other objects; `letters`: what they say; `typed`: how it is written; `post`: how it leaves
+//! - `stubs`: ways to other objects; `letters`: where what they say goes; `post`: how it leaves
 //! - `calls`: requests that are passed on; `http`: requests and responses
 //! - `sockets`, `storage`, `time`, `log`, `turns`: what their names say, over the platform
 //! - `platform`: what of the platform is used
@@ -32,7 +32,6 @@ mod storage;
 mod stubs;
 mod time;
 mod turns;
-mod typed;
 
 pub use worker;
 

@@ -19,11 +19,11 @@ use wasm_bindgen::{JsCast, JsValue};
 use crate::calls::{ERROR, NO_TICKET, REFUSAL, RESPONSE, TICKET};
 use crate::host::{Host, Life, Worker};
 use crate::http;
-use crate::letters::{ToGroup, ToReplica, wrong_object};
+use crate::letters::wrong_object;
 use crate::platform::{State, WebSocket, words};
 use crate::post::unbundle;
 use crate::turns::promise;
-use crate::typed;
+use dog_engine::wire::{self, ToGroup, ToReplica};
 
 /// A Group or a Replica, in one stay in memory. Each event returns what the runtime is to wait for: handlers that wait
 /// for something must not be lost because the object seems to be at rest.
@@ -37,7 +37,7 @@ impl UnwindSafe for Object {}
 impl RefUnwindSafe for Object {}
 
 fn ours<T: Serialize>(kind: &str, status: StatusCode, value: &T) -> Result<web_sys::Response, Error> {
-    let mut response = Response::new(typed::encode(value)?.into());
+    let mut response = Response::new(wire::encode(value)?.into());
     *response.status_mut() = status;
     http::response_to_platform(response, Some(kind))
 }
@@ -124,7 +124,7 @@ impl Object {
                 let ticket = BASE64_STANDARD.decode(ticket.as_bytes());
                 let ticket = ticket.map_err(|_| Error::new(Kind::NoTicket, "the ticket is damaged"))?;
                 let (reply, answer) = reply();
-                replica.fetch(typed::decode(&ticket)?, request, reply);
+                replica.fetch(wire::decode(&ticket)?, request, reply);
                 (None, Some(answer))
             }
             Life::Group(_) => return Err(wrong_object()),
@@ -157,7 +157,7 @@ impl Object {
 
     fn read_letter(&self, letter: &[u8]) -> Result<JsValue, Error> {
         match self.host()?.life()? {
-            Life::Group(group) => match typed::decode(letter)? {
+            Life::Group(group) => match wire::decode(letter)? {
                 ToGroup::Call(call) => {
                     let (reply, answer) = reply();
                     group.call(call, reply);
@@ -168,7 +168,7 @@ impl Object {
                     Ok(JsValue::UNDEFINED)
                 }
             },
-            Life::Replica(replica) => match typed::decode(letter)? {
+            Life::Replica(replica) => match wire::decode(letter)? {
                 ToReplica::Call(call) => {
                     let (reply, answer) = reply();
                     replica.call(call, reply);
@@ -283,7 +283,7 @@ fn respond(host: &Host, mut response: Response) -> Result<web_sys::Response, Err
 fn post<T: Serialize + 'static>(answer: impl Future<Output = Result<T, Error>> + 'static) -> JsValue {
     promise(async move {
         let answer = answer.await;
-        let bytes = typed::encode(&answer).map_err(|error| JsValue::from(js_sys::Error::new(&error.to_string())))?;
+        let bytes = wire::encode(&answer).map_err(|error| JsValue::from(js_sys::Error::new(&error.to_string())))?;
         Ok(Uint8Array::from(&bytes[..]).into())
     })
     .into()

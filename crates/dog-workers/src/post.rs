@@ -20,7 +20,7 @@ use crate::host::Host;
 use crate::platform::words;
 use crate::time::{Sleep, now};
 use crate::turns::{promise, spawn};
-use crate::typed;
+use dog_engine::wire;
 
 /// Bundles that may be on their way at the same time: each is held by the runtime until it has arrived, and with messages
 /// of a megabyte these are a quarter of what an isolate may use.
@@ -71,7 +71,7 @@ pub(crate) fn ask<T: DeserializeOwned>(
         handed_over?;
         let gone = |_| Err(Error::new(Kind::Unreachable, "the object that asked has ended"));
         let answer = receiver.await.unwrap_or_else(gone)?;
-        typed::decode::<Result<T, Error>>(&Uint8Array::new(&answer).to_vec())?
+        wire::decode::<Result<T, Error>>(&Uint8Array::new(&answer).to_vec())?
     }
 }
 

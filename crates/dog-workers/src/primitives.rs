@@ -21,11 +21,11 @@ use js_sys::Uint8Array;
 use crate::calls;
 use crate::guard::Guard;
 use crate::host::{Host, Life};
-use crate::letters::{ToGroup, ToReplica, may_repeat};
+
 use crate::platform::{self, words};
 use crate::post;
 use crate::time::{Sleep, now};
-use crate::typed;
+use dog_engine::wire::{self, ToGroup, ToReplica, may_repeat};
 
 fn ready<T: 'static>(outcome: Result<T, Error>) -> LocalFuture<Result<T, Error>> {
     Box::pin(async { outcome })
@@ -102,23 +102,23 @@ impl Engine for Host {
 
     fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
         // A ticket or an answer too many does no harm.
-        Box::pin(post::ask(&self.rc(), Object::Group(to), typed::encode(&ToGroup::Call(call)), true))
+        Box::pin(post::ask(&self.rc(), Object::Group(to), wire::encode(&ToGroup::Call(call)), true))
     }
 
     fn cast_group(&self, to: GroupAddress, cast: GroupCast) {
         // All that it is told are absolute numbers, or the end of something.
-        post::tell(&self.rc(), [Object::Group(to)], typed::encode(&ToGroup::Cast(cast)), true);
+        post::tell(&self.rc(), [Object::Group(to)], wire::encode(&ToGroup::Cast(cast)), true);
     }
 
     fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
         let repeat = may_repeat(&call);
-        Box::pin(post::ask(&self.rc(), Object::Replica(to), typed::encode(&ToReplica::Call(call)), repeat))
+        Box::pin(post::ask(&self.rc(), Object::Replica(to), wire::encode(&ToReplica::Call(call)), repeat))
     }
 
     fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
         let objects = to.iter().map(|replica| Object::Replica(to.address(replica)));
         let repeat = matches!(cast, ReplicaCast::Acknowledge { .. });
-        post::tell(&self.rc(), objects, typed::encode(&ToReplica::Cast(cast)), repeat);
+        post::tell(&self.rc(), objects, wire::encode(&ToReplica::Cast(cast)), repeat);
     }
 
     fn fetch_group(&self, to: GroupAddress, request: Request) -> LocalFuture<Result<Response, Error>> {

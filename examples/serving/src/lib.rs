@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use dog::{App, Limit};
 use dog_native::{Compression, Server};
+use dog_nats::Nats;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The flags that every example has.
@@ -36,7 +37,49 @@ pub struct Options {
     #[arg(long, value_name = "BYTES", num_args = 0..=1)]
     compress: Option<Option<usize>>,
     #[command(flatten)]
+    cluster: ClusterOptions,
+    #[command(flatten)]
     log: Log,
+}
+
+/// The flags of a node of a cluster.
+#[derive(Args, Debug)]
+struct ClusterOptions {
+    /// The NATS to make a cluster over: nats://HOST:PORT, several with commas between [default: no cluster]
+    #[arg(long, value_name = "URL")]
+    cluster: Option<String>,
+    /// Where other nodes reach this one: host and port [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", requires = "cluster")]
+    advertise: Option<String>,
+    /// What the cluster is called in NATS [default: dog]
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    cluster_prefix: Option<String>,
+    /// A file of credentials for NATS
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    cluster_credentials: Option<PathBuf>,
+    /// After how long a node that is not heard of is given up [default: 15]
+    #[arg(long, value_name = "SECONDS", requires = "cluster")]
+    cluster_lease: Option<u64>,
+}
+
+impl ClusterOptions {
+    fn apply<A: App + Send + Sync>(self, mut server: Server<A>) -> Server<A> {
+        let Some(url) = self.cluster else { return server };
+        let mut nats = Nats::connect(url);
+        if let Some(prefix) = self.cluster_prefix {
+            nats = nats.prefix(prefix);
+        }
+        if let Some(file) = self.cluster_credentials {
+            nats = nats.credentials_file(file);
+        }
+        if let Some(seconds) = self.cluster_lease {
+            nats = nats.lease(Duration::from_secs(seconds));
+        }
+        if let Some(address) = self.advertise {
+            server = server.advertise(address);
+        }
+        server.cluster(nats)
+    }
 }
 
 /// The log's flags.
@@ -96,7 +139,7 @@ impl Options {
             let compression = Compression::new();
             server = server.compress(least.map_or(compression, |bytes| compression.at_least(bytes)));
         }
-        server
+        self.cluster.apply(server)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Promise 13: what a Replica loses when it rests, what it keeps, and what wakes it.
 
+use std::time::Duration;
+
 use super::alarms::set_alarm;
 use super::script::{get, put, text};
 use super::seats::fill;
@@ -21,6 +23,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("parked_replica_keeps_its_storage", &[11, 13], parked).needing(&[Capability::Parking]),
     ]
 }
+
+/// Longer than a Replica takes to wake, to handle the end of a socket, and to rest.
+const WAKING: Duration = Duration::from_millis(100);
 
 /// Puts numbers into the Replica's field until the one before is not there any more.
 async fn forgets(client: &mut Client) -> Outcome {
@@ -78,15 +83,21 @@ async fn woken(stage: Stage) -> Outcome {
     let [mut asker, mut beside] = place.join_each(["asker", "beside"]).await?;
     wakes("a message", &mut asker, 0, async |_| beside.obey(Act::Send { text: String::new() }).await).await?;
     wakes("a request", &mut asker, 0, async |_| place.command("caller", Act::Sockets).await.map(|_| ())).await?;
-    let mut guests = place.join_each(["one", "two", "three", "four", "five"]).await?.into();
+    let mut guests = Vec::new();
     wakes("a socket that opens", &mut asker, 0, async |_| {
         Vec::push(&mut guests, place.join("guest").await?);
         Ok(())
     })
     .await?;
-    wakes("the end of a socket", &mut asker, 0, async |_| match guests.pop() {
-        Some(guest) => guest.leave().await,
-        None => Ok(()),
+    wakes("the end of a socket", &mut asker, 0, async |_| {
+        let guest = match guests.pop() {
+            Some(guest) => guest,
+            None => place.join("late-guest").await?,
+        };
+        guest.leave().await?;
+        // Time to wake and to rest again: whoever asked whether it does would wake it.
+        tokio::time::sleep(WAKING).await;
+        Ok(())
     })
     .await?;
     let mut rings = 0..;
@@ -144,7 +155,8 @@ async fn sockets(stage: Stage) -> Outcome {
 
 /// Sockets of Replicas that rest are reached like others, by every verb.
 async fn deliveries(stage: Stage) -> Outcome {
-    let place = stage.spread("pair", "deliveries");
+    // By one node: then the first two share a Replica.
+    let place = stage.pinned("pair", "deliveries");
     let [mut speaker, mut near, mut far] = place.join_each(["speaker", "near", "far"]).await?;
     for client in [&mut speaker, &mut far] {
         forgets(client).await?;

@@ -19,10 +19,11 @@ impl Books {
         if self.members.get(&replica).is_some_and(|member| report.epoch < member.epoch) {
             return false;
         }
+        self.change(replica, |member| member.node = report.node);
         let out_of_use = matches!(self.standing(replica), None | Some(Standing::Parked));
         if out_of_use && report.occupied > 0 {
             // Its sockets must be in fan-out.
-            self.admit(replica, now);
+            self.admit_at(replica, report.node, now);
         }
         let Some(member) = self.members.get(&replica) else { return true };
         if !(member.counted || report.census) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dog::{Epoch, ReplicaId, Timestamp};
 
 use super::{Books, Member};
-use crate::address::{View, ViewVersion};
+use crate::address::{NodeId, View, ViewVersion};
 use crate::message::Report;
 
 /// How a Replica stands with its Group.
@@ -54,11 +54,22 @@ impl Books {
         Some(MemberRecord { replica, parked: standing == Standing::Parked })
     }
 
+    /// Members that live at that node, but parked ones.
+    pub fn seated_at(&self, node: NodeId) -> Vec<ReplicaId> {
+        let there = self.members.iter().filter(|(_, member)| {
+            member.node == node && !matches!(member.standing, Standing::Joining | Standing::Parked)
+        });
+        let mut there: Vec<_> = there.map(|(replica, member)| (member.order, *replica)).collect();
+        there.sort_unstable();
+        there.into_iter().map(|(_, replica)| replica).collect()
+    }
+
     pub(super) fn enter(&mut self, replica: ReplicaId, standing: Standing) {
         let order = self.next_order;
         self.next_order += 1;
         let member = Member {
             standing,
+            node: NodeId::default(),
             epoch: Epoch::default(),
             sequence: 0,
             occupied: 0,
@@ -81,7 +92,14 @@ impl Books {
 
     /// Takes a Replica into the cluster, new or parked: it has to be told [`view`](Books::view), and its siblings too,
     /// before [`joined`](Books::joined). `false` of one that is a member already.
+    ///
+    /// It is to live at the default node: [`admit_at`](Books::admit_at) names another.
     pub fn admit(&mut self, replica: ReplicaId, now: Timestamp) -> bool {
+        self.admit_at(replica, NodeId::default(), now)
+    }
+
+    /// [`admit`](Books::admit), with the node where it is best begun. Where it lives in the end it says itself.
+    pub fn admit_at(&mut self, replica: ReplicaId, node: NodeId, now: Timestamp) -> bool {
         match self.standing(replica) {
             None => self.enter(replica, Standing::Joining),
             Some(Standing::Parked) => {
@@ -90,6 +108,7 @@ impl Books {
             }
             Some(_) => return false,
         }
+        self.change(replica, |member| member.node = node);
         self.note_emptiness(replica, now);
         self.renew_view();
         true
@@ -114,7 +133,7 @@ impl Books {
         if self.standing(replica) == Some(Standing::Parked) && census.occupied == 0 {
             return self.begin_life(replica, epoch, now);
         }
-        self.admit(replica, now);
+        self.admit_at(replica, census.node, now);
         self.begin_life(replica, epoch, now);
         if self.members.get(&replica).is_none_or(|member| member.epoch > epoch) {
             return;
@@ -141,7 +160,7 @@ impl Books {
             self.drop_ticket(ticket, now);
         }
         if let Some(member) = self.members.remove(&replica) {
-            self.by_use.remove(&(member.seats(), member.order, replica));
+            self.by_use.remove(&member.place(replica));
             self.parked.retain(|other| *other != replica);
             self.asks.retain(|(_, other)| *other != replica);
             self.renew_view();

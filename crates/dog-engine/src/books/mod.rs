@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
-use crate::address::{TicketId, View, ViewVersion};
+use crate::address::{NodeId, TicketId, View, ViewVersion};
 
 use asking::Watch;
 use clients::Clients;
@@ -41,8 +41,8 @@ pub struct Books {
     members: HashMap<ReplicaId, Member>,
     /// Whether some member may still stand as uncounted.
     waking: bool,
-    /// Members that may be given clients, least used first, the older before the younger.
-    by_use: BTreeSet<(u32, u64, ReplicaId)>,
+    /// Members that may be given clients, those of one node together, least used first, the older before the younger.
+    by_use: BTreeSet<(NodeId, u32, u64, ReplicaId)>,
     /// Parked ones, longest parked first.
     parked: VecDeque<ReplicaId>,
     next_order: u64,
@@ -71,6 +71,8 @@ struct Promise {
 #[derive(Debug)]
 struct Member {
     standing: Standing,
+    /// Where it lives, by its own word; where it is to live, until it has been heard.
+    node: NodeId,
     /// The life that `sequence` and `occupied` speak of; unknown until it has been heard.
     epoch: Epoch,
     sequence: u64,
@@ -97,6 +99,11 @@ struct Member {
 impl Member {
     fn seats(&self) -> u32 {
         self.occupied + self.promised
+    }
+
+    /// Where it stands in the order of placement.
+    fn place(&self, replica: ReplicaId) -> (NodeId, u32, u64, ReplicaId) {
+        (self.node, self.seats(), self.order, replica)
     }
 }
 
@@ -196,11 +203,11 @@ impl Books {
     fn change<T>(&mut self, replica: ReplicaId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
         let member = self.members.get_mut(&replica)?;
         if member.standing.takes_clients() {
-            self.by_use.remove(&(member.seats(), member.order, replica));
+            self.by_use.remove(&member.place(replica));
         }
         let changed = change(member);
         if member.standing.takes_clients() {
-            self.by_use.insert((member.seats(), member.order, replica));
+            self.by_use.insert(member.place(replica));
         }
         Some(changed)
     }

@@ -3,7 +3,7 @@
 use dog::{ClientId, ReplicaId, Timestamp};
 
 use super::{Books, Promise, Standing, TICKET_MARGIN, sweep};
-use crate::address::{Ticket, TicketId};
+use crate::address::{NodeId, Ticket, TicketId};
 
 /// What [`Books::identify`] decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,18 @@ impl Books {
     /// `refused` is a Replica that was just named and did not take the client: another is named this time if there is
     /// one with room.
     pub fn identify(&mut self, client: &ClientId, refused: Option<ReplicaId>, now: Timestamp) -> Placement {
+        self.identify_near(client, refused, NodeId::default(), now)
+    }
+
+    /// [`identify`](Books::identify) for a client that has reached this node: it is placed on a Replica there, a new one
+    /// if need be, unless it was elsewhere last.
+    pub fn identify_near(
+        &mut self,
+        client: &ClientId,
+        refused: Option<ReplicaId>,
+        near: NodeId,
+        now: Timestamp,
+    ) -> Placement {
         if self.is_waking() {
             return Placement::Wait;
         }
@@ -45,13 +57,24 @@ impl Books {
                 _ => {}
             }
         }
-        match self.least_used(refused) {
+        match self.least_used(refused, near) {
             Some(replica) => self.place(client, replica, now),
-            None => {
-                let parked = self.parked.iter().find(|parked| Some(**parked) != refused);
-                parked.map_or(Placement::Grow, |parked| Placement::Unpark(*parked))
-            }
+            None => self.longest_parked(refused, near).map_or(Placement::Grow, Placement::Unpark),
         }
+    }
+
+    /// Places a client on the Replica with the most room, wherever that is: for where no other can be made.
+    pub fn identify_anywhere(&mut self, client: &ClientId, now: Timestamp) -> Option<Placement> {
+        let with_room = self.by_use.iter().filter(|(_, seats, ..)| *seats < self.limit.get());
+        let (.., replica) = with_room.min_by_key(|(_, seats, order, _)| (*seats, *order)).copied()?;
+        Some(self.place(client, replica, now))
+    }
+
+    /// One that is parked, of that node if there is any.
+    fn longest_parked(&self, refused: Option<ReplicaId>, near: NodeId) -> Option<ReplicaId> {
+        let mut parked = self.parked.iter().copied().filter(|parked| Some(*parked) != refused).peekable();
+        let first = parked.peek().copied();
+        parked.find(|parked| self.members.get(parked).is_some_and(|member| member.node == near)).or(first)
     }
 
     /// Whether some members have yet to tell their seats, so that it is not known who is where.
@@ -64,9 +87,11 @@ impl Books {
         self.seats(replica) < self.limit.get()
     }
 
-    /// The member with the most room, joined ones first among equals because they are older.
-    fn least_used(&self, refused: Option<ReplicaId>) -> Option<ReplicaId> {
-        let with_room = self.by_use.iter().take_while(|(seats, ..)| *seats < self.limit.get());
+    /// The node's member with the most room, joined ones first among equals because they are older.
+    fn least_used(&self, refused: Option<ReplicaId>, near: NodeId) -> Option<ReplicaId> {
+        let first = (near, 0, 0, ReplicaId::from_bytes([0; 32]));
+        let there = self.by_use.range(first..).take_while(|(node, ..)| *node == near);
+        let with_room = there.take_while(|(_, seats, ..)| *seats < self.limit.get());
         with_room.map(|(.., replica)| *replica).find(|replica| Some(*replica) != refused)
     }
 

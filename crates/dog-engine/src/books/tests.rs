@@ -11,7 +11,7 @@ use std::time::Duration;
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
 use super::{Books, MemberRecord, Placement};
-use crate::address::{Ticket, TicketId};
+use crate::address::{NodeId, Ticket, TicketId};
 use crate::message::Report;
 
 fn replica(name: &str) -> ReplicaId {
@@ -90,7 +90,18 @@ impl Desk {
 
     /// As one that `refused` did not take.
     fn identify_refused(&mut self, who: &str, refused: Option<&str>) -> String {
-        match self.books.identify(&client(who), refused.map(replica), self.now) {
+        let placement = self.books.identify(&client(who), refused.map(replica), self.now);
+        self.read(placement)
+    }
+
+    /// As one that has reached that node.
+    fn identify_near(&mut self, who: &str, near: NodeId) -> String {
+        let placement = self.books.identify_near(&client(who), None, near, self.now);
+        self.read(placement)
+    }
+
+    fn read(&mut self, placement: Placement) -> String {
+        match placement {
             Placement::Placed { ticket, joined } => {
                 let place = name(ticket.replica);
                 self.tickets.push(ticket);
@@ -137,6 +148,7 @@ impl Desk {
 /// `member` in this life says that these clients have changed, and that all have as many seats as these.
 fn report(member: &str, epoch: u64, sequence: u64, clients: &[(&str, u32)]) -> Report {
     Report {
+        node: NodeId::default(),
         replica: replica(member),
         epoch: Epoch::from_raw(epoch),
         sequence,

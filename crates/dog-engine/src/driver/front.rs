@@ -132,7 +132,7 @@ async fn place<H: Host>(
     refused: Option<ReplicaId>,
 ) -> Result<Ticket, Error> {
     // A ticket that is answered after the deadline, or to somebody who has gone, expires by itself.
-    let answer = host.call_group(group, GroupCall::Identify { client, refused });
+    let answer = host.call_group(group, GroupCall::Identify { client, refused, near: host.node() });
     match by_deadline(host, ANSWER_DEADLINE * 2, answer).await? {
         GroupAnswer::Identified(ticket) => Ok(ticket),
         GroupAnswer::Located(_) | GroupAnswer::Enrolled(_) => Err(unexpected()),

@@ -14,7 +14,7 @@ use super::looks::Looks;
 use super::placing::{Seated, Waiting};
 use super::replica::failed;
 use super::storing::Store;
-use crate::address::{GroupAddress, Object, Targets};
+use crate::address::{GroupAddress, NodeId, Object, Targets};
 use crate::books::{Books, MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast, Report};
@@ -199,9 +199,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     fn answer_now(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
         match call {
-            GroupCall::Identify { client, refused } => {
+            GroupCall::Identify { client, refused, near } => {
                 self.visited(awake);
-                self.identify(awake, Waiting { client, refused, reply });
+                self.identify(awake, Waiting { client, refused, near, reply });
             }
             GroupCall::Locate { client } => {
                 self.visited(awake);
@@ -321,6 +321,16 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
                 tracing::error!(group = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
+    }
+
+    fn cease(self: Rc<Self>) {
+        self.end();
+    }
+
+    fn node_gone(self: Rc<Self>, node: NodeId) {
+        let Some(awake) = self.life.get() else { return };
+        let there = awake.books.borrow().seated_at(node);
+        there.into_iter().for_each(|replica| self.count(&awake, replica));
     }
 
     fn goodbye(self: Rc<Self>) {

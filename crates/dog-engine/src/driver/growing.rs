@@ -1,5 +1,6 @@
 //! How a cluster grows and wakes: naming new Replicas, joining them, the view, the census.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dog::port::LocalFuture;
@@ -11,7 +12,7 @@ use super::group::{Awake, GroupDriver};
 use super::life::{Living, spawn, start};
 use super::placing::no_replica;
 use super::replica::failed;
-use crate::address::{ReplicaAddress, Targets, ViewVersion};
+use crate::address::{NodeId, ReplicaAddress, Targets, ViewVersion};
 use crate::books::Standing;
 use crate::host::{Host, Occurrence};
 use crate::message::{Enrolment, ReplicaAnswer, ReplicaCall, Report};
@@ -21,7 +22,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     pub(super) fn grow(&self, awake: &Awake<G>) {
         let Some(this) = self.this.upgrade() else { return };
         let seats = awake.books.borrow().limit().get() as usize;
-        let wanted = self.waiting.borrow().len().div_ceil(seats);
+        // Those of one node share Replicas, and nobody else does.
+        let mut waiting: BTreeMap<NodeId, usize> = BTreeMap::new();
+        self.waiting.borrow().iter().for_each(|client| *waiting.entry(client.near).or_default() += 1);
+        let wanted: usize = waiting.values().map(|clients| clients.div_ceil(seats)).sum();
         if (self.growing.get() as usize) < wanted {
             self.growing.set(self.growing.get() + 1);
             // Not at once: one that cannot be named must not lead into the next within the same call.
@@ -31,14 +35,19 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     async fn name_replica(self: &Rc<Self>) {
         let Ok(awake) = self.awake().await else { return };
-        let first = self.waiting.borrow().front().map(|waiting| waiting.client.clone());
+        let first = self.waiting.borrow().front().map(|waiting| (waiting.client.clone(), waiting.near));
+        let near = first.as_ref().map_or(NodeId::default(), |(_, near)| *near);
         let named = match first {
-            Some(client) => Some(awake.group.clusterize(&self.context(), &client).await),
+            Some((client, _)) => Some(awake.group.clusterize(&self.context(), &client).await),
             None => None,
         };
         self.growing.set(self.growing.get() - 1);
         match named {
-            Some(Ok(replica)) if self.is_new(&awake, replica) => self.admit(&awake, replica),
+            Some(Ok(replica)) if self.is_new(&awake, replica) => self.admit(&awake, replica, near),
+            // Full here, or one of another node that has room.
+            Some(Ok(replica)) if awake.books.borrow().seats(replica) < awake.books.borrow().limit().get() => {
+                self.place_first_anywhere(&awake);
+            }
             Some(Ok(replica)) => {
                 tracing::error!(group = %self.address, "clusterize named Replica {replica}, which is full already");
                 self.fail_first(no_replica());
@@ -65,8 +74,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     /// Takes a Replica into the cluster, and lets everyone know before anyone is sent there.
-    pub(super) fn admit(&self, awake: &Awake<G>, replica: ReplicaId) {
-        if awake.books.borrow_mut().admit(replica, self.host.now()) {
+    pub(super) fn admit(&self, awake: &Awake<G>, replica: ReplicaId, near: NodeId) {
+        if awake.books.borrow_mut().admit_at(replica, near, self.host.now()) {
+            self.host.prefer(ReplicaAddress { group: self.address, replica }, near);
             self.join(replica);
         }
     }
@@ -183,7 +193,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 tracing::error!(group = %self.address, "Replica {replica:?} could not join: {error}");
                 awake.books.borrow_mut().remove(replica, self.host.now());
                 self.keep_later(&awake, &[replica]);
-                for (_, reply) in waiting {
+                for (.., reply) in waiting {
                     reply.send(Err(Error::new(error.kind(), "the Replica for this client could not be woken")));
                 }
                 self.spread_view(&awake);

@@ -4,19 +4,20 @@ use dog::internal::Kind;
 use dog::{ClientId, Error, Group, ReplicaId};
 
 use super::group::{Awake, GroupDriver};
-use crate::address::Ticket;
+use crate::address::{NodeId, Ticket};
 use crate::books::Placement;
 use crate::host::Host;
 use crate::message::GroupAnswer;
 use crate::reply::Reply;
 
-/// A client with a seat, and the answer that is owed to it.
-pub(super) type Seated = (Ticket, Reply<GroupAnswer>);
+/// A client with a seat, and the answer that is owed to it, at the node that it has reached.
+pub(super) type Seated = (Ticket, NodeId, Reply<GroupAnswer>);
 
 /// A client that could not be placed yet.
 pub(super) struct Waiting {
     pub(super) client: ClientId,
     pub(super) refused: Option<ReplicaId>,
+    pub(super) near: NodeId,
     pub(super) reply: Reply<GroupAnswer>,
 }
 
@@ -28,19 +29,12 @@ pub(super) fn no_replica() -> Error {
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Places a client, or lets it wait for a Replica with room.
     pub(super) fn identify(&self, awake: &Awake<G>, waiting: Waiting) {
-        let now = self.host.now();
+        let (now, near) = (self.host.now(), waiting.near);
         loop {
-            let placement = awake.books.borrow_mut().identify(&waiting.client, waiting.refused, now);
+            let placement = awake.books.borrow_mut().identify_near(&waiting.client, waiting.refused, near, now);
             match placement {
-                Placement::Placed { ticket, joined: true } => {
-                    waiting.reply.send(Ok(GroupAnswer::Identified(ticket)));
-                    return self.plan_look(awake);
-                }
-                Placement::Placed { ticket, joined: false } => {
-                    let mut joining = self.joining.borrow_mut();
-                    return joining.entry(ticket.replica).or_default().push((ticket, waiting.reply));
-                }
-                Placement::Unpark(replica) => self.admit(awake, replica),
+                Placement::Placed { ticket, joined } => return self.seat(awake, ticket, joined, waiting),
+                Placement::Unpark(replica) => self.admit(awake, replica, near),
                 Placement::Grow => {
                     self.waiting.borrow_mut().push_back(waiting);
                     return self.grow(awake);
@@ -50,13 +44,31 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
     }
 
+    fn seat(&self, awake: &Awake<G>, ticket: Ticket, joined: bool, Waiting { near, reply, .. }: Waiting) {
+        if joined {
+            reply.send(Ok(GroupAnswer::Identified(ticket)));
+            return self.plan_look(awake);
+        }
+        self.joining.borrow_mut().entry(ticket.replica).or_default().push((ticket, near, reply));
+    }
+
+    /// The one who waits longest, and for whom no new Replica was to be had: any that has room will do.
+    pub(super) fn place_first_anywhere(&self, awake: &Awake<G>) {
+        let Some(first) = self.waiting.borrow_mut().pop_front() else { return };
+        let placement = awake.books.borrow_mut().identify_anywhere(&first.client, self.host.now());
+        match placement {
+            Some(Placement::Placed { ticket, joined }) => self.seat(awake, ticket, joined, first),
+            _ => first.reply.send(Err(no_replica())),
+        }
+    }
+
     /// The Replica has joined. The ticket's time begins now: how long a Replica takes to wake, or the disk to keep it, is
     /// not to cost its first clients their seats.
-    pub(super) fn answer_seated(&self, awake: &Awake<G>, (ticket, reply): Seated) {
+    pub(super) fn answer_seated(&self, awake: &Awake<G>, (ticket, near, reply): Seated) {
         let renewed = awake.books.borrow_mut().renew(&ticket, self.host.now());
         match renewed {
             Some(ticket) => reply.send(Ok(GroupAnswer::Identified(ticket))),
-            None => self.identify(awake, Waiting { client: ticket.client, refused: None, reply }),
+            None => self.identify(awake, Waiting { client: ticket.client, refused: None, near, reply }),
         }
     }
 

@@ -80,7 +80,7 @@ impl<R: Replica, H: Host> Resting for ReplicaDriver<R, H> {
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) fn begin(host: Rc<H>, address: ReplicaAddress, epoch: Epoch) -> Rc<dyn ReplicaObject> {
         // Until the Group has said the limit no request is let in, so this one is never gone by.
-        let mut seats = Seats::new(address.replica, epoch, Limit::new(1));
+        let mut seats = Seats::new(address.replica, epoch, Limit::new(1)).at(host.node());
         for (socket, client) in host.sockets(address) {
             seats.reopen(socket, &client);
         }
@@ -214,22 +214,28 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     /// Ends this life: all sockets are closed, the Group hears of it, whoever waits for an answer gets none.
     fn end(&self) {
+        if self.end_with(CloseCode::HANDLER_FAILED) {
+            // Which tickets were used, lest the Group wait for those who came with them.
+            let unheard = self.seats.borrow().report();
+            unheard.into_iter().for_each(|report| self.host.cast_group(self.address.group, GroupCast::Report(report)));
+            let farewell = GroupCast::Farewell { replica: self.address.replica, epoch: self.epoch };
+            self.host.cast_group(self.address.group, farewell);
+            self.host.replica_ended(self.address, self.epoch);
+        }
+    }
+
+    fn end_with(&self, code: CloseCode) -> bool {
         if !self.life.end() {
-            return;
+            return false;
         }
         self.store.end();
         self.alarm.failed();
         let sockets = self.seats.borrow().sockets().to_vec();
         for socket in sockets {
-            self.host.close(socket, CloseCode::HANDLER_FAILED, "");
+            self.host.close(socket, code, "");
         }
         self.turns.borrow_mut().clear();
-        // Which tickets were used, lest the Group wait for those who came with them.
-        let unheard = self.seats.borrow().report();
-        unheard.into_iter().for_each(|report| self.host.cast_group(self.address.group, GroupCast::Report(report)));
-        let farewell = GroupCast::Farewell { replica: self.address.replica, epoch: self.epoch };
-        self.host.cast_group(self.address.group, farewell);
-        self.host.replica_ended(self.address, self.epoch);
+        true
     }
 
     async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
@@ -324,6 +330,12 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 self.seats.borrow_mut().acknowledge(epoch, sequence);
                 self.note_told();
             }
+        }
+    }
+
+    fn cease(self: Rc<Self>) {
+        if self.end_with(CloseCode::RESTARTING) {
+            self.host.replica_ended(self.address, self.epoch);
         }
     }
 

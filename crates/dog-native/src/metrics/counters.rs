@@ -62,7 +62,7 @@ counters! {
 
 /// How long something took, each time: a histogram.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Times {
+pub struct Times {
     /// How many took no longer than the bound of the same place, and longer than the one before it; the rest last.
     pub(crate) counts: [u64; Self::BOUNDS.len() + 1],
     pub(crate) sum: Duration,
@@ -73,7 +73,8 @@ impl Times {
     pub(crate) const BOUNDS: [f64; 15] =
         [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-    pub(crate) fn note(&mut self, took: Duration) {
+    /// It took so long once more.
+    pub fn note(&mut self, took: Duration) {
         let seconds = took.as_secs_f64();
         let place = Self::BOUNDS.partition_point(|bound| *bound < seconds);
         self.counts[place] += 1;

@@ -11,7 +11,8 @@ mod figures;
 mod report;
 mod text;
 
-pub(crate) use counters::{Counters, Times};
+pub(crate) use counters::Counters;
+pub use counters::Times;
 pub(crate) use figures::{ClassFigures, Figures};
 pub(crate) use report::{Process, report};
 pub(crate) use text::CONTENT_TYPE;

@@ -3,6 +3,7 @@
 use super::counters::Counters;
 use super::figures::{ClassFigures, Figures};
 use super::text::Exposition;
+use crate::cluster::ClusterFigures;
 use crate::storage::StorageFigures;
 
 /// What is said of the process as a whole.
@@ -10,6 +11,8 @@ use crate::storage::StorageFigures;
 pub(crate) struct Process {
     pub(crate) draining: bool,
     pub(crate) storage: StorageFigures,
+    /// Of a node of a cluster.
+    pub(crate) cluster: Option<ClusterFigures>,
 }
 
 /// All metrics as text. A worker that did not answer is `None`: nothing is said of what it counts, rather than zero.
@@ -35,6 +38,9 @@ pub(crate) fn report(process: &Process, workers: &[Option<Figures>]) -> String {
     gauges(&mut text, &answered);
     objects(&mut text, &classes(&answered));
     storage(&mut text, &process.storage);
+    if let Some(figures) = &process.cluster {
+        cluster(&mut text, figures);
+    }
     text.finish()
 }
 
@@ -119,6 +125,19 @@ fn storage(text: &mut Exposition, figures: &StorageFigures) {
     text.times(&[], commits);
 }
 
+fn cluster(text: &mut Exposition, figures: &ClusterFigures) {
+    text.family("dog_cluster_nodes", "gauge", "Nodes that live, as this one has heard, itself among them.");
+    text.sample(&[], figures.standing.nodes);
+    text.family("dog_cluster_connected", "gauge", "1 while what the cluster is made over can be reached.");
+    text.sample(&[], u8::from(figures.standing.connected));
+    text.family(
+        "dog_cluster_lease_left_ms",
+        "gauge",
+        "How long this node may act without another renewal of its lease.",
+    );
+    text.sample(&[], figures.left.as_millis());
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -169,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_format_is_prometheus_and_names_follow_its_conventions() {
-        let process = Process { draining: false, storage: StorageFigures::default() };
+        let process = Process { draining: false, storage: StorageFigures::default(), cluster: None };
         let (samples, types) = parse(&report(&process, &[Some(figures()), Some(figures())]));
         for (name, kind) in &types {
             assert!(name.starts_with("dog_"), "{name}");
@@ -184,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_histogram_adds_up() {
-        let process = Process { draining: true, storage: StorageFigures::default() };
+        let process = Process { draining: true, storage: StorageFigures::default(), cluster: None };
         let (samples, _) = parse(&report(&process, &[Some(figures())]));
         let bucket = |bound: &str| samples[&format!("dog_handler_wait_seconds_bucket{{worker=\"0\",le=\"{bound}\"}}")];
         let buckets = ["0.0001", "0.0005", "0.001", "0.0025", "5", "+Inf"].map(bucket);
@@ -196,7 +215,7 @@ mod tests {
 
     #[test]
     fn of_a_worker_that_does_not_answer_nothing_is_made_up() {
-        let process = Process { draining: false, storage: StorageFigures::default() };
+        let process = Process { draining: false, storage: StorageFigures::default(), cluster: None };
         let (samples, _) = parse(&report(&process, &[Some(figures()), None]));
         assert_eq!(samples["dog_worker_up{worker=\"0\"}"], 1.0);
         assert_eq!(samples["dog_worker_up{worker=\"1\"}"], 0.0);

@@ -1,12 +1,13 @@
 //! The database: fjall, a log-structured one that is part of the process.
 
 use std::cell::Cell;
+use std::fmt;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use dog::internal::Kind;
-use dog::{Error, Timestamp};
+use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
 use dog_engine::host::{Batch, Space};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -14,7 +15,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use super::commit::{self, Committer, Together, Write};
 use super::folder::Folder;
 use super::mark::{self, Mark, Marked};
-use super::{Done, SetAlarm, Storage, StorageFigures, key};
+use super::{Done, Read, SetAlarm, Storage, StorageFigures, key};
 
 /// The storage of one process.
 pub(crate) struct Embedded {
@@ -43,6 +44,28 @@ impl Embedded {
         let committer = Committer::start(writer)
             .map_err(|cause| crate::Error::system("data: the system gives no thread for the storage", cause))?;
         Ok(Self { committer, database, folder })
+    }
+
+    fn alarm_of(&self, object: Object) -> Result<Option<Timestamp>, Error> {
+        let value = self.database.alarms.get(key::name(object)).map_err(|cause| failed(&cause))?;
+        value.map(|value| read_alarm(&value).map(|(at, _)| at)).transpose()
+    }
+
+    /// All alarms that are set, with the class of each object.
+    pub(crate) fn alarms(&self) -> Result<Vec<SetAlarm>, Error> {
+        let read = |guard: fjall::Guard| {
+            let (name, value) = guard.into_inner().map_err(|cause| failed(&cause))?;
+            let (at, class) = read_alarm(&value)?;
+            let object = key::object(&name).ok_or_else(damaged_alarm)?;
+            Ok(SetAlarm { at, class, object })
+        };
+        self.database.alarms.iter().map(read).collect()
+    }
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Embedded")
     }
 }
 
@@ -150,9 +173,9 @@ fn failed(cause: &fjall::Error) -> Error {
 }
 
 impl Storage for Embedded {
-    fn get(&self, object: Object, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let value = self.database.entries.get(key::entry(object, space, key)).map_err(|cause| failed(&cause))?;
-        Ok(value.map(Bytes::from))
+    fn get(&self, object: Object, space: Space, key: &[u8]) -> Read<Option<Bytes>> {
+        let value = self.database.entries.get(key::entry(object, space, key)).map_err(|cause| failed(&cause));
+        Read::Now(value.map(|value| value.map(Bytes::from)))
     }
 
     fn range(
@@ -162,11 +185,11 @@ impl Storage for Embedded {
         keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
         most: Option<usize>,
         reverse: bool,
-    ) -> Result<Vec<(Bytes, Bytes)>, Error> {
+    ) -> Read<Vec<(Bytes, Bytes)>> {
         let prefix = key::prefix(object, space).len();
         let bounds = key::bounds(object, space, keys);
         if is_empty(&bounds) {
-            return Ok(Vec::new());
+            return Read::Now(Ok(Vec::new()));
         }
         let found = self.database.entries.range(bounds);
         let read = |guard: fjall::Guard| {
@@ -174,10 +197,14 @@ impl Storage for Embedded {
             Ok((Bytes::from(key).slice(prefix..), Bytes::from(value)))
         };
         let most = most.unwrap_or(usize::MAX);
-        if reverse { found.rev().take(most).map(read).collect() } else { found.take(most).map(read).collect() }
+        Read::Now(if reverse {
+            found.rev().take(most).map(read).collect()
+        } else {
+            found.take(most).map(read).collect()
+        })
     }
 
-    fn write(&self, object: Object, class: &'static str, batch: Batch, done: Done) {
+    fn write(&self, object: Object, _: Epoch, class: &'static str, batch: Batch, done: Done) {
         let entry = |(key, value): (Vec<u8>, _)| (key::entry(object, batch.space, &key), value);
         let alarm = batch.alarm.map(|at| (key::name(object), at.map(|at| write_alarm(at, class))));
         self.committer.hand_over(Write {
@@ -188,23 +215,12 @@ impl Storage for Embedded {
         });
     }
 
-    fn alarm(&self, object: Object) -> Result<Option<Timestamp>, Error> {
-        let value = self.database.alarms.get(key::name(object)).map_err(|cause| failed(&cause))?;
-        value.map(|value| read_alarm(&value).map(|(at, _)| at)).transpose()
+    fn alarm(&self, object: Object) -> Read<Option<Timestamp>> {
+        Read::Now(self.alarm_of(object))
     }
 
     fn figures(&self) -> StorageFigures {
         self.committer.figures()
-    }
-
-    fn alarms(&self) -> Result<Vec<SetAlarm>, Error> {
-        let read = |guard: fjall::Guard| {
-            let (name, value) = guard.into_inner().map_err(|cause| failed(&cause))?;
-            let (at, class) = read_alarm(&value)?;
-            let object = key::object(&name).ok_or_else(damaged_alarm)?;
-            Ok(SetAlarm { at, class, object })
-        };
-        self.database.alarms.iter().map(read).collect()
     }
 }
 
@@ -302,7 +318,7 @@ mod tests {
         drop(open().unwrap());
         let mark = folder.path().join("COMMITS");
         Mark::open(&mark).unwrap().write(3).unwrap();
-        let error = open().err().expect("three commits are missing").to_string();
+        let error = open().expect_err("three commits are missing").to_string();
         assert!(error.contains("3 acknowledged commits are missing") && !error.contains('\n'), "{error}");
         std::fs::remove_file(mark).unwrap();
         drop(open().unwrap());

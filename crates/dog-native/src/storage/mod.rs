@@ -13,23 +13,32 @@ pub(crate) mod fuzzing;
 mod key;
 mod mark;
 
+use std::fmt;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use dog::{Error, Timestamp};
+use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
 use dog_engine::host::{Batch, Space};
 
+use crate::cluster::Pending;
 use crate::metrics::Times;
 
 pub(crate) use embedded::Embedded;
 pub(crate) use folder::Folder;
 
-/// The port: where entries are kept. Reads come from memory or the page cache mostly, and are made where they are
-/// asked for; writes are handed over, and done in order.
-pub(crate) trait Storage: Send + Sync {
+/// What was read: mostly at once.
+pub enum Read<T> {
+    /// It comes from memory or the page cache, and was read where it was asked for.
+    Now(Result<T, Error>),
+    /// It comes from elsewhere.
+    Later(Pending<Result<T, Error>>),
+}
+
+/// The port: where entries are kept. Writes are handed over; those of one object are done in that order.
+pub trait Storage: fmt::Debug + Send + Sync {
     /// One entry.
-    fn get(&self, object: Object, space: Space, key: &[u8]) -> Result<Option<Bytes>, Error>;
+    fn get(&self, object: Object, space: Space, key: &[u8]) -> Read<Option<Bytes>>;
     /// Some entries, in order or backwards.
     fn range(
         &self,
@@ -38,35 +47,63 @@ pub(crate) trait Storage: Send + Sync {
         keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
         most: Option<usize>,
         reverse: bool,
-    ) -> Result<Vec<(Bytes, Bytes)>, Error>;
-    /// Makes all of a batch durable, or nothing of it, and then says so.
-    fn write(&self, object: Object, class: &'static str, batch: Batch, done: Done);
+    ) -> Read<Vec<(Bytes, Bytes)>>;
+    /// Makes all of a batch durable, or nothing of it, and then says so. `epoch` is the life that writes: where another
+    /// node may have claimed the object since, such a write fails.
+    fn write(&self, object: Object, epoch: Epoch, class: &'static str, batch: Batch, done: Done);
     /// An object's alarm.
-    fn alarm(&self, object: Object) -> Result<Option<Timestamp>, Error>;
+    fn alarm(&self, object: Object) -> Read<Option<Timestamp>>;
     /// What it has done so far.
     fn figures(&self) -> StorageFigures;
-    /// All alarms that are set, with the class of each object.
-    fn alarms(&self) -> Result<Vec<SetAlarm>, Error>;
+}
+
+impl<T> IntoFuture for Read<T>
+where
+    T: Send + 'static,
+{
+    type Output = Result<T, Error>;
+    type IntoFuture = Pending<Result<T, Error>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        match self {
+            Self::Now(read) => Box::pin(std::future::ready(read)),
+            Self::Later(read) => read,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Read<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Now(_) => "Read(now)",
+            Self::Later(_) => "Read(later)",
+        })
+    }
 }
 
 /// What a storage tells of itself.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StorageFigures {
-    pub(crate) writes: u64,
+pub struct StorageFigures {
+    /// Writes, done or not.
+    pub writes: u64,
     /// Commits that failed.
-    pub(crate) failures: u64,
+    pub failures: u64,
     /// Whether the last one did.
-    pub(crate) failing: bool,
-    pub(crate) commits: Times,
+    pub failing: bool,
+    /// How long commits took.
+    pub commits: Times,
 }
 
 /// Called on whatever thread a write was done on.
-pub(crate) type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
+pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 /// An alarm that is set. The class in the object's address is not known to the storage: it keeps the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SetAlarm {
-    pub(crate) at: Timestamp,
-    pub(crate) class: String,
-    pub(crate) object: Object,
+pub struct SetAlarm {
+    /// When it rings.
+    pub at: Timestamp,
+    /// [`Group::NAME`](dog::Group::NAME).
+    pub class: String,
+    /// Whose it is.
+    pub object: Object,
 }

@@ -10,17 +10,16 @@ use dog::http::header::SEC_WEBSOCKET_EXTENSIONS;
 use dog::internal::Kind;
 use dog::port::LocalFuture;
 use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
-use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::handshake::{self, Deflate};
 use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::seats::Audience;
 use tokio::sync::oneshot;
-use tracing::Span;
 
 use super::Worker;
-use super::mail::{Answer, Guard, Mail, ReturnAddress};
-use crate::storage::Storage;
+use super::mail::{Answer, Asked, Guard, Mail, ReturnAddress};
+use crate::storage::{Read, Storage};
 
 fn wrong_answer<T>() -> Result<T, Error> {
     Err(Error::new(Kind::Unreachable, "the answer was of another kind than the question"))
@@ -28,13 +27,56 @@ fn wrong_answer<T>() -> Result<T, Error> {
 
 impl Worker {
     /// Asks an object, wherever it lives. Dropped before the answer, it forgets the question.
-    fn ask(&self, id: &[u8; 32], mail: impl FnOnce(ReturnAddress) -> Mail) -> Asked {
+    fn ask(&self, object: Object, mail: impl FnOnce(ReturnAddress) -> Mail) -> Asked {
         let (question, asked) = self.question();
-        self.send(
-            self.shared.post.worker_of(id),
-            mail(ReturnAddress { worker: self.index, question, span: Span::current() }),
-        );
+        self.reach(object, mail(ReturnAddress::here(self.index, question)));
         asked
+    }
+
+    /// The same for what so many nodes have passed on: whoever has sent it here knows better than what this worker
+    /// remembers.
+    fn ask_after(&self, object: Object, hops: u8, mail: impl FnOnce(ReturnAddress) -> Mail) -> Asked {
+        if hops == 0 {
+            return self.ask(object, mail);
+        }
+        let (question, asked) = self.question();
+        let home = self.shared.post.worker_of(object.id());
+        self.send(home, mail(ReturnAddress::here(self.index, question)));
+        asked
+    }
+
+    /// Passes a request to a Group, which so many nodes have passed on.
+    pub(crate) fn fetch_group_after(
+        &self,
+        to: GroupAddress,
+        request: Request,
+        hops: u8,
+    ) -> impl Future<Output = Result<Response, Error>> + use<> {
+        let asked = self.ask_after(Object::Group(to), hops, |back| Mail::GroupFetch { to, request, back, hops });
+        async move {
+            match asked.answer().await? {
+                Answer::GroupFetched(response) => Ok(response),
+                _ => wrong_answer(),
+            }
+        }
+    }
+
+    /// The same to a Replica.
+    pub(crate) fn fetch_replica_after(
+        &self,
+        to: ReplicaAddress,
+        ticket: Ticket,
+        request: Request,
+        hops: u8,
+    ) -> impl Future<Output = Result<Fetched, Error>> + use<> {
+        let mail = |back| Mail::ReplicaFetch { to, ticket, request, back, hops };
+        let asked = self.ask_after(Object::Replica(to), hops, mail);
+        async move {
+            match asked.answer().await? {
+                Answer::ReplicaFetched(fetched) => Ok(fetched),
+                _ => wrong_answer(),
+            }
+        }
     }
 
     /// A number for a question, and what its answer comes by.
@@ -42,7 +84,7 @@ impl Worker {
         let question = self.next_question.replace(self.next_question.get() + 1);
         let (sender, receiver) = oneshot::channel();
         self.questions.borrow_mut().insert(question, sender);
-        (question, Asked { receiver })
+        (question, Asked::new(receiver))
     }
 
     /// Whether this is the object's present life.
@@ -56,21 +98,21 @@ impl Worker {
     }
 
     /// Reads at once, or when the writes that an earlier life of the object has left under way are done.
-    fn when_settled<T: 'static>(
+    fn when_settled<T: Send + 'static>(
         &self,
         object: Object,
-        read: impl FnOnce(&dyn Storage) -> Result<T, Error> + 'static,
+        read: impl FnOnce(&dyn Storage) -> Read<T> + 'static,
     ) -> LocalFuture<Result<T, Error>> {
         match self.settling.before_reading(object) {
-            None => {
-                let read = read(&*self.shared.storage);
-                Box::pin(async { read })
-            }
+            None => match read(&*self.shared.storage) {
+                Read::Now(read) => Box::pin(async { read }),
+                Read::Later(read) => read,
+            },
             Some(settled) => {
                 let shared = Arc::clone(&self.shared);
                 Box::pin(async move {
                     settled.await;
-                    read(&*shared.storage)
+                    read(&*shared.storage).into_future().await
                 })
             }
         }
@@ -78,6 +120,9 @@ impl Worker {
 
     /// Passes on what was answered.
     pub(super) fn answered(&self, question: u64, answer: Result<Answer, Error>) {
+        if let Some(abroad) = &self.abroad {
+            abroad.asked.borrow_mut().remove(&question);
+        }
         if let Some(sender) = self.questions.borrow_mut().remove(&question) {
             // Whoever asked may have given up.
             let _ = sender.send(answer);
@@ -86,20 +131,10 @@ impl Worker {
 
     /// Questions whose askers have given up: their answers may never come.
     pub(super) fn forget_questions(&self) {
-        self.questions.borrow_mut().retain(|_, sender| !sender.is_closed());
-    }
-}
-
-/// An answer that is on its way.
-struct Asked {
-    receiver: oneshot::Receiver<Result<Answer, Error>>,
-}
-
-impl Asked {
-    async fn answer(self) -> Result<Answer, Error> {
-        match self.receiver.await {
-            Ok(answer) => answer,
-            Err(_) => Err(Error::new(Kind::Unreachable, "the worker has ended")),
+        let mut questions = self.questions.borrow_mut();
+        questions.retain(|_, sender| !sender.is_closed());
+        if let Some(abroad) = &self.abroad {
+            abroad.asked.borrow_mut().retain(|question, _| questions.contains_key(question));
         }
     }
 }
@@ -134,6 +169,16 @@ impl Host for Worker {
             if self.shared.post.worker_of(&id) == place {
                 return ReplicaId::from_bytes(id);
             }
+        }
+    }
+
+    fn node(&self) -> NodeId {
+        self.abroad.as_ref().map_or(NodeId::default(), |abroad| abroad.joined.node())
+    }
+
+    fn prefer(&self, replica: ReplicaAddress, node: NodeId) {
+        if let Some(abroad) = &self.abroad {
+            abroad.prefer(replica, node);
         }
     }
 
@@ -177,7 +222,7 @@ impl Host for Worker {
     }
 
     fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
-        let asked = self.ask(to.group.as_bytes(), |back| Mail::GroupCall { to, call, back });
+        let asked = self.ask(Object::Group(to), |back| Mail::GroupCall { to, call, back });
         Box::pin(async move {
             match asked.answer().await? {
                 Answer::Group(answer) => Ok(answer),
@@ -187,11 +232,11 @@ impl Host for Worker {
     }
 
     fn cast_group(&self, to: GroupAddress, cast: GroupCast) {
-        self.send(self.shared.post.worker_of(to.group.as_bytes()), Mail::GroupCast { to, cast });
+        self.reach(Object::Group(to), Mail::GroupCast { to, cast });
     }
 
     fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
-        let asked = self.ask(to.replica.as_bytes(), |back| Mail::ReplicaCall { to, call, back });
+        let asked = self.ask(Object::Replica(to), |back| Mail::ReplicaCall { to, call, back });
         Box::pin(async move {
             match asked.answer().await? {
                 Answer::Replica(answer) => Ok(answer),
@@ -202,6 +247,9 @@ impl Host for Worker {
 
     /// One piece of mail for each worker that has one of them, whatever their number.
     fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
+        if let Some(abroad) = &self.abroad {
+            return self.cast_all(abroad, to, &cast);
+        }
         if let [replica] = *to.replicas {
             let worker = self.shared.post.worker_of(replica.as_bytes());
             return self.send(worker, Mail::ReplicaCast { to: to.clone(), cast });
@@ -218,13 +266,7 @@ impl Host for Worker {
     }
 
     fn fetch_group(&self, to: GroupAddress, request: Request) -> LocalFuture<Result<Response, Error>> {
-        let asked = self.ask(to.group.as_bytes(), |back| Mail::GroupFetch { to, request, back });
-        Box::pin(async move {
-            match asked.answer().await? {
-                Answer::GroupFetched(response) => Ok(response),
-                _ => wrong_answer(),
-            }
-        })
+        Box::pin(self.fetch_group_after(to, request, 0))
     }
 
     fn fetch_replica(
@@ -233,13 +275,7 @@ impl Host for Worker {
         ticket: Ticket,
         request: Request,
     ) -> LocalFuture<Result<Fetched, Error>> {
-        let asked = self.ask(to.replica.as_bytes(), |back| Mail::ReplicaFetch { to, ticket, request, back });
-        Box::pin(async move {
-            match asked.answer().await? {
-                Answer::ReplicaFetched(fetched) => Ok(fetched),
-                _ => wrong_answer(),
-            }
-        })
+        Box::pin(self.fetch_replica_after(to, ticket, request, 0))
     }
 
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
@@ -310,10 +346,10 @@ impl Host for Worker {
         let alarm = batch.alarm;
         let done = move |outcome: Result<(), Error>| {
             let refused = alarm.filter(|_| outcome.is_err()).map(|at| Mail::AlarmRefused { object, at });
-            post.send(worker, refused.into_iter().chain([Mail::Written { question, outcome }]).collect());
+            post.send(worker, refused.into_iter().chain([Mail::Written { object, question, outcome }]).collect());
         };
         self.settling.hands_over(object);
-        self.shared.storage.write(object, class, batch, Box::new(done));
+        self.shared.storage.write(object, epoch, class, batch, Box::new(done));
         Box::pin(async move {
             match asked.answer().await? {
                 Answer::Written => Ok(()),

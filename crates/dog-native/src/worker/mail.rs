@@ -1,14 +1,17 @@
 //! What crosses from one thread to another, and how: in batches, one wake a batch.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dog::internal::Kind;
 use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
-use dog_engine::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{Fetched, SeatGuard};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
+use crate::cluster::Owner;
 use crate::connection::{Lane, Stream};
 use crate::front::AddressPermit;
 use crate::metrics::Figures;
@@ -16,10 +19,19 @@ use crate::metrics::Figures;
 /// Where an answer goes: the worker that asked, and its number for the question.
 #[derive(Debug)]
 pub(crate) struct ReturnAddress {
+    /// The node that asked: the default one is this process, in a cluster or not.
+    pub(crate) node: NodeId,
     pub(crate) worker: usize,
     pub(crate) question: u64,
     /// What the question belongs to, for the log. Nothing, and free, where no subscriber wants spans.
     pub(crate) span: Span,
+}
+
+impl ReturnAddress {
+    /// One of this process.
+    pub(crate) fn here(worker: usize, question: u64) -> Self {
+        Self { node: NodeId::default(), worker, question, span: Span::current() }
+    }
 }
 
 /// One thing that a worker is to do.
@@ -37,6 +49,8 @@ pub(crate) enum Mail {
         to: GroupAddress,
         request: Request,
         back: ReturnAddress,
+        /// How many nodes have passed it on.
+        hops: u8,
     },
     ReplicaCall {
         to: ReplicaAddress,
@@ -52,6 +66,8 @@ pub(crate) enum Mail {
         ticket: Ticket,
         request: Request,
         back: ReturnAddress,
+        /// How many nodes have passed it on.
+        hops: u8,
     },
     Answer {
         question: u64,
@@ -59,6 +75,7 @@ pub(crate) enum Mail {
     },
     /// What came of a write.
     Written {
+        object: Object,
         question: u64,
         outcome: Result<(), Error>,
     },
@@ -93,6 +110,37 @@ pub(crate) enum Mail {
     },
     /// Another worker has done all that it had to: time to look whether all have.
     Drained,
+    /// An object is to live somewhere: its alarm is due, and the rest follows from that.
+    Wake {
+        object: Object,
+    },
+    /// A worker asks the one that an object belongs to in this process where it lives; `claim`: here, if nowhere.
+    Where {
+        object: Object,
+        claim: bool,
+        worker: usize,
+    },
+    /// The answer.
+    Placed {
+        object: Object,
+        owner: Result<Owner, Error>,
+    },
+    /// Another node has said that an object lives at that one.
+    Corrected {
+        object: Object,
+        node: NodeId,
+    },
+    /// A node has ended.
+    Gone {
+        node: NodeId,
+    },
+    /// This node's lease is over.
+    Fenced,
+    /// An alarm stands in the storage, or does no more.
+    AlarmSeen {
+        object: Object,
+        at: Option<Timestamp>,
+    },
 }
 
 /// An answer to any of the calls.
@@ -105,6 +153,24 @@ pub(crate) enum Answer {
     Written,
 }
 
+/// An answer that is on its way.
+pub(crate) struct Asked {
+    receiver: oneshot::Receiver<Result<Answer, Error>>,
+}
+
+impl Asked {
+    pub(crate) fn new(receiver: oneshot::Receiver<Result<Answer, Error>>) -> Self {
+        Self { receiver }
+    }
+
+    pub(crate) async fn answer(self) -> Result<Answer, Error> {
+        match self.receiver.await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::new(Kind::Unreachable, "the worker has ended")),
+        }
+    }
+}
+
 /// See [`Mail::Attach`].
 pub(crate) struct Attach {
     pub(crate) socket: SocketId,
@@ -114,8 +180,52 @@ pub(crate) struct Attach {
     pub(crate) permit: Option<Arc<AddressPermit>>,
 }
 
+impl Mail {
+    /// The one object that it is for.
+    pub(crate) fn object(&self) -> Option<Object> {
+        match self {
+            Self::GroupCall { to, .. } | Self::GroupCast { to, .. } | Self::GroupFetch { to, .. } => {
+                Some(Object::Group(*to))
+            }
+            Self::ReplicaCall { to, .. } | Self::ReplicaFetch { to, .. } => Some(Object::Replica(*to)),
+            Self::Wake { object } => Some(*object),
+            _ => None,
+        }
+    }
+
+    /// Whether it wakes its object, wherever nobody has it: what is told to Replicas is for their sockets alone.
+    pub(crate) fn claims(&self) -> bool {
+        self.object().is_some()
+    }
+
+    /// The node that wants an answer to it.
+    pub(crate) fn asker(&self) -> Option<NodeId> {
+        match self {
+            Self::GroupCall { back, .. } | Self::ReplicaCall { back, .. } => Some(back.node),
+            _ => None,
+        }
+    }
+
+    /// Where its answer goes.
+    pub(crate) fn back(self) -> Option<ReturnAddress> {
+        match self {
+            Self::GroupCall { back, .. }
+            | Self::ReplicaCall { back, .. }
+            | Self::GroupFetch { back, .. }
+            | Self::ReplicaFetch { back, .. } => Some(back),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Mail {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Mail")
+    }
+}
+
 /// The letter boxes of all workers.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Post {
     boxes: Arc<[mpsc::UnboundedSender<Vec<Mail>>]>,
 }

@@ -1,13 +1,16 @@
 //! One worker thread: its objects, its connections, and the loop that drives them.
 //!
+//! - `abroad`: where objects of a cluster live; `letters`: what leaves for other nodes
 //! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
 //! - `host`: the engine's primitives; `settling`: writes under way when a life ends; `alarms`: when to wake whom;
 //!   `reading`: bytes that come in; `turn`: the loop; `spans`: requests in the log; `drain`: its end in good order; `count`: what it says of itself
 
+mod abroad;
 mod alarms;
 mod count;
 mod drain;
 mod host;
+mod letters;
 mod mail;
 mod objects;
 mod reading;
@@ -17,7 +20,7 @@ mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +33,7 @@ use dog_engine::host::{GroupObject, ReplicaObject};
 use mio::Registry;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::cluster::Joined;
 use crate::config::Config;
 use crate::connection::Connections;
 use crate::metrics::{Counters, Times};
@@ -38,12 +42,12 @@ use crate::watch::Watched;
 use crate::websocket::Inflater;
 
 pub(crate) use drain::longest as longest_drain;
-pub(crate) use mail::{Attach, Mail, Post};
+pub(crate) use mail::{Answer, Attach, Mail, Post, ReturnAddress};
 pub(crate) use turn::run;
 
+use abroad::Abroad;
 use alarms::Alarms;
 use drain::{Drain, restarting};
-use mail::Answer;
 use settling::Settling;
 
 /// What all workers share. Nothing in it is written to while messages flow.
@@ -51,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) post: Post,
     pub(crate) storage: Arc<dyn Storage>,
+    /// Where it is a node of one.
+    pub(crate) cluster: Option<Arc<Joined>>,
     pub(crate) class_names: Vec<&'static str>,
     /// Whether the server has begun to end.
     pub(crate) draining: AtomicBool,
@@ -64,7 +70,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, post: Post, storage: Arc<dyn Storage>, class_names: Vec<&'static str>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        post: Post,
+        storage: Arc<dyn Storage>,
+        cluster: Option<Arc<Joined>>,
+        class_names: Vec<&'static str>,
+    ) -> Self {
         let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         let undrained = AtomicUsize::new(post.workers());
@@ -76,6 +88,7 @@ impl Shared {
             config,
             post,
             storage,
+            cluster,
             next_epoch: AtomicU64::new(1),
             began: Instant::now(),
             began_at: Timestamp::from_millis(millis),
@@ -104,6 +117,9 @@ pub(crate) type Answering = Rc<dyn Fn(Request) -> LocalFuture<Response>>;
 pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
+    this: Weak<Self>,
+    /// The rest of the cluster, on a node of one.
+    pub(crate) abroad: Option<Abroad>,
     classes: Vec<Class<Worker>>,
     answering: RefCell<Option<Answering>>,
     groups: RefCell<HashMap<GroupAddress, Rc<dyn GroupObject>>>,
@@ -148,8 +164,11 @@ impl Worker {
         let counters = Rc::<Counters>::default();
         let workers = shared.post.workers();
         let compression = shared.config.compression.unwrap_or_default();
-        Rc::new(Self {
+        let abroad = shared.cluster.clone().map(Abroad::new);
+        Rc::new_cyclic(|this| Self {
             index,
+            this: Weak::clone(this),
+            abroad,
             shared,
             classes,
             answering: RefCell::default(),

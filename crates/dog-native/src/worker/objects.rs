@@ -1,6 +1,7 @@
 //! Which objects live here, and how mail reaches them.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, Targets};
@@ -21,7 +22,9 @@ impl Worker {
     }
 
     fn new_life(&self, object: Object) -> Epoch {
-        let epoch = self.shared.new_epoch();
+        // In a cluster nothing begins here that this node does not have: a number of no claim could write nothing.
+        let claimed = self.abroad.as_ref().and_then(|abroad| abroad.next_life(object));
+        let epoch = claimed.unwrap_or_else(|| self.shared.new_epoch());
         self.watched().begun(epoch, object);
         epoch
     }
@@ -51,21 +54,27 @@ impl Worker {
 
     /// Owes the answer to whoever asked.
     fn reply<T: 'static>(self: &Rc<Self>, back: &ReturnAddress, wrap: fn(T) -> Answer) -> Reply<T> {
-        let (this, worker, question) = (Rc::clone(self), back.worker, back.question);
+        let (this, node, worker, question) = (Rc::clone(self), back.node, back.worker, back.question);
         Reply::new(move |answer: Result<T, Error>| {
-            this.send(worker, Mail::Answer { question, answer: answer.map(wrap) });
+            this.answer_to(node, worker, question, answer.map(wrap));
         })
     }
 
-    /// Does what a piece of mail says.
+    /// Does what a piece of mail says, or passes it on to where its object lives.
     pub(super) fn open_mail(self: &Rc<Self>, mail: Mail) {
+        if self.abroad.is_some()
+            && let Some(object) = mail.object()
+            && !self.is_here(object)
+        {
+            return self.pass_on(object, mail);
+        }
         match mail {
             Mail::GroupCall { to, call, back } => {
                 let _within = spans::group(&back.span, to, "call").entered();
                 self.group(to).call(call, self.reply(&back, Answer::Group));
             }
             Mail::GroupCast { to, cast } => self.group(to).cast(cast),
-            Mail::GroupFetch { to, request, back } => {
+            Mail::GroupFetch { to, request, back, .. } => {
                 let _within = spans::group(&back.span, to, "fetch").entered();
                 self.group(to).fetch(request, self.reply(&back, Answer::GroupFetched));
             }
@@ -74,13 +83,13 @@ impl Worker {
                 self.replica(to).call(call, self.reply(&back, Answer::Replica));
             }
             Mail::ReplicaCast { to, cast } => self.cast(&to, &cast),
-            Mail::ReplicaFetch { to, ticket, request, back } => {
+            Mail::ReplicaFetch { to, ticket, request, back, .. } => {
                 let _within = spans::replica(&back.span, to, "fetch").entered();
                 self.replica(to).fetch(ticket, request, self.reply(&back, Answer::ReplicaFetched));
             }
             Mail::Answer { question, answer } => self.answered(question, answer),
-            Mail::Written { question, outcome } => {
-                self.settling.settles();
+            Mail::Written { object, question, outcome } => {
+                self.settling.settles(object);
                 self.answered(question, outcome.map(|()| Answer::Written));
             }
             Mail::AlarmRefused { object, at } => self.take_back_alarm(object, at),
@@ -107,7 +116,14 @@ impl Worker {
                 // Whoever asked may have given up.
                 let _ = reply.send(self.figures());
             }
-            Mail::Drained => {}
+            // It is here, and its alarm with it.
+            Mail::Drained | Mail::Wake { .. } => {}
+            Mail::Where { object, claim, worker } => self.tell_where(object, claim, worker),
+            Mail::Placed { object, owner } => self.placed(object, owner),
+            Mail::Corrected { object, node } => self.corrected(object, node),
+            Mail::Gone { node } => self.gone(node),
+            Mail::Fenced => self.mind_lease(),
+            Mail::AlarmSeen { object, at } => self.alarm_seen(object, at),
         }
     }
 
@@ -115,6 +131,10 @@ impl Worker {
     pub(super) fn ring(self: &Rc<Self>) {
         loop {
             let due = self.alarms.borrow_mut().take_due(self.shared.now());
+            if let Some((object, _)) = due.filter(|(object, _)| !self.is_here(*object)) {
+                self.ring_elsewhere(object);
+                continue;
+            }
             self.counters.alarms.add(usize::from(due.is_some()));
             match due {
                 Some((Object::Group(address), attempt)) => self.group(address).alarm(attempt),
@@ -142,10 +162,18 @@ impl Worker {
         if self.alarms.borrow().of(object) != refused {
             return;
         }
-        match self.shared.storage.alarm(object) {
-            Ok(kept) => self.alarms.borrow_mut().set(object, kept),
-            Err(error) => tracing::error!("an alarm that was not kept cannot be taken back either: {error}"),
-        }
+        let Some(this) = self.this.upgrade() else { return };
+        let read = self.shared.storage.alarm(object);
+        tokio::task::spawn_local(async move {
+            match read.await {
+                Ok(kept) if this.alarms.borrow().of(object) == refused => {
+                    this.alarms.borrow_mut().set(object, kept);
+                    this.queued();
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!("an alarm that was not kept cannot be taken back either: {error}"),
+            }
+        });
     }
 
     /// To those of the Replicas that live here and are alive; the others have no sockets.
@@ -154,8 +182,12 @@ impl Worker {
             if self.shared.post.worker_of(replica.as_bytes()) != self.index {
                 continue;
             }
-            if let Some(object) = self.living(to.address(replica)) {
+            let address = to.address(replica);
+            if let Some(object) = self.living(address) {
                 object.cast(cast.clone());
+            } else if !self.is_here(Object::Replica(address)) {
+                let to = Targets { group: to.group, replicas: Arc::new([replica]), except: None };
+                self.pass_on(Object::Replica(address), Mail::ReplicaCast { to, cast: cast.clone() });
             }
         }
     }

@@ -49,7 +49,7 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
         tokio::select! {
             batch = mailbox.recv() => {
                 let mut next = batch;
-                worker.in_turn.set(true);
+                worker.begin_turn();
                 while let Some(batch) = next {
                     batch.into_iter().for_each(|mail| worker.open_mail(mail));
                     next = mailbox.try_recv().ok();
@@ -57,7 +57,7 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
             }
             guard = polled.readable_mut() => {
                 let mut guard = guard?;
-                worker.in_turn.set(true);
+                worker.begin_turn();
                 guard.get_inner_mut().0.poll(&mut events, Some(Duration::ZERO))?;
                 // Fewer than asked for: there were no more.
                 if events.iter().count() < EVENTS {
@@ -67,16 +67,16 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
             }
             // One that comes due while the worker ends rings when the server is back.
             () = worker.alarm_is_due(), if !worker.is_stopping() => {
-                worker.in_turn.set(true);
+                worker.begin_turn();
                 worker.ring();
             }
             () = worker.drain_is_due() => {
-                worker.in_turn.set(true);
+                worker.begin_turn();
                 worker.go_on_draining();
             }
-            () = worker.wake.notified() => worker.in_turn.set(true),
+            () = worker.wake.notified() => worker.begin_turn(),
             _ = second.tick() => {
-                worker.in_turn.set(true);
+                worker.begin_turn();
                 worker.watched().beats(worker.shared.life());
                 worker.connections.borrow_mut().tick(&worker.shared.config);
                 worker.forget_questions();
@@ -90,6 +90,11 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
 }
 
 impl Worker {
+    fn begin_turn(&self) {
+        self.in_turn.set(true);
+        self.mind_lease();
+    }
+
     async fn alarm_is_due(&self) {
         let next = self.alarms.borrow().next();
         match next {
@@ -128,6 +133,7 @@ impl Worker {
         }
         for _ in 0..ROUNDS {
             while self.work_off() {}
+            self.mind_lease();
             // Before anything is written: what a client does because of what it reads must not overtake what its Replica
             // has told its Group.
             self.post_outgoing();
@@ -148,6 +154,9 @@ impl Worker {
         let mut outgoing = self.outgoing.borrow_mut();
         for (worker, mail) in outgoing.iter_mut().enumerate().filter(|(_, mail)| !mail.is_empty()) {
             self.shared.post.send(worker, std::mem::take(mail));
+        }
+        if let Some(abroad) = &self.abroad {
+            abroad.post_letters();
         }
     }
 

@@ -1,6 +1,8 @@
 //! Which Replica serves a client: promises 1, 2 and 3.
 
-use super::{Desk, census, replica, report};
+use super::{Desk, census, client, replica, report};
+use crate::address::NodeId;
+use crate::message::Report;
 
 #[test]
 fn the_first_client_makes_the_first_replica_and_waits_until_it_has_joined() {
@@ -223,4 +225,23 @@ fn who_is_remembered_goes_where_it_was_and_is_forgotten_in_its_time() {
     assert_eq!(desk.books.next_deadline(), Some(super::at(15)), "of bob's ticket");
     desk.pass_to(30);
     assert_eq!(desk.books.last(&super::client("ann")), None);
+}
+
+#[test]
+fn clients_of_a_node_sit_on_replicas_of_that_node_while_others_have_room() {
+    let (here, there) = (NodeId::from_raw(1), NodeId::from_raw(2));
+    let mut desk = Desk::new(2, &[]);
+    assert_eq!(desk.identify_near("ann", here), "grow");
+    assert!(desk.books.admit_at(replica("a"), here, desk.now));
+    desk.books.joined(&Report { node: here, ..census("a", 1, 0, &[]) }, desk.now);
+    assert_eq!(desk.identify_near("ann", here), "a");
+    assert_eq!(desk.identify_near("bob", there), "grow", "each node has one of its own");
+    assert_eq!(desk.identify_near("ann", there), "a", "she was there before");
+    let anywhere = desk.books.identify_anywhere(&client("bob"), desk.now);
+    assert_eq!(anywhere, None, "it is full");
+    // Where it lives in the end is what it says itself.
+    assert!(desk.books.admit_at(replica("b"), there, desk.now));
+    desk.books.joined(&Report { node: here, ..census("b", 1, 0, &[]) }, desk.now);
+    assert_eq!((desk.identify_near("cid", there), desk.identify_near("cid", here)), ("grow".into(), "b".into()));
+    assert_eq!(desk.books.seated_at(here), [replica("a"), replica("b")]);
 }

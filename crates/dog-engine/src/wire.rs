@@ -1,0 +1,73 @@
+//! How hosts of more than one process write what objects send each other: postcard, small and fast. What is kept in
+//! storage is MessagePack as everywhere: it must be readable by later versions, and a letter must not.
+//!
+//! ```
+//! use dog_engine::wire::{VERSION, decode, encode};
+//!
+//! let bytes = encode(&("seats", 2_u32))?;
+//! assert_eq!((bytes[0], decode::<(String, u32)>(&bytes)?), (VERSION, ("seats".to_owned(), 2)));
+//! let later = [&[VERSION + 1], &bytes[1..]].concat();
+//! assert!(decode::<(String, u32)>(&later).unwrap_err().is_unreachable());
+//! # Ok::<(), dog::Error>(())
+//! ```
+
+use bytes::Bytes;
+use dog::Error;
+use dog::internal::Kind;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::message::{GroupCall, GroupCast, ReplicaCall, ReplicaCast};
+
+/// The first byte of all. It changes whenever a letter does: while a new version is rolled out, objects of both speak to
+/// each other, and must not misunderstand.
+pub const VERSION: u8 = 2;
+
+/// To a Group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToGroup {
+    /// Someone asks.
+    Call(GroupCall),
+    /// Someone tells.
+    Cast(GroupCast),
+}
+
+/// To a Replica.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToReplica {
+    /// Someone asks.
+    Call(ReplicaCall),
+    /// Someone tells.
+    Cast(ReplicaCast),
+}
+
+/// Writes a letter, a ticket or an answer.
+///
+/// # Errors
+/// When the value cannot be serialised ([`Error::is_encoding`]).
+pub fn encode<T: Serialize>(value: &T) -> Result<Bytes, Error> {
+    postcard::to_extend(value, vec![VERSION])
+        .map(Bytes::from)
+        .map_err(|cause| Error::caused(Kind::Encoding, "the value cannot be serialised", cause))
+}
+
+/// Reads one.
+///
+/// # Errors
+/// When whoever wrote it is of another version ([`Error::is_unreachable`]), or the bytes are no `T`
+/// ([`Error::is_encoding`]).
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    match bytes.split_first() {
+        Some((&VERSION, value)) => postcard::from_bytes(value)
+            .map_err(|cause| Error::caused(Kind::Encoding, "the bytes are not the value that was expected", cause)),
+        Some(_) | None => Err(Error::new(Kind::Unreachable, "the object is of another version: try again later")),
+    }
+}
+
+/// Whether doing it twice does no harm: then a call that has not arrived can be made once more.
+pub fn may_repeat(call: &ReplicaCall) -> bool {
+    match call {
+        ReplicaCall::Join(_) | ReplicaCall::Meet(_) | ReplicaCall::Census(_) => true,
+        ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } | ReplicaCall::Gossip(_) => false,
+    }
+}

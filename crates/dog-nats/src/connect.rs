@@ -1,0 +1,389 @@
+//! [`Nats`]: which NATS a cluster is made over, and how. And what can be wrong with one, said in one line.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use bytes::Bytes;
+use dog_native::cluster::{Cluster, Joining, Pending, Ports};
+
+use crate::jetstream::{Messages, Put, Trouble, context};
+use crate::names::Names;
+use crate::node;
+
+/// The shortest lease: a renewal needs time, and so do clocks.
+const SHORTEST_LEASE: Duration = Duration::from_secs(2);
+/// How long an answer of the server is waited for.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How long it takes until a NATS that is not there, or not ready, is looked for again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long the server says that a lease has ended.
+const MARKERS: Duration = Duration::from_secs(60);
+
+/// A cluster of servers over a NATS with JetStream, nats-server 2.12 or later: pass it to
+/// [`Server::cluster`](dog_native::Server::cluster). Nothing happens before the server starts.
+///
+/// ```
+/// use std::time::Duration;
+/// use dog_nats::Nats;
+///
+/// let nats = Nats::connect("nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222")
+///     .user_and_password("dog", "secret")
+///     .prefix("chat")
+///     .lease(Duration::from_secs(20));
+/// ```
+#[derive(Clone)]
+pub struct Nats {
+    settings: Settings,
+}
+
+/// Who this is to NATS.
+#[derive(Clone, Default)]
+enum Login {
+    #[default]
+    Nobody,
+    Token(String),
+    User(String, String),
+    Credentials(PathBuf),
+}
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    url: String,
+    login: Login,
+    certificates: Option<PathBuf>,
+    tls: bool,
+    prefix: String,
+    replicas: Option<usize>,
+    patience: Duration,
+    pub(crate) lease: Duration,
+}
+
+/// A NATS that has what is needed.
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    pub(crate) names: Names,
+    pub(crate) leases: Messages,
+    pub(crate) objects: Messages,
+    pub(crate) secret: [u8; 32],
+}
+
+impl Nats {
+    /// The servers, one or several with commas between: `nats://HOST:PORT`, or `tls://HOST:PORT`.
+    pub fn connect(url: impl Into<String>) -> Self {
+        Self {
+            settings: Settings {
+                url: url.into(),
+                login: Login::default(),
+                certificates: None,
+                tls: false,
+                prefix: "dog".into(),
+                replicas: None,
+                patience: Duration::from_secs(60),
+                lease: Duration::from_secs(15),
+            },
+        }
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// The token that NATS wants.
+    #[must_use]
+    pub fn token(self, token: impl Into<String>) -> Self {
+        self.set(|settings| settings.login = Login::Token(token.into()))
+    }
+
+    /// The user that NATS wants, and its password.
+    #[must_use]
+    pub fn user_and_password(self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.set(|settings| settings.login = Login::User(user.into(), password.into()))
+    }
+
+    /// A file of credentials, as `nsc` writes it: a token and a key.
+    #[must_use]
+    pub fn credentials_file(self, file: impl Into<PathBuf>) -> Self {
+        self.set(|settings| settings.login = Login::Credentials(file.into()))
+    }
+
+    /// Speaks TLS, whatever the address says.
+    #[must_use]
+    pub fn tls(self) -> Self {
+        self.set(|settings| settings.tls = true)
+    }
+
+    /// Certificates, in a PEM file, that are trusted besides those of the system.
+    #[must_use]
+    pub fn root_certificates(self, file: impl Into<PathBuf>) -> Self {
+        self.set(|settings| settings.certificates = Some(file.into()))
+    }
+
+    /// What all subjects and streams of this cluster begin with: clusters with different ones share a NATS. 1 to 32
+    /// letters, digits, `-` or `_`. Default `dog`.
+    #[must_use]
+    pub fn prefix(self, prefix: impl Into<String>) -> Self {
+        self.set(|settings| settings.prefix = prefix.into())
+    }
+
+    /// How many NATS servers keep each message, when the cluster is begun. Default: 3 where NATS is a cluster, else 1.
+    #[must_use]
+    pub fn replicas(self, replicas: usize) -> Self {
+        self.set(|settings| settings.replicas = Some(replicas))
+    }
+
+    /// How long a node is waited for that is not heard of: then its objects go to others. The node itself, cut off, stops
+    /// after four fifths of it. Whole seconds, 2 at least; below 15 it may end while NATS chooses another leader, which
+    /// takes up to 6. Default 15 s.
+    #[must_use]
+    pub fn lease(self, time: Duration) -> Self {
+        self.set(|settings| settings.lease = time)
+    }
+
+    /// How long a NATS that cannot be reached, or is not ready, is looked for at the start. Default 60 s.
+    #[must_use]
+    pub fn patience(self, time: Duration) -> Self {
+        self.set(|settings| settings.patience = time)
+    }
+}
+
+impl Cluster for Nats {
+    fn join(&self, joining: Joining) -> Pending<Result<Ports, String>> {
+        let settings = self.settings.clone();
+        Box::pin(async move { node::join(settings, joining).await })
+    }
+}
+
+impl fmt::Debug for Nats {
+    /// Without what is secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { prefix, lease, .. } = &self.settings;
+        formatter.debug_struct("Nats").field("prefix", prefix).field("lease", lease).finish_non_exhaustive()
+    }
+}
+
+/// What keeps a node from joining: for now, or for good.
+enum Obstacle {
+    Passing(String),
+    Lasting(String),
+}
+
+/// What the server has said last of what it does not allow.
+type Complaint = Arc<Mutex<Option<String>>>;
+
+impl Settings {
+    /// The addresses, without what is secret in them.
+    fn shown(&self) -> String {
+        let shown = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            _ => url.to_owned(),
+        };
+        self.url.split(',').map(|url| shown(url.trim())).collect::<Vec<_>>().join(", ")
+    }
+
+    fn names(&self) -> Result<Names, String> {
+        let names = Names::new(&self.prefix);
+        names.ok_or_else(|| format!("prefix: \"{}\" is none: give 1 to 32 letters, digits, - or _", self.prefix))
+    }
+
+    /// Connects, and makes the streams if they are not there. What may pass is waited for.
+    pub(crate) async fn connect(&self) -> Result<Connected, String> {
+        let names = self.names()?;
+        if self.lease < SHORTEST_LEASE || self.lease.subsec_nanos() != 0 {
+            return Err(format!("lease: {:?} is out of range: give whole seconds, 2 at least", self.lease));
+        }
+        let until = Instant::now() + self.patience;
+        loop {
+            let (what, over) = match self.try_to_connect(&names).await {
+                Ok(connected) => return Ok(connected),
+                Err(Obstacle::Lasting(what)) => (what, true),
+                Err(Obstacle::Passing(what)) => (what, Instant::now() >= until),
+            };
+            if over {
+                return Err(what);
+            }
+            tracing::warn!("{what}; tried again for {:.0?}", until.saturating_duration_since(Instant::now()));
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn try_to_connect(&self, names: &Names) -> Result<Connected, Obstacle> {
+        let complaint = Complaint::default();
+        let client = self.client(&complaint).await?;
+        let info = client.server_info();
+        if !is_recent(&info.version) {
+            let what = format!("nats-server {} is too old: 2.12 or later is needed", info.version);
+            return Err(Obstacle::Lasting(what));
+        }
+        let replicas = self.replicas.unwrap_or(if info.cluster.is_some() { 3 } else { 1 });
+        let made = async {
+            has_jetstream(&client).await?;
+            let leases = format!(r#","subject_delete_marker_ttl":{}"#, MARKERS.as_nanos());
+            let subjects = [names.leases(), names.secret()];
+            make_stream(&client, &names.nodes(), &subjects, replicas, &leases).await?;
+            make_stream(&client, &names.objects(), &[names.all_objects()], replicas, "").await
+        };
+        if let Err(obstacle) = made.await {
+            let said = complaint.lock().unwrap_or_else(PoisonError::into_inner).take();
+            return Err(said.map_or(obstacle, |said| Obstacle::Lasting(format!("NATS gives no permission: {said}"))));
+        }
+        let passing = |what: String| Obstacle::Passing(format!("NATS is not ready: {what}"));
+        let context = context(&client);
+        let leases = Messages::open(&context, client.clone(), names.nodes()).await.map_err(passing)?;
+        let objects = Messages::open(&context, client.clone(), names.objects()).await.map_err(passing)?;
+        let secret = secret(&leases, names).await.map_err(|trouble| passing(trouble.text().to_owned()))?;
+        Ok(Connected { client, names: names.clone(), leases, objects, secret })
+    }
+
+    async fn client(&self, complaint: &Complaint) -> Result<Client, Obstacle> {
+        let heard = Arc::clone(complaint);
+        let mut options = ConnectOptions::new()
+            .name("durable-object-groups")
+            .request_timeout(Some(ANSWER))
+            .connection_timeout(ANSWER)
+            .subscription_capacity(1 << 20)
+            .reconnect_delay_callback(|attempts| {
+                AGAIN.min(Duration::from_millis(50) * u32::try_from(attempts).unwrap_or(20))
+            })
+            .event_callback(move |event| note(Arc::clone(&heard), event));
+        options = match &self.login {
+            Login::Nobody => options,
+            Login::Token(token) => options.token(token.clone()),
+            Login::User(user, password) => options.user_and_password(user.clone(), password.clone()),
+            Login::Credentials(file) => options.credentials_file(file).await.map_err(|error| {
+                Obstacle::Lasting(format!("credentials: {} cannot be used: {error}", file.display()))
+            })?,
+        };
+        if let Some(file) = &self.certificates {
+            options = options.add_root_certificates(file.clone());
+        }
+        if self.tls {
+            options = options.require_tls(true);
+        }
+        let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();
+        options.connect(addresses).await.map_err(|error| match error.kind() {
+            ConnectErrorKind::ServerParse => {
+                let what = format!("\"{}\" is no address: give nats://HOST:PORT", self.shown());
+                Obstacle::Lasting(what)
+            }
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                Obstacle::Lasting(format!("NATS at {} does not let this node in: {error}", self.shown()))
+            }
+            _ => Obstacle::Passing(format!("NATS at {} cannot be reached: {error}", self.shown())),
+        })
+    }
+}
+
+async fn note(complaint: Complaint, event: Event) {
+    match event {
+        Event::Connected => tracing::info!("connected to NATS"),
+        Event::Disconnected => tracing::warn!("the connection to NATS is lost: messages between nodes are too"),
+        Event::ServerError(error) => {
+            let text = error.to_string();
+            tracing::error!("NATS: {text}");
+            if text.to_lowercase().contains("permissions violation") {
+                complaint.lock().unwrap_or_else(PoisonError::into_inner).replace(text);
+            }
+        }
+        other => tracing::warn!("NATS: {other}"),
+    }
+}
+
+fn is_recent(version: &str) -> bool {
+    let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or_default());
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= (2, 12)
+}
+
+async fn ask(
+    client: &Client,
+    subject: String,
+    question: String,
+) -> Result<serde_json::Value, async_nats::RequestError> {
+    let answer = client.request(subject, Bytes::from(question)).await?;
+    Ok(serde_json::from_slice(&answer.payload).unwrap_or_default())
+}
+
+async fn has_jetstream(client: &Client) -> Result<(), Obstacle> {
+    const OFF: &str = "JetStream is off in NATS: start nats-server with -js, or with jetstream {} in its configuration";
+    match ask(client, "$JS.API.INFO".into(), String::new()).await {
+        Ok(answer) if answer["error"]["err_code"] == 10_039 || answer["error"]["err_code"] == 10_076 => {
+            Err(Obstacle::Lasting(OFF.into()))
+        }
+        Ok(answer) if answer["error"].is_object() => {
+            Err(Obstacle::Passing(format!("JetStream is not ready: {}", answer["error"]["description"])))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders && !client.server_info().jetstream => {
+            Err(Obstacle::Lasting(OFF.into()))
+        }
+        Err(error) => Err(Obstacle::Passing(format!("JetStream does not answer: {error}"))),
+    }
+}
+
+/// Makes a stream, unless it is there. One that is there is as an earlier node has made it.
+async fn make_stream(
+    client: &Client,
+    name: &str,
+    subjects: &[String],
+    replicas: usize,
+    more: &str,
+) -> Result<(), Obstacle> {
+    let subjects = serde_json::Value::from(subjects);
+    let question = format!(
+        r#"{{"name":"{name}","subjects":{subjects},"retention":"limits","storage":"file","discard":"new","max_msgs_per_subject":1,"num_replicas":{replicas},"allow_msg_ttl":true,"allow_atomic":true,"allow_direct":false{more}}}"#
+    );
+    let passing = |error: &dyn fmt::Display| Obstacle::Passing(format!("the stream {name} cannot be had: {error}"));
+    let info = ask(client, format!("$JS.API.STREAM.INFO.{name}"), String::new()).await;
+    let info = info.map_err(|error| passing(&error))?;
+    if info["config"].is_object() {
+        let config = &info["config"];
+        let right = config["allow_atomic"] == true && config["allow_msg_ttl"] == true && config["allow_direct"] != true;
+        let what = format!("the stream {name} of NATS is somebody else's: give this cluster another prefix");
+        return if right { Ok(()) } else { Err(Obstacle::Lasting(what)) };
+    }
+    let made = ask(client, format!("$JS.API.STREAM.CREATE.{name}"), question).await.map_err(|error| passing(&error))?;
+    match made["error"]["description"].as_str() {
+        None => Ok(()),
+        Some(error) => Err(passing(&error)),
+    }
+}
+
+/// What the first node has drawn.
+async fn secret(leases: &Messages, names: &Names) -> Result<[u8; 32], Trouble> {
+    loop {
+        if let Some(stored) = leases.last(&names.secret()).await? {
+            let secret = stored.payload.and_then(|payload| <[u8; 32]>::try_from(&payload[..]).ok());
+            return secret.ok_or_else(|| Trouble::Refused("the secret of the cluster is damaged".into()));
+        }
+        let mut secret = vec![0; 32];
+        getrandom::fill(&mut secret).map_err(|error| Trouble::Refused(error.to_string()))?;
+        match leases.put(Put::new(names.secret(), secret).after(0)).await {
+            Ok(_) | Err(Trouble::Outdated) => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, recent) in
+            [("2.12.0", true), ("2.15.1", true), ("3.0.0-beta", true), ("2.9.10", false), ("", false)]
+        {
+            assert_eq!(is_recent(version), recent, "{version}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let nats = Nats::connect("nats://me:secret@10.0.0.1:4222, nats://10.0.0.2:4222").token("secret");
+        assert_eq!(nats.settings.shown(), "nats://10.0.0.1:4222, nats://10.0.0.2:4222");
+        assert!(!format!("{nats:?}").contains("secret"));
+    }
+}

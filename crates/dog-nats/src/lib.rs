@@ -1,0 +1,40 @@
+//! Clusters of [Durable Object Groups](dog): many servers of `dog-native` over one NATS with JetStream, nats-server 2.12
+//! or later. The same App, and one more line in `main`:
+//!
+//! ```no_run
+//! # struct Chat;
+//! # impl dog::App for Chat {
+//! #     type Groups = ();
+//! #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text(dog::http::StatusCode::OK, "")) }
+//! # }
+//! use dog_nats::Nats;
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), dog_native::Error> {
+//!     dog_native::Server::new(Chat).cluster(Nats::connect("nats://127.0.0.1:4222")).run().await
+//! }
+//! ```
+//!
+//! How to run one is in docs/cluster.md; what it promises, with what it stands on, in DESIGN.md.
+//!
+//! # The files, in reading order
+//! - `connect`: [`Nats`], how it is set up, and what can be wrong with a NATS
+//! - `names`: subjects and streams; `jetstream`: the few requests that are made of it
+//! - `node`: a node's life: the thread, joining, leaving; `lease`: its lease; `nodes`: the others
+//! - `directory`: which node has an object; `entries`: what objects keep; `writing`: one object's writes, fenced;
+//!   `alarms`: all alarms of the cluster
+//! - `link`: letters between nodes
+
+mod alarms;
+mod connect;
+mod directory;
+mod entries;
+mod jetstream;
+mod lease;
+mod link;
+mod names;
+mod node;
+mod nodes;
+mod writing;
+
+pub use connect::Nats;

@@ -1,0 +1,136 @@
+//! What is called how in NATS. Everything begins with the cluster's prefix, so that several share one NATS.
+//!
+//! | subject | holds | in the stream |
+//! |---|---|---|
+//! | `PREFIX.lease.NODE` | a node's lease, which ends by itself | `PREFIX_nodes` |
+//! | `PREFIX.secret` | what only nodes of the cluster know | `PREFIX_nodes` |
+//! | `PREFIX.object.NAME.owner` | which node has the object; each claim and each write replaces it | `PREFIX_objects` |
+//! | `PREFIX.object.NAME.alarm` | its alarm | `PREFIX_objects` |
+//! | `PREFIX.object.NAME.entry.SPACE.KEY` | an entry, its key in base64 | `PREFIX_objects` |
+//! | `PREFIX.to.NODE` | letters to a node | none |
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use dog_engine::address::{NodeId, Object};
+use dog_engine::host::Space;
+use dog_native::cluster::{object_name, object_of};
+
+/// The names of one cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    prefix: String,
+}
+
+impl Names {
+    /// `None` of a prefix that cannot be part of a subject and of a stream's name.
+    pub(crate) fn new(prefix: &str) -> Option<Self> {
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        let right = (1..=32).contains(&prefix.len()) && prefix.chars().all(fits);
+        right.then(|| Self { prefix: prefix.to_owned() })
+    }
+
+    pub(crate) fn nodes(&self) -> String {
+        format!("{}_nodes", self.prefix)
+    }
+
+    pub(crate) fn objects(&self) -> String {
+        format!("{}_objects", self.prefix)
+    }
+
+    pub(crate) fn secret(&self) -> String {
+        format!("{}.secret", self.prefix)
+    }
+
+    pub(crate) fn lease(&self, node: NodeId) -> String {
+        format!("{}.lease.{node}", self.prefix)
+    }
+
+    pub(crate) fn leases(&self) -> String {
+        format!("{}.lease.*", self.prefix)
+    }
+
+    /// The node of a lease.
+    pub(crate) fn node(&self, subject: &str) -> Option<NodeId> {
+        let (_, node) = subject.rsplit_once('.')?;
+        u64::from_str_radix(node, 16).ok().map(NodeId::from_raw)
+    }
+
+    pub(crate) fn letters(&self, node: NodeId) -> String {
+        format!("{}.to.{node}", self.prefix)
+    }
+
+    pub(crate) fn all_objects(&self) -> String {
+        format!("{}.object.>", self.prefix)
+    }
+
+    pub(crate) fn owner(&self, object: Object) -> String {
+        format!("{}.object.{}.owner", self.prefix, object_name(object))
+    }
+
+    pub(crate) fn alarm(&self, object: Object) -> String {
+        format!("{}.object.{}.alarm", self.prefix, object_name(object))
+    }
+
+    pub(crate) fn alarms(&self) -> String {
+        format!("{}.object.*.alarm", self.prefix)
+    }
+
+    /// The object whose alarm that is.
+    pub(crate) fn alarm_of(&self, subject: &str) -> Option<Object> {
+        let name = subject.strip_prefix(&self.prefix)?.strip_prefix(".object.")?.strip_suffix(".alarm")?;
+        object_of(name)
+    }
+
+    fn space(&self, object: Object, space: Space) -> String {
+        let space = match space {
+            Space::User => "user",
+            Space::Members => "members",
+            Space::Clients => "clients",
+        };
+        format!("{}.object.{}.entry.{space}.", self.prefix, object_name(object))
+    }
+
+    pub(crate) fn entries(&self, object: Object, space: Space) -> String {
+        format!("{}*", self.space(object, space))
+    }
+
+    /// A letter stands before the key, which may be empty.
+    pub(crate) fn entry(&self, object: Object, space: Space, key: &[u8]) -> String {
+        format!("{}k{}", self.space(object, space), BASE64_URL_SAFE_NO_PAD.encode(key))
+    }
+
+    /// The key of an entry.
+    pub(crate) fn key(&self, subject: &str) -> Option<Vec<u8>> {
+        let (_, key) = subject.rsplit_once('.')?;
+        BASE64_URL_SAFE_NO_PAD.decode(key.strip_prefix('k')?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dog::GroupId;
+    use dog_engine::address::{ClassIndex, GroupAddress};
+
+    #[test]
+    fn names_are_read_back() {
+        let names = Names::new("dog").unwrap();
+        let object = Object::Group(GroupAddress { class: ClassIndex(0), group: GroupId::from_name("lobby", "a") });
+        for key in [&b""[..], b"users", "größe".as_bytes(), &[0xff; 2048]] {
+            let entry = names.entry(object, Space::User, key);
+            assert_eq!(names.key(&entry).as_deref(), Some(key));
+            assert!(entry.len() < 3000, "longer than a server reads");
+        }
+        assert_eq!(names.alarm_of(&names.alarm(object)), Some(object));
+        assert_eq!(names.alarm_of(&names.owner(object)), None);
+        let node = NodeId::from_raw(0x12ab);
+        assert_eq!(names.node(&names.lease(node)), Some(node));
+    }
+
+    #[test]
+    fn a_prefix_is_one_word() {
+        for wrong in ["", "a.b", "a b", "a*", ">", &"x".repeat(33)] {
+            assert!(Names::new(wrong).is_none(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The conformance suite on three nodes, its clients spread over them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dog_conformance::app::TestApp;
+use dog_conformance::{Capability, Harness, Lack};
+use dog_native::{Running, Server};
+use dog_nats::Nats;
+
+use crate::server::NatsServers;
+
+struct Cluster {
+    rests: bool,
+    entries: Vec<SocketAddr>,
+}
+
+impl Harness for Cluster {
+    fn name(&self) -> String {
+        let rests = if self.rests { ", resting after every event" } else { "" };
+        format!("{} nodes over NATS{rests}", self.entries.len())
+    }
+
+    fn entries(&self) -> Vec<SocketAddr> {
+        self.entries.clone()
+    }
+
+    fn lacks(&self) -> Vec<Lack> {
+        let stays = Lack { capability: Capability::Rest, reason: "objects stay in memory in this run" };
+        if self.rests { vec![] } else { vec![stays] }
+    }
+}
+
+async fn conforms(servers: usize, rests: bool) {
+    crate::child::log();
+    let nats = NatsServers::start(servers, "");
+    let mut nodes: Vec<Running> = Vec::new();
+    for _ in 0..3 {
+        let server = Server::new(TestApp).bind("127.0.0.1:0").workers(2).cluster(Nats::connect(nats.url()));
+        let server = server.rest_after(if rests { Duration::ZERO } else { Duration::from_secs(60) });
+        nodes.push(server.start().await.expect("a node"));
+    }
+    let entries = nodes.iter().map(Running::local_addr).collect();
+    let outcome = dog_conformance::run(&Cluster { rests, entries }).await;
+    for node in nodes {
+        node.shutdown().await;
+    }
+    if let Err(summary) = outcome {
+        panic!("{summary}");
+    }
+}
+
+#[tokio::test]
+async fn three_nodes_over_one_server() {
+    conforms(1, false).await;
+}
+
+#[tokio::test]
+async fn three_nodes_over_three_servers() {
+    conforms(3, false).await;
+}
+
+#[tokio::test]
+async fn three_nodes_over_three_servers_resting_after_every_event() {
+    conforms(3, true).await;
+}

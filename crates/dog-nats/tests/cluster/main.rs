@@ -1,0 +1,10 @@
+//! Clusters over a real NATS. `cargo xtask test cluster` installs it; by hand, name the program nats-server, 2.12 or
+//! later, in `DOG_NATS_SERVER`.
+
+mod app;
+mod child;
+mod conformance;
+mod faults;
+mod history;
+mod server;
+mod trouble;

@@ -1,0 +1,90 @@
+//! What is wrong with a NATS, said in one line.
+
+use std::time::Duration;
+
+use dog_conformance::app::TestApp;
+use dog_native::{Error, Server};
+use dog_nats::Nats;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::app::{Client, Rooms};
+use crate::server::{NatsServers, free_port};
+
+async fn refused(nats: Nats) -> Error {
+    let server = Server::new(TestApp).bind("127.0.0.1:0").workers(1).cluster(nats.patience(Duration::from_secs(2)));
+    server.start().await.expect_err("it cannot join")
+}
+
+fn says(error: &Error, words: &str) {
+    assert!(error.is_cluster() && error.to_string().contains(words), "{error}");
+    assert!(!error.to_string().contains('\n'), "{error}");
+}
+
+#[tokio::test]
+async fn a_nats_that_is_not_there_is_waited_for_and_named() {
+    says(&refused(Nats::connect("nats://127.0.0.1:1")).await, "NATS at nats://127.0.0.1:1 cannot be reached");
+    says(&refused(Nats::connect("nonsense://x:y")).await, "is no address: give nats://HOST:PORT");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_right_are_named() {
+    says(&refused(Nats::connect("nats://127.0.0.1:1").prefix("a.b")).await, "prefix: \"a.b\" is none");
+    let lease = Duration::from_millis(1500);
+    says(&refused(Nats::connect("nats://127.0.0.1:1").lease(lease)).await, "lease: 1.5s is out of range");
+}
+
+#[tokio::test]
+async fn jetstream_that_is_off_is_named() {
+    let nats = NatsServers::start(1, "# no jetstream");
+    says(&refused(Nats::connect(nats.url())).await, "JetStream is off in NATS: start nats-server with -js");
+}
+
+#[tokio::test]
+async fn whoever_is_not_let_in_is_told() {
+    let users = "authorization { users: [ { user: dog, password: right }, { user: reader, password: right, \
+        permissions: { publish: [\"$JS.API.INFO\"], subscribe: [\"_INBOX.>\"] } } ] }";
+    let nats = NatsServers::start(1, users);
+    says(&refused(Nats::connect(nats.url()).user_and_password("dog", "wrong")).await, "does not let this node in");
+    says(&refused(Nats::connect(nats.url()).user_and_password("reader", "right")).await, "NATS gives no permission");
+}
+
+#[tokio::test]
+async fn the_permissions_of_the_documentation_suffice() {
+    let users = "authorization { users: [ { user: dog, password: right, permissions: { \
+        publish: [\"dog.>\", \"$JS.API.>\", \"$JS.ACK.>\", \"_INBOX.>\"], subscribe: [\"dog.>\", \"_INBOX.>\"] } } ] }";
+    let nats = NatsServers::start(1, users);
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let cluster = Nats::connect(nats.url()).user_and_password("dog", "right").patience(Duration::from_secs(10));
+        nodes.push(Server::new(Rooms).bind("127.0.0.1:0").workers(1).cluster(cluster).start().await.expect("a node"));
+    }
+    let mut here = Client::join(nodes[0].local_addr(), "allowed", "wide-here").await;
+    let mut there = Client::join(nodes[1].local_addr(), "allowed", "wide-there").await;
+    assert_ne!(here.replica, there.replica);
+    assert!(here.put(1).await && here.say("to all").await);
+    assert_eq!(there.hear().await.as_deref(), Some("to all"));
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn strangers_at_the_address_of_a_node_get_nowhere() {
+    let nats = NatsServers::start(1, "");
+    let address = format!("127.0.0.1:{}", free_port());
+    let server =
+        Server::new(Rooms).bind("127.0.0.1:0").workers(1).advertise(&address).cluster(Nats::connect(nats.url()));
+    let node = server.start().await.expect("a node");
+    for said in [&[0; 64][..], b"GET / HTTP/1.1\r\nhost: dog\r\ndog-head: AA==\r\n\r\n0123456789abcdefghijklmnop"] {
+        let mut stranger = TcpStream::connect(&address).await.expect("it listens");
+        let mut challenge = [0; 32];
+        stranger.read_exact(&mut challenge).await.expect("a challenge");
+        stranger.write_all(said).await.expect("it listens");
+        let mut heard = Vec::new();
+        // Hung up on, with or without what it has not read.
+        let _ = stranger.read_to_end(&mut heard).await;
+        assert_eq!(heard, b"", "{said:?}");
+    }
+    node.shutdown().await;
+}

