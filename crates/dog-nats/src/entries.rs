@@ -38,8 +38,14 @@ fn failed(trouble: Trouble) -> Error {
     trouble.into_error(Kind::Storage)
 }
 
+/// For as long as a read may take from now on.
+fn patiently() -> impl Fn() -> bool {
+    let by = Instant::now() + PATIENCE;
+    move || Instant::now() < by
+}
+
 async fn last(node: &Node, subject: &str) -> Result<Option<Bytes>, Trouble> {
-    let stored = until_answered(Instant::now() + PATIENCE, || node.objects.last(subject)).await?;
+    let stored = until_answered(patiently(), || node.objects.last(subject)).await?;
     Ok(stored.and_then(|stored| stored.payload))
 }
 
@@ -52,7 +58,7 @@ async fn range(
     reverse: bool,
 ) -> Result<Vec<(Bytes, Bytes)>, Trouble> {
     let filter = node.names.entries(object, space);
-    let subjects = until_answered(Instant::now() + PATIENCE, || node.objects.subjects(&filter)).await?;
+    let subjects = until_answered(patiently(), || node.objects.subjects(&filter)).await?;
     let mut found: Vec<Vec<u8>> = subjects.iter().filter_map(|subject| node.names.key(subject)).collect();
     found.retain(|key| keys.contains(key));
     found.sort_unstable();

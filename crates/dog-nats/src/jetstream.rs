@@ -240,14 +240,14 @@ fn acknowledged(answer: Result<async_nats::Message, async_nats::RequestError>) -
     }
 }
 
-/// What is asked again while a new leader is chosen.
-pub(crate) async fn until_answered<T, F>(by: tokio::time::Instant, ask: impl Fn() -> F) -> Result<T, Trouble>
+/// What is asked again, while a new leader is chosen and for as long as one `may`.
+pub(crate) async fn until_answered<T, F>(may: impl Fn() -> bool, ask: impl Fn() -> F) -> Result<T, Trouble>
 where
     F: Future<Output = Result<T, Trouble>>,
 {
     loop {
         match ask().await {
-            Err(Trouble::Busy(_) | Trouble::Unanswered(_)) if tokio::time::Instant::now() < by => {
+            Err(Trouble::Busy(_) | Trouble::Unanswered(_)) if may() => {
                 tokio::time::sleep(AGAIN).await;
             }
             outcome => return outcome,

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::alarms;
 use crate::directory::Claim;
-use crate::jetstream::{AGAIN, Put, Trouble, nonce};
+use crate::jetstream::{Put, Trouble, nonce, until_answered};
 use crate::node::Node;
 
 /// Messages of one batch besides the claim: the server takes a thousand.
@@ -247,13 +247,6 @@ impl Node {
     where
         F: Future<Output = Result<T, Trouble>>,
     {
-        loop {
-            match act().await {
-                Err(Trouble::Busy(_) | Trouble::Unanswered(_)) if Instant::now() < self.term.ends() => {
-                    tokio::time::sleep(AGAIN).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        until_answered(|| Instant::now() < self.term.ends(), act).await
     }
 }
