@@ -126,7 +126,7 @@ impl Client {
         }
     }
 
-    async fn try_to_join(entry: SocketAddr, room: &str, name: &str) -> std::result::Result<Self, String> {
+    pub(crate) async fn try_to_join(entry: SocketAddr, room: &str, name: &str) -> std::result::Result<Self, String> {
         let url = format!("ws://{entry}/?room={room}&u={name}");
         let connecting = tokio::time::timeout(Duration::from_secs(8), connect_async(url)).await;
         let (socket, _) = connecting.map_err(|_| "no answer")?.map_err(|error| error.to_string())?;

@@ -8,3 +8,4 @@ mod faults;
 mod history;
 mod server;
 mod trouble;
+mod upgrade;
