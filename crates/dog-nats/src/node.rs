@@ -122,7 +122,7 @@ async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Re
     }
     let sender = {
         let (node, client) = (Arc::clone(&node), client.clone());
-        tokio::spawn(async move { link::send(&client, &node.names, to_send).await })
+        tokio::spawn(async move { link::send(&client, &node, to_send).await })
     };
     if tell.send(Ok(ports)).is_err() {
         return;
@@ -171,7 +171,7 @@ impl<'a> Life<'a> {
         loop {
             tokio::select! {
                 () = renewal.keep() => {}
-                () = link::take(letters, &self.joining.inbox) => {}
+                () = link::take(letters, self.node, &self.joining.inbox) => {}
                 () = self.node.leaves.notified() => {
                     give_back(&renewal).await;
                     return self.end().await;

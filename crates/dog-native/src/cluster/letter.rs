@@ -122,6 +122,12 @@ pub(crate) fn bundle(from: NodeId, letters: &[Letter], version: u8) -> Result<By
     wire::append(&letters, head)
 }
 
+/// See [`sender`](super::sender).
+pub(crate) fn sender(bundle: &[u8]) -> Option<NodeId> {
+    let [_, from @ ..] = bundle.first_chunk::<9>()?;
+    Some(NodeId::from_raw(u64::from_be_bytes(*from)))
+}
+
 /// Who sends, and what.
 ///
 /// # Errors
