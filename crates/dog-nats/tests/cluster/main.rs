@@ -4,8 +4,11 @@
 mod app;
 mod child;
 mod conformance;
+mod cuts;
 mod faults;
 mod history;
+mod network;
 mod server;
+mod talk;
 mod trouble;
 mod upgrade;

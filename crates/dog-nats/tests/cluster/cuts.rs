@@ -1,0 +1,131 @@
+//! Cuts of the network, under load: hosts of a network that the test has made lose sight of each other without a word,
+//! and find each other again. Servers of NATS are the hosts 0 to 2, nodes 3 to 5; clients are cut off from nobody.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::app::Client;
+use crate::child::Child;
+use crate::faults::Writer;
+use crate::network::Network;
+use crate::server::NatsServers;
+use crate::talk::{Talk, nothing_was_missed};
+
+const SERVERS: [usize; 3] = [0, 1, 2];
+/// Nodes have it; the server's choice of another leader is not waited for.
+const LEASE: Duration = Duration::from_secs(5);
+/// One that outlives that.
+const LONG_LEASE: Duration = Duration::from_secs(15);
+
+/// Dropped in this order: the network last.
+struct Scene {
+    nodes: Vec<Child>,
+    nats: NatsServers,
+    network: Network,
+}
+
+/// The host of a node.
+fn host(node: usize) -> usize {
+    SERVERS.len() + node
+}
+
+impl Scene {
+    fn start(lease: Duration) -> Self {
+        let network = Network::of(6);
+        let nats = NatsServers::start_on(&SERVERS.map(|server| network.host(server).clone()), "");
+        let nodes = (0..3).map(|node| Child::start_on(network.host(host(node)), &nats.url(), lease)).collect();
+        Self { nodes, nats, network }
+    }
+
+    fn entries(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.address).collect()
+    }
+
+    /// Of all nodes but this.
+    fn entries_but(&self, without: usize) -> Vec<SocketAddr> {
+        let mut entries = self.entries();
+        entries.remove(without);
+        entries
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_loses_sight_of_nats_for_less_than_its_lease_keeps_its_sockets() {
+    let scene = Scene::start(LONG_LEASE);
+    let mut talk = Talk::start(&scene.entries(), "short", 2).await;
+    // Everyone's Replica is of the node that was reached, and so is the room's.
+    let mut writer = Writer::start(vec![scene.nodes[0].address], "kept");
+    writer.goes_on(20).await;
+    let cut = Instant::now();
+    scene.network.cut(&SERVERS, &[host(0)]);
+    let says = scene.nodes[0].until_ready(false).await;
+    let noticed = cut.elapsed();
+    assert_eq!(scene.nodes[0].tells("/metrics").await.1.contains("dog_cluster_connected 0"), true, "{says}");
+    // Within the node all goes on, and between the others.
+    talk.hear_each_other(&[0, 3]).await;
+    talk.hear_each_other(&[1, 2, 4, 5]).await;
+    scene.network.heal(&SERVERS, &[host(0)]);
+    let healed = Instant::now();
+    scene.nodes[0].until_ready(true).await;
+    talk.everyone_hears_everyone().await;
+    let well = healed.elapsed();
+    writer.goes_on(20).await;
+    let (kept, longest) = writer.end().await;
+    let lives = talk.end().await;
+    let local = nothing_was_missed(&lives, &[0, 3]);
+    nothing_was_missed(&lives, &[1, 2, 4, 5]);
+    let mut witness = Client::join(scene.nodes[1].address, "kept", "witness").await;
+    assert!(kept.is_subset(&witness.all().await), "an acknowledged put is lost");
+    println!(
+        "cluster: a node cut off from NATS for less than its lease ({LONG_LEASE:?}): /readyz said so after {noticed:.1?}, \
+         all sockets stayed, all {local} messages within the node arrived; healed, all heard all after {well:.1?}; longest \
+         pause of a writer there {longest:.1?}, {} puts acknowledged and there",
+        kept.len()
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced() {
+    let scene = Scene::start(LEASE);
+    let mut talk = Talk::start(&scene.entries(), "long", 2).await;
+    let mut old = Client::join(scene.nodes[0].address, "moved", "old").await;
+    assert_eq!(old.at, scene.nodes[0].id(), "its node has the room");
+    assert!(old.put(1).await);
+    let cut = Instant::now();
+    scene.network.cut(&SERVERS, &[host(0)]);
+    // Nobody will acknowledge it.
+    assert!(old.say("put 666").await);
+    while let Some(text) = old.hear().await {
+        assert_ne!(text, "kept 666");
+    }
+    let ended = cut.elapsed();
+    assert_eq!(old.close_code(), Some(1012));
+    assert!(!scene.nodes[0].tells("/readyz").await.0);
+    let mut new = Client::join(scene.nodes[1].address, "moved", "new").await;
+    let elsewhere = cut.elapsed();
+    assert_ne!(new.at, scene.nodes[0].id());
+    assert!(new.put(2).await);
+    // Those of the node have come in elsewhere.
+    talk.everyone_hears_everyone().await;
+    scene.network.heal(&SERVERS, &[host(0)]);
+    let healed = Instant::now();
+    scene.nodes[0].until_ready(true).await;
+    let back = healed.elapsed();
+    let late = Client::join(scene.nodes[0].address, "moved", "late").await;
+    assert_eq!(late.at, new.at, "it is part of the cluster, and knows who has the room");
+    talk.everyone_hears_everyone().await;
+    let mut witness = Client::join(scene.nodes[0].address, "long", "wide-witness").await;
+    assert_eq!(witness.count_until(7).await, 7, "promise 8");
+    let kept = new.all().await;
+    assert!(kept.contains(&1) && kept.contains(&2) && !kept.contains(&666), "{kept:?}");
+    let lives = talk.end().await;
+    let others = nothing_was_missed(&lives, &[1, 2, 4, 5]);
+    for life in [&lives[0], &lives[3]] {
+        assert_eq!(life.ends.iter().map(|(code, _)| *code).collect::<Vec<_>>(), [Some(1012)]);
+    }
+    println!(
+        "cluster: a node cut off from NATS past its lease ({LEASE:?}): its sockets were closed with 1012 after {ended:.1?}, \
+         its room served elsewhere after {elsewhere:.1?}; healed, it was ready after {back:.1?}; {others} messages between \
+         the others, none missed; nothing came twice or from before"
+    );
+}
