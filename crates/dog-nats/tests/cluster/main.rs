@@ -6,6 +6,7 @@ mod child;
 mod conformance;
 mod faults;
 mod history;
+mod passing;
 mod server;
 mod trouble;
 mod upgrade;
