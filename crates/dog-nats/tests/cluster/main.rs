@@ -7,6 +7,7 @@ mod conformance;
 mod faults;
 mod history;
 mod passing;
+mod release;
 mod server;
 mod trouble;
 mod upgrade;
