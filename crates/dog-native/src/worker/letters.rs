@@ -157,8 +157,7 @@ impl Worker {
         let is_group = replica.is_none();
         let head = Head { group: abroad.name(group), replica, hops: hops + 1 };
         tokio::task::spawn_local(async move {
-            let Some(abroad) = &this.abroad else { return };
-            let fetched = peer::forward(&abroad.joined, node, &head, request).await;
+            let fetched = peer::forward(&this, node, &head, request).await;
             let answer = fetched.map(|fetched| match fetched {
                 Fetched::Response(response) if is_group => Answer::GroupFetched(response),
                 fetched => Answer::ReplicaFetched(fetched),

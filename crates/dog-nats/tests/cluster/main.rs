@@ -8,6 +8,8 @@ mod cuts;
 mod faults;
 mod history;
 mod network;
+mod passing;
+mod release;
 mod server;
 mod talk;
 mod trouble;
