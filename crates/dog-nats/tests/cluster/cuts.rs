@@ -33,19 +33,14 @@ impl Scene {
     fn start(lease: Duration) -> Self {
         let network = Network::of(6);
         let nats = NatsServers::start_on(&SERVERS.map(|server| network.host(server).clone()), "");
-        let nodes = (0..3).map(|node| Child::start_on(network.host(host(node)), &nats.url(), lease)).collect();
+        // Each begins at a server of its own, and hears of the others.
+        let start = |node| Child::start_on(network.host(host(node)), &nats.url_of(node), lease);
+        let nodes = (0..3).map(start).collect();
         Self { nodes, nats, network }
     }
 
     fn entries(&self) -> Vec<SocketAddr> {
         self.nodes.iter().map(|node| node.address).collect()
-    }
-
-    /// Of all nodes but this.
-    fn entries_but(&self, without: usize) -> Vec<SocketAddr> {
-        let mut entries = self.entries();
-        entries.remove(without);
-        entries
     }
 }
 
@@ -127,5 +122,83 @@ async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced()
         "cluster: a node cut off from NATS past its lease ({LEASE:?}): its sockets were closed with 1012 after {ended:.1?}, \
          its room served elsewhere after {elsewhere:.1?}; healed, it was ready after {back:.1?}; {others} messages between \
          the others, none missed; nothing came twice or from before"
+    );
+}
+
+#[tokio::test]
+async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
+    let scene = Scene::start(LONG_LEASE);
+    let mut talk = Talk::start(&scene.entries(), "apart", 1).await;
+    let [owner, other] = [0, 1];
+    let mut there = Client::join(scene.nodes[owner].address, "crossed", "there").await;
+    let mut passed = Client::join(scene.nodes[other].address, "crossed", "passed").await;
+    let mut idle = Client::join(scene.nodes[other].address, "crossed", "idle").await;
+    assert_eq!([there.at, passed.at, idle.at], [scene.nodes[owner].id(); 3], "their connections are passed on");
+    let cut = Instant::now();
+    scene.network.cut(&[host(owner)], &[host(other)]);
+    let refused = Client::try_to_join(scene.nodes[other].address, "crossed", "late").await.err().expect("no way there");
+    let answered = cut.elapsed();
+    assert!(passed.say("put 7").await);
+    while let Some(text) = passed.hear().await {
+        assert_ne!(text, "kept 7", "it was cut off");
+    }
+    let ended = cut.elapsed();
+    while idle.hear().await.is_some() {}
+    let noticed = cut.elapsed();
+    // Their seats are free for others, and what goes over NATS goes on.
+    assert!(there.put(1).await);
+    assert_eq!(there.count_until(1).await, 1, "promise 8");
+    talk.everyone_hears_everyone().await;
+    scene.network.heal(&[host(owner)], &[host(other)]);
+    let healed = Instant::now();
+    let mut back = Client::join(scene.nodes[other].address, "crossed", "passed").await;
+    let served = healed.elapsed();
+    assert!(back.all().await.contains(&1));
+    let heard = nothing_was_missed(&talk.end().await, &[0, 1, 2]);
+    println!(
+        "cluster: two nodes cut off from each other: whoever had to be passed on was told after {answered:.1?} ({refused}); \
+         passed-on sockets ended after {ended:.1?} (speaking) and {noticed:.1?} (idle); healed, served after {served:.1?}; \
+         {heard} broadcasts between nodes, none missed"
+    );
+}
+
+#[tokio::test]
+async fn a_nats_server_that_is_cut_off_from_the_others_is_left() {
+    let scene = Scene::start(LONG_LEASE);
+    let alone = scene.nats.leader("dog_objects").await;
+    let others: Vec<usize> = SERVERS.into_iter().filter(|server| *server != alone).collect();
+    let mut talk = Talk::start(&scene.entries(), "quorum", 2).await;
+    let [mut here, mut elsewhere] = [("minority", alone), ("majority", others[0])]
+        .map(|(room, node)| Writer::start(vec![scene.nodes[node].address], room));
+    here.goes_on(20).await;
+    elsewhere.goes_on(20).await;
+    let cut = Instant::now();
+    scene.network.cut(&[alone], &others);
+    // Another leader is chosen; and the node of the server that is alone finds it.
+    elsewhere.goes_on(20).await;
+    here.goes_on(20).await;
+    talk.everyone_hears_everyone().await;
+    let well = cut.elapsed();
+    scene.network.heal(&[alone], &others);
+    scene.nats.is_whole().await;
+    here.goes_on(20).await;
+    talk.everyone_hears_everyone().await;
+    let mut puts = 0;
+    let mut pauses = Vec::new();
+    for (writer, room) in [(here, "minority"), (elsewhere, "majority")] {
+        let (kept, longest) = writer.end().await;
+        let mut witness = Client::join(scene.nodes[alone].address, room, "witness").await;
+        assert!(kept.is_subset(&witness.all().await), "an acknowledged put of the {room} is lost");
+        puts += kept.len();
+        pauses.push(longest);
+    }
+    let lives = talk.end().await;
+    let lost: usize = lives.iter().map(|life| life.ends.len()).sum();
+    assert_eq!(lost, 0, "sockets that did not stay: {lives:?}");
+    println!(
+        "cluster: the leader among the NATS servers cut off from the others: all heard all again after {well:.1?}, the \
+         longest pause of a writer on its side {:.1?}, on the other {:.1?}; all sockets stayed, {puts} puts acknowledged \
+         and there",
+        pauses[0], pauses[1]
     );
 }

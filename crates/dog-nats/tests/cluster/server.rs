@@ -143,6 +143,29 @@ impl NatsServers {
         }
     }
 
+    /// Which of them leads that stream, as one of them says who is not cut off.
+    pub(crate) async fn leader(&self, stream: &str) -> usize {
+        let client = async_nats::connect(self.urls()).await.expect("a server");
+        let by = std::time::Instant::now() + PATIENCE;
+        loop {
+            if let Ok(answer) = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await {
+                let info: serde_json::Value = serde_json::from_slice(&answer.payload).expect("an answer");
+                let leader = info["cluster"]["leader"].as_str().and_then(|name| name.strip_prefix('n'));
+                if let Some(leader) = leader {
+                    return leader.parse().expect("a number");
+                }
+            }
+            assert!(std::time::Instant::now() < by, "{stream} has no leader");
+            // NATS tells nobody of it.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+
+    /// One of them; whoever connects to it hears of the others.
+    pub(crate) fn url_of(&self, server: usize) -> String {
+        self.urls().swap_remove(server)
+    }
+
     /// As [`Nats::connect`](dog_nats::Nats::connect) takes them.
     pub(crate) fn url(&self) -> String {
         self.urls().join(",")
