@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::{PATIENCE, Rooms};
+use crate::clocks::Clock;
 use crate::network::Host;
 
 /// What the child's one test is called.
@@ -21,6 +22,7 @@ const LEASE: &str = "DOG_TEST_LEASE";
 const OLDEST: &str = "DOG_TEST_OLDEST_LETTERS";
 const NEWEST: &str = "DOG_TEST_NEWEST_LETTERS";
 const ADDRESS: &str = "DOG_TEST_ADDRESS";
+const PORT: &str = "DOG_TEST_PORT";
 const LISTENS: &str = "listens on ";
 
 /// A node that runs. Dropped, it is killed.
@@ -49,7 +51,15 @@ impl Child {
     /// On that host, at whose address it is reached by clients, by other nodes, and by whoever watches it.
     pub(crate) fn start_on(host: &Host, nats: &str, lease: Duration) -> Self {
         let command = host.command(std::env::current_exe().expect("this program"));
-        Self::run(command, nats, lease, &[(ADDRESS, &host.address.to_string())])
+        // The port is nobody else's there, and the same for whoever follows it.
+        Self::run(command, nats, lease, &[(ADDRESS, &host.address.to_string()), (PORT, "8787")])
+    }
+
+    /// Whose wall clock is what `clock` has it be, from its start on.
+    pub(crate) fn start_by(clock: &Clock, nats: &str, lease: Duration) -> Self {
+        let environment = clock.environment();
+        let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self::start_with(nats, lease, &environment)
     }
 
     fn run(mut command: Command, nats: &str, lease: Duration, more: &[(&str, &str)]) -> Self {
@@ -144,8 +154,10 @@ async fn a_node_for_the_other_tests() {
     log();
     let lease = Duration::from_secs(lease.parse().expect("seconds"));
     let cluster = Nats::connect(nats).lease(lease);
-    let address = format!("{}:0", std::env::var(ADDRESS).unwrap_or_else(|_| "127.0.0.1".to_owned()));
-    let server = Server::new(Rooms).bind(&address).advertise(&address).admin(&address).workers(2);
+    let host = std::env::var(ADDRESS).unwrap_or_else(|_| "127.0.0.1".to_owned());
+    let port = std::env::var(PORT).unwrap_or_else(|_| "0".to_owned());
+    let address = format!("{host}:0");
+    let server = Server::new(Rooms).bind(format!("{host}:{port}")).advertise(&address).admin(&address).workers(2);
     let server = server.cluster(cluster).close_timeout(Duration::from_secs(1));
     let server = match letters() {
         Some(versions) => server.letters(versions),

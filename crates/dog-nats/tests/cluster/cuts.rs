@@ -1,48 +1,17 @@
 //! Cuts of the network, under load: hosts of a network that the test has made lose sight of each other without a word,
-//! and find each other again. Servers of NATS are the hosts 0 to 2, nodes 3 to 5; clients are cut off from nobody.
+//! and find each other again. Clients are cut off from nobody.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::app::Client;
-use crate::child::Child;
 use crate::faults::Writer;
-use crate::network::Network;
-use crate::server::NatsServers;
+use crate::scene::{SERVERS, Scene, host};
 use crate::talk::{Talk, nothing_was_missed};
 
-const SERVERS: [usize; 3] = [0, 1, 2];
 /// Nodes have it; the server's choice of another leader is not waited for.
 const LEASE: Duration = Duration::from_secs(5);
 /// One that outlives that.
 const LONG_LEASE: Duration = Duration::from_secs(15);
-
-/// Dropped in this order: the network last.
-struct Scene {
-    nodes: Vec<Child>,
-    nats: NatsServers,
-    network: Network,
-}
-
-/// The host of a node.
-fn host(node: usize) -> usize {
-    SERVERS.len() + node
-}
-
-impl Scene {
-    fn start(lease: Duration) -> Self {
-        let network = Network::of(6);
-        let nats = NatsServers::start_on(&SERVERS.map(|server| network.host(server).clone()), "");
-        // Each begins at a server of its own, and hears of the others.
-        let start = |node| Child::start_on(network.host(host(node)), &nats.url_of(node), lease);
-        let nodes = (0..3).map(start).collect();
-        Self { nodes, nats, network }
-    }
-
-    fn entries(&self) -> Vec<SocketAddr> {
-        self.nodes.iter().map(|node| node.address).collect()
-    }
-}
 
 #[tokio::test]
 async fn a_node_that_loses_sight_of_nats_for_less_than_its_lease_keeps_its_sockets() {

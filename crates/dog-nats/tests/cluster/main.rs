@@ -3,6 +3,7 @@
 
 mod app;
 mod child;
+mod clocks;
 mod conformance;
 mod cuts;
 mod faults;
@@ -10,6 +11,8 @@ mod history;
 mod network;
 mod passing;
 mod release;
+mod rolling;
+mod scene;
 mod server;
 mod talk;
 mod trouble;

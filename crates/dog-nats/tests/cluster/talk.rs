@@ -21,8 +21,9 @@ pub(crate) struct Life {
     heard: BTreeMap<String, u32>,
     /// How each of its sockets ended, and how long it took to be let in again.
     pub(crate) ends: Vec<(Option<u16>, Duration)>,
-    /// Whether it is in now.
+    /// Whether it is in now, and which process has its Replica.
     open: bool,
+    pub(crate) at: u32,
     /// Messages that it has heard in all.
     pub(crate) count: usize,
     /// Numbers that it has not heard, of those of whom it has, between the first and the last.
@@ -60,6 +61,11 @@ impl Talk {
 
     fn numbers(&self) -> Vec<usize> {
         (0..self.voices.len()).collect()
+    }
+
+    /// What all have gone through.
+    pub(crate) fn lives(&self) -> Vec<Life> {
+        self.numbers().into_iter().map(|number| self.life(number)).collect()
     }
 
     /// What that one has gone through.
@@ -105,13 +111,18 @@ impl Talk {
     }
 }
 
+/// What is missing of promise 6: messages of these, that these have missed.
+pub(crate) fn missed(lives: &[Life], who: &[usize]) -> u32 {
+    let of = |life: &Life| who.iter().filter_map(|speaker| life.missed.get(&name(*speaker))).sum::<u32>();
+    who.iter().map(|listener| of(&lives[*listener])).sum()
+}
+
 /// Promise 6: none of these, who all kept their sockets, has missed a message of another. Gives how many they have heard.
 pub(crate) fn nothing_was_missed(lives: &[Life], who: &[usize]) -> usize {
-    for (listener, speaker) in who.iter().flat_map(|one| who.iter().map(move |other| (*one, *other))) {
-        assert!(lives[listener].ends.is_empty(), "{} has lost its socket: {:?}", name(listener), lives[listener]);
-        let missed = lives[listener].missed.get(&name(speaker));
-        assert_eq!(missed, None, "{} has missed messages of {}", name(listener), name(speaker));
+    for number in who {
+        assert!(lives[*number].ends.is_empty(), "{} has lost its socket: {:?}", name(*number), lives[*number]);
     }
+    assert_eq!(missed(lives, who), 0, "messages were missed: {lives:?}");
     who.iter().map(|number| lives[*number].count).sum()
 }
 
@@ -130,7 +141,7 @@ async fn live(
         let mut client = Client::join(entries[turn % entries.len()], &room, &name).await;
         let took = closed.elapsed();
         tell.send_modify(|life| {
-            life.open = true;
+            (life.open, life.at) = (true, client.at);
             if let Some((_, back)) = life.ends.last_mut() {
                 *back = took;
             }
