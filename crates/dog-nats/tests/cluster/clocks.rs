@@ -97,6 +97,12 @@ async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
     let mut owner = Client::join(nodes[0].address, "clocks", "owner").await;
     assert_eq!(owner.at, nodes[0].id());
     // Their Group is at one node, their Replicas are at all: tickets go from clock to clock.
+    for (node, off) in nodes.iter().zip([0, DAY, -DAY]) {
+        // A room of its own, lest another node have its Replica.
+        let mut here = Client::join(node.address, &format!("off-by-{off}"), "clock").await;
+        assert_eq!(here.at, node.id());
+        until_off_by(&mut here, off).await;
+    }
     let entries: Vec<_> = nodes.iter().map(|node| node.address).collect();
     let mut talk = Talk::start(&entries, "times", 2).await;
     let mut writer = Writer::start(vec![entries[1]], "clocks");
