@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::Joined;
-use super::letter::Head;
+use super::letter::{Head, arrived};
 use crate::front::{hand_over, http, opening_of, take_upgrade};
 use crate::passing::Passage;
 use crate::worker::Worker;
@@ -243,6 +243,7 @@ async fn fetch(worker: &Rc<Worker>, mut request: Request) -> Result<Fetched, Err
     match replica {
         Some((replica, ticket)) => {
             let to = ReplicaAddress { group, replica: ReplicaId::from_bytes(replica) };
+            let ticket = arrived(ticket, worker.shared.now());
             worker.fetch_replica_after(to, ticket, request, hops).await
         }
         None => worker.fetch_group_after(group, request, hops).await.map(Fetched::Response),
