@@ -69,10 +69,9 @@ async fn is_better_elsewhere(node: &Node, settings: &Settings) -> bool {
     let Ok(servers) = node.client.server_pool().await else { return false };
     for server in servers {
         let Ok(client) = settings.client_of(&server.addr).await else { continue };
-        if client.server_info().server_id != node.client.server_info().server_id {
-            if answers(node, client).await {
-                return true;
-            }
+        let is_another = client.server_info().server_id != node.client.server_info().server_id;
+        if is_another && answers(node, client).await {
+            return true;
         }
     }
     false

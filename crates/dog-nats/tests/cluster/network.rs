@@ -44,19 +44,18 @@ impl Network {
     pub(crate) fn of(hosts: u8) -> Self {
         let bridge = format!("d{}n{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let mut network = Self { bridge, hosts: Vec::new() };
-        let made = ask_ip(&format!("link add {} type bridge", network.bridge));
-        assert!(
-            made.is_ok(),
-            "network namespaces are needed here: run this as root or with CAP_NET_ADMIN and CAP_SYS_ADMIN, and iproute2 \
-             installed: {}",
-            made.unwrap_err()
-        );
+        if let Err(error) = ask_ip(&format!("link add {} type bridge", network.bridge)) {
+            panic!(
+                "network namespaces are needed here: run this as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN, with \
+                 iproute2 installed: {error}"
+            );
+        }
         let third = network.free();
         let address = |host: u8| Ipv4Addr::new(NETWORKS[0], NETWORKS[1], third, host);
         ip(&format!("link set {} up", network.bridge));
         for number in 0..hosts {
             let host = Host { name: format!("{}h{number}", network.bridge), address: address(10 + number) };
-            network.connect(host);
+            network.connect(&host);
         }
         network
     }
@@ -75,8 +74,8 @@ impl Network {
         panic!("all networks for tests are taken: end other tests, or delete what they have left with ip link delete");
     }
 
-    fn connect(&mut self, host: Host) {
-        let Host { name, address } = host.clone();
+    fn connect(&mut self, host: &Host) {
+        let Host { name, address } = host;
         ip(&format!("netns add {name}"));
         self.hosts.push(host.clone());
         ip(&format!("link add {name} type veth peer name eth0 netns {name}"));
