@@ -105,9 +105,9 @@ async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
     assert_eq!([there.at, passed.at, idle.at], [scene.nodes[owner].id(); 3], "their connections are passed on");
     let cut = Instant::now();
     scene.network.cut(&[host(owner)], &[host(other)]);
+    assert!(passed.say("put 7").await);
     let refused = Client::try_to_join(scene.nodes[other].address, "crossed", "late").await.err().expect("no way there");
     let answered = cut.elapsed();
-    assert!(passed.say("put 7").await);
     while let Some(text) = passed.hear().await {
         assert_ne!(text, "kept 7", "it was cut off");
     }
