@@ -12,6 +12,10 @@ use crate::network::Host;
 /// The environment variable that names the program.
 const PROGRAM: &str = "DOG_NATS_SERVER";
 
+/// The ports of a server that has a host of its own: for clients, and for the other servers.
+const CLIENTS: u16 = 4222;
+const ROUTES: u16 = 6222;
+
 fn program() -> PathBuf {
     std::env::var_os(PROGRAM).map_or_else(|| "nats-server".into(), PathBuf::from)
 }
@@ -82,9 +86,12 @@ impl NatsServers {
     fn start_at(hosts: Vec<Option<Host>>, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let address = |host: &Option<Host>| host.as_ref().map_or(Ipv4Addr::LOCALHOST, |host| host.address);
-        let routes: Vec<String> = hosts.iter().map(|host| format!("{}:{}", address(host), free_port())).collect();
+        // On a host of its own nobody else has the port.
+        let port = |host: &Option<Host>, own: u16| if host.is_some() { own } else { free_port() };
+        let routes: Vec<String> =
+            hosts.iter().map(|host| format!("{}:{}", address(host), port(host, ROUTES))).collect();
         let servers = hosts.into_iter().enumerate().map(|(number, host)| {
-            let port = free_port();
+            let port = port(&host, CLIENTS);
             let cluster = if routes.len() > 1 {
                 let all = routes.iter().map(|route| format!("nats-route://{route}")).collect::<Vec<_>>().join(", ");
                 format!("cluster {{ name: dog, listen: \"{}\", routes: [{all}] }}", routes[number])
