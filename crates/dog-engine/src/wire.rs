@@ -2,10 +2,11 @@
 //! storage is MessagePack as everywhere: it must be readable by later versions, and a letter must not.
 //!
 //! ```
-//! use dog_engine::wire::{VERSION, decode, encode};
+//! use dog_engine::wire::{VERSION, decode, encode, length};
 //!
 //! let bytes = encode(&("seats", 2_u32))?;
 //! assert_eq!((bytes[0], decode::<(String, u32)>(&bytes)?), (VERSION, ("seats".to_owned(), 2)));
+//! assert_eq!(length(&("seats", 2_u32))?, bytes.len());
 //! let later = [&[VERSION + 1], &bytes[1..]].concat();
 //! assert!(decode::<(String, u32)>(&later).unwrap_err().is_unreachable());
 //! # Ok::<(), dog::Error>(())
@@ -48,6 +49,16 @@ pub enum ToReplica {
 pub fn encode<T: Serialize>(value: &T) -> Result<Bytes, Error> {
     postcard::to_extend(value, vec![VERSION])
         .map(Bytes::from)
+        .map_err(|cause| Error::caused(Kind::Encoding, "the value cannot be serialised", cause))
+}
+
+/// How many bytes [`encode`] makes of it.
+///
+/// # Errors
+/// As [`encode`].
+pub fn length<T: Serialize>(value: &T) -> Result<usize, Error> {
+    postcard::experimental::serialized_size(value)
+        .map(|length| length + 1)
         .map_err(|cause| Error::caused(Kind::Encoding, "the value cannot be serialised", cause))
 }
 
