@@ -22,7 +22,7 @@ use crate::message::{GroupCall, GroupCast, ReplicaCall, ReplicaCast};
 
 /// The first byte of all. It changes whenever a letter does: while a new version is rolled out, objects of both speak to
 /// each other, and must not misunderstand.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// To a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,5 +80,26 @@ pub fn may_repeat(call: &ReplicaCall) -> bool {
     match call {
         ReplicaCall::Join(_) | ReplicaCall::Meet(_) | ReplicaCall::Census(_) => true,
         ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } | ReplicaCall::Gossip(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dog::{Epoch, ReplicaId};
+
+    use super::*;
+    use crate::address::{View, ViewVersion};
+
+    #[test]
+    fn a_view_is_read_back_and_takes_32_bytes_a_member() {
+        let view = |members: u32| View {
+            version: ViewVersion { epoch: Epoch::from_raw(1), change: 2 },
+            members: (0..members).map(|number| ReplicaId::from_name("room", &number.to_string())).collect(),
+        };
+        let bytes = encode(&view(100)).unwrap();
+        let read: View = decode(&bytes).unwrap();
+        assert_eq!((read.version, read.members), (view(100).version, view(100).members));
+        assert_eq!(bytes.len(), length(&view(0)).unwrap() + 100 * 32);
+        assert!(decode::<View>(&bytes[..bytes.len() - 1]).unwrap_err().is_encoding());
     }
 }

@@ -102,7 +102,7 @@ fn a_new_replica_is_told_to_all_its_siblings_each_of_whom_hears_of_all() {
         lengths.push(traffic["Meet"].bytes / replicas);
     }
     let grown = lengths[3] - lengths[2];
-    assert_eq!(grown, 65 * (SIZES[3] - SIZES[2]), "{lengths:?}");
+    assert_eq!(grown, 32 * (SIZES[3] - SIZES[2]), "{lengths:?}");
 }
 
 #[test]
@@ -145,4 +145,19 @@ fn nothing_is_counted_unless_it_is_wanted() {
     let cluster = builder(1).start();
     let _sockets = ["ann", "bob"].map(|name| cluster.connect(&format!("/ws?u={name}")));
     assert!(cluster.take_traffic().is_empty());
+}
+
+/// The crowd waits until all members are counted, and then for as few Replicas as will do.
+#[test]
+fn a_crowd_that_comes_while_the_group_wakes_gets_just_the_replicas_that_it_needs() {
+    let delay = Duration::from_millis(20);
+    let cluster = builder(10).count_traffic().network_delay(delay, delay).start();
+    let _first = cluster.connect("/ws?u=first");
+    cluster.restart_group::<Hall>(HALL);
+    drop(cluster.take_traffic());
+    let crowd: Vec<_> = (0..509).map(|number| cluster.begin(dog_sim::websocket(&format!("/ws?u=u{number}")))).collect();
+    cluster.advance(Duration::from_secs(2));
+    assert!(crowd.iter().all(|client| matches!(client.answer(), Some(Ok(_)))));
+    let traffic = cluster.take_traffic();
+    assert_eq!((traffic["Census"].messages, traffic["Join"].messages), (1, 50));
 }
