@@ -161,3 +161,24 @@ fn a_crowd_that_comes_while_the_group_wakes_gets_just_the_replicas_that_it_needs
     let traffic = cluster.take_traffic();
     assert_eq!((traffic["Census"].messages, traffic["Join"].messages), (1, 50));
 }
+
+/// What changes while a report is on its way is told together, once that is acknowledged.
+#[test]
+fn a_crowd_that_comes_to_one_replica_at_once_is_told_once_each() {
+    const CROWD: u32 = 1_000;
+    let delay = Duration::from_millis(5);
+    let cluster = builder(2 * CROWD).count_traffic().network_delay(delay, delay).start();
+    let first = cluster.connect("/ws?u=first");
+    cluster.advance(delay * 4);
+    drop(cluster.take_traffic());
+    let crowd: Vec<_> = (0..CROWD).map(|who| cluster.begin(dog_sim::websocket(&format!("/ws?u=u{who}")))).collect();
+    cluster.advance(Duration::from_secs(5));
+    assert!(crowd.iter().all(|client| matches!(client.answer(), Some(Ok(_)))));
+    let reports = cluster.take_traffic()["Report"];
+    // The first to come, and all the others. One by one it would be four megabytes.
+    assert_eq!(reports.messages, 2);
+    assert!(reports.bytes < 20 * u64::from(CROWD), "{reports:?}");
+    let books = cluster.members::<Hall>(HALL).unwrap();
+    assert_eq!((books[0].occupied, books[0].promised), (CROWD + 1, 0));
+    assert_eq!(cluster.seats(first.replica()), CROWD + 1);
+}
