@@ -15,7 +15,6 @@ use dog_engine::message::Report;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
     pub(crate) replicas: u32,
-    pub(crate) clients: u32,
     /// A client that is remembered is placed, and gives its ticket back.
     pub(crate) known: f64,
     /// One that is not.
@@ -170,7 +169,6 @@ pub(crate) fn costs(replicas: u32, clients: u32) -> Result<Costs> {
     let mut room = Room::new(replicas, clients)?;
     Ok(Costs {
         replicas,
-        clients: room.clients,
         known: room.known()?,
         new: room.new_clients()?,
         report: room.reports()?,

@@ -9,7 +9,7 @@ use dog_sim::{ClientSocket, Cluster, Traffic};
 use crate::room::{NAME, Room, Rooms};
 
 /// How many Replicas the rooms have, each with one socket.
-pub(crate) const SIZES: [u32; 4] = [1, 10, 1_000, 5_000];
+pub(crate) const SIZES: [u32; 4] = [1, 100, 1_000, 5_000];
 
 /// How much is said when something is done in a room.
 #[derive(Debug)]

@@ -195,7 +195,9 @@ impl Inputs {
 pub(crate) fn shown(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
+        ..0.001 => "< 0.001".into(),
         ..0.1 => format!("{value:.3}"),
+        _ if value.fract() == 0.0 => thousands(value),
         ..10.0 => format!("{value:.2}"),
         ..100.0 => format!("{value:.1}"),
         _ => thousands(value),
@@ -223,9 +225,15 @@ mod tests {
 
     #[test]
     fn figures_are_rounded_and_grouped() {
-        for (value, text) in
-            [(0.0, "0"), (0.0185, "0.018"), (2.104, "2.10"), (46.66, "46.7"), (1_250_000.4, "1,250,000")]
-        {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.0001, "< 0.001"),
+            (5.0, "5"),
+            (0.0185, "0.018"),
+            (2.104, "2.10"),
+            (46.66, "46.7"),
+            (1_250_000.4, "1,250,000"),
+        ] {
             assert_eq!(shown(value), text);
         }
     }

@@ -253,6 +253,14 @@ impl Model<'_> {
         Looks { reads: 3.0 * (groups + replicas) + 2.0 * spoken_to, claims: groups + replicas }
     }
 
+    /// How many alarms each Replica can set in an hour until the processors of NATS have nothing else to do: each is told to
+    /// all nodes, when it is set and when it has rung.
+    pub(crate) fn alarms_an_hour(&self) -> f64 {
+        let replicas = self.total(|rooms| rooms.rooms * rooms.replicas());
+        let told = 2.0 * self.cluster.nodes * self.inputs.follow_server / 1e6;
+        3_600.0 * self.inputs.nats_cores / (replicas * told)
+    }
+
     /// What it takes that the largest room fills at once.
     pub(crate) fn fill(&self) -> Option<Fill> {
         let rooms = self.cluster.kinds.iter().max_by(|one, other| one.size.total_cmp(&other.size))?;

@@ -134,6 +134,13 @@ fn a_room_fills_by_its_group_s_thread_and_the_last_round_has_all_views() {
 }
 
 #[test]
+fn each_alarm_is_told_to_all_nodes_twice() {
+    // 48 processors; a thousand Replicas; 2 × 100 nodes × 10 µs an alarm: 24 a second for each Replica.
+    let cluster = Cluster { nodes: 100.0, kinds: vec![rooms(1_000.0, 50.0, 50.0, 1.0)] };
+    near(of(&cluster).alarms_an_hour(), 24.0 * 3_600.0);
+}
+
+#[test]
 fn what_saturates_first_is_what_is_nearest_to_its_limit() {
     for scenario in &SCENARIOS {
         let cluster = scenario.on(1_000.0);

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use dog_benches::measure::as_float;
 use dog_benches::table::Table;
+use dog_sim::Amount;
 
 use crate::books::Costs;
 use crate::growth::Counted;
@@ -28,7 +29,11 @@ pub(crate) fn text(machine: &str, books: &[Costs], counted: &[Counted], inputs: 
     for nodes in NODES {
         let _ = write!(text, "\n#### {nodes} nodes, 10 million sockets\n{}", results(inputs, nodes));
     }
-    let _ = write!(text, "\n### What the engine says\nMessages, and bytes of them all.\n\n{}", counts(counted));
+    let _ = write!(
+        text,
+        "\n### What the engine says\nCounted in the simulation: all messages from object to object; their bytes. Each Replica has one socket.\n\n{}",
+        counts(counted)
+    );
     let _ = write!(text, "\n### What a Group's books cost\n1 million clients; µs.\n\n{}", costs(books));
     let _ = write!(text, "\n### The model's inputs\n{}", inputs.table());
     text
@@ -69,6 +74,8 @@ fn results(inputs: &Inputs, nodes: f64) -> Table {
     row("a round of joins, MB", &|fill| fill.round_bytes / 1e6);
     row("and its time (2 s are allowed), s", &|fill| fill.round);
     row("each node has looked up each Replica, s", &|fill| fill.known_by_all);
+    let alarms = models.iter().map(|model| shown(model.alarms_an_hour()));
+    table.push(std::iter::once("alarms of a Replica that fill NATS, an hour".to_owned()).chain(alarms).collect());
     table
 }
 
@@ -81,22 +88,19 @@ fn rows_of_loads(table: &mut Table, models: &[Model<'_>], when: &str, loads: fn(
     }
 }
 
-/// Rows are what is done and what is said for it, columns the sizes of rooms.
+/// Rows are what is done, columns the sizes of rooms: all messages together, and all bytes.
 fn counts(counted: &[Counted]) -> Table {
-    let sizes: Vec<String> =
-        counted.iter().map(|counted| format!("{} Replicas", shown(f64::from(counted.replicas)))).collect();
-    let titles: Vec<&str> =
-        ["what is done", "what is said"].into_iter().chain(sizes.iter().map(String::as_str)).collect();
-    let mut table = Table::new(&titles, 2);
-    let Some(last) = counted.last() else { return table };
-    for (at, (what, traffic)) in last.done.iter().enumerate() {
-        for name in traffic.keys() {
-            let cells = counted.iter().map(|counted| {
-                let amount = counted.done[at].1.get(name).copied().unwrap_or_default();
-                format!("{}; {}", shown(as_float(amount.messages)), shown(as_float(amount.bytes)))
-            });
-            table.push([(*what).to_owned(), (*name).to_owned()].into_iter().chain(cells).collect());
-        }
+    let titles: Vec<String> = counted.iter().map(|counted| format!("{} Replicas", counted.replicas)).collect();
+    let titles: Vec<&str> = std::iter::once("what is done").chain(titles.iter().map(String::as_str)).collect();
+    let mut table = Table::new(&titles, 1);
+    let Some(first) = counted.first() else { return table };
+    for (at, (what, _)) in first.done.iter().enumerate() {
+        let cells = counted.iter().map(|counted| {
+            let mut sum = Amount::default();
+            counted.done[at].1.values().for_each(|amount| sum += *amount);
+            format!("{}; {}", shown(as_float(sum.messages)), shown(as_float(sum.bytes)))
+        });
+        table.push(std::iter::once((*what).to_owned()).chain(cells).collect());
     }
     table
 }
