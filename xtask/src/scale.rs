@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 /// Where the report goes.
 const DOCUMENT: &str = "docs/scale.md";
 
-/// Measures, counts and reckons, in two minutes once all is built.
+/// Measures, counts and reckons, in half a minute once all is built.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let program = cluster::server(workspace)?;
     let bench = ["bench", "-p", "durable-object-groups-nats", "--bench", "nats"];

@@ -1,6 +1,8 @@
 //! What letters between nodes weigh, and what it costs to write and to read them. Their envelope is the native host's own, a
 //! class's name and a Group's id before what is said, and is made here in the same form.
 
+use std::hint::black_box;
+
 use anyhow::Result;
 use dog::{ClientId, Epoch, Message, ReplicaId, Timestamp};
 use dog_benches::measure::{as_float, own_cpu_time};
@@ -51,8 +53,14 @@ fn weigh<T: Serialize + DeserializeOwned>(what: &T, times: u32) -> Result<[f64; 
         (0..times).try_for_each(|_| act())?;
         Ok((own_cpu_time() - before).as_secs_f64() * 1e6 / f64::from(times))
     };
-    let write = time(&mut || Ok(drop(std::hint::black_box(encode(what)?))))?;
-    let read = time(&mut || Ok(drop(std::hint::black_box(decode::<T>(&bytes)?))))?;
+    let write = time(&mut || {
+        black_box(encode(what)?);
+        Ok(())
+    })?;
+    let read = time(&mut || {
+        black_box(decode::<T>(&bytes)?);
+        Ok(())
+    })?;
     Ok([as_float(bytes.len() as u64), write, read])
 }
 

@@ -62,8 +62,8 @@ fn results(inputs: &Inputs, nodes: f64) -> Table {
     row("Replicas, thousands", &|model| shown(model.total(|rooms| rooms.rooms * rooms.replicas()) / 1e3));
     row("letters a second, thousands", &|model| shown(model.letters().letters / 1e3));
     row("and their bytes, MB", &|model| shown(model.letters().bytes / 1e6));
-    rows_of_loads(&mut table, &models, "at rest", |model| model.at_rest());
-    rows_of_loads(&mut table, &models, "a node dies", |model| model.node_dies());
+    rows_of_loads(&mut table, "at rest", &models.iter().map(Model::at_rest).collect::<Vec<_>>());
+    rows_of_loads(&mut table, "a node dies", &models.iter().map(Model::node_dies).collect::<Vec<_>>());
     let mut row = |what: &str, cell: &dyn Fn(&crate::model::Fill) -> f64| {
         let cells = models.iter().map(|model| model.fill().map_or_else(String::new, |fill| shown(cell(&fill))));
         table.push(std::iter::once(what.to_owned()).chain(cells).collect());
@@ -79,8 +79,7 @@ fn results(inputs: &Inputs, nodes: f64) -> Table {
     table
 }
 
-fn rows_of_loads(table: &mut Table, models: &[Model<'_>], when: &str, loads: fn(&Model<'_>) -> Vec<Load>) {
-    let columns: Vec<Vec<Load>> = models.iter().map(loads).collect();
+fn rows_of_loads(table: &mut Table, when: &str, columns: &[Vec<Load>]) {
     let Some(first) = columns.first() else { return };
     for (at, load) in first.iter().enumerate() {
         let cells = columns.iter().map(|column| percent(&column[at]));
