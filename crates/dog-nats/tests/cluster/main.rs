@@ -3,11 +3,17 @@
 
 mod app;
 mod child;
+mod clocks;
 mod conformance;
+mod cuts;
 mod faults;
 mod history;
+mod network;
 mod passing;
 mod release;
+mod rolling;
+mod scene;
 mod server;
+mod talk;
 mod trouble;
 mod upgrade;
