@@ -122,6 +122,15 @@ impl NatsServers {
         }
     }
 
+    /// The server that leads a stream.
+    pub(crate) async fn leader(&self, stream: &str) -> usize {
+        let client = async_nats::connect(self.urls()).await.expect("an address");
+        let answer = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await.expect("an answer");
+        let info: serde_json::Value = serde_json::from_slice(&answer.payload).expect("information");
+        let name = info["cluster"]["leader"].as_str().and_then(|name| name.strip_prefix('n'));
+        name.and_then(|number| number.parse().ok()).expect("a leader of that name")
+    }
+
     /// As [`Nats::connect`](dog_nats::Nats::connect) takes them.
     pub(crate) fn url(&self) -> String {
         self.urls().join(",")
