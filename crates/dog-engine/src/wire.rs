@@ -46,7 +46,15 @@ pub enum ToReplica {
 /// # Errors
 /// When the value cannot be serialised ([`Error::is_encoding`]).
 pub fn encode<T: Serialize>(value: &T) -> Result<Bytes, Error> {
-    postcard::to_extend(value, vec![VERSION])
+    append(value, vec![VERSION])
+}
+
+/// Writes a value behind a head of the caller's own, who sees to versions.
+///
+/// # Errors
+/// When the value cannot be serialised ([`Error::is_encoding`]).
+pub fn append<T: Serialize>(value: &T, head: Vec<u8>) -> Result<Bytes, Error> {
+    postcard::to_extend(value, head)
         .map(Bytes::from)
         .map_err(|cause| Error::caused(Kind::Encoding, "the value cannot be serialised", cause))
 }
@@ -58,10 +66,18 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Bytes, Error> {
 /// ([`Error::is_encoding`]).
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     match bytes.split_first() {
-        Some((&VERSION, value)) => postcard::from_bytes(value)
-            .map_err(|cause| Error::caused(Kind::Encoding, "the bytes are not the value that was expected", cause)),
+        Some((&VERSION, value)) => read(value),
         Some(_) | None => Err(Error::new(Kind::Unreachable, "the object is of another version: try again later")),
     }
+}
+
+/// Reads what stands behind a head of the caller's own.
+///
+/// # Errors
+/// When the bytes are no `T` ([`Error::is_encoding`]).
+pub fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
+    postcard::from_bytes(value)
+        .map_err(|cause| Error::caused(Kind::Encoding, "the bytes are not the value that was expected", cause))
 }
 
 /// Whether doing it twice does no harm: then a call that has not arrived can be made once more.

@@ -19,6 +19,8 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long it takes until a NATS that is not there, or not ready, is looked for again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// What a letter has around a message, at most: addresses of many Replicas mostly.
+const AROUND: usize = 64 * 1024;
 /// How long the server says that a lease has ended.
 const MARKERS: Duration = Duration::from_secs(60);
 
@@ -189,8 +191,9 @@ impl Settings {
         names.ok_or_else(|| format!("prefix: \"{}\" is none: give 1 to 32 letters, digits, - or _", self.prefix))
     }
 
-    /// Connects, and makes the streams if they are not there. What may pass is waited for.
-    pub(crate) async fn connect(&self) -> Result<Connected, String> {
+    /// Connects, and makes the streams if they are not there. What may pass is waited for. Clients' messages may have
+    /// `longest` bytes.
+    pub(crate) async fn connect(&self, longest: usize) -> Result<Connected, String> {
         let names = self.names()?;
         if self.lease < SHORTEST_LEASE || self.lease.subsec_nanos() != 0 {
             return Err(format!("lease: {:?} is out of range: give whole seconds, 2 at least", self.lease));
@@ -198,7 +201,12 @@ impl Settings {
         let until = Instant::now() + self.patience;
         loop {
             let (what, over) = match self.try_to_connect(&names).await {
-                Ok(connected) => return Ok(connected),
+                Ok(connected) => {
+                    if let Some(what) = too_narrow(connected.client.server_info().max_payload, longest) {
+                        tracing::warn!("{what}");
+                    }
+                    return Ok(connected);
+                }
                 Err(Obstacle::Lasting(what)) => (what, true),
                 Err(Obstacle::Passing(what)) => (what, Instant::now() >= until),
             };
@@ -292,6 +300,17 @@ async fn note(complaint: Complaint, event: Event) {
     }
 }
 
+/// What is to be said of a NATS that does not take what clients may send.
+fn too_narrow(takes: usize, longest: usize) -> Option<String> {
+    let needed = longest.saturating_add(AROUND);
+    (takes < needed).then(|| {
+        format!(
+            "NATS takes {takes} bytes at once: messages of clients, which may have {longest}, and stored values near that \
+             do not reach other nodes; set max_payload to {needed} or more in its configuration, or max_message lower here"
+        )
+    })
+}
+
 fn is_recent(version: &str) -> bool {
     let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or_default());
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= (2, 12)
@@ -378,6 +397,13 @@ mod tests {
         {
             assert_eq!(is_recent(version), recent, "{version}");
         }
+    }
+
+    #[test]
+    fn a_nats_that_takes_less_than_clients_send_is_spoken_of() {
+        assert_eq!(too_narrow(8 << 20, 1 << 20), None);
+        let what = too_narrow(1 << 20, 1 << 20).unwrap();
+        assert!(what.contains("max_payload to 1114112 or more"), "{what}");
     }
 
     #[test]

@@ -247,6 +247,6 @@ impl Node {
     where
         F: Future<Output = Result<T, Trouble>>,
     {
-        until_answered(|| Instant::now() < self.term.ends(), act).await
+        until_answered(|| !self.term.left().is_zero(), act).await
     }
 }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dog::{ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, Targets};
+use dog_engine::message::ReplicaCast;
 use dog_engine::wire::ToGroup;
 use tracing::Span;
 
 use super::letter::{Back, GroupName, Letter, Told, unbundle};
-use super::{Ports, Standing};
+use super::{Ports, Standing, Versions};
 use crate::worker::{Answer, Mail, Post, ReturnAddress};
 
 /// What all threads of a node know of the cluster.
@@ -26,11 +27,13 @@ pub(crate) struct State {
     /// Zero while it has no lease: nobody's id.
     node: AtomicU64,
     pub(crate) classes: Vec<&'static str>,
+    /// The letters that it writes and reads.
+    pub(crate) versions: Versions,
 }
 
 impl State {
-    pub(crate) fn new(classes: Vec<&'static str>) -> Arc<Self> {
-        Arc::new(Self { node: AtomicU64::new(0), classes })
+    pub(crate) fn new(classes: Vec<&'static str>, versions: Versions) -> Arc<Self> {
+        Arc::new(Self { node: AtomicU64::new(0), classes, versions })
     }
 }
 
@@ -46,13 +49,12 @@ impl Joined {
     }
 
     pub(crate) fn figures(&self) -> ClusterFigures {
-        let left = self.ports.directory.lease_ends().saturating_duration_since(std::time::Instant::now());
-        ClusterFigures { standing: self.ports.directory.standing(), left }
+        ClusterFigures { standing: self.ports.directory.standing(), left: self.ports.directory.lease_left() }
     }
 
     /// Whether it may act for its objects.
     pub(crate) fn has_lease(&self) -> bool {
-        std::time::Instant::now() < self.ports.directory.lease_ends()
+        !self.ports.directory.lease_left().is_zero()
     }
 }
 
@@ -109,7 +111,7 @@ impl Inbox {
 
     /// A bundle of letters has come, as another node gave it to [`Link::send`](super::Link::send).
     pub fn letters(&self, bundle: &[u8]) {
-        let letters = match unbundle(bundle) {
+        let letters = match unbundle(bundle, self.state.versions) {
             Ok((_, letters)) => letters,
             Err(error) => return tracing::warn!("letters of another node were refused: {error}"),
         };
@@ -148,16 +150,8 @@ impl Inbox {
                 let to = ReplicaAddress { group, replica: ReplicaId::from_bytes(replica) };
                 mail[of(&replica)].push(Mail::ReplicaCall { to, call, back: back.into() });
             }
-            Letter::Replicas { to, replicas, cast } => {
-                let Some(group) = self.known(&to) else { return };
-                let mut concerned = vec![false; mail.len()];
-                replicas.iter().for_each(|replica| concerned[of(replica)] = true);
-                let replicas = replicas.into_iter().map(ReplicaId::from_bytes).collect();
-                let to = Targets { group, replicas, except: None };
-                for (mail, _) in mail.iter_mut().zip(concerned).filter(|(_, concerned)| *concerned) {
-                    mail.push(Mail::ReplicaCast { to: to.clone(), cast: cast.clone() });
-                }
-            }
+            Letter::Cast { to, replicas, cast } => self.sort_casts(&to, replicas, &[cast], mail),
+            Letter::Casts { to, replicas, casts } => self.sort_casts(&to, replicas, &casts, mail),
             Letter::Answer { back: Back { worker, question, .. }, answer } => {
                 let answer = answer.map(|told| match told {
                     Told::Group(answer) => Answer::Group(answer),
@@ -177,6 +171,17 @@ impl Inbox {
                     mail.push(Mail::Corrected { object, node });
                 }
             }
+        }
+    }
+
+    fn sort_casts(&self, to: &GroupName, replicas: Vec<[u8; 32]>, casts: &[ReplicaCast], mail: &mut [Vec<Mail>]) {
+        let Some(group) = self.known(to) else { return };
+        let mut concerned = vec![false; mail.len()];
+        replicas.iter().for_each(|replica| concerned[self.post.worker_of(replica)] = true);
+        let replicas = replicas.into_iter().map(ReplicaId::from_bytes).collect();
+        let to = Targets { group, replicas, except: None };
+        for (mail, _) in mail.iter_mut().zip(concerned).filter(|(_, concerned)| *concerned) {
+            mail.extend(casts.iter().map(|cast| Mail::ReplicaCast { to: to.clone(), cast: cast.clone() }));
         }
     }
 

@@ -12,8 +12,8 @@
 //! # What a cluster promises
 //! 1. Two nodes never hold one object at the same time: a claim that [`Directory::find`] gives is later, by its number,
 //!    than all that were given before, and is given only when the lease of the node that has the last one is over.
-//! 2. [`Directory::lease_ends`] is before that moment, whatever the clocks of other machines say: a worker that finds it
-//!    past lets all its objects go before it does anything else.
+//! 2. [`Directory::lease_left`] is nothing before that moment comes, whatever the clocks of other machines say: a worker
+//!    that finds so lets all its objects go before it does anything else.
 //! 3. A write that names an earlier claim than the object's last one fails, and leaves nothing behind.
 //! 4. Bundles from one thread to one node arrive in the order in which they were sent, or not at all.
 
@@ -24,7 +24,7 @@ pub(crate) mod peer;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dog::Error;
@@ -54,12 +54,54 @@ pub trait Cluster: fmt::Debug + Send + Sync {
 pub struct Joining {
     /// Where other nodes reach this one, for requests and sockets that are passed on.
     pub address: SocketAddr,
-    /// The version of the letters between nodes that it speaks: nodes of another are not spoken to.
-    pub version: u8,
+    /// The versions of the letters between nodes that it speaks: nodes with which it has none in common are not spoken to.
+    pub versions: Versions,
+    /// The longest message that a client may send, in bytes: letters are a little longer.
+    pub longest_message: usize,
     /// The names of its Groups, in the order of their [`ClassIndex`](dog_engine::address::ClassIndex).
     pub classes: Vec<&'static str>,
     /// Takes what the cluster has for this node.
     pub inbox: Inbox,
+}
+
+/// The versions of the letters that a node speaks: these two, and all between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// The oldest.
+    pub oldest: u8,
+    /// The newest.
+    pub newest: u8,
+}
+
+impl Versions {
+    /// Whether a version is among them.
+    pub fn include(self, version: u8) -> bool {
+        (self.oldest..=self.newest).contains(&version)
+    }
+
+    /// The newest that is among others too.
+    ///
+    /// ```
+    /// use dog_native::cluster::Versions;
+    ///
+    /// let old = Versions { oldest: 2, newest: 2 };
+    /// let new = Versions { oldest: 2, newest: 3 };
+    /// assert_eq!((new.in_common(old), new.in_common(new)), (Some(2), Some(3)));
+    /// assert_eq!(old.in_common(Versions { oldest: 3, newest: 4 }), None);
+    /// ```
+    pub fn in_common(self, other: Self) -> Option<u8> {
+        let newest = self.newest.min(other.newest);
+        (newest >= self.oldest.max(other.oldest)).then_some(newest)
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.oldest == self.newest {
+            return write!(formatter, "{}", self.newest);
+        }
+        write!(formatter, "{} to {}", self.oldest, self.newest)
+    }
 }
 
 /// What a node has joined by.
@@ -111,8 +153,12 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// Where a node is reached over TCP, while it lives.
     fn address(&self, node: NodeId) -> Option<SocketAddr>;
 
-    /// Until when this node may act for its objects.
-    fn lease_ends(&self) -> Instant;
+    /// The versions of the letters that a node speaks, while it lives.
+    fn versions(&self, node: NodeId) -> Option<Versions>;
+
+    /// How long this node may still act for its objects; nothing once it may not. By a clock that nobody sets, and that
+    /// goes on while the machine sleeps.
+    fn lease_left(&self) -> Duration;
 
     /// How this node stands in the cluster, for its operator.
     fn standing(&self) -> Standing;

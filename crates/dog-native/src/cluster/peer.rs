@@ -5,7 +5,6 @@
 //! been put there by a node: whatever a client has sent by that name is taken away before.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -26,7 +25,8 @@ use tokio::time::timeout;
 
 use super::Joined;
 use super::letter::Head;
-use crate::front::{Passed, hand_over, http, opening_of, take_upgrade};
+use crate::front::{hand_over, http, opening_of, take_upgrade};
+use crate::passing::Passage;
 use crate::worker::Worker;
 
 /// To whom a request is passed on, in it.
@@ -50,13 +50,14 @@ fn unreachable(what: impl std::fmt::Display) -> Error {
 }
 
 /// Passes a request on, and gives the answer.
-pub(crate) async fn forward(joined: &Arc<Joined>, to: NodeId, head: &Head, request: Request) -> Result<Fetched, Error> {
+pub(crate) async fn forward(worker: &Worker, to: NodeId, head: &Head, request: Request) -> Result<Fetched, Error> {
+    let Some(abroad) = &worker.abroad else { return Err(unreachable("this server is no node")) };
     if head.hops > MOST_HOPS {
         return Err(unreachable("nobody knows where it lives"));
     }
     let (mut parts, body) = request.into_parts();
     let (sent, kept) = keep(body).await?;
-    let stream = timeout(ACQUAINTANCE, connect(joined, to)).await.map_err(unreachable)??;
+    let stream = timeout(ACQUAINTANCE, connect(&abroad.joined, to)).await.map_err(unreachable)??;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
     tokio::task::spawn_local(async move {
@@ -72,8 +73,8 @@ pub(crate) async fn forward(joined: &Arc<Joined>, to: NodeId, head: &Head, reque
     let mut response = sender.send_request(Request::from_parts(parts, sent)).await.map_err(unreachable)?;
     let answer = response.headers_mut().remove(ANSWER);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let passed = Passed(hyper::upgrade::on(&mut response));
-        response.extensions_mut().insert(passed);
+        let passage = Passage::new(hyper::upgrade::on(&mut response), worker.leaving());
+        response.extensions_mut().insert(passage);
     }
     let response = response.map(Body::stream);
     match answer {

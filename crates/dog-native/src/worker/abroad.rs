@@ -33,6 +33,8 @@ pub(crate) struct Abroad {
     preferred: RefCell<HashMap<ReplicaAddress, NodeId>>,
     /// What leaves at the end of the turn.
     pub(super) letters: RefCell<BTreeMap<NodeId, Vec<Letter>>>,
+    /// Which version of the letters this node writes to others.
+    pub(super) versions: RefCell<HashMap<NodeId, u8>>,
     /// Questions of this worker that went to other nodes, and where to.
     pub(super) asked: RefCell<HashMap<u64, NodeId>>,
 }
@@ -66,6 +68,7 @@ impl Abroad {
             holder: Cell::default(),
             preferred: RefCell::default(),
             letters: RefCell::default(),
+            versions: RefCell::default(),
             asked: RefCell::default(),
         }
     }
@@ -79,9 +82,15 @@ impl Abroad {
         }
     }
 
+    /// Whether a node lives. That it has ended is heard of by all workers after this says so: what is remembered of one
+    /// that lives is forgotten then.
+    fn lives(&self, node: NodeId) -> bool {
+        self.joined.ports.directory.address(node).is_some()
+    }
+
     /// A new Replica is to begin there, unless somebody has it already.
     pub(super) fn prefer(&self, replica: ReplicaAddress, node: NodeId) {
-        let is_elsewhere = node != self.joined.node() && node != NodeId::default();
+        let is_elsewhere = node != self.joined.node() && self.lives(node);
         if is_elsewhere && self.look(Object::Replica(replica)) == Known::No {
             self.preferred.borrow_mut().insert(replica, node);
         }
@@ -89,7 +98,7 @@ impl Abroad {
 
     fn preference(&self, object: Object) -> Option<NodeId> {
         match object {
-            Object::Replica(replica) => self.preferred.borrow_mut().remove(&replica),
+            Object::Replica(replica) => self.preferred.borrow_mut().remove(&replica).filter(|node| self.lives(*node)),
             Object::Group(_) => None,
         }
     }
@@ -219,7 +228,9 @@ impl Worker {
         }
         let route = match owner {
             Ok(Owner::Here(_)) => Some(Route::Here),
-            Ok(Owner::There(node)) => Some(Route::There(node)),
+            Ok(Owner::There(node)) if abroad.lives(node) => Some(Route::There(node)),
+            // It has ended since: looked for once more.
+            Ok(Owner::There(_)) => None,
             // Whoever tells a Replica that nobody has tells nobody. Whoever asks it wakes it: it was looked for on behalf of
             // somebody else, and is looked for once more.
             Ok(Owner::Nobody) => None,
@@ -230,7 +241,7 @@ impl Worker {
                 return;
             }
         };
-        let lost = route.is_none();
+        let lost = owner.is_ok_and(|owner| owner == Owner::Nobody);
         abroad.routes.borrow_mut().extend(route.map(|route| (object, route)));
         for mail in waiting.into_iter().filter(|mail| !lost || mail.claims()) {
             self.reach(object, mail);
@@ -270,11 +281,11 @@ impl Worker {
         let Some(abroad) = &self.abroad else { return };
         if let Known::There(_) = abroad.look(object) {
             let mut routes = abroad.routes.borrow_mut();
-            // Here after all: its home is asked.
-            if node == abroad.joined.node() {
-                routes.remove(&object)
-            } else {
+            // Here after all, or nowhere: its home is asked.
+            if node != abroad.joined.node() && abroad.lives(node) {
                 routes.insert(object, Route::There(node))
+            } else {
+                routes.remove(&object)
             };
         }
     }
@@ -283,6 +294,7 @@ impl Worker {
         let Some(abroad) = &self.abroad else { return };
         abroad.routes.borrow_mut().retain(|_, route| !matches!(route, Route::There(node) if *node == gone));
         abroad.letters.borrow_mut().remove(&gone);
+        abroad.versions.borrow_mut().remove(&gone);
         let asked: Vec<u64> = abroad.asked.borrow_mut().extract_if(|_, node| *node == gone).map(|(id, _)| id).collect();
         for question in asked {
             // Nobody is left to answer it.

@@ -155,6 +155,10 @@ pub(crate) struct Worker {
     drain: RefCell<Option<Drain>>,
     /// Tells of that beginning.
     stopping: watch::Sender<bool>,
+    /// Tells that sockets are being sent away, once nobody new comes in.
+    sends_away: watch::Sender<bool>,
+    /// Sockets whose Replicas live at other nodes.
+    passages: Arc<AtomicUsize>,
     /// New Replicas go to the workers in turn.
     next_place: Cell<usize>,
 }
@@ -193,6 +197,8 @@ impl Worker {
             busy: Cell::new(0),
             listens: Cell::new(false),
             stopping: watch::Sender::new(false),
+            sends_away: watch::Sender::new(false),
+            passages: Arc::default(),
             drain: RefCell::default(),
             next_place: Cell::new(index + 1),
         })

@@ -8,7 +8,7 @@ use dog::{
     Result, Socket, To,
 };
 
-pub(crate) use crate::client::Client;
+pub(crate) use crate::client::{Client, History};
 use crate::record::{Life, Sent};
 use crate::registers;
 

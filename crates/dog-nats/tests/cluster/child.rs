@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dog_native::Server;
+use dog_native::cluster::Versions;
 use dog_nats::Nats;
 
 use crate::app::Rooms;
@@ -14,6 +15,8 @@ use crate::app::Rooms;
 const TEST: &str = "child::a_node_for_the_other_tests";
 const NATS: &str = "DOG_TEST_NATS";
 const LEASE: &str = "DOG_TEST_LEASE";
+const OLDEST: &str = "DOG_TEST_OLDEST_LETTERS";
+const NEWEST: &str = "DOG_TEST_NEWEST_LETTERS";
 const LISTENS: &str = "listens on ";
 
 /// A node that runs. Dropped, it is killed.
@@ -24,9 +27,20 @@ pub(crate) struct Child {
 
 impl Child {
     pub(crate) fn start(nats: &str, lease: Duration) -> Self {
+        Self::start_with(nats, lease, &[])
+    }
+
+    /// Speaks these letters to other nodes, as another release does.
+    pub(crate) fn start_speaking(nats: &str, lease: Duration, letters: Versions) -> Self {
+        let [oldest, newest] = [letters.oldest, letters.newest].map(|version| version.to_string());
+        Self::start_with(nats, lease, &[(OLDEST, &oldest), (NEWEST, &newest)])
+    }
+
+    fn start_with(nats: &str, lease: Duration, more: &[(&str, &str)]) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args([TEST, "--exact", "--nocapture", "--test-threads=1"]);
         command.env(NATS, nats).env(LEASE, lease.as_secs().to_string());
+        command.envs(more.iter().copied());
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("a process");
         let output = BufReader::new(process.stdout.take().expect("a pipe"));
         let mut lines = output.lines().map_while(Result::ok);
@@ -75,6 +89,12 @@ pub(crate) fn log() {
     }
 }
 
+/// What this child is to speak, if that is not what it speaks by itself.
+fn letters() -> Option<Versions> {
+    let version = |variable: &str| std::env::var(variable).ok().map(|version| version.parse().expect("a version"));
+    Some(Versions { oldest: version(OLDEST)?, newest: version(NEWEST)? })
+}
+
 /// Does nothing unless it is run as a child.
 #[tokio::test]
 async fn a_node_for_the_other_tests() {
@@ -84,6 +104,10 @@ async fn a_node_for_the_other_tests() {
     let cluster = Nats::connect(nats).lease(lease);
     let server =
         Server::new(Rooms).bind("127.0.0.1:0").workers(2).cluster(cluster).close_timeout(Duration::from_secs(1));
+    let server = match letters() {
+        Some(versions) => server.letters(versions),
+        None => server,
+    };
     let running = server.start().await.expect("a node");
     let address = running.local_addr();
     let ended = running.until_signal();

@@ -30,13 +30,13 @@ pub(crate) struct Client {
 impl Client {
     /// Comes in by that node, as often as it takes, for nobody's record.
     pub(crate) async fn join(entry: SocketAddr, room: &str, name: &str) -> Self {
-        Self::join_recorded(Recorder::new(Duration::ZERO), entry, room, name).await
+        Self::join_recorded(&Recorder::new(Duration::ZERO), entry, room, name).await
     }
 
-    pub(crate) async fn join_recorded(record: Recorder, entry: SocketAddr, room: &str, name: &str) -> Self {
+    pub(crate) async fn join_recorded(record: &Recorder, entry: SocketAddr, room: &str, name: &str) -> Self {
         let by = Instant::now() + PATIENCE;
         loop {
-            let trouble = match Self::try_to_join(&record, entry, room, name).await {
+            let trouble = match Self::try_to_join_recorded(record, entry, room, name).await {
                 Ok(client) => return client,
                 Err(trouble) => trouble,
             };
@@ -47,7 +47,7 @@ impl Client {
     }
 
     /// Comes in, or is told why not.
-    pub(crate) async fn try_to_join(
+    pub(crate) async fn try_to_join_recorded(
         record: &Recorder,
         entry: SocketAddr,
         room: &str,
@@ -236,5 +236,24 @@ async fn read(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>, close_cod
             Err(_) => return None,
             Ok(_) => {}
         }
+    }
+}
+
+/// What one socket has heard of each speaker, in its order.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    last: BTreeMap<String, u32>,
+    pub(crate) heard: usize,
+}
+
+impl History {
+    /// Takes down a message `SPEAKER NUMBER`: each speaker's numbers grow, so that what is heard twice or out of order
+    /// shows.
+    pub(crate) fn note(&mut self, text: &str) {
+        let Some((speaker, number)) = text.split_once(' ') else { return };
+        let Ok(number) = number.parse() else { return };
+        let before = self.last.insert(speaker.to_owned(), number);
+        assert!(before.is_none_or(|before| before < number), "{speaker}: {number} was heard after {before:?}");
+        self.heard += 1;
     }
 }

@@ -146,7 +146,7 @@ async fn fill(record: &Recorder, entries: &[SocketAddr]) -> Vec<Client> {
         seated.push(record.join(entries[number % entries.len()], "full", &name).await);
     }
     for entry in entries {
-        let refused = Client::try_to_join(record, *entry, "full", "late").await;
+        let refused = record.try_to_join(*entry, "full", "late").await;
         assert!(refused.is_err(), "promise 1: a seat more than there are");
     }
     drop(seated.pop());

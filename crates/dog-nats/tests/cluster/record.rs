@@ -160,7 +160,12 @@ impl Recorder {
 
     /// A client that comes in by that node, as often as it takes.
     pub(crate) async fn join(&self, entry: SocketAddr, room: &str, name: &str) -> Client {
-        Client::join_recorded(self.clone(), entry, room, name).await
+        Client::join_recorded(self, entry, room, name).await
+    }
+
+    /// The same, and is told why not if it does not get in at once.
+    pub(crate) async fn try_to_join(&self, entry: SocketAddr, room: &str, name: &str) -> Result<Client, String> {
+        Client::try_to_join_recorded(self, entry, room, name).await
     }
 
     /// Something is being done to that; returns which fault it is.
