@@ -133,6 +133,8 @@ async fn a_node_that_stood_still_past_its_lease_does_not_act() {
     let mut old = record.join(nodes[owner].address, "stopped", "old").await;
     assert_eq!(old.at, nodes[owner].id());
     assert!(old.put(1).await);
+    let mut passed_on = record.join(nodes[others[1]].address, "stopped", "passed-on").await;
+    assert_eq!(passed_on.at, nodes[owner].id());
     let fault = record.fault(Victim::Node(nodes[owner].id()));
     nodes[owner].signal("-STOP");
     let stopped = Instant::now();
@@ -142,6 +144,8 @@ async fn a_node_that_stood_still_past_its_lease_does_not_act() {
     let back = stopped.elapsed();
     assert_ne!(new.at, nodes[owner].id());
     assert!(new.put(2).await);
+    assert_eq!(passed_on.hear().await, None, "who came by another node does not wait for it");
+    assert_eq!(passed_on.close_code(), Some(1012));
     nodes[owner].signal("-CONT");
     record.is_well(fault);
     let mut heard = Vec::new();
