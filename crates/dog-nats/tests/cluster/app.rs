@@ -84,12 +84,16 @@ impl Replica for Room {
         self.answer(cx, socket, &format!("at {}", cx.sockets().count()))
     }
 
+    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+        Ok(cx.broadcast(self.sign(cx, false, "it rings"))?)
+    }
+
     async fn on_gossip(&self, cx: &Context<Self>, (): ()) -> Result<usize> {
         Ok(cx.sockets().count())
     }
 
-    /// `put N` keeps a number, `all` tells those that are kept, `count` all sockets of the cluster, and there are the
-    /// commands of [`registers`]; anything else goes to everyone.
+    /// `put N` keeps a number, `all` tells those that are kept, `count` all sockets of the cluster, `alarm` has an
+    /// alarm ring at once, and there are the commands of [`registers`]; anything else goes to everyone.
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         let text = message.as_text().unwrap_or_default();
         if let Some(number) = text.strip_prefix("put ") {
@@ -100,6 +104,9 @@ impl Replica for Room {
             let heard = cx.gossip(&()).await?;
             let others: usize = heard.answers.iter().map(|(_, sockets)| sockets).sum();
             return self.answer(cx, socket, &format!("count {}", others + cx.sockets().count()));
+        }
+        if text == "alarm" {
+            return Ok(cx.set_alarm(cx.now()).await?);
         }
         if text == "all" {
             let storage = cx.storage();

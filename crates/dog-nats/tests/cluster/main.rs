@@ -3,6 +3,7 @@
 //!
 //! What clients do and get is taken down (`record`), and judged afterwards (`checker`, `linear`).
 
+mod access;
 mod app;
 mod chance;
 mod checker;
