@@ -1,5 +1,7 @@
 //! The part `cluster`: nodes over a real NATS, which comes from PyPI, where there is a current one for every machine.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 
 use crate::install;
@@ -14,9 +16,14 @@ const PROGRAM: &str = "DOG_NATS_SERVER";
 /// How the lines begin that sum a test up.
 const SUMMARIES: &[&str] = &["cluster: ", "3 nodes over NATS"];
 
+/// The program, installed beneath `target/` if it is not there.
+pub(crate) fn nats_server(workspace: &Workspace) -> Result<PathBuf> {
+    Ok(install::python_package(workspace, PACKAGE)?.join("nats-server"))
+}
+
 /// Runs the part. One test after the other: each has servers and nodes of its own, and deadlines.
 pub(crate) fn run(workspace: &Workspace) -> Result<String> {
-    let program = install::python_package(workspace, PACKAGE)?.join("nats-server");
+    let program = nats_server(workspace)?;
     let program = program.to_str().context("the path of the target folder is no text")?.to_owned();
     let what = ["test", "-p", "durable-object-groups-nats", "--test", "cluster", "--"];
     let step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=1"]).env(PROGRAM, &program);

@@ -4,7 +4,7 @@
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `toolchain` and `debian`
 //! (what builds for wasm), `workspace` (what cargo knows of us), then one module for each part that is more than a cargo
 //! command: `checks`, `layers`, `sources`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `cluster`, `fuzz`, `workers` with
-//! `bundle`, and `bench`.
+//! `bundle`, and `bench`; `nodes` runs a cluster to look at.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
@@ -19,6 +19,7 @@ mod faults;
 mod fuzz;
 mod install;
 mod layers;
+mod nodes;
 mod parts;
 mod server;
 mod sim;
@@ -48,6 +49,8 @@ enum Request {
     Fuzz(fuzz::Options),
     /// Run the simulation with these arguments.
     Sim(Vec<String>),
+    /// Run a cluster of chat rooms to look at.
+    Nodes(nodes::Options),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +81,7 @@ fn answer(request: Request) -> anyhow::Result<bool> {
         Request::Bench(bench, arguments) => (bench.run)(&Workspace::find()?, &arguments)?,
         Request::Fuzz(options) => fuzz::long(&Workspace::find()?, &options)?,
         Request::Sim(arguments) => sim::long(&Workspace::find()?, &arguments)?,
+        Request::Nodes(options) => nodes::run(&Workspace::find()?, options)?,
     }
     Ok(true)
 }
@@ -91,6 +95,7 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
         "bench" => parse_bench(rest),
         "fuzz" => fuzz::Options::parse(rest).map(Request::Fuzz),
         "sim" => Ok(Request::Sim(rest.to_vec())),
+        "nodes" => nodes::Options::parse(rest).map(Request::Nodes),
         other => Err(format!("there is no command `{other}`")),
     }
 }
@@ -134,6 +139,7 @@ fn usage() -> String {
          cargo xtask bench [NAME] [ARG..]  measure: --quick, --only SCENARIO, --resume, --render, --list, --help\n\
          cargo xtask fuzz [TARGET]       look long for inputs that break something: --seconds N each target, --keep\n\
          cargo xtask sim [ARG..]         run the simulation: --seeds N, --from F, --seed S, --bug NAME, --help\n\
+         cargo xtask nodes [ARG..]       run a cluster of the chat room here, to look at: --nodes N, --servers N\n\
          cargo xtask help                this text\n\nParts:\n",
     );
     PARTS.iter().for_each(|part| text.push_str(&format!("  {:<12} {}\n", part.name, part.about)));

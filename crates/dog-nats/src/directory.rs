@@ -50,6 +50,19 @@ impl Directory for Found {
         Box::pin(async move { find(&node, object, claim).await })
     }
 
+    fn release(&self, object: Object, claim: u64) {
+        let Some(fence) = self.0.writers.release(object, claim) else { return };
+        let node = Arc::clone(&self.0);
+        // The number of the next claim is the stream's next, and so is later all the same.
+        let gone = Put::gone(node.names.owner(object)).after(fence);
+        node.runtime.clone().spawn(async move {
+            // Where it stays, the next who looks for the object is led here, and it is claimed anew.
+            if let Err(trouble) = node.objects.put(gone).await {
+                tracing::debug!("the claim of an idle object stays: {}", trouble.text());
+            }
+        });
+    }
+
     fn address(&self, node: NodeId) -> Option<SocketAddr> {
         self.0.nodes.find(node).map(|(address, _)| address)
     }

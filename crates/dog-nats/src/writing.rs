@@ -78,6 +78,15 @@ impl Writers {
         }
     }
 
+    /// This node has no use for an object any more: the message that its claim stands in, unless something is under way.
+    pub(crate) fn release(&self, object: Object, claim: u64) -> Option<u64> {
+        let mut objects = self.objects();
+        let idle = |writer: &Writer| writer.claim == claim && !writer.runs && writer.waiting.is_empty();
+        let fence = objects.get(&object).filter(|writer| idle(writer))?.fence;
+        objects.remove(&object);
+        Some(fence)
+    }
+
     /// All claims are over.
     pub(crate) fn end(&self) {
         let objects = std::mem::take(&mut *self.objects());

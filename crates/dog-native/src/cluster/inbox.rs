@@ -69,8 +69,10 @@ pub(crate) struct ClusterFigures {
 /// How lives of an object that this node has are numbered: by the claim, and within it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    claim: u64,
+    pub(crate) claim: u64,
     lives: u64,
+    /// Whether it was alive since it was looked at last.
+    pub(crate) used: bool,
 }
 
 /// Bits of an epoch that number lives within a claim.
@@ -78,11 +80,12 @@ const LIVES: u32 = 20;
 
 impl Held {
     pub(crate) fn new(claim: u64) -> Self {
-        Self { claim, lives: 0 }
+        Self { claim, lives: 0, used: true }
     }
 
     /// The number of the next life; none when all of the claim are used up, and another has to be made.
     pub(crate) fn next_life(&mut self) -> Option<dog::Epoch> {
+        self.used = true;
         self.lives += 1;
         (self.lives < 1 << LIVES).then(|| dog::Epoch::from_raw(self.claim << LIVES | self.lives))
     }

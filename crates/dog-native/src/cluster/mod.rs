@@ -150,6 +150,10 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// When that cannot be found out now ([`Error::is_unreachable`]), or this node has no lease.
     fn find(&self, object: Object, claim: bool) -> Pending<Result<Owner, Error>>;
 
+    /// This node has an object by that claim and has no use for it now: nobody needs to know where it is. Nothing of it is
+    /// under way. The next who looks for it may claim it.
+    fn release(&self, object: Object, claim: u64);
+
     /// Where a node is reached over TCP, while it lives.
     fn address(&self, node: NodeId) -> Option<SocketAddr>;
 

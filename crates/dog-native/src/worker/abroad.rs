@@ -26,10 +26,12 @@ const ALARM_AGAIN: Duration = Duration::from_secs(30);
 /// What a worker knows of the cluster.
 pub(crate) struct Abroad {
     pub(crate) joined: Arc<Joined>,
-    routes: RefCell<HashMap<Object, Route>>,
+    pub(super) routes: RefCell<HashMap<Object, Route>>,
     /// Objects of this worker that this node has, by claims that it made in that life of it.
-    held: RefCell<HashMap<Object, Held>>,
+    pub(super) held: RefCell<HashMap<Object, Held>>,
     holder: Cell<NodeId>,
+    /// Seconds until what was not used is forgotten.
+    pub(super) forgets_in: Cell<u64>,
     /// Where new Replicas are to begin.
     preferred: RefCell<HashMap<ReplicaAddress, NodeId>>,
     /// What leaves at the end of the turn.
@@ -43,14 +45,28 @@ pub(crate) struct Abroad {
 }
 
 /// The way to an object.
-enum Route {
-    Here,
-    There(NodeId),
-    /// It is being looked for: what has come for it meanwhile, and the workers that ask.
-    Sought {
-        waiting: Vec<Mail>,
-        askers: Vec<usize>,
+pub(super) enum Route {
+    Known {
+        /// None if it is here.
+        node: Option<NodeId>,
+        used: Cell<bool>,
     },
+    /// It is being looked for: what has come for it meanwhile, and the workers that ask.
+    Sought { waiting: Vec<Mail>, askers: Vec<usize> },
+}
+
+impl Route {
+    fn here() -> Self {
+        Self::Known { node: None, used: Cell::new(true) }
+    }
+
+    fn there(node: NodeId) -> Self {
+        Self::Known { node: Some(node), used: Cell::new(true) }
+    }
+
+    fn leads_to(&self, wanted: NodeId) -> bool {
+        matches!(self, Self::Known { node: Some(node), .. } if *node == wanted)
+    }
 }
 
 /// What a look at a route tells.
@@ -69,6 +85,7 @@ impl Abroad {
             routes: RefCell::default(),
             held: RefCell::default(),
             holder: Cell::default(),
+            forgets_in: Cell::default(),
             preferred: RefCell::default(),
             letters: RefCell::default(),
             versions: RefCell::default(),
@@ -79,9 +96,12 @@ impl Abroad {
 
     fn look(&self, object: Object) -> Known {
         match self.routes.borrow().get(&object) {
-            Some(Route::Here) => Known::Here,
-            Some(Route::There(node)) => Known::There(*node),
+            Some(Route::Known { node, used }) => {
+                used.set(true);
+                node.map_or(Known::Here, Known::There)
+            }
             Some(Route::Sought { .. }) => Known::Sought,
+            None if self.holds(object) => Known::Here,
             None => Known::No,
         }
     }
@@ -137,7 +157,7 @@ impl Worker {
             }
             Known::No => match abroad.preference(object) {
                 Some(node) => {
-                    abroad.routes.borrow_mut().insert(object, Route::There(node));
+                    abroad.routes.borrow_mut().insert(object, Route::there(node));
                     self.send_abroad(abroad, node, object, mail);
                 }
                 None => {
@@ -231,8 +251,8 @@ impl Worker {
             self.send(worker, Mail::Placed { object, owner });
         }
         let route = match owner {
-            Ok(Owner::Here(_)) => Some(Route::Here),
-            Ok(Owner::There(node)) if abroad.lives(node) => Some(Route::There(node)),
+            Ok(Owner::Here(_)) => Some(Route::here()),
+            Ok(Owner::There(node)) if abroad.lives(node) => Some(Route::there(node)),
             // It has ended since: looked for once more.
             Ok(Owner::There(_)) => None,
             // Whoever tells a Replica that nobody has tells nobody. Whoever asks it wakes it: it was looked for on behalf of
@@ -287,7 +307,7 @@ impl Worker {
             let mut routes = abroad.routes.borrow_mut();
             // Here after all, or nowhere: its home is asked.
             if node != abroad.joined.node() && abroad.lives(node) {
-                routes.insert(object, Route::There(node))
+                routes.insert(object, Route::there(node))
             } else {
                 routes.remove(&object)
             };
@@ -296,7 +316,7 @@ impl Worker {
 
     pub(super) fn gone(&self, gone: NodeId) {
         let Some(abroad) = &self.abroad else { return };
-        abroad.routes.borrow_mut().retain(|_, route| !matches!(route, Route::There(node) if *node == gone));
+        abroad.routes.borrow_mut().retain(|_, route| !route.leads_to(gone));
         abroad.letters.borrow_mut().remove(&gone);
         abroad.versions.borrow_mut().remove(&gone);
         abroad.destinations.gone(gone);

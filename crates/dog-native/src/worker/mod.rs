@@ -1,6 +1,6 @@
 //! One worker thread: its objects, its connections, and the loop that drives them.
 //!
-//! - `abroad`: where objects of a cluster live; `letters`: what leaves for other nodes
+//! - `abroad`: where objects of a cluster live; `letters`: what leaves for other nodes; `forgetting`: what need not be known
 //! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
 //! - `host`: the engine's primitives; `settling`: writes under way when a life ends; `alarms`: when to wake whom;
 //!   `reading`: bytes that come in; `turn`: the loop; `spans`: requests in the log; `drain`: its end in good order; `count`: what it says of itself
@@ -9,6 +9,7 @@ mod abroad;
 mod alarms;
 mod count;
 mod drain;
+mod forgetting;
 mod host;
 mod letters;
 mod mail;

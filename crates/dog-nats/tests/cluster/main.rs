@@ -16,6 +16,7 @@ mod linear;
 mod passing;
 mod record;
 mod registers;
+mod release;
 mod server;
 mod storage;
 mod trouble;
