@@ -81,6 +81,7 @@ impl Client {
             let opened = SocketRecord {
                 client: name.to_owned(),
                 room: room.to_owned(),
+                entry,
                 replica: replica.clone(),
                 process,
                 seats,

@@ -66,6 +66,8 @@ pub(crate) struct Heard {
 pub(crate) struct SocketRecord {
     pub(crate) client: String,
     pub(crate) room: String,
+    /// The node that it came in by, and the process that has its Replica.
+    pub(crate) entry: SocketAddr,
     pub(crate) replica: String,
     pub(crate) process: u32,
     /// Sockets that its Replica said it had, with this one.
@@ -180,6 +182,17 @@ impl Recorder {
     pub(crate) fn is_well(&self, fault: usize) {
         let now = self.now();
         self.history().faults[fault].until = Some(now);
+    }
+
+    /// The sockets that are open, for whoever wants to know what hangs.
+    pub(crate) fn open(&self) -> String {
+        let history = self.history();
+        let open = history.sockets.iter().filter(|socket| socket.ended.is_none()).map(|socket| {
+            let SocketRecord { client, room, entry, process, opened, said, heard, .. } = socket;
+            let (said, heard) = (said.last(), heard.last().map(|heard| heard.at));
+            format!("{client} in {room} by {entry} at {process} since {opened:?}, said {said:?}, heard {heard:?}")
+        });
+        format!("now {:?}, faults {:?}:\n{}", self.now(), history.faults, open.collect::<Vec<_>>().join("\n"))
     }
 
     /// Asks whether all promises hold over all that was taken down.

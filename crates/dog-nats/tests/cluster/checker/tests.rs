@@ -24,6 +24,7 @@ fn socket(client: &str, opened: u64, of: u64, said: &[(u64, &str)], heard: Vec<H
     SocketRecord {
         client: client.into(),
         room: "hall".into(),
+        entry: ([127, 0, 0, 1], 1).into(),
         replica: "r".into(),
         process: life(of).process,
         seats: 1,
