@@ -15,6 +15,7 @@ use crate::app::PATIENCE;
 use crate::child::Child;
 use crate::record::{Recorder, Victim};
 use crate::server::NatsServers;
+use crate::speakers::Speakers;
 
 const LEASE: Duration = Duration::from_secs(3);
 /// One that outlives the choice of another leader.
@@ -30,6 +31,12 @@ pub(crate) async fn owner_and_others(record: &Recorder, nodes: &[Child], room: &
 
 pub(crate) fn start(nats: &NatsServers, lease: Duration) -> Vec<Child> {
     (0..3).map(|_| Child::start(&nats.url(), lease)).collect()
+}
+
+/// One client of each node that speaks all the while.
+async fn speakers(record: &Recorder, nodes: &[Child]) -> Speakers {
+    let entries: Vec<SocketAddr> = nodes.iter().map(|node| node.address).collect();
+    Speakers::start(record, &entries).await
 }
 
 /// A client that keeps numbers, one after the other, and comes back wherever it is thrown out.
@@ -96,6 +103,7 @@ async fn a_node_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost() {
     let record = Recorder::new(LEASE);
     let nats = NatsServers::start(3, "");
     let mut nodes = start(&nats, LEASE);
+    let speakers = speakers(&record, &nodes).await;
     let (owner, others) = owner_and_others(&record, &nodes, "killed").await;
     let entries = others.map(|node| nodes[node].address).to_vec();
     let mut writer = Writer::start(&record, entries.clone(), "killed");
@@ -114,6 +122,7 @@ async fn a_node_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost() {
     assert!(witness.put(1_000_001).await);
     writer.goes_on(100).await;
     let (kept, longest) = writer.end().await;
+    speakers.end().await;
     let all = witness.all().await;
     assert!(kept.is_subset(&all) && all.contains(&1_000_000), "lost: {:?}", kept.difference(&all).collect::<Vec<_>>());
     println!(
@@ -129,6 +138,7 @@ async fn a_node_that_stood_still_past_its_lease_does_not_act() {
     let record = Recorder::new(LEASE);
     let nats = NatsServers::start(1, "");
     let nodes = start(&nats, LEASE);
+    let speakers = speakers(&record, &nodes).await;
     let (owner, others) = owner_and_others(&record, &nodes, "stopped").await;
     let mut old = record.join(nodes[owner].address, "stopped", "old").await;
     assert_eq!(old.at, nodes[owner].id());
@@ -160,6 +170,7 @@ async fn a_node_that_stood_still_past_its_lease_does_not_act() {
     // It is part of the cluster again, as another node.
     let late = record.join(nodes[owner].address, "stopped", "late").await;
     assert_eq!(late.at, new.at);
+    speakers.end().await;
     println!(
         "cluster: a node stopped: served elsewhere after {back:.1?} (lease {LEASE:?}); resumed, it did nothing; {}",
         record.check()
@@ -171,6 +182,7 @@ async fn nats_servers_come_and_go_and_sockets_stay() {
     let record = Recorder::new(LONG_LEASE);
     let mut nats = NatsServers::start(3, "");
     let nodes = start(&nats, LONG_LEASE);
+    let speakers = speakers(&record, &nodes).await;
     let (_, others) = owner_and_others(&record, &nodes, "leader").await;
     let entries = vec![nodes[others[0]].address];
     let mut writer = Writer::start(&record, entries, "leader");
@@ -187,6 +199,7 @@ async fn nats_servers_come_and_go_and_sockets_stay() {
         writer.goes_on(100).await;
     }
     let (kept, longest) = writer.end().await;
+    speakers.end().await;
     let all = witness.all().await;
     assert!(kept.is_subset(&all), "lost: {:?}", kept.difference(&all).collect::<Vec<_>>());
     println!(

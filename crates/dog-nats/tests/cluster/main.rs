@@ -18,6 +18,7 @@ mod record;
 mod registers;
 mod release;
 mod server;
+mod speakers;
 mod storage;
 mod trouble;
 mod upgrade;
