@@ -74,15 +74,18 @@ fn start_nats(program: &Path, folder: &Path, count: usize) -> Result<(Vec<Proces
     let all: Vec<String> = routes.iter().map(|port| format!("nats-route://127.0.0.1:{port}")).collect();
     let mut servers = Vec::new();
     for (number, (port, route)) in ports.iter().zip(routes).enumerate() {
-        let data = folder.join(format!("nats-{number}"));
-        let name = format!("laptop-{number}");
-        let mut step = Step::program(program).args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-n", &name]);
-        step = step.args([Path::new("-sd"), &data, Path::new("-l"), &folder.join(format!("nats-{number}.log"))]);
-        if count > 1 {
-            let listen = format!("nats://127.0.0.1:{route}");
-            step = step.args(["--cluster_name", "laptop", "--cluster", &listen, "--routes", &all.join(",")]);
-        }
-        servers.push(Process::start(step)?);
+        let cluster =
+            format!("cluster {{ name: laptop, listen: \"127.0.0.1:{route}\", routes: [{}] }}", all.join(", "));
+        let text = format!(
+            "listen: \"127.0.0.1:{port}\"\nserver_name: laptop-{number}\nmax_payload: 8MB\n\
+             jetstream {{ store_dir: \"{}\" }}\nlog_file: \"{}\"\n{}\n",
+            folder.join(format!("nats-{number}")).display(),
+            folder.join(format!("nats-{number}.log")).display(),
+            if count > 1 { cluster.as_str() } else { "" },
+        );
+        let configuration = folder.join(format!("nats-{number}.conf"));
+        fs::write(&configuration, text)?;
+        servers.push(Process::start(Step::program(program).args([Path::new("-c"), &configuration]))?);
     }
     let urls: Vec<String> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
     Ok((servers, urls.join(",")))
