@@ -16,6 +16,7 @@
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 
 mod admin;
+mod clock;
 pub mod cluster;
 mod config;
 mod connection;

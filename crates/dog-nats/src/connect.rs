@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use bytes::Bytes;
 use dog_engine::address::NodeId;
 use dog_native::cluster::{Cluster, Joining, Pending, Ports};
 
 use crate::jetstream::{Messages, Put, Trouble, context};
 use crate::names::Names;
-use crate::node;
+use crate::{node, servers};
 
 /// The shortest lease: a renewal needs time, and so do clocks.
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);
@@ -254,17 +254,24 @@ impl Settings {
         Ok(Connected { client, names, leases, objects, secret })
     }
 
+    /// Another connection, to that server alone.
+    pub(crate) async fn client_of(&self, server: &ServerAddr) -> Result<Client, String> {
+        let alone = Self { url: server.as_url_str().to_owned(), ..self.clone() };
+        let client = alone.client(&Complaint::default()).await;
+        client.map_err(|(Obstacle::Passing(what) | Obstacle::Lasting(what))| what)
+    }
+
     async fn client(&self, complaint: &Complaint) -> Result<Client, Obstacle> {
         let heard = Arc::clone(complaint);
         let mut options = ConnectOptions::new()
             .name("durable-object-groups")
             .request_timeout(Some(ANSWER))
-            .connection_timeout(ANSWER)
             .subscription_capacity(1 << 20)
             .reconnect_delay_callback(|attempts| {
                 AGAIN.min(Duration::from_millis(50) * u32::try_from(attempts).unwrap_or(20))
             })
             .event_callback(move |event| note(Arc::clone(&heard), event));
+        options = servers::attentive(options, self.lease);
         options = match &self.login {
             Login::Nobody => options,
             Login::Token(token) => options.token(token.clone()),

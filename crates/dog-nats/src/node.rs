@@ -20,6 +20,7 @@ use crate::lease::{Renewal, Term};
 use crate::link::{self, Letters};
 use crate::names::Names;
 use crate::nodes::{self, Lease, Nodes};
+use crate::servers;
 use crate::writing::Writers;
 
 /// How long it takes until a lease that could not be had is asked for again.
@@ -120,9 +121,13 @@ async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Re
         let (node, inbox) = (Arc::clone(&node), inbox.clone());
         tasks.spawn(async move { alarms::follow(&node.objects, &node.names, &inbox).await });
     }
+    {
+        let (node, settings) = (Arc::clone(&node), settings.clone());
+        tasks.spawn(async move { servers::watch(&node, &settings).await });
+    }
     let sender = {
         let (node, client) = (Arc::clone(&node), client.clone());
-        tokio::spawn(async move { link::send(&client, &node.names, to_send).await })
+        tokio::spawn(async move { link::send(&client, &node, to_send).await })
     };
     if tell.send(Ok(ports)).is_err() {
         return;
@@ -171,7 +176,7 @@ impl<'a> Life<'a> {
         loop {
             tokio::select! {
                 () = renewal.keep() => {}
-                () = link::take(letters, &self.joining.inbox) => {}
+                () = link::take(letters, self.node, &self.joining.inbox) => {}
                 () = self.node.leaves.notified() => {
                     give_back(&renewal).await;
                     return self.end().await;

@@ -101,6 +101,12 @@ impl Nodes {
         known.live.remove(&node).is_some()
     }
 
+    /// Whether it was there, and is no more.
+    pub(crate) fn has_ended(&self, node: NodeId) -> bool {
+        let known = self.read();
+        !known.live.contains_key(&node) && known.ended.contains(&node)
+    }
+
     /// Those of which nothing has been heard for that long.
     fn silent(&self, time: Duration) -> Vec<NodeId> {
         let known = self.read();
@@ -205,6 +211,7 @@ mod tests {
         assert!(nodes.has_gone(node));
         nodes.has_come(node, &lease);
         assert_eq!((nodes.find(node), nodes.count()), (None, 0));
+        assert!(nodes.has_ended(node) && !nodes.has_ended(NodeId::from_raw(2)));
     }
 
     #[test]

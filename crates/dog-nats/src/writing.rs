@@ -90,6 +90,8 @@ impl Writers {
     /// All claims are over.
     pub(crate) fn end(&self) {
         let objects = std::mem::take(&mut *self.objects());
+        // What the lives that are over could not write says nothing of the next ones.
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).failing = false;
         for write in objects.into_values().flat_map(|writer| writer.waiting) {
             (write.done)(Err(over()));
         }
@@ -97,6 +99,10 @@ impl Writers {
 
     pub(crate) fn figures(&self) -> StorageFigures {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_over(&self, object: Object, claim: u64) -> bool {
+        self.objects().get(&object).is_none_or(|writer| writer.claim != claim)
     }
 
     fn note(&self, writes: usize, done: bool, took: std::time::Duration) {
@@ -158,7 +164,7 @@ impl Node {
             let (writes, dones): (Vec<_>, Vec<_>) =
                 writes.into_iter().map(|write| ((write.class, write.batch), write.done)).unzip();
             let outcome = self.write_together(object, owner, fence, &writes).await;
-            let fenced = matches!(outcome, Err(Trouble::Outdated));
+            let fenced = matches!(outcome, Err(Trouble::Outdated)) || self.writers.is_over(object, claim);
             if let Ok(fence) = outcome {
                 self.writers.has_written(object, claim, fence);
             }

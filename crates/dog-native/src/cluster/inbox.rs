@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dog::{ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, Targets};
+use dog_engine::message::GroupAnswer;
 use dog_engine::message::ReplicaCast;
 use dog_engine::wire::ToGroup;
 use tracing::Span;
 
-use super::letter::{Back, GroupName, Letter, Told, unbundle};
+use super::letter::{Back, GroupName, Letter, Told, arrived, unbundle};
 use super::{Ports, Standing, Versions};
+use crate::clock::Clock;
 use crate::worker::{Answer, Mail, Post, ReturnAddress};
 
 /// What all threads of a node know of the cluster.
@@ -29,11 +31,12 @@ pub(crate) struct State {
     pub(crate) classes: Vec<&'static str>,
     /// The letters that it writes and reads.
     pub(crate) versions: Versions,
+    pub(crate) clock: Clock,
 }
 
 impl State {
     pub(crate) fn new(classes: Vec<&'static str>, versions: Versions) -> Arc<Self> {
-        Arc::new(Self { node: AtomicU64::new(0), classes, versions })
+        Arc::new(Self { node: AtomicU64::new(0), classes, versions, clock: Clock::start() })
     }
 }
 
@@ -157,6 +160,9 @@ impl Inbox {
             Letter::Casts { to, replicas, casts } => self.sort_casts(&to, replicas, &casts, mail),
             Letter::Answer { back: Back { worker, question, .. }, answer } => {
                 let answer = answer.map(|told| match told {
+                    Told::Group(GroupAnswer::Identified(ticket)) => {
+                        Answer::Group(GroupAnswer::Identified(arrived(ticket, self.state.clock.now())))
+                    }
                     Told::Group(answer) => Answer::Group(answer),
                     Told::Replica(answer) => Answer::Replica(answer),
                 });

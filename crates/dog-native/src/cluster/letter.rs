@@ -4,17 +4,21 @@
 //! versions, so that one which is not known can be told apart from nonsense.
 //!
 //! Two nodes speak the newest version that both know. What a version has brought:
-//! - 2: letters as they are below, without [`Letter::Casts`]
-//! - 3: [`Letter::Casts`]: what one Replica broadcasts in a turn goes under one list of addresses
+//! - 3: letters as they are below, without [`Letter::Casts`]
+//! - 4: [`Letter::Casts`]: what one Replica broadcasts in a turn goes under one list of addresses
+//!
+//! Those before 3 were never part of a release.
 //!
 //! A release that needs another form adds it beside the old one, which goes two releases later: so that nodes can be
 //! replaced one by one.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use dog::internal::Kind;
-use dog::{Error, GroupId, ReplicaId};
+use dog::{Error, GroupId, ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, Ticket};
 use dog_engine::message::{GroupAnswer, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::wire::{self, ToGroup};
@@ -23,9 +27,9 @@ use serde::{Deserialize, Serialize};
 use super::Versions;
 
 /// What this release speaks.
-pub(crate) const VERSIONS: Versions = Versions { oldest: 2, newest: 3 };
+pub(crate) const VERSIONS: Versions = Versions { oldest: 3, newest: 4 };
 /// The first in which several statements share a list of addresses.
-const SHARES_LISTS: u8 = 3;
+const SHARES_LISTS: u8 = 4;
 
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +98,17 @@ pub(crate) struct Head {
     pub(crate) hops: u8,
 }
 
+/// A ticket as it is sent: instead of when it expires, how long that takes, for each node has a clock of its own.
+pub(crate) fn leaving(ticket: Ticket, now: Timestamp) -> Ticket {
+    let left = u64::try_from(ticket.expires.since(now).as_millis()).unwrap_or(u64::MAX);
+    Ticket { expires: Timestamp::from_millis(left), ..ticket }
+}
+
+/// A ticket that was sent so, by the clock of this node.
+pub(crate) fn arrived(ticket: Ticket, now: Timestamp) -> Ticket {
+    Ticket { expires: now + Duration::from_millis(ticket.expires.as_millis()), ..ticket }
+}
+
 /// A letter as it is written: some stand for several to a node that speaks an older version.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -120,6 +135,12 @@ pub(crate) fn bundle(from: NodeId, letters: &[Letter], version: u8) -> Result<By
     head.push(version);
     head.extend_from_slice(&from.as_u64().to_be_bytes());
     wire::append(&letters, head)
+}
+
+/// See [`sender`](super::sender).
+pub(crate) fn sender(bundle: &[u8]) -> Option<NodeId> {
+    let [_, from @ ..] = bundle.first_chunk::<9>()?;
+    Some(NodeId::from_raw(u64::from_be_bytes(*from)))
 }
 
 /// Who sends, and what.
@@ -167,7 +188,8 @@ pub(crate) fn object_of(name: &str) -> Option<Object> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dog::Message;
+    use dog::{ClientId, Epoch, Message};
+    use dog_engine::address::TicketId;
     use dog_engine::message::{Delivery, GroupCast};
 
     fn group() -> GroupAddress {
@@ -183,6 +205,18 @@ mod tests {
         for nonsense in ["", "g", "x", "ä", "gAAAA", &format!("{}A", object_name(Object::Group(group())))] {
             assert_eq!(object_of(nonsense), None, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_ticket_lasts_as_long_by_every_clock() {
+        let at = Timestamp::from_millis;
+        let replica = ReplicaId::from_name("room", "1");
+        let id = TicketId { epoch: Epoch::from_raw(1), number: 1 };
+        let ticket = Ticket { id, replica, client: ClientId::new("ann").unwrap(), expires: at(10_500) };
+        let sent = leaving(ticket.clone(), at(500));
+        assert_eq!(arrived(sent.clone(), at(90_000)).expires, at(100_000), "of a clock that is late");
+        assert_eq!(arrived(sent, at(0)).expires, at(10_000), "or early");
+        assert_eq!(arrived(leaving(ticket, at(20_000)), at(7)).expires, at(7), "one that is over stays over");
     }
 
     const CLASSES: [&str; 1] = ["lobby"];
@@ -208,7 +242,7 @@ mod tests {
             let mut other = bundle.to_vec();
             other[0] = version;
             let error = unbundle(&other, VERSIONS).unwrap_err();
-            let named = format!("node 0000000000000005 speaks version {version} of the letters, and this one 2 to 3");
+            let named = format!("node 0000000000000005 speaks version {version} of the letters, and this one 3 to 4");
             assert!(error.is_unreachable() && error.to_string().contains(&named), "{error}");
         }
         assert!(unbundle(&bundle[..8], VERSIONS).unwrap_err().is_encoding());
@@ -223,7 +257,7 @@ mod tests {
         };
         let sent = [casts(&["one", "two"]), casts(&["three"])];
         for (version, expected) in
-            [(2, vec![vec!["one"], vec!["two"], vec!["three"]]), (3, vec![vec!["one", "two"], vec!["three"]])]
+            [(3, vec![vec!["one"], vec!["two"], vec!["three"]]), (4, vec![vec!["one", "two"], vec!["three"]])]
         {
             let bundle = bundle(NodeId::from_raw(5), &sent, version).unwrap();
             assert_eq!(bundle[0], version);

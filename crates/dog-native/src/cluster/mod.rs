@@ -180,6 +180,11 @@ pub trait Link: fmt::Debug + Send + Sync {
     fn send(&self, to: NodeId, bundle: Bytes);
 }
 
+/// The node that a bundle of letters comes from: its name at that time.
+pub fn sender(bundle: &[u8]) -> Option<NodeId> {
+    letter::sender(bundle)
+}
+
 /// An object as text of letters, digits, `-` and `_`, its class left out: `gID` or `rIDID`, ids in unpadded base64.
 pub fn object_name(object: Object) -> String {
     letter::object_name(object)

@@ -3,13 +3,13 @@
 use dog::{Error, ReplicaId, Request};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, Ticket};
 use dog_engine::host::Fetched;
-use dog_engine::message::ReplicaCast;
+use dog_engine::message::{GroupAnswer, ReplicaCast};
 use dog_engine::wire::ToGroup;
 
 use super::Worker;
 use super::abroad::Abroad;
 use super::mail::{Answer, Mail, ReturnAddress};
-use crate::cluster::letter::{Back, GroupName, Head, Letter, Told, bundle};
+use crate::cluster::letter::{Back, GroupName, Head, Letter, Told, bundle, leaving};
 use crate::cluster::peer;
 
 /// Letters that are told apart only by their number may be many; what they carry may be large: a bundle above this is
@@ -153,7 +153,7 @@ impl Worker {
         hops: u8,
     ) {
         let (Some(this), Some(abroad)) = (self.this.upgrade(), &self.abroad) else { return };
-        let replica = replica.map(|(replica, ticket)| (*replica.as_bytes(), ticket));
+        let replica = replica.map(|(replica, ticket)| (*replica.as_bytes(), leaving(ticket, self.shared.now())));
         let is_group = replica.is_none();
         let head = Head { group: abroad.name(group), replica, hops: hops + 1 };
         tokio::task::spawn_local(async move {
@@ -171,6 +171,9 @@ impl Worker {
         let abroad = self.abroad.as_ref().filter(|abroad| node != NodeId::default() && node != abroad.joined.node());
         let Some(abroad) = abroad else { return self.send(worker, Mail::Answer { question, answer }) };
         let told = match answer {
+            Ok(Answer::Group(GroupAnswer::Identified(ticket))) => {
+                Ok(Told::Group(GroupAnswer::Identified(leaving(ticket, self.shared.now()))))
+            }
             Ok(Answer::Group(answer)) => Ok(Told::Group(answer)),
             Ok(Answer::Replica(answer)) => Ok(Told::Replica(answer)),
             Err(error) => Err(error),

@@ -24,7 +24,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dog::port::LocalFuture;
 use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
@@ -34,6 +34,7 @@ use dog_engine::host::{GroupObject, ReplicaObject};
 use mio::Registry;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::clock::Clock;
 use crate::cluster::Joined;
 use crate::config::Config;
 use crate::connection::Connections;
@@ -66,8 +67,7 @@ pub(crate) struct Shared {
     next_epoch: AtomicU64,
     /// Workers that have not done yet all that must be done before the server may end.
     undrained: AtomicUsize,
-    began: Instant,
-    began_at: Timestamp,
+    clock: Clock,
 }
 
 impl Shared {
@@ -78,8 +78,7 @@ impl Shared {
         cluster: Option<Arc<Joined>>,
         class_names: Vec<&'static str>,
     ) -> Self {
-        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        let clock = cluster.as_ref().map_or_else(Clock::start, |cluster| cluster.state.clock);
         let undrained = AtomicUsize::new(post.workers());
         Self {
             undrained,
@@ -91,19 +90,17 @@ impl Shared {
             storage,
             cluster,
             next_epoch: AtomicU64::new(1),
-            began: Instant::now(),
-            began_at: Timestamp::from_millis(millis),
+            clock,
         }
     }
 
-    /// The time, which never goes back: what the wall clock does after the start is not followed.
-    fn now(&self) -> Timestamp {
-        self.began_at + self.began.elapsed()
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// How long the server has been there.
     pub(crate) fn life(&self) -> Duration {
-        self.began.elapsed()
+        self.clock.life()
     }
 
     fn new_epoch(&self) -> Epoch {

@@ -39,7 +39,7 @@ async fn works(nats: &Nats) {
     assert_ne!(here.replica, there.replica, "each node has a Replica of its own");
     assert!(here.put(1).await && here.say("to all").await);
     assert_eq!(there.hear().await.as_deref(), Some("to all"));
-    assert!(here.say("alarm").await);
+    assert!(here.say("alarm 0").await);
     while there.hear().await.expect("the socket is open") != "it rings" {}
     drop((here, there));
     for node in nodes {

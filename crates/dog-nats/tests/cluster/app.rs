@@ -1,7 +1,7 @@
 //! A room that keeps numbers and registers, and tells with all that it sends which life of which Replica sends it.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dog::{
     App, ClientId, Context, Dog, Group, GroupContext, Limit, List, Message, Replica, ReplicaId, Request, Response,
@@ -92,8 +92,8 @@ impl Replica for Room {
         Ok(cx.sockets().count())
     }
 
-    /// `put N` keeps a number, `all` tells those that are kept, `count` all sockets of the cluster, `alarm` has an
-    /// alarm ring at once, and there are the commands of [`registers`]; anything else goes to everyone.
+    /// `put N` keeps a number, `all` tells those that are kept, `count` all sockets of the cluster, `clock` the wall
+    /// clock's milliseconds, `alarm N` has an alarm ring in so many, and there are the commands of [`registers`]; anything else goes to everyone.
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         let text = message.as_text().unwrap_or_default();
         if let Some(number) = text.strip_prefix("put ") {
@@ -105,8 +105,13 @@ impl Replica for Room {
             let others: usize = heard.answers.iter().map(|(_, sockets)| sockets).sum();
             return self.answer(cx, socket, &format!("count {}", others + cx.sockets().count()));
         }
-        if text == "alarm" {
-            return Ok(cx.set_alarm(cx.now()).await?);
+        if let Some(milliseconds) = text.strip_prefix("alarm ") {
+            let after = Duration::from_millis(milliseconds.parse().unwrap_or_default());
+            return Ok(cx.set_alarm(cx.now() + after).await?);
+        }
+        if text == "clock" {
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            return self.answer(cx, socket, &format!("clock {}", since_1970.as_millis()));
         }
         if text == "all" {
             let storage = cx.storage();

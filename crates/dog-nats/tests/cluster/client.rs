@@ -46,6 +46,11 @@ impl Client {
         }
     }
 
+    /// The same, and is told why not if it does not get in at once.
+    pub(crate) async fn try_to_join(entry: SocketAddr, room: &str, name: &str) -> Result<Self, String> {
+        Self::try_to_join_recorded(&Recorder::new(Duration::ZERO), entry, room, name).await
+    }
+
     /// Comes in, or is told why not.
     pub(crate) async fn try_to_join_recorded(
         record: &Recorder,
@@ -155,6 +160,13 @@ impl Client {
         }
     }
 
+    /// Asks by one word, and gives what follows that in the answer.
+    pub(crate) async fn question(&mut self, word: &str) -> String {
+        let (_, answer) = self.ask(word).await;
+        let answer = answer.expect("the socket is open");
+        answer.text.strip_prefix(word).expect("an answer to it").trim().to_owned()
+    }
+
     fn note(&self, invoked: Time, by: Option<Life>, action: Action) {
         let completed = by.is_some().then(|| self.record.now());
         let operation = Operation { socket: self.number, invoked, completed, by, action };
@@ -222,7 +234,7 @@ impl Drop for Client {
 
 /// Whether it is answered, and by one answer.
 fn is_question(text: &str) -> bool {
-    text.starts_with("put ") || text == "count" || text == "all" || Command::parse(text).is_some()
+    text.starts_with("put ") || ["count", "all", "clock"].contains(&text) || Command::parse(text).is_some()
 }
 
 async fn read(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>, close_code: &mut Option<u16>) -> Option<Sent> {

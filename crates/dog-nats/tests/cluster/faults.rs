@@ -40,7 +40,7 @@ async fn speakers(record: &Recorder, nodes: &[Child]) -> Speakers {
 }
 
 /// A client that keeps numbers, one after the other, and comes back wherever it is thrown out.
-struct Writer {
+pub(crate) struct Writer {
     stop: watch::Sender<bool>,
     kept: watch::Receiver<usize>,
     task: JoinHandle<(BTreeSet<u32>, Duration)>,
@@ -48,7 +48,7 @@ struct Writer {
 
 impl Writer {
     /// Comes in by these nodes in turn.
-    fn start(record: &Recorder, entries: Vec<SocketAddr>, room: &str) -> Self {
+    pub(crate) fn start(record: &Recorder, entries: Vec<SocketAddr>, room: &str) -> Self {
         let (stop, stops) = watch::channel(false);
         let (tell, kept) = watch::channel(0);
         let task = tokio::spawn(keep_numbers(record.clone(), entries, room.to_owned(), stops, tell));
@@ -56,14 +56,14 @@ impl Writer {
     }
 
     /// Waits until it has kept so many more.
-    async fn goes_on(&mut self, more: usize) {
+    pub(crate) async fn goes_on(&mut self, more: usize) {
         let wanted = *self.kept.borrow() + more;
         let goes_on = tokio::time::timeout(PATIENCE, self.kept.wait_for(|kept| *kept >= wanted)).await;
         assert!(goes_on.is_ok(), "nothing is kept any more");
     }
 
     /// What was acknowledged, and the longest pause between two of them.
-    async fn end(self) -> (BTreeSet<u32>, Duration) {
+    pub(crate) async fn end(self) -> (BTreeSet<u32>, Duration) {
         self.stop.send_replace(true);
         self.task.await.expect("the writer")
     }

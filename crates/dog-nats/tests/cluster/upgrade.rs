@@ -11,7 +11,7 @@ use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(15);
 /// The release before, and one that nobody has written yet.
-const BEFORE: Versions = Versions { oldest: 2, newest: 2 };
+const BEFORE: Versions = Versions { oldest: 3, newest: 3 };
 const FAR_AHEAD: Versions = Versions { oldest: 9, newest: 9 };
 
 /// One socket a node, each of which speaks in bursts and hears all: what is said at once goes under one address where
