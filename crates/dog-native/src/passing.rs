@@ -266,6 +266,7 @@ impl Frames {
 mod tests {
     use super::*;
     use dog::Message;
+    use futures_util::FutureExt;
 
     fn sent(lengths: &[usize]) -> Vec<Vec<u8>> {
         lengths.iter().map(|length| Message::binary(vec![7; *length]).frame().to_vec()).collect()
@@ -293,6 +294,19 @@ mod tests {
             });
             assert_eq!(ends, expected.collect::<Vec<_>>(), "{size} bytes at once");
         }
+    }
+
+    #[tokio::test]
+    async fn what_goes_to_a_node_that_is_given_up_ends_and_nothing_else() {
+        let destinations = Destinations::default();
+        let [one, other] = [1, 2].map(NodeId::from_raw);
+        let (mut first, mut second, mut elsewhere) =
+            (destinations.lasts(one), destinations.lasts(one), destinations.lasts(other));
+        destinations.gone(one);
+        first.ends().await;
+        second.ends().await;
+        assert!(elsewhere.ends().now_or_never().is_none());
+        assert!(destinations.lasts(one).ends().now_or_never().is_none(), "who is asked for anew is looked up anew");
     }
 
     #[tokio::test]
