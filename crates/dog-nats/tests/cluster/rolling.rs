@@ -25,13 +25,13 @@ async fn all_nodes_are_replaced_in_turn_under_load() {
         (room, Writer::start(&record, entries, room))
     });
     let (mut stayed, mut longest) = (0, Duration::ZERO);
-    for node in 0..3 {
+    for (node, entry) in entries.iter().enumerate() {
         for (_, writer) in &mut writers {
             writer.goes_on(20).await;
         }
         let before = talk.lives();
         let old = scene.nodes[node].id();
-        let stays = |life: &Life| life.at != old && life.entry != Some(entries[node]);
+        let stays = |life: &Life| life.at != old && life.entry != Some(*entry);
         let stay: Vec<usize> = (0..before.len()).filter(|number| stays(&before[*number])).collect();
         longest = longest.max(scene.replace(node).await);
         talk.everyone_hears_everyone().await;
