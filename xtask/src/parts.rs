@@ -74,6 +74,7 @@ pub(crate) const BENCHES: &[Bench] = &[
         run: bench::run,
     },
     Bench { name: "relay", about: "fan-out of the relay beside a bare epoll+send loop", run: checks::bench_relay },
+    Bench { name: "cluster", about: "nodes over NATS beside nodes of others over Redis", run: cluster::bench },
     Bench { name: "workers", about: "the relay on workerd beside the same on npm's dog", run: workers::bench },
 ];
 
