@@ -78,8 +78,9 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 
 /// Builds ours, and what can be had of the peers: each with the flag that names it to the bench.
 fn programs(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
-    let ours = ["build", "--release", "-p", "relay", "-p", "dog-benches", "--bins"];
-    workspace.cargo().args(ours).limit(BUILD_LIMIT).run()?;
+    let ours = ["build", "--release", "-p", "relay", "-p", "dog-benches"];
+    let programs = ["--bin", "relay", "--bin", "verbs", "--bin", "cluster"];
+    workspace.cargo().args(ours).args(programs).limit(BUILD_LIMIT).run()?;
     let mut programs = vec![("--ours", workspace.target.join("release")), ("--nats-server", nats_server(workspace)?)];
     let peers: [(&str, Peers); 3] = [("Redis", redis), ("Socket.IO", socket_io), ("nchan", nchan)];
     for (name, install) in peers {

@@ -268,8 +268,8 @@ mod tests {
             records.add(Place::new("few", who, nodes), 0, [("all a message", cpu)].into());
         }
         let table = remote_nodes(&records).unwrap().to_string();
-        assert!(table.contains("| 20 (20–20) "), "{table}");
-        assert!(table.contains("| 2.00 (2.00–2.00) "), "{table}");
+        assert!(table.contains(" 20 (20–20) |"), "{table}");
+        assert!(table.contains(" 2.00 (2.00–2.00) |"), "{table}");
     }
 
     #[test]
@@ -279,6 +279,6 @@ mod tests {
             records.add(Place::new("single, one", who, 1), 0, [("nodes a delivery", cpu)].into());
         }
         let table = single(&records).unwrap().to_string();
-        assert!(table.contains("| 2.00 (2.00–2.00) "), "{table}");
+        assert!(table.contains(" 2.00 (2.00–2.00) |"), "{table}");
     }
 }
