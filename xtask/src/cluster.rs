@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use crate::bench::flag;
 use crate::checks::BENCH_LIMIT;
 use crate::install;
+use crate::step::Step;
 use crate::toolchain::text;
 use crate::workers;
 use crate::workspace::Workspace;
@@ -63,26 +64,26 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
 /// Nodes of ours beside nodes of others.
 pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let has = |flags: &[&str]| arguments.iter().any(|argument| flags.contains(&flag(argument)));
-    let mut programs = Vec::new();
-    let mut document = None;
+    let ours = ["build", "--release", "-p", "relay", "-p", "dog-benches"];
+    let built = ["--bin", "relay", "--bin", "verbs", "--bin", "cluster"];
+    workspace.cargo().args(ours).args(built).limit(BUILD_LIMIT).run()?;
+    let release = workspace.target.join("release");
+    // By itself, not by cargo, which would build it once more: without the relay it has other features.
+    let mut step = Step::program(release.join("cluster"));
     if !has(&["--help", "-h"]) {
-        programs = self::programs(workspace)?;
-        document = (!has(PARTIAL)).then(|| workspace.root.join(DOCUMENT));
-    }
-    let mut step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "cluster", "--"]);
-    for (flag, path) in programs.into_iter().chain(document.map(|document| ("--document", document))) {
-        step = step.args([flag, text(&path)?]);
+        let document = (!has(PARTIAL)).then(|| ("--document", workspace.root.join(DOCUMENT)));
+        let ours = [("--ours", release), ("--nats-server", nats_server(workspace)?)];
+        for (flag, path) in ours.into_iter().chain(peers(workspace)).chain(document) {
+            step = step.args([flag, text(&path)?]);
+        }
     }
     step.args(arguments).limit(BENCH_LIMIT).run()
 }
 
-/// Builds ours, and what can be had of the peers: each with the flag that names it to the bench.
-fn programs(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
-    let ours = ["build", "--release", "-p", "relay", "-p", "dog-benches"];
-    let programs = ["--bin", "relay", "--bin", "verbs", "--bin", "cluster"];
-    workspace.cargo().args(ours).args(programs).limit(BUILD_LIMIT).run()?;
-    let mut programs = vec![("--ours", workspace.target.join("release")), ("--nats-server", nats_server(workspace)?)];
+/// What can be had of the peers: each with the flag that names it to the bench.
+fn peers(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
     let peers: [(&str, Peers); 3] = [("Redis", redis), ("Socket.IO", socket_io), ("nchan", nchan)];
+    let mut programs = Vec::new();
     for (name, install) in peers {
         match install(workspace) {
             Ok(peer) => programs.extend(peer),
@@ -90,7 +91,7 @@ fn programs(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
             Err(error) => println!("note: no {name} here, and nothing that needs it: {error:#}"),
         }
     }
-    Ok(programs)
+    programs
 }
 
 type Peers = fn(&Workspace) -> Result<Vec<(&'static str, PathBuf)>>;
