@@ -89,15 +89,12 @@ fn main() -> ExitCode {
 impl Bench {
     fn run(self) -> Result<()> {
         let runner = self.runner()?;
-        let heading = self.heading(&runner);
+        let mut heading = self.heading(&runner);
         // Each socket is one of ours, and a server needs some for itself.
         server::raise_file_limit(4_000)?;
         let stage = Stage::new(self.programs)?;
-        for (entrant, name) in [(Entrant::SocketIo, "Socket.IO"), (Entrant::Nchan, "nchan")] {
-            if !stage.has(entrant) {
-                println!("note: {name} is missing here");
-            }
-        }
+        let peers = [(Entrant::SocketIo, "Socket.IO"), (Entrant::Nchan, "nchan")];
+        heading.missing = peers.into_iter().filter(|(peer, _)| !stage.has(*peer)).map(|(_, name)| name).collect();
         println!("{heading}\n");
         let records = runner.run(&stage);
         let text = report::text(&heading, &records);
@@ -139,6 +136,7 @@ impl Bench {
             rate: self.rate,
             rounds: runner.rounds,
             seconds: runner.time.measured.as_secs_f64(),
+            missing: Vec::new(),
         }
     }
 }

@@ -20,15 +20,18 @@ pub(crate) struct Heading {
     pub(crate) rate: f64,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
+    /// Peers that could not be had.
+    pub(crate) missing: Vec<&'static str>,
 }
 
 impl Display for Heading {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { machine, sockets, bytes, rounds, seconds, .. } = self;
+        let missing = self.missing.iter().map(|peer| format!(" Missing here: {peer}.")).collect::<String>();
         write!(
             formatter,
             "{machine}; {}; Linux {}. {rounds} rounds, of {seconds} s each; {sockets} sockets in one room, over all nodes; \
-             messages of {bytes} bytes.",
+             messages of {bytes} bytes.{missing}",
             processor(),
             kernel()
         )
@@ -250,7 +253,7 @@ mod tests {
 
     fn heading() -> Heading {
         let machine = "2 processors".into();
-        Heading { machine, sockets: 300, bytes: 128, rate: 30.0, rounds: 2, seconds: 1.5 }
+        Heading { machine, sockets: 300, bytes: 128, rate: 30.0, rounds: 2, seconds: 1.5, missing: vec!["nchan"] }
     }
 
     #[test]
@@ -258,6 +261,7 @@ mod tests {
         let mut records = Records::default();
         records.fail("nchan, 2 nodes: it ended".into());
         let text = text(&heading(), &records);
+        assert!(text.contains("Missing here: nchan."), "{text}");
         assert!(!text.contains("###") && text.contains("Failed: nchan, 2 nodes: it ended"), "{text}");
     }
 

@@ -32,6 +32,9 @@ pub(crate) const WHISPERERS: usize = 50;
 pub(crate) const GOSSIPERS: usize = 60;
 pub(crate) const SEVERAL_REPLICAS: usize = 10;
 
+/// How long after the last has come Replicas have told their Group of all, so that letters are the broadcasts' alone.
+const SETTLED: Duration = Duration::from_millis(1_200);
+
 /// Times that a single server and a cluster of one are measured in a round, one after the other.
 const PAIRS: usize = 3;
 
@@ -121,7 +124,7 @@ impl Runner {
                 records.add(Place::new(part, who, nodes), round, sample);
             }
         });
-        note(records, round, &format!("{who}, {nodes} nodes"), played);
+        note(records, round, &format!("{who}, nodes: {nodes}"), played);
     }
 
     /// What a crowd hears, and then a few.
@@ -129,6 +132,7 @@ impl Runner {
         let message = (entrant.payload(), self.bytes);
         let streams = cluster.enter(self.sockets, |number| connect::query(number, 0))?;
         let replicas = cluster.replicas(self.sockets)?;
+        settle(cluster, entrant);
         let mut all = crowd(cluster, streams, Reach::Room, message, self.time)?;
         let paces = [("one", Pace::InFlight(1)), ("many", Pace::InFlight(MANY)), ("rate", self.rate)];
         let mut samples = Vec::new();
@@ -139,6 +143,7 @@ impl Runner {
         }
         drop(all);
         let streams = cluster.enter(FEW, |number| connect::query(number, 1))?;
+        settle(cluster, entrant);
         let mut few = crowd(cluster, streams, Reach::Room, message, self.time)?;
         samples.push(("few", talk(cluster, &mut few, Pace::InFlight(1))?));
         Ok(samples)
@@ -147,7 +152,7 @@ impl Runner {
     fn verb(&self, stage: &Stage, (entrant, who, nodes): Turn, round: usize, records: &mut Records) {
         let played = stage.start(entrant, nodes).and_then(|cluster| self.speak(&cluster, entrant));
         let played = played.map(|sample| records.add(Place::new("verbs", who, nodes), round, sample));
-        note(records, round, &format!("{who}, {nodes} nodes"), played);
+        note(records, round, &format!("{who}, nodes: {nodes}"), played);
     }
 
     fn speak(&self, cluster: &Cluster, entrant: Entrant) -> Result<Sample> {
@@ -156,6 +161,7 @@ impl Runner {
         let query = |number: usize| format!("{}&to=u{}", connect::query(number, 0), Reach::across(number, sockets));
         let streams = cluster.enter(sockets, query)?;
         let replicas = cluster.replicas(sockets)?;
+        settle(cluster, entrant);
         let mut crowd = crowd(cluster, streams, reach, (entrant.payload(), self.bytes), self.time)?;
         let mut sample = talk(cluster, &mut crowd, Pace::InFlight(1))?;
         sample.insert("Replicas", replicas);
@@ -182,7 +188,7 @@ impl Runner {
         let played = played.map(|samples| {
             samples.into_iter().for_each(|(place, sample)| records.add(place, round, sample));
         });
-        note(records, round, &format!("{who}, {nodes} nodes"), played);
+        note(records, round, &format!("{who}, nodes: {nodes}"), played);
     }
 
     /// One server, and a cluster of one: both are there, and whoever is not measured has nothing to do.
@@ -205,6 +211,12 @@ impl Runner {
             }
         }
         Ok(())
+    }
+}
+
+fn settle(cluster: &Cluster, entrant: Entrant) {
+    if cluster.nodes.len() > 1 && !matches!(entrant, Entrant::SocketIo | Entrant::Nchan) {
+        std::thread::sleep(SETTLED);
     }
 }
 
