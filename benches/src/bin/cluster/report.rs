@@ -134,6 +134,7 @@ fn broadcasts(records: &Records, part: &'static str) -> Option<Table> {
         ("letters", "letters a message", 3),
         ("bytes to the broker", "bytes in a message", 0),
         ("bytes from it", "bytes out a message", 0),
+        ("KB to it a socket that came", "KB a socket", 1),
         ("thousand deliveries/s", "thousand deliveries a second", 0),
     ];
     let names = ["server", "nodes", "CPU of nodes", "with the broker", "÷ 1 node", "÷ ours"];

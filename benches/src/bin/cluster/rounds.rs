@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use dog_benches::connect;
 use dog_benches::ledger::Reach;
-use dog_benches::measure::load_average;
+use dog_benches::load::Crowd;
+use dog_benches::measure::{as_float, load_average};
 use dog_benches::plan::Pace;
 
 use crate::records::{Place, Records, Sample};
@@ -32,8 +33,9 @@ pub(crate) const WHISPERERS: usize = 50;
 pub(crate) const GOSSIPERS: usize = 60;
 pub(crate) const SEVERAL_REPLICAS: usize = 10;
 
-/// How long after the last has come Replicas have told their Group of all, so that letters are the broadcasts' alone.
-const SETTLED: Duration = Duration::from_millis(1_200);
+/// How long a crowd talks before anything of it is counted, letters too: nodes have looked up by then where the Replicas
+/// of others live.
+const ACQUAINTANCE: Duration = Duration::from_millis(100);
 
 /// Times that a single server and a cluster of one are measured in a round, one after the other.
 const PAIRS: usize = 3;
@@ -130,23 +132,32 @@ impl Runner {
     /// What a crowd hears, and then a few.
     fn hear(&self, cluster: &Cluster, entrant: Entrant) -> Result<Vec<(&'static str, Sample)>> {
         let message = (entrant.payload(), self.bytes);
+        let before = cluster.traffic()?;
         let streams = cluster.enter(self.sockets, |number| connect::query(number, 0))?;
+        let came = as_float(cluster.traffic()?.since(before).bytes_in) / as_float(self.sockets as u64) / 1e3;
         let replicas = cluster.replicas(self.sockets)?;
-        settle(cluster, entrant);
         let mut all = crowd(cluster, streams, Reach::Room, message, self.time)?;
+        self.acquaint(cluster, &mut all)?;
         let paces = [("one", Pace::InFlight(1)), ("many", Pace::InFlight(MANY)), ("rate", self.rate)];
         let mut samples = Vec::new();
         for (part, pace) in paces {
             let mut sample = talk(cluster, &mut all, pace)?;
-            sample.insert("Replicas", replicas);
+            sample.extend([("Replicas", replicas), ("KB a socket", came)]);
             samples.push((part, sample));
         }
         drop(all);
         let streams = cluster.enter(FEW, |number| connect::query(number, 1))?;
-        settle(cluster, entrant);
         let mut few = crowd(cluster, streams, Reach::Room, message, self.time)?;
+        self.acquaint(cluster, &mut few)?;
         samples.push(("few", talk(cluster, &mut few, Pace::InFlight(1))?));
         Ok(samples)
+    }
+
+    fn acquaint(&self, cluster: &Cluster, crowd: &mut Crowd) -> Result<()> {
+        crowd.count_for(ACQUAINTANCE);
+        talk(cluster, crowd, Pace::InFlight(1))?;
+        crowd.count_for(self.time.measured);
+        Ok(())
     }
 
     fn verb(&self, stage: &Stage, (entrant, who, nodes): Turn, round: usize, records: &mut Records) {
@@ -161,8 +172,8 @@ impl Runner {
         let query = |number: usize| format!("{}&to=u{}", connect::query(number, 0), Reach::across(number, sockets));
         let streams = cluster.enter(sockets, query)?;
         let replicas = cluster.replicas(sockets)?;
-        settle(cluster, entrant);
         let mut crowd = crowd(cluster, streams, reach, (entrant.payload(), self.bytes), self.time)?;
+        self.acquaint(cluster, &mut crowd)?;
         let mut sample = talk(cluster, &mut crowd, Pace::InFlight(1))?;
         sample.insert("Replicas", replicas);
         let many = talk(cluster, &mut crowd, Pace::InFlight(MANY))?;
@@ -211,12 +222,6 @@ impl Runner {
             }
         }
         Ok(())
-    }
-}
-
-fn settle(cluster: &Cluster, entrant: Entrant) {
-    if cluster.nodes.len() > 1 && !matches!(entrant, Entrant::SocketIo | Entrant::Nchan) {
-        std::thread::sleep(SETTLED);
     }
 }
 
