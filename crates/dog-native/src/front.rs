@@ -24,6 +24,7 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::connection::{Lane, Stream};
 use crate::error::Error;
+use crate::passing::Passage;
 use crate::worker::{Attach, Mail, Post, Worker};
 
 /// What an address that has too many connections is told.
@@ -162,23 +163,18 @@ where
     (request, upgrade)
 }
 
-/// In the response of a request that was passed on to another node: what becomes the connection there. Of a private type,
-/// so that no App's response is taken for one.
-#[derive(Clone)]
-pub(crate) struct Passed(pub(crate) OnUpgrade);
-
 /// Where an upgraded connection is to go.
 pub(crate) enum Opening {
     /// To a Replica here, which has said in which form its client takes messages.
     Here { upgrade: Upgrade, lane: Lane },
     /// To another node, which has the Replica.
-    There(OnUpgrade),
+    There(Passage),
 }
 
 /// What a Replica said about the connection of the request that it answered: of a response that opens a WebSocket.
 pub(crate) fn opening_of(response: &mut Response) -> Option<Opening> {
     let here = response.extensions_mut().remove::<Upgrade>();
-    let there = response.extensions_mut().remove::<Passed>();
+    let there = response.extensions_mut().remove::<Passage>();
     if response.status() != dog::http::StatusCode::SWITCHING_PROTOCOLS {
         return None;
     }
@@ -186,7 +182,7 @@ pub(crate) fn opening_of(response: &mut Response) -> Option<Opening> {
     // What the client reads is what counts: the App may have taken the header out.
     let agreed = deflate.filter(|deflate| response.headers().get(SEC_WEBSOCKET_EXTENSIONS) == Some(&deflate.answer()));
     let lane = agreed.map_or(Lane::Plain, |deflate| Lane::of_window(deflate.window()));
-    here.map(|upgrade| Opening::Here { upgrade, lane }).or(there.map(|passed| Opening::There(passed.0)))
+    here.map(|upgrade| Opening::Here { upgrade, lane }).or(there.map(Opening::There))
 }
 
 /// Sends an upgraded connection to the thread of its Replica, and from then on no other thread touches it; or copies
@@ -194,12 +190,9 @@ pub(crate) fn opening_of(response: &mut Response) -> Option<Opening> {
 pub(crate) fn hand_over(upgraded: Upgraded, opening: Opening, post: &Post, permit: Option<Arc<AddressPermit>>) {
     let (upgrade, lane) = match opening {
         Opening::Here { upgrade, lane } => (upgrade, lane),
-        Opening::There(there) => {
+        Opening::There(passage) => {
             tokio::spawn(async move {
-                if let Ok(there) = there.await {
-                    // How it ends is between the client and the node of the Replica.
-                    let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut TokioIo::new(there)).await;
-                }
+                passage.pass(upgraded).await;
                 drop(permit);
             });
             return;

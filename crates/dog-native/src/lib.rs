@@ -9,12 +9,14 @@
 //! - `place`: where objects live and what they keep; [`cluster`]: the ports of a cluster of servers
 //! - `running`: [`Running`], and the signals; `workers`: the threads, their beginning and end
 //! - `front`: HTTP, and the hand-over of a connection to its Replica's thread; `service`: [`Service`]
+//! - `passing`: connections whose Replica lives at another node
 //! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
 //! - `storage`: what objects keep for good
 //! - `admin`: metrics, health and readiness; `metrics`: what is counted; `watch`: whether the workers live
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 
 mod admin;
+mod clock;
 pub mod cluster;
 mod config;
 mod connection;
@@ -24,6 +26,7 @@ mod front;
 #[doc(hidden)]
 pub mod fuzzing;
 mod metrics;
+mod passing;
 mod place;
 mod running;
 mod server;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dog::App;
-use dog_engine::{classes, wire};
+use dog_engine::classes;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::cluster::{Inbox, Joined, Joining, State};
@@ -56,9 +56,10 @@ impl Place {
             listen_all(wanted, config.workers).map_err(|cause| cannot_listen("advertise", wanted, cause))?;
         let (post, mailboxes) = Post::new(config.workers);
         let classes: Vec<_> = classes::<A, Worker>().iter().map(|class| class.name).collect();
-        let state = State::new(classes.clone());
+        let versions = config.letters;
+        let state = State::new(classes.clone(), versions);
         let inbox = Inbox::new(post.clone(), Arc::clone(&state));
-        let joining = Joining { address, version: wire::VERSION, classes, inbox };
+        let joining = Joining { address, versions, longest_message: config.max_message, classes, inbox };
         let ports = cluster.join(joining).await.map_err(|what| Error::cluster(format!("cluster: {what}")))?;
         tracing::info!(node = %ports.node, %address, "joined the cluster");
         let storage = Arc::clone(&ports.storage);

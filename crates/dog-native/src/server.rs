@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dog::{App, Env};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Versions};
 use crate::config::{Compression, Config, SlowConsumer};
 use crate::error::Error;
 use crate::front::{cannot_listen, listen_all};
@@ -80,6 +80,12 @@ impl<A: App + Send + Sync> Server<A> {
     /// goes between them is not encrypted. Default `127.0.0.1:0`, for nodes on one machine.
     pub fn advertise(self, address: impl Into<String>) -> Self {
         self.set(|config| config.advertise = address.into())
+    }
+
+    /// Speaks these letters to other nodes, as another release does: for tests of an upgrade.
+    #[doc(hidden)]
+    pub fn letters(self, versions: Versions) -> Self {
+        self.set(|config| config.letters = versions)
     }
 
     /// How many threads run objects and connections. Default: one a core.

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use bytes::Bytes;
+use dog_engine::address::NodeId;
 use dog_native::cluster::{Cluster, Joining, Pending, Ports};
 
 use crate::jetstream::{Messages, Put, Trouble, context};
 use crate::names::Names;
-use crate::node;
+use crate::{node, servers};
 
 /// The shortest lease: a renewal needs time, and so do clocks.
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);
@@ -19,6 +20,8 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long it takes until a NATS that is not there, or not ready, is looked for again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// What a letter has around a message, at most: addresses of many Replicas mostly.
+const AROUND: usize = 64 * 1024;
 /// How long the server says that a lease has ended.
 const MARKERS: Duration = Duration::from_secs(60);
 
@@ -189,8 +192,9 @@ impl Settings {
         names.ok_or_else(|| format!("prefix: \"{}\" is none: give 1 to 32 letters, digits, - or _", self.prefix))
     }
 
-    /// Connects, and makes the streams if they are not there. What may pass is waited for.
-    pub(crate) async fn connect(&self) -> Result<Connected, String> {
+    /// Connects, and makes the streams if they are not there. What may pass is waited for. Clients' messages may have
+    /// `longest` bytes.
+    pub(crate) async fn connect(&self, longest: usize) -> Result<Connected, String> {
         let names = self.names()?;
         if self.lease < SHORTEST_LEASE || self.lease.subsec_nanos() != 0 {
             return Err(format!("lease: {:?} is out of range: give whole seconds, 2 at least", self.lease));
@@ -198,7 +202,12 @@ impl Settings {
         let until = Instant::now() + self.patience;
         loop {
             let (what, over) = match self.try_to_connect(&names).await {
-                Ok(connected) => return Ok(connected),
+                Ok(connected) => {
+                    if let Some(what) = too_narrow(connected.client.server_info().max_payload, longest) {
+                        tracing::warn!("{what}");
+                    }
+                    return Ok(connected);
+                }
                 Err(Obstacle::Lasting(what)) => (what, true),
                 Err(Obstacle::Passing(what)) => (what, Instant::now() >= until),
             };
@@ -219,23 +228,37 @@ impl Settings {
             return Err(Obstacle::Lasting(what));
         }
         let replicas = self.replicas.unwrap_or(if info.cluster.is_some() { 3 } else { 1 });
+        let names = names.clone();
+        let passing = |what: String| Obstacle::Passing(format!("NATS is not ready: {what}"));
+        // What of this is not allowed is told now: later it would be told to nobody that letters do not arrive.
+        let nobody = names.letters(NodeId::default());
+        let _letters = client.subscribe(nobody.clone()).await.map_err(|error| passing(error.to_string()))?;
+        client.publish(nobody, Bytes::new()).await.map_err(|error| passing(error.to_string()))?;
         let made = async {
             has_jetstream(&client).await?;
             let leases = format!(r#","subject_delete_marker_ttl":{}"#, MARKERS.as_nanos());
             let subjects = [names.leases(), names.secret()];
             make_stream(&client, &names.nodes(), &subjects, replicas, &leases).await?;
-            make_stream(&client, &names.objects(), &[names.all_objects()], replicas, "").await
+            make_stream(&client, &names.objects(), &[names.all_objects()], replicas, "").await?;
+            let context = context(&client);
+            let leases = Messages::open(&context, client.clone(), names.nodes()).await.map_err(passing)?;
+            let objects = Messages::open(&context, client.clone(), names.objects()).await.map_err(passing)?;
+            let secret = secret(&leases, &names).await.map_err(|trouble| passing(trouble.text().to_owned()))?;
+            Ok((leases, objects, secret))
         };
-        if let Err(obstacle) = made.await {
-            let said = complaint.lock().unwrap_or_else(PoisonError::into_inner).take();
-            return Err(said.map_or(obstacle, |said| Obstacle::Lasting(format!("NATS gives no permission: {said}"))));
+        let made = made.await;
+        if let Some(said) = complaint.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(Obstacle::Lasting(format!("NATS gives no permission: {said}")));
         }
-        let passing = |what: String| Obstacle::Passing(format!("NATS is not ready: {what}"));
-        let context = context(&client);
-        let leases = Messages::open(&context, client.clone(), names.nodes()).await.map_err(passing)?;
-        let objects = Messages::open(&context, client.clone(), names.objects()).await.map_err(passing)?;
-        let secret = secret(&leases, names).await.map_err(|trouble| passing(trouble.text().to_owned()))?;
-        Ok(Connected { client, names: names.clone(), leases, objects, secret })
+        let (leases, objects, secret) = made?;
+        Ok(Connected { client, names, leases, objects, secret })
+    }
+
+    /// Another connection, to that server alone.
+    pub(crate) async fn client_of(&self, server: &ServerAddr) -> Result<Client, String> {
+        let alone = Self { url: server.as_url_str().to_owned(), ..self.clone() };
+        let client = alone.client(&Complaint::default()).await;
+        client.map_err(|(Obstacle::Passing(what) | Obstacle::Lasting(what))| what)
     }
 
     async fn client(&self, complaint: &Complaint) -> Result<Client, Obstacle> {
@@ -243,12 +266,12 @@ impl Settings {
         let mut options = ConnectOptions::new()
             .name("durable-object-groups")
             .request_timeout(Some(ANSWER))
-            .connection_timeout(ANSWER)
             .subscription_capacity(1 << 20)
             .reconnect_delay_callback(|attempts| {
                 AGAIN.min(Duration::from_millis(50) * u32::try_from(attempts).unwrap_or(20))
             })
             .event_callback(move |event| note(Arc::clone(&heard), event));
+        options = servers::attentive(options, self.lease);
         options = match &self.login {
             Login::Nobody => options,
             Login::Token(token) => options.token(token.clone()),
@@ -290,6 +313,17 @@ async fn note(complaint: Complaint, event: Event) {
         }
         other => tracing::warn!("NATS: {other}"),
     }
+}
+
+/// What is to be said of a NATS that does not take what clients may send.
+fn too_narrow(takes: usize, longest: usize) -> Option<String> {
+    let needed = longest.saturating_add(AROUND);
+    (takes < needed).then(|| {
+        format!(
+            "NATS takes {takes} bytes at once: messages of clients, which may have {longest}, and stored values near that \
+             do not reach other nodes; set max_payload to {needed} or more in its configuration, or max_message lower here"
+        )
+    })
 }
 
 fn is_recent(version: &str) -> bool {
@@ -378,6 +412,13 @@ mod tests {
         {
             assert_eq!(is_recent(version), recent, "{version}");
         }
+    }
+
+    #[test]
+    fn a_nats_that_takes_less_than_clients_send_is_spoken_of() {
+        assert_eq!(too_narrow(8 << 20, 1 << 20), None);
+        let what = too_narrow(1 << 20, 1 << 20).unwrap();
+        assert!(what.contains("max_payload to 1114112 or more"), "{what}");
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use dog::Error;
 use dog::internal::Kind;
 use dog_engine::address::{NodeId, Object};
-use dog_native::cluster::{Directory, Owner, Pending, Standing};
+use dog_native::cluster::{Directory, Owner, Pending, Standing, Versions};
 use serde::{Deserialize, Serialize};
 
 use crate::jetstream::{AGAIN, Put, Stored, Trouble, nonce};
 use crate::node::Node;
+use crate::nodes::Lease;
 
 /// How long it may take to find an object: a new leader of a stream takes up to six seconds to be chosen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,12 +50,29 @@ impl Directory for Found {
         Box::pin(async move { find(&node, object, claim).await })
     }
 
+    fn release(&self, object: Object, claim: u64) {
+        let Some(fence) = self.0.writers.release(object, claim) else { return };
+        let node = Arc::clone(&self.0);
+        // The number of the next claim is the stream's next, and so is later all the same.
+        let gone = Put::gone(node.names.owner(object)).after(fence);
+        node.runtime.clone().spawn(async move {
+            // Where it stays, the next who looks for the object is led here, and it is claimed anew.
+            if let Err(trouble) = node.objects.put(gone).await {
+                tracing::debug!("the claim of an idle object stays: {}", trouble.text());
+            }
+        });
+    }
+
     fn address(&self, node: NodeId) -> Option<SocketAddr> {
         self.0.nodes.find(node).map(|(address, _)| address)
     }
 
-    fn lease_ends(&self) -> Instant {
-        self.0.term.ends()
+    fn versions(&self, node: NodeId) -> Option<Versions> {
+        self.0.nodes.find(node).map(|(_, versions)| versions)
+    }
+
+    fn lease_left(&self) -> Duration {
+        self.0.term.left()
     }
 
     fn standing(&self) -> Standing {
@@ -78,10 +96,10 @@ async fn find(node: &Node, object: Object, claim: bool) -> Result<Owner, Error> 
     loop {
         match look(node, object, claim, &made).await {
             Ok(Look::Known(owner)) => return Ok(owner),
-            Ok(Look::Stranger(other, version)) => {
+            Ok(Look::Stranger(other, versions)) => {
                 let text = format!(
-                    "the object is at node {other}, which speaks version {version} of the letters, and this one {}",
-                    node.version
+                    "the object is at node {other}, which speaks version {versions} of the letters, and this one {}",
+                    node.versions
                 );
                 return Err(Error::new(Kind::Unreachable, text));
             }
@@ -99,8 +117,8 @@ async fn find(node: &Node, object: Object, claim: bool) -> Result<Owner, Error> 
 
 enum Look {
     Known(Owner),
-    /// At a node of another version.
-    Stranger(NodeId, u8),
+    /// At a node with which this one has no version in common.
+    Stranger(NodeId, Versions),
 }
 
 async fn look(node: &Node, object: Object, claim: bool, made: &str) -> Result<Look, Trouble> {
@@ -114,12 +132,10 @@ async fn look(node: &Node, object: Object, claim: bool, made: &str) -> Result<Lo
         // The answer to it was lost.
         Some(last) if last.node == me && last.nonce == made => return Ok(Look::Known(own(node, object, sequence))),
         Some(last) if last.node != me => {
-            if let Some(version) = is_alive(node, last.node).await? {
-                let known = version == node.version;
-                return Ok(if known {
-                    Look::Known(Owner::There(last.node))
-                } else {
-                    Look::Stranger(last.node, version)
+            if let Some(versions) = is_alive(node, last.node).await? {
+                return Ok(match node.versions.in_common(versions) {
+                    Some(_) => Look::Known(Owner::There(last.node)),
+                    None => Look::Stranger(last.node, versions),
                 });
             }
         }
@@ -138,14 +154,15 @@ fn own(node: &Node, object: Object, claim: u64) -> Owner {
     Owner::Here(claim)
 }
 
-/// Whether a node's lease is there, and which version it speaks. Those that one has heard of are believed; one that seems
+/// Whether a node's lease is there, and which versions it speaks. Those that one has heard of are believed; one that seems
 /// to have ended is asked for where the leases are kept.
-async fn is_alive(node: &Node, other: NodeId) -> Result<Option<u8>, Trouble> {
-    if let Some((_, version)) = node.nodes.find(other) {
-        return Ok(Some(version));
+async fn is_alive(node: &Node, other: NodeId) -> Result<Option<Versions>, Trouble> {
+    if let Some((_, versions)) = node.nodes.find(other) {
+        return Ok(Some(versions));
     }
     let lease = node.leases.last(&node.names.lease(other)).await?.and_then(|stored| stored.payload);
-    let Some(lease) = lease.and_then(|lease| serde_json::from_slice(&lease).ok()) else { return Ok(None) };
+    let lease: Option<Lease> = lease.and_then(|lease| serde_json::from_slice(&lease).ok());
+    let Some(lease) = lease else { return Ok(None) };
     node.nodes.has_come(other, &lease);
-    Ok(Some(lease.version))
+    Ok(Some(lease.versions()))
 }

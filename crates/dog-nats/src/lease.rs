@@ -1,11 +1,11 @@
 //! A node's lease: one message that ends by itself, renewed at a third of its time, each time in place of the one before.
 //!
 //! Others take the node's objects when the message is gone, which the server decides by its clock, from when it got the
-//! last renewal. The node itself stops before that: it counts by its own clock, which nobody sets, from before it sent
-//! that renewal, and leaves a fifth of the time for clocks that do not run alike.
+//! last renewal. The node itself stops before that: it counts by its own clock, which nobody sets and which goes on while
+//! the machine sleeps, from before it sent that renewal, and leaves a fifth of the time for clocks that do not run alike.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dog_engine::address::NodeId;
 
@@ -13,26 +13,37 @@ use crate::jetstream::{AGAIN, Messages, Put, Trouble, nonce};
 use crate::names::Names;
 use crate::nodes::Lease;
 
+/// How long the machine has run, the time that it slept included: a virtual machine that was suspended must not take its
+/// lease for good.
+#[cfg(target_os = "linux")]
+fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    // Neither is ever negative.
+    Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default())
+}
+
+/// Where there is no such clock for all: how long this process has run. Writes are fenced by the storage all the same.
+#[cfg(not(target_os = "linux"))]
+fn now() -> Duration {
+    static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    BEGAN.get_or_init(std::time::Instant::now).elapsed()
+}
+
 /// Until when this node may act.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Term {
-    began: Instant,
-    /// In nanoseconds after that.
+    /// By [`now`], in nanoseconds.
     ends: AtomicU64,
 }
 
 impl Term {
-    pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), ends: AtomicU64::new(0) }
+    /// Nothing once the node may not act.
+    pub(crate) fn left(&self) -> Duration {
+        Duration::from_nanos(self.ends.load(Ordering::Acquire)).saturating_sub(now())
     }
 
-    pub(crate) fn ends(&self) -> Instant {
-        self.began + Duration::from_nanos(self.ends.load(Ordering::Acquire))
-    }
-
-    fn extend(&self, end: Instant) {
-        let end = u64::try_from(end.saturating_duration_since(self.began).as_nanos()).unwrap_or(u64::MAX);
-        self.ends.store(end, Ordering::Release);
+    fn extend(&self, end: Duration) {
+        self.ends.store(u64::try_from(end.as_nanos()).unwrap_or(u64::MAX), Ordering::Release);
     }
 
     pub(crate) fn end(&self) {
@@ -56,7 +67,7 @@ pub(crate) struct Renewal<'a> {
     /// The message that stands for it now; zero before the first.
     pub(crate) sequence: u64,
     /// Renewals that nobody has answered: each may have been done.
-    unanswered: Vec<(String, Instant)>,
+    unanswered: Vec<(String, Duration)>,
 }
 
 impl<'a> Renewal<'a> {
@@ -74,7 +85,7 @@ impl<'a> Renewal<'a> {
     /// Puts the lease in place of the one before. `false` when somebody has ended it.
     pub(crate) async fn renew(&mut self) -> Result<bool, Trouble> {
         self.lease.nonce = nonce();
-        let sent = Instant::now();
+        let sent = now();
         let subject = self.names.lease(self.node);
         let text = serde_json::to_vec(&self.lease).map_err(|error| Trouble::Refused(error.to_string()))?;
         let put = Put::new(subject, text).after(self.sequence).for_only(self.time);
@@ -89,7 +100,7 @@ impl<'a> Renewal<'a> {
         }
     }
 
-    fn is_renewed(&mut self, sequence: u64, sent: Instant) {
+    fn is_renewed(&mut self, sequence: u64, sent: Duration) {
         self.sequence = sequence;
         self.unanswered.clear();
         self.term.extend(sent + usable(self.time));
@@ -111,15 +122,13 @@ impl<'a> Renewal<'a> {
     pub(crate) async fn keep(&mut self) {
         let mut pause = self.time / 3;
         loop {
-            let ends = tokio::time::Instant::from_std(self.term.ends());
-            tokio::select! {
-                () = tokio::time::sleep_until(ends) => return,
-                () = tokio::time::sleep(pause) => {}
+            tokio::time::sleep(pause.min(self.term.left())).await;
+            // The machine may have slept for longer than this.
+            let left = self.term.left();
+            if left.is_zero() {
+                return;
             }
-            let renewed = tokio::select! {
-                () = tokio::time::sleep_until(ends) => return,
-                renewed = self.renew() => renewed,
-            };
+            let Ok(renewed) = tokio::time::timeout(left, self.renew()).await else { return };
             pause = match renewed {
                 Ok(true) => self.time / 3,
                 Ok(false) => {
@@ -127,7 +136,7 @@ impl<'a> Renewal<'a> {
                     return self.term.end();
                 }
                 Err(trouble) => {
-                    let left = self.term.ends().saturating_duration_since(Instant::now());
+                    let left = self.term.left();
                     tracing::warn!("the lease cannot be renewed, and is good for {left:.1?}: {}", trouble.text());
                     AGAIN
                 }
@@ -142,12 +151,12 @@ mod tests {
 
     #[test]
     fn a_term_begins_ended_and_ends_before_the_lease() {
-        let term = Term::new();
-        assert!(term.ends() <= Instant::now());
-        term.extend(Instant::now() + Duration::from_secs(9));
-        assert!(term.ends() > Instant::now());
+        let term = Term::default();
+        assert!(term.left().is_zero());
+        term.extend(now() + Duration::from_secs(9));
+        assert!(!term.left().is_zero());
         term.end();
-        assert!(term.ends() <= Instant::now());
+        assert!(term.left().is_zero());
         assert_eq!(usable(Duration::from_secs(15)), Duration::from_secs(12));
     }
 }

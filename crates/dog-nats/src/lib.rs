@@ -20,7 +20,8 @@
 //! # The files, in reading order
 //! - `connect`: [`Nats`], how it is set up, and what can be wrong with a NATS
 //! - `names`: subjects and streams; `jetstream`: the few requests that are made of it
-//! - `node`: a node's life: the thread, joining, leaving; `lease`: its lease; `nodes`: the others
+//! - `node`: a node's life: the thread, joining, leaving; `lease`: its lease; `nodes`: the others;
+//!   `servers`: which NATS server it speaks to
 //! - `directory`: which node has an object; `entries`: what objects keep; `writing`: one object's writes, fenced;
 //!   `alarms`: all alarms of the cluster
 //! - `link`: letters between nodes
@@ -35,6 +36,7 @@ mod link;
 mod names;
 mod node;
 mod nodes;
+mod servers;
 mod writing;
 
 pub use connect::Nats;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use dog_engine::address::NodeId;
-use dog_native::cluster::{Joining, Ports};
+use dog_native::cluster::{Joining, Ports, Versions};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use crate::lease::{Renewal, Term};
 use crate::link::{self, Letters};
 use crate::names::Names;
 use crate::nodes::{self, Lease, Nodes};
+use crate::servers;
 use crate::writing::Writers;
 
 /// How long it takes until a lease that could not be had is asked for again.
@@ -34,7 +35,7 @@ pub(crate) struct Node {
     pub(crate) objects: Messages,
     pub(crate) nodes: Nodes,
     pub(crate) term: Term,
-    pub(crate) version: u8,
+    pub(crate) versions: Versions,
     pub(crate) writers: Writers,
     pub(crate) runtime: Handle,
     me: AtomicU64,
@@ -75,7 +76,7 @@ pub(crate) async fn join(settings: Settings, joining: Joining) -> Result<Ports, 
 
 async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Result<Ports, String>>) {
     let connected = tokio::select! {
-        connected = settings.connect() => connected,
+        connected = settings.connect(joining.longest_message) => connected,
         // Whoever joins has given up.
         () = tell.closed() => return,
     };
@@ -90,8 +91,8 @@ async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Re
         leases,
         objects,
         nodes: Nodes::default(),
-        term: Term::new(),
-        version: joining.version,
+        term: Term::default(),
+        versions: joining.versions,
         writers: Writers::new(),
         runtime: Handle::current(),
         me: AtomicU64::new(0),
@@ -113,16 +114,20 @@ async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Re
     let inbox = joining.inbox.clone();
     let mut tasks = JoinSet::new();
     {
-        let (node, inbox) = (Arc::clone(&node), inbox.clone());
-        tasks.spawn(async move { nodes::follow(&node.nodes, &node.leases, &node.names, &inbox).await });
+        let (node, inbox, lease) = (Arc::clone(&node), inbox.clone(), settings.lease);
+        tasks.spawn(async move { nodes::follow(&node, &inbox, lease).await });
     }
     {
         let (node, inbox) = (Arc::clone(&node), inbox.clone());
         tasks.spawn(async move { alarms::follow(&node.objects, &node.names, &inbox).await });
     }
+    {
+        let (node, settings) = (Arc::clone(&node), settings.clone());
+        tasks.spawn(async move { servers::watch(&node, &settings).await });
+    }
     let sender = {
         let (node, client) = (Arc::clone(&node), client.clone());
-        tokio::spawn(async move { link::send(&client, &node.names, to_send).await })
+        tokio::spawn(async move { link::send(&client, &node, to_send).await })
     };
     if tell.send(Ok(ports)).is_err() {
         return;
@@ -146,7 +151,7 @@ async fn begin<'a>(
     getrandom::fill(&mut bytes).map_err(|error| format!("the operating system gives no random bytes: {error}"))?;
     let id = NodeId::from_raw(u64::from_be_bytes(bytes).max(1));
     let letters = link::listen(client, &node.names, id).await?;
-    let lease = Lease { address: joining.address, version: joining.version, nonce: String::new() };
+    let lease = Lease::new(joining.address, joining.versions);
     let mut renewal = Renewal::new(&node.leases, &node.names, settings.lease, &node.term, id, lease);
     match renewal.renew().await {
         Ok(true) => {}
@@ -171,7 +176,7 @@ impl<'a> Life<'a> {
         loop {
             tokio::select! {
                 () = renewal.keep() => {}
-                () = link::take(letters, &self.joining.inbox) => {}
+                () = link::take(letters, self.node, &self.joining.inbox) => {}
                 () = self.node.leaves.notified() => {
                     give_back(&renewal).await;
                     return self.end().await;

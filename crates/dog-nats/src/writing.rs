@@ -78,9 +78,20 @@ impl Writers {
         }
     }
 
+    /// This node has no use for an object any more: the message that its claim stands in, unless something is under way.
+    pub(crate) fn release(&self, object: Object, claim: u64) -> Option<u64> {
+        let mut objects = self.objects();
+        let idle = |writer: &Writer| writer.claim == claim && !writer.runs && writer.waiting.is_empty();
+        let fence = objects.get(&object).filter(|writer| idle(writer))?.fence;
+        objects.remove(&object);
+        Some(fence)
+    }
+
     /// All claims are over.
     pub(crate) fn end(&self) {
         let objects = std::mem::take(&mut *self.objects());
+        // What the lives that are over could not write says nothing of the next ones.
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).failing = false;
         for write in objects.into_values().flat_map(|writer| writer.waiting) {
             (write.done)(Err(over()));
         }
@@ -88,6 +99,10 @@ impl Writers {
 
     pub(crate) fn figures(&self) -> StorageFigures {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_over(&self, object: Object, claim: u64) -> bool {
+        self.objects().get(&object).is_none_or(|writer| writer.claim != claim)
     }
 
     fn note(&self, writes: usize, done: bool, took: std::time::Duration) {
@@ -149,7 +164,7 @@ impl Node {
             let (writes, dones): (Vec<_>, Vec<_>) =
                 writes.into_iter().map(|write| ((write.class, write.batch), write.done)).unzip();
             let outcome = self.write_together(object, owner, fence, &writes).await;
-            let fenced = matches!(outcome, Err(Trouble::Outdated));
+            let fenced = matches!(outcome, Err(Trouble::Outdated)) || self.writers.is_over(object, claim);
             if let Ok(fence) = outcome {
                 self.writers.has_written(object, claim, fence);
             }
@@ -247,6 +262,6 @@ impl Node {
     where
         F: Future<Output = Result<T, Trouble>>,
     {
-        until_answered(|| Instant::now() < self.term.ends(), act).await
+        until_answered(|| !self.term.left().is_zero(), act).await
     }
 }

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dog::{ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, Targets};
+use dog_engine::message::GroupAnswer;
+use dog_engine::message::ReplicaCast;
 use dog_engine::wire::ToGroup;
 use tracing::Span;
 
-use super::letter::{Back, GroupName, Letter, Told, unbundle};
-use super::{Ports, Standing};
+use super::letter::{Back, GroupName, Letter, Told, arrived, unbundle};
+use super::{Ports, Standing, Versions};
+use crate::clock::Clock;
 use crate::worker::{Answer, Mail, Post, ReturnAddress};
 
 /// What all threads of a node know of the cluster.
@@ -26,11 +29,14 @@ pub(crate) struct State {
     /// Zero while it has no lease: nobody's id.
     node: AtomicU64,
     pub(crate) classes: Vec<&'static str>,
+    /// The letters that it writes and reads.
+    pub(crate) versions: Versions,
+    pub(crate) clock: Clock,
 }
 
 impl State {
-    pub(crate) fn new(classes: Vec<&'static str>) -> Arc<Self> {
-        Arc::new(Self { node: AtomicU64::new(0), classes })
+    pub(crate) fn new(classes: Vec<&'static str>, versions: Versions) -> Arc<Self> {
+        Arc::new(Self { node: AtomicU64::new(0), classes, versions, clock: Clock::start() })
     }
 }
 
@@ -46,13 +52,12 @@ impl Joined {
     }
 
     pub(crate) fn figures(&self) -> ClusterFigures {
-        let left = self.ports.directory.lease_ends().saturating_duration_since(std::time::Instant::now());
-        ClusterFigures { standing: self.ports.directory.standing(), left }
+        ClusterFigures { standing: self.ports.directory.standing(), left: self.ports.directory.lease_left() }
     }
 
     /// Whether it may act for its objects.
     pub(crate) fn has_lease(&self) -> bool {
-        std::time::Instant::now() < self.ports.directory.lease_ends()
+        !self.ports.directory.lease_left().is_zero()
     }
 }
 
@@ -67,8 +72,10 @@ pub(crate) struct ClusterFigures {
 /// How lives of an object that this node has are numbered: by the claim, and within it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    claim: u64,
+    pub(crate) claim: u64,
     lives: u64,
+    /// Whether it was alive since it was looked at last.
+    pub(crate) used: bool,
 }
 
 /// Bits of an epoch that number lives within a claim.
@@ -76,11 +83,12 @@ const LIVES: u32 = 20;
 
 impl Held {
     pub(crate) fn new(claim: u64) -> Self {
-        Self { claim, lives: 0 }
+        Self { claim, lives: 0, used: true }
     }
 
     /// The number of the next life; none when all of the claim are used up, and another has to be made.
     pub(crate) fn next_life(&mut self) -> Option<dog::Epoch> {
+        self.used = true;
         self.lives += 1;
         (self.lives < 1 << LIVES).then(|| dog::Epoch::from_raw(self.claim << LIVES | self.lives))
     }
@@ -109,7 +117,7 @@ impl Inbox {
 
     /// A bundle of letters has come, as another node gave it to [`Link::send`](super::Link::send).
     pub fn letters(&self, bundle: &[u8]) {
-        let letters = match unbundle(bundle) {
+        let letters = match unbundle(bundle, self.state.versions) {
             Ok((_, letters)) => letters,
             Err(error) => return tracing::warn!("letters of another node were refused: {error}"),
         };
@@ -148,18 +156,13 @@ impl Inbox {
                 let to = ReplicaAddress { group, replica: ReplicaId::from_bytes(replica) };
                 mail[of(&replica)].push(Mail::ReplicaCall { to, call, back: back.into() });
             }
-            Letter::Replicas { to, replicas, cast } => {
-                let Some(group) = self.known(&to) else { return };
-                let mut concerned = vec![false; mail.len()];
-                replicas.iter().for_each(|replica| concerned[of(replica)] = true);
-                let replicas = replicas.into_iter().map(ReplicaId::from_bytes).collect();
-                let to = Targets { group, replicas, except: None };
-                for (mail, _) in mail.iter_mut().zip(concerned).filter(|(_, concerned)| *concerned) {
-                    mail.push(Mail::ReplicaCast { to: to.clone(), cast: cast.clone() });
-                }
-            }
+            Letter::Cast { to, replicas, cast } => self.sort_casts(&to, replicas, &[cast], mail),
+            Letter::Casts { to, replicas, casts } => self.sort_casts(&to, replicas, &casts, mail),
             Letter::Answer { back: Back { worker, question, .. }, answer } => {
                 let answer = answer.map(|told| match told {
+                    Told::Group(GroupAnswer::Identified(ticket)) => {
+                        Answer::Group(GroupAnswer::Identified(arrived(ticket, self.state.clock.now())))
+                    }
                     Told::Group(answer) => Answer::Group(answer),
                     Told::Replica(answer) => Answer::Replica(answer),
                 });
@@ -177,6 +180,17 @@ impl Inbox {
                     mail.push(Mail::Corrected { object, node });
                 }
             }
+        }
+    }
+
+    fn sort_casts(&self, to: &GroupName, replicas: Vec<[u8; 32]>, casts: &[ReplicaCast], mail: &mut [Vec<Mail>]) {
+        let Some(group) = self.known(to) else { return };
+        let mut concerned = vec![false; mail.len()];
+        replicas.iter().for_each(|replica| concerned[self.post.worker_of(replica)] = true);
+        let replicas = replicas.into_iter().map(ReplicaId::from_bytes).collect();
+        let to = Targets { group, replicas, except: None };
+        for (mail, _) in mail.iter_mut().zip(concerned).filter(|(_, concerned)| *concerned) {
+            mail.extend(casts.iter().map(|cast| Mail::ReplicaCast { to: to.clone(), cast: cast.clone() }));
         }
     }
 

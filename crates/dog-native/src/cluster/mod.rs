@@ -12,8 +12,8 @@
 //! # What a cluster promises
 //! 1. Two nodes never hold one object at the same time: a claim that [`Directory::find`] gives is later, by its number,
 //!    than all that were given before, and is given only when the lease of the node that has the last one is over.
-//! 2. [`Directory::lease_ends`] is before that moment, whatever the clocks of other machines say: a worker that finds it
-//!    past lets all its objects go before it does anything else.
+//! 2. [`Directory::lease_left`] is nothing before that moment comes, whatever the clocks of other machines say: a worker
+//!    that finds so lets all its objects go before it does anything else.
 //! 3. A write that names an earlier claim than the object's last one fails, and leaves nothing behind.
 //! 4. Bundles from one thread to one node arrive in the order in which they were sent, or not at all.
 
@@ -24,7 +24,7 @@ pub(crate) mod peer;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dog::Error;
@@ -54,12 +54,54 @@ pub trait Cluster: fmt::Debug + Send + Sync {
 pub struct Joining {
     /// Where other nodes reach this one, for requests and sockets that are passed on.
     pub address: SocketAddr,
-    /// The version of the letters between nodes that it speaks: nodes of another are not spoken to.
-    pub version: u8,
+    /// The versions of the letters between nodes that it speaks: nodes with which it has none in common are not spoken to.
+    pub versions: Versions,
+    /// The longest message that a client may send, in bytes: letters are a little longer.
+    pub longest_message: usize,
     /// The names of its Groups, in the order of their [`ClassIndex`](dog_engine::address::ClassIndex).
     pub classes: Vec<&'static str>,
     /// Takes what the cluster has for this node.
     pub inbox: Inbox,
+}
+
+/// The versions of the letters that a node speaks: these two, and all between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// The oldest.
+    pub oldest: u8,
+    /// The newest.
+    pub newest: u8,
+}
+
+impl Versions {
+    /// Whether a version is among them.
+    pub fn include(self, version: u8) -> bool {
+        (self.oldest..=self.newest).contains(&version)
+    }
+
+    /// The newest that is among others too.
+    ///
+    /// ```
+    /// use dog_native::cluster::Versions;
+    ///
+    /// let old = Versions { oldest: 2, newest: 2 };
+    /// let new = Versions { oldest: 2, newest: 3 };
+    /// assert_eq!((new.in_common(old), new.in_common(new)), (Some(2), Some(3)));
+    /// assert_eq!(old.in_common(Versions { oldest: 3, newest: 4 }), None);
+    /// ```
+    pub fn in_common(self, other: Self) -> Option<u8> {
+        let newest = self.newest.min(other.newest);
+        (newest >= self.oldest.max(other.oldest)).then_some(newest)
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.oldest == self.newest {
+            return write!(formatter, "{}", self.newest);
+        }
+        write!(formatter, "{} to {}", self.oldest, self.newest)
+    }
 }
 
 /// What a node has joined by.
@@ -108,11 +150,19 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// When that cannot be found out now ([`Error::is_unreachable`]), or this node has no lease.
     fn find(&self, object: Object, claim: bool) -> Pending<Result<Owner, Error>>;
 
+    /// This node has an object by that claim and has no use for it now: nobody needs to know where it is. Nothing of it is
+    /// under way. The next who looks for it may claim it.
+    fn release(&self, object: Object, claim: u64);
+
     /// Where a node is reached over TCP, while it lives.
     fn address(&self, node: NodeId) -> Option<SocketAddr>;
 
-    /// Until when this node may act for its objects.
-    fn lease_ends(&self) -> Instant;
+    /// The versions of the letters that a node speaks, while it lives.
+    fn versions(&self, node: NodeId) -> Option<Versions>;
+
+    /// How long this node may still act for its objects; nothing once it may not. By a clock that nobody sets, and that
+    /// goes on while the machine sleeps.
+    fn lease_left(&self) -> Duration;
 
     /// How this node stands in the cluster, for its operator.
     fn standing(&self) -> Standing;
@@ -128,6 +178,11 @@ pub trait Directory: fmt::Debug + Send + Sync {
 pub trait Link: fmt::Debug + Send + Sync {
     /// Sends a bundle of letters; at most once, and nobody hears of a failure. Never blocks.
     fn send(&self, to: NodeId, bundle: Bytes);
+}
+
+/// The node that a bundle of letters comes from: its name at that time.
+pub fn sender(bundle: &[u8]) -> Option<NodeId> {
+    letter::sender(bundle)
 }
 
 /// An object as text of letters, digits, `-` and `_`, its class left out: `gID` or `rIDID`, ids in unpadded base64.

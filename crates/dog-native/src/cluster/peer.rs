@@ -5,7 +5,6 @@
 //! been put there by a node: whatever a client has sent by that name is taken away before.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,13 +19,15 @@ use dog_engine::wire;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use sha2::{Digest, Sha256};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::Joined;
-use super::letter::Head;
-use crate::front::{Passed, hand_over, http, opening_of, take_upgrade};
+use super::letter::{Head, arrived};
+use crate::front::{hand_over, http, opening_of, take_upgrade};
+use crate::passing::Passage;
 use crate::worker::Worker;
 
 /// To whom a request is passed on, in it.
@@ -38,6 +39,8 @@ const FAILED: HeaderValue = HeaderValue::from_static("failed");
 
 /// How long two nodes may take to know each other.
 const ACQUAINTANCE: Duration = Duration::from_secs(3);
+/// How long another node may give no sign of its life on a connection: a network that loses all says nothing of it.
+const SILENCE: Duration = Duration::from_secs(15);
 /// Bodies up to this length are read before they are passed on, so that a request that is refused can go elsewhere.
 const KEPT: usize = 1 << 20;
 /// Nodes that may pass a request on, one after the other: more are lost.
@@ -50,13 +53,15 @@ fn unreachable(what: impl std::fmt::Display) -> Error {
 }
 
 /// Passes a request on, and gives the answer.
-pub(crate) async fn forward(joined: &Arc<Joined>, to: NodeId, head: &Head, request: Request) -> Result<Fetched, Error> {
+pub(crate) async fn forward(worker: &Worker, to: NodeId, head: &Head, request: Request) -> Result<Fetched, Error> {
+    let Some(abroad) = &worker.abroad else { return Err(unreachable("this server is no node")) };
     if head.hops > MOST_HOPS {
         return Err(unreachable("nobody knows where it lives"));
     }
     let (mut parts, body) = request.into_parts();
     let (sent, kept) = keep(body).await?;
-    let stream = timeout(ACQUAINTANCE, connect(joined, to)).await.map_err(unreachable)??;
+    let mut lasts = abroad.destinations.lasts(to);
+    let stream = timeout(ACQUAINTANCE, connect(&abroad.joined, to)).await.map_err(unreachable)??;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
     tokio::task::spawn_local(async move {
@@ -69,11 +74,14 @@ pub(crate) async fn forward(joined: &Arc<Joined>, to: NodeId, head: &Head, reque
     if !parts.headers.contains_key(header::HOST) {
         parts.headers.insert(header::HOST, HeaderValue::from_static("dog"));
     }
-    let mut response = sender.send_request(Request::from_parts(parts, sent)).await.map_err(unreachable)?;
+    let mut response = tokio::select! {
+        response = sender.send_request(Request::from_parts(parts, sent)) => response.map_err(unreachable)?,
+        () = lasts.ends() => return Err(unreachable("it was given up")),
+    };
     let answer = response.headers_mut().remove(ANSWER);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let passed = Passed(hyper::upgrade::on(&mut response));
-        response.extensions_mut().insert(passed);
+        let passage = Passage::new(hyper::upgrade::on(&mut response), worker.leaving(), lasts);
+        response.extensions_mut().insert(passage);
     }
     let response = response.map(Body::stream);
     match answer {
@@ -100,8 +108,7 @@ async fn keep(body: Body) -> Result<(Body, Option<Bytes>), Error> {
 async fn connect(joined: &Joined, to: NodeId) -> Result<TcpStream, Error> {
     let address = joined.ports.directory.address(to).ok_or_else(|| unreachable("it has ended"))?;
     let mut stream = TcpStream::connect(address).await.map_err(unreachable)?;
-    // Small frames go out when they are written. Without it they wait, and that is all.
-    let _ = stream.set_nodelay(true);
+    tune(&stream);
     let mut challenge = [0; 32];
     stream.read_exact(&mut challenge).await.map_err(unreachable)?;
     let nonce = random()?;
@@ -114,6 +121,16 @@ async fn connect(joined: &Joined, to: NodeId) -> Result<TcpStream, Error> {
     } else {
         Err(unreachable("somebody else answers at its address"))
     }
+}
+
+/// Small frames go out when they are written; and a connection on which the other node is silent ends, whether anything
+/// is on its way or not. Where that cannot be had, things take longer, and that is all.
+fn tune(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE * 2 / 3).with_interval(SILENCE / 3));
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(SILENCE));
 }
 
 async fn accept_one(joined: &Joined, stream: &mut TcpStream) -> Result<(), Error> {
@@ -172,7 +189,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
 
 async fn serve(worker: Rc<Worker>, mut stream: TcpStream) {
     let Some(abroad) = &worker.abroad else { return };
-    let _ = stream.set_nodelay(true);
+    tune(&stream);
     match timeout(ACQUAINTANCE, accept_one(&abroad.joined, &mut stream)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return tracing::warn!("a connection to the address of this node was refused: {error}"),
@@ -230,6 +247,7 @@ async fn fetch(worker: &Rc<Worker>, mut request: Request) -> Result<Fetched, Err
     match replica {
         Some((replica, ticket)) => {
             let to = ReplicaAddress { group, replica: ReplicaId::from_bytes(replica) };
+            let ticket = arrived(ticket, worker.shared.now());
             worker.fetch_replica_after(to, ticket, request, hops).await
         }
         None => worker.fetch_group_after(group, request, hops).await.map(Fetched::Response),

@@ -18,6 +18,7 @@ use super::Worker;
 use super::mail::Mail;
 use crate::cluster::letter::Letter;
 use crate::cluster::{Held, Joined, Owner};
+use crate::passing::Destinations;
 
 /// How long an alarm waits that is another node's to ring, before it is looked at again: that node may end.
 const ALARM_AGAIN: Duration = Duration::from_secs(30);
@@ -25,27 +26,47 @@ const ALARM_AGAIN: Duration = Duration::from_secs(30);
 /// What a worker knows of the cluster.
 pub(crate) struct Abroad {
     pub(crate) joined: Arc<Joined>,
-    routes: RefCell<HashMap<Object, Route>>,
+    pub(super) routes: RefCell<HashMap<Object, Route>>,
     /// Objects of this worker that this node has, by claims that it made in that life of it.
-    held: RefCell<HashMap<Object, Held>>,
+    pub(super) held: RefCell<HashMap<Object, Held>>,
     holder: Cell<NodeId>,
+    /// Seconds until what was not used is forgotten.
+    pub(super) forgets_in: Cell<u64>,
     /// Where new Replicas are to begin.
     preferred: RefCell<HashMap<ReplicaAddress, NodeId>>,
     /// What leaves at the end of the turn.
     pub(super) letters: RefCell<BTreeMap<NodeId, Vec<Letter>>>,
+    /// Which version of the letters this node writes to others.
+    pub(super) versions: RefCell<HashMap<NodeId, u8>>,
     /// Questions of this worker that went to other nodes, and where to.
     pub(super) asked: RefCell<HashMap<u64, NodeId>>,
+    /// Where requests and sockets are passed on to.
+    pub(crate) destinations: Destinations,
 }
 
 /// The way to an object.
-enum Route {
-    Here,
-    There(NodeId),
-    /// It is being looked for: what has come for it meanwhile, and the workers that ask.
-    Sought {
-        waiting: Vec<Mail>,
-        askers: Vec<usize>,
+pub(super) enum Route {
+    Known {
+        /// None if it is here.
+        node: Option<NodeId>,
+        used: Cell<bool>,
     },
+    /// It is being looked for: what has come for it meanwhile, and the workers that ask.
+    Sought { waiting: Vec<Mail>, askers: Vec<usize> },
+}
+
+impl Route {
+    fn here() -> Self {
+        Self::Known { node: None, used: Cell::new(true) }
+    }
+
+    fn there(node: NodeId) -> Self {
+        Self::Known { node: Some(node), used: Cell::new(true) }
+    }
+
+    fn leads_to(&self, wanted: NodeId) -> bool {
+        matches!(self, Self::Known { node: Some(node), .. } if *node == wanted)
+    }
 }
 
 /// What a look at a route tells.
@@ -64,24 +85,36 @@ impl Abroad {
             routes: RefCell::default(),
             held: RefCell::default(),
             holder: Cell::default(),
+            forgets_in: Cell::default(),
             preferred: RefCell::default(),
             letters: RefCell::default(),
+            versions: RefCell::default(),
             asked: RefCell::default(),
+            destinations: Destinations::default(),
         }
     }
 
     fn look(&self, object: Object) -> Known {
         match self.routes.borrow().get(&object) {
-            Some(Route::Here) => Known::Here,
-            Some(Route::There(node)) => Known::There(*node),
+            Some(Route::Known { node, used }) => {
+                used.set(true);
+                node.map_or(Known::Here, Known::There)
+            }
             Some(Route::Sought { .. }) => Known::Sought,
+            None if self.holds(object) => Known::Here,
             None => Known::No,
         }
     }
 
+    /// Whether a node lives. That it has ended is heard of by all workers after this says so: what is remembered of one
+    /// that lives is forgotten then.
+    fn lives(&self, node: NodeId) -> bool {
+        self.joined.ports.directory.address(node).is_some()
+    }
+
     /// A new Replica is to begin there, unless somebody has it already.
     pub(super) fn prefer(&self, replica: ReplicaAddress, node: NodeId) {
-        let is_elsewhere = node != self.joined.node() && node != NodeId::default();
+        let is_elsewhere = node != self.joined.node() && self.lives(node);
         if is_elsewhere && self.look(Object::Replica(replica)) == Known::No {
             self.preferred.borrow_mut().insert(replica, node);
         }
@@ -89,7 +122,7 @@ impl Abroad {
 
     fn preference(&self, object: Object) -> Option<NodeId> {
         match object {
-            Object::Replica(replica) => self.preferred.borrow_mut().remove(&replica),
+            Object::Replica(replica) => self.preferred.borrow_mut().remove(&replica).filter(|node| self.lives(*node)),
             Object::Group(_) => None,
         }
     }
@@ -124,7 +157,7 @@ impl Worker {
             }
             Known::No => match abroad.preference(object) {
                 Some(node) => {
-                    abroad.routes.borrow_mut().insert(object, Route::There(node));
+                    abroad.routes.borrow_mut().insert(object, Route::there(node));
                     self.send_abroad(abroad, node, object, mail);
                 }
                 None => {
@@ -218,8 +251,10 @@ impl Worker {
             self.send(worker, Mail::Placed { object, owner });
         }
         let route = match owner {
-            Ok(Owner::Here(_)) => Some(Route::Here),
-            Ok(Owner::There(node)) => Some(Route::There(node)),
+            Ok(Owner::Here(_)) => Some(Route::here()),
+            Ok(Owner::There(node)) if abroad.lives(node) => Some(Route::there(node)),
+            // It has ended since: looked for once more.
+            Ok(Owner::There(_)) => None,
             // Whoever tells a Replica that nobody has tells nobody. Whoever asks it wakes it: it was looked for on behalf of
             // somebody else, and is looked for once more.
             Ok(Owner::Nobody) => None,
@@ -230,7 +265,7 @@ impl Worker {
                 return;
             }
         };
-        let lost = route.is_none();
+        let lost = owner.is_ok_and(|owner| owner == Owner::Nobody);
         abroad.routes.borrow_mut().extend(route.map(|route| (object, route)));
         for mail in waiting.into_iter().filter(|mail| !lost || mail.claims()) {
             self.reach(object, mail);
@@ -270,19 +305,21 @@ impl Worker {
         let Some(abroad) = &self.abroad else { return };
         if let Known::There(_) = abroad.look(object) {
             let mut routes = abroad.routes.borrow_mut();
-            // Here after all: its home is asked.
-            if node == abroad.joined.node() {
-                routes.remove(&object)
+            // Here after all, or nowhere: its home is asked.
+            if node != abroad.joined.node() && abroad.lives(node) {
+                routes.insert(object, Route::there(node))
             } else {
-                routes.insert(object, Route::There(node))
+                routes.remove(&object)
             };
         }
     }
 
     pub(super) fn gone(&self, gone: NodeId) {
         let Some(abroad) = &self.abroad else { return };
-        abroad.routes.borrow_mut().retain(|_, route| !matches!(route, Route::There(node) if *node == gone));
+        abroad.routes.borrow_mut().retain(|_, route| !route.leads_to(gone));
         abroad.letters.borrow_mut().remove(&gone);
+        abroad.versions.borrow_mut().remove(&gone);
+        abroad.destinations.gone(gone);
         let asked: Vec<u64> = abroad.asked.borrow_mut().extract_if(|_, node| *node == gone).map(|(id, _)| id).collect();
         for question in asked {
             // Nobody is left to answer it.

@@ -2,6 +2,7 @@
 //! the worker stays for the others until all have come so far.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::Worker;
 use super::mail::Mail;
 use crate::config::Config;
 use crate::connection::Phase;
+use crate::passing::Leaving;
 
 /// So many sockets of a worker are closed at once: too few to come back as a storm.
 const FEW: usize = 100;
@@ -134,6 +136,19 @@ impl Worker {
         }
     }
 
+    /// What a connection that is passed on to another node is to know of this worker's end.
+    pub(crate) fn leaving(&self) -> Leaving {
+        let config = &self.shared.config;
+        Leaving {
+            sends_away: self.sends_away.subscribe(),
+            passages: Arc::clone(&self.passages),
+            within: config.drain_within,
+            close_timeout: config.close_timeout,
+            post: self.shared.post.clone(),
+            worker: self.index,
+        }
+    }
+
     pub(crate) fn busy(self: &Rc<Self>) -> Busy {
         self.is_busier();
         Busy(Rc::clone(self))
@@ -176,6 +191,7 @@ impl Worker {
     pub(super) fn go_on_draining(&self) {
         let mut drain = self.drain.borrow_mut();
         let Some(drain) = drain.as_mut().filter(|drain| !drain.is_swept()) else { return };
+        self.sends_away.send_replace(true);
         for socket in drain.take_due(Instant::now()) {
             self.send_away(socket);
         }
@@ -211,6 +227,7 @@ impl Worker {
         self.drain.borrow().as_ref().is_some_and(Drain::is_swept)
             && self.connections.borrow().len() == 0
             && self.busy.get() == 0
+            && self.passages.load(Ordering::Acquire) == 0
             && self.questions.borrow().values().all(tokio::sync::oneshot::Sender::is_closed)
             && !self.has_work()
     }

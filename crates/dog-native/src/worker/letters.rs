@@ -3,18 +3,29 @@
 use dog::{Error, ReplicaId, Request};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, Ticket};
 use dog_engine::host::Fetched;
-use dog_engine::message::ReplicaCast;
+use dog_engine::message::{GroupAnswer, ReplicaCast};
 use dog_engine::wire::ToGroup;
 
 use super::Worker;
 use super::abroad::Abroad;
 use super::mail::{Answer, Mail, ReturnAddress};
-use crate::cluster::letter::{Back, GroupName, Head, Letter, Told, bundle};
+use crate::cluster::letter::{Back, GroupName, Head, Letter, Told, bundle, leaving};
 use crate::cluster::peer;
 
 /// Letters that are told apart only by their number may be many; what they carry may be large: a bundle above this is
 /// sent in two.
 const LARGE: usize = 256 * 1024;
+/// So many statements share a list of addresses, and none of them is longer than this: what is to be sent in two is cut
+/// between lists.
+const MOST_CASTS: usize = 64;
+const LONGEST_CAST: usize = 4 * 1024;
+
+fn may_share(cast: &ReplicaCast) -> bool {
+    match cast {
+        ReplicaCast::Deliver(delivery) => delivery.message.len() <= LONGEST_CAST,
+        ReplicaCast::Acknowledge { .. } => true,
+    }
+}
 
 impl Abroad {
     fn name(&self, group: GroupAddress) -> GroupName {
@@ -25,20 +36,49 @@ impl Abroad {
         self.letters.borrow_mut().entry(to).or_default().push(letter);
     }
 
+    /// A statement to Replicas at that node. It joins the one before if that goes to the same: one list of them serves all.
+    fn write_cast(&self, node: NodeId, group: GroupAddress, replicas: &[ReplicaId], cast: &ReplicaCast) {
+        let mut letters = self.letters.borrow_mut();
+        let letters = letters.entry(node).or_default();
+        if let Some(Letter::Casts { to, replicas: known, casts }) = letters.last_mut()
+            && casts.len() < MOST_CASTS
+            && may_share(cast)
+            && casts.first().is_some_and(may_share)
+            && replicas.iter().map(ReplicaId::as_bytes).eq(known.iter())
+            && to.names(group, &self.joined.state.classes)
+        {
+            return casts.push(cast.clone());
+        }
+        let replicas = replicas.iter().map(|replica| *replica.as_bytes()).collect();
+        letters.push(Letter::Casts { to: self.name(group), replicas, casts: vec![cast.clone()] });
+    }
+
     /// Sends what was written in this turn.
     pub(super) fn post_letters(&self) {
         let letters = std::mem::take(&mut *self.letters.borrow_mut());
         for (node, letters) in letters {
-            self.post_bundle(node, &letters);
+            self.post_bundle(node, &letters, self.version_of(node));
         }
     }
 
-    fn post_bundle(&self, to: NodeId, letters: &[Letter]) {
-        match bundle(self.joined.node(), letters) {
+    /// The newest version that this node and that one speak. One that nobody has heard of gets the oldest.
+    fn version_of(&self, node: NodeId) -> u8 {
+        let ours = self.joined.state.versions;
+        if let Some(version) = self.versions.borrow().get(&node) {
+            return *version;
+        }
+        let theirs = self.joined.ports.directory.versions(node);
+        let version = theirs.and_then(|theirs| ours.in_common(theirs));
+        self.versions.borrow_mut().extend(version.map(|version| (node, version)));
+        version.unwrap_or(ours.oldest)
+    }
+
+    fn post_bundle(&self, to: NodeId, letters: &[Letter], version: u8) {
+        match bundle(self.joined.node(), letters, version) {
             Ok(bundle) if bundle.len() > LARGE && letters.len() > 1 => {
                 let (first, second) = letters.split_at(letters.len() / 2);
-                self.post_bundle(to, first);
-                self.post_bundle(to, second);
+                self.post_bundle(to, first, version);
+                self.post_bundle(to, second, version);
             }
             Ok(bundle) => self.joined.ports.link.send(to, bundle),
             Err(error) => tracing::error!("what is to be sent to node {to} cannot be written: {error}"),
@@ -99,8 +139,7 @@ impl Worker {
         replicas: &[ReplicaId],
         cast: &ReplicaCast,
     ) {
-        let replicas = replicas.iter().map(|replica| *replica.as_bytes()).collect();
-        abroad.write(node, Letter::Replicas { to: abroad.name(group), replicas, cast: cast.clone() });
+        abroad.write_cast(node, group, replicas, cast);
         self.queued();
     }
 
@@ -114,12 +153,11 @@ impl Worker {
         hops: u8,
     ) {
         let (Some(this), Some(abroad)) = (self.this.upgrade(), &self.abroad) else { return };
-        let replica = replica.map(|(replica, ticket)| (*replica.as_bytes(), ticket));
+        let replica = replica.map(|(replica, ticket)| (*replica.as_bytes(), leaving(ticket, self.shared.now())));
         let is_group = replica.is_none();
         let head = Head { group: abroad.name(group), replica, hops: hops + 1 };
         tokio::task::spawn_local(async move {
-            let Some(abroad) = &this.abroad else { return };
-            let fetched = peer::forward(&abroad.joined, node, &head, request).await;
+            let fetched = peer::forward(&this, node, &head, request).await;
             let answer = fetched.map(|fetched| match fetched {
                 Fetched::Response(response) if is_group => Answer::GroupFetched(response),
                 fetched => Answer::ReplicaFetched(fetched),
@@ -133,6 +171,9 @@ impl Worker {
         let abroad = self.abroad.as_ref().filter(|abroad| node != NodeId::default() && node != abroad.joined.node());
         let Some(abroad) = abroad else { return self.send(worker, Mail::Answer { question, answer }) };
         let told = match answer {
+            Ok(Answer::Group(GroupAnswer::Identified(ticket))) => {
+                Ok(Told::Group(GroupAnswer::Identified(leaving(ticket, self.shared.now()))))
+            }
             Ok(Answer::Group(answer)) => Ok(Told::Group(answer)),
             Ok(Answer::Replica(answer)) => Ok(Told::Replica(answer)),
             Err(error) => Err(error),

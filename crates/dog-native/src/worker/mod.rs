@@ -1,6 +1,6 @@
 //! One worker thread: its objects, its connections, and the loop that drives them.
 //!
-//! - `abroad`: where objects of a cluster live; `letters`: what leaves for other nodes
+//! - `abroad`: where objects of a cluster live; `letters`: what leaves for other nodes; `forgetting`: what need not be known
 //! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
 //! - `host`: the engine's primitives; `settling`: writes under way when a life ends; `alarms`: when to wake whom;
 //!   `reading`: bytes that come in; `turn`: the loop; `spans`: requests in the log; `drain`: its end in good order; `count`: what it says of itself
@@ -9,6 +9,7 @@ mod abroad;
 mod alarms;
 mod count;
 mod drain;
+mod forgetting;
 mod host;
 mod letters;
 mod mail;
@@ -23,7 +24,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dog::port::LocalFuture;
 use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
@@ -33,6 +34,7 @@ use dog_engine::host::{GroupObject, ReplicaObject};
 use mio::Registry;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::clock::Clock;
 use crate::cluster::Joined;
 use crate::config::Config;
 use crate::connection::Connections;
@@ -65,8 +67,7 @@ pub(crate) struct Shared {
     next_epoch: AtomicU64,
     /// Workers that have not done yet all that must be done before the server may end.
     undrained: AtomicUsize,
-    began: Instant,
-    began_at: Timestamp,
+    clock: Clock,
 }
 
 impl Shared {
@@ -77,8 +78,7 @@ impl Shared {
         cluster: Option<Arc<Joined>>,
         class_names: Vec<&'static str>,
     ) -> Self {
-        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        let clock = cluster.as_ref().map_or_else(Clock::start, |cluster| cluster.state.clock);
         let undrained = AtomicUsize::new(post.workers());
         Self {
             undrained,
@@ -90,19 +90,17 @@ impl Shared {
             storage,
             cluster,
             next_epoch: AtomicU64::new(1),
-            began: Instant::now(),
-            began_at: Timestamp::from_millis(millis),
+            clock,
         }
     }
 
-    /// The time, which never goes back: what the wall clock does after the start is not followed.
-    fn now(&self) -> Timestamp {
-        self.began_at + self.began.elapsed()
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// How long the server has been there.
     pub(crate) fn life(&self) -> Duration {
-        self.began.elapsed()
+        self.clock.life()
     }
 
     fn new_epoch(&self) -> Epoch {
@@ -155,6 +153,10 @@ pub(crate) struct Worker {
     drain: RefCell<Option<Drain>>,
     /// Tells of that beginning.
     stopping: watch::Sender<bool>,
+    /// Tells that sockets are being sent away, once nobody new comes in.
+    sends_away: watch::Sender<bool>,
+    /// Sockets whose Replicas live at other nodes.
+    passages: Arc<AtomicUsize>,
     /// New Replicas go to the workers in turn.
     next_place: Cell<usize>,
 }
@@ -193,6 +195,8 @@ impl Worker {
             busy: Cell::new(0),
             listens: Cell::new(false),
             stopping: watch::Sender::new(false),
+            sends_away: watch::Sender::new(false),
+            passages: Arc::default(),
             drain: RefCell::default(),
             next_place: Cell::new(index + 1),
         })

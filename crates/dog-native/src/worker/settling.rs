@@ -53,6 +53,11 @@ impl Settling {
         }
     }
 
+    /// Whether any of its writes is under way.
+    pub(super) fn is_busy_with(&self, object: Object) -> bool {
+        self.under_way.borrow().contains_key(&object)
+    }
+
     fn owes(&self, object: Object) -> bool {
         self.under_way.borrow().get(&object).is_some_and(|under_way| under_way.owed > 0)
     }

@@ -80,6 +80,7 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
                 worker.watched().beats(worker.shared.life());
                 worker.connections.borrow_mut().tick(&worker.shared.config);
                 worker.forget_questions();
+                worker.forget_unused();
             }
         }
         worker.end_turn();

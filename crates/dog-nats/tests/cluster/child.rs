@@ -3,42 +3,108 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dog_native::Server;
+use dog_native::cluster::Versions;
 use dog_nats::Nats;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::app::Rooms;
+use crate::app::{PATIENCE, Rooms};
+use crate::clocks::Clock;
+use crate::network::Host;
 
 /// What the child's one test is called.
 const TEST: &str = "child::a_node_for_the_other_tests";
 const NATS: &str = "DOG_TEST_NATS";
 const LEASE: &str = "DOG_TEST_LEASE";
+const OLDEST: &str = "DOG_TEST_OLDEST_LETTERS";
+const NEWEST: &str = "DOG_TEST_NEWEST_LETTERS";
+const ADDRESS: &str = "DOG_TEST_ADDRESS";
+const PORT: &str = "DOG_TEST_PORT";
 const LISTENS: &str = "listens on ";
 
 /// A node that runs. Dropped, it is killed.
 pub(crate) struct Child {
     process: std::process::Child,
     pub(crate) address: SocketAddr,
+    /// Where it tells how it is.
+    pub(crate) admin: SocketAddr,
 }
 
 impl Child {
     pub(crate) fn start(nats: &str, lease: Duration) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        Self::start_with(nats, lease, &[])
+    }
+
+    /// Speaks these letters to other nodes, as another release does.
+    pub(crate) fn start_speaking(nats: &str, lease: Duration, letters: Versions) -> Self {
+        let [oldest, newest] = [letters.oldest, letters.newest].map(|version| version.to_string());
+        Self::start_with(nats, lease, &[(OLDEST, &oldest), (NEWEST, &newest)])
+    }
+
+    fn start_with(nats: &str, lease: Duration, more: &[(&str, &str)]) -> Self {
+        Self::run(Command::new(std::env::current_exe().expect("this program")), nats, lease, more)
+    }
+
+    /// On that host, at whose address it is reached by clients, by other nodes, and by whoever watches it.
+    pub(crate) fn start_on(host: &Host, nats: &str, lease: Duration) -> Self {
+        let command = host.command(std::env::current_exe().expect("this program"));
+        // The port is nobody else's there, and the same for whoever follows it.
+        Self::run(command, nats, lease, &[(ADDRESS, &host.address.to_string()), (PORT, "8787")])
+    }
+
+    /// Whose wall clock is what `clock` has it be, from its start on.
+    pub(crate) fn start_by(clock: &Clock, nats: &str, lease: Duration) -> Self {
+        let environment = clock.environment();
+        let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self::start_with(nats, lease, &environment)
+    }
+
+    fn run(mut command: Command, nats: &str, lease: Duration, more: &[(&str, &str)]) -> Self {
         command.args([TEST, "--exact", "--nocapture", "--test-threads=1"]);
         command.env(NATS, nats).env(LEASE, lease.as_secs().to_string());
+        command.envs(more.iter().copied());
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("a process");
         let output = BufReader::new(process.stdout.take().expect("a pipe"));
         let mut lines = output.lines().map_while(Result::ok);
-        let address = lines.find_map(|line| line.split_once(LISTENS).map(|(_, address)| address.to_owned()));
+        let addresses = lines.find_map(|line| line.split_once(LISTENS).map(|(_, addresses)| addresses.to_owned()));
         // Read on, lest it wait for room in the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        let address = address.expect("the node listens").parse().expect("an address");
-        Self { process, address }
+        let addresses = addresses.expect("the node listens");
+        let (address, admin) = addresses.split_once(' ').expect("two addresses");
+        let [address, admin] = [address, admin].map(|address| address.parse().expect("an address"));
+        Self { process, address, admin }
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// What it says there: whether that is good, and the text.
+    pub(crate) async fn tells(&self, path: &str) -> (bool, String) {
+        let mut stream = TcpStream::connect(self.admin).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
+        (head.starts_with("HTTP/1.1 200 "), text.trim().to_owned())
+    }
+
+    /// Waits until it says that it is ready for clients, or that it is not; gives what it says of that.
+    pub(crate) async fn until_ready(&self, wanted: bool) -> String {
+        let by = Instant::now() + PATIENCE;
+        loop {
+            let (ready, text) = self.tells("/readyz").await;
+            if ready == wanted {
+                return text;
+            }
+            assert!(Instant::now() < by, "{text}");
+            // As a load balancer does: it can only ask.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub(crate) fn kill(&mut self) {
@@ -75,6 +141,12 @@ pub(crate) fn log() {
     }
 }
 
+/// What this child is to speak, if that is not what it speaks by itself.
+fn letters() -> Option<Versions> {
+    let version = |variable: &str| std::env::var(variable).ok().map(|version| version.parse().expect("a version"));
+    Some(Versions { oldest: version(OLDEST)?, newest: version(NEWEST)? })
+}
+
 /// Does nothing unless it is run as a child.
 #[tokio::test]
 async fn a_node_for_the_other_tests() {
@@ -82,11 +154,18 @@ async fn a_node_for_the_other_tests() {
     log();
     let lease = Duration::from_secs(lease.parse().expect("seconds"));
     let cluster = Nats::connect(nats).lease(lease);
-    let server =
-        Server::new(Rooms).bind("127.0.0.1:0").workers(2).cluster(cluster).close_timeout(Duration::from_secs(1));
+    let host = std::env::var(ADDRESS).unwrap_or_else(|_| "127.0.0.1".to_owned());
+    let port = std::env::var(PORT).unwrap_or_else(|_| "0".to_owned());
+    let address = format!("{host}:0");
+    let server = Server::new(Rooms).bind(format!("{host}:{port}")).advertise(&address).admin(&address).workers(2);
+    let server = server.cluster(cluster).close_timeout(Duration::from_secs(1));
+    let server = match letters() {
+        Some(versions) => server.letters(versions),
+        None => server,
+    };
     let running = server.start().await.expect("a node");
-    let address = running.local_addr();
+    let (address, admin) = (running.local_addr(), running.admin_addr().expect("an address to be watched at"));
     let ended = running.until_signal();
-    println!("{LISTENS}{address}");
+    println!("{LISTENS}{address} {admin}");
     ended.await;
 }

@@ -1,11 +1,13 @@
 //! Real NATS servers, one or three, that end with the test.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
 use crate::app::PATIENCE;
+use crate::network::Host;
 
 /// The environment variable that names the program.
 const PROGRAM: &str = "DOG_NATS_SERVER";
@@ -24,15 +26,24 @@ pub(crate) struct NatsServer {
     child: Option<Child>,
     configuration: PathBuf,
     pub(crate) port: u16,
+    /// Where it runs, if not where the test does.
+    host: Option<Host>,
 }
 
 impl NatsServer {
     fn start(&mut self) {
-        let mut command = Command::new(program());
+        let mut command = match &self.host {
+            Some(host) => host.command(program()),
+            None => Command::new(program()),
+        };
         command.arg("-c").arg(&self.configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child =
             command.spawn().unwrap_or_else(|error| panic!("{:?} does not start: {error}; see {PROGRAM}", program()));
         self.child = Some(child);
+    }
+
+    fn address(&self) -> Ipv4Addr {
+        self.host.as_ref().map_or(Ipv4Addr::LOCALHOST, |host| host.address)
     }
 
     /// Ends it at once.
@@ -60,20 +71,30 @@ pub(crate) struct NatsServers {
 impl NatsServers {
     /// Starts so many, with `more` in the configuration of each.
     pub(crate) fn start(count: usize, more: &str) -> Self {
+        Self::start_at(vec![None; count], more)
+    }
+
+    /// One on each of these hosts.
+    pub(crate) fn start_on(hosts: &[Host], more: &str) -> Self {
+        Self::start_at(hosts.iter().cloned().map(Some).collect(), more)
+    }
+
+    fn start_at(hosts: Vec<Option<Host>>, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
-        let servers = (0..count).map(|number| {
+        let address = |host: &Option<Host>| host.as_ref().map_or(Ipv4Addr::LOCALHOST, |host| host.address);
+        let routes: Vec<String> = hosts.iter().map(|host| format!("{}:{}", address(host), free_port())).collect();
+        let servers = hosts.into_iter().enumerate().map(|(number, host)| {
             let port = free_port();
-            let cluster = if count > 1 {
-                let all =
-                    routes.iter().map(|port| format!("nats-route://127.0.0.1:{port}")).collect::<Vec<_>>().join(", ");
-                format!("cluster {{ name: dog, listen: \"127.0.0.1:{}\", routes: [{all}] }}", routes[number])
+            let cluster = if routes.len() > 1 {
+                let all = routes.iter().map(|route| format!("nats-route://{route}")).collect::<Vec<_>>().join(", ");
+                format!("cluster {{ name: dog, listen: \"{}\", routes: [{all}] }}", routes[number])
             } else {
                 String::new()
             };
             let store = folder.path().join(format!("store{number}"));
             let text = format!(
-                "host: 127.0.0.1\nport: {port}\nserver_name: n{number}\nmax_payload: 8MB\n{}\n{cluster}\n{more}\n",
+                "host: {}\nport: {port}\nserver_name: n{number}\nmax_payload: 8MB\n{}\n{cluster}\n{more}\n",
+                address(&host),
                 if more.contains("no jetstream") {
                     String::new()
                 } else {
@@ -82,7 +103,7 @@ impl NatsServers {
             );
             let configuration = folder.path().join(format!("n{number}.conf"));
             std::fs::write(&configuration, text).expect("room for a configuration");
-            let mut server = NatsServer { child: None, configuration, port };
+            let mut server = NatsServer { child: None, configuration, port, host };
             server.start();
             server
         });
@@ -122,12 +143,35 @@ impl NatsServers {
         }
     }
 
+    /// Which of them leads that stream, as one of them says who is not cut off.
+    pub(crate) async fn leader(&self, stream: &str) -> usize {
+        let client = async_nats::connect(self.urls()).await.expect("a server");
+        let by = std::time::Instant::now() + PATIENCE;
+        loop {
+            if let Ok(answer) = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await {
+                let info: serde_json::Value = serde_json::from_slice(&answer.payload).expect("an answer");
+                let leader = info["cluster"]["leader"].as_str().and_then(|name| name.strip_prefix('n'));
+                if let Some(leader) = leader {
+                    return leader.parse().expect("a number");
+                }
+            }
+            assert!(std::time::Instant::now() < by, "{stream} has no leader");
+            // NATS tells nobody of it.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+
+    /// One of them; whoever connects to it hears of the others.
+    pub(crate) fn url_of(&self, server: usize) -> String {
+        self.urls().swap_remove(server)
+    }
+
     /// As [`Nats::connect`](dog_nats::Nats::connect) takes them.
     pub(crate) fn url(&self) -> String {
         self.urls().join(",")
     }
 
     fn urls(&self) -> Vec<String> {
-        self.servers.iter().map(|server| format!("nats://127.0.0.1:{}", server.port)).collect()
+        self.servers.iter().map(|server| format!("nats://{}:{}", server.address(), server.port)).collect()
     }
 }

@@ -1,0 +1,323 @@
+//! Connections of clients whose Replica lives at another node: their bytes are copied, and nobody here knows what they
+//! say. Only when this node ends, or the other is given up, its clients are told to come back, at the end of a frame, and
+//! may answer.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dog::CloseCode;
+use dog_engine::address::NodeId;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, copy, split};
+use tokio::sync::watch;
+
+use crate::websocket::close_frame;
+use crate::worker::{Mail, Post};
+
+/// So many are told to come back at once: too few to come back as a storm.
+const FEW: usize = 100;
+
+/// In the response of a request that was passed on to another node: what becomes the connection there. Of a private type,
+/// so that no App's response is taken for one.
+#[derive(Clone)]
+pub(crate) struct Passage {
+    there: OnUpgrade,
+    counted: Arc<Counted>,
+    other: Lasts,
+}
+
+/// Nodes that something of this worker is passed on to. One that stands still or is cut off says nothing, for ever: what
+/// goes to it ends when the cluster has given it up.
+#[derive(Default)]
+pub(crate) struct Destinations(RefCell<HashMap<NodeId, watch::Sender<()>>>);
+
+/// That a node has not been given up.
+#[derive(Clone)]
+pub(crate) struct Lasts(watch::Receiver<()>);
+
+impl Destinations {
+    /// To be asked for before it is looked up whether the node lives: else its end may have been told already.
+    pub(crate) fn lasts(&self, node: NodeId) -> Lasts {
+        Lasts(self.0.borrow_mut().entry(node).or_insert_with(|| watch::Sender::new(())).subscribe())
+    }
+
+    pub(crate) fn gone(&self, node: NodeId) {
+        self.0.borrow_mut().remove(&node);
+    }
+}
+
+impl Lasts {
+    /// Ends when the node is given up.
+    pub(crate) async fn ends(&mut self) {
+        // Nothing is ever said but by leaving.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+/// What a passage knows of the worker that it was made on, whatever thread its bytes are copied on.
+#[derive(Clone)]
+pub(crate) struct Leaving {
+    /// Set when sockets are to be sent away.
+    pub(crate) sends_away: watch::Receiver<bool>,
+    /// All of this worker.
+    pub(crate) passages: Arc<AtomicUsize>,
+    /// Over what time they are sent away, if they are many.
+    pub(crate) within: Duration,
+    /// How long a client may take to answer.
+    pub(crate) close_timeout: Duration,
+    pub(crate) post: Post,
+    pub(crate) worker: usize,
+}
+
+/// Counts while it is there: its worker waits for it.
+struct Counted(Leaving);
+
+impl Counted {
+    fn new(leaving: Leaving) -> Self {
+        leaving.passages.fetch_add(1, Ordering::AcqRel);
+        Self(leaving)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.passages.fetch_sub(1, Ordering::AcqRel);
+        if *self.0.sends_away.borrow() {
+            // It looks again whether it has done.
+            self.0.post.send(self.0.worker, vec![Mail::Drained]);
+        }
+    }
+}
+
+impl Leaving {
+    /// Ends when it is this client's turn.
+    async fn is_due(&mut self) {
+        if self.sends_away.wait_for(|sends_away| *sends_away).await.is_err() {
+            // The worker is gone, and the task goes with it.
+            return std::future::pending().await;
+        }
+        if self.passages.load(Ordering::Acquire) > FEW {
+            let mut random = [0; 4];
+            // Without randomness all come back at once.
+            let _ = getrandom::fill(&mut random);
+            let share = f64::from(u32::from_ne_bytes(random)) / f64::from(u32::MAX);
+            tokio::time::sleep(self.within.mul_f64(share)).await;
+        }
+    }
+}
+
+impl Passage {
+    pub(crate) fn new(there: OnUpgrade, leaving: Leaving, other: Lasts) -> Self {
+        Self { there, counted: Arc::new(Counted::new(leaving)), other }
+    }
+
+    /// Copies between a client and the node of its Replica, until both have ended or either breaks.
+    pub(crate) async fn pass(self, client: Upgraded) {
+        let Ok(there) = self.there.await else { return };
+        let (from_client, mut to_client) = split(TokioIo::new(client));
+        let (mut from_there, to_there) = split(TokioIo::new(there));
+        let mut leaving = self.counted.0.clone();
+        let time = leaving.close_timeout;
+        let (mut other, mut given_up) = (self.other.clone(), self.other);
+        let due = async {
+            tokio::select! {
+                () = leaving.is_due() => {}
+                () = other.ends() => {}
+            }
+        };
+        let sent_away = watch::Sender::new(false);
+        let up = upwards(from_client, to_there);
+        let down = async {
+            if downwards(&mut from_there, &mut to_client, due).await? {
+                sent_away.send_replace(true);
+                // The client's answer goes there, and ends the connection there. What else is said comes too late.
+                copy(&mut from_there, &mut tokio::io::sink()).await?;
+            }
+            to_client.shutdown().await
+        };
+        let too_late = async {
+            let mut sent_away = sent_away.subscribe();
+            tokio::select! {
+                // The sender lives as long as this.
+                _ = sent_away.wait_for(|sent_away| *sent_away) => {}
+                // The rest of a frame may never come.
+                () = given_up.ends() => {}
+            }
+            tokio::time::sleep(time).await;
+        };
+        tokio::select! {
+            // How it ends is between the client and the node of the Replica.
+            _ = async { tokio::try_join!(up, down) } => {}
+            () = too_late => {}
+        }
+    }
+}
+
+type Connection = TokioIo<Upgraded>;
+
+async fn upwards(mut client: ReadHalf<Connection>, mut there: WriteHalf<Connection>) -> std::io::Result<()> {
+    copy(&mut client, &mut there).await?;
+    there.shutdown().await
+}
+
+/// Copies frames to a client until there are no more, or it is `due` to be sent away: whether it was.
+async fn downwards(
+    mut there: impl AsyncRead + Unpin,
+    mut client: impl AsyncWrite + Unpin,
+    due: impl Future<Output = ()>,
+) -> std::io::Result<bool> {
+    let mut due = std::pin::pin!(due);
+    let (mut is_due, mut frames) = (false, Frames::default());
+    let mut buffer = vec![0; 8 * 1024];
+    while !is_due || frames.is_within() {
+        let length = tokio::select! {
+            biased;
+            () = &mut due, if !is_due => {
+                is_due = true;
+                continue;
+            }
+            length = there.read(&mut buffer) => length?,
+        };
+        if length == 0 {
+            return Ok(false);
+        }
+        let length = if is_due { frames.advance(&buffer[..length]) } else { frames.advance_all(&buffer[..length]) };
+        client.write_all(&buffer[..length]).await?;
+        client.flush().await?;
+    }
+    client.write_all(&close_frame(Some(CloseCode::RESTARTING.as_u16()), "the server restarts")).await?;
+    client.flush().await?;
+    Ok(true)
+}
+
+/// Where in a server's frames a stream of bytes is.
+#[derive(Default)]
+struct Frames {
+    /// The first bytes of a frame whose header is not whole yet.
+    head: [u8; Self::LONGEST],
+    begun: usize,
+    /// Bytes of payload that are still to come.
+    left: u64,
+}
+
+impl Frames {
+    /// Two bytes, and a length of eight: a server masks nothing.
+    const LONGEST: usize = 10;
+
+    fn is_within(&self) -> bool {
+        self.begun > 0 || self.left > 0
+    }
+
+    /// The header's length, as far as it shows.
+    fn header(&self) -> usize {
+        match self.head[1] & 0x7f {
+            _ if self.begun < 2 => 2,
+            126 => 4,
+            127 => Self::LONGEST,
+            _ => 2,
+        }
+    }
+
+    /// Goes on to the end of the frame that is under way, if that is among these bytes: how many belong to it.
+    fn advance(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while self.left == 0 {
+            let Some(byte) = bytes.get(used) else { return used };
+            self.head[self.begun] = *byte;
+            self.begun += 1;
+            used += 1;
+            if self.begun == self.header() {
+                self.left = self.payload();
+                self.begun = 0;
+                if self.left == 0 {
+                    return used;
+                }
+            }
+        }
+        let rest = bytes.len() - used;
+        let payload = usize::try_from(self.left).map_or(rest, |left| left.min(rest));
+        self.left -= payload as u64;
+        used + payload
+    }
+
+    fn payload(&self) -> u64 {
+        let [_, short, long @ ..] = self.head;
+        match short & 0x7f {
+            126 => u64::from(u16::from_be_bytes([long[0], long[1]])),
+            127 => u64::from_be_bytes(long),
+            length => u64::from(length),
+        }
+    }
+
+    fn advance_all(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while used < bytes.len() {
+            used += self.advance(&bytes[used..]);
+        }
+        used
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dog::Message;
+
+    fn sent(lengths: &[usize]) -> Vec<Vec<u8>> {
+        lengths.iter().map(|length| Message::binary(vec![7; *length]).frame().to_vec()).collect()
+    }
+
+    #[test]
+    fn frames_of_all_lengths_are_told_apart_however_their_bytes_come() {
+        let frames = sent(&[0, 1, 125, 126, 300, 65_535, 65_536, 70_000, 0, 5]);
+        let all = frames.concat();
+        for size in [1, 2, 3, 7, 1000, all.len()] {
+            let (mut parser, mut ends, mut at) = (Frames::default(), Vec::new(), 0);
+            for mut bytes in all.chunks(size) {
+                while !bytes.is_empty() {
+                    let used = parser.advance(bytes);
+                    at += used;
+                    bytes = &bytes[used..];
+                    if !parser.is_within() {
+                        ends.push(at);
+                    }
+                }
+            }
+            let expected = frames.iter().scan(0, |at, frame| {
+                *at += frame.len();
+                Some(*at)
+            });
+            assert_eq!(ends, expected.collect::<Vec<_>>(), "{size} bytes at once");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_sent_away_gets_the_frame_under_way_and_then_the_close() {
+        let frames = sent(&[10, 40_000, 20]);
+        let all = frames.concat();
+        let (mut there, from_there) = tokio::io::duplex(1 << 20);
+        let (to_client, mut client) = tokio::io::duplex(1 << 20);
+        // The second frame is under way when the time has come.
+        let cut = frames[0].len() + 1000;
+        there.write_all(&all[..cut]).await.unwrap();
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        let due = async { drop(told.await) };
+        let mut got = vec![0; cut];
+        let passes = async { downwards(from_there, to_client, due).await.unwrap() };
+        let rest = async {
+            client.read_exact(&mut got).await.unwrap();
+            tell.send(()).unwrap();
+            tokio::task::yield_now().await;
+            there.write_all(&all[cut..]).await.unwrap();
+            client.read_to_end(&mut got).await.unwrap();
+        };
+        let (was_sent_away, ()) = tokio::join!(passes, rest);
+        assert!(was_sent_away);
+        let close = close_frame(Some(1012), "the server restarts");
+        assert_eq!(got, [&frames[0][..], &frames[1], &close].concat());
+    }
+}

@@ -1,0 +1,183 @@
+//! Cuts of the network, under load: hosts of a network that the test has made lose sight of each other without a word,
+//! and find each other again. Clients are cut off from nobody.
+
+use std::time::{Duration, Instant};
+
+use crate::app::Client;
+use crate::faults::Writer;
+use crate::record::Recorder;
+use crate::scene::{SERVERS, Scene, host};
+use crate::talk::{Talk, nothing_was_missed};
+
+/// Nodes have it; the server's choice of another leader is not waited for.
+const LEASE: Duration = Duration::from_secs(5);
+/// One that outlives that.
+const LONG_LEASE: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn a_node_that_loses_sight_of_nats_for_less_than_its_lease_keeps_its_sockets() {
+    let record = Recorder::new(LONG_LEASE);
+    let scene = Scene::start(LONG_LEASE);
+    let mut talk = Talk::start(&scene.entries(), "short", 2).await;
+    // Everyone's Replica is of the node that was reached, and so is the room's.
+    let mut writer = Writer::start(&record, vec![scene.nodes[0].address], "kept");
+    writer.goes_on(20).await;
+    let cut = Instant::now();
+    scene.network.cut(&SERVERS, &[host(0)]);
+    let says = scene.nodes[0].until_ready(false).await;
+    let noticed = cut.elapsed();
+    assert!(scene.nodes[0].tells("/metrics").await.1.contains("dog_cluster_connected 0"), "{says}");
+    // Within the node all goes on, and between the others.
+    talk.hear_each_other(&[0, 3]).await;
+    talk.hear_each_other(&[1, 2, 4, 5]).await;
+    scene.network.heal(&SERVERS, &[host(0)]);
+    let healed = Instant::now();
+    scene.nodes[0].until_ready(true).await;
+    talk.everyone_hears_everyone().await;
+    let well = healed.elapsed();
+    writer.goes_on(20).await;
+    let (kept, longest) = writer.end().await;
+    let lives = talk.end().await;
+    let local = nothing_was_missed(&lives, &[0, 3]);
+    nothing_was_missed(&lives, &[1, 2, 4, 5]);
+    let mut witness = record.join(scene.nodes[1].address, "kept", "witness").await;
+    assert!(kept.is_subset(&witness.all().await), "an acknowledged put is lost");
+    println!(
+        "cluster: a node cut off from NATS for less than its lease ({LONG_LEASE:?}): /readyz said so after {noticed:.1?}, \
+         all sockets stayed, all {local} messages within the node arrived; healed, all heard all after {well:.1?}; longest \
+         pause of a writer there {longest:.1?}, {} puts acknowledged and there; {}",
+        kept.len(),
+        record.check()
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced() {
+    let record = Recorder::new(LEASE);
+    let scene = Scene::start(LEASE);
+    let mut talk = Talk::start(&scene.entries(), "long", 2).await;
+    let mut old = record.join(scene.nodes[0].address, "moved", "old").await;
+    assert_eq!(old.at, scene.nodes[0].id(), "its node has the room");
+    assert!(old.put(1).await);
+    let cut = Instant::now();
+    scene.network.cut(&SERVERS, &[host(0)]);
+    // Nobody will acknowledge it.
+    assert!(old.say("put 666").await);
+    while let Some(text) = old.hear().await {
+        assert_ne!(text, "kept 666");
+    }
+    let ended = cut.elapsed();
+    assert_eq!(old.close_code(), Some(1012));
+    assert!(!scene.nodes[0].tells("/readyz").await.0);
+    let mut new = record.join(scene.nodes[1].address, "moved", "new").await;
+    let elsewhere = cut.elapsed();
+    assert_ne!(new.at, scene.nodes[0].id());
+    assert!(new.put(2).await);
+    // Those of the node have come in elsewhere.
+    talk.everyone_hears_everyone().await;
+    scene.network.heal(&SERVERS, &[host(0)]);
+    let healed = Instant::now();
+    scene.nodes[0].until_ready(true).await;
+    let back = healed.elapsed();
+    let late = record.join(scene.nodes[0].address, "moved", "late").await;
+    assert_eq!(late.at, new.at, "it is part of the cluster, and knows who has the room");
+    talk.everyone_hears_everyone().await;
+    let mut witness = Client::join(scene.nodes[0].address, "long", "wide-witness").await;
+    assert_eq!(witness.count_until(7).await, 7, "promise 8");
+    let kept = new.all().await;
+    assert!(kept.contains(&1) && kept.contains(&2) && !kept.contains(&666), "{kept:?}");
+    let lives = talk.end().await;
+    let others = nothing_was_missed(&lives, &[1, 2, 4, 5]);
+    for life in [&lives[0], &lives[3]] {
+        assert_eq!(life.ends.iter().map(|(code, _)| *code).collect::<Vec<_>>(), [Some(1012)]);
+    }
+    println!(
+        "cluster: a node cut off from NATS past its lease ({LEASE:?}): its sockets were closed with 1012 after {ended:.1?}, \
+         its room served elsewhere after {elsewhere:.1?}; healed, it was ready after {back:.1?}; {others} messages between \
+         the others, none missed; nothing came twice or from before; {}",
+        record.check()
+    );
+}
+
+#[tokio::test]
+async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
+    let record = Recorder::new(LONG_LEASE);
+    let scene = Scene::start(LONG_LEASE);
+    let mut talk = Talk::start(&scene.entries(), "apart", 1).await;
+    let [owner, other] = [0, 1];
+    let mut there = record.join(scene.nodes[owner].address, "crossed", "there").await;
+    let mut passed = record.join(scene.nodes[other].address, "crossed", "passed").await;
+    let mut idle = record.join(scene.nodes[other].address, "crossed", "idle").await;
+    assert_eq!([there.at, passed.at, idle.at], [scene.nodes[owner].id(); 3], "their connections are passed on");
+    let cut = Instant::now();
+    scene.network.cut(&[host(owner)], &[host(other)]);
+    let refused = record.try_to_join(scene.nodes[other].address, "crossed", "late").await.err().expect("no way there");
+    let answered = cut.elapsed();
+    assert!(passed.say("put 7").await);
+    while let Some(text) = passed.hear().await {
+        assert_ne!(text, "kept 7", "it was cut off");
+    }
+    let ended = cut.elapsed();
+    while idle.hear().await.is_some() {}
+    let noticed = cut.elapsed();
+    // Their seats are free for others, and what goes over NATS goes on.
+    assert!(there.put(1).await);
+    assert_eq!(there.count_until(1).await, 1, "promise 8");
+    talk.everyone_hears_everyone().await;
+    scene.network.heal(&[host(owner)], &[host(other)]);
+    let healed = Instant::now();
+    let mut back = record.join(scene.nodes[other].address, "crossed", "passed").await;
+    let served = healed.elapsed();
+    assert!(back.all().await.contains(&1));
+    let heard = nothing_was_missed(&talk.end().await, &[0, 1, 2]);
+    println!(
+        "cluster: two nodes cut off from each other: whoever had to be passed on was told after {answered:.1?} ({refused}); \
+         passed-on sockets ended after {ended:.1?} (speaking) and {noticed:.1?} (idle); healed, served after {served:.1?}; \
+         {heard} broadcasts between nodes, none missed; {}",
+        record.check()
+    );
+}
+
+#[tokio::test]
+async fn a_nats_server_that_is_cut_off_from_the_others_is_left() {
+    let record = Recorder::new(LONG_LEASE);
+    let scene = Scene::start(LONG_LEASE);
+    let alone = scene.nats.leader("dog_objects").await;
+    let others: Vec<usize> = SERVERS.into_iter().filter(|server| *server != alone).collect();
+    let mut talk = Talk::start(&scene.entries(), "quorum", 2).await;
+    let [mut here, mut elsewhere] = [("minority", alone), ("majority", others[0])]
+        .map(|(room, node)| Writer::start(&record, vec![scene.nodes[node].address], room));
+    here.goes_on(20).await;
+    elsewhere.goes_on(20).await;
+    let cut = Instant::now();
+    scene.network.cut(&[alone], &others);
+    // Another leader is chosen; and the node of the server that is alone finds it.
+    elsewhere.goes_on(20).await;
+    here.goes_on(20).await;
+    talk.everyone_hears_everyone().await;
+    let well = cut.elapsed();
+    scene.network.heal(&[alone], &others);
+    scene.nats.is_whole().await;
+    here.goes_on(20).await;
+    talk.everyone_hears_everyone().await;
+    let mut puts = 0;
+    let mut pauses = Vec::new();
+    for (writer, room) in [(here, "minority"), (elsewhere, "majority")] {
+        let (kept, longest) = writer.end().await;
+        let mut witness = record.join(scene.nodes[alone].address, room, "witness").await;
+        assert!(kept.is_subset(&witness.all().await), "an acknowledged put of the {room} is lost");
+        puts += kept.len();
+        pauses.push(longest);
+    }
+    let lives = talk.end().await;
+    let lost: usize = lives.iter().map(|life| life.ends.len()).sum();
+    assert_eq!(lost, 0, "sockets that did not stay: {lives:?}");
+    println!(
+        "cluster: the leader among the NATS servers cut off from the others: all heard all again after {well:.1?}, the \
+         longest pause of a writer on its side {:.1?}, on the other {:.1?}; all sockets stayed, {puts} puts acknowledged \
+         and there; {}",
+        pauses[0],
+        pauses[1],
+        record.check()
+    );
+}
