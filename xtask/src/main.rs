@@ -4,7 +4,7 @@
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `toolchain` and `debian`
 //! (what builds for wasm), `workspace` (what cargo knows of us), then one module for each part that is more than a cargo
 //! command: `checks`, `layers`, `sources`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `cluster`, `fuzz`, `workers` with
-//! `bundle`, `bench`, and `scale`; `nodes` runs a cluster to look at.
+//! `bundle`, `bench` with `cluster_bench`, and `scale`; `nodes` runs a cluster to look at.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
@@ -14,6 +14,7 @@ mod browser;
 mod bundle;
 mod checks;
 mod cluster;
+mod cluster_bench;
 mod debian;
 mod faults;
 mod fuzz;
