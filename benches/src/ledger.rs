@@ -2,7 +2,7 @@
 //! nobody else. Pure but for the times it is told.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
@@ -33,6 +33,8 @@ pub struct Ledger {
     sockets: usize,
     rooms: usize,
     reach: Reach,
+    /// Socket number `i` is at node `i % nodes`.
+    nodes: usize,
     /// The most senders that one room has.
     senders_a_room: usize,
     /// For each socket and each sender of its room, the number of the message that must come next.
@@ -70,10 +72,31 @@ pub struct Count {
     pub each: Histogram,
     /// From the sending of a message until all had it.
     pub last: Histogram,
+    /// Of several nodes: as `each`, where sender and receiver are at the same one.
+    pub within: Histogram,
+    /// The same, where they are at two.
+    pub across: Histogram,
     /// How many of the deliveries came compressed.
     pub compressed: u64,
     /// All bytes that came.
     pub bytes: u64,
+}
+
+impl Count {
+    /// A delivery, whether it was the last of its message, and, of several nodes, whether it was to another one.
+    fn take(&mut self, took: Duration, is_last: bool, is_across: Option<bool>) {
+        self.each.record(took);
+        self.deliveries += 1;
+        if is_last {
+            self.last.record(took);
+            self.messages += 1;
+        }
+        match is_across {
+            Some(true) => self.across.record(took),
+            Some(false) => self.within.record(took),
+            None => {}
+        }
+    }
 }
 
 impl Ledger {
@@ -84,6 +107,7 @@ impl Ledger {
             sockets,
             rooms,
             reach,
+            nodes: 1,
             senders_a_room,
             expected: vec![0; sockets * senders_a_room],
             senders: (0..senders).map(|_| Sender::default()).collect(),
@@ -91,6 +115,16 @@ impl Ledger {
             owed: 0,
             count: Count::default(),
         }
+    }
+
+    /// The sockets are at so many nodes, in turn.
+    pub fn spread_over(&mut self, nodes: usize) {
+        self.nodes = nodes.max(1);
+    }
+
+    /// How many messages were sent so far.
+    pub fn sent(&self) -> u64 {
+        self.senders.iter().map(|sender| u64::from(sender.next)).sum()
     }
 
     /// Counts from here on.
@@ -150,14 +184,13 @@ impl Ledger {
         message.missing -= 1;
         self.owed -= 1;
         let took = now.duration_since(message.sent);
-        self.count.each.record(took);
-        self.count.deliveries += 1;
-        if message.missing == 0 {
+        let is_last = message.missing == 0;
+        if is_last {
             sender.in_flight.pop_front();
             self.in_flight -= 1;
-            self.count.last.record(took);
-            self.count.messages += 1;
         }
+        let is_across = number % self.nodes != socket % self.nodes;
+        self.count.take(took, is_last, (self.nodes > 1).then_some(is_across));
         Ok(())
     }
 
@@ -207,6 +240,21 @@ mod tests {
         ledger.arrive(1, other, now).unwrap();
         ledger.arrive(3, other, now).unwrap();
         ledger.check_settled().unwrap();
+    }
+
+    #[test]
+    fn of_several_nodes_it_is_told_who_was_at_the_same() {
+        let (sent, second) = (Instant::now(), Duration::from_secs(1));
+        let mut ledger = Ledger::new(3, 2, 1, Reach::Room);
+        ledger.spread_over(2);
+        let tag = ledger.send(1, sent).unwrap();
+        for (socket, seconds) in [(0, 1), (1, 5), (2, 3)] {
+            ledger.arrive(socket, tag, sent + second * seconds).unwrap();
+        }
+        let about = |time: Duration, seconds| time.abs_diff(second * seconds) < second / 8;
+        assert!(about(ledger.count.within.quantile(1.0), 5) && about(ledger.count.within.quantile(0.0), 5));
+        assert!(about(ledger.count.across.quantile(1.0), 3) && about(ledger.count.across.quantile(0.0), 1));
+        assert_eq!(ledger.sent(), 1);
     }
 
     #[test]

@@ -127,6 +127,18 @@ impl Crowd {
         })
     }
 
+    /// Socket number `i` is at node `i % nodes`: times are told apart by that.
+    #[must_use]
+    pub fn spread_over(mut self, nodes: usize) -> Self {
+        self.ledger.spread_over(nodes);
+        self
+    }
+
+    /// How many messages were sent so far, counted or not.
+    pub fn sent(&self) -> u64 {
+        self.ledger.sent()
+    }
+
     /// Talks at another pace from the next run on.
     ///
     /// # Errors

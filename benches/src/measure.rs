@@ -100,6 +100,18 @@ pub fn machine(pinned: bool) -> String {
     format!("{processors} processors, {pinned}, load average {} before", load_average())
 }
 
+/// What its processors are called.
+pub fn processor() -> String {
+    let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = about.lines().find_map(|line| line.strip_prefix("model name"));
+    name.map_or("unknown", |name| name.trim_start_matches([' ', '\t', ':'])).to_owned()
+}
+
+/// The version of its kernel.
+pub fn kernel() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Resource, Rlimit, Signal};
@@ -25,6 +25,8 @@ pub const GUARD: &str = "guard";
 /// A running server. Dropped, on a panic too, it is killed; so it is when this process dies in any other way.
 pub struct Server {
     child: Child,
+    /// What it prints.
+    lines: Receiver<String>,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -39,7 +41,8 @@ impl Server {
         Self::start_told(bench, processors, program, arguments, told_address)
     }
 
-    /// The same for one that says it otherwise: `told` finds the address in the line that does.
+    /// The same for one that says it otherwise: `told` finds the address in the line that does, or says where it is once a
+    /// line tells that it is there.
     ///
     /// # Errors
     /// When it does not start within ten seconds.
@@ -48,18 +51,32 @@ impl Server {
         processors: &[usize],
         program: &Path,
         arguments: &[A],
-        told: fn(&str) -> Option<SocketAddr>,
+        told: impl Fn(&str) -> Option<SocketAddr>,
     ) -> Result<Self> {
         let mut command = Command::new(bench);
         command.arg(GUARD);
         command.args(processors.iter().flat_map(|processor| ["--processor".into(), processor.to_string()]));
         command.arg("--").arg(program).args(arguments);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let lines = lines(child.stdout.take());
         // Under guard before the wait: a server that never gets ready must be ended too.
-        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        let output = server.child.stdout.take().context("the server has no output")?;
-        server.address = ready(output, told).with_context(|| format!("{} did not start", program.display()))?;
+        let mut server = Self { child, lines, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        server.address = server.wait_told(told).with_context(|| format!("{} did not start", program.display()))?;
         Ok(server)
+    }
+
+    /// Waits until it says where else it listens, after what it has said of that before.
+    ///
+    /// # Errors
+    /// When it does not within ten seconds.
+    pub fn wait_told(&self, told: impl Fn(&str) -> Option<SocketAddr>) -> Result<SocketAddr> {
+        let begun = Instant::now();
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
+            if let Some(address) = told(&line) {
+                return Ok(address);
+            }
+        }
+        bail!("it ended, or {} seconds passed, before it printed where it listens", PATIENCE.as_secs())
     }
 
     /// Its process id.
@@ -81,21 +98,15 @@ fn told_address(line: &str) -> Option<SocketAddr> {
     line.strip_prefix(READY)?.trim_end_matches('/').parse().ok()
 }
 
-fn ready(output: ChildStdout, told: fn(&str) -> Option<SocketAddr>) -> Result<SocketAddr> {
+/// Reads until the server ends, lest that wait for room in the pipe.
+fn lines(output: Option<ChildStdout>) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
-    // Reads until the server ends, lest that wait for room in the pipe.
     std::thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
+        for line in output.map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
             let _ = sender.send(line);
         }
     });
-    let begun = std::time::Instant::now();
-    while let Ok(line) = receiver.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
-        if let Some(address) = told(&line) {
-            return Ok(address);
-        }
-    }
-    bail!("it ended, or {} seconds passed, before it printed where it listens", PATIENCE.as_secs())
+    receiver
 }
 
 /// What stands between us and a server, and what of the command line follows the word [`GUARD`].

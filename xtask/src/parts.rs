@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{autobahn, bench, browser, checks, cluster, faults, fuzz, layers, sim, wasm, workers};
+use crate::{autobahn, bench, browser, checks, cluster, cluster_bench, faults, fuzz, layers, sim, wasm, workers};
 
 /// One part of `cargo xtask test`. An integration test target that bears the name of a part is left to that part.
 pub(crate) struct Part {
@@ -74,6 +74,7 @@ pub(crate) const BENCHES: &[Bench] = &[
         run: bench::run,
     },
     Bench { name: "relay", about: "fan-out of the relay beside a bare epoll+send loop", run: checks::bench_relay },
+    Bench { name: "cluster", about: "nodes over NATS beside nodes of others over Redis", run: cluster_bench::run },
     Bench { name: "workers", about: "the relay on workerd beside the same on npm's dog", run: workers::bench },
 ];
 

@@ -1,6 +1,6 @@
 //! A server for the bench whose sockets do one thing with what they are told, as `--verb` says: `whisper` passes it on to
 //! the client that the handshake's query named as `to`; `gossip` asks all siblings, and hands it back when all have
-//! answered.
+//! answered. `GET /seat` has the Group promise a seat, which is given back at once.
 
 use std::process::ExitCode;
 
@@ -56,6 +56,9 @@ impl App for Verbs {
             return Ok(text(StatusCode::BAD_REQUEST, "u and room are missing"));
         };
         let wire = dog.group::<Room>(&room).identify(&ClientId::new(client)?).await?;
+        if request.uri().path() == "/seat" {
+            return Ok(text(StatusCode::OK, "promised"));
+        }
         Ok(wire.fetch(request).await?)
     }
 }

@@ -144,7 +144,26 @@ pub struct View {
     /// Later views have greater versions.
     pub version: ViewVersion,
     /// All members but the parked ones, those that are just joining among them.
+    #[serde(with = "ids")]
     pub members: Arc<[ReplicaId]>,
+}
+
+/// Ids as their bytes. As text, as they travel elsewhere, they are twice as long; and of what a large room's objects say to
+/// each other, views are by far the most.
+mod ids {
+    use std::sync::Arc;
+
+    use dog::ReplicaId;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(ids: &Arc<[ReplicaId]>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(ids.iter().map(ReplicaId::as_bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[ReplicaId]>, D::Error> {
+        let ids = Vec::<[u8; 32]>::deserialize(deserializer)?;
+        Ok(ids.into_iter().map(ReplicaId::from_bytes).collect())
+    }
 }
 
 /// The Group's life, and the changes in it: a restarted Group's first view is later than all before.

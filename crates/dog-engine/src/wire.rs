@@ -2,10 +2,11 @@
 //! storage is MessagePack as everywhere: it must be readable by later versions, and a letter must not.
 //!
 //! ```
-//! use dog_engine::wire::{VERSION, decode, encode};
+//! use dog_engine::wire::{VERSION, decode, encode, length};
 //!
 //! let bytes = encode(&("seats", 2_u32))?;
 //! assert_eq!((bytes[0], decode::<(String, u32)>(&bytes)?), (VERSION, ("seats".to_owned(), 2)));
+//! assert_eq!(length(&("seats", 2_u32))?, bytes.len());
 //! let later = [&[VERSION + 1], &bytes[1..]].concat();
 //! assert!(decode::<(String, u32)>(&later).unwrap_err().is_unreachable());
 //! # Ok::<(), dog::Error>(())
@@ -21,7 +22,7 @@ use crate::message::{GroupCall, GroupCast, ReplicaCall, ReplicaCast};
 
 /// The first byte of all. It changes whenever a letter does: while a new version is rolled out, objects of both speak to
 /// each other, and must not misunderstand.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// To a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,6 +60,16 @@ pub fn append<T: Serialize>(value: &T, head: Vec<u8>) -> Result<Bytes, Error> {
         .map_err(|cause| Error::caused(Kind::Encoding, "the value cannot be serialised", cause))
 }
 
+/// How many bytes [`encode`] makes of it.
+///
+/// # Errors
+/// As [`encode`].
+pub fn length<T: Serialize>(value: &T) -> Result<usize, Error> {
+    postcard::experimental::serialized_size(value)
+        .map(|length| length + 1)
+        .map_err(|cause| Error::caused(Kind::Encoding, "the value cannot be serialised", cause))
+}
+
 /// Reads one.
 ///
 /// # Errors
@@ -85,5 +96,26 @@ pub fn may_repeat(call: &ReplicaCall) -> bool {
     match call {
         ReplicaCall::Join(_) | ReplicaCall::Meet(_) | ReplicaCall::Census(_) => true,
         ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } | ReplicaCall::Gossip(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dog::{Epoch, ReplicaId};
+
+    use super::*;
+    use crate::address::{View, ViewVersion};
+
+    #[test]
+    fn a_view_is_read_back_and_takes_32_bytes_a_member() {
+        let view = |members: u32| View {
+            version: ViewVersion { epoch: Epoch::from_raw(1), change: 2 },
+            members: (0..members).map(|number| ReplicaId::from_name("room", &number.to_string())).collect(),
+        };
+        let bytes = encode(&view(100)).unwrap();
+        let read: View = decode(&bytes).unwrap();
+        assert_eq!((read.version, read.members), (view(100).version, view(100).members));
+        assert_eq!(bytes.len(), length(&view(0)).unwrap() + 100 * 32);
+        assert!(decode::<View>(&bytes[..bytes.len() - 1]).unwrap_err().is_encoding());
     }
 }

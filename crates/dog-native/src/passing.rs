@@ -1,11 +1,15 @@
 //! Connections of clients whose Replica lives at another node: their bytes are copied, and nobody here knows what they
-//! say. Only when this node ends, its clients are told to come back, at the end of a frame, and may answer.
+//! say. Only when this node ends, or the other is given up, its clients are told to come back, at the end of a frame, and
+//! may answer.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dog::CloseCode;
+use dog_engine::address::NodeId;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, copy, split};
@@ -23,6 +27,35 @@ const FEW: usize = 100;
 pub(crate) struct Passage {
     there: OnUpgrade,
     counted: Arc<Counted>,
+    other: Lasts,
+}
+
+/// Nodes that something of this worker is passed on to. One that stands still or is cut off says nothing, for ever: what
+/// goes to it ends when the cluster has given it up.
+#[derive(Default)]
+pub(crate) struct Destinations(RefCell<HashMap<NodeId, watch::Sender<()>>>);
+
+/// That a node has not been given up.
+#[derive(Clone)]
+pub(crate) struct Lasts(watch::Receiver<()>);
+
+impl Destinations {
+    /// To be asked for before it is looked up whether the node lives: else its end may have been told already.
+    pub(crate) fn lasts(&self, node: NodeId) -> Lasts {
+        Lasts(self.0.borrow_mut().entry(node).or_insert_with(|| watch::Sender::new(())).subscribe())
+    }
+
+    pub(crate) fn gone(&self, node: NodeId) {
+        self.0.borrow_mut().remove(&node);
+    }
+}
+
+impl Lasts {
+    /// Ends when the node is given up.
+    pub(crate) async fn ends(&mut self) {
+        // Nothing is ever said but by leaving.
+        while self.0.changed().await.is_ok() {}
+    }
 }
 
 /// What a passage knows of the worker that it was made on, whatever thread its bytes are copied on.
@@ -78,8 +111,8 @@ impl Leaving {
 }
 
 impl Passage {
-    pub(crate) fn new(there: OnUpgrade, leaving: Leaving) -> Self {
-        Self { there, counted: Arc::new(Counted::new(leaving)) }
+    pub(crate) fn new(there: OnUpgrade, leaving: Leaving, other: Lasts) -> Self {
+        Self { there, counted: Arc::new(Counted::new(leaving)), other }
     }
 
     /// Copies between a client and the node of its Replica, until both have ended or either breaks.
@@ -89,10 +122,17 @@ impl Passage {
         let (mut from_there, to_there) = split(TokioIo::new(there));
         let mut leaving = self.counted.0.clone();
         let time = leaving.close_timeout;
+        let (mut other, mut given_up) = (self.other.clone(), self.other);
+        let due = async {
+            tokio::select! {
+                () = leaving.is_due() => {}
+                () = other.ends() => {}
+            }
+        };
         let sent_away = watch::Sender::new(false);
         let up = upwards(from_client, to_there);
         let down = async {
-            if downwards(&mut from_there, &mut to_client, leaving.is_due()).await? {
+            if downwards(&mut from_there, &mut to_client, due).await? {
                 sent_away.send_replace(true);
                 // The client's answer goes there, and ends the connection there. What else is said comes too late.
                 copy(&mut from_there, &mut tokio::io::sink()).await?;
@@ -100,8 +140,13 @@ impl Passage {
             to_client.shutdown().await
         };
         let too_late = async {
-            // The sender lives as long as this.
-            let _ = sent_away.subscribe().wait_for(|sent_away| *sent_away).await;
+            let mut sent_away = sent_away.subscribe();
+            tokio::select! {
+                // The sender lives as long as this.
+                _ = sent_away.wait_for(|sent_away| *sent_away) => {}
+                // The rest of a frame may never come.
+                () = given_up.ends() => {}
+            }
             tokio::time::sleep(time).await;
         };
         tokio::select! {
@@ -221,6 +266,7 @@ impl Frames {
 mod tests {
     use super::*;
     use dog::Message;
+    use futures_util::FutureExt;
 
     fn sent(lengths: &[usize]) -> Vec<Vec<u8>> {
         lengths.iter().map(|length| Message::binary(vec![7; *length]).frame().to_vec()).collect()
@@ -248,6 +294,19 @@ mod tests {
             });
             assert_eq!(ends, expected.collect::<Vec<_>>(), "{size} bytes at once");
         }
+    }
+
+    #[tokio::test]
+    async fn what_goes_to_a_node_that_is_given_up_ends_and_nothing_else() {
+        let destinations = Destinations::default();
+        let [one, other] = [1, 2].map(NodeId::from_raw);
+        let (mut first, mut second, mut elsewhere) =
+            (destinations.lasts(one), destinations.lasts(one), destinations.lasts(other));
+        destinations.gone(one);
+        first.ends().await;
+        second.ends().await;
+        assert!(elsewhere.ends().now_or_never().is_none());
+        assert!(destinations.lasts(one).ends().now_or_never().is_none(), "who is asked for anew is looked up anew");
     }
 
     #[tokio::test]

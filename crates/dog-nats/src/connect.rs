@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use bytes::Bytes;
+use dog_engine::address::NodeId;
 use dog_native::cluster::{Cluster, Joining, Pending, Ports};
 
 use crate::jetstream::{Messages, Put, Trouble, context};
@@ -227,23 +228,30 @@ impl Settings {
             return Err(Obstacle::Lasting(what));
         }
         let replicas = self.replicas.unwrap_or(if info.cluster.is_some() { 3 } else { 1 });
+        let names = names.clone();
+        let passing = |what: String| Obstacle::Passing(format!("NATS is not ready: {what}"));
+        // What of this is not allowed is told now: later it would be told to nobody that letters do not arrive.
+        let nobody = names.letters(NodeId::default());
+        let _letters = client.subscribe(nobody.clone()).await.map_err(|error| passing(error.to_string()))?;
+        client.publish(nobody, Bytes::new()).await.map_err(|error| passing(error.to_string()))?;
         let made = async {
             has_jetstream(&client).await?;
             let leases = format!(r#","subject_delete_marker_ttl":{}"#, MARKERS.as_nanos());
             let subjects = [names.leases(), names.secret()];
             make_stream(&client, &names.nodes(), &subjects, replicas, &leases).await?;
-            make_stream(&client, &names.objects(), &[names.all_objects()], replicas, "").await
+            make_stream(&client, &names.objects(), &[names.all_objects()], replicas, "").await?;
+            let context = context(&client);
+            let leases = Messages::open(&context, client.clone(), names.nodes()).await.map_err(passing)?;
+            let objects = Messages::open(&context, client.clone(), names.objects()).await.map_err(passing)?;
+            let secret = secret(&leases, &names).await.map_err(|trouble| passing(trouble.text().to_owned()))?;
+            Ok((leases, objects, secret))
         };
-        if let Err(obstacle) = made.await {
-            let said = complaint.lock().unwrap_or_else(PoisonError::into_inner).take();
-            return Err(said.map_or(obstacle, |said| Obstacle::Lasting(format!("NATS gives no permission: {said}"))));
+        let made = made.await;
+        if let Some(said) = complaint.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(Obstacle::Lasting(format!("NATS gives no permission: {said}")));
         }
-        let passing = |what: String| Obstacle::Passing(format!("NATS is not ready: {what}"));
-        let context = context(&client);
-        let leases = Messages::open(&context, client.clone(), names.nodes()).await.map_err(passing)?;
-        let objects = Messages::open(&context, client.clone(), names.objects()).await.map_err(passing)?;
-        let secret = secret(&leases, names).await.map_err(|trouble| passing(trouble.text().to_owned()))?;
-        Ok(Connected { client, names: names.clone(), leases, objects, secret })
+        let (leases, objects, secret) = made?;
+        Ok(Connected { client, names, leases, objects, secret })
     }
 
     /// Another connection, to that server alone.

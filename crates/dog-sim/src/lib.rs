@@ -73,4 +73,4 @@ mod world;
 
 pub use bugs::Bug;
 pub use explore::{Checks, Failure, Options, Outcome, Summary, explore, explore_and_tell, explore_many};
-pub use kit::{Builder, ClientSocket, Cluster, MemberSeats, Pending, Standing, websocket};
+pub use kit::{Amount, Builder, ClientSocket, Cluster, MemberSeats, Pending, Standing, Traffic, websocket};

@@ -39,7 +39,8 @@ impl Storage {
         Self { port }
     }
 
-    /// The value under `key`.
+    /// The value under `key`. That may be of a write that has not ended, which a crash undoes: whoever tells others of it,
+    /// and must never have to take it back, reads it in a [`transaction`](Self::transaction) that also writes.
     ///
     /// # Errors
     /// When what is there is no `T` ([`Error::is_encoding`]), the key is too long ([`Error::is_too_large`]), or the

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use dog_benches::document;
 use dog_benches::summary::Spread;
 use dog_benches::table::Table;
 
@@ -15,9 +16,8 @@ use crate::scenario::{Figure, Scenario};
 use crate::scenarios::{GOALS, SCENARIOS};
 use crate::store::Store;
 
-/// Between these lines the document is ours; the rest of it is written by hand.
-const BEGIN: &str = "<!-- measured: begin; `cargo xtask bench` writes what follows -->";
-const END: &str = "<!-- measured: end -->";
+/// What writes into the document.
+const COMMAND: &str = "cargo xtask bench";
 
 /// The folder of plots, beside the document.
 const PLOTS: &str = "performance";
@@ -128,8 +128,6 @@ fn shown(Spread { minimum, median, maximum }: Spread) -> String {
 
 /// Puts all tables in their place in the document, and the plots beside it.
 pub(crate) fn write(store: &Store, document: &Path) -> Result<()> {
-    let old = fs::read_to_string(document).with_context(|| format!("there is no {}", document.display()))?;
-    let new = spliced(&old, &text(store)).with_context(|| format!("{} has no place marked", document.display()))?;
     let folder = document.parent().unwrap_or(Path::new(".")).join(PLOTS);
     fs::create_dir_all(&folder)?;
     for scenario in measured(store).filter(|scenario| scenario.plot) {
@@ -137,28 +135,15 @@ pub(crate) fn write(store: &Store, document: &Path) -> Result<()> {
             fs::write(folder.join(format!("{}.svg", scenario.name)), plot)?;
         }
     }
-    fs::write(document, new)?;
+    document::write(document, COMMAND, &text(store))?;
     println!("written to {}", document.display());
     Ok(())
-}
-
-fn spliced(document: &str, text: &str) -> Option<String> {
-    let (before, rest) = document.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{text}\n{END}{after}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ratios::tests::run;
-
-    #[test]
-    fn what_stands_around_the_measured_part_stays() {
-        let document = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-        assert_eq!(spliced(&document, "new").unwrap(), format!("before\n{BEGIN}\nnew\n{END}\nafter\n"));
-        assert_eq!(spliced("nothing is marked", "new"), None);
-    }
 
     #[test]
     fn a_table_has_ratios_and_what_failed() {

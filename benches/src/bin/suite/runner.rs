@@ -1,10 +1,9 @@
 //! All rounds of all entrants in all scenarios: [`Runner`].
 
-use std::fs::read_to_string;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail, ensure};
-use dog_benches::measure::{load_average, machine};
+use dog_benches::measure::{kernel, load_average, machine, processor};
 use serde_json::{Value, json};
 
 use crate::Bench;
@@ -59,7 +58,7 @@ impl Runner {
             "begun": begun,
             "machine": machine(self.pinned),
             "processor": processor(),
-            "kernel": read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
+            "kernel": kernel(),
         })
     }
 
@@ -131,10 +130,4 @@ fn shown(scenario: &Scenario, outcome: &Result<Sample, String>) -> String {
             figures.collect::<Vec<_>>().join("; ")
         }
     }
-}
-
-fn processor() -> String {
-    let about = read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = about.lines().find_map(|line| line.strip_prefix("model name"));
-    name.map_or("unknown", |name| name.trim_start_matches([' ', '\t', ':'])).to_owned()
 }

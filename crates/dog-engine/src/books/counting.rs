@@ -82,13 +82,15 @@ impl Books {
     /// Members whose seats are unknown, and that are to be asked for a census: all after a restart, and whoever is not
     /// acknowledged for that reason later.
     pub fn uncounted(&self) -> Vec<ReplicaId> {
-        let uncounted = self.members.iter().filter(|(_, member)| {
-            // Those that are joining answer that with a census, and so will those that are parked.
-            !member.counted && !matches!(member.standing, Standing::Joining | Standing::Parked)
-        });
+        let uncounted = self.members.iter().filter(|(_, member)| member.is_uncounted());
         let mut uncounted: Vec<_> = uncounted.map(|(replica, member)| (member.order, *replica)).collect();
         uncounted.sort_unstable();
         uncounted.into_iter().map(|(_, replica)| replica).collect()
+    }
+
+    /// Whether it is one of the [`uncounted`](Books::uncounted).
+    pub fn is_uncounted(&self, replica: ReplicaId) -> bool {
+        self.members.get(&replica).is_some_and(Member::is_uncounted)
     }
 
     /// Lets time pass: tickets expire, clients are forgotten, empty Replicas are parked. Returns those parked now; if

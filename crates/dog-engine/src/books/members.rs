@@ -83,9 +83,11 @@ impl Books {
             ask_at: None,
         };
         self.members.insert(replica, member);
-        if standing == Standing::Parked {
-            self.parked.push_back(replica);
+        match standing {
+            Standing::Parked => self.parked.push_back(replica),
+            _ => drop(self.unparked.insert(order, replica)),
         }
+        self.uncounted += usize::from(standing == Standing::Uncounted);
         // Puts it into the order of placement.
         self.change(replica, |_| ());
     }
@@ -161,6 +163,7 @@ impl Books {
         }
         if let Some(member) = self.members.remove(&replica) {
             self.by_use.remove(&member.place(replica));
+            self.stands(replica, member.order, member.standing, None);
             self.parked.retain(|other| *other != replica);
             self.asks.retain(|(_, other)| *other != replica);
             self.renew_view();
@@ -244,13 +247,10 @@ impl Books {
     }
 
     pub(super) fn renew_view(&mut self) {
-        let unparked = self.members.iter().filter(|(_, member)| member.standing != Standing::Parked);
-        let mut members: Vec<_> = unparked.map(|(replica, member)| (member.order, *replica)).collect();
-        members.sort_unstable();
         let change = if self.view.version.epoch == self.epoch { self.view.version.change + 1 } else { 1 };
         self.view = View {
             version: ViewVersion { epoch: self.epoch, change },
-            members: members.into_iter().map(|(_, replica)| replica).collect::<Arc<[_]>>(),
+            members: self.unparked.values().copied().collect::<Arc<[_]>>(),
         };
     }
 }

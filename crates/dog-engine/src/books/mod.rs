@@ -15,7 +15,7 @@ mod remembering;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
@@ -39,8 +39,10 @@ pub struct Books {
     limit: Limit,
     policy: Policy,
     members: HashMap<ReplicaId, Member>,
-    /// Whether some member may still stand as uncounted.
-    waking: bool,
+    /// How many stand as uncounted.
+    uncounted: usize,
+    /// Those that are not parked, the older before the younger.
+    unparked: BTreeMap<u64, ReplicaId>,
     /// Members that may be given clients, those of one node together, least used first, the older before the younger.
     by_use: BTreeSet<(NodeId, u32, u64, ReplicaId)>,
     /// Parked ones, longest parked first.
@@ -101,6 +103,12 @@ impl Member {
         self.occupied + self.promised
     }
 
+    /// Whether it is to be asked for its seats. Those that are joining answer that with a census, and so will those that
+    /// are parked.
+    fn is_uncounted(&self) -> bool {
+        !self.counted && !matches!(self.standing, Standing::Joining | Standing::Parked)
+    }
+
     /// Where it stands in the order of placement.
     fn place(&self, replica: ReplicaId) -> (NodeId, u32, u64, ReplicaId) {
         (self.node, self.seats(), self.order, replica)
@@ -126,7 +134,8 @@ impl Books {
             limit,
             policy,
             members: HashMap::new(),
-            waking: true,
+            uncounted: 0,
+            unparked: BTreeMap::new(),
             by_use: BTreeSet::new(),
             parked: VecDeque::new(),
             next_order: 0,
@@ -205,11 +214,26 @@ impl Books {
         if member.standing.takes_clients() {
             self.by_use.remove(&member.place(replica));
         }
+        let before = member.standing;
         let changed = change(member);
         if member.standing.takes_clients() {
             self.by_use.insert(member.place(replica));
         }
+        let (order, after) = (member.order, member.standing);
+        if before != after {
+            self.stands(replica, order, before, Some(after));
+        }
         Some(changed)
+    }
+
+    /// Keeps what is kept of standings, so that nobody has to look at all members for it.
+    fn stands(&mut self, replica: ReplicaId, order: u64, before: Standing, after: Option<Standing>) {
+        self.uncounted -= usize::from(before == Standing::Uncounted);
+        self.uncounted += usize::from(after == Some(Standing::Uncounted));
+        match after {
+            Some(Standing::Parked) | None => drop(self.unparked.remove(&order)),
+            Some(_) => drop(self.unparked.insert(order, replica)),
+        }
     }
 
     /// Notes since when a member has been empty, after its seats have changed.

@@ -78,9 +78,8 @@ impl Books {
     }
 
     /// Whether some members have yet to tell their seats, so that it is not known who is where.
-    pub fn is_waking(&mut self) -> bool {
-        self.waking = self.waking && self.members.values().any(|member| member.standing == Standing::Uncounted);
-        self.waking
+    pub fn is_waking(&self) -> bool {
+        self.uncounted > 0
     }
 
     fn has_room(&self, replica: ReplicaId) -> bool {

@@ -1,7 +1,7 @@
 //! A Group's life: waking with its books, keeping count.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use super::alarms::Alarm;
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::looks::Looks;
-use super::placing::{Seated, Waiting};
+use super::placing::Seated;
 use super::replica::failed;
 use super::storing::Store;
+use super::waiting::{Queue, Waiting};
 use crate::address::{GroupAddress, NodeId, Object, Targets};
 use crate::books::{Books, MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
@@ -28,7 +29,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     pub(super) epoch: Epoch,
     life: Life<Awake<G>>,
     /// Clients for whom a Replica is being made, or counted.
-    pub(super) waiting: RefCell<VecDeque<Waiting>>,
+    pub(super) waiting: RefCell<Queue>,
     /// Questions where a client is, until that is known.
     pub(super) locating: RefCell<Vec<(ClientId, Reply<GroupAnswer>)>>,
     /// Clients that have a seat on a Replica which is joining.
@@ -189,7 +190,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         if self.life.end() {
             self.store.end();
             self.alarm.failed();
-            self.waiting.borrow_mut().clear();
+            drop(self.waiting.borrow_mut().take());
             self.locating.borrow_mut().clear();
             self.joining.borrow_mut().clear();
             self.looks.end();

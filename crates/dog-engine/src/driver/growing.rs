@@ -1,6 +1,6 @@
 //! How a cluster grows and wakes: naming new Replicas, joining them, the view, the census.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use dog::port::LocalFuture;
@@ -21,13 +21,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Has as many new Replicas named as those who wait need.
     pub(super) fn grow(&self, awake: &Awake<G>) {
         let Some(this) = self.this.upgrade() else { return };
-        let seats = awake.books.borrow().limit().get() as usize;
-        // Those of one node share Replicas, and nobody else does.
-        let mut waiting: BTreeMap<NodeId, usize> = BTreeMap::new();
-        self.waiting.borrow().iter().for_each(|client| *waiting.entry(client.near).or_default() += 1);
-        let wanted: usize = waiting.values().map(|clients| clients.div_ceil(seats)).sum();
-        if (self.growing.get() as usize) < wanted {
+        let wanted = self.waiting.borrow().replicas(awake.books.borrow().limit().get() as usize);
+        while (self.growing.get() as usize) < wanted {
             self.growing.set(self.growing.get() + 1);
+            let this = Rc::clone(&this);
             // Not at once: one that cannot be named must not lead into the next within the same call.
             spawn(&Rc::clone(&this), async move { this.name_replica().await });
         }
@@ -35,7 +32,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     async fn name_replica(self: &Rc<Self>) {
         let Ok(awake) = self.awake().await else { return };
-        let first = self.waiting.borrow().front().map(|waiting| (waiting.client.clone(), waiting.near));
+        let first = self.waiting.borrow().first().map(|waiting| (waiting.client.clone(), waiting.near));
         let near = first.as_ref().map_or(NodeId::default(), |(_, near)| *near);
         let named = match first {
             Some((client, _)) => Some(awake.group.clusterize(&self.context(), &client).await),
@@ -43,7 +40,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         };
         self.growing.set(self.growing.get() - 1);
         match named {
-            Some(Ok(replica)) if self.is_new(&awake, replica) => self.admit(&awake, replica, near),
+            Some(Ok(replica)) if self.is_new(&awake, replica) => {
+                self.admit(&awake, replica, near);
+                self.place_near(&awake, near);
+            }
             // Full here, or one of another node that has room.
             Some(Ok(replica)) if awake.books.borrow().seats(replica) < awake.books.borrow().limit().get() => {
                 self.place_first_anywhere(&awake);
@@ -59,7 +59,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             }
             None => {}
         }
-        self.place_waiting(&awake);
+        self.grow(&awake);
     }
 
     fn is_new(&self, awake: &Awake<G>, replica: ReplicaId) -> bool {
@@ -67,7 +67,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     fn fail_first(&self, error: Error) {
-        let first = self.waiting.borrow_mut().pop_front();
+        let first = self.waiting.borrow_mut().pop();
         if let Some(first) = first {
             first.reply.send(Err(error));
         }
@@ -101,7 +101,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     async fn introduce(self: &Rc<Self>, newcomers: Vec<ReplicaId>) {
         let Ok(awake) = self.awake().await else { return };
         let (enrolment, mut siblings) = self.introduction(&awake, None);
-        siblings.replicas = siblings.iter().filter(|sibling| !newcomers.contains(sibling)).collect();
+        let new: BTreeSet<_> = newcomers.iter().collect();
+        siblings.replicas = siblings.iter().filter(|sibling| !new.contains(sibling)).collect();
         let deadline = awake.books.borrow().policy().join_deadline;
         let asked: Vec<_> =
             newcomers.iter().map(|replica| (*replica, self.ask_to_join(*replica, &enrolment))).collect();
@@ -163,7 +164,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             match answer {
                 Ok(ReplicaAnswer::Known(epoch)) => {
                     awake.books.borrow_mut().known(*sibling, *epoch, self.host.now());
-                    let uncounted = awake.books.borrow().uncounted().contains(sibling);
+                    let uncounted = awake.books.borrow().is_uncounted(*sibling);
                     let standing = awake.books.borrow().standing(*sibling);
                     if uncounted && standing != Some(Standing::Uncounted) {
                         self.count(&awake, *sibling);
@@ -197,9 +198,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                     reply.send(Err(Error::new(error.kind(), "the Replica for this client could not be woken")));
                 }
                 self.spread_view(&awake);
+                self.place_waiting(&awake);
             }
         }
-        self.place_waiting(&awake);
         self.plan_look(&awake);
     }
 
@@ -232,7 +233,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         } else if heard && standing == Some(Standing::Suspected) {
             // The others may have gone on without it.
             self.show_view(awake, self.one(replica));
-        } else if !heard && awake.books.borrow().uncounted().contains(&replica) {
+        } else if !heard && awake.books.borrow().is_uncounted(replica) {
             // It is there after all, if it did not answer the last census. If there was none yet, it is counted for itself.
             let is_being_counted = standing == Some(Standing::Uncounted) && self.census.get();
             if !is_being_counted {
@@ -275,7 +276,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         };
         if heard == Some(true) {
             awake.books.borrow_mut().told(replica, told);
-        } else if heard.is_none() || awake.books.borrow().uncounted().contains(&replica) {
+        } else if heard.is_none() || awake.books.borrow().is_uncounted(replica) {
             // No answer, or that of a life which is known to be over: what the present one has is still unknown, and
             // nobody is to wait for it.
             tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");

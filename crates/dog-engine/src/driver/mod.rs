@@ -3,8 +3,8 @@
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
 //! - `replica`: a Replica's life; `answers`: what it is asked; `telling`: what it tells its Group; `sockets`: the order
 //!   of its handlers; `verbs`: what its handlers can do
-//! - `group`: a Group's life; `group_port`: what its own code stands on; `placing`: who waits for a place;
-//!   `looks`: what time does; `growing`: new members, census, the view; `records`: members kept over lives; `clients`: and clients over the end
+//! - `group`: a Group's life; `group_port`: what its own code stands on; `placing`: who gets a place; `waiting`: who waits
+//!   for one; `looks`: what time does; `growing`: new members, census, the view; `records`: members kept over lives; `clients`: and clients over the end
 //!   of a host
 //! - `storing`: an object's storage; `alarms`: its alarm; `idle`: when it rests
 //! - `front`: the App, and the way from outside to a Replica
@@ -27,6 +27,7 @@ mod sockets;
 mod storing;
 mod telling;
 mod verbs;
+mod waiting;
 
 use std::rc::Rc;
 

@@ -1,9 +1,10 @@
 //! Who is waiting for a place, and who gets one: what the books decide is done here.
 
 use dog::internal::Kind;
-use dog::{ClientId, Error, Group, ReplicaId};
+use dog::{ClientId, Error, Group};
 
 use super::group::{Awake, GroupDriver};
+use super::waiting::Waiting;
 use crate::address::{NodeId, Ticket};
 use crate::books::Placement;
 use crate::host::Host;
@@ -13,14 +14,6 @@ use crate::reply::Reply;
 /// A client with a seat, and the answer that is owed to it, at the node that it has reached.
 pub(super) type Seated = (Ticket, NodeId, Reply<GroupAnswer>);
 
-/// A client that could not be placed yet.
-pub(super) struct Waiting {
-    pub(super) client: ClientId,
-    pub(super) refused: Option<ReplicaId>,
-    pub(super) near: NodeId,
-    pub(super) reply: Reply<GroupAnswer>,
-}
-
 /// What a client hears for whom no Replica could be made.
 pub(super) fn no_replica() -> Error {
     Error::new(Kind::NoRoom, "no Replica could be made for this client: try again later")
@@ -29,17 +22,26 @@ pub(super) fn no_replica() -> Error {
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Places a client, or lets it wait for a Replica with room.
     pub(super) fn identify(&self, awake: &Awake<G>, waiting: Waiting) {
+        if !self.place(awake, waiting) {
+            self.grow(awake);
+        }
+    }
+
+    /// Whether no Replica more is needed for it.
+    fn place(&self, awake: &Awake<G>, waiting: Waiting) -> bool {
         let (now, near) = (self.host.now(), waiting.near);
         loop {
             let placement = awake.books.borrow_mut().identify_near(&waiting.client, waiting.refused, near, now);
             match placement {
-                Placement::Placed { ticket, joined } => return self.seat(awake, ticket, joined, waiting),
-                Placement::Unpark(replica) => self.admit(awake, replica, near),
-                Placement::Grow => {
-                    self.waiting.borrow_mut().push_back(waiting);
-                    return self.grow(awake);
+                Placement::Placed { ticket, joined } => {
+                    self.seat(awake, ticket, joined, waiting);
+                    return true;
                 }
-                Placement::Wait => return self.waiting.borrow_mut().push_back(waiting),
+                Placement::Unpark(replica) => self.admit(awake, replica, near),
+                placement @ (Placement::Grow | Placement::Wait) => {
+                    self.waiting.borrow_mut().push(waiting);
+                    return placement == Placement::Wait;
+                }
             }
         }
     }
@@ -54,7 +56,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     /// The one who waits longest, and for whom no new Replica was to be had: any that has room will do.
     pub(super) fn place_first_anywhere(&self, awake: &Awake<G>) {
-        let Some(first) = self.waiting.borrow_mut().pop_front() else { return };
+        let Some(first) = self.waiting.borrow_mut().pop() else { return };
         let placement = awake.books.borrow_mut().identify_anywhere(&first.client, self.host.now());
         match placement {
             Some(Placement::Placed { ticket, joined }) => self.seat(awake, ticket, joined, first),
@@ -72,21 +74,35 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
     }
 
-    /// Something has room now, or is counted: places those who wait, in their order.
+    /// All are counted now, or something has room: places those who wait, in their order.
     pub(super) fn place_waiting(&self, awake: &Awake<G>) {
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        for waiting in waiting {
-            self.identify(awake, waiting);
+        if awake.books.borrow().is_waking() {
+            // They would all wait again, once for every member that is counted.
+            return;
         }
+        let waiting = self.waiting.borrow_mut().take();
+        for waiting in waiting {
+            self.place(awake, waiting);
+        }
+        self.grow(awake);
         let locating = std::mem::take(&mut *self.locating.borrow_mut());
         for (client, reply) in locating {
             self.locate(awake, client, reply);
         }
     }
 
+    /// There is a new Replica at that node: places as many of those who wait there as it has seats.
+    pub(super) fn place_near(&self, awake: &Awake<G>, near: NodeId) {
+        let seats = awake.books.borrow().limit().get() as usize;
+        let waiting = self.waiting.borrow_mut().take_near(near, seats);
+        for waiting in waiting {
+            self.place(awake, waiting);
+        }
+    }
+
     /// Says where a client is. Members of an earlier life are asked first: nobody is to be missed for a restart.
     pub(super) fn locate(&self, awake: &Awake<G>, client: ClientId, reply: Reply<GroupAnswer>) {
-        if awake.books.borrow_mut().is_waking() {
+        if awake.books.borrow().is_waking() {
             return self.locating.borrow_mut().push((client, reply));
         }
         let places = awake.books.borrow().locate(&client);

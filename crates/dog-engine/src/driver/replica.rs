@@ -328,6 +328,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.telling.heard(self.host.now());
                 self.seats.borrow_mut().acknowledge(epoch, sequence);
+                self.acknowledged();
                 self.note_told();
             }
         }

@@ -28,6 +28,8 @@ const SPEAK_UP_AGAIN: Duration = Duration::from_secs(3);
 pub(super) struct Telling {
     /// Whether a task waits for an acknowledgement.
     reports: Cell<bool>,
+    /// Whether the last report has not been acknowledged.
+    told: Cell<bool>,
     /// Whether a task waits for silence.
     listens: Cell<bool>,
     /// When the Group said something last.
@@ -41,12 +43,25 @@ impl Telling {
 }
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
-    /// Tells the Group what it has not acknowledged, now and until it has.
+    /// Tells the Group what it has not acknowledged, now and until it has. While a report is on its way, what changes waits
+    /// for its acknowledgement: a report repeats all before it, so that a crowd that came within one would be told in as many
+    /// reports as it has clients, each longer than the last.
     pub(super) fn report(&self) {
+        if self.telling.told.get() {
+            return;
+        }
         let Some(report) = self.seats.borrow().report() else { return };
+        self.telling.told.set(true);
         self.host.cast_group(self.address.group, GroupCast::Report(report));
         self.listen();
         self.report_again();
+    }
+
+    /// The Group has heard of something: what has changed since goes next.
+    pub(super) fn acknowledged(&self) {
+        if self.telling.told.replace(false) {
+            self.report();
+        }
     }
 
     /// Tells the Group that a ticket was used. It counts that as a seat, and the client as being here, until the ticket
@@ -67,6 +82,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 let Some(this) = this.upgrade().filter(|this| !this.life().has_ended()) else { return };
                 let Some(report) = this.seats.borrow().report() else {
                     this.telling.reports.set(false);
+                    this.telling.told.set(false);
                     return;
                 };
                 host.cast_group(this.address.group, GroupCast::Report(report));

@@ -4,8 +4,10 @@
 //! versions, so that one which is not known can be told apart from nonsense.
 //!
 //! Two nodes speak the newest version that both know. What a version has brought:
-//! - 2: letters as they are below, without [`Letter::Casts`]
-//! - 3: [`Letter::Casts`]: what one Replica broadcasts in a turn goes under one list of addresses
+//! - 3: letters as they are below, without [`Letter::Casts`]
+//! - 4: [`Letter::Casts`]: what one Replica broadcasts in a turn goes under one list of addresses
+//!
+//! Those before 3 were never part of a release.
 //!
 //! A release that needs another form adds it beside the old one, which goes two releases later: so that nodes can be
 //! replaced one by one.
@@ -25,9 +27,9 @@ use serde::{Deserialize, Serialize};
 use super::Versions;
 
 /// What this release speaks.
-pub(crate) const VERSIONS: Versions = Versions { oldest: 2, newest: 3 };
+pub(crate) const VERSIONS: Versions = Versions { oldest: 3, newest: 4 };
 /// The first in which several statements share a list of addresses.
-const SHARES_LISTS: u8 = 3;
+const SHARES_LISTS: u8 = 4;
 
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,7 +242,7 @@ mod tests {
             let mut other = bundle.to_vec();
             other[0] = version;
             let error = unbundle(&other, VERSIONS).unwrap_err();
-            let named = format!("node 0000000000000005 speaks version {version} of the letters, and this one 2 to 3");
+            let named = format!("node 0000000000000005 speaks version {version} of the letters, and this one 3 to 4");
             assert!(error.is_unreachable() && error.to_string().contains(&named), "{error}");
         }
         assert!(unbundle(&bundle[..8], VERSIONS).unwrap_err().is_encoding());
@@ -255,7 +257,7 @@ mod tests {
         };
         let sent = [casts(&["one", "two"]), casts(&["three"])];
         for (version, expected) in
-            [(2, vec![vec!["one"], vec!["two"], vec!["three"]]), (3, vec![vec!["one", "two"], vec!["three"]])]
+            [(3, vec![vec!["one"], vec!["two"], vec!["three"]]), (4, vec![vec!["one", "two"], vec!["three"]])]
         {
             let bundle = bundle(NodeId::from_raw(5), &sent, version).unwrap();
             assert_eq!(bundle[0], version);

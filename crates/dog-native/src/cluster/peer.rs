@@ -60,6 +60,7 @@ pub(crate) async fn forward(worker: &Worker, to: NodeId, head: &Head, request: R
     }
     let (mut parts, body) = request.into_parts();
     let (sent, kept) = keep(body).await?;
+    let mut lasts = abroad.destinations.lasts(to);
     let stream = timeout(ACQUAINTANCE, connect(&abroad.joined, to)).await.map_err(unreachable)??;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
@@ -73,10 +74,13 @@ pub(crate) async fn forward(worker: &Worker, to: NodeId, head: &Head, request: R
     if !parts.headers.contains_key(header::HOST) {
         parts.headers.insert(header::HOST, HeaderValue::from_static("dog"));
     }
-    let mut response = sender.send_request(Request::from_parts(parts, sent)).await.map_err(unreachable)?;
+    let mut response = tokio::select! {
+        response = sender.send_request(Request::from_parts(parts, sent)) => response.map_err(unreachable)?,
+        () = lasts.ends() => return Err(unreachable("it was given up")),
+    };
     let answer = response.headers_mut().remove(ANSWER);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let passage = Passage::new(hyper::upgrade::on(&mut response), worker.leaving());
+        let passage = Passage::new(hyper::upgrade::on(&mut response), worker.leaving(), lasts);
         response.extensions_mut().insert(passage);
     }
     let response = response.map(Body::stream);

@@ -18,6 +18,7 @@ use super::Worker;
 use super::mail::Mail;
 use crate::cluster::letter::Letter;
 use crate::cluster::{Held, Joined, Owner};
+use crate::passing::Destinations;
 
 /// How long an alarm waits that is another node's to ring, before it is looked at again: that node may end.
 const ALARM_AGAIN: Duration = Duration::from_secs(30);
@@ -39,6 +40,8 @@ pub(crate) struct Abroad {
     pub(super) versions: RefCell<HashMap<NodeId, u8>>,
     /// Questions of this worker that went to other nodes, and where to.
     pub(super) asked: RefCell<HashMap<u64, NodeId>>,
+    /// Where requests and sockets are passed on to.
+    pub(crate) destinations: Destinations,
 }
 
 /// The way to an object.
@@ -87,6 +90,7 @@ impl Abroad {
             letters: RefCell::default(),
             versions: RefCell::default(),
             asked: RefCell::default(),
+            destinations: Destinations::default(),
         }
     }
 
@@ -315,6 +319,7 @@ impl Worker {
         abroad.routes.borrow_mut().retain(|_, route| !route.leads_to(gone));
         abroad.letters.borrow_mut().remove(&gone);
         abroad.versions.borrow_mut().remove(&gone);
+        abroad.destinations.gone(gone);
         let asked: Vec<u64> = abroad.asked.borrow_mut().extract_if(|_, node| *node == gone).map(|(id, _)| id).collect();
         for question in asked {
             // Nobody is left to answer it.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::app::{Client, PATIENCE};
 use crate::child::Child;
 use crate::faults::Writer;
+use crate::record::Recorder;
 use crate::server::NatsServers;
 use crate::talk::{Talk, nothing_was_missed};
 
@@ -61,7 +62,7 @@ impl Clock {
 async fn until_off_by(client: &mut Client, seconds: i64) {
     let by = Instant::now() + PATIENCE;
     loop {
-        let clock: i128 = client.ask("clock").await.parse().expect("milliseconds");
+        let clock: i128 = client.question("clock").await.parse().expect("milliseconds");
         let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let off = clock - i128::try_from(real).unwrap_or_default();
         if (off - i128::from(seconds) * 1000).abs() < 10_000 {
@@ -91,10 +92,11 @@ async fn lease_goes_on(node: &Child) {
 
 #[tokio::test]
 async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
+    let record = Recorder::new(LEASE);
     let nats = NatsServers::start(1, "");
     let clocks = [0, DAY, -DAY].map(Clock::off_by);
     let nodes: Vec<Child> = clocks.iter().map(|clock| Child::start_by(clock, &nats.url(), LEASE)).collect();
-    let mut owner = Client::join(nodes[0].address, "clocks", "owner").await;
+    let mut owner = record.join(nodes[0].address, "clocks", "owner").await;
     assert_eq!(owner.at, nodes[0].id());
     // Their Group is at one node, their Replicas are at all: tickets go from clock to clock.
     for (node, off) in nodes.iter().zip([0, DAY, -DAY]) {
@@ -105,7 +107,7 @@ async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
     }
     let entries: Vec<_> = nodes.iter().map(|node| node.address).collect();
     let mut talk = Talk::start(&entries, "times", 2).await;
-    let mut writer = Writer::start(vec![entries[1]], "clocks");
+    let mut writer = Writer::start(&record, vec![entries[1]], "clocks");
     for (jump, off) in [0, HOUR, -HOUR, 0].into_iter().enumerate() {
         clocks[0].set(off);
         until_off_by(&mut owner, off).await;
@@ -118,7 +120,7 @@ async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
             assert_eq!(came.at, node.id(), "each node has a Replica of its own");
         }
         assert!(owner.say("alarm 200").await);
-        while owner.hear().await.expect("its socket stays") != "rang" {}
+        while owner.hear().await.expect("its socket stays") != "it rings" {}
         futures_util::future::join_all(nodes.iter().map(lease_goes_on)).await;
     }
     let mut witness = Client::join(entries[2], "times", "wide-witness").await;
@@ -129,7 +131,8 @@ async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
     println!(
         "cluster: wall clocks a day early and late from the start, and one set by an hour to and fro: all sockets and leases \
          stayed, {heard} messages heard, none missed; 4 of 4 alarms rang; longest pause of a writer {longest:.1?}, {} puts \
-         acknowledged and there",
-        kept.len()
+         acknowledged and there; {}",
+        kept.len(),
+        record.check()
     );
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::app::Client;
 use crate::faults::Writer;
+use crate::record::Recorder;
 use crate::scene::{SERVERS, Scene, host};
 use crate::talk::{Talk, nothing_was_missed};
 
@@ -15,10 +16,11 @@ const LONG_LEASE: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn a_node_that_loses_sight_of_nats_for_less_than_its_lease_keeps_its_sockets() {
+    let record = Recorder::new(LONG_LEASE);
     let scene = Scene::start(LONG_LEASE);
     let mut talk = Talk::start(&scene.entries(), "short", 2).await;
     // Everyone's Replica is of the node that was reached, and so is the room's.
-    let mut writer = Writer::start(vec![scene.nodes[0].address], "kept");
+    let mut writer = Writer::start(&record, vec![scene.nodes[0].address], "kept");
     writer.goes_on(20).await;
     let cut = Instant::now();
     scene.network.cut(&SERVERS, &[host(0)]);
@@ -38,21 +40,23 @@ async fn a_node_that_loses_sight_of_nats_for_less_than_its_lease_keeps_its_socke
     let lives = talk.end().await;
     let local = nothing_was_missed(&lives, &[0, 3]);
     nothing_was_missed(&lives, &[1, 2, 4, 5]);
-    let mut witness = Client::join(scene.nodes[1].address, "kept", "witness").await;
+    let mut witness = record.join(scene.nodes[1].address, "kept", "witness").await;
     assert!(kept.is_subset(&witness.all().await), "an acknowledged put is lost");
     println!(
         "cluster: a node cut off from NATS for less than its lease ({LONG_LEASE:?}): /readyz said so after {noticed:.1?}, \
          all sockets stayed, all {local} messages within the node arrived; healed, all heard all after {well:.1?}; longest \
-         pause of a writer there {longest:.1?}, {} puts acknowledged and there",
-        kept.len()
+         pause of a writer there {longest:.1?}, {} puts acknowledged and there; {}",
+        kept.len(),
+        record.check()
     );
 }
 
 #[tokio::test]
 async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced() {
+    let record = Recorder::new(LEASE);
     let scene = Scene::start(LEASE);
     let mut talk = Talk::start(&scene.entries(), "long", 2).await;
-    let mut old = Client::join(scene.nodes[0].address, "moved", "old").await;
+    let mut old = record.join(scene.nodes[0].address, "moved", "old").await;
     assert_eq!(old.at, scene.nodes[0].id(), "its node has the room");
     assert!(old.put(1).await);
     let cut = Instant::now();
@@ -65,7 +69,7 @@ async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced()
     let ended = cut.elapsed();
     assert_eq!(old.close_code(), Some(1012));
     assert!(!scene.nodes[0].tells("/readyz").await.0);
-    let mut new = Client::join(scene.nodes[1].address, "moved", "new").await;
+    let mut new = record.join(scene.nodes[1].address, "moved", "new").await;
     let elsewhere = cut.elapsed();
     assert_ne!(new.at, scene.nodes[0].id());
     assert!(new.put(2).await);
@@ -75,7 +79,7 @@ async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced()
     let healed = Instant::now();
     scene.nodes[0].until_ready(true).await;
     let back = healed.elapsed();
-    let late = Client::join(scene.nodes[0].address, "moved", "late").await;
+    let late = record.join(scene.nodes[0].address, "moved", "late").await;
     assert_eq!(late.at, new.at, "it is part of the cluster, and knows who has the room");
     talk.everyone_hears_everyone().await;
     let mut witness = Client::join(scene.nodes[0].address, "long", "wide-witness").await;
@@ -90,23 +94,25 @@ async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced()
     println!(
         "cluster: a node cut off from NATS past its lease ({LEASE:?}): its sockets were closed with 1012 after {ended:.1?}, \
          its room served elsewhere after {elsewhere:.1?}; healed, it was ready after {back:.1?}; {others} messages between \
-         the others, none missed; nothing came twice or from before"
+         the others, none missed; nothing came twice or from before; {}",
+        record.check()
     );
 }
 
 #[tokio::test]
 async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
+    let record = Recorder::new(LONG_LEASE);
     let scene = Scene::start(LONG_LEASE);
     let mut talk = Talk::start(&scene.entries(), "apart", 1).await;
     let [owner, other] = [0, 1];
-    let mut there = Client::join(scene.nodes[owner].address, "crossed", "there").await;
-    let mut passed = Client::join(scene.nodes[other].address, "crossed", "passed").await;
-    let mut idle = Client::join(scene.nodes[other].address, "crossed", "idle").await;
+    let mut there = record.join(scene.nodes[owner].address, "crossed", "there").await;
+    let mut passed = record.join(scene.nodes[other].address, "crossed", "passed").await;
+    let mut idle = record.join(scene.nodes[other].address, "crossed", "idle").await;
     assert_eq!([there.at, passed.at, idle.at], [scene.nodes[owner].id(); 3], "their connections are passed on");
     let cut = Instant::now();
     scene.network.cut(&[host(owner)], &[host(other)]);
     assert!(passed.say("put 7").await);
-    let refused = Client::try_to_join(scene.nodes[other].address, "crossed", "late").await.err().expect("no way there");
+    let refused = record.try_to_join(scene.nodes[other].address, "crossed", "late").await.err().expect("no way there");
     let answered = cut.elapsed();
     while let Some(text) = passed.hear().await {
         assert_ne!(text, "kept 7", "it was cut off");
@@ -120,25 +126,27 @@ async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
     talk.everyone_hears_everyone().await;
     scene.network.heal(&[host(owner)], &[host(other)]);
     let healed = Instant::now();
-    let mut back = Client::join(scene.nodes[other].address, "crossed", "passed").await;
+    let mut back = record.join(scene.nodes[other].address, "crossed", "passed").await;
     let served = healed.elapsed();
     assert!(back.all().await.contains(&1));
     let heard = nothing_was_missed(&talk.end().await, &[0, 1, 2]);
     println!(
         "cluster: two nodes cut off from each other: whoever had to be passed on was told after {answered:.1?} ({refused}); \
          passed-on sockets ended after {ended:.1?} (speaking) and {noticed:.1?} (idle); healed, served after {served:.1?}; \
-         {heard} broadcasts between nodes, none missed"
+         {heard} broadcasts between nodes, none missed; {}",
+        record.check()
     );
 }
 
 #[tokio::test]
 async fn a_nats_server_that_is_cut_off_from_the_others_is_left() {
+    let record = Recorder::new(LONG_LEASE);
     let scene = Scene::start(LONG_LEASE);
     let alone = scene.nats.leader("dog_objects").await;
     let others: Vec<usize> = SERVERS.into_iter().filter(|server| *server != alone).collect();
     let mut talk = Talk::start(&scene.entries(), "quorum", 2).await;
     let [mut here, mut elsewhere] = [("minority", alone), ("majority", others[0])]
-        .map(|(room, node)| Writer::start(vec![scene.nodes[node].address], room));
+        .map(|(room, node)| Writer::start(&record, vec![scene.nodes[node].address], room));
     here.goes_on(20).await;
     elsewhere.goes_on(20).await;
     let cut = Instant::now();
@@ -156,7 +164,7 @@ async fn a_nats_server_that_is_cut_off_from_the_others_is_left() {
     let mut pauses = Vec::new();
     for (writer, room) in [(here, "minority"), (elsewhere, "majority")] {
         let (kept, longest) = writer.end().await;
-        let mut witness = Client::join(scene.nodes[alone].address, room, "witness").await;
+        let mut witness = record.join(scene.nodes[alone].address, room, "witness").await;
         assert!(kept.is_subset(&witness.all().await), "an acknowledged put of the {room} is lost");
         puts += kept.len();
         pauses.push(longest);
@@ -167,7 +175,9 @@ async fn a_nats_server_that_is_cut_off_from_the_others_is_left() {
     println!(
         "cluster: the leader among the NATS servers cut off from the others: all heard all again after {well:.1?}, the \
          longest pause of a writer on its side {:.1?}, on the other {:.1?}; all sockets stayed, {puts} puts acknowledged \
-         and there",
-        pauses[0], pauses[1]
+         and there; {}",
+        pauses[0],
+        pauses[1],
+        record.check()
     );
 }

@@ -1,7 +1,8 @@
 //! What befalls nodes and NATS servers, with real processes; and what clients notice of it.
 //!
-//! Every number that was acknowledged must be there afterwards (promise 11), and no node may act for an object that
-//! another has (promise 10).
+//! All that the clients of a run do and get is taken down, and the promises are asked for over all of it in the end: see
+//! `checker`. Every number that was acknowledged must be there afterwards (promise 11), and no node may act for an object
+//! that another has (promise 10).
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -10,24 +11,32 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::{Client, History, PATIENCE};
+use crate::app::PATIENCE;
 use crate::child::Child;
+use crate::record::{Recorder, Victim};
 use crate::server::NatsServers;
+use crate::speakers::Speakers;
 
 const LEASE: Duration = Duration::from_secs(3);
 /// One that outlives the choice of another leader.
 const LONG_LEASE: Duration = Duration::from_secs(15);
 
 /// Three nodes, and which of them has the room; the others.
-async fn owner_and_others(nodes: &[Child], room: &str) -> (usize, [usize; 2]) {
-    let at = Client::join(nodes[0].address, room, "finder").await.at;
+pub(crate) async fn owner_and_others(record: &Recorder, nodes: &[Child], room: &str) -> (usize, [usize; 2]) {
+    let at = record.join(nodes[0].address, room, "finder").await.at;
     let owner = nodes.iter().position(|node| node.id() == at).expect("one of them has it");
     let others: Vec<usize> = (0..3).filter(|node| *node != owner).collect();
     (owner, [others[0], others[1]])
 }
 
-fn start(nats: &NatsServers, lease: Duration) -> Vec<Child> {
+pub(crate) fn start(nats: &NatsServers, lease: Duration) -> Vec<Child> {
     (0..3).map(|_| Child::start(&nats.url(), lease)).collect()
+}
+
+/// One client of each node that speaks all the while.
+async fn speakers(record: &Recorder, nodes: &[Child]) -> Speakers {
+    let entries: Vec<SocketAddr> = nodes.iter().map(|node| node.address).collect();
+    Speakers::start(record, &entries).await
 }
 
 /// A client that keeps numbers, one after the other, and comes back wherever it is thrown out.
@@ -39,10 +48,10 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Comes in by these nodes in turn.
-    pub(crate) fn start(entries: Vec<SocketAddr>, room: &str) -> Self {
+    pub(crate) fn start(record: &Recorder, entries: Vec<SocketAddr>, room: &str) -> Self {
         let (stop, stops) = watch::channel(false);
         let (tell, kept) = watch::channel(0);
-        let task = tokio::spawn(keep_numbers(entries, room.to_owned(), stops, tell));
+        let task = tokio::spawn(keep_numbers(record.clone(), entries, room.to_owned(), stops, tell));
         Self { stop, kept, task }
     }
 
@@ -61,6 +70,7 @@ impl Writer {
 }
 
 async fn keep_numbers(
+    record: Recorder,
     entries: Vec<SocketAddr>,
     room: String,
     stop: watch::Receiver<bool>,
@@ -70,7 +80,7 @@ async fn keep_numbers(
     let mut turn = 0;
     let mut last = Instant::now();
     'joins: loop {
-        let mut client = Client::join(entries[turn % entries.len()], &room, "writer").await;
+        let mut client = record.join(entries[turn % entries.len()], &room, "writer").await;
         turn += 1;
         loop {
             if *stop.borrow() {
@@ -90,143 +100,184 @@ async fn keep_numbers(
 
 #[tokio::test]
 async fn a_node_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost() {
+    let record = Recorder::new(LEASE);
     let nats = NatsServers::start(3, "");
     let mut nodes = start(&nats, LEASE);
-    let (owner, others) = owner_and_others(&nodes, "killed").await;
+    let speakers = speakers(&record, &nodes).await;
+    let (owner, others) = owner_and_others(&record, &nodes, "killed").await;
     let entries = others.map(|node| nodes[node].address).to_vec();
-    let mut writer = Writer::start(entries.clone(), "killed");
+    let mut writer = Writer::start(&record, entries.clone(), "killed");
     writer.goes_on(100).await;
-    let mut witness = Client::join(nodes[others[0]].address, "killed", "witness").await;
+    let mut witness = record.join(nodes[others[0]].address, "killed", "witness").await;
     assert_eq!(witness.at, nodes[owner].id(), "its connection is passed on");
     assert!(witness.put(1_000_000).await);
+    record.fault(Victim::Node(nodes[owner].id()));
     nodes[owner].kill();
     let killed = Instant::now();
     while witness.hear().await.is_some() {}
     let noticed = killed.elapsed();
-    let mut witness = Client::join(entries[0], "killed", "witness").await;
+    let mut witness = record.join(entries[0], "killed", "witness").await;
     let back = killed.elapsed();
     assert_ne!(witness.at, nodes[owner].id());
     assert!(witness.put(1_000_001).await);
     writer.goes_on(100).await;
     let (kept, longest) = writer.end().await;
+    speakers.end().await;
     let all = witness.all().await;
     assert!(kept.is_subset(&all) && all.contains(&1_000_000), "lost: {:?}", kept.difference(&all).collect::<Vec<_>>());
     println!(
         "cluster: a node killed: its sockets ended after {noticed:.1?}, served again after {back:.1?} (lease {LEASE:?}), \
-         longest pause of a writer {longest:.1?}, {} puts acknowledged and there",
-        kept.len()
+         longest pause of a writer {longest:.1?}, {} puts acknowledged and there; {}",
+        kept.len(),
+        record.check()
     );
 }
 
 #[tokio::test]
 async fn a_node_that_stood_still_past_its_lease_does_not_act() {
+    let record = Recorder::new(LEASE);
     let nats = NatsServers::start(1, "");
     let nodes = start(&nats, LEASE);
-    let (owner, others) = owner_and_others(&nodes, "stopped").await;
-    let mut old = Client::join(nodes[owner].address, "stopped", "old").await;
+    let speakers = speakers(&record, &nodes).await;
+    let (owner, others) = owner_and_others(&record, &nodes, "stopped").await;
+    let mut old = record.join(nodes[owner].address, "stopped", "old").await;
     assert_eq!(old.at, nodes[owner].id());
     assert!(old.put(1).await);
+    let mut old_speaker = record.join(nodes[owner].address, "stopped", "old-speaker").await;
+    let mut passed_on = record.join(nodes[others[1]].address, "stopped", "passed-on").await;
+    assert_eq!(passed_on.at, nodes[owner].id());
+    let fault = record.fault(Victim::Node(nodes[owner].id()));
     nodes[owner].signal("-STOP");
     let stopped = Instant::now();
-    // They lie in its socket when it goes on.
-    assert!(old.say("put 666").await && old.say("old 1").await);
-    let mut new = Client::join(nodes[others[0]].address, "stopped", "new").await;
+    let mut new = record.join(nodes[others[0]].address, "stopped", "new").await;
     let back = stopped.elapsed();
     assert_ne!(new.at, nodes[owner].id());
     assert!(new.put(2).await);
+    // They lie in its sockets when it goes on.
+    assert!(old.say("put 666").await && old_speaker.say("old-speaker 1").await);
+    assert_eq!(passed_on.hear().await, None, "who came by another node does not wait for it");
+    assert_eq!(passed_on.close_code(), Some(1012));
     nodes[owner].signal("-CONT");
+    record.is_well(fault);
     let mut heard = Vec::new();
-    while let Some(text) = old.hear().await {
-        heard.push(text);
+    for old in [&mut old, &mut old_speaker] {
+        while let Some(text) = old.hear().await {
+            heard.push(text);
+        }
     }
     assert!(heard.is_empty(), "the old life has acted: {heard:?}");
     assert_eq!(new.all().await, BTreeSet::from([1, 2]), "or has written");
     // It is part of the cluster again, as another node.
-    let late = Client::join(nodes[owner].address, "stopped", "late").await;
+    let late = record.join(nodes[owner].address, "stopped", "late").await;
     assert_eq!(late.at, new.at);
-    println!("cluster: a node stopped: served elsewhere after {back:.1?} (lease {LEASE:?}); resumed, it did nothing");
+    speakers.end().await;
+    println!(
+        "cluster: a node stopped: served elsewhere after {back:.1?} (lease {LEASE:?}); resumed, it did nothing; {}",
+        record.check()
+    );
 }
 
 #[tokio::test]
 async fn nats_servers_come_and_go_and_sockets_stay() {
+    let record = Recorder::new(LONG_LEASE);
     let mut nats = NatsServers::start(3, "");
     let nodes = start(&nats, LONG_LEASE);
-    let (_, others) = owner_and_others(&nodes, "leader").await;
+    let speakers = speakers(&record, &nodes).await;
+    let (_, others) = owner_and_others(&record, &nodes, "leader").await;
     let entries = vec![nodes[others[0]].address];
-    let mut writer = Writer::start(entries, "leader");
+    let mut writer = Writer::start(&record, entries, "leader");
     writer.goes_on(100).await;
-    let mut witness = Client::join(nodes[others[1]].address, "leader", "witness").await;
+    let mut witness = record.join(nodes[others[1]].address, "leader", "witness").await;
     for server in 0..3 {
         // One after the other: the leaders of the streams are among them.
+        let fault = record.fault(Victim::Nats);
         nats.kill(server);
         assert!(witness.put(1_000_000 + u32::try_from(server).unwrap_or_default()).await, "the socket stays");
         nats.restart(server);
         nats.is_whole().await;
+        record.is_well(fault);
         writer.goes_on(100).await;
     }
     let (kept, longest) = writer.end().await;
+    speakers.end().await;
     let all = witness.all().await;
     assert!(kept.is_subset(&all), "lost: {:?}", kept.difference(&all).collect::<Vec<_>>());
     println!(
         "cluster: each NATS server killed in turn: sockets stayed, longest pause of a writer {longest:.1?}, {} puts \
-         acknowledged and there",
-        kept.len()
+         acknowledged and there; {}",
+        kept.len(),
+        record.check()
     );
 }
 
 #[tokio::test]
 async fn all_that_was_acknowledged_outlives_everything() {
+    let record = Recorder::new(LEASE);
     let mut nats = NatsServers::start(3, "");
     let mut nodes = start(&nats, LEASE);
-    let mut client = Client::join(nodes[0].address, "all", "client").await;
+    let mut client = record.join(nodes[0].address, "all", "client").await;
     for number in 1..=50 {
         assert!(client.put(number).await);
     }
+    for node in &nodes {
+        record.fault(Victim::Node(node.id()));
+    }
+    let fault = record.fault(Victim::Nats);
     nodes.iter_mut().for_each(Child::kill);
     (0..3).for_each(|server| nats.kill(server));
     let killed = Instant::now();
     (0..3).for_each(|server| nats.restart(server));
     let nodes = start(&nats, LEASE);
-    let mut client = Client::join(nodes[1].address, "all", "client").await;
+    let mut client = record.join(nodes[1].address, "all", "client").await;
     let back = killed.elapsed();
+    record.is_well(fault);
     assert_eq!(client.all().await, (1..=50).collect());
-    println!("cluster: all nodes and all NATS servers killed: served again after {back:.1?}, 50 of 50 puts there");
+    println!(
+        "cluster: all nodes and all NATS servers killed: served again after {back:.1?}, 50 of 50 puts there; {}",
+        record.check()
+    );
 }
 
 #[tokio::test]
 async fn a_rolling_restart_loses_nothing_between_sockets_that_stay() {
+    let record = Recorder::new(LONG_LEASE);
     let nats = NatsServers::start(1, "");
     let mut nodes = start(&nats, LONG_LEASE);
-    let mut listener = Client::join(nodes[2].address, "rolling", "wide-listener").await;
-    let mut speaker = Client::join(nodes[1].address, "rolling", "wide-speaker").await;
+    let mut listener = record.join(nodes[2].address, "rolling", "wide-listener").await;
+    let mut speaker = record.join(nodes[1].address, "rolling", "wide-speaker").await;
     assert_ne!(listener.at, speaker.at, "each node has a Replica of its own");
-    let mut history = History::default();
     let mut said = 0;
     for _ in 0..2 {
         // The first node ends, which has the Group; and another comes.
         let began = Instant::now();
+        record.fault(Victim::Node(nodes[0].id()));
         nodes.remove(0).terminate();
         nodes.push(Child::start(&nats.url(), LONG_LEASE));
         if nodes.iter().all(|node| node.id() != speaker.at) {
-            speaker = Client::join(nodes[1].address, "rolling", "wide-speaker").await;
+            speaker = record.join(nodes[1].address, "rolling", "wide-speaker").await;
         }
         for _ in 0..100 {
             said += 1;
             assert!(speaker.say(&format!("speaker {said}")).await);
         }
-        while history.heard < said as usize {
-            history.note(&listener.hear().await.expect("its node stays"));
-        }
-        println!("cluster: a node restarted in {:.1?}: {said} of {said} messages heard, in order", began.elapsed());
+        let last = format!("speaker {said}");
+        while listener.hear().await.expect("its node stays") != last {}
+        println!(
+            "cluster: a node restarted in {:.1?}: {said} messages said to those who stay; {}",
+            began.elapsed(),
+            record.check()
+        );
     }
 }
 
 #[tokio::test]
 async fn a_node_without_nats_goes_on_until_its_lease_is_over() {
+    let record = Recorder::new(LEASE);
     let mut nats = NatsServers::start(1, "");
     let node = Child::start(&nats.url(), LEASE);
-    let mut speaker = Client::join(node.address, "alone", "speaker").await;
-    let mut listener = Client::join(node.address, "alone", "listener").await;
+    let mut speaker = record.join(node.address, "alone", "speaker").await;
+    let mut listener = record.join(node.address, "alone", "listener").await;
+    let fault = record.fault(Victim::Nats);
     nats.kill(0);
     let alone = Instant::now();
     assert!(speaker.say("still here").await);
@@ -236,7 +287,12 @@ async fn a_node_without_nats_goes_on_until_its_lease_is_over() {
     assert!(ended <= LEASE + Duration::from_secs(1), "{ended:?}");
     assert_eq!(listener.close_code(), Some(1012));
     nats.restart(0);
-    let mut back = Client::join(node.address, "alone", "listener").await;
+    let mut back = record.join(node.address, "alone", "listener").await;
+    record.is_well(fault);
     assert!(back.put(1).await);
-    println!("cluster: a node without NATS: its sockets were closed with 1012 after {ended:.1?} (lease {LEASE:?})");
+    assert_eq!(back.all().await, BTreeSet::from([1]));
+    println!(
+        "cluster: a node without NATS: its sockets were closed with 1012 after {ended:.1?} (lease {LEASE:?}); {}",
+        record.check()
+    );
 }

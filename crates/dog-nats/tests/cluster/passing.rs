@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::app::Client;
 use crate::child::Child;
+use crate::record::{Recorder, Victim};
 use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(15);
@@ -12,16 +12,18 @@ const CLIENTS: usize = 10;
 #[tokio::test]
 async fn a_node_that_ends_sends_those_away_whose_bytes_it_passes_on() {
     let nats = NatsServers::start(1, "");
+    let record = Recorder::new(LEASE);
     let mut nodes: Vec<Child> = (0..3).map(|_| Child::start(&nats.url(), LEASE)).collect();
-    let mut witness = Client::join(nodes[0].address, "passed", "witness").await;
+    let mut witness = record.join(nodes[0].address, "passed", "witness").await;
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
-        let client = Client::join(nodes[1].address, "passed", &format!("client-{number}")).await;
+        let client = record.join(nodes[1].address, "passed", &format!("client-{number}")).await;
         assert_eq!((client.at, client.replica == witness.replica), (nodes[0].id(), true), "its bytes are passed on");
         clients.push(client);
     }
     assert_eq!(witness.count_until(1 + CLIENTS).await, 1 + CLIENTS);
     let passes = nodes.remove(1);
+    record.fault(Victim::Node(passes.id()));
     let ended = tokio::task::spawn_blocking(|| passes.terminate());
     for client in &mut clients {
         while client.hear().await.is_some() {}
@@ -30,11 +32,13 @@ async fn a_node_that_ends_sends_those_away_whose_bytes_it_passes_on() {
     ended.await.expect("it ends in good order");
     assert_eq!(witness.count_until(1).await, 1, "their Replica has heard of it");
     for (number, client) in clients.iter_mut().enumerate() {
-        *client = Client::join(nodes[1].address, "passed", &format!("client-{number}")).await;
+        *client = record.join(nodes[1].address, "passed", &format!("client-{number}")).await;
         assert_eq!(client.replica, witness.replica);
         assert!(client.put(u32::try_from(number).expect("a small number")).await);
     }
+    assert_eq!(witness.all().await.len(), CLIENTS);
     println!(
-        "cluster: a node that passes sockets on ended: {CLIENTS} of {CLIENTS} closed with 1012, and back elsewhere"
+        "cluster: a node that passes sockets on ended: {CLIENTS} of {CLIENTS} closed with 1012, and back elsewhere; {}",
+        record.check()
     );
 }

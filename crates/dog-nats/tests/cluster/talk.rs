@@ -21,8 +21,9 @@ pub(crate) struct Life {
     heard: BTreeMap<String, u32>,
     /// How each of its sockets ended, and how long it took to be let in again.
     pub(crate) ends: Vec<(Option<u16>, Duration)>,
-    /// Whether it is in now, and which process has its Replica.
+    /// Whether it is in now, by which node, and which process has its Replica.
     open: bool,
+    pub(crate) entry: Option<SocketAddr>,
     pub(crate) at: u32,
     /// Messages that it has heard in all.
     pub(crate) count: usize,
@@ -138,10 +139,11 @@ async fn live(
     let mut pace = tokio::time::interval(PACE);
     let mut closed = Instant::now();
     for turn in 0.. {
-        let mut client = Client::join(entries[turn % entries.len()], &room, &name).await;
+        let entry = entries[turn % entries.len()];
+        let mut client = Client::join(entry, &room, &name).await;
         let took = closed.elapsed();
         tell.send_modify(|life| {
-            (life.open, life.at) = (true, client.at);
+            (life.open, life.entry, life.at) = (true, Some(entry), client.at);
             if let Some((_, back)) = life.ends.last_mut() {
                 *back = took;
             }

@@ -8,7 +8,7 @@ use dog_nats::Nats;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::app::{Client, Rooms};
+use crate::app::Rooms;
 use crate::server::{NatsServers, free_port};
 
 async fn refused(nats: Nats) -> Error {
@@ -47,26 +47,6 @@ async fn whoever_is_not_let_in_is_told() {
     let nats = NatsServers::start(1, users);
     says(&refused(Nats::connect(nats.url()).user_and_password("dog", "wrong")).await, "does not let this node in");
     says(&refused(Nats::connect(nats.url()).user_and_password("reader", "right")).await, "NATS gives no permission");
-}
-
-#[tokio::test]
-async fn the_permissions_of_the_documentation_suffice() {
-    let users = "authorization { users: [ { user: dog, password: right, permissions: { \
-        publish: [\"dog.>\", \"$JS.API.>\", \"$JS.ACK.>\", \"_INBOX.>\"], subscribe: [\"dog.>\", \"_INBOX.>\"] } } ] }";
-    let nats = NatsServers::start(1, users);
-    let mut nodes = Vec::new();
-    for _ in 0..2 {
-        let cluster = Nats::connect(nats.url()).user_and_password("dog", "right").patience(Duration::from_secs(10));
-        nodes.push(Server::new(Rooms).bind("127.0.0.1:0").workers(1).cluster(cluster).start().await.expect("a node"));
-    }
-    let mut here = Client::join(nodes[0].local_addr(), "allowed", "wide-here").await;
-    let mut there = Client::join(nodes[1].local_addr(), "allowed", "wide-there").await;
-    assert_ne!(here.replica, there.replica);
-    assert!(here.put(1).await && here.say("to all").await);
-    assert_eq!(there.hear().await.as_deref(), Some("to all"));
-    for node in nodes {
-        node.shutdown().await;
-    }
 }
 
 #[tokio::test]

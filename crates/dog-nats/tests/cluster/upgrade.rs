@@ -6,31 +6,33 @@ use dog_native::cluster::Versions;
 
 use crate::app::{Client, History};
 use crate::child::Child;
+use crate::record::{Recorder, Victim};
 use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(15);
 /// The release before, and one that nobody has written yet.
-const BEFORE: Versions = Versions { oldest: 2, newest: 2 };
+const BEFORE: Versions = Versions { oldest: 3, newest: 3 };
 const FAR_AHEAD: Versions = Versions { oldest: 9, newest: 9 };
 
 /// One socket a node, each of which speaks in bursts and hears all: what is said at once goes under one address where
 /// both sides can, and each for itself where not.
 struct Talk {
+    record: Recorder,
     clients: Vec<Client>,
     histories: Vec<History>,
     said: u32,
 }
 
 impl Talk {
-    async fn start(nodes: &[Child]) -> Self {
+    async fn start(record: Recorder, nodes: &[Child]) -> Self {
         let mut clients = Vec::new();
         for (number, node) in nodes.iter().enumerate() {
-            let client = Client::join(node.address, "upgrade", &format!("wide-{number}")).await;
+            let client = record.join(node.address, "upgrade", &format!("wide-{number}")).await;
             assert_eq!(client.at, node.id(), "each node has a Replica of its own");
             clients.push(client);
         }
         let histories = clients.iter().map(|_| History::default()).collect();
-        Self { clients, histories, said: 0 }
+        Self { record, clients, histories, said: 0 }
     }
 
     /// Each says a hundred messages at once, and all hear all.
@@ -54,24 +56,26 @@ impl Talk {
     async fn come_back(&mut self, number: usize, node: &Child) {
         while self.clients[number].hear().await.is_some() {}
         assert_eq!(self.clients[number].close_code(), Some(1012));
-        self.clients[number] = Client::join(node.address, "upgrade", &format!("wide-{number}")).await;
+        self.clients[number] = self.record.join(node.address, "upgrade", &format!("wide-{number}")).await;
     }
 }
 
 #[tokio::test]
 async fn nodes_are_replaced_one_by_one_by_those_that_speak_newer_letters() {
     let nats = NatsServers::start(1, "");
+    let record = Recorder::new(LEASE);
     let mut nodes: Vec<Child> = (0..3).map(|_| Child::start_speaking(&nats.url(), LEASE, BEFORE)).collect();
-    let mut talk = Talk::start(&nodes).await;
-    let mut keeper = Client::join(nodes[2].address, "kept", "keeper").await;
+    let mut talk = Talk::start(record.clone(), &nodes).await;
+    let mut keeper = record.join(nodes[2].address, "kept", "keeper").await;
     talk.go_on().await;
     assert!(keeper.put(0).await);
     for number in 0..3 {
         let new = Child::start(&nats.url(), LEASE);
+        record.fault(Victim::Node(nodes[number].id()));
         std::mem::replace(&mut nodes[number], new).terminate();
         talk.come_back(number, &nodes[number]).await;
         if number == 2 {
-            keeper = Client::join(nodes[0].address, "kept", "keeper").await;
+            keeper = record.join(nodes[0].address, "kept", "keeper").await;
         }
         talk.go_on().await;
         assert!(keeper.put(1 + u32::try_from(number).expect("a small number")).await);
@@ -79,22 +83,28 @@ async fn nodes_are_replaced_one_by_one_by_those_that_speak_newer_letters() {
     }
     assert_eq!(keeper.all().await, (0..=3).collect());
     println!(
-        "cluster: three nodes replaced by those of newer letters: {} messages heard by each of 3 sockets, in order",
-        talk.said * 3
+        "cluster: three nodes replaced by those of newer letters: {} messages heard by each of 3 sockets, in order; {}",
+        talk.said * 3,
+        record.check()
     );
 }
 
 #[tokio::test]
 async fn a_node_that_speaks_none_of_the_others_letters_is_refused_and_serves_what_is_its_own() {
     let nats = NatsServers::start(1, "");
+    let record = Recorder::new(LEASE);
     let node = Child::start(&nats.url(), LEASE);
     let stranger = Child::start_speaking(&nats.url(), LEASE, FAR_AHEAD);
-    let mut here = Client::join(node.address, "here", "here").await;
-    let refused = Client::try_to_join(stranger.address, "here", "stranger").await.err();
+    let mut here = record.join(node.address, "here", "here").await;
+    let refused = record.try_to_join(stranger.address, "here", "stranger").await.err();
     assert!(refused.as_deref().is_some_and(|refused| refused.contains("503")), "{refused:?}");
-    let mut there = Client::join(stranger.address, "there", "there").await;
+    let mut there = record.join(stranger.address, "there", "there").await;
     for client in [&mut here, &mut there] {
         assert!(client.put(1).await, "each goes on");
+        assert_eq!(client.all().await.len(), 1);
     }
-    println!("cluster: a node of letters that nobody else speaks: 503 for what is at others, its own goes on");
+    println!(
+        "cluster: a node of letters that nobody else speaks: 503 for what is at others, its own goes on; {}",
+        record.check()
+    );
 }

@@ -54,6 +54,7 @@ pub struct Builder<A> {
     env: Env,
     making: Making,
     max_steps: u64,
+    counts: bool,
 }
 
 impl<A: App> Builder<A> {
@@ -68,7 +69,7 @@ impl<A: App> Builder<A> {
             keeps_watch: true,
             bug: None,
         };
-        Self { app, env: Env::new(), making, max_steps: MAX_STEPS }
+        Self { app, env: Env::new(), making, max_steps: MAX_STEPS, counts: false }
     }
 
     /// What the objects and the App find in [`dog::Context::env`].
@@ -124,10 +125,20 @@ impl<A: App> Builder<A> {
         self
     }
 
+    /// Counts what objects say to each other, for [`Cluster::take_traffic`].
+    pub fn count_traffic(mut self) -> Self {
+        self.counts = true;
+        self
+    }
+
     /// Begins.
     #[must_use]
     pub fn start(self) -> Cluster {
-        Cluster { world: World::new(self.app, self.env, self.making), max_steps: self.max_steps }
+        let world = World::new(self.app, self.env, self.making);
+        if self.counts {
+            world.count_traffic();
+        }
+        Cluster { world, max_steps: self.max_steps }
     }
 }
 

@@ -7,7 +7,7 @@ use dog_engine::host::ObjectStanding;
 use serde::de::DeserializeOwned;
 
 use super::cluster::Cluster;
-use crate::world::Driver;
+use crate::world::{Driver, Traffic};
 
 impl Cluster {
     /// The Replicas of that Group that are in memory, in the order of their ids.
@@ -78,6 +78,17 @@ impl Cluster {
             Ok(value) => Some(value),
             Err(error) => panic!("what is stored under {key:?} is of another type: {error}"),
         }
+    }
+
+    /// What objects have said to each other since this was last called: how much of what, each message for one object. The
+    /// test of a chatty Group asks here whether it has become chattier. Nothing, unless the cluster was made with
+    /// [`Builder::count_traffic`](crate::Builder::count_traffic).
+    ///
+    /// Requests from outside are not among it, nor what clients and sockets say. On a cluster of several nodes, what is
+    /// cast to many Replicas of one node is one letter.
+    #[must_use]
+    pub fn take_traffic(&self) -> Traffic {
+        self.world.take_traffic()
     }
 
     /// When a Replica's alarm is set for.

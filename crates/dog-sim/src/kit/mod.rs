@@ -11,6 +11,7 @@ mod faults;
 mod inside;
 mod running;
 
+pub use crate::world::{Amount, Traffic};
 pub use builder::Builder;
 pub use client::{ClientSocket, Pending};
 pub use cluster::{Cluster, websocket};

@@ -13,6 +13,7 @@ use super::network::{Party, Sort, Way};
 use super::objects::name;
 use super::place::Place;
 use super::promise::Promise;
+use super::traffic::Said;
 use crate::bugs::Bug;
 
 /// A Meet of the bug "unawaited join" arrives this much after it was answered.
@@ -81,11 +82,21 @@ impl World {
         })
     }
 
+    /// The same for what objects answer each other, which is counted.
+    fn answer<T: Said + 'static>(self: &Rc<Self>, way: Way, callee: Rc<Place>, promise: Promise<T>) -> Reply<T> {
+        let (world, reply) = (Rc::clone(self), self.reply(way, callee, Sort::Call, promise));
+        Reply::new(move |answer: Result<T, Error>| {
+            answer.iter().for_each(|answer| world.said(answer));
+            reply.send(answer);
+        })
+    }
+
     pub(super) fn call_group(&self, from: &Place, to: GroupAddress, call: GroupCall, promise: Promise<GroupAnswer>) {
         if !from.is_alive() {
             return;
         }
         let way = self.way(from, Object::Group(to));
+        self.said(&call);
         let what = format_call(&call);
         let again = self.comes_twice().then(|| call.clone());
         self.carry(
@@ -95,7 +106,7 @@ impl World {
             || what,
             move |world| {
                 let (group, place) = world.group(to);
-                group.call(call, world.reply(way, place, Sort::Call, promise));
+                group.call(call, world.answer(way, place, promise));
             },
         );
         if let Some(call) = again {
@@ -116,6 +127,7 @@ impl World {
         }
         let way = self.way(from, Object::Group(to));
         let copies = self.network.borrow().copies(&mut self.random.borrow_mut());
+        self.said(cast);
         for _ in 0..copies {
             let cast = cast.clone();
             let what = format_cast(&cast);
@@ -145,6 +157,7 @@ impl World {
         if let ReplicaCall::Deliver(delivery) = &call {
             self.observe(|observer| observer.asks(to.replica, &delivery.message));
         }
+        self.said(&call);
         let what = format_replica_call(&call);
         // Messages come at most once, and what siblings ask each other is the user's.
         let tolerant = matches!(call, ReplicaCall::Join(_) | ReplicaCall::Meet(_) | ReplicaCall::Census(_));
@@ -156,7 +169,7 @@ impl World {
             || what,
             move |world| {
                 let (replica, place) = world.replica(to);
-                replica.call(call, world.reply(way, place, Sort::Call, promise));
+                replica.call(call, world.answer(way, place, promise));
             },
         );
         if let Some((call, what)) = again {
@@ -179,6 +192,7 @@ impl World {
             return;
         }
         for replica in to.iter() {
+            self.said(cast);
             let copies = match sort {
                 Sort::Tolerant => self.network.borrow().copies(&mut self.random.borrow_mut()),
                 _ => 1,

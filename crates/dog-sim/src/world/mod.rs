@@ -3,7 +3,8 @@
 //! - `agenda`: the clock and what is to happen when; `tasks`: the executor; `trace`: what has happened
 //! - `place`: the engine's [`Host`](dog_engine::host::Host), one for each life of an object, so that a life that is
 //!   over can do nothing; `promise`: an answer on its way
-//! - `objects`: which lives there are, how they begin and crash; `mail`: what they say to each other
+//! - `objects`: which lives there are, how they begin and crash; `mail`: what they say to each other; `traffic`: how much
+//!   that is
 //! - `network`: delays, cuts, losses; `storage`: what is kept; `writing`: how it gets there; alarms
 //! - `sockets`: connections, as the host has them; `clients`: who is at their other end
 
@@ -18,6 +19,7 @@ mod sockets;
 mod storage;
 mod tasks;
 mod trace;
+mod traffic;
 mod writing;
 
 use std::cell::{Cell, RefCell};
@@ -36,6 +38,7 @@ pub(crate) use network::{Network, Party, Weather};
 pub(crate) use objects::Driver;
 pub(crate) use place::{Dropped, Place};
 pub(crate) use sockets::Sockets;
+pub use traffic::{Amount, Traffic};
 
 use agenda::{Agenda, Event};
 use objects::Objects;
@@ -117,6 +120,8 @@ pub(crate) struct World {
     /// Seats and sockets whose guards were dropped, on whatever thread.
     dropped: Arc<Mutex<Vec<Dropped>>>,
     observer: RefCell<Option<Rc<dyn Observer>>>,
+    /// What was said, if it is counted.
+    traffic: RefCell<Option<Traffic>>,
     /// What users' functions have failed with, and where.
     pub(crate) failures: RefCell<Vec<String>>,
     outbox: usize,
@@ -146,6 +151,7 @@ impl World {
             sockets: RefCell::default(),
             dropped: Arc::default(),
             observer: RefCell::default(),
+            traffic: RefCell::default(),
             failures: RefCell::default(),
             outbox: making.outbox,
             rest_after: making.rest_after,

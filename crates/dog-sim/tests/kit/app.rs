@@ -115,6 +115,8 @@ impl Replica for Room {
         let (command, rest) = text.split_once(' ').unwrap_or((text, ""));
         match command {
             "all" => socket.broadcast(rest, To::Everyone)?,
+            "sure" => drop(socket.broadcast_confirmed(rest, To::Everyone).await?),
+            "whisper" => drop(socket.whisper(&ClientId::new(rest)?, "psst").await?),
             "count" => socket.send(self.handled.get().to_string())?,
             "name" => socket.set_attachment(&rest)?,
             "names" => socket.send(names(cx)?.join(","))?,

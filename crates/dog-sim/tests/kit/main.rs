@@ -5,3 +5,4 @@ mod faults;
 mod inside;
 mod sockets;
 mod time;
+mod traffic;

@@ -119,3 +119,30 @@ fn joining_counts_what_the_replica_says() {
     desk.books.joined(&census("x", 1, 1, &[]), desk.now);
     assert_eq!(desk.books.standing(replica("x")), None, "who was removed meanwhile has not joined");
 }
+
+#[test]
+fn the_view_is_in_the_order_of_coming_however_members_park_and_return() {
+    let mut desk = Desk::new(1, &["a", "b", "c"]);
+    desk.pass_to(100);
+    assert_eq!(desk.view(), [""; 0]);
+    for member in ["c", "a"] {
+        desk.admit(member);
+        desk.join(member, 1);
+    }
+    desk.admit("d");
+    assert_eq!(desk.view(), ["a", "c", "d"]);
+    desk.books.remove(replica("c"), desk.now);
+    assert_eq!(desk.view(), ["a", "d"]);
+}
+
+#[test]
+fn a_group_wakes_until_the_last_member_is_counted_suspected_or_removed() {
+    let mut desk = Desk::new(1, &["a", "b", "c"]).restarted();
+    assert!(desk.books.is_uncounted(replica("a")) && !desk.books.is_uncounted(replica("x")));
+    assert!(desk.books.report(&census("a", 1, 0, &[]), desk.now) && desk.books.is_waking());
+    assert!(!desk.books.is_uncounted(replica("a")));
+    desk.books.suspect(replica("b"));
+    assert!(desk.books.is_waking());
+    desk.books.remove(replica("c"), desk.now);
+    assert!(!desk.books.is_waking());
+}

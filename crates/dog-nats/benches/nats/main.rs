@@ -1,0 +1,249 @@
+//! What NATS costs a cluster: letters, look-ups, claims, leases. One nats-server, started for it, with streams such as nodes
+//! make. Processor time is the operating system's account of the server's process and of the threads here, each of which
+//! plays one part. `cargo xtask scale` runs it, and reads the lines that it prints: one JSON object a figure.
+//!
+//! Under the test command, which runs each bench without `--bench`, nothing is measured: there is no server.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
+
+mod server;
+
+use std::fs;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::{Client, HeaderMap};
+use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, stream};
+use tokio::sync::{Semaphore, mpsc};
+
+use server::NatsServer;
+
+/// As long as a letter with a broadcast of 128 bytes to three Replicas.
+const LETTER: usize = 300;
+const LETTERS: u32 = 200_000;
+/// So many may be under way: fewer than a subscription holds.
+const UNDER_WAY: usize = 16_384;
+/// Letters are counted by so many.
+const BATCH: u32 = 1_024;
+const READS: u32 = 30_000;
+const PUTS: u32 = 20_000;
+/// Requests that wait for an answer at the same time.
+const AT_ONCE: usize = 64;
+const FOLLOWERS: u32 = 100;
+const RENEWALS: u32 = 500;
+/// As long as a lease.
+const LEASE: usize = 120;
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return println!("not measured: `cargo xtask scale` does");
+    }
+    let server = NatsServer::start("always");
+    // Others do not wait until it listens.
+    alone(async { drop(connect(&server).await) });
+    letters(&server);
+    requests(&server);
+    follow(&server);
+    let relaxed = NatsServer::start("2m");
+    alone(async { tell("put, synced every two minutes", &puts(&relaxed, &connect(&relaxed).await).await) });
+}
+
+/// What was measured of one thing: how many a second there were, and microseconds of processor time for each.
+struct Figure {
+    per_second: f64,
+    server: f64,
+    sender: f64,
+    receiver: f64,
+}
+
+fn tell(name: &str, figure: &Figure) {
+    let Figure { per_second, server, sender, receiver } = figure;
+    let line = serde_json::json!({
+        "name": name, "per_second": per_second, "server": server, "sender": sender, "receiver": receiver,
+    });
+    println!("{line}");
+}
+
+/// Runs on a runtime of this thread alone.
+fn alone<T>(what: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(what)
+}
+
+/// Processor time of this thread so far, in microseconds.
+fn own_time() -> f64 {
+    let account = fs::read_to_string("/proc/thread-self/schedstat").expect("an account of the kernel's");
+    account.split_whitespace().next().and_then(|time| time.parse::<f64>().ok()).expect("nanoseconds") / 1e3
+}
+
+/// Times something that is done so often.
+struct Stopwatch<'a> {
+    server: &'a NatsServer,
+    begun: Instant,
+    server_time: f64,
+    own_time: f64,
+}
+
+impl<'a> Stopwatch<'a> {
+    fn start(server: &'a NatsServer) -> Self {
+        Self { server, begun: Instant::now(), server_time: server.time(), own_time: own_time() }
+    }
+
+    fn stop(&self, times: u32, receiver: f64) -> Figure {
+        let times = f64::from(times);
+        Figure {
+            per_second: times / self.begun.elapsed().as_secs_f64(),
+            server: (self.server.time() - self.server_time) / times,
+            sender: (own_time() - self.own_time) / times,
+            receiver: receiver / times,
+        }
+    }
+}
+
+async fn connect(server: &NatsServer) -> Client {
+    let options = async_nats::ConnectOptions::new().retry_on_initial_connect().subscription_capacity(4 * UNDER_WAY);
+    let client = options.connect(server.url()).await.expect("an address");
+    client.flush().await.expect("a server");
+    client
+}
+
+/// From one node to another.
+fn letters(server: &NatsServer) {
+    let room = Arc::new(Semaphore::new(UNDER_WAY));
+    let (ready, mut is_ready) = mpsc::unbounded_channel();
+    let receiver: JoinHandle<f64> = {
+        let (url, room) = (server.url(), Arc::clone(&room));
+        thread::spawn(move || {
+            alone(async move {
+                let options = async_nats::ConnectOptions::new().subscription_capacity(4 * UNDER_WAY);
+                let client = options.connect(url).await.expect("a server");
+                let mut letters = client.subscribe("bench.to.node").await.expect("a subscription");
+                client.flush().await.expect("a server");
+                let before = own_time();
+                ready.send(()).expect("a sender");
+                for number in 1..=LETTERS {
+                    letters.next().await.expect("a letter");
+                    if number % BATCH == 0 {
+                        room.add_permits(BATCH as usize);
+                    }
+                }
+                own_time() - before
+            })
+        })
+    };
+    alone(async {
+        let client = connect(server).await;
+        is_ready.recv().await.expect("a receiver");
+        let letter = Bytes::from(vec![b'x'; LETTER]);
+        let watch = Stopwatch::start(server);
+        for number in 0..LETTERS {
+            if number % BATCH == 0 {
+                room.acquire_many(BATCH).await.expect("room").forget();
+            }
+            client.publish("bench.to.node", letter.clone()).await.expect("a server");
+        }
+        client.flush().await.expect("a server");
+        let sent = own_time() - watch.own_time;
+        // The client's own task runs on this thread: it must not stand still meanwhile.
+        let received = tokio::task::spawn_blocking(move || receiver.join().expect("all letters")).await;
+        let figure = watch.stop(LETTERS, received.expect("all letters"));
+        tell("letter", &Figure { sender: sent / f64::from(LETTERS), ..figure });
+    });
+}
+
+/// A stream such as nodes make.
+async fn make_stream(client: &Client, name: &str) {
+    let wanted = format!(
+        r#"{{"name":"{name}","subjects":["{name}.>"],"retention":"limits","storage":"file","discard":"new","max_msgs_per_subject":1,"num_replicas":1,"allow_msg_ttl":true,"allow_atomic":true,"allow_direct":false}}"#
+    );
+    let made = client.request(format!("$JS.API.STREAM.CREATE.{name}"), wanted.into()).await.expect("JetStream");
+    let made: serde_json::Value = serde_json::from_slice(&made.payload).expect("JSON");
+    assert!(made["error"].is_null(), "{made}");
+}
+
+/// Stores a message in place of the one of that number, and gives its own.
+async fn put(client: &Client, subject: String, after: u64, payload: Bytes) -> u64 {
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Expected-Last-Subject-Sequence", after.to_string());
+    let answer = client.request_with_headers(subject, headers, payload).await.expect("an answer");
+    let answer: serde_json::Value = serde_json::from_slice(&answer.payload).expect("JSON");
+    answer["seq"].as_u64().unwrap_or_else(|| panic!("not stored: {answer}"))
+}
+
+/// Claims: each object's one after the other, those of several at the same time.
+async fn puts(server: &NatsServer, client: &Client) -> Figure {
+    make_stream(client, "objects").await;
+    let each = PUTS / u32::try_from(AT_ONCE).expect("few");
+    let object = |number: usize| async move {
+        let mut sequence = 0;
+        for _ in 0..each {
+            sequence = put(client, format!("objects.{number}"), sequence, Bytes::from(vec![b'x'; 80])).await;
+        }
+    };
+    let watch = Stopwatch::start(server);
+    (0..AT_ONCE).map(object).collect::<FuturesUnordered<_>>().for_each(|()| async {}).await;
+    watch.stop(each * u32::try_from(AT_ONCE).expect("few"), 0.0)
+}
+
+/// Claims, and look-ups at the stream's leader.
+fn requests(server: &NatsServer) {
+    alone(async {
+        let client = connect(server).await;
+        tell("put", &puts(server, &client).await);
+        let context = async_nats::jetstream::new(client.clone());
+        let objects = &context.get_stream_no_info("objects").await.expect("the stream");
+        let read = |number: u32| async move {
+            let subject = format!("objects.{}", number as usize % AT_ONCE);
+            objects.get_last_raw_message_by_subject(&subject).await.expect("the claim");
+        };
+        let watch = Stopwatch::start(server);
+        stream::iter(0..READS).map(read).buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
+        tell("read", &watch.stop(READS, 0.0));
+    });
+}
+
+/// Leases, of which every node hears: each follower has a connection and a consumer of its own.
+fn follow(server: &NatsServer) {
+    let (ready, mut is_ready) = mpsc::unbounded_channel();
+    let url = server.url();
+    alone(async { make_stream(&connect(server).await, "leases").await });
+    let followers: JoinHandle<f64> = thread::spawn(move || {
+        alone(async move {
+            let all: FuturesUnordered<_> = (0..FOLLOWERS).map(|_| follower(url.clone(), ready.clone())).collect();
+            let times: Vec<f64> = all.collect().await;
+            own_time() - times.into_iter().fold(0.0, f64::max)
+        })
+    });
+    alone(async {
+        let client = connect(server).await;
+        for _ in 0..FOLLOWERS {
+            is_ready.recv().await.expect("a follower");
+        }
+        let watch = Stopwatch::start(server);
+        for node in 0..RENEWALS {
+            put(&client, format!("leases.{node}"), 0, Bytes::from(vec![b'x'; LEASE])).await;
+        }
+        let received = tokio::task::spawn_blocking(move || followers.join().expect("all renewals")).await;
+        tell("lease, followed", &watch.stop(RENEWALS * FOLLOWERS, received.expect("all renewals")));
+    });
+}
+
+/// Hears of all renewals. Gives the time of its thread when it was ready.
+async fn follower(url: String, ready: mpsc::UnboundedSender<()>) -> f64 {
+    let client = async_nats::connect(url).await.expect("a server");
+    let context = async_nats::jetstream::new(client);
+    let leases = context.get_stream("leases").await.expect("the stream");
+    let wanted = pull::OrderedConfig { deliver_policy: DeliverPolicy::New, ..pull::OrderedConfig::default() };
+    let consumer = leases.create_consumer(wanted).await.expect("a consumer");
+    let mut renewals = consumer.messages().await.expect("messages");
+    let before = own_time();
+    ready.send(()).expect("who renews");
+    for _ in 0..RENEWALS {
+        let renewal = tokio::time::timeout(Duration::from_secs(60), renewals.next()).await;
+        renewal.expect("the next renewal in time").expect("a renewal").expect("a renewal");
+    }
+    before
+}

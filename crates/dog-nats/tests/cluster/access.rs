@@ -1,0 +1,214 @@
+//! Who may connect to NATS, in each way that there is, and what a node must be allowed there.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use dog_native::{Running, Server};
+use dog_nats::Nats;
+use nkeys::KeyPair;
+use serde_json::{Value, json};
+
+use crate::app::{Client, PATIENCE, Rooms};
+use crate::server::NatsServers;
+
+/// What docs/cluster.md says that a node needs: to publish, and to subscribe to.
+const PUBLISHES: &[&str] = &["dog.>", "$JS.API.>"];
+const SUBSCRIBES: &[&str] = &["dog.to.>", "_INBOX.>"];
+
+fn server(nats: Nats) -> Server<Rooms> {
+    Server::new(Rooms).bind("127.0.0.1:0").workers(1).cluster(nats)
+}
+
+async fn node(nats: Nats) -> Running {
+    server(nats.patience(PATIENCE)).start().await.expect("a node")
+}
+
+/// By a server that has let others in.
+async fn is_refused(nats: Nats, because: &str) {
+    let error = server(nats.patience(Duration::ZERO)).start().await.expect_err("it may not join");
+    assert!(error.is_cluster() && error.to_string().contains(because), "{error}");
+}
+
+/// Whether it is one: puts, and what objects send each other.
+async fn works(nats: &Nats) {
+    let nodes = [node(nats.clone()).await, node(nats.clone()).await];
+    let mut here = Client::join(nodes[0].local_addr(), "allowed", "wide-here").await;
+    let mut there = Client::join(nodes[1].local_addr(), "allowed", "wide-there").await;
+    assert_ne!(here.replica, there.replica, "each node has a Replica of its own");
+    assert!(here.put(1).await && here.say("to all").await);
+    assert_eq!(there.hear().await.as_deref(), Some("to all"));
+    assert!(here.say("alarm 0").await);
+    while there.hear().await.expect("the socket is open") != "it rings" {}
+    drop((here, there));
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let file = folder.join(name);
+    std::fs::write(&file, text).expect("room for a file");
+    file
+}
+
+#[tokio::test]
+async fn a_token_lets_a_node_in() {
+    let nats = NatsServers::start(1, "authorization { token: right }");
+    works(&Nats::connect(nats.url()).token("right")).await;
+    is_refused(Nats::connect(nats.url()).token("wrong"), "does not let this node in").await;
+    is_refused(Nats::connect(nats.url()), "does not let this node in").await;
+}
+
+/// A certificate authority, and the files of a server that it vouches for.
+struct Authority {
+    folder: tempfile::TempDir,
+    root: PathBuf,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let folder = folder();
+        let mut wanted = rcgen::CertificateParams::new(Vec::new()).expect("names");
+        wanted.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let root = write(folder.path(), "root.pem", &wanted.self_signed(&key).expect("a certificate").pem());
+        Self { folder, root, issuer: rcgen::Issuer::new(wanted, key) }
+    }
+
+    /// A certificate and its key.
+    fn vouches_for(&self, name: &str) -> [PathBuf; 2] {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let wanted = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let certificate = wanted.signed_by(&key, &self.issuer).expect("a certificate");
+        let file = |what: &str, text: &str| write(self.folder.path(), &format!("{name}-{what}.pem"), text);
+        [file("certificate", &certificate.pem()), file("key", &key.serialize_pem())]
+    }
+
+    /// The configuration of a server that speaks TLS.
+    fn tls(&self) -> String {
+        let [certificate, key] = self.vouches_for("127.0.0.1");
+        format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, timeout: 5 }}")
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_a_certificate_of_ones_own_is_known_by_it() {
+    let ours = Authority::new();
+    let nats = NatsServers::start(1, &ours.tls());
+    works(&Nats::connect(nats.url()).root_certificates(&ours.root)).await;
+    works(&Nats::connect(nats.url().replace("nats://", "tls://")).root_certificates(&ours.root).prefix("dog")).await;
+    let theirs = Authority::new();
+    is_refused(Nats::connect(nats.url()).root_certificates(&theirs.root), "cannot be reached").await;
+    is_refused(Nats::connect(nats.url()), "cannot be reached").await;
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_spoken_to_where_tls_is_wanted() {
+    let nats = NatsServers::start(1, "");
+    node(Nats::connect(nats.url())).await.shutdown().await;
+    is_refused(Nats::connect(nats.url()).tls(), "cannot be reached").await;
+}
+
+/// What an operator, an account and a user are to each other, as `nsc` makes them.
+struct Company {
+    operator: KeyPair,
+    system: KeyPair,
+    account: KeyPair,
+}
+
+impl Company {
+    fn new() -> Self {
+        let [system, account] = [KeyPair::new_account(), KeyPair::new_account()];
+        Self { operator: KeyPair::new_operator(), system, account }
+    }
+
+    /// The server's configuration: whose users it lets in.
+    fn configuration(&self) -> String {
+        let operator = json!({ "type": "operator", "version": 2, "system_account": self.system.public_key() });
+        let limits = json!({
+            "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
+            "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
+        });
+        let mut accounts = String::new();
+        for (account, limits) in [(&self.system, json!({ "subs": -1, "conn": -1 })), (&self.account, limits)] {
+            let claims = json!({ "type": "account", "version": 2, "limits": limits });
+            let token = sign(&self.operator, account, &claims);
+            accounts.push_str(&format!("{}: {token}\n", account.public_key()));
+        }
+        format!(
+            "operator: {}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload {{\n{accounts}}}",
+            sign(&self.operator, &self.operator, &operator),
+            self.system.public_key()
+        )
+    }
+
+    /// The credentials of a user of the account.
+    fn user(&self) -> String {
+        let user = KeyPair::new_user();
+        let claims = json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1 });
+        let token = sign(&self.account, &user, &claims);
+        let seed = user.seed().expect("its own key");
+        format!(
+            "-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        )
+    }
+}
+
+/// A token by which one says something of another.
+fn sign(issuer: &KeyPair, subject: &KeyPair, says: &Value) -> String {
+    let claims = json!({
+        "jti": subject.public_key(), "iat": 1_700_000_000, "iss": issuer.public_key(), "name": "dog",
+        "sub": subject.public_key(), "nats": says,
+    });
+    let head = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
+    let text = [head, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let signature = issuer.sign(text.as_bytes()).expect("its own key");
+    format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test]
+async fn credentials_let_a_node_in() {
+    let (ours, theirs, folder) = (Company::new(), Company::new(), folder());
+    let nats = NatsServers::start(1, &ours.configuration());
+    let right = write(folder.path(), "right.creds", &ours.user());
+    works(&Nats::connect(nats.url()).credentials_file(&right)).await;
+    let wrong = write(folder.path(), "wrong.creds", &theirs.user());
+    is_refused(Nats::connect(nats.url()).credentials_file(&wrong), "does not let this node in").await;
+    let broken = write(folder.path(), "broken.creds", "nothing of use");
+    is_refused(Nats::connect(nats.url()).credentials_file(&broken), "broken.creds cannot be used").await;
+    is_refused(Nats::connect(nats.url()).credentials_file(folder.path().join("none")), "none cannot be used").await;
+}
+
+fn user(name: &str, publishes: &[&str], subscribes: &[&str]) -> String {
+    format!("{{ user: {name}, password: right, permissions: {{ publish: {publishes:?}, subscribe: {subscribes:?} }} }}")
+}
+
+#[tokio::test]
+async fn the_permissions_of_the_documentation_suffice_and_none_can_be_left_out() {
+    let without = |all: &[&'static str], number: usize| -> Vec<&'static str> {
+        let (before, after) = all.split_at(number);
+        [before, &after[1..]].concat()
+    };
+    let fewer_to_publish = (0..PUBLISHES.len()).map(|number| (without(PUBLISHES, number), SUBSCRIBES.to_vec()));
+    let fewer_to_hear = (0..SUBSCRIBES.len()).map(|number| (PUBLISHES.to_vec(), without(SUBSCRIBES, number)));
+    let fewer: Vec<_> = fewer_to_publish.chain(fewer_to_hear).collect();
+    let users = fewer
+        .iter()
+        .enumerate()
+        .map(|(number, (publishes, subscribes))| user(&format!("fewer-{number}"), publishes, subscribes));
+    let users: Vec<String> = users.chain([user("dog", PUBLISHES, SUBSCRIBES)]).collect();
+    let nats = NatsServers::start(1, &format!("authorization {{ users: [ {} ] }}", users.join(", ")));
+    works(&Nats::connect(nats.url()).user_and_password("dog", "right")).await;
+    for number in 0..fewer.len() {
+        let nats = Nats::connect(nats.url()).user_and_password(format!("fewer-{number}"), "right");
+        is_refused(nats, "NATS gives no permission").await;
+    }
+}

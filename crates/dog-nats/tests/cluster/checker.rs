@@ -1,0 +1,341 @@
+//! Whether the promises hold over all that a [`Recorder`](crate::record::Recorder) has taken down: 1, 5, 6, 8, 10, 11 of
+//! DESIGN.md, and that what each Replica's registers answered can be put in one order.
+//!
+//! Clients see only when they asked and when they heard. So each check refuses what cannot have been right whenever,
+//! between the two, it was done.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+
+use crate::linear::{self, Call};
+use crate::record::{Action, Fault, History, Life, SocketRecord, Time, Victim};
+use crate::registers::{self, Answer, Command, Registers};
+
+#[cfg(test)]
+mod tests;
+
+/// How much there was to be checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) sockets: usize,
+    pub(crate) lives: usize,
+    pub(crate) heard: usize,
+    /// Messages that a socket had to hear.
+    pub(crate) owed: usize,
+    pub(crate) counts: usize,
+    pub(crate) puts: usize,
+    pub(crate) reads: usize,
+    /// Commands to registers, and how many of them were never answered.
+    pub(crate) registers: usize,
+    pub(crate) unanswered: usize,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sockets, lives, heard, owed, counts, puts, reads, registers, unanswered } = self;
+        write!(
+            formatter,
+            "checked: {sockets} sockets, {lives} lives, {heard} messages ({owed} owed), {puts} puts, {reads} reads, \
+             {counts} counts"
+        )?;
+        if *registers > 0 {
+            write!(formatter, ", {registers} register operations ({unanswered} unanswered)")?;
+        }
+        Ok(())
+    }
+}
+
+/// `Err` names the promise and shows what breaks it.
+pub(crate) fn check(history: &History, limit: usize) -> Result<Checked, String> {
+    let mut checked = Checked { sockets: history.sockets.len(), ..Checked::default() };
+    never_more_than(history, limit).map_err(|broken| format!("promise 1: {broken}"))?;
+    checked.heard = in_order(history).map_err(|broken| format!("promise 5: {broken}"))?;
+    at_most_once(history).map_err(|broken| format!("promise 6: {broken}"))?;
+    checked.owed = delivered(history).map_err(|broken| format!("promise 6: {broken}"))?;
+    checked.counts = counted(history).map_err(|broken| format!("promise 8: {broken}"))?;
+    checked.lives = one_life(history).map_err(|broken| format!("promise 10: {broken}"))?;
+    no_late_write(history).map_err(|broken| format!("promise 10: {broken}"))?;
+    (checked.puts, checked.reads) = durable(history).map_err(|broken| format!("promise 11: {broken}"))?;
+    (checked.registers, checked.unanswered) = linearizable(history)?;
+    Ok(checked)
+}
+
+/// Sockets that were certainly open at the same time, at one Replica in one process, and what the Replica said itself.
+fn never_more_than(history: &History, limit: usize) -> Result<(), String> {
+    let mut changes: BTreeMap<(&str, u32), Vec<(Time, i32)>> = BTreeMap::new();
+    for socket in &history.sockets {
+        if socket.seats > limit {
+            return Err(format!("{} was told of {} sockets, {limit} at most", socket.client, socket.seats));
+        }
+        let changes = changes.entry((&socket.replica, socket.process)).or_default();
+        changes.push((socket.opened, 1));
+        changes.extend(socket.ended.map(|ended| (ended, -1)));
+    }
+    for ((replica, process), mut changes) in changes {
+        // At the same time ends come first.
+        changes.sort_unstable();
+        let mut open = 0;
+        for (at, change) in changes {
+            open += change;
+            if open > i32::try_from(limit).unwrap_or(i32::MAX) {
+                return Err(format!("{open} sockets at {at:?} on {replica} in process {process}, {limit} at most"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A message `SPEAKER NUMBER`.
+fn numbered(text: &str) -> Option<(&str, u32)> {
+    let (speaker, number) = text.rsplit_once(' ')?;
+    Some((speaker, number.parse().ok()?))
+}
+
+/// What one life sends reaches any one socket in the order sent, and what one speaker says to it in the order said.
+fn in_order(history: &History) -> Result<usize, String> {
+    let mut count = 0;
+    for socket in &history.sockets {
+        let mut last: HashMap<&Life, u64> = HashMap::new();
+        let mut said: HashMap<(&Life, &str), u32> = HashMap::new();
+        for heard in &socket.heard {
+            count += 1;
+            let sent = &heard.sent;
+            let before = last.insert(&sent.life, sent.number);
+            if before.is_some_and(|before| before >= sent.number) {
+                return Err(format!("{} heard {sent:?} after number {before:?} of the same life", socket.client));
+            }
+            let Some((speaker, number)) = numbered(&sent.text).filter(|_| !sent.answer) else { continue };
+            let before = said.insert((&sent.life, speaker), number);
+            if before.is_some_and(|before| before > number) {
+                return Err(format!("{} heard {speaker} {number} after {before:?}", socket.client));
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// No socket hears twice what was said once.
+fn at_most_once(history: &History) -> Result<(), String> {
+    for socket in &history.sockets {
+        let mut heard = HashSet::new();
+        for sent in socket.heard.iter().map(|heard| &heard.sent).filter(|sent| !sent.answer) {
+            if numbered(&sent.text).is_some() && !heard.insert(&sent.text) {
+                return Err(format!("{} heard {} twice", socket.client, sent.text));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether something that was done to one of these, or between them, excuses a message that was under way in that time.
+fn excused(faults: &[Fault], speaker: &SocketRecord, listener: &SocketRecord, from: Time, until: Time) -> bool {
+    faults.iter().any(|fault| {
+        let concerns = match fault.victim {
+            Victim::Node(process) => process == speaker.process || process == listener.process,
+            Victim::Nats => speaker.process != listener.process,
+        };
+        concerns && fault.from <= until && fault.until.is_none_or(|well| well >= from)
+    })
+}
+
+/// What was said while a socket was open it has heard, if it has heard anything later of the same speaker's socket: the
+/// speaker was there then, and so was the way.
+fn delivered(history: &History) -> Result<usize, String> {
+    let mut owed = 0;
+    for listener in &history.sockets {
+        let heard: HashMap<&str, Time> = listener.heard.iter().map(|heard| (&heard.sent.text[..], heard.at)).collect();
+        for speaker in history.sockets.iter().filter(|speaker| speaker.room == listener.room) {
+            let said: Vec<_> = speaker.said.iter().filter(|(_, text)| numbered(text).is_some()).collect();
+            let Some(last) = said.iter().rposition(|(_, text)| heard.contains_key(&text[..])) else { continue };
+            let until = heard[&said[last].1[..]];
+            for (at, text) in &said[..=last] {
+                // Commands have numbers, too, and are for nobody else.
+                if *at < listener.opened || is_command(text) {
+                    continue;
+                }
+                owed += 1;
+                if !heard.contains_key(&text[..]) && !excused(&history.faults, speaker, listener, *at, until) {
+                    return Err(format!(
+                        "{} has not heard \"{text}\", said at {at:?}, but \"{}\" that was said later",
+                        listener.client, said[last].1
+                    ));
+                }
+            }
+        }
+    }
+    Ok(owed)
+}
+
+fn is_command(text: &str) -> bool {
+    text.starts_with("put ") || Command::parse(text).is_some()
+}
+
+/// Where nothing was done to the cluster for two leases, a count is of the sockets that were certainly open, and of some
+/// of those that were perhaps.
+fn counted(history: &History) -> Result<usize, String> {
+    let mut counts = 0;
+    for operation in &history.operations {
+        let (Action::Count(count), Some(completed)) = (&operation.action, operation.completed) else { continue };
+        let invoked = operation.invoked;
+        let calm = invoked.saturating_sub(2 * history.lease);
+        let room = &history.sockets[operation.socket].room;
+        let sockets = || history.sockets.iter().filter(|socket| socket.room == *room);
+        let surely =
+            sockets().filter(|socket| socket.opened <= invoked && socket.ended.is_none_or(|at| at > completed));
+        let perhaps = sockets().filter(|socket| socket.asked <= completed && socket.ended.is_none_or(|at| at >= calm));
+        let attempts =
+            history.attempts.iter().filter(|(to, from, until)| to == room && *from <= completed && *until >= calm);
+        let (least, most) = (surely.count(), perhaps.count() + attempts.count());
+        let troubled =
+            history.faults.iter().any(|fault| fault.from <= completed && fault.until.unwrap_or(fault.from) >= calm);
+        counts += 1;
+        if *count > most || (*count < least && !troubled) {
+            return Err(format!(
+                "{count} sockets of {room} were counted at {completed:?}, and there were {least} to {most}"
+            ));
+        }
+    }
+    Ok(counts)
+}
+
+/// When a life has acted: certainly not before the last of `asked` that it answered, and not after the first `heard`.
+struct Acts<'a> {
+    life: &'a Life,
+    last_asked: Time,
+    first_heard: Time,
+}
+
+/// No life acts after a later one of the same Replica has: what it did was asked for before that was heard.
+fn one_life(history: &History) -> Result<usize, String> {
+    let mut said: HashMap<(&str, &str), Time> = HashMap::new();
+    for socket in &history.sockets {
+        for (at, text) in &socket.said {
+            let first = said.entry((&socket.room, text)).or_insert(*at);
+            *first = (*first).min(*at);
+        }
+    }
+    let mut acts: BTreeMap<(&str, u64), Acts<'_>> = BTreeMap::new();
+    for socket in &history.sockets {
+        for heard in &socket.heard {
+            let life = &heard.sent.life;
+            let asked =
+                heard.asked.or_else(|| said.get(&(&socket.room, &heard.sent.text)).copied()).unwrap_or_default();
+            let new = Acts { life, last_asked: asked, first_heard: heard.at };
+            let known = acts.entry((&life.replica, life.number)).or_insert(new);
+            if known.life != life {
+                return Err(format!("two processes have the same life: {:?} and {life:?}", known.life));
+            }
+            known.last_asked = known.last_asked.max(asked);
+            known.first_heard = known.first_heard.min(heard.at);
+        }
+    }
+    // In the order of Replicas, and their lives.
+    let mut earlier: Option<&Acts<'_>> = None;
+    for ((replica, _), life) in &acts {
+        let before = earlier.filter(|before| before.life.replica == **replica);
+        if let Some(before) = before.filter(|before| before.last_asked > life.first_heard) {
+            return Err(format!(
+                "{:?} answered what was asked at {:?}, after {:?} had acted at {:?}",
+                before.life, before.last_asked, life.life, life.first_heard
+            ));
+        }
+        // Of all lives so far the one that was asked last.
+        earlier = before.filter(|before| before.last_asked > life.last_asked).or(Some(life));
+    }
+    Ok(acts.len())
+}
+
+/// When something was asked and answered, by whom, and the numbers that were there.
+type Read<'a> = (Time, Time, &'a Life, &'a BTreeMap<u32, u64>);
+
+/// The reads of each Replica in the order of their ends.
+fn reads(history: &History) -> BTreeMap<&str, Vec<Read<'_>>> {
+    let mut reads: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for operation in &history.operations {
+        if let (Action::Read(numbers), Some(completed), Some(life)) =
+            (&operation.action, operation.completed, &operation.by)
+        {
+            let replica = &history.sockets[operation.socket].replica[..];
+            reads.entry(replica).or_default().push((operation.invoked, completed, life, numbers));
+        }
+    }
+    reads.values_mut().for_each(|reads| reads.sort_by_key(|(_, completed, ..)| *completed));
+    reads
+}
+
+/// What an older life wrote does not show once a newer one has read without it.
+fn no_late_write(history: &History) -> Result<(), String> {
+    for (replica, reads) in reads(history) {
+        for (position, (_, completed, reader, earlier)) in reads.iter().enumerate() {
+            for (invoked, _, _, later) in &reads[position + 1..] {
+                let late =
+                    later.iter().find(|(number, writer)| **writer < reader.number && !earlier.contains_key(number));
+                if let Some((number, writer)) = late.filter(|_| invoked > completed) {
+                    return Err(format!(
+                        "{number}, written by life {writer} of {replica}, shows at {invoked:?}, and did not at {completed:?} \
+                         when life {} was there",
+                        reader.number
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whoever reads after a put was acknowledged finds it, as it was written; and somebody has read after each.
+fn durable(history: &History) -> Result<(usize, usize), String> {
+    let reads = reads(history);
+    let mut puts = 0;
+    for operation in &history.operations {
+        let (Action::Put(number), Some(kept), Some(life)) = (&operation.action, operation.completed, &operation.by)
+        else {
+            continue;
+        };
+        puts += 1;
+        let replica = &history.sockets[operation.socket].replica[..];
+        let later = reads.get(replica).into_iter().flatten().filter(|(invoked, ..)| *invoked >= kept);
+        let mut asked_for = false;
+        for (invoked, _, _, numbers) in later {
+            asked_for = true;
+            if numbers.get(number) != Some(&life.number) {
+                return Err(format!(
+                    "{number} was acknowledged at {kept:?} by {life:?}, and at {invoked:?} there was {:?}",
+                    numbers.get(number)
+                ));
+            }
+        }
+        if !asked_for {
+            return Err(format!("{number} was acknowledged at {kept:?} by {life:?}, and nobody has read since"));
+        }
+    }
+    Ok((puts, reads.values().map(Vec::len).sum()))
+}
+
+/// The registers of each Replica have one order.
+fn linearizable(history: &History) -> Result<(usize, usize), String> {
+    let mut objects: BTreeMap<&str, Vec<Call<Command, Answer>>> = BTreeMap::new();
+    for operation in &history.operations {
+        let Action::Register(command, answer) = operation.action else { continue };
+        let answered = operation.completed.zip(answer);
+        let call = Call { invoked: operation.invoked, answered, command };
+        objects.entry(&history.sockets[operation.socket].replica).or_default().push(call);
+    }
+    let (mut count, mut unanswered) = (0, 0);
+    for (replica, calls) in objects {
+        count += calls.len();
+        unanswered += calls.iter().filter(|call| call.answered.is_none()).count();
+        let known: Vec<_> = calls.iter().map(|call| (call.command, call.answered.map(|(_, answer)| answer))).collect();
+        let matters = registers::matter(&known);
+        let calls: Vec<_> =
+            calls.into_iter().zip(matters).filter(|(_, matters)| *matters).map(|(call, _)| call).collect();
+        linear::check(&calls, Registers::default(), |state, command| registers::apply(*state, *command))
+            .map_err(|broken| format!("the registers of {replica}: {broken}"))?;
+    }
+    Ok((count, unanswered))
+}
+
+/// The Replicas that sockets were at.
+pub(crate) fn replicas(history: &History) -> BTreeSet<&str> {
+    history.sockets.iter().map(|socket| &socket.replica[..]).collect()
+}

@@ -1,0 +1,79 @@
+//! A steady load: a client of each node that speaks to all others, whatever befalls the cluster, and comes back.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::PATIENCE;
+use crate::record::Recorder;
+
+/// One speaks so often.
+const EVERY: Duration = Duration::from_millis(5);
+
+pub(crate) struct Speakers {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Speakers {
+    /// All are in, each by another of these nodes, when this returns.
+    pub(crate) async fn start(record: &Recorder, entries: &[SocketAddr]) -> Self {
+        let (stop, stops) = watch::channel(false);
+        let mut tasks = Vec::new();
+        for number in 0..entries.len() {
+            let mut entries = entries.to_vec();
+            entries.rotate_left(number);
+            let (tell, is_in) = tokio::sync::oneshot::channel();
+            tasks.push(tokio::spawn(speak(record.clone(), entries, number, tell, stops.clone())));
+            is_in.await.expect("it comes in");
+        }
+        Self { stop, tasks }
+    }
+
+    pub(crate) async fn end(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            tokio::time::timeout(PATIENCE, task).await.expect("it ends").expect("a speaker");
+        }
+    }
+}
+
+async fn speak(
+    record: Recorder,
+    entries: Vec<SocketAddr>,
+    speaker: usize,
+    is_in: tokio::sync::oneshot::Sender<()>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let (mut is_in, mut number, name) = (Some(is_in), 0, format!("wide-{speaker}"));
+    let mut moments = tokio::time::interval(EVERY);
+    for turn in 0.. {
+        let entry = entries[turn % entries.len()];
+        let Ok(mut client) = record.try_to_join(entry, "speakers", &name).await else {
+            if *stop.borrow() {
+                return;
+            }
+            // As clients do who follow the code.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        if let Some(is_in) = is_in.take() {
+            // Whoever waits for it lives as long.
+            let _ = is_in.send(());
+        }
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return,
+                _ = moments.tick() => {
+                    number += 1;
+                    if !client.say(&format!("{name} {number}")).await {
+                        break;
+                    }
+                }
+                heard = client.hear() => if heard.is_none() { break },
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The bench `cluster`: nodes of ours over NATS beside nodes of others over Debian's Redis. What they need is installed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::bench::flag;
+use crate::checks::BENCH_LIMIT;
+use crate::step::Step;
+use crate::toolchain::text;
+use crate::workspace::Workspace;
+use crate::{cluster, install, workers};
+
+/// What is installed of npm: a server that is measured beside ours, and what makes nodes of it.
+const NODE_PEERS: &[&str] = &["socket.io@4.8.4", "@socket.io/redis-adapter@8.3.0", "redis@6.3.1"];
+
+/// What nodes of the peers speak through, and the other one of them, with Debian's names of their packages.
+const REDIS: (&str, &str) = ("redis-server", "redis-server");
+const NGINX: (&str, &str) = ("nginx", "nginx");
+const NCHAN: (&str, &str) = ("ngx_nchan_module.so", "libnginx-mod-nchan");
+
+/// Where Debian has the modules of nginx.
+const NGINX_MODULES: &str = "/usr/lib/nginx/modules";
+
+/// Where the report goes.
+const DOCUMENT: &str = "docs/performance/cluster.md";
+
+/// What measures too little for the document.
+const PARTIAL: &[&str] = &["--only", "--quick", "--rounds", "--seconds", "--sockets", "--bytes", "--rate"];
+
+/// On two cores.
+const BUILD_LIMIT: Duration = Duration::from_mins(20);
+
+/// Nodes of ours beside nodes of others.
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let has = |flags: &[&str]| arguments.iter().any(|argument| flags.contains(&flag(argument)));
+    let ours = ["build", "--release", "-p", "relay", "-p", "dog-benches"];
+    let built = ["--bin", "relay", "--bin", "verbs", "--bin", "cluster"];
+    workspace.cargo().args(ours).args(built).limit(BUILD_LIMIT).run()?;
+    let release = workspace.target.join("release");
+    // By itself, not by cargo, which would build it once more: without the relay it has other features.
+    let mut step = Step::program(release.join("cluster"));
+    if !has(&["--help", "-h"]) {
+        let document = (!has(PARTIAL)).then(|| ("--document", workspace.root.join(DOCUMENT)));
+        let ours = [("--ours", release), ("--nats-server", cluster::server(workspace)?.into())];
+        for (flag, path) in ours.into_iter().chain(peers(workspace)).chain(document) {
+            step = step.args([flag, text(&path)?]);
+        }
+    }
+    step.args(arguments).limit(BENCH_LIMIT).run()
+}
+
+/// What can be had of the peers: each with the flag that names it to the bench.
+fn peers(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
+    let peers: [(&str, Peers); 3] = [("Redis", redis), ("Socket.IO", socket_io), ("nchan", nchan)];
+    let mut programs = Vec::new();
+    for (name, install) in peers {
+        match install(workspace) {
+            Ok(peer) => programs.extend(peer),
+            // A run without one of them still tells something of the rest.
+            Err(error) => println!("note: no {name} here, and nothing that needs it: {error:#}"),
+        }
+    }
+    programs
+}
+
+type Peers = fn(&Workspace) -> Result<Vec<(&'static str, PathBuf)>>;
+
+fn redis(_: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    Ok(vec![("--redis-server", install::service(REDIS)?)])
+}
+
+fn socket_io(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    install::programs(&[("node", "nodejs"), ("npm", "npm")])?;
+    let folder = workspace.scratch("npm-cluster-peers");
+    workers::npm_packages(&folder, NODE_PEERS)?;
+    Ok(vec![("--node-modules", folder.join("node_modules"))])
+}
+
+fn nchan(_: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
+    let (nginx, (file, package)) = (install::service(NGINX)?, NCHAN);
+    let module = Path::new(NGINX_MODULES).join(file);
+    if !module.is_file() {
+        install::update_packages()?;
+        install::packages(&[package])?;
+    }
+    if !module.is_file() {
+        bail!("the package {package} is installed, but there is no {}", module.display());
+    }
+    Ok(vec![("--nginx", nginx), ("--nchan", module)])
+}
