@@ -16,6 +16,8 @@
 //!    that finds so lets all its objects go before it does anything else.
 //! 3. A write that names an earlier claim than the object's last one fails, and leaves nothing behind.
 //! 4. Bundles from one thread to one node arrive in the order in which they were sent, or not at all.
+//! 5. A node that has ended has no [`Directory::address`] any more when [`Inbox::gone`] tells of it, and never again has one:
+//!    what a worker remembers of a node that has one is forgotten in time.
 
 mod inbox;
 pub(crate) mod letter;

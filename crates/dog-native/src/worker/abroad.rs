@@ -11,7 +11,6 @@ use std::time::Duration;
 use dog::internal::Kind;
 use dog::{Epoch, Error, ReplicaId, Timestamp};
 use dog_engine::address::{NodeId, Object, ReplicaAddress, Targets};
-use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
 
 use super::Worker;
@@ -29,7 +28,7 @@ pub(crate) struct Abroad {
     pub(super) routes: RefCell<HashMap<Object, Route>>,
     /// Objects of this worker that this node has, by claims that it made in that life of it.
     pub(super) held: RefCell<HashMap<Object, Held>>,
-    holder: Cell<NodeId>,
+    pub(super) holder: Cell<NodeId>,
     /// Seconds until what was not used is forgotten.
     pub(super) forgets_in: Cell<u64>,
     /// Where new Replicas are to begin.
@@ -346,52 +345,9 @@ impl Worker {
             self.queued();
         }
     }
-
-    /// Lets all objects go if the lease is over by which this node has them: another may have them. Called before anything
-    /// is done in a turn and before anything of it leaves. A worker that has stood still may find that the node has another
-    /// lease by now: it is not that of its objects.
-    pub(super) fn mind_lease(&self) {
-        let Some(abroad) = &self.abroad else { return };
-        let holder = abroad.holder.get();
-        if holder != NodeId::default() && (abroad.joined.node() != holder || !abroad.joined.has_lease()) {
-            self.fence(abroad);
-        }
-    }
-
-    fn fence(&self, abroad: &Abroad) {
-        abroad.holder.set(NodeId::default());
-        tracing::error!(
-            worker = self.index,
-            "the lease of this node is over: its objects end, their sockets are closed"
-        );
-        self.cut_off();
-        let replicas: Vec<_> = self.replicas.borrow().values().cloned().collect();
-        let groups: Vec<_> = self.groups.borrow().values().cloned().collect();
-        replicas.into_iter().for_each(ReplicaObject::cease);
-        groups.into_iter().for_each(GroupObject::cease);
-        abroad.held.borrow_mut().clear();
-        abroad.letters.borrow_mut().clear();
-        let routes = abroad.routes.take();
-        for route in routes.into_values() {
-            if let Route::Sought { waiting, .. } = route {
-                waiting.into_iter().for_each(|mail| self.turn_down(mail, &no_lease()));
-            }
-        }
-    }
-
-    /// Hangs up on sockets for which something waits: it was sent by objects that may not act any more.
-    fn cut_off(&self) {
-        let mut connections = self.connections.borrow_mut();
-        for socket in connections.ids() {
-            connections.leave_run(socket);
-            if connections.get(socket).is_some_and(|connection| connection.waiting() > 0) {
-                connections.remove(socket);
-            }
-        }
-    }
 }
 
-fn no_lease() -> Error {
+pub(super) fn no_lease() -> Error {
     Error::new(Kind::Unreachable, "this node is not part of the cluster now: try again later")
 }
 

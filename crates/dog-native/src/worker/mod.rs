@@ -1,14 +1,17 @@
 //! One worker thread: its objects, its connections, and the loop that drives them.
 //!
-//! - `abroad`: where objects of a cluster live; `letters`: what leaves for other nodes; `forgetting`: what need not be known
+//! - `abroad`: where objects of a cluster live; `letters`: what leaves for other nodes; `forgetting`: what need not be known;
+//!   `fencing`: the end of the lease
 //! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
 //! - `host`: the engine's primitives; `settling`: writes under way when a life ends; `alarms`: when to wake whom;
-//!   `reading`: bytes that come in; `turn`: the loop; `spans`: requests in the log; `drain`: its end in good order; `count`: what it says of itself
+//!   `reading`: bytes that come in; `turn`: the loop; `spans`: requests in the log; `drain`: its end in good order;
+//!   `count`: what it says of itself
 
 mod abroad;
 mod alarms;
 mod count;
 mod drain;
+mod fencing;
 mod forgetting;
 mod host;
 mod letters;
