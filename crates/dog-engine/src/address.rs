@@ -139,7 +139,7 @@ pub struct Ticket {
 pub struct SeatId(pub u64);
 
 /// The members of a Group, as the Group last told its Replicas.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// Later views have greater versions.
     pub version: ViewVersion,

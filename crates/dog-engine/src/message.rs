@@ -41,7 +41,7 @@ pub enum GroupAnswer {
 }
 
 /// What a Replica must know of its Group.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolment {
     /// Seats of one Replica.
     pub limit: Limit,
@@ -66,7 +66,7 @@ pub enum GroupCast {
 }
 
 /// Asked of a Replica.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplicaCall {
     /// You are a member, and these are your siblings. The answer, a census, ends the joining.
     Join(Enrolment),
@@ -115,7 +115,7 @@ pub enum ReplicaCast {
 }
 
 /// A message for all sockets of a Replica, or all but one client's.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// What.
     pub message: Message,

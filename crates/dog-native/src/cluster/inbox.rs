@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dog::{ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, Targets};
-use dog_engine::message::GroupAnswer;
-use dog_engine::message::ReplicaCast;
+use dog_engine::message::{GroupAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::wire::ToGroup;
 use tracing::Span;
 
@@ -151,11 +150,8 @@ impl Inbox {
                     (ToGroup::Call(_), None) => tracing::warn!("a question came without an address for its answer"),
                 }
             }
-            Letter::Replica { to, replica, call, back } => {
-                let Some(group) = self.known(&to) else { return };
-                let to = ReplicaAddress { group, replica: ReplicaId::from_bytes(replica) };
-                mail[of(&replica)].push(Mail::ReplicaCall { to, call, back: back.into() });
-            }
+            Letter::Replica { to, replica, call, back } => self.sort_calls(&to, &[(replica, back)], &call, mail),
+            Letter::Calls { to, asked, call } => self.sort_calls(&to, &asked, &call, mail),
             Letter::Cast { to, replicas, cast } => self.sort_casts(&to, replicas, &[cast], mail),
             Letter::Casts { to, replicas, casts } => self.sort_casts(&to, replicas, &casts, mail),
             Letter::Answer { back: Back { worker, question, .. }, answer } => {
@@ -180,6 +176,15 @@ impl Inbox {
                     mail.push(Mail::Corrected { object, node });
                 }
             }
+        }
+    }
+
+    fn sort_calls(&self, to: &GroupName, asked: &[([u8; 32], Back)], call: &ReplicaCall, mail: &mut [Vec<Mail>]) {
+        let Some(group) = self.known(to) else { return };
+        for (replica, back) in asked {
+            let to = ReplicaAddress { group, replica: ReplicaId::from_bytes(*replica) };
+            let call = Mail::ReplicaCall { to, call: call.clone(), back: (*back).into() };
+            mail[self.post.worker_of(replica)].push(call);
         }
     }
 

@@ -4,8 +4,9 @@
 //! versions, so that one which is not known can be told apart from nonsense.
 //!
 //! Two nodes speak the newest version that both know. What a version has brought:
-//! - 3: letters as they are below, without [`Letter::Casts`]
-//! - 4: [`Letter::Casts`]: what one Replica broadcasts in a turn goes under one list of addresses
+//! - 3: letters as they are below, without the two that follow
+//! - 4: [`Letter::Casts`]: what one Replica broadcasts in a turn goes under one list of addresses; [`Letter::Calls`]: what
+//!   is asked of many goes once
 //!
 //! Those before 3 were never part of a release.
 //!
@@ -28,7 +29,7 @@ use super::Versions;
 
 /// What this release speaks.
 pub(crate) const VERSIONS: Versions = Versions { oldest: 3, newest: 4 };
-/// The first in which several statements share a list of addresses.
+/// The first in which several statements share a list of addresses, and several Replicas a question.
 const SHARES_LISTS: u8 = 4;
 
 /// Where an answer goes.
@@ -80,6 +81,8 @@ pub(crate) enum Letter {
     Lives { group: GroupName, replica: Option<[u8; 32]>, node: NodeId },
     /// Several statements to the same Replicas, in their order.
     Casts { to: GroupName, replicas: Vec<[u8; 32]>, casts: Vec<ReplicaCast> },
+    /// One question to several Replicas, each of which answers for itself.
+    Calls { to: GroupName, asked: Vec<([u8; 32], Back)>, call: ReplicaCall },
 }
 
 /// What was answered.
@@ -123,6 +126,15 @@ fn written(letter: &Letter, version: u8) -> Vec<Written<'_>> {
             let one =
                 |cast: &ReplicaCast| Letter::Cast { to: to.clone(), replicas: replicas.clone(), cast: cast.clone() };
             casts.iter().map(|cast| Written::Split(one(cast))).collect()
+        }
+        Letter::Calls { to, asked, call } if version < SHARES_LISTS => {
+            let one = |(replica, back): &([u8; 32], Back)| Letter::Replica {
+                to: to.clone(),
+                replica: *replica,
+                call: call.clone(),
+                back: *back,
+            };
+            asked.iter().map(|asked| Written::Split(one(asked))).collect()
         }
         letter => vec![Written::Same(letter)],
     }
@@ -247,6 +259,23 @@ mod tests {
         }
         assert!(unbundle(&bundle[..8], VERSIONS).unwrap_err().is_encoding());
         assert!(unbundle(&bundle[..bundle.len() - 1], VERSIONS).unwrap_err().is_encoding());
+    }
+
+    #[test]
+    fn an_older_node_gets_the_same_questions_each_with_its_own_address() {
+        let back = |question| Back { node: NodeId::from_raw(5), worker: 1, question };
+        let call = ReplicaCall::Gossip(Bytes::from_static(b"who?"));
+        let asked = vec![([1; 32], back(7)), ([2; 32], back(8))];
+        let sent = Letter::Calls { to: GroupName::new(group(), &CLASSES), asked: asked.clone(), call: call.clone() };
+        let told =
+            |version| unbundle(&bundle(NodeId::from_raw(5), std::slice::from_ref(&sent), version).unwrap(), VERSIONS);
+        let [Letter::Calls { asked: new, call: newer, .. }] = &told(4).unwrap().1[..] else { panic!("one letter") };
+        assert_eq!((new, newer), (&asked, &call));
+        let old = told(3).unwrap().1.into_iter().map(|letter| match letter {
+            Letter::Replica { replica, call: old, back, .. } if old == call => (replica, back),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(old.collect::<Vec<_>>(), asked);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use dog::{Error, ReplicaId, Request};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, Ticket};
 use dog_engine::host::Fetched;
-use dog_engine::message::{GroupAnswer, ReplicaCast};
+use dog_engine::message::{GroupAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::wire::ToGroup;
 
 use super::Worker;
@@ -19,6 +19,8 @@ const LARGE: usize = 256 * 1024;
 /// between lists.
 const MOST_CASTS: usize = 64;
 const LONGEST_CAST: usize = 4 * 1024;
+/// So many Replicas share a question.
+const MOST_ASKED: usize = 2048;
 
 fn may_share(cast: &ReplicaCast) -> bool {
     match cast {
@@ -51,6 +53,22 @@ impl Abroad {
         }
         let replicas = replicas.iter().map(|replica| *replica.as_bytes()).collect();
         letters.push(Letter::Casts { to: self.name(group), replicas, casts: vec![cast.clone()] });
+    }
+
+    /// A question to a Replica at that node. It joins the one before if that is the same: what is asked of all siblings
+    /// goes to each node once, the view of a large room among it.
+    fn write_call(&self, node: NodeId, replica: ReplicaAddress, call: ReplicaCall, back: Back) {
+        let mut letters = self.letters.borrow_mut();
+        let letters = letters.entry(node).or_default();
+        let (group, replica) = (replica.group, *replica.replica.as_bytes());
+        if let Some(Letter::Calls { to, asked, call: before }) = letters.last_mut()
+            && asked.len() < MOST_ASKED
+            && *before == call
+            && to.names(group, &self.joined.state.classes)
+        {
+            return asked.push((replica, back));
+        }
+        letters.push(Letter::Calls { to: self.name(group), asked: vec![(replica, back)], call });
     }
 
     /// Sends what was written in this turn.
@@ -115,8 +133,7 @@ impl Worker {
                 abroad.write(node, Letter::Group { to: abroad.name(to), what: ToGroup::Cast(cast), back: None });
             }
             Mail::ReplicaCall { to, call, back } => {
-                let (group, replica) = (abroad.name(to.group), *to.replica.as_bytes());
-                abroad.write(node, Letter::Replica { to: group, replica, call, back: back_to(&back) });
+                abroad.write_call(node, to, call, back_to(&back));
             }
             Mail::ReplicaCast { to, cast } => {
                 let replicas: Vec<ReplicaId> = to.iter().collect();
