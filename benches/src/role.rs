@@ -1,5 +1,7 @@
 //! What an executable of a bench is to the bench that started it.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::Subcommand;
 
@@ -30,6 +32,17 @@ impl Role {
         match self {
             Self::Floor { joined } => floor::run(*joined),
             Self::Guard(guard) => guard.run(),
+        }
+    }
+}
+
+/// How a bench of that name ends: what went wrong is one line, and 2.
+pub fn exit(bench: &str, done: Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{bench}: {error:#}");
+            ExitCode::from(2)
         }
     }
 }

@@ -13,7 +13,7 @@ use dog_benches::load::Crowd;
 use dog_benches::measure::{CpuTime, as_float, load_average, machine, resident_bytes};
 use dog_benches::plan::{Pace, Plan};
 use dog_benches::relay::{self, Profile};
-use dog_benches::role::Role;
+use dog_benches::role::{self, Role};
 use dog_benches::server::{self, Server};
 use dog_benches::summary::Spread;
 use dog_benches::table::Table;
@@ -108,13 +108,7 @@ struct Sample {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().act() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("fanout: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    role::exit("fanout", Arguments::parse().act())
 }
 
 impl Arguments {

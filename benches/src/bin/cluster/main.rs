@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser};
 use dog_benches::measure::machine;
 use dog_benches::plan::Pace;
-use dog_benches::role::Role;
+use dog_benches::role::{self, Role};
 use dog_benches::{document, server};
 
 use report::Heading;
@@ -77,13 +77,7 @@ fn main() -> ExitCode {
         Some(role) => role.play(),
         None => arguments.bench.run(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cluster: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    role::exit("cluster", done)
 }
 
 impl Bench {

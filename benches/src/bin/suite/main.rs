@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser};
-use dog_benches::role::Role;
+use dog_benches::role::{self, Role};
 use dog_benches::server;
 
 use runner::Runner;
@@ -83,13 +83,7 @@ fn main() -> ExitCode {
         Some(role) => role.play(),
         None => arguments.bench.run(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("suite: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    role::exit("suite", done)
 }
 
 impl Bench {

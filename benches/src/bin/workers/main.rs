@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use dog_benches::measure::{load_average, machine};
 use dog_benches::plan::Pace;
+use dog_benches::role;
 use dog_benches::scratch::Scratch;
 use dog_benches::server::{self, Guard};
 use dog_benches::summary::Spread;
@@ -86,13 +87,7 @@ struct Contestant {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().act() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("workers: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    role::exit("workers", Arguments::parse().act())
 }
 
 impl Arguments {
