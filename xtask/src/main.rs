@@ -3,7 +3,7 @@
 //! Reading order: `main` (arguments), `parts` (the tables of what there is to run), `step` (one command: shown, timed,
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `toolchain` and `debian`
 //! (what builds for wasm), `workspace` (what cargo knows of us), then one module for each part that is more than a cargo
-//! command: `checks`, `layers`, `sources`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `cluster`, `fuzz`, `workers` with
+//! command: `checks`, `layers`, `sources`, `deny`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `cluster`, `fuzz`, `workers` with
 //! `bundle`, `bench` with `cluster_bench`, and `scale`; `nodes` runs a cluster to look at.
 //!
 //! A new part is one entry in the table of `parts` and one module.
@@ -16,6 +16,7 @@ mod checks;
 mod cluster;
 mod cluster_bench;
 mod debian;
+mod deny;
 mod faults;
 mod fuzz;
 mod install;

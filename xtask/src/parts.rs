@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{autobahn, bench, browser, checks, cluster, cluster_bench, faults, fuzz, layers, sim, wasm, workers};
+use crate::{autobahn, bench, browser, checks, cluster, cluster_bench, deny, faults, fuzz, layers, sim, wasm, workers};
 
 /// One part of `cargo xtask test`. An integration test target that bears the name of a part is left to that part.
 pub(crate) struct Part {
@@ -27,6 +27,7 @@ pub(crate) const PARTS: &[Part] = &[
         about: "who may depend on whom, what pure code may name, how long files may be",
         run: layers::run,
     },
+    Part { name: "deny", about: "licences, sources, bans and known advisories of all dependencies", run: deny::run },
     Part { name: "wasm", about: "the crates without a runtime build for wasm32-unknown-unknown", run: wasm::run },
     Part { name: "unit", about: "unit, property, integration and documentation tests", run: checks::unit },
     Part {
