@@ -88,7 +88,7 @@ fn runs_that_once_went_wrong() {
     let (come, report, deliver) = (Come { ticket: 0 }, Report { replica: 0 }, Deliver { message: 0 });
     let crash = |farewell| Crash { replica: 0, farewell };
     let pass = |seconds| Pass { seconds };
-    let runs: [(&str, Vec<Op>); 8] = [
+    let runs: [(&str, Vec<Op>); 9] = [
         ("empty when it was still joining, and so never parked", vec![identify(0), identify(0), pass(15), pass(5)]),
         (
             "a Replica that was joining when the Group restarted serves before its sibling knows it",
@@ -167,7 +167,33 @@ fn runs_that_once_went_wrong() {
         ),
         (
             "what an earlier life said is acknowledged to a later one",
-            vec![identify(0), Settle, come.clone(), report, deliver.clone(), crash(false), come, deliver],
+            vec![identify(0), Settle, come.clone(), report, deliver.clone(), crash(false), come.clone(), deliver],
+        ),
+        (
+            "parked before the restart, and woken since: its first seat is not acknowledged, though it has told that it had none",
+            vec![
+                identify(0),
+                come.clone(),
+                Settle,
+                identify(0),
+                Restart,
+                Open { request: 0 },
+                Join { replica: 0 },
+                come.clone(),
+                Close { socket: 0 },
+                Settle,
+                identify(0),
+                identify(0),
+                identify(0),
+                Settle,
+                Restart,
+                Settle,
+                Crash { replica: 71, farewell: false },
+                PassToDeadline,
+                Restart,
+                Come { ticket: 11 },
+                identify(0),
+            ],
         ),
     ];
     let policy = Policy { sticky_for: Duration::from_secs(5), park_after: Duration::from_secs(5), ..Policy::default() };

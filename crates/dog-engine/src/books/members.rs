@@ -133,7 +133,10 @@ impl Books {
     pub fn enrolled(&mut self, census: &Report, now: Timestamp) {
         let (replica, epoch) = (census.replica, census.epoch);
         if self.standing(replica) == Some(Standing::Parked) && census.occupied == 0 {
-            return self.begin_life(replica, epoch, now);
+            self.begin_life(replica, epoch, now);
+            // It has told its whole truth all the same: what this life reports next is a change to that.
+            self.change(replica, |member| member.counted |= member.epoch == epoch);
+            return;
         }
         self.admit_at(replica, census.node, now);
         self.begin_life(replica, epoch, now);
