@@ -1,13 +1,15 @@
 //! The parts that are hardly more than a cargo command.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::bench::RUST_PEERS;
 use crate::install;
 use crate::parts::PARTS;
+use crate::step::Step;
 use crate::workspace::Workspace;
 
 /// A measurement warms up, repeats, and runs its peers: no limit of a test fits it.
@@ -54,7 +56,22 @@ pub(crate) fn unit(workspace: &Workspace) -> Result<String> {
     let documentation = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--doc"]).run_and_keep();
     let (units, documentation) = (Count::of(&units?), Count::of(&documentation?));
     benches?;
+    for (package, test) in [("durable-object-groups-sim", "alarms"), ("durable-object-groups-native", "tracing")] {
+        twins_are_refused(workspace, workspace.cargo().args(["rustc", "-p", package, "--test", test]))?;
+    }
     Ok(format!("{units}; documentation: {documentation}; benches run"))
+}
+
+/// An App with two Groups of one name, which that target has with `--cfg twins`, does not compile: for this one reason.
+pub(crate) fn twins_are_refused(workspace: &Workspace, build: Step) -> Result<()> {
+    let said = workspace.scratch("twins.log");
+    fs::create_dir_all(workspace.scratch(""))?;
+    let refused = build.args(["--", "--cfg", "twins"]).errors_to(File::create(&said)?).run_to_end()?;
+    let said = fs::read_to_string(&said)?;
+    let errors = said.lines().filter(|line| line.starts_with("error[")).count();
+    let by_name = said.contains("have the same Group::NAME") && errors == 1;
+    ensure!(!refused.success() && by_name, "two Groups of one name were to be refused, and for that alone:\n{said}");
+    Ok(())
 }
 
 /// The conformance suite on every host that needs nothing installed. With the whole workspace, though one package has

@@ -88,7 +88,7 @@ fn runs_that_once_went_wrong() {
     let (come, report, deliver) = (Come { ticket: 0 }, Report { replica: 0 }, Deliver { message: 0 });
     let crash = |farewell| Crash { replica: 0, farewell };
     let pass = |seconds| Pass { seconds };
-    let runs: [(&str, Vec<Op>); 9] = [
+    let runs: [(&str, Vec<Op>); 10] = [
         ("empty when it was still joining, and so never parked", vec![identify(0), identify(0), pass(15), pass(5)]),
         (
             "a Replica that was joining when the Group restarted serves before its sibling knows it",
@@ -167,7 +167,16 @@ fn runs_that_once_went_wrong() {
         ),
         (
             "what an earlier life said is acknowledged to a later one",
-            vec![identify(0), Settle, come.clone(), report, deliver.clone(), crash(false), come.clone(), deliver],
+            vec![
+                identify(0),
+                Settle,
+                come.clone(),
+                report,
+                deliver.clone(),
+                crash(false),
+                come.clone(),
+                deliver.clone(),
+            ],
         ),
         (
             "parked before the restart, and woken since: its first seat is not acknowledged, though it has told that it had none",
@@ -193,6 +202,27 @@ fn runs_that_once_went_wrong() {
                 Restart,
                 Come { ticket: 11 },
                 identify(0),
+            ],
+        ),
+        (
+            "two that join, and each waits for the other, which will never be told of it",
+            vec![
+                identify(0),
+                identify(0),
+                PassToDeadline,
+                identify(0),
+                Settle,
+                Restart,
+                Settle,
+                crash(false),
+                crash(false),
+                pass(5),
+                Come { ticket: 1 },
+                identify(0),
+                deliver.clone(),
+                identify(0),
+                Lose { message: 0 },
+                Lose { message: 0 },
             ],
         ),
     ];

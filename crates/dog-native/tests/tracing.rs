@@ -56,3 +56,13 @@ async fn spans_follow_a_request_to_its_group_and_its_replica() {
     assert_eq!(fetch["span"]["group"], identify["span"]["id"]);
     assert!(!text.contains("u=ann"), "the query may hold secrets");
 }
+
+#[cfg(twins)]
+#[path = "../../dog-conformance/tests/twins/mod.rs"]
+mod twins;
+
+#[cfg(twins)]
+#[test]
+fn two_groups_of_one_name_do_not_compile() {
+    let _ = dog_native::Server::new(twins::Twins).service();
+}

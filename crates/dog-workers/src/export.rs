@@ -35,6 +35,12 @@ macro_rules! export {
                 static APP: ::std::sync::Arc<$app> = ::std::sync::Arc::new($app);
             }
 
+            // Two of one name would be one class, and one that is missing could not be reached.
+            const _: () = $crate::internal::assert_exported(
+                <<$app as $crate::internal::App>::Groups as $crate::internal::Groups>::NAMES,
+                &[$(<$group as $crate::internal::Group>::NAME),+],
+            );
+
             static WORKER: $crate::internal::Worker = $crate::internal::Worker {
                 classes: $crate::internal::classes::<$app, $crate::internal::Host>,
                 env: $env,

@@ -38,7 +38,7 @@ pub use worker;
 /// For the code that `export!` makes.
 #[doc(hidden)]
 pub mod internal {
-    pub use dog::Group;
+    pub use dog::{App, Group, Groups};
     pub use dog_engine::classes;
     pub use js_sys::Promise;
     pub use pastey;
@@ -53,6 +53,17 @@ pub mod internal {
     /// The bindings as they are.
     pub fn bindings(bindings: &worker::Env) -> dog::Env {
         dog::Env::new().with(bindings.clone())
+    }
+
+    /// That an App's Groups and what is exported are the same, each by a name of its own.
+    pub const fn assert_exported(groups: &[&str], exported: &[&str]) {
+        use dog::port::names;
+        assert!(
+            names::are_distinct(groups) && names::are_distinct(exported),
+            "two Groups of App::Groups have the same Group::NAME, so one would answer for the other: give each its own"
+        );
+        assert!(names::are_among(groups, exported), "a Group of App::Groups is missing in export!");
+        assert!(names::are_among(exported, groups), "a Group of export! is missing in App::Groups");
     }
 
     /// Once a Worker begins.

@@ -10,14 +10,15 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId};
-use crate::port::{AppPort, GroupVisitor, Placed};
+use crate::port::{AppPort, GroupVisitor, Placed, names};
 use crate::replica::Replica;
 
 /// Answers every outside request: picks a Group by name, identifies the client, forwards.
 ///
 /// The smallest complete program stands in the [crate's documentation](crate).
 pub trait App: Sized + 'static {
-    /// The Groups of this App, as a tuple: `(Lobby,)`. A host wakes only objects of these.
+    /// The Groups of this App, as a tuple: `(Lobby,)`. A host wakes only objects of these. Two Groups of one
+    /// [`NAME`](Group::NAME) do not compile: one would answer for the other.
     type Groups: Groups;
 
     /// Answers `request`.
@@ -28,8 +29,10 @@ pub trait App: Sized + 'static {
     fn fetch(&self, request: Request, dog: &Dog) -> impl Future<Output = Result<Response>>;
 }
 
-/// A tuple of up to eight [`Group`] types.
+/// A tuple of up to eight [`Group`] types, each with a [`NAME`](Group::NAME) of its own.
 pub trait Groups: 'static {
+    #[doc(hidden)]
+    const NAMES: &'static [&'static str];
     #[doc(hidden)]
     fn visit(visitor: &mut impl GroupVisitor);
 }
@@ -37,8 +40,18 @@ pub trait Groups: 'static {
 macro_rules! groups {
     ($($group:ident)*) => {
         impl<$($group: Group),*> Groups for ($($group,)*) {
+            const NAMES: &'static [&'static str] = &[$($group::NAME),*];
+
             #[allow(unused_variables, reason = "an App without Groups visits none")]
             fn visit(visitor: &mut impl GroupVisitor) {
+                // Every host learns of its Groups here, so none of them can be built for an App with such names.
+                const {
+                    assert!(
+                        names::are_distinct(Self::NAMES),
+                        "two Groups of App::Groups have the same Group::NAME, so one would answer for the other: give \
+                         each its own"
+                    );
+                }
                 $(visitor.visit::<$group>();)*
             }
         }

@@ -53,7 +53,8 @@ pub trait Group: Sized + 'static {
     /// The objects of this cluster.
     type Replica: Replica<Group = Self>;
 
-    /// The name of this class of Groups. It goes into the ids: to change it is to begin anew.
+    /// The name of this class of Groups. It goes into the ids: to change it is to begin anew. No two Groups of one App
+    /// have the same; that is [checked when it is compiled](crate::App::Groups).
     const NAME: &'static str;
 
     /// Begins a life of this Group in memory: the first, and each after a rest or a restart.

@@ -21,9 +21,14 @@ impl World {
                 self.deliver(message)?;
             }
             self.tell_siblings();
-            for replica in self.standing(&[Standing::Joining]) {
+            let joining = self.standing(&[Standing::Joining]);
+            for replica in &joining {
                 idle &= !self.bag.is_empty();
-                self.join(replica)?;
+                self.join(*replica)?;
+            }
+            if self.bag.is_empty() && self.standing(&[Standing::Joining]) == joining {
+                // Two that join may each wait for the other, when the news of both was lost: until the deadline.
+                joining.first().map_or(Ok(()), |first| self.join_at_deadline(*first))?;
             }
             self.answer_waiting()?;
             if idle && self.bag.is_empty() {

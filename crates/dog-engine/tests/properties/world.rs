@@ -248,16 +248,28 @@ impl World {
 
     /// Ends the joining of a Replica; siblings that have not answered by now are suspected.
     pub(crate) fn join(&mut self, replica: ReplicaId) -> Checked {
-        let announced = self.object(replica).announced;
-        for sibling in self.alive() {
-            let knows = |life: &Life| life.view.version >= announced;
-            if sibling == replica || self.object(sibling).life.as_ref().is_some_and(knows) {
-                continue;
-            }
+        for sibling in self.unaware_of(replica) {
             if self.books.standing(sibling) == Some(Standing::Joining) && !self.object(sibling).behind {
                 // It is joining too and has not been told yet: it first.
                 return Ok(());
             }
+        }
+        self.join_at_deadline(replica)
+    }
+
+    /// Siblings that live and do not know it.
+    fn unaware_of(&mut self, replica: ReplicaId) -> Vec<ReplicaId> {
+        let announced = self.object(replica).announced;
+        let unaware = |sibling: &ReplicaId| {
+            let life = self.objects[sibling].life.as_ref();
+            *sibling != replica && life.is_none_or(|life| life.view.version < announced)
+        };
+        self.alive().into_iter().filter(unaware).collect()
+    }
+
+    /// The same when no more is waited for: those that are joining too may not have been told either.
+    pub(crate) fn join_at_deadline(&mut self, replica: ReplicaId) -> Checked {
+        for sibling in self.unaware_of(replica) {
             self.books.suspect(sibling);
             self.object(sibling).behind = true;
         }

@@ -2,6 +2,18 @@
 
 #![cfg(target_family = "wasm")]
 
+#[cfg(twins)]
+#[path = "../../../../dog-conformance/tests/twins/mod.rs"]
+mod twins;
+
+#[cfg(twins)]
+use twins::{Chat, Game, Twins};
+
+#[cfg(twins)]
+dog_workers::export!(Twins; Chat, Game);
+
+#[cfg(not(twins))]
 use dog_conformance::app::{Brief, Hall, Named, Octet, Pair, Single, TestApp};
 
+#[cfg(not(twins))]
 dog_workers::export!(TestApp; Single, Pair, Octet, Hall, Brief, Named);
