@@ -1,6 +1,8 @@
 //! The opening handshake of a WebSocket (RFC 6455, section 4.2).
 
 use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
 use dog::http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
@@ -16,6 +18,11 @@ pub use deflate::Deflate;
 
 /// What a server appends to the key, by the protocol.
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Reads a key. Its last digit carries four bits that mean nothing, and clients may set them: RFC 6455's own example of a
+/// key, `AQIDBAUGBwgJCgsMDQ4PEC==`, does.
+const KEY: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// The response that opens the WebSocket.
 ///
@@ -35,7 +42,15 @@ pub fn accept(request: &Request) -> Result<Response, Box<Response>> {
     if !names(headers, &CONNECTION, "upgrade") {
         return Err(Box::new(dog::text(StatusCode::BAD_REQUEST, "the header Connection: Upgrade is missing")));
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    let mut versions = headers.get_all(SEC_WEBSOCKET_VERSION).iter();
+    let version = versions.next();
+    if versions.next().is_some() {
+        return Err(Box::new(dog::text(
+            StatusCode::BAD_REQUEST,
+            "the header Sec-WebSocket-Version must be there once",
+        )));
+    }
+    if version.is_none_or(|version| version != "13") {
         let text = "only version 13 of the WebSocket protocol is spoken: send Sec-WebSocket-Version: 13";
         let response = refuse(StatusCode::UPGRADE_REQUIRED, text, SEC_WEBSOCKET_VERSION, "13");
         return Err(Box::new(response));
@@ -69,13 +84,17 @@ fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// Whether a body is announced, be it an empty one in pieces.
 fn has_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(TRANSFER_ENCODING) || headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0")
+    headers.contains_key(TRANSFER_ENCODING) || headers.get_all(CONTENT_LENGTH).iter().any(|length| !is_zero(length))
+}
+
+fn is_zero(length: &HeaderValue) -> bool {
+    !length.is_empty() && length.as_bytes().iter().all(|digit| *digit == b'0')
 }
 
 fn key(headers: &HeaderMap) -> Option<&[u8]> {
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     let (Some(key), None) = (keys.next(), keys.next()) else { return None };
-    let decoded = BASE64_STANDARD.decode(key.as_bytes()).ok()?;
+    let decoded = KEY.decode(key.as_bytes()).ok()?;
     (decoded.len() == 16).then_some(key.as_bytes())
 }
 
@@ -116,6 +135,30 @@ mod tests {
         assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
+    /// The standard asks for no more than that.
+    #[test]
+    fn whatever_the_standard_allows_is_taken() {
+        let get = || http::Request::get("/ws").header("sec-websocket-version", "13").header("sec-websocket-key", KEY);
+        let proper = || http::Request::get("/ws").header("sec-websocket-version", "13");
+        let proper = || proper().header("connection", "Upgrade").header("upgrade", "websocket");
+        let cases = [
+            // RFC 6455, section 4.1, has this key; and the other fifteen ways to end one.
+            proper().header("sec-websocket-key", "AQIDBAUGBwgJCgsMDQ4PEC=="),
+            proper().header("sec-websocket-key", "AQIDBAUGBwgJCgsMDQ4PEA=="),
+            proper().header("sec-websocket-key", "AQIDBAUGBwgJCgsMDQ4PEP=="),
+            proper().header("sec-websocket-key", KEY).header("content-length", "0"),
+            proper().header("sec-websocket-key", KEY).header("content-length", "00"),
+            get().header("connection", "keep-alive,\tUPGRADE ,x").header("upgrade", "WEBSOCKET"),
+            get().header("connection", "keep-alive").header("connection", "upgrade").header("upgrade", "websocket"),
+            get().header("connection", ", upgrade,").header("upgrade", "h2c , websocket"),
+            get().header("connection", "upgrade").header("upgrade", "h2c").header("upgrade", "websocket"),
+        ];
+        for (at, request) in cases.into_iter().enumerate() {
+            let answer = accept(&request.body(Body::empty()).unwrap());
+            assert!(answer.is_ok(), "case {at}: {answer:?}");
+        }
+    }
+
     #[test]
     fn what_is_no_handshake_is_told_why() {
         let get = || http::Request::get("/ws");
@@ -137,6 +180,14 @@ mod tests {
             (proper().header("sec-websocket-key", KEY).header("sec-websocket-key", KEY), 400, "content-type"),
             (proper().header("sec-websocket-key", KEY).header("transfer-encoding", "chunked"), 400, "content-type"),
             (proper().header("sec-websocket-key", KEY).header("content-length", "5"), 400, "content-type"),
+            (proper().header("sec-websocket-key", KEY).header("sec-websocket-version", "13"), 400, "content-type"),
+            (proper().header("sec-websocket-key", KEY).header("sec-websocket-version", "8"), 400, "content-type"),
+            (proper().version(http::Version::HTTP_10).header("sec-websocket-key", KEY), 426, "upgrade"),
+            // Without its padding, with too much of it, of another alphabet, in two.
+            (proper().header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ"), 400, "content-type"),
+            (proper().header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==="), 400, "content-type"),
+            (proper().header("sec-websocket-key", "-_-_IHNhbXBsZSBub25jZQ=="), 400, "content-type"),
+            (proper().header("sec-websocket-key", "dGhlIHNhbXBsZSBu, b25jZQ=="), 400, "content-type"),
         ];
         for (at, (request, status, header)) in cases.into_iter().enumerate() {
             let response = accept(&request.body(Body::empty()).unwrap()).unwrap_err();

@@ -5,6 +5,7 @@
 //! - `address`: objects, tickets, seats, views; `message`: what objects say to each other
 //! - `books`: a Group's pure books: placement, membership, counting
 //! - `seats`: a Replica's pure books: who sits where, what the Group has not heard of yet
+//! - `request`: what a request over HTTP/1 must be before anyone sees it, pure
 //! - `handshake`: the opening of a WebSocket, pure; `handshake/deflate`: whether its messages are compressed
 //! - `host`: the few things that a host does, and how it drives objects; `reply`: an answer that is owed
 //! - `wire`: what they say, as bytes, for hosts of more than one process
@@ -43,6 +44,7 @@ pub mod handshake;
 pub mod host;
 pub mod message;
 pub mod reply;
+pub mod request;
 pub mod seats;
 #[cfg(feature = "wire")]
 pub mod wire;

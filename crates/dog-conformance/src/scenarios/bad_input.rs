@@ -14,6 +14,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("bad_handshakes_are_refused", &[], handshakes).needing(&[Capability::Handshakes]),
         scenario("bad_handshakes_keep_no_seat", &[8], keep_no_seat).needing(&[Capability::Handshakes]),
+        scenario("handshakes_of_every_proper_form_are_taken", &[], proper_handshakes)
+            .needing(&[Capability::Handshakes]),
         scenario("client_without_a_proper_name_is_told_so", &[], names),
         scenario("unknown_route_is_404", &[], unknown_route),
         scenario("bad_text_closes_with_1007", &[], bad_text).needing(&[Capability::Frames]),
@@ -44,8 +46,8 @@ pub(super) const BREACHES: [Breach; 14] = [
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// A handshake that is wrong in one thing: method, the headers with their values, the status of the answer, and a
-/// header that the answer has.
+/// A handshake that is wrong in one thing: method, the headers with their values (one of several lines is there as
+/// often), the status of the answer, and a header that the answer has.
 type Bad = (&'static str, [Option<&'static str>; 4], u16, Option<(header::HeaderName, &'static str)>);
 
 /// The values of `Upgrade`, `Connection`, `Sec-WebSocket-Key`, `Sec-WebSocket-Version`, in this order.
@@ -71,14 +73,16 @@ fn bad_handshakes() -> Vec<Bad> {
         ("GET", [upgrade, connection, key, None], 426, thirteen.clone()),
         ("GET", [upgrade, connection, key, Some("8")], 426, thirteen.clone()),
         ("GET", [upgrade, connection, key, Some("thirteen")], 426, thirteen),
+        ("GET", [upgrade, connection, key, Some("13\n13")], 400, None),
+        ("GET", [upgrade, connection, Some("dGhlIHNhbXBsZSBub25jZQ==\ndGhlIHNhbXBsZSBub25jZQ=="), version], 400, None),
     ]
 }
 
 fn request(path: &str, (method, values, ..): &Bad) -> Outcome<Request<bytes::Bytes>> {
     let mut request = Request::builder().method(*method).uri(path).header(header::HOST, "conformance");
     for (name, value) in NAMES.into_iter().zip(values) {
-        if let Some(value) = value {
-            request = request.header(name, *value);
+        for value in value.iter().flat_map(|value| value.split('\n')) {
+            request = request.header(&name, value);
         }
     }
     Ok(request.body(bytes::Bytes::new())?)
@@ -98,6 +102,21 @@ async fn handshakes(stage: Stage) -> Outcome {
     }
     let mut client = place.join("client").await?;
     same(client.report().await?.open, vec![client.id().clone()], "who is there")
+}
+
+/// As RFC 6455 and RFC 9110 allow them; the first key is the former's own example, with bits set that mean nothing.
+async fn proper_handshakes(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "proper-handshakes");
+    for values in [
+        ["websocket", "Upgrade", "AQIDBAUGBwgJCgsMDQ4PEC==", "13"],
+        ["WebSocket", "keep-alive, UPGRADE", KEY, "13"],
+        ["h2c\nwebsocket", "keep-alive\nupgrade", KEY, "13"],
+    ] {
+        let proper = ("GET", values.map(Some), 101, None);
+        let response = client::send(place.entry(), request(&place.path("ws", "client"), &proper)?).await?;
+        same(response.status(), StatusCode::SWITCHING_PROTOCOLS, &format!("the answer to {values:?}"))?;
+    }
+    Ok(())
 }
 
 /// They were identified, and are not there: the seats are free at once.
