@@ -24,6 +24,11 @@ const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
+/// Whether a request asks for a WebSocket, rightly or not.
+pub fn is_asked_for(headers: &HeaderMap) -> bool {
+    names(headers, &UPGRADE, "websocket")
+}
+
 /// The response that opens the WebSocket.
 ///
 /// # Errors
@@ -34,7 +39,7 @@ pub fn accept(request: &Request) -> Result<Response, Box<Response>> {
         let response = refuse(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened with GET", ALLOW, "GET");
         return Err(Box::new(response));
     }
-    if request.version() < Version::HTTP_11 || !names(headers, &UPGRADE, "websocket") {
+    if request.version() < Version::HTTP_11 || !is_asked_for(headers) {
         let response =
             refuse(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket: send Upgrade: websocket", UPGRADE, "websocket");
         return Err(Box::new(response));

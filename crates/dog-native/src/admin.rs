@@ -2,35 +2,42 @@
 //! own, so that they answer when the workers do not. The thread also watches the workers, address or not.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dog::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use dog_engine::request::check;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::metrics::{CONTENT_TYPE, Figures, Process, report};
+use crate::newcomers::Newcomers;
+use crate::pace::{self, Times};
 use crate::watch::stuck;
 use crate::worker::{Mail, Shared};
 
 /// How long a worker may take to say its figures.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How long a client may take to ask.
+/// How long a client may take to ask, or to take what it asked for.
 const QUESTION: Duration = Duration::from_secs(5);
-/// Connections at a time; more are hung up on.
-const CONNECTIONS: usize = 32;
+/// Connections at a time: one more takes the place of the oldest of whoever has most of them.
+const CONNECTIONS: usize = 64;
+/// How long each has its place in any case, which is longer than an answer takes.
+const GRACE: Duration = Duration::from_millis(100);
 /// How often the workers are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -42,7 +49,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    pub(crate) fn start(shared: Arc<Shared>, listener: Option<std::net::TcpListener>) -> Result<Self, Error> {
+    pub(crate) fn start(shared: Arc<Shared>, listeners: Vec<std::net::TcpListener>) -> Result<Self, Error> {
         let (end, ends) = oneshot::channel();
         let run = move || {
             let runtime = match Builder::new_current_thread().enable_all().build() {
@@ -50,7 +57,7 @@ impl Admin {
                 Err(error) => return tracing::error!("nobody watches the workers: {error}"),
             };
             runtime.block_on(async {
-                let serve = serve(Arc::clone(&shared), listener);
+                let serve = serve(Arc::clone(&shared), listeners);
                 tokio::select! {
                     // Dropped without a word, the end is meant too.
                     _ = ends => {}
@@ -87,41 +94,60 @@ async fn watch(shared: &Shared) {
     }
 }
 
-async fn serve(shared: Arc<Shared>, listener: Option<std::net::TcpListener>) -> std::io::Result<Infallible> {
-    let Some(listener) = listener else { return std::future::pending().await };
-    let listener = TcpListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn serve(shared: Arc<Shared>, listeners: Vec<std::net::TcpListener>) -> std::io::Result<Infallible> {
+    let listeners: Vec<_> = listeners.into_iter().map(TcpListener::from_std).collect::<Result<_, _>>()?;
+    let mut newcomers = Newcomers::new(CONNECTIONS, GRACE);
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accept(&listeners).await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::error!("a connection to the admin address could not be accepted: {error}");
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            converse(shared, stream).await;
-            drop(place);
-        });
+        newcomers.room().await;
+        let task = tokio::spawn(converse(Arc::clone(&shared), stream));
+        newcomers.add(address.ip(), task.abort_handle());
+        // However many come: what is asked already is answered first.
+        tokio::task::yield_now().await;
     }
+}
+
+/// The next connection to any of them; without any there is none.
+async fn accept(listeners: &[TcpListener]) -> std::io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|context| {
+        let accepted = listeners.iter().map(|listener| listener.poll_accept(context));
+        accepted.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 async fn converse(shared: Arc<Shared>, stream: TcpStream) {
+    let times = Times { head: QUESTION, stall: QUESTION, idle: shared.config.keep_alive_timeout };
+    let (client, pace) = pace::keep(stream, times);
     let answer = service_fn(|request: Request<Incoming>| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(&shared, &request).await) }
+        let (shared, answering) = (Arc::clone(&shared), pace.request());
+        async move { Ok::<_, Infallible>(answer(&shared, request).await.map(|body| answering.with(body))) }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(QUESTION);
-    if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).await {
-        tracing::debug!("a connection to the admin address ended: {error}");
+    http.header_read_timeout(None).half_close(true);
+    let ended = tokio::select! {
+        biased;
+        ended = http.serve_connection(TokioIo::new(client), answer) => ended.map_err(|error| error.to_string()),
+        why = pace.over() => Err(why.to_owned()),
+    };
+    if let Err(why) = ended {
+        tracing::debug!("a connection to the admin address ended: {why}");
     }
 }
 
-async fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(shared: &Shared, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+    if let Err(refusal) = check(&mut request) {
+        let mut response = text(refusal.status(), "this is no request of HTTP/1.1\n");
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }
@@ -188,9 +214,4 @@ fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
-}
-
-/// The listener of the admin address.
-pub(crate) fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Error> {
-    crate::front::listen(address, false).map_err(|cause| crate::front::cannot_listen("admin", address, cause))
 }

@@ -72,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) compression: Option<Compression>,
     pub(crate) max_header: usize,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) keep_alive_timeout: Duration,
+    pub(crate) stall_timeout: Duration,
     pub(crate) ping_after: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) close_timeout: Duration,
@@ -98,6 +100,8 @@ impl Default for Config {
             compression: None,
             max_header: 16 * 1024,
             handshake_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(30),
             ping_after: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(5),
@@ -134,6 +138,14 @@ impl Config {
         check(
             !self.handshake_timeout.is_zero(),
             "handshake_timeout: zero would refuse every connection: give a time".into(),
+        )?;
+        check(
+            !self.keep_alive_timeout.is_zero(),
+            "keep_alive_timeout: zero would end every connection with its first answer: give a time".into(),
+        )?;
+        check(
+            !self.stall_timeout.is_zero(),
+            "stall_timeout: zero would cut every answer that waits: give a time".into(),
         )?;
         check(!self.close_timeout.is_zero(), "close_timeout: zero would cut every goodbye: give a time".into())?;
         let hour = Duration::from_secs(3600);
@@ -172,7 +184,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 13] = [
+        let cases: [(&str, Change); 15] = [
             ("workers", |config| config.workers = 0),
             ("max_message", |config| config.max_message = 0),
             ("max_outbox", |config| config.max_outbox = 0),
@@ -180,6 +192,8 @@ mod tests {
             ("compress", |config| config.compression = Some(Compression::new().level(10))),
             ("max_header", |config| config.max_header = 100),
             ("handshake_timeout", |config| config.handshake_timeout = Duration::ZERO),
+            ("keep_alive_timeout", |config| config.keep_alive_timeout = Duration::ZERO),
+            ("stall_timeout", |config| config.stall_timeout = Duration::ZERO),
             ("close_timeout", |config| config.close_timeout = Duration::ZERO),
             ("drain_within", |config| config.drain_within = Duration::MAX),
             ("stuck_after", |config| config.stuck_after = Duration::from_secs(1)),

@@ -2,33 +2,38 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dog::http::header::SEC_WEBSOCKET_EXTENSIONS;
 use dog::{Body, Request, Response};
 use dog_engine::Upgrade;
-use dog_engine::handshake::Deflate;
+use dog_engine::handshake::{self, Deflate};
+use dog_engine::request::check;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::Instrument;
 
 use crate::config::Config;
 use crate::connection::{Lane, Stream};
-use crate::error::Error;
+use crate::pace::{self, Answering, Client, Pace, Times};
 use crate::passing::Passage;
 use crate::worker::{Attach, Mail, Post, Worker};
 
 /// What an address that has too many connections is told.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// After how much silence the kernel asks whether a client is there.
+const VANISHED: Duration = Duration::from_secs(60);
 
 /// Counts the connections of each remote address. Touched when one begins and ends, never by messages.
 #[derive(Default)]
@@ -38,6 +43,7 @@ pub(crate) struct Addresses {
 
 impl Addresses {
     fn permit(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<AddressPermit> {
+        let address = client_of(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();
         if *count >= most {
@@ -45,6 +51,15 @@ impl Addresses {
         }
         *count += 1;
         Some(AddressPermit { addresses: Arc::clone(self), address })
+    }
+}
+
+/// Who counts as one client: an address, but of IPv6 a network of 64 bits, for that is what one host or household is
+/// given at least, and it may use any address in it. An IPv4 address is itself, however it is written.
+pub(crate) fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
     }
 }
 
@@ -68,7 +83,7 @@ impl Drop for AddressPermit {
 
 /// Accepts connections on one worker for as long as that runs.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses: Arc<Addresses>) {
-    worker.listens.set(true);
+    worker.listens.update(|listeners| listeners + 1);
     let mut stop_begins = std::pin::pin!(worker.stop_begins());
     loop {
         let accepted = tokio::select! {
@@ -76,7 +91,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
             () = &mut stop_begins => {
                 // Closed: whoever comes now is refused by the kernel. Only then is anyone told to come back.
                 drop(listener);
-                worker.listens.set(false);
+                worker.listens.update(|listeners| listeners - 1);
                 return worker.queued();
             }
             accepted = listener.accept() => accepted,
@@ -86,7 +101,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
             Err(error) => {
                 // Too many open files, mostly: others must end before this works again, and that takes a moment.
                 tracing::error!("a connection could not be accepted: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
@@ -105,50 +120,86 @@ fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses:
     worker.counters.accepted.one();
     // Small frames go out when they are written. Without it they wait, and that is all.
     let _ = stream.set_nodelay(true);
+    // A client that vanished without a word while nothing is sent to it is found out about by the kernel.
+    let _ =
+        SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(VANISHED).with_interval(VANISHED / 4));
     tokio::task::spawn_local(serve(Rc::clone(worker), stream, Arc::new(permit)));
 }
 
 async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>) {
+    let opened = RefCell::new(None);
+    if let Err(why) = converse(&worker, stream, &opened).await {
+        // Whatever a client does wrong ends here, and is its own affair.
+        tracing::debug!("a connection ended: {why}");
+    }
+    // Only now, when nothing of HTTP has the connection any more, can it be taken over.
+    let Some((upgraded, opening)) = opened.take() else { return };
+    if let Ok(upgraded) = upgraded.await {
+        hand_over(upgraded, opening, &worker.shared.post, Some(permit));
+    }
+}
+
+/// What a request for another protocol becomes, if it is answered with that.
+type Opened = RefCell<Option<(OnUpgrade, Opening)>>;
+
+/// Answers the requests of one connection until it ends or becomes something else.
+async fn converse(worker: &Rc<Worker>, stream: TcpStream, opened: &Opened) -> Result<(), Failure> {
     let http = http(&worker.shared.config);
+    let (client, pace) = pace::keep(stream, Times::of(&worker.shared.config));
     // Set with the first request, for as long as the connection is HTTP's: the worker waits for the response to go out.
     let busy = RefCell::new(None);
     let answer = |request: hyper::Request<Incoming>| {
-        let (worker, permit) = (Rc::clone(&worker), Arc::clone(&permit));
         busy.borrow_mut().get_or_insert_with(|| worker.busy());
-        async move {
-            let (request, upgrade) = take_upgrade(request);
-            let span = worker.request_span(&request);
-            let mut response = worker.answer(request).instrument(span).await;
-            if let Some((upgraded, opening)) = upgrade.zip(opening_of(&mut response)) {
-                let post = worker.shared.post.clone();
-                tokio::task::spawn_local(async move {
-                    if let Ok(upgraded) = upgraded.await {
-                        hand_over(upgraded, opening, &post, Some(permit));
-                    }
-                });
+        answer(worker, &pace, request, opened)
+    };
+    let mut connection = pin!(http.serve_connection(TokioIo::new(client), service_fn(answer)).with_upgrades());
+    let (mut over, mut stop_begins) = (pin!(pace.over()), pin!(worker.stop_begins()));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut connection => return ended.map_err(Into::into),
+            why = &mut over => return Err(why.into()),
+            () = &mut stop_begins, if !stopping => {
+                // One that waits for its next request ends here, any other with the response that it is owed.
+                connection.as_mut().graceful_shutdown();
+                stopping = true;
             }
-            Ok::<_, Infallible>(response)
         }
-    };
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service_fn(answer)).with_upgrades());
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = worker.stop_begins() => {
-            // One that waits for its next request ends here, any other with the response that it is owed.
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // Whatever a client does wrong ends here, and is its own affair.
-        tracing::debug!("a connection ended: {error}");
     }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn answer(
+    worker: &Rc<Worker>,
+    pace: &Pace,
+    mut request: hyper::Request<Incoming>,
+    opened: &Opened,
+) -> Result<hyper::Response<Answering<Body>>, Failure> {
+    let answering = pace.request();
+    if let Err(refusal) = check(&mut request) {
+        worker.counters.requests.one();
+        return Ok(refusal.map(|body| answering.with(body)));
+    }
+    let opens = handshake::is_asked_for(request.headers());
+    let (request, upgrade) = take_upgrade(request.map(|body| pace.incoming(body)));
+    let span = worker.request_span(&request);
+    let answer = worker.answer(request).instrument(span);
+    let mut response = tokio::select! {
+        response = answer => response,
+        // A socket whose client cannot say anything is none: whoever has finished here is gone.
+        () = pace.hangs_up(), if opens => return Err("the client is gone, and no socket for it is opened".into()),
+    };
+    opened.replace(upgrade.zip(opening_of(&mut response)));
+    Ok(response.map(|body| answering.with(body)))
 }
 
 /// HTTP as it is set up for every connection.
 pub(crate) fn http(config: &Config) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.handshake_timeout).max_buf_size(config.max_header);
+    // Times are kept by `pace`. Who has said all and reads on is answered.
+    http.header_read_timeout(None).half_close(true).max_buf_size(config.max_header);
     http
 }
 
@@ -210,10 +261,15 @@ pub(crate) fn hand_over(upgraded: Upgraded, opening: Opening, post: &Post, permi
 }
 
 fn detach(upgraded: Upgraded) -> std::io::Result<(Stream, Vec<u8>)> {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(Parts { io, read_buf, .. }) => Ok((Stream::from_tcp(io.into_inner().into_std()?), read_buf.into())),
-        Err(upgraded) => Ok((bridge(upgraded)?, Vec::new())),
-    }
+    let (stream, read) = match upgraded.downcast::<TokioIo<Client>>() {
+        Ok(Parts { io, read_buf, .. }) => (io.into_inner().into_stream()?, read_buf),
+        // Another node's.
+        Err(upgraded) => match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(Parts { io, read_buf, .. }) => (io.into_inner(), read_buf),
+            Err(upgraded) => return Ok((bridge(upgraded)?, Vec::new())),
+        },
+    };
+    Ok((Stream::from_tcp(stream.into_std()?), read.into()))
 }
 
 /// A transport of somebody else's kind, TLS for one, stays with its own runtime: bytes are copied between it and one
@@ -230,65 +286,27 @@ fn bridge(upgraded: Upgraded) -> std::io::Result<Stream> {
     Ok(Stream::from_pair(ours))
 }
 
-/// One listener for each worker, all at the same address; the kernel shares connections out among them.
-pub(crate) fn listen_all(
-    wanted: SocketAddr,
-    workers: usize,
-) -> std::io::Result<(SocketAddr, Vec<Option<std::net::TcpListener>>)> {
-    if wanted.port() != 0 {
-        // Ours share their port on purpose, so that they could share it with another server by mistake: a listener that
-        // does not share finds out.
-        drop(listen(wanted, false)?);
-    }
-    let first = listen(wanted, true)?;
-    let address = first.local_addr()?;
-    let mut listeners = vec![Some(first)];
-    for _ in 1..workers {
-        listeners.push(Some(listen(address, true)?));
-    }
-    Ok((address, listeners))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub(crate) fn listen(address: SocketAddr, shared: bool) -> std::io::Result<std::net::TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(4096)?;
-    Ok(socket.into())
-}
-
-/// The error for an address that cannot be listened on; `setting` is whose it is.
-pub(crate) fn cannot_listen(setting: &str, address: SocketAddr, cause: std::io::Error) -> Error {
-    let text = match cause.kind() {
-        std::io::ErrorKind::AddrInUse => format!("{setting}: {address} is in use by another program"),
-        _ => format!("{setting}: cannot listen on {address}: {cause}"),
-    };
-    Error::bind(text, cause)
-}
-
-impl Config {
-    /// The address to listen on.
-    pub(crate) fn address(&self) -> Result<SocketAddr, Error> {
-        resolve("bind", &self.bind, "127.0.0.1:8787")
+    #[test]
+    fn a_network_of_ipv6_is_one_client_and_so_is_an_address_of_ipv4() {
+        let client = |text: &str| client_of(text.parse().unwrap());
+        assert_eq!(client("2001:db8:1:2::1"), client("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));
+        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
+        assert_ne!(client("::ffff:192.0.2.1"), client("::ffff:192.0.2.2"));
+        assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
     }
 
-    /// The address that other nodes reach this one at.
-    pub(crate) fn advertised_address(&self) -> Result<SocketAddr, Error> {
-        resolve("advertise", &self.advertise, "10.0.0.5:7422")
+    #[test]
+    fn all_addresses_of_a_network_share_one_number() {
+        let addresses = Arc::<Addresses>::default();
+        let held: Vec<_> = (1..=3).map(|host| addresses.permit(Ipv6Addr::from_bits(host).into(), 3).unwrap()).collect();
+        assert!(addresses.permit(Ipv6Addr::from_bits(1 << 60).into(), 3).is_none());
+        assert!(addresses.permit(Ipv6Addr::from_bits(1 << 64).into(), 3).is_some(), "another network");
+        drop(held);
+        assert!(addresses.counts.lock().unwrap().is_empty(), "nothing is kept of those that have gone");
     }
-
-    /// The operator's address.
-    pub(crate) fn admin_address(&self) -> Result<Option<SocketAddr>, Error> {
-        self.admin.as_deref().map(|address| resolve("admin", address, "127.0.0.1:9464")).transpose()
-    }
-}
-
-fn resolve(setting: &str, address: &str, example: &str) -> Result<SocketAddr, Error> {
-    use std::net::ToSocketAddrs;
-    let resolved = address.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-    resolved.ok_or_else(|| {
-        Error::configuration(format!("{setting}: \"{address}\" is no address: give host:port, such as {example}"))
-    })
 }

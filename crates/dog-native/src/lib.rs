@@ -9,6 +9,7 @@
 //! - `place`: where objects live and what they keep; [`cluster`]: the ports of a cluster of servers
 //! - `running`: [`Running`], and the signals; `workers`: the threads, their beginning and end
 //! - `front`: HTTP, and the hand-over of a connection to its Replica's thread; `service`: [`Service`]
+//! - `listening`: addresses; `pace`: how long a client may take; `newcomers`: connections that have said nothing yet
 //! - `passing`: connections whose Replica lives at another node
 //! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
 //! - `storage`: what objects keep for good
@@ -25,7 +26,10 @@ mod front;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod listening;
 mod metrics;
+mod newcomers;
+mod pace;
 mod passing;
 mod place;
 mod running;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::cluster::{Inbox, Joined, Joining, State};
 use crate::config::Config;
 use crate::error::Error;
-use crate::front::{cannot_listen, listen_all};
+use crate::listening::{Listening, listen_all};
 use crate::storage::{Embedded, Folder, SetAlarm, Storage};
 use crate::worker::{Mail, Post, Worker};
 
@@ -22,7 +22,7 @@ pub(crate) struct Place {
     pub(crate) alarms: Arc<[SetAlarm]>,
     pub(crate) cluster: Option<Arc<Joined>>,
     /// For other nodes.
-    pub(crate) listeners: Vec<Option<std::net::TcpListener>>,
+    pub(crate) listeners: Vec<Vec<std::net::TcpListener>>,
 }
 
 impl Place {
@@ -41,7 +41,7 @@ impl Place {
         // Here, so that a server whose alarms cannot be read does not start; a worker could only end.
         let alarms = storage.alarms().map_err(|cause| Error::data(format!("data: {cause}: restore a backup")))?;
         let (post, mailboxes) = Post::new(config.workers);
-        let listeners = (0..config.workers).map(|_| None).collect();
+        let listeners = (0..config.workers).map(|_| Vec::new()).collect();
         Ok(Self { post, mailboxes, storage, alarms: alarms.into(), cluster: None, listeners })
     }
 
@@ -52,8 +52,8 @@ impl Place {
             return Err(Error::configuration(text));
         }
         let wanted = config.advertised_address()?;
-        let (address, listeners) =
-            listen_all(wanted, config.workers).map_err(|cause| cannot_listen("advertise", wanted, cause))?;
+        let Listening { addresses, listeners } = listen_all("advertise", &[wanted], config.workers)?;
+        let address = addresses[0];
         let (post, mailboxes) = Post::new(config.workers);
         let classes: Vec<_> = classes::<A, Worker>().iter().map(|class| class.name).collect();
         let versions = config.letters;

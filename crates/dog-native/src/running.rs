@@ -9,18 +9,25 @@ use crate::workers::Workers;
 
 /// A server that runs. Dropped, it ends without anyone waiting for it.
 pub struct Running {
-    address: SocketAddr,
+    /// At least one.
+    addresses: Vec<SocketAddr>,
     workers: Workers,
 }
 
 impl Running {
-    pub(crate) fn new(address: SocketAddr, workers: Workers) -> Self {
-        Self { address, workers }
+    pub(crate) fn new(addresses: Vec<SocketAddr>, workers: Workers) -> Self {
+        Self { addresses, workers }
     }
 
-    /// Where it listens.
+    /// Where it listens: the first of [`local_addrs`](Self::local_addrs).
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// Everywhere it listens, all with one port: one address, or those of the name that it was told to
+    /// [`bind`](crate::Server::bind).
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Where its operator finds it, if that was set: [`Server::admin`](crate::Server::admin).
@@ -64,7 +71,7 @@ impl Running {
 
 impl fmt::Debug for Running {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Running({}, {} workers)", self.address, self.workers.post().workers())
+        write!(formatter, "Running({:?}, {} workers)", self.addresses, self.workers.post().workers())
     }
 }
 

@@ -10,7 +10,7 @@ use dog::{App, Env};
 use crate::cluster::{Cluster, Versions};
 use crate::config::{Compression, Config, SlowConsumer};
 use crate::error::Error;
-use crate::front::{cannot_listen, listen_all};
+use crate::listening::{Listening, listen_all};
 use crate::place::Place;
 use crate::running::Running;
 use crate::service::Service;
@@ -47,8 +47,9 @@ impl<A: App + Send + Sync> Server<A> {
         self
     }
 
-    /// The address to listen on, `host:port`; port 0 takes a free one, which [`Running::local_addr`] tells. Default
-    /// `127.0.0.1:8787`.
+    /// The address to listen on, `host:port`; port 0 takes a free one, which [`Running::local_addr`] tells. A name is
+    /// listened on at all addresses that it has on this machine, `localhost` at `127.0.0.1` and `::1`, with one port:
+    /// [`Running::local_addrs`]. Default `127.0.0.1:8787`.
     pub fn bind(self, address: impl Into<String>) -> Self {
         self.set(|config| config.bind = address.into())
     }
@@ -152,9 +153,25 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.max_header = bytes)
     }
 
-    /// How long a client may take to send a request's line and headers. Default 10 s.
+    /// How long a client may take to send a request's line and headers: from its first byte, and for the first request of
+    /// a connection from the beginning. Then the connection ends. Default 10 s.
     pub fn handshake_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.handshake_timeout = timeout)
+    }
+
+    /// How long a connection that has had an answer is kept for the next request. Longer than a balancer in front keeps
+    /// it: else that sends a request at the moment when this ends it, and answers 502. Default 75 s.
+    pub fn keep_alive_timeout(self, silence: Duration) -> Self {
+        self.set(|config| config.keep_alive_timeout = silence)
+    }
+
+    /// How long a client may stop: take no byte of an answer that waits to go out, or send no byte of a request's body
+    /// that is waited for. Then the connection ends, and gives its seat back; the body fails for whoever reads it. It is
+    /// also how long a client that has shut down its side, and may be gone, is kept without a byte for it. Each byte that
+    /// moves begins the time again; an answer that has nothing to send, such as a stream of events, waits for as long as
+    /// it likes. WebSockets have [`max_outbox`](Self::max_outbox) and [`idle_timeout`](Self::idle_timeout). Default 30 s.
+    pub fn stall_timeout(self, time: Duration) -> Self {
+        self.set(|config| config.stall_timeout = time)
     }
 
     /// After how much silence a client is pinged. Default 30 s.
@@ -181,7 +198,8 @@ impl<A: App + Send + Sync> Server<A> {
 
     /// An address, `host:port`, for whoever operates the server, and for nobody outside: `GET /metrics` in Prometheus'
     /// text format, `/healthz` (the process lives) and `/readyz` (new clients are welcome), 200 or 503 with the reason.
-    /// Port 0 takes a free one, which [`Running::admin_addr`] tells. Default: none.
+    /// Port 0 takes a free one, which [`Running::admin_addr`] tells. A name is listened on as in [`bind`](Self::bind).
+    /// Default: none.
     pub fn admin(self, address: impl Into<String>) -> Self {
         self.set(|config| config.admin = Some(address.into()))
     }
@@ -192,7 +210,8 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.stuck_after = time)
     }
 
-    /// How many connections one remote address may have; more are answered with 503. Default 4096.
+    /// How many connections one remote address may have; more are answered with 503. A network of IPv6 (a /64) counts as
+    /// one address. Default 4096.
     pub fn max_sockets_per_address(self, sockets: usize) -> Self {
         self.set(|config| config.max_sockets_per_address = sockets)
     }
@@ -205,13 +224,13 @@ impl<A: App + Send + Sync> Server<A> {
     /// ([`Error::is_cluster`]), or the system gives no thread or descriptor ([`Error::is_system`]).
     pub async fn start(self) -> Result<Running, Error> {
         self.config.validate()?;
-        let wanted = self.config.address()?;
-        let (address, listeners) =
-            listen_all(wanted, self.config.workers).map_err(|cause| cannot_listen("bind", wanted, cause))?;
+        let Listening { addresses, listeners } = listen_all("bind", &self.config.addresses()?, self.config.workers)?;
         let place = Place::take::<A>(&self.config).await?;
         let workers = Workers::start(self.app, self.config, listeners, place)?;
-        tracing::info!(%address, "listening");
-        Ok(Running::new(address, workers))
+        for address in &addresses {
+            tracing::info!(%address, "listening");
+        }
+        Ok(Running::new(addresses, workers))
     }
 
     /// Starts the server, and ends it in good order at SIGINT or SIGTERM.
@@ -233,7 +252,7 @@ impl<A: App + Send + Sync> Server<A> {
         if self.config.cluster.is_some() {
             return Err(Error::configuration("cluster: a service cannot be a node: use Server::start"));
         }
-        let listeners = (0..self.config.workers).map(|_| None).collect();
+        let listeners = (0..self.config.workers).map(|_| Vec::new()).collect();
         let place = Place::alone(&self.config)?;
         Ok(Service::new(Workers::start(self.app, self.config, listeners, place)?))
     }

@@ -15,11 +15,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
-use crate::admin::{self, Admin};
+use crate::admin::Admin;
 use crate::cluster::peer;
 use crate::config::Config;
 use crate::error::Error;
 use crate::front::{Addresses, accept};
+use crate::listening::listen_each;
 use crate::place::Place;
 use crate::storage::SetAlarm;
 use crate::worker::{Mail, Post, Shared, Worker, longest_drain, run};
@@ -53,11 +54,14 @@ impl Workers {
     pub(crate) fn start<A: App + Send + Sync>(
         app: A,
         config: Config,
-        listeners: Vec<Option<std::net::TcpListener>>,
+        listeners: Vec<Vec<std::net::TcpListener>>,
         place: Place,
     ) -> Result<Self, Error> {
-        let listener = config.admin_address()?.map(admin::listen).transpose()?;
-        let admin_address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let admin = match &config.admin_addresses()?[..] {
+            [] => Vec::new(),
+            wanted => listen_each("admin", wanted, false)?,
+        };
+        let admin_address = admin.first().and_then(|listener| listener.local_addr().ok());
         let Place { post, mailboxes, storage, alarms, cluster, listeners: peers } = place;
         let class_names = classes::<A, Worker>().iter().map(|class| class.name).collect();
         let shared = Arc::new(Shared::new(config, post, storage, cluster, class_names));
@@ -66,19 +70,19 @@ impl Workers {
         let mut workers = Self { shared: Arc::clone(&shared), admin_address, threads: Mutex::default() };
         let threads = workers.threads.get_mut();
         let given = mailboxes.into_iter().zip(listeners).zip(peers);
-        for (index, ((mailbox, listener), peers)) in given.enumerate() {
+        for (index, ((mailbox, listeners), peers)) in given.enumerate() {
             threads.workers.push(Thread::start(Beginning {
                 alarms: Arc::clone(&alarms),
                 index,
                 shared: Arc::clone(&shared),
                 app: Arc::clone(&app),
                 mailbox,
-                listener,
+                listeners,
                 peers,
                 addresses: Arc::clone(&addresses),
             })?);
         }
-        threads.admin = Some(Admin::start(shared, listener)?);
+        threads.admin = Some(Admin::start(shared, admin)?);
         Ok(workers)
     }
 
@@ -161,9 +165,9 @@ struct Beginning<A> {
     shared: Arc<Shared>,
     app: Arc<A>,
     mailbox: UnboundedReceiver<Vec<Mail>>,
-    listener: Option<std::net::TcpListener>,
+    listeners: Vec<std::net::TcpListener>,
     /// Where other nodes come in.
-    peers: Option<std::net::TcpListener>,
+    peers: Vec<std::net::TcpListener>,
     addresses: Arc<Addresses>,
 }
 
@@ -180,11 +184,11 @@ impl<A: App + Send + Sync> Beginning<A> {
             Box::pin(async move { front.fetch(request).await }) as LocalFuture<Response>
         }));
         runtime.block_on(async move {
-            if let Some(listener) = self.listener {
+            for listener in self.listeners {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                tokio::task::spawn_local(accept(Rc::clone(&worker), listener, self.addresses));
+                tokio::task::spawn_local(accept(Rc::clone(&worker), listener, Arc::clone(&self.addresses)));
             }
-            if let Some(listener) = self.peers {
+            for listener in self.peers {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 tokio::task::spawn_local(peer::accept(Rc::clone(&worker), listener));
             }

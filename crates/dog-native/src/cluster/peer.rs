@@ -4,6 +4,7 @@
 //! The address on which nodes listen for each other is none that clients come to, and what stands in a header here has
 //! been put there by a node: whatever a client has sent by that name is taken away before.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use tokio::time::timeout;
 use super::Joined;
 use super::letter::{Head, arrived};
 use crate::front::{hand_over, http, opening_of, take_upgrade};
+use crate::newcomers::Newcomers;
 use crate::passing::Passage;
 use crate::worker::Worker;
 
@@ -39,6 +41,10 @@ const FAILED: HeaderValue = HeaderValue::from_static("failed");
 
 /// How long two nodes may take to know each other.
 const ACQUAINTANCE: Duration = Duration::from_secs(3);
+/// Connections at a time that may be of anyone, on all workers: their descriptors are those that clients need too.
+const UNKNOWN: usize = 256;
+/// How long each of them has to prove what it is when there are too many: many times what a node takes.
+const GRACE: Duration = Duration::from_millis(500);
 /// How long another node may give no sign of its life on a connection: a network that loses all says nothing of it.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Bodies up to this length are read before they are passed on, so that a request that is refused can go elsewhere.
@@ -174,10 +180,13 @@ fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
 
 /// Accepts other nodes' connections on one worker for as long as that runs.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+    let mut newcomers = Newcomers::new(UNKNOWN.div_ceil(worker.shared.post.workers()), GRACE);
     loop {
+        newcomers.room().await;
         match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::task::spawn_local(serve(Rc::clone(&worker), stream));
+            Ok((stream, address)) => {
+                let task = tokio::task::spawn_local(greet(Rc::clone(&worker), stream, address));
+                newcomers.add(address.ip(), task.abort_handle());
             }
             Err(error) => {
                 tracing::error!("a connection of another node could not be accepted: {error}");
@@ -187,14 +196,19 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
     }
 }
 
-async fn serve(worker: Rc<Worker>, mut stream: TcpStream) {
+/// Finds out whether it is a node that has come, and serves it.
+async fn greet(worker: Rc<Worker>, mut stream: TcpStream, address: SocketAddr) {
     let Some(abroad) = &worker.abroad else { return };
     tune(&stream);
     match timeout(ACQUAINTANCE, accept_one(&abroad.joined, &mut stream)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return tracing::warn!("a connection to the address of this node was refused: {error}"),
-        Err(_) => return tracing::warn!("a connection to the address of this node said nothing"),
+        // In a task of its own: it is no newcomer any more.
+        Ok(Ok(())) => drop(tokio::task::spawn_local(serve(Rc::clone(&worker), stream))),
+        Ok(Err(error)) => tracing::warn!(%address, "a connection to the address of this node was refused: {error}"),
+        Err(_) => tracing::warn!(%address, "a connection to the address of this node said nothing"),
     }
+}
+
+async fn serve(worker: Rc<Worker>, stream: TcpStream) {
     let mut http = http(&worker.shared.config);
     http.max_buf_size(worker.shared.config.max_header + 8 * 1024);
     let answer = |request: hyper::Request<hyper::body::Incoming>| {

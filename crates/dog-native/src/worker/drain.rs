@@ -181,7 +181,7 @@ impl Worker {
     /// When the loop has something to do about its end.
     pub(super) async fn drain_is_due(&self) {
         let due = self.drain.borrow().as_ref().map(|drain| drain.next.unwrap_or(drain.by));
-        match due.filter(|_| !self.listens.get()) {
+        match due.filter(|_| self.listens.get() == 0) {
             Some(due) => tokio::time::sleep_until(due).await,
             None => std::future::pending().await,
         }

@@ -150,8 +150,8 @@ pub(crate) struct Worker {
     wake: Notify,
     /// What is under way that must end before the worker may: requests from outside, and tasks that wait.
     busy: Cell<usize>,
-    /// Whether it takes connections from a port.
-    pub(crate) listens: Cell<bool>,
+    /// From how many listeners it takes connections.
+    pub(crate) listens: Cell<usize>,
     /// How far its end has come, once that has begun.
     drain: RefCell<Option<Drain>>,
     /// Tells of that beginning.
@@ -196,7 +196,7 @@ impl Worker {
             in_turn: Cell::new(false),
             wake: Notify::new(),
             busy: Cell::new(0),
-            listens: Cell::new(false),
+            listens: Cell::new(0),
             stopping: watch::Sender::new(false),
             sends_away: watch::Sender::new(false),
             passages: Arc::default(),

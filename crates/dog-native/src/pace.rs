@@ -1,0 +1,378 @@
+//! How long a client may take over HTTP: to send a request's line and headers, to go on with its body, to take its
+//! answer, to come with the next request. hyper knows one time, for all that comes before a request is there; these are
+//! kept beside it. An answer that goes out without a wait costs no timer.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::config::Config;
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// For a request's line and headers, from its first byte; for the first request, from the beginning.
+    pub(crate) head: Duration,
+    /// Without taking a byte of what is sent to it, or sending a byte that is waited for.
+    pub(crate) stall: Duration,
+    /// From one request to the next.
+    pub(crate) idle: Duration,
+}
+
+impl Times {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { head: config.handshake_timeout, stall: config.stall_timeout, idle: config.keep_alive_timeout }
+    }
+}
+
+/// Where a connection is between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// A request is waited for: the first one, or one whose first bytes have come.
+    Head,
+    /// A request is being answered.
+    Busy,
+    /// The answer is made, and goes out; the next request may come.
+    Idle,
+}
+
+/// What the parts of a connection tell each other. All of them are one task's, mostly.
+#[derive(Debug, Default)]
+struct State {
+    /// How often the phase has changed, and which it is: nobody misses that it changed and changed back.
+    phase: AtomicU64,
+    /// How often bytes have come or gone.
+    moved: AtomicU64,
+    /// Whether something waits to go out.
+    writes: AtomicBool,
+}
+
+impl State {
+    fn enter(&self, phase: Phase) {
+        let changes = self.phase.load(Ordering::Relaxed) / 4 + 1;
+        self.phase.store(changes * 4 + phase as u64, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> (u64, Phase) {
+        let phase = self.phase.load(Ordering::Relaxed);
+        let is = match phase % 4 {
+            0 => Phase::Head,
+            1 => Phase::Busy,
+            _ => Phase::Idle,
+        };
+        (phase, is)
+    }
+
+    fn moves(&self) {
+        self.moved.store(self.moved() + 1, Ordering::Relaxed);
+    }
+
+    fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+}
+
+/// The connection, as hyper reads and writes it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: Arc<TcpStream>,
+    state: Arc<State>,
+    stall: Stall,
+}
+
+/// What watches over it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    stream: Arc<TcpStream>,
+    state: Arc<State>,
+    times: Times,
+}
+
+/// A connection that is to keep these times.
+pub(crate) fn keep(stream: TcpStream, times: Times) -> (Client, Pace) {
+    let (stream, state) = (Arc::new(stream), Arc::<State>::default());
+    let client = Client { stream: Arc::clone(&stream), state: Arc::clone(&state), stall: Stall::new(times.stall) };
+    (client, Pace { stream, state, times })
+}
+
+impl Client {
+    /// The stream, once nothing else of the connection is there.
+    pub(crate) fn into_stream(self) -> io::Result<TcpStream> {
+        Arc::try_unwrap(self.stream).map_err(|_| io::Error::other("the connection is watched still"))
+    }
+
+    fn wrote(&mut self, written: io::Result<usize>) -> Poll<io::Result<usize>> {
+        self.stall.ends();
+        self.state.writes.store(false, Ordering::Relaxed);
+        self.state.moves();
+        Poll::Ready(written)
+    }
+
+    /// Ready when the kernel may take more, or the client has taken nothing for too long.
+    fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.stream.poll_write_ready(context) {
+            Poll::Ready(ready) => Poll::Ready(ready),
+            Poll::Pending => {
+                self.state.writes.store(true, Ordering::Relaxed);
+                ready!(self.stall.poll(context));
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+            }
+        }
+    }
+}
+
+impl AsyncRead for Client {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read_buf(buffer) {
+                Ok(length) => {
+                    if length > 0 {
+                        self.state.moves();
+                        if self.state.phase().1 == Phase::Idle {
+                            self.state.enter(Phase::Head);
+                        }
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Client {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_writable(context))?;
+            match self.stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return self.wrote(written),
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_writable(context))?;
+            match self.stream.try_write_vectored(slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return self.wrote(written),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+    }
+}
+
+impl Pace {
+    /// A request has come, and is being answered until its [`Answer`] is gone.
+    pub(crate) fn request<B>(&self) -> Answering<B> {
+        self.state.enter(Phase::Busy);
+        Answering { state: Some(Arc::clone(&self.state)), body: None }
+    }
+
+    /// The body of a request, which fails when the client does not go on with it.
+    pub(crate) fn incoming<B>(&self, body: B) -> Incoming<B> {
+        Incoming { body, stall: Stall::new(self.times.stall) }
+    }
+
+    /// Ends when the client has nothing more to send, or is gone.
+    pub(crate) async fn hangs_up(&self) {
+        tokio::select! {
+            () = has_finished(&self.stream) => {}
+            () = is_lost(&self.stream) => {}
+        }
+    }
+
+    /// Ends when the connection has to: the client is gone, or has taken too long, which is said. To be polled whenever
+    /// anything happens on the connection: in the same task, after it.
+    pub(crate) async fn over(&self) -> &'static str {
+        let mut lost = pin!(is_lost(&self.stream));
+        let mut finished = pin!(has_finished(&self.stream));
+        let mut has_finished = false;
+        let mut due = pin!(sleep(self.times.head));
+        // As it was at the beginning: much may have happened before this is first asked.
+        let (mut seen, mut moved, mut is_due) = (0, 0, true);
+        poll_fn(|context| {
+            if lost.as_mut().poll(context).is_ready() {
+                return Poll::Ready("the client is gone");
+            }
+            let mut changed = false;
+            if !has_finished && finished.as_mut().poll(context).is_ready() {
+                (has_finished, changed) = (true, true);
+            }
+            let (phase, is) = self.state.phase();
+            changed |= std::mem::replace(&mut seen, phase) != phase;
+            let (time, why) = match is {
+                Phase::Head => (Some(self.times.head), "a request is not there in time"),
+                Phase::Idle => (Some(self.times.idle), "no request has come for long"),
+                // It may have ended its side and wait for the answer, or be gone: that shows when it is written to.
+                Phase::Busy => {
+                    (has_finished.then_some(self.times.stall), "the client has finished, and waited for long")
+                }
+            };
+            if changed {
+                (moved, is_due) = (self.state.moved(), time.is_some());
+                time.into_iter().for_each(|time| due.as_mut().reset(Instant::now() + time));
+            }
+            while is_due && due.as_mut().poll(context).is_ready() {
+                let moves = std::mem::replace(&mut moved, self.state.moved()) != self.state.moved();
+                // What still goes out has a time of its own.
+                let goes_on = moves || self.state.writes.load(Ordering::Relaxed);
+                match time.filter(|_| goes_on && is != Phase::Head) {
+                    Some(time) => due.as_mut().reset(Instant::now() + time),
+                    None => return Poll::Ready(why),
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Ends when the client has shut down its side: it sends nothing more, and may read on.
+async fn has_finished(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // That readiness is the end of what is to be read, and of no bytes: bytes that wait to be read do not end it.
+    if stream.ready(Interest::PRIORITY).await.is_ok() {
+        return;
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
+    std::future::pending().await
+}
+
+/// Ends when the connection is broken.
+async fn is_lost(stream: &TcpStream) {
+    // It fails when the runtime ends.
+    let _ = stream.ready(Interest::ERROR).await;
+}
+
+/// A time that begins with the first wait and ends with the next progress.
+#[derive(Debug)]
+struct Stall {
+    time: Duration,
+    due: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    fn new(time: Duration) -> Self {
+        Self { time, due: None }
+    }
+
+    fn ends(&mut self) {
+        self.due = None;
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let time = self.time;
+        self.due.get_or_insert_with(|| Box::pin(sleep(time))).as_mut().poll(context)
+    }
+}
+
+/// The body of an answer. When it is gone, the request that it answers is.
+#[derive(Debug)]
+pub(crate) struct Answering<B> {
+    state: Option<Arc<State>>,
+    body: Option<B>,
+}
+
+impl<B> Answering<B> {
+    pub(crate) fn with(mut self, body: B) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+impl<B> Drop for Answering<B> {
+    fn drop(&mut self) {
+        if let Some(state) = self.state.take() {
+            state.enter(Phase::Idle);
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(context))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// The body of a request: it fails when the client does not go on with it.
+#[derive(Debug)]
+pub(crate) struct Incoming<B> {
+    body: B,
+    stall: Stall,
+}
+
+impl<B> Body for Incoming<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                self.stall.ends();
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Poll::Pending => {
+                ready!(self.stall.poll(context));
+                Poll::Ready(Some(Err("the client does not go on with its request".into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
