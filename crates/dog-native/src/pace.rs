@@ -267,7 +267,7 @@ async fn has_finished(stream: &TcpStream) {
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = stream;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Ends when the connection is broken.
