@@ -91,13 +91,18 @@ async fn what_sockets_do_is_counted() {
     close_code(&mut bob).await;
     say(&mut cid, "flood nonsense").await;
     assert_eq!(close_code(&mut cid).await, 1011);
+    // An error about another's socket is a failure like any other.
+    let (mut dan, _) = connect(&running, "dan", "t").await;
+    let (mut eve, _) = connect(&running, "eve", "t").await;
+    say(&mut dan, "outlast").await;
+    assert_eq!((close_code(&mut eve).await, close_code(&mut dan).await), (1000, 1011));
     let (mut slow, _) = connect(&running, "slow", "s").await;
     say(&mut slow, "flood 1000").await;
     journal.sees("error slow slow").await;
     assert!(connect_async(format!("ws://{}/?panic=1", running.local_addr())).await.is_err());
     let counted = whole_metrics(admin).await;
     assert_eq!(counted["dog_handler_panics_total"], 2.0);
-    assert_eq!(counted["dog_handler_failures_total"], 1.0);
+    assert_eq!(counted["dog_handler_failures_total"], 2.0);
     assert_eq!(counted["dog_slow_consumers_total"], 1.0);
     assert_eq!(counted["dog_requests_failed_total"], 1.0);
     running.shutdown().await;

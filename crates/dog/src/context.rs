@@ -23,6 +23,14 @@ use crate::wire;
 /// The verbs here speak in the name of the Replica, so they leave nobody out; those of a [`Socket`] can leave out its
 /// client. What one object sends reaches any one socket in the order sent, whichever verbs were used; an awaited verb
 /// is sent while it is awaited.
+///
+/// No verb runs a handler before it returns: what follows from it comes in a later turn. So a handler may hold a borrow of
+/// its own state across any verb that it does not await.
+///
+/// A task that you start beside your handlers can hold a clone. That works until the value that [`Replica::activate`] made is
+/// dropped, because the Replica rests or a handler has panicked. From then on every verb, every call of the storage and the
+/// alarm fails with [`Error::is_closed`], `close` does nothing and no socket is listed: let the task end then. The next life
+/// starts its own.
 pub struct Context<R> {
     port: Rc<dyn ReplicaPort>,
     class: PhantomData<fn() -> R>,
@@ -90,7 +98,7 @@ impl<R: Replica> Context<R> {
         self.port.alarm().await
     }
 
-    /// This Replica's open sockets, in no order.
+    /// This Replica's open sockets, in no order; none once this life of it is over.
     pub fn sockets(&self) -> impl Iterator<Item = Socket> {
         let port = Rc::clone(&self.port);
         port.sockets().into_iter().map(move |(id, client)| Socket::new(Rc::clone(&port), id, client))
@@ -131,7 +139,8 @@ impl<R: Replica> Context<R> {
     /// To all of this Replica's sockets. Handed over when called.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]).
+    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
+    /// ([`Error::is_closed`]).
     pub fn emit(&self, message: impl Into<Message>) -> Result<(), Error> {
         self.port.emit(&message.into(), None)
     }
@@ -140,7 +149,8 @@ impl<R: Replica> Context<R> {
     /// does not stop the others.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]).
+    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
+    /// ([`Error::is_closed`]).
     pub fn broadcast(&self, message: impl Into<Message>) -> Result<(), Error> {
         self.port.broadcast(&message.into(), None)
     }
@@ -148,7 +158,8 @@ impl<R: Replica> Context<R> {
     /// The same, and says how many sockets took it and which Replicas did not answer by the deadline.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]).
+    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
+    /// ([`Error::is_closed`]).
     pub async fn broadcast_confirmed(&self, message: impl Into<Message>) -> Result<Reach, Error> {
         self.port.broadcast_confirmed(message.into(), None).await
     }
@@ -158,7 +169,8 @@ impl<R: Replica> Context<R> {
     /// Dropped before it ends, it may have been sent or not.
     ///
     /// # Errors
-    /// When the Group cannot say where the client is ([`Error::is_unreachable`], [`Error::is_deadline`]).
+    /// When the Group cannot say where the client is ([`Error::is_unreachable`], [`Error::is_deadline`]), or this life of the
+    /// object is over ([`Error::is_closed`]).
     pub async fn whisper(&self, client: &ClientId, message: impl Into<Message>) -> Result<usize, Error> {
         self.port.whisper(client.clone(), message.into()).await
     }
@@ -168,7 +180,8 @@ impl<R: Replica> Context<R> {
     /// A sibling that fails or does not answer by the deadline is among [`Heard::missing`]: the others' answers count.
     ///
     /// # Errors
-    /// When `gossip` cannot be serialised ([`Error::is_encoding`]).
+    /// When `gossip` cannot be serialised ([`Error::is_encoding`]), or this life of the object is over
+    /// ([`Error::is_closed`]).
     pub async fn gossip(&self, gossip: &R::Gossip) -> Result<Heard<R::Answer>, Error> {
         let answers = self.port.gossip(wire::encode(gossip)?).await?;
         let mut heard = Heard { answers: Vec::with_capacity(answers.len()), missing: Vec::new() };

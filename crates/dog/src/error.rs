@@ -6,6 +6,8 @@ use std::fmt;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::id::SocketId;
+
 /// What the verbs and conversions of this library fail with.
 ///
 /// Opaque: ask it with the `is_*` methods, which stay when variants are added.
@@ -19,6 +21,8 @@ pub struct Error {
     kind: Kind,
     message: String,
     cause: Option<Box<dyn StdError + Send + Sync>>,
+    /// Whose end it is about, if it is about that of a socket.
+    socket: Option<SocketId>,
 }
 
 /// Why, for this crate and the hosts.
@@ -44,12 +48,25 @@ pub enum Kind {
 impl Error {
     #[doc(hidden)]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), cause: None }
+        Self { kind, message: message.into(), cause: None, socket: None }
     }
 
     #[doc(hidden)]
     pub fn caused(kind: Kind, message: impl Into<String>, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { kind, message: message.into(), cause: Some(cause.into()) }
+        Self { kind, message: message.into(), cause: Some(cause.into()), socket: None }
+    }
+
+    /// The socket has closed.
+    #[doc(hidden)]
+    pub fn of_socket(socket: SocketId) -> Self {
+        let message = format!("socket {} has closed: nothing can be sent to it any more", socket.raw());
+        Self { socket: Some(socket), ..Self::new(Kind::Closed, message) }
+    }
+
+    /// Which socket's end it is about.
+    #[doc(hidden)]
+    pub fn socket(&self) -> Option<SocketId> {
+        self.socket
     }
 
     #[doc(hidden)]
@@ -87,7 +104,7 @@ impl Error {
         self.kind == Kind::NoTicket
     }
 
-    /// The socket, or the object, is not there any more.
+    /// The socket is not there any more, or this life of the object is over: nothing that it does has an effect.
     pub fn is_closed(&self) -> bool {
         self.kind == Kind::Closed
     }

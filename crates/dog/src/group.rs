@@ -57,7 +57,17 @@ pub trait Group: Sized + 'static {
     /// have the same; that is [checked when it is compiled](crate::App::Groups).
     const NAME: &'static str;
 
-    /// Begins a life of this Group in memory: the first, and each after a rest or a restart.
+    /// How long [`activate`](Self::activate) of this Group, [`activate`](Replica::activate) of each of its Replicas and one
+    /// call of [`clusterize`](Self::clusterize) may take. Default 10 s.
+    ///
+    /// One that takes longer is dropped where it waits, logged with the object's name and counted as a failure. The object
+    /// leaves memory with it, and the next request begins it anew. A constant, because it is needed before there is a Group
+    /// to ask for its [`Policy`]. Who waits for a Replica gets an answer sooner, after a deadline of its own: 6 s for
+    /// [`identify`](crate::GroupHandle::identify).
+    const ACTIVATE_DEADLINE: Duration = Duration::from_secs(10);
+
+    /// Begins a life of this Group in memory: the first, and each after a rest or a restart. It may take
+    /// [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE).
     ///
     /// # Errors
     /// Any: whoever asked the Group gets an error, and the next to ask tries again.
@@ -73,6 +83,8 @@ pub trait Group: Sized + 'static {
 
     /// The id of a new Replica, wanted because all others are full. By default a unique one. On hosts that are all over the
     /// world the id says too [where it is to live](ReplicaId::in_place).
+    ///
+    /// It may take [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE); the client that needed it gets an error then.
     ///
     /// # Errors
     /// Any: the client that needed it gets an error.

@@ -70,10 +70,12 @@ pub trait Replica: Sized + 'static {
     /// A text that the host answers by itself, without a handler, in no order with those that run. By default none.
     const AUTO_RESPONSE: Option<AutoResponse> = None;
 
-    /// Begins a life of this Replica in memory: the first, and each after a rest or a crash.
+    /// Begins a life of this Replica in memory: the first, and each after a rest or a crash. It may take
+    /// [`Group::ACTIVATE_DEADLINE`].
     ///
     /// # Errors
-    /// Any: whoever needed the Replica gets an error, and the next to need it tries again.
+    /// Any: whoever needed the Replica gets an error, and the next to need it tries again. Sockets that were open while it
+    /// rested are closed with 1011.
     fn activate(cx: &Context<Self>) -> impl Future<Output = Result<Self>>;
 
     /// Answers a request. [`Context::connect`] makes it a WebSocket.

@@ -58,17 +58,39 @@ impl Socket {
         &self.client
     }
 
-    /// To this socket alone. Handed over when called.
+    /// To this socket alone. Handed over when called: `Ok` does not mean that the client has received it, since a client
+    /// can leave before the message reaches it.
+    ///
+    /// A socket that is known to have closed is an error. A handler that sends to sockets of other clients decides what that
+    /// means. If it returns the error with `?`, it fails like with any other error: it is logged and counted, and the socket
+    /// *whose handler it is* is closed with 1011. The error about a handler's own socket only means that its client has left;
+    /// it is not logged.
+    ///
+    /// ```
+    /// # use dog::{Context, Replica, Result, Socket};
+    /// # fn to_all<R: Replica>(cx: &Context<R>) -> Result {
+    /// for socket in cx.sockets() {
+    ///     match socket.send("hello") {
+    ///         Err(error) if error.is_closed() => {} // it has just left
+    ///         sent => sent?,
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// When the socket has closed ([`Error::is_closed`]) or the message is too large for the host
-    /// ([`Error::is_too_large`]).
+    /// When the socket has closed or this life of the object is over ([`Error::is_closed`]), or the message is too large
+    /// for the host ([`Error::is_too_large`]).
     pub fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
         self.port.send(self.id, &message.into())
     }
 
     /// Ends this socket: what was sent before goes out first, then the close. The reason is cut at 123 bytes. A socket
     /// that has closed already stays as it is.
+    ///
+    /// Its `on_close` runs in a later turn, after this has returned, and so does that of each of many that are closed in one
+    /// go, in their order. Messages of this socket that still wait for their handler are dropped.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.port.close(self.id, code, reason);
     }
@@ -76,7 +98,8 @@ impl Socket {
     /// To the sockets of this Replica. Handed over when called.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]).
+    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
+    /// ([`Error::is_closed`]).
     pub fn emit(&self, message: impl Into<Message>, to: To) -> Result<(), Error> {
         self.port.emit(&message.into(), self.except(to))
     }
@@ -85,7 +108,8 @@ impl Socket {
     /// does not stop the others.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]).
+    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
+    /// ([`Error::is_closed`]).
     pub fn broadcast(&self, message: impl Into<Message>, to: To) -> Result<(), Error> {
         self.port.broadcast(&message.into(), self.except(to))
     }
@@ -93,7 +117,8 @@ impl Socket {
     /// The same, and says how many sockets took it and which Replicas did not answer by the deadline.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]).
+    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
+    /// ([`Error::is_closed`]).
     pub async fn broadcast_confirmed(&self, message: impl Into<Message>, to: To) -> Result<Reach, Error> {
         self.port.broadcast_confirmed(message.into(), self.except(to).cloned()).await
     }
@@ -103,7 +128,8 @@ impl Socket {
     /// Dropped before it ends, it may have been sent or not.
     ///
     /// # Errors
-    /// When the Group cannot say where the client is ([`Error::is_unreachable`], [`Error::is_deadline`]).
+    /// When the Group cannot say where the client is ([`Error::is_unreachable`], [`Error::is_deadline`]), or this life of the
+    /// object is over ([`Error::is_closed`]).
     pub async fn whisper(&self, client: &ClientId, message: impl Into<Message>) -> Result<usize, Error> {
         self.port.whisper(client.clone(), message.into()).await
     }
@@ -111,7 +137,8 @@ impl Socket {
     /// What was attached to this socket; it outlives the Replica's rest.
     ///
     /// # Errors
-    /// When the socket has closed ([`Error::is_closed`]) or what is attached is no `T` ([`Error::is_encoding`]).
+    /// When the socket has closed, except in its own last handler, or this life of the object is over
+    /// ([`Error::is_closed`]), or what is attached is no `T` ([`Error::is_encoding`]).
     pub fn attachment<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         self.port.attachment(self.id)?.map(|bytes| wire::decode(&bytes)).transpose()
     }
@@ -120,7 +147,7 @@ impl Socket {
     ///
     /// # Errors
     /// When it is over 16 KiB as serialised ([`Error::is_too_large`]), cannot be serialised ([`Error::is_encoding`]),
-    /// or the socket has closed ([`Error::is_closed`]).
+    /// or the socket has closed or this life of the object is over ([`Error::is_closed`]).
     pub fn set_attachment<T: Serialize>(&self, value: &T) -> Result<(), Error> {
         self.port.set_attachment(self.id, wire::attachment(value)?)
     }

@@ -1,8 +1,9 @@
 //! How a [`Room`] does what it is told: the verbs of a socket, or the same of the Replica where there is no socket.
 
-use dog::{CloseCode, Context, Failure, Result, Socket, To};
+use dog::{CloseCode, Context, Failure, Result, Socket, Timestamp, To};
 
 use super::class::Class;
+use super::ghost;
 use super::keeper::{self, InRoom};
 use super::protocol::{Act, Answer, Ask, Attached, Step, Told, Whom, Why, waiting};
 use super::room::Room;
@@ -24,12 +25,17 @@ impl<C: Class> Room<C> {
             Act::SwapField { value } => Ok(Told::Field { value: self.field.replace(value) }),
             Act::Sockets => Ok(sockets(cx)),
             Act::Gossip { ask } => gossip(cx, &ask).await,
+            Act::Haunt { name } => ghost::haunt::<C>(&name).await,
+            Act::SendLate { client, gate, fails } => match self.send_late(cx, &client, &gate).await {
+                Err(error) if fails => return Err(error.into()),
+                told => told,
+            },
             Act::Emit { .. } | Act::Broadcast { .. } | Act::Confirmed { .. } | Act::Whisper { .. } => {
                 speak(cx, socket, act).await
             }
             of_socket => match socket {
                 None => return Err(Failure::message("this needs a socket")),
-                Some(socket) => on_socket(cx, socket, of_socket).await,
+                Some(socket) => self.on_socket(cx, socket, of_socket).await,
             },
         };
         Ok(told.unwrap_or_else(|error| Told::Refused { why: Why::from(&error) }))
@@ -39,6 +45,60 @@ impl<C: Class> Room<C> {
         cx.emit(waiting(gate))?;
         self.gates.pass(gate).await;
         Ok(Told::Done)
+    }
+
+    /// The socket is kept while its client may leave.
+    async fn send_late(&self, cx: &Context<Self>, client: &dog::ClientId, gate: &str) -> Result<Told, dog::Error> {
+        let kept: Vec<Socket> = cx.sockets().filter(|socket| socket.client() == client).collect();
+        self.wait(cx, gate).await?;
+        kept.iter().try_for_each(|socket| socket.send("late"))?;
+        Ok(Told::Done)
+    }
+
+    /// Closes all sockets but `socket`, while what all handlers borrow is borrowed.
+    pub(super) fn close_others(&self, cx: &Context<Self>, socket: &Socket, code: u16, reason: &str) {
+        let _held = self.held.borrow_mut();
+        for other in cx.sockets().filter(|other| other.id() != socket.id()) {
+            other.close(CloseCode::new(code).unwrap_or(CloseCode::NORMAL), reason);
+        }
+    }
+
+    /// All verbs that need no waiting, while what all handlers borrow is borrowed; what is to be awaited is made and let go.
+    fn hold_borrow(&self, cx: &Context<Self>, socket: &Socket) -> Result<Told, dog::Error> {
+        let _held = self.held.borrow_mut();
+        let (text, client) = ("while it is borrowed", socket.client());
+        for each in cx.sockets() {
+            each.send(text)?;
+            each.set_attachment(&Attached::default())?;
+            each.attachment::<Attached>()?;
+        }
+        cx.emit(text)?;
+        cx.broadcast(text)?;
+        socket.emit(text, To::Others)?;
+        socket.broadcast(text, To::Others)?;
+        drop(cx.connect(dog::Request::default()));
+        drop(cx.broadcast_confirmed(text));
+        drop(cx.whisper(client, text));
+        drop(cx.gossip(&Ask::Report));
+        drop(cx.set_alarm(Timestamp::from_millis(0)));
+        drop(cx.storage().put("borrowed", &1));
+        socket.send(text).map(|()| Told::Done)
+    }
+
+    /// What only a socket can do.
+    async fn on_socket(&self, cx: &Context<Self>, socket: &Socket, act: Act) -> Result<Told, dog::Error> {
+        match act {
+            Act::CloseOthers { code, reason } => {
+                self.close_others(cx, socket, code, &reason);
+                Ok(Told::Done)
+            }
+            Act::HoldBorrow => self.hold_borrow(cx, socket),
+            Act::Bury { name } => {
+                ghost::bury(name, cx, socket);
+                Ok(Told::Done)
+            }
+            other => on_socket(cx, socket, other).await,
+        }
     }
 }
 
@@ -77,7 +137,7 @@ fn sockets<C: Class>(cx: &Context<Room<C>>) -> Told {
     Told::Sockets { clients }
 }
 
-/// What only a socket can do.
+/// What a socket does by itself.
 async fn on_socket<C: Class>(cx: &Context<Room<C>>, socket: &Socket, act: Act) -> Result<Told, dog::Error> {
     match act {
         Act::Send { text } => socket.send(text).map(|()| Told::Done),

@@ -1,8 +1,10 @@
 //! The Groups of the test App: one code, several classes that differ in limit, times and names.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dog::http::StatusCode;
@@ -23,6 +25,15 @@ pub trait Class: 'static {
     /// [`Group::policy`]
     fn policy() -> Policy {
         patient()
+    }
+
+    /// [`Group::ACTIVATE_DEADLINE`]
+    const ACTIVATE_DEADLINE: Duration = Duration::from_secs(30);
+
+    /// Waits where the class has its functions wait.
+    fn waits(group: GroupId, function: &'static str) -> impl Future<Output = ()> {
+        let _ = (group, function);
+        async {}
     }
 
     /// [`Group::clusterize`]
@@ -62,6 +73,9 @@ pub type Hall = Cluster<FiftySeats>;
 pub type Brief = Cluster<ShortTimes>;
 /// Two seats a Replica, and Replicas called after the client that they are made for: [`named_replica`].
 pub type Named = Cluster<NamedReplicas>;
+
+/// Eight seats a Replica. In each Group the first call of every function that begins something never returns.
+pub type Slow = Cluster<SlowToBegin>;
 
 /// See [`Single`].
 pub enum OneSeat {}
@@ -108,6 +122,26 @@ impl Class for ShortTimes {
     }
 }
 
+/// See [`Slow`].
+pub enum SlowToBegin {}
+impl Class for SlowToBegin {
+    const NAME: &'static str = "slow";
+    const LIMIT: Limit = Limit::new(8);
+    const ACTIVATE_DEADLINE: Duration = Duration::from_secs(1);
+
+    async fn waits(group: GroupId, function: &'static str) {
+        // Objects of one process may live on several threads.
+        static CALLED: Mutex<Option<HashSet<(GroupId, &'static str)>>> = Mutex::new(None);
+        let is_first = {
+            let mut called = CALLED.lock().unwrap_or_else(PoisonError::into_inner);
+            called.get_or_insert_default().insert((group, function))
+        };
+        if is_first {
+            std::future::pending().await
+        }
+    }
+}
+
 /// See [`Named`].
 pub enum NamedReplicas {}
 impl Class for NamedReplicas {
@@ -149,8 +183,10 @@ pub struct Cluster<C> {
 impl<C: Class> Group for Cluster<C> {
     type Replica = Room<C>;
     const NAME: &'static str = C::NAME;
+    const ACTIVATE_DEADLINE: Duration = C::ACTIVATE_DEADLINE;
 
-    async fn activate(_: &GroupContext) -> Result<Self> {
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        C::waits(cx.id(), "Group::activate").await;
         Ok(Self { field: Cell::new(0), class: PhantomData })
     }
 
@@ -162,8 +198,9 @@ impl<C: Class> Group for Cluster<C> {
         C::policy()
     }
 
-    fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> impl Future<Output = Result<ReplicaId>> {
-        std::future::ready(C::clusterize(cx, client))
+    async fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
+        C::waits(cx.id(), "clusterize").await;
+        C::clusterize(cx, client)
     }
 
     /// Fails, panics, does what the script of the body says or counts such requests in this life, as `?do=` says; else says

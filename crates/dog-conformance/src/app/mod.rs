@@ -16,6 +16,7 @@
 mod act;
 mod class;
 mod gate;
+mod ghost;
 mod journal;
 mod keep;
 mod keeper;
@@ -29,7 +30,7 @@ use serde::Serialize;
 
 pub use class::{
     Brief, Class, Cluster, EightSeats, FiftySeats, Hall, Named, NamedReplicas, Octet, OneSeat, Pair, ShortTimes,
-    Single, TwoSeats, named_replica,
+    Single, Slow, SlowToBegin, TwoSeats, named_replica,
 };
 pub use room::Room;
 
@@ -40,7 +41,7 @@ use protocol::{Act, Command, Echo, Identified};
 pub struct TestApp;
 
 impl App for TestApp {
-    type Groups = (Single, Pair, Octet, Hall, Brief, Named);
+    type Groups = (Single, Pair, Octet, Hall, Brief, Named, Slow);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
         let path = request.uri().path().to_owned();
@@ -57,6 +58,7 @@ impl App for TestApp {
             (Some((Hall::NAME, group)), _) => at::<Hall>(dog, group, action, request).await,
             (Some((Brief::NAME, group)), _) => at::<Brief>(dog, group, action, request).await,
             (Some((Named::NAME, group)), _) => at::<Named>(dog, group, action, request).await,
+            (Some((Slow::NAME, group)), _) => at::<Slow>(dog, group, action, request).await,
             (None, "fail") => Err(Failure::message("the secret of the App")),
             (None, "panic") => panic!("the secret of the App"),
             _ => echo("app", request).await,
@@ -64,8 +66,21 @@ impl App for TestApp {
     }
 }
 
+/// An extension that has to stay on its side.
+#[derive(Clone)]
+struct Mark;
+
 /// What a path means in a Group of the class `G`.
-async fn at<G: Group>(dog: &Dog, group: &str, action: &str, request: Request) -> Result<Response> {
+async fn at<G: Group>(dog: &Dog, group: &str, action: &str, mut request: Request) -> Result<Response> {
+    request.extensions_mut().insert(Mark);
+    let mut response = answer_at::<G>(dog, group, action, request).await?;
+    if response.extensions().get::<Mark>().is_some() {
+        response.headers_mut().insert(protocol::MARKED_HEADER, HeaderValue::from_static("yes"));
+    }
+    Ok(response)
+}
+
+async fn answer_at<G: Group>(dog: &Dog, group: &str, action: &str, request: Request) -> Result<Response> {
     let handle = dog.group::<G>(group);
     let to_group = dog::query(&request, "to").as_deref() == Some("group");
     match action {
@@ -111,6 +126,7 @@ fn client(request: &Request) -> Result<ClientId, dog::Error> {
 
 /// Shows a request to whoever sent it, with 404: nobody here knows what it means.
 async fn echo(seen_by: &str, request: Request) -> Result<Response> {
+    let marked = request.extensions().get::<Mark>().is_some();
     let (parts, body) = request.into_parts();
     let headers = parts.headers.iter();
     let echo = Echo {
@@ -121,8 +137,13 @@ async fn echo(seen_by: &str, request: Request) -> Result<Response> {
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect(),
         body: String::from_utf8_lossy(&body.bytes(1 << 20).await?).into_owned(),
+        marked,
     };
-    Ok(json(StatusCode::NOT_FOUND, &echo)?)
+    let mut response = json(StatusCode::NOT_FOUND, &echo)?;
+    if seen_by != "app" {
+        response.extensions_mut().insert(Mark);
+    }
+    Ok(response)
 }
 
 fn json<T: Serialize>(status: StatusCode, value: &T) -> serde_json::Result<Response> {

@@ -11,6 +11,9 @@ pub use super::report::{Answer, Ask, Cause, End, Entry, Event, Report, Why};
 /// The header of a handshake's response in which a Replica says its id.
 pub const REPLICA_HEADER: &str = "replica";
 
+/// The header in which the App says whether an object's response had the extension that objects put into theirs.
+pub const MARKED_HEADER: &str = "marked";
+
 /// A socket of a client with this prefix waits in `on_open` for the gate of that client's name.
 pub const GATED: &str = "gated-";
 /// A socket of a client with this prefix fails in `on_open`.
@@ -21,6 +24,10 @@ pub const UNWANTED: &str = "unwanted-";
 pub const TAGGED: &str = "tagged-";
 /// `on_close` fails for a client with this prefix.
 pub const SORE: &str = "sore-";
+/// `on_close` closes all other sockets of the Replica for a client with this prefix, with [`OVER`].
+pub const HOST: &str = "host-";
+/// With what the sockets are closed that a [`HOST`] leaves behind.
+pub const OVER: (u16, &str) = (4000, "over");
 /// `clusterize` of the class `named` fails for a client with this prefix.
 pub const UNPLACEABLE: &str = "unplaceable-";
 /// The Replica that the class `named` makes for a client with this prefix fails to wake.
@@ -150,6 +157,34 @@ pub enum Act {
         /// The reason.
         reason: String,
     },
+    /// Close all sockets of the Replica but this one, while a field is borrowed that all handlers borrow.
+    CloseOthers {
+        /// The code.
+        code: u16,
+        /// The reason.
+        reason: String,
+    },
+    /// Use every verb that needs no waiting while that field is borrowed, and make the futures of all others and drop them.
+    HoldBorrow,
+    /// Keep the socket of this client, [wait](Act::Wait) at the gate, then send to the one that was kept.
+    SendLate {
+        /// Whose socket.
+        client: ClientId,
+        /// Which gate.
+        gate: String,
+        /// Whether an error fails the handler, as `?` has it; else it is told.
+        fails: bool,
+    },
+    /// Leave this life's context and this socket where a later life can find them.
+    Bury {
+        /// Under which name.
+        name: String,
+    },
+    /// Do everything that a life can do with what an earlier one has left.
+    Haunt {
+        /// Under which name.
+        name: String,
+    },
     /// Fail with this text.
     Fail {
         /// What must not be seen outside.
@@ -277,6 +312,13 @@ pub enum Told {
         /// One for each socket, sorted.
         clients: Vec<ClientId>,
     },
+    /// To [`Act::Haunt`].
+    Haunted {
+        /// Each verb, and why it was refused; `None` if it was done.
+        outcomes: Vec<(String, Option<Why>)>,
+        /// How many sockets are open to it.
+        sockets: usize,
+    },
     /// To [`Act::Keep`].
     Kept {
         /// What each step has found.
@@ -316,4 +358,6 @@ pub struct Echo {
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: String,
+    /// Whether it has the extension that the App puts into every request that it passes on.
+    pub marked: bool,
 }

@@ -1,6 +1,6 @@
 //! The Replica of the test App: [`Room`].
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
 use dog::http::{HeaderValue, StatusCode};
@@ -13,8 +13,8 @@ use super::gate::Gates;
 use super::journal::Journal;
 use super::keeper::{self, InRoom};
 use super::protocol::{
-    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, End, Event, FAILING, GATED, REPLICA_HEADER, Reply, Report,
-    SORE, TAGGED, UNWANTED,
+    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, End, Event, FAILING, GATED, HOST, OVER, REPLICA_HEADER,
+    Reply, Report, SORE, TAGGED, UNWANTED,
 };
 
 /// Does what its clients command, and keeps a journal of what befell its sockets.
@@ -23,6 +23,8 @@ pub struct Room<C> {
     pub(super) gates: Gates,
     /// Kept nowhere: it is lost when the Replica rests.
     pub(super) field: Cell<u64>,
+    /// Every handler borrows it for itself alone as it begins: so none may begin while another holds it.
+    pub(super) held: RefCell<()>,
     class: PhantomData<fn() -> C>,
 }
 
@@ -34,12 +36,14 @@ impl<C: Class> Replica for Room<C> {
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         C::activate(cx.group(), cx.id())?;
+        C::waits(cx.group(), "activate").await;
         let journal = Journal::open(cx.storage()).await?;
-        Ok(Self { journal, gates: Gates::default(), field: Cell::new(0), class: PhantomData })
+        Ok(Self { journal, gates: Gates::default(), field: Cell::new(0), held: RefCell::default(), class: PhantomData })
     }
 
     /// `…/ws` is a socket, `…/http` a command; the rest is shown to whoever sent it.
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        drop(self.held.borrow_mut());
         let _in_flight = self.journal.request();
         self.journal.seats(cx.sockets().count());
         match request.uri().path().rsplit('/').next() {
@@ -57,6 +61,7 @@ impl<C: Class> Replica for Room<C> {
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        drop(self.held.borrow_mut());
         let client = socket.client();
         self.journal.note(client, Event::Opening);
         self.journal.seats(cx.sockets().count());
@@ -77,6 +82,7 @@ impl<C: Class> Replica for Room<C> {
     }
 
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        drop(self.held.borrow_mut());
         self.journal.note_message(socket.client(), &message);
         let reply = match message.as_text().and_then(|text| serde_json::from_str::<Command>(text).ok()) {
             None => message,
@@ -93,6 +99,9 @@ impl<C: Class> Replica for Room<C> {
 
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, close: &Close) -> Result {
         self.note_end(cx, socket, close, None);
+        if socket.client().as_str().starts_with(HOST) {
+            self.close_others(cx, socket, OVER.0, OVER.1);
+        }
         if socket.client().as_str().starts_with(SORE) {
             return Err(Failure::message("the secret of on_close"));
         }
@@ -105,10 +114,12 @@ impl<C: Class> Replica for Room<C> {
     }
 
     async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+        drop(self.held.borrow_mut());
         keeper::ring(&InRoom(self, cx)).await
     }
 
     async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {
+        drop(self.held.borrow_mut());
         self.answer(cx, ask).await
     }
 }
@@ -154,6 +165,7 @@ impl<C: Class> Room<C> {
     }
 
     fn note_end(&self, cx: &Context<Self>, socket: &Socket, close: &Close, error: Option<Cause>) {
+        drop(self.held.borrow_mut());
         let listed = cx.sockets().any(|open| open.id() == socket.id());
         let end = End {
             error,

@@ -8,7 +8,7 @@ use dog::{GroupId, ReplicaId};
 
 use super::seats::{SEATS, fill, join};
 use super::{Scenario, scenario};
-use crate::app::protocol::{Echo, Whom};
+use crate::app::protocol::{Echo, MARKED_HEADER, Whom};
 use crate::check::{Outcome, ensure, same};
 use crate::client::{self, Client};
 use crate::stage::{Place, Stage};
@@ -22,6 +22,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("internal_paths_are_ordinary_to_objects", &[15], to_objects),
         scenario("internal_headers_mean_nothing", &[1, 15], headers),
         scenario("internal_tickets_are_not_taken_from_outside", &[1, 15], tickets),
+        scenario("extensions_stay_on_their_side", &[15], extensions),
     ]
 }
 
@@ -146,4 +147,23 @@ async fn tickets(stage: Stage) -> Outcome {
         }
     }
     victims.are_unharmed().await
+}
+
+/// What the App puts into a request's extensions no object sees, and the other way round: between nodes they are lost, so
+/// they are on one server too.
+async fn extensions(stage: Stage) -> Outcome {
+    let place = stage.spread("single", "extensions");
+    // On every node.
+    let _clients = place.join_all("client", 6).await?;
+    for number in 0..6 {
+        for (to, seen_by) in [("", "replica"), ("&to=group", "group")] {
+            let path = format!("/anything?u=other{number}&forward={}{to}", place.name());
+            let response = place.request("POST", &path, "a body").await?;
+            let echo: Echo = serde_json::from_slice(response.body())?;
+            same((&*echo.seen_by, echo.body.as_str()), (seen_by, "a body"), "who saw what")?;
+            ensure(!echo.marked, format!("a {seen_by} has seen an extension of the App's"))?;
+            ensure(!response.headers().contains_key(MARKED_HEADER), "the App has seen an extension of an object's")?;
+        }
+    }
+    Ok(())
 }

@@ -21,10 +21,12 @@ mod gossip;
 mod handlers;
 mod joining;
 mod limit;
+mod lives;
 mod messages;
 mod naming;
 mod order;
 mod placement;
+mod reentry;
 mod rest;
 mod restarts;
 mod script;
@@ -75,7 +77,9 @@ pub fn all() -> Vec<Scenario> {
         gossip::scenarios,
         handlers::scenarios,
         closing::scenarios,
+        reentry::scenarios,
         counts::scenarios,
+        lives::scenarios,
         restarts::scenarios,
         storage::scenarios,
         transactions::scenarios,
@@ -103,7 +107,7 @@ mod tests {
         let names: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), scenarios.len());
         let held: BTreeSet<_> = scenarios.iter().flat_map(|scenario| scenario.promises).copied().collect();
-        // 10 needs a second node to take an object over, 16 the end of the host: each host's own tests.
-        assert_eq!(held.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]);
+        // 16 is the end of the host: each host's own tests.
+        assert_eq!(held.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
     }
 }

@@ -1,6 +1,9 @@
 //! Calls with a deadline, and calls to many.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use dog::internal::Kind;
@@ -34,6 +37,36 @@ pub(crate) async fn by_deadline<T>(
         Either::Left((answer, _)) => answer,
         Either::Right(_) => Err(too_late()),
     }
+}
+
+/// What one of the user's functions returns that others wait for, or an error after `deadline`: then it is dropped where it
+/// waits. Most never wait, and cost no timer.
+pub(crate) async fn in_time<T>(
+    host: &Rc<impl Host>,
+    deadline: Duration,
+    name: &'static str,
+    function: impl Future<Output = dog::Result<T>>,
+) -> dog::Result<T> {
+    let mut function = std::pin::pin!(function);
+    if let Some(returned) = poll_fn(|context| Poll::Ready(poll_once(function.as_mut(), context))).await {
+        return returned;
+    }
+    match select(function, host.sleep(deadline)).await {
+        Either::Left((returned, _)) => returned,
+        Either::Right(_) => Err(too_slow(name, deadline).into()),
+    }
+}
+
+fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>, context: &mut Context<'_>) -> Option<T> {
+    match future.poll(context) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+fn too_slow(name: &str, deadline: Duration) -> Error {
+    let text = format!("{name} has not ended within {deadline:?}, the Group's ACTIVATE_DEADLINE: it was given up");
+    Error::new(Kind::Deadline, text)
 }
 
 /// Asks all at once, and gives what was answered by the deadline, in the order of the targets.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use dog::http::StatusCode;
+use dog::http::{Extensions, StatusCode};
 use dog::internal::Kind;
 use dog::port::{AppPort, LocalFuture, Placed};
 use dog::{App, Body, ClientId, Dog, Env, Error, GroupId, ReplicaId, Request, Response, SocketId};
@@ -17,7 +17,10 @@ use http_body::{Frame, SizeHint};
 
 use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected};
 use super::life::panic_text;
+use super::replica::Seated;
+use super::sockets::Attached;
 use crate::address::{GroupAddress, ReplicaAddress, Ticket};
+use crate::handshake::Deflate;
 use crate::host::{Fetched, Host, Occurrence, SeatGuard};
 use crate::message::{GroupAnswer, GroupCall, GroupCast};
 use crate::seats::Refusal;
@@ -71,6 +74,25 @@ impl<A: App, H: Host> Front<A, H> {
     }
 }
 
+/// Leaves nothing in the extensions of an object's response but what the engine itself needs there. Between nodes no
+/// extension travels, in either direction, so none passes on one server either: an App that relied on it would break as soon
+/// as it had a second node.
+pub(super) fn keep_ours(extensions: &mut Extensions) {
+    if extensions.is_empty() {
+        return;
+    }
+    let mut all = std::mem::take(extensions);
+    keep::<Seated>(&mut all, extensions);
+    keep::<Attached>(&mut all, extensions);
+    keep::<Deflate>(&mut all, extensions);
+}
+
+fn keep<T: Clone + Send + Sync + 'static>(from: &mut Extensions, to: &mut Extensions) {
+    if let Some(value) = from.remove::<T>() {
+        to.insert(value);
+    }
+}
+
 fn internal_error() -> Response {
     dog::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
 }
@@ -116,8 +138,9 @@ impl<H: Host> AppPort for Port<H> {
         &self,
         class: &'static str,
         group: GroupId,
-        request: Request,
+        mut request: Request,
     ) -> LocalFuture<Result<Response, Error>> {
+        request.extensions_mut().clear();
         match self.address(class, group) {
             Ok(address) => self.0.fetch_group(address, request),
             Err(error) => Box::pin(async { Err(error) }),
@@ -152,6 +175,7 @@ impl<H: Host> Place<H> {
     }
 
     async fn take_seat(&mut self, mut request: Request) -> Result<Response, Error> {
+        request.extensions_mut().clear();
         for _ in 0..PLACINGS {
             let ticket = self.use_ticket()?;
             let (replica, client) = (ticket.replica, ticket.client.clone());

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use dog::{ClientId, Epoch, Group, GroupContext, ReplicaId, Request, Response};
 
 use super::alarms::Alarm;
+use super::calls::in_time;
+use super::front::keep_ours;
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::looks::Looks;
@@ -118,7 +120,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
         let this = Rc::clone(self);
         start(self, async move {
-            match this.activate().await {
+            let activated = in_time(&this.host, G::ACTIVATE_DEADLINE, "Group::activate", this.activate()).await;
+            match activated {
                 Ok(awake) => {
                     this.life.begin(awake);
                     // Elsewhere when it matters: to wake a Group must not mean to wake all its members.
@@ -272,11 +275,13 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
             let context = this.context();
             let received = awake.group.receive(&context, request);
             answer(reply, async {
-                received.await.map_err(|failure| {
+                let mut response = received.await.map_err(|failure| {
                     this.host.occurred(Occurrence::Failed { handler: "Group::receive", cause: &failure });
                     tracing::error!(group = %this.address, "receive failed: {failure}");
                     failed(&failure)
-                })
+                })?;
+                keep_ours(response.extensions_mut());
+                Ok(response)
             })
             .await;
         });

@@ -6,20 +6,27 @@ use dog::port::{GroupPort, LocalFuture, ObjectPort, StoragePort};
 use dog::{Env, Error, Group, GroupId, ReplicaId, Timestamp};
 
 use super::group::GroupDriver;
+use super::life::Living;
 use super::storing::StorePort;
 use crate::host::Host;
 
 impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
     fn storage(&self) -> Rc<dyn StoragePort> {
-        Rc::new(StorePort(Rc::clone(&self.store)))
+        Rc::new(StorePort(Rc::clone(&self.store), self.life().activation()))
     }
 
     fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
-        self.alarm.set(at)
+        match self.life().activation().check() {
+            Ok(()) => self.alarm.set(at),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
     }
 
     fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
-        self.alarm.get()
+        match self.life().activation().check() {
+            Ok(()) => self.alarm.get(),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use dog::port::LocalFuture;
 use dog::{Error, Group, ReplicaId};
 use futures_util::FutureExt;
 
-use super::calls::{ask_all, by_deadline, unexpected};
+use super::calls::{ask_all, by_deadline, in_time, unexpected};
 use super::group::{Awake, GroupDriver};
 use super::life::{Living, spawn, start};
 use super::placing::no_replica;
@@ -35,7 +35,11 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let first = self.waiting.borrow().first().map(|waiting| (waiting.client.clone(), waiting.near));
         let near = first.as_ref().map_or(NodeId::default(), |(_, near)| *near);
         let named = match first {
-            Some((client, _)) => Some(awake.group.clusterize(&self.context(), &client).await),
+            Some((client, _)) => {
+                let context = self.context();
+                let named = awake.group.clusterize(&context, &client);
+                Some(in_time(&self.host, G::ACTIVATE_DEADLINE, "clusterize", named).await)
+            }
             None => None,
         };
         self.growing.set(self.growing.get() - 1);

@@ -17,10 +17,37 @@ use tracing::Instrument;
 use crate::host::{Host, Occurrence};
 use crate::reply::Reply;
 
+/// That an object's value is in memory, for whatever was given to the value's code: over from the moment the value is let
+/// go, for a rest or for good.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Activation(Rc<Cell<bool>>);
+
+impl Activation {
+    fn end(&self) {
+        self.0.set(true);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.get()
+    }
+
+    /// What everything fails with that an ended activation tries.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.is_over() { Err(over()) } else { Ok(()) }
+    }
+}
+
+/// Why an activation that has ended can do nothing.
+pub(crate) fn over() -> Error {
+    Error::new(Kind::Closed, "this life of the object is over")
+}
+
 /// The user's value, from its waking to its end.
 pub(crate) struct Life<T> {
     epoch: Epoch,
     state: RefCell<State<T>>,
+    /// The present one, or the next while the object rests.
+    activation: RefCell<Activation>,
     /// Who waits for the waking, and the tasks that are to hear of the end.
     wakers: RefCell<HashMap<u64, Waker>>,
     next_waker: Cell<u64>,
@@ -41,10 +68,18 @@ impl<T> Life<T> {
         Self {
             epoch,
             state: RefCell::new(State::Resting),
+            activation: RefCell::default(),
             wakers: RefCell::default(),
             next_waker: Cell::default(),
             tasks: Cell::default(),
         }
+    }
+}
+
+impl<T> Drop for Life<T> {
+    /// The host may let an object go without a word.
+    fn drop(&mut self) {
+        self.activation.get_mut().end();
     }
 }
 
@@ -67,6 +102,11 @@ impl<T: 'static> Life<T> {
         resting
     }
 
+    /// For what is given to the user's code now.
+    pub(crate) fn activation(&self) -> Activation {
+        self.activation.borrow().clone()
+    }
+
     /// Whether no task runs or waits.
     pub(crate) fn is_idle(&self) -> bool {
         self.tasks.get() == 0
@@ -77,6 +117,8 @@ impl<T: 'static> Life<T> {
         if !self.is_idle() || self.has_ended() {
             return false;
         }
+        // Before the value is dropped, which is the user's code.
+        self.activation.take().end();
         let value = self.state.replace(State::Resting);
         // The user's `drop` may panic; that is no reason to leave the rest undone.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
@@ -97,6 +139,7 @@ impl<T: 'static> Life<T> {
 
     /// The life is over: `false` if it was before. Its tasks end at their next turn, and the value is dropped.
     pub(crate) fn end(&self) -> bool {
+        self.activation.borrow().end();
         let state = self.state.replace(State::Ended);
         let first = !matches!(state, State::Ended);
         // The user's `drop` may panic too; that is no reason to leave the rest undone.
@@ -152,18 +195,27 @@ pub(crate) fn start<O: Living>(object: &Rc<O>, task: impl Future<Output = ()> + 
     let mut context = Context::from_waker(Waker::noop());
     // Should it wait, then it is polled once more by the host, and leaves that poll's waker in place of this one.
     if Pin::new(&mut supervised).poll(&mut context).is_pending() {
-        let span = tracing::Span::current();
-        if span.is_none() {
-            object.host().spawn(Box::pin(supervised));
-        } else {
-            object.host().spawn(Box::pin(supervised.instrument(span)));
-        }
+        hand_over(supervised);
     }
 }
 
-/// The same, from the next turn of the host's loop on.
+/// The same, but nothing of it runs before the next turn of the host's loop: what is begun while the user's code runs must
+/// not run the user's code within it.
 pub(crate) fn spawn<O: Living>(object: &Rc<O>, task: impl Future<Output = ()> + 'static) {
-    object.host().spawn(Box::pin(Supervised::new(object, Box::pin(task))));
+    let mut supervised = Supervised::new(object, Box::pin(task));
+    // It waits already: the host must not take the object for idle before the task has begun.
+    supervised.has_to_wait();
+    hand_over(supervised);
+}
+
+fn hand_over<O: Living>(supervised: Supervised<O>) {
+    let host = Rc::clone(supervised.object.host());
+    let span = tracing::Span::current();
+    if span.is_none() {
+        host.spawn(Box::pin(supervised));
+    } else {
+        host.spawn(Box::pin(supervised.instrument(span)));
+    }
 }
 
 /// Gives the outcome of `work` to whoever asked, that of a panic too, which then goes its way.
@@ -191,6 +243,14 @@ impl<O: Living> Supervised<O> {
         let life = object.life();
         life.tasks.set(life.tasks.get() + 1);
         Self { object: Rc::clone(object), task: Some(task), id: life.new_waker(), waits: None }
+    }
+
+    fn has_to_wait(&mut self) {
+        if self.waits.is_none() {
+            let host = self.object.host();
+            self.waits = Some(host.now());
+            host.occurred(Occurrence::Waits);
+        }
     }
 
     /// What the task held is let go before anyone asks whether the object is idle.
@@ -221,11 +281,8 @@ impl<O: Living> Future for Supervised<O> {
         let outcome = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
         host.runs(before);
         if let Ok(Poll::Pending) = outcome {
-            if this.waits.is_none() {
-                this.waits = Some(host.now());
-                host.occurred(Occurrence::Waits);
-            }
             life.register(this.id, context.waker());
+            this.has_to_wait();
             return Poll::Pending;
         }
         self.finish();

@@ -2,7 +2,7 @@
 //!
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
 //! - `replica`: a Replica's life; `answers`: what it is asked; `telling`: what it tells its Group; `sockets`: the order
-//!   of its handlers; `verbs`: what its handlers can do
+//!   of its handlers; `verbs`: what its handlers can do, by `replica_port`
 //! - `group`: a Group's life; `group_port`: what its own code stands on; `placing`: who gets a place; `waiting`: who waits
 //!   for one; `looks`: what time does; `growing`: new members, census, the view; `records`: members kept over lives; `clients`: and clients over the end
 //!   of a host
@@ -23,6 +23,7 @@ mod looks;
 mod placing;
 mod records;
 mod replica;
+mod replica_port;
 mod sockets;
 mod storing;
 mod telling;

@@ -6,16 +6,16 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use dog::internal::Kind;
-use dog::port::{LocalFuture, ObjectPort, StoragePort};
-use dog::{CloseCode, Context, Epoch, Error, Limit, Message, Replica, Request, Response, SocketId, Timestamp};
+use dog::{CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
 
 use super::alarms::Alarm;
-use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected};
-use super::front::{Upgrade, keep_seat_for_body};
+use super::calls::{ANSWER_DEADLINE, by_deadline, in_time, unexpected};
+use super::front::{Upgrade, keep_ours, keep_seat_for_body};
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
-use super::sockets::{Attached, Turn};
-use super::storing::{Store, StorePort};
+use super::replica_port::Port;
+use super::sockets::{Attached, By, Turn};
+use super::storing::Store;
 use super::telling::Telling;
 use crate::address::{Object, ReplicaAddress, SeatId, Targets, Ticket, View};
 use crate::host::{End, Fetched, Host, ObjectStanding, Occurrence, Readiness, ReplicaObject};
@@ -42,10 +42,12 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     pub(super) turns: RefCell<HashMap<SocketId, Turn>>,
     pub(super) telling: Telling,
     pub(super) idle: Idle,
-    store: Rc<Store<H>>,
+    /// What the present value's code stands on, once it has been given to it.
+    port: RefCell<Option<Rc<Port<R, H>>>>,
+    pub(super) store: Rc<Store<H>>,
     /// Whether the end of what is being written is waited for, to rest then.
     settling: Cell<bool>,
-    alarm: Alarm<H>,
+    pub(super) alarm: Alarm<H>,
 }
 
 impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
@@ -99,6 +101,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             turns: RefCell::default(),
             telling: Telling::default(),
             idle: Idle::default(),
+            port: RefCell::default(),
             store,
             settling: Cell::new(false),
             alarm,
@@ -110,8 +113,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     pub(super) fn port(&self) -> Rc<dyn dog::port::ReplicaPort> {
-        // A method of a driver runs only while somebody holds it.
-        self.this.upgrade().unwrap_or_else(|| unreachable!("a driver that runs is held"))
+        let mut port = self.port.borrow_mut();
+        let present = port.take_if(|port| !port.is_over());
+        let present = present.unwrap_or_else(|| Rc::new(Port::new(self, self.life.activation())));
+        Rc::<Port<R, H>>::clone(port.insert(present))
     }
 
     /// All siblings, this Replica left out.
@@ -151,7 +156,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 GroupAnswer::Identified(_) | GroupAnswer::Located(_) => return Err(unexpected().into()),
             }
         }
-        self.life.begin(R::activate(&self.context()).await?);
+        let context = self.context();
+        let activated = in_time(&self.host, R::Group::ACTIVATE_DEADLINE, "activate", R::activate(&context)).await?;
+        self.life.begin(activated);
         Ok(())
     }
 
@@ -180,7 +187,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             let seats = self.seats.borrow();
             seats.occupied() == 0 && seats.report().is_none() && !self.alarm.is_ringing()
         };
-        if forgettable && self.is_settled() && self.life.end() {
+        // What the value did when it was dropped may still be to be handled.
+        if forgettable && self.life.is_idle() && self.is_settled() && self.life.end() {
             self.store.end();
             self.host.replica_ended(self.address, self.epoch);
         }
@@ -250,12 +258,13 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.report_in_time();
         request.extensions_mut().insert(Seated(seat));
         let answer = replica.receive(&self.context(), request).await;
-        let response = answer.map_err(|failure| {
+        let mut response = answer.map_err(|failure| {
             self.host.occurred(Occurrence::Failed { handler: "receive", cause: &failure });
             tracing::error!(replica = %self.address, "receive failed: {failure}");
             self.release(seat);
             failed(&failure)
         })?;
+        keep_ours(response.extensions_mut());
         Ok(Fetched::Response(self.seat_of(response, seat)))
     }
 
@@ -285,20 +294,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if self.seats.borrow_mut().release(seat) {
             self.report();
         }
-    }
-}
-
-impl<R: Replica, H: Host> ObjectPort for ReplicaDriver<R, H> {
-    fn storage(&self) -> Rc<dyn StoragePort> {
-        Rc::new(StorePort(Rc::clone(&self.store)))
-    }
-
-    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
-        self.alarm.set(at)
-    }
-
-    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
-        self.alarm.get()
     }
 }
 
@@ -349,7 +344,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
     }
 
     fn closed(self: Rc<Self>, socket: SocketId, end: End) {
-        self.end_socket(socket, end, false);
+        self.end_socket(socket, end, By::Host);
     }
 
     fn alarm(self: Rc<Self>, attempt: u32) {

@@ -1,13 +1,14 @@
 //! The order in which the handlers of a socket run: `on_open`, then messages one at a time, then the end, once.
 
 use std::collections::VecDeque;
+use std::error::Error as StdError;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use dog::internal::SocketErrorKind;
 use dog::{ClientId, Close, CloseCode, Error, Failure, Message, Replica, Socket, SocketError, SocketId};
 
-use super::life::{Living, start};
+use super::life::{Living, spawn, start};
 use super::replica::ReplicaDriver;
 use crate::address::SeatId;
 use crate::host::{End, Host, Occurrence, Readiness};
@@ -35,9 +36,28 @@ enum Event {
     End(End),
 }
 
-/// Whether a handler has failed only because its client had left meanwhile: nothing to be told of.
-fn came_too_late(failure: &Failure) -> bool {
-    failure.downcast_ref::<Error>().is_some_and(Error::is_closed)
+/// Who ends a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// Its client, or nobody, as the host says. What it has sent before is handled first.
+    Host,
+    /// The user's code, by a verb. That may run now, so that the last handler must not.
+    Verb,
+    /// A handler of this socket, which has failed.
+    Handler,
+}
+
+/// Whether a handler of `socket` has failed only because its client had left meanwhile: nothing to be told of. An error
+/// about any other socket is the handler's own affair.
+fn came_too_late(failure: &Failure, socket: SocketId) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(failure.cause());
+    while let Some(error) = cause {
+        if error.downcast_ref::<Error>().is_some_and(|error| error.socket() == Some(socket)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
@@ -70,8 +90,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     /// The socket is out of fan-out and its seat is free from now on; its last handler runs once those before it have
-    /// ended. Only the first end counts. `at_once` drops messages that wait for their handler.
-    pub(super) fn end_socket(&self, socket: SocketId, end: End, at_once: bool) {
+    /// ended. Only the first end counts.
+    pub(super) fn end_socket(&self, socket: SocketId, end: End, by: By) {
         if self.life().has_ended() {
             return;
         }
@@ -81,46 +101,50 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if let Some(turn) = self.turns.borrow_mut().get_mut(&socket) {
             turn.end = Some(end);
             turn.attachment = attachment;
-            if at_once {
+            if by != By::Host {
                 turn.backlog.clear();
             }
             return;
         }
         #[cfg(feature = "bugs")]
         if crate::bugs::socket_ends_twice() {
-            self.run_with(socket, client.clone(), Event::End(end.clone()), attachment.clone());
+            self.run_with(socket, client.clone(), Event::End(end.clone()), attachment.clone(), By::Host);
         }
-        self.run_with(socket, client, Event::End(end), attachment);
+        self.run_with(socket, client, Event::End(end), attachment, by);
     }
 
     /// A handler has returned an error: this socket ends, and no other.
     fn handler_failed(&self, socket: SocketId, handler: &'static str, failure: &Failure) {
-        if !came_too_late(failure) {
+        if !came_too_late(failure, socket) {
             self.host.occurred(Occurrence::Failed { handler, cause: failure });
             tracing::error!(replica = %self.address, ?socket, "a handler failed, so its socket is closed: {failure}");
         }
         self.host.close(socket, CloseCode::HANDLER_FAILED, "");
         let close = Close::new(CloseCode::HANDLER_FAILED, "");
-        self.end_socket(socket, End::Error(SocketError::new(SocketErrorKind::Handler, close)), true);
+        self.end_socket(socket, End::Error(SocketError::new(SocketErrorKind::Handler, close)), By::Handler);
     }
 
     fn run(&self, socket: SocketId, client: ClientId, event: Event) {
-        self.run_with(socket, client, event, None);
+        self.run_with(socket, client, event, None, By::Host);
     }
 
-    fn run_with(&self, id: SocketId, client: ClientId, event: Event, attachment: Option<Bytes>) {
+    fn run_with(&self, id: SocketId, client: ClientId, event: Event, attachment: Option<Bytes>, by: By) {
         let Some(this) = self.this.upgrade() else { return };
-        let turn = Turn { waited: false, backlog: VecDeque::new(), end: None, attachment };
+        let turn = Turn { waited: by == By::Verb, backlog: VecDeque::new(), end: None, attachment };
         self.turns.borrow_mut().insert(id, turn);
         let socket = Socket::new(self.port(), id, client);
         let task = Rc::clone(&this);
-        start(&this, async move {
+        let handlers = async move {
             let mut next = Some(event);
             while let Some(event) = next {
                 task.handle(&socket, event).await;
                 next = task.next_event(id);
             }
-        });
+        };
+        if by == By::Verb {
+            return spawn(&this, handlers);
+        }
+        start(&this, handlers);
         if let Some(turn) = self.turns.borrow_mut().get_mut(&id) {
             turn.waited = true;
         }
@@ -157,7 +181,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let last = matches!(handler, "on_close" | "on_error");
         match outcome {
             Ok(()) => {}
-            Err(failure) if last && came_too_late(&failure) => {}
+            Err(failure) if last && came_too_late(&failure, socket.id()) => {}
             Err(failure) if last => {
                 self.host.occurred(Occurrence::Failed { handler, cause: &failure });
                 tracing::error!(replica = %self.address, ?socket, "the last handler of a socket failed: {failure}");

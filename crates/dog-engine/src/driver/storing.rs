@@ -13,6 +13,7 @@ use dog::internal::{Committed, Kind, Read};
 use dog::port::{LocalFuture, StoragePort};
 use dog::{Epoch, Error, List};
 
+use super::life::{Activation, over};
 use crate::address::Object;
 use crate::host::{Batch, Host, Space};
 
@@ -133,7 +134,7 @@ impl<H: Host> Store<H> {
     }
 
     fn alive(&self) -> Result<(), Error> {
-        if self.ended.get() { Err(Error::new(Kind::Closed, "this life of the object is over")) } else { Ok(()) }
+        if self.ended.get() { Err(over()) } else { Ok(()) }
     }
 
     fn write(self: &Rc<Self>, batch: Batch, noted: Noted) -> LocalFuture<Result<(), Error>> {
@@ -219,11 +220,21 @@ impl<H: Host> Drop for UnderWay<H> {
     }
 }
 
-/// The port, which a handler's futures can hold.
-pub(super) struct StorePort<H: Host>(pub(super) Rc<Store<H>>);
+/// The port, which the user's code can hold, past the end of what it was given to.
+pub(super) struct StorePort<H: Host>(pub(super) Rc<Store<H>>, pub(super) Activation);
+
+impl<H: Host> StorePort<H> {
+    fn refused<T: 'static>(&self) -> Option<LocalFuture<Result<T, Error>>> {
+        let error = self.1.check().err()?;
+        Some(Box::pin(async { Err(error) }))
+    }
+}
 
 impl<H: Host> StoragePort for StorePort<H> {
     fn get(&self, key: &str) -> LocalFuture<Result<Option<Bytes>, Error>> {
+        if let Some(refused) = self.refused() {
+            return refused;
+        }
         if let Some((_, value)) = self.0.pending.borrow().get(key).cloned() {
             return Box::pin(async { Ok(value) });
         }
@@ -234,6 +245,9 @@ impl<H: Host> StoragePort for StorePort<H> {
     }
 
     fn list(&self, list: List) -> LocalFuture<Result<Vec<(String, Bytes)>, Error>> {
+        if let Some(refused) = self.refused() {
+            return refused;
+        }
         let store = Rc::clone(&self.0);
         let (pending, cleared) = (store.pending_of(&list), store.clearing.get() > 0);
         Box::pin(async move {
@@ -253,6 +267,9 @@ impl<H: Host> StoragePort for StorePort<H> {
         writes: BTreeMap<String, Option<Bytes>>,
         reads: Vec<(u64, Read)>,
     ) -> LocalFuture<Result<Committed, Error>> {
+        if let Some(refused) = self.refused() {
+            return refused;
+        }
         let commit = self.0.commit_now(writes, &reads);
         Box::pin(async move {
             match commit? {
@@ -263,6 +280,9 @@ impl<H: Host> StoragePort for StorePort<H> {
     }
 
     fn delete_all(&self) -> LocalFuture<Result<(), Error>> {
+        if let Some(refused) = self.refused() {
+            return refused;
+        }
         if let Err(error) = self.0.alive() {
             return Box::pin(async { Err(error) });
         }

@@ -1,18 +1,14 @@
-//! What a Replica's handlers can do: the four verbs and the rest of [`ReplicaPort`].
-
-use std::rc::Rc;
+//! What a Replica's handlers can do: the four verbs, and what else needs the Replica's driver. What they hold it by stands in
+//! `replica_port`.
 
 use bytes::Bytes;
-use dog::internal::Kind;
-use dog::port::{Answers, LocalFuture, ReplicaPort};
-use dog::{
-    ClientId, Close, CloseCode, Env, Error, GroupId, Message, Reach, Replica, ReplicaId, Request, Response, SocketId,
-    Timestamp,
-};
+use dog::port::Answers;
+use dog::{ClientId, Close, CloseCode, Error, Message, Reach, Replica, Request, Response, SocketId};
 
 use super::calls::{ANSWER_DEADLINE, ask_all, by_deadline, unexpected};
+use super::life::Activation;
 use super::replica::{ReplicaDriver, Seated};
-use super::sockets::Attached;
+use super::sockets::{Attached, By};
 use crate::address::Targets;
 use crate::host::{End, Host};
 use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -30,23 +26,26 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.host.deliver(message, self.seats.borrow().sockets_of(client), &[])
     }
 
-    fn this(&self) -> Rc<Self> {
-        self.this.upgrade().unwrap_or_else(|| unreachable!("a driver that runs is held"))
-    }
-
-    async fn confirm(&self, message: Message, except: Option<ClientId>) -> Reach {
+    pub(super) async fn confirm(&self, message: Message, except: Option<ClientId>) -> Reach {
         let mut reach = Reach { sockets: self.deliver(&message, except.as_ref()), missing: Vec::new() };
         let call = ReplicaCall::Deliver(Delivery { message, except });
         self.count(&self.siblings(), &call, &mut reach).await;
         reach
     }
 
-    async fn whisper_to(&self, client: ClientId, message: Message) -> Result<usize, Error> {
+    pub(super) async fn whisper_to(
+        &self,
+        activation: &Activation,
+        client: ClientId,
+        message: Message,
+    ) -> Result<usize, Error> {
         let call = GroupCall::Locate { client: client.clone() };
         let answer = self.host.call_group(self.address.group, call);
         let GroupAnswer::Located(places) = by_deadline(&self.host, ANSWER_DEADLINE, answer).await? else {
             return Err(unexpected());
         };
+        // It may have ended while the Group was asked.
+        activation.check()?;
         let here = places.contains(&self.address.replica);
         let mut reach =
             Reach { sockets: if here { self.deliver_to(&client, &message) } else { 0 }, missing: Vec::new() };
@@ -70,7 +69,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
     }
 
-    async fn ask_siblings(&self, gossip: Bytes) -> Answers {
+    pub(super) async fn ask_siblings(&self, gossip: Bytes) -> Answers {
         let answers = ask_all(&self.host, &self.siblings(), &ReplicaCall::Gossip(gossip), ANSWER_DEADLINE).await;
         let bytes = |answer| match answer {
             ReplicaAnswer::Gossip(bytes) => Ok(bytes),
@@ -79,44 +78,26 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         answers.into_iter().map(|(replica, answer)| (replica, answer.and_then(bytes))).collect()
     }
 
-    fn closed_already() -> Error {
-        Error::new(Kind::Closed, "the socket has closed")
-    }
-
     fn is_open(&self, socket: SocketId) -> bool {
         self.seats.borrow().client(socket).is_some()
     }
-}
 
-impl<R: Replica, H: Host> ReplicaPort for ReplicaDriver<R, H> {
-    fn replica(&self) -> ReplicaId {
-        self.address.replica
+    fn open(&self, socket: SocketId) -> Result<(), Error> {
+        if self.is_open(socket) { Ok(()) } else { Err(Error::of_socket(socket)) }
     }
 
-    fn group(&self) -> GroupId {
-        self.address.group.group
-    }
-
-    fn env(&self) -> &Env {
-        self.host.env()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.host.now()
-    }
-
-    fn sockets(&self) -> Vec<(SocketId, ClientId)> {
+    pub(super) fn open_sockets(&self) -> Vec<(SocketId, ClientId)> {
         let seats = self.seats.borrow();
         let client = |socket: &SocketId| seats.client(*socket).map(|client| (*socket, client.clone()));
         seats.sockets().iter().filter_map(client).collect()
     }
 
-    fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response {
+    pub(super) fn shake_hands(&self, request: &Request, attachment: Option<Bytes>) -> Response {
         let Some(seated) = request.extensions().get::<Seated>().copied() else {
             // A request of the user's own making, or one that was connected before.
             return dog::text(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
         };
-        match self.host.shake_hands(&request) {
+        match self.host.shake_hands(request) {
             Ok(mut response) => {
                 response.extensions_mut().insert(seated);
                 if let Some(attachment) = attachment {
@@ -128,64 +109,39 @@ impl<R: Replica, H: Host> ReplicaPort for ReplicaDriver<R, H> {
         }
     }
 
-    fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error> {
-        if !self.is_open(socket) {
-            return Err(Self::closed_already());
-        }
+    pub(super) fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error> {
+        self.open(socket)?;
         self.host.deliver(message, &[socket], &[]);
         Ok(())
     }
 
-    fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
+    pub(super) fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
         if self.is_open(socket) {
             self.host.close(socket, code, reason);
-            self.end_socket(socket, End::Close(Close::new(code, reason)), true);
+            self.end_socket(socket, End::Close(Close::new(code, reason)), By::Verb);
         }
     }
 
-    fn emit(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error> {
-        self.deliver(message, except);
-        Ok(())
-    }
-
-    fn broadcast(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error> {
+    pub(super) fn broadcast(&self, message: &Message, except: Option<&ClientId>) {
         self.deliver(message, except);
         let siblings = self.siblings();
         if siblings.iter().next().is_some() {
             let delivery = Delivery { message: message.clone(), except: except.cloned() };
             self.host.cast_replicas(&siblings, ReplicaCast::Deliver(delivery));
         }
-        Ok(())
     }
 
-    fn broadcast_confirmed(&self, message: Message, except: Option<ClientId>) -> LocalFuture<Result<Reach, Error>> {
-        let this = self.this();
-        Box::pin(async move { Ok(this.confirm(message, except).await) })
-    }
-
-    fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>> {
-        let this = self.this();
-        Box::pin(async move { this.whisper_to(client, message).await })
-    }
-
-    fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<Answers, Error>> {
-        let this = self.this();
-        Box::pin(async move { Ok(this.ask_siblings(gossip).await) })
-    }
-
-    fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
+    pub(super) fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
         if self.is_open(socket) {
             return Ok(self.host.attachment(socket));
         }
         let turns = self.turns.borrow();
-        let ending = turns.get(&socket).ok_or_else(Self::closed_already)?;
+        let ending = turns.get(&socket).ok_or_else(|| Error::of_socket(socket))?;
         Ok(ending.attachment.clone())
     }
 
-    fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error> {
-        if !self.is_open(socket) {
-            return Err(Self::closed_already());
-        }
+    pub(super) fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error> {
+        self.open(socket)?;
         self.host.set_attachment(socket, attachment);
         Ok(())
     }

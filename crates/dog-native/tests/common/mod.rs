@@ -125,9 +125,16 @@ impl Replica for Room {
         Ok(socket.send(cx.id().to_string())?)
     }
 
-    async fn on_message(&self, _: &Context<Self>, socket: &Socket, message: Message) -> Result {
+    async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         match message.as_text() {
             Some("panic") => panic!("the Replica was told to"),
+            Some("outlast") => {
+                for other in cx.sockets().filter(|other| other.id() != socket.id()) {
+                    other.close(dog::CloseCode::NORMAL, "");
+                    other.send("too late")?;
+                }
+                Ok(())
+            }
             Some("keep") => {
                 let keep = self.journal.keep.lock().unwrap().take();
                 let _ = keep.map(|keep| keep.recv());

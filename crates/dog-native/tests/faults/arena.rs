@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dog::{
-    App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Policy, Replica, Request, Response, Result,
-    Socket, To,
+    App, ClientId, Close, CloseCode, Context, Dog, Group, GroupContext, Limit, Message, Policy, Replica, Request,
+    Response, Result, Socket, To,
 };
 use dog_native::Server;
 
@@ -21,6 +21,9 @@ pub(crate) const HANDSHAKE: &str = "DOG_TEST_HANDSHAKE";
 
 /// A file that ends the handlers that do not return.
 pub(crate) const RELEASE: &str = "DOG_TEST_RELEASE";
+
+/// The client with whom a room ends.
+pub(crate) const HOST: &str = "host";
 
 /// What waits for a socket, at most.
 pub(crate) const MAX_OUTBOX: usize = 256 * 1024;
@@ -158,6 +161,14 @@ impl Replica for Corner {
                 socket.send(format!("heard {}; missing {}", answered.join(","), missing.join(",")))?;
             }
             _ => socket.broadcast(message, To::Everyone)?,
+        }
+        Ok(())
+    }
+
+    /// When the host of a room leaves, it is over for everyone.
+    async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
+        if socket.client().as_str() == HOST {
+            cx.sockets().for_each(|socket| socket.close(CloseCode::new(4000).unwrap_or(CloseCode::NORMAL), "over"));
         }
         Ok(())
     }

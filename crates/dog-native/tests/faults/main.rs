@@ -8,6 +8,7 @@
 mod arena;
 mod child;
 mod contained;
+mod crowd;
 mod damage;
 mod full_disk;
 mod goodbye;

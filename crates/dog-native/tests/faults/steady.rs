@@ -68,6 +68,12 @@ impl Client {
         }
     }
 
+    /// Closes the socket, and waits until it is closed.
+    pub(crate) async fn leave(mut self) {
+        self.socket.close(None).await.unwrap();
+        self.close_code().await;
+    }
+
     async fn next(&mut self) -> Frame {
         tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a message in time").unwrap().unwrap()
     }

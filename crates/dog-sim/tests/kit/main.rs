@@ -3,6 +3,7 @@
 mod app;
 mod faults;
 mod inside;
+mod lives;
 mod sockets;
 mod time;
 mod traffic;

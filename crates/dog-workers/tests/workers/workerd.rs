@@ -10,7 +10,7 @@ pub(crate) struct Workerd(workerd::Workerd);
 impl Workerd {
     /// Starts one and waits until it listens.
     pub(crate) fn start(disk: &Disk, variables: &[(&str, &str)]) -> Self {
-        let groups = &["Single", "Pair", "Octet", "Hall", "Brief", "Named"];
+        let groups = &["Single", "Pair", "Octet", "Hall", "Brief", "Named", "Slow"];
         Self(workerd::Worker { groups, variables }.start(disk, workerd::any_port()))
     }
 

@@ -1,0 +1,69 @@
+//! What a life leaves behind for later ones to act with: its context and a socket. A task that an App has started beside
+//! its handlers holds the same.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use dog::{CloseCode, Context, List, Socket, Timestamp, To};
+
+use super::class::Class;
+use super::protocol::{Ask, Told, Why};
+use super::room::Room;
+
+thread_local! {
+    // An object's lives are on one thread of one process.
+    static BURIED: RefCell<HashMap<String, Box<dyn Any>>> = RefCell::default();
+}
+
+/// Leaves them under `name`.
+pub(super) fn bury<C: Class>(name: String, cx: &Context<Room<C>>, socket: &Socket) {
+    BURIED.with_borrow_mut(|buried| buried.insert(name, Box::new((cx.clone(), socket.clone()))));
+}
+
+fn dig_up<C: Class>(name: &str) -> Option<(Context<Room<C>>, Socket)> {
+    BURIED.with_borrow(|buried| buried.get(name)?.downcast_ref::<(Context<Room<C>>, Socket)>().cloned())
+}
+
+/// Does all that can be done with what was left under `name`.
+pub(super) async fn haunt<C: Class>(name: &str) -> Result<Told, dog::Error> {
+    let Some((cx, socket)) = dig_up::<C>(name) else {
+        return Ok(Told::Haunted { outcomes: Vec::new(), sockets: 0 });
+    };
+    let mut outcomes = Vec::new();
+    let mut note = |verb: &str, outcome: Result<(), dog::Error>| {
+        outcomes.push((verb.to_owned(), outcome.err().as_ref().map(Why::from)));
+    };
+    let text = "from the grave";
+    note("emit", cx.emit(text));
+    note("broadcast", cx.broadcast(text));
+    note("broadcast_confirmed", cx.broadcast_confirmed(text).await.map(drop));
+    note("whisper", cx.whisper(socket.client(), text).await.map(drop));
+    note("gossip", cx.gossip(&Ask::Report).await.map(drop));
+    note("set_alarm", cx.set_alarm(Timestamp::from_millis(u64::MAX / 4)).await);
+    note("delete_alarm", cx.delete_alarm().await);
+    note("alarm", cx.alarm().await.map(drop));
+    let storage = cx.storage();
+    note("storage get", storage.get::<u64>("grave").await.map(drop));
+    note("storage put", storage.put("grave", &1).await);
+    note("storage delete", storage.delete("grave").await);
+    note("storage list", storage.list::<u64>(&List::prefix("grave")).await.map(drop));
+    let transaction = storage.transaction(async |transaction| Ok(transaction.put("grave", &2)?)).await;
+    let transaction = transaction.map_err(|failure| dog::Error::new(kind(&failure), failure.to_string()));
+    note("transaction", transaction);
+    note("storage delete_all", storage.delete_all().await);
+    note("send", socket.send(text));
+    note("socket emit", socket.emit(text, To::Everyone));
+    note("socket broadcast", socket.broadcast(text, To::Everyone));
+    note("socket broadcast_confirmed", socket.broadcast_confirmed(text, To::Everyone).await.map(drop));
+    note("socket whisper", socket.whisper(socket.client(), text).await.map(drop));
+    note("attachment", socket.attachment::<u64>().map(drop));
+    note("set_attachment", socket.set_attachment(&1));
+    // These cannot say it: they do nothing.
+    socket.close(CloseCode::POLICY, text);
+    Ok(Told::Haunted { outcomes, sockets: cx.sockets().count() })
+}
+
+fn kind(failure: &dog::Failure) -> dog::internal::Kind {
+    failure.downcast_ref::<dog::Error>().map_or(dog::internal::Kind::Handler, dog::Error::kind)
+}

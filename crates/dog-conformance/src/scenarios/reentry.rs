@@ -1,0 +1,68 @@
+//! No verb runs a handler before it returns: what follows from it comes in a later turn.
+
+use super::{Scenario, scenario};
+use crate::app::protocol::{Act, Event, HOST, OVER};
+use crate::check::{Outcome, same};
+use crate::client::{Client, Ending};
+use crate::stage::{Place, Stage};
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("verbs_run_no_handler_before_they_return", &[7], while_borrowed),
+        scenario("verbs_that_close_every_socket_run_no_handler", &[7, 14], close_others),
+        scenario("close_of_every_socket_in_on_close", &[7, 14], in_on_close),
+    ]
+}
+
+/// As many as one Replica of the hall has seats for, beside the one who closes and the one who looks on.
+const OTHERS: usize = 48;
+
+/// A handler holds what every handler borrows, and uses every verb: nothing panics, and it goes on.
+async fn while_borrowed(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "borrowed");
+    let [mut speaker, mut listener] = place.join_each(["speaker", "listener"]).await?;
+    speaker.obey(Act::HoldBorrow).await?;
+    for number in 0..5 {
+        same(listener.hear().await?, "while it is borrowed", &format!("message {number} to the other"))?;
+    }
+    same(listener.report().await?.open.len(), 2, "sockets that are open")?;
+    speaker.leave().await
+}
+
+async fn full_hall(stage: &Stage, first: &str) -> Outcome<(Place, Client, Vec<Client>)> {
+    let place = stage.pinned("hall", "everyone");
+    let first = place.join(first).await?;
+    let others = place.join_all("other", OTHERS).await?;
+    Ok((place, first, others))
+}
+
+/// All hear of their close and all are heard of, each once and after the handler that closed them.
+async fn all_are_over(place: &Place, others: &mut [Client], how: (u16, &str)) -> Outcome {
+    for other in others.iter_mut() {
+        let ending = Ending { code: how.0, reason: how.1.into() };
+        same(other.ended().await?, ending, "how a socket ends that its Replica closes")?;
+    }
+    let mut witness = place.join("witness").await?;
+    same(witness.replica(), others[0].replica(), "where there is room again")?;
+    for other in others.iter() {
+        let events = witness.report_after(other.id()).await?.of(other.id());
+        let ends = events.iter().filter(|event| matches!(event, Event::End(end) if end.code == how.0)).count();
+        same((ends, events.len()), (1, 3), "what befell a socket that was closed")?;
+    }
+    Ok(())
+}
+
+/// A handler closes all other sockets of its Replica, and holds what their last handlers borrow.
+async fn close_others(stage: Stage) -> Outcome {
+    let (place, mut first, mut others) = full_hall(&stage, "first").await?;
+    first.obey(Act::CloseOthers { code: 4001, reason: "out".into() }).await?;
+    all_are_over(&place, &mut others, (4001, "out")).await?;
+    first.leave().await
+}
+
+/// The last handler of one socket closes all others, whose last handlers come then.
+async fn in_on_close(stage: Stage) -> Outcome {
+    let (place, host, mut others) = full_hall(&stage, &format!("{HOST}x")).await?;
+    host.leave().await?;
+    all_are_over(&place, &mut others, OVER).await
+}
