@@ -137,7 +137,7 @@ impl Class for SlowToBegin {
             called.get_or_insert_default().insert((group, function))
         };
         if is_first {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
