@@ -10,6 +10,7 @@ use bytes::Bytes;
 use dog_engine::address::NodeId;
 use dog_native::cluster::{Cluster, Joining, Pending, Ports};
 
+use crate::address::{Addresses, Login};
 use crate::jetstream::{Messages, context};
 use crate::names::Names;
 use crate::ready::{Obstacle, has_jetstream, is_recent, make_streams, secret, too_narrow};
@@ -39,16 +40,6 @@ pub struct Nats {
     settings: Settings,
 }
 
-/// Who this is to NATS.
-#[derive(Clone, Default)]
-enum Login {
-    #[default]
-    Nobody,
-    Token(String),
-    User(String, String),
-    Credentials(PathBuf),
-}
-
 #[derive(Clone)]
 pub(crate) struct Settings {
     url: String,
@@ -71,7 +62,10 @@ pub(crate) struct Connected {
 }
 
 impl Nats {
-    /// The servers, one or several with commas between: `nats://HOST:PORT`, or `tls://HOST:PORT`.
+    /// The servers, one or several with commas between: `nats://HOST:PORT`, or `tls://HOST:PORT`. Who the node is there may
+    /// stand before the host, as `USER:PASSWORD@` or `TOKEN@`, special characters written as `%XX`; once is enough, for it
+    /// is said to all servers. It is shown in no log, no error and no `Debug` output. An address that cannot be read, or
+    /// a user that is set besides, is an error when the server starts.
     pub fn connect(url: impl Into<String>) -> Self {
         Self {
             settings: Settings {
@@ -169,15 +163,6 @@ impl fmt::Debug for Nats {
 type Complaint = Arc<Mutex<Option<String>>>;
 
 impl Settings {
-    /// The addresses, without what is secret in them.
-    fn shown(&self) -> String {
-        let shown = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-            _ => url.to_owned(),
-        };
-        self.url.split(',').map(|url| shown(url.trim())).collect::<Vec<_>>().join(", ")
-    }
-
     fn names(&self) -> Result<Names, String> {
         let names = Names::new(&self.prefix);
         names.ok_or_else(|| format!("prefix: \"{}\" is none: give 1 to 32 letters, digits, - or _", self.prefix))
@@ -212,7 +197,7 @@ impl Settings {
 
     async fn try_to_connect(&self, names: &Names) -> Result<Connected, Obstacle> {
         let complaint = Complaint::default();
-        let client = self.client(&complaint).await?;
+        let client = self.client(None, &complaint).await?;
         let info = client.server_info();
         if !is_recent(&info.version) {
             let what = format!("nats-server {} is too old: 2.12 or later is needed", info.version);
@@ -244,12 +229,14 @@ impl Settings {
 
     /// Another connection, to that server alone.
     pub(crate) async fn client_of(&self, server: &ServerAddr) -> Result<Client, String> {
-        let alone = Self { url: server.as_url_str().to_owned(), ..self.clone() };
-        let client = alone.client(&Complaint::default()).await;
+        let client = self.client(Some(server), &Complaint::default()).await;
         client.map_err(|(Obstacle::Passing(what) | Obstacle::Lasting(what))| what)
     }
 
-    async fn client(&self, complaint: &Complaint) -> Result<Client, Obstacle> {
+    /// A connection to any of the servers, or to that one alone.
+    async fn client(&self, only: Option<&ServerAddr>, complaint: &Complaint) -> Result<Client, Obstacle> {
+        let Addresses { servers, login } = Addresses::read(&self.url, &self.login).map_err(Obstacle::Lasting)?;
+        let servers = only.map_or(servers, |only| vec![only.clone()]);
         let heard = Arc::clone(complaint);
         let mut options = ConnectOptions::new()
             .name("durable-object-groups")
@@ -260,11 +247,11 @@ impl Settings {
             })
             .event_callback(move |event| note(Arc::clone(&heard), event));
         options = servers::attentive(options, self.lease);
-        options = match &self.login {
+        options = match login {
             Login::Nobody => options,
-            Login::Token(token) => options.token(token.clone()),
-            Login::User(user, password) => options.user_and_password(user.clone(), password.clone()),
-            Login::Credentials(file) => options.credentials_file(file).await.map_err(|error| {
+            Login::Token(token) => options.token(token),
+            Login::User(user, password) => options.user_and_password(user, password),
+            Login::Credentials(file) => options.credentials_file(&file).await.map_err(|error| {
                 Obstacle::Lasting(format!("credentials: {} cannot be used: {error}", file.display()))
             })?,
         };
@@ -274,16 +261,14 @@ impl Settings {
         if self.tls {
             options = options.require_tls(true);
         }
-        let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();
-        options.connect(addresses).await.map_err(|error| match error.kind() {
-            ConnectErrorKind::ServerParse => {
-                let what = format!("\"{}\" is no address: give nats://HOST:PORT", self.shown());
-                Obstacle::Lasting(what)
+        options.connect(&servers[..]).await.map_err(|error| {
+            let shown = Addresses::shown(&servers);
+            match error.kind() {
+                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                    Obstacle::Lasting(format!("NATS at {shown} does not let this node in: {error}"))
+                }
+                _ => Obstacle::Passing(format!("NATS at {shown} cannot be reached: {error}")),
             }
-            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-                Obstacle::Lasting(format!("NATS at {} does not let this node in: {error}", self.shown()))
-            }
-            _ => Obstacle::Passing(format!("NATS at {} cannot be reached: {error}", self.shown())),
         })
     }
 }
@@ -309,8 +294,9 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_shown() {
-        let nats = Nats::connect("nats://me:secret@10.0.0.1:4222, nats://10.0.0.2:4222").token("secret");
-        assert_eq!(nats.settings.shown(), "nats://10.0.0.1:4222, nats://10.0.0.2:4222");
-        assert!(!format!("{nats:?}").contains("secret"));
+        let nats = Nats::connect("nats://me:secret@10.0.0.1:4222, nats://10.0.0.2:4222");
+        for nats in [nats.clone().token("secret"), nats.user_and_password("me", "secret")] {
+            assert!(!format!("{nats:?} {nats:#?}").contains("secret"));
+        }
     }
 }

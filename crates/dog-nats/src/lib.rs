@@ -18,7 +18,7 @@
 //! How to run one is in docs/cluster.md; what it promises, with what it stands on, in DESIGN.md.
 //!
 //! # The files, in reading order
-//! - `connect`: [`Nats`], how it is set up; `ready`: what a NATS must have, and what is said where it has not
+//! - `connect`: [`Nats`], how it is set up; `address`: where NATS is, and who a node is there; `ready`: what a NATS must have, and what is said where it has not
 //! - `names`: subjects and streams; `jetstream`: the few requests that are made of it
 //! - `node`: a node's life: the thread, joining, leaving; `lease`: its lease; `nodes`: the others;
 //!   `servers`: which NATS server it speaks to
@@ -26,6 +26,7 @@
 //!   `alarms`: all alarms of the cluster
 //! - `link`: letters between nodes
 
+mod address;
 mod alarms;
 mod connect;
 mod directory;

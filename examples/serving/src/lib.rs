@@ -4,6 +4,7 @@
 //! that was asked for; SIGTERM and SIGINT end the program in good
 //! order, a second one at once; trouble at the start is one line on stderr and exit code 2.
 
+use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,8 +47,9 @@ pub struct Options {
 #[derive(Args, Debug)]
 struct ClusterOptions {
     /// The NATS to make a cluster over: nats://HOST:PORT, several with commas between [default: no cluster]
-    #[arg(long, value_name = "URL")]
-    cluster: Option<String>,
+    // Kept as what shows nothing that is secret in an address.
+    #[arg(long, value_name = "URL", value_parser = |url: &str| Ok::<_, Infallible>(Nats::connect(url)))]
+    cluster: Option<Nats>,
     /// Where other nodes reach this one: host and port [default: a free port of 127.0.0.1]
     #[arg(long, value_name = "ADDRESS", requires = "cluster")]
     advertise: Option<String>,
@@ -64,8 +66,7 @@ struct ClusterOptions {
 
 impl ClusterOptions {
     fn apply<A: App + Send + Sync>(self, mut server: Server<A>) -> Server<A> {
-        let Some(url) = self.cluster else { return server };
-        let mut nats = Nats::connect(url);
+        let Some(mut nats) = self.cluster else { return server };
         if let Some(prefix) = self.cluster_prefix {
             nats = nats.prefix(prefix);
         }

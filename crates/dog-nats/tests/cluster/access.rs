@@ -11,6 +11,7 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use crate::app::{Client, PATIENCE, Rooms};
+use crate::child::Child;
 use crate::server::NatsServers;
 
 /// What docs/cluster.md says that a node needs: to publish, and to subscribe to.
@@ -63,6 +64,62 @@ async fn a_token_lets_a_node_in() {
     works(&Nats::connect(nats.url()).token("right")).await;
     is_refused(Nats::connect(nats.url()).token("wrong"), "does not let this node in").await;
     is_refused(Nats::connect(nats.url()), "does not let this node in").await;
+}
+
+#[tokio::test]
+async fn a_user_may_stand_in_the_address() {
+    let nats = NatsServers::start(3, "authorization { user: \"dog@home\", password: \"r:/?#%, @ght\" }");
+    let right = "dog%40home:r%3A%2F%3F%23%25%2C%20%40ght@";
+    let address = |user: &str| nats.url().replace("nats://", &format!("nats://{user}"));
+    works(&Nats::connect(address(right))).await;
+    // Once is enough: all servers are told the same, those too that the first one tells of.
+    works(&Nats::connect(nats.url().replacen("nats://", &format!("nats://{right}"), 1)).prefix("dog")).await;
+    works(&Nats::connect(nats.url_of(0).replace("nats://", right))).await;
+    is_refused(Nats::connect(address("dog%40home:wrong@")), "does not let this node in").await;
+    is_refused(Nats::connect(address("dog%40home@")), "does not let this node in").await;
+    is_refused(Nats::connect(address(right)).user_and_password("dog@home", "r:/?#%, @ght"), "leave one of them out")
+        .await;
+    drop(nats);
+    let nats = NatsServers::start(1, "authorization { token: \"r:ght\" }");
+    works(&Nats::connect(nats.url().replace("nats://", "nats://r%3Aght@"))).await;
+    is_refused(Nats::connect(nats.url().replace("nats://", "nats://wrong@")), "does not let this node in").await;
+}
+
+/// All that a node writes while it is let in, loses NATS and finds it again, and while it is not let in: down to the level
+/// at which each step of a connection is told.
+#[tokio::test]
+async fn what_is_secret_in_an_address_is_written_nowhere() {
+    const SECRETS: [&str; 3] = ["s3cret", "4nother", "t0ken"];
+    let folder = folder();
+    let lease = Duration::from_secs(15);
+    let log = |name: &str| std::fs::File::create(folder.path().join(name)).expect("room for a log");
+    let mut nats = NatsServers::start(1, "authorization { user: dog, password: s3cret }");
+    let address = |user: &str| nats.url().replace("nats://", &format!("nats://{user}@"));
+    let (right, wrong, token) = (address("dog:s3cret"), address("dog:4nother"), address("t0ken"));
+    let node = Child::start_logging(&right, lease, log("in"));
+    node.until_ready(true).await;
+    Child::fails(&wrong, log("wrong"));
+    Child::fails(&token, log("token"));
+    Child::fails(&format!("{right},nats://dog:4nother"), log("no address"));
+    nats.kill(0);
+    node.until_ready(false).await;
+    nats.restart(0);
+    node.until_ready(true).await;
+    node.terminate();
+    for (name, says) in [
+        ("in", "the connection to NATS is lost"),
+        ("in", "write operation: CONNECT"),
+        ("wrong", "does not let this node in"),
+        ("token", "does not let this node in"),
+        ("no address", "address 2 of 2 of NATS"),
+    ] {
+        let log = std::fs::read_to_string(folder.path().join(name)).expect("text");
+        assert!(log.contains(says), "{name}: nothing was taken down: {log}");
+        for secret in SECRETS {
+            let line = log.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{name}: {}", line.unwrap_or_default());
+        }
+    }
 }
 
 /// A certificate authority, and the files of a server that it vouches for.

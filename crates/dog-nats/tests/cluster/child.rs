@@ -23,6 +23,7 @@ const OLDEST: &str = "DOG_TEST_OLDEST_LETTERS";
 const NEWEST: &str = "DOG_TEST_NEWEST_LETTERS";
 const ADDRESS: &str = "DOG_TEST_ADDRESS";
 const PORT: &str = "DOG_TEST_PORT";
+const LOG: &str = "DOG_TEST_LOG";
 const LISTENS: &str = "listens on ";
 
 /// A node that runs. Dropped, it is killed.
@@ -42,6 +43,25 @@ impl Child {
     pub(crate) fn start_speaking(nats: &str, lease: Duration, letters: Versions) -> Self {
         let [oldest, newest] = [letters.oldest, letters.newest].map(|version| version.to_string());
         Self::start_with(nats, lease, &[(OLDEST, &oldest), (NEWEST, &newest)])
+    }
+
+    /// Writes all that it logs into that file, down to single steps of its connections.
+    pub(crate) fn start_logging(nats: &str, lease: Duration, log: std::fs::File) -> Self {
+        Self::run(Self::logging(log), nats, lease, &[])
+    }
+
+    /// One that may not join and ends with an error, which goes into that file with all that it logs.
+    pub(crate) fn fails(nats: &str, log: std::fs::File) {
+        let mut command = Self::logging(log);
+        command.args([TEST, "--exact", "--nocapture", "--test-threads=1"]).env(NATS, nats).env(LEASE, "15");
+        let status = command.stdout(Stdio::null()).status().expect("a process");
+        assert!(!status.success(), "it was let in");
+    }
+
+    fn logging(log: std::fs::File) -> Command {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.stdin(Stdio::null()).stderr(log).env(LOG, "trace");
+        command
     }
 
     fn start_with(nats: &str, lease: Duration, more: &[(&str, &str)]) -> Self {
@@ -134,7 +154,7 @@ impl Drop for Child {
 
 /// Logs to standard error what `DOG_TEST_LOG` names, a level: for whoever looks for what is wrong.
 pub(crate) fn log() {
-    if let Ok(level) = std::env::var("DOG_TEST_LOG") {
+    if let Ok(level) = std::env::var(LOG) {
         let level: tracing_subscriber::filter::LevelFilter = level.parse().expect("a level");
         // Another test of this process may have begun to log.
         let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();

@@ -1,0 +1,150 @@
+//! Where NATS is, and who a node is there, as one text says it: `nats://USER:PASSWORD@HOST:PORT`, several of them with
+//! commas between. What is secret is taken out of the addresses here, and no error repeats anything of the text.
+
+use async_nats::ServerAddr;
+use percent_encoding::percent_decode_str;
+
+/// Who this is to NATS.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) enum Login {
+    #[default]
+    Nobody,
+    Token(String),
+    User(String, String),
+    Credentials(std::path::PathBuf),
+}
+
+/// The servers, without what is secret, and who comes there.
+pub(crate) struct Addresses {
+    pub(crate) servers: Vec<ServerAddr>,
+    pub(crate) login: Login,
+}
+
+impl Addresses {
+    /// Reads the text. `set` is who the node is by its other settings.
+    pub(crate) fn read(text: &str, set: &Login) -> Result<Self, String> {
+        let (mut servers, mut login) = (Vec::new(), Login::Nobody);
+        let all: Vec<&str> = text.split(',').map(str::trim).collect();
+        for (one, number) in all.iter().zip(1..) {
+            // Without the text: what cannot be read may hold a password all the same.
+            let wrong = |what: &str| format!("address {number} of {} of NATS: {what}", all.len());
+            let (server, found) = read_one(one).map_err(|what| wrong(&what))?;
+            servers.push(server);
+            match found {
+                Login::Nobody => {}
+                _ if login == Login::Nobody => login = found,
+                _ if login == found => {}
+                _ => return Err(wrong("it names another user than one before: all servers are given the same one")),
+            }
+        }
+        if login == Login::Nobody {
+            login = set.clone();
+        } else if *set != Login::Nobody {
+            let what = "the address of NATS names a user, and another setting does too: leave one of them out";
+            return Err(what.to_owned());
+        }
+        Ok(Self { servers, login })
+    }
+
+    /// To be shown to people.
+    pub(crate) fn shown(servers: &[ServerAddr]) -> String {
+        let shown: Vec<&str> = servers.iter().map(ServerAddr::as_url_str).collect();
+        shown.join(", ")
+    }
+}
+
+const FORM: &str =
+    "it is none: give nats://HOST:PORT or nats://USER:PASSWORD@HOST:PORT, special characters of both written as %XX";
+
+fn read_one(text: &str) -> Result<(ServerAddr, Login), String> {
+    let parsed: ServerAddr = text.parse().map_err(|_| FORM.to_owned())?;
+    let mut url = parsed.into_inner();
+    let more = !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some();
+    // A `/` in a password would make the user's name the host, and the rest a path.
+    if more || !matches!(url.scheme(), "nats" | "tls") || url.host_str().is_none_or(str::is_empty) {
+        return Err(FORM.to_owned());
+    }
+    let plain = |part: &str| match percent_decode_str(part).decode_utf8() {
+        Ok(part) => Ok(part.into_owned()),
+        Err(_) => Err("its user or password is not UTF-8".to_owned()),
+    };
+    let login = match (url.username(), url.password()) {
+        ("", None) => Login::Nobody,
+        ("", Some(_)) => return Err("it has a password and no user".to_owned()),
+        (_, None) if text.contains(":@") => return Err("its password is empty".to_owned()),
+        (token, None) => Login::Token(plain(token)?),
+        (user, Some(password)) => Login::User(plain(user)?, plain(password)?),
+    };
+    url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| FORM.to_owned())?;
+    url.set_path("");
+    let server = ServerAddr::from_url(url).map_err(|_| FORM.to_owned())?;
+    Ok((server, login))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(String, Login), String> {
+        let Addresses { servers, login } = Addresses::read(text, &Login::Nobody)?;
+        Ok((Addresses::shown(&servers), login))
+    }
+
+    fn user(name: &str, password: &str) -> Login {
+        Login::User(name.into(), password.into())
+    }
+
+    #[test]
+    fn who_the_node_is_stands_in_the_address_and_is_taken_out_of_it() {
+        for (text, shown, login) in [
+            ("nats://10.0.0.1:4222", "nats://10.0.0.1:4222", Login::Nobody),
+            ("10.0.0.1", "nats://10.0.0.1", Login::Nobody),
+            ("nats://me:pass@10.0.0.1:4222", "nats://10.0.0.1:4222", user("me", "pass")),
+            ("me:pass@nats.example", "nats://nats.example", user("me", "pass")),
+            ("tls://t0ken@nats.example/", "tls://nats.example", Login::Token("t0ken".into())),
+            ("nats://me%40home:p%3Aa%2Fs%25%20%C3%B6@[::1]:1", "nats://[::1]:1", user("me@home", "p:a/s% ö")),
+            ("nats://me:p@ss:w@nats.example", "nats://nats.example", user("me", "p@ss:w")),
+            (
+                "nats://me:pass@one, nats://two:5 ,me:pass@three",
+                "nats://one, nats://two:5, nats://three",
+                user("me", "pass"),
+            ),
+        ] {
+            let read = read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert!(read == (shown.to_owned(), login), "{text}: {}", read.0);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_and_nothing_of_it_repeated() {
+        for (text, because) in [
+            ("", "address 1 of 1 of NATS: it is none"),
+            ("nats://", "it is none"),
+            ("http://me:secret@nats.example", "it is none"),
+            ("nats://me:secret", "it is none"),
+            ("nats://me:12/secret@nats.example", "it is none"),
+            ("nats://me:secret?x@nats.example", "it is none"),
+            ("nats://me:secret#x@nats.example", "it is none"),
+            ("nats://one,nats://me:secret", "address 2 of 2"),
+            ("nats://me:sec,ret@nats.example", "address 1 of 2"),
+            ("nats://me:secret@one,nats://me:other@two", "another user"),
+            ("nats://me:secret@one,nats://secret@two", "another user"),
+            ("nats://:secret@one", "no user"),
+            ("nats://secret:@one", "empty"),
+            ("nats://me:secret%ff@one", "UTF-8"),
+        ] {
+            let error = read(text).err().unwrap_or_else(|| panic!("{text} was taken"));
+            assert!(error.contains(because), "{text}: {error}");
+            assert!(!error.contains("secret") && !error.contains("sec,") && !error.contains("other@"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_named_once() {
+        for set in [user("me", "pass"), Login::Token("pass".into()), Login::Credentials("file".into())] {
+            let error = Addresses::read("nats://me:pass@one", &set).err().expect("it is named twice");
+            assert!(error.contains("leave one of them out") && !error.contains("pass"), "{error}");
+            assert!(Addresses::read("nats://one", &set).is_ok_and(|read| read.login == set));
+        }
+    }
+}
