@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::jetstream::{AGAIN, Put, Stored, Trouble, nonce};
 use crate::node::Node;
-use crate::nodes::Lease;
+use crate::nodes;
 
 /// How long it may take to find an object: a new leader of a stream takes up to six seconds to be chosen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -160,9 +160,5 @@ async fn is_alive(node: &Node, other: NodeId) -> Result<Option<Versions>, Troubl
     if let Some((_, versions)) = node.nodes.find(other) {
         return Ok(Some(versions));
     }
-    let lease = node.leases.last(&node.names.lease(other)).await?.and_then(|stored| stored.payload);
-    let lease: Option<Lease> = lease.and_then(|lease| serde_json::from_slice(&lease).ok());
-    let Some(lease) = lease else { return Ok(None) };
-    node.nodes.has_come(other, &lease);
-    Ok(Some(lease.versions()))
+    Ok(nodes::look(node, other).await?.map(|lease| lease.versions()))
 }

@@ -1,8 +1,10 @@
-//! A node's lease: one message that ends by itself, renewed at a third of its time, each time in place of the one before.
+//! A node's lease: one message, renewed at a third of its time, each time in place of the one before.
 //!
-//! Others take the node's objects when the message is gone, which the server decides by its clock, from when it got the
-//! last renewal. The node itself stops before that: it counts by its own clock, which nobody sets and which goes on while
-//! the machine sleeps, from before it sent that renewal, and leaves a fifth of the time for clocks that do not run alike.
+//! No wall clock has a say in when it ends: those of NATS servers may be set, and differ from one another. Others count from
+//! when they heard of the last renewal, each by a clock that nobody sets, and put an end to a lease of which they have heard
+//! nothing for all of its time (see `nodes`); which fails if it was renewed. The node itself stops before that: it counts
+//! from before it sent that renewal, by a clock that goes on while the machine sleeps, and leaves a fifth of the time for
+//! clocks that do not run alike.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -42,13 +44,24 @@ impl Term {
         Duration::from_nanos(self.ends.load(Ordering::Acquire)).saturating_sub(now())
     }
 
-    fn extend(&self, end: Duration) {
-        self.ends.store(u64::try_from(end.as_nanos()).unwrap_or(u64::MAX), Ordering::Release);
+    fn begin(&self, end: Duration) {
+        self.ends.store(nanoseconds(end), Ordering::Release);
     }
 
+    /// One that was ended meanwhile stays so.
+    fn extend(&self, end: Duration) {
+        let extended = |ends| (ends != 0).then(|| nanoseconds(end));
+        let _ = self.ends.fetch_update(Ordering::AcqRel, Ordering::Acquire, extended);
+    }
+
+    /// For good, until another one begins.
     pub(crate) fn end(&self) {
         self.ends.store(0, Ordering::Release);
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How much of a lease its node uses.
@@ -88,7 +101,7 @@ impl<'a> Renewal<'a> {
         let sent = now();
         let subject = self.names.lease(self.node);
         let text = serde_json::to_vec(&self.lease).map_err(|error| Trouble::Refused(error.to_string()))?;
-        let put = Put::new(subject, text).after(self.sequence).for_only(self.time);
+        let put = Put::new(subject, text).after(self.sequence);
         self.unanswered.push((self.lease.nonce.clone(), sent));
         match self.messages.put(put).await {
             Ok(sequence) => {
@@ -101,9 +114,11 @@ impl<'a> Renewal<'a> {
     }
 
     fn is_renewed(&mut self, sequence: u64, sent: Duration) {
+        let is_first = self.sequence == 0;
         self.sequence = sequence;
         self.unanswered.clear();
-        self.term.extend(sent + usable(self.time));
+        let end = sent + usable(self.time);
+        if is_first { self.term.begin(end) } else { self.term.extend(end) }
     }
 
     /// One of those that nobody has answered may stand there; or the lease has ended.
@@ -153,10 +168,14 @@ mod tests {
     fn a_term_begins_ended_and_ends_before_the_lease() {
         let term = Term::default();
         assert!(term.left().is_zero());
-        term.extend(now() + Duration::from_secs(9));
+        term.begin(now() + Duration::from_secs(9));
         assert!(!term.left().is_zero());
+        term.extend(now() + Duration::from_secs(99));
+        assert!(term.left() > Duration::from_secs(9));
         term.end();
         assert!(term.left().is_zero());
+        term.extend(now() + Duration::from_secs(9));
+        assert!(term.left().is_zero(), "a renewal that is answered late brings nothing back");
         assert_eq!(usable(Duration::from_secs(15)), Duration::from_secs(12));
     }
 }

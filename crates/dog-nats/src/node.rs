@@ -15,7 +15,7 @@ use crate::alarms;
 use crate::connect::{Connected, Settings};
 use crate::directory::Found;
 use crate::entries::Entries;
-use crate::jetstream::{Messages, Put};
+use crate::jetstream::{Messages, Put, nonce};
 use crate::lease::{Renewal, Term};
 use crate::link::{self, Letters};
 use crate::names::Names;
@@ -38,7 +38,11 @@ pub(crate) struct Node {
     pub(crate) versions: Versions,
     pub(crate) writers: Writers,
     pub(crate) runtime: Handle,
+    /// Tells what this process has written from what others write.
+    pub(crate) writer: String,
     me: AtomicU64,
+    /// The last of this node's names whose lease was ended by somebody else.
+    struck_off: watch::Sender<NodeId>,
     leaves: Notify,
     has_left: watch::Sender<bool>,
 }
@@ -51,6 +55,18 @@ impl Node {
 
     fn is_now(&self, node: NodeId) {
         self.me.store(node.as_u64(), Ordering::Release);
+    }
+
+    /// Somebody else has ended the lease that this node has by that name: it acts no more from now on.
+    pub(crate) fn is_struck_off(&self, me: NodeId) {
+        self.term.end();
+        self.struck_off.send_replace(me);
+    }
+
+    async fn until_struck_off(&self, me: NodeId) {
+        // The sender is this node's own, and lives as long.
+        let _ = self.struck_off.subscribe().wait_for(|struck_off| *struck_off == me).await;
+        tracing::error!("this node's lease was ended by somebody else");
     }
 
     /// Gives the lease back.
@@ -95,7 +111,9 @@ async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Re
         versions: joining.versions,
         writers: Writers::new(),
         runtime: Handle::current(),
+        writer: nonce(),
         me: AtomicU64::new(0),
+        struck_off: watch::Sender::new(NodeId::default()),
         leaves: Notify::new(),
         has_left: watch::Sender::new(false),
     });
@@ -114,8 +132,12 @@ async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Re
     let inbox = joining.inbox.clone();
     let mut tasks = JoinSet::new();
     {
+        let (node, inbox) = (Arc::clone(&node), inbox.clone());
+        tasks.spawn(async move { nodes::follow(&node, &inbox).await });
+    }
+    {
         let (node, inbox, lease) = (Arc::clone(&node), inbox.clone(), settings.lease);
-        tasks.spawn(async move { nodes::follow(&node, &inbox, lease).await });
+        tasks.spawn(async move { nodes::strike_off(&node, &inbox, lease).await });
     }
     {
         let (node, inbox) = (Arc::clone(&node), inbox.clone());
@@ -151,15 +173,21 @@ async fn begin<'a>(
     getrandom::fill(&mut bytes).map_err(|error| format!("the operating system gives no random bytes: {error}"))?;
     let id = NodeId::from_raw(u64::from_be_bytes(bytes).max(1));
     let letters = link::listen(client, &node.names, id).await?;
-    let lease = Lease::new(joining.address, joining.versions);
+    let lease = Lease::new(joining.address, joining.versions, settings.lease, &node.writer);
     let mut renewal = Renewal::new(&node.leases, &node.names, settings.lease, &node.term, id, lease);
     match renewal.renew().await {
         Ok(true) => {}
         Ok(false) => return Err("another node has the same name".into()),
         Err(trouble) => return Err(format!("no lease can be had: {}", trouble.text())),
     }
-    node.nodes.has_come(id, &renewal.lease);
+    node.nodes.has_come(id, &renewal.lease, renewal.sequence);
     node.is_now(id);
+    // Its end may have been heard of before it was known to be this node's.
+    if node.nodes.has_ended(id) {
+        node.is_now(NodeId::default());
+        node.term.end();
+        return Err("the lease was ended by somebody else".into());
+    }
     Ok((renewal, letters))
 }
 
@@ -174,15 +202,17 @@ impl<'a> Life<'a> {
     /// Keeps the lease, or takes another, until this node leaves.
     async fn go_on(&mut self, mut renewal: Renewal<'a>, mut letters: async_nats::Subscriber) {
         loop {
+            let me = renewal.node;
             tokio::select! {
                 () = renewal.keep() => {}
+                () = self.node.until_struck_off(me) => {}
                 () = link::take(letters, self.node, &self.joining.inbox) => {}
                 () = self.node.leaves.notified() => {
                     give_back(&renewal).await;
                     return self.end().await;
                 }
             }
-            self.lose(renewal.node);
+            self.lose(me);
             let begun = tokio::select! {
                 begun = self.begin_again() => begun,
                 () = self.node.leaves.notified() => return self.end().await,

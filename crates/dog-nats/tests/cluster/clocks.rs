@@ -75,7 +75,7 @@ async fn until_off_by(client: &mut Client, seconds: i64) {
 }
 
 /// Waits until the node has renewed its lease twice more.
-async fn lease_goes_on(node: &Child) {
+pub(crate) async fn lease_goes_on(node: &Child) {
     let (mut before, mut renewals) = (f64::MAX, 0);
     let by = Instant::now() + PATIENCE;
     while renewals < 2 {

@@ -14,6 +14,7 @@ mod conformance;
 mod cuts;
 mod faults;
 mod history;
+mod leases;
 mod linear;
 mod network;
 mod passing;
@@ -24,6 +25,8 @@ mod rolling;
 mod scene;
 mod server;
 mod speakers;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod stepped;
 mod storage;
 mod talk;
 mod trouble;

@@ -117,6 +117,11 @@ impl NatsServers {
         Self { servers: servers.collect(), _folder: folder }
     }
 
+    /// The process of one that runs.
+    pub(crate) fn process(&self, server: usize) -> u32 {
+        self.servers[server].child.as_ref().expect("it runs").id()
+    }
+
     /// Ends one at once.
     pub(crate) fn kill(&mut self, server: usize) {
         self.servers[server].kill();
