@@ -41,8 +41,8 @@ pub(crate) async fn send(client: &Client, node: &Node, mut bundles: UnboundedRec
             tracing::debug!(%to, "letters were lost: there is no connection to NATS");
             continue;
         }
-        // And what an earlier life has said is over with it.
-        if sender(&bundle) != Some(node.me()) {
+        // And what an earlier life has said is over with it. The clock is asked too: this thread may have stood still.
+        if sender(&bundle) != Some(node.me()) || node.term.left().is_zero() {
             tracing::debug!(%to, "letters were lost: this node has no lease, or another by now");
             continue;
         }

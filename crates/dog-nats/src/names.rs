@@ -2,7 +2,7 @@
 //!
 //! | subject | holds | in the stream |
 //! |---|---|---|
-//! | `PREFIX.lease.NODE` | a node's lease, which ends by itself | `PREFIX_nodes` |
+//! | `PREFIX.lease.NODE` | a node's lease, or that it is over | `PREFIX_nodes` |
 //! | `PREFIX.secret` | what only nodes of the cluster know | `PREFIX_nodes` |
 //! | `PREFIX.object.NAME.owner` | which node has the object; each claim and each write replaces it | `PREFIX_objects` |
 //! | `PREFIX.object.NAME.alarm` | its alarm | `PREFIX_objects` |

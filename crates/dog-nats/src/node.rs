@@ -254,6 +254,6 @@ impl<'a> Life<'a> {
 async fn give_back(renewal: &Renewal<'_>) {
     let put = Put::gone(renewal.names.lease(renewal.node)).after(renewal.sequence);
     if let Err(trouble) = renewal.messages.put(put).await {
-        tracing::warn!("the lease ends by itself: {}", trouble.text());
+        tracing::warn!("others end this node's lease when its time is over: {}", trouble.text());
     }
 }
