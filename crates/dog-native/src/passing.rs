@@ -12,7 +12,7 @@ use dog::CloseCode;
 use dog_engine::address::NodeId;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, copy, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::sync::watch;
 
 use crate::websocket::close_frame;
@@ -118,48 +118,59 @@ impl Passage {
     /// Copies between a client and the node of its Replica, until both have ended or either breaks.
     pub(crate) async fn pass(self, client: Upgraded) {
         let Ok(there) = self.there.await else { return };
-        let (from_client, mut to_client) = split(TokioIo::new(client));
-        let (mut from_there, to_there) = split(TokioIo::new(there));
-        let mut leaving = self.counted.0.clone();
+        let (mut leaving, mut other) = (self.counted.0.clone(), self.other);
         let time = leaving.close_timeout;
-        let (mut other, mut given_up) = (self.other.clone(), self.other);
         let due = async {
             tokio::select! {
                 () = leaving.is_due() => {}
                 () = other.ends() => {}
             }
         };
-        let sent_away = watch::Sender::new(false);
-        let up = upwards(from_client, to_there);
-        let down = async {
-            if downwards(&mut from_there, &mut to_client, due).await? {
-                sent_away.send_replace(true);
-                // The client's answer goes there, and ends the connection there. What else is said comes too late.
-                copy(&mut from_there, &mut tokio::io::sink()).await?;
-            }
-            to_client.shutdown().await
-        };
-        let too_late = async {
-            let mut sent_away = sent_away.subscribe();
-            tokio::select! {
-                // The sender lives as long as this.
-                _ = sent_away.wait_for(|sent_away| *sent_away) => {}
-                // The rest of a frame may never come.
-                () = given_up.ends() => {}
-            }
-            tokio::time::sleep(time).await;
-        };
-        tokio::select! {
-            // How it ends is between the client and the node of the Replica.
-            _ = async { tokio::try_join!(up, down) } => {}
-            () = too_late => {}
-        }
+        between(TokioIo::new(client), TokioIo::new(there), due, time).await;
     }
 }
 
-type Connection = TokioIo<Upgraded>;
+/// Copies between a client and the node of its Replica, until both have ended or either breaks. Once that node has ended
+/// the connection, or the client is `due` to be sent away, what is left to be said may take `time`: a client that does not
+/// read, or does not hang up, keeps nothing for longer.
+async fn between<Client, There>(client: Client, there: There, due: impl Future<Output = ()>, time: Duration)
+where
+    Client: AsyncRead + AsyncWrite,
+    There: AsyncRead + AsyncWrite,
+{
+    let (from_client, mut to_client) = split(client);
+    let (mut from_there, to_there) = split(there);
+    let (is_due, is_ending) = (watch::Sender::new(false), watch::Sender::new(false));
+    let up = upwards(from_client, to_there);
+    let down = async {
+        if downwards(&mut from_there, &mut to_client, is_set(&is_due)).await? {
+            // The client's answer goes there, and ends the connection there. What else is said comes too late.
+            copy(&mut from_there, &mut tokio::io::sink()).await?;
+        }
+        is_ending.send_replace(true);
+        to_client.shutdown().await
+    };
+    let too_late = async {
+        tokio::select! {
+            // Beside the copying, which may be waiting for a client that does not read.
+            () = due => drop(is_due.send_replace(true)),
+            () = is_set(&is_ending) => {}
+        }
+        tokio::time::sleep(time).await;
+    };
+    tokio::select! {
+        // How it ends is between the client and the node of the Replica.
+        _ = async { tokio::try_join!(up, down) } => {}
+        () = too_late => {}
+    }
+}
 
-async fn upwards(mut client: ReadHalf<Connection>, mut there: WriteHalf<Connection>) -> std::io::Result<()> {
+async fn is_set(flag: &watch::Sender<bool>) {
+    // The sender is borrowed, and lives as long.
+    let _ = flag.subscribe().wait_for(|set| *set).await;
+}
+
+async fn upwards(mut client: impl AsyncRead + Unpin, mut there: impl AsyncWrite + Unpin) -> std::io::Result<()> {
     copy(&mut client, &mut there).await?;
     there.shutdown().await
 }
@@ -307,6 +318,48 @@ mod tests {
         second.ends().await;
         assert!(elsewhere.ends().now_or_never().is_none());
         assert!(destinations.lasts(one).ends().now_or_never().is_none(), "who is asked for anew is looked up anew");
+    }
+
+    /// Longer than anything here takes; reached only by what hangs.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_client_that_does_not_hang_up_after_its_replica_has_is_let_go() {
+        let (client, mut outside) = tokio::io::duplex(1 << 16);
+        let (there, mut replica) = tokio::io::duplex(1 << 16);
+        let close = close_frame(Some(1001), "no answer to a ping");
+        let replica = async move {
+            replica.write_all(&close).await.unwrap();
+            replica.shutdown().await.unwrap();
+            // It has read nothing more from a client that says nothing any more.
+            replica
+        };
+        let passes = between(client, there, std::future::pending(), Duration::from_millis(20));
+        let (ended, _replica) = tokio::join!(tokio::time::timeout(PATIENCE, passes), replica);
+        assert!(ended.is_ok(), "the connection is kept for as long as the client likes");
+        let mut got = Vec::new();
+        outside.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, close_frame(Some(1001), "no answer to a ping"));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_does_not_put_off_the_end_of_its_node() {
+        let (client, _outside) = tokio::io::duplex(1000);
+        let (there, mut replica) = tokio::io::duplex(1 << 20);
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        let frames = sent(&[500, 40_000]).concat();
+        let replica = async {
+            replica.write_all(&frames).await.unwrap();
+            // What the client does not take fills the way to it.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            tell.send(()).unwrap();
+        };
+        let due = async { drop(told.await) };
+        let passes = between(client, there, due, Duration::from_millis(20));
+        let (ended, ()) = tokio::join!(tokio::time::timeout(PATIENCE, passes), replica);
+        assert!(ended.is_ok(), "it waits for the client for ever");
     }
 
     #[tokio::test]
