@@ -20,6 +20,8 @@ use crate::{node, servers};
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 /// How long an answer of the server is waited for.
 const ANSWER: Duration = Duration::from_secs(2);
+/// Messages that have come and were not looked at yet, at most: more are lost. Of letters each is a bundle.
+const TAKEN: usize = 1 << 16;
 /// How long it takes until a NATS that is not there, or not ready, is looked for again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -241,7 +243,7 @@ impl Settings {
         let mut options = ConnectOptions::new()
             .name("durable-object-groups")
             .request_timeout(Some(ANSWER))
-            .subscription_capacity(1 << 20)
+            .subscription_capacity(TAKEN)
             .reconnect_delay_callback(|attempts| {
                 AGAIN.min(Duration::from_millis(50) * u32::try_from(attempts).unwrap_or(20))
             })

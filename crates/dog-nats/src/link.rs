@@ -2,8 +2,14 @@
 //!
 //! What was sent over a connection that was lost may still arrive, when the network finds its way again: after what was
 //! sent since, by another connection. So each bundle has a number, and whoever has a later one takes no earlier one.
+//!
+//! What waits for a connection that takes less than is said has a bound; what is more is lost, as it would be with the
+//! connection.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::{Client, HeaderMap};
@@ -11,7 +17,7 @@ use bytes::Bytes;
 use dog_engine::address::NodeId;
 use dog_native::cluster::{Inbox, Link, sender};
 use futures_util::StreamExt;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::names::Names;
 use crate::node::Node;
@@ -21,37 +27,122 @@ const NUMBER: &str = "Dog-Number";
 /// So many nodes' numbers are remembered before those of nodes that have ended are forgotten.
 const MANY: usize = 1024;
 
+/// So many bytes wait to be sent, at most.
+pub(crate) const MOST_WAITING: usize = 64 * 1024 * 1024;
+/// What a bundle counts for besides its bytes.
+const KEEPING: usize = 128;
+/// So many bytes are handed to the client before they must have gone out: it has no bound of its own in bytes.
+const MOST_UNFLUSHED: usize = 1024 * 1024;
+/// How long that is waited for before it is asked again whether there is a connection.
+const FLUSHES: Duration = Duration::from_secs(1);
+/// Lost bundles are told of together, this often at most.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
 /// The port: what is handed over leaves from the thread of the node.
 #[derive(Debug)]
-pub(crate) struct Letters(pub(crate) UnboundedSender<(NodeId, Bytes)>);
+pub(crate) struct Letters {
+    bundles: UnboundedSender<(NodeId, Bytes)>,
+    waiting: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// What waits to be sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    bundles: UnboundedReceiver<(NodeId, Bytes)>,
+    waiting: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+}
+
+/// The way of letters out of this process, which holds so many bytes.
+pub(crate) fn way(most: usize) -> (Letters, Outgoing) {
+    let (sender, receiver) = unbounded_channel();
+    let (waiting, refused) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let outgoing = Outgoing { bundles: receiver, waiting: Arc::clone(&waiting), refused: Arc::clone(&refused) };
+    (Letters { bundles: sender, waiting, refused, most }, outgoing)
+}
 
 impl Link for Letters {
     fn send(&self, to: NodeId, bundle: Bytes) {
+        let weight = bundle.len() + KEEPING;
+        if self.waiting.fetch_add(weight, Ordering::Relaxed) + weight > self.most {
+            self.waiting.fetch_sub(weight, Ordering::Relaxed);
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         // A node that has ended needs nothing any more.
-        let _ = self.0.send((to, bundle));
+        let _ = self.bundles.send((to, bundle));
+    }
+}
+
+impl Outgoing {
+    async fn next(&mut self) -> Option<(NodeId, Bytes)> {
+        let (to, bundle) = self.bundles.recv().await?;
+        self.waiting.fetch_sub(bundle.len() + KEEPING, Ordering::Relaxed);
+        Some((to, bundle))
+    }
+}
+
+/// Bundles that were not sent, until somebody is told.
+#[derive(Default)]
+struct Lost {
+    unconnected: usize,
+    outdated: usize,
+    failed: Option<String>,
+    failures: usize,
+    told: Option<Instant>,
+}
+
+impl Lost {
+    fn tell(&mut self, refused: &AtomicUsize) {
+        if self.told.is_some_and(|told| told.elapsed() < TOLD_EVERY) {
+            return;
+        }
+        let Self { unconnected, outdated, failures, .. } = *self;
+        let refused = refused.swap(0, Ordering::Relaxed);
+        if unconnected + outdated + failures + refused == 0 {
+            return;
+        }
+        let error = self.failed.take().unwrap_or_default();
+        tracing::warn!(
+            unconnected,
+            outdated,
+            refused,
+            failures,
+            error,
+            "bundles of letters to other nodes were lost: there was no connection to NATS, or this node had no lease any \
+             more, or more waited than may, or they could not be sent"
+        );
+        *self = Self { told: Some(Instant::now()), ..Self::default() };
     }
 }
 
 /// Sends what is handed over, in its order.
-pub(crate) async fn send(client: &Client, node: &Node, mut bundles: UnboundedReceiver<(NodeId, Bytes)>) {
-    let mut number: u64 = 0;
-    while let Some((to, bundle)) = bundles.recv().await {
-        // What cannot leave now would arrive when nobody waits for it any more.
+pub(crate) async fn send(client: &Client, node: &Node, mut outgoing: Outgoing) {
+    let (mut number, mut unflushed): (u64, usize) = (0, 0);
+    let mut lost = Lost::default();
+    while let Some((to, bundle)) = outgoing.next().await {
         if client.connection_state() != State::Connected {
-            tracing::debug!(%to, "letters were lost: there is no connection to NATS");
-            continue;
+            // What cannot leave now would arrive when nobody waits for it any more.
+            lost.unconnected += 1;
+        } else if sender(&bundle) != Some(node.me()) || node.term.left().is_zero() {
+            // And what an earlier life has said is over with it. The clock is asked too: this thread may have stood still.
+            lost.outdated += 1;
+        } else {
+            number += 1;
+            unflushed += bundle.len();
+            let mut headers = HeaderMap::new();
+            headers.insert(NUMBER, number.to_string());
+            if let Err(error) = client.publish_with_headers(node.names.letters(to), headers, bundle).await {
+                lost.failures += 1;
+                lost.failed = Some(error.to_string());
+            }
+            if unflushed >= MOST_UNFLUSHED && tokio::time::timeout(FLUSHES, client.flush()).await.is_ok() {
+                unflushed = 0;
+            }
         }
-        // And what an earlier life has said is over with it. The clock is asked too: this thread may have stood still.
-        if sender(&bundle) != Some(node.me()) || node.term.left().is_zero() {
-            tracing::debug!(%to, "letters were lost: this node has no lease, or another by now");
-            continue;
-        }
-        number += 1;
-        let mut headers = HeaderMap::new();
-        headers.insert(NUMBER, number.to_string());
-        if let Err(error) = client.publish_with_headers(node.names.letters(to), headers, bundle).await {
-            tracing::warn!(%to, "letters were lost: {error}");
-        }
+        lost.tell(&outgoing.refused);
     }
 }
 
@@ -96,6 +187,25 @@ impl Latest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_waits_to_be_sent_has_a_bound() {
+        let (letters, mut outgoing) = way(10 * (100 + KEEPING));
+        let node = NodeId::from_raw(1);
+        let bundle = |number: u8| Bytes::from(vec![number; 100]);
+        (0..20).for_each(|number| letters.send(node, bundle(number)));
+        assert_eq!(outgoing.refused.load(Ordering::Relaxed), 10);
+        for number in 0..5 {
+            assert_eq!(outgoing.next().await, Some((node, bundle(number))));
+        }
+        (20..30).for_each(|number| letters.send(node, bundle(number)));
+        for number in (5..10).chain(20..25) {
+            assert_eq!(outgoing.next().await, Some((node, bundle(number))), "those that found room, in their order");
+        }
+        assert_eq!((outgoing.refused.load(Ordering::Relaxed), outgoing.waiting.load(Ordering::Relaxed)), (15, 0));
+        drop(letters);
+        assert_eq!(outgoing.next().await, None);
+    }
 
     #[test]
     fn what_comes_after_later_bundles_of_its_node_is_let_be() {

@@ -17,7 +17,7 @@ use crate::directory::Found;
 use crate::entries::Entries;
 use crate::jetstream::{Messages, Put, nonce};
 use crate::lease::{Renewal, Term};
-use crate::link::{self, Letters};
+use crate::link;
 use crate::names::Names;
 use crate::nodes::{self, Lease, Nodes};
 use crate::servers;
@@ -100,7 +100,7 @@ async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Re
         Ok(connected) => connected,
         Err(error) => return drop(tell.send(Err(error))),
     };
-    let (bundles, to_send) = tokio::sync::mpsc::unbounded_channel();
+    let (link, to_send) = link::way(link::MOST_WAITING);
     let node = Arc::new(Node {
         client: client.clone(),
         names,
@@ -126,7 +126,7 @@ async fn live(settings: Settings, joining: Joining, mut tell: oneshot::Sender<Re
         node: node.me(),
         secret,
         directory: Box::new(Found(Arc::clone(&node))),
-        link: Box::new(Letters(bundles)),
+        link: Box::new(link),
         storage: Arc::new(Entries(Arc::clone(&node))),
     };
     let inbox = joining.inbox.clone();
