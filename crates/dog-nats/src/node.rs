@@ -15,7 +15,7 @@ use crate::alarms;
 use crate::connect::{Connected, Settings};
 use crate::directory::Found;
 use crate::entries::Entries;
-use crate::jetstream::{Messages, Put, nonce};
+use crate::jetstream::{Messages, Put, nonce, until_answered};
 use crate::lease::{Renewal, Term};
 use crate::link;
 use crate::names::Names;
@@ -203,16 +203,19 @@ impl<'a> Life<'a> {
     async fn go_on(&mut self, mut renewal: Renewal<'a>, mut letters: async_nats::Subscriber) {
         loop {
             let me = renewal.node;
-            tokio::select! {
-                () = renewal.keep() => {}
-                () = self.node.until_struck_off(me) => {}
-                () = link::take(letters, self.node, &self.joining.inbox) => {}
+            let by_itself = tokio::select! {
+                () = renewal.keep() => true,
+                () = self.node.until_struck_off(me) => false,
+                () = link::take(letters, self.node, &self.joining.inbox) => true,
                 () = self.node.leaves.notified() => {
                     give_back(&renewal).await;
                     return self.end().await;
                 }
-            }
+            };
             self.lose(me);
+            if by_itself {
+                tokio::spawn(give_up(Arc::clone(self.node), me, self.settings.lease / 5));
+            }
             let begun = tokio::select! {
                 begun = self.begin_again() => begun,
                 () = self.node.leaves.notified() => return self.end().await,
@@ -247,6 +250,16 @@ impl<'a> Life<'a> {
         self.node.term.end();
         self.node.writers.end();
         self.node.has_left.send_replace(true);
+    }
+}
+
+/// Ends a lease that was lost, when the time is over that this node did not use: there may be no other node to do so.
+async fn give_up(node: Arc<Node>, me: NodeId, unused: Duration) {
+    tokio::time::sleep(unused).await;
+    // Whichever renewal is the last: nobody acts by it any more.
+    let gone = || node.leases.put(Put::gone(node.names.lease(me)));
+    if let Err(trouble) = until_answered(|| true, gone).await {
+        tracing::warn!("others end this node's former lease when its time is over: {}", trouble.text());
     }
 }
 
