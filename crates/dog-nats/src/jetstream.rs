@@ -82,6 +82,12 @@ impl Trouble {
         }
     }
 
+    /// An earlier attempt, which nobody has answered, is about to be stored: so the server says of the next that it is
+    /// outdated, and has the message before both as the last one.
+    pub(crate) fn being_done() -> Self {
+        Self::Busy("an earlier attempt is being stored".into())
+    }
+
     pub(crate) fn into_error(self, kind: Kind) -> Error {
         Error::new(kind, format!("NATS: {}", self.text()))
     }

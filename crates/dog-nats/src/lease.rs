@@ -127,8 +127,10 @@ impl<'a> Renewal<'a> {
         let lease: Option<Lease> = stored.payload.and_then(|payload| serde_json::from_slice(&payload).ok());
         let Some(lease) = lease else { return Ok(false) };
         let sent = self.unanswered.iter().find(|(nonce, _)| *nonce == lease.nonce).map(|(_, sent)| *sent);
-        if let Some(sent) = sent {
-            self.is_renewed(stored.sequence, sent);
+        match sent {
+            Some(sent) => self.is_renewed(stored.sequence, sent),
+            None if stored.sequence == self.sequence => return Err(Trouble::being_done()),
+            None => {}
         }
         Ok(sent.is_some())
     }

@@ -246,9 +246,13 @@ impl Node {
             all.extend_from_slice(puts);
             match self.objects.put_all(&nonce(), all).await {
                 Err(Trouble::Outdated) => {
-                    // An attempt that nobody has answered may have been done.
-                    let (sequence, last) = Claim::read(self.objects.last(&subject).await?);
-                    if last.is_some_and(|last| last.nonce == made) { Ok(sequence) } else { Err(Trouble::Outdated) }
+                    // An attempt that nobody has answered may have been done, or is being done: then it is in the way of this
+                    // one, and not there yet.
+                    match Claim::read(self.objects.last(&subject).await?) {
+                        (sequence, Some(last)) if last.nonce == made => Ok(sequence),
+                        (sequence, _) if sequence == fence => Err(Trouble::being_done()),
+                        _ => Err(Trouble::Outdated),
+                    }
                 }
                 outcome => outcome,
             }
