@@ -43,6 +43,8 @@ pub enum Kind {
     UnknownGroup,
     Storage,
     Conflict,
+    /// The App's own value, key or attachment is too large: unlike [`Kind::TooLarge`], no client's request is.
+    ValueTooLarge,
 }
 
 impl Error {
@@ -89,9 +91,9 @@ impl Error {
         self.kind == Kind::Encoding
     }
 
-    /// Something was over a stated size: an attachment over 16 KiB, for instance.
+    /// Something was over a stated size: an attachment over 16 KiB, for instance, or the body of a request.
     pub fn is_too_large(&self) -> bool {
-        self.kind == Kind::TooLarge
+        matches!(self.kind, Kind::TooLarge | Kind::ValueTooLarge)
     }
 
     /// No Replica has a seat to give. Try again later.
@@ -140,7 +142,9 @@ impl Error {
         self.kind == Kind::Conflict
     }
 
-    /// The HTTP status that tells an outside client of this error.
+    /// The HTTP status that tells an outside client of this error. It begins with 4 only where the error is about what
+    /// the client sent: an identifier or an id that is none (400), or a body that is too large (413). No room, no
+    /// storage, a conflict or an object that cannot be reached is 503, a missed deadline 504, everything else 500.
     pub fn status(&self) -> StatusCode {
         match self.kind {
             Kind::InvalidClient | Kind::InvalidId => StatusCode::BAD_REQUEST,
@@ -149,7 +153,20 @@ impl Error {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Kind::Encoding | Kind::Handler | Kind::UnknownGroup => StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::Encoding | Kind::Handler | Kind::UnknownGroup | Kind::ValueTooLarge => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    /// What an outside client may read of it: what is wrong with its request, and of anything else only what to do.
+    #[doc(hidden)]
+    pub fn public_text(&self) -> &str {
+        match self.status() {
+            status if status.is_client_error() => &self.message,
+            StatusCode::SERVICE_UNAVAILABLE => "not available now: try again later",
+            StatusCode::GATEWAY_TIMEOUT => "no answer in time: try again later",
+            _ => "internal error",
         }
     }
 }
@@ -193,9 +210,9 @@ impl StdError for Error {
 
 /// What a user's handler fails with: any error, turned into one by `?`.
 ///
-/// It is logged with all its causes on the server and shows the client nothing but a status or a close code: a failed
-/// `receive` or `fetch` answers 500 (or the [`Error::status`] of this library's own errors), a failed socket handler
-/// closes that socket with 1011.
+/// It is logged with all its causes on the server and shows the client nothing of the inside: a failed `receive` or
+/// `fetch` answers 500 (or the [`Error::status`] of this library's own errors, and says what is wrong only where that is
+/// the client's request), a failed socket handler closes that socket with 1011.
 ///
 /// ```
 /// fn parse(input: &str) -> dog::Result<u32> {
@@ -263,6 +280,34 @@ mod tests {
         let bytes = crate::wire::encode(&error).unwrap();
         let travelled: Error = crate::wire::decode(&bytes).unwrap();
         assert!(travelled.is_no_room() && travelled.to_string() == "full" && travelled.source().is_none());
+    }
+
+    #[test]
+    fn a_client_reads_of_its_own_request_and_of_nothing_else() {
+        const ALL: [Kind; 14] = [
+            Kind::InvalidClient,
+            Kind::InvalidId,
+            Kind::Encoding,
+            Kind::TooLarge,
+            Kind::NoRoom,
+            Kind::NoTicket,
+            Kind::Closed,
+            Kind::Deadline,
+            Kind::Unreachable,
+            Kind::Handler,
+            Kind::UnknownGroup,
+            Kind::Storage,
+            Kind::Conflict,
+            Kind::ValueTooLarge,
+        ];
+        for kind in ALL {
+            let error = Error::new(kind, "the secret");
+            let about_the_request = matches!(kind, Kind::InvalidClient | Kind::InvalidId | Kind::TooLarge);
+            assert_eq!(error.status().is_client_error(), about_the_request, "{kind:?}");
+            assert_eq!(error.public_text().contains("secret"), about_the_request, "{kind:?}");
+        }
+        let own = crate::wire::attachment(&"x".repeat(crate::MAX_ATTACHMENT)).unwrap_err();
+        assert!(own.is_too_large() && own.status() == StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]

@@ -96,5 +96,5 @@ pub mod internal {
     pub use crate::close::SocketErrorKind;
     pub use crate::error::Kind;
     pub use crate::message::MessageBuffer;
-    pub use crate::storage::{Committed, Read};
+    pub use crate::storage::Read;
 }

@@ -18,7 +18,7 @@ use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId, SocketId};
 use crate::message::Message;
 use crate::socket::Reach;
-use crate::storage::{Committed, List, Read};
+use crate::storage::{List, Read};
 use crate::time::Timestamp;
 
 /// A future that stays on its thread.
@@ -35,14 +35,26 @@ pub trait StoragePort {
     fn list(&self, list: List) -> LocalFuture<Result<Vec<(String, Bytes)>, Error>>;
     /// Grows with each write.
     fn version(&self) -> u64;
-    /// Makes all writes at once, unless something that was read has changed since the version it was read at.
+    /// Ends when it is the turn of a transaction that was overtaken so often; `None` if it needs none.
+    fn turn(&self, overtaken: usize) -> Option<LocalFuture<Box<dyn TransactionTurn>>>;
+    /// Makes all writes at once, and says when they are durable. `None`, and nothing is written, if something that was
+    /// read has changed since the version it was read at.
     fn commit(
         &self,
         writes: BTreeMap<String, Option<Bytes>>,
         reads: Vec<(u64, Read)>,
-    ) -> LocalFuture<Result<Committed, Error>>;
+    ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error>;
     /// Takes everything away.
     fn delete_all(&self) -> LocalFuture<Result<(), Error>>;
+}
+
+/// The turn of one transaction, which ends when this is dropped, or has taken too long.
+pub trait TransactionTurn {
+    /// Whether it is still its turn.
+    fn lasts(&self) -> bool;
+    /// Whether its body is polled from now on: a transaction that begins meanwhile is part of the body, and must not wait
+    /// for the turn to end. Gives back what was so before.
+    fn polled(&self, polled: bool) -> bool;
 }
 
 /// What a Group and a Replica have in common.

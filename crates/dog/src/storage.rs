@@ -1,9 +1,12 @@
 //! What an object keeps for good: [`Storage`], [`Transaction`], [`List`].
 
+mod list;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Bound;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -11,8 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Failure, Kind};
-use crate::port::StoragePort;
+use crate::port::{StoragePort, TransactionTurn};
 use crate::wire;
+
+pub use list::List;
 
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 2 * 1024;
@@ -62,7 +67,7 @@ impl Storage {
     pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
         let mut writes = Writes::default();
         writes.put(key, value)?;
-        self.port.commit(writes.0, Vec::new()).await.map(|_| ())
+        self.write(writes).await
     }
 
     /// Takes away what is under `key`, if anything is.
@@ -72,10 +77,11 @@ impl Storage {
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
         let mut writes = Writes::default();
         writes.delete(key)?;
-        self.port.commit(writes.0, Vec::new()).await.map(|_| ())
+        self.write(writes).await
     }
 
-    /// Takes away everything. An alarm that is set stays set.
+    /// Takes away everything. An alarm that is set stays set. The cost grows with the number of entries, and other writes
+    /// of the host may wait for it.
     ///
     /// # Errors
     /// When this life of the object is over ([`Error::is_closed`]) or the storage fails ([`Error::is_storage`]).
@@ -83,7 +89,14 @@ impl Storage {
         self.port.delete_all().await
     }
 
-    /// The entries that `list` asks for, in the order of their keys.
+    async fn write(&self, writes: Writes) -> Result<(), Error> {
+        // Nothing was read, so that nothing can have changed.
+        let Some(done) = self.port.commit(writes.0, Vec::new())? else { return Ok(()) };
+        done.await
+    }
+
+    /// The entries that `list` asks for, in the order of their keys. All of them are in memory at once, and on some hosts
+    /// are read while the object's thread does nothing else: give a [`limit`](List::limit) where there may be many.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -97,6 +110,13 @@ impl Storage {
     ///
     /// Only this object's own handlers can get in between, at an `.await`; if one has changed what was read, `body` is
     /// run anew. So let it do nothing but read, write and compute.
+    ///
+    /// However many handlers do so at once, all succeed: those that overtake each other again and again run one at a
+    /// time, in the order in which they began to wait. Each keeps the others waiting for 3 s at most; after that the next
+    /// runs beside it. So a `body` that waits for a handler which itself waits for a transaction of this object is late,
+    /// not stuck.
+    ///
+    /// Dropped before it ends, it may have been done or not, and nobody waits for it any more.
     ///
     /// ```
     /// # async fn example(storage: dog::Storage) -> dog::Result {
@@ -113,20 +133,30 @@ impl Storage {
     /// ```
     ///
     /// # Errors
-    /// What `body` returns: then nothing was written. What [`put`](Self::put) says, and [`Error::is_conflict`] if
-    /// others changed what it read again and again.
+    /// What `body` returns: then nothing was written. What [`put`](Self::put) says. And [`Error::is_conflict`] if what it
+    /// reads is changed in each of 16 runs by writes outside of transactions.
     pub async fn transaction<T>(&self, body: impl AsyncFn(&Transaction) -> Result<T, Failure>) -> Result<T, Failure> {
-        for _ in 0..ATTEMPTS {
+        let mut turn: Option<Box<dyn TransactionTurn>> = None;
+        for overtaken in 0..ATTEMPTS {
+            turn = turn.filter(|turn| turn.lasts());
+            if turn.is_none()
+                && let Some(comes) = self.port.turn(overtaken)
+            {
+                turn = Some(comes.await);
+            }
             let transaction = Transaction {
                 port: Rc::clone(&self.port),
                 began: self.port.version(),
                 reads: RefCell::default(),
                 writes: RefCell::default(),
             };
-            let outcome = body(&transaction).await?;
+            let outcome = in_turn(turn.as_deref(), body(&transaction)).await?;
             let Transaction { began, reads, writes, .. } = transaction;
             let reads = reads.into_inner().into_iter().map(|read| (began, read)).collect();
-            if self.port.commit(writes.into_inner().0, reads).await? == Committed::Yes {
+            if let Some(done) = self.port.commit(writes.into_inner().0, reads)? {
+                // Others read these writes from now on, so the next one need not wait for the disk.
+                drop(turn);
+                done.await?;
                 return Ok(outcome);
             }
         }
@@ -134,18 +164,38 @@ impl Storage {
     }
 }
 
+/// Runs a transaction's body, and lets its turn know while it does.
+async fn in_turn<T>(turn: Option<&dyn TransactionTurn>, run: impl Future<Output = T>) -> T {
+    let mut run = pin!(run);
+    poll_fn(|context| {
+        let _polled = turn.map(Polled::new);
+        run.as_mut().poll(context)
+    })
+    .await
+}
+
+/// A body that is polled now.
+struct Polled<'a> {
+    turn: &'a dyn TransactionTurn,
+    before: bool,
+}
+
+impl<'a> Polled<'a> {
+    fn new(turn: &'a dyn TransactionTurn) -> Self {
+        Self { turn, before: turn.polled(true) }
+    }
+}
+
+impl Drop for Polled<'_> {
+    fn drop(&mut self) {
+        self.turn.polled(self.before);
+    }
+}
+
 impl fmt::Debug for Storage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Storage")
     }
-}
-
-/// Whether a commit was made, or refused because what it rests on has changed.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Committed {
-    Yes,
-    Conflict,
 }
 
 /// What a transaction has read.
@@ -182,17 +232,22 @@ impl Transaction {
         bytes.map(|bytes| wire::decode(&bytes)).transpose()
     }
 
-    /// As [`Storage::list`]; sees what this transaction has written.
+    /// As [`Storage::list`]; sees what this transaction has written. With a [`limit`](List::limit) it costs that limit and
+    /// what the transaction itself has taken away there, and only a change that could show in it counts as a conflict.
     ///
     /// # Errors
     /// As there.
     pub async fn list<T: DeserializeOwned>(&self, list: &List) -> Result<Vec<(String, T)>, Error> {
-        self.reads.borrow_mut().push(Read::Range(list.clone()));
-        // What was written may push entries out of the limit, or take some away: all of the range, then the limit.
-        let kept = self.port.list(List { limit: None, ..list.clone() }).await?;
+        let own: BTreeMap<_, _> =
+            list.of(&self.writes.borrow().0).map(|(key, write)| (key.clone(), write.clone())).collect();
+        // What was taken away makes room for entries behind the limit.
+        let gone = own.values().filter(|write| write.is_none()).count();
+        let kept = self.port.list(list.clone().with_more(gone)).await?;
         let mut entries: BTreeMap<String, Bytes> = kept.into_iter().collect();
-        list.overlay(&mut entries, &self.writes.borrow().0);
-        list.cut(entries).into_iter().map(|(key, value)| Ok((key, wire::decode(&value)?))).collect()
+        list.overlay(&mut entries, &own);
+        let found = list.cut(entries);
+        self.reads.borrow_mut().extend(list.covered_by(&found).map(Read::Range));
+        found.into_iter().map(|(key, value)| Ok((key, wire::decode(&value)?))).collect()
     }
 
     /// As [`Storage::put`], done when the transaction is.
@@ -229,7 +284,7 @@ impl Writes {
         if bytes.len() > MAX_VALUE {
             let length = bytes.len();
             let message = format!("the value is {length} bytes serialised, {MAX_VALUE} at most");
-            return Err(Error::new(Kind::TooLarge, message));
+            return Err(Error::new(Kind::ValueTooLarge, message));
         }
         self.0.insert(key.to_owned(), Some(bytes));
         Ok(())
@@ -245,167 +300,6 @@ impl Writes {
 fn check_key(key: &str) -> Result<(), Error> {
     match key.len() {
         0..=MAX_KEY => Ok(()),
-        length => Err(Error::new(Kind::TooLarge, format!("the key is {length} bytes long, {MAX_KEY} at most"))),
-    }
-}
-
-/// Which entries a [`Storage::list`] gives: all, unless it is told less.
-///
-/// ```
-/// let latest = dog::List::prefix("message/").reverse().limit(20);
-/// # drop(latest);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct List {
-    prefix: String,
-    start: Option<String>,
-    end: Option<String>,
-    limit: Option<usize>,
-    reverse: bool,
-}
-
-impl List {
-    /// All entries.
-    pub fn all() -> Self {
-        Self::default()
-    }
-
-    /// Entries whose keys begin with `prefix`.
-    pub fn prefix(prefix: impl Into<String>) -> Self {
-        Self { prefix: prefix.into(), ..Self::default() }
-    }
-
-    /// None before `key`.
-    #[must_use]
-    pub fn start(mut self, key: impl Into<String>) -> Self {
-        self.start = Some(key.into());
-        self
-    }
-
-    /// None from `key` on.
-    #[must_use]
-    pub fn end(mut self, key: impl Into<String>) -> Self {
-        self.end = Some(key.into());
-        self
-    }
-
-    /// The first `entries` only.
-    #[must_use]
-    pub fn limit(mut self, entries: usize) -> Self {
-        self.limit = Some(entries);
-        self
-    }
-
-    /// From the last to the first.
-    #[must_use]
-    pub fn reverse(mut self) -> Self {
-        self.reverse = true;
-        self
-    }
-
-    /// For hosts: how many at most.
-    #[doc(hidden)]
-    pub fn most(&self) -> Option<usize> {
-        self.limit
-    }
-
-    /// For hosts: whether backwards.
-    #[doc(hidden)]
-    pub fn is_reverse(&self) -> bool {
-        self.reverse
-    }
-
-    /// For hosts: the keys that may be meant, as bytes.
-    #[doc(hidden)]
-    pub fn bounds(&self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-        let start = self.start.as_deref().unwrap_or_default().max(self.prefix.as_str());
-        let prefix_end = after_prefix(self.prefix.as_bytes());
-        let end = match (&self.end, prefix_end) {
-            (Some(end), Some(prefix_end)) => Bound::Excluded(end.as_bytes().to_vec().min(prefix_end)),
-            (Some(end), None) => Bound::Excluded(end.as_bytes().to_vec()),
-            (None, Some(prefix_end)) => Bound::Excluded(prefix_end),
-            (None, None) => Bound::Unbounded,
-        };
-        (Bound::Included(start.as_bytes().to_vec()), end)
-    }
-
-    /// For the engine: whether `key` is meant, the limit aside.
-    #[doc(hidden)]
-    pub fn contains(&self, key: &str) -> bool {
-        key.starts_with(&self.prefix)
-            && self.start.as_deref().is_none_or(|start| key >= start)
-            && self.end.as_deref().is_none_or(|end| key < end)
-    }
-
-    /// For the engine: puts writes over entries.
-    #[doc(hidden)]
-    pub fn overlay(&self, entries: &mut BTreeMap<String, Bytes>, writes: &BTreeMap<String, Option<Bytes>>) {
-        for (key, write) in writes.iter().filter(|(key, _)| self.contains(key)) {
-            match write {
-                Some(value) => entries.insert(key.clone(), value.clone()),
-                None => entries.remove(key),
-            };
-        }
-    }
-
-    /// For the engine: order and limit.
-    #[doc(hidden)]
-    pub fn cut(&self, entries: BTreeMap<String, Bytes>) -> Vec<(String, Bytes)> {
-        let most = self.limit.unwrap_or(usize::MAX);
-        if self.reverse {
-            entries.into_iter().rev().take(most).collect()
-        } else {
-            entries.into_iter().take(most).collect()
-        }
-    }
-}
-
-/// The first key that is after all with the prefix; none is after those of 0xff alone.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
-    let mut after = prefix[..=last].to_vec();
-    after[last] += 1;
-    Some(after)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bytes(list: &List) -> (Vec<u8>, Option<Vec<u8>>) {
-        match list.bounds() {
-            (Bound::Included(start), Bound::Excluded(end)) => (start, Some(end)),
-            (Bound::Included(start), _) => (start, None),
-            _ => unreachable!("the start is always included"),
-        }
-    }
-
-    #[test]
-    fn bounds_hold_just_what_is_meant() {
-        let cases = [
-            (List::all(), "", None),
-            (List::prefix("a/"), "a/", Some("a0")),
-            (List::prefix("a").start("b"), "b", Some("b")),
-            (List::prefix("a").start("ab").end("ac"), "ab", Some("ac")),
-            (List::prefix("a").end("zz"), "a", Some("b")),
-            (List::all().end("m"), "", Some("m")),
-        ];
-        for (list, start, end) in cases {
-            assert_eq!(bytes(&list), (start.into(), end.map(Into::into)), "{list:?}");
-        }
-        assert_eq!(after_prefix(b"\xff\xff"), None);
-        assert_eq!(after_prefix(b"a\xff"), Some(b"b".to_vec()));
-    }
-
-    #[test]
-    fn what_is_meant_does_not_depend_on_who_asks() {
-        let list = List::prefix("k").start("k2").end("k8").limit(3).reverse();
-        let kept: BTreeMap<_, _> = (0..10).map(|n| (format!("k{n}"), Bytes::from(vec![n]))).collect();
-        let mut entries: BTreeMap<_, _> = kept.into_iter().filter(|(key, _)| list.contains(key)).collect();
-        let writes =
-            BTreeMap::from([("k7".to_owned(), None), ("k55".to_owned(), Some(Bytes::new())), ("x".to_owned(), None)]);
-        list.overlay(&mut entries, &writes);
-        let keys: Vec<_> = list.cut(entries).into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["k6", "k55", "k5"]);
+        length => Err(Error::new(Kind::ValueTooLarge, format!("the key is {length} bytes long, {MAX_KEY} at most"))),
     }
 }

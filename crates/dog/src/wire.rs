@@ -25,7 +25,7 @@ pub(crate) fn attachment<T: Serialize>(value: &T) -> Result<Bytes, Error> {
     if bytes.len() > MAX_ATTACHMENT {
         let length = bytes.len();
         let message = format!("the attachment is {length} bytes serialised, {MAX_ATTACHMENT} at most");
-        return Err(Error::new(Kind::TooLarge, message));
+        return Err(Error::new(Kind::ValueTooLarge, message));
     }
     Ok(bytes)
 }

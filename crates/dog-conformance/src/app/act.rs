@@ -21,6 +21,7 @@ impl<C: Class> Room<C> {
                 Ok(Told::Done)
             }
             Act::Keep { steps } => Ok(Told::Kept { found: keeper::perform(&InRoom(self, cx), &steps).await? }),
+            Act::Insist { steps } => Ok(Told::Kept { found: keeper::insist(&InRoom(self, cx), &steps).await? }),
             Act::Quarrel { key } => keeper::quarrel(&cx.storage(), &key).await,
             Act::SwapField { value } => Ok(Told::Field { value: self.field.replace(value) }),
             Act::Sockets => Ok(sockets(cx)),

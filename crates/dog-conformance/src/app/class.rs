@@ -203,8 +203,8 @@ impl<C: Class> Group for Cluster<C> {
         C::clusterize(cx, client)
     }
 
-    /// Fails, panics, does what the script of the body says or counts such requests in this life, as `?do=` says; else says
-    /// what it got.
+    /// Fails, panics, does what the script of the body says (`insist`: or fails) or counts such requests in this life, as
+    /// `?do=` says; else says what it got.
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         match dog::query(&request, "do").as_deref() {
             Some("fail") => Err(Failure::message("the secret of the Group")),
@@ -212,6 +212,10 @@ impl<C: Class> Group for Cluster<C> {
             Some("keep") => {
                 let steps: Vec<Keep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
                 Ok(super::json(StatusCode::OK, &keeper::perform(cx, &steps).await?)?)
+            }
+            Some("insist") => {
+                let steps: Vec<Keep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
+                Ok(super::json(StatusCode::OK, &keeper::insist(cx, &steps).await?)?)
             }
             Some("count") => {
                 self.field.set(self.field.get() + 1);

@@ -40,6 +40,11 @@ pub enum Keep {
     Transaction(Vec<Keep>),
     /// Emit [`waiting`](super::protocol::waiting), then wait until the gate is open. In Replicas only.
     Pass(String),
+    /// Read a number, 0 if there is none, wait for other handlers so many times, and put the next number. In transactions
+    /// only.
+    Add(String, u32),
+    /// Run a transaction that reads a key, and changes it past itself in every run.
+    Quarrel(String),
     /// Fail the transaction.
     Fail,
     /// Set the alarm, so many milliseconds from now, and say what is to come of it each time it rings.

@@ -1,9 +1,9 @@
 //! How an object does what a script says: [`Keeper`], which Rooms and Clusters are.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use dog::{Error, Failure, GroupContext, List, Result, Storage, Timestamp, Transaction};
 
@@ -120,6 +120,31 @@ pub(super) async fn perform(keeper: &impl Keeper, steps: &[Keep]) -> Result<Vec<
     Ok(found)
 }
 
+/// Does the steps of a script, and fails with the first that the library refuses.
+pub(super) async fn insist(keeper: &impl Keeper, steps: &[Keep]) -> Result<Vec<Found>> {
+    let mut found = Vec::with_capacity(steps.len());
+    for step in steps {
+        found.push(match step {
+            Keep::Quarrel(key) => quarrel(&keeper.storage(), key).await.map(|_| Found::Done)?,
+            step => one(keeper, step).await?,
+        });
+    }
+    Ok(found)
+}
+
+/// Lets whatever else is ready go first.
+async fn others_first() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 async fn one(keeper: &impl Keeper, step: &Keep) -> Result<Found, Error> {
     let storage = keeper.storage();
     let after = |millis: u64| keeper.now() + std::time::Duration::from_millis(millis);
@@ -142,7 +167,7 @@ async fn one(keeper: &impl Keeper, step: &Keep) -> Result<Found, Error> {
         Keep::DeleteAlarm => keeper.delete_alarm().await.map(|()| Found::Done)?,
         Keep::Alarm => Found::Alarm(keeper.alarm().await?.map(Timestamp::as_millis)),
         Keep::Rings => Found::Rings(rings(&storage).await?),
-        Keep::Unawaited(_) | Keep::Transaction(_) | Keep::Pass(_) | Keep::Fail => {
+        Keep::Unawaited(_) | Keep::Transaction(_) | Keep::Pass(_) | Keep::Add(..) | Keep::Quarrel(_) | Keep::Fail => {
             unreachable!("{step:?} is no read or write")
         }
     })
@@ -189,6 +214,13 @@ async fn within(entries: &Transaction, step: &Keep) -> Result<Found> {
         Keep::PutBytes(key, length) => entries.put(key, &"x".repeat(*length)).map(|()| Found::Done)?,
         Keep::Delete(key) => entries.delete(key).map(|()| Found::Done)?,
         Keep::List(range) => Found::Entries(entries.list(&range.into()).await?),
+        Keep::Add(key, pauses) => {
+            let number = entries.get::<u64>(key).await?.unwrap_or_default();
+            for _ in 0..*pauses {
+                others_first().await;
+            }
+            entries.put(key, &(number + 1)).map(|()| Found::Number(Some(number + 1)))?
+        }
         other => return Err(Failure::message(format!("a transaction cannot do {other:?}"))),
     })
 }

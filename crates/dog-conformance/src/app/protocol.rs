@@ -140,6 +140,11 @@ pub enum Act {
         /// The script.
         steps: Vec<Keep>,
     },
+    /// The same, without a transaction in it: what the library refuses fails the handler.
+    Insist {
+        /// The script.
+        steps: Vec<Keep>,
+    },
     /// Run a transaction that reads a key, changes it past itself, and puts `out`: it can never be made.
     Quarrel {
         /// Which.

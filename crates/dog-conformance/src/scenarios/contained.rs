@@ -4,7 +4,7 @@ use dog::http::{Response, StatusCode};
 
 use super::seats::{Beside, SEATS, join};
 use super::{Scenario, scenario};
-use crate::app::protocol::{Act, Whom};
+use crate::app::protocol::{Act, Attached, Keep, Whom};
 use crate::check::{Outcome, ensure, same};
 use crate::harness::Capability;
 use crate::stage::Stage;
@@ -12,6 +12,7 @@ use crate::stage::Stage;
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("receive_that_fails_answers_500", &[14], receive_fails),
+        scenario("receive_that_fails_by_the_apps_own_doing_is_no_4xx", &[14], own_doing),
         scenario("receive_that_panics_costs_its_object", &[8, 14], receive_panics),
         scenario("handler_that_panics_costs_its_object", &[8, 14], handler_panics),
         scenario("app_that_fails_or_panics_answers_500", &[14], app_fails),
@@ -37,6 +38,40 @@ async fn receive_fails(stage: Stage) -> Outcome {
     says_nothing(&place.post("caller", Act::Fail { text: SECRET.into() }).await?)?;
     says_nothing(&place.request("POST", &place.path("http", "caller"), "no command").await?)?;
     same(client.report().await?.open, vec![client.id().clone()], "who is there")
+}
+
+/// What is too large, or of another type, in what the App does for a request without a body is not the client's mistake;
+/// a conflict has its own status. The client's mistake is told.
+async fn own_doing(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "doing");
+    let insist = async |step: Keep| -> Outcome<[Response<bytes::Bytes>; 2]> {
+        let path = format!("{}&do=insist", place.path("group", "x"));
+        let by_group = place.request("POST", &path, serde_json::to_vec(&[step.clone()])?).await?;
+        Ok([by_group, place.post("caller", Act::Insist { steps: vec![step] }).await?])
+    };
+    let (long, shape) = ("secret".repeat(dog::MAX_KEY), Attached::default());
+    insist(Keep::PutShape("shape".into(), shape)).await?;
+    let refused = [
+        Keep::PutBytes("large".into(), dog::MAX_VALUE),
+        Keep::Put(long.clone(), "x".into()),
+        Keep::Get(long),
+        Keep::Number("shape".into()),
+    ];
+    for step in refused {
+        for response in insist(step).await? {
+            says_nothing(&response)?;
+            same(response.body().as_ref(), &b"internal error"[..], "what a client reads of what the App did wrong")?;
+        }
+    }
+    for response in insist(Keep::Quarrel("key".into())).await? {
+        same(response.status(), StatusCode::SERVICE_UNAVAILABLE, "the status of a transaction that is given up")?;
+        let text = String::from_utf8_lossy(response.body()).into_owned();
+        ensure(!text.contains("transaction"), format!("it tells of the inside: {text}"))?;
+    }
+    let large = vec![b'x'; (1 << 20) + 1];
+    let response = place.request("POST", &place.path("http", "caller"), large).await?;
+    same(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "the status of a body that is too large")?;
+    ensure(String::from_utf8_lossy(response.body()).contains("1048576"), "it does not say how much is taken")
 }
 
 /// The sockets of the Replica that panicked end with 1011; those beside it and in other Groups go on; a new life of

@@ -19,14 +19,19 @@ impl Owner {
 
     /// What each step has found.
     pub(super) async fn does(self, place: &Place, steps: Vec<Keep>) -> Outcome<Vec<Found>> {
+        self.does_for(place, "scribe", steps).await
+    }
+
+    /// The same, asked by this client.
+    pub(super) async fn does_for(self, place: &Place, client: &str, steps: Vec<Keep>) -> Outcome<Vec<Found>> {
         match self {
             Self::Group => {
-                let path = format!("{}&do=keep", place.path("group", "scribe"));
+                let path = format!("{}&do=keep", place.path("group", client));
                 let response = place.request("POST", &path, serde_json::to_vec(&steps)?).await?;
                 same(response.status(), StatusCode::OK, "the status of a script")?;
                 Ok(serde_json::from_slice(response.body())?)
             }
-            Self::Replica => found(place.command("scribe", Act::Keep { steps }).await?.told),
+            Self::Replica => found(place.command(client, Act::Keep { steps }).await?.told),
         }
     }
 

@@ -134,6 +134,23 @@ async fn lists(stage: Stage) -> Outcome {
             let found = owner.does(&place, steps).await?;
             same(&found[4], &overlaid(range), &format!("{range:?} over writes on their way"))?;
             same(&found[8], &entries(&wanted), &format!("{range:?} after these"))?;
+            // The same within a transaction that makes these changes, and changes them back.
+            let steps = vec![
+                put("k/25", "new"),
+                put("k/0", "new"),
+                delete("k/3"),
+                put("k/4", "k/4"),
+                Keep::List(range.clone()),
+                delete("k/25"),
+                delete("k/0"),
+                put("k/3", "k/3"),
+                Keep::List(range.clone()),
+            ];
+            let Found::Made(1, found) = owner.does_one(&place, Keep::Transaction(steps)).await? else {
+                return Err(crate::check::Trouble::new("a transaction that nobody overtook did not run once"));
+            };
+            same(&found[4], &overlaid(range), &format!("{range:?} over the transaction's own writes"))?;
+            same(&found[8], &entries(&wanted), &format!("{range:?} over writes that change nothing"))?;
         }
     }
     Ok(())

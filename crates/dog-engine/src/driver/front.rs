@@ -56,7 +56,7 @@ impl<A: App, H: Host> Front<A, H> {
                     if error.status().is_server_error() {
                         tracing::error!("a request failed: {failure}");
                     }
-                    dog::text(error.status(), public_text(error))
+                    dog::text(error.status(), error.public_text())
                 }
                 None => {
                     self.host.occurred(Occurrence::Failed { handler: "App::fetch", cause: &failure });
@@ -95,11 +95,6 @@ fn keep<T: Clone + Send + Sync + 'static>(from: &mut Extensions, to: &mut Extens
 
 fn internal_error() -> Response {
     dog::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
-}
-
-/// What a client may read of an error.
-fn public_text(error: &Error) -> String {
-    if error.status() == StatusCode::INTERNAL_SERVER_ERROR { "internal error".into() } else { error.to_string() }
 }
 
 /// What stands beneath a [`Dog`].

@@ -6,7 +6,7 @@
 //! - `group`: a Group's life; `group_port`: what its own code stands on; `placing`: who gets a place; `waiting`: who waits
 //!   for one; `looks`: what time does; `growing`: new members, census, the view; `records`: members kept over lives; `clients`: and clients over the end
 //!   of a host
-//! - `storing`: an object's storage; `alarms`: its alarm; `idle`: when it rests
+//! - `storing`: an object's storage; `queue`: transactions that overtake each other; `alarms`: its alarm; `idle`: when it rests
 //! - `front`: the App, and the way from outside to a Replica
 
 mod alarms;
@@ -21,6 +21,7 @@ mod idle;
 mod life;
 mod looks;
 mod placing;
+mod queue;
 mod records;
 mod replica;
 mod replica_port;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use dog::http::StatusCode;
 use dog::internal::Kind;
 use dog::{CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
 
@@ -297,10 +298,13 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 }
 
-/// What the other side hears of a user's failure: nothing of the inside, but this library's own errors as they are.
+/// What the other side hears of a user's failure: nothing of the inside, but of this library's own errors their kind,
+/// from which the client's status follows.
 pub(super) fn failed(failure: &dog::Failure) -> Error {
     match failure.downcast_ref::<Error>() {
-        Some(error) if error.status().is_client_error() => Error::new(error.kind(), error.to_string()),
+        Some(error) if error.status() != StatusCode::INTERNAL_SERVER_ERROR => {
+            Error::new(error.kind(), error.public_text())
+        }
         _ => Error::new(Kind::Handler, "the handler failed"),
     }
 }

@@ -9,11 +9,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use dog::internal::{Committed, Kind, Read};
-use dog::port::{LocalFuture, StoragePort};
+use dog::internal::{Kind, Read};
+use dog::port::{LocalFuture, StoragePort, TransactionTurn};
 use dog::{Epoch, Error, List};
 
 use super::life::{Activation, over};
+use super::queue::TransactionQueue;
 use crate::address::Object;
 use crate::host::{Batch, Host, Space};
 
@@ -37,11 +38,13 @@ pub(super) struct Store<H: Host> {
     /// Writes of any kind that are on their way, and who waits for the last of them.
     under_way: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
+    transactions: Rc<TransactionQueue<H>>,
 }
 
 impl<H: Host> Store<H> {
     pub(super) fn new(host: Rc<H>, object: Object, epoch: Epoch) -> Rc<Self> {
         Rc::new(Self {
+            transactions: TransactionQueue::new(Rc::clone(&host)),
             host,
             object,
             epoch,
@@ -165,8 +168,7 @@ impl<H: Host> Store<H> {
     /// Writes on their way among what `list` asks for.
     fn pending_of(&self, list: &List) -> BTreeMap<String, Option<Bytes>> {
         let pending = self.pending.borrow();
-        let meant = pending.iter().filter(|(key, _)| list.contains(key));
-        meant.map(|(key, (_, value))| (key.clone(), value.clone())).collect()
+        list.of(&pending).map(|(key, (_, value))| (key.clone(), value.clone())).collect()
     }
 
     /// What the disk has of what `list` asks for, with `more` than its limit.
@@ -251,8 +253,9 @@ impl<H: Host> StoragePort for StorePort<H> {
         let store = Rc::clone(&self.0);
         let (pending, cleared) = (store.pending_of(&list), store.clearing.get() > 0);
         Box::pin(async move {
-            // Writes on their way may take entries away: then more than the limit must be read.
-            let mut entries = if cleared { BTreeMap::new() } else { store.kept(&list, pending.len()).await? };
+            // What is on its way to be taken away makes room for entries behind the limit.
+            let gone = pending.values().filter(|write| write.is_none()).count();
+            let mut entries = if cleared { BTreeMap::new() } else { store.kept(&list, gone).await? };
             list.overlay(&mut entries, &pending);
             Ok(list.cut(entries))
         })
@@ -262,21 +265,17 @@ impl<H: Host> StoragePort for StorePort<H> {
         self.0.version.get()
     }
 
+    fn turn(&self, overtaken: usize) -> Option<LocalFuture<Box<dyn TransactionTurn>>> {
+        self.0.transactions.turn(overtaken)
+    }
+
     fn commit(
         &self,
         writes: BTreeMap<String, Option<Bytes>>,
         reads: Vec<(u64, Read)>,
-    ) -> LocalFuture<Result<Committed, Error>> {
-        if let Some(refused) = self.refused() {
-            return refused;
-        }
-        let commit = self.0.commit_now(writes, &reads);
-        Box::pin(async move {
-            match commit? {
-                Some(done) => done.await.map(|()| Committed::Yes),
-                None => Ok(Committed::Conflict),
-            }
-        })
+    ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
+        self.1.check()?;
+        self.0.commit_now(writes, &reads)
     }
 
     fn delete_all(&self) -> LocalFuture<Result<(), Error>> {

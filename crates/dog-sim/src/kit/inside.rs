@@ -80,6 +80,12 @@ impl Cluster {
         }
     }
 
+    /// How many entries objects were given by all ranges that they have read so far.
+    #[doc(hidden)]
+    pub fn entries_listed(&self) -> u64 {
+        self.world.entries_listed()
+    }
+
     /// What objects have said to each other since this was last called: how much of what, each message for one object. The
     /// test of a chatty Group asks here whether it has become chattier. Nothing, unless the cluster was made with
     /// [`Builder::count_traffic`](crate::Builder::count_traffic).

@@ -1,6 +1,7 @@
 //! What objects keep: in memory, and as durable as a disk. What was acknowledged survives a crash; of what was not, the
 //! first few batches may, each whole.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
@@ -40,6 +41,8 @@ pub(crate) struct Storage {
     /// When the last batch of each object is done: they are done in order.
     last: BTreeMap<Object, Micros>,
     next: u64,
+    /// Entries that ranges were asked for, and gave.
+    listed: Cell<u64>,
 }
 
 /// What has to be done after a batch was written.
@@ -69,7 +72,13 @@ impl Storage {
         }
         let found = entries.range(keys).map(|(key, value)| (Bytes::copy_from_slice(key), value.clone()));
         let most = most.unwrap_or(usize::MAX);
-        if reverse { found.rev().take(most).collect() } else { found.take(most).collect() }
+        let found: Vec<_> = if reverse { found.rev().take(most).collect() } else { found.take(most).collect() };
+        self.listed.set(self.listed.get() + found.len() as u64);
+        found
+    }
+
+    pub(crate) fn listed(&self) -> u64 {
+        self.listed.get()
     }
 
     /// The alarm as its object set it last, written or on the way.

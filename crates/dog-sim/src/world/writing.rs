@@ -108,6 +108,10 @@ impl World {
     }
 
     /// One of the user's values, as it stands on the disk.
+    pub(crate) fn entries_listed(&self) -> u64 {
+        self.storage.borrow().listed()
+    }
+
     pub(crate) fn stored(&self, object: Object, key: &str) -> Option<bytes::Bytes> {
         self.storage.borrow().read(object, Space::User, key.as_bytes())
     }

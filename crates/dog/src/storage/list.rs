@@ -1,0 +1,214 @@
+//! Which entries a list gives: [`List`].
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+/// Which entries a [`Storage::list`](crate::Storage::list) gives: all, unless it is told less.
+///
+/// ```
+/// let latest = dog::List::prefix("message/").reverse().limit(20);
+/// # drop(latest);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    prefix: String,
+    start: Option<String>,
+    end: Option<String>,
+    limit: Option<usize>,
+    reverse: bool,
+}
+
+impl List {
+    /// All entries.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Entries whose keys begin with `prefix`.
+    pub fn prefix(prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..Self::default() }
+    }
+
+    /// None before `key`.
+    #[must_use]
+    pub fn start(mut self, key: impl Into<String>) -> Self {
+        self.start = Some(key.into());
+        self
+    }
+
+    /// None from `key` on.
+    #[must_use]
+    pub fn end(mut self, key: impl Into<String>) -> Self {
+        self.end = Some(key.into());
+        self
+    }
+
+    /// The first `entries` only.
+    #[must_use]
+    pub fn limit(mut self, entries: usize) -> Self {
+        self.limit = Some(entries);
+        self
+    }
+
+    /// From the last to the first.
+    #[must_use]
+    pub fn reverse(mut self) -> Self {
+        self.reverse = true;
+        self
+    }
+
+    /// For hosts: how many at most.
+    #[doc(hidden)]
+    pub fn most(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// For hosts: whether backwards.
+    #[doc(hidden)]
+    pub fn is_reverse(&self) -> bool {
+        self.reverse
+    }
+
+    /// For hosts: the keys that may be meant, as bytes.
+    #[doc(hidden)]
+    pub fn bounds(&self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+        let start = self.first_key();
+        let prefix_end = after_prefix(self.prefix.as_bytes());
+        let end = match (&self.end, prefix_end) {
+            (Some(end), Some(prefix_end)) => Bound::Excluded(end.as_bytes().to_vec().min(prefix_end)),
+            (Some(end), None) => Bound::Excluded(end.as_bytes().to_vec()),
+            (None, Some(prefix_end)) => Bound::Excluded(prefix_end),
+            (None, None) => Bound::Unbounded,
+        };
+        (Bound::Included(start.as_bytes().to_vec()), end)
+    }
+
+    /// For the engine: whether `key` is meant, the limit aside.
+    #[doc(hidden)]
+    pub fn contains(&self, key: &str) -> bool {
+        key.starts_with(&self.prefix)
+            && self.start.as_deref().is_none_or(|start| key >= start)
+            && self.end.as_deref().is_none_or(|end| key < end)
+    }
+
+    /// For the engine: those of `entries` that are meant, the limit aside.
+    #[doc(hidden)]
+    pub fn of<'a, T>(&'a self, entries: &'a BTreeMap<String, T>) -> impl Iterator<Item = (&'a String, &'a T)> {
+        // From the first key that may be meant on, those that are stand together.
+        let from = (Bound::Included(self.first_key()), Bound::Unbounded);
+        entries.range::<str, _>(from).take_while(|(key, _)| self.contains(key))
+    }
+
+    fn first_key(&self) -> &str {
+        self.start.as_deref().unwrap_or_default().max(self.prefix.as_str())
+    }
+
+    /// With a higher limit, if there is one.
+    pub(super) fn with_more(mut self, entries: usize) -> Self {
+        self.limit = self.limit.map(|limit| limit.saturating_add(entries));
+        self
+    }
+
+    /// The part of it on which it depends that these entries were found: behind the last of a limit that is reached
+    /// everything may change. None if it is nothing.
+    pub(super) fn covered_by(&self, found: &[(String, Bytes)]) -> Option<Self> {
+        let mut covered = Self { limit: None, ..self.clone() };
+        match (self.limit, found.last()) {
+            (Some(0), _) => return None,
+            (Some(limit), Some((last, _))) if found.len() >= limit && self.reverse => {
+                covered.start = Some(last.clone())
+            }
+            // The end is not meant itself, and this is the first key behind.
+            (Some(limit), Some((last, _))) if found.len() >= limit => covered.end = Some(format!("{last}\0")),
+            _ => {}
+        }
+        Some(covered)
+    }
+
+    /// For the engine: puts writes over entries.
+    #[doc(hidden)]
+    pub fn overlay(&self, entries: &mut BTreeMap<String, Bytes>, writes: &BTreeMap<String, Option<Bytes>>) {
+        for (key, write) in self.of(writes) {
+            match write {
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
+            };
+        }
+    }
+
+    /// For the engine: order and limit.
+    #[doc(hidden)]
+    pub fn cut(&self, entries: BTreeMap<String, Bytes>) -> Vec<(String, Bytes)> {
+        let most = self.limit.unwrap_or(usize::MAX);
+        if self.reverse {
+            entries.into_iter().rev().take(most).collect()
+        } else {
+            entries.into_iter().take(most).collect()
+        }
+    }
+}
+
+/// The first key that is after all with the prefix; none is after those of 0xff alone.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut after = prefix[..=last].to_vec();
+    after[last] += 1;
+    Some(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(list: &List) -> (Vec<u8>, Option<Vec<u8>>) {
+        match list.bounds() {
+            (Bound::Included(start), Bound::Excluded(end)) => (start, Some(end)),
+            (Bound::Included(start), _) => (start, None),
+            _ => unreachable!("the start is always included"),
+        }
+    }
+
+    #[test]
+    fn bounds_hold_just_what_is_meant() {
+        let cases = [
+            (List::all(), "", None),
+            (List::prefix("a/"), "a/", Some("a0")),
+            (List::prefix("a").start("b"), "b", Some("b")),
+            (List::prefix("a").start("ab").end("ac"), "ab", Some("ac")),
+            (List::prefix("a").end("zz"), "a", Some("b")),
+            (List::all().end("m"), "", Some("m")),
+        ];
+        for (list, start, end) in cases {
+            assert_eq!(bytes(&list), (start.into(), end.map(Into::into)), "{list:?}");
+        }
+        assert_eq!(after_prefix(b"\xff\xff"), None);
+        assert_eq!(after_prefix(b"a\xff"), Some(b"b".to_vec()));
+    }
+
+    #[test]
+    fn what_is_meant_does_not_depend_on_who_asks() {
+        let list = List::prefix("k").start("k2").end("k8").limit(3).reverse();
+        let kept: BTreeMap<_, _> = (0..10).map(|n| (format!("k{n}"), Bytes::from(vec![n]))).collect();
+        let mut entries: BTreeMap<_, _> = kept.into_iter().filter(|(key, _)| list.contains(key)).collect();
+        let writes =
+            BTreeMap::from([("k7".to_owned(), None), ("k55".to_owned(), Some(Bytes::new())), ("x".to_owned(), None)]);
+        list.overlay(&mut entries, &writes);
+        let keys: Vec<_> = list.cut(entries).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["k6", "k55", "k5"]);
+    }
+
+    #[test]
+    fn a_limit_that_is_reached_covers_what_could_change_it_and_no_more() {
+        let found = |keys: &[&str]| keys.iter().map(|key| ((*key).to_owned(), Bytes::new())).collect::<Vec<_>>();
+        let list = List::prefix("k").limit(2);
+        let covered = list.covered_by(&found(&["k1", "k2"])).unwrap();
+        let at = |list: &List, keys: [&str; 6]| keys.map(|key| list.contains(key));
+        assert_eq!(at(&covered, ["j", "k", "k11", "k2", "k2\0", "k3"]), [false, true, true, true, false, false]);
+        let covered = list.clone().reverse().covered_by(&found(&["k2", "k1"])).unwrap();
+        assert_eq!(at(&covered, ["k", "k0", "k1", "k11", "k9", "l"]), [false, false, true, true, true, false]);
+        assert_eq!(list.covered_by(&found(&["k1"])), Some(List::prefix("k")));
+        assert_eq!(List::all().limit(0).covered_by(&[]), None);
+    }
+}
