@@ -209,7 +209,7 @@ fn all_of_many_are_made_whatever_becomes_of_others() {
         for number in 0..60 {
             adding.push(begin(&cluster, if number % 3 == 0 { "/nested" } else { "/add" }));
             let polls = (number + round) % 17;
-            spoilt.push(begin(&cluster, &format!("/{}/{polls}", ["abandon", "panic"][number as usize % 2])));
+            spoilt.push(begin(&cluster, &format!("/{}/{polls}", if number % 2 == 0 { "abandon" } else { "panic" })));
         }
         cluster.advance(Duration::from_secs(60));
         for adding in &adding {

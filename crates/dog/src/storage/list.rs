@@ -118,7 +118,7 @@ impl List {
         match (self.limit, found.last()) {
             (Some(0), _) => return None,
             (Some(limit), Some((last, _))) if found.len() >= limit && self.reverse => {
-                covered.start = Some(last.clone())
+                covered.start = Some(last.clone());
             }
             // The end is not meant itself, and this is the first key behind.
             (Some(limit), Some((last, _))) if found.len() >= limit => covered.end = Some(format!("{last}\0")),
