@@ -46,7 +46,7 @@ async fn own_doing(stage: Stage) -> Outcome {
     let place = stage.pinned("hall", "doing");
     let insist = async |step: Keep| -> Outcome<[Response<bytes::Bytes>; 2]> {
         let path = format!("{}&do=insist", place.path("group", "x"));
-        let by_group = place.request("POST", &path, serde_json::to_vec(&[step.clone()])?).await?;
+        let by_group = place.request("POST", &path, serde_json::to_vec(std::slice::from_ref(&step))?).await?;
         Ok([by_group, place.post("caller", Act::Insist { steps: vec![step] }).await?])
     };
     let (long, shape) = ("secret".repeat(dog::MAX_KEY), Attached::default());
