@@ -2,19 +2,17 @@
 //! say. Only when this node ends, or the other is given up, its clients are told to come back, at the end of a frame, and
 //! may answer.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dog::CloseCode;
-use dog_engine::address::NodeId;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::sync::watch;
 
+use crate::cluster::Lasts;
 use crate::websocket::close_frame;
 use crate::worker::{Mail, Post};
 
@@ -28,34 +26,6 @@ pub(crate) struct Passage {
     there: OnUpgrade,
     counted: Arc<Counted>,
     other: Lasts,
-}
-
-/// Nodes that something of this worker is passed on to. One that stands still or is cut off says nothing, for ever: what
-/// goes to it ends when the cluster has given it up.
-#[derive(Default)]
-pub(crate) struct Destinations(RefCell<HashMap<NodeId, watch::Sender<()>>>);
-
-/// That a node has not been given up.
-#[derive(Clone)]
-pub(crate) struct Lasts(watch::Receiver<()>);
-
-impl Destinations {
-    /// To be asked for before it is looked up whether the node lives: else its end may have been told already.
-    pub(crate) fn lasts(&self, node: NodeId) -> Lasts {
-        Lasts(self.0.borrow_mut().entry(node).or_insert_with(|| watch::Sender::new(())).subscribe())
-    }
-
-    pub(crate) fn gone(&self, node: NodeId) {
-        self.0.borrow_mut().remove(&node);
-    }
-}
-
-impl Lasts {
-    /// Ends when the node is given up.
-    pub(crate) async fn ends(&mut self) {
-        // Nothing is ever said but by leaving.
-        while self.0.changed().await.is_ok() {}
-    }
 }
 
 /// What a passage knows of the worker that it was made on, whatever thread its bytes are copied on.
@@ -277,7 +247,6 @@ impl Frames {
 mod tests {
     use super::*;
     use dog::Message;
-    use futures_util::FutureExt;
 
     fn sent(lengths: &[usize]) -> Vec<Vec<u8>> {
         lengths.iter().map(|length| Message::binary(vec![7; *length]).frame().to_vec()).collect()
@@ -305,19 +274,6 @@ mod tests {
             });
             assert_eq!(ends, expected.collect::<Vec<_>>(), "{size} bytes at once");
         }
-    }
-
-    #[tokio::test]
-    async fn what_goes_to_a_node_that_is_given_up_ends_and_nothing_else() {
-        let destinations = Destinations::default();
-        let [one, other] = [1, 2].map(NodeId::from_raw);
-        let (mut first, mut second, mut elsewhere) =
-            (destinations.lasts(one), destinations.lasts(one), destinations.lasts(other));
-        destinations.gone(one);
-        first.ends().await;
-        second.ends().await;
-        assert!(elsewhere.ends().now_or_never().is_none());
-        assert!(destinations.lasts(one).ends().now_or_never().is_none(), "who is asked for anew is looked up anew");
     }
 
     /// Longer than anything here takes; reached only by what hangs.

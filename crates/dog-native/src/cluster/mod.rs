@@ -21,6 +21,7 @@
 
 mod inbox;
 pub(crate) mod letter;
+mod lifeline;
 pub(crate) mod peer;
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub use dog_engine::address::NodeId;
 pub use inbox::{Inbox, claim_of};
 
 pub(crate) use inbox::{ClusterFigures, Held, Joined, State};
+pub(crate) use lifeline::{Destinations, Lasts};
 
 /// Something that ends later, on whatever thread.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -27,26 +27,27 @@ use tokio::time::timeout;
 
 use super::Joined;
 use super::letter::{Head, arrived};
+use super::lifeline;
 use crate::front::{hand_over, http, opening_of, take_upgrade};
 use crate::newcomers::Newcomers;
 use crate::passing::Passage;
 use crate::worker::Worker;
 
 /// To whom a request is passed on, in it.
-const HEAD: HeaderName = HeaderName::from_static("dog-head");
+pub(super) const HEAD: HeaderName = HeaderName::from_static("dog-head");
 /// What a response is, in it.
 const ANSWER: HeaderName = HeaderName::from_static("dog-answer");
 const REFUSED: HeaderValue = HeaderValue::from_static("refused");
 const FAILED: HeaderValue = HeaderValue::from_static("failed");
 
 /// How long two nodes may take to know each other.
-const ACQUAINTANCE: Duration = Duration::from_secs(3);
+pub(super) const ACQUAINTANCE: Duration = Duration::from_secs(3);
 /// Connections at a time that may be of anyone, on all workers: their descriptors are those that clients need too.
 const UNKNOWN: usize = 256;
 /// How long each of them has to prove what it is when there are too many: many times what a node takes.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long another node may give no sign of its life on a connection: a network that loses all says nothing of it.
-const SILENCE: Duration = Duration::from_secs(15);
+pub(super) const SILENCE: Duration = Duration::from_secs(15);
 /// Bodies up to this length are read before they are passed on, so that a request that is refused can go elsewhere.
 const KEPT: usize = 1 << 20;
 /// Nodes that may pass a request on, one after the other: more are lost.
@@ -66,7 +67,7 @@ pub(crate) async fn forward(worker: &Worker, to: NodeId, head: &Head, request: R
     }
     let (mut parts, body) = request.into_parts();
     let (sent, kept) = keep(body).await?;
-    let mut lasts = abroad.destinations.lasts(to);
+    let mut lasts = abroad.destinations.lasts(&abroad.joined, to);
     let stream = timeout(ACQUAINTANCE, connect(&abroad.joined, to)).await.map_err(unreachable)??;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
@@ -111,7 +112,7 @@ async fn keep(body: Body) -> Result<(Body, Option<Bytes>), Error> {
     Ok((body, None))
 }
 
-async fn connect(joined: &Joined, to: NodeId) -> Result<TcpStream, Error> {
+pub(super) async fn connect(joined: &Joined, to: NodeId) -> Result<TcpStream, Error> {
     let address = joined.ports.directory.address(to).ok_or_else(|| unreachable("it has ended"))?;
     let mut stream = TcpStream::connect(address).await.map_err(unreachable)?;
     tune(&stream);
@@ -129,14 +130,13 @@ async fn connect(joined: &Joined, to: NodeId) -> Result<TcpStream, Error> {
     }
 }
 
-/// Small frames go out when they are written; and a connection on which the other node is silent ends, whether anything
-/// is on its way or not. Where that cannot be had, things take longer, and that is all.
+/// Small frames go out when they are written; and a connection on which nothing waits ends when nothing is heard of the
+/// other node. One on which something waits may do so because its reader is busy: see `lifeline`. Where that cannot be had,
+/// things take longer, and that is all.
 fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let socket = SockRef::from(stream);
-    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE * 2 / 3).with_interval(SILENCE / 3));
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(SILENCE));
+    let alive = TcpKeepalive::new().with_time(SILENCE * 2 / 3).with_interval(SILENCE / 15).with_retries(5);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&alive);
 }
 
 async fn accept_one(joined: &Joined, stream: &mut TcpStream) -> Result<(), Error> {
@@ -220,7 +220,10 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream) {
     }
 }
 
-async fn answer(worker: &Rc<Worker>, request: hyper::Request<hyper::body::Incoming>) -> Response {
+async fn answer(worker: &Rc<Worker>, mut request: hyper::Request<hyper::body::Incoming>) -> Response {
+    if let Some(response) = lifeline::take(&mut request) {
+        return response;
+    }
     let busy = worker.busy();
     let (request, upgrade) = take_upgrade(request);
     let mut response = match fetch(worker, request).await {

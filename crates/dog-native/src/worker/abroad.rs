@@ -16,8 +16,7 @@ use dog_engine::message::ReplicaCast;
 use super::Worker;
 use super::mail::Mail;
 use crate::cluster::letter::Letter;
-use crate::cluster::{Held, Joined, Owner};
-use crate::passing::Destinations;
+use crate::cluster::{Destinations, Held, Joined, Owner};
 
 /// How long an alarm waits that is another node's to ring, before it is looked at again: that node may end.
 const ALARM_AGAIN: Duration = Duration::from_secs(30);

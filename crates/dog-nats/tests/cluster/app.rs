@@ -93,7 +93,8 @@ impl Replica for Room {
     }
 
     /// `put N` keeps a number, `all` tells those that are kept, `count` all sockets of the cluster, `clock` the wall
-    /// clock's milliseconds, `alarm N` has an alarm ring in so many, and there are the commands of [`registers`]; anything else goes to everyone.
+    /// clock's milliseconds, `alarm N` has an alarm ring in so many, `nap N` takes so many seconds, `filler` and what follows
+    /// it is for nobody, and there are the commands of [`registers`]; anything else goes to everyone.
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         let text = message.as_text().unwrap_or_default();
         if let Some(number) = text.strip_prefix("put ") {
@@ -108,6 +109,13 @@ impl Replica for Room {
         if let Some(milliseconds) = text.strip_prefix("alarm ") {
             let after = Duration::from_millis(milliseconds.parse().unwrap_or_default());
             return Ok(cx.set_alarm(cx.now() + after).await?);
+        }
+        if let Some(seconds) = text.strip_prefix("nap ") {
+            tokio::time::sleep(Duration::from_secs(seconds.parse().unwrap_or_default())).await;
+            return Ok(());
+        }
+        if text.starts_with("filler") {
+            return Ok(());
         }
         if text == "clock" {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Cuts of the network, under load: hosts of a network that the test has made lose sight of each other without a word,
 //! and find each other again. Clients are cut off from nobody.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::app::Client;
@@ -101,6 +102,20 @@ async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced()
     );
 }
 
+/// A Replica that reads nothing for a while, of a client whose bytes are passed on, which sends more than fits on the way:
+/// the node between hears that its peer lives, and waits.
+async fn waits_for_a_busy_replica(owner: SocketAddr, other: SocketAddr) {
+    let first = Client::join(owner, "busy", "first").await;
+    let mut passed = Client::join(other, "busy", "passed").await;
+    assert_eq!(passed.at, first.at, "its connection is passed on");
+    assert!(passed.say("nap 18").await);
+    let filler = format!("filler{}", "x".repeat(512 * 1024));
+    for _ in 0..64 {
+        assert!(passed.say(&filler).await, "it was cut off while its Replica was busy");
+    }
+    assert!(passed.put(1).await);
+}
+
 #[tokio::test]
 async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
     let record = Recorder::new(LONG_LEASE);
@@ -111,6 +126,7 @@ async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
     let mut passed = record.join(scene.nodes[other].address, "crossed", "passed").await;
     let mut idle = record.join(scene.nodes[other].address, "crossed", "idle").await;
     assert_eq!([there.at, passed.at, idle.at], [scene.nodes[owner].id(); 3], "their connections are passed on");
+    let busy = tokio::spawn(waits_for_a_busy_replica(scene.nodes[owner].address, scene.nodes[2].address));
     let cut = Instant::now();
     scene.network.cut(&[host(owner)], &[host(other)]);
     assert!(passed.say("put 7").await);
@@ -131,6 +147,7 @@ async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
     let mut back = record.join(scene.nodes[other].address, "crossed", "passed").await;
     let served = healed.elapsed();
     assert!(back.all().await.contains(&1));
+    busy.await.expect("whoever waits is not taken for dead");
     let heard = nothing_was_missed(&talk.end().await, &[0, 1, 2]);
     println!(
         "cluster: two nodes cut off from each other: whoever had to be passed on was told after {answered:.1?} ({refused}); \
