@@ -262,6 +262,8 @@ pub trait ReplicaObject {
     fn cease(self: Rc<Self>);
     /// Rests now, as after [`Host::rest_after`]. Whether the user's value is out of memory: not while a handler waits.
     fn rest_now(&self) -> bool;
+    /// Which Replica it is.
+    fn address(&self) -> ReplicaAddress;
     /// The number of this life.
     fn epoch(&self) -> Epoch;
     /// How it stands.

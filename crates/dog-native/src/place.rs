@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use dog::App;
 use dog_engine::classes;
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::cluster::{Inbox, Joined, Joining, State};
 use crate::config::Config;
 use crate::error::Error;
 use crate::listening::{Listening, listen_all};
 use crate::storage::{Embedded, Folder, SetAlarm, Storage};
-use crate::worker::{Mail, Post, Worker};
+use crate::worker::{Mailbox, Post, Worker};
 
 /// What the workers begin with.
 pub(crate) struct Place {
     pub(crate) post: Post,
-    pub(crate) mailboxes: Vec<UnboundedReceiver<Vec<Mail>>>,
+    pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) storage: Arc<dyn Storage>,
     /// Alarms that were set before; those of a cluster come by mail.
     pub(crate) alarms: Arc<[SetAlarm]>,

@@ -11,7 +11,6 @@ use dog::port::LocalFuture;
 use dog::{App, Response};
 use dog_engine::{Front, classes};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
@@ -23,7 +22,7 @@ use crate::front::{Addresses, accept};
 use crate::listening::listen_each;
 use crate::place::Place;
 use crate::storage::SetAlarm;
-use crate::worker::{Mail, Post, Shared, Worker, longest_drain, run};
+use crate::worker::{Mail, Mailbox, Post, Shared, Worker, longest_drain, run};
 
 /// How long the lease may take to be given back: it ends by itself as well.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -164,7 +163,7 @@ struct Beginning<A> {
     index: usize,
     shared: Arc<Shared>,
     app: Arc<A>,
-    mailbox: UnboundedReceiver<Vec<Mail>>,
+    mailbox: Mailbox,
     listeners: Vec<std::net::TcpListener>,
     /// Where other nodes come in.
     peers: Vec<std::net::TcpListener>,

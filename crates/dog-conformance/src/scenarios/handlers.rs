@@ -1,9 +1,10 @@
 //! Promise 7: which handlers run when.
 
 use dog::ClientId;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{Scenario, scenario};
-use crate::app::protocol::{Act, Event, GATED, Whom, waiting};
+use crate::app::protocol::{AUTO_RESPONSE, Act, Event, GATED, Whom, waiting};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;
 use crate::stage::Stage;
@@ -15,6 +16,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("on_open_ends_before_the_first_message", &[7], open_first),
         scenario("on_close_waits_for_the_handler", &[7], close_last),
         scenario("busy_handler_does_not_stop_deliveries", &[6, 7], busy_hears),
+        scenario("busy_handler_does_not_stop_what_needs_none", &[7, 8, 12], busy_lives),
     ]
 }
 
@@ -125,4 +127,36 @@ async fn busy_hears(stage: Stage) -> Outcome {
     same(busy.hear().await?, "all", "what a busy socket hears next")?;
     other.obey(Act::Open { gate: "go".into() }).await?;
     busy.reply(command).await.map(|_| ())
+}
+
+/// A socket whose handler waits has its automatic question answered, though a message before it waits. When its client
+/// leaves it is out of fan-out at once, and only its last handler waits.
+async fn busy_lives(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "lives");
+    for leaves in [true, false] {
+        let name = if leaves { "leaves" } else { "vanishes" };
+        let [mut other, mut busy] = place.join_each([&format!("beside-{name}"), name]).await?;
+        busy.tell(Act::Wait { gate: name.into() }).await?;
+        same(busy.hear().await?, waiting(name), "the handler")?;
+        same(other.hear().await?, waiting(name), "what it tells the others")?;
+        busy.tell(Act::Sockets).await?;
+        busy.send(Message::text(AUTO_RESPONSE.request())).await?;
+        same(busy.hear().await?, AUTO_RESPONSE.response(), "the automatic answer")?;
+        let client = busy.id().clone();
+        if leaves {
+            busy.leave().await?;
+        } else {
+            drop(busy);
+        }
+        // Each time it answers, the host has had a turn.
+        while other.report().await?.open.contains(&client) {}
+        same(other.confirmed("who is here?", Whom::Everyone).await?, (1, vec![]), "whom a broadcast reaches")?;
+        same(other.hear().await?, "who is here?", "what it hears itself")?;
+        ensure(!matches!(other.report().await?.of(&client).last(), Some(Event::End(_))), "the last handler waits")?;
+        other.obey(Act::Open { gate: name.into() }).await?;
+        let events = other.report_after(&client).await?.of(&client);
+        ensure(matches!(events.last(), Some(Event::End(_))), format!("the last event is no end: {events:?}"))?;
+        other.leave().await?;
+    }
+    Ok(())
 }

@@ -369,6 +369,10 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
         self.rest()
     }
 
+    fn address(&self) -> ReplicaAddress {
+        self.address
+    }
+
     fn epoch(&self) -> Epoch {
         self.epoch
     }

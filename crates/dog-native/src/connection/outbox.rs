@@ -49,6 +49,24 @@ pub(super) struct Outbox {
     pub(super) bytes: usize,
     /// Frames that they are in.
     frames: u32,
+    /// Whether the kernel has refused to take more, and has not said since that it takes something.
+    pub(super) blocked: bool,
+    /// Whether some of what waits was refused by the kernel before.
+    pub(super) backed_up: bool,
+    /// How the client reads, as far as that is known.
+    pub(super) pace: Pace,
+}
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Little waits for it.
+    #[default]
+    KeepsUp,
+    /// Much waits, and it has some time to take it: see [`Lagging`](super::lagging::Lagging).
+    Lags,
+    /// It had that time.
+    Slow,
 }
 
 impl Outbox {
@@ -60,7 +78,16 @@ impl Outbox {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { head: NONE, tail: NONE, written: 0, bytes: 0, frames: 0 }
+        Self {
+            head: NONE,
+            tail: NONE,
+            written: 0,
+            bytes: 0,
+            frames: 0,
+            blocked: false,
+            backed_up: false,
+            pace: Pace::KeepsUp,
+        }
     }
 }
 

@@ -13,6 +13,16 @@ use super::stream::Stream;
 use crate::front::AddressPermit;
 use crate::websocket::Decoder;
 
+/// How many bytes of messages are read ahead while a handler is busy, besides the message that passes this. So what a
+/// client sends besides messages is heard meanwhile, its goodbye among it.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// What a message that was read ahead counts for besides its bytes.
+const KEEPING: usize = 64;
+
+/// What is read ahead is counted in these, in bytes: so that the count is short.
+const UNIT: usize = 16;
+
 /// One connection. At rest it is this record and nothing else.
 pub(crate) struct Connection {
     /// Tells this connection from earlier ones at its place in the slab.
@@ -35,13 +45,19 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// Whether the client sends nothing more.
     pub(crate) hung_up: bool,
-    /// Whether a handler of this socket runs, so that nothing more is read.
+    /// Whether a handler of this socket runs, so that little more is read.
     pub(crate) busy: bool,
+    /// Whether its turn to be read comes: see `Worker::ready`.
+    pub(crate) awaits_turn: bool,
+    /// Whether it is not read because others cannot take yet what its client sends.
+    pub(crate) held_back: bool,
     /// Whether it is on the list of those to be written.
     pub(super) dirty: bool,
     pub(super) pinged: bool,
-    /// In seconds of the worker's life: when something was heard last, or when the phase began.
+    /// In seconds of the worker's life: when there was last a sign of the client, or when the phase began.
     pub(super) since: u32,
+    /// What was read ahead while its handler was busy, in units of sixteen bytes: see [`Connection::reads_ahead`].
+    ahead: u16,
     /// Counts for the client's address as long as the connection lives.
     #[allow(dead_code, reason = "it is there to be dropped")]
     pub(super) permit: Option<Arc<AddressPermit>>,
@@ -76,9 +92,12 @@ impl Connection {
             readable: false,
             hung_up: false,
             busy: false,
+            awaits_turn: false,
+            held_back: false,
             dirty: false,
             pinged: false,
             since: seconds,
+            ahead: 0,
             permit: None,
         }
     }
@@ -91,9 +110,39 @@ impl Connection {
     /// Something was heard of the client.
     pub(crate) fn heard(&mut self, seconds: u32) {
         if self.phase == Phase::Open {
-            self.since = seconds;
-            self.pinged = false;
+            self.lives(seconds);
         }
+    }
+
+    /// A sign of the client's life: the time until it is given up begins again.
+    pub(super) fn lives(&mut self, seconds: u32) {
+        self.since = seconds;
+        self.pinged = false;
+    }
+
+    /// Whether it is this side that does not read, so that the client's silence says nothing.
+    pub(super) fn is_not_read(&self) -> bool {
+        self.held_back || self.awaits_turn || self.has_read_ahead()
+    }
+
+    /// Whether its handler is busy and all has been read that may be read meanwhile.
+    pub(crate) fn has_read_ahead(&self) -> bool {
+        self.busy && usize::from(self.ahead) * UNIT >= READ_AHEAD
+    }
+
+    /// A message of so many bytes has come, and the handler is busy, with it or with one before it.
+    pub(crate) fn reads_ahead(&mut self, bytes: usize) {
+        if self.busy {
+            let units = u16::try_from((bytes + KEEPING) / UNIT).unwrap_or(u16::MAX);
+            self.ahead = self.ahead.saturating_add(units);
+        }
+        self.busy = true;
+    }
+
+    /// All that came has been handled.
+    pub(crate) fn has_caught_up(&mut self) {
+        self.busy = false;
+        self.ahead = 0;
     }
 
     pub(super) fn enter(&mut self, phase: Phase, seconds: u32) {

@@ -91,7 +91,7 @@ impl Connections {
         audience: &Audience<'_>,
         except: &[SocketId],
     ) -> usize {
-        let weight = message.frame().len() + KEEPING;
+        let (length, weight) = (message.frame().len(), message.frame().len() + KEEPING);
         if audience.sockets.len() < 2 || weight > config.max_outbox {
             return self.deliver(config, message, audience.sockets, except);
         }
@@ -106,6 +106,9 @@ impl Connections {
         run.frames.push(message.frame().clone());
         run.weight += weight;
         let mut taken = run.active;
+        let run_weight = run.weight;
+        self.note_run(length, run_weight, taken);
+        let run = &mut self.runs.runs[index];
         // Taken out while it is used: one that is too slow is ended on the way.
         let mut apart = std::mem::take(&mut run.apart);
         for socket in apart.iter().filter(|socket| !except.contains(socket)) {
@@ -255,6 +258,14 @@ impl Connections {
         *(if lane.deflates() { &mut run.packed } else { &mut run.frames }) = frames;
     }
 
+    /// What the kernel has refused waits.
+    fn keep_rest(&mut self, place: usize, frames: &[Bytes], wrote: usize) {
+        let Some(connection) = self.slab.get_mut(place) else { return };
+        self.arena.push_rest(&mut connection.outbox, frames, wrote);
+        (connection.outbox.blocked, connection.outbox.backed_up) = (true, true);
+        self.judge_pace(place);
+    }
+
     fn write_run(&mut self, place: usize, frames: &[Bytes], out: &[u8]) {
         let Some(connection) = self.slab.get_mut(place) else { return };
         connection.run = RunIndex::NONE;
@@ -268,10 +279,8 @@ impl Connections {
         match wrote {
             Ok(wrote) if wrote == out.len() => self.arena.note_written(wrote),
             // The kernel tells when it takes more.
-            Ok(wrote) => self.arena.push_rest(&mut connection.outbox, frames, wrote),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.arena.push_rest(&mut connection.outbox, frames, 0);
-            }
+            Ok(wrote) => self.keep_rest(place, frames, wrote),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.keep_rest(place, frames, 0),
             Err(_) => {
                 if let Some(socket) = self.at(place) {
                     self.lose(socket);

@@ -1,5 +1,6 @@
 //! The records of one worker's connections, and what is done to one of them.
 
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,12 +12,14 @@ use dog_engine::host::{End, ReplicaObject};
 use mio::{Registry, Token};
 use slab::Slab;
 
-use super::outbox::{Arena, Flushed, KEEPING};
+use super::lagging::Lagging;
+use super::outbox::Arena;
 use super::packing::{Lane, Packing};
 use super::record::{Connection, Phase};
 use super::run::Runs;
 use super::stream::Stream;
-use crate::config::{Compression, Config, SlowConsumer};
+use super::writing::Gate;
+use crate::config::{Config, SlowConsumer};
 use crate::front::AddressPermit;
 use crate::metrics::Counters;
 use crate::websocket::{close_frame, ping_frame};
@@ -28,13 +31,22 @@ pub(crate) struct Connections {
     pub(super) arena: Arena,
     pub(super) runs: Runs,
     pub(super) packing: Packing,
-    dirty: Vec<u32>,
+    pub(super) lagging: Lagging,
+    pub(super) dirty: Vec<u32>,
+    /// Bytes queued since the last flush, counted for each socket.
+    pub(super) queued: usize,
+    /// Whether that, or what waits for one of them, is so much that it should be written now.
+    pub(super) is_full: bool,
+    pub(super) max_outbox: usize,
+    /// Whether senders are held back for those that lag: not where what is too much is dropped.
+    pub(super) holds_back: bool,
+    pub(super) gate: Gate,
     registry: Registry,
     pub(super) counters: Rc<Counters>,
     /// Seconds since the worker began.
     pub(crate) seconds: u32,
     /// Sockets that have ended by themselves, for their Replicas to hear of at the end of the turn.
-    pub(crate) ended: Vec<(SocketId, Rc<dyn ReplicaObject>, End)>,
+    pub(crate) ended: VecDeque<(SocketId, Rc<dyn ReplicaObject>, End)>,
 }
 
 /// The place in the slab that an id means.
@@ -43,8 +55,15 @@ pub(crate) fn place(socket: SocketId) -> usize {
 }
 
 impl Connections {
-    pub(crate) fn new(registry: Registry, compression: Compression, counters: Rc<Counters>) -> Self {
+    pub(crate) fn new(registry: Registry, config: &Config, counters: Rc<Counters>, gate: Gate) -> Self {
+        let compression = config.compression.unwrap_or_default();
         Self {
+            max_outbox: config.max_outbox,
+            holds_back: config.slow_consumer == SlowConsumer::Close,
+            gate,
+            lagging: Lagging::default(),
+            queued: 0,
+            is_full: false,
             slab: Slab::new(),
             next_generation: 0,
             arena: Arena::default(),
@@ -54,7 +73,7 @@ impl Connections {
             registry,
             counters,
             seconds: 0,
-            ended: Vec::new(),
+            ended: VecDeque::new(),
         }
     }
 
@@ -143,28 +162,6 @@ impl Connections {
         taken
     }
 
-    /// Queues one frame for an open socket, unless too much waits there already. A single frame may always wait: a
-    /// message larger than the bound reaches a socket that keeps up.
-    pub(super) fn queue(&mut self, config: &Config, socket: SocketId, frame: &Bytes) -> bool {
-        self.leave_run(socket);
-        let Some(connection) = self.get(socket).filter(|connection| connection.phase == Phase::Open) else {
-            return false;
-        };
-        let (waiting, lane) = (connection.outbox.weight(), connection.lane);
-        let frame = self.packing.frame(frame, lane);
-        if waiting == 0 || waiting + frame.len() + KEEPING <= config.max_outbox {
-            self.push(socket, frame);
-            return true;
-        }
-        if config.slow_consumer == SlowConsumer::DropNewest {
-            self.counters.deliveries_dropped.one();
-        } else {
-            self.counters.slow_consumers.one();
-            self.fail(socket, SocketErrorKind::TooSlow, CloseCode::TRY_AGAIN, "too slow");
-        }
-        false
-    }
-
     /// Queues a frame whatever waits there already.
     pub(crate) fn push(&mut self, socket: SocketId, frame: Bytes) {
         self.leave_run(socket);
@@ -197,6 +194,7 @@ impl Connections {
             return;
         }
         connection.enter(phase, seconds);
+        self.lags_no_more(socket);
         // A code that may not be sent stands for "no code".
         let code = CloseCode::new(code.as_u16()).map(CloseCode::as_u16);
         self.push(socket, close_frame(code, reason));
@@ -208,6 +206,7 @@ impl Connections {
         let seconds = self.seconds;
         let Some(connection) = self.get(socket) else { return };
         connection.enter(Phase::Finishing, seconds);
+        self.lags_no_more(socket);
         self.touch(socket);
     }
 
@@ -234,7 +233,7 @@ impl Connections {
             && let (Phase::Open, Some(replica)) = (connection.phase, connection.replica.take())
         {
             let close = Close::new(CloseCode::ABNORMAL, "");
-            self.ended.push((socket, replica, End::Error(SocketError::new(SocketErrorKind::Lost, close))));
+            self.ended.push_back((socket, replica, End::Error(SocketError::new(SocketErrorKind::Lost, close))));
         }
     }
 
@@ -242,45 +241,13 @@ impl Connections {
     pub(crate) fn remove(&mut self, socket: SocketId) -> Option<Connection> {
         self.get(socket)?;
         self.leave_run(socket);
+        self.lags_no_more(socket);
         let mut connection = self.slab.try_remove(place(socket))?;
         self.arena.clear(&mut connection.outbox);
         if let Some(stream) = &mut connection.stream {
             stream.deregister(&self.registry);
         }
         Some(connection)
-    }
-
-    /// The kernel takes bytes again.
-    pub(crate) fn writable(&mut self, socket: SocketId) {
-        if self.get(socket).is_some_and(|connection| connection.outbox.bytes > 0) {
-            self.touch(socket);
-        }
-    }
-
-    /// Writes what waits, once for each socket that has been given something since the last time.
-    pub(crate) fn flush(&mut self) {
-        self.flush_runs();
-        let mut dirty = std::mem::take(&mut self.dirty);
-        self.arena.begin_flush();
-        for place in dirty.drain(..) {
-            let place = place as usize;
-            let Some(connection) = self.slab.get_mut(place) else { continue };
-            connection.dirty = false;
-            let Some(stream) = &mut connection.stream else { continue };
-            match self.arena.flush(&mut connection.outbox, stream) {
-                Ok(Flushed::All) if connection.phase == Phase::Finishing => stream.finish(),
-                Ok(Flushed::All | Flushed::Blocked) => {}
-                Err(_) => {
-                    if let Some(socket) = self.at(place) {
-                        self.lose(socket);
-                    }
-                }
-            }
-        }
-        self.counters.bytes_sent.add(self.arena.take_written());
-        self.packing.forget();
-        // Its memory is used again.
-        self.dirty = dirty;
     }
 
     pub(crate) fn read(&mut self, socket: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
@@ -320,9 +287,18 @@ impl Connections {
         self.seconds += 1;
         for place in 0..self.slab.capacity() {
             let Some(connection) = self.slab.get_mut(place) else { continue };
+            if connection.phase == Phase::Open && connection.is_not_read() {
+                connection.lives(self.seconds);
+            }
             let passed = u64::from(self.seconds - connection.since);
+            // The kernel says that it takes more when it takes much more: a client that reads slowly is seen to by asking.
+            connection.outbox.blocked = false;
+            let waits = connection.outbox.bytes > 0;
             let (phase, pinged, attached) = (connection.phase, connection.pinged, connection.stream.is_some());
             let Some(socket) = self.at(place) else { continue };
+            if waits {
+                self.touch(socket);
+            }
             match phase {
                 Phase::Open if !attached && passed < config.handshake_timeout.as_secs().max(1) => {}
                 Phase::Open if !attached => self.lose(socket),
@@ -333,7 +309,10 @@ impl Connections {
                     self.slab[place].pinged = true;
                     self.push(socket, ping_frame(&[]));
                 }
-                Phase::Closing | Phase::Finishing if passed >= config.close_timeout.as_secs().max(1) => {
+                // While something is written, the time begins again with all that the client takes.
+                Phase::Closing | Phase::Finishing
+                    if passed >= config.close_timeout.as_secs().max(1) + u64::from(waits) =>
+                {
                     self.remove(socket);
                 }
                 _ => {}

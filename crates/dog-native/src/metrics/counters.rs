@@ -54,7 +54,8 @@ counters! {
     bytes_to_compress, "dog_compression_plain_bytes_total", "Bytes of their frames before.";
     bytes_compressed, "dog_compression_sent_bytes_total", "Bytes of their frames as they go out.";
     slow_consumers, "dog_slow_consumers_total", "Sockets closed with 1013 because too much waited for them.";
-    reads_paused, "dog_reads_paused_total", "Times that reading stopped because the socket's handler was busy.";
+    reads_paused, "dog_reads_paused_total", "Times that reading stopped because the socket's handler was busy and enough had been read ahead.";
+    mail_refused, "dog_mail_refused_total", "Calls refused and messages dropped because too much waited for the worker of their object.";
     failures, "dog_handler_failures_total", "Handlers that returned an error, App::fetch among them.";
     panics, "dog_handler_panics_total", "Handlers that panicked.";
     alarms, "dog_alarms_rung_total", "Alarms that rang, those after a failure among them.";

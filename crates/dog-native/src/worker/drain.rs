@@ -179,9 +179,14 @@ impl Worker {
     }
 
     /// When the loop has something to do about its end.
-    pub(super) async fn drain_is_due(&self) {
+    pub(super) fn next_drain(&self) -> Option<Instant> {
         let due = self.drain.borrow().as_ref().map(|drain| drain.next.unwrap_or(drain.by));
-        match due.filter(|_| self.listens.get() == 0) {
+        due.filter(|_| self.listens.get() == 0)
+    }
+
+    /// The same, awaited.
+    pub(super) async fn drain_is_due(&self) {
+        match self.next_drain() {
             Some(due) => tokio::time::sleep_until(due).await,
             None => std::future::pending().await,
         }
@@ -217,7 +222,7 @@ impl Worker {
         };
         if let Some(replica) = connection.replica.take() {
             let close = Close::new(CloseCode::RESTARTING, "");
-            connections.ended.push((socket, replica, End::Close(close)));
+            connections.ended.push_back((socket, replica, End::Close(close)));
         }
         connections.close(socket, CloseCode::RESTARTING, "the server restarts");
     }

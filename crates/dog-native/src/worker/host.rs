@@ -209,7 +209,7 @@ impl Host for Worker {
     }
 
     fn resume(&self, socket: SocketId) {
-        self.resumed.borrow_mut().push(socket);
+        self.resumed.borrow_mut().push_back(socket);
         self.queued();
     }
 

@@ -1,4 +1,4 @@
-//! What crosses from one thread to another, and how: in batches, one wake a batch.
+//! What crosses from one thread to another: see `post` for how.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,10 @@ use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{Fetched, SeatGuard};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tracing::Span;
 
+use super::post::Post;
 use crate::cluster::Owner;
 use crate::connection::{Lane, Stream};
 use crate::front::AddressPermit;
@@ -136,6 +137,16 @@ pub(crate) enum Mail {
     },
     /// This node's lease is over.
     Fenced,
+    /// A worker that had too much to do has less again.
+    Eased {
+        worker: usize,
+    },
+    /// Sockets of a Group at another worker do not keep up; or all do again.
+    Lags {
+        group: GroupAddress,
+        worker: usize,
+        lags: bool,
+    },
     /// An alarm stands in the storage, or does no more.
     AlarmSeen {
         object: Object,
@@ -193,6 +204,34 @@ impl Mail {
         }
     }
 
+    /// What it counts for while it waits, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let carried = match self {
+            Self::ReplicaCast { cast: ReplicaCast::Deliver(delivery), .. } => delivery.message.len(),
+            Self::ReplicaCall { call: ReplicaCall::Deliver(delivery), .. } => delivery.message.len(),
+            Self::ReplicaCall { call: ReplicaCall::Whisper { message, .. }, .. } => message.len(),
+            Self::ReplicaCall { call: ReplicaCall::Gossip(gossip), .. } => gossip.len(),
+            Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Gossip(gossip))), .. } => gossip.len(),
+            Self::Attach(attach) => attach.unread.len(),
+            _ => 0,
+        };
+        PIECE + carried
+    }
+
+    /// Whether it may be refused where too much waits: whoever asked hears of it, and a message is not delivered. What
+    /// remains is bounded by the seats, sockets, questions and writes that it is about.
+    pub(crate) fn may_be_turned_down(&self) -> bool {
+        matches!(
+            self,
+            Self::GroupCall { .. }
+                | Self::GroupFetch { .. }
+                | Self::ReplicaCall { .. }
+                | Self::ReplicaFetch { .. }
+                | Self::ReplicaCast { cast: ReplicaCast::Deliver(_), .. }
+                | Self::Outside { .. }
+        )
+    }
+
     /// Whether it wakes its object, wherever nobody has it: what is told to Replicas is for their sockets alone.
     pub(crate) fn claims(&self) -> bool {
         self.object().is_some()
@@ -224,34 +263,8 @@ impl fmt::Debug for Mail {
     }
 }
 
-/// The letter boxes of all workers.
-#[derive(Clone, Debug)]
-pub(crate) struct Post {
-    boxes: Arc<[mpsc::UnboundedSender<Vec<Mail>>]>,
-}
-
-impl Post {
-    /// One box for each of `workers`, with what it is emptied by.
-    pub(crate) fn new(workers: usize) -> (Self, Vec<mpsc::UnboundedReceiver<Vec<Mail>>>) {
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
-        (Self { boxes: senders.into() }, receivers)
-    }
-
-    pub(crate) fn workers(&self) -> usize {
-        self.boxes.len()
-    }
-
-    /// Where an object lives: decided by its id alone, so that nobody has to be asked.
-    pub(crate) fn worker_of(&self, id: &[u8; 32]) -> usize {
-        let number = id[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        usize::try_from(number % self.boxes.len() as u64).unwrap_or(0)
-    }
-
-    /// Sends a batch. A worker that has ended needs nothing any more.
-    pub(crate) fn send(&self, worker: usize, mail: Vec<Mail>) {
-        let _ = self.boxes[worker].send(mail);
-    }
-}
+/// What a piece of mail counts for besides the message that it carries, in bytes.
+const PIECE: usize = 256;
 
 /// Sends a piece of mail when it is dropped, on whatever thread that happens.
 pub(crate) struct Guard {

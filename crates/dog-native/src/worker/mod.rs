@@ -2,9 +2,9 @@
 //!
 //! - `abroad`: where objects of a cluster live; `letters`: what leaves for other nodes; `forgetting`: what need not be known;
 //!   `fencing`: the end of the lease
-//! - `mail`: what crosses threads; `objects`: which objects live here, and what is passed to them
+//! - `mail`, `post`: what crosses threads, and how; `objects`: which objects live here, and what is passed to them
 //! - `host`: the engine's primitives; `settling`: writes under way when a life ends; `alarms`: when to wake whom;
-//!   `reading`: bytes that come in; `turn`: the loop; `spans`: requests in the log; `drain`: its end in good order;
+//!   `reading`: bytes that come in; `pressure`: whose bytes have to wait; `turn`: the loop; `spans`: requests in the log; `drain`: its end in good order;
 //!   `count`: what it says of itself
 
 mod abroad;
@@ -17,6 +17,8 @@ mod host;
 mod letters;
 mod mail;
 mod objects;
+mod post;
+mod pressure;
 mod reading;
 mod settling;
 mod spans;
@@ -27,7 +29,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dog::port::LocalFuture;
 use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
@@ -47,12 +49,14 @@ use crate::watch::Watched;
 use crate::websocket::Inflater;
 
 pub(crate) use drain::longest as longest_drain;
-pub(crate) use mail::{Answer, Attach, Mail, Post, ReturnAddress};
+pub(crate) use mail::{Answer, Attach, Mail, ReturnAddress};
+pub(crate) use post::{Mailbox, Post};
 pub(crate) use turn::run;
 
 use abroad::Abroad;
 use alarms::Alarms;
 use drain::{Drain, restarting};
+use pressure::Pressure;
 use settling::Settling;
 
 /// What all workers share. Nothing in it is written to while messages flow.
@@ -140,9 +144,14 @@ pub(crate) struct Worker {
     next_question: Cell<u64>,
     next_request: Cell<u64>,
     /// Sockets whose handler has ended.
-    resumed: RefCell<Vec<SocketId>>,
-    /// Sockets that have more to read than was their share of this turn.
-    again: RefCell<Vec<SocketId>>,
+    resumed: RefCell<VecDeque<SocketId>>,
+    /// Sockets that something has come on, in this order.
+    fresh: RefCell<VecDeque<SocketId>>,
+    /// Sockets that had their share of a turn, and have more to read. They come after those.
+    again: RefCell<VecDeque<SocketId>>,
+    /// When the present turn began.
+    turn_began: Cell<Instant>,
+    pressure: Pressure,
     /// Read into by all connections, one after the other.
     scratch: RefCell<Vec<u8>>,
     /// Whether the loop is at work anyway and will see what is queued.
@@ -168,20 +177,18 @@ impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, classes: Vec<Class<Worker>>, registry: Registry) -> Rc<Self> {
         let counters = Rc::<Counters>::default();
         let workers = shared.post.workers();
-        let compression = shared.config.compression.unwrap_or_default();
         let abroad = shared.cluster.clone().map(Abroad::new);
         Rc::new_cyclic(|this| Self {
             index,
             this: Weak::clone(this),
             abroad,
-            shared,
             classes,
             answering: RefCell::default(),
             groups: RefCell::default(),
             replicas: RefCell::default(),
             alarms: RefCell::default(),
             settling: Rc::default(),
-            connections: RefCell::new(Connections::new(registry, compression, Rc::clone(&counters))),
+            connections: RefCell::new(connections(&shared, this, registry, &counters)),
             inflater: RefCell::default(),
             counters,
             handler_waits: RefCell::default(),
@@ -191,7 +198,10 @@ impl Worker {
             next_question: Cell::new(0),
             next_request: Cell::new(index as u64),
             resumed: RefCell::default(),
+            fresh: RefCell::default(),
             again: RefCell::default(),
+            turn_began: Cell::new(Instant::now()),
+            pressure: Pressure::new(workers),
             scratch: RefCell::new(vec![0; 64 * 1024]),
             in_turn: Cell::new(false),
             wake: Notify::new(),
@@ -202,6 +212,7 @@ impl Worker {
             passages: Arc::default(),
             drain: RefCell::default(),
             next_place: Cell::new(index + 1),
+            shared,
         })
     }
 
@@ -229,8 +240,10 @@ impl Worker {
         }
     }
 
-    /// Sends to whichever worker it is, this one included, after all that was sent before.
+    /// Sends to whichever worker it is, this one included, after all that was sent before. What a worker cannot take any
+    /// more of, because it does not keep up by far, is turned down.
     pub(crate) fn send(&self, worker: usize, mail: Mail) {
+        let Some(mail) = self.admit(worker, mail) else { return };
         if worker == self.index {
             self.local.borrow_mut().push_back(mail);
         } else {
@@ -238,4 +251,10 @@ impl Worker {
         }
         self.queued();
     }
+}
+
+fn connections(shared: &Shared, worker: &Weak<Worker>, registry: Registry, counters: &Rc<Counters>) -> Connections {
+    let worker = Weak::clone(worker);
+    let gate = move || worker.upgrade().is_some_and(|worker| worker.may_write());
+    Connections::new(registry, &shared.config, Rc::clone(counters), Box::new(gate))
 }

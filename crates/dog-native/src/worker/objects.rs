@@ -122,6 +122,8 @@ impl Worker {
             Mail::Placed { object, owner } => self.placed(object, owner),
             Mail::Corrected { object, node } => self.corrected(object, node),
             Mail::Gone { node } => self.gone(node),
+            Mail::Eased { worker } => self.has_room(worker),
+            Mail::Lags { group, worker, lags } => self.lags_elsewhere(group, worker, lags),
             Mail::Fenced => self.mind_lease(),
             Mail::AlarmSeen { object, at } => self.alarm_seen(object, at),
         }
@@ -129,7 +131,7 @@ impl Worker {
 
     /// Wakes whoever's alarm is due.
     pub(super) fn ring(self: &Rc<Self>) {
-        loop {
+        while !self.has_lasted(1) {
             let due = self.alarms.borrow_mut().take_due(self.shared.now());
             if let Some((object, _)) = due.filter(|(object, _)| !self.is_here(*object)) {
                 self.ring_elsewhere(object);
@@ -200,7 +202,6 @@ impl Worker {
         }
         self.close_if_late(socket);
         // What came along with the handshake is there already: no event will tell of it.
-        self.again.borrow_mut().push(socket);
-        self.queued();
+        self.read_again(socket);
     }
 }

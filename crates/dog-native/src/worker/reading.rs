@@ -1,5 +1,7 @@
 //! Bytes that come in, and what they mean to a socket.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
@@ -34,9 +36,47 @@ enum Go {
 }
 
 impl Worker {
+    /// Reads sockets in their turn, each once at most, until the turn has lasted so many slices.
+    pub(super) fn read_some(self: &Rc<Self>, sockets: &RefCell<VecDeque<SocketId>>, slices: u32) {
+        let mut left = sockets.borrow().len();
+        while left > 0 && !self.is_behind() {
+            left -= 1;
+            let Some(socket) = sockets.borrow_mut().pop_front() else { return };
+            if let Some(connection) = self.connections.borrow_mut().get(socket) {
+                connection.awaits_turn = false;
+            }
+            self.pump(socket);
+            if left > 0 && self.has_lasted(slices) {
+                return;
+            }
+        }
+    }
+
+    /// The socket is to be read in a later turn, after those that have waited for longer.
+    pub(super) fn read_again(&self, socket: SocketId) {
+        let mut connections = self.connections.borrow_mut();
+        let Some(connection) = connections.get(socket) else { return };
+        if !connection.awaits_turn && !connection.held_back {
+            connection.awaits_turn = true;
+            self.again.borrow_mut().push_back(socket);
+            self.queued();
+        }
+    }
+
+    /// The socket's handler has ended, and with it those of the messages that were read ahead.
+    pub(super) fn resumes(self: &Rc<Self>, socket: SocketId) {
+        if let Some(connection) = self.connections.borrow_mut().get(socket) {
+            connection.has_caught_up();
+            if connection.awaits_turn || connection.held_back {
+                return;
+            }
+        }
+        self.pump(socket);
+    }
+
     /// Reads what a socket has, as long as its handler keeps up and its share lasts.
-    pub(super) fn pump(self: &Rc<Self>, socket: SocketId) {
-        if self.decode_unread(socket) == Go::Stop {
+    fn pump(self: &Rc<Self>, socket: SocketId) {
+        if self.holds_back(socket) || self.decode_unread(socket) == Go::Stop {
             return;
         }
         // Taken out while it is used: a handler may make this worker read nothing, but the compiler cannot know.
@@ -46,16 +86,18 @@ impl Worker {
                 self.scratch.replace(scratch);
                 return;
             }
+            if self.has_lasted(2) {
+                break;
+            }
         }
         self.scratch.replace(scratch);
-        self.again.borrow_mut().push(socket);
-        self.queued();
+        self.read_again(socket);
     }
 
-    /// What was read while the handler was busy comes first.
+    /// What was read before comes first.
     fn decode_unread(self: &Rc<Self>, socket: SocketId) -> Go {
         let unread = match self.connections.borrow_mut().get(socket) {
-            Some(connection) if connection.busy => return Go::Stop,
+            Some(connection) if connection.has_read_ahead() => return Go::Stop,
             Some(connection) => connection.unread.take(),
             None => return Go::Stop,
         };
@@ -66,7 +108,7 @@ impl Worker {
         let read = {
             let mut connections = self.connections.borrow_mut();
             match connections.get(socket) {
-                Some(connection) if connection.readable => {}
+                Some(connection) if connection.readable && !connection.has_read_ahead() => {}
                 _ => return Go::Stop,
             }
             connections.read(socket, scratch)
@@ -125,12 +167,12 @@ impl Worker {
                 Next::Over => return Go::On,
                 Next::Gone => return Go::Stop,
             };
-            let had_its_share = go == Go::On && inflated > INFLATED && at < input.len();
+            let goes_on = go == Go::On && !self.makes_room_for(socket);
+            let had_its_share = goes_on && at < input.len() && (inflated > INFLATED || self.has_lasted(2));
             if had_its_share {
-                self.again.borrow_mut().push(socket);
-                self.queued();
+                self.read_again(socket);
             }
-            if go == Go::Stop || had_its_share {
+            if !goes_on || had_its_share {
                 let mut connections = self.connections.borrow_mut();
                 if let Some(connection) = connections.get(socket).filter(|_| at < input.len()) {
                     connection.unread = Some(input[at..].into());
@@ -168,14 +210,11 @@ impl Worker {
                 };
                 let Some(replica) = replica else { return Go::On };
                 self.counters.messages_received.one();
-                if replica.message(socket, message) == Readiness::Ready {
-                    return Go::On;
+                let length = message.len();
+                match replica.message(socket, message) {
+                    Readiness::Ready => Go::On,
+                    Readiness::Busy => self.reads_ahead(socket, length),
                 }
-                if let Some(connection) = self.connections.borrow_mut().get(socket) {
-                    connection.busy = true;
-                }
-                self.counters.reads_paused.one();
-                Go::Stop
             }
             Event::Ping(payload) => {
                 self.answer_ping(socket, &payload);
@@ -187,6 +226,32 @@ impl Worker {
                 Go::On
             }
         }
+    }
+
+    /// The handler is busy. What comes meanwhile is read up to a bound, so that a ping is answered and a goodbye heard.
+    fn reads_ahead(&self, socket: SocketId, length: usize) -> Go {
+        let mut connections = self.connections.borrow_mut();
+        let Some(connection) = connections.get(socket) else { return Go::Stop };
+        connection.reads_ahead(length);
+        if !connection.has_read_ahead() {
+            return Go::On;
+        }
+        self.counters.reads_paused.one();
+        // It has gone already, perhaps.
+        if connection.hung_up {
+            connections.lose(socket);
+        }
+        Go::Stop
+    }
+
+    /// Lets go out what is queued if it is much. Whether the socket is not to be read any further, since those for whom its
+    /// client sends have to take that first.
+    fn makes_room_for(&self, socket: SocketId) -> bool {
+        if !self.is_full() {
+            return false;
+        }
+        self.write_out();
+        self.holds_back(socket)
     }
 
     /// Pongs count against the outbox too: a client that only pings and never reads must not fill the memory.
@@ -206,7 +271,7 @@ impl Worker {
         let Some(connection) = connections.get(socket) else { return };
         if connection.phase == Phase::Open {
             if let Some(replica) = connection.replica.take() {
-                connections.ended.push((socket, replica, End::Close(Close::new(code, reason))));
+                connections.ended.push_back((socket, replica, End::Close(Close::new(code, reason))));
             }
             connections.close_and_finish(socket, code, "");
         } else {

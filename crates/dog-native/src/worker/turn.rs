@@ -3,20 +3,26 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use mio::{Events, Poll};
-use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyMutGuard};
 use tokio::time::MissedTickBehavior;
 
-use super::{Mail, Worker};
+use super::{Mailbox, Worker};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 
-/// Pieces of local mail opened before the sockets are looked at again.
-const LOCAL_MAIL: usize = 4096;
+/// How long a turn goes on with one kind of work while there is more of it: what comes from other workers, what sockets
+/// say, what follows from both. So a turn takes three times as long at most, one handler's time, and the writes that it ends
+/// with.
+const SLICE: Duration = Duration::from_millis(1);
+
+/// After how long the runtime is given a turn, though the loop always had something to do: timers and whatever else is not
+/// a socket of this loop come by it.
+const OTHERS_AFTER: Duration = Duration::from_millis(1);
 
 /// How often what follows from writing is done within one turn.
 const ROUNDS: usize = 4;
@@ -37,53 +43,70 @@ fn register(poll: Poll) -> io::Result<AsyncFd<Polled>> {
     Ok(unsafe { AsyncFd::register_with_interest(Polled(poll), tokio::io::Interest::READABLE) }?)
 }
 
+/// Takes from the kernel what has come for the sockets.
+fn take_events(mut guard: AsyncFdReadyMutGuard<'_, Polled>, events: &mut Events) -> io::Result<()> {
+    guard.get_inner_mut().0.poll(events, Some(Duration::ZERO))?;
+    // Fewer than asked for: there were no more.
+    if events.iter().count() < EVENTS {
+        guard.clear_ready();
+    }
+    Ok(())
+}
+
 /// Runs a worker until it is told to stop and its connections have ended.
-pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedReceiver<Vec<Mail>>) -> io::Result<()> {
+pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox) -> io::Result<()> {
     worker.watched().beats(worker.shared.life());
     let mut polled = register(poll)?;
     let mut events = Events::with_capacity(EVENTS);
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     second.reset();
+    let (mut has_more, mut others_came) = (false, Instant::now());
     while !worker.has_stopped() {
+        let (mut has_ticked, mut is_time, mut has_events) = (false, false, false);
         tokio::select! {
-            batch = mailbox.recv() => {
-                let mut next = batch;
-                worker.begin_turn();
-                while let Some(batch) = next {
-                    batch.into_iter().for_each(|mail| worker.open_mail(mail));
-                    next = mailbox.try_recv().ok();
-                }
-            }
+            () = mailbox.has_mail() => {}
             guard = polled.readable_mut() => {
-                let mut guard = guard?;
-                worker.begin_turn();
-                guard.get_inner_mut().0.poll(&mut events, Some(Duration::ZERO))?;
-                // Fewer than asked for: there were no more.
-                if events.iter().count() < EVENTS {
-                    guard.clear_ready();
-                }
-                worker.handle(&events);
+                take_events(guard?, &mut events)?;
+                has_events = true;
             }
             // One that comes due while the worker ends rings when the server is back.
-            () = worker.alarm_is_due(), if !worker.is_stopping() => {
-                worker.begin_turn();
-                worker.ring();
-            }
-            () = worker.drain_is_due() => {
-                worker.begin_turn();
-                worker.go_on_draining();
-            }
-            () = worker.wake.notified() => worker.begin_turn(),
-            _ = second.tick() => {
-                worker.begin_turn();
-                worker.watched().beats(worker.shared.life());
-                worker.connections.borrow_mut().tick(&worker.shared.config);
-                worker.forget_questions();
-                worker.forget_unused();
-            }
+            () = worker.alarm_is_due(), if !worker.is_stopping() => is_time = true,
+            () = worker.drain_is_due() => is_time = true,
+            () = worker.look_is_due() => is_time = true,
+            () = worker.wake.notified() => {}
+            _ = second.tick() => has_ticked = true,
         }
+        worker.begin_turn();
+        if has_ticked {
+            worker.tick();
+        }
+        // Where there is always something to do, each turn looks for all of it: which of them woke it is chance.
+        if has_more
+            && !has_events
+            && let Some(guard) = polled.readable_mut().now_or_never()
+        {
+            take_events(guard?, &mut events)?;
+            has_events = true;
+        }
+        if has_events {
+            worker.handle(&events);
+        }
+        if has_more || is_time {
+            worker.do_what_is_due();
+        }
+        worker.open_mailbox(&mut mailbox);
         worker.end_turn();
+        has_more = mailbox.is_open() || worker.has_work();
+        if has_more {
+            worker.wake.notify_one();
+        }
+        // Without this a loop that always has something to do never returns to the runtime: whatever waits for its drivers,
+        // for the kernel's news and the clock, would wait for as long.
+        if has_more || worker.turn_began.get().duration_since(others_came) > OTHERS_AFTER {
+            tokio::task::yield_now().await;
+            others_came = worker.turn_began.get();
+        }
     }
     worker.let_go();
     worker.watched().has_ended();
@@ -93,7 +116,40 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: UnboundedRe
 impl Worker {
     fn begin_turn(&self) {
         self.in_turn.set(true);
+        self.turn_began.set(Instant::now());
         self.mind_lease();
+    }
+
+    /// Whether the turn has gone on for so many slices.
+    pub(super) fn has_lasted(&self, slices: u32) -> bool {
+        self.turn_began.get().elapsed() >= SLICE * slices
+    }
+
+    fn tick(&self) {
+        self.watched().beats(self.shared.life());
+        self.connections.borrow_mut().tick(&self.shared.config);
+        self.forget_questions();
+        self.forget_unused();
+    }
+
+    fn open_mailbox(self: &Rc<Self>, mailbox: &mut Mailbox) {
+        while let Some(mail) = mailbox.next() {
+            self.open_mail(mail);
+            self.write_if_full();
+            if self.has_lasted(1) {
+                return;
+            }
+        }
+    }
+
+    fn do_what_is_due(self: &Rc<Self>) {
+        self.look_at_lagging();
+        if self.alarms.borrow().next().is_some_and(|at| at <= self.shared.now()) && !self.is_stopping() {
+            self.ring();
+        }
+        if self.next_drain().is_some_and(|at| at <= Instant::now().into()) {
+            self.go_on_draining();
+        }
     }
 
     async fn alarm_is_due(&self) {
@@ -104,60 +160,60 @@ impl Worker {
         }
     }
 
-    fn handle(self: &Rc<Self>, events: &Events) {
+    fn handle(&self, events: &Events) {
         for event in events {
             let place = event.token().0;
-            let socket = {
-                let mut connections = self.connections.borrow_mut();
-                let Some(socket) = connections.at(place) else { continue };
-                if event.is_writable() {
-                    connections.writable(socket);
-                }
-                let Some(connection) = connections.get(socket) else { continue };
-                let hung_up = event.is_read_closed() || event.is_error();
-                connection.hung_up |= hung_up;
-                if !(event.is_readable() || hung_up) {
-                    continue;
-                }
-                connection.readable = true;
-                socket
-            };
-            self.pump(socket);
+            let mut connections = self.connections.borrow_mut();
+            let Some(socket) = connections.at(place) else { continue };
+            if event.is_writable() {
+                connections.writable(socket);
+            }
+            let Some(connection) = connections.get(socket) else { continue };
+            let hung_up = event.is_read_closed() || event.is_error();
+            connection.hung_up |= hung_up;
+            if !(event.is_readable() || hung_up) {
+                continue;
+            }
+            connection.readable = true;
+            // What it has said last is not heard before the handler has ended; that it has gone is.
+            if connection.hung_up && connection.has_read_ahead() {
+                connections.lose(socket);
+            } else if !connection.awaits_turn && !connection.held_back {
+                connection.awaits_turn = true;
+                self.fresh.borrow_mut().push_back(socket);
+            }
         }
     }
 
-    /// Does what is queued, then writes: each socket once, each other worker once.
+    /// Reads what has come, does what is queued, then writes: each socket once, each other worker once.
     fn end_turn(self: &Rc<Self>) {
-        let again = std::mem::take(&mut *self.again.borrow_mut());
-        for socket in again {
-            self.pump(socket);
-        }
+        self.read_some(&self.fresh, 2);
+        self.read_some(&self.again, 2);
         for _ in 0..ROUNDS {
             while self.work_off() {}
-            self.mind_lease();
-            // Before anything is written: what a client does because of what it reads must not overtake what its Replica
-            // has told its Group.
-            self.post_outgoing();
-            let mut connections = self.connections.borrow_mut();
-            connections.flush();
+            self.write_out();
             // Writing finds out which clients have gone, and that is news to their Replicas.
-            if connections.ended.is_empty() {
+            if self.connections.borrow().ended.is_empty() || self.has_lasted(3) {
                 break;
             }
         }
         self.in_turn.set(false);
-        if self.has_work() {
-            self.wake.notify_one();
-        }
     }
 
-    fn post_outgoing(&self) {
-        let mut outgoing = self.outgoing.borrow_mut();
-        for (worker, mail) in outgoing.iter_mut().enumerate().filter(|(_, mail)| !mail.is_empty()) {
-            self.shared.post.send(worker, std::mem::take(mail));
-        }
-        if let Some(abroad) = &self.abroad {
-            abroad.post_letters();
+    /// Sends and writes what is queued.
+    pub(super) fn write_out(&self) {
+        self.mind_lease();
+        // Before anything is written: what a client does because of what it reads must not overtake what its Replica has
+        // told its Group.
+        self.post_outgoing();
+        self.connections.borrow_mut().flush();
+        self.note_lag();
+    }
+
+    /// So much may be queued that it should go out before the turn ends.
+    fn write_if_full(&self) {
+        if self.is_full() {
+            self.write_out();
         }
     }
 
@@ -165,30 +221,28 @@ impl Worker {
     pub(super) fn has_work(&self) -> bool {
         !self.local.borrow().is_empty()
             || !self.resumed.borrow().is_empty()
+            || !self.fresh.borrow().is_empty()
             || !self.again.borrow().is_empty()
             || !self.connections.borrow().ended.is_empty()
     }
 
-    /// Does what is queued within the worker. Whether that was little enough to look for what has followed from it.
+    /// Does one thing of each kind that is queued within the worker. Whether there was any, and there is time for more.
     fn work_off(self: &Rc<Self>) -> bool {
-        let ended = std::mem::take(&mut self.connections.borrow_mut().ended);
-        let resumed = std::mem::take(&mut *self.resumed.borrow_mut());
-        let mut worked = !ended.is_empty() || !resumed.is_empty();
-        for (socket, replica, end) in ended {
+        let ended = self.connections.borrow_mut().ended.pop_front();
+        let resumed = self.resumed.borrow_mut().pop_front();
+        let mail = self.local.borrow_mut().pop_front();
+        let any = ended.is_some() || resumed.is_some() || mail.is_some();
+        if let Some((socket, replica, end)) = ended {
             replica.closed(socket, end);
         }
-        for socket in resumed {
-            if let Some(connection) = self.connections.borrow_mut().get(socket) {
-                connection.busy = false;
-            }
-            self.pump(socket);
+        if let Some(socket) = resumed {
+            self.resumes(socket);
         }
-        for _ in 0..LOCAL_MAIL {
-            let next = self.local.borrow_mut().pop_front();
-            let Some(mail) = next else { return worked };
+        if let Some(mail) = mail {
+            self.pressure.local.set(self.pressure.local.get() - mail.weight());
             self.open_mail(mail);
-            worked = true;
         }
-        false
+        self.write_if_full();
+        any && !self.has_lasted(3)
     }
 }

@@ -67,15 +67,17 @@ struct World {
 impl World {
     fn new(max_outbox: usize, lanes: [Lane; SOCKETS]) -> Self {
         let poll = Poll::new().unwrap();
-        let mut connections = Connections::new(
-            poll.registry().try_clone().unwrap(),
-            Compression::new().at_least(100),
-            Rc::new(Counters::default()),
-        );
+        let config = Config {
+            max_outbox,
+            slow_consumer: SlowConsumer::DropNewest,
+            compression: Some(Compression::new().at_least(100)),
+            ..Config::default()
+        };
+        let (registry, counters) = (poll.registry().try_clone().unwrap(), Rc::new(Counters::default()));
+        let mut connections = Connections::new(registry, &config, counters, Box::new(|| true));
         let peers: Vec<Peer> = lanes.into_iter().map(|lane| peer(&mut connections, lane)).collect();
         connections.flush();
         let audience = peers.iter().map(|peer| peer.socket).collect();
-        let config = Config { max_outbox, slow_consumer: SlowConsumer::DropNewest, ..Config::default() };
         Self { connections, config, peers, audience, changes: 0, next: 0, _poll: poll }
     }
 

@@ -1,0 +1,117 @@
+//! What a socket still does while its handler waits.
+
+use std::time::Duration;
+
+use dog_native::Server;
+
+use crate::app::Hall;
+use crate::client::{Client, Frame, frame};
+
+async fn waits(hall: &Hall, name: &str) -> Client {
+    let mut client = Client::open(hall.running.local_addr(), "room", name).await;
+    client.say("wait").await;
+    assert_eq!(client.hear().await, "waiting");
+    client
+}
+
+#[tokio::test]
+async fn pings_and_automatic_questions_are_answered_while_the_handler_waits() {
+    let hall = Hall::open(1000, |server| server).await;
+    let mut busy = waits(&hall, "busy").await;
+    // Behind a message that has to wait.
+    busy.say("ping").await;
+    for number in 0..100_u8 {
+        busy.write(&frame(0x89, &[number])).await.unwrap();
+        assert_eq!(busy.next().await, Frame::Pong(vec![number]));
+        busy.say("are you there?").await;
+        assert_eq!(busy.next().await, Frame::Text("I am".into()));
+    }
+    hall.scene.gate.add_permits(1);
+    assert_eq!(busy.hear().await, "waited");
+    assert_eq!(busy.hear().await, "pong");
+    hall.running.shutdown().await;
+}
+
+/// One that answers its pings, one that has sent so much that it is not read, and one that does neither.
+#[tokio::test]
+async fn a_busy_socket_is_silent_only_if_its_client_is() {
+    let set = |server: Server<_>| server.ping_after(Duration::from_secs(1)).idle_timeout(Duration::from_secs(4));
+    let hall = Hall::open(1000, set).await;
+    let mut answers = waits(&hall, "answers").await;
+    let mut sends = waits(&hall, "sends").await;
+    let sending = tokio::spawn(async move {
+        // As much as everyone's buffers take, and more.
+        let messages = frame(0x82, &[7; 50_000]);
+        while tokio::time::timeout(Duration::from_secs(1), sends.write(&messages)).await.is_ok_and(|sent| sent.is_ok())
+        {
+        }
+        sends
+    });
+    let mut silent = waits(&hall, "silent").await;
+    let answering = async {
+        loop {
+            if answers.next().await == Frame::Ping {
+                answers.write(&frame(0x8a, b"")).await.unwrap();
+            }
+        }
+    };
+    let ending = async {
+        // It does not answer.
+        assert_eq!(silent.next().await, Frame::Ping);
+        assert_eq!(silent.next().await, Frame::Close(1001));
+    };
+    tokio::select! {
+        () = ending => {}
+        () = answering => unreachable!(),
+    }
+    let mut sends = sending.await.unwrap();
+    hall.scene.gate.add_permits(3);
+    // All that it had sent was kept, by it and by the kernels, and is handled now.
+    loop {
+        match sends.next().await {
+            Frame::Text(said) if said == "waited" => break,
+            Frame::Ping | Frame::Pong(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(sends.next().await, Frame::Binary(50_000));
+    hall.running.shutdown().await;
+}
+
+/// Its seat is free and it is out of fan-out at once; only `on_close` waits.
+#[tokio::test]
+async fn whoever_leaves_while_the_handler_waits_is_gone_at_once() {
+    let mut hall = Hall::open(2, |server| server).await;
+    let address = hall.running.local_addr();
+    let mut other = Client::open(address, "room", "other").await;
+    // More than is read ahead, and no more than its kernel takes: a goodbye comes after all that was said before.
+    let long = frame(0x82, &[7; 60_000]).repeat(3);
+    for (how, last_words) in [("closes", vec![]), ("vanishes", vec![]), ("talks", long)] {
+        let mut busy = waits(&hall, how).await;
+        busy.write(&last_words).await.unwrap();
+        if how == "closes" {
+            busy.write(&frame(0x88, &1000_u16.to_be_bytes())).await.unwrap();
+            assert_eq!(busy.next().await, Frame::Close(1000));
+        } else {
+            drop(busy);
+        }
+        loop {
+            other.say("sockets").await;
+            if other.hear().await == "1" {
+                break;
+            }
+        }
+        // The other seat of the same Replica, for as long as this takes.
+        let mut next = Client::open(address, "room", "next").await;
+        next.say("sockets").await;
+        assert_eq!(next.hear().await, "2");
+        next.write(&frame(0x88, &1000_u16.to_be_bytes())).await.unwrap();
+        assert_eq!(next.next().await, Frame::Close(1000));
+        assert_eq!(hall.next_event().await, "next closed with 1000");
+        assert_eq!(hall.seen(), Vec::<String>::new(), "the handler of the one that left has not ended");
+        hall.scene.gate.add_permits(1);
+        let end = if how == "closes" { "closes closed with 1000".into() } else { format!("{how} is lost") };
+        assert_eq!(hall.next_event().await, end);
+    }
+    hall.running.shutdown().await;
+}
