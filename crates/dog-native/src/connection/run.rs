@@ -250,12 +250,23 @@ impl Connections {
         let out: &[u8] = if let [frame] = &frames[..] { frame } else { &joined };
         for place in members {
             if self.is_in(*place, index, lane) {
-                self.write_run(*place as usize, &frames, out);
+                if self.may_write() {
+                    self.write_run(*place as usize, &frames, out);
+                } else {
+                    self.keep_all(*place as usize, &frames);
+                }
             }
         }
         self.runs.joined = joined;
         let run = &mut self.runs.runs[index];
         *(if lane.deflates() { &mut run.packed } else { &mut run.frames }) = frames;
+    }
+
+    /// What may not be written waits.
+    fn keep_all(&mut self, place: usize, frames: &[Bytes]) {
+        let Some(connection) = self.slab.get_mut(place) else { return };
+        connection.run = RunIndex::NONE;
+        self.arena.push_rest(&mut connection.outbox, frames, 0);
     }
 
     /// What the kernel has refused waits.

@@ -41,6 +41,8 @@ pub(crate) struct Connections {
     /// Whether senders are held back for those that lag: not where what is too much is dropped.
     pub(super) holds_back: bool,
     pub(super) gate: Gate,
+    /// Sockets that may be written to before the gate is asked again.
+    pub(super) unlooked: u32,
     registry: Registry,
     pub(super) counters: Rc<Counters>,
     /// Seconds since the worker began.
@@ -61,6 +63,7 @@ impl Connections {
             max_outbox: config.max_outbox,
             holds_back: config.slow_consumer == SlowConsumer::Close,
             gate,
+            unlooked: 0,
             lagging: Lagging::default(),
             queued: 0,
             is_full: false,

@@ -14,6 +14,10 @@ use crate::config::{Config, SlowConsumer};
 /// does because of what it reads overtake it. Whether anything may be written at all.
 pub(super) type Gate = Box<dyn Fn() -> bool>;
 
+/// So many sockets are written to before it is asked again whether anything may be written: each write is a system call, so
+/// that a look at a clock for so many is free.
+pub(super) const LOOKS_AGAIN_AFTER: u32 = 16;
+
 /// What may be queued for sockets in one turn, counted once for each of them, before it is written: so that a turn does not
 /// become long, nor what waits large.
 const WRITE_AT: usize = 2 * 1024 * 1024;
@@ -97,9 +101,20 @@ impl Connections {
         }
     }
 
-    /// Writes what waits, once for each socket that has been given something since the last time.
-    pub(crate) fn flush(&mut self) {
-        (self.queued, self.is_full) = (0, false);
+    /// Whether the next socket may be written to. Once not, nothing is written any more before the next flush.
+    pub(super) fn may_write(&mut self) -> bool {
+        if self.unlooked == 0 && (self.gate)() {
+            self.unlooked = LOOKS_AGAIN_AFTER;
+        }
+        let may = self.unlooked > 0;
+        self.unlooked = self.unlooked.saturating_sub(1);
+        may
+    }
+
+    /// Writes what waits, once for each socket that has been given something since the last time. Whoever calls has just
+    /// asked whether that may be; where it may not be any more on the way, what is left waits. Whether all was offered.
+    pub(crate) fn flush(&mut self) -> bool {
+        (self.queued, self.is_full, self.unlooked) = (0, false, LOOKS_AGAIN_AFTER);
         self.flush_runs();
         let mut dirty = std::mem::take(&mut self.dirty);
         self.arena.begin_flush();
@@ -107,7 +122,7 @@ impl Connections {
             let place = place as usize;
             let Some(connection) = self.slab.get_mut(place) else { continue };
             connection.dirty = false;
-            if !connection.outbox.blocked {
+            if !connection.outbox.blocked && self.may_write() {
                 self.write_to(place);
             }
         }
@@ -115,6 +130,7 @@ impl Connections {
         self.packing.forget();
         // Its memory is used again.
         self.dirty = dirty;
+        self.may_write()
     }
 
     /// Offers the kernel what waits for one connection.

@@ -118,7 +118,7 @@ impl Worker {
 
     /// Sends what is queued for others, in the middle of a turn, before anything is written. Whether that may be.
     pub(super) fn may_write(&self) -> bool {
-        let may_act = self.abroad.as_ref().is_none_or(|abroad| abroad.joined.has_lease());
+        let may_act = !self.lease_is_over();
         if may_act {
             self.post_outgoing();
         }

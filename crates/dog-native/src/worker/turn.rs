@@ -206,7 +206,10 @@ impl Worker {
         // Before anything is written: what a client does because of what it reads must not overtake what its Replica has
         // told its Group.
         self.post_outgoing();
-        self.connections.borrow_mut().flush();
+        let all = self.connections.borrow_mut().flush();
+        if !all {
+            self.mind_lease();
+        }
         self.note_lag();
     }
 

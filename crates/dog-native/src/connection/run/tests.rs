@@ -1,5 +1,6 @@
 //! Whatever is sent to all, to one, or to all but one, in whatever turns: each socket reads what it was promised, in order.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use mio::Poll;
 use proptest::prelude::*;
 
 use crate::config::{Compression, Config, SlowConsumer};
+use crate::connection::writing::LOOKS_AGAIN_AFTER;
 use crate::connection::{Connections, Lane, Stream};
 use crate::metrics::Counters;
 
@@ -212,7 +214,7 @@ proptest! {
                     }
                 }
                 Step::Close(at) => world.close(at),
-                Step::EndTurn => world.connections.flush(),
+                Step::EndTurn => prop_assert!(world.connections.flush()),
                 Step::Read(at) => {
                     world.peers[at].read();
                 }
@@ -254,5 +256,36 @@ proptest! {
             prop_assert!(peer.heard().is_sorted(), "out of order");
         }
         prop_assert!(heard[1..].iter().all(|count| *count >= heard[0]), "{heard:?}");
+    }
+}
+
+/// A lease that ends while messages go out: to all alike, or to each by itself.
+#[test]
+fn nothing_more_is_written_soon_after_it_may_not_be() {
+    const MANY: usize = 50;
+    for alike in [true, false] {
+        let poll = Poll::new().unwrap();
+        let (registry, counters) = (poll.registry().try_clone().unwrap(), Rc::new(Counters::default()));
+        let asked = Rc::new(Cell::new(0));
+        let gate = Rc::clone(&asked);
+        // Twice yes, and then no more.
+        let gate = move || gate.replace(gate.get() + 1) < 2;
+        let config = Config::default();
+        let mut connections = Connections::new(registry, &config, counters, Box::new(gate));
+        let mut peers: Vec<Peer> = (0..MANY).map(|_| peer(&mut connections, Lane::Plain)).collect();
+        let sockets: Vec<SocketId> = peers.iter().map(|peer| peer.socket).collect();
+        let message = Message::text("hello");
+        if alike {
+            let (replica, epoch) = (ReplicaId::from_name("room", "1"), Epoch::from_raw(1));
+            let audience = Audience { replica, epoch, changes: 0, sockets: &sockets };
+            assert_eq!(connections.deliver_to_all(&config, &message, &audience, &[]), MANY);
+        } else {
+            assert_eq!(connections.deliver(&config, &message, &sockets, &[]), MANY);
+        }
+        assert!(!connections.flush(), "it was not told");
+        let written = peers.iter_mut().filter_map(|peer| (peer.read() > 0).then_some(())).count();
+        assert_eq!(written, 3 * LOOKS_AGAIN_AFTER as usize, "alike: {alike}");
+        let waiting = sockets.iter().filter(|socket| connections.get(**socket).unwrap().waiting() > 0).count();
+        assert_eq!(waiting, MANY - written, "so that they are hung up on");
     }
 }
