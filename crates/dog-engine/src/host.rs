@@ -136,6 +136,14 @@ pub trait Host: 'static {
         let _ = occurrence;
     }
 
+    /// Whether one more event of this kind, which somebody outside may bring about at will, is to be logged: a host whose
+    /// log is to stay readable counts those that come again and again, and says how many there were (see
+    /// [`Repeats`](crate::repeats::Repeats)).
+    fn may_log(&self, kind: &'static str) -> bool {
+        let _ = kind;
+        true
+    }
+
     /// From now on the thread runs code of this life, or again of none; what it ran before is given back. A host that
     /// notes it can tell which object never returns to its thread.
     fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {

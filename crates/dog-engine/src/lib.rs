@@ -10,6 +10,7 @@
 //! - `host`: the few things that a host does, and how it drives objects; `reply`: an answer that is owed
 //! - `wire`: what they say, as bytes, for hosts of more than one process
 //! - `departures`: for hosts that call one object at a time: what may leave for others now, and what waits
+//! - `repeats`: what of a kind that comes again and again is logged
 //! - `driver`: runs a user's Group, Replica and App over a host
 //!
 //! A Group's books can be tried out by hand; time comes in, decisions go out:
@@ -43,6 +44,7 @@ pub mod driver;
 pub mod handshake;
 pub mod host;
 pub mod message;
+pub mod repeats;
 pub mod reply;
 pub mod request;
 pub mod seats;

@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::metrics::{CONTENT_TYPE, Figures, Process, report};
 use crate::newcomers::Newcomers;
 use crate::pace::{self, Times};
+use crate::repeats::{say_all_that_was_counted, say_what_was_counted, seldom};
 use crate::watch::stuck;
 use crate::worker::{Mail, Shared};
 
@@ -65,6 +66,7 @@ impl Admin {
                     Err(error) = serve => tracing::error!("the admin address is not served: {error}"),
                 }
             });
+            say_all_that_was_counted();
         };
         let thread = std::thread::Builder::new().name("dog-admin".into()).spawn(run);
         let thread = thread.map_err(|cause| Error::system("admin: the system gives no thread", cause))?;
@@ -83,6 +85,7 @@ async fn watch(shared: &Shared) {
     let mut known: Vec<usize> = Vec::new();
     loop {
         tokio::time::sleep(LOOK).await;
+        say_what_was_counted();
         let stuck = stuck(shared);
         for stuck in stuck.iter().filter(|stuck| !known.contains(&stuck.worker)) {
             tracing::error!(worker = stuck.worker, "{stuck}");
@@ -101,7 +104,11 @@ async fn serve(shared: Arc<Shared>, listeners: Vec<std::net::TcpListener>) -> st
         let (stream, address) = match accept(&listeners).await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::error!("a connection to the admin address could not be accepted: {error}");
+                seldom!(
+                    error,
+                    "a connection to the admin address could not be accepted",
+                    "a connection to the admin address could not be accepted: {error}"
+                );
                 tokio::time::sleep(LOOK).await;
                 continue;
             }

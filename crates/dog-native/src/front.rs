@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::connection::{Lane, Stream};
 use crate::pace::{self, Answering, Client, Pace, Times};
 use crate::passing::Passage;
+use crate::repeats::seldom;
 use crate::worker::{Attach, Mail, Post, Worker};
 
 /// What an address that has too many connections is told.
@@ -100,7 +101,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
             Ok((stream, address)) => greet(&worker, stream, address, &addresses),
             Err(error) => {
                 // Too many open files, mostly: others must end before this works again, and that takes a moment.
-                tracing::error!("a connection could not be accepted: {error}");
+                seldom!(error, "a connection could not be accepted", "a connection could not be accepted: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -110,7 +111,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
 fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses: &Arc<Addresses>) {
     let Some(permit) = addresses.permit(address.ip(), worker.shared.config.max_sockets_per_address) else {
         worker.counters.refused.one();
-        tracing::warn!(address = %address.ip(), "refused: too many connections of one address");
+        seldom!(warn, "a connection refused, too many of one address", address = %address.ip(), "refused: too many connections of one address");
         if let Ok(mut stream) = stream.into_std() {
             // As much as goes out at once; whoever has too many connections is owed no more.
             let _ = stream.write(TOO_MANY);
@@ -256,7 +257,9 @@ pub(crate) fn hand_over(upgraded: Upgraded, opening: Opening, post: &Post, permi
             post.send(post.worker_of(replica.replica.as_bytes()), vec![Mail::Attach(Box::new(attach))]);
         }
         // Dropped here, the upgrade ends its socket.
-        Err(error) => tracing::error!("a connection could not be handed over: {error}"),
+        Err(error) => {
+            seldom!(error, "a connection could not be handed over", "a connection could not be handed over: {error}");
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 //! - `passing`: connections whose Replica lives at another node
 //! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
 //! - `storage`: what objects keep for good
+//! - `repeats`: what comes again and again, in the log
 //! - `admin`: metrics, health and readiness; `metrics`: what is counted; `watch`: whether the workers live
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 
@@ -32,6 +33,7 @@ mod newcomers;
 mod pace;
 mod passing;
 mod place;
+mod repeats;
 mod running;
 mod server;
 mod service;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use bytes::Bytes;
 use dog_engine::address::NodeId;
-use dog_native::cluster::{Cluster, Joining, Pending, Ports};
+use dog_native::cluster::{Cluster, Joining, Pending, Ports, may_log};
 
 use crate::address::{Addresses, Login};
 use crate::jetstream::{Messages, context};
@@ -281,12 +281,15 @@ async fn note(complaint: Complaint, event: Event) {
         Event::Disconnected => tracing::warn!("the connection to NATS is lost: messages between nodes are too"),
         Event::ServerError(error) => {
             let text = error.to_string();
-            tracing::error!("NATS: {text}");
+            if may_log("NATS reports an error") {
+                tracing::error!("NATS: {text}");
+            }
             if text.to_lowercase().contains("permissions violation") {
                 complaint.lock().unwrap_or_else(PoisonError::into_inner).replace(text);
             }
         }
-        other => tracing::warn!("NATS: {other}"),
+        other if may_log("NATS reports an event") => tracing::warn!("NATS: {other}"),
+        _ => {}
     }
 }
 

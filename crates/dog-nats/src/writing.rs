@@ -11,7 +11,7 @@ use dog::internal::Kind;
 use dog::{Epoch, Error};
 use dog_engine::address::{NodeId, Object};
 use dog_engine::host::Batch;
-use dog_native::cluster::{Done, StorageFigures, claim_of};
+use dog_native::cluster::{Done, StorageFigures, claim_of, may_log};
 use tokio::sync::Semaphore;
 
 use crate::alarms;
@@ -170,7 +170,9 @@ impl Node {
             }
             self.writers.note(writes.len(), outcome.is_ok() || fenced, began.elapsed());
             if let Err(trouble) = &outcome {
-                tracing::error!("{} writes of an object are refused: {}", writes.len(), trouble.text());
+                if may_log("writes are refused") {
+                    tracing::error!("{} writes of an object are refused: {}", writes.len(), trouble.text());
+                }
             }
             for done in dones {
                 done(match &outcome {

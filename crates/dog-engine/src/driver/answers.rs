@@ -9,6 +9,7 @@ use super::life::{Living, answer, start};
 use super::replica::ReplicaDriver;
 use crate::host::{Host, Occurrence};
 use crate::message::{ReplicaAnswer, ReplicaCall};
+use crate::repeats::seldom;
 use crate::reply::Reply;
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
@@ -65,7 +66,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let gossip = dog::wire::typed::decode(gossip)?;
         let answer = replica.on_gossip(&self.context(), gossip).await.map_err(|failure| {
             self.host.occurred(Occurrence::Failed { handler: "on_gossip", cause: &failure });
-            tracing::error!(replica = %self.address, "on_gossip failed: {failure}");
+            seldom!(self.host, error, "on_gossip failed", replica = %self.address, "on_gossip failed: {failure}");
             Error::new(Kind::Handler, "the sibling's on_gossip failed")
         })?;
         Ok(ReplicaAnswer::Gossip(dog::wire::typed::encode(&answer)?))

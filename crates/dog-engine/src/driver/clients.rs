@@ -16,6 +16,7 @@ use super::life::start;
 use crate::address::Object;
 use crate::books::ClientRecord;
 use crate::host::{Batch, Host, Space};
+use crate::repeats::seldom;
 
 /// The version of the records' form.
 const FORM: u8 = 1;
@@ -47,7 +48,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                     Err(error) => Err(error),
                 };
                 if let Err(error) = outcome {
-                    tracing::warn!(group = %this.address, "clients may come back to other Replicas: {error}");
+                    seldom!(this.host, warn, "clients may come back to other Replicas", group = %this.address, "clients may come back to other Replicas: {error}");
                 }
             }
         });
@@ -84,7 +85,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// No promise of the next life depends on it but a client's way back, so it is no reason to stay asleep.
     fn read_record(&self, value: &[u8]) -> Vec<ClientRecord> {
         decode(value).unwrap_or_else(|error| {
-            tracing::warn!(group = %self.address, "some clients are not remembered: {error}");
+            seldom!(self.host, warn, "some clients are not remembered", group = %self.address, "some clients are not remembered: {error}");
             Vec::new()
         })
     }

@@ -23,6 +23,7 @@ use crate::address::{GroupAddress, ReplicaAddress, Ticket};
 use crate::handshake::Deflate;
 use crate::host::{Fetched, Host, Occurrence, SeatGuard};
 use crate::message::{GroupAnswer, GroupCall, GroupCast};
+use crate::repeats::seldom;
 use crate::seats::Refusal;
 
 /// How often a request that a Replica refused is placed anew.
@@ -54,20 +55,20 @@ impl<A: App, H: Host> Front<A, H> {
             Ok(Err(failure)) => match failure.downcast_ref::<Error>() {
                 Some(error) => {
                     if error.status().is_server_error() {
-                        tracing::error!("a request failed: {failure}");
+                        seldom!(self.host, error, "a request failed", "a request failed: {failure}");
                     }
                     dog::text(error.status(), error.public_text())
                 }
                 None => {
                     self.host.occurred(Occurrence::Failed { handler: "App::fetch", cause: &failure });
-                    tracing::error!("App::fetch failed: {failure}");
+                    seldom!(self.host, error, "App::fetch failed", "App::fetch failed: {failure}");
                     internal_error()
                 }
             },
             Err(panic) => {
                 let what = panic_text(&*panic);
                 self.host.occurred(Occurrence::Panicked(&what));
-                tracing::error!("App::fetch panicked: {what}");
+                seldom!(self.host, error, "App::fetch panicked", "App::fetch panicked: {what}");
                 internal_error()
             }
         }

@@ -21,6 +21,7 @@ use crate::address::{GroupAddress, NodeId, Object, Targets};
 use crate::books::{Books, MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStanding, Occurrence};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast, Report};
+use crate::repeats::seldom;
 use crate::reply::Reply;
 
 /// One life of a user's Group.
@@ -69,7 +70,7 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
     }
 
     fn panicked(&self, what: &str) {
-        tracing::error!(group = %self.address, "a panic, so this life of the Group ends: {what}");
+        seldom!(self.host, error, "a Group panicked", group = %self.address, "a panic, so this life of the Group ends: {what}");
         self.end();
     }
 
@@ -131,7 +132,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 }
                 Err(failure) => {
                     this.host.occurred(Occurrence::Failed { handler: "Group::activate", cause: &failure });
-                    tracing::error!(group = %this.address, "the Group could not be woken: {failure}");
+                    seldom!(this.host, error, "a Group could not be woken", group = %this.address, "the Group could not be woken: {failure}");
                     this.end();
                 }
             }
@@ -277,7 +278,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
             answer(reply, async {
                 let mut response = received.await.map_err(|failure| {
                     this.host.occurred(Occurrence::Failed { handler: "Group::receive", cause: &failure });
-                    tracing::error!(group = %this.address, "receive failed: {failure}");
+                    seldom!(this.host, error, "a Group's receive failed", group = %this.address, "receive failed: {failure}");
                     failed(&failure)
                 })?;
                 keep_ours(response.extensions_mut());
@@ -324,7 +325,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
             });
             if let Err(failure) = rung.await {
                 this.host.occurred(Occurrence::Failed { handler: "Group::on_alarm", cause: &failure });
-                tracing::error!(group = %this.address, "on_alarm failed, and will be called again: {failure}");
+                seldom!(this.host, error, "a Group's on_alarm failed", group = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
     }

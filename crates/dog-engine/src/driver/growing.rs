@@ -16,6 +16,7 @@ use crate::address::{NodeId, ReplicaAddress, Targets, ViewVersion};
 use crate::books::Standing;
 use crate::host::{Host, Occurrence};
 use crate::message::{Enrolment, ReplicaAnswer, ReplicaCall, Report};
+use crate::repeats::seldom;
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Has as many new Replicas named as those who wait need.
@@ -53,12 +54,12 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 self.place_first_anywhere(&awake);
             }
             Some(Ok(replica)) => {
-                tracing::error!(group = %self.address, "clusterize named Replica {replica}, which is full already");
+                seldom!(self.host, error, "clusterize named a Replica that is full", group = %self.address, "clusterize named Replica {replica}, which is full already");
                 self.fail_first(no_replica());
             }
             Some(Err(failure)) => {
                 self.host.occurred(Occurrence::Failed { handler: "clusterize", cause: &failure });
-                tracing::error!(group = %self.address, "clusterize failed: {failure}");
+                seldom!(self.host, error, "clusterize failed", group = %self.address, "clusterize failed: {failure}");
                 self.fail_first(failed(&failure));
             }
             None => {}
@@ -176,7 +177,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(group = %self.address, "Replica {sibling:?} did not answer: {error}");
+                    seldom!(self.host, warn, "a Replica did not answer", group = %self.address, "Replica {sibling:?} did not answer: {error}");
                     let mut books = awake.books.borrow_mut();
                     books.suspect(*sibling);
                     books.ask_later(*sibling, missed, self.host.now());
@@ -195,7 +196,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 waiting.into_iter().for_each(|seated| self.answer_seated(&awake, seated));
             }
             Err(error) => {
-                tracing::error!(group = %self.address, "Replica {replica:?} could not join: {error}");
+                seldom!(self.host, error, "a Replica could not join", group = %self.address, "Replica {replica:?} could not join: {error}");
                 awake.books.borrow_mut().remove(replica, self.host.now());
                 self.keep_later(&awake, &[replica]);
                 for (.., reply) in waiting {
@@ -283,7 +284,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         } else if heard.is_none() || awake.books.borrow().is_uncounted(replica) {
             // No answer, or that of a life which is known to be over: what the present one has is still unknown, and
             // nobody is to wait for it.
-            tracing::warn!(group = %self.address, "Replica {replica:?} did not answer the census");
+            seldom!(self.host, warn, "a Replica did not answer the census", group = %self.address, "Replica {replica:?} did not answer the census");
             let mut books = awake.books.borrow_mut();
             books.suspect(replica);
             books.ask_later(replica, told, self.host.now());

@@ -12,6 +12,7 @@ use super::life::start;
 use crate::address::Object;
 use crate::books::MemberRecord;
 use crate::host::{Batch, Host, Space};
+use crate::repeats::seldom;
 
 /// The version of the records' form. A later release that reads an earlier one's knows it by this byte.
 const FORM: u8 = 1;
@@ -38,7 +39,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let written = self.keep(awake, replicas);
         start(&this.clone(), async move {
             if let Err(error) = written.await {
-                tracing::error!(group = %this.address, "the members could not be kept: {error}");
+                seldom!(this.host, error, "the members of a Group could not be kept", group = %this.address, "the members could not be kept: {error}");
             }
         });
     }

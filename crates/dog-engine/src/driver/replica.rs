@@ -21,6 +21,7 @@ use super::telling::Telling;
 use crate::address::{Object, ReplicaAddress, SeatId, Targets, Ticket, View};
 use crate::host::{End, Fetched, Host, ObjectStanding, Occurrence, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use crate::repeats::seldom;
 use crate::reply::Reply;
 use crate::seats::Seats;
 
@@ -64,7 +65,7 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
     }
 
     fn panicked(&self, what: &str) {
-        tracing::error!(replica = %self.address, "a handler panicked, so this life of the Replica ends: {what}");
+        seldom!(self.host, error, "a handler panicked", replica = %self.address, "a handler panicked, so this life of the Replica ends: {what}");
         self.end();
     }
 
@@ -142,7 +143,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         start(&Rc::clone(&this), async move {
             if let Err(error) = this.activate().await {
                 this.host.occurred(Occurrence::Failed { handler: "activate", cause: &error });
-                tracing::error!(replica = %this.address, "the Replica could not be woken: {error}");
+                seldom!(this.host, error, "a Replica could not be woken", replica = %this.address, "the Replica could not be woken: {error}");
                 this.end();
             }
         });
@@ -261,7 +262,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let answer = replica.receive(&self.context(), request).await;
         let mut response = answer.map_err(|failure| {
             self.host.occurred(Occurrence::Failed { handler: "receive", cause: &failure });
-            tracing::error!(replica = %self.address, "receive failed: {failure}");
+            seldom!(self.host, error, "a Replica's receive failed", replica = %self.address, "receive failed: {failure}");
             self.release(seat);
             failed(&failure)
         })?;
@@ -360,7 +361,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             });
             if let Err(failure) = rung.await {
                 this.host.occurred(Occurrence::Failed { handler: "on_alarm", cause: &failure });
-                tracing::error!(replica = %this.address, "on_alarm failed, and will be called again: {failure}");
+                seldom!(this.host, error, "a Replica's on_alarm failed", replica = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
     }

@@ -12,6 +12,7 @@ use super::life::{Living, spawn, start};
 use super::replica::ReplicaDriver;
 use crate::address::SeatId;
 use crate::host::{End, Host, Occurrence, Readiness};
+use crate::repeats::seldom;
 
 /// In the response that opens a socket: what the socket is to begin with.
 #[derive(Clone)]
@@ -117,7 +118,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn handler_failed(&self, socket: SocketId, handler: &'static str, failure: &Failure) {
         if !came_too_late(failure, socket) {
             self.host.occurred(Occurrence::Failed { handler, cause: failure });
-            tracing::error!(replica = %self.address, ?socket, "a handler failed, so its socket is closed: {failure}");
+            seldom!(self.host, error, "a handler failed", replica = %self.address, ?socket, "a handler failed, so its socket is closed: {failure}");
         }
         self.host.close(socket, CloseCode::HANDLER_FAILED, "");
         let close = Close::new(CloseCode::HANDLER_FAILED, "");
@@ -184,7 +185,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             Err(failure) if last && came_too_late(&failure, socket.id()) => {}
             Err(failure) if last => {
                 self.host.occurred(Occurrence::Failed { handler, cause: &failure });
-                tracing::error!(replica = %self.address, ?socket, "the last handler of a socket failed: {failure}");
+                seldom!(self.host, error, "the last handler of a socket failed", replica = %self.address, ?socket, "the last handler of a socket failed: {failure}");
             }
             Err(failure) => self.handler_failed(socket.id(), handler, &failure),
         }

@@ -17,6 +17,7 @@ use super::life::{Activation, over};
 use super::queue::TransactionQueue;
 use crate::address::Object;
 use crate::host::{Batch, Host, Space};
+use crate::repeats::seldom;
 
 /// How many written keys are remembered for transactions; older transactions than that are run anew.
 const REMEMBERED: usize = 4096;
@@ -215,7 +216,12 @@ impl<H: Host> Drop for UnderWay<H> {
         let store = Rc::clone(&self.store);
         self.store.host.spawn(Box::pin(async move {
             if let Err(error) = done.await {
-                tracing::error!("a write that nobody waited for failed: {error}");
+                seldom!(
+                    store.host,
+                    error,
+                    "a write that nobody waited for failed",
+                    "a write that nobody waited for failed: {error}"
+                );
             }
             store.settle(&noted);
         }));

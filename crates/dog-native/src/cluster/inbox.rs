@@ -13,6 +13,7 @@ use tracing::Span;
 use super::letter::{Back, GroupName, Letter, Told, arrived, unbundle};
 use super::{Ports, Standing, Versions};
 use crate::clock::Clock;
+use crate::repeats::seldom;
 use crate::worker::{Answer, Mail, Post, ReturnAddress};
 
 /// What all threads of a node know of the cluster.
@@ -118,7 +119,13 @@ impl Inbox {
     pub fn letters(&self, bundle: &[u8]) {
         let letters = match unbundle(bundle, self.state.versions) {
             Ok((_, letters)) => letters,
-            Err(error) => return tracing::warn!("letters of another node were refused: {error}"),
+            Err(error) => {
+                return seldom!(
+                    warn,
+                    "letters of another node refused",
+                    "letters of another node were refused: {error}"
+                );
+            }
         };
         let mut mail: Vec<Vec<Mail>> = (0..self.post.workers()).map(|_| Vec::new()).collect();
         for letter in letters {
@@ -132,7 +139,12 @@ impl Inbox {
     fn known(&self, group: &GroupName) -> Option<GroupAddress> {
         let address = group.address(&self.state.classes);
         if address.is_none() {
-            tracing::warn!(class = group.class, "a letter is for a Group that App::Groups does not name");
+            seldom!(
+                warn,
+                "a letter for a Group that App::Groups does not name",
+                class = group.class,
+                "a letter is for a Group that App::Groups does not name"
+            );
         }
         address
     }
@@ -147,7 +159,10 @@ impl Inbox {
                 match (what, back) {
                     (ToGroup::Call(call), Some(back)) => mail.push(Mail::GroupCall { to, call, back: back.into() }),
                     (ToGroup::Cast(cast), _) => mail.push(Mail::GroupCast { to, cast }),
-                    (ToGroup::Call(_), None) => tracing::warn!("a question came without an address for its answer"),
+                    (ToGroup::Call(_), None) => {
+                        let kind = "a question without an address for its answer";
+                        seldom!(warn, kind, "a question came without an address for its answer");
+                    }
                 }
             }
             Letter::Replica { to, replica, call, back } => self.sort_calls(&to, &[(replica, back)], &call, mail),

@@ -184,6 +184,12 @@ pub trait Link: fmt::Debug + Send + Sync {
     fn send(&self, to: NodeId, bundle: Bytes);
 }
 
+/// Whether one more event of this kind is to be logged, of those that come as often as clients like: the others are
+/// counted, and said in one line every ten seconds.
+pub fn may_log(kind: &'static str) -> bool {
+    crate::repeats::may_log(kind)
+}
+
 /// The node that a bundle of letters comes from: its name at that time.
 pub fn sender(bundle: &[u8]) -> Option<NodeId> {
     letter::sender(bundle)

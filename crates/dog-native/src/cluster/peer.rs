@@ -31,6 +31,7 @@ use super::lifeline;
 use crate::front::{hand_over, http, opening_of, take_upgrade};
 use crate::newcomers::Newcomers;
 use crate::passing::Passage;
+use crate::repeats::seldom;
 use crate::worker::Worker;
 
 /// To whom a request is passed on, in it.
@@ -189,7 +190,11 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
                 newcomers.add(address.ip(), task.abort_handle());
             }
             Err(error) => {
-                tracing::error!("a connection of another node could not be accepted: {error}");
+                seldom!(
+                    error,
+                    "a connection of another node could not be accepted",
+                    "a connection of another node could not be accepted: {error}"
+                );
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -203,8 +208,14 @@ async fn greet(worker: Rc<Worker>, mut stream: TcpStream, address: SocketAddr) {
     match timeout(ACQUAINTANCE, accept_one(&abroad.joined, &mut stream)).await {
         // In a task of its own: it is no newcomer any more.
         Ok(Ok(())) => drop(tokio::task::spawn_local(serve(Rc::clone(&worker), stream))),
-        Ok(Err(error)) => tracing::warn!(%address, "a connection to the address of this node was refused: {error}"),
-        Err(_) => tracing::warn!(%address, "a connection to the address of this node said nothing"),
+        Ok(Err(error)) => {
+            let kind = "a connection to the address of this node refused";
+            seldom!(warn, kind, %address, "a connection to the address of this node was refused: {error}");
+        }
+        Err(_) => {
+            let kind = "a connection to the address of this node that says nothing";
+            seldom!(warn, kind, %address, "a connection to the address of this node said nothing");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use dog::Error;
 
 use super::{Done, StorageFigures};
+use crate::repeats::seldom;
 
 /// The most writes, and about the most bytes, that go to the disk together.
 const MOST_WRITES: usize = 4096;
@@ -150,7 +151,7 @@ fn commit(database: &impl Database, writes: Vec<Write>, figures: &Figures) {
         committed.unwrap_or_else(|_| Err("the database panicked".into()))
     });
     if let Err(cause) = &outcome {
-        tracing::error!("the storage failed, {} writes are refused: {cause}", dones.len());
+        seldom!(error, "the storage failed", "the storage failed, {} writes are refused: {cause}", dones.len());
     }
     note(figures, dones.len(), outcome.is_ok(), began.elapsed());
     for done in dones {

@@ -16,6 +16,7 @@ use super::commit::{self, Committer, Together, Write};
 use super::folder::Folder;
 use super::mark::{self, Mark, Marked};
 use super::{Done, Read, SetAlarm, Storage, StorageFigures, key};
+use crate::repeats::seldom;
 
 /// The storage of one process.
 pub(crate) struct Embedded {
@@ -277,7 +278,11 @@ impl commit::Database for Writer {
         self.commits.set(commits);
         // An older number is right too. It only notices less.
         if let Err(cause) = self.mark.write(commits.count) {
-            tracing::warn!("the number of the last commit could not be noted: {cause}");
+            seldom!(
+                warn,
+                "the number of the last commit could not be noted",
+                "the number of the last commit could not be noted: {cause}"
+            );
         }
         Ok(())
     }

@@ -372,6 +372,10 @@ impl Host for Worker {
         self.queued();
     }
 
+    fn may_log(&self, kind: &'static str) -> bool {
+        crate::repeats::may_log(kind)
+    }
+
     fn occurred(&self, occurrence: Occurrence<'_>) {
         match occurrence {
             Occurrence::Waits => self.is_busier(),

@@ -11,6 +11,7 @@ use super::abroad::Abroad;
 use super::mail::{Answer, Mail, ReturnAddress};
 use crate::cluster::letter::{Back, GroupName, Head, Letter, Told, bundle, leaving};
 use crate::cluster::peer;
+use crate::repeats::seldom;
 
 /// Letters that are told apart only by their number may be many; what they carry may be large: a bundle above this is
 /// sent in two.
@@ -99,7 +100,13 @@ impl Abroad {
                 self.post_bundle(to, second, version);
             }
             Ok(bundle) => self.joined.ports.link.send(to, bundle),
-            Err(error) => tracing::error!("what is to be sent to node {to} cannot be written: {error}"),
+            Err(error) => {
+                seldom!(
+                    error,
+                    "a letter cannot be written",
+                    "what is to be sent to node {to} cannot be written: {error}"
+                );
+            }
         }
     }
 }

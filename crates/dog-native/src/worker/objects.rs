@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::mail::{Answer, Attach, Mail, ReturnAddress};
 use super::{Class, Worker, spans};
+use crate::repeats::seldom;
 use crate::storage::SetAlarm;
 
 impl Worker {
@@ -173,7 +174,10 @@ impl Worker {
                     this.queued();
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!("an alarm that was not kept cannot be taken back either: {error}"),
+                Err(error) => {
+                    let kind = "an alarm that cannot be taken back";
+                    seldom!(error, kind, "an alarm that was not kept cannot be taken back either: {error}");
+                }
             }
         });
     }
@@ -198,7 +202,7 @@ impl Worker {
     fn attach(&self, attach: Attach) {
         let Attach { socket, stream, unread, lane, permit } = attach;
         if let Err(error) = self.connections.borrow_mut().attach(socket, stream, &unread, lane, permit) {
-            tracing::error!("a connection could not be taken over: {error}");
+            seldom!(error, "a connection could not be taken over", "a connection could not be taken over: {error}");
         }
         self.close_if_late(socket);
         // What came along with the handshake is there already: no event will tell of it.
