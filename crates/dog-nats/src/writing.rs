@@ -169,10 +169,10 @@ impl Node {
                 self.writers.has_written(object, claim, fence);
             }
             self.writers.note(writes.len(), outcome.is_ok() || fenced, began.elapsed());
-            if let Err(trouble) = &outcome {
-                if may_log("writes are refused") {
-                    tracing::error!("{} writes of an object are refused: {}", writes.len(), trouble.text());
-                }
+            if let Err(trouble) = &outcome
+                && may_log("writes are refused")
+            {
+                tracing::error!("{} writes of an object are refused: {}", writes.len(), trouble.text());
             }
             for done in dones {
                 done(match &outcome {
