@@ -75,9 +75,15 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn forget_written(&self) {
         let batch = Batch { space: Space::Clients, delete_all: true, ..Batch::default() };
         let deleted = self.host.write(Object::Group(self.address), self.epoch, batch);
+        let host = Rc::clone(&self.host);
         self.host.spawn(Box::pin(async move {
             if let Err(error) = deleted.await {
-                tracing::warn!("what was known of clients before the restart could not be deleted: {error}");
+                seldom!(
+                    host,
+                    warn,
+                    "what was known of clients could not be deleted",
+                    "what was known of clients before the restart could not be deleted: {error}"
+                );
             }
         }));
     }

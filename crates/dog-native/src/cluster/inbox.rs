@@ -243,7 +243,10 @@ impl Inbox {
                 }
                 return;
             }
-            _ => return tracing::warn!(class, "an alarm is set for a Group that App::Groups does not name"),
+            _ => {
+                let kind = "an alarm set for a Group that App::Groups does not name";
+                return seldom!(warn, kind, class, "an alarm is set for a Group that App::Groups does not name");
+            }
         };
         self.tell_alarm(object, at);
     }

@@ -1,7 +1,6 @@
 //! The engine's primitives: how bytes move between the objects of one process.
 
 use std::ops::Bound;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -390,15 +389,5 @@ impl Host for Worker {
 
     fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {
         self.watched().runs(life)
-    }
-}
-
-/// Objects hold their host by a strong count, and the host its objects: cut when the worker ends.
-impl Worker {
-    pub(super) fn let_go(self: &Rc<Self>) {
-        let replicas = std::mem::take(&mut *self.replicas.borrow_mut());
-        let groups = std::mem::take(&mut *self.groups.borrow_mut());
-        let answering = self.answering.take();
-        drop((replicas, groups, answering));
     }
 }

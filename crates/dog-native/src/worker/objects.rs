@@ -155,7 +155,12 @@ impl Worker {
             }
             match self.classes.iter().position(|known| known.name == class).map(u16::try_from) {
                 Some(Ok(index)) => self.alarms.borrow_mut().set(object.of_class(ClassIndex(index)), Some(*at)),
-                _ => tracing::warn!(class, "an alarm is set for a Group that App::Groups does not name: it stays set"),
+                _ => seldom!(
+                    warn,
+                    "an alarm set for a Group that App::Groups does not name",
+                    class,
+                    "an alarm is set for a Group that App::Groups does not name: it stays set"
+                ),
             }
         }
     }
@@ -207,5 +212,15 @@ impl Worker {
         self.close_if_late(socket);
         // What came along with the handshake is there already: no event will tell of it.
         self.read_again(socket);
+    }
+}
+
+/// Objects hold their host by a strong count, and the host its objects: cut when the worker ends.
+impl Worker {
+    pub(super) fn let_go(self: &Rc<Self>) {
+        let replicas = std::mem::take(&mut *self.replicas.borrow_mut());
+        let groups = std::mem::take(&mut *self.groups.borrow_mut());
+        let answering = self.answering.take();
+        drop((replicas, groups, answering));
     }
 }
