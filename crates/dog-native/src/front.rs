@@ -145,7 +145,9 @@ type Opened = RefCell<Option<(OnUpgrade, Opening)>>;
 
 /// Answers the requests of one connection until it ends or becomes something else.
 async fn converse(worker: &Rc<Worker>, stream: TcpStream, opened: &Opened) -> Result<(), Failure> {
-    let http = http(&worker.shared.config);
+    let mut http = http(&worker.shared.config);
+    // Who has said all and reads on is answered. Another node that has said all has given up, and is not.
+    http.half_close(true);
     let (client, pace) = pace::keep(stream, Times::of(&worker.shared.config));
     // Set with the first request, for as long as the connection is HTTP's: the worker waits for the response to go out.
     let busy = RefCell::new(None);
@@ -199,8 +201,8 @@ async fn answer(
 /// HTTP as it is set up for every connection.
 pub(crate) fn http(config: &Config) -> http1::Builder {
     let mut http = http1::Builder::new();
-    // Times are kept by `pace`. Who has said all and reads on is answered.
-    http.header_read_timeout(None).half_close(true).max_buf_size(config.max_header);
+    // Times are kept by `pace`.
+    http.header_read_timeout(None).max_buf_size(config.max_header);
     http
 }
 
