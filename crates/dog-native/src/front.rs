@@ -108,7 +108,8 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
     }
 }
 
-fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses: &Arc<Addresses>) {
+/// Serves a connection, if its address may have another.
+pub(crate) fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses: &Arc<Addresses>) {
     let Some(permit) = addresses.permit(address.ip(), worker.shared.config.max_sockets_per_address) else {
         worker.counters.refused.one();
         seldom!(warn, "a connection refused, too many of one address", address = %address.ip(), "refused: too many connections of one address");

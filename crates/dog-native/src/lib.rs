@@ -37,6 +37,7 @@ mod repeats;
 mod running;
 mod server;
 mod service;
+mod standing_in;
 mod storage;
 mod watch;
 #[doc(hidden)]

@@ -51,7 +51,8 @@ impl Watched {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner).remove(&epoch.as_u64());
     }
 
-    fn silence(&self, life: Duration) -> Duration {
+    /// How long it has not come round.
+    pub(crate) fn silence(&self, life: Duration) -> Duration {
         life.saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
     }
 

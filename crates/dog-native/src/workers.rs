@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::front::{Addresses, accept};
 use crate::listening::listen_each;
 use crate::place::Place;
+use crate::standing_in::{StandIns, stand_in};
 use crate::storage::SetAlarm;
 use crate::worker::{Mail, Mailbox, Post, Shared, Worker, longest_drain, run};
 
@@ -66,6 +67,9 @@ impl Workers {
         let shared = Arc::new(Shared::new(config, post, storage, cluster, class_names));
         let app = Arc::new(app);
         let addresses = Arc::new(Addresses::default());
+        let stand_ins = StandIns::new(&listeners);
+        let stand_ins = stand_ins.map_err(|cause| Error::system("workers: the system gives no more sockets", cause))?;
+        let stand_ins = Arc::new(stand_ins);
         let mut workers = Self { shared: Arc::clone(&shared), admin_address, threads: Mutex::default() };
         let threads = workers.threads.get_mut();
         let given = mailboxes.into_iter().zip(listeners).zip(peers);
@@ -79,6 +83,7 @@ impl Workers {
                 listeners,
                 peers,
                 addresses: Arc::clone(&addresses),
+                stand_ins: Arc::clone(&stand_ins),
             })?);
         }
         threads.admin = Some(Admin::start(shared, admin)?);
@@ -168,6 +173,7 @@ struct Beginning<A> {
     /// Where other nodes come in.
     peers: Vec<std::net::TcpListener>,
     addresses: Arc<Addresses>,
+    stand_ins: Arc<StandIns>,
 }
 
 impl<A: App + Send + Sync> Beginning<A> {
@@ -183,6 +189,10 @@ impl<A: App + Send + Sync> Beginning<A> {
             Box::pin(async move { front.fetch(request).await }) as LocalFuture<Response>
         }));
         runtime.block_on(async move {
+            if worker.shared.post.workers() > 1 && !self.listeners.is_empty() {
+                let stands_in = stand_in(Rc::clone(&worker), self.stand_ins, Arc::clone(&self.addresses));
+                tokio::task::spawn_local(stands_in);
+            }
             for listener in self.listeners {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 tokio::task::spawn_local(accept(Rc::clone(&worker), listener, Arc::clone(&self.addresses)));

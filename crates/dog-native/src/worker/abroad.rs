@@ -21,6 +21,9 @@ use crate::cluster::{Destinations, Held, Joined, Owner};
 /// How long an alarm waits that is another node's to ring, before it is looked at again: that node may end.
 const ALARM_AGAIN: Duration = Duration::from_secs(30);
 
+/// How much waits for an object while it is looked for where it lives, in bytes as [`Mail::weight`] counts them.
+const MOST_SOUGHT: usize = 1024 * 1024;
+
 /// What a worker knows of the cluster.
 pub(crate) struct Abroad {
     pub(crate) joined: Arc<Joined>,
@@ -148,11 +151,7 @@ impl Worker {
         match abroad.look(object) {
             Known::Here => self.send(home, mail),
             Known::There(node) => self.send_abroad(abroad, node, object, mail),
-            Known::Sought => {
-                if let Some(Route::Sought { waiting, .. }) = abroad.routes.borrow_mut().get_mut(&object) {
-                    waiting.push(mail);
-                }
-            }
+            Known::Sought => self.wait_for_route(abroad, object, mail),
             Known::No => match abroad.preference(object) {
                 Some(node) => {
                     abroad.routes.borrow_mut().insert(object, Route::there(node));
@@ -164,6 +163,17 @@ impl Worker {
                 }
             },
         }
+    }
+
+    /// Keeps what is for an object until it is known where that lives. Where too much waits already, it is turned down.
+    fn wait_for_route(&self, abroad: &Abroad, object: Object, mail: Mail) {
+        if let Some(Route::Sought { waiting, .. }) = abroad.routes.borrow_mut().get_mut(&object) {
+            let weight: usize = waiting.iter().map(Mail::weight).sum();
+            if weight <= MOST_SOUGHT || !mail.may_be_turned_down() {
+                return waiting.push(mail);
+            }
+        }
+        self.refuse_mail(mail);
     }
 
     /// Sends to those of the Replicas that live, with one letter a node.

@@ -97,7 +97,8 @@ impl Worker {
         Some(mail)
     }
 
-    fn refuse_mail(&self, mail: Mail) -> Option<Mail> {
+    /// Drops what cannot be kept; whoever waits for an answer hears of it.
+    pub(super) fn refuse_mail(&self, mail: Mail) -> Option<Mail> {
         self.counters.mail_refused.one();
         // A request of another node is answered by its silence: its asker has a deadline.
         if mail.asker().is_none_or(|node| node == NodeId::default()) {

@@ -78,6 +78,12 @@ impl Child {
         errors
     }
 
+    /// Has it stand still, or go on.
+    pub(crate) fn pause(&self, paused: bool) {
+        let signal = if paused { "-STOP" } else { "-CONT" };
+        assert!(Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap().success());
+    }
+
     /// The memory that it takes now, in bytes.
     pub(crate) fn resident(&self) -> usize {
         resident_of(&self.process.id().to_string())

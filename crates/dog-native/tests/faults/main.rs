@@ -16,6 +16,7 @@ mod hostile;
 mod kill;
 mod leaving;
 mod ledger;
+mod paused;
 mod steady;
 mod storm;
 

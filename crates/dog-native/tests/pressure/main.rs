@@ -6,6 +6,7 @@ mod busy;
 mod client;
 mod flood;
 mod reading;
+mod stuck;
 
 /// Longer than anything here takes; reached only by what hangs.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
