@@ -107,6 +107,9 @@ impl<A: App + Send + Sync> Server<A> {
 
     /// How many bytes may wait for a socket that does not take them, each message counting for 64 besides its frame. A
     /// single message may be larger. Default 1 MiB.
+    ///
+    /// Only what the kernel has refused to take counts. While a client takes some of it, those who send to it are not read:
+    /// for a second if it takes nothing, for ten at most. During that time twice as much may wait.
     pub fn max_outbox(self, bytes: usize) -> Self {
         self.set(|config| config.max_outbox = bytes)
     }
@@ -184,7 +187,8 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.idle_timeout = silence)
     }
 
-    /// How long a client may take to answer a close before it is cut off. Default 5 s.
+    /// How long a client may take to answer a close before it is cut off, from when it took the last of what waited for
+    /// it. Default 5 s.
     pub fn close_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.close_timeout = timeout)
     }

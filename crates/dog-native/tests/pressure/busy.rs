@@ -84,8 +84,9 @@ async fn whoever_leaves_while_the_handler_waits_is_gone_at_once() {
     let mut hall = Hall::open(2, |server| server).await;
     let address = hall.running.local_addr();
     let mut other = Client::open(address, "room", "other").await;
-    // More than is read ahead, and no more than its kernel takes: a goodbye comes after all that was said before.
-    let long = frame(0x82, &[7; 60_000]).repeat(3);
+    // More than is read ahead, and little more: a goodbye comes after all that was said before, and the kernel takes no more
+    // than it has room for.
+    let long = [frame(0x82, &[7; 60_000]).repeat(2), frame(0x82, &[7; 20_000])].concat();
     for (how, last_words) in [("closes", vec![]), ("vanishes", vec![]), ("talks", long)] {
         let mut busy = waits(&hall, how).await;
         busy.write(&last_words).await.unwrap();
