@@ -26,9 +26,9 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::connection::{Lane, Stream};
 use crate::pace::{self, Answering, Client, Pace, Times};
-use crate::passing::Passage;
+use crate::passing::{PassTimes, Passage, between};
 use crate::repeats::seldom;
-use crate::worker::{Attach, Mail, Post, Worker};
+use crate::worker::{Attach, Mail, Shared, Worker};
 
 /// What an address that has too many connections is told.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -137,7 +137,7 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>
     // Only now, when nothing of HTTP has the connection any more, can it be taken over.
     let Some((upgraded, opening)) = opened.take() else { return };
     if let Ok(upgraded) = upgraded.await {
-        hand_over(upgraded, opening, &worker.shared.post, Some(permit));
+        hand_over(upgraded, opening, &worker.shared, Some(permit));
     }
 }
 
@@ -242,7 +242,7 @@ pub(crate) fn opening_of(response: &mut Response) -> Option<Opening> {
 
 /// Sends an upgraded connection to the thread of its Replica, and from then on no other thread touches it; or copies
 /// between it and the node of its Replica, until either side ends.
-pub(crate) fn hand_over(upgraded: Upgraded, opening: Opening, post: &Post, permit: Option<Arc<AddressPermit>>) {
+pub(crate) fn hand_over(upgraded: Upgraded, opening: Opening, shared: &Shared, permit: Option<Arc<AddressPermit>>) {
     let (upgrade, lane) = match opening {
         Opening::Here { upgrade, lane } => (upgrade, lane),
         Opening::There(passage) => {
@@ -253,11 +253,12 @@ pub(crate) fn hand_over(upgraded: Upgraded, opening: Opening, post: &Post, permi
             return;
         }
     };
-    match detach(upgraded) {
+    match detach(upgraded, PassTimes::of(&shared.config)) {
         Ok((stream, unread)) => {
             let (replica, socket) = upgrade.accept();
             let attach = Attach { socket, stream, unread, lane, permit };
-            post.send(post.worker_of(replica.replica.as_bytes()), vec![Mail::Attach(Box::new(attach))]);
+            let worker = shared.post.worker_of(replica.replica.as_bytes());
+            shared.post.send(worker, vec![Mail::Attach(Box::new(attach))]);
         }
         // Dropped here, the upgrade ends its socket.
         Err(error) => {
@@ -266,13 +267,13 @@ pub(crate) fn hand_over(upgraded: Upgraded, opening: Opening, post: &Post, permi
     }
 }
 
-fn detach(upgraded: Upgraded) -> std::io::Result<(Stream, Vec<u8>)> {
+fn detach(upgraded: Upgraded, times: PassTimes) -> std::io::Result<(Stream, Vec<u8>)> {
     let (stream, read) = match upgraded.downcast::<TokioIo<Client>>() {
         Ok(Parts { io, read_buf, .. }) => (io.into_inner().into_stream()?, read_buf),
         // Another node's.
         Err(upgraded) => match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(Parts { io, read_buf, .. }) => (io.into_inner(), read_buf),
-            Err(upgraded) => return Ok((bridge(upgraded)?, Vec::new())),
+            Err(upgraded) => return Ok((bridge(upgraded, times)?, Vec::new())),
         },
     };
     Ok((Stream::from_tcp(stream.into_std()?), read.into()))
@@ -280,15 +281,12 @@ fn detach(upgraded: Upgraded) -> std::io::Result<(Stream, Vec<u8>)> {
 
 /// A transport of somebody else's kind, TLS for one, stays with its own runtime: bytes are copied between it and one
 /// end of a socket pair, and the other end is like any connection.
-fn bridge(upgraded: Upgraded) -> std::io::Result<Stream> {
+fn bridge(upgraded: Upgraded, times: PassTimes) -> std::io::Result<Stream> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     theirs.set_nonblocking(true)?;
-    let mut theirs = tokio::net::UnixStream::from_std(theirs)?;
-    tokio::spawn(async move {
-        // It ends when either side does.
-        let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut theirs).await;
-    });
+    let theirs = tokio::net::UnixStream::from_std(theirs)?;
+    tokio::spawn(between(TokioIo::new(upgraded), theirs, std::future::pending(), times));
     Ok(Stream::from_pair(ours))
 }
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split}
 use tokio::sync::watch;
 
 use crate::cluster::Lasts;
+use crate::config::Config;
 use crate::websocket::close_frame;
 use crate::worker::{Mail, Post};
 
@@ -37,10 +38,24 @@ pub(crate) struct Leaving {
     pub(crate) passages: Arc<AtomicUsize>,
     /// Over what time they are sent away, if they are many.
     pub(crate) within: Duration,
-    /// How long a client may take to answer.
-    pub(crate) close_timeout: Duration,
+    pub(crate) times: PassTimes,
     pub(crate) post: Post,
     pub(crate) worker: usize,
+}
+
+/// How long a client may take whose bytes are copied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PassTimes {
+    /// To hang up, and to take what is left, once its connection is to end.
+    close: Duration,
+    /// Without taking a byte of what is sent to it.
+    stall: Duration,
+}
+
+impl PassTimes {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { close: config.close_timeout, stall: config.stall_timeout }
+    }
 }
 
 /// Counts while it is there: its worker waits for it.
@@ -89,22 +104,26 @@ impl Passage {
     pub(crate) async fn pass(self, client: Upgraded) {
         let Ok(there) = self.there.await else { return };
         let (mut leaving, mut other) = (self.counted.0.clone(), self.other);
-        let time = leaving.close_timeout;
+        let times = leaving.times;
         let due = async {
             tokio::select! {
                 () = leaving.is_due() => {}
                 () = other.ends() => {}
             }
         };
-        between(TokioIo::new(client), TokioIo::new(there), due, time).await;
+        between(TokioIo::new(client), TokioIo::new(there), due, times).await;
     }
 }
 
 /// Copies between a client and the node of its Replica, until both have ended or either breaks. Once that node has ended
-/// the connection, or the client is `due` to be sent away, what is left to be said may take `time`: a client that does not
+/// the connection, or the client is `due` to be sent away, what is left to be said has its time: a client that does not
 /// read, or does not hang up, keeps nothing for longer.
-async fn between<Client, There>(client: Client, there: There, due: impl Future<Output = ()>, time: Duration)
-where
+pub(crate) async fn between<Client, There>(
+    client: Client,
+    there: There,
+    due: impl Future<Output = ()>,
+    times: PassTimes,
+) where
     Client: AsyncRead + AsyncWrite,
     There: AsyncRead + AsyncWrite,
 {
@@ -113,7 +132,7 @@ where
     let (is_due, is_ending) = (watch::Sender::new(false), watch::Sender::new(false));
     let up = upwards(from_client, to_there);
     let down = async {
-        if downwards(&mut from_there, &mut to_client, is_set(&is_due)).await? {
+        if downwards(&mut from_there, &mut to_client, is_set(&is_due), times.stall).await? {
             // The client's answer goes there, and ends the connection there. What else is said comes too late.
             copy(&mut from_there, &mut tokio::io::sink()).await?;
         }
@@ -126,7 +145,7 @@ where
             () = due => drop(is_due.send_replace(true)),
             () = is_set(&is_ending) => {}
         }
-        tokio::time::sleep(time).await;
+        tokio::time::sleep(times.close).await;
     };
     tokio::select! {
         // How it ends is between the client and the node of the Replica.
@@ -145,11 +164,23 @@ async fn upwards(mut client: impl AsyncRead + Unpin, mut there: impl AsyncWrite 
     there.shutdown().await
 }
 
+/// Writes all of this, to one that takes some of it from time to time.
+async fn write(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], stall: Duration) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match tokio::time::timeout(stall, to.write(bytes)).await?? {
+            0 => return Err(std::io::ErrorKind::WriteZero.into()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    tokio::time::timeout(stall, to.flush()).await?
+}
+
 /// Copies frames to a client until there are no more, or it is `due` to be sent away: whether it was.
 async fn downwards(
     mut there: impl AsyncRead + Unpin,
     mut client: impl AsyncWrite + Unpin,
     due: impl Future<Output = ()>,
+    stall: Duration,
 ) -> std::io::Result<bool> {
     let mut due = std::pin::pin!(due);
     let (mut is_due, mut frames) = (false, Frames::default());
@@ -167,11 +198,9 @@ async fn downwards(
             return Ok(false);
         }
         let length = if is_due { frames.advance(&buffer[..length]) } else { frames.advance_all(&buffer[..length]) };
-        client.write_all(&buffer[..length]).await?;
-        client.flush().await?;
+        write(&mut client, &buffer[..length], stall).await?;
     }
-    client.write_all(&close_frame(Some(CloseCode::RESTARTING.as_u16()), "the server restarts")).await?;
-    client.flush().await?;
+    write(&mut client, &close_frame(Some(CloseCode::RESTARTING.as_u16()), "the server restarts"), stall).await?;
     Ok(true)
 }
 
@@ -279,6 +308,18 @@ mod tests {
     /// Longer than anything here takes; reached only by what hangs.
     const PATIENCE: Duration = Duration::from_secs(30);
 
+    const SHORT: PassTimes = PassTimes { close: Duration::from_millis(20), stall: PATIENCE };
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_for_long_is_let_go() {
+        let (client, _outside) = tokio::io::duplex(1000);
+        let (there, mut replica) = tokio::io::duplex(1 << 16);
+        replica.write_all(&sent(&[4000]).concat()).await.unwrap();
+        let times = PassTimes { close: PATIENCE, stall: Duration::from_millis(20) };
+        let passes = between(client, there, std::future::pending(), times);
+        assert!(tokio::time::timeout(PATIENCE, passes).await.is_ok(), "it is waited for without an end");
+    }
+
     #[tokio::test]
     async fn a_client_that_does_not_hang_up_after_its_replica_has_is_let_go() {
         let (client, mut outside) = tokio::io::duplex(1 << 16);
@@ -290,7 +331,7 @@ mod tests {
             // It has read nothing more from a client that says nothing any more.
             replica
         };
-        let passes = between(client, there, std::future::pending(), Duration::from_millis(20));
+        let passes = between(client, there, std::future::pending(), SHORT);
         let (ended, _replica) = tokio::join!(tokio::time::timeout(PATIENCE, passes), replica);
         assert!(ended.is_ok(), "the connection is kept for as long as the client likes");
         let mut got = Vec::new();
@@ -313,7 +354,7 @@ mod tests {
             tell.send(()).unwrap();
         };
         let due = async { drop(told.await) };
-        let passes = between(client, there, due, Duration::from_millis(20));
+        let passes = between(client, there, due, SHORT);
         let (ended, ()) = tokio::join!(tokio::time::timeout(PATIENCE, passes), replica);
         assert!(ended.is_ok(), "it waits for the client for ever");
     }
@@ -330,7 +371,7 @@ mod tests {
         let (tell, told) = tokio::sync::oneshot::channel::<()>();
         let due = async { drop(told.await) };
         let mut got = vec![0; cut];
-        let passes = async { downwards(from_there, to_client, due).await.unwrap() };
+        let passes = async { downwards(from_there, to_client, due, PATIENCE).await.unwrap() };
         let rest = async {
             client.read_exact(&mut got).await.unwrap();
             tell.send(()).unwrap();

@@ -65,7 +65,7 @@ impl Service {
             let service = self.clone();
             tokio::spawn(async move {
                 if let Ok(upgraded) = upgraded.await {
-                    hand_over(upgraded, opening, service.workers.post(), None);
+                    hand_over(upgraded, opening, service.workers.shared(), None);
                 }
             });
         }

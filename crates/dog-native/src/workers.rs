@@ -90,6 +90,10 @@ impl Workers {
         Ok(workers)
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn post(&self) -> &Post {
         &self.shared.post
     }

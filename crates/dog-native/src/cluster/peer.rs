@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -247,10 +248,10 @@ async fn answer(worker: &Rc<Worker>, mut request: hyper::Request<hyper::body::In
     };
     drop(busy);
     if let Some((upgraded, opening)) = upgrade.zip(opening_of(&mut response)) {
-        let post = worker.shared.post.clone();
+        let shared = Arc::clone(&worker.shared);
         tokio::task::spawn_local(async move {
             if let Ok(upgraded) = upgraded.await {
-                hand_over(upgraded, opening, &post, None);
+                hand_over(upgraded, opening, &shared, None);
             }
         });
     }

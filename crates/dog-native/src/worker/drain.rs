@@ -15,7 +15,7 @@ use super::Worker;
 use super::mail::Mail;
 use crate::config::Config;
 use crate::connection::Phase;
-use crate::passing::Leaving;
+use crate::passing::{Leaving, PassTimes};
 
 /// So many sockets of a worker are closed at once: too few to come back as a storm.
 const FEW: usize = 100;
@@ -143,7 +143,7 @@ impl Worker {
             sends_away: self.sends_away.subscribe(),
             passages: Arc::clone(&self.passages),
             within: config.drain_within,
-            close_timeout: config.close_timeout,
+            times: PassTimes::of(config),
             post: self.shared.post.clone(),
             worker: self.index,
         }
