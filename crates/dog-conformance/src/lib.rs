@@ -52,7 +52,7 @@ mod stage;
 #[cfg(feature = "client")]
 pub use self::{
     check::{Outcome, Trouble},
-    client::{Client, Ending, get},
+    client::{Client, Ending, Streamed, get},
     harness::{Capability, Harness, Lack},
     runner::{ONLY, Summary, run},
     scenarios::{Scenario, all},

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::app::protocol::{Act, Command, Identified, Reply};
 use crate::check::{Outcome, Trouble, eventually, same};
-use crate::client::{self, Client};
+use crate::client::{self, Client, Streamed};
 use crate::harness::Capability;
 
 /// Joins that are under way at the same time in [`Place::join_all`].
@@ -174,6 +174,14 @@ impl Place {
         let body = serde_json::to_vec(&Command { id: 0, act })?;
         let request = Request::post(path).header("host", "conformance").body(body.into())?;
         client::send_patiently(self.entry(), request).await
+    }
+
+    /// Asks for a response that is streamed.
+    ///
+    /// # Errors
+    /// When it does not begin in time.
+    pub async fn stream(&self, client: &str) -> Outcome<Streamed> {
+        Streamed::open(self.entry(), &self.path("stream", client)).await
     }
 
     /// Gives a command without a socket: the reply.

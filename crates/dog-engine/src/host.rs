@@ -268,7 +268,10 @@ pub trait ReplicaObject {
     /// This life may not act any more, for another may have begun elsewhere: it ends, its sockets are closed with 1012,
     /// and nobody is told.
     fn cease(self: Rc<Self>);
-    /// Rests now, as after [`Host::rest_after`]. Whether the user's value is out of memory: not while a handler waits.
+    /// The host has begun to end: whoever streams or runs beside the handlers is told.
+    fn stopping(self: Rc<Self>);
+    /// Rests now, as after [`Host::rest_after`]. Whether the user's value is out of memory: not while a handler waits or a
+    /// response is streamed.
     fn rest_now(&self) -> bool;
     /// Which Replica it is.
     fn address(&self) -> ReplicaAddress;
@@ -293,6 +296,8 @@ pub trait GroupObject {
     fn alarm(self: Rc<Self>, attempt: u32);
     /// This life may not act any more, for another may have begun elsewhere: it ends, and nobody is told.
     fn cease(self: Rc<Self>);
+    /// The host has begun to end: whoever streams or runs beside the handlers is told.
+    fn stopping(self: Rc<Self>);
     /// A node has ended, and what lived there with it: those Replicas are asked for their seats.
     fn node_gone(self: Rc<Self>, node: NodeId);
     /// Rests now, as after [`Host::rest_after`]. Whether it is out of memory: not while it has books to keep.

@@ -10,7 +10,7 @@
 //! - `running`: [`Running`], and the signals; `workers`: the threads, their beginning and end
 //! - `front`: HTTP, and the hand-over of a connection to its Replica's thread; `service`: [`Service`]
 //! - `listening`: addresses; `pace`: how long a client may take; `newcomers`: connections that have said nothing yet
-//! - `passing`: connections whose Replica lives at another node
+//! - `passing`: connections whose Replica lives at another node; `streams`: streamed responses at the end of a server
 //! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
 //! - `storage`: what objects keep for good
 //! - `repeats`: what comes again and again, in the log
@@ -39,6 +39,7 @@ mod server;
 mod service;
 mod standing_in;
 mod storage;
+mod streams;
 mod watch;
 #[doc(hidden)]
 pub mod websocket;

@@ -59,10 +59,10 @@ impl PassTimes {
 }
 
 /// Counts while it is there: its worker waits for it.
-struct Counted(Leaving);
+pub(crate) struct Counted(Leaving);
 
 impl Counted {
-    fn new(leaving: Leaving) -> Self {
+    pub(crate) fn new(leaving: Leaving) -> Self {
         leaving.passages.fetch_add(1, Ordering::AcqRel);
         Self(leaving)
     }
@@ -79,12 +79,17 @@ impl Drop for Counted {
 }
 
 impl Leaving {
-    /// Ends when it is this client's turn.
-    async fn is_due(&mut self) {
+    /// Ends when clients are being sent away.
+    pub(crate) async fn begins(&mut self) {
         if self.sends_away.wait_for(|sends_away| *sends_away).await.is_err() {
             // The worker is gone, and the task goes with it.
-            return std::future::pending().await;
+            std::future::pending().await
         }
+    }
+
+    /// Ends when it is this client's turn.
+    pub(crate) async fn is_due(&mut self) {
+        self.begins().await;
         if self.passages.load(Ordering::Acquire) > FEW {
             let mut random = [0; 4];
             // Without randomness all come back at once.

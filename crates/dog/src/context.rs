@@ -1,6 +1,7 @@
 //! What a Replica's handlers are given: [`Context`].
 
 use std::fmt;
+use std::future::Future;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -66,6 +67,33 @@ impl<R: Replica> Context<R> {
     /// The time.
     pub fn now(&self) -> Timestamp {
         self.port.now()
+    }
+
+    /// Ends when a task that you have started, or a response that you stream, should come to its end: the server has begun to
+    /// shut down, or this life of the Replica is over. Cancel safe.
+    ///
+    /// A streamed response holds its seat and keeps this value in memory until the stream has ended. The server tells you when
+    /// it begins to shut down. What has not ended soon after, it ends itself: a stream of server-sent events is
+    /// completed, so that the client connects again; any other is broken off within the time that sockets have too.
+    ///
+    /// ```
+    /// # use dog::{Context, Replica};
+    /// # async fn next_event() -> &'static str { "data: 1\n\n" }
+    /// # fn say(_: &str) -> bool { true }
+    /// /// A task beside the handlers that feeds a streamed response: `say` is false when the client has left.
+    /// async fn feed<R: Replica>(cx: Context<R>) {
+    ///     let mut stopping = std::pin::pin!(cx.stopping());
+    ///     loop {
+    ///         let event = std::pin::pin!(next_event());
+    ///         match futures_util::future::select(event, stopping.as_mut()).await {
+    ///             futures_util::future::Either::Left((event, _)) if say(event) => {}
+    ///             _ => return,
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn stopping(&self) -> impl Future<Output = ()> + use<R> {
+        self.port.stopping()
     }
 
     /// What this Replica keeps for good.

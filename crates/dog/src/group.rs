@@ -141,6 +141,12 @@ impl GroupContext {
         self.port.now()
     }
 
+    /// Ends when a task that you have started, or a response that you stream, should come to its end: the server has begun to
+    /// shut down, or this life of the Group is over. Cancel safe. More in [`Context::stopping`](crate::Context::stopping).
+    pub fn stopping(&self) -> impl Future<Output = ()> + use<> {
+        self.port.stopping()
+    }
+
     /// What this Group keeps for good.
     pub fn storage(&self) -> Storage {
         Storage::new(self.port.storage())

@@ -77,6 +77,8 @@ pub trait ReplicaPort: ObjectPort {
     fn env(&self) -> &Env;
     /// The host's time.
     fn now(&self) -> Timestamp;
+    /// Ends when the host has begun to end, or what this port was given to is over.
+    fn stopping(&self) -> LocalFuture<()>;
     /// Open sockets of this Replica.
     fn sockets(&self) -> Vec<(SocketId, ClientId)>;
     /// Shakes hands, or answers why not; the socket begins with the attachment, if there is one.
@@ -109,6 +111,8 @@ pub trait GroupPort: ObjectPort {
     fn env(&self) -> &Env;
     /// The host's time.
     fn now(&self) -> Timestamp;
+    /// Ends when the host has begun to end, or this life of the Group is over.
+    fn stopping(&self) -> LocalFuture<()>;
     /// An id that no Replica has had.
     fn unique_replica(&self) -> ReplicaId;
 }

@@ -7,6 +7,7 @@ use super::ghost;
 use super::keeper::{self, InRoom};
 use super::protocol::{Act, Answer, Ask, Attached, Step, Told, Whom, Why, waiting};
 use super::room::Room;
+use super::tap::Tap;
 
 impl<C: Class> Room<C> {
     /// Does `act`. What one of the library's verbs refuses is told; what is meant to fail the handler fails it.
@@ -25,6 +26,14 @@ impl<C: Class> Room<C> {
             Act::Quarrel { key } => keeper::quarrel(&cx.storage(), &key).await,
             Act::SwapField { value } => Ok(Told::Field { value: self.field.replace(value) }),
             Act::Sockets => Ok(sockets(cx)),
+            Act::Push { text } => {
+                self.taps.borrow().iter().for_each(|tap| tap.say(&text));
+                Ok(Told::Done)
+            }
+            Act::EndStreams => {
+                self.taps.take().iter().for_each(Tap::end);
+                Ok(Told::Done)
+            }
             Act::Gossip { ask } => gossip(cx, &ask).await,
             Act::Haunt { name } => ghost::haunt::<C>(&name).await,
             Act::SendLate { client, gate, fails } => match self.send_late(cx, &client, &gate).await {

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `/CLASS/GROUP/ws?u=CLIENT` | identifies and opens a socket, which takes [`protocol::Command`]s |
 //! | `/CLASS/GROUP/http?u=CLIENT` | identifies and performs the [`protocol::Command`] of the body, without a socket |
+//! | `/CLASS/GROUP/stream?u=CLIENT` | identifies, and streams what [`protocol::Act::Push`] says until [`protocol::Act::EndStreams`] |
 //! | `/CLASS/GROUP/identify?u=CLIENT` | identifies and drops the ticket: [`protocol::Identified`] |
 //! | `/CLASS/GROUP/hold?u=CLIENT&gate=GATE&then=use` | identifies, waits at the gate of the hall `GROUP`, performs the command of the body; `then=drop` drops the ticket |
 //! | `/CLASS/GROUP/group?do=fail` | asks the Group itself, which fails, panics, counts (`do=count`) or (`do=keep`) does the steps of the body, or (without `do`) shows the request |
@@ -23,6 +24,7 @@ mod keeper;
 pub mod protocol;
 mod report;
 mod room;
+mod tap;
 
 use dog::http::{HeaderValue, StatusCode, header};
 use dog::{App, ClientId, Dog, Failure, Group, Request, Response, Result};
@@ -86,7 +88,7 @@ async fn answer_at<G: Group>(dog: &Dog, group: &str, action: &str, request: Requ
     match action {
         "forward" if to_group => Ok(handle.fetch(request).await?),
         "group" => Ok(handle.fetch(request).await?),
-        "ws" | "http" | "forward" => {
+        "ws" | "http" | "stream" | "forward" => {
             let replica = handle.identify(&client(&request)?).await?;
             Ok(replica.fetch(request).await?)
         }

@@ -180,6 +180,13 @@ pub enum Act {
         /// Whether an error fails the handler, as `?` has it; else it is told.
         fails: bool,
     },
+    /// Say this in every response that this Replica streams.
+    Push {
+        /// What.
+        text: String,
+    },
+    /// End every response that this Replica streams.
+    EndStreams,
     /// Leave this life's context and this socket where a later life can find them.
     Bury {
         /// Under which name.

@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
+use dog::http::header::CONTENT_TYPE;
 use dog::http::{HeaderValue, StatusCode};
 use dog::{
-    AutoResponse, Close, CloseCode, Context, Failure, Message, Replica, Request, Response, Result, Socket, SocketError,
+    AutoResponse, Body, Close, CloseCode, Context, Failure, Message, Replica, Request, Response, Result, Socket,
+    SocketError,
 };
 
 use super::class::{Class, Cluster};
@@ -16,6 +18,7 @@ use super::protocol::{
     AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, End, Event, FAILING, GATED, HOST, OVER, REPLICA_HEADER,
     Reply, Report, SORE, TAGGED, UNWANTED,
 };
+use super::tap::Tap;
 
 /// Does what its clients command, and keeps a journal of what befell its sockets.
 pub struct Room<C> {
@@ -25,6 +28,8 @@ pub struct Room<C> {
     pub(super) field: Cell<u64>,
     /// Every handler borrows it for itself alone as it begins: so none may begin while another holds it.
     pub(super) held: RefCell<()>,
+    /// The responses that are being streamed.
+    pub(super) taps: RefCell<Vec<Tap>>,
     class: PhantomData<fn() -> C>,
 }
 
@@ -38,10 +43,17 @@ impl<C: Class> Replica for Room<C> {
         C::activate(cx.group(), cx.id())?;
         C::waits(cx.group(), "activate").await;
         let journal = Journal::open(cx.storage()).await?;
-        Ok(Self { journal, gates: Gates::default(), field: Cell::new(0), held: RefCell::default(), class: PhantomData })
+        Ok(Self {
+            journal,
+            gates: Gates::default(),
+            field: Cell::new(0),
+            held: RefCell::default(),
+            taps: RefCell::default(),
+            class: PhantomData,
+        })
     }
 
-    /// `…/ws` is a socket, `…/http` a command; the rest is shown to whoever sent it.
+    /// `…/ws` is a socket, `…/http` a command, `…/stream` is streamed; the rest is shown to whoever sent it.
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         drop(self.held.borrow_mut());
         let _in_flight = self.journal.request();
@@ -56,6 +68,14 @@ impl<C: Class> Replica for Room<C> {
                 Ok(response)
             }
             Some("http") => self.command(cx, request).await,
+            Some("stream") => {
+                let tap = Tap::default();
+                tap.say("begins");
+                self.taps.borrow_mut().push(tap.clone());
+                let mut response = Response::new(Body::stream(tap));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+                Ok(response)
+            }
             _ => super::echo("replica", request).await,
         }
     }

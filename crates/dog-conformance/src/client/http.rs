@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use dog::http::{Request, Response};
+use dog::http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::check::{Outcome, within};
+use crate::check::{Outcome, same, within};
 
 /// Asks for `path`.
 ///
@@ -42,5 +42,54 @@ pub(crate) async fn send_patiently(entry: SocketAddr, request: Request<Bytes>) -
     tokio::select! {
         response = exchange => response,
         Err(error) = connection => Err(error.into()),
+    }
+}
+
+/// A response that comes bit by bit.
+pub struct Streamed {
+    body: hyper::body::Incoming,
+    /// Dropped with this, it ends the connection.
+    connection: tokio::task::JoinHandle<()>,
+}
+
+impl Streamed {
+    /// Asks for `path`, and reads the head of the response.
+    ///
+    /// # Errors
+    /// When there is none in time, or it is not 200.
+    pub(crate) async fn open(entry: SocketAddr, path: &str) -> Outcome<Self> {
+        let request = Request::get(path).header("host", "conformance").body(Full::<Bytes>::default())?;
+        let opened = async {
+            let stream = TokioIo::new(TcpStream::connect(entry).await?);
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+            let connection = tokio::spawn(async { drop(connection.await) });
+            let response = sender.send_request(request).await?;
+            same(response.status(), StatusCode::OK, "the status of a stream")?;
+            Ok(Self { body: response.into_body(), connection })
+        };
+        within(&format!("the stream of {path}"), opened).await
+    }
+
+    /// The next text; `None` at its proper end.
+    ///
+    /// # Errors
+    /// When nothing comes in time, or the stream breaks off.
+    pub async fn next(&mut self) -> Outcome<Option<String>> {
+        within("what is streamed", async {
+            loop {
+                match self.body.frame().await.transpose()?.map(hyper::body::Frame::into_data) {
+                    Some(Ok(data)) => return Ok(Some(String::from_utf8_lossy(&data).into_owned())),
+                    Some(Err(_)) => {}
+                    None => return Ok(None),
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        self.connection.abort();
     }
 }

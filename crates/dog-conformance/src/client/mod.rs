@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-pub use self::http::get;
+pub use self::http::{Streamed, get};
 pub(crate) use self::http::{send, send_patiently};
 use crate::app::protocol::{Act, Command, REPLICA_HEADER, Reply};
 use crate::check::{Outcome, Trouble, ensure, within};

@@ -20,6 +20,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("rest_waits_for_handlers", &[7, 13], waits).needing(rest),
         scenario("rest_opens_and_closes_no_socket", &[7, 13], sockets).needing(rest),
         scenario("rest_misses_no_delivery", &[6, 13], deliveries).needing(rest),
+        scenario("streamed_response_keeps_its_object_awake", &[13], streams),
+        scenario("rest_follows_the_end_of_a_stream", &[8, 13], after_a_stream).needing(rest),
         scenario("parked_replica_keeps_its_storage", &[11, 13], parked).needing(&[Capability::Parking]),
     ]
 }
@@ -34,6 +36,47 @@ async fn forgets(client: &mut Client) -> Outcome {
         Ok(client.ask(Act::SwapField { value: 1 }).await? == Told::Field { value: 0 })
     })
     .await
+}
+
+/// While a response is streamed, what streams it stays in memory: fields too, between events and after them.
+async fn streams(stage: Stage) -> Outcome {
+    let place = stage.pinned("hall", "streams");
+    let mut client = place.join("client").await?;
+    let mut stream = place.stream("listener").await?;
+    same(stream.next().await?.as_deref(), Some("begins"), "the first of the stream")?;
+    client.ask(Act::SwapField { value: 1 }).await?;
+    for number in 1..5 {
+        client.obey(Act::Push { text: number.to_string() }).await?;
+        same(stream.next().await?, Some(number.to_string()), "what is streamed")?;
+        let field = client.ask(Act::SwapField { value: number + 1 }).await?;
+        same(field, Told::Field { value: number }, "what the value has kept")?;
+    }
+    same(client.report().await?.seats, 1, "open sockets and requests in flight, by the App's own count")?;
+    client.obey(Act::EndStreams).await?;
+    same(stream.next().await?, None, "the end of the stream")
+}
+
+/// Then it is as idle as any other, and the seat is free.
+async fn after_a_stream(stage: Stage) -> Outcome {
+    let place = stage.pinned("single", "streams");
+    let mut stream = place.stream("listener").await?;
+    same(stream.next().await?.as_deref(), Some("begins"), "the first of the stream")?;
+    let other = place.join("other").await?;
+    drop(stream);
+    let freed = std::cell::Cell::new(None);
+    eventually("the seat of the stream is free", async || {
+        let client = place.join("listener").await?;
+        let is_free = client.replica() != other.replica();
+        if is_free {
+            freed.set(Some(client))
+        } else {
+            client.leave().await?
+        }
+        Ok(is_free)
+    })
+    .await?;
+    let mut client = freed.take().ok_or_else(|| crate::check::Trouble::new("a client"))?;
+    forgets(&mut client).await
 }
 
 /// The attachments of all sockets and the storage come back.

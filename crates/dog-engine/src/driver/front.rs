@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -236,19 +237,43 @@ impl fmt::Debug for Upgrade {
     }
 }
 
-/// The request keeps its seat until its streamed response has been sent, or given up.
-pub(super) fn keep_seat_for_body(response: Response, guard: Arc<dyn SeatGuard>) -> Response {
-    response.map(|body| Body::stream(SeatedBody { body, guard }))
+/// The responses of one object that are being streamed: what streams them may need the object's value, so that it stays.
+#[derive(Debug, Default)]
+pub(super) struct Streams(Arc<AtomicUsize>);
+
+impl Streams {
+    pub(super) fn any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+
+    /// Counts the response until its body has been sent, or given up, wherever that is; a request keeps its seat as long.
+    pub(super) fn count(&self, response: Response, seat: Option<Arc<dyn SeatGuard>>) -> Response {
+        if !response.body().is_stream() {
+            return response;
+        }
+        self.0.fetch_add(1, Ordering::AcqRel);
+        let counted = Counted(Arc::clone(&self.0));
+        response.map(|body| Body::stream(CountedBody { body, counted, seat }))
+    }
 }
 
-struct SeatedBody {
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[allow(dead_code, reason = "some of it is there to be dropped, in this order")]
+struct CountedBody {
     body: Body,
-    /// Gives the seat back when it is dropped.
-    #[allow(dead_code, reason = "it is there to be dropped")]
-    guard: Arc<dyn SeatGuard>,
+    counted: Counted,
+    /// Gives the seat back: then the Replica looks whether it can rest.
+    seat: Option<Arc<dyn SeatGuard>>,
 }
 
-impl http_body::Body for SeatedBody {
+impl http_body::Body for CountedBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 

@@ -9,7 +9,7 @@ use dog::{ClientId, Epoch, Group, GroupContext, ReplicaId, Request, Response};
 
 use super::alarms::Alarm;
 use super::calls::in_time;
-use super::front::keep_ours;
+use super::front::{Streams, keep_ours};
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::looks::Looks;
@@ -47,6 +47,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     pub(super) census: Cell<bool>,
     pub(super) looks: Looks,
     idle: Idle,
+    streams: Streams,
     pub(super) store: Rc<Store<H>>,
     pub(super) alarm: Alarm<H>,
 }
@@ -105,6 +106,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             census: Cell::new(false),
             looks: Looks::default(),
             idle: Idle::default(),
+            streams: Streams::default(),
             store,
             alarm,
         })
@@ -163,7 +165,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             let totals = awake.books.borrow().totals();
             let waits =
                 !self.waiting.borrow().is_empty() || !self.joining.borrow().is_empty() || self.growing.get() > 0;
-            totals.occupied == 0 && totals.tickets == 0 && totals.clients == 0 && !waits && !self.alarm.is_ringing()
+            let busy = waits || self.alarm.is_ringing() || self.streams.any();
+            totals.occupied == 0 && totals.tickets == 0 && totals.clients == 0 && !busy
         });
         // Those that are not parked yet would be counted anew, and the next look will park them.
         let parked = idle && self.life.get().is_some_and(|awake| awake.books.borrow().totals().members == 0);
@@ -282,7 +285,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
                     failed(&failure)
                 })?;
                 keep_ours(response.extensions_mut());
-                Ok(response)
+                Ok(this.streams.count(response, None))
             })
             .await;
         });
@@ -332,6 +335,10 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
 
     fn cease(self: Rc<Self>) {
         self.end();
+    }
+
+    fn stopping(self: Rc<Self>) {
+        self.life.stop();
     }
 
     fn node_gone(self: Rc<Self>, node: NodeId) {

@@ -43,6 +43,10 @@ impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
         self.host.now()
     }
 
+    fn stopping(&self) -> LocalFuture<()> {
+        self.life().activation().stopping()
+    }
+
     fn unique_replica(&self) -> ReplicaId {
         self.host.unique_replica(self.address)
     }

@@ -20,20 +20,75 @@ use crate::reply::Reply;
 /// That an object's value is in memory, for whatever was given to the value's code: over from the moment the value is let
 /// go, for a rest or for good.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Activation(Rc<Cell<bool>>);
+pub(crate) struct Activation(Rc<Stay>);
+
+#[derive(Debug, Default)]
+struct Stay {
+    over: Cell<bool>,
+    /// The host has begun to end.
+    stopping: Cell<bool>,
+    /// Who waits for either.
+    waiting: RefCell<HashMap<u64, Waker>>,
+    next: Cell<u64>,
+}
 
 impl Activation {
+    /// The one after this.
+    fn next(&self) -> Self {
+        Self(Rc::new(Stay { stopping: self.0.stopping.clone(), ..Stay::default() }))
+    }
+
     fn end(&self) {
-        self.0.set(true);
+        self.0.over.set(true);
+        self.wake();
+    }
+
+    fn stop(&self) {
+        self.0.stopping.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.0.waiting.take().into_values().for_each(Waker::wake);
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.0.get()
+        self.0.over.get()
+    }
+
+    /// Ends when what was begun beside the handlers should end: the host has begun to end, or this is over.
+    pub(crate) fn stopping(&self) -> LocalFuture<()> {
+        let number = self.0.next.replace(self.0.next.get() + 1);
+        Box::pin(Stopping { activation: self.clone(), number })
     }
 
     /// What everything fails with that an ended activation tries.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.is_over() { Err(over()) } else { Ok(()) }
+    }
+}
+
+struct Stopping {
+    activation: Activation,
+    number: u64,
+}
+
+impl Future for Stopping {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let stay = &self.activation.0;
+        if stay.over.get() || stay.stopping.get() {
+            return Poll::Ready(());
+        }
+        stay.waiting.borrow_mut().insert(self.number, context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.activation.0.waiting.borrow_mut().remove(&self.number);
     }
 }
 
@@ -107,6 +162,11 @@ impl<T: 'static> Life<T> {
         self.activation.borrow().clone()
     }
 
+    /// The host has begun to end.
+    pub(crate) fn stop(&self) {
+        self.activation().stop();
+    }
+
     /// Whether no task runs or waits.
     pub(crate) fn is_idle(&self) -> bool {
         self.tasks.get() == 0
@@ -118,7 +178,8 @@ impl<T: 'static> Life<T> {
             return false;
         }
         // Before the value is dropped, which is the user's code.
-        self.activation.take().end();
+        let next = self.activation.borrow().next();
+        self.activation.replace(next).end();
         let value = self.state.replace(State::Resting);
         // The user's `drop` may panic; that is no reason to leave the rest undone.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));

@@ -11,7 +11,7 @@ use dog::{CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Requ
 
 use super::alarms::Alarm;
 use super::calls::{ANSWER_DEADLINE, by_deadline, in_time, unexpected};
-use super::front::{Upgrade, keep_ours, keep_seat_for_body};
+use super::front::{Streams, Upgrade, keep_ours};
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::replica_port::Port;
@@ -46,6 +46,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     pub(super) idle: Idle,
     /// What the present value's code stands on, once it has been given to it.
     port: RefCell<Option<Rc<Port<R, H>>>>,
+    streams: Streams,
     pub(super) store: Rc<Store<H>>,
     /// Whether the end of what is being written is waited for, to rest then.
     settling: Cell<bool>,
@@ -104,6 +105,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             telling: Telling::default(),
             idle: Idle::default(),
             port: RefCell::default(),
+            streams: Streams::default(),
             store,
             settling: Cell::new(false),
             alarm,
@@ -182,7 +184,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// Lets the user's value go; its sockets, attachments and storage stay, and the next event wakes it. Without anyone
     /// seated, and with nothing that the Group has not heard, all of it leaves memory. Whether it rests.
     pub(super) fn rest(&self) -> bool {
-        if !self.turns.borrow().is_empty() || !self.life.rest() {
+        if !self.turns.borrow().is_empty() || self.streams.any() || !self.life.rest() {
             return false;
         }
         let forgettable = {
@@ -286,7 +288,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
         if response.body().is_stream() {
             let guard = self.host.seat_guard(self.address, self.epoch, seat);
-            return keep_seat_for_body(response, guard);
+            return self.streams.count(response, Some(guard));
         }
         self.release(seat);
         response
@@ -342,6 +344,8 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
 
     fn released(self: Rc<Self>, seat: SeatId) {
         self.release(seat);
+        // The stream that has ended may have been all that kept the value in memory.
+        self.idle.note(&self, Self::rest);
     }
 
     fn message(self: Rc<Self>, socket: SocketId, message: Message) -> Readiness {
@@ -364,6 +368,10 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 seldom!(this.host, error, "a Replica's on_alarm failed", replica = %this.address, "on_alarm failed, and will be called again: {failure}");
             }
         });
+    }
+
+    fn stopping(self: Rc<Self>) {
+        self.life.stop();
     }
 
     fn rest_now(&self) -> bool {

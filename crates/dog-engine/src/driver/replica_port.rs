@@ -88,6 +88,10 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         self.host.now()
     }
 
+    fn stopping(&self) -> LocalFuture<()> {
+        self.activation.stopping()
+    }
+
     fn sockets(&self) -> Vec<(SocketId, ClientId)> {
         self.living().map(|driver| driver.open_sockets()).unwrap_or_default()
     }

@@ -33,6 +33,7 @@ use crate::front::{hand_over, http, opening_of, take_upgrade};
 use crate::newcomers::Newcomers;
 use crate::passing::Passage;
 use crate::repeats::seldom;
+use crate::streams::until_the_end;
 use crate::worker::Worker;
 
 /// To whom a request is passed on, in it.
@@ -241,7 +242,7 @@ async fn answer(worker: &Rc<Worker>, mut request: hyper::Request<hyper::body::In
     let mut response = match fetch(worker, request).await {
         Ok(Fetched::Response(mut response)) => {
             response.headers_mut().remove(ANSWER);
-            response
+            until_the_end(response, worker.leaving())
         }
         Ok(Fetched::Refused { refusal, .. }) => word(REFUSED, wire::encode(&refusal)),
         Err(error) => word(FAILED, wire::encode(&error)),

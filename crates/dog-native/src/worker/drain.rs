@@ -172,6 +172,9 @@ impl Worker {
             tracing::debug!(worker = self.index, sockets = sockets.len(), "draining");
             self.drain.replace(Some(Drain::new(sockets, &self.shared.config)));
             self.stopping.send_replace(true);
+            // Those that stream to somebody, or do something beside their handlers, come to an end.
+            self.groups.borrow().values().for_each(|group| Rc::clone(group).stopping());
+            self.replicas.borrow().values().for_each(|replica| Rc::clone(replica).stopping());
         }
         if let Some(drain) = self.drain.borrow_mut().as_mut().filter(|_| at_once) {
             drain.by = Instant::now();

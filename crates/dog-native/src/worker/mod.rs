@@ -45,6 +45,7 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::metrics::{Counters, Times};
 use crate::storage::Storage;
+use crate::streams::until_the_end;
 use crate::watch::Watched;
 use crate::websocket::Inflater;
 
@@ -167,7 +168,7 @@ pub(crate) struct Worker {
     stopping: watch::Sender<bool>,
     /// Tells that sockets are being sent away, once nobody new comes in.
     sends_away: watch::Sender<bool>,
-    /// Sockets whose Replicas live at other nodes.
+    /// Sockets whose Replicas live at other nodes, and responses that are being streamed.
     passages: Arc<AtomicUsize>,
     /// New Replicas go to the workers in turn.
     next_place: Cell<usize>,
@@ -230,7 +231,7 @@ impl Worker {
         };
         self.counters.requests.one();
         self.counters.requests_failed.add(usize::from(response.status().is_server_error()));
-        response
+        until_the_end(response, self.leaving())
     }
 
     /// Something was queued: the loop must come round once more.

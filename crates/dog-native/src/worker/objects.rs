@@ -34,7 +34,11 @@ impl Worker {
     fn group(self: &Rc<Self>, address: GroupAddress) -> Rc<dyn GroupObject> {
         let begin = || {
             let epoch = self.new_life(Object::Group(address));
-            (self.class_at(address.class).group)(Rc::clone(self), address, epoch)
+            let group = (self.class_at(address.class).group)(Rc::clone(self), address, epoch);
+            if self.is_stopping() {
+                Rc::clone(&group).stopping();
+            }
+            group
         };
         Rc::clone(self.groups.borrow_mut().entry(address).or_insert_with(begin))
     }
@@ -43,7 +47,11 @@ impl Worker {
     fn replica(self: &Rc<Self>, address: ReplicaAddress) -> Rc<dyn ReplicaObject> {
         let begin = || {
             let epoch = self.new_life(Object::Replica(address));
-            (self.class_at(address.group.class).replica)(Rc::clone(self), address, epoch)
+            let replica = (self.class_at(address.group.class).replica)(Rc::clone(self), address, epoch);
+            if self.is_stopping() {
+                Rc::clone(&replica).stopping();
+            }
+            replica
         };
         Rc::clone(self.replicas.borrow_mut().entry(address).or_insert_with(begin))
     }

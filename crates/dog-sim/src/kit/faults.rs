@@ -89,6 +89,13 @@ impl Cluster {
         self.world.disk.set(Disk { fails: if fail { 1000 } else { 0 }, ..disk });
     }
 
+    /// Tells every object that the server has begun to shut down, as a host does first of all:
+    /// [`Context::stopping`](dog::Context::stopping) ends. Nothing else follows from it: sockets and objects stay.
+    pub fn begin_shutdown(&self) {
+        self.world.begin_shutdown();
+        self.run();
+    }
+
     /// What handlers, and the App, have returned as errors and panicked with since this was last called: who, in what,
     /// and why. What a real host writes to its log and keeps from clients.
     ///

@@ -124,6 +124,8 @@ pub(crate) struct World {
     traffic: RefCell<Option<Traffic>>,
     /// What users' functions have failed with, and where.
     pub(crate) failures: RefCell<Vec<String>>,
+    /// Whether the server has begun to shut down.
+    stopping: Cell<bool>,
     outbox: usize,
     rest_after: Option<Duration>,
     keeps_watch: bool,
@@ -153,6 +155,7 @@ impl World {
             observer: RefCell::default(),
             traffic: RefCell::default(),
             failures: RefCell::default(),
+            stopping: Cell::new(false),
             outbox: making.outbox,
             rest_after: making.rest_after,
             keeps_watch: making.keeps_watch,

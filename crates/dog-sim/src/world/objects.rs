@@ -25,6 +25,15 @@ pub(crate) struct Life {
     pub(crate) driver: Driver,
 }
 
+impl Life {
+    fn is_told_to_stop(&self) {
+        match &self.driver {
+            Driver::Group(group) => Rc::clone(group).stopping(),
+            Driver::Replica(replica) => Rc::clone(replica).stopping(),
+        }
+    }
+}
+
 pub(crate) struct Objects {
     lives: BTreeMap<Object, Life>,
     /// All that ever lived.
@@ -150,10 +159,19 @@ impl World {
             Object::Replica(address) => Driver::Replica((class.replica)(Rc::clone(&place), address, epoch)),
         };
         let life = Life { place, driver };
+        if self.stopping.get() {
+            life.is_told_to_stop();
+        }
         let mut objects = self.objects.borrow_mut();
         objects.known.insert(object);
         objects.lives.insert(object, life.clone());
         life
+    }
+
+    /// All lives are told, and those that begin from now on.
+    pub(crate) fn begin_shutdown(&self) {
+        self.stopping.set(true);
+        self.lives().iter().for_each(|(_, life)| life.is_told_to_stop());
     }
 
     pub(super) fn group(self: &Rc<Self>, address: GroupAddress) -> (Rc<dyn GroupObject>, Rc<Place>) {

@@ -2,14 +2,16 @@
 //! that never begins, nothing that passes on one server and is lost between nodes.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context as Polled, Poll, Waker};
 use std::time::Duration;
 
 use dog::http::StatusCode;
 use dog::{
-    App, ClientId, Close, CloseCode, Context, Dog, Env, Group, GroupContext, Limit, Message, Replica, ReplicaId,
+    App, Body, ClientId, Close, CloseCode, Context, Dog, Env, Group, GroupContext, Limit, Message, Replica, ReplicaId,
     Request, Response, Result, Socket, Storage,
 };
 use dog_sim::{Cluster, websocket};
@@ -115,7 +117,7 @@ impl Drop for LastWill {
         self.socket.close(CloseCode::POLICY, "from beyond");
         assert_eq!(self.cx.sockets().count(), 0);
         let mut put = std::pin::pin!(self.storage.put("beyond", &1));
-        let mut polled = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut polled = Polled::from_waker(Waker::noop());
         assert!(put.as_mut().poll(&mut polled).is_ready(), "it fails at once");
     }
 }
@@ -136,6 +138,7 @@ impl Replica for Player {
         see(cx.env(), request.extensions());
         let mut response = match request.uri().path() {
             "/ws" => cx.connect(request),
+            "/stream" => Response::new(Body::stream(Endless)),
             _ => dog::text(StatusCode::OK, self.activated.get().to_string()),
         };
         response.extensions_mut().insert(Mark);
@@ -147,6 +150,11 @@ impl Replica for Player {
             Some("will") => {
                 let last_will = LastWill { cx: cx.clone(), socket: socket.clone(), storage: cx.storage() };
                 self.last_will.replace(Some(last_will));
+            }
+            Some("stop") => {
+                socket.send("waiting")?;
+                cx.stopping().await;
+                socket.send("stopping")?;
             }
             // Fails because of somebody else's socket, inside an error of the App's own.
             Some("wrap") => {
@@ -171,6 +179,21 @@ impl Replica for Player {
             cx.sockets().for_each(|socket| socket.close(CloseCode::new(4000).unwrap_or(CloseCode::NORMAL), "over"));
         }
         Ok(())
+    }
+}
+
+/// A stream that has nothing to say yet.
+struct Endless;
+
+impl http_body::Body for Endless {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Polled<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        Poll::Pending
     }
 }
 
@@ -283,6 +306,36 @@ fn an_object_that_cannot_be_woken_leaves_memory_and_its_sockets_end() {
     assert_eq!(cluster.replicas::<Stage>(STAGE), []);
     script.replica_hangs.store(false, Ordering::SeqCst);
     assert!(cluster.connect("/ws?u=ann").is_open());
+}
+
+#[test]
+fn a_streamed_response_keeps_its_object_awake_and_its_seat() {
+    let script = Arc::<Script>::default();
+    let env = Env::new().with(script);
+    let cluster = Cluster::builder(Theatre).env(env).rest_after(Duration::from_secs(5)).start();
+    let stream = cluster.get("/stream?u=ann");
+    let replica = cluster.replicas::<Stage>(STAGE)[0];
+    cluster.advance(Duration::from_secs(60));
+    assert!(cluster.is_awake(replica) && !cluster.evict_replica(replica), "it is streaming");
+    assert_eq!(cluster.seats(replica), 1);
+    drop(stream);
+    cluster.advance(Duration::from_secs(20));
+    assert!(!cluster.is_awake(replica));
+    assert_eq!(cluster.seats(replica), 0);
+}
+
+#[test]
+fn objects_learn_that_the_server_shuts_down() {
+    let (cluster, _) = theatre();
+    let [ann, bob] = ["ann", "bob"].map(|name| cluster.connect(&format!("/ws?u={name}")));
+    ann.send("stop");
+    cluster.advance(Duration::from_secs(60));
+    assert_eq!(ann.received_texts(), ["waiting"]);
+    cluster.begin_shutdown();
+    assert_eq!(ann.received_texts(), ["stopping"]);
+    bob.send("stop");
+    cluster.run();
+    assert_eq!(bob.received_texts(), ["waiting", "stopping"], "who asks later learns it at once");
 }
 
 #[test]
