@@ -150,17 +150,17 @@ pub struct View {
 
 /// Ids as their bytes. As text, as they travel elsewhere, they are twice as long; and of what a large room's objects say to
 /// each other, views are by far the most.
-mod ids {
+pub(crate) mod ids {
     use std::sync::Arc;
 
     use dog::ReplicaId;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(ids: &Arc<[ReplicaId]>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(ids: &Arc<[ReplicaId]>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(ids.iter().map(ReplicaId::as_bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[ReplicaId]>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[ReplicaId]>, D::Error> {
         let ids = Vec::<[u8; 32]>::deserialize(deserializer)?;
         Ok(ids.into_iter().map(ReplicaId::from_bytes).collect())
     }

@@ -1,6 +1,8 @@
 //! What objects say to each other. Never mixed with outside requests: these are other types, on other ways. They are
 //! serde types for hosts that have to carry them further than one process.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use dog::{ClientId, Epoch, Limit, Message, ReplicaId};
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,8 @@ pub enum GroupCall {
     /// A Replica that woke by itself asks for the members and the limit. It tells all its seats: where sockets outlive
     /// the object's time in memory, a new life begins with those of the one before.
     Enroll(Report),
+    /// Which Replicas are parked? Their siblings' view leaves them out.
+    Parked,
 }
 
 /// A Group's answers, each to the call of its name.
@@ -38,6 +42,8 @@ pub enum GroupAnswer {
     Located(Vec<ReplicaId>),
     /// To `Enroll`.
     Enrolled(Enrolment),
+    /// To `Parked`.
+    Parked(#[serde(with = "crate::address::ids")] Arc<[ReplicaId]>),
 }
 
 /// What a Replica must know of its Group.

@@ -12,7 +12,7 @@ use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::Message;
-use crate::port::ReplicaPort;
+use crate::port::{self, ReplicaPort};
 use crate::replica::Replica;
 use crate::socket::{Reach, Socket};
 use crate::storage::Storage;
@@ -203,7 +203,11 @@ impl<R: Replica> Context<R> {
         self.port.whisper(client.clone(), message.into()).await
     }
 
-    /// Asks every sibling, this Replica itself not included.
+    /// Asks every sibling that is in use, this Replica itself not included.
+    ///
+    /// A sibling that has been empty for [`Policy::park_after`](crate::Policy::park_after) is parked: it has no sockets, and it
+    /// is not asked, since that would wake it. [`Heard::parked`] names those. What they keep in their storage is in no
+    /// answer.
     ///
     /// A sibling that fails or does not answer by the deadline is among [`Heard::missing`]: the others' answers count.
     ///
@@ -212,7 +216,8 @@ impl<R: Replica> Context<R> {
     /// ([`Error::is_closed`]).
     pub async fn gossip(&self, gossip: &R::Gossip) -> Result<Heard<R::Answer>, Error> {
         let answers = self.port.gossip(wire::encode(gossip)?).await?;
-        let mut heard = Heard { answers: Vec::with_capacity(answers.len()), missing: Vec::new() };
+        let port::Answers { answers, parked } = answers;
+        let mut heard = Heard { answers: Vec::with_capacity(answers.len()), missing: Vec::new(), parked };
         for (replica, answer) in answers {
             match answer.and_then(|bytes| wire::decode(&bytes)) {
                 Ok(answer) => heard.answers.push((replica, answer)),
@@ -234,8 +239,12 @@ impl<R> fmt::Debug for Context<R> {
 pub struct Heard<A> {
     /// Who answered, and what.
     pub answers: Vec<(ReplicaId, A)>,
-    /// Who did not, and why.
+    /// Who was asked and did not answer, and why.
     pub missing: Vec<(ReplicaId, Error)>,
+    /// Who was not asked because it is parked: it has had no sockets for
+    /// [`Policy::park_after`](crate::Policy::park_after). An error when the Group did not say so by the deadline
+    /// ([`Error::is_deadline`], [`Error::is_unreachable`]).
+    pub parked: Result<Vec<ReplicaId>, Error>,
 }
 
 impl<A> Heard<A> {
@@ -244,8 +253,11 @@ impl<A> Heard<A> {
         self.answers.into_iter().map(|(_, answer)| answer)
     }
 
+    /// The answers, if everyone who was asked has answered. Parked siblings have no sockets and are not asked: what is asked
+    /// of sockets is complete without them. Where their storage matters too, look at [`parked`](Self::parked) first.
+    ///
     /// # Errors
-    /// When a sibling is missing: the first one's reason.
+    /// When a sibling that was asked is missing: the first one's reason.
     pub fn complete(self) -> Result<Vec<(ReplicaId, A)>, Error> {
         match self.missing.into_iter().next() {
             None => Ok(self.answers),

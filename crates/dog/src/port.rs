@@ -24,8 +24,14 @@ use crate::time::Timestamp;
 /// A future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// What every sibling said to a gossip: bytes of its answer, or why there is none.
-pub type Answers = Vec<(ReplicaId, Result<Bytes, Error>)>;
+/// What came of a gossip.
+#[derive(Debug)]
+pub struct Answers {
+    /// What every sibling said that was asked: bytes of its answer, or why there is none.
+    pub answers: Vec<(ReplicaId, Result<Bytes, Error>)>,
+    /// Who was not asked because it is parked, or why that is not known.
+    pub parked: Result<Vec<ReplicaId>, Error>,
+}
 
 /// Beneath a [`Storage`](crate::Storage): one object's entries.
 pub trait StoragePort {
@@ -95,7 +101,7 @@ pub trait ReplicaPort: ObjectPort {
     fn broadcast_confirmed(&self, message: Message, except: Option<ClientId>) -> LocalFuture<Result<Reach, Error>>;
     /// To one client's sockets, wherever they are.
     fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>>;
-    /// Asks every sibling.
+    /// Asks every sibling that is not parked.
     fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<Answers, Error>>;
     /// The bytes kept with a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;

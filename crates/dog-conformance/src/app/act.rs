@@ -138,7 +138,7 @@ fn took(sockets: usize) -> Told {
 async fn gossip<C: Class>(cx: &Context<Room<C>>, ask: &Ask) -> Result<Told, dog::Error> {
     let heard: dog::Heard<Answer> = cx.gossip(ask).await?;
     let missing = heard.missing.iter().map(|(replica, error)| (*replica, Why::from(error))).collect();
-    Ok(Told::Heard { answers: heard.answers, missing })
+    Ok(Told::Heard { answers: heard.answers, missing, parked: heard.parked.ok() })
 }
 
 fn sockets<C: Class>(cx: &Context<Room<C>>) -> Told {

@@ -313,6 +313,8 @@ pub enum Told {
         answers: Vec<(ReplicaId, Answer)>,
         /// Who did not, and why.
         missing: Vec<(ReplicaId, Why)>,
+        /// Who was not asked because it is parked; `None` if the Group did not say.
+        parked: Option<Vec<ReplicaId>>,
     },
     /// To [`Act::Ask`].
     Answered {

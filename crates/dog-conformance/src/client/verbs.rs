@@ -72,7 +72,7 @@ impl Client {
     /// When there is no such answer.
     pub async fn gossip(&mut self, ask: Ask) -> Outcome<(Vec<(ReplicaId, Answer)>, Vec<(ReplicaId, Why)>)> {
         match self.ask(Act::Gossip { ask }).await? {
-            Told::Heard { answers, missing } => Ok((answers, missing)),
+            Told::Heard { answers, missing, .. } => Ok((answers, missing)),
             other => Err(unexpected(&other)),
         }
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Scenario, scenario};
-use crate::app::protocol::{Answer, Ask, Attached, Why};
-use crate::check::{Outcome, ensure, same};
+use crate::app::protocol::{Act, Answer, Ask, Attached, Told, Why};
+use crate::check::{Outcome, Trouble, ensure, eventually, same};
 use crate::client::Client;
+use crate::harness::Capability;
 use crate::stage::Stage;
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -15,6 +16,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("gossip_names_who_failed", &[6, 14], one_fails),
         scenario("gossip_names_who_panicked", &[6, 14], one_panics),
         scenario("gossip_names_who_was_too_late", &[6], one_hangs),
+        scenario("gossip_names_who_is_parked", &[6], one_is_parked).needing(&[Capability::Parking]),
     ]
 }
 
@@ -72,4 +74,34 @@ async fn one_hangs(stage: Stage) -> Outcome {
     let (why, [_, _, mut hung, _]) = partial(&stage, Ask::Hang).await?;
     same(why, Why::Deadline, "why it did not answer")?;
     same(hung.report().await?.open, vec![hung.id().clone()], "its sockets: other handlers go on")
+}
+
+/// A sibling is asked or, once it is parked, named as one that was not: at no time is it left out without a word.
+async fn one_is_parked(stage: Stage) -> Outcome {
+    let place = stage.pinned("brief", "parked");
+    let mut asker = place.join("asker").await?;
+    let _others = place.join_all("filler", 7).await?;
+    let second = place.join("second").await?;
+    let sibling = second.replica();
+    ensure(sibling != asker.replica(), "nine clients on a Replica of eight seats")?;
+    let mut ask = async || match asker.ask(Act::Gossip { ask: Ask::Report }).await? {
+        Told::Heard { answers, missing, parked } => {
+            let asked = answers.iter().map(|(replica, _)| *replica).chain(missing.iter().map(|(replica, _)| *replica));
+            Ok((asked.collect::<Vec<_>>(), parked))
+        }
+        other => Err(Trouble::new(format!("{other:?} is no answer to gossip"))),
+    };
+    same(ask().await?, (vec![sibling], Some(vec![])), "who is asked and who is parked, while somebody is there")?;
+    second.leave().await?;
+    eventually("the sibling is parked", async || {
+        let (asked, parked) = ask().await?;
+        let parked = parked.ok_or_else(|| Trouble::new("the Group did not say who is parked"))?;
+        let named: Vec<_> = asked.iter().chain(&parked).copied().collect();
+        same(named, vec![sibling], "who was asked or is parked")?;
+        Ok(parked == [sibling])
+    })
+    .await?;
+    let back = place.join("second").await?;
+    same(back.replica(), sibling, "who is used again")?;
+    same(ask().await?, (vec![sibling], Some(vec![])), "who is asked and who is parked, when somebody is there again")
 }

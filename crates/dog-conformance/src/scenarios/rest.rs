@@ -68,9 +68,9 @@ async fn after_a_stream(stage: Stage) -> Outcome {
         let client = place.join("listener").await?;
         let is_free = client.replica() != other.replica();
         if is_free {
-            freed.set(Some(client))
+            freed.set(Some(client));
         } else {
-            client.leave().await?
+            client.leave().await?;
         }
         Ok(is_free)
     })

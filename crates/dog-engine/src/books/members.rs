@@ -245,6 +245,11 @@ impl Books {
         parked
     }
 
+    /// Those that are parked, the longest parked first.
+    pub fn parked(&self) -> impl Iterator<Item = ReplicaId> {
+        self.parked.iter().copied()
+    }
+
     pub(super) fn stand(&mut self, replica: ReplicaId, standing: Standing) {
         self.change(replica, |member| member.standing = standing);
     }

@@ -155,7 +155,7 @@ async fn place<H: Host>(
     let answer = host.call_group(group, GroupCall::Identify { client, refused, near: host.node() });
     match by_deadline(host, ANSWER_DEADLINE * 2, answer).await? {
         GroupAnswer::Identified(ticket) => Ok(ticket),
-        GroupAnswer::Located(_) | GroupAnswer::Enrolled(_) => Err(unexpected()),
+        GroupAnswer::Located(_) | GroupAnswer::Enrolled(_) | GroupAnswer::Parked(_) => Err(unexpected()),
     }
 }
 

@@ -219,6 +219,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 let enrolment = self.enroll(awake, &census);
                 reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
             }
+            GroupCall::Parked => {
+                let parked = awake.books.borrow().parked().collect();
+                reply.send(Ok(GroupAnswer::Parked(parked)));
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
 //! - `replica`: a Replica's life; `answers`: what it is asked; `telling`: what it tells its Group; `sockets`: the order
-//!   of its handlers; `verbs`: what its handlers can do, by `replica_port`
+//!   of its handlers; `verbs`: what its handlers can do, by `replica_port`; `gossip`: what it asks its
+//!   siblings
 //! - `group`: a Group's life; `group_port`: what its own code stands on; `placing`: who gets a place; `waiting`: who waits
 //!   for one; `looks`: what time does; `growing`: new members, census, the view; `records`: members kept over lives; `clients`: and clients over the end
 //!   of a host
@@ -14,6 +15,7 @@ mod answers;
 mod calls;
 mod clients;
 mod front;
+mod gossip;
 mod group;
 mod group_port;
 mod growing;

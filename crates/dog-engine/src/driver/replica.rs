@@ -12,6 +12,7 @@ use dog::{CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Requ
 use super::alarms::Alarm;
 use super::calls::{ANSWER_DEADLINE, by_deadline, in_time, unexpected};
 use super::front::{Streams, Upgrade, keep_ours};
+use super::gossip::Parked;
 use super::idle::{Idle, Resting};
 use super::life::{Life, Living, answer, start};
 use super::replica_port::Port;
@@ -39,7 +40,8 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     /// Whether the Group has said who the siblings are and what the limit is.
     enrolled: Cell<bool>,
     pub(super) seats: RefCell<Seats>,
-    view: RefCell<View>,
+    pub(super) view: RefCell<View>,
+    pub(super) parked: Parked,
     /// Sockets whose handler runs now; all others are at rest and cost nothing here.
     pub(super) turns: RefCell<HashMap<SocketId, Turn>>,
     pub(super) telling: Telling,
@@ -101,6 +103,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             enrolled: Cell::new(false),
             seats: RefCell::new(seats),
             view: RefCell::default(),
+            parked: Parked::default(),
             turns: RefCell::default(),
             telling: Telling::default(),
             idle: Idle::default(),
@@ -157,7 +160,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             let answer = self.host.call_group(self.address.group, call);
             match by_deadline(&self.host, ANSWER_DEADLINE, answer).await? {
                 GroupAnswer::Enrolled(enrolment) => self.enrol(enrolment),
-                GroupAnswer::Identified(_) | GroupAnswer::Located(_) => return Err(unexpected().into()),
+                _ => return Err(unexpected().into()),
             }
         }
         let context = self.context();

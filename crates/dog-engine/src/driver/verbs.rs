@@ -2,7 +2,6 @@
 //! `replica_port`.
 
 use bytes::Bytes;
-use dog::port::Answers;
 use dog::{ClientId, Close, CloseCode, Error, Message, Reach, Replica, Request, Response, SocketId};
 
 use super::calls::{ANSWER_DEADLINE, ask_all, by_deadline, unexpected};
@@ -68,15 +67,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 Err(error) => reach.missing.push((replica, error)),
             }
         }
-    }
-
-    pub(super) async fn ask_siblings(&self, gossip: Bytes) -> Answers {
-        let answers = ask_all(&self.host, &self.siblings(), &ReplicaCall::Gossip(gossip), ANSWER_DEADLINE).await;
-        let bytes = |answer| match answer {
-            ReplicaAnswer::Gossip(bytes) => Ok(bytes),
-            _ => Err(unexpected()),
-        };
-        answers.into_iter().map(|(replica, answer)| (replica, answer.and_then(bytes))).collect()
     }
 
     fn is_open(&self, socket: SocketId) -> bool {

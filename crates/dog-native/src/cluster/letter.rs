@@ -7,6 +7,7 @@
 //! - 3: letters as they are below, without the two that follow
 //! - 4: [`Letter::Casts`]: what one Replica broadcasts in a turn goes under one list of addresses; [`Letter::Calls`]: what
 //!   is asked of many goes once
+//! - 5: [`GroupCall::Parked`]
 //!
 //! Those before 3 were never part of a release.
 //!
@@ -21,16 +22,27 @@ use bytes::Bytes;
 use dog::internal::Kind;
 use dog::{Error, GroupId, ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, Ticket};
-use dog_engine::message::{GroupAnswer, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use dog_engine::message::{GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::wire::{self, ToGroup};
 use serde::{Deserialize, Serialize};
 
 use super::Versions;
 
 /// What this release speaks.
-pub(crate) const VERSIONS: Versions = Versions { oldest: 3, newest: 4 };
+pub(crate) const VERSIONS: Versions = Versions { oldest: 3, newest: 5 };
 /// The first in which several statements share a list of addresses, and several Replicas a question.
 const SHARES_LISTS: u8 = 4;
+
+/// The first in which a Group is asked who is parked.
+const ASKS_WHO_IS_PARKED: u8 = 5;
+
+/// Whether a Group at a node that speaks this version can be asked that.
+pub(crate) fn can_be_asked(call: &GroupCall, version: u8) -> bool {
+    match call {
+        GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) => true,
+        GroupCall::Parked => version >= ASKS_WHO_IS_PARKED,
+    }
+}
 
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,11 +266,20 @@ mod tests {
             let mut other = bundle.to_vec();
             other[0] = version;
             let error = unbundle(&other, VERSIONS).unwrap_err();
-            let named = format!("node 0000000000000005 speaks version {version} of the letters, and this one 3 to 4");
+            let named = format!("node 0000000000000005 speaks version {version} of the letters, and this one 3 to 5");
             assert!(error.is_unreachable() && error.to_string().contains(&named), "{error}");
         }
         assert!(unbundle(&bundle[..8], VERSIONS).unwrap_err().is_encoding());
         assert!(unbundle(&bundle[..bundle.len() - 1], VERSIONS).unwrap_err().is_encoding());
+    }
+
+    #[test]
+    fn an_older_node_is_not_asked_what_it_would_not_understand() {
+        for version in 3..=4 {
+            assert!(can_be_asked(&GroupCall::Locate { client: ClientId::new("ann").unwrap() }, version));
+            assert!(!can_be_asked(&GroupCall::Parked, version));
+        }
+        assert!(can_be_asked(&GroupCall::Parked, VERSIONS.newest));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What leaves for other nodes: letters, a bundle a node and turn; and requests, each over a connection of its own.
 
+use dog::internal::Kind;
 use dog::{Error, ReplicaId, Request};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, Ticket};
 use dog_engine::host::Fetched;
@@ -9,7 +10,7 @@ use dog_engine::wire::ToGroup;
 use super::Worker;
 use super::abroad::Abroad;
 use super::mail::{Answer, Mail, ReturnAddress};
-use crate::cluster::letter::{Back, GroupName, Head, Letter, Told, bundle, leaving};
+use crate::cluster::letter::{Back, GroupName, Head, Letter, Told, bundle, can_be_asked, leaving};
 use crate::cluster::peer;
 use crate::repeats::seldom;
 
@@ -132,6 +133,10 @@ impl Worker {
             abroad.write(asker, Letter::Lives { group: abroad.name(object.group()), replica, node });
         }
         match mail {
+            Mail::GroupCall { call, back, .. } if !can_be_asked(&call, abroad.version_of(node)) => {
+                let text = "the Group is at a node of an earlier release, which cannot say it";
+                self.answer_back(&back, Err(Error::new(Kind::Unreachable, text)));
+            }
             Mail::GroupCall { to, call, back } => {
                 let (to, back) = (abroad.name(to), Some(back_to(&back)));
                 abroad.write(node, Letter::Group { to, what: ToGroup::Call(call), back });

@@ -292,6 +292,7 @@ fn format_call(call: &GroupCall) -> String {
     match call {
         GroupCall::Identify { client, .. } => format!("Identify {client}"),
         GroupCall::Locate { client } => format!("Locate {client}"),
+        GroupCall::Parked => "Parked".into(),
         GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
     }
 }

@@ -39,6 +39,7 @@ impl Said for GroupCall {
             Self::Identify { .. } => "Identify",
             Self::Locate { .. } => "Locate",
             Self::Enroll(_) => "Enroll",
+            Self::Parked => "Parked",
         }
     }
 }
@@ -49,6 +50,7 @@ impl Said for GroupAnswer {
             Self::Identified(_) => "Identify, answered",
             Self::Located(_) => "Locate, answered",
             Self::Enrolled(_) => "Enroll, answered",
+            Self::Parked(_) => "Parked, answered",
         }
     }
 }
