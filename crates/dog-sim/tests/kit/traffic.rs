@@ -42,6 +42,10 @@ fn a_broadcast_is_one_message_for_each_sibling_and_a_gossip_two() {
         let siblings = replicas - 1;
         assert_eq!(said(&cluster, &sockets, "all hello"), expected([("Deliver", siblings)]));
         let asked = expected([("Gossip", siblings), ("Gossip, answered", siblings)]);
+        // Once a view, the Group is asked who is parked.
+        let mut first = asked.clone();
+        first.extend([("Parked", 1), ("Parked, answered", 1)]);
+        assert_eq!(said(&cluster, &sockets, "ask"), first);
         assert_eq!(said(&cluster, &sockets, "ask"), asked);
         let sure = expected([("Deliver, confirmed", siblings), ("Deliver or Whisper, answered", siblings)]);
         assert_eq!(said(&cluster, &sockets, "sure hello"), sure);
