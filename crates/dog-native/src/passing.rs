@@ -83,7 +83,7 @@ impl Leaving {
     pub(crate) async fn begins(&mut self) {
         if self.sends_away.wait_for(|sends_away| *sends_away).await.is_err() {
             // The worker is gone, and the task goes with it.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
