@@ -47,7 +47,7 @@ pub(crate) struct Leaving {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PassTimes {
     /// To hang up, and to take what is left, once its connection is to end.
-    close: Duration,
+    pub(crate) close: Duration,
     /// Without taking a byte of what is sent to it.
     stall: Duration,
 }

@@ -32,7 +32,7 @@ pub(crate) fn until_the_end(response: Response, leaving: Leaving) -> Response {
         Box::pin(async move {
             let mut leaving = leaving;
             leaving.is_due().await;
-            tokio::time::sleep(LAST_WORDS.min(leaving.close_timeout)).await;
+            tokio::time::sleep(LAST_WORDS.min(leaving.times.close)).await;
         })
     } else {
         Box::pin(async move {
