@@ -112,6 +112,16 @@ impl Worker {
         self.pressure.outgoing.get() > FULL / 4 || self.connections.borrow().is_full()
     }
 
+    /// Whether something was sent to a worker that has too much to do, since that was forgotten.
+    pub(super) fn has_met_full(&self) -> bool {
+        self.pressure.met_full.get()
+    }
+
+    /// What was sent by others than the socket that is read next is no fault of its client.
+    pub(super) fn forget_full(&self) {
+        self.pressure.met_full.set(false);
+    }
+
     /// Whether too much is queued within the worker to read anything that makes more of it.
     pub(super) fn is_behind(&self) -> bool {
         self.pressure.local.get() > FULL

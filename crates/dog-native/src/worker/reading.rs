@@ -76,6 +76,7 @@ impl Worker {
 
     /// Reads what a socket has, as long as its handler keeps up and its share lasts.
     fn pump(self: &Rc<Self>, socket: SocketId) {
+        self.forget_full();
         if self.holds_back(socket) || self.decode_unread(socket) == Go::Stop {
             return;
         }
@@ -247,10 +248,11 @@ impl Worker {
     /// Lets go out what is queued if it is much. Whether the socket is not to be read any further, since those for whom its
     /// client sends have to take that first.
     fn makes_room_for(&self, socket: SocketId) -> bool {
-        if !self.is_full() {
+        if self.is_full() {
+            self.write_out();
+        } else if !self.has_met_full() {
             return false;
         }
-        self.write_out();
         self.holds_back(socket)
     }
 
