@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use crate::front::{Addresses, greet};
+use crate::repeats::seldom;
 use crate::worker::Worker;
 
 /// How long a worker has not come round when others stand in for it: it says each second that it does.
@@ -75,7 +76,13 @@ pub(crate) async fn stand_in(worker: Rc<Worker>, stand_ins: Arc<StandIns>, addre
                 let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
                 match stream {
                     Ok(stream) => greet(&worker, stream, address, &addresses),
-                    Err(error) => tracing::error!("a connection could not be taken over: {error}"),
+                    Err(error) => {
+                        seldom!(
+                            error,
+                            "a connection could not be taken over",
+                            "a connection could not be taken over: {error}"
+                        );
+                    }
                 }
             }
         }
