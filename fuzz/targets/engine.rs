@@ -65,6 +65,8 @@ fn op(&[what, which]: &[u8; 2]) -> Op {
         15 => Op::Suspect { replica: which },
         16 => Op::Recount { replica: which },
         17 => Op::Restart,
+        // Time is most often let pass until something is due; now and then a parked member is forgotten too.
+        19 if which >= 0xc0 => Op::Forget { replica: which },
         18 => Op::Pass { seconds: 1 + which % 29 },
         _ => Op::PassToDeadline,
     }

@@ -26,6 +26,9 @@ use crate::seats::{Audience, Refusal};
 pub trait Host: 'static {
     /// Whether [`GroupObject::goodbye`] is ever called: where it is not, nothing is written for it, nor looked for.
     const SAYS_GOODBYE: bool = true;
+    /// Whether [`read_range`](Host::read_range) and [`alarm`](Host::alarm) tell of any object, whoever asks: so that a Group
+    /// finds out which of its Replicas keep nothing. Where they do not, it remembers all of them.
+    const READS_OTHERS: bool = true;
 
     /// What the user passed in.
     fn env(&self) -> &Env;

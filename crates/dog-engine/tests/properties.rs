@@ -42,6 +42,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => Just(Op::Settle),
         5 => n().prop_map(|replica| Op::Join { replica }),
         1 => n().prop_map(|replica| Op::FailJoin { replica }),
+        2 => n().prop_map(|replica| Op::Forget { replica }),
         1 => n().prop_map(|replica| Op::Wake { replica }),
         3 => (n(), any::<bool>()).prop_map(|(replica, farewell)| Op::Crash { replica, farewell }),
         2 => n().prop_map(|replica| Op::Suspect { replica }),
@@ -88,7 +89,7 @@ fn runs_that_once_went_wrong() {
     let (come, report, deliver) = (Come { ticket: 0 }, Report { replica: 0 }, Deliver { message: 0 });
     let crash = |farewell| Crash { replica: 0, farewell };
     let pass = |seconds| Pass { seconds };
-    let runs: [(&str, Vec<Op>); 10] = [
+    let runs: [(&str, Vec<Op>); 12] = [
         ("empty when it was still joining, and so never parked", vec![identify(0), identify(0), pass(15), pass(5)]),
         (
             "a Replica that was joining when the Group restarted serves before its sibling knows it",
@@ -225,12 +226,53 @@ fn runs_that_once_went_wrong() {
                 Lose { message: 0 },
             ],
         ),
+        (
+            "one that woke while it was parked, was not told the next views, and is joining again",
+            vec![
+                identify(0),
+                identify(0),
+                identify(0),
+                Settle,
+                PassToDeadline,
+                Crash { replica: 29, farewell: false },
+                pass(5),
+                pass(7),
+                Come { ticket: 29 },
+                identify(0),
+                identify(0),
+                Restart,
+                Settle,
+                identify(0),
+                pass(1),
+                identify(0),
+                identify(0),
+                identify(0),
+                identify(0),
+                PassToDeadline,
+                identify(0),
+            ],
+        ),
+        (
+            "forgotten while it has a seat of which the books have not heard",
+            vec![
+                identify(0),
+                Settle,
+                come.clone(),
+                pass(20),
+                Forget { replica: 0 },
+                identify(1),
+                Settle,
+                Report { replica: 0 },
+                Settle,
+            ],
+        ),
     ];
-    let policy = Policy { sticky_for: Duration::from_secs(5), park_after: Duration::from_secs(5), ..Policy::default() };
     for (what, ops) in runs {
-        for limit in [1, 2] {
+        for (limit, park_after) in [(1, 5), (2, 5), (1, 12), (2, 12)] {
+            let seconds = Duration::from_secs;
+            let policy = Policy { sticky_for: seconds(5), park_after: seconds(park_after), ..Policy::default() };
             let ran = run(limit, policy, &Ops(ops.clone()));
-            assert_eq!(ran, Ok(()), "{what}, with {limit} seats:{:?}", Ops(ops));
+            assert_eq!(ran, Ok(()), "{what}, with {limit} seats, parked after {park_after} s:{:?}", Ops(ops));
         }
     }
 }

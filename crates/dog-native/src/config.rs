@@ -81,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) admin: Option<String>,
     pub(crate) stuck_after: Duration,
     pub(crate) max_sockets_per_address: usize,
+    pub(crate) max_objects: usize,
     pub(crate) data: Option<PathBuf>,
     pub(crate) rest_after: Option<Duration>,
     pub(crate) cluster: Option<Arc<dyn Cluster>>,
@@ -109,6 +110,7 @@ impl Default for Config {
             admin: None,
             stuck_after: Duration::from_secs(10),
             max_sockets_per_address: 4096,
+            max_objects: 250_000,
             data: None,
             rest_after: Some(Duration::from_secs(60)),
             cluster: None,
@@ -168,6 +170,10 @@ impl Config {
         check(
             self.max_sockets_per_address >= 1,
             "max_sockets_per_address: 0 would refuse everyone: give at least 1".into(),
+        )?;
+        check(
+            self.max_objects >= 2 * self.workers,
+            format!("max_objects: {} leaves a thread without a room: give at least 2 a worker", self.max_objects),
         )
     }
 }
@@ -184,7 +190,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 15] = [
+        let cases: [(&str, Change); 16] = [
             ("workers", |config| config.workers = 0),
             ("max_message", |config| config.max_message = 0),
             ("max_outbox", |config| config.max_outbox = 0),
@@ -200,6 +206,7 @@ mod tests {
             ("ping_after", |config| config.ping_after = Duration::ZERO),
             ("idle_timeout", |config| config.idle_timeout = config.ping_after),
             ("max_sockets_per_address", |config| config.max_sockets_per_address = 0),
+            ("max_objects", |config| config.max_objects = 1),
         ];
         for (field, change) in cases {
             let mut config = Config::default();

@@ -220,6 +220,14 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.max_sockets_per_address = sockets)
     }
 
+    /// How many objects, Groups and Replicas together, may be in memory; each worker thread has an equal share of them. A
+    /// new room and a new Replica beyond it are refused with 503 and `Retry-After`, and nothing else is: who has a Replica
+    /// keeps it, and alarms ring. A room that is in memory costs some 10 KB, which are two objects, and leaves it a few
+    /// minutes after everybody has left. Default 250,000: some 1.3 GB of rooms.
+    pub fn max_objects(self, objects: usize) -> Self {
+        self.set(|config| config.max_objects = objects)
+    }
+
     /// Starts the server and returns once it listens.
     ///
     /// # Errors

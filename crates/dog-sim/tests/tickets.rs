@@ -1,5 +1,6 @@
 //! A ticket that lives for a shorter time than a Replica takes to wake.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use dog::{App, ClientId, Context, Dog, Group, GroupContext, Limit, Policy, Replica, Request, Response, Result};
@@ -49,6 +50,14 @@ impl App for House {
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
         let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        if request.uri().path() == "/leave" {
+            let group = dog.group::<Hall>("main");
+            let mut identify = Box::pin(group.identify(&client));
+            // Asks, and is gone before the answer.
+            let answered = std::future::poll_fn(|cx| Poll::Ready(identify.as_mut().poll(cx).is_ready())).await;
+            assert!(!answered, "it was dropped too late");
+            return Ok(dog::text(dog::http::StatusCode::OK, ""));
+        }
         Ok(dog.group::<Hall>("main").identify(&client).await?.fetch(request).await?)
     }
 }
@@ -77,5 +86,23 @@ fn it_is_good_for_who_comes_while_its_replica_rests() {
         let bob = cluster.connect("/ws?u=bob");
         assert_eq!(ann.replica(), bob.replica(), "the second seat is free");
         assert_eq!(cluster.replicas::<Hall>("main"), [ann.replica()]);
+    }
+}
+
+#[test]
+fn one_whose_asker_has_gone_is_given_back_at_once() {
+    for cluster in clusters() {
+        for client in 0..50 {
+            cluster.get(&format!("/leave?u=client-{client}"));
+            // Time for the Replica to be made, and far less than a ticket lives.
+            cluster.advance(Duration::from_millis(100));
+        }
+        // The last ones wait for the disk.
+        cluster.advance(Duration::from_secs(4));
+        let members = cluster.members::<Hall>("main").expect("the Group is awake");
+        let promised: u32 = members.iter().map(|member| member.promised).sum();
+        assert_eq!(promised, 0, "{members:?}");
+        // Those who were there at once had seats, nobody else.
+        assert!(members.len() <= 15, "{} Replicas for nobody", members.len());
     }
 }

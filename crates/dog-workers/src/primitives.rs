@@ -40,6 +40,7 @@ impl Host {
 impl Engine for Host {
     /// The platform takes objects out of memory without a word.
     const SAYS_GOODBYE: bool = false;
+    const READS_OTHERS: bool = false;
 
     fn env(&self) -> &Env {
         &self.env

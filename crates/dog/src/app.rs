@@ -89,6 +89,40 @@ impl Dog {
         GroupHandle { port: Rc::clone(&self.port), id, class: PhantomData }
     }
 
+    /// What is wrong with a request that is to open a WebSocket, as the response to send: 405, 426 or 400, which
+    /// [`Context::connect`](crate::Context::connect) would answer too. `None`: it can be opened.
+    ///
+    /// Ask before anything is named. A Group and a Replica begin to exist when a client is identified, and cost some 10 KB
+    /// until they have been empty for a few minutes: too much for a request that can only fail.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Lobby;
+    /// # impl Group for Lobby {
+    /// #     type Replica = Room;
+    /// #     const NAME: &'static str = "lobby";
+    /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #     fn limit(&self) -> Limit { Limit::new(2) }
+    /// # }
+    /// # struct Room;
+    /// # impl Replica for Room {
+    /// #     type Group = Lobby;
+    /// #     type Gossip = ();
+    /// #     type Answer = ();
+    /// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+    /// # }
+    /// async fn socket(request: Request, dog: &Dog, room: &str, client: &ClientId) -> Result<Response> {
+    ///     if let Some(refusal) = dog.refuse_websocket(&request) {
+    ///         return Ok(refusal);
+    ///     }
+    ///     Ok(dog.group::<Lobby>(room).identify(client).await?.fetch(request).await?)
+    /// }
+    /// ```
+    pub fn refuse_websocket(&self, request: &Request) -> Option<Response> {
+        self.port.refusal(request)
+    }
+
     /// What was passed in when the host was started.
     pub fn env(&self) -> &Env {
         self.port.env()

@@ -142,6 +142,8 @@ pub trait AppPort {
         group: GroupId,
         client: ClientId,
     ) -> LocalFuture<Result<Box<dyn Placed>, Error>>;
+    /// The response that says what is wrong with a request that is to open a WebSocket.
+    fn refusal(&self, request: &Request) -> Option<Response>;
     /// Passes a request to a Group itself.
     fn fetch_group(
         &self,

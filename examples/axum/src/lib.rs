@@ -34,6 +34,10 @@ impl App for Rooms {
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
         let client = ClientId::new(query(&request, "u").unwrap_or_default())?;
+        // Before anything is named: what can only fail is to cost nothing.
+        if let Some(refusal) = dog.refuse_websocket(&request) {
+            return Ok(refusal);
+        }
         let room = dog.group::<Lobby>(request.uri().path()).identify(&client).await?;
         Ok(room.fetch(request).await?)
     }

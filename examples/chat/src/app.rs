@@ -27,7 +27,13 @@ impl App for Chat {
             ("/", &Method::GET | &Method::HEAD) => Ok(page()),
             ("/", _) => Ok(method_not_allowed("GET, HEAD")),
             ("/ws" | "/broadcast" | "/emit" | "/whisper", &Method::GET) => {
-                let room = dog.group::<Lobby>("lobby-id").identify(&client(&request)?).await?;
+                let client = client(&request)?;
+                // Before anything is named: what can only fail is to cost nothing.
+                let refusal = (request.uri().path() == "/ws").then(|| dog.refuse_websocket(&request)).flatten();
+                if let Some(refusal) = refusal {
+                    return Ok(refusal);
+                }
+                let room = dog.group::<Lobby>("lobby-id").identify(&client).await?;
                 Ok(room.fetch(request).await?)
             }
             ("/ws" | "/broadcast" | "/emit" | "/whisper", _) => Ok(method_not_allowed("GET")),

@@ -47,6 +47,10 @@ impl App for Games {
             return Ok(text(StatusCode::NOT_FOUND, "not found"));
         }
         let player = ClientId::new(query(&request, "u").unwrap_or_default())?;
+        // Before anything is named: what can only fail is to cost nothing.
+        if let Some(refusal) = dog.refuse_websocket(&request) {
+            return Ok(refusal);
+        }
         let game = query(&request, "game").unwrap_or_else(|| "main".to_owned());
         let counter = dog.group::<Game>(&game).identify(&player).await?;
         Ok(counter.fetch(request).await?)

@@ -30,6 +30,10 @@ impl App for Relay {
         }
         let (client, room) = (query(&request, "u"), query(&request, "room"));
         let client = ClientId::new(client.map_or_else(unique, Ok)?)?;
+        // Before anything is named: what can only fail is to cost nothing.
+        if let Some(refusal) = dog.refuse_websocket(&request) {
+            return Ok(refusal);
+        }
         // Prefixed, so that nobody can name a room that is somebody's own.
         let room = match room {
             Some(name) => format!("named {name}"),

@@ -52,8 +52,30 @@ impl App for Tasks {
         }
         let header = request.headers().get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let client = ClientId::new(header.or_else(|| query(&request, "u")).unwrap_or_default())?;
+        if let Some(refusal) = refuse(&request, dog) {
+            return Ok(refusal);
+        }
         let desk = dog.group::<Pool>(name).identify(&client).await?;
         Ok(desk.fetch(request).await?)
+    }
+}
+
+/// What is under the pool's own path.
+fn of_pool(request: &Request) -> Option<&str> {
+    request.uri().path().trim_start_matches("/tasks/").split_once('/').map(|(_, rest)| rest)
+}
+
+/// Before a pool is named: what can only fail is to cost nothing.
+fn refuse(request: &Request, dog: &Dog) -> Option<Response> {
+    match (of_pool(request), request.method()) {
+        (Some("ws"), _) => dog.refuse_websocket(request),
+        (None | Some(""), &Method::POST) => None,
+        (None | Some(""), _) => {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "POST a task, or open /tasks/NAME/ws");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            Some(response)
+        }
+        (Some(_), _) => Some(text(StatusCode::NOT_FOUND, "not found")),
     }
 }
 
@@ -110,17 +132,8 @@ impl Replica for Desk {
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        let of_pool = request.uri().path().trim_start_matches("/tasks/").split_once('/').map(|(_, rest)| rest);
-        match (of_pool, request.method()) {
-            (Some("ws"), _) => Ok(cx.connect(request)),
-            (None | Some(""), &Method::POST) => hand_in(cx, request).await,
-            (None | Some(""), _) => {
-                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "POST a task, or open /tasks/NAME/ws");
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-                Ok(response)
-            }
-            (Some(_), _) => Ok(text(StatusCode::NOT_FOUND, "not found")),
-        }
+        // What is neither was refused before anything was named.
+        if of_pool(&request) == Some("ws") { Ok(cx.connect(request)) } else { hand_in(cx, request).await }
     }
 
     /// The next message of this socket waits until this one's task is done: so nobody can hand in more at once than they

@@ -44,6 +44,7 @@ impl Books {
             member.sequence = report.sequence;
             member.occupied = report.occupied;
             member.counted = true;
+            member.served |= report.occupied > 0 || !report.taken.is_empty();
         });
         self.was_heard(replica, now);
         // After the seats: a client that took its ticket must not be without both for a moment.

@@ -81,6 +81,8 @@ impl Books {
             heard: Timestamp::default(),
             missed: None,
             ask_at: None,
+            served: false,
+            examined: false,
         };
         self.members.insert(replica, member);
         match standing {
@@ -110,7 +112,10 @@ impl Books {
             }
             Some(_) => return false,
         }
-        self.change(replica, |member| member.node = node);
+        self.change(replica, |member| {
+            member.node = node;
+            member.examined = false;
+        });
         self.note_emptiness(replica, now);
         self.renew_view();
         true

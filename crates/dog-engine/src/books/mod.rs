@@ -4,11 +4,13 @@
 //! - `placing`: which Replica serves a client (promises 1, 2, 3)
 //! - `members`: who belongs to the cluster: joining, parking, losing, the view (promises 4, 9)
 //! - `counting`: reports, census and expiry (promise 8); `asking`: members whose word is missing
+//! - `forgetting`: parked members that nobody needs to remember
 //! - `remembering`: where clients were, from one life of the host to the next (promise 2)
 
 mod asking;
 mod clients;
 mod counting;
+mod forgetting;
 mod members;
 mod placing;
 mod remembering;
@@ -96,6 +98,10 @@ struct Member {
     missed: Option<ViewVersion>,
     /// Its place in `asks`.
     ask_at: Option<Timestamp>,
+    /// Whether anybody has ever had a seat there, as far as is known.
+    served: bool,
+    /// Whether it was looked at, since it was parked, if it is worth remembering.
+    examined: bool,
 }
 
 impl Member {
@@ -152,6 +158,8 @@ impl Books {
         for record in records {
             let standing = if record.parked { Standing::Parked } else { Standing::Uncounted };
             books.enter(record.replica, standing);
+            // It is not known, and it does not matter much.
+            books.change(record.replica, |member| member.served = true);
         }
         books.renew_view();
         books

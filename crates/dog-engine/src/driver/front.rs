@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use dog::http::{Extensions, StatusCode};
+use dog::http::{Extensions, HeaderValue, StatusCode, header};
 use dog::internal::Kind;
 use dog::port::{AppPort, LocalFuture, Placed};
 use dog::{App, Body, ClientId, Dog, Env, Error, GroupId, ReplicaId, Request, Response, SocketId};
@@ -55,10 +56,11 @@ impl<A: App, H: Host> Front<A, H> {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => match failure.downcast_ref::<Error>() {
                 Some(error) => {
-                    if error.status().is_server_error() {
+                    // That there is no room is counted by the host, and no fault.
+                    if error.status().is_server_error() && !error.is_no_room() {
                         seldom!(self.host, error, "a request failed", "a request failed: {failure}");
                     }
-                    dog::text(error.status(), error.public_text())
+                    with_delay(dog::text(error.status(), error.public_text()))
                 }
                 None => {
                     self.host.occurred(Occurrence::Failed { handler: "App::fetch", cause: &failure });
@@ -74,6 +76,16 @@ impl<A: App, H: Host> Front<A, H> {
             }
         }
     }
+}
+
+/// When a client that is told "not now" may come back, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+fn with_delay(mut response: Response) -> Response {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    response
 }
 
 /// Leaves nothing in the extensions of an object's response but what the engine itself needs there. Between nodes no
@@ -131,6 +143,10 @@ impl<H: Host> AppPort for Port<H> {
         })
     }
 
+    fn refusal(&self, request: &Request) -> Option<Response> {
+        self.0.shake_hands(request).err().map(|refusal| *refusal)
+    }
+
     fn fetch_group(
         &self,
         class: &'static str,
@@ -151,11 +167,47 @@ async fn place<H: Host>(
     client: ClientId,
     refused: Option<ReplicaId>,
 ) -> Result<Ticket, Error> {
-    // A ticket that is answered after the deadline, or to somebody who has gone, expires by itself.
     let answer = host.call_group(group, GroupCall::Identify { client, refused, near: host.node() });
-    match by_deadline(host, ANSWER_DEADLINE * 2, answer).await? {
+    let asked = Identifying { host: Rc::clone(host), group, answer: Some(answer) };
+    match by_deadline(host, ANSWER_DEADLINE * 2, asked).await? {
         GroupAnswer::Identified(ticket) => Ok(ticket),
         GroupAnswer::Located(_) | GroupAnswer::Enrolled(_) | GroupAnswer::Parked(_) => Err(unexpected()),
+    }
+}
+
+/// How long the answer to an abandoned question is waited for. A ticket that comes later still expires by itself.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// The answer to [`GroupCall::Identify`] on its way. Dropped before it comes, because the deadline has passed or the client
+/// has gone, it gives back the ticket that comes: else the seat would be taken until the ticket expires, and who connects
+/// and leaves again and again would make the cluster grow.
+struct Identifying<H: Host> {
+    host: Rc<H>,
+    group: GroupAddress,
+    /// Until it has come.
+    answer: Option<LocalFuture<Result<GroupAnswer, Error>>>,
+}
+
+impl<H: Host> Future for Identifying<H> {
+    type Output = Result<GroupAnswer, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(answer) = &mut self.answer else { return Poll::Ready(Err(unexpected())) };
+        let answer = ready!(answer.as_mut().poll(context));
+        self.answer = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl<H: Host> Drop for Identifying<H> {
+    fn drop(&mut self) {
+        let Some(answer) = self.answer.take() else { return };
+        let (host, group) = (Rc::clone(&self.host), self.group);
+        self.host.spawn(Box::pin(async move {
+            if let Ok(GroupAnswer::Identified(ticket)) = by_deadline(&host, ABANDONED, answer).await {
+                host.cast_group(group, GroupCast::Release(ticket));
+            }
+        }));
     }
 }
 
@@ -177,9 +229,14 @@ impl<H: Host> Place<H> {
             let ticket = self.use_ticket()?;
             let (replica, client) = (ticket.replica, ticket.client.clone());
             let address = ReplicaAddress { group: self.group, replica };
-            match self.host.fetch_replica(address, ticket, request).await? {
-                Fetched::Response(response) => return Ok(response),
-                Fetched::Refused { request: untouched, refusal } => {
+            match self.host.fetch_replica(address, ticket.clone(), request).await {
+                Err(error) => {
+                    // It may never have arrived. One that was used is given back in vain, and nothing changes.
+                    self.host.cast_group(self.group, GroupCast::Release(ticket));
+                    return Err(error);
+                }
+                Ok(Fetched::Response(response)) => return Ok(response),
+                Ok(Fetched::Refused { request: untouched, refusal }) => {
                     tracing::debug!(replica = %address, "placed anew: {refusal}");
                     request = untouched;
                     let refused = (refusal == Refusal::Full).then_some(replica);

@@ -170,6 +170,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         });
         // Those that are not parked yet would be counted anew, and the next look will park them.
         let parked = idle && self.life.get().is_some_and(|awake| awake.books.borrow().totals().members == 0);
+        if let Some(awake) = self.life.get().filter(|_| parked && H::READS_OTHERS) {
+            let unknown = awake.books.borrow_mut().all_parked();
+            self.forget_unused(unknown);
+        }
         let settled = self.store.is_settled();
         if parked && !settled {
             self.note_settled();

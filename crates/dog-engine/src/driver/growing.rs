@@ -196,7 +196,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 waiting.into_iter().for_each(|seated| self.answer_seated(&awake, seated));
             }
             Err(error) => {
-                seldom!(self.host, error, "a Replica could not join", group = %self.address, "Replica {replica:?} could not join: {error}");
+                // A host that has as many objects as it may counts those that it refuses.
+                if !error.is_no_room() {
+                    seldom!(self.host, error, "a Replica could not join", group = %self.address, "Replica {replica:?} could not join: {error}");
+                }
                 awake.books.borrow_mut().remove(replica, self.host.now());
                 self.keep_later(&awake, &[replica]);
                 for (.., reply) in waiting {

@@ -81,6 +81,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         to_ask.into_iter().for_each(|replica| self.count(&awake, replica));
         if !parked.is_empty() {
             self.spread_view(&awake);
+            if H::READS_OTHERS {
+                let never_served = awake.books.borrow_mut().never_served(&parked);
+                self.forget_unused(never_served);
+            }
         }
         self.plan_look(&awake);
         drop(awake);

@@ -1,6 +1,7 @@
 //! What a Group keeps of its members from one life to the next.
 
 use std::ops::Bound;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::Kind;
@@ -9,10 +10,13 @@ use dog::{Error, Group, ReplicaId};
 
 use super::group::{Awake, GroupDriver};
 use super::life::start;
-use crate::address::Object;
+use crate::address::{Object, ReplicaAddress};
 use crate::books::MemberRecord;
 use crate::host::{Batch, Host, Space};
 use crate::repeats::seldom;
+
+/// How many parked members are looked at before others have their turn.
+const EXAMINED_TOGETHER: usize = 128;
 
 /// The version of the records' form. A later release that reads an earlier one's knows it by this byte.
 const FORM: u8 = 1;
@@ -42,6 +46,39 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 seldom!(this.host, error, "the members of a Group could not be kept", group = %this.address, "the members could not be kept: {error}");
             }
         });
+    }
+}
+
+impl<G: Group, H: Host> GroupDriver<G, H> {
+    /// Looks whether these parked members keep anything, and forgets those that do not: a room that was left costs nothing
+    /// for good, and neither does a Replica that was made for somebody who never came.
+    pub(super) fn forget_unused(&self, parked: Vec<ReplicaId>) {
+        let Some(this) = self.this.upgrade().filter(|_| !parked.is_empty()) else { return };
+        start(&this.clone(), async move {
+            for some in parked.chunks(EXAMINED_TOGETHER) {
+                let mut unused = Vec::new();
+                for replica in some {
+                    if this.keeps_nothing(*replica).await {
+                        unused.push(*replica);
+                    }
+                }
+                let Some(awake) = this.awake_now() else { return };
+                let gone = awake.books.borrow_mut().forget(&unused);
+                this.keep_later(&awake, &gone);
+                if parked.len() > EXAMINED_TOGETHER {
+                    // Others have their turn.
+                    this.host.sleep(Duration::ZERO).await;
+                }
+            }
+        });
+    }
+
+    /// Whether neither an entry nor an alarm of a Replica is stored. One that cannot be read is kept.
+    async fn keeps_nothing(&self, replica: ReplicaId) -> bool {
+        let object = Object::Replica(ReplicaAddress { group: self.address, replica });
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let entries = self.host.read_range(object, Space::User, all, Some(1), false).await;
+        entries.is_ok_and(|entries| entries.is_empty()) && matches!(self.host.alarm(object).await, Ok(None))
     }
 }
 

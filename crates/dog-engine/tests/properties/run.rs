@@ -35,6 +35,8 @@ pub(crate) enum Op {
     Join { replica: u8 },
     /// A Replica that is joining cannot be begun.
     FailJoin { replica: u8 },
+    /// A parked member keeps nothing, and is forgotten.
+    Forget { replica: u8 },
     /// A Replica wakes by itself, as for an alarm.
     Wake { replica: u8 },
     /// A Replica's life ends; its farewell is sent, or is not.

@@ -128,6 +128,14 @@ impl World {
                     self.fail_join(replica);
                 }
             }
+            Op::Forget { replica } => {
+                if let Some(replica) = choose(self.standing(&[Standing::Parked]), replica) {
+                    for gone in self.books.forget(&[replica]) {
+                        self.ledger.remove(gone);
+                    }
+                    self.ledger.remember(self.now);
+                }
+            }
             Op::Wake { replica } => {
                 let asleep = self.objects.iter().filter(|(_, object)| object.life.is_none());
                 if let Some(replica) = choose(asleep.map(|(replica, _)| *replica), replica) {
@@ -189,10 +197,17 @@ impl World {
     /// Gives a Replica the Group's latest view.
     fn show_view(&mut self, replica: ReplicaId) {
         let view = self.books.view().clone();
+        self.has_view(replica, &view);
+    }
+
+    /// A Replica is given a view. One that is parked is not told the next ones.
+    fn has_view(&mut self, replica: ReplicaId, view: &View) {
+        let is_latest = view.version >= self.books.view().version;
+        let parked = self.books.standing(replica) == Some(Standing::Parked);
         let object = self.object(replica);
-        object.behind = false;
+        object.behind = parked || (object.behind && !is_latest);
         if let Some(life) = &mut object.life {
-            life.meet(&view);
+            life.meet(view);
         }
     }
 
@@ -341,12 +356,7 @@ impl World {
             }
             Envelope::Meet(replica, view) => {
                 self.wake(replica);
-                let latest = self.books.view().version;
-                let object = self.object(replica);
-                object.behind &= view.version < latest;
-                if let Some(life) = &mut object.life {
-                    life.meet(&view);
-                }
+                self.has_view(replica, &view);
             }
             Envelope::Census(replica, asked_by, view) => {
                 if self.object(replica).life.is_none() {
@@ -354,11 +364,8 @@ impl World {
                     self.begin_life(replica);
                     self.object(replica).behind = true;
                 }
-                let latest = self.books.view().version;
-                let object = self.object(replica);
-                object.behind &= view.version < latest;
-                if let Some(life) = &mut object.life {
-                    life.meet(&view);
+                self.has_view(replica, &view);
+                if let Some(life) = &self.object(replica).life {
                     let counted = Envelope::Counted(asked_by, life.seats.census(), life.truth());
                     self.bag.push(counted);
                 }

@@ -40,6 +40,7 @@ macro_rules! counters {
 counters! {
     accepted, "dog_connections_accepted_total", "Connections taken from outside.";
     refused, "dog_connections_refused_total", "Connections refused, their address having too many.";
+    objects_refused, "dog_objects_refused_total", "New rooms and Replicas refused, there being max_objects.";
     requests, "dog_requests_total", "Requests from outside that were answered, WebSocket handshakes among them.";
     requests_failed, "dog_requests_failed_total", "Requests from outside that were answered with a status of 500 or more.";
     sockets_opened, "dog_sockets_opened_total", "WebSockets that have got their connection.";

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use dog::internal::Kind;
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, Targets};
 use dog_engine::host::{GroupObject, ReplicaObject};
-use dog_engine::message::ReplicaCast;
+use dog_engine::message::{GroupCall, ReplicaCall, ReplicaCast};
 use dog_engine::reply::Reply;
 
 use tracing::Instrument;
@@ -77,6 +78,11 @@ impl Worker {
         {
             return self.pass_on(object, mail);
         }
+        if self.is_one_too_many(&mail) {
+            self.counters.objects_refused.one();
+            return self
+                .turn_down(mail, &Error::new(Kind::NoRoom, "the server has as many rooms as it may: try again later"));
+        }
         match mail {
             Mail::GroupCall { to, call, back } => {
                 let _within = spans::group(&back.span, to, "call").entered();
@@ -136,6 +142,19 @@ impl Worker {
             Mail::Fenced => self.mind_lease(),
             Mail::AlarmSeen { object, at } => self.alarm_seen(object, at),
         }
+    }
+
+    /// Whether it is for a new object, which nothing that is here already depends on, and there are enough.
+    fn is_one_too_many(&self, mail: &Mail) -> bool {
+        let is_new = match mail {
+            Mail::GroupCall { to, call: GroupCall::Identify { .. }, .. } | Mail::GroupFetch { to, .. } => {
+                !self.groups.borrow().contains_key(to)
+            }
+            Mail::ReplicaCall { to, call: ReplicaCall::Join(_), .. } => self.living(*to).is_none(),
+            _ => false,
+        };
+        let most = self.shared.config.max_objects.div_ceil(self.shared.post.workers());
+        is_new && self.groups.borrow().len() + self.replicas.borrow().len() >= most
     }
 
     /// Wakes whoever's alarm is due.

@@ -86,6 +86,19 @@ impl Cluster {
         self.world.entries_listed()
     }
 
+    /// How many entries are on disk of all objects together: what they have put, and what Groups keep of their members. A
+    /// room that was left leaves nothing, unless it has stored something.
+    #[must_use]
+    pub fn entries_on_disk(&self) -> usize {
+        self.world.entries()
+    }
+
+    /// How many objects have a life.
+    #[must_use]
+    pub fn objects_in_memory(&self) -> usize {
+        self.world.known_objects().into_iter().filter(|object| self.world.driver(*object).is_some()).count()
+    }
+
     /// What objects have said to each other since this was last called: how much of what, each message for one object. The
     /// test of a chatty Group asks here whether it has become chattier. Nothing, unless the cluster was made with
     /// [`Builder::count_traffic`](crate::Builder::count_traffic).

@@ -58,6 +58,10 @@ impl Storage {
         self.entries.get(&(object, space))?.get(key).cloned()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.values().map(BTreeMap::len).sum()
+    }
+
     pub(crate) fn range(
         &self,
         object: Object,

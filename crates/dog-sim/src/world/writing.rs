@@ -107,6 +107,11 @@ impl World {
         self.storage.borrow().alarm(object)
     }
 
+    /// How many entries of all objects are on disk.
+    pub(crate) fn entries(&self) -> usize {
+        self.storage.borrow().len()
+    }
+
     /// One of the user's values, as it stands on the disk.
     pub(crate) fn entries_listed(&self) -> u64 {
         self.storage.borrow().listed()
