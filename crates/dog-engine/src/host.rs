@@ -82,6 +82,15 @@ pub trait Host: 'static {
     fn cast_group(&self, to: GroupAddress, cast: GroupCast);
     /// Asks a Replica.
     fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>>;
+    /// Waits until so many Replicas more may be asked on behalf of users' handlers: first come, first served. Where many
+    /// handlers ask many Replicas in the same moment, this bounds what is under way; by default nothing does.
+    ///
+    /// # Errors
+    /// When too many wait already.
+    fn leave_to_ask(&self, many: usize) -> LocalFuture<Result<Box<dyn Leave>, Error>> {
+        let _ = many;
+        Box::pin(async { Ok(Box::new(Unbounded) as Box<dyn Leave>) })
+    }
     /// Tells Replicas.
     fn cast_replicas(&self, to: &Targets, cast: ReplicaCast);
     /// Passes a request to a Group.
@@ -218,6 +227,19 @@ pub struct Batch {
 pub trait SeatGuard: Send + Sync {
     /// Somebody else answers for it now: nothing is given back any more.
     fn disarm(&self);
+}
+
+/// See [`Host::leave_to_ask`]. What is left of it is given back when it is dropped.
+pub trait Leave {
+    /// One of those who were asked has answered: somebody else may be asked in its place.
+    fn answered(&mut self);
+}
+
+/// Leave where nothing is bounded.
+struct Unbounded;
+
+impl Leave for Unbounded {
+    fn answered(&mut self) {}
 }
 
 /// What became of a request for a Replica.

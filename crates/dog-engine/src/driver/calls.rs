@@ -12,7 +12,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::address::Targets;
-use crate::host::Host;
+use crate::host::{Host, Leave};
 use crate::message::{ReplicaAnswer, ReplicaCall};
 
 /// How long an object waits for another's answer.
@@ -76,6 +76,39 @@ pub(crate) async fn ask_all(
     call: &ReplicaCall,
     deadline: Duration,
 ) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
+    ask_by_leave(host, targets, call, deadline, None).await
+}
+
+/// The same on behalf of a handler, which first waits for [leave](Host::leave_to_ask): that takes from its deadline. Without
+/// leave nobody is asked.
+pub(crate) async fn ask_in_turn(
+    host: &Rc<impl Host>,
+    targets: &Targets,
+    call: &ReplicaCall,
+) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
+    let many = targets.iter().count();
+    if many == 0 {
+        return Vec::new();
+    }
+    let began = host.now();
+    match by_deadline(host, ANSWER_DEADLINE, host.leave_to_ask(many)).await {
+        Ok(leave) => {
+            let left = ANSWER_DEADLINE.saturating_sub(host.now().since(began));
+            ask_by_leave(host, targets, call, left, Some(leave)).await
+        }
+        Err(error) => {
+            targets.iter().map(|replica| (replica, Err(Error::new(error.kind(), error.to_string())))).collect()
+        }
+    }
+}
+
+async fn ask_by_leave(
+    host: &Rc<impl Host>,
+    targets: &Targets,
+    call: &ReplicaCall,
+    deadline: Duration,
+    mut leave: Option<Box<dyn Leave>>,
+) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
     let replicas: Vec<ReplicaId> = targets.iter().collect();
     if replicas.is_empty() {
         return Vec::new();
@@ -89,6 +122,7 @@ pub(crate) async fn ask_all(
     let mut end = host.sleep(deadline);
     while let Either::Left((Some((at, answer)), rest)) = select(asked.next(), end).await {
         answers[at] = Some(answer);
+        leave.iter_mut().for_each(|leave| leave.answered());
         end = rest;
     }
     let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(too_late())));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dog::port::Answers;
 use dog::{Error, Replica, ReplicaId};
 
-use super::calls::{ANSWER_DEADLINE, ask_all, by_deadline, unexpected};
+use super::calls::{ANSWER_DEADLINE, ask_in_turn, by_deadline, unexpected};
 use super::replica::ReplicaDriver;
 use crate::address::ViewVersion;
 use crate::host::Host;
@@ -31,7 +31,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) async fn ask_siblings(&self, gossip: Bytes) -> Answers {
         let siblings = self.siblings();
         let call = ReplicaCall::Gossip(gossip);
-        let asked = ask_all(&self.host, &siblings, &call, ANSWER_DEADLINE);
+        let asked = ask_in_turn(&self.host, &siblings, &call);
         let (answers, parked) = futures_util::future::join(asked, self.parked_siblings()).await;
         let bytes = |answer| match answer {
             ReplicaAnswer::Gossip(bytes) => Ok(bytes),

@@ -80,11 +80,12 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         self.keep_later(&awake, &parked);
         to_ask.into_iter().for_each(|replica| self.count(&awake, replica));
         if !parked.is_empty() {
-            self.spread_view(&awake);
             if H::READS_OTHERS {
+                // First: whoever learns of the view asks who is parked.
                 let never_served = awake.books.borrow_mut().never_served(&parked);
                 self.forget_unused(never_served);
             }
+            self.spread_view(&awake);
         }
         self.plan_look(&awake);
         drop(awake);

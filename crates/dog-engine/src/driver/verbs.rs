@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use dog::{ClientId, Close, CloseCode, Error, Message, Reach, Replica, Request, Response, SocketId};
 
-use super::calls::{ANSWER_DEADLINE, ask_all, by_deadline, unexpected};
+use super::calls::{ANSWER_DEADLINE, ask_in_turn, by_deadline, unexpected};
 use super::life::Activation;
 use super::replica::{ReplicaDriver, Seated};
 use super::sockets::{Attached, By};
@@ -60,7 +60,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     /// Asks all `targets` to deliver, and adds up what they say.
     async fn count(&self, targets: &Targets, call: &ReplicaCall, reach: &mut Reach) {
-        for (replica, answer) in ask_all(&self.host, targets, call, ANSWER_DEADLINE).await {
+        for (replica, answer) in ask_in_turn(&self.host, targets, call).await {
             match answer {
                 Ok(ReplicaAnswer::Delivered(sockets)) => reach.sockets += sockets,
                 Ok(_) => reach.missing.push((replica, unexpected())),

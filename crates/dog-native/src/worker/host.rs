@@ -11,7 +11,7 @@ use dog::port::LocalFuture;
 use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::handshake::{self, Deflate};
-use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
+use dog_engine::host::{Batch, Fetched, Host, Leave, Occurrence, SeatGuard, Space};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::seats::Audience;
 use tokio::sync::oneshot;
@@ -242,6 +242,10 @@ impl Host for Worker {
                 _ => wrong_answer(),
             }
         })
+    }
+
+    fn leave_to_ask(&self, many: usize) -> LocalFuture<Result<Box<dyn Leave>, Error>> {
+        self.asking.leave(many)
     }
 
     /// One piece of mail for each worker that has one of them, whatever their number.

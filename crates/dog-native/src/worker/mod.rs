@@ -4,11 +4,13 @@
 //!   `fencing`: the end of the lease
 //! - `mail`, `post`: what crosses threads, and how; `objects`: which objects live here, and what is passed to them
 //! - `host`: the engine's primitives; `settling`: writes under way when a life ends; `alarms`: when to wake whom;
+//!   `asking`: how much users' handlers may ask at once;
 //!   `reading`: bytes that come in; `pressure`: whose bytes have to wait; `turn`: the loop; `spans`: requests in the log; `drain`: its end in good order;
 //!   `count`: what it says of itself
 
 mod abroad;
 mod alarms;
+mod asking;
 mod count;
 mod drain;
 mod fencing;
@@ -56,6 +58,7 @@ pub(crate) use turn::run;
 
 use abroad::Abroad;
 use alarms::Alarms;
+use asking::Asking;
 use drain::{Drain, restarting};
 use pressure::Pressure;
 use settling::Settling;
@@ -131,6 +134,7 @@ pub(crate) struct Worker {
     groups: RefCell<HashMap<GroupAddress, Rc<dyn GroupObject>>>,
     replicas: RefCell<HashMap<ReplicaAddress, Rc<dyn ReplicaObject>>>,
     alarms: RefCell<Alarms>,
+    asking: Asking,
     settling: Rc<Settling>,
     connections: RefCell<Connections>,
     /// Inflates what clients send compressed.
@@ -188,6 +192,7 @@ impl Worker {
             groups: RefCell::default(),
             replicas: RefCell::default(),
             alarms: RefCell::default(),
+            asking: Asking::default(),
             settling: Rc::default(),
             connections: RefCell::new(connections(&shared, this, registry, &counters)),
             inflater: RefCell::default(),

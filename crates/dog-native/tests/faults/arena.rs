@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dog::{
     App, ClientId, Close, CloseCode, Context, Dog, Group, GroupContext, Limit, Message, Policy, Replica, Request,
-    Response, Result, Socket, To,
+    Response, Result, Socket, SocketError, To,
 };
 use dog_native::Server;
 
@@ -18,6 +18,9 @@ pub(crate) const SEATS: &str = "DOG_TEST_SEATS";
 
 /// How many seconds a handshake may take; without it, longer than any takes here.
 pub(crate) const HANDSHAKE: &str = "DOG_TEST_HANDSHAKE";
+
+/// Set, whoever's socket closes has all siblings asked something.
+pub(crate) const ASKS_AT_CLOSE: &str = "DOG_TEST_ASKS_AT_CLOSE";
 
 /// A file that ends the handlers that do not return.
 pub(crate) const RELEASE: &str = "DOG_TEST_RELEASE";
@@ -169,6 +172,16 @@ impl Replica for Corner {
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
         if socket.client().as_str() == HOST {
             cx.sockets().for_each(|socket| socket.close(CloseCode::new(4000).unwrap_or(CloseCode::NORMAL), "over"));
+        }
+        if setting::<String>(ASKS_AT_CLOSE).is_some() {
+            cx.gossip(&()).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_error(&self, cx: &Context<Self>, _: &Socket, _: &SocketError) -> Result {
+        if setting::<String>(ASKS_AT_CLOSE).is_some() {
+            cx.gossip(&()).await?;
         }
         Ok(())
     }

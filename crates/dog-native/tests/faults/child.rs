@@ -89,6 +89,11 @@ impl Child {
         resident_of(&self.process.id().to_string())
     }
 
+    /// The most memory that it has ever taken, in bytes.
+    pub(crate) fn most_resident(&self) -> usize {
+        memory_of(&self.process.id().to_string(), "VmHWM:")
+    }
+
     /// How many files and sockets it has open.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
@@ -97,8 +102,12 @@ impl Child {
 
 /// The memory that a process takes, in bytes.
 pub(crate) fn resident_of(process: &str) -> usize {
+    memory_of(process, "VmRSS:")
+}
+
+fn memory_of(process: &str, figure: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)).expect("Linux tells it");
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::arena::{self, MAX_HEADER, SLACK};
 use crate::child::{PATIENCE, setting, within};
-use crate::steady::{Steady, handshake, until_the_books_say};
+use crate::steady::{Steady, handshake, until_no_handler_waits, until_the_books_say};
 
 /// What one connection may take before it is a socket: what is read of its request, what is written of its response, the
 /// tasks that see to both.
@@ -104,5 +104,27 @@ async fn ten_thousand_that_come_and_leave_at_once() {
     let most = settled.into_iter().max().unwrap_or_default();
     within(most, before, many * IN_HANDSHAKE + SLACK, &what);
     steady.end(&format!("{what}, {left} in all")).await;
+    assert_eq!(child.end(), "");
+}
+
+/// Each socket that closes has every Replica asked: with two seats a Replica, as many questions as half the square of those
+/// who leave. Kept in memory all at once they would be some 400 MB.
+#[tokio::test]
+async fn a_room_that_leaves_at_once_is_asked_in_turn() {
+    const MANY: usize = 800;
+    let what = format!("{MANY} that leave at once, each of whom is asked after everywhere");
+    allow_descriptors(MANY);
+    let child = arena::start(&[(arena::SEATS, "2"), (arena::ASKS_AT_CLOSE, "yes")]);
+    let mut streams = Vec::new();
+    while streams.len() < MANY {
+        let coming = (streams.len()..MANY).take(50).map(|at| come(child.address, at, Far::Open));
+        streams.extend(tokio::time::timeout(PATIENCE, join_all(coming)).await.expect("all are let in"));
+    }
+    until_the_books_say(&child, MANY as u64).await;
+    let before = child.most_resident();
+    drop(streams);
+    until_the_books_say(&child, 0).await;
+    until_no_handler_waits(&child).await;
+    within(child.most_resident(), before, 96 * 1024 * 1024, &what);
     assert_eq!(child.end(), "");
 }

@@ -159,6 +159,11 @@ pub(crate) async fn until_the_books_say(child: &Child, sockets: u64) {
     until(child, "/metrics", right).await;
 }
 
+/// Waits until every handler has ended.
+pub(crate) async fn until_no_handler_waits(child: &Child) {
+    until(child, "/metrics", |metrics| sum(metrics, "dog_tasks_waiting{") == 0.0).await;
+}
+
 /// What a request for a WebSocket looks like.
 pub(crate) fn handshake(room: &str, name: &str) -> String {
     format!(
