@@ -209,7 +209,9 @@ impl<R: Replica> Context<R> {
     /// is not asked, since that would wake it. [`Heard::parked`] names those. What they keep in their storage is in no
     /// answer.
     ///
-    /// A sibling that fails or does not answer by the deadline is among [`Heard::missing`]: the others' answers count.
+    /// A sibling that fails or does not answer by the deadline is among [`Heard::missing`]: the others' answers count. Where
+    /// many handlers ask many siblings in the same moment, a host lets them ask in turn: the wait is part of the deadline.
+    /// Cancel safe: siblings may have been asked, and their answers are dropped.
     ///
     /// # Errors
     /// When `gossip` cannot be serialised ([`Error::is_encoding`]), or this life of the object is over
