@@ -41,9 +41,6 @@
 //! impl App for Chat {
 //!     type Groups = (Lobby,);
 //!     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-//!         if let Some(refusal) = dog.refuse_websocket(&request) {
-//!             return Ok(refusal);
-//!         }
 //!         let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
 //!         let replica = dog.group::<Lobby>("lobby-id").identify(&client).await?;
 //!         Ok(replica.fetch(request).await?)
