@@ -1,6 +1,7 @@
-//! Sockets for which much waits although the kernel was offered all of it. Their clients have a moment to take it, and
-//! meanwhile nobody sends them more: those who would are not read. A client that reads takes a few milliseconds. One that
-//! takes nothing, or too little, is slow: it is not waited for any more.
+//! Sockets for which much waits although the kernel was offered all of it. If that was sent in a short while, their clients
+//! have some time to take it. Meanwhile the sockets of those who send much to the same Group are not read. A client that
+//! reads takes a few milliseconds. One that takes nothing, or too little, is slow: nobody waits for it any more. Neither does
+//! anyone for a client that has fallen behind little by little, so that a slow member does not slow down its room.
 
 use std::collections::HashMap;
 
@@ -16,8 +17,8 @@ use crate::config::{Config, SlowConsumer};
 /// Looks at a client that takes nothing, before it is slow: a second.
 const STILL: u8 = 20;
 
-/// Looks at one that takes something and does not get through with it, before it is slow: ten seconds.
-const LOOKS: u8 = 200;
+/// Looks at one that takes something and does not get through with it, before it is slow: five seconds.
+const LOOKS: u8 = 100;
 
 /// The sockets that lag, and the Groups that they are of.
 #[derive(Default)]
@@ -90,6 +91,10 @@ impl Connections {
         let waits = connection.outbox.weight();
         match connection.outbox.pace {
             Pace::KeepsUp if self.holds_back && waits > self.max_outbox / 2 && connection.phase == Phase::Open => {
+                if !connection.outbox.is_burst(self.moment) {
+                    connection.outbox.pace = Pace::Slow;
+                    return;
+                }
                 let Some(replica) = &connection.replica else { return };
                 connection.outbox.pace = Pace::Lags;
                 self.lagging.begin(socket, replica.address().group);

@@ -17,4 +17,4 @@ mod writing;
 pub(crate) use packing::Lane;
 pub(crate) use record::Phase;
 pub(crate) use stream::Stream;
-pub(crate) use table::Connections;
+pub(crate) use table::{Connections, moment};

@@ -18,6 +18,9 @@ pub(super) const KEEPING: usize = 64;
 /// Frames up to this many bytes in all are copied together and written at once; more are written from where they are.
 pub(super) const JOIN_UP_TO: usize = 64 * 1024;
 
+/// In moments: what waits was sent in a short while if the kernel has refused some of it for less than a second.
+const BURST: u8 = 4;
+
 /// The most frames in one vectored write; the kernel takes 1024.
 const SLICES: usize = 64;
 
@@ -53,6 +56,8 @@ pub(super) struct Outbox {
     pub(super) blocked: bool,
     /// Whether some of what waits was refused by the kernel before.
     pub(super) backed_up: bool,
+    /// Since when, as [`Connections::moment`](super::Connections::moment) counts.
+    pub(super) backed_up_at: u8,
     /// How the client reads, as far as that is known.
     pub(super) pace: Pace,
 }
@@ -70,6 +75,19 @@ pub(super) enum Pace {
 }
 
 impl Outbox {
+    /// Whether the kernel has refused some of what was offered to it at `moment`.
+    pub(super) fn is_refused(&mut self, refused: bool, moment: u8) {
+        if refused && !self.backed_up {
+            self.backed_up_at = moment;
+        }
+        (self.blocked, self.backed_up) = (refused, refused);
+    }
+
+    /// Whether what waits was sent in a short while. What the kernel was never offered says nothing.
+    pub(super) fn is_burst(&self, moment: u8) -> bool {
+        !self.backed_up || moment.wrapping_sub(self.backed_up_at) < BURST
+    }
+
     /// What it counts for against its bound.
     pub(super) fn weight(&self) -> usize {
         self.bytes + self.frames as usize * KEEPING
@@ -86,6 +104,7 @@ impl Default for Outbox {
             frames: 0,
             blocked: false,
             backed_up: false,
+            backed_up_at: 0,
             pace: Pace::KeepsUp,
         }
     }

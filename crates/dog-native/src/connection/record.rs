@@ -23,6 +23,11 @@ const KEEPING: usize = 64;
 /// What is read ahead is counted in these, in bytes: so that the count is short.
 const UNIT: usize = 16;
 
+/// A client sends much when it has sent more than so many bytes, counted as above, in the present moment, with half of what
+/// it had sent a moment before, a quarter of the one before that, and so on. That is about 8 KiB or 100 short messages per
+/// second.
+const MUCH: usize = 4 * 1024;
+
 /// One connection. At rest it is this record and nothing else.
 pub(crate) struct Connection {
     /// Tells this connection from earlier ones at its place in the slab.
@@ -58,6 +63,9 @@ pub(crate) struct Connection {
     pub(super) since: u32,
     /// What was read ahead while its handler was busy, in units of sixteen bytes: see [`Connection::reads_ahead`].
     ahead: u16,
+    /// What the client has sent up to `fed_at`, in units of 64 bytes: see [`Connection::sends_much`].
+    fed: u8,
+    fed_at: u8,
     /// Counts for the client's address as long as the connection lives.
     #[allow(dead_code, reason = "it is there to be dropped")]
     pub(super) permit: Option<Arc<AddressPermit>>,
@@ -98,6 +106,8 @@ impl Connection {
             pinged: false,
             since: seconds,
             ahead: 0,
+            fed: 0,
+            fed_at: 0,
             permit: None,
         }
     }
@@ -139,6 +149,21 @@ impl Connection {
         self.busy = true;
     }
 
+    /// A message of so many bytes has come at `moment`.
+    pub(crate) fn feeds(&mut self, bytes: usize, moment: u8) {
+        let units = u8::try_from(bytes / KEEPING + 1).unwrap_or(u8::MAX);
+        (self.fed, self.fed_at) = (self.fed_lately(moment).saturating_add(units), moment);
+    }
+
+    /// Whether the client sends so much that it has to wait for those who cannot take it yet. Others do not wait for them.
+    pub(crate) fn sends_much(&self, moment: u8) -> bool {
+        usize::from(self.fed_lately(moment)) * KEEPING > MUCH
+    }
+
+    fn fed_lately(&self, moment: u8) -> u8 {
+        self.fed.checked_shr(u32::from(moment.wrapping_sub(self.fed_at))).unwrap_or(0)
+    }
+
     /// All that came has been handled.
     pub(crate) fn has_caught_up(&mut self) {
         self.busy = false;
@@ -154,6 +179,21 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_sends_much_is_known_for_some_moments() {
+        let mut connection = Connection::new(0, None, 0);
+        for moment in 250..=255 {
+            // Some ten short messages per second.
+            (0..3).for_each(|_| connection.feeds(40, moment));
+            assert!(!connection.sends_much(moment));
+        }
+        (0..200).for_each(|_| connection.feeds(40, 255));
+        assert!(connection.sends_much(255) && connection.sends_much(0), "the clock begins again");
+        assert!(!connection.sends_much(3) && !connection.sends_much(100));
+        connection.feeds(1_000_000, 100);
+        assert!(connection.sends_much(101) && !connection.sends_much(103));
+    }
 
     #[test]
     fn a_connection_at_rest_is_small() {

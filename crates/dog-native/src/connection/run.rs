@@ -273,7 +273,7 @@ impl Connections {
     fn keep_rest(&mut self, place: usize, frames: &[Bytes], wrote: usize) {
         let Some(connection) = self.slab.get_mut(place) else { return };
         self.arena.push_rest(&mut connection.outbox, frames, wrote);
-        (connection.outbox.blocked, connection.outbox.backed_up) = (true, true);
+        connection.outbox.is_refused(true, self.moment);
         self.judge_pace(place);
     }
 

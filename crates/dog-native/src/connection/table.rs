@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::SocketErrorKind;
@@ -47,8 +48,16 @@ pub(crate) struct Connections {
     pub(super) counters: Rc<Counters>,
     /// Seconds since the worker began.
     pub(crate) seconds: u32,
+    /// A clock of about a quarter of a second, which begins again after a minute: see [`moment`].
+    pub(crate) moment: u8,
     /// Sockets that have ended by themselves, for their Replicas to hear of at the end of the turn.
     pub(crate) ended: VecDeque<(SocketId, Rc<dyn ReplicaObject>, End)>,
+}
+
+/// The moment at which a worker has lived for so long: a number that is short enough to stand in each connection, for what
+/// only has to be told from what was long ago.
+pub(crate) fn moment(life: Duration) -> u8 {
+    u8::try_from(life.as_millis() / 256 % 256).unwrap_or_default()
 }
 
 /// The place in the slab that an id means.
@@ -76,6 +85,7 @@ impl Connections {
             registry,
             counters,
             seconds: 0,
+            moment: 0,
             ended: VecDeque::new(),
         }
     }

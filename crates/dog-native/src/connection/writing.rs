@@ -151,8 +151,7 @@ impl Connections {
         match flushed {
             Ok(flushed) => {
                 let Some(connection) = self.slab.get_mut(place) else { return };
-                connection.outbox.blocked = flushed == Flushed::Blocked;
-                connection.outbox.backed_up = connection.outbox.blocked;
+                connection.outbox.is_refused(flushed == Flushed::Blocked, self.moment);
                 if connection.outbox.blocked || connection.outbox.pace != Pace::KeepsUp {
                     self.judge_pace(place);
                 }

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const STILL: u8 = 20;
 
 /// Looks at sockets elsewhere, before nobody waits for them any more: their own worker does so sooner, unless it stands.
-const LOOKS_ELSEWHERE: u8 = 220;
+const LOOKS_ELSEWHERE: u8 = 120;
 
 /// What has to wait, and for what.
 pub(super) struct Pressure {
@@ -230,10 +230,11 @@ impl Worker {
         let others = 0..self.shared.post.workers();
         let elsewhere = self.pressure.elsewhere.borrow();
         let lags = connections.lags(group) || others.into_iter().any(|worker| elsewhere.contains_key(&(group, worker)));
-        if !lags && !met_full {
-            return false;
-        }
+        let moment = connections.moment;
         if let Some(connection) = connections.get(socket) {
+            if !met_full && !(lags && connection.sends_much(moment)) {
+                return false;
+            }
             connection.held_back = true;
             self.pressure.held_back.borrow_mut().push(socket);
         }

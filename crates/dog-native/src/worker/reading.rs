@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use dog::internal::SocketErrorKind;
 use dog::{Close, CloseCode, SocketId};
-use dog_engine::host::{End, Readiness};
+use dog_engine::host::{End, Readiness, ReplicaObject};
 
 use super::Worker;
 use crate::connection::Phase;
@@ -205,13 +205,9 @@ impl Worker {
     fn happen(self: &Rc<Self>, socket: SocketId, event: Event) -> Go {
         match event {
             Event::Message(message) => {
-                let replica = match self.connections.borrow_mut().get(socket) {
-                    Some(connection) if connection.phase == Phase::Open => connection.replica.clone(),
-                    _ => None,
-                };
-                let Some(replica) = replica else { return Go::On };
-                self.counters.messages_received.one();
                 let length = message.len();
+                let Some(replica) = self.replica_of(socket, length) else { return Go::On };
+                self.counters.messages_received.one();
                 match replica.message(socket, message) {
                     Readiness::Ready => Go::On,
                     Readiness::Busy => self.reads_ahead(socket, length),
@@ -227,6 +223,15 @@ impl Worker {
                 Go::On
             }
         }
+    }
+
+    /// Whose handler a message of so many bytes is for.
+    fn replica_of(&self, socket: SocketId, length: usize) -> Option<Rc<dyn ReplicaObject>> {
+        let mut connections = self.connections.borrow_mut();
+        let moment = connections.moment;
+        let connection = connections.get(socket).filter(|connection| connection.phase == Phase::Open)?;
+        connection.feeds(length, moment);
+        connection.replica.clone()
     }
 
     /// The handler is busy. What comes meanwhile is read up to a bound, so that a ping is answered and a goodbye heard.

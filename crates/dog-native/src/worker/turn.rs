@@ -11,6 +11,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyMutGuard};
 use tokio::time::MissedTickBehavior;
 
 use super::{Mailbox, Worker};
+use crate::connection::moment;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -117,6 +118,7 @@ impl Worker {
     fn begin_turn(&self) {
         self.in_turn.set(true);
         self.turn_began.set(Instant::now());
+        self.connections.borrow_mut().moment = moment(self.shared.life());
         self.mind_lease();
     }
 
