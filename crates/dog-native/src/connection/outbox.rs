@@ -2,6 +2,7 @@
 //! connection at rest holds nothing.
 
 use std::io::{self, IoSlice};
+use std::num::NonZeroU8;
 
 use bytes::Bytes;
 use slab::Slab;
@@ -54,10 +55,10 @@ pub(super) struct Outbox {
     frames: u32,
     /// Whether the kernel has refused to take more, and has not said since that it takes something.
     pub(super) blocked: bool,
-    /// Whether some of what waits was refused by the kernel before.
-    pub(super) backed_up: bool,
-    /// Since when, as [`Connections::moment`](super::Connections::moment) counts.
-    pub(super) backed_up_at: u8,
+    /// The moment since which some of what waits was refused by the kernel: see [`moment`](super::moment).
+    backed_up_at: Option<NonZeroU8>,
+    /// Whether it is on the list of those to be written.
+    pub(super) dirty: bool,
     /// How the client reads, as far as that is known.
     pub(super) pace: Pace,
 }
@@ -77,15 +78,18 @@ pub(super) enum Pace {
 impl Outbox {
     /// Whether the kernel has refused some of what was offered to it at `moment`.
     pub(super) fn is_refused(&mut self, refused: bool, moment: u8) {
-        if refused && !self.backed_up {
-            self.backed_up_at = moment;
-        }
-        (self.blocked, self.backed_up) = (refused, refused);
+        self.blocked = refused;
+        self.backed_up_at = if refused { self.backed_up_at.or(NonZeroU8::new(moment)) } else { None };
+    }
+
+    /// Whether the kernel has refused some of what waits before.
+    pub(super) fn is_backed_up(&self) -> bool {
+        self.backed_up_at.is_some()
     }
 
     /// Whether what waits was sent in a short while. What the kernel was never offered says nothing.
     pub(super) fn is_burst(&self, moment: u8) -> bool {
-        !self.backed_up || moment.wrapping_sub(self.backed_up_at) < BURST
+        self.backed_up_at.is_none_or(|since| moment.wrapping_sub(since.get()) < BURST)
     }
 
     /// What it counts for against its bound.
@@ -103,8 +107,8 @@ impl Default for Outbox {
             bytes: 0,
             frames: 0,
             blocked: false,
-            backed_up: false,
-            backed_up_at: 0,
+            backed_up_at: None,
+            dirty: false,
             pace: Pace::KeepsUp,
         }
     }

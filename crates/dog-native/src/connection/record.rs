@@ -50,18 +50,15 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// Whether the client sends nothing more.
     pub(crate) hung_up: bool,
-    /// Whether a handler of this socket runs, so that little more is read.
-    pub(crate) busy: bool,
     /// Whether its turn to be read comes: see `Worker::ready`.
     pub(crate) awaits_turn: bool,
     /// Whether it is not read because others cannot take yet what its client sends.
     pub(crate) held_back: bool,
-    /// Whether it is on the list of those to be written.
-    pub(super) dirty: bool,
     pub(super) pinged: bool,
     /// In seconds of the worker's life: when there was last a sign of the client, or when the phase began.
     pub(super) since: u32,
-    /// What was read ahead while its handler was busy, in units of sixteen bytes: see [`Connection::reads_ahead`].
+    /// Nothing while no handler of this socket waits. Else one more than what was read ahead meanwhile, in units of sixteen
+    /// bytes: see [`Connection::reads_ahead`].
     ahead: u16,
     /// What the client has sent up to `fed_at`, in units of 64 bytes: see [`Connection::sends_much`].
     fed: u8,
@@ -99,10 +96,8 @@ impl Connection {
             lane: Lane::Plain,
             readable: false,
             hung_up: false,
-            busy: false,
             awaits_turn: false,
             held_back: false,
-            dirty: false,
             pinged: false,
             since: seconds,
             ahead: 0,
@@ -137,16 +132,14 @@ impl Connection {
 
     /// Whether its handler is busy and all has been read that may be read meanwhile.
     pub(crate) fn has_read_ahead(&self) -> bool {
-        self.busy && usize::from(self.ahead) * UNIT >= READ_AHEAD
+        usize::from(self.ahead) * UNIT > READ_AHEAD
     }
 
     /// A message of so many bytes has come, and the handler is busy, with it or with one before it.
     pub(crate) fn reads_ahead(&mut self, bytes: usize) {
-        if self.busy {
-            let units = u16::try_from((bytes + KEEPING) / UNIT).unwrap_or(u16::MAX);
-            self.ahead = self.ahead.saturating_add(units);
-        }
-        self.busy = true;
+        let is_busy = self.ahead > 0;
+        let units = if is_busy { u16::try_from((bytes + KEEPING) / UNIT).unwrap_or(u16::MAX) } else { 1 };
+        self.ahead = self.ahead.saturating_add(units);
     }
 
     /// A message of so many bytes has come at `moment`.
@@ -166,7 +159,6 @@ impl Connection {
 
     /// All that came has been handled.
     pub(crate) fn has_caught_up(&mut self) {
-        self.busy = false;
         self.ahead = 0;
     }
 
@@ -189,7 +181,7 @@ mod tests {
             assert!(!connection.sends_much(moment));
         }
         (0..200).for_each(|_| connection.feeds(40, 255));
-        assert!(connection.sends_much(255) && connection.sends_much(0), "the clock begins again");
+        assert!(connection.sends_much(255) && connection.sends_much(0));
         assert!(!connection.sends_much(3) && !connection.sends_much(100));
         connection.feeds(1_000_000, 100);
         assert!(connection.sends_much(101) && !connection.sends_much(103));

@@ -54,10 +54,10 @@ pub(crate) struct Connections {
     pub(crate) ended: VecDeque<(SocketId, Rc<dyn ReplicaObject>, End)>,
 }
 
-/// The moment at which a worker has lived for so long: a number that is short enough to stand in each connection, for what
-/// only has to be told from what was long ago.
+/// The moment at which a worker has lived for so long. It is never zero, and short enough to stand in each connection: for
+/// what only has to be told from what was long ago.
 pub(crate) fn moment(life: Duration) -> u8 {
-    u8::try_from(life.as_millis() / 256 % 256).unwrap_or_default()
+    u8::try_from(life.as_millis() / 256 % 255 + 1).unwrap_or(1)
 }
 
 /// The place in the slab that an id means.
@@ -85,7 +85,7 @@ impl Connections {
             registry,
             counters,
             seconds: 0,
-            moment: 0,
+            moment: 1,
             ended: VecDeque::new(),
         }
     }
@@ -185,8 +185,10 @@ impl Connections {
 
     /// Puts a connection on the list of those to be written.
     pub(super) fn touch(&mut self, socket: SocketId) {
-        let Some(connection) = self.slab.get_mut(place(socket)).filter(|connection| !connection.dirty) else { return };
-        connection.dirty = true;
+        let Some(connection) = self.slab.get_mut(place(socket)).filter(|connection| !connection.outbox.dirty) else {
+            return;
+        };
+        connection.outbox.dirty = true;
         self.dirty.extend(u32::try_from(place(socket)));
     }
 

@@ -121,7 +121,7 @@ impl Connections {
         for place in dirty.drain(..) {
             let place = place as usize;
             let Some(connection) = self.slab.get_mut(place) else { continue };
-            connection.dirty = false;
+            connection.outbox.dirty = false;
             if !connection.outbox.blocked && self.may_write() {
                 self.write_to(place);
             }
@@ -144,7 +144,7 @@ impl Connections {
             stream.finish();
         }
         // What the kernel takes at once says nothing of the client; that it takes more again, that the client does.
-        if connection.outbox.bytes < waited && (connection.outbox.backed_up || connection.phase != Phase::Open) {
+        if connection.outbox.bytes < waited && (connection.outbox.is_backed_up() || connection.phase != Phase::Open) {
             connection.lives(self.seconds);
             self.has_progressed(place);
         }

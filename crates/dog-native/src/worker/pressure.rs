@@ -232,7 +232,8 @@ impl Worker {
         let lags = connections.lags(group) || others.into_iter().any(|worker| elsewhere.contains_key(&(group, worker)));
         let moment = connections.moment;
         if let Some(connection) = connections.get(socket) {
-            if !met_full && !(lags && connection.sends_much(moment)) {
+            let waits = met_full || (lags && connection.sends_much(moment));
+            if !waits {
                 return false;
             }
             connection.held_back = true;
