@@ -25,12 +25,13 @@ use tracing::Instrument;
 
 use crate::config::Config;
 use crate::connection::{Lane, Stream};
+use crate::descriptors::Descriptors;
 use crate::pace::{self, Answering, Client, Pace, Times};
 use crate::passing::{PassTimes, Passage, between};
 use crate::repeats::seldom;
 use crate::worker::{Attach, Mail, Shared, Worker};
 
-/// What an address that has too many connections is told.
+/// What is told who comes while there are too many connections: of that address, or for the process.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// After how much silence the kernel asks whether a client is there.
@@ -108,16 +109,18 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
     }
 }
 
-/// Serves a connection, if its address may have another.
+/// Serves a connection, if its address may have another, and the process too.
 pub(crate) fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses: &Arc<Addresses>) {
+    let descriptors = Descriptors::of_process();
+    if !descriptors.allow(&stream) {
+        worker.counters.refused.one();
+        descriptors.refused();
+        return refuse(stream);
+    }
     let Some(permit) = addresses.permit(address.ip(), worker.shared.config.max_sockets_per_address) else {
         worker.counters.refused.one();
         seldom!(warn, "a connection refused, too many of one address", address = %address.ip(), "refused: too many connections of one address");
-        if let Ok(mut stream) = stream.into_std() {
-            // As much as goes out at once; whoever has too many connections is owed no more.
-            let _ = stream.write(TOO_MANY);
-        }
-        return;
+        return refuse(stream);
     };
     worker.counters.accepted.one();
     // Small frames go out when they are written. Without it they wait, and that is all.
@@ -126,6 +129,13 @@ pub(crate) fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr,
     let _ =
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(VANISHED).with_interval(VANISHED / 4));
     tokio::task::spawn_local(serve(Rc::clone(worker), stream, Arc::new(permit)));
+}
+
+fn refuse(stream: TcpStream) {
+    if let Ok(mut stream) = stream.into_std() {
+        // As much as goes out at once; whoever has too many connections is owed no more.
+        let _ = stream.write(TOO_MANY);
+    }
 }
 
 async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>) {

@@ -14,6 +14,7 @@
 //! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
 //! - `storage`: what objects keep for good
 //! - `repeats`: what comes again and again, in the log
+//! - `descriptors`: how many files and sockets there may be
 //! - `admin`: metrics, health and readiness; `metrics`: what is counted; `watch`: whether the workers live
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 
@@ -22,6 +23,7 @@ mod clock;
 pub mod cluster;
 mod config;
 mod connection;
+mod descriptors;
 mod error;
 mod front;
 #[cfg(fuzzing)]

@@ -55,7 +55,7 @@ impl<A: App + Send + Sync> Server<A> {
     }
 
     /// The folder that holds what objects keep: one server at a time uses it. Made if it is not there. Default: a
-    /// temporary one, gone when the server ends.
+    /// temporary one, gone when the server ends, or when another one starts with a temporary folder after it was killed.
     pub fn data(self, folder: impl Into<PathBuf>) -> Self {
         self.set(|config| config.data = Some(folder.into()))
     }

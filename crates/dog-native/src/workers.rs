@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::admin::Admin;
 use crate::cluster::peer;
 use crate::config::Config;
+use crate::descriptors::Descriptors;
 use crate::error::Error;
 use crate::front::{Addresses, accept};
 use crate::listening::listen_each;
@@ -62,6 +63,7 @@ impl Workers {
             wanted => listen_each("admin", wanted, false)?,
         };
         let admin_address = admin.first().and_then(|listener| listener.local_addr().ok());
+        let _ = Descriptors::of_process();
         let Place { post, mailboxes, storage, alarms, cluster, listeners: peers } = place;
         let class_names = classes::<A, Worker>().iter().map(|class| class.name).collect();
         let shared = Arc::new(Shared::new(config, post, storage, cluster, class_names));
@@ -111,19 +113,37 @@ impl Workers {
     /// Ends them in good order.
     pub(crate) async fn stop(&self) {
         self.tell_to_stop(false);
-        self.wait(longest_drain(&self.shared.config)).await;
+        let by = Instant::now() + longest_drain(&self.shared.config);
+        self.wait(by).await;
+        self.settle_storage(by).await;
     }
 
     /// Ends them without waiting for anyone outside.
     pub(crate) async fn stop_at_once(&self) {
         self.tell_to_stop(true);
-        self.wait(AT_ONCE).await;
+        self.wait(Instant::now() + AT_ONCE).await;
     }
 
-    /// Waits for all threads, and `most` at most: one that a handler keeps is left to itself. Whoever asks while
+    /// Lets the storage do what makes the next start short. On a thread of its own: it blocks, and a second signal must be
+    /// heard meanwhile, which leaves it undone.
+    async fn settle_storage(&self, by: Instant) {
+        let (storage, (done, is_done)) = (Arc::clone(&self.shared.storage), oneshot::channel());
+        let settle = move || {
+            storage.settle(by.into_std());
+            // Whoever waits for this may be the last to have the storage, and closes it.
+            drop(storage);
+            let _ = done.send(());
+        };
+        match std::thread::Builder::new().name("dog-settle".into()).spawn(settle) {
+            // It ends by itself.
+            Ok(_) => drop(is_done.await),
+            Err(error) => tracing::debug!("no thread to settle the storage: {error}"),
+        }
+    }
+
+    /// Waits for all threads, and until then at most: one that a handler keeps is left to itself. Whoever asks while
     /// another waits waits with it; cancelled, it can be called anew.
-    async fn wait(&self, most: Duration) {
-        let by = Instant::now() + most;
+    async fn wait(&self, by: Instant) {
         let mut threads = self.threads.lock().await;
         while let Some(thread) = threads.workers.last_mut() {
             let ended = tokio::time::timeout_at(by, &mut thread.has_ended).await;

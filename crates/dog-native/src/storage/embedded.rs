@@ -1,66 +1,53 @@
 //! The database: fjall, a log-structured one that is part of the process.
 
-use std::cell::Cell;
 use std::fmt;
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dog::internal::Kind;
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
 use dog_engine::host::{Batch, Space};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::commit::{self, Committer, Together, Write};
+use super::commit::{Committer, Write};
+use super::database::{Opened, Slot, Writer, failed};
 use super::folder::Folder;
-use super::mark::{self, Mark, Marked};
+use super::trial::try_out;
 use super::{Done, Read, SetAlarm, Storage, StorageFigures, key};
 use crate::repeats::seldom;
 
+/// How often it is asked whether tables have been written.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// The storage of one process.
 pub(crate) struct Embedded {
-    // Before the database, so that what was handed over is done before that is closed.
-    committer: Committer,
-    database: Opened,
-    /// Locked and, if it is temporary, there as long as this.
-    #[allow(dead_code, reason = "it is there to be dropped")]
-    folder: Folder,
+    /// Until the end: what was handed over is done before the database is closed.
+    committer: Option<Committer>,
+    slot: Arc<Slot>,
 }
-
-#[derive(Clone)]
-struct Opened {
-    database: Database,
-    entries: Keyspace,
-    alarms: Keyspace,
-}
-
-/// Where they stand: before all entries, and no object's.
-const COMMITS: &[u8] = b"commits";
 
 impl Embedded {
+    /// Refused, it has changed nothing in the folder.
     pub(crate) fn open(folder: Folder) -> Result<Self, crate::Error> {
-        let database = Opened::open(&folder)?;
-        let writer = Writer::open(database.clone(), &folder)?;
+        try_out(&folder)?;
+        let opened = Opened::open(&folder.objects()).map_err(|error| error.of(&folder))?;
+        let slot = Slot::new(folder, opened);
+        let writer = Writer::open(Arc::clone(&slot))?;
         let committer = Committer::start(writer)
             .map_err(|cause| crate::Error::system("data: the system gives no thread for the storage", cause))?;
-        Ok(Self { committer, database, folder })
+        Ok(Self { committer: Some(committer), slot })
     }
 
     fn alarm_of(&self, object: Object) -> Result<Option<Timestamp>, Error> {
-        let value = self.database.alarms.get(key::name(object)).map_err(|cause| failed(&cause))?;
+        let value = self.slot.read(|opened| opened.alarms.get(key::name(object)).map_err(|cause| failed(&cause)))?;
         value.map(|value| read_alarm(&value).map(|(at, _)| at)).transpose()
     }
 
     /// All alarms that are set, with the class of each object.
     pub(crate) fn alarms(&self) -> Result<Vec<SetAlarm>, Error> {
-        let read = |guard: fjall::Guard| {
-            let (name, value) = guard.into_inner().map_err(|cause| failed(&cause))?;
-            let (at, class) = read_alarm(&value)?;
-            let object = key::object(&name).ok_or_else(damaged_alarm)?;
-            Ok(SetAlarm { at, class, object })
-        };
-        self.database.alarms.iter().map(read).collect()
+        self.slot.read(Opened::set_alarms)
     }
 }
 
@@ -70,112 +57,24 @@ impl fmt::Debug for Embedded {
     }
 }
 
-impl Opened {
-    fn open(folder: &Folder) -> Result<Self, crate::Error> {
-        let open = || {
-            let database = Database::builder(folder.objects()).open()?;
-            let entries = database.keyspace("entries", KeyspaceCreateOptions::default)?;
-            let alarms = database.keyspace("alarms", KeyspaceCreateOptions::default)?;
-            Ok(Self { database, entries, alarms })
-        };
-        // Some damage is found by an assertion of the database's.
-        let opened = catch_unwind(AssertUnwindSafe(open));
-        let opened = opened.map_err(|_| folder.trouble("is damaged", &"the database panicked: restore a backup"))?;
-        opened.map_err(|error: fjall::Error| match error {
-            fjall::Error::Locked => folder.trouble("is in use", &"another server runs on it: stop that one first"),
-            fjall::Error::InvalidVersion(_) => {
-                folder.trouble("was written by another release", &"run the release that wrote it")
-            }
-            fjall::Error::Io(cause) => folder.trouble("cannot be used", &cause),
-            other => folder.trouble("is damaged", &format!("{}: restore it from a backup", explain(&other))),
-        })
-    }
-
-    /// The commits that are there.
-    fn commits(&self) -> Result<Commits, fjall::Error> {
-        let bytes = self.entries.get(COMMITS)?.unwrap_or_default();
-        let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_be_bytes);
-        let (count, alarms) = bytes.split_at(bytes.len() / 2);
-        Ok(Commits { count: number(count), alarms: number(alarms) })
-    }
-
-    /// The digest of the alarms that are there.
-    fn digest_of_alarms(&self) -> Result<u64, fjall::Error> {
-        let alarms = self.alarms.iter().map(fjall::Guard::into_inner);
-        alarms.map(|alarm| alarm.map(|(key, value)| mark::digest(&key, &value))).try_fold(0, |all, one| Ok(all ^ one?))
-    }
-}
-
-/// What has been committed, as far as one number each can tell.
-#[derive(Clone, Copy)]
-struct Commits {
-    count: u64,
-    /// The digests of all alarms, taken together. There are few of them and seldom new ones, so that they stay in the
-    /// journal while what came after them has long gone to tables, and a loss of them shows in no count.
-    alarms: u64,
-}
-
-impl Commits {
-    fn to_bytes(self) -> [u8; 16] {
-        let (count, alarms) = (self.count.to_be_bytes(), self.alarms.to_be_bytes());
-        std::array::from_fn(|at| if at < 8 { count[at] } else { alarms[at - 8] })
-    }
-}
-
-/// The database as the committing thread has it.
-struct Writer {
-    database: Opened,
-    mark: Mark,
-    commits: Cell<Commits>,
-}
-
-impl Writer {
-    /// Fails if commits are missing that were acknowledged.
-    fn open(database: Opened, folder: &Folder) -> Result<Self, crate::Error> {
-        let unreadable = |cause: std::io::Error| folder.trouble("cannot be used", &cause);
-        let damaged = |what: &str| folder.trouble("is damaged", &what);
-        let mark = Mark::open(&folder.commits()).map_err(unreadable)?;
-        let digest = database.digest_of_alarms().map_err(|cause| damaged(&explain(&cause)))?;
-        let commits = database.commits().map_err(|cause| damaged(&explain(&cause)))?;
-        match mark.read().map_err(unreadable)? {
-            Marked::Commits(acknowledged) if commits.count < acknowledged => Err(damaged(&format!(
-                "{} acknowledged commits are missing: restore it from a backup, or remove the file COMMITS and go \
-                     on without them",
-                acknowledged - commits.count
-            ))),
-            Marked::Nonsense => Err(damaged("the file COMMITS holds no number: restore it from a backup")),
-            Marked::Commits(_) if commits.alarms != digest => Err(damaged(
-                "alarms are missing: restore it from a backup, or remove the file COMMITS and go on without",
-            )),
-            Marked::Commits(_) => Ok(Self { database, mark, commits: Cell::new(commits) }),
-            // It is new, or was taken away by someone who goes on with what there is.
-            Marked::Nothing => {
-                mark.begin(commits.count).map_err(unreadable)?;
-                let commits = Commits { alarms: digest, ..commits };
-                Ok(Self { database, mark, commits: Cell::new(commits) })
-            }
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        let failing = self.figures().failing;
+        self.committer = None;
+        let Some(opened) = self.slot.take() else { return };
+        let flushed = !failing && opened.is_flushed();
+        drop(opened);
+        // Nothing is lost if it stays: the next start reads it once more.
+        if flushed && let Err(cause) = self.slot.folder.empty_journal() {
+            tracing::debug!("the journal stays: {cause}");
         }
     }
 }
 
-/// An error of the database for people: its own text is that of a debugger.
-fn explain(error: &fjall::Error) -> String {
-    match error {
-        fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => cause.to_string(),
-        fjall::Error::JournalRecovery(cause) => format!("its journal is damaged ({cause:?})"),
-        fjall::Error::Storage(cause) => format!("a table is damaged ({cause:?})"),
-        fjall::Error::Poisoned => "an earlier write failed: make room or mend the disk, then restart".into(),
-        other => other.to_string(),
-    }
-}
-
-fn failed(cause: &fjall::Error) -> Error {
-    Error::new(Kind::Storage, format!("the storage cannot be read: {}", explain(cause)))
-}
-
 impl Storage for Embedded {
     fn get(&self, object: Object, space: Space, key: &[u8]) -> Read<Option<Bytes>> {
-        let value = self.database.entries.get(key::entry(object, space, key)).map_err(|cause| failed(&cause));
+        let key = key::entry(object, space, key);
+        let value = self.slot.read(|opened| opened.entries.get(key).map_err(|cause| failed(&cause)));
         Read::Now(value.map(|value| value.map(Bytes::from)))
     }
 
@@ -192,28 +91,26 @@ impl Storage for Embedded {
         if is_empty(&bounds) {
             return Read::Now(Ok(Vec::new()));
         }
-        let found = self.database.entries.range(bounds);
         let read = |guard: fjall::Guard| {
             let (key, value) = guard.into_inner().map_err(|cause| failed(&cause))?;
             Ok((Bytes::from(key).slice(prefix..), Bytes::from(value)))
         };
         let most = most.unwrap_or(usize::MAX);
-        Read::Now(if reverse {
-            found.rev().take(most).map(read).collect()
-        } else {
-            found.take(most).map(read).collect()
-        })
+        Read::Now(self.slot.read(|opened| {
+            let found = opened.entries.range(bounds);
+            if reverse { found.rev().take(most).map(read).collect() } else { found.take(most).map(read).collect() }
+        }))
     }
 
     fn write(&self, object: Object, _: Epoch, class: &'static str, batch: Batch, done: Done) {
         let entry = |(key, value): (Vec<u8>, _)| (key::entry(object, batch.space, &key), value);
         let alarm = batch.alarm.map(|at| (key::name(object), at.map(|at| write_alarm(at, class))));
-        self.committer.hand_over(Write {
-            delete_all: batch.delete_all.then(|| key::prefix(object, batch.space)),
-            entries: batch.entries.into_iter().map(entry).collect(),
-            alarm,
-            done,
-        });
+        let delete_all = batch.delete_all.then(|| key::prefix(object, batch.space));
+        let entries = batch.entries.into_iter().map(entry).collect();
+        // It is there until this is dropped.
+        if let Some(committer) = &self.committer {
+            committer.hand_over(Write { delete_all, entries, alarm, done });
+        }
     }
 
     fn alarm(&self, object: Object) -> Read<Option<Timestamp>> {
@@ -221,7 +118,18 @@ impl Storage for Embedded {
     }
 
     fn figures(&self) -> StorageFigures {
-        self.committer.figures()
+        self.committer.as_ref().map(Committer::figures).unwrap_or_default()
+    }
+
+    fn settle(&self, by: Instant) {
+        if self.figures().failing {
+            return;
+        }
+        let begun = self.slot.read(|opened| opened.flush().map_err(|cause| failed(&cause)));
+        let flushed = || self.slot.read(|opened| Ok(opened.is_flushed())).unwrap_or(true);
+        while begun.is_ok() && !flushed() && Instant::now() < by {
+            std::thread::sleep(LOOK);
+        }
     }
 }
 
@@ -235,7 +143,7 @@ pub(super) fn is_empty(bounds: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
     }
 }
 
-fn damaged_alarm() -> Error {
+pub(super) fn damaged_alarm() -> Error {
     Error::new(Kind::Storage, "a stored alarm is damaged")
 }
 
@@ -249,49 +157,98 @@ pub(super) fn read_alarm(value: &[u8]) -> Result<(Timestamp, String), Error> {
     Ok((Timestamp::from_millis(u64::from_be_bytes(*at)), class.to_owned()))
 }
 
-impl commit::Database for Writer {
-    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-        let keys = self.database.entries.prefix(prefix).map(|guard| guard.key().map(|key| key.to_vec()));
-        keys.collect::<Result<_, _>>().map_err(|cause: fjall::Error| explain(&cause))
-    }
-
-    fn commit(&self, together: Together) -> Result<(), String> {
-        let Opened { database, entries, alarms } = &self.database;
-        let mut commits = self.commits.get();
-        commits.count += 1;
-        let mut batch = database.batch().durability(Some(PersistMode::SyncData));
-        for (key, value) in &together.alarms {
-            let digest_of = |value: &[u8]| mark::digest(key, value);
-            let earlier = alarms.get(key).map_err(|cause| explain(&cause))?;
-            commits.alarms ^= earlier.as_deref().map_or(0, digest_of) ^ value.as_deref().map_or(0, digest_of);
-        }
-        batch.insert(entries, COMMITS, commits.to_bytes());
-        for (keyspace, entries) in [(entries, together.entries), (alarms, together.alarms)] {
-            for (key, value) in entries {
-                match value {
-                    Some(value) => batch.insert(keyspace, key, value),
-                    None => batch.remove(keyspace, key),
-                }
-            }
-        }
-        batch.commit().map_err(|cause| explain(&cause))?;
-        self.commits.set(commits);
-        // An older number is right too. It only notices less.
-        if let Err(cause) = self.mark.write(commits.count) {
-            seldom!(
-                warn,
-                "the number of the last commit could not be noted",
-                "the number of the last commit could not be noted: {cause}"
-            );
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::mpsc::channel;
+
+    use dog::GroupId;
+    use dog_engine::address::{ClassIndex, GroupAddress};
+    use fjall::PersistMode;
+
+    use super::super::mark::Mark;
     use super::*;
     use crate::Server;
+
+    const OBJECT: fn() -> Object =
+        || Object::Group(GroupAddress { class: ClassIndex(0), group: GroupId::from_name("rooms", "a") });
+
+    fn open(folder: &Path) -> Embedded {
+        Embedded::open(Folder::open(Some(folder)).unwrap()).unwrap()
+    }
+
+    fn put(storage: &Embedded, key: &str, value: &str) -> Result<(), Error> {
+        let entries = vec![(key.into(), Some(Bytes::copy_from_slice(value.as_bytes())))];
+        let (sender, receiver) = channel();
+        let done = Box::new(move |outcome| sender.send(outcome).unwrap());
+        storage.write(OBJECT(), Epoch::from_raw(1), "rooms", Batch { entries, ..Batch::default() }, done);
+        receiver.recv().unwrap()
+    }
+
+    fn get(storage: &Embedded, key: &str) -> Option<Bytes> {
+        match storage.get(OBJECT(), Space::User, key.as_bytes()) {
+            Read::Now(read) => read.unwrap(),
+            Read::Later(_) => panic!("it is read where it is asked for"),
+        }
+    }
+
+    /// How many bytes of the journals are no zeros, or a lot: they are made larger than what is in them.
+    fn in_journals(folder: &Path) -> usize {
+        let files = std::fs::read_dir(folder.join("objects")).unwrap().map(|entry| entry.unwrap().path());
+        let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+        journals.map(|journal| std::fs::read(journal).unwrap().iter().filter(|byte| **byte != 0).count()).sum()
+    }
+
+    #[test]
+    fn a_graceful_end_leaves_nothing_in_the_journal_and_another_end_leaves_it_all() {
+        let folder = tempfile::tempdir().unwrap();
+        for (round, settles) in [true, false, true, true].into_iter().enumerate() {
+            let storage = open(folder.path());
+            for key in 0..200 {
+                put(&storage, &format!("{round}/{key}"), "some value").unwrap();
+            }
+            for round in 0..=round {
+                assert_eq!(get(&storage, &format!("{round}/199")).as_deref(), Some(&b"some value"[..]));
+            }
+            if settles {
+                storage.settle(Instant::now() + Duration::from_secs(60));
+            }
+            drop(storage);
+            let left = in_journals(folder.path());
+            assert_eq!(left == 0, settles, "{left} bytes in the journals after round {round}");
+        }
+        // A write that comes after it was settled is kept too.
+        let storage = open(folder.path());
+        storage.settle(Instant::now() + Duration::from_secs(60));
+        put(&storage, "late", "write").unwrap();
+        drop(storage);
+        assert_eq!(get(&open(folder.path()), "late").as_deref(), Some(&b"write"[..]));
+    }
+
+    #[test]
+    fn a_storage_whose_background_work_failed_goes_on_when_the_cause_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = open(folder.path());
+        put(&storage, "a", "1").unwrap();
+        // Tables cannot be made: to the database that is as bad as no room, or no descriptor, and it stops for good.
+        let tables = [1, 2].map(|keyspace| folder.path().join(format!("objects/keyspaces/{keyspace}/tables")));
+        let away = |tables: &Path| tables.with_file_name("away");
+        tables.iter().for_each(|tables| std::fs::rename(tables, away(tables)).unwrap());
+        storage.slot.read(|opened| opened.flush().map_err(|cause| failed(&cause))).unwrap();
+        let by = Instant::now() + Duration::from_secs(60);
+        let has_stopped = || storage.slot.read(|opened| Ok(opened.database.persist(PersistMode::Buffer).is_err()));
+        while !has_stopped().unwrap() {
+            assert!(Instant::now() < by, "its background work has not failed");
+            std::thread::sleep(LOOK);
+        }
+        put(&storage, "c", "1").unwrap();
+        assert!(!storage.figures().failing && !has_stopped().unwrap());
+        for key in ["a", "c"] {
+            assert_eq!(get(&storage, key).as_deref(), Some(&b"1"[..]), "{key}");
+        }
+        drop(storage);
+        assert_eq!(get(&open(folder.path()), "a").as_deref(), Some(&b"1"[..]));
+    }
 
     struct Nothing;
 
@@ -307,7 +264,7 @@ mod tests {
     async fn a_server_whose_alarms_are_damaged_does_not_start() {
         let folder = tempfile::tempdir().unwrap();
         let opened = Embedded::open(Folder::open(Some(folder.path())).unwrap()).unwrap();
-        opened.database.alarms.insert("g", "no time").unwrap();
+        opened.slot.read(|opened| Ok(opened.alarms.insert("g", "no time").unwrap())).unwrap();
         drop(opened);
         // Whoever wrote that has seen to it that nothing seems to be missing.
         std::fs::remove_file(folder.path().join("COMMITS")).unwrap();

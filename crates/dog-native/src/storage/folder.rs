@@ -4,11 +4,18 @@
 //! DIR/FORMAT     the version of what stands beside it, in text
 //! DIR/COMMITS    the number of the last commit, twice: see `mark`
 //! DIR/objects/   the database
+//! DIR/trial-*/   a copy of it, while a server starts: see `trial`
+//! DIR/TEMPORARY  the folder goes with its server
 //! ```
+//!
+//! A server locks the folder itself for as long as it lives. A temporary one that nobody has locked is that of a server
+//! that was killed: the next server with a temporary folder takes it away.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -17,10 +24,25 @@ use crate::error::Error;
 /// The version that this release writes, and the only one that it reads.
 const FORMAT: u32 = 1;
 
+/// How temporary folders are called, and what stands in them: a name like that alone gives nobody the right to take a
+/// folder away.
+const PREFIX: &str = "dog-temporary-";
+const TEMPORARY: &str = "TEMPORARY";
+
+/// How copies for a trial are called.
+const TRIAL: &str = "trial-";
+
+/// How often the lock of a named folder is asked for, and how long after each other: a server that ends lets go of it last.
+const ASKS: usize = 3;
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// A folder that holds a server's data.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// Held as long as this. None where the file system has no such locks: the database's own is left then.
+    #[allow(dead_code, reason = "it is there to be dropped")]
+    lock: Option<File>,
     /// Taken away with the server, where no folder was named.
     #[allow(dead_code, reason = "it is there to be dropped")]
     temporary: Option<TempDir>,
@@ -30,17 +52,82 @@ impl Folder {
     /// The folder that was named, made if it is not there; or a temporary one.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Error> {
         let folder = match path {
-            Some(path) => Self { path: path.to_owned(), temporary: None },
-            None => {
-                let temporary = tempfile::Builder::new().prefix("dog-").tempdir();
-                let temporary = temporary
-                    .map_err(|cause| Error::data(format!("data: no temporary folder can be made: {cause}")))?;
-                Self { path: temporary.path().to_owned(), temporary: Some(temporary) }
-            }
+            Some(path) => Self::named(path)?,
+            None => Self::temporary()?,
         };
-        fs::create_dir_all(&folder.path).map_err(|cause| folder.trouble("cannot be made", &cause))?;
         folder.check_format()?;
+        // Whoever names it wants to keep it.
+        if !folder.is_temporary() {
+            let _ = fs::remove_file(folder.path.join(TEMPORARY));
+        }
+        folder.remove_trials();
         Ok(folder)
+    }
+
+    fn named(path: &Path) -> Result<Self, Error> {
+        let mut folder = Self { path: path.to_owned(), lock: None, temporary: None };
+        fs::create_dir_all(path).map_err(|cause| folder.trouble("cannot be made", &cause))?;
+        for _ in 0..ASKS {
+            match lock(path) {
+                Lock::Held(file) => {
+                    folder.lock = file;
+                    return Ok(folder);
+                }
+                Lock::Taken => std::thread::sleep(ASK_AGAIN),
+            }
+        }
+        Err(folder.is_in_use())
+    }
+
+    fn temporary() -> Result<Self, Error> {
+        let impossible = |cause: io::Error| Error::data(format!("data: no temporary folder can be made: {cause}"));
+        loop {
+            let temporary = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(impossible)?;
+            // Another server may have taken it for one that was left behind, in the moment before it is locked.
+            let Lock::Held(lock) = lock(temporary.path()) else { continue };
+            if fs::write(temporary.path().join(TEMPORARY), "").is_err() && !temporary.path().exists() {
+                continue;
+            }
+            if lock.is_some() {
+                remove_left_behind(temporary.path());
+            }
+            return Ok(Self { path: temporary.path().to_owned(), lock, temporary: Some(temporary) });
+        }
+    }
+
+    /// A server was killed while it started.
+    fn remove_trials(&self) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TRIAL) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// Room for a copy of the database, gone when it is dropped.
+    pub(super) fn beside(&self) -> io::Result<TempDir> {
+        tempfile::Builder::new().prefix(TRIAL).tempdir_in(&self.path)
+    }
+
+    pub(super) fn is_in_use(&self) -> Error {
+        self.trouble("is in use", &"another server runs on it: stop that one first")
+    }
+
+    /// All that the journal holds is in tables, and the database is closed: then the next start need not read it. What is
+    /// not known to be so stays.
+    pub(super) fn empty_journal(&self) -> io::Result<()> {
+        let mut journals = Vec::new();
+        for entry in fs::read_dir(self.objects())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "jnl") {
+                journals.push(path);
+            }
+        }
+        // The file itself has to be there: without it the database would begin to count anew.
+        let [journal] = &journals[..] else { return Ok(()) };
+        let journal = File::options().write(true).open(journal)?;
+        journal.set_len(0)?;
+        journal.sync_all()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -87,6 +174,7 @@ impl Folder {
     /// A new folder: nothing else may stand in it, lest somebody's files be taken for ours.
     fn begin(&self, format: &Path) -> Result<(), Error> {
         let mut entries = fs::read_dir(&self.path).map_err(|cause| self.trouble("cannot be read", &cause))?;
+        let mut entries = entries.by_ref().flatten().filter(|entry| entry.file_name() != TEMPORARY);
         if entries.next().is_some() {
             let advice = "there are files in it, but no FORMAT: name an empty folder, or restore FORMAT from a backup";
             return Err(self.trouble("is no data folder", &advice));
@@ -94,6 +182,41 @@ impl Folder {
         let written = fs::write(format, format!("{FORMAT}\n")).and_then(|()| fs::File::open(format)?.sync_all());
         let written = written.and_then(|()| fs::File::open(&self.path)?.sync_all());
         written.map_err(|cause| self.trouble("cannot be written", &cause))
+    }
+}
+
+enum Lock {
+    /// This process has it, where there are locks.
+    Held(Option<File>),
+    Taken,
+}
+
+fn lock(folder: &Path) -> Lock {
+    let Ok(file) = File::open(folder) else { return Lock::Held(None) };
+    match file.try_lock() {
+        Ok(()) => Lock::Held(Some(file)),
+        Err(TryLockError::WouldBlock) => Lock::Taken,
+        Err(TryLockError::Error(_)) => Lock::Held(None),
+    }
+}
+
+/// Takes away what killed servers of this user have left behind, beside `own`.
+fn remove_left_behind(own: &Path) {
+    let user = |path: &Path| fs::symlink_metadata(path).ok().filter(fs::Metadata::is_dir).map(|folder| folder.uid());
+    let (Some(parent), Some(this_user)) = (own.parent(), user(own)) else { return };
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let may_be = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && path != own
+            && user(&path) == Some(this_user)
+            && path.join(TEMPORARY).exists();
+        // Held until it is gone.
+        if may_be && let Lock::Held(Some(_lock)) = lock(&path) {
+            match fs::remove_dir_all(&path) {
+                Ok(()) => tracing::info!(folder = %path.display(), "data: removed what a killed server left behind"),
+                Err(cause) => tracing::debug!(folder = %path.display(), "data: cannot be removed: {cause}"),
+            }
+        }
     }
 }
 
@@ -113,6 +236,38 @@ mod tests {
         assert!(path.join("FORMAT").exists());
         drop(temporary);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_temporary_folder_that_nobody_has_is_taken_away_by_the_next() {
+        let live = Folder::open(None).unwrap();
+        let beside = |name: &str| live.path().with_file_name(format!("{name}-{}", std::process::id()));
+        let (dead, kept) = (beside("dog-temporary-dead"), beside("dog-temporary-kept"));
+        for (folder, files) in [(&dead, &["TEMPORARY", "FORMAT", "objects/lock"][..]), (&kept, &["thesis.txt"])] {
+            fs::create_dir_all(folder.join("objects")).unwrap();
+            files.iter().for_each(|file| fs::write(folder.join(file), "1").unwrap());
+        }
+        drop(Folder::open(None).unwrap());
+        assert!(!dead.exists(), "it was left behind");
+        assert!(live.path().join("FORMAT").exists(), "its server lives");
+        assert!(kept.join("thesis.txt").exists(), "it is somebody's");
+        fs::remove_dir_all(kept).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_is_named_is_kept() {
+        let live = Folder::open(None).unwrap();
+        let saved = live.path().with_file_name(format!("dog-temporary-saved-{}", std::process::id()));
+        fs::create_dir(&saved).unwrap();
+        for (file, text) in [("TEMPORARY", ""), ("FORMAT", "1")] {
+            fs::write(saved.join(file), text).unwrap();
+        }
+        let named = Folder::open(Some(&saved)).unwrap();
+        assert!(Folder::open(Some(&saved)).unwrap_err().to_string().contains("is in use"));
+        drop(named);
+        drop(Folder::open(None).unwrap());
+        assert!(saved.join("FORMAT").exists());
+        fs::remove_dir_all(saved).unwrap();
     }
 
     #[test]

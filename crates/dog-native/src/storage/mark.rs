@@ -25,16 +25,35 @@ pub(super) enum Marked {
     Nonsense,
 }
 
+impl Marked {
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::Nothing
+    }
+}
+
 impl Mark {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { file: OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)? })
     }
 
     pub(super) fn read(&self) -> io::Result<Marked> {
+        Self::read_file(&self.file)
+    }
+
+    /// As `read`, of a file that may not be there, and is not made.
+    pub(super) fn look(path: &Path) -> io::Result<Marked> {
+        match File::open(path) {
+            Ok(file) => Self::read_file(&file),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Marked::Nothing),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    fn read_file(file: &File) -> io::Result<Marked> {
         let mut bytes = [0; 16];
-        match self.file.metadata()?.len() {
+        match file.metadata()?.len() {
             0 => return Ok(Marked::Nothing),
-            16 => self.file.read_exact_at(&mut bytes, 0)?,
+            16 => file.read_exact_at(&mut bytes, 0)?,
             _ => return Ok(Marked::Nonsense),
         }
         let [number, check] = [0, 8].map(|at| u64::from_be_bytes(std::array::from_fn(|byte| bytes[at + byte])));

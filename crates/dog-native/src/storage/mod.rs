@@ -1,20 +1,25 @@
 //! What objects keep for good, on this machine's disk.
 //!
-//! - `key`: how entries of all objects share one ordered space; `embedded`: the database; `commit`: the thread that
+//! - `key`: how entries of all objects share one ordered space; `embedded`: the port; `database`: what is beneath; `commit`: the thread that
 //!   makes many objects' writes durable at once
 //! - `mark`: how a loss of commits is noticed
-//! - `folder`: what stands in the data folder, and who may use it
+//! - `folder`: what stands in the data folder, and who may use it; `trial`: whether it can be used, found out on a copy;
+//!   `quiet`: without a word
 
 mod commit;
+mod database;
 mod embedded;
 mod folder;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod key;
 mod mark;
+mod quiet;
+mod trial;
 
 use std::fmt;
 use std::ops::Bound;
+use std::time::Instant;
 
 use bytes::Bytes;
 use dog::{Epoch, Error, Timestamp};
@@ -55,6 +60,11 @@ pub trait Storage: fmt::Debug + Send + Sync {
     fn alarm(&self, object: Object) -> Read<Option<Timestamp>>;
     /// What it has done so far.
     fn figures(&self) -> StorageFigures;
+    /// The server is about to end, and next to nothing is written any more: what would make the next start take long can be
+    /// done now, until then at most. It blocks.
+    fn settle(&self, by: Instant) {
+        let _ = by;
+    }
 }
 
 impl<T> IntoFuture for Read<T>

@@ -19,6 +19,12 @@ pub(crate) const SIGNALS: &str = "DOG_TEST_SIGNALS";
 /// Where it listens; without it, on a port that is free.
 pub(crate) const LISTEN: &str = "DOG_TEST_LISTEN";
 
+/// Set, the child prints to its standard error what it and its libraries log as a warning or worse.
+pub(crate) const LOGS: &str = "DOG_TEST_LOGS";
+
+/// How many files and sockets it may have open; without it, as many as this process.
+pub(crate) const LIMIT: &str = "DOG_TEST_LIMIT";
+
 const LISTENS: &str = "listens on ";
 const REFUSES: &str = "refuses: ";
 
@@ -192,7 +198,15 @@ pub(crate) fn within(resident: usize, before: usize, allowed: usize, what: &str)
 
 /// This program as the child that `settings` make it.
 pub(crate) fn command(settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let program = std::env::current_exe().unwrap();
+    let mut command = match settings.iter().find(|(name, _)| *name == LIMIT) {
+        Some((_, limit)) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]).arg(program);
+            shell
+        }
+        None => Command::new(program),
+    };
     command.args(["--exact", TEST, "--ignored", "--nocapture", "--test-threads=1"]);
     // Some tests read what it has to say of its panics: a line, and not what led there.
     command.env("RUST_BACKTRACE", "0").envs(settings.iter().copied());
@@ -211,6 +225,9 @@ pub(crate) async fn serve<A: App + Send + Sync>(server: Server<A>) {
         println!("\n{line}");
         std::io::stdout().flush().unwrap();
     };
+    if setting::<String>(LOGS).is_some() {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
+    }
     let running = match server.bind(setting(LISTEN).unwrap_or_else(|| "127.0.0.1:0".to_owned())).start().await {
         Ok(running) => running,
         Err(error) => return tell(format!("{REFUSES}{error}")),

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::child::{Child, NoStart, Random, setting};
+use crate::child::{Child, LOGS, NoStart, Random, setting};
 use crate::ledger;
 use crate::ledger::clients::{Look, Model, Tally, connect_all};
 
@@ -36,8 +36,10 @@ const TOGETHER: usize = 3;
 enum Outcome {
     /// It starts, and all is there.
     Whole,
-    /// It refuses to start, in one line.
+    /// It refuses to start, in one line, and every file is as it was.
     Refused,
+    /// It refuses to start, and has changed something.
+    Changed,
     /// It starts, and a read of what is damaged fails.
     ToldByRead,
     /// It starts, and something is not there.
@@ -47,6 +49,7 @@ enum Outcome {
 }
 
 /// A file of the folder, without the zeros at its end: files are made larger than what is in them.
+#[derive(PartialEq, Eq)]
 struct Kept {
     name: PathBuf,
     bytes: Vec<u8>,
@@ -131,17 +134,35 @@ async fn filled(folder: &Path, random: &mut Random, large: bool) -> Model {
     model
 }
 
+/// What differs, by name.
+fn changes(before: &[Kept], after: &[Kept]) -> Vec<String> {
+    let differ = |file: &&Kept, others: &[Kept]| !others.contains(file);
+    let gone = before.iter().filter(|file| differ(file, after)).map(|file| ("before", file));
+    let new = after.iter().filter(|file| differ(file, before)).map(|file| ("after", file));
+    gone.chain(new).map(|(when, file)| format!("{when}: {}, {} bytes", file.name.display(), file.length)).collect()
+}
+
 async fn try_it(folder: &Path, model: &Model) -> (Outcome, String) {
-    let child = match Child::start(&ledger::settings(folder)) {
+    let mut before = Vec::new();
+    files(folder, folder, &mut before);
+    let [server, data] = ledger::settings(folder);
+    // As a server of its own would be, which prints what it and its libraries log.
+    let child = match Child::start(&[server, data, (LOGS, "yes")]) {
         Ok(child) => child,
-        Err(NoStart { refusal: Some(refusal), errors }) if errors.is_empty() => return (Outcome::Refused, refusal),
+        Err(NoStart { refusal: Some(refusal), errors }) if errors.is_empty() => {
+            let mut after = Vec::new();
+            files(folder, folder, &mut after);
+            let changes = changes(&before, &after);
+            let outcome = if changes.is_empty() { Outcome::Refused } else { Outcome::Changed };
+            return (outcome, format!("{refusal} {changes:?}"));
+        }
         Err(no_start) => return (Outcome::Wild, format!("{no_start:?}")),
     };
     let looked = model.clone().look(child.address, 2, 1).await;
     let errors = child.kill();
     match looked {
         Err(Look::Lost(what)) => (Outcome::Lost, what),
-        _ if !errors.is_empty() => (Outcome::Wild, errors),
+        _ if errors.contains("panicked") => (Outcome::Wild, errors),
         Ok(()) => (Outcome::Whole, String::new()),
         Err(Look::Told(told)) => (Outcome::ToldByRead, told),
     }
@@ -209,7 +230,7 @@ fn a_damaged_folder_is_whole_or_refused_or_told_of() {
         // With few values all of them are in the journals; whatever else there is, is there with many too.
         let meant = |file: &Kept| large || file.name.extension().is_some_and(|extension| extension == "jnl");
         for Tried { name, how, outcome, told } in try_all(&kept, meant, &model, rounds, &mut random) {
-            if matches!(outcome, Outcome::Lost | Outcome::Wild) {
+            if matches!(outcome, Outcome::Lost | Outcome::Wild | Outcome::Changed) {
                 bad.push(format!("{name} {how:?}: {outcome:?} {told:.300}"));
             }
             *counts.entry((name, how, outcome)).or_default() += 1;
@@ -229,4 +250,44 @@ fn a_damaged_folder_is_whole_or_refused_or_told_of() {
         println!("{name:<32} {how:?}: {outcome:?}, {times} times");
     }
     assert!(bad.is_empty(), "{bad:#?}");
+}
+
+/// A folder that another server uses, or another release has written, is left alone too.
+#[test]
+fn a_folder_that_cannot_be_used_is_left_as_it_is() {
+    let mut random = Random::new("left alone");
+    let folder = scratch();
+    let model = on_this_thread(filled(folder.path(), &mut random, false));
+    let refusal = |why: &str| {
+        let [server, data] = ledger::settings(folder.path());
+        let mut before = Vec::new();
+        files(folder.path(), folder.path(), &mut before);
+        let refused = Child::start(&[server, data, (LOGS, "yes")]).err().expect("it cannot be used");
+        let mut after = Vec::new();
+        files(folder.path(), folder.path(), &mut after);
+        assert_eq!(changes(&before, &after), Vec::<String>::new(), "{why}");
+        assert_eq!(refused.errors, "", "{why}");
+        let line = refused.refusal.expect("it says why");
+        assert!(line.contains(why), "{line}");
+    };
+    let child = Child::start(&ledger::settings(folder.path())).unwrap();
+    refusal("is in use");
+    child.kill();
+    // As a server of an earlier release has it: only the database is locked.
+    let lock = fs::File::open(folder.path().join("objects/lock")).unwrap();
+    lock.try_lock().unwrap();
+    refusal("is in use");
+    drop(lock);
+    for (file, content, why) in
+        [("FORMAT", "2\n", "another release"), ("objects/version", "FJL\u{9}", "another release")]
+    {
+        let path = folder.path().join(file);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, content).unwrap();
+        refusal(why);
+        fs::write(&path, whole).unwrap();
+    }
+    let child = Child::start(&ledger::settings(folder.path())).unwrap();
+    on_this_thread(model.clone().look(child.address, 2, 1)).map_err(|_| "something is lost").unwrap();
+    child.kill();
 }

@@ -10,6 +10,7 @@ mod child;
 mod contained;
 mod crowd;
 mod damage;
+mod descriptors;
 mod full_disk;
 mod goodbye;
 mod hostile;

@@ -150,11 +150,15 @@ impl Writer {
 
     /// What is said next, or how it ended.
     async fn hear(&mut self) -> Result<String, String> {
-        let next = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the server answers or goes");
-        match next {
-            Some(Ok(Frame::Text(text))) => Ok(text.to_string()),
-            Some(Ok(Frame::Close(close))) => Err(format!("closed: {close:?}")),
-            _ => Err("gone".into()),
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the server answers or goes");
+            match next {
+                Some(Ok(Frame::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Frame::Close(close))) => return Err(format!("closed: {close:?}")),
+                // On a busy machine others write for so long that the server asks whether this one is there.
+                Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
+                _ => return Err("gone".into()),
+            }
         }
     }
 

@@ -19,6 +19,9 @@ use dog_native::Server;
 use crate::child::{PATIENCE, setting};
 use crate::{DATA, SERVER};
 
+/// Set, it has an admin address.
+pub(crate) const ADMIN: &str = "DOG_TEST_ADMIN";
+
 /// What a child is told that serves it.
 pub(crate) type Settings<'a> = [(&'static str, &'a str); 2];
 
@@ -35,7 +38,8 @@ pub(crate) fn folder() -> PathBuf {
 /// A server of it. Tests do not wait for clients of theirs that no longer listen.
 pub(crate) fn server() -> Server<Ledger> {
     let second = Duration::from_secs(1);
-    Server::new(Ledger).workers(2).data(folder()).close_timeout(second).drain_within(second)
+    let server = Server::new(Ledger).workers(2).data(folder()).close_timeout(second).drain_within(second);
+    if setting::<String>(ADMIN).is_some() { server.admin("127.0.0.1:0") } else { server }
 }
 
 /// The seats of a Replica.
