@@ -264,7 +264,8 @@ mod tests {
     async fn a_server_whose_alarms_are_damaged_does_not_start() {
         let folder = tempfile::tempdir().unwrap();
         let opened = Embedded::open(Folder::open(Some(folder.path())).unwrap()).unwrap();
-        opened.slot.read(|opened| Ok(opened.alarms.insert("g", "no time").unwrap())).unwrap();
+        let damage = |opened: &Opened| opened.alarms.insert("g", "no time").map_err(|cause| failed(&cause));
+        opened.slot.read(damage).unwrap();
         drop(opened);
         // Whoever wrote that has seen to it that nothing seems to be missing.
         std::fs::remove_file(folder.path().join("COMMITS")).unwrap();

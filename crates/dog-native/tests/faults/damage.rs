@@ -121,14 +121,17 @@ async fn filled(folder: &Path, random: &mut Random, large: bool) -> Model {
     let mut writers = connect_all(child.address, 2, 1).await;
     model.check(&mut writers).await.unwrap();
     let tally = Tally::until(u64::MAX);
-    for (at, writer) in (1..).zip(&mut writers) {
-        writer.write(random.fork(), at * 1_000_000, 60, &tally).await;
-        if large {
-            for key in 0..160 {
+    // All at the same time: one that has nothing to say for a minute is taken for gone.
+    let fill = (1..).zip(&mut writers).map(|(at, writer)| {
+        let (random, tally) = (random.fork(), &tally);
+        async move {
+            writer.write(random, at * 1_000_000, 60, tally).await;
+            for key in 0..if large { 160 } else { 0 } {
                 writer.must(format!("put large.{at}.{key} {} 120000", at * 1_000 + key)).await;
             }
         }
-    }
+    });
+    futures_util::future::join_all(fill).await;
     model.learn(&writers);
     child.kill();
     model
