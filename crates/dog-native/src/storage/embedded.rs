@@ -16,7 +16,6 @@ use super::database::{Opened, Slot, Writer, failed};
 use super::folder::Folder;
 use super::trial::try_out;
 use super::{Done, Read, SetAlarm, Storage, StorageFigures, key};
-use crate::repeats::seldom;
 
 /// How often it is asked whether tables have been written.
 const LOOK: Duration = Duration::from_millis(2);
