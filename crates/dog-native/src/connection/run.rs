@@ -15,6 +15,7 @@ use super::outbox::{JOIN_UP_TO, KEEPING};
 use super::packing::{Lane, Packing};
 use super::record::Phase;
 use super::table::{Connections, place};
+use super::writing::LOOKS_AGAIN_AFTER;
 use crate::config::Config;
 
 /// Runs whose memory is kept for later turns: each may once have been that of the largest Replica.
@@ -248,25 +249,24 @@ impl Connections {
             frames.iter().for_each(|frame| joined.extend_from_slice(frame));
         }
         let out: &[u8] = if let [frame] = &frames[..] { frame } else { &joined };
-        for place in members {
-            if self.is_in(*place, index, lane) {
-                if self.may_write() {
-                    self.write_run(*place as usize, &frames, out);
+        for members in members.chunks(LOOKS_AGAIN_AFTER) {
+            let may_write = self.may_write(members.len());
+            for place in members.iter().map(|place| *place as usize) {
+                let Some(connection) = self.slab.get_mut(place) else { continue };
+                if connection.run != RunIndex::of(index) || connection.lane != lane {
+                    continue;
+                }
+                connection.run = RunIndex::NONE;
+                if may_write {
+                    self.write_run(place, &frames, out);
                 } else {
-                    self.keep_all(*place as usize, &frames);
+                    self.arena.push_rest(&mut connection.outbox, &frames, 0);
                 }
             }
         }
         self.runs.joined = joined;
         let run = &mut self.runs.runs[index];
         *(if lane.deflates() { &mut run.packed } else { &mut run.frames }) = frames;
-    }
-
-    /// What may not be written waits.
-    fn keep_all(&mut self, place: usize, frames: &[Bytes]) {
-        let Some(connection) = self.slab.get_mut(place) else { return };
-        connection.run = RunIndex::NONE;
-        self.arena.push_rest(&mut connection.outbox, frames, 0);
     }
 
     /// What the kernel has refused waits.
@@ -278,9 +278,7 @@ impl Connections {
     }
 
     fn write_run(&mut self, place: usize, frames: &[Bytes], out: &[u8]) {
-        let Some(connection) = self.slab.get_mut(place) else { return };
-        connection.run = RunIndex::NONE;
-        let Some(stream) = &mut connection.stream else { return };
+        let Some(stream) = self.slab.get_mut(place).and_then(|connection| connection.stream.as_mut()) else { return };
         let wrote = loop {
             match stream.write(out) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

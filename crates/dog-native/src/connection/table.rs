@@ -43,7 +43,7 @@ pub(crate) struct Connections {
     pub(super) holds_back: bool,
     pub(super) gate: Gate,
     /// Sockets that may be written to before the gate is asked again.
-    pub(super) unlooked: u32,
+    pub(super) unlooked: usize,
     registry: Registry,
     pub(super) counters: Rc<Counters>,
     /// Seconds since the worker began.
@@ -57,7 +57,8 @@ pub(crate) struct Connections {
 /// The moment at which a worker has lived for so long. It is never zero, and short enough to stand in each connection: for
 /// what only has to be told from what was long ago.
 pub(crate) fn moment(life: Duration) -> u8 {
-    u8::try_from(life.as_millis() / 256 % 255 + 1).unwrap_or(1)
+    let quarters = life.as_secs() * 4 + u64::from(life.subsec_millis() / 250);
+    u8::try_from(quarters % 255 + 1).unwrap_or(1)
 }
 
 /// The place in the slab that an id means.

@@ -16,7 +16,7 @@ pub(super) type Gate = Box<dyn Fn() -> bool>;
 
 /// So many sockets are written to before it is asked again whether anything may be written: each write is a system call, so
 /// that a look at a clock for so many is free.
-pub(super) const LOOKS_AGAIN_AFTER: u32 = 16;
+pub(super) const LOOKS_AGAIN_AFTER: usize = 16;
 
 /// What may be queued for sockets in one turn, counted once for each of them, before it is written: so that a turn does not
 /// become long, nor what waits large.
@@ -101,13 +101,14 @@ impl Connections {
         }
     }
 
-    /// Whether the next socket may be written to. Once not, nothing is written any more before the next flush.
-    pub(super) fn may_write(&mut self) -> bool {
-        if self.unlooked == 0 && (self.gate)() {
-            self.unlooked = LOOKS_AGAIN_AFTER;
+    /// Whether the next sockets may be written to, so many of them, [`LOOKS_AGAIN_AFTER`] at most. Once not, nothing is
+    /// written any more before the next flush.
+    pub(super) fn may_write(&mut self, sockets: usize) -> bool {
+        if self.unlooked < sockets {
+            self.unlooked = if (self.gate)() { LOOKS_AGAIN_AFTER } else { 0 };
         }
-        let may = self.unlooked > 0;
-        self.unlooked = self.unlooked.saturating_sub(1);
+        let may = self.unlooked >= sockets;
+        self.unlooked = self.unlooked.saturating_sub(sockets);
         may
     }
 
@@ -122,7 +123,7 @@ impl Connections {
             let place = place as usize;
             let Some(connection) = self.slab.get_mut(place) else { continue };
             connection.outbox.dirty = false;
-            if !connection.outbox.blocked && self.may_write() {
+            if !connection.outbox.blocked && self.may_write(1) {
                 self.write_to(place);
             }
         }
@@ -130,7 +131,7 @@ impl Connections {
         self.packing.forget();
         // Its memory is used again.
         self.dirty = dirty;
-        self.may_write()
+        self.may_write(1)
     }
 
     /// Offers the kernel what waits for one connection.

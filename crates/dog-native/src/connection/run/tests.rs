@@ -284,7 +284,7 @@ fn nothing_more_is_written_soon_after_it_may_not_be() {
         }
         assert!(!connections.flush(), "it was not told");
         let written = peers.iter_mut().filter_map(|peer| (peer.read() > 0).then_some(())).count();
-        assert_eq!(written, 3 * LOOKS_AGAIN_AFTER as usize, "alike: {alike}");
+        assert_eq!(written, 3 * LOOKS_AGAIN_AFTER, "alike: {alike}");
         let waiting = sockets.iter().filter(|socket| connections.get(**socket).unwrap().waiting() > 0).count();
         assert_eq!(waiting, MANY - written, "so that they are hung up on");
     }
