@@ -24,7 +24,13 @@ impl Cluster {
     #[track_caller]
     pub fn evict_group<G: Group>(&self, name: &str) -> bool {
         self.run();
-        self.address::<G>(name).is_some_and(|group| self.rest(Object::Group(group)))
+        let Some(group) = self.address::<G>(name).map(Object::Group) else { return false };
+        if !self.rest(group) {
+            return false;
+        }
+        // It first looks whether its Replicas have stored anything, and forgets those that have not.
+        self.run();
+        self.rest(group)
     }
 
     fn rest(&self, object: Object) -> bool {

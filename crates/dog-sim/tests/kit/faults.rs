@@ -39,6 +39,7 @@ fn an_object_whose_handler_waits_is_not_evicted() {
 fn a_group_is_evicted_once_nothing_needs_it() {
     let cluster = hall(2);
     let [ann] = enter(&cluster, ["ann"]);
+    tell(&cluster, &ann, "put this");
     let before = ann.replica();
     assert!(!cluster.evict_group::<Hall>(HALL), "somebody is there");
     ann.close();
