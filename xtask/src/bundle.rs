@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::step::Step;
 
 /// The most that the chat room's Worker may take, in bytes. 300 KiB are the goal.
-pub(crate) const MOST: u64 = 330 * 1024;
+pub(crate) const MOST: u64 = 350 * 1024;
 
 /// The bytes of a Worker in this folder, compressed as Cloudflare does it.
 pub(crate) fn compressed(folder: &Path) -> Result<u64> {
