@@ -24,6 +24,11 @@ impl Clock {
 
     /// How long it has run.
     pub(crate) fn life(&self) -> Duration {
-        self.began.elapsed()
+        self.life_at(Instant::now())
+    }
+
+    /// How long it had run at that moment, without another look at the time.
+    pub(crate) fn life_at(&self, moment: Instant) -> Duration {
+        moment.duration_since(self.began)
     }
 }

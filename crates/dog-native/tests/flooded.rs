@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod lines;
+
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Bound;
@@ -20,6 +22,7 @@ use dog_native::cluster::{
     Versions,
 };
 use futures_util::future::join_all;
+use lines::Lines;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,31 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: [u8; 32] = [7; 32];
 const NODE: NodeId = NodeId::from_raw(1);
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// How many lines were logged that have `text`, and how many times more it is said to have happened.
-    fn of(&self, text: &str, kind: &str) -> (usize, u64) {
-        let logged = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<serde_json::Value> = logged.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let message = |line: &serde_json::Value| line["fields"]["message"].as_str().unwrap_or_default().to_owned();
-        let said = lines.iter().filter(|line| message(line).starts_with(text)).count();
-        let counted = lines.iter().filter(|line| message(line).ends_with(&format!("s: {kind}")));
-        (said, counted.map(|line| line["fields"]["times"].as_u64().unwrap()).sum())
-    }
+/// How many lines were logged that have `text`, and how many times more it is said to have happened.
+fn count_lines(lines: &Lines, text: &str, kind: &str) -> (usize, u64) {
+    let logged = lines.text();
+    let lines: Vec<serde_json::Value> = logged.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let message = |line: &serde_json::Value| line["fields"]["message"].as_str().unwrap_or_default().to_owned();
+    let said = lines.iter().filter(|line| message(line).starts_with(text)).count();
+    let counted = lines.iter().filter(|line| message(line).ends_with(&format!("s: {kind}")));
+    (said, counted.map(|line| line["fields"]["times"].as_u64().unwrap()).sum())
 }
 
 struct Fails;
@@ -261,7 +247,7 @@ async fn a_flood_is_a_few_lines_and_strangers_are_few() {
         ("refused: too many connections", "a connection refused, too many of one address"),
         ("a connection to the address of this node was refused", "a connection to the address of this node refused"),
     ] {
-        let (said, counted) = lines.of(text, kind);
+        let (said, counted) = count_lines(&lines, text, kind);
         // Ten at first, and one in each ten seconds more, on a machine that is very slow.
         assert!((10..=20).contains(&said), "{said} lines say: {text}");
         let all = said as u64 + counted;
@@ -272,7 +258,7 @@ async fn a_flood_is_a_few_lines_and_strangers_are_few() {
         };
         assert!((least as u64..=most as u64).contains(&all), "{all} of: {text}");
     }
-    let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let logged = lines.text();
     let refused: Vec<_> = logged.lines().filter(|line| line.contains("this node was refused")).collect();
     assert!(refused.iter().all(|line| line.contains("\"address\":\"127.0.0.1:")), "{refused:?}");
     assert!(at_once <= 256 + 40, "{at_once} strangers at once");

@@ -3,27 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod common;
-
-use std::io;
-use std::sync::{Arc, Mutex};
+mod lines;
 
 use common::{connect, start};
+use lines::Lines;
 use tracing_subscriber::fmt::format::FmtSpan;
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 #[tokio::test]
 async fn spans_follow_a_request_to_its_group_and_its_replica() {
@@ -37,7 +21,7 @@ async fn spans_follow_a_request_to_its_group_and_its_replica() {
     let (_client, replica) = connect(&running, "ann", "r").await;
     running.shutdown().await;
 
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let begun = |name: &str, act: &str| {
         let right = |line: &&serde_json::Value| line["span"]["name"] == name && line["span"]["act"] == act;

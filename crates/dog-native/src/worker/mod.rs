@@ -114,6 +114,11 @@ impl Shared {
         self.clock.life()
     }
 
+    /// How long it had been there at that moment.
+    pub(crate) fn life_at(&self, moment: Instant) -> Duration {
+        self.clock.life_at(moment)
+    }
+
     fn new_epoch(&self) -> Epoch {
         Epoch::from_raw(self.next_epoch.fetch_add(1, Ordering::Relaxed))
     }

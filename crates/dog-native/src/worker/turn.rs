@@ -117,8 +117,9 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox) ->
 impl Worker {
     fn begin_turn(&self) {
         self.in_turn.set(true);
-        self.turn_began.set(Instant::now());
-        self.connections.borrow_mut().moment = moment(self.shared.life());
+        let now = Instant::now();
+        self.turn_began.set(now);
+        self.connections.borrow_mut().moment = moment(self.shared.life_at(now));
         self.mind_lease();
     }
 
