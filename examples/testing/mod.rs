@@ -148,7 +148,7 @@ pub(crate) async fn check_command_line(program: &str) {
 pub(crate) async fn check_operating(program: &str, path: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().to_str().expect("a path in UTF-8");
-    let flags = ["--workers", "1", "--data", data, "--drain-within", "3600", "--rest-after", "0", "--log", "info"];
+    let flags = ["--workers", "1", "--data", data, "--drain-within", "3600", "--hibernate-after", "0", "--log", "info"];
     let flags = [&flags[..], &["--log-format", "json", "--admin", "127.0.0.1:0"]].concat();
     let (mut running, address, mut lines) = start(program, &flags).await;
     let admin = address_in(&mut lines, "admin on http://").await;

@@ -96,7 +96,7 @@ async fn serve(server: DuplexStream, answers: &RefCell<Answers>) {
 /// As the native front: a response whatever happens, and the connection if it is upgraded.
 async fn answer(request: hyper::Request<Incoming>, answers: &RefCell<Answers>) -> Response {
     let (request, upgrade) = take_upgrade(request);
-    let response = app(request).await.unwrap_or_else(|error| dog::text(error.status(), error.to_string()));
+    let response = app(request).await.unwrap_or_else(|error| dog::text_response(error.status(), error.to_string()));
     let mut answers = answers.borrow_mut();
     answers.statuses.push(response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -110,9 +110,9 @@ async fn app(request: Request) -> Result<Response, Error> {
     if request.uri().path() != "/ws" {
         let length = request.into_body().bytes(LONGEST_BODY).await?.len();
         assert!(length <= LONGEST_BODY, "{length} bytes of body");
-        return Ok(dog::text(StatusCode::OK, format!("{length} bytes")));
+        return Ok(dog::text_response(StatusCode::OK, format!("{length} bytes")));
     }
-    let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+    let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
     assert!((1..=dog::MAX_CLIENT_ID).contains(&client.as_str().len()));
     let proper = is_proper(&request);
     match handshake::accept(&request) {

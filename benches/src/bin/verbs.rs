@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use dog::http::StatusCode;
 use dog::{
     App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
-    Socket, query, text,
+    Socket, query_param, text_response,
 };
 use dog_native::Server;
 use serving::Options;
@@ -52,12 +52,12 @@ impl App for Verbs {
     type Groups = (Room,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let (Some(client), Some(room)) = (query(&request, "u"), query(&request, "room")) else {
-            return Ok(text(StatusCode::BAD_REQUEST, "u and room are missing"));
+        let (Some(client), Some(room)) = (query_param(&request, "u"), query_param(&request, "room")) else {
+            return Ok(text_response(StatusCode::BAD_REQUEST, "u and room are missing"));
         };
         let wire = dog.group::<Room>(&room).identify(&ClientId::new(client)?).await?;
         if request.uri().path() == "/seat" {
-            return Ok(text(StatusCode::OK, "promised"));
+            return Ok(text_response(StatusCode::OK, "promised"));
         }
         Ok(wire.fetch(request).await?)
     }
@@ -72,7 +72,7 @@ impl Group for Room {
     const NAME: &'static str = "room";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
-        let limit = cx.env().get().copied().ok_or_else(|| Failure::message("the program sets a limit"))?;
+        let limit = cx.env().get().copied().ok_or_else(|| Failure::new("the program sets a limit"))?;
         Ok(Self { limit })
     }
 
@@ -91,12 +91,12 @@ impl Replica for Wire {
     type Answer = u64;
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
-        let verb = cx.env().get().copied().ok_or_else(|| Failure::message("the program sets a verb"))?;
+        let verb = cx.env().get().copied().ok_or_else(|| Failure::new("the program sets a verb"))?;
         Ok(Self { verb })
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        let to = query(&request, "to");
+        let to = query_param(&request, "to");
         Ok(cx.connect_with(request, &to)?)
     }
 
@@ -104,10 +104,10 @@ impl Replica for Wire {
         match self.verb {
             Verb::Whisper => {
                 let to: Option<Option<String>> = socket.attachment()?;
-                let to = to.flatten().ok_or_else(|| Failure::message("the handshake names nobody"))?;
+                let to = to.flatten().ok_or_else(|| Failure::new("the handshake names nobody"))?;
                 let reached = socket.whisper(&ClientId::new(to)?, message).await?;
                 if reached != 1 {
-                    return Err(Failure::message("not one socket was reached"));
+                    return Err(Failure::new("not one socket was reached"));
                 }
             }
             Verb::Gossip => {

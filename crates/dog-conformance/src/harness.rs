@@ -38,8 +38,8 @@ pub enum Capability {
     Parking,
     /// Gets a Group back after its object has crashed.
     GroupRestart,
-    /// Lets every object rest after every event, so that scenarios can tell when it did.
-    Rest,
+    /// Lets every object hibernate after every event, so that scenarios can tell when it did.
+    Hibernation,
 }
 
 /// A [`Capability`] that a host lacks.

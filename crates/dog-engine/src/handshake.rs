@@ -45,12 +45,12 @@ pub fn accept(request: &Request) -> Result<Response, Box<Response>> {
         return Err(Box::new(response));
     }
     if !names(headers, &CONNECTION, "upgrade") {
-        return Err(Box::new(dog::text(StatusCode::BAD_REQUEST, "the header Connection: Upgrade is missing")));
+        return Err(Box::new(dog::text_response(StatusCode::BAD_REQUEST, "the header Connection: Upgrade is missing")));
     }
     let mut versions = headers.get_all(SEC_WEBSOCKET_VERSION).iter();
     let version = versions.next();
     if versions.next().is_some() {
-        return Err(Box::new(dog::text(
+        return Err(Box::new(dog::text_response(
             StatusCode::BAD_REQUEST,
             "the header Sec-WebSocket-Version must be there once",
         )));
@@ -62,17 +62,20 @@ pub fn accept(request: &Request) -> Result<Response, Box<Response>> {
     }
     if has_body(headers) {
         // Where it ends and the WebSocket begins, two readers might see otherwise.
-        return Err(Box::new(dog::text(StatusCode::BAD_REQUEST, "a request that opens a WebSocket has no body")));
+        return Err(Box::new(dog::text_response(
+            StatusCode::BAD_REQUEST,
+            "a request that opens a WebSocket has no body",
+        )));
     }
     let Some(key) = key(headers) else {
         let text = "the header Sec-WebSocket-Key must be there once, and be 16 bytes in base64";
-        return Err(Box::new(dog::text(StatusCode::BAD_REQUEST, text)));
+        return Err(Box::new(dog::text_response(StatusCode::BAD_REQUEST, text)));
     };
     Ok(switch(key))
 }
 
 fn refuse(status: StatusCode, text: &str, name: HeaderName, value: &'static str) -> Response {
-    let mut response = dog::text(status, text);
+    let mut response = dog::text_response(status, text);
     if status == StatusCode::UPGRADE_REQUIRED {
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -49,7 +49,7 @@ pub trait Host: 'static {
         let _ = (replica, node);
     }
     /// How long an object may be idle before it leaves memory: `None` for ever, zero to leave after every event.
-    fn rest_after(&self) -> Option<Duration>;
+    fn hibernate_after(&self) -> Option<Duration>;
     /// Whether objects look after each other while nothing happens, and a Group that wakes after all its members. Not
     /// where a timer keeps its object in memory and every question is paid for: there a Group asks when somebody wants to
     /// be placed or found, a life that begins tells its Group all its seats anyway, and what a Group need not hear at once
@@ -295,9 +295,9 @@ pub trait ReplicaObject {
     fn cease(self: Rc<Self>);
     /// The host has begun to end: whoever streams or runs beside the handlers is told.
     fn stopping(self: Rc<Self>);
-    /// Rests now, as after [`Host::rest_after`]. Whether the user's value is out of memory: not while a handler waits or a
+    /// Rests now, as after [`Host::hibernate_after`]. Whether the user's value is out of memory: not while a handler waits or a
     /// response is streamed.
-    fn rest_now(&self) -> bool;
+    fn hibernate_now(&self) -> bool;
     /// Which Replica it is.
     fn address(&self) -> ReplicaAddress;
     /// The number of this life.
@@ -325,8 +325,8 @@ pub trait GroupObject {
     fn stopping(self: Rc<Self>);
     /// A node has ended, and what lived there with it: those Replicas are asked for their seats.
     fn node_gone(self: Rc<Self>, node: NodeId);
-    /// Rests now, as after [`Host::rest_after`]. Whether it is out of memory: not while it has books to keep.
-    fn rest_now(&self) -> bool;
+    /// Rests now, as after [`Host::hibernate_after`]. Whether it is out of memory: not while it has books to keep.
+    fn hibernate_now(&self) -> bool;
     /// The number of this life.
     fn epoch(&self) -> Epoch;
     /// How it stands.

@@ -38,7 +38,7 @@ pub fn check<B>(request: &mut Request<B>) -> Result<(), Box<Response>> {
 }
 
 fn refuse(status: StatusCode, text: &str) -> Box<Response> {
-    let mut response = dog::text(status, text);
+    let mut response = dog::text_response(status, text);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     Box::new(response)
 }

@@ -23,7 +23,7 @@ use crate::workers::Workers;
 /// # struct Chat;
 /// # impl dog::App for Chat {
 /// #     type Groups = ();
-/// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text(dog::http::StatusCode::OK, "")) }
+/// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
 /// # }
 /// #[tokio::main(flavor = "current_thread")]
 /// async fn main() -> Result<(), dog_native::Error> {
@@ -63,9 +63,9 @@ impl<A: App + Send + Sync> Server<A> {
     /// How long an object may be idle before it leaves memory: its sockets stay open, their attachments and its storage
     /// stay, its fields are gone, and the next event wakes it. Zero lets it rest after every event, which finds out what
     /// an App keeps in the wrong place; `None` keeps objects in memory for good. Default 60 s.
-    pub fn rest_after(self, idle: impl Into<Option<Duration>>) -> Self {
+    pub fn hibernate_after(self, idle: impl Into<Option<Duration>>) -> Self {
         let idle = idle.into();
-        self.set(|config| config.rest_after = idle)
+        self.set(|config| config.hibernate_after = idle)
     }
 
     /// Makes this server a node of a cluster: objects live on one of its nodes each, and what they keep lives in the
@@ -139,7 +139,7 @@ impl<A: App + Send + Sync> Server<A> {
     /// # struct Chat;
     /// # impl dog::App for Chat {
     /// #     type Groups = ();
-    /// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text(dog::http::StatusCode::OK, "")) }
+    /// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
     /// # }
     /// use dog_native::{Compression, Server};
     ///

@@ -59,7 +59,7 @@ impl Service {
         let worker = self.next.fetch_add(1, Ordering::Relaxed) % post.workers();
         post.send(worker, vec![Mail::Outside { request, reply, span: tracing::Span::current() }]);
         let Ok(mut response) = answer.await else {
-            return dog::text(StatusCode::SERVICE_UNAVAILABLE, "the server ends");
+            return dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "the server ends");
         };
         if let Some((upgraded, opening)) = upgrade.zip(opening_of(&mut response)) {
             let service = self.clone();

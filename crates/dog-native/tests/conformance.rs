@@ -1,5 +1,5 @@
 //! The conformance suite on the native host, with one worker thread and with three, objects staying in memory and
-//! resting after every event; and once with every message compressed that can be.
+//! hibernating after every event; and once with every message compressed that can be.
 //!
 //! `DOG_SCENARIO=name cargo test -p durable-object-groups-native --test conformance -- --nocapture` runs one scenario.
 
@@ -14,16 +14,16 @@ use dog_native::{Compression, Server};
 
 struct Native {
     workers: usize,
-    rests: bool,
+    hibernates: bool,
     compresses: bool,
     address: SocketAddr,
 }
 
 impl Harness for Native {
     fn name(&self) -> String {
-        let rests = if self.rests { ", resting after every event" } else { "" };
+        let hibernates = if self.hibernates { ", hibernating after every event" } else { "" };
         let compresses = if self.compresses { ", compressing" } else { "" };
-        format!("native, {} workers{rests}{compresses}", self.workers)
+        format!("native, {} workers{hibernates}{compresses}", self.workers)
     }
 
     fn entries(&self) -> Vec<SocketAddr> {
@@ -31,8 +31,8 @@ impl Harness for Native {
     }
 
     fn lacks(&self) -> Vec<Lack> {
-        let stays = Lack { capability: Capability::Rest, reason: "objects stay in memory in this run" };
-        let mut lacks = if self.rests { vec![] } else { vec![stays] };
+        let stays = Lack { capability: Capability::Hibernation, reason: "objects stay in memory in this run" };
+        let mut lacks = if self.hibernates { vec![] } else { vec![stays] };
         if self.compresses {
             let reason = "what stands between, and compresses, passes on whole frames only";
             lacks.push(Lack { capability: Capability::Frames, reason });
@@ -44,12 +44,12 @@ impl Harness for Native {
     }
 }
 
-async fn conforms(workers: usize, rests: bool) {
+async fn conforms(workers: usize, hibernates: bool) {
     let server = Server::new(TestApp).bind("127.0.0.1:0").workers(workers);
-    let server = server.rest_after(if rests { Duration::ZERO } else { Duration::from_secs(60) });
+    let server = server.hibernate_after(if hibernates { Duration::ZERO } else { Duration::from_secs(60) });
     let running = server.start().await.expect("a free port");
     let outcome =
-        dog_conformance::run(&Native { workers, rests, compresses: false, address: running.local_addr() }).await;
+        dog_conformance::run(&Native { workers, hibernates, compresses: false, address: running.local_addr() }).await;
     running.shutdown().await;
     if let Err(summary) = outcome {
         panic!("{summary}");
@@ -78,10 +78,10 @@ async fn with_three_workers_resting_after_every_event() {
 
 #[tokio::test]
 async fn with_three_workers_and_messages_compressed() {
-    let server = Server::new(TestApp).bind("127.0.0.1:0").workers(3).rest_after(Duration::from_secs(60));
+    let server = Server::new(TestApp).bind("127.0.0.1:0").workers(3).hibernate_after(Duration::from_secs(60));
     let running = server.compress(Compression::new().at_least(0)).start().await.expect("a free port");
     let address = deflating::before(running.local_addr()).await;
-    let outcome = dog_conformance::run(&Native { workers: 3, rests: false, compresses: true, address }).await;
+    let outcome = dog_conformance::run(&Native { workers: 3, hibernates: false, compresses: true, address }).await;
     running.shutdown().await;
     if let Err(summary) = outcome {
         panic!("{summary}");

@@ -12,7 +12,7 @@ use common::{Client, PATIENCE, Test, close_code, connect, next, say, start};
 use dog::http::StatusCode;
 use dog::{
     App, ClientId, Close, Context, Dog, Env, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
-    Socket, text,
+    Socket, text_response,
 };
 use dog_native::{Running, Server};
 use futures_util::StreamExt;
@@ -169,9 +169,9 @@ impl Replica for Slowly {
             "/wait" => {
                 self.gates.entered.notify_one();
                 self.gates.go_on.notified().await;
-                Ok(text(StatusCode::OK, "done"))
+                Ok(text_response(StatusCode::OK, "done"))
             }
-            "/left" => Ok(text(StatusCode::OK, cx.storage().get::<String>("left").await?.unwrap_or_default())),
+            "/left" => Ok(text_response(StatusCode::OK, cx.storage().get::<String>("left").await?.unwrap_or_default())),
             _ => Ok(cx.connect(request)),
         }
     }

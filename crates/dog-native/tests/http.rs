@@ -39,7 +39,7 @@ impl App for Test {
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
         if request.uri().path() == "/app" {
             let host = request.headers().get("host").map(|host| host.to_str().unwrap_or("?")).unwrap_or("none");
-            return Ok(dog::text(StatusCode::OK, format!("{host} {}", request.uri())));
+            return Ok(dog::text_response(StatusCode::OK, format!("{host} {}", request.uri())));
         }
         let replica = dog.group::<Hall>("hall").identify(&ClientId::new("someone")?).await?;
         Ok(replica.fetch(request).await?)
@@ -83,14 +83,14 @@ impl Replica for Seat {
             "/quiet" => Ok(Response::new(Body::stream(Quiet))),
             "/waits" => {
                 let _ = self.stage.open.subscribe().wait_for(|open| *open).await;
-                Ok(dog::text(StatusCode::OK, "it was worth it"))
+                Ok(dog::text_response(StatusCode::OK, "it was worth it"))
             }
             "/waits-for-a-socket" => {
                 let _ = self.stage.open.subscribe().wait_for(|open| *open).await;
                 Ok(cx.connect(request))
             }
             "/echo" => Ok(Response::new(request.into_body().bytes(1 << 20).await?.into())),
-            _ => Ok(dog::text(StatusCode::OK, "x".repeat(10_000))),
+            _ => Ok(dog::text_response(StatusCode::OK, "x".repeat(10_000))),
         }
     }
 }

@@ -110,14 +110,14 @@ async fn what_sockets_do_is_counted() {
 
 #[tokio::test]
 async fn resting_objects_are_told_from_those_awake() {
-    let (running, _) = start(|server| server.admin("127.0.0.1:0").rest_after(Duration::ZERO)).await;
+    let (running, _) = start(|server| server.admin("127.0.0.1:0").hibernate_after(Duration::ZERO)).await;
     let admin = running.admin_addr().unwrap();
     let (_ann, _) = connect(&running, "ann", "r").await;
-    let rests = |metrics: &BTreeMap<String, f64>| {
-        metrics["dog_objects{class=\"pair\",kind=\"replica\",state=\"resting\"}"] == 1.0
+    let hibernates = |metrics: &BTreeMap<String, f64>| {
+        metrics["dog_objects{class=\"pair\",kind=\"replica\",state=\"hibernating\"}"] == 1.0
             && metrics["dog_sockets{state=\"open\"}"] == 1.0
     };
-    until("the rest", || whole_metrics(admin), rests).await;
+    until("the rest", || whole_metrics(admin), hibernates).await;
     running.shutdown().await;
 }
 

@@ -32,7 +32,7 @@
 //! # impl App for Chat {
 //! #     type Groups = (Lobby,);
 //! #     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-//! #         let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+//! #         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
 //! #         Ok(dog.group::<Lobby>("main").identify(&client).await?.fetch(request).await?)
 //! #     }
 //! # }

@@ -42,20 +42,20 @@ impl Replica for Bell {
 
     async fn receive(&self, cx: &Context<Self>, _: Request) -> Result<Response> {
         cx.set_alarm(cx.now()).await?;
-        Ok(dog::text(StatusCode::OK, "set"))
+        Ok(dog::text_response(StatusCode::OK, "set"))
     }
 
     async fn on_alarm(&self, cx: &Context<Self>) -> Result {
-        let rings = cx.env().get::<Rings>().ok_or_else(|| Failure::message("the test has put them there"))?;
+        let rings = cx.env().get::<Rings>().ok_or_else(|| Failure::new("the test has put them there"))?;
         let times = {
-            let mut rings = rings.lock().map_err(|_| Failure::message("no test has panicked"))?;
+            let mut rings = rings.lock().map_err(|_| Failure::new("no test has panicked"))?;
             rings.push(cx.now());
             rings.len()
         };
         if times.is_multiple_of(2) {
             panic!("it rang for the {times}th time");
         }
-        Err(Failure::message("it rang"))
+        Err(Failure::new("it rang"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dog::{
-    App, ClientId, Context, Dog, Group, GroupContext, Limit, Replica, Request, Response, Result, Timestamp, query,
+    App, ClientId, Context, Dog, Group, GroupContext, Limit, Replica, Request, Response, Result, Timestamp, query_param,
 };
 use dog_sim::Cluster;
 
@@ -35,7 +35,7 @@ impl Replica for Room {
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        match query(&request, "keep").as_deref() {
+        match query_param(&request, "keep").as_deref() {
             Some("entry") => cx.storage().put("kept", &true).await?,
             Some("alarm") => cx.set_alarm(Timestamp::from_millis(cx.now().as_millis() + 3_600_000)).await?,
             _ => {}
@@ -50,13 +50,13 @@ impl App for House {
     type Groups = (Hall,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let client = ClientId::new(query(&request, "u").unwrap_or_default())?;
-        let group = dog.group::<Hall>(&query(&request, "room").unwrap_or_default());
+        let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
+        let group = dog.group::<Hall>(&query_param(&request, "room").unwrap_or_default());
         if request.uri().path() == "/leave" {
             // Asks, and is gone before the answer.
             let mut identify = Box::pin(group.identify(&client));
             let _answered = std::future::poll_fn(|cx| Poll::Ready(identify.as_mut().poll(cx).is_ready())).await;
-            return Ok(dog::text(dog::http::StatusCode::OK, ""));
+            return Ok(dog::text_response(dog::http::StatusCode::OK, ""));
         }
         if let Some(refusal) = dog.refuse_websocket(&request) {
             return Ok(refusal);
@@ -66,7 +66,7 @@ impl App for House {
 }
 
 fn cluster() -> Cluster {
-    Cluster::builder(House).rest_after(Duration::from_secs(60)).start()
+    Cluster::builder(House).hibernate_after(Duration::from_secs(60)).start()
 }
 
 /// Parked after a minute, nobody remembered after another, at rest after a third.

@@ -50,7 +50,7 @@ impl App for Market {
     type Groups = (Hall,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         Ok(dog.group::<Hall>("main").identify(&client).await?.fetch(request).await?)
     }
 }

@@ -49,14 +49,14 @@ impl App for House {
     type Groups = (Hall,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         if request.uri().path() == "/leave" {
             let group = dog.group::<Hall>("main");
             let mut identify = Box::pin(group.identify(&client));
             // Asks, and is gone before the answer.
             let answered = std::future::poll_fn(|cx| Poll::Ready(identify.as_mut().poll(cx).is_ready())).await;
             assert!(!answered, "it was dropped too late");
-            return Ok(dog::text(dog::http::StatusCode::OK, ""));
+            return Ok(dog::text_response(dog::http::StatusCode::OK, ""));
         }
         Ok(dog.group::<Hall>("main").identify(&client).await?.fetch(request).await?)
     }
@@ -78,7 +78,7 @@ fn its_time_begins_when_its_replica_has_joined() {
 }
 
 #[test]
-fn it_is_good_for_who_comes_while_its_replica_rests() {
+fn ticket_is_good_while_its_replica_hibernates() {
     for cluster in clusters() {
         let ann = cluster.connect("/ws?u=ann");
         cluster.advance(Duration::from_secs(10));

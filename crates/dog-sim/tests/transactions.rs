@@ -88,9 +88,9 @@ impl Group for Office {
                 storage.transaction(fill).await.map(|()| "filled".into())?
             }
             ["last", writes, limit] => last(&storage, writes.parse()?, limit.parse()?).await?,
-            _ => return Ok(dog::text(StatusCode::NOT_FOUND, "not found")),
+            _ => return Ok(dog::text_response(StatusCode::NOT_FOUND, "not found")),
         };
-        Ok(dog::text(StatusCode::OK, answer))
+        Ok(dog::text_response(StatusCode::OK, answer))
     }
 }
 
@@ -182,7 +182,7 @@ impl Replica for Nobody {
     }
 
     async fn receive(&self, _: &Context<Self>, _: Request) -> Result<Response> {
-        Err(Failure::message("nobody asks for a Replica"))
+        Err(Failure::new("nobody asks for a Replica"))
     }
 }
 

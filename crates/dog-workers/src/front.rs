@@ -25,11 +25,11 @@ pub fn answer<A: App>(
     promise(async move {
         let response = match http::request_from_platform(&request) {
             Ok(request) => Front::new(app, host).fetch(request).await,
-            Err(error) => dog::text(StatusCode::BAD_REQUEST, error.to_string()),
+            Err(error) => dog::text_response(StatusCode::BAD_REQUEST, error.to_string()),
         };
         let response = http::response_to_platform(response, None).or_else(|error| {
             tracing::error!("a response could not be sent: {error}");
-            http::response_to_platform(dog::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error"), None)
+            http::response_to_platform(dog::text_response(StatusCode::INTERNAL_SERVER_ERROR, "internal error"), None)
         });
         response.map(JsValue::from).map_err(|error| js_sys::Error::new(&error.to_string()).into())
     })

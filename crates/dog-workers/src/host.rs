@@ -22,7 +22,7 @@ use crate::storage::Storage;
 use crate::stubs::Stubs;
 
 /// A variable of the Worker. If it is there, objects let their values go after every event: to find what would break.
-const REST: &str = "DOG_REST_AFTER_EVERY_EVENT";
+const HIBERNATE: &str = "DOG_HIBERNATE_AFTER_EVERY_EVENT";
 
 /// What `export!` says of a Worker.
 pub struct Worker {
@@ -49,8 +49,8 @@ pub struct Host {
     pub(crate) env: Env,
     pub(crate) classes: Vec<Class<Host>>,
     worker: &'static Worker,
-    /// For tests: whether every object rests after every event.
-    pub(crate) rest_after: Option<Duration>,
+    /// For tests: whether every object hibernates after every event.
+    pub(crate) hibernate_after: Option<Duration>,
     pub(crate) stubs: Stubs,
     /// What is to leave for other objects.
     pub(crate) post: Post,
@@ -94,12 +94,12 @@ impl Host {
     pub(crate) fn new(worker: &'static Worker, bindings: JsValue, context: Option<ExecutionContext>) -> Rc<Self> {
         crate::log::begin();
         let env = (worker.env)(bindings.unchecked_ref());
-        let rests = Reflect::get(&bindings, &REST.into()).is_ok_and(|rests| rests.is_string());
+        let hibernates = Reflect::get(&bindings, &HIBERNATE.into()).is_ok_and(|hibernates| hibernates.is_string());
         Rc::new_cyclic(|this| Self {
             env,
             classes: (worker.classes)(),
             worker,
-            rest_after: rests.then_some(Duration::ZERO),
+            hibernate_after: hibernates.then_some(Duration::ZERO),
             stubs: Stubs::new(bindings),
             post: Post::new(),
             context,

@@ -272,7 +272,8 @@ fn respond(host: &Host, mut response: Response) -> Result<web_sys::Response, Err
     let (_, id) = upgrade.accept();
     let socket = host.here()?.sockets.borrow_mut().take_other_end(id);
     if socket.is_none() {
-        let gone = dog::text(StatusCode::SERVICE_UNAVAILABLE, "the socket could not be opened: try again later");
+        let gone =
+            dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "the socket could not be opened: try again later");
         return http::response_to_platform(gone, Some(RESPONSE));
     }
     let (parts, body) = response.into_parts();

@@ -66,8 +66,8 @@ impl Engine for Host {
     }
 
     /// The platform itself lets objects rest.
-    fn rest_after(&self) -> Option<Duration> {
-        self.rest_after
+    fn hibernate_after(&self) -> Option<Duration> {
+        self.hibernate_after
     }
 
     fn keeps_watch(&self) -> bool {
@@ -154,7 +154,7 @@ impl Engine for Host {
             }
             _ => (StatusCode::UPGRADE_REQUIRED, "this is a WebSocket: send Upgrade: websocket"),
         };
-        Err(Box::new(dog::text(status, text)))
+        Err(Box::new(dog::text_response(status, text)))
     }
 
     fn new_socket(&self, _: ReplicaAddress, client: &ClientId) -> (SocketId, Arc<dyn SeatGuard>) {

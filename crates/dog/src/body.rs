@@ -142,9 +142,9 @@ impl http_body::Body for Body {
 ///
 /// ```
 /// use dog::http::StatusCode;
-/// assert_eq!(dog::text(StatusCode::NOT_FOUND, "no such room").status(), 404);
+/// assert_eq!(dog::text_response(StatusCode::NOT_FOUND, "no such room").status(), 404);
 /// ```
-pub fn text(status: StatusCode, text: impl Into<String>) -> Response {
+pub fn text_response(status: StatusCode, text: impl Into<String>) -> Response {
     let mut response = Response::new(Body::from(text.into()));
     *response.status_mut() = status;
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
@@ -156,11 +156,11 @@ pub fn text(status: StatusCode, text: impl Into<String>) -> Response {
 ///
 /// ```
 /// let request = dog::http::Request::get("/ws?u=ann%20b&room=1").body(dog::Body::empty())?;
-/// assert_eq!(dog::query(&request, "u").as_deref(), Some("ann b"));
-/// assert_eq!(dog::query(&request, "x"), None);
+/// assert_eq!(dog::query_param(&request, "u").as_deref(), Some("ann b"));
+/// assert_eq!(dog::query_param(&request, "x"), None);
 /// # Ok::<(), dog::http::Error>(())
 /// ```
-pub fn query(request: &Request, name: &str) -> Option<String> {
+pub fn query_param(request: &Request, name: &str) -> Option<String> {
     let pairs = request.uri().query()?.split('&');
     pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))

@@ -14,7 +14,7 @@ use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::Message;
 use crate::port::{self, ReplicaPort};
 use crate::replica::Replica;
-use crate::socket::{Reach, Socket};
+use crate::socket::{BroadcastReport, Socket};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use crate::wire;
@@ -147,7 +147,7 @@ impl<R: Replica> Context<R> {
     /// ```
     /// # use dog::{Context, Replica, Request, Response, Result, Socket};
     /// # async fn receive<R: Replica>(cx: &Context<R>, request: Request) -> Result<Response> {
-    /// let role = dog::query(&request, "role").unwrap_or_default();
+    /// let role = dog::query_param(&request, "role").unwrap_or_default();
     /// Ok(cx.connect_with(request, &role)?)
     /// # }
     /// # async fn on_open(socket: &Socket) -> Result {
@@ -188,7 +188,7 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
     /// ([`Error::is_closed`]).
-    pub async fn broadcast_confirmed(&self, message: impl Into<Message>) -> Result<Reach, Error> {
+    pub async fn broadcast_confirmed(&self, message: impl Into<Message>) -> Result<BroadcastReport, Error> {
         self.port.broadcast_confirmed(message.into(), None).await
     }
 
@@ -206,20 +206,20 @@ impl<R: Replica> Context<R> {
     /// Asks every sibling that is in use, this Replica itself not included.
     ///
     /// A sibling that has been empty for [`Policy::park_after`](crate::Policy::park_after) is parked: it has no sockets, and it
-    /// is not asked, since that would wake it. [`Heard::parked`] names those. What they keep in their storage is in no
+    /// is not asked, since that would wake it. [`GossipReplies::parked`] names those. What they keep in their storage is in no
     /// answer.
     ///
-    /// A sibling that fails or does not answer by the deadline is among [`Heard::missing`]: the others' answers count. Where
+    /// A sibling that fails or does not answer by the deadline is among [`GossipReplies::missing`]: the others' answers count. Where
     /// many handlers ask many siblings in the same moment, a host lets them ask in turn: the wait is part of the deadline.
     /// Cancel safe: siblings may have been asked, and their answers are dropped.
     ///
     /// # Errors
     /// When `gossip` cannot be serialised ([`Error::is_encoding`]), or this life of the object is over
     /// ([`Error::is_closed`]).
-    pub async fn gossip(&self, gossip: &R::Gossip) -> Result<Heard<R::Answer>, Error> {
+    pub async fn gossip(&self, gossip: &R::Gossip) -> Result<GossipReplies<R::Answer>, Error> {
         let answers = self.port.gossip(wire::encode(gossip)?).await?;
         let port::Answers { answers, parked } = answers;
-        let mut heard = Heard { answers: Vec::with_capacity(answers.len()), missing: Vec::new(), parked };
+        let mut heard = GossipReplies { answers: Vec::with_capacity(answers.len()), missing: Vec::new(), parked };
         for (replica, answer) in answers {
             match answer.and_then(|bytes| wire::decode(&bytes)) {
                 Ok(answer) => heard.answers.push((replica, answer)),
@@ -238,7 +238,7 @@ impl<R> fmt::Debug for Context<R> {
 
 /// What siblings said to a [`gossip`](Context::gossip).
 #[derive(Debug)]
-pub struct Heard<A> {
+pub struct GossipReplies<A> {
     /// Who answered, and what.
     pub answers: Vec<(ReplicaId, A)>,
     /// Who was asked and did not answer, and why.
@@ -249,7 +249,7 @@ pub struct Heard<A> {
     pub parked: Result<Vec<ReplicaId>, Error>,
 }
 
-impl<A> Heard<A> {
+impl<A> GossipReplies<A> {
     /// The answers alone.
     pub fn into_answers(self) -> impl Iterator<Item = A> {
         self.answers.into_iter().map(|(_, answer)| answer)

@@ -230,7 +230,7 @@ pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     /// A failure that is nothing but a text.
-    pub fn message(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<String>) -> Self {
         Self { cause: text.into().into() }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::body::{Request, Response, text};
+use crate::body::{Request, Response, text_response};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::id::{ClientId, GroupId, ReplicaId};
@@ -101,7 +101,7 @@ pub trait Group: Sized + 'static {
     /// Any: the client gets 500.
     fn receive(&self, cx: &GroupContext, request: Request) -> impl Future<Output = Result<Response>> {
         let _ = (cx, request);
-        async { Ok(text(StatusCode::NOT_FOUND, "not found")) }
+        async { Ok(text_response(StatusCode::NOT_FOUND, "not found")) }
     }
 
     /// The alarm that was set has come. It is called again, after a growing delay, until it succeeds.

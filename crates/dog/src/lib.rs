@@ -41,7 +41,7 @@
 //! impl App for Chat {
 //!     type Groups = (Lobby,);
 //!     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-//!         let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+//!         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
 //!         let replica = dog.group::<Lobby>("lobby-id").identify(&client).await?;
 //!         Ok(replica.fetch(request).await?)
 //!     }
@@ -76,9 +76,9 @@ mod time;
 pub mod wire;
 
 pub use app::{App, Dog, GroupHandle, Groups, ReplicaHandle};
-pub use body::{Body, Request, Response, query, text};
+pub use body::{Body, Request, Response, query_param, text_response};
 pub use close::{Close, CloseCode, SocketError};
-pub use context::{Context, Heard};
+pub use context::{Context, GossipReplies};
 pub use env::Env;
 pub use error::{Error, Failure, Result};
 pub use group::{Group, GroupContext, InvalidLimit, Limit, Policy};
@@ -86,7 +86,7 @@ pub use http;
 pub use id::{ClientId, Epoch, GroupId, Jurisdiction, MAX_CLIENT_ID, Place, Region, ReplicaId, SocketId};
 pub use message::{Message, MessageKind};
 pub use replica::{AutoResponse, MAX_AUTO_RESPONSE, Replica};
-pub use socket::{MAX_ATTACHMENT, Reach, Socket, To};
+pub use socket::{BroadcastReport, MAX_ATTACHMENT, Socket, To};
 pub use storage::{List, MAX_KEY, MAX_VALUE, Storage, Transaction};
 pub use time::Timestamp;
 

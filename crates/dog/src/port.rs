@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId, SocketId};
 use crate::message::Message;
-use crate::socket::Reach;
+use crate::socket::BroadcastReport;
 use crate::storage::{List, Read};
 use crate::time::Timestamp;
 
@@ -98,7 +98,11 @@ pub trait ReplicaPort: ObjectPort {
     /// To the cluster's sockets, without those of `except`.
     fn broadcast(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error>;
     /// The same, with a count.
-    fn broadcast_confirmed(&self, message: Message, except: Option<ClientId>) -> LocalFuture<Result<Reach, Error>>;
+    fn broadcast_confirmed(
+        &self,
+        message: Message,
+        except: Option<ClientId>,
+    ) -> LocalFuture<Result<BroadcastReport, Error>>;
     /// To one client's sockets, wherever they are.
     fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>>;
     /// Asks every sibling that is not parked.

@@ -135,6 +135,6 @@ pub trait Replica: Sized + 'static {
     /// Any: the sibling that asked is told that there is no answer, the cause is logged here.
     fn on_gossip(&self, cx: &Context<Self>, gossip: Self::Gossip) -> impl Future<Output = Result<Self::Answer>> {
         let _ = (cx, gossip);
-        async { Err(Failure::message("this Replica does not answer gossip: implement on_gossip")) }
+        async { Err(Failure::new("this Replica does not answer gossip: implement on_gossip")) }
     }
 }

@@ -35,7 +35,7 @@ pub enum To {
 
 /// Whom a [`broadcast_confirmed`](Socket::broadcast_confirmed) reached.
 #[derive(Debug, Default)]
-pub struct Reach {
+pub struct BroadcastReport {
     /// How many sockets took it.
     pub sockets: usize,
     /// Replicas that did not answer by the deadline, and why. What they have got is not known.
@@ -119,7 +119,7 @@ impl Socket {
     /// # Errors
     /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
     /// ([`Error::is_closed`]).
-    pub async fn broadcast_confirmed(&self, message: impl Into<Message>, to: To) -> Result<Reach, Error> {
+    pub async fn broadcast_confirmed(&self, message: impl Into<Message>, to: To) -> Result<BroadcastReport, Error> {
         self.port.broadcast_confirmed(message.into(), self.except(to).cloned()).await
     }
 

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::routing::get;
 use dog::{
     App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
-    query,
+    query_param,
 };
 use dog_native::Service;
 
@@ -33,7 +33,7 @@ impl App for Rooms {
     type Groups = (Lobby,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let client = ClientId::new(query(&request, "u").unwrap_or_default())?;
+        let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
         // Before anything is named: what can only fail is to cost nothing.
         if let Some(refusal) = dog.refuse_websocket(&request) {
             return Ok(refusal);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use dog::http::{HeaderValue, Method, StatusCode, header};
 use dog::{
     App, Body, ClientId, Close, Context, Dog, Error, Group, GroupContext, Limit, Message, Replica, ReplicaId, Request,
-    Response, Result, Socket, To, query, text,
+    Response, Result, Socket, To, query_param, text_response,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,14 +37,14 @@ impl App for Chat {
                 Ok(room.fetch(request).await?)
             }
             ("/ws" | "/broadcast" | "/emit" | "/whisper", _) => Ok(method_not_allowed("GET")),
-            _ => Ok(text(StatusCode::NOT_FOUND, "not found")),
+            _ => Ok(text_response(StatusCode::NOT_FOUND, "not found")),
         }
     }
 }
 
 /// Who is asking. In earnest it comes from a session or a token; here whoever says `?u=ann` is ann.
 fn client(request: &Request) -> Result<ClientId, Error> {
-    match query(request, "u") {
+    match query_param(request, "u") {
         Some(name) => ClientId::new(name),
         // So that `curl` needs no name to send something to the room.
         None if request.uri().path() != "/ws" => ClientId::new("HTTP"),
@@ -66,7 +66,7 @@ fn page() -> Response {
 }
 
 fn method_not_allowed(allowed: &'static str) -> Response {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("allowed here: {allowed}"));
+    let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, format!("allowed here: {allowed}"));
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
@@ -119,15 +119,15 @@ impl Replica for Room {
             "/broadcast" => cx.broadcast(said("To everyone, by GET /broadcast", None, None)?)?,
             "/emit" => cx.emit(said("To this Replica, by GET /emit", Some(Heard::Group), None)?)?,
             "/whisper" => {
-                let target = ClientId::new(query(&request, "target").unwrap_or_default())?;
+                let target = ClientId::new(query_param(&request, "target").unwrap_or_default())?;
                 let said = said("To you alone, by GET /whisper", Some(Heard::Whisper), Some(target.as_str()))?;
                 if cx.whisper(&target, said).await? == 0 {
-                    return Ok(text(StatusCode::NOT_FOUND, format!("{target} is not here")));
+                    return Ok(text_response(StatusCode::NOT_FOUND, format!("{target} is not here")));
                 }
             }
-            _ => return Ok(text(StatusCode::NOT_FOUND, "not found")),
+            _ => return Ok(text_response(StatusCode::NOT_FOUND, "not found")),
         }
-        Ok(text(StatusCode::OK, "DONE"))
+        Ok(text_response(StatusCode::OK, "DONE"))
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {

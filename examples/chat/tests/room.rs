@@ -209,7 +209,7 @@ fn a_room_that_has_left_memory_still_knows_who_is_here() {
 
 #[test]
 fn a_room_that_rests_after_every_event_is_the_same_room() {
-    let cluster = builder(1).rest_after(Duration::ZERO).start();
+    let cluster = builder(1).hibernate_after(Duration::ZERO).start();
     let [ann, bob] = ["ann", "bob"].map(|name| enter(&cluster, name));
     hush(&cluster, &[&ann, &bob]);
     say(&ann, "/w bob hello");

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use dog::http::StatusCode;
 use dog::{
     App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
-    query, text,
+    query_param, text_response,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,14 +44,14 @@ impl App for Games {
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
         if request.uri().path() != "/ws" {
-            return Ok(text(StatusCode::NOT_FOUND, "not found"));
+            return Ok(text_response(StatusCode::NOT_FOUND, "not found"));
         }
-        let player = ClientId::new(query(&request, "u").unwrap_or_default())?;
+        let player = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
         // Before anything is named: what can only fail is to cost nothing.
         if let Some(refusal) = dog.refuse_websocket(&request) {
             return Ok(refusal);
         }
-        let game = query(&request, "game").unwrap_or_else(|| "main".to_owned());
+        let game = query_param(&request, "game").unwrap_or_else(|| "main".to_owned());
         let counter = dog.group::<Game>(&game).identify(&player).await?;
         Ok(counter.fetch(request).await?)
     }

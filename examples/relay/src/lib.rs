@@ -9,7 +9,7 @@
 use dog::http::StatusCode;
 use dog::{
     App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
-    query, text,
+    query_param, text_response,
 };
 
 #[cfg(target_family = "wasm")]
@@ -26,9 +26,9 @@ impl App for Relay {
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
         if request.uri().path() != "/ws" {
-            return Ok(text(StatusCode::NOT_FOUND, "not found"));
+            return Ok(text_response(StatusCode::NOT_FOUND, "not found"));
         }
-        let (client, room) = (query(&request, "u"), query(&request, "room"));
+        let (client, room) = (query_param(&request, "u"), query_param(&request, "room"));
         let client = ClientId::new(client.map_or_else(unique, Ok)?)?;
         // Before anything is named: what can only fail is to cost nothing.
         if let Some(refusal) = dog.refuse_websocket(&request) {

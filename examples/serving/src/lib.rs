@@ -27,7 +27,7 @@ pub struct Options {
     data: Option<PathBuf>,
     /// How long an object is idle before it leaves memory; 0: after every event [default: the host's]
     #[arg(long, value_name = "SECONDS")]
-    rest_after: Option<u64>,
+    hibernate_after: Option<u64>,
     /// Where to serve /metrics, /healthz and /readyz: host and port [default: nowhere]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
@@ -127,8 +127,8 @@ impl Options {
         if let Some(folder) = self.data {
             server = server.data(folder);
         }
-        if let Some(seconds) = self.rest_after {
-            server = server.rest_after(Duration::from_secs(seconds));
+        if let Some(seconds) = self.hibernate_after {
+            server = server.hibernate_after(Duration::from_secs(seconds));
         }
         if let Some(address) = self.admin {
             server = server.admin(address);

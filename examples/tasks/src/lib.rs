@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use dog::http::{HeaderValue, Method, StatusCode, header};
 use dog::{
     App, Body, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket,
-    Timestamp, To, query, text,
+    Timestamp, To, query_param, text_response,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,15 +43,15 @@ impl App for Tasks {
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
         let Some(name) = request.uri().path().strip_prefix("/tasks/") else {
-            return Ok(text(StatusCode::NOT_FOUND, "missing pool name: /tasks/NAME"));
+            return Ok(text_response(StatusCode::NOT_FOUND, "missing pool name: /tasks/NAME"));
         };
         // As it stands in the address: percent-encoded, and all the same a name.
         let name = name.split('/').next().unwrap_or_default();
         if name.replace("%20", "").is_empty() {
-            return Ok(text(StatusCode::BAD_REQUEST, "empty pool name: /tasks/NAME"));
+            return Ok(text_response(StatusCode::BAD_REQUEST, "empty pool name: /tasks/NAME"));
         }
         let header = request.headers().get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let client = ClientId::new(header.or_else(|| query(&request, "u")).unwrap_or_default())?;
+        let client = ClientId::new(header.or_else(|| query_param(&request, "u")).unwrap_or_default())?;
         if let Some(refusal) = refuse(&request, dog) {
             return Ok(refusal);
         }
@@ -71,11 +71,11 @@ fn refuse(request: &Request, dog: &Dog) -> Option<Response> {
         (Some("ws"), _) => dog.refuse_websocket(request),
         (None | Some(""), &Method::POST) => None,
         (None | Some(""), _) => {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "POST a task, or open /tasks/NAME/ws");
+            let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "POST a task, or open /tasks/NAME/ws");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             Some(response)
         }
-        (Some(_), _) => Some(text(StatusCode::NOT_FOUND, "not found")),
+        (Some(_), _) => Some(text_response(StatusCode::NOT_FOUND, "not found")),
     }
 }
 
@@ -152,14 +152,14 @@ impl Replica for Desk {
 }
 
 async fn hand_in(cx: &Context<Desk>, request: Request) -> Result<Response> {
-    let task = query(&request, "task").unwrap_or_default();
+    let task = query_param(&request, "task").unwrap_or_default();
     if task.len() > MAX_NAME {
-        return Ok(text(StatusCode::BAD_REQUEST, "the name of the task is over 256 bytes"));
+        return Ok(text_response(StatusCode::BAD_REQUEST, "the name of the task is over 256 bytes"));
     }
     // A body over the size is answered with 413 by this `?`.
     let body = request.into_body().bytes(MAX_TEXT).await?;
     let Ok(body) = String::from_utf8(body.into()) else {
-        return Ok(text(StatusCode::BAD_REQUEST, "the body is not UTF-8"));
+        return Ok(text_response(StatusCode::BAD_REQUEST, "the body is not UTF-8"));
     };
     let done = work(cx, &task, "HTTP", body).await?;
     cx.broadcast(done.clone())?;

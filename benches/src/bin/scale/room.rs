@@ -13,7 +13,7 @@ impl App for Rooms {
     type Groups = (Room,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         Ok(dog.group::<Room>(NAME).identify(&client).await?.fetch(request).await?)
     }
 }

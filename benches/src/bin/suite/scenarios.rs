@@ -35,7 +35,7 @@ const GOSSIPS: &[Entrant] = &[
     VERBS.with("ours, 100 Replicas", &["--verb", "gossip", "--limit", "5"]),
     NPM_DOG.with("npm dog, 10 Replicas", &["--verb", "gossip", "--limit", "50"]),
 ];
-const RESTING: Entrant = OURS.with("ours, at rest", &["--rest-after", "1", "--limit", "20000"]);
+const RESTING: Entrant = OURS.with("ours, at rest", &["--hibernate-after", "1", "--limit", "20000"]);
 const THREADS: &[Entrant] = &[
     OURS.with("ours, 1 worker", &["--limit", "50", "--workers", "1"]),
     OURS.with("ours, 2 workers", &["--limit", "50", "--workers", "2"]),

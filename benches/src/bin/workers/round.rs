@@ -81,7 +81,7 @@ struct Talk {
 struct Weight {
     /// Of workerd's resident memory, in bytes a socket: just after, and at rest.
     bytes: f64,
-    bytes_at_rest: f64,
+    bytes_hibernated: f64,
 }
 
 /// A figure of a round, with how many digits it is worth. Of each, less is better.
@@ -107,7 +107,7 @@ pub(crate) const FIGURES: &[Figure] = &[
     Figure { what: "CPU per connect, several Replicas, µs", digits: 0, of: |sample| sample.several.cpu_to_connect },
     Figure { what: "time per connect, several Replicas, 8 at once, µs", digits: 0, of: |sample| sample.several.time_to_connect },
     Figure { what: "resident bytes a silent socket", digits: 0, of: |sample| sample.crowd.bytes },
-    Figure { what: "resident bytes a silent socket, at rest", digits: 0, of: |sample| sample.crowd.bytes_at_rest },
+    Figure { what: "resident bytes a silent socket, at rest", digits: 0, of: |sample| sample.crowd.bytes_hibernated },
 ];
 
 impl Rules {
@@ -171,7 +171,7 @@ impl Rules {
         let at_rest = resident_bytes(server.process())?;
         drop((before, crowd));
         let a_socket = |bytes: u64| (as_float(bytes) - as_float(few)) / as_float(self.crowd as u64);
-        Ok(Weight { bytes: a_socket(many), bytes_at_rest: a_socket(at_rest) })
+        Ok(Weight { bytes: a_socket(many), bytes_hibernated: a_socket(at_rest) })
     }
 }
 

@@ -13,7 +13,7 @@ impl<C: Class> Room<C> {
     /// Does `act`. What one of the library's verbs refuses is told; what is meant to fail the handler fails it.
     pub(super) async fn perform(&self, cx: &Context<Self>, socket: Option<&Socket>, act: Act) -> Result<Told> {
         let told = match act {
-            Act::Fail { text } => return Err(Failure::message(text)),
+            Act::Fail { text } => return Err(Failure::new(text)),
             Act::Panic { text } => panic!("{text}"),
             Act::Ask { ask } => Ok(Told::Answered { answer: self.answer(cx, ask).await? }),
             Act::Wait { gate } => self.wait(cx, &gate).await,
@@ -44,7 +44,7 @@ impl<C: Class> Room<C> {
                 speak(cx, socket, act).await
             }
             of_socket => match socket {
-                None => return Err(Failure::message("this needs a socket")),
+                None => return Err(Failure::new("this needs a socket")),
                 Some(socket) => self.on_socket(cx, socket, of_socket).await,
             },
         };
@@ -127,7 +127,7 @@ async fn speak<C: Class>(cx: &Context<Room<C>>, socket: Option<&Socket>, act: Ac
     }
 }
 
-fn reached(reach: dog::Reach) -> Told {
+fn reached(reach: dog::BroadcastReport) -> Told {
     Told::Reached { sockets: reach.sockets, missing: reach.missing.into_iter().map(|(replica, _)| replica).collect() }
 }
 
@@ -136,7 +136,7 @@ fn took(sockets: usize) -> Told {
 }
 
 async fn gossip<C: Class>(cx: &Context<Room<C>>, ask: &Ask) -> Result<Told, dog::Error> {
-    let heard: dog::Heard<Answer> = cx.gossip(ask).await?;
+    let heard: dog::GossipReplies<Answer> = cx.gossip(ask).await?;
     let missing = heard.missing.iter().map(|(replica, error)| (*replica, Why::from(error))).collect();
     Ok(Told::Heard { answers: heard.answers, missing, parked: heard.parked.ok() })
 }

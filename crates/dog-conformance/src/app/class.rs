@@ -150,7 +150,7 @@ impl Class for NamedReplicas {
 
     fn clusterize(cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
         if client.as_str().starts_with(UNPLACEABLE) {
-            return Err(Failure::message("the secret of clusterize"));
+            return Err(Failure::new("the secret of clusterize"));
         }
         let replica = named_replica(cx.id(), client);
         let places = [(PLACED, FAR), (BOUND_THERE, BOUND)];
@@ -160,7 +160,7 @@ impl Class for NamedReplicas {
 
     fn activate(group: GroupId, replica: ReplicaId) -> Result {
         if replica == named_replica(group, &ClientId::new(UNWAKEABLE)?) {
-            return Err(Failure::message("the secret of activate"));
+            return Err(Failure::new("the secret of activate"));
         }
         Ok(())
     }
@@ -206,8 +206,8 @@ impl<C: Class> Group for Cluster<C> {
     /// Fails, panics, does what the script of the body says (`insist`: or fails) or counts such requests in this life, as
     /// `?do=` says; else says what it got.
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
-        match dog::query(&request, "do").as_deref() {
-            Some("fail") => Err(Failure::message("the secret of the Group")),
+        match dog::query_param(&request, "do").as_deref() {
+            Some("fail") => Err(Failure::new("the secret of the Group")),
             Some("panic") => panic!("the secret of the Group"),
             Some("keep") => {
                 let steps: Vec<Keep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
@@ -219,7 +219,7 @@ impl<C: Class> Group for Cluster<C> {
             }
             Some("count") => {
                 self.field.set(self.field.get() + 1);
-                Ok(dog::text(StatusCode::OK, self.field.get().to_string()))
+                Ok(dog::text_response(StatusCode::OK, self.field.get().to_string()))
             }
             _ => super::echo("group", request).await,
         }

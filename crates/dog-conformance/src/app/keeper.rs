@@ -84,7 +84,7 @@ impl Keeper for GroupContext {
     }
 
     async fn pass(&self, gate: &str) -> Result {
-        Err(Failure::message(format!("a Group has no gate {gate}")))
+        Err(Failure::new(format!("a Group has no gate {gate}")))
     }
 
     fn say(&self, _: &str) {}
@@ -189,7 +189,7 @@ async fn transaction(keeper: &impl Keeper, steps: &[Keep]) -> Result<Found> {
             found.push(match step {
                 Keep::Fail => {
                     told.set(true);
-                    return Err(Failure::message("the transaction was told to fail"));
+                    return Err(Failure::new("the transaction was told to fail"));
                 }
                 Keep::Pass(gate) => keeper.pass(gate).await.map(|()| Found::Done)?,
                 step => within(entries, step).await?,
@@ -221,7 +221,7 @@ async fn within(entries: &Transaction, step: &Keep) -> Result<Found> {
             }
             entries.put(key, &(number + 1)).map(|()| Found::Number(Some(number + 1)))?
         }
-        other => return Err(Failure::message(format!("a transaction cannot do {other:?}"))),
+        other => return Err(Failure::new(format!("a transaction cannot do {other:?}"))),
     })
 }
 
@@ -254,7 +254,7 @@ pub(super) async fn ring(keeper: &impl Keeper) -> Result {
     let again = async |millis: u64| keeper.set_alarm(keeper.now() + std::time::Duration::from_millis(millis)).await;
     match plan.get(number) {
         None | Some(Then::Succeed) => Ok(()),
-        Some(Then::Fail) => Err(Failure::message("the secret of on_alarm")),
+        Some(Then::Fail) => Err(Failure::new("the secret of on_alarm")),
         Some(Then::Panic) => panic!("the secret of on_alarm"),
         Some(Then::SetAgain(millis)) => Ok(again(*millis).await?),
         Some(Then::SetAgainAndPass(millis, gate)) => {

@@ -47,7 +47,7 @@ impl App for TestApp {
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
         let path = request.uri().path().to_owned();
-        let forward = dog::query(&request, "forward");
+        let forward = dog::query_param(&request, "forward");
         let (place, action) = match (forward.as_deref(), path.rsplit_once('/')) {
             (Some(place), _) => (place, "forward"),
             (None, Some((place, action))) => (place.trim_start_matches('/'), action),
@@ -61,7 +61,7 @@ impl App for TestApp {
             (Some((Brief::NAME, group)), _) => at::<Brief>(dog, group, action, request).await,
             (Some((Named::NAME, group)), _) => at::<Named>(dog, group, action, request).await,
             (Some((Slow::NAME, group)), _) => at::<Slow>(dog, group, action, request).await,
-            (None, "fail") => Err(Failure::message("the secret of the App")),
+            (None, "fail") => Err(Failure::new("the secret of the App")),
             (None, "panic") => panic!("the secret of the App"),
             _ => echo("app", request).await,
         }
@@ -84,7 +84,7 @@ async fn at<G: Group>(dog: &Dog, group: &str, action: &str, mut request: Request
 
 async fn answer_at<G: Group>(dog: &Dog, group: &str, action: &str, request: Request) -> Result<Response> {
     let handle = dog.group::<G>(group);
-    let to_group = dog::query(&request, "to").as_deref() == Some("group");
+    let to_group = dog::query_param(&request, "to").as_deref() == Some("group");
     match action {
         "forward" if to_group => Ok(handle.fetch(request).await?),
         "group" => Ok(handle.fetch(request).await?),
@@ -104,7 +104,7 @@ async fn answer_at<G: Group>(dog: &Dog, group: &str, action: &str, request: Requ
 /// Keeps a ticket until a gate opens. The gate is a Replica's, in another Group, so that it needs no clock and whoever
 /// has a socket there hears when the ticket has been taken.
 async fn hold<G: Group>(dog: &Dog, group: &str, request: Request) -> Result<Response> {
-    let gate = dog::query(&request, "gate").unwrap_or_default();
+    let gate = dog::query_param(&request, "gate").unwrap_or_default();
     let ticket = dog.group::<G>(group).identify(&client(&request)?).await?;
     let keeper = dog.group::<Hall>(group).identify(&ClientId::new("keeper")?).await?;
     let wait = serde_json::to_vec(&Command { id: 0, act: Act::Wait { gate } })?;
@@ -112,18 +112,18 @@ async fn hold<G: Group>(dog: &Dog, group: &str, request: Request) -> Result<Resp
     if waited.status() != StatusCode::OK {
         return Ok(waited);
     }
-    match dog::query(&request, "then").as_deref() {
+    match dog::query_param(&request, "then").as_deref() {
         Some("use") => {
             let (mut parts, body) = request.into_parts();
             parts.uri = dog::http::Uri::from_static("/http");
             Ok(ticket.fetch(Request::from_parts(parts, body)).await?)
         }
-        _ => Ok(dog::text(StatusCode::OK, "dropped")),
+        _ => Ok(dog::text_response(StatusCode::OK, "dropped")),
     }
 }
 
 fn client(request: &Request) -> Result<ClientId, dog::Error> {
-    ClientId::new(dog::query(request, "u").unwrap_or_default())
+    ClientId::new(dog::query_param(request, "u").unwrap_or_default())
 }
 
 /// Shows a request to whoever sent it, with 404: nobody here knows what it means.

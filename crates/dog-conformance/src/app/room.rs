@@ -86,10 +86,10 @@ impl<C: Class> Replica for Room<C> {
         self.journal.note(client, Event::Opening);
         self.journal.seats(cx.sockets().count());
         if client.as_str().starts_with(FAILING) {
-            return Err(Failure::message("the secret of on_open"));
+            return Err(Failure::new("the secret of on_open"));
         }
         if client.as_str().starts_with(TAGGED) && socket.attachment::<Attached>()?.is_none() {
-            return Err(Failure::message("on_open comes before what was attached"));
+            return Err(Failure::new("on_open comes before what was attached"));
         }
         if client.as_str().starts_with(UNWANTED) {
             socket.close(CloseCode::POLICY, "not wanted");
@@ -123,7 +123,7 @@ impl<C: Class> Replica for Room<C> {
             self.close_others(cx, socket, OVER.0, OVER.1);
         }
         if socket.client().as_str().starts_with(SORE) {
-            return Err(Failure::message("the secret of on_close"));
+            return Err(Failure::new("the secret of on_close"));
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl<C: Class> Replica for Room<C> {
 
 /// What a socket of this client begins with.
 fn tag(request: &Request) -> Option<Attached> {
-    let name = dog::query(request, "u").filter(|client| client.starts_with(TAGGED))?;
+    let name = dog::query_param(request, "u").filter(|client| client.starts_with(TAGGED))?;
     Some(Attached { name, ..Attached::default() })
 }
 
@@ -168,7 +168,7 @@ impl<C: Class> Room<C> {
                 self.journal.ended(&client).await?;
                 Ok(Answer::Report(self.report(cx).await?))
             }
-            Ask::Fail(client) if has(&client) => Err(Failure::message("the secret of on_gossip")),
+            Ask::Fail(client) if has(&client) => Err(Failure::new("the secret of on_gossip")),
             Ask::Panic(client) if has(&client) => panic!("the secret of on_gossip"),
             Ask::Hang(client) if has(&client) => std::future::pending().await,
             Ask::Fail(_) | Ask::Panic(_) | Ask::Hang(_) => Ok(Answer::Spared),

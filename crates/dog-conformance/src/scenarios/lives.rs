@@ -15,7 +15,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("send_that_fails_its_handler_closes_that_socket_alone", &[7, 14], send_late_fails),
         scenario("objects_that_never_begin_are_begun_anew", &[14], slow_to_begin),
         scenario("life_that_panicked_does_nothing_any_more", &[10, 14], after_a_panic),
-        scenario("life_that_rested_does_nothing_any_more", &[10, 13], after_a_rest).needing(&[Capability::Rest]),
+        scenario("hibernated_life_does_nothing_any_more", &[10, 13], after_hibernation)
+            .needing(&[Capability::Hibernation]),
     ]
 }
 
@@ -95,7 +96,7 @@ async fn after_a_panic(stage: Stage) -> Outcome {
 }
 
 /// The socket stays open while its Replica rests; what the earlier value's tasks hold is over all the same.
-async fn after_a_rest(stage: Stage) -> Outcome {
+async fn after_hibernation(stage: Stage) -> Outcome {
     let place = stage.pinned("hall", "ghosts");
     let mut client = place.join("client").await?;
     client.obey(Act::Bury { name: place.name() }).await?;

@@ -19,6 +19,7 @@ mod counts;
 mod delivery;
 mod gossip;
 mod handlers;
+mod hibernation;
 mod joining;
 mod limit;
 mod lives;
@@ -27,7 +28,6 @@ mod naming;
 mod order;
 mod placement;
 mod reentry;
-mod rest;
 mod restarts;
 mod script;
 mod seats;
@@ -85,7 +85,7 @@ pub fn all() -> Vec<Scenario> {
         transactions::scenarios,
         alarms::scenarios,
         slow::scenarios,
-        rest::scenarios,
+        hibernation::scenarios,
         contained::scenarios,
         apart::scenarios,
         messages::scenarios,

@@ -1,7 +1,7 @@
 //! An App with two Groups of one name. It must not compile for any host: `cargo xtask test` tries with `--cfg twins`, and
 //! nothing else compiles this file.
 
-use dog::{App, Context, Dog, Group, GroupContext, Limit, Replica, Request, Response, Result, http, text};
+use dog::{App, Context, Dog, Group, GroupContext, Limit, Replica, Request, Response, Result, http, text_response};
 
 /// What must not compile.
 pub struct Twins;
@@ -10,7 +10,7 @@ impl App for Twins {
     type Groups = (Chat, Game);
 
     async fn fetch(&self, _: Request, _: &Dog) -> Result<Response> {
-        Ok(text(http::StatusCode::OK, ""))
+        Ok(text_response(http::StatusCode::OK, ""))
     }
 }
 

@@ -51,7 +51,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn answer_now(&self, answer: ReplicaAnswer, reply: Reply<ReplicaAnswer>) {
         reply.send(Ok(answer));
         if let Some(this) = self.this.upgrade() {
-            self.idle.watch(&this, Self::rest);
+            self.idle.watch(&this, Self::hibernate);
         }
     }
 

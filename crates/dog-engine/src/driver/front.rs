@@ -60,7 +60,7 @@ impl<A: App, H: Host> Front<A, H> {
                     if error.status().is_server_error() && !error.is_no_room() {
                         seldom!(self.host, error, "a request failed", "a request failed: {failure}");
                     }
-                    with_delay(dog::text(error.status(), error.public_text()))
+                    with_delay(dog::text_response(error.status(), error.public_text()))
                 }
                 None => {
                     self.host.occurred(Occurrence::Failed { handler: "App::fetch", cause: &failure });
@@ -108,7 +108,7 @@ fn keep<T: Clone + Send + Sync + 'static>(from: &mut Extensions, to: &mut Extens
 }
 
 fn internal_error() -> Response {
-    dog::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+    dog::text_response(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
 }
 
 /// What stands beneath a [`Dog`].

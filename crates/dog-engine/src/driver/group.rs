@@ -10,7 +10,7 @@ use dog::{ClientId, Epoch, Group, GroupContext, ReplicaId, Request, Response};
 use super::alarms::Alarm;
 use super::calls::in_time;
 use super::front::{Streams, keep_ours};
-use super::idle::{Idle, Resting};
+use super::idle::{Hibernating, Idle};
 use super::life::{Life, Living, answer, start};
 use super::looks::Looks;
 use super::placing::Seated;
@@ -80,7 +80,7 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
     }
 }
 
-impl<G: Group, H: Host> Resting for GroupDriver<G, H> {
+impl<G: Group, H: Host> Hibernating for GroupDriver<G, H> {
     fn idle(&self) -> &Idle {
         &self.idle
     }
@@ -154,13 +154,13 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     pub(super) fn note_idle(&self) {
         if let Some(this) = self.this.upgrade() {
-            self.idle.note(&this, Self::rest);
+            self.idle.note(&this, Self::hibernate);
         }
     }
 
     /// Leaves memory if nobody is seated, promised a seat or remembered, and nobody waits: whatever else is known is
     /// kept on disk. The user's value alone is not let go: it is nothing but the limit and the names. Whether it rests.
-    fn rest(&self) -> bool {
+    fn hibernate(&self) -> bool {
         let idle = self.life.get().is_some_and(|awake| {
             let totals = awake.books.borrow().totals();
             let waits =
@@ -178,7 +178,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         if parked && !settled {
             self.note_settled();
         }
-        if parked && settled && self.life.rest() && self.life.end() {
+        if parked && settled && self.life.hibernate() && self.life.end() {
             self.store.end();
             self.host.group_ended(self.address, self.epoch);
         }
@@ -359,8 +359,8 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
         self.write_clients();
     }
 
-    fn rest_now(&self) -> bool {
-        self.rest()
+    fn hibernate_now(&self) -> bool {
+        self.hibernate()
     }
 
     fn epoch(&self) -> Epoch {

@@ -17,24 +17,24 @@ pub(super) struct Idle {
 }
 
 /// An object that can tell how long it has been idle.
-pub(super) trait Resting: Living {
+pub(super) trait Hibernating: Living {
     fn idle(&self) -> &Idle;
 }
 
 impl Idle {
     /// Something has just happened. Once nothing has for the host's time, `rest` is called, and again after that time
     /// as long as it says that the object cannot rest yet.
-    pub(super) fn note<O: Resting>(&self, object: &Rc<O>, rest: fn(&O) -> bool) {
-        if object.host().rest_after().is_some() {
+    pub(super) fn note<O: Hibernating>(&self, object: &Rc<O>, hibernate: fn(&O) -> bool) {
+        if object.host().hibernate_after().is_some() {
             self.last_event.set(object.host().now());
-            self.watch(object, rest);
+            self.watch(object, hibernate);
         }
     }
 
     /// Something has happened that is no event, such as a question of the engine's own: the object is looked after, and
     /// is as idle as it was. Else a Group that asks after its members would keep them awake for ever.
-    pub(super) fn watch<O: Resting>(&self, object: &Rc<O>, rest: fn(&O) -> bool) {
-        let Some(after) = object.host().rest_after() else { return };
+    pub(super) fn watch<O: Hibernating>(&self, object: &Rc<O>, hibernate: fn(&O) -> bool) {
+        let Some(after) = object.host().hibernate_after() else { return };
         if self.timed.replace(true) {
             return;
         }
@@ -46,7 +46,7 @@ impl Idle {
             return host.spawn(Box::pin(async move {
                 let Some(object) = weak.upgrade().filter(|object| !object.life().has_ended()) else { return };
                 object.idle().timed.set(false);
-                rest(&object);
+                hibernate(&object);
             }));
         }
         object.host().spawn(Box::pin(async move {
@@ -58,7 +58,7 @@ impl Idle {
                 nap = after.saturating_sub(idle);
                 if nap.is_zero() {
                     nap = after.max(Duration::from_millis(1));
-                    if rest(&object) {
+                    if hibernate(&object) {
                         object.idle().timed.set(false);
                         return;
                     }

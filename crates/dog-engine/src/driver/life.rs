@@ -112,7 +112,7 @@ pub(crate) struct Life<T> {
 
 enum State<T> {
     /// Nothing was begun yet, or it went to rest: the next event wakes it.
-    Resting,
+    Hibernating,
     Waking,
     Awake(Rc<T>),
     Ended,
@@ -122,7 +122,7 @@ impl<T> Life<T> {
     pub(crate) fn new(epoch: Epoch) -> Self {
         Self {
             epoch,
-            state: RefCell::new(State::Resting),
+            state: RefCell::new(State::Hibernating),
             activation: RefCell::default(),
             wakers: RefCell::default(),
             next_waker: Cell::default(),
@@ -143,18 +143,18 @@ impl<T: 'static> Life<T> {
     pub(crate) fn get(&self) -> Option<Rc<T>> {
         match &*self.state.borrow() {
             State::Awake(value) => Some(Rc::clone(value)),
-            State::Resting | State::Waking | State::Ended => None,
+            State::Hibernating | State::Waking | State::Ended => None,
         }
     }
 
     /// Whether somebody has to wake it: only the first who asks has.
     pub(crate) fn begin_waking(&self) -> bool {
         let mut state = self.state.borrow_mut();
-        let resting = matches!(*state, State::Resting);
-        if resting {
+        let hibernates = matches!(*state, State::Hibernating);
+        if hibernates {
             *state = State::Waking;
         }
-        resting
+        hibernates
     }
 
     /// For what is given to the user's code now.
@@ -173,14 +173,14 @@ impl<T: 'static> Life<T> {
     }
 
     /// Lets the value go, unless a task runs. Whether there is none in memory now.
-    pub(crate) fn rest(&self) -> bool {
+    pub(crate) fn hibernate(&self) -> bool {
         if !self.is_idle() || self.has_ended() {
             return false;
         }
         // Before the value is dropped, which is the user's code.
         let next = self.activation.borrow().next();
         self.activation.replace(next).end();
-        let value = self.state.replace(State::Resting);
+        let value = self.state.replace(State::Hibernating);
         // The user's `drop` may panic; that is no reason to leave the rest undone.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
         true
@@ -228,7 +228,7 @@ impl<T: 'static> Life<T> {
         poll_fn(|context| match &*self.state.borrow() {
             State::Awake(value) => Poll::Ready(Ok(Rc::clone(value))),
             State::Ended => Poll::Ready(Err(Error::new(Kind::Unreachable, "the object could not be woken"))),
-            State::Resting | State::Waking => {
+            State::Hibernating | State::Waking => {
                 self.register(id, context.waker());
                 Poll::Pending
             }

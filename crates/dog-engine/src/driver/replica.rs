@@ -13,7 +13,7 @@ use super::alarms::Alarm;
 use super::calls::{ANSWER_DEADLINE, by_deadline, in_time, unexpected};
 use super::front::{Streams, Upgrade, keep_ours};
 use super::gossip::Parked;
-use super::idle::{Idle, Resting};
+use super::idle::{Hibernating, Idle};
 use super::life::{Life, Living, answer, start};
 use super::replica_port::Port;
 use super::sockets::{Attached, By, Turn};
@@ -74,11 +74,11 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
 
     fn task_ended(&self) {
         let Some(this) = self.this.upgrade() else { return };
-        self.idle.note(&this, Self::rest);
+        self.idle.note(&this, Self::hibernate);
     }
 }
 
-impl<R: Replica, H: Host> Resting for ReplicaDriver<R, H> {
+impl<R: Replica, H: Host> Hibernating for ReplicaDriver<R, H> {
     fn idle(&self) -> &Idle {
         &self.idle
     }
@@ -186,8 +186,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     /// Lets the user's value go; its sockets, attachments and storage stay, and the next event wakes it. Without anyone
     /// seated, and with nothing that the Group has not heard, all of it leaves memory. Whether it rests.
-    pub(super) fn rest(&self) -> bool {
-        if !self.turns.borrow().is_empty() || self.streams.any() || !self.life.rest() {
+    pub(super) fn hibernate(&self) -> bool {
+        if !self.turns.borrow().is_empty() || self.streams.any() || !self.life.hibernate() {
             return false;
         }
         let forgettable = {
@@ -207,7 +207,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn note_told(&self) {
         let is_told = self.seats.borrow().occupied() == 0 && self.seats.borrow().report().is_none();
         if let Some(this) = self.this.upgrade().filter(|_| is_told) {
-            self.idle.watch(&this, Self::rest);
+            self.idle.watch(&this, Self::hibernate);
         }
     }
 
@@ -220,7 +220,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 store.settled().await;
                 if let Some(this) = this.upgrade().filter(|this| !this.life.has_ended()) {
                     this.settling.set(false);
-                    this.idle.note(&this, Self::rest);
+                    this.idle.note(&this, Self::hibernate);
                 }
             }));
         }
@@ -348,7 +348,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
     fn released(self: Rc<Self>, seat: SeatId) {
         self.release(seat);
         // The stream that has ended may have been all that kept the value in memory.
-        self.idle.note(&self, Self::rest);
+        self.idle.note(&self, Self::hibernate);
     }
 
     fn message(self: Rc<Self>, socket: SocketId, message: Message) -> Readiness {
@@ -377,8 +377,8 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
         self.life.stop();
     }
 
-    fn rest_now(&self) -> bool {
-        self.rest()
+    fn hibernate_now(&self) -> bool {
+        self.hibernate()
     }
 
     fn address(&self) -> ReplicaAddress {

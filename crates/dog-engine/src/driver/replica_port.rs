@@ -5,8 +5,8 @@ use std::rc::{Rc, Weak};
 use bytes::Bytes;
 use dog::port::{Answers, LocalFuture, ObjectPort, ReplicaPort, StoragePort};
 use dog::{
-    ClientId, CloseCode, Env, Error, GroupId, Message, Reach, Replica, ReplicaId, Request, Response, SocketId,
-    Timestamp,
+    BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
+    SocketId, Timestamp,
 };
 
 use super::life::{Activation, over};
@@ -99,7 +99,7 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response {
         match self.living() {
             Ok(driver) => driver.shake_hands(&request, attachment),
-            Err(error) => dog::text(error.status(), error.to_string()),
+            Err(error) => dog::text_response(error.status(), error.to_string()),
         }
     }
 
@@ -123,7 +123,11 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         Ok(())
     }
 
-    fn broadcast_confirmed(&self, message: Message, except: Option<ClientId>) -> LocalFuture<Result<Reach, Error>> {
+    fn broadcast_confirmed(
+        &self,
+        message: Message,
+        except: Option<ClientId>,
+    ) -> LocalFuture<Result<BroadcastReport, Error>> {
         let living = self.when_polled();
         Box::pin(async move { Ok(living()?.confirm(message, except).await) })
     }

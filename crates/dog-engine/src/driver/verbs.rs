@@ -2,7 +2,7 @@
 //! `replica_port`.
 
 use bytes::Bytes;
-use dog::{ClientId, Close, CloseCode, Error, Message, Reach, Replica, Request, Response, SocketId};
+use dog::{BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, Request, Response, SocketId};
 
 use super::calls::{ANSWER_DEADLINE, ask_in_turn, by_deadline, unexpected};
 use super::life::Activation;
@@ -26,8 +26,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.host.deliver(message, self.seats.borrow().sockets_of(client), &[])
     }
 
-    pub(super) async fn confirm(&self, message: Message, except: Option<ClientId>) -> Reach {
-        let mut reach = Reach { sockets: self.deliver(&message, except.as_ref()), missing: Vec::new() };
+    pub(super) async fn confirm(&self, message: Message, except: Option<ClientId>) -> BroadcastReport {
+        let mut reach = BroadcastReport { sockets: self.deliver(&message, except.as_ref()), missing: Vec::new() };
         let call = ReplicaCall::Deliver(Delivery { message, except });
         self.count(&self.siblings(), &call, &mut reach).await;
         reach
@@ -48,7 +48,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         activation.check()?;
         let here = places.contains(&self.address.replica);
         let mut reach =
-            Reach { sockets: if here { self.deliver_to(&client, &message) } else { 0 }, missing: Vec::new() };
+            BroadcastReport { sockets: if here { self.deliver_to(&client, &message) } else { 0 }, missing: Vec::new() };
         let elsewhere =
             Targets { group: self.address.group, replicas: places.into(), except: Some(self.address.replica) };
         self.count(&elsewhere, &ReplicaCall::Whisper { client, message }, &mut reach).await;
@@ -59,7 +59,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     /// Asks all `targets` to deliver, and adds up what they say.
-    async fn count(&self, targets: &Targets, call: &ReplicaCall, reach: &mut Reach) {
+    async fn count(&self, targets: &Targets, call: &ReplicaCall, reach: &mut BroadcastReport) {
         for (replica, answer) in ask_in_turn(&self.host, targets, call).await {
             match answer {
                 Ok(ReplicaAnswer::Delivered(sockets)) => reach.sockets += sockets,
@@ -86,7 +86,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) fn shake_hands(&self, request: &Request, attachment: Option<Bytes>) -> Response {
         let Some(seated) = request.extensions().get::<Seated>().copied() else {
             // A request of the user's own making, or one that was connected before.
-            return dog::text(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
+            return dog::text_response(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
         };
         match self.host.shake_hands(request) {
             Ok(mut response) => {

@@ -40,7 +40,7 @@ impl World {
 
     /// All is delivered, said again until it is acknowledged, and tickets run out; then the books must agree with the
     /// Replicas.
-    pub(crate) fn come_to_rest(&mut self) -> Checked {
+    pub(crate) fn become_quiet(&mut self) -> Checked {
         self.say_all()?;
         self.pass(self.now + self.policy.ticket_lifetime + TICKET_MARGIN)?;
         self.settle()?;

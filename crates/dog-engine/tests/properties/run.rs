@@ -71,6 +71,6 @@ pub(crate) fn run(limit: u32, policy: Policy, ops: &Ops) -> Checked {
         let applied = world.apply(op).and_then(|()| world.check());
         applied.map_err(|broken| format!("after step {step}, {op:?}: {broken}"))?;
     }
-    world.come_to_rest().map_err(|broken| format!("at rest: {broken}"))?;
+    world.become_quiet().map_err(|broken| format!("at rest: {broken}"))?;
     world.empty_out().map_err(|broken| format!("emptied: {broken}"))
 }

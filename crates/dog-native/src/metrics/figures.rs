@@ -24,7 +24,7 @@ pub(crate) struct ClassFigures {
     pub(crate) name: &'static str,
     pub(crate) groups: usize,
     pub(crate) replicas_awake: usize,
-    pub(crate) replicas_resting: usize,
+    pub(crate) replicas_hibernating: usize,
     pub(crate) seats: u64,
     pub(crate) tickets: usize,
     pub(crate) members: usize,
@@ -35,7 +35,7 @@ impl ClassFigures {
     pub(crate) fn add(&mut self, other: &Self) {
         self.groups += other.groups;
         self.replicas_awake += other.replicas_awake;
-        self.replicas_resting += other.replicas_resting;
+        self.replicas_hibernating += other.replicas_hibernating;
         self.seats += other.seats;
         self.tickets += other.tickets;
         self.members += other.members;

@@ -92,7 +92,7 @@ fn objects(text: &mut Exposition, classes: &[ClassFigures]) {
         let kinds = [
             ("group", "awake", class.groups),
             ("replica", "awake", class.replicas_awake),
-            ("replica", "resting", class.replicas_resting),
+            ("replica", "hibernating", class.replicas_hibernating),
         ];
         for (kind, state, objects) in kinds {
             text.sample(&[("class", class.name), ("kind", kind), ("state", state)], objects);

@@ -255,7 +255,7 @@ mod tests {
         type Groups = ();
 
         async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> {
-            Ok(dog::text(dog::http::StatusCode::OK, ""))
+            Ok(dog::text_response(dog::http::StatusCode::OK, ""))
         }
     }
 

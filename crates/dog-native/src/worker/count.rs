@@ -38,7 +38,7 @@ impl Worker {
             if standing.awake {
                 class.replicas_awake += 1;
             } else {
-                class.replicas_resting += 1;
+                class.replicas_hibernating += 1;
             }
             class.seats += u64::from(standing.seats);
         }

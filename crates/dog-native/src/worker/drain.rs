@@ -33,7 +33,7 @@ pub(crate) fn longest(config: &Config) -> Duration {
 
 /// What a request from outside is answered with that comes too late.
 pub(super) fn restarting() -> Response {
-    let mut response = dog::text(StatusCode::SERVICE_UNAVAILABLE, "the server restarts");
+    let mut response = dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "the server restarts");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -19,7 +19,7 @@ impl Worker {
         if left > 0 {
             return abroad.forgets_in.set(left - 1);
         }
-        abroad.forgets_in.set(self.shared.config.rest_after.unwrap_or(KEPT).as_secs());
+        abroad.forgets_in.set(self.shared.config.hibernate_after.unwrap_or(KEPT).as_secs());
         abroad.forget_ways();
         self.release_objects(abroad);
     }

@@ -181,8 +181,8 @@ impl Host for Worker {
         }
     }
 
-    fn rest_after(&self) -> Option<Duration> {
-        self.shared.config.rest_after
+    fn hibernate_after(&self) -> Option<Duration> {
+        self.shared.config.hibernate_after
     }
 
     fn class(&self, name: &str) -> Option<ClassIndex> {

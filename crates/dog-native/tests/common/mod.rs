@@ -71,11 +71,11 @@ impl App for Test {
     type Groups = (Pair,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        if dog::query(&request, "panic").is_some() {
+        if dog::query_param(&request, "panic").is_some() {
             panic!("the App was told to");
         }
-        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
-        let group = dog.group::<Pair>(&dog::query(&request, "room").unwrap_or_default());
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
+        let group = dog.group::<Pair>(&dog::query_param(&request, "room").unwrap_or_default());
         Ok(group.identify(&client).await?.fetch(request).await?)
     }
 }

@@ -2,7 +2,7 @@
 
 use dog::{
     App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
-    Socket, To, query,
+    Socket, To, query_param,
 };
 use dog_native::{Running, Server};
 
@@ -12,7 +12,7 @@ impl App for Relay {
     type Groups = (Room,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let client = ClientId::new(query(&request, "u").unwrap_or_default())?;
+        let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
         Ok(dog.group::<Room>("room").identify(&client).await?.fetch(request).await?)
     }
 }
@@ -26,7 +26,7 @@ impl Group for Room {
     const NAME: &'static str = "room";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
-        let limit = cx.env().get().copied().ok_or_else(|| Failure::message("the test sets a limit"))?;
+        let limit = cx.env().get().copied().ok_or_else(|| Failure::new("the test sets a limit"))?;
         Ok(Self { limit })
     }
 

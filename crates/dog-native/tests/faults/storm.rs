@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use dog::http::{StatusCode, header};
 use dog::{
     App, Body, ClientId, Context, Dog, Env, Failure, Group, GroupContext, GroupId, Limit, Policy, Replica, ReplicaId,
-    Request, Response, Result, Socket, SocketError, text,
+    Request, Response, Result, Socket, SocketError, text_response,
 };
 use dog_native::{Server, Service};
 use futures_util::future::join_all;
@@ -73,12 +73,13 @@ impl App for Storm {
     type Groups = (Cloud,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
-        let replica = dog.group::<Cloud>(&dog::query(&request, "group").unwrap_or_default()).identify(&client).await?;
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
+        let replica =
+            dog.group::<Cloud>(&dog::query_param(&request, "group").unwrap_or_default()).identify(&client).await?;
         match request.uri().path() {
             // It has a seat, and never comes.
-            "/vanish" => Ok(text(StatusCode::OK, "")),
-            "/vanish-with-an-error" => Err(Failure::message("the App was told to")),
+            "/vanish" => Ok(text_response(StatusCode::OK, "")),
+            "/vanish-with-an-error" => Err(Failure::new("the App was told to")),
             _ => Ok(replica.fetch(request).await?),
         }
     }
@@ -134,11 +135,11 @@ impl Replica for Drop {
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         match request.uri().path() {
             "/socket" => Ok(cx.connect(request)),
-            "/error" => Err(Failure::message("receive was told to")),
+            "/error" => Err(Failure::new("receive was told to")),
             "/panic" => panic!("{TOLD_TO}"),
             // Nobody ends it but who asked.
             "/stream" => Ok(Response::new(Body::stream(Endless))),
-            _ => Ok(text(StatusCode::OK, "")),
+            _ => Ok(text_response(StatusCode::OK, "")),
         }
     }
 

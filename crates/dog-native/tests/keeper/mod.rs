@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use dog::http::StatusCode;
 use dog::{
-    App, ClientId, Context, Dog, Failure, Group, GroupContext, Limit, List, Replica, Request, Response, Result, text,
+    App, ClientId, Context, Dog, Failure, Group, GroupContext, Limit, List, Replica, Request, Response, Result,
+    text_response,
 };
 use dog_native::{Running, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,7 +18,7 @@ impl App for Keeper {
     type Groups = (Keepers,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         Ok(dog.group::<Keepers>("keepers").identify(&client).await?.fetch(request).await?)
     }
 }
@@ -90,9 +91,9 @@ impl Replica for Kept {
                 "set".into()
             }
             ["next_alarm"] => cx.alarm().await?.map_or("none".into(), |at| at.as_millis().to_string()),
-            _ => return Ok(text(StatusCode::NOT_FOUND, "not found")),
+            _ => return Ok(text_response(StatusCode::NOT_FOUND, "not found")),
         };
-        Ok(text(StatusCode::OK, answer))
+        Ok(text_response(StatusCode::OK, answer))
     }
 
     /// Fails the first time, panics the second, succeeds the third.
@@ -101,7 +102,7 @@ impl Replica for Kept {
         let rung = rung.map_or(Ok(0), |rung| rung.parse::<u32>())? + 1;
         cx.storage().put("rung", &Some(rung.to_string())).await?;
         match rung {
-            1 => Err(Failure::message("the alarm was told to fail")),
+            1 => Err(Failure::new("the alarm was told to fail")),
             2 => panic!("the alarm was told to"),
             _ => Ok(()),
         }

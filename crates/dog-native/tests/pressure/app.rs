@@ -37,10 +37,10 @@ impl App for Rooms {
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
         if request.uri().path() == "/hello" {
-            return Ok(dog::text(dog::http::StatusCode::OK, "hello"));
+            return Ok(dog::text_response(dog::http::StatusCode::OK, "hello"));
         }
-        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
-        let room = dog.group::<Room>(&dog::query(&request, "room").unwrap_or_default());
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
+        let room = dog.group::<Room>(&dog::query_param(&request, "room").unwrap_or_default());
         Ok(room.identify(&client).await?.fetch(request).await?)
     }
 }

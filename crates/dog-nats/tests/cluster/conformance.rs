@@ -11,14 +11,14 @@ use dog_nats::Nats;
 use crate::server::NatsServers;
 
 struct Cluster {
-    rests: bool,
+    hibernates: bool,
     entries: Vec<SocketAddr>,
 }
 
 impl Harness for Cluster {
     fn name(&self) -> String {
-        let rests = if self.rests { ", resting after every event" } else { "" };
-        format!("{} nodes over NATS{rests}", self.entries.len())
+        let hibernates = if self.hibernates { ", hibernating after every event" } else { "" };
+        format!("{} nodes over NATS{hibernates}", self.entries.len())
     }
 
     fn entries(&self) -> Vec<SocketAddr> {
@@ -26,22 +26,22 @@ impl Harness for Cluster {
     }
 
     fn lacks(&self) -> Vec<Lack> {
-        let stays = Lack { capability: Capability::Rest, reason: "objects stay in memory in this run" };
-        if self.rests { vec![] } else { vec![stays] }
+        let stays = Lack { capability: Capability::Hibernation, reason: "objects stay in memory in this run" };
+        if self.hibernates { vec![] } else { vec![stays] }
     }
 }
 
-async fn conforms(servers: usize, rests: bool) {
+async fn conforms(servers: usize, hibernates: bool) {
     crate::child::log();
     let nats = NatsServers::start(servers, "");
     let mut nodes: Vec<Running> = Vec::new();
     for _ in 0..3 {
         let server = Server::new(TestApp).bind("127.0.0.1:0").workers(2).cluster(Nats::connect(nats.url()));
-        let server = server.rest_after(if rests { Duration::ZERO } else { Duration::from_secs(60) });
+        let server = server.hibernate_after(if hibernates { Duration::ZERO } else { Duration::from_secs(60) });
         nodes.push(server.start().await.expect("a node"));
     }
     let entries = nodes.iter().map(Running::local_addr).collect();
-    let outcome = dog_conformance::run(&Cluster { rests, entries }).await;
+    let outcome = dog_conformance::run(&Cluster { hibernates, entries }).await;
     for node in nodes {
         node.shutdown().await;
     }

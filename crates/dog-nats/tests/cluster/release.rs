@@ -13,7 +13,7 @@ const ROOMS: u32 = 30;
 
 async fn node(nats: &NatsServers) -> Running {
     // Each second what has rested for one is released.
-    let server = Server::new(Rooms).bind("127.0.0.1:0").workers(2).rest_after(Duration::ZERO);
+    let server = Server::new(Rooms).bind("127.0.0.1:0").workers(2).hibernate_after(Duration::ZERO);
     server.cluster(Nats::connect(nats.url())).start().await.expect("a node")
 }
 

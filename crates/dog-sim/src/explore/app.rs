@@ -27,14 +27,14 @@ impl App for Market {
     type Groups = (Hall,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let group = dog.group::<Hall>(&dog::query(&request, "g").unwrap_or_default());
+        let group = dog.group::<Hall>(&dog::query_param(&request, "g").unwrap_or_default());
         if request.uri().path() == "/group" {
             return Ok(group.fetch(request).await?);
         }
-        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         let desk = group.identify(&client).await?;
         if request.uri().path() == "/drop" {
-            return Ok(dog::text(StatusCode::NO_CONTENT, ""));
+            return Ok(dog::text_response(StatusCode::NO_CONTENT, ""));
         }
         Ok(desk.fetch(request).await?)
     }
@@ -71,11 +71,11 @@ async fn look(witness: &Witness, object: [u8; 32], storage: &Storage) -> Result 
 fn wakes(witness: &Witness) -> Result {
     let mut ledger = witness.ledger();
     let fails = ledger.fails_to_wake;
-    if ledger.random.happens(fails) { Err(Failure::message("it does not want to wake")) } else { Ok(()) }
+    if ledger.random.happens(fails) { Err(Failure::new("it does not want to wake")) } else { Ok(()) }
 }
 
 fn witness(env: &dog::Env) -> Result<Witness> {
-    env.get::<Witness>().cloned().ok_or_else(|| Failure::message("a run has a witness"))
+    env.get::<Witness>().cloned().ok_or_else(|| Failure::new("a run has a witness"))
 }
 
 /// The Group.
@@ -92,7 +92,7 @@ impl Group for Hall {
         let witness = witness(cx.env())?;
         wakes(&witness)?;
         look(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
-        let rules = cx.env().get::<Rules>().copied().ok_or_else(|| Failure::message("a run has rules"))?;
+        let rules = cx.env().get::<Rules>().copied().ok_or_else(|| Failure::new("a run has rules"))?;
         Ok(Self { rules, witness })
     }
 
@@ -110,12 +110,12 @@ impl Group for Hall {
     }
 
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
-        match dog::query(&request, "do").as_deref() {
+        match dog::query_param(&request, "do").as_deref() {
             Some("panic") => panic_quietly(&self.witness),
-            Some("fail") => Err(Failure::message("asked to fail")),
+            Some("fail") => Err(Failure::new("asked to fail")),
             _ => {
                 count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?;
-                Ok(dog::text(StatusCode::OK, "counted"))
+                Ok(dog::text_response(StatusCode::OK, "counted"))
             }
         }
     }
@@ -143,7 +143,7 @@ impl Replica for Desk {
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         let seat = self.witness.seated(cx.id(), self.life);
         match request.uri().path() {
-            "/fail" => return Err(Failure::message("asked to fail")),
+            "/fail" => return Err(Failure::new("asked to fail")),
             "/panic" => panic_quietly(&self.witness),
             "/stream" => return Ok(Response::new(Body::stream(Endless { _seat: seat }))),
             "/slow" => drop(cx.gossip(&0).await?),
@@ -157,7 +157,7 @@ impl Replica for Desk {
             }
             _ => return Ok(cx.connect(request)),
         }
-        Ok(dog::text(StatusCode::OK, "done"))
+        Ok(dog::text_response(StatusCode::OK, "done"))
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
@@ -191,7 +191,7 @@ impl Replica for Desk {
     async fn on_gossip(&self, cx: &Context<Self>, asked: u64) -> Result<u64> {
         match asked {
             1 => drop(cx.storage().get::<u64>("first").await?),
-            13 => return Err(Failure::message("an unlucky number")),
+            13 => return Err(Failure::new("an unlucky number")),
             _ => {}
         }
         Ok(asked)
@@ -259,7 +259,7 @@ impl Desk {
             ("alarm", millis) => self.set_alarm(cx, millis.parse()?).await,
             ("attach", _) => self.attach(socket),
             ("close", _) => socket.close(CloseCode::NORMAL, "asked to"),
-            ("fail", _) => return Err(Failure::message("asked to fail")),
+            ("fail", _) => return Err(Failure::new("asked to fail")),
             ("panic", _) => panic_quietly(&self.witness),
             _ => {}
         }

@@ -18,7 +18,7 @@
 //! | 9 | `check_books`, `check_lives` in `settle`; the messages of `speak_up` | when all is healed |
 //! | 10 | `Watch::check_life`, `Ledger::kept`, `check_lives` in `settle` | with every message, every count; when all is healed |
 //! | 11 | `Ledger::found` (whole, and what was acknowledged), `Ledger::check_alarm` | whenever an object wakes; when all is healed |
-//! | 13 | `Ledger::finds_attached`; `check_rest` in `settle` | with every handler; when all is healed |
+//! | 13 | `Ledger::finds_attached`; `check_hibernation` in `settle` | with every handler; when all is healed |
 //! | 14 | `Watch::panics`, `Run::go_safely`: no panic but those that were asked for | with every panic |
 
 mod app;

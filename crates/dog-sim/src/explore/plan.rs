@@ -50,9 +50,9 @@ impl Plan {
         let nodes = *random.pick(&[1, 2, 3]);
         // The Group asks its members every thirty seconds: that is to keep nobody from resting.
         let some = Duration::from_secs(*random.pick(&[1, 3, 10, 45]));
-        let rest_after = *random.pick(&[None, None, Some(Duration::ZERO), Some(some)]);
+        let hibernate_after = *random.pick(&[None, None, Some(Duration::ZERO), Some(some)]);
         let mut plan = Self {
-            making: Making { seed, nodes, weather, disk, outbox: 64 * 1024, rest_after, keeps_watch: true, bug },
+            making: Making { seed, nodes, weather, disk, outbox: 64 * 1024, hibernate_after, keeps_watch: true, bug },
             rules: Rules { limit, policy },
             groups: *random.pick(&[1, 1, 2]),
             clients: *random.pick(&[3, 6, 10]),

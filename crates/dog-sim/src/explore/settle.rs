@@ -32,7 +32,7 @@ impl Run {
         self.check_handlers();
         self.check_kept();
         self.check_lives();
-        if !self.check_rest() || !self.speak_up() {
+        if !self.check_hibernation() || !self.speak_up() {
             return false;
         }
         let storm = self.plan.making;
@@ -173,11 +173,11 @@ impl Run {
 
     /// Promise 13: where nothing has happened for long nothing is in memory but who is seated, and where. Now and then a
     /// Group asks after its members: what is in use for that reason is not when it is looked at again.
-    fn check_rest(&mut self) -> bool {
-        let Some(rest_after) = self.plan.making.rest_after else { return true };
+    fn check_hibernation(&mut self) -> bool {
+        let Some(hibernate_after) = self.plan.making.hibernate_after else { return true };
         let mut restless = self.restless();
         for _ in 0..2 {
-            if restless.is_empty() || !self.pass(World::span(rest_after + LOOK_AGAIN)) {
+            if restless.is_empty() || !self.pass(World::span(hibernate_after + LOOK_AGAIN)) {
                 break;
             }
             let now = self.restless();

@@ -35,7 +35,7 @@ const MAX_STEPS: u64 = 5_000_000;
 /// # impl App for Chat {
 /// #     type Groups = (Lobby,);
 /// #     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-/// #         let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+/// #         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
 /// #         Ok(dog.group::<Lobby>("main").identify(&client).await?.fetch(request).await?)
 /// #     }
 /// # }
@@ -43,7 +43,7 @@ const MAX_STEPS: u64 = 5_000_000;
 /// use dog_sim::Cluster;
 ///
 /// // Objects leave memory after every event: what a Replica keeps in its fields alone is lost.
-/// let cluster = Cluster::builder(Chat).env(Env::new().with("a pool, say")).rest_after(Duration::ZERO).start();
+/// let cluster = Cluster::builder(Chat).env(Env::new().with("a pool, say")).hibernate_after(Duration::ZERO).start();
 /// let ann = cluster.connect("/ws?u=ann");
 /// assert!(!cluster.is_awake(ann.replica()) && ann.is_open());
 /// ```
@@ -65,7 +65,7 @@ impl<A: App> Builder<A> {
             weather: Weather::STILL,
             disk: Disk::default(),
             outbox: 1024 * 1024,
-            rest_after: None,
+            hibernate_after: None,
             keeps_watch: true,
             bug: None,
         };
@@ -85,10 +85,10 @@ impl<A: App> Builder<A> {
         self
     }
 
-    /// How long an object may be idle before it leaves memory, as a host's `--rest-after`: zero for after every event.
+    /// How long an object may be idle before it leaves memory, as a host's `--hibernate-after`: zero for after every event.
     /// Default: never, except by [`Cluster::evict_replica`].
-    pub fn rest_after(mut self, idle: Duration) -> Self {
-        self.making.rest_after = Some(idle);
+    pub fn hibernate_after(mut self, idle: Duration) -> Self {
+        self.making.hibernate_after = Some(idle);
         self
     }
 

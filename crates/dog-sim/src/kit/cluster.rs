@@ -49,7 +49,7 @@ use crate::world::World;
 /// # impl App for Chat {
 /// #     type Groups = (Lobby,);
 /// #     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-/// #         let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
+/// #         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
 /// #         let replica = dog.group::<Lobby>("main").identify(&client).await?;
 /// #         Ok(replica.fetch(request).await?)
 /// #     }

@@ -8,14 +8,14 @@ use crate::world::{Disk, Driver};
 
 impl Cluster {
     /// A Replica leaves memory, as it does by itself when it has been idle for
-    /// [`rest_after`](crate::Builder::rest_after): its sockets stay open, attachments and storage stay, its own fields
+    /// [`hibernate_after`](crate::Builder::hibernate_after): its sockets stay open, attachments and storage stay, its own fields
     /// are gone, and the next event calls [`activate`](dog::Replica::activate) again.
     ///
     /// Whether it is out of memory now: not while a handler waits for something.
     #[track_caller]
     pub fn evict_replica(&self, replica: ReplicaId) -> bool {
         self.run();
-        self.replica_object(replica).is_some_and(|object| self.rest(object))
+        self.replica_object(replica).is_some_and(|object| self.hibernate(object))
     }
 
     /// A Group leaves memory, as it does by itself when nothing needs it: all its Replicas are parked, and no client is
@@ -25,18 +25,18 @@ impl Cluster {
     pub fn evict_group<G: Group>(&self, name: &str) -> bool {
         self.run();
         let Some(group) = self.address::<G>(name).map(Object::Group) else { return false };
-        if !self.rest(group) {
+        if !self.hibernate(group) {
             return false;
         }
         // It first looks whether its Replicas have stored anything, and forgets those that have not.
         self.run();
-        self.rest(group)
+        self.hibernate(group)
     }
 
-    fn rest(&self, object: Object) -> bool {
+    fn hibernate(&self, object: Object) -> bool {
         match self.world.driver(object) {
-            Some(Driver::Group(group)) => group.rest_now(),
-            Some(Driver::Replica(replica)) => replica.rest_now(),
+            Some(Driver::Group(group)) => group.hibernate_now(),
+            Some(Driver::Replica(replica)) => replica.hibernate_now(),
             None => true,
         }
     }

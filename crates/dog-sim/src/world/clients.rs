@@ -81,7 +81,7 @@ impl World {
         self.later(delay, move |world| {
             let front = world.fronts.borrow().get(node).cloned().filter(|_| !world.is_down(node));
             let (Some(front), Some(place)) = (front, world.apps.borrow().get(node).cloned()) else {
-                return world.answered(client, dog::text(StatusCode::SERVICE_UNAVAILABLE, "the node is down"));
+                return world.answered(client, dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "the node is down"));
             };
             let task = Rc::clone(world);
             let answer = async move {

@@ -95,7 +95,7 @@ pub(crate) struct Making {
     /// How many bytes may wait for one client.
     pub(crate) outbox: usize,
     /// How long an object may be idle before it leaves memory.
-    pub(crate) rest_after: Option<Duration>,
+    pub(crate) hibernate_after: Option<Duration>,
     /// Whether objects look after each other while nothing happens.
     pub(crate) keeps_watch: bool,
     pub(crate) bug: Option<Bug>,
@@ -127,7 +127,7 @@ pub(crate) struct World {
     /// Whether the server has begun to shut down.
     stopping: Cell<bool>,
     outbox: usize,
-    rest_after: Option<Duration>,
+    hibernate_after: Option<Duration>,
     keeps_watch: bool,
     pub(crate) bug: Option<Bug>,
     /// Tasks are picked by chance, or the oldest first.
@@ -157,7 +157,7 @@ impl World {
             failures: RefCell::default(),
             stopping: Cell::new(false),
             outbox: making.outbox,
-            rest_after: making.rest_after,
+            hibernate_after: making.hibernate_after,
             keeps_watch: making.keeps_watch,
             bug: making.bug,
             picks: making.weather.delay.1 > 0,

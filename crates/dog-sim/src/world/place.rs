@@ -134,8 +134,8 @@ impl Host for Place {
         ReplicaId::from_bytes(id)
     }
 
-    fn rest_after(&self) -> Option<Duration> {
-        self.world.rest_after
+    fn hibernate_after(&self) -> Option<Duration> {
+        self.world.hibernate_after
     }
 
     fn keeps_watch(&self) -> bool {

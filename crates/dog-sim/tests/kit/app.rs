@@ -43,7 +43,7 @@ impl App for House {
         let hall = dog.group::<Hall>(HALL);
         match request.uri().path() {
             "/group" => Ok(hall.fetch(request).await?),
-            "/fail" => Err(Failure::message("the app has had enough")),
+            "/fail" => Err(Failure::new("the app has had enough")),
             "/echo" => {
                 let kind = request.headers().get("content-type").cloned();
                 let mut response = Response::new(Body::from(request.into_body().bytes(1024).await?));
@@ -52,7 +52,7 @@ impl App for House {
             }
             _ => {
                 let named = request.headers().get("x-user").and_then(|name| name.to_str().ok()).map(str::to_owned);
-                let name = named.or_else(|| dog::query(&request, "u")).unwrap_or_default();
+                let name = named.or_else(|| dog::query_param(&request, "u")).unwrap_or_default();
                 Ok(hall.identify(&ClientId::new(name)?).await?.fetch(request).await?)
             }
         }
@@ -78,7 +78,7 @@ impl Group for Hall {
     async fn receive(&self, cx: &GroupContext, _: Request) -> Result<Response> {
         cx.storage().put("asked", &true).await?;
         cx.set_alarm(cx.now() + Duration::from_secs(60)).await?;
-        Ok(dog::text(StatusCode::OK, "asked"))
+        Ok(dog::text_response(StatusCode::OK, "asked"))
     }
 
     async fn on_alarm(&self, cx: &GroupContext) -> Result {
@@ -105,7 +105,7 @@ impl Replica for Room {
             "/ws" => Ok(cx.connect(request)),
             "/never" => std::future::pending().await,
             "/panic" => panic!("no such thing"),
-            _ => Ok(dog::text(StatusCode::NOT_FOUND, "nothing here")),
+            _ => Ok(dog::text_response(StatusCode::NOT_FOUND, "nothing here")),
         }
     }
 
@@ -132,7 +132,7 @@ impl Replica for Room {
             "flood" => (0..rest.parse()?).try_for_each(|_| socket.send("x".repeat(1000)))?,
             "json" => socket.send(Message::json(&serde_json::from_str::<serde_json::Value>(rest)?)?)?,
             "bye" => socket.close(dog::CloseCode::POLICY, rest),
-            "fail" => return Err(Failure::message(rest)),
+            "fail" => return Err(Failure::new(rest)),
             "panic" => panic!("{rest}"),
             "wait" => std::future::pending().await,
             "spin" => spin().await,

@@ -49,7 +49,7 @@ impl App for Theatre {
     async fn fetch(&self, mut request: Request, dog: &Dog) -> Result<Response> {
         let stage = dog.group::<Stage>(STAGE);
         request.extensions_mut().insert(Mark);
-        let response = match dog::query(&request, "u") {
+        let response = match dog::query_param(&request, "u") {
             Some(client) => stage.identify(&ClientId::new(client)?).await?.fetch(request).await?,
             None => stage.fetch(request).await?,
         };
@@ -89,7 +89,7 @@ impl Group for Stage {
 
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         see(cx.env(), request.extensions());
-        let mut response = dog::text(StatusCode::OK, "the stage");
+        let mut response = dog::text_response(StatusCode::OK, "the stage");
         response.extensions_mut().insert(Mark);
         Ok(response)
     }
@@ -139,7 +139,7 @@ impl Replica for Player {
         let mut response = match request.uri().path() {
             "/ws" => cx.connect(request),
             "/stream" => Response::new(Body::stream(Endless)),
-            _ => dog::text(StatusCode::OK, self.activated.get().to_string()),
+            _ => dog::text_response(StatusCode::OK, self.activated.get().to_string()),
         };
         response.extensions_mut().insert(Mark);
         Ok(response)
@@ -312,7 +312,7 @@ fn an_object_that_cannot_be_woken_leaves_memory_and_its_sockets_end() {
 fn a_streamed_response_keeps_its_object_awake_and_its_seat() {
     let script = Arc::<Script>::default();
     let env = Env::new().with(script);
-    let cluster = Cluster::builder(Theatre).env(env).rest_after(Duration::from_secs(5)).start();
+    let cluster = Cluster::builder(Theatre).env(env).hibernate_after(Duration::from_secs(5)).start();
     let stream = cluster.get("/stream?u=ann");
     let replica = cluster.replicas::<Stage>(STAGE)[0];
     cluster.advance(Duration::from_secs(60));

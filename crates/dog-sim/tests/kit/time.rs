@@ -41,7 +41,7 @@ fn a_group_has_alarms_and_storage_too() {
 /// Longer than the thirty seconds after which a Group asks its members for their seats: that must keep none awake.
 #[test]
 fn an_idle_object_rests_by_itself_after_the_time_that_was_chosen() {
-    let cluster = builder(2).rest_after(MINUTE).start();
+    let cluster = builder(2).hibernate_after(MINUTE).start();
     let [ann] = enter(&cluster, ["ann"]);
     assert_eq!(tell(&cluster, &ann, "count"), ["1"]);
     cluster.advance(MINUTE / 2);

@@ -1,4 +1,4 @@
-//! The conformance suite, objects staying in memory and resting after every event.
+//! The conformance suite, objects staying in memory and hibernating after every event.
 
 use std::net::SocketAddr;
 
@@ -19,14 +19,14 @@ const LACKS: [Lack; 5] = [
 ];
 
 struct Workers {
-    rests: bool,
+    hibernates: bool,
     address: SocketAddr,
 }
 
 impl Harness for Workers {
     fn name(&self) -> String {
-        let rests = if self.rests { ", resting after every event" } else { "" };
-        format!("workerd{rests}")
+        let hibernates = if self.hibernates { ", hibernating after every event" } else { "" };
+        format!("workerd{hibernates}")
     }
 
     fn entries(&self) -> Vec<SocketAddr> {
@@ -34,20 +34,20 @@ impl Harness for Workers {
     }
 
     fn lacks(&self) -> Vec<Lack> {
-        let stays = Lack { capability: Capability::Rest, reason: "objects stay in memory in this run" };
-        LACKS.into_iter().chain((!self.rests).then_some(stays)).collect()
+        let stays = Lack { capability: Capability::Hibernation, reason: "objects stay in memory in this run" };
+        LACKS.into_iter().chain((!self.hibernates).then_some(stays)).collect()
     }
 }
 
-async fn conforms(rests: bool) {
+async fn conforms(hibernates: bool) {
     let disk = Disk::new();
     // This runtime knows of no jurisdictions.
     let mut variables = vec![("DOG_WITHOUT_JURISDICTIONS", "yes")];
-    if rests {
-        variables.push(("DOG_REST_AFTER_EVERY_EVENT", "yes"));
+    if hibernates {
+        variables.push(("DOG_HIBERNATE_AFTER_EVERY_EVENT", "yes"));
     }
     let workerd = Workerd::start(&disk, &variables);
-    let outcome = dog_conformance::run(&Workers { rests, address: workerd.address() }).await;
+    let outcome = dog_conformance::run(&Workers { hibernates, address: workerd.address() }).await;
     if let Err(summary) = outcome {
         panic!("{summary}");
     }

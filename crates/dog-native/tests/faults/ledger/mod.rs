@@ -54,8 +54,8 @@ impl App for Ledger {
     type Groups = (Ledgers,);
 
     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-        let client = ClientId::new(dog::query(&request, "u").unwrap_or_default())?;
-        let group = dog.group::<Ledgers>(&dog::query(&request, "group").unwrap_or_default());
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
+        let group = dog.group::<Ledgers>(&dog::query_param(&request, "group").unwrap_or_default());
         Ok(group.identify(&client).await?.fetch(request).await?)
     }
 }
@@ -152,7 +152,7 @@ async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {
             let mut dump = String::from("dump");
             for (key, (number, bytes)) in entries {
                 if bytes != filler(number, bytes.len()) {
-                    return Err(Failure::message(format!("the bytes under {key} are not those of {number}")));
+                    return Err(Failure::new(format!("the bytes under {key} are not those of {number}")));
                 }
                 dump.push_str(&format!(" {key} {number}"));
             }
@@ -161,7 +161,7 @@ async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {
             }
             return Ok(dump);
         }
-        _ => return Err(Failure::message(format!("what is {said:?}?"))),
+        _ => return Err(Failure::new(format!("what is {said:?}?"))),
     }
     Ok(format!("done {said}"))
 }

@@ -13,15 +13,15 @@ use crate::harness::Capability;
 use crate::stage::Stage;
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    let rest = &[Capability::Rest];
+    let hibernation = &[Capability::Hibernation];
     vec![
-        scenario("rest_loses_fields_and_nothing_else", &[13], fields).needing(rest),
-        scenario("rest_ends_with_any_event", &[13], woken).needing(rest),
-        scenario("rest_waits_for_handlers", &[7, 13], waits).needing(rest),
-        scenario("rest_opens_and_closes_no_socket", &[7, 13], sockets).needing(rest),
-        scenario("rest_misses_no_delivery", &[6, 13], deliveries).needing(rest),
+        scenario("hibernation_loses_fields_and_nothing_else", &[13], fields).needing(hibernation),
+        scenario("hibernation_ends_with_any_event", &[13], woken).needing(hibernation),
+        scenario("hibernation_waits_for_handlers", &[7, 13], waits).needing(hibernation),
+        scenario("hibernation_opens_and_closes_no_socket", &[7, 13], sockets).needing(hibernation),
+        scenario("hibernation_misses_no_delivery", &[6, 13], deliveries).needing(hibernation),
         scenario("streamed_response_keeps_its_object_awake", &[13], streams),
-        scenario("rest_follows_the_end_of_a_stream", &[8, 13], after_a_stream).needing(rest),
+        scenario("hibernation_follows_the_end_of_a_stream", &[8, 13], after_a_stream).needing(hibernation),
         scenario("parked_replica_keeps_its_storage", &[11, 13], parked).needing(&[Capability::Parking]),
     ]
 }
