@@ -8,7 +8,7 @@
 //! In reading order:
 //! - `bin/suite`: all scenarios beside all peers, with tables of both; `bin/fanout`: one scenario beside the floor, told on
 //!   the command line; `bin/workers`: on workerd, beside npm's `dog`; `bin/cluster`: nodes over NATS, beside nodes over Redis;
-//!   `bin/scale`: what large clusters would do, for `cargo xtask scale`; `bin/verbs`: a server of ours that whispers or
+//!   `bin/verbs`: a server of ours that whispers or
 //!   gossips; `peers/`: the relay as others would write it
 //! - [`server`]: a server as a child process that never outlives the bench; [`role`]: what this executable is to itself;
 //!   [`relay`]: our own, built; [`workerd`]: a Worker on workerd; [`scratch`]: a folder for them

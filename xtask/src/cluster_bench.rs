@@ -51,6 +51,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     step.args(arguments).limit(BENCH_LIMIT).run()
 }
 
+/// What NATS costs by itself: the figures that docs/scale.md is based on.
+pub(crate) fn nats(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let bench = ["bench", "-p", "durable-object-groups-nats", "--bench", "nats"];
+    let step = workspace.cargo().args(bench).args(arguments).env(cluster::PROGRAM, &cluster::server(workspace)?);
+    step.limit(BENCH_LIMIT).run()
+}
+
 /// What can be had of the peers: each with the flag that names it to the bench.
 fn peers(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
     let peers: [(&str, Peers); 3] = [("Redis", redis), ("Socket.IO", socket_io), ("nchan", nchan)];

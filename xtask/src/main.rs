@@ -4,7 +4,7 @@
 //! limited), `server` (a process that must not outlive us), `install` (what a bare machine lacks), `toolchain` and `debian`
 //! (what builds for wasm), `workspace` (what cargo knows of us), then one module for each part that is more than a cargo
 //! command: `checks`, `layers`, `sources`, `deny`, `wasm`, `sim`, `faults`, `autobahn`, `browser`, `cluster`, `fuzz`, `workers` with
-//! `bundle`, `bench` with `cluster_bench`, and `scale`; `nodes` runs a cluster to look at.
+//! `bundle`, and `bench` with `cluster_bench`; `nodes` runs a cluster to look at.
 //!
 //! A new part is one entry in the table of `parts` and one module.
 
@@ -23,7 +23,6 @@ mod install;
 mod layers;
 mod nodes;
 mod parts;
-mod scale;
 mod server;
 mod sim;
 mod sources;
@@ -54,8 +53,6 @@ enum Request {
     Sim(Vec<String>),
     /// Run a cluster of chat rooms to look at.
     Nodes(nodes::Options),
-    /// Reckon what large clusters would do.
-    Scale,
 }
 
 fn main() -> ExitCode {
@@ -87,7 +84,6 @@ fn answer(request: Request) -> anyhow::Result<bool> {
         Request::Fuzz(options) => fuzz::long(&Workspace::find()?, &options)?,
         Request::Sim(arguments) => sim::long(&Workspace::find()?, &arguments)?,
         Request::Nodes(options) => nodes::run(&Workspace::find()?, options)?,
-        Request::Scale => scale::run(&Workspace::find()?)?,
     }
     Ok(true)
 }
@@ -102,8 +98,6 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
         "fuzz" => fuzz::Options::parse(rest).map(Request::Fuzz),
         "sim" => Ok(Request::Sim(rest.to_vec())),
         "nodes" => nodes::Options::parse(rest).map(Request::Nodes),
-        "scale" if rest.is_empty() => Ok(Request::Scale),
-        "scale" => Err(format!("scale: there is no `{}`", rest[0])),
         other => Err(format!("there is no command `{other}`")),
     }
 }
@@ -148,7 +142,6 @@ fn usage() -> String {
          cargo xtask fuzz [TARGET]       look long for inputs that break something: --seconds N each target, --keep\n\
          cargo xtask sim [ARG..]         run the simulation: --seeds N, --from F, --seed S, --bug NAME, --help\n\
          cargo xtask nodes [ARG..]       run a cluster of the chat room here, to look at: --nodes N, --servers N\n\
-         cargo xtask scale               reckon what clusters of 100 and 1,000 nodes would do, and write docs/scale.md\n\
          cargo xtask help                this text\n\nParts:\n",
     );
     PARTS.iter().for_each(|part| text.push_str(&format!("  {:<12} {}\n", part.name, part.about)));
@@ -194,7 +187,6 @@ mod tests {
         assert!(parse_words("tset").is_err());
         assert!(parse_words("").is_err());
         assert!(parse_words("bench nothing").is_err());
-        assert!(parse_words("scale --quick").is_err() && matches!(parse_words("scale"), Ok(Request::Scale)));
     }
 
     #[test]

@@ -76,6 +76,11 @@ pub(crate) const BENCHES: &[Bench] = &[
     },
     Bench { name: "relay", about: "fan-out of the relay beside a bare epoll+send loop", run: checks::bench_relay },
     Bench { name: "cluster", about: "nodes over NATS beside nodes of others over Redis", run: cluster_bench::run },
+    Bench {
+        name: "nats",
+        about: "what nats-server costs: messages, lookups, claims, leases",
+        run: cluster_bench::nats,
+    },
     Bench { name: "workers", about: "the relay on workerd beside the same on npm's dog", run: workers::bench },
 ];
 

@@ -1,6 +1,6 @@
 //! What NATS costs a cluster: letters, look-ups, claims, leases. One nats-server, started for it, with streams such as nodes
 //! make. Processor time is the operating system's account of the server's process and of the threads here, each of which
-//! plays one part. `cargo xtask scale` runs it, and reads the lines that it prints: one JSON object a figure.
+//! plays one part. `cargo xtask bench nats` runs it. It prints one JSON object per figure.
 //!
 //! Under the test command, which runs each bench without `--bench`, nothing is measured: there is no server.
 
@@ -40,7 +40,7 @@ const LEASE: usize = 120;
 
 fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
-        return println!("not measured: `cargo xtask scale` does");
+        return println!("not measured: `cargo xtask bench nats` does");
     }
     let server = NatsServer::start("always");
     // Others do not wait until it listens.

@@ -1,5 +1,5 @@
-//! How many messages each thing takes, and how that grows with the Replicas of a room: the laws that `docs/scale.md`
-//! reckons with. Each is asked for in rooms of several sizes.
+//! How many messages each thing takes, and how that grows with the Replicas of a room: the rules that `docs/scale.md`
+//! is based on. Each is asked for in rooms of several sizes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
