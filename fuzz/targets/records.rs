@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use dog::wire::typed;
+use dog::internal;
 use dog::{ClientId, CloseCode, GroupId, Message, ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress};
 use dog_engine::driver::{rewrite_clients, rewrite_record};
@@ -69,7 +69,7 @@ fn alarm(bytes: &[u8]) {
 /// Ids, client identifiers and close codes.
 fn text(bytes: &[u8]) {
     if let Ok(id) = ClientId::new(String::from_utf8_lossy(bytes)) {
-        assert_eq!(typed::decode::<ClientId>(&typed::encode(&id).expect("a text")).expect("the same"), id);
+        assert_eq!(internal::decode::<ClientId>(&internal::encode(&id).expect("a text")).expect("the same"), id);
     }
     if let Some(code) = bytes.first_chunk() {
         let code = u16::from_be_bytes(*code);
@@ -115,10 +115,10 @@ struct Post {
 
 /// What is read once and written is read again as the same: a value may have several forms, and one that is written.
 fn value(bytes: &[u8]) {
-    let Ok(value) = typed::decode::<Value>(bytes) else { return };
-    let written = typed::encode(&value).expect("what was read can be written");
-    let again: Value = typed::decode(&written).expect("what was written can be read");
-    assert_eq!(typed::encode(&again).expect("and written"), written);
+    let Ok(value) = internal::decode::<Value>(bytes) else { return };
+    let written = internal::encode(&value).expect("what was read can be written");
+    let again: Value = internal::decode(&written).expect("what was written can be read");
+    assert_eq!(internal::encode(&again).expect("and written"), written);
 }
 
 /// Where an object's entries lie: two bytes say whose and which bounds, then two keys and a third to look for.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::port::LocalFuture;
+use dog::internal::LocalFuture;
 use dog::{
     ClientId, Close, CloseCode, Env, Epoch, Error, Failure, Message, ReplicaId, Request, Response, SocketError,
     SocketId, Timestamp,

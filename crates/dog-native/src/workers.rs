@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dog::port::LocalFuture;
+use dog::internal::LocalFuture;
 use dog::{App, Response};
 use dog_engine::{Front, classes};
 use tokio::runtime::{Builder, LocalOptions};

@@ -57,13 +57,13 @@ pub mod internal {
 
     /// That an App's Groups and what is exported are the same, each by a name of its own.
     pub const fn assert_exported(groups: &[&str], exported: &[&str]) {
-        use dog::port::names;
+        use dog::internal::{are_among, are_distinct};
         assert!(
-            names::are_distinct(groups) && names::are_distinct(exported),
+            are_distinct(groups) && are_distinct(exported),
             "two Groups of App::Groups have the same Group::NAME, so one would answer for the other: give each its own"
         );
-        assert!(names::are_among(groups, exported), "a Group of App::Groups is missing in export!");
-        assert!(names::are_among(exported, groups), "a Group of export! is missing in App::Groups");
+        assert!(are_among(groups, exported), "a Group of App::Groups is missing in export!");
+        assert!(are_among(exported, groups), "a Group of export! is missing in App::Groups");
     }
 
     /// Once a Worker begins.

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::http::{Method, StatusCode, header};
-use dog::internal::{Kind, SocketErrorKind};
-use dog::port::LocalFuture;
+use dog::internal::{Kind, LocalFuture, SocketErrorKind};
 use dog::{
     Body, ClientId, Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId,
     Timestamp,

@@ -3,7 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use dog::port::LocalFuture;
+use dog::internal::LocalFuture;
 use futures_util::FutureExt;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;

@@ -9,8 +9,9 @@ use crate::body::{Request, Response};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::group::Group;
+use crate::group_names;
 use crate::id::{ClientId, GroupId, ReplicaId};
-use crate::port::{AppPort, GroupVisitor, Placed, names};
+use crate::port::{AppPort, GroupVisitor, SeatPort};
 use crate::replica::Replica;
 
 /// Answers every outside request: picks a Group by name, identifies the client, forwards.
@@ -47,7 +48,7 @@ macro_rules! groups {
                 // Every host learns of its Groups here, so none of them can be built for an App with such names.
                 const {
                     assert!(
-                        names::are_distinct(Self::NAMES),
+                        group_names::are_distinct(Self::NAMES),
                         "two Groups of App::Groups have the same Group::NAME, so one would answer for the other: give \
                          each its own"
                     );
@@ -151,8 +152,8 @@ impl<G: Group> GroupHandle<G> {
     /// When the Group cannot be reached or does not answer ([`Error::is_unreachable`], [`Error::is_deadline`]), when
     /// its own code failed ([`Error::is_handler`]), or when there is no room ([`Error::is_no_room`]).
     pub async fn identify(&self, client: &ClientId) -> Result<ReplicaHandle<G::Replica>, Error> {
-        let placed = self.port.identify(G::NAME, self.id, client.clone()).await?;
-        Ok(ReplicaHandle { placed, class: PhantomData })
+        let seat = self.port.identify(G::NAME, self.id, client.clone()).await?;
+        Ok(ReplicaHandle { seat, class: PhantomData })
     }
 
     /// Passes a request to the Group itself: [`Group::receive`] answers it.
@@ -166,14 +167,14 @@ impl<G: Group> GroupHandle<G> {
 
 /// The Replica that is to serve a client, with a seat kept there until it is used, dropped or expired.
 pub struct ReplicaHandle<R> {
-    placed: Box<dyn Placed>,
+    seat: Box<dyn SeatPort>,
     class: PhantomData<fn() -> R>,
 }
 
 impl<R: Replica> ReplicaHandle<R> {
     /// The Replica's id.
     pub fn id(&self) -> ReplicaId {
-        self.placed.replica()
+        self.seat.replica()
     }
 
     /// Takes the seat and passes the request on: [`Replica::receive`] answers it.
@@ -184,7 +185,7 @@ impl<R: Replica> ReplicaHandle<R> {
     /// When no Replica took it ([`Error::is_no_room`], [`Error::is_unreachable`]), or `receive` failed
     /// ([`Error::is_handler`]).
     pub async fn fetch(self, request: Request) -> Result<Response, Error> {
-        self.placed.fetch(request).await
+        self.seat.fetch(request).await
     }
 }
 
@@ -202,6 +203,6 @@ impl<G: Group> fmt::Debug for GroupHandle<G> {
 
 impl<R> fmt::Debug for ReplicaHandle<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "ReplicaHandle({:?})", self.placed.replica())
+        write!(formatter, "ReplicaHandle({:?})", self.seat.replica())
     }
 }

@@ -8,16 +8,16 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use crate::body::{Request, Response};
+use crate::codec;
 use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::Message;
-use crate::port::{self, ReplicaPort};
+use crate::port::{GossipAnswers, ReplicaPort};
 use crate::replica::Replica;
-use crate::socket::{BroadcastReport, Socket};
+use crate::socket::{BroadcastReport, Socket, encode_attachment};
 use crate::storage::Storage;
 use crate::time::Timestamp;
-use crate::wire;
 
 /// A Replica's way to its sockets, its siblings and its host. Cloning it is cheap.
 ///
@@ -160,7 +160,7 @@ impl<R: Replica> Context<R> {
     /// As [`Socket::set_attachment`]: when it is over 16 KiB as serialised ([`Error::is_too_large`]) or cannot be
     /// serialised ([`Error::is_encoding`]). No seat is kept then.
     pub fn connect_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
-        let attachment = wire::attachment(attachment)?;
+        let attachment = encode_attachment(attachment)?;
         Ok(self.port.connect(request, Some(attachment)))
     }
 
@@ -217,11 +217,11 @@ impl<R: Replica> Context<R> {
     /// When `gossip` cannot be serialised ([`Error::is_encoding`]), or this life of the object is over
     /// ([`Error::is_closed`]).
     pub async fn gossip(&self, gossip: &R::Gossip) -> Result<GossipReplies<R::Answer>, Error> {
-        let answers = self.port.gossip(wire::encode(gossip)?).await?;
-        let port::Answers { answers, parked } = answers;
+        let answers = self.port.gossip(codec::encode(gossip)?).await?;
+        let GossipAnswers { answers, parked } = answers;
         let mut heard = GossipReplies { answers: Vec::with_capacity(answers.len()), missing: Vec::new(), parked };
         for (replica, answer) in answers {
-            match answer.and_then(|bytes| wire::decode(&bytes)) {
+            match answer.and_then(|bytes| codec::decode(&bytes)) {
                 Ok(answer) => heard.answers.push((replica, answer)),
                 Err(error) => heard.missing.push((replica, error)),
             }

@@ -277,8 +277,8 @@ mod tests {
     #[test]
     fn an_error_travels_without_its_cause() {
         let error = Error::caused(Kind::NoRoom, "full", std::io::Error::other("secret"));
-        let bytes = crate::wire::encode(&error).unwrap();
-        let travelled: Error = crate::wire::decode(&bytes).unwrap();
+        let bytes = crate::codec::encode(&error).unwrap();
+        let travelled: Error = crate::codec::decode(&bytes).unwrap();
         assert!(travelled.is_no_room() && travelled.to_string() == "full" && travelled.source().is_none());
     }
 
@@ -306,7 +306,7 @@ mod tests {
             assert_eq!(error.status().is_client_error(), about_the_request, "{kind:?}");
             assert_eq!(error.public_text().contains("secret"), about_the_request, "{kind:?}");
         }
-        let own = crate::wire::attachment(&"x".repeat(crate::MAX_ATTACHMENT)).unwrap_err();
+        let own = crate::socket::encode_attachment(&"x".repeat(crate::MAX_ATTACHMENT)).unwrap_err();
         assert!(own.is_too_large() && own.status() == StatusCode::INTERNAL_SERVER_ERROR);
     }
 

@@ -55,25 +55,26 @@
 //! - `socket`: [`Socket`], [`To`]; `message`: [`Message`]; `close`: [`CloseCode`] and how a socket ends
 //! - `storage`: [`Storage`], what an object keeps for good
 //! - `id`, `time`, `env`, `body`: [`ClientId`] and other ids, [`Place`], [`Timestamp`], [`Env`], [`Request`] and [`Response`]
-//! - `error`: [`Error`] and [`Failure`]; `wire`, `port`: for the engine and hosts
+//! - `error`: [`Error`] and [`Failure`]; `codec`: how values become bytes; `port`: what the engine implements
 
 mod app;
 mod body;
 mod close;
+mod codec;
 mod context;
 mod env;
 mod error;
 mod group;
+mod group_names;
 mod id;
-mod message;
 #[doc(hidden)]
-pub mod port;
+pub mod internal;
+mod message;
+mod port;
 mod replica;
 mod socket;
 mod storage;
 mod time;
-#[doc(hidden)]
-pub mod wire;
 
 pub use app::{App, Dog, GroupHandle, Groups, ReplicaHandle};
 pub use body::{Body, Request, Response, query_param, text_response};
@@ -89,12 +90,3 @@ pub use replica::{AutoResponse, MAX_AUTO_RESPONSE, Replica};
 pub use socket::{BroadcastReport, MAX_ATTACHMENT, Socket, To};
 pub use storage::{List, MAX_KEY, MAX_VALUE, Storage, Transaction};
 pub use time::Timestamp;
-
-/// For the engine and hosts: what users have no use for.
-#[doc(hidden)]
-pub mod internal {
-    pub use crate::close::SocketErrorKind;
-    pub use crate::error::Kind;
-    pub use crate::message::MessageBuffer;
-    pub use crate::storage::Read;
-}

@@ -249,11 +249,11 @@ mod tests {
     #[test]
     fn a_message_travels_as_it_is() {
         for message in [Message::text("größe"), Message::text(""), Message::binary([0xff, 0])] {
-            let bytes = crate::wire::encode(&message).unwrap();
-            assert_eq!(crate::wire::decode::<Message>(&bytes).unwrap(), message);
+            let bytes = crate::codec::encode(&message).unwrap();
+            assert_eq!(crate::codec::decode::<Message>(&bytes).unwrap(), message);
         }
-        let broken = crate::wire::encode(&(true, Bytes::from_static(&[0xff]))).unwrap();
-        assert!(crate::wire::decode::<Message>(&broken).unwrap_err().is_encoding());
+        let broken = crate::codec::encode(&(true, Bytes::from_static(&[0xff]))).unwrap();
+        assert!(crate::codec::decode::<Message>(&broken).unwrap_err().is_encoding());
     }
 
     #[test]

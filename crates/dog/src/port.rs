@@ -1,7 +1,5 @@
-//! What an engine offers beneath the user's handles. For hosts and the engine; nothing here is for users.
-//!
-//! A port is what a [`Context`](crate::Context), a [`Socket`](crate::Socket) or a [`Dog`](crate::Dog) stands on. The
-//! futures are local: an object lives on one thread.
+//! The ports: what a [`Context`](crate::Context), a [`Socket`](crate::Socket) and a [`Dog`](crate::Dog) call, and what the
+//! engine implements. The futures are local, because an object lives on one thread.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,7 +16,7 @@ use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId, SocketId};
 use crate::message::Message;
 use crate::socket::BroadcastReport;
-use crate::storage::{List, Read};
+use crate::storage::{List, TransactionRead};
 use crate::time::Timestamp;
 
 /// A future that stays on its thread.
@@ -26,7 +24,7 @@ pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// What came of a gossip.
 #[derive(Debug)]
-pub struct Answers {
+pub struct GossipAnswers {
     /// What every sibling said that was asked: bytes of its answer, or why there is none.
     pub answers: Vec<(ReplicaId, Result<Bytes, Error>)>,
     /// Who was not asked because it is parked, or why that is not known.
@@ -48,7 +46,7 @@ pub trait StoragePort {
     fn commit(
         &self,
         writes: BTreeMap<String, Option<Bytes>>,
-        reads: Vec<(u64, Read)>,
+        reads: Vec<(u64, TransactionRead)>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error>;
     /// Takes everything away.
     fn delete_all(&self) -> LocalFuture<Result<(), Error>>;
@@ -106,7 +104,7 @@ pub trait ReplicaPort: ObjectPort {
     /// To one client's sockets, wherever they are.
     fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>>;
     /// Asks every sibling that is not parked.
-    fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<Answers, Error>>;
+    fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<GossipAnswers, Error>>;
     /// The bytes kept with a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// Keeps bytes with a socket.
@@ -127,8 +125,8 @@ pub trait GroupPort: ObjectPort {
     fn unique_replica(&self) -> ReplicaId;
 }
 
-/// Which Replica is to serve a client, and the seat that it keeps for it.
-pub trait Placed {
+/// Beneath a [`ReplicaHandle`](crate::ReplicaHandle): the Replica that serves a client, and the ticket for its seat there.
+pub trait SeatPort {
     /// The Replica.
     fn replica(&self) -> ReplicaId;
     /// Takes the seat with this request.
@@ -145,7 +143,7 @@ pub trait AppPort {
         class: &'static str,
         group: GroupId,
         client: ClientId,
-    ) -> LocalFuture<Result<Box<dyn Placed>, Error>>;
+    ) -> LocalFuture<Result<Box<dyn SeatPort>, Error>>;
     /// The response that says what is wrong with a request that is to open a WebSocket.
     fn refusal(&self, request: &Request) -> Option<Response>;
     /// Passes a request to a Group itself.
@@ -161,80 +159,4 @@ pub trait AppPort {
 pub trait GroupVisitor {
     /// `G` is one of them.
     fn visit<G: Group>(&mut self);
-}
-
-/// What is checked of Groups' names while an App is compiled.
-pub mod names {
-    /// Whether no name is there twice.
-    pub const fn are_distinct(names: &[&str]) -> bool {
-        let mut at = 0;
-        while at < names.len() {
-            if position(names, names[at]) < at {
-                return false;
-            }
-            at += 1;
-        }
-        true
-    }
-
-    /// Whether all of `these` are among `those`.
-    pub const fn are_among(these: &[&str], those: &[&str]) -> bool {
-        let mut at = 0;
-        while at < these.len() {
-            if position(those, these[at]) == those.len() {
-                return false;
-            }
-            at += 1;
-        }
-        true
-    }
-
-    /// Where a name is first, or how many there are.
-    const fn position(names: &[&str], name: &str) -> usize {
-        let mut at = 0;
-        while at < names.len() && !are_equal(names[at].as_bytes(), name.as_bytes()) {
-            at += 1;
-        }
-        at
-    }
-
-    /// `==` of slices cannot be used in a constant yet.
-    const fn are_equal(one: &[u8], other: &[u8]) -> bool {
-        if one.len() != other.len() {
-            return false;
-        }
-        let mut at = 0;
-        while at < one.len() {
-            if one[at] != other[at] {
-                return false;
-            }
-            at += 1;
-        }
-        true
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn a_name_that_is_there_twice_is_found_wherever_it_is() {
-            for (names, distinct) in [
-                (&[][..], true),
-                (&["room"], true),
-                (&["room", "roo", "rooms", "Room"], true),
-                (&["room", "room"], false),
-                (&["", "room", ""], false),
-                (&["a", "b", "c", "d", "b"], false),
-            ] {
-                assert_eq!(are_distinct(names), distinct, "{names:?}");
-            }
-        }
-
-        #[test]
-        fn names_are_among_others_in_whatever_order() {
-            assert!(are_among(&[], &[]) && are_among(&["a", "b"], &["b", "c", "a"]));
-            assert!(!are_among(&["a"], &[]) && !are_among(&["a", "d"], &["b", "c", "a"]));
-        }
-    }
 }

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::close::CloseCode;
-use crate::error::Error;
+use crate::codec;
+use crate::error::{Error, Kind};
 use crate::id::{ClientId, ReplicaId, SocketId};
 use crate::message::Message;
 use crate::port::ReplicaPort;
-use crate::wire;
 
 /// The largest attachment, in bytes as serialised.
 pub const MAX_ATTACHMENT: usize = 16 * 1024;
@@ -140,7 +141,7 @@ impl Socket {
     /// When the socket has closed, except in its own last handler, or this life of the object is over
     /// ([`Error::is_closed`]), or what is attached is no `T` ([`Error::is_encoding`]).
     pub fn attachment<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        self.port.attachment(self.id)?.map(|bytes| wire::decode(&bytes)).transpose()
+        self.port.attachment(self.id)?.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
     /// Attaches `value` to this socket, in place of what was there.
@@ -149,7 +150,7 @@ impl Socket {
     /// When it is over 16 KiB as serialised ([`Error::is_too_large`]), cannot be serialised ([`Error::is_encoding`]),
     /// or the socket has closed or this life of the object is over ([`Error::is_closed`]).
     pub fn set_attachment<T: Serialize>(&self, value: &T) -> Result<(), Error> {
-        self.port.set_attachment(self.id, wire::attachment(value)?)
+        self.port.set_attachment(self.id, encode_attachment(value)?)
     }
 
     fn except(&self, to: To) -> Option<&ClientId> {
@@ -164,4 +165,15 @@ impl fmt::Debug for Socket {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Socket({:?}, {:?})", self.id, self.client)
     }
+}
+
+/// The bytes of an attachment, if they are not too many.
+pub(crate) fn encode_attachment<T: Serialize>(value: &T) -> Result<Bytes, Error> {
+    let bytes = codec::encode(value)?;
+    if bytes.len() > MAX_ATTACHMENT {
+        let length = bytes.len();
+        let message = format!("the attachment is {length} bytes serialised, {MAX_ATTACHMENT} at most");
+        return Err(Error::new(Kind::ValueTooLarge, message));
+    }
+    Ok(bytes)
 }

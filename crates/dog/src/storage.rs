@@ -13,9 +13,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codec;
 use crate::error::{Error, Failure, Kind};
 use crate::port::{StoragePort, TransactionTurn};
-use crate::wire;
 
 pub use list::List;
 
@@ -52,7 +52,7 @@ impl Storage {
     /// storage fails ([`Error::is_storage`]).
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         check_key(key)?;
-        self.port.get(key).await?.map(|bytes| wire::decode(&bytes)).transpose()
+        self.port.get(key).await?.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
     /// Keeps `value` under `key`, in place of what was there. When it returns `Ok`, it is on disk.
@@ -102,7 +102,7 @@ impl Storage {
     /// As [`get`](Self::get).
     pub async fn list<T: DeserializeOwned>(&self, list: &List) -> Result<Vec<(String, T)>, Error> {
         let entries = self.port.list(list.clone()).await?;
-        entries.into_iter().map(|(key, value)| Ok((key, wire::decode(&value)?))).collect()
+        entries.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
     }
 
     /// Reads and writes several keys as one: all of it is done or nothing, and nothing that it has read has changed
@@ -201,7 +201,7 @@ impl fmt::Debug for Storage {
 /// What a transaction has read.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
-pub enum Read {
+pub enum TransactionRead {
     Key(String),
     Range(List),
 }
@@ -210,7 +210,7 @@ pub enum Read {
 pub struct Transaction {
     port: Rc<dyn StoragePort>,
     began: u64,
-    reads: RefCell<Vec<Read>>,
+    reads: RefCell<Vec<TransactionRead>>,
     writes: RefCell<Writes>,
 }
 
@@ -225,11 +225,11 @@ impl Transaction {
         let bytes = match written {
             Some(written) => written,
             None => {
-                self.reads.borrow_mut().push(Read::Key(key.to_owned()));
+                self.reads.borrow_mut().push(TransactionRead::Key(key.to_owned()));
                 self.port.get(key).await?
             }
         };
-        bytes.map(|bytes| wire::decode(&bytes)).transpose()
+        bytes.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
     /// As [`Storage::list`]; sees what this transaction has written. With a [`limit`](List::limit) it costs that limit and
@@ -246,8 +246,8 @@ impl Transaction {
         let mut entries: BTreeMap<String, Bytes> = kept.into_iter().collect();
         list.overlay(&mut entries, &own);
         let found = list.cut(entries);
-        self.reads.borrow_mut().extend(list.covered_by(&found).map(Read::Range));
-        found.into_iter().map(|(key, value)| Ok((key, wire::decode(&value)?))).collect()
+        self.reads.borrow_mut().extend(list.covered_by(&found).map(TransactionRead::Range));
+        found.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
     }
 
     /// As [`Storage::put`], done when the transaction is.
@@ -280,7 +280,7 @@ struct Writes(BTreeMap<String, Option<Bytes>>);
 impl Writes {
     fn put<T: Serialize>(&mut self, key: &str, value: &T) -> Result<(), Error> {
         check_key(key)?;
-        let bytes = wire::encode(value)?;
+        let bytes = codec::encode(value)?;
         if bytes.len() > MAX_VALUE {
             let length = bytes.len();
             let message = format!("the value is {length} bytes serialised, {MAX_VALUE} at most");

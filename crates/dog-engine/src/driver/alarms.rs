@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use dog::port::LocalFuture;
+use dog::internal::LocalFuture;
 use dog::{Epoch, Error, Timestamp};
 
 use crate::address::Object;

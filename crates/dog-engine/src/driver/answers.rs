@@ -63,12 +63,12 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     async fn gossip_came(&self, gossip: &[u8]) -> Result<ReplicaAnswer, Error> {
         let replica = self.awake().await?;
-        let gossip = dog::wire::typed::decode(gossip)?;
+        let gossip = dog::internal::decode(gossip)?;
         let answer = replica.on_gossip(&self.context(), gossip).await.map_err(|failure| {
             self.host.occurred(Occurrence::Failed { handler: "on_gossip", cause: &failure });
             seldom!(self.host, error, "on_gossip failed", replica = %self.address, "on_gossip failed: {failure}");
             Error::new(Kind::Handler, "the sibling's on_gossip failed")
         })?;
-        Ok(ReplicaAnswer::Gossip(dog::wire::typed::encode(&answer)?))
+        Ok(ReplicaAnswer::Gossip(dog::internal::encode(&answer)?))
     }
 }

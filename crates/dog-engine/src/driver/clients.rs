@@ -6,9 +6,7 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use dog::internal::Kind;
-use dog::port::LocalFuture;
-use dog::wire::typed;
+use dog::internal::{self, Kind, LocalFuture};
 use dog::{ClientId, Error, Group, ReplicaId, Timestamp};
 
 use super::group::GroupDriver;
@@ -100,7 +98,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 fn encode(clients: &[ClientRecord]) -> Result<Bytes, Error> {
     let clients: Vec<Written> =
         clients.iter().map(|record| (record.client.clone(), record.replica, record.since)).collect();
-    Ok([&[FORM], &*typed::encode(&clients)?].concat().into())
+    Ok([&[FORM], &*internal::encode(&clients)?].concat().into())
 }
 
 fn decode(value: &[u8]) -> Result<Vec<ClientRecord>, Error> {
@@ -108,7 +106,7 @@ fn decode(value: &[u8]) -> Result<Vec<ClientRecord>, Error> {
     let Some((&FORM, clients)) = value.split_first() else {
         return Err(damaged("is empty, or was written by a later release"));
     };
-    let clients: Vec<Written> = typed::decode(clients).map_err(|_| damaged("is damaged"))?;
+    let clients: Vec<Written> = internal::decode(clients).map_err(|_| damaged("is damaged"))?;
     let record = |(client, replica, since)| ClientRecord { client, replica, since };
     Ok(clients.into_iter().map(record).collect())
 }

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::http::{Extensions, HeaderValue, StatusCode, header};
-use dog::internal::Kind;
-use dog::port::{AppPort, LocalFuture, Placed};
+use dog::internal::{AppPort, Kind, LocalFuture, SeatPort};
 use dog::{App, Body, ClientId, Dog, Env, Error, GroupId, ReplicaId, Request, Response, SocketId};
 use futures_util::FutureExt;
 use http_body::{Frame, SizeHint};
@@ -133,13 +132,13 @@ impl<H: Host> AppPort for Port<H> {
         class: &'static str,
         group: GroupId,
         client: ClientId,
-    ) -> LocalFuture<Result<Box<dyn Placed>, Error>> {
+    ) -> LocalFuture<Result<Box<dyn SeatPort>, Error>> {
         let host = Rc::clone(&self.0);
         let address = self.address(class, group);
         Box::pin(async move {
             let group = address?;
             let ticket = place(&host, group, client, None).await?;
-            Ok(Box::new(Place { host, group, ticket: Some(ticket) }) as Box<dyn Placed>)
+            Ok(Box::new(Place { host, group, ticket: Some(ticket) }) as Box<dyn SeatPort>)
         })
     }
 
@@ -248,7 +247,7 @@ impl<H: Host> Place<H> {
     }
 }
 
-impl<H: Host> Placed for Place<H> {
+impl<H: Host> SeatPort for Place<H> {
     fn replica(&self) -> ReplicaId {
         // It is there until `fetch` has consumed this.
         self.ticket.as_ref().map_or(ReplicaId::from_bytes([0; 32]), |ticket| ticket.replica)

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::port::Answers;
+use dog::internal::GossipAnswers;
 use dog::{Error, Replica, ReplicaId};
 
 use super::calls::{ANSWER_DEADLINE, ask_in_turn, by_deadline, unexpected};
@@ -28,7 +28,7 @@ impl Parked {
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// Asks all siblings, and meanwhile the Group who of them is left out.
-    pub(super) async fn ask_siblings(&self, gossip: Bytes) -> Answers {
+    pub(super) async fn ask_siblings(&self, gossip: Bytes) -> GossipAnswers {
         let siblings = self.siblings();
         let call = ReplicaCall::Gossip(gossip);
         let asked = ask_in_turn(&self.host, &siblings, &call);
@@ -41,7 +41,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let left_out = |replica: &ReplicaId| *replica != self.address.replica && !siblings.replicas.contains(replica);
         let parked = parked.map(|parked| parked.iter().copied().filter(left_out).collect());
         let answers = answers.into_iter().map(|(replica, answer)| (replica, answer.and_then(bytes))).collect();
-        Answers { answers, parked }
+        GossipAnswers { answers, parked }
     }
 
     async fn parked_siblings(&self) -> Result<Arc<[ReplicaId]>, Error> {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use dog::port::{GroupPort, LocalFuture, ObjectPort, StoragePort};
+use dog::internal::{GroupPort, LocalFuture, ObjectPort, StoragePort};
 use dog::{Env, Error, Group, GroupId, ReplicaId, Timestamp};
 
 use super::group::GroupDriver;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use dog::port::LocalFuture;
+use dog::internal::LocalFuture;
 use dog::{Error, Group, ReplicaId};
 use futures_util::FutureExt;
 

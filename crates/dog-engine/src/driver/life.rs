@@ -8,8 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use dog::internal::Kind;
-use dog::port::LocalFuture;
+use dog::internal::{Kind, LocalFuture};
 use dog::{Epoch, Error, Timestamp};
 use futures_util::FutureExt;
 use tracing::Instrument;

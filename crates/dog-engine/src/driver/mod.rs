@@ -35,7 +35,7 @@ mod waiting;
 
 use std::rc::Rc;
 
-use dog::port::GroupVisitor;
+use dog::internal::GroupVisitor;
 use dog::{App, AutoResponse, Epoch, Group, Groups, Replica};
 
 use crate::address::{GroupAddress, ReplicaAddress};

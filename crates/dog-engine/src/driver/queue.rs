@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use dog::Timestamp;
-use dog::port::{LocalFuture, TransactionTurn};
+use dog::internal::{LocalFuture, TransactionTurn};
 
 use crate::host::Host;
 

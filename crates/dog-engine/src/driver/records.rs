@@ -4,8 +4,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::Kind;
-use dog::port::LocalFuture;
+use dog::internal::{Kind, LocalFuture};
 use dog::{Error, Group, ReplicaId};
 
 use super::group::{Awake, GroupDriver};

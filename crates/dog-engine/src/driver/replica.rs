@@ -119,7 +119,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         Context::new(self.port())
     }
 
-    pub(super) fn port(&self) -> Rc<dyn dog::port::ReplicaPort> {
+    pub(super) fn port(&self) -> Rc<dyn dog::internal::ReplicaPort> {
         let mut port = self.port.borrow_mut();
         let present = port.take_if(|port| !port.is_over());
         let present = present.unwrap_or_else(|| Rc::new(Port::new(self, self.life.activation())));

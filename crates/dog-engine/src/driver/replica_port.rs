@@ -3,7 +3,7 @@
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use dog::port::{Answers, LocalFuture, ObjectPort, ReplicaPort, StoragePort};
+use dog::internal::{GossipAnswers, LocalFuture, ObjectPort, ReplicaPort, StoragePort};
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
     SocketId, Timestamp,
@@ -137,7 +137,7 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         Box::pin(async move { living()?.whisper_to(&activation, client, message).await })
     }
 
-    fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<Answers, Error>> {
+    fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<GossipAnswers, Error>> {
         let living = self.when_polled();
         Box::pin(async move { Ok(living()?.ask_siblings(gossip).await) })
     }

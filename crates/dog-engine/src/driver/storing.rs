@@ -9,8 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use dog::internal::{Kind, Read};
-use dog::port::{LocalFuture, StoragePort, TransactionTurn};
+use dog::internal::{Kind, LocalFuture, StoragePort, TransactionRead, TransactionTurn};
 use dog::{Epoch, Error, List};
 
 use super::life::{Activation, over};
@@ -88,7 +87,7 @@ impl<H: Host> Store<H> {
     }
 
     /// Whether something that was read at `version` has been written since.
-    fn has_changed(&self, version: u64, read: &Read) -> bool {
+    fn has_changed(&self, version: u64, read: &TransactionRead) -> bool {
         if version == self.version.get() {
             return false;
         }
@@ -97,8 +96,8 @@ impl<H: Host> Store<H> {
         }
         let written = self.written.borrow();
         match read {
-            Read::Key(key) => written.get(key).is_some_and(|at| *at > version),
-            Read::Range(list) => written.iter().any(|(key, at)| *at > version && list.contains(key)),
+            TransactionRead::Key(key) => written.get(key).is_some_and(|at| *at > version),
+            TransactionRead::Range(list) => written.iter().any(|(key, at)| *at > version && list.contains(key)),
         }
     }
 
@@ -150,7 +149,7 @@ impl<H: Host> Store<H> {
     fn commit_now(
         self: &Rc<Self>,
         writes: BTreeMap<String, Option<Bytes>>,
-        reads: &[(u64, Read)],
+        reads: &[(u64, TransactionRead)],
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
         self.alive()?;
         if reads.iter().any(|(version, read)| self.has_changed(*version, read)) {
@@ -278,7 +277,7 @@ impl<H: Host> StoragePort for StorePort<H> {
     fn commit(
         &self,
         writes: BTreeMap<String, Option<Bytes>>,
-        reads: Vec<(u64, Read)>,
+        reads: Vec<(u64, TransactionRead)>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
         self.1.check()?;
         self.0.commit_now(writes, &reads)

@@ -6,8 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dog::Error;
-use dog::internal::Kind;
-use dog::port::LocalFuture;
+use dog::internal::{Kind, LocalFuture};
 use dog_engine::host::Leave;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::http::header::SEC_WEBSOCKET_EXTENSIONS;
-use dog::internal::Kind;
-use dog::port::LocalFuture;
+use dog::internal::{Kind, LocalFuture};
 use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::handshake::{self, Deflate};

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use dog::port::LocalFuture;
+use dog::internal::LocalFuture;
 use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
 use dog_engine::Class;
 use dog_engine::address::{GroupAddress, ReplicaAddress};

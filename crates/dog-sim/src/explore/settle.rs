@@ -210,7 +210,7 @@ impl Run {
         let mut ledger = self.witness.ledger();
         ledger.now = self.world.agenda.now();
         for object in self.world.known_objects() {
-            let read = |key| self.world.stored(object, key).and_then(|bytes| dog::wire::typed::decode(&bytes).ok());
+            let read = |key| self.world.stored(object, key).and_then(|bytes| dog::internal::decode(&bytes).ok());
             let counts = (read("first").unwrap_or(0), read("second").unwrap_or(0));
             ledger.found(*object.id(), counts);
             ledger.check_alarm(*object.id());

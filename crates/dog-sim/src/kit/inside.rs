@@ -74,7 +74,7 @@ impl Cluster {
     #[track_caller]
     fn stored<T: DeserializeOwned>(&self, object: Object, key: &str) -> Option<T> {
         let bytes = self.world.stored(object, key)?;
-        match dog::wire::typed::decode(&bytes) {
+        match dog::internal::decode(&bytes) {
             Ok(value) => Some(value),
             Err(error) => panic!("what is stored under {key:?} is of another type: {error}"),
         }

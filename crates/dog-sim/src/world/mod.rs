@@ -27,7 +27,7 @@ use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dog::port::LocalFuture;
+use dog::internal::LocalFuture;
 use dog::{App, Env, Message, ReplicaId, Request, Response, SocketId};
 use dog_engine::address::{Targets, TicketId};
 use dog_engine::{Class, Front, classes};

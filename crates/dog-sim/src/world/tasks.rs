@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 
-use dog::port::LocalFuture;
+use dog::internal::LocalFuture;
 
 use super::place::PlaceKey;
 

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use dog::internal::Kind;
-use dog::port::LocalFuture;
+use dog::internal::{Kind, LocalFuture};
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
 use dog_engine::host::{Batch, Space};
