@@ -10,7 +10,7 @@ use dog_native::Server;
 use keeper::{Keeper, ask, ask_at, start};
 
 #[tokio::test]
-async fn what_was_put_is_there_after_hibernationart() {
+async fn what_was_put_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(folder.path()).await;
     ask(&running, "ann", "put/a/1").await;
@@ -24,7 +24,7 @@ async fn what_was_put_is_there_after_hibernationart() {
 }
 
 #[tokio::test]
-async fn a_cluster_is_one_after_hibernationart() {
+async fn a_cluster_is_one_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(folder.path()).await;
     // A limit of one: each holds the only seat of its Replica while it waits.
@@ -52,7 +52,7 @@ async fn a_life_reads_what_the_one_before_it_has_left_under_way() {
 }
 
 #[tokio::test]
-async fn an_alarm_rings_after_hibernationart_and_again_after_a_failure() {
+async fn an_alarm_rings_after_a_restart_and_again_after_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(folder.path()).await;
     // Far enough off to be set before the server ends, and near enough to ring soon after it is back.

@@ -17,7 +17,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("cluster_outlives_its_group_in_a_busy_room", &[1, 6, 9], busy_room)
             .needing(&[Capability::GroupRestart]),
-        scenario("clients_find_their_way_after_hibernationart_of_the_group", &[2, 3, 8, 9], books)
+        scenario("clients_find_their_way_after_a_restart_of_the_group", &[2, 3, 8, 9], books)
             .needing(&[Capability::GroupRestart]),
     ]
 }

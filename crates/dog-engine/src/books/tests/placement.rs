@@ -163,7 +163,7 @@ fn nobody_is_sent_to_a_suspect_until_it_is_heard_again() {
 }
 
 #[test]
-fn after_hibernationart_clients_wait_until_all_members_are_counted_or_suspected() {
+fn after_a_restart_clients_wait_until_all_members_are_counted_or_suspected() {
     let mut desk = Desk::new(1, &["a", "b", "c"]).restarted();
     assert_eq!(desk.identify("ann"), "wait");
     desk.report(&census("a", 1, 1, &[("bob", 1)]));
