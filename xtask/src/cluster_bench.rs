@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use dog_test_support::nats::PROGRAM;
 
 use crate::bench::flag;
 use crate::checks::BENCH_LIMIT;
@@ -54,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 /// What NATS costs by itself: the figures that docs/scale.md is based on.
 pub(crate) fn nats(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let bench = ["bench", "-p", "durable-object-groups-nats", "--bench", "nats"];
-    let step = workspace.cargo().args(bench).args(arguments).env(cluster::PROGRAM, &cluster::server(workspace)?);
+    let step = workspace.cargo().args(bench).args(arguments).env(PROGRAM, &cluster::server(workspace)?);
     step.limit(BENCH_LIMIT).run()
 }
 

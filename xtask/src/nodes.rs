@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use dog_test_support::nats::{NatsServers, Settings};
 
 use crate::cluster;
 use crate::install;
-use crate::server::{Process, Server};
+use crate::server::Server;
 use crate::step::Step;
 use crate::workspace::Workspace;
 
@@ -53,9 +54,11 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let (_servers, urls) = start_nats(Path::new(&nats_server), &folder, options.servers)?;
+    let settings = Settings { program: Some(Path::new(&nats_server)), folder: Some(&folder), ..Settings::default() };
+    let servers = NatsServers::start(options.servers, settings);
     let chat = workspace.target.join("release/chat");
-    let nodes = (0..options.nodes).map(|number| start_node(&chat, number, &urls)).collect::<Result<Vec<_>>>()?;
+    let start = |number| start_node(&chat, number, &servers.url());
+    let nodes = (0..options.nodes).map(start).collect::<Result<Vec<_>>>()?;
     println!(
         "\nThree things to do: talk from one page to the other; end a node with kill -9 and open its page at another"
     );
@@ -68,40 +71,11 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<()> {
     Ok(())
 }
 
-fn start_nats(program: &Path, folder: &Path, count: usize) -> Result<(Vec<Process>, String)> {
-    let ports = free_ports(2 * count)?;
-    let (ports, routes) = ports.split_at(count);
-    let all: Vec<String> = routes.iter().map(|port| format!("nats-route://127.0.0.1:{port}")).collect();
-    let mut servers = Vec::new();
-    for (number, (port, route)) in ports.iter().zip(routes).enumerate() {
-        let cluster =
-            format!("cluster {{ name: laptop, listen: \"127.0.0.1:{route}\", routes: [{}] }}", all.join(", "));
-        let text = format!(
-            "listen: \"127.0.0.1:{port}\"\nserver_name: laptop-{number}\nmax_payload: 8MB\n\
-             jetstream {{ store_dir: \"{}\" }}\nlog_file: \"{}\"\n{}\n",
-            folder.join(format!("nats-{number}")).display(),
-            folder.join(format!("nats-{number}.log")).display(),
-            if count > 1 { cluster.as_str() } else { "" },
-        );
-        let configuration = folder.join(format!("nats-{number}.conf"));
-        fs::write(&configuration, text)?;
-        servers.push(Process::start(Step::program(program).args([Path::new("-c"), &configuration]))?);
-    }
-    let urls: Vec<String> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-    Ok((servers, urls.join(",")))
-}
-
 fn start_node(chat: &Path, number: usize, urls: &str) -> Result<Server> {
     let wanted = PORT + u16::try_from(number)?;
     let port = TcpListener::bind(("127.0.0.1", wanted)).map_or(0, |_| wanted);
     let step = Step::program(chat).args(["--listen", &format!("127.0.0.1:{port}"), "--limit", "2", "--cluster", urls]);
     Server::start(step, READY_LIMIT).context("a node does not start")
-}
-
-/// Ports that nobody listens on now.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 /// In a browser, where there is a desktop.

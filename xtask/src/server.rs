@@ -1,87 +1,55 @@
-//! A process of ours that serves while a part runs, and must not outlive it.
+//! A server that runs while a part runs.
 
-use std::process::Child;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::JoinHandle;
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
+use dog_test_support::process::Process;
 
-use crate::step::{Step, end_with_descendants};
+use crate::step::Step;
 
-/// How the line begins that our servers print once they accept connections.
+/// How the line begins that our servers print when they accept connections.
 const READY: &str = "listening on http://";
 
-/// A running process; dropped, on a panic too, it is ended.
-pub(crate) struct Process {
-    child: Child,
-    output: Option<JoinHandle<()>>,
-}
-
-impl Process {
-    /// Starts it.
-    pub(crate) fn start(step: Step) -> Result<Self> {
-        Self::start_and_read(step, drop)
-    }
-
-    fn start_and_read(step: Step, read: impl FnMut(String) + Send + 'static) -> Result<Self> {
-        let (child, output) = step.start(read)?;
-        Ok(Self { child, output: Some(output) })
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        end_with_descendants(&mut self.child);
-        if let Some(output) = self.output.take() {
-            // Its last lines belong before whatever is printed next.
-            let _ = output.join();
-        }
-    }
-}
-
-/// A process that has said where it listens.
+/// A server that has printed where it listens. When the value is dropped, it is killed.
 pub(crate) struct Server {
     process: Process,
     authority: String,
 }
 
 impl Server {
-    /// Starts it and waits until it says where it listens.
+    /// Starts it and waits until it prints where it listens.
     pub(crate) fn start(step: Step, patience: Duration) -> Result<Self> {
-        let (sender, receiver) = mpsc::channel();
-        let process = Process::start_and_read(step, move |line| {
-            if let Some(authority) = authority(&line) {
-                // Nobody waits for a second such line.
-                let _ = sender.send(authority.to_owned());
-            }
-        })?;
-        let authority = receiver.recv_timeout(patience).map_err(|reason| match reason {
-            RecvTimeoutError::Timeout => {
-                anyhow!("the server printed no line `{READY}…` within {} s", patience.as_secs())
-            }
-            RecvTimeoutError::Disconnected => anyhow!("the server ended before it printed a line `{READY}…`"),
-        })?;
+        let process = start(step)?;
+        let authority = process.wait_for_line(patience, |line| authority(line).map(str::to_owned));
+        let authority = authority.with_context(|| format!("a line that begins with `{READY}` was expected"))?;
         Ok(Self { process, authority })
     }
 
-    /// Host and port, as the server named them.
+    /// Host and port, as the server printed them.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// What the system calls it.
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
-        self.process.child.id()
+        self.process.id()
     }
 
     /// Fails when the server has ended by itself.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
-        if let Some(status) = self.process.child.try_wait()? {
+        if let Some(status) = self.process.status()? {
             bail!("the server ended by itself with {status}");
         }
         Ok(())
     }
+}
+
+/// Starts a process whose standard output is passed on to the console.
+fn start(step: Step) -> Result<Process> {
+    step.show();
+    let mut command = step.into_command();
+    Ok(Process::start_and_read(command.stdin(Stdio::null()), |line| println!("{line}"))?)
 }
 
 fn authority(line: &str) -> Option<&str> {
@@ -90,8 +58,6 @@ fn authority(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]
@@ -102,22 +68,17 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_ended_when_dropped() {
-        let started = Instant::now();
-        // It has its descendant before it is ready: one that is just being forked could not be found.
-        let script = "sleep 30 & echo hello; echo listening on http://127.0.0.1:1; wait";
-        let step = Step::program("sh").args(["-c", script]);
-        let mut server = Server::start(step, Duration::from_secs(5)).unwrap();
+    fn a_server_is_alive_until_it_ends() {
+        let step = |script| Step::program("sh").args(["-c", script]);
+        let patience = Duration::from_secs(30);
+        let mut server =
+            Server::start(step("echo hello; echo listening on http://127.0.0.1:1; exec cat"), patience).unwrap();
         assert_eq!(server.authority(), "127.0.0.1:1");
-        server.check_alive().unwrap();
-        drop(server);
-        assert!(started.elapsed() < Duration::from_secs(10));
-    }
-
-    #[test]
-    fn a_server_that_ends_or_stays_silent_is_an_error() {
-        let reason = |step, patience| Server::start(step, patience).err().unwrap().to_string();
-        assert!(reason(Step::program("true"), Duration::from_secs(5)).contains("ended before"));
-        assert!(reason(Step::program("sleep").args(["30"]), Duration::from_millis(100)).contains("within"));
+        // Its standard input is empty, so it ends by itself.
+        while server.check_alive().is_ok() {
+            std::thread::yield_now();
+        }
+        let reason = format!("{:#}", Server::start(step("echo hello"), patience).err().unwrap());
+        assert!(reason.contains("ended before"), "{reason}");
     }
 }

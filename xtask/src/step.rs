@@ -112,7 +112,7 @@ impl Step {
 
     /// Shows and starts it; a thread of its own passes every line of its standard output on, to the console and to
     /// `keep`, which is dropped when the output ends.
-    pub(crate) fn start(mut self, keep: impl FnMut(String) + Send + 'static) -> Result<(Child, JoinHandle<()>)> {
+    fn start(mut self, keep: impl FnMut(String) + Send + 'static) -> Result<(Child, JoinHandle<()>)> {
         self.show();
         self.command.stdout(Stdio::piped());
         let mut child = self.spawn()?;
@@ -133,6 +133,11 @@ impl Step {
     /// Prints the command line, such that a person can run it by hand.
     pub(crate) fn show(&self) {
         println!("$ {}", self.shown);
+    }
+
+    /// The command itself, for what is started and not waited for.
+    pub(crate) fn into_command(self) -> Command {
+        self.command
     }
 
     fn spawn(&mut self) -> Result<Child> {
@@ -179,7 +184,7 @@ fn wait(mut child: Child, limit: Duration, name: &str) -> Result<ExitStatus> {
 }
 
 /// Ends a process and all that it started: killing cargo alone would leave the hung test behind.
-pub(crate) fn end_with_descendants(child: &mut Child) {
+fn end_with_descendants(child: &mut Child) {
     // Listed first: once the parent is gone, the kernel forgets whose children they were. Process groups would be
     // surer, but a child in a group of its own does not get the terminal's Ctrl-C.
     let descendants = descendants(child.id());

@@ -3,14 +3,11 @@
 use std::net::SocketAddr;
 
 use dog_native::Server;
+use dog_test_support::client::{Client, http};
+use dog_test_support::command_line;
 use mounted_in_axum::{Rooms, router};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
-
-use testing::{Client, http};
-
-#[path = "../../testing/mod.rs"]
-mod testing;
 
 async fn start() -> SocketAddr {
     let application = router(Server::new(Rooms).workers(2).service().expect("a sound configuration"));
@@ -68,5 +65,5 @@ async fn what_is_wrong_is_told_through_axum_too() {
 #[tokio::test]
 async fn the_command_line_says_what_is_wrong() {
     let program = env!("CARGO_BIN_EXE_mounted-in-axum");
-    testing::check_command_line(program).await;
+    command_line::check_command_line(program).await;
 }

@@ -5,13 +5,10 @@ use std::net::SocketAddr;
 use chat::app::Chat;
 use dog::{Env, Limit};
 use dog_native::{Running, Server};
+use dog_test_support::client::{Client, handshake, http};
+use dog_test_support::command_line;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
-
-use testing::{Client, http};
-
-#[path = "../../testing/mod.rs"]
-mod testing;
 
 async fn start() -> (Running, SocketAddr) {
     let server = Server::new(Chat).env(Env::new().with(Limit::new(2))).bind("127.0.0.1:0").workers(2);
@@ -255,7 +252,7 @@ async fn bad_requests_are_told_what_is_wrong() {
         let answer = http(address, "GET", path, "").await;
         assert_eq!(answer.status, 400, "{path}");
         assert!(answer.body.contains("client identifier"), "{path}: {}", answer.body);
-        assert_eq!(Client::open(testing::handshake(address, path)).await.err(), Some(400), "{path}");
+        assert_eq!(Client::open(handshake(address, path)).await.err(), Some(400), "{path}");
     }
     assert_eq!(http(address, "GET", "/ws?u=ann", "").await.status, 426);
 }
@@ -263,12 +260,12 @@ async fn bad_requests_are_told_what_is_wrong() {
 #[tokio::test]
 async fn the_command_line_says_what_is_wrong() {
     let program = env!("CARGO_BIN_EXE_chat");
-    testing::check_command_line(program).await;
-    testing::refused(program, &["--limit", "0"], "--limit 0").await;
-    testing::refused(program, &["--workers", "0"], "workers").await;
+    command_line::check_command_line(program).await;
+    command_line::refused(program, &["--limit", "0"], "--limit 0");
+    command_line::refused(program, &["--workers", "0"], "workers");
 }
 
 #[tokio::test]
 async fn its_operator_sees_it_and_ends_it() {
-    testing::check_operating(env!("CARGO_BIN_EXE_chat"), "/ws?u=user{}").await;
+    command_line::check_operating(env!("CARGO_BIN_EXE_chat"), "/ws?u=user{}").await;
 }

@@ -5,13 +5,10 @@ use std::net::SocketAddr;
 use counter::Games;
 use dog::{Env, Limit};
 use dog_native::{Running, Server};
+use dog_test_support::client::{Client, http};
+use dog_test_support::command_line;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
-
-use testing::{Client, http};
-
-#[path = "../../testing/mod.rs"]
-mod testing;
 
 /// With a limit of one every player has a Replica alone.
 async fn start(limit: u32) -> (Running, SocketAddr) {
@@ -105,12 +102,12 @@ async fn bad_input_is_answered() {
 #[tokio::test]
 async fn the_command_line_says_what_is_wrong() {
     let program = env!("CARGO_BIN_EXE_counter");
-    testing::check_command_line(program).await;
-    testing::refused(program, &["--limit", "0"], "--limit 0").await;
-    testing::refused(program, &["--workers", "0"], "workers").await;
+    command_line::check_command_line(program).await;
+    command_line::refused(program, &["--limit", "0"], "--limit 0");
+    command_line::refused(program, &["--workers", "0"], "workers");
 }
 
 #[tokio::test]
 async fn its_operator_sees_it_and_ends_it() {
-    testing::check_operating(env!("CARGO_BIN_EXE_counter"), "/ws?u=user{}").await;
+    command_line::check_operating(env!("CARGO_BIN_EXE_counter"), "/ws?u=user{}").await;
 }

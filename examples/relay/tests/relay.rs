@@ -4,13 +4,10 @@ use std::net::SocketAddr;
 
 use dog::{Env, Limit};
 use dog_native::{Running, Server};
+use dog_test_support::client::{Client, http};
+use dog_test_support::command_line;
 use relay::Relay;
 use tokio_tungstenite::tungstenite::Message;
-
-use testing::{Client, http};
-
-#[path = "../../testing/mod.rs"]
-mod testing;
 
 async fn start(limit: u32) -> (Running, SocketAddr) {
     let server = Server::new(Relay).env(Env::new().with(Limit::new(limit))).bind("127.0.0.1:0").workers(2);
@@ -117,14 +114,14 @@ async fn bad_requests_are_told_what_is_wrong() {
 #[tokio::test]
 async fn the_command_line_says_what_is_wrong() {
     let program = env!("CARGO_BIN_EXE_relay");
-    testing::check_command_line(program).await;
-    testing::refused(program, &["--limit", "0"], "--limit 0").await;
-    testing::refused(program, &["--workers", "0"], "workers").await;
-    testing::refused(program, &["--max-message", "0"], "max_message").await;
-    testing::refused(program, &["--max-outbox", "0"], "max_outbox").await;
+    command_line::check_command_line(program).await;
+    command_line::refused(program, &["--limit", "0"], "--limit 0");
+    command_line::refused(program, &["--workers", "0"], "workers");
+    command_line::refused(program, &["--max-message", "0"], "max_message");
+    command_line::refused(program, &["--max-outbox", "0"], "max_outbox");
 }
 
 #[tokio::test]
 async fn its_operator_sees_it_and_ends_it() {
-    testing::check_operating(env!("CARGO_BIN_EXE_relay"), "/ws?u=user{}&room=r").await;
+    command_line::check_operating(env!("CARGO_BIN_EXE_relay"), "/ws?u=user{}&room=r").await;
 }

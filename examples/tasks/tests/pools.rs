@@ -4,14 +4,11 @@ use std::net::SocketAddr;
 
 use dog::{Env, Limit};
 use dog_native::{Running, Server};
+use dog_test_support::client::{Client, handshake, http};
+use dog_test_support::command_line;
 use serde_json::{Value, json};
 use tasks::Tasks;
 use tokio_tungstenite::tungstenite::Message;
-
-use testing::{Client, handshake, http};
-
-#[path = "../../testing/mod.rs"]
-mod testing;
 
 async fn start() -> (Running, SocketAddr) {
     let server = Server::new(Tasks).env(Env::new().with(Limit::new(1))).bind("127.0.0.1:0").workers(2);
@@ -126,12 +123,12 @@ async fn bad_input_is_answered() {
 #[tokio::test]
 async fn the_command_line_says_what_is_wrong() {
     let program = env!("CARGO_BIN_EXE_tasks");
-    testing::check_command_line(program).await;
-    testing::refused(program, &["--limit", "0"], "--limit 0").await;
-    testing::refused(program, &["--workers", "0"], "workers").await;
+    command_line::check_command_line(program).await;
+    command_line::refused(program, &["--limit", "0"], "--limit 0");
+    command_line::refused(program, &["--workers", "0"], "workers");
 }
 
 #[tokio::test]
 async fn its_operator_sees_it_and_ends_it() {
-    testing::check_operating(env!("CARGO_BIN_EXE_tasks"), "/tasks/reports/ws?u=user{}").await;
+    command_line::check_operating(env!("CARGO_BIN_EXE_tasks"), "/tasks/reports/ws?u=user{}").await;
 }

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-pub(crate) use workerd::Disk;
+use dog_test_support::workerd::{self, Worker, any_port};
+
+pub(crate) use dog_test_support::workerd::Disk;
 
 /// A running one; dropped, it is killed.
 pub(crate) struct Workerd(workerd::Workerd);
@@ -11,7 +13,7 @@ impl Workerd {
     /// Starts one and waits until it listens.
     pub(crate) fn start(disk: &Disk, variables: &[(&str, &str)]) -> Self {
         let groups = &["Single", "Pair", "Octet", "Hall", "Brief", "Named", "Slow"];
-        Self(workerd::Worker { groups, variables }.start(disk, workerd::any_port()))
+        Self(Worker { groups, variables }.start(disk, any_port()))
     }
 
     /// Where it listens.

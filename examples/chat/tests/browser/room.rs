@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use chat::app::Chat;
 use dog::{Env, Limit};
 use dog_native::{Running, Server};
-use workerd::{Disk, Worker, Workerd, any_port};
+use dog_test_support::workerd::{Disk, Worker, Workerd, any_port};
 
 /// What serves the room.
 #[derive(Clone, Copy)]

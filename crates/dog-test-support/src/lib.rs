@@ -1,0 +1,19 @@
+//! What this project's tests start and talk to. It is not published.
+//!
+//! Reading order:
+//! - [`process`]: a child process that prints when it is ready and is killed when its value is dropped.
+//! - [`nats`]: one NATS server or a cluster of them, on free ports and in a temporary folder.
+//! - [`workerd`]: Cloudflare's runtime with a Worker of this project.
+//! - [`client`] (feature `client`): a WebSocket client and an HTTP client, both with a deadline on every wait.
+//! - [`command_line`] (feature `client`): the checks that the command line of every example passes.
+//!
+//! The functions panic when something does not start, because a test cannot go on without it. Only [`process`] returns
+//! errors: `cargo xtask` uses it too.
+
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "client")]
+pub mod command_line;
+pub mod nats;
+pub mod process;
+pub mod workerd;
