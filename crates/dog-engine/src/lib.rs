@@ -7,7 +7,7 @@
 //! - `seats`: a Replica's pure books: who sits where, what the Group has not heard of yet
 //! - `request`: what a request over HTTP/1 must be before anyone sees it, pure
 //! - `handshake`: the opening of a WebSocket, pure; `handshake/deflate`: whether its messages are compressed
-//! - `host`: the few things that a host does, and how it drives objects; `reply`: an answer that is owed
+//! - `host`: what a host provides, split by purpose, and how it drives objects; `reply`: an answer that is owed
 //! - `wire`: what they say, as bytes, for hosts of more than one process
 //! - `departures`: for hosts that call one object at a time: what may leave for others now, and what waits
 //! - `repeats`: what of a kind that comes again and again is logged

@@ -1,4 +1,4 @@
-//! The engine's primitives: how bytes move between objects of the platform.
+//! The host of the engine: how bytes move between objects of the platform.
 
 use std::ops::Bound;
 use std::rc::Rc;
@@ -13,7 +13,10 @@ use dog::{
     Timestamp,
 };
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
-use dog_engine::host::{Batch, End, Fetched, Host as Engine, Occurrence, SeatGuard, Space};
+use dog_engine::host::{
+    Batch, End, Fetched, Host as Engine, HostObserver, HostProfile, Lifecycle, LivenessChecks, ObjectStorage,
+    Occurrence, Order, Scheduler, SeatGuard, SocketHost, Space, Transport,
+};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use js_sys::Uint8Array;
 
@@ -37,14 +40,26 @@ impl Host {
 }
 
 impl Engine for Host {
-    /// The platform takes objects out of memory without a word.
-    const SAYS_GOODBYE: bool = false;
-    const READS_OTHERS: bool = false;
+    /// The platform evicts objects without notice, and itself decides when. A timer would keep an object in memory.
+    fn profile(&self) -> HostProfile {
+        HostProfile {
+            hibernate_after: self.hibernate_after,
+            announces_shutdown: false,
+            reads_other_objects: false,
+            liveness: LivenessChecks::OnDemand,
+        }
+    }
 
     fn env(&self) -> &Env {
         &self.env
     }
 
+    fn class(&self, name: &str) -> Option<ClassIndex> {
+        self.class_index(name).ok()
+    }
+}
+
+impl Scheduler for Host {
     fn now(&self) -> Timestamp {
         now()
     }
@@ -56,50 +71,9 @@ impl Engine for Host {
     fn spawn(&self, task: LocalFuture<()>) {
         wasm_bindgen_futures::spawn_local(task);
     }
+}
 
-    fn unique_replica(&self, _: GroupAddress) -> ReplicaId {
-        let (random, mut id) = (Uint8Array::new_with_length(32), [0; 32]);
-        platform::random_values(&random);
-        random.copy_to(&mut id);
-        ReplicaId::from_bytes(id)
-    }
-
-    /// The platform itself lets objects rest.
-    fn hibernate_after(&self) -> Option<Duration> {
-        self.hibernate_after
-    }
-
-    fn keeps_watch(&self) -> bool {
-        false
-    }
-
-    fn class(&self, name: &str) -> Option<ClassIndex> {
-        self.class_index(name).ok()
-    }
-
-    fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
-        self.here().map_or(0, |here| here.sockets.borrow().deliver(message, sockets, except))
-    }
-
-    fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
-        if let Ok(here) = self.here() {
-            here.sockets.borrow_mut().close(socket, code, reason);
-        }
-    }
-
-    /// The platform cannot be made to wait: messages that came meanwhile are with the engine.
-    fn resume(&self, _: SocketId) {}
-
-    fn attachment(&self, socket: SocketId) -> Option<Bytes> {
-        self.here().ok()?.sockets.borrow().attachment(socket)
-    }
-
-    fn set_attachment(&self, socket: SocketId, attachment: Bytes) {
-        if let Ok(here) = self.here() {
-            here.sockets.borrow_mut().set_attachment(socket, attachment, &here.storage);
-        }
-    }
-
+impl Transport for Host {
     fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
         // A ticket or an answer too many does no harm.
         Box::pin(post::ask(&self.rc(), Object::Group(to), wire::encode(&ToGroup::Call(call)), true))
@@ -139,6 +113,31 @@ impl Engine for Host {
     ) -> LocalFuture<Result<Fetched, Error>> {
         let host = self.rc();
         Box::pin(async move { calls::fetch(&host, Object::Replica(to), Some(ticket), request).await })
+    }
+}
+
+impl SocketHost for Host {
+    fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
+        self.here().map_or(0, |here| here.sockets.borrow().deliver(message, sockets, except))
+    }
+
+    fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
+        if let Ok(here) = self.here() {
+            here.sockets.borrow_mut().close(socket, code, reason);
+        }
+    }
+
+    /// The platform cannot be made to wait: messages that came meanwhile are with the engine.
+    fn resume(&self, _: SocketId) {}
+
+    fn attachment(&self, socket: SocketId) -> Option<Bytes> {
+        self.here().ok()?.sockets.borrow().attachment(socket)
+    }
+
+    fn set_attachment(&self, socket: SocketId, attachment: Bytes) {
+        if let Ok(here) = self.here() {
+            here.sockets.borrow_mut().set_attachment(socket, attachment, &here.storage);
+        }
     }
 
     /// The platform reads and answers the key of a handshake itself, and shows only that there is one.
@@ -184,15 +183,9 @@ impl Engine for Host {
             Some(_) | None => {}
         }))
     }
+}
 
-    fn replica_ended(&self, _: ReplicaAddress, epoch: Epoch) {
-        self.life_ended(epoch);
-    }
-
-    fn group_ended(&self, _: GroupAddress, epoch: Epoch) {
-        self.life_ended(epoch);
-    }
-
+impl ObjectStorage for Host {
     fn read(&self, _: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>> {
         ready(self.here().and_then(|here| here.storage.read(space, &key)))
     }
@@ -202,10 +195,10 @@ impl Engine for Host {
         _: Object,
         space: Space,
         keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
-        most: Option<usize>,
-        reverse: bool,
+        limit: Option<usize>,
+        order: Order,
     ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>> {
-        ready(self.here().and_then(|here| here.storage.range(space, keys, most, reverse)))
+        ready(self.here().and_then(|here| here.storage.range(space, keys, limit, order == Order::Descending)))
     }
 
     fn write(&self, _: Object, epoch: Epoch, batch: Batch) -> LocalFuture<Result<(), Error>> {
@@ -224,7 +217,26 @@ impl Engine for Host {
             tracing::error!("an alarm that has failed cannot be set again: {error}");
         }
     }
+}
 
+impl Lifecycle for Host {
+    fn unique_replica(&self, _: GroupAddress) -> ReplicaId {
+        let (random, mut id) = (Uint8Array::new_with_length(32), [0; 32]);
+        platform::random_values(&random);
+        random.copy_to(&mut id);
+        ReplicaId::from_bytes(id)
+    }
+
+    fn replica_ended(&self, _: ReplicaAddress, epoch: Epoch) {
+        self.life_ended(epoch);
+    }
+
+    fn group_ended(&self, _: GroupAddress, epoch: Epoch) {
+        self.life_ended(epoch);
+    }
+}
+
+impl HostObserver for Host {
     fn occurred(&self, occurrence: Occurrence<'_>) {
         match occurrence {
             Occurrence::Waits => self.is_busier(),

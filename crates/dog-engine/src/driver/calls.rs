@@ -12,7 +12,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::address::Targets;
-use crate::host::{Host, Leave};
+use crate::host::{CallPermits, Host};
 use crate::message::{ReplicaAnswer, ReplicaCall};
 
 /// How long an object waits for another's answer.
@@ -79,7 +79,7 @@ pub(crate) async fn ask_all(
     ask_by_leave(host, targets, call, deadline, None).await
 }
 
-/// The same on behalf of a handler, which first waits for [leave](Host::leave_to_ask): that takes from its deadline. Without
+/// The same on behalf of a handler, which first waits for [permits](crate::host::Transport::acquire_calls): that takes from its deadline. Without
 /// leave nobody is asked.
 pub(crate) async fn ask_in_turn(
     host: &Rc<impl Host>,
@@ -91,7 +91,7 @@ pub(crate) async fn ask_in_turn(
         return Vec::new();
     }
     let began = host.now();
-    match by_deadline(host, ANSWER_DEADLINE, host.leave_to_ask(many)).await {
+    match by_deadline(host, ANSWER_DEADLINE, host.acquire_calls(many)).await {
         Ok(leave) => {
             let left = ANSWER_DEADLINE.saturating_sub(host.now().since(began));
             ask_by_leave(host, targets, call, left, Some(leave)).await
@@ -107,7 +107,7 @@ async fn ask_by_leave(
     targets: &Targets,
     call: &ReplicaCall,
     deadline: Duration,
-    mut leave: Option<Box<dyn Leave>>,
+    mut leave: Option<Box<dyn CallPermits>>,
 ) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
     let replicas: Vec<ReplicaId> = targets.iter().collect();
     if replicas.is_empty() {
@@ -122,7 +122,7 @@ async fn ask_by_leave(
     let mut end = host.sleep(deadline);
     while let Either::Left((Some((at, answer)), rest)) = select(asked.next(), end).await {
         answers[at] = Some(answer);
-        leave.iter_mut().for_each(|leave| leave.answered());
+        leave.iter_mut().for_each(|leave| leave.release_one());
         end = rest;
     }
     let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(too_late())));

@@ -13,7 +13,7 @@ use super::group::GroupDriver;
 use super::life::start;
 use crate::address::Object;
 use crate::books::ClientRecord;
-use crate::host::{Batch, Host, Space};
+use crate::host::{Batch, Host, Order, Space};
 use crate::repeats::seldom;
 
 /// The version of the records' form.
@@ -28,7 +28,7 @@ type Written = (ClientId, ReplicaId, Timestamp);
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Writes down where clients were.
     pub(super) fn write_clients(&self) {
-        if !H::SAYS_GOODBYE {
+        if !self.host.profile().announces_shutdown {
             return;
         }
         let (Some(this), Some(awake)) = (self.this.upgrade(), self.awake_now()) else { return };
@@ -55,13 +55,13 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// What was written down when the host last ended. It is read once: later it would be wrong. Boxed, so that where it is
     /// never made it is not in the program either.
     pub(super) fn remembered(self: &Rc<Self>) -> LocalFuture<Result<Vec<ClientRecord>, Error>> {
-        if !H::SAYS_GOODBYE {
+        if !self.host.profile().announces_shutdown {
             return Box::pin(async { Ok(Vec::new()) });
         }
         let this = Rc::clone(self);
         Box::pin(async move {
             let (object, all) = (Object::Group(this.address), (Bound::Unbounded, Bound::Unbounded));
-            let entries = this.host.read_range(object, Space::Clients, all, None, false).await?;
+            let entries = this.host.read_range(object, Space::Clients, all, None, Order::Ascending).await?;
             if !entries.is_empty() {
                 this.forget_written();
             }

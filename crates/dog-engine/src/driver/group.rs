@@ -128,7 +128,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 Ok(awake) => {
                     this.life.begin(awake);
                     // Elsewhere when it matters: to wake a Group must not mean to wake all its members.
-                    if this.host.keeps_watch() {
+                    if this.host.profile().liveness.are_timed() {
                         this.take_census();
                     }
                 }
@@ -146,7 +146,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let group = G::activate(&self.context()).await?;
         let mut books = Books::restore(self.epoch, group.limit(), group.policy(), records);
         books.remember(self.remembered().await?, self.host.now());
-        if !self.host.keeps_watch() {
+        if !self.host.profile().liveness.are_timed() {
             books.watch_on_visits();
         }
         Ok(Awake { group, books: RefCell::new(books) })
@@ -170,7 +170,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         });
         // Those that are not parked yet would be counted anew, and the next look will park them.
         let parked = idle && self.life.get().is_some_and(|awake| awake.books.borrow().totals().members == 0);
-        if let Some(awake) = self.life.get().filter(|_| parked && H::READS_OTHERS) {
+        if let Some(awake) = self.life.get().filter(|_| parked && self.host.profile().reads_other_objects) {
             let unknown = awake.books.borrow_mut().all_parked();
             self.forget_unused(unknown);
         }
@@ -232,7 +232,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     /// The books have to be right now, as far as they can be: what was not asked for the sake of time alone is asked.
     fn visited(&self, awake: &Awake<G>) {
-        if self.host.keeps_watch() {
+        if self.host.profile().liveness.are_timed() {
             return;
         }
         if !self.census.get() {

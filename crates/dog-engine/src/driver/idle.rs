@@ -7,7 +7,7 @@ use std::time::Duration;
 use dog::Timestamp;
 
 use super::life::Living;
-use crate::host::Host;
+use crate::host::{Host, Scheduler};
 
 /// The idleness of one object. One timer at most, whatever its number of events.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Idle {
     /// Something has just happened. Once nothing has for the host's time, `rest` is called, and again after that time
     /// as long as it says that the object cannot rest yet.
     pub(super) fn note<O: Hibernating>(&self, object: &Rc<O>, hibernate: fn(&O) -> bool) {
-        if object.host().hibernate_after().is_some() {
+        if object.host().profile().hibernate_after.is_some() {
             self.last_event.set(object.host().now());
             self.watch(object, hibernate);
         }
@@ -34,7 +34,7 @@ impl Idle {
     /// Something has happened that is no event, such as a question of the engine's own: the object is looked after, and
     /// is as idle as it was. Else a Group that asks after its members would keep them awake for ever.
     pub(super) fn watch<O: Hibernating>(&self, object: &Rc<O>, hibernate: fn(&O) -> bool) {
-        let Some(after) = object.host().hibernate_after() else { return };
+        let Some(after) = object.host().profile().hibernate_after else { return };
         if self.timed.replace(true) {
             return;
         }

@@ -13,7 +13,7 @@ use dog::{Epoch, Error, Timestamp};
 use futures_util::FutureExt;
 use tracing::Instrument;
 
-use crate::host::{Host, Occurrence};
+use crate::host::{Host, HostObserver, Occurrence, Scheduler};
 use crate::reply::Reply;
 
 /// That an object's value is in memory, for whatever was given to the value's code: over from the moment the value is let

@@ -39,7 +39,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// that none is left which was for something that has come to nothing.
     pub(super) fn plan_look(&self, awake: &Awake<G>) {
         let (planned, deadline) = (self.looks.next.get(), awake.books.borrow_mut().next_deadline());
-        let too_early_does_no_harm = self.host.keeps_watch();
+        let too_early_does_no_harm = self.host.profile().liveness.are_timed();
         let stands = match (planned, deadline) {
             (Some(look), Some(deadline)) => look == deadline || (look < deadline && too_early_does_no_harm),
             (Some(_), None) => too_early_does_no_harm,
@@ -80,7 +80,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         self.keep_later(&awake, &parked);
         to_ask.into_iter().for_each(|replica| self.count(&awake, replica));
         if !parked.is_empty() {
-            if H::READS_OTHERS {
+            if self.host.profile().reads_other_objects {
                 // First: whoever learns of the view asks who is parked.
                 let never_served = awake.books.borrow_mut().never_served(&parked);
                 self.forget_unused(never_served);

@@ -11,7 +11,7 @@ use super::group::{Awake, GroupDriver};
 use super::life::start;
 use crate::address::{Object, ReplicaAddress};
 use crate::books::MemberRecord;
-use crate::host::{Batch, Host, Space};
+use crate::host::{Batch, Host, Order, Space};
 use crate::repeats::seldom;
 
 /// How many parked members are looked at before others have their turn.
@@ -24,7 +24,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// The members of earlier lives.
     pub(super) async fn records(&self) -> Result<Vec<MemberRecord>, Error> {
         let all = (Bound::Unbounded, Bound::Unbounded);
-        let entries = self.host.read_range(Object::Group(self.address), Space::Members, all, None, false).await?;
+        let entries =
+            self.host.read_range(Object::Group(self.address), Space::Members, all, None, Order::Ascending).await?;
         entries.iter().map(|(key, value)| decode(key, value)).collect()
     }
 
@@ -76,7 +77,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     async fn keeps_nothing(&self, replica: ReplicaId) -> bool {
         let object = Object::Replica(ReplicaAddress { group: self.address, replica });
         let all = (Bound::Unbounded, Bound::Unbounded);
-        let entries = self.host.read_range(object, Space::User, all, Some(1), false).await;
+        let entries = self.host.read_range(object, Space::User, all, Some(1), Order::Ascending).await;
         entries.is_ok_and(|entries| entries.is_empty()) && matches!(self.host.alarm(object).await, Ok(None))
     }
 }

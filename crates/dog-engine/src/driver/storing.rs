@@ -15,7 +15,7 @@ use dog::{Epoch, Error, List};
 use super::life::{Activation, over};
 use super::queue::TransactionQueue;
 use crate::address::Object;
-use crate::host::{Batch, Host, Space};
+use crate::host::{Batch, Host, Order, Space};
 use crate::repeats::seldom;
 
 /// How many written keys are remembered for transactions; older transactions than that are run anew.
@@ -174,7 +174,8 @@ impl<H: Host> Store<H> {
     /// What the disk has of what `list` asks for, with `more` than its limit.
     async fn kept(&self, list: &List, more: usize) -> Result<BTreeMap<String, Bytes>, Error> {
         let most = list.most().map(|most| most.saturating_add(more));
-        let kept = self.host.read_range(self.object, Space::User, list.bounds(), most, list.is_reverse()).await?;
+        let order = if list.is_reverse() { Order::Descending } else { Order::Ascending };
+        let kept = self.host.read_range(self.object, Space::User, list.bounds(), most, order).await?;
         let text = |key: Bytes| {
             String::from_utf8(key.to_vec())
                 .map_err(|cause| Error::caused(Kind::Storage, "a stored key is damaged", cause))

@@ -67,7 +67,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// Tells the Group that a ticket was used. It counts that as a seat, and the client as being here, until the ticket
     /// has expired: so where it is paid for, this goes with what else is to be told within a second.
     pub(super) fn report_in_time(&self) {
-        if self.host.keeps_watch() { self.report() } else { self.report_again() }
+        if self.host.profile().liveness.are_timed() { self.report() } else { self.report_again() }
     }
 
     /// Sees to it that whatever is not acknowledged then is told, until everything is.
@@ -93,7 +93,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// As long as anyone is seated here, sees to it that the Group lives: its census, once it is woken, puts right
     /// whatever it may have left undone.
     fn listen(&self) {
-        if !self.host.keeps_watch() || self.seats.borrow().occupied() == 0 || self.telling.listens.replace(true) {
+        if !self.host.profile().liveness.are_timed()
+            || self.seats.borrow().occupied() == 0
+            || self.telling.listens.replace(true)
+        {
             return;
         }
         let (host, this) = (Rc::clone(&self.host), self.this.clone());

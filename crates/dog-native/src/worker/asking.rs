@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dog::Error;
 use dog::internal::{Kind, LocalFuture};
-use dog_engine::host::Leave;
+use dog_engine::host::CallPermits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Replicas of which an answer is awaited on one worker. More than that are asked at once only by one handler that asks more.
@@ -39,7 +39,7 @@ impl Drop for Waits {
 
 impl Asking {
     /// Leave to ask so many: in the order in which it was wanted.
-    pub(super) fn leave(&self, many: usize) -> LocalFuture<Result<Box<dyn Leave>, Error>> {
+    pub(super) fn leave(&self, many: usize) -> LocalFuture<Result<Box<dyn CallPermits>, Error>> {
         if self.waiting.get() >= WAITING {
             let text = "too many handlers wait until they may ask other Replicas: try again later";
             return Box::pin(async move { Err(Error::new(Kind::Unreachable, text)) });
@@ -51,15 +51,15 @@ impl Asking {
             let permit = free.acquire_many_owned(many).await;
             drop(waits);
             let permit = permit.map_err(|_| Error::new(Kind::Unreachable, "the worker has ended"))?;
-            Ok(Box::new(Permit(permit)) as Box<dyn Leave>)
+            Ok(Box::new(Permit(permit)) as Box<dyn CallPermits>)
         })
     }
 }
 
 struct Permit(OwnedSemaphorePermit);
 
-impl Leave for Permit {
-    fn answered(&mut self) {
+impl CallPermits for Permit {
+    fn release_one(&mut self) {
         drop(self.0.split(1));
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         assert!((&mut second).now_or_never().is_none(), "96 are free");
         let mut third = asking.leave(1);
         assert!((&mut third).now_or_never().is_none(), "it came later");
-        (0..4).for_each(|_| first.answered());
+        (0..4).for_each(|_| first.release_one());
         let second = second.now_or_never().expect("100 are free").unwrap();
         assert!((&mut third).now_or_never().is_none());
         drop(second);

@@ -1,4 +1,4 @@
-//! The engine's primitives: how bytes move between the objects of one process.
+//! The host of the engine: how bytes move between the objects of one process.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -10,7 +10,10 @@ use dog::internal::{Kind, LocalFuture};
 use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::handshake::{self, Deflate};
-use dog_engine::host::{Batch, Fetched, Host, Leave, Occurrence, SeatGuard, Space};
+use dog_engine::host::{
+    Batch, CallPermits, Fetched, Host, HostObserver, HostProfile, Lifecycle, ObjectStorage, Occurrence, Order,
+    Scheduler, SeatGuard, SocketHost, Space, Transport,
+};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::seats::Audience;
 use tokio::sync::oneshot;
@@ -138,10 +141,21 @@ impl Worker {
 }
 
 impl Host for Worker {
+    fn profile(&self) -> HostProfile {
+        HostProfile { hibernate_after: self.shared.config.hibernate_after, ..HostProfile::SERVER }
+    }
+
     fn env(&self) -> &Env {
         &self.shared.config.env
     }
 
+    fn class(&self, name: &str) -> Option<ClassIndex> {
+        let at = self.classes.iter().position(|class| class.name == name)?;
+        u16::try_from(at).ok().map(ClassIndex)
+    }
+}
+
+impl Scheduler for Worker {
     fn now(&self) -> Timestamp {
         self.shared.now()
     }
@@ -153,42 +167,72 @@ impl Host for Worker {
     fn spawn(&self, task: LocalFuture<()>) {
         tokio::task::spawn_local(task);
     }
+}
 
-    fn unique_replica(&self, _: GroupAddress) -> ReplicaId {
-        let workers = self.shared.post.workers();
-        let place = self.next_place.replace(self.next_place.get() + 1) % workers;
-        loop {
-            let mut id = [0; 32];
-            if let Err(error) = getrandom::fill(&mut id) {
-                // Without randomness ids could collide, and two Replicas would become one.
-                panic!("the operating system gives no random bytes: {error}");
+impl Transport for Worker {
+    fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
+        let asked = self.ask(Object::Group(to), |back| Mail::GroupCall { to, call, back });
+        Box::pin(async move {
+            match asked.answer().await? {
+                Answer::Group(answer) => Ok(answer),
+                _ => wrong_answer(),
             }
-            // An object's place follows from its id: draw until it is the place wanted.
-            if self.shared.post.worker_of(&id) == place {
-                return ReplicaId::from_bytes(id);
-            }
-        }
+        })
     }
 
-    fn node(&self) -> NodeId {
-        self.abroad.as_ref().map_or(NodeId::default(), |abroad| abroad.joined.node())
+    fn cast_group(&self, to: GroupAddress, cast: GroupCast) {
+        self.reach(Object::Group(to), Mail::GroupCast { to, cast });
     }
 
-    fn prefer(&self, replica: ReplicaAddress, node: NodeId) {
+    fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
+        let asked = self.ask(Object::Replica(to), |back| Mail::ReplicaCall { to, call, back });
+        Box::pin(async move {
+            match asked.answer().await? {
+                Answer::Replica(answer) => Ok(answer),
+                _ => wrong_answer(),
+            }
+        })
+    }
+
+    /// One piece of mail for each worker that has one of them, whatever their number.
+    fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
         if let Some(abroad) = &self.abroad {
-            abroad.prefer(replica, node);
+            return self.cast_all(abroad, to, &cast);
+        }
+        if let [replica] = *to.replicas {
+            let worker = self.shared.post.worker_of(replica.as_bytes());
+            return self.send(worker, Mail::ReplicaCast { to: to.clone(), cast });
+        }
+        let workers = self.shared.post.workers();
+        let mut concerned = [false; 64];
+        for replica in to.iter() {
+            concerned[self.shared.post.worker_of(replica.as_bytes()) % concerned.len()] = true;
+        }
+        // Beyond 64 workers some may be told in vain: each looks for its own Replicas anyway.
+        for worker in (0..workers).filter(|worker| concerned[worker % concerned.len()]) {
+            self.send(worker, Mail::ReplicaCast { to: to.clone(), cast: cast.clone() });
         }
     }
 
-    fn hibernate_after(&self) -> Option<Duration> {
-        self.shared.config.hibernate_after
+    fn acquire_calls(&self, count: usize) -> LocalFuture<Result<Box<dyn CallPermits>, Error>> {
+        self.asking.leave(count)
     }
 
-    fn class(&self, name: &str) -> Option<ClassIndex> {
-        let at = self.classes.iter().position(|class| class.name == name)?;
-        u16::try_from(at).ok().map(ClassIndex)
+    fn fetch_group(&self, to: GroupAddress, request: Request) -> LocalFuture<Result<Response, Error>> {
+        Box::pin(self.fetch_group_after(to, request, 0))
     }
 
+    fn fetch_replica(
+        &self,
+        to: ReplicaAddress,
+        ticket: Ticket,
+        request: Request,
+    ) -> LocalFuture<Result<Fetched, Error>> {
+        Box::pin(self.fetch_replica_after(to, ticket, request, 0))
+    }
+}
+
+impl SocketHost for Worker {
     fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
         let taken = self.connections.borrow_mut().deliver(&self.shared.config, message, sockets, except);
         self.queued();
@@ -219,72 +263,6 @@ impl Host for Worker {
         self.connections.borrow_mut().set_attachment(socket, attachment);
     }
 
-    fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
-        let asked = self.ask(Object::Group(to), |back| Mail::GroupCall { to, call, back });
-        Box::pin(async move {
-            match asked.answer().await? {
-                Answer::Group(answer) => Ok(answer),
-                _ => wrong_answer(),
-            }
-        })
-    }
-
-    fn cast_group(&self, to: GroupAddress, cast: GroupCast) {
-        self.reach(Object::Group(to), Mail::GroupCast { to, cast });
-    }
-
-    fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
-        let asked = self.ask(Object::Replica(to), |back| Mail::ReplicaCall { to, call, back });
-        Box::pin(async move {
-            match asked.answer().await? {
-                Answer::Replica(answer) => Ok(answer),
-                _ => wrong_answer(),
-            }
-        })
-    }
-
-    fn leave_to_ask(&self, many: usize) -> LocalFuture<Result<Box<dyn Leave>, Error>> {
-        self.asking.leave(many)
-    }
-
-    /// One piece of mail for each worker that has one of them, whatever their number.
-    fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
-        if let Some(abroad) = &self.abroad {
-            return self.cast_all(abroad, to, &cast);
-        }
-        if let [replica] = *to.replicas {
-            let worker = self.shared.post.worker_of(replica.as_bytes());
-            return self.send(worker, Mail::ReplicaCast { to: to.clone(), cast });
-        }
-        let workers = self.shared.post.workers();
-        let mut concerned = [false; 64];
-        for replica in to.iter() {
-            concerned[self.shared.post.worker_of(replica.as_bytes()) % concerned.len()] = true;
-        }
-        // Beyond 64 workers some may be told in vain: each looks for its own Replicas anyway.
-        for worker in (0..workers).filter(|worker| concerned[worker % concerned.len()]) {
-            self.send(worker, Mail::ReplicaCast { to: to.clone(), cast: cast.clone() });
-        }
-    }
-
-    fn fetch_group(&self, to: GroupAddress, request: Request) -> LocalFuture<Result<Response, Error>> {
-        Box::pin(self.fetch_group_after(to, request, 0))
-    }
-
-    fn fetch_replica(
-        &self,
-        to: ReplicaAddress,
-        ticket: Ticket,
-        request: Request,
-    ) -> LocalFuture<Result<Fetched, Error>> {
-        Box::pin(self.fetch_replica_after(to, ticket, request, 0))
-    }
-
-    fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
-        let mail = Mail::Released { to: replica, epoch, seat };
-        Arc::new(Guard::new(self.shared.post.clone(), self.index, mail))
-    }
-
     fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
         let mut response = handshake::accept(request)?;
         let offered = self.shared.config.compression.and_then(|_| Deflate::negotiate(request.headers()));
@@ -300,24 +278,13 @@ impl Host for Worker {
         (socket, Arc::new(Guard::new(self.shared.post.clone(), self.index, Mail::Abandoned { socket })))
     }
 
-    fn replica_ended(&self, replica: ReplicaAddress, epoch: Epoch) {
-        let mut replicas = self.replicas.borrow_mut();
-        if replicas.get(&replica).is_some_and(|object| object.epoch() == epoch) {
-            replicas.remove(&replica);
-            self.settling.life_ended(Object::Replica(replica));
-            self.watched().ended(epoch);
-        }
+    fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
+        let mail = Mail::Released { to: replica, epoch, seat };
+        Arc::new(Guard::new(self.shared.post.clone(), self.index, mail))
     }
+}
 
-    fn group_ended(&self, group: GroupAddress, epoch: Epoch) {
-        let mut groups = self.groups.borrow_mut();
-        if groups.get(&group).is_some_and(|object| object.epoch() == epoch) {
-            groups.remove(&group);
-            self.settling.life_ended(Object::Group(group));
-            self.watched().ended(epoch);
-        }
-    }
-
+impl ObjectStorage for Worker {
     fn read(&self, object: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>> {
         self.when_settled(object, move |storage| storage.get(object, space, &key))
     }
@@ -327,10 +294,10 @@ impl Host for Worker {
         object: Object,
         space: Space,
         keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
-        most: Option<usize>,
-        reverse: bool,
+        limit: Option<usize>,
+        order: Order,
     ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>> {
-        self.when_settled(object, move |storage| storage.range(object, space, keys, most, reverse))
+        self.when_settled(object, move |storage| storage.range(object, space, keys, limit, order == Order::Descending))
     }
 
     fn write(&self, object: Object, epoch: Epoch, batch: Batch) -> LocalFuture<Result<(), Error>> {
@@ -373,11 +340,55 @@ impl Host for Worker {
         self.alarms.borrow_mut().ring_again(object, at, attempt);
         self.queued();
     }
+}
 
-    fn may_log(&self, kind: &'static str) -> bool {
-        crate::repeats::may_log(kind)
+impl Lifecycle for Worker {
+    fn unique_replica(&self, _: GroupAddress) -> ReplicaId {
+        let workers = self.shared.post.workers();
+        let place = self.next_place.replace(self.next_place.get() + 1) % workers;
+        loop {
+            let mut id = [0; 32];
+            if let Err(error) = getrandom::fill(&mut id) {
+                // Without randomness ids could collide, and two Replicas would become one.
+                panic!("the operating system gives no random bytes: {error}");
+            }
+            // An object's place follows from its id: draw until it is the place wanted.
+            if self.shared.post.worker_of(&id) == place {
+                return ReplicaId::from_bytes(id);
+            }
+        }
     }
 
+    fn node(&self) -> NodeId {
+        self.abroad.as_ref().map_or(NodeId::default(), |abroad| abroad.joined.node())
+    }
+
+    fn prefer(&self, replica: ReplicaAddress, node: NodeId) {
+        if let Some(abroad) = &self.abroad {
+            abroad.prefer(replica, node);
+        }
+    }
+
+    fn replica_ended(&self, replica: ReplicaAddress, epoch: Epoch) {
+        let mut replicas = self.replicas.borrow_mut();
+        if replicas.get(&replica).is_some_and(|object| object.epoch() == epoch) {
+            replicas.remove(&replica);
+            self.settling.life_ended(Object::Replica(replica));
+            self.watched().ended(epoch);
+        }
+    }
+
+    fn group_ended(&self, group: GroupAddress, epoch: Epoch) {
+        let mut groups = self.groups.borrow_mut();
+        if groups.get(&group).is_some_and(|object| object.epoch() == epoch) {
+            groups.remove(&group);
+            self.settling.life_ended(Object::Group(group));
+            self.watched().ended(epoch);
+        }
+    }
+}
+
+impl HostObserver for Worker {
     fn occurred(&self, occurrence: Occurrence<'_>) {
         match occurrence {
             Occurrence::Waits => self.is_busier(),
@@ -388,6 +399,10 @@ impl Host for Worker {
             Occurrence::Failed { .. } => self.counters.failures.one(),
             Occurrence::Panicked(_) => self.counters.panics.one(),
         }
+    }
+
+    fn may_log(&self, kind: &'static str) -> bool {
+        crate::repeats::may_log(kind)
     }
 
     fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use dog::internal::LocalFuture;
 use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
-use dog_engine::host::{Batch, Fetched, Host, Occurrence, SeatGuard, Space};
+use dog_engine::host::{
+    Batch, Fetched, Host, HostObserver, HostProfile, Lifecycle, LivenessChecks, ObjectStorage, Occurrence, Order,
+    Scheduler, SeatGuard, SocketHost, Space, Transport,
+};
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 
 use super::agenda::{Micros, Sleep};
@@ -109,10 +112,21 @@ impl Place {
 }
 
 impl Host for Place {
+    fn profile(&self) -> HostProfile {
+        let liveness = if self.world.keeps_watch { LivenessChecks::Timed } else { LivenessChecks::OnDemand };
+        HostProfile { hibernate_after: self.world.hibernate_after, liveness, ..HostProfile::SERVER }
+    }
+
     fn env(&self) -> &Env {
         &self.world.env
     }
 
+    fn class(&self, name: &str) -> Option<ClassIndex> {
+        self.world.class(name)
+    }
+}
+
+impl Scheduler for Place {
     fn now(&self) -> Timestamp {
         self.world.agenda.now()
     }
@@ -126,53 +140,9 @@ impl Host for Place {
             self.world.tasks.spawn(self.key, task);
         }
     }
+}
 
-    fn unique_replica(&self, _: GroupAddress) -> ReplicaId {
-        let mut random = self.world.random.borrow_mut();
-        let mut id = [0; 32];
-        id.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&random.number().to_be_bytes()));
-        ReplicaId::from_bytes(id)
-    }
-
-    fn hibernate_after(&self) -> Option<Duration> {
-        self.world.hibernate_after
-    }
-
-    fn keeps_watch(&self) -> bool {
-        self.world.keeps_watch
-    }
-
-    fn class(&self, name: &str) -> Option<ClassIndex> {
-        self.world.class(name)
-    }
-
-    fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
-        if !self.is_alive() {
-            return 0;
-        }
-        self.world.observe(|observer| observer.hands_over(&self.world, self, message));
-        let meant = sockets.iter().filter(|socket| !except.contains(socket));
-        meant.filter(|socket| self.world.to_socket(**socket, message)).count()
-    }
-
-    fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
-        if self.is_alive() {
-            self.world.close_socket(socket, code, reason);
-        }
-    }
-
-    fn resume(&self, socket: SocketId) {
-        self.world.later(0, move |world| world.resumed(socket));
-    }
-
-    fn attachment(&self, socket: SocketId) -> Option<Bytes> {
-        self.world.sockets.borrow().attachment(socket)
-    }
-
-    fn set_attachment(&self, socket: SocketId, attachment: Bytes) {
-        self.world.sockets.borrow_mut().set_attachment(socket, attachment);
-    }
-
+impl Transport for Place {
     fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
         let (promise, asked) = promise(self.world.tells(self, Object::Group(to)));
         self.world.call_group(self, to, call, promise);
@@ -216,6 +186,35 @@ impl Host for Place {
             Ok(fetched)
         })
     }
+}
+
+impl SocketHost for Place {
+    fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
+        if !self.is_alive() {
+            return 0;
+        }
+        self.world.observe(|observer| observer.hands_over(&self.world, self, message));
+        let meant = sockets.iter().filter(|socket| !except.contains(socket));
+        meant.filter(|socket| self.world.to_socket(**socket, message)).count()
+    }
+
+    fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
+        if self.is_alive() {
+            self.world.close_socket(socket, code, reason);
+        }
+    }
+
+    fn resume(&self, socket: SocketId) {
+        self.world.later(0, move |world| world.resumed(socket));
+    }
+
+    fn attachment(&self, socket: SocketId) -> Option<Bytes> {
+        self.world.sockets.borrow().attachment(socket)
+    }
+
+    fn set_attachment(&self, socket: SocketId, attachment: Bytes) {
+        self.world.sockets.borrow_mut().set_attachment(socket, attachment);
+    }
 
     fn new_socket(&self, replica: ReplicaAddress, _: &ClientId) -> (SocketId, Arc<dyn SeatGuard>) {
         let socket = self.world.new_socket(self, replica);
@@ -225,15 +224,9 @@ impl Host for Place {
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
         self.guard(Dropped::Seat { replica, epoch, seat })
     }
+}
 
-    fn replica_ended(&self, replica: ReplicaAddress, epoch: Epoch) {
-        self.ends(Object::Replica(replica), epoch);
-    }
-
-    fn group_ended(&self, group: GroupAddress, epoch: Epoch) {
-        self.ends(Object::Group(group), epoch);
-    }
-
+impl ObjectStorage for Place {
     fn read(&self, object: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>> {
         let read = self.world.storage.borrow().read(object, space, &key);
         self.world.after_reading(read)
@@ -244,10 +237,10 @@ impl Host for Place {
         object: Object,
         space: Space,
         keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
-        most: Option<usize>,
-        reverse: bool,
+        limit: Option<usize>,
+        order: Order,
     ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>> {
-        let mut read = self.world.storage.borrow().range(object, space, keys, most, reverse);
+        let mut read = self.world.storage.borrow().range(object, space, keys, limit, order == Order::Descending);
         if self.world.forgets_books(space) {
             read.clear();
         }
@@ -272,7 +265,26 @@ impl Host for Place {
             self.world.ring_again(object, at, attempt);
         }
     }
+}
 
+impl Lifecycle for Place {
+    fn unique_replica(&self, _: GroupAddress) -> ReplicaId {
+        let mut random = self.world.random.borrow_mut();
+        let mut id = [0; 32];
+        id.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&random.number().to_be_bytes()));
+        ReplicaId::from_bytes(id)
+    }
+
+    fn replica_ended(&self, replica: ReplicaAddress, epoch: Epoch) {
+        self.ends(Object::Replica(replica), epoch);
+    }
+
+    fn group_ended(&self, group: GroupAddress, epoch: Epoch) {
+        self.ends(Object::Group(group), epoch);
+    }
+}
+
+impl HostObserver for Place {
     fn occurred(&self, occurrence: Occurrence<'_>) {
         match occurrence {
             Occurrence::Failed { handler, cause } => self.world.failed(self, &format!("{handler} failed: {cause}")),

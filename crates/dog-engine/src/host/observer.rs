@@ -1,0 +1,43 @@
+//! What a host counts, logs and supervises. All methods have defaults that do nothing.
+
+use std::time::Duration;
+
+use dog::{Epoch, Failure};
+
+/// Observation of the engine by its host.
+pub trait HostObserver {
+    /// Called for events that a host may count.
+    fn occurred(&self, occurrence: Occurrence<'_>) {
+        let _ = occurrence;
+    }
+    /// Whether one more event of this kind may be logged. Clients can cause such events at will, so a host can limit them:
+    /// see [`Repeats`](crate::repeats::Repeats).
+    fn may_log(&self, kind: &'static str) -> bool {
+        let _ = kind;
+        true
+    }
+    /// The thread runs code of this life from now on, or engine code if `None`. Returns the previous value. A host can use
+    /// this to find an object that blocks its thread.
+    fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {
+        let _ = life;
+        None
+    }
+}
+
+/// An event that a host may count. See [`HostObserver::occurred`].
+#[derive(Clone, Copy, Debug)]
+pub enum Occurrence<'a> {
+    /// A handler, or a task of the engine, has to wait for something.
+    Waits,
+    /// A handler or task that had to wait has ended. The time is from its first wait to its end.
+    Waited(Duration),
+    /// A function of the user has returned an error. The engine has logged it.
+    Failed {
+        /// The name of the function.
+        handler: &'static str,
+        /// The error.
+        cause: &'a Failure,
+    },
+    /// A function of the user has panicked, with this text.
+    Panicked(&'a str),
+}

@@ -1,0 +1,56 @@
+//! What a host does and does not do.
+
+use std::time::Duration;
+
+/// Properties of a host that the engine adapts to. They are constant for the life of the host.
+///
+/// The default is a server process: it keeps objects in memory for ever, announces its shutdown, reads the storage of every
+/// object, and checks liveness with timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostProfile {
+    /// How long an object may be idle before it hibernates. `None`: never. Zero: after every event.
+    pub hibernate_after: Option<Duration>,
+    /// Whether the host calls [`GroupObject::goodbye`](super::GroupObject::goodbye) before it shuts down. If not, the engine
+    /// neither stores nor reads the clients' last Replicas.
+    pub announces_shutdown: bool,
+    /// Whether [`read_range`](super::ObjectStorage::read_range) and [`alarm`](super::ObjectStorage::alarm) work for every
+    /// object, from every object. If not, a Group cannot find out which of its Replicas store nothing, and remembers all
+    /// of them.
+    pub reads_other_objects: bool,
+    /// When Groups and Replicas check on each other.
+    pub liveness: LivenessChecks,
+}
+
+/// When Groups and Replicas check whether the other side is still alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LivenessChecks {
+    /// By timers, also while nothing happens. A Group that wakes takes a census of all its members at once.
+    Timed,
+    /// Only when a client has to be placed or found. This is for hosts where a timer keeps its object in memory and every
+    /// call is paid for. Correctness does not suffer: a new life of a Replica reports all its seats to its Group anyway,
+    /// and changes that are not urgent are reported together within 1 s.
+    OnDemand,
+}
+
+impl LivenessChecks {
+    /// Whether timers are used.
+    pub const fn are_timed(self) -> bool {
+        matches!(self, Self::Timed)
+    }
+}
+
+impl HostProfile {
+    /// The properties of a server process.
+    pub const SERVER: Self = Self {
+        hibernate_after: None,
+        announces_shutdown: true,
+        reads_other_objects: true,
+        liveness: LivenessChecks::Timed,
+    };
+}
+
+impl Default for HostProfile {
+    fn default() -> Self {
+        Self::SERVER
+    }
+}

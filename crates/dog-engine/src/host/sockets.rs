@@ -1,0 +1,69 @@
+//! The open WebSockets of Replicas, and guards for their seats.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dog::{ClientId, Close, CloseCode, Epoch, Message, Request, Response, SocketError, SocketId};
+
+use crate::address::{ReplicaAddress, SeatId};
+use crate::handshake;
+use crate::seats::Audience;
+
+/// The sockets of the Replicas that live on this host.
+pub trait SocketHost {
+    /// Queues a message for each of `sockets` that is not in `except`. Returns how many sockets accepted it.
+    fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize;
+    /// The same for all open sockets of a Replica. A host can override it to encode and write once for all of them.
+    fn deliver_to_all(&self, message: &Message, audience: &Audience<'_>, except: &[SocketId]) -> usize {
+        self.deliver(message, audience.sockets, except)
+    }
+    /// Closes a socket after everything that was delivered to it before.
+    fn close(&self, socket: SocketId, code: CloseCode, reason: &str);
+    /// The handler of a socket that was [busy](Readiness::Busy) has ended: the host may pass on its next message.
+    fn resume(&self, socket: SocketId);
+    /// The bytes that are attached to a socket.
+    fn attachment(&self, socket: SocketId) -> Option<Bytes>;
+    /// Replaces the bytes that are attached to a socket.
+    fn set_attachment(&self, socket: SocketId, attachment: Bytes);
+
+    /// The response that accepts the WebSocket that `request` asks for, or the response that refuses it.
+    fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
+        handshake::accept(request)
+    }
+    /// Creates a socket for a client of a Replica before its connection is handed over. Messages that are delivered to it
+    /// are queued until then. If the guard is dropped without [`disarm`](SeatGuard::disarm), on any thread, the socket ends
+    /// as lost.
+    fn new_socket(&self, replica: ReplicaAddress, client: &ClientId) -> (SocketId, Arc<dyn SeatGuard>);
+    /// The sockets of a Replica that are open when a life of it begins. There are some only where sockets outlive the
+    /// object's time in memory.
+    fn sockets(&self, replica: ReplicaAddress) -> Vec<(SocketId, ClientId)> {
+        let _ = replica;
+        Vec::new()
+    }
+    /// A guard that releases `seat` when it is dropped without [`disarm`](SeatGuard::disarm), on any thread.
+    fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard>;
+}
+
+/// Releases a seat or a socket when it is dropped. See [`SocketHost::seat_guard`] and [`SocketHost::new_socket`].
+pub trait SeatGuard: Send + Sync {
+    /// Somebody else is responsible from now on: the drop does nothing.
+    fn disarm(&self);
+}
+
+/// How a socket has ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// One side closed it.
+    Close(Close),
+    /// The connection failed.
+    Error(SocketError),
+}
+
+/// Whether the host may pass on the next message of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// At once.
+    Ready,
+    /// After [`SocketHost::resume`]. A message that comes before is queued.
+    Busy,
+}
