@@ -56,7 +56,7 @@ pub(crate) fn unit(workspace: &Workspace) -> Result<String> {
     let documentation = workspace.cargo().args(["test", "--workspace", "--no-fail-fast", "--doc"]).run_and_keep();
     let (units, documentation) = (Count::of(&units?), Count::of(&documentation?));
     benches?;
-    for (package, test) in [("durable-object-groups-sim", "alarms"), ("durable-object-groups-native", "tracing")] {
+    for (package, test) in [("durable-object-groups-testing", "alarms"), ("durable-object-groups-native", "tracing")] {
         twins_are_refused(workspace, workspace.cargo().args(["rustc", "-p", package, "--test", test]))?;
     }
     Ok(format!("{units}; documentation: {documentation}; benches run"))

@@ -23,8 +23,13 @@ const LAYERS: &[Layer] = &[
     Layer { package: "durable-object-groups-engine", below: &["durable-object-groups"], runtime_free: true },
     Layer { package: "durable-object-groups-conformance", below: &["durable-object-groups"], runtime_free: true },
     Layer {
-        package: "durable-object-groups-sim",
+        package: "durable-object-groups-testing",
         below: &["durable-object-groups", "durable-object-groups-engine"],
+        runtime_free: true,
+    },
+    Layer {
+        package: "durable-object-groups-sim",
+        below: &["durable-object-groups", "durable-object-groups-engine", "durable-object-groups-testing"],
         runtime_free: true,
     },
     Layer {
@@ -130,7 +135,7 @@ mod tests {
     use super::*;
 
     const ENGINE: &Layer = &LAYERS[1];
-    const NATIVE: &Layer = &LAYERS[4];
+    const NATIVE: &Layer = &LAYERS[5];
 
     #[test]
     fn a_tree_within_its_layer_passes() {

@@ -1,76 +1,44 @@
-//! A host of Durable Object Groups in one thread, on a clock that stands still until it is moved. Everything is
-//! deterministic: no thread, no real time, no chance but what follows from a seed.
+//! The simulation of this project: the engine on simulated nodes, with random work and random faults that follow from a
+//! seed. After every step it checks whether a promise of DESIGN.md is broken. A [`Bug`] can be planted, to show that the
+//! simulation finds it. `cargo xtask sim` runs many seeds.
 //!
-//! # For users: the test kit
-//! A [`Cluster`] runs your App with your Groups and Replicas, on the same engine as every host, within a plain `#[test]`.
-//! Clients' sockets are values; time passes by hand; objects are evicted, crash, and are cut off when told to. See
-//! `docs/testing.md` for a tour.
-//!
-//! ```
-//! # use dog::*;
-//! # struct Lobby;
-//! # impl Group for Lobby {
-//! #     type Replica = Room;
-//! #     const NAME: &'static str = "lobby";
-//! #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
-//! #     fn limit(&self) -> Limit { Limit::new(2) }
-//! # }
-//! # struct Room;
-//! # impl Replica for Room {
-//! #     type Group = Lobby;
-//! #     type Gossip = ();
-//! #     type Answer = ();
-//! #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
-//! #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-//! #         Ok(cx.connect(request))
-//! #     }
-//! #     async fn on_message(&self, _: &Context<Self>, socket: &Socket, message: Message) -> Result {
-//! #         Ok(socket.broadcast(message, To::Others)?)
-//! #     }
-//! # }
-//! # struct Chat;
-//! # impl App for Chat {
-//! #     type Groups = (Lobby,);
-//! #     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
-//! #         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
-//! #         Ok(dog.group::<Lobby>("main").identify(&client).await?.fetch(request).await?)
-//! #     }
-//! # }
-//! use dog_sim::Cluster;
-//!
-//! // #[test]
-//! fn three_of_two_to_a_replica_hear_each_other() {
-//!     let cluster = Cluster::new(Chat);
-//!     let [ann, bob, cid] = ["ann", "bob", "cid"].map(|name| cluster.connect(&format!("/ws?u={name}")));
-//!     assert_ne!(ann.replica(), cid.replica());
-//!
-//!     cid.send("hello");
-//!     cluster.run();
-//!     assert_eq!(ann.received_texts(), ["hello"]);
-//!     assert_eq!(bob.received_texts(), ["hello"]);
-//!     assert!(cid.received().is_empty() && cluster.failures().is_empty());
-//! }
-//! # three_of_two_to_a_replica_hear_each_other();
-//! ```
-//!
-//! # For this project: the simulation
-//! [`explore`](explore()) runs an App of its own from a seed, with random work and random faults, and asks after every
-//! step whether a promise of DESIGN.md was broken; a [`Bug`] put in shows that it would be found. `cargo xtask sim` runs
-//! many seeds. None of it is of use to test an App of yours.
+//! It runs on the simulated world of the test kit (`crates/dog-testing`). Users test their own Apps with the kit; nothing in
+//! this crate is of use to them.
 //!
 //! # The files, in reading order
-//! - `kit`: [`Cluster`] and what belongs to it
-//! - `world`: what both stand on: clock, executor, network, disk, connections; the engine's
-//!   [`Host`](dog_engine::host::Host) of this crate
-//! - `explore`: runs that follow from a seed, and their judges; `bugs`: faults to be put in
-//! - `random`: chance that is none
+//! - `explore`: one run; `plan`: what a run is like; `app`: the App it runs; `workload`: what happens in it
+//! - `ledger`: what the App's handlers write down; `keeping`: what they store; `watch`: what the host sees
+//! - `settle`: what must be true once all is healed; `placing`: where newcomers are put then
+//! - `checks`: how often each promise was checked; `many`: runs side by side
+//!
+//! | promise | its checker | when |
+//! |---|---|---|
+//! | 1 | `Ledger::check_limit`; `Watch::lets_in`: no ticket twice, none that has expired | with every seat |
+//! | 2, 3 | `check_sticky`, `check_least_used` in `placing` | when all is healed |
+//! | 4 | `Watch::owe`, `Watch::check_owed`: a speaker knows all Replicas with sockets | with every message, twice a second |
+//! | 5 | `Watch::check_order` | with every message that a client gets |
+//! | 6 | `Watch::check_order` (at most once), `Watch::receives` (who is left out), `Watch::check_owed` | the same |
+//! | 7 | `Ledger::begins`, `Ledger::command`; `check_handlers` in `settle`: none is missing or hangs | with every handler; when all is healed |
+//! | 8 | `check_books` in `settle`: the books are what is open | when all is healed |
+//! | 9 | `check_books`, `check_lives` in `settle`; the messages of `speak_up` | when all is healed |
+//! | 10 | `Watch::check_life`, `Ledger::kept`, `check_lives` in `settle` | with every message, every count; when all is healed |
+//! | 11 | `Ledger::found` (whole, and what was acknowledged), `Ledger::check_alarm` | whenever an object wakes; when all is healed |
+//! | 13 | `Ledger::finds_attached`; `check_hibernation` in `settle` | with every handler; when all is healed |
+//! | 14 | `Watch::panics`, `Run::go_safely`: no panic but those that were asked for | with every panic |
 
-mod bugs;
+mod app;
+mod checks;
 mod explore;
-mod kit;
-mod random;
-mod world;
+mod keeping;
+mod ledger;
+mod many;
+mod placing;
+mod plan;
+mod settle;
+mod watch;
+mod workload;
 
-pub use bugs::Bug;
-pub use explore::{Checks, Failure, Options, Outcome, Summary, explore, explore_and_tell, explore_many};
-pub use kit::{Amount, Builder, ClientSocket, Cluster, MemberSeats, Pending, Standing, Traffic, websocket};
+pub use checks::Checks;
+pub use dog_testing::world::Bug;
+pub use explore::{Failure, Options, Outcome, explore, explore_and_tell};
+pub use many::{Summary, explore_many};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chat::app::{Chat, Lobby};
 use dog::{CloseCode, Env, Limit};
-use dog_sim::{Builder, ClientSocket, Cluster};
+use dog_testing::{Builder, ClientSocket, Cluster};
 use serde_json::{Value, json};
 
 const LOBBY: &str = "lobby-id";

@@ -1,0 +1,307 @@
+//! The App of the simulated runs: it does all that an App can do, as its clients tell it, and writes down what it sees.
+
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dog::{
+    App, Body, ClientId, Close, CloseCode, Context, Dog, Failure, Group, GroupContext, Limit, Message, Policy, Replica,
+    ReplicaId, Request, Response, Result, Socket, Storage, To,
+};
+use http::StatusCode;
+use http_body::Frame;
+
+use crate::ledger::{InFlight, MessageName, Witness};
+
+/// What the Group goes by in this run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) limit: u32,
+    pub(crate) policy: Policy,
+}
+
+pub(crate) struct Market;
+
+impl App for Market {
+    type Groups = (Hall,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        let group = dog.group::<Hall>(&dog::query_param(&request, "g").unwrap_or_default());
+        if request.uri().path() == "/group" {
+            return Ok(group.fetch(request).await?);
+        }
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
+        let desk = group.identify(&client).await?;
+        if request.uri().path() == "/drop" {
+            return Ok(dog::text_response(StatusCode::NO_CONTENT, ""));
+        }
+        Ok(desk.fetch(request).await?)
+    }
+}
+
+/// A panic that says nothing, and so leaves the output of a long run readable.
+fn panic_quietly(witness: &Witness) -> ! {
+    witness.ledger().panics += 1;
+    std::panic::resume_unwind(Box::new("a panic that was asked for"))
+}
+
+/// Counts up two entries that are always to be equal.
+async fn count_up(witness: &Witness, object: [u8; 32], storage: &Storage) -> Result {
+    let counted = storage.transaction(async |entries| {
+        let count = entries.get::<u64>("first").await?.unwrap_or(0) + 1;
+        entries.put("first", &count)?;
+        entries.put("second", &count)?;
+        Ok(count)
+    });
+    // A disk that fails is no trouble of the handler's.
+    if let Ok(count) = counted.await {
+        witness.ledger().kept(object, count);
+    }
+    Ok(())
+}
+
+async fn look(witness: &Witness, object: [u8; 32], storage: &Storage) -> Result {
+    let first = storage.get::<u64>("first").await?.unwrap_or(0);
+    let second = storage.get::<u64>("second").await?.unwrap_or(0);
+    witness.ledger().found(object, (first, second));
+    Ok(())
+}
+
+fn wakes(witness: &Witness) -> Result {
+    let mut ledger = witness.ledger();
+    let fails = ledger.fails_to_wake;
+    if ledger.random.happens(fails) { Err(Failure::new("it does not want to wake")) } else { Ok(()) }
+}
+
+fn witness(env: &dog::Env) -> Result<Witness> {
+    env.get::<Witness>().cloned().ok_or_else(|| Failure::new("a run has a witness"))
+}
+
+/// The Group.
+pub(crate) struct Hall {
+    rules: Rules,
+    witness: Witness,
+}
+
+impl Group for Hall {
+    type Replica = Desk;
+    const NAME: &'static str = "hall";
+
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        let witness = witness(cx.env())?;
+        wakes(&witness)?;
+        look(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
+        let rules = cx.env().get::<Rules>().copied().ok_or_else(|| Failure::new("a run has rules"))?;
+        Ok(Self { rules, witness })
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(self.rules.limit)
+    }
+
+    fn policy(&self) -> Policy {
+        self.rules.policy
+    }
+
+    async fn clusterize(&self, cx: &GroupContext, _: &ClientId) -> Result<ReplicaId> {
+        wakes(&self.witness)?;
+        Ok(cx.unique_replica())
+    }
+
+    async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
+        match dog::query_param(&request, "do").as_deref() {
+            Some("panic") => panic_quietly(&self.witness),
+            Some("fail") => Err(Failure::new("asked to fail")),
+            _ => {
+                count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?;
+                Ok(dog::text_response(StatusCode::OK, "counted"))
+            }
+        }
+    }
+}
+
+/// The Replica.
+pub(crate) struct Desk {
+    witness: Witness,
+    life: u64,
+}
+
+impl Replica for Desk {
+    type Group = Hall;
+    type Gossip = u64;
+    type Answer = u64;
+
+    async fn activate(cx: &Context<Self>) -> Result<Self> {
+        let witness = witness(cx.env())?;
+        wakes(&witness)?;
+        look(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
+        let life = witness.ledger().life_of(*cx.id().as_bytes());
+        Ok(Self { witness, life })
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        let seat = self.witness.seated(cx.id(), self.life);
+        match request.uri().path() {
+            "/fail" => return Err(Failure::new("asked to fail")),
+            "/panic" => panic_quietly(&self.witness),
+            "/stream" => return Ok(Response::new(Body::stream(Endless { _seat: seat }))),
+            "/slow" => drop(cx.gossip(&0).await?),
+            "/count" => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
+            "/broadcast" => cx.broadcast(self.say('b', "-"))?,
+            "/late" => {
+                // Others take their turns before this one becomes a socket.
+                cx.storage().get::<u64>("first").await?;
+                cx.gossip(&1).await?;
+                return Ok(cx.connect(request));
+            }
+            _ => return Ok(cx.connect(request)),
+        }
+        Ok(dog::text_response(StatusCode::OK, "done"))
+    }
+
+    async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        self.begins(socket, "on_open");
+        self.attach(socket);
+        if socket.id().raw().is_multiple_of(3) {
+            cx.storage().get::<u64>("first").await?;
+        }
+        socket.broadcast(self.say('b', "-"), To::Everyone)?;
+        self.ends(socket);
+        Ok(())
+    }
+
+    async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        self.begins(socket, "on_message");
+        let done = self.obey(cx, socket, &message).await;
+        self.ends(socket);
+        done
+    }
+
+    async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
+        self.begins(socket, "the end");
+        cx.broadcast(self.say('b', "-"))?;
+        if socket.id().raw().is_multiple_of(2) {
+            cx.gossip(&2).await?;
+        }
+        self.ends(socket);
+        Ok(())
+    }
+
+    async fn on_gossip(&self, cx: &Context<Self>, asked: u64) -> Result<u64> {
+        match asked {
+            1 => drop(cx.storage().get::<u64>("first").await?),
+            13 => return Err(Failure::new("an unlucky number")),
+            _ => {}
+        }
+        Ok(asked)
+    }
+
+    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+        wakes(&self.witness)?;
+        self.witness.ledger().alarm_rang(*cx.id().as_bytes(), cx.now());
+        Ok(())
+    }
+}
+
+impl Desk {
+    fn begins(&self, socket: &Socket, handler: &'static str) {
+        self.witness.ledger().begins(socket.id(), socket.client().as_str(), handler);
+        // One that has ended meanwhile and failed to be told has none any more.
+        if let Ok(attached) = socket.attachment() {
+            self.witness.ledger().finds_attached(socket.id(), attached);
+        }
+    }
+
+    fn ends(&self, socket: &Socket) {
+        self.witness.ledger().ends(socket.id());
+    }
+
+    /// A message that names itself: of which kind, by whom, which one, and whom it leaves out or is for.
+    fn say(&self, kind: char, about: &str) -> Message {
+        self.say_by_name(kind, about).1
+    }
+
+    fn say_by_name(&self, kind: char, about: &str) -> (MessageName, Message) {
+        let name = self.witness.ledger().says(self.life);
+        (name, Message::text(format!("{kind} {} {} {about}", name.0, name.1)))
+    }
+
+    /// Keeps another number with the socket.
+    fn attach(&self, socket: &Socket) {
+        let number = self.witness.ledger().new_attachment();
+        if socket.set_attachment(&number).is_ok() {
+            self.witness.ledger().attached(socket.id(), number);
+        }
+    }
+
+    async fn obey(&self, cx: &Context<Self>, socket: &Socket, message: &Message) -> Result {
+        let mut words = message.as_text().unwrap_or_default().split(' ');
+        let number = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        self.witness.ledger().command(socket.id(), number);
+        let me = socket.client().as_str();
+        match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
+            ("all", _) => socket.broadcast(self.say('b', "-"), To::Everyone)?,
+            ("others", _) => socket.broadcast(self.say('b', me), To::Others)?,
+            ("emit", _) => socket.emit(self.say('e', "-"), To::Everyone)?,
+            ("echo", _) => socket.send(self.say('s', me))?,
+            ("confirmed", _) => self.confirm(socket).await?,
+            ("many", _) => {
+                for _ in 0..5 {
+                    socket.broadcast(self.say('b', "-"), To::Everyone)?;
+                    socket.emit(self.say('e', "-"), To::Everyone)?;
+                }
+            }
+            ("big", _) => socket.send(Message::text("x".repeat(8 * 1024)))?,
+            ("whisper", target) => self.whisper(cx, socket, target).await,
+            ("gossip", asked) => drop(cx.gossip(&asked.parse()?).await?),
+            ("count", _) => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
+            ("alarm", millis) => self.set_alarm(cx, millis.parse()?).await,
+            ("attach", _) => self.attach(socket),
+            ("close", _) => socket.close(CloseCode::NORMAL, "asked to"),
+            ("fail", _) => return Err(Failure::new("asked to fail")),
+            ("panic", _) => panic_quietly(&self.witness),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn confirm(&self, socket: &Socket) -> Result {
+        let (name, message) = self.say_by_name('b', "-");
+        let reach = socket.broadcast_confirmed(message, To::Everyone).await?;
+        let missing: Vec<ReplicaId> = reach.missing.into_iter().map(|(replica, _)| replica).collect();
+        self.witness.ledger().confirmed(name, &missing);
+        Ok(())
+    }
+
+    async fn whisper(&self, cx: &Context<Self>, socket: &Socket, target: &str) {
+        let (name, message) = self.say_by_name('w', target);
+        let Ok(target) = ClientId::new(target) else { return };
+        self.witness.ledger().whispers(name, cx.group(), target.as_str());
+        let reached = socket.whisper(&target, message).await;
+        self.witness.ledger().whispered(name, reached.is_ok());
+    }
+
+    async fn set_alarm(&self, cx: &Context<Self>, millis: u64) {
+        let at = cx.now() + Duration::from_millis(millis);
+        let object = *cx.id().as_bytes();
+        let number = self.witness.ledger().alarm_begins(object);
+        if cx.set_alarm(at).await.is_ok() {
+            self.witness.ledger().alarm_set(object, number, at);
+        }
+    }
+}
+
+/// A body that never ends; whoever reads it gives up some time.
+struct Endless {
+    _seat: InFlight,
+}
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Pending
+    }
+}

@@ -1,0 +1,178 @@
+//! A room that does what it is told, so that each test can have the trouble that it is about.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use dog::http::StatusCode;
+use dog::{
+    App, Body, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request,
+    Response, Result, Socket, SocketError, To,
+};
+use dog_testing::{Builder, ClientSocket, Cluster};
+
+pub(crate) const HALL: &str = "hall";
+
+/// A cluster with so many seats to a Replica.
+pub(crate) fn hall(seats: u32) -> Cluster {
+    builder(seats).start()
+}
+
+pub(crate) fn builder(seats: u32) -> Builder<House> {
+    Cluster::builder(House).env(Env::new().with(Limit::new(seats)))
+}
+
+pub(crate) fn enter<const N: usize>(cluster: &Cluster, names: [&str; N]) -> [ClientSocket; N] {
+    names.map(|name| cluster.connect(&format!("/ws?u={name}")))
+}
+
+/// What comes back when one is told to do something.
+pub(crate) fn tell(cluster: &Cluster, socket: &ClientSocket, command: &str) -> Vec<String> {
+    socket.send(command);
+    cluster.run();
+    socket.received_texts()
+}
+
+pub(crate) struct House;
+
+impl App for House {
+    type Groups = (Hall,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        let hall = dog.group::<Hall>(HALL);
+        match request.uri().path() {
+            "/group" => Ok(hall.fetch(request).await?),
+            "/fail" => Err(Failure::new("the app has had enough")),
+            "/echo" => {
+                let kind = request.headers().get("content-type").cloned();
+                let mut response = Response::new(Body::from(request.into_body().bytes(1024).await?));
+                response.headers_mut().extend(kind.map(|kind| (dog::http::header::CONTENT_TYPE, kind)));
+                Ok(response)
+            }
+            _ => {
+                let named = request.headers().get("x-user").and_then(|name| name.to_str().ok()).map(str::to_owned);
+                let name = named.or_else(|| dog::query_param(&request, "u")).unwrap_or_default();
+                Ok(hall.identify(&ClientId::new(name)?).await?.fetch(request).await?)
+            }
+        }
+    }
+}
+
+pub(crate) struct Hall {
+    limit: Limit,
+}
+
+impl Group for Hall {
+    type Replica = Room;
+    const NAME: &'static str = "hall";
+
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        Ok(Self { limit: cx.env().get().copied().unwrap_or(Limit::new(2)) })
+    }
+
+    fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    async fn receive(&self, cx: &GroupContext, _: Request) -> Result<Response> {
+        cx.storage().put("asked", &true).await?;
+        cx.set_alarm(cx.now() + Duration::from_secs(60)).await?;
+        Ok(dog::text_response(StatusCode::OK, "asked"))
+    }
+
+    async fn on_alarm(&self, cx: &GroupContext) -> Result {
+        Ok(cx.storage().put("rung", &cx.now().as_millis()).await?)
+    }
+}
+
+/// Counts in a field what it has handled since it was woken.
+pub(crate) struct Room {
+    handled: Cell<u32>,
+}
+
+impl Replica for Room {
+    type Group = Hall;
+    type Gossip = ();
+    type Answer = u32;
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self { handled: Cell::new(0) })
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        match request.uri().path() {
+            "/ws" => Ok(cx.connect(request)),
+            "/never" => std::future::pending().await,
+            "/panic" => panic!("no such thing"),
+            _ => Ok(dog::text_response(StatusCode::NOT_FOUND, "nothing here")),
+        }
+    }
+
+    async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+        self.handled.set(self.handled.get() + 1);
+        let Some(text) = message.as_text() else { return Ok(socket.send(message)?) };
+        let (command, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match command {
+            "all" => socket.broadcast(rest, To::Everyone)?,
+            "sure" => drop(socket.broadcast_confirmed(rest, To::Everyone).await?),
+            "whisper" => drop(socket.whisper(&ClientId::new(rest)?, "psst").await?),
+            "count" => socket.send(self.handled.get().to_string())?,
+            "name" => socket.set_attachment(&rest)?,
+            "names" => socket.send(names(cx)?.join(","))?,
+            "put" => match cx.storage().put("kept", &rest).await {
+                Ok(()) => socket.send("kept")?,
+                Err(error) => socket.send(format!("{error}, storage: {}", error.is_storage()))?,
+            },
+            "alarm" => cx.set_alarm(cx.now() + Duration::from_secs(rest.parse()?)).await?,
+            "ask" => {
+                let heard = cx.gossip(&()).await?;
+                socket.send(format!("{} answered, {} missing", heard.answers.len(), heard.missing.len()))?;
+            }
+            "flood" => (0..rest.parse()?).try_for_each(|_| socket.send("x".repeat(1000)))?,
+            "json" => socket.send(Message::json(&serde_json::from_str::<serde_json::Value>(rest)?)?)?,
+            "bye" => socket.close(dog::CloseCode::POLICY, rest),
+            "fail" => return Err(Failure::new(rest)),
+            "panic" => panic!("{rest}"),
+            "wait" => std::future::pending().await,
+            "spin" => spin().await,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn on_close(&self, cx: &Context<Self>, socket: &Socket, close: &Close) -> Result {
+        Ok(cx.broadcast(format!("{} closed with {} {}", socket.client(), close.code(), close.reason()))?)
+    }
+
+    async fn on_error(&self, cx: &Context<Self>, socket: &Socket, error: &SocketError) -> Result {
+        let why = if error.is_too_slow() { "was too slow" } else { "is lost" };
+        Ok(cx.broadcast(format!("{} {why}", socket.client()))?)
+    }
+
+    async fn on_gossip(&self, _: &Context<Self>, (): ()) -> Result<u32> {
+        Ok(self.handled.get())
+    }
+
+    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+        Ok(cx.broadcast("the alarm")?)
+    }
+}
+
+fn names(cx: &Context<Room>) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for socket in cx.sockets() {
+        names.extend(socket.attachment::<String>()?);
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Wakes itself again whenever it is woken.
+async fn spin() {
+    poll_fn(|context| {
+        context.waker().wake_by_ref();
+        Poll::<()>::Pending
+    })
+    .await;
+}

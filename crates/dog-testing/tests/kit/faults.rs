@@ -1,0 +1,175 @@
+//! Rest, crashes, cuts, a disk that fails; and what a test is told of a user's own failures.
+
+use std::time::Duration;
+
+use dog::http::StatusCode;
+use dog::{CloseCode, Policy};
+use dog_testing::websocket;
+
+use crate::app::{HALL, Hall, builder, enter, hall, tell};
+
+#[test]
+fn an_evicted_replica_keeps_sockets_attachments_and_storage_and_begins_its_fields_anew() {
+    let cluster = hall(2);
+    let [ann, bob] = enter(&cluster, ["ann", "bob"]);
+    tell(&cluster, &ann, "name Ann");
+    tell(&cluster, &ann, "put this");
+    assert_eq!(tell(&cluster, &ann, "count"), ["3"]);
+    bob.send("name Bob");
+    assert!(cluster.evict_replica(ann.replica()), "what is under way is done first");
+    assert!(!cluster.is_awake(ann.replica()) && ann.is_open() && bob.is_open());
+    assert_eq!((cluster.seats(ann.replica()), cluster.replicas::<Hall>(HALL).len()), (2, 1));
+
+    assert_eq!(tell(&cluster, &ann, "names"), ["Ann,Bob"]);
+    assert!(cluster.is_awake(ann.replica()));
+    assert_eq!(tell(&cluster, &ann, "count"), ["2"], "since it was woken");
+    assert_eq!(cluster.stored_by_replica(ann.replica(), "kept"), Some("this".to_owned()));
+}
+
+#[test]
+fn an_object_whose_handler_waits_is_not_evicted() {
+    let cluster = hall(2);
+    let [ann] = enter(&cluster, ["ann"]);
+    ann.send("wait");
+    assert!(!cluster.evict_replica(ann.replica()));
+    assert!(cluster.is_awake(ann.replica()));
+}
+
+#[test]
+fn a_group_is_evicted_once_nothing_needs_it() {
+    let cluster = hall(2);
+    let [ann] = enter(&cluster, ["ann"]);
+    tell(&cluster, &ann, "put this");
+    let before = ann.replica();
+    assert!(!cluster.evict_group::<Hall>(HALL), "somebody is there");
+    ann.close();
+    cluster.advance(Policy::default().park_after * 2);
+    assert!(cluster.evict_group::<Hall>(HALL));
+    assert!(!cluster.is_group_awake::<Hall>(HALL));
+    let [bob] = enter(&cluster, ["bob"]);
+    assert_eq!(bob.replica(), before, "its books were kept");
+}
+
+#[test]
+fn a_crash_breaks_the_sockets_of_one_replica_and_keeps_what_was_put() {
+    let cluster = hall(1);
+    let [ann, bob] = enter(&cluster, ["ann", "bob"]);
+    tell(&cluster, &ann, "put this");
+    assert!(cluster.crash_replica(ann.replica()));
+    assert!(!cluster.crash_replica(ann.replica()), "it is dead already");
+    cluster.run();
+    assert_eq!(ann.closed().unwrap().code(), CloseCode::ABNORMAL);
+    assert_eq!(bob.received_texts(), [""; 0], "no handler has run");
+    assert_eq!(cluster.seats(ann.replica()), 0);
+    assert_eq!(cluster.stored_by_replica(ann.replica(), "kept"), Some("this".to_owned()));
+    assert_eq!(tell(&cluster, &bob, "all still here"), ["still here"]);
+}
+
+#[test]
+fn what_was_not_acknowledged_may_be_lost_in_a_crash_and_what_was_is_not() {
+    let survives = |seed| {
+        let cluster = builder(1).seed(seed).write_delay(Duration::from_secs(1)).start();
+        let [ann] = enter(&cluster, ["ann"]);
+        tell(&cluster, &ann, "put first");
+        cluster.advance(Duration::from_secs(1));
+        assert_eq!(ann.received_texts(), ["kept"]);
+        assert_eq!(tell(&cluster, &ann, "put second"), [""; 0]);
+        cluster.crash_replica(ann.replica());
+        cluster.advance(Duration::from_secs(1));
+        match cluster.stored_by_replica::<String>(ann.replica(), "kept").as_deref() {
+            Some("second") => true,
+            Some("first") => false,
+            other => panic!("what was acknowledged is lost: {other:?}"),
+        }
+    };
+    let survived = (0..32).filter(|seed| survives(*seed)).count();
+    assert!((1..32).contains(&survived), "{survived} of 32");
+}
+
+#[test]
+fn a_restarted_group_finds_its_members() {
+    let cluster = hall(2);
+    let [ann, bob, cid] = enter(&cluster, ["ann", "bob", "cid"]);
+    assert!(cluster.restart_group::<Hall>(HALL));
+    assert!(!cluster.restart_group::<Hall>(HALL) && !cluster.is_group_awake::<Hall>(HALL));
+    let [dan] = enter(&cluster, ["dan"]);
+    assert_eq!(dan.replica(), cid.replica());
+    tell(&cluster, &dan, "all one cluster");
+    for socket in [&ann, &bob, &cid] {
+        assert_eq!(socket.received_texts(), ["one cluster"]);
+    }
+}
+
+#[test]
+fn a_replica_that_is_cut_off_is_missing_until_the_cut_is_healed() {
+    let cluster = hall(1);
+    let [ann, bob, cid] = enter(&cluster, ["ann", "bob", "cid"]);
+    cluster.cut_off_replica(bob.replica());
+    assert_eq!(tell(&cluster, &ann, "ask"), [""; 0], "the deadline has not passed");
+    cluster.advance(Duration::from_secs(5));
+    assert_eq!(ann.received_texts(), ["1 answered, 1 missing"]);
+    tell(&cluster, &bob, "all alone");
+    assert_eq!((ann.received_texts().len(), cid.received_texts().len()), (0, 0));
+    assert!(bob.is_open());
+
+    cluster.heal();
+    tell(&cluster, &bob, "ask");
+    assert_eq!(tell(&cluster, &ann, "ask"), ["2 answered, 0 missing"]);
+}
+
+#[test]
+fn a_group_that_is_cut_off_places_nobody_and_its_sockets_go_on() {
+    let cluster = hall(1);
+    let [ann, bob] = enter(&cluster, ["ann", "bob"]);
+    cluster.cut_off_group::<Hall>(HALL);
+    let refused = cluster.open(websocket("/ws?u=cid")).unwrap_err();
+    assert!(refused.status().is_server_error(), "{}", refused.status());
+    tell(&cluster, &ann, "all hello");
+    assert_eq!(bob.received_texts(), ["hello"]);
+    cluster.heal();
+    enter(&cluster, ["cid"]);
+}
+
+#[test]
+#[should_panic(expected = "could be cut off")]
+fn a_replica_that_never_was_cannot_be_cut_off() {
+    hall(1).cut_off_replica(dog::ReplicaId::from_name("hall", "never"));
+}
+
+#[test]
+fn a_disk_that_fails_is_told_to_who_writes_and_keeps_nothing() {
+    let cluster = hall(2);
+    let [ann] = enter(&cluster, ["ann"]);
+    cluster.fail_writes(true);
+    let told = tell(&cluster, &ann, "put this");
+    assert!(told[0].ends_with("storage: true"), "{told:?}");
+    assert_eq!(cluster.stored_by_replica::<String>(ann.replica(), "kept"), None);
+    cluster.fail_writes(false);
+    assert_eq!(tell(&cluster, &ann, "put this"), ["kept"]);
+}
+
+#[test]
+fn a_failure_closes_its_socket_and_says_why_to_the_test_alone() {
+    let cluster = hall(2);
+    let [ann, bob] = enter(&cluster, ["ann", "bob"]);
+    ann.send("fail for a reason");
+    cluster.run();
+    let closed = ann.closed().unwrap();
+    assert_eq!((closed.code(), closed.reason()), (CloseCode::HANDLER_FAILED, ""));
+    assert!(bob.is_open());
+    assert_eq!(cluster.failures(), [format!("{:?}: on_message failed: for a reason", bob.replica())]);
+    assert!(cluster.failures().is_empty(), "they are taken once");
+
+    bob.send("panic with a bang");
+    cluster.run();
+    assert!(!bob.is_open());
+    assert_eq!(cluster.failures(), [format!("{:?}: a panic: with a bang", bob.replica())]);
+    assert_eq!(cluster.get("/fail").status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(cluster.failures(), ["the App: App::fetch failed: the app has had enough"]);
+}
+
+#[test]
+#[should_panic(expected = "a panic: no such thing")]
+fn a_refused_connect_says_what_has_failed() {
+    let _ = hall(2).connect("/panic?u=ann");
+}

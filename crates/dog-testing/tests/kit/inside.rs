@@ -1,0 +1,50 @@
+//! Looking into objects.
+
+use std::time::Duration;
+
+use dog_testing::Standing;
+
+use crate::app::{HALL, Hall, enter, hall, tell};
+
+#[test]
+fn the_books_of_a_group_name_its_replicas_and_who_sits_there() {
+    let cluster = hall(2);
+    assert!(cluster.members::<Hall>(HALL).is_none(), "it has not been asked anything yet");
+    let [ann, bob, cid] = enter(&cluster, ["ann", "bob", "cid"]);
+    let members = cluster.members::<Hall>(HALL).unwrap();
+    let counted: Vec<_> = members.iter().map(|member| (member.replica, member.occupied, member.promised)).collect();
+    assert_eq!(counted, [(ann.replica(), 2, 0), (cid.replica(), 1, 0)]);
+    assert_eq!(members[0].clients, [(ann.client().clone(), 1), (bob.client().clone(), 1)]);
+    assert_eq!((cluster.seats(ann.replica()), cluster.seats(cid.replica())), (2, 1));
+    let mut replicas = vec![ann.replica(), cid.replica()];
+    replicas.sort_unstable();
+    assert_eq!(cluster.replicas::<Hall>(HALL), replicas);
+    assert!(cluster.replicas::<Hall>("another").is_empty());
+
+    // Empty for a minute it is parked, and its seat was free at once.
+    cid.close();
+    cluster.run();
+    assert_eq!(cluster.seats(cid.replica()), 0);
+    assert_eq!(cluster.members::<Hall>(HALL).unwrap()[1].standing, Standing::Active);
+    cluster.advance(Duration::from_secs(70));
+    assert_eq!(cluster.members::<Hall>(HALL).unwrap()[1].standing, Standing::Parked);
+}
+
+#[test]
+fn what_an_object_has_put_is_on_disk() {
+    let cluster = hall(2);
+    let [ann] = enter(&cluster, ["ann"]);
+    assert_eq!(cluster.stored_by_replica::<String>(ann.replica(), "kept"), None);
+    assert_eq!(tell(&cluster, &ann, "put this"), ["kept"]);
+    assert_eq!(cluster.stored_by_replica(ann.replica(), "kept"), Some("this".to_owned()));
+    assert!(format!("{cluster:?}").contains("2 lives"));
+}
+
+#[test]
+#[should_panic(expected = "is of another type")]
+fn another_type_than_was_put_is_told() {
+    let cluster = hall(2);
+    let [ann] = enter(&cluster, ["ann"]);
+    tell(&cluster, &ann, "put this");
+    let _ = cluster.stored_by_replica::<u32>(ann.replica(), "kept");
+}

@@ -1,0 +1,108 @@
+//! A ticket that lives for a shorter time than a Replica takes to wake.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use dog::{App, ClientId, Context, Dog, Group, GroupContext, Limit, Policy, Replica, Request, Response, Result};
+use dog_testing::{Builder, Cluster};
+
+struct Hall;
+
+impl Group for Hall {
+    type Replica = Slow;
+    const NAME: &'static str = "hall";
+
+    async fn activate(_: &GroupContext) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(2)
+    }
+
+    fn policy(&self) -> Policy {
+        Policy { ticket_lifetime: Duration::from_millis(1), ..Policy::default() }
+    }
+}
+
+struct Slow;
+
+impl Replica for Slow {
+    type Group = Hall;
+    type Gossip = ();
+    type Answer = ();
+
+    /// Waits for the disk.
+    async fn activate(cx: &Context<Self>) -> Result<Self> {
+        cx.storage().put("woken", &true).await?;
+        Ok(Self)
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        Ok(cx.connect(request))
+    }
+}
+
+struct House;
+
+impl App for House {
+    type Groups = (Hall,);
+
+    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
+        if request.uri().path() == "/leave" {
+            let group = dog.group::<Hall>("main");
+            let mut identify = Box::pin(group.identify(&client));
+            // Asks, and is gone before the answer.
+            let answered = std::future::poll_fn(|cx| Poll::Ready(identify.as_mut().poll(cx).is_ready())).await;
+            assert!(!answered, "it was dropped too late");
+            return Ok(dog::text_response(dog::http::StatusCode::OK, ""));
+        }
+        Ok(dog.group::<Hall>("main").identify(&client).await?.fetch(request).await?)
+    }
+}
+
+/// Clusters whose disk takes up to a second, and with some seed nearly that.
+fn clusters() -> impl Iterator<Item = Cluster> {
+    let builder = |seed| -> Builder<House> { Cluster::builder(House).seed(seed) };
+    (0..10).map(move |seed| builder(seed).write_delay(Duration::from_secs(1)).start())
+}
+
+#[test]
+fn its_time_begins_when_its_replica_has_joined() {
+    for cluster in clusters() {
+        let [ann, bob] = ["ann", "bob"].map(|name| cluster.connect(&format!("/ws?u={name}")));
+        assert_eq!(ann.replica(), bob.replica(), "the second seat is free");
+        assert_eq!(cluster.replicas::<Hall>("main"), [ann.replica()]);
+    }
+}
+
+#[test]
+fn ticket_is_good_while_its_replica_hibernates() {
+    for cluster in clusters() {
+        let ann = cluster.connect("/ws?u=ann");
+        cluster.advance(Duration::from_secs(10));
+        assert!(cluster.evict_replica(ann.replica()));
+        let bob = cluster.connect("/ws?u=bob");
+        assert_eq!(ann.replica(), bob.replica(), "the second seat is free");
+        assert_eq!(cluster.replicas::<Hall>("main"), [ann.replica()]);
+    }
+}
+
+#[test]
+fn one_whose_asker_has_gone_is_given_back_at_once() {
+    for cluster in clusters() {
+        for client in 0..50 {
+            cluster.get(&format!("/leave?u=client-{client}"));
+            // Time for the Replica to be made, and far less than a ticket lives.
+            cluster.advance(Duration::from_millis(100));
+        }
+        // The last ones wait for the disk.
+        cluster.advance(Duration::from_secs(4));
+        let members = cluster.members::<Hall>("main").expect("the Group is awake");
+        let promised: u32 = members.iter().map(|member| member.promised).sum();
+        assert_eq!(promised, 0, "{members:?}");
+        // Those who were there at once had seats, nobody else.
+        assert!(members.len() <= 15, "{} Replicas for nobody", members.len());
+    }
+}
