@@ -11,22 +11,22 @@ use dog::{
     Socket, query_param, text_response,
 };
 use dog_native::Server;
-use serving::Options;
+use dog_native::cli::ServerArgs;
+use dog_nats::cli::ClusterArgs;
 
 /// Whispers or gossips, for the bench
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen: host and port
-    #[arg(long, value_name = "ADDRESS")]
-    listen: String,
     /// What becomes of a message
     #[arg(long)]
     verb: Verb,
     /// Seats on one Replica
     #[arg(long, value_name = "SEATS", default_value = "10000")]
-    limit: u32,
+    limit: Limit,
     #[command(flatten)]
-    options: Options,
+    server: ServerArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -37,13 +37,10 @@ enum Verb {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let server = serving::limit(arguments.limit).map(|limit| {
-        let env = Env::new().with(limit).with(arguments.verb);
-        // A load generator opens all of its sockets from one address.
-        Server::new(Verbs).env(env).bind(&arguments.listen).max_sockets_per_address(1_000_000)
-    });
-    serving::run("verbs", arguments.options, server).await
+    let Arguments { verb, limit, server, cluster } = Arguments::parse();
+    // A load generator opens all of its sockets from one address.
+    let verbs = Server::new(Verbs).env(Env::new().with(limit).with(verb)).max_sockets_per_address(1_000_000);
+    server.run(cluster.apply(verbs)).await
 }
 
 struct Verbs;

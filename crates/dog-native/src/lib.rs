@@ -17,8 +17,11 @@
 //! - `descriptors`: how many files and sockets there may be
 //! - `admin`: metrics, health and readiness; `metrics`: what is counted; `watch`: whether the workers live
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
+//! - `cli` (feature `cli`): flags, a log and a graceful shutdown for programs
 
 mod admin;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod clock;
 pub mod cluster;
 mod config;

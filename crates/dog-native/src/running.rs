@@ -76,18 +76,18 @@ impl fmt::Debug for Running {
 }
 
 /// The signals that end a server. Where the system gives no handler, its own way of ending stays.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
 }
 
 impl Signals {
-    fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         let listen = |kind| signal(kind).inspect_err(|error| tracing::error!("no handler for a signal: {error}")).ok();
         Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
     }
 
-    async fn any(&mut self) {
+    pub(crate) async fn any(&mut self) {
         async fn one(signal: &mut Option<Signal>) {
             match signal {
                 Some(signal) => drop(signal.recv().await),

@@ -25,9 +25,12 @@
 //! - `directory`: which node has an object; `entries`: what objects keep; `writing`: one object's writes, fenced;
 //!   `alarms`: all alarms of the cluster
 //! - `link`: letters between nodes
+//! - `cli` (feature `cli`): the flags of a node
 
 mod address;
 mod alarms;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod connect;
 mod directory;
 mod entries;

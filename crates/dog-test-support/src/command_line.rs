@@ -56,20 +56,37 @@ pub async fn check_operating(program: &str, path: &str) {
     }
 }
 
-/// Checks that the program ends with exit code 2 and prints nothing but one line of error that contains `reason`.
+/// Checks that the server does not start: the program ends with exit code 2 and prints nothing but one line of error that
+/// contains `reason`.
 ///
 /// # Panics
 /// When it does not.
 pub fn refused(program: &str, arguments: &[&str], reason: &str) {
+    let errors = errors_of(program, arguments);
+    assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
+    assert!(errors.contains(reason), "{arguments:?}: {errors}");
+}
+
+/// Checks that the command line is refused: the program ends with exit code 2, and the first line of its error contains
+/// `reason`.
+///
+/// # Panics
+/// When it does not.
+pub fn misused(program: &str, arguments: &[&str], reason: &str) {
+    let errors = errors_of(program, arguments);
+    assert!(errors.lines().next().is_some_and(|line| line.contains(reason)), "{arguments:?}: {errors}");
+}
+
+/// What a program writes to stderr that must end with exit code 2 and print nothing on stdout.
+fn errors_of(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
     let mut running = Process::start(&mut command).expect("the program");
     let status = end(&mut running);
     let errors = running.errors();
     assert_eq!(status.code(), Some(2), "{arguments:?}: {errors}");
-    assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
-    assert!(errors.contains(reason), "{arguments:?}: {errors}");
     assert_eq!(running.rest_of_output(), [""; 0], "{arguments:?}");
+    errors
 }
 
 fn start(command: &mut Command) -> Process {

@@ -1,34 +1,32 @@
-//! The axum application on this machine: `cargo run --release -p mounted-in-axum -- --listen 127.0.0.1:8790`.
+//! The axum application as a native program.
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
 use dog_native::Server;
+use dog_native::cli::{LogArgs, shutdown_signal};
 use mounted_in_axum::{Rooms, router};
-use serving::Log;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Rooms mounted in an axum application
 #[derive(Parser)]
-#[command(name = "mounted-in-axum")]
 struct Arguments {
-    /// Where to listen: host and port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8790")]
+    /// Address to listen on, as host:port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
     listen: String,
     #[command(flatten)]
-    log: Log,
+    log: LogArgs,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    arguments.log.start();
-    match serve(&arguments.listen).await {
+    let Arguments { listen, log } = Arguments::parse();
+    log.init();
+    match serve(&listen).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mounted-in-axum: {error}");
+            eprintln!("error: {error}");
             ExitCode::from(2)
         }
     }
@@ -38,18 +36,10 @@ async fn serve(listen: &str) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("--listen {listen}: {error}"))?;
     let rooms = Server::new(Rooms).service()?;
     let application = router(rooms.clone());
-    let terminate = signal(SignalKind::terminate())?;
+    let shutdown = shutdown_signal();
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, application).with_graceful_shutdown(stopped(terminate)).await?;
-    // Requests have been answered; now sockets are told to come back, and writes end.
+    axum::serve(listener, application).with_graceful_shutdown(shutdown).await?;
+    // axum has answered its requests. Now close the WebSockets, and wait for writes to the storage.
     rooms.shutdown().await;
     Ok(())
-}
-
-/// Ctrl-C, or what a service manager sends.
-async fn stopped(mut terminate: Signal) {
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
 }

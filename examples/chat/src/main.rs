@@ -1,30 +1,29 @@
-//! The chat room on this machine: `cargo run --release -p chat -- --listen 127.0.0.1:8787 --limit 2`.
+//! The chat room as a native program.
 
 use std::process::ExitCode;
 
-use chat::app::Chat;
+use chat::app::{Chat, DEFAULT_LIMIT};
 use clap::Parser;
-use dog::Env;
-use dog_native::Server;
-use serving::Options;
+use dog::{Env, Limit};
+use dog_native::{Server, cli::ServerArgs};
+use dog_nats::cli::ClusterArgs;
 
 /// A chat room that spreads over several Replicas
 #[derive(Parser)]
-#[command(name = "chat")]
 struct Arguments {
-    /// Where to listen: host and port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
-    listen: String,
-    /// Seats on one Replica
-    #[arg(long, value_name = "SEATS", default_value = "2")]
-    limit: u32,
+    /// Seats of one Replica
+    #[arg(long, value_name = "SEATS", default_value_t = DEFAULT_LIMIT)]
+    limit: Limit,
     #[command(flatten)]
-    options: Options,
+    server: ServerArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Arguments { listen, limit, options } = Arguments::parse();
-    let server = serving::limit(limit).map(|limit| Server::new(Chat).env(Env::new().with(limit)).bind(listen));
-    serving::run("chat", options, server).await
+    let Arguments { limit, server, cluster } = Arguments::parse();
+    // Every object finds the limit in its `Env`.
+    let chat = Server::new(Chat).env(Env::new().with(limit));
+    server.run(cluster.apply(chat)).await
 }

@@ -1,30 +1,29 @@
-//! A counting game with a leaderboard: `cargo run --release -p counter -- --listen 127.0.0.1:8788`.
+//! The counter example as a native program.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use counter::Games;
-use dog::Env;
-use dog_native::Server;
-use serving::Options;
+use counter::{DEFAULT_LIMIT, Games};
+use dog::{Env, Limit};
+use dog_native::{Server, cli::ServerArgs};
+use dog_nats::cli::ClusterArgs;
 
 /// A counting game with a leaderboard
 #[derive(Parser)]
-#[command(name = "counter")]
 struct Arguments {
-    /// Where to listen: host and port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
-    listen: String,
-    /// Seats on one Replica
-    #[arg(long, value_name = "SEATS", default_value = "50")]
-    limit: u32,
+    /// Seats of one Replica
+    #[arg(long, value_name = "SEATS", default_value_t = DEFAULT_LIMIT)]
+    limit: Limit,
     #[command(flatten)]
-    options: Options,
+    server: ServerArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Arguments { listen, limit, options } = Arguments::parse();
-    let server = serving::limit(limit).map(|limit| Server::new(Games).env(Env::new().with(limit)).bind(listen));
-    serving::run("counter", options, server).await
+    let Arguments { limit, server, cluster } = Arguments::parse();
+    // Every object finds the limit in its `Env`.
+    let games = Server::new(Games).env(Env::new().with(limit));
+    server.run(cluster.apply(games)).await
 }

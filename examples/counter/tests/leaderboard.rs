@@ -103,7 +103,7 @@ async fn bad_input_is_answered() {
 async fn the_command_line_says_what_is_wrong() {
     let program = env!("CARGO_BIN_EXE_counter");
     command_line::check_command_line(program).await;
-    command_line::refused(program, &["--limit", "0"], "--limit 0");
+    command_line::misused(program, &["--limit", "0"], "--limit <SEATS>");
     command_line::refused(program, &["--workers", "0"], "workers");
 }
 

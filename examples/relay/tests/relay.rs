@@ -115,7 +115,7 @@ async fn bad_requests_are_told_what_is_wrong() {
 async fn the_command_line_says_what_is_wrong() {
     let program = env!("CARGO_BIN_EXE_relay");
     command_line::check_command_line(program).await;
-    command_line::refused(program, &["--limit", "0"], "--limit 0");
+    command_line::misused(program, &["--limit", "0"], "--limit <SEATS>");
     command_line::refused(program, &["--workers", "0"], "workers");
     command_line::refused(program, &["--max-message", "0"], "max_message");
     command_line::refused(program, &["--max-outbox", "0"], "max_outbox");

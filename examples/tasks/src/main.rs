@@ -1,30 +1,29 @@
-//! Named pools that are told when a task is done: `cargo run --release -p tasks -- --listen 127.0.0.1:8789`.
+//! The tasks example as a native program.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use dog::Env;
-use dog_native::Server;
-use serving::Options;
-use tasks::Tasks;
+use dog::{Env, Limit};
+use dog_native::{Server, cli::ServerArgs};
+use dog_nats::cli::ClusterArgs;
+use tasks::{DEFAULT_LIMIT, Tasks};
 
-/// Named pools that are told when a task is done
+/// Named pools whose members hear when a task is done
 #[derive(Parser)]
-#[command(name = "tasks")]
 struct Arguments {
-    /// Where to listen: host and port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8789")]
-    listen: String,
-    /// Seats on one Replica
-    #[arg(long, value_name = "SEATS", default_value = "50")]
-    limit: u32,
+    /// Seats of one Replica
+    #[arg(long, value_name = "SEATS", default_value_t = DEFAULT_LIMIT)]
+    limit: Limit,
     #[command(flatten)]
-    options: Options,
+    server: ServerArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Arguments { listen, limit, options } = Arguments::parse();
-    let server = serving::limit(limit).map(|limit| Server::new(Tasks).env(Env::new().with(limit)).bind(listen));
-    serving::run("tasks", options, server).await
+    let Arguments { limit, server, cluster } = Arguments::parse();
+    // Every object finds the limit in its `Env`.
+    let tasks = Server::new(Tasks).env(Env::new().with(limit));
+    server.run(cluster.apply(tasks)).await
 }

@@ -1,0 +1,94 @@
+//! The flags of a server: [`ServerArgs`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use dog::App;
+
+use super::log::LogArgs;
+use crate::config::Compression;
+use crate::server::Server;
+
+/// The flags that set up a [`Server`], and those of the log. A flag that is given replaces what the program has set.
+#[derive(Args, Clone, Debug)]
+pub struct ServerArgs {
+    /// Address to listen on, as host:port [default: 127.0.0.1:8787]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Number of worker threads [default: one per core]
+    #[arg(long, value_name = "THREADS")]
+    workers: Option<usize>,
+    /// Folder for the storage of objects [default: a temporary folder, deleted at the end]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Idle time after which an object leaves memory; 0 means after every event [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    hibernate_after: Option<u64>,
+    /// Address for /metrics, /healthz and /readyz, as host:port [default: none]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// Time over which a graceful shutdown closes the sockets; 0 means all at once [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    drain_within: Option<u64>,
+    /// Compress messages of at least BYTES for clients that support it [default: off; without BYTES: 256]
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, default_missing_value = "256")]
+    compress: Option<usize>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+impl ServerArgs {
+    /// Installs the log, starts `server` with these flags, and runs it until SIGINT or SIGTERM. The
+    /// [module](crate::cli) says what goes to stdout and stderr, and the exit codes.
+    ///
+    /// Cancel safe: if the future is dropped, the server ends without a graceful shutdown.
+    ///
+    /// # Panics
+    /// When the process already has a global `tracing` subscriber.
+    pub async fn run<A: App + Send + Sync>(self, server: Server<A>) -> ExitCode {
+        self.log.init();
+        let running = match self.apply(server).start().await {
+            Ok(running) => running,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::from(2);
+            }
+        };
+        let (address, admin) = (running.local_addr(), running.admin_addr());
+        // A program that starts this one may send a signal as soon as it has read the address.
+        let ended = running.until_signal();
+        println!("listening on http://{address}");
+        if let Some(admin) = admin {
+            println!("admin on http://{admin}");
+        }
+        ended.await;
+        ExitCode::SUCCESS
+    }
+
+    fn apply<A: App + Send + Sync>(self, mut server: Server<A>) -> Server<A> {
+        if let Some(address) = self.listen {
+            server = server.bind(address);
+        }
+        if let Some(workers) = self.workers {
+            server = server.workers(workers);
+        }
+        if let Some(folder) = self.data {
+            server = server.data(folder);
+        }
+        if let Some(seconds) = self.hibernate_after {
+            server = server.hibernate_after(Duration::from_secs(seconds));
+        }
+        if let Some(address) = self.admin {
+            server = server.admin(address);
+        }
+        if let Some(seconds) = self.drain_within {
+            server = server.drain_within(Duration::from_secs(seconds));
+        }
+        if let Some(bytes) = self.compress {
+            server = server.compress(Compression::new().at_least(bytes));
+        }
+        server
+    }
+}

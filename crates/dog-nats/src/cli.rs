@@ -1,0 +1,82 @@
+//! The flags of a node of a cluster, for programs that use `dog_native::cli`: [`ClusterArgs`]. This module needs the feature
+//! `cli`, which is off by default.
+//!
+//! ```no_run
+//! # struct Chat;
+//! # impl dog::App for Chat {
+//! #     type Groups = ();
+//! #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> {
+//! #         Ok(dog::text_response(dog::http::StatusCode::OK, ""))
+//! #     }
+//! # }
+//! use std::process::ExitCode;
+//!
+//! use clap::Parser;
+//! use dog_native::{Server, cli::ServerArgs};
+//! use dog_nats::cli::ClusterArgs;
+//!
+//! #[derive(Parser)]
+//! struct Arguments {
+//!     #[command(flatten)]
+//!     server: ServerArgs,
+//!     #[command(flatten)]
+//!     cluster: ClusterArgs,
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> ExitCode {
+//!     let Arguments { server, cluster } = Arguments::parse();
+//!     server.run(cluster.apply(Server::new(Chat))).await
+//! }
+//! ```
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use dog::App;
+use dog_native::Server;
+
+use crate::Nats;
+
+/// The flags that make a server a node of a cluster. Without `--cluster` it stays a server of its own.
+#[derive(Args, Clone, Debug)]
+pub struct ClusterArgs {
+    /// NATS to form a cluster over: nats://HOST:PORT, several separated by commas [default: no cluster]
+    // Parsed at once, because `Nats` hides the password of an address when it is printed.
+    #[arg(long, value_name = "URL", value_parser = |url: &str| Ok::<_, Infallible>(Nats::connect(url)))]
+    cluster: Option<Nats>,
+    /// Address where other nodes reach this one, as host:port [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", requires = "cluster")]
+    advertise: Option<String>,
+    /// Prefix of the cluster's names in NATS [default: dog]
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    cluster_prefix: Option<String>,
+    /// File with the credentials for NATS
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    cluster_credentials: Option<PathBuf>,
+    /// Time without a sign of life after which a node is given up [default: 15]
+    #[arg(long, value_name = "SECONDS", requires = "cluster")]
+    cluster_lease: Option<u64>,
+}
+
+impl ClusterArgs {
+    /// Sets up `server` as these flags say.
+    pub fn apply<A: App + Send + Sync>(self, mut server: Server<A>) -> Server<A> {
+        let Some(mut nats) = self.cluster else { return server };
+        if let Some(prefix) = self.cluster_prefix {
+            nats = nats.prefix(prefix);
+        }
+        if let Some(file) = self.cluster_credentials {
+            nats = nats.credentials_file(file);
+        }
+        if let Some(seconds) = self.cluster_lease {
+            nats = nats.lease(Duration::from_secs(seconds));
+        }
+        if let Some(address) = self.advertise {
+            server = server.advertise(address);
+        }
+        server.cluster(nats)
+    }
+}
