@@ -11,17 +11,16 @@ pub struct LogArgs {
     /// Least severe level to log to stderr: off, error, warn, info, debug or trace
     #[arg(long = "log", value_name = "LEVEL", default_value = "warn")]
     level: LevelFilter,
-    /// Format of the log
+    /// Format of the log: text, or one JSON object per line
     #[arg(long = "log-format", value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
-/// The format of a line of the log.
+/// The format of a line of the log: text for people, or one JSON object. The variants have no doc comments, because clap then
+/// prints a short `--help`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// For people
     Text,
-    /// One JSON object per line
     Json,
 }
 
