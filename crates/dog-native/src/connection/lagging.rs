@@ -71,6 +71,11 @@ impl Connections {
         self.lagging.groups.contains_key(&group)
     }
 
+    /// Whether there is anything to [take](Self::take_lag_news).
+    pub(crate) fn has_lag_news(&self) -> bool {
+        !self.lagging.news.is_empty()
+    }
+
     /// Groups in which sockets have begun to lag, or do so no longer, in this order.
     pub(crate) fn take_lag_news(&mut self) -> Vec<(GroupAddress, bool)> {
         std::mem::take(&mut self.lagging.news)

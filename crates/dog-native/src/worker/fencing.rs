@@ -9,18 +9,13 @@ use super::abroad::{Abroad, Route, no_lease};
 impl Worker {
     /// Lets all objects go if the lease is over by which this node has them: another may have them. Called before anything
     /// is done in a turn and before anything of it leaves.
+    #[inline]
     pub(super) fn mind_lease(&self) {
-        if let Some(abroad) = self.abroad.as_ref().filter(|_| self.lease_is_over()) {
+        if let Some(abroad) = &self.abroad
+            && abroad.lease_is_over()
+        {
             self.fence(abroad);
         }
-    }
-
-    /// Whether objects are here that this node may not act for any more. A worker that has stood still may find that the node
-    /// has another lease by now: it is not that of its objects.
-    pub(super) fn lease_is_over(&self) -> bool {
-        let Some(abroad) = &self.abroad else { return false };
-        let holder = abroad.holder.get();
-        holder != NodeId::default() && (abroad.joined.node() != holder || !abroad.joined.has_lease())
     }
 
     fn fence(&self, abroad: &Abroad) {
@@ -53,5 +48,14 @@ impl Worker {
                 connections.remove(socket);
             }
         }
+    }
+}
+
+impl Abroad {
+    /// Whether objects are here that this node may not act for any more. A worker that has stood still may find that the node
+    /// has another lease by now: it is not that of its objects.
+    pub(super) fn lease_is_over(&self) -> bool {
+        let holder = self.holder.get();
+        holder != NodeId::default() && (self.joined.node() != holder || !self.joined.has_lease())
     }
 }

@@ -10,6 +10,7 @@ use dog::internal::Kind;
 use dog::{Error, SocketId};
 use dog_engine::address::{GroupAddress, NodeId};
 
+use super::abroad::Abroad;
 use super::post::{FULL, OVERFULL};
 use super::{Mail, Worker};
 
@@ -67,6 +68,7 @@ impl Pressure {
         self.any_is_full.set(all.iter().any(Option::is_some));
     }
 
+    #[inline]
     fn is_strained(&self) -> bool {
         self.any_is_full.get() || !self.elsewhere.borrow().is_empty()
     }
@@ -128,15 +130,29 @@ impl Worker {
     }
 
     /// Sends what is queued for others, in the middle of a turn, before anything is written. Whether that may be.
+    #[inline]
     pub(super) fn may_write(&self) -> bool {
-        let may_act = !self.lease_is_over();
-        if may_act {
-            self.post_outgoing();
+        if self.abroad.as_ref().is_some_and(Abroad::lease_is_over) {
+            return false;
         }
-        may_act
+        self.post_outgoing();
+        true
     }
 
+    /// Sends what is queued for other workers and other nodes. Asked for every few writes, so it costs almost nothing where
+    /// nothing is queued.
+    #[inline]
     pub(super) fn post_outgoing(&self) {
+        if self.pressure.outgoing.get() > 0 {
+            self.post_to_workers();
+        }
+        if let Some(abroad) = &self.abroad {
+            abroad.post_letters();
+        }
+    }
+
+    #[inline(never)]
+    fn post_to_workers(&self) {
         self.pressure.outgoing.set(0);
         let mut outgoing = self.outgoing.borrow_mut();
         for (worker, mail) in outgoing.iter_mut().enumerate().filter(|(_, mail)| !mail.is_empty()) {
@@ -145,9 +161,6 @@ impl Worker {
             if waits > FULL && self.pressure.full.borrow()[worker].is_none() && post.will_tell(worker) {
                 self.pressure.set_full(worker, Some(Full { taken: post.taken(worker), still: 0 }));
             }
-        }
-        if let Some(abroad) = &self.abroad {
-            abroad.post_letters();
         }
     }
 
@@ -168,7 +181,21 @@ impl Worker {
     }
 
     /// After something was written: tells the others, and lets those go on who have waited for it.
+    #[inline]
     pub(super) fn note_lag(&self) {
+        let (has_news, any_lags) = {
+            let connections = self.connections.borrow();
+            (connections.has_lag_news(), connections.any_lags())
+        };
+        if has_news {
+            self.tell_lag_news();
+        }
+        if self.pressure.next_look.get().is_none() && (any_lags || self.pressure.is_strained()) {
+            self.pressure.next_look.set(Some(self.turn_began.get() + LOOK));
+        }
+    }
+
+    fn tell_lag_news(&self) {
         let news = self.connections.borrow_mut().take_lag_news();
         for (group, lags) in &news {
             let (group, lags) = (*group, *lags);
@@ -178,10 +205,6 @@ impl Worker {
         }
         if news.iter().any(|(_, lags)| !lags) {
             self.let_go_on();
-        }
-        let anyone_waits = self.pressure.is_strained() || self.connections.borrow().any_lags();
-        if self.pressure.next_look.get().is_none() && anyone_waits {
-            self.pressure.next_look.set(Some(self.turn_began.get() + LOOK));
         }
     }
 
@@ -217,12 +240,17 @@ impl Worker {
     }
 
     /// Whether a socket is not to be read now. Then it is read again when that has changed.
+    #[inline]
     pub(super) fn holds_back(&self, socket: SocketId) -> bool {
         let met_full = self.pressure.met_full.take();
-        let mut connections = self.connections.borrow_mut();
-        if !met_full && !connections.any_lags() && self.pressure.elsewhere.borrow().is_empty() {
+        if !met_full && !self.connections.borrow().any_lags() && self.pressure.elsewhere.borrow().is_empty() {
             return false;
         }
+        self.has_to_wait(socket, met_full)
+    }
+
+    fn has_to_wait(&self, socket: SocketId, met_full: bool) -> bool {
+        let mut connections = self.connections.borrow_mut();
         let Some(replica) = connections.get(socket).and_then(|connection| connection.replica.clone()) else {
             return false;
         };

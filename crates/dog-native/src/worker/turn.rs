@@ -1,7 +1,10 @@
 //! The loop of a worker: what has come is handled, then everything that was queued goes out, once.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +24,8 @@ const EVENTS: usize = 1024;
 /// with.
 const SLICE: Duration = Duration::from_millis(1);
 
-/// After how long the runtime is given a turn, though the loop always had something to do: timers and whatever else is not
-/// a socket of this loop come by it.
+/// After how long the loop returns to the runtime although it always had something to do: timers and everything else that
+/// is not a socket of this loop depend on the runtime. A loop that waits has returned by that, however long its turns take.
 const OTHERS_AFTER: Duration = Duration::from_millis(1);
 
 /// How often what follows from writing is done within one turn.
@@ -55,14 +58,25 @@ fn take_events(mut guard: AsyncFdReadyMutGuard<'_, Polled>, events: &mut Events)
 }
 
 /// Runs a worker until it is told to stop and its connections have ended.
-pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox) -> io::Result<()> {
+pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mailbox: Mailbox) -> io::Result<()> {
+    // How often the runtime has come to the loop. Between two polls it has served everything else.
+    let polls = Cell::new(0);
+    let mut turns = pin!(turns(worker, poll, mailbox, &polls));
+    poll_fn(|context| {
+        polls.set(polls.get() + 1);
+        turns.as_mut().poll(context)
+    })
+    .await
+}
+
+async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cell<u64>) -> io::Result<()> {
     worker.watched().beats(worker.shared.life());
     let mut polled = register(poll)?;
     let mut events = Events::with_capacity(EVENTS);
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     second.reset();
-    let (mut has_more, mut others_came) = (false, Instant::now());
+    let (mut has_more, mut last_poll, mut others_came) = (false, polls.get(), Instant::now());
     while !worker.has_stopped() {
         let (mut has_ticked, mut is_time, mut has_events) = (false, false, false);
         tokio::select! {
@@ -102,11 +116,14 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox) ->
         if has_more {
             worker.wake.notify_one();
         }
-        // Without this a loop that always has something to do never returns to the runtime: whatever waits for its drivers,
-        // for the kernel's news and the clock, would wait for as long.
-        if has_more || worker.turn_began.get().duration_since(others_came) > OTHERS_AFTER {
+        // Without this a loop that always has something to do would never return to the runtime, whose drivers bring the
+        // kernel's news and the time to everything else on this thread.
+        let began = worker.turn_began.get();
+        if polls.get() != last_poll {
+            (last_poll, others_came) = (polls.get(), began);
+        }
+        if has_more || (others_came != began && began.duration_since(others_came) > OTHERS_AFTER) {
             tokio::task::yield_now().await;
-            others_came = worker.turn_began.get();
         }
     }
     worker.let_go();
@@ -190,8 +207,11 @@ impl Worker {
 
     /// Reads what has come, does what is queued, then writes: each socket once, each other worker once.
     fn end_turn(self: &Rc<Self>) {
-        self.read_some(&self.fresh, 2);
-        self.read_some(&self.again, 2);
+        for sockets in [&self.fresh, &self.again] {
+            if !sockets.borrow().is_empty() {
+                self.read_some(sockets, 2);
+            }
+        }
         for _ in 0..ROUNDS {
             while self.work_off() {}
             self.write_out();
