@@ -161,6 +161,7 @@ pub(crate) struct Worker {
     again: RefCell<VecDeque<SocketId>>,
     /// When the present turn began.
     turn_began: Cell<Instant>,
+    next_moment: Cell<Instant>,
     pressure: Pressure,
     /// Read into by all connections, one after the other.
     scratch: RefCell<Vec<u8>>,
@@ -188,6 +189,7 @@ impl Worker {
         let counters = Rc::<Counters>::default();
         let workers = shared.post.workers();
         let abroad = shared.cluster.clone().map(Abroad::new);
+        let pressure = Pressure::new(workers);
         Rc::new_cyclic(|this| Self {
             index,
             this: Weak::clone(this),
@@ -199,7 +201,12 @@ impl Worker {
             alarms: RefCell::default(),
             asking: Asking::default(),
             settling: Rc::default(),
-            connections: RefCell::new(connections(&shared, this, registry, &counters)),
+            connections: RefCell::new(Connections::new(
+                registry,
+                &shared.config,
+                Rc::clone(&counters),
+                Self::write_gate(this, &pressure, shared.cluster.is_some()),
+            )),
             inflater: RefCell::default(),
             counters,
             handler_waits: RefCell::default(),
@@ -212,7 +219,8 @@ impl Worker {
             fresh: RefCell::default(),
             again: RefCell::default(),
             turn_began: Cell::new(Instant::now()),
-            pressure: Pressure::new(workers),
+            next_moment: Cell::new(Instant::now()),
+            pressure,
             scratch: RefCell::new(vec![0; 64 * 1024]),
             in_turn: Cell::new(false),
             wake: Notify::new(),
@@ -262,10 +270,4 @@ impl Worker {
         }
         self.queued();
     }
-}
-
-fn connections(shared: &Shared, worker: &Weak<Worker>, registry: Registry, counters: &Rc<Counters>) -> Connections {
-    let worker = Weak::clone(worker);
-    let gate = move || worker.upgrade().is_some_and(|worker| worker.may_write());
-    Connections::new(registry, &shared.config, Rc::clone(counters), Box::new(gate))
 }

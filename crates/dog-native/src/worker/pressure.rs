@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use dog::internal::Kind;
@@ -36,7 +37,7 @@ pub(super) struct Pressure {
     met_full: Cell<bool>,
     /// What is queued for this worker by itself, and for others since it was sent the last time.
     pub(super) local: Cell<usize>,
-    outgoing: Cell<usize>,
+    outgoing: Rc<Cell<usize>>,
     next_look: Cell<Option<Instant>>,
 }
 
@@ -57,7 +58,7 @@ impl Pressure {
             any_is_full: Cell::new(false),
             met_full: Cell::new(false),
             local: Cell::new(0),
-            outgoing: Cell::new(0),
+            outgoing: Rc::default(),
             next_look: Cell::new(None),
         }
     }
@@ -129,9 +130,17 @@ impl Worker {
         self.pressure.local.get() > FULL
     }
 
+    /// What is asked before something is written in the middle of a turn: see [`may_write`](Self::may_write). It is asked
+    /// for every few writes, so it costs almost nothing where there is no lease to look at and nothing is queued for others.
+    pub(super) fn write_gate(worker: &Weak<Self>, pressure: &Pressure, in_cluster: bool) -> Box<dyn Fn() -> bool> {
+        let (worker, outgoing) = (Weak::clone(worker), Rc::clone(&pressure.outgoing));
+        Box::new(move || {
+            (!in_cluster && outgoing.get() == 0) || worker.upgrade().is_some_and(|worker| worker.may_write())
+        })
+    }
+
     /// Sends what is queued for others, in the middle of a turn, before anything is written. Whether that may be.
-    #[inline]
-    pub(super) fn may_write(&self) -> bool {
+    fn may_write(&self) -> bool {
         if self.abroad.as_ref().is_some_and(Abroad::lease_is_over) {
             return false;
         }

@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use mio::{Events, Poll};
 use tokio::io::unix::{AsyncFd, AsyncFdReadyMutGuard};
 use tokio::time::MissedTickBehavior;
@@ -27,6 +26,9 @@ const SLICE: Duration = Duration::from_millis(1);
 /// After how long the loop returns to the runtime although it always had something to do: timers and everything else that
 /// is not a socket of this loop depend on the runtime. A loop that waits has returned by that, however long its turns take.
 const OTHERS_AFTER: Duration = Duration::from_millis(1);
+
+/// How often the connections' [`moment`] is looked up: it need not be exact.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// How often what follows from writing is done within one turn.
 const ROUNDS: usize = 4;
@@ -79,30 +81,25 @@ async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cel
     let (mut has_more, mut last_poll, mut others_came) = (false, polls.get(), Instant::now());
     while !worker.has_stopped() {
         let (mut has_ticked, mut is_time, mut has_events) = (false, false, false);
+        // In this order: what is due comes seldom and must not be passed over; sockets are looked at in every turn, and mail
+        // and everything that is queued is taken in every turn, whatever woke the loop.
         tokio::select! {
-            () = mailbox.has_mail() => {}
-            guard = polled.readable_mut() => {
-                take_events(guard?, &mut events)?;
-                has_events = true;
-            }
+            biased;
+            _ = second.tick() => has_ticked = true,
             // One that comes due while the worker ends rings when the server is back.
             () = worker.alarm_is_due(), if !worker.is_stopping() => is_time = true,
             () = worker.drain_is_due() => is_time = true,
             () = worker.look_is_due() => is_time = true,
+            guard = polled.readable_mut() => {
+                take_events(guard?, &mut events)?;
+                has_events = true;
+            }
+            () = mailbox.has_mail() => {}
             () = worker.wake.notified() => {}
-            _ = second.tick() => has_ticked = true,
         }
         worker.begin_turn();
         if has_ticked {
             worker.tick();
-        }
-        // Where there is always something to do, each turn looks for all of it: which of them woke it is chance.
-        if has_more
-            && !has_events
-            && let Some(guard) = polled.readable_mut().now_or_never()
-        {
-            take_events(guard?, &mut events)?;
-            has_events = true;
         }
         if has_events {
             worker.handle(&events);
@@ -136,7 +133,10 @@ impl Worker {
         self.in_turn.set(true);
         let now = Instant::now();
         self.turn_began.set(now);
-        self.connections.borrow_mut().moment = moment(self.shared.life_at(now));
+        if now >= self.next_moment.get() {
+            self.connections.borrow_mut().moment = moment(self.shared.life_at(now));
+            self.next_moment.set(now + MOMENT);
+        }
         self.mind_lease();
     }
 
