@@ -58,6 +58,6 @@ pub use server::Server;
 pub use service::Service;
 
 /// The program in the README, compiled.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
