@@ -48,7 +48,7 @@ struct Verbs;
 impl App for Verbs {
     type Groups = (Room,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let (Some(client), Some(room)) = (query_param(&request, "u"), query_param(&request, "room")) else {
             return Ok(text_response(StatusCode::BAD_REQUEST, "u and room are missing"));
         };

@@ -10,7 +10,7 @@ use std::io;
 /// # struct Chat;
 /// # impl dog::App for Chat {
 /// #     type Groups = ();
-/// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
+/// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog<Self>) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
 /// # }
 /// let error = dog_native::Server::new(Chat).bind("nonsense").start().await.unwrap_err();
 /// assert!(error.is_configuration());

@@ -23,7 +23,7 @@ use crate::workers::Workers;
 /// # struct Chat;
 /// # impl dog::App for Chat {
 /// #     type Groups = ();
-/// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
+/// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog<Self>) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
 /// # }
 /// #[tokio::main(flavor = "current_thread")]
 /// async fn main() -> Result<(), dog_native::Error> {
@@ -139,7 +139,7 @@ impl<A: App + Send + Sync> Server<A> {
     /// # struct Chat;
     /// # impl dog::App for Chat {
     /// #     type Groups = ();
-    /// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
+    /// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog<Self>) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
     /// # }
     /// use dog_native::{Compression, Server};
     ///

@@ -130,7 +130,7 @@ struct Slow;
 impl App for Slow {
     type Groups = (Slows,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new("client")?;
         Ok(dog.group::<Slows>("slow").identify(&client).await?.fetch(request).await?)
     }

@@ -46,7 +46,7 @@ struct Fails;
 impl App for Fails {
     type Groups = ();
 
-    async fn fetch(&self, _: Request, _: &Dog) -> Result<Response> {
+    async fn fetch(&self, _: Request, _: &Dog<Self>) -> Result<Response> {
         Err(io::Error::other("it never works").into())
     }
 }

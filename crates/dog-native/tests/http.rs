@@ -36,7 +36,7 @@ struct Test;
 impl App for Test {
     type Groups = (Hall,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         if request.uri().path() == "/app" {
             let host = request.headers().get("host").map(|host| host.to_str().unwrap_or("?")).unwrap_or("none");
             return Ok(dog::text_response(StatusCode::OK, format!("{host} {}", request.uri())));

@@ -36,7 +36,7 @@ struct Studio;
 impl App for Studio {
     type Groups = (Channel,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let channel = dog.group::<Channel>("news");
         Ok(channel.identify(&ClientId::new("listener")?).await?.fetch(request).await?)
     }

@@ -5,7 +5,7 @@
 //! # struct Chat;
 //! # impl dog::App for Chat {
 //! #     type Groups = ();
-//! #     async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> {
+//! #     async fn fetch(&self, _: dog::Request, _: &dog::Dog<Self>) -> dog::Result<dog::Response> {
 //! #         Ok(dog::text_response(dog::http::StatusCode::OK, ""))
 //! #     }
 //! # }

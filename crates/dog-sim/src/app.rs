@@ -26,7 +26,7 @@ pub(crate) struct Market;
 impl App for Market {
     type Groups = (Hall,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let group = dog.group::<Hall>(&dog::query_param(&request, "g").unwrap_or_default());
         if request.uri().path() == "/group" {
             return Ok(group.fetch(request).await?);

@@ -30,7 +30,7 @@
 //! # struct Chat;
 //! # impl App for Chat {
 //! #     type Groups = (Lobby,);
-//! #     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+//! #     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
 //! #         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
 //! #         Ok(dog.group::<Lobby>("main").identify(&client).await?.fetch(request).await?)
 //! #     }

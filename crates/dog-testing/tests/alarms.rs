@@ -64,7 +64,7 @@ struct House;
 impl App for House {
     type Groups = (Hall,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         Ok(dog.group::<Hall>("main").identify(&ClientId::new("client")?).await?.fetch(request).await?)
     }
 }

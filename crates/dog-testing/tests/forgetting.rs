@@ -49,7 +49,7 @@ struct House;
 impl App for House {
     type Groups = (Hall,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
         let group = dog.group::<Hall>(&query_param(&request, "room").unwrap_or_default());
         if request.uri().path() == "/leave" {

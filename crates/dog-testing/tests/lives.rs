@@ -49,7 +49,7 @@ struct Market;
 impl App for Market {
     type Groups = (Hall,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         Ok(dog.group::<Hall>("main").identify(&client).await?.fetch(request).await?)
     }

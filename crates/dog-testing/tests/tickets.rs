@@ -48,7 +48,7 @@ struct House;
 impl App for House {
     type Groups = (Hall,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         if request.uri().path() == "/leave" {
             let group = dog.group::<Hall>("main");

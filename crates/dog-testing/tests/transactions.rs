@@ -21,7 +21,7 @@ struct Desk;
 impl App for Desk {
     type Groups = (Office,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         Ok(dog.group::<Office>("office").fetch(request).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! The user's entry: [`App`], and the handles it reaches its Groups with.
+//! The entry point of a program: [`App`], and the handles that lead from it to its Groups.
 
 use std::fmt;
 use std::future::Future;
@@ -14,23 +14,25 @@ use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::port::{AppPort, GroupVisitor, SeatPort};
 use crate::replica::Replica;
 
-/// Answers every outside request: picks a Group by name, identifies the client, forwards.
+/// Answers every request from outside: it picks a Group by name, identifies the client, and forwards the request.
 ///
-/// The smallest complete program stands in the [crate's documentation](crate).
+/// The [crate's documentation](crate) has a complete program.
 pub trait App: Sized + 'static {
-    /// The Groups of this App, as a tuple: `(Lobby,)`. A host wakes only objects of these. Two Groups of one
-    /// [`NAME`](Group::NAME) do not compile: one would answer for the other.
+    /// The Groups of this App as a tuple: `(Lobby,)`. A host runs objects of these Groups only.
+    ///
+    /// Two Groups with the same [`NAME`](Group::NAME) do not compile, because one would answer for the other.
     type Groups: Groups;
 
     /// Answers `request`.
     ///
     /// # Errors
-    /// Any. One of this library's own errors answers the client with its [`status`](Error::status) and text, any
-    /// other with 500 and nothing of the inside; both are logged.
-    fn fetch(&self, request: Request, dog: &Dog) -> impl Future<Output = Result<Response>>;
+    /// Any. An [`Error`] of this library answers the client with its [`status`](Error::status). Any other error answers with
+    /// 500 and shows nothing of its text. Errors with a status from 500 up are logged on the server, except
+    /// [`Error::is_no_room`], which is counted.
+    fn fetch(&self, request: Request, dog: &Dog<Self>) -> impl Future<Output = Result<Response>>;
 }
 
-/// A tuple of up to eight [`Group`] types, each with a [`NAME`](Group::NAME) of its own.
+/// A tuple of up to eight [`Group`] types. Each has a [`NAME`](Group::NAME) of its own.
 pub trait Groups: 'static {
     #[doc(hidden)]
     const NAMES: &'static [&'static str];
@@ -45,7 +47,7 @@ macro_rules! groups {
 
             #[allow(unused_variables, reason = "an App without Groups visits none")]
             fn visit(visitor: &mut impl GroupVisitor) {
-                // Every host learns of its Groups here, so none of them can be built for an App with such names.
+                // Every host calls this, so no host can be built for an App whose Groups share a name.
                 const {
                     assert!(
                         group_names::are_distinct(Self::NAMES),
@@ -68,33 +70,78 @@ groups!(A B C D E F);
 groups!(A B C D E F G);
 groups!(A B C D E F G H);
 
-/// The way from an [`App`] to its Groups.
-#[derive(Clone)]
-pub struct Dog {
+/// The way from the App `A` to its Groups.
+pub struct Dog<A> {
     port: Rc<dyn AppPort>,
+    app: PhantomData<fn() -> A>,
 }
 
-impl Dog {
+impl<A> Clone for Dog<A> {
+    fn clone(&self) -> Self {
+        Self { port: Rc::clone(&self.port), app: PhantomData }
+    }
+}
+
+impl<A: App> Dog<A> {
     #[doc(hidden)]
     pub fn new(port: Rc<dyn AppPort>) -> Self {
-        Self { port }
+        Self { port, app: PhantomData }
     }
 
-    /// The Group `G` of that name. It begins to exist when it is first asked something.
+    /// A handle to the Group `G` called `name`. The call sends nothing: the Group is created when it is first used.
+    ///
+    /// A Group that [`App::Groups`] does not contain does not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// # use dog::*;
+    /// # struct Lobby;
+    /// # struct Room;
+    /// # impl Group for Lobby {
+    /// #     type Replica = Room;
+    /// #     const NAME: &'static str = "lobby";
+    /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #     fn limit(&self) -> Limit { Limit::new(50) }
+    /// # }
+    /// # impl Replica for Room {
+    /// #     type Group = Lobby;
+    /// #     type Gossip = ();
+    /// #     type Answer = ();
+    /// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+    /// # }
+    /// struct Chat;
+    /// impl App for Chat {
+    ///     type Groups = (); // `Lobby` is missing
+    /// #   async fn fetch(&self, _: Request, dog: &Dog<Self>) -> Result<Response> {
+    /// #       Ok(text_response(http::StatusCode::OK, enter(dog).id().to_string()))
+    /// #   }
+    /// }
+    ///
+    /// fn enter(dog: &Dog<Chat>) -> GroupHandle<Lobby> {
+    ///     dog.group("lobby-id")
+    /// }
+    /// # fn main() { let _: fn(&Dog<Chat>) -> GroupHandle<Lobby> = enter; }
+    /// ```
     pub fn group<G: Group>(&self, name: &str) -> GroupHandle<G> {
         self.group_by_id(GroupId::from_name(G::NAME, name))
     }
 
-    /// The Group `G` with that id.
+    /// A handle to the Group `G` with this id, as [`group`](Self::group).
     pub fn group_by_id<G: Group>(&self, id: GroupId) -> GroupHandle<G> {
+        const {
+            assert!(
+                group_names::are_among(&[G::NAME], <A::Groups as Groups>::NAMES),
+                "a Group is used that App::Groups does not contain: add its type to the tuple"
+            );
+        }
         GroupHandle { port: Rc::clone(&self.port), id, class: PhantomData }
     }
 
-    /// What is wrong with a request that is to open a WebSocket, as the response to send: 405, 426 or 400, which
-    /// [`Context::connect`](crate::Context::connect) would answer too. `None`: it can be opened.
+    /// Checks a request that is to open a WebSocket. `None` means that it can be opened. Otherwise the response says what is
+    /// wrong, with status 405, 426 or 400; [`Context::connect`](crate::Context::connect) would answer the same.
     ///
-    /// Ask before anything is named. A Group and a Replica begin to exist when a client is identified, and cost some 10 KB
-    /// until they have been empty for a few minutes: too much for a request that can only fail.
+    /// Call it before you identify the client. Identifying creates a Group and a Replica, which take about 10 KB of memory
+    /// until they have been empty for a few minutes. A request that can only fail should not cost that.
     ///
     /// ```
     /// # use dog::*;
@@ -113,24 +160,29 @@ impl Dog {
     /// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
     /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
     /// # }
-    /// async fn socket(request: Request, dog: &Dog, room: &str, client: &ClientId) -> Result<Response> {
-    ///     if let Some(refusal) = dog.refuse_websocket(&request) {
-    ///         return Ok(refusal);
+    /// struct Chat;
+    /// impl App for Chat {
+    ///     type Groups = (Lobby,);
+    ///     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
+    ///         if let Some(refusal) = dog.refuse_websocket(&request) {
+    ///             return Ok(refusal);
+    ///         }
+    ///         let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
+    ///         Ok(dog.group::<Lobby>("lobby-id").identify(&client).await?.fetch(request).await?)
     ///     }
-    ///     Ok(dog.group::<Lobby>(room).identify(client).await?.fetch(request).await?)
     /// }
     /// ```
     pub fn refuse_websocket(&self, request: &Request) -> Option<Response> {
         self.port.refusal(request)
     }
 
-    /// What was passed in when the host was started.
+    /// The values that the program passed in when it started the host.
     pub fn env(&self) -> &Env {
         self.port.env()
     }
 }
 
-/// One Group, seen from an [`App`].
+/// A handle to one Group, for the [`App`].
 pub struct GroupHandle<G> {
     port: Rc<dyn AppPort>,
     id: GroupId,
@@ -138,58 +190,75 @@ pub struct GroupHandle<G> {
 }
 
 impl<G: Group> GroupHandle<G> {
-    /// Its id.
+    /// The id of the Group.
     pub fn id(&self) -> GroupId {
         self.id
     }
 
-    /// Asks which Replica is to serve `client`, and takes a ticket for a seat there: the Replica it had before if that
-    /// has room, else the least used, else a parked one, else a new one.
+    /// Asks the Group which Replica serves `client`, and reserves a seat there.
     ///
-    /// Cancel safe: a ticket that nobody came with is given back when it is dropped, and expires by itself.
+    /// The Group chooses, in this order: the Replica that served the client before, if it has room; the least used Replica; a
+    /// parked Replica; a new one. The seat stays reserved for [`Policy::ticket_lifetime`](crate::Policy::ticket_lifetime)
+    /// (default 10 s). [`ReplicaHandle::fetch`] uses it; dropping the handle gives it back.
+    ///
+    /// The answer must come within 6 s.
+    ///
+    /// Cancel safe: if the future is dropped, the seat is given back, or the reservation expires.
     ///
     /// # Errors
-    /// When the Group cannot be reached or does not answer ([`Error::is_unreachable`], [`Error::is_deadline`]), when
-    /// its own code failed ([`Error::is_handler`]), or when there is no room ([`Error::is_no_room`]).
+    /// - [`Error::is_deadline`]: no answer came within 6 s.
+    /// - [`Error::is_unreachable`]: the Group or the new Replica cannot be reached.
+    /// - [`Error::is_handler`]: `activate` or `clusterize` failed.
+    /// - [`Error::is_no_room`]: no Replica has a free seat, and the host takes no further objects.
     pub async fn identify(&self, client: &ClientId) -> Result<ReplicaHandle<G::Replica>, Error> {
         let seat = self.port.identify(G::NAME, self.id, client.clone()).await?;
         Ok(ReplicaHandle { seat, class: PhantomData })
     }
 
-    /// Passes a request to the Group itself: [`Group::receive`] answers it.
+    /// Passes a request to the Group itself. [`Group::receive`] answers it, without a deadline.
+    ///
+    /// Not cancel safe: if the future is dropped, the Group may have handled the request or not.
     ///
     /// # Errors
-    /// When the Group cannot be reached ([`Error::is_unreachable`]) or its `receive` failed ([`Error::is_handler`]).
+    /// - [`Error::is_unreachable`]: the Group cannot be reached, or its activation ended before it answered.
+    /// - [`Error::is_handler`]: `activate` or `receive` failed.
     pub async fn fetch(&self, request: Request) -> Result<Response, Error> {
         self.port.fetch_group(G::NAME, self.id, request).await
     }
 }
 
-/// The Replica that is to serve a client, with a seat kept there until it is used, dropped or expired.
+/// A handle to the Replica that serves a client, with a reserved seat there. Dropping the handle gives the seat back.
 pub struct ReplicaHandle<R> {
     seat: Box<dyn SeatPort>,
     class: PhantomData<fn() -> R>,
 }
 
 impl<R: Replica> ReplicaHandle<R> {
-    /// The Replica's id.
+    /// The id of the Replica.
     pub fn id(&self) -> ReplicaId {
         self.seat.replica()
     }
 
-    /// Takes the seat and passes the request on: [`Replica::receive`] answers it.
+    /// Takes the seat and passes the request to the Replica. [`Replica::receive`] answers it, without a deadline.
     ///
-    /// If the Replica has died or filled meanwhile, the Group is asked once more and the request goes where it says.
+    /// If the Replica has no seat for the request after all, because it was activated again or the reservation has expired,
+    /// the Group is asked once more, with a deadline of 6 s, and the request goes to the Replica that it names then. This
+    /// happens at most twice.
+    ///
+    /// Not cancel safe: if the future is dropped, the Replica may have handled the request or not. The seat is free again
+    /// when the handler has returned. A socket that the response would have opened is ended.
     ///
     /// # Errors
-    /// When no Replica took it ([`Error::is_no_room`], [`Error::is_unreachable`]), or `receive` failed
-    /// ([`Error::is_handler`]).
+    /// - [`Error::is_no_room`]: three Replicas in turn had no seat, or the host takes no further objects.
+    /// - [`Error::is_unreachable`]: the Replica cannot be reached, or its activation ended before it answered.
+    /// - [`Error::is_deadline`]: the Group was asked once more and did not answer within 6 s.
+    /// - [`Error::is_handler`]: `activate` or `receive` failed.
     pub async fn fetch(self, request: Request) -> Result<Response, Error> {
         self.seat.fetch(request).await
     }
 }
 
-impl fmt::Debug for Dog {
+impl<A> fmt::Debug for Dog<A> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Dog")
     }

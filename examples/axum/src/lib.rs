@@ -32,7 +32,7 @@ pub struct Rooms;
 impl App for Rooms {
     type Groups = (Lobby,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
         // Before anything is named: what can only fail is to cost nothing.
         if let Some(refusal) = dog.refuse_websocket(&request) {

@@ -22,7 +22,7 @@ pub struct Chat;
 impl App for Chat {
     type Groups = (Lobby,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         match (request.uri().path(), request.method()) {
             ("/", &Method::GET | &Method::HEAD) => Ok(page()),
             ("/", _) => Ok(method_not_allowed("GET, HEAD")),

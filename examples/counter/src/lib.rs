@@ -42,7 +42,7 @@ pub struct Games;
 impl App for Games {
     type Groups = (Game,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         if request.uri().path() != "/ws" {
             return Ok(text_response(StatusCode::NOT_FOUND, "not found"));
         }

@@ -24,7 +24,7 @@ pub struct Relay;
 impl App for Relay {
     type Groups = (Room,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         if request.uri().path() != "/ws" {
             return Ok(text_response(StatusCode::NOT_FOUND, "not found"));
         }

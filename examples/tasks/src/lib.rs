@@ -41,7 +41,7 @@ pub struct Tasks;
 impl App for Tasks {
     type Groups = (Pool,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let Some(name) = request.uri().path().strip_prefix("/tasks/") else {
             return Ok(text_response(StatusCode::NOT_FOUND, "missing pool name: /tasks/NAME"));
         };
@@ -66,7 +66,7 @@ fn of_pool(request: &Request) -> Option<&str> {
 }
 
 /// Before a pool is named: what can only fail is to cost nothing.
-fn refuse(request: &Request, dog: &Dog) -> Option<Response> {
+fn refuse(request: &Request, dog: &Dog<Tasks>) -> Option<Response> {
     match (of_pool(request), request.method()) {
         (Some("ws"), _) => dog.refuse_websocket(request),
         (None | Some(""), &Method::POST) => None,

@@ -45,7 +45,7 @@ pub struct TestApp;
 impl App for TestApp {
     type Groups = (Single, Pair, Octet, Hall, Brief, Named, Slow);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let path = request.uri().path().to_owned();
         let forward = dog::query_param(&request, "forward");
         let (place, action) = match (forward.as_deref(), path.rsplit_once('/')) {
@@ -73,7 +73,7 @@ impl App for TestApp {
 struct Mark;
 
 /// What a path means in a Group of the class `G`.
-async fn at<G: Group>(dog: &Dog, group: &str, action: &str, mut request: Request) -> Result<Response> {
+async fn at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, mut request: Request) -> Result<Response> {
     request.extensions_mut().insert(Mark);
     let mut response = answer_at::<G>(dog, group, action, request).await?;
     if response.extensions().get::<Mark>().is_some() {
@@ -82,7 +82,7 @@ async fn at<G: Group>(dog: &Dog, group: &str, action: &str, mut request: Request
     Ok(response)
 }
 
-async fn answer_at<G: Group>(dog: &Dog, group: &str, action: &str, request: Request) -> Result<Response> {
+async fn answer_at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, request: Request) -> Result<Response> {
     let handle = dog.group::<G>(group);
     let to_group = dog::query_param(&request, "to").as_deref() == Some("group");
     match action {
@@ -103,7 +103,7 @@ async fn answer_at<G: Group>(dog: &Dog, group: &str, action: &str, request: Requ
 
 /// Keeps a ticket until a gate opens. The gate is a Replica's, in another Group, so that it needs no clock and whoever
 /// has a socket there hears when the ticket has been taken.
-async fn hold<G: Group>(dog: &Dog, group: &str, request: Request) -> Result<Response> {
+async fn hold<G: Group>(dog: &Dog<TestApp>, group: &str, request: Request) -> Result<Response> {
     let gate = dog::query_param(&request, "gate").unwrap_or_default();
     let ticket = dog.group::<G>(group).identify(&client(&request)?).await?;
     let keeper = dog.group::<Hall>(group).identify(&ClientId::new("keeper")?).await?;

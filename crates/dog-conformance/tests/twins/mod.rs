@@ -9,7 +9,7 @@ pub struct Twins;
 impl App for Twins {
     type Groups = (Chat, Game);
 
-    async fn fetch(&self, _: Request, _: &Dog) -> Result<Response> {
+    async fn fetch(&self, _: Request, _: &Dog<Self>) -> Result<Response> {
         Ok(text_response(http::StatusCode::OK, ""))
     }
 }

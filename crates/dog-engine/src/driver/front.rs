@@ -33,7 +33,7 @@ const PLACINGS: usize = 3;
 /// Runs a user's App on one host.
 pub struct Front<A, H> {
     app: Arc<A>,
-    dog: Dog,
+    dog: Dog<A>,
     host: Rc<H>,
 }
 

@@ -254,7 +254,7 @@ mod tests {
     impl dog::App for Nothing {
         type Groups = ();
 
-        async fn fetch(&self, _: dog::Request, _: &dog::Dog) -> dog::Result<dog::Response> {
+        async fn fetch(&self, _: dog::Request, _: &dog::Dog<Self>) -> dog::Result<dog::Response> {
             Ok(dog::text_response(dog::http::StatusCode::OK, ""))
         }
     }

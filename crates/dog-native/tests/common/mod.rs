@@ -70,7 +70,7 @@ pub(crate) struct Test;
 impl App for Test {
     type Groups = (Pair,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         if dog::query_param(&request, "panic").is_some() {
             panic!("the App was told to");
         }

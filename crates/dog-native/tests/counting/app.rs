@@ -11,7 +11,7 @@ pub(crate) struct Relay;
 impl App for Relay {
     type Groups = (Room,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
         Ok(dog.group::<Room>("room").identify(&client).await?.fetch(request).await?)
     }

@@ -71,7 +71,7 @@ pub(crate) fn start(settings: &[(&str, &str)]) -> Child {
 impl App for Arena {
     type Groups = (Pit,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         let group = dog.group::<Pit>(&dog::query_param(&request, "room").unwrap_or_default());
         Ok(group.identify(&client).await?.fetch(request).await?)

@@ -72,7 +72,7 @@ struct Storm;
 impl App for Storm {
     type Groups = (Cloud,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         let replica =
             dog.group::<Cloud>(&dog::query_param(&request, "group").unwrap_or_default()).identify(&client).await?;

@@ -17,7 +17,7 @@ pub(crate) struct Keeper;
 impl App for Keeper {
     type Groups = (Keepers,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         Ok(dog.group::<Keepers>("keepers").identify(&client).await?.fetch(request).await?)
     }

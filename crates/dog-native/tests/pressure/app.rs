@@ -35,7 +35,7 @@ pub(crate) struct Rooms;
 impl App for Rooms {
     type Groups = (Room,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         if request.uri().path() == "/hello" {
             return Ok(dog::text_response(dog::http::StatusCode::OK, "hello"));
         }

@@ -23,7 +23,7 @@ pub(crate) struct Rooms;
 impl App for Rooms {
     type Groups = (Hall,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         let group = dog.group::<Hall>(&dog::query_param(&request, "room").unwrap_or_default());
         Ok(group.identify(&client).await?.fetch(request).await?)

@@ -48,7 +48,7 @@ use crate::world::World;
 /// # struct Chat;
 /// # impl App for Chat {
 /// #     type Groups = (Lobby,);
-/// #     async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+/// #     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
 /// #         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
 /// #         let replica = dog.group::<Lobby>("main").identify(&client).await?;
 /// #         Ok(replica.fetch(request).await?)

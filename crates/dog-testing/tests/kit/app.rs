@@ -39,7 +39,7 @@ pub(crate) struct House;
 impl App for House {
     type Groups = (Hall,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let hall = dog.group::<Hall>(HALL);
         match request.uri().path() {
             "/group" => Ok(hall.fetch(request).await?),

@@ -46,7 +46,7 @@ struct Theatre;
 impl App for Theatre {
     type Groups = (Stage,);
 
-    async fn fetch(&self, mut request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, mut request: Request, dog: &Dog<Self>) -> Result<Response> {
         let stage = dog.group::<Stage>(STAGE);
         request.extensions_mut().insert(Mark);
         let response = match dog::query_param(&request, "u") {

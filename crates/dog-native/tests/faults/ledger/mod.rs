@@ -53,7 +53,7 @@ pub(crate) struct Ledger;
 impl App for Ledger {
     type Groups = (Ledgers,);
 
-    async fn fetch(&self, request: Request, dog: &Dog) -> Result<Response> {
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         let group = dog.group::<Ledgers>(&dog::query_param(&request, "group").unwrap_or_default());
         Ok(group.identify(&client).await?.fetch(request).await?)
