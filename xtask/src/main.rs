@@ -27,6 +27,7 @@ mod server;
 mod sim;
 mod sources;
 mod step;
+mod structure;
 mod toolchain;
 mod wasm;
 mod workers;
@@ -57,6 +58,10 @@ enum Request {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == ["structure"] {
+        structure::report(&Workspace::find().unwrap().root).unwrap();
+        return ExitCode::SUCCESS;
+    }
     let request = match parse(&arguments) {
         Ok(request) => request,
         Err(reason) => {
