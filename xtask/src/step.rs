@@ -1,7 +1,6 @@
-//! One command of a part: shown as a person would type it, run within a time limit, its output passed through.
+//! One command of a part: printed as a person would type it, run within a time limit, its output passed on.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,14 +10,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
-/// Long enough for a cold build on two cores; a step that hangs must fail while CI still listens.
+/// Long enough for a cold build on two cores, and short enough that a step that hangs fails before CI gives up.
 const DEFAULT_LIMIT: Duration = Duration::from_mins(20);
 
-/// How often a running step is looked at.
+/// How often it is checked whether a step has ended.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How long the last lines of a step that has ended may be on their way.
+/// How long the last lines of a step that has ended may take to arrive.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// A command that is about to run.
@@ -29,7 +29,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// The cargo that runs us, so that a toolchain chosen with `+name` or an override holds for every step.
+    /// The cargo that runs this program, so that a toolchain chosen with `+name` or an override applies to every step.
     pub(crate) fn cargo() -> Self {
         let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         Self::shown_as(&program, "cargo")
@@ -70,48 +70,48 @@ impl Step {
         self
     }
 
-    /// Has its standard error go to this file, not to the console: for what says more than anybody reads.
+    /// Writes its standard error to this file instead of the console.
     pub(crate) fn errors_to(mut self, file: File) -> Self {
         self.command.stderr(file);
         self
     }
 
-    /// Ends it, and fails, after this long.
+    /// Kills it, and fails, after this time.
     pub(crate) fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Shows it, runs it, and fails unless it ends well.
+    /// Prints and runs it. Fails if its exit code is not 0.
     pub(crate) fn run(self) -> Result<()> {
         let name = self.name();
         let status = self.run_to_end()?;
         succeeded(status, &name)
     }
 
-    /// Shows it, runs it, and hands back how it ended, which the caller judges.
+    /// Prints and runs it, and returns how it ended.
     pub(crate) fn run_to_end(mut self) -> Result<ExitStatus> {
         self.show();
         let child = self.spawn()?;
         wait(child, self.limit, &self.name())
     }
 
-    /// As [`Step::run`], with a copy of what it wrote to its standard output.
+    /// As [`Step::run`], and returns a copy of its standard output.
     pub(crate) fn run_and_keep(self) -> Result<String> {
         let (name, limit) = (self.name(), self.limit);
         let (sender, receiver) = mpsc::channel();
         let (child, _reader) = self.start(move |line| {
-            // The receiver is gone only when the step has failed already.
+            // The receiver is gone only if the step has failed already.
             let _ = sender.send(line);
         })?;
         succeeded(wait(child, limit, &name)?, &name)?;
-        // Not joined: a process that a test left behind would hold the pipe open, and us with it.
+        // Not joined: a process that a test left behind would keep the pipe open.
         let lines: Vec<String> = std::iter::from_fn(|| receiver.recv_timeout(LAST_LINES).ok()).collect();
         Ok(lines.join("\n"))
     }
 
-    /// Shows and starts it; a thread of its own passes every line of its standard output on, to the console and to
-    /// `keep`, which is dropped when the output ends.
+    /// Prints and starts it. A thread passes every line of its standard output to the console and to `keep`, which is dropped
+    /// when the output ends.
     fn start(mut self, keep: impl FnMut(String) + Send + 'static) -> Result<(Child, JoinHandle<()>)> {
         self.show();
         self.command.stdout(Stdio::piped());
@@ -120,7 +120,7 @@ impl Step {
         Ok((child, thread::spawn(move || pass_on(output, keep))))
     }
 
-    /// Runs it unseen and hands back its standard output: for questions, not for work.
+    /// Runs it without printing it and returns its standard output: for questions, not for work.
     pub(crate) fn ask(mut self) -> Result<String> {
         let name = self.name();
         let output = self.command.output().with_context(|| format!("`{name}` could not be started"))?;
@@ -130,12 +130,12 @@ impl Step {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Prints the command line, such that a person can run it by hand.
+    /// Prints the command line such that a person can run it by hand.
     pub(crate) fn show(&self) {
         println!("$ {}", self.shown);
     }
 
-    /// The command itself, for what is started and not waited for.
+    /// The command itself, for a process that is not waited for.
     pub(crate) fn into_command(self) -> Command {
         self.command
     }
@@ -177,27 +177,26 @@ fn wait(mut child: Child, limit: Duration, name: &str) -> Result<ExitStatus> {
         }
         if started.elapsed() > limit {
             end_with_descendants(&mut child);
-            bail!("`{name}` was not done after {} s and was ended", limit.as_secs());
+            bail!("`{name}` still ran after {} s and was killed", limit.as_secs());
         }
         thread::sleep(POLL);
     }
 }
 
-/// Ends a process and all that it started: killing cargo alone would leave the hung test behind.
+/// Kills a process and all its descendants: if only cargo were killed, the hanging test would go on.
 fn end_with_descendants(child: &mut Child) {
-    // Listed first: once the parent is gone, the kernel forgets whose children they were. Process groups would be
-    // surer, but a child in a group of its own does not get the terminal's Ctrl-C.
+    // They are listed first: when the parent is gone, the kernel forgets whose children they were. Process groups are no
+    // alternative, because a child in a group of its own does not get the terminal's Ctrl-C.
     let descendants = descendants(child.id());
     let _ = child.kill();
-    if !descendants.is_empty() {
-        let mut script = String::from("kill -KILL");
-        descendants.iter().for_each(|id| write!(script, " {id}").expect("a string takes all"));
-        let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
+    for id in descendants.into_iter().filter_map(|id| Pid::from_raw(id.cast_signed())) {
+        // It may have ended.
+        let _ = kill_process(id, Signal::KILL);
     }
     let _ = child.wait();
 }
 
-/// The processes that descend from this one, as `/proc` tells; none where there is no `/proc`.
+/// The descendants of a process by `/proc`; none on systems without `/proc`.
 fn descendants(root: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let parents: Vec<(u32, u32)> = entries
@@ -213,9 +212,14 @@ fn descendants(root: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
-/// The parent named in a line of `/proc/ID/stat`. The program's name may hold spaces and brackets, so count from its end.
+/// The parent in a line of `/proc/ID/stat`. The program's name may contain spaces and brackets, so fields count from its end.
 fn parent(stat: &str) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A path as an argument or the value of a variable.
+pub(crate) fn text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("the path {} is not UTF-8", path.display()))
 }
 
 /// A word as a shell needs it.
@@ -262,7 +266,7 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(10));
 
         let error = Step::program("sleep").args(["30"]).limit(Duration::from_millis(100)).run().unwrap_err();
-        assert!(error.to_string().contains("not done"), "{error}");
+        assert!(error.to_string().contains("still ran"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What cargo knows of this workspace: where it lies, where it builds, which packages and test targets it has.
+//! What cargo knows of this workspace: its folder, its target folder, its packages and their test targets.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,18 @@ use serde_json::Value;
 
 use crate::step::Step;
 
-/// The workspace, as `cargo metadata` tells it.
+/// The packages outside the workspace.
+pub(crate) const OTHER_MANIFESTS: &[&str] = &["fuzz/Cargo.toml", RUST_PEERS];
+/// The servers in Rust that the benchmarks compare with: outside the workspace, so that nothing else compiles what they need.
+pub(crate) const RUST_PEERS: &str = "benches/peers/rust/Cargo.toml";
+
+/// Cargo's arguments for everything that tests are compiled for: every package, and the one feature that a test needs. Cargo
+/// compiles a dependency again if another choice of packages gives it other features, so all parts make the same choice.
+const ALL_PACKAGES: &[&str] = &["--workspace", "--features", "chat/browser"];
+/// Cargo's profile for tests that count in hundreds of thousands.
+const OPTIMISED: &[&str] = &["--profile", "optimised-test"];
+
+/// The workspace, as `cargo metadata` describes it.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     /// The folder of the workspace's `Cargo.toml`.
@@ -23,9 +34,9 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     /// Its package name.
     pub(crate) name: String,
-    /// The packages that its `Cargo.toml` names, of every kind.
+    /// The packages that its `Cargo.toml` names as dependencies of any kind.
     pub(crate) dependencies: Vec<String>,
-    /// Its integration tests that need no feature to be switched on.
+    /// Its integration tests that need no feature.
     pub(crate) integration_tests: Vec<String>,
 }
 
@@ -33,7 +44,7 @@ impl Workspace {
     /// Asks cargo about the workspace around the current folder.
     pub(crate) fn find() -> Result<Self> {
         let answer = Step::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).ask()?;
-        Self::parse(&answer).context("cargo metadata in a form that we do not know")
+        Self::parse(&answer).context("cargo metadata of an unknown form")
     }
 
     fn parse(metadata: &str) -> Result<Self> {
@@ -45,19 +56,40 @@ impl Workspace {
         })
     }
 
-    /// Where this command keeps what it makes for itself, such as reports.
+    /// A path for files of these commands, for example reports.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.target.join("xtask").join(name)
     }
 
-    /// A path as it is best shown: from the workspace's root, where it lies inside.
+    /// A path for people: relative to the workspace's root, if it is inside.
     pub(crate) fn show<'a>(&self, path: &'a Path) -> std::path::Display<'a> {
         path.strip_prefix(&self.root).unwrap_or(path).display()
     }
 
-    /// A cargo command that starts from the workspace's root, wherever we were called.
+    /// A cargo command in the workspace's root.
     pub(crate) fn cargo(&self) -> Step {
         Step::cargo().within(&self.root)
+    }
+
+    /// `cargo test` with the packages and features that all parts use.
+    pub(crate) fn cargo_test(&self) -> Step {
+        self.cargo().args(["test"]).args(ALL_PACKAGES)
+    }
+
+    /// As [`Workspace::cargo_test`], optimised.
+    pub(crate) fn optimised_test(&self) -> Step {
+        self.cargo_test().args(OPTIMISED)
+    }
+
+    /// Builds everything that the parts run optimised, with one cargo command.
+    pub(crate) fn build_optimised(&self) -> Result<()> {
+        let targets = ["--bin", "relay", "--test", "faults"];
+        self.cargo().args(["build"]).args(ALL_PACKAGES).args(OPTIMISED).args(targets).run()
+    }
+
+    /// The path of a program that [`Workspace::build_optimised`] built.
+    pub(crate) fn optimised_program(&self, name: &str) -> PathBuf {
+        self.target.join(OPTIMISED[1]).join(name)
     }
 }
 
@@ -81,7 +113,7 @@ fn text(value: &Value, key: &str) -> Result<String> {
     Ok(value[key].as_str().with_context(|| format!("no text `{key}`"))?.to_owned())
 }
 
-/// The elements of a list; none when there is no such list, for cargo leaves out what is empty.
+/// The elements of a list; none if there is no such list, because cargo leaves out what is empty.
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value[key].as_array().into_iter().flatten()
 }

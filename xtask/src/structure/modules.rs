@@ -12,8 +12,6 @@ pub(super) type ModulePath = Vec<String>;
 
 /// A crate's modules, without those that only tests compile.
 pub(super) struct Modules {
-    /// The file of the crate's root, for example `crates/dog/src/lib.rs`.
-    pub(super) root: PathBuf,
     /// Every file that belongs to the crate, with its contents.
     pub(super) files: BTreeMap<PathBuf, syn::File>,
     modules: HashMap<ModulePath, Module>,
@@ -46,16 +44,16 @@ enum Meaning {
 impl Modules {
     /// Reads a crate from the file of its root on.
     pub(super) fn read(root: &Path) -> Result<Self> {
-        let mut modules = Self { root: root.to_owned(), files: BTreeMap::new(), modules: HashMap::new() };
-        let folder = root.parent().context("a file is in a folder")?.to_owned();
+        let mut modules = Self { files: BTreeMap::new(), modules: HashMap::new() };
+        let folder = root.parent().context("a file is in a folder")?;
         modules.read_file(root, folder, Vec::new())?;
         Ok(modules)
     }
 
-    fn read_file(&mut self, path: &Path, children: PathBuf, module: ModulePath) -> Result<()> {
+    fn read_file(&mut self, path: &Path, children: &Path, module: ModulePath) -> Result<()> {
         let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
         let file = syn::parse_file(&text).with_context(|| format!("{} cannot be parsed", path.display()))?;
-        self.add(path, &children, module, &file.items)?;
+        self.add(path, children, module, &file.items)?;
         self.files.insert(path.to_owned(), file);
         Ok(())
     }
@@ -70,7 +68,7 @@ impl Modules {
                     let child_path = [path.clone(), vec![name.clone()]].concat();
                     match &child.content {
                         Some((_, items)) => self.add(file, &inner, child_path, items)?,
-                        None => self.read_file(&module_file(children, &name), inner, child_path)?,
+                        None => self.read_file(&module_file(children, &name), &inner, child_path)?,
                     }
                 }
                 Item::Use(item) => imports(&item.tree, &mut Vec::new(), &mut module.imports),
@@ -89,7 +87,7 @@ impl Modules {
         }
     }
 
-    /// The modules of which a path imports everything: `use super::*`.
+    /// What a path means in a module. `depth` limits how often one import may lead to another.
     fn meaning(&self, module: &[String], path: &[String], depth: usize) -> Option<Meaning> {
         let (first, rest) = path.split_first()?;
         let depth = depth.checked_sub(1)?;

@@ -1,8 +1,9 @@
-//! Who may depend on whom: the arrows of the design, asserted on what cargo resolves, not on what we remember.
+//! The part `layers`: which crate may depend on which, checked on what cargo resolves, and the structure of the sources.
 
 use anyhow::{Result, bail};
 
-use crate::sources;
+use super::{Length, sources};
+use crate::structure;
 use crate::workspace::{Package, Workspace};
 
 /// What all our published packages are called, or begin with.
@@ -57,17 +58,20 @@ const SOLE_USERS: &[(&str, &str)] =
     &[("async-nats", "durable-object-groups-nats"), ("worker", "durable-object-groups-workers")];
 
 /// Runs the part.
-pub(crate) fn run(workspace: &Workspace) -> Result<String> {
+pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
     let mut violations = tree_violations(workspace)?;
     violations.extend(name_violations(&workspace.packages));
-    println!("looking at the sources: words that pure code must not use, and the length of files");
+    println!("reading the sources: words that pure code must not use, lengths, structure");
     violations.extend(sources::violations(&workspace.root)?);
     report(&violations)?;
+    // Only counted as long as the present violations are being removed.
+    let structure = structure::violations(&workspace.root)?;
+    println!("{} findings about the structure: see `cargo xtask structure`", structure.len());
     Ok(format!("{} crates", LAYERS.len()))
 }
 
 /// The crates that do without a runtime.
-pub(crate) fn runtime_free() -> impl Iterator<Item = &'static str> {
+pub(super) fn runtime_free() -> impl Iterator<Item = &'static str> {
     LAYERS.iter().filter(|layer| layer.runtime_free).map(|layer| layer.package)
 }
 

@@ -1,7 +1,7 @@
-//! The Autobahn cases against the relay example, a real server on a real port.
+//! The part `autobahn`: the Autobahn cases against the relay example, a real server on a real port.
 //!
-//! The fuzzing client is `kosoku`, which drives Autobahn's own case files on Python 3. It opens one connection a case;
-//! a socket of the relay that names no room has one to itself, so there the relay is an echo server.
+//! The client is `kosoku`, which runs Autobahn's own case files on Python 3. It opens one connection per case. A socket of the
+//! relay that names no room is alone in its room, so the relay works as an echo server.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,43 +12,47 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::install;
+use super::Length;
+use crate::provision::python;
 use crate::server::Server;
 use crate::step::Step;
 use crate::workspace::Workspace;
 
 const CLIENT: &str = "kosoku==0.1.0";
 
-/// One of the five families of compression that differ in the file that is sent: text as binary messages. Text is in two
-/// others, binary in two, and this one would add a fifth to the time.
+/// One of the five families of compression cases that differ only in what is sent: text as binary messages. Two others send
+/// text and two send binary data, and this one would add a fifth to the time.
 const EXCLUDED: &[&str] = &["12.3.*"];
-/// How many cases that leaves; fewer would mean that some were silently not run.
+/// How many cases that leaves. If fewer are reported, some did not run.
 const CASES: usize = 499;
 
-/// Cases 9.* send messages of 16 MiB and want them back: both bounds lie well above. Cases 12.* and 13.* are of
-/// compression: short messages are compressed too.
+/// Cases 9.* send messages of 16 MiB and expect them back, so both limits are well above. Cases 12.* and 13.* test
+/// compression, so short messages are compressed too.
 const RELAY_ARGUMENTS: &[&str] =
     &["--listen", "127.0.0.1:0", "--max-message", "67108864", "--max-outbox", "268435456", "--compress", "0"];
 
-/// The cases in which doing less than the specification's SHOULD is right for us, each with the reason.
+/// The cases in which the relay deliberately does not follow a SHOULD of the specification, each with the reason.
 const TOLERATED: &[(&str, &str)] = &[];
 
 const READY_LIMIT: Duration = Duration::from_secs(10);
-/// Half a minute, and three more for what is of compression, on a machine with nothing else to do; most of that the client
-/// takes.
+/// The cases take four minutes on an idle machine, three of them for compression. Most of that is the client's work.
 const CASES_LIMIT: Duration = Duration::from_mins(20);
 
-/// How the client's cases of compression take a message, and what they lack: it gives them one that came plain as text of
-/// one character a byte, which Python 3 does not take for bytes.
-const TAKES: &str = "def onMessage(self, msg, binary):\n";
-const MENDED: &str = "   msg = msg.encode('latin-1') if isinstance(msg, str) else msg\n";
+/// A bug of the client: it passes an uncompressed message to the compression cases as a string with one character per byte,
+/// where they expect bytes. This line of the cases is followed by the fix.
+const METHOD: &str = "def onMessage(self, msg, binary):\n";
+const FIX: &str = "   msg = msg.encode('latin-1') if isinstance(msg, str) else msg\n";
+
+/// Installs the client and builds the relay.
+pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
+    fix_client(&python::package(workspace, CLIENT)?)?;
+    workspace.build_optimised()
+}
 
 /// Runs the part.
-pub(crate) fn run(workspace: &Workspace) -> Result<String> {
-    let programs = install::python_package(workspace, CLIENT)?;
-    mend(&programs)?;
-    workspace.cargo().args(["build", "--release", "-p", "relay"]).run()?;
-    let relay = Step::program(workspace.target.join("release").join("relay")).args(RELAY_ARGUMENTS);
+pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
+    let programs = python::package(workspace, CLIENT)?;
+    let relay = Step::program(workspace.optimised_program("relay")).args(RELAY_ARGUMENTS);
     let mut server = Server::start(relay, READY_LIMIT)?;
     let report = workspace.scratch("autobahn");
     drive(&programs.join("kosoku"), server.authority(), &report)?;
@@ -56,22 +60,22 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     judge(workspace, &report)
 }
 
-/// Puts what they lack into the client's cases, if it is not there from an earlier run.
-fn mend(programs: &Path) -> Result<()> {
+/// Fixes the client's cases, if an earlier run has not.
+fn fix_client(programs: &Path) -> Result<()> {
     let tell = "import kosoku; print(kosoku.__path__[0])";
     let folder = Step::program(programs.join("python")).args(["-c", tell]).ask()?;
     let file = Path::new(folder.trim()).join("cases/case12_x_x.py");
     let cases = fs::read_to_string(&file).with_context(|| format!("{CLIENT} has no {}", file.display()))?;
-    if !cases.contains(MENDED) {
-        ensure!(cases.contains(TAKES), "{CLIENT} is another one than was mended: see whether it still needs that");
-        fs::write(&file, cases.replacen(TAKES, &format!("{TAKES}{MENDED}"), 1))?;
+    if !cases.contains(FIX) {
+        ensure!(cases.contains(METHOD), "{CLIENT} has changed: check whether it still needs the fix");
+        fs::write(&file, cases.replacen(METHOD, &format!("{METHOD}{FIX}"), 1))?;
     }
     Ok(())
 }
 
-/// Runs the cases; the report tells how they went.
+/// Runs the cases. The client writes a report.
 fn drive(client: &Path, authority: &str, report: &Path) -> Result<()> {
-    // An old report must not speak for a run that wrote none.
+    // An old report must not count for this run.
     if report.exists() {
         fs::remove_dir_all(report)?;
     }
@@ -79,7 +83,7 @@ fn drive(client: &Path, authority: &str, report: &Path) -> Result<()> {
     let step = Step::program(client).args(["--mode", "fuzzingclient"]).args(excluded).args(["--outdir"]).args([report]);
     let status = step.args([format!("ws://{authority}/ws")]).limit(CASES_LIMIT).run_to_end()?;
     match status.code() {
-        // 1 says that a case failed: which, and whether that is all, the report tells.
+        // 1 means that a case failed. The report says which.
         Some(0 | 1) => Ok(()),
         _ => bail!("kosoku ended with {status}"),
     }
@@ -87,7 +91,8 @@ fn drive(client: &Path, authority: &str, report: &Path) -> Result<()> {
 
 fn judge(workspace: &Workspace, report: &Path) -> Result<String> {
     let index = report.join("index.json");
-    let text = fs::read_to_string(&index).with_context(|| format!("no report at {}", workspace.show(&index)))?;
+    let text =
+        fs::read_to_string(&index).with_context(|| format!("there is no report at {}", workspace.show(&index)))?;
     let tally = Tally::of(&parse(&text)?, TOLERATED);
     println!("report: {}", workspace.show(&report.join("index.html")));
     tally.lines.iter().for_each(|line| println!("  {line}"));
@@ -95,7 +100,7 @@ fn judge(workspace: &Workspace, report: &Path) -> Result<String> {
     match tally.run() {
         _ if tally.failed > 0 => bail!("{tally}"),
         CASES => Ok(tally.to_string()),
-        run => bail!("{run} cases were run where there are {CASES}"),
+        run => bail!("{run} cases ran instead of {CASES}"),
     }
 }
 
@@ -112,9 +117,9 @@ struct Case {
 #[derive(Debug, PartialEq)]
 enum Verdict {
     Passed,
-    /// The specification leaves it open; the case only shows what is done.
+    /// The specification leaves it open. The case only shows what the server does.
     Informational,
-    /// Not what the specification says one SHOULD do, for a reason of ours.
+    /// The server deliberately does not follow a SHOULD, for this reason.
     Tolerated(&'static str),
     Failed,
 }
@@ -133,7 +138,7 @@ impl Case {
     }
 }
 
-/// The report's index: for each server (there is one), for each case, how it went. Ordered as the cases are numbered.
+/// Reads the report's index: for each server (there is one), for each case, how it went. Sorts by case number.
 fn parse(index: &str) -> Result<Vec<Case>> {
     let index: BTreeMap<String, BTreeMap<String, Value>> = serde_json::from_str(index)?;
     let mut cases = Vec::new();
@@ -154,7 +159,7 @@ struct Tally {
     informational: usize,
     tolerated: usize,
     failed: usize,
-    /// One line for each case that did not plainly pass.
+    /// One line for each case that is not `Passed`.
     lines: Vec<String>,
 }
 
@@ -225,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_strict_fails_unless_it_is_named() {
+    fn a_case_that_is_not_strict_fails_unless_it_is_tolerated() {
         let case = case("3.2", "NON-STRICT", "OK");
         assert_eq!(case.verdict(&[]), Verdict::Failed);
         assert_eq!(case.verdict(&[("3.3", "another")]), Verdict::Failed);
@@ -233,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_not_known_to_be_good_fails() {
+    fn an_unknown_verdict_fails() {
         for (behavior, close) in
             [("OK", "UNCLEAN"), ("OK", "WRONG CODE"), ("UNIMPLEMENTED", "OK"), ("ERROR", "FAILED"), ("NEW", "NEW")]
         {

@@ -1,17 +1,15 @@
 //! The bench `cluster`: nodes of ours over NATS beside nodes of others over Debian's Redis. What they need is installed.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use dog_test_support::nats::PROGRAM;
 
-use crate::bench::flag;
-use crate::checks::BENCH_LIMIT;
-use crate::step::Step;
-use crate::toolchain::text;
+use super::limits::{BUILD_LIMIT, LIMIT, flag};
+use crate::parts::nats_server;
+use crate::provision::{apt, npm};
+use crate::step::{Step, text};
 use crate::workspace::Workspace;
-use crate::{cluster, install, workers};
 
 /// What is installed of npm: a server that is measured beside ours, and what makes nodes of it.
 const NODE_PEERS: &[&str] = &["socket.io@4.8.4", "@socket.io/redis-adapter@8.3.0", "redis@6.3.1"];
@@ -30,11 +28,8 @@ const DOCUMENT: &str = "docs/performance/cluster.md";
 /// What measures too little for the document.
 const PARTIAL: &[&str] = &["--only", "--quick", "--rounds", "--seconds", "--sockets", "--bytes", "--rate"];
 
-/// On two cores.
-const BUILD_LIMIT: Duration = Duration::from_mins(20);
-
 /// Nodes of ours beside nodes of others.
-pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let has = |flags: &[&str]| arguments.iter().any(|argument| flags.contains(&flag(argument)));
     let ours = ["build", "--release", "-p", "relay", "-p", "dog-benches"];
     let built = ["--bin", "relay", "--bin", "verbs", "--bin", "cluster"];
@@ -44,19 +39,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut step = Step::program(release.join("cluster"));
     if !has(&["--help", "-h"]) {
         let document = (!has(PARTIAL)).then(|| ("--document", workspace.root.join(DOCUMENT)));
-        let ours = [("--ours", release), ("--nats-server", cluster::server(workspace)?.into())];
+        let ours = [("--ours", release), ("--nats-server", nats_server(workspace)?.into())];
         for (flag, path) in ours.into_iter().chain(peers(workspace)).chain(document) {
             step = step.args([flag, text(&path)?]);
         }
     }
-    step.args(arguments).limit(BENCH_LIMIT).run()
+    step.args(arguments).limit(LIMIT).run()
 }
 
 /// What NATS costs by itself: the figures that docs/scale.md is based on.
-pub(crate) fn nats(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+pub(super) fn nats(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let bench = ["bench", "-p", "durable-object-groups-nats", "--bench", "nats"];
-    let step = workspace.cargo().args(bench).args(arguments).env(PROGRAM, &cluster::server(workspace)?);
-    step.limit(BENCH_LIMIT).run()
+    let step = workspace.cargo().args(bench).args(arguments).env(PROGRAM, &nats_server(workspace)?);
+    step.limit(LIMIT).run()
 }
 
 /// What can be had of the peers: each with the flag that names it to the bench.
@@ -76,22 +71,20 @@ fn peers(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
 type Peers = fn(&Workspace) -> Result<Vec<(&'static str, PathBuf)>>;
 
 fn redis(_: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
-    Ok(vec![("--redis-server", install::service(REDIS)?)])
+    Ok(vec![("--redis-server", apt::service(REDIS)?)])
 }
 
 fn socket_io(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
-    install::programs(&[("node", "nodejs"), ("npm", "npm")])?;
     let folder = workspace.scratch("npm-cluster-peers");
-    workers::npm_packages(&folder, NODE_PEERS)?;
+    npm::packages(&folder, NODE_PEERS)?;
     Ok(vec![("--node-modules", folder.join("node_modules"))])
 }
 
 fn nchan(_: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
-    let (nginx, (file, package)) = (install::service(NGINX)?, NCHAN);
+    let (nginx, (file, package)) = (apt::service(NGINX)?, NCHAN);
     let module = Path::new(NGINX_MODULES).join(file);
     if !module.is_file() {
-        install::update_packages()?;
-        install::packages(&[package])?;
+        apt::install_current(&[package])?;
     }
     if !module.is_file() {
         bail!("the package {package} is installed, but there is no {}", module.display());

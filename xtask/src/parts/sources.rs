@@ -16,7 +16,7 @@ const PURE: &[&str] = &["crates/dog/src", "crates/dog-engine/src"];
 const ACTS: &[&str] = &["std::thread", "tokio", "Instant::now", "SystemTime::now"];
 
 /// What is wrong with the sources under the workspace's root.
-pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
+pub(super) fn violations(root: &Path) -> Result<Vec<String>> {
     let mut violations = Vec::new();
     for file in sources(root)? {
         let text = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;

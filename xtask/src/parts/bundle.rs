@@ -1,4 +1,4 @@
-//! How large a Worker is: what Cloudflare counts is its module and its wasm, compressed.
+//! How large a Worker is. Cloudflare counts its module and its wasm, compressed.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::step::Step;
 
-/// The most that the chat room's Worker may take, in bytes. 300 KiB are the goal.
-pub(crate) const MOST: u64 = 350 * 1024;
+/// The most that the chat room's Worker may take, in bytes. The goal is 300 KiB.
+const MOST: u64 = 350 * 1024;
 
-/// The bytes of a Worker in this folder, compressed as Cloudflare does it.
+/// The size of the Worker in this folder in bytes, compressed as Cloudflare does it.
 pub(crate) fn compressed(folder: &Path) -> Result<u64> {
     let script = "cat index.js index_bg.wasm | gzip -9 | wc -c";
     count(&Step::program("sh").args(["-c", script]).within(folder).ask()?)
@@ -17,12 +17,12 @@ pub(crate) fn compressed(folder: &Path) -> Result<u64> {
 
 fn count(told: &str) -> Result<u64> {
     let bytes = told.trim().parse().with_context(|| format!("no count of bytes: {told:?}"))?;
-    // Nothing compresses to some twenty bytes: then a file is missing, of which the shell says nothing.
+    // Twenty bytes are the compressed form of nothing: a file is missing, and the shell does not report that.
     ensure!(bytes > 100, "the folder holds no Worker");
     Ok(bytes)
 }
 
-/// Fails when it is too large; the text is for people.
+/// Fails when it is too large. The text says its size.
 pub(crate) fn check(name: &str, folder: &Path) -> Result<String> {
     let bytes = compressed(folder)?;
     ensure!(bytes <= MOST, "{name} takes {bytes} bytes compressed, and {MOST} are the most");
@@ -33,11 +33,10 @@ pub(crate) fn check(name: &str, folder: &Path) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn folder(name: &str, wasm: &[u8]) -> std::path::PathBuf {
-        let folder = std::env::temp_dir().join(format!("xtask-bundle-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("index.js"), "export default {}").unwrap();
-        std::fs::write(folder.join("index_bg.wasm"), wasm).unwrap();
+    fn folder(wasm: &[u8]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("index.js"), "export default {}").unwrap();
+        std::fs::write(folder.path().join("index_bg.wasm"), wasm).unwrap();
         folder
     }
 
@@ -53,12 +52,10 @@ mod tests {
 
     #[test]
     fn a_worker_over_the_bound_is_refused_by_its_compressed_size() {
-        let small = folder("small", &vec![0; 10_000_000]);
-        assert!(check("zeros", &small).unwrap().starts_with("zeros takes"));
-        let large = folder("large", &noise(400_000));
-        assert!(check("noise", &large).unwrap_err().to_string().contains("compressed"));
-        std::fs::remove_dir_all(small).unwrap();
-        std::fs::remove_dir_all(large).unwrap();
+        let small = folder(&vec![0; 10_000_000]);
+        assert!(check("zeros", small.path()).unwrap().starts_with("zeros takes"));
+        let large = folder(&noise(400_000));
+        assert!(check("noise", large.path()).unwrap_err().to_string().contains("compressed"));
     }
 
     #[test]

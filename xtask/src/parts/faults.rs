@@ -1,28 +1,42 @@
-//! The part `faults`: the native host's tests of that name, at length.
+//! The part `faults`: the native host's tests of that name, with more and larger faults than `cargo test` uses.
+
+use std::time::Duration;
 
 use anyhow::Result;
 
+use super::Length;
 use crate::workspace::Workspace;
 
-/// How often and how many: what a plain `cargo test` does a little of.
-const LENGTHS: &[(&str, &str)] =
+/// How many kills, clients of a crowd, clients of a storm, and rounds of damage.
+const NORMAL: &[(&str, &str)] =
     &[("DOG_KILLS", "100"), ("DOG_CROWD", "10000"), ("DOG_STORM", "1000000"), ("DOG_DAMAGES", "1")];
+/// The same with `--all`.
+const LONG: &[(&str, &str)] =
+    &[("DOG_KILLS", "1000"), ("DOG_CROWD", "10000"), ("DOG_STORM", "5000000"), ("DOG_DAMAGES", "10")];
 
-/// What the tests print of what they could not do here.
+const NORMAL_LIMIT: Duration = Duration::from_mins(20);
+const LONG_LIMIT: Duration = Duration::from_hours(4);
+
+/// The beginning of the lines that say what could not be tested on this machine.
 const NOT_RUN: &str = "NOT RUN: ";
 
-/// How the lines begin that sum a test up.
+/// The beginnings of the lines that sum up a test.
 const SUMMARIES: &[&str] = &["kill: ", "full disk: ", "damage: ", "goodbye: ", "storm: ", MEMORY];
 
-/// How those begin that weigh a server.
+/// The beginning of those about a server's memory.
 const MEMORY: &str = "memory: ";
 
-/// Runs the part. Optimised, because it counts in hundreds of thousands; two tests at a time, as each waits for disks and
-/// deadlines: what they weigh and kill are processes of their own.
-pub(crate) fn run(workspace: &Workspace) -> Result<String> {
-    let what = ["test", "--release", "-p", "durable-object-groups-native", "--test", "faults", "--"];
-    let mut step = workspace.cargo().args(what).args(["--nocapture", "--test-threads=2"]);
-    for (name, value) in LENGTHS {
+/// Builds the tests.
+pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
+    workspace.build_optimised()
+}
+
+/// Runs the part. Two tests run at a time: most of them wait for disks and deadlines, and the servers that they measure and
+/// kill are processes of their own.
+pub(super) fn run(workspace: &Workspace, length: Length) -> Result<String> {
+    let step = workspace.optimised_test().args(["--test", "faults", "--", "--nocapture", "--test-threads=2"]);
+    let mut step = step.limit(length.choose(NORMAL_LIMIT, LONG_LIMIT));
+    for (name, value) in length.choose(NORMAL, LONG) {
         step = step.env(name, value);
     }
     let output = step.run_and_keep()?;
@@ -31,7 +45,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     Ok(note(&output))
 }
 
-/// The lines of a test that sum it up. The test harness may have begun them.
+/// The lines that sum up a test. The test harness may have printed the beginning of a line.
 fn summaries<'a>(output: &'a str, begin: &'a str) -> impl Iterator<Item = &'a str> {
     output
         .lines()
@@ -39,7 +53,7 @@ fn summaries<'a>(output: &'a str, begin: &'a str) -> impl Iterator<Item = &'a st
         .filter(|line| !line.contains("DOG_SEED"))
 }
 
-/// What the closing table says: what was not run before all else.
+/// What the closing table says. What was not tested comes first.
 fn note(output: &str) -> String {
     let not_run = summaries(output, NOT_RUN).map(|line| line.trim_end_matches([' ', '*']).to_owned());
     let headline = |begin: &'static str| summaries(output, begin).last().and_then(|line| first_clause(line, begin));
@@ -47,12 +61,12 @@ fn note(output: &str) -> String {
     notes.collect::<Vec<_>>().join("; ")
 }
 
-/// What a summary says up to its first semicolon.
+/// A summary up to its first semicolon.
 fn first_clause(line: &str, begin: &str) -> Option<String> {
     Some(line.strip_prefix(begin)?.split(';').next()?.to_owned())
 }
 
-/// How near to its bound any server came.
+/// How close to its memory bound any server came.
 fn tightest(output: &str) -> Option<String> {
     let percent = |line: &str| line.strip_prefix(MEMORY)?.split('%').next()?.parse::<u32>().ok();
     let all: Vec<u32> = summaries(output, MEMORY).filter_map(percent).collect();

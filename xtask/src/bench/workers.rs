@@ -1,0 +1,47 @@
+//! The measurement `workers`, and npm's `dog` as a peer of the others.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::limits::LIMIT;
+use crate::parts::{check_bundle, compressed_size};
+use crate::provision::npm;
+use crate::provision::worker_tools::{WorkerPackages, WorkerTools};
+use crate::step::{Step, text};
+use crate::workspace::Workspace;
+
+/// The peer.
+const PEER: &str = "dog@1.1.3";
+
+/// The relay beside the same on npm's `dog`, both on workerd.
+pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let tools = WorkerTools::install(workspace)?;
+    let ours = tools.build_to_deploy(workspace, "examples/relay", "relay-worker")?;
+    let chat = tools.build_to_deploy(workspace, "examples/chat", "chat-worker")?;
+    let peer = bundle_peer(workspace, tools.npm())?;
+    println!("the relay's Worker takes {} KiB compressed", compressed_size(&ours)?.div_ceil(1024));
+    println!("{}", check_bundle("the chat room's Worker", &chat)?);
+    let step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "workers", "--"]);
+    let step = step.args(["--workerd", &tools.npm().workerd()?, "--ours", text(&ours)?, "--peer", text(&peer)?]);
+    step.args(arguments).limit(LIMIT).run()
+}
+
+/// What a measurement of npm's `dog` needs: workerd, and the folder of the peer's Worker.
+pub(super) fn peer(workspace: &Workspace) -> Result<(String, PathBuf)> {
+    let npm = WorkerPackages::install(workspace)?;
+    Ok((npm.workerd()?, bundle_peer(workspace, &npm)?))
+}
+
+/// Bundles the Worker on npm's `dog` and returns the folder with its module.
+fn bundle_peer(workspace: &Workspace, npm: &WorkerPackages) -> Result<PathBuf> {
+    let (packages, folder) = (workspace.scratch("npm-dog"), workspace.scratch("npm-dog-worker"));
+    npm::packages(&packages, &[PEER])?;
+    let module = format!("--outfile={}", text(&folder.join("index.js"))?);
+    Step::program(npm.program("esbuild")?)
+        .args(["worker.js", "--bundle", "--format=esm", "--log-level=warning", &module])
+        .within(&workspace.root.join("benches/peers/npm-dog"))
+        .env("NODE_PATH", text(&packages.join("node_modules"))?)
+        .run()?;
+    Ok(folder)
+}

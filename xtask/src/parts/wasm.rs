@@ -1,0 +1,40 @@
+//! The part `wasm`: the crates without a runtime build for a target that has neither threads nor sockets, the code of the
+//! Workers host has no warnings, and a Worker with two Groups of one name does not build.
+
+use anyhow::Result;
+
+use super::tests::twins_are_refused;
+use super::{Length, layers};
+use crate::provision::rust::WASM_TARGET;
+use crate::provision::wasm::WasmToolchain;
+use crate::workspace::Workspace;
+
+/// The packages with code for wasm only, which the part `clippy` does not compile.
+const WASM_ONLY: &[&str] = &["durable-object-groups-workers", "conformance-worker", "chat", "relay"];
+
+/// Installs a toolchain for wasm, builds the crates and runs clippy.
+pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
+    let toolchain = WasmToolchain::install(workspace)?;
+    build(workspace, &toolchain)?;
+    if toolchain.has_clippy() { clippy(workspace, &toolchain) } else { Ok(()) }
+}
+
+/// Runs the part.
+pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
+    let toolchain = WasmToolchain::install(workspace)?;
+    let worker = workspace.cargo().args(["rustc", "-p", "conformance-worker", "--lib", "--target", WASM_TARGET]);
+    twins_are_refused(workspace, toolchain.apply(worker)?)?;
+    Ok(format!("{} crates built{}", layers::runtime_free().count(), toolchain.note()))
+}
+
+fn build(workspace: &Workspace, toolchain: &WasmToolchain) -> Result<()> {
+    let packages = layers::runtime_free().flat_map(|package| ["-p", package]);
+    let build = workspace.cargo().args(["build", "--lib", "--target", WASM_TARGET]).args(packages);
+    toolchain.apply(build)?.run()
+}
+
+fn clippy(workspace: &Workspace, toolchain: &WasmToolchain) -> Result<()> {
+    let packages = WASM_ONLY.iter().flat_map(|package| ["-p", package]);
+    let step = workspace.cargo().args(["clippy", "--lib", "--target", WASM_TARGET]).args(packages);
+    toolchain.apply(step.args(["--", "-D", "warnings"]))?.run()
+}
