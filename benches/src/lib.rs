@@ -1,43 +1,30 @@
-//! Benchmarks of Durable Object Groups, always beside something: a floor that does nothing but the system calls, or a
-//! peer. A figure alone says more about the machine than about the server, so all of them are read as ratios within
-//! one run, with rounds interleaved so that whatever else the machine does hits all alike.
+//! Benchmarks of Durable Object Groups. Everything is measured beside something: a floor that makes the system calls and does
+//! nothing else, or a peer. A single figure says more about the machine than about the server. All figures are therefore
+//! read as ratios within one round, and the rounds of all servers are interleaved.
 //!
-//! `cargo xtask bench`; `cargo xtask bench relay`, or `cargo run --release -p dog-benches --bin fanout -- --help`;
-//! `cargo xtask bench workers`; `cargo xtask bench cluster`
+//! `cargo xtask bench NAME` builds the servers, installs the peers and calls the program `dog-bench` (src/main.rs):
+//!
+//! | command | what it measures | report |
+//! |---|---|---|
+//! | `cargo xtask bench` | our server beside all peers | docs/performance.md |
+//! | `cargo xtask bench relay` | our server beside the floor, with settings from the command line | printed |
+//! | `cargo xtask bench cluster` | nodes over NATS beside nodes over Redis | docs/performance/cluster.md |
+//! | `cargo xtask bench workers` | the relay on workerd beside the same on npm's `dog` | printed |
 //!
 //! In reading order:
-//! - `bin/suite`: all scenarios beside all peers, with tables of both; `bin/fanout`: one scenario beside the floor, told on
-//!   the command line; `bin/workers`: on workerd, beside npm's `dog`; `bin/cluster`: nodes over NATS, beside nodes over Redis;
-//!   `bin/verbs`: a server of ours that whispers or
-//!   gossips; `peers/`: the relay as others would write it
-//! - [`server`]: a server as a child process that never outlives the bench; [`role`]: what this executable is to itself;
-//!   [`relay`]: our own, built; [`workerd`]: a Worker on workerd; [`scratch`]: a folder for them
-//! - [`floor`]: the least that a server can do: epoll and send, no queues and no objects
-//! - [`plan`]: what a crowd does; [`load`]: the one load generator: a crowd of sockets on one thread; [`connect`]: how they
-//!   get in
-//! - [`frame`] and [`payload`]: the little of WebSocket that a load generator needs; [`ledger`]: who is owed what, and whether it came
-//! - [`measure`]: processor time and memory of a process; [`histogram`]: times; [`summary`]: minimum, median, maximum
-//! - [`http`]: what other servers tell of themselves
-//! - [`table`]: what is printed; [`document`]: where it is kept
+//! - [`harness`]: the command line, the round loop, samples and the report, the same for all scenarios
+//! - [`scenarios`]: what is measured, in four families
+//! - [`servers`]: which servers there are, and how they are started; `bin/verbs.rs` is a server of ours that whispers or
+//!   gossips; `peers/` has the relay as others would write it
+//! - [`load`]: the load generator
+//! - [`measure`]: processor time and memory of a process; [`machine`]: the machine
 //!
-//! Everything stays on the loopback address, and everything has an end: a server that does not start, a socket that
-//! is not let in and a message that does not arrive are errors after a few seconds.
+//! Everything runs over the loopback address, and everything ends: a server that does not start, a client that is not accepted
+//! and a message that does not arrive are errors after ten seconds.
 
-pub mod connect;
-pub mod document;
-pub mod floor;
-pub mod frame;
-pub mod histogram;
-pub mod http;
-pub mod ledger;
+pub mod harness;
 pub mod load;
+pub mod machine;
 pub mod measure;
-pub mod payload;
-pub mod plan;
-pub mod relay;
-pub mod role;
-pub mod scratch;
-pub mod server;
-pub mod summary;
-pub mod table;
-pub mod workerd;
+pub mod scenarios;
+pub mod servers;

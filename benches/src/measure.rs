@@ -1,4 +1,4 @@
-//! What a process has used, by the operating system's own account.
+//! What a process has used, as the kernel accounts for it.
 
 use std::fs;
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Processor time of a process so far.
+/// Processor time that a process has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuTime {
-    /// User and system, all threads that live, to the nanosecond.
+    /// User and system time of all live threads, to the nanosecond.
     pub total: Duration,
-    /// Clock ticks in user mode and in all: coarse, and good for their ratio only.
+    /// Clock ticks in user mode, and all clock ticks. They are coarse: only their ratio is used.
     user_ticks: u64,
     ticks: u64,
 }
 
 impl CpuTime {
-    /// Of the process with this id.
+    /// What the process with this id has used.
     ///
     /// # Errors
-    /// When it has gone, or the kernel keeps no such account.
+    /// When there is no such process, or the kernel keeps no account.
     pub fn of(process: u32) -> Result<Self> {
         let mut total = Duration::ZERO;
-        for thread in fs::read_dir(format!("/proc/{process}/task")).context("the process has gone")? {
-            // A thread may end while we look; what it used is then lost, but servers keep theirs.
+        for thread in fs::read_dir(format!("/proc/{process}/task")).context("the process has ended")? {
+            // A thread may end meanwhile, and its account with it. Servers keep their threads.
             let Ok(account) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
             total += run_time(&account).with_context(|| format!("no schedstat: {account:?}"))?;
         }
@@ -33,7 +33,16 @@ impl CpuTime {
         Ok(Self { total, user_ticks, ticks: user_ticks + system_ticks })
     }
 
-    /// What was used since `earlier`.
+    /// What several processes have used together.
+    pub fn sum(times: impl IntoIterator<Item = Self>) -> Self {
+        times.into_iter().fold(Self::default(), |sum, time| Self {
+            total: sum.total + time.total,
+            user_ticks: sum.user_ticks + time.user_ticks,
+            ticks: sum.ticks + time.ticks,
+        })
+    }
+
+    /// What was used after `earlier`.
     pub fn since(self, earlier: Self) -> Self {
         Self {
             total: self.total.saturating_sub(earlier.total),
@@ -42,7 +51,7 @@ impl CpuTime {
         }
     }
 
-    /// How much of it was in user mode: 0 to 1.
+    /// The share of it in user mode: 0 to 1.
     pub fn user_share(self) -> f64 {
         as_float(self.user_ticks) / as_float(self.ticks).max(1.0)
     }
@@ -53,25 +62,25 @@ fn run_time(schedstat: &str) -> Option<Duration> {
     schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// The 14th and 15th field of a `stat`, whose second may hold anything, spaces and brackets too.
+/// Fields 14 and 15 of a `stat`. Its second field is the program's name, which may contain spaces and brackets.
 fn user_and_system(stat: &str) -> Option<(u64, u64)> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// Processor time of this process so far, all its threads.
+/// Processor time that this process has used so far, in all its threads.
 pub fn own_cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
-/// Bytes of memory that a process holds: its resident set. From `smaps_rollup`, for the figure in `status` is kept for
-/// each processor apart, and may lag behind by megabytes.
+/// The resident set of a process, in bytes. From `smaps_rollup`: the figure in `status` is kept per processor and may be
+/// wrong by megabytes.
 ///
 /// # Errors
-/// When the process has gone.
+/// When there is no such process.
 pub fn resident_bytes(process: u32) -> Result<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).context("the process has gone")?;
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).context("the process has ended")?;
     resident(&rollup).with_context(|| format!("no smaps_rollup: {rollup:?}"))
 }
 
@@ -81,35 +90,15 @@ fn resident(rollup: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// How many processes waited for a processor over the last minute, on average: how noisy the neighbours are.
-pub fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().unwrap_or("unknown").into()
+/// A duration in microseconds.
+pub fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
-/// A count as a figure; what is lost over 2^53 nobody will miss.
-#[allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
+/// A count as a figure. Above 2^53 it is rounded.
+#[allow(clippy::cast_precision_loss, reason = "figures are rounded when they are shown")]
 pub fn as_float(count: u64) -> f64 {
     count as f64
-}
-
-/// What a run says of the machine before it begins.
-pub fn machine(pinned: bool) -> String {
-    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().matches("processor\t").count();
-    let pinned = if pinned { "pinned" } else { "not pinned" };
-    format!("{processors} processors, {pinned}, load average {} before", load_average())
-}
-
-/// What its processors are called.
-pub fn processor() -> String {
-    let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = about.lines().find_map(|line| line.strip_prefix("model name"));
-    name.map_or("unknown", |name| name.trim_start_matches([' ', '\t', ':'])).to_owned()
-}
-
-/// The version of its kernel.
-pub fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]
@@ -117,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_accounts_of_the_kernel_are_read() {
+    fn the_kernel_s_accounts_are_read() {
         assert_eq!(run_time("423874 3548511 5\n"), Some(Duration::from_nanos(423_874)));
         assert_eq!(run_time(""), None);
         let stat = "42 (a) b) S 7 42 42 0 -1 4194304 1 2 3 4 150 250 0 0 20 0 1 0 5";
@@ -127,7 +116,7 @@ mod tests {
         assert_eq!(resident("Pss: 1 kB\n"), None);
     }
 
-    /// Ends with the test, however that ends.
+    /// A child that ends with the test, also when that panics.
     struct Spinning(std::process::Child);
 
     impl Drop for Spinning {
@@ -137,7 +126,7 @@ mod tests {
         }
     }
 
-    /// Another process, of one thread: in this one other tests' threads end meanwhile, and take what they used along.
+    /// Measures another process with one thread: in this one, threads of other tests end meanwhile, and their accounts with them.
     #[test]
     fn a_process_uses_time_and_memory() {
         let child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();

@@ -1,29 +1,35 @@
-//! The bench measures: each server is started, delivers to a small crowd, and is gone afterwards. No times are looked
-//! at.
+//! The load generator against real servers: each server is started, delivers to a few clients, and has ended afterwards. No
+//! times are checked.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use dog_benches::frame::Payload;
-use dog_benches::ledger::Reach;
-use dog_benches::load::Crowd;
+use dog_benches::load::connect::Endpoint;
+use dog_benches::load::deliveries::Recipients;
+use dog_benches::load::generator::LoadGenerator;
+use dog_benches::load::payload::Payload;
+use dog_benches::load::workload::{Pace, Workload};
 use dog_benches::measure::{CpuTime, resident_bytes};
-use dog_benches::plan::{Pace, Plan};
-use dog_benches::relay::{self, Profile};
-use dog_benches::server::Server;
+use dog_benches::servers::process::ServerProcess;
 
 fn bench() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_fanout"))
+    Path::new(env!("CARGO_BIN_EXE_dog-bench"))
 }
 
-fn plan() -> Plan {
-    Plan {
+/// The relay, built like this test.
+fn relay() -> Result<PathBuf> {
+    let build = escargot::CargoBuild::new().package("relay").bin("relay").current_release();
+    Ok(build.run()?.path().to_owned())
+}
+
+fn workload() -> Workload {
+    Workload {
         sockets: 10,
         rooms: 1,
         senders: 1,
         pace: Pace::InFlight(1),
-        reach: Reach::Room,
+        recipients: Recipients::Room,
         compressed: false,
         payload: Payload::Binary,
         bytes: 128,
@@ -33,45 +39,48 @@ fn plan() -> Plan {
     }
 }
 
-fn drive(program: &Path, arguments: &[&str], plan: Plan) -> Result<()> {
-    let server = Server::start(bench(), &[], program, arguments)?;
+fn drive(program: &Path, arguments: &[&str], workload: Workload) -> Result<()> {
+    let server = ServerProcess::start(bench(), &[], program, arguments)?;
     let process = server.process();
     assert!(resident_bytes(process)? > 0);
-    let everyone = if plan.reach == Reach::Room { (plan.sockets / plan.rooms) as u64 } else { 1 };
-    let outcome = Crowd::connect(server.address.into(), plan)?.run(|| CpuTime::of(process))?;
-    assert!(outcome.count.messages > 0);
-    assert!(outcome.count.deliveries.abs_diff(outcome.count.messages * everyone) <= 64 * everyone);
+    let in_room = workload.recipients == Recipients::Room;
+    let recipients = if in_room { (workload.sockets / workload.rooms) as u64 } else { 1 };
+    let endpoint = Endpoint::from(server.address());
+    let outcome = LoadGenerator::connect(endpoint, workload)?.run(|| CpuTime::of(process))?;
+    let arrivals = &outcome.arrivals;
+    assert!(arrivals.messages > 0);
+    assert!(arrivals.deliveries.abs_diff(arrivals.messages * recipients) <= 64 * recipients);
     drop(server);
-    assert!(CpuTime::of(process).is_err(), "the server outlived its bench");
+    assert!(CpuTime::of(process).is_err(), "the server outlived its handle");
     Ok(())
 }
 
 #[test]
 fn the_floor_delivers() -> Result<()> {
-    drive(bench(), &["floor"], plan())?;
-    drive(bench(), &["floor"], Plan { pace: Pace::InFlight(8), senders: 3, bytes: 70_000, ..plan() })?;
-    drive(bench(), &["floor", "--joined"], Plan { pace: Pace::InFlight(32), senders: 4, ..plan() })?;
-    drive(bench(), &["floor", "--joined"], Plan { pace: Pace::InFlight(8), senders: 5, rooms: 5, ..plan() })?;
-    drive(bench(), &["floor"], Plan { pace: Pace::per_second(200.0)?, pause: Duration::ZERO, ..plan() })
+    drive(bench(), &["floor"], workload())?;
+    drive(bench(), &["floor"], Workload { pace: Pace::InFlight(8), senders: 3, bytes: 70_000, ..workload() })?;
+    drive(bench(), &["floor", "--joined"], Workload { pace: Pace::InFlight(32), senders: 4, ..workload() })?;
+    drive(bench(), &["floor", "--joined"], Workload { pace: Pace::InFlight(8), senders: 5, rooms: 5, ..workload() })?;
+    drive(bench(), &["floor"], Workload { pace: Pace::per_second(200.0)?, pause: Duration::ZERO, ..workload() })
 }
 
 #[test]
 fn the_relay_delivers() -> Result<()> {
-    let relay = relay::build(Profile::Dev)?;
+    let relay = relay()?;
     let arguments = ["--listen", "127.0.0.1:0", "--limit", "3"];
-    drive(&relay, &arguments, plan())?;
-    drive(&relay, &arguments, Plan { pace: Pace::InFlight(32), senders: 4, ..plan() })?;
-    drive(&relay, &arguments, Plan { payload: Payload::Text, ..plan() })?;
-    drive(&relay, &arguments, Plan { pace: Pace::InFlight(8), senders: 5, rooms: 5, bytes: 8, ..plan() })
+    drive(&relay, &arguments, workload())?;
+    drive(&relay, &arguments, Workload { pace: Pace::InFlight(32), senders: 4, ..workload() })?;
+    drive(&relay, &arguments, Workload { payload: Payload::Text, ..workload() })?;
+    drive(&relay, &arguments, Workload { pace: Pace::InFlight(8), senders: 5, rooms: 5, bytes: 8, ..workload() })
 }
 
 #[test]
 fn the_verbs_reach_whom_they_should() -> Result<()> {
     let verbs = Path::new(env!("CARGO_BIN_EXE_verbs"));
-    let several = |reach| Plan { senders: 10, pace: Pace::InFlight(5), reach, ..plan() };
-    for (verb, reach) in [("whisper", Reach::Across), ("gossip", Reach::Sender)] {
+    let several = |recipients| Workload { senders: 10, pace: Pace::InFlight(5), recipients, ..workload() };
+    for (verb, recipients) in [("whisper", Recipients::Opposite), ("gossip", Recipients::Sender)] {
         let arguments = ["--listen", "127.0.0.1:0", "--limit", "2", "--verb", verb];
-        drive(verbs, &arguments, several(reach))?;
+        drive(verbs, &arguments, several(recipients))?;
     }
     Ok(())
 }
@@ -79,6 +88,6 @@ fn the_verbs_reach_whom_they_should() -> Result<()> {
 #[test]
 fn a_server_that_does_not_start_is_an_error() {
     let started = std::time::Instant::now();
-    assert!(Server::start(bench(), &[], Path::new("/there/is/no/such/program"), &[""; 0]).is_err());
+    assert!(ServerProcess::start(bench(), &[], Path::new("/there/is/no/such/program"), &[""; 0]).is_err());
     assert!(started.elapsed() < Duration::from_secs(9));
 }

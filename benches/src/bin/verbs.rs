@@ -1,6 +1,6 @@
-//! A server for the bench whose sockets do one thing with what they are told, as `--verb` says: `whisper` passes it on to
-//! the client that the handshake's query named as `to`; `gossip` asks all siblings, and hands it back when all have
-//! answered. `GET /seat` has the Group promise a seat, which is given back at once.
+//! A server that the benchmark measures. `--verb` says what a socket does with a message: `whisper` sends it to the client named
+//! by `to` in the query of the handshake; `gossip` asks all siblings, and sends the message back when all have answered.
+//! `GET /seat` reserves a seat, which is returned at once.
 
 use std::process::ExitCode;
 
@@ -14,13 +14,13 @@ use dog_native::Server;
 use dog_native::cli::ServerArgs;
 use dog_nats::cli::ClusterArgs;
 
-/// Whispers or gossips, for the bench
+/// Whispers or gossips, for the benchmark
 #[derive(Parser)]
 struct Arguments {
-    /// What becomes of a message
+    /// What a socket does with a message
     #[arg(long)]
     verb: Verb,
-    /// Seats on one Replica
+    /// Seats per Replica
     #[arg(long, value_name = "SEATS", default_value = "10000")]
     limit: Limit,
     #[command(flatten)]
@@ -38,7 +38,7 @@ enum Verb {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Arguments { verb, limit, server, cluster } = Arguments::parse();
-    // A load generator opens all of its sockets from one address.
+    // The load generator opens all sockets from one address.
     let verbs = Server::new(Verbs).env(Env::new().with(limit).with(verb)).max_sockets_per_address(1_000_000);
     server.run(cluster.apply(verbs)).await
 }
@@ -52,11 +52,11 @@ impl App for Verbs {
         let (Some(client), Some(room)) = (query_param(&request, "u"), query_param(&request, "room")) else {
             return Ok(text_response(StatusCode::BAD_REQUEST, "u and room are missing"));
         };
-        let wire = dog.group::<Room>(&room).identify(&ClientId::new(client)?).await?;
+        let replica = dog.group::<Room>(&room).identify(&ClientId::new(client)?).await?;
         if request.uri().path() == "/seat" {
-            return Ok(text_response(StatusCode::OK, "promised"));
+            return Ok(text_response(StatusCode::OK, "reserved"));
         }
-        Ok(wire.fetch(request).await?)
+        Ok(replica.fetch(request).await?)
     }
 }
 
@@ -65,11 +65,11 @@ struct Room {
 }
 
 impl Group for Room {
-    type Replica = Wire;
+    type Replica = VerbsReplica;
     const NAME: &'static str = "room";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
-        let limit = cx.env().get().copied().ok_or_else(|| Failure::new("the program sets a limit"))?;
+        let limit = cx.env().get().copied().ok_or_else(|| Failure::new("the environment has no limit"))?;
         Ok(Self { limit })
     }
 
@@ -78,17 +78,17 @@ impl Group for Room {
     }
 }
 
-struct Wire {
+struct VerbsReplica {
     verb: Verb,
 }
 
-impl Replica for Wire {
+impl Replica for VerbsReplica {
     type Group = Room;
     type Gossip = ();
     type Answer = u64;
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
-        let verb = cx.env().get().copied().ok_or_else(|| Failure::new("the program sets a verb"))?;
+        let verb = cx.env().get().copied().ok_or_else(|| Failure::new("the environment has no verb"))?;
         Ok(Self { verb })
     }
 
@@ -101,10 +101,10 @@ impl Replica for Wire {
         match self.verb {
             Verb::Whisper => {
                 let to: Option<Option<String>> = socket.attachment()?;
-                let to = to.flatten().ok_or_else(|| Failure::new("the handshake names nobody"))?;
+                let to = to.flatten().ok_or_else(|| Failure::new("the handshake has no `to`"))?;
                 let reached = socket.whisper(&ClientId::new(to)?, message).await?;
                 if reached != 1 {
-                    return Err(Failure::new("not one socket was reached"));
+                    return Err(Failure::new("the whisper did not reach exactly one socket"));
                 }
             }
             Verb::Gossip => {

@@ -1,0 +1,16 @@
+//! The load generator: one thread that owns all client sockets, so that it takes little of the machine from the server.
+//!
+//! In reading order:
+//! - [`workload`]: what the clients do
+//! - [`generator`]: the loop that does it
+//! - [`connect`]: the handshakes
+//! - [`frame`] and [`payload`]: the part of RFC 6455 that it needs
+//! - [`deliveries`]: which message each socket must receive next; [`latencies`]: how long that took
+
+pub mod connect;
+pub mod deliveries;
+pub mod frame;
+pub mod generator;
+pub mod latencies;
+pub mod payload;
+pub mod workload;
