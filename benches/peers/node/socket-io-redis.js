@@ -1,6 +1,6 @@
-// The relay on npm's `socket.io` as one of several nodes: `node socket-io-redis.js NODE_MODULES REDIS_URL`. An event `m` of
-// a socket goes to every socket of the room that its handshake named, at whichever node, the sender's too. Written as
-// the documentation of `@socket.io/redis-adapter` has its nodes.
+// The relay on npm's `socket.io`, as one of several nodes: `node socket-io-redis.js NODE_MODULES REDIS_URL`. An event `m` of a
+// socket goes to every socket of the room that the query of its handshake names, at any node, including the sender. Written like
+// the example in the documentation of `@socket.io/redis-adapter`.
 "use strict";
 const [, , modules, url] = process.argv;
 module.paths.unshift(modules);
@@ -12,14 +12,14 @@ const { createClient } = require("redis");
 async function main() {
   const publisher = createClient({ url });
   const subscriber = publisher.duplicate();
-  // Without a listener of its own an error of a client ends the process with nothing said.
+  // Without a listener, an error of a client ends the process without a message.
   for (const client of [publisher, subscriber]) {
     client.on("error", (error) => console.error(error));
   }
   await Promise.all([publisher.connect(), subscriber.connect()]);
 
   const server = http.createServer();
-  // No polling first, as with every other server here, and no pings while it is measured.
+  // No polling, as in every other server here, and no pings while it is measured.
   const io = new Server(server, {
     adapter: createAdapter(publisher, subscriber),
     transports: ["websocket"],

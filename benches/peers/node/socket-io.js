@@ -1,12 +1,12 @@
-// The relay on npm's `socket.io`: `node socket-io.js NODE_MODULES`. An event `m` of a socket goes to every socket of the
-// room that its handshake named, the sender's too. Written as the package's documentation has its rooms.
+// The relay on npm's `socket.io`: `node socket-io.js NODE_MODULES`. An event `m` of a socket goes to every socket of the room that
+// the query of its handshake names, including the sender. Written like the example in the package's documentation.
 "use strict";
 module.paths.unshift(process.argv[2]);
 const http = require("http");
 const { Server } = require("socket.io");
 
 const server = http.createServer();
-// No polling first, as with every other server here, and no pings while it is measured.
+// No polling, as in every other server here, and no pings while it is measured.
 const io = new Server(server, { transports: ["websocket"], pingInterval: 3_600_000, maxHttpBufferSize: 1e7 });
 
 io.on("connection", (socket) => {

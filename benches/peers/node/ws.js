@@ -1,5 +1,5 @@
-// The relay on npm's `ws`: `node ws.js NODE_MODULES [--compress]`. What `GET /ws?u=ID&room=NAME` opens sends every message
-// to every socket of the room, as examples/relay does. Written as the package's readme has its broadcast.
+// The relay on npm's `ws`: `node ws.js NODE_MODULES [--compress]`. A message from a socket of `GET /ws?u=ID&room=NAME` goes to every
+// socket of the room, as in examples/relay. Written like the broadcast example in the package's readme.
 "use strict";
 const [, , modules, ...flags] = process.argv;
 module.paths.unshift(modules);
@@ -8,7 +8,7 @@ const { WebSocket, WebSocketServer } = require("ws");
 
 const rooms = new Map();
 const server = http.createServer((_, response) => response.writeHead(404).end());
-// Without context takeover, as the others of the scenario; small messages are compressed too.
+// Without context takeover, as in the other servers. Small messages are compressed too.
 const compressed = { serverNoContextTakeover: true, clientNoContextTakeover: true, threshold: 0 };
 const perMessageDeflate = flags.includes("--compress") ? compressed : false;
 const sockets = new WebSocketServer({ server, path: "/ws", perMessageDeflate });

@@ -1,6 +1,6 @@
-// The relay on the npm package `dog`, for `cargo xtask bench`: what `GET /ws?u=ID&room=NAME` opens sends every message to
-// every socket of the room, as examples/relay does; or to the client that `to` named, or back after a gossip, as
-// benches/src/bin/verbs.rs does. Written as the package's readme has it.
+// The relay on the npm package `dog`, for `cargo xtask bench`. A message from a socket of `GET /ws?u=ID&room=NAME` goes to every
+// socket of the room, as in examples/relay. With VERB it goes to the client named by `to`, or back after a gossip, as in
+// benches/src/bin/verbs.rs. Written like the example in the package's readme.
 import { Group, identify, Replica } from "dog";
 
 export class RoomGroup extends Group {

@@ -1,7 +1,7 @@
 """The relay on uWebSockets, by way of PyPI's socketify: `python server.py [--compress]`.
 
-What `GET /ws?u=ID&room=NAME` opens is subscribed to the topic of its room, and every message is published there, to the
-sender too, as examples/relay does. The publishing, which is what costs, is done by uWebSockets; Python runs once a message.
+A socket of `GET /ws?u=ID&room=NAME` is subscribed to the topic of its room. Every message is published there, also to the sender,
+as in examples/relay. uWebSockets does the publishing, which is most of the cost; Python runs once per message.
 """
 
 import sys
@@ -44,6 +44,6 @@ app.listen(
     {"port": 0, "host": "127.0.0.1"},
     lambda config: print(f"listening on http://127.0.0.1:{config.port}", flush=True),
 )
-# Not `app.run()`: that turns libuv's loop from Python's own, over and over, and costs more than the publishing does. Nothing
-# here is async, so libuv runs alone, and what is measured is uWebSockets.
+# Not `app.run()`, which calls libuv's loop again and again from Python's and costs more than the publishing. Nothing here is
+# async, so libuv can run alone, and uWebSockets is what is measured.
 app.loop.uv_loop.run()

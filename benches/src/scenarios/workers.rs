@@ -165,8 +165,8 @@ impl Family for WorkersFamily {
     fn settings(&self) -> String {
         let WorkersFlags { sockets, limit, bytes, rate, .. } = &self.flags;
         format!(
-            "{sockets} sockets, {bytes} bytes of text; several Replicas: of {limit} seats; {rate} messages per second for latency; \
-             {} silent sockets",
+            "{sockets} sockets, {bytes} bytes of text; several Replicas: of {limit} seats; {rate} messages per second for \
+             latency; {} silent sockets",
             self.idle.sockets
         )
     }

@@ -1,4 +1,5 @@
-//! A server as a child process: [`ServerProcess`] starts it, waits until it listens, and kills it when the benchmark ends, in whatever way.
+//! A server as a child process: [`ServerProcess`] starts it, waits until it listens, and kills it. When the benchmark is killed, the
+//! server is too.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};

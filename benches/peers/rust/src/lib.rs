@@ -1,4 +1,4 @@
-//! What the peers share: where they listen, and how they say so.
+//! What the peers share: [`serve`] listens and reports the address.
 
 use anyhow::Result;
 use axum::Router;
@@ -11,11 +11,11 @@ use tokio::net::TcpSocket;
 pub async fn serve(router: Router) -> Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(([127, 0, 0, 1], 0).into())?;
-    // As long a queue as our own server asks for: a crowd connects fast.
+    // The queue of connections is as long as in our own server.
     let listener = socket.listen(4096)?;
     println!("listening on http://{}", listener.local_addr()?);
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // Without it a message may wait for the acknowledgement of the one before.
+        // Otherwise a message may wait until the one before it is acknowledged.
         let _ = stream.set_nodelay(true);
     });
     Ok(axum::serve(listener, router).await?)

@@ -23,8 +23,8 @@ pub fn sections(store: &Store, settings: &ClusterSettings) -> Vec<Section> {
     let contenders = broadcast::contenders(*sockets);
     let about = |in_flight| {
         format!(
-            "{sockets} sockets, {in_flight} in flight from six of them. CPU is in µs per delivery: of all nodes, and of nodes and \
-             broker. The broker's CPU, bytes and node messages are per message; a node message goes from one of our nodes to \
+            "{sockets} sockets, {in_flight} in flight from six of them. CPU is in µs per delivery: of all nodes, and of nodes \
+             and broker. The broker's CPU, bytes and node messages are per message; a node message goes from one of our nodes to \
              another."
         )
     };
@@ -81,14 +81,14 @@ fn about_rate(settings: &ClusterSettings) -> String {
 
 fn about_verbs() -> String {
     format!(
-        "{WHISPERERS} clients whisper, each to one client, at another node where there are several. {GOSSIPERS} clients gossip; the \
-         sender is answered when all Replicas have answered. CPU is in µs per message; latency with one in flight."
+        "{WHISPERERS} clients whisper, each to one client, at another node where there are several. {GOSSIPERS} clients gossip; \
+         the sender is answered when all Replicas have answered. CPU is in µs per message; latency with one in flight."
     )
 }
 
 const ABOUT_SEATS: &str = "One Group at one of two nodes. Asked: new clients send plain HTTP requests for a seat, 32 at a time; \
-     their seats are returned at once. Opened: clients open a socket and leave, four at a time. CPU is in µs per client, handshake \
-     or request included. The load generator shares the machine.";
+     their seats are returned at once. Opened: clients open a socket and leave, four at a time. CPU is in µs per client, \
+     handshake or request included. The load generator shares the machine.";
 
 const ABOUT_SINGLE: &str = "The relay as a node of a cluster of one, and without a cluster. Both run at the same time and are \
      measured in turn. CPU is in µs per delivery. The ratio is of their speed: above 1 the node of a cluster is faster.";

@@ -91,25 +91,75 @@ const ONE_REPLICA: &str = "ours, 1 Replica";
 const MANY_REPLICAS: &str = "ours, 200 Replicas";
 
 /// The goals.
-#[rustfmt::skip]
 const GOALS: &[Goal] = &[
     Goal::beside("CPU, one in flight, 1 Replica ÷ floor", CPU, ("replicas", ONE_REPLICA), ("replicas", "floor"), 1.05),
-    Goal::beside("CPU, one in flight, 200 Replicas ÷ floor", CPU, ("replicas", MANY_REPLICAS), ("replicas", "floor"), 1.05),
+    Goal::beside(
+        "CPU, one in flight, 200 Replicas ÷ floor",
+        CPU,
+        ("replicas", MANY_REPLICAS),
+        ("replicas", "floor"),
+        1.05,
+    ),
     Goal::beside("CPU, 32 in flight ÷ uWebSockets", CPU, ("many", "ours"), ("many", "uWebSockets"), 0.9),
     Goal::beside("p99 at a fixed rate ÷ uWebSockets", P99, ("steady", "ours"), ("steady", "uWebSockets"), 1.0),
-    Goal::beside("p99 at ten times that rate ÷ uWebSockets", P99, ("steady-fast", "ours"), ("steady-fast", "uWebSockets"), 1.0),
-    Goal::beside("CPU, one in flight, 200 Replicas ÷ 1", CPU, ("replicas", MANY_REPLICAS), ("replicas", ONE_REPLICA), 1.2),
-    Goal::beside("CPU, 32 in flight, 200 Replicas ÷ 1", CPU, ("replicas-many", MANY_REPLICAS), ("replicas-many", ONE_REPLICA), 1.2),
-    Goal::beside("CPU, one in flight, 15,000 sockets ÷ 500", CPU, ("sockets-15000", "ours"), ("sockets-500", "ours"), 1.2),
-    Goal::beside("the floor's growth, 15,000 sockets ÷ 500", CPU, ("sockets-15000", "floor"), ("sockets-500", "floor"), 1.2),
-    Goal::beside("CPU of a whisper, 100 Replicas ÷ 10", CPU, ("whisper", "ours, 100 Replicas"), ("whisper", "ours, 10 Replicas"), 1.2),
-    Goal::beside("CPU of a whisper, 5,000 clients ÷ 500", CPU, ("whisper-large", "ours, 100 Replicas"), ("whisper", "ours, 100 Replicas"), 1.2),
+    Goal::beside(
+        "p99 at ten times that rate ÷ uWebSockets",
+        P99,
+        ("steady-fast", "ours"),
+        ("steady-fast", "uWebSockets"),
+        1.0,
+    ),
+    Goal::beside(
+        "CPU, one in flight, 200 Replicas ÷ 1",
+        CPU,
+        ("replicas", MANY_REPLICAS),
+        ("replicas", ONE_REPLICA),
+        1.2,
+    ),
+    Goal::beside(
+        "CPU, 32 in flight, 200 Replicas ÷ 1",
+        CPU,
+        ("replicas-many", MANY_REPLICAS),
+        ("replicas-many", ONE_REPLICA),
+        1.2,
+    ),
+    Goal::beside(
+        "CPU, one in flight, 15,000 sockets ÷ 500",
+        CPU,
+        ("sockets-15000", "ours"),
+        ("sockets-500", "ours"),
+        1.2,
+    ),
+    Goal::beside(
+        "the floor's growth, 15,000 sockets ÷ 500",
+        CPU,
+        ("sockets-15000", "floor"),
+        ("sockets-500", "floor"),
+        1.2,
+    ),
+    Goal::beside(
+        "CPU of a whisper, 100 Replicas ÷ 10",
+        CPU,
+        ("whisper", "ours, 100 Replicas"),
+        ("whisper", "ours, 10 Replicas"),
+        1.2,
+    ),
+    Goal::beside(
+        "CPU of a whisper, 5,000 clients ÷ 500",
+        CPU,
+        ("whisper-large", "ours, 100 Replicas"),
+        ("whisper", "ours, 100 Replicas"),
+        1.2,
+    ),
     Goal::absolute("bytes per idle socket ÷ 1,024", RESIDENT, ("idle", "ours"), 1024.0, 1.0),
     Goal::absolute("bytes per hibernating socket ÷ 1,024", RESIDENT, ("idle", "ours, hibernating"), 1024.0, 1.0),
     Goal::absolute("p99 beside a slow reader ÷ without", SLOW, ("slow", "ours"), 1.0, 1.1),
     Goal {
-        what: "deliveries per second, two workers ÷ one", ours: ("workers", "ours, 2 workers"),
-        divisor: Divisor::Series(("workers", "ours, 1 worker")), figure: RATE, bound: Bound::AtLeast(1.7),
+        what: "deliveries per second, two workers ÷ one",
+        ours: ("workers", "ours, 2 workers"),
+        divisor: Divisor::Series(("workers", "ours, 1 worker")),
+        figure: RATE,
+        bound: Bound::AtLeast(1.7),
     },
 ];
 

@@ -1,4 +1,4 @@
-//! Our server beside all peers, and beside the floor: the family [`PeersFamily`], which docs/performance.md reports.
+//! Our server beside all peers, and beside the floor: the family [`PeersFamily`]. Its report is docs/performance.md.
 //!
 //! In reading order: [`scenario`], a scenario as data; [`catalog`], all of them; [`goals`], what the project wants to reach;
 //! [`sections`], the report.

@@ -1,5 +1,5 @@
-//! The relay on axum and tokio: a broadcast channel a room, a task a socket. What `GET /ws?u=ID&room=NAME` opens sends every
-//! message to every socket of the room, as examples/relay does.
+//! The relay on axum and Tokio, with a broadcast channel per room and a task per socket. A message from a socket of
+//! `GET /ws?u=ID&room=NAME` goes to every socket of the room, as in examples/relay.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use axum::routing::get;
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, Sender, error::RecvError};
 
-/// How many messages a socket may be behind before it misses some.
+/// Messages that a socket may be behind before it misses some.
 const BEHIND: usize = 1024;
 
 type Rooms = Arc<Mutex<HashMap<String, Sender<Message>>>>;
@@ -39,13 +39,13 @@ async fn enter(State(rooms): State<Rooms>, Query(entry): Query<Entry>, upgrade: 
     })
 }
 
-/// Until the client leaves.
+/// Serves a client until it leaves.
 async fn stay(mut socket: WebSocket, room: Sender<Message>) {
     let mut messages = room.subscribe();
     loop {
         tokio::select! {
-            heard = socket.recv() => match heard {
-                // Nobody listening is no trouble.
+            received = socket.recv() => match received {
+                // An error means that nobody is subscribed.
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => drop(room.send(message)),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,

@@ -1,5 +1,5 @@
-//! The relay on socketioxide: an event `m` of a socket goes to every socket of the room that its handshake named, the
-//! sender's too.
+//! The relay on socketioxide. An event `m` of a socket goes to every socket of the room that the query of its handshake names,
+//! including the sender.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn enter(socket: &SocketRef) {
     let Ok(Query(Entry { room })) = entry else { return };
     socket.join(room.clone());
     socket.on("m", async move |socket: SocketRef, Data::<String>(text)| {
-        // It says who could not be reached; those are leaving.
+        // An error names the sockets that are closing.
         let _ = socket.within(room).emit("m", &text).await;
     });
 }
