@@ -106,16 +106,16 @@ impl Floor {
 
     fn read(&mut self, number: u64, scratch: &mut [u8]) {
         let Some(client) = self.clients.get_mut(&number) else { return };
-        match rustix::net::recv(&client.socket, &mut *scratch, RecvFlags::DONTWAIT) {
+        match rustix::net::recv(client.socket(), &mut *scratch, RecvFlags::DONTWAIT) {
             Ok((read @ 1.., _)) => {
                 let joined = self.joined;
                 let rooms = &mut self.rooms;
                 let done = client.read(&mut scratch[..read], |client, event| match event {
                     FloorEvent::Entered(name) => {
-                        rooms.entry(name.into()).or_default().sockets.push((number, Rc::clone(&client.socket)));
+                        rooms.entry(name.into()).or_default().sockets.push((number, Rc::clone(client.socket())));
                     }
                     FloorEvent::Frame(frame) => {
-                        let Some(room) = rooms.get_mut(client.room.as_str()) else { return };
+                        let Some(room) = rooms.get_mut(client.room()) else { return };
                         room.frames.extend_from_slice(frame);
                         if !joined {
                             room.send();
@@ -134,7 +134,7 @@ impl Floor {
     /// Drops the last handles of a client's socket, which closes it.
     fn remove(&mut self, number: u64) {
         if let Some(client) = self.clients.remove(&number)
-            && let Some(room) = self.rooms.get_mut(&client.room)
+            && let Some(room) = self.rooms.get_mut(client.room())
         {
             room.sockets.retain(|(other, _)| *other != number);
         }

@@ -10,9 +10,9 @@ use crate::load::frame::append_header;
 use crate::load::payload::Payload;
 
 pub(super) struct FloorClient {
-    pub(super) socket: Rc<TcpStream>,
+    socket: Rc<TcpStream>,
     /// Its room. Empty before the handshake.
-    pub(super) room: String,
+    room: String,
     /// Input without its end.
     partial: Vec<u8>,
     /// The frame to send, in memory that is used again.
@@ -30,6 +30,16 @@ pub(super) enum FloorEvent<'a> {
 impl FloorClient {
     pub(super) fn new(socket: TcpStream) -> Self {
         Self { socket: Rc::new(socket), room: String::new(), partial: Vec::new(), frame: Vec::new() }
+    }
+
+    /// Its socket.
+    pub(super) fn socket(&self) -> &Rc<TcpStream> {
+        &self.socket
+    }
+
+    /// Its room. Empty before the handshake.
+    pub(super) fn room(&self) -> &str {
+        &self.room
     }
 
     /// Reads `input`, and calls `on_event` for everything that is complete.

@@ -1,5 +1,5 @@
-//! A server as a child process: [`ServerProcess`] starts it, waits until it listens, and kills it. When the benchmark is killed, the
-//! server is too.
+//! A server as a child process: [`ServerProcess`] starts it, waits until it listens, and kills it. When the benchmark is
+//! killed, so is the server.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};

@@ -1,13 +1,12 @@
-//! The command `bench`: each measurement installs what it needs and runs a program of `benches/`.
+//! The command `bench`: each measurement installs what it needs and runs the program of `benches/`.
 
 mod cluster;
-mod limits;
-mod suite;
+mod peers;
+mod program;
 mod workers;
 
 use anyhow::{Context, Result};
 
-use self::limits::LIMIT;
 use crate::workspace::Workspace;
 
 /// One measurement.
@@ -21,7 +20,7 @@ struct Bench {
 
 /// All measurements. The first one runs if none is named.
 const BENCHES: &[Bench] = &[
-    Bench { name: "all", about: "the relay beside its peers, in every scenario (--list)", run: suite::run },
+    Bench { name: "all", about: "the relay beside its peers, in every scenario (--list)", run: peers::run },
     Bench { name: "relay", about: "fan-out of the relay beside a bare epoll and send loop", run: relay },
     Bench { name: "cluster", about: "nodes over NATS beside nodes of others over Redis", run: cluster::run },
     Bench { name: "nats", about: "what NATS costs by itself", run: cluster::nats },
@@ -51,8 +50,7 @@ fn choose(arguments: &[String]) -> Result<(&'static Bench, &[String])> {
 
 /// The fan-out of the relay beside its floor.
 fn relay(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "fanout", "--"]);
-    step.args(arguments).limit(LIMIT).run()
+    program::run(workspace, "relay", arguments, || Ok(Vec::new()), None)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::limits::LIMIT;
+use super::program;
 use crate::parts::{check_bundle, compressed_size};
 use crate::provision::npm;
 use crate::provision::worker_tools::{WorkerPackages, WorkerTools};
@@ -16,15 +16,18 @@ const PEER: &str = "dog@1.1.3";
 
 /// The relay beside the same on npm's `dog`, both on workerd.
 pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    program::run(workspace, "workers", arguments, || workers(workspace), None)
+}
+
+/// Builds both Workers, and says how large ours are.
+fn workers(workspace: &Workspace) -> Result<program::Programs> {
     let tools = WorkerTools::install(workspace)?;
     let ours = tools.build_to_deploy(workspace, "examples/relay", "relay-worker")?;
     let chat = tools.build_to_deploy(workspace, "examples/chat", "chat-worker")?;
     let peer = bundle_peer(workspace, tools.npm())?;
     println!("the relay's Worker takes {} KiB compressed", compressed_size(&ours)?.div_ceil(1024));
     println!("{}", check_bundle("the chat room's Worker", &chat)?);
-    let step = workspace.cargo().args(["run", "--release", "-p", "dog-benches", "--bin", "workers", "--"]);
-    let step = step.args(["--workerd", &tools.npm().workerd()?, "--ours", text(&ours)?, "--peer", text(&peer)?]);
-    step.args(arguments).limit(LIMIT).run()
+    Ok(vec![("--workerd", tools.npm().workerd()?.into()), ("--worker", ours), ("--npm-dog", peer)])
 }
 
 /// What a measurement of npm's `dog` needs: workerd, and the folder of the peer's Worker.
