@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::group_names;
 use crate::id::{ClientId, GroupId, ReplicaId};
-use crate::port::{AppPort, GroupVisitor, SeatPort};
+use crate::port::{AppPort, SeatPort};
 use crate::replica::Replica;
 
 /// Answers every request from outside: it picks a Group by name, identifies the client, and forwards the request.
@@ -38,6 +38,13 @@ pub trait Groups: 'static {
     const NAMES: &'static [&'static str];
     #[doc(hidden)]
     fn visit(visitor: &mut impl GroupVisitor);
+}
+
+/// Is called with every Group type of an App in turn.
+#[doc(hidden)]
+pub trait GroupVisitor {
+    /// `G` is one of them.
+    fn visit<G: Group>(&mut self);
 }
 
 macro_rules! groups {

@@ -1,4 +1,4 @@
-//! Requests and responses: `http`'s types with our [`Body`].
+//! Requests and responses: the types of the `http` crate with [`Body`].
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ pub type Response = http::Response<Body>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Streamed = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>;
 
-/// The body of a request or a response: nothing, bytes at hand, or a stream.
+/// The body of a request or a response: empty, bytes in memory, or a stream.
 #[derive(Default)]
 pub struct Body(Inner);
 
@@ -33,12 +33,12 @@ enum Inner {
 }
 
 impl Body {
-    /// No bytes at all.
+    /// A body without bytes.
     pub const fn empty() -> Self {
         Self(Inner::Empty)
     }
 
-    /// A body whose bytes come from another body, as they come.
+    /// A body that takes its bytes from another body as they come.
     pub fn stream<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -47,10 +47,13 @@ impl Body {
         Self(Inner::Stream(Box::pin(body.map_err(Into::into))))
     }
 
-    /// Reads it whole, `limit` bytes at most.
+    /// Reads the whole body.
+    ///
+    /// Cancel safe in that nothing leaks, but the bytes read so far are lost.
     ///
     /// # Errors
-    /// When it is longer ([`Error::is_too_large`]), or when the client stops half-way ([`Error::is_unreachable`]).
+    /// - [`Error::is_too_large`]: the body is longer than `limit` bytes.
+    /// - [`Error::is_unreachable`]: the client stopped before the end of the body.
     pub async fn bytes(self, limit: usize) -> Result<Bytes, Error> {
         match Limited::new(self, limit).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
@@ -61,7 +64,7 @@ impl Body {
         }
     }
 
-    /// Whether its bytes come as a stream, so that the response is not over when the handler has returned.
+    /// For hosts: whether the response is still being sent after the handler has returned.
     #[doc(hidden)]
     pub fn is_stream(&self) -> bool {
         matches!(self.0, Inner::Stream(_))
@@ -138,7 +141,7 @@ impl http_body::Body for Body {
     }
 }
 
-/// A short response in plain text.
+/// A response with a plain text body.
 ///
 /// ```
 /// use dog::http::StatusCode;
@@ -152,7 +155,7 @@ pub fn text_response(status: StatusCode, text: impl Into<String>) -> Response {
     response
 }
 
-/// The value of `name` in the query of a request's address, percent-decoded.
+/// The value of the first parameter `name` in the query of a request, percent-decoded. `None` if there is none.
 ///
 /// ```
 /// let request = dog::http::Request::get("/ws?u=ann%20b&room=1").body(dog::Body::empty())?;
@@ -168,7 +171,7 @@ pub fn query_param(request: &Request, name: &str) -> Option<String> {
         .map(|(_, value)| decode(value))
 }
 
-/// Percent-decoding as forms have it: `+` is a space; what is no valid escape stays as it is.
+/// Decodes percent escapes, and `+` as a space, as in forms. Invalid escapes stay as they are.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

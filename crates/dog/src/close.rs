@@ -2,43 +2,43 @@
 
 use std::fmt;
 
-/// The code of a WebSocket close.
+/// The code of a WebSocket close (RFC 6455, section 7.4).
 ///
-/// | code | means | a client should |
+/// | code | meaning | the client should |
 /// |---|---|---|
-/// | 1000, 1001 | normal end | come back when it likes |
-/// | 1002, 1003, 1007, 1008, 1009 | the client did what is not allowed | not retry as is |
-/// | 1011, 1012, 1013 | the server's trouble: handler failed, restarting, too slow or no room | retry with backoff |
+/// | 1000, 1001 | normal end | reconnect when it needs to |
+/// | 1002, 1003, 1007, 1008, 1009 | the client did something that is not allowed | not send the same again |
+/// | 1011, 1012, 1013 | handler failed; server restarting; client too slow, or no room | reconnect with backoff |
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// 1000: done.
+    /// 1000: the connection has done its work.
     pub const NORMAL: Self = Self(1000);
-    /// 1001: the page is left, or the server leaves.
+    /// 1001: the browser leaves the page, or the server goes away.
     pub const GOING_AWAY: Self = Self(1001);
-    /// 1002: not the WebSocket protocol. Do not retry as is.
+    /// 1002: a violation of the WebSocket protocol. Do not send the same again.
     pub const PROTOCOL: Self = Self(1002);
-    /// 1003: a kind of message that is not taken here. Do not retry as is.
+    /// 1003: a kind of message that this server does not accept. Do not send the same again.
     pub const UNSUPPORTED: Self = Self(1003);
-    /// 1005: the close carried no code. Never sent.
+    /// 1005: the close frame had no code. Never sent.
     pub const NO_STATUS: Self = Self(1005);
-    /// 1006: the connection ended without a close. Never sent.
+    /// 1006: the connection ended without a close frame. Never sent.
     pub const ABNORMAL: Self = Self(1006);
-    /// 1007: text that is not UTF-8. Do not retry as is.
+    /// 1007: a text message that is not UTF-8. Do not send the same again.
     pub const INVALID_TEXT: Self = Self(1007);
-    /// 1008: against the rules of this server. Do not retry as is.
+    /// 1008: a violation of the rules of this server. Do not send the same again.
     pub const POLICY: Self = Self(1008);
-    /// 1009: a message over the size limit. Do not retry as is.
+    /// 1009: a message over the size limit. Do not send the same again.
     pub const TOO_BIG: Self = Self(1009);
-    /// 1011: a handler failed. Retry with backoff.
+    /// 1011: a handler failed. Reconnect with backoff.
     pub const HANDLER_FAILED: Self = Self(1011);
-    /// 1012: the server restarts. Retry with backoff.
+    /// 1012: the server restarts. Reconnect with backoff.
     pub const RESTARTING: Self = Self(1012);
-    /// 1013: too slow, or no room. Retry with backoff.
+    /// 1013: the client reads too slowly, or there is no room. Reconnect with backoff.
     pub const TRY_AGAIN: Self = Self(1013);
 
-    /// The code with this number, or `None` where the number may not stand in a close frame.
+    /// The code with this number, or `None` if a close frame must not contain the number.
     ///
     /// ```
     /// assert!(dog::CloseCode::new(4000).is_some());
@@ -56,12 +56,12 @@ impl CloseCode {
         Self(code)
     }
 
-    /// The number.
+    /// The code as a number.
     pub const fn as_u16(self) -> u16 {
         self.0
     }
 
-    /// Whether a client that was closed with it should come back with growing delays.
+    /// Whether a client that gets this code should reconnect with backoff.
     pub const fn should_retry(self) -> bool {
         matches!(self.0, 1001 | 1006 | 1011..=1014)
     }
@@ -79,7 +79,7 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// The end of a socket, as [`Replica::on_close`](crate::Replica::on_close) hears of it.
+/// The end of a socket, as [`Replica::on_close`](crate::Replica::on_close) gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Close {
     code: CloseCode,
@@ -92,18 +92,19 @@ impl Close {
         Self { code, reason: reason.into() }
     }
 
-    /// Why. [`CloseCode::NO_STATUS`] when the client gave no code, [`CloseCode::ABNORMAL`] when it gave no close.
+    /// The code. [`CloseCode::NO_STATUS`] if the client sent a close without a code, [`CloseCode::ABNORMAL`] if it sent no
+    /// close.
     pub fn code(&self) -> CloseCode {
         self.code
     }
 
-    /// The text that came with it, often empty.
+    /// The reason that came with the code. Often empty.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 }
 
-/// An end that was nobody's wish, as [`Replica::on_error`](crate::Replica::on_error) hears of it.
+/// The end of a socket that neither side wanted, as [`Replica::on_error`](crate::Replica::on_error) gets it.
 #[derive(Clone, Debug)]
 pub struct SocketError {
     kind: SocketErrorKind,
@@ -133,7 +134,7 @@ impl SocketError {
         self.kind == SocketErrorKind::Lost
     }
 
-    /// The client broke the protocol, bad UTF-8 included.
+    /// The client violated the WebSocket protocol, or sent text that is not UTF-8.
     pub fn is_protocol(&self) -> bool {
         self.kind == SocketErrorKind::Protocol
     }
@@ -143,12 +144,12 @@ impl SocketError {
         self.kind == SocketErrorKind::TooBig
     }
 
-    /// The client did not take what was sent to it: more waited than the limit allows.
+    /// The client read too slowly: more bytes waited for it than the host allows.
     pub fn is_too_slow(&self) -> bool {
         self.kind == SocketErrorKind::TooSlow
     }
 
-    /// Nothing was heard of the client, not even an answer to a ping.
+    /// The client sent nothing for too long, not even the answer to a ping.
     pub fn is_silent(&self) -> bool {
         self.kind == SocketErrorKind::Silent
     }
@@ -158,7 +159,7 @@ impl SocketError {
         self.kind == SocketErrorKind::Handler
     }
 
-    /// The close that this end amounts to.
+    /// The close code and reason that correspond to this end.
     pub fn close(&self) -> &Close {
         &self.close
     }

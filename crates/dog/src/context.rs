@@ -1,4 +1,4 @@
-//! What a Replica's handlers are given: [`Context`].
+//! What the handlers of a Replica are given: [`Context`].
 
 use std::fmt;
 use std::future::Future;
@@ -10,28 +10,32 @@ use serde::Serialize;
 use crate::body::{Request, Response};
 use crate::codec;
 use crate::env::Env;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::Message;
 use crate::port::{GossipAnswers, ReplicaPort};
 use crate::replica::Replica;
-use crate::socket::{BroadcastReport, Socket, encode_attachment};
+use crate::replies::{BroadcastReport, GossipReplies};
+use crate::socket::{Socket, encode_attachment};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 
-/// A Replica's way to its sockets, its siblings and its host. Cloning it is cheap.
+/// The way from the code of a Replica to its sockets, its siblings, its storage and its host. Cloning it is cheap.
 ///
-/// The verbs here speak in the name of the Replica, so they leave nobody out; those of a [`Socket`] can leave out its
-/// client. What one object sends reaches any one socket in the order sent, whichever verbs were used; an awaited verb
-/// is sent while it is awaited.
+/// The verbs of a `Context` reach every receiver. The verbs of a [`Socket`] can leave out the client of that socket.
 ///
-/// No verb runs a handler before it returns: what follows from it comes in a later turn. So a handler may hold a borrow of
-/// its own state across any verb that it does not await.
+/// **Order.** What one object sends reaches each socket in the order in which it was sent, whichever verbs were used. An
+/// awaited verb sends while it is awaited. Delivery is at most once.
 ///
-/// A task that you start beside your handlers can hold a clone. That works until the value that [`Replica::activate`] made is
-/// dropped, because the Replica rests or a handler has panicked. From then on every verb, every call of the storage and the
-/// alarm fails with [`Error::is_closed`], `close` does nothing and no socket is listed: let the task end then. The next life
-/// starts its own.
+/// **Reentrancy.** No verb runs a handler before it returns. So a handler may hold a borrow of its own state across a verb
+/// that it does not await.
+///
+/// **Tasks.** A task that you spawn may keep a clone. The clone works until this activation of the Replica is over, because
+/// the Replica hibernates or a handler has panicked. After that, every verb and every call of the storage and the alarm fails
+/// with [`Error::is_closed`], `close` does nothing, and `sockets` is empty. Let the task end then; the next activation starts
+/// its own.
+///
+/// Dropping the future of a verb is safe at any point. Whether its effect has happened by then is said at each verb.
 pub struct Context<R> {
     port: Rc<dyn ReplicaPort>,
     class: PhantomData<fn() -> R>,
@@ -49,44 +53,44 @@ impl<R: Replica> Context<R> {
         Self { port, class: PhantomData }
     }
 
-    /// This Replica's id.
+    /// The id of this Replica.
     pub fn id(&self) -> ReplicaId {
         self.port.replica()
     }
 
-    /// Its Group's id.
+    /// The id of its Group.
     pub fn group(&self) -> GroupId {
         self.port.group()
     }
 
-    /// What was passed in when the host was started.
+    /// The values that the program passed in when it started the host.
     pub fn env(&self) -> &Env {
         self.port.env()
     }
 
-    /// The time.
+    /// The time of the host.
     pub fn now(&self) -> Timestamp {
         self.port.now()
     }
 
-    /// Ends when a task that you have started, or a response that you stream, should come to its end: the server has begun to
-    /// shut down, or this life of the Replica is over. Cancel safe.
+    /// Completes when a task that you have spawned, or a response that you stream, should end: the server has begun to shut
+    /// down, or this activation of the Replica is over. Cancel safe.
     ///
-    /// A streamed response holds its seat and keeps this value in memory until the stream has ended. The server tells you when
-    /// it begins to shut down. What has not ended soon after, it ends itself: a stream of server-sent events is
-    /// completed, so that the client connects again; any other is broken off within the time that sockets have too.
+    /// A streamed response holds its seat, and its Replica does not hibernate until the stream has ended. A server that shuts
+    /// down ends streams itself after the time that it gives to sockets: it completes a stream of server-sent events, so that
+    /// the client reconnects, and breaks off any other.
     ///
     /// ```
     /// # use dog::{Context, Replica};
     /// # async fn next_event() -> &'static str { "data: 1\n\n" }
-    /// # fn say(_: &str) -> bool { true }
-    /// /// A task beside the handlers that feeds a streamed response: `say` is false when the client has left.
+    /// # fn send(_: &str) -> bool { true }
+    /// /// A task that feeds a streamed response: `send` returns false when the client has left.
     /// async fn feed<R: Replica>(cx: Context<R>) {
     ///     let mut stopping = std::pin::pin!(cx.stopping());
     ///     loop {
     ///         let event = std::pin::pin!(next_event());
     ///         match futures_util::future::select(event, stopping.as_mut()).await {
-    ///             futures_util::future::Either::Left((event, _)) if say(event) => {}
+    ///             futures_util::future::Either::Left((event, _)) if send(event) => {}
     ///             _ => return,
     ///         }
     ///     }
@@ -96,53 +100,60 @@ impl<R: Replica> Context<R> {
         self.port.stopping()
     }
 
-    /// What this Replica keeps for good.
+    /// The durable storage of this Replica.
     pub fn storage(&self) -> Storage {
         Storage::new(self.port.storage())
     }
 
-    /// Sets this Replica's one alarm, in place of an earlier one: [`Replica::on_alarm`] is called at that time or soon
-    /// after, whatever happens in between, once or more often.
+    /// Sets the one alarm of this Replica, and replaces an earlier one. [`Replica::on_alarm`] is called at that time or soon
+    /// after, at least once, even if the server restarts in between. When `Ok` is returned, the alarm survives a crash.
+    ///
+    /// Not cancel safe: if the future is dropped, the alarm may be set or not.
     ///
     /// # Errors
-    /// As [`Storage::put`]: when it returns `Ok`, the alarm survives a crash.
+    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::put`].
     pub async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
         self.port.set_alarm(Some(at)).await
     }
 
-    /// Takes the alarm back.
+    /// Removes the alarm, if one is set.
+    ///
+    /// Not cancel safe: if the future is dropped, the alarm may be removed or not.
     ///
     /// # Errors
-    /// As [`Storage::put`].
+    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::put`].
     pub async fn delete_alarm(&self) -> Result<(), Error> {
         self.port.set_alarm(None).await
     }
 
-    /// When the alarm is set for, or `None`. While `on_alarm` runs it is the next one, if that has been set.
+    /// The time that the alarm is set for, or `None`. While `on_alarm` runs, this is the next alarm, if the handler has set
+    /// one.
+    ///
+    /// Cancel safe.
     ///
     /// # Errors
-    /// As [`Storage::get`].
+    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::get`].
     pub async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
         self.port.alarm().await
     }
 
-    /// This Replica's open sockets, in no order; none once this life of it is over.
+    /// The open sockets of this Replica, in no particular order. Empty once this activation is over.
     pub fn sockets(&self) -> impl Iterator<Item = Socket> {
         let port = Rc::clone(&self.port);
         port.sockets().into_iter().map(move |(id, client)| Socket::new(Rc::clone(&port), id, client))
     }
 
-    /// Makes the request a WebSocket: return the response as it is, or with headers of your own. The socket opens when
-    /// the client has it, and `on_open` is called.
+    /// Accepts the request as a WebSocket. Return the response as it is, or with further headers. The socket opens when the
+    /// client has the response; then `on_open` is called.
     ///
-    /// A request that is no proper handshake is answered with 405, 400 or 426, says what is wrong, and keeps no seat.
+    /// A request that is not a valid handshake is answered with 405, 400 or 426 and takes no seat.
     #[must_use = "the socket opens when this response is returned"]
     pub fn connect(&self, request: Request) -> Response {
         self.port.connect(request, None)
     }
 
-    /// The same, and from `on_open` on the socket has `attachment`: what the request says of who is there (a name, a
-    /// role, a language), which nobody sees any more once the socket is open.
+    /// Accepts the request as a WebSocket, like [`connect`](Self::connect), and attaches `attachment` to the new socket. Use
+    /// it to keep what only the request says about the client: a name, a role, a language.
     ///
     /// ```
     /// # use dog::{Context, Replica, Request, Response, Result, Socket};
@@ -157,65 +168,99 @@ impl<R: Replica> Context<R> {
     /// ```
     ///
     /// # Errors
-    /// As [`Socket::set_attachment`]: when it is over 16 KiB as serialised ([`Error::is_too_large`]) or cannot be
-    /// serialised ([`Error::is_encoding`]). No seat is kept then.
+    /// No seat is taken in these cases:
+    /// - [`Error::is_too_large`]: the attachment has more than 16 KiB when serialised.
+    /// - [`Error::is_encoding`]: the attachment cannot be serialised.
     pub fn connect_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
         Ok(self.port.connect(request, Some(attachment)))
     }
 
-    /// To all of this Replica's sockets. Handed over when called.
+    /// Sends to all sockets of this Replica. The message is queued when the call returns. See [`Socket::send`] for what that
+    /// means, and for sizes.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
-    /// ([`Error::is_closed`]).
+    /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn emit(&self, message: impl Into<Message>) -> Result<(), Error> {
         self.port.emit(&message.into(), None)
     }
 
-    /// To all sockets of the cluster. Handed over when called; at most once to each; a Replica that is dead or slow
-    /// does not stop the others.
+    /// Sends to all sockets of the Group, on every Replica. The message is on its way when the call returns. Each socket
+    /// gets it at most once. A Replica that is dead or slow does not stop the others.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
-    /// ([`Error::is_closed`]).
+    /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn broadcast(&self, message: impl Into<Message>) -> Result<(), Error> {
         self.port.broadcast(&message.into(), None)
     }
 
-    /// The same, and says how many sockets took it and which Replicas did not answer by the deadline.
+    /// Sends to all sockets of the Group like [`broadcast`](Self::broadcast), and waits until every Replica has answered, 3
+    /// s at most. The report has the number of sockets and the Replicas that did not answer.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, Replicas may have sent the message or not.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
-    /// ([`Error::is_closed`]).
+    /// [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn broadcast_confirmed(&self, message: impl Into<Message>) -> Result<BroadcastReport, Error> {
         self.port.broadcast_confirmed(message.into(), None).await
     }
 
-    /// To all sockets of one client, wherever they are. Returns how many took it; 0 means that nobody is there.
+    /// Sends to all sockets of one client, on whichever Replica they are. Returns the number of sockets; 0 means that the
+    /// client is not connected.
     ///
-    /// Dropped before it ends, it may have been sent or not.
+    /// First the Group is asked where the client is, for 3 s at most; then its Replicas are asked to deliver, for 3 s at
+    /// most. A Replica that does not answer is logged, and its sockets are not counted.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the message may have been sent or not.
     ///
     /// # Errors
-    /// When the Group cannot say where the client is ([`Error::is_unreachable`], [`Error::is_deadline`]), or this life of the
-    /// object is over ([`Error::is_closed`]).
+    /// - [`Error::is_deadline`]: the Group did not answer within 3 s.
+    /// - [`Error::is_unreachable`]: the Group cannot be reached.
+    /// - [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn whisper(&self, client: &ClientId, message: impl Into<Message>) -> Result<usize, Error> {
         self.port.whisper(client.clone(), message.into()).await
     }
 
-    /// Asks every sibling that is in use, this Replica itself not included.
+    /// Asks every sibling that is in use, and waits until all have answered, 3 s at most. This Replica itself is not asked.
     ///
-    /// A sibling that has been empty for [`Policy::park_after`](crate::Policy::park_after) is parked: it has no sockets, and it
-    /// is not asked, since that would wake it. [`GossipReplies::parked`] names those. What they keep in their storage is in no
-    /// answer.
+    /// - A sibling that fails, or does not answer in time, is in [`GossipReplies::missing`]. The answers of the others count.
+    /// - A sibling that has had no sockets for [`Policy::park_after`](crate::Policy::park_after) is parked. It is not asked,
+    ///   because that would activate it. [`GossipReplies::parked`] names those siblings.
+    /// - If many handlers ask many siblings at the same time, a host lets them ask in turn. The wait is part of the 3 s.
     ///
-    /// A sibling that fails or does not answer by the deadline is among [`GossipReplies::missing`]: the others' answers count. Where
-    /// many handlers ask many siblings in the same moment, a host lets them ask in turn: the wait is part of the deadline.
-    /// Cancel safe: siblings may have been asked, and their answers are dropped.
+    /// Cancel safe for the caller: if the future is dropped, siblings may run `on_gossip`, and their answers are discarded.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Lobby;
+    /// # impl Group for Lobby {
+    /// #     type Replica = Room;
+    /// #     const NAME: &'static str = "lobby";
+    /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #     fn limit(&self) -> Limit { Limit::new(50) }
+    /// # }
+    /// # struct Room;
+    /// /// How many sockets does the whole Group have?
+    /// async fn count(cx: &Context<Room>) -> Result<usize> {
+    ///     let siblings = cx.gossip(&()).await?;
+    ///     Ok(cx.sockets().count() + siblings.into_answers().sum::<usize>())
+    /// }
+    ///
+    /// impl Replica for Room {
+    ///     type Group = Lobby;
+    ///     type Gossip = ();
+    ///     type Answer = usize;
+    /// #   async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #   async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+    ///     async fn on_gossip(&self, cx: &Context<Self>, _: ()) -> Result<usize> {
+    ///         Ok(cx.sockets().count())
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// When `gossip` cannot be serialised ([`Error::is_encoding`]), or this life of the object is over
-    /// ([`Error::is_closed`]).
+    /// - [`Error::is_encoding`]: `gossip` cannot be serialised.
+    /// - [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn gossip(&self, gossip: &R::Gossip) -> Result<GossipReplies<R::Answer>, Error> {
         let answers = self.port.gossip(codec::encode(gossip)?).await?;
         let GossipAnswers { answers, parked } = answers;
@@ -233,39 +278,5 @@ impl<R: Replica> Context<R> {
 impl<R> fmt::Debug for Context<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Context({:?})", self.port.replica())
-    }
-}
-
-/// What siblings said to a [`gossip`](Context::gossip).
-#[derive(Debug)]
-pub struct GossipReplies<A> {
-    /// Who answered, and what.
-    pub answers: Vec<(ReplicaId, A)>,
-    /// Who was asked and did not answer, and why.
-    pub missing: Vec<(ReplicaId, Error)>,
-    /// Who was not asked because it is parked: it has had no sockets for
-    /// [`Policy::park_after`](crate::Policy::park_after). An error when the Group did not say so by the deadline
-    /// ([`Error::is_deadline`], [`Error::is_unreachable`]).
-    pub parked: Result<Vec<ReplicaId>, Error>,
-}
-
-impl<A> GossipReplies<A> {
-    /// The answers alone.
-    pub fn into_answers(self) -> impl Iterator<Item = A> {
-        self.answers.into_iter().map(|(_, answer)| answer)
-    }
-
-    /// The answers, if everyone who was asked has answered. Parked siblings have no sockets and are not asked: what is asked
-    /// of sockets is complete without them. Where their storage matters too, look at [`parked`](Self::parked) first.
-    ///
-    /// # Errors
-    /// When a sibling that was asked is missing: the first one's reason.
-    pub fn complete(self) -> Result<Vec<(ReplicaId, A)>, Error> {
-        match self.missing.into_iter().next() {
-            None => Ok(self.answers),
-            Some((replica, error)) => {
-                Err(Error::caused(Kind::Unreachable, format!("Replica {replica} did not answer"), error))
-            }
-        }
     }
 }

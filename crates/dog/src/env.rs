@@ -1,13 +1,14 @@
-//! What the user passes in: [`Env`].
+//! Values that the program passes in: [`Env`].
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// What your objects find when they wake: pools, configuration, clients of other services; on Workers the bindings.
+/// Values that the program passes to its objects: configuration, connection pools, clients of other services; on Workers the
+/// bindings.
 ///
-/// One value a type. Cloning shares.
+/// It holds one value per type. Clones share the values.
 ///
 /// ```
 /// struct Settings { greeting: &'static str }
@@ -21,19 +22,19 @@ pub struct Env {
 }
 
 impl Env {
-    /// Nothing in it.
+    /// An empty `Env`.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same and `value`, in place of an earlier value of its type.
+    /// Adds `value`. It replaces an earlier value of the same type.
     ///
     /// # Panics
-    /// When this `Env` has been cloned: it is filled before it is handed out.
+    /// If this `Env` has been cloned.
     #[must_use]
     pub fn with<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         let values = Arc::get_mut(&mut self.values);
-        assert!(values.is_some(), "fill an Env before it is cloned");
+        assert!(values.is_some(), "Env::with was called after the Env was cloned: add all values first");
         if let Some(values) = values {
             values.insert(TypeId::of::<T>(), Box::new(value));
         }
@@ -47,7 +48,7 @@ impl Env {
 }
 
 impl fmt::Debug for Env {
-    /// How many values; not what they are, for they may be secrets.
+    /// The number of values, not the values: they may be secrets.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Env({} values)", self.values.len())
     }

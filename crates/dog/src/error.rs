@@ -1,4 +1,4 @@
-//! What can go wrong: [`Error`] from what this library offers, [`Failure`] from what a user's handler returns.
+//! The two error types: [`Error`] from this library, and [`Failure`] from the handlers of users.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::fmt;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::id::SocketId;
+use crate::numbers::SocketId;
 
-/// What the verbs and conversions of this library fail with.
+/// The error of this library.
 ///
-/// Opaque: ask it with the `is_*` methods, which stay when variants are added.
+/// It is opaque: use the `is_*` methods to find out what happened. Its text says what to do.
 ///
 /// ```
 /// let error = dog::ClientId::new("").unwrap_err();
@@ -21,11 +21,11 @@ pub struct Error {
     kind: Kind,
     message: String,
     cause: Option<Box<dyn StdError + Send + Sync>>,
-    /// Whose end it is about, if it is about that of a socket.
+    /// The socket whose end this error is about.
     socket: Option<SocketId>,
 }
 
-/// Why, for this crate and the hosts.
+/// The kinds of errors, for this crate and the hosts.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -43,7 +43,7 @@ pub enum Kind {
     UnknownGroup,
     Storage,
     Conflict,
-    /// The App's own value, key or attachment is too large: unlike [`Kind::TooLarge`], no client's request is.
+    /// A value, key or attachment of the App is too large. [`Kind::TooLarge`] is about the request of a client.
     ValueTooLarge,
 }
 
@@ -58,14 +58,14 @@ impl Error {
         Self { kind, message: message.into(), cause: Some(cause.into()), socket: None }
     }
 
-    /// The socket has closed.
+    /// The error of a socket that has closed.
     #[doc(hidden)]
     pub fn of_socket(socket: SocketId) -> Self {
         let message = format!("socket {} has closed: nothing can be sent to it any more", socket.raw());
         Self { socket: Some(socket), ..Self::new(Kind::Closed, message) }
     }
 
-    /// Which socket's end it is about.
+    /// The socket whose end this error is about.
     #[doc(hidden)]
     pub fn socket(&self) -> Option<SocketId> {
         self.socket
@@ -76,75 +76,82 @@ impl Error {
         self.kind
     }
 
-    /// The client identifier was empty or longer than 256 bytes.
+    /// The client identifier is empty or longer than 256 bytes.
     pub fn is_invalid_client(&self) -> bool {
         self.kind == Kind::InvalidClient
     }
 
-    /// A [`GroupId`](crate::GroupId) or [`ReplicaId`](crate::ReplicaId) was not 64 hexadecimal digits.
+    /// The text of a [`GroupId`](crate::GroupId) or [`ReplicaId`](crate::ReplicaId) is not 64 hexadecimal digits.
     pub fn is_invalid_id(&self) -> bool {
         self.kind == Kind::InvalidId
     }
 
-    /// A value could not be written, or bytes could not be read as the type that was asked for.
+    /// A value cannot be serialised, or bytes are not a value of the expected type.
     pub fn is_encoding(&self) -> bool {
         self.kind == Kind::Encoding
     }
 
-    /// Something was over a stated size: an attachment over 16 KiB, for instance, or the body of a request.
+    /// Something exceeds its size limit: the body of a request, an attachment, a key or a value.
     pub fn is_too_large(&self) -> bool {
         matches!(self.kind, Kind::TooLarge | Kind::ValueTooLarge)
     }
 
-    /// No Replica has a seat to give. Try again later.
+    /// No Replica has a free seat, and no other Replica can be created. Try again later.
     pub fn is_no_room(&self) -> bool {
         self.kind == Kind::NoRoom
     }
 
-    /// The seat that was promised has expired or was used. Identify again.
+    /// The reserved seat was used before, or the reservation has expired. Identify again.
     pub fn is_no_ticket(&self) -> bool {
         self.kind == Kind::NoTicket
     }
 
-    /// The socket is not there any more, or this life of the object is over: nothing that it does has an effect.
+    /// The socket has closed, or this activation of the object is over. What the call should have done has no effect.
     pub fn is_closed(&self) -> bool {
         self.kind == Kind::Closed
     }
 
-    /// No answer came by the deadline. What was asked may have been done all the same.
+    /// No answer came by the deadline. What was asked may have been done or not.
     pub fn is_deadline(&self) -> bool {
         self.kind == Kind::Deadline
     }
 
-    /// The object that was called could not be reached, or its activation ended before it answered.
+    /// The object that was called cannot be reached, or its activation ended before it answered.
     pub fn is_unreachable(&self) -> bool {
         self.kind == Kind::Unreachable
     }
 
-    /// The other side's handler failed or panicked. The cause stands in that object's log, not here.
+    /// A handler of the other object failed or panicked. The cause is in the log of that object, not here.
     pub fn is_handler(&self) -> bool {
         self.kind == Kind::Handler
     }
 
-    /// The Group's type is missing in [`App::Groups`](crate::App::Groups).
+    /// The host does not run this Group. It happens only if parts of a deployment run different versions of the App: a
+    /// Group that is missing in [`App::Groups`](crate::App::Groups) does not compile.
     pub fn is_unknown_group(&self) -> bool {
         self.kind == Kind::UnknownGroup
     }
 
-    /// The storage failed: a full disk, a damaged file. See [`Storage::put`](crate::Storage::put) for what became of a
-    /// write.
+    /// The storage failed, for example because the disk is full or a file is damaged. [`Storage::put`](crate::Storage::put)
+    /// says what this means for a write.
     pub fn is_storage(&self) -> bool {
         self.kind == Kind::Storage
     }
 
-    /// Other handlers of the same object changed what a transaction had read, again and again.
+    /// Other handlers changed what a transaction had read, in each of its runs.
     pub fn is_conflict(&self) -> bool {
         self.kind == Kind::Conflict
     }
 
-    /// The HTTP status that tells an outside client of this error. It begins with 4 only where the error is about what
-    /// the client sent: an identifier or an id that is none (400), or a body that is too large (413). No room, no
-    /// storage, a conflict or an object that cannot be reached is 503, a missed deadline 504, everything else 500.
+    /// The HTTP status for an outside client.
+    ///
+    /// | errors | status |
+    /// |---|---|
+    /// | invalid client identifier or id | 400 |
+    /// | the request body is too large | 413 |
+    /// | no room, no ticket, closed, unreachable, storage, conflict | 503 |
+    /// | deadline | 504 |
+    /// | all others, too large values and attachments of the App included | 500 |
     pub fn status(&self) -> StatusCode {
         match self.kind {
             Kind::InvalidClient | Kind::InvalidId => StatusCode::BAD_REQUEST,
@@ -159,7 +166,7 @@ impl Error {
         }
     }
 
-    /// What an outside client may read of it: what is wrong with its request, and of anything else only what to do.
+    /// The text for an outside client. Only an error about the client's own request explains itself.
     #[doc(hidden)]
     pub fn public_text(&self) -> &str {
         match self.status() {
@@ -188,7 +195,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// As it travels between objects: without its cause, which is for the log of where it happened.
+/// The form that travels between objects. The cause stays behind; it is for the log of the object where it happened.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self.kind, &self.message).serialize(serializer)
@@ -208,11 +215,10 @@ impl StdError for Error {
     }
 }
 
-/// What a user's handler fails with: any error, turned into one by `?`.
+/// The error of a handler. The operator `?` turns any error into one.
 ///
-/// It is logged with all its causes on the server and shows the client nothing of the inside: a failed `receive` or
-/// `fetch` answers 500 (or the [`Error::status`] of this library's own errors, and says what is wrong only where that is
-/// the client's request), a failed socket handler closes that socket with 1011.
+/// The server logs it with all its causes. The client sees no internals: if `receive` or `fetch` fails, the response is 500,
+/// or the [`Error::status`] of an error of this library; if a handler of a socket fails, the socket closes with 1011.
 ///
 /// ```
 /// fn parse(input: &str) -> dog::Result<u32> {
@@ -220,16 +226,16 @@ impl StdError for Error {
 /// }
 /// assert!(parse("a").unwrap_err().to_string().contains("invalid digit"));
 /// ```
-// No `std::error::Error` for it: the conversion from every error would then collide with the one from itself.
+// `Failure` does not implement `std::error::Error`, because `From<E: Error>` would then overlap with `From<Failure>`.
 pub struct Failure {
     cause: Box<dyn StdError + Send + Sync>,
 }
 
-/// What handlers return: anything that fails, fails with a [`Failure`].
+/// The result of handlers: any error becomes a [`Failure`].
 pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
-    /// A failure that is nothing but a text.
+    /// A failure that consists of a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self { cause: text.into().into() }
     }
@@ -252,7 +258,7 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Failure {
 }
 
 impl fmt::Display for Failure {
-    /// The error and, after colons, all that caused it.
+    /// The error, then each of its causes after a colon.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.cause)?;
         let mut next = self.cause.source();

@@ -1,4 +1,4 @@
-//! The coordinator of one cluster: [`Group`], its [`Limit`] and [`Policy`].
+//! The coordinator of one cluster of Replicas: [`Group`], its [`Limit`] and its [`Policy`].
 
 use std::fmt;
 use std::future::Future;
@@ -19,10 +19,10 @@ use crate::replica::Replica;
 use crate::storage::Storage;
 use crate::time::Timestamp;
 
-/// One named cluster's coordinator: says how many seats a Replica has, and how a new Replica is called.
+/// The coordinator of one named cluster of Replicas.
 ///
-/// Placing clients, keeping the books and finding a client again is not yours to write. The compiler checks that a
-/// Group and its Replica belong together:
+/// You say how many seats a Replica has, and optionally which ids new Replicas get. The library places clients, counts seats
+/// and remembers which Replica served a client. The compiler checks that a Group and its Replica belong together:
 ///
 /// ```compile_fail,E0271
 /// # use dog::*;
@@ -50,71 +50,73 @@ use crate::time::Timestamp;
 /// # }
 /// ```
 pub trait Group: Sized + 'static {
-    /// The objects of this cluster.
+    /// The Replicas of this Group.
     type Replica: Replica<Group = Self>;
 
-    /// The name of this class of Groups. It goes into the ids: to change it is to begin anew. No two Groups of one App
-    /// have the same; that is [checked when it is compiled](crate::App::Groups).
+    /// The name of this class of Groups. It is part of the ids of its objects, so changing it starts with new, empty objects.
+    /// No two Groups of one App have the same name; the [compiler checks it](crate::App::Groups).
     const NAME: &'static str;
 
-    /// How long [`activate`](Self::activate) of this Group, [`activate`](Replica::activate) of each of its Replicas and one
-    /// call of [`clusterize`](Self::clusterize) may take. Default 10 s.
+    /// The time that [`activate`](Self::activate) of this Group, [`activate`](Replica::activate) of each of its Replicas,
+    /// and one call of [`clusterize`](Self::clusterize) may take. Default 10 s.
     ///
-    /// One that takes longer is dropped where it waits, logged with the object's name and counted as a failure. The object
-    /// leaves memory with it, and the next request begins it anew. A constant, because it is needed before there is a Group
-    /// to ask for its [`Policy`]. Who waits for a Replica gets an answer sooner, after a deadline of its own: 6 s for
-    /// [`identify`](crate::GroupHandle::identify).
+    /// A call that takes longer is dropped at its current `.await`, logged with the name of the object, and counted as a
+    /// failure.
+    /// The object then leaves memory, and the next request activates it again. Clients that wait for it get an error sooner,
+    /// by their own deadline of 6 s in [`identify`](crate::GroupHandle::identify).
+    ///
+    /// This is a constant because it is needed before there is a Group to ask for its [`Policy`].
     const ACTIVATE_DEADLINE: Duration = Duration::from_secs(10);
 
-    /// Begins a life of this Group in memory: the first, and each after a rest or a restart. It may take
-    /// [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE).
+    /// Makes the value that lives in memory: at the first use of this Group, and at each later activation after hibernation
+    /// or a
+    /// restart. It may take [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE), and is dropped at an `.await` if it takes longer.
     ///
     /// # Errors
-    /// Any: whoever asked the Group gets an error, and the next to ask tries again.
+    /// Any. Those who wait for the Group get an error ([`Error::is_handler`]), and the next use tries again.
     fn activate(cx: &GroupContext) -> impl Future<Output = Result<Self>>;
 
-    /// The seats of one Replica. Read once in each life of the Group.
+    /// The number of seats of each Replica. Read once per activation of the Group.
     fn limit(&self) -> Limit;
 
-    /// Times that placement goes by. Read once in each life of the Group.
+    /// The times that placement uses. Read once per activation of the Group.
     fn policy(&self) -> Policy {
         Policy::default()
     }
 
-    /// The id of a new Replica, wanted because all others are full. By default a unique one. On hosts that are all over the
-    /// world the id says too [where it is to live](ReplicaId::in_place).
+    /// The id of a new Replica, which is needed because all others are full. By default it is unique. On hosts that run in
+    /// many places, the id also says [where the Replica lives](ReplicaId::in_place).
     ///
-    /// It may take [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE); the client that needed it gets an error then.
+    /// It may take [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE), and is dropped at an `.await` if it takes longer.
     ///
     /// # Errors
-    /// Any: the client that needed it gets an error.
+    /// Any. The client that needed the Replica gets an error ([`Error::is_handler`]).
     fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> impl Future<Output = Result<ReplicaId>> {
         let _ = client;
         let id = cx.unique_replica();
         async move { Ok(id) }
     }
 
-    /// Answers a request that was sent to the Group itself by [`GroupHandle::fetch`](crate::GroupHandle::fetch). By
-    /// default 404.
+    /// Answers a request that [`GroupHandle::fetch`](crate::GroupHandle::fetch) sent to the Group itself. By default 404.
     ///
     /// # Errors
-    /// Any: the client gets 500.
+    /// Any. The caller gets an error ([`Error::is_handler`]), and an App that returns it answers 500.
     fn receive(&self, cx: &GroupContext, request: Request) -> impl Future<Output = Result<Response>> {
         let _ = (cx, request);
         async { Ok(text_response(StatusCode::NOT_FOUND, "not found")) }
     }
 
-    /// The alarm that was set has come. It is called again, after a growing delay, until it succeeds.
+    /// The alarm has come. If it fails, it is called again after a delay that grows from 1 s to 5 min, until it succeeds.
     ///
     /// # Errors
-    /// Any: the cause is logged, and it is called again later.
+    /// Any. The cause is logged.
     fn on_alarm(&self, cx: &GroupContext) -> impl Future<Output = Result> {
         let _ = cx;
         async { Ok(()) }
     }
 }
 
-/// What a [`Group`] can ask about itself. Cloning it is cheap.
+/// The way from the code of a [`Group`] to its storage, its alarm and its host. Cloning it is cheap.
 #[derive(Clone)]
 pub struct GroupContext {
     port: Rc<dyn GroupPort>,
@@ -126,53 +128,61 @@ impl GroupContext {
         Self { port }
     }
 
-    /// This Group's id.
+    /// The id of this Group.
     pub fn id(&self) -> GroupId {
         self.port.group()
     }
 
-    /// What was passed in when the host was started.
+    /// The values that the program passed in when it started the host.
     pub fn env(&self) -> &Env {
         self.port.env()
     }
 
-    /// The time.
+    /// The time of the host.
     pub fn now(&self) -> Timestamp {
         self.port.now()
     }
 
-    /// Ends when a task that you have started, or a response that you stream, should come to its end: the server has begun to
-    /// shut down, or this life of the Group is over. Cancel safe. More in [`Context::stopping`](crate::Context::stopping).
+    /// Completes when a task that you have spawned, or a response that you stream, should end: the server has begun to shut
+    /// down, or this activation of the Group is over. Cancel safe. [`Context::stopping`](crate::Context::stopping) has details
+    /// and an example.
     pub fn stopping(&self) -> impl Future<Output = ()> + use<> {
         self.port.stopping()
     }
 
-    /// What this Group keeps for good.
+    /// The durable storage of this Group.
     pub fn storage(&self) -> Storage {
         Storage::new(self.port.storage())
     }
 
-    /// Sets this Group's one alarm, in place of an earlier one: [`Group::on_alarm`] is called at that time or soon after,
-    /// whatever happens in between, once or more often.
+    /// Sets the one alarm of this Group, and replaces an earlier one. [`Group::on_alarm`] is called at that time or soon
+    /// after, at least once, even if the server restarts in between. When `Ok` is returned, the alarm survives a crash.
+    ///
+    /// Not cancel safe: if the future is dropped, the alarm may be set or not.
     ///
     /// # Errors
-    /// As [`Storage::put`]: when it returns `Ok`, the alarm survives a crash.
+    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::put`].
     pub async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
         self.port.set_alarm(Some(at)).await
     }
 
-    /// Takes the alarm back.
+    /// Removes the alarm, if one is set.
+    ///
+    /// Not cancel safe: if the future is dropped, the alarm may be removed or not.
     ///
     /// # Errors
-    /// As [`Storage::put`].
+    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::put`].
     pub async fn delete_alarm(&self) -> Result<(), Error> {
         self.port.set_alarm(None).await
     }
 
-    /// When the alarm is set for, or `None`. While `on_alarm` runs it is the next one, if that has been set.
+    /// The time that the alarm is set for, or `None`. While `on_alarm` runs, this is the next alarm, if the handler has set
+    /// one.
+    ///
+    /// Cancel safe.
     ///
     /// # Errors
-    /// As [`Storage::get`].
+    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::get`].
     pub async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
         self.port.alarm().await
     }
@@ -189,16 +199,22 @@ impl fmt::Debug for GroupContext {
     }
 }
 
-/// How many seats a Replica has: open sockets, requests in flight and live tickets together.
+/// The number of seats of a Replica: open sockets, requests in flight and reserved seats together.
+///
+/// ```
+/// use dog::Limit;
+///
+/// const SEATS: Limit = Limit::new(50);
+/// assert_eq!("50".parse(), Ok(SEATS));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Limit(NonZeroU32);
 
 impl Limit {
-    /// `seats` a Replica.
+    /// `seats` per Replica. For a number from outside, use `try_from` or `parse`.
     ///
     /// # Panics
-    /// When `seats` is zero; as a constant it does not compile then. For a number that comes from outside there are
-    /// `try_from` and `parse`.
+    /// If `seats` is zero. In a constant this is a compile error.
     pub const fn new(seats: u32) -> Self {
         match NonZeroU32::new(seats) {
             Some(seats) => Self(seats),
@@ -218,7 +234,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What [`Limit`] says of a number that is none.
+/// The error for a number that is no [`Limit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidLimit;
 
@@ -246,7 +262,7 @@ impl FromStr for Limit {
     }
 }
 
-/// Times that a [`Group`] goes by. Start from the default and change what you need:
+/// The times that a [`Group`] uses for placement. Start with the default and change what you need:
 ///
 /// ```
 /// use std::time::Duration;
@@ -255,14 +271,15 @@ impl FromStr for Limit {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long a ticket keeps a seat for a client that has not come yet. Default 10 s.
+    /// How long a seat stays reserved for a client that has not come yet. Default 10 s.
     pub ticket_lifetime: Duration,
-    /// How long a client is remembered after its last seat, to be sent back to its Replica. Default 60 s.
+    /// How long a client goes back to its Replica after its last seat there. Default 60 s.
     pub sticky_for: Duration,
-    /// How long a Replica stays empty before it is parked: out of fan-out, first to be used again. Default 60 s.
+    /// How long a Replica has no sockets before it is parked: broadcasts and gossip skip it, and it is the first to be used
+    /// again. Default 60 s.
     pub park_after: Duration,
-    /// How long the Group waits for its Replicas to learn of a new sibling before it serves without the one that does
-    /// not answer. Default 2 s.
+    /// How long the Group waits for its Replicas to learn of a new sibling. After that it serves clients without the
+    /// Replicas that do not answer. Default 2 s.
     pub join_deadline: Duration,
 }
 

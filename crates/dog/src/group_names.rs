@@ -1,6 +1,6 @@
-//! What is checked of the names of Groups while an App is compiled.
+//! Checks of the names of Groups, made while an App is compiled.
 
-/// Whether no name is there twice.
+/// Whether no name occurs twice.
 pub const fn are_distinct(names: &[&str]) -> bool {
     let mut at = 0;
     while at < names.len() {
@@ -12,7 +12,7 @@ pub const fn are_distinct(names: &[&str]) -> bool {
     true
 }
 
-/// Whether all of `these` are among `those`.
+/// Whether `those` contain every name of `these`.
 pub const fn are_among(these: &[&str], those: &[&str]) -> bool {
     let mut at = 0;
     while at < these.len() {
@@ -24,7 +24,7 @@ pub const fn are_among(these: &[&str], those: &[&str]) -> bool {
     true
 }
 
-/// Where a name is first, or how many there are.
+/// The index of the first occurrence of `name`, or the number of names if there is none.
 const fn position(names: &[&str], name: &str) -> usize {
     let mut at = 0;
     while at < names.len() && !are_equal(names[at].as_bytes(), name.as_bytes()) {
@@ -33,7 +33,7 @@ const fn position(names: &[&str], name: &str) -> usize {
     at
 }
 
-/// `==` of slices cannot be used in a constant yet.
+/// A comparison that can be used in constants, unlike `==` of slices.
 const fn are_equal(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;

@@ -1,4 +1,4 @@
-//! Who is who: the ids of Groups, Replicas, clients and sockets, and the epochs of activations.
+//! The ids of Groups, Replicas and clients.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,10 +13,11 @@ mod place;
 
 pub use place::{Jurisdiction, Place, Region};
 
-/// The longest client identifier, in bytes.
+/// Longest client identifier, in bytes.
 pub const MAX_CLIENT_ID: usize = 256;
 
-/// The digits of an id. Ids travel as text: to format byte by byte was most of what writing a letter cost.
+/// The hexadecimal digits of an id. Ids travel as text between objects, and formatting them byte by byte was most of the
+/// cost of writing a message.
 fn digits(bytes: &[u8; 32]) -> [u8; 64] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     std::array::from_fn(|at| {
@@ -25,7 +26,8 @@ fn digits(bytes: &[u8; 32]) -> [u8; 64] {
     })
 }
 
-/// 32 bytes, 64 hexadecimal digits outside. The same code for every kind of object; the public types keep them apart.
+/// An id of 32 bytes, written as 64 hexadecimal digits. The code is the same for every kind of object; the types keep the
+/// kinds apart.
 macro_rules! object_id {
     ($(#[$doc:meta])* $name:ident, $domain:literal) => {
         $(#[$doc])*
@@ -33,10 +35,10 @@ macro_rules! object_id {
         pub struct $name([u8; 32]);
 
         impl $name {
-            /// The id that belongs to `name` in `class`: always the same, on every host and in every release.
+            /// The id that belongs to `name` in `class`. It is the same on every host and in every release.
             pub fn from_name(class: &str, name: &str) -> Self {
                 let mut hash = Sha256::new();
-                // Lengths, so that no two pairs of class and name run into each other.
+                // The length separates class and name, so that different pairs give different input.
                 hash.update(concat!("dog ", $domain, "\0"));
                 hash.update((class.len() as u64).to_be_bytes());
                 hash.update(class);
@@ -62,7 +64,7 @@ macro_rules! object_id {
         }
 
         impl fmt::Debug for $name {
-            /// The first eight digits: enough to tell them apart in a log.
+            /// The first eight digits, which are enough to tell ids apart in a log.
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(formatter, concat!(stringify!($name), "("))?;
                 self.0[..4].iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))?;
@@ -106,7 +108,7 @@ macro_rules! object_id {
 }
 
 object_id! {
-    /// The id of a [`Group`](crate::Group): made from its name.
+    /// The id of a [`Group`](crate::Group), derived from its name.
     ///
     /// ```
     /// use dog::GroupId;
@@ -118,22 +120,29 @@ object_id! {
 }
 
 object_id! {
-    /// The id of a [`Replica`](crate::Replica): unique, or made from a name by [`Group::clusterize`](crate::Group::clusterize).
+    /// The id of a [`Replica`](crate::Replica): unique by default, or derived from a name by
+    /// [`Group::clusterize`](crate::Group::clusterize).
     ReplicaId, "replica"
 }
 
-/// Who is asking: the identifier that your App gives a client, after a cookie, a token or a query, as it likes.
+/// The identifier of a client, chosen by your App: from a session, a token or the query.
 ///
-/// 1 to 256 bytes. Several connections may share it: a whisper reaches them all.
+/// It has 1 to 256 bytes. Several connections may share it; a whisper reaches all of them. Cloning is cheap.
+///
+/// ```
+/// let ann = dog::ClientId::new("ann")?;
+/// assert_eq!(ann.as_str(), "ann");
+/// # Ok::<(), dog::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(Arc<str>);
 
 impl ClientId {
-    /// Takes `identifier` for a client's.
+    /// The client with this identifier.
     ///
     /// # Errors
-    /// When it is empty or longer than 256 bytes ([`Error::is_invalid_client`]); returned from
-    /// [`App::fetch`](crate::App::fetch) it answers the client with 400 and says so.
+    /// [`Error::is_invalid_client`] if it is empty or longer than 256 bytes. Returned from
+    /// [`App::fetch`](crate::App::fetch), the error answers with 400 and its text.
     pub fn new(identifier: impl AsRef<str>) -> Result<Self, Error> {
         let identifier = identifier.as_ref();
         let length = identifier.len();
@@ -147,7 +156,7 @@ impl ClientId {
         }
     }
 
-    /// The identifier.
+    /// The identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -188,38 +197,6 @@ impl Serialize for ClientId {
 impl<'de> Deserialize<'de> for ClientId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
-/// Which of a Replica's sockets: unique within one activation of its Replica, and within one process natively.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SocketId(u64);
-
-impl SocketId {
-    #[doc(hidden)]
-    pub const fn from_raw(raw: u64) -> Self {
-        Self(raw)
-    }
-
-    #[doc(hidden)]
-    pub const fn raw(self) -> u64 {
-        self.0
-    }
-}
-
-/// The number of an object's life in memory. It only grows, so that what an earlier life still says can be told apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Epoch(u64);
-
-impl Epoch {
-    #[doc(hidden)]
-    pub const fn from_raw(raw: u64) -> Self {
-        Self(raw)
-    }
-
-    /// The number.
-    pub const fn as_u64(self) -> u64 {
-        self.0
     }
 }
 

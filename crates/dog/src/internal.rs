@@ -1,13 +1,13 @@
 //! For `durable-object-groups-engine` and the hosts only: what they need beyond the public API to run an App. Code of an App
 //! has no use for it, and it may change in any release.
 
+pub use crate::app::GroupVisitor;
 pub use crate::close::SocketErrorKind;
 pub use crate::codec::{decode, encode};
 pub use crate::error::Kind;
 pub use crate::group_names::{are_among, are_distinct};
+pub use crate::list::TransactionRead;
 pub use crate::message::MessageBuffer;
 pub use crate::port::{
-    AppPort, GossipAnswers, GroupPort, GroupVisitor, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort,
-    TransactionTurn,
+    AppPort, GossipAnswers, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
 };
-pub use crate::storage::TransactionRead;

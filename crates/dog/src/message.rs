@@ -1,4 +1,4 @@
-//! What travels to and from a client: [`Message`].
+//! One message to or from a client: [`Message`].
 
 use std::fmt;
 
@@ -8,13 +8,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Kind};
 
-/// The longest header a server puts before a payload: two bytes and an eight-byte length.
+/// The longest header of a frame that a server sends: two bytes and a length of eight bytes.
 const HEADROOM: usize = 10;
 
 /// One message of a WebSocket: text or binary.
 ///
-/// Cloning is cheap (a reference count), whatever the size: one message can go to a million sockets without being
-/// copied once.
+/// Cloning increments a reference count. One message can go to a million sockets without a copy.
 ///
 /// ```
 /// use dog::Message;
@@ -29,14 +28,14 @@ const HEADROOM: usize = 10;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     kind: MessageKind,
-    /// Where the payload starts in `frame`: 2, 4 or 10.
+    /// Offset of the payload in `frame`: 2, 4 or 10.
     payload_at: u8,
-    /// The whole frame as a server puts it on the wire, header included. It is laid out when the message is made, so
-    /// that a broadcast encodes nothing, for any number of receivers.
+    /// The whole frame as a server sends it, header included. It is made together with the message, so a broadcast encodes
+    /// nothing, whatever the number of receivers.
     frame: Bytes,
 }
 
-/// Which of the two kinds of data a [`Message`] carries.
+/// The two kinds of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageKind {
     /// UTF-8 text.
@@ -46,20 +45,20 @@ pub enum MessageKind {
 }
 
 impl Message {
-    /// A text message.
+    /// A text message with a copy of `text`.
     pub fn text(text: impl AsRef<str>) -> Self {
         Self::copied(MessageKind::Text, text.as_ref().as_bytes())
     }
 
-    /// A binary message.
+    /// A binary message with a copy of `bytes`.
     pub fn binary(bytes: impl AsRef<[u8]>) -> Self {
         Self::copied(MessageKind::Binary, bytes.as_ref())
     }
 
-    /// A text message that holds `value` as JSON.
+    /// A text message that contains `value` as JSON.
     ///
     /// # Errors
-    /// When `value` cannot be written as JSON, for instance a map whose keys are no strings ([`Error::is_encoding`]).
+    /// [`Error::is_encoding`] if `value` cannot be written as JSON, for example a map whose keys are not strings.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         let mut buffer = MessageBuffer::with_capacity(128);
         serde_json::to_writer(&mut buffer, value)
@@ -78,7 +77,7 @@ impl Message {
         self.kind
     }
 
-    /// The text, or `None` of a binary message.
+    /// The text, or `None` for a binary message.
     pub fn as_text(&self) -> Option<&str> {
         match self.kind {
             MessageKind::Text => std::str::from_utf8(self.as_bytes()).ok(),
@@ -86,26 +85,26 @@ impl Message {
         }
     }
 
-    /// The payload, text or not.
+    /// The payload, for both kinds.
     pub fn as_bytes(&self) -> &[u8] {
         &self.frame[usize::from(self.payload_at)..]
     }
 
-    /// The payload without a copy; it keeps the whole message in memory as long as it lives.
+    /// The payload without a copy. It keeps the whole message in memory.
     pub fn to_bytes(&self) -> Bytes {
         self.frame.slice(usize::from(self.payload_at)..)
     }
 
-    /// Reads the payload, text or binary, as JSON.
+    /// Reads the payload as JSON, for both kinds.
     ///
     /// # Errors
-    /// When the payload is not the JSON of a `T` ([`Error::is_encoding`]).
+    /// [`Error::is_encoding`] if the payload is not the JSON of a `T`.
     pub fn to_json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(self.as_bytes())
-            .map_err(|cause| Error::caused(Kind::Encoding, "the message is not the JSON that was expected", cause))
+            .map_err(|cause| Error::caused(Kind::Encoding, "the message is not JSON of the expected type", cause))
     }
 
-    /// Bytes of payload.
+    /// The length of the payload in bytes.
     pub fn len(&self) -> usize {
         self.frame.len() - usize::from(self.payload_at)
     }
@@ -115,7 +114,7 @@ impl Message {
         self.len() == 0
     }
 
-    /// The message as one unfragmented, unmasked WebSocket frame: header and payload in one shared buffer.
+    /// For hosts: the message as one unfragmented, unmasked WebSocket frame, with header and payload in one shared buffer.
     #[doc(hidden)]
     pub fn frame(&self) -> &Bytes {
         &self.frame
@@ -146,7 +145,7 @@ impl From<Vec<u8>> for Message {
     }
 }
 
-/// As it travels between objects: its kind and its bytes.
+/// The form that travels between objects: the kind and the payload.
 impl Serialize for Message {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self.kind == MessageKind::Text, self.to_bytes()).serialize(serializer)
@@ -157,20 +156,21 @@ impl<'de> Deserialize<'de> for Message {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (is_text, payload) = <(bool, Bytes)>::deserialize(deserializer)?;
         if is_text && std::str::from_utf8(&payload).is_err() {
-            return Err(serde::de::Error::custom("a text message that is no UTF-8"));
+            return Err(serde::de::Error::custom("a text message that is not UTF-8"));
         }
         Ok(Self::copied(if is_text { MessageKind::Text } else { MessageKind::Binary }, &payload))
     }
 }
 
 impl fmt::Debug for Message {
-    /// The kind and the length; not the content, which is the users' and has no place in logs.
+    /// The kind and the length. The content belongs to users and does not go into logs.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Message({:?}, {} bytes)", self.kind, self.len())
     }
 }
 
-/// A message in the making, for hosts: room for the header stands before the payload, so that sealing copies nothing.
+/// For hosts: a message under construction. The buffer has room for the header before the payload, so that sealing copies
+/// nothing.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct MessageBuffer {
@@ -200,7 +200,7 @@ impl MessageBuffer {
         &mut self.buffer[HEADROOM..]
     }
 
-    /// Makes the message. A text payload must be UTF-8: the caller has checked it.
+    /// Completes the message. The caller has checked that a text payload is UTF-8.
     pub fn seal(mut self, kind: MessageKind) -> Message {
         let length = self.payload().len();
         let mut header = [0_u8; HEADROOM];
@@ -223,9 +223,9 @@ impl MessageBuffer {
         let start = HEADROOM - header_length;
         self.buffer[start..HEADROOM].copy_from_slice(&header[..header_length]);
         let mut frame = self.buffer.freeze();
-        // Not `slice`, which counts a reference and so allocates.
+        // `slice` would add a reference to the buffer, which allocates; `advance` does not.
         frame.advance(start);
-        // At most ten, see above.
+        // A header has at most ten bytes.
         let payload_at = u8::try_from(header_length).unwrap_or(u8::MAX);
         Message { kind, payload_at, frame }
     }

@@ -12,116 +12,116 @@ use crate::body::{Request, Response};
 use crate::close::CloseCode;
 use crate::env::Env;
 use crate::error::Error;
-use crate::group::Group;
-use crate::id::{ClientId, GroupId, ReplicaId, SocketId};
+use crate::id::{ClientId, GroupId, ReplicaId};
+use crate::list::{List, TransactionRead};
 use crate::message::Message;
-use crate::socket::BroadcastReport;
-use crate::storage::{List, TransactionRead};
+use crate::numbers::SocketId;
+use crate::replies::BroadcastReport;
 use crate::time::Timestamp;
 
 /// A future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// What came of a gossip.
+/// The outcome of a gossip.
 #[derive(Debug)]
 pub struct GossipAnswers {
-    /// What every sibling said that was asked: bytes of its answer, or why there is none.
+    /// Every sibling that was asked, with the bytes of its answer or the reason why there is none.
     pub answers: Vec<(ReplicaId, Result<Bytes, Error>)>,
-    /// Who was not asked because it is parked, or why that is not known.
+    /// The siblings that were not asked because they are parked, or the reason why they are not known.
     pub parked: Result<Vec<ReplicaId>, Error>,
 }
 
-/// Beneath a [`Storage`](crate::Storage): one object's entries.
+/// Behind a [`Storage`](crate::Storage): the entries of one object.
 pub trait StoragePort {
-    /// The value under a key.
+    /// The value under `key`.
     fn get(&self, key: &str) -> LocalFuture<Result<Option<Bytes>, Error>>;
-    /// The entries that are asked for, in their order.
+    /// The entries that `list` selects, in its order.
     fn list(&self, list: List) -> LocalFuture<Result<Vec<(String, Bytes)>, Error>>;
-    /// Grows with each write.
+    /// A number that grows with each write.
     fn version(&self) -> u64;
-    /// Ends when it is the turn of a transaction that was overtaken so often; `None` if it needs none.
+    /// Waits until a transaction that was overtaken `overtaken` times may run alone. `None` if it may run beside others.
     fn turn(&self, overtaken: usize) -> Option<LocalFuture<Box<dyn TransactionTurn>>>;
-    /// Makes all writes at once, and says when they are durable. `None`, and nothing is written, if something that was
-    /// read has changed since the version it was read at.
+    /// Makes all writes at once; the future completes when they are durable. Returns `Ok(None)` and writes nothing if
+    /// something in `reads` has changed since the version that stands with it.
     fn commit(
         &self,
         writes: BTreeMap<String, Option<Bytes>>,
         reads: Vec<(u64, TransactionRead)>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error>;
-    /// Takes everything away.
+    /// Deletes all entries.
     fn delete_all(&self) -> LocalFuture<Result<(), Error>>;
 }
 
-/// The turn of one transaction, which ends when this is dropped, or has taken too long.
+/// The turn of one transaction. It ends when this value is dropped, or when it has taken 3 s.
 pub trait TransactionTurn {
-    /// Whether it is still its turn.
+    /// Whether the turn has not ended.
     fn lasts(&self) -> bool;
-    /// Whether its body is polled from now on: a transaction that begins meanwhile is part of the body, and must not wait
-    /// for the turn to end. Gives back what was so before.
+    /// Says whether the body of the transaction is being polled, and returns what was set before. A transaction that begins
+    /// meanwhile is part of the body and must not wait for the turn.
     fn polled(&self, polled: bool) -> bool;
 }
 
 /// What a Group and a Replica have in common.
 pub trait ObjectPort {
-    /// Its storage.
+    /// The storage of the object.
     fn storage(&self) -> Rc<dyn StoragePort>;
-    /// Sets its one alarm, in place of an earlier one.
+    /// Sets the one alarm of the object, or removes it.
     fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>>;
-    /// When its alarm is set for.
+    /// The time that the alarm is set for.
     fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>>;
 }
 
-/// Beneath a [`Context`](crate::Context) and a [`Socket`](crate::Socket).
+/// Behind a [`Context`](crate::Context) and a [`Socket`](crate::Socket).
 pub trait ReplicaPort: ObjectPort {
     /// This Replica.
     fn replica(&self) -> ReplicaId;
-    /// Its Group.
+    /// The Group of this Replica.
     fn group(&self) -> GroupId;
-    /// What the user passed in.
+    /// The values that the program passed in.
     fn env(&self) -> &Env;
-    /// The host's time.
+    /// The time of the host.
     fn now(&self) -> Timestamp;
-    /// Ends when the host has begun to end, or what this port was given to is over.
+    /// Completes when the host begins to shut down, or this activation is over.
     fn stopping(&self) -> LocalFuture<()>;
-    /// Open sockets of this Replica.
+    /// The open sockets of this Replica.
     fn sockets(&self) -> Vec<(SocketId, ClientId)>;
-    /// Shakes hands, or answers why not; the socket begins with the attachment, if there is one.
+    /// The response to a handshake: it opens a socket that begins with `attachment`, or says what is wrong.
     fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response;
-    /// To one socket of this Replica.
+    /// Sends to one socket of this Replica.
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error>;
-    /// Ends one socket of this Replica after what was sent before.
+    /// Closes one socket of this Replica after everything that was sent before.
     fn close(&self, socket: SocketId, code: CloseCode, reason: &str);
-    /// To this Replica's sockets, without those of `except`.
+    /// Sends to the sockets of this Replica, except those of `except`.
     fn emit(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error>;
-    /// To the cluster's sockets, without those of `except`.
+    /// Sends to the sockets of the Group, except those of `except`.
     fn broadcast(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error>;
-    /// The same, with a count.
+    /// Sends to the sockets of the Group, except those of `except`, and counts them.
     fn broadcast_confirmed(
         &self,
         message: Message,
         except: Option<ClientId>,
     ) -> LocalFuture<Result<BroadcastReport, Error>>;
-    /// To one client's sockets, wherever they are.
+    /// Sends to all sockets of one client, wherever they are.
     fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>>;
     /// Asks every sibling that is not parked.
     fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<GossipAnswers, Error>>;
-    /// The bytes kept with a socket.
+    /// The attachment of a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
-    /// Keeps bytes with a socket.
+    /// Replaces the attachment of a socket.
     fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error>;
 }
 
-/// Beneath a [`GroupContext`](crate::GroupContext).
+/// Behind a [`GroupContext`](crate::GroupContext).
 pub trait GroupPort: ObjectPort {
     /// This Group.
     fn group(&self) -> GroupId;
-    /// What the user passed in.
+    /// The values that the program passed in.
     fn env(&self) -> &Env;
-    /// The host's time.
+    /// The time of the host.
     fn now(&self) -> Timestamp;
-    /// Ends when the host has begun to end, or this life of the Group is over.
+    /// Completes when the host begins to shut down, or this activation is over.
     fn stopping(&self) -> LocalFuture<()>;
-    /// An id that no Replica has had.
+    /// A Replica id that was never used.
     fn unique_replica(&self) -> ReplicaId;
 }
 
@@ -133,11 +133,11 @@ pub trait SeatPort {
     fn fetch(self: Box<Self>, request: Request) -> LocalFuture<Result<Response, Error>>;
 }
 
-/// Beneath a [`Dog`](crate::Dog).
+/// Behind a [`Dog`](crate::Dog).
 pub trait AppPort {
-    /// What the user passed in.
+    /// The values that the program passed in.
     fn env(&self) -> &Env;
-    /// Asks a Group which Replica is to serve a client.
+    /// Asks a Group which Replica serves a client, and reserves a seat there.
     fn identify(
         &self,
         class: &'static str,
@@ -153,10 +153,4 @@ pub trait AppPort {
         group: GroupId,
         request: Request,
     ) -> LocalFuture<Result<Response, Error>>;
-}
-
-/// Is shown every Group type of an App in turn.
-pub trait GroupVisitor {
-    /// `G` is one of them.
-    fn visit<G: Group>(&mut self);
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::auto_response::AutoResponse;
 use crate::body::{Request, Response};
 use crate::close::{Close, SocketError};
 use crate::context::Context;
@@ -13,25 +14,23 @@ use crate::group::Group;
 use crate::message::Message;
 use crate::socket::Socket;
 
-mod auto_response;
-
-pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
-
-/// One working object of a cluster: it answers requests and owns connections.
+/// One working object of a [`Group`]: it answers requests and owns WebSockets.
 ///
-/// All of one Replica's code runs on one thread, and handlers take `&self`: keep state in `Cell` and `RefCell`, and do
-/// not hold a borrow across an `.await`. No future needs to be `Send`.
+/// All code of one Replica runs on one thread, and handlers take `&self`. Keep state in `Cell` and `RefCell`, and hold no
+/// borrow across an `.await`. No future needs to be `Send`.
 ///
-/// - Messages of one socket are handled one at a time, in order. Handlers of different sockets, and requests,
-///   interleave at `.await`.
-/// - `on_open` ends before the first `on_message`; `on_close` or `on_error` comes last and exactly once, however the
-///   socket ended.
-/// - An error closes that socket with 1011 and no other. A panic ends this life of the object: all its sockets are
-///   closed with 1011, and the next request begins a new life.
-/// - Fields are lost when the object rests; what must stay belongs into a socket's
-///   [attachment](Socket::set_attachment).
+/// - Messages of one socket are handled one at a time and in order. Handlers of different sockets, and requests, interleave at
+///   `.await`.
+/// - `on_open` ends before the first `on_message`. `on_close` or `on_error` comes last and exactly once, however the socket
+///   ended.
+/// - An error closes that socket with 1011 and no other. A panic ends this activation of the object: all its sockets close
+///   with 1011, and the next request activates it again.
+/// - The host polls a handler until it returns. It is dropped early only if the activation is over, or at the end of a
+///   graceful shutdown.
+/// - Fields are lost when the object hibernates. What a socket needs later belongs into its
+///   [attachment](Socket::set_attachment), everything else into the [storage](Context::storage).
 ///
-/// Gossip is typed both ways; the wrong type does not compile:
+/// Gossip has a type for the question and a type for the answer. Other types do not compile:
 ///
 /// ```compile_fail,E0308
 /// # use dog::*;
@@ -52,42 +51,44 @@ pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
 ///     type Answer = Vec<String>;
 /// #   async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
 ///     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-///         cx.gossip(&"users").await?; // but gossip is an `Ask`
+///         cx.gossip(&"users").await?; // the type of gossip is `Ask`
 ///         Ok(cx.connect(request))
 ///     }
 /// }
 /// ```
 pub trait Replica: Sized + 'static {
-    /// The Group that this Replica belongs to.
+    /// The Group of this Replica.
     type Group: Group<Replica = Self>;
 
-    /// What siblings ask each other; `()` where they do not.
+    /// The type of what siblings ask each other. `()` if they ask nothing, or if there is only one question.
     type Gossip: Serialize + DeserializeOwned + 'static;
 
-    /// What they answer; `()` where they do not.
+    /// The type of the answer. `()` if there is none.
     type Answer: Serialize + DeserializeOwned + 'static;
 
-    /// A text that the host answers by itself, without a handler, in no order with those that run. By default none.
+    /// A text message that the host answers by itself, without a handler. The answer may overtake messages of handlers. By
+    /// default none.
     const AUTO_RESPONSE: Option<AutoResponse> = None;
 
-    /// Begins a life of this Replica in memory: the first, and each after a rest or a crash. It may take
-    /// [`Group::ACTIVATE_DEADLINE`].
+    /// Makes the value that lives in memory: at the first use of this Replica, and at each later activation after
+    /// hibernation or a panic. It may take [`Group::ACTIVATE_DEADLINE`], and is dropped at an `.await` if it takes longer.
     ///
     /// # Errors
-    /// Any: whoever needed the Replica gets an error, and the next to need it tries again. Sockets that were open while it
-    /// rested are closed with 1011.
+    /// Any. Those who wait for the Replica get an error ([`Error::is_handler`](crate::Error::is_handler)), and the next use
+    /// tries again. Sockets that were open during hibernation close with 1011.
     fn activate(cx: &Context<Self>) -> impl Future<Output = Result<Self>>;
 
-    /// Answers a request. [`Context::connect`] makes it a WebSocket.
+    /// Answers a request. [`Context::connect`] turns it into a WebSocket. The request holds a seat until the response has been
+    /// sent. There is no deadline.
     ///
     /// # Errors
-    /// Any: the client gets 500 (or the status of this library's own error), the cause is logged.
+    /// Any. The client gets 500, or the status of an error of this library. The cause is logged.
     fn receive(&self, cx: &Context<Self>, request: Request) -> impl Future<Output = Result<Response>>;
 
-    /// A socket has opened. It can be reached by everyone from now on.
+    /// A socket has opened. It can be reached from now on. By default nothing happens.
     ///
     /// # Errors
-    /// Any: the socket is closed with 1011, the cause is logged.
+    /// Any. The cause is logged, and the socket closes with 1011.
     fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> impl Future<Output = Result> {
         let _ = (cx, socket);
         async { Ok(()) }
@@ -96,43 +97,45 @@ pub trait Replica: Sized + 'static {
     /// A message has come. By default it is ignored.
     ///
     /// # Errors
-    /// Any: the socket is closed with 1011, the cause is logged.
+    /// Any. The cause is logged, and the socket closes with 1011.
     fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> impl Future<Output = Result> {
         let _ = (cx, socket, message);
         async { Ok(()) }
     }
 
-    /// The socket has closed: by the client, or by [`Socket::close`]. It is not counted any more and gets nothing.
+    /// The socket has closed, by the client or by [`Socket::close`]. Its seat is free, and nothing can be sent to it any
+    /// more. By default nothing happens.
     ///
     /// # Errors
-    /// Any: the cause is logged.
+    /// Any. The cause is logged.
     fn on_close(&self, cx: &Context<Self>, socket: &Socket, close: &Close) -> impl Future<Output = Result> {
         let _ = (cx, socket, close);
         async { Ok(()) }
     }
 
-    /// The socket has ended by nobody's wish: lost, silent, too slow, against the protocol, or a handler failed. In
-    /// place of `on_close`, which it calls by default.
+    /// The socket has ended without a regular close: lost, silent, too slow, against the protocol, or a handler failed. It is
+    /// called instead of `on_close`, which it calls by default.
     ///
     /// # Errors
-    /// Any: the cause is logged.
+    /// Any. The cause is logged.
     fn on_error(&self, cx: &Context<Self>, socket: &Socket, error: &SocketError) -> impl Future<Output = Result> {
         self.on_close(cx, socket, error.close())
     }
 
-    /// The alarm that was set has come. It is called again, after a growing delay, until it succeeds.
+    /// The alarm has come. If it fails, it is called again after a delay that grows from 1 s to 5 min, until it succeeds. By
+    /// default nothing happens.
     ///
     /// # Errors
-    /// Any: the cause is logged, and it is called again later.
+    /// Any. The cause is logged.
     fn on_alarm(&self, cx: &Context<Self>) -> impl Future<Output = Result> {
         let _ = cx;
         async { Ok(()) }
     }
 
-    /// A sibling asks. By default an error: then the sibling finds this Replica among those without an answer.
+    /// A sibling asks. By default an error, and the sibling finds this Replica among those that did not answer.
     ///
     /// # Errors
-    /// Any: the sibling that asked is told that there is no answer, the cause is logged here.
+    /// Any. The cause is logged here. The sibling is only told that there is no answer.
     fn on_gossip(&self, cx: &Context<Self>, gossip: Self::Gossip) -> impl Future<Output = Result<Self::Answer>> {
         let _ = (cx, gossip);
         async { Err(Failure::new("this Replica does not answer gossip: implement on_gossip")) }

@@ -1,4 +1,4 @@
-//! One open WebSocket, seen from its Replica: [`Socket`].
+//! One open WebSocket, as its Replica sees it: [`Socket`].
 
 use std::fmt;
 use std::rc::Rc;
@@ -10,14 +10,17 @@ use serde::de::DeserializeOwned;
 use crate::close::CloseCode;
 use crate::codec;
 use crate::error::{Error, Kind};
-use crate::id::{ClientId, ReplicaId, SocketId};
+use crate::id::ClientId;
 use crate::message::Message;
+use crate::numbers::SocketId;
 use crate::port::ReplicaPort;
+use crate::replies::BroadcastReport;
 
-/// The largest attachment, in bytes as serialised.
+/// Largest attachment of a socket, in bytes when serialised.
 pub const MAX_ATTACHMENT: usize = 16 * 1024;
 
-/// One open WebSocket of a client. Cloning it is cheap; a clone kept past the end of the socket is harmless.
+/// One open WebSocket of a client. Cloning it is cheap. A clone may outlive the socket; its calls then fail with
+/// [`Error::is_closed`].
 #[derive(Clone)]
 pub struct Socket {
     port: Rc<dyn ReplicaPort>,
@@ -25,22 +28,13 @@ pub struct Socket {
     client: ClientId,
 }
 
-/// Who hears what a [`Socket`] says.
+/// Who receives what is sent through a [`Socket`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum To {
-    /// All but the sockets of the client that speaks: every one of them, not only the one it spoke on.
+    /// Everyone except the client of the socket: none of its sockets receives the message.
     Others,
-    /// All, the speaker too.
+    /// Everyone, the client of the socket included.
     Everyone,
-}
-
-/// Whom a [`broadcast_confirmed`](Socket::broadcast_confirmed) reached.
-#[derive(Debug, Default)]
-pub struct BroadcastReport {
-    /// How many sockets took it.
-    pub sockets: usize,
-    /// Replicas that did not answer by the deadline, and why. What they have got is not known.
-    pub missing: Vec<(ReplicaId, Error)>,
 }
 
 impl Socket {
@@ -49,23 +43,25 @@ impl Socket {
         Self { port, id, client }
     }
 
-    /// Which socket of its Replica.
+    /// The number of the socket.
     pub fn id(&self) -> SocketId {
         self.id
     }
 
-    /// Whose socket.
+    /// The client that the socket belongs to.
     pub fn client(&self) -> &ClientId {
         &self.client
     }
 
-    /// To this socket alone. Handed over when called: `Ok` does not mean that the client has received it, since a client
-    /// can leave before the message reaches it.
+    /// Sends to this socket alone.
     ///
-    /// A socket that is known to have closed is an error. A handler that sends to sockets of other clients decides what that
-    /// means. If it returns the error with `?`, it fails like with any other error: it is logged and counted, and the socket
-    /// *whose handler it is* is closed with 1011. The error about a handler's own socket only means that its client has left;
-    /// it is not logged.
+    /// `Ok` means that the message is queued, not that the client has it: a client can leave before the message arrives. There
+    /// is no limit on the size of a message. The host limits the bytes that may wait for one socket; a socket that exceeds
+    /// that limit is closed with 1013 by default, and `on_error` is called with the reason.
+    ///
+    /// A socket that has closed is an error. If a handler returns the error of *another* client's socket with `?`, the handler
+    /// fails as with any error: the error is logged and counted, and the handler's own socket closes with 1011. The error of
+    /// the handler's own socket only means that its client has left. It is not logged.
     ///
     /// ```
     /// # use dog::{Context, Replica, Result, Socket};
@@ -81,74 +77,75 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// When the socket has closed or this life of the object is over ([`Error::is_closed`]), or the message is too large
-    /// for the host ([`Error::is_too_large`]).
+    /// [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
         self.port.send(self.id, &message.into())
     }
 
-    /// Ends this socket: what was sent before goes out first, then the close. The reason is cut at 123 bytes. A socket
-    /// that has closed already stays as it is.
+    /// Closes this socket. The client gets everything that was sent before, then the close with `code` and the first 123 bytes
+    /// of `reason`. Messages of the socket that still wait for their handler are dropped. Does nothing if the socket has
+    /// closed.
     ///
-    /// Its `on_close` runs in a later turn, after this has returned, and so does that of each of many that are closed in one
-    /// go, in their order. Messages of this socket that still wait for their handler are dropped.
+    /// `on_close` runs after this call has returned. If a handler closes several sockets, their `on_close` run in the same
+    /// order.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.port.close(self.id, code, reason);
     }
 
-    /// To the sockets of this Replica. Handed over when called.
+    /// Sends to the sockets of this Replica, as [`Context::emit`](crate::Context::emit). `to` says whether the client of this
+    /// socket is among the receivers.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
-    /// ([`Error::is_closed`]).
+    /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn emit(&self, message: impl Into<Message>, to: To) -> Result<(), Error> {
         self.port.emit(&message.into(), self.except(to))
     }
 
-    /// To all sockets of the cluster. Handed over when called; at most once to each; a Replica that is dead or slow
-    /// does not stop the others.
+    /// Sends to all sockets of the Group, as [`Context::broadcast`](crate::Context::broadcast). `to` says whether the client
+    /// of this socket is among the receivers.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
-    /// ([`Error::is_closed`]).
+    /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn broadcast(&self, message: impl Into<Message>, to: To) -> Result<(), Error> {
         self.port.broadcast(&message.into(), self.except(to))
     }
 
-    /// The same, and says how many sockets took it and which Replicas did not answer by the deadline.
+    /// Sends to all sockets of the Group and reports how many there were, as
+    /// [`Context::broadcast_confirmed`](crate::Context::broadcast_confirmed), with the same deadline of 3 s and the same
+    /// cancel safety. `to` says whether the client of this socket is among the receivers.
     ///
     /// # Errors
-    /// When the message is too large for the host ([`Error::is_too_large`]), or this life of the object is over
-    /// ([`Error::is_closed`]).
+    /// [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn broadcast_confirmed(&self, message: impl Into<Message>, to: To) -> Result<BroadcastReport, Error> {
         self.port.broadcast_confirmed(message.into(), self.except(to).cloned()).await
     }
 
-    /// To all sockets of one client, wherever they are. Returns how many took it; 0 means that nobody is there.
-    ///
-    /// Dropped before it ends, it may have been sent or not.
+    /// Sends to all sockets of one client. The same as [`Context::whisper`](crate::Context::whisper): deadlines, cancel
+    /// safety and errors are there.
     ///
     /// # Errors
-    /// When the Group cannot say where the client is ([`Error::is_unreachable`], [`Error::is_deadline`]), or this life of the
-    /// object is over ([`Error::is_closed`]).
+    /// [`Error::is_deadline`], [`Error::is_unreachable`] or [`Error::is_closed`].
     pub async fn whisper(&self, client: &ClientId, message: impl Into<Message>) -> Result<usize, Error> {
         self.port.whisper(client.clone(), message.into()).await
     }
 
-    /// What was attached to this socket; it outlives the Replica's rest.
+    /// The value attached to this socket, or `None`. It survives the hibernation of the Replica, but not the end of the
+    /// socket.
     ///
     /// # Errors
-    /// When the socket has closed, except in its own last handler, or this life of the object is over
-    /// ([`Error::is_closed`]), or what is attached is no `T` ([`Error::is_encoding`]).
+    /// - [`Error::is_closed`]: the socket has closed, except in its own `on_close` or `on_error`; or this activation of the
+    ///   Replica is over.
+    /// - [`Error::is_encoding`]: the attached value is not a `T`.
     pub fn attachment<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         self.port.attachment(self.id)?.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
-    /// Attaches `value` to this socket, in place of what was there.
+    /// Attaches `value` to this socket, and replaces an earlier value.
     ///
     /// # Errors
-    /// When it is over 16 KiB as serialised ([`Error::is_too_large`]), cannot be serialised ([`Error::is_encoding`]),
-    /// or the socket has closed or this life of the object is over ([`Error::is_closed`]).
+    /// - [`Error::is_too_large`]: the value has more than 16 KiB when serialised.
+    /// - [`Error::is_encoding`]: the value cannot be serialised.
+    /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
     pub fn set_attachment<T: Serialize>(&self, value: &T) -> Result<(), Error> {
         self.port.set_attachment(self.id, encode_attachment(value)?)
     }
@@ -167,7 +164,7 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// The bytes of an attachment, if they are not too many.
+/// The bytes of an attachment.
 pub(crate) fn encode_attachment<T: Serialize>(value: &T) -> Result<Bytes, Error> {
     let bytes = codec::encode(value)?;
     if bytes.len() > MAX_ATTACHMENT {

@@ -1,6 +1,4 @@
-//! What an object keeps for good: [`Storage`], [`Transaction`], [`List`].
-
-mod list;
+//! The durable entries of an object: [`Storage`], [`Transaction`].
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,24 +13,34 @@ use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::error::{Error, Failure, Kind};
+use crate::list::{List, TransactionRead};
 use crate::port::{StoragePort, TransactionTurn};
 
-pub use list::List;
-
-/// The longest key, in bytes.
+/// Longest key, in bytes.
 pub const MAX_KEY: usize = 2 * 1024;
 
-/// The largest value, in bytes as serialised.
+/// Largest value, in bytes when serialised.
 pub const MAX_VALUE: usize = 2 * 1024 * 1024;
 
-/// How often a transaction is tried before it is given up.
+/// Number of runs before a transaction is given up.
 const ATTEMPTS: usize = 16;
 
-/// An object's own durable storage: values of any serde type under text keys, kept in the order of the keys' bytes.
+/// The durable storage of one object: values of any serde type under text keys, in the order of the bytes of the keys.
 ///
-/// What a write returned `Ok` for survives a crash of the process and of the machine. Handlers interleave at `.await`,
-/// so what is read before an `.await` may be old after it: read and write in one [`transaction`](Self::transaction)
-/// where that matters. Cloning it is cheap.
+/// A write that returned `Ok` survives a crash of the process and of the machine. Cloning is cheap.
+///
+/// Handlers interleave at `.await`, so a value that was read before an `.await` may be outdated after it. Where that matters,
+/// read and write in one [`transaction`](Self::transaction).
+///
+/// ```
+/// # async fn example(cx: &dog::GroupContext) -> dog::Result {
+/// let topic: Option<String> = cx.storage().get("topic").await?;
+/// if topic.is_none() {
+///     cx.storage().put("topic", &"dogs").await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Storage {
     port: Rc<dyn StoragePort>,
@@ -44,33 +52,42 @@ impl Storage {
         Self { port }
     }
 
-    /// The value under `key`. That may be of a write that has not ended, which a crash undoes: whoever tells others of it,
-    /// and must never have to take it back, reads it in a [`transaction`](Self::transaction) that also writes.
+    /// The value under `key`, or `None`.
+    ///
+    /// The value may come from a write that is not on disk yet, and that a crash would undo. If you tell others about a
+    /// value and must never take that back, read it in a [`transaction`](Self::transaction) that also writes.
+    ///
+    /// Cancel safe.
     ///
     /// # Errors
-    /// When what is there is no `T` ([`Error::is_encoding`]), the key is too long ([`Error::is_too_large`]), or the
-    /// storage fails ([`Error::is_storage`]).
+    /// - [`Error::is_encoding`]: the value is not a `T`.
+    /// - [`Error::is_too_large`]: the key has more than 2 KiB.
+    /// - [`Error::is_closed`]: this activation of the object is over.
+    /// - [`Error::is_storage`]: the storage failed.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         check_key(key)?;
         self.port.get(key).await?.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
-    /// Keeps `value` under `key`, in place of what was there. When it returns `Ok`, it is on disk.
+    /// Stores `value` under `key`, and replaces an earlier value. When it returns `Ok`, the value is on disk.
     ///
-    /// Dropped before it ends, it may have been done or not.
+    /// Not cancel safe: if the future is dropped after its first poll, the value may be written or not.
     ///
     /// # Errors
-    /// When the key is over 2 KiB or the value over 2 MiB as serialised ([`Error::is_too_large`]), the value cannot be
-    /// serialised ([`Error::is_encoding`]), this life of the object is over ([`Error::is_closed`]), or the storage fails
-    /// ([`Error::is_storage`]): from then on nobody reads it while this process lives, but after a restart it may be
-    /// there, whole or not at all, as some of it may have reached the disk.
+    /// - [`Error::is_too_large`]: the key has more than 2 KiB, or the value more than 2 MiB when serialised.
+    /// - [`Error::is_encoding`]: the value cannot be serialised.
+    /// - [`Error::is_closed`]: this activation of the object is over.
+    /// - [`Error::is_storage`]: the storage failed. Nobody reads the value while this process lives. After a restart it may be
+    ///   there, as a whole or not at all, because part of it may have reached the disk.
     pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
         let mut writes = Writes::default();
         writes.put(key, value)?;
         self.write(writes).await
     }
 
-    /// Takes away what is under `key`, if anything is.
+    /// Deletes the value under `key`, if there is one. When it returns `Ok`, the deletion is on disk.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the value may be deleted or not.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -80,23 +97,28 @@ impl Storage {
         self.write(writes).await
     }
 
-    /// Takes away everything. An alarm that is set stays set. The cost grows with the number of entries, and other writes
-    /// of the host may wait for it.
+    /// Deletes all entries. An alarm stays set. The cost grows with the number of entries, and other writes of the host may
+    /// wait for it.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the entries may be deleted or not.
     ///
     /// # Errors
-    /// When this life of the object is over ([`Error::is_closed`]) or the storage fails ([`Error::is_storage`]).
+    /// - [`Error::is_closed`]: this activation of the object is over.
+    /// - [`Error::is_storage`]: the storage failed.
     pub async fn delete_all(&self) -> Result<(), Error> {
         self.port.delete_all().await
     }
 
     async fn write(&self, writes: Writes) -> Result<(), Error> {
-        // Nothing was read, so that nothing can have changed.
+        // Nothing was read, so there can be no conflict.
         let Some(done) = self.port.commit(writes.0, Vec::new())? else { return Ok(()) };
         done.await
     }
 
-    /// The entries that `list` asks for, in the order of their keys. All of them are in memory at once, and on some hosts
-    /// are read while the object's thread does nothing else: give a [`limit`](List::limit) where there may be many.
+    /// The entries that `list` selects, in the order of their keys. All of them are in memory at once, and some hosts read
+    /// them while the thread of the object does nothing else. Set a [`limit`](List::limit) if there may be many.
+    ///
+    /// Cancel safe.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -105,18 +127,20 @@ impl Storage {
         entries.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
     }
 
-    /// Reads and writes several keys as one: all of it is done or nothing, and nothing that it has read has changed
-    /// when it is done. Reads see the transaction's own writes.
+    /// Reads and writes several keys as one: either all writes of `body` are made or none, and nothing that it read has
+    /// changed by then. Reads see the transaction's own writes. When `Ok` is returned, the writes are on disk.
     ///
-    /// Only this object's own handlers can get in between, at an `.await`; if one has changed what was read, `body` is
-    /// run anew. So let it do nothing but read, write and compute.
+    /// Only other handlers of the same object can interfere, at an `.await` of `body`. If one of them changes what was read,
+    /// `body` runs again, so it should do nothing but read, write and compute.
     ///
-    /// However many handlers do so at once, all succeed: those that overtake each other again and again run one at a
-    /// time, in the order in which they began to wait. Each keeps the others waiting for 3 s at most; after that the next
-    /// runs beside it. So a `body` that waits for a handler which itself waits for a transaction of this object is late,
-    /// not stuck.
+    /// **Fairness.** Transactions that keep interfering with each other run one at a time, in the order in which they began to
+    /// wait, so all of them succeed. A transaction keeps the others waiting for 3 s at most; then the next one runs beside
+    /// it. So
+    /// a `body` that waits for a handler which itself waits for a transaction of this object is late, but not stuck. There
+    /// is no deadline for the whole call.
     ///
-    /// Dropped before it ends, it may have been done or not, and nobody waits for it any more.
+    /// Not cancel safe: if the future is dropped while the writes go to the disk, they may be made or not. Dropped before
+    /// that, it has written nothing. Others do not wait for it any more.
     ///
     /// ```
     /// # async fn example(storage: dog::Storage) -> dog::Result {
@@ -127,14 +151,15 @@ impl Storage {
     ///         Ok(visits)
     ///     })
     ///     .await?;
-    /// # drop(visits);
+    /// # let _ = visits;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// What `body` returns: then nothing was written. What [`put`](Self::put) says. And [`Error::is_conflict`] if what it
-    /// reads is changed in each of 16 runs by writes outside of transactions.
+    /// - What `body` returns. Nothing is written then.
+    /// - [`Error::is_conflict`]: writes outside of transactions changed what was read, in each of 16 runs.
+    /// - [`Error::is_closed`] or [`Error::is_storage`], as [`put`](Self::put).
     pub async fn transaction<T>(&self, body: impl AsyncFn(&Transaction) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut turn: Option<Box<dyn TransactionTurn>> = None;
         for overtaken in 0..ATTEMPTS {
@@ -154,17 +179,17 @@ impl Storage {
             let Transaction { began, reads, writes, .. } = transaction;
             let reads = reads.into_inner().into_iter().map(|read| (began, read)).collect();
             if let Some(done) = self.port.commit(writes.into_inner().0, reads)? {
-                // Others read these writes from now on, so the next one need not wait for the disk.
+                // Others see these writes from now on, so the next transaction need not wait for the disk.
                 drop(turn);
                 done.await?;
                 return Ok(outcome);
             }
         }
-        Err(Error::new(Kind::Conflict, "other handlers changed what the transaction read, again and again").into())
+        Err(Error::new(Kind::Conflict, "other handlers changed what the transaction read, in each of its runs").into())
     }
 }
 
-/// Runs a transaction's body, and lets its turn know while it does.
+/// Runs the body of a transaction. Its turn knows when the body is being polled.
 async fn in_turn<T>(turn: Option<&dyn TransactionTurn>, run: impl Future<Output = T>) -> T {
     let mut run = pin!(run);
     poll_fn(|context| {
@@ -174,7 +199,7 @@ async fn in_turn<T>(turn: Option<&dyn TransactionTurn>, run: impl Future<Output 
     .await
 }
 
-/// A body that is polled now.
+/// A body that is being polled.
 struct Polled<'a> {
     turn: &'a dyn TransactionTurn,
     before: bool,
@@ -198,15 +223,7 @@ impl fmt::Debug for Storage {
     }
 }
 
-/// What a transaction has read.
-#[doc(hidden)]
-#[derive(Clone, Debug)]
-pub enum TransactionRead {
-    Key(String),
-    Range(List),
-}
-
-/// Several reads and writes that become one: see [`Storage::transaction`].
+/// Reads and writes that are made as one: see [`Storage::transaction`].
 pub struct Transaction {
     port: Rc<dyn StoragePort>,
     began: u64,
@@ -215,10 +232,10 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// As [`Storage::get`]; sees what this transaction has written.
+    /// The value under `key`, as [`Storage::get`], with the writes of this transaction.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Storage::get`].
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         check_key(key)?;
         let written = self.writes.borrow().0.get(key).cloned();
@@ -232,15 +249,17 @@ impl Transaction {
         bytes.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
-    /// As [`Storage::list`]; sees what this transaction has written. With a [`limit`](List::limit) it costs that limit and
-    /// what the transaction itself has taken away there, and only a change that could show in it counts as a conflict.
+    /// The entries that `list` selects, as [`Storage::list`], with the writes of this transaction. With a
+    /// [`limit`](List::limit),
+    /// it reads that many entries plus those that this transaction has deleted there, and only a change that could show in the
+    /// result is a conflict.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Storage::list`].
     pub async fn list<T: DeserializeOwned>(&self, list: &List) -> Result<Vec<(String, T)>, Error> {
         let own: BTreeMap<_, _> =
             list.of(&self.writes.borrow().0).map(|(key, write)| (key.clone(), write.clone())).collect();
-        // What was taken away makes room for entries behind the limit.
+        // Deleted entries make room for entries beyond the limit.
         let gone = own.values().filter(|write| write.is_none()).count();
         let kept = self.port.list(list.clone().with_more(gone)).await?;
         let mut entries: BTreeMap<String, Bytes> = kept.into_iter().collect();
@@ -250,18 +269,19 @@ impl Transaction {
         found.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
     }
 
-    /// As [`Storage::put`], done when the transaction is.
+    /// Stores a value, as [`Storage::put`], when the transaction is made.
     ///
     /// # Errors
-    /// As there, for key and value.
+    /// - [`Error::is_too_large`]: the key has more than 2 KiB, or the value more than 2 MiB when serialised.
+    /// - [`Error::is_encoding`]: the value cannot be serialised.
     pub fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
         self.writes.borrow_mut().put(key, value)
     }
 
-    /// As [`Storage::delete`], done when the transaction is.
+    /// Deletes a value, as [`Storage::delete`], when the transaction is made.
     ///
     /// # Errors
-    /// As there, for the key.
+    /// [`Error::is_too_large`]: the key has more than 2 KiB.
     pub fn delete(&self, key: &str) -> Result<(), Error> {
         self.writes.borrow_mut().delete(key)
     }
@@ -273,7 +293,7 @@ impl fmt::Debug for Transaction {
     }
 }
 
-/// Values to be kept, and keys to be taken away.
+/// Values to be stored, and keys to be deleted.
 #[derive(Default)]
 struct Writes(BTreeMap<String, Option<Bytes>>);
 

@@ -1,27 +1,27 @@
-//! Points in time, as hosts tell them: [`Timestamp`].
+//! Points in time: [`Timestamp`].
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since 1970 (UTC), as the host tells them. Objects ask the host, so that a simulation can say what time
-/// it is, and so that the same code runs where the standard library has no clock.
+/// Milliseconds since 1970-01-01 UTC, from the clock of the host. Objects ask the host for the time, so that tests can
+/// choose it, and because wasm has no clock of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The point `milliseconds` after the beginning of 1970.
+    /// The time `milliseconds` after 1970-01-01 UTC.
     pub const fn from_millis(milliseconds: u64) -> Self {
         Self(milliseconds)
     }
 
-    /// Milliseconds since the beginning of 1970.
+    /// Milliseconds since 1970-01-01 UTC.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is before.
+    /// The time from `earlier` to this one; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }

@@ -1,10 +1,10 @@
-//! Where in the world a Replica is to live: [`Place`], which is part of its id.
+//! The part of the world where a Replica lives: [`Place`], which is part of its id.
 
 use super::ReplicaId;
 
-/// Where a Replica is to live, on hosts that are all over the world. Others leave it be.
+/// The place where a Replica lives, on hosts that run in many places, such as Cloudflare Workers. Other hosts ignore it.
 ///
-/// [`Group::clusterize`](crate::Group::clusterize) decides it, by the id that it gives:
+/// [`Group::clusterize`](crate::Group::clusterize) chooses it with the id that it returns:
 ///
 /// ```
 /// use dog::{Jurisdiction, Place, ReplicaId};
@@ -16,13 +16,13 @@ use super::ReplicaId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Place {
-    /// There and nowhere else, its storage too: a host that cannot promise it does not make the Replica.
+    /// Only there, storage included. A host that cannot guarantee it refuses to create the Replica.
     Within(Jurisdiction),
-    /// There, or as near as it can be.
+    /// There, or as near as possible.
     Near(Region),
 }
 
-/// Whose law holds.
+/// A legal jurisdiction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Jurisdiction {
@@ -30,7 +30,7 @@ pub enum Jurisdiction {
     EuropeanUnion,
     /// The United States.
     UnitedStates,
-    /// Data centres authorised by the programme of the United States' government of that name.
+    /// Data centres authorised under FedRAMP, a programme of the United States government.
     FedRamp,
 }
 
@@ -50,14 +50,14 @@ pub enum Region {
     MiddleEast,
 }
 
-/// Stands near the end of an id that has a place; the last byte says which. No hash ends so by chance, and the bytes
-/// before keep ids apart.
+/// Near the end of every id with a place; the last byte is the code of the place. A hash does not end like this by chance, and
+/// the 20 bytes before it keep ids apart.
 const MARK: &[u8; 11] = b"dog-placed:";
 
-/// Where the mark begins.
+/// The offset of the mark.
 const MARK_AT: usize = 20;
 
-/// The places and their bytes. These are part of ids, and so never change.
+/// The places and their codes. They are part of ids, so they never change.
 const PLACES: [(Place, u8); 12] = [
     (Place::Within(Jurisdiction::EuropeanUnion), 1),
     (Place::Within(Jurisdiction::UnitedStates), 2),
@@ -74,7 +74,7 @@ const PLACES: [(Place, u8); 12] = [
 ];
 
 impl ReplicaId {
-    /// The id of a Replica that lives there: another one than without the place, and unique if this one is.
+    /// The id of a Replica that lives in `place`. It differs from the id without a place, and is unique if this id is unique.
     #[must_use]
     pub fn in_place(self, place: Place) -> Self {
         let mut bytes = *self.as_bytes();
@@ -84,7 +84,7 @@ impl ReplicaId {
         Self::from_bytes(bytes)
     }
 
-    /// Where it is to live, if anybody has said so.
+    /// The place, if the id has one.
     pub fn place(&self) -> Option<Place> {
         let bytes = self.as_bytes();
         let code = bytes[MARK_AT..].strip_prefix(MARK)?;

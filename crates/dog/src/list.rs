@@ -1,15 +1,15 @@
-//! Which entries a list gives: [`List`].
+//! Which entries [`Storage::list`](crate::Storage::list) returns: [`List`].
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
 
-/// Which entries a [`Storage::list`](crate::Storage::list) gives: all, unless it is told less.
+/// Selects the entries that [`Storage::list`](crate::Storage::list) returns.
 ///
 /// ```
 /// let latest = dog::List::prefix("message/").reverse().limit(20);
-/// # drop(latest);
+/// # let _ = latest;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
@@ -21,57 +21,57 @@ pub struct List {
 }
 
 impl List {
-    /// All entries.
+    /// Selects all entries.
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// Entries whose keys begin with `prefix`.
+    /// Selects the entries whose keys begin with `prefix`.
     pub fn prefix(prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into(), ..Self::default() }
     }
 
-    /// None before `key`.
+    /// Only keys from `key` on, `key` included.
     #[must_use]
     pub fn start(mut self, key: impl Into<String>) -> Self {
         self.start = Some(key.into());
         self
     }
 
-    /// None from `key` on.
+    /// Only keys before `key`.
     #[must_use]
     pub fn end(mut self, key: impl Into<String>) -> Self {
         self.end = Some(key.into());
         self
     }
 
-    /// The first `entries` only.
+    /// At most `entries` entries: the first, or with [`reverse`](Self::reverse) the last.
     #[must_use]
     pub fn limit(mut self, entries: usize) -> Self {
         self.limit = Some(entries);
         self
     }
 
-    /// From the last to the first.
+    /// From the last key to the first.
     #[must_use]
     pub fn reverse(mut self) -> Self {
         self.reverse = true;
         self
     }
 
-    /// For hosts: how many at most.
+    /// For hosts: the limit.
     #[doc(hidden)]
     pub fn most(&self) -> Option<usize> {
         self.limit
     }
 
-    /// For hosts: whether backwards.
+    /// For hosts: whether the order is reversed.
     #[doc(hidden)]
     pub fn is_reverse(&self) -> bool {
         self.reverse
     }
 
-    /// For hosts: the keys that may be meant, as bytes.
+    /// For hosts: the range of keys that may be selected, as bytes.
     #[doc(hidden)]
     pub fn bounds(&self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
         let start = self.first_key();
@@ -85,7 +85,7 @@ impl List {
         (Bound::Included(start.as_bytes().to_vec()), end)
     }
 
-    /// For the engine: whether `key` is meant, the limit aside.
+    /// For the engine: whether `key` is selected, the limit aside.
     #[doc(hidden)]
     pub fn contains(&self, key: &str) -> bool {
         key.starts_with(&self.prefix)
@@ -93,10 +93,10 @@ impl List {
             && self.end.as_deref().is_none_or(|end| key < end)
     }
 
-    /// For the engine: those of `entries` that are meant, the limit aside.
+    /// For the engine: the selected entries of `entries`, the limit aside.
     #[doc(hidden)]
     pub fn of<'a, T>(&'a self, entries: &'a BTreeMap<String, T>) -> impl Iterator<Item = (&'a String, &'a T)> {
-        // From the first key that may be meant on, those that are stand together.
+        // All selected keys follow each other, from the first possible one.
         let from = (Bound::Included(self.first_key()), Bound::Unbounded);
         entries.range::<str, _>(from).take_while(|(key, _)| self.contains(key))
     }
@@ -105,29 +105,29 @@ impl List {
         self.start.as_deref().unwrap_or_default().max(self.prefix.as_str())
     }
 
-    /// With a higher limit, if there is one.
-    pub(super) fn with_more(mut self, entries: usize) -> Self {
+    /// The same selection with a limit that is higher by `entries`.
+    pub(crate) fn with_more(mut self, entries: usize) -> Self {
         self.limit = self.limit.map(|limit| limit.saturating_add(entries));
         self
     }
 
-    /// The part of it on which it depends that these entries were found: behind the last of a limit that is reached
-    /// everything may change. None if it is nothing.
-    pub(super) fn covered_by(&self, found: &[(String, Bytes)]) -> Option<Self> {
+    /// The part of this selection on which `found` depends: beyond the last entry within a limit, everything may change.
+    /// `None` if `found` depends on nothing.
+    pub(crate) fn covered_by(&self, found: &[(String, Bytes)]) -> Option<Self> {
         let mut covered = Self { limit: None, ..self.clone() };
         match (self.limit, found.last()) {
             (Some(0), _) => return None,
             (Some(limit), Some((last, _))) if found.len() >= limit && self.reverse => {
                 covered.start = Some(last.clone());
             }
-            // The end is not meant itself, and this is the first key behind.
+            // `end` is exclusive, and this is the first key after `last`.
             (Some(limit), Some((last, _))) if found.len() >= limit => covered.end = Some(format!("{last}\0")),
             _ => {}
         }
         Some(covered)
     }
 
-    /// For the engine: puts writes over entries.
+    /// For the engine: applies `writes` to `entries`.
     #[doc(hidden)]
     pub fn overlay(&self, entries: &mut BTreeMap<String, Bytes>, writes: &BTreeMap<String, Option<Bytes>>) {
         for (key, write) in self.of(writes) {
@@ -138,7 +138,7 @@ impl List {
         }
     }
 
-    /// For the engine: order and limit.
+    /// For the engine: applies order and limit.
     #[doc(hidden)]
     pub fn cut(&self, entries: BTreeMap<String, Bytes>) -> Vec<(String, Bytes)> {
         let most = self.limit.unwrap_or(usize::MAX);
@@ -150,7 +150,15 @@ impl List {
     }
 }
 
-/// The first key that is after all with the prefix; none is after those of 0xff alone.
+/// What a transaction has read. A later write to it is a conflict.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub enum TransactionRead {
+    Key(String),
+    Range(List),
+}
+
+/// The first key after all keys with `prefix`. None comes after keys that consist of 0xff only.
 fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
     let mut after = prefix[..=last].to_vec();

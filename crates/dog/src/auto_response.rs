@@ -1,10 +1,10 @@
-//! What a host answers by itself: [`AutoResponse`].
+//! A text that the host answers by itself: [`AutoResponse`].
 
-/// The longest request and response, in bytes.
+/// Largest request and response of an [`AutoResponse`], in bytes.
 pub const MAX_AUTO_RESPONSE: usize = 2048;
 
-/// A text that is answered with another by the host itself: no handler runs, and an object at rest stays so. For clients
-/// that ask whether the connection still works and cannot send a ping, such as browsers.
+/// A text message that the host answers by itself. No handler runs, and a hibernating object is not activated. It serves
+/// clients that check whether the connection still works and cannot send a WebSocket ping, such as browsers.
 ///
 /// ```
 /// # use dog::*;
@@ -32,21 +32,21 @@ pub struct AutoResponse {
 }
 
 impl AutoResponse {
-    /// A text message that is `request`, whole and letter by letter, is answered with `response`.
+    /// A text message that equals `request` byte by byte is answered with `response`.
     ///
     /// # Panics
-    /// When one of them is longer than [`MAX_AUTO_RESPONSE`]; as a constant it does not compile then.
+    /// If one of them is longer than [`MAX_AUTO_RESPONSE`]. In a constant this is a compile error.
     pub const fn new(request: &'static str, response: &'static str) -> Self {
         assert!(request.len() <= MAX_AUTO_RESPONSE && response.len() <= MAX_AUTO_RESPONSE, "2048 bytes at most");
         Self { request, response }
     }
 
-    /// What is answered.
+    /// The text that is answered.
     pub const fn request(&self) -> &'static str {
         self.request
     }
 
-    /// With what.
+    /// The answer.
     pub const fn response(&self) -> &'static str {
         self.response
     }
