@@ -1,52 +1,52 @@
-//! Where NATS is, and who a node is there, as one text says it: `nats://USER:PASSWORD@HOST:PORT`, several of them with
-//! commas between. What is secret is taken out of the addresses here, and no error repeats anything of the text.
+//! The addresses of NATS and the login of a node, parsed from one text: `nats://USER:PASSWORD@HOST:PORT`, or several of them
+//! separated by commas. Parsing takes the login out of the addresses, and no error repeats any part of the text.
 
 use async_nats::ServerAddr;
 use percent_encoding::percent_decode_str;
 
-/// Who this is to NATS.
+/// How a node logs in.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) enum Login {
     #[default]
-    Nobody,
+    Anonymous,
     Token(String),
     User(String, String),
     Credentials(std::path::PathBuf),
 }
 
-/// The servers, without what is secret, and who comes there.
+/// The servers, without a login, and the login for all of them.
 pub(crate) struct Addresses {
     pub(crate) servers: Vec<ServerAddr>,
     pub(crate) login: Login,
 }
 
 impl Addresses {
-    /// Reads the text. `set` is who the node is by its other settings.
+    /// Parses the text. `set` is the login of the other settings.
     pub(crate) fn read(text: &str, set: &Login) -> Result<Self, String> {
-        let (mut servers, mut login) = (Vec::new(), Login::Nobody);
+        let (mut servers, mut login) = (Vec::new(), Login::Anonymous);
         let all: Vec<&str> = text.split(',').map(str::trim).collect();
         for (one, number) in all.iter().zip(1..) {
-            // Without the text: what cannot be read may hold a password all the same.
+            // Without the text: what cannot be parsed may contain a password all the same.
             let wrong = |what: &str| format!("address {number} of {} of NATS: {what}", all.len());
             let (server, found) = read_one(one).map_err(|what| wrong(&what))?;
             servers.push(server);
             match found {
-                Login::Nobody => {}
-                _ if login == Login::Nobody => login = found,
+                Login::Anonymous => {}
+                _ if login == Login::Anonymous => login = found,
                 _ if login == found => {}
-                _ => return Err(wrong("it names another user than one before: all servers are given the same one")),
+                _ => return Err(wrong("its login differs from an earlier one: all servers get the same login")),
             }
         }
-        if login == Login::Nobody {
+        if login == Login::Anonymous {
             login = set.clone();
-        } else if *set != Login::Nobody {
-            let what = "the address of NATS names a user, and another setting does too: leave one of them out";
+        } else if *set != Login::Anonymous {
+            let what = "the address of NATS has a login, and another setting has one too: leave one of them out";
             return Err(what.to_owned());
         }
         Ok(Self { servers, login })
     }
 
-    /// To be shown to people.
+    /// The servers as text, for logs.
     pub(crate) fn shown(servers: &[ServerAddr]) -> String {
         let shown: Vec<&str> = servers.iter().map(ServerAddr::as_url_str).collect();
         shown.join(", ")
@@ -54,13 +54,13 @@ impl Addresses {
 }
 
 const FORM: &str =
-    "it is none: give nats://HOST:PORT or nats://USER:PASSWORD@HOST:PORT, special characters of both written as %XX";
+    "it is not valid: give nats://HOST:PORT or nats://USER:PASSWORD@HOST:PORT, with special characters as %XX";
 
 fn read_one(text: &str) -> Result<(ServerAddr, Login), String> {
     let parsed: ServerAddr = text.parse().map_err(|_| FORM.to_owned())?;
     let mut url = parsed.into_inner();
     let more = !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some();
-    // A `/` in a password would make the user's name the host, and the rest a path.
+    // A `/` in a password would make the user name the host, and the rest a path.
     if more || !matches!(url.scheme(), "nats" | "tls") || url.host_str().is_none_or(str::is_empty) {
         return Err(FORM.to_owned());
     }
@@ -69,7 +69,7 @@ fn read_one(text: &str) -> Result<(ServerAddr, Login), String> {
         Err(_) => Err("its user or password is not UTF-8".to_owned()),
     };
     let login = match (url.username(), url.password()) {
-        ("", None) => Login::Nobody,
+        ("", None) => Login::Anonymous,
         ("", Some(_)) => return Err("it has a password and no user".to_owned()),
         (_, None) if text.contains(":@") => return Err("its password is empty".to_owned()),
         (token, None) => Login::Token(plain(token)?),
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<(String, Login), String> {
-        let Addresses { servers, login } = Addresses::read(text, &Login::Nobody)?;
+        let Addresses { servers, login } = Addresses::read(text, &Login::Anonymous)?;
         Ok((Addresses::shown(&servers), login))
     }
 
@@ -95,10 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn who_the_node_is_stands_in_the_address_and_is_taken_out_of_it() {
+    fn the_login_is_taken_out_of_the_address() {
         for (text, shown, login) in [
-            ("nats://10.0.0.1:4222", "nats://10.0.0.1:4222", Login::Nobody),
-            ("10.0.0.1", "nats://10.0.0.1", Login::Nobody),
+            ("nats://10.0.0.1:4222", "nats://10.0.0.1:4222", Login::Anonymous),
+            ("10.0.0.1", "nats://10.0.0.1", Login::Anonymous),
             ("nats://me:pass@10.0.0.1:4222", "nats://10.0.0.1:4222", user("me", "pass")),
             ("me:pass@nats.example", "nats://nats.example", user("me", "pass")),
             ("tls://t0ken@nats.example/", "tls://nats.example", Login::Token("t0ken".into())),
@@ -116,33 +116,33 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_and_nothing_of_it_repeated() {
+    fn an_address_that_cannot_be_parsed_is_an_error_that_repeats_nothing_of_it() {
         for (text, because) in [
-            ("", "address 1 of 1 of NATS: it is none"),
-            ("nats://", "it is none"),
-            ("http://me:secret@nats.example", "it is none"),
-            ("nats://me:secret", "it is none"),
-            ("nats://me:12/secret@nats.example", "it is none"),
-            ("nats://me:secret?x@nats.example", "it is none"),
-            ("nats://me:secret#x@nats.example", "it is none"),
+            ("", "address 1 of 1 of NATS: it is not valid"),
+            ("nats://", "it is not valid"),
+            ("http://me:secret@nats.example", "it is not valid"),
+            ("nats://me:secret", "it is not valid"),
+            ("nats://me:12/secret@nats.example", "it is not valid"),
+            ("nats://me:secret?x@nats.example", "it is not valid"),
+            ("nats://me:secret#x@nats.example", "it is not valid"),
             ("nats://one,nats://me:secret", "address 2 of 2"),
             ("nats://me:sec,ret@nats.example", "address 1 of 2"),
-            ("nats://me:secret@one,nats://me:other@two", "another user"),
-            ("nats://me:secret@one,nats://secret@two", "another user"),
+            ("nats://me:secret@one,nats://me:other@two", "differs from an earlier one"),
+            ("nats://me:secret@one,nats://secret@two", "differs from an earlier one"),
             ("nats://:secret@one", "no user"),
             ("nats://secret:@one", "empty"),
             ("nats://me:secret%ff@one", "UTF-8"),
         ] {
-            let error = read(text).err().unwrap_or_else(|| panic!("{text} was taken"));
+            let error = read(text).err().unwrap_or_else(|| panic!("{text} was accepted"));
             assert!(error.contains(because), "{text}: {error}");
             assert!(!error.contains("secret") && !error.contains("sec,") && !error.contains("other@"), "{error}");
         }
     }
 
     #[test]
-    fn a_user_is_named_once() {
+    fn a_login_is_given_once() {
         for set in [user("me", "pass"), Login::Token("pass".into()), Login::Credentials("file".into())] {
-            let error = Addresses::read("nats://me:pass@one", &set).err().expect("it is named twice");
+            let error = Addresses::read("nats://me:pass@one", &set).err().expect("it is given twice");
             assert!(error.contains("leave one of them out") && !error.contains("pass"), "{error}");
             assert!(Addresses::read("nats://one", &set).is_ok_and(|read| read.login == set));
         }

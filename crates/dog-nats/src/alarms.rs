@@ -1,69 +1,93 @@
-//! All alarms of the cluster: each node hears of them, so that one is there to ring when nobody has the object.
+//! The alarms of all objects: each node hears of all of them, so that one node rings an alarm whose object nobody owns.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use bytes::Bytes;
 use dog::internal::Kind;
 use dog::{Error, Timestamp};
-use dog_native::cluster::Inbox;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use crate::jetstream::{Messages, is_gone};
+use crate::events::Events;
+use crate::faults::{Fault, is_planted};
 use crate::names::Names;
+use crate::stream::{Change, MessageStream};
 
-#[derive(Serialize, Deserialize)]
-struct Alarm {
-    /// In milliseconds since 1970.
+/// The pause before the alarms are followed again after an error.
+const FOLLOW_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The payload of an object's alarm subject.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AlarmRecord {
+    /// When it rings, in milliseconds since 1970.
     at: u64,
+    /// The name of the object's Group class.
     class: String,
 }
 
-pub(crate) fn write(at: Timestamp, class: &str) -> Result<Bytes, Error> {
-    let alarm = Alarm { at: at.as_millis(), class: class.to_owned() };
-    let text = serde_json::to_vec(&alarm);
-    text.map(Bytes::from).map_err(|cause| Error::caused(Kind::Encoding, "the alarm cannot be serialised", cause))
-}
+impl AlarmRecord {
+    pub(crate) fn new(at: Timestamp, class: &str) -> Self {
+        Self { at: at.as_millis(), class: class.to_owned() }
+    }
 
-/// When it rings, and for which class.
-pub(crate) fn read(text: &[u8]) -> Result<(Timestamp, String), Error> {
-    let alarm: Alarm = serde_json::from_slice(text)
-        .map_err(|cause| Error::caused(Kind::Storage, "a stored alarm is damaged", cause))?;
-    Ok((Timestamp::from_millis(alarm.at), alarm.class))
-}
+    pub(crate) fn encode(&self) -> Result<Bytes, Error> {
+        let text = serde_json::to_vec(self);
+        text.map(Bytes::from).map_err(|cause| Error::caused(Kind::Encoding, "the alarm cannot be serialised", cause))
+    }
 
-/// Follows them for as long as the node lives.
-pub(crate) async fn follow(messages: &Messages, names: &Names, inbox: &Inbox) {
-    loop {
-        if let Err(trouble) = follow_once(messages, names, inbox).await {
-            tracing::warn!("the alarms of the cluster are not heard of: {trouble}");
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+    pub(crate) fn decode(text: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(text)
+            .map_err(|cause| Error::caused(Kind::Storage, "a stored alarm cannot be parsed", cause))
+    }
+
+    pub(crate) fn at(&self) -> Timestamp {
+        Timestamp::from_millis(self.at)
     }
 }
 
-async fn follow_once(messages: &Messages, names: &Names, inbox: &Inbox) -> Result<(), String> {
-    let wanted = pull::OrderedConfig {
-        filter_subject: names.alarms(),
-        deliver_policy: DeliverPolicy::LastPerSubject,
-        ..pull::OrderedConfig::default()
-    };
-    let consumer = messages.stream().create_consumer(wanted).await.map_err(|error| error.to_string())?;
-    let mut alarms = consumer.messages().await.map_err(|error| error.to_string())?;
-    while let Some(message) = alarms.next().await {
-        let message = message.map_err(|error| error.to_string())?;
-        let Some(object) = names.alarm_of(&message.subject) else { continue };
-        if is_gone(message.headers.as_ref()) {
-            inbox.alarm(object, "", None);
-            continue;
-        }
-        match read(&message.payload) {
-            Ok((at, class)) => inbox.alarm(object, &class, Some(at)),
-            Err(error) => tracing::error!("{error}"),
+/// Follows all alarms.
+pub(crate) struct AlarmFollower {
+    stream: Arc<dyn MessageStream>,
+    names: Names,
+    events: Arc<dyn Events>,
+}
+
+impl AlarmFollower {
+    pub(crate) fn new(stream: Arc<dyn MessageStream>, names: Names, events: Arc<dyn Events>) -> Self {
+        Self { stream, names, events }
+    }
+
+    /// Follows them. Never ends.
+    pub(crate) async fn follow(&self) {
+        loop {
+            if let Err(error) = self.follow_once().await {
+                tracing::warn!("the alarms of the cluster cannot be followed: {error}");
+            }
+            if is_planted(Fault::FollowsAlarmsOnce) {
+                return;
+            }
+            tokio::time::sleep(FOLLOW_AGAIN_AFTER).await;
         }
     }
-    Err("the stream of alarms has ended".into())
+
+    async fn follow_once(&self) -> Result<(), String> {
+        let filter = self.names.alarms();
+        let mut changes = self.stream.follow(&filter).await.map_err(|error| error.text().to_owned())?;
+        while let Some(change) = changes.next().await {
+            self.take(&change?);
+        }
+        Err("the stream of alarms has ended".into())
+    }
+
+    fn take(&self, Change { subject, payload, .. }: &Change) {
+        let Some(object) = self.names.alarm_of(subject) else { return };
+        match payload.as_ref().map(|payload| AlarmRecord::decode(payload)) {
+            None => self.events.alarm(object, "", None),
+            Some(Ok(alarm)) => self.events.alarm(object, &alarm.class, Some(alarm.at())),
+            Some(Err(error)) => tracing::error!("{error}"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -71,9 +95,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_alarm_is_read_back_and_nonsense_is_told() {
-        let at = Timestamp::from_millis(5);
-        assert_eq!(read(&write(at, "lobby").unwrap()).unwrap(), (at, "lobby".to_owned()));
-        assert!(read(b"5").unwrap_err().is_storage());
+    fn an_alarm_is_read_back_and_nonsense_is_an_error() {
+        let alarm = AlarmRecord::new(Timestamp::from_millis(5), "lobby");
+        assert_eq!(AlarmRecord::decode(&alarm.encode().unwrap()).unwrap(), alarm);
+        assert!(AlarmRecord::decode(b"5").unwrap_err().is_storage());
     }
 }

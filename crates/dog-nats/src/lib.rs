@@ -1,5 +1,5 @@
-//! Clusters of [Durable Object Groups](dog): many servers of `dog-native` over one NATS with JetStream, nats-server 2.12
-//! or later. The same App, and one more line in `main`:
+//! Clusters of [Durable Object Groups](dog): many servers of `dog-native` over one NATS with JetStream, nats-server 2.12 or later.
+//! The App stays the same; `main` gets one more call:
 //!
 //! ```no_run
 //! # struct Chat;
@@ -15,33 +15,60 @@
 //! }
 //! ```
 //!
-//! How to run one is in docs/cluster.md; what it promises, with what it stands on, in DESIGN.md.
+//! docs/cluster.md says how to run a cluster. DESIGN.md says what it promises, and on what the promises rest.
 //!
 //! # The files, in reading order
-//! - `connect`: [`Nats`], how it is set up; `address`: where NATS is, and who a node is there; `ready`: what a NATS must have, and what is said where it has not
-//! - `names`: subjects and streams; `jetstream`: the few requests that are made of it
-//! - `node`: a node's life: the thread, joining, leaving; `lease`: its lease; `nodes`: the others;
-//!   `servers`: which NATS server it speaks to
-//! - `directory`: which node has an object; `entries`: what objects keep; `writing`: one object's writes, fenced;
-//!   `alarms`: all alarms of the cluster
-//! - `link`: letters between nodes
+//! Setting up:
+//! - `nats`: [`Nats`], the builder; `settings`: what it was given; `address`: the addresses of NATS
+//! - `connect`: the connection; `setup`: what a NATS must have; `failover` and `servers`: which NATS server a node uses
+//! - `names`: subjects and streams
 //! - `cli` (feature `cli`): the flags of a node
+//!
+//! What a node is made of:
+//! - `stream`: one JetStream stream, as a trait
+//! - `clock`, `lease`: a node's lease, its deadline and its renewal; `identity`: which node this process is
+//! - `members`: the other nodes
+//! - `claim`, `ownership`: which node owns an object; `writes`: what an object stores, fenced by its claim; `alarms`: all alarms
+//! - `bus`, `link`: node messages
+//! - `events`: what a node tells its server; `leave`: how the server asks it to leave
+//!
+//! Putting it together:
+//! - `parts`: what the parts share; `life`: joining, losing the lease, leaving
+//! - `directory`, `storage`: the ports of `dog_native::cluster`, beside `link`
+//! - `node`: the thread of a node
+//!
+//! For tests: `faults`, rules that a test breaks on purpose, and `properties`, which runs nodes over a simulated JetStream.
 
 mod address;
 mod alarms;
+mod bus;
+mod claim;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod clock;
 mod connect;
 mod directory;
-mod entries;
-mod jetstream;
+mod events;
+mod failover;
+mod faults;
+mod identity;
 mod lease;
+mod leave;
+mod life;
 mod link;
+mod members;
 mod names;
+mod nats;
 mod node;
-mod nodes;
-mod ready;
+mod ownership;
+mod parts;
+#[cfg(test)]
+mod properties;
 mod servers;
-mod writing;
+mod settings;
+mod setup;
+mod storage;
+mod stream;
+mod writes;
 
-pub use connect::Nats;
+pub use nats::Nats;

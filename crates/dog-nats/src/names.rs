@@ -1,13 +1,14 @@
-//! What is called how in NATS. Everything begins with the cluster's prefix, so that several share one NATS.
+//! [`Names`]: the subjects and streams of a cluster. All of them begin with the prefix of the cluster, so that several clusters
+//! can share a NATS.
 //!
-//! | subject | holds | in the stream |
+//! | subject | holds | stream |
 //! |---|---|---|
-//! | `PREFIX.lease.NODE` | a node's lease, or that it is over | `PREFIX_nodes` |
-//! | `PREFIX.secret` | what only nodes of the cluster know | `PREFIX_nodes` |
-//! | `PREFIX.object.NAME.owner` | which node has the object; each claim and each write replaces it | `PREFIX_objects` |
-//! | `PREFIX.object.NAME.alarm` | its alarm | `PREFIX_objects` |
+//! | `PREFIX.lease.NODE` | the lease of a node, or its deletion | `PREFIX_nodes` |
+//! | `PREFIX.secret` | the secret that the nodes share | `PREFIX_nodes` |
+//! | `PREFIX.object.NAME.owner` | the node that owns the object; each claim and each batch of writes replaces it | `PREFIX_objects` |
+//! | `PREFIX.object.NAME.alarm` | the alarm of the object | `PREFIX_objects` |
 //! | `PREFIX.object.NAME.entry.SPACE.KEY` | an entry, its key in base64 | `PREFIX_objects` |
-//! | `PREFIX.to.NODE` | letters to a node | none |
+//! | `PREFIX.to.NODE` | bundles of node messages to a node | none |
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,24 +16,26 @@ use dog_engine::address::{NodeId, Object};
 use dog_engine::host::Space;
 use dog_native::cluster::{object_name, object_of};
 
-/// The names of one cluster.
+/// The subjects and streams of one cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     prefix: String,
 }
 
 impl Names {
-    /// `None` of a prefix that cannot be part of a subject and of a stream's name.
+    /// `None` if the prefix cannot be part of a subject and of a stream's name.
     pub(crate) fn new(prefix: &str) -> Option<Self> {
-        let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
-        let right = (1..=32).contains(&prefix.len()) && prefix.chars().all(fits);
-        right.then(|| Self { prefix: prefix.to_owned() })
+        let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        let is_valid = (1..=32).contains(&prefix.len()) && prefix.chars().all(is_allowed);
+        is_valid.then(|| Self { prefix: prefix.to_owned() })
     }
 
+    /// The stream of the leases.
     pub(crate) fn nodes(&self) -> String {
         format!("{}_nodes", self.prefix)
     }
 
+    /// The stream of the objects.
     pub(crate) fn objects(&self) -> String {
         format!("{}_objects", self.prefix)
     }
@@ -49,13 +52,14 @@ impl Names {
         format!("{}.lease.*", self.prefix)
     }
 
-    /// The node of a lease.
+    /// The node of a lease's subject.
     pub(crate) fn node(&self, subject: &str) -> Option<NodeId> {
         let (_, node) = subject.rsplit_once('.')?;
         u64::from_str_radix(node, 16).ok().map(NodeId::from_raw)
     }
 
-    pub(crate) fn letters(&self, node: NodeId) -> String {
+    /// Where a node receives bundles.
+    pub(crate) fn messages(&self, node: NodeId) -> String {
         format!("{}.to.{node}", self.prefix)
     }
 
@@ -75,7 +79,7 @@ impl Names {
         format!("{}.object.*.alarm", self.prefix)
     }
 
-    /// The object whose alarm that is.
+    /// The object of an alarm's subject.
     pub(crate) fn alarm_of(&self, subject: &str) -> Option<Object> {
         let name = subject.strip_prefix(&self.prefix)?.strip_prefix(".object.")?.strip_suffix(".alarm")?;
         object_of(name)
@@ -90,16 +94,17 @@ impl Names {
         format!("{}.object.{}.entry.{space}.", self.prefix, object_name(object))
     }
 
+    /// Matches all entries of a space.
     pub(crate) fn entries(&self, object: Object, space: Space) -> String {
         format!("{}*", self.space(object, space))
     }
 
-    /// A letter stands before the key, which may be empty.
+    /// The key may be empty, so a `k` stands before it.
     pub(crate) fn entry(&self, object: Object, space: Space, key: &[u8]) -> String {
         format!("{}k{}", self.space(object, space), BASE64_URL_SAFE_NO_PAD.encode(key))
     }
 
-    /// The key of an entry.
+    /// The key of an entry's subject.
     pub(crate) fn key(&self, subject: &str) -> Option<Vec<u8>> {
         let (_, key) = subject.rsplit_once('.')?;
         BASE64_URL_SAFE_NO_PAD.decode(key.strip_prefix('k')?).ok()
@@ -119,7 +124,7 @@ mod tests {
         for key in [&b""[..], b"users", "größe".as_bytes(), &[0xff; 2048]] {
             let entry = names.entry(object, Space::User, key);
             assert_eq!(names.key(&entry).as_deref(), Some(key));
-            assert!(entry.len() < 3000, "longer than a server reads");
+            assert!(entry.len() < 3000, "longer than a server accepts");
         }
         assert_eq!(names.alarm_of(&names.alarm(object)), Some(object));
         assert_eq!(names.alarm_of(&names.owner(object)), None);
@@ -128,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_one_word() {
+    fn a_prefix_is_one_token() {
         for wrong in ["", "a.b", "a b", "a*", ">", &"x".repeat(33)] {
             assert!(Names::new(wrong).is_none(), "{wrong}");
         }

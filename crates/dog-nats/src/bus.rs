@@ -1,0 +1,64 @@
+//! [`Bus`]: how bundles of node messages travel. Core NATS delivers each at most once.
+
+use async_nats::connection::State;
+use async_nats::{Client, HeaderMap, Message, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{Map, Stream};
+
+/// The header with the number of a bundle.
+const NUMBER: &str = "Dog-Number";
+
+/// A bundle of node messages that has arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    /// The number that its sender gave it; nothing of a release that gave none.
+    pub(crate) number: Option<u64>,
+    pub(crate) bundle: Bytes,
+}
+
+/// Carries bundles from node to node.
+pub(crate) trait Bus: Send + Sync {
+    /// The bundles that arrive. Dropped, no more do.
+    type Subscription: Stream<Item = Arrived> + Send + Unpin;
+
+    fn is_connected(&self) -> bool;
+
+    /// Sends a bundle. No error does not mean that it arrives.
+    fn publish(&self, subject: String, number: u64, bundle: Bytes) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Waits until everything that was published has left this process.
+    fn flush(&self) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Ends when bundles that other nodes publish from now on arrive.
+    fn subscribe(&self, subject: String) -> impl Future<Output = Result<Self::Subscription, String>> + Send;
+}
+
+impl Bus for Client {
+    type Subscription = Map<Subscriber, fn(Message) -> Arrived>;
+
+    fn is_connected(&self) -> bool {
+        self.connection_state() == State::Connected
+    }
+
+    async fn publish(&self, subject: String, number: u64, bundle: Bytes) -> Result<(), String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(NUMBER, number.to_string());
+        self.publish_with_headers(subject, headers, bundle).await.map_err(|error| error.to_string())
+    }
+
+    async fn flush(&self) -> Result<(), String> {
+        Self::flush(self).await.map_err(|error| error.to_string())
+    }
+
+    async fn subscribe(&self, subject: String) -> Result<Self::Subscription, String> {
+        let messages = Self::subscribe(self, subject).await.map_err(|error| error.to_string())?;
+        Self::flush(self).await.map_err(|error| error.to_string())?;
+        Ok(messages.map(arrived as fn(Message) -> Arrived))
+    }
+}
+
+fn arrived(message: Message) -> Arrived {
+    let number = message.headers.as_ref().and_then(|headers| headers.get(NUMBER)?.as_str().parse().ok());
+    Arrived { number, bundle: message.payload }
+}

@@ -1,0 +1,45 @@
+//! [`Events`]: what a node tells the server that it belongs to.
+
+use dog::Timestamp;
+use dog_engine::address::{NodeId, Object};
+use dog_native::cluster::Inbox;
+
+/// Takes what happens in the cluster. No method blocks.
+pub(crate) trait Events: Send + Sync {
+    /// This process has acquired a lease again, as `node`.
+    fn joined(&self, node: NodeId);
+
+    /// This process has lost its lease.
+    fn lost(&self);
+
+    /// Another node has left the cluster.
+    fn gone(&self, node: NodeId);
+
+    /// The alarm of an object, as it is stored; `class` is empty if none is set.
+    fn alarm(&self, object: Object, class: &str, at: Option<Timestamp>);
+
+    /// Another node has sent a bundle of node messages.
+    fn messages(&self, bundle: &[u8]);
+}
+
+impl Events for Inbox {
+    fn joined(&self, node: NodeId) {
+        Self::joined(self, node);
+    }
+
+    fn lost(&self) {
+        Self::lost(self);
+    }
+
+    fn gone(&self, node: NodeId) {
+        Self::gone(self, node);
+    }
+
+    fn alarm(&self, object: Object, class: &str, at: Option<Timestamp>) {
+        Self::alarm(self, object, class, at);
+    }
+
+    fn messages(&self, bundle: &[u8]) {
+        self.letters(bundle);
+    }
+}

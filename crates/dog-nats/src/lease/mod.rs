@@ -1,0 +1,91 @@
+//! A node's lease: one message, which the node replaces at a third of the lease's time. It says that the node is alive, where
+//! other nodes reach it, and which versions of the node protocol it speaks.
+//!
+//! No wall clock decides when a lease ends: NATS servers may have wrong clocks, and different ones. Another node measures the
+//! time since it heard of the last renewal, and deletes a lease of which it has heard nothing for all of its time. The
+//! deletion names the renewal that it replaces, so it fails if there is a later one. The node itself stops earlier: it measures
+//! from before it sent the renewal, by a clock that goes on while the machine sleeps, and leaves a fifth of the time for clocks
+//! that run at different speeds.
+//!
+//! - [`LeaseStore`]: the leases in their stream
+//! - [`LeaseDeadline`]: until when this node may act
+//! - [`LeaseKeeper`]: acquires a lease and renews it
+
+mod deadline;
+mod keeper;
+mod store;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use dog_native::cluster::Versions;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use deadline::LeaseDeadline;
+pub(crate) use keeper::{LeaseKeeper, Renewal};
+pub(crate) use store::{LeaseChange, LeaseStore};
+
+/// What a node's lease says of it. The names of the fields are part of the wire format.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Lease {
+    /// Where the node listens for other nodes.
+    pub(crate) address: SocketAddr,
+    /// The oldest version of the node protocol that it speaks. A release that speaks one version reads only this field.
+    version: u8,
+    /// The newest version; nothing of a release that speaks one.
+    #[serde(default)]
+    newest: Option<u8>,
+    /// Tells one renewal from another.
+    nonce: String,
+    /// The time of the lease in seconds. Nothing of a release whose leases expire in the stream by themselves: other nodes do
+    /// not delete those.
+    #[serde(default)]
+    seconds: Option<u64>,
+    /// The process that wrote it.
+    #[serde(default)]
+    writer: String,
+}
+
+impl Lease {
+    pub(crate) fn new(address: SocketAddr, versions: Versions, time: Duration, process: &str) -> Self {
+        Self {
+            address,
+            version: versions.oldest,
+            newest: Some(versions.newest),
+            nonce: String::new(),
+            seconds: Some(time.as_secs()),
+            writer: process.to_owned(),
+        }
+    }
+
+    pub(crate) fn versions(&self) -> Versions {
+        Versions { oldest: self.version, newest: self.newest.unwrap_or(self.version) }
+    }
+
+    /// The time after which other nodes delete it if it was not renewed; nothing if it expires by itself.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        self.seconds.map(Duration::from_secs)
+    }
+
+    /// The random text of the process that wrote it.
+    pub(crate) fn process(&self) -> &str {
+        &self.writer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_that_speak_one_version_read_the_leases_of_later_ones_and_are_read() {
+        let versions = Versions { oldest: 2, newest: 3 };
+        let lease = Lease::new(([127, 0, 0, 1], 1).into(), versions, Duration::from_secs(15), "this");
+        let written = serde_json::to_value(&lease).unwrap();
+        assert_eq!(written["version"], 2, "an earlier release compares this with its own version");
+        let earlier = serde_json::json!({ "address": "127.0.0.1:1", "version": 2, "nonce": "" });
+        let earlier: Lease = serde_json::from_value(earlier).unwrap();
+        assert_eq!(earlier.time(), None, "it expires by itself");
+        assert_eq!(earlier.versions(), Versions { oldest: 2, newest: 2 });
+    }
+}

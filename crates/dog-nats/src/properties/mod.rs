@@ -1,0 +1,72 @@
+//! Property tests: nodes over a simulated JetStream, under random faults that follow from a seed. What must hold is judged from
+//! the history of the streams, and from what the nodes did by virtual time. A failed run names its seed: `DOG_SEED` repeats it.
+//!
+//! - `world`: a run: processes, and what goes wrong
+//! - `process`: one process: a node, an application that owns objects, writes and rings alarms, and a witness of what it may do
+//! - `log`: what the applications did
+//! - `judge`: what must hold
+//! - `planted`: each rule broken on purpose, to show that a run finds it
+
+mod judge;
+mod log;
+mod planted;
+mod process;
+mod world;
+
+use judge::violations;
+use world::{Mishap, Profile, run};
+
+/// The runs of each test.
+const SEEDS: u64 = 200;
+
+/// Runs seeds, and fails with the first violation of any rule.
+fn holds(profile: &Profile) {
+    let given = std::env::var("DOG_SEED").ok().map(|seed| seed.parse::<u64>().expect("DOG_SEED: a number"));
+    let seeds = given.map_or(0..SEEDS, |seed| seed..seed + 1);
+    let mut done = log::Totals::default();
+    for seed in seeds {
+        let outcome = run(profile, seed);
+        let found = violations(&outcome);
+        assert!(found.is_empty(), "seed {seed}: {}", found.join("\n"));
+        done.add(&outcome);
+    }
+    println!("{done}");
+    if given.is_none() {
+        done.assert_not_idle();
+    }
+}
+
+/// Any node that acts does so before its lease may be deleted, whatever clocks, pauses and lost answers do.
+#[test]
+fn a_node_stops_acting_before_another_node_may_act() {
+    holds(&Profile::of(&[Mishap::Suspend, Mishap::CutOff, Mishap::Kill]));
+}
+
+/// An object goes to another node only when the lease of its owner is gone, or its owner has released it.
+#[test]
+fn an_object_has_one_owner_at_a_time() {
+    holds(&Profile {
+        objects: 2,
+        ..Profile::of(&[Mishap::Suspend, Mishap::CutOff, Mishap::Kill, Mishap::ChangeLeader])
+    });
+}
+
+/// No write of an earlier claim is stored after a later claim, and every write that was acknowledged is stored.
+#[test]
+fn a_write_of_an_earlier_life_is_never_stored_after_a_later_one_began() {
+    holds(&Profile { objects: 2, writes: 0.9, ..Profile::of(&[Mishap::Suspend, Mishap::ChangeLeader]) });
+}
+
+/// An alarm rings at least once, wherever its object's owner has gone, and all nodes agree on who looks after an object.
+#[test]
+fn an_alarm_rings_at_least_once_after_a_takeover() {
+    holds(&Profile { alarms: 0.5, ..Profile::of(&[Mishap::Kill, Mishap::CutOff, Mishap::ChangeLeader]) });
+}
+
+#[test]
+fn a_seed_gives_the_same_run_every_time() {
+    let profile = Profile::of(&[Mishap::Suspend, Mishap::CutOff, Mishap::Kill, Mishap::ChangeLeader]);
+    let [one, other] = [7, 7].map(|seed| run(&profile, seed).summary());
+    assert_eq!(one, other);
+    assert_ne!(one, run(&profile, 8).summary());
+}

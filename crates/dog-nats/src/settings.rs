@@ -1,0 +1,38 @@
+//! [`Settings`]: what a program sets for its cluster.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::address::Login;
+
+/// What [`Nats`](crate::Nats) was given.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// The addresses of NATS as text. It may hold a password.
+    pub(crate) url: String,
+    pub(crate) login: Login,
+    /// A PEM file.
+    pub(crate) root_certificates: Option<PathBuf>,
+    pub(crate) tls: bool,
+    pub(crate) prefix: String,
+    pub(crate) replicas: Option<usize>,
+    pub(crate) patience: Duration,
+    /// The time of this node's lease.
+    pub(crate) lease: Duration,
+}
+
+impl Settings {
+    /// The defaults.
+    pub(crate) fn new(url: String) -> Self {
+        Self {
+            url,
+            login: Login::default(),
+            root_certificates: None,
+            tls: false,
+            prefix: "dog".into(),
+            replicas: None,
+            patience: Duration::from_secs(60),
+            lease: Duration::from_secs(15),
+        }
+    }
+}
