@@ -62,8 +62,8 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
 async fn a_token_lets_a_node_in() {
     let nats = NatsServers::start(1, "authorization { token: right }");
     works(&Nats::connect(nats.url()).token("right")).await;
-    is_refused(Nats::connect(nats.url()).token("wrong"), "does not let this node in").await;
-    is_refused(Nats::connect(nats.url()), "does not let this node in").await;
+    is_refused(Nats::connect(nats.url()).token("wrong"), "rejects the login of this node").await;
+    is_refused(Nats::connect(nats.url()), "rejects the login of this node").await;
 }
 
 #[tokio::test]
@@ -77,14 +77,14 @@ async fn a_user_may_stand_in_the_address() {
         works(&Nats::connect(addresses.join(","))).await;
     }
     works(&Nats::connect(address(right).replace("nats://", ""))).await;
-    is_refused(Nats::connect(address("dog%40home:wrong@")), "does not let this node in").await;
-    is_refused(Nats::connect(address("dog%40home@")), "does not let this node in").await;
+    is_refused(Nats::connect(address("dog%40home:wrong@")), "rejects the login of this node").await;
+    is_refused(Nats::connect(address("dog%40home@")), "rejects the login of this node").await;
     is_refused(Nats::connect(address(right)).user_and_password("dog@home", "r:/?#%, @ght"), "leave one of them out")
         .await;
     drop(nats);
     let nats = NatsServers::start(1, "authorization { token: \"r:ght\" }");
     works(&Nats::connect(nats.url().replace("nats://", "nats://r%3Aght@"))).await;
-    is_refused(Nats::connect(nats.url().replace("nats://", "nats://wrong@")), "does not let this node in").await;
+    is_refused(Nats::connect(nats.url().replace("nats://", "nats://wrong@")), "rejects the login of this node").await;
 }
 
 /// All that a node writes while it is let in, loses NATS and finds it again, and while it is not let in: down to the level
@@ -111,8 +111,8 @@ async fn what_is_secret_in_an_address_is_written_nowhere() {
     for (name, says) in [
         ("in", "the connection to NATS is lost"),
         ("in", "write operation: CONNECT"),
-        ("wrong", "does not let this node in"),
-        ("token", "does not let this node in"),
+        ("wrong", "rejects the login of this node"),
+        ("token", "rejects the login of this node"),
         ("no address", "address 2 of 2 of NATS"),
     ] {
         let log = std::fs::read_to_string(folder.path().join(name)).expect("text");
@@ -240,7 +240,7 @@ async fn credentials_let_a_node_in() {
     let right = write(folder.path(), "right.creds", &ours.user());
     works(&Nats::connect(nats.url()).credentials_file(&right)).await;
     let wrong = write(folder.path(), "wrong.creds", &theirs.user());
-    is_refused(Nats::connect(nats.url()).credentials_file(&wrong), "does not let this node in").await;
+    is_refused(Nats::connect(nats.url()).credentials_file(&wrong), "rejects the login of this node").await;
     let broken = write(folder.path(), "broken.creds", "nothing of use");
     is_refused(Nats::connect(nats.url()).credentials_file(&broken), "broken.creds cannot be used").await;
     is_refused(Nats::connect(nats.url()).credentials_file(folder.path().join("none")), "none cannot be used").await;
@@ -268,6 +268,6 @@ async fn the_permissions_of_the_documentation_suffice_and_none_can_be_left_out()
     works(&Nats::connect(nats.url()).user_and_password("dog", "right")).await;
     for number in 0..fewer.len() {
         let nats = Nats::connect(nats.url()).user_and_password(format!("fewer-{number}"), "right");
-        is_refused(nats, "NATS gives no permission").await;
+        is_refused(nats, "NATS denies a permission").await;
     }
 }

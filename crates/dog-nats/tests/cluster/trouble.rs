@@ -24,12 +24,12 @@ fn says(error: &Error, words: &str) {
 #[tokio::test]
 async fn a_nats_that_is_not_there_is_waited_for_and_named() {
     says(&refused(Nats::connect("nats://127.0.0.1:1")).await, "NATS at nats://127.0.0.1:1 cannot be reached");
-    says(&refused(Nats::connect("nonsense://x:y")).await, "address 1 of 1 of NATS: it is none: give nats://HOST:PORT");
+    says(&refused(Nats::connect("nonsense://x:y")).await, "address 1 of 1 of NATS: it is not valid: give nats://HOST:PORT");
 }
 
 #[tokio::test]
 async fn settings_that_cannot_be_right_are_named() {
-    says(&refused(Nats::connect("nats://127.0.0.1:1").prefix("a.b")).await, "prefix: \"a.b\" is none");
+    says(&refused(Nats::connect("nats://127.0.0.1:1").prefix("a.b")).await, "prefix: \"a.b\" is not valid");
     let lease = Duration::from_millis(1500);
     says(&refused(Nats::connect("nats://127.0.0.1:1").lease(lease)).await, "lease: 1.5s is out of range");
 }
@@ -45,8 +45,8 @@ async fn whoever_is_not_let_in_is_told() {
     let users = "authorization { users: [ { user: dog, password: right }, { user: reader, password: right, \
         permissions: { publish: [\"$JS.API.INFO\"], subscribe: [\"_INBOX.>\"] } } ] }";
     let nats = NatsServers::start(1, users);
-    says(&refused(Nats::connect(nats.url()).user_and_password("dog", "wrong")).await, "does not let this node in");
-    says(&refused(Nats::connect(nats.url()).user_and_password("reader", "right")).await, "NATS gives no permission");
+    says(&refused(Nats::connect(nats.url()).user_and_password("dog", "wrong")).await, "rejects the login of this node");
+    says(&refused(Nats::connect(nats.url()).user_and_password("reader", "right")).await, "NATS denies a permission");
 }
 
 #[tokio::test]
