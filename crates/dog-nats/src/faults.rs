@@ -27,6 +27,15 @@ pub(crate) enum Fault {
 }
 
 #[cfg(test)]
+pub(crate) use planted::{is_planted, plant};
+
+/// Always false outside tests.
+#[cfg(not(test))]
+pub(crate) const fn is_planted(_: Fault) -> bool {
+    false
+}
+
+#[cfg(test)]
 mod planted {
     use std::cell::Cell;
 
@@ -47,11 +56,3 @@ mod planted {
     }
 }
 
-#[cfg(test)]
-pub(crate) use planted::{is_planted, plant};
-
-/// Always false outside tests.
-#[cfg(not(test))]
-pub(crate) const fn is_planted(_: Fault) -> bool {
-    false
-}

@@ -24,7 +24,10 @@ fn says(error: &Error, words: &str) {
 #[tokio::test]
 async fn a_nats_that_is_not_there_is_waited_for_and_named() {
     says(&refused(Nats::connect("nats://127.0.0.1:1")).await, "NATS at nats://127.0.0.1:1 cannot be reached");
-    says(&refused(Nats::connect("nonsense://x:y")).await, "address 1 of 1 of NATS: it is not valid: give nats://HOST:PORT");
+    says(
+        &refused(Nats::connect("nonsense://x:y")).await,
+        "address 1 of 1 of NATS: it is not valid: give nats://HOST:PORT",
+    );
 }
 
 #[tokio::test]
