@@ -55,4 +55,3 @@ mod planted {
         PLANTED.get() == Some(fault)
     }
 }
-

@@ -1,8 +1,9 @@
-//! What NATS costs a cluster: letters, look-ups, claims, leases. One nats-server, started for it, with streams such as nodes
-//! make. Processor time is the operating system's account of the server's process and of the threads here, each of which
-//! plays one part. `cargo xtask bench nats` runs it. It prints one JSON object per figure.
+//! The costs of NATS in a cluster: node messages, reads, claims and leases, over one nats-server with streams such as
+//! nodes create. Processor time is that of the server's process and of the threads here, according to the operating
+//! system; each thread plays one part. `cargo xtask bench nats` runs this benchmark. It prints one JSON object per
+//! figure.
 //!
-//! Under the test command, which runs each bench without `--bench`, nothing is measured: there is no server.
+//! The test command runs each benchmark without `--bench`: then nothing is measured, because there is no server.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
@@ -22,20 +23,20 @@ use tokio::sync::{Semaphore, mpsc};
 
 use server::NatsServer;
 
-/// As long as a letter with a broadcast of 128 bytes to three Replicas.
-const LETTER: usize = 300;
-const LETTERS: u32 = 200_000;
-/// So many may be under way: fewer than a subscription holds.
+/// The size of a node message with a broadcast of 128 bytes to three Replicas.
+const MESSAGE_SIZE: usize = 300;
+const MESSAGES: u32 = 200_000;
+/// The node messages in flight: fewer than a subscription holds.
 const UNDER_WAY: usize = 16_384;
-/// Letters are counted by so many.
+/// Node messages are counted in units of this.
 const BATCH: u32 = 1_024;
 const READS: u32 = 30_000;
 const PUTS: u32 = 20_000;
-/// Requests that wait for an answer at the same time.
+/// The requests in flight.
 const AT_ONCE: usize = 64;
 const FOLLOWERS: u32 = 100;
 const RENEWALS: u32 = 500;
-/// As long as a lease.
+/// The size of a lease.
 const LEASE: usize = 120;
 
 fn main() {
@@ -43,16 +44,16 @@ fn main() {
         return println!("not measured: `cargo xtask bench nats` does");
     }
     let server = NatsServer::start("always");
-    // Others do not wait until it listens.
+    // The other parts do not wait until it listens.
     alone(async { drop(connect(&server).await) });
-    letters(&server);
+    node_messages(&server);
     requests(&server);
     follow(&server);
     let relaxed = NatsServer::start("2m");
     alone(async { tell("put, synced every two minutes", &puts(&relaxed, &connect(&relaxed).await).await) });
 }
 
-/// What was measured of one thing: how many a second there were, and microseconds of processor time for each.
+/// One measurement: the rate per second, and the processor time of each item in microseconds.
 struct Figure {
     per_second: f64,
     server: f64,
@@ -68,18 +69,18 @@ fn tell(name: &str, figure: &Figure) {
     println!("{line}");
 }
 
-/// Runs on a runtime of this thread alone.
+/// Runs on a runtime of this thread.
 fn alone<T>(what: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(what)
 }
 
-/// Processor time of this thread so far, in microseconds.
+/// The processor time of this thread so far, in microseconds.
 fn own_time() -> f64 {
     let account = fs::read_to_string("/proc/thread-self/schedstat").expect("an account of the kernel's");
     account.split_whitespace().next().and_then(|time| time.parse::<f64>().ok()).expect("nanoseconds") / 1e3
 }
 
-/// Times something that is done so often.
+/// Measures something that is done many times.
 struct Stopwatch<'a> {
     server: &'a NatsServer,
     begun: Instant,
@@ -111,7 +112,7 @@ async fn connect(server: &NatsServer) -> Client {
 }
 
 /// From one node to another.
-fn letters(server: &NatsServer) {
+fn node_messages(server: &NatsServer) {
     let room = Arc::new(Semaphore::new(UNDER_WAY));
     let (ready, mut is_ready) = mpsc::unbounded_channel();
     let receiver: JoinHandle<f64> = {
@@ -120,12 +121,12 @@ fn letters(server: &NatsServer) {
             alone(async move {
                 let options = async_nats::ConnectOptions::new().subscription_capacity(4 * UNDER_WAY);
                 let client = options.connect(url).await.expect("a server");
-                let mut letters = client.subscribe("bench.to.node").await.expect("a subscription");
+                let mut node_messages = client.subscribe("bench.to.node").await.expect("a subscription");
                 client.flush().await.expect("a server");
                 let before = own_time();
                 ready.send(()).expect("a sender");
-                for number in 1..=LETTERS {
-                    letters.next().await.expect("a letter");
+                for number in 1..=MESSAGES {
+                    node_messages.next().await.expect("a message");
                     if number % BATCH == 0 {
                         room.add_permits(BATCH as usize);
                     }
@@ -137,24 +138,24 @@ fn letters(server: &NatsServer) {
     alone(async {
         let client = connect(server).await;
         is_ready.recv().await.expect("a receiver");
-        let letter = Bytes::from(vec![b'x'; LETTER]);
+        let message = Bytes::from(vec![b'x'; MESSAGE_SIZE]);
         let watch = Stopwatch::start(server);
-        for number in 0..LETTERS {
+        for number in 0..MESSAGES {
             if number % BATCH == 0 {
                 room.acquire_many(BATCH).await.expect("room").forget();
             }
-            client.publish("bench.to.node", letter.clone()).await.expect("a server");
+            client.publish("bench.to.node", message.clone()).await.expect("a server");
         }
         client.flush().await.expect("a server");
         let sent = own_time() - watch.own_time;
-        // The client's own task runs on this thread: it must not stand still meanwhile.
-        let received = tokio::task::spawn_blocking(move || receiver.join().expect("all letters")).await;
-        let figure = watch.stop(LETTERS, received.expect("all letters"));
-        tell("letter", &Figure { sender: sent / f64::from(LETTERS), ..figure });
+        // The client's own task runs on this thread, so this must not block it.
+        let received = tokio::task::spawn_blocking(move || receiver.join().expect("all node messages")).await;
+        let figure = watch.stop(MESSAGES, received.expect("all node messages"));
+        tell("node message", &Figure { sender: sent / f64::from(MESSAGES), ..figure });
     });
 }
 
-/// A stream such as nodes make.
+/// A stream such as nodes create.
 async fn make_stream(client: &Client, name: &str) {
     let wanted = format!(
         r#"{{"name":"{name}","subjects":["{name}.>"],"retention":"limits","storage":"file","discard":"new","max_msgs_per_subject":1,"num_replicas":1,"allow_msg_ttl":true,"allow_atomic":true,"allow_direct":false}}"#
@@ -164,7 +165,7 @@ async fn make_stream(client: &Client, name: &str) {
     assert!(made["error"].is_null(), "{made}");
 }
 
-/// Stores a message in place of the one of that number, and gives its own.
+/// Replaces the message with that number, and gives the number of the new one.
 async fn put(client: &Client, subject: String, after: u64, payload: Bytes) -> u64 {
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Expected-Last-Subject-Sequence", after.to_string());
@@ -173,7 +174,7 @@ async fn put(client: &Client, subject: String, after: u64, payload: Bytes) -> u6
     answer["seq"].as_u64().unwrap_or_else(|| panic!("not stored: {answer}"))
 }
 
-/// Claims: each object's one after the other, those of several at the same time.
+/// Claims: those of one object one after the other, those of several objects at the same time.
 async fn puts(server: &NatsServer, client: &Client) -> Figure {
     make_stream(client, "objects").await;
     let each = PUTS / u32::try_from(AT_ONCE).expect("few");
@@ -188,7 +189,7 @@ async fn puts(server: &NatsServer, client: &Client) -> Figure {
     watch.stop(each * u32::try_from(AT_ONCE).expect("few"), 0.0)
 }
 
-/// Claims, and look-ups at the stream's leader.
+/// Claims, and reads from the stream's leader.
 fn requests(server: &NatsServer) {
     alone(async {
         let client = connect(server).await;
@@ -205,7 +206,7 @@ fn requests(server: &NatsServer) {
     });
 }
 
-/// Leases, of which every node hears: each follower has a connection and a consumer of its own.
+/// Leases that every node follows: each follower has a connection and a consumer of its own.
 fn follow(server: &NatsServer) {
     let (ready, mut is_ready) = mpsc::unbounded_channel();
     let url = server.url();
@@ -231,7 +232,7 @@ fn follow(server: &NatsServer) {
     });
 }
 
-/// Hears of all renewals. Gives the time of its thread when it was ready.
+/// Receives all renewals. Gives the processor time of its thread when it was ready.
 async fn follower(url: String, ready: mpsc::UnboundedSender<()>) -> f64 {
     let client = async_nats::connect(url).await.expect("a server");
     let context = async_nats::jetstream::new(client);

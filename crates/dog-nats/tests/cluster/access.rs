@@ -1,4 +1,4 @@
-//! Who may connect to NATS, in each way that there is, and what a node must be allowed there.
+//! The ways to log in to NATS, and the permissions that a node needs there.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::app::{Client, PATIENCE, Rooms};
 use crate::child::Child;
 use crate::server::NatsServers;
 
-/// What docs/cluster.md says that a node needs: to publish, and to subscribe to.
+/// What a node publishes and subscribes to, according to docs/cluster.md.
 const PUBLISHES: &[&str] = &["dog.>", "$JS.API.>"];
 const SUBSCRIBES: &[&str] = &["dog.to.>", "_INBOX.>"];
 
@@ -26,13 +26,13 @@ async fn node(nats: Nats) -> Running {
     server(nats.patience(PATIENCE)).start().await.expect("a node")
 }
 
-/// By a server that has let others in.
+/// Asserts that a server which accepts other nodes rejects this one.
 async fn is_refused(nats: Nats, because: &str) {
     let error = server(nats.patience(Duration::ZERO)).start().await.expect_err("it may not join");
     assert!(error.is_cluster() && error.to_string().contains(because), "{error}");
 }
 
-/// Whether it is one: puts, and what objects send each other.
+/// Asserts that nodes with these settings form a cluster: puts, and messages between objects, work.
 async fn works(nats: &Nats) {
     let nodes = [node(nats.clone()).await, node(nats.clone()).await];
     let mut here = Client::join(nodes[0].local_addr(), "allowed", "wide-here").await;
@@ -67,12 +67,12 @@ async fn a_token_lets_a_node_in() {
 }
 
 #[tokio::test]
-async fn a_user_may_stand_in_the_address() {
+async fn an_address_may_contain_the_login() {
     let nats = NatsServers::start(1, "authorization { user: \"dog@home\", password: \"r:/?#%, @ght\" }");
     let right = "dog%40home:r%3A%2F%3F%23%25%2C%20%40ght@";
     let address = |user: &str| nats.url().replace("nats://", &format!("nats://{user}"));
     works(&Nats::connect(address(right))).await;
-    // Once is enough: all servers are told the same.
+    // One address with a login is enough: all servers get the same one.
     for addresses in [[address(""), address(right)], [address(right), address("")], [address(right), address(right)]] {
         works(&Nats::connect(addresses.join(","))).await;
     }
@@ -87,10 +87,10 @@ async fn a_user_may_stand_in_the_address() {
     is_refused(Nats::connect(nats.url().replace("nats://", "nats://wrong@")), "rejects the login of this node").await;
 }
 
-/// All that a node writes while it is let in, loses NATS and finds it again, and while it is not let in: down to the level
-/// at which each step of a connection is told.
+/// The whole log of a node, down to single steps of its connections: while it is let in, while it loses NATS and finds
+/// it again, and while it is rejected.
 #[tokio::test]
-async fn what_is_secret_in_an_address_is_written_nowhere() {
+async fn secrets_of_an_address_are_never_logged() {
     const SECRETS: [&str; 3] = ["s3cret", "4nother", "t0ken"];
     let folder = folder();
     let lease = Duration::from_secs(15);
@@ -124,7 +124,7 @@ async fn what_is_secret_in_an_address_is_written_nowhere() {
     }
 }
 
-/// A certificate authority, and the files of a server that it vouches for.
+/// A certificate authority, and the files of a server with a certificate of it.
 struct Authority {
     folder: tempfile::TempDir,
     root: PathBuf,
@@ -150,7 +150,7 @@ impl Authority {
         [file("certificate", &certificate.pem()), file("key", &key.serialize_pem())]
     }
 
-    /// The configuration of a server that speaks TLS.
+    /// The configuration of a server with TLS.
     fn tls(&self) -> String {
         let [certificate, key] = self.vouches_for("127.0.0.1");
         format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, timeout: 5 }}")
@@ -158,7 +158,7 @@ impl Authority {
 }
 
 #[tokio::test]
-async fn a_server_with_a_certificate_of_ones_own_is_known_by_it() {
+async fn a_server_of_a_private_certificate_authority_is_trusted() {
     let ours = Authority::new();
     let nats = NatsServers::start(1, &ours.tls());
     works(&Nats::connect(nats.url()).root_certificates(&ours.root)).await;
@@ -169,13 +169,13 @@ async fn a_server_with_a_certificate_of_ones_own_is_known_by_it() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_not_spoken_to_where_tls_is_wanted() {
+async fn a_server_without_tls_is_rejected_if_tls_is_required() {
     let nats = NatsServers::start(1, "");
     node(Nats::connect(nats.url())).await.shutdown().await;
     is_refused(Nats::connect(nats.url()).tls(), "cannot be reached").await;
 }
 
-/// What an operator, an account and a user are to each other, as `nsc` makes them.
+/// An operator, an account and a user, as `nsc` creates them.
 struct Company {
     operator: KeyPair,
     system: KeyPair,
@@ -188,7 +188,7 @@ impl Company {
         Self { operator: KeyPair::new_operator(), system, account }
     }
 
-    /// The server's configuration: whose users it lets in.
+    /// The configuration of a server that accepts users of the account.
     fn configuration(&self) -> String {
         let operator = json!({ "type": "operator", "version": 2, "system_account": self.system.public_key() });
         let limits = json!({
@@ -221,7 +221,7 @@ impl Company {
     }
 }
 
-/// A token by which one says something of another.
+/// A JWT in which the issuer makes claims about the subject.
 fn sign(issuer: &KeyPair, subject: &KeyPair, says: &Value) -> String {
     let claims = json!({
         "jti": subject.public_key(), "iat": 1_700_000_000, "iss": issuer.public_key(), "name": "dog",

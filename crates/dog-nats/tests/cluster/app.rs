@@ -1,4 +1,4 @@
-//! A room that keeps numbers and registers, and tells with all that it sends which life of which Replica sends it.
+//! A room that stores numbers and registers. Everything that it sends names the life of the Replica that sends it.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,10 +12,10 @@ pub(crate) use crate::client::{Client, History};
 use crate::record::{Life, Sent};
 use crate::registers;
 
-/// Longer than anything here takes; reached only by what hangs.
+/// Longer than anything takes here. Only what hangs reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Seats of one Replica.
+/// The seats of one Replica.
 pub(crate) const LIMIT: u32 = 20;
 
 pub(crate) struct Rooms;
@@ -44,7 +44,7 @@ impl Group for Hall {
         Limit::new(LIMIT)
     }
 
-    /// One and the same Replica, wherever clients come from; of a hall that is "wide", any.
+    /// One fixed Replica for all clients. For a client whose name begins with "wide": any Replica.
     async fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
         if client.as_str().starts_with("wide") {
             return Ok(cx.unique_replica());
@@ -54,15 +54,15 @@ impl Group for Hall {
 }
 
 pub(crate) struct Room {
-    /// Its number among the lives of this Replica, which it has kept before it did anything else.
+    /// The number of this life of the Replica. The life stores it before it does anything else.
     life: u64,
-    /// What it has sent so far.
+    /// The number of messages that it has sent.
     sent: Cell<u64>,
 }
 
 impl Replica for Room {
     type Group = Hall;
-    /// How many sockets?
+    /// Asks for the number of sockets.
     type Gossip = ();
     type Answer = usize;
 
@@ -92,9 +92,10 @@ impl Replica for Room {
         Ok(cx.sockets().count())
     }
 
-    /// `put N` keeps a number, `all` tells those that are kept, `count` all sockets of the cluster, `clock` the wall
-    /// clock's milliseconds, `alarm N` has an alarm ring in so many, `nap N` takes so many seconds, `filler` and what follows
-    /// it is for nobody, and there are the commands of [`registers`]; anything else goes to everyone.
+    /// `put N` stores a number, `all` answers with the stored numbers, `count` with the number of sockets in the
+    /// cluster, `clock` with the milliseconds of the wall clock. `alarm N` sets an alarm in N milliseconds, `nap N`
+    /// takes N seconds, and `filler` is ignored. There are also the commands of [`registers`]. Anything else goes to
+    /// everyone.
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         let text = message.as_text().unwrap_or_default();
         if let Some(number) = text.strip_prefix("put ") {
@@ -143,7 +144,7 @@ impl Room {
         Ok(socket.send(self.sign(cx, true, text))?)
     }
 
-    /// Says who sends it, and as which of all that it sends.
+    /// Adds the life that sends the text, and the number of the message.
     fn sign(&self, cx: &Context<Self>, answer: bool, text: &str) -> String {
         self.sent.set(self.sent.get() + 1);
         let life = Life { replica: cx.id().to_string(), number: self.life, process: std::process::id() };

@@ -1,31 +1,31 @@
-//! Whether the promises hold over all that a [`Recorder`](crate::record::Recorder) has taken down: 1, 5, 6, 8, 10, 11 of
-//! DESIGN.md, and that what each Replica's registers answered can be put in one order.
+//! Checks the promises 1, 5, 6, 8, 10 and 11 of DESIGN.md over everything that a [`Recorder`](crate::record::Recorder)
+//! recorded, and that the answers of each Replica's registers have one order.
 //!
-//! Clients see only when they asked and when they heard. So each check refuses what cannot have been right whenever,
-//! between the two, it was done.
+//! Clients know only when they asked and when they heard. So each check rejects what cannot have been right at any
+//! moment between the two.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use crate::linear::{self, Call};
+use crate::linearizability::{self, Call};
 use crate::record::{Action, Fault, History, Life, SocketRecord, Time, Victim};
 use crate::registers::{self, Answer, Command, Registers};
 
 #[cfg(test)]
 mod tests;
 
-/// How much there was to be checked.
+/// How much was checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) sockets: usize,
     pub(crate) lives: usize,
     pub(crate) heard: usize,
-    /// Messages that a socket had to hear.
+    /// The messages that a socket had to hear.
     pub(crate) owed: usize,
     pub(crate) counts: usize,
     pub(crate) puts: usize,
     pub(crate) reads: usize,
-    /// Commands to registers, and how many of them were never answered.
+    /// The commands to registers, and how many of them had no answer.
     pub(crate) registers: usize,
     pub(crate) unanswered: usize,
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Checked {
     }
 }
 
-/// `Err` names the promise and shows what breaks it.
+/// The error names the promise and shows what breaks it.
 pub(crate) fn check(history: &History, limit: usize) -> Result<Checked, String> {
     let mut checked = Checked { sockets: history.sockets.len(), ..Checked::default() };
     never_more_than(history, limit).map_err(|broken| format!("promise 1: {broken}"))?;
@@ -60,7 +60,8 @@ pub(crate) fn check(history: &History, limit: usize) -> Result<Checked, String> 
     Ok(checked)
 }
 
-/// Sockets that were certainly open at the same time, at one Replica in one process, and what the Replica said itself.
+/// The sockets that were certainly open at the same time, at one Replica in one process, and the number that the
+/// Replica reported.
 fn never_more_than(history: &History, limit: usize) -> Result<(), String> {
     let mut changes: BTreeMap<(&str, u32), Vec<(Time, i32)>> = BTreeMap::new();
     for socket in &history.sockets {
@@ -72,7 +73,7 @@ fn never_more_than(history: &History, limit: usize) -> Result<(), String> {
         changes.extend(socket.ended.map(|ended| (ended, -1)));
     }
     for ((replica, process), mut changes) in changes {
-        // At the same time ends come first.
+        // At the same moment, ends come before beginnings.
         changes.sort_unstable();
         let mut open = 0;
         for (at, change) in changes {
@@ -91,7 +92,7 @@ fn numbered(text: &str) -> Option<(&str, u32)> {
     Some((speaker, number.parse().ok()?))
 }
 
-/// What one life sends reaches any one socket in the order sent, and what one speaker says to it in the order said.
+/// What one life sends reaches each socket in the order in which it was sent; the same holds for each speaker.
 fn in_order(history: &History) -> Result<usize, String> {
     let mut count = 0;
     for socket in &history.sockets {
@@ -114,7 +115,7 @@ fn in_order(history: &History) -> Result<usize, String> {
     Ok(count)
 }
 
-/// No socket hears twice what was said once.
+/// No socket hears a message twice that was said once.
 fn at_most_once(history: &History) -> Result<(), String> {
     for socket in &history.sockets {
         let mut heard = HashSet::new();
@@ -127,7 +128,7 @@ fn at_most_once(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether something that was done to one of these, or between them, excuses a message that was under way in that time.
+/// Whether a fault of one of these, or between them, excuses the loss of a message that was under way at that time.
 fn excused(faults: &[Fault], speaker: &SocketRecord, listener: &SocketRecord, from: Time, until: Time) -> bool {
     faults.iter().any(|fault| {
         let concerns = match fault.victim {
@@ -138,8 +139,8 @@ fn excused(faults: &[Fault], speaker: &SocketRecord, listener: &SocketRecord, fr
     })
 }
 
-/// What was said while a socket was open it has heard, if it has heard anything later of the same speaker's socket: the
-/// speaker was there then, and so was the way.
+/// A socket has heard what was said while it was open, if it has heard anything later of the same speaker's socket:
+/// then the speaker was connected, and so was the way between them.
 fn delivered(history: &History) -> Result<usize, String> {
     let mut owed = 0;
     for listener in &history.sockets {
@@ -149,7 +150,7 @@ fn delivered(history: &History) -> Result<usize, String> {
             let Some(last) = said.iter().rposition(|(_, text)| heard.contains_key(&text[..])) else { continue };
             let until = heard[&said[last].1[..]];
             for (at, text) in &said[..=last] {
-                // Commands have numbers, too, and are for nobody else.
+                // Commands have numbers, too, and go to nobody else.
                 if *at < listener.opened || is_command(text) {
                     continue;
                 }
@@ -170,8 +171,8 @@ fn is_command(text: &str) -> bool {
     text.starts_with("put ") || Command::parse(text).is_some()
 }
 
-/// Where nothing was done to the cluster for two leases, a count is of the sockets that were certainly open, and of some
-/// of those that were perhaps.
+/// If there was no fault for the time of two leases, a count includes the sockets that were certainly open, and some of
+/// those that may have been.
 fn counted(history: &History) -> Result<usize, String> {
     let mut counts = 0;
     for operation in &history.operations {
@@ -198,14 +199,15 @@ fn counted(history: &History) -> Result<usize, String> {
     Ok(counts)
 }
 
-/// When a life has acted: certainly not before the last of `asked` that it answered, and not after the first `heard`.
+/// When a life acted: not before the last question of `asked` that it answered, and not after the first message of
+/// `heard`.
 struct Acts<'a> {
     life: &'a Life,
     last_asked: Time,
     first_heard: Time,
 }
 
-/// No life acts after a later one of the same Replica has: what it did was asked for before that was heard.
+/// No life acts after a later life of the same Replica has acted: what it did was asked for before that was heard.
 fn one_life(history: &History) -> Result<usize, String> {
     let mut said: HashMap<(&str, &str), Time> = HashMap::new();
     for socket in &history.sockets {
@@ -229,7 +231,7 @@ fn one_life(history: &History) -> Result<usize, String> {
             known.first_heard = known.first_heard.min(heard.at);
         }
     }
-    // In the order of Replicas, and their lives.
+    // In the order of Replicas and their lives.
     let mut earlier: Option<&Acts<'_>> = None;
     for ((replica, _), life) in &acts {
         let before = earlier.filter(|before| before.life.replica == **replica);
@@ -239,16 +241,16 @@ fn one_life(history: &History) -> Result<usize, String> {
                 before.life, before.last_asked, life.life, life.first_heard
             ));
         }
-        // Of all lives so far the one that was asked last.
+        // The life that was asked last, of all lives so far.
         earlier = before.filter(|before| before.last_asked > life.last_asked).or(Some(life));
     }
     Ok(acts.len())
 }
 
-/// When something was asked and answered, by whom, and the numbers that were there.
+/// A read: when it was asked and answered, by which life, and the numbers that it returned.
 type Read<'a> = (Time, Time, &'a Life, &'a BTreeMap<u32, u64>);
 
-/// The reads of each Replica in the order of their ends.
+/// The reads of each Replica, in the order of their ends.
 fn reads(history: &History) -> BTreeMap<&str, Vec<Read<'_>>> {
     let mut reads: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for operation in &history.operations {
@@ -263,7 +265,7 @@ fn reads(history: &History) -> BTreeMap<&str, Vec<Read<'_>>> {
     reads
 }
 
-/// What an older life wrote does not show once a newer one has read without it.
+/// A write of an older life does not appear once a newer life has read without it.
 fn no_late_write(history: &History) -> Result<(), String> {
     for (replica, reads) in reads(history) {
         for (position, (_, completed, reader, earlier)) in reads.iter().enumerate() {
@@ -283,7 +285,7 @@ fn no_late_write(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// Whoever reads after a put was acknowledged finds it, as it was written; and somebody has read after each.
+/// A read after the acknowledgement of a put returns it as it was written; and there is a read after each put.
 fn durable(history: &History) -> Result<(usize, usize), String> {
     let reads = reads(history);
     let mut puts = 0;
@@ -329,13 +331,13 @@ fn linearizable(history: &History) -> Result<(usize, usize), String> {
         let matters = registers::matter(&known);
         let calls: Vec<_> =
             calls.into_iter().zip(matters).filter(|(_, matters)| *matters).map(|(call, _)| call).collect();
-        linear::check(&calls, Registers::default(), |state, command| registers::apply(*state, *command))
+        linearizability::check(&calls, Registers::default(), |state, command| registers::apply(*state, *command))
             .map_err(|broken| format!("the registers of {replica}: {broken}"))?;
     }
     Ok((count, unanswered))
 }
 
-/// The Replicas that sockets were at.
+/// The Replicas of all sockets.
 pub(crate) fn replicas(history: &History) -> BTreeSet<&str> {
     history.sockets.iter().map(|socket| &socket.replica[..]).collect()
 }

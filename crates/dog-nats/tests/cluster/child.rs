@@ -1,6 +1,5 @@
-//! A node in a process of its own, to be killed and stopped: this test binary, run once more.
+//! A node in a process of its own, which can be killed and suspended: it runs this test binary once more.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use dog_native::Server;
 use dog_native::cluster::Versions;
 use dog_nats::Nats;
+use dog_test_support::process::{Process, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -15,22 +15,22 @@ use crate::app::{PATIENCE, Rooms};
 use crate::clocks::Clock;
 use crate::network::Host;
 
-/// What the child's one test is called.
+/// The name of the test that the child runs.
 const TEST: &str = "child::a_node_for_the_other_tests";
 const NATS: &str = "DOG_TEST_NATS";
 const LEASE: &str = "DOG_TEST_LEASE";
-const OLDEST: &str = "DOG_TEST_OLDEST_LETTERS";
-const NEWEST: &str = "DOG_TEST_NEWEST_LETTERS";
+const OLDEST: &str = "DOG_TEST_OLDEST_PROTOCOL";
+const NEWEST: &str = "DOG_TEST_NEWEST_PROTOCOL";
 const ADDRESS: &str = "DOG_TEST_ADDRESS";
 const PORT: &str = "DOG_TEST_PORT";
 const LOG: &str = "DOG_TEST_LOG";
 const LISTENS: &str = "listens on ";
 
-/// A node that runs. Dropped, it is killed.
+/// A node that runs. It is killed when this is dropped.
 pub(crate) struct Child {
-    process: std::process::Child,
+    process: Process,
     pub(crate) address: SocketAddr,
-    /// Where it tells how it is.
+    /// The address of its admin port.
     pub(crate) admin: SocketAddr,
 }
 
@@ -39,18 +39,18 @@ impl Child {
         Self::start_with(nats, lease, &[])
     }
 
-    /// Speaks these letters to other nodes, as another release does.
-    pub(crate) fn start_speaking(nats: &str, lease: Duration, letters: Versions) -> Self {
-        let [oldest, newest] = [letters.oldest, letters.newest].map(|version| version.to_string());
+    /// Speaks these versions of the node protocol, as another release does.
+    pub(crate) fn start_speaking(nats: &str, lease: Duration, versions: Versions) -> Self {
+        let [oldest, newest] = [versions.oldest, versions.newest].map(|version| version.to_string());
         Self::start_with(nats, lease, &[(OLDEST, &oldest), (NEWEST, &newest)])
     }
 
-    /// Writes all that it logs into that file, down to single steps of its connections.
+    /// Writes its whole log into a file, down to single steps of its connections.
     pub(crate) fn start_logging(nats: &str, lease: Duration, log: std::fs::File) -> Self {
         Self::run(Self::logging(log), nats, lease, &[])
     }
 
-    /// One that may not join and ends with an error, which goes into that file with all that it logs.
+    /// Asserts that a node is not let in and ends with an error. Its whole log goes into the file.
     pub(crate) fn fails(nats: &str, log: std::fs::File) {
         let mut command = Self::logging(log);
         command.args([TEST, "--exact", "--nocapture", "--test-threads=1"]).env(NATS, nats).env(LEASE, "15");
@@ -68,14 +68,14 @@ impl Child {
         Self::run(Command::new(std::env::current_exe().expect("this program")), nats, lease, more)
     }
 
-    /// On that host, at whose address it is reached by clients, by other nodes, and by whoever watches it.
+    /// On that host. Clients, other nodes and the admin port use the host's address.
     pub(crate) fn start_on(host: &Host, nats: &str, lease: Duration) -> Self {
         let command = host.command(std::env::current_exe().expect("this program"));
-        // The port is nobody else's there, and the same for whoever follows it.
+        // The port is free on that host, and the same for the node that replaces this one.
         Self::run(command, nats, lease, &[(ADDRESS, &host.address.to_string()), (PORT, "8787")])
     }
 
-    /// Whose wall clock is what `clock` has it be, from its start on.
+    /// With a wall clock that `clock` sets, from the start.
     pub(crate) fn start_by(clock: &Clock, nats: &str, lease: Duration) -> Self {
         let environment = clock.environment();
         let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -86,12 +86,8 @@ impl Child {
         command.args([TEST, "--exact", "--nocapture", "--test-threads=1"]);
         command.env(NATS, nats).env(LEASE, lease.as_secs().to_string());
         command.envs(more.iter().copied());
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("a process");
-        let output = BufReader::new(process.stdout.take().expect("a pipe"));
-        let mut lines = output.lines().map_while(Result::ok);
-        let addresses = lines.find_map(|line| line.split_once(LISTENS).map(|(_, addresses)| addresses.to_owned()));
-        // Read on, lest it wait for room in the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        let process = Process::start(command.stdin(Stdio::null())).expect("a process");
+        let addresses = process.wait_for_line(PATIENCE, |line| Some(line.split_once(LISTENS)?.1.to_owned()));
         let addresses = addresses.expect("the node listens");
         let (address, admin) = addresses.split_once(' ').expect("two addresses");
         let [address, admin] = [address, admin].map(|address| address.parse().expect("an address"));
@@ -102,7 +98,7 @@ impl Child {
         self.process.id()
     }
 
-    /// What it says there: whether that is good, and the text.
+    /// Asks the admin port: whether the status is 200, and the text.
     pub(crate) async fn tells(&self, path: &str) -> (bool, String) {
         let mut stream = TcpStream::connect(self.admin).await.expect("it listens");
         let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
@@ -113,7 +109,7 @@ impl Child {
         (head.starts_with("HTTP/1.1 200 "), text.trim().to_owned())
     }
 
-    /// Waits until it says that it is ready for clients, or that it is not; gives what it says of that.
+    /// Waits until the node is ready for clients, or is not. Gives the text of the answer.
     pub(crate) async fn until_ready(&self, wanted: bool) -> String {
         let by = Instant::now() + PATIENCE;
         loop {
@@ -128,31 +124,23 @@ impl Child {
     }
 
     pub(crate) fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.kill();
     }
 
-    /// Stops it, as if its machine did nothing any more; or has it go on.
-    pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.id().to_string()]).status().expect("the program kill");
-        assert!(status.success());
+    /// Suspends the process as if its machine stood still, or continues it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.send_signal(signal).expect("it runs");
     }
 
-    /// Ends it in good order.
+    /// Shuts it down gracefully.
     pub(crate) fn terminate(mut self) {
-        self.signal("-TERM");
-        let status = self.process.wait().expect("it ends");
+        self.signal(Signal::TERM);
+        let status = self.process.wait_within(PATIENCE).expect("it ends");
         assert!(status.success(), "{status}");
     }
 }
 
-impl Drop for Child {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Logs to standard error what `DOG_TEST_LOG` names, a level: for whoever looks for what is wrong.
+/// Logs to standard error at the level that `DOG_TEST_LOG` names, to find out what is wrong.
 pub(crate) fn log() {
     if let Ok(level) = std::env::var(LOG) {
         let level: tracing_subscriber::filter::LevelFilter = level.parse().expect("a level");
@@ -161,13 +149,13 @@ pub(crate) fn log() {
     }
 }
 
-/// What this child is to speak, if that is not what it speaks by itself.
-fn letters() -> Option<Versions> {
+/// The versions that this child is to speak, if not its own.
+fn versions() -> Option<Versions> {
     let version = |variable: &str| std::env::var(variable).ok().map(|version| version.parse().expect("a version"));
     Some(Versions { oldest: version(OLDEST)?, newest: version(NEWEST)? })
 }
 
-/// Does nothing unless it is run as a child.
+/// Does nothing unless it runs as a child.
 #[tokio::test]
 async fn a_node_for_the_other_tests() {
     let (Ok(nats), Ok(lease)) = (std::env::var(NATS), std::env::var(LEASE)) else { return };
@@ -179,7 +167,7 @@ async fn a_node_for_the_other_tests() {
     let address = format!("{host}:0");
     let server = Server::new(Rooms).bind(format!("{host}:{port}")).advertise(&address).admin(&address).workers(2);
     let server = server.cluster(cluster).close_timeout(Duration::from_secs(1));
-    let server = match letters() {
+    let server = match versions() {
         Some(versions) => server.letters(versions),
         None => server,
     };

@@ -1,4 +1,4 @@
-//! A client of the room, which has all that it does and hears taken down.
+//! A client of the room. Everything that it does and hears is recorded.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -21,14 +21,14 @@ pub(crate) struct Client {
     pub(crate) at: u32,
     pub(crate) replica: String,
     record: Recorder,
-    /// Which socket of the record it is.
+    /// The number of the socket in the record.
     number: usize,
-    /// When what has not been answered was asked: answers come in that order.
+    /// When each question without an answer was asked. Answers come in that order.
     asked: VecDeque<Time>,
 }
 
 impl Client {
-    /// Comes in by that node, as often as it takes, for nobody's record.
+    /// Connects to this node, and retries until it succeeds. Not recorded.
     pub(crate) async fn join(entry: SocketAddr, room: &str, name: &str) -> Self {
         Self::join_recorded(&Recorder::new(Duration::ZERO), entry, room, name).await
     }
@@ -41,17 +41,17 @@ impl Client {
                 Err(trouble) => trouble,
             };
             assert!(Instant::now() < by, "{name} does not get in by {entry}: {trouble}");
-            // As clients do who follow the code: no event tells when it is worth it.
+            // As clients do that follow the close code: no event tells when another attempt is worth it.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// The same, and is told why not if it does not get in at once.
+    /// The same without retries: the error says why the client was not let in.
     pub(crate) async fn try_to_join(entry: SocketAddr, room: &str, name: &str) -> Result<Self, String> {
         Self::try_to_join_recorded(&Recorder::new(Duration::ZERO), entry, room, name).await
     }
 
-    /// Comes in, or is told why not.
+    /// Connects, or says why it was not let in.
     pub(crate) async fn try_to_join_recorded(
         record: &Recorder,
         entry: SocketAddr,
@@ -130,12 +130,12 @@ impl Client {
         self.next().await.map(|sent| sent.text)
     }
 
-    /// With what it was closed.
+    /// The code with which the socket was closed.
     pub(crate) fn close_code(&self) -> Option<u16> {
         self.close_code
     }
 
-    /// Whether it could be said.
+    /// Whether the text could be sent.
     pub(crate) async fn say(&mut self, text: &str) -> bool {
         let now = self.record.now();
         if is_question(text) {
@@ -145,7 +145,7 @@ impl Client {
         self.socket.send(Frame::text(text)).await.is_ok()
     }
 
-    /// Asks, and gives what is answered and when it was asked; what is heard meanwhile is taken down only.
+    /// Asks, and gives the answer and when it was asked. What is heard meanwhile is only recorded.
     async fn ask(&mut self, question: &str) -> (Time, Option<Sent>) {
         let invoked = self.record.now();
         if !self.say(question).await {
@@ -160,7 +160,7 @@ impl Client {
         }
     }
 
-    /// Asks by one word, and gives what follows that in the answer.
+    /// Asks a question of one word, and gives what follows that word in the answer.
     pub(crate) async fn question(&mut self, word: &str) -> String {
         let (_, answer) = self.ask(word).await;
         let answer = answer.expect("the socket is open");
@@ -173,7 +173,7 @@ impl Client {
         self.record.history().operations.push(operation);
     }
 
-    /// Keeps a number: `true` once that is acknowledged.
+    /// Stores a number: `true` once that is acknowledged.
     pub(crate) async fn put(&mut self, number: u32) -> bool {
         let (invoked, answer) = self.ask(&format!("put {number}")).await;
         let kept = answer.as_ref().is_some_and(|answer| answer.text == format!("kept {number}"));
@@ -182,7 +182,7 @@ impl Client {
         kept
     }
 
-    /// Reads or changes registers: the answer, or nothing if nobody knows.
+    /// Executes a command of the registers. Gives the answer, or nothing if the outcome is unknown.
     pub(crate) async fn register(&mut self, command: Command) -> Option<Answer> {
         let (invoked, sent) = self.ask(&command.to_string()).await;
         let answer = sent.as_ref().map(|sent| Answer::parse(&sent.text).expect("an answer of a register"));
@@ -193,7 +193,7 @@ impl Client {
         answer
     }
 
-    /// How many sockets the cluster has, asked until it is that many.
+    /// The number of sockets in the cluster, asked until it is the expected one.
     pub(crate) async fn count_until(&mut self, wanted: usize) -> usize {
         let by = Instant::now() + PATIENCE;
         loop {
@@ -204,12 +204,12 @@ impl Client {
             if count == wanted || Instant::now() > by {
                 return count;
             }
-            // What is missing comes back by itself: no event tells when.
+            // Clients that are missing reconnect by themselves: no event tells when.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// The numbers that are kept.
+    /// The stored numbers.
     pub(crate) async fn all(&mut self) -> BTreeSet<u32> {
         let (invoked, answer) = self.ask("all").await;
         let answer = answer.expect("the socket is open");
@@ -232,7 +232,7 @@ impl Drop for Client {
     }
 }
 
-/// Whether it is answered, and by one answer.
+/// Whether this is an answer to that question.
 fn is_question(text: &str) -> bool {
     text.starts_with("put ") || ["count", "all", "clock"].contains(&text) || Command::parse(text).is_some()
 }
@@ -252,7 +252,7 @@ async fn read(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>, close_cod
     }
 }
 
-/// What one socket has heard of each speaker, in its order.
+/// What one socket has heard of each speaker, in order.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     last: BTreeMap<String, u32>,
@@ -260,8 +260,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Takes down a message `SPEAKER NUMBER`: each speaker's numbers grow, so that what is heard twice or out of order
-    /// shows.
+    /// Adds a message `SPEAKER NUMBER`. The numbers of each speaker grow, so a message that is heard twice or out of
+    /// order is noticed.
     pub(crate) fn note(&mut self, text: &str) {
         let Some((speaker, number)) = text.split_once(' ') else { return };
         let Ok(number) = number.parse() else { return };

@@ -1,6 +1,6 @@
-//! Wall clocks that are wrong: of nodes that start a day early or late, and of one that is set while it runs. Debian's
-//! libfaketime stands between a node and its wall clock; the clock that counts from the machine's start is left alone,
-//! for nobody can set that one.
+//! Wrong wall clocks: of nodes that start a day early or late, and of a node whose clock is set while it runs. Debian's
+//! libfaketime replaces the wall clock of a process. It leaves the monotonic clock alone, because nobody can set that
+//! one.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ const LEASE: Duration = Duration::from_secs(5);
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// What a node's wall clock is off by.
+/// The wall clock of a node, with an offset.
 pub(crate) struct Clock {
     folder: TempDir,
     library: PathBuf,
@@ -39,7 +39,7 @@ impl Clock {
     pub(crate) fn set(&self, seconds: i64) {
         let new = self.folder.path().join("new");
         std::fs::write(&new, format!("{seconds:+}\n")).expect("room for a number");
-        // Whole, whenever it is read.
+        // Renamed, so that a reader never sees a part of it.
         std::fs::rename(new, self.file()).expect("the same folder");
     }
 
@@ -58,7 +58,7 @@ impl Clock {
     }
 }
 
-/// Waits until the node of that socket finds its wall clock off by so much: that shows that it is asked at all.
+/// Waits until the node of that socket reports a wall clock with this offset. This shows that the offset has an effect.
 async fn until_off_by(client: &mut Client, seconds: i64) {
     let by = Instant::now() + PATIENCE;
     loop {
@@ -69,7 +69,7 @@ async fn until_off_by(client: &mut Client, seconds: i64) {
             return;
         }
         assert!(Instant::now() < by, "its clock is off by {off} ms");
-        // The library looks once a second.
+        // The library reads the file once per second.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -85,7 +85,7 @@ pub(crate) async fn lease_goes_on(node: &Child) {
         assert!(left > 0.0 && Instant::now() < by, "the lease has ended: {left}");
         renewals += usize::from(left > before);
         before = left;
-        // It can only be asked.
+        // The node can only be asked.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -98,9 +98,9 @@ async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
     let nodes: Vec<Child> = clocks.iter().map(|clock| Child::start_by(clock, &nats.url(), LEASE)).collect();
     let mut owner = record.join(nodes[0].address, "clocks", "owner").await;
     assert_eq!(owner.at, nodes[0].id());
-    // Their Group is at one node, their Replicas are at all: tickets go from clock to clock.
+    // Their Group is on one node, their Replicas are on all: tickets travel between clocks.
     for (node, off) in nodes.iter().zip([0, DAY, -DAY]) {
-        // A room of its own, lest another node have its Replica.
+        // A room of its own, so that no other node has its Replica.
         let mut here = Client::join(node.address, &format!("off-by-{off}"), "clock").await;
         assert_eq!(here.at, node.id());
         until_off_by(&mut here, off).await;
@@ -113,7 +113,7 @@ async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
         until_off_by(&mut owner, off).await;
         writer.goes_on(20).await;
         talk.everyone_hears_everyone().await;
-        // Newcomers of each node are let in, and an alarm rings.
+        // New clients of each node are let in, and an alarm rings.
         for (number, node) in nodes.iter().enumerate() {
             let came = Client::try_to_join(node.address, "times", &format!("wide-new-{jump}-{number}")).await;
             let came = came.expect("whoever comes is let in at once");

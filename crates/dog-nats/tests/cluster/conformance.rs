@@ -1,4 +1,4 @@
-//! The conformance suite on three nodes, its clients spread over them.
+//! The conformance suite on three nodes, with its clients spread over them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -61,6 +61,6 @@ async fn three_nodes_over_three_servers() {
 }
 
 #[tokio::test]
-async fn three_nodes_over_three_servers_resting_after_every_event() {
+async fn three_nodes_over_three_servers_hibernating_after_every_event() {
     conforms(3, true).await;
 }

@@ -1,5 +1,5 @@
-//! Cuts of the network, under load: hosts of a network that the test has made lose sight of each other without a word,
-//! and find each other again. Clients are cut off from nobody.
+//! Network partitions under load: hosts of a test network lose each other without an error, and find each other again.
+//! Clients are never cut off.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ use crate::record::Recorder;
 use crate::scene::{SERVERS, Scene, host};
 use crate::talk::{Talk, nothing_was_missed};
 
-/// Nodes have it; the server's choice of another leader is not waited for.
+/// A lease for cuts of nodes. It need not outlive the election of a leader.
 const LEASE: Duration = Duration::from_secs(5);
-/// One that outlives that.
+/// A lease that outlives an election.
 const LONG_LEASE: Duration = Duration::from_secs(15);
-/// One that outlives that, and after it the search for a server that has not lost the others.
+/// A lease that outlives an election, and then the search for a server that still reaches the others.
 const LONGEST_LEASE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn a_node_that_loses_sight_of_nats_for_less_than_its_lease_keeps_its_sockets() {
+async fn a_node_cut_off_from_nats_for_less_than_its_lease_keeps_its_sockets() {
     let record = Recorder::new(LONG_LEASE);
     let scene = Scene::start(LONG_LEASE);
     let mut talk = Talk::start(&scene.entries(), "short", 2).await;
-    // Everyone's Replica is of the node that was reached, and so is the room's.
+    // Everyone's Replica is on the node that the client reached, and so is the room's.
     let mut writer = Writer::start(&record, vec![scene.nodes[0].address], "kept");
     writer.goes_on(20).await;
     let cut = Instant::now();
@@ -30,7 +30,7 @@ async fn a_node_that_loses_sight_of_nats_for_less_than_its_lease_keeps_its_socke
     let says = scene.nodes[0].until_ready(false).await;
     let noticed = cut.elapsed();
     assert!(scene.nodes[0].tells("/metrics").await.1.contains("dog_cluster_connected 0"), "{says}");
-    // Within the node all goes on, and between the others.
+    // Messages within the node continue, and so do those between the others.
     talk.hear_each_other(&[0, 3]).await;
     talk.hear_each_other(&[1, 2, 4, 5]).await;
     scene.network.heal(&SERVERS, &[host(0)]);
@@ -55,7 +55,7 @@ async fn a_node_that_loses_sight_of_nats_for_less_than_its_lease_keeps_its_socke
 }
 
 #[tokio::test]
-async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced() {
+async fn a_node_cut_off_from_nats_for_longer_than_its_lease_is_replaced() {
     let record = Recorder::new(LEASE);
     let scene = Scene::start(LEASE);
     let mut talk = Talk::start(&scene.entries(), "long", 2).await;
@@ -76,7 +76,7 @@ async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced()
     let elsewhere = cut.elapsed();
     assert_ne!(new.at, scene.nodes[0].id());
     assert!(new.put(2).await);
-    // Those of the node have come in elsewhere.
+    // The clients of that node have reconnected elsewhere.
     talk.everyone_hears_everyone().await;
     scene.network.heal(&SERVERS, &[host(0)]);
     let healed = Instant::now();
@@ -102,8 +102,8 @@ async fn a_node_that_loses_sight_of_nats_for_longer_than_its_lease_is_replaced()
     );
 }
 
-/// A Replica that reads nothing for a while, of a client whose bytes are passed on, which sends more than fits on the way:
-/// the node between hears that its peer lives, and waits.
+/// A Replica that reads nothing for a while, of a client whose bytes are forwarded and which sends more than the
+/// buffers on the way hold. The node in between knows that its peer is alive, and waits.
 async fn waits_for_a_busy_replica(owner: SocketAddr, other: SocketAddr) {
     let first = Client::join(owner, "busy", "first").await;
     let mut passed = Client::join(other, "busy", "passed").await;
@@ -117,7 +117,7 @@ async fn waits_for_a_busy_replica(owner: SocketAddr, other: SocketAddr) {
 }
 
 #[tokio::test]
-async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
+async fn nodes_cut_off_from_each_other_still_exchange_messages_over_nats() {
     let record = Recorder::new(LONG_LEASE);
     let scene = Scene::start(LONG_LEASE);
     let mut talk = Talk::start(&scene.entries(), "apart", 1).await;
@@ -138,7 +138,7 @@ async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
     let ended = cut.elapsed();
     while idle.hear().await.is_some() {}
     let noticed = cut.elapsed();
-    // Their seats are free for others, and what goes over NATS goes on.
+    // Their seats are free for others, and messages over NATS continue.
     assert!(there.put(1).await);
     assert_eq!(there.count_until(1).await, 1, "promise 8");
     talk.everyone_hears_everyone().await;
@@ -158,7 +158,7 @@ async fn nodes_that_lose_sight_of_each_other_still_hear_each_other() {
 }
 
 #[tokio::test]
-async fn a_nats_server_that_is_cut_off_from_the_others_is_left() {
+async fn a_node_leaves_a_nats_server_that_is_cut_off_from_the_others() {
     let record = Recorder::new(LONGEST_LEASE);
     let scene = Scene::start(LONGEST_LEASE);
     let alone = scene.nats.leader("dog_objects").await;
@@ -170,7 +170,7 @@ async fn a_nats_server_that_is_cut_off_from_the_others_is_left() {
     elsewhere.goes_on(20).await;
     let cut = Instant::now();
     scene.network.cut(&[alone], &others);
-    // Another leader is chosen; and the node of the server that is alone finds it.
+    // Another leader is elected, and the node of the isolated server finds it.
     elsewhere.goes_on(20).await;
     here.goes_on(20).await;
     talk.everyone_hears_everyone().await;

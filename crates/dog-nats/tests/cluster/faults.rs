@@ -1,13 +1,14 @@
-//! What befalls nodes and NATS servers, with real processes; and what clients notice of it.
+//! Faults of nodes and NATS servers, with real processes, and what clients notice of them.
 //!
-//! All that the clients of a run do and get is taken down, and the promises are asked for over all of it in the end: see
-//! `checker`. Every number that was acknowledged must be there afterwards (promise 11), and no node may act for an object
-//! that another has (promise 10).
+//! Everything that the clients of a run do and get is recorded, and the promises are checked over the record at the
+//! end: see `checker`. Every number that was acknowledged must exist afterwards (promise 11), and no node may act for
+//! an object that another node owns (promise 10).
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use dog_test_support::process::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -18,10 +19,10 @@ use crate::server::NatsServers;
 use crate::speakers::Speakers;
 
 const LEASE: Duration = Duration::from_secs(3);
-/// One that outlives the choice of another leader.
+/// A lease that outlives the election of a leader.
 const LONG_LEASE: Duration = Duration::from_secs(15);
 
-/// Three nodes, and which of them has the room; the others.
+/// The node that owns a room, and the two others.
 pub(crate) async fn owner_and_others(record: &Recorder, nodes: &[Child], room: &str) -> (usize, [usize; 2]) {
     let at = record.join(nodes[0].address, room, "finder").await.at;
     let owner = nodes.iter().position(|node| node.id() == at).expect("one of them has it");
@@ -29,17 +30,18 @@ pub(crate) async fn owner_and_others(record: &Recorder, nodes: &[Child], room: &
     (owner, [others[0], others[1]])
 }
 
+/// Starts three nodes.
 pub(crate) fn start(nats: &NatsServers, lease: Duration) -> Vec<Child> {
     (0..3).map(|_| Child::start(&nats.url(), lease)).collect()
 }
 
-/// One client of each node that speaks all the while.
+/// One client per node, which speaks all the time.
 async fn speakers(record: &Recorder, nodes: &[Child]) -> Speakers {
     let entries: Vec<SocketAddr> = nodes.iter().map(|node| node.address).collect();
     Speakers::start(record, &entries).await
 }
 
-/// A client that keeps numbers, one after the other, and comes back wherever it is thrown out.
+/// A client that stores numbers one after the other, and reconnects when its socket ends.
 pub(crate) struct Writer {
     stop: watch::Sender<bool>,
     kept: watch::Receiver<usize>,
@@ -47,7 +49,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Comes in by these nodes in turn.
+    /// Connects to these nodes in turn.
     pub(crate) fn start(record: &Recorder, entries: Vec<SocketAddr>, room: &str) -> Self {
         let (stop, stops) = watch::channel(false);
         let (tell, kept) = watch::channel(0);
@@ -55,14 +57,14 @@ impl Writer {
         Self { stop, kept, task }
     }
 
-    /// Waits until it has kept so many more.
+    /// Waits until it has stored that many more numbers.
     pub(crate) async fn goes_on(&mut self, more: usize) {
         let wanted = *self.kept.borrow() + more;
         let goes_on = tokio::time::timeout(PATIENCE, self.kept.wait_for(|kept| *kept >= wanted)).await;
         assert!(goes_on.is_ok(), "nothing is kept any more");
     }
 
-    /// What was acknowledged, and the longest pause between two of them.
+    /// The numbers that were acknowledged, and the longest pause between two acknowledgements.
     pub(crate) async fn end(self) -> (BTreeSet<u32>, Duration) {
         self.stop.send_replace(true);
         self.task.await.expect("the writer")
@@ -99,7 +101,7 @@ async fn keep_numbers(
 }
 
 #[tokio::test]
-async fn a_node_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost() {
+async fn a_node_that_is_killed_is_replaced_and_no_acknowledged_write_is_lost() {
     let record = Recorder::new(LEASE);
     let nats = NatsServers::start(3, "");
     let mut nodes = start(&nats, LEASE);
@@ -134,7 +136,7 @@ async fn a_node_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost() {
 }
 
 #[tokio::test]
-async fn a_node_that_stood_still_past_its_lease_does_not_act() {
+async fn a_node_that_was_suspended_past_its_lease_does_not_act() {
     let record = Recorder::new(LEASE);
     let nats = NatsServers::start(1, "");
     let nodes = start(&nats, LEASE);
@@ -147,17 +149,17 @@ async fn a_node_that_stood_still_past_its_lease_does_not_act() {
     let mut passed_on = record.join(nodes[others[1]].address, "stopped", "passed-on").await;
     assert_eq!(passed_on.at, nodes[owner].id());
     let fault = record.fault(Victim::Node(nodes[owner].id()));
-    nodes[owner].signal("-STOP");
+    nodes[owner].signal(Signal::STOP);
     let stopped = Instant::now();
     let mut new = record.join(nodes[others[0]].address, "stopped", "new").await;
     let back = stopped.elapsed();
     assert_ne!(new.at, nodes[owner].id());
     assert!(new.put(2).await);
-    // They lie in its sockets when it goes on.
+    // They wait in its sockets when it continues.
     assert!(old.say("put 666").await && old_speaker.say("old-speaker 1").await);
     assert_eq!(passed_on.hear().await, None, "who came by another node does not wait for it");
     assert_eq!(passed_on.close_code(), Some(1012));
-    nodes[owner].signal("-CONT");
+    nodes[owner].signal(Signal::CONT);
     record.is_well(fault);
     let mut heard = Vec::new();
     for old in [&mut old, &mut old_speaker] {
@@ -167,7 +169,7 @@ async fn a_node_that_stood_still_past_its_lease_does_not_act() {
     }
     assert!(heard.is_empty(), "the old life has acted: {heard:?}");
     assert_eq!(new.all().await, BTreeSet::from([1, 2]), "or has written");
-    // It is part of the cluster again, as another node.
+    // It has joined the cluster again, as another node.
     let late = record.join(nodes[owner].address, "stopped", "late").await;
     assert_eq!(late.at, new.at);
     speakers.end().await;
@@ -178,7 +180,7 @@ async fn a_node_that_stood_still_past_its_lease_does_not_act() {
 }
 
 #[tokio::test]
-async fn nats_servers_come_and_go_and_sockets_stay() {
+async fn sockets_survive_restarts_of_nats_servers() {
     let record = Recorder::new(LONG_LEASE);
     let mut nats = NatsServers::start(3, "");
     let nodes = start(&nats, LONG_LEASE);
@@ -211,7 +213,7 @@ async fn nats_servers_come_and_go_and_sockets_stay() {
 }
 
 #[tokio::test]
-async fn all_that_was_acknowledged_outlives_everything() {
+async fn acknowledged_writes_survive_restarts_of_everything() {
     let record = Recorder::new(LEASE);
     let mut nats = NatsServers::start(3, "");
     let mut nodes = start(&nats, LEASE);
@@ -248,7 +250,7 @@ async fn a_rolling_restart_loses_nothing_between_sockets_that_stay() {
     assert_ne!(listener.at, speaker.at, "each node has a Replica of its own");
     let mut said = 0;
     for _ in 0..2 {
-        // The first node ends, which has the Group; and another comes.
+        // The first node ends, which has the Group, and another one starts.
         let began = Instant::now();
         record.fault(Victim::Node(nodes[0].id()));
         nodes.remove(0).terminate();
@@ -271,7 +273,7 @@ async fn a_rolling_restart_loses_nothing_between_sockets_that_stay() {
 }
 
 #[tokio::test]
-async fn a_node_without_nats_goes_on_until_its_lease_is_over() {
+async fn a_node_without_nats_continues_until_its_lease_is_over() {
     let record = Recorder::new(LEASE);
     let mut nats = NatsServers::start(1, "");
     let node = Child::start(&nats.url(), LEASE);

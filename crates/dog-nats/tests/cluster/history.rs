@@ -1,5 +1,5 @@
-//! Many clients on three nodes, one of which is killed: afterwards the promises are asked for over all that was said and
-//! heard.
+//! Many clients on three nodes, one of which is killed. Afterwards the promises are checked over everything that was
+//! said and heard.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,23 +16,23 @@ use crate::record::{Recorder, Victim};
 use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(3);
-/// Clients of each node, and messages that each says in one round.
+/// The clients of each node, and the messages of each client per round.
 const CLIENTS: usize = 6;
 const SAYS: u32 = 40;
 
-/// How far a client has come.
+/// The progress of a client.
 #[derive(Clone, Debug, Default)]
 struct Progress {
-    /// Rounds in which it has said all.
+    /// The rounds in which it has said everything.
     rounds: u32,
     /// The number of its last message.
     said: u32,
-    /// The last that it has heard of each speaker.
+    /// The last message that it heard of each speaker.
     heard: BTreeMap<String, u32>,
 }
 
-/// Says its numbers, each time `round` grows, and listens; comes back when its socket ends, by the next node. A number
-/// that could not be said is not said again: perhaps it was.
+/// Says its numbers each time `round` grows, and listens. Reconnects through the next node when its socket ends. A
+/// number that could not be said is not repeated: perhaps it was said.
 async fn live(
     record: Recorder,
     name: String,
@@ -84,7 +84,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// They are all there when this returns.
+    /// When this returns, all clients are connected.
     async fn come(record: &Recorder, nodes: &[Child]) -> Self {
         let (round, rounds) = watch::channel(0);
         let client = |number: usize| {
@@ -100,7 +100,7 @@ impl Crowd {
         crowd
     }
 
-    /// Has everyone speak, and waits until those of these numbers have, and have heard each other.
+    /// Lets everyone speak, and waits until the clients with these numbers have spoken and have heard each other.
     async fn speak(&mut self, who: impl Fn(usize) -> bool) {
         self.round.send_modify(|round| *round += 1);
         self.have_spoken(&who).await;
@@ -117,7 +117,7 @@ impl Crowd {
         self.wait(&who, has_heard).await;
     }
 
-    /// Waits until those of these numbers have said all that they have been told to.
+    /// Waits until the clients with these numbers have said everything.
     async fn have_spoken(&mut self, who: impl Fn(usize) -> bool) {
         let rounds = *self.round.borrow();
         self.wait(who, |progress| progress.as_ref().is_some_and(|progress| progress.rounds >= rounds)).await;
@@ -138,7 +138,7 @@ impl Crowd {
     }
 }
 
-/// Takes all seats of a room, by all nodes; a seat more is not to be had, and as soon as somebody has left it is.
+/// Takes all seats of a room, through all nodes. One more client gets no seat, until somebody leaves.
 async fn fill(record: &Recorder, entries: &[SocketAddr]) -> Vec<Client> {
     let mut seated = Vec::new();
     for number in 0..LIMIT as usize {
@@ -155,7 +155,7 @@ async fn fill(record: &Recorder, entries: &[SocketAddr]) -> Vec<Client> {
 }
 
 #[tokio::test]
-async fn the_promises_hold_over_all_that_was_said_while_a_node_was_killed() {
+async fn the_promises_hold_while_a_node_is_killed() {
     let nats = NatsServers::start(3, "");
     let record = Recorder::new(LEASE);
     let mut nodes = start(&nats, LEASE);
@@ -167,14 +167,14 @@ async fn the_promises_hold_over_all_that_was_said_while_a_node_was_killed() {
     record.fault(Victim::Node(nodes[owner].id()));
     nodes[owner].kill();
     crowd.speak(|number| number % 3 != owner).await;
-    // Those who were thrown out come back, and find each other.
+    // Clients that lost their sockets reconnect, and find each other.
     crowd.have_spoken(|_| true).await;
     crowd.speak(|_| true).await;
     let mut witness = record.join(nodes[others[0]].address, "history", "wide-witness").await;
     let clients = CLIENTS * nodes.len() + 1;
     let counted = witness.count_until(clients).await;
     assert_eq!(counted, clients, "promise 8: everyone is counted, and nobody else");
-    // No seat of those who sat in the room that is gone is lost, and none is there twice.
+    // No seat of the clients in the lost room is lost, and none counts twice.
     drop(seated);
     let seated = fill(&record, &others.map(|node| nodes[node].address)).await;
     drop((seated, witness));

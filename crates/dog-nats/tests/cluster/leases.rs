@@ -1,4 +1,4 @@
-//! How leases end: by a word of somebody else, which is followed at once; and never by the wall clock of a NATS server.
+//! How leases end: at once when another process ends them, and never by the wall clock of a NATS server.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -28,11 +28,11 @@ async fn last_of(client: &async_nats::Client, subject: &str) -> bytes::Bytes {
     stream.get_last_raw_message_by_subject(subject).await.expect("a lease").payload
 }
 
-/// What ends the lease of a node before its time.
+/// What ends the lease of a node early.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    StruckOff,
-    TakenByAnother,
+    Deleted,
+    Overwritten,
 }
 
 async fn a_lease_is_ended(end: End) {
@@ -45,11 +45,11 @@ async fn a_lease_is_ended(end: End) {
     let lease = only_lease(&client).await;
     let mut headers = HeaderMap::new();
     let payload = match end {
-        End::StruckOff => {
+        End::Deleted => {
             headers.insert("Dog-Gone", "1");
             bytes::Bytes::new()
         }
-        End::TakenByAnother => {
+        End::Overwritten => {
             let mut other: serde_json::Value = serde_json::from_slice(&last_of(&client, &lease).await).expect("JSON");
             other["nonce"] = "another".into();
             other["writer"] = "another".into();
@@ -59,17 +59,17 @@ async fn a_lease_is_ended(end: End) {
     record.fault(Victim::Node(node.id()));
     let ended = Instant::now();
     client.request_with_headers(lease.clone(), headers.clone(), payload).await.expect("it is stored");
-    // It would not ask for it for twenty minutes.
+    // By itself the node would read its lease only after twenty minutes.
     assert_eq!(tokio::time::timeout(PATIENCE, old.hear()).await, Ok(None), "{end:?}: it goes on");
     let noticed = ended.elapsed();
     assert_eq!(old.close_code(), Some(1012));
-    if matches!(end, End::TakenByAnother) {
-        // Who holds the lease has the room, until it says otherwise.
+    if matches!(end, End::Overwritten) {
+        // The holder of the lease owns the room until the lease is deleted.
         assert!(record.try_to_join(node.address, "struck", "early").await.is_err());
         headers.insert("Dog-Gone", "1");
         client.request_with_headers(lease, headers, "".into()).await.expect("it is stored");
     }
-    // Part of the cluster again, by another name.
+    // It has joined the cluster again, under another id.
     let mut new = record.join(node.address, "struck", "new").await;
     assert!(new.put(2).await);
     assert_eq!(new.all().await, BTreeSet::from([1, 2]));
@@ -80,13 +80,13 @@ async fn a_lease_is_ended(end: End) {
 }
 
 #[tokio::test]
-async fn a_node_that_is_struck_off_acts_on_it_at_once() {
-    a_lease_is_ended(End::StruckOff).await;
+async fn a_node_whose_lease_is_deleted_stops_at_once() {
+    a_lease_is_ended(End::Deleted).await;
 }
 
 #[tokio::test]
-async fn a_node_whose_lease_another_has_written_acts_on_it_at_once() {
-    a_lease_is_ended(End::TakenByAnother).await;
+async fn a_node_whose_lease_is_overwritten_stops_at_once() {
+    a_lease_is_ended(End::Overwritten).await;
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -102,7 +102,7 @@ mod stepped {
     const LEASE: Duration = Duration::from_secs(5);
     const HOUR: i64 = 3600;
 
-    /// Waits until the server dates leases by a clock that is off by so much: that shows that it was set at all.
+    /// Waits until the server dates leases by a clock with this offset. This shows that the clock was set.
     async fn until_off_by(client: &async_nats::Client, seconds: i64) {
         let context = async_nats::jetstream::new(client.clone());
         let by = Instant::now() + PATIENCE;
@@ -139,7 +139,7 @@ mod stepped {
             talk.everyone_hears_everyone().await;
         }
         let heard = nothing_was_missed(&talk.end().await, &[0, 1, 2]);
-        // A lease that nobody renews any more ends in its time, though the clock that it was written by is far ahead.
+        // A lease that is no longer renewed ends in time, though the clock by which it was written is far ahead.
         record.fault(Victim::Node(nodes[owner].id()));
         nodes[owner].kill();
         clock.step_to(-HOUR);

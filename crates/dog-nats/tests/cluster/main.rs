@@ -1,11 +1,10 @@
-//! Clusters over a real NATS. `cargo xtask test cluster` installs it; by hand, name the program nats-server, 2.12 or
-//! later, in `DOG_NATS_SERVER`. Where a test leaves something to chance it prints a seed: `DOG_SEED` has it again.
+//! Clusters over a real NATS. `cargo xtask test cluster` installs it. Without xtask, set `DOG_NATS_SERVER` to the path
+//! of nats-server, 2.12 or later. A test with random choices prints its seed: `DOG_SEED` repeats it.
 //!
-//! What clients do and get is taken down (`record`), and judged afterwards (`checker`, `linear`).
+//! What clients do and get is recorded (`record`) and checked afterwards (`checker`, `linearizability`).
 
 mod access;
 mod app;
-mod chance;
 mod checker;
 mod child;
 mod client;
@@ -13,21 +12,22 @@ mod clocks;
 mod conformance;
 mod cuts;
 mod faults;
+mod forwarding;
 mod history;
+mod join_errors;
 mod leases;
-mod linear;
+mod linearizability;
 mod network;
-mod passing;
 mod record;
 mod registers;
 mod release;
 mod rolling;
 mod scene;
+mod seeds;
 mod server;
 mod speakers;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod stepped;
 mod storage;
 mod talk;
-mod trouble;
 mod upgrade;

@@ -1,28 +1,28 @@
-//! A network of the test's own: hosts are namespaces of the kernel, each with an address, joined by a bridge on which the
-//! test has an address too. What is cut is cut without a word: packets are lost, and nobody hears of it.
+//! A network of hosts for one test. Each host is a network namespace of the kernel with an address. A bridge, on which
+//! the test itself has an address, connects them. A cut loses packets without an error.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Set aside for tests of networks (RFC 2544): these two, and what follows.
+/// The addresses that are reserved for tests of networks (RFC 2544) begin with these two bytes.
 const NETWORKS: [u8; 2] = [198, 18];
-/// Where what is sent to a host goes that is cut off: no device has this address.
+/// The hardware address for packets to a host that is cut off. No device has it.
 const NOWHERE: &str = "02:00:00:00:00:01";
 
-/// Networks that this process has made.
+/// The number of networks that this process has made.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A host of a [`Network`].
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
-    /// Its namespace, and the bridge's side of its cable.
+    /// The name of its namespace, and of the bridge's end of its cable.
     name: String,
     pub(crate) address: Ipv4Addr,
 }
 
 impl Host {
-    /// A program that runs there, in the process that this command begins.
+    /// A command that runs a program on this host.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(program);
@@ -34,7 +34,7 @@ impl Host {
     }
 }
 
-/// The hosts. Gone when it is dropped; what runs on them is to end before.
+/// The hosts. They are deleted when this is dropped; what runs on them must end before.
 pub(crate) struct Network {
     bridge: String,
     hosts: Vec<Host>,
@@ -60,7 +60,7 @@ impl Network {
         network
     }
 
-    /// Gives the bridge an address of a network that no other test has, and that network's number.
+    /// Gives the bridge an address of a network that no other test uses, and returns the number of that network.
     fn free(&self) -> u8 {
         let first = std::process::id();
         for number in first..first + 256 {
@@ -89,14 +89,14 @@ impl Network {
         &self.hosts[number]
     }
 
-    /// Nothing comes through any more between any of these and any of those, neither way.
+    /// Cuts every connection between a host of the first list and one of the second, in both directions.
     pub(crate) fn cut(&self, these: &[usize], those: &[usize]) {
         self.pairs(these, those, |host, other| {
             host.run(&format!("neighbour replace {other} lladdr {NOWHERE} dev eth0 nud permanent"));
         });
     }
 
-    /// They find each other again.
+    /// Ends a cut.
     pub(crate) fn heal(&self, these: &[usize], those: &[usize]) {
         self.pairs(these, those, |host, other| host.run(&format!("neighbour delete {other} dev eth0")));
     }
@@ -111,7 +111,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // All of it, whatever is gone already.
+        // Everything is tried, whatever is gone already.
         for host in &self.hosts {
             let _ = ask_ip(&format!("link delete {}", host.name));
             let _ = ask_ip(&format!("netns delete {}", host.name));

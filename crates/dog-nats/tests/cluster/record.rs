@@ -1,5 +1,5 @@
-//! What clients do, and what they get for it, taken down by one clock while a test runs. Afterwards [`checker`](crate::checker)
-//! asks whether the promises hold over all of it.
+//! Records what clients do and what they get, by one clock, while a test runs. Afterwards [`checker`](crate::checker)
+//! checks the promises over the whole record.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,14 +11,14 @@ use crate::app::{Client, LIMIT};
 use crate::checker::{self, Checked};
 use crate::registers;
 
-/// Since the record began.
+/// The time since the record began.
 pub(crate) type Time = Duration;
 
-/// One life of a Replica, as it says itself.
+/// One life of a Replica, as the Replica identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Life {
     pub(crate) replica: String,
-    /// Kept by the Replica itself: each life's is higher than those of the lives before it.
+    /// Stored by the Replica itself: the number of each life is higher than those before it.
     pub(crate) number: u64,
     pub(crate) process: u32,
 }
@@ -26,10 +26,10 @@ pub(crate) struct Life {
 /// What a Replica sends: a text, signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
-    /// To the one who has asked; else to everyone.
+    /// Whether it answers the one who asked. Otherwise it goes to everyone.
     pub(crate) answer: bool,
     pub(crate) life: Life,
-    /// The how manieth of that life.
+    /// Its number among everything that this life sends.
     pub(crate) number: u64,
     pub(crate) text: String,
 }
@@ -56,42 +56,42 @@ impl Sent {
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
     pub(crate) at: Time,
-    /// When it was asked for, of an answer.
+    /// When the question was asked, if it is an answer.
     pub(crate) asked: Option<Time>,
     pub(crate) sent: Sent,
 }
 
-/// A socket's life, as its client has seen it.
+/// The life of a socket, as its client saw it.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketRecord {
     pub(crate) client: String,
     pub(crate) room: String,
-    /// The node that it came in by, and the process that has its Replica.
+    /// The node that it connected to, and the process that has its Replica.
     pub(crate) entry: SocketAddr,
     pub(crate) replica: String,
     pub(crate) process: u32,
-    /// Sockets that its Replica said it had, with this one.
+    /// The number of sockets that its Replica reported, this one included.
     pub(crate) seats: usize,
-    /// When its client began to come in.
+    /// When its client began to connect.
     pub(crate) asked: Time,
     pub(crate) opened: Time,
-    /// When its client let it go, or heard that it is over.
+    /// When its client closed it, or heard of its end.
     pub(crate) ended: Option<Time>,
     pub(crate) code: Option<u16>,
     pub(crate) said: Vec<(Time, String)>,
     pub(crate) heard: Vec<Heard>,
 }
 
-/// What a client did, and what it got.
+/// What a client asked, and what it got.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// A number, that is to be kept.
+    /// Stores a number.
     Put(u32),
-    /// Which numbers are kept, and the life that wrote each.
+    /// Reads the stored numbers, and the life that wrote each.
     Read(BTreeMap<u32, u64>),
-    /// How many sockets the cluster has.
+    /// Counts the sockets of the cluster.
     Count(usize),
-    /// With its answer, unless that never came.
+    /// With its answer, unless none came.
     Register(registers::Command, Option<registers::Answer>),
 }
 
@@ -99,14 +99,14 @@ pub(crate) enum Action {
 pub(crate) struct Operation {
     pub(crate) socket: usize,
     pub(crate) invoked: Time,
-    /// `None`: nobody knows whether it was done.
+    /// `None`: it is not known whether it was done.
     pub(crate) completed: Option<Time>,
-    /// Who has answered.
+    /// The life that answered.
     pub(crate) by: Option<Life>,
     pub(crate) action: Action,
 }
 
-/// What is done to the cluster.
+/// The target of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Victim {
     /// A node, by its process.
@@ -119,19 +119,19 @@ pub(crate) enum Victim {
 pub(crate) struct Fault {
     pub(crate) victim: Victim,
     pub(crate) from: Time,
-    /// `None`: to the end.
+    /// `None`: until the end of the test.
     pub(crate) until: Option<Time>,
 }
 
-/// All that was taken down.
+/// Everything that was recorded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     pub(crate) sockets: Vec<SocketRecord>,
-    /// Who tried to come in and did not: the room, from when, until when.
+    /// Attempts to connect that failed: the room, the start and the end.
     pub(crate) attempts: Vec<(String, Time, Time)>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) faults: Vec<Fault>,
-    /// How long a node is waited for that is not heard of.
+    /// The lease time of the cluster.
     pub(crate) lease: Duration,
 }
 
@@ -141,12 +141,12 @@ struct Shared {
     history: Mutex<History>,
 }
 
-/// Takes down. Clones take down in the same record.
+/// Records. Clones write to the same record.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder(Arc<Shared>);
 
 impl Recorder {
-    /// Of a cluster with such leases.
+    /// For a cluster with this lease time.
     pub(crate) fn new(lease: Duration) -> Self {
         let history = History { lease, ..History::default() };
         Self(Arc::new(Shared { began: Instant::now(), history: Mutex::new(history) }))
@@ -160,17 +160,17 @@ impl Recorder {
         self.0.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client that comes in by that node, as often as it takes.
+    /// A client that connects to this node, and retries until it succeeds.
     pub(crate) async fn join(&self, entry: SocketAddr, room: &str, name: &str) -> Client {
         Client::join_recorded(self, entry, room, name).await
     }
 
-    /// The same, and is told why not if it does not get in at once.
+    /// The same without retries: the error says why the client was not let in.
     pub(crate) async fn try_to_join(&self, entry: SocketAddr, room: &str, name: &str) -> Result<Client, String> {
         Client::try_to_join_recorded(self, entry, room, name).await
     }
 
-    /// Something is being done to that; returns which fault it is.
+    /// A fault begins. Gives its number.
     pub(crate) fn fault(&self, victim: Victim) -> usize {
         let from = self.now();
         let mut history = self.history();
@@ -178,13 +178,13 @@ impl Recorder {
         history.faults.len() - 1
     }
 
-    /// It is well again.
+    /// The fault is over.
     pub(crate) fn is_well(&self, fault: usize) {
         let now = self.now();
         self.history().faults[fault].until = Some(now);
     }
 
-    /// The sockets that are open, for whoever wants to know what hangs.
+    /// The open sockets, to find out what hangs.
     pub(crate) fn open(&self) -> String {
         let history = self.history();
         let open = history.sockets.iter().filter(|socket| socket.ended.is_none()).map(|socket| {
@@ -195,7 +195,7 @@ impl Recorder {
         format!("now {:?}, faults {:?}:\n{}", self.now(), history.faults, open.collect::<Vec<_>>().join("\n"))
     }
 
-    /// Asks whether all promises hold over all that was taken down.
+    /// Checks all promises over everything that was recorded.
     pub(crate) fn check(&self) -> Checked {
         match checker::check(&self.history(), LIMIT as usize) {
             Ok(checked) => checked,

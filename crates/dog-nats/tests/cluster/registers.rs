@@ -1,36 +1,36 @@
-//! Two registers in the storage of a Replica: the commands that read and change them, done by the App, and the model of
-//! them by which a history is judged.
+//! Two registers in the storage of a Replica: the commands that read and change them, their implementation in the App,
+//! and the model by which a history is checked.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use dog::{Result, Storage, Transaction};
 
-/// What the registers of one Replica hold; zero is nothing.
+/// The values of the registers of one Replica. Zero means no value.
 pub(crate) type Registers = [u32; 2];
 
-/// What is asked of them.
+/// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Get(usize),
     Put(usize, u32),
-    /// Of that register, from this value to that.
+    /// The register, the expected value and the new one.
     CompareAndSet(usize, u32, u32),
-    /// Each gets what the other has.
+    /// Exchanges the values.
     Swap,
     /// Both at once.
     Both,
 }
 
-/// What comes of it.
+/// The answer to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// What a register holds; after a compare-and-set that found another value, that one.
+    /// The value of a register. After a compare-and-set that failed, the value that was found.
     Value(u32),
     Done,
-    /// What both hold, after a swap what they hold then.
+    /// Both values; after a swap, the new ones.
     Values(u32, u32),
-    /// It was not done: others were faster again and again.
+    /// Not done: other transactions were faster again and again.
     Conflict,
 }
 
@@ -99,13 +99,13 @@ impl Answer {
 
 const KEYS: [&str; 2] = ["register 0", "register 1"];
 
-/// An object reads what it has written before that is durable; a write of its own, which goes after those, is answered
-/// when they are. So whoever writes a little with what it reads tells nobody what a crash could still undo.
+/// An object reads its own writes before they are durable. A later write of the object is answered after them. So a
+/// handler that writes something together with a read reports nothing that a crash could still undo.
 pub(crate) fn wait_for_what_was_read(entries: &Transaction) -> Result {
     Ok(entries.put("read", &())?)
 }
 
-/// Does it, in one transaction where it is more than a write.
+/// Executes the command, in a transaction if it is more than a write.
 pub(crate) async fn answer(storage: &Storage, command: &Command) -> Result<Answer> {
     let command = *command;
     if let Command::Put(register, value) = command {
@@ -114,7 +114,7 @@ pub(crate) async fn answer(storage: &Storage, command: &Command) -> Result<Answe
     }
     let answer = storage.transaction(async |entries| {
         let mut registers = Registers::default();
-        // What it does not need to know must not be what it conflicts with.
+        // It must not conflict over a value that it does not need.
         for register in needed(command) {
             registers[register] = entries.get(KEYS[register]).await?.unwrap_or_default();
         }
@@ -143,7 +143,7 @@ fn needed(command: Command) -> Vec<usize> {
     }
 }
 
-/// What one command after the other does: the registers afterwards, and the answer.
+/// Applies a command: the registers afterwards, and the answer.
 pub(crate) fn apply(mut registers: Registers, command: Command) -> (Registers, Answer) {
     let answer = match command {
         Command::Get(register) => Answer::Value(registers[register]),
@@ -165,8 +165,8 @@ pub(crate) fn apply(mut registers: Registers, command: Command) -> (Registers, A
     (registers, answer)
 }
 
-/// Of commands with their answers, whether each matters: one without an answer does not, where nobody has seen the value
-/// that it would have written. Values are written by one command only.
+/// Whether each command matters. A command without an answer does not if nobody saw the value that it would have
+/// written: each value is written by one command only.
 pub(crate) fn matter(operations: &[(Command, Option<Answer>)]) -> Vec<bool> {
     let mut matters: Vec<bool> = operations.iter().map(|(_, answer)| answer.is_some()).collect();
     loop {

@@ -1,4 +1,4 @@
-//! What is left of objects that nobody uses.
+//! What remains of objects that nobody uses.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,13 @@ use crate::server::NatsServers;
 const ROOMS: u32 = 30;
 
 async fn node(nats: &NatsServers) -> Running {
-    // Each second what has rested for one is released.
+    // Every second, objects that have been hibernating for one second are released.
     let server = Server::new(Rooms).bind("127.0.0.1:0").workers(2).hibernate_after(Duration::ZERO);
     server.cluster(Nats::connect(nats.url())).start().await.expect("a node")
 }
 
-/// Subjects that say which node has a Replica. Groups go the same way, but first they remember clients for a minute.
+/// The subjects that name the node of a Replica. Groups are released the same way, but they first remember clients for
+/// a minute.
 async fn claims(context: &jetstream::Context) -> Vec<String> {
     let stream = context.get_stream("dog_objects").await.expect("the stream");
     let info = stream.info_with_subjects("dog.object.*.owner").await.expect("its subjects");
@@ -25,7 +26,7 @@ async fn claims(context: &jetstream::Context) -> Vec<String> {
     subjects.into_iter().map(|(subject, _)| subject).filter(|subject| subject.starts_with("dog.object.r")).collect()
 }
 
-/// What of that says that nobody has it any more goes by itself.
+/// Deletions among these messages expire by themselves.
 async fn until_none_is_claimed(context: &jetstream::Context) -> Duration {
     let began = Instant::now();
     let stream = context.get_stream("dog_objects").await.expect("the stream");
@@ -39,13 +40,13 @@ async fn until_none_is_claimed(context: &jetstream::Context) -> Duration {
             return began.elapsed();
         }
         assert!(began.elapsed() < PATIENCE, "{held:?}");
-        // No event tells of it.
+        // There is no event to wait for.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
 #[tokio::test]
-async fn objects_that_nobody_uses_are_nowhere_and_come_back_at_any_node_with_what_they_kept() {
+async fn unused_objects_are_released_and_come_back_at_any_node_with_their_storage() {
     crate::child::log();
     let nats = NatsServers::start(1, "");
     let nodes = [node(&nats).await, node(&nats).await];
@@ -63,7 +64,7 @@ async fn objects_that_nobody_uses_are_nowhere_and_come_back_at_any_node_with_wha
     }
     let [one, other] = nodes;
     one.shutdown().await;
-    // Each is at the second node now, and needs nobody else.
+    // All of them are at the second node now, and need no other node.
     let mut client = Client::join(other.local_addr(), "room-0", "client").await;
     assert_eq!(client.all().await, [0, 1000].into());
     other.shutdown().await;

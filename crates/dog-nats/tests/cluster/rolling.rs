@@ -1,4 +1,4 @@
-//! A new release comes to all nodes, one after the other, while everyone talks and writes.
+//! A rolling update: all nodes are replaced one after the other, while clients speak and write.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::scene::Scene;
 use crate::talk::{Life, Talk, missed};
 
 const LEASE: Duration = Duration::from_secs(15);
-/// Clients of each node at first.
+/// The clients of each node at the start.
 const EACH: usize = 4;
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn all_nodes_are_replaced_in_turn_under_load() {
     let mut scene = Scene::start(LEASE);
     let entries = scene.entries();
     let mut talk = Talk::start(&entries, "release", EACH).await;
-    // Those come in by different nodes; each room's Replica is at first where its writer came in.
+    // These clients use different nodes. The Replica of each room is at first on the node of its writer.
     let mut writers = ["one", "two", "three"].map(|room| {
         let mut entries = entries.clone();
         entries.rotate_left(room.len() % 3);

@@ -7,10 +7,10 @@ use crate::child::Child;
 use crate::network::Network;
 use crate::server::NatsServers;
 
-/// The hosts of the servers; the nodes' follow.
+/// The hosts of the servers. Those of the nodes follow.
 pub(crate) const SERVERS: [usize; 3] = [0, 1, 2];
 
-/// Dropped in this order: the network last.
+/// The fields are dropped in this order: the network last.
 pub(crate) struct Scene {
     pub(crate) nodes: Vec<Child>,
     pub(crate) nats: NatsServers,
@@ -27,7 +27,7 @@ impl Scene {
     pub(crate) fn start(lease: Duration) -> Self {
         let network = Network::of(6);
         let nats = NatsServers::start_on(&SERVERS.map(|server| network.host(server).clone()), "");
-        // Each begins at a server of its own, and hears of the others.
+        // Each node starts with a server of its own, and learns of the others.
         let start = |node| Child::start_on(network.host(host(node)), &nats.url_of(node), lease);
         let nodes = (0..3).map(start).collect();
         Self { nodes, nats, network, lease }
@@ -37,11 +37,11 @@ impl Scene {
         self.nodes.iter().map(|node| node.address).collect()
     }
 
-    /// Ends a node in good order, and has another take its place and its address. Gives how long that took.
+    /// Shuts a node down gracefully, and starts another one at its address. Gives how long that took.
     pub(crate) async fn replace(&mut self, node: usize) -> Duration {
         let began = Instant::now();
         let ended = self.nodes.remove(node);
-        // Clients go on while it ends.
+        // Clients continue while it shuts down.
         tokio::task::spawn_blocking(|| ended.terminate()).await.expect("it ends");
         let (host, url, lease) = (self.network.host(host(node)).clone(), self.nats.url_of(node), self.lease);
         let next = tokio::task::spawn_blocking(move || Child::start_on(&host, &url, lease)).await.expect("a node");

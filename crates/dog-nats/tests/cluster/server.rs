@@ -1,189 +1,114 @@
-//! Real NATS servers, one or three, that end with the test.
+//! Real NATS servers, one or three, which are killed at the end of the test.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use dog_test_support::nats::{self, Settings};
 
 use crate::app::PATIENCE;
 use crate::network::Host;
 
-/// The environment variable that names the program.
-const PROGRAM: &str = "DOG_NATS_SERVER";
+/// The pause before the servers are asked again: they tell nobody when their state changes.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// The ports of a server that has a host of its own: for clients, and for the other servers.
-const CLIENTS: u16 = 4222;
-const ROUTES: u16 = 6222;
-
-fn program() -> PathBuf {
-    std::env::var_os(PROGRAM).map_or_else(|| "nats-server".into(), PathBuf::from)
-}
-
-/// A port that nobody listens on now.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
-}
-
-/// One server.
-pub(crate) struct NatsServer {
-    child: Option<Child>,
-    configuration: PathBuf,
-    pub(crate) port: u16,
-    /// Where it runs, if not where the test does.
-    host: Option<Host>,
-}
-
-impl NatsServer {
-    fn start(&mut self) {
-        let mut command = match &self.host {
-            Some(host) => host.command(program()),
-            None => Command::new(program()),
-        };
-        command.arg("-c").arg(&self.configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child =
-            command.spawn().unwrap_or_else(|error| panic!("{:?} does not start: {error}; see {PROGRAM}", program()));
-        self.child = Some(child);
-    }
-
+impl nats::Host for Host {
     fn address(&self) -> Ipv4Addr {
-        self.host.as_ref().map_or(Ipv4Addr::LOCALHOST, |host| host.address)
+        self.address
     }
 
-    /// Ends it at once.
-    pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+    fn command(&self, program: &Path) -> Command {
+        Host::command(self, program)
     }
-}
 
-impl Drop for NatsServer {
-    fn drop(&mut self) {
-        self.kill();
+    /// Nothing else runs on such a host.
+    fn port(&self, usual: u16) -> u16 {
+        usual
     }
 }
 
-/// Servers that are one NATS.
-pub(crate) struct NatsServers {
-    servers: Vec<NatsServer>,
-    /// Gone with them.
-    _folder: TempDir,
-}
+/// Servers that form one NATS.
+pub(crate) struct NatsServers(nats::NatsServers);
 
 impl NatsServers {
-    /// Starts so many, with `more` in the configuration of each.
+    /// Starts `count` servers, with `more` in the configuration of each. `# no jetstream` switches JetStream off.
     pub(crate) fn start(count: usize, more: &str) -> Self {
-        Self::start_at(vec![None; count], more)
+        Self(nats::NatsServers::start(count, settings(more)))
     }
 
-    /// One on each of these hosts.
+    /// Starts one server on each of these hosts.
     pub(crate) fn start_on(hosts: &[Host], more: &str) -> Self {
-        Self::start_at(hosts.iter().cloned().map(Some).collect(), more)
+        let hosts = hosts.iter().cloned().map(|host| Box::new(host) as Box<dyn nats::Host>);
+        Self(nats::NatsServers::start_on(hosts.collect(), settings(more)))
     }
 
-    fn start_at(hosts: Vec<Option<Host>>, more: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let address = |host: &Option<Host>| host.as_ref().map_or(Ipv4Addr::LOCALHOST, |host| host.address);
-        // On a host of its own nobody else has the port.
-        let port = |host: &Option<Host>, own: u16| if host.is_some() { own } else { free_port() };
-        let routes: Vec<String> =
-            hosts.iter().map(|host| format!("{}:{}", address(host), port(host, ROUTES))).collect();
-        let servers = hosts.into_iter().enumerate().map(|(number, host)| {
-            let port = port(&host, CLIENTS);
-            let cluster = if routes.len() > 1 {
-                let all = routes.iter().map(|route| format!("nats-route://{route}")).collect::<Vec<_>>().join(", ");
-                format!("cluster {{ name: dog, listen: \"{}\", routes: [{all}] }}", routes[number])
-            } else {
-                String::new()
-            };
-            let store = folder.path().join(format!("store{number}"));
-            let text = format!(
-                "host: {}\nport: {port}\nserver_name: n{number}\nmax_payload: 8MB\n{}\n{cluster}\n{more}\n",
-                address(&host),
-                if more.contains("no jetstream") {
-                    String::new()
-                } else {
-                    format!("jetstream {{ store_dir: \"{}\", sync_interval: always }}", store.display())
-                }
-            );
-            let configuration = folder.path().join(format!("n{number}.conf"));
-            std::fs::write(&configuration, text).expect("room for a configuration");
-            let mut server = NatsServer { child: None, configuration, port, host };
-            server.start();
-            server
-        });
-        Self { servers: servers.collect(), _folder: folder }
-    }
-
-    /// The process of one that runs.
+    /// The process id of a server that runs.
     pub(crate) fn process(&self, server: usize) -> u32 {
-        self.servers[server].child.as_ref().expect("it runs").id()
+        self.0.id(server)
     }
 
-    /// Ends one at once.
     pub(crate) fn kill(&mut self, server: usize) {
-        self.servers[server].kill();
+        self.0.kill(server);
     }
 
-    /// Starts one that was ended, with what it had.
+    /// Starts a server that was killed, with the files that it left.
     pub(crate) fn restart(&mut self, server: usize) {
-        self.servers[server].start();
+        self.0.restart(server);
     }
 
-    /// Waits until all copies of all streams are there again.
+    /// Waits until three servers have all messages of all streams.
     pub(crate) async fn is_whole(&self) {
-        let client = async_nats::ConnectOptions::new().retry_on_initial_connect().connect(self.urls()).await;
-        let client = client.expect("an address");
+        let client = async_nats::ConnectOptions::new().retry_on_initial_connect().connect(self.0.urls()).await;
+        let client = client.expect("a valid address");
         for stream in ["dog_nodes", "dog_objects"] {
-            let by = std::time::Instant::now() + PATIENCE;
+            let deadline = Instant::now() + PATIENCE;
             loop {
-                let answer = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await;
-                let info = answer.map(|answer| serde_json::from_slice::<serde_json::Value>(&answer.payload));
-                if let Ok(Ok(info)) = &info
-                    && let Some(replicas) = info["cluster"]["replicas"].as_array()
-                    && replicas.len() == 2
-                    && replicas.iter().all(|replica| replica["current"] == true && replica["offline"] != true)
-                {
+                let info = info(&client, stream).await;
+                let replicas = info["cluster"]["replicas"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let is_current = |replica: &serde_json::Value| replica["current"] == true && replica["offline"] != true;
+                if replicas.len() == 2 && replicas.iter().all(is_current) {
                     break;
                 }
-                assert!(std::time::Instant::now() < by, "{stream} is not whole: {info:?}");
-                // NATS tells nobody of it.
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                assert!(Instant::now() < deadline, "{stream} is not whole: {info}");
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
             }
         }
     }
 
-    /// Which of them leads that stream, as one of them says who is not cut off.
+    /// The server that leads a stream, according to a server that is not cut off.
     pub(crate) async fn leader(&self, stream: &str) -> usize {
-        let client = async_nats::connect(self.urls()).await.expect("a server");
-        let by = std::time::Instant::now() + PATIENCE;
+        let client = async_nats::connect(self.0.urls()).await.expect("a server");
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Ok(answer) = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await {
-                let info: serde_json::Value = serde_json::from_slice(&answer.payload).expect("an answer");
-                let leader = info["cluster"]["leader"].as_str().and_then(|name| name.strip_prefix('n'));
-                if let Some(leader) = leader {
-                    return leader.parse().expect("a number");
-                }
+            let info = info(&client, stream).await;
+            let leader = info["cluster"]["leader"].as_str().and_then(|name| name.strip_prefix('n'));
+            if let Some(leader) = leader {
+                return leader.parse().expect("the number of a server");
             }
-            assert!(std::time::Instant::now() < by, "{stream} has no leader");
-            // NATS tells nobody of it.
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            assert!(Instant::now() < deadline, "{stream} has no leader");
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
         }
     }
 
-    /// One of them; whoever connects to it hears of the others.
+    /// The URL of one server. A client that connects to it learns of the others.
     pub(crate) fn url_of(&self, server: usize) -> String {
-        self.urls().swap_remove(server)
+        self.0.urls().swap_remove(server)
     }
 
-    /// As [`Nats::connect`](dog_nats::Nats::connect) takes them.
+    /// All URLs, as [`Nats::connect`](dog_nats::Nats::connect) accepts them.
     pub(crate) fn url(&self) -> String {
-        self.urls().join(",")
+        self.0.url()
     }
+}
 
-    fn urls(&self) -> Vec<String> {
-        self.servers.iter().map(|server| format!("nats://{}:{}", server.address(), server.port)).collect()
-    }
+fn settings(more: &str) -> Settings<'_> {
+    let jetstream = if more.contains("no jetstream") { None } else { Settings::default().jetstream };
+    Settings { jetstream, more, ..Settings::default() }
+}
+
+/// What a server says of a stream; null if it does not answer.
+async fn info(client: &async_nats::Client, stream: &str) -> serde_json::Value {
+    let answer = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await;
+    answer.ok().and_then(|answer| serde_json::from_slice(&answer.payload).ok()).unwrap_or_default()
 }

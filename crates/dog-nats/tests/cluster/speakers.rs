@@ -1,4 +1,4 @@
-//! A steady load: a client of each node that speaks to all others, whatever befalls the cluster, and comes back.
+//! A steady load: one client per node speaks to all others, whatever happens to the cluster, and reconnects.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::app::PATIENCE;
 use crate::record::Recorder;
 
-/// One speaks so often.
+/// The pause between two messages of a client.
 const EVERY: Duration = Duration::from_millis(5);
 
 pub(crate) struct Speakers {
@@ -18,7 +18,7 @@ pub(crate) struct Speakers {
 }
 
 impl Speakers {
-    /// All are in, each by another of these nodes, when this returns.
+    /// When this returns, all clients are connected, each to another of these nodes.
     pub(crate) async fn start(record: &Recorder, entries: &[SocketAddr]) -> Self {
         let (stop, stops) = watch::channel(false);
         let mut tasks = Vec::new();
@@ -55,12 +55,12 @@ async fn speak(
             if *stop.borrow() {
                 return;
             }
-            // As clients do who follow the code.
+            // As clients do that follow the close code.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         if let Some(is_in) = is_in.take() {
-            // Whoever waits for it lives as long.
+            // The receiver lives as long as this task.
             let _ = is_in.send(());
         }
         loop {

@@ -1,6 +1,7 @@
-//! The wall clock of one process, set while it runs. Programs ask the kernel's vDSO for the time, a few pages of code in
-//! their own memory; there the way to the wall clock is made to lead over a few instructions more, which add what is to be
-//! added. So it works for programs that are linked statically, as Go's are, between which and the clock no library stands.
+//! The wall clock of one process, set while the process runs. Programs ask the kernel's vDSO for the time: a few pages
+//! of code in their own memory. This module patches that code: the calls for the wall clock go through a few more
+//! instructions, which add the wanted offset. So it works for statically linked programs such as those in Go, for which
+//! no library can replace the call.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use object::{Object, ObjectSymbol};
 
-/// Asks the kernel, and adds a number of seconds to the answer if it is the wall clock's.
+/// Asks the kernel, and adds a number of seconds to the answer if the question is for the wall clock.
 const CODE: [u8; 22] = [
     0xb8, 0xe4, 0x00, 0x00, 0x00, // mov eax, 228: clock_gettime
     0x0f, 0x05, // syscall
@@ -18,9 +19,9 @@ const CODE: [u8; 22] = [
     0x48, 0x01, 0x0e, // add [rsi], rcx
     0xc3, // ret
 ];
-/// Where the seconds stand, after the code.
+/// The position of the seconds, after the code.
 const SECONDS: u64 = 32;
-/// How much room that takes.
+/// The size of the code and the seconds.
 const ROOM: u64 = 64;
 
 pub(crate) struct WallClock {
@@ -29,7 +30,7 @@ pub(crate) struct WallClock {
 }
 
 impl WallClock {
-    /// That of a child of this process.
+    /// The clock of a child of this process.
     pub(crate) fn of(process: u32) -> Self {
         let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).expect("it runs");
         let vdso = maps.lines().find(|line| line.ends_with("[vdso]")).expect("it has a vDSO");
@@ -41,12 +42,12 @@ impl WallClock {
         let mut image = vec![0; usize::try_from(to - from).expect("some pages")];
         memory.read_exact_at(&mut image, from).expect("it is there");
         let function = function(&image);
-        // Nothing stands at the end of the last page.
+        // The end of the last page is unused.
         let code = to - from - ROOM;
         let free = &image[usize::try_from(code).expect("some pages")..];
         assert!(free.iter().all(|byte| *byte == 0), "the vDSO has no room");
         let jump = i32::try_from(code - function - 5).expect("some pages").to_le_bytes();
-        // While it stands still: nobody runs what is half written.
+        // The process is stopped meanwhile, so that it never executes a part of the new code.
         signal(process, "-STOP");
         while !stands_still(process) {
             std::thread::yield_now();
@@ -57,13 +58,13 @@ impl WallClock {
         Self { memory, seconds: from + code + SECONDS }
     }
 
-    /// Sets it to this many seconds ahead of the machine's.
+    /// Sets the clock to this many seconds ahead of the machine's.
     pub(crate) fn step_to(&self, seconds: i64) {
         self.memory.write_all_at(&seconds.to_le_bytes(), self.seconds).expect("it runs");
     }
 }
 
-/// Where in the vDSO the clocks are asked for.
+/// The functions of the vDSO that read clocks.
 fn function(image: &[u8]) -> u64 {
     let image = object::File::parse(image).expect("an ELF image");
     let symbol = image.dynamic_symbols().find(|symbol| symbol.name() == Ok("__vdso_clock_gettime"));

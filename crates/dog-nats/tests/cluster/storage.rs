@@ -1,26 +1,27 @@
-//! Storage under concurrent clients of all nodes while nodes and NATS servers are killed and stopped: what each object
-//! answered must be explained by one order of all that was asked of it.
+//! Storage under concurrent clients of all nodes, while nodes and NATS servers are killed and suspended. One order of
+//! all commands to an object must explain all of its answers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use dog_test_support::process::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::PATIENCE;
-use crate::chance::chance;
 use crate::child::Child;
 use crate::faults::{owner_and_others, start};
 use crate::record::{Recorder, Victim};
 use crate::registers::{Answer, Command};
+use crate::seeds::random;
 use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(3);
 const ROOMS: [&str; 3] = ["first", "second", "third"];
-/// Clients of each room, spread over the nodes.
+/// The clients of each room, spread over the nodes.
 const CLIENTS: usize = 4;
 
-/// Asks by chance, without end; comes back when its socket ends, by the next node.
+/// Sends random commands without end. Reconnects through the next node when its socket ends.
 async fn live(
     record: Recorder,
     entries: watch::Receiver<Vec<SocketAddr>>,
@@ -29,13 +30,13 @@ async fn live(
     tell: watch::Sender<u32>,
     stop: watch::Receiver<bool>,
 ) {
-    // Values are written by one command only: so it can be told who has seen what.
+    // Each value is written by one command only, so that it is known who has seen what.
     let mut value = random.u32(1..1 << 30);
     let mut known = [0; 2];
     for turn in first.. {
         let entry = entries.borrow()[turn % entries.borrow().len()];
         let Ok(mut client) = record.try_to_join(entry, room, &format!("client-{first}")).await else {
-            // As clients do who follow the code, and by a load balancer: the next may be another node.
+            // As clients do that follow the close code behind a load balancer: the next node may be another one.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -69,7 +70,7 @@ async fn live(
 }
 
 struct Crowd {
-    /// How much each room has answered.
+    /// The number of answers of each room.
     answered: [watch::Sender<u32>; ROOMS.len()],
     lives: Vec<JoinHandle<()>>,
     entries: watch::Sender<Vec<SocketAddr>>,
@@ -83,7 +84,7 @@ impl Crowd {
         let answered = ROOMS.map(|_| watch::Sender::new(0));
         let life = |number: usize| {
             let room = number % ROOMS.len();
-            // Those of one room come in by all nodes.
+            // The clients of one room use all nodes.
             let who = (ROOMS[room], number / ROOMS.len());
             let tell = answered[room].clone();
             tokio::spawn(live(record.clone(), entry.clone(), who, random.fork(), tell, stops.clone()))
@@ -92,7 +93,7 @@ impl Crowd {
         Self { answered, lives, entries, stop }
     }
 
-    /// Waits until each room has answered so much more.
+    /// Waits until each room has answered that many more commands.
     async fn goes_on(&self, record: &Recorder, more: u32) {
         let wanted = self.answered.each_ref().map(|answered| *answered.borrow() + more);
         for ((answered, wanted), room) in self.answered.iter().zip(wanted).zip(ROOMS) {
@@ -116,13 +117,13 @@ impl Crowd {
 
 #[tokio::test]
 async fn the_registers_of_each_object_have_one_order_through_kills_pauses_and_a_change_of_leader() {
-    let mut random = chance("storage");
+    let mut random = random("storage");
     let mut nats = NatsServers::start(3, "");
     let record = Recorder::new(LEASE);
     let mut nodes = start(&nats, LEASE);
     let crowd = Crowd::come(&record, &nodes, &mut random);
     crowd.goes_on(&record, 100).await;
-    // In the middle of things, wherever that is.
+    // At any point of the load.
     crowd.goes_on(&record, random.u32(0..50)).await;
     let (owner, _) = owner_and_others(&record, &nodes, ROOMS[0]).await;
     record.fault(Victim::Node(nodes[owner].id()));
@@ -132,10 +133,10 @@ async fn the_registers_of_each_object_have_one_order_through_kills_pauses_and_a_
     crowd.goes_on(&record, 100 + random.u32(0..50)).await;
     let (owner, _) = owner_and_others(&record, &nodes, ROOMS[1]).await;
     let fault = record.fault(Victim::Node(nodes[owner].id()));
-    nodes[owner].signal("-STOP");
-    // Its rooms are served elsewhere, and so its lease is over.
+    nodes[owner].signal(Signal::STOP);
+    // Other nodes serve its rooms, so its lease is over.
     crowd.goes_on(&record, 50 + random.u32(0..50)).await;
-    nodes[owner].signal("-CONT");
+    nodes[owner].signal(Signal::CONT);
     record.is_well(fault);
     crowd.goes_on(&record, 100).await;
     let leader = nats.leader("dog_objects").await;

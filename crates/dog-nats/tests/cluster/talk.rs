@@ -1,4 +1,5 @@
-//! A talk of many: each speaks all the time, hears everyone, and comes back by another node when its socket ends.
+//! A conversation: each client speaks all the time, hears all others, and reconnects through another node when its
+//! socket ends.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,29 +10,29 @@ use tokio::task::JoinHandle;
 
 use crate::app::{Client, History, PATIENCE};
 
-/// How often each speaks.
+/// The pause between two messages of a client.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What one of them has gone through so far.
+/// What happened to one client so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Life {
-    /// The last number that it has said.
+    /// The last number that it said.
     said: u32,
-    /// The last number that it has heard of each.
+    /// The last number that it heard of each other client.
     heard: BTreeMap<String, u32>,
-    /// How each of its sockets ended, and how long it took to be let in again.
+    /// How each of its sockets ended, and how long reconnecting took.
     pub(crate) ends: Vec<(Option<u16>, Duration)>,
-    /// Whether it is in now, by which node, and which process has its Replica.
+    /// Whether it is connected now, through which node, and which process has its Replica.
     open: bool,
     pub(crate) entry: Option<SocketAddr>,
     pub(crate) at: u32,
-    /// Messages that it has heard in all.
+    /// The number of messages that it heard.
     pub(crate) count: usize,
-    /// Numbers that it has not heard, of those of whom it has, between the first and the last.
+    /// Numbers that it did not hear, between the first and the last one that it heard of a client.
     missed: BTreeMap<String, u32>,
 }
 
-/// The talk.
+/// The conversation.
 pub(crate) struct Talk {
     stop: watch::Sender<bool>,
     voices: Vec<(String, watch::Receiver<Life>, JoinHandle<()>)>,
@@ -42,8 +43,8 @@ fn name(number: usize) -> String {
 }
 
 impl Talk {
-    /// So many for each of these nodes, all in one room, each with a Replica of its node. They are there when this
-    /// returns, and hear each other.
+    /// Starts `each` clients per node, all in one room, each with a Replica on its node. When this returns, they are
+    /// connected and hear each other.
     pub(crate) async fn start(entries: &[SocketAddr], room: &str, each: usize) -> Self {
         let (stop, stops) = watch::channel(false);
         let mut voices = Vec::new();
@@ -64,12 +65,12 @@ impl Talk {
         (0..self.voices.len()).collect()
     }
 
-    /// What all have gone through.
+    /// What happened to all clients.
     pub(crate) fn lives(&self) -> Vec<Life> {
         self.numbers().into_iter().map(|number| self.life(number)).collect()
     }
 
-    /// What that one has gone through.
+    /// What happened to one client.
     pub(crate) fn life(&self, number: usize) -> Life {
         self.voices[number].1.borrow().clone()
     }
@@ -80,7 +81,7 @@ impl Talk {
         self.hear_each_other(&all).await;
     }
 
-    /// The same of these alone.
+    /// The same among these clients only.
     pub(crate) async fn hear_each_other(&mut self, who: &[usize]) {
         for number in who {
             self.until(*number, |life| life.open).await;
@@ -92,7 +93,7 @@ impl Talk {
         }
     }
 
-    /// Waits until it is so with that one.
+    /// Waits until a client is in that state.
     pub(crate) async fn until(&mut self, number: usize, is: impl Fn(&Life) -> bool) {
         let (name, life, _) = &mut self.voices[number];
         let waited = tokio::time::timeout(PATIENCE, life.wait_for(|life| is(life))).await.map(|life| life.is_ok());
@@ -100,7 +101,8 @@ impl Talk {
         assert_eq!(waited, Ok(true), "{name} has heard what is wrong");
     }
 
-    /// Ends it. Nobody has heard anything twice, or out of order, or of a time that was over.
+    /// Ends the conversation, and asserts that nobody heard a message twice, out of order, or from a life that was
+    /// over.
     pub(crate) async fn end(self) -> Vec<Life> {
         self.stop.send_replace(true);
         let mut lives = Vec::new();
@@ -112,13 +114,14 @@ impl Talk {
     }
 }
 
-/// What is missing of promise 6: messages of these, that these have missed.
+/// The messages of these clients that these clients missed, against promise 6.
 pub(crate) fn missed(lives: &[Life], who: &[usize]) -> u32 {
     let of = |life: &Life| who.iter().filter_map(|speaker| life.missed.get(&name(*speaker))).sum::<u32>();
     who.iter().map(|listener| of(&lives[*listener])).sum()
 }
 
-/// Promise 6: none of these, who all kept their sockets, has missed a message of another. Gives how many they have heard.
+/// Asserts promise 6: none of these clients, which all kept their sockets, missed a message of another. Gives the
+/// number of messages heard.
 pub(crate) fn nothing_was_missed(lives: &[Life], who: &[usize]) -> usize {
     for number in who {
         assert!(lives[*number].ends.is_empty(), "{} has lost its socket: {:?}", name(*number), lives[*number]);
@@ -134,7 +137,7 @@ async fn live(
     mut stop: watch::Receiver<bool>,
     tell: watch::Sender<Life>,
 ) {
-    // Over all of its sockets: what comes on a later one was said later.
+    // Over all of its sockets: what arrives on a later socket was said later.
     let mut history = History::default();
     let mut pace = tokio::time::interval(PACE);
     let mut closed = Instant::now();

@@ -1,4 +1,4 @@
-//! Nodes that do not all speak the same letters: while one release follows another, and where one is too far ahead.
+//! Nodes that speak different versions of the node protocol: during an update, and when one release is too far ahead.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::record::{Recorder, Victim};
 use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(15);
-/// The release before, and one that nobody has written yet.
+/// The release before, and one that does not exist yet.
 const BEFORE: Versions = Versions { oldest: 3, newest: 3 };
 const FAR_AHEAD: Versions = Versions { oldest: 9, newest: 9 };
 
-/// One socket a node, each of which speaks in bursts and hears all: what is said at once goes under one address where
-/// both sides can, and each for itself where not.
+/// One socket per node. Each speaks in bursts and hears all: what is said at once shares one list of addresses where
+/// both nodes support that, and goes separately where they do not.
 struct Talk {
     record: Recorder,
     clients: Vec<Client>,
@@ -35,7 +35,7 @@ impl Talk {
         Self { record, clients, histories, said: 0 }
     }
 
-    /// Each says a hundred messages at once, and all hear all.
+    /// Each client says a hundred messages at once, and all hear all.
     async fn go_on(&mut self) {
         for (number, client) in self.clients.iter_mut().enumerate() {
             for message in 1..=100 {
@@ -52,7 +52,7 @@ impl Talk {
         }
     }
 
-    /// A client's node has ended, and it comes back by another.
+    /// The node of a client has ended, and the client reconnects through another one.
     async fn come_back(&mut self, number: usize, node: &Child) {
         while self.clients[number].hear().await.is_some() {}
         assert_eq!(self.clients[number].close_code(), Some(1012));
@@ -61,7 +61,7 @@ impl Talk {
 }
 
 #[tokio::test]
-async fn nodes_are_replaced_one_by_one_by_those_that_speak_newer_letters() {
+async fn nodes_are_replaced_one_by_one_by_nodes_with_a_newer_protocol() {
     let nats = NatsServers::start(1, "");
     let record = Recorder::new(LEASE);
     let mut nodes: Vec<Child> = (0..3).map(|_| Child::start_speaking(&nats.url(), LEASE, BEFORE)).collect();
@@ -83,14 +83,14 @@ async fn nodes_are_replaced_one_by_one_by_those_that_speak_newer_letters() {
     }
     assert_eq!(keeper.all().await, (0..=3).collect());
     println!(
-        "cluster: three nodes replaced by those of newer letters: {} messages heard by each of 3 sockets, in order; {}",
+        "cluster: three nodes replaced by nodes with a newer protocol: {} messages heard by each of 3 sockets, in order; {}",
         talk.said * 3,
         record.check()
     );
 }
 
 #[tokio::test]
-async fn a_node_that_speaks_none_of_the_others_letters_is_refused_and_serves_what_is_its_own() {
+async fn a_node_without_a_common_protocol_version_is_refused_and_serves_its_own_objects() {
     let nats = NatsServers::start(1, "");
     let record = Recorder::new(LEASE);
     let node = Child::start(&nats.url(), LEASE);
@@ -104,7 +104,7 @@ async fn a_node_that_speaks_none_of_the_others_letters_is_refused_and_serves_wha
         assert_eq!(client.all().await.len(), 1);
     }
     println!(
-        "cluster: a node of letters that nobody else speaks: 503 for what is at others, its own goes on; {}",
+        "cluster: a node without a common protocol version: 503 for objects of other nodes, its own are served; {}",
         record.check()
     );
 }

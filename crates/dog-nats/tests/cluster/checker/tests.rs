@@ -1,4 +1,4 @@
-//! A good history, and for each promise some that were forged: each must be refused, and for its own reason.
+//! A good history, and several forged ones for each promise: each must be rejected for its own reason.
 
 use super::*;
 use crate::record::{Heard, Operation, Sent};
@@ -15,7 +15,7 @@ fn sent(answer: bool, of: u64, number: u64, text: &str) -> Sent {
     Sent { answer, life: life(of), number, text: text.into() }
 }
 
-/// Heard of a life, what was said by somebody; or answered, if it was asked.
+/// A message of a life, or an answer if it was asked.
 fn heard(when: u64, asked: Option<u64>, of: u64, number: u64, text: &str) -> Heard {
     Heard { at: at(when), asked: asked.map(at), sent: sent(asked.is_some(), of, number, text) }
 }
@@ -45,7 +45,7 @@ fn kept(numbers: &[(u32, u64)]) -> Action {
     Action::Read(numbers.iter().copied().collect())
 }
 
-/// Two sockets at life 1, which ends at 100; then one of them at life 2, which is of another process.
+/// Two sockets at life 1, which ends at 100; then one of them at life 2, in another process.
 fn good() -> History {
     let mut ann = socket(
         "ann",
@@ -84,7 +84,7 @@ fn good() -> History {
     History { sockets: vec![ann, bob, later], operations, lease: at(10), ..History::default() }
 }
 
-/// What is forged in the good one, and how that is refused.
+/// What is forged in the good history, and the expected error.
 type Forgery = (&'static str, &'static str, fn(&mut History));
 
 const FORGERIES: &[Forgery] = &[
@@ -152,7 +152,7 @@ const FORGERIES: &[Forgery] = &[
 ];
 
 #[test]
-fn a_good_history_is_one() {
+fn a_good_history_is_accepted() {
     let expected =
         Checked { sockets: 3, lives: 2, heard: 10, owed: 4, counts: 1, puts: 1, reads: 1, registers: 2, unanswered: 0 };
     assert_eq!(check(&good(), 2), Ok(expected));
@@ -170,7 +170,7 @@ fn every_forgery_is_refused_for_its_own_reason() {
 }
 
 #[test]
-fn what_was_done_to_a_node_or_between_nodes_excuses_what_went_that_way() {
+fn a_fault_of_a_node_or_between_nodes_excuses_lost_messages_on_that_way() {
     for (victim, between_nodes) in [(Victim::Node(1), false), (Victim::Node(3), true), (Victim::Nats, true)] {
         let mut history = good();
         history.sockets[1].heard.remove(1);

@@ -1,8 +1,8 @@
-//! Whether operations of concurrent clients can have been done one after the other, each at some moment between its call
-//! and its answer, such that every answer is right.
+//! Linearizability: whether operations of concurrent clients can have been done one after the other, each at some
+//! moment between its call and its answer, such that every answer is right.
 //!
-//! The search is Wing and Gong's, with Lowe's memory of what has been tried: which operations were done, and what state
-//! they left. One that was never answered may have been done at any time after its call, or never.
+//! The search is Wing and Gong's, with Lowe's memory of what was tried: which operations were done, and the state that
+//! they left. An operation without an answer may have been done at any time after its call, or never.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Debug;
@@ -10,26 +10,26 @@ use std::hash::Hash;
 
 use crate::record::Time;
 
-/// Steps after which a search is given up.
+/// The number of steps after which a search gives up.
 const MOST: usize = 3_000_000;
 
-/// A call and what came of it.
+/// A call and its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Call<C, A> {
     pub(crate) invoked: Time,
-    /// When it was answered, and how.
+    /// When it was answered, and the answer.
     pub(crate) answered: Option<(Time, A)>,
     pub(crate) command: C,
 }
 
-/// How far a search has come.
+/// The progress of a search.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Done<S> {
     /// All answered calls before this one are done.
     first: usize,
-    /// And these after it.
+    /// These calls after it are done.
     more: BTreeSet<usize>,
-    /// Of those that were not answered, these.
+    /// These calls without an answer are done.
     unanswered: BTreeSet<usize>,
     state: S,
 }
@@ -41,7 +41,7 @@ struct Search<'a, S, C, A, F> {
     tried: HashSet<Done<S>>,
 }
 
-/// `Err` says where no order goes on. `apply` is what one command does to a state, and its answer.
+/// The error says where no order continues. `apply` gives what one command does to a state, and its answer.
 pub(crate) fn check<S, C, A>(calls: &[Call<C, A>], begin: S, apply: impl Fn(&S, &C) -> (S, A)) -> Result<(), String>
 where
     S: Clone + Eq + Hash + Debug,
@@ -61,7 +61,7 @@ where
         if done.count() > furthest.count() {
             furthest = done.clone();
         }
-        // The last is looked at first: those that were answered early are the likely ones.
+        // The last branch is tried first: the call that was answered first is the most likely one.
         open.extend(search.next(&done).into_iter().rev());
         if search.tried.len() > MOST {
             return Err(format!("undecided after {MOST} steps; {}", search.describe(&furthest)));
@@ -83,8 +83,8 @@ where
     A: PartialEq + Debug,
     F: Fn(&S, &C) -> (S, A),
 {
-    /// The answered calls that may be done next, earliest answer first, and until when one must have begun for that:
-    /// whatever was called after another's answer comes after it.
+    /// The answered calls that may be done next, earliest answer first, and the latest moment at which such a call may
+    /// have begun: a call that was made after another's answer comes after it.
     fn candidates(&self, done: &Done<S>) -> (Vec<usize>, Time) {
         let mut earliest = Time::MAX;
         let mut found: Vec<(Time, usize)> = Vec::new();
@@ -102,7 +102,7 @@ where
         (found.into_iter().map(|(_, number)| number).collect(), earliest)
     }
 
-    /// Where one more step leads that was not tried.
+    /// The progress after one more step that was not tried yet.
     fn next(&mut self, done: &Done<S>) -> Vec<Done<S>> {
         let (candidates, earliest) = self.candidates(done);
         let mut steps = Vec::new();
@@ -124,7 +124,7 @@ where
                 continue;
             }
             let (state, _) = (self.apply)(&done.state, &call.command);
-            // One that changes nothing may as well never have been done.
+            // A call without an answer that changes nothing may as well never have been done.
             if state != done.state {
                 let mut step = Done { state, ..done.clone() };
                 step.unanswered.insert(number);
@@ -199,11 +199,11 @@ mod tests {
             vec![call(0, 1, Get(0), Value(7))],
             // Stale.
             vec![call(0, 1, Put(0, 5), Done), call(2, 3, Get(0), Value(0))],
-            // Forth and back.
+            // To and fro.
             vec![unanswered(0, Put(0, 5)), call(1, 2, Get(0), Value(5)), call(3, 4, Get(0), Value(0))],
             // Read before it was called.
             vec![call(0, 1, Get(0), Value(5)), unanswered(2, Put(0, 5))],
-            // Both have found the same.
+            // Both found the same value.
             vec![call(0, 9, CompareAndSet(0, 0, 1), Done), call(0, 9, CompareAndSet(0, 0, 2), Done)],
             // Half of a swap.
             vec![call(0, 1, Put(0, 5), Done), unanswered(2, Swap), call(3, 4, Both, Values(5, 5))],
@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    /// Tries every order of every choice of what was not answered.
+    /// Tries every order of every choice of calls without an answer.
     fn by_force(calls: &[RegisterCall], state: Registers, left: &BTreeSet<usize>) -> bool {
         let is_answered = |number: &&usize| calls[**number].answered.is_some();
         if left.iter().filter(is_answered).count() == 0 {
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn it_agrees_with_trying_everything() {
-        let mut random = crate::chance::chance("linear");
+        let mut random = crate::seeds::random("linearizability");
         let mut explained = 0;
         for _ in 0..3_000 {
             let calls: Vec<RegisterCall> = (0..6)

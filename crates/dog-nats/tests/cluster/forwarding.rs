@@ -1,4 +1,4 @@
-//! Sockets whose bytes a node only passes on.
+//! Sockets whose bytes a node forwards to another node.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const LEASE: Duration = Duration::from_secs(15);
 const CLIENTS: usize = 10;
 
 #[tokio::test]
-async fn a_node_that_ends_sends_those_away_whose_bytes_it_passes_on() {
+async fn a_node_that_shuts_down_closes_the_sockets_that_it_forwards() {
     let nats = NatsServers::start(1, "");
     let record = Recorder::new(LEASE);
     let mut nodes: Vec<Child> = (0..3).map(|_| Child::start(&nats.url(), LEASE)).collect();

@@ -1,15 +1,16 @@
-//! What is wrong with a NATS, said in one line.
+//! Errors of a node that cannot join, each in one line.
 
 use std::time::Duration;
 
 use dog_conformance::app::TestApp;
 use dog_native::{Error, Server};
 use dog_nats::Nats;
+use dog_test_support::nats::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::Rooms;
-use crate::server::{NatsServers, free_port};
+use crate::server::NatsServers;
 
 async fn refused(nats: Nats) -> Error {
     let server = Server::new(TestApp).bind("127.0.0.1:0").workers(1).cluster(nats.patience(Duration::from_secs(2)));
@@ -22,7 +23,7 @@ fn says(error: &Error, words: &str) {
 }
 
 #[tokio::test]
-async fn a_nats_that_is_not_there_is_waited_for_and_named() {
+async fn a_nats_that_cannot_be_reached_is_retried_and_named() {
     says(&refused(Nats::connect("nats://127.0.0.1:1")).await, "NATS at nats://127.0.0.1:1 cannot be reached");
     says(
         &refused(Nats::connect("nonsense://x:y")).await,
@@ -31,7 +32,7 @@ async fn a_nats_that_is_not_there_is_waited_for_and_named() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_right_are_named() {
+async fn settings_out_of_range_are_named() {
     says(&refused(Nats::connect("nats://127.0.0.1:1").prefix("a.b")).await, "prefix: \"a.b\" is not valid");
     let lease = Duration::from_millis(1500);
     says(&refused(Nats::connect("nats://127.0.0.1:1").lease(lease)).await, "lease: 1.5s is out of range");
@@ -44,7 +45,7 @@ async fn jetstream_that_is_off_is_named() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_let_in_is_told() {
+async fn a_rejected_login_and_a_denied_permission_are_named() {
     let users = "authorization { users: [ { user: dog, password: right }, { user: reader, password: right, \
         permissions: { publish: [\"$JS.API.INFO\"], subscribe: [\"_INBOX.>\"] } } ] }";
     let nats = NatsServers::start(1, users);
@@ -53,7 +54,7 @@ async fn whoever_is_not_let_in_is_told() {
 }
 
 #[tokio::test]
-async fn strangers_at_the_address_of_a_node_get_nowhere() {
+async fn unauthenticated_connections_to_a_node_are_closed() {
     let nats = NatsServers::start(1, "");
     let address = format!("127.0.0.1:{}", free_port());
     let server =
@@ -65,7 +66,7 @@ async fn strangers_at_the_address_of_a_node_get_nowhere() {
         stranger.read_exact(&mut challenge).await.expect("a challenge");
         stranger.write_all(said).await.expect("it listens");
         let mut heard = Vec::new();
-        // Hung up on, with or without what it has not read.
+        // The connection is closed, whether or not everything was read.
         let _ = stranger.read_to_end(&mut heard).await;
         assert_eq!(heard, b"", "{said:?}");
     }
