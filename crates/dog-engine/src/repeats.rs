@@ -88,16 +88,16 @@ impl Kind {
     }
 }
 
-/// Logs what may be logged of a kind that somebody outside can bring about at will: `seldom!(host, error, "the kind",
+/// Logs what may be logged of a kind that somebody outside can bring about at will: `log_limited!(host, error, "the kind",
 /// what `tracing::error!` takes)`.
-macro_rules! seldom {
+macro_rules! log_limited {
     ($host:expr, $level:ident, $kind:literal, $($what:tt)+) => {
         if $host.may_log($kind) {
             tracing::$level!($($what)+);
         }
     };
 }
-pub(crate) use seldom;
+pub(crate) use log_limited;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Calls with a deadline, and calls to many.
+//! Calls with a deadline, and calls to many Replicas at once.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -16,32 +16,32 @@ use crate::host::{CallPermits, Host};
 use crate::message::{ReplicaAnswer, ReplicaCall};
 
 /// How long an object waits for another's answer.
-pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
+pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 
-pub(crate) fn too_late() -> Error {
+fn deadline_passed() -> Error {
     Error::new(Kind::Deadline, "no answer came by the deadline")
 }
 
-/// An answer that no such call has: only a fault of the engine itself.
-pub(crate) fn unexpected() -> Error {
-    Error::new(Kind::Unreachable, "the answer was of another kind than the question")
+/// An answer that does not belong to its call. Only a fault of the engine causes it.
+pub(super) fn unexpected_answer() -> Error {
+    Error::new(Kind::Unreachable, "the answer was of another kind than the call")
 }
 
-/// `call`'s answer, or an error after `deadline`.
-pub(crate) async fn by_deadline<T>(
+/// The answer of `call`, or an error after `deadline`.
+pub(super) async fn by_deadline<T>(
     host: &Rc<impl Host>,
     deadline: Duration,
     call: impl Future<Output = Result<T, Error>> + Unpin,
 ) -> Result<T, Error> {
     match select(call, host.sleep(deadline)).await {
         Either::Left((answer, _)) => answer,
-        Either::Right(_) => Err(too_late()),
+        Either::Right(_) => Err(deadline_passed()),
     }
 }
 
-/// What one of the user's functions returns that others wait for, or an error after `deadline`: then it is dropped where it
-/// waits. Most never wait, and cost no timer.
-pub(crate) async fn in_time<T>(
+/// What a function of the user returns, or an error after `deadline`: then the function is dropped where it waits. Most
+/// functions never wait, and cost no timer.
+pub(super) async fn user_function_by_deadline<T>(
     host: &Rc<impl Host>,
     deadline: Duration,
     name: &'static str,
@@ -69,32 +69,33 @@ fn too_slow(name: &str, deadline: Duration) -> Error {
     Error::new(Kind::Deadline, text)
 }
 
-/// Asks all at once, and gives what was answered by the deadline, in the order of the targets.
-pub(crate) async fn ask_all(
+/// Calls all targets at once. Returns their answers in the order of the targets; a target that did not answer by the
+/// deadline has an error.
+pub(super) async fn call_all(
     host: &Rc<impl Host>,
     targets: &Targets,
     call: &ReplicaCall,
     deadline: Duration,
 ) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
-    ask_by_leave(host, targets, call, deadline, None).await
+    call_all_with(host, targets, call, deadline, None).await
 }
 
-/// The same on behalf of a handler, which first waits for [permits](crate::host::Transport::acquire_calls): that takes from its deadline. Without
-/// leave nobody is asked.
-pub(crate) async fn ask_in_turn(
+/// The same on behalf of a user's handler, with [`ANSWER_DEADLINE`] for all of it: first it waits for
+/// [permits](crate::host::Transport::acquire_calls). Without permits no target is called.
+pub(super) async fn call_all_for_handler(
     host: &Rc<impl Host>,
     targets: &Targets,
     call: &ReplicaCall,
 ) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
-    let many = targets.iter().count();
-    if many == 0 {
+    let count = targets.iter().count();
+    if count == 0 {
         return Vec::new();
     }
     let began = host.now();
-    match by_deadline(host, ANSWER_DEADLINE, host.acquire_calls(many)).await {
-        Ok(leave) => {
+    match by_deadline(host, ANSWER_DEADLINE, host.acquire_calls(count)).await {
+        Ok(permits) => {
             let left = ANSWER_DEADLINE.saturating_sub(host.now().since(began));
-            ask_by_leave(host, targets, call, left, Some(leave)).await
+            call_all_with(host, targets, call, left, Some(permits)).await
         }
         Err(error) => {
             targets.iter().map(|replica| (replica, Err(Error::new(error.kind(), error.to_string())))).collect()
@@ -102,29 +103,29 @@ pub(crate) async fn ask_in_turn(
     }
 }
 
-async fn ask_by_leave(
+async fn call_all_with(
     host: &Rc<impl Host>,
     targets: &Targets,
     call: &ReplicaCall,
     deadline: Duration,
-    mut leave: Option<Box<dyn CallPermits>>,
+    mut permits: Option<Box<dyn CallPermits>>,
 ) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
     let replicas: Vec<ReplicaId> = targets.iter().collect();
     if replicas.is_empty() {
         return Vec::new();
     }
-    let ask = |at: usize| {
+    let call_one = |at: usize| {
         let answer = host.call_replica(targets.address(replicas[at]), call.clone());
         async move { (at, answer.await) }
     };
-    let mut asked: FuturesUnordered<_> = (0..replicas.len()).map(ask).collect();
+    let mut calls: FuturesUnordered<_> = (0..replicas.len()).map(call_one).collect();
     let mut answers: Vec<Option<Result<ReplicaAnswer, Error>>> = replicas.iter().map(|_| None).collect();
-    let mut end = host.sleep(deadline);
-    while let Either::Left((Some((at, answer)), rest)) = select(asked.next(), end).await {
+    let mut timer = host.sleep(deadline);
+    while let Either::Left((Some((at, answer)), still_running)) = select(calls.next(), timer).await {
         answers[at] = Some(answer);
-        leave.iter_mut().for_each(|leave| leave.release_one());
-        end = rest;
+        permits.iter_mut().for_each(|permits| permits.release_one());
+        timer = still_running;
     }
-    let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(too_late())));
+    let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(deadline_passed())));
     replicas.into_iter().zip(answers).collect()
 }

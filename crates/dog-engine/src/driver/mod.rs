@@ -1,37 +1,20 @@
-//! The one driver that runs a user's Group, Replica and App over a host's few primitives.
+//! Runs a user's Group, Replica and App over any [host](crate::host).
 //!
-//! - `life`: an object's life and its tasks; `calls`: deadlines, and calls to many
-//! - `replica`: a Replica's life; `answers`: what it is asked; `telling`: what it tells its Group; `sockets`: the order
-//!   of its handlers; `verbs`: what its handlers can do, by `replica_port`; `gossip`: what it asks its
-//!   siblings
-//! - `group`: a Group's life; `group_port`: what its own code stands on; `placing`: who gets a place; `waiting`: who waits
-//!   for one; `looks`: what time does; `growing`: new members, census, the view; `records`: members kept over lives; `clients`: and clients over the end
-//!   of a host
-//! - `storing`: an object's storage; `queue`: transactions that overtake each other; `alarms`: its alarm; `idle`: when it rests
-//! - `front`: the App, and the way from outside to a Replica
+//! - `front`: the App, and the way of a client to its seat
+//! - `group`: one life of a Group
+//! - `replica`: one life of a Replica
+//! - `object`: what both have in common: life, tasks, hibernation, alarm, storage
+//! - `calls`: deadlines, and calls to many Replicas
+//! - `failures`: how failures of the user's code are counted and logged
+//! - `extensions`: what the engine puts into requests and responses
 
-mod alarms;
-mod answers;
 mod calls;
-mod clients;
+mod extensions;
+mod failures;
 mod front;
-mod gossip;
 mod group;
-mod group_port;
-mod growing;
-mod idle;
-mod life;
-mod looks;
-mod placing;
-mod queue;
-mod records;
+mod object;
 mod replica;
-mod replica_port;
-mod sockets;
-mod storing;
-mod telling;
-mod verbs;
-mod waiting;
 
 use std::rc::Rc;
 
@@ -41,19 +24,18 @@ use dog::{App, AutoResponse, Epoch, Group, Groups, Replica};
 use crate::address::{GroupAddress, ReplicaAddress};
 use crate::host::{GroupObject, Host, ReplicaObject};
 
+pub use extensions::Upgrade;
+pub use front::Front;
 #[cfg(fuzzing)]
-pub use clients::rewrite_clients;
-pub use front::{Front, Upgrade};
-#[cfg(fuzzing)]
-pub use records::rewrite_record;
+pub use group::{rewrite_clients, rewrite_record};
 
-/// How a host begins lives of one class of Groups and its Replicas.
+/// How a host begins lives of one class of Groups and of its Replicas.
 pub struct Class<H: Host> {
     /// [`Group::NAME`].
     pub name: &'static str,
     /// Begins a life of a Group.
     pub group: fn(Rc<H>, GroupAddress, Epoch) -> Rc<dyn GroupObject>,
-    /// What is answered without waking its Replicas, where the host can: [`Replica::AUTO_RESPONSE`].
+    /// [`Replica::AUTO_RESPONSE`], for hosts that can answer without waking the Replica.
     pub auto_response: Option<AutoResponse>,
     /// Begins a life of a Replica.
     pub replica: fn(Rc<H>, ReplicaAddress, Epoch) -> Rc<dyn ReplicaObject>,

@@ -1,4 +1,4 @@
-//! Transactions of one object that overtake each other again and again run one at a time: [`TransactionQueue`].
+//! Transactions of one object that conflict again and again run one at a time: [`TransactionQueue`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,20 +12,20 @@ use dog::internal::{LocalFuture, TransactionTurn};
 
 use crate::host::Host;
 
-/// How many runs of a transaction are made beside others before it waits for its turn.
-const BESIDE_OTHERS: usize = 2;
+/// How many attempts of a transaction run concurrently with others before it waits for a turn.
+const CONCURRENT_ATTEMPTS: usize = 2;
 
-/// How long one keeps the others waiting: then the next has its turn. A body that waits for another transaction of its
-/// object would wait for ever without that.
-const LONGEST: Duration = Duration::from_secs(3);
+/// How long one turn may keep the others waiting. Without a limit, a body that waits for another transaction of its own
+/// object would wait for ever.
+const LONGEST_TURN: Duration = Duration::from_secs(3);
 
-/// Whose turn it is, and who waits for theirs, in the order in which they came.
+/// Which transaction has the turn, and which wait for one, in the order in which they came.
 pub(super) struct TransactionQueue<H: Host> {
     host: Rc<H>,
     turn: Cell<Option<(u64, Timestamp)>>,
     waiting: RefCell<BTreeMap<u64, Waker>>,
     next: Cell<u64>,
-    /// Whether the body of a transaction that has its turn is polled now.
+    /// Whether the body of the transaction that has the turn is being polled.
     polled: Cell<bool>,
 }
 
@@ -35,22 +35,22 @@ impl<H: Host> TransactionQueue<H> {
         Rc::new(Self { host, turn, waiting, next: Cell::new(0), polled: Cell::new(false) })
     }
 
-    /// Ends when it is the turn of a transaction that was overtaken so often. `None` if it needs none: it runs beside
-    /// others while nobody has asked for a turn, or is part of the body of one that has its turn.
-    pub(super) fn turn(self: &Rc<Self>, overtaken: usize) -> Option<LocalFuture<Box<dyn TransactionTurn>>> {
+    /// Waits for a turn of a transaction that has had `conflicts` conflicts. `None` if it needs none: it runs concurrently
+    /// with others while nobody waits for a turn, and so does a transaction within the body of one that has the turn.
+    pub(super) fn turn(self: &Rc<Self>, conflicts: usize) -> Option<LocalFuture<Box<dyn TransactionTurn>>> {
         let contended = self.turn.get().is_some() || !self.waiting.borrow().is_empty();
-        if self.polled.get() || (overtaken < BESIDE_OTHERS && !contended) {
+        if self.polled.get() || (conflicts < CONCURRENT_ATTEMPTS && !contended) {
             return None;
         }
         let number = self.next.replace(self.next.get() + 1);
         self.waiting.borrow_mut().insert(number, Waker::noop().clone());
-        Some(Box::pin(Waits { queue: Rc::clone(self), number, longest: None }))
+        Some(Box::pin(WaitForTurn { queue: Rc::clone(self), number, limit: None }))
     }
 
     fn take(self: &Rc<Self>, number: u64) -> Box<dyn TransactionTurn> {
         self.waiting.borrow_mut().remove(&number);
         self.turn.set(Some((number, self.host.now())));
-        // It is the next one's part to see to it that this turn ends.
+        // The next one limits how long this turn lasts.
         self.wake_first();
         Box::new(Turn { queue: Rc::clone(self), number })
     }
@@ -67,15 +67,14 @@ impl<H: Host> TransactionQueue<H> {
     }
 }
 
-/// One that waits for its turn.
-struct Waits<H: Host> {
+struct WaitForTurn<H: Host> {
     queue: Rc<TransactionQueue<H>>,
     number: u64,
-    /// Ends when the turn of another has taken too long; there while this one is the next.
-    longest: Option<LocalFuture<()>>,
+    /// Completes when the current turn has lasted too long. Only the first in the queue has it.
+    limit: Option<LocalFuture<()>>,
 }
 
-impl<H: Host> Future for Waits<H> {
+impl<H: Host> Future for WaitForTurn<H> {
     type Output = Box<dyn TransactionTurn>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -86,20 +85,20 @@ impl<H: Host> Future for Waits<H> {
                 return Poll::Pending;
             }
             let Some((_, since)) = queue.turn.get() else { return Poll::Ready(queue.take(number)) };
-            let left = LONGEST.saturating_sub(queue.host.now().since(since));
+            let left = LONGEST_TURN.saturating_sub(queue.host.now().since(since));
             if left.is_zero() {
                 return Poll::Ready(queue.take(number));
             }
-            let longest = self.longest.get_or_insert_with(|| queue.host.sleep(left));
-            ready!(longest.as_mut().poll(context));
-            self.longest = None;
+            let limit = self.limit.get_or_insert_with(|| queue.host.sleep(left));
+            ready!(limit.as_mut().poll(context));
+            self.limit = None;
         }
     }
 }
 
-impl<H: Host> Drop for Waits<H> {
+impl<H: Host> Drop for WaitForTurn<H> {
     fn drop(&mut self) {
-        // Unless it had its turn, the next may be the first now.
+        // Without its turn, it may have been the first: then another is the first now.
         let waited = self.queue.waiting.borrow_mut().remove(&self.number).is_some();
         if waited {
             self.queue.wake_first();

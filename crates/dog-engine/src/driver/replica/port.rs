@@ -1,4 +1,4 @@
-//! What a Replica's code stands on: its driver, for as long as the value lives that it was given to.
+//! The handle by which a Replica's code reaches its driver, for as long as the activation lasts.
 
 use std::rc::{Rc, Weak};
 
@@ -9,14 +9,13 @@ use dog::{
     SocketId, Timestamp,
 };
 
-use super::life::{Activation, over};
-use super::replica::ReplicaDriver;
-use super::storing::{Store, StorePort};
+use super::ReplicaDriver;
 use crate::address::ReplicaAddress;
+use crate::driver::object::{Activation, Store, StorePort, over};
 use crate::host::Host;
 
-/// Beneath every handle that one activation of a Replica has given to the user's code. Tasks that the user has started can
-/// hold it for ever.
+/// Behind every handle that one activation of a Replica has given to the user's code. Tasks of the user can hold it for
+/// ever, so it does not own the driver.
 pub(super) struct Port<R: Replica, H: Host> {
     driver: Weak<ReplicaDriver<R, H>>,
     activation: Activation,
@@ -27,7 +26,7 @@ pub(super) struct Port<R: Replica, H: Host> {
 
 impl<R: Replica, H: Host> Port<R, H> {
     pub(super) fn new(driver: &ReplicaDriver<R, H>, activation: Activation) -> Self {
-        let (host, store) = (Rc::clone(&driver.host), Rc::clone(&driver.store));
+        let (host, store) = (Rc::clone(driver.core.host()), Rc::clone(driver.core.store()));
         Self { driver: Weak::clone(&driver.this), activation, address: driver.address, host, store }
     }
 
@@ -35,14 +34,14 @@ impl<R: Replica, H: Host> Port<R, H> {
         self.activation.is_over()
     }
 
-    /// The Replica, if it can act.
-    fn living(&self) -> Result<Rc<ReplicaDriver<R, H>>, Error> {
+    /// The driver, if the activation lasts.
+    fn driver(&self) -> Result<Rc<ReplicaDriver<R, H>>, Error> {
         self.activation.check()?;
         self.driver.upgrade().ok_or_else(over)
     }
 
-    /// The same as soon as the future is polled: whoever has made it may not have waited for it at once.
-    fn when_polled(&self) -> impl FnOnce() -> Result<Rc<ReplicaDriver<R, H>>, Error> + use<R, H> {
+    /// The same, evaluated when the future is first polled: the caller may not poll it at once.
+    fn driver_when_polled(&self) -> impl FnOnce() -> Result<Rc<ReplicaDriver<R, H>>, Error> + use<R, H> {
         let (driver, activation) = (Weak::clone(&self.driver), self.activation.clone());
         move || {
             activation.check()?;
@@ -53,19 +52,19 @@ impl<R: Replica, H: Host> Port<R, H> {
 
 impl<R: Replica, H: Host> ObjectPort for Port<R, H> {
     fn storage(&self) -> Rc<dyn StoragePort> {
-        Rc::new(StorePort(Rc::clone(&self.store), self.activation.clone()))
+        Rc::new(StorePort::new(Rc::clone(&self.store), self.activation.clone()))
     }
 
     fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
-        match self.living() {
-            Ok(driver) => driver.alarm.set(at),
+        match self.driver() {
+            Ok(driver) => driver.core.alarm().set(at),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }
 
     fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
-        match self.living() {
-            Ok(driver) => driver.alarm.get(),
+        match self.driver() {
+            Ok(driver) => driver.core.alarm().get(),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }
@@ -93,33 +92,33 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     }
 
     fn sockets(&self) -> Vec<(SocketId, ClientId)> {
-        self.living().map(|driver| driver.open_sockets()).unwrap_or_default()
+        self.driver().map(|driver| driver.open_sockets()).unwrap_or_default()
     }
 
     fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response {
-        match self.living() {
+        match self.driver() {
             Ok(driver) => driver.shake_hands(&request, attachment),
             Err(error) => dog::text_response(error.status(), error.to_string()),
         }
     }
 
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error> {
-        self.living()?.send(socket, message)
+        self.driver()?.send(socket, message)
     }
 
     fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
-        if let Ok(driver) = self.living() {
+        if let Ok(driver) = self.driver() {
             driver.close(socket, code, reason);
         }
     }
 
     fn emit(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error> {
-        self.living()?.deliver(message, except);
+        self.driver()?.deliver(message, except);
         Ok(())
     }
 
     fn broadcast(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error> {
-        self.living()?.broadcast(message, except);
+        self.driver()?.broadcast(message, except);
         Ok(())
     }
 
@@ -128,25 +127,25 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         message: Message,
         except: Option<ClientId>,
     ) -> LocalFuture<Result<BroadcastReport, Error>> {
-        let living = self.when_polled();
-        Box::pin(async move { Ok(living()?.confirm(message, except).await) })
+        let driver = self.driver_when_polled();
+        Box::pin(async move { Ok(driver()?.broadcast_confirmed(message, except).await) })
     }
 
     fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>> {
-        let (living, activation) = (self.when_polled(), self.activation.clone());
-        Box::pin(async move { living()?.whisper_to(&activation, client, message).await })
+        let (driver, activation) = (self.driver_when_polled(), self.activation.clone());
+        Box::pin(async move { driver()?.whisper(&activation, client, message).await })
     }
 
     fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<GossipAnswers, Error>> {
-        let living = self.when_polled();
-        Box::pin(async move { Ok(living()?.ask_siblings(gossip).await) })
+        let driver = self.driver_when_polled();
+        Box::pin(async move { Ok(driver()?.gossip(gossip).await) })
     }
 
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
-        self.living()?.attachment(socket)
+        self.driver()?.attachment(socket)
     }
 
     fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error> {
-        self.living()?.set_attachment(socket, attachment)
+        self.driver()?.set_attachment(socket, attachment)
     }
 }

@@ -1,0 +1,66 @@
+//! What the engine puts into the extensions of requests and responses on their way between the front and a Replica.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dog::SocketId;
+use dog::http::Extensions;
+
+use crate::address::{ReplicaAddress, SeatId};
+use crate::handshake::Deflate;
+use crate::host::SeatGuard;
+
+/// Marks a request that has a seat, and the response that opens a WebSocket for it. The type is private, so a request from
+/// outside cannot carry one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeatMark(pub(super) SeatId);
+
+/// In a response that opens a WebSocket: the first attachment of the socket.
+#[derive(Clone)]
+pub(super) struct FirstAttachment(pub(super) Bytes);
+
+/// In a response that opens a WebSocket: the socket that the connection is to be handed to. If the response is dropped
+/// unused, the socket ends.
+#[derive(Clone)]
+pub struct Upgrade {
+    replica: ReplicaAddress,
+    socket: SocketId,
+    guard: Arc<dyn SeatGuard>,
+}
+
+impl Upgrade {
+    pub(super) fn new(replica: ReplicaAddress, socket: SocketId, guard: Arc<dyn SeatGuard>) -> Self {
+        Self { replica, socket, guard }
+    }
+
+    /// The Replica and the socket. From now on the caller is responsible for the socket.
+    pub fn accept(self) -> (ReplicaAddress, SocketId) {
+        self.guard.disarm();
+        (self.replica, self.socket)
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Upgrade({}, {:?})", self.replica, self.socket)
+    }
+}
+
+/// Removes the user's extensions from the response of an object. No extension travels between nodes, in either direction, so
+/// none is passed on within one server either: an App that relied on it would break as soon as it had a second node.
+pub(super) fn keep_engine_extensions(extensions: &mut Extensions) {
+    if extensions.is_empty() {
+        return;
+    }
+    let mut all = std::mem::take(extensions);
+    keep::<SeatMark>(&mut all, extensions);
+    keep::<FirstAttachment>(&mut all, extensions);
+    keep::<Deflate>(&mut all, extensions);
+}
+
+fn keep<T: Clone + Send + Sync + 'static>(from: &mut Extensions, to: &mut Extensions) {
+    if let Some(value) = from.remove::<T>() {
+        to.insert(value);
+    }
+}

@@ -1,0 +1,122 @@
+//! Runs the user's App on one host: requests from outside come in here.
+
+mod reservation;
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use dog::http::{HeaderValue, StatusCode, header};
+use dog::internal::{AppPort, Kind, LocalFuture, SeatPort};
+use dog::{App, ClientId, Dog, Env, Error, Failure, GroupId, Request, Response};
+use futures_util::FutureExt;
+
+use super::failures::{UserFunction, panic_text, report_failure, report_panic};
+use crate::address::GroupAddress;
+use crate::host::Host;
+use crate::repeats::log_limited;
+use reservation::Reservation;
+
+/// When a client that is answered with 503 may come back, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Runs a user's App on one host.
+pub struct Front<A, H> {
+    app: Arc<A>,
+    dog: Dog<A>,
+    host: Rc<H>,
+}
+
+impl<A: App, H: Host> Front<A, H> {
+    /// Runs `app`, whose Groups are reached through `host`.
+    pub fn new(app: Arc<A>, host: Rc<H>) -> Self {
+        let dog = Dog::new(Rc::new(Port(Rc::clone(&host))));
+        Self { app, dog, host }
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Rc<H> {
+        &self.host
+    }
+
+    /// Answers a request from outside. Every failure becomes a response that shows nothing of the inside.
+    pub async fn fetch(&self, request: Request) -> Response {
+        match AssertUnwindSafe(self.app.fetch(request, &self.dog)).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => self.failed(&failure),
+            Err(panic) => {
+                report_panic(&*self.host, None, &panic_text(&*panic));
+                internal_error()
+            }
+        }
+    }
+
+    fn failed(&self, failure: &Failure) -> Response {
+        let Some(error) = failure.downcast_ref::<Error>() else {
+            report_failure(&*self.host, UserFunction::AppFetch, None, None, failure);
+            return internal_error();
+        };
+        // A host counts requests for which it has no room itself: they are no fault.
+        if error.status().is_server_error() && !error.is_no_room() {
+            log_limited!(self.host, error, "a request failed", "a request failed: {failure}");
+        }
+        let mut response = dog::text_response(error.status(), error.public_text());
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+fn internal_error() -> Response {
+    dog::text_response(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+}
+
+/// The host behind a [`Dog`].
+struct Port<H>(Rc<H>);
+
+impl<H: Host> Port<H> {
+    fn address(&self, class: &str, group: GroupId) -> Result<GroupAddress, Error> {
+        match self.0.class(class) {
+            Some(class) => Ok(GroupAddress { class, group }),
+            None => Err(Error::new(Kind::UnknownGroup, format!("the Group \"{class}\" is missing in App::Groups"))),
+        }
+    }
+}
+
+impl<H: Host> AppPort for Port<H> {
+    fn env(&self) -> &Env {
+        self.0.env()
+    }
+
+    fn identify(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        client: ClientId,
+    ) -> LocalFuture<Result<Box<dyn SeatPort>, Error>> {
+        let host = Rc::clone(&self.0);
+        let address = self.address(class, group);
+        Box::pin(async move {
+            let reservation = Reservation::make(host, address?, client).await?;
+            Ok(Box::new(reservation) as Box<dyn SeatPort>)
+        })
+    }
+
+    fn refusal(&self, request: &Request) -> Option<Response> {
+        self.0.shake_hands(request).err().map(|refusal| *refusal)
+    }
+
+    fn fetch_group(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        mut request: Request,
+    ) -> LocalFuture<Result<Response, Error>> {
+        request.extensions_mut().clear();
+        match self.address(class, group) {
+            Ok(address) => self.0.fetch_group(address, request),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Takes Replicas into the cluster, introduces them to their siblings, spreads the view, and counts the members' seats.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dog::internal::LocalFuture;
+use dog::{Error, Group, ReplicaId};
+use futures_util::FutureExt;
+
+use super::{Awake, GroupDriver, member_records};
+use crate::address::{NodeId, ReplicaAddress, Targets, ViewVersion};
+use crate::books::Standing;
+use crate::driver::calls::{by_deadline, call_all, unexpected_answer};
+use crate::driver::object::start;
+use crate::host::Host;
+use crate::message::{Enrolment, ReplicaAnswer, ReplicaCall, Report};
+use crate::repeats::log_limited;
+
+/// How many parked members are examined before other tasks run.
+const EXAMINED_TOGETHER: usize = 128;
+
+impl<G: Group, H: Host> GroupDriver<G, H> {
+    /// Takes a Replica into the cluster. All members know of it before a client is sent there.
+    pub(super) fn admit(&self, awake: &Awake<G>, replica: ReplicaId, near: NodeId) {
+        if awake.books.borrow_mut().admit_at(replica, near, self.host().now()) {
+            self.host().prefer(ReplicaAddress { group: self.address, replica }, near);
+            self.introduce(replica);
+        }
+    }
+
+    /// Tells `replica` of its siblings and its siblings of it, in this round of introductions or in the next.
+    pub(super) fn introduce(&self, replica: ReplicaId) {
+        let Some(this) = self.this.upgrade() else { return };
+        let has_to_start = self.newcomers.borrow_mut().admit(replica);
+        if has_to_start {
+            start(&Rc::clone(&this), async move {
+                while let Some(newcomers) = this.next_newcomers() {
+                    this.introduce_all(newcomers).await;
+                }
+            });
+        }
+    }
+
+    fn next_newcomers(&self) -> Option<Vec<ReplicaId>> {
+        self.newcomers.borrow_mut().next_round()
+    }
+
+    /// One round. It ends when the siblings know the newcomers, or the deadline has passed. A Replica that is admitted
+    /// meanwhile comes in the next round, and the newcomers of this one are its siblings.
+    async fn introduce_all(self: &Rc<Self>, newcomers: Vec<ReplicaId>) {
+        let Ok(awake) = self.core.life().awake().await else { return };
+        let enrolment = self.enrolment(&awake);
+        let new: BTreeSet<_> = newcomers.iter().collect();
+        let mut siblings = self.members(&enrolment);
+        siblings.replicas = siblings.iter().filter(|sibling| !new.contains(sibling)).collect();
+        let deadline = awake.books.borrow().policy().join_deadline;
+        let joins: Vec<_> = newcomers.iter().map(|replica| (*replica, self.call_join(*replica, &enrolment))).collect();
+        let this = Rc::clone(self);
+        let round = async move {
+            let version = enrolment.view.version;
+            let call = ReplicaCall::Meet(enrolment.view);
+            let acks = call_all(this.host(), &siblings, &call, deadline);
+            let (acks, stored) = futures_util::future::join(acks, this.store_members(&newcomers)).await;
+            this.take_view_acks(&acks, version).await;
+            Rc::new(stored)
+        };
+        let round = round.boxed_local().shared();
+        for (replica, join) in joins {
+            let (this, round) = (Rc::clone(self), round.clone());
+            start(self, async move {
+                let join = by_deadline(this.host(), deadline, join);
+                let (joined, stored) = futures_util::future::join(join, round).await;
+                let joined = match &*stored {
+                    Ok(()) => joined,
+                    Err(error) => Err(Error::new(error.kind(), error.to_string())),
+                };
+                this.has_joined(replica, joined).await;
+            });
+        }
+        drop(awake);
+        round.await;
+    }
+
+    /// The call is sent before this returns, so it comes before the siblings' calls.
+    fn call_join(&self, replica: ReplicaId, enrolment: &Enrolment) -> LocalFuture<Result<Report, Error>> {
+        let to = ReplicaAddress { group: self.address, replica };
+        let answer = self.host().call_replica(to, ReplicaCall::Join(enrolment.clone()));
+        Box::pin(async move {
+            match answer.await? {
+                ReplicaAnswer::Counted(census) => Ok(census),
+                _ => Err(unexpected_answer()),
+            }
+        })
+    }
+
+    fn enrolment(&self, awake: &Awake<G>) -> Enrolment {
+        let books = awake.books.borrow();
+        Enrolment { limit: books.limit(), view: books.view().clone() }
+    }
+
+    fn members(&self, enrolment: &Enrolment) -> Targets {
+        Targets { group: self.address, replicas: enrolment.view.members.clone(), except: None }
+    }
+
+    /// Takes the siblings' acknowledgements of a view. One that has not acknowledged gets no clients until it is heard again,
+    /// and is asked for that. One that has begun another life is counted.
+    async fn take_view_acks(&self, acks: &[(ReplicaId, Result<ReplicaAnswer, Error>)], missed: ViewVersion) {
+        let Ok(awake) = self.core.life().awake().await else { return };
+        for (sibling, ack) in acks {
+            match ack {
+                Ok(ReplicaAnswer::Known(epoch)) => {
+                    awake.books.borrow_mut().known(*sibling, *epoch, self.host().now());
+                    let uncounted = awake.books.borrow().is_uncounted(*sibling);
+                    let standing = awake.books.borrow().standing(*sibling);
+                    if uncounted && standing != Some(Standing::Uncounted) {
+                        self.count(&awake, *sibling);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    log_limited!(self.host(), warn, "a Replica did not answer", group = %self.address, "Replica {sibling:?} did not answer: {error}");
+                    let mut books = awake.books.borrow_mut();
+                    books.suspect(*sibling);
+                    books.ask_later(*sibling, missed, self.host().now());
+                }
+            }
+        }
+        self.schedule_timer(&awake);
+    }
+
+    async fn has_joined(&self, replica: ReplicaId, joined: Result<Report, Error>) {
+        let Ok(awake) = self.core.life().awake().await else { return };
+        let reserved = self.waiting.borrow_mut().take_reserved(replica);
+        match joined {
+            Ok(census) => {
+                awake.books.borrow_mut().joined(&census, self.host().now());
+                reserved.into_iter().for_each(|reserved| self.answer_reserved(&awake, reserved));
+            }
+            Err(error) => {
+                // A host that has reached its limit of objects counts those that it refuses itself.
+                if !error.is_no_room() {
+                    log_limited!(self.host(), error, "a Replica could not join", group = %self.address, "Replica {replica:?} could not join: {error}");
+                }
+                awake.books.borrow_mut().remove(replica, self.host().now());
+                self.store_later(&awake, &[replica]);
+                for reserved in reserved {
+                    let text = "the Replica for this client could not be woken";
+                    reserved.reply.send(Err(Error::new(error.kind(), text)));
+                }
+                self.spread_view(&awake);
+                self.place_waiting(&awake);
+            }
+        }
+        self.schedule_timer(&awake);
+    }
+
+    /// Sends the view to all members. Nobody waits for their answers: an older view does no harm, for its members that have
+    /// left have no sockets.
+    pub(super) fn spread_view(&self, awake: &Awake<G>) {
+        let members = self.members(&self.enrolment(awake));
+        self.send_view(awake, members);
+    }
+
+    fn send_view(&self, awake: &Awake<G>, members: Targets) {
+        let Some(this) = self.this.upgrade() else { return };
+        let view = self.enrolment(awake).view;
+        let deadline = awake.books.borrow().policy().join_deadline;
+        start(&Rc::clone(&this), async move {
+            let version = view.version;
+            let acks = call_all(this.host(), &members, &ReplicaCall::Meet(view), deadline).await;
+            this.take_view_acks(&acks, version).await;
+        });
+    }
+
+    /// Takes a Replica's report of its seats, and does what follows from it. Returns whether to acknowledge it.
+    pub(super) fn take_report(&self, awake: &Awake<G>, report: &Report) -> bool {
+        let replica = report.replica;
+        let (view, standing) = (awake.books.borrow().view().version, awake.books.borrow().standing(replica));
+        let accepted = awake.books.borrow_mut().report(report, self.host().now());
+        if awake.books.borrow().view().version != view {
+            // It was parked or unknown, and has seats.
+            self.store_later(awake, &[replica]);
+            self.introduce(replica);
+        } else if accepted && standing == Some(Standing::Suspected) {
+            // It may have missed a view.
+            self.send_view(awake, self.one(replica));
+        } else if !accepted && awake.books.borrow().is_uncounted(replica) {
+            // It lives, although it has not answered the last census. If there was no census yet, it is counted alone.
+            let is_being_counted = standing == Some(Standing::Uncounted) && self.census_taken.get();
+            if !is_being_counted {
+                self.count(awake, replica);
+            }
+        }
+        accepted
+    }
+
+    /// Asks the members of an earlier life for their seats. Clients wait until all have answered, or until the deadline.
+    pub(super) fn take_census(&self) {
+        let Some(awake) = self.core.life().get() else { return };
+        self.census_taken.set(true);
+        let uncounted = awake.books.borrow().uncounted();
+        for replica in uncounted {
+            self.count(&awake, replica);
+        }
+        self.schedule_timer(&awake);
+    }
+
+    /// Asks a member for its seats, and tells it the view.
+    pub(super) fn count(&self, awake: &Awake<G>, replica: ReplicaId) {
+        let Some(this) = self.this.upgrade() else { return };
+        let deadline = awake.books.borrow().policy().join_deadline;
+        let enrolment = self.enrolment(awake);
+        start(&Rc::clone(&this), async move {
+            let to = ReplicaAddress { group: this.address, replica };
+            let version = enrolment.view.version;
+            let call = this.host().call_replica(to, ReplicaCall::Census(enrolment));
+            let counted = by_deadline(this.host(), deadline, call).await;
+            this.was_counted(replica, counted, version).await;
+        });
+    }
+
+    async fn was_counted(&self, replica: ReplicaId, counted: Result<ReplicaAnswer, Error>, told: ViewVersion) {
+        let Ok(awake) = self.core.life().awake().await else { return };
+        let accepted = match counted {
+            Ok(ReplicaAnswer::Counted(report)) => Some(self.take_report(&awake, &report)),
+            Ok(_) | Err(_) => None,
+        };
+        if accepted == Some(true) {
+            awake.books.borrow_mut().told(replica, told);
+        } else if accepted.is_none() || awake.books.borrow().is_uncounted(replica) {
+            // No answer, or the answer of a life that is known to be over. The seats of the current life stay unknown, and
+            // no client waits for them.
+            log_limited!(self.host(), warn, "a Replica did not answer the census", group = %self.address, "Replica {replica:?} did not answer the census");
+            let mut books = awake.books.borrow_mut();
+            books.suspect(replica);
+            books.ask_later(replica, told, self.host().now());
+        }
+        self.place_waiting(&awake);
+        self.schedule_timer(&awake);
+    }
+
+    /// Stores members, so that the next life finds them. Durable when it returns `Ok`.
+    async fn store_members(&self, replicas: &[ReplicaId]) -> Result<(), Error> {
+        let awake = self.core.life().awake().await?;
+        self.store(&awake, replicas).await
+    }
+
+    fn store(&self, awake: &Awake<G>, replicas: &[ReplicaId]) -> LocalFuture<Result<(), Error>> {
+        let books = awake.books.borrow();
+        let records = replicas.iter().map(|replica| (*replica, books.record(*replica)));
+        member_records::store(&**self.host(), self.address, self.core.epoch(), records)
+    }
+
+    /// The same where nobody waits for it: the older record does no harm.
+    pub(super) fn store_later(&self, awake: &Awake<G>, replicas: &[ReplicaId]) {
+        let Some(this) = self.this.upgrade().filter(|_| !replicas.is_empty()) else { return };
+        let written = self.store(awake, replicas);
+        start(&this.clone(), async move {
+            if let Err(error) = written.await {
+                log_limited!(this.host(), error, "the members of a Group could not be stored", group = %this.address, "the members could not be stored: {error}");
+            }
+        });
+    }
+
+    /// Forgets those of these parked members that store nothing, so that a room that was left, or a Replica that was made for
+    /// a client who never came, costs nothing for ever.
+    pub(super) fn forget_unused(&self, parked: Vec<ReplicaId>) {
+        let Some(this) = self.this.upgrade().filter(|_| !parked.is_empty()) else { return };
+        start(&this.clone(), async move {
+            for some in parked.chunks(EXAMINED_TOGETHER) {
+                let mut unused = Vec::new();
+                for replica in some {
+                    if member_records::stores_nothing(&**this.host(), this.address, *replica).await {
+                        unused.push(*replica);
+                    }
+                }
+                let Some(awake) = this.core.life().get() else { return };
+                let gone = awake.books.borrow_mut().forget(&unused);
+                this.store_later(&awake, &gone);
+                if parked.len() > EXAMINED_TOGETHER {
+                    this.host().sleep(Duration::ZERO).await;
+                }
+            }
+        });
+    }
+}

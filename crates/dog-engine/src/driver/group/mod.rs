@@ -1,0 +1,429 @@
+//! One life of a user's Group.
+//!
+//! - this file: waking, calls and casts, the timer, hibernation, the end
+//! - `placement`: which client gets a seat where; `waiting`: clients that wait for one
+//! - `membership`: new Replicas, their introduction, the view, the census; `newcomers`: rounds of introductions
+//! - `timer`: when the books have to be advanced next
+//! - `member_records`: members in the storage; `client_records`: clients in the storage, between two lives of the host
+//!
+//! What all of this decides is in the [books](crate::books).
+
+mod client_records;
+mod member_records;
+mod membership;
+mod newcomers;
+mod placement;
+mod timer;
+mod waiting;
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dog::internal::{GroupPort, LocalFuture, ObjectPort, StoragePort};
+use dog::{Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
+use futures_util::FutureExt;
+use futures_util::future::abortable;
+
+use super::calls::user_function_by_deadline;
+use super::extensions::keep_engine_extensions;
+use super::failures::{UserFunction, public_error, report_failure};
+use super::object::{Living, ObjectCore, answer, note_event, start, writes_are_done};
+use crate::address::{GroupAddress, NodeId, Object, Targets};
+use crate::books::{Books, MemberSeats, Totals};
+use crate::host::{GroupObject, Host, ObjectStanding};
+use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast, Report};
+use crate::reply::Reply;
+use newcomers::Newcomers;
+use timer::Timer;
+use waiting::{Locating, Unplaced, Waiting};
+
+#[cfg(fuzzing)]
+pub use client_records::rewrite_clients;
+#[cfg(fuzzing)]
+pub use member_records::rewrite_record;
+
+/// The shortest time until the books are advanced again.
+const SHORTEST_TIMER: Duration = Duration::from_millis(20);
+
+/// One life of a user's Group.
+pub(super) struct GroupDriver<G: Group, H: Host> {
+    this: Weak<Self>,
+    core: ObjectCore<Awake<G>, H>,
+    address: GroupAddress,
+    waiting: RefCell<Waiting>,
+    newcomers: RefCell<Newcomers>,
+    /// Whether the members of earlier lives were asked for their seats.
+    census_taken: Cell<bool>,
+    timer: Timer,
+}
+
+/// The user's value, and the books with its limit and policy.
+pub(super) struct Awake<G> {
+    group: G,
+    books: RefCell<Books>,
+}
+
+impl<G: Group, H: Host> Living for GroupDriver<G, H> {
+    type Value = Awake<G>;
+    type Host = H;
+
+    fn core(&self) -> &ObjectCore<Awake<G>, H> {
+        &self.core
+    }
+
+    /// The next life restores its books from the stored members and a census.
+    fn end(&self) {
+        if self.core.end() {
+            let waiting = self.waiting.borrow_mut().take_all();
+            drop(waiting);
+            self.timer.cancel();
+            self.host().group_ended(self.address, self.core.epoch());
+        }
+    }
+
+    /// Leaves memory if the books hold no seat, ticket or client, and nothing waits: everything else is stored. The user's
+    /// value does not leave memory before the books, because it holds no more than the limit and the names.
+    fn hibernate(self: &Rc<Self>) -> bool {
+        let Some(awake) = self.core.life().get() else { return false };
+        let totals = awake.books.borrow().totals();
+        let waits = !self.waiting.borrow().is_empty() || self.newcomers.borrow().any_named();
+        let busy = waits || self.core.alarm().is_ringing() || self.core.streams().any();
+        // A member that is not parked would have to be counted by the next life. The timer will park it.
+        if busy || totals.occupied > 0 || totals.tickets > 0 || totals.clients > 0 || totals.members > 0 {
+            return false;
+        }
+        if self.host().profile().reads_other_objects {
+            let unknown = awake.books.borrow_mut().all_parked();
+            self.forget_unused(unknown);
+        }
+        drop(awake);
+        if writes_are_done(self) && self.core.life().hibernate() && self.core.leave_memory() {
+            self.host().group_ended(self.address, self.core.epoch());
+        }
+        true
+    }
+}
+
+impl<G: Group, H: Host> GroupDriver<G, H> {
+    pub(super) fn begin(host: Rc<H>, address: GroupAddress, epoch: Epoch) -> Rc<dyn GroupObject> {
+        Rc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            core: ObjectCore::new(host, Object::Group(address), epoch),
+            address,
+            waiting: RefCell::default(),
+            newcomers: RefCell::default(),
+            census_taken: Cell::new(false),
+            timer: Timer::default(),
+        })
+    }
+
+    fn host(&self) -> &Rc<H> {
+        self.core.host()
+    }
+
+    fn context(&self) -> GroupContext {
+        // A method of a driver runs only while somebody holds the driver.
+        GroupContext::new(self.this.upgrade().unwrap_or_else(|| unreachable!("a driver that runs is held")))
+    }
+
+    fn one(&self, replica: ReplicaId) -> Targets {
+        Targets { group: self.address, replicas: Arc::new([replica]), except: None }
+    }
+
+    fn wake(self: &Rc<Self>) {
+        if !self.core.life().begin_waking() {
+            return;
+        }
+        let this = Rc::clone(self);
+        start(self, async move {
+            let (deadline, name) = (G::ACTIVATE_DEADLINE, UserFunction::GroupActivate.name());
+            match user_function_by_deadline(this.host(), deadline, name, this.activate()).await {
+                Ok(awake) => {
+                    this.core.life().begin(awake);
+                    // Otherwise the census waits until it matters: to wake a Group must not mean to wake all its members.
+                    if this.host().profile().liveness.are_timed() {
+                        this.take_census();
+                    }
+                }
+                Err(failure) => {
+                    this.report_failure(UserFunction::GroupActivate, &failure);
+                    this.end();
+                }
+            }
+        });
+    }
+
+    async fn activate(self: &Rc<Self>) -> dog::Result<Awake<G>> {
+        let members = member_records::load(&**self.host(), self.address).await?;
+        let group = G::activate(&self.context()).await?;
+        let mut books = Books::restore(self.core.epoch(), group.limit(), group.policy(), members);
+        let clients = client_records::load(Rc::clone(self.host()), self.address, self.core.epoch());
+        books.remember(clients.await?, self.host().now());
+        if !self.host().profile().liveness.are_timed() {
+            books.watch_on_visits();
+        }
+        Ok(Awake { group, books: RefCell::new(books) })
+    }
+
+    fn report_failure(&self, function: UserFunction, failure: &dog::Failure) {
+        report_failure(&**self.host(), function, Some(self.core.object()), None, failure);
+    }
+
+    /// Starts the timer for the next deadline in the books.
+    fn schedule_timer(&self, awake: &Awake<G>) {
+        let deadline = awake.books.borrow_mut().next_deadline();
+        if !self.timer.has_to_change(deadline, self.host().profile().liveness) {
+            return;
+        }
+        self.timer.cancel();
+        let Some(deadline) = deadline else { return };
+        let delay = deadline.since(self.host().now()).max(SHORTEST_TIMER);
+        let (host, this) = (Rc::clone(self.host()), Weak::clone(&self.this));
+        let (task, running) = abortable(async move {
+            host.sleep(delay).await;
+            if let Some(this) = this.upgrade() {
+                this.timer.fired();
+                this.on_timer();
+            }
+        });
+        self.timer.set(deadline, running);
+        self.host().spawn(Box::pin(task.map(drop)));
+    }
+
+    /// Tickets expire, empty Replicas are parked, silent members are asked for their seats.
+    fn on_timer(&self) {
+        let Some(awake) = self.core.life().get() else { return };
+        let parked = awake.books.borrow_mut().advance(self.host().now());
+        let to_ask = awake.books.borrow_mut().to_ask(self.host().now());
+        self.store_later(&awake, &parked);
+        to_ask.into_iter().for_each(|replica| self.count(&awake, replica));
+        if !parked.is_empty() {
+            if self.host().profile().reads_other_objects {
+                // Before the view is sent: a Replica that receives it asks which siblings are parked.
+                let never_served = awake.books.borrow_mut().never_served(&parked);
+                self.forget_unused(never_served);
+            }
+            self.spread_view(&awake);
+        }
+        self.schedule_timer(&awake);
+        drop(awake);
+        self.note_event();
+    }
+
+    fn note_event(&self) {
+        if let Some(this) = self.this.upgrade() {
+            note_event(&this);
+        }
+    }
+
+    fn call_while_awake(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
+        match call {
+            GroupCall::Identify { client, refused, near } => {
+                self.ask_silent_members(awake);
+                self.identify(awake, Unplaced { client, refused, near, reply });
+            }
+            GroupCall::Locate { client } => {
+                self.ask_silent_members(awake);
+                self.locate(awake, Locating { client, reply });
+            }
+            GroupCall::Enroll(census) => {
+                let enrolment = self.enroll(awake, &census);
+                reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
+            }
+            GroupCall::Parked => {
+                let parked = awake.books.borrow().parked().collect();
+                reply.send(Ok(GroupAnswer::Parked(parked)));
+            }
+        }
+    }
+
+    /// The books should be right now. Where no timer keeps them right, members that were silent for long are asked.
+    fn ask_silent_members(&self, awake: &Awake<G>) {
+        if self.host().profile().liveness.are_timed() {
+            return;
+        }
+        if !self.census_taken.get() {
+            self.take_census();
+        }
+        awake.books.borrow_mut().visited(self.host().now());
+        self.schedule_timer(awake);
+    }
+
+    fn enroll(&self, awake: &Awake<G>, census: &Report) -> Enrolment {
+        let (replica, known) = (census.replica, awake.books.borrow().view().version);
+        awake.books.borrow_mut().enrolled(census, self.host().now());
+        if awake.books.borrow().view().version != known {
+            self.store_later(awake, &[replica]);
+            self.introduce(replica);
+        }
+        let books = awake.books.borrow();
+        Enrolment { limit: books.limit(), view: books.view().clone() }
+    }
+
+    fn cast_while_awake(&self, awake: &Awake<G>, cast: GroupCast) {
+        let now = self.host().now();
+        match cast {
+            GroupCast::Report(report) => {
+                if self.take_report(awake, &report) {
+                    let to = self.one(report.replica);
+                    let (epoch, sequence) = (report.epoch, report.sequence);
+                    self.host().cast_replicas(&to, ReplicaCast::Acknowledge { epoch, sequence });
+                }
+            }
+            GroupCast::Release(ticket) => awake.books.borrow_mut().release(ticket.id, now),
+            GroupCast::Farewell { replica, epoch } => awake.books.borrow_mut().lost(replica, epoch, now),
+        }
+        self.schedule_timer(awake);
+        self.note_event();
+    }
+}
+
+impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
+    fn fetch(self: Rc<Self>, request: Request, reply: Reply<Response>) {
+        self.wake();
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            let awake = match this.core.life().awake().await {
+                Ok(awake) => awake,
+                Err(error) => return reply.send(Err(error)),
+            };
+            let context = this.context();
+            let received = awake.group.receive(&context, request);
+            answer(reply, async {
+                let mut response = received.await.map_err(|failure| {
+                    this.report_failure(UserFunction::GroupReceive, &failure);
+                    public_error(&failure)
+                })?;
+                keep_engine_extensions(response.extensions_mut());
+                Ok(this.core.streams().count(response, None))
+            })
+            .await;
+        });
+    }
+
+    fn call(self: Rc<Self>, call: GroupCall, reply: Reply<GroupAnswer>) {
+        self.wake();
+        if let Some(awake) = self.core.life().get() {
+            return self.call_while_awake(&awake, call, reply);
+        }
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            match this.core.life().awake().await {
+                Ok(awake) => this.call_while_awake(&awake, call, reply),
+                Err(error) => reply.send(Err(error)),
+            }
+        });
+    }
+
+    fn cast(self: Rc<Self>, cast: GroupCast) {
+        self.wake();
+        if let Some(awake) = self.core.life().get() {
+            return self.cast_while_awake(&awake, cast);
+        }
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            if let Ok(awake) = this.core.life().awake().await {
+                this.cast_while_awake(&awake, cast);
+            }
+        });
+    }
+
+    fn alarm(self: Rc<Self>, attempt: u32) {
+        self.wake();
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            let rung = this.core.alarm().ring(attempt, async || {
+                let awake = this.core.life().awake().await?;
+                awake.group.on_alarm(&this.context()).await
+            });
+            if let Err(failure) = rung.await {
+                this.report_failure(UserFunction::GroupOnAlarm, &failure);
+            }
+        });
+    }
+
+    fn cease(self: Rc<Self>) {
+        self.end();
+    }
+
+    fn stopping(self: Rc<Self>) {
+        self.core.life().stop();
+    }
+
+    fn node_gone(self: Rc<Self>, node: NodeId) {
+        let Some(awake) = self.core.life().get() else { return };
+        let there = awake.books.borrow().seated_at(node);
+        there.into_iter().for_each(|replica| self.count(&awake, replica));
+    }
+
+    fn goodbye(self: Rc<Self>) {
+        let Some(awake) = self.core.life().get() else { return };
+        let clients = awake.books.borrow().remembered(self.host().now());
+        if let Some(stored) = client_records::store(&**self.host(), self.address, self.core.epoch(), &clients) {
+            let host = Rc::clone(self.host());
+            start(&self, client_records::log_errors(host, self.address, stored));
+        }
+    }
+
+    fn hibernate_now(&self) -> bool {
+        self.this.upgrade().is_some_and(|this| this.hibernate())
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.core.epoch()
+    }
+
+    fn standing(&self) -> ObjectStanding {
+        let Some(awake) = self.core.life().get() else { return ObjectStanding::default() };
+        let Totals { tickets, members, parked, .. } = awake.books.borrow().totals();
+        ObjectStanding { awake: true, seats: 0, tickets, members, parked }
+    }
+
+    fn members(&self) -> Option<Vec<MemberSeats>> {
+        Some(self.core.life().get()?.books.borrow().members())
+    }
+}
+
+impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
+    fn storage(&self) -> Rc<dyn StoragePort> {
+        self.core.storage_port()
+    }
+
+    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
+        match self.core.life().activation().check() {
+            Ok(()) => self.core.alarm().set(at),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+
+    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
+        match self.core.life().activation().check() {
+            Ok(()) => self.core.alarm().get(),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+}
+
+impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
+    fn group(&self) -> GroupId {
+        self.address.group
+    }
+
+    fn env(&self) -> &Env {
+        self.host().env()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host().now()
+    }
+
+    fn stopping(&self) -> LocalFuture<()> {
+        self.core.life().activation().stopping()
+    }
+
+    fn unique_replica(&self) -> ReplicaId {
+        self.host().unique_replica(self.address)
+    }
+}

@@ -1,0 +1,178 @@
+//! Gives clients their seats, as the books decide, and has new Replicas named when all are full.
+
+use std::rc::Rc;
+
+use dog::internal::Kind;
+use dog::{Error, Group, ReplicaId};
+
+use super::waiting::{Locating, Reserved, Unplaced};
+use super::{Awake, GroupDriver};
+use crate::address::{NodeId, Ticket};
+use crate::books::{Placement, Standing};
+use crate::driver::calls::user_function_by_deadline;
+use crate::driver::failures::{UserFunction, public_error};
+use crate::driver::object::spawn;
+use crate::host::Host;
+use crate::message::GroupAnswer;
+use crate::repeats::log_limited;
+
+/// The error of a client for which no Replica could be found.
+fn no_replica() -> Error {
+    Error::new(Kind::NoRoom, "no Replica could be made for this client: try again later")
+}
+
+impl<G: Group, H: Host> GroupDriver<G, H> {
+    /// Places a client. If there is no room, it waits for a new Replica.
+    pub(super) fn identify(&self, awake: &Awake<G>, unplaced: Unplaced) {
+        if !self.place(awake, unplaced) {
+            self.grow(awake);
+        }
+    }
+
+    /// Places a client, or queues it. Returns `false` if it needs a new Replica.
+    fn place(&self, awake: &Awake<G>, unplaced: Unplaced) -> bool {
+        let (now, near) = (self.host().now(), unplaced.near);
+        loop {
+            let placement = awake.books.borrow_mut().identify_near(&unplaced.client, unplaced.refused, near, now);
+            match placement {
+                Placement::Placed { ticket, joined } => {
+                    self.reserve(awake, ticket, joined, unplaced);
+                    return true;
+                }
+                Placement::Unpark(replica) => self.admit(awake, replica, near),
+                placement @ (Placement::Grow | Placement::Wait) => {
+                    self.waiting.borrow_mut().unplaced().push(unplaced);
+                    return placement == Placement::Wait;
+                }
+            }
+        }
+    }
+
+    /// Answers with the ticket, at once or when the Replica has joined.
+    fn reserve(&self, awake: &Awake<G>, ticket: Ticket, joined: bool, Unplaced { near, reply, .. }: Unplaced) {
+        if joined {
+            reply.send(Ok(GroupAnswer::Identified(ticket)));
+            return self.schedule_timer(awake);
+        }
+        self.waiting.borrow_mut().reserve(Reserved { ticket, near, reply });
+    }
+
+    /// Places the client that has waited longest on any Replica with room, because no new one could be had.
+    fn place_first_anywhere(&self, awake: &Awake<G>) {
+        let Some(first) = self.pop_first() else { return };
+        let placement = awake.books.borrow_mut().identify_anywhere(&first.client, self.host().now());
+        match placement {
+            Some(Placement::Placed { ticket, joined }) => self.reserve(awake, ticket, joined, first),
+            _ => first.reply.send(Err(no_replica())),
+        }
+    }
+
+    fn fail_first(&self, error: Error) {
+        if let Some(first) = self.pop_first() {
+            first.reply.send(Err(error));
+        }
+    }
+
+    fn pop_first(&self) -> Option<Unplaced> {
+        self.waiting.borrow_mut().unplaced().pop()
+    }
+
+    /// The Replica has joined. The lifetime of the ticket begins now: clients must not lose their seats because the Replica
+    /// took long to wake, or the storage to record it.
+    pub(super) fn answer_reserved(&self, awake: &Awake<G>, Reserved { ticket, near, reply }: Reserved) {
+        let renewed = awake.books.borrow_mut().renew(&ticket, self.host().now());
+        match renewed {
+            Some(ticket) => reply.send(Ok(GroupAnswer::Identified(ticket))),
+            None => self.identify(awake, Unplaced { client: ticket.client, refused: None, near, reply }),
+        }
+    }
+
+    /// Places all clients that wait, in their order, once the census is complete.
+    pub(super) fn place_waiting(&self, awake: &Awake<G>) {
+        if awake.books.borrow().is_waking() {
+            // They would all be queued again, once for every member that is counted.
+            return;
+        }
+        let unplaced = self.waiting.borrow_mut().unplaced().take();
+        for unplaced in unplaced {
+            self.place(awake, unplaced);
+        }
+        self.grow(awake);
+        let locating = self.waiting.borrow_mut().take_locating();
+        for locating in locating {
+            self.locate(awake, locating);
+        }
+    }
+
+    /// There is a new Replica on this node: places as many clients there as it has seats.
+    fn place_near(&self, awake: &Awake<G>, near: NodeId) {
+        let seats = awake.books.borrow().limit().get() as usize;
+        let unplaced = self.waiting.borrow_mut().unplaced().take_near(near, seats);
+        for unplaced in unplaced {
+            self.place(awake, unplaced);
+        }
+    }
+
+    /// Answers where a client is, once the census is complete: a restart must not make a whisper miss its client.
+    pub(super) fn locate(&self, awake: &Awake<G>, locating: Locating) {
+        if awake.books.borrow().is_waking() {
+            return self.waiting.borrow_mut().locate_later(locating);
+        }
+        let replicas = awake.books.borrow().locate(&locating.client);
+        locating.reply.send(Ok(GroupAnswer::Located(replicas)));
+    }
+
+    /// Has as many new Replicas named as the waiting clients need.
+    fn grow(&self, awake: &Awake<G>) {
+        let Some(this) = self.this.upgrade() else { return };
+        let wanted = self.waiting.borrow_mut().unplaced().replicas(awake.books.borrow().limit().get() as usize);
+        while self.newcomers.borrow_mut().begin_naming(wanted) {
+            let this = Rc::clone(&this);
+            // Not polled here: a Replica that cannot be named must not lead to the next one within the same call.
+            spawn(&Rc::clone(&this), async move { this.name_replica().await });
+        }
+    }
+
+    async fn name_replica(self: &Rc<Self>) {
+        let Ok(awake) = self.core.life().awake().await else { return };
+        let first =
+            self.waiting.borrow_mut().unplaced().first().map(|unplaced| (unplaced.client.clone(), unplaced.near));
+        let near = first.as_ref().map_or(NodeId::default(), |(_, near)| *near);
+        let named = match first {
+            Some((client, _)) => {
+                let context = self.context();
+                let (deadline, name) = (G::ACTIVATE_DEADLINE, UserFunction::Clusterize.name());
+                let named = awake.group.clusterize(&context, &client);
+                Some(user_function_by_deadline(self.host(), deadline, name, named).await)
+            }
+            None => None,
+        };
+        self.newcomers.borrow_mut().end_naming();
+        match named {
+            Some(Ok(replica)) => self.named(&awake, replica, near),
+            Some(Err(failure)) => {
+                self.report_failure(UserFunction::Clusterize, &failure);
+                self.fail_first(public_error(&failure));
+            }
+            None => {}
+        }
+        self.grow(&awake);
+    }
+
+    fn named(&self, awake: &Awake<G>, replica: ReplicaId, near: NodeId) {
+        let (state, seats, limit) = {
+            let books = awake.books.borrow();
+            (books.standing(replica), books.seats(replica), books.limit().get())
+        };
+        if matches!(state, None | Some(Standing::Parked)) {
+            self.admit(awake, replica, near);
+            self.place_near(awake, near);
+        } else if seats < limit {
+            // A member on another node, with room.
+            self.place_first_anywhere(awake);
+        } else {
+            log_limited!(self.host(), error, "clusterize named a Replica that is full", group = %self.address, "clusterize named Replica {replica}, which is full already");
+            self.fail_first(no_replica());
+        }
+    }
+}

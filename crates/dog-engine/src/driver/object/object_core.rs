@@ -1,0 +1,111 @@
+//! What a Group and a Replica have in common: [`ObjectCore`].
+
+use std::rc::Rc;
+
+use dog::Epoch;
+use dog::internal::StoragePort;
+
+use super::alarm::Alarm;
+use super::idle::IdleState;
+use super::life::Life;
+use super::storage::{Store, StorePort};
+use super::streams::Streams;
+use crate::address::Object;
+use crate::host::Host;
+
+/// One life of an object, and what belongs to every life: storage, alarm, streamed responses, hibernation.
+pub(in crate::driver) struct ObjectCore<V, H: Host> {
+    host: Rc<H>,
+    object: Object,
+    life: Life<V>,
+    idle: IdleState,
+    streams: Streams,
+    store: Rc<Store<H>>,
+    alarm: Alarm<H>,
+}
+
+impl<V: 'static, H: Host> ObjectCore<V, H> {
+    pub(in crate::driver) fn new(host: Rc<H>, object: Object, epoch: Epoch) -> Self {
+        Self {
+            store: Store::new(Rc::clone(&host), object, epoch),
+            alarm: Alarm::new(Rc::clone(&host), object, epoch),
+            host,
+            object,
+            life: Life::new(epoch),
+            idle: IdleState::default(),
+            streams: Streams::default(),
+        }
+    }
+
+    pub(in crate::driver) fn host(&self) -> &Rc<H> {
+        &self.host
+    }
+
+    pub(in crate::driver) fn object(&self) -> Object {
+        self.object
+    }
+
+    pub(in crate::driver) fn epoch(&self) -> Epoch {
+        self.life.epoch()
+    }
+
+    pub(in crate::driver) fn life(&self) -> &Life<V> {
+        &self.life
+    }
+
+    pub(super) fn idle(&self) -> &IdleState {
+        &self.idle
+    }
+
+    pub(in crate::driver) fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    pub(in crate::driver) fn store(&self) -> &Rc<Store<H>> {
+        &self.store
+    }
+
+    pub(in crate::driver) fn alarm(&self) -> &Alarm<H> {
+        &self.alarm
+    }
+
+    /// The storage as the user's code sees it in the current activation.
+    pub(in crate::driver) fn storage_port(&self) -> Rc<dyn StoragePort> {
+        Rc::new(StorePort::new(Rc::clone(&self.store), self.life.activation()))
+    }
+
+    /// Ends the life: nothing is written any more, and an alarm whose handler runs will ring again. Returns `false` if the
+    /// life had ended before.
+    pub(in crate::driver) fn end(&self) -> bool {
+        let first = self.life.end();
+        if first {
+            self.store.end();
+            self.alarm.retry();
+        }
+        first
+    }
+
+    /// Ends the life of an object that hibernates and has nothing to keep in memory.
+    pub(in crate::driver) fn leave_memory(&self) -> bool {
+        let first = self.life.end();
+        if first {
+            self.store.end();
+        }
+        first
+    }
+}
+
+/// An object that tasks run in.
+pub(in crate::driver) trait Living: 'static {
+    /// What is in memory while the object is awake.
+    type Value: 'static;
+    /// Its host.
+    type Host: Host;
+    /// The part that all objects have.
+    fn core(&self) -> &ObjectCore<Self::Value, Self::Host>;
+    /// Ends the life, because the user's code has panicked or could not be activated.
+    fn end(&self);
+    /// Drops the user's value if nothing needs it, and ends the life if nothing at all has to stay in memory. Returns
+    /// `false` if this has to be tried again later.
+    fn hibernate(self: &Rc<Self>) -> bool;
+}

@@ -1,0 +1,132 @@
+//! Tasks of an object: they end with its life, and a panic in one of them ends the life.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use dog::internal::{Kind, LocalFuture};
+use dog::{Error, Timestamp};
+use futures_util::FutureExt;
+use tracing::Instrument;
+
+use super::hibernation::note_event;
+use super::life::TaskId;
+use super::object_core::Living;
+use crate::driver::failures::{panic_text, report_panic};
+use crate::host::{HostObserver, Occurrence, Scheduler};
+use crate::reply::Reply;
+
+/// Polls `task` at once, and spawns the rest of it if it has to wait. Most handlers never wait, and cost the runtime
+/// nothing.
+pub(in crate::driver) fn start<O: Living>(object: &Rc<O>, task: impl Future<Output = ()> + 'static) {
+    let mut supervised = Supervised::new(object, Box::pin(task));
+    let mut context = Context::from_waker(Waker::noop());
+    // If it is pending, the host polls it once more, and that poll registers a real waker.
+    if Pin::new(&mut supervised).poll(&mut context).is_pending() {
+        spawn_supervised(supervised);
+    }
+}
+
+/// Spawns `task` without polling it. Use this where the user's code runs now, because a task may call the user's code.
+pub(in crate::driver) fn spawn<O: Living>(object: &Rc<O>, task: impl Future<Output = ()> + 'static) {
+    let mut supervised = Supervised::new(object, Box::pin(task));
+    // It counts as waiting: the host must not take the object for idle before the task has begun.
+    supervised.note_wait();
+    spawn_supervised(supervised);
+}
+
+fn spawn_supervised<O: Living>(supervised: Supervised<O>) {
+    let host = Rc::clone(supervised.object.core().host());
+    let span = tracing::Span::current();
+    if span.is_none() {
+        host.spawn(Box::pin(supervised));
+    } else {
+        host.spawn(Box::pin(supervised.instrument(span)));
+    }
+}
+
+/// Sends the outcome of `work` to the caller. If `work` panics, the caller gets an error, and the panic continues.
+pub(in crate::driver) async fn answer<T>(reply: Reply<T>, work: impl Future<Output = Result<T, Error>>) {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(outcome) => reply.send(outcome),
+        Err(panic) => {
+            reply.send(Err(Error::new(Kind::Handler, "the handler panicked")));
+            resume_unwind(panic);
+        }
+    }
+}
+
+struct Supervised<O: Living> {
+    object: Rc<O>,
+    /// `None` once it has ended.
+    task: Option<LocalFuture<()>>,
+    id: TaskId,
+    /// When it first had to wait.
+    waits_since: Option<Timestamp>,
+}
+
+impl<O: Living> Supervised<O> {
+    fn new(object: &Rc<O>, task: LocalFuture<()>) -> Self {
+        let id = object.core().life().begin_task();
+        Self { object: Rc::clone(object), task: Some(task), id, waits_since: None }
+    }
+
+    fn note_wait(&mut self) {
+        if self.waits_since.is_none() {
+            let host = self.object.core().host();
+            self.waits_since = Some(host.now());
+            host.occurred(Occurrence::Waits);
+        }
+    }
+
+    /// Drops the task before anyone checks whether the object is idle.
+    fn finish(&mut self) {
+        if self.task.take().is_some() {
+            let core = self.object.core();
+            core.life().end_task(self.id);
+            if let Some(since) = self.waits_since {
+                let host = core.host();
+                host.occurred(Occurrence::Waited(host.now().since(since)));
+            }
+        }
+    }
+}
+
+impl<O: Living> Future for Supervised<O> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.object.core().life().has_ended() {
+            return Poll::Ready(());
+        }
+        let this = &mut *self;
+        let (host, life) = (this.object.core().host(), this.object.core().life());
+        let Some(task) = &mut this.task else { return Poll::Ready(()) };
+        let before = host.runs(Some(life.epoch()));
+        let outcome = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
+        host.runs(before);
+        if let Ok(Poll::Pending) = outcome {
+            life.register(this.id, context.waker());
+            this.note_wait();
+            return Poll::Pending;
+        }
+        self.finish();
+        match outcome {
+            Err(panic) => {
+                let core = self.object.core();
+                report_panic(&**core.host(), Some(core.object()), &panic_text(&*panic));
+                self.object.end();
+            }
+            Ok(_) => note_event(&self.object),
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<O: Living> Drop for Supervised<O> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

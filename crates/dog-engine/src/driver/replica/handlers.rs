@@ -1,0 +1,137 @@
+//! Calls the handlers of sockets, in the order that [`Turns`](super::turns::Turns) keeps.
+
+use std::error::Error as StdError;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use dog::internal::SocketErrorKind;
+use dog::{ClientId, Close, CloseCode, Error, Failure, Message, Replica, Socket, SocketError, SocketId};
+
+use super::ReplicaDriver;
+use super::reporting::report;
+use super::turns::{EndedBy, Event, Next};
+use crate::address::SeatId;
+use crate::driver::failures::{UserFunction, report_failure};
+use crate::driver::object::{spawn, start};
+use crate::host::{End, Host, Readiness};
+
+impl<R: Replica, H: Host> ReplicaDriver<R, H> {
+    pub(super) fn open_socket(&self, seat: SeatId, socket: SocketId) {
+        let client = self.seats.borrow_mut().open(seat, socket);
+        if let Some(client) = client {
+            self.run(socket, client, Event::Open);
+        }
+    }
+
+    pub(super) fn message_came(&self, socket: SocketId, message: Message) -> Readiness {
+        if let Some(auto) = R::AUTO_RESPONSE
+            && message.as_text() == Some(auto.request())
+        {
+            self.host().deliver(&Message::text(auto.response()), &[socket], &[]);
+            return self.readiness(socket);
+        }
+        let Some(message) = self.turns.borrow_mut().queue(socket, message) else { return Readiness::Busy };
+        let client = self.seats.borrow().client(socket).cloned();
+        // The socket may have ended while the message was on its way.
+        let Some(client) = client else { return Readiness::Ready };
+        self.run(socket, client, Event::Message(message));
+        self.readiness(socket)
+    }
+
+    fn readiness(&self, socket: SocketId) -> Readiness {
+        if self.turns.borrow().is_busy(socket) { Readiness::Busy } else { Readiness::Ready }
+    }
+
+    /// Takes the socket out of fan-out and frees its seat at once. Its last handler runs after those before it. Only the
+    /// first end of a socket counts.
+    pub(super) fn end_socket(&self, socket: SocketId, end: End, by: EndedBy) {
+        if self.core.life().has_ended() {
+            return;
+        }
+        let attachment = self.host().attachment(socket);
+        let Some(client) = self.seats.borrow_mut().close(socket) else { return };
+        report(self);
+        let Some((end, attachment)) = self.turns.borrow_mut().end(socket, end, attachment, by) else { return };
+        #[cfg(feature = "bugs")]
+        if crate::bugs::socket_ends_twice() {
+            self.run_with(socket, client.clone(), Event::End(end.clone()), attachment.clone(), EndedBy::Host);
+        }
+        self.run_with(socket, client, Event::End(end), attachment, by);
+    }
+
+    fn run(&self, socket: SocketId, client: ClientId, event: Event) {
+        self.run_with(socket, client, event, None, EndedBy::Host);
+    }
+
+    fn run_with(&self, id: SocketId, client: ClientId, event: Event, attachment: Option<Bytes>, by: EndedBy) {
+        let Some(this) = self.this.upgrade() else { return };
+        self.turns.borrow_mut().begin(id, attachment, by);
+        let socket = Socket::new(self.port(), id, client);
+        let task = Rc::clone(&this);
+        let handlers = async move {
+            let mut next = Some(event);
+            while let Some(event) = next {
+                task.handle(&socket, event).await;
+                next = task.next_event(id);
+            }
+        };
+        if by == EndedBy::Verb {
+            return spawn(&this, handlers);
+        }
+        start(&this, handlers);
+        self.turns.borrow_mut().note_wait(id);
+    }
+
+    fn next_event(&self, socket: SocketId) -> Option<Event> {
+        let next = self.turns.borrow_mut().next(socket);
+        match next {
+            Next::Run(event) => Some(event),
+            Next::Done { resume } => {
+                if resume {
+                    self.host().resume(socket);
+                }
+                None
+            }
+        }
+    }
+
+    async fn handle(&self, socket: &Socket, event: Event) {
+        let Ok(replica) = self.awake().await else { return };
+        let context = self.context();
+        let (outcome, function) = match event {
+            Event::Open => (replica.on_open(&context, socket).await, UserFunction::OnOpen),
+            Event::Message(message) => (replica.on_message(&context, socket, message).await, UserFunction::OnMessage),
+            Event::End(End::Close(close)) => (replica.on_close(&context, socket, &close).await, UserFunction::OnClose),
+            Event::End(End::Error(error)) => (replica.on_error(&context, socket, &error).await, UserFunction::OnError),
+        };
+        if let Err(failure) = outcome {
+            self.handler_failed(socket.id(), function, &failure);
+        }
+    }
+
+    /// A handler has returned an error: this socket ends, and no other.
+    fn handler_failed(&self, socket: SocketId, function: UserFunction, failure: &Failure) {
+        if !is_about_ended_socket(failure, socket) {
+            report_failure(&**self.host(), function, Some(self.core.object()), Some(socket), failure);
+        }
+        if !function.ends_socket() {
+            self.host().close(socket, CloseCode::HANDLER_FAILED, "");
+            let close = Close::new(CloseCode::HANDLER_FAILED, "");
+            let end = End::Error(SocketError::new(SocketErrorKind::Handler, close));
+            self.end_socket(socket, end, EndedBy::Handler);
+        }
+    }
+}
+
+/// Whether a handler of `socket` has failed only because the client had left meanwhile. This is not logged. An error about
+/// another socket is the handler's own fault.
+fn is_about_ended_socket(failure: &Failure, socket: SocketId) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(failure.cause());
+    while let Some(error) = cause {
+        if error.downcast_ref::<Error>().is_some_and(|error| error.socket() == Some(socket)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

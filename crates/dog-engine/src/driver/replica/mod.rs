@@ -1,0 +1,376 @@
+//! One life of a user's Replica.
+//!
+//! - this file: waking, requests, calls and casts, hibernation, the end
+//! - `handlers`: calls the handlers of sockets; `turns`: their order
+//! - `verbs`: what the user's code can do; `port`: the handle by which it does it
+//! - `siblings`: the view of the Group
+//! - `reporting`: how seats are reported to the Group
+
+mod handlers;
+mod port;
+mod reporting;
+mod siblings;
+mod turns;
+mod verbs;
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use dog::internal::{Kind, ReplicaPort};
+use dog::{CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
+
+use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer, user_function_by_deadline};
+use super::extensions::{FirstAttachment, SeatMark, Upgrade, keep_engine_extensions};
+use super::failures::{UserFunction, public_error, report_failure};
+use super::object::{Living, ObjectCore, answer, note_event, start, watch, writes_are_done};
+use crate::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket, View};
+use crate::host::{End, Fetched, Host, ObjectStanding, Readiness, ReplicaObject};
+use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use crate::reply::Reply;
+use crate::seats::Seats;
+use port::Port;
+use reporting::{Reporting, Reports, acknowledged, report, report_used_ticket};
+use siblings::Siblings;
+use turns::{EndedBy, Turns};
+
+/// One life of a user's Replica.
+pub(super) struct ReplicaDriver<R: Replica, H: Host> {
+    this: Weak<Self>,
+    core: ObjectCore<R, H>,
+    address: ReplicaAddress,
+    siblings: RefCell<Siblings>,
+    seats: RefCell<Seats>,
+    turns: RefCell<Turns>,
+    reporting: Reporting,
+    /// The handle that the user's code has in the current activation, once it was given one.
+    port: RefCell<Option<Rc<Port<R, H>>>>,
+}
+
+impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
+    type Value = R;
+    type Host = H;
+
+    fn core(&self) -> &ObjectCore<R, H> {
+        &self.core
+    }
+
+    /// Closes all sockets and tells the Group. Callers that wait for an answer get an error.
+    fn end(&self) {
+        if self.end_with(CloseCode::HANDLER_FAILED) {
+            // With the tickets that were used: otherwise the Group would wait for the clients that came with them.
+            let unreported = self.seats.borrow().report();
+            let group = self.address.group;
+            unreported.into_iter().for_each(|report| self.host().cast_group(group, GroupCast::Report(report)));
+            let farewell = GroupCast::Farewell { replica: self.address.replica, epoch: self.core.epoch() };
+            self.host().cast_group(group, farewell);
+            self.host().replica_ended(self.address, self.core.epoch());
+        }
+    }
+
+    /// Drops the user's value. Sockets, attachments and storage stay, and the next event activates it again. If nobody is
+    /// seated and everything is reported, the whole object leaves memory.
+    fn hibernate(self: &Rc<Self>) -> bool {
+        if !self.turns.borrow().is_empty() || self.core.streams().any() || !self.core.life().hibernate() {
+            return false;
+        }
+        let may_leave = self.is_reported_and_empty() && !self.core.alarm().is_ringing();
+        // The value's `drop` may have started a task or a write.
+        if may_leave && self.core.life().is_idle() && writes_are_done(self) && self.core.leave_memory() {
+            self.host().replica_ended(self.address, self.core.epoch());
+        }
+        true
+    }
+}
+
+impl<R: Replica, H: Host> Reports for ReplicaDriver<R, H> {
+    fn reporting(&self) -> &Reporting {
+        &self.reporting
+    }
+
+    fn seats(&self) -> &RefCell<Seats> {
+        &self.seats
+    }
+
+    fn group(&self) -> GroupAddress {
+        self.address.group
+    }
+
+    fn weak(&self) -> Weak<Self> {
+        Weak::clone(&self.this)
+    }
+}
+
+impl<R: Replica, H: Host> ReplicaDriver<R, H> {
+    pub(super) fn begin(host: Rc<H>, address: ReplicaAddress, epoch: Epoch) -> Rc<dyn ReplicaObject> {
+        // The Group tells the limit before any request is accepted, so this one is never used.
+        let mut seats = Seats::new(address.replica, epoch, Limit::new(1)).at(host.node());
+        for (socket, client) in host.sockets(address) {
+            seats.reopen(socket, &client);
+        }
+        Rc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            core: ObjectCore::new(host, Object::Replica(address), epoch),
+            address,
+            siblings: RefCell::default(),
+            seats: RefCell::new(seats),
+            turns: RefCell::default(),
+            reporting: Reporting::default(),
+            port: RefCell::default(),
+        })
+    }
+
+    fn host(&self) -> &Rc<H> {
+        self.core.host()
+    }
+
+    fn context(&self) -> Context<R> {
+        Context::new(self.port())
+    }
+
+    fn port(&self) -> Rc<dyn ReplicaPort> {
+        let mut port = self.port.borrow_mut();
+        let current = port.take_if(|port| !port.is_over());
+        let current = current.unwrap_or_else(|| Rc::new(Port::new(self, self.core.life().activation())));
+        Rc::<Port<R, H>>::clone(port.insert(current))
+    }
+
+    fn siblings(&self) -> Targets {
+        self.siblings.borrow().of(self.address)
+    }
+
+    /// The user's value. It is activated first if it is not in memory.
+    async fn awake(&self) -> Result<Rc<R>, Error> {
+        if self.core.life().begin_waking() {
+            self.wake();
+        }
+        self.core.life().awake().await
+    }
+
+    fn wake(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        start(&Rc::clone(&this), async move {
+            if let Err(failure) = this.activate().await {
+                report_failure(&**this.host(), UserFunction::Activate, Some(this.core.object()), None, &failure);
+                this.end();
+            }
+        });
+    }
+
+    async fn activate(&self) -> dog::Result {
+        if !self.siblings.borrow().is_enrolled() {
+            let call = GroupCall::Enroll(self.seats.borrow().census());
+            let answer = self.host().call_group(self.address.group, call);
+            match by_deadline(self.host(), ANSWER_DEADLINE, answer).await? {
+                GroupAnswer::Enrolled(enrolment) => self.enrol(enrolment),
+                _ => return Err(unexpected_answer().into()),
+            }
+        }
+        let context = self.context();
+        let name = UserFunction::Activate.name();
+        let activated = R::activate(&context);
+        let value = user_function_by_deadline(self.host(), R::Group::ACTIVATE_DEADLINE, name, activated).await?;
+        self.core.life().begin(value);
+        Ok(())
+    }
+
+    fn enrol(&self, enrolment: Enrolment) {
+        self.siblings.borrow_mut().enrol();
+        self.seats.borrow_mut().set_limit(enrolment.limit);
+        self.update_view(enrolment.view);
+    }
+
+    fn update_view(&self, view: View) {
+        self.reporting.note_heard(self.host().now());
+        self.siblings.borrow_mut().update(view);
+    }
+
+    fn is_reported_and_empty(&self) -> bool {
+        let seats = self.seats.borrow();
+        seats.occupied() == 0 && seats.report().is_none()
+    }
+
+    /// Returns `false` if the life had ended before.
+    fn end_with(&self, code: CloseCode) -> bool {
+        if !self.core.end() {
+            return false;
+        }
+        let sockets = self.seats.borrow().sockets().to_vec();
+        for socket in sockets {
+            self.host().close(socket, code, "");
+        }
+        self.turns.borrow_mut().clear();
+        true
+    }
+
+    async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
+        // The ticket has to be valid when the request arrives, however long the activation takes.
+        let arrived = self.host().now();
+        let replica = self.awake().await?;
+        let taken = self.seats.borrow_mut().take(&ticket, arrived);
+        let seat = match taken {
+            Ok(seat) => seat,
+            Err(refusal) => return Ok(Fetched::Refused { request, refusal }),
+        };
+        report_used_ticket(self);
+        request.extensions_mut().insert(SeatMark(seat));
+        let answer = replica.receive(&self.context(), request).await;
+        let mut response = answer.map_err(|failure| {
+            report_failure(&**self.host(), UserFunction::Receive, Some(self.core.object()), None, &failure);
+            self.release(seat);
+            public_error(&failure)
+        })?;
+        keep_engine_extensions(response.extensions_mut());
+        Ok(Fetched::Response(self.hand_over_seat(response, seat)))
+    }
+
+    /// Gives the seat of an answered request to its socket, or to the body while it is streamed, or frees it.
+    fn hand_over_seat(&self, mut response: Response, seat: SeatId) -> Response {
+        if response.extensions_mut().remove::<SeatMark>().is_some_and(|mark| mark.0 == seat) {
+            // The socket opens before the client has the response, so the client misses no message after the response.
+            let Some(client) = self.seats.borrow().client_of(seat).cloned() else { return response };
+            let (socket, guard) = self.host().new_socket(self.address, &client);
+            if let Some(FirstAttachment(attachment)) = response.extensions_mut().remove() {
+                self.host().set_attachment(socket, attachment);
+            }
+            self.open_socket(seat, socket);
+            response.extensions_mut().insert(Upgrade::new(self.address, socket, guard));
+            return response;
+        }
+        if response.body().is_stream() {
+            let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
+            return self.core.streams().count(response, Some(guard));
+        }
+        self.release(seat);
+        response
+    }
+
+    fn release(&self, seat: SeatId) {
+        if self.seats.borrow_mut().release(seat) {
+            report(self);
+        }
+    }
+
+    async fn joined(&self) -> Result<ReplicaAnswer, Error> {
+        self.awake().await?;
+        Ok(ReplicaAnswer::Counted(self.seats.borrow().census()))
+    }
+
+    async fn gossip_came(&self, gossip: &[u8]) -> Result<ReplicaAnswer, Error> {
+        let replica = self.awake().await?;
+        let gossip = dog::internal::decode(gossip)?;
+        let answer = replica.on_gossip(&self.context(), gossip).await.map_err(|failure| {
+            report_failure(&**self.host(), UserFunction::OnGossip, Some(self.core.object()), None, &failure);
+            Error::new(Kind::Handler, "the sibling's on_gossip failed")
+        })?;
+        Ok(ReplicaAnswer::Gossip(dog::internal::encode(&answer)?))
+    }
+}
+
+impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
+    fn fetch(self: Rc<Self>, ticket: Ticket, request: Request, reply: Reply<Fetched>) {
+        let this = Rc::clone(&self);
+        start(&self, async move { answer(reply, this.receive(ticket, request)).await });
+    }
+
+    /// Calls that do not need the user's value are answered at once, and do not wake a Replica that hibernates.
+    fn call(self: Rc<Self>, call: ReplicaCall, reply: Reply<ReplicaAnswer>) {
+        if self.core.life().has_ended() {
+            return;
+        }
+        let this = Rc::clone(&self);
+        let now = match call {
+            ReplicaCall::Join(enrolment) => {
+                self.enrol(enrolment);
+                return start(&self, async move { answer(reply, this.joined()).await });
+            }
+            ReplicaCall::Gossip(gossip) => {
+                return start(&self, async move { answer(reply, this.gossip_came(&gossip)).await });
+            }
+            ReplicaCall::Meet(view) => {
+                self.update_view(view);
+                ReplicaAnswer::Known(self.core.epoch())
+            }
+            ReplicaCall::Census(enrolment) => {
+                self.enrol(enrolment);
+                ReplicaAnswer::Counted(self.seats.borrow().census())
+            }
+            ReplicaCall::Deliver(delivery) => {
+                ReplicaAnswer::Delivered(self.deliver(&delivery.message, delivery.except.as_ref()))
+            }
+            ReplicaCall::Whisper { client, message } => ReplicaAnswer::Delivered(self.deliver_to(&client, &message)),
+        };
+        reply.send(Ok(now));
+        watch(&self);
+    }
+
+    fn cast(self: Rc<Self>, cast: ReplicaCast) {
+        match cast {
+            ReplicaCast::Deliver(delivery) => {
+                self.deliver(&delivery.message, delivery.except.as_ref());
+            }
+            ReplicaCast::Acknowledge { epoch, sequence } => {
+                self.reporting.note_heard(self.host().now());
+                self.seats.borrow_mut().acknowledge(epoch, sequence);
+                acknowledged(&*self);
+                if self.is_reported_and_empty() {
+                    // The report may have been the only thing that kept this in memory.
+                    watch(&self);
+                }
+            }
+        }
+    }
+
+    fn cease(self: Rc<Self>) {
+        if self.end_with(CloseCode::RESTARTING) {
+            self.host().replica_ended(self.address, self.core.epoch());
+        }
+    }
+
+    fn released(self: Rc<Self>, seat: SeatId) {
+        self.release(seat);
+        // The stream that has ended may have been the only thing that kept the value in memory.
+        note_event(&self);
+    }
+
+    fn message(self: Rc<Self>, socket: SocketId, message: Message) -> Readiness {
+        self.message_came(socket, message)
+    }
+
+    fn closed(self: Rc<Self>, socket: SocketId, end: End) {
+        self.end_socket(socket, end, EndedBy::Host);
+    }
+
+    fn alarm(self: Rc<Self>, attempt: u32) {
+        let this = Rc::clone(&self);
+        start(&self, async move {
+            let rung = this.core.alarm().ring(attempt, async || {
+                let replica = this.awake().await?;
+                replica.on_alarm(&this.context()).await
+            });
+            if let Err(failure) = rung.await {
+                report_failure(&**this.host(), UserFunction::OnAlarm, Some(this.core.object()), None, &failure);
+            }
+        });
+    }
+
+    fn stopping(self: Rc<Self>) {
+        self.core.life().stop();
+    }
+
+    fn hibernate_now(&self) -> bool {
+        self.this.upgrade().is_some_and(|this| this.hibernate())
+    }
+
+    fn address(&self) -> ReplicaAddress {
+        self.address
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.core.epoch()
+    }
+
+    fn standing(&self) -> ObjectStanding {
+        let seats = self.seats.borrow().occupied();
+        ObjectStanding { awake: self.core.life().get().is_some(), seats, ..ObjectStanding::default() }
+    }
+}

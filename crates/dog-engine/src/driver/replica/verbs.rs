@@ -1,0 +1,176 @@
+//! What a Replica's code can do through its context and its sockets.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dog::internal::GossipAnswers;
+use dog::{
+    BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
+};
+
+use super::ReplicaDriver;
+use super::turns::EndedBy;
+use crate::address::Targets;
+use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
+use crate::driver::extensions::{FirstAttachment, SeatMark};
+use crate::driver::object::Activation;
+use crate::host::{End, Host};
+use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use crate::repeats::log_limited;
+
+impl<R: Replica, H: Host> ReplicaDriver<R, H> {
+    /// To all sockets of this Replica, except those of one client. Returns how many accepted the message.
+    pub(super) fn deliver(&self, message: &Message, except: Option<&ClientId>) -> usize {
+        let seats = self.seats.borrow();
+        let except = except.map_or(&[][..], |client| seats.sockets_of(client));
+        self.host().deliver_to_all(message, &seats.audience(), except)
+    }
+
+    /// To all sockets of one client on this Replica. Returns how many accepted the message.
+    pub(super) fn deliver_to(&self, client: &ClientId, message: &Message) -> usize {
+        self.host().deliver(message, self.seats.borrow().sockets_of(client), &[])
+    }
+
+    pub(super) fn broadcast(&self, message: &Message, except: Option<&ClientId>) {
+        self.deliver(message, except);
+        let siblings = self.siblings();
+        if siblings.iter().next().is_some() {
+            let delivery = Delivery { message: message.clone(), except: except.cloned() };
+            self.host().cast_replicas(&siblings, ReplicaCast::Deliver(delivery));
+        }
+    }
+
+    pub(super) async fn broadcast_confirmed(&self, message: Message, except: Option<ClientId>) -> BroadcastReport {
+        let sockets = self.deliver(&message, except.as_ref());
+        let mut report = BroadcastReport { sockets, missing: Vec::new() };
+        let call = ReplicaCall::Deliver(Delivery { message, except });
+        self.deliver_remotely(&self.siblings(), &call, &mut report).await;
+        report
+    }
+
+    pub(super) async fn whisper(
+        &self,
+        activation: &Activation,
+        client: ClientId,
+        message: Message,
+    ) -> Result<usize, Error> {
+        let call = GroupCall::Locate { client: client.clone() };
+        let answer = self.host().call_group(self.address.group, call);
+        let GroupAnswer::Located(replicas) = by_deadline(self.host(), ANSWER_DEADLINE, answer).await? else {
+            return Err(unexpected_answer());
+        };
+        // The activation may have ended during the call.
+        activation.check()?;
+        let is_here = replicas.contains(&self.address.replica);
+        let sockets = if is_here { self.deliver_to(&client, &message) } else { 0 };
+        let mut report = BroadcastReport { sockets, missing: Vec::new() };
+        let elsewhere =
+            Targets { group: self.address.group, replicas: replicas.into(), except: Some(self.address.replica) };
+        self.deliver_remotely(&elsewhere, &ReplicaCall::Whisper { client, message }, &mut report).await;
+        for (replica, error) in report.missing {
+            log_limited!(self.host(), warn, "a whisper may not have reached a Replica", replica = %self.address, "a whisper may not have reached Replica {replica:?}: {error}");
+        }
+        Ok(report.sockets)
+    }
+
+    /// Calls all `targets` to deliver, and adds their answers to the report.
+    async fn deliver_remotely(&self, targets: &Targets, call: &ReplicaCall, report: &mut BroadcastReport) {
+        for (replica, answer) in call_all_for_handler(self.host(), targets, call).await {
+            match answer {
+                Ok(ReplicaAnswer::Delivered(sockets)) => report.sockets += sockets,
+                Ok(_) => report.missing.push((replica, unexpected_answer())),
+                Err(error) => report.missing.push((replica, error)),
+            }
+        }
+    }
+
+    /// Calls all siblings, and meanwhile asks the Group which of them are parked.
+    pub(super) async fn gossip(&self, gossip: Bytes) -> GossipAnswers {
+        let siblings = self.siblings();
+        let call = ReplicaCall::Gossip(gossip);
+        let calls = call_all_for_handler(self.host(), &siblings, &call);
+        let (answers, parked) = futures_util::future::join(calls, self.parked_siblings()).await;
+        let bytes = |answer| match answer {
+            ReplicaAnswer::Gossip(bytes) => Ok(bytes),
+            _ => Err(unexpected_answer()),
+        };
+        // A Replica that was parked only after the calls has answered itself.
+        let left_out = |replica: &ReplicaId| *replica != self.address.replica && !siblings.replicas.contains(replica);
+        let parked = parked.map(|parked| parked.iter().copied().filter(left_out).collect());
+        let answers = answers.into_iter().map(|(replica, answer)| (replica, answer.and_then(bytes))).collect();
+        GossipAnswers { answers, parked }
+    }
+
+    async fn parked_siblings(&self) -> Result<Arc<[ReplicaId]>, Error> {
+        let (version, known) = {
+            let siblings = self.siblings.borrow();
+            (siblings.version(), siblings.parked())
+        };
+        if let Some(parked) = known {
+            return Ok(parked);
+        }
+        let answer = self.host().call_group(self.address.group, GroupCall::Parked);
+        let GroupAnswer::Parked(parked) = by_deadline(self.host(), ANSWER_DEADLINE, answer).await? else {
+            return Err(unexpected_answer());
+        };
+        self.siblings.borrow_mut().set_parked(version, Arc::clone(&parked));
+        Ok(parked)
+    }
+
+    pub(super) fn shake_hands(&self, request: &Request, attachment: Option<Bytes>) -> Response {
+        let Some(mark) = request.extensions().get::<SeatMark>().copied() else {
+            // The user made this request, or has connected it before.
+            return dog::text_response(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
+        };
+        match self.host().shake_hands(request) {
+            Ok(mut response) => {
+                response.extensions_mut().insert(mark);
+                if let Some(attachment) = attachment {
+                    response.extensions_mut().insert(FirstAttachment(attachment));
+                }
+                response
+            }
+            Err(refusal) => *refusal,
+        }
+    }
+
+    fn is_open(&self, socket: SocketId) -> bool {
+        self.seats.borrow().client(socket).is_some()
+    }
+
+    fn check_open(&self, socket: SocketId) -> Result<(), Error> {
+        if self.is_open(socket) { Ok(()) } else { Err(Error::of_socket(socket)) }
+    }
+
+    pub(super) fn open_sockets(&self) -> Vec<(SocketId, ClientId)> {
+        let seats = self.seats.borrow();
+        let client = |socket: &SocketId| seats.client(*socket).map(|client| (*socket, client.clone()));
+        seats.sockets().iter().filter_map(client).collect()
+    }
+
+    pub(super) fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error> {
+        self.check_open(socket)?;
+        self.host().deliver(message, &[socket], &[]);
+        Ok(())
+    }
+
+    pub(super) fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
+        if self.is_open(socket) {
+            self.host().close(socket, code, reason);
+            self.end_socket(socket, End::Close(Close::new(code, reason)), EndedBy::Verb);
+        }
+    }
+
+    pub(super) fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
+        if self.is_open(socket) {
+            return Ok(self.host().attachment(socket));
+        }
+        self.turns.borrow().last_attachment(socket)
+    }
+
+    pub(super) fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error> {
+        self.check_open(socket)?;
+        self.host().set_attachment(socket, attachment);
+        Ok(())
+    }
+}
