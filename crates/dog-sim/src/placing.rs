@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dog::{Close, CloseCode, Group, GroupId, ReplicaId};
 use dog_engine::address::{GroupAddress, Object};
-use dog_engine::books::{MemberSeats, Standing};
+use dog_engine::books::{MemberSeats, MemberState};
 
 use crate::app::Hall;
 use crate::explore::Run;
@@ -112,18 +112,18 @@ impl Run {
 
     fn best_places(&self, books: Option<&[MemberSeats]>) -> Places {
         let Some(books) = books else { return Places::Unknown };
-        let active = books.iter().filter(|member| member.standing == Standing::Active);
+        let active = books.iter().filter(|member| member.state == MemberState::Active);
         let least = active.clone().map(seats).min().filter(|least| *least < self.plan.rules.limit);
         if let Some(least) = least {
             let best = active.filter(|member| seats(member) == least);
             return Places::Any(best.map(|member| member.replica).collect());
         }
         let parked: Vec<ReplicaId> =
-            books.iter().filter(|member| member.standing == Standing::Parked).map(|member| member.replica).collect();
+            books.iter().filter(|member| member.state == MemberState::Parked).map(|member| member.replica).collect();
         if parked.is_empty() { Places::New } else { Places::Any(parked) }
     }
 }
 
 fn seats(member: &MemberSeats) -> u32 {
-    member.occupied + member.promised
+    member.occupied + member.reserved
 }

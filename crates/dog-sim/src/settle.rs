@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dog::ReplicaId;
 use dog_engine::address::{GroupAddress, Object};
-use dog_engine::books::{MemberSeats, Standing};
+use dog_engine::books::{MemberSeats, MemberState};
 
 use crate::explore::Run;
 use dog_testing::world::{ClientKey, Disk, Driver, Micros, Weather, World};
@@ -132,7 +132,7 @@ impl Run {
         for (replica, clients) in truth {
             match books.iter().find(|member| member.replica == *replica) {
                 None => ledger.broken(9, format!("{replica:?} has sockets, and its Group does not know it")),
-                Some(member) if member.standing == Standing::Parked => {
+                Some(member) if member.state == MemberState::Parked => {
                     ledger.broken(8, format!("{replica:?} has sockets of {clients:?} and is parked"));
                 }
                 Some(_) => {}
@@ -145,7 +145,7 @@ impl Run {
             let open: u32 = clients.values().sum();
             let believed: BTreeMap<String, u32> =
                 member.clients.iter().map(|(client, seats)| (client.as_str().to_owned(), *seats)).collect();
-            if member.occupied != open || member.promised != 0 || believed != *clients {
+            if member.occupied != open || member.reserved != 0 || believed != *clients {
                 let what = format!("the books say {member:?}, and open are {clients:?}");
                 ledger.broken(8, what);
             }
@@ -194,7 +194,7 @@ impl Run {
     /// What is in memory, but need not be.
     fn restless(&self) -> Vec<Object> {
         let is_restless = |object: &Object, driver: &Driver| match driver {
-            Driver::Replica(replica) => replica.standing().seats == 0 || replica.standing().awake,
+            Driver::Replica(replica) => replica.status().seats == 0 || replica.status().awake,
             Driver::Group(_) => !self.is_used(*object),
         };
         let lives = self.world.lives().into_iter().filter(|(object, life)| is_restless(object, &life.driver));

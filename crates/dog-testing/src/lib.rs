@@ -62,4 +62,4 @@ mod kit;
 #[doc(hidden)]
 pub mod world;
 
-pub use kit::{Amount, Builder, ClientSocket, Cluster, MemberSeats, Pending, Standing, Traffic, websocket};
+pub use kit::{Amount, Builder, ClientSocket, Cluster, MemberSeats, MemberState, Pending, Traffic, websocket};

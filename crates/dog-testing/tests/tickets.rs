@@ -100,7 +100,7 @@ fn one_whose_asker_has_gone_is_given_back_at_once() {
         // The last ones wait for the disk.
         cluster.advance(Duration::from_secs(4));
         let members = cluster.members::<Hall>("main").expect("the Group is awake");
-        let promised: u32 = members.iter().map(|member| member.promised).sum();
+        let promised: u32 = members.iter().map(|member| member.reserved).sum();
         assert_eq!(promised, 0, "{members:?}");
         // Those who were there at once had seats, nobody else.
         assert!(members.len() <= 15, "{} Replicas for nobody", members.len());

@@ -1,269 +1,255 @@
-//! Who belongs to the cluster: entering, joining, parking, losing; and the view that Replicas have of it.
+//! All members of a Group, and the indexes that make every decision cheap: [`Members`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use dog::{Epoch, ReplicaId, Timestamp};
+use dog::{ReplicaId, Timestamp};
 
-use super::{Books, Member};
-use crate::address::{NodeId, View, ViewVersion};
-use crate::message::Report;
+use super::member::{Member, MemberState};
+use super::sweep::sweep;
+use crate::address::NodeId;
 
-/// How a Replica stands with its Group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Its siblings are being told of it. It is given tickets, which are answered once it has joined.
-    Joining,
-    /// It serves.
-    Active,
-    /// It did not answer when it should have. It stays a member, and is given no clients until it is heard again.
-    Suspected,
-    /// The Group has woken and does not know its seats yet. It is given no clients.
-    Uncounted,
-    /// It was empty for long: out of fan-out, first to be used again.
-    Parked,
+/// A member's place in the order of placement: by node, the least used first, the older before the younger.
+type Use = (NodeId, u32, u64, ReplicaId);
+
+/// The members, indexed by state, use and emptiness.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    all: HashMap<ReplicaId, Member>,
+    /// How many are in the state `Uncounted`.
+    uncounted: usize,
+    /// Those that are not parked, the older before the younger.
+    unparked: BTreeMap<u64, ReplicaId>,
+    /// Those that can be given clients.
+    by_use: BTreeSet<Use>,
+    /// Parked ones, the longest parked first.
+    parked: VecDeque<ReplicaId>,
+    next_order: u64,
+    /// Members by when they became empty, with the number of that period. Stale entries are skipped.
+    empty: VecDeque<(Timestamp, u64, ReplicaId)>,
+    next_emptiness: u64,
 }
 
-impl Standing {
-    pub(super) fn takes_clients(self) -> bool {
-        matches!(self, Self::Active | Self::Joining)
+fn use_of(replica: ReplicaId, member: &Member) -> Use {
+    (member.node, member.seats(), member.order, replica)
+}
+
+impl Members {
+    pub(super) fn get(&self, replica: ReplicaId) -> Option<&Member> {
+        self.all.get(&replica)
     }
-}
 
-/// What a Group keeps of a member from one life to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemberRecord {
-    /// Who.
-    pub replica: ReplicaId,
-    /// Whether it is parked.
-    pub parked: bool,
-}
+    pub(super) fn state(&self, replica: ReplicaId) -> Option<MemberState> {
+        self.get(replica).map(|member| member.state)
+    }
 
-impl Books {
-    /// What has to be kept of all members.
-    pub fn records(&self) -> impl Iterator<Item = MemberRecord> + '_ {
-        let mut members: Vec<_> = self.members.iter().map(|(replica, member)| (member.order, *replica)).collect();
-        // The order decides between equals: restored, it should be the same.
+    /// Seats of a Replica that are taken or reserved.
+    pub(super) fn seats(&self, replica: ReplicaId) -> u32 {
+        self.get(replica).map_or(0, Member::seats)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ReplicaId, &Member)> {
+        self.all.iter().map(|(replica, member)| (*replica, member))
+    }
+
+    /// The members that meet the condition, the older before the younger.
+    pub(super) fn ordered(&self, condition: impl Fn(&Member) -> bool) -> Vec<ReplicaId> {
+        let members = self.all.iter().filter(|(_, member)| condition(member));
+        let mut members: Vec<_> = members.map(|(replica, member)| (member.order, *replica)).collect();
         members.sort_unstable();
-        members.into_iter().filter_map(|(_, replica)| self.record(replica))
+        members.into_iter().map(|(_, replica)| replica).collect()
     }
 
-    /// What has to be kept of one.
-    pub fn record(&self, replica: ReplicaId) -> Option<MemberRecord> {
-        let standing = self.standing(replica)?;
-        Some(MemberRecord { replica, parked: standing == Standing::Parked })
+    pub(super) fn parked_count(&self) -> usize {
+        self.parked.len()
     }
 
-    /// Members that live at that node, but parked ones.
-    pub fn seated_at(&self, node: NodeId) -> Vec<ReplicaId> {
-        let there = self.members.iter().filter(|(_, member)| {
-            member.node == node && !matches!(member.standing, Standing::Joining | Standing::Parked)
-        });
-        let mut there: Vec<_> = there.map(|(replica, member)| (member.order, *replica)).collect();
-        there.sort_unstable();
-        there.into_iter().map(|(_, replica)| replica).collect()
+    pub(super) fn unparked_count(&self) -> usize {
+        self.all.len() - self.parked.len()
     }
 
-    pub(super) fn enter(&mut self, replica: ReplicaId, standing: Standing) {
+    pub(super) fn any_uncounted(&self) -> bool {
+        self.uncounted > 0
+    }
+
+    /// Those that are not parked, the older before the younger.
+    pub(super) fn unparked(&self) -> Arc<[ReplicaId]> {
+        self.unparked.values().copied().collect()
+    }
+
+    /// Parked ones, the longest parked first.
+    pub(super) fn parked(&self) -> impl Iterator<Item = ReplicaId> {
+        self.parked.iter().copied()
+    }
+
+    pub(super) fn enter(&mut self, replica: ReplicaId, state: MemberState) {
         let order = self.next_order;
         self.next_order += 1;
-        let member = Member {
-            standing,
-            node: NodeId::default(),
-            epoch: Epoch::default(),
-            sequence: 0,
-            occupied: 0,
-            promised: 0,
-            counted: false,
-            clients: HashMap::new(),
-            order,
-            emptiness: None,
-            heard: Timestamp::default(),
-            missed: None,
-            ask_at: None,
-            served: false,
-            examined: false,
-        };
-        self.members.insert(replica, member);
-        match standing {
-            Standing::Parked => self.parked.push_back(replica),
+        self.all.insert(replica, Member::new(state, order));
+        match state {
+            MemberState::Parked => self.parked.push_back(replica),
             _ => drop(self.unparked.insert(order, replica)),
         }
-        self.uncounted += usize::from(standing == Standing::Uncounted);
+        self.uncounted += usize::from(state == MemberState::Uncounted);
         // Puts it into the order of placement.
         self.change(replica, |_| ());
     }
 
-    /// Takes a Replica into the cluster, new or parked: it has to be told [`view`](Books::view), and its siblings too,
-    /// before [`joined`](Books::joined). `false` of one that is a member already.
-    ///
-    /// It is to live at the default node: [`admit_at`](Books::admit_at) names another.
-    pub fn admit(&mut self, replica: ReplicaId, now: Timestamp) -> bool {
-        self.admit_at(replica, NodeId::default(), now)
+    /// Changes a member and updates the indexes. Every change of a member's seats, node or state goes through here.
+    pub(super) fn change<T>(&mut self, replica: ReplicaId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
+        let member = self.all.get_mut(&replica)?;
+        if member.state.takes_clients() {
+            self.by_use.remove(&use_of(replica, member));
+        }
+        let before = member.state;
+        let changed = change(member);
+        if member.state.takes_clients() {
+            self.by_use.insert(use_of(replica, member));
+        }
+        let (order, after) = (member.order, member.state);
+        if before != after {
+            self.update_indexes(replica, order, before, Some(after));
+        }
+        Some(changed)
     }
 
-    /// [`admit`](Books::admit), with the node where it is best begun. Where it lives in the end it says itself.
-    pub fn admit_at(&mut self, replica: ReplicaId, node: NodeId, now: Timestamp) -> bool {
-        match self.standing(replica) {
-            None => self.enter(replica, Standing::Joining),
-            Some(Standing::Parked) => {
-                self.parked.retain(|other| *other != replica);
-                self.stand(replica, Standing::Joining);
+    /// Changes what no index depends on: everything but a member's seats, node and state.
+    pub(super) fn note<T>(&mut self, replica: ReplicaId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
+        self.all.get_mut(&replica).map(change)
+    }
+
+    pub(super) fn set_state(&mut self, replica: ReplicaId, state: MemberState) {
+        self.change(replica, |member| member.state = state);
+    }
+
+    /// A member has changed its state, or has gone.
+    fn update_indexes(&mut self, replica: ReplicaId, order: u64, before: MemberState, after: Option<MemberState>) {
+        self.uncounted -= usize::from(before == MemberState::Uncounted);
+        self.uncounted += usize::from(after == Some(MemberState::Uncounted));
+        match (before, after) {
+            (_, Some(MemberState::Parked)) => {
+                self.unparked.remove(&order);
+                self.parked.push_back(replica);
             }
-            Some(_) => return false,
+            (MemberState::Parked, Some(_)) => {
+                self.parked.retain(|other| *other != replica);
+                self.unparked.insert(order, replica);
+            }
+            (_, Some(_)) => {}
+            (_, None) => {
+                self.unparked.remove(&order);
+                self.parked.retain(|other| *other != replica);
+            }
         }
-        self.change(replica, |member| {
-            member.node = node;
-            member.examined = false;
+    }
+
+    pub(super) fn remove(&mut self, replica: ReplicaId) -> Option<Member> {
+        let member = self.all.remove(&replica)?;
+        self.by_use.remove(&use_of(replica, &member));
+        self.update_indexes(replica, member.order, member.state, None);
+        Some(member)
+    }
+
+    /// Removes those that are parked and have no seats. Returns them.
+    pub(super) fn forget(&mut self, replicas: &[ReplicaId]) -> Vec<ReplicaId> {
+        let unused =
+            |replica: &&ReplicaId| self.state(**replica) == Some(MemberState::Parked) && self.seats(**replica) == 0;
+        let gone: HashSet<ReplicaId> = replicas.iter().filter(unused).copied().collect();
+        self.all.retain(|replica, _| !gone.contains(replica));
+        self.parked.retain(|replica| !gone.contains(replica));
+        replicas.iter().filter(|replica| gone.contains(replica)).copied().collect()
+    }
+
+    /// Those of `parked` that meet the condition and were not examined since they were parked. Now they are.
+    pub(super) fn unexamined(&mut self, parked: &[ReplicaId], condition: impl Fn(&Member) -> bool) -> Vec<ReplicaId> {
+        let all = &mut self.all;
+        let unexamined = parked.iter().filter(|replica| {
+            let member = all.get_mut(replica).filter(|member| condition(member) && !member.examined);
+            member.is_some_and(|member| !std::mem::replace(&mut member.examined, true))
         });
-        self.note_emptiness(replica, now);
-        self.renew_view();
-        true
+        unexamined.copied().collect()
     }
 
-    /// A Replica has joined: it and its siblings know each other, or those that do not have missed the deadline. It
-    /// answers with a census: it may be in another life than when it was parked, or not have been empty after all.
-    pub fn joined(&mut self, census: &Report, now: Timestamp) {
-        let replica = census.replica;
-        if self.standing(replica) == Some(Standing::Joining) {
-            self.report(census, now);
-            self.stand(replica, Standing::Active);
-            self.note_emptiness(replica, now);
-        }
+    /// The member on this node with the most room.
+    pub(super) fn least_used(&self, near: NodeId, limit: u32, refused: Option<ReplicaId>) -> Option<ReplicaId> {
+        let first = (near, 0, 0, ReplicaId::from_bytes([0; 32]));
+        let there = self.by_use.range(first..).take_while(|(node, ..)| *node == near);
+        let with_room = there.take_while(|(_, seats, ..)| *seats < limit);
+        with_room.map(|(.., replica)| *replica).find(|replica| Some(*replica) != refused)
     }
 
-    /// A Replica is a member again, or still, by its own word: it has woken in the census's life, and these are all its
-    /// seats. One that is parked and empty stays so, whatever woke it: else whoever asks it something that crossed its
-    /// parking would bring it back.
-    pub fn enrolled(&mut self, census: &Report, now: Timestamp) {
-        let (replica, epoch) = (census.replica, census.epoch);
-        if self.standing(replica) == Some(Standing::Parked) && census.occupied == 0 {
-            self.begin_life(replica, epoch, now);
-            // It has told its whole truth all the same: what this life reports next is a change to that.
-            self.change(replica, |member| member.counted |= member.epoch == epoch);
-            return;
-        }
-        self.admit_at(replica, census.node, now);
-        self.begin_life(replica, epoch, now);
-        if self.members.get(&replica).is_none_or(|member| member.epoch > epoch) {
-            return;
-        }
-        self.report(census, now);
-        // The answer tells it the view.
-        self.change(replica, |member| {
-            member.counted = true;
-            member.missed = None;
-            member.heard = now;
-        });
-        if self.standing(replica) != Some(Standing::Joining) {
-            self.stand(replica, Standing::Active);
-        }
-        self.note_emptiness(replica, now);
+    /// The member on any node with the most room.
+    pub(super) fn least_used_anywhere(&self, limit: u32) -> Option<ReplicaId> {
+        let with_room = self.by_use.iter().filter(|(_, seats, ..)| *seats < limit);
+        let (.., replica) = with_room.min_by_key(|(_, seats, order, _)| (*seats, *order)).copied()?;
+        Some(replica)
     }
 
-    /// A Replica could not be begun: it is taken out, and its tickets with it.
-    pub fn remove(&mut self, replica: ReplicaId, now: Timestamp) {
-        self.clear_seats(replica, now);
-        let tickets: Vec<_> =
-            self.tickets.iter().filter(|(_, promise)| promise.replica == replica).map(|(id, _)| *id).collect();
-        for ticket in tickets {
-            self.drop_ticket(ticket, now);
-        }
-        if let Some(member) = self.members.remove(&replica) {
-            self.by_use.remove(&member.place(replica));
-            self.stands(replica, member.order, member.standing, None);
-            self.parked.retain(|other| *other != replica);
-            self.asks.retain(|(_, other)| *other != replica);
-            self.renew_view();
+    /// The longest parked member on this node, or on any node if there is none.
+    pub(super) fn longest_parked(&self, near: NodeId, refused: Option<ReplicaId>) -> Option<ReplicaId> {
+        let mut parked = self.parked().filter(|parked| Some(*parked) != refused).peekable();
+        let first = parked.peek().copied();
+        parked.find(|parked| self.all.get(parked).is_some_and(|member| member.node == near)).or(first)
+    }
+
+    /// The length of the queue of deadlines, with stale entries.
+    #[cfg(test)]
+    pub(super) fn queue_length(&self) -> usize {
+        self.empty.len()
+    }
+
+    /// Notes since when a member has been empty. Called after its seats have changed.
+    pub(super) fn note_emptiness(&mut self, replica: ReplicaId, now: Timestamp) {
+        let Some(member) = self.all.get_mut(&replica) else { return };
+        match (member.seats(), member.emptiness) {
+            (0, None) => {
+                let emptiness = self.next_emptiness;
+                self.next_emptiness += 1;
+                member.emptiness = Some(emptiness);
+                self.empty.push_back((now, emptiness, replica));
+                let all = &self.all;
+                sweep(&mut self.empty, all.len(), |(_, emptiness, replica)| is_empty_since(all, *replica, *emptiness));
+            }
+            (1.., Some(_)) => member.emptiness = None,
+            _ => {}
         }
     }
 
-    /// A member did not answer when it should have.
-    pub fn suspect(&mut self, replica: ReplicaId) {
-        if matches!(self.standing(replica), Some(Standing::Active | Standing::Uncounted)) {
-            self.stand(replica, Standing::Suspected);
-        }
-    }
-
-    /// A Replica has answered in this life of it. If that is a later one than was known, the seats of the earlier are gone
-    /// with it, and what the later one has must be asked: then it is among the [`uncounted`](Books::uncounted).
-    pub fn known(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
-        if self.members.get(&replica).is_some_and(|member| member.epoch < epoch) {
-            self.begin_life(replica, epoch, now);
-            self.change(replica, |member| member.counted = false);
-        }
-    }
-
-    /// A life of a Replica is over, and its sockets with it. It stays a member: its next life begins when it is needed.
-    pub fn lost(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
-        if self.members.get(&replica).is_some_and(|member| member.epoch <= epoch) {
-            self.begin_life(replica, Epoch::from_raw(epoch.as_u64() + 1), now);
-        }
-    }
-
-    /// Whatever an earlier life said does not count any more.
-    pub(super) fn begin_life(&mut self, replica: ReplicaId, epoch: Epoch, now: Timestamp) {
-        if self.members.get(&replica).is_none_or(|member| member.epoch >= epoch) {
-            return;
-        }
-        self.clear_seats(replica, now);
-        self.change(replica, |member| {
-            member.epoch = epoch;
-            member.sequence = 0;
-        });
-        self.note_emptiness(replica, now);
-    }
-
-    fn clear_seats(&mut self, replica: ReplicaId, now: Timestamp) {
-        let left = self.change(replica, |member| {
-            member.occupied = 0;
-            std::mem::take(&mut member.clients)
-        });
-        for client in left.into_iter().flat_map(HashMap::into_keys) {
-            self.clients.seated(&client, replica, false, now);
-        }
-    }
-
-    /// Parks members that have been empty for long; these have changed, and so has the view if there are any.
-    pub(super) fn park(&mut self, now: Timestamp) -> Vec<ReplicaId> {
+    /// Parks the active members that have been empty for `park_after`. Returns them.
+    pub(super) fn park_empty(&mut self, park_after: Duration, now: Timestamp) -> Vec<ReplicaId> {
         let mut parked = Vec::new();
         while let Some((since, emptiness, replica)) = self.empty.front().copied() {
-            if since + self.policy.park_after > now {
+            if since + park_after > now {
                 break;
             }
             self.empty.pop_front();
-            let Some(member) = self.members.get_mut(&replica) else { continue };
+            let Some(member) = self.all.get_mut(&replica) else { continue };
             if member.emptiness != Some(emptiness) {
                 continue;
             }
-            // The entry is gone: if it is not parked now, its emptiness is noted anew when it stands as active again.
+            // If it is not parked now, its emptiness is noted again when it becomes active.
             member.emptiness = None;
-            if member.standing == Standing::Active {
-                self.stand(replica, Standing::Parked);
-                self.parked.push_back(replica);
+            if member.state == MemberState::Active {
+                self.set_state(replica, MemberState::Parked);
                 parked.push(replica);
             }
-        }
-        if !parked.is_empty() {
-            self.renew_view();
         }
         parked
     }
 
-    /// Those that are parked, the longest parked first.
-    pub fn parked(&self) -> impl Iterator<Item = ReplicaId> {
-        self.parked.iter().copied()
+    /// When the next member is to be parked.
+    pub(super) fn next_parking(&mut self, park_after: Duration) -> Option<Timestamp> {
+        while let Some((_, emptiness, replica)) = self.empty.front()
+            && !is_empty_since(&self.all, *replica, *emptiness)
+        {
+            self.empty.pop_front();
+        }
+        self.empty.front().map(|(since, ..)| *since + park_after)
     }
+}
 
-    pub(super) fn stand(&mut self, replica: ReplicaId, standing: Standing) {
-        self.change(replica, |member| member.standing = standing);
-    }
-
-    pub(super) fn renew_view(&mut self) {
-        let change = if self.view.version.epoch == self.epoch { self.view.version.change + 1 } else { 1 };
-        self.view = View {
-            version: ViewVersion { epoch: self.epoch, change },
-            members: self.unparked.values().copied().collect::<Arc<[_]>>(),
-        };
-    }
+/// Whether a member is still in its period of emptiness of that number.
+fn is_empty_since(members: &HashMap<ReplicaId, Member>, replica: ReplicaId, emptiness: u64) -> bool {
+    members.get(&replica).is_some_and(|member| member.emptiness == Some(emptiness))
 }

@@ -27,7 +27,7 @@ use dog::Env;
 use crate::address::ClassIndex;
 
 pub use lifecycle::Lifecycle;
-pub use object::{GroupObject, ObjectStanding, ReplicaObject};
+pub use object::{GroupObject, ObjectStatus, ReplicaObject};
 pub use observer::{HostObserver, Occurrence};
 pub use profile::{HostProfile, LivenessChecks};
 pub use scheduler::Scheduler;

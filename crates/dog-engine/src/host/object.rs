@@ -40,7 +40,7 @@ pub trait ReplicaObject {
     /// The number of this life.
     fn epoch(&self) -> Epoch;
     /// Counts for monitoring.
-    fn standing(&self) -> ObjectStanding;
+    fn status(&self) -> ObjectStatus;
 }
 
 /// One life of a Group.
@@ -68,14 +68,14 @@ pub trait GroupObject {
     /// The number of this life.
     fn epoch(&self) -> Epoch;
     /// Counts for monitoring.
-    fn standing(&self) -> ObjectStanding;
+    fn status(&self) -> ObjectStatus;
     /// The books' entry of each member while the Group is awake, to compare it with the truth in tests.
     fn members(&self) -> Option<Vec<MemberSeats>>;
 }
 
-/// Counts of one object, for monitoring. See [`ReplicaObject::standing`] and [`GroupObject::standing`].
+/// Counts of one object, for monitoring. See [`ReplicaObject::status`] and [`GroupObject::status`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ObjectStanding {
+pub struct ObjectStatus {
     /// Whether the user's value is in memory.
     pub awake: bool,
     /// Seats taken on a Replica.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dog::{ClientId, ReplicaId};
-use dog_engine::books::{Placement, Standing};
+use dog_engine::books::{MemberState, Placement};
 
 use crate::world::{Checked, World, client, ensure};
 
@@ -54,8 +54,8 @@ impl World {
             let seats = member.occupied() + self.ledger.promised(*replica);
             let counted = self.seats(*replica);
             ensure!(counted == seats, "{replica:?} has {counted} seats in the books, not {seats}");
-            let standing = self.books.standing(*replica);
-            let empty = standing != Some(Standing::Parked) || seats == 0;
+            let state = self.books.state(*replica);
+            let empty = state != Some(MemberState::Parked) || seats == 0;
             ensure!(empty, "{replica:?} is parked with {seats} seats");
         }
         let occupied = self.ledger.members.values().map(super::ledger::Believed::occupied).sum::<usize>();
@@ -95,7 +95,7 @@ impl World {
     }
 
     fn is_parked(&self, replica: ReplicaId) -> bool {
-        self.books.standing(replica) == Some(Standing::Parked)
+        self.books.state(replica) == Some(MemberState::Parked)
     }
 
     /// Promise 4: whoever is a member and could send knows the Replica. Left out are those that the Group went on
@@ -103,14 +103,10 @@ impl World {
     pub(crate) fn check_siblings_know(&self, replica: ReplicaId) -> Checked {
         for (sibling, object) in &self.objects {
             let Some(life) = object.life.as_ref().filter(|_| !object.behind && *sibling != replica) else { continue };
-            let standing = self.books.standing(*sibling);
-            let matters = !matches!(standing, None | Some(Standing::Parked | Standing::Suspected));
+            let state = self.books.state(*sibling);
+            let matters = !matches!(state, None | Some(MemberState::Parked | MemberState::Suspected));
             let knows = life.view.members.contains(&replica);
-            ensure!(
-                knows || !matters,
-                "{replica:?} serves before {sibling:?} ({standing:?}) knows it: {:?}",
-                life.view
-            );
+            ensure!(knows || !matters, "{replica:?} serves before {sibling:?} ({state:?}) knows it: {:?}", life.view);
         }
         Ok(())
     }
@@ -129,10 +125,10 @@ impl World {
         };
         let seats = |replica: ReplicaId| self.seats(replica) - usize::from(placed == Some(replica));
         let members = || self.ledger.members.keys().copied().filter(|replica| Some(*replica) != refused);
-        let standing = |replica: ReplicaId| self.books.standing(replica);
-        let takes = |replica: &ReplicaId| matches!(standing(*replica), Some(Standing::Active | Standing::Joining));
+        let state = |replica: ReplicaId| self.books.state(replica);
+        let takes = |replica: &ReplicaId| matches!(state(*replica), Some(MemberState::Active | MemberState::Joining));
         let all_full = || members().filter(takes).all(|replica| seats(replica) >= self.limit());
-        let uncounted = || self.ledger.members.keys().any(|replica| standing(*replica) == Some(Standing::Uncounted));
+        let uncounted = || self.ledger.members.keys().any(|replica| state(*replica) == Some(MemberState::Uncounted));
         if *placement == Placement::Wait {
             ensure!(uncounted(), "it waits, and all are counted");
             return Ok(());
@@ -142,7 +138,7 @@ impl World {
         if let Some(last) = last {
             let fits = takes(&last) && seats(last) < self.limit();
             ensure!(!fits || placed == Some(last), "{client:?} was at {last:?}, which has room: {placement:?}");
-            let asleep = standing(last) == Some(Standing::Parked);
+            let asleep = state(last) == Some(MemberState::Parked);
             ensure!(!asleep || *placement == Placement::Unpark(last), "{client:?} was at {last:?}: {placement:?}");
         }
         match placement {
@@ -153,7 +149,7 @@ impl World {
                 ensure!(ticket.expires == self.now + self.policy.ticket_lifetime, "at {:?}: {ticket:?}", self.now);
                 ensure!(!self.ledger.tickets.contains_key(&ticket.id), "{ticket:?} was given before");
                 ensure!(takes(&replica) && taken < self.limit(), "{replica:?} has no room: {taken}");
-                ensure!(!joined || standing(replica) == Some(Standing::Active), "{replica:?} has not joined");
+                ensure!(!joined || state(replica) == Some(MemberState::Active), "{replica:?} has not joined");
                 let least = members().filter(takes).map(seats).min();
                 ensure!(
                     last == Some(replica) || least == Some(taken),
@@ -161,7 +157,7 @@ impl World {
                 );
             }
             Placement::Unpark(parked) => {
-                ensure!(standing(*parked) == Some(Standing::Parked), "{parked:?} is not parked");
+                ensure!(state(*parked) == Some(MemberState::Parked), "{parked:?} is not parked");
                 ensure!(Some(*parked) != refused, "{parked:?} is woken for a client that it refused");
                 let needed = last == Some(*parked) || (all_full() && !uncounted());
                 ensure!(needed, "{parked:?} is woken, and there is room elsewhere");

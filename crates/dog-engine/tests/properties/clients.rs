@@ -2,7 +2,7 @@
 
 use dog::{ClientId, ReplicaId, SocketId};
 use dog_engine::address::Ticket;
-use dog_engine::books::{Placement, Standing};
+use dog_engine::books::{MemberState, Placement};
 use dog_engine::seats::Refusal;
 
 use crate::objects::Life;
@@ -54,13 +54,13 @@ impl World {
     }
 
     pub(crate) fn answer_waiting(&mut self) -> Checked {
-        if !self.standing(&[Standing::Uncounted]).is_empty() {
+        if !self.in_state(&[MemberState::Uncounted]).is_empty() {
             return Ok(());
         }
         for ticket in std::mem::take(&mut self.waiting) {
-            match self.books.standing(ticket.replica) {
-                Some(Standing::Joining) => self.waiting.push(ticket),
-                Some(Standing::Active) => self.answer(ticket)?,
+            match self.books.state(ticket.replica) {
+                Some(MemberState::Joining) => self.waiting.push(ticket),
+                Some(MemberState::Active) => self.answer(ticket)?,
                 // Whoever waited is told that it failed, and the ticket expires.
                 _ => {}
             }

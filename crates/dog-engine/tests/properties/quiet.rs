@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dog::{Epoch, ReplicaId};
-use dog_engine::books::Standing;
+use dog_engine::books::MemberState;
 
 use crate::ledger::TICKET_MARGIN;
 use crate::objects::Envelope;
@@ -21,12 +21,12 @@ impl World {
                 self.deliver(message)?;
             }
             self.tell_siblings();
-            let joining = self.standing(&[Standing::Joining]);
+            let joining = self.in_state(&[MemberState::Joining]);
             for replica in &joining {
                 idle &= !self.bag.is_empty();
                 self.join(*replica)?;
             }
-            if self.bag.is_empty() && self.standing(&[Standing::Joining]) == joining {
+            if self.bag.is_empty() && self.in_state(&[MemberState::Joining]) == joining {
                 // Two that join may each wait for the other, when the news of both was lost: until the deadline.
                 joining.first().map_or(Ok(()), |first| self.join_at_deadline(*first))?;
             }
@@ -101,7 +101,7 @@ impl World {
             }
         }
         self.say_all()?;
-        for suspected in self.standing(&[Standing::Suspected]) {
+        for suspected in self.in_state(&[MemberState::Suspected]) {
             self.ask_census(suspected);
         }
         self.settle()?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 use dog_engine::address::{Ticket, View, ViewVersion};
-use dog_engine::books::{Books, Standing};
+use dog_engine::books::{Books, MemberState};
 use dog_engine::message::Report;
 
 use crate::ledger::Ledger;
@@ -119,17 +119,17 @@ impl World {
             }
             Op::Settle => self.settle()?,
             Op::Join { replica } => {
-                if let Some(replica) = choose(self.standing(&[Standing::Joining]), replica) {
+                if let Some(replica) = choose(self.in_state(&[MemberState::Joining]), replica) {
                     self.join(replica)?;
                 }
             }
             Op::FailJoin { replica } => {
-                if let Some(replica) = choose(self.standing(&[Standing::Joining]), replica) {
+                if let Some(replica) = choose(self.in_state(&[MemberState::Joining]), replica) {
                     self.fail_join(replica);
                 }
             }
             Op::Forget { replica } => {
-                if let Some(replica) = choose(self.standing(&[Standing::Parked]), replica) {
+                if let Some(replica) = choose(self.in_state(&[MemberState::Parked]), replica) {
                     for gone in self.books.forget(&[replica]) {
                         self.ledger.remove(gone);
                     }
@@ -153,7 +153,8 @@ impl World {
                 }
             }
             Op::Recount { replica } => {
-                if let Some(replica) = choose(self.standing(&[Standing::Suspected, Standing::Uncounted]), replica) {
+                if let Some(replica) = choose(self.in_state(&[MemberState::Suspected, MemberState::Uncounted]), replica)
+                {
                     self.ask_census(replica);
                 }
             }
@@ -174,9 +175,9 @@ impl World {
         alive.map(|(replica, _)| *replica).collect()
     }
 
-    pub(crate) fn standing(&self, standings: &[Standing]) -> Vec<ReplicaId> {
-        let stands = |replica: &ReplicaId| self.books.standing(*replica).is_some_and(|is| standings.contains(&is));
-        self.objects.keys().copied().filter(stands).collect()
+    pub(crate) fn in_state(&self, states: &[MemberState]) -> Vec<ReplicaId> {
+        let is_in = |replica: &ReplicaId| self.books.state(*replica).is_some_and(|is| states.contains(&is));
+        self.objects.keys().copied().filter(is_in).collect()
     }
 
     pub(crate) fn object(&mut self, replica: ReplicaId) -> &mut Object {
@@ -203,7 +204,7 @@ impl World {
     /// A Replica is given a view. One that is parked is not told the next ones.
     fn has_view(&mut self, replica: ReplicaId, view: &View) {
         let is_latest = view.version >= self.books.view().version;
-        let parked = self.books.standing(replica) == Some(Standing::Parked);
+        let parked = self.books.state(replica) == Some(MemberState::Parked);
         let object = self.object(replica);
         object.behind = parked || (object.behind && !is_latest);
         if let Some(life) = &mut object.life {
@@ -264,7 +265,7 @@ impl World {
     /// Ends the joining of a Replica; siblings that have not answered by now are suspected.
     pub(crate) fn join(&mut self, replica: ReplicaId) -> Checked {
         for sibling in self.unaware_of(replica) {
-            if self.books.standing(sibling) == Some(Standing::Joining) && !self.object(sibling).behind {
+            if self.books.state(sibling) == Some(MemberState::Joining) && !self.object(sibling).behind {
                 // It is joining too and has not been told yet: it first.
                 return Ok(());
             }
@@ -299,8 +300,8 @@ impl World {
             self.ledger.report(&census, &life.truth(), false);
         }
         self.ledger.remember(self.now);
-        let standing = self.books.standing(replica);
-        ensure!(standing == Some(Standing::Active), "{replica:?} has joined, and stands as {standing:?}");
+        let state = self.books.state(replica);
+        ensure!(state == Some(MemberState::Active), "{replica:?} has joined, and its state is {state:?}");
         Ok(())
     }
 
@@ -377,14 +378,14 @@ impl World {
 
     fn hear(&mut self, report: &Report, truth: &Truth) -> Checked {
         let replica = report.replica;
-        let before = self.books.standing(replica);
-        let expected = self.ledger.report(report, truth, matches!(before, None | Some(Standing::Parked)));
+        let before = self.books.state(replica);
+        let expected = self.ledger.report(report, truth, matches!(before, None | Some(MemberState::Parked)));
         let heard = self.books.report(report, self.now);
         ensure!(heard == expected, "acknowledged: {heard}, not {expected}: {report:?}");
         if heard {
             self.bag.push(Envelope::Acknowledge(replica, report.epoch, report.sequence));
         }
-        if before != self.books.standing(replica) {
+        if before != self.books.state(replica) {
             // Back from suspicion, it may lack what was told meanwhile.
             self.bag.push(Envelope::Meet(replica, self.books.view().clone()));
         }

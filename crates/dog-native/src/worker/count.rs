@@ -27,20 +27,20 @@ impl Worker {
         let new = |name: &&'static str| ClassFigures { name, ..ClassFigures::default() };
         let mut classes: Vec<ClassFigures> = self.shared.class_names.iter().map(new).collect();
         for (address, group) in &*self.groups.borrow() {
-            let (class, standing) = (&mut classes[usize::from(address.class.0)], group.standing());
+            let (class, status) = (&mut classes[usize::from(address.class.0)], group.status());
             class.groups += 1;
-            class.tickets += standing.tickets;
-            class.members += standing.members;
-            class.parked += standing.parked;
+            class.tickets += status.tickets;
+            class.members += status.members;
+            class.parked += status.parked;
         }
         for (address, replica) in &*self.replicas.borrow() {
-            let (class, standing) = (&mut classes[usize::from(address.group.class.0)], replica.standing());
-            if standing.awake {
+            let (class, status) = (&mut classes[usize::from(address.group.class.0)], replica.status());
+            if status.awake {
                 class.replicas_awake += 1;
             } else {
                 class.replicas_hibernating += 1;
             }
-            class.seats += u64::from(standing.seats);
+            class.seats += u64::from(status.seats);
         }
         classes
     }

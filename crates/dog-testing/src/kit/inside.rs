@@ -3,7 +3,7 @@
 use dog::{Group, GroupId, ReplicaId, Timestamp};
 use dog_engine::address::{GroupAddress, Object};
 use dog_engine::books::MemberSeats;
-use dog_engine::host::ObjectStanding;
+use dog_engine::host::ObjectStatus;
 use serde::de::DeserializeOwned;
 
 use super::cluster::Cluster;
@@ -32,24 +32,24 @@ impl Cluster {
     /// The seats that are taken on a Replica, by its own count: sockets, and requests in flight. 0 when it is not in
     /// memory.
     pub fn seats(&self, replica: ReplicaId) -> u32 {
-        self.replica_object(replica).map_or(0, |object| self.standing(object).seats)
+        self.replica_object(replica).map_or(0, |object| self.status(object).seats)
     }
 
     /// Whether a Replica's value is in memory: not before its first request, nor after it has gone to rest.
     pub fn is_awake(&self, replica: ReplicaId) -> bool {
-        self.replica_object(replica).is_some_and(|object| self.standing(object).awake)
+        self.replica_object(replica).is_some_and(|object| self.status(object).awake)
     }
 
     /// Whether a Group is in memory.
     pub fn is_group_awake<G: Group>(&self, name: &str) -> bool {
-        self.address::<G>(name).is_some_and(|group| self.standing(Object::Group(group)).awake)
+        self.address::<G>(name).is_some_and(|group| self.status(Object::Group(group)).awake)
     }
 
-    fn standing(&self, object: Object) -> ObjectStanding {
+    fn status(&self, object: Object) -> ObjectStatus {
         match self.world.driver(object) {
-            Some(Driver::Group(group)) => group.standing(),
-            Some(Driver::Replica(replica)) => replica.standing(),
-            None => ObjectStanding::default(),
+            Some(Driver::Group(group)) => group.status(),
+            Some(Driver::Replica(replica)) => replica.status(),
+            None => ObjectStatus::default(),
         }
     }
 

@@ -15,4 +15,4 @@ pub use crate::world::{Amount, Traffic};
 pub use builder::Builder;
 pub use client::{ClientSocket, Pending};
 pub use cluster::{Cluster, websocket};
-pub use dog_engine::books::{MemberSeats, Standing};
+pub use dog_engine::books::{MemberSeats, MemberState};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dog_testing::Standing;
+use dog_testing::MemberState;
 
 use crate::app::{HALL, Hall, enter, hall, tell};
 
@@ -12,7 +12,7 @@ fn the_books_of_a_group_name_its_replicas_and_who_sits_there() {
     assert!(cluster.members::<Hall>(HALL).is_none(), "it has not been asked anything yet");
     let [ann, bob, cid] = enter(&cluster, ["ann", "bob", "cid"]);
     let members = cluster.members::<Hall>(HALL).unwrap();
-    let counted: Vec<_> = members.iter().map(|member| (member.replica, member.occupied, member.promised)).collect();
+    let counted: Vec<_> = members.iter().map(|member| (member.replica, member.occupied, member.reserved)).collect();
     assert_eq!(counted, [(ann.replica(), 2, 0), (cid.replica(), 1, 0)]);
     assert_eq!(members[0].clients, [(ann.client().clone(), 1), (bob.client().clone(), 1)]);
     assert_eq!((cluster.seats(ann.replica()), cluster.seats(cid.replica())), (2, 1));
@@ -25,9 +25,9 @@ fn the_books_of_a_group_name_its_replicas_and_who_sits_there() {
     cid.close();
     cluster.run();
     assert_eq!(cluster.seats(cid.replica()), 0);
-    assert_eq!(cluster.members::<Hall>(HALL).unwrap()[1].standing, Standing::Active);
+    assert_eq!(cluster.members::<Hall>(HALL).unwrap()[1].state, MemberState::Active);
     cluster.advance(Duration::from_secs(70));
-    assert_eq!(cluster.members::<Hall>(HALL).unwrap()[1].standing, Standing::Parked);
+    assert_eq!(cluster.members::<Hall>(HALL).unwrap()[1].state, MemberState::Parked);
 }
 
 #[test]

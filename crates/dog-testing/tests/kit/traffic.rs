@@ -185,6 +185,6 @@ fn a_crowd_that_comes_to_one_replica_at_once_is_told_once_each() {
     assert_eq!(reports.messages, 2);
     assert!(reports.bytes < 20 * u64::from(CROWD), "{reports:?}");
     let books = cluster.members::<Hall>(HALL).unwrap();
-    assert_eq!((books[0].occupied, books[0].promised), (CROWD + 1, 0));
+    assert_eq!((books[0].occupied, books[0].reserved), (CROWD + 1, 0));
     assert_eq!(cluster.seats(first.replica()), CROWD + 1);
 }

@@ -1,7 +1,7 @@
 //! Reports, tickets and the census: promise 8.
 
 use super::{Desk, at, census, client, name, replica, report};
-use crate::books::Standing;
+use crate::books::MemberState;
 use crate::message::Report;
 use dog::Epoch;
 
@@ -102,7 +102,7 @@ fn a_farewell_ends_what_was_known_of_that_life_and_of_none_after_it() {
         desk.books.lost(replica("a"), Epoch::from_raw(life), desk.now);
         let located = if left == 0 { vec![] } else { vec!["a".to_owned()] };
         assert_eq!((desk.seats("a"), desk.locate("ann")), (left, located), "the farewell of life {life}");
-        assert_eq!(desk.books.standing(replica("a")), Some(Standing::Active), "it is a member all the same");
+        assert_eq!(desk.books.state(replica("a")), Some(MemberState::Active), "it is a member all the same");
     }
 }
 
@@ -140,7 +140,7 @@ fn a_restarted_group_counts_nothing_before_the_census() {
     }
     assert!(desk.report(&census("a", 1, 5, &[("ann", 1), ("bob", 1)])));
     assert_eq!((desk.seats("a"), desk.locate("ann")), (2, vec!["a".into()]));
-    assert_eq!(desk.books.standing(replica("a")), Some(Standing::Active));
+    assert_eq!(desk.books.state(replica("a")), Some(MemberState::Active));
     assert!(desk.report(&report("a", 1, 6, &[("ann", 0)])), "from now on changes are enough");
     assert_eq!(desk.books.last(&client("bob")), Some(replica("a")), "he would be sent there again");
 }
@@ -151,7 +151,7 @@ fn a_late_report_does_not_fill_a_replica_that_was_parked_before_the_restart() {
     assert_eq!(desk.pass_to(100), ["a"]);
     let mut desk = desk.restarted();
     assert!(!desk.report(&report("a", 1, 1, &[("ann", 1)])));
-    assert_eq!((desk.seats("a"), desk.books.standing(replica("a"))), (0, Some(Standing::Joining)));
+    assert_eq!((desk.seats("a"), desk.books.state(replica("a"))), (0, Some(MemberState::Joining)));
     desk.books.joined(&census("a", 1, 2, &[]), desk.now);
     assert!(desk.report(&report("a", 1, 1, &[("ann", 1)])), "heard, and nothing new");
     assert_eq!(desk.seats("a"), 0);
@@ -164,7 +164,7 @@ fn one_that_is_parked_or_a_stranger_and_has_seats_joins() {
         assert_eq!(desk.pass_to(100), ["a"]);
         let before = desk.books.view().version;
         desk.report(&report(member, 1, 1, &[("ann", 1)]));
-        assert_eq!(desk.books.standing(replica(member)), Some(Standing::Joining), "{member}");
+        assert_eq!(desk.books.state(replica(member)), Some(MemberState::Joining), "{member}");
         assert!(desk.books.view().version > before && desk.view() == [member], "{:?}", desk.view());
         desk.books.joined(&census(member, 1, 1, &[("ann", 1)]), desk.now);
         assert_eq!(desk.locate("ann"), [member]);

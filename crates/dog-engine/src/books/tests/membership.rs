@@ -3,7 +3,7 @@
 use dog::Epoch;
 
 use super::{Desk, census, replica, report};
-use crate::books::{MemberRecord, Standing};
+use crate::books::{MemberRecord, MemberState};
 
 #[test]
 fn views_name_the_members_and_their_versions_grow() {
@@ -57,8 +57,8 @@ fn a_restarted_group_keeps_its_members() {
     let expected = [("b", false), ("a", true)];
     assert_eq!(records, expected.map(|(name, parked)| MemberRecord { replica: replica(name), parked }));
     let desk = desk.restarted();
-    let standings = ["a", "b", "x"].map(|name| desk.books.standing(replica(name)));
-    assert_eq!(standings, [Some(Standing::Parked), Some(Standing::Uncounted), None]);
+    let states = ["a", "b", "x"].map(|name| desk.books.state(replica(name)));
+    assert_eq!(states, [Some(MemberState::Parked), Some(MemberState::Uncounted), None]);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn sockets_that_outlive_a_life_are_seats_of_the_next() {
     let mut desk = Desk::new(2, &["a"]);
     desk.report(&report("a", 1, 2, &[("ann", 1), ("bob", 1)]));
     desk.books.enrolled(&census("a", 2, 1, &[("ann", 1)]), desk.now);
-    assert_eq!((desk.seats("a"), desk.books.standing(replica("a"))), (1, Some(Standing::Active)));
+    assert_eq!((desk.seats("a"), desk.books.state(replica("a"))), (1, Some(MemberState::Active)));
     assert_eq!(desk.locate("ann"), ["a"]);
     assert!(desk.locate("bob").is_empty(), "gone while the object was not in memory");
     let mut desk = desk.restarted();
@@ -78,22 +78,22 @@ fn sockets_that_outlive_a_life_are_seats_of_the_next() {
 fn one_that_wakes_by_itself_stands_as_it_should() {
     let enrol = |desk: &mut Desk, name: &str, epoch: u64| {
         desk.books.enrolled(&census(name, epoch, 0, &[]), desk.now);
-        desk.books.standing(replica(name))
+        desk.books.state(replica(name))
     };
     let mut desk = Desk::new(2, &["a"]);
     desk.report(&report("a", 1, 1, &[("ann", 1)]));
-    assert_eq!(enrol(&mut desk, "a", 2), Some(Standing::Active));
+    assert_eq!(enrol(&mut desk, "a", 2), Some(MemberState::Active));
     assert_eq!(desk.seats("a"), 0, "the seats of its last life are gone");
-    assert_eq!(enrol(&mut desk, "x", 1), Some(Standing::Joining), "a stranger has to join");
+    assert_eq!(enrol(&mut desk, "x", 1), Some(MemberState::Joining), "a stranger has to join");
     desk.books.suspect(replica("a"));
-    assert_eq!(enrol(&mut desk, "a", 1), Some(Standing::Suspected), "that life is over");
-    assert_eq!(enrol(&mut desk, "a", 3), Some(Standing::Active));
+    assert_eq!(enrol(&mut desk, "a", 1), Some(MemberState::Suspected), "that life is over");
+    assert_eq!(enrol(&mut desk, "a", 3), Some(MemberState::Active));
     assert_eq!(desk.pass_to(100), ["a"]);
-    assert_eq!(enrol(&mut desk, "a", 4), Some(Standing::Parked), "nobody is there");
+    assert_eq!(enrol(&mut desk, "a", 4), Some(MemberState::Parked), "nobody is there");
     desk.books.enrolled(&census("a", 5, 1, &[("ann", 1)]), desk.now);
-    assert_eq!(desk.books.standing(replica("a")), Some(Standing::Joining), "so has one that was parked");
+    assert_eq!(desk.books.state(replica("a")), Some(MemberState::Joining), "so has one that was parked");
     let mut desk = desk.restarted();
-    assert_eq!(enrol(&mut desk, "a", 6), Some(Standing::Active), "a life that begins has no seats to count");
+    assert_eq!(enrol(&mut desk, "a", 6), Some(MemberState::Active), "a life that begins has no seats to count");
 }
 
 #[test]
@@ -113,11 +113,11 @@ fn joining_counts_what_the_replica_says() {
     let mut desk = Desk::new(2, &[]);
     desk.admit("a");
     desk.books.joined(&census("a", 4, 9, &[("ann", 1)]), desk.now);
-    assert_eq!((desk.seats("a"), desk.books.standing(replica("a"))), (1, Some(Standing::Active)));
+    assert_eq!((desk.seats("a"), desk.books.state(replica("a"))), (1, Some(MemberState::Active)));
     assert!(desk.report(&report("a", 4, 8, &[("ann", 2)])));
     assert_eq!(desk.seats("a"), 1, "that was before");
     desk.books.joined(&census("x", 1, 1, &[]), desk.now);
-    assert_eq!(desk.books.standing(replica("x")), None, "who was removed meanwhile has not joined");
+    assert_eq!(desk.books.state(replica("x")), None, "who was removed meanwhile has not joined");
 }
 
 #[test]
@@ -139,10 +139,10 @@ fn the_view_is_in_the_order_of_coming_however_members_park_and_return() {
 fn a_group_wakes_until_the_last_member_is_counted_suspected_or_removed() {
     let mut desk = Desk::new(1, &["a", "b", "c"]).restarted();
     assert!(desk.books.is_uncounted(replica("a")) && !desk.books.is_uncounted(replica("x")));
-    assert!(desk.books.report(&census("a", 1, 0, &[]), desk.now) && desk.books.is_waking());
+    assert!(desk.books.report(&census("a", 1, 0, &[]), desk.now) && desk.books.awaits_census());
     assert!(!desk.books.is_uncounted(replica("a")));
     desk.books.suspect(replica("b"));
-    assert!(desk.books.is_waking());
+    assert!(desk.books.awaits_census());
     desk.books.remove(replica("c"), desk.now);
-    assert!(!desk.books.is_waking());
+    assert!(!desk.books.awaits_census());
 }

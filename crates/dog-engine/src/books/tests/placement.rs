@@ -191,14 +191,14 @@ fn over_the_end_of_the_host_clients_are_remembered_as_long_as_without_it() {
     desk.report(&report("b", 1, 3, &[("dan", 0)]));
     desk.identify("dan");
     desk.pass_to(20);
-    let records = desk.books.remembered(desk.now);
+    let records = desk.books.client_records(desk.now);
     let told: Vec<_> = records.iter().map(|record| (record.client.as_str(), record.since.as_millis() / 1000)).collect();
     assert_eq!(told, [("ann", 5), ("bob", 10), ("cid", 20), ("dan", 20)]);
 
     let next_life = |seconds| {
         let mut desk = Desk::new(2, &["a", "b"]).restarted();
         desk.now = super::at(seconds);
-        desk.books.remember(records.clone(), desk.now);
+        desk.books.restore_clients(records.clone(), desk.now);
         let last = |who| desk.books.last(&super::client(who)).map(super::name).unwrap_or_default();
         ["ann", "bob", "cid", "dan"].map(last).concat()
     };
@@ -214,9 +214,9 @@ fn over_the_end_of_the_host_clients_are_remembered_as_long_as_without_it() {
 fn who_is_remembered_goes_where_it_was_and_is_forgotten_in_its_time() {
     let mut desk = Desk::new(1, &["a", "b"]);
     assert_eq!((desk.identify("ann"), desk.identify("bob")), ("a".into(), "b".into()));
-    let records = desk.books.remembered(desk.now);
+    let records = desk.books.client_records(desk.now);
     let mut desk = desk.restarted();
-    desk.books.remember(records, desk.now);
+    desk.books.restore_clients(records, desk.now);
     assert_eq!(desk.identify("bob"), "wait");
     desk.report(&census("a", 2, 0, &[]));
     desk.report(&census("b", 2, 0, &[]));

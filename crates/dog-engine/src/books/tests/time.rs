@@ -1,7 +1,7 @@
 //! What time does: parking, deadlines, and queues that stay short.
 
 use super::{Desk, at, census, replica, report};
-use crate::books::Standing;
+use crate::books::MemberState;
 
 #[test]
 fn a_replica_is_parked_after_it_has_been_empty_for_long_and_not_when_it_was_used_in_between() {
@@ -74,9 +74,9 @@ fn an_empty_replica_is_parked_in_the_end() {
     for (case, arrange) in cases {
         let mut desk = Desk::new(2, &["a"]);
         arrange(&mut desk);
-        assert_eq!(desk.books.standing(replica("a")), Some(Standing::Active), "{case}");
+        assert_eq!(desk.books.state(replica("a")), Some(MemberState::Active), "{case}");
         desk.pass_to(300);
-        assert_eq!(desk.books.standing(replica("a")), Some(Standing::Parked), "{case}");
+        assert_eq!(desk.books.state(replica("a")), Some(MemberState::Parked), "{case}");
     }
 }
 
@@ -124,7 +124,7 @@ fn queues_stay_short_under_churn() {
         let ticket = desk.tickets.pop().unwrap();
         desk.books.release(ticket.id, desk.now);
         let books = &desk.books;
-        let lengths = [books.expiries.len(), books.empty.len(), books.clients.leaving.len()];
+        let lengths = [books.tickets.queue_length(), books.members.queue_length(), books.clients.queue_length()];
         assert!(lengths.iter().all(|length| *length <= 64 + 2 * 41), "{lengths:?} after {number}");
     }
     let totals = desk.books.totals();
@@ -136,7 +136,7 @@ fn queues_stay_short_under_churn() {
 #[test]
 fn on_visits_only_those_that_hold_seats_and_were_silent_for_long_are_asked_once_a_lease() {
     let mut desk = Desk::new(2, &["a", "b", "c"]);
-    desk.books.watch_on_visits();
+    desk.books.check_on_demand();
     desk.report(&report("a", 1, 1, &[("ann", 1)]));
     desk.report(&report("b", 1, 1, &[("bob", 1)]));
     desk.pass_to(1000);
@@ -144,7 +144,7 @@ fn on_visits_only_those_that_hold_seats_and_were_silent_for_long_are_asked_once_
     assert_eq!(desk.books.to_ask(desk.now), []);
 
     desk.report(&report("b", 1, 2, &[("bob", 2)]));
-    desk.books.visited(desk.now);
+    desk.books.check_silent(desk.now);
     assert_eq!(desk.books.next_deadline(), Some(desk.now));
     assert_eq!(desk.books.to_ask(desk.now), [replica("a")], "b has just been heard, c is parked");
 
@@ -153,10 +153,10 @@ fn on_visits_only_those_that_hold_seats_and_were_silent_for_long_are_asked_once_
     assert_eq!(desk.books.to_ask(desk.now), [], "it has answered");
     assert_eq!(desk.books.next_deadline(), None);
     desk.pass_to(1029);
-    desk.books.visited(desk.now);
+    desk.books.check_silent(desk.now);
     assert_eq!(desk.books.to_ask(desk.now), [], "not twice in the time of a lease");
     desk.pass_to(1030);
-    desk.books.visited(desk.now);
+    desk.books.check_silent(desk.now);
     let mut asked = desk.books.to_ask(desk.now);
     asked.sort_unstable();
     let mut silent = [replica("a"), replica("b")];
@@ -168,7 +168,7 @@ fn on_visits_only_those_that_hold_seats_and_were_silent_for_long_are_asked_once_
 fn no_deadline_is_left_of_what_has_come_to_nothing() {
     let mut desk = Desk::new(2, &["a"]);
     // Else there would be the end of the lease.
-    desk.books.watch_on_visits();
+    desk.books.check_on_demand();
     desk.identify("ann");
     desk.seat("a", 1, &[("ann", 1)]);
     assert_eq!(desk.books.next_deadline(), None, "a ticket that was taken, a Replica that is not empty any more");

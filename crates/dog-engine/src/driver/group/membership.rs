@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 
 use super::{Awake, GroupDriver, member_records};
 use crate::address::{NodeId, ReplicaAddress, Targets, ViewVersion};
-use crate::books::Standing;
+use crate::books::MemberState;
 use crate::driver::calls::{by_deadline, call_all, unexpected_answer};
 use crate::driver::object::start;
 use crate::host::Host;
@@ -110,10 +110,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         for (sibling, ack) in acks {
             match ack {
                 Ok(ReplicaAnswer::Known(epoch)) => {
-                    awake.books.borrow_mut().known(*sibling, *epoch, self.host().now());
+                    awake.books.borrow_mut().answered(*sibling, *epoch, self.host().now());
                     let uncounted = awake.books.borrow().is_uncounted(*sibling);
-                    let standing = awake.books.borrow().standing(*sibling);
-                    if uncounted && standing != Some(Standing::Uncounted) {
+                    let state = awake.books.borrow().state(*sibling);
+                    if uncounted && state != Some(MemberState::Uncounted) {
                         self.count(&awake, *sibling);
                     }
                 }
@@ -176,18 +176,18 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Takes a Replica's report of its seats, and does what follows from it. Returns whether to acknowledge it.
     pub(super) fn take_report(&self, awake: &Awake<G>, report: &Report) -> bool {
         let replica = report.replica;
-        let (view, standing) = (awake.books.borrow().view().version, awake.books.borrow().standing(replica));
+        let (view, state) = (awake.books.borrow().view().version, awake.books.borrow().state(replica));
         let accepted = awake.books.borrow_mut().report(report, self.host().now());
         if awake.books.borrow().view().version != view {
             // It was parked or unknown, and has seats.
             self.store_later(awake, &[replica]);
             self.introduce(replica);
-        } else if accepted && standing == Some(Standing::Suspected) {
+        } else if accepted && state == Some(MemberState::Suspected) {
             // It may have missed a view.
             self.send_view(awake, self.one(replica));
         } else if !accepted && awake.books.borrow().is_uncounted(replica) {
             // It lives, although it has not answered the last census. If there was no census yet, it is counted alone.
-            let is_being_counted = standing == Some(Standing::Uncounted) && self.census_taken.get();
+            let is_being_counted = state == Some(MemberState::Uncounted) && self.census_taken.get();
             if !is_being_counted {
                 self.count(awake, replica);
             }
@@ -227,7 +227,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             Ok(_) | Err(_) => None,
         };
         if accepted == Some(true) {
-            awake.books.borrow_mut().told(replica, told);
+            awake.books.borrow_mut().has_view(replica, told);
         } else if accepted.is_none() || awake.books.borrow().is_uncounted(replica) {
             // No answer, or the answer of a life that is known to be over. The seats of the current life stay unknown, and
             // no client waits for them.

@@ -32,7 +32,7 @@ use super::failures::{UserFunction, public_error, report_failure};
 use super::object::{Living, ObjectCore, answer, note_event, start, writes_are_done};
 use crate::address::{GroupAddress, NodeId, Object, Targets};
 use crate::books::{Books, MemberSeats, Totals};
-use crate::host::{GroupObject, Host, ObjectStanding};
+use crate::host::{GroupObject, Host, ObjectStatus};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast, Report};
 use crate::reply::Reply;
 use newcomers::Newcomers;
@@ -95,7 +95,7 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
             return false;
         }
         if self.host().profile().reads_other_objects {
-            let unknown = awake.books.borrow_mut().all_parked();
+            let unknown = awake.books.borrow_mut().all_unexamined();
             self.forget_unused(unknown);
         }
         drop(awake);
@@ -160,9 +160,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let group = G::activate(&self.context()).await?;
         let mut books = Books::restore(self.core.epoch(), group.limit(), group.policy(), members);
         let clients = client_records::load(Rc::clone(self.host()), self.address, self.core.epoch());
-        books.remember(clients.await?, self.host().now());
+        books.restore_clients(clients.await?, self.host().now());
         if !self.host().profile().liveness.are_timed() {
-            books.watch_on_visits();
+            books.check_on_demand();
         }
         Ok(Awake { group, books: RefCell::new(books) })
     }
@@ -247,7 +247,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         if !self.census_taken.get() {
             self.take_census();
         }
-        awake.books.borrow_mut().visited(self.host().now());
+        awake.books.borrow_mut().check_silent(self.host().now());
         self.schedule_timer(awake);
     }
 
@@ -360,7 +360,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
 
     fn goodbye(self: Rc<Self>) {
         let Some(awake) = self.core.life().get() else { return };
-        let clients = awake.books.borrow().remembered(self.host().now());
+        let clients = awake.books.borrow().client_records(self.host().now());
         if let Some(stored) = client_records::store(&**self.host(), self.address, self.core.epoch(), &clients) {
             let host = Rc::clone(self.host());
             start(&self, client_records::log_errors(host, self.address, stored));
@@ -375,10 +375,10 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
         self.core.epoch()
     }
 
-    fn standing(&self) -> ObjectStanding {
-        let Some(awake) = self.core.life().get() else { return ObjectStanding::default() };
+    fn status(&self) -> ObjectStatus {
+        let Some(awake) = self.core.life().get() else { return ObjectStatus::default() };
         let Totals { tickets, members, parked, .. } = awake.books.borrow().totals();
-        ObjectStanding { awake: true, seats: 0, tickets, members, parked }
+        ObjectStatus { awake: true, seats: 0, tickets, members, parked }
     }
 
     fn members(&self) -> Option<Vec<MemberSeats>> {

@@ -8,7 +8,7 @@ use dog::{Error, Group, ReplicaId};
 use super::waiting::{Locating, Reserved, Unplaced};
 use super::{Awake, GroupDriver};
 use crate::address::{NodeId, Ticket};
-use crate::books::{Placement, Standing};
+use crate::books::{MemberState, Placement};
 use crate::driver::calls::user_function_by_deadline;
 use crate::driver::failures::{UserFunction, public_error};
 use crate::driver::object::spawn;
@@ -89,7 +89,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     /// Places all clients that wait, in their order, once the census is complete.
     pub(super) fn place_waiting(&self, awake: &Awake<G>) {
-        if awake.books.borrow().is_waking() {
+        if awake.books.borrow().awaits_census() {
             // They would all be queued again, once for every member that is counted.
             return;
         }
@@ -115,7 +115,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     /// Answers where a client is, once the census is complete: a restart must not make a whisper miss its client.
     pub(super) fn locate(&self, awake: &Awake<G>, locating: Locating) {
-        if awake.books.borrow().is_waking() {
+        if awake.books.borrow().awaits_census() {
             return self.waiting.borrow_mut().locate_later(locating);
         }
         let replicas = awake.books.borrow().locate(&locating.client);
@@ -162,9 +162,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn named(&self, awake: &Awake<G>, replica: ReplicaId, near: NodeId) {
         let (state, seats, limit) = {
             let books = awake.books.borrow();
-            (books.standing(replica), books.seats(replica), books.limit().get())
+            (books.state(replica), books.seats(replica), books.limit().get())
         };
-        if matches!(state, None | Some(Standing::Parked)) {
+        if matches!(state, None | Some(MemberState::Parked)) {
             self.admit(awake, replica, near);
             self.place_near(awake, near);
         } else if seats < limit {

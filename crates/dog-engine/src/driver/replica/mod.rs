@@ -24,7 +24,7 @@ use super::extensions::{FirstAttachment, SeatMark, Upgrade, keep_engine_extensio
 use super::failures::{UserFunction, public_error, report_failure};
 use super::object::{Living, ObjectCore, answer, note_event, start, watch, writes_are_done};
 use crate::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket, View};
-use crate::host::{End, Fetched, Host, ObjectStanding, Readiness, ReplicaObject};
+use crate::host::{End, Fetched, Host, ObjectStatus, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Seats;
@@ -369,8 +369,8 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
         self.core.epoch()
     }
 
-    fn standing(&self) -> ObjectStanding {
+    fn status(&self) -> ObjectStatus {
         let seats = self.seats.borrow().occupied();
-        ObjectStanding { awake: self.core.life().get().is_some(), seats, ..ObjectStanding::default() }
+        ObjectStatus { awake: self.core.life().get().is_some(), seats, ..ObjectStatus::default() }
     }
 }

@@ -1,0 +1,122 @@
+//! Which Replica serves a client (promises 1, 2 and 3).
+
+use dog::{ClientId, ReplicaId, Timestamp};
+
+use super::Books;
+use super::member::MemberState;
+use crate::address::{NodeId, Ticket, TicketId};
+
+/// The decision of [`Books::identify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// This Replica, with a reserved seat.
+    Placed {
+        /// The ticket for the seat.
+        ticket: Ticket,
+        /// Whether the Replica has joined. If not, the answer must wait until it has.
+        joined: bool,
+    },
+    /// All Replicas are full, but this one is parked: admit it, then ask again.
+    Unpark(ReplicaId),
+    /// All Replicas are full: admit a new one, then ask again.
+    Grow,
+    /// Some members are not counted yet: ask again when they are. The call for its seats also tells each member the view, so
+    /// that then all know each other, also those that were joining when the Group's last life ended.
+    Wait,
+}
+
+impl Books {
+    /// Decides which Replica serves `client`: the one that it used last while that has room, otherwise the least used,
+    /// otherwise a parked one, otherwise a new one.
+    ///
+    /// `refused` is a Replica that has just refused the client. Another one is chosen if there is one with room.
+    pub fn identify(&mut self, client: &ClientId, refused: Option<ReplicaId>, now: Timestamp) -> Placement {
+        self.identify_near(client, refused, NodeId::default(), now)
+    }
+
+    /// [`identify`](Books::identify) for a client that has reached the node `near`. The client is placed on a Replica there, a
+    /// new one if necessary, unless it used a Replica elsewhere last.
+    pub fn identify_near(
+        &mut self,
+        client: &ClientId,
+        refused: Option<ReplicaId>,
+        near: NodeId,
+        now: Timestamp,
+    ) -> Placement {
+        if self.awaits_census() {
+            return Placement::Wait;
+        }
+        let sticky = self.clients.last(client).filter(|last| Some(*last) != refused);
+        if let Some(last) = sticky {
+            match self.state(last) {
+                Some(state) if state.takes_clients() && self.has_room(last) => {
+                    return self.place(client, last, now);
+                }
+                // What it stores for this client is still there.
+                Some(MemberState::Parked) => return Placement::Unpark(last),
+                _ => {}
+            }
+        }
+        match self.members.least_used(near, self.limit.get(), refused) {
+            Some(replica) => self.place(client, replica, now),
+            None => self.members.longest_parked(near, refused).map_or(Placement::Grow, Placement::Unpark),
+        }
+    }
+
+    /// Places a client on the Replica with the most room on any node, for when no new Replica can be made.
+    pub fn identify_anywhere(&mut self, client: &ClientId, now: Timestamp) -> Option<Placement> {
+        let replica = self.members.least_used_anywhere(self.limit.get())?;
+        Some(self.place(client, replica, now))
+    }
+
+    /// Whether some members have yet to report their seats, so that it is not known where clients are.
+    pub fn awaits_census(&self) -> bool {
+        self.members.any_uncounted()
+    }
+
+    fn has_room(&self, replica: ReplicaId) -> bool {
+        self.seats(replica) < self.limit.get()
+    }
+
+    fn place(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Placement {
+        let ticket = self.reserve(client, replica, now);
+        Placement::Placed { ticket, joined: self.state(replica) == Some(MemberState::Active) }
+    }
+
+    fn reserve(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Ticket {
+        let ticket = self.tickets.issue(client, replica, now);
+        self.members.change(replica, |member| member.reserved += 1);
+        self.members.note_emptiness(replica, now);
+        self.clients.ticket_given(client, replica);
+        ticket
+    }
+
+    /// Replaces a ticket that nobody could use yet by one with a full lifetime. `None` if it has expired: then the client has
+    /// to be placed again.
+    pub fn renew(&mut self, ticket: &Ticket, now: Timestamp) -> Option<Ticket> {
+        if !self.tickets.is_valid(ticket.id) {
+            return None;
+        }
+        self.release(ticket.id, now);
+        Some(self.reserve(&ticket.client, ticket.replica, now))
+    }
+
+    /// The Replicas where `client` has a seat or a ticket: where a whisper to it goes.
+    pub fn locate(&self, client: &ClientId) -> Vec<ReplicaId> {
+        self.clients.replicas(client).collect()
+    }
+
+    /// The Replica that `client` used last, while it is remembered.
+    pub fn last(&self, client: &ClientId) -> Option<ReplicaId> {
+        self.clients.last(client)
+    }
+
+    /// The ticket is used, expired, or given back.
+    pub fn release(&mut self, ticket: TicketId, now: Timestamp) {
+        let Some(reservation) = self.tickets.remove(ticket) else { return };
+        let replica = reservation.replica;
+        self.members.change(replica, |member| member.reserved -= 1);
+        self.members.note_emptiness(replica, now);
+        self.clients.ticket_gone(&reservation.client, replica, now);
+    }
+}
