@@ -23,13 +23,13 @@ const CLIENTS_PER_ENTRY: usize = 1000;
 /// One client in an entry.
 type Stored = (ClientId, ReplicaId, Timestamp);
 
-/// Starts to store where clients were. `None` if the host does not announce its shutdown.
-pub(super) fn store(
-    host: &impl Host,
+/// Starts to store where clients were. The future logs errors. `None` if the host does not announce its shutdown.
+pub(super) fn store<H: Host>(
+    host: &Rc<H>,
     group: GroupAddress,
     epoch: Epoch,
     clients: &[ClientRecord],
-) -> Option<Vec<Result<LocalFuture<Result<(), Error>>, Error>>> {
+) -> Option<LocalFuture<()>> {
     if !host.profile().announces_shutdown {
         return None;
     }
@@ -39,24 +39,19 @@ pub(super) fn store(
         let batch = Batch { space: Space::Clients, entries, ..Batch::default() };
         Ok(host.write(Object::Group(group), epoch, batch))
     });
-    Some(writes.collect())
-}
-
-/// Waits until the records are stored.
-pub(super) async fn log_errors(
-    host: Rc<impl Host>,
-    group: GroupAddress,
-    writes: Vec<Result<LocalFuture<Result<(), Error>>, Error>>,
-) {
-    for write in writes {
-        let outcome = match write {
-            Ok(write) => write.await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
-            log_limited!(host, warn, "clients may come back to other Replicas", %group, "clients may come back to other Replicas: {error}");
+    let writes: Vec<Result<_, Error>> = writes.collect();
+    let host = Rc::clone(host);
+    Some(Box::pin(async move {
+        for write in writes {
+            let outcome = match write {
+                Ok(write) => write.await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                log_limited!(host, warn, "clients may come back to other Replicas", %group, "clients may come back to other Replicas: {error}");
+            }
         }
-    }
+    }))
 }
 
 /// What was stored when the host last shut down. It is deleted at once, because it would be wrong later. The future is boxed so

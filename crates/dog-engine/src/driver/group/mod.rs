@@ -361,9 +361,8 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
     fn goodbye(self: Rc<Self>) {
         let Some(awake) = self.core.life().get() else { return };
         let clients = awake.books.borrow().client_records(self.host().now());
-        if let Some(stored) = client_records::store(&**self.host(), self.address, self.core.epoch(), &clients) {
-            let host = Rc::clone(self.host());
-            start(&self, client_records::log_errors(host, self.address, stored));
+        if let Some(stored) = client_records::store(self.host(), self.address, self.core.epoch(), &clients) {
+            start(&self, stored);
         }
     }
 
