@@ -136,7 +136,7 @@ mod tests {
     const SOCKET: SocketId = SocketId::from_raw(1);
 
     fn text(text: &str) -> Message {
-        Message::text(text.to_owned())
+        Message::text(text)
     }
 
     fn end() -> End {
