@@ -24,12 +24,14 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::error::Error;
-use crate::metrics::{CONTENT_TYPE, Figures, Process, report};
+use crate::mail::Mail;
+use crate::metrics::figures::Figures;
+use crate::metrics::{CONTENT_TYPE, Process, report};
 use crate::newcomers::Newcomers;
 use crate::pace::{self, Times};
 use crate::repeats::{say_all_that_was_counted, say_what_was_counted, seldom};
-use crate::watch::stuck;
-use crate::worker::{Mail, Shared};
+use crate::shared::Shared;
+use crate::watchdog::stuck;
 
 /// How long a worker may take to say its figures.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -181,11 +183,11 @@ fn readiness(shared: &Shared) -> Result<(), String> {
     if shared.draining.load(Ordering::Relaxed) {
         return Err("draining".into());
     }
-    if let Some(cluster) = &shared.cluster {
-        if !cluster.has_lease() {
+    if let Some(node) = &shared.node {
+        if !node.has_lease() {
             return Err("not part of the cluster: this node has no lease".into());
         }
-        if !cluster.ports.directory.standing().connected {
+        if !node.ports.directory.standing().connected {
             return Err("degraded: the cluster cannot be reached".into());
         }
     }
@@ -212,7 +214,7 @@ async fn metrics(shared: &Shared) -> String {
     let asked: Vec<_> = (0..shared.post.workers()).map(ask).collect();
     let workers: Vec<Option<Figures>> = futures_util::future::join_all(asked).await;
     let draining = shared.draining.load(Ordering::Relaxed);
-    let cluster = shared.cluster.as_ref().map(|cluster| cluster.figures());
+    let cluster = shared.node.as_ref().map(|node| node.figures());
     report(&Process { draining, storage: shared.storage.figures(), cluster }, &workers)
 }
 

@@ -4,31 +4,31 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dog::Timestamp;
 
-/// The time, which never goes back: what the wall clock does after the start is not followed.
+/// A clock that never goes back. It reads the system's clock once, at the start, and does not follow later corrections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    began: Instant,
-    began_at: Timestamp,
+    started: Instant,
+    started_at: Timestamp,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-        Self { began: Instant::now(), began_at: Timestamp::from_millis(millis) }
+        Self { started: Instant::now(), started_at: Timestamp::from_millis(millis) }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.began_at + self.began.elapsed()
+        self.started_at + self.started.elapsed()
     }
 
     /// How long it has run.
-    pub(crate) fn life(&self) -> Duration {
-        self.life_at(Instant::now())
+    pub(crate) fn uptime(&self) -> Duration {
+        self.uptime_at(Instant::now())
     }
 
-    /// How long it had run at that moment, without another look at the time.
-    pub(crate) fn life_at(&self, moment: Instant) -> Duration {
-        moment.duration_since(self.began)
+    /// How long it had run at `moment`. This does not read the time again.
+    pub(crate) fn uptime_at(&self, moment: Instant) -> Duration {
+        moment.duration_since(self.started)
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use dog::Env;
 
-use crate::cluster::{Cluster, Versions, letter};
+use crate::cluster::message::VERSIONS;
+use crate::cluster::ports::{Cluster, Versions};
 use crate::error::Error;
 
 /// What happens to a socket that does not take what it is sent: see [`Server::max_outbox`](crate::Server::max_outbox).
@@ -86,7 +87,7 @@ pub(crate) struct Config {
     pub(crate) hibernate_after: Option<Duration>,
     pub(crate) cluster: Option<Arc<dyn Cluster>>,
     pub(crate) advertise: String,
-    pub(crate) letters: Versions,
+    pub(crate) node_versions: Versions,
 }
 
 impl Default for Config {
@@ -115,7 +116,7 @@ impl Default for Config {
             hibernate_after: Some(Duration::from_secs(60)),
             cluster: None,
             advertise: "127.0.0.1:0".into(),
-            letters: letter::VERSIONS,
+            node_versions: VERSIONS,
         }
     }
 }

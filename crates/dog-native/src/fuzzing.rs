@@ -7,16 +7,16 @@ use hyper::server::conn::http1;
 use hyper::upgrade::OnUpgrade;
 
 use crate::config::Config;
-use crate::front;
+use crate::upgrade;
 
 pub use crate::storage::fuzzing::*;
 
 /// HTTP with the default settings.
 pub fn http() -> http1::Builder {
-    front::http(&Config::default())
+    upgrade::http(&Config::default())
 }
 
 /// The request with our body, and what becomes its connection if it is upgraded.
 pub fn take_upgrade(request: hyper::Request<Incoming>) -> (Request, Option<OnUpgrade>) {
-    front::take_upgrade(request)
+    upgrade::take_upgrade(request)
 }

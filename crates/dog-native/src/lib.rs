@@ -19,7 +19,9 @@
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 //! - `cli` (feature `cli`): flags, a log and a graceful shutdown for programs
 
+mod addresses;
 mod admin;
+mod backend;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod clock;
@@ -32,20 +34,24 @@ mod front;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod heartbeat;
 mod listening;
+mod mail;
 mod metrics;
 mod newcomers;
 mod pace;
-mod passing;
-mod place;
+mod post;
 mod repeats;
 mod running;
 mod server;
 mod service;
+mod shared;
+mod shutdown_watch;
 mod standing_in;
 mod storage;
-mod streams;
-mod watch;
+mod tunnel;
+mod upgrade;
+mod watchdog;
 #[doc(hidden)]
 pub mod websocket;
 mod worker;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::front::client_of;
+use crate::addresses::client_of;
 
 /// How often it is looked whether one of too many has done: only while there are too many.
 const LOOK: Duration = Duration::from_millis(5);

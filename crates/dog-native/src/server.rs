@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use dog::{App, Env};
 
-use crate::cluster::{Cluster, Versions};
+use crate::backend::Backend;
+use crate::cluster::ports::{Cluster, Versions};
 use crate::config::{Compression, Config, SlowConsumer};
 use crate::error::Error;
 use crate::listening::{Listening, listen_all};
-use crate::place::Place;
 use crate::running::Running;
 use crate::service::Service;
 use crate::workers::Workers;
@@ -86,7 +86,7 @@ impl<A: App + Send + Sync> Server<A> {
     /// Speaks these letters to other nodes, as another release does: for tests of an upgrade.
     #[doc(hidden)]
     pub fn letters(self, versions: Versions) -> Self {
-        self.set(|config| config.letters = versions)
+        self.set(|config| config.node_versions = versions)
     }
 
     /// How many threads run objects and connections. Default: one a core.
@@ -237,8 +237,8 @@ impl<A: App + Send + Sync> Server<A> {
     pub async fn start(self) -> Result<Running, Error> {
         self.config.validate()?;
         let Listening { addresses, listeners } = listen_all("bind", &self.config.addresses()?, self.config.workers)?;
-        let place = Place::take::<A>(&self.config).await?;
-        let workers = Workers::start(self.app, self.config, listeners, place)?;
+        let backend = Backend::open::<A>(&self.config).await?;
+        let workers = Workers::start(self.app, self.config, listeners, backend)?;
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
@@ -265,8 +265,8 @@ impl<A: App + Send + Sync> Server<A> {
             return Err(Error::configuration("cluster: a service cannot be a node: use Server::start"));
         }
         let listeners = (0..self.config.workers).map(|_| Vec::new()).collect();
-        let place = Place::alone(&self.config)?;
-        Ok(Service::new(Workers::start(self.app, self.config, listeners, place)?))
+        let backend = Backend::local(&self.config)?;
+        Ok(Service::new(Workers::start(self.app, self.config, listeners, backend)?))
     }
 }
 

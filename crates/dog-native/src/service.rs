@@ -14,8 +14,8 @@ use dog::Response;
 use dog::http::{self, StatusCode};
 use tokio::sync::oneshot;
 
-use crate::front::{hand_over, opening_of, take_upgrade};
-use crate::worker::Mail;
+use crate::mail::Mail;
+use crate::upgrade::{Handover, take_upgrade};
 use crate::workers::Workers;
 
 /// An App that answers requests from any server that speaks [`tower`'s](https://docs.rs/tower-service) language; made
@@ -61,13 +61,9 @@ impl Service {
         let Ok(mut response) = answer.await else {
             return dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "the server ends");
         };
-        if let Some((upgraded, opening)) = upgrade.zip(opening_of(&mut response)) {
+        if let Some(handover) = Handover::of(upgrade, &mut response) {
             let service = self.clone();
-            tokio::spawn(async move {
-                if let Ok(upgraded) = upgraded.await {
-                    hand_over(upgraded, opening, service.workers.shared(), None);
-                }
-            });
+            tokio::spawn(async move { handover.complete(service.workers.shared(), None).await });
         }
         response
     }

@@ -1,5 +1,5 @@
-//! The kernel shares connections out among the workers, one that stands still among them. While a handler keeps a worker's
-//! thread, the others take the connections that were meant for it.
+//! Accepting connections in place of a worker that is stuck. The kernel distributes connections among all workers, stuck
+//! ones included. While a handler blocks a worker's thread, the other workers take the connections that were meant for it.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,27 +9,28 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::front::{Addresses, greet};
+use crate::addresses::Addresses;
+use crate::front::greet;
 use crate::repeats::seldom;
 use crate::worker::Worker;
 
-/// How long a worker has not come round when others stand in for it: it says each second that it does.
-const STANDS_STILL: Duration = Duration::from_secs(3);
+/// How long a worker has not come round when others stand in for it. Its heartbeat comes every second.
+const STUCK: Duration = Duration::from_secs(3);
 
-/// How often the others are looked at, and what waits for those that stand still is taken.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the heartbeats of the others are checked.
+const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Connections taken from one listener at once.
+/// The most connections that are taken from one listener at once.
 const AT_ONCE: usize = 64;
 
-/// The listeners of all workers, once more: they lead to the same connections.
+/// Duplicates of the listeners of all workers.
 #[derive(Debug, Default)]
 pub(crate) struct StandIns {
     workers: Mutex<Vec<Vec<TcpListener>>>,
 }
 
 impl StandIns {
-    /// For workers that listen so. One worker has nobody to stand in for it.
+    /// For workers with these listeners. With one worker there is nobody to stand in.
     pub(crate) fn new(listeners: &[Vec<TcpListener>]) -> io::Result<Self> {
         if listeners.len() < 2 {
             return Ok(Self::default());
@@ -38,38 +39,37 @@ impl StandIns {
         Ok(Self { workers: Mutex::new(listeners.iter().map(again).collect::<io::Result<_>>()?) })
     }
 
-    /// The server ends: nobody is let in any more.
+    /// The server shuts down, and accepts no more connections.
     pub(crate) fn close(&self) {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Connections that wait for that worker.
+    /// The connections that wait for `worker`.
     fn take_from(&self, worker: usize) -> Vec<(std::net::TcpStream, SocketAddr)> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let listeners = workers.get(worker).into_iter().flatten();
-        // It fails when none waits any more. Another error is the next one's to find.
+        // `accept` fails when no connection waits any more.
         listeners.flat_map(|listener| std::iter::from_fn(|| listener.accept().ok()).take(AT_ONCE)).collect()
     }
 }
 
-/// Stands in for other workers for as long as this one lets anyone in.
+/// Stands in for other workers for as long as `worker` accepts connections.
 pub(crate) async fn stand_in(worker: Rc<Worker>, stand_ins: Arc<StandIns>, addresses: Arc<Addresses>) {
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    worker.listens.update(|listeners| listeners + 1);
-    let mut stop_begins = std::pin::pin!(worker.stop_begins());
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let listening = worker.shutdown().listening();
+    let mut stop_begins = std::pin::pin!(worker.shutdown().begins());
     loop {
         tokio::select! {
             biased;
             () = &mut stop_begins => {
                 stand_ins.close();
-                worker.listens.update(|listeners| listeners - 1);
-                return worker.queued();
+                return drop(listening);
             }
-            _ = look.tick() => {}
+            _ = ticks.tick() => {}
         }
-        for (other, watched) in worker.shared.watched.iter().enumerate().filter(|(other, _)| *other != worker.index) {
-            if watched.silence(worker.shared.life()) < STANDS_STILL {
+        for other in worker.others() {
+            if worker.shared().heartbeats[other].silence(worker.shared().uptime()) < STUCK {
                 continue;
             }
             for (stream, address) in stand_ins.take_from(other) {

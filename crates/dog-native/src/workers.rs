@@ -14,17 +14,21 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
+use crate::addresses::Addresses;
 use crate::admin::Admin;
-use crate::cluster::peer;
+use crate::backend::Backend;
+use crate::cluster::serve;
 use crate::config::Config;
 use crate::descriptors::Descriptors;
 use crate::error::Error;
-use crate::front::{Addresses, accept};
+use crate::front::accept;
 use crate::listening::listen_each;
-use crate::place::Place;
+use crate::mail::{Mail, StopMode};
+use crate::post::{Mailbox, Post};
+use crate::shared::Shared;
 use crate::standing_in::{StandIns, stand_in};
-use crate::storage::SetAlarm;
-use crate::worker::{Mail, Mailbox, Post, Shared, Worker, longest_drain, run};
+use crate::storage::port::SetAlarm;
+use crate::worker::{Worker, longest_drain, run};
 
 /// How long the lease may take to be given back: it ends by itself as well.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -56,7 +60,7 @@ impl Workers {
         app: A,
         config: Config,
         listeners: Vec<Vec<std::net::TcpListener>>,
-        place: Place,
+        backend: Backend,
     ) -> Result<Self, Error> {
         let admin = match &config.admin_addresses()?[..] {
             [] => Vec::new(),
@@ -64,9 +68,9 @@ impl Workers {
         };
         let admin_address = admin.first().and_then(|listener| listener.local_addr().ok());
         let _ = Descriptors::of_process();
-        let Place { post, mailboxes, storage, alarms, cluster, listeners: peers } = place;
+        let Backend { post, mailboxes, storage, alarms, node, listeners: peers } = backend;
         let class_names = classes::<A, Worker>().iter().map(|class| class.name).collect();
-        let shared = Arc::new(Shared::new(config, post, storage, cluster, class_names));
+        let shared = Arc::new(Shared::new(config, post, storage, node, class_names));
         let app = Arc::new(app);
         let addresses = Arc::new(Addresses::default());
         let stand_ins = StandIns::new(&listeners);
@@ -76,7 +80,7 @@ impl Workers {
         let threads = workers.threads.get_mut();
         let given = mailboxes.into_iter().zip(listeners).zip(peers);
         for (index, ((mailbox, listeners), peers)) in given.enumerate() {
-            threads.workers.push(Thread::start(Beginning {
+            threads.workers.push(Thread::start(WorkerInit {
                 alarms: Arc::clone(&alarms),
                 index,
                 shared: Arc::clone(&shared),
@@ -104,15 +108,14 @@ impl Workers {
         self.admin_address
     }
 
-    fn tell_to_stop(&self, at_once: bool) {
+    fn tell_to_stop(&self, mode: StopMode) {
         self.shared.draining.store(true, Ordering::Relaxed);
-        let post = self.post();
-        (0..post.workers()).for_each(|worker| post.send(worker, vec![Mail::Stop { at_once }]));
+        self.post().send_to_all(|| Mail::Stop(mode));
     }
 
     /// Ends them in good order.
     pub(crate) async fn stop(&self) {
-        self.tell_to_stop(false);
+        self.tell_to_stop(StopMode::Graceful);
         let by = Instant::now() + longest_drain(&self.shared.config);
         self.wait(by).await;
         self.settle_storage(by).await;
@@ -120,7 +123,7 @@ impl Workers {
 
     /// Ends them without waiting for anyone outside.
     pub(crate) async fn stop_at_once(&self) {
-        self.tell_to_stop(true);
+        self.tell_to_stop(StopMode::AtOnce);
         self.wait(Instant::now() + AT_ONCE).await;
     }
 
@@ -157,8 +160,8 @@ impl Workers {
         if let Some(admin) = threads.admin.take() {
             admin.end();
             // All is written. Others need not wait for the end of the lease.
-            if let Some(cluster) = &self.shared.cluster {
-                let _ = tokio::time::timeout(LEAVING, cluster.ports.directory.leave()).await;
+            if let Some(node) = &self.shared.node {
+                let _ = tokio::time::timeout(LEAVING, node.ports.directory.leave()).await;
             }
         }
     }
@@ -166,16 +169,16 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.tell_to_stop(false);
+        self.tell_to_stop(StopMode::Graceful);
     }
 }
 
 impl Thread {
-    fn start<A: App + Send + Sync>(beginning: Beginning<A>) -> Result<Self, Error> {
-        let index = beginning.index;
+    fn start<A: App + Send + Sync>(init: WorkerInit<A>) -> Result<Self, Error> {
+        let index = init.index;
         let (ended, has_ended) = oneshot::channel();
         let handle = std::thread::Builder::new().name(format!("dog-worker-{index}")).spawn(move || {
-            if let Err(error) = beginning.run() {
+            if let Err(error) = init.run() {
                 tracing::error!(worker = index, "a worker ended: {error}");
             }
             // Nobody may be waiting.
@@ -187,7 +190,7 @@ impl Thread {
 }
 
 /// What a worker thread begins with. Its objects are made on the thread itself, for they never leave it.
-struct Beginning<A> {
+struct WorkerInit<A> {
     alarms: Arc<[SetAlarm]>,
     index: usize,
     shared: Arc<Shared>,
@@ -200,7 +203,7 @@ struct Beginning<A> {
     stand_ins: Arc<StandIns>,
 }
 
-impl<A: App + Send + Sync> Beginning<A> {
+impl<A: App + Send + Sync> WorkerInit<A> {
     fn run(self) -> std::io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let poll = mio::Poll::new()?;
@@ -208,12 +211,12 @@ impl<A: App + Send + Sync> Beginning<A> {
         let worker = Worker::new(self.index, self.shared, classes::<A, Worker>(), registry);
         worker.set_alarms(&self.alarms);
         let front = Rc::new(Front::new(self.app, Rc::clone(&worker)));
-        worker.set_answering(Rc::new(move |request| {
+        worker.requests().set_app(Rc::new(move |request| {
             let front = Rc::clone(&front);
             Box::pin(async move { front.fetch(request).await }) as LocalFuture<Response>
         }));
         runtime.block_on(async move {
-            if worker.shared.post.workers() > 1 && !self.listeners.is_empty() {
+            if worker.shared().post.workers() > 1 && !self.listeners.is_empty() {
                 let stands_in = stand_in(Rc::clone(&worker), self.stand_ins, Arc::clone(&self.addresses));
                 tokio::task::spawn_local(stands_in);
             }
@@ -223,7 +226,7 @@ impl<A: App + Send + Sync> Beginning<A> {
             }
             for listener in self.peers {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                tokio::task::spawn_local(peer::accept(Rc::clone(&worker), listener));
+                tokio::task::spawn_local(serve::accept(Rc::clone(&worker), listener));
             }
             run(worker, poll, self.mailbox).await
         })

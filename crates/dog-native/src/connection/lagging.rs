@@ -123,7 +123,7 @@ impl Connections {
     }
 
     /// Looks once more at those that lag. Looks are counted, not time: while this process stands still, nobody is slow.
-    pub(crate) fn look_at_lagging(&mut self, config: &Config) {
+    pub(crate) fn check_lagging(&mut self, config: &Config) {
         let sockets: Vec<SocketId> = self.lagging.sockets.keys().copied().collect();
         for socket in sockets {
             let Some(connection) = self.get(socket) else { continue };

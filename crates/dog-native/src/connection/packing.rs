@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::config::Compression;
-use crate::metrics::Counters;
+use crate::metrics::counters::Counters;
 use crate::websocket::{Deflater, payload};
 
 /// Messages of a turn that are remembered with their compressed frames. A message to all of a cluster comes to each

@@ -10,7 +10,7 @@ use super::outbox::Outbox;
 use super::packing::Lane;
 use super::run::RunIndex;
 use super::stream::Stream;
-use crate::front::AddressPermit;
+use crate::addresses::AddressPermit;
 use crate::websocket::Decoder;
 
 /// How many bytes of messages are read ahead while a handler is busy, besides the message that passes this. So what a

@@ -20,9 +20,9 @@ use super::record::{Connection, Phase};
 use super::run::Runs;
 use super::stream::Stream;
 use super::writing::Gate;
+use crate::addresses::AddressPermit;
 use crate::config::{Config, SlowConsumer};
-use crate::front::AddressPermit;
-use crate::metrics::Counters;
+use crate::metrics::counters::Counters;
 use crate::websocket::{close_frame, ping_frame};
 
 /// All connections of one worker.

@@ -5,7 +5,7 @@ use super::counters::Times;
 /// One worker at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
-    /// In the order of [`Counters::NAMES`](super::Counters::NAMES).
+    /// In the order of [`Counters::NAMES`](super::counters::Counters::NAMES).
     pub(crate) counters: Vec<u64>,
     pub(crate) sockets_open: usize,
     pub(crate) sockets_closing: usize,

@@ -6,13 +6,10 @@
 //! Nothing here is shared while messages flow: a worker adds to plain numbers of its own, and they are added up when
 //! somebody asks.
 
-mod counters;
-mod figures;
+pub(crate) mod counters;
+pub(crate) mod figures;
 mod report;
 mod text;
 
-pub(crate) use counters::Counters;
-pub use counters::Times;
-pub(crate) use figures::{ClassFigures, Figures};
 pub(crate) use report::{Process, report};
 pub(crate) use text::CONTENT_TYPE;

@@ -3,8 +3,8 @@
 use super::counters::Counters;
 use super::figures::{ClassFigures, Figures};
 use super::text::Exposition;
-use crate::cluster::ClusterFigures;
-use crate::storage::StorageFigures;
+use crate::cluster::node::ClusterFigures;
+use crate::storage::port::StorageFigures;
 
 /// What is said of the process as a whole.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ fn cluster(text: &mut Exposition, figures: &ClusterFigures) {
         "gauge",
         "How long this node may act without another renewal of its lease.",
     );
-    text.sample(&[], figures.left.as_millis());
+    text.sample(&[], figures.lease_left.as_millis());
 }
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::metrics::Times;
+    use crate::metrics::counters::Times;
 
     /// A small parser of the format: samples by name and labels, types by family. Fails on what Prometheus would refuse.
     fn parse(text: &str) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dog::Error;
 
-use super::{Done, StorageFigures};
+use super::port::{Done, StorageFigures};
 use crate::repeats::seldom;
 
 /// The most writes, and about the most bytes, that go to the disk together.

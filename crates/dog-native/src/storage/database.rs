@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use dog::Error;
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
+use super::alarm::{damaged_alarm, read_alarm};
 use super::commit::{self, Together};
-use super::embedded::{damaged_alarm, read_alarm};
 use super::folder::Folder;
+use super::key;
 use super::mark::{self, Mark, Marked};
-use super::{SetAlarm, key};
+use super::port::SetAlarm;
 use crate::descriptors::Descriptors;
 use crate::repeats::seldom;
 

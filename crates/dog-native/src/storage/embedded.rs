@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dog::internal::Kind;
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
 use dog_engine::host::{Batch, Space};
 
+use super::alarm::{read_alarm, write_alarm};
 use super::commit::{Committer, Write};
 use super::database::{Opened, Slot, Writer, failed};
 use super::folder::Folder;
+use super::key;
+use super::port::{Done, Read, SetAlarm, Storage, StorageFigures};
 use super::trial::try_out;
-use super::{Done, Read, SetAlarm, Storage, StorageFigures, key};
 
 /// How often it is asked whether tables have been written.
 const LOOK: Duration = Duration::from_millis(2);
@@ -140,20 +141,6 @@ pub(super) fn is_empty(bounds: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
         (Bound::Included(start), Bound::Included(end)) => start > end,
         _ => false,
     }
-}
-
-pub(super) fn damaged_alarm() -> Error {
-    Error::new(Kind::Storage, "a stored alarm is damaged")
-}
-
-pub(super) fn write_alarm(at: Timestamp, class: &str) -> Bytes {
-    [&at.as_millis().to_be_bytes()[..], class.as_bytes()].concat().into()
-}
-
-pub(super) fn read_alarm(value: &[u8]) -> Result<(Timestamp, String), Error> {
-    let (at, class) = value.split_first_chunk::<8>().ok_or_else(damaged_alarm)?;
-    let class = std::str::from_utf8(class).map_err(|_| damaged_alarm())?;
-    Ok((Timestamp::from_millis(u64::from_be_bytes(*at)), class.to_owned()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use dog::{Error, Timestamp};
 use dog_engine::address::Object;
 use dog_engine::host::Space;
 
-use super::{embedded, key};
+use super::{alarm, embedded, key};
 
 /// The name of an object, as bytes.
 pub fn object_name(object: Object) -> Vec<u8> {
@@ -34,7 +34,7 @@ pub fn entry_bounds(
 
 /// The value of a stored alarm.
 pub fn write_alarm(at: Timestamp, class: &str) -> bytes::Bytes {
-    embedded::write_alarm(at, class)
+    alarm::write_alarm(at, class)
 }
 
 /// When a stored alarm rings, and the class of whom it wakes.
@@ -42,5 +42,5 @@ pub fn write_alarm(at: Timestamp, class: &str) -> bytes::Bytes {
 /// # Errors
 /// When it is damaged.
 pub fn read_alarm(value: &[u8]) -> Result<(Timestamp, String), Error> {
-    embedded::read_alarm(value)
+    alarm::read_alarm(value)
 }

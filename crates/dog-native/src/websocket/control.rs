@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::error::ProtocolError;
 use super::header::LONGEST_CONTROL;
+use super::server_frame::frame;
 
 /// First bytes of unfragmented control frames.
 const CLOSE: u8 = 0x88;
@@ -66,13 +67,7 @@ pub fn pong_frame(payload: &[u8]) -> Bytes {
 }
 
 fn control_frame(first: u8, payload: &[u8]) -> Bytes {
-    let payload = &payload[..payload.len().min(LONGEST_CONTROL)];
-    let mut frame = Vec::with_capacity(2 + payload.len());
-    frame.push(first);
-    // At most 125, see above.
-    frame.push(u8::try_from(payload.len()).unwrap_or(u8::MAX));
-    frame.extend_from_slice(payload);
-    frame.into()
+    frame(first, &payload[..payload.len().min(LONGEST_CONTROL)])
 }
 
 #[cfg(test)]

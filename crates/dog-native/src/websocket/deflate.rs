@@ -6,15 +6,13 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::header::COMPRESSED;
+use super::server_frame;
 
 /// How a flushed stream ends, and what RFC 7692 has senders cut off.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// How much of the buffer is kept for the next message.
 const KEPT: usize = 64 * 1024;
-
-/// The longest header a server sends.
-const LONGEST_HEADER: usize = 10;
 
 /// Compresses messages, each by itself: one serves all connections of a thread. It takes memory, some 370 KiB and up to
 /// 64 KiB of buffer, with the first message.
@@ -33,8 +31,8 @@ impl Deflater {
     /// The frame of a message, as [`Message::frame`](dog::Message) has it, compressed. `None` when it would be no smaller,
     /// or is no frame of a whole message.
     pub fn deflate(&mut self, frame: &[u8]) -> Option<Bytes> {
-        let payload = payload(frame)?;
-        let packed = self.squeeze(payload).map(|deflated| lay_out(frame[0] | COMPRESSED, deflated));
+        let payload = server_frame::payload(frame)?;
+        let packed = self.squeeze(payload).map(|deflated| server_frame::frame(frame[0] | COMPRESSED, deflated));
         if self.deflated.capacity() > KEPT {
             self.deflated = Vec::new();
         }
@@ -53,38 +51,6 @@ impl Deflater {
         let deflated = self.deflated.strip_suffix(&TAIL).filter(|_| is_whole)?;
         (deflated.len() < payload.len()).then_some(deflated)
     }
-}
-
-/// The frame that begins with the byte `first`.
-fn lay_out(first: u8, payload: &[u8]) -> Bytes {
-    let mut frame = Vec::with_capacity(LONGEST_HEADER + payload.len());
-    frame.push(first);
-    let length = (payload.len() as u64).to_be_bytes();
-    match payload.len() {
-        0..=125 => frame.push(length[7]),
-        126..=0xffff => {
-            frame.push(126);
-            frame.extend_from_slice(&length[6..]);
-        }
-        _ => {
-            frame.push(127);
-            frame.extend_from_slice(&length);
-        }
-    }
-    frame.extend_from_slice(payload);
-    frame.into()
-}
-
-/// The payload of a server's frame, if that is a whole message.
-pub(crate) fn payload(frame: &[u8]) -> Option<&[u8]> {
-    let &[0x81 | 0x82, length, ..] = frame else { return None };
-    frame.get(
-        match length {
-            126 => 4,
-            127 => LONGEST_HEADER,
-            _ => 2,
-        }..,
-    )
 }
 
 impl fmt::Debug for Deflater {

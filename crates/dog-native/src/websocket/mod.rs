@@ -2,7 +2,8 @@
 //!
 //! Read in this order:
 //! - `decode`: [`Decoder`], which turns what a client sent into events, and is eight bytes between two messages;
-//! - `header`: the two to fourteen bytes before a payload, and the rules a frame can break on its own;
+//! - `header`: the two to fourteen bytes before a client's payload, and the rules that a frame can break on its own;
+//! - `server_frame`: the two to ten bytes before a server's payload;
 //! - `mask`: takes the client's mask off, in place;
 //! - `utf8`: checks text while it arrives;
 //! - `inflate` and `deflate`: messages that are compressed, where that was agreed on;
@@ -32,6 +33,7 @@ mod error;
 mod header;
 mod inflate;
 mod mask;
+mod server_frame;
 mod utf8;
 
 #[cfg(test)]
@@ -40,6 +42,6 @@ mod testing;
 pub use control::{CloseFrame, close_frame, is_close_code, ping_frame, pong_frame};
 pub use decode::{Decoder, Event, Limits};
 pub use deflate::Deflater;
-pub(crate) use deflate::payload;
 pub use error::ProtocolError;
 pub use inflate::Inflater;
+pub(crate) use server_frame::{FrameBoundary, payload};

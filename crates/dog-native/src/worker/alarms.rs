@@ -5,19 +5,19 @@ use std::collections::{BTreeSet, HashMap};
 use dog::Timestamp;
 use dog_engine::address::Object;
 
-/// When which object is to be woken.
+/// When each object is to be woken.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
-    /// The alarm of each object, as it is kept in the storage.
+    /// The alarm of each object, as it is stored.
     set: HashMap<Object, Timestamp>,
-    /// When those that rang and failed are to ring once more, and how often they failed.
+    /// When alarms whose handler failed are to ring again, and how often they have failed.
     again: HashMap<Object, (Timestamp, u32)>,
-    /// Both.
+    /// Both of these, in the order of time.
     due: BTreeSet<(Timestamp, Object, u32)>,
 }
 
 impl Alarms {
-    /// An object's one alarm is set, or taken back: one that failed is to ring no more.
+    /// An object's alarm is set, or cleared. An alarm that failed does not ring again.
     pub(super) fn set(&mut self, object: Object, at: Option<Timestamp>) {
         let earlier = match at {
             Some(at) => self.set.insert(object, at),
@@ -32,23 +32,23 @@ impl Alarms {
         self.due.extend(at.map(|at| (at, object, 0)));
     }
 
-    /// The alarm that is set and has not rung.
+    /// The alarm of an object that is set and has not rung.
     pub(super) fn of(&self, object: Object) -> Option<Timestamp> {
         self.set.get(&object).copied()
     }
 
-    /// One that rang and failed is to ring once more.
+    /// An alarm whose handler failed rings again.
     pub(super) fn ring_again(&mut self, object: Object, at: Timestamp, attempt: u32) {
         self.again.insert(object, (at, attempt));
         self.due.insert((at, object, attempt));
     }
 
-    /// When the next one is due.
+    /// When the next alarm is due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.due.first().map(|(at, ..)| *at)
     }
 
-    /// One that is due, with its number of failed attempts.
+    /// An alarm that is due, with the number of its failed attempts.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<(Object, u32)> {
         let (at, object, attempt) = self.due.first().copied().filter(|(at, ..)| *at <= now)?;
         self.due.pop_first();
@@ -69,7 +69,7 @@ mod tests {
     use dog_engine::address::{ClassIndex, GroupAddress};
 
     #[test]
-    fn one_alarm_an_object_in_the_order_of_time() {
+    fn one_alarm_per_object_in_the_order_of_time() {
         let at = Timestamp::from_millis;
         let object = |name| Object::Group(GroupAddress { class: ClassIndex(0), group: GroupId::from_name("g", name) });
         let mut alarms = Alarms::default();

@@ -1,4 +1,4 @@
-//! The loop of a worker: what has come is handled, then everything that was queued goes out, once.
+//! The loop of a worker. In each turn, everything that has come is handled, then everything that was queued goes out once.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -8,32 +8,32 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use dog_engine::address::Object;
+use dog_engine::host::GroupObject;
 use mio::{Events, Poll};
 use tokio::io::unix::{AsyncFd, AsyncFdReadyMutGuard};
 use tokio::time::MissedTickBehavior;
 
-use super::{Mailbox, Worker};
-use crate::connection::moment;
+use super::core::Worker;
+use super::dispatch::dispatch;
+use super::fence::fence_if_needed;
+use super::sockets::WriteOut;
+use crate::post::Mailbox;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
-
-/// How long a turn goes on with one kind of work while there is more of it: what comes from other workers, what sockets
-/// say, what follows from both. So a turn takes three times as long at most, one handler's time, and the writes that it ends
-/// with.
-const SLICE: Duration = Duration::from_millis(1);
 
 /// After how long the loop returns to the runtime although it always had something to do: timers and everything else that
 /// is not a socket of this loop depend on the runtime. A loop that waits has returned by that, however long its turns take.
 const OTHERS_AFTER: Duration = Duration::from_millis(1);
 
-/// How often the connections' [`moment`] is looked up: it need not be exact.
-const MOMENT: Duration = Duration::from_millis(50);
-
-/// How often what follows from writing is done within one turn.
+/// How often, within one turn, what follows from writing is done.
 const ROUNDS: usize = 4;
 
-/// The connections' own poll, seen by the runtime as one file that becomes readable.
+/// How long an alarm that another node has to ring waits before it is checked again: that node may end.
+const ALARM_ELSEWHERE: Duration = Duration::from_secs(30);
+
+/// The poll of the connections, which the runtime sees as one file that becomes readable.
 struct Polled(Poll);
 
 impl AsRawFd for Polled {
@@ -49,17 +49,17 @@ fn register(poll: Poll) -> io::Result<AsyncFd<Polled>> {
     Ok(unsafe { AsyncFd::register_with_interest(Polled(poll), tokio::io::Interest::READABLE) }?)
 }
 
-/// Takes from the kernel what has come for the sockets.
+/// Takes the events of the sockets from the kernel.
 fn take_events(mut guard: AsyncFdReadyMutGuard<'_, Polled>, events: &mut Events) -> io::Result<()> {
     guard.get_inner_mut().0.poll(events, Some(Duration::ZERO))?;
-    // Fewer than asked for: there were no more.
+    // Fewer than there was room for: the kernel has no more.
     if events.iter().count() < EVENTS {
         guard.clear_ready();
     }
     Ok(())
 }
 
-/// Runs a worker until it is told to stop and its connections have ended.
+/// Runs a worker until it is told to stop and everything that it waits for has ended.
 pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mailbox: Mailbox) -> io::Result<()> {
     // How often the runtime has come to the loop. Between two polls it has served everything else.
     let polls = Cell::new(0);
@@ -72,7 +72,7 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mailbox: Mailbox) -> io:
 }
 
 async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cell<u64>) -> io::Result<()> {
-    worker.watched().beats(worker.shared.life());
+    worker.heartbeat().beats(worker.shared().uptime());
     let mut polled = register(poll)?;
     let mut events = Events::with_capacity(EVENTS);
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -86,23 +86,23 @@ async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cel
         tokio::select! {
             biased;
             _ = second.tick() => has_ticked = true,
-            // One that comes due while the worker ends rings when the server is back.
-            () = worker.alarm_is_due(), if !worker.is_stopping() => is_time = true,
-            () = worker.drain_is_due() => is_time = true,
-            () = worker.look_is_due() => is_time = true,
+            // An alarm that comes due during the shutdown rings when the server is back.
+            () = worker.alarm_is_due(), if !worker.shutdown.is_stopping() => is_time = true,
+            () = worker.shutdown.is_due() => is_time = true,
+            () = worker.sockets.check_is_due() => is_time = true,
             guard = polled.readable_mut() => {
                 take_events(guard?, &mut events)?;
                 has_events = true;
             }
             () = mailbox.has_mail() => {}
-            () = worker.wake.notified() => {}
+            () = worker.turn.is_woken() => {}
         }
         worker.begin_turn();
         if has_ticked {
             worker.tick();
         }
         if has_events {
-            worker.handle(&events);
+            worker.sockets.handle(&events);
         }
         if has_more || is_time {
             worker.do_what_is_due();
@@ -111,11 +111,11 @@ async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cel
         worker.end_turn();
         has_more = mailbox.is_open() || worker.has_work();
         if has_more {
-            worker.wake.notify_one();
+            worker.turn.continues();
         }
         // Without this a loop that always has something to do would never return to the runtime, whose drivers bring the
         // kernel's news and the time to everything else on this thread.
-        let began = worker.turn_began.get();
+        let began = worker.turn.began();
         if polls.get() != last_poll {
             (last_poll, others_came) = (polls.get(), began);
         }
@@ -123,152 +123,176 @@ async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cel
             tokio::task::yield_now().await;
         }
     }
-    worker.let_go();
-    worker.watched().has_ended();
+    worker.release();
+    worker.heartbeat().has_ended();
     Ok(())
+}
+
+impl WriteOut for Worker {
+    fn write_out(&self) {
+        fence_if_needed(self);
+        // Before anything is written: a client's reaction to what it reads must not overtake what its Replica has told its
+        // Group.
+        self.router.post();
+        let was_all_offered = self.sockets.flush();
+        if !was_all_offered {
+            fence_if_needed(self);
+        }
+        self.sockets.note_lag();
+    }
 }
 
 impl Worker {
     fn begin_turn(&self) {
-        self.in_turn.set(true);
-        let now = Instant::now();
-        self.turn_began.set(now);
-        if now >= self.next_moment.get() {
-            self.connections.borrow_mut().moment = moment(self.shared.life_at(now));
-            self.next_moment.set(now + MOMENT);
-        }
-        self.mind_lease();
+        self.turn.begin();
+        self.sockets.begin_turn();
+        fence_if_needed(self);
     }
 
-    /// Whether the turn has gone on for so many slices.
-    pub(super) fn has_lasted(&self, slices: u32) -> bool {
-        self.turn_began.get().elapsed() >= SLICE * slices
-    }
-
+    /// Another second has passed.
     fn tick(&self) {
-        self.watched().beats(self.shared.life());
-        self.connections.borrow_mut().tick(&self.shared.config);
-        self.forget_questions();
-        self.forget_unused();
+        self.heartbeat().beats(self.shared().uptime());
+        self.sockets.tick();
+        self.calls.remove_abandoned();
+        if let Some(cluster) = self.router.cluster() {
+            cluster.retain_calls(|call| self.calls.is_pending(call));
+            cluster.evict_unused(|object| self.objects.epoch(object).is_some() || self.writes.has_any(object));
+        }
     }
 
     fn open_mailbox(self: &Rc<Self>, mailbox: &mut Mailbox) {
         while let Some(mail) = mailbox.next() {
-            self.open_mail(mail);
+            dispatch(self, mail);
             self.write_if_full();
-            if self.has_lasted(1) {
+            if self.turn.has_lasted(1) {
                 return;
             }
         }
     }
 
     fn do_what_is_due(self: &Rc<Self>) {
-        self.look_at_lagging();
-        if self.alarms.borrow().next().is_some_and(|at| at <= self.shared.now()) && !self.is_stopping() {
-            self.ring();
+        self.sockets.check_lagging();
+        if self.alarms.borrow().next().is_some_and(|at| at <= self.shared().now()) && !self.shutdown.is_stopping() {
+            self.ring_alarms();
         }
-        if self.next_drain().is_some_and(|at| at <= Instant::now().into()) {
-            self.go_on_draining();
+        if self.shutdown.next_due().is_some_and(|at| at <= Instant::now().into()) {
+            self.close_batch();
         }
     }
 
     async fn alarm_is_due(&self) {
         let next = self.alarms.borrow().next();
         match next {
-            Some(at) => tokio::time::sleep(at.since(self.shared.now())).await,
+            Some(at) => tokio::time::sleep(at.since(self.shared().now())).await,
             None => std::future::pending().await,
         }
     }
 
-    fn handle(&self, events: &Events) {
-        for event in events {
-            let place = event.token().0;
-            let mut connections = self.connections.borrow_mut();
-            let Some(socket) = connections.at(place) else { continue };
-            if event.is_writable() {
-                connections.writable(socket);
-            }
-            let Some(connection) = connections.get(socket) else { continue };
-            let hung_up = event.is_read_closed() || event.is_error();
-            connection.hung_up |= hung_up;
-            if !(event.is_readable() || hung_up) {
+    /// Wakes the objects whose alarm is due.
+    fn ring_alarms(self: &Rc<Self>) {
+        while !self.turn.has_lasted(1) {
+            let due = self.alarms.borrow_mut().take_due(self.shared().now());
+            let Some((object, attempt)) = due else { return };
+            if let Some(cluster) = self.router.cluster().filter(|cluster| !cluster.has_claim(object)) {
+                cluster.wake_elsewhere(object);
+                self.alarms.borrow_mut().ring_again(object, self.shared().now() + ALARM_ELSEWHERE, 0);
                 continue;
             }
-            connection.readable = true;
-            // What it has said last is not heard before the handler has ended; that it has gone is.
-            if connection.hung_up && connection.has_read_ahead() {
-                connections.lose(socket);
-            } else if !connection.awaits_turn && !connection.held_back {
-                connection.awaits_turn = true;
-                self.fresh.borrow_mut().push_back(socket);
+            self.counters().alarms.one();
+            match object {
+                Object::Group(address) => self.group(address).alarm(attempt),
+                Object::Replica(address) => self.replica(address).alarm(attempt),
             }
         }
     }
 
-    /// Reads what has come, does what is queued, then writes: each socket once, each other worker once.
-    fn end_turn(self: &Rc<Self>) {
-        for sockets in [&self.fresh, &self.again] {
-            if !sockets.borrow().is_empty() {
-                self.read_some(sockets, 2);
-            }
+    /// Closes the sockets of the shutdown's batch that is due.
+    fn close_batch(&self) {
+        let Some(batch) = self.shutdown.take_batch() else { return };
+        batch.into_iter().for_each(|socket| self.sockets.send_away(socket));
+        if self.shutdown.closes_everything() {
+            // Sockets that have opened since the beginning, because their requests were under way.
+            self.sockets.ids().into_iter().for_each(|socket| self.sockets.send_away(socket));
         }
+    }
+
+    /// Reads what has come, does what is queued, then writes: to each socket once, to each other worker once.
+    fn end_turn(self: &Rc<Self>) {
+        self.sockets.read(&**self);
         for _ in 0..ROUNDS {
             while self.work_off() {}
             self.write_out();
-            // Writing finds out which clients have gone, and that is news to their Replicas.
-            if self.connections.borrow().ended.is_empty() || self.has_lasted(3) {
+            // Writing finds out which clients have gone, and their Replicas must hear of it.
+            if !self.sockets.any_ended() || self.turn.has_lasted(3) {
                 break;
             }
         }
-        self.in_turn.set(false);
+        self.turn.end();
     }
 
-    /// Sends and writes what is queued.
-    pub(super) fn write_out(&self) {
-        self.mind_lease();
-        // Before anything is written: what a client does because of what it reads must not overtake what its Replica has
-        // told its Group.
-        self.post_outgoing();
-        let all = self.connections.borrow_mut().flush();
-        if !all {
-            self.mind_lease();
-        }
-        self.note_lag();
-    }
-
-    /// So much may be queued that it should go out before the turn ends.
+    /// Writes before the end of the turn if much is queued.
     fn write_if_full(&self) {
-        if self.is_full() {
+        if self.sockets.is_full() {
             self.write_out();
         }
     }
 
-    /// Whether something was left for the next turn, so that what else the runtime does has its turn too.
-    pub(super) fn has_work(&self) -> bool {
-        !self.local.borrow().is_empty()
-            || !self.resumed.borrow().is_empty()
-            || !self.fresh.borrow().is_empty()
-            || !self.again.borrow().is_empty()
-            || !self.connections.borrow().ended.is_empty()
+    /// Whether something was left for the next turn, so that the runtime gets its turn.
+    fn has_work(&self) -> bool {
+        self.outbound.has_local() || self.sockets.has_work()
     }
 
-    /// Does one thing of each kind that is queued within the worker. Whether there was any, and there is time for more.
+    /// Does one thing of each kind that is queued within the worker. Returns whether there was any, and there is time for
+    /// more.
     fn work_off(self: &Rc<Self>) -> bool {
-        let ended = self.connections.borrow_mut().ended.pop_front();
-        let resumed = self.resumed.borrow_mut().pop_front();
-        let mail = self.local.borrow_mut().pop_front();
+        let ended = self.sockets.take_ended();
+        let resumed = self.sockets.take_resumed();
+        let mail = self.outbound.take_local();
         let any = ended.is_some() || resumed.is_some() || mail.is_some();
         if let Some((socket, replica, end)) = ended {
             replica.closed(socket, end);
         }
         if let Some(socket) = resumed {
-            self.resumes(socket);
+            self.sockets.resumes(socket, &**self);
         }
         if let Some(mail) = mail {
-            self.pressure.local.set(self.pressure.local.get() - mail.weight());
-            self.open_mail(mail);
+            dispatch(self, mail);
         }
         self.write_if_full();
-        any && !self.has_lasted(3)
+        any && !self.turn.has_lasted(3)
+    }
+
+    /// Whether nothing is under way here: no connection, no request, no handler and no write that anyone waits for.
+    fn is_done(&self) -> bool {
+        self.shutdown.closes_everything()
+            && self.sockets.is_empty()
+            && self.shutdown.is_idle()
+            && self.calls.is_idle()
+            && !self.has_work()
+    }
+
+    /// Whether the worker may end: all workers have nothing left to do, or the time is over.
+    fn has_stopped(&self) -> bool {
+        if !self.shutdown.is_stopping() {
+            return false;
+        }
+        if self.shutdown.is_overdue() {
+            // Something never ended. What Groups write now is done before the storage ends.
+            self.say_goodbye();
+            return true;
+        }
+        if !self.is_done() || !self.shutdown.all_are_done() {
+            return false;
+        }
+        self.say_goodbye();
+        // The Groups' last writes are waited for, with everything else.
+        self.shutdown.busy() == 0
+    }
+
+    /// Tells the Groups, once, that this is the end. All seats were released before, so they know who left when.
+    fn say_goodbye(&self) {
+        if self.shutdown.says_goodbye() {
+            self.objects.groups().into_iter().for_each(GroupObject::goodbye);
+        }
     }
 }

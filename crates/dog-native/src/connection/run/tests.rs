@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use crate::config::{Compression, Config, SlowConsumer};
 use crate::connection::writing::LOOKS_AGAIN_AFTER;
 use crate::connection::{Connections, Lane, Stream};
-use crate::metrics::Counters;
+use crate::metrics::counters::Counters;
 
 const SOCKETS: usize = 5;
 

@@ -34,7 +34,7 @@ fn a_message_goes_out_as_its_kind_whatever_its_length() {
         }
     }
     for length in [0, 1, 125, 126, 65_535, 65_536] {
-        let frame = lay_out(0xc1, &vec![7; length]);
+        let frame = server_frame::frame(0xc1, &vec![7; length]);
         let plain = Message::binary(vec![7; length]);
         assert_eq!(frame[1..], plain.frame()[1..]);
     }

@@ -1,4 +1,4 @@
-//! Bytes that come in, and what they mean to a socket.
+//! Reading: from bytes of a socket to messages for its Replica.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,21 +9,21 @@ use dog::internal::SocketErrorKind;
 use dog::{Close, CloseCode, SocketId};
 use dog_engine::host::{End, Readiness, ReplicaObject};
 
-use super::Worker;
+use super::{Sockets, WriteOut};
 use crate::connection::Phase;
 use crate::websocket::{CloseFrame, Event, Limits, ProtocolError, pong_frame};
 
-/// How often a socket may fill the scratch buffer before it is the others' turn.
+/// How often a socket may fill the scratch buffer before other sockets are read.
 const SHARE: usize = 4;
 
-/// How many bytes a socket's messages may have had inflated, of what was read at once, before it is the others' turn: as
-/// they come, they may be a thousandth of that.
+/// How many bytes the compressed messages of a socket may grow by, of what was read at once, before other sockets are read.
+/// On the wire they may have a thousandth of that.
 const INFLATED: usize = 256 * 1024;
 
-/// What comes of decoding once more.
+/// What decoding once more has given.
 enum Next {
     Decoded(Result<(usize, Option<Event>), ProtocolError>),
-    /// Whatever a client says after the end is not for anyone.
+    /// The socket is closed: what the client still sends is ignored.
     Over,
     Gone,
 }
@@ -35,18 +35,27 @@ enum Go {
     Stop,
 }
 
-impl Worker {
-    /// Reads sockets in their turn, each once at most, until the turn has lasted so many slices.
-    pub(super) fn read_some(self: &Rc<Self>, sockets: &RefCell<VecDeque<SocketId>>, slices: u32) {
+impl Sockets {
+    /// Reads the sockets that something has come on, and then those that had their share of an earlier turn, each once at
+    /// most.
+    pub(in crate::worker) fn read(&self, out: &impl WriteOut) {
+        for sockets in [&self.fresh, &self.again] {
+            if !sockets.borrow().is_empty() {
+                self.read_queue(sockets, out);
+            }
+        }
+    }
+
+    fn read_queue(&self, sockets: &RefCell<VecDeque<SocketId>>, out: &impl WriteOut) {
         let mut left = sockets.borrow().len();
-        while left > 0 && !self.is_behind() {
+        while left > 0 && !self.outbound.is_behind() {
             left -= 1;
             let Some(socket) = sockets.borrow_mut().pop_front() else { return };
             if let Some(connection) = self.connections.borrow_mut().get(socket) {
                 connection.awaits_turn = false;
             }
-            self.pump(socket);
-            if left > 0 && self.has_lasted(slices) {
+            self.pump(socket, out);
+            if left > 0 && self.turn.has_lasted(2) {
                 return;
             }
         }
@@ -59,35 +68,36 @@ impl Worker {
         if !connection.awaits_turn && !connection.held_back {
             connection.awaits_turn = true;
             self.again.borrow_mut().push_back(socket);
-            self.queued();
+            self.turn.queued();
         }
     }
 
     /// The socket's handler has ended, and with it those of the messages that were read ahead.
-    pub(super) fn resumes(self: &Rc<Self>, socket: SocketId) {
+    pub(in crate::worker) fn resumes(&self, socket: SocketId, out: &impl WriteOut) {
         if let Some(connection) = self.connections.borrow_mut().get(socket) {
             connection.has_caught_up();
             if connection.awaits_turn || connection.held_back {
                 return;
             }
         }
-        self.pump(socket);
+        self.pump(socket, out);
     }
 
     /// Reads what a socket has, as long as its handler keeps up and its share lasts.
-    fn pump(self: &Rc<Self>, socket: SocketId) {
-        self.forget_full();
-        if self.holds_back(socket) || self.decode_unread(socket) == Go::Stop {
+    fn pump(&self, socket: SocketId, out: &impl WriteOut) {
+        // What others have sent is no fault of this client.
+        self.outbound.take_met_full();
+        if self.holds_back(socket) || self.decode_unread(socket, out) == Go::Stop {
             return;
         }
-        // Taken out while it is used: a handler may make this worker read nothing, but the compiler cannot know.
+        // Taken out, because handlers run while it is used.
         let mut scratch = std::mem::take(&mut *self.scratch.borrow_mut());
         for _ in 0..SHARE {
-            if self.read_once(socket, &mut scratch) == Go::Stop {
+            if self.read_once(socket, &mut scratch, out) == Go::Stop {
                 self.scratch.replace(scratch);
                 return;
             }
-            if self.has_lasted(2) {
+            if self.turn.has_lasted(2) {
                 break;
             }
         }
@@ -95,17 +105,17 @@ impl Worker {
         self.read_again(socket);
     }
 
-    /// What was read before comes first.
-    fn decode_unread(self: &Rc<Self>, socket: SocketId) -> Go {
+    /// Decodes what was read in an earlier turn.
+    fn decode_unread(&self, socket: SocketId, out: &impl WriteOut) -> Go {
         let unread = match self.connections.borrow_mut().get(socket) {
             Some(connection) if connection.has_read_ahead() => return Go::Stop,
             Some(connection) => connection.unread.take(),
             None => return Go::Stop,
         };
-        unread.map_or(Go::On, |mut unread| self.decode(socket, &mut unread))
+        unread.map_or(Go::On, |mut unread| self.decode(socket, &mut unread, out))
     }
 
-    fn read_once(self: &Rc<Self>, socket: SocketId, scratch: &mut [u8]) -> Go {
+    fn read_once(&self, socket: SocketId, scratch: &mut [u8], out: &impl WriteOut) -> Go {
         let read = {
             let mut connections = self.connections.borrow_mut();
             match connections.get(socket) {
@@ -120,9 +130,9 @@ impl Worker {
                 Go::Stop
             }
             Ok(length) => {
-                // Less than there was room for: the kernel has no more, and will tell when it has.
+                // If there was room for more, the kernel has no more, and reports when it has.
                 let more = self.note_read(socket, length < scratch.len());
-                match self.decode(socket, &mut scratch[..length]) {
+                match self.decode(socket, &mut scratch[..length], out) {
                     Go::On if more => Go::On,
                     _ => Go::Stop,
                 }
@@ -147,13 +157,13 @@ impl Worker {
         let seconds = connections.seconds;
         let Some(connection) = connections.get(socket) else { return false };
         connection.heard(seconds);
-        // Once the client has hung up there is more to come, the end, and no event to tell of it.
+        // After the client has hung up, the end of the stream is still to be read, and no event reports it.
         connection.readable = !drained || connection.hung_up;
         connection.readable
     }
 
-    /// Decodes and handles all that `input` holds, or what the handler keeps up with.
-    fn decode(self: &Rc<Self>, socket: SocketId, input: &mut [u8]) -> Go {
+    /// Decodes and handles `input`, as far as the handler keeps up.
+    fn decode(&self, socket: SocketId, input: &mut [u8], out: &impl WriteOut) -> Go {
         let (mut at, mut inflated) = (0, 0);
         while at < input.len() {
             let go = match self.decode_next(socket, &mut input[at..], &mut inflated) {
@@ -168,8 +178,8 @@ impl Worker {
                 Next::Over => return Go::On,
                 Next::Gone => return Go::Stop,
             };
-            let goes_on = go == Go::On && !self.makes_room_for(socket);
-            let had_its_share = goes_on && at < input.len() && (inflated > INFLATED || self.has_lasted(2));
+            let goes_on = go == Go::On && !self.makes_room_for(socket, out);
+            let had_its_share = goes_on && at < input.len() && (inflated > INFLATED || self.turn.has_lasted(2));
             if had_its_share {
                 self.read_again(socket);
             }
@@ -184,7 +194,7 @@ impl Worker {
         Go::On
     }
 
-    /// Decodes up to one event, and adds to `inflated` by how much that was more than what came.
+    /// Decodes up to one event, and adds to `inflated` by how many bytes its message grew.
     fn decode_next(&self, socket: SocketId, input: &mut [u8], inflated: &mut usize) -> Next {
         let limits = Limits { message: self.shared.config.max_message };
         let mut connections = self.connections.borrow_mut();
@@ -202,7 +212,7 @@ impl Worker {
         Next::Decoded(decoded)
     }
 
-    fn happen(self: &Rc<Self>, socket: SocketId, event: Event) -> Go {
+    fn happen(&self, socket: SocketId, event: Event) -> Go {
         match event {
             Event::Message(message) => {
                 let length = message.len();
@@ -225,7 +235,7 @@ impl Worker {
         }
     }
 
-    /// Whose handler a message of so many bytes is for.
+    /// The Replica whose handler gets a message of `length` bytes.
     fn replica_of(&self, socket: SocketId, length: usize) -> Option<Rc<dyn ReplicaObject>> {
         let mut connections = self.connections.borrow_mut();
         let moment = connections.moment;
@@ -234,7 +244,7 @@ impl Worker {
         connection.replica.clone()
     }
 
-    /// The handler is busy. What comes meanwhile is read up to a bound, so that a ping is answered and a goodbye heard.
+    /// The handler is busy. Messages are read ahead up to a bound, so that pings are answered and a close is noticed.
     fn reads_ahead(&self, socket: SocketId, length: usize) -> Go {
         let mut connections = self.connections.borrow_mut();
         let Some(connection) = connections.get(socket) else { return Go::Stop };
@@ -243,25 +253,53 @@ impl Worker {
             return Go::On;
         }
         self.counters.reads_paused.one();
-        // It has gone already, perhaps.
         if connection.hung_up {
             connections.lose(socket);
         }
         Go::Stop
     }
 
-    /// Lets go out what is queued if it is much. Whether the socket is not to be read any further, since those for whom its
-    /// client sends have to take that first.
-    fn makes_room_for(&self, socket: SocketId) -> bool {
+    /// Sends and writes what is queued, if it is much. Returns whether the socket is not to be read any further, because
+    /// those that its client sends to must take that first.
+    fn makes_room_for(&self, socket: SocketId, out: &impl WriteOut) -> bool {
         if self.is_full() {
-            self.write_out();
-        } else if !self.has_met_full() {
+            out.write_out();
+        } else if !self.outbound.met_full() {
             return false;
         }
         self.holds_back(socket)
     }
 
-    /// Pongs count against the outbox too: a client that only pings and never reads must not fill the memory.
+    /// Whether a socket is not to be read now. It is read again when that has changed.
+    #[inline]
+    fn holds_back(&self, socket: SocketId) -> bool {
+        let met_full = self.outbound.take_met_full();
+        if !met_full && !self.connections.borrow().any_lags() && !self.backpressure.any_lags_elsewhere() {
+            return false;
+        }
+        self.must_wait(socket, met_full)
+    }
+
+    fn must_wait(&self, socket: SocketId, met_full: bool) -> bool {
+        let mut connections = self.connections.borrow_mut();
+        let Some(replica) = connections.get(socket).and_then(|connection| connection.replica.clone()) else {
+            return false;
+        };
+        let group = replica.address().group;
+        let lags = connections.lags(group) || self.backpressure.group_lags_elsewhere(group, self.outbound.workers());
+        let moment = connections.moment;
+        if let Some(connection) = connections.get(socket) {
+            let waits = met_full || (lags && connection.sends_much(moment));
+            if !waits {
+                return false;
+            }
+            connection.held_back = true;
+            self.backpressure.hold_back(socket);
+        }
+        true
+    }
+
+    /// Pongs count against the outbox too. Otherwise a client that pings and never reads could fill the memory.
     fn answer_ping(&self, socket: SocketId, payload: &[u8]) {
         let mut connections = self.connections.borrow_mut();
         let most = self.shared.config.max_outbox;
@@ -291,7 +329,7 @@ impl Worker {
         let kind = if code == CloseCode::TOO_BIG { SocketErrorKind::TooBig } else { SocketErrorKind::Protocol };
         let mut connections = self.connections.borrow_mut();
         connections.fail(socket, kind, code, &error.to_string());
-        // Where a close was under way, the client's is not to be waited for any more.
+        // If a close was under way, the client's answer is not awaited any more.
         connections.finish(socket);
     }
 }

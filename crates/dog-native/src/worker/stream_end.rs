@@ -1,4 +1,5 @@
-//! Streamed responses at the end of a server: whoever streams has been told, and what has not ended by its turn is ended.
+//! Streamed responses at the shutdown of a server. Their handlers have been told; a stream that has not ended by its time is
+//! ended here.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,48 +10,47 @@ use dog::http::{StatusCode, header};
 use dog::{Body, Response};
 use http_body::{Frame, SizeHint};
 
-use crate::passing::{Counted, Leaving};
+use crate::shutdown_watch::{OpenStream, ShutdownWatch};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long whoever streams has for its last words, from its turn on.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long an event stream may go on after it was told to end.
+const GRACE: Duration = Duration::from_secs(1);
 
-/// Ends the response's body when the worker ends and its turn has come; until then the worker waits for it.
+/// Ends the body of a streamed response when its worker shuts down. Until then the worker waits for it.
 ///
-/// A client of server-sent events that reads the end of its stream connects again, so that such a stream is completed, at
-/// random within the time in which sockets are closed. Of any other stream the end would be taken for the end of what it
-/// carries: it has all of that time, and is broken off then.
-pub(crate) fn until_the_end(response: Response, leaving: Leaving) -> Response {
+/// A client of server-sent events connects again when its stream ends, so such a stream is completed, at a random moment of
+/// the time in which sockets are closed. The end of any other stream would look like the end of its content: it has all of
+/// that time, and is broken off then.
+pub(crate) fn end_at_shutdown(response: Response, shutdown: impl FnOnce() -> ShutdownWatch) -> Response {
     if !response.body().is_stream() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
     let kind = response.headers().get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
     let completes = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
-    let counted = Counted::new(leaving.clone());
+    let mut shutdown = shutdown();
+    let stream = shutdown.open_stream();
     let is_due: Pin<Box<dyn Future<Output = ()> + Send>> = if completes {
         Box::pin(async move {
-            let mut leaving = leaving;
-            leaving.is_due().await;
-            tokio::time::sleep(LAST_WORDS.min(leaving.times.close)).await;
+            shutdown.is_due().await;
+            tokio::time::sleep(GRACE.min(shutdown.times().close)).await;
         })
     } else {
         Box::pin(async move {
-            let mut leaving = leaving;
-            leaving.begins().await;
-            tokio::time::sleep(leaving.within).await;
+            shutdown.begins().await;
+            tokio::time::sleep(shutdown.drain_within()).await;
         })
     };
-    response.map(|body| Body::stream(Ending { body, is_due: Some(is_due), completes, counted }))
+    response.map(|body| Body::stream(Ending { body, is_due: Some(is_due), completes, stream }))
 }
 
-#[allow(dead_code, reason = "`counted` is there to be dropped")]
+#[allow(dead_code, reason = "`stream` is there to be dropped")]
 struct Ending {
     body: Body,
     /// `None` once the stream has been ended.
     is_due: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     completes: bool,
-    counted: Counted,
+    stream: OpenStream,
 }
 
 impl http_body::Body for Ending {
@@ -61,7 +61,7 @@ impl http_body::Body for Ending {
         let Some(is_due) = &mut self.is_due else { return Poll::Ready(None) };
         if is_due.as_mut().poll(context).is_ready() {
             self.is_due = None;
-            // What feeds it learns of it now.
+            // The handler that feeds it notices now.
             self.body = Body::empty();
             let broken = || Some(Err("the server restarts".into()));
             return Poll::Ready(if self.completes { None } else { broken() });

@@ -1,0 +1,108 @@
+//! Requests, and the sockets that some of them become, to objects on another node: HTTP over a TCP connection of its own
+//! for each.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use dog::http::{HeaderValue, StatusCode, header};
+use dog::{Body, Error, Request};
+use dog_engine::address::NodeId;
+use dog_engine::host::Fetched;
+use dog_engine::wire;
+use hyper_util::rt::TokioIo;
+
+use super::headers::{ANSWER, FAILED, HEAD, REFUSED};
+use super::message::RequestHead;
+use super::node::Node;
+use super::peer_auth::{connect, unreachable};
+use super::peer_watch::PeerWatch;
+use crate::shutdown_watch::ShutdownWatch;
+use crate::tunnel::Tunnel;
+
+/// Bodies up to this many bytes are read before they are forwarded, so that a request that is refused can go elsewhere.
+const BUFFERED: usize = 1 << 20;
+/// The most nodes that may forward a request, one after the other. A request with more hops has lost its way.
+const MAX_HOPS: u8 = 3;
+/// The longest error or refusal, in bytes.
+const LONGEST_ERROR: usize = 64 * 1024;
+
+/// Forwards requests to other nodes.
+#[derive(Clone)]
+pub(crate) struct Forwarder {
+    node: Arc<Node>,
+    peers: PeerWatch,
+}
+
+impl Forwarder {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { peers: PeerWatch::new(Arc::clone(&node)), node }
+    }
+
+    /// A node has ended: everything that is forwarded there ends.
+    pub(crate) fn node_gone(&self, node: NodeId) {
+        self.peers.gone(node);
+    }
+
+    /// Forwards a request, and returns the answer. If the answer opens a socket, its bytes go through a tunnel, which ends
+    /// when `shutdown` says so.
+    pub(crate) async fn forward(
+        &self,
+        to: NodeId,
+        head: &RequestHead,
+        request: Request,
+        shutdown: ShutdownWatch,
+    ) -> Result<Fetched, Error> {
+        if head.hops > MAX_HOPS {
+            return Err(unreachable("nobody knows where it lives"));
+        }
+        let (mut parts, body) = request.into_parts();
+        let (sent, buffered) = buffer(body).await?;
+        let mut alive = self.peers.watch(to);
+        let stream = connect(&self.node, to).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
+        tokio::task::spawn_local(async move {
+            // If it fails, whoever waits for the response or the socket gets the error.
+            let _ = connection.with_upgrades().await;
+        });
+        let unchanged = parts.clone();
+        let encoded = HeaderValue::try_from(BASE64_STANDARD.encode(wire::encode(head)?)).map_err(unreachable)?;
+        parts.headers.insert(HEAD, encoded);
+        if !parts.headers.contains_key(header::HOST) {
+            parts.headers.insert(header::HOST, HeaderValue::from_static("dog"));
+        }
+        let mut response = tokio::select! {
+            response = sender.send_request(Request::from_parts(parts, sent)) => response.map_err(unreachable)?,
+            () = alive.ends() => return Err(unreachable("it was given up")),
+        };
+        let answer = response.headers_mut().remove(ANSWER);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let other_end = hyper::upgrade::on(&mut response);
+            let tunnel = Tunnel::new(other_end, shutdown.open_stream(), alive);
+            response.extensions_mut().insert(tunnel);
+        }
+        let response = response.map(Body::stream);
+        match answer {
+            Some(answer) if answer == REFUSED => {
+                let refusal = wire::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?;
+                let body =
+                    buffered.ok_or_else(|| unreachable("it refused the request, whose body is too long to be kept"))?;
+                Ok(Fetched::Refused { request: Request::from_parts(unchanged, body.into()), refusal })
+            }
+            Some(answer) if answer == FAILED => Err(wire::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?),
+            Some(_) | None => Ok(Fetched::Response(response)),
+        }
+    }
+}
+
+/// The body to be sent, and its bytes if it is short.
+async fn buffer(body: Body) -> Result<(Body, Option<Bytes>), Error> {
+    let is_short = http_body::Body::size_hint(&body).upper().is_some_and(|length| length <= BUFFERED as u64);
+    if is_short {
+        let bytes = body.bytes(BUFFERED).await?;
+        return Ok((bytes.clone().into(), Some(bytes)));
+    }
+    Ok((body, None))
+}

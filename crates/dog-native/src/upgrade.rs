@@ -1,0 +1,129 @@
+//! What becomes of a connection that is upgraded to a WebSocket: it is handed over to the thread of its Replica, or to a
+//! tunnel to the node of its Replica.
+
+use std::sync::Arc;
+
+use dog::http::header::SEC_WEBSOCKET_EXTENSIONS;
+use dog::{Body, Request, Response};
+use dog_engine::Upgrade;
+use dog_engine::handshake::Deflate;
+use hyper::server::conn::http1;
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::addresses::AddressPermit;
+use crate::config::Config;
+use crate::connection::{Lane, Stream};
+use crate::mail::{Attach, Mail};
+use crate::pace::Client;
+use crate::repeats::seldom;
+use crate::shared::Shared;
+use crate::shutdown_watch::StreamTimes;
+use crate::tunnel::{Tunnel, copy_both_ways};
+
+/// The HTTP settings of every connection.
+pub(crate) fn http(config: &Config) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // `pace` enforces the timeouts.
+    http.header_read_timeout(None).max_buf_size(config.max_header);
+    http
+}
+
+/// The request with a body of our own type, and the future of its connection if that is upgraded.
+pub(crate) fn take_upgrade<B>(mut request: hyper::Request<B>) -> (Request, Option<OnUpgrade>)
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::stream(body) });
+    (request, upgrade)
+}
+
+/// A connection that is being upgraded, and where it is to go.
+pub(crate) struct Handover {
+    upgrade: OnUpgrade,
+    destination: Destination,
+}
+
+enum Destination {
+    /// A Replica of this process, which has agreed on how its client takes messages.
+    Replica { upgrade: Upgrade, lane: Lane },
+    /// Another node, which has the Replica.
+    Node(Tunnel),
+}
+
+impl Handover {
+    /// The handover that a response asks for, if it opens a WebSocket.
+    pub(crate) fn of(upgrade: Option<OnUpgrade>, response: &mut Response) -> Option<Self> {
+        // Removed in any case: nobody else has a use for them.
+        let replica = response.extensions_mut().remove::<Upgrade>();
+        let node = response.extensions_mut().remove::<Tunnel>();
+        if response.status() != dog::http::StatusCode::SWITCHING_PROTOCOLS {
+            return None;
+        }
+        let lane = agreed_lane(response);
+        let replica = replica.map(|upgrade| Destination::Replica { upgrade, lane });
+        Some(Self { upgrade: upgrade?, destination: replica.or(node.map(Destination::Node))? })
+    }
+
+    /// Waits until HTTP has let go of the connection, then hands it over. If that fails, its socket ends.
+    pub(crate) async fn complete(self, shared: &Shared, permit: Option<Arc<AddressPermit>>) {
+        let Ok(upgraded) = self.upgrade.await else { return };
+        match self.destination {
+            Destination::Replica { upgrade, lane } => attach(upgraded, upgrade, lane, shared, permit),
+            Destination::Node(tunnel) => {
+                tokio::spawn(async move {
+                    tunnel.run(upgraded).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+}
+
+fn agreed_lane(response: &mut Response) -> Lane {
+    let deflate = response.extensions_mut().remove::<Deflate>();
+    // The header is what the client reads, and the App may have removed it.
+    let agreed = deflate.filter(|deflate| response.headers().get(SEC_WEBSOCKET_EXTENSIONS) == Some(&deflate.answer()));
+    agreed.map_or(Lane::Plain, |deflate| Lane::of_window(deflate.window()))
+}
+
+/// Sends the connection to the thread of its Replica. No other thread uses it from then on.
+fn attach(upgraded: Upgraded, upgrade: Upgrade, lane: Lane, shared: &Shared, permit: Option<Arc<AddressPermit>>) {
+    match detach(upgraded, StreamTimes::of(&shared.config)) {
+        Ok((stream, unread)) => {
+            let (replica, socket) = upgrade.accept();
+            let attach = Attach { socket, stream, unread, lane, permit };
+            let worker = shared.post.worker_of(replica.replica.as_bytes());
+            shared.post.send(worker, vec![Mail::Attach(Box::new(attach))]);
+        }
+        Err(error) => {
+            seldom!(error, "a connection could not be handed over", "a connection could not be handed over: {error}");
+        }
+    }
+}
+
+fn detach(upgraded: Upgraded, times: StreamTimes) -> std::io::Result<(Stream, Vec<u8>)> {
+    let (stream, read) = match upgraded.downcast::<TokioIo<Client>>() {
+        Ok(Parts { io, read_buf, .. }) => (io.into_inner().into_stream()?, read_buf),
+        // The connection of another node.
+        Err(upgraded) => match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(Parts { io, read_buf, .. }) => (io.into_inner(), read_buf),
+            Err(upgraded) => return Ok((bridge(upgraded, times)?, Vec::new())),
+        },
+    };
+    Ok((Stream::from_tcp(stream.into_std()?), read.into()))
+}
+
+/// A transport of another kind, such as TLS, stays with its own runtime. Bytes are copied between it and one end of a socket
+/// pair, whose other end is like any connection.
+fn bridge(upgraded: Upgraded, times: StreamTimes) -> std::io::Result<Stream> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    theirs.set_nonblocking(true)?;
+    let theirs = tokio::net::UnixStream::from_std(theirs)?;
+    tokio::spawn(copy_both_ways(TokioIo::new(upgraded), theirs, std::future::pending(), times));
+    Ok(Stream::from_pair(ours))
+}

@@ -1,0 +1,48 @@
+//! Which workers are stuck: threads that do not come round because a handler blocks them.
+
+use std::fmt;
+use std::time::Duration;
+
+use dog_engine::address::{Object, ReplicaAddress};
+
+use crate::heartbeat::Heartbeat;
+use crate::shared::Shared;
+
+/// A worker that does not come round, and the object that blocks it as far as that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stuck {
+    pub(crate) worker: usize,
+    silence: Duration,
+    class: Option<&'static str>,
+    object: Option<Object>,
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "worker {} has not come round for {} s, ", self.worker, self.silence.as_secs())?;
+        let class = self.class.unwrap_or_default();
+        match self.object {
+            // Whole ids, for whoever has to find the object.
+            Some(Object::Group(group)) => write!(formatter, "kept by the Group \"{class}\" {}", group.group),
+            Some(Object::Replica(ReplicaAddress { group, replica })) => {
+                write!(formatter, "kept by the Replica {replica} of the Group \"{class}\" {}", group.group)
+            }
+            None => formatter.write_str("kept by no object: by App::fetch, or its thread has ended"),
+        }
+    }
+}
+
+/// The workers that have not come round for [`stuck_after`](crate::Server::stuck_after).
+pub(crate) fn stuck(shared: &Shared) -> Vec<Stuck> {
+    let uptime = shared.uptime();
+    let check = |(worker, heartbeat): (usize, &Heartbeat)| {
+        let silence = heartbeat.silence(uptime);
+        if silence < shared.config.stuck_after {
+            return None;
+        }
+        let object = heartbeat.running();
+        let class = object.and_then(|object| shared.class_names.get(usize::from(object.group().class.0)).copied());
+        Some(Stuck { worker, silence, class, object })
+    };
+    shared.heartbeats.iter().enumerate().filter_map(check).collect()
+}

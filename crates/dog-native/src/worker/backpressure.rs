@@ -1,0 +1,89 @@
+//! Which sockets are not read because others cannot take what their clients send: [`Backpressure`].
+//!
+//! A socket is held back while it sends to a worker that is full, or sends much to a Group with a member that lags. Messages
+//! that do not come from a socket of this worker are bounded by being refused instead.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use dog::SocketId;
+use dog_engine::address::GroupAddress;
+
+/// How often lagging sockets and full workers are checked.
+const CHECK: Duration = Duration::from_millis(50);
+
+/// After this many checks (6 s) nobody waits any more for lagging sockets of another worker. That worker gives them up
+/// earlier itself, unless it is stuck.
+const REMOTE_CHECKS: u8 = 120;
+
+#[derive(Default)]
+pub(super) struct Backpressure {
+    /// Sockets of this worker that are not read.
+    held_back: RefCell<Vec<SocketId>>,
+    /// Groups with sockets on another worker that lag, each with the worker and the number of checks since then.
+    lag_elsewhere: RefCell<HashMap<(GroupAddress, usize), u8>>,
+    next_check: Cell<Option<Instant>>,
+}
+
+impl Backpressure {
+    /// Another worker has lagging sockets of a Group, or has none any more.
+    pub(super) fn lags_elsewhere(&self, group: GroupAddress, worker: usize, lags: bool) {
+        let mut all = self.lag_elsewhere.borrow_mut();
+        if lags {
+            all.insert((group, worker), 0);
+        } else {
+            all.remove(&(group, worker));
+        }
+    }
+
+    /// Whether any socket of another worker lags.
+    #[inline]
+    pub(super) fn any_lags_elsewhere(&self) -> bool {
+        !self.lag_elsewhere.borrow().is_empty()
+    }
+
+    /// Whether a socket of this Group lags on one of the other workers.
+    pub(super) fn group_lags_elsewhere(&self, group: GroupAddress, workers: usize) -> bool {
+        let all = self.lag_elsewhere.borrow();
+        (0..workers).any(|worker| all.contains_key(&(group, worker)))
+    }
+
+    pub(super) fn hold_back(&self, socket: SocketId) {
+        self.held_back.borrow_mut().push(socket);
+    }
+
+    /// The sockets that are held back. Each of them may go on, or has to be held back again.
+    pub(super) fn take_held_back(&self) -> Vec<SocketId> {
+        std::mem::take(&mut *self.held_back.borrow_mut())
+    }
+
+    /// Schedules the next check, if somebody `waits` and none is scheduled.
+    #[inline]
+    pub(super) fn schedule(&self, waits: bool, now: Instant) {
+        if waits && self.next_check.get().is_none() {
+            self.next_check.set(Some(now + CHECK));
+        }
+    }
+
+    /// Completes when the next check is due.
+    pub(super) async fn is_due(&self) {
+        match self.next_check.get() {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the check is due. If so, it counts as done.
+    pub(super) fn begin_check(&self, now: Instant) -> bool {
+        if self.next_check.get().is_none_or(|at| now < at) {
+            return false;
+        }
+        self.next_check.set(None);
+        self.lag_elsewhere.borrow_mut().retain(|_, checks| {
+            *checks += 1;
+            *checks < REMOTE_CHECKS
+        });
+        true
+    }
+}

@@ -1,0 +1,201 @@
+//! What a worker does with each piece of mail.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use dog::internal::Kind;
+use dog::{Error, Timestamp};
+use dog_engine::address::{Object, Targets};
+use dog_engine::host::{GroupObject, ReplicaObject};
+use dog_engine::message::ReplicaCast;
+use dog_engine::reply::Reply;
+use tracing::Instrument;
+
+use super::cluster_router::ClusterRouter;
+use super::core::Worker;
+use super::fence::fence_if_needed;
+use super::spans;
+use crate::cluster::ports::Owner;
+use crate::mail::{Answer, Mail, ReturnAddress, RoutingMail, StopMode};
+use crate::repeats::seldom;
+
+/// Does what a piece of mail says, or sends it on to where its object lives.
+pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
+    if let Some(cluster) = worker.router.cluster()
+        && let Some(object) = mail.object()
+        && !cluster.has_claim(object)
+    {
+        return cluster.forward_mail(object, mail);
+    }
+    if worker.objects.has_no_room_for(&mail) {
+        worker.counters().objects_refused.one();
+        let error = Error::new(Kind::NoRoom, "the server has as many rooms as it may: try again later");
+        return worker.router.reject(mail, &error);
+    }
+    match mail {
+        Mail::GroupCall { to, call, back } => {
+            let _within = spans::group(&back.span, to, "call").entered();
+            worker.group(to).call(call, reply(worker, &back, Answer::Group));
+        }
+        Mail::GroupCast { to, cast } => worker.group(to).cast(cast),
+        Mail::GroupFetch { to, request, back, .. } => {
+            let _within = spans::group(&back.span, to, "fetch").entered();
+            worker.group(to).fetch(request, reply(worker, &back, Answer::GroupFetched));
+        }
+        Mail::ReplicaCall { to, call, back } => {
+            let _within = spans::replica(&back.span, to, "call").entered();
+            worker.replica(to).call(call, reply(worker, &back, Answer::Replica));
+        }
+        Mail::ReplicaCast { to, cast } => cast_to_living(worker, &to, &cast),
+        Mail::ReplicaFetch { to, ticket, request, back, .. } => {
+            let _within = spans::replica(&back.span, to, "fetch").entered();
+            worker.replica(to).fetch(ticket, request, reply(worker, &back, Answer::ReplicaFetched));
+        }
+        Mail::Released { to, epoch, seat } => {
+            if let Some(replica) = worker.objects.living_replica(to).filter(|replica| replica.epoch() == epoch) {
+                replica.released(seat);
+            }
+        }
+        mail => dispatch_to_worker(worker, mail),
+    }
+}
+
+/// Mail for the worker itself.
+fn dispatch_to_worker(worker: &Rc<Worker>, mail: Mail) {
+    match mail {
+        Mail::Answer { call, answer } => {
+            if let Some(cluster) = worker.router.cluster() {
+                cluster.answered(call);
+            }
+            worker.calls.answer(call, answer);
+        }
+        Mail::Written { object, call, outcome } => {
+            worker.writes.done(object);
+            worker.calls.answer(call, outcome.map(|()| Answer::Written));
+        }
+        Mail::AlarmRefused { object, at } => restore_alarm(worker, object, at),
+        Mail::Attach(attach) => {
+            let socket = attach.socket;
+            worker.sockets.attach(*attach);
+            if worker.shutdown.closes_everything() {
+                worker.sockets.send_away(socket);
+            }
+        }
+        Mail::Abandoned { socket } => worker.sockets.lose(socket),
+        Mail::Outside { request, reply, span } => {
+            let (worker, busy) = (Rc::clone(worker), worker.shutdown.hold());
+            let span = span.in_scope(|| worker.requests().span(&request));
+            let answer = async move {
+                // The other side may have gone.
+                let _ = reply.send(worker.answer(request).await);
+                drop(busy);
+            };
+            tokio::task::spawn_local(answer.instrument(span));
+        }
+        Mail::Stop(mode) => stop(worker, mode),
+        Mail::Figures(reply) => {
+            // The other side may have given up.
+            let _ = reply.send(worker.snapshot());
+        }
+        Mail::Routing(mail) => {
+            if let Some(cluster) = worker.router.cluster() {
+                dispatch_routing(worker, cluster, mail);
+            }
+        }
+        Mail::HasRoom { worker: other } => {
+            worker.outbound.has_room(other);
+            worker.sockets.let_go_on();
+        }
+        Mail::Lags { group, worker: other, lags } => worker.sockets.lags_elsewhere(group, other, lags),
+        // An object that is woken is here now, and its alarm with it. The loop checks the shutdown after every turn.
+        _ => {}
+    }
+}
+
+fn dispatch_routing(worker: &Rc<Worker>, cluster: &ClusterRouter, mail: RoutingMail) {
+    match mail {
+        RoutingMail::Locate { object, claim, worker } => cluster.locate(object, claim, worker),
+        RoutingMail::Located { object, owner } => cluster.located(object, owner),
+        RoutingMail::Found { object, node, owner, alarm } => {
+            // The objects of an earlier lease end before anything is claimed by a new one.
+            fence_if_needed(worker);
+            if let Ok(Owner::Here(_)) = owner {
+                worker.alarms.borrow_mut().set(object, alarm);
+            }
+            cluster.found(object, node, owner);
+        }
+        RoutingMail::Moved { object, node } => cluster.moved(object, node),
+        RoutingMail::NodeGone { node } => {
+            for call in cluster.node_gone(node) {
+                let error = Error::new(Kind::Unreachable, "the node of the object has ended");
+                worker.calls.answer(call, Err(error));
+            }
+            worker.objects.groups().into_iter().for_each(|group| group.node_gone(node));
+        }
+        RoutingMail::LeaseLost => fence_if_needed(worker),
+        // Of an object that lives here, this worker knows the alarm before the storage does.
+        RoutingMail::AlarmSeen { object, at } => {
+            if !cluster.has_claim(object) {
+                worker.alarms.borrow_mut().set(object, at);
+                worker.turn.queued();
+            }
+        }
+    }
+}
+
+/// Sends the answer of an object to the caller.
+fn reply<T: 'static>(worker: &Rc<Worker>, back: &ReturnAddress, wrap: fn(T) -> Answer) -> Reply<T> {
+    let (worker, node, to, call) = (Rc::clone(worker), back.node, back.worker, back.call);
+    Reply::new(move |answer: Result<T, Error>| {
+        worker.router.answer(node, to, call, answer.map(wrap));
+    })
+}
+
+/// Casts to those of the Replicas that belong to this worker and are alive. The others have no sockets.
+fn cast_to_living(worker: &Worker, to: &Targets, cast: &ReplicaCast) {
+    for replica in to.iter() {
+        let address = to.address(replica);
+        let object = Object::Replica(address);
+        if worker.outbound.home(object) != worker.index() {
+            continue;
+        }
+        if let Some(living) = worker.objects.living_replica(address) {
+            living.cast(cast.clone());
+        } else if let Some(cluster) = worker.router.cluster().filter(|cluster| !cluster.has_claim(object)) {
+            let to = Targets { group: to.group, replicas: Arc::new([replica]), except: None };
+            cluster.forward_mail(object, Mail::ReplicaCast { to, cast: cast.clone() });
+        }
+    }
+}
+
+/// The shutdown begins: no new connections and no new requests. Open sockets are closed in batches.
+fn stop(worker: &Worker, mode: StopMode) {
+    if worker.shutdown.begin(|| worker.sockets.ids(), mode) {
+        // Objects that stream, or do something beside their handlers, come to an end.
+        worker.objects.groups().into_iter().for_each(GroupObject::stopping);
+        worker.objects.replicas().into_iter().for_each(ReplicaObject::stopping);
+    }
+}
+
+/// An alarm was set in memory before it was on disk, and could not be stored. The stored alarm counts, unless the alarm was
+/// set again meanwhile.
+fn restore_alarm(worker: &Worker, object: Object, refused: Option<Timestamp>) {
+    if worker.alarms.borrow().of(object) != refused {
+        return;
+    }
+    let Some(worker) = worker.this() else { return };
+    let read = worker.shared().storage.alarm(object);
+    tokio::task::spawn_local(async move {
+        match read.await {
+            Ok(stored) if worker.alarms.borrow().of(object) == refused => {
+                worker.alarms.borrow_mut().set(object, stored);
+                worker.turn.queued();
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let kind = "an alarm that cannot be restored";
+                seldom!(error, kind, "an alarm that was not stored cannot be restored either: {error}");
+            }
+        }
+    });
+}

@@ -1,0 +1,28 @@
+//! What a worker does when the lease of its node is over, so that other nodes may have its objects.
+
+use dog_engine::host::{GroupObject, ReplicaObject};
+
+use super::core::Worker;
+
+/// Ends all objects if the lease is over by which this node has them. It is called before anything is done in a turn, and
+/// before anything of it leaves.
+#[inline]
+pub(super) fn fence_if_needed(worker: &Worker) {
+    if worker.router.lease_is_over() {
+        fence(worker);
+    }
+}
+
+#[cold]
+fn fence(worker: &Worker) {
+    let Some(cluster) = worker.router.cluster() else { return };
+    cluster.void_claims();
+    tracing::error!(
+        worker = worker.index(),
+        "the lease of this node is over: its objects end, their sockets are closed"
+    );
+    worker.sockets.cut_off();
+    worker.objects.replicas().into_iter().for_each(ReplicaObject::cease);
+    worker.objects.groups().into_iter().for_each(GroupObject::cease);
+    cluster.give_up_claims();
+}

@@ -1,0 +1,214 @@
+//! What objects of this worker send: to each other, and to other workers. [`Outbound`] also knows which workers have more
+//! to do than they should.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use dog::Error;
+use dog::internal::Kind;
+use dog_engine::address::{NodeId, Object};
+
+use super::turn_state::TurnState;
+use crate::mail::{Answer, Mail};
+use crate::metrics::counters::Counters;
+use crate::post::{FULL, OVERFULL, Post};
+
+/// After this many checks in a row (1 s) in which a full worker has done nothing, its senders are not held back any more: a
+/// handler may block its thread.
+const STUCK: u8 = 20;
+
+/// The queues of one worker.
+pub(super) struct Outbound {
+    index: usize,
+    post: Post,
+    counters: Rc<Counters>,
+    turn: Rc<TurnState>,
+    /// Mail of this turn for this worker.
+    local: RefCell<VecDeque<Mail>>,
+    local_weight: Cell<usize>,
+    /// Mail for each other worker. It is posted at the end of the turn at the latest.
+    remote: RefCell<Vec<Vec<Mail>>>,
+    remote_weight: Cell<usize>,
+    full: RefCell<Vec<Option<Full>>>,
+    any_full: Cell<bool>,
+    /// Whether something was sent to a full worker since that was asked.
+    met_full: Cell<bool>,
+}
+
+/// A worker that has more to do than it should.
+struct Full {
+    /// See [`Post::taken`].
+    taken: usize,
+    /// Checks in a row in which it had done nothing.
+    idle_checks: u8,
+}
+
+impl Outbound {
+    pub(super) fn new(index: usize, post: Post, counters: Rc<Counters>, turn: Rc<TurnState>) -> Self {
+        let workers = post.workers();
+        Self {
+            index,
+            post,
+            counters,
+            turn,
+            local: RefCell::default(),
+            local_weight: Cell::new(0),
+            remote: RefCell::new((0..workers).map(|_| Vec::new()).collect()),
+            remote_weight: Cell::new(0),
+            full: RefCell::new((0..workers).map(|_| None).collect()),
+            any_full: Cell::new(false),
+            met_full: Cell::new(false),
+        }
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.post.workers()
+    }
+
+    /// The index of this worker.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The worker that an object belongs to in this process.
+    pub(super) fn home(&self, object: Object) -> usize {
+        self.post.worker_of(object.id())
+    }
+
+    /// Something was queued: there must be another turn.
+    pub(super) fn queued(&self) {
+        self.turn.queued();
+    }
+
+    /// Sends to any worker, this one included, after everything that was sent to it before. If far too much waits there,
+    /// the mail is refused.
+    pub(super) fn send(&self, worker: usize, mail: Mail) {
+        let weight = mail.weight();
+        if worker == self.index {
+            let queued = self.local_weight.get() + weight;
+            if queued > OVERFULL && mail.may_be_refused() {
+                return self.refuse(mail);
+            }
+            self.local_weight.set(queued);
+            self.local.borrow_mut().push_back(mail);
+        } else {
+            if self.any_full.get() && self.is_refused_by(worker, &mail) {
+                return self.refuse(mail);
+            }
+            self.remote_weight.set(self.remote_weight.get() + weight);
+            self.remote.borrow_mut()[worker].push(mail);
+        }
+        self.turn.queued();
+    }
+
+    fn is_refused_by(&self, worker: usize, mail: &Mail) -> bool {
+        let full = self.full.borrow();
+        let Some(full) = &full[worker] else { return false };
+        self.met_full.set(self.met_full.get() || full.idle_checks < STUCK);
+        self.post.backlog(worker) > OVERFULL && mail.may_be_refused()
+    }
+
+    /// Drops mail because too much waits. The caller of a call gets an error, unless it is on another node: that one has a
+    /// deadline.
+    pub(super) fn refuse(&self, mail: Mail) {
+        self.counters.mail_refused.one();
+        if let Some(back) = mail.into_return_address().filter(|back| back.node == NodeId::default()) {
+            let error = Error::new(Kind::Unreachable, "too much waits for the object: try again later");
+            self.answer(back.worker, back.call, Err(error));
+        }
+    }
+
+    /// Answers a call of a worker of this process.
+    pub(super) fn answer(&self, worker: usize, call: u64, answer: Result<Answer, Error>) {
+        self.send(worker, Mail::Answer { call, answer });
+    }
+
+    /// Sends to every other worker, at once.
+    pub(super) fn tell_others(&self, mail: impl Fn() -> Mail) {
+        for worker in (0..self.workers()).filter(|worker| *worker != self.index) {
+            self.post.send(worker, vec![mail()]);
+        }
+    }
+
+    /// The next piece of mail for this worker.
+    pub(super) fn take_local(&self) -> Option<Mail> {
+        let mail = self.local.borrow_mut().pop_front()?;
+        self.local_weight.set(self.local_weight.get() - mail.weight());
+        Some(mail)
+    }
+
+    pub(super) fn has_local(&self) -> bool {
+        !self.local.borrow().is_empty()
+    }
+
+    /// Whether so much waits for this worker that it should read nothing that makes more of it.
+    pub(super) fn is_behind(&self) -> bool {
+        self.local_weight.get() > FULL
+    }
+
+    /// Whether so much waits for other workers that it should be posted before the end of the turn.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.remote_weight.get() > FULL / 4
+    }
+
+    /// Posts what waits for other workers. It is called before every few writes, so it costs almost nothing where nothing
+    /// waits.
+    #[inline]
+    pub(super) fn post(&self) {
+        if self.remote_weight.get() > 0 {
+            self.post_all();
+        }
+    }
+
+    #[inline(never)]
+    fn post_all(&self) {
+        self.remote_weight.set(0);
+        let mut remote = self.remote.borrow_mut();
+        for (worker, mail) in remote.iter_mut().enumerate().filter(|(_, mail)| !mail.is_empty()) {
+            let waits = self.post.send_counted(worker, std::mem::take(mail));
+            if waits > FULL && self.full.borrow()[worker].is_none() && self.post.await_room(worker) {
+                self.set_full(worker, Some(Full { taken: self.post.taken(worker), idle_checks: 0 }));
+            }
+        }
+    }
+
+    fn set_full(&self, worker: usize, full: Option<Full>) {
+        let mut all = self.full.borrow_mut();
+        all[worker] = full;
+        self.any_full.set(all.iter().any(Option::is_some));
+    }
+
+    /// Another worker has room again.
+    pub(super) fn has_room(&self, worker: usize) {
+        self.set_full(worker, None);
+    }
+
+    /// Whether any worker has more to do than it should.
+    #[inline]
+    pub(super) fn any_full(&self) -> bool {
+        self.any_full.get()
+    }
+
+    /// Checks whether the full workers do anything.
+    pub(super) fn check_full(&self) {
+        for (worker, full) in self.full.borrow_mut().iter_mut().enumerate() {
+            let Some(full) = full else { continue };
+            let taken = self.post.taken(worker);
+            full.idle_checks = if taken == full.taken { full.idle_checks.saturating_add(1) } else { 0 };
+            full.taken = taken;
+        }
+    }
+
+    /// Whether something was sent to a full worker since this was last taken.
+    #[inline]
+    pub(super) fn met_full(&self) -> bool {
+        self.met_full.get()
+    }
+
+    #[inline]
+    pub(super) fn take_met_full(&self) -> bool {
+        self.met_full.take()
+    }
+}

@@ -1,0 +1,63 @@
+//! Calls of this worker that are not answered yet: [`PendingCalls`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use dog::Error;
+use dog::internal::Kind;
+use tokio::sync::oneshot;
+
+use crate::mail::Answer;
+
+type Outcome = Result<Answer, Error>;
+
+/// The calls of one worker, each with a number of its own.
+#[derive(Default)]
+pub(super) struct PendingCalls {
+    calls: RefCell<HashMap<u64, oneshot::Sender<Outcome>>>,
+    next: Cell<u64>,
+}
+
+/// The answer to a call, to be awaited. Dropped, the answer is ignored.
+pub(super) struct PendingCall(oneshot::Receiver<Outcome>);
+
+impl PendingCall {
+    pub(super) async fn answer(self) -> Outcome {
+        match self.0.await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::new(Kind::Unreachable, "the worker has ended")),
+        }
+    }
+}
+
+impl PendingCalls {
+    /// A new call: its number, and its answer.
+    pub(super) fn begin(&self) -> (u64, PendingCall) {
+        let call = self.next.replace(self.next.get() + 1);
+        let (sender, receiver) = oneshot::channel();
+        self.calls.borrow_mut().insert(call, sender);
+        (call, PendingCall(receiver))
+    }
+
+    /// Passes on an answer, unless the call was given up.
+    pub(super) fn answer(&self, call: u64, answer: Outcome) {
+        if let Some(sender) = self.calls.borrow_mut().remove(&call) {
+            // The caller may have dropped the call.
+            let _ = sender.send(answer);
+        }
+    }
+
+    /// Removes the calls that were given up: their answers may never come.
+    pub(super) fn remove_abandoned(&self) {
+        self.calls.borrow_mut().retain(|_, sender| !sender.is_closed());
+    }
+
+    pub(super) fn is_pending(&self, call: u64) -> bool {
+        self.calls.borrow().contains_key(&call)
+    }
+
+    /// Whether nobody waits for an answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls.borrow().values().all(oneshot::Sender::is_closed)
+    }
+}
