@@ -1,23 +1,30 @@
-//! The native host of [Durable Object Groups](dog): worker threads, each with its objects and its connections; HTTP and
+//! The native host of [Durable Object Groups](dog): worker threads, each with its own objects and connections, and HTTP and
 //! WebSocket on all of them.
 //!
-//! A program is an [`App`](dog::App) and a [`Server`] that runs it; see there. Mounted in an axum router, it is a
-//! [`Service`].
+//! Give a [`Server`] your [`App`](dog::App) and run it. To mount it in an axum router, make it a [`Service`].
 //!
 //! # The files, in reading order
+//! Starting a server:
 //! - `server`: [`Server`]; `config`: the settings and their defaults; `error`: [`Error`]
-//! - `place`: where objects live and what they keep; [`cluster`]: the ports of a cluster of servers
-//! - `running`: [`Running`], and the signals; `workers`: the threads, their beginning and end
-//! - `front`: HTTP, and the hand-over of a connection to its Replica's thread; `service`: [`Service`]
-//! - `listening`: addresses; `pace`: how long a client may take; `newcomers`: connections that have said nothing yet
-//! - `passing`: connections whose Replica lives at another node; `streams`: streamed responses at the end of a server
-//! - `worker`: a thread's objects and its loop; `worker/mail`: what crosses threads
-//! - `storage`: what objects keep for good
-//! - `repeats`: what comes again and again, in the log
-//! - `descriptors`: how many files and sockets there may be
-//! - `admin`: metrics, health and readiness; `metrics`: what is counted; `watch`: whether the workers live
-//! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
+//! - `backend`: where objects live and what they are stored in; `workers`: the threads; `running`: [`Running`] and signals
 //! - `cli` (feature `cli`): flags, a log and a graceful shutdown for programs
+//!
+//! From a client to its Replica:
+//! - `listening`: addresses to sockets; `front`: HTTP; `addresses`: connections per client; `descriptors`: connections of the
+//!   process; `pace`: the timeouts of HTTP; `standing_in`: accepting for a worker that is stuck; `service`: [`Service`]
+//! - `upgrade`: a connection becomes a WebSocket; `tunnel`: a WebSocket whose Replica lives on another node
+//! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
+//!
+//! The workers:
+//! - `worker`: its objects and its loop; `shared`: what all workers share; `shutdown_watch`: what streams know of a shutdown
+//! - `mail`: the messages that cross threads; `post`: the mailboxes
+//! - `storage`: what objects store on disk
+//! - [`cluster`]: the ports of a cluster, and the protocol between nodes; `newcomers`: connections before they are
+//!   authenticated
+//!
+//! For operators:
+//! - `admin`: metrics, health and readiness; `metrics`: what is counted; `heartbeat` and `watchdog`: whether the workers come
+//!   round; `repeats`: the bound on log lines; `clock`: the time
 
 mod addresses;
 mod admin;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dog_engine::host::ReplicaObject;
 
+use super::compression::Lane;
+use super::fan_out::FanOutIndex;
 use super::outbox::Outbox;
-use super::packing::Lane;
-use super::run::RunIndex;
 use super::stream::Stream;
 use crate::addresses::AddressPermit;
 use crate::websocket::Decoder;
@@ -40,8 +40,8 @@ pub(crate) struct Connection {
     /// What was read and not decoded yet, because a handler was busy.
     pub(crate) unread: Option<Box<[u8]>>,
     pub(super) outbox: Outbox,
-    /// The run of this turn that it is in.
-    pub(super) run: RunIndex,
+    /// The fan-out of this turn that it is in.
+    pub(super) fan_out: FanOutIndex,
     pub(super) attachment: Option<Box<Bytes>>,
     pub(crate) phase: Phase,
     /// Known when the connection has come; what is sent before that waits as it is, and is packed then.
@@ -50,7 +50,7 @@ pub(crate) struct Connection {
     pub(crate) readable: bool,
     /// Whether the client sends nothing more.
     pub(crate) hung_up: bool,
-    /// Whether its turn to be read comes: see `Worker::ready`.
+    /// Whether it is in a queue of sockets to be read.
     pub(crate) awaits_turn: bool,
     /// Whether it is not read because others cannot take yet what its client sends.
     pub(crate) held_back: bool,
@@ -90,7 +90,7 @@ impl Connection {
             decoder: Decoder::new(),
             unread: None,
             outbox: Outbox::default(),
-            run: RunIndex::NONE,
+            fan_out: FanOutIndex::NONE,
             attachment: None,
             phase: Phase::Open,
             lane: Lane::Plain,

@@ -1,4 +1,7 @@
-//! The records of one worker's connections, and what is done to one of them.
+//! The connections of one worker: [`Connections`]. The modules `deliver` and `write` queue and write messages.
+
+mod deliver;
+mod write;
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,18 +11,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::SocketErrorKind;
-use dog::{Close, CloseCode, Message, SocketError, SocketId};
+use dog::{Close, CloseCode, SocketError, SocketId};
 use dog_engine::host::{End, ReplicaObject};
 use mio::{Registry, Token};
 use slab::Slab;
 
+use super::compression::{Compressor, Lane};
+use super::fan_out::FanOuts;
 use super::lagging::Lagging;
 use super::outbox::Arena;
-use super::packing::{Lane, Packing};
 use super::record::{Connection, Phase};
-use super::run::Runs;
 use super::stream::Stream;
-use super::writing::Gate;
 use crate::addresses::AddressPermit;
 use crate::config::{Config, SlowConsumer};
 use crate::metrics::counters::Counters;
@@ -27,37 +29,46 @@ use crate::websocket::{close_frame, ping_frame};
 
 /// All connections of one worker.
 pub(crate) struct Connections {
-    pub(super) slab: Slab<Connection>,
+    slab: Slab<Connection>,
     next_generation: u32,
-    pub(super) arena: Arena,
-    pub(super) runs: Runs,
-    pub(super) packing: Packing,
-    pub(super) lagging: Lagging,
-    pub(super) dirty: Vec<u32>,
+    arena: Arena,
+    fan_outs: FanOuts,
+    compressor: Compressor,
+    lagging: Lagging,
+    /// The places of connections that are to be written.
+    dirty: Vec<u32>,
     /// Bytes queued since the last flush, counted for each socket.
-    pub(super) queued: usize,
-    /// Whether that, or what waits for one of them, is so much that it should be written now.
-    pub(super) is_full: bool,
-    pub(super) max_outbox: usize,
-    /// Whether senders are held back for those that lag: not where what is too much is dropped.
-    pub(super) holds_back: bool,
-    pub(super) gate: Gate,
-    /// Sockets that may be written to before the gate is asked again.
-    pub(super) unlooked: usize,
+    queued: usize,
+    /// Whether so much is queued, in all or for one socket, that it should be written now.
+    is_full: bool,
+    max_outbox: usize,
+    /// Whether sockets can lag. They cannot where messages are dropped instead.
+    can_lag: bool,
+    gate: Gate,
+    /// How many sockets may be written to before the gate is asked again.
+    writes_left: usize,
     registry: Registry,
-    pub(super) counters: Rc<Counters>,
+    counters: Rc<Counters>,
     /// Seconds since the worker began.
     pub(crate) seconds: u32,
-    /// A clock of about a quarter of a second, which begins again after a minute: see [`moment`].
+    /// A clock with about a quarter of a second per tick, which starts again after a minute. See [`moment`].
     pub(crate) moment: u8,
-    /// Sockets that have ended by themselves, for their Replicas to hear of at the end of the turn.
+    /// Sockets that have ended by themselves. Their Replicas hear of it at the end of the turn.
     pub(crate) ended: VecDeque<(SocketId, Rc<dyn ReplicaObject>, End)>,
 }
 
-/// The moment at which a worker has lived for so long. It is never zero, and short enough to stand in each connection: for
-/// what only has to be told from what was long ago.
-pub(crate) fn moment(life: Duration) -> u8 {
-    let quarters = life.as_secs() * 4 + u64::from(life.subsec_millis() / 250);
+/// Asked before something is written in the middle of a turn. It sends what waits for other workers first, because a
+/// client's reaction to what it reads must not overtake it. Returns whether anything may be written.
+pub(crate) type Gate = Box<dyn Fn() -> bool>;
+
+/// How many sockets are written to before the gate is asked again. Each write is a system call, so asking once for this many
+/// costs next to nothing.
+const WRITES_PER_CHECK: usize = 16;
+
+/// The `moment` of a worker that has run for `uptime`. It is never zero, and has one byte, because each connection has some.
+/// It only tells recent events from those of long ago.
+pub(crate) fn moment(uptime: Duration) -> u8 {
+    let quarters = uptime.as_secs() * 4 + u64::from(uptime.subsec_millis() / 250);
     u8::try_from(quarters % 255 + 1).unwrap_or(1)
 }
 
@@ -71,17 +82,17 @@ impl Connections {
         let compression = config.compression.unwrap_or_default();
         Self {
             max_outbox: config.max_outbox,
-            holds_back: config.slow_consumer == SlowConsumer::Close,
+            can_lag: config.slow_consumer == SlowConsumer::Close,
             gate,
-            unlooked: 0,
+            writes_left: 0,
             lagging: Lagging::default(),
             queued: 0,
             is_full: false,
             slab: Slab::new(),
             next_generation: 0,
             arena: Arena::default(),
-            runs: Runs::default(),
-            packing: Packing::new(compression, Rc::clone(&counters)),
+            fan_outs: FanOuts::default(),
+            compressor: Compressor::new(compression, Rc::clone(&counters)),
             dirty: Vec::new(),
             registry,
             counters,
@@ -131,7 +142,7 @@ impl Connections {
         connection.since = seconds;
         if lane.deflates() {
             connection.lane = lane;
-            self.arena.replace(&mut connection.outbox, |frame| self.packing.frame(frame, lane));
+            self.arena.replace(&mut connection.outbox, |frame| self.compressor.frame(frame, lane));
             self.counters.sockets_compressed.one();
         }
         self.counters.sockets_opened.one();
@@ -156,36 +167,16 @@ impl Connections {
         self.slab.iter().filter_map(|(place, _)| self.at(place)).collect()
     }
 
-    /// Queues a message for each of `sockets` but `except`. How many took it.
-    pub(crate) fn deliver(
-        &mut self,
-        config: &Config,
-        message: &Message,
-        sockets: &[SocketId],
-        except: &[SocketId],
-    ) -> usize {
-        let mut taken = 0;
-        for socket in sockets {
-            if !except.is_empty() && except.contains(socket) {
-                continue;
-            }
-            taken += usize::from(self.queue(config, *socket, message.frame()));
-        }
-        self.counters.messages_sent.one();
-        self.counters.deliveries.add(taken);
-        taken
-    }
-
     /// Queues a frame whatever waits there already.
     pub(crate) fn push(&mut self, socket: SocketId, frame: Bytes) {
-        self.leave_run(socket);
+        self.leave_fan_out(socket);
         let Some(connection) = self.slab.get_mut(place(socket)) else { return };
         self.arena.push(&mut connection.outbox, frame);
         self.touch(socket);
     }
 
     /// Puts a connection on the list of those to be written.
-    pub(super) fn touch(&mut self, socket: SocketId) {
+    fn touch(&mut self, socket: SocketId) {
         let Some(connection) = self.slab.get_mut(place(socket)).filter(|connection| !connection.outbox.dirty) else {
             return;
         };
@@ -218,7 +209,7 @@ impl Connections {
 
     /// Hangs up once what waits has gone out.
     pub(crate) fn finish(&mut self, socket: SocketId) {
-        self.leave_run(socket);
+        self.leave_fan_out(socket);
         let seconds = self.seconds;
         let Some(connection) = self.get(socket) else { return };
         connection.enter(Phase::Finishing, seconds);
@@ -228,7 +219,7 @@ impl Connections {
 
     /// Ends a socket that has done what it must not: its Replica will hear of it, the client gets a close.
     pub(crate) fn fail(&mut self, socket: SocketId, kind: SocketErrorKind, code: CloseCode, reason: &str) {
-        self.leave_run(socket);
+        self.leave_fan_out(socket);
         let Some(connection) = self.get(socket) else { return };
         if connection.phase == Phase::Open {
             let replica = connection.replica.take();
@@ -256,7 +247,7 @@ impl Connections {
     /// Lets go of a connection.
     pub(crate) fn remove(&mut self, socket: SocketId) -> Option<Connection> {
         self.get(socket)?;
-        self.leave_run(socket);
+        self.leave_fan_out(socket);
         self.lags_no_more(socket);
         let mut connection = self.slab.try_remove(place(socket))?;
         self.arena.clear(&mut connection.outbox);

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use xxhash_rust::xxh3::Xxh3;
+
 /// The file that holds the number of the last commit.
 pub(super) struct Mark {
     file: File,
@@ -76,13 +78,13 @@ impl Mark {
     }
 }
 
-/// A number that is another when the entry is (FNV-1a, and a mixing of its bits, since such numbers are put together).
+/// The hash (XXH3) of an entry. The hashes of all entries are combined with XOR, so each must have all its bits mixed.
 pub(super) fn digest(key: &[u8], value: &[u8]) -> u64 {
-    let bytes = key.iter().chain(&[0xff]).chain(value);
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
-    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    mixed ^ (mixed >> 33)
+    let mut hash = Xxh3::new();
+    for part in [key, &[0xff], value] {
+        hash.update(part);
+    }
+    hash.digest()
 }
 
 #[cfg(test)]

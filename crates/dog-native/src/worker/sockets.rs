@@ -300,7 +300,7 @@ impl Sockets {
     pub(super) fn cut_off(&self) {
         let mut connections = self.connections.borrow_mut();
         for socket in connections.ids() {
-            connections.leave_run(socket);
+            connections.leave_fan_out(socket);
             if connections.get(socket).is_some_and(|connection| connection.waiting() > 0) {
                 connections.remove(socket);
             }

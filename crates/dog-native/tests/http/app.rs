@@ -44,7 +44,7 @@ impl App for Test {
     }
 }
 
-struct Hall;
+pub(crate) struct Hall;
 
 impl Group for Hall {
     type Replica = Seat;
@@ -59,7 +59,7 @@ impl Group for Hall {
     }
 }
 
-struct Seat {
+pub(crate) struct Seat {
     stage: Shared,
 }
 

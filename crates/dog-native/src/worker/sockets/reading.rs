@@ -303,7 +303,7 @@ impl Sockets {
     fn answer_ping(&self, socket: SocketId, payload: &[u8]) {
         let mut connections = self.connections.borrow_mut();
         let most = self.shared.config.max_outbox;
-        connections.leave_run(socket);
+        connections.leave_fan_out(socket);
         if connections.get(socket).is_some_and(|connection| connection.waiting() < most) {
             connections.push(socket, pong_frame(payload));
         }

@@ -11,7 +11,7 @@ use mio::Poll;
 use proptest::prelude::*;
 
 use crate::config::{Compression, Config, SlowConsumer};
-use crate::connection::writing::LOOKS_AGAIN_AFTER;
+use crate::connection::table::WRITES_PER_CHECK;
 use crate::connection::{Connections, Lane, Stream};
 use crate::metrics::counters::Counters;
 
@@ -165,7 +165,7 @@ impl Peer {
             let message = if *first == 0x82 { payload.to_vec() } else { inflated(payload) };
             assert!([4, LARGE].contains(&message.len()));
             // What is compressed, and for whom.
-            let packs = self.lane == Lane::Packed && message.len() == LARGE;
+            let packs = self.lane == Lane::Compressed && message.len() == LARGE;
             assert_eq!(*first == 0xc2, packs, "{:?}", self.lane);
             heard.push(u32::from_be_bytes(message[..4].try_into().unwrap()));
             rest = after;
@@ -185,8 +185,8 @@ fn inflated(payload: &[u8]) -> Vec<u8> {
 
 /// All alike, or each in its own way.
 fn lanes() -> impl Strategy<Value = [Lane; SOCKETS]> {
-    let lane = prop_oneof![Just(Lane::Plain), Just(Lane::Packed), Just(Lane::Narrow(9))];
-    prop_oneof![Just([Lane::Plain; SOCKETS]), Just([Lane::Packed; SOCKETS]), proptest::array::uniform5(lane)]
+    let lane = prop_oneof![Just(Lane::Plain), Just(Lane::Compressed), Just(Lane::CompressedWindow(9))];
+    prop_oneof![Just([Lane::Plain; SOCKETS]), Just([Lane::Compressed; SOCKETS]), proptest::array::uniform5(lane)]
 }
 
 proptest! {
@@ -284,7 +284,7 @@ fn nothing_more_is_written_soon_after_it_may_not_be() {
         }
         assert!(!connections.flush(), "it was not told");
         let written = peers.iter_mut().filter_map(|peer| (peer.read() > 0).then_some(())).count();
-        assert_eq!(written, 3 * LOOKS_AGAIN_AFTER, "alike: {alike}");
+        assert_eq!(written, 3 * WRITES_PER_CHECK, "alike: {alike}");
         let waiting = sockets.iter().filter(|socket| connections.get(**socket).unwrap().waiting() > 0).count();
         assert_eq!(waiting, MANY - written, "so that they are hung up on");
     }

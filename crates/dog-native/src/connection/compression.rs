@@ -19,17 +19,17 @@ pub(crate) enum Lane {
     #[default]
     Plain,
     /// Compressed, where that makes them smaller.
-    Packed,
+    Compressed,
     /// The same, but what is longer than so many bytes, as a power of two, as it is: its client keeps no more of a message
     /// to be referred to.
-    Narrow(u8),
+    CompressedWindow(u8),
 }
 
 impl Lane {
     /// For whom a compressed message may refer back so many bytes, a power of two.
     pub(crate) fn of_window(bytes: usize) -> Self {
         let bits = bytes.ilog2();
-        if bits >= 15 { Self::Packed } else { Self::Narrow(u8::try_from(bits).unwrap_or_default()) }
+        if bits >= 15 { Self::Compressed } else { Self::CompressedWindow(u8::try_from(bits).unwrap_or_default()) }
     }
 
     /// Whether messages may come compressed.
@@ -40,19 +40,19 @@ impl Lane {
 
 /// The compressor of one worker, and what it has compressed in this turn.
 #[derive(Debug)]
-pub(super) struct Packing {
+pub(super) struct Compressor {
     compression: Compression,
     deflater: Deflater,
     /// Frames as they were and as they are sent, in a ring. They are held, so that no other can have their address.
-    packed: Vec<(Bytes, Bytes)>,
+    compressed: Vec<(Bytes, Bytes)>,
     next: usize,
     counters: Rc<Counters>,
 }
 
-impl Packing {
+impl Compressor {
     pub(super) fn new(compression: Compression, counters: Rc<Counters>) -> Self {
         let deflater = Deflater::new(compression.level);
-        Self { compression, deflater, packed: Vec::new(), next: 0, counters }
+        Self { compression, deflater, compressed: Vec::new(), next: 0, counters }
     }
 
     /// What a socket of this lane is sent for `frame`.
@@ -60,36 +60,36 @@ impl Packing {
     pub(super) fn frame(&mut self, frame: &Bytes, lane: Lane) -> Bytes {
         match lane {
             Lane::Plain => frame.clone(),
-            Lane::Packed => self.pack(frame),
-            Lane::Narrow(bits) if frame.len() <= 1 << bits => self.pack(frame),
-            Lane::Narrow(_) => frame.clone(),
+            Lane::Compressed => self.compress(frame),
+            Lane::CompressedWindow(bits) if frame.len() <= 1 << bits => self.compress(frame),
+            Lane::CompressedWindow(_) => frame.clone(),
         }
     }
 
-    fn pack(&mut self, frame: &Bytes) -> Bytes {
+    fn compress(&mut self, frame: &Bytes) -> Bytes {
         if payload(frame).is_none_or(|payload| payload.len() < self.compression.least) {
             return frame.clone();
         }
         let same = |(plain, _): &&(Bytes, Bytes)| (plain.as_ptr(), plain.len()) == (frame.as_ptr(), frame.len());
-        if let Some((_, packed)) = self.packed.iter().find(same) {
-            return packed.clone();
+        if let Some((_, compressed)) = self.compressed.iter().find(same) {
+            return compressed.clone();
         }
-        let packed = self.deflater.deflate(frame).unwrap_or_else(|| frame.clone());
+        let compressed = self.deflater.deflate(frame).unwrap_or_else(|| frame.clone());
         self.counters.messages_compressed.one();
         self.counters.bytes_to_compress.add(frame.len());
-        self.counters.bytes_compressed.add(packed.len());
-        let entry = (frame.clone(), packed.clone());
-        match self.packed.get_mut(self.next) {
+        self.counters.bytes_compressed.add(compressed.len());
+        let entry = (frame.clone(), compressed.clone());
+        match self.compressed.get_mut(self.next) {
             Some(oldest) => *oldest = entry,
-            None => self.packed.push(entry),
+            None => self.compressed.push(entry),
         }
         self.next = (self.next + 1) % REMEMBERED;
-        packed
+        compressed
     }
 
     /// The turn is over.
     pub(super) fn forget(&mut self) {
-        self.packed.clear();
+        self.compressed.clear();
         self.next = 0;
     }
 }
@@ -99,42 +99,46 @@ mod tests {
     use super::*;
     use dog::Message;
 
-    fn packing(least: usize) -> Packing {
-        Packing::new(Compression::new().at_least(least), Rc::default())
+    fn compressor(least: usize) -> Compressor {
+        Compressor::new(Compression::new().at_least(least), Rc::default())
     }
 
     #[test]
     fn the_same_message_is_compressed_once_a_turn() {
-        let mut packing = packing(0);
+        let mut compressor = compressor(0);
         let message = Message::text("a".repeat(1_000));
-        let first = packing.frame(message.frame(), Lane::Packed);
+        let first = compressor.frame(message.frame(), Lane::Compressed);
         assert!(first.len() < 100);
-        let again = packing.frame(message.clone().frame(), Lane::Packed);
+        let again = compressor.frame(message.clone().frame(), Lane::Compressed);
         assert_eq!(first.as_ptr(), again.as_ptr());
-        let other = packing.frame(Message::text("b".repeat(1_000)).frame(), Lane::Packed);
+        let other = compressor.frame(Message::text("b".repeat(1_000)).frame(), Lane::Compressed);
         assert_ne!(first, other);
         // Thousands in one turn: what is remembered is bounded.
         for _ in 0..1_000 {
-            packing.frame(Message::text("c".repeat(1_000)).frame(), Lane::Packed);
+            compressor.frame(Message::text("c".repeat(1_000)).frame(), Lane::Compressed);
         }
-        assert_eq!(packing.packed.len(), REMEMBERED);
-        packing.forget();
-        assert_ne!(first.as_ptr(), packing.frame(message.frame(), Lane::Packed).as_ptr());
+        assert_eq!(compressor.compressed.len(), REMEMBERED);
+        compressor.forget();
+        assert_ne!(first.as_ptr(), compressor.frame(message.frame(), Lane::Compressed).as_ptr());
     }
 
     #[test]
     fn who_takes_what() {
-        let mut packing = packing(100);
+        let mut compressor = compressor(100);
         let (short, fits, long) =
             (Message::text("a".repeat(99)), Message::text("a".repeat(250)), Message::text("a".repeat(300)));
         let narrow = Lane::of_window(256);
-        assert_eq!(Lane::of_window(32 * 1024), Lane::Packed);
-        for (lane, packs) in
-            [(Lane::Plain, [false; 3]), (Lane::Packed, [false, true, true]), (narrow, [false, true, false])]
+        assert_eq!(Lane::of_window(32 * 1024), Lane::Compressed);
+        for (lane, is_compressed) in
+            [(Lane::Plain, [false; 3]), (Lane::Compressed, [false, true, true]), (narrow, [false, true, false])]
         {
             assert_eq!(lane.deflates(), lane != Lane::Plain);
-            for (message, packs) in [&short, &fits, &long].into_iter().zip(packs) {
-                assert_eq!(packing.frame(message.frame(), lane) != message.frame(), packs, "{lane:?} {message:?}");
+            for (message, is_compressed) in [&short, &fits, &long].into_iter().zip(is_compressed) {
+                assert_eq!(
+                    compressor.frame(message.frame(), lane) != message.frame(),
+                    is_compressed,
+                    "{lane:?} {message:?}"
+                );
             }
         }
     }

@@ -1,0 +1,240 @@
+//! Writing: how much may wait for a socket, and when it is offered to the kernel. Only what the kernel has refused counts
+//! against a socket.
+
+use bytes::Bytes;
+use dog::internal::SocketErrorKind;
+use dog::{CloseCode, SocketId};
+use dog_engine::address::GroupAddress;
+
+use super::super::outbox::{Flushed, KEEPING, Pace};
+use super::super::record::Phase;
+use super::{Connections, WRITES_PER_CHECK, place};
+use crate::config::{Config, SlowConsumer};
+
+/// How many bytes may be queued in one turn, counted for each socket, before they are written: 2 MiB. So neither the turn nor
+/// the queues become long.
+const WRITE_AT: usize = 2 * 1024 * 1024;
+
+impl Connections {
+    /// Queues one frame for an open socket, unless too much waits there although the kernel was offered all of it. A socket
+    /// that keeps up gets even a message that is larger than the bound. Returns whether the frame was queued.
+    pub(super) fn queue(&mut self, config: &Config, socket: SocketId, frame: &Bytes) -> bool {
+        self.leave_fan_out(socket);
+        let Some(connection) = self.get(socket).filter(|connection| connection.phase == Phase::Open) else {
+            return false;
+        };
+        let (waiting, lane, blocked) = (connection.outbox.weight(), connection.lane, connection.outbox.blocked);
+        let frame = self.compressor.frame(frame, lane);
+        let (length, weight) = (frame.len(), waiting + frame.len() + KEEPING);
+        if weight <= self.max_outbox / 2 || self.has_room(socket, length) || self.makes_room(socket, length) {
+            self.note_queued(length, 1);
+            self.is_full |= !blocked && weight > self.max_outbox / 4;
+            self.push(socket, frame);
+            return true;
+        }
+        if self.get(socket).is_none_or(|connection| connection.phase != Phase::Open) {
+            return false;
+        }
+        if config.slow_consumer == SlowConsumer::DropNewest {
+            self.counters.deliveries_dropped.one();
+        } else {
+            self.counters.slow_consumers.one();
+            self.fail(socket, SocketErrorKind::TooSlow, CloseCode::TRY_AGAIN, "too slow");
+        }
+        false
+    }
+
+    /// Whether `length` more bytes may wait. A socket that lags has twice the room, for what was under way when its senders
+    /// were held back.
+    fn has_room(&mut self, socket: SocketId, length: usize) -> bool {
+        let most = self.max_outbox;
+        self.get(socket).is_some_and(|connection| {
+            let waiting = connection.outbox.weight();
+            let (free, most) = match connection.outbox.pace {
+                Pace::KeepsUp => (most / 2, most),
+                Pace::Lags => (most / 2, most * 2),
+                Pace::Slow => (0, most),
+            };
+            waiting <= free || waiting + length + KEEPING <= most
+        })
+    }
+
+    /// Offers the kernel what waits. Returns whether there is room then.
+    fn makes_room(&mut self, socket: SocketId, length: usize) -> bool {
+        if !(self.gate)() {
+            return false;
+        }
+        self.arena.begin_flush();
+        self.write_to(place(socket));
+        self.has_room(socket, length)
+    }
+
+    /// `length` bytes were queued for this many sockets.
+    pub(super) fn note_queued(&mut self, length: usize, sockets: usize) {
+        self.queued += length * sockets;
+        self.is_full |= self.queued > WRITE_AT;
+    }
+
+    /// The same for the members of a fan-out, for each of which `weight` waits, and nothing else.
+    pub(super) fn note_fan_out(&mut self, length: usize, weight: usize, sockets: usize) {
+        self.note_queued(length, sockets);
+        self.is_full |= weight > self.max_outbox / 4;
+    }
+
+    /// Whether what is queued should be written before more is made of it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// The kernel takes bytes again.
+    pub(crate) fn writable(&mut self, socket: SocketId) {
+        let Some(connection) = self.get(socket) else { return };
+        connection.outbox.blocked = false;
+        if connection.outbox.bytes > 0 {
+            self.touch(socket);
+        }
+    }
+
+    /// Whether the next `sockets` may be written to, [`WRITES_PER_CHECK`] at most. After a `false`, nothing is written before
+    /// the next flush.
+    pub(super) fn may_write(&mut self, sockets: usize) -> bool {
+        if self.writes_left < sockets {
+            self.writes_left = if (self.gate)() { WRITES_PER_CHECK } else { 0 };
+        }
+        let may = self.writes_left >= sockets;
+        self.writes_left = self.writes_left.saturating_sub(sockets);
+        may
+    }
+
+    /// Writes what waits, once for each socket that something was queued for. The caller has just asked whether anything may
+    /// be written. If nothing may be written any more on the way, the rest waits. Returns whether everything was offered.
+    pub(crate) fn flush(&mut self) -> bool {
+        (self.queued, self.is_full, self.writes_left) = (0, false, WRITES_PER_CHECK);
+        self.flush_fan_outs();
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.arena.begin_flush();
+        for place in dirty.drain(..) {
+            let place = place as usize;
+            let Some(connection) = self.slab.get_mut(place) else { continue };
+            connection.outbox.dirty = false;
+            if !connection.outbox.blocked && self.may_write(1) {
+                self.write_to(place);
+            }
+        }
+        self.counters.bytes_sent.add(self.arena.take_written());
+        self.compressor.forget();
+        // Kept for its memory.
+        self.dirty = dirty;
+        self.may_write(1)
+    }
+
+    /// Offers the kernel what waits for one connection.
+    fn write_to(&mut self, place: usize) {
+        let Some(connection) = self.slab.get_mut(place) else { return };
+        // The client does not have the answer to its handshake yet.
+        let Some(stream) = &mut connection.stream else { return self.judge_pace(place) };
+        let waited = connection.outbox.bytes;
+        let flushed = self.arena.flush(&mut connection.outbox, stream);
+        if matches!(flushed, Ok(Flushed::All)) && connection.phase == Phase::Finishing {
+            stream.finish();
+        }
+        // What the kernel takes at once says nothing about the client. If it takes more after a refusal, the client reads.
+        if connection.outbox.bytes < waited && (connection.outbox.is_backed_up() || connection.phase != Phase::Open) {
+            connection.lives(self.seconds);
+            self.has_progressed(place);
+        }
+        match flushed {
+            Ok(flushed) => {
+                let Some(connection) = self.slab.get_mut(place) else { return };
+                connection.outbox.is_refused(flushed == Flushed::Blocked, self.moment);
+                if connection.outbox.blocked || connection.outbox.pace != Pace::KeepsUp {
+                    self.judge_pace(place);
+                }
+            }
+            Err(_) => {
+                if let Some(socket) = self.at(place) {
+                    self.lose(socket);
+                }
+            }
+        }
+    }
+
+    /// Whether any socket lags.
+    #[inline]
+    pub(crate) fn any_lags(&self) -> bool {
+        self.lagging.any()
+    }
+
+    /// Whether any socket of the Group lags.
+    pub(crate) fn lags(&self, group: GroupAddress) -> bool {
+        self.lagging.any_of(group)
+    }
+
+    /// Whether there is anything to [take](Self::take_lag_news).
+    pub(crate) fn has_lag_news(&self) -> bool {
+        self.lagging.has_news()
+    }
+
+    /// Groups in which the first socket has begun to lag, or the last one has ceased to, in this order.
+    pub(crate) fn take_lag_news(&mut self) -> Vec<(GroupAddress, bool)> {
+        self.lagging.take_news()
+    }
+
+    /// The kernel has taken some of what it refused before.
+    pub(super) fn has_progressed(&mut self, place: usize) {
+        let Some(socket) = self.at(place) else { return };
+        self.lagging.progressed(socket);
+    }
+
+    /// The kernel was offered all that waits, and has not taken all of it.
+    pub(super) fn judge_pace(&mut self, place: usize) {
+        let Some(socket) = self.at(place) else { return };
+        let Some(connection) = self.slab.get_mut(place) else { return };
+        let waits = connection.outbox.weight();
+        match connection.outbox.pace {
+            Pace::KeepsUp if self.can_lag && waits > self.max_outbox / 2 && connection.phase == Phase::Open => {
+                if !connection.outbox.is_burst(self.moment) {
+                    connection.outbox.pace = Pace::Slow;
+                    return;
+                }
+                let Some(replica) = &connection.replica else { return };
+                connection.outbox.pace = Pace::Lags;
+                self.lagging.begin(socket, replica.address().group);
+            }
+            Pace::Lags | Pace::Slow if waits <= self.max_outbox / 4 => {
+                connection.outbox.pace = Pace::KeepsUp;
+                self.lagging.end(socket);
+            }
+            _ => {}
+        }
+    }
+
+    /// The socket is not open any more.
+    pub(super) fn lags_no_more(&mut self, socket: SocketId) {
+        if self.any_lags() {
+            self.lagging.end(socket);
+        }
+        if let Some(connection) = self.get(socket) {
+            connection.outbox.pace = Pace::Slow;
+        }
+    }
+
+    /// Checks all sockets that lag. Clients that are slow are closed, if too much waits for them.
+    pub(crate) fn check_lagging(&mut self, config: &Config) {
+        for socket in self.lagging.sockets() {
+            let Some(connection) = self.get(socket) else { continue };
+            let waits = connection.outbox.weight();
+            // Offered again at the end of the turn, whatever the kernel has reported.
+            connection.outbox.blocked = false;
+            self.touch(socket);
+            if !self.lagging.check(socket) {
+                continue;
+            }
+            self.lags_no_more(socket);
+            if waits > config.max_outbox && config.slow_consumer == SlowConsumer::Close {
+                self.counters.slow_consumers.one();
+                self.fail(socket, SocketErrorKind::TooSlow, CloseCode::TRY_AGAIN, "too slow");
+            }
+        }
+    }
+}
