@@ -1,5 +1,5 @@
-//! The server as its operator sees it: metrics, health and readiness on an address of their own, from a thread of their
-//! own, so that they answer when the workers do not. The thread also watches the workers, address or not.
+//! The server for its operators: metrics, health and readiness, on an address and a thread of their own, so that they
+//! answer when the workers do not. The thread also watches the workers, whether there is an address or not.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -33,18 +33,18 @@ use crate::repeats::{say_all_that_was_counted, say_what_was_counted, seldom};
 use crate::shared::Shared;
 use crate::watchdog::stuck;
 
-/// How long a worker may take to say its figures.
+/// How long a worker may take to send its counts.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How long a client may take to ask, or to take what it asked for.
+/// How long a client may take to send its request, or to take the answer.
 const QUESTION: Duration = Duration::from_secs(5);
-/// Connections at a time: one more takes the place of the oldest of whoever has most of them.
+/// The most connections at a time. One more replaces the oldest of the client that has most of them.
 const CONNECTIONS: usize = 64;
-/// How long each has its place in any case, which is longer than an answer takes.
+/// How long each connection has in any case: longer than an answer takes.
 const GRACE: Duration = Duration::from_millis(100);
-/// How often the workers are looked at.
+/// How often the workers are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The thread, as long as it is to run.
+/// The thread, until it is told to end.
 #[derive(Debug)]
 pub(crate) struct Admin {
     end: oneshot::Sender<()>,
@@ -62,7 +62,7 @@ impl Admin {
             runtime.block_on(async {
                 let serve = serve(Arc::clone(&shared), listeners);
                 tokio::select! {
-                    // Dropped without a word, the end is meant too.
+                    // A dropped sender means the end, too.
                     _ = ends => {}
                     () = watch(&shared) => {}
                     Err(error) = serve => tracing::error!("the admin address is not served: {error}"),
@@ -76,13 +76,13 @@ impl Admin {
     }
 
     pub(crate) fn end(self) {
-        // It may have ended by itself; and it never waits for anything outside once it is told to.
+        // The thread may have ended by itself. Once it is told to, it waits for nothing outside.
         let _ = self.end.send(());
         let _ = self.thread.join();
     }
 }
 
-/// Logs which workers get stuck, and that they have come back.
+/// Logs which workers are stuck, and which have recovered.
 async fn watch(shared: &Shared) {
     let mut known: Vec<usize> = Vec::new();
     loop {
@@ -118,12 +118,12 @@ async fn serve(shared: Arc<Shared>, listeners: Vec<std::net::TcpListener>) -> st
         newcomers.room().await;
         let task = tokio::spawn(converse(Arc::clone(&shared), stream));
         newcomers.add(address.ip(), task.abort_handle());
-        // However many come: what is asked already is answered first.
+        // Requests that came before are answered first, however many connections come.
         tokio::task::yield_now().await;
     }
 }
 
-/// The next connection to any of them; without any there is none.
+/// The next connection on any listener. Never completes without listeners.
 async fn accept(listeners: &[TcpListener]) -> std::io::Result<(TcpStream, SocketAddr)> {
     poll_fn(|context| {
         let accepted = listeners.iter().map(|listener| listener.poll_accept(context));
@@ -172,13 +172,13 @@ async fn answer(shared: &Shared, mut request: Request<Incoming>) -> Response<Ful
     }
 }
 
-/// The process lives: nothing to be said against it.
+/// Whether the process works.
 fn health(shared: &Shared) -> Result<(), String> {
     let stuck: Vec<String> = stuck(shared).iter().map(ToString::to_string).collect();
     if stuck.is_empty() { Ok(()) } else { Err(stuck.join("\n")) }
 }
 
-/// New clients are welcome.
+/// Whether new clients are welcome.
 fn readiness(shared: &Shared) -> Result<(), String> {
     if shared.draining.load(Ordering::Relaxed) {
         return Err("draining".into());
@@ -204,7 +204,7 @@ fn verdict(good: &str, verdict: Result<(), String>) -> Response<Full<Bytes>> {
     }
 }
 
-/// Asks every worker for its figures, all at once.
+/// Asks all workers for their counts, at the same time.
 async fn metrics(shared: &Shared) -> String {
     let ask = |worker| {
         let (reply, figures) = oneshot::channel();

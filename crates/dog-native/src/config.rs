@@ -1,4 +1,4 @@
-//! What a server is told before it starts, and what of that cannot be right.
+//! The settings of a server, their defaults, and their validation.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use crate::cluster::message::VERSIONS;
 use crate::cluster::ports::{Cluster, Versions};
 use crate::error::Error;
 
-/// What happens to a socket that does not take what it is sent: see [`Server::max_outbox`](crate::Server::max_outbox).
+/// What happens to a socket for which too much waits. See [`Server::max_outbox`](crate::Server::max_outbox).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SlowConsumer {
-    /// It is closed with 1013, and may come back.
+    /// It is closed with 1013. The client may come back.
     #[default]
     Close,
-    /// What does not fit any more is not sent to it.
+    /// Messages that do not fit are not sent to it.
     DropNewest,
 }
 
-/// How messages are compressed: see [`Server::compress`](crate::Server::compress).
+/// How messages are compressed. See [`Server::compress`](crate::Server::compress).
 ///
 /// ```
 /// use dog_native::Compression;
 ///
-/// // Every message from 1 KiB on, as small as can be.
+/// // Every message of 1 KiB and more, as small as possible.
 /// let compression = Compression::new().at_least(1024).level(9);
 /// # let _ = compression;
 /// ```
@@ -36,19 +36,19 @@ pub struct Compression {
 }
 
 impl Compression {
-    /// Messages from 256 bytes on, at level 3.
+    /// Messages of 256 bytes and more, at level 3.
     pub fn new() -> Self {
         Self { least: 256, level: 3 }
     }
 
-    /// How many bytes a message must have to be compressed; shorter ones go plain. Most of what compressing a message of
-    /// a hundred bytes takes is the same for one of a thousand, and there is little in it to be saved.
+    /// The shortest message that is compressed, in bytes. Compressing a message of a hundred bytes takes almost as much
+    /// time as one of a thousand, and saves little.
     #[must_use]
     pub fn at_least(self, bytes: usize) -> Self {
         Self { least: bytes, ..self }
     }
 
-    /// 1, which is the fastest, to 9, which makes messages smallest. Above 6 little is gained by much work.
+    /// The level: 1 (fastest) to 9 (smallest). Levels above 6 gain little for much work.
     #[must_use]
     pub fn level(self, level: u32) -> Self {
         Self { level, ..self }
@@ -61,7 +61,7 @@ impl Default for Compression {
     }
 }
 
-/// Everything that can be set, with its default.
+/// All settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) bind: String,

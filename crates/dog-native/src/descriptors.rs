@@ -1,7 +1,7 @@
-//! How many files and sockets the process may have open, and how many of them connections leave to the rest.
+//! How many file descriptors the process may have, and how many of them connections must leave free.
 //!
-//! A storage that cannot open a file fails, and a probe that is not accepted looks like a server that is dead. So clients
-//! are refused while there is still something left for these.
+//! A storage that cannot open a file fails, and a health check that is not accepted makes the server look dead. So
+//! clients are refused while some descriptors are still free for these.
 
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
@@ -10,14 +10,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::repeats::seldom;
 
-/// Files of the storage that stay open, at most: what the storage would take by itself.
+/// The most files that the storage keeps open: what it would use by itself.
 const MOST_FILES: u64 = 900;
-/// The fewest that the storage can do with.
+/// The fewest files that the storage can work with.
 const FEWEST_FILES: u64 = 10;
-/// What is left for all else: journals, tables being made, the operator's address, other nodes, the App's own files.
+/// What is left for everything else: journals, tables that are being written, the address for operators, other nodes,
+/// and the App's own files.
 const SPARE: std::ops::RangeInclusive<u64> = 32..=128;
 
-/// The process's bound, and who may have how much of it.
+/// The limit of the process, and how it is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptors {
     limit: u64,
@@ -27,7 +28,7 @@ pub(crate) struct Descriptors {
 static TAKEN: OnceLock<Descriptors> = OnceLock::new();
 
 impl Descriptors {
-    /// Those of this process. The first who asks raises its soft limit to the hard one, as far as the system lets it.
+    /// The descriptors of this process. The first call raises the soft limit to the hard one, if the system allows it.
     pub(crate) fn of_process() -> Self {
         *TAKEN.get_or_init(|| {
             let before = getrlimit(Resource::Nofile);
@@ -47,23 +48,23 @@ impl Descriptors {
         Self { limit, files: (limit / 8).clamp(FEWEST_FILES, MOST_FILES) }
     }
 
-    /// How many there are.
+    /// The number of descriptors.
     pub(crate) fn limit(self) -> u64 {
         self.limit
     }
 
-    /// How many files of the storage may stay open.
+    /// How many files the storage may keep open.
     pub(crate) fn files(self) -> usize {
         usize::try_from(self.files).unwrap_or(usize::MAX)
     }
 
-    /// Whether a connection leaves enough for the rest. The system gives out the lowest number that is free: so all below
-    /// it are in use, by whomever.
+    /// Whether a connection leaves enough descriptors for the rest. The system gives out the lowest free number, so all
+    /// numbers below it are in use.
     pub(crate) fn allow(self, connection: &impl AsRawFd) -> bool {
         u64::try_from(connection.as_raw_fd()).is_ok_and(|number| number < self.connections())
     }
 
-    /// A connection was refused for that.
+    /// Logs that a connection was refused for this reason.
     pub(crate) fn refused(self) {
         seldom!(
             warn,

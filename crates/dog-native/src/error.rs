@@ -1,9 +1,9 @@
-//! What can go wrong before the server runs: [`Error`].
+//! Why a server did not start: [`Error`].
 
 use std::fmt;
 use std::io;
 
-/// Why a server did not start. One line that names what to change.
+/// Why a server did not start. Its text is one line that says what to change.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -53,27 +53,27 @@ impl Error {
         Self { kind: Kind::Cluster, message: message.into(), cause: None }
     }
 
-    /// The cluster cannot be joined; the text names what is missing.
+    /// The cluster could not be joined. The text names what is missing.
     pub fn is_cluster(&self) -> bool {
         self.kind == Kind::Cluster
     }
 
-    /// The data folder cannot be used: locked, damaged, of another release, not to be written. It was left as it is.
+    /// The data folder cannot be used: it is locked, damaged, not writable, or of another release. It was not changed.
     pub fn is_data(&self) -> bool {
         self.kind == Kind::Data
     }
 
-    /// A setting cannot be right; the text names it.
+    /// A setting is invalid. The text names it.
     pub fn is_configuration(&self) -> bool {
         self.kind == Kind::Configuration
     }
 
-    /// The address cannot be listened on: in use, or not of this machine.
+    /// The address cannot be listened on: it is in use, or this machine does not have it.
     pub fn is_bind(&self) -> bool {
         self.kind == Kind::Bind
     }
 
-    /// The operating system refused something else: a thread, a file descriptor.
+    /// The operating system refused something else, such as a thread or a file descriptor.
     pub fn is_system(&self) -> bool {
         self.kind == Kind::System
     }

@@ -6,21 +6,22 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use crate::config::Config;
 use crate::error::Error;
 
-/// How often a free port is looked for that all addresses of a name have.
+/// How often a port is looked for that is free at all addresses of a name.
 const TRIES: usize = 20;
 
-/// Listeners of all addresses, and where they are: the first is the one to be told.
+/// The listeners, and all their addresses.
 pub(crate) struct Listening {
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Of each worker.
+    /// For each worker.
     pub(crate) listeners: Vec<Vec<TcpListener>>,
 }
 
-/// A listener at each address for each worker, all of one port; the kernel shares connections out among the workers.
+/// Makes a listener at each address for each worker, all with the same port. The kernel distributes connections among
+/// the workers.
 pub(crate) fn listen_all(setting: &str, wanted: &[SocketAddr], workers: usize) -> Result<Listening, Error> {
     for address in wanted.iter().filter(|address| address.port() != 0) {
-        // Ours share their port on purpose, so that they could share it with another server by mistake: a listener that
-        // does not share finds out.
+        // The listeners of the workers share their port, so they could share it with another server by mistake. A
+        // listener that does not share its port detects that.
         match listen(*address, false) {
             Err(cause) if !is_missing(&cause) => return Err(cannot_listen(setting, *address, cause)),
             Ok(_) | Err(_) => {}
@@ -37,13 +38,13 @@ pub(crate) fn listen_all(setting: &str, wanted: &[SocketAddr], workers: usize) -
     Ok(Listening { addresses, listeners })
 }
 
-/// A listener at each address that this machine has, all of one port.
+/// Makes a listener at each address that this machine has, all with the same port.
 pub(crate) fn listen_each(setting: &str, wanted: &[SocketAddr], shared: bool) -> Result<Vec<TcpListener>, Error> {
     let mut tries = 0;
     loop {
         tries += 1;
         match try_each(wanted, shared) {
-            // A port that is free at one address may not be at the next.
+            // A port that is free at one address may be in use at the next.
             Err((_, cause)) if cause.kind() == io::ErrorKind::AddrInUse && wanted[0].port() == 0 && tries < TRIES => {}
             Err((address, cause)) => return Err(cannot_listen(setting, address, cause)),
             Ok(listeners) => return Ok(listeners),
@@ -61,7 +62,7 @@ fn try_each(wanted: &[SocketAddr], shared: bool) -> Result<Vec<TcpListener>, (So
         }
         match listen(address, shared) {
             Ok(listener) => listeners.push(listener),
-            // A name may have addresses that its machine does not: those of IPv6 where that is off.
+            // A name may have addresses that this machine does not have, such as those of IPv6 where it is disabled.
             Err(cause) if is_missing(&cause) => missing = Some((address, cause)),
             Err(cause) => return Err((address, cause)),
         }
@@ -72,7 +73,7 @@ fn try_each(wanted: &[SocketAddr], shared: bool) -> Result<Vec<TcpListener>, (So
     }
 }
 
-/// Whether this machine does not have such an address.
+/// Whether this machine does not have the address.
 fn is_missing(cause: &io::Error) -> bool {
     // EAFNOSUPPORT has no kind of its own in the standard library.
     cause.kind() == io::ErrorKind::AddrNotAvailable || cause.raw_os_error() == Some(AF_UNSUPPORTED)
@@ -93,7 +94,7 @@ pub(crate) fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListene
     Ok(socket.into())
 }
 
-/// The error for an address that cannot be listened on; `setting` is whose it is.
+/// The error for an address of `setting` that cannot be listened on.
 pub(crate) fn cannot_listen(setting: &str, address: SocketAddr, cause: io::Error) -> Error {
     let text = match cause.kind() {
         io::ErrorKind::AddrInUse => format!("{setting}: {address} is in use by another program"),
@@ -108,18 +109,18 @@ impl Config {
         resolve("bind", &self.bind, "127.0.0.1:8787")
     }
 
-    /// The address that other nodes reach this one at.
+    /// The address at which other nodes reach this one.
     pub(crate) fn advertised_address(&self) -> Result<SocketAddr, Error> {
         resolve("advertise", &self.advertise, "10.0.0.5:7422").map(|addresses| addresses[0])
     }
 
-    /// The operator's addresses; none if there is no such setting.
+    /// The addresses for operators. Empty without the setting.
     pub(crate) fn admin_addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         self.admin.as_deref().map_or(Ok(Vec::new()), |address| resolve("admin", address, "127.0.0.1:9464"))
     }
 }
 
-/// At least one address, each once.
+/// Resolves a setting to at least one address, each once.
 fn resolve(setting: &str, address: &str, example: &str) -> Result<Vec<SocketAddr>, Error> {
     let mut addresses = Vec::new();
     for resolved in address.to_socket_addrs().into_iter().flatten() {

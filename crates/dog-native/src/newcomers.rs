@@ -1,5 +1,5 @@
-//! Connections that have not shown yet what they are for: so many at a time, and who comes takes the place of one that
-//! has been silent for longest, so that those that say nothing keep nobody out.
+//! Connections that are not authenticated, or have sent no request yet. Their number is bounded, and a new one replaces
+//! the oldest, so that silent ones keep nobody out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,15 +10,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::addresses::client_of;
 
-/// How often it is looked whether one of too many has done: only while there are too many.
+/// How often it is checked whether one of too many connections has finished.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Tasks that serve such connections.
+/// The tasks that serve such connections.
 #[derive(Debug)]
 pub(crate) struct Newcomers {
-    /// At a time.
+    /// The most at a time.
     most: usize,
-    /// How long each has its place in any case: one that is what it should be has done by then.
+    /// How long each may stay in any case. A proper one has finished by then.
     grace: Duration,
     tasks: Vec<Newcomer>,
 }
@@ -39,7 +39,7 @@ impl Newcomers {
         self.tasks.push(Newcomer { came: Instant::now(), address: client_of(address), task });
     }
 
-    /// Waits until there is room for one more, and makes it if need be.
+    /// Waits until there is room for one more. If need be, it makes room.
     pub(crate) async fn room(&mut self) {
         loop {
             self.tasks.retain(|newcomer| !newcomer.task.is_finished());
@@ -49,7 +49,7 @@ impl Newcomers {
             let victim = self.victim();
             if self.tasks[victim].came.elapsed() >= self.grace {
                 self.tasks.remove(victim).task.abort();
-                // The task is dropped, and with it the connection, when the runtime comes to it.
+                // The runtime drops the task, and with it the connection.
                 tokio::task::yield_now().await;
             } else {
                 sleep(LOOK).await;
@@ -57,7 +57,7 @@ impl Newcomers {
         }
     }
 
-    /// The oldest of the client that has most of them.
+    /// The oldest connection of the client that has most of them.
     fn victim(&self) -> usize {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         for newcomer in &self.tasks {

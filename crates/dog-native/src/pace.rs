@@ -1,6 +1,6 @@
-//! How long a client may take over HTTP: to send a request's line and headers, to go on with its body, to take its
-//! answer, to come with the next request. hyper knows one time, for all that comes before a request is there; these are
-//! kept beside it. An answer that goes out without a wait costs no timer.
+//! The timeouts of HTTP: for a request's line and headers, for its body, for taking the answer, and for the next
+//! request. hyper has only one timeout, for everything before a request; these are enforced beside it. An answer that
+//! is written without a wait needs no timer.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -23,9 +23,9 @@ use crate::config::Config;
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// For a request's line and headers, from its first byte; for the first request, from the beginning.
+    /// For a request's line and headers, from its first byte. For the first request, from the start of the connection.
     pub(crate) head: Duration,
-    /// Without taking a byte of what is sent to it, or sending a byte that is waited for.
+    /// Without taking a byte of an answer, or sending a byte that is waited for.
     pub(crate) stall: Duration,
     /// From one request to the next.
     pub(crate) idle: Duration,
@@ -37,25 +37,25 @@ impl Times {
     }
 }
 
-/// Where a connection is between two requests.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// A request is waited for: the first one, or one whose first bytes have come.
     Head,
     /// A request is being answered.
     Busy,
-    /// The answer is made, and goes out; the next request may come.
+    /// The answer is complete, and goes out. The next request may come.
     Idle,
 }
 
-/// What the parts of a connection tell each other. All of them are one task's, mostly.
+/// What the parts of a connection share. Mostly all of them belong to one task.
 #[derive(Debug, Default)]
 struct State {
-    /// How often the phase has changed, and which it is: nobody misses that it changed and changed back.
+    /// The number of phase changes, and the phase. So nobody misses a phase that was left again.
     phase: AtomicU64,
-    /// How often bytes have come or gone.
+    /// How often bytes were read or written.
     moved: AtomicU64,
-    /// Whether something waits to go out.
+    /// Whether bytes wait to be written.
     writes: AtomicBool,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Client {
     stall: Stall,
 }
 
-/// What watches over it.
+/// Enforces the timeouts of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     stream: Arc<TcpStream>,
@@ -100,7 +100,7 @@ pub(crate) struct Pace {
     times: Times,
 }
 
-/// A connection that is to keep these times.
+/// A connection with these timeouts.
 pub(crate) fn keep(stream: TcpStream, times: Times) -> (Client, Pace) {
     let (stream, state) = (Arc::new(stream), Arc::<State>::default());
     let client = Client { stream: Arc::clone(&stream), state: Arc::clone(&state), stall: Stall::new(times.stall) };
@@ -108,7 +108,7 @@ pub(crate) fn keep(stream: TcpStream, times: Times) -> (Client, Pace) {
 }
 
 impl Client {
-    /// The stream, once nothing else of the connection is there.
+    /// The stream, when no other part of the connection is left.
     pub(crate) fn into_stream(self) -> io::Result<TcpStream> {
         Arc::try_unwrap(self.stream).map_err(|_| io::Error::other("the connection is watched still"))
     }
@@ -193,18 +193,18 @@ impl AsyncWrite for Client {
 }
 
 impl Pace {
-    /// A request has come, and is being answered until its [`Answer`] is gone.
+    /// A request has come. It is being answered until its [`Answer`] is dropped.
     pub(crate) fn request<B>(&self) -> Answering<B> {
         self.state.enter(Phase::Busy);
         Answering { state: Some(Arc::clone(&self.state)), body: None }
     }
 
-    /// The body of a request, which fails when the client does not go on with it.
+    /// The body of a request. It fails when the client stops sending it.
     pub(crate) fn incoming<B>(&self, body: B) -> Incoming<B> {
         Incoming { body, stall: Stall::new(self.times.stall) }
     }
 
-    /// Ends when the client has nothing more to send, or is gone.
+    /// Completes when the client has nothing more to send, or is gone.
     pub(crate) async fn hangs_up(&self) {
         tokio::select! {
             () = has_finished(&self.stream) => {}
@@ -212,14 +212,14 @@ impl Pace {
         }
     }
 
-    /// Ends when the connection has to: the client is gone, or has taken too long, which is said. To be polled whenever
-    /// anything happens on the connection: in the same task, after it.
+    /// Completes, with the reason, when the connection must be closed: the client is gone, or has taken too long. Poll
+    /// it in the task of the connection, after everything else.
     pub(crate) async fn over(&self) -> &'static str {
         let mut lost = pin!(is_lost(&self.stream));
         let mut finished = pin!(has_finished(&self.stream));
         let mut has_finished = false;
         let mut due = pin!(sleep(self.times.head));
-        // As it was at the beginning: much may have happened before this is first asked.
+        // The state at the start of the connection: much may have happened before the first poll.
         let (mut seen, mut moved, mut is_due) = (0, 0, true);
         poll_fn(|context| {
             if lost.as_mut().poll(context).is_ready() {
@@ -234,7 +234,7 @@ impl Pace {
             let (time, why) = match is {
                 Phase::Head => (Some(self.times.head), "a request is not there in time"),
                 Phase::Idle => (Some(self.times.idle), "no request has come for long"),
-                // It may have ended its side and wait for the answer, or be gone: that shows when it is written to.
+                // The client may have shut down its side and wait for the answer, or be gone. A write shows which.
                 Phase::Busy => {
                     (has_finished.then_some(self.times.stall), "the client has finished, and waited for long")
                 }
@@ -245,7 +245,7 @@ impl Pace {
             }
             while is_due && due.as_mut().poll(context).is_ready() {
                 let moves = std::mem::replace(&mut moved, self.state.moved()) != self.state.moved();
-                // What still goes out has a time of its own.
+                // Bytes that are being written have a timeout of their own.
                 let goes_on = moves || self.state.writes.load(Ordering::Relaxed);
                 match time.filter(|_| goes_on && is != Phase::Head) {
                     Some(time) => due.as_mut().reset(Instant::now() + time),
@@ -258,10 +258,10 @@ impl Pace {
     }
 }
 
-/// Ends when the client has shut down its side: it sends nothing more, and may read on.
+/// Completes when the client has shut down its side. It sends nothing more, but may still read.
 async fn has_finished(stream: &TcpStream) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    // That readiness is the end of what is to be read, and of no bytes: bytes that wait to be read do not end it.
+    // This readiness is the end of the stream, not of bytes: bytes that wait to be read do not hide it.
     if stream.ready(Interest::PRIORITY).await.is_ok() {
         return;
     }
@@ -270,13 +270,13 @@ async fn has_finished(stream: &TcpStream) {
     std::future::pending::<()>().await;
 }
 
-/// Ends when the connection is broken.
+/// Completes when the connection is broken.
 async fn is_lost(stream: &TcpStream) {
     // It fails when the runtime ends.
     let _ = stream.ready(Interest::ERROR).await;
 }
 
-/// A time that begins with the first wait and ends with the next progress.
+/// A timeout that starts with the first wait, and ends with the next progress.
 #[derive(Debug)]
 struct Stall {
     time: Duration,
@@ -298,7 +298,7 @@ impl Stall {
     }
 }
 
-/// The body of an answer. When it is gone, the request that it answers is.
+/// The body of an answer. Its drop ends the request.
 #[derive(Debug)]
 pub(crate) struct Answering<B> {
     state: Option<Arc<State>>,
@@ -337,7 +337,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
     }
 }
 
-/// The body of a request: it fails when the client does not go on with it.
+/// The body of a request. It fails when the client stops sending it.
 #[derive(Debug)]
 pub(crate) struct Incoming<B> {
     body: B,

@@ -1,4 +1,4 @@
-//! A server that runs, and how it ends: [`Running`].
+//! A running server, and its shutdown: [`Running`].
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,9 +7,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::workers::Workers;
 
-/// A server that runs. Dropped, it ends without anyone waiting for it.
+/// A running server. If it is dropped, it shuts down, and nobody waits for it.
 pub struct Running {
-    /// At least one.
+    /// At least one address.
     addresses: Vec<SocketAddr>,
     workers: Workers,
 }
@@ -19,40 +19,40 @@ impl Running {
         Self { addresses, workers }
     }
 
-    /// Where it listens: the first of [`local_addrs`](Self::local_addrs).
+    /// The address on which it listens: the first of [`local_addrs`](Self::local_addrs).
     pub fn local_addr(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// Everywhere it listens, all with one port: one address, or those of the name that it was told to
-    /// [`bind`](crate::Server::bind).
+    /// All addresses on which it listens, with the same port: one address, or all addresses of the name that was passed
+    /// to [`bind`](crate::Server::bind).
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Where its operator finds it, if that was set: [`Server::admin`](crate::Server::admin).
+    /// The address for operators, if [`Server::admin`](crate::Server::admin) was set.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.workers.admin_addr()
     }
 
-    /// Ends it in good order, and returns when all is done:
+    /// Shuts the server down gracefully, and completes when everything is done:
     ///
-    /// 1. At once: readiness is false, nobody listens any more, requests that come over connections which are open are
-    ///    answered with 503 and `retry-after`. Those under way are answered.
-    /// 2. Open sockets are closed with 1012 in batches at random, spread over
-    ///    [`drain_within`](crate::Server::drain_within); their `on_close` runs.
-    /// 3. What handlers wait for, puts and calls, ends. Alarms that come due meanwhile ring when the server is back.
+    /// 1. At once: `/readyz` answers 503, the listeners are closed, and new requests on open connections are answered
+    ///    with 503 and `retry-after`. Requests under way are answered.
+    /// 2. Open sockets are closed with 1012, in batches at random over [`drain_within`](crate::Server::drain_within).
+    ///    Their `on_close` runs.
+    /// 3. Handlers finish what they wait for, such as puts and calls. Alarms that come due meanwhile ring when the
+    ///    server is back.
     ///
-    /// It takes [`drain_within`](crate::Server::drain_within) +
-    /// [`close_timeout`](crate::Server::close_timeout) + 1 s at most; what is under way then, a client that does not
-    /// answer its close or a handler that waits for ever, is cut off. Every put that returned `Ok` is on disk in any
-    /// case.
+    /// It takes at most [`drain_within`](crate::Server::drain_within) + [`close_timeout`](crate::Server::close_timeout)
+    /// + 1 s. What is still under way then is cut off: a client that does not answer its close, or a handler that waits
+    /// for ever. Every put that returned `Ok` is on disk in any case.
     pub async fn shutdown(self) {
         self.workers.stop().await;
     }
 
-    /// Waits for SIGINT or SIGTERM, then [`shutdown`](Self::shutdown); a second signal during that ends the server at
-    /// once. From this call on, not only once it is awaited, the signals are the server's.
+    /// Waits for SIGINT or SIGTERM, then does a [`shutdown`](Self::shutdown). A second signal ends the server at once.
+    /// The signals are handled from this call on, not only when the future is awaited.
     pub fn until_signal(self) -> impl Future<Output = ()> {
         let mut signals = Signals::listen();
         async move {
@@ -75,7 +75,7 @@ impl fmt::Debug for Running {
     }
 }
 
-/// The signals that end a server. Where the system gives no handler, its own way of ending stays.
+/// The signals that end a server. If the system gives no handler for one, its default action stays.
 pub(crate) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,

@@ -1,4 +1,4 @@
-//! The App as a service within somebody else's server: [`Service`].
+//! The App as a service inside another server: [`Service`].
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,11 +18,11 @@ use crate::mail::Mail;
 use crate::upgrade::{Handover, take_upgrade};
 use crate::workers::Workers;
 
-/// An App that answers requests from any server that speaks [`tower`'s](https://docs.rs/tower-service) language; made
-/// by [`Server::service`](crate::Server::service).
+/// An App that answers requests from any server that uses [`tower`](https://docs.rs/tower-service) services.
+/// [`Server::service`](crate::Server::service) makes it.
 ///
-/// A WebSocket's connection is taken over once the server has sent the response. Cloning it is cheap; its objects end
-/// with the last clone.
+/// The connection of a WebSocket is taken over when the other server has sent the response. Clones are cheap. The
+/// objects end when the last clone is dropped.
 #[derive(Clone)]
 pub struct Service {
     workers: Arc<Workers>,
@@ -34,15 +34,15 @@ impl Service {
         Self { workers: Arc::new(workers), next: Arc::default() }
     }
 
-    /// Where its operator finds it, if that was set: [`Server::admin`](crate::Server::admin).
+    /// The address for operators, if [`Server::admin`](crate::Server::admin) was set.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.workers.admin_addr()
     }
 
-    /// Ends it in good order, as [`Running::shutdown`](crate::Running::shutdown) does, and returns when all is done.
-    /// Requests that still come are answered with 503. Other clones may wait for the same end.
+    /// Shuts down gracefully, as [`Running::shutdown`](crate::Running::shutdown) does, and completes when everything is
+    /// done. New requests are answered with 503. Several clones may wait for the same shutdown.
     ///
-    /// Call it when the server that it is mounted in has stopped to accept connections: with axum, after
+    /// Call it when the other server has stopped to accept connections: with axum, after
     /// `serve(…).with_graceful_shutdown(…)` has returned.
     pub async fn shutdown(&self) {
         self.workers.stop().await;

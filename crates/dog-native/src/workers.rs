@@ -1,4 +1,4 @@
-//! The threads of a server: how they begin and end.
+//! The threads of a server: how they start and end.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -30,10 +30,10 @@ use crate::standing_in::{StandIns, stand_in};
 use crate::storage::port::SetAlarm;
 use crate::worker::{Worker, longest_drain, run};
 
-/// How long the lease may take to be given back: it ends by itself as well.
+/// How long it may take to give the lease back. It ends by itself as well.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// How long the end at once may take.
+/// How long an immediate end may take.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The threads of a server.
@@ -113,7 +113,7 @@ impl Workers {
         self.post().send_to_all(|| Mail::Stop(mode));
     }
 
-    /// Ends them in good order.
+    /// Shuts them down gracefully.
     pub(crate) async fn stop(&self) {
         self.tell_to_stop(StopMode::Graceful);
         let by = Instant::now() + longest_drain(&self.shared.config);
@@ -121,45 +121,45 @@ impl Workers {
         self.settle_storage(by).await;
     }
 
-    /// Ends them without waiting for anyone outside.
+    /// Ends them without waiting for clients.
     pub(crate) async fn stop_at_once(&self) {
         self.tell_to_stop(StopMode::AtOnce);
         self.wait(Instant::now() + AT_ONCE).await;
     }
 
-    /// Lets the storage do what makes the next start short. On a thread of its own: it blocks, and a second signal must be
-    /// heard meanwhile, which leaves it undone.
+    /// Lets the storage do what makes the next start short. It runs on a thread of its own, because it blocks, and a
+    /// second signal must be noticed meanwhile.
     async fn settle_storage(&self, by: Instant) {
         let (storage, (done, is_done)) = (Arc::clone(&self.shared.storage), oneshot::channel());
         let settle = move || {
             storage.settle(by.into_std());
-            // Whoever waits for this may be the last to have the storage, and closes it.
+            // The waiting task may hold the last reference, and closes the storage.
             drop(storage);
             let _ = done.send(());
         };
         match std::thread::Builder::new().name("dog-settle".into()).spawn(settle) {
-            // It ends by itself.
+            // The thread ends by itself.
             Ok(_) => drop(is_done.await),
             Err(error) => tracing::debug!("no thread to settle the storage: {error}"),
         }
     }
 
-    /// Waits for all threads, and until then at most: one that a handler keeps is left to itself. Whoever asks while
-    /// another waits waits with it; cancelled, it can be called anew.
+    /// Waits for all threads, but not after `by`: a thread that a handler blocks is left alone. Several callers may
+    /// wait. Cancelled, it can be called again.
     async fn wait(&self, by: Instant) {
         let mut threads = self.threads.lock().await;
         while let Some(thread) = threads.workers.last_mut() {
             let ended = tokio::time::timeout_at(by, &mut thread.has_ended).await;
             let Some(thread) = threads.workers.pop() else { return };
             match ended {
-                // It has said that it is at its end.
+                // It has reported its end.
                 Ok(_) => drop(thread.handle.join()),
                 Err(_) => tracing::error!(worker = thread.index, "a worker does not end: a handler keeps its thread"),
             }
         }
         if let Some(admin) = threads.admin.take() {
             admin.end();
-            // All is written. Others need not wait for the end of the lease.
+            // All writes are done, so other nodes need not wait for the end of the lease.
             if let Some(node) = &self.shared.node {
                 let _ = tokio::time::timeout(LEAVING, node.ports.directory.leave()).await;
             }
@@ -189,7 +189,7 @@ impl Thread {
     }
 }
 
-/// What a worker thread begins with. Its objects are made on the thread itself, for they never leave it.
+/// What a worker thread starts with. Its objects are made on the thread itself, because they never leave it.
 struct WorkerInit<A> {
     alarms: Arc<[SetAlarm]>,
     index: usize,
@@ -197,7 +197,7 @@ struct WorkerInit<A> {
     app: Arc<A>,
     mailbox: Mailbox,
     listeners: Vec<std::net::TcpListener>,
-    /// Where other nodes come in.
+    /// The listeners for other nodes.
     peers: Vec<std::net::TcpListener>,
     addresses: Arc<Addresses>,
     stand_ins: Arc<StandIns>,

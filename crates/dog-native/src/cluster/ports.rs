@@ -139,8 +139,8 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// The state of this node in the cluster.
     fn standing(&self) -> Standing;
 
-    /// The live node that wakes an object which no node has, when its alarm is due. All nodes with the same view of the cluster
-    /// compute the same one.
+    /// The live node that wakes an object which no node has, when its alarm is due. All nodes with the same view of the
+    /// cluster compute the same one.
     fn caretaker(&self, object: Object) -> NodeId;
 
     /// Gives the lease back, so that other nodes need not wait for its end. All objects have ended, and all writes are done.

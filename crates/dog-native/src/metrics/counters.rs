@@ -1,9 +1,9 @@
-//! Numbers that only grow, each counted by one thread.
+//! Counters and histograms, each used by one thread.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-/// A number that one thread counts.
+/// A number that only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(Cell<u64>);
 
@@ -17,17 +17,17 @@ impl Counter {
     }
 }
 
-/// Declares the counters of a worker, each with its name and what it counts.
+/// Declares the counters of a worker, each with its name and its help text.
 macro_rules! counters {
     ($($field:ident, $name:literal, $help:literal;)*) => {
-        /// The counters of one worker. No two threads ever touch the same.
+        /// The counters of one worker.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(#[doc = $help] pub(crate) $field: Counter,)*
         }
 
         impl Counters {
-            /// Names, and what they count, in the order of [`Counters::values`].
+            /// Names and help texts, in the order of [`Counters::values`].
             pub(crate) const NAMES: &'static [(&'static str, &'static str)] = &[$(($name, $help)),*];
 
             pub(crate) fn values(&self) -> Vec<u64> {
@@ -62,10 +62,11 @@ counters! {
     alarms, "dog_alarms_rung_total", "Alarms that rang, those after a failure among them.";
 }
 
-/// How long something took, each time: a histogram.
+/// A histogram of durations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Times {
-    /// How many took no longer than the bound of the same place, and longer than the one before it; the rest last.
+    /// How many durations were at most the bound at the same index, and longer than the bound before it. The last one
+    /// counts the rest.
     pub(crate) counts: [u64; Self::BOUNDS.len() + 1],
     pub(crate) sum: Duration,
 }
@@ -75,7 +76,7 @@ impl Times {
     pub(crate) const BOUNDS: [f64; 15] =
         [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-    /// It took so long once more.
+    /// Counts one more duration.
     pub fn note(&mut self, took: Duration) {
         let seconds = took.as_secs_f64();
         let place = Self::BOUNDS.partition_point(|bound| *bound < seconds);

@@ -1,8 +1,8 @@
-//! What a worker says of itself.
+//! The counts of one worker at one moment.
 
 use super::counters::Times;
 
-/// One worker at one moment.
+/// The counts of one worker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     /// In the order of [`Counters::NAMES`](super::counters::Counters::NAMES).
@@ -18,7 +18,7 @@ pub(crate) struct Figures {
     pub(crate) classes: Vec<ClassFigures>,
 }
 
-/// The objects of one class of Groups that live on one worker.
+/// The objects of one class of Groups on one worker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ClassFigures {
     pub(crate) name: &'static str,

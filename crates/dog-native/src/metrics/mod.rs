@@ -1,10 +1,9 @@
-//! What is counted, and how it is told.
+//! What is counted, and how it is reported.
 //!
-//! - `counters`: numbers that one thread counts; `figures`: what a worker says of itself when it is asked
-//! - `text`: Prometheus' exposition format; `report`: the families of metrics, by name
+//! - `counters`: counters and histograms of one thread; `figures`: the counts of one worker at one moment
+//! - `text`: Prometheus' text format; `report`: the names of all metrics
 //!
-//! Nothing here is shared while messages flow: a worker adds to plain numbers of its own, and they are added up when
-//! somebody asks.
+//! Nothing here is shared while messages flow. Each worker adds to its own numbers, and a report adds them up.
 
 pub(crate) mod counters;
 pub(crate) mod figures;

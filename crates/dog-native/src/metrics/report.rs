@@ -1,4 +1,4 @@
-//! The families of metrics: the names that dashboards know.
+//! All metrics, by name. Dashboards depend on the names.
 
 use super::counters::Counters;
 use super::figures::{ClassFigures, Figures};
@@ -6,16 +6,16 @@ use super::text::Exposition;
 use crate::cluster::node::ClusterFigures;
 use crate::storage::port::StorageFigures;
 
-/// What is said of the process as a whole.
+/// The counts of the process as a whole.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) draining: bool,
     pub(crate) storage: StorageFigures,
-    /// Of a node of a cluster.
+    /// If the server is a node of a cluster.
     pub(crate) cluster: Option<ClusterFigures>,
 }
 
-/// All metrics as text. A worker that did not answer is `None`: nothing is said of what it counts, rather than zero.
+/// All metrics as text. `None` is a worker that did not answer: its metrics are left out, not zero.
 pub(crate) fn report(process: &Process, workers: &[Option<Figures>]) -> String {
     let mut text = Exposition::default();
     text.family("dog_build_info", "gauge", "Always 1; the version is in the label.");
@@ -74,7 +74,7 @@ fn gauges(text: &mut Exposition, workers: &[(&str, &Figures)]) {
     }
 }
 
-/// What all workers have of each class.
+/// The objects of each class, of all workers together.
 fn classes(workers: &[(&str, &Figures)]) -> Vec<ClassFigures> {
     let mut classes: Vec<ClassFigures> = Vec::new();
     for class in workers.iter().flat_map(|(_, figures)| &figures.classes) {

@@ -4,10 +4,10 @@ use std::fmt::{Display, Write};
 
 use super::counters::Times;
 
-/// What is sent as the content's type.
+/// The content type.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A text that grows family by family.
+/// A text that grows metric by metric.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     text: String,
@@ -17,7 +17,7 @@ pub(super) struct Exposition {
 pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
 
 impl Exposition {
-    /// Begins a family: its samples follow.
+    /// Starts a metric. Its samples follow.
     pub(super) fn family(&mut self, name: &'static str, kind: &str, help: &str) {
         self.family = name;
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
@@ -25,12 +25,12 @@ impl Exposition {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    /// One sample of the family.
+    /// Adds a sample.
     pub(super) fn sample(&mut self, labels: Labels<'_>, value: impl Display) {
         self.suffixed("", labels, value);
     }
 
-    /// The samples of a histogram.
+    /// Adds the samples of a histogram.
     pub(super) fn times(&mut self, labels: Labels<'_>, times: &Times) {
         let mut up_to = 0;
         for (count, bound) in times.counts.iter().zip(Times::BOUNDS) {
@@ -55,7 +55,7 @@ impl Exposition {
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // A string takes whatever is written to it.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.text, "{line}");
     }
 

@@ -87,3 +87,30 @@ impl Backpressure {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dog::GroupId;
+    use dog_engine::address::ClassIndex;
+
+    use super::*;
+
+    #[test]
+    fn checks_come_only_while_somebody_waits_and_other_workers_are_not_waited_for_for_ever() {
+        let (waits, start) = (Backpressure::default(), Instant::now());
+        let group = GroupAddress { class: ClassIndex(0), group: GroupId::from_name("class", "a") };
+        waits.schedule(false, start);
+        assert!(!waits.begin_check(start + CHECK), "nobody waits");
+        waits.lags_elsewhere(group, 1, true);
+        assert!(waits.group_lags_elsewhere(group, 2) && !waits.group_lags_elsewhere(group, 1));
+        let mut now = start;
+        for _ in 0..REMOTE_CHECKS {
+            assert!(waits.any_lags_elsewhere());
+            waits.schedule(true, now);
+            assert!(!waits.begin_check(now), "too early");
+            now += CHECK;
+            assert!(waits.begin_check(now));
+        }
+        assert!(!waits.any_lags_elsewhere());
+    }
+}

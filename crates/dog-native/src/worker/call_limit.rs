@@ -1,5 +1,5 @@
-//! The bound of the calls that users' handlers have in flight: [`CallLimit`]. When a crowd leaves, each of a thousand Replicas
-//! may call all others at the same moment. Without a bound that is a million calls in memory, and a thread that does nothing
+//! The bound of the calls that users' handlers have in flight: [`CallLimit`]. When a crowd leaves, each of a thousand
+//! Replicas may call all others at the same moment. Without a bound that is a million calls in memory, and a thread that does nothing
 //! else.
 
 use std::cell::Cell;

@@ -212,3 +212,86 @@ impl Outbound {
         self.met_full.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dog::{Message, ReplicaId};
+    use dog_engine::address::{ClassIndex, GroupAddress, Targets};
+    use dog_engine::message::{Delivery, ReplicaCast};
+
+    use super::*;
+    use crate::mail::ReturnAddress;
+    use crate::post::Mailbox;
+
+    fn outbound() -> (Outbound, Vec<Mailbox>) {
+        let (post, mailboxes) = Post::new(2);
+        (Outbound::new(0, post, Rc::default(), Rc::new(TurnState::new())), mailboxes)
+    }
+
+    fn group() -> GroupAddress {
+        GroupAddress { class: ClassIndex(0), group: dog::GroupId::from_name("class", "a") }
+    }
+
+    fn message(length: usize) -> Mail {
+        let to = Targets { group: group(), replicas: Arc::new([ReplicaId::from_name("room", "1")]), except: None };
+        let cast = ReplicaCast::Deliver(Delivery { message: Message::binary(vec![7; length]), except: None });
+        Mail::ReplicaCast { to, cast }
+    }
+
+    #[test]
+    fn mail_for_this_worker_comes_in_order_and_counts_until_it_is_taken() {
+        let (outbound, _mailboxes) = outbound();
+        outbound.send(0, message(FULL));
+        outbound.send(0, Mail::CheckDrain);
+        assert!(outbound.is_behind() && outbound.has_local());
+        assert!(matches!(outbound.take_local(), Some(Mail::ReplicaCast { .. })));
+        assert!(!outbound.is_behind());
+        assert!(matches!(outbound.take_local(), Some(Mail::CheckDrain)));
+        assert!(outbound.take_local().is_none() && !outbound.has_local());
+    }
+
+    #[test]
+    fn mail_for_another_worker_waits_until_it_is_posted() {
+        let (outbound, mut mailboxes) = outbound();
+        outbound.send(1, message(FULL / 2));
+        assert!(outbound.is_full() && mailboxes[1].next().is_none());
+        outbound.post();
+        assert!(!outbound.is_full() && mailboxes[1].next().is_some());
+    }
+
+    #[test]
+    fn a_worker_is_full_until_it_has_taken_what_waits_for_it() {
+        let (outbound, mut mailboxes) = outbound();
+        outbound.send(1, message(2 * FULL));
+        outbound.post();
+        assert!(outbound.any_full() && !outbound.met_full());
+        outbound.send(1, message(1));
+        assert!(outbound.take_met_full() && !outbound.met_full(), "its sender is to wait");
+        while mailboxes[1].next().is_some() {}
+        assert!(matches!(mailboxes[0].next(), Some(Mail::HasRoom { worker: 1 })));
+        outbound.has_room(1);
+        outbound.send(1, message(1));
+        assert!(!outbound.any_full() && !outbound.met_full());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_worker_that_does_nothing_for_long() {
+        let (outbound, _mailboxes) = outbound();
+        outbound.send(1, message(2 * FULL));
+        outbound.post();
+        (0..STUCK).for_each(|_| outbound.check_full());
+        outbound.send(1, message(1));
+        assert!(outbound.any_full() && !outbound.met_full());
+    }
+
+    #[test]
+    fn a_call_that_is_refused_is_answered_with_an_error() {
+        let (outbound, _mailboxes) = outbound();
+        let call = dog_engine::message::GroupCall::Parked;
+        outbound.refuse(Mail::GroupCall { to: group(), call, back: ReturnAddress::here(0, 7) });
+        let Some(Mail::Answer { call: 7, answer: Err(error) }) = outbound.take_local() else { panic!("no answer") };
+        assert!(error.is_unreachable(), "{error}");
+    }
+}

@@ -61,3 +61,25 @@ impl PendingCalls {
         self.calls.borrow().values().all(oneshot::Sender::is_closed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn each_call_gets_its_own_answer_and_those_that_were_given_up_are_removed() {
+        let calls = PendingCalls::default();
+        let (first, answer) = calls.begin();
+        let (second, given_up) = calls.begin();
+        assert!(first != second && calls.is_pending(second));
+        drop(given_up);
+        calls.remove_abandoned();
+        assert!(calls.is_pending(first) && !calls.is_pending(second) && !calls.is_idle());
+        calls.answer(second, Ok(Answer::Written));
+        calls.answer(first, Ok(Answer::Written));
+        assert!(matches!(answer.answer().now_or_never(), Some(Ok(Answer::Written))));
+        assert!(calls.is_idle());
+    }
+}

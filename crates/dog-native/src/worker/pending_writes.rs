@@ -1,5 +1,5 @@
-//! Writes that were handed to the storage and are not done yet: [`PendingWrites`]. A life can end before its writes are done.
-//! The next life of that object reads only after them, so that it sees everything that the one before it has written.
+//! Writes that were handed to the storage and are not done yet: [`PendingWrites`]. A life can end before its writes are
+//! done. The next life of that object reads only after them, so that it sees everything that the one before it has written.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! The spans that follow a request from the front to its Group and its Replica, on all threads that these live on. Their names
-//! and fields are in docs/operating.md. There is one for each request and for each call that follows from it, never for a
+//! The spans that follow a request from the front to its Group and its Replica, on all threads that these live on. Their
+//! names and fields are in docs/operating.md. There is one for each request and for each call that follows from it, never for a
 //! message, and none if no subscriber wants them.
 
 use dog_engine::address::{GroupAddress, ReplicaAddress};

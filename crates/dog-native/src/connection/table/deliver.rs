@@ -1,6 +1,6 @@
 //! Delivery of messages to sockets: to some of them, or to a whole audience at once.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use bytes::Bytes;
 use dog::{Message, SocketId};
@@ -10,6 +10,7 @@ use super::super::compression::Lane;
 use super::super::fan_out::{FanOutIndex, Key};
 use super::super::outbox::{JOIN_UP_TO, KEEPING};
 use super::super::record::Phase;
+use super::super::stream::Stream;
 use super::{Connections, WRITES_PER_CHECK, place};
 use crate::config::Config;
 
@@ -83,6 +84,7 @@ impl Connections {
             None => {}
         }
         let index = self.fan_outs.all.len();
+        let this = FanOutIndex::of(index);
         let mut fan_out = self.fan_outs.spare.pop().unwrap_or_default();
         fan_out.key = Some(key);
         for socket in sockets {
@@ -91,7 +93,7 @@ impl Connections {
             };
             let has_lane = !matches!(connection.lane, Lane::CompressedWindow(_));
             if connection.outbox.weight() == 0 && connection.stream.is_some() && has_lane {
-                connection.fan_out = FanOutIndex::of(index);
+                connection.fan_out = this;
                 fan_out.lanes[usize::from(connection.lane.deflates())] = true;
                 fan_out.members.extend(u32::try_from(place(*socket)));
             } else {
@@ -188,20 +190,29 @@ impl Connections {
             frames.iter().for_each(|frame| joined.extend_from_slice(frame));
         }
         let out: &[u8] = if let [frame] = &frames[..] { frame } else { &joined };
+        let this = FanOutIndex::of(index);
         for members in members.chunks(WRITES_PER_CHECK) {
             let may_write = self.may_write(members.len());
+            let mut written = 0;
             for place in members.iter().map(|place| *place as usize) {
                 let Some(connection) = self.slab.get_mut(place) else { continue };
-                if connection.fan_out != FanOutIndex::of(index) || connection.lane != lane {
+                if connection.fan_out != this || connection.lane != lane {
                     continue;
                 }
                 connection.fan_out = FanOutIndex::NONE;
-                if may_write {
-                    self.write_fan_out(place, &frames, out);
-                } else {
+                if !may_write {
                     self.arena.push_rest(&mut connection.outbox, &frames, 0);
+                    continue;
+                }
+                let Some(stream) = &mut connection.stream else { continue };
+                match write_some(stream, out) {
+                    Ok(wrote) if wrote == out.len() => written += wrote,
+                    // The kernel reports when it takes more.
+                    Ok(wrote) => self.keep_rest(place, &frames, wrote),
+                    Err(_) => self.lose_at(place),
                 }
             }
+            self.arena.note_written(written);
         }
         self.fan_outs.joined = joined;
         let fan_out = &mut self.fan_outs.all[index];
@@ -209,6 +220,7 @@ impl Connections {
     }
 
     /// What the kernel did not take waits in the outbox.
+    #[cold]
     fn keep_rest(&mut self, place: usize, frames: &[Bytes], wrote: usize) {
         let Some(connection) = self.slab.get_mut(place) else { return };
         self.arena.push_rest(&mut connection.outbox, frames, wrote);
@@ -216,24 +228,23 @@ impl Connections {
         self.judge_pace(place);
     }
 
-    fn write_fan_out(&mut self, place: usize, frames: &[Bytes], out: &[u8]) {
-        let Some(stream) = self.slab.get_mut(place).and_then(|connection| connection.stream.as_mut()) else { return };
-        let wrote = loop {
-            match stream.write(out) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                outcome => break outcome,
-            }
-        };
-        match wrote {
-            Ok(wrote) if wrote == out.len() => self.arena.note_written(wrote),
-            // The kernel reports when it takes more.
-            Ok(wrote) => self.keep_rest(place, frames, wrote),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.keep_rest(place, frames, 0),
-            Err(_) => {
-                if let Some(socket) = self.at(place) {
-                    self.lose(socket);
-                }
-            }
+    #[cold]
+    fn lose_at(&mut self, place: usize) {
+        if let Some(socket) = self.at(place) {
+            self.lose(socket);
+        }
+    }
+}
+
+/// Writes as much as the kernel takes now: nothing, if its buffer is full.
+#[inline]
+fn write_some(stream: &mut Stream, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match stream.write(bytes) {
+            Ok(wrote) => return Ok(wrote),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            Err(_) => {}
         }
     }
 }
