@@ -124,59 +124,59 @@ impl Default for Config {
 impl Config {
     /// Checks every setting by itself and against the others.
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        let check = |right: bool, message: String| if right { Ok(()) } else { Err(Error::configuration(message)) };
-        let second = Duration::from_secs(1);
-        check(
-            (1..=1024).contains(&self.workers),
-            format!("workers: {} is out of range: give 1 to 1024 threads", self.workers),
-        )?;
-        check(self.max_message >= 1, "max_message: 0 bytes would refuse every message: give at least 1".into())?;
-        check(self.max_outbox >= 1, "max_outbox: 0 bytes would close every socket: give at least 1".into())?;
-        let level = self.compression.unwrap_or_default().level;
-        check((1..=9).contains(&level), format!("compress: level {level} is out of range: give 1 to 9"))?;
-        check(
-            self.max_header >= 8192,
-            format!("max_header: {} bytes is too little: give at least 8192", self.max_header),
-        )?;
-        check(
-            !self.handshake_timeout.is_zero(),
-            "handshake_timeout: zero would refuse every connection: give a time".into(),
-        )?;
-        check(
-            !self.keep_alive_timeout.is_zero(),
-            "keep_alive_timeout: zero would end every connection with its first answer: give a time".into(),
-        )?;
-        check(
-            !self.stall_timeout.is_zero(),
-            "stall_timeout: zero would cut every answer that waits: give a time".into(),
-        )?;
-        check(!self.close_timeout.is_zero(), "close_timeout: zero would cut every goodbye: give a time".into())?;
-        let hour = Duration::from_secs(3600);
-        check(
-            self.drain_within <= hour,
-            format!("drain_within: {:?} is too long: give an hour at most", self.drain_within),
-        )?;
-        check(
-            self.stuck_after >= 2 * second,
-            format!("stuck_after: {:?} is too short: give at least 2 s", self.stuck_after),
-        )?;
-        check(self.ping_after >= second, format!("ping_after: {:?} is too short: give at least 1 s", self.ping_after))?;
-        check(
-            self.idle_timeout >= self.ping_after + second,
+        self.validate_limits()?;
+        self.validate_times()
+    }
+
+    fn validate_limits(&self) -> Result<(), Error> {
+        let (workers, level) = (self.workers, self.compression.unwrap_or_default().level);
+        check((1..=1024).contains(&workers), || format!("workers: {workers} is out of range: give 1 to 1024 threads"))?;
+        check(self.max_message >= 1, || "max_message: 0 bytes would refuse every message: give at least 1".into())?;
+        check(self.max_outbox >= 1, || "max_outbox: 0 bytes would close every socket: give at least 1".into())?;
+        check((1..=9).contains(&level), || format!("compress: level {level} is out of range: give 1 to 9"))?;
+        check(self.max_header >= 8192, || {
+            format!("max_header: {} bytes is too little: give at least 8192", self.max_header)
+        })?;
+        check(self.max_sockets_per_address >= 1, || {
+            "max_sockets_per_address: 0 would refuse everyone: give at least 1".into()
+        })?;
+        check(self.max_objects >= 2 * workers, || {
+            format!("max_objects: {} leaves a thread without a room: give at least 2 per worker", self.max_objects)
+        })
+    }
+
+    fn validate_times(&self) -> Result<(), Error> {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        check(!self.handshake_timeout.is_zero(), || {
+            "handshake_timeout: zero would refuse every connection: give a time".into()
+        })?;
+        check(!self.keep_alive_timeout.is_zero(), || {
+            "keep_alive_timeout: zero would end every connection with its first answer: give a time".into()
+        })?;
+        check(!self.stall_timeout.is_zero(), || {
+            "stall_timeout: zero would cut every answer that waits: give a time".into()
+        })?;
+        check(!self.close_timeout.is_zero(), || "close_timeout: zero would cut every close: give a time".into())?;
+        check(self.drain_within <= hour, || {
+            format!("drain_within: {:?} is too long: give an hour at most", self.drain_within)
+        })?;
+        check(self.stuck_after >= 2 * second, || {
+            format!("stuck_after: {:?} is too short: give at least 2 s", self.stuck_after)
+        })?;
+        check(self.ping_after >= second, || {
+            format!("ping_after: {:?} is too short: give at least 1 s", self.ping_after)
+        })?;
+        check(self.idle_timeout >= self.ping_after + second, || {
             format!(
                 "idle_timeout: {:?} leaves no time to answer a ping that is sent after {:?} of silence: give at least 1 s more",
                 self.idle_timeout, self.ping_after
-            ),
-        )?;
-        check(
-            self.max_sockets_per_address >= 1,
-            "max_sockets_per_address: 0 would refuse everyone: give at least 1".into(),
-        )?;
-        check(
-            self.max_objects >= 2 * self.workers,
-            format!("max_objects: {} leaves a thread without a room: give at least 2 a worker", self.max_objects),
-        )
+            )
+        })
     }
+}
+
+fn check(is_right: bool, text: impl FnOnce() -> String) -> Result<(), Error> {
+    if is_right { Ok(()) } else { Err(Error::configuration(text())) }
 }
 
 #[cfg(test)]

@@ -44,9 +44,9 @@ impl Running {
     /// 3. Handlers finish what they wait for, such as puts and calls. Alarms that come due meanwhile ring when the
     ///    server is back.
     ///
-    /// It takes at most [`drain_within`](crate::Server::drain_within) + [`close_timeout`](crate::Server::close_timeout)
-    /// + 1 s. What is still under way then is cut off: a client that does not answer its close, or a handler that waits
-    /// for ever. Every put that returned `Ok` is on disk in any case.
+    /// It takes at most the sum of [`drain_within`](crate::Server::drain_within),
+    /// [`close_timeout`](crate::Server::close_timeout) and 1 s. What is still under way then is cut off: a client that does
+    /// not answer its close, or a handler that waits for ever. Every put that returned `Ok` is on disk in any case.
     pub async fn shutdown(self) {
         self.workers.stop().await;
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use dog::http::request::Parts;
 use dog::http::{HeaderValue, StatusCode, header};
-use dog::{Body, Error, Request};
+use dog::{Body, Error, Request, Response};
 use dog_engine::address::NodeId;
 use dog_engine::host::Fetched;
 use dog_engine::wire;
@@ -68,11 +69,7 @@ impl Forwarder {
             let _ = connection.with_upgrades().await;
         });
         let unchanged = parts.clone();
-        let encoded = HeaderValue::try_from(BASE64_STANDARD.encode(wire::encode(head)?)).map_err(unreachable)?;
-        parts.headers.insert(HEAD, encoded);
-        if !parts.headers.contains_key(header::HOST) {
-            parts.headers.insert(header::HOST, HeaderValue::from_static("dog"));
-        }
+        add_headers(&mut parts, head)?;
         let mut response = tokio::select! {
             response = sender.send_request(Request::from_parts(parts, sent)) => response.map_err(unreachable)?,
             () = alive.ends() => return Err(unreachable("it was given up")),
@@ -84,16 +81,35 @@ impl Forwarder {
             response.extensions_mut().insert(tunnel);
         }
         let response = response.map(Body::stream);
-        match answer {
-            Some(answer) if answer == REFUSED => {
-                let refusal = wire::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?;
-                let body =
-                    buffered.ok_or_else(|| unreachable("it refused the request, whose body is too long to be kept"))?;
-                Ok(Fetched::Refused { request: Request::from_parts(unchanged, body.into()), refusal })
-            }
-            Some(answer) if answer == FAILED => Err(wire::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?),
-            Some(_) | None => Ok(Fetched::Response(response)),
+        fetched(response, answer.as_ref(), || buffered.map(|body| Request::from_parts(unchanged, body.into()))).await
+    }
+}
+
+fn add_headers(parts: &mut Parts, head: &RequestHead) -> Result<(), Error> {
+    let encoded = HeaderValue::try_from(BASE64_STANDARD.encode(wire::encode(head)?)).map_err(unreachable)?;
+    parts.headers.insert(HEAD, encoded);
+    if !parts.headers.contains_key(header::HOST) {
+        parts.headers.insert(header::HOST, HeaderValue::from_static("dog"));
+    }
+    Ok(())
+}
+
+/// What a response means: the answer of the object, a refusal, or an error. `request` is the request as it was, if it was
+/// kept.
+async fn fetched(
+    response: Response,
+    answer: Option<&HeaderValue>,
+    request: impl FnOnce() -> Option<Request>,
+) -> Result<Fetched, Error> {
+    match answer {
+        Some(answer) if answer == REFUSED => {
+            let refusal = wire::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?;
+            let request =
+                request().ok_or_else(|| unreachable("it refused the request, whose body is too long to be kept"))?;
+            Ok(Fetched::Refused { request, refusal })
         }
+        Some(answer) if answer == FAILED => Err(wire::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?),
+        Some(_) | None => Ok(Fetched::Response(response)),
     }
 }
 

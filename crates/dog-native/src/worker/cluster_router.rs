@@ -76,7 +76,7 @@ impl ClusterRouter {
             Location::Here => self.outbound.send(self.outbound.home(object), mail),
             Location::There(node) => self.send_to_node(node, object, mail),
             Location::Resolving => {
-                if let Err(mail) = self.routes.wait(object, mail) {
+                if let Some(mail) = self.routes.wait(object, mail) {
                     self.outbound.refuse(mail);
                 }
             }

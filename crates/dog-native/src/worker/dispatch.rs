@@ -4,19 +4,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dog::internal::Kind;
-use dog::{Error, Timestamp};
+use dog::{Error, Request, Response, Timestamp};
 use dog_engine::address::{Object, Targets};
 use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
 use dog_engine::reply::Reply;
-use tracing::Instrument;
+use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 use super::cluster_router::ClusterRouter;
 use super::core::Worker;
 use super::fence::fence_if_needed;
 use super::spans;
 use crate::cluster::ports::Owner;
-use crate::mail::{Answer, Mail, ReturnAddress, RoutingMail, StopMode};
+use crate::mail::{Answer, Attach, Mail, ReturnAddress, RoutingMail, StopMode};
 use crate::repeats::seldom;
 
 /// Does what a piece of mail says, or sends it on to where its object lives.
@@ -74,24 +75,9 @@ fn dispatch_to_worker(worker: &Rc<Worker>, mail: Mail) {
             worker.calls.answer(call, outcome.map(|()| Answer::Written));
         }
         Mail::AlarmRefused { object, at } => restore_alarm(worker, object, at),
-        Mail::Attach(attach) => {
-            let socket = attach.socket;
-            worker.sockets.attach(*attach);
-            if worker.shutdown.closes_everything() {
-                worker.sockets.send_away(socket);
-            }
-        }
+        Mail::Attach(attach) => attach_connection(worker, *attach),
         Mail::Abandoned { socket } => worker.sockets.lose(socket),
-        Mail::Outside { request, reply, span } => {
-            let (worker, busy) = (Rc::clone(worker), worker.shutdown.hold());
-            let span = span.in_scope(|| worker.requests().span(&request));
-            let answer = async move {
-                // The other side may have gone.
-                let _ = reply.send(worker.answer(request).await);
-                drop(busy);
-            };
-            tokio::task::spawn_local(answer.instrument(span));
-        }
+        Mail::Outside { request, reply, span } => answer_outside(worker, request, reply, &span),
         Mail::Stop(mode) => stop(worker, mode),
         Mail::Figures(reply) => {
             // The other side may have given up.
@@ -141,6 +127,27 @@ fn dispatch_routing(worker: &Rc<Worker>, cluster: &ClusterRouter, mail: RoutingM
             }
         }
     }
+}
+
+/// Gives a socket its connection. A socket that opens after all others were closed is closed at once.
+fn attach_connection(worker: &Worker, attach: Attach) {
+    let socket = attach.socket;
+    worker.sockets.attach(attach);
+    if worker.shutdown.closes_everything() {
+        worker.sockets.send_away(socket);
+    }
+}
+
+/// Has the App answer a request that another server, or another thread, has accepted.
+fn answer_outside(worker: &Rc<Worker>, request: Request, reply: oneshot::Sender<Response>, span: &Span) {
+    let (worker, busy) = (Rc::clone(worker), worker.shutdown.hold());
+    let span = span.in_scope(|| worker.requests().span(&request));
+    let answer = async move {
+        // The other side may have gone.
+        let _ = reply.send(worker.answer(request).await);
+        drop(busy);
+    };
+    tokio::task::spawn_local(answer.instrument(span));
 }
 
 /// Sends the answer of an object to the caller.

@@ -98,16 +98,16 @@ impl Routes {
         self.routes.borrow_mut().insert(object, Route::Resolving { waiting, askers });
     }
 
-    /// Keeps mail for an object that is looked up. Gives it back if too much waits already.
-    pub(super) fn wait(&self, object: Object, mail: Mail) -> Result<(), Mail> {
+    /// Keeps mail for an object that is looked up. Returns it if too much waits already.
+    pub(super) fn wait(&self, object: Object, mail: Mail) -> Option<Mail> {
         if let Some(Route::Resolving { waiting, .. }) = self.routes.borrow_mut().get_mut(&object) {
             let weight: usize = waiting.iter().map(Mail::weight).sum();
             if weight <= MAX_WAITING || !mail.may_be_refused() {
                 waiting.push(mail);
-                return Ok(());
+                return None;
             }
         }
-        Err(mail)
+        Some(mail)
     }
 
     /// Notes that a worker asks for an object that is looked up already. Returns whether it is.

@@ -71,6 +71,32 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mailbox: Mailbox) -> io:
     .await
 }
 
+/// Why a turn begins.
+#[derive(Default)]
+struct Woken {
+    has_ticked: bool,
+    is_time: bool,
+    has_events: bool,
+}
+
+/// When the runtime last had its turn. Its drivers bring the kernel's news and the time to everything else on this thread.
+struct RuntimeTurn<'a> {
+    polls: &'a Cell<u64>,
+    last_poll: u64,
+    at: Instant,
+}
+
+impl RuntimeTurn<'_> {
+    /// Whether the runtime must have its turn now, after a turn of this loop that began at `began`.
+    fn is_due(&mut self, began: Instant) -> bool {
+        if self.polls.get() != self.last_poll {
+            (self.last_poll, self.at) = (self.polls.get(), began);
+            return false;
+        }
+        began.duration_since(self.at) > OTHERS_AFTER
+    }
+}
+
 async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cell<u64>) -> io::Result<()> {
     worker.heartbeat().beats(worker.shared().uptime());
     let mut polled = register(poll)?;
@@ -78,48 +104,31 @@ async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cel
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     second.reset();
-    let (mut has_more, mut last_poll, mut others_came) = (false, polls.get(), Instant::now());
+    let mut runtime_turn = RuntimeTurn { polls, last_poll: polls.get(), at: Instant::now() };
+    let mut has_more = false;
     while !worker.has_stopped() {
-        let (mut has_ticked, mut is_time, mut has_events) = (false, false, false);
+        let mut woken = Woken::default();
         // In this order: what is due comes seldom and must not be passed over; sockets are looked at in every turn, and mail
         // and everything that is queued is taken in every turn, whatever woke the loop.
         tokio::select! {
             biased;
-            _ = second.tick() => has_ticked = true,
+            _ = second.tick() => woken.has_ticked = true,
             // An alarm that comes due during the shutdown rings when the server is back.
-            () = worker.alarm_is_due(), if !worker.shutdown.is_stopping() => is_time = true,
-            () = worker.shutdown.is_due() => is_time = true,
-            () = worker.sockets.check_is_due() => is_time = true,
+            () = worker.alarm_is_due(), if !worker.shutdown.is_stopping() => woken.is_time = true,
+            () = worker.shutdown.is_due() => woken.is_time = true,
+            () = worker.sockets.check_is_due() => woken.is_time = true,
             guard = polled.readable_mut() => {
                 take_events(guard?, &mut events)?;
-                has_events = true;
+                woken.has_events = true;
             }
             () = mailbox.has_mail() => {}
             () = worker.turn.is_woken() => {}
         }
-        worker.begin_turn();
-        if has_ticked {
-            worker.tick();
-        }
-        if has_events {
-            worker.sockets.handle(&events);
-        }
-        if has_more || is_time {
-            worker.do_what_is_due();
-        }
-        worker.open_mailbox(&mut mailbox);
-        worker.end_turn();
-        has_more = mailbox.is_open() || worker.has_work();
+        has_more = worker.take_turn(&woken, has_more, &events, &mut mailbox);
         if has_more {
             worker.turn.continues();
         }
-        // Without this a loop that always has something to do would never return to the runtime, whose drivers bring the
-        // kernel's news and the time to everything else on this thread.
-        let began = worker.turn.began();
-        if polls.get() != last_poll {
-            (last_poll, others_came) = (polls.get(), began);
-        }
-        if has_more || (others_came != began && began.duration_since(others_came) > OTHERS_AFTER) {
+        if runtime_turn.is_due(worker.turn.began()) || has_more {
             tokio::task::yield_now().await;
         }
     }
@@ -143,6 +152,24 @@ impl WriteOut for Worker {
 }
 
 impl Worker {
+    /// Takes one turn. Returns whether something is left for the next one.
+    #[inline]
+    fn take_turn(self: &Rc<Self>, woken: &Woken, had_more: bool, events: &Events, mailbox: &mut Mailbox) -> bool {
+        self.begin_turn();
+        if woken.has_ticked {
+            self.tick();
+        }
+        if woken.has_events {
+            self.sockets.handle(events);
+        }
+        if had_more || woken.is_time {
+            self.do_what_is_due();
+        }
+        self.open_mailbox(mailbox);
+        self.end_turn();
+        mailbox.is_open() || self.has_work()
+    }
+
     fn begin_turn(&self) {
         self.turn.begin();
         self.sockets.begin_turn();
