@@ -1,16 +1,16 @@
-//! [`export!`](crate::export).
+//! The macro [`export!`](crate::export).
 
 /// Makes a Worker of an App: the fetch handler, and two Durable Object classes for each of its Groups.
 ///
-/// The App comes first, then its Groups, by their names: those of `App::Groups`. A Group `Lobby` gives the classes
-/// `LobbyGroup` and `LobbyReplica`, which `wrangler.toml` binds under the same names.
+/// Name the App first, then its Groups, the same as in `App::Groups`. The compiler checks that they are the same. A Group
+/// `Lobby` gets the classes `LobbyGroup` and `LobbyReplica`. `wrangler.toml` binds both under their own names.
 ///
 /// ```ignore
 /// dog_workers::export!(Chat; Lobby);
 /// ```
 ///
-/// What objects find in their [`Env`](dog::Env) are the Worker's bindings, as `dog_workers::worker::Env`, unless a
-/// function makes something of them:
+/// By default, the [`Env`](dog::Env) of objects holds the bindings of the Worker as `dog_workers::worker::Env`. A function of
+/// yours can make another `Env` from them:
 ///
 /// ```ignore
 /// dog_workers::export!(Chat; Lobby; env = settings);
@@ -24,10 +24,10 @@ macro_rules! export {
     };
     ($app:ident; $($group:ident),+; env = $env:expr) => {
         #[doc(hidden)]
-        #[allow(missing_docs, unreachable_pub, reason = "what the runtime calls")]
+        #[allow(missing_docs, unreachable_pub, reason = "the runtime calls it")]
         pub mod __dog_workers {
             use super::*;
-            // What the macro makes of a struct names its crate so.
+            // The code that `#[wasm_bindgen]` generates names its crate like this.
             use $crate::internal::wasm_bindgen;
             use $crate::internal::wasm_bindgen::prelude::wasm_bindgen;
 
@@ -35,17 +35,17 @@ macro_rules! export {
                 static APP: ::std::sync::Arc<$app> = ::std::sync::Arc::new($app);
             }
 
-            // Two of one name would be one class, and one that is missing could not be reached.
+            // Two Groups of one name would share a class, and a missing one could not be reached.
             const _: () = $crate::internal::assert_exported(
                 <<$app as $crate::internal::App>::Groups as $crate::internal::Groups>::NAMES,
                 &[$(<$group as $crate::internal::Group>::NAME),+],
             );
 
-            static WORKER: $crate::internal::Worker = $crate::internal::Worker {
-                classes: $crate::internal::classes::<$app, $crate::internal::Host>,
+            static WORKER: $crate::internal::WorkerDefinition = $crate::internal::WorkerDefinition {
+                classes: $crate::internal::classes::<$app, $crate::internal::WorkersHost>,
                 env: $env,
                 exports: $crate::internal::pastey::paste! {
-                    &[$($crate::internal::Exports {
+                    &[$($crate::internal::GroupExports {
                         name: <$group as $crate::internal::Group>::NAME,
                         group: stringify!([<$group Group>]),
                         replica: stringify!([<$group Replica>]),
@@ -55,7 +55,7 @@ macro_rules! export {
 
             #[wasm_bindgen(start, wasm_bindgen = $crate::internal::wasm_bindgen)]
             pub fn __dog_start() {
-                $crate::internal::adopt();
+                $crate::internal::start();
             }
 
             #[wasm_bindgen(wasm_bindgen = $crate::internal::wasm_bindgen)]
@@ -81,14 +81,14 @@ macro_rules! export {
 macro_rules! __class {
     ($class:ident, $group:ident) => {
         #[wasm_bindgen(wasm_bindgen = $crate::internal::wasm_bindgen)]
-        pub struct $class($crate::internal::Object);
+        pub struct $class($crate::internal::DurableObject);
 
         #[wasm_bindgen(wasm_bindgen = $crate::internal::wasm_bindgen)]
         impl $class {
             #[wasm_bindgen(constructor)]
-            pub fn new(state: $crate::internal::State, bindings: $crate::internal::JsValue) -> Self {
+            pub fn new(state: $crate::internal::ObjectState, bindings: $crate::internal::JsValue) -> Self {
                 let class = <$group as $crate::internal::Group>::NAME;
-                Self($crate::internal::Object::new(&WORKER, class, state, bindings))
+                Self($crate::internal::DurableObject::new(&WORKER, class, state, bindings))
             }
 
             pub fn fetch(&self, request: $crate::internal::Request) -> $crate::internal::Promise {

@@ -1,4 +1,4 @@
-//! The way in: one request from outside, answered by the App.
+//! The entry of a Worker: one request from outside, answered by the App.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use dog_engine::Front;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 
-use crate::host::{Host, Worker};
+use crate::host::{WorkerDefinition, WorkersHost};
 use crate::http;
 use crate::platform::ExecutionContext;
-use crate::turns::promise;
+use crate::spawn::promise;
 
-/// Answers a request.
+/// Answers a request from outside.
 pub fn answer<A: App>(
-    worker: &'static Worker,
+    worker: &'static WorkerDefinition,
     app: Arc<A>,
     request: web_sys::Request,
     bindings: JsValue,
     context: ExecutionContext,
 ) -> Promise {
-    let host = Host::new(worker, bindings, Some(context));
+    let host = WorkersHost::new(worker, bindings, Some(context));
     promise(async move {
         let response = match http::request_from_platform(&request) {
             Ok(request) => Front::new(app, host).fetch(request).await,

@@ -1,5 +1,5 @@
-//! One place where the engine runs: an object, or the answering of one request. It holds what the engine's primitives
-//! need; they themselves stand in `primitives`.
+//! The host that the engine runs on: [`WorkersHost`]. There is one for each object in memory, and one for each request from
+//! outside while the App answers it. `host_port` implements the engine's traits for it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
@@ -14,74 +14,60 @@ use futures_channel::oneshot;
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::letters;
-use crate::platform::{AutoResponsePair, ExecutionContext, State, Stub, words};
-use crate::post::Post;
-use crate::sockets::Sockets;
-use crate::storage::Storage;
-use crate::stubs::Stubs;
+use crate::names;
+use crate::outbox::ObjectOutbox;
+use crate::platform::{AutoResponsePair, ExecutionContext, ObjectState, error_text};
+use crate::sockets::ObjectSockets;
+use crate::storage::SqliteStorage;
+use crate::stubs::{GroupExports, Stubs};
 
-/// A variable of the Worker. If it is there, objects let their values go after every event: to find what would break.
+/// A variable of the Worker, for tests. If it is set, every object hibernates after every event.
 const HIBERNATE: &str = "DOG_HIBERNATE_AFTER_EVERY_EVENT";
 
-/// What `export!` says of a Worker.
-pub struct Worker {
-    /// The App's classes, in the order of `App::Groups`.
-    pub classes: fn() -> Vec<Class<Host>>,
-    /// What objects find in their `Env`.
+/// The Worker that `export!` defines.
+pub struct WorkerDefinition {
+    /// The classes of the App, in the order of `App::Groups`.
+    pub classes: fn() -> Vec<Class<WorkersHost>>,
+    /// Makes the `Env` of objects from the bindings.
     pub env: fn(&worker::Env) -> Env,
-    /// Their exported classes, by [`Group::NAME`](dog::Group::NAME).
-    pub exports: &'static [Exports],
+    /// The exported classes of each Group.
+    pub exports: &'static [GroupExports],
 }
 
-/// The exported classes of one Group; their bindings have the same names.
-pub struct Exports {
-    /// [`Group::NAME`](dog::Group::NAME)
-    pub name: &'static str,
-    /// The class of its Group objects.
-    pub group: &'static str,
-    /// The class of its Replicas.
-    pub replica: &'static str,
-}
-
-/// Where the engine runs.
-pub struct Host {
+/// The host of one object, or of one request from outside.
+pub struct WorkersHost {
     pub(crate) env: Env,
-    pub(crate) classes: Vec<Class<Host>>,
-    worker: &'static Worker,
+    pub(crate) classes: Vec<Class<WorkersHost>>,
     /// For tests: whether every object hibernates after every event.
     pub(crate) hibernate_after: Option<Duration>,
-    pub(crate) stubs: Stubs,
-    /// What is to leave for other objects.
-    pub(crate) post: Post,
-    /// Where a request is answered: the runtime waits there for what nobody waits for.
-    pub(crate) context: Option<ExecutionContext>,
-    /// Where an object lives.
-    pub(crate) here: OnceCell<Here>,
-    pub(crate) this: Weak<Host>,
-    /// Handlers that have to wait for something, and who waits for their ends.
+    pub(crate) stubs: Rc<Stubs>,
+    pub(crate) outbox: Rc<ObjectOutbox>,
+    /// The object that lives here, if one does.
+    pub(crate) here: OnceCell<LocalObject>,
+    pub(crate) this: Weak<WorkersHost>,
+    /// Number of handlers that wait for something, and those who wait until there are none.
     busy: Cell<usize>,
     idle: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 /// The object that lives here.
-pub(crate) struct Here {
+pub(crate) struct LocalObject {
     pub(crate) object: Object,
-    pub(crate) storage: Storage,
-    pub(crate) sockets: RefCell<Sockets>,
-    life: RefCell<Option<Life>>,
-    /// Sockets that have ended, whose Replica is to be told in a turn of its own.
+    pub(crate) storage: SqliteStorage,
+    pub(crate) sockets: RefCell<ObjectSockets>,
+    life: RefCell<Option<LiveObject>>,
+    /// ObjectSockets that have ended, whose Replica is to be told in a turn of its own.
     ended: RefCell<Vec<(SocketId, End)>>,
 }
 
-/// One life of the object.
+/// One activation of the object.
 #[derive(Clone)]
-pub(crate) enum Life {
+pub(crate) enum LiveObject {
     Group(Rc<dyn GroupObject>),
     Replica(Rc<dyn ReplicaObject>),
 }
 
-impl Life {
+impl LiveObject {
     pub(crate) fn epoch(&self) -> Epoch {
         match self {
             Self::Group(group) => group.epoch(),
@@ -90,19 +76,23 @@ impl Life {
     }
 }
 
-impl Host {
-    pub(crate) fn new(worker: &'static Worker, bindings: JsValue, context: Option<ExecutionContext>) -> Rc<Self> {
+impl WorkersHost {
+    pub(crate) fn new(
+        worker: &'static WorkerDefinition,
+        bindings: JsValue,
+        context: Option<ExecutionContext>,
+    ) -> Rc<Self> {
         crate::log::begin();
         let env = (worker.env)(bindings.unchecked_ref());
         let hibernates = Reflect::get(&bindings, &HIBERNATE.into()).is_ok_and(|hibernates| hibernates.is_string());
+        let classes = (worker.classes)();
+        let stubs = Rc::new(Stubs::new(bindings, classes.iter().map(|class| class.name), worker.exports));
         Rc::new_cyclic(|this| Self {
             env,
-            classes: (worker.classes)(),
-            worker,
+            classes,
             hibernate_after: hibernates.then_some(Duration::ZERO),
-            stubs: Stubs::new(bindings),
-            post: Post::new(),
-            context,
+            outbox: ObjectOutbox::new(Rc::clone(&stubs), context),
+            stubs,
             here: OnceCell::new(),
             this: Weak::clone(this),
             busy: Cell::new(0),
@@ -112,30 +102,35 @@ impl Host {
 
     /// The host of an object of the class `class`.
     pub(crate) fn of_object(
-        worker: &'static Worker,
+        worker: &'static WorkerDefinition,
         class: &str,
-        state: State,
+        state: ObjectState,
         bindings: JsValue,
     ) -> Result<Rc<Self>, Error> {
         let host = Self::new(worker, bindings, None);
         let class = host.class_index(class)?;
-        let storage = Storage::open(state.storage())?;
+        let storage = SqliteStorage::open(state.storage())?;
         let name = match (storage.name()?, state.id().name()) {
             (Some(name), _) => name,
             (None, Some(name)) => {
-                // Not every event says it.
+                // Not every event carries the name.
                 storage.set_name(&name)?;
                 name
             }
-            (None, None) => return Err(Error::new(Kind::InvalidId, "the object was not reached by a name")),
+            (None, None) => {
+                return Err(Error::new(
+                    Kind::InvalidId,
+                    "the object has no name: it must be reached through idFromName",
+                ));
+            }
         };
-        let object = letters::address(class, &name)?;
+        let object = names::address(class, &name)?;
         if let (Object::Replica(_), Some(auto)) = (object, host.class_at(class)?.auto_response) {
             answer_by_itself(&state, auto);
         }
-        let sockets = RefCell::new(Sockets::restore(state, &storage));
-        let here = Here { object, storage, sockets, life: RefCell::default(), ended: RefCell::default() };
-        // It is empty until now.
+        let sockets = RefCell::new(ObjectSockets::restore(state, &storage));
+        let here = LocalObject { object, storage, sockets, life: RefCell::default(), ended: RefCell::default() };
+        // The cell is empty until now.
         let _ = host.here.set(here);
         Ok(host)
     }
@@ -144,33 +139,33 @@ impl Host {
         let at = self.classes.iter().position(|class| class.name == name).map(u16::try_from);
         match at {
             Some(Ok(at)) => Ok(ClassIndex(at)),
-            _ => Err(Error::new(Kind::UnknownGroup, format!("the Group \"{name}\" is missing in App::Groups"))),
+            _ => Err(Error::new(Kind::UnknownGroup, format!("the Group \"{name}\" is not in App::Groups"))),
         }
     }
 
-    pub(crate) fn here(&self) -> Result<&Here, Error> {
+    pub(crate) fn here(&self) -> Result<&LocalObject, Error> {
         self.here.get().ok_or_else(|| Error::new(Kind::Unreachable, "no object lives here"))
     }
 
-    /// The object's present life, begun if it is over.
-    pub(crate) fn life(&self) -> Result<Life, Error> {
+    /// The current activation of the object. Activates it if there is none.
+    pub(crate) fn life(&self) -> Result<LiveObject, Error> {
         let here = self.here()?;
         if let Some(life) = &*here.life.borrow() {
             return Ok(life.clone());
         }
-        let host = self.this.upgrade().ok_or_else(|| Error::new(Kind::Unreachable, "the object has gone"))?;
+        let host = self.this.upgrade().ok_or_else(|| Error::new(Kind::Unreachable, "the object has left memory"))?;
         let epoch = here.storage.next_epoch()?;
         let class = self.class_at(here.object.group().class)?;
         let life = match here.object {
-            Object::Group(address) => Life::Group((class.group)(host, address, epoch)),
-            Object::Replica(address) => Life::Replica((class.replica)(host, address, epoch)),
+            Object::Group(address) => LiveObject::Group((class.group)(host, address, epoch)),
+            Object::Replica(address) => LiveObject::Replica((class.replica)(host, address, epoch)),
         };
         here.life.replace(Some(life.clone()));
         Ok(life)
     }
 
-    /// The present life, if there is one.
-    pub(crate) fn present(&self) -> Option<Life> {
+    /// The current activation, if there is one.
+    pub(crate) fn present(&self) -> Option<LiveObject> {
         self.here.get()?.life.borrow().clone()
     }
 
@@ -182,19 +177,15 @@ impl Host {
 
     fn class_at(&self, class: ClassIndex) -> Result<&Class<Self>, Error> {
         let class = self.classes.get(usize::from(class.0));
-        class.ok_or_else(|| Error::new(Kind::UnknownGroup, "this Worker has no such Group"))
+        class.ok_or_else(|| {
+            Error::new(
+                Kind::UnknownGroup,
+                "this Worker has no such Group: its objects come from different versions of the App",
+            )
+        })
     }
 
-    /// The way to an object.
-    pub(crate) fn stub(&self, object: Object) -> Result<Stub, Error> {
-        let name = self.class_at(object.group().class)?.name;
-        let exports = self.worker.exports.iter().find(|exports| exports.name == name);
-        let missing = || format!("the Group \"{name}\" of App::Groups is missing in export!");
-        let exports = exports.ok_or_else(|| Error::new(Kind::UnknownGroup, missing()))?;
-        self.stubs.get(object, exports)
-    }
-
-    /// A handler has to wait.
+    /// A handler waits for something.
     pub(crate) fn is_busier(&self) {
         self.busy.set(self.busy.get() + 1);
     }
@@ -202,7 +193,7 @@ impl Host {
     pub(crate) fn is_less_busy(&self) {
         self.busy.set(self.busy.get().saturating_sub(1));
         if self.busy.get() == 0 {
-            // Whoever waited may have gone.
+            // A receiver may have gone.
             self.idle.take().into_iter().for_each(|waiting| waiting.send(()).unwrap_or_default());
         }
     }
@@ -211,28 +202,28 @@ impl Host {
         self.busy.get() > 0
     }
 
-    /// Ends when no handler waits any more.
+    /// Completes when no handler waits any more.
     pub(crate) async fn idle(self: Rc<Self>) {
         while self.is_busy() {
             let (sender, receiver) = oneshot::channel();
             self.idle.borrow_mut().push(sender);
-            // It is never dropped unsent but with the host.
+            // The sender is dropped unsent only together with the host.
             let _ = receiver.await;
         }
     }
 
-    /// A socket has ended otherwise than by its Replica; it is told in a turn of its own.
+    /// A socket has ended, and not because its Replica closed it. The Replica is told in a task of its own.
     pub(crate) fn socket_ended(&self, socket: SocketId, end: End) {
         let (Some(here), Some(this)) = (self.here.get(), self.this.upgrade()) else { return };
         here.ended.borrow_mut().push((socket, end));
-        crate::turns::spawn(async move { this.tell_ended() });
+        crate::spawn::spawn(async move { this.tell_ended() });
     }
 
     pub(crate) fn tell_ended(&self) {
         let Some(here) = self.here.get() else { return };
         let ended = here.ended.take();
         for (socket, end) in ended {
-            if let Ok(Life::Replica(replica)) = self.life() {
+            if let Ok(LiveObject::Replica(replica)) = self.life() {
                 replica.closed(socket, end);
             }
             here.sockets.borrow_mut().forget(socket, &here.storage);
@@ -240,11 +231,11 @@ impl Host {
     }
 }
 
-/// The runtime answers that text from now on, and wakes nobody for it.
-fn answer_by_itself(state: &State, auto: AutoResponse) {
+/// Makes the runtime answer that text from now on, without activating the object.
+fn answer_by_itself(state: &ObjectState, auto: AutoResponse) {
     let pair = AutoResponsePair::new(auto.request(), auto.response());
     if let Err(thrown) = pair.and_then(|pair| state.set_web_socket_auto_response(&pair)) {
-        // Then the engine does it, which wakes the object.
-        tracing::error!("the runtime takes no automatic response: {}", words(&thrown));
+        // The engine answers instead, which activates the object.
+        tracing::error!("the runtime refused an automatic response: {}", error_text(&thrown));
     }
 }

@@ -1,4 +1,4 @@
-//! Requests and responses, from the platform's types to ours and back.
+//! Requests and responses: from the types of the platform to those of `dog`, and back.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,10 +14,27 @@ use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::send::SendWrapper;
 
-use crate::calls::{ANSWER, TICKET};
-use crate::platform::{self, WebSocket, words};
+use crate::platform::{self, WebSocket, error_text};
 
-/// Bodies up to this length are read before they are passed on, so that a request that is refused can go elsewhere.
+/// The header with the ticket of a request to an object. It is replaced on every such request, so a value from outside never
+/// counts.
+pub(crate) const TICKET: &str = "dog-ticket";
+
+/// The value of [`TICKET`] for a request to a Group, which needs no ticket.
+pub(crate) const NO_TICKET: &str = "none";
+
+/// The header that says what the response of an object is. It is always replaced too, and never leaves the Worker.
+pub(crate) const ANSWER: &str = "dog-answer";
+
+/// A value of [`ANSWER`]: the response of the handler.
+pub(crate) const RESPONSE: &str = "response";
+/// A value of [`ANSWER`]: the body is the reason why the ticket was refused.
+pub(crate) const REFUSAL: &str = "refusal";
+/// A value of [`ANSWER`]: the body is an error of this library.
+pub(crate) const ERROR: &str = "error";
+
+/// Bodies up to this length, in bytes, are read before the request goes to an object, so that a refused request can go to
+/// another one.
 const KEPT: usize = 1 << 20;
 
 fn invalid(what: impl std::fmt::Display) -> Error {
@@ -25,10 +42,10 @@ fn invalid(what: impl std::fmt::Display) -> Error {
 }
 
 fn thrown(thrown: &JsValue) -> Error {
-    Error::new(Kind::Unreachable, words(thrown))
+    Error::new(Kind::Unreachable, error_text(thrown))
 }
 
-/// The platform shows bytes of a header as letters of the same numbers.
+/// The platform shows each byte of a header as the character with that number.
 fn headers_from_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> Result<HeaderMap, Error> {
     let mut map = HeaderMap::new();
     while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
@@ -44,7 +61,7 @@ fn headers_from_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> Result<He
     Ok(map)
 }
 
-/// All headers, but `set` with this value, whatever stands there.
+/// All headers. The one that `set` names has the value of `set`.
 fn headers_to_lines(map: &HeaderMap, set: Option<(&str, &str)>) -> String {
     let mut lines = String::new();
     let mut add = |name: &str, value: &[u8]| {
@@ -66,7 +83,7 @@ fn body_from_platform(stream: Option<web_sys::ReadableStream>) -> Body {
     stream.map_or(Body::empty(), |stream| Body::stream(worker::Body::new(stream).map_err(|error| error.to_string())))
 }
 
-/// Nothing, bytes, or a stream.
+/// `null`, bytes, or a stream.
 fn body_to_platform(body: Body) -> Result<JsValue, Error> {
     if body.is_stream() {
         let stream = worker::Body::from_stream(body.into_data_stream());
@@ -83,12 +100,12 @@ fn bytes_to_platform(bytes: &Bytes) -> JsValue {
     if bytes.is_empty() { JsValue::NULL } else { Uint8Array::from(&bytes[..]).into() }
 }
 
-/// What has come from outside, or from another object.
+/// A request from outside, or from another object.
 pub(crate) fn request_from_platform(request: &web_sys::Request) -> Result<Request, Error> {
     let lines = platform::request_to_lines(request).map_err(|error| thrown(&error))?;
     let mut lines = lines.split('\n');
     let (method, url) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-    // The path, as it stands in a request of HTTP/1.1: the same as natively.
+    // The path as in a request of HTTP/1.1, which is what the native host has.
     let path = url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap_or("/");
     let path = path.split('#').next().unwrap_or("/");
     let mut ours = Request::new(body_from_platform(request.body()));
@@ -98,7 +115,7 @@ pub(crate) fn request_from_platform(request: &web_sys::Request) -> Result<Reques
     Ok(ours)
 }
 
-/// A request that is to be passed on.
+/// A request that goes to another object.
 pub(crate) struct Sendable {
     parts: Parts,
     body: Sent,
@@ -110,7 +127,7 @@ enum Sent {
 }
 
 impl Sendable {
-    /// Reads the body if it is short by its own account.
+    /// Reads the body if its `content-length` says that it is short.
     pub(crate) async fn new(request: Request) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
         let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -122,7 +139,7 @@ impl Sendable {
         Ok(Self { parts, body })
     }
 
-    /// The same for the platform, with a ticket in place of whatever stood there.
+    /// The request for the platform, with `ticket` in its header.
     pub(crate) fn to_platform(&self, ticket: &str) -> Result<web_sys::Request, Error> {
         let body = match &self.body {
             Sent::Kept(bytes) => bytes_to_platform(bytes),
@@ -134,7 +151,7 @@ impl Sendable {
             .map_err(|error| thrown(&error))
     }
 
-    /// The request as it was, if all of it was kept.
+    /// The request as it was, if its body was read.
     pub(crate) fn into_request(self) -> Option<Request> {
         match self.body {
             Sent::Kept(bytes) => Some(Request::from_parts(self.parts, bytes.into())),
@@ -143,7 +160,7 @@ impl Sendable {
     }
 }
 
-/// In a response that opens a WebSocket, the client's end of it. If nobody takes it, the socket is closed.
+/// The client's end of a WebSocket, in the response that opens it. If nobody takes it, the socket is closed.
 #[derive(Clone)]
 struct Connection(Arc<SendWrapper<Unused>>);
 
@@ -152,13 +169,13 @@ struct Unused(Cell<Option<WebSocket>>);
 impl Drop for Unused {
     fn drop(&mut self) {
         if let Some(socket) = self.0.take() {
-            // There is nobody to tell of a failure.
+            // A failure changes nothing: the socket is gone in any case.
             let _ = socket.accept().and_then(|()| socket.close(1001, ""));
         }
     }
 }
 
-/// An object's answer, and what it says of it.
+/// The response of an object, and the value of its [`ANSWER`].
 pub(crate) fn response_from_platform(response: &web_sys::Response) -> Result<(Option<String>, Response), Error> {
     let lines = platform::response_to_lines(response).map_err(|error| thrown(&error))?;
     let mut headers = headers_from_lines(lines.split('\n').skip(1))?;
@@ -174,14 +191,14 @@ pub(crate) fn response_from_platform(response: &web_sys::Response) -> Result<(Op
     Ok((answer, ours))
 }
 
-/// A response for the platform; in that of an object `answer` says what it is.
+/// A response for the platform. The response of an object has an `answer`.
 pub(crate) fn response_to_platform(response: Response, answer: Option<&str>) -> Result<web_sys::Response, Error> {
     let (mut parts, body) = response.into_parts();
     let connection = parts.extensions.remove::<Connection>().and_then(|connection| connection.0.0.0.take());
     upgrade(parts.status, &parts.headers, body, connection.as_ref(), answer)
 }
 
-/// The same, with the client's end of a WebSocket.
+/// A response for the platform, with the client's end of a WebSocket.
 pub(crate) fn upgrade(
     status: StatusCode,
     headers: &HeaderMap,

@@ -1,41 +1,43 @@
-//! The Cloudflare Workers host of Durable Object Groups: the same Groups and Replicas as natively, as Durable Objects.
+//! The Cloudflare Workers host of [Durable Object Groups](dog). The same Groups and Replicas that run on the native host run
+//! as Durable Objects.
 //!
-//! `export!` makes the Worker of an App and its Groups. The engine decides; this crate moves bytes: sockets by the
-//! hibernation API, storage in each object's own SQLite database, alarms, and calls from object to object by JS RPC.
+//! [`export!`] makes the Worker of an App and its Groups. The engine decides; this crate moves bytes: sockets with the
+//! hibernation API, storage in the SQLite database of each object, alarms, and calls between objects with JS RPC.
 //!
-//! The crate is empty but for wasm: what of a program is for Workers stands behind `cfg(target_family = "wasm")`.
+//! The crate is empty unless it is built for wasm. Put what a program has for Workers behind
+//! `cfg(target_family = "wasm")`.
 //!
 //! # The files, in reading order
-//! - `export`: `export!`; `front`: the way in; `object`: one object, as the runtime drives it
-//! - `host`: what the engine runs on; `primitives`: what it can do there; `guard`: what follows from a drop
-//! - `stubs`: ways to other objects; `letters`: where what they say goes; `post`: how it leaves
-//! - `calls`: requests that are passed on; `http`: requests and responses
-//! - `sockets`, `storage`, `time`, `log`, `turns`: what their names say, over the platform
-//! - `platform`: what of the platform is used
+//! - `export`: [`export!`]; `front`: a request from outside; `object`: one object, as the runtime calls it
+//! - `host`: the host that the engine runs on; `host_port`: the engine's traits for it; `drop_guard`: actions at a drop
+//! - `stubs`: stubs of other objects; `names`: their names; `outbox`: how calls and casts leave
+//! - `fetch`: requests to other objects; `http`: requests and responses of the platform
+//! - `sockets`, `storage`, `time`, `log`, `spawn`: sockets, storage, timers, the log and tasks over the platform
+//! - `platform`: the functions of the platform that this crate uses
 
 #![cfg(target_family = "wasm")]
 
-mod calls;
+mod drop_guard;
 mod export;
+mod fetch;
 mod front;
-mod guard;
 mod host;
+mod host_port;
 mod http;
-mod letters;
 mod log;
+mod names;
 mod object;
+mod outbox;
 mod platform;
-mod post;
-mod primitives;
 mod sockets;
+mod spawn;
 mod storage;
 mod stubs;
 mod time;
-mod turns;
 
 pub use worker;
 
-/// For the code that `export!` makes.
+/// For the code that `export!` generates only. It may change in any release.
 #[doc(hidden)]
 pub mod internal {
     pub use dog::{App, Group, Groups};
@@ -46,28 +48,29 @@ pub mod internal {
     pub use web_sys::Request;
 
     pub use crate::front::answer;
-    pub use crate::host::{Exports, Host, Worker};
-    pub use crate::object::Object;
-    pub use crate::platform::{ExecutionContext, State, WebSocket};
+    pub use crate::host::{WorkerDefinition, WorkersHost};
+    pub use crate::object::DurableObject;
+    pub use crate::platform::{ExecutionContext, ObjectState, WebSocket};
+    pub use crate::stubs::GroupExports;
 
-    /// The bindings as they are.
+    /// The default `Env`: the bindings themselves.
     pub fn bindings(bindings: &worker::Env) -> dog::Env {
         dog::Env::new().with(bindings.clone())
     }
 
-    /// That an App's Groups and what is exported are the same, each by a name of its own.
+    /// Checks that `App::Groups` and `export!` contain the same Groups, with different names.
     pub const fn assert_exported(groups: &[&str], exported: &[&str]) {
         use dog::internal::{are_among, are_distinct};
         assert!(
             are_distinct(groups) && are_distinct(exported),
             "two Groups of App::Groups have the same Group::NAME, so one would answer for the other: give each its own"
         );
-        assert!(are_among(groups, exported), "a Group of App::Groups is missing in export!");
-        assert!(are_among(exported, groups), "a Group of export! is missing in App::Groups");
+        assert!(are_among(groups, exported), "a Group of App::Groups is missing in export!: add it");
+        assert!(are_among(exported, groups), "a Group of export! is missing in App::Groups: add its type to the tuple");
     }
 
-    /// Once a Worker begins.
-    pub fn adopt() {
-        crate::platform::begin();
+    /// Called once, when a Worker starts.
+    pub fn start() {
+        crate::platform::start();
     }
 }

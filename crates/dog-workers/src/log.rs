@@ -1,4 +1,4 @@
-//! What the engine and users' code tell `tracing` goes to the console.
+//! Events of `tracing`, from the engine and from the code of users, go to the console.
 
 use std::fmt::{self, Write as _};
 use std::sync::Once;
@@ -9,11 +9,10 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use wasm_bindgen::JsValue;
 use web_sys::console;
 
-/// Once an isolate; a subscriber that the user has set before stays.
+/// Installs the subscriber, once per isolate. A subscriber that the user has installed before stays.
 pub(crate) fn begin() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
-        // Refused where there is one already.
         let _ = tracing::subscriber::set_global_default(Console);
     });
 }
@@ -54,7 +53,7 @@ struct Line(String);
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // A string takes all.
+        // Writing to a string never fails.
         let _ = match field.name() {
             "message" if self.0.is_empty() => write!(self.0, "{value:?}"),
             "message" => {

@@ -1,4 +1,4 @@
-//! One object, as the runtime drives it: [`Object`].
+//! One object, as the runtime calls it: [`DurableObject`].
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
@@ -16,25 +16,24 @@ use js_sys::{Promise, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::calls::{ERROR, NO_TICKET, REFUSAL, RESPONSE, TICKET};
-use crate::host::{Host, Life, Worker};
-use crate::http;
-use crate::letters::wrong_object;
-use crate::platform::{State, WebSocket, words};
-use crate::post::unbundle;
-use crate::turns::promise;
+use crate::host::{LiveObject, WorkerDefinition, WorkersHost};
+use crate::http::{self, ERROR, NO_TICKET, REFUSAL, RESPONSE, TICKET};
+use crate::names::wrong_object;
+use crate::outbox::unbundle;
+use crate::platform::{ObjectState, WebSocket, error_text};
+use crate::spawn::promise;
 use dog_engine::wire::{self, ToGroup, ToReplica};
 
-/// A Group or a Replica, in one stay in memory. Each event returns what the runtime is to wait for: handlers that wait
-/// for something must not be lost because the object seems to be at rest.
-pub struct Object {
-    host: Result<Rc<Host>, Error>,
-    state: State,
+/// A Group or a Replica while it is in memory. Each event returns a promise if a handler waits for something: the runtime keeps
+/// the object in memory until the promise is fulfilled.
+pub struct DurableObject {
+    host: Result<Rc<WorkersHost>, Error>,
+    state: ObjectState,
 }
 
-// Whatever of the user's panics is caught by the engine, which then ends that life: nothing half-done is seen again.
-impl UnwindSafe for Object {}
-impl RefUnwindSafe for Object {}
+// The engine catches panics of users' code and then ends that activation, so nobody sees a half-changed value.
+impl UnwindSafe for DurableObject {}
+impl RefUnwindSafe for DurableObject {}
 
 fn ours<T: Serialize>(kind: &str, status: StatusCode, value: &T) -> Result<web_sys::Response, Error> {
     let mut response = Response::new(wire::encode(value)?.into());
@@ -42,26 +41,28 @@ fn ours<T: Serialize>(kind: &str, status: StatusCode, value: &T) -> Result<web_s
     http::response_to_platform(response, Some(kind))
 }
 
-/// An answer that is owed, and where it comes.
+/// A reply for the engine, and the future of the answer.
 fn reply<T: 'static>() -> (Reply<T>, impl Future<Output = Result<T, Error>>) {
     let (sender, receiver) = oneshot::channel();
-    // Whoever asked may have gone.
+    // The receiver may have gone.
     let reply = Reply::new(move |answer| drop(sender.send(answer)));
-    let answer = async { receiver.await.unwrap_or_else(|_| Err(Error::new(Kind::Unreachable, "no answer"))) };
+    let answer = async {
+        receiver.await.unwrap_or_else(|_| Err(Error::new(Kind::Unreachable, "the object ended before it answered")))
+    };
     (reply, answer)
 }
 
-impl Object {
-    /// It is in memory: for the first time, or again.
-    pub fn new(worker: &'static Worker, class: &str, state: State, bindings: JsValue) -> Self {
-        let host = Host::of_object(worker, class, state.clone(), bindings);
+impl DurableObject {
+    /// The object has come into memory.
+    pub fn new(worker: &'static WorkerDefinition, class: &str, state: ObjectState, bindings: JsValue) -> Self {
+        let host = WorkersHost::of_object(worker, class, state.clone(), bindings);
         if let Err(error) = &host {
-            tracing::error!("an object of the class {class} cannot begin: {error}");
+            tracing::error!("an object of the class {class} cannot start: {error}");
         }
         Self { host, state }
     }
 
-    fn host(&self) -> Result<Rc<Host>, Error> {
+    fn host(&self) -> Result<Rc<WorkersHost>, Error> {
         let host = self.host.as_ref().map_err(|error| Error::new(error.kind(), error.to_string()))?;
         if let Some(here) = host.here.get() {
             here.sockets.borrow_mut().forget_closed(&here.storage);
@@ -69,7 +70,7 @@ impl Object {
         Ok(Rc::clone(host))
     }
 
-    /// What follows from an event. The runtime is to wait until no handler does.
+    /// Ends an event: a promise that is fulfilled when no handler waits any more, or `undefined` if none does.
     fn until_idle(&self) -> JsValue {
         let Ok(host) = &self.host else { return JsValue::UNDEFINED };
         host.tell_ended();
@@ -84,7 +85,7 @@ impl Object {
         .into()
     }
 
-    /// The same for an event whose answer does not wait for all handlers.
+    /// Ends an event whose answer does not wait for all handlers.
     fn keep_awake(&self) {
         let idle = self.until_idle();
         if idle.is_object() {
@@ -92,7 +93,8 @@ impl Object {
         }
     }
 
-    /// A request with a ticket, or one for a Group; from this Worker alone, since nobody else has the binding.
+    /// A request to a Replica with a ticket, or a request to a Group. It comes from this Worker, because nobody else has the
+    /// binding.
     pub fn fetch(&self, request: &web_sys::Request) -> Promise {
         let answer = self.begin_fetch(request);
         self.keep_awake();
@@ -115,19 +117,19 @@ impl Object {
         let ticket = request.headers_mut().remove(TICKET);
         let ticket = ticket.ok_or_else(|| Error::new(Kind::NoTicket, "the request has no ticket"))?;
         let (to_group, to_replica) = match host.life()? {
-            Life::Group(group) if ticket == NO_TICKET => {
+            LiveObject::Group(group) if ticket == NO_TICKET => {
                 let (reply, answer) = reply();
                 group.fetch(request, reply);
                 (Some(answer), None)
             }
-            Life::Replica(replica) => {
+            LiveObject::Replica(replica) => {
                 let ticket = BASE64_STANDARD.decode(ticket.as_bytes());
                 let ticket = ticket.map_err(|_| Error::new(Kind::NoTicket, "the ticket is damaged"))?;
                 let (reply, answer) = reply();
                 replica.fetch(wire::decode(&ticket)?, request, reply);
                 (None, Some(answer))
             }
-            Life::Group(_) => return Err(wrong_object()),
+            LiveObject::Group(_) => return Err(wrong_object()),
         };
         Ok(async move {
             let fetched = match (to_group, to_replica) {
@@ -142,37 +144,37 @@ impl Object {
         })
     }
 
-    /// Letters from another object. The last one's answer is that to all of them.
+    /// Calls and casts from another object, in one bundle. The answer is that of the last one.
     pub fn call(&self, bundle: &JsValue) -> JsValue {
         let mut answer = Ok(JsValue::UNDEFINED);
-        for letter in unbundle(bundle) {
-            answer = self.read_letter(&letter);
+        for message in unbundle(bundle) {
+            answer = self.read_message(&message);
             if let Err(error) = &answer {
-                tracing::error!("a letter could not be read: {error}");
+                tracing::error!("a message from another object cannot be read: {error}");
             }
         }
         self.keep_awake();
         answer.unwrap_or_else(|error| Promise::reject(&js_sys::Error::new(&error.to_string())).into())
     }
 
-    fn read_letter(&self, letter: &[u8]) -> Result<JsValue, Error> {
+    fn read_message(&self, message: &[u8]) -> Result<JsValue, Error> {
         match self.host()?.life()? {
-            Life::Group(group) => match wire::decode(letter)? {
+            LiveObject::Group(group) => match wire::decode(message)? {
                 ToGroup::Call(call) => {
                     let (reply, answer) = reply();
                     group.call(call, reply);
-                    Ok(post(answer))
+                    Ok(encoded(answer))
                 }
                 ToGroup::Cast(cast) => {
                     group.cast(cast);
                     Ok(JsValue::UNDEFINED)
                 }
             },
-            Life::Replica(replica) => match wire::decode(letter)? {
+            LiveObject::Replica(replica) => match wire::decode(message)? {
                 ToReplica::Call(call) => {
                     let (reply, answer) = reply();
                     replica.call(call, reply);
-                    Ok(post(answer))
+                    Ok(encoded(answer))
                 }
                 ToReplica::Cast(cast) => {
                     replica.cast(cast);
@@ -192,28 +194,28 @@ impl Object {
 
     fn hand_over(&self, socket: &WebSocket, message: &JsValue) -> Result<(), Error> {
         let host = self.host()?;
-        // One that crossed the socket's end on its way.
+        // The message may have come while the socket was closing.
         let Some(id) = host.here()?.sockets.borrow().find(socket) else { return Ok(()) };
         let message = match message.as_string() {
             Some(text) => Message::text(text),
             None => Message::binary(Uint8Array::new(message).to_vec()),
         };
-        if let Life::Replica(replica) = host.life()? {
+        if let LiveObject::Replica(replica) = host.life()? {
             replica.message(id, message);
         }
         Ok(())
     }
 
-    /// A socket was closed by its client, or lost.
+    /// The client has closed a socket, or its connection was lost.
     pub fn closed(&self, socket: &WebSocket, code: u16, reason: &str) -> JsValue {
         let close = Close::new(CloseCode::from_raw(code), reason);
-        // The platform closes the other direction only when it is told to.
+        // The platform does not answer a close by itself.
         let answered = match CloseCode::new(code) {
             Some(code) => socket.close(code.as_u16(), reason),
             None => socket.close_without_code(),
         };
         if let Err(thrown) = answered {
-            tracing::debug!("a socket could not be closed: {}", words(&thrown));
+            tracing::debug!("a socket could not be closed: {}", error_text(&thrown));
         }
         match code {
             1006 => self.end(socket, End::Error(SocketError::new(SocketErrorKind::Lost, close))),
@@ -221,9 +223,9 @@ impl Object {
         }
     }
 
-    /// A socket has broken.
+    /// A socket has failed.
     pub fn broken(&self, socket: &WebSocket, error: &JsValue) -> JsValue {
-        tracing::debug!("a socket has broken: {}", words(error));
+        tracing::debug!("a socket has failed: {}", error_text(error));
         let close = Close::new(CloseCode::ABNORMAL, "");
         self.end(socket, End::Error(SocketError::new(SocketErrorKind::Lost, close)))
     }
@@ -233,7 +235,7 @@ impl Object {
             && let Ok(here) = host.here()
         {
             let id = here.sockets.borrow().find(socket);
-            if let (Some(id), Ok(Life::Replica(replica))) = (id, host.life()) {
+            if let (Some(id), Ok(LiveObject::Replica(replica))) = (id, host.life()) {
                 replica.closed(id, end);
                 here.sockets.borrow_mut().forget(id, &here.storage);
             }
@@ -245,7 +247,7 @@ impl Object {
     pub fn alarm(&self) -> JsValue {
         match self.ring() {
             Ok(()) => self.until_idle(),
-            // Thrown, so that the runtime calls again.
+            // A rejected promise makes the runtime call again.
             Err(error) => Promise::reject(&js_sys::Error::new(&error.to_string())).into(),
         }
     }
@@ -258,14 +260,14 @@ impl Object {
         }
         let attempt = here.storage.attempt()?;
         match host.life()? {
-            Life::Group(group) => group.alarm(attempt),
-            Life::Replica(replica) => replica.alarm(attempt),
+            LiveObject::Group(group) => group.alarm(attempt),
+            LiveObject::Replica(replica) => replica.alarm(attempt),
         }
         Ok(())
     }
 }
 
-fn respond(host: &Host, mut response: Response) -> Result<web_sys::Response, Error> {
+fn respond(host: &WorkersHost, mut response: Response) -> Result<web_sys::Response, Error> {
     let Some(upgrade) = response.extensions_mut().remove::<Upgrade>() else {
         return http::response_to_platform(response, Some(RESPONSE));
     };
@@ -280,8 +282,8 @@ fn respond(host: &Host, mut response: Response) -> Result<web_sys::Response, Err
     http::upgrade(parts.status, &parts.headers, body, socket.as_ref(), Some(RESPONSE))
 }
 
-/// The answer to a letter, as it travels.
-fn post<T: Serialize + 'static>(answer: impl Future<Output = Result<T, Error>> + 'static) -> JsValue {
+/// A promise of the encoded answer to a call.
+fn encoded<T: Serialize + 'static>(answer: impl Future<Output = Result<T, Error>> + 'static) -> JsValue {
     promise(async move {
         let answer = answer.await;
         let bytes = wire::encode(&answer).map_err(|error| JsValue::from(js_sys::Error::new(&error.to_string())))?;

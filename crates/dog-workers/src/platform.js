@@ -1,9 +1,9 @@
-// What cannot be said in Rust, or costs less here: the base class of the exported classes, and loops over what the
-// runtime holds.
+// What Rust cannot do, or what is faster here: the base class of the exported classes, and loops over objects of the
+// runtime.
 import { DurableObject } from "cloudflare:workers";
 import * as exports from "../../../index.js";
 
-// The runtime lets objects call each other's methods only on classes that extend its own.
+// The runtime lets objects call methods only of classes that extend DurableObject.
 export function adopt() {
   for (const name of Object.keys(exports)) {
     const exported = exports[name];
@@ -14,8 +14,8 @@ export function adopt() {
   }
 }
 
-// Futures look once how they get their turns. The runtime's own queueMicrotask makes an object for each call, and costs
-// many times what a promise's `then` does, which they take where it is missing: so it is, for that moment.
+// wasm-bindgen-futures decides once how it schedules tasks. The queueMicrotask of the runtime creates an object per call and is
+// many times slower than `then` of a promise, which is used if queueMicrotask is missing. So it is hidden at that moment.
 export function hideQueueMicrotask() {
   const hidden = globalThis.queueMicrotask;
   globalThis.queueMicrotask = undefined;
@@ -26,8 +26,8 @@ export function showQueueMicrotask(hidden) {
   globalThis.queueMicrotask = hidden;
 }
 
-// Sends one message to the sockets with these numbers: one call from Rust for all of them. Gives how many took it: none
-// that is closing, though the runtime has not told of it yet.
+// Sends one message to the sockets with these numbers, in one call from Rust. Returns how many accepted it. A socket that is
+// closing is not counted, even if the runtime has not reported its end yet.
 export function sendToAll(sockets, numbers, message) {
   let taken = 0;
   for (let at = 0; at < numbers.length; at++) {
@@ -41,7 +41,7 @@ export function sendToAll(sockets, numbers, message) {
   return taken;
 }
 
-// Headers as lines, a name and a value in turn: neither can hold a line feed. One text costs less than an entry each.
+// Headers as lines: a name, then its value. Neither can contain a line feed. One string is faster than a call per header.
 function toLines(headers) {
   let lines = "";
   for (const [name, value] of headers) lines += `\n${name}\n${value}`;
@@ -65,7 +65,7 @@ export function responseToLines(response) {
   return toLines(response.headers);
 }
 
-// A redirect is the user's answer, to be handed on.
+// A redirect is a response of the App, so it is not followed.
 export function requestFromLines(method, url, lines, body) {
   return new Request(url, { method, headers: fromLines(lines), body, redirect: "manual" });
 }

@@ -1,4 +1,4 @@
-//! What of the platform is used, as it is: every call that can throw gives a `Result`.
+//! Bindings to the functions of the platform that this crate uses. Every call that can throw returns a `Result`.
 
 use js_sys::{Array, Function, Map, Object, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -6,16 +6,16 @@ use web_sys::{Request, Response};
 
 #[wasm_bindgen(module = "/src/platform.js")]
 extern "C" {
-    /// Makes the exported classes ones whose methods other objects can call.
+    /// Makes the methods of the exported classes callable for other objects.
     fn adopt();
     #[wasm_bindgen(js_name = hideQueueMicrotask)]
     fn hide_queue_microtask() -> JsValue;
     #[wasm_bindgen(js_name = showQueueMicrotask)]
     fn show_queue_microtask(hidden: &JsValue);
-    /// Sends one message to those of `sockets` that have these numbers. How many took it.
+    /// Sends one message to the `sockets` with these numbers. Returns how many accepted it.
     #[wasm_bindgen(js_name = sendToAll)]
     pub(crate) fn send_to_all(sockets: &Map, numbers: &[f64], message: &JsValue) -> u32;
-    /// A request's method and URL, a line each, then a line for each header's name and one for its value.
+    /// The method and the URL of a request, a line each; then for each header a line with its name and one with its value.
     #[wasm_bindgen(catch, js_name = requestToLines)]
     pub(crate) fn request_to_lines(request: &Request) -> Result<String, JsValue>;
     /// For each header of a response, a line feed, its name, a line feed and its value.
@@ -38,20 +38,20 @@ extern "C" {
 extern "C" {
     /// `DurableObjectState`
     #[derive(Clone, Debug)]
-    pub type State;
+    pub type ObjectState;
     #[wasm_bindgen(method, getter)]
-    pub(crate) fn id(this: &State) -> ObjectId;
+    pub(crate) fn id(this: &ObjectState) -> ObjectId;
     #[wasm_bindgen(method, getter)]
-    pub(crate) fn storage(this: &State) -> Storage;
+    pub(crate) fn storage(this: &ObjectState) -> PlatformStorage;
     #[wasm_bindgen(method, catch, js_name = acceptWebSocket)]
-    pub(crate) fn accept_web_socket(this: &State, socket: &WebSocket, tags: &Array) -> Result<(), JsValue>;
+    pub(crate) fn accept_web_socket(this: &ObjectState, socket: &WebSocket, tags: &Array) -> Result<(), JsValue>;
     #[wasm_bindgen(method, js_name = waitUntil)]
-    pub(crate) fn wait_until(this: &State, promise: &Promise);
+    pub(crate) fn wait_until(this: &ObjectState, promise: &Promise);
     #[wasm_bindgen(method, js_name = getWebSockets)]
-    pub(crate) fn get_web_sockets(this: &State) -> Array;
+    pub(crate) fn get_web_sockets(this: &ObjectState) -> Array;
 
     #[wasm_bindgen(method, catch, js_name = setWebSocketAutoResponse)]
-    pub(crate) fn set_web_socket_auto_response(this: &State, pair: &AutoResponsePair) -> Result<(), JsValue>;
+    pub(crate) fn set_web_socket_auto_response(this: &ObjectState, pair: &AutoResponsePair) -> Result<(), JsValue>;
 
     /// `WebSocketRequestResponsePair`
     #[wasm_bindgen(js_name = WebSocketRequestResponsePair)]
@@ -67,15 +67,15 @@ extern "C" {
 
     /// `DurableObjectStorage`
     #[derive(Clone, Debug)]
-    pub(crate) type Storage;
+    pub(crate) type PlatformStorage;
     #[wasm_bindgen(method, getter)]
-    pub(crate) fn sql(this: &Storage) -> Sql;
+    pub(crate) fn sql(this: &PlatformStorage) -> Sql;
     #[wasm_bindgen(method, catch, js_name = transactionSync)]
-    pub(crate) fn transaction_sync(this: &Storage, body: &Function) -> Result<JsValue, JsValue>;
+    pub(crate) fn transaction_sync(this: &PlatformStorage, body: &Function) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
-    pub(crate) fn set_alarm(this: &Storage, at: f64) -> Result<Promise, JsValue>;
+    pub(crate) fn set_alarm(this: &PlatformStorage, at: f64) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = deleteAlarm)]
-    pub(crate) fn delete_alarm(this: &Storage) -> Result<Promise, JsValue>;
+    pub(crate) fn delete_alarm(this: &PlatformStorage) -> Result<Promise, JsValue>;
 
     /// `SqlStorage`
     #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ extern "C" {
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     pub(crate) fn random_values(into: &Uint8Array);
 
-    /// An error that the runtime throws when a call to an object fails.
+    /// The error that the runtime throws when a call to an object fails.
     pub(crate) type CallError;
     #[wasm_bindgen(method, getter)]
     pub(crate) fn retryable(this: &CallError) -> Option<bool>;
@@ -155,19 +155,19 @@ extern "C" {
     pub(crate) fn overloaded(this: &CallError) -> Option<bool>;
 }
 
-/// [`WebSocket::ready_state`] of one that can be sent to.
+/// The [`WebSocket::ready_state`] of an open socket.
 pub(crate) const OPEN: u16 = 1;
 
-/// Once a Worker begins.
-pub(crate) fn begin() {
+/// Called once, when a Worker starts.
+pub(crate) fn start() {
     adopt();
     let hidden = hide_queue_microtask();
-    crate::turns::spawn(async {});
+    crate::spawn::spawn(async {});
     show_queue_microtask(&hidden);
 }
 
-/// What was thrown, in words for the log.
-pub(crate) fn words(thrown: &JsValue) -> String {
+/// The text of a thrown value, for the log.
+pub(crate) fn error_text(thrown: &JsValue) -> String {
     match thrown.dyn_ref::<js_sys::Error>() {
         Some(error) => String::from(error.message()),
         None => thrown.as_string().unwrap_or_else(|| String::from(Object::from(thrown.clone()).to_string())),

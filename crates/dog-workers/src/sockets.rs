@@ -1,5 +1,5 @@
-//! The open sockets of one Replica. The runtime holds them while the object is out of memory; what has to be known of
-//! each is attached to it: its number, its client and what the user attached.
+//! The open sockets of one Replica: [`ObjectSockets`]. The runtime holds them while the object is out of memory. The number, the
+//! client and the user's attachment of each socket are in the attachment that the runtime keeps with it.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use dog::{ClientId, CloseCode, Message, SocketId};
 use js_sys::{Array, Map, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::platform::{self, OPEN, State, WebSocket, WebSocketPair, words};
-use crate::storage::Storage;
+use crate::platform::{self, OPEN, ObjectState, WebSocket, WebSocketPair, error_text};
+use crate::storage::SqliteStorage;
 
-/// What a user attaches is kept with the socket up to here, beyond it in the storage: the runtime keeps 16 KiB a
-/// socket, with the rest that is to be known of it.
+/// Attachments of users up to this size, in bytes, stay with the socket; larger ones go into the storage. The runtime keeps
+/// 16 KiB per socket, which must also hold the number and the client.
 const WITH_SOCKET: usize = 12 * 1024;
 
-/// The bytes that a close frame has room for.
+/// Longest reason in a close frame, in bytes.
 const LONGEST_REASON: usize = 123;
 
 /// One socket.
@@ -23,28 +23,28 @@ struct Entry {
     socket: WebSocket,
     client: ClientId,
     attachment: Option<Bytes>,
-    /// The other end of its pair, until it is given to the client.
+    /// The client's end of the pair, until the response takes it.
     other_end: Option<WebSocket>,
-    /// No more is sent to it: it is kept for its last handler only.
+    /// Nothing is sent to it any more. It stays for its last handler only.
     closed: bool,
 }
 
-/// All that are open, and those whose end is still to be told.
-pub(crate) struct Sockets {
-    state: State,
+/// The open sockets, and those whose last handler has not started yet.
+pub(crate) struct ObjectSockets {
+    state: ObjectState,
     entries: HashMap<SocketId, Entry>,
-    /// The number of each socket that is known, by the runtime's object for it.
+    /// The number of each socket, by the runtime's object for it.
     numbers: Map,
-    /// The other way round, those alone that are sent to: JavaScript loops over them without Rust.
+    /// The open sockets by their numbers, in JavaScript, so that a broadcast loops there.
     open: Map,
-    /// Those that were closed from here and not forgotten yet.
+    /// Sockets that were closed from here and not forgotten yet.
     closed: Vec<SocketId>,
     next: u64,
 }
 
-impl Sockets {
-    /// Those that the runtime holds.
-    pub(crate) fn restore(state: State, storage: &Storage) -> Self {
+impl ObjectSockets {
+    /// The sockets that the runtime holds.
+    pub(crate) fn restore(state: ObjectState, storage: &SqliteStorage) -> Self {
         let (numbers, open) = (Map::new(), Map::new());
         let mut sockets = Self { state, entries: HashMap::new(), numbers, open, closed: Vec::new(), next: 1 };
         for socket in sockets.state.get_web_sockets().iter() {
@@ -53,8 +53,8 @@ impl Sockets {
         sockets
     }
 
-    fn take_back(&mut self, socket: WebSocket, storage: &Storage) {
-        // It may list those that are closing.
+    fn take_back(&mut self, socket: WebSocket, storage: &SqliteStorage) {
+        // The runtime may list sockets that are closing.
         let Some((id, client, attachment)) = attached(&socket).filter(|_| socket.ready_state() == OPEN) else { return };
         let attachment = attachment.or_else(|| storage.attachment(id).ok().flatten());
         self.next = self.next.max(id.raw() + 1);
@@ -68,7 +68,7 @@ impl Sockets {
         self.entries.insert(id, entry);
     }
 
-    /// The open ones.
+    /// The open sockets, in the order of their numbers.
     pub(crate) fn open(&self) -> Vec<(SocketId, ClientId)> {
         let open = self.entries.iter().filter(|(_, entry)| !entry.closed);
         let mut open: Vec<_> = open.map(|(id, entry)| (*id, entry.client.clone())).collect();
@@ -76,7 +76,7 @@ impl Sockets {
         open
     }
 
-    /// A new one. If the runtime takes no more, it is closed from the beginning.
+    /// Adds a socket. If the runtime accepts no more, the socket is not open.
     pub(crate) fn add(&mut self, client: &ClientId) -> (SocketId, Result<(), JsValue>) {
         let id = SocketId::from_raw(self.next);
         self.next += 1;
@@ -86,7 +86,7 @@ impl Sockets {
     fn try_add(&mut self, id: SocketId, client: &ClientId) -> Result<(), JsValue> {
         let pair = WebSocketPair::new()?;
         let (theirs, ours) = (pair.get(0), pair.get(1));
-        // At most 256 letters long, as the runtime would have it, so that a client's sockets can be asked for by name.
+        // The runtime allows tags of 256 characters, and can list the sockets with a tag.
         let tags = Array::of1(&JsValue::from_str(client.as_str()));
         self.state.accept_web_socket(&ours, &tags)?;
         let client = client.clone();
@@ -95,19 +95,19 @@ impl Sockets {
         Ok(())
     }
 
-    /// The end of the pair that its client gets.
+    /// The client's end of the pair.
     pub(crate) fn take_other_end(&mut self, id: SocketId) -> Option<WebSocket> {
         self.entries.get_mut(&id)?.other_end.take()
     }
 
-    /// The number of a socket of which the runtime tells something; `None` of one that has ended.
+    /// The number of a socket that the runtime names. `None` if the socket has ended.
     pub(crate) fn find(&self, socket: &WebSocket) -> Option<SocketId> {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "set by `insert`")]
         let id = self.numbers.get(socket).as_f64().map(|number| SocketId::from_raw(number as u64))?;
         self.entries.get(&id).filter(|entry| !entry.closed).map(|_| id)
     }
 
-    /// Sends one message to many: one JavaScript value for all of them, and one call. How many took it.
+    /// Sends one message to several sockets, with one JavaScript value and one call. Returns how many accepted it.
     pub(crate) fn deliver(&self, message: &Message, to: &[SocketId], except: &[SocketId]) -> usize {
         if to.is_empty() {
             return 0;
@@ -116,7 +116,7 @@ impl Sockets {
         platform::send_to_all(&self.open, &numbers, &value(message)) as usize
     }
 
-    /// Closes one; it is kept until it is [forgotten](Self::forget), for its last handler.
+    /// Closes a socket. It stays until it is [forgotten](Self::forget), for its last handler.
     pub(crate) fn close(&mut self, id: SocketId, code: CloseCode, reason: &str) {
         if let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.closed) {
             entry.closed = true;
@@ -124,13 +124,13 @@ impl Sockets {
             self.open.delete(&number(id).into());
             let reason = &reason[..reason.floor_char_boundary(LONGEST_REASON)];
             if let Err(thrown) = entry.socket.close(code.as_u16(), reason) {
-                tracing::debug!("a socket could not be closed: {}", words(&thrown));
+                tracing::debug!("a socket could not be closed: {}", error_text(&thrown));
             }
         }
     }
 
-    /// The socket's last handler has begun.
-    pub(crate) fn forget(&mut self, id: SocketId, storage: &Storage) {
+    /// Forgets a socket whose last handler has started.
+    pub(crate) fn forget(&mut self, id: SocketId, storage: &SqliteStorage) {
         let Some(entry) = self.entries.remove(&id) else { return };
         self.numbers.delete(&entry.socket);
         self.open.delete(&number(id).into());
@@ -139,8 +139,8 @@ impl Sockets {
         }
     }
 
-    /// Forgets those that were closed from here.
-    pub(crate) fn forget_closed(&mut self, storage: &Storage) {
+    /// Forgets the sockets that were closed from here.
+    pub(crate) fn forget_closed(&mut self, storage: &SqliteStorage) {
         let closed = std::mem::take(&mut self.closed);
         closed.into_iter().for_each(|id| self.forget(id, storage));
     }
@@ -149,7 +149,7 @@ impl Sockets {
         self.entries.get(&id)?.attachment.clone()
     }
 
-    pub(crate) fn set_attachment(&mut self, id: SocketId, attachment: Bytes, storage: &Storage) {
+    pub(crate) fn set_attachment(&mut self, id: SocketId, attachment: Bytes, storage: &SqliteStorage) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let (inside, outside) =
             if attachment.len() > WITH_SOCKET { (None, Some(&attachment)) } else { (Some(&attachment), None) };
@@ -161,10 +161,10 @@ impl Sockets {
             Ok(())
         };
         if let Err(thrown) = kept {
-            tracing::error!("an attachment could not be kept: {}", words(&thrown));
+            tracing::error!("an attachment could not be stored: {}", error_text(&thrown));
         }
         if let Err(error) = stored {
-            tracing::error!("an attachment could not be kept: {error}");
+            tracing::error!("an attachment could not be stored: {error}");
         }
         entry.attachment = Some(attachment);
     }
@@ -177,7 +177,7 @@ fn value(message: &Message) -> JsValue {
     }
 }
 
-/// As JavaScript counts.
+/// The number for JavaScript.
 #[allow(clippy::cast_precision_loss, reason = "sockets are counted, and stay far below 2^53")]
 fn number(id: SocketId) -> f64 {
     id.raw() as f64

@@ -1,7 +1,7 @@
-//! An object's own storage: tables in its SQLite database.
+//! The storage of an object: tables in its SQLite database.
 //!
-//! Each batch is one transaction, made at once. The runtime lets nothing leave the object, neither an answer nor a frame,
-//! before the disk has what was written before: so whoever hears that it is written hears it when it is durable.
+//! Each batch is one synchronous transaction. The runtime lets neither a response nor a frame leave the object before all
+//! earlier writes are on disk. So when anyone learns of a write, it is durable.
 
 use std::cell::Cell;
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use dog_engine::host::{Batch, Space};
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::platform::{self, Sql, words};
+use crate::platform::{self, Sql, error_text};
 use crate::time::now;
 
 const TABLES: &str = "\
@@ -24,15 +24,15 @@ const TABLES: &str = "\
     CREATE TABLE IF NOT EXISTS dog_attachments (socket INTEGER PRIMARY KEY, value BLOB)";
 
 /// The storage of one object.
-pub(crate) struct Storage {
-    platform: platform::Storage,
+pub(crate) struct SqliteStorage {
+    platform: platform::PlatformStorage,
     sql: Sql,
     /// The time for which the platform's alarm was set last, in milliseconds since 1970.
     rings_at: Cell<u64>,
 }
 
 fn failed(thrown: &JsValue) -> Error {
-    Error::caused(Kind::Storage, "the object's storage failed", words(thrown))
+    Error::caused(Kind::Storage, "the object's storage failed", error_text(thrown))
 }
 
 fn table(space: Space) -> &'static str {
@@ -62,8 +62,8 @@ fn whole(value: &JsValue) -> u64 {
     value.as_f64().unwrap_or_default() as u64
 }
 
-impl Storage {
-    pub(crate) fn open(platform: platform::Storage) -> Result<Self, Error> {
+impl SqliteStorage {
+    pub(crate) fn open(platform: platform::PlatformStorage) -> Result<Self, Error> {
         let sql = platform.sql();
         let storage = Self { platform, sql, rings_at: Cell::new(0) };
         storage.exec(TABLES, &[])?;
@@ -87,7 +87,7 @@ impl Storage {
         self.exec("INSERT OR REPLACE INTO dog_meta VALUES (?, ?)", &[name.into(), value]).map(|_| ())
     }
 
-    /// What the object is called in its namespace, as it was told when it was first reached.
+    /// The name of the object in its namespace, as stored at its first event.
     pub(crate) fn name(&self) -> Result<Option<String>, Error> {
         Ok(self.meta("name")?.and_then(|name| name.as_string()))
     }
@@ -96,7 +96,7 @@ impl Storage {
         self.set_meta("name", name.into())
     }
 
-    /// The number of the next life.
+    /// The epoch of the next activation.
     pub(crate) fn next_epoch(&self) -> Result<Epoch, Error> {
         let epoch = 1 + self.meta("epoch")?.map_or(0, |epoch| whole(&epoch));
         self.set_meta("epoch", number(epoch))?;
@@ -138,12 +138,12 @@ impl Storage {
         Ok(rows.iter().map(entry).collect())
     }
 
-    /// All or nothing. An alarm is written with the rest: what is written within one event is committed as one.
+    /// Writes the whole batch or nothing. The alarm belongs to it, because the runtime commits all writes of one event as one.
     pub(crate) fn write(&self, batch: &Batch) -> Result<(), Error> {
         let mut outcome = Ok(());
         let mut body = || {
             outcome = self.write_entries(batch);
-            // Thrown, so that the runtime takes back what was written.
+            // Throwing makes the runtime roll back.
             if outcome.is_ok() { Ok(()) } else { Err(JsValue::NULL) }
         };
         let closure = ScopedClosure::<dyn FnMut() -> Result<(), JsValue>>::borrow_mut_assert_unwind_safe(&mut body);
@@ -182,24 +182,24 @@ impl Storage {
         }
     }
 
-    /// When the alarm is set for.
+    /// The time that the alarm is set for.
     pub(crate) fn alarm(&self) -> Result<Option<Timestamp>, Error> {
         Ok(self.meta("alarm")?.map(|at| Timestamp::from_millis(whole(&at))))
     }
 
-    /// How often the alarm has failed.
+    /// How often the alarm has failed since it was set.
     pub(crate) fn attempt(&self) -> Result<u32, Error> {
         Ok(self.meta("attempt")?.map_or(0, |attempt| u32::try_from(whole(&attempt)).unwrap_or(u32::MAX)))
     }
 
-    /// The alarm rings at `at` though it is set for another time, after so many failures.
+    /// Makes the alarm ring at `at` after `attempt` failures. The time that it is set for does not change.
     pub(crate) fn ring_again(&self, at: Timestamp, attempt: u32) -> Result<(), Error> {
         self.set_meta("attempt", number(attempt.into()))?;
         self.ring_at(at)
     }
 
-    /// Never for the time of the alarm that rings now, nor for one before it: the platform takes that for no change, and
-    /// drops the alarm when its handler has ended.
+    /// Sets the alarm of the platform. The time must differ from that of the alarm that rings now and be in the future: the
+    /// platform takes anything else for no change, and drops the alarm when its handler has ended.
     #[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970")]
     fn ring_at(&self, at: Timestamp) -> Result<(), Error> {
         let mut at = at.as_millis().max(now().as_millis() + 1);
@@ -208,7 +208,7 @@ impl Storage {
         self.platform.set_alarm(at as f64).map(settle).map_err(|thrown| failed(&thrown))
     }
 
-    /// An attachment that is too large to be kept with its socket.
+    /// The attachment of a socket, if it is too large to stay with the socket.
     pub(crate) fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
         let value = self.first("SELECT value FROM dog_attachments WHERE socket = ?", &[number(socket.raw())])?;
         Ok(value.as_ref().map(bytes))
@@ -226,11 +226,11 @@ impl Storage {
     }
 }
 
-/// Setting an alarm ends at once or breaks the object, which the runtime tells it; nobody waits for it.
+/// Logs a failure. Nobody waits for the promise, because the runtime resets the object if an alarm cannot be set.
 fn settle(promise: js_sys::Promise) {
-    crate::turns::spawn(async {
+    crate::spawn::spawn(async {
         if let Err(thrown) = wasm_bindgen_futures::JsFuture::from(promise).await {
-            tracing::error!("an alarm could not be set: {}", words(&thrown));
+            tracing::error!("an alarm could not be set: {}", error_text(&thrown));
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Ways to other objects: [`Stubs`]. An object is found by its name, in the namespace of its class, in its place.
+//! Stubs of other objects: [`Stubs`]. An object is found by its name, in the namespace of its class.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,49 +9,69 @@ use dog_engine::address::Object;
 use js_sys::{Object as JsObject, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::host::Exports;
-use crate::letters;
-use crate::platform::{Namespace, Stub, words};
+use crate::names;
+use crate::platform::{Namespace, Stub, error_text};
 
-/// A variable of the Worker. If it is there, objects are made where the runtime likes though they should be within a
-/// jurisdiction: for one's own machine, whose runtime knows of none.
+/// A variable of the Worker. If it is set, the jurisdiction of a Replica is ignored where the runtime supports none. This is
+/// for local development only.
 const WITHOUT_JURISDICTIONS: &str = "DOG_WITHOUT_JURISDICTIONS";
 
-/// The ways that are known. One for all calls to an object, since the runtime keeps the order of those alone.
+/// The exported classes of one Group. Their bindings have the same names.
+pub struct GroupExports {
+    /// [`Group::NAME`](dog::Group::NAME)
+    pub name: &'static str,
+    /// The class of its Group objects.
+    pub group: &'static str,
+    /// The class of its Replicas.
+    pub replica: &'static str,
+}
+
+/// The stubs of other objects. All calls to one object use the same stub, because the runtime keeps their order only then.
 pub(crate) struct Stubs {
     bindings: JsValue,
+    /// The exported classes of each Group, in the order of `App::Groups`.
+    exports: Vec<Option<&'static GroupExports>>,
     known: RefCell<HashMap<Object, Stub>>,
 }
 
 impl Stubs {
-    pub(crate) fn new(bindings: JsValue) -> Self {
-        Self { bindings, known: RefCell::default() }
+    /// `groups` are the names of the App's Groups, in the order of `App::Groups`.
+    pub(crate) fn new(
+        bindings: JsValue,
+        groups: impl Iterator<Item = &'static str>,
+        exports: &'static [GroupExports],
+    ) -> Self {
+        let exports = groups.map(|name| exports.iter().find(|exports| exports.name == name)).collect();
+        Self { bindings, exports, known: RefCell::default() }
     }
 
-    /// The way to an object of this class.
-    pub(crate) fn get(&self, object: Object, class: &Exports) -> Result<Stub, Error> {
+    /// The stub of an object.
+    pub(crate) fn get(&self, object: Object) -> Result<Stub, Error> {
         if let Some(stub) = self.known.borrow().get(&object) {
             return Ok(stub.clone());
         }
-        let stub = self.new_stub(object, class)?;
+        let exports = self.exports.get(usize::from(object.group().class.0)).copied().flatten();
+        let exports =
+            exports.ok_or_else(|| Error::new(Kind::UnknownGroup, "this Worker does not export that Group"))?;
+        let stub = self.new_stub(object, exports)?;
         self.known.borrow_mut().insert(object, stub.clone());
         Ok(stub)
     }
 
-    /// One by which a call has failed is of no use any more.
+    /// Drops a stub. After a failed call, the runtime requires a new one.
     pub(crate) fn forget(&self, object: Object) {
         self.known.borrow_mut().remove(&object);
     }
 
-    /// How many are kept.
+    /// Number of stubs that are kept.
     pub(crate) fn len(&self) -> usize {
         self.known.borrow().len()
     }
 
-    fn new_stub(&self, object: Object, class: &Exports) -> Result<Stub, Error> {
+    fn new_stub(&self, object: Object, exports: &GroupExports) -> Result<Stub, Error> {
         let (binding, place) = match object {
-            Object::Group(_) => (class.group, None),
-            Object::Replica(address) => (class.replica, address.replica.place()),
+            Object::Group(_) => (exports.group, None),
+            Object::Replica(address) => (exports.replica, address.replica.place()),
         };
         let namespace = Reflect::get(&self.bindings, &binding.into()).unwrap_or_default();
         if namespace.is_undefined() {
@@ -59,14 +79,14 @@ impl Stubs {
             return Err(Error::new(Kind::Unreachable, text));
         }
         let namespace = self.within(namespace.unchecked_into(), place)?;
-        let stub = namespace.id_from_name(&letters::name(&object)).and_then(|id| match place {
+        let stub = namespace.id_from_name(&names::name(&object)).and_then(|id| match place {
             Some(Place::Near(region)) => namespace.object_near(&id, &hint(region)?),
             Some(_) | None => namespace.object(&id),
         });
-        stub.map_err(|thrown| Error::new(Kind::Unreachable, words(&thrown)))
+        stub.map_err(|thrown| Error::new(Kind::Unreachable, error_text(&thrown)))
     }
 
-    /// That part of a namespace that lies within a jurisdiction.
+    /// The part of a namespace that lies within a jurisdiction.
     fn within(&self, namespace: Namespace, place: Option<Place>) -> Result<Namespace, Error> {
         let Some(Place::Within(jurisdiction)) = place else { return Ok(namespace) };
         let name = jurisdiction_name(jurisdiction).ok_or_else(|| unknown("jurisdiction"))?;
@@ -74,9 +94,9 @@ impl Stubs {
             Ok(part) => Ok(part),
             Err(_) if Reflect::has(&self.bindings, &WITHOUT_JURISDICTIONS.into()).unwrap_or(false) => Ok(namespace),
             Err(thrown) => {
-                let text = format!("no Replica can be made within the jurisdiction {name} here; the log says why");
-                let why = words(&thrown);
-                tracing::error!("{text}: {why} (for one's own machine there is {WITHOUT_JURISDICTIONS})");
+                let text = format!("no Replica can be created within the jurisdiction {name} here; the log says why");
+                let why = error_text(&thrown);
+                tracing::error!("{text}: {why} (for local development, set the variable {WITHOUT_JURISDICTIONS})");
                 Err(Error::caused(Kind::Unreachable, text, why))
             }
         }
@@ -94,7 +114,7 @@ fn hint(region: Region) -> Result<JsObject, JsValue> {
     Ok(options)
 }
 
-/// As the runtime calls it.
+/// The name that the runtime uses.
 fn jurisdiction_name(jurisdiction: Jurisdiction) -> Option<&'static str> {
     match jurisdiction {
         Jurisdiction::EuropeanUnion => Some("eu"),
@@ -104,7 +124,7 @@ fn jurisdiction_name(jurisdiction: Jurisdiction) -> Option<&'static str> {
     }
 }
 
-/// As the runtime calls it.
+/// The name that the runtime uses.
 fn region_name(region: Region) -> Option<&'static str> {
     match region {
         Region::WesternNorthAmerica => Some("wnam"),

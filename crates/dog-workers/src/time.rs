@@ -14,29 +14,29 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::platform;
 
-/// The longest time that a timer takes; whoever waits longer looks again after it.
+/// The longest time of a timer, in milliseconds. A longer sleep ends early, and its caller checks the time again.
 const LONGEST: f64 = 2_147_483_647.0;
 
-/// The time. It stands still while code runs, and goes on with each event.
+/// The time. The platform advances it with each event, and not while code runs.
 pub(crate) fn now() -> Timestamp {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole milliseconds since 1970")]
     let now = Date::now() as u64;
     Timestamp::from_millis(now)
 }
 
-/// Ends after some time. A timer keeps its object in memory, so it is taken back when it is dropped.
-pub(crate) struct Sleep {
+/// Completes after some time. A timer keeps its object in memory, so dropping the future removes the timer.
+pub(crate) struct PlatformSleep {
     timer: JsValue,
     over: JsFuture,
 }
 
-impl Sleep {
+impl PlatformSleep {
     pub(crate) fn new(duration: Duration) -> Self {
         let milliseconds = (duration.as_secs_f64() * 1000.0).ceil().min(LONGEST);
         let timer = AssertUnwindSafe(Rc::new(Cell::new(JsValue::UNDEFINED)));
         let set = AssertUnwindSafe(Rc::clone(&timer));
         let over = Promise::new(&mut move |resolve, _| {
-            // All of it, so that the closure is as safe as it says.
+            // Captures the whole wrapper, which is what makes the closure unwind safe.
             let set = &set;
             set.set(platform::set_timeout(&resolve, milliseconds));
         });
@@ -44,7 +44,7 @@ impl Sleep {
     }
 }
 
-impl Future for Sleep {
+impl Future for PlatformSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -52,7 +52,7 @@ impl Future for Sleep {
     }
 }
 
-impl Drop for Sleep {
+impl Drop for PlatformSleep {
     fn drop(&mut self) {
         platform::clear_timeout(&self.timer);
     }

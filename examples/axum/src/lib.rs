@@ -1,13 +1,4 @@
-//! Rooms inside an axum application that is there already: axum keeps its routes, its middleware and its listener, and
-//! hands what is under `/rooms` to Durable Object Groups. A WebSocket opens through axum all the same; once it is open,
-//! axum has nothing to do with it any more.
-//!
-//! `cargo run --release -p mounted-in-axum`, then
-//!
-//! ```sh
-//! curl http://127.0.0.1:8790/health
-//! websocat 'ws://127.0.0.1:8790/rooms/kitchen?u=ann'
-//! ```
+#![doc = include_str!("../README.md")]
 
 use axum::Router;
 use axum::routing::get;
@@ -26,7 +17,7 @@ async fn health() -> &'static str {
     "ok"
 }
 
-/// Answers what is under `/rooms`: it sees the same path that axum does.
+/// Answers everything under `/rooms`. It sees the same path as axum.
 pub struct Rooms;
 
 impl App for Rooms {
@@ -34,7 +25,7 @@ impl App for Rooms {
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
-        // Before anything is named: what can only fail is to cost nothing.
+        // Before a Group is named: a request that can only fail should not create a room.
         if let Some(refusal) = dog.refuse_websocket(&request) {
             return Ok(refusal);
         }
@@ -43,7 +34,7 @@ impl App for Rooms {
     }
 }
 
-/// One room's Group.
+/// The Group of one room.
 pub struct Lobby;
 
 impl Group for Lobby {
@@ -59,7 +50,7 @@ impl Group for Lobby {
     }
 }
 
-/// Sends what anyone says to everyone else in the room.
+/// The Replica: every text goes to everyone else in the room.
 pub struct Room;
 
 impl Replica for Room {

@@ -1,5 +1,4 @@
-//! The chat room, without a host: [`Chat`] answers requests, [`Lobby`] says how many fit on one Replica, [`Room`] is the
-//! Replica that people talk through.
+//! The chat room, without a host: [`Chat`] answers requests, [`Lobby`] is the Group, [`Room`] is the Replica.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +9,9 @@ use dog::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Command, Heard, Input, Output, Users};
+use crate::protocol::{Command, Input, Output, Scope, Users};
 
-/// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`]: so few that three windows already span two
-/// Replicas.
+/// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`]. Two is so few that three windows need two Replicas.
 pub const DEFAULT_LIMIT: Limit = Limit::new(2);
 
 /// Answers every request: the page, and the way into the room.
@@ -28,7 +26,7 @@ impl App for Chat {
             ("/", _) => Ok(method_not_allowed("GET, HEAD")),
             ("/ws" | "/broadcast" | "/emit" | "/whisper", &Method::GET) => {
                 let client = client(&request)?;
-                // Before anything is named: what can only fail is to cost nothing.
+                // Before a Group is named: a request that can only fail should not create a room.
                 let refusal = (request.uri().path() == "/ws").then(|| dog.refuse_websocket(&request)).flatten();
                 if let Some(refusal) = refusal {
                     return Ok(refusal);
@@ -42,19 +40,19 @@ impl App for Chat {
     }
 }
 
-/// Who is asking. In earnest it comes from a session or a token; here whoever says `?u=ann` is ann.
+/// The client. A real program derives it from a session or a token; here `?u=ann` makes you ann.
 fn client(request: &Request) -> Result<ClientId, Error> {
     match query_param(request, "u") {
         Some(name) => ClientId::new(name),
-        // So that `curl` needs no name to send something to the room.
+        // `curl` needs no name to send something to the room.
         None if request.uri().path() != "/ws" => ClientId::new("HTTP"),
-        // The empty name: refused with 400.
+        // The empty name is refused with 400.
         None => ClientId::new(""),
     }
 }
 
 fn page() -> Response {
-    // The page is one file, so its style and script are inline; nothing else may be loaded or sent anywhere.
+    // Style and script of the page are inline. It may load nothing else, and connect to this server only.
     const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
         connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let mut response = Response::new(Body::from(include_str!("page.html")));
@@ -66,12 +64,12 @@ fn page() -> Response {
 }
 
 fn method_not_allowed(allowed: &'static str) -> Response {
-    let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, format!("allowed here: {allowed}"));
+    let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, format!("use {allowed}"));
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
-/// The Group: there is one, called "lobby-id".
+/// The Group. There is one, called "lobby-id".
 pub struct Lobby {
     limit: Limit,
 }
@@ -89,15 +87,15 @@ impl Group for Lobby {
     }
 }
 
-/// The Replica. It remembers nothing of its own: who is here, its sockets say, and they outlive its rest.
+/// The Replica. It has no fields: its sockets say who is here, and they stay open while the Replica hibernates.
 pub struct Room;
 
-/// What a Room asks its siblings; the answer names users who are there.
+/// What a Room asks its siblings. The answer is a set of their users.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Ask {
-    /// Who is there?
+    /// "Who is there?"
     Everyone,
-    /// Is this one?
+    /// "Is this user there?"
     Only(ClientId),
 }
 
@@ -110,17 +108,17 @@ impl Replica for Room {
         Ok(Self)
     }
 
-    /// A request that is no socket takes a seat too while it is answered. Where all are taken it finds itself on a new
-    /// Replica: then `/emit` reaches nobody, and `/broadcast` everybody all the same.
+    /// A plain request takes a seat too while it is answered. If all seats are taken, it is answered by a new Replica: then
+    /// `/emit` reaches nobody, while `/broadcast` still reaches everybody.
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         let said = |text, meta, to| Output::Said { from: "HTTP", text, meta, to }.at(cx.now());
         match request.uri().path() {
             "/ws" => return Ok(cx.connect(request)),
             "/broadcast" => cx.broadcast(said("To everyone, by GET /broadcast", None, None)?)?,
-            "/emit" => cx.emit(said("To this Replica, by GET /emit", Some(Heard::Group), None)?)?,
+            "/emit" => cx.emit(said("To this Replica, by GET /emit", Some(Scope::Group), None)?)?,
             "/whisper" => {
                 let target = ClientId::new(query_param(&request, "target").unwrap_or_default())?;
-                let said = said("To you alone, by GET /whisper", Some(Heard::Whisper), Some(target.as_str()))?;
+                let said = said("To you alone, by GET /whisper", Some(Scope::Whisper), Some(target.as_str()))?;
                 if cx.whisper(&target, said).await? == 0 {
                     return Ok(text_response(StatusCode::NOT_FOUND, format!("{target} is not here")));
                 }
@@ -136,7 +134,7 @@ impl Replica for Room {
     }
 
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
-        // Bad input is answered, not punished: the socket stays, and so does all that its user has typed.
+        // An error would close the socket. An answer keeps it open.
         let Ok(input) = message.to_json::<Input>() else {
             let text = r#"not understood: send JSON such as {"type":"msg","text":"hello"}"#;
             return Ok(socket.send(Output::Error { text }.at(cx.now())?)?);
@@ -159,16 +157,16 @@ impl Replica for Room {
         Ok(())
     }
 
-    /// A user leaves with the last socket, wherever in the cluster that is. (Two last sockets that close on two Replicas
-    /// in the same moment may both be taken for the last: then it is said twice.)
+    /// A user leaves when the last socket closes, on whichever Replica. (If the last two sockets close on two Replicas at the
+    /// same time, both may count as the last, and the exit is announced twice.)
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
         let user = socket.client();
         if holds(cx, user) {
             return Ok(());
         }
-        let heard = cx.gossip(&Ask::Only(user.clone())).await?;
-        let elsewhere = heard.into_answers().any(|users| users.contains(user));
-        // Asked again, for the user may have come back while the siblings were asked.
+        let replies = cx.gossip(&Ask::Only(user.clone())).await?;
+        let elsewhere = replies.into_answers().any(|users| users.contains(user));
+        // Check again: the user may have come back during the gossip.
         if !elsewhere && !holds(cx, user) {
             cx.broadcast(Output::Exit { from: user }.at(cx.now())?)?;
         }
@@ -191,17 +189,17 @@ async fn say(cx: &Context<Room>, socket: &Socket, command: Command<'_>) -> Resul
             socket.broadcast(said.at(cx.now())?, To::Everyone)?;
         }
         Command::Group(text) => {
-            let said = Output::Said { from, text, meta: Some(Heard::Group), to: None };
+            let said = Output::Said { from, text, meta: Some(Scope::Group), to: None };
             socket.emit(said.at(cx.now())?, To::Everyone)?;
         }
         Command::Whisper { to, text } => {
-            let said = Output::Said { from, text, meta: Some(Heard::Whisper), to: Some(to) }.at(cx.now())?;
+            let said = Output::Said { from, text, meta: Some(Scope::Whisper), to: Some(to) }.at(cx.now())?;
             let reached = match ClientId::new(to) {
                 Ok(target) => socket.whisper(&target, said.clone()).await,
                 Err(_) => Ok(0),
             };
             match reached {
-                // Who whispers to themselves has it by now.
+                // A whisper to oneself has arrived already.
                 Ok(1..) if to == from => {}
                 Ok(1..) => socket.send(said)?,
                 Ok(0) => socket.send(Output::Error { text: &format!("{to} is not here") }.at(cx.now())?)?,
@@ -213,26 +211,26 @@ async fn say(cx: &Context<Room>, socket: &Socket, command: Command<'_>) -> Resul
 }
 
 async fn user_list(cx: &Context<Room>) -> Result<Output<'static>> {
-    let heard = cx.gossip(&Ask::Everyone).await?;
-    let missing = heard.missing.len();
+    let replies = cx.gossip(&Ask::Everyone).await?;
+    let missing = replies.missing.len();
     let mut replicas = vec![Users { replica: short(cx.id()), users: users(cx) }];
-    replicas.extend(heard.answers.into_iter().map(|(id, users)| Users { replica: short(id), users }));
+    replicas.extend(replies.answers.into_iter().map(|(id, users)| Users { replica: short(id), users }));
     replicas.retain(|replica| !replica.users.is_empty());
     let list = replicas.iter().flat_map(|replica| replica.users.iter().cloned()).collect();
     Ok(Output::List { list, replica: short(cx.id()), replicas, missing })
 }
 
-/// Who has a socket on this Replica.
+/// The users with a socket on this Replica.
 fn users(cx: &Context<Room>) -> BTreeSet<ClientId> {
     cx.sockets().map(|socket| socket.client().clone()).collect()
 }
 
-/// Whether `user` has.
+/// Whether `user` has a socket on this Replica.
 fn holds(cx: &Context<Room>, user: &ClientId) -> bool {
     cx.sockets().any(|socket| socket.client() == user)
 }
 
-/// The first eight of 64 digits: enough for people to tell Replicas apart.
+/// The first eight of 64 digits, enough for people to tell Replicas apart.
 fn short(id: ReplicaId) -> String {
     let mut digits = id.to_string();
     digits.truncate(8);

@@ -1,15 +1,15 @@
-//! What travels over the socket, as JSON, and the commands that people type.
+//! The messages of the socket, as JSON, and the commands that people type.
 
 use std::collections::BTreeSet;
 
 use dog::{ClientId, Message, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// The longest text of one message, in bytes.
+/// Longest text of one message, in bytes.
 pub(crate) const MAX_TEXT: usize = 16 * 1024;
 
-/// What a client sends. Further fields are let pass, a `user` or `uid` above all: who speaks is told by the socket, and
-/// what a client says of itself there proves nothing.
+/// A message from a client. Further fields are ignored, above all `user` and `uid`: the socket says who speaks, and a client
+/// could write any name there.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type")]
 pub(crate) enum Input {
@@ -19,15 +19,15 @@ pub(crate) enum Input {
     /// "Who else is?"
     #[serde(rename = "req:user:list")]
     UserList,
-    /// Somebody says something, perhaps as a [`Command`].
+    /// A text, which may be a [`Command`].
     #[serde(rename = "msg")]
     Say { text: String },
-    /// Answered at once, so that the page can tell the round trip.
+    /// Answered at once, so that the page can measure the round trip.
     #[serde(rename = "ping")]
     Ping { sent: serde_json::Number },
 }
 
-/// What the server sends; [`Output::at`] adds the time.
+/// A message from the server. [`Output::at`] adds the time.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type")]
 pub(crate) enum Output<'a> {
@@ -37,8 +37,8 @@ pub(crate) enum Output<'a> {
     Connected { from: &'a ClientId },
     #[serde(rename = "user:exit")]
     Exit { from: &'a ClientId },
-    /// `list` names everyone once, `replicas` says who is where, `replica` is the one that answers, `missing` says how
-    /// many siblings did not.
+    /// `list` has every user once, `replicas` has the users of each Replica, `replica` is the one that answers, `missing` is the
+    /// number of siblings that did not answer.
     #[serde(rename = "user:list")]
     List { list: BTreeSet<ClientId>, replica: String, replicas: Vec<Users>, missing: usize },
     #[serde(rename = "user:msg")]
@@ -46,7 +46,7 @@ pub(crate) enum Output<'a> {
         from: &'a str,
         text: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        meta: Option<Heard>,
+        meta: Option<Scope>,
         #[serde(skip_serializing_if = "Option::is_none")]
         to: Option<&'a str>,
     },
@@ -56,17 +56,17 @@ pub(crate) enum Output<'a> {
     Error { text: &'a str },
 }
 
-/// Who hears a `user:msg`, where that is not everyone.
+/// The receivers of a `user:msg`, if not everyone.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Heard {
-    /// The speaker's Replica.
+pub(crate) enum Scope {
+    /// The users on the speaker's Replica.
     Group,
-    /// The one whom `to` names.
+    /// The user in `to`.
     Whisper,
 }
 
-/// Who is on one Replica.
+/// The users of one Replica.
 #[derive(Debug, Serialize)]
 pub(crate) struct Users {
     pub(crate) replica: String,
@@ -74,7 +74,7 @@ pub(crate) struct Users {
 }
 
 impl Output<'_> {
-    /// The message for the socket.
+    /// The message with its time.
     pub(crate) fn at(&self, time: Timestamp) -> Result<Message, dog::Error> {
         #[derive(Serialize)]
         struct Timed<'a> {
@@ -86,7 +86,7 @@ impl Output<'_> {
     }
 }
 
-/// What a text means.
+/// The meaning of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command<'a> {
     /// `/a TEXT`, `/all TEXT`, or any text that is no command.
@@ -98,10 +98,10 @@ pub(crate) enum Command<'a> {
 }
 
 impl<'a> Command<'a> {
-    /// Reads `text`. One that cannot be followed is told why: half a whisper must not be said aloud.
+    /// Reads `text`. An incomplete command is an error that says why, so that half a whisper is not sent to everyone.
     pub(crate) fn parse(text: &'a str) -> Result<Self, &'static str> {
         if text.len() > MAX_TEXT {
-            return Err("that is too long: 16 KiB at most");
+            return Err("the text is too long: 16 KiB at most");
         }
         let text = text.trim();
         match first_word(text) {
@@ -119,7 +119,7 @@ impl<'a> Command<'a> {
     }
 }
 
-/// The first word, and what comes after the blanks behind it.
+/// The first word, and the rest after the following spaces.
 fn first_word(text: &str) -> (&str, &str) {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     (word, rest.trim_start())
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn every_message_of_the_server_carries_type_and_time() {
-        let message = Output::Said { from: "ann", text: "hi", meta: Some(Heard::Group), to: None };
+        let message = Output::Said { from: "ann", text: "hi", meta: Some(Scope::Group), to: None };
         let message = message.at(Timestamp::from_millis(7)).unwrap();
         assert_eq!(
             message.to_json::<serde_json::Value>().unwrap(),

@@ -1,24 +1,4 @@
-//! A counting game with a leaderboard: how Replicas gossip about their clients, and how a socket remembers something.
-//!
-//! `cargo run --release -p counter`, then with any WebSocket client, `websocat` for one:
-//!
-//! ```sh
-//! websocat 'ws://127.0.0.1:8788/ws?u=ann&game=tuesday'
-//! {"type":"+1"}
-//! ```
-//!
-//! # Protocol
-//! `GET /ws?u=PLAYER[&game=NAME]` is the socket; every game is a cluster of its own. Messages are JSON.
-//!
-//! | a client sends | and then comes |
-//! |---|---|
-//! | `{"type":"+1"}`, `{"type":"-1"}` | to everyone in the game `{"type":"score","player":"ann","score":1}` |
-//! | `{"type":"leaderboard"}` | to the one who asks `{"type":"leaderboard","leaders":[{"player":"ann","score":1}],"missing":0}` |
-//! | anything else | to the one who sent it `{"type":"error","text":"…"}` |
-//!
-//! `leaders` are the ten best of all Replicas; `missing` says how many Replicas did not answer in time. A player scores
-//! while connected. Usually all of a player's connections are on one Replica; where that was full, the player has a score
-//! on both, and the leaderboard adds them up.
+#![doc = include_str!("../README.md")]
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -33,10 +13,10 @@ use serde::{Deserialize, Serialize};
 /// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`].
 pub const DEFAULT_LIMIT: Limit = Limit::new(50);
 
-/// How many the leaderboard names.
+/// Number of players on the leaderboard.
 const LEADERS: usize = 10;
 
-/// The way into a game.
+/// Answers every request.
 pub struct Games;
 
 impl App for Games {
@@ -47,7 +27,7 @@ impl App for Games {
             return Ok(text_response(StatusCode::NOT_FOUND, "not found"));
         }
         let player = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
-        // Before anything is named: what can only fail is to cost nothing.
+        // Before a Group is named: a request that can only fail should not create a room.
         if let Some(refusal) = dog.refuse_websocket(&request) {
             return Ok(refusal);
         }
@@ -75,18 +55,18 @@ impl Group for Game {
     }
 }
 
-/// Counts for the players on it. The points of a connection are attached to its socket, so they are there as long as the
-/// connection is, whether this object has rested meanwhile or not.
+/// The Replica. The points of each connection are attached to its socket, so they last as long as the connection, even if this
+/// object hibernates meanwhile.
 pub struct Counter;
 
-/// What Counters ask each other.
+/// What Replicas ask each other.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Ask {
     /// "What are the scores of your players?"
     Scores,
 }
 
-/// Everyone's score.
+/// The score of each player.
 pub type Scores = BTreeMap<ClientId, i64>;
 
 #[derive(Deserialize)]
@@ -154,7 +134,7 @@ impl Replica for Counter {
     }
 }
 
-/// Nothing is awaited here, so nothing comes between reading the points and writing them.
+/// There is no `.await` between reading the points and writing them, so no other handler can interfere.
 fn count(cx: &Context<Counter>, socket: &Socket, change: i64) -> Result {
     socket.set_attachment(&points(socket)?.saturating_add(change))?;
     let player = socket.client().clone();
@@ -164,21 +144,21 @@ fn count(cx: &Context<Counter>, socket: &Socket, change: i64) -> Result {
 }
 
 async fn leaderboard(cx: &Context<Counter>) -> Result<Message> {
-    // All scores and not only the ten best of each Replica: a player who is on two of them may be among neither ten.
-    let heard = cx.gossip(&Ask::Scores).await?;
-    let missing = heard.missing.len();
+    // All scores, not the ten best of each Replica: a player on two Replicas may be in neither ten.
+    let replies = cx.gossip(&Ask::Scores).await?;
+    let missing = replies.missing.len();
     let mut total = scores(cx)?;
-    for (player, score) in heard.into_answers().flatten() {
+    for (player, score) in replies.into_answers().flatten() {
         add(&mut total, player, score);
     }
     let mut leaders: Vec<Score> = total.into_iter().map(|(player, score)| Score { player, score }).collect();
-    // Equals keep the order of their names.
+    // Players with equal scores stay in the order of their names.
     leaders.sort_by_key(|leader| Reverse(leader.score));
     leaders.truncate(LEADERS);
     Ok(Message::json(&Output::Leaderboard { leaders, missing })?)
 }
 
-/// The scores of this Replica's players.
+/// The scores of the players on this Replica.
 fn scores(cx: &Context<Counter>) -> Result<Scores> {
     let mut scores = Scores::new();
     for socket in cx.sockets() {

@@ -1,10 +1,4 @@
-//! A relay: every text or binary message from a socket goes to every socket of that room, the sender's too. Nothing is
-//! read, copied or kept on the way, which makes it the program that the benchmarks and the Autobahn suite drive.
-//!
-//! `cargo run --release -p relay -- --listen 127.0.0.1:9000`, or as a Cloudflare Worker: `npx wrangler dev` in this folder.
-//!
-//! `GET /ws?u=ID&room=NAME` is the socket. Without `u` the client gets an identifier of its own; without `room` it gets
-//! a room of its own, so that plain `/ws` is an echo.
+#![doc = include_str!("../README.md")]
 
 use dog::http::StatusCode;
 use dog::{
@@ -18,7 +12,7 @@ mod worker;
 /// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`].
 pub const DEFAULT_LIMIT: Limit = Limit::new(10_000);
 
-/// The way into a room.
+/// Answers every request.
 pub struct Relay;
 
 impl App for Relay {
@@ -30,11 +24,11 @@ impl App for Relay {
         }
         let (client, room) = (query_param(&request, "u"), query_param(&request, "room"));
         let client = ClientId::new(client.map_or_else(unique, Ok)?)?;
-        // Before anything is named: what can only fail is to cost nothing.
+        // Before a Group is named: a request that can only fail should not create a room.
         if let Some(refusal) = dog.refuse_websocket(&request) {
             return Ok(refusal);
         }
-        // Prefixed, so that nobody can name a room that is somebody's own.
+        // The prefix keeps named rooms apart from private ones.
         let room = match room {
             Some(name) => format!("named {name}"),
             None => format!("own {}", unique()?),
@@ -44,7 +38,7 @@ impl App for Relay {
     }
 }
 
-/// A name that nothing else has.
+/// A random name.
 fn unique() -> Result<String> {
     Ok(format!("{:016x}{:016x}", getrandom::u64()?, getrandom::u64()?))
 }
@@ -67,7 +61,7 @@ impl Group for Room {
     }
 }
 
-/// Passes on what it gets.
+/// One Replica of a room.
 pub struct Wire;
 
 impl Replica for Wire {

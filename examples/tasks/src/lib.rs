@@ -1,22 +1,4 @@
-//! Named pools of tasks: whoever is connected to a pool may hand in a task, and everyone in that pool is told when it is
-//! done. How an object waits for work without holding up its other connections, and speaks outside any socket.
-//!
-//! `cargo run --release -p tasks`, then
-//!
-//! ```sh
-//! websocat 'ws://127.0.0.1:8789/tasks/reports/ws?u=ann'
-//! {"type":"count:words","task":"my first","text":"the dog and the other dog"}
-//!
-//! curl --data-binary @README.md 'http://127.0.0.1:8789/tasks/reports?u=bob&task=readme'
-//! ```
-//!
-//! # Protocol
-//! - `GET /tasks/NAME/ws`: a WebSocket into the pool NAME. Who is asking says the header `x-request-id`, or else `?u=`.
-//! - A client sends `{"type":"count:words","task":"…","text":"…"}`. When the words are counted, everyone in the pool is
-//!   sent `{"type":"task:done","task":"…","from":"ann","words":6,"common":[["dog",2],["the",2],["and",1]],"time":…}`.
-//! - `POST /tasks/NAME` hands in its body as a task (called by `?task=`) without a WebSocket. The pool is told, and the
-//!   response is the same.
-//! - What is not understood is answered with `{"type":"error","text":"…"}`. No pool hears of another's tasks.
+#![doc = include_str!("../README.md")]
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -31,11 +13,13 @@ use serde::{Deserialize, Serialize};
 /// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`].
 pub const DEFAULT_LIMIT: Limit = Limit::new(50);
 
-/// The longest text and the longest name of a task, in bytes.
+/// Longest text of a task, in bytes.
 const MAX_TEXT: usize = 256 * 1024;
+
+/// Longest name of a task, in bytes.
 const MAX_NAME: usize = 256;
 
-/// The way into a pool.
+/// Answers every request.
 pub struct Tasks;
 
 impl App for Tasks {
@@ -45,7 +29,7 @@ impl App for Tasks {
         let Some(name) = request.uri().path().strip_prefix("/tasks/") else {
             return Ok(text_response(StatusCode::NOT_FOUND, "missing pool name: /tasks/NAME"));
         };
-        // As it stands in the address: percent-encoded, and all the same a name.
+        // The name stays percent-encoded; it only has to be unique.
         let name = name.split('/').next().unwrap_or_default();
         if name.replace("%20", "").is_empty() {
             return Ok(text_response(StatusCode::BAD_REQUEST, "empty pool name: /tasks/NAME"));
@@ -60,12 +44,12 @@ impl App for Tasks {
     }
 }
 
-/// What is under the pool's own path.
+/// The part of the path after the name of the pool.
 fn of_pool(request: &Request) -> Option<&str> {
     request.uri().path().trim_start_matches("/tasks/").split_once('/').map(|(_, rest)| rest)
 }
 
-/// Before a pool is named: what can only fail is to cost nothing.
+/// Checks a request before a pool is named: one that can only fail should not create a pool.
 fn refuse(request: &Request, dog: &Dog<Tasks>) -> Option<Response> {
     match (of_pool(request), request.method()) {
         (Some("ws"), _) => dog.refuse_websocket(request),
@@ -97,7 +81,7 @@ impl Group for Pool {
     }
 }
 
-/// A desk of the pool: takes the tasks of its clients, and tells the whole pool what has become of them.
+/// The Replica. It takes the tasks of its clients, and tells the whole pool when they are done.
 pub struct Desk;
 
 #[derive(Deserialize)]
@@ -132,12 +116,12 @@ impl Replica for Desk {
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        // What is neither was refused before anything was named.
+        // The App has refused everything else.
         if of_pool(&request) == Some("ws") { Ok(cx.connect(request)) } else { hand_in(cx, request).await }
     }
 
-    /// The next message of this socket waits until this one's task is done: so nobody can hand in more at once than they
-    /// have sockets. The messages of other sockets are handled meanwhile.
+    /// Messages of one socket are handled one at a time, so a client has one task at a time per socket. Messages of other
+    /// sockets are handled meanwhile.
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         let refusal = match message.to_json() {
             Ok(Input::CountWords { task, text }) if task.len() <= MAX_NAME && text.len() <= MAX_TEXT => {
@@ -156,7 +140,7 @@ async fn hand_in(cx: &Context<Desk>, request: Request) -> Result<Response> {
     if task.len() > MAX_NAME {
         return Ok(text_response(StatusCode::BAD_REQUEST, "the name of the task is over 256 bytes"));
     }
-    // A body over the size is answered with 413 by this `?`.
+    // If the body is too large, this `?` answers with 413.
     let body = request.into_body().bytes(MAX_TEXT).await?;
     let Ok(body) = String::from_utf8(body.into()) else {
         return Ok(text_response(StatusCode::BAD_REQUEST, "the body is not UTF-8"));
@@ -168,24 +152,23 @@ async fn hand_in(cx: &Context<Desk>, request: Request) -> Result<Response> {
     Ok(response)
 }
 
-/// Does a task and says so. The counting goes to another thread: on this one it would hold up every connection of this
-/// object, and of the objects beside it.
+/// Does a task. The counting runs on another thread, because it would hold up all objects of this thread.
 async fn work(cx: &Context<Desk>, task: &str, from: &str, text: String) -> Result<Message> {
     let count = tokio::task::spawn_blocking(move || Count::of(&text)).await?;
     Ok(Message::json(&Output::Done { task, from, count, time: cx.now() })?)
 }
 
-/// What comes of a task.
+/// The result of a task.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// How many words there are.
+    /// Number of words.
     words: usize,
-    /// The three most common ones, and how often they stand there.
+    /// The three most common words, with their counts.
     common: Vec<(String, usize)>,
 }
 
 impl Count {
-    /// Counts the words of `text`, in small letters.
+    /// Counts the words of `text`, in lower case.
     pub fn of(text: &str) -> Self {
         let mut counts = HashMap::<String, usize>::new();
         for word in text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()) {

@@ -1,4 +1,4 @@
-//! The host of the engine: how bytes move between objects of the platform.
+//! The engine's host traits, implemented over the Workers platform.
 
 use std::ops::Bound;
 use std::rc::Rc;
@@ -14,33 +14,26 @@ use dog::{
 };
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{
-    Batch, End, Fetched, Host as Engine, HostObserver, HostProfile, Lifecycle, LivenessChecks, ObjectStorage,
-    Occurrence, Order, Scheduler, SeatGuard, SocketHost, Space, Transport,
+    Batch, End, Fetched, Host, HostObserver, HostProfile, Lifecycle, LivenessChecks, ObjectStorage, Occurrence, Order,
+    Scheduler, SeatGuard, SocketHost, Space, Transport,
 };
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use js_sys::Uint8Array;
 
-use crate::calls;
-use crate::guard::Guard;
-use crate::host::{Host, Life};
-
-use crate::platform::{self, words};
-use crate::post;
-use crate::time::{Sleep, now};
+use crate::drop_guard::DropGuard;
+use crate::fetch::fetch;
+use crate::host::{LiveObject, WorkersHost};
+use crate::outbox::Repeat;
+use crate::platform::{self, error_text};
+use crate::time::{PlatformSleep, now};
 use dog_engine::wire::{self, ToGroup, ToReplica, may_repeat};
 
 fn ready<T: 'static>(outcome: Result<T, Error>) -> LocalFuture<Result<T, Error>> {
     Box::pin(async { outcome })
 }
 
-impl Host {
-    fn rc(&self) -> Rc<Self> {
-        self.this.upgrade().unwrap_or_else(|| unreachable!("a host that runs is held"))
-    }
-}
-
-impl Engine for Host {
-    /// The platform evicts objects without notice, and itself decides when. A timer would keep an object in memory.
+impl Host for WorkersHost {
+    /// The platform itself decides when an object leaves memory, and gives no notice. A timer would keep it in memory.
     fn profile(&self) -> HostProfile {
         HostProfile {
             hibernate_after: self.hibernate_after,
@@ -59,13 +52,13 @@ impl Engine for Host {
     }
 }
 
-impl Scheduler for Host {
+impl Scheduler for WorkersHost {
     fn now(&self) -> Timestamp {
         now()
     }
 
     fn sleep(&self, duration: Duration) -> LocalFuture<()> {
-        Box::pin(Sleep::new(duration))
+        Box::pin(PlatformSleep::new(duration))
     }
 
     fn spawn(&self, task: LocalFuture<()>) {
@@ -73,34 +66,34 @@ impl Scheduler for Host {
     }
 }
 
-impl Transport for Host {
+impl Transport for WorkersHost {
     fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
-        // A ticket or an answer too many does no harm.
-        Box::pin(post::ask(&self.rc(), Object::Group(to), wire::encode(&ToGroup::Call(call)), true))
+        // A second ticket expires unused, and a second answer is ignored.
+        Box::pin(self.outbox.call(Object::Group(to), wire::encode(&ToGroup::Call(call)), Repeat::Harmless))
     }
 
     fn cast_group(&self, to: GroupAddress, cast: GroupCast) {
-        // All that it is told are absolute numbers, or the end of something.
-        post::tell(&self.rc(), [Object::Group(to)], wire::encode(&ToGroup::Cast(cast)), true);
+        // Casts to a Group carry absolute numbers, or say that something has ended.
+        self.outbox.cast([Object::Group(to)], wire::encode(&ToGroup::Cast(cast)), Repeat::Harmless);
     }
 
     fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
-        let repeat = may_repeat(&call);
-        Box::pin(post::ask(&self.rc(), Object::Replica(to), wire::encode(&ToReplica::Call(call)), repeat))
+        let repeat = Repeat::harmless_if(may_repeat(&call));
+        Box::pin(self.outbox.call(Object::Replica(to), wire::encode(&ToReplica::Call(call)), repeat))
     }
 
     fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
         let objects = to.iter().map(|replica| Object::Replica(to.address(replica)));
-        let repeat = matches!(cast, ReplicaCast::Acknowledge { .. });
-        post::tell(&self.rc(), objects, wire::encode(&ToReplica::Cast(cast)), repeat);
+        let repeat = Repeat::harmless_if(matches!(cast, ReplicaCast::Acknowledge { .. }));
+        self.outbox.cast(objects, wire::encode(&ToReplica::Cast(cast)), repeat);
     }
 
     fn fetch_group(&self, to: GroupAddress, request: Request) -> LocalFuture<Result<Response, Error>> {
-        let host = self.rc();
+        let stubs = Rc::clone(&self.stubs);
         Box::pin(async move {
-            match calls::fetch(&host, Object::Group(to), None, request).await? {
+            match fetch(&stubs, Object::Group(to), None, request).await? {
                 Fetched::Response(response) => Ok(response),
-                Fetched::Refused { .. } => Err(Error::new(Kind::Unreachable, "a Group refuses no ticket")),
+                Fetched::Refused { .. } => Err(Error::new(Kind::Unreachable, "a Group cannot refuse a ticket")),
             }
         })
     }
@@ -111,12 +104,12 @@ impl Transport for Host {
         ticket: Ticket,
         request: Request,
     ) -> LocalFuture<Result<Fetched, Error>> {
-        let host = self.rc();
-        Box::pin(async move { calls::fetch(&host, Object::Replica(to), Some(ticket), request).await })
+        let stubs = Rc::clone(&self.stubs);
+        Box::pin(async move { fetch(&stubs, Object::Replica(to), Some(ticket), request).await })
     }
 }
 
-impl SocketHost for Host {
+impl SocketHost for WorkersHost {
     fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
         self.here().map_or(0, |here| here.sockets.borrow().deliver(message, sockets, except))
     }
@@ -127,7 +120,7 @@ impl SocketHost for Host {
         }
     }
 
-    /// The platform cannot be made to wait: messages that came meanwhile are with the engine.
+    /// The platform has no way to pause a socket. The engine holds messages that come meanwhile.
     fn resume(&self, _: SocketId) {}
 
     fn attachment(&self, socket: SocketId) -> Option<Bytes> {
@@ -140,7 +133,7 @@ impl SocketHost for Host {
         }
     }
 
-    /// The platform reads and answers the key of a handshake itself, and shows only that there is one.
+    /// The platform itself answers the key of a handshake. It shows only that the request is one.
     fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
         let upgrade = request.headers().get(header::UPGRADE);
         let (status, text) = match upgrade {
@@ -160,13 +153,13 @@ impl SocketHost for Host {
             let close = Close::new(CloseCode::ABNORMAL, "");
             host.socket_ended(socket, End::Error(SocketError::new(SocketErrorKind::Lost, close)));
         };
-        let Ok(here) = self.here() else { unreachable!("sockets are a Replica's, which lives here") };
+        let Ok(here) = self.here() else { unreachable!("only a Replica has sockets, and it lives here") };
         let (socket, added) = here.sockets.borrow_mut().add(client);
         if let Err(thrown) = added {
-            tracing::error!("the runtime takes no more sockets: {}", words(&thrown));
+            tracing::error!("the runtime accepts no further sockets: {}", error_text(&thrown));
             lost(self, socket);
         }
-        let guard = Guard::new(&self.this, move |host| {
+        let guard = DropGuard::new(&self.this, move |host| {
             host.close(socket, CloseCode::GOING_AWAY, "");
             lost(host, socket);
         });
@@ -178,14 +171,14 @@ impl SocketHost for Host {
     }
 
     fn seat_guard(&self, _: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
-        Arc::new(Guard::new(&self.this, move |host| match host.present() {
-            Some(Life::Replica(replica)) if replica.epoch() == epoch => replica.released(seat),
+        Arc::new(DropGuard::new(&self.this, move |host| match host.present() {
+            Some(LiveObject::Replica(replica)) if replica.epoch() == epoch => replica.released(seat),
             Some(_) | None => {}
         }))
     }
 }
 
-impl ObjectStorage for Host {
+impl ObjectStorage for WorkersHost {
     fn read(&self, _: Object, space: Space, key: Vec<u8>) -> LocalFuture<Result<Option<Bytes>, Error>> {
         ready(self.here().and_then(|here| here.storage.read(space, &key)))
     }
@@ -203,7 +196,7 @@ impl ObjectStorage for Host {
 
     fn write(&self, _: Object, epoch: Epoch, batch: Batch) -> LocalFuture<Result<(), Error>> {
         if self.present().is_none_or(|life| life.epoch() != epoch) {
-            return ready(Err(Error::new(Kind::Closed, "this life of the object is over")));
+            return ready(Err(Error::new(Kind::Closed, "this activation of the object is over")));
         }
         ready(self.here().and_then(|here| here.storage.write(&batch)))
     }
@@ -214,12 +207,12 @@ impl ObjectStorage for Host {
 
     fn ring_again(&self, _: Object, at: Timestamp, attempt: u32) {
         if let Err(error) = self.here().and_then(|here| here.storage.ring_again(at, attempt)) {
-            tracing::error!("an alarm that has failed cannot be set again: {error}");
+            tracing::error!("a failed alarm cannot be set again: {error}");
         }
     }
 }
 
-impl Lifecycle for Host {
+impl Lifecycle for WorkersHost {
     fn unique_replica(&self, _: GroupAddress) -> ReplicaId {
         let (random, mut id) = (Uint8Array::new_with_length(32), [0; 32]);
         platform::random_values(&random);
@@ -236,7 +229,7 @@ impl Lifecycle for Host {
     }
 }
 
-impl HostObserver for Host {
+impl HostObserver for WorkersHost {
     fn occurred(&self, occurrence: Occurrence<'_>) {
         match occurrence {
             Occurrence::Waits => self.is_busier(),

@@ -1,13 +1,13 @@
-//! Where what objects send each other goes.
+//! The names of objects in their namespaces.
 //!
-//! A letter goes from object to object by the runtime's own calls of a method (JS RPC), which only code with a binding
-//! can make: no request from outside is ever one, whatever its path, headers or body.
+//! Objects call each other through methods of the runtime (JS RPC). Only code with a binding can do that, so no request from
+//! outside is ever taken for such a call, whatever its path, headers or body.
 
 use dog::internal::Kind;
 use dog::{Error, GroupId, ReplicaId};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress};
 
-/// The name that an object has in its namespace: a Group's id, or that and a Replica's.
+/// The name of an object in its namespace: the id of its Group, and for a Replica also its own.
 pub(crate) fn name(object: &Object) -> String {
     match object {
         Object::Group(address) => address.group.to_string(),
@@ -15,7 +15,7 @@ pub(crate) fn name(object: &Object) -> String {
     }
 }
 
-/// The object of that name.
+/// The object with this name.
 pub(crate) fn address(class: ClassIndex, name: &str) -> Result<Object, Error> {
     match name.split_once('.') {
         None => Ok(Object::Group(GroupAddress { class, group: name.parse::<GroupId>()? })),
@@ -27,5 +27,5 @@ pub(crate) fn address(class: ClassIndex, name: &str) -> Result<Object, Error> {
 }
 
 pub(crate) fn wrong_object() -> Error {
-    Error::new(Kind::Unreachable, "the letter is for another kind of object")
+    Error::new(Kind::Unreachable, "the message is for another kind of object")
 }

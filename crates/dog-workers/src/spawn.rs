@@ -1,5 +1,5 @@
-//! Futures on the runtime's turns. Each kind of future that is spawned or becomes a promise by itself would bring code
-//! of its own, a kilobyte each: so all are boxed first.
+//! Futures as tasks and promises of the runtime. Every type of future that is spawned brings about a kilobyte of code, so all of
+//! them are boxed first.
 
 use std::panic::AssertUnwindSafe;
 
@@ -9,7 +9,7 @@ use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{future_to_promise, spawn_local};
 
-/// What the runtime waits for. A future that is ready, as most are, needs no task and no turn of its own.
+/// A promise of the output. A future that is ready at once, as most are, needs no task.
 pub(crate) fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
     let mut future: LocalFuture<Result<JsValue, JsValue>> = Box::pin(future);
     match (&mut future).now_or_never() {
@@ -19,7 +19,7 @@ pub(crate) fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + '
     }
 }
 
-/// Has it run in turns of its own.
+/// Runs the future as a task.
 pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) {
     let future: LocalFuture<()> = Box::pin(future);
     spawn_local(future);
