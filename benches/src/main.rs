@@ -35,7 +35,7 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Nodes over NATS beside nodes of others over Redis
+    /// Our nodes over NATS beside other nodes over Redis
     Cluster {
         #[command(flatten)]
         flags: ClusterFlags,

@@ -85,7 +85,7 @@ impl Store {
     /// A run from its file, to be shown.
     ///
     /// # Errors
-    /// When there is no such file, or it is none of ours.
+    /// When there is no such file, or it was not written by this program.
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("{} is not there", path.display()))?;
         let mut lines = BufReader::new(file).lines();

@@ -108,7 +108,7 @@ impl WorkersFamily {
         })
     }
 
-    /// Ours and the peer, with so many seats per Replica.
+    /// Ours and the peer, with this many seats per Replica.
     fn entrants(limit: usize) -> [Entrant; 2] {
         let limit = limit.to_string();
         [(OURS, Program::Worker), (PEER, Program::NpmDog)]

@@ -33,7 +33,7 @@ pub struct BrokerTraffic {
     pub bytes_in: u64,
     /// To nodes.
     pub bytes_out: u64,
-    /// Messages between nodes of ours, without those from JetStream.
+    /// Messages between our nodes, without those from JetStream.
     pub node_messages: u64,
 }
 

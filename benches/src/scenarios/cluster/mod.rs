@@ -1,4 +1,4 @@
-//! Nodes of ours over NATS beside nodes of others over Redis: the family [`ClusterFamily`]. Its report is
+//! Our nodes over NATS beside other nodes over Redis: the family [`ClusterFamily`]. Its report is
 //! docs/performance/cluster.md.
 //!
 //! In reading order: [`contenders`], who is measured; [`broadcast`], [`verbs`], [`seats`] and [`single`], what is measured;
