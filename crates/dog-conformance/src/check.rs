@@ -1,81 +1,89 @@
-//! How a scenario says that a promise is broken: [`Trouble`], and the checks that find it.
+//! Checks with deadlines, and [`ScenarioFailure`], the error of a check that fails.
 
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
-/// How long a scenario waits for what is promised: long, for the machine may have much else to do, and shorter than a
-/// ticket lives in the test App, so that a seat that is free only because its ticket has expired does not look like one
-/// that was given back.
+/// How long a scenario waits for something that must happen. It is long, because the machine may be busy. It is shorter than
+/// the lifetime of a ticket in the test App: a seat that is free because its ticket has expired must not pass for a seat that
+/// was released.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// What went wrong, and on which line of the suite.
-pub struct Trouble {
+/// What was expected, what happened, and the line of the suite that found it.
+pub struct ScenarioFailure {
     what: String,
     at: &'static Location<'static>,
 }
 
-/// What scenarios and clients return.
-pub type Outcome<T = ()> = Result<T, Trouble>;
+/// The result of a scenario or of an action of a client.
+pub type Outcome<T = ()> = Result<T, ScenarioFailure>;
 
-impl Trouble {
-    /// Trouble on the line that calls this.
+impl ScenarioFailure {
+    /// A failure on the line of the caller.
     #[track_caller]
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), at: Location::caller() }
     }
 }
 
-impl<E: std::error::Error> From<E> for Trouble {
+impl<E: std::error::Error> From<E> for ScenarioFailure {
     #[track_caller]
     fn from(error: E) -> Self {
         Self::new(error.to_string())
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ScenarioFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} [{}:{}]", self.what, self.at.file(), self.at.line())
     }
 }
 
-impl fmt::Debug for Trouble {
+impl fmt::Debug for ScenarioFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
 }
 
-/// # Errors
-/// When `holds` is false.
-#[track_caller]
-pub(crate) fn ensure(holds: bool, what: impl Into<String>) -> Outcome {
-    if holds { Ok(()) } else { Err(Trouble::new(what)) }
-}
-
-/// # Errors
-/// When `got` is not `wanted`.
-#[track_caller]
-#[expect(clippy::needless_pass_by_value, reason = "most of what is compared was made for it")]
-pub(crate) fn same<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(got: T, wanted: U, what: &str) -> Outcome {
-    if got == wanted { Ok(()) } else { Err(Trouble::new(format!("{what}: got {got:?}, wanted {wanted:?}"))) }
-}
-
-/// Awaits `future`, 25 seconds at most.
+/// Checks a condition.
 ///
 /// # Errors
-/// When the time is up, or what the future itself finds.
+/// If `holds` is false.
+#[track_caller]
+pub(crate) fn ensure(holds: bool, what: impl Into<String>) -> Outcome {
+    if holds { Ok(()) } else { Err(ScenarioFailure::new(what)) }
+}
+
+/// Compares two values.
+///
+/// # Errors
+/// If `got` differs from `expected`.
+#[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "most of what is compared was made for it")]
+pub(crate) fn same<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(got: T, expected: U, what: &str) -> Outcome {
+    if got == expected {
+        Ok(())
+    } else {
+        Err(ScenarioFailure::new(format!("{what}: expected {expected:?}, got {got:?}")))
+    }
+}
+
+/// Awaits `future` for at most 25 s.
+///
+/// # Errors
+/// If the time is over, or if the future fails.
 #[track_caller]
 pub(crate) fn within<T>(what: &str, future: impl Future<Output = Outcome<T>>) -> impl Future<Output = Outcome<T>> {
-    let late = Trouble::new(format!("{what}: not within {PATIENCE:?}"));
+    let late = ScenarioFailure::new(format!("{what}: expected within {PATIENCE:?}, but the time is over"));
     async move { tokio::time::timeout(PATIENCE, future).await.unwrap_or(Err(late)) }
 }
 
-/// Tries `attempt` until it says true, 25 seconds at most: for what becomes true without an event that a client could
-/// await, such as a Group's books.
+/// Calls `attempt` until it returns true, for at most 25 s. This is for conditions without an event that a client could await,
+/// such as the books of a Group.
 ///
 /// # Errors
-/// When the time is up, or when an attempt fails.
+/// If the time is over, or if an attempt fails.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut attempt: impl AsyncFnMut() -> Outcome<bool>) -> impl Future<Output = Outcome> {
     let attempts = async move {

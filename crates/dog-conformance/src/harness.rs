@@ -1,52 +1,52 @@
-//! What a host gives the suite: [`Harness`].
+//! What the suite needs from a host: [`Harness`].
 
 use std::net::SocketAddr;
 
 /// A running host that serves [`TestApp`](crate::app::TestApp).
 pub trait Harness {
-    /// What it is called in reports.
+    /// The name of the host in reports.
     fn name(&self) -> String;
 
-    /// Where it listens; of a cluster, one address a node. Scenarios spread their clients over them.
+    /// The addresses on which it listens: one per node of a cluster. Scenarios spread their clients over them.
     fn entries(&self) -> Vec<SocketAddr>;
 
-    /// The most bytes that a message may have.
+    /// The maximum size of a message, in bytes.
     fn message_limit(&self) -> usize {
         1 << 20
     }
 
-    /// What this host cannot do: scenarios that need it are skipped, and the reason is printed.
+    /// What this host cannot do. Scenarios that need it are skipped, and the reason is printed.
     fn lacks(&self) -> Vec<Lack> {
         Vec::new()
     }
 }
 
-/// Something that a host may be unable to do, and some scenarios need.
+/// Something that some scenarios need and a host may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// Answers a bad handshake itself, with the right status and headers.
+    /// Answers an invalid handshake itself, with the right status and headers.
     Handshakes,
-    /// Reads WebSocket frames itself, so that it chooses the close code of a breach of protocol and tells its kind.
+    /// Reads WebSocket frames itself, so it chooses the close code of a protocol error and knows its kind.
     Frames,
-    /// Bounds the bytes that wait for a slow socket.
+    /// Limits the bytes that wait for a slow socket.
     BoundedOutbox,
     /// Stops reading a socket whose handler is busy.
     Backpressure,
-    /// Ends the connection when the closing handshake is done, whoever closed.
+    /// Ends the connection after the closing handshake, whichever side closed.
     Hangup,
     /// Parks Replicas that stay empty.
     Parking,
-    /// Gets a Group back after its object has crashed.
+    /// Restarts a Group whose object has crashed.
     GroupRestart,
-    /// Lets every object hibernate after every event, so that scenarios can tell when it did.
+    /// Lets every object hibernate after every event, so that scenarios know when it does.
     Hibernation,
 }
 
 /// A [`Capability`] that a host lacks.
 #[derive(Clone, Copy, Debug)]
 pub struct Lack {
-    /// Which.
+    /// The capability.
     pub capability: Capability,
-    /// Why, in a few words.
+    /// The reason, in a few words.
     pub reason: &'static str,
 }

@@ -1,7 +1,7 @@
 //! The conformance suite: the same scenarios, over real WebSockets and HTTP, for every host of Durable Object Groups.
 //!
-//! Each scenario holds one or more of the promises of DESIGN.md. A host runs [`app::TestApp`], says where it listens,
-//! and passes when [`run`] does:
+//! Each scenario tests one or more of the promises in DESIGN.md. A host runs [`app::TestApp`], tells the suite where it
+//! listens, and conforms if [`run`] succeeds:
 //!
 //! ```no_run
 //! # #[cfg(feature = "client")]
@@ -24,15 +24,15 @@
 //! # }
 //! ```
 //!
-//! `DOG_SCENARIO=name` in the environment runs that one alone. Without the feature `client` there is only the test
+//! `DOG_SCENARIO=name` in the environment runs one scenario. Without the feature `client` the crate contains only the test
 //! App, which builds for wasm.
 //!
 //! # The files, in reading order
-//! - `app`: the test App; `app::protocol`: what its clients can make it do, and what it tells them
-//! - `harness`: [`Harness`], what a host gives; `runner`: [`run`]
-//! - `client`: [`Client`], one WebSocket of a client; `stage`: [`Stage`], what a scenario is given
-//! - `check`: [`Trouble`], how a scenario says what is wrong, and waits without waiting for ever
-//! - `scenarios`: the scenarios, one file for what belongs together
+//! - `app`: the test App; `app::protocol`: the commands of its clients, and their replies
+//! - `check`: [`ScenarioFailure`], and checks with deadlines
+//! - `client`: [`Client`], one WebSocket of a client
+//! - `harness`: [`Harness`], what the suite needs from a host; `stage`: [`Stage`], what a scenario gets
+//! - `scenarios`: the scenarios, one file per subject; `runner`: [`run`]
 
 pub mod app;
 
@@ -51,10 +51,10 @@ mod stage;
 
 #[cfg(feature = "client")]
 pub use self::{
-    check::{Outcome, Trouble},
+    check::{Outcome, ScenarioFailure},
     client::{Client, Ending, Streamed, get},
     harness::{Capability, Harness, Lack},
     runner::{ONLY, Summary, run},
     scenarios::{Scenario, all},
-    stage::{Place, Stage},
+    stage::{Stage, TestGroup},
 };

@@ -10,25 +10,25 @@ use crate::harness::{Harness, Lack};
 use crate::scenarios::{self, Scenario};
 use crate::stage::Stage;
 
-/// Scenarios that play at the same time: they have Groups of their own, so they do not disturb each other.
+/// How many scenarios run at the same time. They use different Groups, so they do not disturb each other.
 const AT_ONCE: usize = 8;
 
-/// How long one scenario may take.
+/// The time limit of one scenario.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The environment variable that names the one scenario to run.
 pub const ONLY: &str = "DOG_SCENARIO";
 
-/// How many scenarios did what.
+/// The results of a run of the suite.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Whose.
+    /// The host.
     pub host: String,
-    /// The promises were kept.
+    /// How many scenarios passed.
     pub passed: usize,
-    /// Skipped: the host lacks what they need.
+    /// How many scenarios were skipped, because the host lacks a capability.
     pub skipped: usize,
-    /// The promises were broken: scenario and reason.
+    /// The scenarios that failed, each with the reason.
     pub failed: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Summary {
 /// Runs all scenarios, or the one that `DOG_SCENARIO` names, and prints a line for each.
 ///
 /// # Errors
-/// When a scenario failed, or none has that name.
+/// If a scenario failed, or if none has that name.
 pub async fn run(harness: &dyn Harness) -> Result<Summary, Summary> {
     let only = std::env::var(ONLY).ok();
     let mut summary = Summary { host: harness.name(), ..Summary::default() };

@@ -1,16 +1,16 @@
-//! How a [`Room`] does what it is told: the verbs of a socket, or the same of the Replica where there is no socket.
+//! How a [`Room`] executes a command: with the verbs of a socket, or of the Replica if there is no socket.
 
 use dog::{CloseCode, Context, Failure, Result, Socket, Timestamp, To};
 
 use super::class::Class;
-use super::ghost;
-use super::keeper::{self, InRoom};
+use super::earlier_life;
 use super::protocol::{Act, Answer, Ask, Attached, Step, Told, Whom, Why, waiting};
 use super::room::Room;
+use super::storage_runner::{self, InRoom};
 use super::tap::Tap;
 
 impl<C: Class> Room<C> {
-    /// Does `act`. What one of the library's verbs refuses is told; what is meant to fail the handler fails it.
+    /// Executes `act`. An error of a verb becomes a reply; a command to fail makes the handler fail.
     pub(super) async fn perform(&self, cx: &Context<Self>, socket: Option<&Socket>, act: Act) -> Result<Told> {
         let told = match act {
             Act::Fail { text } => return Err(Failure::new(text)),
@@ -21,9 +21,13 @@ impl<C: Class> Room<C> {
                 self.gates.open(&gate);
                 Ok(Told::Done)
             }
-            Act::Keep { steps } => Ok(Told::Kept { found: keeper::perform(&InRoom(self, cx), &steps).await? }),
-            Act::Insist { steps } => Ok(Told::Kept { found: keeper::insist(&InRoom(self, cx), &steps).await? }),
-            Act::Quarrel { key } => keeper::quarrel(&cx.storage(), &key).await,
+            Act::Storage { steps } => {
+                Ok(Told::Storage { found: storage_runner::run(&InRoom(self, cx), &steps).await? })
+            }
+            Act::StorageOrFail { steps } => {
+                Ok(Told::Storage { found: storage_runner::run_or_fail(&InRoom(self, cx), &steps).await? })
+            }
+            Act::AlwaysConflict { key } => storage_runner::always_conflict(&cx.storage(), &key).await,
             Act::SwapField { value } => Ok(Told::Field { value: self.field.replace(value) }),
             Act::Sockets => Ok(sockets(cx)),
             Act::Push { text } => {
@@ -35,7 +39,7 @@ impl<C: Class> Room<C> {
                 Ok(Told::Done)
             }
             Act::Gossip { ask } => gossip(cx, &ask).await,
-            Act::Haunt { name } => ghost::haunt::<C>(&name).await,
+            Act::UseEarlierLife { name } => earlier_life::use_it::<C>(&name).await,
             Act::SendLate { client, gate, fails } => match self.send_late(cx, &client, &gate).await {
                 Err(error) if fails => return Err(error.into()),
                 told => told,
@@ -57,7 +61,7 @@ impl<C: Class> Room<C> {
         Ok(Told::Done)
     }
 
-    /// The socket is kept while its client may leave.
+    /// Keeps the sockets of a client, waits until it may have left, and sends to them.
     async fn send_late(&self, cx: &Context<Self>, client: &dog::ClientId, gate: &str) -> Result<Told, dog::Error> {
         let kept: Vec<Socket> = cx.sockets().filter(|socket| socket.client() == client).collect();
         self.wait(cx, gate).await?;
@@ -65,7 +69,7 @@ impl<C: Class> Room<C> {
         Ok(Told::Done)
     }
 
-    /// Closes all sockets but `socket`, while what all handlers borrow is borrowed.
+    /// Closes all sockets but `socket`, while it holds the borrow that every handler takes.
     pub(super) fn close_others(&self, cx: &Context<Self>, socket: &Socket, code: u16, reason: &str) {
         let _held = self.held.borrow_mut();
         for other in cx.sockets().filter(|other| other.id() != socket.id()) {
@@ -73,7 +77,7 @@ impl<C: Class> Room<C> {
         }
     }
 
-    /// All verbs that need no waiting, while what all handlers borrow is borrowed; what is to be awaited is made and let go.
+    /// Calls every verb while it holds the borrow that every handler takes. Futures are created and dropped.
     fn hold_borrow(&self, cx: &Context<Self>, socket: &Socket) -> Result<Told, dog::Error> {
         let _held = self.held.borrow_mut();
         let (text, client) = ("while it is borrowed", socket.client());
@@ -95,7 +99,7 @@ impl<C: Class> Room<C> {
         socket.send(text).map(|()| Told::Done)
     }
 
-    /// What only a socket can do.
+    /// The commands that need a socket.
     async fn on_socket(&self, cx: &Context<Self>, socket: &Socket, act: Act) -> Result<Told, dog::Error> {
         match act {
             Act::CloseOthers { code, reason } => {
@@ -103,8 +107,8 @@ impl<C: Class> Room<C> {
                 Ok(Told::Done)
             }
             Act::HoldBorrow => self.hold_borrow(cx, socket),
-            Act::Bury { name } => {
-                ghost::bury(name, cx, socket);
+            Act::KeepForLaterLife { name } => {
+                earlier_life::keep_it(name, cx, socket);
                 Ok(Told::Done)
             }
             other => on_socket(cx, socket, other).await,
@@ -112,7 +116,7 @@ impl<C: Class> Room<C> {
     }
 }
 
-/// The four verbs, of the socket or of the Replica itself.
+/// The four verbs, of the socket or of the Replica.
 async fn speak<C: Class>(cx: &Context<Room<C>>, socket: Option<&Socket>, act: Act) -> Result<Told, dog::Error> {
     match (act, socket) {
         (Act::Emit { text, to }, Some(socket)) => socket.emit(text, to.into()).map(|()| Told::Done),
@@ -147,7 +151,7 @@ fn sockets<C: Class>(cx: &Context<Room<C>>) -> Told {
     Told::Sockets { clients }
 }
 
-/// What a socket does by itself.
+/// The commands that use only the socket.
 async fn on_socket<C: Class>(cx: &Context<Room<C>>, socket: &Socket, act: Act) -> Result<Told, dog::Error> {
     match act {
         Act::Send { text } => socket.send(text).map(|()| Told::Done),
@@ -165,7 +169,7 @@ async fn on_socket<C: Class>(cx: &Context<Room<C>>, socket: &Socket, act: Act) -
     }
 }
 
-/// Numbers, by every verb in turn, the awaited ones awaited.
+/// Sends numbers with every verb in turn.
 async fn sequence<C: Class>(
     cx: &Context<Room<C>>,
     socket: &Socket,

@@ -1,4 +1,4 @@
-//! The Groups of the test App: one code, several classes that differ in limit, times and names.
+//! The Groups of the test App: several classes with the same code, which differ in limit, times and names.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -10,11 +10,12 @@ use std::time::Duration;
 use dog::http::StatusCode;
 use dog::{ClientId, Failure, Group, GroupContext, GroupId, Limit, Policy, ReplicaId, Request, Response, Result};
 
-use super::keeper;
-use super::protocol::{BOUND, BOUND_THERE, FAR, Keep, PLACED, TOGETHER, UNPLACEABLE, UNWAKEABLE};
+use super::protocol::{BOUND, BOUND_THERE, FAR, PLACED, StorageStep, TOGETHER, UNPLACEABLE, UNWAKEABLE};
+use super::responses;
 use super::room::Room;
+use super::storage_runner;
 
-/// What tells one class of Groups from another.
+/// What differs between the classes of Groups.
 pub trait Class: 'static {
     /// [`Group::NAME`]
     const NAME: &'static str;
@@ -30,7 +31,7 @@ pub trait Class: 'static {
     /// [`Group::ACTIVATE_DEADLINE`]
     const ACTIVATE_DEADLINE: Duration = Duration::from_secs(30);
 
-    /// Waits where the class has its functions wait.
+    /// Waits, if the class makes this function wait.
     fn waits(group: GroupId, function: &'static str) -> impl Future<Output = ()> {
         let _ = (group, function);
         async {}
@@ -39,7 +40,7 @@ pub trait Class: 'static {
     /// [`Group::clusterize`]
     ///
     /// # Errors
-    /// Where the class is made to fail.
+    /// If the class makes it fail.
     fn clusterize(cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
         let _ = client;
         Ok(cx.unique_replica())
@@ -48,33 +49,33 @@ pub trait Class: 'static {
     /// Part of [`Replica::activate`](dog::Replica::activate).
     ///
     /// # Errors
-    /// Where the class is made to fail.
+    /// If the class makes it fail.
     fn activate(group: GroupId, replica: ReplicaId) -> Result {
         let _ = (group, replica);
         Ok(())
     }
 }
 
-/// A member that a busy machine keeps from answering for a while is not taken for one that is gone; and a ticket lives
-/// longer than any scenario waits for what it was for to be given back.
+/// A member that is slow because the machine is busy must not count as gone, and a ticket must live longer than a scenario
+/// waits for a seat to be released.
 fn patient() -> Policy {
     Policy { join_deadline: Duration::from_secs(20), ticket_lifetime: Duration::from_secs(60), ..Policy::default() }
 }
 
-/// One seat a Replica, so that every further client makes the cluster grow.
+/// One seat per Replica, so that every client needs another Replica.
 pub type Single = Cluster<OneSeat>;
-/// Two seats a Replica.
+/// Two seats per Replica.
 pub type Pair = Cluster<TwoSeats>;
-/// Eight seats a Replica, so that Replicas can differ in room.
+/// Eight seats per Replica, so that Replicas can differ in room.
 pub type Octet = Cluster<EightSeats>;
-/// Fifty seats a Replica: a whole scenario on one.
+/// Fifty seats per Replica, so that a whole scenario fits on one.
 pub type Hall = Cluster<FiftySeats>;
-/// Eight seats a Replica, and times so short that a scenario can outwait them.
+/// Eight seats per Replica, and times so short that a scenario can wait for them.
 pub type Brief = Cluster<ShortTimes>;
-/// Two seats a Replica, and Replicas called after the client that they are made for: [`named_replica`].
+/// Two seats per Replica, and Replicas named after the client for which they are created: [`named_replica`].
 pub type Named = Cluster<NamedReplicas>;
 
-/// Eight seats a Replica. In each Group the first call of every function that begins something never returns.
+/// Eight seats per Replica. In each Group, the first call of `activate` and of `clusterize` never returns.
 pub type Slow = Cluster<SlowToBegin>;
 
 /// See [`Single`].
@@ -108,9 +109,9 @@ impl Class for FiftySeats {
 /// See [`Brief`].
 pub enum ShortTimes {}
 impl ShortTimes {
-    /// How long clients are remembered, and Replicas stay empty before they are parked.
+    /// How long clients are remembered, and how long Replicas are empty before they are parked.
     pub const SPAN: Duration = Duration::from_secs(1);
-    /// How long tickets last: every client has to come in that time, on a busy machine too.
+    /// The lifetime of tickets. Every client has to come within it, also on a busy machine.
     pub const TICKET: Duration = Duration::from_secs(3);
 }
 impl Class for ShortTimes {
@@ -130,7 +131,7 @@ impl Class for SlowToBegin {
     const ACTIVATE_DEADLINE: Duration = Duration::from_secs(1);
 
     async fn waits(group: GroupId, function: &'static str) {
-        // Objects of one process may live on several threads.
+        // Objects of one process can live on several threads.
         static CALLED: Mutex<Option<HashSet<(GroupId, &'static str)>>> = Mutex::new(None);
         let is_first = {
             let mut called = CALLED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,7 +167,7 @@ impl Class for NamedReplicas {
     }
 }
 
-/// The Replica that [`Named`] makes for `client`: a name of its own in each Group, since one Replica has one Group.
+/// The Replica that [`Named`] creates for `client`. Its name contains the Group, because a Replica belongs to one Group.
 pub fn named_replica(group: GroupId, client: &ClientId) -> ReplicaId {
     let shared = [TOGETHER, UNWAKEABLE].into_iter().find(|prefix| client.as_str().starts_with(prefix));
     let name = shared.unwrap_or(client.as_str());
@@ -175,7 +176,7 @@ pub fn named_replica(group: GroupId, client: &ClientId) -> ReplicaId {
 
 /// A Group of the class `C`.
 pub struct Cluster<C> {
-    /// Kept nowhere: it is lost when the Group leaves memory.
+    /// Not stored: it is lost when the Group leaves memory.
     field: Cell<u64>,
     class: PhantomData<fn() -> C>,
 }
@@ -203,28 +204,28 @@ impl<C: Class> Group for Cluster<C> {
         C::clusterize(cx, client)
     }
 
-    /// Fails, panics, does what the script of the body says (`insist`: or fails) or counts such requests in this life, as
-    /// `?do=` says; else says what it got.
+    /// Does what `?do=` says: fails, panics, runs the storage script in the body, or counts such requests in this life.
+    /// Without `do` it returns the request.
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         match dog::query_param(&request, "do").as_deref() {
             Some("fail") => Err(Failure::new("the secret of the Group")),
             Some("panic") => panic!("the secret of the Group"),
-            Some("keep") => {
-                let steps: Vec<Keep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
-                Ok(super::json(StatusCode::OK, &keeper::perform(cx, &steps).await?)?)
+            Some("storage") => {
+                let steps: Vec<StorageStep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
+                Ok(responses::json(StatusCode::OK, &storage_runner::run(cx, &steps).await?)?)
             }
-            Some("insist") => {
-                let steps: Vec<Keep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
-                Ok(super::json(StatusCode::OK, &keeper::insist(cx, &steps).await?)?)
+            Some("storage_or_fail") => {
+                let steps: Vec<StorageStep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
+                Ok(responses::json(StatusCode::OK, &storage_runner::run_or_fail(cx, &steps).await?)?)
             }
             Some("count") => {
                 self.field.set(self.field.get() + 1);
                 Ok(dog::text_response(StatusCode::OK, self.field.get().to_string()))
             }
-            _ => super::echo("group", request).await,
+            _ => responses::echo("group", request).await,
         }
     }
     async fn on_alarm(&self, cx: &GroupContext) -> Result {
-        keeper::ring(cx).await
+        storage_runner::ring(cx).await
     }
 }

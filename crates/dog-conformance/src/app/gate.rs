@@ -1,25 +1,25 @@
-//! How a handler waits for another one, without a clock and without a runtime: [`Signal`], [`Gates`].
+//! How a handler waits for another one without a clock or a runtime: [`Signal`], [`Gates`].
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::task::{Poll, Waker};
 
-/// Wakes those that wait for a condition whenever something may have changed.
+/// Wakes all waiting tasks whenever their condition may have changed.
 #[derive(Default)]
 pub(super) struct Signal {
     waiting: RefCell<Vec<Waker>>,
 }
 
 impl Signal {
-    /// Lets all that wait look again.
+    /// Wakes all waiting tasks.
     pub(super) fn notify(&self) {
-        // Taken first: a waker may run at once and wait again.
+        // The wakers are taken out first, because a woken task can wait again at once.
         let waiting = self.waiting.take();
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Ends when `condition` holds. It is asked now and after each [`notify`](Self::notify).
+    /// Completes when `condition` returns true. It is called now and after each [`notify`](Self::notify).
     pub(super) fn until(&self, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
         poll_fn(move |task| {
             if condition() {
@@ -31,7 +31,7 @@ impl Signal {
     }
 }
 
-/// Gates with names: closed until they are opened, then open for good.
+/// Gates with names. A gate is closed until it is opened, and then stays open.
 #[derive(Default)]
 pub(super) struct Gates {
     open: RefCell<BTreeSet<String>>,

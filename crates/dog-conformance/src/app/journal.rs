@@ -1,21 +1,21 @@
-//! What a Replica has seen: [`Journal`].
+//! What happened to the sockets of a Replica: [`Journal`].
 
 use std::cell::Cell;
 
 use dog::{ClientId, Error, List, Storage};
 
 use super::gate::Signal;
-use super::keep::OWN;
-use super::keeper::hand_over;
 use super::protocol::{Entry, Event};
+use super::storage_runner::hand_over;
+use super::storage_script::OWN;
 
-/// The characters of a message that are kept.
+/// How many characters of a message are recorded.
 const KEPT: usize = 48;
 
-/// What befell a Replica's sockets, how many seats were taken at most, and how often the Replica was activated.
+/// The events of a Replica's sockets, the largest number of seats taken, and how often the Replica was activated.
 ///
-/// It stands in the Replica's storage, so that it outlives a rest. Writes are handed over and not waited for: most
-/// handlers never wait, and it is those that the suite is to see.
+/// It is in the Replica's storage, so it survives hibernation. The handlers do not wait for its writes, because the suite has to
+/// test handlers that never wait.
 pub(super) struct Journal {
     storage: Storage,
     next: Cell<u64>,
@@ -39,7 +39,7 @@ fn activations() -> String {
 }
 
 impl Journal {
-    /// Goes on with what is kept: one more activation.
+    /// Reads the journal from the storage and counts one more activation.
     pub(super) async fn open(storage: Storage) -> Result<Self, Error> {
         let last = storage.list::<Entry>(&List::prefix(entries()).reverse().limit(1)).await?;
         let number = last.first().and_then(|(key, _)| key.strip_prefix(&entries())?.parse::<u64>().ok());
@@ -75,7 +75,7 @@ impl Journal {
         Ok(kept.into_iter().map(|(_, entry)| entry).collect())
     }
 
-    /// Ends when every socket of `client` that has opened here has ended.
+    /// Completes when every socket of `client` that opened here has ended.
     pub(super) async fn ended(&self, client: &ClientId) -> Result<(), Error> {
         loop {
             let seen = self.changes.get();
@@ -86,13 +86,13 @@ impl Journal {
         }
     }
 
-    /// Counts a request as in flight until what is returned is dropped.
+    /// Counts a request as in progress until the returned value is dropped.
     pub(super) fn request(&self) -> InFlight<'_> {
         self.in_flight.set(self.in_flight.get() + 1);
         InFlight { journal: self }
     }
 
-    /// The seats that are taken while `sockets` are open, the most there have been so far being kept.
+    /// The number of seats taken with this many open sockets. Records the largest number so far.
     pub(super) fn seats(&self, sockets: usize) -> u32 {
         let seats = self.in_flight.get() + u32::try_from(sockets).unwrap_or(u32::MAX);
         if seats > self.most.get() {
@@ -120,7 +120,7 @@ fn is_end(event: &Event) -> bool {
     matches!(event, Event::End(_))
 }
 
-/// A request in flight, from [`Journal::request`].
+/// A request in progress, from [`Journal::request`].
 pub(super) struct InFlight<'a> {
     journal: &'a Journal,
 }

@@ -1,65 +1,65 @@
-//! What the test App and its clients say to each other, as JSON: a [`Command`] to a Replica, a [`Reply`] back.
+//! The protocol between the test App and its clients, in JSON: a [`Command`] to a Replica, and a [`Reply`] back.
 //!
-//! A text message that is no command, and every binary one, comes back as it was.
+//! A text message that is not a command, and every binary message, comes back unchanged.
 
 use dog::{AutoResponse, ClientId, Jurisdiction, Place, Region, ReplicaId};
 use serde::{Deserialize, Serialize};
 
-pub use super::keep::{Found, Keep, OWN, Range, Ring, Then};
 pub use super::report::{Answer, Ask, Cause, End, Entry, Event, Report, Why};
+pub use super::storage_script::{AlarmAction, Found, OWN, Range, Ring, StorageStep};
 
-/// The header of a handshake's response in which a Replica says its id.
+/// The header of the response to a handshake that contains the id of the Replica.
 pub const REPLICA_HEADER: &str = "replica";
 
-/// The header in which the App says whether an object's response had the extension that objects put into theirs.
+/// The header that tells whether the response of an object still had its extension when it reached the App.
 pub const MARKED_HEADER: &str = "marked";
 
-/// A socket of a client with this prefix waits in `on_open` for the gate of that client's name.
+/// A socket of a client with this prefix waits in `on_open` for the gate with the client's name.
 pub const GATED: &str = "gated-";
 /// A socket of a client with this prefix fails in `on_open`.
 pub const FAILING: &str = "failing-";
 /// A socket of a client with this prefix is closed in `on_open`, with 1008.
 pub const UNWANTED: &str = "unwanted-";
-/// A socket of a client with this prefix has [`Attached`] with the client's name from the beginning.
+/// A socket of a client with this prefix starts with an [`Attached`] that contains the client's name.
 pub const TAGGED: &str = "tagged-";
 /// `on_close` fails for a client with this prefix.
 pub const SORE: &str = "sore-";
 /// `on_close` closes all other sockets of the Replica for a client with this prefix, with [`OVER`].
 pub const HOST: &str = "host-";
-/// With what the sockets are closed that a [`HOST`] leaves behind.
+/// The code and the reason with which a [`HOST`] closes the other sockets.
 pub const OVER: (u16, &str) = (4000, "over");
 /// `clusterize` of the class `named` fails for a client with this prefix.
 pub const UNPLACEABLE: &str = "unplaceable-";
-/// The Replica that the class `named` makes for a client with this prefix fails to wake.
+/// The Replica that the class `named` creates for a client with this prefix fails in `activate`.
 pub const UNWAKEABLE: &str = "unwakeable-";
-/// The Replica that the class `named` makes for a client with this prefix is to live in [`FAR`].
+/// The Replica that the class `named` creates for a client with this prefix gets the location [`FAR`].
 pub const PLACED: &str = "placed-";
-/// Where Replicas of clients with the prefix [`PLACED`] live.
+/// The location of Replicas for clients with the prefix [`PLACED`].
 pub const FAR: Place = Place::Near(Region::Oceania);
-/// The same for this prefix, in [`BOUND`].
+/// The Replica that the class `named` creates for a client with this prefix gets the location [`BOUND`].
 pub const BOUND_THERE: &str = "bound-";
-/// Where Replicas of clients with the prefix [`BOUND_THERE`] live.
+/// The location of Replicas for clients with the prefix [`BOUND_THERE`].
 pub const BOUND: Place = Place::Within(Jurisdiction::EuropeanUnion);
-/// What every Replica answers by itself, and with what.
+/// The automatic response of every Replica.
 pub const AUTO_RESPONSE: AutoResponse = AutoResponse::new("are you there?", "I am");
-/// `clusterize` of the class `named` says the same Replica for all clients with this prefix.
+/// `clusterize` of the class `named` returns the same Replica for all clients with this prefix.
 pub const TOGETHER: &str = "together-";
 
-/// One thing to do, asked over a socket or, without a socket, by `POST`.
+/// A command, sent over a socket or, without a socket, by `POST`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Command {
-    /// Comes back in the [`Reply`].
+    /// The number that comes back in the [`Reply`].
     pub id: u64,
     /// What to do.
     #[serde(flatten)]
     pub act: Act,
 }
 
-/// What a Replica can be told to do.
+/// The action of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Act {
-    /// Send to the socket that asks.
+    /// Send to the socket of the command.
     Send {
         /// What.
         text: String,
@@ -78,7 +78,7 @@ pub enum Act {
         /// To whom.
         to: Whom,
     },
-    /// Broadcast, and say whom it reached.
+    /// Broadcast with confirmation.
     Confirmed {
         /// What.
         text: String,
@@ -92,35 +92,35 @@ pub enum Act {
         /// To whom.
         client: ClientId,
     },
-    /// Send the numbers from 0 on, each by the verb that [`Step::of`] says.
+    /// Send the numbers from 0 on, each with the verb that [`Step::of`] returns.
     Sequence {
         /// How many.
         count: u32,
-        /// Whom the whispers go to, in turn.
+        /// The receivers of whispers, in turn.
         clients: Vec<ClientId>,
     },
-    /// Answer as if a sibling had asked.
+    /// Answer a question as if a sibling had asked it.
     Ask {
         /// What.
         ask: Ask,
     },
-    /// Ask the siblings.
+    /// Ask the siblings, with gossip.
     Gossip {
         /// What.
         ask: Ask,
     },
-    /// Say whose sockets are open here.
+    /// Return the clients of the open sockets.
     Sockets,
     /// Attach a value to this socket.
     Attach {
         /// Which.
         value: Attached,
     },
-    /// Say what is attached to this socket.
+    /// Return the attachment of this socket.
     Attachment,
-    /// Read what is attached to this socket as a number, which it is not.
+    /// Read the attachment of this socket as a number, which it is not.
     MisreadAttachment,
-    /// Attach so many bytes to this socket.
+    /// Attach this many bytes to this socket.
     AttachBytes {
         /// How many.
         length: usize,
@@ -130,27 +130,27 @@ pub enum Act {
         /// Which.
         gate: String,
     },
-    /// Open a gate of this Replica, for good.
+    /// Open a gate of this Replica.
     Open {
         /// Which.
         gate: String,
     },
-    /// Do with storage and alarm what a script says.
-    Keep {
+    /// Run a script on the storage and the alarm.
+    Storage {
         /// The script.
-        steps: Vec<Keep>,
+        steps: Vec<StorageStep>,
     },
-    /// The same, without a transaction in it: what the library refuses fails the handler.
-    Insist {
+    /// Run a script without transactions. An error of the library fails the handler.
+    StorageOrFail {
         /// The script.
-        steps: Vec<Keep>,
+        steps: Vec<StorageStep>,
     },
-    /// Run a transaction that reads a key, changes it past itself, and puts `out`: it can never be made.
-    Quarrel {
+    /// Run a transaction that reads a key, changes it outside of the transaction, and writes `out`. It can never commit.
+    AlwaysConflict {
         /// Which.
         key: String,
     },
-    /// Put a number into a field of the Replica, and say which was there: 0 if none was, in this life in memory.
+    /// Write a number into a field of the Replica and return the previous one: 0 after an activation.
     SwapField {
         /// The number.
         value: u64,
@@ -162,49 +162,49 @@ pub enum Act {
         /// The reason.
         reason: String,
     },
-    /// Close all sockets of the Replica but this one, while a field is borrowed that all handlers borrow.
+    /// Close all sockets of the Replica but this one, while the handler holds the borrow that every handler takes.
     CloseOthers {
         /// The code.
         code: u16,
         /// The reason.
         reason: String,
     },
-    /// Use every verb that needs no waiting while that field is borrowed, and make the futures of all others and drop them.
+    /// Call every verb while the handler holds that borrow. Futures are created and dropped.
     HoldBorrow,
-    /// Keep the socket of this client, [wait](Act::Wait) at the gate, then send to the one that was kept.
+    /// Keep the sockets of this client, [wait](Act::Wait) at the gate, and then send to them.
     SendLate {
         /// Whose socket.
         client: ClientId,
         /// Which gate.
         gate: String,
-        /// Whether an error fails the handler, as `?` has it; else it is told.
+        /// Whether an error fails the handler. Otherwise it comes in the reply.
         fails: bool,
     },
-    /// Say this in every response that this Replica streams.
+    /// Push this text into every response that this Replica streams.
     Push {
         /// What.
         text: String,
     },
     /// End every response that this Replica streams.
     EndStreams,
-    /// Leave this life's context and this socket where a later life can find them.
-    Bury {
+    /// Keep the context of this life and this socket for a later life.
+    KeepForLaterLife {
         /// Under which name.
         name: String,
     },
-    /// Do everything that a life can do with what an earlier one has left.
-    Haunt {
+    /// Call everything on the context and the socket that an earlier life has kept.
+    UseEarlierLife {
         /// Under which name.
         name: String,
     },
     /// Fail with this text.
     Fail {
-        /// What must not be seen outside.
+        /// The text, which clients must not see.
         text: String,
     },
     /// Panic with this text.
     Panic {
-        /// What must not be seen outside.
+        /// The text, which clients must not see.
         text: String,
     },
 }
@@ -214,11 +214,11 @@ pub fn waiting(gate: &str) -> String {
     format!("waiting at {gate}")
 }
 
-/// [`dog::To`], as it travels.
+/// A serialisable [`dog::To`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Whom {
-    /// All but the client that speaks.
+    /// All but the sender's client.
     Others,
     /// All.
     Everyone,
@@ -236,7 +236,7 @@ impl From<Whom> for dog::To {
 /// How one number of an [`Act::Sequence`] is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// To the socket that asked.
+    /// To the socket of the command.
     Send,
     /// To all sockets of the Replica.
     Emit,
@@ -244,7 +244,7 @@ pub enum Step {
     Broadcast,
     /// To all sockets of the cluster, awaited.
     Confirmed,
-    /// To one of the clients, awaited: which.
+    /// To one of the clients, by its index, awaited.
     Whisper(usize),
 }
 
@@ -261,7 +261,7 @@ impl Step {
     }
 }
 
-/// Something with a shape, to attach.
+/// A structured value to attach.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
     /// Text.
@@ -277,43 +277,43 @@ pub struct Attached {
 pub struct Reply {
     /// Which command.
     pub reply: u64,
-    /// Who did it.
+    /// The Replica that executed it.
     pub replica: ReplicaId,
-    /// What came of it.
+    /// Its result.
     #[serde(flatten)]
     pub told: Told,
 }
 
-/// What came of a [`Command`].
+/// The result of a [`Command`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "told", rename_all = "snake_case")]
 pub enum Told {
     /// It is done.
     Done,
-    /// It failed with one of [`dog::Error`]'s kinds.
+    /// It failed with a [`dog::Error`].
     Refused {
         /// Which.
         why: Why,
     },
     /// To [`Act::Confirmed`].
     Reached {
-        /// How many sockets took it.
+        /// How many sockets accepted it.
         sockets: usize,
-        /// Who did not answer.
+        /// The Replicas that did not answer.
         missing: Vec<ReplicaId>,
     },
     /// To [`Act::Whisper`].
     Took {
-        /// How many sockets took it.
+        /// How many sockets accepted it.
         sockets: usize,
     },
     /// To [`Act::Gossip`].
     Heard {
-        /// Who answered, and what.
+        /// The Replicas that answered, each with its answer.
         answers: Vec<(ReplicaId, Answer)>,
-        /// Who did not, and why.
+        /// The Replicas that did not answer, each with the reason.
         missing: Vec<(ReplicaId, Why)>,
-        /// Who was not asked because it is parked; `None` if the Group did not say.
+        /// The Replicas that were not asked because they are parked. `None` if the Group did not answer.
         parked: Option<Vec<ReplicaId>>,
     },
     /// To [`Act::Ask`].
@@ -326,21 +326,21 @@ pub enum Told {
         /// One for each socket, sorted.
         clients: Vec<ClientId>,
     },
-    /// To [`Act::Haunt`].
-    Haunted {
-        /// Each verb, and why it was refused; `None` if it was done.
+    /// To [`Act::UseEarlierLife`].
+    UsedEarlierLife {
+        /// Each call, with its error. `None` if it succeeded.
         outcomes: Vec<(String, Option<Why>)>,
-        /// How many sockets are open to it.
+        /// How many sockets it lists as open.
         sockets: usize,
     },
-    /// To [`Act::Keep`].
-    Kept {
-        /// What each step has found.
+    /// To [`Act::Storage`].
+    Storage {
+        /// The result of each step.
         found: Vec<Found>,
     },
     /// To [`Act::SwapField`].
     Field {
-        /// The number that was there.
+        /// The previous number.
         value: u64,
     },
     /// To [`Act::Attachment`].
@@ -350,19 +350,19 @@ pub enum Told {
     },
 }
 
-/// Where `identify` says that a client belongs.
+/// Where a client was placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identified {
-    /// The Group that was asked.
+    /// The Group.
     pub group: dog::GroupId,
-    /// The Replica it named.
+    /// The Replica.
     pub replica: ReplicaId,
 }
 
-/// A request as it arrived where nobody expected it.
+/// A request, as it arrived at the App or at an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Echo {
-    /// Who saw it: the `app`, a `group` or a `replica`.
+    /// Where it arrived: at the `app`, a `group` or a `replica`.
     pub seen_by: String,
     /// Its method.
     pub method: String,
@@ -372,6 +372,6 @@ pub struct Echo {
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: String,
-    /// Whether it has the extension that the App puts into every request that it passes on.
+    /// Whether it has the extension that the App adds to every request that it forwards.
     pub marked: bool,
 }

@@ -1,98 +1,98 @@
-//! What Replicas tell of themselves, to each other and to their clients: [`Report`], and the kinds of errors.
+//! What Replicas report about themselves, to each other and to their clients: [`Report`], and the kinds of errors.
 
 use dog::ClientId;
 use serde::{Deserialize, Serialize};
 
 use super::protocol::Attached;
 
-/// What siblings ask each other.
+/// A question of a sibling, or of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
-    /// What have you seen?
+    /// What is in your journal?
     Report,
-    /// What have you seen, once the sockets of this client have ended? At once where it has none.
+    /// What is in your journal once all sockets of this client have ended? Answered at once if there are none.
     Ended(ClientId),
-    /// Fail, if this client has a socket with you.
+    /// Fail, if this client has a socket on you.
     Fail(ClientId),
-    /// Panic, if this client has a socket with you.
+    /// Panic, if this client has a socket on you.
     Panic(ClientId),
-    /// Never answer, if this client has a socket with you.
+    /// Never answer, if this client has a socket on you.
     Hang(ClientId),
-    /// Say this back.
+    /// Return this value.
     Echo(Attached),
 }
 
-/// What they answer.
+/// The answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// To [`Ask::Report`] and [`Ask::Ended`].
     Report(Report),
     /// To [`Ask::Echo`].
     Echo(Attached),
-    /// To the others, from those that are not meant.
+    /// To the others, from Replicas without a socket of that client.
     Spared,
 }
 
-/// What a Replica has seen.
+/// The journal of a Replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Open sockets and requests in flight, this one too if it is one.
+    /// Open sockets and requests in progress, including the request that asks.
     pub seats: u32,
-    /// The most there have been at any time.
+    /// The largest number of them so far.
     pub most: u32,
-    /// How often the Replica was activated, so that a rest shows.
+    /// How often the Replica was activated: it shows whether the Replica has hibernated.
     pub activations: u32,
-    /// Whose sockets are open.
+    /// The clients of the open sockets.
     pub open: Vec<ClientId>,
-    /// What befell its sockets, in order.
+    /// The events of its sockets, in order.
     pub entries: Vec<Entry>,
 }
 
 impl Report {
-    /// What befell the sockets of `client`, in order.
+    /// The events of the sockets of `client`, in order.
     pub fn of(&self, client: &ClientId) -> Vec<Event> {
         self.entries.iter().filter(|entry| &entry.client == client).map(|entry| entry.event.clone()).collect()
     }
 }
 
-/// One line of a Replica's journal.
+/// One entry of a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Whose socket.
+    /// The client of the socket.
     pub client: ClientId,
-    /// What befell it.
+    /// The event.
     pub event: Event,
 }
 
-/// What can befall a socket.
+/// An event of a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// `on_open` has begun.
     Opening,
-    /// `on_open` has ended well.
+    /// `on_open` has returned `Ok`.
     Opened,
     /// `on_message` has begun: the first characters of the message.
     Message(String),
-    /// `on_message` has ended well.
+    /// `on_message` has returned `Ok`.
     Handled,
     /// `on_close` or `on_error` was called.
     End(End),
 }
 
-/// How a socket ended, as its Replica heard of it.
+/// How a socket ended, as its Replica was told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// Which error, if it was `on_error`.
+    /// The kind of the error, if it was `on_error`.
     pub error: Option<Cause>,
     /// The close code.
     pub code: u16,
     /// The close reason.
     pub reason: String,
-    /// Whether the socket was still among the open ones, or took a message: never.
+    /// Whether the socket was still listed as open, or accepted a message. It must not.
     pub lingers: bool,
 }
 
-/// Which of [`dog::SocketError`]'s kinds.
+/// The kind of a [`dog::SocketError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// `is_lost`
@@ -125,7 +125,7 @@ impl From<&dog::SocketError> for Cause {
     }
 }
 
-/// Which of [`dog::Error`]'s kinds.
+/// The kind of a [`dog::Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Why {
     /// `is_too_large`

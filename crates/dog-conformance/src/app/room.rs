@@ -13,20 +13,21 @@ use dog::{
 use super::class::{Class, Cluster};
 use super::gate::Gates;
 use super::journal::Journal;
-use super::keeper::{self, InRoom};
 use super::protocol::{
     AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, End, Event, FAILING, GATED, HOST, OVER, REPLICA_HEADER,
     Reply, Report, SORE, TAGGED, UNWANTED,
 };
+use super::responses;
+use super::storage_runner::{self, InRoom};
 use super::tap::Tap;
 
-/// Does what its clients command, and keeps a journal of what befell its sockets.
+/// Executes the commands of its clients, and keeps a journal of its sockets.
 pub struct Room<C> {
     pub(super) journal: Journal,
     pub(super) gates: Gates,
-    /// Kept nowhere: it is lost when the Replica rests.
+    /// Not stored: it is lost when the Replica hibernates.
     pub(super) field: Cell<u64>,
-    /// Every handler borrows it for itself alone as it begins: so none may begin while another holds it.
+    /// Every handler takes this borrow when it begins, so a handler that begins inside another one panics.
     pub(super) held: RefCell<()>,
     /// The responses that are being streamed.
     pub(super) taps: RefCell<Vec<Tap>>,
@@ -53,7 +54,7 @@ impl<C: Class> Replica for Room<C> {
         })
     }
 
-    /// `…/ws` is a socket, `…/http` a command, `…/stream` is streamed; the rest is shown to whoever sent it.
+    /// `…/ws` opens a socket, `…/http` executes a command, `…/stream` streams. Other paths return the request.
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         drop(self.held.borrow_mut());
         let _in_flight = self.journal.request();
@@ -76,7 +77,7 @@ impl<C: Class> Replica for Room<C> {
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
                 Ok(response)
             }
-            _ => super::echo("replica", request).await,
+            _ => responses::echo("replica", request).await,
         }
     }
 
@@ -111,7 +112,7 @@ impl<C: Class> Replica for Room<C> {
                 Message::json(&Reply { reply: id, replica: cx.id(), told })?
             }
         };
-        // The socket may have ended while the handler ran: then nobody is there to hear the reply.
+        // The socket may have ended while the handler ran. The reply is lost then.
         socket.send(reply).or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })?;
         self.journal.note(socket.client(), Event::Handled);
         Ok(())
@@ -135,7 +136,7 @@ impl<C: Class> Replica for Room<C> {
 
     async fn on_alarm(&self, cx: &Context<Self>) -> Result {
         drop(self.held.borrow_mut());
-        keeper::ring(&InRoom(self, cx)).await
+        storage_runner::ring(&InRoom(self, cx)).await
     }
 
     async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {
@@ -144,22 +145,22 @@ impl<C: Class> Replica for Room<C> {
     }
 }
 
-/// What a socket of this client begins with.
+/// The attachment with which a socket of this client starts.
 fn tag(request: &Request) -> Option<Attached> {
     let name = dog::query_param(request, "u").filter(|client| client.starts_with(TAGGED))?;
     Some(Attached { name, ..Attached::default() })
 }
 
 impl<C: Class> Room<C> {
-    /// A command without a socket.
+    /// Executes a command without a socket.
     async fn command(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         let body = request.into_body().bytes(1 << 20).await?;
         let Command { id, act } = serde_json::from_slice(&body)?;
         let told = self.perform(cx, None, act).await?;
-        Ok(super::json(StatusCode::OK, &Reply { reply: id, replica: cx.id(), told })?)
+        Ok(responses::json(StatusCode::OK, &Reply { reply: id, replica: cx.id(), told })?)
     }
 
-    /// The answer to a sibling, or to a client that asks this Replica.
+    /// The answer to the question of a sibling, or of a client.
     pub(super) async fn answer(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {
         let has = |client: &dog::ClientId| cx.sockets().any(|socket| socket.client() == client);
         match ask {

@@ -1,4 +1,4 @@
-//! Responses that are streamed: [`Tap`], a body that says what its Replica is told to say, until it is told to end.
+//! Streamed responses: [`Tap`] is a body into which the Replica pushes texts until it ends the body.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ struct State {
     waits: Option<Waker>,
 }
 
-/// The two ends of one stream share it.
+/// The state that both ends of a stream share.
 #[derive(Clone, Default)]
 pub(super) struct Tap(Arc<Mutex<State>>);
 

@@ -10,27 +10,27 @@ use tokio::net::TcpStream;
 
 use crate::check::{Outcome, same, within};
 
-/// Asks for `path`.
+/// Requests `path`.
 ///
 /// # Errors
-/// When no complete response comes in time.
+/// If no complete response comes in time.
 pub async fn get(entry: SocketAddr, path: &str) -> Outcome<Response<Bytes>> {
     send(entry, Request::get(path).header("host", "conformance").body(Bytes::new())?).await
 }
 
-/// Sends `request` on a connection of its own, and reads the whole response.
+/// Sends `request` on a new connection and reads the whole response.
 ///
 /// # Errors
-/// When no complete response comes in time.
+/// If no complete response comes in time.
 pub(crate) async fn send(entry: SocketAddr, request: Request<Bytes>) -> Outcome<Response<Bytes>> {
     let what = format!("the response to {} {}", request.method(), request.uri());
     within(&what, send_patiently(entry, request)).await
 }
 
-/// The same without a deadline.
+/// Sends `request` without a deadline.
 ///
 /// # Errors
-/// When no complete response comes.
+/// If no complete response comes.
 pub(crate) async fn send_patiently(entry: SocketAddr, request: Request<Bytes>) -> Outcome<Response<Bytes>> {
     let stream = TokioIo::new(TcpStream::connect(entry).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
@@ -38,25 +38,25 @@ pub(crate) async fn send_patiently(entry: SocketAddr, request: Request<Bytes>) -
         let (parts, body) = sender.send_request(request.map(Full::new)).await?.into_parts();
         Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
     };
-    // The connection ends with the exchange, so what it says is the exchange's to tell.
+    // The connection ends with the exchange, which reports the error of the connection.
     tokio::select! {
         response = exchange => response,
         Err(error) = connection => Err(error.into()),
     }
 }
 
-/// A response that comes bit by bit.
+/// A streamed response.
 pub struct Streamed {
     body: hyper::body::Incoming,
-    /// Dropped with this, it ends the connection.
+    /// Ends the connection when it is dropped.
     connection: tokio::task::JoinHandle<()>,
 }
 
 impl Streamed {
-    /// Asks for `path`, and reads the head of the response.
+    /// Requests `path` and reads the head of the response.
     ///
     /// # Errors
-    /// When there is none in time, or it is not 200.
+    /// If there is none in time, or its status is not 200.
     pub(crate) async fn open(entry: SocketAddr, path: &str) -> Outcome<Self> {
         let request = Request::get(path).header("host", "conformance").body(Full::<Bytes>::default())?;
         let opened = async {
@@ -70,10 +70,10 @@ impl Streamed {
         within(&format!("the stream of {path}"), opened).await
     }
 
-    /// The next text; `None` at its proper end.
+    /// The next text, or `None` at the end.
     ///
     /// # Errors
-    /// When nothing comes in time, or the stream breaks off.
+    /// If nothing comes in time, or if the stream breaks off.
     pub async fn next(&mut self) -> Outcome<Option<String>> {
         within("what is streamed", async {
             loop {

@@ -1,6 +1,6 @@
 //! A client of the test App over a real WebSocket: [`Client`].
 //!
-//! Every wait has a deadline. That nothing arrives is shown without waiting: something is sent that comes after it.
+//! Every wait has a deadline. To show that nothing arrives, a scenario sends something that would come after it.
 
 mod http;
 mod verbs;
@@ -22,48 +22,49 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 pub use self::http::{Streamed, get};
 pub(crate) use self::http::{send, send_patiently};
 use crate::app::protocol::{Act, Command, REPLICA_HEADER, Reply};
-use crate::check::{Outcome, Trouble, ensure, within};
+use crate::check::{Outcome, ScenarioFailure, ensure, within};
 
 /// One open socket of a client.
 pub struct Client {
     id: ClientId,
     replica: ReplicaId,
     stream: WebSocketStream<TcpStream>,
-    /// What has come and was not asked for yet.
+    /// Messages that have come and were not read yet.
     heard: VecDeque<Message>,
     replies: BTreeMap<u64, Reply>,
     ending: Option<Ending>,
     commands: u64,
-    /// Whether the connection ends with the close, by our own doing.
+    /// Whether this client ends the connection after the close.
     hangs_up: bool,
 }
 
 /// How the server ended a socket, as its client saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// The close code: 1005 when the close carried none, 1006 when there was no close.
+    /// The close code: 1005 if the close has none, 1006 if there was no close.
     pub code: u16,
     /// The close reason.
     pub reason: String,
 }
 
 impl Client {
-    /// Shakes hands on `stream` for `path`.
+    /// Opens a WebSocket for `path` on `stream`.
     ///
     /// # Errors
-    /// When the handshake is refused or not over in time.
+    /// If the handshake is refused, or not done in time.
     pub async fn open(stream: TcpStream, path: &str, id: ClientId) -> Outcome<Self> {
         stream.set_nodelay(true)?;
         let request = format!("ws://{}{path}", stream.peer_addr()?).into_client_request()?;
         let shaken = within("the handshake", async { Ok(tokio_tungstenite::client_async(request, stream).await?) });
         let (stream, response) = shaken.await?;
-        let replica = response.headers().get(REPLICA_HEADER).ok_or_else(|| Trouble::new("a 101 without its header"))?;
+        let replica =
+            response.headers().get(REPLICA_HEADER).ok_or_else(|| ScenarioFailure::new("a 101 without its header"))?;
         let replica = replica.to_str()?.parse()?;
         let (heard, replies) = (VecDeque::new(), BTreeMap::new());
         Ok(Self { id, replica, stream, heard, replies, ending: None, commands: 0, hangs_up: false })
     }
 
-    /// The same, on a new connection.
+    /// Opens a WebSocket on a new connection.
     ///
     /// # Errors
     /// See [`open`](Self::open).
@@ -71,17 +72,17 @@ impl Client {
         Self::open(TcpStream::connect(entry).await?, path, id).await
     }
 
-    /// The host may leave the connection open when the closing handshake is done: from now on that is its end.
+    /// From now on this client ends the connection after the closing handshake, because the host may leave it open.
     pub fn hang_up_yourself(&mut self) {
         self.hangs_up = true;
     }
 
-    /// Who this is.
+    /// The id of this client.
     pub fn id(&self) -> &ClientId {
         &self.id
     }
 
-    /// The Replica that the socket is on.
+    /// The Replica that has the socket.
     pub fn replica(&self) -> ReplicaId {
         self.replica
     }
@@ -89,39 +90,39 @@ impl Client {
     /// Sends a message as it is.
     ///
     /// # Errors
-    /// When the connection is broken.
+    /// If the connection is broken.
     pub async fn send(&mut self, message: Message) -> Outcome {
         within("sending", async { Ok(self.stream.send(message).await?) }).await
     }
 
-    /// Sends one frame as it is; it is masked.
+    /// Sends one frame as it is, masked.
     ///
     /// # Errors
-    /// When the connection is broken.
+    /// If the connection is broken.
     pub async fn send_frame(&mut self, frame: Frame) -> Outcome {
         self.send(Message::Frame(frame)).await
     }
 
-    /// Writes bytes beneath the protocol.
+    /// Writes bytes to the connection, without a frame.
     ///
     /// # Errors
-    /// When the connection is broken.
+    /// If the connection is broken.
     pub async fn write(&mut self, bytes: &[u8]) -> Outcome {
         within("writing", async { Ok(self.stream.get_mut().write_all(bytes).await?) }).await
     }
 
-    /// Sends a command and does not wait: the number to ask [`reply`](Self::reply) for.
+    /// Sends a command without waiting for its reply. Returns the number for [`reply`](Self::reply).
     ///
     /// # Errors
-    /// When the connection is broken.
+    /// If the connection is broken.
     pub async fn tell(&mut self, act: Act) -> Outcome<u64> {
         self.tell_padded(act, 0).await
     }
 
-    /// The same, with spaces behind so that the message is `length` bytes long.
+    /// Sends a command that is padded with spaces to `length` bytes.
     ///
     /// # Errors
-    /// When the connection is broken.
+    /// If the connection is broken.
     pub async fn tell_padded(&mut self, act: Act, length: usize) -> Outcome<u64> {
         self.commands += 1;
         let mut command = serde_json::to_string(&Command { id: self.commands, act })?;
@@ -130,10 +131,10 @@ impl Client {
         Ok(self.commands)
     }
 
-    /// The reply to a command; other messages are kept for [`hear`](Self::hear).
+    /// The reply to a command. Other messages are kept for [`hear`](Self::hear).
     ///
     /// # Errors
-    /// When it does not come in time, or the socket ends first.
+    /// If it does not come in time, or if the socket ends before.
     pub async fn reply(&mut self, command: u64) -> Outcome<Reply> {
         let what = format!("the reply to command {command} of {}", self.id);
         within(&what, async {
@@ -147,15 +148,15 @@ impl Client {
         .await
     }
 
-    /// Whether the reply has come already, without reading on.
+    /// Whether the reply has been read already.
     pub fn has_reply(&self, command: u64) -> bool {
         self.replies.contains_key(&command)
     }
 
-    /// The next message that is no reply.
+    /// The next message that is not a reply.
     ///
     /// # Errors
-    /// When none comes in time, or the socket ends first.
+    /// If none comes in time, or if the socket ends before.
     pub async fn hear_message(&mut self) -> Outcome<Message> {
         let what = format!("a message to {}", self.id);
         within(&what, async {
@@ -169,21 +170,21 @@ impl Client {
         .await
     }
 
-    /// The next message that is no reply, which is a text.
+    /// The next text that is not a reply.
     ///
     /// # Errors
-    /// When none comes in time, the socket ends first, or it is no text.
+    /// If none comes in time, if the socket ends before, or if the message is binary.
     pub async fn hear(&mut self) -> Outcome<String> {
         match self.hear_message().await? {
             Message::Text(text) => Ok(text.to_string()),
-            other => Err(Trouble::new(format!("{} heard {other:?}, which is no text", self.id))),
+            other => Err(ScenarioFailure::new(format!("{} heard {other:?}, which is no text", self.id))),
         }
     }
 
     /// The texts before `last`.
     ///
     /// # Errors
-    /// When `last` does not come in time.
+    /// If `last` does not come in time.
     pub async fn hear_until(&mut self, last: &str) -> Outcome<Vec<String>> {
         let mut texts = Vec::new();
         loop {
@@ -194,10 +195,10 @@ impl Client {
         }
     }
 
-    /// Waits for the server to end the socket and the connection. What comes before can be heard afterwards.
+    /// Waits until the server ends the socket and the connection. Messages that come before can be read afterwards.
     ///
     /// # Errors
-    /// When it does not in time.
+    /// If that does not happen in time.
     pub async fn ended(&mut self) -> Outcome<Ending> {
         let what = format!("the end of {}", self.id);
         within(&what, async {
@@ -208,17 +209,17 @@ impl Client {
         .await
     }
 
-    /// Closes the socket, with a code or without: what the server answers.
+    /// Closes the socket, with or without a code. Returns the close that the server sends.
     ///
     /// # Errors
-    /// When the server does not answer and end the connection in time.
+    /// If the server does not answer and end the connection in time.
     pub async fn close(&mut self, code: Option<u16>, reason: &str) -> Outcome<Ending> {
         let frame = code.map(|code| CloseFrame { code: code.into(), reason: reason.into() });
         within("closing", async { Ok(self.stream.close(frame).await?) }).await?;
         self.ended().await
     }
 
-    /// Closes the socket with 1000, and sees that it is done.
+    /// Closes the socket with 1000 and checks the answer.
     ///
     /// # Errors
     /// See [`close`](Self::close).
@@ -230,20 +231,20 @@ impl Client {
     /// Breaks the connection with a TCP reset.
     ///
     /// # Errors
-    /// When the operating system refuses.
+    /// If the operating system refuses.
     pub fn reset(self) -> Outcome {
         Ok(self.stream.get_ref().set_zero_linger()?)
     }
 
-    /// Reads one message, of a socket that should be open.
+    /// Reads one message of a socket that must be open.
     async fn read_open(&mut self) -> Outcome {
         if self.read().await? {
             return Ok(());
         }
-        Err(Trouble::new(format!("the socket of {} has ended: {:?}", self.id, self.ending)))
+        Err(ScenarioFailure::new(format!("the socket of {} has ended: {:?}", self.id, self.ending)))
     }
 
-    /// Reads one message and puts it where it belongs; false when the connection has ended.
+    /// Reads one message and stores it. Returns false if the connection has ended.
     async fn read(&mut self) -> Outcome<bool> {
         match self.stream.next().await {
             None

@@ -1,25 +1,25 @@
-//! The commands that scenarios give most, with their answers unpacked.
+//! The commands that scenarios use most, with their replies unpacked.
 
 use dog::{ClientId, ReplicaId};
 
 use super::Client;
 use crate::app::protocol::{Act, Answer, Ask, Report, Told, Whom, Why};
-use crate::check::{Outcome, Trouble, eventually};
+use crate::check::{Outcome, ScenarioFailure, eventually};
 
 impl Client {
-    /// Gives a command: what came of it.
+    /// Sends a command and returns its result.
     ///
     /// # Errors
-    /// When there is no reply in time.
+    /// If there is no reply in time.
     pub async fn ask(&mut self, act: Act) -> Outcome<Told> {
         let command = self.tell(act).await?;
         Ok(self.reply(command).await?.told)
     }
 
-    /// Gives a command that is to be [`Told::Done`].
+    /// Sends a command whose result must be [`Told::Done`].
     ///
     /// # Errors
-    /// When it is not.
+    /// If the result is another one.
     pub async fn obey(&mut self, act: Act) -> Outcome {
         match self.ask(act).await? {
             Told::Done => Ok(()),
@@ -30,7 +30,7 @@ impl Client {
     /// Emits to everyone.
     ///
     /// # Errors
-    /// When it is not done.
+    /// If the result is not [`Told::Done`].
     pub async fn emit(&mut self, text: &str) -> Outcome {
         self.obey(Act::Emit { text: text.into(), to: Whom::Everyone }).await
     }
@@ -38,15 +38,15 @@ impl Client {
     /// Broadcasts to everyone.
     ///
     /// # Errors
-    /// When it is not done.
+    /// If the result is not [`Told::Done`].
     pub async fn broadcast(&mut self, text: &str) -> Outcome {
         self.obey(Act::Broadcast { text: text.into(), to: Whom::Everyone }).await
     }
 
-    /// Broadcasts to `to`: how many sockets took it, and which Replicas did not answer.
+    /// Broadcasts to `to`. Returns how many sockets accepted the message, and which Replicas did not answer.
     ///
     /// # Errors
-    /// When there is no such answer.
+    /// If there is no such reply.
     pub async fn confirmed(&mut self, text: &str, to: Whom) -> Outcome<(usize, Vec<ReplicaId>)> {
         match self.ask(Act::Confirmed { text: text.into(), to }).await? {
             Told::Reached { sockets, missing } => Ok((sockets, missing)),
@@ -54,10 +54,10 @@ impl Client {
         }
     }
 
-    /// Whispers: how many sockets took it.
+    /// Whispers. Returns how many sockets accepted the message.
     ///
     /// # Errors
-    /// When there is no such answer.
+    /// If there is no such reply.
     pub async fn whisper(&mut self, client: &str, text: &str) -> Outcome<usize> {
         let client = ClientId::new(client)?;
         match self.ask(Act::Whisper { text: text.into(), client }).await? {
@@ -66,10 +66,10 @@ impl Client {
         }
     }
 
-    /// Gossips: who answered what, and who did not and why.
+    /// Gossips. Returns the answers, and which Replicas did not answer and why.
     ///
     /// # Errors
-    /// When there is no such answer.
+    /// If there is no such reply.
     pub async fn gossip(&mut self, ask: Ask) -> Outcome<(Vec<(ReplicaId, Answer)>, Vec<(ReplicaId, Why)>)> {
         match self.ask(Act::Gossip { ask }).await? {
             Told::Heard { answers, missing, .. } => Ok((answers, missing)),
@@ -77,18 +77,18 @@ impl Client {
         }
     }
 
-    /// What this client's Replica has seen.
+    /// The journal of this client's Replica.
     ///
     /// # Errors
-    /// When there is no such answer.
+    /// If there is no such reply.
     pub async fn report(&mut self) -> Outcome<Report> {
         self.inquire(Ask::Report).await
     }
 
-    /// What this client's Replica has seen, once the sockets that `client` has there have ended.
+    /// The journal of this client's Replica, once all sockets of `client` there have ended.
     ///
     /// # Errors
-    /// When they do not end in time.
+    /// If they do not end in time.
     pub async fn report_after(&mut self, client: &ClientId) -> Outcome<Report> {
         self.inquire(Ask::Ended(client.clone())).await
     }
@@ -100,11 +100,11 @@ impl Client {
         }
     }
 
-    /// What all Replicas of the cluster have seen, this client's first. Those that a busy machine keeps from answering
-    /// within gossip's own deadline are asked again.
+    /// The journals of all Replicas of the cluster, this client's first. A Replica that misses the deadline of gossip, because
+    /// the machine is busy, is asked again.
     ///
     /// # Errors
-    /// When one does not answer.
+    /// If one does not answer.
     pub async fn survey(&mut self) -> Outcome<Vec<(ReplicaId, Report)>> {
         let mut reports = vec![(self.replica(), self.report().await?)];
         let mut answers = Vec::new();
@@ -112,7 +112,7 @@ impl Client {
             let (heard, missing) = self.gossip(Ask::Report).await?;
             answers = heard;
             match missing.iter().find(|(_, why)| *why != Why::Deadline) {
-                Some(missing) => Err(Trouble::new(format!("no answer to gossip from {missing:?}"))),
+                Some(missing) => Err(ScenarioFailure::new(format!("no answer to gossip from {missing:?}"))),
                 None => Ok(missing.is_empty()),
             }
         })
@@ -120,7 +120,7 @@ impl Client {
         for (replica, answer) in answers {
             match answer {
                 Answer::Report(report) => reports.push((replica, report)),
-                other => return Err(Trouble::new(format!("a sibling answered {other:?} to Ask::Report"))),
+                other => return Err(ScenarioFailure::new(format!("a sibling answered {other:?} to Ask::Report"))),
             }
         }
         Ok(reports)
@@ -128,6 +128,6 @@ impl Client {
 }
 
 #[track_caller]
-fn unexpected(told: &Told) -> Trouble {
-    Trouble::new(format!("an unexpected reply: {told:?}"))
+fn unexpected(told: &Told) -> ScenarioFailure {
+    ScenarioFailure::new(format!("an unexpected reply: {told:?}"))
 }

@@ -1,4 +1,4 @@
-//! What is attached to a socket: typed, bounded, each socket's own.
+//! Attachments: typed, bounded, and separate for each socket.
 
 use super::{Scenario, scenario};
 use crate::app::protocol::{Act, Attached, Told, Why};
@@ -13,10 +13,10 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Two sockets of one client on one Replica have one each.
+/// Two sockets of one client on one Replica have separate attachments.
 async fn typed(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "typed");
-    let [mut first, mut second] = place.join_each(["client", "client"]).await?;
+    let group = stage.pinned("hall", "typed");
+    let [mut first, mut second] = group.join_each(["client", "client"]).await?;
     same(first.ask(Act::Attachment).await?, Told::Attachment { value: None }, "before anything is attached")?;
     let value = Attached { name: "größe".into(), visits: u64::MAX, tags: vec![None, Some("x".into())] };
     first.obey(Act::Attach { value: value.clone() }).await?;
@@ -27,16 +27,16 @@ async fn typed(stage: Stage) -> Outcome {
     same(first.ask(Act::MisreadAttachment).await?, Told::Refused { why: Why::Encoding }, "read as another type")
 }
 
-/// `on_open` finds it, and so do later handlers; a socket that was given none has none.
+/// `on_open` and later handlers find it. A socket that was given none has none.
 async fn begun_with(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "begun-with");
-    let [mut tagged, mut plain] = place.join_each(["tagged-client", "client"]).await?;
+    let group = stage.pinned("hall", "begun-with");
+    let [mut tagged, mut plain] = group.join_each(["tagged-client", "client"]).await?;
     let tag = Attached { name: "tagged-client".into(), ..Attached::default() };
     same(tagged.ask(Act::Attachment).await?, Told::Attachment { value: Some(tag) }, "what the request said")?;
     same(plain.ask(Act::Attachment).await?, Told::Attachment { value: None }, "of a request that said nothing")
 }
 
-/// The largest is taken; one byte more is refused, and what was there stays.
+/// The largest attachment is accepted. One byte more is an error, and the earlier attachment stays.
 async fn bounded(stage: Stage) -> Outcome {
     // MessagePack puts three bytes before a string of this length.
     const LARGEST: usize = dog::MAX_ATTACHMENT - 3;

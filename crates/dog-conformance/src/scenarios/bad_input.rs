@@ -1,4 +1,4 @@
-//! Handshakes that are none, clients without a name, and bytes that are no frames.
+//! Invalid handshakes, clients without a name, and bytes that are not frames.
 
 use dog::http::{Request, StatusCode, header};
 
@@ -14,19 +14,19 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("bad_handshakes_are_refused", &[], handshakes).needing(&[Capability::Handshakes]),
         scenario("bad_handshakes_keep_no_seat", &[8], keep_no_seat).needing(&[Capability::Handshakes]),
-        scenario("handshakes_of_every_proper_form_are_taken", &[], proper_handshakes)
+        scenario("handshakes_of_every_valid_form_are_accepted", &[], proper_handshakes)
             .needing(&[Capability::Handshakes]),
-        scenario("client_without_a_proper_name_is_told_so", &[], names),
+        scenario("client_without_a_valid_name_gets_an_error", &[], names),
         scenario("unknown_route_is_404", &[], unknown_route),
         scenario("bad_text_closes_with_1007", &[], bad_text).needing(&[Capability::Frames]),
     ]
 }
 
-/// A breach of protocol: its name, its bytes after the handshake, the code of the close that answers it. Frames from
-/// clients are masked; here by zeros.
+/// A protocol error: its name, the bytes after the handshake, and the expected close code. Frames from clients are masked, here
+/// with zeros.
 pub(super) type Breach = (&'static str, &'static [u8], u16);
 
-/// What `closing::breach` sends, too.
+/// `closing::breach` sends these too.
 pub(super) const BREACHES: [Breach; 14] = [
     ("unmasked text", &[0x81, 0x01, b'x'], 1002),
     ("unmasked close", &[0x88, 0x00], 1002),
@@ -88,11 +88,11 @@ fn request(path: &str, (method, values, ..): &Bad) -> Outcome<Request<bytes::Byt
     Ok(request.body(bytes::Bytes::new())?)
 }
 
-/// Each is answered with the status and the header that say what would have been right, and with words.
+/// Each is answered with a status and a header that say what would be right, and with a text.
 async fn handshakes(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "handshakes");
+    let group = stage.pinned("hall", "handshakes");
     for bad in bad_handshakes() {
-        let response = client::send(place.entry(), request(&place.path("ws", "client"), &bad)?).await?;
+        let response = client::send(group.entry(), request(&group.path("ws", "client"), &bad)?).await?;
         same(response.status().as_u16(), bad.2, &format!("the answer to {bad:?}"))?;
         if let Some((name, value)) = &bad.3 {
             let got = response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -100,57 +100,57 @@ async fn handshakes(stage: Stage) -> Outcome {
         }
         ensure(!response.body().is_empty(), format!("no words in the answer to {bad:?}"))?;
     }
-    let mut client = place.join("client").await?;
+    let mut client = group.join("client").await?;
     same(client.report().await?.open, vec![client.id().clone()], "who is there")
 }
 
-/// As RFC 6455 and RFC 9110 allow them; the first key is the former's own example, with bits set that mean nothing.
+/// The forms that RFC 6455 and RFC 9110 allow. The first key is the example of RFC 6455, with unused bits set.
 async fn proper_handshakes(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "proper-handshakes");
+    let group = stage.pinned("hall", "proper-handshakes");
     for values in [
         ["websocket", "Upgrade", "AQIDBAUGBwgJCgsMDQ4PEC==", "13"],
         ["WebSocket", "keep-alive, UPGRADE", KEY, "13"],
         ["h2c\nwebsocket", "keep-alive\nupgrade", KEY, "13"],
     ] {
         let proper = ("GET", values.map(Some), 101, None);
-        let response = client::send(place.entry(), request(&place.path("ws", "client"), &proper)?).await?;
+        let response = client::send(group.entry(), request(&group.path("ws", "client"), &proper)?).await?;
         same(response.status(), StatusCode::SWITCHING_PROTOCOLS, &format!("the answer to {values:?}"))?;
     }
     Ok(())
 }
 
-/// They were identified, and are not there: the seats are free at once.
+/// The clients were identified, but do not come: their seats are free at once.
 async fn keep_no_seat(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "handshakes");
-    let beside = Beside::new(&place).await?;
-    let replica = place.identify("bad0").await?.replica;
+    let group = stage.pinned("octet", "handshakes");
+    let beside = Beside::new(&group).await?;
+    let replica = group.identify("bad0").await?.replica;
     for (number, bad) in bad_handshakes().iter().take(SEATS - 1).enumerate() {
-        client::send(place.entry(), request(&place.path("ws", &format!("bad{number}")), bad)?).await?;
+        client::send(group.entry(), request(&group.path("ws", &format!("bad{number}")), bad)?).await?;
     }
-    beside.all_free(&place, replica).await
+    beside.all_free(&group, replica).await
 }
 
-/// 1 to 256 bytes; else 400, with a text that says so.
+/// A client id has 1 to 256 bytes. Others are answered with 400 and a text.
 async fn names(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "names");
+    let group = stage.pinned("hall", "names");
     let longest = "n".repeat(dog::MAX_CLIENT_ID);
     for (name, says) in [(String::new(), "empty"), (format!("{longest}n"), "257 bytes")] {
         for action in ["ws", "http", "identify"] {
-            let refused = place.request("GET", &place.path(action, &name), "").await?;
+            let refused = group.request("GET", &group.path(action, &name), "").await?;
             same(refused.status(), StatusCode::BAD_REQUEST, "a client without a proper name")?;
             let body = String::from_utf8_lossy(refused.body()).into_owned();
             ensure(body.contains(says) && body.contains("client identifier"), format!("it says: {body}"))?;
         }
     }
-    let mut longest = place.join(&longest).await?;
+    let mut longest = group.join(&longest).await?;
     same(longest.report().await?.open, vec![longest.id().clone()], "who is there")
 }
 
-/// What the App does not know, it says.
+/// The App answers 404.
 async fn unknown_route(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "unknown");
+    let group = stage.pinned("hall", "unknown");
     for path in ["/", "/nowhere", "/hall", "/nosuchclass/group/ws?u=x", "/%00", "/hall/group/nosuchaction"] {
-        let response = place.request("GET", path, "").await?;
+        let response = group.request("GET", path, "").await?;
         same(response.status(), StatusCode::NOT_FOUND, path)?;
         let echo: Echo = serde_json::from_slice(response.body())?;
         same(echo.seen_by, "app", "who saw it")?;
@@ -158,10 +158,10 @@ async fn unknown_route(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Text that is no UTF-8, cut where only the whole shows it; the socket beside goes on.
+/// Text that is not UTF-8, in fragments that do not show it alone. The other socket goes on.
 async fn bad_text(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "text");
-    let mut other = place.join("other").await?;
+    let group = stage.pinned("hall", "text");
+    let mut other = group.join("other").await?;
     let cases: [(&str, &[u8]); 4] = [
         ("incomplete at the end", &[0x81, 0x81, 0, 0, 0, 0, 0xc3]),
         ("surrogate", &[0x81, 0x83, 0, 0, 0, 0, 0xed, 0xa0, 0x80]),
@@ -169,7 +169,7 @@ async fn bad_text(stage: Stage) -> Outcome {
         ("in a close reason", &[0x88, 0x83, 0, 0, 0, 0, 0x03, 0xe8, 0xff]),
     ];
     for (name, bytes) in cases {
-        let mut client = place.join("client").await?;
+        let mut client = group.join("client").await?;
         client.write(bytes).await?;
         same(client.ended().await?.code, 1007, name)?;
     }

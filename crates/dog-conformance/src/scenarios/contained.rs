@@ -1,10 +1,10 @@
-//! Promises 9 and 14: what fails, fails alone, and shows nothing of the inside.
+//! Promises 9 and 14: a failure affects nothing else, and shows no internals.
 
 use dog::http::{Response, StatusCode};
 
 use super::seats::{Beside, SEATS, join};
 use super::{Scenario, scenario};
-use crate::app::protocol::{Act, Attached, Keep, Whom};
+use crate::app::protocol::{Act, Attached, StorageStep, Whom};
 use crate::check::{Outcome, ensure, same};
 use crate::harness::Capability;
 use crate::stage::Stage;
@@ -12,7 +12,7 @@ use crate::stage::Stage;
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("receive_that_fails_answers_500", &[14], receive_fails),
-        scenario("receive_that_fails_by_the_apps_own_doing_is_no_4xx", &[14], own_doing),
+        scenario("receive_that_fails_with_an_error_of_the_app_is_no_4xx", &[14], own_doing),
         scenario("receive_that_panics_costs_its_object", &[8, 14], receive_panics),
         scenario("handler_that_panics_costs_its_object", &[8, 14], handler_panics),
         scenario("app_that_fails_or_panics_answers_500", &[14], app_fails),
@@ -23,7 +23,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 const SECRET: &str = "the secret of the handler";
 
-/// A short answer with nothing of the inside.
+/// A short answer without internals.
 fn says_nothing(response: &Response<bytes::Bytes>) -> Outcome {
     same(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "the status")?;
     ensure(response.body().len() <= 200, format!("{} bytes of body", response.body().len()))?;
@@ -31,31 +31,31 @@ fn says_nothing(response: &Response<bytes::Bytes>) -> Outcome {
     ensure(!whole.contains("secret") && !whole.contains(".rs"), format!("it tells of the inside: {whole}"))
 }
 
-/// The request fails, and no socket knows.
+/// Only the request fails.
 async fn receive_fails(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "fails");
-    let mut client = place.join("client").await?;
-    says_nothing(&place.post("caller", Act::Fail { text: SECRET.into() }).await?)?;
-    says_nothing(&place.request("POST", &place.path("http", "caller"), "no command").await?)?;
+    let group = stage.pinned("hall", "fails");
+    let mut client = group.join("client").await?;
+    says_nothing(&group.post("caller", Act::Fail { text: SECRET.into() }).await?)?;
+    says_nothing(&group.request("POST", &group.path("http", "caller"), "no command").await?)?;
     same(client.report().await?.open, vec![client.id().clone()], "who is there")
 }
 
-/// What is too large, or of another type, in what the App does for a request without a body is not the client's mistake;
-/// a conflict has its own status. The client's mistake is told.
+/// If a value of the App is too large or of another type, the client's request is not to blame: 500. A conflict has its own
+/// status. An error of the client is a 4xx.
 async fn own_doing(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "doing");
-    let insist = async |step: Keep| -> Outcome<[Response<bytes::Bytes>; 2]> {
-        let path = format!("{}&do=insist", place.path("group", "x"));
-        let by_group = place.request("POST", &path, serde_json::to_vec(std::slice::from_ref(&step))?).await?;
-        Ok([by_group, place.post("caller", Act::Insist { steps: vec![step] }).await?])
+    let group = stage.pinned("hall", "doing");
+    let insist = async |step: StorageStep| -> Outcome<[Response<bytes::Bytes>; 2]> {
+        let path = format!("{}&do=storage_or_fail", group.path("group", "x"));
+        let by_group = group.request("POST", &path, serde_json::to_vec(std::slice::from_ref(&step))?).await?;
+        Ok([by_group, group.post("caller", Act::StorageOrFail { steps: vec![step] }).await?])
     };
     let (long, shape) = ("secret".repeat(dog::MAX_KEY), Attached::default());
-    insist(Keep::PutShape("shape".into(), shape)).await?;
+    insist(StorageStep::PutShape("shape".into(), shape)).await?;
     let refused = [
-        Keep::PutBytes("large".into(), dog::MAX_VALUE),
-        Keep::Put(long.clone(), "x".into()),
-        Keep::Get(long),
-        Keep::Number("shape".into()),
+        StorageStep::PutBytes("large".into(), dog::MAX_VALUE),
+        StorageStep::Put(long.clone(), "x".into()),
+        StorageStep::Get(long),
+        StorageStep::Number("shape".into()),
     ];
     for step in refused {
         for response in insist(step).await? {
@@ -63,24 +63,24 @@ async fn own_doing(stage: Stage) -> Outcome {
             same(response.body().as_ref(), &b"internal error"[..], "what a client reads of what the App did wrong")?;
         }
     }
-    for response in insist(Keep::Quarrel("key".into())).await? {
+    for response in insist(StorageStep::AlwaysConflict("key".into())).await? {
         same(response.status(), StatusCode::SERVICE_UNAVAILABLE, "the status of a transaction that is given up")?;
         let text = String::from_utf8_lossy(response.body()).into_owned();
         ensure(!text.contains("transaction"), format!("it tells of the inside: {text}"))?;
     }
     let large = vec![b'x'; (1 << 20) + 1];
-    let response = place.request("POST", &place.path("http", "caller"), large).await?;
+    let response = group.request("POST", &group.path("http", "caller"), large).await?;
     same(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "the status of a body that is too large")?;
     ensure(String::from_utf8_lossy(response.body()).contains("1048576"), "it does not say how much is taken")
 }
 
-/// The sockets of the Replica that panicked end with 1011; those beside it and in other Groups go on; a new life of
-/// the Replica has all its seats.
+/// The sockets of the Replica that panicked end with 1011. Its siblings and other Groups go on. A new life of the Replica has
+/// all its seats.
 async fn handler_panics(stage: Stage) -> Outcome {
-    let (place, elsewhere) = (stage.pinned("octet", "panics"), stage.pinned("octet", "goes-on"));
+    let (group, elsewhere) = (stage.pinned("octet", "panics"), stage.pinned("octet", "goes-on"));
     let mut stranger = elsewhere.join("stranger").await?;
-    let mut beside = Beside::new(&place).await?;
-    let mut victims = join(&place, "victim", SEATS).await?;
+    let mut beside = Beside::new(&group).await?;
+    let mut victims = join(&group, "victim", SEATS).await?;
     let replica = victims[0].replica();
     same(victims[7].replica(), replica, "where the second eight are")?;
     victims[3].tell(Act::Panic { text: SECRET.into() }).await?;
@@ -91,60 +91,60 @@ async fn handler_panics(stage: Stage) -> Outcome {
     }
     same(beside.one().confirmed("on we go", Whom::Everyone).await?.0, SEATS, "whom a broadcast reaches")?;
     same(stranger.report().await?.open, vec![stranger.id().clone()], "who is in another Group")?;
-    beside.all_free(&place, replica).await?;
-    let mut again = place.join("victim0").await?;
+    beside.all_free(&group, replica).await?;
+    let mut again = group.join("victim0").await?;
     same(again.replica(), replica, "where a victim comes back to")?;
     same(again.report().await?.open, vec![again.id().clone()], "who is there in the new life")
 }
 
-/// The same, by a request.
+/// A request makes the Replica panic.
 async fn receive_panics(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "panics");
-    let mut beside = Beside::new(&place).await?;
-    let mut victims = join(&place, "victim", SEATS - 1).await?;
+    let group = stage.pinned("octet", "panics");
+    let mut beside = Beside::new(&group).await?;
+    let mut victims = join(&group, "victim", SEATS - 1).await?;
     let replica = victims[0].replica();
-    says_nothing(&place.post("victim0", Act::Panic { text: SECRET.into() }).await?)?;
+    says_nothing(&group.post("victim0", Act::Panic { text: SECRET.into() }).await?)?;
     for victim in &mut victims {
         same(victim.ended().await?.code, 1011, "how the sockets of a Replica that panicked end")?;
     }
     same(beside.one().confirmed("on we go", Whom::Everyone).await?.0, SEATS, "whom a broadcast reaches")?;
-    beside.all_free(&place, replica).await
+    beside.all_free(&group, replica).await
 }
 
-/// The App's own errors and panics are its request's alone.
+/// An error or a panic of the App affects only its request.
 async fn app_fails(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "app");
-    let mut client = place.join("client").await?;
+    let group = stage.pinned("hall", "app");
+    let mut client = group.join("client").await?;
     for path in ["/fail", "/panic", "/fail", "/panic"] {
-        says_nothing(&place.request("GET", path, "").await?)?;
+        says_nothing(&group.request("GET", path, "").await?)?;
         same(client.report().await?.open, vec![client.id().clone()], "who is there")?;
     }
-    place.join("late").await?.leave().await
+    group.join("late").await?.leave().await
 }
 
-/// The Group's own receive fails: its books are as before.
+/// The Group's `receive` fails. Its books are as before.
 async fn group_fails(stage: Stage) -> Outcome {
-    let place = stage.pinned("pair", "group");
-    let [mut first, second] = place.join_each(["first", "second"]).await?;
-    says_nothing(&place.request("GET", &format!("{}&do=fail", place.path("group", "x")), "").await?)?;
-    let third = place.join("third").await?;
+    let group = stage.pinned("pair", "group");
+    let [mut first, second] = group.join_each(["first", "second"]).await?;
+    says_nothing(&group.request("GET", &format!("{}&do=fail", group.path("group", "x")), "").await?)?;
+    let third = group.join("third").await?;
     ensure(third.replica() != second.replica(), "a third client on a Replica of two seats")?;
     same(first.confirmed("all", Whom::Everyone).await?, (3, vec![]), "whom a broadcast reaches")
 }
 
-/// The Group's object dies: one cluster before and after, with the same limit, the same members, the same clients.
+/// The Group's object crashes. It is one cluster before and after, with the same limit, members and clients.
 async fn group_panics(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "group");
-    let mut beside = Beside::new(&place).await?;
-    let mut others = vec![place.join("other").await?];
+    let group = stage.pinned("octet", "group");
+    let mut beside = Beside::new(&group).await?;
+    let mut others = vec![group.join("other").await?];
     for round in 1..=3 {
-        let path = format!("{}&do=panic", place.path("group", "x"));
-        says_nothing(&place.request("GET", &path, "").await?)?;
-        others.push(place.join(&format!("newcomer{round}")).await?);
+        let path = format!("{}&do=panic", group.path("group", "x"));
+        says_nothing(&group.request("GET", &path, "").await?)?;
+        others.push(group.join(&format!("newcomer{round}")).await?);
         same(others[round].replica(), others[0].replica(), "the only Replica with a free seat")?;
         let all = SEATS + 1 + round;
         same(beside.one().confirmed("all", Whom::Everyone).await?, (all, vec![]), "whom a broadcast reaches")?;
         same(beside.one().whisper("other", "still there?").await?, 1, "sockets that a whisper reaches")?;
     }
-    same(place.join("other").await?.replica(), others[0].replica(), "where a client comes back to")
+    same(group.join("other").await?.replica(), others[0].replica(), "where a client comes back to")
 }

@@ -1,4 +1,4 @@
-//! Promise 8: whatever a client does, its seat is free again.
+//! Promise 8: whatever a client does, its seat is released.
 
 use super::seats::{Beside, SEATS, join};
 use super::{Scenario, scenario};
@@ -12,15 +12,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("seats_of_sockets_are_free_however_they_end", &[8], sockets),
         scenario("seats_of_sockets_refused_at_once_are_free", &[8, 14], refused_at_once),
         scenario("seats_of_requests_are_free_however_they_end", &[8, 14], requests),
-        scenario("seats_are_right_after_many_came_and_went", &[1, 8], many),
+        scenario("seats_are_correct_after_many_clients", &[1, 8], many),
     ]
 }
 
 /// Eight sockets end in eight ways.
 async fn sockets(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "sockets");
-    let beside = Beside::new(&place).await?;
-    let clients = join(&place, "leaver", SEATS).await?;
+    let group = stage.pinned("octet", "sockets");
+    let beside = Beside::new(&group).await?;
+    let clients = join(&group, "leaver", SEATS).await?;
     let replica = clients[0].replica();
     for (number, mut client) in clients.into_iter().enumerate() {
         same(client.replica(), replica, "where the second eight are")?;
@@ -33,51 +33,51 @@ async fn sockets(stage: Stage) -> Outcome {
             5 => drop(client.tell(Act::Fail { text: "secret".into() }).await?),
             // An unmasked frame.
             6 => client.write(&[0x81, 0x01, b'x']).await?,
-            // Half a frame, and gone.
+            // Half a frame, then a reset.
             _ => client.write(&[0x81, 0xfe, 0x01]).await?,
         }
     }
-    beside.all_free(&place, replica).await
+    beside.all_free(&group, replica).await
 }
 
-/// They end before their on_open has.
+/// The sockets end before their `on_open` has ended.
 async fn refused_at_once(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "refused");
-    let beside = Beside::new(&place).await?;
+    let group = stage.pinned("octet", "refused");
+    let beside = Beside::new(&group).await?;
     let mut replica = beside.replica();
     for number in 0..SEATS {
         let prefix = if number % 2 == 0 { FAILING } else { UNWANTED };
-        let mut client = place.join(&format!("{prefix}{number}")).await?;
+        let mut client = group.join(&format!("{prefix}{number}")).await?;
         replica = client.replica();
         client.ended().await?;
     }
-    beside.all_free(&place, replica).await
+    beside.all_free(&group, replica).await
 }
 
-/// Requests that are answered, that fail, and that are no handshake though they should be.
+/// Requests that are answered, that fail, and that should be a handshake but are not.
 async fn requests(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "requests");
-    let beside = Beside::new(&place).await?;
-    let reply = place.command("caller0", Act::Sockets).await?;
+    let group = stage.pinned("octet", "requests");
+    let beside = Beside::new(&group).await?;
+    let reply = group.command("caller0", Act::Sockets).await?;
     for number in 1..SEATS {
         let client = format!("caller{number}");
         let status = match number % 3 {
-            0 => place.post(&client, Act::Sockets).await?.status(),
-            1 => place.post(&client, Act::Fail { text: "secret".into() }).await?.status(),
-            _ => place.request("GET", &place.path("ws", &client), "").await?.status(),
+            0 => group.post(&client, Act::Sockets).await?.status(),
+            1 => group.post(&client, Act::Fail { text: "secret".into() }).await?.status(),
+            _ => group.request("GET", &group.path("ws", &client), "").await?.status(),
         };
         ensure([200, 500, 426].contains(&status.as_u16()), format!("an unexpected status {status}"))?;
     }
-    beside.all_free(&place, reply.replica).await
+    beside.all_free(&group, reply.replica).await
 }
 
-/// Many at a time, over and over, with no seat taken twice and none lost.
+/// Many clients come and go at the same time. No seat is taken twice, and none is lost.
 async fn many(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "many");
-    let mut beside = Beside::new(&place).await?;
+    let group = stage.pinned("octet", "many");
+    let mut beside = Beside::new(&group).await?;
     let mut replica = beside.replica();
     for round in 0..10 {
-        let mut clients = place.join_all(&format!("round{round}-"), SEATS).await?;
+        let mut clients = group.join_all(&format!("round{round}-"), SEATS).await?;
         replica = clients[0].replica();
         futures_util::future::try_join_all(clients.iter_mut().map(Client::report)).await?;
         let names: Vec<_> = clients.iter().map(|client| client.id().clone()).collect();
@@ -91,5 +91,5 @@ async fn many(stage: Stage) -> Outcome {
     for (replica, report) in beside.one().survey().await? {
         ensure(report.most <= 8, format!("{replica} had {} seats taken, its limit is 8", report.most))?;
     }
-    beside.all_free(&place, replica).await
+    beside.all_free(&group, replica).await
 }

@@ -1,4 +1,4 @@
-//! Promise 6: at most once to each socket that is open throughout; who is left out is left out everywhere.
+//! Promise 6: at most once to each socket that is open throughout. A client that is left out is left out everywhere.
 
 use futures_util::future::try_join_all;
 
@@ -13,13 +13,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("broadcast_to_others_leaves_out_the_client_everywhere", &[6], others),
         scenario("emit_stays_on_its_replica", &[6], emit),
         scenario("broadcast_confirmed_counts_sockets", &[6], confirmed),
-        scenario("verbs_without_a_socket_leave_nobody_out", &[6], without_a_socket),
+        scenario("verbs_without_a_socket_reach_everyone", &[6], without_a_socket),
         scenario("broadcast_reaches_five_hundred_sockets_once", &[6], many_sockets),
-        scenario("groups_are_apart", &[6], groups_apart),
+        scenario("groups_are_separate", &[6], groups_apart),
     ]
 }
 
-/// All of `clients` hear `text` next.
+/// All of `clients` receive `text` next.
 async fn all_hear(clients: &mut [Client], text: &str) -> Outcome {
     for client in clients {
         let what = format!("what {} hears next", client.id());
@@ -28,11 +28,11 @@ async fn all_hear(clients: &mut [Client], text: &str) -> Outcome {
     Ok(())
 }
 
-/// A client with three sockets on two Replicas or more speaks: others hear it, itself nowhere.
+/// A client with three sockets on at least two Replicas broadcasts to others. None of its own sockets receives the message.
 async fn others(stage: Stage) -> Outcome {
-    let place = stage.spread("pair", "others");
-    let mut own = place.join_each(["speaker", "speaker", "speaker"]).await?;
-    let mut rest = place.join_each(["a", "b", "c"]).await?;
+    let group = stage.spread("pair", "others");
+    let mut own = group.join_each(["speaker", "speaker", "speaker"]).await?;
+    let mut rest = group.join_each(["a", "b", "c"]).await?;
     ensure(own[0].replica() != own[2].replica(), "three sockets on a Replica of two seats")?;
     own[0].obey(Act::Broadcast { text: "to others".into(), to: Whom::Others }).await?;
     same(own[1].confirmed("also", Whom::Others).await?, (3, vec![]), "whom a broadcast to others reaches")?;
@@ -43,10 +43,10 @@ async fn others(stage: Stage) -> Outcome {
     all_hear(&mut rest, "to everyone").await
 }
 
-/// An emit reaches the Replica's sockets and no other, with or without those of the client.
+/// An emit reaches only the Replica's sockets, with or without those of the client.
 async fn emit(stage: Stage) -> Outcome {
-    let place = stage.pinned("pair", "emit");
-    let [mut speaker, near, far] = place.join_each(["speaker", "near", "far"]).await?;
+    let group = stage.pinned("pair", "emit");
+    let [mut speaker, near, far] = group.join_each(["speaker", "near", "far"]).await?;
     same((near.replica(), far.replica() == near.replica()), (speaker.replica(), false), "who is where")?;
     speaker.emit("here").await?;
     speaker.obey(Act::Emit { text: "beside me".into(), to: Whom::Others }).await?;
@@ -57,14 +57,14 @@ async fn emit(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// The count is of sockets, on all Replicas, and follows those that come and go.
+/// The report counts the sockets on all Replicas that are open at that moment.
 async fn confirmed(stage: Stage) -> Outcome {
-    let place = stage.spread("pair", "confirmed");
-    let mut speaker = place.join("speaker").await?;
+    let group = stage.spread("pair", "confirmed");
+    let mut speaker = group.join("speaker").await?;
     same(speaker.confirmed("alone", Whom::Others).await?, (0, vec![]), "whom one that is alone reaches")?;
     let mut listeners = Vec::new();
     for count in 1..=7 {
-        listeners.push(place.join(&format!("listener{count}")).await?);
+        listeners.push(group.join(&format!("listener{count}")).await?);
         same(speaker.confirmed("more", Whom::Others).await?, (count, vec![]), "whom a broadcast reaches")?;
         same(speaker.confirmed("all", Whom::Everyone).await?, (count + 1, vec![]), "whom it reaches with the speaker")?;
     }
@@ -77,18 +77,18 @@ async fn confirmed(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// The Replica's own verbs reach the sockets of the client whose request it was, too.
+/// The Replica's own verbs also reach the sockets of the client that sent the request.
 async fn without_a_socket(stage: Stage) -> Outcome {
-    let place = stage.spread("pair", "http");
-    let mut clients = place.join_each(["a", "a", "b"]).await?;
+    let group = stage.spread("pair", "http");
+    let mut clients = group.join_each(["a", "a", "b"]).await?;
     let id = clients[0].id().clone();
     let (text, to) = ("by http".to_owned(), Whom::Others);
-    let reached = place.command("a", Act::Confirmed { text: text.clone(), to }).await?.told;
+    let reached = group.command("a", Act::Confirmed { text: text.clone(), to }).await?.told;
     same(reached, Told::Reached { sockets: 3, missing: vec![] }, "whom the Replica's broadcast reaches")?;
     all_hear(&mut clients, &text).await?;
-    same(place.command("a", Act::Broadcast { text: text.clone(), to }).await?.told, Told::Done, "a broadcast")?;
+    same(group.command("a", Act::Broadcast { text: text.clone(), to }).await?.told, Told::Done, "a broadcast")?;
     all_hear(&mut clients, &text).await?;
-    let took = place.command("b", Act::Whisper { text: text.clone(), client: id }).await?.told;
+    let took = group.command("b", Act::Whisper { text: text.clone(), client: id }).await?.told;
     same(took, Told::Took { sockets: 2 }, "sockets that a whisper reaches")?;
     all_hear(&mut clients[..2], &text).await?;
 
@@ -99,25 +99,25 @@ async fn without_a_socket(stage: Stage) -> Outcome {
     all_hear(&mut clients, &text).await
 }
 
-/// Many sockets on many Replicas: each hears it, once.
+/// Many sockets on many Replicas receive the message once each.
 async fn many_sockets(stage: Stage) -> Outcome {
     const SOCKETS: usize = 500;
-    let place = stage.spread("hall", "many");
-    let mut clients = place.join_all("listener", SOCKETS).await?;
+    let group = stage.spread("hall", "many");
+    let mut clients = group.join_all("listener", SOCKETS).await?;
     same(clients[0].confirmed("hello", Whom::Everyone).await?, (SOCKETS, vec![]), "whom a broadcast reaches")?;
     clients[1].broadcast("end").await?;
     let heard = try_join_all(clients.iter_mut().map(|client| client.hear_until("end"))).await?;
     ensure(heard.iter().all(|texts| *texts == ["hello"]), "a socket heard something else than one hello")
 }
 
-/// Groups of the same class with other names, and of other classes with the same name, hear nothing of each other.
+/// Groups of the same class with other names, and of other classes with the same name, receive nothing of each other.
 async fn groups_apart(stage: Stage) -> Outcome {
     let ours = stage.spread("pair", "ours");
     let theirs = [stage.spread("pair", "theirs"), ours.of_class("hall")];
     let [mut speaker, mut listener] = ours.join_each(["speaker", "listener"]).await?;
     let mut strangers = Vec::new();
-    for place in &theirs {
-        strangers.extend(place.join_each(["speaker", "listener", "stranger"]).await?);
+    for group in &theirs {
+        strangers.extend(group.join_each(["speaker", "listener", "stranger"]).await?);
     }
     same(speaker.confirmed("ours", Whom::Everyone).await?, (2, vec![]), "whom a broadcast reaches")?;
     same(speaker.whisper("listener", "for you").await?, 1, "sockets that a whisper reaches")?;

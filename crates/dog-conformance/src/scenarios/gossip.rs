@@ -1,10 +1,10 @@
-//! Gossip: typed answers from every sibling, and who is missing.
+//! Gossip: typed answers from every sibling, and the missing ones by name.
 
 use std::collections::BTreeSet;
 
 use super::{Scenario, scenario};
 use crate::app::protocol::{Act, Answer, Ask, Attached, Told, Why};
-use crate::check::{Outcome, Trouble, ensure, eventually, same};
+use crate::check::{Outcome, ScenarioFailure, ensure, eventually, same};
 use crate::client::Client;
 use crate::harness::Capability;
 use crate::stage::Stage;
@@ -12,18 +12,18 @@ use crate::stage::Stage;
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("gossip_is_answered_by_every_sibling", &[6], every_sibling),
-        scenario("gossip_alone_hears_nothing", &[6], alone),
+        scenario("gossip_without_siblings_has_no_answers", &[6], alone),
         scenario("gossip_names_who_failed", &[6, 14], one_fails),
         scenario("gossip_names_who_panicked", &[6, 14], one_panics),
-        scenario("gossip_names_who_was_too_late", &[6], one_hangs),
+        scenario("gossip_names_who_missed_the_deadline", &[6], one_hangs),
         scenario("gossip_names_who_is_parked", &[6], one_is_parked).needing(&[Capability::Parking]),
     ]
 }
 
-/// What is asked and answered has a shape, and comes through as it was.
+/// Questions and answers are structured values and arrive unchanged.
 async fn every_sibling(stage: Stage) -> Outcome {
-    let place = stage.spread("single", "siblings");
-    let mut clients = place.join_all("sibling", 6).await?;
+    let group = stage.spread("single", "siblings");
+    let mut clients = group.join_all("sibling", 6).await?;
     let value = Attached { name: "größe \"1\"".into(), visits: u64::MAX, tags: vec![None, Some(String::new())] };
     let siblings: BTreeSet<_> = clients[1..].iter().map(Client::replica).collect();
     let (answers, missing) = clients[0].gossip(Ask::Echo(value.clone())).await?;
@@ -33,17 +33,17 @@ async fn every_sibling(stage: Stage) -> Outcome {
     same(answers.into_iter().map(|(replica, _)| replica).collect::<BTreeSet<_>>(), siblings, "who answered")
 }
 
-/// A Replica without siblings gets no answers, not its own either.
+/// A Replica without siblings gets no answers, not even its own.
 async fn alone(stage: Stage) -> Outcome {
     let mut client = stage.pinned("hall", "alone").join("alone").await?;
     let (answers, missing) = client.gossip(Ask::Report).await?;
     same((answers, missing), (vec![], vec![]), "what one that is alone hears")
 }
 
-/// Asks three siblings something that one of them does not answer: why not.
+/// Asks three siblings something that one of them does not answer. Returns why not.
 async fn partial(stage: &Stage, ask: fn(dog::ClientId) -> Ask) -> Outcome<(Why, [Client; 4])> {
-    let place = stage.spread("single", "partial");
-    let [mut asker, first, second, third] = place.join_each(["asker", "first", "second", "third"]).await?;
+    let group = stage.spread("single", "partial");
+    let [mut asker, first, second, third] = group.join_each(["asker", "first", "second", "third"]).await?;
     let (mut answers, missing) = asker.gossip(ask(second.id().clone())).await?;
     answers.sort_by_key(|(replica, _)| *replica);
     let mut others = [first.replica(), third.replica()].map(|replica| (replica, Answer::Spared));
@@ -57,7 +57,7 @@ async fn partial(stage: &Stage, ask: fn(dog::ClientId) -> Ask) -> Outcome<(Why, 
 async fn one_fails(stage: Stage) -> Outcome {
     let (why, [_, _, mut failed, _]) = partial(&stage, Ask::Fail).await?;
     same(why, Why::Handler, "why it did not answer")?;
-    // It failed to answer, no more: its socket knows nothing of that.
+    // Only the answer failed. The socket goes on.
     same(failed.report().await?.open, vec![failed.id().clone()], "its sockets")
 }
 
@@ -69,19 +69,19 @@ async fn one_panics(stage: Stage) -> Outcome {
     same(other.hear().await?, "on we go", "what the others hear")
 }
 
-/// The answers of the others come all the same, at the deadline.
+/// The answers of the others come at the deadline.
 async fn one_hangs(stage: Stage) -> Outcome {
     let (why, [_, _, mut hung, _]) = partial(&stage, Ask::Hang).await?;
     same(why, Why::Deadline, "why it did not answer")?;
     same(hung.report().await?.open, vec![hung.id().clone()], "its sockets: other handlers go on")
 }
 
-/// A sibling is asked or, once it is parked, named as one that was not: at no time is it left out without a word.
+/// A sibling is asked or, once it is parked, named as not asked. At no time is it left out silently.
 async fn one_is_parked(stage: Stage) -> Outcome {
-    let place = stage.pinned("brief", "parked");
-    let mut asker = place.join("asker").await?;
-    let _others = place.join_all("filler", 7).await?;
-    let second = place.join("second").await?;
+    let group = stage.pinned("brief", "parked");
+    let mut asker = group.join("asker").await?;
+    let _others = group.join_all("filler", 7).await?;
+    let second = group.join("second").await?;
     let sibling = second.replica();
     ensure(sibling != asker.replica(), "nine clients on a Replica of eight seats")?;
     let mut ask = async || match asker.ask(Act::Gossip { ask: Ask::Report }).await? {
@@ -89,19 +89,19 @@ async fn one_is_parked(stage: Stage) -> Outcome {
             let asked = answers.iter().map(|(replica, _)| *replica).chain(missing.iter().map(|(replica, _)| *replica));
             Ok((asked.collect::<Vec<_>>(), parked))
         }
-        other => Err(Trouble::new(format!("{other:?} is no answer to gossip"))),
+        other => Err(ScenarioFailure::new(format!("{other:?} is no answer to gossip"))),
     };
     same(ask().await?, (vec![sibling], Some(vec![])), "who is asked and who is parked, while somebody is there")?;
     second.leave().await?;
     eventually("the sibling is parked", async || {
         let (asked, parked) = ask().await?;
-        let parked = parked.ok_or_else(|| Trouble::new("the Group did not say who is parked"))?;
+        let parked = parked.ok_or_else(|| ScenarioFailure::new("the Group did not say who is parked"))?;
         let named: Vec<_> = asked.iter().chain(&parked).copied().collect();
         same(named, vec![sibling], "who was asked or is parked")?;
         Ok(parked == [sibling])
     })
     .await?;
-    let back = place.join("second").await?;
+    let back = group.join("second").await?;
     same(back.replica(), sibling, "who is used again")?;
     same(ask().await?, (vec![sibling], Some(vec![])), "who is asked and who is parked, when somebody is there again")
 }

@@ -20,7 +20,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Enough turns of the host, by sockets beside, for it to do what it must not do.
+/// Some turns of the host, caused by other sockets: enough for it to do what it must not do.
 async fn let_time_pass(bystander: &mut Client) -> Outcome {
     for _ in 0..20 {
         bystander.report().await?;
@@ -28,10 +28,10 @@ async fn let_time_pass(bystander: &mut Client) -> Outcome {
     Ok(())
 }
 
-/// A socket's next message is not handled while its handler waits, and then in order.
+/// A socket's next message is not handled while its handler waits. Then messages are handled in order.
 async fn one_at_a_time(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "queue");
-    let [mut busy, mut other] = place.join_each(["busy", "other"]).await?;
+    let group = stage.pinned("hall", "queue");
+    let [mut busy, mut other] = group.join_each(["busy", "other"]).await?;
     let first = busy.tell(Act::Wait { gate: "go".into() }).await?;
     let second = busy.tell(Act::Emit { text: "second".into(), to: Whom::Everyone }).await?;
     let third = busy.tell(Act::Emit { text: "third".into(), to: Whom::Everyone }).await?;
@@ -50,15 +50,15 @@ async fn one_at_a_time(stage: Stage) -> Outcome {
     same(handled, [true, false, true, false, true, false], "beginnings and ends of three handlers")
 }
 
-/// Two handlers wait at the same time, and end in the order in which their gates open.
+/// Two handlers wait at the same time. They end in the order in which their gates open.
 async fn interleave(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "interleave");
-    let [mut first, mut second, mut opener] = place.join_each(["first", "second", "opener"]).await?;
+    let group = stage.pinned("hall", "interleave");
+    let [mut first, mut second, mut opener] = group.join_each(["first", "second", "opener"]).await?;
     let one = first.tell(Act::Wait { gate: "one".into() }).await?;
     same(opener.hear().await?, waiting("one"), "the first handler")?;
     let two = second.tell(Act::Wait { gate: "two".into() }).await?;
     same(opener.hear().await?, waiting("two"), "the second handler, while the first one waits")?;
-    let request = place.command("caller", Act::Wait { gate: "three".into() });
+    let request = group.command("caller", Act::Wait { gate: "three".into() });
     let order = async {
         same(opener.hear().await?, waiting("three"), "a request, while two handlers wait")?;
         opener.obey(Act::Open { gate: "two".into() }).await?;
@@ -70,12 +70,12 @@ async fn interleave(stage: Stage) -> Outcome {
     first.reply(one).await.map(|_| ())
 }
 
-/// A socket whose on_open waits is reachable, and its message waits.
+/// A socket whose `on_open` waits receives messages. Its own message waits.
 async fn open_first(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "opening");
-    let mut other = place.join("other").await?;
+    let group = stage.pinned("hall", "opening");
+    let mut other = group.join("other").await?;
     let name = format!("{GATED}slow");
-    let mut gated = place.join(&name).await?;
+    let mut gated = group.join(&name).await?;
     let command = gated.tell(Act::Sockets).await?;
     same(other.whisper(&name, "early").await?, 1, "sockets that a whisper reaches while on_open waits")?;
     same(other.confirmed("all", Whom::Everyone).await?, (2, vec![]), "whom a broadcast reaches meanwhile")?;
@@ -90,12 +90,12 @@ async fn open_first(stage: Stage) -> Outcome {
     ensure(matches!(events[2], Event::Message(_)), "no message after on_open")
 }
 
-/// The client is gone while its handler waits: the end comes when the handler has ended.
+/// The client leaves while its handler waits. `on_close` runs when the handler has ended.
 async fn close_last(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "closing");
-    let mut other = place.join("other").await?;
+    let group = stage.pinned("hall", "closing");
+    let mut other = group.join("other").await?;
     for name in ["dropped", "reset"] {
-        let mut busy = place.join(name).await?;
+        let mut busy = group.join(name).await?;
         busy.tell(Act::Wait { gate: name.into() }).await?;
         same(other.hear().await?, waiting(name), "the handler")?;
         if name == "reset" {
@@ -115,10 +115,10 @@ async fn close_last(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A socket whose handler waits still gets what is sent to it.
+/// A socket whose handler waits still receives messages.
 async fn busy_hears(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "busy");
-    let [mut busy, mut other] = place.join_each(["busy", "other"]).await?;
+    let group = stage.pinned("hall", "busy");
+    let [mut busy, mut other] = group.join_each(["busy", "other"]).await?;
     let command = busy.tell(Act::Wait { gate: "go".into() }).await?;
     same(busy.hear().await?, waiting("go"), "what the handler emits")?;
     same(other.whisper("busy", "psst").await?, 1, "sockets that a whisper reaches")?;
@@ -129,13 +129,13 @@ async fn busy_hears(stage: Stage) -> Outcome {
     busy.reply(command).await.map(|_| ())
 }
 
-/// A socket whose handler waits has its automatic question answered, though a message before it waits. When its client
-/// leaves it is out of fan-out at once, and only its last handler waits.
+/// While the handler of a socket waits, the host still answers automatic responses, even behind a message that waits. When its
+/// client leaves, the socket is out of fan-out at once, and only `on_close` waits.
 async fn busy_lives(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "lives");
+    let group = stage.pinned("hall", "lives");
     for leaves in [true, false] {
         let name = if leaves { "leaves" } else { "vanishes" };
-        let [mut other, mut busy] = place.join_each([&format!("beside-{name}"), name]).await?;
+        let [mut other, mut busy] = group.join_each([&format!("beside-{name}"), name]).await?;
         busy.tell(Act::Wait { gate: name.into() }).await?;
         same(busy.hear().await?, waiting(name), "the handler")?;
         same(other.hear().await?, waiting(name), "what it tells the others")?;

@@ -1,4 +1,4 @@
-//! Promise 13: what a Replica loses when it rests, what it keeps, and what wakes it.
+//! Promise 13: what a Replica loses when it hibernates, what it keeps, and what wakes it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::stage::Stage;
 pub(super) fn scenarios() -> Vec<Scenario> {
     let hibernation = &[Capability::Hibernation];
     vec![
-        scenario("hibernation_loses_fields_and_nothing_else", &[13], fields).needing(hibernation),
+        scenario("hibernation_loses_only_fields", &[13], fields).needing(hibernation),
         scenario("hibernation_ends_with_any_event", &[13], woken).needing(hibernation),
         scenario("hibernation_waits_for_handlers", &[7, 13], waits).needing(hibernation),
         scenario("hibernation_opens_and_closes_no_socket", &[7, 13], sockets).needing(hibernation),
@@ -26,10 +26,10 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Longer than a Replica takes to wake, to handle the end of a socket, and to rest.
+/// Longer than a Replica takes to wake, to handle the end of a socket, and to hibernate.
 const WAKING: Duration = Duration::from_millis(100);
 
-/// Puts numbers into the Replica's field until the one before is not there any more.
+/// Writes numbers into a field of the Replica until the previous number is lost.
 async fn forgets(client: &mut Client) -> Outcome {
     client.ask(Act::SwapField { value: 1 }).await?;
     eventually("a field is lost", async || {
@@ -38,11 +38,11 @@ async fn forgets(client: &mut Client) -> Outcome {
     .await
 }
 
-/// While a response is streamed, what streams it stays in memory: fields too, between events and after them.
+/// While a response is streamed, its Replica stays in memory with its fields, between events and after them.
 async fn streams(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "streams");
-    let mut client = place.join("client").await?;
-    let mut stream = place.stream("listener").await?;
+    let group = stage.pinned("hall", "streams");
+    let mut client = group.join("client").await?;
+    let mut stream = group.stream("listener").await?;
     same(stream.next().await?.as_deref(), Some("begins"), "the first of the stream")?;
     client.ask(Act::SwapField { value: 1 }).await?;
     for number in 1..5 {
@@ -56,16 +56,16 @@ async fn streams(stage: Stage) -> Outcome {
     same(stream.next().await?, None, "the end of the stream")
 }
 
-/// Then it is as idle as any other, and the seat is free.
+/// When the stream has ended, the Replica hibernates like others, and the seat is free.
 async fn after_a_stream(stage: Stage) -> Outcome {
-    let place = stage.pinned("single", "streams");
-    let mut stream = place.stream("listener").await?;
+    let group = stage.pinned("single", "streams");
+    let mut stream = group.stream("listener").await?;
     same(stream.next().await?.as_deref(), Some("begins"), "the first of the stream")?;
-    let other = place.join("other").await?;
+    let other = group.join("other").await?;
     drop(stream);
     let freed = std::cell::Cell::new(None);
     eventually("the seat of the stream is free", async || {
-        let client = place.join("listener").await?;
+        let client = group.join("listener").await?;
         let is_free = client.replica() != other.replica();
         if is_free {
             freed.set(Some(client));
@@ -75,14 +75,14 @@ async fn after_a_stream(stage: Stage) -> Outcome {
         Ok(is_free)
     })
     .await?;
-    let mut client = freed.take().ok_or_else(|| crate::check::Trouble::new("a client"))?;
+    let mut client = freed.take().ok_or_else(|| crate::check::ScenarioFailure::new("a client"))?;
     forgets(&mut client).await
 }
 
-/// The attachments of all sockets and the storage come back.
+/// The attachments of all sockets and the storage are there after hibernation.
 async fn fields(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "fields");
-    let mut clients = place.join_each(["a", "b", "b"]).await?;
+    let group = stage.pinned("hall", "fields");
+    let mut clients = group.join_each(["a", "b", "b"]).await?;
     for (number, client) in (1..).zip(&mut clients) {
         client.obey(Act::Attach { value: Attached { visits: number, ..Attached::default() } }).await?;
     }
@@ -99,15 +99,15 @@ async fn fields(stage: Stage) -> Outcome {
     same(after.open, before.open, "whose sockets are open")
 }
 
-/// That something wakes the Replica by itself shows between two reports: the second one wakes it once, and so does each
-/// of the `others` that come before it.
+/// Whether an event wakes the Replica is seen between two reports: the second report wakes it once, and so does each of the
+/// `others` before it.
 async fn wakes(
     what: &str,
     asker: &mut Client,
     others: u32,
     mut event: impl AsyncFnMut(&mut Client) -> Outcome,
 ) -> Outcome {
-    // Now and then two events fall into one waking.
+    // Sometimes two events come in one activation.
     eventually(&format!("{what} wakes the Replica"), async || {
         let before = asker.report().await?.activations;
         event(asker).await?;
@@ -118,27 +118,27 @@ async fn wakes(
 
 /// A message, gossip, a request, an alarm, a socket that opens and one that ends.
 async fn woken(stage: Stage) -> Outcome {
-    let place = stage.pinned("single", "woken");
-    let [mut asker, mut sibling] = place.join_each(["asker", "sibling"]).await?;
+    let group = stage.pinned("single", "woken");
+    let [mut asker, mut sibling] = group.join_each(["asker", "sibling"]).await?;
     wakes("gossip", &mut asker, 0, async |_| sibling.gossip(Ask::Report).await.map(|_| ())).await?;
 
-    let place = stage.pinned("hall", "woken");
-    let [mut asker, mut beside] = place.join_each(["asker", "beside"]).await?;
+    let group = stage.pinned("hall", "woken");
+    let [mut asker, mut beside] = group.join_each(["asker", "beside"]).await?;
     wakes("a message", &mut asker, 0, async |_| beside.obey(Act::Send { text: String::new() }).await).await?;
-    wakes("a request", &mut asker, 0, async |_| place.command("caller", Act::Sockets).await.map(|_| ())).await?;
+    wakes("a request", &mut asker, 0, async |_| group.command("caller", Act::Sockets).await.map(|_| ())).await?;
     let mut guests = Vec::new();
     wakes("a socket that opens", &mut asker, 0, async |_| {
-        Vec::push(&mut guests, place.join("guest").await?);
+        Vec::push(&mut guests, group.join("guest").await?);
         Ok(())
     })
     .await?;
     wakes("the end of a socket", &mut asker, 0, async |_| {
         let guest = match guests.pop() {
             Some(guest) => guest,
-            None => place.join("late-guest").await?,
+            None => group.join("late-guest").await?,
         };
         guest.leave().await?;
-        // Time to wake and to rest again: whoever asked whether it does would wake it.
+        // Time to wake and to hibernate again. Asking whether it does would wake it.
         tokio::time::sleep(WAKING).await;
         Ok(())
     })
@@ -151,10 +151,10 @@ async fn woken(stage: Stage) -> Outcome {
     .await
 }
 
-/// As long as one handler waits, fields are there for all others.
+/// While one handler waits, the fields are there for all others.
 async fn waits(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "waits");
-    let [mut busy, mut other] = place.join_each(["busy", "other"]).await?;
+    let group = stage.pinned("hall", "waits");
+    let [mut busy, mut other] = group.join_each(["busy", "other"]).await?;
     let command = busy.tell(Act::Wait { gate: "gate".into() }).await?;
     same(other.hear().await?, waiting("gate"), "the handler")?;
     let before = other.report().await?.activations;
@@ -167,12 +167,12 @@ async fn waits(stage: Stage) -> Outcome {
     forgets(&mut other).await
 }
 
-/// A socket's handlers are called as often as without a rest: on_open once, on_close once, however it ends.
+/// A socket's handlers are called as often as without hibernation: `on_open` once, `on_close` once, however the socket ends.
 async fn sockets(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "sockets");
-    let mut other = place.join("other").await?;
+    let group = stage.pinned("hall", "sockets");
+    let mut other = group.join("other").await?;
     for name in ["leaver", "dropped", "let-go", "failed"] {
-        let mut client = place.join(name).await?;
+        let mut client = group.join(name).await?;
         let id = client.id().clone();
         forgets(&mut other).await?;
         client.send("one".into()).await?;
@@ -196,11 +196,11 @@ async fn sockets(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Sockets of Replicas that rest are reached like others, by every verb.
+/// Every verb reaches the sockets of Replicas that hibernate.
 async fn deliveries(stage: Stage) -> Outcome {
-    // By one node: then the first two share a Replica.
-    let place = stage.pinned("pair", "deliveries");
-    let [mut speaker, mut near, mut far] = place.join_each(["speaker", "near", "far"]).await?;
+    // All clients use one node, so the first two share a Replica.
+    let group = stage.pinned("pair", "deliveries");
+    let [mut speaker, mut near, mut far] = group.join_each(["speaker", "near", "far"]).await?;
     for client in [&mut speaker, &mut far] {
         forgets(client).await?;
     }
@@ -216,18 +216,18 @@ async fn deliveries(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Out of use and out of memory for a while: when it is used again, what it kept is there.
+/// A parked Replica leaves memory. When it is used again, its storage is there.
 async fn parked(stage: Stage) -> Outcome {
-    let place = stage.pinned("brief", "parked");
-    let mut clients = fill(&place, "stays").await?;
-    let mut last = place.join("last").await?;
+    let group = stage.pinned("brief", "parked");
+    let mut clients = fill(&group, "stays").await?;
+    let mut last = group.join("last").await?;
     let emptied = last.replica();
     last.keep(vec![put("a", "kept")]).await?;
     let before = last.report().await?;
     last.leave().await?;
     eventually("the empty Replica is parked", async || Ok(clients[0].gossip(Ask::Report).await? == (vec![], vec![])))
         .await?;
-    let mut newcomer = place.join("newcomer").await?;
+    let mut newcomer = group.join("newcomer").await?;
     same(newcomer.replica(), emptied, "the Replica of the client that needed one more")?;
     same(newcomer.keep(vec![get("a")]).await?, [text("kept")], "what it kept")?;
     let after = newcomer.report().await?;

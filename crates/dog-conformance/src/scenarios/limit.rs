@@ -18,15 +18,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Two hundred sockets at once where a Replica has two seats, and as many requests among them.
+/// Two hundred sockets and two hundred requests at the same time, with two seats per Replica.
 async fn storm_of_joins(stage: Stage) -> Outcome {
     const SOCKETS: usize = 200;
-    let place = stage.spread("pair", "storm");
+    let group = stage.spread("pair", "storm");
     let requests = (0..SOCKETS).map(|number| {
-        let place = &place;
-        async move { place.command(&format!("caller{number}"), Act::Sockets).await }
+        let group = &group;
+        async move { group.command(&format!("caller{number}"), Act::Sockets).await }
     });
-    let (mut clients, _) = futures_util::try_join!(place.join_all("joiner", SOCKETS), try_join_all(requests))?;
+    let (mut clients, _) = futures_util::try_join!(group.join_all("joiner", SOCKETS), try_join_all(requests))?;
 
     let on: BTreeSet<_> = clients.iter().map(crate::Client::replica).collect();
     let reports = clients[0].survey().await?;
@@ -40,14 +40,14 @@ async fn storm_of_joins(stage: Stage) -> Outcome {
     same(clients[0].confirmed("all here?", Whom::Everyone).await?, (SOCKETS, vec![]), "whom a broadcast reaches")
 }
 
-/// A request that is being handled has a seat like a socket.
+/// A request in progress has a seat, like a socket.
 async fn requests_in_flight(stage: Stage) -> Outcome {
-    let place = stage.pinned("pair", "requests");
-    let mut keeper = place.join("keeper").await?;
-    let request = place.command("caller", Act::Wait { gate: "held".into() });
+    let group = stage.pinned("pair", "requests");
+    let mut keeper = group.join("keeper").await?;
+    let request = group.command("caller", Act::Wait { gate: "held".into() });
     let others = async {
         same(keeper.hear().await?, waiting("held"), "what the keeper hears")?;
-        let mut late = place.join("late").await?;
+        let mut late = group.join("late").await?;
         ensure(late.replica() != keeper.replica(), "a socket took the seat of a request in flight")?;
         same(keeper.report().await?.most, 2, "seats taken at most")?;
         late.close(Some(1000), "").await?;
@@ -57,10 +57,10 @@ async fn requests_in_flight(stage: Stage) -> Outcome {
     same((reply.replica, reply.told), (keeper.replica(), Told::Done), "the request's reply")
 }
 
-/// Sockets are counted, not clients.
+/// Every socket of a client has a seat.
 async fn sockets_of_one_client(stage: Stage) -> Outcome {
-    let place = stage.pinned("pair", "same");
-    let mut sockets = place.join_each(["same", "same", "same", "same", "same"]).await?;
+    let group = stage.pinned("pair", "same");
+    let mut sockets = group.join_each(["same", "same", "same", "same", "same"]).await?;
     let on: BTreeSet<_> = sockets.iter().map(crate::Client::replica).collect();
     same(on.len(), 3, "Replicas for five sockets of one client, two seats each")?;
     let client = ClientId::new("same")?;

@@ -1,4 +1,4 @@
-//! What a life that is over can still do: nothing; and what is said to a socket that has gone.
+//! A life that is over can do nothing any more. And what happens to messages for a socket that has closed.
 
 use dog::http::StatusCode;
 
@@ -7,23 +7,22 @@ use crate::app::protocol::{Act, Told, Whom, Why, waiting};
 use crate::check::{Outcome, ensure, eventually, same};
 use crate::client::Client;
 use crate::harness::Capability;
-use crate::stage::{Place, Stage};
+use crate::stage::{Stage, TestGroup};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
-        scenario("send_to_a_socket_that_has_gone_is_refused", &[7, 14], send_late),
-        scenario("send_that_fails_its_handler_closes_that_socket_alone", &[7, 14], send_late_fails),
-        scenario("objects_that_never_begin_are_begun_anew", &[14], slow_to_begin),
-        scenario("life_that_panicked_does_nothing_any_more", &[10, 14], after_a_panic),
-        scenario("hibernated_life_does_nothing_any_more", &[10, 13], after_hibernation)
-            .needing(&[Capability::Hibernation]),
+        scenario("send_to_a_closed_socket_fails", &[7, 14], send_late),
+        scenario("send_that_fails_its_handler_closes_only_that_socket", &[7, 14], send_late_fails),
+        scenario("object_whose_activate_hangs_is_activated_again", &[14], slow_to_begin),
+        scenario("life_that_panicked_cannot_act", &[10, 14], after_a_panic),
+        scenario("hibernated_life_cannot_act", &[10, 13], after_hibernation).needing(&[Capability::Hibernation]),
     ]
 }
 
-/// A handler keeps the socket of a client that then leaves, and sends to it: the command's number. The one who helps has
-/// seen that the client has left.
-async fn speak_to_one_who_left(place: &Place, fails: bool) -> Outcome<(Client, Client, u64)> {
-    let [mut speaker, mut helper, leaver] = place.join_each(["speaker", "helper", "leaver"]).await?;
+/// A handler keeps the socket of a client that leaves, and then sends to it. Returns the number of the command. The third client
+/// has seen that the client has left.
+async fn speak_to_one_who_left(group: &TestGroup, fails: bool) -> Outcome<(Client, Client, u64)> {
+    let [mut speaker, mut helper, leaver] = group.join_each(["speaker", "helper", "leaver"]).await?;
     let (client, gate) = (leaver.id().clone(), "late".to_owned());
     let command = speaker.tell(Act::SendLate { client: client.clone(), gate: gate.clone(), fails }).await?;
     same(helper.hear().await?, waiting(&gate), "what is said before the wait")?;
@@ -34,25 +33,25 @@ async fn speak_to_one_who_left(place: &Place, fails: bool) -> Outcome<(Client, C
 }
 
 async fn send_late(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "late");
-    let (mut speaker, mut helper, command) = speak_to_one_who_left(&place, false).await?;
+    let group = stage.pinned("hall", "late");
+    let (mut speaker, mut helper, command) = speak_to_one_who_left(&group, false).await?;
     same(speaker.reply(command).await?.told, Told::Refused { why: Why::Closed }, "what comes of it")?;
     same(helper.report().await?.open.len(), 2, "who is left")
 }
 
-/// The error is about another's socket, and fails the handler of the speaker like any error: with 1011, and that is all.
+/// The error about another socket fails the handler of the sender, like any error: its socket ends with 1011.
 async fn send_late_fails(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "late");
-    let (mut speaker, mut helper, _) = speak_to_one_who_left(&place, true).await?;
+    let group = stage.pinned("hall", "late");
+    let (mut speaker, mut helper, _) = speak_to_one_who_left(&group, true).await?;
     same(speaker.ended().await?.code, 1011, "how the socket ends whose handler failed")?;
     helper.report_after(speaker.id()).await?;
     same(helper.confirmed("on we go", Whom::Everyone).await?, (1, vec![]), "whom a broadcast reaches")
 }
 
-/// Whatever is done with what an earlier life has left is refused, and nobody hears of it.
+/// Everything that is called on the context of an earlier life fails, and nobody receives anything.
 async fn is_over(heir: &mut Client, name: &str) -> Outcome {
-    let Told::Haunted { outcomes, sockets } = heir.ask(Act::Haunt { name: name.into() }).await? else {
-        return Err(crate::check::Trouble::new("another reply to Haunt"));
+    let Told::UsedEarlierLife { outcomes, sockets } = heir.ask(Act::UseEarlierLife { name: name.into() }).await? else {
+        return Err(crate::check::ScenarioFailure::new("expected the reply to UseEarlierLife, got another one"));
     };
     same(outcomes.len(), 21, "verbs that were tried")?;
     let done: Vec<_> = outcomes.iter().filter(|(_, why)| *why != Some(Why::Closed)).collect();
@@ -62,13 +61,13 @@ async fn is_over(heir: &mut Client, name: &str) -> Outcome {
     same(heir.hear().await?, "the living", "what is heard")
 }
 
-/// The Group's activate, its clusterize and its Replica's activate never return the first time: each costs somebody an
-/// answer, and no more.
+/// The first call of the Group's `activate`, of its `clusterize` and of its Replica's `activate` never returns. Each costs one
+/// request its answer, and nothing else.
 async fn slow_to_begin(stage: Stage) -> Outcome {
-    let place = stage.pinned("slow", "begins");
+    let group = stage.pinned("slow", "begins");
     let failures = std::cell::Cell::new(0);
     eventually("somebody is served", async || {
-        let response = place.post("client", Act::Sockets).await?;
+        let response = group.post("client", Act::Sockets).await?;
         if response.status() != StatusCode::OK {
             failures.set(failures.get() + 1);
             ensure(response.status().is_server_error(), format!("answered with {}", response.status()))?;
@@ -80,27 +79,27 @@ async fn slow_to_begin(stage: Stage) -> Outcome {
 }
 
 async fn after_a_panic(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "ghosts");
+    let group = stage.pinned("hall", "lives");
     for round in 0..3 {
-        let mut first = place.join("first").await?;
-        first.obey(Act::Bury { name: format!("{} {round}", place.name()) }).await?;
+        let mut first = group.join("first").await?;
+        first.obey(Act::KeepForLaterLife { name: format!("{} {round}", group.name()) }).await?;
         first.tell(Act::Panic { text: "the end".into() }).await?;
         same(first.ended().await?.code, 1011, "how the sockets of a Replica that panicked end")?;
-        let mut heir = place.join("heir").await?;
+        let mut heir = group.join("heir").await?;
         for buried in 0..=round {
-            is_over(&mut heir, &format!("{} {buried}", place.name())).await?;
+            is_over(&mut heir, &format!("{} {buried}", group.name())).await?;
         }
         heir.leave().await?;
     }
     Ok(())
 }
 
-/// The socket stays open while its Replica rests; what the earlier value's tasks hold is over all the same.
+/// The socket stays open while its Replica hibernates, but the context of the earlier value is closed.
 async fn after_hibernation(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "ghosts");
-    let mut client = place.join("client").await?;
-    client.obey(Act::Bury { name: place.name() }).await?;
+    let group = stage.pinned("hall", "lives");
+    let mut client = group.join("client").await?;
+    client.obey(Act::KeepForLaterLife { name: group.name() }).await?;
     let before = client.report().await?.activations;
     ensure(client.report().await?.activations > before, "it did not rest")?;
-    is_over(&mut client, &place.name()).await
+    is_over(&mut client, &group.name()).await
 }

@@ -1,4 +1,4 @@
-//! The scenarios: one file for what belongs together, each scenario with the promises it holds.
+//! The scenarios: one file per subject. Each scenario names the promises that it tests.
 
 use std::future::Future;
 
@@ -37,15 +37,15 @@ mod tickets;
 mod transactions;
 mod whisper;
 
-/// One story that a host has to play right.
+/// One scenario.
 pub struct Scenario {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// The promises it holds, by their numbers in DESIGN.md.
+    /// The promises that it tests, by their numbers in DESIGN.md.
     pub promises: &'static [u8],
-    /// What the host must be able to do.
+    /// The capabilities that the host needs.
     pub needs: &'static [Capability],
-    /// Plays it.
+    /// Runs it.
     pub run: Box<dyn Fn(Stage) -> LocalBoxFuture<'static, Outcome>>,
 }
 
@@ -63,7 +63,7 @@ where
     Scenario { name, promises, needs: &[], run: Box::new(move |stage| run(stage).boxed_local()) }
 }
 
-/// All of them, in the order of the promises where they have one.
+/// All scenarios, roughly in the order of the promises.
 pub fn all() -> Vec<Scenario> {
     let files = [
         limit::scenarios,
@@ -107,7 +107,7 @@ mod tests {
         let names: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), scenarios.len());
         let held: BTreeSet<_> = scenarios.iter().flat_map(|scenario| scenario.promises).copied().collect();
-        // 16 is the end of the host: each host's own tests.
+        // Promise 16 is about the shutdown of a host, which has tests of its own.
         assert_eq!(held.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
     }
 }

@@ -13,11 +13,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Five hundred numbers by five verbs, to the speaker, a socket beside it and one on another Replica.
+/// Five hundred numbers by five verbs, to the sender, another socket of its Replica and one on another Replica.
 async fn mixed_verbs(stage: Stage) -> Outcome {
     const COUNT: u32 = 500;
-    let place = stage.spread("pair", "mixed");
-    let [mut speaker, mut second, mut third] = place.join_each(["speaker", "second", "third"]).await?;
+    let group = stage.spread("pair", "mixed");
+    let [mut speaker, mut second, mut third] = group.join_each(["speaker", "second", "third"]).await?;
     let command = Act::Sequence { count: COUNT, clients: vec![second.id().clone(), third.id().clone()] };
     let command = speaker.tell(command).await?;
     let home = speaker.replica();
@@ -47,8 +47,8 @@ async fn mixed_verbs(stage: Stage) -> Outcome {
 /// Commands that are sent without waiting are handled in order, and what they send arrives in order.
 async fn many_messages(stage: Stage) -> Outcome {
     const COUNT: usize = 300;
-    let place = stage.spread("pair", "many");
-    let [mut speaker, mut second, mut third] = place.join_each(["speaker", "second", "third"]).await?;
+    let group = stage.spread("pair", "many");
+    let [mut speaker, mut second, mut third] = group.join_each(["speaker", "second", "third"]).await?;
     let mut commands = Vec::new();
     for number in 0..COUNT {
         let (text, to) = (number.to_string(), Whom::Others);
@@ -66,10 +66,10 @@ async fn many_messages(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A large message is not overtaken by the small ones behind it.
+/// Small messages do not overtake a large one.
 async fn large_and_small(stage: Stage) -> Outcome {
-    let place = stage.spread("single", "sizes");
-    let [mut speaker, mut listener] = place.join_each(["speaker", "listener"]).await?;
+    let group = stage.spread("single", "sizes");
+    let [mut speaker, mut listener] = group.join_each(["speaker", "listener"]).await?;
     for round in 0..10 {
         for length in [1, 100_000, 10, 1_000] {
             let text = format!("{round}{}", "x".repeat(length));

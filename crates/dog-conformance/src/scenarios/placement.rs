@@ -1,4 +1,4 @@
-//! Promises 2 and 3: a client goes back to its Replica; others go where the most room is.
+//! Promises 2 and 3: a client returns to its Replica; others go to the Replica with the most room.
 
 use super::seats::{fill, join, leave};
 use super::{Scenario, scenario};
@@ -19,84 +19,84 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// A second socket goes where the first one is, though there is more room elsewhere.
+/// A second socket goes to the Replica of the first one, even if another has more room.
 async fn sticky_while_open(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "sticky");
-    let mut at_home = fill(&place, "home").await?;
-    let away = fill(&place, "away").await?;
-    let _slack = join(&place, "slack", 6).await?;
+    let group = stage.pinned("octet", "sticky");
+    let mut at_home = fill(&group, "home").await?;
+    let away = fill(&group, "away").await?;
+    let _slack = join(&group, "slack", 6).await?;
     let (home, elsewhere) = (at_home[0].replica(), away[0].replica());
     leave(at_home.drain(1..6)).await?;
-    place.settles_on(home).await?;
+    group.settles_on(home).await?;
     leave(away).await?;
-    place.settles_on(elsewhere).await?;
-    same(place.join("home0").await?.replica(), home, "the second socket of a client")
+    group.settles_on(elsewhere).await?;
+    same(group.join("home0").await?.replica(), home, "the second socket of a client")
 }
 
-/// A client whose last socket has closed goes back to its Replica, though there is more room elsewhere.
+/// A client whose last socket has closed returns to its Replica, even if another has more room.
 async fn sticky_for_a_while(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "grace");
-    let mut at_home = fill(&place, "home").await?;
-    let away = fill(&place, "away").await?;
-    let _slack = join(&place, "slack", 6).await?;
+    let group = stage.pinned("octet", "grace");
+    let mut at_home = fill(&group, "home").await?;
+    let away = fill(&group, "away").await?;
+    let _slack = join(&group, "slack", 6).await?;
     let (home, elsewhere) = (at_home[0].replica(), away[0].replica());
     leave(at_home.drain(..5)).await?;
-    place.settles_on(home).await?;
+    group.settles_on(home).await?;
     leave(away).await?;
-    place.settles_on(elsewhere).await?;
-    same(place.join("home0").await?.replica(), home, "where a client comes back to")
+    group.settles_on(elsewhere).await?;
+    same(group.join("home0").await?.replica(), home, "where a client comes back to")
 }
 
-/// Once the grace time is over, the client is a stranger.
+/// After the grace time, the client is placed as a new one.
 async fn sticky_no_longer(stage: Stage) -> Outcome {
-    let place = stage.pinned("brief", "forgotten");
-    let mut at_home = fill(&place, "home").await?;
-    let mut away = fill(&place, "away").await?;
-    let _slack = join(&place, "slack", 6).await?;
+    let group = stage.pinned("brief", "forgotten");
+    let mut at_home = fill(&group, "home").await?;
+    let mut away = fill(&group, "away").await?;
+    let _slack = join(&group, "slack", 6).await?;
     let (home, elsewhere) = (at_home[0].replica(), away[0].replica());
     leave(at_home.drain(..5)).await?;
-    place.settles_on(home).await?;
+    group.settles_on(home).await?;
     leave(away.drain(1..)).await?;
-    place.settles_on(elsewhere).await?;
-    // Sleeping is the point here: it is time itself that has to pass.
+    group.settles_on(elsewhere).await?;
+    // The scenario is about time, so it has to sleep.
     tokio::time::sleep(ShortTimes::SPAN * 3 / 2).await;
-    same(place.identify("home0").await?.replica, elsewhere, "where a client belongs after the grace time")
+    same(group.identify("home0").await?.replica, elsewhere, "where a client belongs after the grace time")
 }
 
-/// Strangers go to the Replica with the most free seats.
+/// New clients go to the Replica with the most free seats.
 async fn least_used(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "least");
+    let group = stage.pinned("octet", "least");
     let mut replicas = Vec::new();
     for name in ["a", "b", "c"] {
-        replicas.push(fill(&place, name).await?);
+        replicas.push(fill(&group, name).await?);
     }
-    let mut stay = join(&place, "slack", 6).await?;
+    let mut stay = join(&group, "slack", 6).await?;
     let most = replicas[2][0].replica();
     for (mut clients, free) in replicas.into_iter().zip([4, 6, 8]) {
         let home = clients[0].replica();
         leave(clients.drain(..free)).await?;
-        place.settles_on(home).await?;
+        group.settles_on(home).await?;
         stay.extend(clients);
     }
-    same(place.join("stranger").await?.replica(), most, "the Replica with the most room")
+    same(group.join("stranger").await?.replica(), most, "the Replica with the most room")
 }
 
 /// A cluster grows by one Replica when the last seat is taken, and not before.
 async fn new_when_full(stage: Stage) -> Outcome {
-    let place = stage.pinned("pair", "grow");
-    let [a, b, c, d, e] = place.join_each(["a", "b", "c", "d", "e"]).await?;
+    let group = stage.pinned("pair", "grow");
+    let [a, b, c, d, e] = group.join_each(["a", "b", "c", "d", "e"]).await?;
     same(a.replica(), b.replica(), "the first two clients")?;
     same(c.replica(), d.replica(), "the next two clients")?;
     ensure(a.replica() != c.replica(), "the third client is on a full Replica")?;
     ensure(![a.replica(), c.replica()].contains(&e.replica()), "the fifth client is on a full Replica")?;
-    same(place.identify("a").await?.replica, e.replica(), "where there is room, even for one who would rather be home")
+    same(group.identify("a").await?.replica, e.replica(), "where there is room, even for one who would rather be home")
 }
 
-/// A Replica that was empty for a while is out of fan-out, and taken again before a new one is made.
+/// A Replica that was empty for a while is out of fan-out. It is used again before a new one is created.
 async fn parked(stage: Stage) -> Outcome {
-    let place = stage.pinned("brief", "parked");
-    let mut clients = fill(&place, "stays").await?;
-    let last = place.join("last").await?;
+    let group = stage.pinned("brief", "parked");
+    let mut clients = fill(&group, "stays").await?;
+    let last = group.join("last").await?;
     let emptied = last.replica();
     ensure(emptied != clients[0].replica(), "a ninth client on a Replica of eight seats")?;
     last.leave().await?;
@@ -106,7 +106,7 @@ async fn parked(stage: Stage) -> Outcome {
         Ok(answers.is_empty() && missing.is_empty())
     })
     .await?;
-    let mut newcomer = place.join("newcomer").await?;
+    let mut newcomer = group.join("newcomer").await?;
     same(newcomer.replica(), emptied, "the Replica of the client that needed one more")?;
     same(clients[0].confirmed("welcome back", Whom::Everyone).await?, (9, vec![]), "whom a broadcast reaches")?;
     same(newcomer.hear().await?, "welcome back", "what the newcomer hears")

@@ -1,10 +1,10 @@
-//! No verb runs a handler before it returns: what follows from it comes in a later turn.
+//! No verb runs a handler before it returns. Handlers run in a later turn.
 
 use super::{Scenario, scenario};
 use crate::app::protocol::{Act, Event, HOST, OVER};
 use crate::check::{Outcome, same};
 use crate::client::{Client, Ending};
-use crate::stage::{Place, Stage};
+use crate::stage::{Stage, TestGroup};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -14,13 +14,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// As many as one Replica of the hall has seats for, beside the one who closes and the one who looks on.
+/// The other sockets on the Replica: it has seats for these, the one that closes them, and one that observes.
 const OTHERS: usize = 48;
 
-/// A handler holds what every handler borrows, and uses every verb: nothing panics, and it goes on.
+/// A handler holds the borrow that every handler takes, and uses every verb. Nothing panics.
 async fn while_borrowed(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "borrowed");
-    let [mut speaker, mut listener] = place.join_each(["speaker", "listener"]).await?;
+    let group = stage.pinned("hall", "borrowed");
+    let [mut speaker, mut listener] = group.join_each(["speaker", "listener"]).await?;
     speaker.obey(Act::HoldBorrow).await?;
     for number in 0..5 {
         same(listener.hear().await?, "while it is borrowed", &format!("message {number} to the other"))?;
@@ -29,20 +29,20 @@ async fn while_borrowed(stage: Stage) -> Outcome {
     speaker.leave().await
 }
 
-async fn full_hall(stage: &Stage, first: &str) -> Outcome<(Place, Client, Vec<Client>)> {
-    let place = stage.pinned("hall", "everyone");
-    let first = place.join(first).await?;
-    let others = place.join_all("other", OTHERS).await?;
-    Ok((place, first, others))
+async fn full_hall(stage: &Stage, first: &str) -> Outcome<(TestGroup, Client, Vec<Client>)> {
+    let group = stage.pinned("hall", "everyone");
+    let first = group.join(first).await?;
+    let others = group.join_all("other", OTHERS).await?;
+    Ok((group, first, others))
 }
 
-/// All hear of their close and all are heard of, each once and after the handler that closed them.
-async fn all_are_over(place: &Place, others: &mut [Client], how: (u16, &str)) -> Outcome {
+/// All clients get their close, and `on_close` runs once for each, after the handler that closed them.
+async fn all_are_over(group: &TestGroup, others: &mut [Client], how: (u16, &str)) -> Outcome {
     for other in others.iter_mut() {
         let ending = Ending { code: how.0, reason: how.1.into() };
         same(other.ended().await?, ending, "how a socket ends that its Replica closes")?;
     }
-    let mut witness = place.join("witness").await?;
+    let mut witness = group.join("witness").await?;
     same(witness.replica(), others[0].replica(), "where there is room again")?;
     for other in others.iter() {
         let events = witness.report_after(other.id()).await?.of(other.id());
@@ -52,17 +52,17 @@ async fn all_are_over(place: &Place, others: &mut [Client], how: (u16, &str)) ->
     Ok(())
 }
 
-/// A handler closes all other sockets of its Replica, and holds what their last handlers borrow.
+/// A handler closes all other sockets of its Replica while it holds the borrow that their last handlers take.
 async fn close_others(stage: Stage) -> Outcome {
-    let (place, mut first, mut others) = full_hall(&stage, "first").await?;
+    let (group, mut first, mut others) = full_hall(&stage, "first").await?;
     first.obey(Act::CloseOthers { code: 4001, reason: "out".into() }).await?;
-    all_are_over(&place, &mut others, (4001, "out")).await?;
+    all_are_over(&group, &mut others, (4001, "out")).await?;
     first.leave().await
 }
 
-/// The last handler of one socket closes all others, whose last handlers come then.
+/// `on_close` of one socket closes all others, and their `on_close` runs afterwards.
 async fn in_on_close(stage: Stage) -> Outcome {
-    let (place, host, mut others) = full_hall(&stage, &format!("{HOST}x")).await?;
+    let (group, host, mut others) = full_hall(&stage, &format!("{HOST}x")).await?;
     host.leave().await?;
-    all_are_over(&place, &mut others, OVER).await
+    all_are_over(&group, &mut others, OVER).await
 }

@@ -1,4 +1,4 @@
-//! Promise 9: a Group's object dies and comes back in the middle of a busy room.
+//! Promise 9: a Group's object crashes and restarts in the middle of a busy room.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ use crate::app::protocol::Whom;
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;
 use crate::harness::Capability;
-use crate::stage::{Place, Stage};
+use crate::stage::{Stage, TestGroup};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("cluster_outlives_its_group_in_a_busy_room", &[1, 6, 9], busy_room)
             .needing(&[Capability::GroupRestart]),
-        scenario("clients_find_their_way_after_a_restart_of_the_group", &[2, 3, 8, 9], books)
+        scenario("clients_return_to_their_replicas_after_a_restart_of_the_group", &[2, 3, 8, 9], books)
             .needing(&[Capability::GroupRestart]),
     ]
 }
@@ -26,16 +26,16 @@ const SPEAKERS: usize = 12;
 const NEWCOMERS: usize = 6;
 const ROUNDS: usize = 40;
 
-async fn kill_the_group(place: &Place) -> Outcome {
-    let path = format!("{}&do=panic", place.path("group", "x"));
-    same(place.request("GET", &path, "").await?.status(), StatusCode::INTERNAL_SERVER_ERROR, "a Group that panics")
+async fn kill_the_group(group: &TestGroup) -> Outcome {
+    let path = format!("{}&do=panic", group.path("group", "x"));
+    same(group.request("GET", &path, "").await?.status(), StatusCode::INTERNAL_SERVER_ERROR, "a Group that panics")
 }
 
 fn said(name: &str, round: usize) -> String {
     format!("{name} {round}")
 }
 
-/// Speaks over and over; says at last, when all that it said has arrived, that it is done.
+/// Broadcasts again and again. Announces the end when everything has arrived.
 async fn speak(speaker: &mut Client) -> Outcome {
     let name = speaker.id().to_string();
     for round in 0..ROUNDS {
@@ -44,25 +44,25 @@ async fn speak(speaker: &mut Client) -> Outcome {
     same(speaker.confirmed("done", Whom::Others).await?.1, vec![], "who did not answer")
 }
 
-/// Kills the Group again and again, and has a client join each time.
-async fn disturb(place: &Place) -> Outcome<Vec<Client>> {
+/// Crashes the Group several times. A client joins each time.
+async fn disturb(group: &TestGroup) -> Outcome<Vec<Client>> {
     let mut newcomers: Vec<Client> = Vec::new();
     for number in 0..NEWCOMERS {
-        kill_the_group(place).await?;
-        let mut newcomer = place.join(&format!("newcomer{number}")).await?;
+        kill_the_group(group).await?;
+        let mut newcomer = group.join(&format!("newcomer{number}")).await?;
         same(newcomer.whisper("speaker0", "found you").await?, 1, "sockets that a whisper reaches")?;
         newcomers.push(newcomer);
     }
     Ok(newcomers)
 }
 
-/// Everybody who was there throughout hears everything once and in order, the newcomers fill the Replicas that are
-/// there, and all of them are one cluster.
+/// Sockets that are open throughout receive everything once and in order. New clients fill the existing Replicas, and it stays
+/// one cluster.
 async fn busy_room(stage: Stage) -> Outcome {
-    let place = stage.spread("octet", "busy");
-    let mut clients = place.join_all("speaker", SPEAKERS).await?;
+    let group = stage.spread("octet", "busy");
+    let mut clients = group.join_all("speaker", SPEAKERS).await?;
     let speaking = async { try_join_all(clients.iter_mut().map(speak)).await };
-    let (_, mut newcomers) = futures_util::try_join!(speaking, disturb(&place))?;
+    let (_, mut newcomers) = futures_util::try_join!(speaking, disturb(&group))?;
     let all = SPEAKERS + NEWCOMERS;
     same(clients[0].confirmed("end", Whom::Everyone).await?, (all, vec![]), "whom a broadcast reaches")?;
     let names: Vec<_> = clients.iter().map(|client| client.id().to_string()).collect();
@@ -83,30 +83,30 @@ async fn busy_room(stage: Stage) -> Outcome {
     same(reports.iter().map(|(_, report)| report.open.len()).sum::<usize>(), all, "open sockets in all reports")
 }
 
-/// The books that a Group has after a restart say what is so: who is where, and how much room is where.
+/// The books of a restarted Group are correct: where each client is, and how much room each Replica has.
 async fn books(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "books");
-    let mut clients = super::seats::join(&place, "client", 2 * SEATS + 1).await?;
+    let group = stage.pinned("octet", "books");
+    let mut clients = super::seats::join(&group, "client", 2 * SEATS + 1).await?;
     let on: Vec<_> = clients.iter().map(Client::replica).collect();
     same(on.iter().collect::<BTreeSet<_>>().len(), 3, "Replicas")?;
-    kill_the_group(&place).await?;
+    kill_the_group(&group).await?;
     let names: Vec<_> = clients.iter().map(|client| client.id().to_string()).collect();
     for name in &names {
         same(clients[0].whisper(name, "there?").await?, 1, "sockets that a whisper reaches")?;
     }
-    let mut returner = place.join(&names[2 * SEATS]).await?;
+    let mut returner = group.join(&names[2 * SEATS]).await?;
     same(returner.replica(), on[2 * SEATS], "where a client's second socket is")?;
     same(returner.whisper(&names[2 * SEATS], "both").await?, 2, "sockets that a whisper reaches")?;
-    // All of the first Replica leave, some of them while the Group is dead.
+    // All clients of the first Replica leave, some of them while the Group has crashed.
     let home = on[0];
     let mut leavers: Vec<_> = clients.drain(..SEATS).collect();
     ensure(leavers.iter().all(|client| client.replica() == home), "the first eight are not on one Replica")?;
     leave(leavers.drain(..SEATS / 2)).await?;
-    kill_the_group(&place).await?;
+    kill_the_group(&group).await?;
     leave(leavers).await?;
-    place.settles_on(home).await?;
-    kill_the_group(&place).await?;
-    place.settles_on(home).await?;
+    group.settles_on(home).await?;
+    kill_the_group(&group).await?;
+    group.settles_on(home).await?;
     let reached = returner.confirmed("all", Whom::Everyone).await?.0;
     ensure(reached >= SEATS + 2, format!("a broadcast reached {reached} of {} sockets or more", SEATS + 2))
 }

@@ -1,4 +1,4 @@
-//! Promises 6 and 12: a socket that does not read costs nobody anything but itself.
+//! Promises 6 and 12: a socket that does not read affects only itself.
 
 use std::cell::Cell;
 
@@ -9,41 +9,41 @@ use crate::app::protocol::{Act, Cause, Event, Whom, waiting};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;
 use crate::harness::Capability;
-use crate::stage::{Place, Stage};
+use crate::stage::{Stage, TestGroup};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
-        scenario("slow_reader_is_let_go_and_others_hear_all", &[6, 12], slow_reader)
+        scenario("slow_reader_is_closed_and_others_receive_everything", &[6, 12], slow_reader)
             .needing(&[Capability::BoundedOutbox]),
-        scenario("busy_socket_is_read_no_further", &[7, 12], busy).needing(&[Capability::Backpressure]),
+        scenario("busy_socket_is_not_read_on", &[7, 12], busy).needing(&[Capability::Backpressure]),
     ]
 }
 
-/// The size of one message, and the most that a server may have taken for one slow socket, the operating system's
-/// buffers included.
+/// The size of one message, and the maximum number of bytes that a server may hold for one slow socket, including the buffers of
+/// the operating system.
 const MESSAGE: usize = 256 << 10;
 const TOO_MUCH: usize = 64 << 20;
 
 /// A client with a small receive buffer that never reads.
-async fn never_reads(place: &Place) -> Outcome<Client> {
-    let entry = place.entry();
+async fn never_reads(group: &TestGroup) -> Outcome<Client> {
+    let entry = group.entry();
     let socket = if entry.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_recv_buffer_size(4096)?;
     let stream = socket.connect(entry).await?;
-    Client::open(stream, &place.path("ws", "slow"), dog::ClientId::new("slow")?).await
+    Client::open(stream, &group.path("ws", "slow"), dog::ClientId::new("slow")?).await
 }
 
 async fn slow_reader(stage: Stage) -> Outcome {
-    let place = stage.pinned("hall", "slow");
-    let [mut speaker, mut reader] = place.join_each(["speaker", "reader"]).await?;
-    let mut slow = never_reads(&place).await?;
+    let group = stage.pinned("hall", "slow");
+    let [mut speaker, mut reader] = group.join_each(["speaker", "reader"]).await?;
+    let mut slow = never_reads(&group).await?;
     same(slow.replica(), speaker.replica(), "the Replica of all three")?;
     let mut sent = 0;
     loop {
         let text = format!("{sent:020}{}", "x".repeat(MESSAGE - 20));
         let (reached, missing) = speaker.confirmed(&text, Whom::Others).await?;
         same(missing, vec![], "who did not answer")?;
-        // The reader keeps up, so that it is never slow itself.
+        // The reader keeps up, so it is never slow.
         same(reader.hear().await?, text, "the next message")?;
         sent += MESSAGE;
         ensure(sent <= TOO_MUCH, "a socket that never reads was never let go")?;
@@ -53,7 +53,7 @@ async fn slow_reader(stage: Stage) -> Outcome {
     }
     let events = speaker.report_after(slow.id()).await?.of(slow.id());
     let [Event::Opening, Event::Opened, Event::End(end)] = &events[..] else {
-        return Err(crate::check::Trouble::new(format!("a slow socket's events: {events:?}")));
+        return Err(crate::check::ScenarioFailure::new(format!("a slow socket's events: {events:?}")));
     };
     same((end.error, end.code, end.lingers), (Some(Cause::TooSlow), 1013, false), "what the Replica heard")?;
     slow.ended().await?;
@@ -61,11 +61,11 @@ async fn slow_reader(stage: Stage) -> Outcome {
     same(reader.hear().await?, "end", "what the others hear")
 }
 
-/// While its handler waits, a client cannot send more than buffers hold; then all of it is handled.
+/// While its handler waits, a client can send only as much as the buffers hold. Then everything is handled.
 async fn busy(stage: Stage) -> Outcome {
     const MESSAGES: usize = TOO_MUCH / MESSAGE;
-    let place = stage.pinned("hall", "busy");
-    let [mut bystander, mut busy] = place.join_each(["bystander", "busy"]).await?;
+    let group = stage.pinned("hall", "busy");
+    let [mut bystander, mut busy] = group.join_each(["bystander", "busy"]).await?;
     busy.tell(Act::Wait { gate: "go".into() }).await?;
     same(bystander.hear().await?, waiting("go"), "the handler")?;
     let sent = Cell::new(0);
@@ -78,7 +78,7 @@ async fn busy(stage: Stage) -> Outcome {
         busy.reply(last).await
     };
     let watching = async {
-        // Whenever the bystander is answered the host has had a turn: after so many without progress there is none.
+        // Each answer to the other client means a turn of the host. After this many turns without progress there is none.
         let (mut still, mut before) = (0, 0);
         while still < 100 {
             bystander.ask(Act::Sockets).await?;

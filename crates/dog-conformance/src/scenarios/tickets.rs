@@ -1,4 +1,4 @@
-//! Promises 1 and 8 for tickets: a ticket is a seat, until it is used, dropped or expired.
+//! Promises 1 and 8 for tickets: a ticket is a seat until it is used, dropped or expired.
 
 use dog::ReplicaId;
 use dog::http::StatusCode;
@@ -8,9 +8,9 @@ use super::seats::{Beside, SEATS, fill, join};
 use super::{Scenario, scenario};
 use crate::app::ShortTimes;
 use crate::app::protocol::{Act, Reply, waiting};
-use crate::check::{Outcome, Trouble, ensure, same};
+use crate::check::{Outcome, ScenarioFailure, ensure, same};
 use crate::client::Client;
-use crate::stage::{Place, Stage};
+use crate::stage::{Stage, TestGroup};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -21,34 +21,34 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Identified and not come: the seats are free at once, long before the tickets would expire.
+/// The App identifies clients and drops their tickets. The seats are free at once, long before the tickets would expire.
 async fn given_back(stage: Stage) -> Outcome {
-    let place = stage.pinned("octet", "dropped");
-    let beside = Beside::new(&place).await?;
+    let group = stage.pinned("octet", "dropped");
+    let beside = Beside::new(&group).await?;
     let mut replica = None;
     for number in 0..SEATS {
-        replica = Some(place.identify(&format!("shy{number}")).await?.replica);
+        replica = Some(group.identify(&format!("shy{number}")).await?.replica);
     }
     let replica = replica.unwrap_or(beside.replica());
-    beside.all_free(&place, replica).await
+    beside.all_free(&group, replica).await
 }
 
-/// A ticket that somebody holds in the App, while a controller of the same Group name says for how long.
+/// A ticket that the App holds until another client, in the Group of the same name of class `hall`, opens a gate.
 struct Held<'a> {
-    place: &'a Place,
+    group: &'a TestGroup,
     controller: Client,
 }
 
 impl<'a> Held<'a> {
-    async fn new(place: &'a Place) -> Outcome<Self> {
-        Ok(Self { place, controller: place.of_class("hall").join("controller").await? })
+    async fn new(group: &'a TestGroup) -> Outcome<Self> {
+        Ok(Self { group, controller: group.of_class("hall").join("controller").await? })
     }
 
     fn path(&self, client: &str, then: &str) -> String {
-        format!("{}&gate={client}&then={then}", self.place.path("hold", client))
+        format!("{}&gate={client}&then={then}", self.group.path("hold", client))
     }
 
-    /// Ends when the App holds the ticket of `client`.
+    /// Completes when the App holds the ticket of `client`.
     async fn is_held(&mut self, client: &str) -> Outcome {
         same(self.controller.hear().await?, waiting(client), "what the controller hears")
     }
@@ -58,15 +58,15 @@ impl<'a> Held<'a> {
     }
 }
 
-/// While a ticket lives, its seat is nobody else's.
+/// Nobody else gets the seat of a ticket that is valid.
 async fn is_a_seat(stage: Stage) -> Outcome {
-    let place = stage.pinned("single", "held");
-    let mut held = Held::new(&place).await?;
+    let group = stage.pinned("single", "held");
+    let mut held = Held::new(&group).await?;
     let path = held.path("holder", "use");
-    let holding = place.hold(&path, Act::Sockets);
+    let holding = group.hold(&path, Act::Sockets);
     let meanwhile = async {
         held.is_held("holder").await?;
-        let other = place.join("other").await?;
+        let other = group.join("other").await?;
         held.release("holder").await?;
         Ok(other)
     };
@@ -76,11 +76,11 @@ async fn is_a_seat(stage: Stage) -> Outcome {
     ensure(reply.replica != other.replica(), "a client took the seat that a ticket was for")
 }
 
-/// Takes all seats but one, which is where the first of the sockets are: the next ticket is for it. It is taken last, since
-/// a ticket does not live for as long as this may take.
-async fn all_but_one(place: &Place) -> Outcome<Vec<Client>> {
-    let full = fill(place, "full").await?;
-    let mut sockets = join(place, "filler", SEATS - 1).await?;
+/// Takes all seats but one, on the Replica of the first sockets. The next ticket is for that seat. It is taken last, because this
+/// may take longer than the lifetime of a ticket.
+async fn all_but_one(group: &TestGroup) -> Outcome<Vec<Client>> {
+    let full = fill(group, "full").await?;
+    let mut sockets = join(group, "filler", SEATS - 1).await?;
     let home = sockets[0].replica();
     let on_it = sockets.iter().filter(|socket| socket.replica() == home).count();
     same((on_it, home != full[0].replica()), (SEATS - 1, true), "sockets beside a free seat, on another Replica")?;
@@ -88,54 +88,56 @@ async fn all_but_one(place: &Place) -> Outcome<Vec<Client>> {
     Ok(sockets)
 }
 
-/// A client that does not get the seat of a ticket which is for `home`.
-async fn other_than(place: &Place, home: ReplicaId) -> Outcome<Client> {
-    let other = place.join("other").await?;
+/// A client that must not get the seat of a ticket for `home`.
+async fn other_than(group: &TestGroup, home: ReplicaId) -> Outcome<Client> {
+    let other = group.join("other").await?;
     ensure(other.replica() != home, "a client took the seat that a ticket was for")?;
     Ok(other)
 }
 
-/// Nobody comes with it and nobody gives it back: the seat is free after the ticket's life, and soon after it, for a
-/// host may keep it a little for a client that came in the last moment.
+/// Nobody uses or drops the ticket. The seat is free soon after the ticket has expired: a host may keep it a little longer for a
+/// client that came at the last moment.
 async fn expires(stage: Stage) -> Outcome {
-    let place = stage.pinned("brief", "expiry");
-    let mut held = Held::new(&place).await?;
-    let sockets = all_but_one(&place).await?;
+    let group = stage.pinned("brief", "expiry");
+    let mut held = Held::new(&group).await?;
+    let sockets = all_but_one(&group).await?;
     let home = sockets[0].replica();
     let path = held.path("holder", "drop");
-    let holding = place.hold(&path, Act::Sockets);
+    let holding = group.hold(&path, Act::Sockets);
     let meanwhile = async {
         held.is_held("holder").await?;
-        let _other = other_than(&place, home).await?;
-        // Each of these would rather be here, and is asked about once, since it may be sent elsewhere.
+        let _other = other_than(&group, home).await?;
+        // Each of these clients is identified once only, because it may be placed elsewhere and then stay there.
         for regular in sockets.iter().filter(|socket| socket.replica() == home) {
-            // Sleeping is the point here: it is time itself that has to pass.
+            // The scenario is about time, so it has to sleep.
             tokio::time::sleep(ShortTimes::TICKET / 2).await;
-            if place.identify(regular.id().as_str()).await?.replica == home {
+            if group.identify(regular.id().as_str()).await?.replica == home {
                 return Ok(());
             }
         }
-        Err(Trouble::new("the seat of a ticket that nobody came with was never free"))
+        Err(ScenarioFailure::new("the seat of a ticket that nobody came with was never free"))
     };
-    // The App holds the ticket to the end, and learns then that nobody waits for its answer.
+    // The App holds the ticket until the end. Nobody waits for its answer then.
     match select(std::pin::pin!(holding), std::pin::pin!(meanwhile)).await {
-        Either::Left((response, _)) => Err(Trouble::new(format!("the ticket was let go: {:?}", response?.status()))),
+        Either::Left((response, _)) => {
+            Err(ScenarioFailure::new(format!("the ticket was let go: {:?}", response?.status())))
+        }
         Either::Right((outcome, _)) => outcome,
     }
 }
 
-/// Whoever comes with an expired ticket gets no seat for it, and is placed anew.
+/// A request with an expired ticket gets no seat for it, and is placed again.
 async fn expired_is_worth_nothing(stage: Stage) -> Outcome {
-    let place = stage.pinned("brief", "expired");
-    let mut held = Held::new(&place).await?;
-    let mut sockets = all_but_one(&place).await?;
+    let group = stage.pinned("brief", "expired");
+    let mut held = Held::new(&group).await?;
+    let mut sockets = all_but_one(&group).await?;
     let path = held.path("holder", "use");
-    let holding = place.hold(&path, Act::Sockets);
+    let holding = group.hold(&path, Act::Sockets);
     let meanwhile = async {
         held.is_held("holder").await?;
         tokio::time::sleep(ShortTimes::TICKET + ShortTimes::SPAN / 2).await;
-        // It may get the ticket's seat, or one on a new Replica.
-        let late = place.join("late").await?;
+        // It may get the seat of the ticket, or one on a new Replica.
+        let late = group.join("late").await?;
         held.release("holder").await?;
         Ok(late)
     };

@@ -1,5 +1,5 @@
-//! What a life leaves behind for later ones to act with: its context and a socket. A task that an App has started beside
-//! its handlers holds the same.
+//! What an earlier life of an object can still do: nothing. A life keeps its context and a socket here, as a task of the user
+//! would, and a later life calls everything on them.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -12,29 +12,29 @@ use super::protocol::{Ask, Told, Why};
 use super::room::Room;
 
 thread_local! {
-    // An object's lives are on one thread of one process.
-    static BURIED: RefCell<HashMap<String, Box<dyn Any>>> = RefCell::default();
+    // All lives of an object run on one thread of one process.
+    static KEPT: RefCell<HashMap<String, Box<dyn Any>>> = RefCell::default();
 }
 
-/// Leaves them under `name`.
-pub(super) fn bury<C: Class>(name: String, cx: &Context<Room<C>>, socket: &Socket) {
-    BURIED.with_borrow_mut(|buried| buried.insert(name, Box::new((cx.clone(), socket.clone()))));
+/// Keeps the context and a socket of this life under `name`.
+pub(super) fn keep_it<C: Class>(name: String, cx: &Context<Room<C>>, socket: &Socket) {
+    KEPT.with_borrow_mut(|kept| kept.insert(name, Box::new((cx.clone(), socket.clone()))));
 }
 
-fn dig_up<C: Class>(name: &str) -> Option<(Context<Room<C>>, Socket)> {
-    BURIED.with_borrow(|buried| buried.get(name)?.downcast_ref::<(Context<Room<C>>, Socket)>().cloned())
+fn find<C: Class>(name: &str) -> Option<(Context<Room<C>>, Socket)> {
+    KEPT.with_borrow(|kept| kept.get(name)?.downcast_ref::<(Context<Room<C>>, Socket)>().cloned())
 }
 
-/// Does all that can be done with what was left under `name`.
-pub(super) async fn haunt<C: Class>(name: &str) -> Result<Told, dog::Error> {
-    let Some((cx, socket)) = dig_up::<C>(name) else {
-        return Ok(Told::Haunted { outcomes: Vec::new(), sockets: 0 });
+/// Calls everything that can be called on what an earlier life has kept under `name`.
+pub(super) async fn use_it<C: Class>(name: &str) -> Result<Told, dog::Error> {
+    let Some((cx, socket)) = find::<C>(name) else {
+        return Ok(Told::UsedEarlierLife { outcomes: Vec::new(), sockets: 0 });
     };
     let mut outcomes = Vec::new();
     let mut note = |verb: &str, outcome: Result<(), dog::Error>| {
         outcomes.push((verb.to_owned(), outcome.err().as_ref().map(Why::from)));
     };
-    let text = "from the grave";
+    let text = "from an earlier life";
     note("emit", cx.emit(text));
     note("broadcast", cx.broadcast(text));
     note("broadcast_confirmed", cx.broadcast_confirmed(text).await.map(drop));
@@ -44,11 +44,11 @@ pub(super) async fn haunt<C: Class>(name: &str) -> Result<Told, dog::Error> {
     note("delete_alarm", cx.delete_alarm().await);
     note("alarm", cx.alarm().await.map(drop));
     let storage = cx.storage();
-    note("storage get", storage.get::<u64>("grave").await.map(drop));
-    note("storage put", storage.put("grave", &1).await);
-    note("storage delete", storage.delete("grave").await);
-    note("storage list", storage.list::<u64>(&List::prefix("grave")).await.map(drop));
-    let transaction = storage.transaction(async |transaction| Ok(transaction.put("grave", &2)?)).await;
+    note("storage get", storage.get::<u64>("earlier").await.map(drop));
+    note("storage put", storage.put("earlier", &1).await);
+    note("storage delete", storage.delete("earlier").await);
+    note("storage list", storage.list::<u64>(&List::prefix("earlier")).await.map(drop));
+    let transaction = storage.transaction(async |transaction| Ok(transaction.put("earlier", &2)?)).await;
     let transaction = transaction.map_err(|failure| dog::Error::new(kind(&failure), failure.to_string()));
     note("transaction", transaction);
     note("storage delete_all", storage.delete_all().await);
@@ -59,9 +59,9 @@ pub(super) async fn haunt<C: Class>(name: &str) -> Result<Told, dog::Error> {
     note("socket whisper", socket.whisper(socket.client(), text).await.map(drop));
     note("attachment", socket.attachment::<u64>().map(drop));
     note("set_attachment", socket.set_attachment(&1));
-    // These cannot say it: they do nothing.
+    // These return no error: they do nothing.
     socket.close(CloseCode::POLICY, text);
-    Ok(Told::Haunted { outcomes, sockets: cx.sockets().count() })
+    Ok(Told::UsedEarlierLife { outcomes, sockets: cx.sockets().count() })
 }
 
 fn kind(failure: &dog::Failure) -> dog::internal::Kind {

@@ -1,5 +1,4 @@
-//! What an object can be told to do with its storage and its alarm: [`Keep`], one step of a script, and what it
-//! [`Found`].
+//! Scripts for the storage and the alarm of an object: [`StorageStep`], one step, and [`Found`], its result.
 
 use dog::List;
 use serde::{Deserialize, Serialize};
@@ -7,79 +6,79 @@ use serde::{Deserialize, Serialize};
 use super::protocol::Attached;
 use super::report::Why;
 
-/// Keys that the test App needs for itself begin with this, and stand behind all that scenarios use.
+/// The prefix of keys that the test App needs for itself. They sort after all keys of scenarios.
 pub const OWN: &str = "~";
 
 /// One step of a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Keep {
+pub enum StorageStep {
     /// Read a text.
     Get(String),
-    /// Read a text, and say how long it is.
+    /// Read the length of a text.
     Measure(String),
     /// Read a number.
     Number(String),
-    /// Read something with a shape.
+    /// Read a structured value.
     Shape(String),
-    /// Keep a text.
+    /// Store a text.
     Put(String, String),
-    /// Keep a text of so many bytes.
+    /// Store a text of this many bytes.
     PutBytes(String, usize),
-    /// Keep something with a shape.
+    /// Store a structured value.
     PutShape(String, Attached),
-    /// Take away.
+    /// Delete an entry.
     Delete(String),
-    /// Take everything away.
+    /// Delete all entries.
     DeleteAll,
     /// Read several texts.
     List(Range),
-    /// Begin a step, and do not wait for its end.
-    Unawaited(Box<Keep>),
-    /// Do steps as one, as far as a transaction can do them.
-    Transaction(Vec<Keep>),
-    /// Emit [`waiting`](super::protocol::waiting), then wait until the gate is open. In Replicas only.
+    /// Begin a step without waiting for its end.
+    Unawaited(Box<StorageStep>),
+    /// Run steps in a transaction.
+    Transaction(Vec<StorageStep>),
+    /// Emit [`waiting`](super::protocol::waiting), then wait until the gate is open. Only in Replicas.
     Pass(String),
-    /// Read a number, 0 if there is none, wait for other handlers so many times, and put the next number. In transactions
-    /// only.
+    /// Read a number (0 if there is none), let other handlers run this many times, and store the next number. Only in
+    /// transactions.
     Add(String, u32),
-    /// Run a transaction that reads a key, and changes it past itself in every run.
-    Quarrel(String),
+    /// Run a transaction that reads a key and conflicts in every run with a write of its own body.
+    AlwaysConflict(String),
     /// Fail the transaction.
     Fail,
-    /// Set the alarm, so many milliseconds from now, and say what is to come of it each time it rings.
-    SetAlarm(u64, Vec<Then>),
-    /// Set the alarm, so many milliseconds from now.
+    /// Set the alarm to this many milliseconds from now, with an action for each time it rings.
+    SetAlarm(u64, Vec<AlarmAction>),
+    /// Set the alarm to this many milliseconds from now.
     MoveAlarm(u64),
-    /// Take the alarm back.
+    /// Delete the alarm.
     DeleteAlarm,
-    /// Say when it is set for.
+    /// Read the time of the alarm.
     Alarm,
-    /// Say when it has rung.
+    /// Read when the alarm has rung.
     Rings,
 }
 
-/// What comes of an alarm.
+/// What the handler of an alarm does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Then {
-    /// Nothing: the handler succeeds.
+pub enum AlarmAction {
+    /// It succeeds.
     Succeed,
-    /// The handler fails.
+    /// It fails.
     Fail,
-    /// The handler panics.
+    /// It panics.
     Panic,
-    /// The handler sets the alarm anew, so many milliseconds from now.
+    /// It sets the alarm again, to this many milliseconds from now.
     SetAgain(u64),
-    /// The same, and waits at a gate then. In Replicas only.
+    /// The same, and then it waits at a gate. Only in Replicas.
     SetAgainAndPass(u64, String),
 }
 
-/// What a step has found.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Found {
-    /// It is done.
+    /// The step is done.
     Done,
     /// A text, if there is one.
     Text(Option<String>),
@@ -87,32 +86,32 @@ pub enum Found {
     Length(Option<usize>),
     /// A number, if there is one.
     Number(Option<u64>),
-    /// Something with a shape, if there is one.
+    /// A structured value, if there is one.
     Shape(Option<Attached>),
     /// Keys and texts.
     Entries(Vec<(String, String)>),
-    /// A transaction was made: how often its body ran, and what the last run found.
+    /// A transaction was committed: how often its body ran, and the results of the last run.
     Made(u32, Vec<Found>),
-    /// A transaction failed, as it was told to: how often its body ran.
+    /// A transaction failed as it was told to: how often its body ran.
     Failed(u32),
-    /// When the alarm is set for, in milliseconds since 1970.
+    /// The time of the alarm, in milliseconds since 1970.
     Alarm(Option<u64>),
     /// When the alarm has rung.
     Rings(Vec<Ring>),
-    /// It failed with one of [`dog::Error`]'s kinds, and says so in words.
+    /// The step failed: the kind of the [`dog::Error`], and its text.
     Refused(Why, String),
 }
 
 /// One call of `on_alarm`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring {
-    /// When, in milliseconds since 1970.
+    /// The time, in milliseconds since 1970.
     pub at: u64,
-    /// When the alarm was set for, as the handler found it.
+    /// The time of the next alarm, as the handler read it.
     pub next: Option<u64>,
 }
 
-/// [`dog::List`], as it travels.
+/// A serialisable [`dog::List`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
     /// `List::prefix`

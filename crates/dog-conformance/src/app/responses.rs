@@ -1,0 +1,40 @@
+//! Responses of the test App and its objects.
+
+use dog::http::{HeaderValue, StatusCode, header};
+use dog::{Request, Response, Result};
+use serde::Serialize;
+
+use super::protocol::Echo;
+
+/// An extension that must not pass between the App and an object.
+#[derive(Clone)]
+pub(super) struct Mark;
+
+/// Returns the request to its sender, with status 404.
+pub(super) async fn echo(seen_by: &str, request: Request) -> Result<Response> {
+    let marked = request.extensions().get::<Mark>().is_some();
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers.iter();
+    let echo = Echo {
+        seen_by: seen_by.to_owned(),
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        headers: headers
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect(),
+        body: String::from_utf8_lossy(&body.bytes(1 << 20).await?).into_owned(),
+        marked,
+    };
+    let mut response = json(StatusCode::NOT_FOUND, &echo)?;
+    if seen_by != "app" {
+        response.extensions_mut().insert(Mark);
+    }
+    Ok(response)
+}
+
+pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> serde_json::Result<Response> {
+    let mut response = Response::new(serde_json::to_vec(value)?.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}

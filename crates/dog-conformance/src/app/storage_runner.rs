@@ -1,0 +1,270 @@
+//! Runs scripts on the storage and the alarm of an object. [`StorageOwner`] is what Groups and Replicas have in common.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use dog::{Error, Failure, GroupContext, List, Result, Storage, Timestamp, Transaction};
+
+use super::class::Class;
+use super::protocol::{Told, waiting};
+use super::report::Why;
+use super::room::Room;
+use super::storage_script::{AlarmAction, Found, OWN, Ring, StorageStep};
+
+/// An object with storage and an alarm.
+pub(super) trait StorageOwner {
+    fn storage(&self) -> Storage;
+    fn now(&self) -> Timestamp;
+    async fn set_alarm(&self, at: Timestamp) -> Result<(), Error>;
+    async fn delete_alarm(&self) -> Result<(), Error>;
+    async fn alarm(&self) -> Result<Option<Timestamp>, Error>;
+    /// Waits at a gate.
+    async fn pass(&self, gate: &str) -> Result;
+    /// Emits a text.
+    fn say(&self, text: &str);
+}
+
+/// A Room and its context.
+pub(super) struct InRoom<'a, C: Class>(pub(super) &'a Room<C>, pub(super) &'a dog::Context<Room<C>>);
+
+impl<C: Class> StorageOwner for InRoom<'_, C> {
+    fn storage(&self) -> Storage {
+        self.1.storage()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.1.now()
+    }
+
+    async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
+        self.1.set_alarm(at).await
+    }
+
+    async fn delete_alarm(&self) -> Result<(), Error> {
+        self.1.delete_alarm().await
+    }
+
+    async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
+        self.1.alarm().await
+    }
+
+    async fn pass(&self, gate: &str) -> Result {
+        self.1.emit(waiting(gate))?;
+        self.0.gates.pass(gate).await;
+        Ok(())
+    }
+
+    fn say(&self, text: &str) {
+        // The Replica may have no sockets.
+        let _ = self.1.emit(text);
+    }
+}
+
+impl StorageOwner for GroupContext {
+    fn storage(&self) -> Storage {
+        self.storage()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now()
+    }
+
+    async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
+        self.set_alarm(at).await
+    }
+
+    async fn delete_alarm(&self) -> Result<(), Error> {
+        self.delete_alarm().await
+    }
+
+    async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
+        self.alarm().await
+    }
+
+    async fn pass(&self, gate: &str) -> Result {
+        Err(Failure::new(format!("a Group has no gate {gate}")))
+    }
+
+    fn say(&self, _: &str) {}
+}
+
+/// Begins `write` without waiting for it, so that the handler does not depend on the speed of the disk.
+pub(super) fn hand_over<T>(write: impl Future<Output = T>) {
+    let _ = pin!(write).poll(&mut Context::from_waker(Waker::noop()));
+}
+
+fn own(name: &str) -> String {
+    format!("{OWN}{name}")
+}
+
+fn refused(error: &Error) -> Found {
+    Found::Refused(Why::from(error), error.to_string())
+}
+
+/// Runs the steps of a script in order, also after a step that failed.
+pub(super) async fn run(owner: &impl StorageOwner, steps: &[StorageStep]) -> Result<Vec<Found>> {
+    let mut found = Vec::with_capacity(steps.len());
+    for step in steps {
+        found.push(match step {
+            StorageStep::Transaction(steps) => transaction(owner, steps).await?,
+            StorageStep::Pass(gate) => owner.pass(gate).await.map(|()| Found::Done)?,
+            StorageStep::Unawaited(step) => {
+                hand_over(one(owner, step));
+                Found::Done
+            }
+            step => one(owner, step).await.unwrap_or_else(|error| refused(&error)),
+        });
+    }
+    Ok(found)
+}
+
+/// Runs the steps of a script in order, and fails with the first step that fails.
+pub(super) async fn run_or_fail(owner: &impl StorageOwner, steps: &[StorageStep]) -> Result<Vec<Found>> {
+    let mut found = Vec::with_capacity(steps.len());
+    for step in steps {
+        found.push(match step {
+            StorageStep::AlwaysConflict(key) => always_conflict(&owner.storage(), key).await.map(|_| Found::Done)?,
+            step => one(owner, step).await?,
+        });
+    }
+    Ok(found)
+}
+
+/// Lets all other ready tasks run first.
+async fn others_first() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+async fn one(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Error> {
+    let storage = owner.storage();
+    let after = |millis: u64| owner.now() + std::time::Duration::from_millis(millis);
+    Ok(match step {
+        StorageStep::Get(key) => Found::Text(storage.get(key).await?),
+        StorageStep::Measure(key) => Found::Length(storage.get(key).await?.map(|text: String| text.len())),
+        StorageStep::Number(key) => Found::Number(storage.get(key).await?),
+        StorageStep::Shape(key) => Found::Shape(storage.get(key).await?),
+        StorageStep::Put(key, text) => storage.put(key, text).await.map(|()| Found::Done)?,
+        StorageStep::PutBytes(key, length) => storage.put(key, &"x".repeat(*length)).await.map(|()| Found::Done)?,
+        StorageStep::PutShape(key, shape) => storage.put(key, shape).await.map(|()| Found::Done)?,
+        StorageStep::Delete(key) => storage.delete(key).await.map(|()| Found::Done)?,
+        StorageStep::DeleteAll => storage.delete_all().await.map(|()| Found::Done)?,
+        StorageStep::List(range) => Found::Entries(storage.list(&range.into()).await?),
+        StorageStep::SetAlarm(millis, plan) => {
+            storage.put(&own("plan"), plan).await?;
+            set_alarm(owner, after(*millis)).await?
+        }
+        StorageStep::MoveAlarm(millis) => set_alarm(owner, after(*millis)).await?,
+        StorageStep::DeleteAlarm => owner.delete_alarm().await.map(|()| Found::Done)?,
+        StorageStep::Alarm => Found::Alarm(owner.alarm().await?.map(Timestamp::as_millis)),
+        StorageStep::Rings => Found::Rings(rings(&storage).await?),
+        StorageStep::Unawaited(_)
+        | StorageStep::Transaction(_)
+        | StorageStep::Pass(_)
+        | StorageStep::Add(..)
+        | StorageStep::AlwaysConflict(_)
+        | StorageStep::Fail => {
+            unreachable!("{step:?} is not a single read or write")
+        }
+    })
+}
+
+async fn set_alarm(owner: &impl StorageOwner, at: Timestamp) -> Result<Found, Error> {
+    owner.set_alarm(at).await?;
+    Ok(Found::Alarm(Some(at.as_millis())))
+}
+
+async fn transaction(owner: &impl StorageOwner, steps: &[StorageStep]) -> Result<Found> {
+    let runs = Cell::new(0);
+    let told = Cell::new(false);
+    let storage = owner.storage();
+    let made = storage.transaction(async |entries| {
+        runs.set(runs.get() + 1);
+        let mut found = Vec::with_capacity(steps.len());
+        for step in steps {
+            found.push(match step {
+                StorageStep::Fail => {
+                    told.set(true);
+                    return Err(Failure::new("the transaction was told to fail"));
+                }
+                StorageStep::Pass(gate) => owner.pass(gate).await.map(|()| Found::Done)?,
+                step => within(entries, step).await?,
+            });
+        }
+        Ok(found)
+    });
+    match made.await {
+        Ok(found) => Ok(Found::Made(runs.get(), found)),
+        Err(_) if told.get() => Ok(Found::Failed(runs.get())),
+        Err(failure) => match failure.downcast_ref::<Error>() {
+            Some(error) => Ok(refused(error)),
+            None => Err(failure),
+        },
+    }
+}
+
+async fn within(entries: &Transaction, step: &StorageStep) -> Result<Found> {
+    Ok(match step {
+        StorageStep::Get(key) => Found::Text(entries.get(key).await?),
+        StorageStep::Put(key, text) => entries.put(key, text).map(|()| Found::Done)?,
+        StorageStep::PutBytes(key, length) => entries.put(key, &"x".repeat(*length)).map(|()| Found::Done)?,
+        StorageStep::Delete(key) => entries.delete(key).map(|()| Found::Done)?,
+        StorageStep::List(range) => Found::Entries(entries.list(&range.into()).await?),
+        StorageStep::Add(key, pauses) => {
+            let number = entries.get::<u64>(key).await?.unwrap_or_default();
+            for _ in 0..*pauses {
+                others_first().await;
+            }
+            entries.put(key, &(number + 1)).map(|()| Found::Number(Some(number + 1)))?
+        }
+        other => return Err(Failure::new(format!("a transaction cannot do {other:?}"))),
+    })
+}
+
+/// A transaction that conflicts in every run with a write of its own body, which is not part of it.
+pub(super) async fn always_conflict(storage: &Storage, key: &str) -> Result<Told, Error> {
+    let made = storage.transaction(async |entries| {
+        let text: Option<String> = entries.get(key).await?;
+        hand_over(storage.put(key, &format!("{}x", text.unwrap_or_default())));
+        entries.put("out", &"made")?;
+        Ok(Told::Done)
+    });
+    made.await.map_err(|failure| match failure.downcast_ref::<Error>() {
+        Some(error) => Error::new(error.kind(), error.to_string()),
+        None => unreachable!("the body returns no failure of its own: {failure}"),
+    })
+}
+
+async fn rings(storage: &Storage) -> Result<Vec<Ring>, Error> {
+    Ok(storage.list(&List::prefix(own("ring/"))).await?.into_iter().map(|(_, ring)| ring).collect())
+}
+
+/// The handler of the alarm: records that it rang, emits that, and takes the action that the plan has for this time.
+pub(super) async fn ring(owner: &impl StorageOwner) -> Result {
+    let storage = owner.storage();
+    let number = rings(&storage).await?.len();
+    let ring = Ring { at: owner.now().as_millis(), next: owner.alarm().await?.map(Timestamp::as_millis) };
+    storage.put(&own(&format!("ring/{number:04}")), &ring).await?;
+    let plan: Vec<AlarmAction> = storage.get(&own("plan")).await?.unwrap_or_default();
+    owner.say(&format!("ring {number}"));
+    let again = async |millis: u64| owner.set_alarm(owner.now() + std::time::Duration::from_millis(millis)).await;
+    match plan.get(number) {
+        None | Some(AlarmAction::Succeed) => Ok(()),
+        Some(AlarmAction::Fail) => Err(Failure::new("the secret of on_alarm")),
+        Some(AlarmAction::Panic) => panic!("the secret of on_alarm"),
+        Some(AlarmAction::SetAgain(millis)) => Ok(again(*millis).await?),
+        Some(AlarmAction::SetAgainAndPass(millis, gate)) => {
+            again(*millis).await?;
+            owner.pass(gate).await
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The test App: what its paths mean. The [module](super) lists them.
+
+use dog::http::{HeaderValue, StatusCode};
+use dog::{App, ClientId, Dog, Failure, Group, Request, Response, Result};
+
+use super::class::{Brief, Hall, Named, Octet, Pair, Single, Slow};
+use super::protocol::{self, Act, Command, Identified};
+use super::responses::{Mark, echo, json};
+
+/// The App that every host runs for the suite.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TestApp;
+
+impl App for TestApp {
+    type Groups = (Single, Pair, Octet, Hall, Brief, Named, Slow);
+
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
+        let path = request.uri().path().to_owned();
+        let forward = dog::query_param(&request, "forward");
+        let (place, action) = match (forward.as_deref(), path.rsplit_once('/')) {
+            (Some(place), _) => (place, "forward"),
+            (None, Some((place, action))) => (place.trim_start_matches('/'), action),
+            (None, None) => ("", ""),
+        };
+        match (place.split_once('/'), action) {
+            (Some((Single::NAME, group)), _) => at::<Single>(dog, group, action, request).await,
+            (Some((Pair::NAME, group)), _) => at::<Pair>(dog, group, action, request).await,
+            (Some((Octet::NAME, group)), _) => at::<Octet>(dog, group, action, request).await,
+            (Some((Hall::NAME, group)), _) => at::<Hall>(dog, group, action, request).await,
+            (Some((Brief::NAME, group)), _) => at::<Brief>(dog, group, action, request).await,
+            (Some((Named::NAME, group)), _) => at::<Named>(dog, group, action, request).await,
+            (Some((Slow::NAME, group)), _) => at::<Slow>(dog, group, action, request).await,
+            (None, "fail") => Err(Failure::new("the secret of the App")),
+            (None, "panic") => panic!("the secret of the App"),
+            _ => echo("app", request).await,
+        }
+    }
+}
+
+/// Answers a path of a Group of the class `G`.
+async fn at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, mut request: Request) -> Result<Response> {
+    request.extensions_mut().insert(Mark);
+    let mut response = answer_at::<G>(dog, group, action, request).await?;
+    if response.extensions().get::<Mark>().is_some() {
+        response.headers_mut().insert(protocol::MARKED_HEADER, HeaderValue::from_static("yes"));
+    }
+    Ok(response)
+}
+
+async fn answer_at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, request: Request) -> Result<Response> {
+    let handle = dog.group::<G>(group);
+    let to_group = dog::query_param(&request, "to").as_deref() == Some("group");
+    match action {
+        "forward" if to_group => Ok(handle.fetch(request).await?),
+        "group" => Ok(handle.fetch(request).await?),
+        "ws" | "http" | "stream" | "forward" => {
+            let replica = handle.identify(&client(&request)?).await?;
+            Ok(replica.fetch(request).await?)
+        }
+        "identify" => {
+            let replica = handle.identify(&client(&request)?).await?.id();
+            Ok(json(StatusCode::OK, &Identified { group: handle.id(), replica })?)
+        }
+        "hold" => hold::<G>(dog, group, request).await,
+        _ => echo("app", request).await,
+    }
+}
+
+/// Holds a ticket until a gate opens. The gate belongs to a Replica of another Group. So the App needs no clock, and a client
+/// with a socket on that Replica learns when the App holds the ticket.
+async fn hold<G: Group>(dog: &Dog<TestApp>, group: &str, request: Request) -> Result<Response> {
+    let gate = dog::query_param(&request, "gate").unwrap_or_default();
+    let ticket = dog.group::<G>(group).identify(&client(&request)?).await?;
+    let keeper = dog.group::<Hall>(group).identify(&ClientId::new("keeper")?).await?;
+    let wait = serde_json::to_vec(&Command { id: 0, act: Act::Wait { gate } })?;
+    let waited = keeper.fetch(dog::http::Request::post("/http").body(wait.into())?).await?;
+    if waited.status() != StatusCode::OK {
+        return Ok(waited);
+    }
+    match dog::query_param(&request, "then").as_deref() {
+        Some("use") => {
+            let (mut parts, body) = request.into_parts();
+            parts.uri = dog::http::Uri::from_static("/http");
+            Ok(ticket.fetch(Request::from_parts(parts, body)).await?)
+        }
+        _ => Ok(dog::text_response(StatusCode::OK, "dropped")),
+    }
+}
+
+fn client(request: &Request) -> Result<ClientId, dog::Error> {
+    ClientId::new(dog::query_param(request, "u").unwrap_or_default())
+}
