@@ -1,4 +1,4 @@
-//! When an alarm rings again that fails, to the millisecond: on a real clock it rings when the machine has time for it.
+//! The retries of an alarm whose handler fails, to the millisecond. On a real clock they may be late.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use dog::{
 };
 use dog_testing::Cluster;
 
-/// When it has rung.
+/// The times at which the alarm has rung.
 type Rings = Arc<Mutex<Vec<Timestamp>>>;
 
 struct Hall;
@@ -70,7 +70,7 @@ impl App for House {
 }
 
 #[test]
-fn one_that_fails_rings_again_after_a_delay_that_doubles_up_to_five_minutes() {
+fn an_alarm_that_fails_rings_again_after_a_delay_that_doubles_up_to_five_minutes() {
     let rings = Rings::default();
     let cluster = Cluster::builder(House).env(Env::new().with(Arc::clone(&rings))).start();
     assert_eq!(cluster.get("/").status(), StatusCode::OK);

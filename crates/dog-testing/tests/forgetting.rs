@@ -1,4 +1,4 @@
-//! What a room costs when it was left: nothing after a few minutes, unless it has stored something.
+//! An abandoned room costs nothing after a few minutes, unless it has stored something.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl App for House {
         let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
         let group = dog.group::<Hall>(&query_param(&request, "room").unwrap_or_default());
         if request.uri().path() == "/leave" {
-            // Asks, and is gone before the answer.
+            // The request is dropped before its answer.
             let mut identify = Box::pin(group.identify(&client));
             let _answered = std::future::poll_fn(|cx| Poll::Ready(identify.as_mut().poll(cx).is_ready())).await;
             return Ok(dog::text_response(dog::http::StatusCode::OK, ""));
@@ -69,18 +69,18 @@ fn cluster() -> Cluster {
     Cluster::builder(House).hibernate_after(Duration::from_secs(60)).start()
 }
 
-/// Parked after a minute, nobody remembered after another, at rest after a third.
+/// After one minute the Replicas are parked, after another no client is remembered, after a third the Group hibernates.
 const LEFT: Duration = Duration::from_secs(4 * 60);
 
 #[test]
-fn rooms_that_were_left_cost_neither_memory_nor_disk() {
+fn abandoned_rooms_cost_neither_memory_nor_disk() {
     let cluster = cluster();
     let clients: Vec<_> = (0..100).map(|room| cluster.connect(&format!("/ws?room=r{room}&u=ann"))).collect();
     assert!(cluster.entries_on_disk() >= 100, "their members are on disk while they serve");
     clients.iter().for_each(dog_testing::ClientSocket::close);
     cluster.advance(LEFT);
     assert_eq!((cluster.objects_in_memory(), cluster.entries_on_disk()), (0, 0));
-    // And they are there for whoever comes back.
+    // A client that comes back finds the room again.
     assert!(cluster.connect("/ws?room=r7&u=ann").is_open());
 }
 
@@ -110,8 +110,8 @@ fn replicas_that_never_served_anybody_leave_no_record() {
     }
     cluster.advance(Duration::from_secs(2));
     let made = cluster.replicas::<Hall>("main").len();
-    assert!(made > 1, "some are made for those who are gone");
-    // The room goes on; those that nobody ever came to are parked, and forgotten.
+    assert!(made > 1, "some are created for clients that are gone");
+    // The room goes on. Replicas to which nobody came are parked and forgotten.
     cluster.advance(Duration::from_secs(70));
     assert_eq!(cluster.members::<Hall>("main").map(|members| members.len()), Some(1));
     assert_eq!(cluster.entries_on_disk(), 1);
@@ -119,7 +119,7 @@ fn replicas_that_never_served_anybody_leave_no_record() {
 }
 
 #[test]
-fn a_request_that_can_only_fail_makes_nothing() {
+fn a_request_that_can_only_fail_creates_nothing() {
     let cluster = cluster();
     for room in 0..100 {
         let refused = cluster.get(&format!("/ws?room=r{room}&u=u"));

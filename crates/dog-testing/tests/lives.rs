@@ -1,4 +1,4 @@
-//! What the engine does when a life is over, put plainly: each of these was once found by the simulation.
+//! Plain tests of faults that the simulation has found.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use dog::{App, ClientId, Context, Dog, Env, Group, GroupContext, Limit, Replica, Request, Response, Result};
 use dog_testing::Cluster;
 
-/// How many lives the Group has begun.
+/// The number of lives of the Group so far.
 type Lives = Arc<AtomicU32>;
 
 struct Hall;
@@ -55,7 +55,7 @@ impl App for Market {
     }
 }
 
-/// What it owed to its members, such as the news of a sibling, would be owed for ever if nobody had a reason to ask it.
+/// Otherwise messages that it owed its members, such as the news of a sibling, would never be sent if nobody called it.
 #[test]
 fn a_group_that_has_crashed_is_woken_by_members_with_seats() {
     let lives = Lives::default();
@@ -63,7 +63,7 @@ fn a_group_that_has_crashed_is_woken_by_members_with_seats() {
     let ann = cluster.connect("/ws?u=ann");
     cluster.restart_group::<Hall>("main");
     cluster.advance(Duration::from_mins(1));
-    assert_eq!(lives.load(Ordering::Relaxed), 2, "nobody has asked it anything, and it is there");
+    assert_eq!(lives.load(Ordering::Relaxed), 2, "it lives, although nobody has called it");
 
     cluster.restart_group::<Hall>("main");
     ann.close();
@@ -71,5 +71,5 @@ fn a_group_that_has_crashed_is_woken_by_members_with_seats() {
     let woken = lives.load(Ordering::Relaxed);
     cluster.restart_group::<Hall>("main");
     cluster.advance(Duration::from_mins(10));
-    assert_eq!(lives.load(Ordering::Relaxed), woken, "where nobody is seated it is left to rest");
+    assert_eq!(lives.load(Ordering::Relaxed), woken, "without seats nobody wakes it");
 }

@@ -1,4 +1,4 @@
-//! A ticket that lives for a shorter time than a Replica takes to wake.
+//! Tickets whose lifetime is shorter than the activation of a Replica.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -53,16 +53,16 @@ impl App for House {
         if request.uri().path() == "/leave" {
             let group = dog.group::<Hall>("main");
             let mut identify = Box::pin(group.identify(&client));
-            // Asks, and is gone before the answer.
+            // The request is dropped before its answer.
             let answered = std::future::poll_fn(|cx| Poll::Ready(identify.as_mut().poll(cx).is_ready())).await;
-            assert!(!answered, "it was dropped too late");
+            assert!(!answered, "the request was answered before it was dropped");
             return Ok(dog::text_response(dog::http::StatusCode::OK, ""));
         }
         Ok(dog.group::<Hall>("main").identify(&client).await?.fetch(request).await?)
     }
 }
 
-/// Clusters whose disk takes up to a second, and with some seed nearly that.
+/// Clusters whose disk takes up to a second, and nearly that with some seed.
 fn clusters() -> impl Iterator<Item = Cluster> {
     let builder = |seed| -> Builder<House> { Cluster::builder(House).seed(seed) };
     (0..10).map(move |seed| builder(seed).write_delay(Duration::from_secs(1)).start())
@@ -94,7 +94,7 @@ fn one_whose_asker_has_gone_is_given_back_at_once() {
     for cluster in clusters() {
         for client in 0..50 {
             cluster.get(&format!("/leave?u=client-{client}"));
-            // Time for the Replica to be made, and far less than a ticket lives.
+            // Long enough to create the Replica, and far shorter than the lifetime of a ticket.
             cluster.advance(Duration::from_millis(100));
         }
         // The last ones wait for the disk.
@@ -102,7 +102,7 @@ fn one_whose_asker_has_gone_is_given_back_at_once() {
         let members = cluster.members::<Hall>("main").expect("the Group is awake");
         let promised: u32 = members.iter().map(|member| member.reserved).sum();
         assert_eq!(promised, 0, "{members:?}");
-        // Those who were there at once had seats, nobody else.
-        assert!(members.len() <= 15, "{} Replicas for nobody", members.len());
+        // Only the clients that were waiting at the same time had seats.
+        assert!(members.len() <= 15, "{} Replicas were created", members.len());
     }
 }

@@ -1,5 +1,5 @@
-//! Transactions of many handlers of one object, to the run and to the entry: how often they are made, whom they wait for,
-//! what they read.
+//! Transactions of many handlers of one object, in detail: how often their bodies run, how long they wait, and which entries they
+//! read.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -26,7 +26,7 @@ impl App for Desk {
     }
 }
 
-/// Does what paths say, with its own storage.
+/// Uses its storage as the path says.
 #[derive(Default)]
 struct Office {
     open: Cell<bool>,
@@ -51,7 +51,7 @@ impl Group for Office {
         let answer = match path.split('/').collect::<Vec<_>>()[..] {
             ["add"] => storage.transaction(async |entries| add(entries, "number", 3).await).await?.to_string(),
             ["number"] => storage.get::<u64>("number").await?.unwrap_or_default().to_string(),
-            // The inner one is part of the outer one's body, and neither reads what the other writes.
+            // The inner transaction runs in the body of the outer one. Neither reads what the other writes.
             ["nested"] => {
                 let made = async |entries: &Transaction| {
                     storage.transaction(async |inner| add(inner, "inner", 2).await).await?;
@@ -59,7 +59,7 @@ impl Group for Office {
                 };
                 storage.transaction(made).await?.to_string()
             }
-            // Nobody goes on with it after so many of its turns.
+            // The future is dropped after this many polls.
             ["abandon", polls] => {
                 let made = storage.transaction(async |entries| add(entries, "number", 3).await);
                 abandon(made, polls.parse()?).await
@@ -95,7 +95,7 @@ impl Group for Office {
 }
 
 impl Office {
-    /// A transaction that is overtaken until it has its turn, and keeps it until somebody opens the office.
+    /// A transaction that conflicts until it gets its turn, and then keeps its turn until `/open` is requested.
     async fn keep_turn(&self, storage: &Storage) -> Result<u32> {
         let runs = Cell::new(0);
         let kept = async |entries: &Transaction| {
@@ -130,7 +130,7 @@ async fn add(entries: &Transaction, key: &str, pauses: u32) -> Result<u64> {
     Ok(number + 1)
 }
 
-/// Takes away the last few entries but one and puts as many in front of all, then lists from the end.
+/// Deletes some entries before the last one, writes as many in front of all others, and then lists from the end.
 async fn last(storage: &Storage, writes: u32, limit: usize) -> Result<String> {
     let found = storage.transaction(async |entries| {
         let all = storage.list::<u32>(&List::prefix("k/").reverse().limit(1)).await?;
@@ -201,7 +201,7 @@ fn ask(cluster: &Cluster, path: &str) -> String {
 }
 
 #[test]
-fn all_of_many_are_made_whatever_becomes_of_others() {
+fn all_transactions_are_made_even_if_others_are_dropped_or_panic() {
     for round in 0..40 {
         let cluster = Cluster::builder(Desk).seed(round).start();
         let mut adding = Vec::new();
@@ -215,7 +215,7 @@ fn all_of_many_are_made_whatever_becomes_of_others() {
         for adding in &adding {
             assert!(answer(&cluster, adding).is_some(), "a transaction was not made");
         }
-        // Of an abandoned one nobody knows, but it was made once or not at all.
+        // An abandoned transaction was made once or not at all.
         let spoilt: Vec<_> = spoilt.iter().filter_map(|spoilt| answer(&cluster, spoilt)).collect();
         assert_eq!(spoilt.len(), 60);
         let made = 60 + spoilt.iter().filter(|answer| *answer == "made").count();
@@ -225,7 +225,7 @@ fn all_of_many_are_made_whatever_becomes_of_others() {
 }
 
 #[test]
-fn a_turn_that_takes_too_long_keeps_nobody_for_good() {
+fn a_turn_that_takes_too_long_ends() {
     let cluster = Cluster::new(Desk);
     let kept = begin(&cluster, "/keep_turn");
     cluster.advance(Duration::from_secs(1));
@@ -247,7 +247,7 @@ fn a_limited_list_in_a_transaction_reads_its_limit_and_what_the_transaction_took
         let before = cluster.entries_listed();
         assert_eq!(ask(&cluster, &format!("/last/{writes}/{limit}")), found);
         let read = cluster.entries_listed() - before;
-        // One to know which is the last.
+        // One read finds the last entry.
         assert_eq!(read, 1 + limit + writes, "entries read, of {entries}");
     }
 }

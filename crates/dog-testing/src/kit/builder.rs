@@ -1,16 +1,15 @@
-//! How a cluster is made.
+//! The settings of a cluster.
 
 use std::time::Duration;
 
 use dog::{App, Env};
 
-use super::cluster::Cluster;
-use crate::world::{Disk, Making, Micros, Weather, World};
+use crate::world::{World, WorldConfig};
 
-/// Steps at one moment of the clock that are taken for a loop without end.
+/// The default of [`Builder::max_steps`].
 const MAX_STEPS: u64 = 5_000_000;
 
-/// How a [`Cluster`] is made: with an [`Env`], and where a test needs it with rest, delays or other limits.
+/// The settings of a [`Cluster`](crate::Cluster), from [`Cluster::builder`](crate::Cluster::builder).
 ///
 /// ```
 /// # use dog::*;
@@ -42,8 +41,8 @@ const MAX_STEPS: u64 = 5_000_000;
 /// use std::time::Duration;
 /// use dog_testing::Cluster;
 ///
-/// // Objects leave memory after every event: what a Replica keeps in its fields alone is lost.
-/// let cluster = Cluster::builder(Chat).env(Env::new().with("a pool, say")).hibernate_after(Duration::ZERO).start();
+/// // Objects hibernate after every event: a Replica loses everything that it keeps only in its fields.
+/// let cluster = Cluster::builder(Chat).env(Env::new().with("settings")).hibernate_after(Duration::ZERO).start();
 /// let ann = cluster.connect("/ws?u=ann");
 /// assert!(!cluster.is_awake(ann.replica()) && ann.is_open());
 /// ```
@@ -52,96 +51,86 @@ const MAX_STEPS: u64 = 5_000_000;
 pub struct Builder<A> {
     app: A,
     env: Env,
-    making: Making,
+    config: WorldConfig,
     max_steps: u64,
-    counts: bool,
+    counts_traffic: bool,
 }
 
 impl<A: App> Builder<A> {
     pub(super) fn new(app: A) -> Self {
-        let making = Making {
-            seed: 0,
-            nodes: 1,
-            weather: Weather::STILL,
-            disk: Disk::default(),
-            outbox: 1024 * 1024,
-            hibernate_after: None,
-            keeps_watch: true,
-            bug: None,
-        };
-        Self { app, env: Env::new(), making, max_steps: MAX_STEPS, counts: false }
+        Self { app, env: Env::new(), config: WorldConfig::default(), max_steps: MAX_STEPS, counts_traffic: false }
     }
 
-    /// What the objects and the App find in [`dog::Context::env`].
+    /// Sets what the App and the objects find in [`dog::Context::env`]. Default: empty.
     pub fn env(mut self, env: Env) -> Self {
         self.env = env;
         self
     }
 
-    /// From this seed follow the ids of new Replicas and whatever else chance decides, such as
-    /// [delays](Self::network_delay). Default 0.
+    /// Sets the number of nodes. Each object lives on one of them. When a node crashes, its objects begin again on the
+    /// others: see [`Cluster::crash_node`](crate::Cluster::crash_node). Default: 1.
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.config.nodes = nodes.max(1);
+        self
+    }
+
+    /// Sets the seed of everything random: the ids of new Replicas, and [delays](Self::network_delay). Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.making.seed = seed;
+        self.config.seed = seed;
         self
     }
 
-    /// How long an object may be idle before it leaves memory, as a host's `--hibernate-after`: zero for after every event.
-    /// Default: never, except by [`Cluster::evict_replica`].
+    /// Sets how long an object may be idle before it hibernates, as `--hibernate-after` of a server. Zero: after every
+    /// event. Default: never, except by [`Cluster::evict_replica`](crate::Cluster::evict_replica).
     pub fn hibernate_after(mut self, idle: Duration) -> Self {
-        self.making.hibernate_after = Some(idle);
+        self.config.hibernate_after = Some(idle);
         self
     }
 
-    /// How many bytes may wait for a client that does not read before its socket ends with 1013. Default 1 MiB.
+    /// Sets how many bytes may wait for a client that does not read. Its socket then ends with 1013. Default: 1 MiB.
     pub fn max_outbox(mut self, bytes: usize) -> Self {
-        self.making.outbox = bytes;
+        self.config.outbox = bytes;
         self
     }
 
-    /// How long everything is on its way, at least and at most: between objects, and to and from clients. Default: no
-    /// time.
+    /// Sets the shortest and the longest delay of messages between objects, and to and from clients. Default: 0.
     ///
-    /// How long each single thing takes, and which of the handlers that can go on does so first, follows from the
-    /// [seed](Self::seed). So a loop over seeds shows a test many orders of events. After each action let time pass
-    /// with [`Cluster::advance`]: [`Cluster::run`] alone brings nothing to its end.
+    /// The delay of each message, and which of the ready handlers runs first, follow from the [seed](Self::seed). So a
+    /// loop over seeds tests many orders of events. After each action, move the clock with
+    /// [`Cluster::advance`](crate::Cluster::advance): [`Cluster::run`](crate::Cluster::run) does not wait for delays.
     pub fn network_delay(mut self, least: Duration, most: Duration) -> Self {
-        self.making.weather.delay = (micros(least), micros(most.max(least)));
+        self.config.weather.delay = (World::span(least), World::span(most.max(least)));
         self
     }
 
-    /// How long a write to disk takes at most. Default: no time.
+    /// Sets the longest time of a write to disk. Default: 0.
     ///
-    /// A crash meanwhile may keep what was not acknowledged yet, or lose it, as the [seed](Self::seed) has it; never
-    /// half of a transaction.
+    /// When an object crashes before a write is acknowledged, the [seed](Self::seed) decides whether the write is stored. A
+    /// transaction is always stored whole or not at all.
     pub fn write_delay(mut self, most: Duration) -> Self {
-        self.making.disk.delay = micros(most);
+        self.config.disk.delay = World::span(most);
         self
     }
 
-    /// How many steps may happen without the clock moving, before the cluster panics and says who runs in a circle.
-    /// Default 5 million.
+    /// Sets how many steps may happen while the clock stands still. Then the cluster panics and names the object that ran
+    /// last. Default: 5 million.
     pub fn max_steps(mut self, steps: u64) -> Self {
         self.max_steps = steps;
         self
     }
 
-    /// Counts what objects say to each other, for [`Cluster::take_traffic`].
+    /// Counts the messages between objects, for [`Cluster::take_traffic`](crate::Cluster::take_traffic).
     pub fn count_traffic(mut self) -> Self {
-        self.counts = true;
+        self.counts_traffic = true;
         self
     }
 
-    /// Begins.
-    #[must_use]
-    pub fn start(self) -> Cluster {
-        let world = World::new(self.app, self.env, self.making);
-        if self.counts {
+    /// The world with these settings, and the limit of steps.
+    pub(super) fn build(self) -> (std::rc::Rc<World>, u64) {
+        let world = World::new(self.app, self.env, self.config);
+        if self.counts_traffic {
             world.count_traffic();
         }
-        Cluster { world, max_steps: self.max_steps }
+        (world, self.max_steps)
     }
-}
-
-fn micros(duration: Duration) -> Micros {
-    Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX / 4)
 }

@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 
 use crate::world::{ClientKey, ClientState, World};
 
-/// One client's WebSocket, at the client's end: a value that sends when told to, and keeps what it has received.
+/// A client's end of a WebSocket: a value that sends when the test says so, and keeps what it has received.
 ///
-/// What it does takes effect when the [`Cluster`](crate::Cluster) runs next, and what it has received is what has come
-/// by then. One that has ended sends nothing any more, as in a browser.
+/// What a client does takes effect when the [`Cluster`](crate::Cluster) runs next. What it has received is what has arrived by
+/// then. A socket that has ended sends nothing any more, as in a browser.
 pub struct ClientSocket {
     world: Rc<World>,
     key: ClientKey,
@@ -29,7 +29,7 @@ impl ClientSocket {
     /// Sends a value as JSON.
     ///
     /// # Panics
-    /// When it cannot be written as JSON.
+    /// If the value cannot be serialised.
     #[track_caller]
     pub fn send_json<T: Serialize + ?Sized>(&self, value: &T) {
         match Message::json(value) {
@@ -38,67 +38,65 @@ impl ClientSocket {
         }
     }
 
-    /// Closes with [`CloseCode::NORMAL`], after what was sent before.
+    /// Closes with [`CloseCode::NORMAL`], after everything that was sent before.
     pub fn close(&self) {
         self.close_with(CloseCode::NORMAL, "");
     }
 
-    /// Closes with a code and a reason.
+    /// Closes with a code and a reason, after everything that was sent before.
     pub fn close_with(&self, code: CloseCode, reason: &str) {
         self.world.client_closes(self.key, Close::new(code, reason));
     }
 
-    /// The connection breaks, without a close: `on_error` follows.
+    /// Breaks the connection without a close. `on_error` follows.
     pub fn vanish(&self) {
         self.world.client_vanishes(self.key, 0);
     }
 
-    /// Reads nothing more: what is sent waits at the server, and when that is too much
-    /// ([`Builder::max_outbox`](crate::Builder::max_outbox)) the server ends the socket with 1013.
+    /// Stops reading. Messages wait at the server; beyond [`Builder::max_outbox`](crate::Builder::max_outbox) bytes the server
+    /// ends the socket with 1013.
     pub fn stop_reading(&self) {
         self.world.set_reads(self.key, false);
     }
 
-    /// Reads again, and first what has waited.
+    /// Reads again, first what has waited.
     pub fn read_on(&self) {
         self.world.set_reads(self.key, true);
     }
 
-    /// The oldest message that has come and was not taken yet.
+    /// Takes the oldest message that has arrived.
     #[must_use]
     pub fn next(&self) -> Option<Message> {
-        let mut sockets = self.world.sockets.borrow_mut();
-        let received = &mut sockets.client_mut(self.key).received;
-        if received.is_empty() { None } else { Some(received.remove(0)) }
+        self.world.received(self.key, |received| if received.is_empty() { None } else { Some(received.remove(0)) })
     }
 
-    /// All that has come and was not taken yet, the oldest first.
+    /// Takes all messages that have arrived, the oldest first.
     #[must_use]
     pub fn received(&self) -> Vec<Message> {
-        std::mem::take(&mut self.world.sockets.borrow_mut().client_mut(self.key).received)
+        self.world.received(self.key, std::mem::take)
     }
 
-    /// The same, as text.
+    /// Takes all messages that have arrived, as text.
     ///
     /// # Panics
-    /// When a binary message has come.
+    /// If one of them is binary.
     #[must_use]
     #[track_caller]
     pub fn received_texts(&self) -> Vec<String> {
         let mut texts = Vec::new();
         for message in self.received() {
             let Some(text) = message.as_text() else {
-                panic!("a binary message of {} bytes has come, and text was expected", message.len())
+                panic!("expected text, received a binary message of {} bytes", message.len())
             };
             texts.push(text.to_owned());
         }
         texts
     }
 
-    /// The same, read as JSON.
+    /// Takes all messages that have arrived, deserialised from JSON.
     ///
     /// # Panics
-    /// When a message has come that is no `T`.
+    /// If one of them is not a `T`.
     #[must_use]
     #[track_caller]
     pub fn received_json<T: DeserializeOwned>(&self) -> Vec<T> {
@@ -106,19 +104,19 @@ impl ClientSocket {
         for message in self.received() {
             match message.to_json() {
                 Ok(value) => values.push(value),
-                Err(error) => panic!("{message:?} is no {}: {error}", std::any::type_name::<T>()),
+                Err(error) => panic!("expected JSON of {}, received {message:?}: {error}", std::any::type_name::<T>()),
             }
         }
         values
     }
 
-    /// Whether it is open, as far as the client knows.
+    /// Whether the socket is open, as far as the client knows.
     pub fn is_open(&self) -> bool {
         self.state() == ClientState::Open
     }
 
-    /// How it was closed, by either side, or `None` while it is open: the code and the reason that a client is told,
-    /// [`CloseCode::ABNORMAL`] when it just broke.
+    /// The code and the reason with which either side closed the socket: [`CloseCode::ABNORMAL`] if it broke. `None` while it
+    /// is open.
     pub fn closed(&self) -> Option<Close> {
         match self.state() {
             ClientState::Closed(close) => Some(close),
@@ -127,18 +125,18 @@ impl ClientSocket {
         }
     }
 
-    /// The Replica that holds it, or held it.
+    /// The Replica that has, or had, the socket.
     pub fn replica(&self) -> ReplicaId {
         self.replica
     }
 
-    /// Whom the App has identified it as.
+    /// The client that the App has identified.
     pub fn client(&self) -> &ClientId {
         &self.client
     }
 
     fn state(&self) -> ClientState {
-        self.world.sockets.borrow().client(self.key).state.clone()
+        self.world.client_state(self.key)
     }
 }
 
@@ -148,7 +146,7 @@ impl fmt::Debug for ClientSocket {
     }
 }
 
-/// A request that is on its way: from [`Cluster::begin`](crate::Cluster::begin). Dropped, it stays on its way.
+/// A request without an answer so far, from [`Cluster::begin`](crate::Cluster::begin). Dropping it does not cancel the request.
 #[derive(Clone)]
 pub struct Pending {
     world: Rc<World>,
@@ -165,19 +163,18 @@ impl Pending {
         &self.path
     }
 
-    /// The answer, the first time that this is asked after it has come: a socket, or a response that opened none.
+    /// Takes the answer, if it has come: a socket, or a response that opens none.
     pub fn answer(&self) -> Option<Result<ClientSocket, Box<Response>>> {
-        let mut sockets = self.world.sockets.borrow_mut();
-        let end = sockets.client_mut(self.key);
-        let response = end.response.take()?;
-        let (Some((address, _)), Some(client)) = (end.socket, end.identified.clone()) else {
+        let response = self.world.take_response(self.key)?;
+        let (Some((address, _)), Some(client)) = (self.world.client_socket(self.key), self.world.identified(self.key))
+        else {
             return Some(Err(Box::new(response)));
         };
         let (world, key) = (Rc::clone(&self.world), self.key);
         Some(Ok(ClientSocket { world, key, replica: address.replica, client }))
     }
 
-    /// The client goes without waiting for the answer; a socket that it would have got ends at once.
+    /// The client goes without waiting for the answer. A socket that it would have got ends at once.
     pub fn vanish(&self) {
         self.world.client_vanishes(self.key, 0);
     }

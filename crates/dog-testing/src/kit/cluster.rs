@@ -1,27 +1,31 @@
-//! The cluster under test: requests from outside, and what comes of them.
+//! The cluster under test: requests from outside, their answers, and the clock.
 
 use std::fmt;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
-use dog::{App, Body, Request, Response};
+use dog::{App, Body, Request, Response, Timestamp};
 use http::{HeaderValue, header};
 
 use super::builder::Builder;
 use super::client::{ClientSocket, Pending};
-use super::running::PATIENCE;
-use crate::world::World;
+use super::steps::Steps;
+use crate::world::{Micros, World};
 
-/// An App with all its objects, in one thread, on a clock that stands still until it is moved.
+/// How long, on the virtual clock, the kit waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An App with its Groups and Replicas, in one thread, on a clock that moves only when the test moves it.
 ///
-/// Everything is deterministic: the same test, the same order of everything. Nothing sleeps, so a minute costs no time.
-/// Objects are real, run by the same engine as on every host: limits, placement, joining, reports, deadlines. What a
-/// host's own front does is not here: limits of sizes and headers, the handshake's timing, TLS.
+/// The same test gives the same order of events every time. Nothing sleeps, so a minute costs no time. The objects run on
+/// the same engine as on every host: limits, placement, joins, reports and deadlines are those of production. The front of
+/// a host is not part of the kit: size limits, timing of handshakes, TLS.
 ///
-/// Whatever a handler waits for must come from this library, or be ready at once: a timer or a socket of a runtime such as
-/// tokio never is, for there is none. Put what reaches outside behind a trait in the [`Env`](dog::Env).
+/// A handler may await any future of this library. A timer or a socket of a runtime such as Tokio never becomes ready,
+/// because there is no runtime. Put code that reaches outside behind a trait in the [`Env`](dog::Env).
 ///
 /// ```
 /// # use dog::*;
@@ -60,7 +64,7 @@ use crate::world::World;
 /// let ann = cluster.connect("/ws?u=ann");
 /// let bob = cluster.connect("/ws?u=bob");
 /// let cid = cluster.connect("/ws?u=cid");
-/// assert_ne!(ann.replica(), cid.replica(), "two seats a Replica");
+/// assert_ne!(ann.replica(), cid.replica(), "two seats per Replica");
 ///
 /// ann.send("hello");
 /// cluster.run();
@@ -77,11 +81,11 @@ use crate::world::World;
 /// assert!(!ann.is_open() && !bob.is_open() && cid.is_open());
 /// ```
 pub struct Cluster {
-    pub(super) world: Rc<World>,
-    pub(super) max_steps: u64,
+    world: Rc<World>,
+    max_steps: u64,
 }
 
-/// A request that opens a WebSocket at `path`, to which headers can be added: see [`Cluster::open`].
+/// A request that opens a WebSocket at `path`, for [`Cluster::open`]. The test can add headers to it.
 ///
 /// ```
 /// let mut request = dog_testing::websocket("/ws");
@@ -90,7 +94,7 @@ pub struct Cluster {
 /// ```
 ///
 /// # Panics
-/// When `path` is no path of an address.
+/// If `path` is not a valid path.
 #[track_caller]
 pub fn websocket(path: &str) -> Request {
     let mut request = get(path);
@@ -109,43 +113,57 @@ pub fn websocket(path: &str) -> Request {
 fn get(path: &str) -> Request {
     match http::Request::get(path).body(Body::empty()) {
         Ok(request) => request,
-        Err(error) => panic!("{path:?} is no path: {error}"),
+        Err(error) => panic!("{path:?} is not a valid path: {error}"),
+    }
+}
+
+impl<A: App> Builder<A> {
+    /// Starts the cluster.
+    #[must_use]
+    pub fn start(self) -> Cluster {
+        let (world, max_steps) = self.build();
+        Cluster { world, max_steps }
     }
 }
 
 impl Cluster {
-    /// A cluster of `app`, with an empty [`Env`](dog::Env).
+    /// Starts a cluster of one node with default settings and an empty [`Env`](dog::Env).
     pub fn new<A: App>(app: A) -> Self {
         Self::builder(app).start()
     }
 
-    /// The same, with a choice.
+    /// The settings of a cluster that is not started yet.
     pub fn builder<A: App>(app: A) -> Builder<A> {
         Builder::new(app)
     }
 
-    /// Opens a WebSocket, and runs until it is open.
+    pub(super) fn world(&self) -> &Rc<World> {
+        &self.world
+    }
+
+    /// Opens a WebSocket with a GET request for `path`, and runs until it is open.
     ///
     /// # Panics
-    /// When the App refuses: to test that, there is [`open`](Self::open).
+    /// If the App refuses, or does not answer within two minutes of the virtual clock. To test a refusal, use
+    /// [`open`](Self::open).
     #[track_caller]
     pub fn connect(&self, path: &str) -> ClientSocket {
         match self.open(websocket(path)) {
             Ok(socket) => socket,
             Err(response) => {
                 let (status, body) = (response.status(), self.read_text(*response));
-                panic!("{path} was answered with {status} {body:?}, and no socket{}", self.failures_so_far())
+                panic!("{path} was answered with {status} {body:?} instead of a WebSocket{}", self.failures_so_far())
             }
         }
     }
 
-    /// The same with a request of one's own making; see [`websocket`].
+    /// Opens a WebSocket with the given request; see [`websocket`]. Runs until it is open.
     ///
     /// # Errors
-    /// The response, when it opens no socket.
+    /// The response, if it opens no WebSocket.
     ///
     /// # Panics
-    /// When there is no answer within two minutes of the virtual clock.
+    /// If there is no answer within two minutes of the virtual clock.
     #[track_caller]
     pub fn open(&self, request: Request) -> Result<ClientSocket, Box<Response>> {
         let answer = self.answer(&self.begin(request));
@@ -153,33 +171,35 @@ impl Cluster {
         answer
     }
 
-    /// The response to a request. The clock goes on while the App waits for something.
+    /// Sends a request and returns the response. The clock moves on while the App waits for something.
     ///
     /// # Panics
-    /// When there is no answer within two minutes of the virtual clock, or when the answer opens a WebSocket: that wants
-    /// [`open`](Self::open).
+    /// If there is no answer within two minutes of the virtual clock, or if the answer opens a WebSocket: use
+    /// [`open`](Self::open) for that.
     #[track_caller]
     pub fn fetch(&self, request: Request) -> Response {
         let path = request.uri().to_string();
         match self.answer(&self.begin(request)) {
-            Ok(_) => panic!("{path} was answered with a WebSocket, which wants `open` or `connect`"),
+            Ok(_) => panic!("{path} was answered with a WebSocket: use `open` or `connect`"),
             Err(response) => *response,
         }
     }
 
-    /// The response to a GET.
+    /// Sends a GET request and returns the response.
     ///
     /// # Panics
-    /// When `path` is no path of an address, and as [`fetch`](Self::fetch).
+    /// If `path` is not a valid path, and as [`fetch`](Self::fetch).
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
         self.fetch(get(path))
     }
 
-    /// Sends a request whose answer is not waited for: it is on its way from the next [`run`](Self::run) on.
+    /// Sends a request without waiting for its answer. It is on its way from the next [`run`](Self::run) on. Requests go to
+    /// the first node that has not crashed.
     pub fn begin(&self, request: Request) -> Pending {
         let path = request.uri().to_string();
-        Pending::new(Rc::clone(&self.world), self.world.ask(0, request), path)
+        let node = self.world.serving_nodes().first().copied().unwrap_or_default();
+        Pending::new(Rc::clone(&self.world), self.world.ask(node, request), path)
     }
 
     #[track_caller]
@@ -187,8 +207,8 @@ impl Cluster {
         match self.wait(|| pending.answer()) {
             Some(answer) => answer,
             None => panic!(
-                "{} was not answered within {} s of the virtual clock: does a handler wait for something that only a \
-                 runtime or another thread can do?{}",
+                "{} was not answered within {} s of the virtual clock: does a handler wait for something that needs a \
+                 runtime or another thread?{}",
                 pending.path(),
                 PATIENCE.as_secs(),
                 self.failures_so_far(),
@@ -196,10 +216,10 @@ impl Cluster {
         }
     }
 
-    /// The body of a response, read whole.
+    /// Reads the whole body of a response.
     ///
     /// # Panics
-    /// When it breaks off, or does not end within two minutes of the virtual clock.
+    /// If the body breaks off, or does not end within two minutes of the virtual clock.
     #[track_caller]
     pub fn read(&self, response: Response) -> Bytes {
         let mut reading = pin!(response.into_body().bytes(usize::MAX));
@@ -214,25 +234,81 @@ impl Cluster {
         }
     }
 
-    /// The same, as text.
+    /// Reads the whole body of a response as text.
     ///
     /// # Panics
-    /// As [`read`](Self::read), and when it is no UTF-8.
+    /// If the body is not UTF-8, and as [`read`](Self::read).
     #[track_caller]
     pub fn read_text(&self, response: Response) -> String {
         match String::from_utf8(self.read(response).into()) {
             Ok(text) => text,
-            Err(error) => panic!("the body is no text: {error}"),
+            Err(error) => panic!("the body is not UTF-8: {error}"),
         }
+    }
+
+    /// Does everything that can be done while the clock stands still: handlers run and messages arrive, until everything
+    /// waits for a client or for time to pass.
+    ///
+    /// # Panics
+    /// If this takes more than [`Builder::max_steps`] steps: a task wakes itself forever, or objects send to each other in
+    /// an endless loop. A handler that never returns, such as `loop {}`, hangs the test.
+    #[track_caller]
+    pub fn run(&self) {
+        self.advance(Duration::ZERO);
+    }
+
+    /// Moves the clock by `duration` and does everything that becomes due, each thing at its time.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    #[track_caller]
+    pub fn advance(&self, duration: Duration) {
+        let until = self.world.after(duration);
+        let mut steps = Steps::default();
+        while self.step(until, &mut steps) {}
+        self.world.advance_to(until);
+    }
+
+    /// The time of the virtual clock, which objects see too. It starts at midnight before 2026-01-01, UTC.
+    pub fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    /// Runs until `look` finds something, for at most [`PATIENCE`].
+    #[track_caller]
+    fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        let until = self.world.after(PATIENCE);
+        let mut steps = Steps::default();
+        loop {
+            if let Some(found) = look() {
+                return Some(found);
+            }
+            if !self.step(until, &mut steps) {
+                return None;
+            }
+        }
+    }
+
+    #[track_caller]
+    fn step(&self, until: Micros, steps: &mut Steps) -> bool {
+        let more = self.world.step(until);
+        assert!(
+            steps.count(self.world.micros()) <= self.max_steps,
+            "the clock has not moved for {} steps: does a task wake itself forever, or do objects send to each other in \
+             an endless loop? The last to run was {}",
+            self.max_steps,
+            self.world.last_to_run(),
+        );
+        more
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         let failures = self.failures_so_far();
-        // A test that has failed, and perhaps for this.
+        // The failures may be the reason why the test has panicked.
         if std::thread::panicking() && !failures.is_empty() {
-            eprintln!("what failed in the cluster:{failures}");
+            eprintln!("failures in the cluster:{failures}");
         }
         self.world.end();
     }

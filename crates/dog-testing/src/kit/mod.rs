@@ -1,15 +1,16 @@
 //! What users test their own Groups and Replicas with.
 //!
-//! - `builder`: how a cluster is made; `cluster`: requests, and time by hand; `running`: how far things go by themselves
-//! - `inside`: what objects have in memory and on disk; `faults`: rest, crashes, cuts, a disk that fails
-//! - `client`: a client's socket as a value, and a request that is not answered yet
+//! - `client`: a client's socket as a value, and a request that has no answer yet
+//! - `builder`: the settings of a cluster; `steps`: the limit of steps while the clock stands still
+//! - `cluster`: requests and their answers, and the clock
+//! - `inside`: what objects have in memory and on disk; `faults`: hibernation, crashes, cuts, a disk that fails
 
 mod builder;
 mod client;
 mod cluster;
 mod faults;
 mod inside;
-mod running;
+mod steps;
 
 pub use crate::world::{Amount, Traffic};
 pub use builder::Builder;

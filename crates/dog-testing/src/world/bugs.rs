@@ -1,30 +1,50 @@
-//! Faults that can be put in, to show that the simulation finds them.
+//! Bugs that can be planted, to show that the simulation finds them.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A bug of the npm package `dog`, put in from outside, or, where the engine guards against it, inside.
+/// A bug: one of the npm package `dog`, or a missing fence between two lives of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bug {
     /// A restarted Group knows nothing of its Replicas.
     ForgottenBooks,
-    /// The seat of a client that vanished is never given back.
+    /// The seat of a client that vanished is never released.
     LeakedSeat,
     /// A new Replica serves before its siblings know it.
     UnawaitedJoin,
     /// One dead Replica stops a broadcast to all.
     AllOrNothing,
-    /// A socket that ends is ended twice. Wants the feature `bugs`.
+    /// The last handler of a socket runs twice. Needs the feature `bugs`.
     DoubleClose,
+    /// The storage accepts writes of a life after a later life has begun.
+    UnfencedWrite,
+    /// Nodes accept messages and requests from a node whose lease has ended.
+    UnfencedMessage,
+    /// A node does not check its lease: its objects go on after the lease has ended.
+    UncheckedLease,
+    /// A Group counts the report of an earlier life of a Replica as one of its current life.
+    UnfencedReport,
+    /// A Replica takes the view of an earlier life of its Group for the newest.
+    UnfencedView,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::ForgottenBooks, Self::LeakedSeat, Self::UnawaitedJoin, Self::AllOrNothing, Self::DoubleClose];
+    pub const ALL: [Self; 10] = [
+        Self::ForgottenBooks,
+        Self::LeakedSeat,
+        Self::UnawaitedJoin,
+        Self::AllOrNothing,
+        Self::DoubleClose,
+        Self::UnfencedWrite,
+        Self::UnfencedMessage,
+        Self::UncheckedLease,
+        Self::UnfencedReport,
+        Self::UnfencedView,
+    ];
 
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ForgottenBooks => "forgotten-books",
@@ -32,6 +52,11 @@ impl Bug {
             Self::UnawaitedJoin => "unawaited-join",
             Self::AllOrNothing => "all-or-nothing",
             Self::DoubleClose => "double-close",
+            Self::UnfencedWrite => "unfenced-write",
+            Self::UnfencedMessage => "unfenced-message",
+            Self::UncheckedLease => "unchecked-lease",
+            Self::UnfencedReport => "unfenced-report",
+            Self::UnfencedView => "unfenced-view",
         }
     }
 }
@@ -47,6 +72,6 @@ impl FromStr for Bug {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|bug| bug.name() == name);
-        found.ok_or_else(|| format!("there is no bug \"{name}\"; there are: {}", Self::ALL.map(Self::name).join(", ")))
+        found.ok_or_else(|| format!("there is no bug `{name}`; there are: {}", Self::ALL.map(Self::name).join(", ")))
     }
 }

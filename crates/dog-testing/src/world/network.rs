@@ -1,140 +1,203 @@
-//! What lies between objects: delays, cuts, and in hostile weather losses, doubles and disorder.
+//! The network between nodes: delays, cuts, and in a storm losses, duplicates and reordering.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dog_engine::address::Object;
 
-use super::agenda::Micros;
+use super::clock::Micros;
+use super::life::Party;
+use super::nodes::NodeLife;
 use super::random::Random;
 
-/// Who is at one end of a way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Party {
-    /// The App on that node.
-    App(usize),
-    /// An object, whichever its life.
-    Object(Object),
-}
-
-/// From whom to whom, and where they are.
+/// The route of a message.
 #[derive(Clone, Copy, Debug)]
-pub struct Way {
-    pub from: Party,
-    pub to: Party,
-    pub nodes: (usize, usize),
+pub(super) struct Route {
+    pub(super) from: Party,
+    pub(super) to: Party,
+    /// The nodes of the sender and of the receiver.
+    pub(super) nodes: (usize, usize),
+    /// The sender's node, in its current life: messages of different lives can overtake each other.
+    pub(super) sender: NodeLife,
 }
 
-/// What is carried, as far as it matters to the network.
+/// What may become of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
-    /// A call and its answer: either may be lost, and then the deadline tells.
+pub(super) enum MessageKind {
+    /// A call or its answer: it may be lost, and then only the deadline tells.
     Call,
-    /// A request from outside and its response: whoever asked is told of a loss.
+    /// A request from outside or its response: the caller learns of a loss.
     Fetch,
-    /// A cast that may be lost, doubled, and late.
-    Tolerant,
-    /// A delivery: lost only where the way is cut.
+    /// A cast that may be lost, duplicated and late.
+    Repeatable,
+    /// A delivery: lost only where the route is cut.
     Delivery,
 }
 
-/// How the network is.
+/// How the network behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
-    /// Microseconds from one object to another, at least and at most.
+    /// The shortest and the longest delay from one object to another, in microseconds.
     pub delay: (Micros, Micros),
-    /// How many of a thousand calls, answers and tolerant casts are lost.
+    /// How many of a thousand calls, answers and repeatable casts are lost.
     pub lost: u32,
-    /// How many of a thousand tolerant casts come twice.
+    /// How many of a thousand repeatable casts come twice.
     pub doubled: u32,
-    /// How many of a thousand messages are late, by up to `late_by`; tolerant ones then arrive out of order.
+    /// How many of a thousand messages are late, by up to `late_by`. Repeatable ones then arrive out of order.
     pub late: u32,
+    /// By how much a late message is late at most, in microseconds.
     pub late_by: Micros,
-    /// Whether it is told at once that a call was lost.
+    /// Whether a caller learns at once that its call was lost.
     pub tells: bool,
 }
 
 impl Weather {
-    /// Everything arrives at once: for tests, in which time stands still.
+    /// Everything arrives at once.
     pub const STILL: Self = Self { delay: (0, 0), lost: 0, doubled: 0, late: 0, late_by: 0, tells: true };
-    /// Short delays, and in order.
+    /// Short delays, and everything in order.
     pub const CALM: Self = Self { delay: (50, 20_000), lost: 0, doubled: 0, late: 0, late_by: 0, tells: false };
-    /// All that the protocol has to survive.
+    /// Everything that the protocol has to survive.
     pub const STORM: Self =
         Self { delay: (50, 80_000), lost: 60, doubled: 80, late: 80, late_by: 4_000_000, tells: false };
 }
 
-pub struct Network {
-    pub weather: Weather,
+/// The network.
+pub(super) struct Network {
+    weather: Weather,
     cuts: BTreeSet<(usize, usize)>,
-    /// Objects that nothing reaches, and that reach nothing.
-    alone: BTreeSet<Object>,
-    /// When the last message on each way arrives: the next one is not to overtake it.
-    last: BTreeMap<(Party, Party), Micros>,
-    /// Calls, answers and deliveries that were lost or came late since it was last asked: after that members may
-    /// rightly not know each other.
-    pub harmed: u64,
-    /// How often something was cut: after that a delivery may rightly be missing.
-    pub cut_ever: u64,
+    isolated: BTreeSet<usize>,
+    cut_off: BTreeSet<Object>,
+    /// When the last message of each sender to each receiver arrives: the next one may not overtake it.
+    last: BTreeMap<(NodeLife, Party, Party), Micros>,
+    harmed: u64,
+    cuts_so_far: u64,
 }
 
 impl Network {
-    pub fn new(weather: Weather) -> Self {
-        Self { weather, cuts: BTreeSet::new(), alone: BTreeSet::new(), last: BTreeMap::new(), harmed: 0, cut_ever: 0 }
-    }
-
-    /// Whether nothing goes that way.
-    pub fn severs(&self, way: Way) -> bool {
-        let (from, to) = way.nodes;
-        let is_alone = |party| matches!(party, Party::Object(object) if self.alone.contains(&object));
-        self.cuts.contains(&(from.min(to), from.max(to))) || is_alone(way.from) || is_alone(way.to)
-    }
-
-    pub fn is_whole(&self) -> bool {
-        self.cuts.is_empty() && self.alone.is_empty()
-    }
-
-    pub fn cut(&mut self, nodes: (usize, usize)) {
-        if nodes.0 != nodes.1 {
-            self.cuts.insert((nodes.0.min(nodes.1), nodes.0.max(nodes.1)));
-            self.harmed += 1;
-            self.cut_ever += 1;
+    pub(super) fn new(weather: Weather) -> Self {
+        Self {
+            weather,
+            cuts: BTreeSet::new(),
+            isolated: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
+            last: BTreeMap::new(),
+            harmed: 0,
+            cuts_so_far: 0,
         }
     }
 
-    /// Cuts one object off from all others; its sockets are none of the network's affair.
-    pub fn cut_off(&mut self, object: Object) {
-        self.alone.insert(object);
+    pub(super) fn weather(&self) -> Weather {
+        self.weather
+    }
+
+    pub(super) fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
+    /// How many calls, answers and deliveries were lost or late so far. After that, members may not know each other.
+    pub(super) fn harmed(&self) -> u64 {
+        self.harmed
+    }
+
+    /// How often something was cut so far. After that, a delivery may be missing.
+    pub(super) fn cuts_so_far(&self) -> u64 {
+        self.cuts_so_far
+    }
+
+    /// A message was lost.
+    pub(super) fn count_loss(&mut self) {
         self.harmed += 1;
-        self.cut_ever += 1;
     }
 
-    pub fn heal(&mut self) {
+    /// Something was cut.
+    pub(super) fn count_cut(&mut self) {
+        self.harmed += 1;
+        self.cuts_so_far += 1;
+    }
+
+    /// Whether nothing passes on this route.
+    pub(super) fn severs(&self, route: &Route) -> bool {
+        let (from, to) = route.nodes;
+        let is_cut_off = |party| matches!(party, Party::Object(object) if self.cut_off.contains(&object));
+        let is_isolated = from != to && (self.isolated.contains(&from) || self.isolated.contains(&to));
+        is_isolated
+            || self.cuts.contains(&(from.min(to), from.max(to)))
+            || is_cut_off(route.from)
+            || is_cut_off(route.to)
+    }
+
+    /// Whether nothing is cut, and no node is isolated.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.has_cuts() && self.isolated.is_empty()
+    }
+
+    /// Whether nodes or objects are cut off from each other.
+    pub(super) fn has_cuts(&self) -> bool {
+        !(self.cuts.is_empty() && self.cut_off.is_empty())
+    }
+
+    /// Cuts two nodes off from each other.
+    pub(super) fn cut(&mut self, nodes: (usize, usize)) {
+        if nodes.0 != nodes.1 {
+            self.cuts.insert((nodes.0.min(nodes.1), nodes.0.max(nodes.1)));
+            self.count_cut();
+        }
+    }
+
+    /// Cuts one object off from all others. Its sockets are not affected.
+    pub(super) fn cut_off(&mut self, object: Object) {
+        self.cut_off.insert(object);
+        self.count_cut();
+    }
+
+    /// Cuts one node off from all others.
+    pub(super) fn isolate(&mut self, node: usize) {
+        self.isolated.insert(node);
+        self.count_cut();
+    }
+
+    /// The node is not isolated any more.
+    pub(super) fn reconnect(&mut self, node: usize) {
+        self.isolated.remove(&node);
+    }
+
+    pub(super) fn is_isolated(&self, node: usize) -> bool {
+        self.isolated.contains(&node)
+    }
+
+    /// Heals all cuts between nodes and around objects. Isolated nodes stay isolated.
+    pub(super) fn heal(&mut self) {
         self.cuts.clear();
-        self.alone.clear();
+        self.cut_off.clear();
     }
 
-    /// How often a cast arrives.
-    pub fn copies(&self, random: &mut Random) -> usize {
+    /// How often a repeatable message arrives.
+    pub(super) fn copies(&self, random: &mut Random) -> usize {
         if random.happens(self.weather.doubled) { 2 } else { 1 }
     }
 
-    /// When what is sent now arrives, or never.
-    pub fn arrival(&mut self, way: Way, sort: Sort, now: Micros, random: &mut Random) -> Option<Micros> {
-        let lossy = matches!(sort, Sort::Call | Sort::Fetch | Sort::Tolerant);
-        if self.severs(way) || (lossy && random.happens(self.weather.lost)) {
-            self.harmed += u64::from(sort != Sort::Tolerant);
+    /// When a message that is sent now arrives. `None` if it is lost.
+    pub(super) fn arrival(
+        &mut self,
+        route: &Route,
+        kind: MessageKind,
+        now: Micros,
+        random: &mut Random,
+    ) -> Option<Micros> {
+        let may_be_lost = kind != MessageKind::Delivery;
+        if self.severs(route) || (may_be_lost && random.happens(self.weather.lost)) {
+            self.harmed += u64::from(kind != MessageKind::Repeatable);
             return None;
         }
         let mut at = now + random.within(self.weather.delay.0..=self.weather.delay.1);
         if random.happens(self.weather.late) {
             at += random.within(0..=self.weather.late_by);
-            if sort == Sort::Tolerant {
-                // Out of order: the others do not wait for it.
+            if kind == MessageKind::Repeatable {
+                // The messages behind it do not wait for it.
                 return Some(at);
             }
             self.harmed += 1;
         }
-        let last = self.last.entry((way.from, way.to)).or_default();
+        let last = self.last.entry((route.sender, route.from, route.to)).or_default();
         *last = at.max(*last);
         Some(*last)
     }

@@ -1,54 +1,38 @@
-//! Chance that is none: a small generator (xoshiro256++, seeded by splitmix64). The same seed, the same run.
+//! Random numbers that follow from a seed: the same seed gives the same run.
 
 use std::ops::RangeInclusive;
 
-/// A stream of numbers that follows from its seed.
+/// A generator of random numbers.
 #[derive(Clone, Debug)]
-pub struct Random {
-    state: [u64; 4],
-}
+pub struct Random(fastrand::Rng);
 
 impl Random {
-    /// The stream of `seed`.
+    /// The generator of this seed.
     pub fn new(seed: u64) -> Self {
-        let mut mixed = seed;
-        let state = std::array::from_fn(|_| {
-            mixed = mixed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut word = mixed;
-            word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            word ^ (word >> 31)
-        });
-        Self { state }
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     /// Any number.
     pub fn number(&mut self) -> u64 {
-        let [a, b, c, d] = self.state;
-        let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
-        let (c, d) = (c ^ a, d ^ b);
-        self.state = [a ^ d, b ^ c, c ^ (b << 17), d.rotate_left(45)];
-        result
+        self.0.u64(..)
     }
 
-    /// One of `0..end`; 0 when `end` is 0.
+    /// A number in `0..end`; 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        // The slight bias of the remainder does no harm here.
-        usize::try_from(self.number() % (end.max(1) as u64)).unwrap_or(0)
+        self.0.usize(..end.max(1))
     }
 
-    /// One of the range.
+    /// A number in the range.
     pub fn within(&mut self, range: RangeInclusive<u64>) -> u64 {
-        let (start, end) = range.into_inner();
-        start + self.number() % (end.saturating_sub(start) + 1)
+        self.0.u64(range)
     }
 
-    /// True `times` in a thousand.
-    pub fn happens(&mut self, times: u32) -> bool {
-        times > 0 && self.number() % 1000 < u64::from(times)
+    /// True with a probability of `per_mille` in a thousand.
+    pub fn happens(&mut self, per_mille: u32) -> bool {
+        per_mille > 0 && self.0.u32(..1000) < per_mille
     }
 
-    /// One of them; there must be one.
+    /// One of `all`, which must not be empty.
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
@@ -59,17 +43,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_says_all() {
-        let stream = |seed| {
+    fn the_same_seed_gives_the_same_numbers() {
+        let numbers = |seed| {
             let mut random = Random::new(seed);
             std::array::from_fn::<_, 8, _>(|_| random.number())
         };
-        assert_eq!(stream(7), stream(7));
-        assert_ne!(stream(7), stream(8));
+        assert_eq!(numbers(7), numbers(7));
+        assert_ne!(numbers(7), numbers(8));
     }
 
     #[test]
-    fn numbers_stay_within_and_reach_the_ends() {
+    fn numbers_stay_in_their_range_and_reach_both_ends() {
         let mut random = Random::new(1);
         let drawn: Vec<u64> = (0..200).map(|_| random.within(3..=5)).collect();
         assert!((3..=5).all(|number| drawn.contains(&number)));

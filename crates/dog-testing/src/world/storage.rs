@@ -1,5 +1,5 @@
-//! What objects keep: in memory, and as durable as a disk. What was acknowledged survives a crash; of what was not, the
-//! first few batches may, each whole.
+//! What objects store. An acknowledged batch survives a crash; of the batches that are not acknowledged, the first few may.
+//! A batch is stored whole or not at all, and never for a life whose object has begun a later one.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -7,50 +7,63 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use dog::internal::Kind;
-use dog::{Error, Timestamp};
+use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
-use dog_engine::host::{Batch, Space};
+use dog_engine::host::{Batch, Order, Space};
 
-use super::agenda::Micros;
-use super::promise::Promise;
+use super::clock::Micros;
+use super::reply::ReplySender;
 
 type Entries = BTreeMap<Vec<u8>, Bytes>;
 
 /// A batch on its way to the disk.
-struct Pending {
+struct PendingBatch {
     key: u64,
+    epoch: Epoch,
     batch: Batch,
     fails: bool,
-    promise: Promise<()>,
+    reply: ReplySender<()>,
 }
 
-/// An alarm that is kept.
+/// An alarm on disk.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
-    pub at: Timestamp,
-    /// Tells it from an alarm that was set before.
-    pub number: u64,
-    pub has_rung: bool,
+pub(super) struct StoredAlarm {
+    pub(super) at: Timestamp,
+    /// Tells it from alarms that were set before.
+    pub(super) number: u64,
+    pub(super) has_rung: bool,
 }
 
+/// A batch that has reached the disk, or failed.
+#[derive(Default)]
+pub(super) struct Completed {
+    pub(super) reply: Option<(ReplySender<()>, Result<(), Error>)>,
+    /// The life that wrote it, if it is on disk.
+    pub(super) stored_by: Option<Epoch>,
+    /// The alarm to schedule: the one that was set, or an earlier one that was not replaced after all.
+    pub(super) alarm: Option<StoredAlarm>,
+}
+
+/// What remains of the batches that were on their way when a new life began.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub(super) replies: Vec<ReplySender<()>>,
+    pub(super) stored_by: Vec<Epoch>,
+    pub(super) alarms: Vec<StoredAlarm>,
+}
+
+/// The entries and alarms of all objects.
 #[derive(Default)]
 pub(super) struct Storage {
     entries: BTreeMap<(Object, Space), Entries>,
-    alarms: BTreeMap<Object, Kept>,
-    pending: BTreeMap<Object, VecDeque<Pending>>,
-    /// When the last batch of each object is done: they are done in order.
+    alarms: BTreeMap<Object, StoredAlarm>,
+    /// The last life of each object that has claimed it.
+    claims: BTreeMap<Object, Epoch>,
+    pending: BTreeMap<Object, VecDeque<PendingBatch>>,
+    /// When the last batch of each object completes: they complete in order.
     last: BTreeMap<Object, Micros>,
     next: u64,
-    /// Entries that ranges were asked for, and gave.
     listed: Cell<u64>,
-}
-
-/// What has to be done after a batch was written.
-#[derive(Default)]
-pub(super) struct Done {
-    pub promise: Option<(Promise<()>, Result<(), Error>)>,
-    /// An alarm was set, or the one that was to be replaced stays.
-    pub alarm: Option<Kept>,
 }
 
 impl Storage {
@@ -58,7 +71,8 @@ impl Storage {
         self.entries.get(&(object, space))?.get(key).cloned()
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many entries there are, of all objects.
+    pub(super) fn count(&self) -> usize {
         self.entries.values().map(BTreeMap::len).sum()
     }
 
@@ -67,92 +81,107 @@ impl Storage {
         object: Object,
         space: Space,
         keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
-        most: Option<usize>,
-        reverse: bool,
+        limit: Option<usize>,
+        order: Order,
     ) -> Vec<(Bytes, Bytes)> {
         let Some(entries) = self.entries.get(&(object, space)) else { return Vec::new() };
         if is_empty(&keys) {
             return Vec::new();
         }
         let found = entries.range(keys).map(|(key, value)| (Bytes::copy_from_slice(key), value.clone()));
-        let most = most.unwrap_or(usize::MAX);
-        let found: Vec<_> = if reverse { found.rev().take(most).collect() } else { found.take(most).collect() };
+        let limit = limit.unwrap_or(usize::MAX);
+        let found: Vec<_> = match order {
+            Order::Ascending => found.take(limit).collect(),
+            Order::Descending => found.rev().take(limit).collect(),
+        };
         self.listed.set(self.listed.get() + found.len() as u64);
         found
     }
 
+    /// How many entries ranges have returned so far.
     pub(super) fn listed(&self) -> u64 {
         self.listed.get()
     }
 
-    /// The alarm as its object set it last, written or on the way.
+    /// The alarm as its object has set it last, stored or on its way.
     pub(super) fn alarm(&self, object: Object) -> Option<Timestamp> {
         let pending = self.pending.get(&object).into_iter().flatten().rev();
-        let on_the_way = pending.filter(|pending| !pending.fails).find_map(|pending| pending.batch.alarm);
-        on_the_way.unwrap_or_else(|| self.alarms.get(&object).map(|kept| kept.at))
+        let on_its_way = pending.filter(|pending| !pending.fails).find_map(|pending| pending.batch.alarm);
+        on_its_way.unwrap_or_else(|| self.alarms.get(&object).map(|stored| stored.at))
     }
 
-    /// Whether an alarm is being set or taken back: the earlier one does not ring meanwhile.
-    pub(super) fn replaces_alarm(&self, object: Object) -> bool {
+    /// Whether an alarm is being set or cleared. The earlier one does not ring meanwhile.
+    pub(super) fn is_replacing_alarm(&self, object: Object) -> bool {
         self.pending.get(&object).into_iter().flatten().any(|pending| pending.batch.alarm.is_some())
     }
 
-    pub(super) fn kept_alarm(&mut self, object: Object) -> Option<&mut Kept> {
+    pub(super) fn stored_alarm(&mut self, object: Object) -> Option<&mut StoredAlarm> {
         self.alarms.get_mut(&object)
     }
 
-    /// A batch is handed over. Its key, and when it is done.
+    /// Whether a later life than this one has claimed the object.
+    pub(super) fn is_fenced(&self, object: Object, epoch: Epoch) -> bool {
+        self.claims.get(&object).is_some_and(|claim| epoch < *claim)
+    }
+
+    /// Accepts a batch. Returns its key, and when it completes.
     pub(super) fn submit(
         &mut self,
         object: Object,
+        epoch: Epoch,
         batch: Batch,
-        promise: Promise<()>,
+        reply: ReplySender<()>,
         (done_at, fails): (Micros, bool),
     ) -> (u64, Micros) {
         let key = self.next;
         self.next += 1;
-        self.pending.entry(object).or_default().push_back(Pending { key, batch, fails, promise });
+        self.pending.entry(object).or_default().push_back(PendingBatch { key, epoch, batch, fails, reply });
         let last = self.last.entry(object).or_default();
         *last = done_at.max(*last);
         (key, *last)
     }
 
-    /// The batch has reached the disk, unless a crash has decided about it before.
-    pub(super) fn complete(&mut self, object: Object, key: u64) -> Done {
+    /// The batch reaches the disk, unless a new life of the object has decided about it before.
+    pub(super) fn complete(&mut self, object: Object, key: u64) -> Completed {
         let first = self.pending.get_mut(&object).and_then(|pending| {
             let is_first = pending.front().is_some_and(|first| first.key == key);
             if is_first { pending.pop_front() } else { None }
         });
-        let Some(pending) = first else { return Done::default() };
+        let Some(pending) = first else { return Completed::default() };
         if pending.fails {
             let error = Error::new(Kind::Storage, "the disk failed");
-            let stays = pending.batch.alarm.and_then(|_| self.alarms.get(&object)).filter(|kept| !kept.has_rung);
-            return Done { promise: Some((pending.promise, Err(error))), alarm: stays.copied() };
+            let stays = pending.batch.alarm.and_then(|_| self.alarms.get(&object)).filter(|stored| !stored.has_rung);
+            return Completed { reply: Some((pending.reply, Err(error))), stored_by: None, alarm: stays.copied() };
         }
         let alarm = self.apply(object, pending.batch);
-        Done { promise: Some((pending.promise, Ok(()))), alarm }
+        Completed { reply: Some((pending.reply, Ok(()))), stored_by: Some(pending.epoch), alarm }
     }
 
     /// How many batches of an object are on their way.
-    pub(super) fn on_the_way(&self, object: Object) -> usize {
+    pub(super) fn on_their_way(&self, object: Object) -> usize {
         self.pending.get(&object).map_or(0, VecDeque::len)
     }
 
-    /// A life is over before its last batches were acknowledged: the first `survive` are there all the same. The rest,
-    /// and their promises, are handed back to be dropped; alarms that were set come along.
-    pub(super) fn crash(&mut self, object: Object, survive: usize) -> (Vec<Promise<()>>, Vec<Kept>) {
+    /// A life of the object is over. Of its batches on their way, the first `survive` are stored, the others are not.
+    pub(super) fn settle(&mut self, object: Object, survive: usize) -> Settled {
         let pending = self.pending.remove(&object).unwrap_or_default();
-        let (mut promises, mut alarms) = (Vec::new(), Vec::new());
-        for (at, pending) in pending.into_iter().enumerate() {
-            if at < survive && !pending.fails {
-                alarms.extend(self.apply(object, pending.batch));
+        let mut settled = Settled::default();
+        for (index, pending) in pending.into_iter().enumerate() {
+            if index < survive && !pending.fails {
+                settled.alarms.extend(self.apply(object, pending.batch));
+                settled.stored_by.push(pending.epoch);
             }
-            promises.push(pending.promise);
+            settled.replies.push(pending.reply);
         }
-        (promises, alarms)
+        settled
     }
 
-    fn apply(&mut self, object: Object, batch: Batch) -> Option<Kept> {
+    /// A life begins: batches of earlier lives are refused from now on.
+    pub(super) fn claim(&mut self, object: Object, epoch: Epoch) {
+        self.claims.insert(object, epoch);
+    }
+
+    fn apply(&mut self, object: Object, batch: Batch) -> Option<StoredAlarm> {
         let entries = self.entries.entry((object, batch.space)).or_default();
         if batch.delete_all {
             entries.clear();
@@ -166,9 +195,9 @@ impl Storage {
         match batch.alarm? {
             Some(at) => {
                 self.next += 1;
-                let kept = Kept { at, number: self.next, has_rung: false };
-                self.alarms.insert(object, kept);
-                Some(kept)
+                let alarm = StoredAlarm { at, number: self.next, has_rung: false };
+                self.alarms.insert(object, alarm);
+                Some(alarm)
             }
             None => {
                 self.alarms.remove(&object);
@@ -177,16 +206,59 @@ impl Storage {
         }
     }
 
+    /// Takes all batches that are on their way.
     pub(super) fn clear(&mut self) -> impl Sized + use<> {
         std::mem::take(&mut self.pending)
     }
 }
 
-/// Ranges that `BTreeMap` would panic at.
+/// Whether `BTreeMap::range` would panic at this range.
 fn is_empty((start, end): &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
     match (start, end) {
         (Bound::Included(start), Bound::Included(end)) => start > end,
         (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end) | Bound::Included(end)) => start >= end,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dog::GroupId;
+    use dog_engine::address::{ClassIndex, GroupAddress};
+
+    use super::*;
+    use crate::world::reply::{OnLoss, reply};
+
+    fn object() -> Object {
+        Object::Group(GroupAddress { class: ClassIndex(0), group: GroupId::from_name("hall", "main") })
+    }
+
+    fn batch(value: &'static str) -> Batch {
+        let entries = vec![(b"key".to_vec(), Some(Bytes::from_static(value.as_bytes())))];
+        Batch { entries, ..Batch::default() }
+    }
+
+    #[test]
+    fn an_earlier_life_is_fenced_once_a_later_one_has_claimed_the_object() {
+        let (mut storage, object) = (Storage::default(), object());
+        let [old, new] = [1, 2].map(Epoch::from_raw);
+        storage.claim(object, old);
+        assert!(!storage.is_fenced(object, old));
+        storage.claim(object, new);
+        assert!(storage.is_fenced(object, old) && !storage.is_fenced(object, new));
+    }
+
+    #[test]
+    fn batches_on_their_way_survive_in_order_and_keep_their_life() {
+        let (mut storage, object) = (Storage::default(), object());
+        let epoch = Epoch::from_raw(1);
+        for value in ["first", "second"] {
+            let (sender, _) = reply(OnLoss::StaySilent);
+            storage.submit(object, epoch, batch(value), sender, (10, false));
+        }
+        let settled = storage.settle(object, 1);
+        assert_eq!((settled.stored_by, settled.replies.len()), (vec![epoch], 2));
+        assert_eq!(storage.read(object, Space::User, b"key").as_deref(), Some(&b"first"[..]));
+        assert!(storage.complete(object, 0).reply.is_none(), "it was settled before");
     }
 }

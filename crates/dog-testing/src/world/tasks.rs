@@ -1,4 +1,4 @@
-//! The executor: tasks of one thread, of which chance picks the next.
+//! The executor: tasks of one thread. The caller chooses which of the ready ones runs next.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,12 +7,12 @@ use std::task::{Context, Wake, Waker};
 
 use dog::internal::LocalFuture;
 
-use super::place::PlaceKey;
+/// Identifies who spawned a task: a life of an object, or the App on a node.
+pub(super) type OwnerId = u64;
 
 type TaskKey = u64;
 
-/// Tasks that can go on. In the order of their making, so that the order in which they were woken, which may follow
-/// from a hash, decides nothing.
+/// Tasks that can run, in the order of their creation. The order of wake-ups may depend on a hash map and must not matter.
 #[derive(Default)]
 struct Ready(Mutex<BTreeSet<TaskKey>>);
 
@@ -34,80 +34,90 @@ impl Wake for TaskWaker {
 }
 
 struct Task {
-    /// Taken out while it runs.
+    /// `None` while it runs.
     future: Option<LocalFuture<()>>,
-    place: PlaceKey,
+    owner: OwnerId,
+    node: usize,
     waker: Waker,
 }
 
+/// All tasks.
 #[derive(Default)]
 pub(super) struct Tasks {
     next: Cell<TaskKey>,
     tasks: RefCell<BTreeMap<TaskKey, Task>>,
     ready: Arc<Ready>,
-    /// Whose task ran last.
-    last: Cell<PlaceKey>,
+    last_owner: Cell<OwnerId>,
 }
 
 impl Tasks {
-    /// A task of that place, which ends with it.
-    pub(super) fn spawn(&self, place: PlaceKey, future: LocalFuture<()>) {
+    /// A task of that owner, which ends with it, on that node.
+    pub(super) fn spawn(&self, owner: OwnerId, node: usize, future: LocalFuture<()>) {
         let key = self.next.replace(self.next.get() + 1);
         let waker = Waker::from(Arc::new(TaskWaker { key, ready: Arc::clone(&self.ready) }));
-        self.tasks.borrow_mut().insert(key, Task { future: Some(future), place, waker });
+        self.tasks.borrow_mut().insert(key, Task { future: Some(future), owner, node, waker });
         self.ready.lock().insert(key);
     }
 
-    /// Lets one task go on, of those that can the one that `choose` says. `false` when there is none.
-    pub(super) fn run_one(&self, choose: impl FnOnce(usize) -> usize) -> bool {
-        let key = {
-            let mut ready = self.ready.lock();
-            let Some(key) = ready.iter().nth(if ready.len() > 1 { choose(ready.len()) } else { 0 }).copied() else {
-                return false;
-            };
-            ready.remove(&key);
-            key
-        };
+    /// Runs one ready task: of `n`, the one that `choose(n)` says. Tasks on `paused` nodes are not ready. `false` if none is.
+    pub(super) fn run_one(&self, paused: &[usize], choose: impl FnOnce(usize) -> usize) -> bool {
+        let Some(key) = self.take_ready(paused, choose) else { return false };
         let taken = self.tasks.borrow_mut().get_mut(&key).and_then(|task| {
             let future = task.future.take()?;
-            self.last.set(task.place);
+            self.last_owner.set(task.owner);
             Some((future, task.waker.clone()))
         });
-        // One that ended meanwhile was woken once more.
+        // A task that has ended meanwhile may still be marked as ready.
         let Some((mut future, waker)) = taken else { return true };
         let ended = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         let mut tasks = self.tasks.borrow_mut();
-        // It may have ended its own place, and is not to go on then.
         let over = match tasks.get_mut(&key) {
             Some(task) if !ended => {
                 task.future = Some(future);
                 None
             }
             Some(_) => tasks.remove(&key).map(|_| future),
+            // It has ended its own owner.
             None => Some(future),
         };
         drop(tasks);
-        // What is dropped may act: not while the tasks are borrowed.
+        // Dropping a future can run code that spawns tasks, so not while they are borrowed.
         drop(over);
         true
     }
 
-    /// The place whose task ran last.
-    pub(super) fn last(&self) -> PlaceKey {
-        self.last.get()
+    fn take_ready(&self, paused: &[usize], choose: impl FnOnce(usize) -> usize) -> Option<TaskKey> {
+        let mut ready = self.ready.lock();
+        let chosen = |count| if count > 1 { choose(count) } else { 0 };
+        let key = if paused.is_empty() {
+            ready.iter().nth(chosen(ready.len())).copied()?
+        } else {
+            let tasks = self.tasks.borrow();
+            let runs = |key: &TaskKey| tasks.get(key).is_none_or(|task| !paused.contains(&task.node));
+            let running: Vec<TaskKey> = ready.iter().copied().filter(runs).collect();
+            running.get(chosen(running.len())).copied()?
+        };
+        ready.remove(&key);
+        Some(key)
     }
 
-    /// The place is no more.
-    pub(super) fn end(&self, place: PlaceKey) {
+    /// The owner of the task that ran last.
+    pub(super) fn last_owner(&self) -> OwnerId {
+        self.last_owner.get()
+    }
+
+    /// Drops all tasks of an owner.
+    pub(super) fn end(&self, owner: OwnerId) {
         let ended: Vec<Task> = {
             let mut tasks = self.tasks.borrow_mut();
             let keys: Vec<TaskKey> =
-                tasks.iter().filter(|(_, task)| task.place == place).map(|(key, _)| *key).collect();
+                tasks.iter().filter(|(_, task)| task.owner == owner).map(|(key, _)| *key).collect();
             keys.iter().filter_map(|key| tasks.remove(key)).collect()
         };
         drop(ended);
     }
 
+    /// Drops all tasks.
     pub(super) fn clear(&self) {
         let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
         drop(tasks);

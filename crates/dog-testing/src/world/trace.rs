@@ -1,28 +1,32 @@
-//! What happened when, for a person to read. Written only when it is wanted: a run is replayed to get its trace.
+//! What happened when, as text. Off by default: a run is repeated to get its trace.
 
 use std::cell::{Cell, RefCell};
 
-use super::agenda::Micros;
+use super::clock::Micros;
 
+/// The lines written so far, if the trace is on.
 #[derive(Default)]
-pub struct Trace {
+pub(super) struct Trace {
     on: Cell<bool>,
     lines: RefCell<Vec<String>>,
 }
 
 impl Trace {
-    pub fn begin(&self) {
+    /// Turns it on.
+    pub(super) fn start(&self) {
         self.on.set(true);
     }
 
-    pub fn note(&self, now: Micros, line: impl FnOnce() -> String) {
+    /// Adds a line. `line` is not called while the trace is off.
+    pub(super) fn note(&self, now: Micros, line: impl FnOnce() -> String) {
         if self.on.get() {
             let (seconds, micros) = (now / 1_000_000, now % 1_000_000);
             self.lines.borrow_mut().push(format!("{seconds:>5}.{micros:06}  {}", line()));
         }
     }
 
-    pub fn take(&self) -> Vec<String> {
+    /// Takes all lines.
+    pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.lines.borrow_mut())
     }
 }

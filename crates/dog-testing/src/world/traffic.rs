@@ -1,5 +1,6 @@
-//! What objects have said to each other, counted by what it was.
+//! Messages between objects, counted by kind.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
@@ -7,14 +8,12 @@ use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, Repl
 use dog_engine::wire;
 use serde::Serialize;
 
-use super::World;
-
-/// So many messages of one kind, and how long they are together.
+/// Messages of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Each to one object.
+    /// How many there were. A message to several objects counts once for each.
     pub messages: u64,
-    /// As a cluster of hosts writes them, without what stands around them in a letter.
+    /// Their bytes in the format in which the nodes of a cluster exchange them, without the header of a node message.
     pub bytes: u64,
 }
 
@@ -25,15 +24,39 @@ impl AddAssign for Amount {
     }
 }
 
-/// What was said, by the name that DESIGN.md has for it. An answer has the name of its question with `, answered`.
+/// Messages by the name that DESIGN.md has for them. An answer has the name of its call and `, answered`.
 pub type Traffic = BTreeMap<&'static str, Amount>;
 
-/// A message, and what it is called.
-pub(super) trait Said: Serialize {
+/// Counts messages, once that is turned on.
+#[derive(Default)]
+pub(super) struct TrafficCounter(RefCell<Option<Traffic>>);
+
+impl TrafficCounter {
+    /// Counts from now on.
+    pub(super) fn start(&self) {
+        self.0.replace(Some(Traffic::new()));
+    }
+
+    /// Takes the counts and starts again from zero.
+    pub(super) fn take(&self) -> Traffic {
+        self.0.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Counts a message, however often the network carries it.
+    pub(super) fn count(&self, message: &impl Counted) {
+        if let Some(traffic) = &mut *self.0.borrow_mut() {
+            let bytes = wire::length(message).map_or(0, |length| length as u64);
+            *traffic.entry(message.name()).or_default() += Amount { messages: 1, bytes };
+        }
+    }
+}
+
+/// A message with a name.
+pub(super) trait Counted: Serialize {
     fn name(&self) -> &'static str;
 }
 
-impl Said for GroupCall {
+impl Counted for GroupCall {
     fn name(&self) -> &'static str {
         match self {
             Self::Identify { .. } => "Identify",
@@ -44,7 +67,7 @@ impl Said for GroupCall {
     }
 }
 
-impl Said for GroupAnswer {
+impl Counted for GroupAnswer {
     fn name(&self) -> &'static str {
         match self {
             Self::Identified(_) => "Identify, answered",
@@ -55,7 +78,7 @@ impl Said for GroupAnswer {
     }
 }
 
-impl Said for GroupCast {
+impl Counted for GroupCast {
     fn name(&self) -> &'static str {
         match self {
             Self::Report(_) => "Report",
@@ -65,7 +88,7 @@ impl Said for GroupCast {
     }
 }
 
-impl Said for ReplicaCall {
+impl Counted for ReplicaCall {
     fn name(&self) -> &'static str {
         match self {
             Self::Join(_) => "Join",
@@ -78,7 +101,7 @@ impl Said for ReplicaCall {
     }
 }
 
-impl Said for ReplicaAnswer {
+impl Counted for ReplicaAnswer {
     fn name(&self) -> &'static str {
         match self {
             Self::Known(_) => "Meet, answered",
@@ -89,31 +112,11 @@ impl Said for ReplicaAnswer {
     }
 }
 
-impl Said for ReplicaCast {
+impl Counted for ReplicaCast {
     fn name(&self) -> &'static str {
         match self {
             Self::Deliver(_) => "Deliver",
             Self::Acknowledge { .. } => "Acknowledge",
-        }
-    }
-}
-
-impl World {
-    /// From now on, what is said is counted.
-    pub fn count_traffic(&self) {
-        self.traffic.replace(Some(Traffic::new()));
-    }
-
-    /// What was said since that was last asked.
-    pub fn take_traffic(&self) -> Traffic {
-        self.traffic.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Something leaves: once, however often the network carries it.
-    pub(super) fn said(&self, what: &impl Said) {
-        if let Some(traffic) = &mut *self.traffic.borrow_mut() {
-            let bytes = wire::length(what).map_or(0, |length| length as u64);
-            *traffic.entry(what.name()).or_default() += Amount { messages: 1, bytes };
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A room that does what it is told, so that each test can have the trouble that it is about.
+//! A room that executes commands, so that each test can cause the fault that it is about.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use dog_testing::{Builder, ClientSocket, Cluster};
 
 pub(crate) const HALL: &str = "hall";
 
-/// A cluster with so many seats to a Replica.
+/// A cluster with this many seats per Replica.
 pub(crate) fn hall(seats: u32) -> Cluster {
     builder(seats).start()
 }
@@ -27,7 +27,7 @@ pub(crate) fn enter<const N: usize>(cluster: &Cluster, names: [&str; N]) -> [Cli
     names.map(|name| cluster.connect(&format!("/ws?u={name}")))
 }
 
-/// What comes back when one is told to do something.
+/// Sends a command. Returns what this socket receives.
 pub(crate) fn tell(cluster: &Cluster, socket: &ClientSocket, command: &str) -> Vec<String> {
     socket.send(command);
     cluster.run();
@@ -86,7 +86,7 @@ impl Group for Hall {
     }
 }
 
-/// Counts in a field what it has handled since it was woken.
+/// Counts in a field how many messages it has handled since it was activated.
 pub(crate) struct Room {
     handled: Cell<u32>,
 }
@@ -168,7 +168,7 @@ fn names(cx: &Context<Room>) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Wakes itself again whenever it is woken.
+/// Wakes itself again whenever it is polled.
 async fn spin() {
     poll_fn(|context| {
         context.waker().wake_by_ref();

@@ -1,4 +1,4 @@
-//! Rest, crashes, cuts, a disk that fails; and what a test is told of a user's own failures.
+//! Hibernation, crashes, cuts, a disk that fails; and how a test learns of failures of the user's code.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use dog_testing::websocket;
 use crate::app::{HALL, Hall, builder, enter, hall, tell};
 
 #[test]
-fn an_evicted_replica_keeps_sockets_attachments_and_storage_and_begins_its_fields_anew() {
+fn an_evicted_replica_keeps_sockets_attachments_and_storage_and_loses_its_fields() {
     let cluster = hall(2);
     let [ann, bob] = enter(&cluster, ["ann", "bob"]);
     tell(&cluster, &ann, "name Ann");
@@ -51,7 +51,7 @@ fn a_group_is_evicted_once_nothing_needs_it() {
 }
 
 #[test]
-fn a_crash_breaks_the_sockets_of_one_replica_and_keeps_what_was_put() {
+fn a_crash_breaks_the_sockets_of_one_replica_and_keeps_its_storage() {
     let cluster = hall(1);
     let [ann, bob] = enter(&cluster, ["ann", "bob"]);
     tell(&cluster, &ann, "put this");
@@ -66,7 +66,7 @@ fn a_crash_breaks_the_sockets_of_one_replica_and_keeps_what_was_put() {
 }
 
 #[test]
-fn what_was_not_acknowledged_may_be_lost_in_a_crash_and_what_was_is_not() {
+fn a_crash_loses_only_writes_that_were_not_acknowledged() {
     let survives = |seed| {
         let cluster = builder(1).seed(seed).write_delay(Duration::from_secs(1)).start();
         let [ann] = enter(&cluster, ["ann"]);
@@ -131,13 +131,13 @@ fn a_group_that_is_cut_off_places_nobody_and_its_sockets_go_on() {
 }
 
 #[test]
-#[should_panic(expected = "could be cut off")]
-fn a_replica_that_never_was_cannot_be_cut_off() {
+#[should_panic(expected = "to cut off")]
+fn an_unknown_replica_cannot_be_cut_off() {
     hall(1).cut_off_replica(dog::ReplicaId::from_name("hall", "never"));
 }
 
 #[test]
-fn a_disk_that_fails_is_told_to_who_writes_and_keeps_nothing() {
+fn a_write_to_a_disk_that_fails_is_an_error_and_stores_nothing() {
     let cluster = hall(2);
     let [ann] = enter(&cluster, ["ann"]);
     cluster.fail_writes(true);
@@ -149,7 +149,7 @@ fn a_disk_that_fails_is_told_to_who_writes_and_keeps_nothing() {
 }
 
 #[test]
-fn a_failure_closes_its_socket_and_says_why_to_the_test_alone() {
+fn a_failure_closes_its_socket_and_tells_only_the_test_why() {
     let cluster = hall(2);
     let [ann, bob] = enter(&cluster, ["ann", "bob"]);
     ann.send("fail for a reason");
@@ -172,4 +172,39 @@ fn a_failure_closes_its_socket_and_says_why_to_the_test_alone() {
 #[should_panic(expected = "a panic: no such thing")]
 fn a_refused_connect_says_what_has_failed() {
     let _ = hall(2).connect("/panic?u=ann");
+}
+
+#[test]
+fn a_node_that_crashes_loses_its_objects_and_they_go_on_elsewhere() {
+    let cluster = builder(1).nodes(3).start();
+    let [ann, bob, cid] = enter(&cluster, ["ann", "bob", "cid"]);
+    tell(&cluster, &ann, "put this");
+    let node = cluster.node_of_replica(ann.replica()).expect("it is in memory");
+    cluster.crash_node(node);
+    cluster.run();
+    assert_eq!(ann.closed().unwrap().code(), CloseCode::ABNORMAL);
+    assert_eq!(cluster.node_of_replica(ann.replica()), None);
+
+    // The new life of the Group places nobody until it has counted its members, or two seconds have passed.
+    let [back] = enter(&cluster, ["ann"]);
+    let survivors = [&bob, &cid].into_iter().filter(|socket| socket.is_open());
+    let there: Vec<_> = survivors.chain([&back]).map(|socket| cluster.node_of_replica(socket.replica())).collect();
+    assert!(there.iter().all(|at| at.is_some_and(|at| at != node)), "{there:?}, and {node} has crashed");
+    assert_ne!(cluster.node_of_group::<Hall>(HALL), Some(node));
+    assert_eq!(cluster.stored_by_replica(ann.replica(), "kept"), Some("this".to_owned()));
+
+    assert!(cluster.restart_node(node));
+    assert!(!cluster.restart_node(node), "it is there already");
+}
+
+#[test]
+#[should_panic(expected = "is the last node")]
+fn the_last_node_cannot_crash() {
+    hall(1).crash_node(0);
+}
+
+#[test]
+#[should_panic(expected = "there is no node 3")]
+fn an_unknown_node_cannot_crash() {
+    builder(1).nodes(3).start().crash_node(3);
 }

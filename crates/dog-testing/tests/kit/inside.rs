@@ -1,4 +1,4 @@
-//! Looking into objects.
+//! What objects have in memory and on disk.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use dog_testing::MemberState;
 use crate::app::{HALL, Hall, enter, hall, tell};
 
 #[test]
-fn the_books_of_a_group_name_its_replicas_and_who_sits_there() {
+fn the_members_of_a_group_are_its_replicas_with_their_clients() {
     let cluster = hall(2);
-    assert!(cluster.members::<Hall>(HALL).is_none(), "it has not been asked anything yet");
+    assert!(cluster.members::<Hall>(HALL).is_none(), "nobody has called it yet");
     let [ann, bob, cid] = enter(&cluster, ["ann", "bob", "cid"]);
     let members = cluster.members::<Hall>(HALL).unwrap();
     let counted: Vec<_> = members.iter().map(|member| (member.replica, member.occupied, member.reserved)).collect();
@@ -21,7 +21,7 @@ fn the_books_of_a_group_name_its_replicas_and_who_sits_there() {
     assert_eq!(cluster.replicas::<Hall>(HALL), replicas);
     assert!(cluster.replicas::<Hall>("another").is_empty());
 
-    // Empty for a minute it is parked, and its seat was free at once.
+    // Its seat is free at once. After a minute without sockets it is parked.
     cid.close();
     cluster.run();
     assert_eq!(cluster.seats(cid.replica()), 0);
@@ -31,7 +31,7 @@ fn the_books_of_a_group_name_its_replicas_and_who_sits_there() {
 }
 
 #[test]
-fn what_an_object_has_put_is_on_disk() {
+fn stored_values_are_on_disk() {
     let cluster = hall(2);
     let [ann] = enter(&cluster, ["ann"]);
     assert_eq!(cluster.stored_by_replica::<String>(ann.replica(), "kept"), None);
@@ -42,7 +42,7 @@ fn what_an_object_has_put_is_on_disk() {
 
 #[test]
 #[should_panic(expected = "is of another type")]
-fn another_type_than_was_put_is_told() {
+fn reading_a_stored_value_as_another_type_panics() {
     let cluster = hall(2);
     let [ann] = enter(&cluster, ["ann"]);
     tell(&cluster, &ann, "put this");

@@ -1,5 +1,5 @@
-//! What the engine promises of every life of an object: no handler within another, nothing done by a life that is over, none
-//! that never begins, nothing that passes on one server and is lost between nodes.
+//! What the engine promises for every life of an object: no handler runs inside another, a life that is over does nothing, an
+//! activation that hangs is given up, and extensions of requests do not pass between App and objects.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -18,15 +18,15 @@ use dog_testing::{Cluster, websocket};
 
 const STAGE: &str = "stage";
 
-/// What a test has the objects do, and what they have seen.
+/// What the objects must do in a test, and what they have recorded.
 #[derive(Default)]
 struct Script {
-    /// Which function never returns.
+    /// Whether this function never returns.
     group_hangs: AtomicBool,
     clusterize_hangs: AtomicBool,
     replica_hangs: AtomicBool,
     closes_heard: AtomicUsize,
-    /// A mark of the App's, or of an object's, has been seen on the other side.
+    /// How often an extension of the App was seen by an object, or the other way round.
     marks_seen: AtomicUsize,
 }
 
@@ -96,7 +96,7 @@ impl Group for Stage {
 }
 
 struct Player {
-    /// Every handler borrows it for itself.
+    /// Every handler takes this borrow.
     held: RefCell<()>,
     /// Does something when the value is dropped.
     last_will: RefCell<Option<LastWill>>,
@@ -156,7 +156,7 @@ impl Replica for Player {
                 cx.stopping().await;
                 socket.send("stopping")?;
             }
-            // Fails because of somebody else's socket, inside an error of the App's own.
+            // Fails because of another socket, and wraps that error in an error of the App.
             Some("wrap") => {
                 let other = cx.sockets().find(|other| other.id() != socket.id());
                 other.iter().for_each(|other| other.close(CloseCode::NORMAL, ""));
@@ -171,7 +171,7 @@ impl Replica for Player {
         Ok(())
     }
 
-    /// The play is over for everyone.
+    /// Closes all sockets.
     async fn on_close(&self, cx: &Context<Self>, _: &Socket, close: &Close) -> Result {
         let _held = self.held.borrow_mut();
         script(cx.env()).closes_heard.fetch_add(1, Ordering::SeqCst);
@@ -182,7 +182,7 @@ impl Replica for Player {
     }
 }
 
-/// A stream that has nothing to say yet.
+/// A stream without data.
 struct Endless;
 
 impl http_body::Body for Endless {
@@ -264,14 +264,14 @@ fn what_a_value_does_when_it_is_dropped_has_no_effect() {
     assert_eq!(cluster.failures(), [""; 0], "no assertion of the drop has failed");
 }
 
-/// The flag of a function that hangs, and what the log says of it.
+/// `hangs` selects the function that never returns. The log must name it as `named`.
 fn recovers(hangs: fn(&Script) -> &AtomicBool, named: &str) {
     let (cluster, script) = theatre();
     hangs(&script).store(true, Ordering::SeqCst);
     let status = |path: &str| cluster.fetch(websocket(path)).status();
     assert!(status("/?u=ann").is_server_error(), "{named}");
     hangs(&script).store(false, Ordering::SeqCst);
-    // The attempt is still under way, and ends at its deadline.
+    // The attempt is still in progress, and ends at its deadline.
     cluster.advance(Stage::ACTIVATE_DEADLINE);
     let failures = cluster.failures();
     let told = format!("{named} failed: {named} has not ended within 10s");
@@ -280,12 +280,12 @@ fn recovers(hangs: fn(&Script) -> &AtomicBool, named: &str) {
 }
 
 #[test]
-fn a_group_whose_activate_never_returns_is_begun_anew() {
+fn a_group_whose_activate_never_returns_is_activated_again() {
     recovers(|script| &script.group_hangs, "Group::activate");
 }
 
 #[test]
-fn a_replica_whose_activate_never_returns_is_begun_anew() {
+fn a_replica_whose_activate_never_returns_is_activated_again() {
     recovers(|script| &script.replica_hangs, "activate");
 }
 
@@ -295,7 +295,7 @@ fn a_clusterize_that_never_returns_is_given_up() {
 }
 
 #[test]
-fn an_object_that_cannot_be_woken_leaves_memory_and_its_sockets_end() {
+fn an_object_that_cannot_be_activated_leaves_memory_and_its_sockets_end() {
     let (cluster, script) = theatre();
     let ann = cluster.connect("/ws?u=ann");
     assert!(cluster.evict_replica(ann.replica()));

@@ -1,4 +1,4 @@
-//! The test kit, tested: every method of it, in tests that fail without it.
+//! Tests of the test kit: every method has a test that fails without it.
 
 mod app;
 mod faults;

@@ -27,8 +27,8 @@ fn a_message_is_text_binary_or_json_and_taken_once() {
 }
 
 #[test]
-#[should_panic(expected = "a binary message of 3 bytes has come")]
-fn binary_taken_for_text_is_told() {
+#[should_panic(expected = "received a binary message of 3 bytes")]
+fn reading_a_binary_message_as_text_panics() {
     let cluster = hall(2);
     let [ann] = enter(&cluster, ["ann"]);
     ann.send(vec![1, 2, 3]);
@@ -37,8 +37,8 @@ fn binary_taken_for_text_is_told() {
 }
 
 #[test]
-#[should_panic(expected = "is no u32")]
-fn json_of_another_type_is_told() {
+#[should_panic(expected = "expected JSON of u32")]
+fn reading_json_of_another_type_panics() {
     let cluster = hall(2);
     let [ann] = enter(&cluster, ["ann"]);
     ann.send("all hello");
@@ -47,7 +47,7 @@ fn json_of_another_type_is_told() {
 }
 
 #[test]
-fn a_socket_knows_whose_it_is_and_where() {
+fn a_socket_knows_its_client_and_its_replica() {
     let cluster = hall(1);
     let [ann, bob] = enter(&cluster, ["ann", "bob"]);
     assert_eq!((ann.client().as_str(), bob.client().as_str()), ("ann", "bob"));
@@ -78,7 +78,7 @@ fn the_code_and_reason_of_a_close_reach_the_other_side() {
 }
 
 #[test]
-fn who_stops_reading_gets_it_later_and_what_is_too_much_ends_the_socket() {
+fn a_client_that_stops_reading_gets_messages_later_or_is_closed_as_too_slow() {
     let cluster = builder(2).max_outbox(10_000).start();
     let [ann, bob] = enter(&cluster, ["ann", "bob"]);
     ann.stop_reading();
@@ -138,8 +138,8 @@ fn a_request_that_is_not_answered_keeps_its_seat_and_gives_it_back() {
 }
 
 #[test]
-#[should_panic(expected = "no path")]
-fn a_path_that_is_none_is_told() {
+#[should_panic(expected = "is not a valid path")]
+fn an_invalid_path_panics() {
     let _ = Cluster::new(House).get("no path");
 }
 
@@ -150,7 +150,7 @@ fn a_refused_connect_says_what_was_answered() {
 }
 
 #[test]
-#[should_panic(expected = "which wants `open` or `connect`")]
-fn a_fetch_that_opens_a_socket_is_told() {
+#[should_panic(expected = "use `open` or `connect`")]
+fn a_fetch_that_opens_a_socket_panics() {
     let _ = Cluster::new(House).fetch(websocket("/ws?u=ann"));
 }

@@ -1,4 +1,4 @@
-//! Time by hand, and everything that follows from it and from the seed.
+//! The virtual clock, and what follows from it and from the seed.
 
 use std::time::Duration;
 
@@ -38,9 +38,9 @@ fn a_group_has_alarms_and_storage_too() {
     assert_eq!(cluster.alarm_of_group::<Hall>(HALL), None);
 }
 
-/// Longer than the thirty seconds after which a Group asks its members for their seats: that must keep none awake.
+/// Longer than the 30 s after which a Group asks its members for their seats. That must keep no member awake.
 #[test]
-fn an_idle_object_rests_by_itself_after_the_time_that_was_chosen() {
+fn an_idle_object_hibernates_after_the_configured_time() {
     let cluster = builder(2).hibernate_after(MINUTE).start();
     let [ann] = enter(&cluster, ["ann"]);
     assert_eq!(tell(&cluster, &ann, "count"), ["1"]);
@@ -51,7 +51,7 @@ fn an_idle_object_rests_by_itself_after_the_time_that_was_chosen() {
     assert_eq!(tell(&cluster, &ann, "count"), ["1"], "the field began anew");
 }
 
-/// What four people who speak at once are heard to say, in which order, and on how many Replicas.
+/// What four clients that broadcast at the same time receive, in which order, and on how many Replicas.
 fn babel(seed: u64) -> Vec<String> {
     let cluster = builder(1).seed(seed).network_delay(Duration::from_millis(1), Duration::from_millis(50)).start();
     let all = enter(&cluster, ["ann", "bob", "cid", "dan"]);
@@ -65,7 +65,7 @@ fn babel(seed: u64) -> Vec<String> {
 }
 
 #[test]
-fn the_same_seed_is_the_same_run_and_others_are_others() {
+fn the_same_seed_gives_the_same_run_and_others_differ() {
     assert_eq!(babel(1), babel(1));
     let orders: std::collections::BTreeSet<Vec<String>> = (0..8).map(babel).map(|heard| heard[..4].to_vec()).collect();
     assert!(orders.len() > 1, "{orders:?}");
@@ -74,7 +74,7 @@ fn the_same_seed_is_the_same_run_and_others_are_others() {
 
 #[test]
 #[should_panic(expected = "ReplicaId(")]
-fn a_task_that_wakes_itself_without_end_is_told_and_named() {
+fn a_task_that_wakes_itself_forever_panics_with_its_name() {
     let cluster = builder(2).max_steps(10_000).start();
     let [ann] = enter(&cluster, ["ann"]);
     ann.send("spin");
@@ -83,6 +83,6 @@ fn a_task_that_wakes_itself_without_end_is_told_and_named() {
 
 #[test]
 #[should_panic(expected = "/never?u=ann was not answered within 120 s")]
-fn a_request_that_waits_for_ever_is_told() {
+fn a_request_that_waits_forever_panics() {
     let _ = hall(2).get("/never?u=ann");
 }

@@ -1,5 +1,5 @@
-//! How many messages each thing takes, and how that grows with the Replicas of a room: the rules that `docs/scale.md`
-//! is based on. Each is asked for in rooms of several sizes.
+//! How many messages each action takes, and how that grows with the Replicas of a room: the rules on which `docs/scale.md` is
+//! based. Each is checked in rooms of several sizes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::app::{HALL, Hall, builder};
 
 const SIZES: [u64; 4] = [1, 2, 7, 40];
 
-/// A room of so many Replicas, one socket on each, where nothing is on its way.
+/// A room with this many Replicas, one socket on each, and no messages on their way.
 fn room(replicas: u64) -> (Cluster, Vec<ClientSocket>) {
     let cluster = builder(1).count_traffic().start();
     let sockets = (0..replicas).map(|number| cluster.connect(&format!("/ws?u=u{number}"))).collect();
@@ -19,7 +19,7 @@ fn room(replicas: u64) -> (Cluster, Vec<ClientSocket>) {
     (cluster, sockets)
 }
 
-/// How many of each, those aside of which there is none.
+/// The counts that are not zero.
 fn counts(traffic: &Traffic) -> BTreeMap<&'static str, u64> {
     traffic.iter().map(|(name, amount)| (*name, amount.messages)).collect()
 }
@@ -28,7 +28,7 @@ fn expected<const N: usize>(counts: [(&'static str, u64); N]) -> BTreeMap<&'stat
     counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
-/// What it takes that the first socket says this.
+/// The messages between objects when the first socket sends this command.
 fn said(cluster: &Cluster, sockets: &[ClientSocket], command: &str) -> BTreeMap<&'static str, u64> {
     sockets[0].send(command);
     cluster.run();
@@ -42,7 +42,7 @@ fn a_broadcast_is_one_message_for_each_sibling_and_a_gossip_two() {
         let siblings = replicas - 1;
         assert_eq!(said(&cluster, &sockets, "all hello"), expected([("Deliver", siblings)]));
         let asked = expected([("Gossip", siblings), ("Gossip, answered", siblings)]);
-        // Once a view, the Group is asked who is parked.
+        // Once per view, the Group is asked which Replicas are parked.
         let mut first = asked.clone();
         first.extend([("Parked", 1), ("Parked, answered", 1)]);
         assert_eq!(said(&cluster, &sockets, "ask"), first);
@@ -68,13 +68,13 @@ fn a_whisper_takes_as_much_in_a_room_of_any_size() {
 }
 
 #[test]
-fn who_comes_to_a_replica_with_room_takes_two_questions_worth_and_who_goes_one() {
+fn a_client_that_comes_takes_two_exchanges_and_one_that_leaves_takes_one() {
     for replicas in SIZES {
         let (cluster, mut sockets) = room(replicas);
         sockets.pop().unwrap().close();
         cluster.run();
         let told = expected([("Report", 1), ("Acknowledge", 1)]);
-        // The Room says that somebody has left.
+        // The Room broadcasts that a client has left.
         let mut gone = counts(&cluster.take_traffic());
         assert_eq!(gone.remove("Deliver").unwrap_or(0), replicas - 1);
         assert_eq!(gone, told);
@@ -86,7 +86,7 @@ fn who_comes_to_a_replica_with_room_takes_two_questions_worth_and_who_goes_one()
 }
 
 #[test]
-fn a_new_replica_is_told_to_all_its_siblings_each_of_whom_hears_of_all() {
+fn a_new_replica_is_announced_to_all_its_siblings() {
     let mut lengths = Vec::new();
     for replicas in SIZES {
         let (cluster, _sockets) = room(replicas);
@@ -118,13 +118,13 @@ fn a_crowd_that_comes_at_once_joins_in_few_rounds() {
     assert!(crowd.iter().all(|client| matches!(client.answer(), Some(Ok(_)))));
     let traffic = cluster.take_traffic();
     assert_eq!(traffic["Join"].messages, 100);
-    // One by one they would have been 4,950.
+    // One after the other they would be 4,950.
     let met = traffic.get("Meet").map_or(0, |amount| amount.messages);
     assert!(met <= 300, "{met}");
 }
 
 #[test]
-fn where_nothing_happens_each_member_is_asked_once_in_the_time_of_a_lease() {
+fn an_idle_member_is_asked_once_per_lease() {
     const LEASES: u64 = 10;
     for replicas in SIZES {
         let (cluster, _sockets) = room(replicas);
@@ -146,13 +146,13 @@ fn a_group_that_comes_back_asks_each_member_once() {
 }
 
 #[test]
-fn nothing_is_counted_unless_it_is_wanted() {
+fn nothing_is_counted_by_default() {
     let cluster = builder(1).start();
     let _sockets = ["ann", "bob"].map(|name| cluster.connect(&format!("/ws?u={name}")));
     assert!(cluster.take_traffic().is_empty());
 }
 
-/// The crowd waits until all members are counted, and then for as few Replicas as will do.
+/// The crowd waits until all members are counted, and then for as few Replicas as are needed.
 #[test]
 fn a_crowd_that_comes_while_the_group_wakes_gets_just_the_replicas_that_it_needs() {
     let delay = Duration::from_millis(20);
@@ -168,7 +168,7 @@ fn a_crowd_that_comes_while_the_group_wakes_gets_just_the_replicas_that_it_needs
     assert_eq!((traffic["Census"].messages, traffic["Join"].messages), (1, 50));
 }
 
-/// What changes while a report is on its way is told together, once that is acknowledged.
+/// Changes while a report is on its way are reported together once it is acknowledged.
 #[test]
 fn a_crowd_that_comes_to_one_replica_at_once_is_told_once_each() {
     const CROWD: u32 = 1_000;
@@ -181,7 +181,7 @@ fn a_crowd_that_comes_to_one_replica_at_once_is_told_once_each() {
     cluster.advance(Duration::from_secs(5));
     assert!(crowd.iter().all(|client| matches!(client.answer(), Some(Ok(_)))));
     let reports = cluster.take_traffic()["Report"];
-    // The first to come, and all the others. One by one it would be four megabytes.
+    // The first client, and then all others. One report per client would be four megabytes.
     assert_eq!(reports.messages, 2);
     assert!(reports.bytes < 20 * u64::from(CROWD), "{reports:?}");
     let books = cluster.members::<Hall>(HALL).unwrap();

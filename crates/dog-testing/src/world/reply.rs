@@ -1,4 +1,4 @@
-//! An answer that is on its way to whoever asked.
+//! The answer to a call, on its way to the caller.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -14,25 +14,35 @@ enum Slot<T> {
     Taken,
 }
 
-/// Keeps the promise, or breaks it by being dropped.
-pub(super) struct Promise<T> {
-    slot: Rc<RefCell<Slot<T>>>,
-    /// Whether whoever asked hears that no answer will come; else only the deadline tells.
-    tells: bool,
+/// Whether a caller learns that no answer will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnLoss {
+    /// The call fails with `is_unreachable`.
+    Fail,
+    /// It never completes: only the caller's deadline ends it.
+    StaySilent,
 }
 
-/// Waits for the answer.
-pub(super) struct Asked<T> {
+/// Answers a call. Dropped without an answer, it does what [`OnLoss`] says.
+pub(super) struct ReplySender<T> {
+    slot: Rc<RefCell<Slot<T>>>,
+    on_loss: OnLoss,
+}
+
+/// A future of the answer.
+pub(super) struct PendingReply<T> {
     slot: Rc<RefCell<Slot<T>>>,
 }
 
-pub(super) fn promise<T>(tells: bool) -> (Promise<T>, Asked<T>) {
+/// Both ends of an answer.
+pub(super) fn reply<T>(on_loss: OnLoss) -> (ReplySender<T>, PendingReply<T>) {
     let slot = Rc::new(RefCell::new(Slot::Waiting(None)));
-    (Promise { slot: Rc::clone(&slot), tells }, Asked { slot })
+    (ReplySender { slot: Rc::clone(&slot), on_loss }, PendingReply { slot })
 }
 
-impl<T> Promise<T> {
-    pub(super) fn keep(self, answer: Result<T, Error>) {
+impl<T> ReplySender<T> {
+    /// Answers.
+    pub(super) fn send(self, answer: Result<T, Error>) {
         self.fill(answer);
     }
 
@@ -45,15 +55,15 @@ impl<T> Promise<T> {
     }
 }
 
-impl<T> Drop for Promise<T> {
+impl<T> Drop for ReplySender<T> {
     fn drop(&mut self) {
-        if self.tells {
+        if self.on_loss == OnLoss::Fail {
             self.fill(Err(Error::new(Kind::Unreachable, "the connection was lost")));
         }
     }
 }
 
-impl<T> Future for Asked<T> {
+impl<T> Future for PendingReply<T> {
     type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, Error>> {

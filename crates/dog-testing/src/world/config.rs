@@ -1,0 +1,55 @@
+//! How a world is made.
+
+use std::time::Duration;
+
+use dog_engine::host::LivenessChecks;
+
+use super::bugs::Bug;
+use super::clock::Micros;
+use super::network::Weather;
+
+/// How the disk behaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskConfig {
+    /// The longest time of a write, in microseconds.
+    pub delay: Micros,
+    /// How many of a thousand writes fail.
+    pub fails: u32,
+}
+
+/// How a world is made.
+#[derive(Clone, Copy, Debug)]
+pub struct WorldConfig {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// How the network behaves.
+    pub weather: Weather,
+    /// How the disk behaves.
+    pub disk: DiskConfig,
+    /// How many bytes may wait for one client.
+    pub outbox: usize,
+    /// How long an object may be idle before it leaves memory. `None`: for ever.
+    pub hibernate_after: Option<Duration>,
+    /// When Groups and Replicas check on each other.
+    pub liveness: LivenessChecks,
+    /// A bug to plant.
+    pub bug: Option<Bug>,
+}
+
+impl Default for WorldConfig {
+    /// One node, where everything happens at once: for tests that move the clock by hand.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            nodes: 1,
+            weather: Weather::STILL,
+            disk: DiskConfig::default(),
+            outbox: 1024 * 1024,
+            hibernate_after: None,
+            liveness: LivenessChecks::Timed,
+            bug: None,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! How messages between objects are named in a trace.
+
+use dog_engine::address::Ticket;
+use dog_engine::message::{GroupCall, GroupCast, ReplicaCall};
+
+pub(super) fn ticket(ticket: &Ticket) -> String {
+    format!("ticket {}.{}", ticket.id.epoch.as_u64(), ticket.id.number)
+}
+
+pub(super) fn group_call(call: &GroupCall) -> String {
+    match call {
+        GroupCall::Identify { client, .. } => format!("Identify {client}"),
+        GroupCall::Locate { client } => format!("Locate {client}"),
+        GroupCall::Parked => "Parked".into(),
+        GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
+    }
+}
+
+pub(super) fn group_cast(cast: &GroupCast) -> String {
+    match cast {
+        GroupCast::Report(report) => {
+            format!("Report {} of life {}: {} seats", report.sequence, report.epoch.as_u64(), report.occupied)
+        }
+        GroupCast::Release(released) => format!("Release {}", ticket(released)),
+        GroupCast::Farewell { epoch, .. } => format!("Farewell of life {}", epoch.as_u64()),
+    }
+}
+
+pub(super) fn replica_call(call: &ReplicaCall) -> String {
+    match call {
+        ReplicaCall::Join(enrolment) => format!("Join, {} members", enrolment.view.members.len()),
+        ReplicaCall::Meet(view) => format!("Meet, {} members", view.members.len()),
+        ReplicaCall::Census(enrolment) => format!("Census, {} members", enrolment.view.members.len()),
+        ReplicaCall::Deliver(_) => "Deliver, confirmed".into(),
+        ReplicaCall::Whisper { client, .. } => format!("Whisper to {client}"),
+        ReplicaCall::Gossip(_) => "Gossip".into(),
+    }
+}

@@ -1,0 +1,48 @@
+//! Who is told what happens in a world, to judge it.
+
+use dog::{Epoch, Message, ReplicaId, SocketId};
+use dog_engine::address::{Object, Targets, TicketId};
+
+use super::client::ClientKey;
+use super::life::Life;
+
+/// Is told what happens.
+pub trait Observer {
+    /// A life passes a message to its own sockets.
+    fn hands_over(&self, from: &Life, message: &Message);
+    /// A life sends a message to other Replicas, over routes that lose nothing unless they are cut.
+    fn addresses(&self, to: &Targets, message: &Message);
+    /// A life calls another Replica to deliver a message and to confirm it.
+    fn asks(&self, to: ReplicaId, message: &Message);
+    /// A client has received a message.
+    fn receives(&self, client: ClientKey, message: &Message);
+    /// A life of an object begins.
+    fn begins(&self, life: &Life);
+    /// A life has a new socket.
+    fn opens(&self, life: &Life, socket: SocketId);
+    /// A life has crashed; what it sent last is lost.
+    fn crashes(&self, life: &Life);
+    /// The node of a life was struck off: another life of the object may begin elsewhere while this one still runs.
+    fn is_superseded(&self, life: &Life);
+    /// A socket has ended on the side of its host.
+    fn ends(&self, socket: SocketId);
+    /// A Replica has accepted a ticket.
+    fn lets_in(&self, life: &Life, admission: &Admission);
+    /// A batch that a life has written is on disk now.
+    fn writes(&self, object: Object, epoch: Epoch);
+    /// The thread runs code of this life from now on, or of none.
+    fn runs(&self, life: Option<Epoch>);
+    /// Code of an object has panicked.
+    fn panics(&self, life: &Life);
+}
+
+/// A ticket that a Replica has accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission {
+    /// Which ticket.
+    pub ticket: TicketId,
+    /// Whether it had expired when it came.
+    pub has_expired: bool,
+    /// Whether this node knew that the node which sent it was struck off.
+    pub comes_from_struck_off: bool,
+}

@@ -1,0 +1,277 @@
+//! The storage as objects reach it: with delays, failures, alarms, and no connection to it from an isolated node.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dog::internal::{Kind, LocalFuture};
+use dog::{Epoch, Error, Timestamp};
+use dog_engine::address::Object;
+use dog_engine::host::{Batch, Space};
+
+use super::bugs::Bug;
+use super::clock::Micros;
+use super::core::Core;
+use super::life::{Life, Party};
+use super::lives::Lives;
+use super::reply::ReplySender;
+use super::storage::{Settled, Storage, StoredAlarm};
+
+/// How often an isolated node tries again to reach the storage.
+const RETRY: Duration = Duration::from_micros(RETRY_MICROS);
+const RETRY_MICROS: Micros = 100_000;
+
+/// A batch that an isolated node could not send yet.
+struct HeldBatch {
+    life: Rc<Life>,
+    object: Object,
+    epoch: Epoch,
+    batch: Batch,
+    reply: ReplySender<()>,
+}
+
+/// The storage of a world.
+pub(super) struct Store {
+    core: Rc<Core>,
+    lives: Rc<Lives>,
+    storage: RefCell<Storage>,
+    held: RefCell<Vec<HeldBatch>>,
+}
+
+fn over() -> Error {
+    Error::new(Kind::Closed, "this life of the object is over")
+}
+
+fn name(object: Object) -> String {
+    Party::Object(object).short_name()
+}
+
+impl Store {
+    pub(super) fn new(core: &Rc<Core>, lives: &Rc<Lives>) -> Rc<Self> {
+        let (core, lives) = (Rc::clone(core), Rc::clone(lives));
+        Rc::new(Self { core, lives, storage: RefCell::default(), held: RefCell::default() })
+    }
+
+    /// Reads something, after a delay. The value is the one at the time of the call, or, on an isolated node, at the time
+    /// when the node can reach the storage again.
+    pub(super) fn read<T: 'static>(
+        self: &Rc<Self>,
+        reader: &Life,
+        read: impl Fn(&Storage) -> T + 'static,
+    ) -> LocalFuture<Result<T, Error>> {
+        let node = reader.node();
+        if self.core.network().is_isolated(node) {
+            let store = Rc::clone(self);
+            return Box::pin(async move {
+                while store.core.network().is_isolated(node) {
+                    store.core.clock().sleep(RETRY).await;
+                }
+                let value = read(&store.storage.borrow());
+                Ok(value)
+            });
+        }
+        let value = read(&self.storage.borrow());
+        let delay = self.core.disk().delay.min(2_000);
+        if delay == 0 || !self.core.happens(500) {
+            return Box::pin(async move { Ok(value) });
+        }
+        let delay = self.core.random().within(0..=delay);
+        let sleep = self.core.clock().sleep(Duration::from_micros(delay));
+        Box::pin(async move {
+            sleep.await;
+            Ok(value)
+        })
+    }
+
+    /// Whether the bug "forgotten books" hides these entries.
+    pub(super) fn hides(&self, space: Space) -> bool {
+        self.core.has_bug(Bug::ForgottenBooks) && space == Space::Members
+    }
+
+    /// Writes a batch of a life.
+    pub(super) fn write(
+        self: &Rc<Self>,
+        life: &Rc<Life>,
+        object: Object,
+        epoch: Epoch,
+        batch: Batch,
+        reply: ReplySender<()>,
+    ) {
+        if self.lives.by_epoch(object, epoch).is_none() {
+            return reply.send(Err(over()));
+        }
+        if self.core.network().is_isolated(life.node()) {
+            let life = Rc::clone(life);
+            return self.held.borrow_mut().push(HeldBatch { life, object, epoch, batch, reply });
+        }
+        self.submit(object, epoch, batch, reply);
+    }
+
+    /// The node reaches the storage again: its batches arrive there now.
+    pub(super) fn reconnect(self: &Rc<Self>, node: usize) {
+        let held: Vec<HeldBatch> = {
+            let mut held = self.held.borrow_mut();
+            held.extract_if(.., |held| held.life.node() == node).collect()
+        };
+        for held in held.into_iter().filter(|held| held.life.is_alive()) {
+            self.submit(held.object, held.epoch, held.batch, held.reply);
+        }
+    }
+
+    fn submit(self: &Rc<Self>, object: Object, epoch: Epoch, batch: Batch, reply: ReplySender<()>) {
+        // The fence: what an earlier life has written comes too late.
+        if self.storage.borrow().is_fenced(object, epoch) && !self.core.has_bug(Bug::UnfencedWrite) {
+            self.core.note(|| format!("{}: a batch of life {} is refused", name(object), epoch.as_u64()));
+            return reply.send(Err(over()));
+        }
+        let disk = self.core.disk();
+        let (delay, fails) = {
+            let mut random = self.core.random();
+            (random.within(0..=disk.delay), random.happens(disk.fails))
+        };
+        let done_at = self.core.clock().micros() + delay;
+        let (key, done_at) = self.storage.borrow_mut().submit(object, epoch, batch, reply, (done_at, fails));
+        let store = Rc::clone(self);
+        self.core.clock().at(done_at, move || store.complete(object, key));
+    }
+
+    fn complete(self: &Rc<Self>, object: Object, key: u64) {
+        let completed = self.storage.borrow_mut().complete(object, key);
+        if let Some(epoch) = completed.stored_by {
+            self.core.observe(|observer| observer.writes(object, epoch));
+        }
+        self.schedule_alarms(object, completed.alarm);
+        if let Some((reply, outcome)) = completed.reply {
+            let result = if outcome.is_ok() { "stored" } else { "NOT stored" };
+            self.core.note(|| format!("{}: a batch is {result}", name(object)));
+            reply.send(outcome);
+        }
+    }
+
+    /// A life begins. Batches of earlier lives that are on their way are stored or not from now on.
+    pub(super) fn claim(self: &Rc<Self>, object: Object, epoch: Epoch) {
+        self.settle(object);
+        self.storage.borrow_mut().claim(object, epoch);
+    }
+
+    /// A life is over before its handler could clear its alarm: the alarm rings again in the next life.
+    pub(super) fn lose_life(self: &Rc<Self>, object: Object) {
+        self.settle(object);
+        self.ring_once_more(object);
+    }
+
+    /// The alarm rings again, whether or not it has rung.
+    pub(super) fn ring_once_more(self: &Rc<Self>, object: Object) {
+        let stored = self.storage.borrow_mut().stored_alarm(object).map(|stored| {
+            stored.has_rung = false;
+            *stored
+        });
+        self.schedule_alarms(object, stored);
+    }
+
+    fn settle(self: &Rc<Self>, object: Object) {
+        let on_their_way = self.storage.borrow().on_their_way(object);
+        if on_their_way == 0 {
+            return;
+        }
+        let survive = self.core.random().below(on_their_way + 1);
+        let Settled { replies, stored_by, alarms } = self.storage.borrow_mut().settle(object, survive);
+        self.core.note(|| format!("{}: {survive} of {on_their_way} batches on their way survive", name(object)));
+        for epoch in stored_by {
+            self.core.observe(|observer| observer.writes(object, epoch));
+        }
+        for reply in replies {
+            reply.send(Err(over()));
+        }
+        // The batch that would have replaced an alarm may not be stored.
+        let stays = self.storage.borrow_mut().stored_alarm(object).copied().filter(|stored| !stored.has_rung);
+        self.schedule_alarms(object, alarms.into_iter().chain(stays));
+    }
+
+    fn schedule_alarms(self: &Rc<Self>, object: Object, alarms: impl IntoIterator<Item = StoredAlarm>) {
+        for alarm in alarms {
+            let store = Rc::clone(self);
+            self.core
+                .clock()
+                .at(self.core.clock().micros_of(alarm.at), move || store.alarm_is_due(object, alarm.number));
+        }
+    }
+
+    /// An alarm is due: it rings unless it was replaced. It must not ring once another alarm is being set.
+    fn alarm_is_due(self: &Rc<Self>, object: Object, number: u64) {
+        let store = Rc::clone(self);
+        self.when_reachable(object, move || {
+            {
+                let mut storage = store.storage.borrow_mut();
+                if storage.is_replacing_alarm(object) {
+                    return;
+                }
+                let due = storage.stored_alarm(object).filter(|now| now.number == number && !now.has_rung);
+                let Some(due) = due else { return };
+                due.has_rung = true;
+            }
+            store.ring(object, 0);
+        });
+    }
+
+    /// The alarm of an object.
+    pub(super) fn alarm(&self, object: Object) -> Option<Timestamp> {
+        self.storage.borrow().alarm(object)
+    }
+
+    /// The handler of an alarm has failed: one more attempt at `at`.
+    pub(super) fn ring_again(self: &Rc<Self>, object: Object, at: Timestamp, attempt: u32) {
+        let set_for = self.storage.borrow_mut().stored_alarm(object).map(|stored| stored.number);
+        let store = Rc::clone(self);
+        self.core.clock().at(self.core.clock().micros_of(at), move || {
+            let ringing = Rc::clone(&store);
+            store.when_reachable(object, move || {
+                // Another alarm may be stored by now, or the alarm may ring again anyway because a life was lost.
+                let stored = ringing.storage.borrow_mut().stored_alarm(object).map(|now| (now.number, now.has_rung));
+                if stored.is_some_and(|(number, has_rung)| has_rung && Some(number) == set_for) {
+                    ringing.ring(object, attempt);
+                }
+            });
+        });
+    }
+
+    /// Runs `what` once the node of the object runs, and can reach the storage if it has to claim the object.
+    fn when_reachable(self: &Rc<Self>, object: Object, what: impl FnOnce() + 'static) {
+        let store = Rc::clone(self);
+        self.core.when_running(self.lives.node_of(object), move || {
+            let node = store.lives.node_of(object);
+            if store.lives.current(object).is_none() && store.core.network().is_isolated(node) {
+                let later = Rc::clone(&store);
+                return store.core.clock().later(RETRY_MICROS, move || later.when_reachable(object, what));
+            }
+            what();
+        });
+    }
+
+    fn ring(&self, object: Object, attempt: u32) {
+        self.core.note(|| format!("{}: the alarm rings", name(object)));
+        self.lives.get_or_begin(object).driver.ring(attempt);
+    }
+
+    /// How many entries are on disk, of all objects.
+    pub(super) fn entries(&self) -> usize {
+        self.storage.borrow().count()
+    }
+
+    /// How many entries ranges have returned so far.
+    pub(super) fn entries_listed(&self) -> u64 {
+        self.storage.borrow().listed()
+    }
+
+    /// One of the user's values, as it is on disk.
+    pub(super) fn stored(&self, object: Object, key: &str) -> Option<Bytes> {
+        self.storage.borrow().read(object, Space::User, key.as_bytes())
+    }
+
+    /// Drops everything that is on its way.
+    pub(super) fn clear(&self) {
+        let pending = self.storage.borrow_mut().clear();
+        drop((pending, self.held.take()));
+    }
+}
