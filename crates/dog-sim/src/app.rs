@@ -1,4 +1,4 @@
-//! The App of the simulated runs: it does all that an App can do, as its clients tell it, and writes down what it sees.
+//! The App of the simulated runs: it does everything that an App can do, as its clients tell it, and records what it sees.
 
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -12,9 +12,9 @@ use dog::{
 use http::StatusCode;
 use http_body::Frame;
 
-use crate::ledger::{InFlight, MessageName, Witness};
+use crate::record::{InFlight, MessageName, Witness};
 
-/// What the Group goes by in this run.
+/// The rules of the Group in this run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) limit: u32,
@@ -40,13 +40,13 @@ impl App for Market {
     }
 }
 
-/// A panic that says nothing, and so leaves the output of a long run readable.
+/// A panic without output, so that the output of a long run stays readable.
 fn panic_quietly(witness: &Witness) -> ! {
-    witness.ledger().panics += 1;
+    witness.record().panics += 1;
     std::panic::resume_unwind(Box::new("a panic that was asked for"))
 }
 
-/// Counts up two entries that are always to be equal.
+/// Increments two entries that must always be equal.
 async fn count_up(witness: &Witness, object: [u8; 32], storage: &Storage) -> Result {
     let counted = storage.transaction(async |entries| {
         let count = entries.get::<u64>("first").await?.unwrap_or(0) + 1;
@@ -54,28 +54,33 @@ async fn count_up(witness: &Witness, object: [u8; 32], storage: &Storage) -> Res
         entries.put("second", &count)?;
         Ok(count)
     });
-    // A disk that fails is no trouble of the handler's.
+    // A disk that fails is not an error of the handler.
     if let Ok(count) = counted.await {
-        witness.ledger().kept(object, count);
+        witness.record().counted(object, count);
     }
     Ok(())
 }
 
-async fn look(witness: &Witness, object: [u8; 32], storage: &Storage) -> Result {
+async fn check_entries(witness: &Witness, object: [u8; 32], storage: &Storage) -> Result {
+    let is_current = witness.record().runs_current_life(object);
     let first = storage.get::<u64>("first").await?.unwrap_or(0);
     let second = storage.get::<u64>("second").await?.unwrap_or(0);
-    witness.ledger().found(object, (first, second));
+    let mut record = witness.record();
+    // Between the two reads of an old life, a new one may have written.
+    if is_current && record.runs_current_life(object) {
+        record.found(object, (first, second));
+    }
     Ok(())
 }
 
-fn wakes(witness: &Witness) -> Result {
-    let mut ledger = witness.ledger();
-    let fails = ledger.fails_to_wake;
-    if ledger.random.happens(fails) { Err(Failure::new("it does not want to wake")) } else { Ok(()) }
+fn may_activate(witness: &Witness) -> Result {
+    let mut record = witness.record();
+    let fails = record.activations_fail;
+    if record.random.happens(fails) { Err(Failure::new("the activation is told to fail")) } else { Ok(()) }
 }
 
 fn witness(env: &dog::Env) -> Result<Witness> {
-    env.get::<Witness>().cloned().ok_or_else(|| Failure::new("a run has a witness"))
+    env.get::<Witness>().cloned().ok_or_else(|| Failure::new("the Env of a run has a Witness"))
 }
 
 /// The Group.
@@ -90,9 +95,9 @@ impl Group for Hall {
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
         let witness = witness(cx.env())?;
-        wakes(&witness)?;
-        look(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
-        let rules = cx.env().get::<Rules>().copied().ok_or_else(|| Failure::new("a run has rules"))?;
+        may_activate(&witness)?;
+        check_entries(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
+        let rules = cx.env().get::<Rules>().copied().ok_or_else(|| Failure::new("the Env of a run has Rules"))?;
         Ok(Self { rules, witness })
     }
 
@@ -105,7 +110,7 @@ impl Group for Hall {
     }
 
     async fn clusterize(&self, cx: &GroupContext, _: &ClientId) -> Result<ReplicaId> {
-        wakes(&self.witness)?;
+        may_activate(&self.witness)?;
         Ok(cx.unique_replica())
     }
 
@@ -134,23 +139,23 @@ impl Replica for Desk {
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         let witness = witness(cx.env())?;
-        wakes(&witness)?;
-        look(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
-        let life = witness.ledger().life_of(*cx.id().as_bytes());
+        may_activate(&witness)?;
+        check_entries(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
+        let life = witness.record().running_life();
         Ok(Self { witness, life })
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        let seat = self.witness.seated(cx.id(), self.life);
+        let seat = self.witness.take_seat(cx.id(), self.life);
         match request.uri().path() {
             "/fail" => return Err(Failure::new("asked to fail")),
             "/panic" => panic_quietly(&self.witness),
             "/stream" => return Ok(Response::new(Body::stream(Endless { _seat: seat }))),
             "/slow" => drop(cx.gossip(&0).await?),
             "/count" => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
-            "/broadcast" => cx.broadcast(self.say('b', "-"))?,
+            "/broadcast" => cx.broadcast(self.message('b', "-"))?,
             "/late" => {
-                // Others take their turns before this one becomes a socket.
+                // Other handlers run before this request becomes a socket.
                 cx.storage().get::<u64>("first").await?;
                 cx.gossip(&1).await?;
                 return Ok(cx.connect(request));
@@ -166,21 +171,21 @@ impl Replica for Desk {
         if socket.id().raw().is_multiple_of(3) {
             cx.storage().get::<u64>("first").await?;
         }
-        socket.broadcast(self.say('b', "-"), To::Everyone)?;
+        socket.broadcast(self.message('b', "-"), To::Everyone)?;
         self.ends(socket);
         Ok(())
     }
 
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         self.begins(socket, "on_message");
-        let done = self.obey(cx, socket, &message).await;
+        let done = self.execute(cx, socket, &message).await;
         self.ends(socket);
         done
     }
 
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
         self.begins(socket, "the end");
-        cx.broadcast(self.say('b', "-"))?;
+        cx.broadcast(self.message('b', "-"))?;
         if socket.id().raw().is_multiple_of(2) {
             cx.gossip(&2).await?;
         }
@@ -198,58 +203,62 @@ impl Replica for Desk {
     }
 
     async fn on_alarm(&self, cx: &Context<Self>) -> Result {
-        wakes(&self.witness)?;
-        self.witness.ledger().alarm_rang(*cx.id().as_bytes(), cx.now());
+        may_activate(&self.witness)?;
+        let (object, mut record) = (*cx.id().as_bytes(), self.witness.record());
+        // An old life cannot clear the alarm, so it rings again in the new one.
+        if record.runs_current_life(object) {
+            record.stored().alarm_rang(object, cx.now());
+        }
         Ok(())
     }
 }
 
 impl Desk {
     fn begins(&self, socket: &Socket, handler: &'static str) {
-        self.witness.ledger().begins(socket.id(), socket.client().as_str(), handler);
-        // One that has ended meanwhile and failed to be told has none any more.
+        self.witness.record().handler_begins(socket.id(), socket.client().as_str(), handler);
+        // A socket that has ended meanwhile has no attachment any more.
         if let Ok(attached) = socket.attachment() {
-            self.witness.ledger().finds_attached(socket.id(), attached);
+            self.witness.record().finds_attached(socket.id(), attached);
         }
     }
 
     fn ends(&self, socket: &Socket) {
-        self.witness.ledger().ends(socket.id());
+        self.witness.record().handler_ends(socket.id());
     }
 
-    /// A message that names itself: of which kind, by whom, which one, and whom it leaves out or is for.
-    fn say(&self, kind: char, about: &str) -> Message {
-        self.say_by_name(kind, about).1
+    /// A message that contains its kind, its name, and the client that it leaves out or is for.
+    fn message(&self, kind: char, about: &str) -> Message {
+        self.named_message(kind, about).1
     }
 
-    fn say_by_name(&self, kind: char, about: &str) -> (MessageName, Message) {
-        let name = self.witness.ledger().says(self.life);
+    fn named_message(&self, kind: char, about: &str) -> (MessageName, Message) {
+        let name = self.witness.record().next_message(self.life);
         (name, Message::text(format!("{kind} {} {} {about}", name.0, name.1)))
     }
 
-    /// Keeps another number with the socket.
+    /// Attaches another number to the socket.
     fn attach(&self, socket: &Socket) {
-        let number = self.witness.ledger().new_attachment();
+        let number = self.witness.record().new_attachment();
         if socket.set_attachment(&number).is_ok() {
-            self.witness.ledger().attached(socket.id(), number);
+            self.witness.record().attached(socket.id(), number);
         }
     }
 
-    async fn obey(&self, cx: &Context<Self>, socket: &Socket, message: &Message) -> Result {
+    async fn execute(&self, cx: &Context<Self>, socket: &Socket, message: &Message) -> Result {
         let mut words = message.as_text().unwrap_or_default().split(' ');
         let number = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
-        self.witness.ledger().command(socket.id(), number);
+        self.witness.record().command(socket.id(), number);
         let me = socket.client().as_str();
         match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
-            ("all", _) => socket.broadcast(self.say('b', "-"), To::Everyone)?,
-            ("others", _) => socket.broadcast(self.say('b', me), To::Others)?,
-            ("emit", _) => socket.emit(self.say('e', "-"), To::Everyone)?,
-            ("echo", _) => socket.send(self.say('s', me))?,
+            ("all", _) => socket.broadcast(self.message('b', "-"), To::Everyone)?,
+            ("others", _) => socket.broadcast(self.message('b', me), To::Others)?,
+            ("emit", _) => socket.emit(self.message('e', "-"), To::Everyone)?,
+            ("echo", _) => socket.send(self.message('s', me))?,
             ("confirmed", _) => self.confirm(socket).await?,
             ("many", _) => {
                 for _ in 0..5 {
-                    socket.broadcast(self.say('b', "-"), To::Everyone)?;
-                    socket.emit(self.say('e', "-"), To::Everyone)?;
+                    socket.broadcast(self.message('b', "-"), To::Everyone)?;
+                    socket.emit(self.message('e', "-"), To::Everyone)?;
                 }
             }
             ("big", _) => socket.send(Message::text("x".repeat(8 * 1024)))?,
@@ -267,32 +276,36 @@ impl Desk {
     }
 
     async fn confirm(&self, socket: &Socket) -> Result {
-        let (name, message) = self.say_by_name('b', "-");
+        let (name, message) = self.named_message('b', "-");
         let reach = socket.broadcast_confirmed(message, To::Everyone).await?;
         let missing: Vec<ReplicaId> = reach.missing.into_iter().map(|(replica, _)| replica).collect();
-        self.witness.ledger().confirmed(name, &missing);
+        self.witness.record().confirmed(name, &missing);
         Ok(())
     }
 
     async fn whisper(&self, cx: &Context<Self>, socket: &Socket, target: &str) {
-        let (name, message) = self.say_by_name('w', target);
+        let (name, message) = self.named_message('w', target);
         let Ok(target) = ClientId::new(target) else { return };
-        self.witness.ledger().whispers(name, cx.group(), target.as_str());
+        self.witness.record().whisper_begins(name, cx.group(), target.as_str());
         let reached = socket.whisper(&target, message).await;
-        self.witness.ledger().whispered(name, reached.is_ok());
+        self.witness.record().whisper_ends(name, reached.is_ok());
     }
 
     async fn set_alarm(&self, cx: &Context<Self>, millis: u64) {
         let at = cx.now() + Duration::from_millis(millis);
         let object = *cx.id().as_bytes();
-        let number = self.witness.ledger().alarm_begins(object);
-        if cx.set_alarm(at).await.is_ok() {
-            self.witness.ledger().alarm_set(object, number, at);
+        let number = {
+            let mut record = self.witness.record();
+            // The storage refuses the alarm of an old life.
+            record.runs_current_life(object).then(|| record.stored().alarm_begins(object))
+        };
+        if let (Ok(()), Some(number)) = (cx.set_alarm(at).await, number) {
+            self.witness.record().stored().alarm_set(object, number, at);
         }
     }
 }
 
-/// A body that never ends; whoever reads it gives up some time.
+/// A body that never ends.
 struct Endless {
     _seat: InFlight,
 }

@@ -1,4 +1,4 @@
-//! How often each promise was put to the question: a checker that is never asked finds nothing.
+//! How often each promise was checked: a checker that never runs finds nothing.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -11,7 +11,7 @@ const PROMISES: usize = 16;
 pub struct Checks([u64; PROMISES + 1]);
 
 impl Checks {
-    /// Of one promise.
+    /// How often this promise was checked.
     #[must_use]
     pub fn of(&self, promise: u8) -> u64 {
         self.0.get(usize::from(promise)).copied().unwrap_or_default()

@@ -1,36 +1,33 @@
-//! One run: it follows from its seed.
+//! One run: everything in it follows from its seed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 
-use dog::Env;
-use dog_testing::world::{Bug, ClientKey, Observer, World};
+use dog_testing::world::Bug;
 
-use crate::app::Market;
 use crate::checks::Checks;
-use crate::ledger::Witness;
 use crate::plan::Plan;
-use crate::watch::Watch;
+use crate::run::Run;
+use crate::workload::Workload;
 
-/// What a run is asked for besides its seed.
+/// The options of a run, besides its seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Put in, to see whether it is found.
+    /// A bug to plant.
     pub bug: Option<Bug>,
-    /// Whether to write down everything that happens.
+    /// Whether to record a trace of everything that happens.
     pub trace: bool,
 }
 
 impl Options {
-    /// With a bug.
+    /// Plants a bug.
     #[must_use]
     pub fn bug(self, bug: Bug) -> Self {
         Self { bug: Some(bug), ..self }
     }
 
-    /// With a trace.
+    /// Records a trace.
     #[must_use]
     pub fn trace(self) -> Self {
         Self { trace: true, ..self }
@@ -47,27 +44,27 @@ pub struct Outcome {
     pub handled: u64,
     /// How often each promise was checked.
     pub checks: Checks,
-    /// Everything that happened, if that was asked for.
+    /// The trace, if it was asked for.
     pub trace: Vec<String>,
 }
 
 /// A run in which a promise was broken.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Failure {
-    /// From which everything follows.
+pub struct Finding {
+    /// The seed of the run.
     pub seed: u64,
-    /// The number of the promise, as in DESIGN.md.
+    /// The number of the promise in DESIGN.md.
     pub promise: u8,
-    /// What was wrong.
+    /// What was expected, and what happened.
     pub what: String,
-    /// Everything that happened until then, if that was asked for.
+    /// The trace until then, if it was asked for.
     pub trace: Vec<String>,
     bug: Option<Bug>,
 }
 
-impl fmt::Display for Failure {
-    /// The trace, what is wrong, and how to see it again.
+impl fmt::Display for Finding {
+    /// The trace, what is wrong, and the command that repeats the run.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.trace.iter().try_for_each(|line| writeln!(formatter, "{line}"))?;
         writeln!(formatter, "seed {}: promise {} is broken: {}", self.seed, self.promise, self.what)?;
@@ -76,88 +73,53 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
-
-/// A run under way.
-pub(crate) struct Run {
-    seed: u64,
-    pub(crate) plan: Plan,
-    pub(crate) world: Rc<World>,
-    pub(crate) witness: Witness,
-    pub(crate) watch: Rc<Watch>,
-    pub(crate) clients: Vec<ClientKey>,
-    pub(crate) newcomers: u64,
-    /// Numbers what clients say.
-    pub(crate) commands: u64,
-    pub(crate) steps: u64,
-}
-
-impl Run {
-    fn begin(seed: u64, options: Options) -> Self {
-        let plan = Plan::new(seed, options.bug);
-        let witness = Witness::new(seed, plan.rules.limit, plan.fails_to_wake);
-        let env = Env::new().with(witness.clone()).with(plan.rules);
-        let world = World::new(Market, env, plan.making);
-        if options.trace {
-            world.trace.begin();
-            world.note(|| format!("{plan:?}"));
-        }
-        let watch = Rc::new(Watch::new(witness.clone()));
-        world.observed_by(Rc::clone(&watch) as Rc<dyn Observer>);
-        Self { seed, plan, world, witness, watch, clients: Vec::new(), newcomers: 0, commands: 0, steps: 0 }
-    }
-
-    /// The run; a panic in it, which is none of a handler's, is a finding like any other.
-    fn go_safely(&mut self) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.go())) {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
-            self.witness.ledger().broken(14, format!("a panic: {text}"));
-        }
-    }
-
-    fn outcome(&self) -> Outcome {
-        let ledger = self.witness.ledger();
-        Outcome { steps: self.steps, handled: ledger.handled, checks: ledger.checks, trace: self.world.trace.take() }
-    }
-
-    fn failure(&self, options: Options) -> Option<Failure> {
-        let violation = self.witness.ledger().violations.first().cloned()?;
-        Some(Failure {
-            seed: self.seed,
-            promise: violation.promise,
-            what: violation.what,
-            trace: self.world.trace.take(),
-            bug: options.bug,
-        })
-    }
-}
+impl std::error::Error for Finding {}
 
 /// Runs one seed.
 ///
 /// # Errors
-/// When a promise was broken.
-pub fn explore(seed: u64, options: Options) -> Result<Outcome, Box<Failure>> {
-    let mut run = Run::begin(seed, options);
+/// If a promise was broken.
+pub fn explore(seed: u64, options: Options) -> Result<Outcome, Box<Finding>> {
+    let mut run = Run::new(Plan::new(seed, options.bug), options.trace);
     #[cfg(feature = "bugs")]
     dog_engine::bugs::set_socket_ends_twice(options.bug == Some(Bug::DoubleClose));
-    run.go_safely();
-    let failure = run.failure(options);
-    let outcome = run.outcome();
-    run.world.end();
-    match failure {
-        Some(failure) => Err(Box::new(failure)),
+    work_safely(&mut run);
+    let finding = finding(&run, seed, options);
+    let outcome = outcome(&run);
+    run.world().end();
+    match finding {
+        Some(finding) => Err(Box::new(finding)),
         None => Ok(outcome),
     }
 }
 
-/// The same, and if a promise was broken once more, with a trace.
+/// Runs one seed, and if a promise was broken, once more with a trace.
 ///
 /// # Errors
-/// When a promise was broken.
-pub fn explore_and_tell(seed: u64, options: Options) -> Result<Outcome, Box<Failure>> {
-    explore(seed, options).or_else(|failure| {
+/// If a promise was broken.
+pub fn explore_with_trace(seed: u64, options: Options) -> Result<Outcome, Box<Finding>> {
+    explore(seed, options).or_else(|finding| {
         explore(seed, options.trace())?;
-        Err(failure)
+        Err(finding)
     })
+}
+
+/// A panic outside of handlers is a finding like any other.
+fn work_safely(run: &mut Run) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| Workload::new(run).work())) {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
+        run.witness().record().broken(14, format!("a panic outside of handlers: {text}"));
+    }
+}
+
+fn outcome(run: &Run) -> Outcome {
+    let record = run.witness().record();
+    Outcome { steps: run.steps(), handled: record.handled, checks: record.checks, trace: run.world().take_trace() }
+}
+
+fn finding(run: &Run, seed: u64, options: Options) -> Option<Finding> {
+    let violation = run.witness().record().violations.first().cloned()?;
+    let trace = run.world().take_trace();
+    Some(Finding { seed, promise: violation.promise, what: violation.what, trace, bug: options.bug })
 }

@@ -1,4 +1,4 @@
-//! Many runs, on as many threads as are given.
+//! Many runs, on several threads.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,35 +9,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crate::checks::Checks;
-use crate::explore::{Failure, Options, Outcome, explore};
+use crate::explore::{Finding, Options, Outcome, explore};
 
-/// What came of many runs.
+/// The results of many runs.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Summary {
-    /// How many there were.
+    /// How many runs there were.
     pub runs: u64,
-    /// Steps of the executor and the clock, in the runs that went well.
+    /// Steps of the executor and the clock, in runs without a finding.
     pub steps: u64,
-    /// How often a handler of a socket ran in them.
+    /// How often a handler of a socket ran in these.
     pub handled: u64,
-    /// How often each promise was checked in them.
+    /// How often each promise was checked in these.
     pub checks: Checks,
-    /// The runs in which a promise was broken, by their seeds.
-    pub failures: BTreeMap<u64, Box<Failure>>,
+    /// The runs in which a promise was broken, by seed.
+    pub findings: BTreeMap<u64, Box<Finding>>,
 }
 
 impl Summary {
-    /// Takes in another.
+    /// Adds another summary.
     pub fn add(&mut self, other: Self) {
         self.runs += other.runs;
         self.steps += other.steps;
         self.handled += other.handled;
         self.checks += other.checks;
-        self.failures.extend(other.failures);
+        self.findings.extend(other.findings);
     }
 
-    fn note(&mut self, seed: u64, run: Result<Outcome, Box<Failure>>) {
+    fn note(&mut self, seed: u64, run: Result<Outcome, Box<Finding>>) {
         self.runs += 1;
         match run {
             Ok(outcome) => {
@@ -45,17 +45,17 @@ impl Summary {
                 self.handled += outcome.handled;
                 self.checks += outcome.checks;
             }
-            Err(failure) => drop(self.failures.insert(seed, failure)),
+            Err(finding) => drop(self.findings.insert(seed, finding)),
         }
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, steps, handled, checks, failures } = self;
-        write!(formatter, "{runs} seeds, {steps} steps, {handled} handlers, {} findings", failures.len())?;
+        let Self { runs, steps, handled, checks, findings } = self;
+        write!(formatter, "{runs} seeds, {steps} steps, {handled} handlers, {} findings", findings.len())?;
         let mut promises: BTreeMap<u8, usize> = BTreeMap::new();
-        failures.values().for_each(|failure| *promises.entry(failure.promise).or_default() += 1);
+        findings.values().for_each(|finding| *promises.entry(finding.promise).or_default() += 1);
         for (promise, findings) in promises {
             write!(formatter, ", {findings} of promise {promise}")?;
         }
@@ -63,7 +63,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Runs all these seeds, on that many threads.
+/// Runs these seeds on that many threads.
 #[must_use]
 pub fn explore_many(seeds: Range<u64>, options: Options, threads: usize) -> Summary {
     let (next, summary) = (AtomicU64::new(seeds.start), Mutex::new(Summary::default()));

@@ -1,257 +1,328 @@
-//! Watches the host: which message is owed to which socket, and what order clients get them in.
+//! Watches the hosts: which message is owed to which socket, in which order clients receive messages, and that lives which are
+//! over do nothing.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use dog::{Epoch, Message, ReplicaId, SocketId};
 use dog_engine::address::{Object, ReplicaAddress, Targets, TicketId};
+use dog_engine::host::LivenessChecks;
+use dog_testing::world::{Admission, ClientKey, ClientState, HEARD_WITHIN, Life, Micros, Observer, World};
 
-use crate::ledger::{MessageName, Owed, Witness};
-use dog_testing::world::{ClientKey, ClientState, Observer, Party, Place, World};
+use crate::record::{MessageName, Owed, Witness};
 
-/// How long a message may be on its way; all deadlines are shorter.
+/// How long a message may be on its way. All deadlines are shorter.
 const IN_TIME: Duration = Duration::from_secs(8);
 
-/// What has come to one socket from one life.
+/// What one socket has received from one life.
 #[derive(Default)]
-struct Heard {
-    /// The last message that was handed over when it was said.
+struct Received {
+    /// The last message that was handed over when it was sent.
     last: u64,
-    /// The beginning of the latest whisper: what was said before must not come after it.
+    /// The latest whisper: messages that were sent before it began may not come after it.
     whispered: u64,
     names: BTreeSet<u64>,
 }
 
-/// A message of the simulated runs, read.
-struct Said<'a> {
+/// A message of the simulated App, parsed.
+struct Parsed<'a> {
     kind: char,
     name: MessageName,
     about: &'a str,
 }
 
-fn read(message: &Message) -> Option<Said<'_>> {
+fn parse(message: &Message) -> Option<Parsed<'_>> {
     let mut words = message.as_text()?.split(' ');
     let kind = words.next().filter(|kind| kind.len() == 1)?.chars().next()?;
     let name = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    Some(Said { kind, name, about: words.next().unwrap_or_default() })
+    Some(Parsed { kind, name, about: words.next().unwrap_or_default() })
 }
 
+/// A life whose node was struck off.
+#[derive(Clone, Copy)]
+struct Superseded {
+    node: usize,
+    at: Micros,
+}
+
+/// The observer of a run.
 pub(crate) struct Watch {
     witness: Witness,
-    said: RefCell<BTreeSet<MessageName>>,
-    heard: RefCell<BTreeMap<(SocketId, u64), Heard>>,
-    /// Tickets that were taken, and in which life.
+    world: Weak<World>,
+    liveness: LivenessChecks,
+    sent: RefCell<BTreeSet<MessageName>>,
+    received: RefCell<BTreeMap<(SocketId, u64), Received>>,
+    /// The tickets that were accepted, and by which life.
     tickets: RefCell<BTreeSet<(TicketId, Epoch)>>,
-    /// The life that each socket belongs to.
-    pub(crate) sockets: RefCell<BTreeMap<SocketId, (ReplicaAddress, Epoch)>>,
+    sockets: RefCell<BTreeMap<SocketId, (ReplicaAddress, Epoch)>>,
+    superseded: RefCell<BTreeMap<u64, Superseded>>,
 }
 
 impl Watch {
-    pub(crate) fn new(witness: Witness) -> Self {
+    pub(crate) fn new(witness: Witness, world: &Rc<World>, liveness: LivenessChecks) -> Self {
         Self {
             witness,
-            said: RefCell::default(),
-            heard: RefCell::default(),
+            world: Rc::downgrade(world),
+            liveness,
+            sent: RefCell::default(),
+            received: RefCell::default(),
             tickets: RefCell::default(),
             sockets: RefCell::default(),
+            superseded: RefCell::default(),
         }
+    }
+
+    /// All sockets that were ever open, each with the life that it belongs to.
+    pub(crate) fn lives_of_sockets(&self) -> Vec<(SocketId, (ReplicaAddress, Epoch))> {
+        self.sockets.borrow().iter().map(|(socket, life)| (*socket, *life)).collect()
     }
 
     fn replica_of(&self, socket: SocketId) -> Option<ReplicaId> {
         self.sockets.borrow().get(&socket).map(|(address, _)| address.replica)
     }
 
-    /// Promise 10: only the present life of an object acts.
-    fn check_life(&self, place: &Place) {
-        let Party::Object(object) = place.party else { return };
-        let mut ledger = self.witness.ledger();
-        ledger.checks.count(10);
-        let (present, own) = (ledger.life_of(*object.id()), place.epoch.as_u64());
-        if present != own {
-            ledger.broken(10, format!("{place:?} sends in life {own}, and life {present} has begun"));
+    /// Promise 10: only the current life of an object sends, and an old one only until its node notices that it was struck
+    /// off.
+    fn check_life(&self, from: &Life) {
+        let Some(object) = from.object() else { return };
+        let mut record = self.witness.record();
+        record.checks.count(10);
+        let (current, own) = (record.current_life(*object.id()), from.epoch().as_u64());
+        if current != own && !from.overlaps() {
+            record.broken(10, format!("{from:?} sends in life {own}, but life {current} has begun"));
         }
     }
 
-    /// A broadcast is owed to every socket of the cluster, an emit to those of its Replica.
-    fn owe(&self, world: &World, from: &Place, said: &Said<'_>) {
-        let Party::Object(Object::Replica(speaker)) = from.party else { return };
-        let network = world.network.borrow();
-        let sockets = world.sockets.borrow();
-        let mut ledger = self.witness.ledger();
-        for (socket, connection) in sockets.open().filter(|(_, open)| open.replica.group == speaker.group) {
-            let own = connection.replica == speaker;
-            let Some(handled) = ledger.sockets.get(&socket) else { continue };
-            if (said.kind == 'e' && !own) || handled.client == said.about || !handled.opened {
+    /// Promise 10: what a life sends after its node was struck off reaches no other node once these have heard of it.
+    fn check_sender(&self, receiver: &Life, message: &Parsed<'_>) {
+        let Some(world) = self.world.upgrade() else { return };
+        let superseded = self.superseded.borrow();
+        let Some(sender) = superseded.get(&message.name.0).filter(|sender| sender.node != receiver.node()) else {
+            return;
+        };
+        if world.micros() > sender.at + HEARD_WITHIN {
+            let (life, number) = message.name;
+            let what = format!("{receiver:?} passes on message {number} of life {life}, whose node was struck off");
+            self.witness.record().broken(10, what);
+        }
+    }
+
+    /// A broadcast is owed to every socket of the cluster, an emit to the sockets of its life.
+    fn owe(&self, from: &Life, message: &Parsed<'_>) {
+        let (Some(world), Some(Object::Replica(sender))) = (self.world.upgrade(), from.object()) else { return };
+        let (harmed, cuts_so_far) = (world.harmed(), world.is_whole().then(|| world.cuts_so_far()));
+        let mut record = self.witness.record();
+        for open in world.open_sockets().iter().filter(|open| open.replica.group == sender.group) {
+            let own = open.life.epoch() == from.epoch();
+            let Some(socket) = record.sockets.get(&open.socket) else { continue };
+            if (message.kind == 'e' && !own) || socket.client == message.about || !socket.opened {
                 continue;
             }
             let owed = Owed {
-                speaker: from.epoch,
-                since: ledger.now,
+                sender: from.epoch(),
+                since: record.now,
                 addressed: own,
                 asked: false,
-                sure: own || network.harmed == ledger.clean_since,
-                cut_ever: network.is_whole().then_some(network.cut_ever),
-                harmed: network.harmed,
+                sure: own || harmed == record.harmed_when_healed,
+                cuts_so_far,
+                harmed,
                 whispered: false,
             };
-            ledger.checks.count(if own { 6 } else { 4 });
-            ledger.owed.insert((said.name, socket), owed);
+            record.checks.count(if own { 6 } else { 4 });
+            record.owed.insert((message.name, open.socket), owed);
         }
     }
 
     /// Promises 5 and 6: in order, and at most once.
-    fn check_order(&self, socket: SocketId, said: &Said<'_>) {
-        let mut heard = self.heard.borrow_mut();
-        let heard = heard.entry((socket, said.name.0)).or_default();
-        let mut ledger = self.witness.ledger();
-        ledger.checks.count(5);
-        let (number, tell) = (said.name.1, format!("socket {} got {} {:?}", socket.raw(), said.kind, said.name));
-        if !heard.names.insert(number) {
-            ledger.broken(6, format!("{tell} twice"));
+    fn check_order(&self, socket: SocketId, message: &Parsed<'_>) {
+        let mut received = self.received.borrow_mut();
+        let received = received.entry((socket, message.name.0)).or_default();
+        let mut record = self.witness.record();
+        record.checks.count(5);
+        let number = message.name.1;
+        let label = format!("socket {} received {} {:?}", socket.raw(), message.kind, message.name);
+        if !received.names.insert(number) {
+            record.broken(6, format!("{label} twice"));
         }
-        if said.kind == 'w' {
-            let ended = ledger.whispers.get(&said.name).copied();
-            if ended.is_some_and(|ended| heard.last > ended) {
-                ledger.broken(5, format!("{tell} after {}, which was said when the whisper had ended", heard.last));
+        if message.kind == 'w' {
+            let ended = record.whispers.get(&message.name).copied();
+            if ended.is_some_and(|ended| received.last > ended) {
+                let last = received.last;
+                record.broken(5, format!("{label} after {last}, which was sent when the whisper had ended"));
             }
-            heard.whispered = heard.whispered.max(number);
+            received.whispered = received.whispered.max(number);
             return;
         }
-        if number < heard.last {
-            ledger.broken(5, format!("{tell} after {}", heard.last));
+        if number < received.last {
+            record.broken(5, format!("{label} after {}", received.last));
         }
-        if number < heard.whispered {
-            ledger.broken(5, format!("{tell} after whisper {}, which was begun later", heard.whispered));
+        if number < received.whispered {
+            record.broken(5, format!("{label} after whisper {}, which began later", received.whispered));
         }
-        heard.last = heard.last.max(number);
+        received.last = received.last.max(number);
     }
 
-    /// Whatever has been owed for too long is missing, if nothing excuses it.
-    pub(crate) fn check_owed(&self, world: &World) {
-        let network = world.network.borrow();
-        let sockets = world.sockets.borrow();
-        let mut ledger = self.witness.ledger();
-        ledger.now = world.agenda.now();
-        ledger.harmed = network.harmed;
-        let now = ledger.now;
-        let late: Vec<((MessageName, SocketId), Owed)> = ledger
-            .owed
-            .iter()
-            .filter(|(_, owed)| now.since(owed.since) > IN_TIME)
-            .map(|(name, owed)| (*name, owed.clone()))
-            .collect();
+    /// A message that has been owed for too long is missing, unless it has an excuse.
+    pub(crate) fn check_owed(&self) {
+        let Some(world) = self.world.upgrade() else { return };
+        let (now, harmed) = (world.now(), world.harmed());
+        let mut record = self.witness.record();
+        record.now = now;
+        record.harmed = harmed;
+        let late = record.owed.iter().filter(|(_, owed)| now.since(owed.since) > IN_TIME);
+        let late: Vec<((MessageName, SocketId), Owed)> = late.map(|(name, owed)| (*name, owed.clone())).collect();
+        if late.is_empty() {
+            return;
+        }
+        let clients: BTreeMap<SocketId, Option<ClientKey>> =
+            world.open_sockets().into_iter().map(|open| (open.socket, open.client)).collect();
         for ((name, socket), owed) in late {
-            ledger.owed.remove(&(name, socket));
-            let reads = sockets.connection(socket).and_then(|connection| connection.client).is_some_and(|client| {
-                let client = sockets.client(client);
-                client.state == ClientState::Open && !client.has_stalled
-            });
-            let uncut = owed.cut_ever == Some(network.cut_ever) || (owed.whispered && owed.harmed == network.harmed);
+            record.owed.remove(&(name, socket));
+            let reads = clients
+                .get(&socket)
+                .copied()
+                .flatten()
+                .is_some_and(|client| world.client_state(client) == ClientState::Open && world.reads(client).1);
+            let uncut = owed.cuts_so_far == Some(world.cuts_so_far()) || (owed.whispered && owed.harmed == harmed);
             let meant = if owed.whispered { owed.sure } else { owed.sure || owed.addressed };
-            // In the clean, nothing else may have been lost since either: a member may have been told too late.
-            let clean = owed.addressed || owed.harmed == network.harmed;
-            if !(reads && meant && uncut && clean) {
+            // If something was lost since, the sender may have heard of a new member too late.
+            let excused = !owed.addressed && owed.harmed != harmed;
+            if !(reads && meant && uncut) || excused {
                 continue;
             }
             let replica = self.replica_of(socket);
             let (promise, why) = match (owed.whispered, owed.addressed) {
                 (true, _) => (6, "it was whispered to its client"),
                 (_, true) => (6, "it was sent to its Replica"),
-                (_, false) => (4, "whoever spoke did not know its Replica"),
+                (_, false) => (4, "the sender did not know its Replica"),
             };
-            let what = format!("socket {} of {replica:?} did not get message {name:?}: {why}", socket.raw());
-            ledger.broken(promise, what);
+            let what = format!("socket {} of {replica:?} did not receive message {name:?}: {why}", socket.raw());
+            record.broken(promise, what);
         }
     }
 
-    /// The books may be wrong from now on, or must be right.
-    pub(crate) fn now_clean(&self, world: &World) {
-        let harmed = world.network.borrow().harmed;
-        let mut ledger = self.witness.ledger();
-        ledger.clean_since = harmed;
-        ledger.harmed = harmed;
+    /// Everything is healed: from now on the books must be right.
+    pub(crate) fn healed(&self) {
+        let Some(world) = self.world.upgrade() else { return };
+        let mut record = self.witness.record();
+        record.harmed_when_healed = world.harmed();
+        record.harmed = world.harmed();
     }
 }
 
 impl Observer for Watch {
-    fn hands_over(&self, world: &World, from: &Place, message: &Message) {
+    fn hands_over(&self, from: &Life, message: &Message) {
         self.check_life(from);
-        let Some(said) = read(message).filter(|said| matches!(said.kind, 'b' | 'e')) else { return };
-        // A sibling that got it hands it over too: only the first time is it said.
-        if self.said.borrow_mut().insert(said.name) {
-            world.note(|| format!("{from:?} says {}", message.as_text().unwrap_or_default()));
-            self.owe(world, from, &said);
+        let Some(parsed) = parse(message) else { return };
+        self.check_sender(from, &parsed);
+        // A sibling that has received the message hands it over too: it is sent only the first time.
+        if matches!(parsed.kind, 'b' | 'e') && self.sent.borrow_mut().insert(parsed.name) {
+            if let Some(world) = self.world.upgrade() {
+                world.note(|| format!("{from:?} sends {}", message.as_text().unwrap_or_default()));
+            }
+            self.owe(from, &parsed);
         }
     }
 
     fn asks(&self, to: ReplicaId, message: &Message) {
-        if let Some(said) = read(message) {
-            self.witness.ledger().asked(said.name, to);
+        if let Some(parsed) = parse(message) {
+            self.witness.record().asked(parsed.name, to);
         }
     }
 
     fn addresses(&self, to: &Targets, message: &Message) {
-        if let Some(said) = read(message) {
+        if let Some(parsed) = parse(message) {
             let replicas: Vec<ReplicaId> = to.iter().collect();
-            self.witness.ledger().addressed(said.name, |replica| replicas.contains(&replica));
+            self.witness.record().addressed(parsed.name, |replica| replicas.contains(&replica));
         }
     }
 
-    fn receives(&self, world: &World, client: ClientKey, message: &Message) {
-        let Some(said) = read(message) else { return };
-        let Some((_, socket)) = world.sockets.borrow().client(client).socket else { return };
-        self.check_order(socket, &said);
-        let mut ledger = self.witness.ledger();
-        ledger.owed.remove(&(said.name, socket));
-        let client = ledger.sockets.get(&socket).map_or("", |handled| &handled.client);
-        if said.kind == 'b' && said.about == client {
-            let what = format!("socket {} got {:?}, which left its client out", socket.raw(), said.name);
-            ledger.broken(6, what);
+    fn receives(&self, client: ClientKey, message: &Message) {
+        let (Some(parsed), Some(world)) = (parse(message), self.world.upgrade()) else { return };
+        let Some((_, socket)) = world.client_socket(client) else { return };
+        self.check_order(socket, &parsed);
+        let mut record = self.witness.record();
+        record.owed.remove(&(parsed.name, socket));
+        let client = record.sockets.get(&socket).map_or("", |socket| &socket.client);
+        if parsed.kind == 'b' && parsed.about == client {
+            let what = format!("socket {} received {:?}, which leaves its client out", socket.raw(), parsed.name);
+            record.broken(6, what);
         }
     }
 
-    fn begins(&self, place: &Place) {
-        if let Party::Object(object) = place.party {
-            self.witness.ledger().lives.insert(*object.id(), place.epoch);
+    fn begins(&self, life: &Life) {
+        let Some(object) = life.object() else { return };
+        let mut record = self.witness.record();
+        record.begin_life(*object.id(), life.epoch());
+        if matches!(object, Object::Group(_)) && !self.liveness.are_timed() {
+            record.group_begins_on_demand();
         }
     }
 
-    fn lets_in(&self, place: &Place, ticket: TicketId, expired: bool) {
-        let is_new = self.tickets.borrow_mut().insert((ticket, place.epoch));
-        let mut ledger = self.witness.ledger();
-        ledger.checks.count(1);
-        if expired {
-            ledger.broken(1, format!("{place:?} took a ticket that had expired"));
+    fn is_superseded(&self, life: &Life) {
+        if let Some(world) = self.world.upgrade() {
+            let superseded = Superseded { node: life.node(), at: world.micros() };
+            self.superseded.borrow_mut().insert(life.epoch().as_u64(), superseded);
+        }
+    }
+
+    /// Promise 1: no ticket twice, and none that has expired. Promise 10: none from a node that was struck off.
+    fn lets_in(&self, life: &Life, admission: &Admission) {
+        let is_new = self.tickets.borrow_mut().insert((admission.ticket, life.epoch()));
+        let mut record = self.witness.record();
+        record.checks.count(1);
+        if admission.has_expired {
+            record.broken(1, format!("{life:?} accepted a ticket that had expired"));
         }
         if !is_new {
-            ledger.broken(1, format!("{place:?} took a ticket twice"));
+            record.broken(1, format!("{life:?} accepted a ticket twice"));
+        }
+        if admission.comes_from_struck_off {
+            record.broken(10, format!("{life:?} accepted a ticket from a node that was struck off"));
         }
     }
 
-    fn panics(&self, place: &Place) {
-        let mut ledger = self.witness.ledger();
-        ledger.checks.count(14);
-        match ledger.panics.checked_sub(1) {
-            Some(left) => ledger.panics = left,
-            None => ledger.broken(14, format!("{place:?}: a panic that nobody asked for")),
+    /// Promises 10 and 11: no write of an old life lands after a new life has begun.
+    fn writes(&self, object: Object, epoch: Epoch) {
+        let mut record = self.witness.record();
+        record.checks.count(10);
+        let (current, own) = (record.current_life(*object.id()), epoch.as_u64());
+        if own < current {
+            record.broken(10, format!("{object:?}: a write of life {own} is stored after life {current} has begun"));
         }
     }
 
-    fn opens(&self, _: &World, place: &Place, socket: SocketId) {
-        if let Party::Object(Object::Replica(address)) = place.party {
-            self.sockets.borrow_mut().insert(socket, (address, place.epoch));
-            self.witness.ledger().host_opens(socket, address.group.group, address.replica);
+    fn runs(&self, life: Option<Epoch>) {
+        self.witness.record().run_life(life);
+    }
+
+    fn panics(&self, life: &Life) {
+        let mut record = self.witness.record();
+        record.checks.count(14);
+        match record.panics.checked_sub(1) {
+            Some(left) => record.panics = left,
+            None => record.broken(14, format!("{life:?}: a panic that was not asked for")),
         }
     }
 
-    fn crashes(&self, place: &Place) {
-        self.witness.ledger().owed.retain(|_, owed| owed.speaker != place.epoch);
+    fn opens(&self, life: &Life, socket: SocketId) {
+        if let Some(Object::Replica(address)) = life.object() {
+            self.sockets.borrow_mut().insert(socket, (address, life.epoch()));
+            let replica = (address.replica, life.epoch().as_u64());
+            self.witness.record().host_opens(socket, address.group.group, replica);
+        }
+    }
+
+    fn crashes(&self, life: &Life) {
+        self.witness.record().owed.retain(|_, owed| owed.sender != life.epoch());
     }
 
     fn ends(&self, socket: SocketId) {
-        if let Some(replica) = self.replica_of(socket) {
-            self.witness.ledger().host_ends(socket, replica);
+        let life = self.sockets.borrow().get(&socket).copied();
+        if let Some((address, epoch)) = life {
+            self.witness.record().host_ends(socket, (address.replica, epoch.as_u64()));
         }
     }
 }

@@ -1,15 +1,13 @@
-//! What happens in a run: clients come, speak and go, and things break.
+//! What happens in a run: clients come, send and go, and things break.
 
-use std::time::Duration;
-
-use dog::{Body, Close, CloseCode, Message, Request};
+use dog::{Close, CloseCode};
 use dog_engine::address::Object;
+use dog_testing::world::{ClientKey, Micros};
 
-use crate::explore::Run;
-use dog_testing::websocket;
-use dog_testing::world::{ClientKey, ClientState, Micros};
+use crate::run::Run;
+use crate::settle::Settlement;
 
-/// What clients say, as often as it stands here.
+/// The commands of clients. One that is listed twice comes twice as often.
 const VERBS: &[&str] = &[
     "all",
     "all",
@@ -30,64 +28,50 @@ const VERBS: &[&str] = &[
     "attach",
 ];
 
-/// What clients ask without a socket.
+/// The requests of clients that open no socket.
 const REQUESTS: &[&str] = &["/slow", "/count", "/broadcast", "/stream", "/drop", "/group"];
 
-impl Run {
-    /// The whole run, or as much of it as goes well.
-    pub(crate) fn go(&mut self) {
-        for _ in 0..self.plan.rounds {
-            for _ in 0..self.plan.actions {
+/// The actions of a run.
+pub(crate) struct Workload<'run> {
+    run: &'run mut Run,
+}
+
+impl<'run> Workload<'run> {
+    pub(crate) fn new(run: &'run mut Run) -> Self {
+        Self { run }
+    }
+
+    /// The whole run, or the part until a promise is broken.
+    pub(crate) fn work(&mut self) {
+        for _ in 0..self.run.plan().rounds {
+            for _ in 0..self.run.plan().actions {
                 self.act();
                 let pause = self.pause();
-                if !self.pass(pause) {
+                if !self.run.pass(pause) {
                     return;
                 }
             }
-            if !self.settle() {
+            if !Settlement::new(self.run).settle() {
                 return;
             }
         }
     }
 
-    /// Lets time pass, and looks after every step. `false` once something is wrong.
-    pub(crate) fn pass(&mut self, micros: Micros) -> bool {
-        let until = self.world.after(Duration::from_micros(micros));
-        self.watch.check_owed(&self.world);
-        let mut looked = self.world.agenda.micros();
-        while self.world.step(until) {
-            self.steps += 1;
-            // What is overdue changes with time only, and slowly.
-            if self.world.agenda.micros() > looked + 500_000 {
-                looked = self.world.agenda.micros();
-                self.watch.check_owed(&self.world);
-            }
-            let mut ledger = self.witness.ledger();
-            if !ledger.violations.is_empty() {
-                return false;
-            }
-            ledger.now = self.world.agenda.now();
-            ledger.harmed = self.world.network.borrow().harmed;
-        }
-        self.world.agenda.go_on_to(until);
-        self.witness.ledger().violations.is_empty()
-    }
-
     fn below(&self, end: usize) -> usize {
-        self.world.random.borrow_mut().below(end)
+        self.run.world().random().below(end)
     }
 
-    fn happens(&self, times: u32) -> bool {
-        self.world.random.borrow_mut().happens(times)
+    fn happens(&self, per_mille: u32) -> bool {
+        self.run.world().random().happens(per_mille)
     }
 
     fn pick<'a>(&self, all: &[&'a str]) -> &'a str {
         all[self.below(all.len())]
     }
 
-    /// Mostly so short that things overlap, now and then so long that things expire.
+    /// Mostly so short that actions overlap, sometimes so long that things expire.
     fn pause(&self) -> Micros {
-        let mut random = self.world.random.borrow_mut();
+        let mut random = self.run.world().random();
         match random.below(20) {
             0 => random.within(1_000_000..=12_000_000),
             1..=5 => random.within(50_000..=400_000),
@@ -97,13 +81,17 @@ impl Run {
     }
 
     fn act(&mut self) {
-        if self.happens(self.plan.crashes) {
+        let plan = self.run.plan().clone();
+        if self.happens(plan.crashes) {
             return self.crash();
         }
-        if self.happens(self.plan.cuts) {
+        if self.happens(plan.cuts) {
             return self.cut();
         }
-        if self.happens(self.plan.faults) {
+        if self.happens(plan.outages) {
+            return self.begin_outage();
+        }
+        if self.happens(plan.faults) {
             return self.fail();
         }
         match self.below(20) {
@@ -115,93 +103,68 @@ impl Run {
         }
     }
 
-    fn name(&self) -> String {
-        format!("c{}", self.below(self.plan.clients))
+    fn client_name(&self) -> String {
+        format!("c{}", self.below(self.run.plan().clients))
     }
 
     fn path(&self, path: &str) -> String {
-        format!("{path}?u={}&g=g{}", self.name(), self.below(self.plan.groups))
-    }
-
-    fn node(&self) -> usize {
-        let up: Vec<usize> = (0..self.world.nodes()).filter(|node| !self.world.is_down(*node)).collect();
-        up[self.below(up.len())]
+        format!("{path}?u={}&g=g{}", self.client_name(), self.below(self.run.plan().groups))
     }
 
     fn connect(&mut self) {
-        let path = if self.happens(200) { "/late" } else { "/ws" };
-        let request = websocket(&self.path(path));
-        let client = self.world.ask(self.node(), request);
-        self.clients.push(client);
+        let path = self.path(if self.happens(200) { "/late" } else { "/ws" });
+        let client = self.run.connect(self.run.any_node(), &path);
         if self.happens(80) {
-            // It does not wait for the answer.
-            let delay = self.world.random.borrow_mut().within(0..=100_000);
-            self.world.later(delay, move |world| world.client_vanishes(client, 0));
+            // The client does not wait for the answer.
+            let delay = self.run.world().random().within(0..=100_000);
+            self.run.world().later(delay, move |world| world.client_vanishes(client, 0));
         }
     }
 
-    pub(crate) fn request(&mut self, path: &str) {
-        self.ask(&self.path(path));
-    }
-
-    /// Somebody asks for this path and query.
-    pub(crate) fn ask(&mut self, path: &str) {
-        let Ok(request) = http::Request::get(path).body(Body::empty()) else { return };
-        let request: Request = request;
-        let client = self.world.ask(self.node(), request);
-        self.clients.push(client);
-    }
-
-    /// Clients that have a socket, as far as they know.
-    pub(crate) fn open_clients(&self) -> Vec<ClientKey> {
-        let sockets = self.world.sockets.borrow();
-        self.clients.iter().copied().filter(|client| sockets.client(*client).state == ClientState::Open).collect()
+    fn request(&mut self, path: &str) {
+        let path = self.path(path);
+        self.run.request(self.run.any_node(), &path);
     }
 
     fn any_open(&self) -> Option<ClientKey> {
-        let open = self.open_clients();
+        let open = self.run.open_clients();
         if open.is_empty() { None } else { Some(open[self.below(open.len())]) }
     }
 
     fn speak(&mut self, verb: &str) {
         let Some(client) = self.any_open() else { return self.connect() };
         let about = match verb {
-            "whisper" => self.name(),
+            "whisper" => self.client_name(),
             "gossip" => self.pick(&["0", "1", "1", "13"]).into(),
             "alarm" => self.below(5_000).to_string(),
             _ => String::new(),
         };
-        self.say(client, verb, &about);
+        self.run.command(client, verb, &about);
         if self.happens(300) {
-            self.say(client, "all", "");
+            self.run.command(client, "all", "");
         }
-    }
-
-    pub(crate) fn say(&mut self, client: ClientKey, verb: &str, about: &str) {
-        self.commands += 1;
-        let command = format!("{} {verb} {about}", self.commands);
-        self.world.client_sends(client, Message::text(command));
     }
 
     fn leave(&mut self) {
         let Some(client) = self.any_open() else { return };
+        let close = || Close::new(CloseCode::NORMAL, "");
         match self.below(4) {
-            0 => self.say(client, "close", ""),
-            1 => self.world.client_vanishes(client, 30_000),
+            0 => self.run.command(client, "close", ""),
+            1 => self.run.world().client_vanishes(client, 30_000),
             2 => {
-                self.world.client_closes(client, Close::new(CloseCode::NORMAL, ""));
-                self.world.client_vanishes(client, 30_000);
+                self.run.world().client_closes(client, close());
+                self.run.world().client_vanishes(client, 30_000);
             }
-            _ => self.world.client_closes(client, Close::new(CloseCode::NORMAL, "")),
+            _ => self.run.world().client_closes(client, close()),
         }
     }
 
     fn stall(&mut self) {
         let Some(client) = self.any_open() else { return };
-        let reads = self.world.sockets.borrow().client(client).reads;
-        self.world.set_reads(client, !reads);
+        let (reads, _) = self.run.world().reads(client);
+        self.run.world().set_reads(client, !reads);
         if reads {
-            (0..self.below(12)).for_each(|_| self.say(client, "big", ""));
+            (0..self.below(12)).for_each(|_| self.run.command(client, "big", ""));
         }
     }
 
@@ -216,36 +179,52 @@ impl Run {
     }
 
     fn crash(&mut self) {
-        let lives = self.world.lives();
-        if self.world.nodes() > 1 && self.below(6) == 0 {
-            let node = self.node();
-            if (0..self.world.nodes()).any(|other| other != node && !self.world.is_down(other)) {
-                self.world.crash_node(node);
-                let lasts = self.world.random.borrow_mut().within(0..=5_000_000);
-                self.world.later(lasts, |world| world.all_up());
-            }
-            return;
+        if self.run.world().nodes() > 1 && self.below(6) == 0 {
+            return self.crash_node();
         }
         let groups = self.below(2) == 0;
-        let objects: Vec<Object> = lives
-            .iter()
-            .map(|(object, _)| *object)
-            .filter(|object| matches!(object, Object::Group(_)) == groups)
-            .collect();
+        let lives = self.run.world().lives();
+        let objects = lives.iter().map(|(object, _)| *object);
+        let objects: Vec<Object> = objects.filter(|object| matches!(object, Object::Group(_)) == groups).collect();
         if !objects.is_empty() {
-            self.world.crash(objects[self.below(objects.len())]);
+            self.run.world().crash(objects[self.below(objects.len())]);
+        }
+    }
+
+    /// A node that can fail now: it is well, and another one that is well would be left.
+    fn node_to_lose(&self) -> Option<usize> {
+        let healthy = self.run.world().healthy_nodes();
+        if healthy.len() > 1 { Some(healthy[self.below(healthy.len())]) } else { None }
+    }
+
+    fn crash_node(&mut self) {
+        let Some(node) = self.node_to_lose() else { return };
+        self.run.world().crash_node(node);
+        let lasts = self.run.world().random().within(0..=5_000_000);
+        self.run.world().later(lasts, move |world| {
+            world.restart_node(node);
+        });
+    }
+
+    /// A node stands still, or loses the others and the storage.
+    fn begin_outage(&mut self) {
+        let Some(node) = self.node_to_lose() else { return };
+        let lasts = self.run.world().random().within(500_000..=12_000_000);
+        if self.below(2) == 0 {
+            self.run.world().pause_node(node, lasts);
+        } else {
+            self.run.world().isolate_node(node, lasts);
         }
     }
 
     fn cut(&mut self) {
-        let mut network = self.world.network.borrow_mut();
-        if !network.is_whole() {
-            network.heal();
-        } else if self.world.nodes() > 1 {
-            drop(network);
-            let nodes = (self.below(self.world.nodes()), self.below(self.world.nodes()));
-            self.world.network.borrow_mut().cut(nodes);
-            self.world.note(|| format!("nodes {nodes:?} are cut off from each other"));
+        let nodes = self.run.world().nodes();
+        if self.run.world().is_cut() {
+            self.run.world().heal_cuts();
+        } else if nodes > 1 {
+            let nodes = (self.below(nodes), self.below(nodes));
+            self.run.world().cut(nodes);
+            self.run.world().note(|| format!("nodes {nodes:?} are cut off from each other"));
         }
     }
 }

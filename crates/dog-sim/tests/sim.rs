@@ -1,25 +1,22 @@
-//! The simulation: thousands of seeds, and the bugs that it has to find. `cargo xtask sim` runs more.
+//! The simulation: thousands of seeds, and the planted bugs that it must find. `cargo xtask sim` runs more seeds.
 
 use std::thread::available_parallelism;
 
-use dog_sim::{Bug, Options, explore, explore_and_tell, explore_many};
+use dog_sim::{Bug, Options, explore, explore_many, explore_with_trace};
 
-/// How many seeds are run unless `DOG_SEEDS` says so.
+/// How many seeds run, unless `DOG_SEEDS` is set.
 const SEEDS: u64 = 2_000;
 
-/// Each bug is found within so many seeds.
+/// Each bug is found within this many seeds.
 const BUG_SEEDS: u64 = 2_000;
 
-/// Seeds that have failed before, with what was wrong. What a seed leads to changes with the engine and the simulation, so
-/// each was also put plainly where that could be done (`tests/lives.rs`).
+/// Seeds that have failed before, each with the cause. A seed gives another run when the engine or the simulation changes, so
+/// each cause also has a plain test where that is possible (`crates/dog-testing/tests/lives.rs`).
 const FAILED_BEFORE: &[(u64, &str)] = &[
     (48_390, "a Group had crashed, owed its members the news of a sibling, and nobody woke it"),
     (80_562, "the same, with a node cut off"),
-    (
-        44,
-        "a Replica stayed in memory because the news of its last seat's end was acknowledged after it had gone to rest",
-    ),
-    (3_540, "a Group that woke waited for ever for a member that had answered in a life which was over"),
+    (44, "a Replica stayed in memory because the report of its last seat was acknowledged after it had hibernated"),
+    (3_540, "a Group that woke waited forever for a member that had answered in a life which was over"),
 ];
 
 fn seeds() -> u64 {
@@ -34,9 +31,12 @@ fn no_promise_is_broken() {
     let threads = available_parallelism().map_or(1, usize::from);
     let summary = explore_many(0..seeds(), Options::default(), threads);
     println!("sim: {summary}");
-    if let Some(seed) = summary.failures.keys().next() {
-        let failure = explore_and_tell(*seed, Options::default()).err();
-        panic!("{}", failure.map_or_else(|| format!("seed {seed} fails now and then"), |failure| failure.to_string()));
+    if let Some(seed) = summary.findings.keys().next() {
+        let finding = explore_with_trace(*seed, Options::default()).err();
+        match finding {
+            Some(finding) => panic!("{finding}"),
+            None => panic!("seed {seed} failed, but not when it was repeated"),
+        }
     }
     for promise in (1..=11).chain([13, 14]) {
         assert!(summary.checks.of(promise) > 0, "promise {promise} was never checked: {}", summary.checks);
@@ -44,16 +44,16 @@ fn no_promise_is_broken() {
 }
 
 #[test]
-fn seeds_that_have_failed_before() {
+fn seeds_that_failed_before_pass() {
     for (seed, what) in FAILED_BEFORE {
-        if let Err(failure) = explore_and_tell(*seed, Options::default()) {
-            panic!("once it was: {what}\n{failure}");
+        if let Err(finding) = explore_with_trace(*seed, Options::default()) {
+            panic!("the cause was once: {what}\n{finding}");
         }
     }
 }
 
-/// Which promises a bug breaks where it is first found: not always the same, as what a seed leads to changes with the
-/// engine.
+/// The promises that a bug breaks in the run that finds it first. They differ, because a seed gives another run whenever the
+/// engine changes.
 fn broken_by(bug: Bug) -> &'static [u8] {
     match bug {
         Bug::ForgottenBooks => &[4, 6, 8, 9],
@@ -61,6 +61,10 @@ fn broken_by(bug: Bug) -> &'static [u8] {
         Bug::UnawaitedJoin => &[4],
         Bug::AllOrNothing => &[6],
         Bug::DoubleClose => &[7],
+        Bug::UnfencedWrite | Bug::UnfencedMessage => &[10],
+        Bug::UncheckedLease => &[8, 10],
+        Bug::UnfencedReport => &[8],
+        Bug::UnfencedView => &[4, 6, 9],
         _ => &[],
     }
 }
@@ -76,7 +80,7 @@ fn every_bug_is_found() {
 }
 
 #[test]
-fn the_same_seed_is_the_same_run() {
+fn the_same_seed_gives_the_same_run() {
     for seed in 0..20 {
         let run = || explore(seed, Options::default().trace());
         let (once, again) = (run().expect("seed passes"), run().expect("seed passes"));
@@ -89,10 +93,10 @@ fn the_same_seed_is_the_same_run() {
 }
 
 #[test]
-fn a_failure_tells_its_trace_and_how_to_see_it_again() {
+fn a_finding_contains_its_trace_and_the_command_that_repeats_it() {
     let options = Options::default().bug(Bug::LeakedSeat);
-    let failure = (0..BUG_SEEDS).find_map(|seed| explore_and_tell(seed, options).err()).expect("it is found");
-    let text = failure.to_string();
+    let finding = (0..BUG_SEEDS).find_map(|seed| explore_with_trace(seed, options).err()).expect("it is found");
+    let text = finding.to_string();
     assert!(text.lines().count() > 10, "{text}");
-    assert!(text.ends_with(&format!("again: cargo xtask sim --seed {} --bug leaked-seat", failure.seed)), "{text}");
+    assert!(text.ends_with(&format!("again: cargo xtask sim --seed {} --bug leaked-seat", finding.seed)), "{text}");
 }

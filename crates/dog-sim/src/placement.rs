@@ -1,0 +1,135 @@
+//! Where newcomers are placed once everything is healed: promises 2 and 3.
+
+use std::time::Duration;
+
+use dog::{Close, CloseCode, Group, GroupId, ReplicaId};
+use dog_engine::address::{GroupAddress, Object};
+use dog_engine::books::{MemberSeats, MemberState};
+use dog_testing::world::{ClientKey, Driver, Micros, World};
+
+use crate::app::Hall;
+use crate::run::Run;
+
+/// How long a newcomer waits for its socket: longer than a join takes.
+const PLACED: Micros = 5_000_000;
+
+/// How long a Group takes to hear that a client has left.
+const LEFT: Micros = 300_000;
+
+/// Where a newcomer belongs.
+enum Expected {
+    /// The Group was not asked for long and is out of memory, so its books are not known.
+    Unknown,
+    /// On one of these.
+    Any(Vec<ReplicaId>),
+    /// On a new Replica.
+    New,
+}
+
+/// Checks the placement of newcomers.
+pub(crate) struct PlacementCheck<'run> {
+    run: &'run mut Run,
+}
+
+impl<'run> PlacementCheck<'run> {
+    pub(crate) fn new(run: &'run mut Run) -> Self {
+        Self { run }
+    }
+
+    /// A newcomer comes to each Group, comes a second time, leaves, and comes back. `false` once a promise is broken.
+    pub(crate) fn check(&mut self) -> bool {
+        (0..self.run.plan().groups).all(|group| {
+            let (group, name) = (format!("g{group}"), self.run.newcomer());
+            let found = self.check_least_used(&group, &name);
+            found.is_some_and(|(client, replica)| self.check_sticky(&group, &name, client, replica))
+        })
+    }
+
+    /// Promise 3: a client that nobody remembers goes where most room is, and to a parked Replica before a new one.
+    fn check_least_used(&mut self, group: &str, name: &str) -> Option<(ClientKey, ReplicaId)> {
+        let books = self.books(group);
+        let expected = self.expected(books.as_deref());
+        let (client, replica) = self.connect(group, name)?;
+        self.run.witness().record().checks.count(3);
+        let is_known = books.iter().flatten().any(|member| Some(member.replica) == replica);
+        let wrong = match (replica, expected) {
+            (None, _) => "got no socket".to_owned(),
+            (Some(_), Expected::New) if is_known => "went to a full Replica".to_owned(),
+            (Some(at), Expected::Any(best)) if !best.contains(&at) => {
+                format!("went to {at:?} instead of one of {best:?}")
+            }
+            (Some(at), _) => return Some((client, at)),
+        };
+        self.run.witness().record().broken(3, format!("a newcomer {wrong}: the books said {books:?}"));
+        None
+    }
+
+    /// Promise 2: a client goes where it is, if there is room, and comes back to where it was.
+    fn check_sticky(&mut self, group: &str, name: &str, client: ClientKey, replica: ReplicaId) -> bool {
+        let limit = self.run.plan().rules.limit;
+        let is_it = |member: &&MemberSeats| member.replica == replica;
+        let has_room = |books: &Vec<MemberSeats>| books.iter().find(is_it).is_some_and(|member| seats(member) < limit);
+        let has_room = self.books(group).as_ref().is_some_and(has_room);
+        let Some((second, at)) = self.connect(group, name) else { return false };
+        self.run.witness().record().checks.count(2);
+        let mut is_held = !has_room || at == Some(replica);
+        if is_held && at == Some(replica) {
+            for client in [client, second] {
+                self.run.world().client_closes(client, Close::new(CloseCode::NORMAL, ""));
+            }
+            if !self.run.pass(self.absence()) {
+                return false;
+            }
+            let Some((_, back)) = self.connect(group, name) else { return false };
+            is_held = back == Some(replica);
+        }
+        if !is_held {
+            let what = format!("{name} was on {replica:?}, came again, and was placed elsewhere");
+            self.run.witness().record().broken(2, what);
+        }
+        is_held
+    }
+
+    /// For how long the newcomer stays away: until its Replica is parked, if it is remembered for that long.
+    fn absence(&self) -> Micros {
+        let policy = self.run.plan().rules.policy;
+        let parked = policy.park_after + Duration::from_secs(1);
+        let is_remembered = parked + Duration::from_secs(1) < policy.sticky_for;
+        if is_remembered { World::span(parked) } else { LEFT }
+    }
+
+    /// A client connects. Returns the Replica that it is on then; `None` once a promise is broken.
+    fn connect(&mut self, group: &str, name: &str) -> Option<(ClientKey, Option<ReplicaId>)> {
+        let client = self.run.connect(0, &format!("/ws?u={name}&g={group}"));
+        let is_well = self.run.pass(PLACED);
+        let socket = self.run.world().client_socket(client);
+        is_well.then_some((client, socket.map(|(at, _)| at.replica)))
+    }
+
+    /// The books of a Group, if it is awake.
+    fn books(&self, group: &str) -> Option<Vec<MemberSeats>> {
+        let class = self.run.world().class(Hall::NAME)?;
+        let address = GroupAddress { class, group: GroupId::from_name(Hall::NAME, group) };
+        match self.run.world().driver(Object::Group(address))? {
+            Driver::Group(driver) => driver.members(),
+            Driver::Replica(_) => None,
+        }
+    }
+
+    fn expected(&self, books: Option<&[MemberSeats]>) -> Expected {
+        let Some(books) = books else { return Expected::Unknown };
+        let active = books.iter().filter(|member| member.state == MemberState::Active);
+        let least = active.clone().map(seats).min().filter(|least| *least < self.run.plan().rules.limit);
+        if let Some(least) = least {
+            let best = active.filter(|member| seats(member) == least);
+            return Expected::Any(best.map(|member| member.replica).collect());
+        }
+        let parked: Vec<ReplicaId> =
+            books.iter().filter(|member| member.state == MemberState::Parked).map(|member| member.replica).collect();
+        if parked.is_empty() { Expected::New } else { Expected::Any(parked) }
+    }
+}
+
+fn seats(member: &MemberSeats) -> u32 {
+    member.occupied + member.reserved
+}

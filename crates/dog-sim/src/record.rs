@@ -1,0 +1,383 @@
+//! What the objects of a run record, and what must be true of it. The handlers of the App write here, and so does the one
+//! who watches the hosts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
+use dog_testing::world::Random;
+
+use crate::checks::Checks;
+use crate::stored::{ObjectId, Stored};
+
+/// Where liveness is checked on demand, a restarted Group does not know of sockets that are opened with a ticket of its earlier
+/// life until these are reported: a ticket lives for up to 8 s, and a report takes 1 s. A whisper may miss them until then.
+const WHISPERS_MAY_MISS: Duration = Duration::from_secs(10);
+
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub(crate) promise: u8,
+    pub(crate) what: String,
+}
+
+/// Names a message: the life of the Replica that sent it, and the number of the message within that life.
+pub(crate) type MessageName = (u64, u64);
+
+/// The handlers of one socket.
+#[derive(Debug, Default)]
+pub(crate) struct SocketRecord {
+    pub(crate) client: String,
+    pub(crate) replica: Option<ReplicaId>,
+    group: Option<GroupId>,
+    running: Option<&'static str>,
+    pub(crate) opened: bool,
+    pub(crate) ends: u32,
+    last_command: u64,
+    attached: Option<u64>,
+    /// Whether its host has it open.
+    pub(crate) is_open: bool,
+}
+
+/// A message that a socket must receive.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    /// The life that sent it: what it had not sent when it crashed is excused. A whisper is owed only once it has ended.
+    pub(crate) sender: Epoch,
+    pub(crate) since: Timestamp,
+    /// The socket's Replica was among those that the message was sent to.
+    pub(crate) addressed: bool,
+    /// The socket's Replica was asked to confirm it.
+    pub(crate) asked: bool,
+    /// Everyone had to know everyone when it was sent.
+    pub(crate) sure: bool,
+    /// How often something had been cut when it was sent. `None` if something was cut at that moment.
+    pub(crate) cuts_so_far: Option<u64>,
+    /// How many calls and answers had been lost when it was sent.
+    pub(crate) harmed: u64,
+    pub(crate) whispered: bool,
+}
+
+/// What is recorded in a run.
+#[derive(Debug)]
+pub(crate) struct RunRecord {
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) checks: Checks,
+    limit: u32,
+    pub(crate) now: Timestamp,
+    pub(crate) random: Random,
+    /// How many of a thousand activations fail.
+    pub(crate) activations_fail: u32,
+    /// The life whose code runs now.
+    running_life: Option<Epoch>,
+    /// When a life of a Group began last, if liveness is checked on demand.
+    group_began: Option<Timestamp>,
+    /// The current life of each object.
+    lives: BTreeMap<ObjectId, Epoch>,
+    /// How many messages each life of a Replica has sent.
+    sent: BTreeMap<u64, u64>,
+    next_attachment: u64,
+    /// Panics that were asked for and have not happened yet.
+    pub(crate) panics: u32,
+    pub(crate) sockets: BTreeMap<SocketId, SocketRecord>,
+    /// Requests that are being answered, or whose answers are being read, per life of a Replica.
+    in_flight: BTreeMap<(ReplicaId, u64), u32>,
+    /// Open sockets, per life of a Replica.
+    open: BTreeMap<(ReplicaId, u64), u32>,
+    pub(crate) owed: BTreeMap<(MessageName, SocketId), Owed>,
+    /// How many messages the sender of each whisper had sent when the whisper ended.
+    pub(crate) whispers: BTreeMap<MessageName, u64>,
+    stored: Stored,
+    /// How often handlers have run: a run that does nothing checks nothing.
+    pub(crate) handled: u64,
+    /// How many calls, answers and deliveries were lost or late so far.
+    pub(crate) harmed: u64,
+    /// The same when everything was healed last.
+    pub(crate) harmed_when_healed: u64,
+}
+
+/// The record, as objects find it in their [`Env`](dog::Env).
+#[derive(Clone, Debug)]
+pub(crate) struct Witness(Arc<Mutex<RunRecord>>);
+
+impl Witness {
+    pub(crate) fn new(seed: u64, limit: u32, activations_fail: u32) -> Self {
+        Self(Arc::new(Mutex::new(RunRecord {
+            violations: Vec::new(),
+            checks: Checks::default(),
+            limit,
+            now: Timestamp::default(),
+            random: Random::new(!seed),
+            activations_fail,
+            running_life: None,
+            group_began: None,
+            lives: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            next_attachment: 0,
+            panics: 0,
+            sockets: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            open: BTreeMap::new(),
+            owed: BTreeMap::new(),
+            whispers: BTreeMap::new(),
+            stored: Stored::default(),
+            handled: 0,
+            harmed: 0,
+            harmed_when_healed: 0,
+        })))
+    }
+
+    pub(crate) fn record(&self) -> MutexGuard<'_, RunRecord> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request has a seat until the returned value is dropped.
+    pub(crate) fn take_seat(&self, replica: ReplicaId, life: u64) -> InFlight {
+        let mut record = self.record();
+        *record.in_flight.entry((replica, life)).or_default() += 1;
+        record.check_limit(replica, life);
+        InFlight { witness: self.clone(), seat: (replica, life) }
+    }
+}
+
+/// A request that has a seat.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    witness: Witness,
+    seat: (ReplicaId, u64),
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(count) = self.witness.record().in_flight.get_mut(&self.seat) {
+            *count -= 1;
+        }
+    }
+}
+
+impl RunRecord {
+    pub(crate) fn broken(&mut self, promise: u8, what: impl Into<String>) {
+        self.violations.push(Violation { promise, what: what.into() });
+    }
+
+    fn check(&mut self, promise: u8, outcome: Result<(), String>) {
+        self.checks.count(promise);
+        if let Err(what) = outcome {
+            self.broken(promise, what);
+        }
+    }
+
+    /// Promise 1, for one life. When an old life and a new one run at the same time, each keeps the limit by its own count.
+    fn check_limit(&mut self, replica: ReplicaId, life: u64) {
+        self.checks.count(1);
+        let count = |seats: &BTreeMap<(ReplicaId, u64), u32>| seats.get(&(replica, life)).copied().unwrap_or_default();
+        let (in_flight, open, limit) = (count(&self.in_flight), count(&self.open), self.limit);
+        if in_flight + open > limit {
+            self.broken(1, format!("{replica:?} has {open} sockets and {in_flight} requests, the limit is {limit}"));
+        }
+    }
+
+    /// A life of an object begins.
+    pub(crate) fn begin_life(&mut self, object: ObjectId, epoch: Epoch) {
+        self.lives.insert(object, epoch);
+    }
+
+    /// A life of a Group begins, and liveness is checked on demand.
+    pub(crate) fn group_begins_on_demand(&mut self) {
+        self.group_began = Some(self.now);
+    }
+
+    /// The number of the object's current life.
+    pub(crate) fn current_life(&self, object: ObjectId) -> u64 {
+        self.lives.get(&object).map_or(0, |epoch| epoch.as_u64())
+    }
+
+    /// The thread runs code of this life from now on, or of none.
+    pub(crate) fn run_life(&mut self, life: Option<Epoch>) {
+        self.running_life = life;
+    }
+
+    /// The number of the life whose code runs now.
+    pub(crate) fn running_life(&self) -> u64 {
+        self.running_life.map_or(0, Epoch::as_u64)
+    }
+
+    /// Whether the life whose code runs now is the object's current one. An old life may run beside it for a while.
+    pub(crate) fn runs_current_life(&self, object: ObjectId) -> bool {
+        self.running_life() == self.current_life(object)
+    }
+
+    /// Names the next message of a life.
+    pub(crate) fn next_message(&mut self, life: u64) -> MessageName {
+        let sent = self.sent.entry(life).or_default();
+        *sent += 1;
+        (life, *sent)
+    }
+
+    /// A host has a new socket.
+    pub(crate) fn host_opens(&mut self, socket: SocketId, group: GroupId, (replica, life): (ReplicaId, u64)) {
+        *self.open.entry((replica, life)).or_default() += 1;
+        self.check_limit(replica, life);
+        let (group, replica) = (Some(group), Some(replica));
+        self.sockets.insert(socket, SocketRecord { is_open: true, group, replica, ..SocketRecord::default() });
+    }
+
+    /// The host's socket has ended. Nothing is owed to it any more.
+    pub(crate) fn host_ends(&mut self, socket: SocketId, life: (ReplicaId, u64)) {
+        if let Some(open) = self.open.get_mut(&life) {
+            *open -= 1;
+        }
+        if let Some(record) = self.sockets.get_mut(&socket) {
+            record.is_open = false;
+        }
+        self.owed.retain(|(_, owed), _| *owed != socket);
+    }
+
+    /// Promise 7: a handler begins.
+    pub(crate) fn handler_begins(&mut self, socket: SocketId, client: &str, handler: &'static str) {
+        self.handled += 1;
+        self.checks.count(7);
+        let record = self.sockets.entry(socket).or_default();
+        record.client = client.into();
+        let was = record.running.replace(handler);
+        let wrong = match handler {
+            _ if was.is_some() => Some(format!("{handler} begins while {} runs", was.unwrap_or_default())),
+            _ if record.ends > 0 => Some(format!("{handler} comes after the end")),
+            "on_open" if record.opened => Some("on_open comes twice".into()),
+            "on_open" => {
+                record.opened = true;
+                None
+            }
+            _ if !record.opened => Some(format!("{handler} comes before on_open")),
+            _ => None,
+        };
+        if handler == "the end" {
+            record.ends += 1;
+        }
+        if let Some(wrong) = wrong {
+            self.broken(7, format!("socket {}: {wrong}", socket.raw()));
+        }
+    }
+
+    pub(crate) fn handler_ends(&mut self, socket: SocketId) {
+        if let Some(record) = self.sockets.get_mut(&socket) {
+            record.running = None;
+        }
+    }
+
+    /// Promise 7: the messages of one socket are handled in order.
+    pub(crate) fn command(&mut self, socket: SocketId, number: u64) {
+        let Some(record) = self.sockets.get_mut(&socket) else { return };
+        let last = std::mem::replace(&mut record.last_command, number);
+        if number <= last {
+            self.broken(7, format!("socket {}: message {number} is handled after {last}", socket.raw()));
+        }
+    }
+
+    /// The handler of that socket that runs, by its name.
+    pub(crate) fn running_handler(&self, socket: SocketId) -> Option<&'static str> {
+        self.sockets.get(&socket)?.running
+    }
+
+    /// A number to be attached to a socket.
+    pub(crate) fn new_attachment(&mut self) -> u64 {
+        self.next_attachment += 1;
+        self.next_attachment
+    }
+
+    pub(crate) fn attached(&mut self, socket: SocketId, number: u64) {
+        if let Some(record) = self.sockets.get_mut(&socket) {
+            record.attached = Some(number);
+        }
+    }
+
+    /// Promise 13: an attachment is still there, however often its Replica has hibernated.
+    pub(crate) fn finds_attached(&mut self, socket: SocketId, found: Option<u64>) {
+        let attached = self.sockets.get(&socket).and_then(|record| record.attached);
+        let wrong = || format!("socket {}: {found:?} is attached, expected {attached:?}", socket.raw());
+        self.check(13, if found == attached { Ok(()) } else { Err(wrong()) });
+    }
+
+    /// Promise 10: a count was acknowledged.
+    pub(crate) fn counted(&mut self, object: ObjectId, count: u64) {
+        let outcome = self.stored.counted(object, count);
+        self.check(10, outcome);
+    }
+
+    /// Promise 11: these two entries are on disk.
+    pub(crate) fn found(&mut self, object: ObjectId, entries: (u64, u64)) {
+        let outcome = self.stored.found(object, entries);
+        self.check(11, outcome);
+    }
+
+    /// Promise 11: an alarm that was due has rung.
+    pub(crate) fn check_alarm(&mut self, object: ObjectId) {
+        let outcome = self.stored.check_alarm(object, self.now);
+        self.check(11, outcome);
+    }
+
+    /// What objects have stored.
+    pub(crate) fn stored(&mut self) -> &mut Stored {
+        &mut self.stored
+    }
+
+    /// A whisper begins: the open sockets of `client` must receive it, if the whisper succeeds.
+    pub(crate) fn whisper_begins(&mut self, name: MessageName, group: GroupId, client: &str) {
+        let owed = Owed {
+            sender: Epoch::default(),
+            since: self.now,
+            addressed: false,
+            asked: false,
+            sure: false,
+            cuts_so_far: None,
+            harmed: self.harmed,
+            whispered: true,
+        };
+        let is_meant = |record: &SocketRecord| record.is_open && record.group == Some(group) && record.client == client;
+        let open = self.sockets.iter().filter(|(_, record)| is_meant(record));
+        self.owed.extend(open.map(|(socket, _)| ((name, *socket), owed.clone())));
+    }
+
+    /// The sockets that a message is owed to, each with its Replica.
+    fn owed_by(&mut self, name: MessageName) -> impl Iterator<Item = (Option<ReplicaId>, &mut Owed)> {
+        let (sockets, all) = (&self.sockets, (name, SocketId::from_raw(0))..=(name, SocketId::from_raw(u64::MAX)));
+        let replica = |socket| sockets.get(socket).and_then(|record: &SocketRecord| record.replica);
+        self.owed.range_mut(all).map(move |((_, socket), owed)| (replica(socket), owed))
+    }
+
+    /// A message was sent to some Replicas, over routes that lose nothing.
+    pub(crate) fn addressed(&mut self, name: MessageName, is_meant: impl Fn(ReplicaId) -> bool) {
+        for (replica, owed) in self.owed_by(name) {
+            owed.addressed |= replica.is_some_and(&is_meant);
+        }
+    }
+
+    /// A Replica is asked to confirm a message.
+    pub(crate) fn asked(&mut self, name: MessageName, whom: ReplicaId) {
+        for (_, owed) in self.owed_by(name).filter(|(replica, _)| *replica == Some(whom)) {
+            owed.asked = true;
+        }
+    }
+
+    /// A broadcast was confirmed: it owes nothing to the Replicas that it names as missing, and has reached the others.
+    pub(crate) fn confirmed(&mut self, name: MessageName, missing: &[ReplicaId]) {
+        let sockets = &self.sockets;
+        let replica = |socket: &SocketId| sockets.get(socket).and_then(|record: &SocketRecord| record.replica);
+        self.owed.retain(|(owed, socket), _| {
+            *owed != name || !replica(socket).is_some_and(|replica| missing.contains(&replica))
+        });
+        self.owed_by(name).for_each(|(_, owed)| owed.addressed |= owed.asked);
+    }
+
+    /// A whisper has ended. One that failed owes nothing.
+    pub(crate) fn whisper_ends(&mut self, name: MessageName, succeeded: bool) {
+        self.whispers.insert(name, self.sent.get(&name.0).copied().unwrap_or_default());
+        if !succeeded {
+            self.owed.retain(|(owed, _), _| *owed != name);
+        }
+        let (healed, harmed, now) = (self.harmed_when_healed, self.harmed, self.now);
+        let may_miss = self.group_began.is_some_and(|began| now.since(began) < WHISPERS_MAY_MISS);
+        self.owed_by(name).for_each(|(_, owed)| owed.sure = !may_miss && owed.harmed == healed && harmed == healed);
+    }
+}

@@ -1,0 +1,135 @@
+//! A run in progress: its world, its clients, and the steps that it makes.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use dog::{Body, Env, Message, Request};
+use dog_testing::websocket;
+use dog_testing::world::{ClientKey, ClientState, Micros, Observer, World};
+
+use crate::app::Market;
+use crate::plan::Plan;
+use crate::record::Witness;
+use crate::watch::Watch;
+
+/// What is overdue changes only with time, so it is checked this often.
+const CHECK_EVERY: Micros = 500_000;
+
+/// A run in progress.
+pub(crate) struct Run {
+    plan: Plan,
+    world: Rc<World>,
+    witness: Witness,
+    watch: Rc<Watch>,
+    clients: Vec<ClientKey>,
+    newcomers: u64,
+    commands: u64,
+    steps: u64,
+}
+
+impl Run {
+    pub(crate) fn new(plan: Plan, trace: bool) -> Self {
+        let witness = Witness::new(plan.config.seed, plan.rules.limit, plan.activations_fail);
+        let env = Env::new().with(witness.clone()).with(plan.rules);
+        let world = World::new(Market, env, plan.config);
+        if trace {
+            world.start_trace();
+            world.note(|| format!("{plan:?}"));
+        }
+        let watch = Rc::new(Watch::new(witness.clone(), &world, plan.config.liveness));
+        world.set_observer(Rc::clone(&watch) as Rc<dyn Observer>);
+        Self { plan, world, witness, watch, clients: Vec::new(), newcomers: 0, commands: 0, steps: 0 }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn world(&self) -> &Rc<World> {
+        &self.world
+    }
+
+    pub(crate) fn witness(&self) -> &Witness {
+        &self.witness
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// All connections that clients have begun.
+    pub(crate) fn clients(&self) -> &[ClientKey] {
+        &self.clients
+    }
+
+    /// How many steps of the executor and the clock were made.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Whether no promise is broken so far.
+    pub(crate) fn is_well(&self) -> bool {
+        self.witness.record().violations.is_empty()
+    }
+
+    /// Lets time pass, and checks after every step. `false` once a promise is broken.
+    pub(crate) fn pass(&mut self, micros: Micros) -> bool {
+        let until = self.world.after(Duration::from_micros(micros));
+        self.watch.check_owed();
+        let mut checked = self.world.micros();
+        while self.world.step(until) {
+            self.steps += 1;
+            if self.world.micros() > checked + CHECK_EVERY {
+                checked = self.world.micros();
+                self.watch.check_owed();
+            }
+            let mut record = self.witness.record();
+            if !record.violations.is_empty() {
+                return false;
+            }
+            record.now = self.world.now();
+            record.harmed = self.world.harmed();
+        }
+        self.world.advance_to(until);
+        self.is_well()
+    }
+
+    /// A client opens a WebSocket at this path, on that node.
+    pub(crate) fn connect(&mut self, node: usize, path: &str) -> ClientKey {
+        let client = self.world.ask(node, websocket(path));
+        self.clients.push(client);
+        client
+    }
+
+    /// A client requests this path on that node.
+    pub(crate) fn request(&mut self, node: usize, path: &str) {
+        let Ok(request) = http::Request::get(path).body(Body::empty()) else { return };
+        let request: Request = request;
+        let client = self.world.ask(node, request);
+        self.clients.push(client);
+    }
+
+    /// The name of a client that nobody has seen before.
+    pub(crate) fn newcomer(&mut self) -> String {
+        self.newcomers += 1;
+        format!("new{}", self.newcomers)
+    }
+
+    /// One of the nodes that answer clients.
+    pub(crate) fn any_node(&self) -> usize {
+        let serving = self.world.serving_nodes();
+        if serving.is_empty() { 0 } else { serving[self.world.random().below(serving.len())] }
+    }
+
+    /// Clients that have a socket, as far as they know.
+    pub(crate) fn open_clients(&self) -> Vec<ClientKey> {
+        let is_open = |client: &ClientKey| self.world.client_state(*client) == ClientState::Open;
+        self.clients.iter().copied().filter(is_open).collect()
+    }
+
+    /// A client sends a command to the App.
+    pub(crate) fn command(&mut self, client: ClientKey, verb: &str, about: &str) {
+        self.commands += 1;
+        self.world.client_sends(client, Message::text(format!("{} {verb} {about}", self.commands)));
+    }
+}
