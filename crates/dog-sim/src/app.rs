@@ -299,8 +299,11 @@ impl Desk {
             // The storage refuses the alarm of an old life.
             record.runs_current_life(object).then(|| record.stored().alarm_begins(object))
         };
-        if let (Ok(()), Some(number)) = (cx.set_alarm(at).await, number) {
-            self.witness.record().stored().alarm_set(object, number, at);
+        let is_set = cx.set_alarm(at).await.is_ok();
+        let mut record = self.witness.record();
+        // An old life can hear so late of it that the alarm has rung in the new one.
+        if let Some(number) = number.filter(|_| is_set && record.runs_current_life(object)) {
+            record.stored().alarm_set(object, number, at);
         }
     }
 }
