@@ -11,7 +11,7 @@
 //! - `core`: what the services below share
 //! - `lives`: which lives run, and where; `store`: storage as objects reach it, with delays and alarms
 //! - `client`: a client's end of a connection; `connections`: both ends, and what travels between them
-//! - `labels`: how messages are named in a trace; `mail`: messages and requests between objects
+//! - `labels`: how messages are named in a trace; `mail`: how messages travel; `messages`: which there are
 //! - `services`: the services together
 //! - `life_host`: the engine's [`Host`](dog_engine::host::Host), one per life
 //! - `world`: all of it put together; `outages`: nodes that crash, stand still or lose the others
@@ -27,6 +27,7 @@ mod life;
 mod life_host;
 mod lives;
 mod mail;
+mod messages;
 mod network;
 mod nodes;
 mod observer;
