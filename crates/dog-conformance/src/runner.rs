@@ -56,15 +56,15 @@ pub async fn run(harness: &dyn Harness) -> Result<Summary, Summary> {
     while let Some((scenario, end)) = ends.next().await {
         let Scenario { name, promises, .. } = scenario;
         match end {
-            End::Passed(took) => {
+            ScenarioEnd::Passed(took) => {
                 println!("  ok    {name}, promises {promises:?}, {took:.2?}");
                 summary.passed += 1;
             }
-            End::Skipped(Lack { capability, reason }) => {
+            ScenarioEnd::Skipped(Lack { capability, reason }) => {
                 println!("  skip  {name}, promises {promises:?}: no {capability:?}, {reason}");
                 summary.skipped += 1;
             }
-            End::Failed(why) => {
+            ScenarioEnd::Failed(why) => {
                 println!("  FAIL  {name}, promises {promises:?}: {why}");
                 summary.failed.push(format!("{name}: {why}"));
             }
@@ -77,24 +77,24 @@ pub async fn run(harness: &dyn Harness) -> Result<Summary, Summary> {
     if summary.failed.is_empty() { Ok(summary) } else { Err(summary) }
 }
 
-enum End {
+enum ScenarioEnd {
     Passed(Duration),
     Skipped(Lack),
     Failed(String),
 }
 
-async fn play(harness: &dyn Harness, scenario: Scenario, number: usize) -> (Scenario, End) {
+async fn play(harness: &dyn Harness, scenario: Scenario, number: usize) -> (Scenario, ScenarioEnd) {
     if let Some(lack) = harness.lacks().into_iter().find(|lack| scenario.needs.contains(&lack.capability)) {
-        return (scenario, End::Skipped(lack));
+        return (scenario, ScenarioEnd::Skipped(lack));
     }
     let started = Instant::now();
     let stage = Stage::new(harness, scenario.name, number);
     let played = AssertUnwindSafe((scenario.run)(stage)).catch_unwind();
     let end = match tokio::time::timeout(DEADLINE, played).await {
-        Ok(Ok(Ok(()))) => End::Passed(started.elapsed()),
-        Ok(Ok(Err(trouble))) => End::Failed(trouble.to_string()),
-        Ok(Err(_)) => End::Failed("the scenario itself panicked".to_owned()),
-        Err(_) => End::Failed(format!("not over within {DEADLINE:?}")),
+        Ok(Ok(Ok(()))) => ScenarioEnd::Passed(started.elapsed()),
+        Ok(Ok(Err(failure))) => ScenarioEnd::Failed(failure.to_string()),
+        Ok(Err(_)) => ScenarioEnd::Failed("the code of the scenario panicked".to_owned()),
+        Err(_) => ScenarioEnd::Failed(format!("expected the end within {DEADLINE:?}")),
     };
     (scenario, end)
 }

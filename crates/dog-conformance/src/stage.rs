@@ -10,7 +10,7 @@ use dog::http::{Request, Response, StatusCode};
 use dog::{ClientId, GroupId, ReplicaId};
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::app::protocol::{Act, Command, Identified, Reply};
+use crate::app::protocol::{Act, Command, CommandReply, Identified};
 use crate::check::{Outcome, ScenarioFailure, eventually, same};
 use crate::client::{self, Client, Streamed};
 use crate::harness::Capability;
@@ -188,7 +188,7 @@ impl TestGroup {
     ///
     /// # Errors
     /// If there is none in time.
-    pub async fn command(&self, client: &str, act: Act) -> Outcome<Reply> {
+    pub async fn command(&self, client: &str, act: Act) -> Outcome<CommandReply> {
         let response = self.post(client, act).await?;
         same(response.status(), StatusCode::OK, "the status of a command")?;
         Ok(serde_json::from_slice(response.body())?)

@@ -37,7 +37,7 @@ impl Options {
 /// A run in which no promise was broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Outcome {
+pub struct RunOutcome {
     /// Steps of the executor and the clock.
     pub steps: u64,
     /// How often a handler of a socket ran.
@@ -79,7 +79,7 @@ impl std::error::Error for Finding {}
 ///
 /// # Errors
 /// If a promise was broken.
-pub fn explore(seed: u64, options: Options) -> Result<Outcome, Box<Finding>> {
+pub fn explore(seed: u64, options: Options) -> Result<RunOutcome, Box<Finding>> {
     let mut run = Run::new(Plan::new(seed, options.bug), options.trace);
     #[cfg(feature = "bugs")]
     dog_engine::bugs::set_socket_ends_twice(options.bug == Some(Bug::DoubleClose));
@@ -97,7 +97,7 @@ pub fn explore(seed: u64, options: Options) -> Result<Outcome, Box<Finding>> {
 ///
 /// # Errors
 /// If a promise was broken.
-pub fn explore_with_trace(seed: u64, options: Options) -> Result<Outcome, Box<Finding>> {
+pub fn explore_with_trace(seed: u64, options: Options) -> Result<RunOutcome, Box<Finding>> {
     explore(seed, options).or_else(|finding| {
         explore(seed, options.trace())?;
         Err(finding)
@@ -113,9 +113,9 @@ fn work_safely(run: &mut Run) {
     }
 }
 
-fn outcome(run: &Run) -> Outcome {
+fn outcome(run: &Run) -> RunOutcome {
     let record = run.witness().record();
-    Outcome { steps: run.steps(), handled: record.handled, checks: record.checks, trace: run.world().take_trace() }
+    RunOutcome { steps: run.steps(), handled: record.handled, checks: record.checks, trace: run.world().take_trace() }
 }
 
 fn finding(run: &Run, seed: u64, options: Options) -> Option<Finding> {

@@ -42,5 +42,5 @@ mod workload;
 
 pub use checks::Checks;
 pub use dog_testing::world::Bug;
-pub use explore::{Finding, Options, Outcome, explore, explore_with_trace};
-pub use many::{Summary, explore_many};
+pub use explore::{Finding, Options, RunOutcome, explore, explore_with_trace};
+pub use many::{RunSummary, explore_many};

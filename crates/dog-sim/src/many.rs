@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crate::checks::Checks;
-use crate::explore::{Finding, Options, Outcome, explore};
+use crate::explore::{Finding, Options, RunOutcome, explore};
 
 /// The results of many runs.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Summary {
+pub struct RunSummary {
     /// How many runs there were.
     pub runs: u64,
     /// Steps of the executor and the clock, in runs without a finding.
@@ -27,7 +27,7 @@ pub struct Summary {
     pub findings: BTreeMap<u64, Box<Finding>>,
 }
 
-impl Summary {
+impl RunSummary {
     /// Adds another summary.
     pub fn add(&mut self, other: Self) {
         self.runs += other.runs;
@@ -37,7 +37,7 @@ impl Summary {
         self.findings.extend(other.findings);
     }
 
-    fn note(&mut self, seed: u64, run: Result<Outcome, Box<Finding>>) {
+    fn note(&mut self, seed: u64, run: Result<RunOutcome, Box<Finding>>) {
         self.runs += 1;
         match run {
             Ok(outcome) => {
@@ -50,7 +50,7 @@ impl Summary {
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for RunSummary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { runs, steps, handled, checks, findings } = self;
         write!(formatter, "{runs} seeds, {steps} steps, {handled} handlers, {} findings", findings.len())?;
@@ -65,10 +65,10 @@ impl fmt::Display for Summary {
 
 /// Runs these seeds on that many threads.
 #[must_use]
-pub fn explore_many(seeds: Range<u64>, options: Options, threads: usize) -> Summary {
-    let (next, summary) = (AtomicU64::new(seeds.start), Mutex::new(Summary::default()));
+pub fn explore_many(seeds: Range<u64>, options: Options, threads: usize) -> RunSummary {
+    let (next, summary) = (AtomicU64::new(seeds.start), Mutex::new(RunSummary::default()));
     let work = || {
-        let mut own = Summary::default();
+        let mut own = RunSummary::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {

@@ -10,4 +10,4 @@ mod kit;
 #[doc(hidden)]
 pub mod world;
 
-pub use kit::{Amount, Builder, ClientSocket, Cluster, MemberSeats, MemberState, Pending, Traffic, websocket};
+pub use kit::{Amount, Builder, ClientSocket, Cluster, MemberSeats, MemberState, PendingRequest, Traffic, websocket};

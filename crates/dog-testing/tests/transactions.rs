@@ -13,7 +13,7 @@ use dog::{
     App, Context, Dog, Failure, Group, GroupContext, Limit, List, Replica, Request, Response, Result, Storage,
     Transaction,
 };
-use dog_testing::{Cluster, Pending};
+use dog_testing::{Cluster, PendingRequest};
 use futures_util::FutureExt;
 
 struct Desk;
@@ -186,11 +186,11 @@ impl Replica for Nobody {
     }
 }
 
-fn begin(cluster: &Cluster, path: &str) -> Pending {
+fn begin(cluster: &Cluster, path: &str) -> PendingRequest {
     cluster.begin(dog::http::Request::get(path).body(dog::Body::empty()).expect("a path"))
 }
 
-fn answer(cluster: &Cluster, pending: &Pending) -> Option<String> {
+fn answer(cluster: &Cluster, pending: &PendingRequest) -> Option<String> {
     let response = pending.answer()?.expect_err("no socket");
     assert_eq!(response.status(), StatusCode::OK);
     Some(cluster.read_text(*response))

@@ -2,14 +2,14 @@
 
 use dog::{CloseCode, Context, Failure, Result, Socket, Timestamp, To};
 
-use super::class::Class;
+use super::class::TestClass;
 use super::earlier_life;
 use super::protocol::{Act, Answer, Ask, Attached, Step, Told, Whom, Why, waiting};
-use super::room::Room;
-use super::storage_runner::{self, InRoom};
+use super::room::{InRoom, Room};
+use super::storage_runner;
 use super::tap::Tap;
 
-impl<C: Class> Room<C> {
+impl<C: TestClass> Room<C> {
     /// Executes `act`. An error of a verb becomes a reply; a command to fail makes the handler fail.
     pub(super) async fn perform(&self, cx: &Context<Self>, socket: Option<&Socket>, act: Act) -> Result<Told> {
         let told = match act {
@@ -117,7 +117,7 @@ impl<C: Class> Room<C> {
 }
 
 /// The four verbs, of the socket or of the Replica.
-async fn speak<C: Class>(cx: &Context<Room<C>>, socket: Option<&Socket>, act: Act) -> Result<Told, dog::Error> {
+async fn speak<C: TestClass>(cx: &Context<Room<C>>, socket: Option<&Socket>, act: Act) -> Result<Told, dog::Error> {
     match (act, socket) {
         (Act::Emit { text, to }, Some(socket)) => socket.emit(text, to.into()).map(|()| Told::Done),
         (Act::Emit { text, .. }, None) => cx.emit(text).map(|()| Told::Done),
@@ -139,20 +139,20 @@ fn took(sockets: usize) -> Told {
     Told::Took { sockets }
 }
 
-async fn gossip<C: Class>(cx: &Context<Room<C>>, ask: &Ask) -> Result<Told, dog::Error> {
+async fn gossip<C: TestClass>(cx: &Context<Room<C>>, ask: &Ask) -> Result<Told, dog::Error> {
     let heard: dog::GossipReplies<Answer> = cx.gossip(ask).await?;
     let missing = heard.missing.iter().map(|(replica, error)| (*replica, Why::from(error))).collect();
     Ok(Told::Heard { answers: heard.answers, missing, parked: heard.parked.ok() })
 }
 
-fn sockets<C: Class>(cx: &Context<Room<C>>) -> Told {
+fn sockets<C: TestClass>(cx: &Context<Room<C>>) -> Told {
     let mut clients: Vec<_> = cx.sockets().map(|socket| socket.client().clone()).collect();
     clients.sort();
     Told::Sockets { clients }
 }
 
 /// The commands that use only the socket.
-async fn on_socket<C: Class>(cx: &Context<Room<C>>, socket: &Socket, act: Act) -> Result<Told, dog::Error> {
+async fn on_socket<C: TestClass>(cx: &Context<Room<C>>, socket: &Socket, act: Act) -> Result<Told, dog::Error> {
     match act {
         Act::Send { text } => socket.send(text).map(|()| Told::Done),
         Act::Sequence { count, clients } => sequence(cx, socket, count, &clients).await,
@@ -170,7 +170,7 @@ async fn on_socket<C: Class>(cx: &Context<Room<C>>, socket: &Socket, act: Act) -
 }
 
 /// Sends numbers with every verb in turn.
-async fn sequence<C: Class>(
+async fn sequence<C: TestClass>(
     cx: &Context<Room<C>>,
     socket: &Socket,
     count: u32,

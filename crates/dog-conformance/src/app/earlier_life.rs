@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use dog::{CloseCode, Context, List, Socket, Timestamp, To};
 
-use super::class::Class;
+use super::class::TestClass;
 use super::protocol::{Ask, Told, Why};
 use super::room::Room;
 
@@ -17,16 +17,16 @@ thread_local! {
 }
 
 /// Keeps the context and a socket of this life under `name`.
-pub(super) fn keep_it<C: Class>(name: String, cx: &Context<Room<C>>, socket: &Socket) {
+pub(super) fn keep_it<C: TestClass>(name: String, cx: &Context<Room<C>>, socket: &Socket) {
     KEPT.with_borrow_mut(|kept| kept.insert(name, Box::new((cx.clone(), socket.clone()))));
 }
 
-fn find<C: Class>(name: &str) -> Option<(Context<Room<C>>, Socket)> {
+fn find<C: TestClass>(name: &str) -> Option<(Context<Room<C>>, Socket)> {
     KEPT.with_borrow(|kept| kept.get(name)?.downcast_ref::<(Context<Room<C>>, Socket)>().cloned())
 }
 
 /// Calls everything that can be called on what an earlier life has kept under `name`.
-pub(super) async fn use_it<C: Class>(name: &str) -> Result<Told, dog::Error> {
+pub(super) async fn use_it<C: TestClass>(name: &str) -> Result<Told, dog::Error> {
     let Some((cx, socket)) = find::<C>(name) else {
         return Ok(Told::UsedEarlierLife { outcomes: Vec::new(), sockets: 0 });
     };

@@ -5,9 +5,8 @@ use std::cell::Cell;
 use dog::{ClientId, Error, List, Storage};
 
 use super::gate::Signal;
-use super::protocol::{Entry, Event};
-use super::storage_runner::hand_over;
-use super::storage_script::OWN;
+use super::hand_over::hand_over;
+use super::protocol::{Entry, OWN, SocketEvent};
 
 /// How many characters of a message are recorded.
 const KEPT: usize = 48;
@@ -57,7 +56,7 @@ impl Journal {
         })
     }
 
-    pub(super) fn note(&self, client: &ClientId, event: Event) {
+    pub(super) fn note(&self, client: &ClientId, event: SocketEvent) {
         let number = self.next.replace(self.next.get() + 1);
         let entry = Entry { client: client.clone(), event };
         hand_over(self.storage.put(&format!("{}{number:08}", entries()), &entry));
@@ -67,7 +66,7 @@ impl Journal {
 
     pub(super) fn note_message(&self, client: &ClientId, message: &dog::Message) {
         let text = String::from_utf8_lossy(&message.as_bytes()[..message.len().min(4 * KEPT)]);
-        self.note(client, Event::Message(text.chars().take(KEPT).collect()));
+        self.note(client, SocketEvent::Message(text.chars().take(KEPT).collect()));
     }
 
     pub(super) async fn entries(&self) -> Result<Vec<Entry>, Error> {
@@ -113,11 +112,11 @@ impl Journal {
 
 fn open_sockets(entries: &[Entry], client: &ClientId) -> i64 {
     let of_client = entries.iter().filter(|entry| &entry.client == client);
-    of_client.map(|entry| i64::from(entry.event == Event::Opening) - i64::from(is_end(&entry.event))).sum()
+    of_client.map(|entry| i64::from(entry.event == SocketEvent::Opening) - i64::from(is_end(&entry.event))).sum()
 }
 
-fn is_end(event: &Event) -> bool {
-    matches!(event, Event::End(_))
+fn is_end(event: &SocketEvent) -> bool {
+    matches!(event, SocketEvent::End(_))
 }
 
 /// A request in progress, from [`Journal::request`].

@@ -18,19 +18,19 @@ mod act;
 mod class;
 mod earlier_life;
 mod gate;
+mod groups;
+mod hand_over;
 mod journal;
 pub mod protocol;
-mod report;
 mod responses;
 mod room;
 mod storage_runner;
-mod storage_script;
 mod tap;
 mod test_app;
 
 pub use class::{
-    Brief, Class, Cluster, EightSeats, FiftySeats, Hall, Named, NamedReplicas, Octet, OneSeat, Pair, ShortTimes,
-    Single, Slow, SlowToBegin, TwoSeats, named_replica,
+    EightSeats, FiftySeats, NamedReplicas, OneSeat, ShortTimes, SlowToBegin, TestClass, TwoSeats, named_replica,
 };
-pub use room::Room;
+pub use groups::{Brief, Hall, Named, Octet, Pair, Single, Slow};
+pub use room::{ClassGroup, Room};
 pub use test_app::TestApp;

@@ -1,25 +1,82 @@
-//! The Replica of the test App: [`Room`].
+//! The Group and the Replica of the test App: [`ClassGroup`] and [`Room`].
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use dog::http::header::CONTENT_TYPE;
 use dog::http::{HeaderValue, StatusCode};
 use dog::{
-    AutoResponse, Body, Close, CloseCode, Context, Failure, Message, Replica, Request, Response, Result, Socket,
-    SocketError,
+    AutoResponse, Body, ClientId, Close, CloseCode, Context, Error, Failure, Group, GroupContext, Limit, Message,
+    Policy, Replica, ReplicaId, Request, Response, Result, Socket, SocketError, Storage, Timestamp,
 };
 
-use super::class::{Class, Cluster};
+use super::class::TestClass;
 use super::gate::Gates;
 use super::journal::Journal;
 use super::protocol::{
-    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, End, Event, FAILING, GATED, HOST, OVER, REPLICA_HEADER,
-    Reply, Report, SORE, TAGGED, UNWANTED,
+    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, GATED, HOST, JournalReport, OVER,
+    REPLICA_HEADER, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, UNWANTED, waiting,
 };
 use super::responses;
-use super::storage_runner::{self, InRoom};
+use super::storage_runner::{self, StorageOwner};
 use super::tap::Tap;
+
+/// A Group of the class `C`.
+pub struct ClassGroup<C> {
+    /// Not stored: it is lost when the Group leaves memory.
+    field: Cell<u64>,
+    class: PhantomData<fn() -> C>,
+}
+
+impl<C: TestClass> Group for ClassGroup<C> {
+    type Replica = Room<C>;
+    const NAME: &'static str = C::NAME;
+    const ACTIVATE_DEADLINE: Duration = C::ACTIVATE_DEADLINE;
+
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        C::waits(cx.id(), "Group::activate").await;
+        Ok(Self { field: Cell::new(0), class: PhantomData })
+    }
+
+    fn limit(&self) -> Limit {
+        C::LIMIT
+    }
+
+    fn policy(&self) -> Policy {
+        C::policy()
+    }
+
+    async fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
+        C::waits(cx.id(), "clusterize").await;
+        C::clusterize(cx, client)
+    }
+
+    /// Does what `?do=` says: fails, panics, runs the storage script in the body, or counts such requests in this life.
+    /// Without `do` it returns the request.
+    async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
+        match dog::query_param(&request, "do").as_deref() {
+            Some("fail") => Err(Failure::new("the secret of the Group")),
+            Some("panic") => panic!("the secret of the Group"),
+            Some("storage") => {
+                let steps: Vec<StorageStep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
+                Ok(responses::json(StatusCode::OK, &storage_runner::run(cx, &steps).await?)?)
+            }
+            Some("storage_or_fail") => {
+                let steps: Vec<StorageStep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
+                Ok(responses::json(StatusCode::OK, &storage_runner::run_or_fail(cx, &steps).await?)?)
+            }
+            Some("count") => {
+                self.field.set(self.field.get() + 1);
+                Ok(dog::text_response(StatusCode::OK, self.field.get().to_string()))
+            }
+            _ => responses::echo("group", request).await,
+        }
+    }
+    async fn on_alarm(&self, cx: &GroupContext) -> Result {
+        storage_runner::ring(cx).await
+    }
+}
 
 /// Executes the commands of its clients, and keeps a journal of its sockets.
 pub struct Room<C> {
@@ -34,8 +91,8 @@ pub struct Room<C> {
     class: PhantomData<fn() -> C>,
 }
 
-impl<C: Class> Replica for Room<C> {
-    type Group = Cluster<C>;
+impl<C: TestClass> Replica for Room<C> {
+    type Group = ClassGroup<C>;
     type Gossip = Ask;
     type Answer = Answer;
     const AUTO_RESPONSE: Option<AutoResponse> = Some(AUTO_RESPONSE);
@@ -84,7 +141,7 @@ impl<C: Class> Replica for Room<C> {
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         drop(self.held.borrow_mut());
         let client = socket.client();
-        self.journal.note(client, Event::Opening);
+        self.journal.note(client, SocketEvent::Opening);
         self.journal.seats(cx.sockets().count());
         if client.as_str().starts_with(FAILING) {
             return Err(Failure::new("the secret of on_open"));
@@ -98,7 +155,7 @@ impl<C: Class> Replica for Room<C> {
         if client.as_str().starts_with(GATED) {
             self.gates.pass(client.as_str()).await;
         }
-        self.journal.note(client, Event::Opened);
+        self.journal.note(client, SocketEvent::Opened);
         Ok(())
     }
 
@@ -109,12 +166,12 @@ impl<C: Class> Replica for Room<C> {
             None => message,
             Some(Command { id, act }) => {
                 let told = self.perform(cx, Some(socket), act).await?;
-                Message::json(&Reply { reply: id, replica: cx.id(), told })?
+                Message::json(&CommandReply { reply: id, replica: cx.id(), told })?
             }
         };
         // The socket may have ended while the handler ran. The reply is lost then.
         socket.send(reply).or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })?;
-        self.journal.note(socket.client(), Event::Handled);
+        self.journal.note(socket.client(), SocketEvent::Handled);
         Ok(())
     }
 
@@ -151,13 +208,13 @@ fn tag(request: &Request) -> Option<Attached> {
     Some(Attached { name, ..Attached::default() })
 }
 
-impl<C: Class> Room<C> {
+impl<C: TestClass> Room<C> {
     /// Executes a command without a socket.
     async fn command(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         let body = request.into_body().bytes(1 << 20).await?;
         let Command { id, act } = serde_json::from_slice(&body)?;
         let told = self.perform(cx, None, act).await?;
-        Ok(responses::json(StatusCode::OK, &Reply { reply: id, replica: cx.id(), told })?)
+        Ok(responses::json(StatusCode::OK, &CommandReply { reply: id, replica: cx.id(), told })?)
     }
 
     /// The answer to the question of a sibling, or of a client.
@@ -177,23 +234,59 @@ impl<C: Class> Room<C> {
         }
     }
 
-    async fn report(&self, cx: &Context<Self>) -> Result<Report, dog::Error> {
+    async fn report(&self, cx: &Context<Self>) -> Result<JournalReport, dog::Error> {
         let mut open: Vec<_> = cx.sockets().map(|socket| socket.client().clone()).collect();
         open.sort();
         let seats = self.journal.seats(open.len());
         let (most, activations) = (self.journal.most(), self.journal.activations());
-        Ok(Report { seats, most, activations, open, entries: self.journal.entries().await? })
+        Ok(JournalReport { seats, most, activations, open, entries: self.journal.entries().await? })
     }
 
     fn note_end(&self, cx: &Context<Self>, socket: &Socket, close: &Close, error: Option<Cause>) {
         drop(self.held.borrow_mut());
         let listed = cx.sockets().any(|open| open.id() == socket.id());
-        let end = End {
+        let end = SocketEnd {
             error,
             code: close.code().as_u16(),
             reason: close.reason().to_owned(),
             lingers: listed || socket.send("too late").is_ok(),
         };
-        self.journal.note(socket.client(), Event::End(end));
+        self.journal.note(socket.client(), SocketEvent::End(end));
+    }
+}
+
+/// A Room and its context.
+pub(super) struct InRoom<'a, C: TestClass>(pub(super) &'a Room<C>, pub(super) &'a dog::Context<Room<C>>);
+
+impl<C: TestClass> StorageOwner for InRoom<'_, C> {
+    fn storage(&self) -> Storage {
+        self.1.storage()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.1.now()
+    }
+
+    async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
+        self.1.set_alarm(at).await
+    }
+
+    async fn delete_alarm(&self) -> Result<(), Error> {
+        self.1.delete_alarm().await
+    }
+
+    async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
+        self.1.alarm().await
+    }
+
+    async fn pass(&self, gate: &str) -> Result {
+        self.1.emit(waiting(gate))?;
+        self.0.gates.pass(gate).await;
+        Ok(())
+    }
+
+    fn say(&self, text: &str) {
+        // The Replica may have no sockets.
+        let _ = self.1.emit(text);
     }
 }

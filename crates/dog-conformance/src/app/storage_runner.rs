@@ -1,17 +1,13 @@
 //! Runs scripts on the storage and the alarm of an object. [`StorageOwner`] is what Groups and Replicas have in common.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::future::poll_fn;
+use std::task::Poll;
 
 use dog::{Error, Failure, GroupContext, List, Result, Storage, Timestamp, Transaction};
 
-use super::class::Class;
-use super::protocol::{Told, waiting};
-use super::report::Why;
-use super::room::Room;
-use super::storage_script::{AlarmAction, Found, OWN, Ring, StorageStep};
+use super::hand_over::hand_over;
+use super::protocol::{AlarmAction, Found, OWN, Ring, StorageStep, Told, Why};
 
 /// An object with storage and an alarm.
 pub(super) trait StorageOwner {
@@ -24,42 +20,6 @@ pub(super) trait StorageOwner {
     async fn pass(&self, gate: &str) -> Result;
     /// Emits a text.
     fn say(&self, text: &str);
-}
-
-/// A Room and its context.
-pub(super) struct InRoom<'a, C: Class>(pub(super) &'a Room<C>, pub(super) &'a dog::Context<Room<C>>);
-
-impl<C: Class> StorageOwner for InRoom<'_, C> {
-    fn storage(&self) -> Storage {
-        self.1.storage()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.1.now()
-    }
-
-    async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
-        self.1.set_alarm(at).await
-    }
-
-    async fn delete_alarm(&self) -> Result<(), Error> {
-        self.1.delete_alarm().await
-    }
-
-    async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
-        self.1.alarm().await
-    }
-
-    async fn pass(&self, gate: &str) -> Result {
-        self.1.emit(waiting(gate))?;
-        self.0.gates.pass(gate).await;
-        Ok(())
-    }
-
-    fn say(&self, text: &str) {
-        // The Replica may have no sockets.
-        let _ = self.1.emit(text);
-    }
 }
 
 impl StorageOwner for GroupContext {
@@ -88,11 +48,6 @@ impl StorageOwner for GroupContext {
     }
 
     fn say(&self, _: &str) {}
-}
-
-/// Begins `write` without waiting for it, so that the handler does not depend on the speed of the disk.
-pub(super) fn hand_over<T>(write: impl Future<Output = T>) {
-    let _ = pin!(write).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 fn own(name: &str) -> String {

@@ -3,7 +3,7 @@
 use dog::http::{HeaderValue, StatusCode};
 use dog::{App, ClientId, Dog, Failure, Group, Request, Response, Result};
 
-use super::class::{Brief, Hall, Named, Octet, Pair, Single, Slow};
+use super::groups::{Brief, Hall, Named, Octet, Pair, Single, Slow};
 use super::protocol::{self, Act, Command, Identified};
 use super::responses::{Mark, echo, json};
 

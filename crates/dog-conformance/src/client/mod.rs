@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 pub use self::http::{Streamed, get};
 pub(crate) use self::http::{send, send_patiently};
-use crate::app::protocol::{Act, Command, REPLICA_HEADER, Reply};
+use crate::app::protocol::{Act, Command, CommandReply, REPLICA_HEADER};
 use crate::check::{Outcome, ScenarioFailure, ensure, within};
 
 /// One open socket of a client.
@@ -31,7 +31,7 @@ pub struct Client {
     stream: WebSocketStream<TcpStream>,
     /// Messages that have come and were not read yet.
     heard: VecDeque<Message>,
-    replies: BTreeMap<u64, Reply>,
+    replies: BTreeMap<u64, CommandReply>,
     ending: Option<Ending>,
     commands: u64,
     /// Whether this client ends the connection after the close.
@@ -135,7 +135,7 @@ impl Client {
     ///
     /// # Errors
     /// If it does not come in time, or if the socket ends before.
-    pub async fn reply(&mut self, command: u64) -> Outcome<Reply> {
+    pub async fn reply(&mut self, command: u64) -> Outcome<CommandReply> {
         let what = format!("the reply to command {command} of {}", self.id);
         within(&what, async {
             loop {
@@ -257,13 +257,14 @@ impl Client {
             Some(Err(error)) => return Err(error.into()),
             Some(Ok(Message::Close(frame))) => self.ending = Some(frame.map_or_else(Ending::bare, Ending::from)),
             Some(Ok(Message::Ping(_))) => {}
-            Some(Ok(message)) => match message.to_text().ok().and_then(|text| serde_json::from_str::<Reply>(text).ok())
-            {
-                Some(reply) => {
-                    self.replies.insert(reply.reply, reply);
+            Some(Ok(message)) => {
+                match message.to_text().ok().and_then(|text| serde_json::from_str::<CommandReply>(text).ok()) {
+                    Some(reply) => {
+                        self.replies.insert(reply.reply, reply);
+                    }
+                    None => self.heard.push_back(message),
                 }
-                None => self.heard.push_back(message),
-            },
+            }
         }
         Ok(true)
     }

@@ -3,7 +3,7 @@
 use dog::{ClientId, ReplicaId};
 
 use super::Client;
-use crate::app::protocol::{Act, Answer, Ask, Report, Told, Whom, Why};
+use crate::app::protocol::{Act, Answer, Ask, JournalReport, Told, Whom, Why};
 use crate::check::{Outcome, ScenarioFailure, eventually};
 
 impl Client {
@@ -81,7 +81,7 @@ impl Client {
     ///
     /// # Errors
     /// If there is no such reply.
-    pub async fn report(&mut self) -> Outcome<Report> {
+    pub async fn report(&mut self) -> Outcome<JournalReport> {
         self.inquire(Ask::Report).await
     }
 
@@ -89,11 +89,11 @@ impl Client {
     ///
     /// # Errors
     /// If they do not end in time.
-    pub async fn report_after(&mut self, client: &ClientId) -> Outcome<Report> {
+    pub async fn report_after(&mut self, client: &ClientId) -> Outcome<JournalReport> {
         self.inquire(Ask::Ended(client.clone())).await
     }
 
-    async fn inquire(&mut self, ask: Ask) -> Outcome<Report> {
+    async fn inquire(&mut self, ask: Ask) -> Outcome<JournalReport> {
         match self.ask(Act::Ask { ask }).await? {
             Told::Answered { answer: Answer::Report(report) } => Ok(report),
             other => Err(unexpected(&other)),
@@ -105,7 +105,7 @@ impl Client {
     ///
     /// # Errors
     /// If one does not answer.
-    pub async fn survey(&mut self) -> Outcome<Vec<(ReplicaId, Report)>> {
+    pub async fn survey(&mut self) -> Outcome<Vec<(ReplicaId, JournalReport)>> {
         let mut reports = vec![(self.replica(), self.report().await?)];
         let mut answers = Vec::new();
         eventually("all answer gossip", async || {

@@ -1,7 +1,7 @@
 //! Alarms: one per object, not before their time, and again until the handler succeeds.
 
+use super::scenario::{Scenario, scenario};
 use super::script::{Owner, first, get, put};
-use super::{Scenario, scenario};
 use crate::app::protocol::{Act, AlarmAction, Found, Ring, StorageStep, waiting};
 use crate::check::{Outcome, ScenarioFailure, ensure, eventually, same};
 use crate::client::Client;

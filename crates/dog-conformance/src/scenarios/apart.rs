@@ -6,8 +6,8 @@ use bytes::Bytes;
 use dog::http::{Request, StatusCode};
 use dog::{GroupId, ReplicaId};
 
+use super::scenario::{Scenario, scenario};
 use super::seats::{SEATS, fill, join};
-use super::{Scenario, scenario};
 use crate::app::protocol::{Echo, MARKED_HEADER, Whom};
 use crate::check::{Outcome, ensure, same};
 use crate::client::{self, Client};

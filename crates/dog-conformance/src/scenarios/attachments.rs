@@ -1,6 +1,6 @@
 //! Attachments: typed, bounded, and separate for each socket.
 
-use super::{Scenario, scenario};
+use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, Attached, Told, Why};
 use crate::check::{Outcome, same};
 use crate::stage::Stage;

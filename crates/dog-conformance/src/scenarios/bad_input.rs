@@ -2,8 +2,8 @@
 
 use dog::http::{Request, StatusCode, header};
 
+use super::scenario::{Scenario, scenario};
 use super::seats::{Beside, SEATS};
-use super::{Scenario, scenario};
 use crate::app::protocol::Echo;
 use crate::check::{Outcome, ensure, same};
 use crate::client;

@@ -2,8 +2,8 @@
 
 use dog::ClientId;
 
-use super::{Scenario, scenario};
-use crate::app::protocol::{Act, Cause, End, Event, FAILING, SORE, Told, UNWANTED, Whom};
+use super::scenario::{Scenario, scenario};
+use crate::app::protocol::{Act, Cause, FAILING, SORE, SocketEnd, SocketEvent, Told, UNWANTED, Whom};
 use crate::check::{Outcome, ensure, same};
 use crate::client::{Client, Ending};
 use crate::harness::Capability;
@@ -24,7 +24,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 /// The end of the socket of `client`, as its Replica was told: one end, as the last event. Another socket asks again after
 /// some turns of the host, so that a second end would be found.
-async fn heard_once(other: &mut Client, client: &ClientId) -> Outcome<End> {
+async fn heard_once(other: &mut Client, client: &ClientId) -> Outcome<SocketEnd> {
     other.report_after(client).await?;
     for _ in 0..5 {
         other.obey(Act::Send { text: String::new() }).await?;
@@ -33,16 +33,16 @@ async fn heard_once(other: &mut Client, client: &ClientId) -> Outcome<End> {
     let report = other.report().await?;
     ensure(!report.open.contains(client), "a socket that has ended is still open")?;
     let events = report.of(client);
-    let ends = events.iter().filter(|event| matches!(event, Event::End(_))).count();
+    let ends = events.iter().filter(|event| matches!(event, SocketEvent::End(_))).count();
     same(ends, 1, "how often the end was heard of")?;
     match events.into_iter().last() {
-        Some(Event::End(end)) => Ok(end),
+        Some(SocketEvent::End(end)) => Ok(end),
         other => Err(crate::check::ScenarioFailure::new(format!("the end is followed by {other:?}"))),
     }
 }
 
-fn closed(code: u16, reason: &str) -> End {
-    End { error: None, code, reason: reason.into(), lingers: false }
+fn closed(code: u16, reason: &str) -> SocketEnd {
+    SocketEnd { error: None, code, reason: reason.into(), lingers: false }
 }
 
 async fn hall(stage: &Stage) -> Outcome<(TestGroup, Client)> {

@@ -2,8 +2,8 @@
 
 use dog::http::{Response, StatusCode};
 
+use super::scenario::{Scenario, scenario};
 use super::seats::{Beside, SEATS, join};
-use super::{Scenario, scenario};
 use crate::app::protocol::{Act, Attached, StorageStep, Whom};
 use crate::check::{Outcome, ensure, same};
 use crate::harness::Capability;

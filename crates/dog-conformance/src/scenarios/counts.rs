@@ -1,7 +1,7 @@
 //! Promise 8: whatever a client does, its seat is released.
 
+use super::scenario::{Scenario, scenario};
 use super::seats::{Beside, SEATS, join};
-use super::{Scenario, scenario};
 use crate::app::protocol::{Act, Ask, FAILING, UNWANTED};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;

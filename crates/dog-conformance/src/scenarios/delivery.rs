@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join_all;
 
-use super::{Scenario, scenario};
+use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, Told, Whom};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Scenario, scenario};
+use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, Answer, Ask, Attached, Told, Why};
 use crate::check::{Outcome, ScenarioFailure, ensure, eventually, same};
 use crate::client::Client;

@@ -3,8 +3,8 @@
 use dog::ClientId;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Scenario, scenario};
-use crate::app::protocol::{AUTO_RESPONSE, Act, Event, GATED, Whom, waiting};
+use super::scenario::{Scenario, scenario};
+use crate::app::protocol::{AUTO_RESPONSE, Act, GATED, SocketEvent, Whom, waiting};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;
 use crate::stage::Stage;
@@ -46,7 +46,7 @@ async fn one_at_a_time(stage: Stage) -> Outcome {
     }
     busy.reply(third).await?;
     let events = other.report().await?.of(busy.id());
-    let handled: Vec<_> = events.iter().skip(2).map(|event| matches!(event, Event::Message(_))).collect();
+    let handled: Vec<_> = events.iter().skip(2).map(|event| matches!(event, SocketEvent::Message(_))).collect();
     same(handled, [true, false, true, false, true, false], "beginnings and ends of three handlers")
 }
 
@@ -82,12 +82,12 @@ async fn open_first(stage: Stage) -> Outcome {
     same(gated.hear().await?, "early", "what a socket hears while its on_open waits")?;
     same(gated.hear().await?, "all", "what it hears next")?;
     let_time_pass(&mut other).await?;
-    same(other.report().await?.of(gated.id()), vec![Event::Opening], "the handlers so far")?;
+    same(other.report().await?.of(gated.id()), vec![SocketEvent::Opening], "the handlers so far")?;
     other.obey(Act::Open { gate: name }).await?;
     gated.reply(command).await?;
     let events = gated.report().await?.of(gated.id());
-    same(&events[..2], [Event::Opening, Event::Opened], "the first handler")?;
-    ensure(matches!(events[2], Event::Message(_)), "no message after on_open")
+    same(&events[..2], [SocketEvent::Opening, SocketEvent::Opened], "the first handler")?;
+    ensure(matches!(events[2], SocketEvent::Message(_)), "no message after on_open")
 }
 
 /// The client leaves while its handler waits. `on_close` runs when the handler has ended.
@@ -109,8 +109,8 @@ async fn close_last(stage: Stage) -> Outcome {
         other.obey(Act::Open { gate: name.into() }).await?;
         let events = other.report_after(&client).await?.of(&client);
         same(events.len(), 5, "the message's end and the socket's")?;
-        same(&events[3], &Event::Handled, "what comes before the socket's end")?;
-        ensure(matches!(events[4], Event::End(_)), "the last event is not the end")?;
+        same(&events[3], &SocketEvent::Handled, "what comes before the socket's end")?;
+        ensure(matches!(events[4], SocketEvent::End(_)), "the last event is not the end")?;
     }
     Ok(())
 }
@@ -152,10 +152,13 @@ async fn busy_lives(stage: Stage) -> Outcome {
         while other.report().await?.open.contains(&client) {}
         same(other.confirmed("who is here?", Whom::Everyone).await?, (1, vec![]), "whom a broadcast reaches")?;
         same(other.hear().await?, "who is here?", "what it hears itself")?;
-        ensure(!matches!(other.report().await?.of(&client).last(), Some(Event::End(_))), "the last handler waits")?;
+        ensure(
+            !matches!(other.report().await?.of(&client).last(), Some(SocketEvent::End(_))),
+            "the last handler waits",
+        )?;
         other.obey(Act::Open { gate: name.into() }).await?;
         let events = other.report_after(&client).await?.of(&client);
-        ensure(matches!(events.last(), Some(Event::End(_))), format!("the last event is no end: {events:?}"))?;
+        ensure(matches!(events.last(), Some(SocketEvent::End(_))), format!("the last event is no end: {events:?}"))?;
         other.leave().await?;
     }
     Ok(())

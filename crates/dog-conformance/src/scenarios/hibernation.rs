@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::alarms::set_alarm;
+use super::scenario::{Scenario, scenario};
 use super::script::{get, put, text};
 use super::seats::fill;
-use super::{Scenario, scenario};
-use crate::app::protocol::{Act, Ask, Attached, Event, Told, Whom, waiting};
+use crate::app::protocol::{Act, Ask, Attached, SocketEvent, Told, Whom, waiting};
 use crate::check::{Outcome, ensure, eventually, same};
 use crate::client::Client;
 use crate::harness::Capability;
@@ -187,10 +187,14 @@ async fn sockets(stage: Stage) -> Outcome {
         other.report_after(&id).await?;
         forgets(&mut other).await?;
         let mut events = other.report().await?.of(&id);
-        let ends = events.iter().filter(|event| matches!(event, Event::End(_))).count();
-        same((ends, events.iter().filter(|event| **event == Event::Opening).count()), (1, 1), "ends and openings")?;
-        ensure(matches!(events.pop(), Some(Event::End(_))), "the end is not the last event")?;
-        let one = [Event::Opening, Event::Opened, Event::Message("one".into()), Event::Handled];
+        let ends = events.iter().filter(|event| matches!(event, SocketEvent::End(_))).count();
+        same(
+            (ends, events.iter().filter(|event| **event == SocketEvent::Opening).count()),
+            (1, 1),
+            "ends and openings",
+        )?;
+        ensure(matches!(events.pop(), Some(SocketEvent::End(_))), "the end is not the last event")?;
+        let one = [SocketEvent::Opening, SocketEvent::Opened, SocketEvent::Message("one".into()), SocketEvent::Handled];
         same(&events[..4], one, "what befell the socket before")?;
     }
     Ok(())

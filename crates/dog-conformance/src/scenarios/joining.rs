@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Scenario, scenario};
+use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, Told, Whom};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;

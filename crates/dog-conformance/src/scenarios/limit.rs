@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dog::ClientId;
 use futures_util::future::try_join_all;
 
-use super::{Scenario, scenario};
+use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, Told, Whom, waiting};
 use crate::check::{Outcome, ensure, same};
 use crate::stage::Stage;

@@ -2,7 +2,7 @@
 
 use dog::http::StatusCode;
 
-use super::{Scenario, scenario};
+use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, Told, Whom, Why, waiting};
 use crate::check::{Outcome, ensure, eventually, same};
 use crate::client::Client;

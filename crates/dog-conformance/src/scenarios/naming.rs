@@ -2,7 +2,7 @@
 
 use dog::{ClientId, http::StatusCode};
 
-use super::{Scenario, scenario};
+use super::scenario::{Scenario, scenario};
 use crate::app::named_replica;
 use crate::app::protocol::{Ask, BOUND, BOUND_THERE, FAR, Identified, PLACED, TOGETHER, UNPLACEABLE, UNWAKEABLE, Whom};
 use crate::check::{Outcome, ensure, eventually, same};

@@ -1,6 +1,6 @@
 //! Promise 5: what one object sends reaches any one socket in the order sent.
 
-use super::{Scenario, scenario};
+use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, Step, Told, Whom};
 use crate::check::{Outcome, same};
 use crate::stage::Stage;

@@ -1,7 +1,7 @@
 //! Promises 2 and 3: a client returns to its Replica; others go to the Replica with the most room.
 
+use super::scenario::{Scenario, scenario};
 use super::seats::{fill, join, leave};
-use super::{Scenario, scenario};
 use crate::app::ShortTimes;
 use crate::app::protocol::{Ask, Whom, Why};
 use crate::check::{Outcome, ensure, eventually, same};

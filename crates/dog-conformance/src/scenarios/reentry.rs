@@ -1,7 +1,7 @@
 //! No verb runs a handler before it returns. Handlers run in a later turn.
 
-use super::{Scenario, scenario};
-use crate::app::protocol::{Act, Event, HOST, OVER};
+use super::scenario::{Scenario, scenario};
+use crate::app::protocol::{Act, HOST, OVER, SocketEvent};
 use crate::check::{Outcome, same};
 use crate::client::{Client, Ending};
 use crate::stage::{Stage, TestGroup};
@@ -46,7 +46,7 @@ async fn all_are_over(group: &TestGroup, others: &mut [Client], how: (u16, &str)
     same(witness.replica(), others[0].replica(), "where there is room again")?;
     for other in others.iter() {
         let events = witness.report_after(other.id()).await?.of(other.id());
-        let ends = events.iter().filter(|event| matches!(event, Event::End(end) if end.code == how.0)).count();
+        let ends = events.iter().filter(|event| matches!(event, SocketEvent::End(end) if end.code == how.0)).count();
         same((ends, events.len()), (1, 3), "what befell a socket that was closed")?;
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use dog::http::StatusCode;
 use futures_util::future::try_join_all;
 
+use super::scenario::{Scenario, scenario};
 use super::seats::{SEATS, leave};
-use super::{Scenario, scenario};
 use crate::app::protocol::Whom;
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;

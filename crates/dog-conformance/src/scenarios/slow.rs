@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use tokio::net::TcpSocket;
 
-use super::{Scenario, scenario};
-use crate::app::protocol::{Act, Cause, Event, Whom, waiting};
+use super::scenario::{Scenario, scenario};
+use crate::app::protocol::{Act, Cause, SocketEvent, Whom, waiting};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;
 use crate::harness::Capability;
@@ -52,7 +52,7 @@ async fn slow_reader(stage: Stage) -> Outcome {
         }
     }
     let events = speaker.report_after(slow.id()).await?.of(slow.id());
-    let [Event::Opening, Event::Opened, Event::End(end)] = &events[..] else {
+    let [SocketEvent::Opening, SocketEvent::Opened, SocketEvent::End(end)] = &events[..] else {
         return Err(crate::check::ScenarioFailure::new(format!("a slow socket's events: {events:?}")));
     };
     same((end.error, end.code, end.lingers), (Some(Cause::TooSlow), 1013, false), "what the Replica heard")?;
@@ -89,6 +89,6 @@ async fn busy(stage: Stage) -> Outcome {
         bystander.obey(Act::Open { gate: "go".into() }).await
     };
     futures_util::try_join!(sending, watching)?;
-    let handled = busy.report().await?.of(busy.id()).into_iter().filter(|event| *event == Event::Handled).count();
+    let handled = busy.report().await?.of(busy.id()).into_iter().filter(|event| *event == SocketEvent::Handled).count();
     same(handled, MESSAGES + 1, "messages that were handled")
 }

@@ -1,7 +1,7 @@
 //! Promise 11: what an object stores. Each host tests by itself that it survives the process.
 
+use super::scenario::{Scenario, scenario};
 use super::script::{NO_TEXT, Owner, all, delete, entries, get, put, text, unawaited};
-use super::{Scenario, scenario};
 use crate::app::protocol::{Attached, Found, Range, StorageStep, Why};
 use crate::check::{Outcome, ensure, same};
 use crate::stage::{Stage, TestGroup};

@@ -4,10 +4,10 @@ use dog::ReplicaId;
 use dog::http::StatusCode;
 use futures_util::future::{Either, select};
 
+use super::scenario::{Scenario, scenario};
 use super::seats::{Beside, SEATS, fill, join};
-use super::{Scenario, scenario};
 use crate::app::ShortTimes;
-use crate::app::protocol::{Act, Reply, waiting};
+use crate::app::protocol::{Act, CommandReply, waiting};
 use crate::check::{Outcome, ScenarioFailure, ensure, same};
 use crate::client::Client;
 use crate::stage::{Stage, TestGroup};
@@ -72,7 +72,7 @@ async fn is_a_seat(stage: Stage) -> Outcome {
     };
     let (response, other) = futures_util::try_join!(holding, meanwhile)?;
     same(response.status(), StatusCode::OK, "a ticket used in time")?;
-    let reply: Reply = serde_json::from_slice(response.body())?;
+    let reply: CommandReply = serde_json::from_slice(response.body())?;
     ensure(reply.replica != other.replica(), "a client took the seat that a ticket was for")
 }
 
@@ -143,7 +143,7 @@ async fn expired_is_worth_nothing(stage: Stage) -> Outcome {
     };
     let (response, _late) = futures_util::try_join!(holding, meanwhile)?;
     same(response.status(), StatusCode::OK, "a ticket used too late")?;
-    let reply: Reply = serde_json::from_slice(response.body())?;
+    let reply: CommandReply = serde_json::from_slice(response.body())?;
     ensure(reply.replica != sockets[0].replica(), "an expired ticket got the seat that it was for")?;
     for (replica, report) in sockets[0].survey().await? {
         ensure(report.most <= 8, format!("{replica} had {} seats taken, its limit is 8", report.most))?;

@@ -1,7 +1,7 @@
 //! Promise 11 for transactions: all or nothing, and no value that was read has changed meanwhile.
 
+use super::scenario::{Scenario, scenario};
 use super::script::{NO_TEXT, Owner, delete, entries, found, get, put, text};
-use super::{Scenario, scenario};
 use crate::app::protocol::{Act, Found, Range, StorageStep, waiting};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;

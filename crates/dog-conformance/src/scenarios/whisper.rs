@@ -1,6 +1,6 @@
 //! A whisper reaches all sockets of one client, on all Replicas, and no others.
 
-use super::{Scenario, scenario};
+use super::scenario::{Scenario, scenario};
 use crate::app::protocol::Whom;
 use crate::check::{Outcome, eventually, same};
 use crate::stage::Stage;

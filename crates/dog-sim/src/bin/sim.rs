@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use clap::Parser;
-use dog_sim::{Bug, Options, Summary, explore, explore_many, explore_with_trace};
+use dog_sim::{Bug, Options, RunSummary, explore, explore_many, explore_with_trace};
 
 /// After this many runs the command prints its progress.
 const CHUNK: u64 = 10_000;
@@ -64,7 +64,7 @@ fn repeat(seed: u64, options: Options) -> bool {
 fn run_all(arguments: &Arguments) -> bool {
     let threads = available_parallelism().map_or(1, usize::from);
     let (options, end) = (arguments.options(), arguments.from.saturating_add(arguments.seeds));
-    let (mut summary, mut next) = (Summary::default(), arguments.from);
+    let (mut summary, mut next) = (RunSummary::default(), arguments.from);
     while next < end {
         let until = next.saturating_add(CHUNK).min(end);
         summary.add(explore_many(next..until, options, threads));

@@ -148,13 +148,13 @@ impl fmt::Debug for ClientSocket {
 
 /// A request without an answer so far, from [`Cluster::begin`](crate::Cluster::begin). Dropping it does not cancel the request.
 #[derive(Clone)]
-pub struct Pending {
+pub struct PendingRequest {
     world: Rc<World>,
     key: ClientKey,
     path: String,
 }
 
-impl Pending {
+impl PendingRequest {
     pub(super) fn new(world: Rc<World>, key: ClientKey, path: String) -> Self {
         Self { world, key, path }
     }
@@ -180,8 +180,8 @@ impl Pending {
     }
 }
 
-impl fmt::Debug for Pending {
+impl fmt::Debug for PendingRequest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Pending({})", self.path)
+        write!(formatter, "PendingRequest({})", self.path)
     }
 }

@@ -11,7 +11,7 @@ use dog::{App, Body, Request, Response, Timestamp};
 use http::{HeaderValue, header};
 
 use super::builder::Builder;
-use super::client::{ClientSocket, Pending};
+use super::client::{ClientSocket, PendingRequest};
 use super::steps::Steps;
 use crate::world::{Micros, World};
 
@@ -196,14 +196,14 @@ impl Cluster {
 
     /// Sends a request without waiting for its answer. It is on its way from the next [`run`](Self::run) on. Requests go to
     /// the first node that has not crashed.
-    pub fn begin(&self, request: Request) -> Pending {
+    pub fn begin(&self, request: Request) -> PendingRequest {
         let path = request.uri().to_string();
         let node = self.world.serving_nodes().first().copied().unwrap_or_default();
-        Pending::new(Rc::clone(&self.world), self.world.ask(node, request), path)
+        PendingRequest::new(Rc::clone(&self.world), self.world.ask(node, request), path)
     }
 
     #[track_caller]
-    fn answer(&self, pending: &Pending) -> Result<ClientSocket, Box<Response>> {
+    fn answer(&self, pending: &PendingRequest) -> Result<ClientSocket, Box<Response>> {
         match self.wait(|| pending.answer()) {
             Some(answer) => answer,
             None => panic!(

@@ -14,6 +14,6 @@ mod steps;
 
 pub use crate::world::{Amount, Traffic};
 pub use builder::Builder;
-pub use client::{ClientSocket, Pending};
+pub use client::{ClientSocket, PendingRequest};
 pub use cluster::{Cluster, websocket};
 pub use dog_engine::books::{MemberSeats, MemberState};

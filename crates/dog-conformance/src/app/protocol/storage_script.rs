@@ -3,7 +3,7 @@
 use dog::List;
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Attached;
+use super::attached::Attached;
 use super::report::Why;
 
 /// The prefix of keys that the test App needs for itself. They sort after all keys of scenarios.
@@ -37,7 +37,7 @@ pub enum StorageStep {
     Unawaited(Box<StorageStep>),
     /// Run steps in a transaction.
     Transaction(Vec<StorageStep>),
-    /// Emit [`waiting`](super::protocol::waiting), then wait until the gate is open. Only in Replicas.
+    /// Emit [`waiting`](super::waiting), then wait until the gate is open. Only in Replicas.
     Pass(String),
     /// Read a number (0 if there is none), let other handlers run this many times, and store the next number. Only in
     /// transactions.

@@ -1,54 +1,16 @@
-//! The protocol between the test App and its clients, in JSON: a [`Command`] to a Replica, and a [`Reply`] back.
-//!
-//! A text message that is not a command, and every binary message, comes back unchanged.
+//! Commands and their replies.
 
-use dog::{AutoResponse, ClientId, Jurisdiction, Place, Region, ReplicaId};
+use dog::{ClientId, ReplicaId};
 use serde::{Deserialize, Serialize};
 
-pub use super::report::{Answer, Ask, Cause, End, Entry, Event, Report, Why};
-pub use super::storage_script::{AlarmAction, Found, OWN, Range, Ring, StorageStep};
-
-/// The header of the response to a handshake that contains the id of the Replica.
-pub const REPLICA_HEADER: &str = "replica";
-
-/// The header that tells whether the response of an object still had its extension when it reached the App.
-pub const MARKED_HEADER: &str = "marked";
-
-/// A socket of a client with this prefix waits in `on_open` for the gate with the client's name.
-pub const GATED: &str = "gated-";
-/// A socket of a client with this prefix fails in `on_open`.
-pub const FAILING: &str = "failing-";
-/// A socket of a client with this prefix is closed in `on_open`, with 1008.
-pub const UNWANTED: &str = "unwanted-";
-/// A socket of a client with this prefix starts with an [`Attached`] that contains the client's name.
-pub const TAGGED: &str = "tagged-";
-/// `on_close` fails for a client with this prefix.
-pub const SORE: &str = "sore-";
-/// `on_close` closes all other sockets of the Replica for a client with this prefix, with [`OVER`].
-pub const HOST: &str = "host-";
-/// The code and the reason with which a [`HOST`] closes the other sockets.
-pub const OVER: (u16, &str) = (4000, "over");
-/// `clusterize` of the class `named` fails for a client with this prefix.
-pub const UNPLACEABLE: &str = "unplaceable-";
-/// The Replica that the class `named` creates for a client with this prefix fails in `activate`.
-pub const UNWAKEABLE: &str = "unwakeable-";
-/// The Replica that the class `named` creates for a client with this prefix gets the location [`FAR`].
-pub const PLACED: &str = "placed-";
-/// The location of Replicas for clients with the prefix [`PLACED`].
-pub const FAR: Place = Place::Near(Region::Oceania);
-/// The Replica that the class `named` creates for a client with this prefix gets the location [`BOUND`].
-pub const BOUND_THERE: &str = "bound-";
-/// The location of Replicas for clients with the prefix [`BOUND_THERE`].
-pub const BOUND: Place = Place::Within(Jurisdiction::EuropeanUnion);
-/// The automatic response of every Replica.
-pub const AUTO_RESPONSE: AutoResponse = AutoResponse::new("are you there?", "I am");
-/// `clusterize` of the class `named` returns the same Replica for all clients with this prefix.
-pub const TOGETHER: &str = "together-";
+use super::attached::Attached;
+use super::report::{Answer, Ask, Why};
+use super::storage_script::{Found, StorageStep};
 
 /// A command, sent over a socket or, without a socket, by `POST`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Command {
-    /// The number that comes back in the [`Reply`].
+    /// The number that comes back in the [`CommandReply`].
     pub id: u64,
     /// What to do.
     #[serde(flatten)]
@@ -261,20 +223,9 @@ impl Step {
     }
 }
 
-/// A structured value to attach.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attached {
-    /// Text.
-    pub name: String,
-    /// A number.
-    pub visits: u64,
-    /// Nested.
-    pub tags: Vec<Option<String>>,
-}
-
 /// The answer to a [`Command`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
+pub struct CommandReply {
     /// Which command.
     pub reply: u64,
     /// The Replica that executed it.

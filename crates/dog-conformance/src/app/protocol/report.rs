@@ -1,9 +1,9 @@
-//! What Replicas report about themselves, to each other and to their clients: [`Report`], and the kinds of errors.
+//! What Replicas report about themselves, to each other and to their clients: [`JournalReport`], and the kinds of errors.
 
 use dog::ClientId;
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Attached;
+use super::attached::Attached;
 
 /// A question of a sibling, or of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub enum Ask {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// To [`Ask::Report`] and [`Ask::Ended`].
-    Report(Report),
+    Report(JournalReport),
     /// To [`Ask::Echo`].
     Echo(Attached),
     /// To the others, from Replicas without a socket of that client.
@@ -35,7 +35,7 @@ pub enum Answer {
 
 /// The journal of a Replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct JournalReport {
     /// Open sockets and requests in progress, including the request that asks.
     pub seats: u32,
     /// The largest number of them so far.
@@ -48,9 +48,9 @@ pub struct Report {
     pub entries: Vec<Entry>,
 }
 
-impl Report {
+impl JournalReport {
     /// The events of the sockets of `client`, in order.
-    pub fn of(&self, client: &ClientId) -> Vec<Event> {
+    pub fn of(&self, client: &ClientId) -> Vec<SocketEvent> {
         self.entries.iter().filter(|entry| &entry.client == client).map(|entry| entry.event.clone()).collect()
     }
 }
@@ -61,12 +61,12 @@ pub struct Entry {
     /// The client of the socket.
     pub client: ClientId,
     /// The event.
-    pub event: Event,
+    pub event: SocketEvent,
 }
 
 /// An event of a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Event {
+pub enum SocketEvent {
     /// `on_open` has begun.
     Opening,
     /// `on_open` has returned `Ok`.
@@ -76,12 +76,12 @@ pub enum Event {
     /// `on_message` has returned `Ok`.
     Handled,
     /// `on_close` or `on_error` was called.
-    End(End),
+    End(SocketEnd),
 }
 
 /// How a socket ended, as its Replica was told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
+pub struct SocketEnd {
     /// The kind of the error, if it was `on_error`.
     pub error: Option<Cause>,
     /// The close code.

@@ -1,0 +1,18 @@
+//! The protocol between the test App and its clients, in JSON: a [`Command`] to a Replica, and a [`CommandReply`] back.
+//!
+//! A text message that is not a command, and every binary message, comes back unchanged.
+
+mod attached;
+mod command;
+mod names;
+mod report;
+mod storage_script;
+
+pub use attached::Attached;
+pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, Whom, waiting};
+pub use names::{
+    AUTO_RESPONSE, BOUND, BOUND_THERE, FAILING, FAR, GATED, HOST, MARKED_HEADER, OVER, PLACED, REPLICA_HEADER, SORE,
+    TAGGED, TOGETHER, UNPLACEABLE, UNWAKEABLE, UNWANTED,
+};
+pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};
+pub use storage_script::{AlarmAction, Found, OWN, Range, Ring, StorageStep};

@@ -1,0 +1,57 @@
+//! The list of all scenarios.
+
+use super::scenario::Scenario;
+use super::{
+    alarms, apart, attachments, bad_input, closing, contained, counts, delivery, gossip, handlers, hibernation,
+    joining, limit, lives, messages, naming, order, placement, reentry, restarts, slow, storage, tickets, transactions,
+    whisper,
+};
+
+/// All scenarios, roughly in the order of the promises.
+pub fn all() -> Vec<Scenario> {
+    let files = [
+        limit::scenarios,
+        placement::scenarios,
+        naming::scenarios,
+        tickets::scenarios,
+        joining::scenarios,
+        order::scenarios,
+        delivery::scenarios,
+        whisper::scenarios,
+        gossip::scenarios,
+        handlers::scenarios,
+        closing::scenarios,
+        reentry::scenarios,
+        counts::scenarios,
+        lives::scenarios,
+        restarts::scenarios,
+        storage::scenarios,
+        transactions::scenarios,
+        alarms::scenarios,
+        slow::scenarios,
+        hibernation::scenarios,
+        contained::scenarios,
+        apart::scenarios,
+        messages::scenarios,
+        attachments::scenarios,
+        bad_input::scenarios,
+    ];
+    files.into_iter().flat_map(|scenarios| scenarios()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::all;
+
+    #[test]
+    fn names_are_unique_and_promises_held() {
+        let scenarios = all();
+        let names: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), scenarios.len());
+        let held: BTreeSet<_> = scenarios.iter().flat_map(|scenario| scenario.promises).copied().collect();
+        // Promise 16 is about the shutdown of a host, which has tests of its own.
+        assert_eq!(held.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    }
+}
