@@ -61,7 +61,7 @@ impl<B: Bus> Life<B> {
     /// Takes a lease under an id that no node had, and receives bundles.
     pub(crate) async fn join(&mut self) -> Result<Joined<B>, String> {
         let node = (self.new_id)()?;
-        // First: whoever finds the lease may send a bundle at once.
+        // Before the lease: a node that finds the lease may send a bundle at once.
         let subscription = self.bus.subscribe(self.parts.names.messages(node)).await?;
         let Profile { address, versions, lease: time } = self.profile;
         let lease = Lease::new(address, versions, time, self.parts.identity.process());

@@ -29,7 +29,7 @@ pub(crate) use store::{LeaseChange, LeaseStore};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Lease {
     /// Where the node listens for other nodes.
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     /// The oldest version of the node protocol that it speaks. A release that speaks one version reads only this field.
     version: u8,
     /// The newest version; nothing of a release that speaks one.
@@ -58,6 +58,12 @@ impl Lease {
         }
     }
 
+    /// Where the node listens for other nodes.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The versions of the node protocol that it speaks.
     pub(crate) fn versions(&self) -> Versions {
         Versions { oldest: self.version, newest: self.newest.unwrap_or(self.version) }
     }

@@ -84,9 +84,8 @@ impl Members {
         let mut known = self.write();
         let is_news = known.live.get(&node).is_none_or(|member| member.sequence < sequence);
         if is_news && !known.ended.contains(&node) {
-            let Lease { address, .. } = *lease;
-            let member =
-                Member { address, versions: lease.versions(), time: lease.time(), sequence, heard: Instant::now() };
+            let (address, versions, time) = (lease.address(), lease.versions(), lease.time());
+            let member = Member { address, versions, time, sequence, heard: Instant::now() };
             known.live.insert(node, member);
         }
     }

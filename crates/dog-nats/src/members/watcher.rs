@@ -59,7 +59,7 @@ impl MemberWatcher {
             self.identity.revoke(node);
         } else if let Some(lease) = lease {
             if self.members.address(node).is_none() {
-                tracing::info!(%node, address = %lease.address, "a node has joined the cluster");
+                tracing::info!(%node, address = %lease.address(), "a node has joined the cluster");
             }
             self.members.learn(node, &lease, sequence);
         } else {

@@ -27,10 +27,8 @@ use crate::names::Names;
 use crate::stream::{MessageStream, Put, StreamError, nonce, retry_while};
 
 use messages::messages_of;
-use queue::{Pushed, Queues, Write};
+use queue::{MAX_BATCH, Pushed, Queues, Write};
 
-/// The messages of one batch besides the claim. The server accepts 1,000 in all.
-pub(crate) const MAX_BATCH: usize = 999;
 /// The batches of this node in flight at a time. A stream accepts 50 of all nodes.
 const MAX_IN_FLIGHT: usize = 16;
 

@@ -8,7 +8,8 @@ use dog_engine::address::{NodeId, Object};
 use dog_engine::host::Batch;
 use dog_native::cluster::Done;
 
-use super::MAX_BATCH;
+/// The messages of one batch besides the claim. The server accepts 1,000 in all.
+pub(super) const MAX_BATCH: usize = 999;
 
 /// One batch of a life.
 pub(super) struct Write {
@@ -28,7 +29,7 @@ impl fmt::Debug for Write {
 pub(super) enum Pushed {
     /// Nobody writes for the object yet: the caller has to.
     First,
-    /// Whoever writes for the object takes it.
+    /// The task that writes for the object takes it.
     Behind,
     /// This node does not own the object under that claim.
     Refused(Write),
