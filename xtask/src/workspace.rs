@@ -76,6 +76,11 @@ impl Workspace {
         self.cargo().args(["test"]).args(ALL_PACKAGES)
     }
 
+    /// `cargo build` with the same packages and features.
+    pub(crate) fn cargo_build(&self) -> Step {
+        self.cargo().args(["build"]).args(ALL_PACKAGES)
+    }
+
     /// As [`Workspace::cargo_test`], optimised.
     pub(crate) fn optimised_test(&self) -> Step {
         self.cargo_test().args(OPTIMISED)
@@ -84,7 +89,7 @@ impl Workspace {
     /// Builds everything that the parts run optimised, with one cargo command.
     pub(crate) fn build_optimised(&self) -> Result<()> {
         let targets = ["--bin", "relay", "--test", "faults"];
-        self.cargo().args(["build"]).args(ALL_PACKAGES).args(OPTIMISED).args(targets).run()
+        self.cargo_build().args(OPTIMISED).args(targets).run()
     }
 
     /// The path of a program that [`Workspace::build_optimised`] built.

@@ -17,6 +17,7 @@ mod report;
 pub(crate) mod sim;
 mod sources;
 mod tests;
+mod twins;
 mod wasm;
 mod workers;
 

@@ -1,14 +1,12 @@
 //! The parts `unit`, `conformance` and `counting`: tests that cargo builds together.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use super::Length;
 use super::count::Count;
+use super::{Length, twins};
 use crate::provision::apt;
-use crate::step::Step;
 use crate::workspace::Workspace;
 
 /// The integration tests that have a part of their own.
@@ -43,23 +41,8 @@ pub(super) fn unit(workspace: &Workspace, length: Length) -> Result<String> {
     // All of them ran, whatever failed: one run shows everything.
     let (units, documentation) = (Count::of(&units?), Count::of(&documentation?));
     benches?;
-    for (package, test) in [("durable-object-groups-testing", "alarms"), ("durable-object-groups-native", "tracing")] {
-        twins_are_refused(workspace, workspace.cargo().args(["rustc", "-p", package, "--test", test]))?;
-    }
+    twins::are_refused(workspace)?;
     Ok(format!("{units}; documentation: {documentation}; benches run"))
-}
-
-/// Checks that an App with two Groups of one name does not compile, and that this is the only error. The target contains such
-/// an App with `--cfg twins`.
-pub(super) fn twins_are_refused(workspace: &Workspace, build: Step) -> Result<()> {
-    let log = workspace.scratch("twins.log");
-    fs::create_dir_all(workspace.scratch(""))?;
-    let status = build.args(["--", "--cfg", "twins"]).errors_to(File::create(&log)?).run_to_end()?;
-    let log = fs::read_to_string(&log)?;
-    let errors = log.lines().filter(|line| line.starts_with("error[")).count();
-    let has_reason = log.contains("have the same Group::NAME") && errors == 1;
-    ensure!(!status.success() && has_reason, "two Groups of one name must be the one error:\n{log}");
-    Ok(())
 }
 
 /// The conformance suite on every host that needs nothing installed.

@@ -3,8 +3,7 @@
 
 use anyhow::Result;
 
-use super::tests::twins_are_refused;
-use super::{Length, layers};
+use super::{Length, layers, twins};
 use crate::provision::rust::WASM_TARGET;
 use crate::provision::wasm::WasmToolchain;
 use crate::workspace::Workspace;
@@ -23,7 +22,7 @@ pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
 pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
     let toolchain = WasmToolchain::install(workspace)?;
     let worker = workspace.cargo().args(["rustc", "-p", "conformance-worker", "--lib", "--target", WASM_TARGET]);
-    twins_are_refused(workspace, toolchain.apply(worker)?)?;
+    twins::are_refused_by(workspace, toolchain.apply(worker)?)?;
     Ok(format!("{} crates built{}", layers::runtime_free().count(), toolchain.note()))
 }
 

@@ -39,7 +39,7 @@ fn lock(folder: &Path) -> Result<File> {
 }
 
 /// Writes a script that can be executed.
-fn write_program(path: &Path, script: &str) -> Result<()> {
+pub(crate) fn write_program(path: &Path, script: &str) -> Result<()> {
     fs::write(path, script)?;
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }

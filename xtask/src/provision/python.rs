@@ -27,8 +27,8 @@ pub(crate) fn package(workspace: &Workspace, package: &str) -> Result<PathBuf> {
     if !is_whole {
         make_environment(&folder)?;
     }
-    let install = ["install", "--disable-pip-version-check", package];
-    Step::program(programs.join("pip")).args(install).limit(LIMIT).run()?;
+    let install = ["-m", "pip", "install", "--disable-pip-version-check", package];
+    Step::program(programs.join("python")).args(install).limit(LIMIT).run()?;
     fs::write(stamp, "")?;
     Ok(programs)
 }
