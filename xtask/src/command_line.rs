@@ -50,7 +50,7 @@ pub(crate) struct Test {
     parts: Vec<String>,
     /// Print the name of each part and what it checks, one part per line
     #[arg(long)]
-    pub(crate) list: bool,
+    list: bool,
     /// Run for hours instead of minutes: 200,000 seeds of the simulation, 1,000 kills, 10 minutes of fuzzing per target, 10,000
     /// inputs per property test
     #[arg(long)]
@@ -70,6 +70,11 @@ enum PreparationArgument {
 }
 
 impl Test {
+    /// Whether the parts are only listed.
+    pub(crate) fn is_list(&self) -> bool {
+        self.list
+    }
+
     /// What is to be run.
     pub(crate) fn order(self) -> Order {
         Order {

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<bool> {
     let workspace = Workspace::find()?;
     match command {
-        Command::Test(test) if test.list => print!("{}", parts::list()),
+        Command::Test(test) if test.is_list() => print!("{}", parts::list()),
         Command::Test(test) => return parts::plan::run(&workspace, &test.order()),
         Command::Bench { arguments } => bench::run_named(&workspace, &arguments)?,
         Command::Fuzz(arguments) => parts::fuzz::long(&workspace, &arguments)?,

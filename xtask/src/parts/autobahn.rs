@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::Length;
+use super::length::Length;
 use crate::provision::python;
 use crate::server::Server;
 use crate::step::Step;

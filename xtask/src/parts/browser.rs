@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::Length;
 use super::count::Count;
+use super::length::Length;
 use crate::provision::apt;
 use crate::step::Step;
 use crate::workspace::Workspace;

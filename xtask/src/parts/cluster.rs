@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use dog_test_support::nats::PROGRAM;
 
-use super::Length;
+use super::length::Length;
 use crate::provision::{apt, python};
 use crate::step::text;
 use crate::workspace::Workspace;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Length;
+use super::length::Length;
 use crate::provision::python;
 use crate::step::Step;
 use crate::workspace::{OTHER_MANIFESTS, Workspace};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Length;
+use super::length::Length;
 use crate::workspace::Workspace;
 
 /// How many kills, clients of a crowd, clients of a storm, and rounds of damage.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 
-use super::Length;
+use super::length::Length;
 use crate::provision::{apt, python, rust};
 use crate::step::{Step, text};
 use crate::workspace::Workspace;

@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 
-use super::{Length, sources};
+use super::length::Length;
+use super::sources;
 use crate::structure;
 use crate::workspace::{Package, Workspace};
 

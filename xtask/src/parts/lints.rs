@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::Length;
+use super::length::Length;
 use crate::provision::rust;
 use crate::workspace::{OTHER_MANIFESTS, Workspace};
 

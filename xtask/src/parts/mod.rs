@@ -1,6 +1,6 @@
 //! The parts of `cargo xtask test`.
 //!
-//! A new part is one file here and one entry in [`PARTS`]. `plan` runs them, `report` prints the closing table.
+//! A new part is one file here and one entry in `table`. `plan` runs them, `report` prints the closing table.
 
 mod autobahn;
 mod browser;
@@ -11,11 +11,13 @@ mod deny;
 mod faults;
 pub(crate) mod fuzz;
 mod layers;
+mod length;
 mod lints;
 pub(crate) mod plan;
 mod report;
 pub(crate) mod sim;
 mod sources;
+mod table;
 mod tests;
 mod twins;
 mod wasm;
@@ -23,173 +25,5 @@ mod workers;
 
 pub(crate) use self::bundle::{check as check_bundle, compressed as compressed_size};
 pub(crate) use self::cluster::nats_server;
-
-use anyhow::Result;
-
-use crate::workspace::Workspace;
-
-/// One part. A part's `run` expects that its `prepare` has succeeded.
-struct Part {
-    name: &'static str,
-    /// What it checks, in one line.
-    about: &'static str,
-    when: When,
-    /// Installs and builds what `run` needs.
-    prepare: fn(&Workspace) -> Result<()>,
-    /// Runs it. The text is a note for the closing table, for example how many cases there were.
-    run: fn(&Workspace, Length) -> Result<String>,
-}
-
-/// When a part runs, if several are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
-    /// While the parts of the other kinds are prepared. It compiles, or it does not mind a busy machine.
-    First,
-    /// While nothing else runs.
-    Alone,
-    /// While the part `cluster` runs, which waits most of the time. It uses one core and compiles nothing.
-    BesideCluster,
-}
-
-/// How long the parts run that can run for any time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Length {
-    /// As CI does.
-    Normal,
-    /// `--all`.
-    Long,
-}
-
-impl Length {
-    /// One of two values.
-    fn choose<T>(self, normal: T, long: T) -> T {
-        match self {
-            Self::Normal => normal,
-            Self::Long => long,
-        }
-    }
-}
-
-/// All parts in the order in which they start. Those that find careless mistakes come first.
-const PARTS: &[Part] = &[
-    part("fmt", "the sources are formatted by rustfmt", When::First, nothing, lints::fmt),
-    part(
-        "layers",
-        "dependencies between crates, structure of the sources, lengths of files",
-        When::First,
-        nothing,
-        layers::run,
-    ),
-    part("clippy", "no warnings in any target", When::First, nothing, lints::clippy),
-    part("docs", "the documentation builds without warnings", When::First, nothing, lints::docs),
-    part("unit", "unit, property, integration and documentation tests", When::First, tests::build, tests::unit),
-    part("conformance", "the promises, over real connections, on every host", When::First, nothing, tests::conformance),
-    part("deny", "licences, sources, bans and known advisories of dependencies", When::Alone, deny::prepare, deny::run),
-    part(
-        "wasm",
-        "the crates without a runtime build for wasm32-unknown-unknown",
-        When::Alone,
-        wasm::prepare,
-        wasm::run,
-    ),
-    part(
-        "counting",
-        "allocations, system calls and wake-ups per delivery",
-        When::Alone,
-        tests::prepare_counting,
-        tests::counting,
-    ),
-    part(
-        "sim",
-        "thousands of seeded runs with crashes and cuts, and planted bugs that must be found",
-        When::Alone,
-        sim::prepare,
-        sim::run,
-    ),
-    part(
-        "faults",
-        "kills, full disks, damaged folders, hostile clients, crowds",
-        When::Alone,
-        faults::prepare,
-        faults::run,
-    ),
-    part(
-        "cluster",
-        "nodes over a real NATS: kills, pauses, network cuts, wrong clocks",
-        When::Alone,
-        cluster::prepare,
-        cluster::run,
-    ),
-    part(
-        "autobahn",
-        "the Autobahn WebSocket cases against the relay example",
-        When::BesideCluster,
-        autobahn::prepare,
-        autobahn::run,
-    ),
-    part(
-        "fuzz",
-        "random bytes into five targets, from the kept corpora on",
-        When::BesideCluster,
-        fuzz::prepare,
-        fuzz::run,
-    ),
-    part("browser", "the chat page in a headless browser", When::Alone, browser::prepare, browser::run),
-    part(
-        "workers",
-        "the promises on Cloudflare's workerd, and the size of a Worker",
-        When::Alone,
-        workers::prepare,
-        workers::run,
-    ),
-];
-
-const fn part(
-    name: &'static str,
-    about: &'static str,
-    when: When,
-    prepare: fn(&Workspace) -> Result<()>,
-    run: fn(&Workspace, Length) -> Result<String>,
-) -> Part {
-    Part { name, about, when, prepare, run }
-}
-
-fn nothing(_: &Workspace) -> Result<()> {
-    Ok(())
-}
-
-/// The name of each part.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    PARTS.iter().map(|part| part.name)
-}
-
-/// The name of each part and what it checks, one part per line.
-pub(crate) fn list() -> String {
-    PARTS.iter().map(|part| format!("{:<12} {}\n", part.name, part.about)).collect()
-}
-
-#[cfg(test)]
-mod unit_tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique() {
-        for (index, part) in PARTS.iter().enumerate() {
-            assert!(PARTS.iter().skip(index + 1).all(|other| other.name != part.name), "{} is there twice", part.name);
-        }
-    }
-
-    #[test]
-    fn a_test_target_that_unit_leaves_out_is_a_part() {
-        assert!(tests::OTHER_PARTS.iter().all(|target| names().any(|name| name == *target)));
-    }
-
-    #[test]
-    fn parts_that_run_first_come_first_and_those_beside_the_cluster_follow_it() {
-        let position = |name: &str| PARTS.iter().position(|part| part.name == name).unwrap();
-        let first = PARTS.iter().take_while(|part| part.when == When::First).count();
-        assert!(PARTS[first..].iter().all(|part| part.when != When::First));
-        let beside = PARTS.iter().filter(|part| part.when == When::BesideCluster);
-        assert!(beside.into_iter().all(|part| position(part.name) > position("cluster")));
-    }
-}
+pub(crate) use self::length::Length;
+pub(crate) use self::table::{list, names};

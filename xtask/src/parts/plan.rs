@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::length::Length;
 use super::report::{self, Finished, summary};
-use super::{Length, PARTS, Part, When};
+use super::table::{PARTS, Part, When};
 use crate::workspace::Workspace;
 
 /// What to run.

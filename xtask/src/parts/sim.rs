@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Length;
+use super::length::Length;
 use crate::workspace::Workspace;
 
 const PACKAGE: &str = "durable-object-groups-sim";

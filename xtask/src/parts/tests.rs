@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::count::Count;
-use super::{Length, twins};
+use super::length::Length;
+use super::twins;
 use crate::provision::apt;
 use crate::workspace::Workspace;
 

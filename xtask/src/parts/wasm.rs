@@ -3,7 +3,8 @@
 
 use anyhow::Result;
 
-use super::{Length, layers, twins};
+use super::length::Length;
+use super::{layers, twins};
 use crate::provision::rust::WASM_TARGET;
 use crate::provision::wasm::WasmToolchain;
 use crate::workspace::Workspace;

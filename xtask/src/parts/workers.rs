@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::count::Count;
-use super::{Length, browser, bundle};
+use super::length::Length;
+use super::{browser, bundle};
 use crate::provision::worker_tools::WorkerTools;
 use crate::workspace::Workspace;
 

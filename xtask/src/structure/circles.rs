@@ -19,12 +19,10 @@ pub(super) fn circles(modules: &Modules) -> Vec<BTreeSet<PathBuf>> {
 /// Which files each file of the crate names something of. Re-exports count only if the file uses the name itself.
 pub(super) fn imports(modules: &Modules) -> Graph {
     let mut graph = Graph::new();
-    for (path, file) in &modules.files {
-        let module = modules.paths().filter(|(_, other)| other == path).map(|(module, _)| module.to_vec());
-        let module = module.min_by_key(Vec::len).unwrap_or_default();
-        let mut visitor = Paths { modules, module, file: path, needed: BTreeSet::new() };
+    for (path, file, module) in modules.files() {
+        let mut visitor = Paths { modules, module: module.to_vec(), file: path, needed: BTreeSet::new() };
         visitor.visit_file(file);
-        graph.insert(path.clone(), visitor.needed);
+        graph.insert(path.to_owned(), visitor.needed);
     }
     graph
 }

@@ -5,6 +5,7 @@
 
 mod circles;
 mod exceptions;
+mod finding;
 mod lengths;
 mod modules;
 mod types;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use self::finding::Finding;
 use self::modules::Modules;
 use self::types::{TypeName, Types};
 
@@ -27,17 +29,8 @@ const FOLDERS: &[&str] = &["crates", "examples"];
 /// The packages beside them.
 const PACKAGES: &[&str] = &["benches", "xtask"];
 
-/// One thing that is not as it should be: what kind, where, and how.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Finding {
-    kind: &'static str,
-    /// What an entry in the list of exceptions names.
-    key: String,
-    text: String,
-}
-
 /// Everything that is found, whether or not it is allowed.
-pub(crate) fn findings(root: &Path) -> Result<Vec<Finding>> {
+fn findings(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let mut public: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
     for package in packages(root)? {
@@ -47,7 +40,7 @@ pub(crate) fn findings(root: &Path) -> Result<Vec<Finding>> {
             findings.extend(circles::circles(&modules).iter().map(|circle| circle_finding(root, circle)));
             findings.extend(type_findings(root, &types));
             findings.extend(function_findings(root, &modules));
-            if start.ends_with("src/lib.rs") && package.starts_with(root.join("crates")) {
+            if start.ends_with("src/lib.rs") && is_published(&package)? {
                 for TypeName { file, name } in types.public {
                     public.entry(name).or_default().insert(file);
                 }
@@ -61,8 +54,10 @@ pub(crate) fn findings(root: &Path) -> Result<Vec<Finding>> {
 
 /// What is found and not allowed, one line each.
 pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
-    let is_allowed = |finding: &Finding| exceptions::is_allowed(finding.kind, &finding.key);
-    Ok(findings(root)?.into_iter().filter(|finding| !is_allowed(finding)).map(|finding| finding.text).collect())
+    let findings = findings(root)?;
+    let unused = exceptions::unused(&findings);
+    let violations = findings.into_iter().filter(|finding| !exceptions::allows(finding)).map(|finding| finding.text);
+    Ok(violations.chain(unused).collect())
 }
 
 /// Prints everything that is found, whether or not it is allowed.
@@ -70,7 +65,7 @@ pub(crate) fn report(root: &Path) -> Result<()> {
     let findings = findings(root)?;
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for finding in &findings {
-        let is_allowed = exceptions::is_allowed(finding.kind, &finding.key);
+        let is_allowed = exceptions::allows(finding);
         let count = counts.entry(finding.kind).or_default();
         count.0 += 1;
         count.1 += usize::from(is_allowed);
@@ -80,6 +75,11 @@ pub(crate) fn report(root: &Path) -> Result<()> {
         println!("{kind}: {all}, of which {allowed} are allowed");
     }
     Ok(())
+}
+
+/// Whether a package is for users.
+fn is_published(package: &Path) -> Result<bool> {
+    Ok(!fs::read_to_string(package.join("Cargo.toml"))?.lines().any(|line| line == "publish = false"))
 }
 
 fn packages(root: &Path) -> Result<Vec<PathBuf>> {
@@ -117,7 +117,7 @@ fn shown(root: &Path, file: &Path) -> String {
 fn circle_finding(root: &Path, circle: &BTreeSet<PathBuf>) -> Finding {
     let files: Vec<String> = circle.iter().map(|file| shown(root, file)).collect();
     let text = format!("{} files import each other in a circle: {}", files.len(), files.join(", "));
-    Finding { kind: "circle", key: files.join(" "), text }
+    Finding { kind: "circle", key: files.join(" "), size: files.len(), text }
 }
 
 fn type_findings(root: &Path, types: &Types) -> Vec<Finding> {
@@ -125,11 +125,13 @@ fn type_findings(root: &Path, types: &Types) -> Vec<Finding> {
     let open = types.open_structs.iter().filter(|found| !found.is_plain).map(|found| Finding {
         kind: "field",
         key: key(&found.name),
+        size: found.open.len(),
         text: format!("{} lets other files reach its fields {}", key(&found.name), found.open.join(", ")),
     });
     let spread = types.impl_files.iter().filter(|(_, files)| files.len() > IMPL_FILES).map(|(name, files)| Finding {
         kind: "spread",
         key: key(name),
+        size: files.len(),
         text: format!(
             "{} is implemented in {} files, {IMPL_FILES} is the limit: {}",
             key(name),
@@ -141,12 +143,12 @@ fn type_findings(root: &Path, types: &Types) -> Vec<Finding> {
 }
 
 fn function_findings(root: &Path, modules: &Modules) -> Vec<Finding> {
-    let functions = modules.files.iter().flat_map(|(path, file)| lengths::functions(path, file));
+    let functions = modules.files().flat_map(|(path, file, _)| lengths::functions(path, file));
     let long = functions.filter(|function| function.lines > FUNCTION_LINES);
     long.map(|function| {
         let key = format!("{}::{}", shown(root, &function.file), function.name);
         let text = format!("{key} has {} lines, {FUNCTION_LINES} is the limit", function.lines);
-        Finding { kind: "function", key, text }
+        Finding { kind: "function", key, size: function.lines, text }
     })
     .collect()
 }
@@ -157,7 +159,7 @@ fn name_findings(root: &Path, public: &BTreeMap<String, BTreeSet<PathBuf>>) -> V
         .map(|(name, files)| {
             let files: Vec<String> = files.iter().map(|file| shown(root, file)).collect();
             let text = format!("the public type {name} is declared in {}", files.join(", "));
-            Finding { kind: "name", key: name.clone(), text }
+            Finding { kind: "name", key: name.clone(), size: files.len(), text }
         })
         .collect()
 }

@@ -13,7 +13,7 @@ pub(super) type ModulePath = Vec<String>;
 /// A crate's modules, without those that only tests compile.
 pub(super) struct Modules {
     /// Every file that belongs to the crate, with its contents.
-    pub(super) files: BTreeMap<PathBuf, syn::File>,
+    files: BTreeMap<PathBuf, syn::File>,
     modules: HashMap<ModulePath, Module>,
 }
 
@@ -131,9 +131,13 @@ impl Modules {
         })
     }
 
-    /// Every module with its file.
-    pub(super) fn paths(&self) -> impl Iterator<Item = (&[String], &Path)> {
-        self.modules.iter().map(|(path, module)| (path.as_slice(), module.file.as_path()))
+    /// Every file that belongs to the crate, with its contents and the path of the module that it defines.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &syn::File, &[String])> {
+        self.files.iter().map(|(path, file)| {
+            let modules = self.modules.iter().filter(|(_, module)| module.file == *path);
+            let module = modules.map(|(module, _)| module.as_slice()).min_by_key(|module| module.len());
+            (path.as_path(), file, module.unwrap_or_default())
+        })
     }
 }
 

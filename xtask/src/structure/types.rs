@@ -43,9 +43,8 @@ impl Types {
             types: Self::default(),
             changed: BTreeSet::new(),
         };
-        for (path, file) in &modules.files {
-            let module = modules.paths().filter(|(_, other)| other == path).map(|(module, _)| module.to_vec());
-            visitor.module = module.min_by_key(Vec::len).unwrap_or_default();
+        for (path, file, module) in modules.files() {
+            visitor.module = module.to_vec();
             visitor.file = path;
             visitor.visit_file(file);
         }
