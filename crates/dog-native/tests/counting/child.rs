@@ -1,8 +1,9 @@
 //! The relay as a process of its own under `strace`: this test binary, run once more.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use dog_test_support::process::Process;
 use tokio::io::AsyncReadExt;
 
 use crate::app;
@@ -12,6 +13,9 @@ use crate::crowd::Crowd;
 const SETTINGS: &str = "DOG_COUNTED_SERVER";
 
 const LISTENS: &str = "listens on ";
+
+/// Far longer than it takes to start under strace.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What the child's one test must be called.
 const TEST: &str = "child::a_server_for_the_other_tests";
@@ -42,31 +46,22 @@ pub(crate) fn trace(limit: u32, workers: usize, sockets: usize, act: impl FnOnce
     let mut command = Command::new("strace");
     command.args(traced).arg(file.path()).arg(std::env::current_exe().unwrap());
     command.args(["--exact", TEST, "--nocapture"]).env(SETTINGS, format!("{limit} {workers}"));
-    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let Ok(mut child) = spawned else {
+    let Ok(mut child) = Process::start(command.stdin(Stdio::piped()).stderr(Stdio::piped())) else {
         println!("*** NOT RUN: there is no strace ***");
         return None;
     };
-    let Some(address) = told_address(&mut child) else {
-        let ended = child.wait_with_output().unwrap();
-        println!("*** NOT RUN: strace may not trace: {} ***", String::from_utf8_lossy(&ended.stderr).trim());
+    let address = child.wait_for_line(PATIENCE, |line| line.strip_prefix(LISTENS).map(str::to_owned));
+    let Ok(address) = address else {
+        child.close_input();
+        println!("*** NOT RUN: strace may not trace: {} ***", child.errors().trim());
         return None;
     };
     let mut crowd = Crowd::connect(address.parse().unwrap(), sockets);
     act(&mut crowd);
     drop(crowd);
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
+    child.close_input();
+    assert!(child.wait_within(PATIENCE).unwrap().success());
     Some(Trace(std::fs::read_to_string(file.path()).unwrap()))
-}
-
-/// Where it listens; `None` if it ends before it does.
-fn told_address(child: &mut Child) -> Option<String> {
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = lines.find_map(|line| line.strip_prefix(LISTENS).map(str::to_owned));
-    // Reads on, lest the child wait for room in the pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    address
 }
 
 impl Trace {

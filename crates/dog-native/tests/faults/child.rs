@@ -1,14 +1,13 @@
-//! A server in a process of its own, to be killed and weighed: this test binary, run once more.
+//! A server in a process of its own, which tests kill and measure: this test binary, run once more.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dog::App;
 use dog_native::Server;
+use dog_test_support::process::{Process, Signal};
 
 /// Longer than anything here takes on a machine that does much else besides; reached only by what hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -31,26 +30,25 @@ const REFUSES: &str = "refuses: ";
 /// What the child's one test must be called.
 const TEST: &str = "a_server_for_the_other_tests";
 
-/// A server that runs, with its pipes. Dropped, it is killed.
+/// A server that runs. When the value is dropped, it is killed.
 pub(crate) struct Child {
-    process: std::process::Child,
+    process: Process,
     pub(crate) address: SocketAddr,
-    /// Where its operator finds it, if it has such a place.
+    /// The address for its operator, if it has one.
     pub(crate) admin: Option<SocketAddr>,
-    errors: Option<JoinHandle<String>>,
 }
 
 /// Why there is none.
 #[derive(Debug)]
 pub(crate) struct NoStart {
-    /// What `Server::start` said; nothing if it never got there.
+    /// The error of `Server::start`; nothing if it never got there.
     pub(crate) refusal: Option<String>,
     /// What the process wrote to its standard error.
     pub(crate) errors: String,
 }
 
-/// A process that may not listen yet.
-pub(crate) struct Starting(Option<std::process::Child>);
+/// A process that may not listen yet. When the value is dropped, it is killed.
+pub(crate) struct Starting(Process);
 
 impl Child {
     /// Starts one with these settings, and waits until it listens or has ended.
@@ -58,36 +56,34 @@ impl Child {
         Starting::spawn(settings).wait()
     }
 
-    /// Kills it at once, as `kill -9` does, and gives what it wrote to its standard error.
+    /// Kills it at once, as `kill -9` does, and returns what it wrote to its standard error.
     pub(crate) fn kill(mut self) -> String {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        self.errors.take().unwrap().join().unwrap()
+        self.process.kill();
+        self.process.errors()
     }
 
-    /// Ends it in good order, and gives what it wrote to its standard error.
+    /// Ends it gracefully, and returns what it wrote to its standard error.
     pub(crate) fn end(mut self) -> String {
-        drop(self.process.stdin.take());
-        let status = self.process.wait().unwrap();
-        let errors = self.errors.take().unwrap().join().unwrap();
+        self.process.close_input();
+        self.has_ended()
+    }
+
+    /// Ends it as a service manager does, and returns what it wrote to its standard error.
+    pub(crate) fn terminate(self) -> String {
+        self.process.send_signal(Signal::TERM).unwrap();
+        self.has_ended()
+    }
+
+    fn has_ended(mut self) -> String {
+        let status = self.process.wait_within(PATIENCE).unwrap();
+        let errors = self.process.errors();
         assert!(status.success(), "{status}: {errors}");
         errors
     }
 
-    /// Ends it as a service manager does, and gives what it wrote to its standard error.
-    pub(crate) fn terminate(mut self) -> String {
-        let process = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
-        let status = self.process.wait().unwrap();
-        let errors = self.errors.take().unwrap().join().unwrap();
-        assert!(status.success(), "{status}: {errors}");
-        errors
-    }
-
-    /// Has it stand still, or go on.
+    /// Stops it as if its machine did nothing any more, or lets it continue.
     pub(crate) fn pause(&self, paused: bool) {
-        let signal = if paused { "-STOP" } else { "-CONT" };
-        assert!(Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap().success());
+        self.process.send_signal(if paused { Signal::STOP } else { Signal::CONT }).unwrap();
     }
 
     /// The memory that it takes now, in bytes.
@@ -117,68 +113,35 @@ fn memory_of(process: &str, figure: &str) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-impl Drop for Child {
-    fn drop(&mut self) {
-        // It has ended already, mostly.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 impl Starting {
     pub(crate) fn spawn(settings: &[(&str, &str)]) -> Self {
         let mut command = command(settings);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(Some(command.spawn().unwrap()))
+        Self(Process::start(command.stdin(Stdio::piped()).stderr(Stdio::piped())).unwrap())
     }
 
-    /// Kills it, wherever in its start it is.
+    /// Kills it, at whatever point of its start it is.
     pub(crate) fn kill(mut self) {
-        let mut process = self.0.take().unwrap();
-        process.kill().unwrap();
-        process.wait().unwrap();
+        self.0.kill();
     }
 
-    pub(crate) fn wait(mut self) -> Result<Child, NoStart> {
-        let mut process = self.0.take().unwrap();
-        let mut stderr = process.stderr.take().unwrap();
-        let errors = std::thread::spawn(move || {
-            let mut errors = Vec::new();
-            stderr.read_to_end(&mut errors).unwrap();
-            String::from_utf8_lossy(&errors).into_owned()
+    pub(crate) fn wait(self) -> Result<Child, NoStart> {
+        let Self(mut process) = self;
+        let told = process.wait_for_line(PATIENCE, |line| {
+            let addresses = line.strip_prefix(LISTENS).map(|addresses| Ok(addresses.to_owned()));
+            addresses.or_else(|| line.strip_prefix(REFUSES).map(|refusal| Err(refusal.to_owned())))
         });
-        let stdout = BufReader::new(process.stdout.take().unwrap());
-        let (sender, receiver) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                // Only the first such line is waited for.
-                let _ = match (line.strip_prefix(LISTENS), line.strip_prefix(REFUSES)) {
-                    (Some(addresses), _) => sender.send(Ok(addresses.to_owned())),
-                    (_, Some(refusal)) => sender.send(Err(refusal.to_owned())),
-                    _ => Ok(()),
-                };
-            }
-        });
-        match receiver.recv_timeout(PATIENCE) {
+        match told {
             Ok(Ok(addresses)) => {
                 let mut addresses = addresses.split(' ').map(|address| address.parse().unwrap());
                 let address = addresses.next().expect("it listens somewhere");
-                Ok(Child { process, address, admin: addresses.next(), errors: Some(errors) })
+                Ok(Child { process, address, admin: addresses.next() })
             }
-            ended => {
-                assert!(!matches!(ended, Err(RecvTimeoutError::Timeout)), "the server neither starts nor ends");
-                process.wait().unwrap();
-                Err(NoStart { refusal: ended.ok().and_then(Result::err), errors: errors.join().unwrap() })
+            told => {
+                let is_late = told.as_ref().is_err_and(|error| error.kind() == ErrorKind::TimedOut);
+                assert!(!is_late, "the server neither starts nor ends");
+                process.wait_within(PATIENCE).unwrap();
+                Err(NoStart { refusal: told.ok().and_then(Result::err), errors: process.errors() })
             }
-        }
-    }
-}
-
-impl Drop for Starting {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.0.take() {
-            let _ = process.kill();
-            let _ = process.wait();
         }
     }
 }
