@@ -1,21 +1,30 @@
-//! What the sources must not hold: threads and clocks in pure crates, and files too long to be read in one go.
+//! What the sources must not contain: threads and clocks in pure crates, and files that are too long to read at once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// No source file is longer.
+/// The longest file, in lines.
 const FILE_LINES: usize = 450;
-/// A crate's `lib.rs` is its map, and a map fits on a page or two.
+/// The longest `lib.rs` of a crate, which is its map.
 const MAP_LINES: usize = 100;
+
+/// The files that may have more lines, how many, and why.
+const LONG_FILES: &[(&str, usize, &str)] =
+    &[("crates/dog-native/tests/codec_differential.rs", 750, "one model of where two codecs may differ, and its uses")];
+
+/// The folders with sources.
+const FOLDERS: &[&str] = &["benches", "crates", "examples", "fuzz", "xtask"];
+/// The folders with the output of tools.
+const NO_SOURCES: &[&str] = &["target", "node_modules"];
 
 /// The sources that decide and never act.
 const PURE: &[&str] = &["crates/dog/src", "crates/dog-engine/src"];
 /// What would be an act.
 const ACTS: &[&str] = &["std::thread", "tokio", "Instant::now", "SystemTime::now"];
 
-/// What is wrong with the sources under the workspace's root.
+/// What the sources under the workspace's root violate.
 pub(super) fn violations(root: &Path) -> Result<Vec<String>> {
     let mut violations = Vec::new();
     for file in sources(root)? {
@@ -29,17 +38,14 @@ pub(super) fn violations(root: &Path) -> Result<Vec<String>> {
     Ok(violations)
 }
 
-/// Every Rust file under `crates/*/src`, `examples/*/src`, `xtask/src` and `fuzz`, in order.
+/// Every Rust file, in order.
 fn sources(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut folders = vec![root.join("xtask/src"), root.join("fuzz/src"), root.join("fuzz/targets")];
-    for group in ["crates", "examples"] {
-        folders.extend(entries(&root.join(group))?.into_iter().map(|package| package.join("src")));
-    }
+    let mut folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root.join(folder)).collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
-        for path in if folder.is_dir() { entries(&folder)? } else { Vec::new() } {
+        for path in entries(&folder)? {
             if path.is_dir() {
-                folders.push(path);
+                folders.extend((!NO_SOURCES.iter().any(|name| path.ends_with(name))).then_some(path));
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 files.push(path);
             }
@@ -56,7 +62,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn length_violation(file: &Path, text: &str) -> Option<String> {
     let is_map = file.starts_with("crates") && file.ends_with("src/lib.rs");
-    let limit = if is_map { MAP_LINES } else { FILE_LINES };
+    let exception = LONG_FILES.iter().find(|(name, ..)| file == Path::new(name)).map(|(_, lines, _)| *lines);
+    let limit = if is_map { MAP_LINES } else { exception.unwrap_or(FILE_LINES) };
     let lines = text.lines().count();
     (lines > limit).then(|| format!("{} has {lines} lines, {limit} is the limit", file.display()))
 }
@@ -69,8 +76,8 @@ fn act_violations(file: &Path, text: &str) -> Vec<String> {
     text.lines().enumerate().filter_map(found).collect()
 }
 
-/// A line without its comment, which may well say that there is no tokio here. Not a parser: it takes `//` in a string
-/// for a comment too, and so may miss what follows on that line, but never blames what is right.
+/// A line without its comment, which may say that there is no tokio here. It also takes `//` in a string for the beginning of a
+/// comment, so it may miss what follows on that line, but it reports nothing that is right.
 fn code(line: &str) -> &str {
     line.split_once("//").map_or(line, |(code, _)| code)
 }
