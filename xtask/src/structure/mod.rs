@@ -56,7 +56,8 @@ fn findings(root: &Path) -> Result<Vec<Finding>> {
 pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
     let findings = findings(root)?;
     let unused = exceptions::unused(&findings);
-    let violations = findings.into_iter().filter(|finding| !exceptions::allows(finding)).map(|finding| finding.text);
+    let violations =
+        findings.into_iter().filter(|finding| exceptions::reason(finding).is_none()).map(|finding| finding.text);
     Ok(violations.chain(unused).collect())
 }
 
@@ -65,11 +66,12 @@ pub(crate) fn report(root: &Path) -> Result<()> {
     let findings = findings(root)?;
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for finding in &findings {
-        let is_allowed = exceptions::allows(finding);
+        let reason = exceptions::reason(finding);
         let count = counts.entry(finding.kind).or_default();
         count.0 += 1;
-        count.1 += usize::from(is_allowed);
-        println!("{}: {}{}", finding.kind, finding.text, if is_allowed { " (allowed)" } else { "" });
+        count.1 += usize::from(reason.is_some());
+        let note = reason.map(|reason| format!(" (allowed: {reason})")).unwrap_or_default();
+        println!("{}: {}{note}", finding.kind, finding.text);
     }
     for (kind, (all, allowed)) in counts {
         println!("{kind}: {all}, of which {allowed} are allowed");
