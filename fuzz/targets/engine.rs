@@ -9,8 +9,12 @@
 mod checks;
 #[path = "../../crates/dog-engine/tests/properties/clients.rs"]
 mod clients;
-#[path = "../../crates/dog-engine/tests/properties/ledger.rs"]
-mod ledger;
+#[path = "../../crates/dog-engine/tests/properties/expected.rs"]
+mod expected;
+#[path = "../../crates/dog-engine/tests/properties/membership.rs"]
+mod membership;
+#[path = "../../crates/dog-engine/tests/properties/messages.rs"]
+mod messages;
 #[path = "../../crates/dog-engine/tests/properties/objects.rs"]
 mod objects;
 #[path = "../../crates/dog-engine/tests/properties/quiet.rs"]

@@ -1,4 +1,4 @@
-//! Where things are sent: objects, tickets, seats.
+//! Objects, tickets, seats, views, and the nodes of a cluster.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use dog::{ClientId, Epoch, GroupId, ReplicaId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Which of an App's Groups, by its place in [`App::Groups`](dog::App::Groups). The same on all nodes of one release;
-/// between releases the name counts.
+/// The index of a Group class in [`App::Groups`](dog::App::Groups). It is the same on all nodes of one release. Between
+/// releases the class is identified by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClassIndex(pub u16);
 
@@ -39,7 +39,7 @@ pub enum Object {
 }
 
 impl Object {
-    /// The Group that it is, or that it belongs to.
+    /// The Group itself, or the Group that the Replica belongs to.
     pub fn group(&self) -> GroupAddress {
         match self {
             Self::Group(group) => *group,
@@ -47,7 +47,7 @@ impl Object {
         }
     }
 
-    /// The same object, of the class at `class`.
+    /// The same object with the class index `class`.
     #[must_use]
     pub fn of_class(self, class: ClassIndex) -> Self {
         let group = GroupAddress { class, ..self.group() };
@@ -71,31 +71,30 @@ impl Object {
 pub struct Targets {
     /// Their Group.
     pub group: GroupAddress,
-    /// Their ids, the speaker's own perhaps among them.
+    /// Their ids. The sender's own id may be among them.
     pub replicas: Arc<[ReplicaId]>,
-    /// The one that is left out: who speaks.
+    /// The one that is left out: the sender.
     pub except: Option<ReplicaId>,
 }
 
 impl Targets {
-    /// Those meant, one by one.
+    /// The targets, without the one that is left out.
     pub fn iter(&self) -> impl Iterator<Item = ReplicaId> + '_ {
         self.replicas.iter().copied().filter(|replica| Some(*replica) != self.except)
     }
 
-    /// The address of one of them.
+    /// The address of one target.
     pub fn address(&self, replica: ReplicaId) -> ReplicaAddress {
         ReplicaAddress { group: self.group, replica }
     }
 }
 
-/// One of the nodes that a cluster of hosts is made of, in one life of it. Where there is no such cluster, all is at the
-/// default one.
+/// One life of a node of a cluster. Without a cluster, everything is on the default node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeId(u64);
 
 impl NodeId {
-    /// The node of that number.
+    /// The node with this number.
     pub const fn from_raw(raw: u64) -> Self {
         Self(raw)
     }
@@ -112,44 +111,44 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// Names one ticket of a Group, for all its lives: the life that gave it, and a count within that.
+/// The id of a ticket, unique over all lives of a Group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TicketId {
-    /// The Group's life.
+    /// The Group's life that has issued it.
     pub epoch: Epoch,
-    /// The count.
+    /// Counts the tickets of this life.
     pub number: u64,
 }
 
-/// A seat promised by a Group, for one client on one Replica, until it expires.
+/// A seat that a Group has reserved for one client on one Replica, until the ticket expires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
-    /// Its name.
+    /// Its id.
     pub id: TicketId,
-    /// Where.
+    /// The Replica.
     pub replica: ReplicaId,
-    /// For whom.
+    /// The client.
     pub client: ClientId,
-    /// Until when a Replica takes it. The Group itself keeps the seat somewhat longer.
+    /// Until when a Replica accepts it. The Group itself keeps the seat 5 s longer.
     pub expires: Timestamp,
 }
 
-/// A seat taken on a Replica by a request, until the request ends or its socket opens.
+/// A seat that is taken by a request, until the request ends or its socket opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SeatId(pub u64);
 
-/// The members of a Group, as the Group last told its Replicas.
+/// The members of a Group, as the Group tells its Replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// Later views have greater versions.
     pub version: ViewVersion,
-    /// All members but the parked ones, those that are just joining among them.
+    /// All members except for the parked ones. Members that are joining are included.
     #[serde(with = "ids")]
     pub members: Arc<[ReplicaId]>,
 }
 
-/// Ids as their bytes. As text, as they travel elsewhere, they are twice as long; and of what a large room's objects say to
-/// each other, views are by far the most.
+/// Serialises ids as bytes. As text, like elsewhere, they would be twice as long, and views are by far the largest part of
+/// what the objects of a large room send to each other.
 pub(crate) mod ids {
     use std::sync::Arc;
 
@@ -166,12 +165,12 @@ pub(crate) mod ids {
     }
 }
 
-/// The Group's life, and the changes in it: a restarted Group's first view is later than all before.
+/// The version of a view. The first view of a new life of the Group is later than all views before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ViewVersion {
     /// The Group's life.
     pub epoch: Epoch,
-    /// Changes since that life began.
+    /// Counts the changes in this life.
     pub change: u64,
 }
 

@@ -1,9 +1,10 @@
-//! What one object has for others and where calls are made one by one: what may leave now, and what waits.
+//! For hosts where every message between objects is a request: which messages leave now, together, and which wait.
 //!
-//! - What is handed over for one addressee arrives in that order, by a way that keeps the order of bundles.
-//! - Statements wait while earlier ones to the same addressee are on their way, and then leave as one: so what is said
-//!   faster than it arrives costs fewer calls, not more. A question takes along what waits before it, and leaves at once.
-//! - Bundles on their way are bounded. One that is not answered soon stops counting: whoever is slow stops nobody else.
+//! - Messages to one object arrive in the order in which they were handed over, if the transport keeps the order of bundles.
+//! - Casts wait while earlier casts to the same object are in flight, and then leave together. So casts that are made faster
+//!   than they arrive cost fewer requests, not more. A call leaves at once, together with the casts that wait before it.
+//! - The number of bundles in flight is limited. A bundle without an answer stops counting after 100 ms, so a slow object
+//!   does not block the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use dog::Timestamp;
 
-/// How long a bundle counts as being on its way, if nobody says that it has arrived.
+/// How long a bundle counts as being in flight if no answer comes.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Names a bundle that has left.
@@ -20,158 +21,159 @@ pub struct DepartureId(u64);
 
 /// A bundle that leaves now.
 #[derive(Debug)]
-pub struct Departure<A, L> {
+pub struct Departure<A, M> {
     /// Its name, for [`Departures::arrived`].
     pub id: DepartureId,
-    /// To whom.
+    /// The object that it is for.
     pub to: A,
-    /// What, in the order in which it was handed over.
-    pub letters: Vec<L>,
-    /// Whether the last of them is a question. No other is.
-    pub asks: bool,
+    /// Its messages, in the order in which they were handed over.
+    pub messages: Vec<M>,
+    /// Whether the last message is a call. All others are casts.
+    pub has_call: bool,
 }
 
-/// All that waits to leave, and what is on its way.
+/// The messages that wait to leave, and the bundles in flight.
 #[derive(Debug)]
-pub struct Departures<A, L> {
-    most: usize,
-    addressees: HashMap<A, Addressee<L>>,
-    /// Those whose letters may leave, in the order in which they came to be so; each once.
+pub struct Departures<A, M> {
+    limit: usize,
+    queues: HashMap<A, Queue<M>>,
+    /// Objects whose messages may leave, in that order, each once.
     ready: VecDeque<A>,
-    /// Addressees for whom something waits.
+    /// How many queues are not empty.
     waiting: usize,
-    /// Bundles that count as being on their way: to whom, and whether they ask.
-    under_way: HashMap<DepartureId, (A, bool)>,
-    /// The same, the oldest first; those that have arrived are passed over.
+    /// The bundles that count as being in flight: to which object, and whether they have a call.
+    in_flight: HashMap<DepartureId, (A, bool)>,
+    /// The same, the oldest first. Those that have arrived are skipped.
     departed: VecDeque<(Timestamp, DepartureId)>,
     next: u64,
 }
 
+/// The messages for one object.
 #[derive(Debug)]
-struct Addressee<L> {
-    letters: VecDeque<Letter<L>>,
-    /// How many of them are questions, which do not wait for earlier bundles.
-    questions: usize,
+struct Queue<M> {
+    messages: VecDeque<Queued<M>>,
+    /// How many of them are calls, which do not wait for earlier bundles.
+    calls: usize,
     /// Whether it is in `ready`.
     ready: bool,
-    /// Bundles to it that count as being on their way.
-    under_way: usize,
-    /// Those of them that are statements only.
-    statements: usize,
+    /// Bundles to this object that count as being in flight.
+    in_flight: usize,
+    /// Those of them without a call.
+    casts_in_flight: usize,
 }
 
 #[derive(Debug)]
-struct Letter<L> {
-    content: L,
-    asks: bool,
+struct Queued<M> {
+    message: M,
+    is_call: bool,
 }
 
-impl<L> Default for Addressee<L> {
+impl<M> Default for Queue<M> {
     fn default() -> Self {
-        Self { letters: VecDeque::new(), questions: 0, ready: false, under_way: 0, statements: 0 }
+        Self { messages: VecDeque::new(), calls: 0, ready: false, in_flight: 0, casts_in_flight: 0 }
     }
 }
 
-impl<L> Addressee<L> {
+impl<M> Queue<M> {
     fn may_leave(&self) -> bool {
-        !self.letters.is_empty() && (self.questions > 0 || self.statements == 0)
+        !self.messages.is_empty() && (self.calls > 0 || self.casts_in_flight == 0)
     }
 
-    /// Everything up to the next question, that among it.
-    fn bundle(&mut self) -> (Vec<L>, bool) {
-        let question = self.letters.iter().position(|letter| letter.asks);
-        let end = question.map_or(self.letters.len(), |at| at + 1);
-        self.questions -= usize::from(question.is_some());
-        (self.letters.drain(..end).map(|letter| letter.content).collect(), question.is_some())
+    /// Everything up to the next call, including it.
+    fn take_bundle(&mut self) -> (Vec<M>, bool) {
+        let call = self.messages.iter().position(|queued| queued.is_call);
+        let end = call.map_or(self.messages.len(), |at| at + 1);
+        self.calls -= usize::from(call.is_some());
+        (self.messages.drain(..end).map(|queued| queued.message).collect(), call.is_some())
     }
 }
 
-impl<A: Copy + Eq + Hash, L> Departures<A, L> {
-    /// Nothing waits yet. At most `most` bundles will count as being on their way at the same time.
-    pub fn new(most: usize) -> Self {
+impl<A: Copy + Eq + Hash, M> Departures<A, M> {
+    /// At most `limit` bundles count as being in flight at the same time.
+    pub fn new(limit: usize) -> Self {
         Self {
-            most,
-            addressees: HashMap::new(),
+            limit,
+            queues: HashMap::new(),
             ready: VecDeque::new(),
             waiting: 0,
-            under_way: HashMap::new(),
+            in_flight: HashMap::new(),
             departed: VecDeque::new(),
             next: 0,
         }
     }
 
-    /// Something that nobody answers.
-    pub fn state(&mut self, to: A, letter: L) {
-        self.hand_over(to, letter, false);
+    /// Hands over a message without an answer.
+    pub fn cast(&mut self, to: A, message: M) {
+        self.hand_over(to, Queued { message, is_call: false });
     }
 
-    /// Something that is to be answered.
-    pub fn ask(&mut self, to: A, letter: L) {
-        self.hand_over(to, letter, true);
+    /// Hands over a message with an answer.
+    pub fn call(&mut self, to: A, message: M) {
+        self.hand_over(to, Queued { message, is_call: true });
     }
 
-    fn hand_over(&mut self, to: A, letter: L, asks: bool) {
-        let addressee = self.addressees.entry(to).or_default();
-        self.waiting += usize::from(addressee.letters.is_empty());
-        addressee.letters.push_back(Letter { content: letter, asks });
-        addressee.questions += usize::from(asks);
+    fn hand_over(&mut self, to: A, queued: Queued<M>) {
+        let queue = self.queues.entry(to).or_default();
+        self.waiting += usize::from(queue.messages.is_empty());
+        queue.calls += usize::from(queued.is_call);
+        queue.messages.push_back(queued);
         self.note_ready(to);
     }
 
     fn note_ready(&mut self, to: A) {
-        if let Some(addressee) = self.addressees.get_mut(&to)
-            && addressee.may_leave()
-            && !addressee.ready
+        if let Some(queue) = self.queues.get_mut(&to)
+            && queue.may_leave()
+            && !queue.ready
         {
-            addressee.ready = true;
+            queue.ready = true;
             self.ready.push_back(to);
         }
     }
 
-    /// What leaves next, if anything may.
-    pub fn next(&mut self, now: Timestamp) -> Option<Departure<A, L>> {
-        self.lose_patience(now);
-        if self.under_way.len() >= self.most {
+    /// The bundle that leaves next, if any may.
+    pub fn next(&mut self, now: Timestamp) -> Option<Departure<A, M>> {
+        self.drop_late(now);
+        if self.in_flight.len() >= self.limit {
             return None;
         }
         let to = self.ready.pop_front()?;
         let id = DepartureId(self.next);
         self.next += 1;
-        let addressee = self.addressees.entry(to).or_default();
-        let (letters, asks) = addressee.bundle();
-        addressee.ready = false;
-        addressee.under_way += 1;
-        addressee.statements += usize::from(!asks);
-        self.waiting -= usize::from(addressee.letters.is_empty());
-        self.under_way.insert(id, (to, asks));
+        let queue = self.queues.entry(to).or_default();
+        let (messages, has_call) = queue.take_bundle();
+        queue.ready = false;
+        queue.in_flight += 1;
+        queue.casts_in_flight += usize::from(!has_call);
+        self.waiting -= usize::from(queue.messages.is_empty());
+        self.in_flight.insert(id, (to, has_call));
         self.departed.push_back((now, id));
         self.note_ready(to);
-        Some(Departure { id, to, letters, asks })
+        Some(Departure { id, to, messages, has_call })
     }
 
-    /// A bundle has arrived, or will not. `true` if nothing waits for its addressee and nothing is on its way there.
+    /// A bundle has arrived, or has failed. Returns `true` if nothing waits for its object and nothing is in flight to it.
     pub fn arrived(&mut self, id: DepartureId) -> bool {
-        let Some((to, asks)) = self.under_way.remove(&id) else { return false };
-        while self.departed.front().is_some_and(|(_, id)| !self.under_way.contains_key(id)) {
+        let Some((to, has_call)) = self.in_flight.remove(&id) else { return false };
+        while self.departed.front().is_some_and(|(_, id)| !self.in_flight.contains_key(id)) {
             self.departed.pop_front();
         }
-        let Some(addressee) = self.addressees.get_mut(&to) else { return true };
-        addressee.under_way -= 1;
-        addressee.statements -= usize::from(!asks);
-        if addressee.letters.is_empty() && addressee.under_way == 0 {
-            self.addressees.remove(&to);
+        let Some(queue) = self.queues.get_mut(&to) else { return true };
+        queue.in_flight -= 1;
+        queue.casts_in_flight -= usize::from(!has_call);
+        if queue.messages.is_empty() && queue.in_flight == 0 {
+            self.queues.remove(&to);
             return true;
         }
         self.note_ready(to);
         false
     }
 
-    /// When to ask for the [next](Departures::next) one again, if none arrives before: something waits.
+    /// When to call [`next`](Departures::next) again if no bundle arrives before. `None` if nothing waits.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.departed.front().filter(|_| self.waiting > 0).map(|(departed, _)| *departed + PATIENCE)
     }
 
-    fn lose_patience(&mut self, now: Timestamp) {
+    fn drop_late(&mut self, now: Timestamp) {
         while let Some((departed, id)) = self.departed.front().copied() {
             if departed + PATIENCE > now {
                 return;
@@ -197,9 +199,9 @@ mod tests {
     /// What leaves now, as `a: 1 2`.
     fn leaving(departures: &mut Departures<char, u32>, now: u64) -> Vec<(DepartureId, String)> {
         let bundles = std::iter::from_fn(|| departures.next(at(now)));
-        let shown = |Departure { id, to, letters, asks }| {
-            let letters: Vec<_> = letters.iter().map(ToString::to_string).collect();
-            (id, format!("{to}: {}{}", letters.join(" "), if asks { "?" } else { "" }))
+        let shown = |Departure { id, to, messages, has_call }| {
+            let messages: Vec<_> = messages.iter().map(ToString::to_string).collect();
+            (id, format!("{to}: {}{}", messages.join(" "), if has_call { "?" } else { "" }))
         };
         bundles.map(shown).collect()
     }
@@ -209,27 +211,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_in_one_turn_leaves_together() {
+    fn messages_of_one_turn_leave_together() {
         let mut departures = Departures::new(8);
-        for letter in 1..=3 {
-            departures.state('a', letter);
-            departures.state('b', letter);
+        for message in 1..=3 {
+            departures.cast('a', message);
+            departures.cast('b', message);
         }
         assert_eq!(texts(&leaving(&mut departures, 0)), ["a: 1 2 3", "b: 1 2 3"]);
     }
 
     #[test]
-    fn statements_wait_for_earlier_ones_and_a_question_takes_them_along() {
+    fn casts_wait_for_earlier_ones_and_a_call_takes_them_along() {
         let mut departures = Departures::new(8);
-        departures.state('a', 1);
+        departures.cast('a', 1);
         let first = leaving(&mut departures, 0);
-        departures.state('a', 2);
-        departures.state('a', 3);
+        departures.cast('a', 2);
+        departures.cast('a', 3);
         assert_eq!(texts(&leaving(&mut departures, 1)), [""; 0]);
-        departures.ask('a', 4);
+        departures.call('a', 4);
         let second = leaving(&mut departures, 1);
         assert_eq!(texts(&second), ["a: 2 3 4?"]);
-        departures.state('a', 5);
+        departures.cast('a', 5);
         assert_eq!(texts(&leaving(&mut departures, 1)), [""; 0]);
         assert!(!departures.arrived(first[0].0));
         let third = leaving(&mut departures, 1);
@@ -240,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_ends_with_its_question() {
+    fn a_bundle_ends_with_its_call() {
         let mut departures = Departures::new(8);
-        departures.state('a', 1);
-        departures.ask('a', 2);
-        departures.ask('a', 3);
-        departures.state('a', 4);
+        departures.cast('a', 1);
+        departures.call('a', 2);
+        departures.call('a', 3);
+        departures.cast('a', 4);
         assert_eq!(texts(&leaving(&mut departures, 0)), ["a: 1 2?", "a: 3?", "a: 4"]);
     }
 
@@ -253,7 +255,7 @@ mod tests {
     fn no_more_leave_than_may_until_one_arrives_or_takes_too_long() {
         let mut departures = Departures::new(2);
         for to in ['a', 'b', 'c', 'd', 'e'] {
-            departures.ask(to, 1);
+            departures.call(to, 1);
         }
         let first = leaving(&mut departures, 0);
         assert_eq!(texts(&first), ["a: 1?", "b: 1?"]);
@@ -270,16 +272,16 @@ mod tests {
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        State(u8),
-        Ask(u8),
+        Cast(u8),
+        Call(u8),
         Pass(u8),
         Arrives(u8),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            (0..5_u8).prop_map(Step::State),
-            (0..5_u8).prop_map(Step::Ask),
+            (0..5_u8).prop_map(Step::Cast),
+            (0..5_u8).prop_map(Step::Call),
             (0..150_u8).prop_map(Step::Pass),
             any::<u8>().prop_map(Step::Arrives),
         ];
@@ -290,17 +292,17 @@ mod tests {
         /// Whatever happens: everything leaves once, in its order, within the bound, and nothing stays behind.
         #[test]
         fn all_leave_once_and_in_order(steps in steps(), most in 1..4_usize) {
-            let (mut departures, mut now, mut letter) = (Departures::new(most), 0_u64, 0_u32);
+            let (mut departures, mut now, mut message) = (Departures::new(most), 0_u64, 0_u32);
             let mut handed: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
             let mut left: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
             let mut away: Vec<(u64, DepartureId)> = Vec::new();
             // At the end time passes until nothing waits.
             for step in steps.into_iter().chain(std::iter::repeat_n(Step::Pass(100), 1100)) {
                 match step {
-                    Step::State(to) | Step::Ask(to) => {
-                        letter += 1;
-                        handed.entry(to).or_default().push(letter);
-                        if matches!(step, Step::Ask(_)) { departures.ask(to, letter) } else { departures.state(to, letter) }
+                    Step::Cast(to) | Step::Call(to) => {
+                        message += 1;
+                        handed.entry(to).or_default().push(message);
+                        if matches!(step, Step::Call(_)) { departures.call(to, message) } else { departures.cast(to, message) }
                     }
                     Step::Pass(time) => now += u64::from(time),
                     Step::Arrives(which) if !away.is_empty() => {
@@ -310,8 +312,8 @@ mod tests {
                     Step::Arrives(_) => {}
                 }
                 while let Some(departure) = departures.next(at(now)) {
-                    prop_assert!(!departure.letters.is_empty());
-                    left.entry(departure.to).or_default().extend(departure.letters);
+                    prop_assert!(!departure.messages.is_empty());
+                    left.entry(departure.to).or_default().extend(departure.messages);
                     away.push((now, departure.id));
                     let counting = away.iter().filter(|(departed, _)| departed + 100 > now).count();
                     prop_assert!(counting <= most, "{counting} are on their way");

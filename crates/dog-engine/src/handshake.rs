@@ -16,23 +16,23 @@ mod deflate;
 
 pub use deflate::Deflate;
 
-/// What a server appends to the key, by the protocol.
+/// What the server appends to the key before it hashes it (section 1.3).
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Reads a key. Its last digit carries four bits that mean nothing, and clients may set them: RFC 6455's own example of a
-/// key, `AQIDBAUGBwgJCgsMDQ4PEC==`, does.
+/// Decodes a key. The last digit has four bits without meaning, and clients may set them: a key in RFC 6455 itself,
+/// `AQIDBAUGBwgJCgsMDQ4PEC==`, does.
 const KEY: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
-/// Whether a request asks for a WebSocket, rightly or not.
+/// Whether a request asks for a WebSocket, even if the handshake is wrong.
 pub fn is_asked_for(headers: &HeaderMap) -> bool {
     names(headers, &UPGRADE, "websocket")
 }
 
-/// The response that opens the WebSocket.
+/// The response that accepts the WebSocket.
 ///
 /// # Errors
-/// The response that says what is wrong with the request: 405, 426 or 400.
+/// The response that says what is wrong with the request, with status 405, 426 or 400.
 pub fn accept(request: &Request) -> Result<Response, Box<Response>> {
     let headers = request.headers();
     if request.method() != Method::GET {
@@ -52,23 +52,23 @@ pub fn accept(request: &Request) -> Result<Response, Box<Response>> {
     if versions.next().is_some() {
         return Err(Box::new(dog::text_response(
             StatusCode::BAD_REQUEST,
-            "the header Sec-WebSocket-Version must be there once",
+            "the header Sec-WebSocket-Version must appear once",
         )));
     }
     if version.is_none_or(|version| version != "13") {
-        let text = "only version 13 of the WebSocket protocol is spoken: send Sec-WebSocket-Version: 13";
+        let text = "only version 13 of the WebSocket protocol is supported: send Sec-WebSocket-Version: 13";
         let response = refuse(StatusCode::UPGRADE_REQUIRED, text, SEC_WEBSOCKET_VERSION, "13");
         return Err(Box::new(response));
     }
     if has_body(headers) {
-        // Where it ends and the WebSocket begins, two readers might see otherwise.
+        // A proxy and this server might disagree where the body ends and the WebSocket begins.
         return Err(Box::new(dog::text_response(
             StatusCode::BAD_REQUEST,
-            "a request that opens a WebSocket has no body",
+            "a request that opens a WebSocket must have no body",
         )));
     }
     let Some(key) = key(headers) else {
-        let text = "the header Sec-WebSocket-Key must be there once, and be 16 bytes in base64";
+        let text = "the header Sec-WebSocket-Key must appear once, with 16 bytes in base64";
         return Err(Box::new(dog::text_response(StatusCode::BAD_REQUEST, text)));
     };
     Ok(switch(key))
@@ -84,13 +84,13 @@ fn refuse(status: StatusCode, text: &str, name: HeaderName, value: &'static str)
     response
 }
 
-/// Whether one of the header's comma-separated values is `token`, in whatever case.
+/// Whether one of the header's comma-separated values is `token`. Upper and lower case are equal.
 fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
-/// Whether a body is announced, be it an empty one in pieces.
+/// Whether a body is announced. An empty chunked body counts too.
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) || headers.get_all(CONTENT_LENGTH).iter().any(|length| !is_zero(length))
 }
@@ -143,14 +143,13 @@ mod tests {
         assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
-    /// The standard asks for no more than that.
     #[test]
-    fn whatever_the_standard_allows_is_taken() {
+    fn everything_that_the_standard_allows_is_accepted() {
         let get = || http::Request::get("/ws").header("sec-websocket-version", "13").header("sec-websocket-key", KEY);
         let proper = || http::Request::get("/ws").header("sec-websocket-version", "13");
         let proper = || proper().header("connection", "Upgrade").header("upgrade", "websocket");
         let cases = [
-            // RFC 6455, section 4.1, has this key; and the other fifteen ways to end one.
+            // The key of RFC 6455, section 4.1, and other ways in which the last digit can end.
             proper().header("sec-websocket-key", "AQIDBAUGBwgJCgsMDQ4PEC=="),
             proper().header("sec-websocket-key", "AQIDBAUGBwgJCgsMDQ4PEA=="),
             proper().header("sec-websocket-key", "AQIDBAUGBwgJCgsMDQ4PEP=="),
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_handshake_is_told_why() {
+    fn a_request_that_is_not_a_handshake_is_refused_with_the_reason() {
         let get = || http::Request::get("/ws");
         let cases = [
             (proper().method("POST").header("sec-websocket-key", KEY), 405, "allow"),
@@ -191,7 +190,7 @@ mod tests {
             (proper().header("sec-websocket-key", KEY).header("sec-websocket-version", "13"), 400, "content-type"),
             (proper().header("sec-websocket-key", KEY).header("sec-websocket-version", "8"), 400, "content-type"),
             (proper().version(http::Version::HTTP_10).header("sec-websocket-key", KEY), 426, "upgrade"),
-            // Without its padding, with too much of it, of another alphabet, in two.
+            // Keys without padding, with too much of it, in another alphabet, in two parts.
             (proper().header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ"), 400, "content-type"),
             (proper().header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==="), 400, "content-type"),
             (proper().header("sec-websocket-key", "-_-_IHNhbXBsZSBub25jZQ=="), 400, "content-type"),

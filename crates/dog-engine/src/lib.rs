@@ -1,19 +1,24 @@
-//! What a Group and a Replica of Durable Object Groups decide. Hosts differ only in how bytes move; all the rest is
-//! here, once, and knows no runtime, no clock and no socket.
+//! What a Group and a Replica of Durable Object Groups decide. All hosts run this engine, and differ only in how bytes move.
+//! The engine uses no runtime, clock or socket: time, ids and messages come in, decisions go out.
 //!
-//! # The files, in reading order
-//! - `address`: objects, tickets, seats, views; `message`: what objects say to each other
-//! - `books`: a Group's pure books: placement, membership, counting
-//! - `seats`: a Replica's pure books: who sits where, what the Group has not heard of yet
-//! - `request`: what a request over HTTP/1 must be before anyone sees it, pure
-//! - `handshake`: the opening of a WebSocket, pure; `handshake/deflate`: whether its messages are compressed
-//! - `host`: what a host provides, split by purpose, and how it drives objects; `reply`: an answer that is owed
-//! - `wire`: what they say, as bytes, for hosts of more than one process
-//! - `departures`: for hosts that call one object at a time: what may leave for others now, and what waits
-//! - `repeats`: what of a kind that comes again and again is logged
-//! - `driver`: runs a user's Group, Replica and App over a host
+//! # Where to find what, in reading order
+//! The pure part:
+//! - [`address`]: objects, tickets, seats, views
+//! - [`message`]: the calls and casts between objects
+//! - [`books`]: a Group's books: placement, membership, reports
+//! - [`seats`]: a Replica's books: who has which seat, and what is not acknowledged yet
 //!
-//! A Group's books can be tried out by hand; time comes in, decisions go out:
+//! What runs the user's code:
+//! - [`host`]: what a host provides, one trait per purpose, and how it drives objects; [`reply`]: the answer to one call
+//! - [`driver`]: runs a user's Group, Replica and App over a host
+//!
+//! What hosts share:
+//! - [`request`]: validates an HTTP/1 request; [`handshake`]: the opening handshake of a WebSocket, and its compression
+//! - `wire` (feature `wire`): messages as bytes, for hosts of more than one process
+//! - [`departures`]: bundles messages, for hosts where each message is a request
+//! - [`repeats`]: limits how often one kind of event is logged
+//!
+//! A Group's books can be tried out by hand:
 //!
 //! ```
 //! use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
@@ -36,11 +41,11 @@
 
 pub mod address;
 pub mod books;
-#[cfg(feature = "bugs")]
-#[doc(hidden)]
-pub mod bugs;
 pub mod departures;
 pub mod driver;
+#[cfg(feature = "fault-injection")]
+#[doc(hidden)]
+pub mod fault_injection;
 pub mod handshake;
 pub mod host;
 pub mod message;

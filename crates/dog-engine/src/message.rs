@@ -1,5 +1,7 @@
-//! What objects say to each other. Never mixed with outside requests: these are other types, on other ways. They are
-//! serde types for hosts that have to carry them further than one process.
+//! The messages between objects. They are separate types and separate channels from outside requests, so a client cannot
+//! forge one. They are serde types for hosts of more than one process.
+//!
+//! A **call** has an answer, a **cast** has none.
 
 use std::sync::Arc;
 
@@ -9,31 +11,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, Ticket, TicketId, View};
 
-/// Asked of a Group.
+/// A call to a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum GroupCall {
-    /// Which Replica is to serve this client?
+    /// Which Replica serves this client?
     Identify {
         /// The client.
         client: ClientId,
-        /// The Replica that was named before and did not take it.
+        /// The Replica that was named before and has refused the client.
         refused: Option<ReplicaId>,
-        /// The node that the client has reached: where it is best served.
+        /// The node that the client has reached, which can serve it best.
         near: NodeId,
     },
-    /// Which Replicas hold sockets of this client?
+    /// Which Replicas have sockets of this client?
     Locate {
         /// The client.
         client: ClientId,
     },
-    /// A Replica that woke by itself asks for the members and the limit. It tells all its seats: where sockets outlive
-    /// the object's time in memory, a new life begins with those of the one before.
+    /// A Replica that woke by itself asks for the view and the limit, and reports all its seats: where sockets outlive the
+    /// object's time in memory, a new life begins with those of the one before.
     Enroll(Report),
-    /// Which Replicas are parked? Their siblings' view leaves them out.
+    /// Which Replicas are parked? They are not in the view.
     Parked,
 }
 
-/// A Group's answers, each to the call of its name.
+/// A Group's answer, each to the call of the same name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum GroupAnswer {
     /// To `Identify`.
@@ -46,105 +48,106 @@ pub enum GroupAnswer {
     Parked(#[serde(with = "crate::address::ids")] Arc<[ReplicaId]>),
 }
 
-/// What a Replica must know of its Group.
+/// What a Replica has to know of its Group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolment {
     /// Seats of one Replica.
     pub limit: Limit,
-    /// Members.
+    /// The members.
     pub view: View,
 }
 
-/// Told to a Group.
+/// A cast to a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum GroupCast {
-    /// What a Replica's seats are now.
+    /// The current seats of a Replica.
     Report(Report),
-    /// A ticket that nobody will come with.
+    /// A ticket that nobody will use.
     Release(Ticket),
-    /// A Replica's life is over; its sockets are closed.
+    /// A life of a Replica is over, and its sockets are closed.
     Farewell {
-        /// Who.
+        /// The Replica.
         replica: ReplicaId,
-        /// Which life.
+        /// The life.
         epoch: Epoch,
     },
 }
 
-/// Asked of a Replica.
+/// A call to a Replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplicaCall {
-    /// You are a member, and these are your siblings. The answer, a census, ends the joining.
+    /// The Replica is a member, with these siblings. The answer, a census, completes its joining.
     Join(Enrolment),
-    /// Your siblings are these now. Answered at once, so that the Group knows that it is known.
-    Meet(View),
-    /// Tell all your seats: the Group has just woken.
+    /// The view has changed. Answered at once, so that the Group knows that the Replica has it.
+    UpdateView(View),
+    /// Report all your seats: the Group has woken, or is in doubt.
     Census(Enrolment),
-    /// Give this to your sockets and say how many.
+    /// Deliver this to your sockets, and count them.
     Deliver(Delivery),
-    /// Give this to the client's sockets and say how many.
+    /// Deliver this to the client's sockets, and count them.
     Whisper {
         /// The client.
         client: ClientId,
-        /// What.
+        /// The message.
         message: Message,
     },
-    /// A sibling asks.
+    /// A gossip of a sibling.
     Gossip(Bytes),
 }
 
-/// A Replica's answers.
+/// A Replica's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ReplicaAnswer {
-    /// To `Meet`: from which life.
-    Known(Epoch),
+    /// To `UpdateView`: the life that has the view now.
+    ViewAck(Epoch),
     /// To `Join` and `Census`.
     Counted(Report),
-    /// To `Deliver` and `Whisper`: how many sockets took it.
+    /// To `Deliver` and `Whisper`: how many sockets accepted the message.
     Delivered(usize),
     /// To `Gossip`.
     Gossip(Bytes),
 }
 
-/// Told to Replicas.
+/// A cast to Replicas.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ReplicaCast {
-    /// Give this to your sockets.
+    /// Deliver this to your sockets.
     Deliver(Delivery),
-    /// The Group has heard of what you reported up to here.
+    /// The Group has taken your reports up to this one.
     Acknowledge {
-        /// The life it was reported in.
+        /// The life that has reported it.
         epoch: Epoch,
-        /// The report's number.
+        /// The number of the report.
         sequence: u64,
     },
 }
 
-/// A message for all sockets of a Replica, or all but one client's.
+/// A message for all sockets of a Replica, except for those of one client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// What.
+    /// The message.
     pub message: Message,
-    /// Whose sockets are left out.
+    /// The client whose sockets are left out.
     pub except: Option<ClientId>,
 }
 
-/// A Replica's seats: absolute numbers, so that a report that is lost, late or doubled does no harm.
+/// The seats of a Replica, as absolute numbers: a report that is lost, late or doubled does no harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Who.
+    /// The Replica.
     pub replica: ReplicaId,
-    /// In which life.
+    /// The life that reports.
     pub epoch: Epoch,
-    /// Where it lives.
+    /// The node that it lives on.
     pub node: NodeId,
-    /// Grows with each change; an older report says nothing new.
+    /// Grows with each change. A report with a smaller number says nothing new.
     pub sequence: u64,
     /// Seats taken: open sockets and requests in flight.
     pub occupied: u32,
-    /// Seats now of each client whose number changed since the last report that was acknowledged; in a census, of all.
+    /// The current seats of each client whose number has changed since the last acknowledged report. In a census: of all
+    /// clients.
     pub clients: Vec<(ClientId, u32)>,
-    /// Tickets taken since the last report that was acknowledged.
+    /// Tickets used since the last acknowledged report.
     pub taken: Vec<TicketId>,
     /// Whether `clients` names every client that has a seat.
     pub census: bool,

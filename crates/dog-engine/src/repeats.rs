@@ -1,19 +1,20 @@
-//! What keeps a log readable, and the disk that it is on from filling up, when the same happens again and again: the first
-//! few of a kind are logged as they are, and what follows is counted and said in one line for each period. Pure: time
-//! comes in. A client can make a server fail in one way a thousand times a second, and should not write its log.
+//! Limits how often one kind of event is logged: [`Repeats`]. Pure: time comes in.
+//!
+//! A client can cause the same failure a thousand times per second. The first [`FIRST`] events of a kind are logged. What
+//! follows is counted, and logged as one line per [`PERIOD`]. So the log stays readable, and does not fill the disk.
 
 use std::time::Duration;
 
-/// How long one count is.
+/// The length of one period.
 pub const PERIOD: Duration = Duration::from_secs(10);
 
-/// Of a kind that begins to repeat itself, so many are logged.
+/// How many events of a kind are logged before the others are counted.
 pub const FIRST: u32 = 10;
 
-/// Logged of a kind in each further period, as an example of what was counted.
+/// How many events of a kind are logged in each further period, as examples of what is counted.
 const EXAMPLES: u32 = 1;
 
-/// Counts what is logged, by kind. There are as many kinds as there are places in the code that name one.
+/// Counts events by kind. The number of kinds is bounded by the code that names them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,8 +23,8 @@ const EXAMPLES: u32 = 1;
 /// let mut repeats = Repeats::new();
 /// let logged = (0..1000).filter(|_| repeats.may_log("a failure", Duration::ZERO)).count();
 /// assert_eq!(logged, FIRST as usize);
-/// assert_eq!(repeats.unsaid(PERIOD), [("a failure", 990)]);
-/// assert!(repeats.unsaid(2 * PERIOD).is_empty());
+/// assert_eq!(repeats.take(PERIOD), [("a failure", 990)]);
+/// assert!(repeats.take(2 * PERIOD).is_empty());
 /// ```
 #[derive(Debug, Default)]
 pub struct Repeats {
@@ -34,46 +35,45 @@ pub struct Repeats {
 struct Kind {
     name: &'static str,
     began: Duration,
-    may_be_said: u32,
-    unsaid: u64,
+    allowed: u32,
+    counted: u64,
 }
 
 impl Repeats {
-    /// Nothing has happened yet.
+    /// No event has happened yet.
     pub const fn new() -> Self {
         Self { kinds: Vec::new() }
     }
 
-    /// Whether one more of this kind is to be logged; if not, it is counted. `now` is the time since whenever, always the
-    /// same.
+    /// Whether to log one more event of this kind. If not, it is counted. `now` is the time since any fixed moment.
     pub fn may_log(&mut self, name: &'static str, now: Duration) -> bool {
         let at = self.kinds.iter().position(|kind| kind.name == name).unwrap_or_else(|| {
-            self.kinds.push(Kind { name, began: now, may_be_said: FIRST, unsaid: 0 });
+            self.kinds.push(Kind { name, began: now, allowed: FIRST, counted: 0 });
             self.kinds.len() - 1
         });
         let kind = &mut self.kinds[at];
-        // What is unsaid waits to be told.
-        if kind.is_over(now) && kind.unsaid == 0 {
-            (kind.began, kind.may_be_said) = (now, FIRST);
+        // A period with counted events ends when they are taken.
+        if kind.is_over(now) && kind.counted == 0 {
+            (kind.began, kind.allowed) = (now, FIRST);
         }
-        if kind.may_be_said == 0 {
-            kind.unsaid += 1;
+        if kind.allowed == 0 {
+            kind.counted += 1;
             return false;
         }
-        kind.may_be_said -= 1;
+        kind.allowed -= 1;
         true
     }
 
-    /// The kinds whose period is over, and how many of each were not logged in it: to be said now. To be called about
-    /// once a second.
-    pub fn unsaid(&mut self, now: Duration) -> Vec<(&'static str, u64)> {
-        let over = self.kinds.iter_mut().filter(|kind| kind.unsaid > 0 && kind.is_over(now));
-        over.map(|kind| kind.tell(now)).collect()
+    /// Takes the kinds whose period is over, with the number of events that were counted in it. Call it about once per
+    /// second, and log the result.
+    pub fn take(&mut self, now: Duration) -> Vec<(&'static str, u64)> {
+        let over = self.kinds.iter_mut().filter(|kind| kind.counted > 0 && kind.is_over(now));
+        over.map(|kind| kind.take(now)).collect()
     }
 
-    /// The same for all that was not logged, be its period over or not: at the end.
-    pub fn all_unsaid(&mut self, now: Duration) -> Vec<(&'static str, u64)> {
-        self.kinds.iter_mut().filter(|kind| kind.unsaid > 0).map(|kind| kind.tell(now)).collect()
+    /// Takes all counted events, also of periods that are not over. Call it at the end.
+    pub fn take_all(&mut self, now: Duration) -> Vec<(&'static str, u64)> {
+        self.kinds.iter_mut().filter(|kind| kind.counted > 0).map(|kind| kind.take(now)).collect()
     }
 }
 
@@ -82,14 +82,14 @@ impl Kind {
         now.saturating_sub(self.began) >= PERIOD
     }
 
-    fn tell(&mut self, now: Duration) -> (&'static str, u64) {
-        (self.began, self.may_be_said) = (now, EXAMPLES);
-        (self.name, std::mem::take(&mut self.unsaid))
+    fn take(&mut self, now: Duration) -> (&'static str, u64) {
+        (self.began, self.allowed) = (now, EXAMPLES);
+        (self.name, std::mem::take(&mut self.counted))
     }
 }
 
-/// Logs what may be logged of a kind that somebody outside can bring about at will: `log_limited!(host, error, "the kind",
-/// what `tracing::error!` takes)`.
+/// Logs an event that clients can cause at will, if the host allows it: `log_limited!(host, error, "the kind", …)`, with the
+/// arguments of `tracing::error!`.
 macro_rules! log_limited {
     ($host:expr, $level:ident, $kind:literal, $($what:tt)+) => {
         if $host.may_log($kind) {
@@ -112,16 +112,16 @@ mod tests {
             let now = Duration::from_secs(second);
             logged += (0..100).filter(|_| repeats.may_log("flood", now)).count() as u64;
             assert!(repeats.may_log("another", now) || second >= 10, "one kind is not counted with another");
-            for (name, unsaid) in repeats.unsaid(now) {
+            for (name, times) in repeats.take(now) {
                 if name == "flood" {
-                    counted += unsaid;
+                    counted += times;
                     lines += 1;
                 }
             }
         }
-        for (name, unsaid) in repeats.all_unsaid(Duration::from_secs(60)) {
+        for (name, times) in repeats.take_all(Duration::from_secs(60)) {
             if name == "flood" {
-                counted += unsaid;
+                counted += times;
                 lines += 1;
             }
         }
@@ -135,10 +135,10 @@ mod tests {
         for hour in 0..100 {
             assert!(repeats.may_log("rare", Duration::from_secs(hour * 3600)));
         }
-        assert!(repeats.unsaid(Duration::MAX).is_empty());
+        assert!(repeats.take(Duration::MAX).is_empty());
         let now = Duration::from_secs(1_000_000);
         assert_eq!((0..1000).filter(|_| repeats.may_log("rare", now)).count(), FIRST as usize);
-        assert_eq!(repeats.unsaid(now + PERIOD).len(), 1);
+        assert_eq!(repeats.take(now + PERIOD).len(), 1);
         // The next period was quiet.
         let logged = (0..1000).filter(|_| repeats.may_log("rare", now + 3 * PERIOD)).count();
         assert_eq!(logged, FIRST as usize);

@@ -1,12 +1,12 @@
-//! An answer that is owed.
+//! The answer to one call: [`Reply`].
 
 use std::fmt;
 
 use dog::Error;
 use dog::internal::Kind;
 
-/// Takes the answer to one call. Dropped without one, it says that there will be none: so nobody waits for an object
-/// whose life has ended.
+/// Takes the answer to one call. Dropped without an answer, it sends an error, so no caller waits for an object whose life has
+/// ended.
 pub struct Reply<T> {
     send: Option<Send<T>>,
 }
@@ -14,12 +14,12 @@ pub struct Reply<T> {
 type Send<T> = Box<dyn FnOnce(Result<T, Error>)>;
 
 impl<T> Reply<T> {
-    /// An answer is to be given to `send`.
+    /// Passes the answer to `send`.
     pub fn new(send: impl FnOnce(Result<T, Error>) + 'static) -> Self {
         Self { send: Some(Box::new(send)) }
     }
 
-    /// Gives it.
+    /// Sends the answer.
     pub fn send(mut self, answer: Result<T, Error>) {
         if let Some(send) = self.send.take() {
             send(answer);

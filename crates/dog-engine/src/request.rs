@@ -1,5 +1,5 @@
-//! What a request over HTTP/1 must be before anyone sees it (RFC 9112): for hosts that read requests themselves. What such
-//! a host's parser checks already (lengths that contradict each other, folded lines) is not checked again.
+//! Validates an HTTP/1 request (RFC 9112), for hosts that read requests themselves. What an HTTP parser checks already, such as
+//! contradictory lengths and folded lines, is not checked again.
 
 use std::net::Ipv6Addr;
 
@@ -8,22 +8,22 @@ use dog::http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, TRANSFER_ENCOD
 use dog::http::uri::PathAndQuery;
 use dog::http::{Request, StatusCode, Uri, Version};
 
-/// Refuses a request that the standard says must be refused, and brings any other to one form: its target is the path and
-/// the query, and its `Host` is the one that it is for.
+/// Refuses a request that the standard says must be refused. Normalises every other: its target becomes the path and the
+/// query, and its `Host` the host that it is for.
 ///
-/// - `Host` must be there once (HTTP/1.0: at most once) and be a host (section 3.2), else 400.
-/// - A target with a scheme and a host is for that host, whatever `Host` says (section 3.2.2).
-/// - `Transfer-Encoding` may be `chunked`, once (section 6.1): another coding is answered with 501, all else with 400.
+/// - `Host` must appear once (in HTTP/1.0: at most once) and be a valid host (section 3.2). Otherwise the answer is 400.
+/// - If the target has a scheme and a host, that host replaces `Host` (section 3.2.2).
+/// - `Transfer-Encoding` may be `chunked`, once (section 6.1). Another coding is answered with 501, a malformed header with
+///   400.
 ///
 /// # Errors
-/// The response that refuses it. The connection must end with it, and its header says so: where the request ends may be
-/// in doubt.
+/// The response that refuses the request. It has `Connection: close`, because the end of the request may be unknown.
 ///
 /// ```
 /// use dog::http::Request;
 ///
 /// let mut request = Request::get("http://chat.example/room?u=ann").header("host", "elsewhere").body(())?;
-/// dog_engine::request::check(&mut request).expect("it is in order");
+/// dog_engine::request::check(&mut request).expect("it is valid");
 /// assert_eq!(request.uri(), "/room?u=ann");
 /// assert_eq!(request.headers()["host"], "chat.example");
 ///
@@ -53,9 +53,9 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Box<Response>> {
     let chunked = codings.iter().filter(|coding| coding.eq_ignore_ascii_case("chunked")).count();
     match codings.len() {
         1 if chunked == 1 => Ok(()),
-        _ if chunked > 1 => Err(refuse(StatusCode::BAD_REQUEST, "Transfer-Encoding: chunked must be there once")),
+        _ if chunked > 1 => Err(refuse(StatusCode::BAD_REQUEST, "Transfer-Encoding: chunked must appear once")),
         0 => Err(refuse(StatusCode::BAD_REQUEST, "the header Transfer-Encoding names no coding")),
-        _ => Err(refuse(StatusCode::NOT_IMPLEMENTED, "the only Transfer-Encoding that is understood is chunked")),
+        _ => Err(refuse(StatusCode::NOT_IMPLEMENTED, "the only supported Transfer-Encoding is chunked")),
     }
 }
 
@@ -64,12 +64,12 @@ fn check_host<B>(request: &Request<B>) -> Result<(), Box<Response>> {
     match (hosts.next(), hosts.next()) {
         (None, _) if request.version() < Version::HTTP_11 => Ok(()),
         (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
-        (Some(_), None) => Err(refuse(StatusCode::BAD_REQUEST, "the header Host is no host")),
-        _ => Err(refuse(StatusCode::BAD_REQUEST, "the header Host must be there once")),
+        (Some(_), None) => Err(refuse(StatusCode::BAD_REQUEST, "the header Host is not a valid host")),
+        _ => Err(refuse(StatusCode::BAD_REQUEST, "the header Host must appear once")),
     }
 }
 
-/// `uri-host [":" port]`, as RFC 3986 has it; it may be empty.
+/// `uri-host [":" port]` of RFC 3986. It may be empty.
 fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value.strip_prefix(b"[") {
         Some(literal) => {
@@ -106,13 +106,13 @@ fn is_name(name: &[u8]) -> bool {
     }
 }
 
-/// What may stand in a host as it is: unreserved characters and sub-delimiters.
+/// Characters that a host may contain unescaped: unreserved characters and sub-delimiters.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
 fn take_target<B>(request: &mut Request<B>) -> Result<(), Box<Response>> {
-    // That of CONNECT is a host and nothing else: there is no path to bring it to.
+    // The target of CONNECT is only a host. It has no path.
     let (Some(_), Some(authority)) = (request.uri().scheme(), request.uri().authority()) else { return Ok(()) };
     let host =
         HeaderValue::from_str(authority.as_str()).ok().filter(|host| !host.is_empty() && is_host(host.as_bytes()));
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(answer(get().header(HOST, beyond_ascii)).unwrap_err(), 400);
         assert_eq!(answer(get()).unwrap_err(), 400);
         assert_eq!(answer(get().header(HOST, "a").header(HOST, "a")).unwrap_err(), 400);
-        // HTTP/1.0 knows no Host; where it is there, it must be in order.
+        // HTTP/1.0 has no Host. If it is sent, it must be valid.
         let old = || get().version(Version::HTTP_10);
         assert!(answer(old()).is_ok());
         assert_eq!(answer(old().header(HOST, "a").header(HOST, "b")).unwrap_err(), 400);
@@ -211,7 +211,7 @@ mod tests {
             ("/x?y=z", "a.example:81")
         );
         assert_eq!(answer(Request::get("http://a.example").header(HOST, "a.example")).unwrap().uri(), "/");
-        // Only the target counts, and still the header must be there.
+        // The target decides, and the header must be there all the same.
         assert_eq!(answer(Request::get("http://a.example/")).unwrap_err(), 400);
         assert_eq!(answer(Request::get("http://user@a.example/").header(HOST, "a.example")).unwrap_err(), 400);
         assert_eq!(answer(Request::options("*").header(HOST, "a")).unwrap().uri(), "*");

@@ -1,5 +1,6 @@
-//! How hosts of more than one process write what objects send each other: postcard, small and fast. What is kept in
-//! storage is MessagePack as everywhere: it must be readable by later versions, and a letter must not.
+//! The messages between objects as bytes, for hosts of more than one process. The format is postcard, which is small and
+//! fast. Stored values are MessagePack, because later versions must be able to read them; a message between objects need not
+//! outlive its version.
 //!
 //! ```
 //! use dog_engine::wire::{VERSION, decode, encode, length};
@@ -20,29 +21,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{GroupCall, GroupCast, ReplicaCall, ReplicaCast};
 
-/// The first byte of all. It changes whenever a letter does: while a new version is rolled out, objects of both speak to
-/// each other, and must not misunderstand.
+/// The first byte of every message. It changes whenever the format of a message does: during a rolling deploy objects of
+/// both versions send messages to each other, and must not misinterpret them.
 pub const VERSION: u8 = 3;
 
-/// To a Group.
+/// A message to a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToGroup {
-    /// Someone asks.
+    /// With an answer.
     Call(GroupCall),
-    /// Someone tells.
+    /// Without one.
     Cast(GroupCast),
 }
 
-/// To a Replica.
+/// A message to a Replica.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToReplica {
-    /// Someone asks.
+    /// With an answer.
     Call(ReplicaCall),
-    /// Someone tells.
+    /// Without one.
     Cast(ReplicaCast),
 }
 
-/// Writes a letter, a ticket or an answer.
+/// Encodes a message, a ticket or an answer, behind [`VERSION`].
 ///
 /// # Errors
 /// When the value cannot be serialised ([`Error::is_encoding`]).
@@ -50,7 +51,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Bytes, Error> {
     append(value, vec![VERSION])
 }
 
-/// Writes a value behind a head of the caller's own, who sees to versions.
+/// Encodes a value behind `head`. The caller is responsible for versions.
 ///
 /// # Errors
 /// When the value cannot be serialised ([`Error::is_encoding`]).
@@ -60,7 +61,7 @@ pub fn append<T: Serialize>(value: &T, head: Vec<u8>) -> Result<Bytes, Error> {
         .map_err(|cause| Error::caused(Kind::Encoding, "the value cannot be serialised", cause))
 }
 
-/// How many bytes [`encode`] makes of it.
+/// The number of bytes that [`encode`] returns.
 ///
 /// # Errors
 /// As [`encode`].
@@ -70,11 +71,10 @@ pub fn length<T: Serialize>(value: &T) -> Result<usize, Error> {
         .map_err(|cause| Error::caused(Kind::Encoding, "the value cannot be serialised", cause))
 }
 
-/// Reads one.
+/// Decodes what [`encode`] has returned.
 ///
 /// # Errors
-/// When whoever wrote it is of another version ([`Error::is_unreachable`]), or the bytes are no `T`
-/// ([`Error::is_encoding`]).
+/// When the bytes are of another version ([`Error::is_unreachable`]), or are not a `T` ([`Error::is_encoding`]).
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     match bytes.split_first() {
         Some((&VERSION, value)) => read(value),
@@ -82,19 +82,19 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     }
 }
 
-/// Reads what stands behind a head of the caller's own.
+/// Decodes a value behind a head of the caller's own.
 ///
 /// # Errors
-/// When the bytes are no `T` ([`Error::is_encoding`]).
+/// When the bytes are not a `T` ([`Error::is_encoding`]).
 pub fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
     postcard::from_bytes(value)
         .map_err(|cause| Error::caused(Kind::Encoding, "the bytes are not the value that was expected", cause))
 }
 
-/// Whether doing it twice does no harm: then a call that has not arrived can be made once more.
+/// Whether the call is idempotent: then a call that may not have arrived can be repeated.
 pub fn may_repeat(call: &ReplicaCall) -> bool {
     match call {
-        ReplicaCall::Join(_) | ReplicaCall::Meet(_) | ReplicaCall::Census(_) => true,
+        ReplicaCall::Join(_) | ReplicaCall::UpdateView(_) | ReplicaCall::Census(_) => true,
         ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } | ReplicaCall::Gossip(_) => false,
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     use crate::address::{View, ViewVersion};
 
     #[test]
-    fn a_view_is_read_back_and_takes_32_bytes_a_member() {
+    fn a_view_is_read_back_and_takes_32_bytes_per_member() {
         let view = |members: u32| View {
             version: ViewVersion { epoch: Epoch::from_raw(1), change: 2 },
             members: (0..members).map(|number| ReplicaId::from_name("room", &number.to_string())).collect(),

@@ -1,13 +1,17 @@
-//! Promises 1 to 4 and 8 under whatever order of events: a Group's books and several Replicas' seats in a model world
-//! whose messages are late, lost, doubled and out of order, and whose objects crash. After every operation the books
-//! are compared with a ledger that says in the plainest way what they have to say.
+//! Promises 1 to 4 and 8 in every order of events: a Group's books and several Replicas' seats in a model world whose
+//! messages are late, lost, doubled and out of order, and whose objects crash. After every operation the books are compared
+//! with what they are expected to say, which is computed in the simplest possible way.
 
 #[path = "properties/checks.rs"]
 mod checks;
 #[path = "properties/clients.rs"]
 mod clients;
-#[path = "properties/ledger.rs"]
-mod ledger;
+#[path = "properties/expected.rs"]
+mod expected;
+#[path = "properties/membership.rs"]
+mod membership;
+#[path = "properties/messages.rs"]
+mod messages;
 #[path = "properties/objects.rs"]
 mod objects;
 #[path = "properties/quiet.rs"]
@@ -54,14 +58,14 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    // Shorter and longer than a ticket is counted, in every combination.
+    // Shorter and longer than the lifetime of a ticket, in every combination.
     let seconds = || prop_oneof![Just(5), Just(12), Just(40)].prop_map(Duration::from_secs);
     (seconds(), seconds()).prop_map(|(sticky_for, park_after)| Policy { sticky_for, park_after, ..Policy::default() })
 }
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        // PROPTEST_CASES asks for another number.
+        // PROPTEST_CASES overrides the number.
         cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/properties.regressions"))),
         ..ProptestConfig::default()
@@ -81,7 +85,7 @@ proptest! {
     }
 }
 
-/// Runs that broke a promise once, or would if a check were missing, cut down to what matters.
+/// Runs that have broken a promise, or would if a check were missing, reduced to the steps that matter.
 #[test]
 fn runs_that_once_went_wrong() {
     use Op::*;
@@ -90,13 +94,16 @@ fn runs_that_once_went_wrong() {
     let crash = |farewell| Crash { replica: 0, farewell };
     let pass = |seconds| Pass { seconds };
     let runs: [(&str, Vec<Op>); 12] = [
-        ("empty when it was still joining, and so never parked", vec![identify(0), identify(0), pass(15), pass(5)]),
+        (
+            "a Replica that became empty while it was joining is never parked",
+            vec![identify(0), identify(0), pass(15), pass(5)],
+        ),
         (
             "a Replica that was joining when the Group restarted serves before its sibling knows it",
             vec![identify(0), Settle, identify(0), Restart, Wake { replica: 0 }, identify(0)],
         ),
         (
-            "parked, and begun anew by the call to join: its reports seem old",
+            "a parked Replica begins a new life with the call to join: its reports seem old",
             vec![
                 identify(0),
                 Settle,
@@ -114,7 +121,7 @@ fn runs_that_once_went_wrong() {
             ],
         ),
         (
-            "a suspect that was not counted says what has changed, and that is taken for all",
+            "a suspect that was not counted reports its changes, and they are taken for a census",
             vec![
                 identify(0),
                 Settle,
@@ -131,11 +138,11 @@ fn runs_that_once_went_wrong() {
             ],
         ),
         (
-            "seats on one that was believed empty and parked",
+            "a Replica that was parked as empty has seats",
             vec![identify(0), Settle, Restart, Settle, come.clone(), pass(5), report.clone(), Settle],
         ),
         (
-            "a report from before the restart fills one that was parked and is empty",
+            "a report from before the restart gives seats to a parked Replica that is empty",
             vec![
                 identify(0),
                 Settle,
@@ -150,7 +157,7 @@ fn runs_that_once_went_wrong() {
             ],
         ),
         (
-            "a stranger's seats are refused for ever",
+            "the seats of an unknown Replica are never acknowledged",
             vec![
                 identify(0),
                 Settle,
@@ -167,7 +174,7 @@ fn runs_that_once_went_wrong() {
             ],
         ),
         (
-            "what an earlier life said is acknowledged to a later one",
+            "a report of an earlier life is acknowledged to a later one",
             vec![
                 identify(0),
                 Settle,
@@ -180,7 +187,7 @@ fn runs_that_once_went_wrong() {
             ],
         ),
         (
-            "parked before the restart, and woken since: its first seat is not acknowledged, though it has told that it had none",
+            "a Replica that was parked before the restart and has woken since: its first seat is not acknowledged, though it has enrolled without seats",
             vec![
                 identify(0),
                 come.clone(),
@@ -206,7 +213,7 @@ fn runs_that_once_went_wrong() {
             ],
         ),
         (
-            "two that join, and each waits for the other, which will never be told of it",
+            "two Replicas that join wait for each other, and neither will be told the view",
             vec![
                 identify(0),
                 identify(0),
@@ -227,7 +234,7 @@ fn runs_that_once_went_wrong() {
             ],
         ),
         (
-            "one that woke while it was parked, was not told the next views, and is joining again",
+            "a Replica that woke while it was parked has missed views, and is joining again",
             vec![
                 identify(0),
                 identify(0),
@@ -253,7 +260,7 @@ fn runs_that_once_went_wrong() {
             ],
         ),
         (
-            "forgotten while it has a seat of which the books have not heard",
+            "a Replica is forgotten while it has a seat that it has not reported",
             vec![
                 identify(0),
                 Settle,

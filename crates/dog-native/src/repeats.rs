@@ -21,12 +21,12 @@ pub(crate) fn may_log(kind: &'static str) -> bool {
 
 /// Logs how many events of each kind were not logged in a period that is over.
 pub(crate) fn say_what_was_counted() {
-    say(counted(Repeats::unsaid));
+    say(counted(Repeats::take));
 }
 
 /// The same for all events that are left.
 pub(crate) fn say_all_that_was_counted() {
-    say(counted(Repeats::all_unsaid));
+    say(counted(Repeats::take_all));
 }
 
 fn say(counts: Vec<(&'static str, u64)>) {

@@ -81,7 +81,7 @@ impl ObjectOutbox {
         let (sender, receiver) = oneshot::channel();
         let queued = message.map(|message| {
             let message = Outgoing { bytes: Uint8Array::from(&message[..]), answer: Some(sender), repeat };
-            self.departures.borrow_mut().ask(object, message);
+            self.departures.borrow_mut().call(object, message);
             self.depart_soon();
         });
         async move {
@@ -105,7 +105,7 @@ impl ObjectOutbox {
         };
         let mut departures = self.departures.borrow_mut();
         for object in objects {
-            departures.state(object, Outgoing { bytes: bytes.clone(), answer: None, repeat });
+            departures.cast(object, Outgoing { bytes: bytes.clone(), answer: None, repeat });
         }
         drop(departures);
         self.depart_soon();
@@ -141,7 +141,7 @@ impl ObjectOutbox {
     }
 
     fn send(self: &Rc<Self>, departure: Departure<Object, Outgoing>) {
-        let Departure { id, to, letters: messages, asks } = departure;
+        let Departure { id, to, messages, has_call: asks } = departure;
         let sent = self.call_method(to, &messages);
         let this = Rc::clone(self);
         let arrives = async move {

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use dog::internal::Kind;
 use dog::{Epoch, Error, SocketId, Timestamp};
-use dog_engine::host::{Batch, Space};
+use dog_engine::host::{AlarmChange, Batch, Space};
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -152,8 +152,8 @@ impl SqliteStorage {
         outcome?;
         transaction.map_err(|thrown| failed(&thrown))?;
         match batch.alarm {
-            Some(Some(at)) => self.ring_at(at),
-            Some(None) => self.platform.delete_alarm().map(settle).map_err(|thrown| failed(&thrown)),
+            Some(AlarmChange::Set(at)) => self.ring_at(at),
+            Some(AlarmChange::Clear) => self.platform.delete_alarm().map(settle).map_err(|thrown| failed(&thrown)),
             None => Ok(()),
         }
     }
@@ -173,11 +173,13 @@ impl SqliteStorage {
             }
         }
         match batch.alarm {
-            Some(Some(at)) => {
+            Some(AlarmChange::Set(at)) => {
                 self.set_meta("attempt", number(0))?;
                 self.set_meta("alarm", number(at.as_millis()))
             }
-            Some(None) => self.exec("DELETE FROM dog_meta WHERE name IN ('alarm', 'attempt')", &[]).map(|_| ()),
+            Some(AlarmChange::Clear) => {
+                self.exec("DELETE FROM dog_meta WHERE name IN ('alarm', 'attempt')", &[]).map(|_| ())
+            }
             None => Ok(()),
         }
     }

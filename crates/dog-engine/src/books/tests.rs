@@ -1,9 +1,9 @@
-//! What the books decide, case by case. In every case time is told in seconds, Replicas are called `a`, `b`, `c`, and
-//! a decision is read as a word: where the client goes, `a` or `a, joining`; or `unpark a`, `grow`, `wait`.
+//! What the books decide, case by case. Times are in seconds, Replicas are called `a`, `b`, `c`, and a decision is shown as
+//! words: where the client goes, `a` or `a, joining`; or `unpark a`, `grow`, `wait`.
 
-mod counting;
 mod membership;
 mod placement;
+mod reports;
 mod time;
 
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
 }
 
-/// Tickets are kept for 10 s, and 5 s more in the books; clients are remembered for 30 s; Replicas are parked after 100.
+/// Tickets are valid for 10 s, and 5 s longer in the books. Clients are known for 30 s. Replicas are parked after 100 s.
 fn policy() -> Policy {
     Policy {
         ticket_lifetime: Duration::from_secs(10),
@@ -41,7 +41,7 @@ fn policy() -> Policy {
     }
 }
 
-/// Books, the time, and the tickets given so far.
+/// The books, the time, and the tickets that were given.
 struct Desk {
     books: Books,
     now: Timestamp,
@@ -49,7 +49,7 @@ struct Desk {
 }
 
 impl Desk {
-    /// A new Group whose Replicas have `limit` seats each, with these members, that have joined in their first lives.
+    /// A new Group whose Replicas have `limit` seats each, with these members, which have joined in their first lives.
     fn new(limit: u32, members: &[&str]) -> Self {
         let books = Books::new(Epoch::from_raw(1), Limit::new(limit), policy());
         let mut desk = Self { books, now: at(0), tickets: Vec::new() };
@@ -60,7 +60,7 @@ impl Desk {
         desk
     }
 
-    /// The next life of the Group: it knows what was kept.
+    /// The next life of the Group, with the stored members.
     fn restarted(self) -> Self {
         let mut records: Vec<MemberRecord> = self.books.records().collect();
         records.sort_unstable_by_key(|record| name(record.replica));
@@ -73,12 +73,12 @@ impl Desk {
         assert!(self.books.admit(replica(member), self.now), "{member} was a member");
     }
 
-    /// `member` answers, with nobody on it, from this life.
+    /// `member` joins, in this life and without seats.
     fn join(&mut self, member: &str, epoch: u64) {
         self.books.joined(&census(member, epoch, 0, &[]), self.now);
     }
 
-    /// Time goes on to `seconds`; the names of those parked then.
+    /// Time passes to `seconds`. Returns the names of the Replicas that are parked then.
     fn pass_to(&mut self, seconds: u64) -> Vec<String> {
         self.now = at(seconds);
         self.books.advance(self.now).into_iter().map(name).collect()
@@ -88,13 +88,13 @@ impl Desk {
         self.identify_refused(who, None)
     }
 
-    /// As one that `refused` did not take.
+    /// A client that `refused` has refused.
     fn identify_refused(&mut self, who: &str, refused: Option<&str>) -> String {
         let placement = self.books.identify(&client(who), refused.map(replica), self.now);
         self.read(placement)
     }
 
-    /// As one that has reached that node.
+    /// A client that has reached this node.
     fn identify_near(&mut self, who: &str, near: NodeId) -> String {
         let placement = self.books.identify_near(&client(who), None, near, self.now);
         self.read(placement)
@@ -113,12 +113,12 @@ impl Desk {
         }
     }
 
-    /// The last ticket given, until when it is good.
+    /// The last ticket that was given.
     fn ticket(&self) -> Ticket {
         self.tickets.last().unwrap().clone()
     }
 
-    /// `clients` come to `member` with the last tickets given, and `member` says so as its `sequence`th change.
+    /// `clients` use the last tickets on `member`, which reports it with this sequence number.
     fn seat(&mut self, member: &str, sequence: u64, clients: &[(&str, u32)]) -> bool {
         let taken: Vec<TicketId> = self.tickets.drain(..).map(|ticket| ticket.id).collect();
         self.report(&Report { taken, ..report(member, 1, sequence, clients) })
@@ -132,7 +132,7 @@ impl Desk {
         self.books.seats(replica(member))
     }
 
-    /// Where a client is, in the order of names.
+    /// The Replicas of a client, in the order of their names.
     fn locate(&self, who: &str) -> Vec<String> {
         let mut places: Vec<String> = self.books.locate(&client(who)).into_iter().map(name).collect();
         places.sort_unstable();
@@ -145,7 +145,7 @@ impl Desk {
     }
 }
 
-/// `member` in this life says that these clients have changed, and that all have as many seats as these.
+/// In this life `member` reports that these clients have changed, and that they have all its seats.
 fn report(member: &str, epoch: u64, sequence: u64, clients: &[(&str, u32)]) -> Report {
     Report {
         node: NodeId::default(),

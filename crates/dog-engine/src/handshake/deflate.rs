@@ -1,20 +1,19 @@
-//! Whether messages are compressed: permessage-deflate (RFC 7692), as it is offered and agreed on in the opening
-//! handshake.
+//! Negotiates compression in the opening handshake: permessage-deflate (RFC 7692).
 //!
-//! It is agreed on without context takeover in either direction, whatever is offered: every message is compressed by
-//! itself, so that one compressed frame serves all receivers, and nothing is kept of a socket between its messages.
+//! The answer always excludes context takeover in both directions. So every message is compressed by itself, one compressed
+//! frame serves all receivers, and a socket needs no memory between its messages.
 
 use dog::http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS};
 
 /// The extension's name.
 const NAME: &str = "permessage-deflate";
-/// What the answer says in any case.
+/// The part of the answer that is always the same.
 const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-/// Windows are given as powers of two.
+/// The base-2 logarithm of the smallest and of the largest window, in bytes.
 const SMALLEST_WINDOW: u8 = 8;
 const LARGEST_WINDOW: u8 = 15;
 
-/// What was agreed on. A host that offers compression finds it in the extensions of the response that says so.
+/// The negotiated parameters. A host that offers compression finds them in the extensions of the response.
 ///
 /// ```
 /// use dog::http::HeaderMap;
@@ -30,16 +29,16 @@ const LARGEST_WINDOW: u8 = 15;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deflate {
-    /// The client's wish for the server's messages: the power of two of how far back they may refer.
+    /// The client's limit for the window of the server's messages, as a base-2 logarithm.
     window: Option<u8>,
 }
 
 impl Deflate {
-    /// The first of the client's offers that can be met. One that RFC 7692 says to decline, or that is not even in the
-    /// grammar of the header, is passed over: then messages go plain.
+    /// Accepts the first offer of the client that can be met. Offers that RFC 7692 says to decline, and malformed ones, are
+    /// skipped. `None` if no offer is left: then messages are not compressed.
     pub fn negotiate(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
-        // No comma or semicolon can stand within a quoted value: what is quoted must be a token.
+        // A quoted value contains no comma or semicolon, because it must be a token.
         values.flat_map(|value| value.split(',')).find_map(Self::accept)
     }
 
@@ -54,7 +53,7 @@ impl Deflate {
             let (name, value) = parameter(part)?;
             match (name, value) {
                 ("server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits", None) => {}
-                // A hint for an answer that makes the client's window smaller, which ours does not.
+                // Only an answer that limits the client's window may use this hint.
                 ("client_max_window_bits", Some(bits)) => {
                     window_bits(bits)?;
                 }
@@ -78,14 +77,14 @@ impl Deflate {
         }
     }
 
-    /// How far back in a message what is sent compressed may refer, in bytes, 256 to 32 KiB. A message that is no longer
-    /// than this cannot refer further.
+    /// The window of the server's messages in bytes, 256 to 32,768. A message that is not longer than the window can be
+    /// compressed with any window.
     pub fn window(self) -> usize {
         1 << self.window.unwrap_or(LARGEST_WINDOW)
     }
 }
 
-/// A parameter and its value, out of its quotes.
+/// A parameter and its value, without quotes.
 fn parameter(text: &str) -> Option<(&str, Option<&str>)> {
     let Some((name, value)) = text.split_once('=') else { return Some((text, None)) };
     let (name, value) = (name.trim_end(), value.trim_start());
@@ -96,7 +95,7 @@ fn parameter(text: &str) -> Option<(&str, Option<&str>)> {
     Some((name, Some(value)))
 }
 
-/// A decimal number in its only form.
+/// A decimal number without sign and leading zeros.
 fn window_bits(text: &str) -> Option<u8> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     let bits = text.parse().ok().filter(|_| is_plain)?;
@@ -107,7 +106,7 @@ fn window_bits(text: &str) -> Option<u8> {
 mod tests {
     use super::*;
 
-    /// What is answered to headers with these values.
+    /// The answer to headers with these values.
     fn answered(values: &[&'static str]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for value in values {
@@ -121,7 +120,7 @@ mod tests {
         let plain = ANSWER.to_owned();
         let narrow = |bits: u8| format!("{ANSWER}; server_max_window_bits={bits}");
         let table: [(&[&str], String); 15] = [
-            // Firefox; Chromium; what else the standard has as examples.
+            // From Firefox, from Chromium, and the examples of the standard.
             (&["permessage-deflate"], plain.clone()),
             (&["permessage-deflate; client_max_window_bits"], plain.clone()),
             (&["permessage-deflate; client_max_window_bits=10"], plain.clone()),
@@ -130,7 +129,7 @@ mod tests {
             (&["permessage-deflate; client_max_window_bits; server_max_window_bits=8"], narrow(8)),
             (&["permessage-deflate; server_max_window_bits=15"], narrow(15)),
             (&["permessage-deflate ; server_max_window_bits = \"12\" "], narrow(12)),
-            // The first that can be met: the client prefers it.
+            // The first offer that can be met, because the client prefers it.
             (&["permessage-deflate; server_max_window_bits=10, permessage-deflate"], narrow(10)),
             (&["permessage-deflate, permessage-deflate; server_max_window_bits=10"], plain.clone()),
             (&["permessage-deflate; server_max_window_bits=16, permessage-deflate"], plain.clone()),

@@ -32,7 +32,7 @@ pub use observer::{HostObserver, Occurrence};
 pub use profile::{HostProfile, LivenessChecks};
 pub use scheduler::Scheduler;
 pub use sockets::{End, Readiness, SeatGuard, SocketHost};
-pub use storage::{Batch, ObjectStorage, Order, Space};
+pub use storage::{AlarmChange, Batch, ObjectStorage, Order, Space};
 pub use transport::{CallPermits, Fetched, Transport};
 
 /// An environment in which objects live: a worker thread, a Workers isolate, or one node of a simulation.

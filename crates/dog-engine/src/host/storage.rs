@@ -63,7 +63,32 @@ pub struct Batch {
     pub delete_all: bool,
     /// Keys to write, each with its value, or with `None` to delete it.
     pub entries: Vec<(Vec<u8>, Option<Bytes>)>,
-    /// The object's alarm is set, or cleared. From the call on the earlier alarm does not ring any more, unless the write
+    /// A change to the object's alarm. From the call on the earlier alarm does not ring any more, unless the write
     /// fails: a handler that succeeds clears the alarm, and must not clear the new one.
-    pub alarm: Option<Option<Timestamp>>,
+    pub alarm: Option<AlarmChange>,
+}
+
+/// A change to the alarm of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlarmChange {
+    /// It rings at this time.
+    Set(Timestamp),
+    /// It does not ring any more.
+    Clear,
+}
+
+impl AlarmChange {
+    /// When the alarm is set for after the change.
+    pub fn time(self) -> Option<Timestamp> {
+        match self {
+            Self::Set(at) => Some(at),
+            Self::Clear => None,
+        }
+    }
+}
+
+impl From<Option<Timestamp>> for AlarmChange {
+    fn from(at: Option<Timestamp>) -> Self {
+        at.map_or(Self::Clear, Self::Set)
+    }
 }

@@ -1,4 +1,4 @@
-//! What has to hold after every operation, and of every placement.
+//! What has to hold after every operation, and for every placement.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use dog_engine::books::{MemberState, Placement};
 use crate::world::{Checked, World, client, ensure};
 
 impl World {
-    /// Everything that has to hold whenever anybody looks.
+    /// What has to hold at any moment.
     pub(crate) fn check(&mut self) -> Checked {
         self.check_limit()?;
         self.check_counts()?;
@@ -24,10 +24,10 @@ impl World {
         usize::try_from(self.limit.get()).expect("small")
     }
 
-    /// Promise 1. On a Replica never more seats are taken than the limit. In the books seats and tickets together pass
-    /// it by no more than the seats that were taken on tickets which the books had dropped before they heard of the
-    /// taking, or never had: given by an earlier life of the Group, reported too late, given back and used all the
-    /// same, or used once more in the Replica's next life.
+    /// Promise 1. A Replica never has more seats taken than the limit. In the books, seats and tickets together exceed the limit
+    /// by at most the seats whose tickets the books did not count when they were reported as used: tickets of an earlier life
+    /// of the Group, tickets that were reported too late, released tickets that were used all the same, and tickets that were
+    /// used again in the Replica's next life.
     fn check_limit(&self) -> Checked {
         for (replica, object) in &self.objects {
             let Some(life) = &object.life else { continue };
@@ -35,53 +35,53 @@ impl World {
             ensure!(occupied == life.occupied(), "{replica:?} counts {occupied} seats, not {}", life.occupied());
             ensure!(occupied <= self.limit(), "{replica:?} has {occupied} seats taken");
         }
-        for (replica, member) in &self.ledger.members {
+        for (replica, member) in &self.expected.members {
             let (seats, allowed) = (self.seats(*replica), self.limit() + member.unforeseen());
-            ensure!(seats <= allowed, "{replica:?} has {seats} seats in the books, and {allowed} can be explained");
+            ensure!(seats <= allowed, "{replica:?} has {seats} seats in the books, and only {allowed} are allowed");
         }
         Ok(())
     }
 
-    /// Promise 8, at any moment: the books say what they have been told, no more, no less.
+    /// Promise 8: the books say exactly what was reported to them.
     fn check_counts(&self) -> Checked {
         let totals = self.books.totals();
         let records: BTreeSet<ReplicaId> = self.books.records().map(|record| record.replica).collect();
-        let members: BTreeSet<ReplicaId> = self.ledger.members.keys().copied().collect();
+        let members: BTreeSet<ReplicaId> = self.expected.members.keys().copied().collect();
         ensure!(records == members, "the members kept are {records:?}, not {members:?}");
         ensure!(totals.members + totals.parked == members.len(), "{totals:?} of {} members", members.len());
-        ensure!(totals.tickets == self.ledger.tickets.len(), "{totals:?} for {:?}", self.ledger.tickets);
-        for (replica, member) in &self.ledger.members {
-            let seats = member.occupied() + self.ledger.promised(*replica);
+        ensure!(totals.tickets == self.expected.tickets.len(), "{totals:?} for {:?}", self.expected.tickets);
+        for (replica, member) in &self.expected.members {
+            let seats = member.occupied() + self.expected.reserved(*replica);
             let counted = self.seats(*replica);
             ensure!(counted == seats, "{replica:?} has {counted} seats in the books, not {seats}");
             let state = self.books.state(*replica);
             let empty = state != Some(MemberState::Parked) || seats == 0;
             ensure!(empty, "{replica:?} is parked with {seats} seats");
         }
-        let occupied = self.ledger.members.values().map(super::ledger::Believed::occupied).sum::<usize>();
+        let occupied = self.expected.members.values().map(super::expected::Believed::occupied).sum::<usize>();
         ensure!(usize::try_from(totals.occupied) == Ok(occupied), "{totals:?}, not {occupied} seats taken");
         Ok(())
     }
 
-    /// Promises 2 and 8: each client is where the books have been told that it is, and remembered as long as it should.
+    /// Promises 2 and 8: each client is where the reports say, and is known for as long as it should be.
     fn check_clients(&self) -> Checked {
         for number in 0..6 {
             let client = client(number);
             let located = self.books.locate(&client);
             let places: BTreeSet<ReplicaId> = located.iter().copied().collect();
-            ensure!(places.len() == located.len(), "{client:?} is twice at one of {located:?}");
-            let expected = self.ledger.places(&client);
-            ensure!(places == expected, "{client:?} is at {places:?}, not at {expected:?}");
+            ensure!(places.len() == located.len(), "{client:?} is twice on one of {located:?}");
+            let expected = self.expected.places(&client);
+            ensure!(places == expected, "{client:?} is on {places:?}, not on {expected:?}");
             let last = self.books.last(&client);
-            let expected = self.ledger.clients.get(&client).map(|remembered| remembered.last);
-            ensure!(last == expected, "{client:?} was last at {last:?}, not at {expected:?}");
+            let expected = self.expected.clients.get(&client).map(|remembered| remembered.last);
+            ensure!(last == expected, "{client:?} was last on {last:?}, not on {expected:?}");
         }
         let totals = self.books.totals();
-        ensure!(totals.clients == self.ledger.clients.len(), "{totals:?}, not {:?}", self.ledger.clients);
+        ensure!(totals.clients == self.expected.clients.len(), "{totals:?}, not {:?}", self.expected.clients);
         Ok(())
     }
 
-    /// Promise 4: views grow whenever they change, and name all members but the parked ones.
+    /// Promise 4: the version of the view grows with every change, and the view names all members that are not parked.
     fn check_views(&mut self) -> Checked {
         let view = self.books.view().clone();
         let unparked: BTreeSet<ReplicaId> =
@@ -98,8 +98,8 @@ impl World {
         self.books.state(replica) == Some(MemberState::Parked)
     }
 
-    /// Promise 4: whoever is a member and could send knows the Replica. Left out are those that the Group went on
-    /// without, until it has told them again.
+    /// Promise 4: every member that could send knows the Replica. Left out are members that have missed a view, until they have
+    /// the latest.
     pub(crate) fn check_siblings_know(&self, replica: ReplicaId) -> Checked {
         for (sibling, object) in &self.objects {
             let Some(life) = object.life.as_ref().filter(|_| !object.behind && *sibling != replica) else { continue };
@@ -111,8 +111,8 @@ impl World {
         Ok(())
     }
 
-    /// Promises 2 and 3 and what of 1 is decided here. Called when the books have answered, and before the ledger is
-    /// told: the one seat that the answer may have added is taken off again.
+    /// Promises 2 and 3, and the part of 1 that is decided here. Called after the books have answered and before the expected
+    /// books are updated, so the seat that the answer has reserved is subtracted.
     pub(crate) fn check_placement(
         &self,
         client: &ClientId,
@@ -124,17 +124,17 @@ impl World {
             _ => None,
         };
         let seats = |replica: ReplicaId| self.seats(replica) - usize::from(placed == Some(replica));
-        let members = || self.ledger.members.keys().copied().filter(|replica| Some(*replica) != refused);
+        let members = || self.expected.members.keys().copied().filter(|replica| Some(*replica) != refused);
         let state = |replica: ReplicaId| self.books.state(replica);
         let takes = |replica: &ReplicaId| matches!(state(*replica), Some(MemberState::Active | MemberState::Joining));
         let all_full = || members().filter(takes).all(|replica| seats(replica) >= self.limit());
-        let uncounted = || self.ledger.members.keys().any(|replica| state(*replica) == Some(MemberState::Uncounted));
+        let uncounted = || self.expected.members.keys().any(|replica| state(*replica) == Some(MemberState::Uncounted));
         if *placement == Placement::Wait {
-            ensure!(uncounted(), "it waits, and all are counted");
+            ensure!(uncounted(), "it waits, although all are counted");
             return Ok(());
         }
 
-        let last = self.ledger.clients.get(client).map(|known| known.last).filter(|last| Some(*last) != refused);
+        let last = self.expected.clients.get(client).map(|known| known.last).filter(|last| Some(*last) != refused);
         if let Some(last) = last {
             let fits = takes(&last) && seats(last) < self.limit();
             ensure!(!fits || placed == Some(last), "{client:?} was at {last:?}, which has room: {placement:?}");
@@ -147,7 +147,7 @@ impl World {
                 ensure!(Some(replica) != refused, "{client:?} is sent where it was refused");
                 ensure!(ticket.client == *client, "{client:?} is given {ticket:?}");
                 ensure!(ticket.expires == self.now + self.policy.ticket_lifetime, "at {:?}: {ticket:?}", self.now);
-                ensure!(!self.ledger.tickets.contains_key(&ticket.id), "{ticket:?} was given before");
+                ensure!(!self.expected.tickets.contains_key(&ticket.id), "{ticket:?} was given before");
                 ensure!(takes(&replica) && taken < self.limit(), "{replica:?} has no room: {taken}");
                 ensure!(!joined || state(replica) == Some(MemberState::Active), "{replica:?} has not joined");
                 let least = members().filter(takes).map(seats).min();
@@ -158,13 +158,13 @@ impl World {
             }
             Placement::Unpark(parked) => {
                 ensure!(state(*parked) == Some(MemberState::Parked), "{parked:?} is not parked");
-                ensure!(Some(*parked) != refused, "{parked:?} is woken for a client that it refused");
+                ensure!(Some(*parked) != refused, "{parked:?} is used for a client that it has refused");
                 let needed = last == Some(*parked) || (all_full() && !uncounted());
-                ensure!(needed, "{parked:?} is woken, and there is room elsewhere");
+                ensure!(needed, "{parked:?} is used, although there is room elsewhere");
             }
             Placement::Grow => {
-                ensure!(all_full() && !uncounted(), "it grows, and there is room");
-                ensure!(!members().any(|replica| self.is_parked(replica)), "it grows, and one is parked");
+                ensure!(all_full() && !uncounted(), "it grows, although there is room");
+                ensure!(!members().any(|replica| self.is_parked(replica)), "it grows, although a Replica is parked");
             }
             Placement::Wait => {}
         }

@@ -1,28 +1,28 @@
-//! What clients do: ask for a place, come with their tickets, open, close.
+//! What clients do: ask for a Replica, use their tickets, open and close sockets.
 
 use dog::{ClientId, ReplicaId, SocketId};
 use dog_engine::address::Ticket;
 use dog_engine::books::{MemberState, Placement};
 use dog_engine::seats::Refusal;
 
-use crate::objects::Life;
+use crate::objects::ReplicaLife;
 use crate::world::{Checked, World, ensure};
 
-/// The Replica that is made as the `number`th.
+/// The Replica with this number.
 fn replica(number: u8) -> ReplicaId {
     ReplicaId::from_bytes([number; 32])
 }
 
 impl World {
     pub(crate) fn identify(&mut self, client: &ClientId, refused: bool) -> Checked {
-        let refused = self.ledger.clients.get(client).map(|known| known.last).filter(|_| refused);
-        // Asked again after each admission, as long as it takes; that it ends is checked by this bound.
+        let refused = self.expected.clients.get(client).map(|known| known.last).filter(|_| refused);
+        // Repeated after each admission. The bound checks that it ends.
         for _ in 0..3 {
             let placement = self.books.identify(client, refused, self.now);
             self.check_placement(client, refused, &placement)?;
             match placement {
                 Placement::Placed { ticket, joined } => {
-                    self.ledger.give(&ticket);
+                    self.expected.give(&ticket);
                     if joined {
                         return self.answer(ticket);
                     }
@@ -37,13 +37,13 @@ impl World {
                 Placement::Wait => return Ok(()),
             }
         }
-        Err("placing does not end".into())
+        Err("placement does not end".into())
     }
 
     fn admit(&mut self, replica: ReplicaId) -> Checked {
         self.object(replica);
-        self.ledger.admit(replica);
-        ensure!(self.books.admit(replica, self.now), "{replica:?} was to be admitted, and is a member");
+        self.expected.admit(replica);
+        ensure!(self.books.admit(replica, self.now), "{replica:?} cannot be admitted, because it is a member");
         Ok(())
     }
 
@@ -61,7 +61,7 @@ impl World {
             match self.books.state(ticket.replica) {
                 Some(MemberState::Joining) => self.waiting.push(ticket),
                 Some(MemberState::Active) => self.answer(ticket)?,
-                // Whoever waited is told that it failed, and the ticket expires.
+                // The client gets an error, and the ticket expires.
                 _ => {}
             }
         }
@@ -88,8 +88,8 @@ impl World {
         Ok(())
     }
 
-    /// The life that has the `number`th of all requests or sockets, and where it stands there.
-    fn find(&mut self, number: u8, of: impl Fn(&Life) -> usize) -> Option<(&mut Life, usize)> {
+    /// The life that has the `number`th of all requests or sockets, and its index there.
+    fn find(&mut self, number: u8, of: impl Fn(&ReplicaLife) -> usize) -> Option<(&mut ReplicaLife, usize)> {
         let lives = self.objects.values().filter_map(|object| object.life.as_ref());
         let all: usize = lives.map(&of).sum();
         let mut at = usize::from(number).checked_rem(all)?;
@@ -116,7 +116,7 @@ impl World {
     pub(crate) fn end(&mut self, request: u8) -> Checked {
         let Some((life, at)) = self.find(request, |life| life.requests.len()) else { return Ok(()) };
         let (seat, _) = life.requests.remove(at);
-        ensure!(life.seats.release(seat) && !life.seats.release(seat), "{seat:?} was to be given back, once");
+        ensure!(life.seats.release(seat) && !life.seats.release(seat), "{seat:?} must be released exactly once");
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The Replicas of the model world, and what is under way between objects.
+//! The Replicas of the model world, and the messages between objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,21 +7,21 @@ use dog_engine::address::{SeatId, Ticket, TicketId, View, ViewVersion};
 use dog_engine::message::Report;
 use dog_engine::seats::Seats;
 
-/// A Replica object: perhaps alive, and how many lives it has had.
+/// A Replica: its life, if it has one, and how many lives it has had.
 #[derive(Debug, Default)]
 pub(crate) struct Object {
     pub(crate) lives: u64,
-    pub(crate) life: Option<Life>,
-    /// The Group went on without its having the view, for it was silent or parked, or began with an old one: it may
-    /// lack siblings until it is given the latest.
+    pub(crate) life: Option<ReplicaLife>,
+    /// It has missed a view, because it was silent or parked, or its life began with an old one. It may not know all siblings
+    /// until it has the latest view.
     pub(crate) behind: bool,
-    /// The view that its latest joining is told with.
+    /// The view that announces its latest joining.
     pub(crate) announced: ViewVersion,
 }
 
-/// One life. Who sits where is kept here once more, in plain lists, to check `Seats` against.
+/// One life. The seats are kept a second time in plain lists, to check `Seats` with them.
 #[derive(Debug)]
-pub(crate) struct Life {
+pub(crate) struct ReplicaLife {
     pub(crate) epoch: Epoch,
     pub(crate) seats: Seats,
     pub(crate) view: View,
@@ -30,7 +30,7 @@ pub(crate) struct Life {
     pub(crate) used: BTreeSet<TicketId>,
 }
 
-/// Who really sat on a Replica when it said so.
+/// Who had a seat on a Replica when it reported.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) clients: BTreeMap<ClientId, u32>,
@@ -38,7 +38,7 @@ pub(crate) struct Truth {
     pub(crate) tickets: Vec<TicketId>,
 }
 
-impl Life {
+impl ReplicaLife {
     pub(crate) fn begin(replica: ReplicaId, epoch: Epoch, limit: Limit) -> Self {
         Self {
             epoch,
@@ -68,15 +68,15 @@ impl Life {
         truth
     }
 
-    /// Views may come late or twice: only a later one counts.
-    pub(crate) fn meet(&mut self, view: &View) {
+    /// Views may arrive late or twice: only a later one counts.
+    pub(crate) fn update_view(&mut self, view: &View) {
         if view.version > self.view.version {
             self.view = view.clone();
         }
     }
 }
 
-/// Something under way. It may be delivered in any order, twice, or never.
+/// A message in flight. It may be delivered in any order, twice, or never.
 #[derive(Clone, Debug)]
 pub(crate) enum Envelope {
     /// To the Group.
@@ -85,12 +85,12 @@ pub(crate) enum Envelope {
     Release(Ticket),
     /// To the Group.
     Farewell(ReplicaId, Epoch),
-    /// To the Group: an answer to that life's question, worth nothing to another life.
+    /// To the Group: the answer to a call of that life. Another life drops it.
     Counted(Epoch, Report, Truth),
     /// To a Replica.
     Acknowledge(ReplicaId, Epoch, u64),
     /// To a Replica.
-    Meet(ReplicaId, View),
+    UpdateView(ReplicaId, View),
     /// To a Replica, by a life of the Group.
     Census(ReplicaId, Epoch, View),
 }

@@ -1,5 +1,5 @@
-//! Promise 8 in the end: once messages arrive again and a ticket's time has passed, the books are right; and once
-//! everybody has left, they are empty.
+//! The end of every run (promise 8): once messages arrive again and all tickets have expired, the books are right. Once all
+//! clients have left, they are empty.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use dog::{Epoch, ReplicaId};
 use dog_engine::books::MemberState;
 
-use crate::ledger::TICKET_MARGIN;
+use crate::expected::TICKET_MARGIN;
 use crate::objects::Envelope;
 use crate::world::{Checked, World, client, ensure};
 
 impl World {
-    /// Everything under way arrives, and who can join does, until nothing is left to do.
+    /// All messages arrive, and all Replicas that can join do, until nothing is left to do.
     pub(crate) fn settle(&mut self) -> Checked {
         for _ in 0..30 {
             let messages = std::mem::take(&mut self.bag);
@@ -27,7 +27,7 @@ impl World {
                 self.join(*replica)?;
             }
             if self.bag.is_empty() && self.in_state(&[MemberState::Joining]) == joining {
-                // Two that join may each wait for the other, when the news of both was lost: until the deadline.
+                // Two Replicas that join may wait for each other until the deadline, if the views of both were lost.
                 joining.first().map_or(Ok(()), |first| self.join_at_deadline(*first))?;
             }
             self.answer_waiting()?;
@@ -35,13 +35,13 @@ impl World {
                 return Ok(());
             }
         }
-        Err(format!("there is no end of messages: {:?}", self.bag))
+        Err(format!("the messages do not end: {:?}", self.bag))
     }
 
-    /// All is delivered, said again until it is acknowledged, and tickets run out; then the books must agree with the
-    /// Replicas.
+    /// All messages are delivered, reports are repeated until they are acknowledged, and tickets expire. Then the books must
+    /// agree with the Replicas.
     pub(crate) fn become_quiet(&mut self) -> Checked {
-        self.say_all()?;
+        self.report_all()?;
         self.pass(self.now + self.policy.ticket_lifetime + TICKET_MARGIN)?;
         self.settle()?;
         self.check()?;
@@ -54,19 +54,20 @@ impl World {
         }
         for number in 0..6 {
             let client = client(number);
-            let sits = |replica: &ReplicaId| {
+            let is_seated = |replica: &ReplicaId| {
                 let life = self.objects[replica].life.as_ref();
                 life.is_some_and(|life| life.truth().clients.contains_key(&client))
             };
-            let truth: BTreeSet<ReplicaId> = self.objects.keys().copied().filter(sits).collect();
+            let truth: BTreeSet<ReplicaId> = self.objects.keys().copied().filter(is_seated).collect();
             let located: BTreeSet<ReplicaId> = self.books.locate(&client).into_iter().collect();
-            ensure!(located == truth, "{client:?} sits at {truth:?}, and the books say {located:?}");
+            ensure!(located == truth, "{client:?} has seats on {truth:?}, and the books say {located:?}");
         }
         Ok(())
     }
 
-    /// Replicas say what is not acknowledged until everything is; hosts tell of the dead; the uncounted are counted.
-    fn say_all(&mut self) -> Checked {
+    /// Replicas repeat their reports until everything is acknowledged. Hosts report lives that are over. Uncounted members are
+    /// counted.
+    fn report_all(&mut self) -> Checked {
         for _ in 0..10 {
             self.settle()?;
             self.ask_uncounted();
@@ -75,10 +76,10 @@ impl World {
                     let said = life.seats.report().map(|report| Envelope::Report(report, life.truth()));
                     self.bag.extend(said);
                 }
-                // A farewell may have been lost, and the next life, if there is one, begun by a call of a Group that
-                // did not live to hear the answer: only the host is left to tell.
+                // The farewell may be lost, and the next life may have begun with a call of a Group that crashed before
+                // the answer. Only the host can report it then.
                 let dead = Epoch::from_raw(object.lives - u64::from(object.life.is_some()));
-                let believed = self.ledger.members.get(replica);
+                let believed = self.expected.members.get(replica);
                 if believed.is_some_and(|member| member.occupied() > 0 && member.epoch <= dead) {
                     self.bag.push(Envelope::Farewell(*replica, dead));
                 }
@@ -90,7 +91,7 @@ impl World {
         Err(format!("something is never acknowledged: {:?}", self.bag))
     }
 
-    /// Everybody leaves. In the end no client is remembered, all members are parked, and the books wait for nothing.
+    /// All clients leave. In the end no client is known, all members are parked, and the books have no deadline.
     pub(crate) fn empty_out(&mut self) -> Checked {
         for life in self.objects.values_mut().filter_map(|object| object.life.as_mut()) {
             for (seat, _) in life.requests.drain(..) {
@@ -100,21 +101,21 @@ impl World {
                 life.seats.close(socket);
             }
         }
-        self.say_all()?;
+        self.report_all()?;
         for suspected in self.in_state(&[MemberState::Suspected]) {
             self.ask_census(suspected);
         }
         self.settle()?;
-        // Members that had seats are looked after for the time of a lease.
+        // Members that had seats are checked until their lease ends.
         let longest = self.policy.sticky_for.max(self.policy.park_after).max(Duration::from_secs(31));
         let end = self.now + longest + Duration::from_secs(1);
         for _ in 0..100 {
             let Some(deadline) = self.books.next_deadline() else { break };
-            ensure!(deadline <= end, "a deadline at {deadline:?}, and the last should be at {end:?}");
+            ensure!(deadline <= end, "a deadline at {deadline:?}, after the last expected one at {end:?}");
             self.pass(deadline)?;
         }
         self.check()?;
-        ensure!(self.books.next_deadline().is_none(), "there is no end of deadlines");
+        ensure!(self.books.next_deadline().is_none(), "the deadlines do not end");
         let totals = self.books.totals();
         ensure!(totals.members == 0 && totals.clients == 0 && totals.occupied == 0, "{totals:?}");
         Ok(())

@@ -1,4 +1,4 @@
-//! A run of the model world: its steps, whoever thinks of them. `tests/properties.rs` and the fuzz target `engine` do.
+//! A run of the model world: its steps. `tests/properties.rs` and the fuzz target `engine` generate them.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use dog::{Limit, Policy};
 
 use crate::world::{Checked, World};
 
-/// One step of the world. Numbers choose among whatever is there at that moment, modulo how many there are.
+/// One step of the world. A number selects one of what is there at that moment, modulo how many there are.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    /// A client asks for a place; perhaps as one that was just refused where it was sent last.
+    /// A client asks for a Replica. If `refused`, its last Replica has just refused it.
     Identify { client: u8, refused: bool },
-    /// Somebody comes with a ticket, perhaps late, perhaps again.
+    /// A client uses a ticket, perhaps late, perhaps for the second time.
     Come { ticket: u8 },
-    /// A ticket will not be used, or so its holder believes: a cast to release it is on its way.
+    /// The holder of a ticket gives it back: the cast that releases it is sent.
     Abandon { ticket: u8 },
     /// A request becomes a socket.
     Open { request: u8 },
@@ -21,39 +21,39 @@ pub(crate) enum Op {
     End { request: u8 },
     /// A socket closes.
     Close { socket: u8 },
-    /// A Replica says what was not acknowledged.
+    /// A Replica reports what was not acknowledged.
     Report { replica: u8 },
-    /// A message arrives, whichever was sent first.
+    /// A message arrives, in any order.
     Deliver { message: u8 },
-    /// A message arrives, and will once more.
+    /// A message arrives, and will arrive once more.
     Double { message: u8 },
     /// A message is lost.
     Lose { message: u8 },
-    /// Everything under way arrives, in the order sent, and who can join does.
+    /// All messages arrive, in the order in which they were sent, and all Replicas that can join do.
     Settle,
-    /// The siblings' answers are in, or the deadline is over: a Replica joins.
+    /// The siblings have answered, or the deadline has passed: a Replica joins.
     Join { replica: u8 },
-    /// A Replica that is joining cannot be begun.
+    /// A Replica that is joining cannot be woken.
     FailJoin { replica: u8 },
-    /// A parked member keeps nothing, and is forgotten.
+    /// A parked member stores nothing, and is forgotten.
     Forget { replica: u8 },
-    /// A Replica wakes by itself, as for an alarm.
+    /// A Replica wakes by itself, for example for an alarm.
     Wake { replica: u8 },
-    /// A Replica's life ends; its farewell is sent, or is not.
+    /// The life of a Replica ends, with or without a farewell.
     Crash { replica: u8, farewell: bool },
-    /// Some call to a Replica went unanswered.
+    /// A call to a Replica was not answered.
     Suspect { replica: u8 },
-    /// The Group asks once more for a census, of somebody it has none of or suspects.
+    /// The Group asks an uncounted or suspected member for a census.
     Recount { replica: u8 },
-    /// The Group's life ends and the next one begins.
+    /// The life of the Group ends, and the next one begins.
     Restart,
-    /// Time goes by.
+    /// Time passes.
     Pass { seconds: u8 },
-    /// Time goes by until the books have something to do.
+    /// Time passes until the next deadline in the books.
     PassToDeadline,
 }
 
-/// A run of the world; written one step a line.
+/// The steps of a run, shown one per line.
 #[derive(Clone)]
 pub(crate) struct Ops(pub(crate) Vec<Op>);
 
@@ -63,8 +63,8 @@ impl fmt::Debug for Ops {
     }
 }
 
-/// Does all of it, and looks after every step whether the promises hold; then lets the world come to rest, and everybody
-/// leave.
+/// Applies all steps, and checks the promises after each. Then all messages arrive, all clients leave, and the promises are
+/// checked again.
 pub(crate) fn run(limit: u32, policy: Policy, ops: &Ops) -> Checked {
     let mut world = World::new(Limit::new(limit), policy);
     for (step, op) in ops.0.iter().enumerate() {

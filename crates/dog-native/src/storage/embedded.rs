@@ -104,7 +104,7 @@ impl Storage for Embedded {
 
     fn write(&self, object: Object, _: Epoch, class: &'static str, batch: Batch, done: Done) {
         let entry = |(key, value): (Vec<u8>, _)| (key::entry(object, batch.space, &key), value);
-        let alarm = batch.alarm.map(|at| (key::name(object), at.map(|at| write_alarm(at, class))));
+        let alarm = batch.alarm.map(|change| (key::name(object), change.time().map(|at| write_alarm(at, class))));
         let delete_all = batch.delete_all.then(|| key::prefix(object, batch.space));
         let entries = batch.entries.into_iter().map(entry).collect();
         // It is there until this is dropped.

@@ -11,8 +11,8 @@ use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, R
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::handshake::{self, Deflate};
 use dog_engine::host::{
-    Batch, CallPermits, Fetched, Host, HostObserver, HostProfile, Lifecycle, ObjectStorage, Occurrence, Order,
-    Scheduler, SeatGuard, SocketHost, Space, Transport,
+    AlarmChange, Batch, CallPermits, Fetched, Host, HostObserver, HostProfile, Lifecycle, ObjectStorage, Occurrence,
+    Order, Scheduler, SeatGuard, SocketHost, Space, Transport,
 };
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::seats::Audience;
@@ -162,7 +162,7 @@ impl ObjectStorage for Worker {
         if self.objects.epoch(object) != Some(epoch) {
             return Box::pin(async { Err(Error::new(Kind::Closed, "this life of the object is over")) });
         }
-        if let Some(at) = batch.alarm {
+        if let Some(at) = batch.alarm.map(AlarmChange::time) {
             // In memory at once: the handler may not wait for the disk, and the alarm must ring all the same.
             self.alarms.borrow_mut().set(object, at);
             self.turn.queued();
@@ -170,7 +170,7 @@ impl ObjectStorage for Worker {
         let (call, pending) = self.calls.begin();
         let (post, worker) = (self.shared().post.clone(), self.index());
         let class = self.class_name(object);
-        let alarm = batch.alarm;
+        let alarm = batch.alarm.map(AlarmChange::time);
         let done = move |outcome: Result<(), Error>| {
             let refused = alarm.filter(|_| outcome.is_err()).map(|at| Mail::AlarmRefused { object, at });
             post.send(worker, refused.into_iter().chain([Mail::Written { object, call, outcome }]).collect());

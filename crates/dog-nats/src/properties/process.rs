@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::{ClassIndex, NodeId, Object};
-use dog_engine::host::{Batch, Space};
+use dog_engine::host::{AlarmChange, Batch, Space};
 use dog_native::cluster::{Owner, Read, Storage, Versions, claim_of};
 use futures_util::stream::Pending;
 use tokio::runtime::Handle;
@@ -286,7 +286,7 @@ impl Application {
         self.written += 1;
         let value = Value { claim, number: self.written };
         let alarm = (self.random.f64() < self.profile.alarms)
-            .then(|| Some(self.now() + Duration::from_millis(self.random.u64(500..5_000))));
+            .then(|| AlarmChange::Set(self.now() + Duration::from_millis(self.random.u64(500..5_000))));
         let waits = alarm.is_some() || self.random.bool();
         let key = vec![self.random.u8(0..3)];
         let subject = self.parts.names.entry(object, Space::User, &key);
@@ -346,7 +346,7 @@ impl Application {
             return;
         }
         self.log().rings.push((object, at.as_millis()));
-        let batch = Batch { alarm: Some(None), ..Batch::default() };
+        let batch = Batch { alarm: Some(AlarmChange::Clear), ..Batch::default() };
         let _ = self.write(object, claim, batch, None).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dog_engine::address::Object;
-use dog_engine::host::Batch;
+use dog_engine::host::{AlarmChange, Batch};
 
 use crate::alarms::AlarmRecord;
 use crate::names::Names;
@@ -31,7 +31,7 @@ pub(super) fn messages_of(
                 None => Put::deletion(subject),
             });
         }
-        if let Some(alarm) = batch.alarm {
+        if let Some(alarm) = batch.alarm.map(AlarmChange::time) {
             let subject = names.alarm(object);
             put(match alarm {
                 Some(at) => {

@@ -29,7 +29,7 @@ pub(super) fn group_cast(cast: &GroupCast) -> String {
 pub(super) fn replica_call(call: &ReplicaCall) -> String {
     match call {
         ReplicaCall::Join(enrolment) => format!("Join, {} members", enrolment.view.members.len()),
-        ReplicaCall::Meet(view) => format!("Meet, {} members", view.members.len()),
+        ReplicaCall::UpdateView(view) => format!("UpdateView, {} members", view.members.len()),
         ReplicaCall::Census(enrolment) => format!("Census, {} members", enrolment.view.members.len()),
         ReplicaCall::Deliver(_) => "Deliver, confirmed".into(),
         ReplicaCall::Whisper { client, .. } => format!("Whisper to {client}"),

@@ -17,7 +17,7 @@ use super::network::{MessageKind, Route};
 use super::observer::Admission;
 use super::reply::ReplySender;
 
-/// With the bug "unawaited join", a Meet arrives this much later than it is answered.
+/// With the bug "unawaited join", an UpdateView arrives this much later than it is answered.
 const UNAWAITED: Micros = 400_000;
 
 impl Mail {
@@ -105,7 +105,7 @@ impl Mail {
             return;
         }
         let object = Object::Replica(to);
-        if self.core().has_bug(Bug::UnawaitedJoin) && matches!(call, ReplicaCall::Meet(_)) {
+        if self.core().has_bug(Bug::UnawaitedJoin) && matches!(call, ReplicaCall::UpdateView(_)) {
             return self.do_not_await(object, call, reply);
         }
         if let ReplicaCall::Deliver(delivery) = &call {
@@ -114,7 +114,7 @@ impl Mail {
         self.traffic().count(&call);
         let label = labels::replica_call(&call);
         // Messages come at most once, and gossip is the user's.
-        let is_repeatable = matches!(call, ReplicaCall::Join(_) | ReplicaCall::Meet(_) | ReplicaCall::Census(_));
+        let is_repeatable = matches!(call, ReplicaCall::Join(_) | ReplicaCall::UpdateView(_) | ReplicaCall::Census(_));
         let again = (is_repeatable && self.comes_twice()).then(|| (call.clone(), format!("{label}, again")));
         let (this, route) = (Rc::clone(self), self.route(from, object));
         self.send(
@@ -149,7 +149,7 @@ impl Mail {
             self.lives().current(Object::Group(group)).map_or(Epoch::default(), |running| running.life.epoch());
         let view = match &mut call {
             ReplicaCall::Join(enrolment) | ReplicaCall::Census(enrolment) => &mut enrolment.view,
-            ReplicaCall::Meet(view) => view,
+            ReplicaCall::UpdateView(view) => view,
             _ => return call,
         };
         if view.version.epoch < current {
@@ -159,9 +159,9 @@ impl Mail {
         call
     }
 
-    /// With the bug "unawaited join", a Meet is answered before it arrives: nobody waits until the siblings know.
+    /// With the bug "unawaited join", an UpdateView is answered before it arrives: nobody waits until the siblings know.
     fn do_not_await(self: &Rc<Self>, to: Object, call: ReplicaCall, reply: ReplySender<ReplicaAnswer>) {
-        self.core().clock().later(0, move || reply.send(Ok(ReplicaAnswer::Known(Epoch::default()))));
+        self.core().clock().later(0, move || reply.send(Ok(ReplicaAnswer::ViewAck(Epoch::default()))));
         let lives = Rc::clone(self.lives());
         self.core().clock().later(UNAWAITED, move || lives.get_or_begin(to).replica().call(call, Reply::new(drop)));
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dog::internal::Kind;
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
-use dog_engine::host::{Batch, Order, Space};
+use dog_engine::host::{AlarmChange, Batch, Order, Space};
 
 use super::clock::Micros;
 use super::reply::ReplySender;
@@ -106,7 +106,8 @@ impl Storage {
     /// The alarm as its object has set it last, stored or on its way.
     pub(super) fn alarm(&self, object: Object) -> Option<Timestamp> {
         let pending = self.pending.get(&object).into_iter().flatten().rev();
-        let on_its_way = pending.filter(|pending| !pending.fails).find_map(|pending| pending.batch.alarm);
+        let on_its_way =
+            pending.filter(|pending| !pending.fails).find_map(|pending| pending.batch.alarm).map(AlarmChange::time);
         on_its_way.unwrap_or_else(|| self.alarms.get(&object).map(|stored| stored.at))
     }
 
@@ -192,7 +193,7 @@ impl Storage {
                 None => drop(entries.remove(&key)),
             }
         }
-        match batch.alarm? {
+        match batch.alarm?.time() {
             Some(at) => {
                 self.next += 1;
                 let alarm = StoredAlarm { at, number: self.next, has_rung: false };

@@ -92,7 +92,7 @@ impl Counted for ReplicaCall {
     fn name(&self) -> &'static str {
         match self {
             Self::Join(_) => "Join",
-            Self::Meet(_) => "Meet",
+            Self::UpdateView(_) => "UpdateView",
             Self::Census(_) => "Census",
             Self::Deliver(_) => "Deliver, confirmed",
             Self::Whisper { .. } => "Whisper",
@@ -104,7 +104,7 @@ impl Counted for ReplicaCall {
 impl Counted for ReplicaAnswer {
     fn name(&self) -> &'static str {
         match self {
-            Self::Known(_) => "Meet, answered",
+            Self::ViewAck(_) => "UpdateView, answered",
             Self::Counted(_) => "Join or Census, answered",
             Self::Delivered(_) => "Deliver or Whisper, answered",
             Self::Gossip(_) => "Gossip, answered",

@@ -97,13 +97,13 @@ fn a_new_replica_is_announced_to_all_its_siblings() {
             ("Identify, answered", 1),
             ("Join", 1),
             ("Join or Census, answered", 1),
-            ("Meet", replicas),
-            ("Meet, answered", replicas),
+            ("UpdateView", replicas),
+            ("UpdateView, answered", replicas),
             ("Report", 1),
             ("Acknowledge", 1),
         ]);
         assert_eq!(counts(&traffic), joined);
-        lengths.push(traffic["Meet"].bytes / replicas);
+        lengths.push(traffic["UpdateView"].bytes / replicas);
     }
     let grown = lengths[3] - lengths[2];
     assert_eq!(grown, 32 * (SIZES[3] - SIZES[2]), "{lengths:?}");
@@ -119,7 +119,7 @@ fn a_crowd_that_comes_at_once_joins_in_few_rounds() {
     let traffic = cluster.take_traffic();
     assert_eq!(traffic["Join"].messages, 100);
     // One after the other they would be 4,950.
-    let met = traffic.get("Meet").map_or(0, |amount| amount.messages);
+    let met = traffic.get("UpdateView").map_or(0, |amount| amount.messages);
     assert!(met <= 300, "{met}");
 }
 

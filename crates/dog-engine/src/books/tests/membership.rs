@@ -1,4 +1,4 @@
-//! Who belongs to the cluster, and the view: promises 4 and 9.
+//! Membership and the view (promises 4 and 9).
 
 use dog::Epoch;
 
@@ -33,7 +33,7 @@ fn views_name_the_members_and_their_versions_grow() {
 }
 
 #[test]
-fn what_changes_no_membership_changes_no_view() {
+fn the_view_changes_only_with_the_membership() {
     let mut desk = Desk::new(2, &["a", "b"]);
     let version = desk.books.view().version;
     desk.identify("ann");
@@ -75,7 +75,7 @@ fn sockets_that_outlive_a_life_are_seats_of_the_next() {
 }
 
 #[test]
-fn one_that_wakes_by_itself_stands_as_it_should() {
+fn a_replica_that_wakes_by_itself_has_the_right_state() {
     let enrol = |desk: &mut Desk, name: &str, epoch: u64| {
         desk.books.enrolled(&census(name, epoch, 0, &[]), desk.now);
         desk.books.state(replica(name))
@@ -97,7 +97,7 @@ fn one_that_wakes_by_itself_stands_as_it_should() {
 }
 
 #[test]
-fn a_removed_replica_takes_its_seats_and_tickets_along() {
+fn a_removed_replica_loses_its_seats_and_tickets() {
     let mut desk = Desk::new(2, &["a"]);
     desk.report(&report("a", 1, 1, &[("ann", 1)]));
     assert_eq!(desk.identify("bob"), "a");
@@ -109,7 +109,7 @@ fn a_removed_replica_takes_its_seats_and_tickets_along() {
 }
 
 #[test]
-fn joining_counts_what_the_replica_says() {
+fn joining_counts_the_census_of_the_replica() {
     let mut desk = Desk::new(2, &[]);
     desk.admit("a");
     desk.books.joined(&census("a", 4, 9, &[("ann", 1)]), desk.now);
@@ -121,7 +121,7 @@ fn joining_counts_what_the_replica_says() {
 }
 
 #[test]
-fn the_view_is_in_the_order_of_coming_however_members_park_and_return() {
+fn the_view_is_in_the_order_of_admission_even_after_members_were_parked() {
     let mut desk = Desk::new(1, &["a", "b", "c"]);
     desk.pass_to(100);
     assert_eq!(desk.view(), [""; 0]);
@@ -136,7 +136,7 @@ fn the_view_is_in_the_order_of_coming_however_members_park_and_return() {
 }
 
 #[test]
-fn a_group_wakes_until_the_last_member_is_counted_suspected_or_removed() {
+fn the_census_ends_when_the_last_member_is_counted_suspected_or_removed() {
     let mut desk = Desk::new(1, &["a", "b", "c"]).restarted();
     assert!(desk.books.is_uncounted(replica("a")) && !desk.books.is_uncounted(replica("x")));
     assert!(desk.books.report(&census("a", 1, 0, &[]), desk.now) && desk.books.awaits_census());

@@ -1,4 +1,4 @@
-//! Which Replica serves a client: promises 1, 2 and 3.
+//! Which Replica serves a client (promises 1, 2 and 3).
 
 use super::{Desk, census, client, replica, report};
 use crate::address::NodeId;
@@ -25,7 +25,7 @@ fn it_grows_when_all_are_full_and_not_before() {
 
 #[test]
 fn others_go_to_the_least_used_and_among_equals_to_the_oldest() {
-    // The order of joining decides, not that of names.
+    // The order of joining decides, not the order of names.
     for (sitting, expected) in [
         ([("c", 0), ("a", 0), ("b", 0)], "c"),
         ([("c", 2), ("a", 1), ("b", 1)], "a"),
@@ -53,7 +53,7 @@ fn a_client_returns_to_its_replica_however_full_and_others_do_not() {
 }
 
 #[test]
-fn the_last_place_is_the_one_that_counts() {
+fn the_last_replica_is_the_one_that_counts() {
     let mut desk = Desk::new(2, &["a", "b"]);
     assert_eq!(desk.identify("ann"), "a");
     assert_eq!(desk.identify_refused("ann", Some("a")), "b");
@@ -68,7 +68,7 @@ fn a_client_is_remembered_for_the_grace_after_its_last_seat_and_no_longer() {
         assert_eq!(desk.identify("ann"), "b");
         desk.seat("b", 1, &[("ann", 1)]);
         desk.pass_to(20);
-        // She leaves, another comes: by use alone she would go to `a`.
+        // She leaves, and another client comes. Without her memory she would be placed on `a`.
         desk.report(&report("b", 1, 2, &[("ann", 0), ("more", 2)]));
         desk.pass_to(returning);
         assert_eq!(desk.identify("ann"), expected, "at {returning} s");
@@ -76,7 +76,7 @@ fn a_client_is_remembered_for_the_grace_after_its_last_seat_and_no_longer() {
 }
 
 #[test]
-fn the_grace_begins_anew_with_each_visit() {
+fn the_grace_begins_again_with_each_visit() {
     let mut desk = Desk::new(2, &["a", "b"]);
     assert_eq!(desk.identify("ann"), "a");
     desk.seat("a", 1, &[("ann", 1)]);
@@ -92,7 +92,7 @@ fn the_grace_begins_anew_with_each_visit() {
 }
 
 #[test]
-fn who_was_refused_goes_elsewhere() {
+fn a_refused_client_goes_elsewhere() {
     let mut desk = Desk::new(2, &["a", "b"]);
     assert_eq!(desk.identify("ann"), "a");
     assert_eq!(desk.identify_refused("ann", Some("a")), "b", "not where she was, nor where there is as much room");
@@ -127,7 +127,7 @@ fn a_parked_replica_is_used_before_a_new_one_the_longest_parked_first() {
 }
 
 #[test]
-fn a_parked_replica_is_not_woken_for_a_client_that_it_refused() {
+fn a_parked_replica_is_not_used_for_a_client_that_it_refused() {
     let mut desk = two_parked();
     assert_eq!(desk.identify_refused("bob", Some("b")), "unpark a");
     desk.admit("a");
@@ -137,12 +137,12 @@ fn a_parked_replica_is_not_woken_for_a_client_that_it_refused() {
 }
 
 #[test]
-fn who_was_at_a_parked_replica_wakes_that_one() {
+fn a_client_of_a_parked_replica_has_it_used_again() {
     let mut desk = Desk::new(1, &["a", "b"]);
     desk.report(&report("a", 1, 1, &[("others", 1)]));
     assert_eq!(desk.identify("ann"), "b");
     desk.books.release(desk.ticket().id, desk.now);
-    // Remembered for longer than it takes to be parked.
+    // Clients are known for longer than it takes to park a Replica.
     desk.books.policy.sticky_for = std::time::Duration::from_secs(1000);
     assert_eq!(desk.pass_to(100), ["b"]);
     desk.report(&report("a", 1, 2, &[("others", 0)]));
@@ -151,7 +151,7 @@ fn who_was_at_a_parked_replica_wakes_that_one() {
 }
 
 #[test]
-fn nobody_is_sent_to_a_suspect_until_it_is_heard_again() {
+fn no_client_is_sent_to_a_suspect_until_it_is_heard_again() {
     let mut desk = Desk::new(2, &["a", "b"]);
     assert_eq!(desk.identify("ann"), "a");
     desk.seat("a", 1, &[("ann", 1)]);
@@ -175,8 +175,8 @@ fn after_a_restart_clients_wait_until_all_members_are_counted_or_suspected() {
 }
 
 #[test]
-fn over_the_end_of_the_host_clients_are_remembered_as_long_as_without_it() {
-    // Remembered for 30 s. Ann left at 5, bob at 10, cid is there at the end of the host, at 20; dan left, and is back.
+fn a_restart_of_the_host_does_not_change_how_long_clients_are_known() {
+    // Clients are known for 30 s. Ann left at 5, Bob at 10. Cid is there when the host shuts down at 20. Dan left and is back.
     let mut desk = Desk::new(2, &["a", "b"]);
     for (who, member) in [("ann", "a"), ("bob", "b"), ("cid", "a"), ("dan", "b")] {
         assert_eq!(desk.identify(who), member);
@@ -206,12 +206,12 @@ fn over_the_end_of_the_host_clients_are_remembered_as_long_as_without_it() {
     assert_eq!(next_life(35), "bab", "ann is forgotten after 30 s, as without a restart");
     assert_eq!(next_life(40), "ab");
     assert_eq!(next_life(50), "");
-    // A clock that was put back makes nobody younger.
+    // A clock that was set back does not extend the time.
     assert_eq!(next_life(1), "abab");
 }
 
 #[test]
-fn who_is_remembered_goes_where_it_was_and_is_forgotten_in_its_time() {
+fn a_restored_client_returns_to_its_replica_and_is_forgotten_in_time() {
     let mut desk = Desk::new(1, &["a", "b"]);
     assert_eq!((desk.identify("ann"), desk.identify("bob")), ("a".into(), "b".into()));
     let records = desk.books.client_records(desk.now);
@@ -220,7 +220,7 @@ fn who_is_remembered_goes_where_it_was_and_is_forgotten_in_its_time() {
     assert_eq!(desk.identify("bob"), "wait");
     desk.report(&census("a", 2, 0, &[]));
     desk.report(&census("b", 2, 0, &[]));
-    // The first would be the oldest's, were it not remembered.
+    // Without the record it would be placed on the oldest.
     assert_eq!(desk.identify("bob"), "b");
     assert_eq!(desk.books.next_deadline(), Some(super::at(15)), "of bob's ticket");
     desk.pass_to(30);
@@ -228,7 +228,7 @@ fn who_is_remembered_goes_where_it_was_and_is_forgotten_in_its_time() {
 }
 
 #[test]
-fn clients_of_a_node_sit_on_replicas_of_that_node_while_others_have_room() {
+fn clients_of_a_node_use_replicas_on_that_node_even_if_others_have_room() {
     let (here, there) = (NodeId::from_raw(1), NodeId::from_raw(2));
     let mut desk = Desk::new(2, &[]);
     assert_eq!(desk.identify_near("ann", here), "grow");
@@ -239,7 +239,7 @@ fn clients_of_a_node_sit_on_replicas_of_that_node_while_others_have_room() {
     assert_eq!(desk.identify_near("ann", there), "a", "she was there before");
     let anywhere = desk.books.identify_anywhere(&client("bob"), desk.now);
     assert_eq!(anywhere, None, "it is full");
-    // Where it lives in the end is what it says itself.
+    // It reports itself where it lives.
     assert!(desk.books.admit_at(replica("b"), there, desk.now));
     desk.books.joined(&Report { node: here, ..census("b", 1, 0, &[]) }, desk.now);
     assert_eq!((desk.identify_near("cid", there), desk.identify_near("cid", here)), ("grow".into(), "b".into()));

@@ -1,4 +1,4 @@
-//! What time does: parking, deadlines, and queues that stay short.
+//! Parking, deadlines, and queues that stay short.
 
 use super::{Desk, at, census, replica, report};
 use crate::books::MemberState;
@@ -29,7 +29,7 @@ fn neither_a_seat_nor_a_ticket_lets_a_replica_be_parked() {
 }
 
 #[test]
-fn a_ticket_that_is_renewed_keeps_its_seat_for_a_whole_life_from_then_on() {
+fn a_renewed_ticket_keeps_its_seat_for_a_full_lifetime() {
     let mut desk = Desk::new(1, &["a"]);
     desk.identify("ann");
     desk.pass_to(8);
@@ -43,7 +43,7 @@ fn a_ticket_that_is_renewed_keeps_its_seat_for_a_whole_life_from_then_on() {
     assert!(desk.books.renew(&renewed, desk.now).is_none(), "its seat may be somebody else's");
 }
 
-/// However it stood when its time came, one that is empty is parked in the end.
+/// In whatever state it was when it became empty.
 #[test]
 fn an_empty_replica_is_parked_in_the_end() {
     type Arrange = fn(&mut Desk);
@@ -102,7 +102,7 @@ fn advancing_from_deadline_to_deadline_ends_and_leaves_nothing() {
 }
 
 #[test]
-fn a_deadline_is_never_later_than_what_it_is_for() {
+fn a_deadline_is_never_too_late() {
     let mut desk = Desk::new(1, &["a"]);
     assert_eq!(desk.books.next_deadline(), Some(at(100)), "parking");
     desk.identify("ann");
@@ -111,7 +111,7 @@ fn a_deadline_is_never_later_than_what_it_is_for() {
     assert_eq!(desk.books.next_deadline(), Some(at(45)), "Ann's grace");
 }
 
-/// 100,000 that come and go at once leave no more behind than a few do.
+/// 100,000 clients that come and leave at once leave no more behind than a few do.
 #[test]
 fn queues_stay_short_under_churn() {
     let mut desk = Desk::new(5, &["a", "b"]);
@@ -119,7 +119,7 @@ fn queues_stay_short_under_churn() {
         if number % 1000 == 0 {
             desk.now = at(number / 1000);
         }
-        // Forty clients, again and again: no other is remembered, and of these each once.
+        // Forty clients, again and again: only these are known, each once.
         desk.identify(&format!("client {}", number % 40));
         let ticket = desk.tickets.pop().unwrap();
         desk.books.release(ticket.id, desk.now);
@@ -131,10 +131,10 @@ fn queues_stay_short_under_churn() {
     assert_eq!((totals.tickets, totals.clients, totals.occupied), (0, 40, 0));
 }
 
-/// Where nobody is asked for the sake of time alone, no deadline is left that would keep the Group in memory; and whoever
-/// comes has the silent ones asked.
+/// Where nobody is asked only because time has passed, no deadline is left that would keep the Group in memory, and a client
+/// that comes causes the silent members to be asked.
 #[test]
-fn on_visits_only_those_that_hold_seats_and_were_silent_for_long_are_asked_once_a_lease() {
+fn on_demand_only_members_with_seats_that_were_silent_for_long_are_asked_once_per_lease() {
     let mut desk = Desk::new(2, &["a", "b", "c"]);
     desk.books.check_on_demand();
     desk.report(&report("a", 1, 1, &[("ann", 1)]));
@@ -165,9 +165,9 @@ fn on_visits_only_those_that_hold_seats_and_were_silent_for_long_are_asked_once_
 }
 
 #[test]
-fn no_deadline_is_left_of_what_has_come_to_nothing() {
+fn what_is_stale_leaves_no_deadline() {
     let mut desk = Desk::new(2, &["a"]);
-    // Else there would be the end of the lease.
+    // Otherwise the end of the lease would be a deadline.
     desk.books.check_on_demand();
     desk.identify("ann");
     desk.seat("a", 1, &[("ann", 1)]);

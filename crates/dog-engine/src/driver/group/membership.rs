@@ -59,7 +59,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let this = Rc::clone(self);
         let round = async move {
             let version = enrolment.view.version;
-            let call = ReplicaCall::Meet(enrolment.view);
+            let call = ReplicaCall::UpdateView(enrolment.view);
             let acks = call_all(this.host(), &siblings, &call, deadline);
             let (acks, stored) = futures_util::future::join(acks, this.store_members(&newcomers)).await;
             this.take_view_acks(&acks, version).await;
@@ -109,7 +109,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let Ok(awake) = self.core.life().awake().await else { return };
         for (sibling, ack) in acks {
             match ack {
-                Ok(ReplicaAnswer::Known(epoch)) => {
+                Ok(ReplicaAnswer::ViewAck(epoch)) => {
                     awake.books.borrow_mut().answered(*sibling, *epoch, self.host().now());
                     let uncounted = awake.books.borrow().is_uncounted(*sibling);
                     let state = awake.books.borrow().state(*sibling);
@@ -168,7 +168,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let deadline = awake.books.borrow().policy().join_deadline;
         start(&Rc::clone(&this), async move {
             let version = view.version;
-            let acks = call_all(this.host(), &members, &ReplicaCall::Meet(view), deadline).await;
+            let acks = call_all(this.host(), &members, &ReplicaCall::UpdateView(view), deadline).await;
             this.take_view_acks(&acks, version).await;
         });
     }

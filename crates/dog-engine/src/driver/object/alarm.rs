@@ -8,7 +8,7 @@ use dog::internal::LocalFuture;
 use dog::{Epoch, Error, Timestamp};
 
 use crate::address::Object;
-use crate::host::{Batch, Host};
+use crate::host::{AlarmChange, Batch, Host};
 
 /// The delay after the first failure. It doubles with each further failure.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ impl<H: Host> Alarm<H> {
     /// Sets the alarm, or clears it with `None`.
     pub(in crate::driver) fn set(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
         self.replaced.set(true);
-        self.host.write(self.object, self.epoch, Batch { alarm: Some(at), ..Batch::default() })
+        self.host.write(self.object, self.epoch, Batch { alarm: Some(at.into()), ..Batch::default() })
     }
 
     /// When the alarm is set for. The alarm that rings now does not count.
@@ -64,7 +64,7 @@ impl<H: Host> Alarm<H> {
         let outcome = match handler().await {
             Ok(()) if self.replaced.get() => Ok(()),
             Ok(()) => {
-                let cleared = Batch { alarm: Some(None), ..Batch::default() };
+                let cleared = Batch { alarm: Some(AlarmChange::Clear), ..Batch::default() };
                 self.host.write(self.object, self.epoch, cleared).await.map_err(Into::into)
             }
             Err(failure) => Err(failure),

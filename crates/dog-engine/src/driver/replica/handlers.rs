@@ -52,8 +52,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let Some(client) = self.seats.borrow_mut().close(socket) else { return };
         report(self);
         let Some((end, attachment)) = self.turns.borrow_mut().end(socket, end, attachment, by) else { return };
-        #[cfg(feature = "bugs")]
-        if crate::bugs::socket_ends_twice() {
+        #[cfg(feature = "fault-injection")]
+        if crate::fault_injection::socket_ends_twice() {
             self.run_with(socket, client.clone(), Event::End(end.clone()), attachment.clone(), EndedBy::Host);
         }
         self.run_with(socket, client, Event::End(end), attachment, by);

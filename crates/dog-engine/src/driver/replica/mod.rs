@@ -286,9 +286,9 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCall::Gossip(gossip) => {
                 return start(&self, async move { answer(reply, this.gossip_came(&gossip)).await });
             }
-            ReplicaCall::Meet(view) => {
+            ReplicaCall::UpdateView(view) => {
                 self.update_view(view);
-                ReplicaAnswer::Known(self.core.epoch())
+                ReplicaAnswer::ViewAck(self.core.epoch())
             }
             ReplicaCall::Census(enrolment) => {
                 self.enrol(enrolment);

@@ -1,4 +1,4 @@
-//! Faults that can be put in, for the simulation to find. Never compiled into a host.
+//! Faults of the engine that the simulation can switch on, to prove that it finds them. Never compiled into a host.
 
 use std::cell::Cell;
 
@@ -6,7 +6,7 @@ thread_local! {
     static SOCKET_ENDS_TWICE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on, on this thread, the last handler of a socket runs twice, as if nothing kept count of its ends.
+/// Makes the last handler of every socket run twice, on this thread, from now on.
 pub fn set_socket_ends_twice(on: bool) {
     SOCKET_ENDS_TWICE.set(on);
 }

@@ -1,4 +1,11 @@
-//! A Replica's own books: who sits where, and what the Group has not heard of yet. Pure.
+//! A Replica's books: who has which seat, and what its Group has not acknowledged. Pure.
+//!
+//! - this file: [`Seats`], requests and tickets
+//! - `sockets`: the open sockets, dense for fan-out
+//! - `unreported`: what a report repeats until it is acknowledged
+
+mod sockets;
+mod unreported;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, SeatId, Ticket, TicketId};
 use crate::message::Report;
+
+use sockets::OpenSockets;
+use unreported::Unreported;
 
 /// The seats of one Replica in one life.
 #[derive(Debug)]
@@ -19,26 +29,11 @@ pub struct Seats {
     next_seat: u64,
     /// Requests in flight, and connections that are being handed over.
     requests: HashMap<SeatId, ClientId>,
-    sockets: HashMap<SocketId, Place>,
-    /// The open sockets, dense, for fan-out.
-    open: Vec<SocketId>,
-    /// How often they have changed.
-    changes: u64,
+    sockets: OpenSockets,
     clients: HashMap<ClientId, ClientSeats>,
-    /// Tickets that were taken, until they would have expired: each is good once.
+    /// Used tickets, until they would have expired: each can be used once.
     used: HashMap<TicketId, Timestamp>,
-    sequence: u64,
-    /// What the Group may not know yet, by the report that said it first.
-    unheard_clients: HashMap<ClientId, u64>,
-    unheard_tickets: Vec<(TicketId, u64)>,
-    acknowledged: u64,
-}
-
-#[derive(Debug)]
-struct Place {
-    client: ClientId,
-    /// Where in `open`.
-    at: usize,
+    unreported: Unreported,
 }
 
 #[derive(Debug, Default)]
@@ -53,23 +48,23 @@ impl ClientSeats {
     }
 }
 
-/// All open sockets of a Replica. Two with the same names and numbers have the same sockets.
+/// All open sockets of a Replica. Two audiences with the same Replica, epoch and number of changes have the same sockets.
 #[derive(Clone, Copy, Debug)]
 pub struct Audience<'a> {
-    /// Whose.
+    /// The Replica.
     pub replica: ReplicaId,
-    /// In which life.
+    /// Its life.
     pub epoch: Epoch,
-    /// How often they have changed in this life.
+    /// How often the sockets have changed in this life.
     pub changes: u64,
-    /// They.
+    /// The sockets.
     pub sockets: &'a [SocketId],
 }
 
 /// Why a ticket gets no seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
-    /// It is past its time.
+    /// It has expired.
     Expired,
     /// It was used before.
     Used,
@@ -95,7 +90,7 @@ fn count(length: usize) -> u32 {
 }
 
 impl Seats {
-    /// No seat is taken yet.
+    /// No seat is taken.
     pub fn new(replica: ReplicaId, epoch: Epoch, limit: Limit) -> Self {
         Self {
             replica,
@@ -104,38 +99,34 @@ impl Seats {
             limit,
             next_seat: 0,
             requests: HashMap::new(),
-            sockets: HashMap::new(),
-            open: Vec::new(),
-            changes: 0,
+            sockets: OpenSockets::default(),
             clients: HashMap::new(),
             used: HashMap::new(),
-            sequence: 0,
-            unheard_clients: HashMap::new(),
-            unheard_tickets: Vec::new(),
-            acknowledged: 0,
+            unreported: Unreported::default(),
         }
     }
 
-    /// The same at this node.
+    /// The same on this node.
     #[must_use]
     pub fn at(self, node: NodeId) -> Self {
         Self { node, ..self }
     }
 
-    /// The Group says how many there are. Fewer than are taken means only that no more are given.
+    /// The Group tells the number of seats. If more are taken, they stay taken, and no more are given.
     pub fn set_limit(&mut self, limit: Limit) {
         self.limit = limit;
     }
 
     /// Seats taken: open sockets and requests in flight.
     pub fn occupied(&self) -> u32 {
-        count(self.open.len()) + count(self.requests.len())
+        count(self.sockets.all().len()) + count(self.requests.len())
     }
 
     /// A request has come with a ticket.
     ///
     /// # Errors
-    /// When the ticket is not good, or when nothing is free: never more than the limit, whatever the Group believes.
+    /// When the ticket is not valid, or no seat is free. Never more seats are given than the limit, whatever the Group
+    /// believes.
     pub fn take(&mut self, ticket: &Ticket, now: Timestamp) -> Result<SeatId, Refusal> {
         if ticket.replica != self.replica {
             return Err(Refusal::Misdirected);
@@ -155,20 +146,20 @@ impl Seats {
         self.next_seat += 1;
         self.requests.insert(seat, ticket.client.clone());
         self.clients.entry(ticket.client.clone()).or_default().requests += 1;
-        self.changed(&ticket.client);
-        self.unheard_tickets.push((ticket.id, self.sequence));
+        self.unreported.client_changed(&ticket.client);
+        self.unreported.ticket_used(ticket.id);
         Ok(seat)
     }
 
-    /// Drops used tickets that could not be used again anyway, now and then, so that each is looked at a bounded
-    /// number of times.
+    /// Removes used tickets that have expired, each time the map is about to grow. So each ticket is visited a bounded number
+    /// of times.
     fn forget_used(&mut self, now: Timestamp) {
         if self.used.len() >= 64 && self.used.len() == self.used.capacity() {
             self.used.retain(|_, expires| *expires > now);
         }
     }
 
-    /// The request has ended, or its connection never came. A seat given back before changes nothing.
+    /// The request has ended, or its connection never came. Returns `false` if the seat was free before.
     pub fn release(&mut self, seat: SeatId) -> bool {
         let Some(client) = self.requests.remove(&seat) else { return false };
         if let Some(seats) = self.clients.get_mut(&client) {
@@ -178,40 +169,31 @@ impl Seats {
         true
     }
 
-    /// The request's connection has become a socket, which has the seat from now on.
+    /// The connection of the request has become a socket, which has the seat from now on.
     pub fn open(&mut self, seat: SeatId, socket: SocketId) -> Option<ClientId> {
         let client = self.requests.remove(&seat)?;
-        self.changes += 1;
-        self.sockets.insert(socket, Place { client: client.clone(), at: self.open.len() });
-        self.open.push(socket);
+        self.sockets.insert(socket, client.clone());
         let seats = self.clients.entry(client.clone()).or_default();
         seats.requests -= 1;
         seats.sockets.push(socket);
         Some(client)
     }
 
-    /// A socket of the life before is open still, and has a seat in this one.
+    /// A socket of the life before is still open, and has a seat in this one.
     pub fn reopen(&mut self, socket: SocketId, client: &ClientId) {
-        self.changes += 1;
-        self.sockets.insert(socket, Place { client: client.clone(), at: self.open.len() });
-        self.open.push(socket);
+        self.sockets.insert(socket, client.clone());
         self.clients.entry(client.clone()).or_default().sockets.push(socket);
-        self.changed(client);
+        self.unreported.client_changed(client);
     }
 
-    /// Whose a request in flight is.
+    /// The client of a request in flight.
     pub fn client_of(&self, seat: SeatId) -> Option<&ClientId> {
         self.requests.get(&seat)
     }
 
-    /// The socket has ended; whose was it? `None` of one that had ended before.
+    /// The socket has ended. Returns its client, or `None` if the socket had ended before.
     pub fn close(&mut self, socket: SocketId) -> Option<ClientId> {
-        let Place { client, at } = self.sockets.remove(&socket)?;
-        self.changes += 1;
-        self.open.swap_remove(at);
-        if let Some(moved) = self.open.get(at).and_then(|moved| self.sockets.get_mut(moved)) {
-            moved.at = at;
-        }
+        let client = self.sockets.remove(socket)?;
         if let Some(seats) = self.clients.get_mut(&client) {
             seats.sockets.retain(|other| *other != socket);
         }
@@ -223,59 +205,59 @@ impl Seats {
         if self.clients.get(client).is_some_and(|seats| seats.count() == 0) {
             self.clients.remove(client);
         }
-        self.changed(client);
-    }
-
-    fn changed(&mut self, client: &ClientId) {
-        self.sequence += 1;
-        self.unheard_clients.insert(client.clone(), self.sequence);
+        self.unreported.client_changed(client);
     }
 
     /// The open sockets.
     pub fn sockets(&self) -> &[SocketId] {
-        &self.open
+        self.sockets.all()
     }
 
-    /// The same, with what tells whether they are still the same.
+    /// The open sockets, with what tells whether they are still the same.
     pub fn audience(&self) -> Audience<'_> {
-        Audience { replica: self.replica, epoch: self.epoch, changes: self.changes, sockets: &self.open }
+        let (changes, sockets) = (self.sockets.changes(), self.sockets.all());
+        Audience { replica: self.replica, epoch: self.epoch, changes, sockets }
     }
 
-    /// One client's open sockets.
+    /// The open sockets of one client.
     pub fn sockets_of(&self, client: &ClientId) -> &[SocketId] {
         self.clients.get(client).map_or(&[], |seats| &seats.sockets)
     }
 
-    /// Whose an open socket is.
+    /// The client of an open socket.
     pub fn client(&self, socket: SocketId) -> Option<&ClientId> {
-        self.sockets.get(&socket).map(|place| &place.client)
+        self.sockets.client(socket)
     }
 
-    /// What the Group has not acknowledged, or nothing.
+    /// What the Group has not acknowledged. `None` if it has acknowledged everything.
     pub fn report(&self) -> Option<Report> {
-        (self.sequence > self.acknowledged).then(|| Report {
-            replica: self.replica,
-            epoch: self.epoch,
-            node: self.node,
-            sequence: self.sequence,
-            occupied: self.occupied(),
-            clients: self.unheard_clients.keys().map(|client| (client.clone(), self.seats_of(client))).collect(),
-            taken: self.unheard_tickets.iter().map(|(ticket, _)| *ticket).collect(),
-            census: false,
+        self.unreported.any().then(|| Report {
+            clients: self.unreported.clients().map(|client| (client.clone(), self.seats_of(client))).collect(),
+            taken: self.unreported.tickets().collect(),
+            ..self.empty_report()
         })
     }
 
-    /// Everything, for a Group that knows nothing.
+    /// All seats, for a Group that knows nothing.
     pub fn census(&self) -> Report {
+        Report {
+            clients: self.clients.iter().map(|(client, seats)| (client.clone(), seats.count())).collect(),
+            taken: self.used.keys().copied().collect(),
+            census: true,
+            ..self.empty_report()
+        }
+    }
+
+    fn empty_report(&self) -> Report {
         Report {
             replica: self.replica,
             epoch: self.epoch,
             node: self.node,
-            sequence: self.sequence,
+            sequence: self.unreported.sequence(),
             occupied: self.occupied(),
-            clients: self.clients.iter().map(|(client, seats)| (client.clone(), seats.count())).collect(),
-            taken: self.used.keys().copied().collect(),
-            census: true,
+            clients: Vec::new(),
+            taken: Vec::new(),
+            census: false,
         }
     }
 
@@ -283,19 +265,10 @@ impl Seats {
         self.clients.get(client).map_or(0, ClientSeats::count)
     }
 
-    /// The Group has heard all up to `sequence` of this life.
+    /// The Group has acknowledged everything up to `sequence` of this life.
     pub fn acknowledge(&mut self, epoch: Epoch, sequence: u64) {
-        if epoch != self.epoch || sequence <= self.acknowledged || sequence > self.sequence {
-            return;
-        }
-        self.acknowledged = sequence;
-        if sequence == self.sequence {
-            // The common case: nothing has changed since.
-            self.unheard_clients.clear();
-            self.unheard_tickets.clear();
-        } else {
-            self.unheard_clients.retain(|_, said| *said > sequence);
-            self.unheard_tickets.retain(|(_, said)| *said > sequence);
+        if epoch == self.epoch {
+            self.unreported.acknowledge(sequence);
         }
     }
 }
@@ -320,7 +293,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(50);
 
     #[test]
-    fn a_ticket_is_good_once_in_its_time_and_at_its_place() {
+    fn a_ticket_is_valid_once_in_its_time_and_on_its_replica() {
         let mut seats = seats(9);
         seats.take(&ticket(1, "ann"), NOW).unwrap();
         assert_eq!(seats.take(&ticket(1, "ann"), NOW), Err(Refusal::Used));

@@ -1,5 +1,5 @@
-//! What the books have to say, in the plainest way: for each member the last report that counts, the tickets that were
-//! given and not dropped, and where each client went last.
+//! What the books are expected to say, in the simplest way: the last valid report of each member, the tickets that were given
+//! and not removed, and the last Replica of each client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,27 +10,27 @@ use dog_engine::message::Report;
 
 use crate::objects::Truth;
 
-/// How much longer than the Replica the books count a ticket.
+/// How much longer than a Replica the books count a ticket.
 pub(crate) const TICKET_MARGIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct ExpectedBooks {
     pub(crate) members: BTreeMap<ReplicaId, Believed>,
     pub(crate) tickets: BTreeMap<TicketId, Ticket>,
     pub(crate) clients: BTreeMap<ClientId, Remembered>,
 }
 
-/// What the Group has to believe of a member.
+/// What the Group is expected to believe of a member.
 #[derive(Debug, Default)]
 pub(crate) struct Believed {
     pub(crate) epoch: Epoch,
     sequence: u64,
-    /// Whether this life of the Group has had the Replica's whole truth.
+    /// Whether this life of the Group has counted all its seats.
     pub(crate) counted: bool,
     pub(crate) truth: Truth,
-    /// The tickets that this life of the Replica has said it took.
+    /// The tickets that this life of the Replica has reported as used.
     heard: BTreeSet<TicketId>,
-    /// Those among them that the books no longer counted, or never had, when they heard of it.
+    /// Those of them that the books did not count, or no longer counted, when they were reported.
     orphans: BTreeSet<TicketId>,
 }
 
@@ -39,7 +39,7 @@ impl Believed {
         self.truth.tickets.len()
     }
 
-    /// Seats beyond what the books could know of when they promised the others.
+    /// Seats that the books could not know of when they reserved the others.
     pub(crate) fn unforeseen(&self) -> usize {
         self.truth.tickets.iter().filter(|ticket| self.orphans.contains(ticket)).count()
     }
@@ -48,11 +48,11 @@ impl Believed {
 #[derive(Debug)]
 pub(crate) struct Remembered {
     pub(crate) last: ReplicaId,
-    /// Since when it has neither seat nor ticket.
+    /// Since when it has neither a seat nor a ticket.
     gone: Option<Timestamp>,
 }
 
-impl Ledger {
+impl ExpectedBooks {
     pub(crate) fn restart(&mut self, records: impl Iterator<Item = ReplicaId>) {
         *self = Self::default();
         self.members = records.map(|replica| (replica, Believed::default())).collect();
@@ -72,7 +72,7 @@ impl Ledger {
         *member = Believed { epoch, counted: member.counted, ..Believed::default() };
     }
 
-    /// The Replica has woken, and has no seats yet: that is its whole truth.
+    /// The Replica has woken without seats, and so is counted.
     pub(crate) fn enrolled(&mut self, replica: ReplicaId, epoch: Epoch) {
         self.admit(replica);
         self.begin_life(replica, epoch);
@@ -85,28 +85,28 @@ impl Ledger {
         self.begin_life(replica, Epoch::from_raw(epoch.as_u64() + 1));
     }
 
-    /// Whether the report is to be acknowledged. `out_of_use` are strangers and those that are parked.
-    pub(crate) fn report(&mut self, report: &Report, truth: &Truth, out_of_use: bool) -> bool {
+    /// Whether the report is to be acknowledged. `out_of_view` are unknown and parked Replicas.
+    pub(crate) fn report(&mut self, report: &Report, truth: &Truth, out_of_view: bool) -> bool {
         self.begin_life(report.replica, report.epoch);
         if self.members.get(&report.replica).is_some_and(|member| report.epoch < member.epoch) {
             return false;
         }
         let empty = report.occupied == 0;
-        if out_of_use && !empty {
+        if out_of_view && !empty {
             self.admit(report.replica);
         }
-        let promised = self.promised(report.replica) > 0;
+        let reserved = self.reserved(report.replica) > 0;
         let Some(member) = self.members.get_mut(&report.replica) else { return true };
         if !(member.counted || report.census) {
-            // One that is parked and empty need not say so again: it is asked for everything when it joins.
-            return out_of_use && empty;
+            // A parked Replica that is empty is acknowledged: it is asked for a census when it joins.
+            return out_of_view && empty;
         }
         if report.sequence < member.sequence || (report.sequence == member.sequence && !report.census) {
             return true;
         }
         for ticket in &report.taken {
             let known = self.tickets.remove(ticket).is_some();
-            if member.heard.insert(*ticket) && !known && (member.counted || promised) {
+            if member.heard.insert(*ticket) && !known && (member.counted || reserved) {
                 member.orphans.insert(*ticket);
             }
         }
@@ -125,14 +125,14 @@ impl Ledger {
         self.tickets.remove(&ticket);
     }
 
-    /// All that time does, after whatever else has happened.
+    /// What happens when time passes.
     pub(crate) fn advance(&mut self, now: Timestamp, sticky_for: Duration) {
         self.tickets.retain(|_, ticket| ticket.expires + TICKET_MARGIN > now);
         self.remember(now);
         self.clients.retain(|_, client| client.gone.is_none_or(|gone| gone + sticky_for > now));
     }
 
-    /// Notes which clients are here, and since when the others are not.
+    /// Notes which clients have seats or tickets, and since when the others have none.
     pub(crate) fn remember(&mut self, now: Timestamp) {
         for (replica, member) in &self.members {
             for client in member.truth.clients.keys() {
@@ -150,14 +150,14 @@ impl Ledger {
         }
     }
 
-    /// Where a client has seats or tickets.
+    /// The Replicas where a client has seats or tickets.
     pub(crate) fn places(&self, client: &ClientId) -> BTreeSet<ReplicaId> {
         let seated = self.members.iter().filter(|(_, member)| member.truth.clients.contains_key(client));
-        let promised = self.tickets.values().filter(|ticket| ticket.client == *client);
-        seated.map(|(replica, _)| *replica).chain(promised.map(|ticket| ticket.replica)).collect()
+        let reserved = self.tickets.values().filter(|ticket| ticket.client == *client);
+        seated.map(|(replica, _)| *replica).chain(reserved.map(|ticket| ticket.replica)).collect()
     }
 
-    pub(crate) fn promised(&self, replica: ReplicaId) -> usize {
+    pub(crate) fn reserved(&self, replica: ReplicaId) -> usize {
         self.tickets.values().filter(|ticket| ticket.replica == replica).count()
     }
 }

@@ -1,4 +1,4 @@
-//! Reports, tickets and the census: promise 8.
+//! Reports, tickets and the census (promise 8).
 
 use super::{Desk, at, census, client, name, replica, report};
 use crate::books::MemberState;
@@ -17,7 +17,7 @@ fn a_ticket_counts_until_it_is_taken_and_then_the_seat_does() {
 }
 
 #[test]
-fn a_ticket_that_nobody_comes_with_expires_some_time_after_the_replica_refuses_it() {
+fn an_unused_ticket_expires_some_time_after_the_replica_refuses_it() {
     let mut desk = Desk::new(5, &["a"]);
     desk.identify("ann");
     assert_eq!(desk.ticket().expires, at(10));
@@ -71,7 +71,7 @@ fn which_reports_count_and_which_are_acknowledged() {
 fn a_new_life_begins_without_the_seats_of_the_last_one() {
     let mut desk = Desk::new(5, &["a"]);
     desk.report(&report("a", 1, 9, &[("ann", 1), ("bob", 1)]));
-    // What it has not heard of is asked for, and not guessed: this life may have said more to nobody yet.
+    // Its seats are asked for and not guessed: this life may have seats that it has not reported yet.
     assert!(desk.report(&report("a", 2, 1, &[("cid", 1)])));
     assert_eq!((desk.seats("a"), desk.books.totals().occupied), (1, 1));
     let places = ["ann", "bob", "cid"].map(|who| desk.locate(who).len());
@@ -115,7 +115,7 @@ fn tickets_outlive_the_life_in_which_they_were_given() {
 }
 
 #[test]
-fn a_census_names_all_and_so_clears_the_rest() {
+fn a_census_names_all_clients_and_so_removes_the_others() {
     let mut desk = Desk::new(5, &["a"]);
     desk.report(&report("a", 1, 2, &[("ann", 1), ("bob", 1)]));
     assert!(desk.report(&census("a", 1, 3, &[("bob", 1)])));
@@ -128,7 +128,7 @@ fn a_restarted_group_counts_nothing_before_the_census() {
     let mut uncounted: Vec<String> = desk.books.uncounted().into_iter().map(name).collect();
     uncounted.sort_unstable();
     assert_eq!(uncounted, ["a", "b"]);
-    // Bob has come, and Ann, of whom the last life of the Group had heard, is not named again.
+    // Bob has come. Ann, whom the last life of the Group had acknowledged, is not named again.
     let change = Report { occupied: 2, ..report("a", 1, 5, &[("bob", 1)]) };
     for suspected in [false, true] {
         if suspected {
@@ -158,7 +158,7 @@ fn a_late_report_does_not_fill_a_replica_that_was_parked_before_the_restart() {
 }
 
 #[test]
-fn one_that_is_parked_or_a_stranger_and_has_seats_joins() {
+fn a_parked_or_unknown_replica_with_seats_joins() {
     for member in ["a", "x"] {
         let mut desk = Desk::new(5, &["a"]);
         assert_eq!(desk.pass_to(100), ["a"]);

@@ -1,0 +1,51 @@
+//! The open sockets of a Replica: [`OpenSockets`].
+
+use std::collections::HashMap;
+
+use dog::{ClientId, SocketId};
+
+/// The open sockets as one slice, for fan-out, and the client of each.
+#[derive(Debug, Default)]
+pub(super) struct OpenSockets {
+    all: Vec<SocketId>,
+    by_id: HashMap<SocketId, OpenSocket>,
+    changes: u64,
+}
+
+#[derive(Debug)]
+struct OpenSocket {
+    client: ClientId,
+    /// Its index in `all`.
+    at: usize,
+}
+
+impl OpenSockets {
+    pub(super) fn all(&self) -> &[SocketId] {
+        &self.all
+    }
+
+    /// How often the sockets have changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    pub(super) fn client(&self, socket: SocketId) -> Option<&ClientId> {
+        self.by_id.get(&socket).map(|open| &open.client)
+    }
+
+    pub(super) fn insert(&mut self, socket: SocketId, client: ClientId) {
+        self.changes += 1;
+        self.by_id.insert(socket, OpenSocket { client, at: self.all.len() });
+        self.all.push(socket);
+    }
+
+    pub(super) fn remove(&mut self, socket: SocketId) -> Option<ClientId> {
+        let OpenSocket { client, at } = self.by_id.remove(&socket)?;
+        self.changes += 1;
+        self.all.swap_remove(at);
+        if let Some(moved) = self.all.get(at).and_then(|moved| self.by_id.get_mut(moved)) {
+            moved.at = at;
+        }
+        Some(client)
+    }
+}
