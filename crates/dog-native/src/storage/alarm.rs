@@ -1,4 +1,4 @@
-//! How the alarm of an object is stored: eight bytes of time, and the name of the object's class.
+//! The stored form of an object's alarm: the time in eight bytes, then the name of the object's class.
 
 use bytes::Bytes;
 use dog::internal::Kind;

@@ -1,5 +1,5 @@
-//! The thread that makes writes durable: whatever has come while the disk was busy goes to it together, so that many
-//! objects share one flush.
+//! The thread that makes writes durable. It commits all writes that arrived while the disk was busy together, so that
+//! many objects share one flush.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,13 +14,13 @@ use dog::Error;
 use super::port::{Done, StorageFigures};
 use crate::repeats::seldom;
 
-/// The most writes, and about the most bytes, that go to the disk together.
+/// The most writes that are committed together, and about the most bytes.
 const MOST_WRITES: usize = 4096;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// One object's writes, as keys of the whole database.
+/// The writes of one object. Their keys are those of the whole database.
 pub(super) struct Write {
-    /// All entries that begin with this are taken away first.
+    /// If set, all entries whose keys begin with this prefix are deleted first.
     pub(super) delete_all: Option<Vec<u8>>,
     pub(super) entries: Vec<(Vec<u8>, Option<Bytes>)>,
     pub(super) alarm: Option<(Vec<u8>, Option<Bytes>)>,
@@ -33,28 +33,29 @@ impl Write {
     }
 }
 
-/// What is written together. A later write to a key takes the place of an earlier one.
+/// The writes of one commit. A later write to a key replaces an earlier one.
 #[derive(Default)]
 pub(super) struct Together {
     pub(super) entries: BTreeMap<Vec<u8>, Option<Bytes>>,
     pub(super) alarms: BTreeMap<Vec<u8>, Option<Bytes>>,
 }
 
-/// Touched once a commit, and by whoever asks.
+/// Locked once per commit, and by each reader of the figures.
 type Figures = Arc<Mutex<StorageFigures>>;
 
-/// Where writes are handed over. The thread ends, with all that was handed over done, when this is dropped.
+/// Hands writes over to the committing thread. When this is dropped, the thread completes all writes that it was given,
+/// and ends.
 pub(super) struct Committer {
     sender: Option<Sender<Write>>,
     thread: Option<JoinHandle<()>>,
     figures: Figures,
 }
 
-/// The database, as far as the thread needs it.
+/// What the committing thread needs of the database.
 pub(super) trait Database: Send + 'static {
-    /// The keys that begin with `prefix`.
+    /// Returns the keys that begin with `prefix`.
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, String>;
-    /// Makes it durable, all or nothing.
+    /// Makes all of it durable, or nothing.
     fn commit(&self, together: Together) -> Result<(), String>;
 }
 
@@ -87,21 +88,21 @@ impl Drop for Committer {
     fn drop(&mut self) {
         self.sender = None;
         if let Some(thread) = self.thread.take() {
-            // It ends by itself when nothing is left to do. A panic of it has been told of by then.
+            // The thread ends when its queue is empty. The panic hook has already reported a panic of it.
             let _ = thread.join();
         }
     }
 }
 
 fn failed(cause: &str) -> Error {
-    Error::new(dog::internal::Kind::Storage, format!("the storage failed, and did not say that this is kept: {cause}"))
+    Error::new(dog::internal::Kind::Storage, format!("the storage failed and did not confirm this write: {cause}"))
 }
 
 fn run(database: &impl Database, receiver: &Receiver<Write>, figures: &Figures) {
     while let Ok(first) = receiver.recv() {
         let mut bytes = first.bytes();
         let mut writes = vec![first];
-        // What follows a deletion of everything must see it done.
+        // A write that follows a `delete_all` must see its effect, so a `delete_all` is committed alone.
         let alone = |write: &Write| write.delete_all.is_some();
         let mut after = None;
         while writes.len() < MOST_WRITES && bytes < MOST_BYTES && !alone(&writes[0]) {
@@ -120,7 +121,8 @@ fn run(database: &impl Database, receiver: &Receiver<Write>, figures: &Figures) 
     }
 }
 
-/// Before anyone is told of the outcome: whoever has heard of a write finds it counted.
+/// Counts the writes of a commit. This happens before `done` is called, so that a writer that knows the outcome finds
+/// it counted.
 fn note(figures: &Figures, writes: usize, done: bool, took: Duration) {
     let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
     figures.writes += writes as u64;
@@ -145,13 +147,13 @@ fn commit(database: &impl Database, writes: Vec<Write>, figures: &Figures) {
         together.alarms.extend(write.alarm);
         dones.push(write.done);
     }
-    // Nobody may wait for good because the database has panicked.
+    // Without this, a panic of the database would leave the writers waiting for ever.
     let outcome = outcome.and_then(|()| {
         let committed = catch_unwind(AssertUnwindSafe(|| database.commit(together)));
         committed.unwrap_or_else(|_| Err("the database panicked".into()))
     });
     if let Err(cause) = &outcome {
-        seldom!(error, "the storage failed", "the storage failed, {} writes are refused: {cause}", dones.len());
+        seldom!(error, "the storage failed", "the storage failed, {} writes failed with it: {cause}", dones.len());
     }
     note(figures, dones.len(), outcome.is_ok(), began.elapsed());
     for done in dones {

@@ -1,4 +1,5 @@
-//! The database as it is opened, checked, and written by the committing thread, which opens it anew where that is safe.
+//! Opening, checking and writing the database. The committing thread also reopens it after a failure, where that is
+//! safe.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,14 +19,14 @@ use super::port::SetAlarm;
 use crate::descriptors::Descriptors;
 use crate::repeats::seldom;
 
-/// Where the commits that were made stand: before all entries, and no object's.
+/// The key of the entry that holds [`Commits`]. It sorts before the entries of all objects and belongs to none of them.
 const COMMITS: &[u8] = b"commits";
 
-/// How long after an attempt to open the database anew the next may be made; twice as long each time, up to a minute.
+/// The time between two attempts to reopen the database. It doubles with each attempt, up to one minute.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 const TRY_AGAIN_MOST: Duration = Duration::from_secs(60);
 
-/// What must be free before it is tried.
+/// How many file descriptors and how many bytes of disk must be free before the database is reopened.
 const FREE_FILES: usize = 32;
 const FREE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -41,7 +42,7 @@ pub(super) struct Opened {
 pub(super) struct Unopened(Option<fjall::Error>);
 
 impl Unopened {
-    /// The same, in one line that names the folder and what to do.
+    /// Returns the same error as one line that names the folder and says what to do.
     pub(super) fn of(self, folder: &Folder) -> crate::Error {
         match self.0 {
             None => folder.trouble("is damaged", &"the database panicked: restore a backup"),
@@ -59,11 +60,11 @@ impl Opened {
     pub(super) fn open(path: &Path) -> Result<Self, Unopened> {
         let files = Descriptors::of_process().files();
         let open = || Self::with(Database::builder(path).max_cached_files(Some(files)).open()?);
-        // Some damage is found by an assertion of the database's.
+        // The database finds some damage with assertions, which panic.
         catch_unwind(AssertUnwindSafe(open)).map_err(|_| Unopened(None))?.map_err(|error| Unopened(Some(error)))
     }
 
-    /// To be looked at: it does nothing in the background.
+    /// Opens the database for inspection only: it does no background work.
     pub(super) fn open_idle(path: &Path) -> Result<Self, Unopened> {
         let files = Descriptors::of_process().files();
         let builder = Database::builder(path).max_cached_files(Some(files)).worker_threads_unchecked(0);
@@ -76,7 +77,7 @@ impl Opened {
         Ok(Self { database, entries, alarms })
     }
 
-    /// The commits that are there.
+    /// Returns the commits that the database contains.
     fn commits(&self) -> Result<Commits, fjall::Error> {
         let bytes = self.entries.get(COMMITS)?.unwrap_or_default();
         let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_be_bytes);
@@ -84,13 +85,13 @@ impl Opened {
         Ok(Commits { count: number(count), alarms: number(alarms) })
     }
 
-    /// The digest of the alarms that are there.
+    /// Returns the combined digest of the alarms that the database contains.
     fn digest_of_alarms(&self) -> Result<u64, fjall::Error> {
         let alarms = self.alarms.iter().map(fjall::Guard::into_inner);
         alarms.map(|alarm| alarm.map(|(key, value)| mark::digest(&key, &value))).try_fold(0, |all, one| Ok(all ^ one?))
     }
 
-    /// All alarms that are set, with the class of each object.
+    /// Returns all alarms that are set, with the class of each object.
     pub(super) fn set_alarms(&self) -> Result<Vec<SetAlarm>, Error> {
         let read = |guard: fjall::Guard| {
             let (name, value) = guard.into_inner().map_err(|cause| failed(&cause))?;
@@ -101,7 +102,7 @@ impl Opened {
         self.alarms.iter().map(read).collect()
     }
 
-    /// Fails if commits are missing that were acknowledged, as far as `marked` knows of them.
+    /// Returns an error if acknowledged commits are missing, as far as `marked` can show it.
     pub(super) fn verify(&self, marked: &Marked, folder: &Folder) -> Result<Commits, crate::Error> {
         let damaged = |what: &str| folder.trouble("is damaged", &what);
         let digest = self.digest_of_alarms().map_err(|cause| damaged(&explain(&cause)))?;
@@ -112,24 +113,24 @@ impl Opened {
                      on without them",
                 acknowledged - commits.count
             ))),
-            Marked::Nonsense => Err(damaged("the file COMMITS holds no number: restore it from a backup")),
+            Marked::Nonsense => Err(damaged("the file COMMITS does not hold a valid number: restore it from a backup")),
             Marked::Commits(_) if commits.alarms != digest => Err(damaged(
                 "alarms are missing: restore it from a backup, or remove the file COMMITS and go on without",
             )),
             Marked::Commits(_) => Ok(commits),
-            // It is new, or was taken away by someone who goes on with what there is.
+            // The folder is new, or somebody removed the file in order to continue with the data that is left.
             Marked::Nothing => Ok(Commits { alarms: digest, ..commits }),
         }
     }
 
-    /// Begins to write tables of all that is in memory only.
+    /// Starts to write everything that is only in memory to tables.
     pub(super) fn flush(&self) -> Result<(), fjall::Error> {
         self.entries.rotate_memtable()?;
         self.alarms.rotate_memtable()?;
         Ok(())
     }
 
-    /// Whether tables have all there is.
+    /// Returns whether everything is in tables.
     pub(super) fn is_flushed(&self) -> bool {
         let flushed = |keyspace: &Keyspace| {
             keyspace.tree.sealed_memtable_count() == 0 && keyspace.tree.active_memtable().is_empty()
@@ -138,12 +139,12 @@ impl Opened {
     }
 }
 
-/// What has been committed, as far as one number each can tell.
+/// A summary of what has been committed: one number for the commits, one for the alarms.
 #[derive(Clone, Copy)]
 pub(super) struct Commits {
     count: u64,
-    /// The digests of all alarms, taken together. There are few of them and seldom new ones, so that they stay in the
-    /// journal while what came after them has long gone to tables, and a loss of them shows in no count.
+    /// The XOR of the digests of all alarms. Alarms are few and change seldom, so they stay in the journal long after
+    /// later entries have moved to tables. The number of commits would not show that they were lost.
     alarms: u64,
 }
 
@@ -154,13 +155,13 @@ impl Commits {
     }
 }
 
-/// An error of the database for people: its own text is that of a debugger.
+/// Describes a database error for a user. The error's own text is meant for debugging.
 pub(super) fn explain(error: &fjall::Error) -> String {
     match error {
         fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => cause.to_string(),
         fjall::Error::JournalRecovery(cause) => format!("its journal is damaged ({cause:?})"),
         fjall::Error::Storage(cause) => format!("a table is damaged ({cause:?})"),
-        fjall::Error::Poisoned => "an earlier write failed: make room or mend the disk, then restart".into(),
+        fjall::Error::Poisoned => "an earlier write failed: free disk space or repair the disk, then restart".into(),
         other => other.to_string(),
     }
 }
@@ -169,7 +170,7 @@ pub(super) fn failed(cause: &fjall::Error) -> Error {
     Error::new(dog::internal::Kind::Storage, format!("the storage cannot be read: {}", explain(cause)))
 }
 
-/// The database where it can be read by all and opened anew by one.
+/// The open database: any thread may read it, and one thread may reopen it.
 pub(super) struct Slot {
     pub(super) folder: Folder,
     opened: RwLock<Option<Opened>>,
@@ -180,7 +181,7 @@ impl Slot {
         Arc::new(Self { folder, opened: RwLock::new(Some(opened)) })
     }
 
-    /// The database as it is now. Whoever reads keeps it no longer than the reading takes.
+    /// Calls `read` with the open database. The lock is held for as long as `read` runs, so it must be short.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Opened) -> Result<T, Error>) -> Result<T, Error> {
         match &*self.opened.read().unwrap_or_else(PoisonError::into_inner) {
             Some(opened) => read(opened),
@@ -188,7 +189,7 @@ impl Slot {
         }
     }
 
-    /// Nobody has it any more.
+    /// Takes the database out, so that nobody can use it any more.
     pub(super) fn take(&self) -> Option<Opened> {
         self.opened.write().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -201,19 +202,20 @@ impl Slot {
     }
 }
 
-/// The database as the committing thread has it.
+/// The database as the committing thread uses it.
 pub(super) struct Writer {
     slot: Arc<Slot>,
     mark: Mark,
     commits: Cell<Commits>,
-    /// A write of its own has failed: what of it the disk has is not known, and nobody may read it in this process.
+    /// Whether a write of this process has failed. It is then unknown how much of that write is on the disk, and this
+    /// process must not read it.
     has_failed: Cell<bool>,
-    /// When it may be opened anew, and how long after that again.
+    /// When the database may be reopened next, and how long to wait after that attempt.
     again: RefCell<(Instant, Duration)>,
 }
 
 impl Writer {
-    /// Fails if commits are missing that were acknowledged.
+    /// Returns an error if acknowledged commits are missing.
     pub(super) fn open(slot: Arc<Slot>) -> Result<Self, crate::Error> {
         let unreadable = |cause: std::io::Error| slot.folder.trouble("cannot be used", &cause);
         let mark = Mark::open(&slot.folder.commits()).map_err(unreadable)?;
@@ -249,7 +251,7 @@ impl Writer {
                 }
             }
             let committed = batch.commit();
-            // All other errors are of this very write, and the journal may have some of it.
+            // All errors but `Poisoned` come from this write, and part of it may be in the journal.
             self.has_failed.set(self.has_failed.get() || committed.as_ref().is_err_and(|error| !is_poisoned(error)));
             committed?;
             self.commits.set(commits);
@@ -257,13 +259,14 @@ impl Writer {
         })
     }
 
-    /// Opens the database anew. Its background work has failed, which stops it for good, though nothing is lost: what was
-    /// acknowledged is in journal or tables, and what was refused since then was never begun.
+    /// Reopens the database after its background work has failed. Such a failure stops the database permanently but
+    /// loses nothing: acknowledged writes are in the journal or in tables, and writes that failed after it were never
+    /// started.
     fn open_again(&self) -> Result<(), String> {
         let now = Instant::now();
         let (at, wait) = *self.again.borrow();
         if now < at {
-            return Err("its background work failed; it is tried again in a while".into());
+            return Err("its background work failed; reopening is tried again later".into());
         }
         *self.again.borrow_mut() = (now + wait, (wait * 2).min(TRY_AGAIN_MOST));
         self.is_promising()?;
@@ -275,11 +278,12 @@ impl Writer {
         let commits = opened.verify(&marked, folder).map_err(|error| error.to_string())?;
         self.commits.set(commits);
         *slot = Some(opened);
-        tracing::warn!("the storage goes on: its background work had failed, nothing of it is missing");
+        tracing::warn!("the storage was reopened after its background work had failed; nothing is lost");
         Ok(())
     }
 
-    /// Whether there is enough of what the background work may have been short of.
+    /// Returns an error if the process still lacks what the background work may have lacked: file descriptors or disk
+    /// space.
     fn is_promising(&self) -> Result<(), String> {
         let files: Result<Vec<_>, _> = (0..FREE_FILES).map(|_| std::fs::File::open("/dev/null")).collect();
         if let Err(cause) = files {
@@ -288,7 +292,7 @@ impl Writer {
         }
         match rustix::fs::statvfs(self.slot.folder.path()) {
             Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < FREE_BYTES => {
-                Err("its background work failed, and little room is left: make room, then restart".into())
+                Err("its background work failed, and little disk space is left: free some, then restart".into())
             }
             _ => Ok(()),
         }
@@ -317,12 +321,12 @@ impl commit::Database for Writer {
             committed => committed,
         };
         committed.map_err(|cause| explain(&cause))?;
-        // An older number is right too. It only notices less.
+        // If this fails, the file keeps an older number. That is still correct, but it detects fewer losses.
         if let Err(cause) = self.mark.write(self.commits.get().count) {
             seldom!(
                 warn,
-                "the number of the last commit could not be noted",
-                "the number of the last commit could not be noted: {cause}"
+                "the number of the last commit could not be written",
+                "the number of the last commit could not be written: {cause}"
             );
         }
         Ok(())

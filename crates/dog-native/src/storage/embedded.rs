@@ -1,4 +1,4 @@
-//! The database: fjall, a log-structured one that is part of the process.
+//! The embedded storage. The database is fjall, a log-structured storage engine that runs inside the process.
 
 use std::fmt;
 use std::ops::Bound;
@@ -18,25 +18,25 @@ use super::key;
 use super::port::{Done, Read, SetAlarm, Storage, StorageFigures};
 use super::trial::try_out;
 
-/// How often it is asked whether tables have been written.
+/// How often to check whether the tables have been written.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// The storage of one process.
 pub(crate) struct Embedded {
-    /// Until the end: what was handed over is done before the database is closed.
+    /// `None` only while this is dropped: the committing thread ends before the database is closed.
     committer: Option<Committer>,
     slot: Arc<Slot>,
 }
 
 impl Embedded {
-    /// Refused, it has changed nothing in the folder.
+    /// Opens the storage in `folder`. If it returns an error, it has changed nothing in the folder.
     pub(crate) fn open(folder: Folder) -> Result<Self, crate::Error> {
         try_out(&folder)?;
         let opened = Opened::open(&folder.objects()).map_err(|error| error.of(&folder))?;
         let slot = Slot::new(folder, opened);
         let writer = Writer::open(Arc::clone(&slot))?;
         let committer = Committer::start(writer)
-            .map_err(|cause| crate::Error::system("data: the system gives no thread for the storage", cause))?;
+            .map_err(|cause| crate::Error::system("data: cannot start a thread for the storage", cause))?;
         Ok(Self { committer: Some(committer), slot })
     }
 
@@ -45,7 +45,7 @@ impl Embedded {
         value.map(|value| read_alarm(&value).map(|(at, _)| at)).transpose()
     }
 
-    /// All alarms that are set, with the class of each object.
+    /// Returns all alarms that are set, with the class of each object.
     pub(crate) fn alarms(&self) -> Result<Vec<SetAlarm>, Error> {
         self.slot.read(Opened::set_alarms)
     }
@@ -64,9 +64,9 @@ impl Drop for Embedded {
         let Some(opened) = self.slot.take() else { return };
         let flushed = !failing && opened.is_flushed();
         drop(opened);
-        // Nothing is lost if it stays: the next start reads it once more.
+        // If the journal is not emptied, nothing is lost: the next start reads it again.
         if flushed && let Err(cause) = self.slot.folder.empty_journal() {
-            tracing::debug!("the journal stays: {cause}");
+            tracing::debug!("the journal was not emptied: {cause}");
         }
     }
 }
@@ -107,7 +107,7 @@ impl Storage for Embedded {
         let alarm = batch.alarm.map(|change| (key::name(object), change.time().map(|at| write_alarm(at, class))));
         let delete_all = batch.delete_all.then(|| key::prefix(object, batch.space));
         let entries = batch.entries.into_iter().map(entry).collect();
-        // It is there until this is dropped.
+        // It is `Some` until this is dropped.
         if let Some(committer) = &self.committer {
             committer.hand_over(Write { delete_all, entries, alarm, done });
         }
@@ -133,7 +133,7 @@ impl Storage for Embedded {
     }
 }
 
-/// A range that ends before it begins: the database would panic.
+/// Returns whether a range ends before it begins. The database would panic on it.
 pub(super) fn is_empty(bounds: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
     match bounds {
         (Bound::Included(start), Bound::Excluded(end)) => start >= end,
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    /// How many bytes of the journals are no zeros, or a lot: they are made larger than what is in them.
+    /// Counts the bytes in the journals that are not zero. Journal files are longer than their contents.
     fn in_journals(folder: &Path) -> usize {
         let files = std::fs::read_dir(folder.join("objects")).unwrap().map(|entry| entry.unwrap().path());
         let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
@@ -203,7 +203,7 @@ mod tests {
             let left = in_journals(folder.path());
             assert_eq!(left == 0, settles, "{left} bytes in the journals after round {round}");
         }
-        // A write that comes after it was settled is kept too.
+        // A write after `settle` is kept too.
         let storage = open(folder.path());
         storage.settle(Instant::now() + Duration::from_secs(60));
         put(&storage, "late", "write").unwrap();
@@ -216,7 +216,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let storage = open(folder.path());
         put(&storage, "a", "1").unwrap();
-        // Tables cannot be made: to the database that is as bad as no room, or no descriptor, and it stops for good.
+        // Tables cannot be created. For the database this is like a full disk or a lack of descriptors: it stops
+        // permanently.
         let tables = [1, 2].map(|keyspace| folder.path().join(format!("objects/keyspaces/{keyspace}/tables")));
         let away = |tables: &Path| tables.with_file_name("away");
         tables.iter().for_each(|tables| std::fs::rename(tables, away(tables)).unwrap());
@@ -253,7 +254,7 @@ mod tests {
         let damage = |opened: &Opened| opened.alarms.insert("g", "no time").map_err(|cause| failed(&cause));
         opened.slot.read(damage).unwrap();
         drop(opened);
-        // Whoever wrote that has seen to it that nothing seems to be missing.
+        // Without this file, no commits seem to be missing, so only the damaged alarm is left to find.
         std::fs::remove_file(folder.path().join("COMMITS")).unwrap();
         let error = Server::new(Nothing).bind("127.0.0.1:0").data(folder.path()).start().await.unwrap_err();
         assert!(error.is_data(), "{error}");

@@ -1,15 +1,15 @@
-//! The data folder: what stands in it, and who may use it.
+//! The data folder: its contents, and which process may use it.
 //!
 //! ```text
-//! DIR/FORMAT     the version of what stands beside it, in text
-//! DIR/COMMITS    the number of the last commit, twice: see `mark`
+//! DIR/FORMAT     the version of the other files, as text
+//! DIR/COMMITS    the number of the last commit and its complement: see `mark`
 //! DIR/objects/   the database
-//! DIR/trial-*/   a copy of it, while a server starts: see `trial`
-//! DIR/TEMPORARY  the folder goes with its server
+//! DIR/trial-*/   a copy of the database while a server starts: see `trial`
+//! DIR/TEMPORARY  present in a folder that is removed with its server
 //! ```
 //!
-//! A server locks the folder itself for as long as it lives. A temporary one that nobody has locked is that of a server
-//! that was killed: the next server with a temporary folder takes it away.
+//! A server holds a lock on the folder itself for as long as it runs. If a temporary folder is not locked, its server
+//! was killed: the next server that uses a temporary folder removes it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -21,18 +21,19 @@ use tempfile::TempDir;
 
 use crate::error::Error;
 
-/// The version that this release writes, and the only one that it reads.
+/// The version that this release writes. It reads no other.
 const FORMAT: u32 = 1;
 
-/// How temporary folders are called, and what stands in them: a name like that alone gives nobody the right to take a
-/// folder away.
+/// The names of temporary folders begin with `PREFIX`, and each contains the file `TEMPORARY`. Both are required before
+/// a folder is removed, because somebody else's folder could have such a name.
 const PREFIX: &str = "dog-temporary-";
 const TEMPORARY: &str = "TEMPORARY";
 
-/// How copies for a trial are called.
+/// The names of copies for a trial start begin with this.
 const TRIAL: &str = "trial-";
 
-/// How often the lock of a named folder is asked for, and how long after each other: a server that ends lets go of it last.
+/// How often the lock of a named folder is tried, and the time between two tries. A server that is stopping releases it
+/// last.
 const ASKS: usize = 3;
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -40,23 +41,24 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// Held as long as this. None where the file system has no such locks: the database's own is left then.
+    /// The lock on the folder. `None` if the file system has no locks; then only the database's own lock protects the
+    /// folder.
     #[allow(dead_code, reason = "it is there to be dropped")]
     lock: Option<File>,
-    /// Taken away with the server, where no folder was named.
+    /// Set if no folder was named. Dropping it removes the folder.
     #[allow(dead_code, reason = "it is there to be dropped")]
     temporary: Option<TempDir>,
 }
 
 impl Folder {
-    /// The folder that was named, made if it is not there; or a temporary one.
+    /// Opens the folder at `path`, and creates it if it does not exist. Without a path, creates a temporary folder.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Error> {
         let folder = match path {
             Some(path) => Self::named(path)?,
             None => Self::temporary()?,
         };
         folder.check_format()?;
-        // Whoever names it wants to keep it.
+        // A folder that was named must not be removed.
         if !folder.is_temporary() {
             let _ = fs::remove_file(folder.path.join(TEMPORARY));
         }
@@ -80,10 +82,10 @@ impl Folder {
     }
 
     fn temporary() -> Result<Self, Error> {
-        let impossible = |cause: io::Error| Error::data(format!("data: no temporary folder can be made: {cause}"));
+        let impossible = |cause: io::Error| Error::data(format!("data: cannot create a temporary folder: {cause}"));
         loop {
             let temporary = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(impossible)?;
-            // Another server may have taken it for one that was left behind, in the moment before it is locked.
+            // In the moment before the lock was taken, another server may have removed the folder as left behind.
             let Lock::Held(lock) = lock(temporary.path()) else { continue };
             if fs::write(temporary.path().join(TEMPORARY), "").is_err() && !temporary.path().exists() {
                 continue;
@@ -95,7 +97,7 @@ impl Folder {
         }
     }
 
-    /// A server was killed while it started.
+    /// Removes the trial copies of servers that were killed while they started.
     fn remove_trials(&self) {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(TRIAL) {
@@ -104,7 +106,7 @@ impl Folder {
         }
     }
 
-    /// Room for a copy of the database, gone when it is dropped.
+    /// Creates a folder for a copy of the database. It is removed when the value is dropped.
     pub(super) fn beside(&self) -> io::Result<TempDir> {
         tempfile::Builder::new().prefix(TRIAL).tempdir_in(&self.path)
     }
@@ -113,8 +115,8 @@ impl Folder {
         self.trouble("is in use", &"another server runs on it: stop that one first")
     }
 
-    /// All that the journal holds is in tables, and the database is closed: then the next start need not read it. What is
-    /// not known to be so stays.
+    /// Empties the journal, so that the next start need not read it. To be called when tables hold everything and the
+    /// database is closed. If there is more than one journal, it does nothing.
     pub(super) fn empty_journal(&self) -> io::Result<()> {
         let mut journals = Vec::new();
         for entry in fs::read_dir(self.objects())? {
@@ -123,7 +125,7 @@ impl Folder {
                 journals.push(path);
             }
         }
-        // The file itself has to be there: without it the database would begin to count anew.
+        // The file itself must stay: without it, the database would restart its numbering.
         let [journal] = &journals[..] else { return Ok(()) };
         let journal = File::options().write(true).open(journal)?;
         journal.set_len(0)?;
@@ -138,17 +140,17 @@ impl Folder {
         self.temporary.is_some()
     }
 
-    /// Where the database is.
+    /// Returns the path of the database.
     pub(crate) fn objects(&self) -> PathBuf {
         self.path.join("objects")
     }
 
-    /// Where the number of the last commit is.
+    /// Returns the path of the file with the number of the last commit.
     pub(crate) fn commits(&self) -> PathBuf {
         self.path.join("COMMITS")
     }
 
-    /// One line that names the folder and what to do.
+    /// Returns an error in one line that names the folder and says what to do.
     pub(crate) fn trouble(&self, what: &str, cause: &dyn std::fmt::Display) -> Error {
         Error::data(format!("data: {} {what}: {cause}", self.path.display()))
     }
@@ -171,7 +173,7 @@ impl Folder {
         }
     }
 
-    /// A new folder: nothing else may stand in it, lest somebody's files be taken for ours.
+    /// Initializes a new folder. It must be empty, so that somebody else's files are not taken for a server's data.
     fn begin(&self, format: &Path) -> Result<(), Error> {
         let mut entries = fs::read_dir(&self.path).map_err(|cause| self.trouble("cannot be read", &cause))?;
         let mut entries = entries.by_ref().flatten().filter(|entry| entry.file_name() != TEMPORARY);
@@ -186,7 +188,7 @@ impl Folder {
 }
 
 enum Lock {
-    /// This process has it, where there are locks.
+    /// This process holds the lock. `None` if the file system has no locks.
     Held(Option<File>),
     Taken,
 }
@@ -200,7 +202,7 @@ fn lock(folder: &Path) -> Lock {
     }
 }
 
-/// Takes away what killed servers of this user have left behind, beside `own`.
+/// Removes the temporary folders next to `own` that killed servers of this user have left behind.
 fn remove_left_behind(own: &Path) {
     let user = |path: &Path| fs::symlink_metadata(path).ok().filter(fs::Metadata::is_dir).map(|folder| folder.uid());
     let (Some(parent), Some(this_user)) = (own.parent(), user(own)) else { return };
@@ -210,7 +212,7 @@ fn remove_left_behind(own: &Path) {
             && path != own
             && user(&path) == Some(this_user)
             && path.join(TEMPORARY).exists();
-        // Held until it is gone.
+        // The lock is held until the folder is removed.
         if may_be && let Lock::Held(Some(_lock)) = lock(&path) {
             match fs::remove_dir_all(&path) {
                 Ok(()) => tracing::info!(folder = %path.display(), "data: removed what a killed server left behind"),
@@ -248,9 +250,9 @@ mod tests {
             files.iter().for_each(|file| fs::write(folder.join(file), "1").unwrap());
         }
         drop(Folder::open(None).unwrap());
-        assert!(!dead.exists(), "it was left behind");
-        assert!(live.path().join("FORMAT").exists(), "its server lives");
-        assert!(kept.join("thesis.txt").exists(), "it is somebody's");
+        assert!(!dead.exists(), "the folder that was left behind is still there");
+        assert!(live.path().join("FORMAT").exists(), "the folder of a running server was removed");
+        assert!(kept.join("thesis.txt").exists(), "a folder of somebody else was removed");
         fs::remove_dir_all(kept).unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! What `fuzz/` tries out of the storage: how entries are named and read, without a disk beneath.
+//! What `fuzz/` tests of the storage: how entries are named and read, without a disk.
 
 use std::ops::Bound;
 
@@ -8,22 +8,22 @@ use dog_engine::host::Space;
 
 use super::{alarm, embedded, key};
 
-/// The name of an object, as bytes.
+/// Returns the name of an object as bytes.
 pub fn object_name(object: Object) -> Vec<u8> {
     key::name(object)
 }
 
-/// The object of that name.
+/// Returns the object with that name.
 pub fn named_object(name: &[u8]) -> Option<Object> {
     key::object(name)
 }
 
-/// The whole key of an entry.
+/// Returns the whole key of an entry.
 pub fn entry_key(object: Object, space: Space, key: &[u8]) -> Vec<u8> {
     key::entry(object, space, key)
 }
 
-/// The whole keys between which some entries lie; `None` if the range ends before it begins.
+/// Returns the bounds of a range as whole keys; `None` if the range ends before it begins.
 pub fn entry_bounds(
     object: Object,
     space: Space,
@@ -32,15 +32,15 @@ pub fn entry_bounds(
     Some(key::bounds(object, space, keys)).filter(|bounds| !embedded::is_empty(bounds))
 }
 
-/// The value of a stored alarm.
+/// Returns the stored form of an alarm.
 pub fn write_alarm(at: Timestamp, class: &str) -> bytes::Bytes {
     alarm::write_alarm(at, class)
 }
 
-/// When a stored alarm rings, and the class of whom it wakes.
+/// Returns the time of a stored alarm and the class of its object.
 ///
 /// # Errors
-/// When it is damaged.
+/// If the value is damaged.
 pub fn read_alarm(value: &[u8]) -> Result<(Timestamp, String), Error> {
     alarm::read_alarm(value)
 }

@@ -1,6 +1,7 @@
-//! How entries of all objects share one ordered space: `space · kind · group (32) · [replica (32)] · key`.
+//! The layout of keys. The entries of all objects share one ordered key space: `space · kind · group (32) · [replica
+//! (32)] · key`.
 //!
-//! An object's entries of one space stand together, in the order of their keys.
+//! The entries of one object and space are contiguous, in the order of their keys.
 
 use std::ops::Bound;
 
@@ -8,7 +9,7 @@ use dog::{GroupId, ReplicaId};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress};
 use dog_engine::host::Space;
 
-/// What stands before the key of every entry of an object in a space.
+/// Returns the prefix of all keys of an object in a space.
 pub(super) fn prefix(object: Object, space: Space) -> Vec<u8> {
     let mut prefix = Vec::with_capacity(66 + 32);
     prefix.push(match space {
@@ -20,14 +21,14 @@ pub(super) fn prefix(object: Object, space: Space) -> Vec<u8> {
     prefix
 }
 
-/// The whole key of an entry.
+/// Returns the whole key of an entry.
 pub(super) fn entry(object: Object, space: Space, key: &[u8]) -> Vec<u8> {
     let mut entry = prefix(object, space);
     entry.extend_from_slice(key);
     entry
 }
 
-/// The bounds of some entries.
+/// Returns the bounds of a range as whole keys.
 pub(super) fn bounds(
     object: Object,
     space: Space,
@@ -48,7 +49,7 @@ pub(super) fn bounds(
     (start, end)
 }
 
-/// The first key that does not begin with `prefix`. A prefix begins with a letter, so there is one.
+/// Returns the first key that does not begin with `prefix`. There is one, because a prefix begins with a letter.
 fn after(prefix: &[u8]) -> Vec<u8> {
     let mut after = prefix.to_vec();
     while let Some(last) = after.pop() {
@@ -60,7 +61,7 @@ fn after(prefix: &[u8]) -> Vec<u8> {
     after
 }
 
-/// An object as bytes, its class left out.
+/// Returns the name of an object as bytes. Its class is not part of it.
 pub(super) fn name(object: Object) -> Vec<u8> {
     match object {
         Object::Group(address) => [&b"g"[..], address.group.as_bytes()].concat(),
@@ -68,7 +69,7 @@ pub(super) fn name(object: Object) -> Vec<u8> {
     }
 }
 
-/// The object that these bytes name, with a class yet to be set.
+/// Returns the object with this name. The caller sets its class.
 pub(super) fn object(name: &[u8]) -> Option<Object> {
     let id = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok();
     let (kind, ids) = name.split_first()?;

@@ -1,8 +1,10 @@
-//! How many commits the database was told to keep, noted beside it: what has lost some of them must not pass for whole.
+//! The number of acknowledged commits, in a file of its own, so that a database that has lost some of them is not
+//! accepted as complete.
 //!
-//! A database that is damaged at the end of its journal looks like one that was killed there, and opens without a word.
-//! So every commit carries its number, and after each the number is written to a file of its own. It is not flushed: a
-//! kill of the process loses nothing of it, and a crash of the machine may leave an older number, which is no lie.
+//! A database that is damaged at the end of its journal looks like one whose process was killed at that point, and it
+//! opens without an error. So each commit contains its number, and after each commit the number is also written to this
+//! file. The file is not flushed: nothing is lost when the process is killed. After a crash of the machine it may hold
+//! an older number, which is still correct.
 
 use std::fs::{File, OpenOptions};
 use std::hash::Hasher;
@@ -17,14 +19,14 @@ pub(super) struct Mark {
     file: File,
 }
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Marked {
-    /// Nothing: no commit was made since it was begun.
+    /// The file is empty or does not exist: no commit has been made yet, or somebody removed the file.
     Nothing,
-    /// So many commits were made.
+    /// At least this many commits were made.
     Commits(u64),
-    /// It is damaged itself.
+    /// The file is damaged.
     Nonsense,
 }
 
@@ -43,7 +45,7 @@ impl Mark {
         Self::read_file(&self.file)
     }
 
-    /// As `read`, of a file that may not be there, and is not made.
+    /// Reads the file at `path`, and does not create it if it does not exist.
     pub(super) fn look(path: &Path) -> io::Result<Marked> {
         match File::open(path) {
             Ok(file) => Self::read_file(&file),
@@ -63,13 +65,14 @@ impl Mark {
         Ok(if check == !number { Marked::Commits(number) } else { Marked::Nonsense })
     }
 
-    /// As `write`, for the first time: from then on the file has its place on the disk, and is never seen half made.
+    /// Writes the file for the first time and syncs it. Its length on the disk is final from then on, so a crash cannot
+    /// leave an incomplete file.
     pub(super) fn begin(&self, commits: u64) -> io::Result<()> {
         self.write(commits)?;
         self.file.sync_all()
     }
 
-    /// So many commits are durable.
+    /// Writes that this many commits are durable.
     pub(super) fn write(&self, commits: u64) -> io::Result<()> {
         let bytes: [u8; 16] = std::array::from_fn(|at| {
             let number = if at < 8 { commits } else { !commits };
@@ -79,8 +82,8 @@ impl Mark {
     }
 }
 
-/// The hash of an entry: FNV-1a, with its bits mixed, because the hashes of all entries are combined with XOR. It is part of
-/// the disk format.
+/// Returns the hash of an entry: FNV-1a with its bits mixed, because the hashes of all entries are combined with XOR. It is
+/// part of the disk format.
 pub(super) fn digest(key: &[u8], value: &[u8]) -> u64 {
     let mut hasher = FnvHasher::default();
     for part in [key, &[0xff], value] {

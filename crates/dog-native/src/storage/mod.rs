@@ -1,11 +1,13 @@
-//! What objects store on this machine's disk.
+//! Storage of objects on the disk of this machine.
 //!
 //! - `port`: the trait that the server reads and writes through
 //! - `embedded`: its implementation over a database; `key`: how the entries of all objects share one ordered key space;
-//!   `alarm`: how alarms are stored
-//! - `database`: the database beneath; `commit`: the thread that makes the writes of many objects durable at once
-//! - `mark`: how lost commits are noticed
-//! - `folder`: the data folder, and who may use it; `trial`: a trial start on a copy; `quiet`: work without log lines
+//!   `alarm`: the stored form of alarms
+//! - `database`: opening, checking and writing the database; `commit`: the thread that commits the writes of many
+//!   objects together
+//! - `mark`: how lost commits are detected
+//! - `folder`: the data folder, and which process may use it; `trial`: a trial start on a copy; `quiet`: work without
+//!   log lines
 
 mod alarm;
 mod commit;

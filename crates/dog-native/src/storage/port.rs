@@ -1,4 +1,4 @@
-//! The port through which objects are stored: [`Storage`]. The embedded database implements it, and so does a cluster.
+//! The port through which objects are stored: [`Storage`]. Both the embedded database and a cluster implement it.
 
 use std::fmt;
 use std::ops::Bound;
@@ -17,17 +17,18 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The outcome of a read.
 pub enum Read<T> {
-    /// It is there already: it came from memory or the page cache.
+    /// The result is available now, from memory or the page cache.
     Now(Result<T, Error>),
-    /// It comes later, from another thread or machine.
+    /// The result comes later, from another thread or machine.
     Later(Pending<Result<T, Error>>),
 }
 
-/// Stores the entries and alarms of objects. Writes of one object are done in the order of the calls.
+/// Stores the entries and alarms of objects. The writes of one object take effect in the order of the calls.
 pub trait Storage: fmt::Debug + Send + Sync {
     /// Reads one entry.
     fn get(&self, object: Object, space: Space, key: &[u8]) -> Read<Option<Bytes>>;
-    /// Reads the entries in a range of keys, in the order of the keys or in the `reverse` order, at most `most` of them.
+    /// Reads the entries in a range of keys, at most `most` of them, in key order, or in descending order if `reverse`
+    /// is true.
     fn range(
         &self,
         object: Object,
@@ -36,15 +37,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
         most: Option<usize>,
         reverse: bool,
     ) -> Read<Vec<(Bytes, Bytes)>>;
-    /// Writes a batch atomically, and calls `done` when it is durable or has failed. `epoch` is the life that writes: if
-    /// another node has claimed the object since that life began, the write fails.
+    /// Writes a batch atomically. Calls `done` when it is durable or has failed. `epoch` identifies the life that
+    /// writes: if another node has claimed the object since that life began, the write fails.
     fn write(&self, object: Object, epoch: Epoch, class: &'static str, batch: Batch, done: Done);
-    /// When an object's alarm is set for.
+    /// Reads the time of an object's alarm.
     fn alarm(&self, object: Object) -> Read<Option<Timestamp>>;
-    /// What was written so far, for the metrics.
+    /// Returns what has been written so far, for the metrics.
     fn figures(&self) -> StorageFigures;
-    /// Does now, until `by` at most, what would otherwise make the next start take long. The server calls it at its end,
-    /// when next to nothing is written any more. It blocks.
+    /// Does work now, until `by` at most, that would otherwise slow down the next start. The server calls it at the end
+    /// of a shutdown, when almost nothing is written any more. It blocks.
     fn settle(&self, by: Instant) {
         let _ = by;
     }
@@ -74,7 +75,7 @@ impl<T> fmt::Debug for Read<T> {
     }
 }
 
-/// What a storage has done since the start.
+/// What a storage has done since it was opened.
 #[derive(Clone, Debug, Default)]
 pub struct StorageFigures {
     /// Writes, successful or not.
@@ -90,7 +91,7 @@ pub struct StorageFigures {
 /// Called with the outcome of a write, on any thread.
 pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
-/// An alarm that is set. The storage keeps the name of the object's class; the class in the address is not set.
+/// An alarm that is set. `class` is the stored name of the object's class; the class in the address is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAlarm {
     /// The time of the alarm.

@@ -1,4 +1,4 @@
-//! Work that says nothing by itself, whatever it finds: what it finds is told by whoever has asked for it, in one line.
+//! Work without log lines and panic messages. The caller reports the outcome in one line.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,7 @@ thread_local! {
 
 static HOOK: Once = Once::new();
 
-/// Does `work` on this thread; what it logs goes nowhere, and a panic of it is not printed but given back.
+/// Does `work` on this thread. Its log lines are discarded. A panic is not printed but returned.
 pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
     HOOK.call_once(|| {
         let earlier = std::panic::take_hook();

@@ -1,8 +1,8 @@
-//! Whether a data folder can be used, found out on a copy of it. To open a database is to tidy it: what is left of a write
-//! that was cut off goes, files that nothing refers to go. A start that is refused must leave all of that as it was.
+//! Checks whether a data folder can be used, on a copy of it. Opening a database changes it: the end of an interrupted
+//! write and files that nothing refers to are removed. If a server refuses to start, all of that must be unchanged.
 //!
-//! The copy stands beside the original for as long as the trial takes. Tables, which are most of a large folder and never
-//! change, are the same files by a second name; journals are copied as far as there is something in them.
+//! The copy is in the same folder, and is removed after the trial. Tables make up most of a large folder and never
+//! change, so the copy uses hard links to them. Journals are copied up to the end of their contents.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -15,14 +15,14 @@ use super::mark::Mark;
 use super::quiet::quietly;
 use crate::error::Error;
 
-/// The database's own lock.
+/// The lock file of the database.
 const LOCK: &str = "lock";
-/// The folders of files that are written once.
+/// The name of the folders whose files never change once they are written.
 const TABLES: &str = "tables";
-/// What is looked at at a time for whether there is anything in it.
+/// The bytes that are checked for zeros at a time.
 const BLOCK: usize = 64 * 1024;
 
-/// Fails if the folder cannot be used, and has changed nothing in it.
+/// Returns an error if the folder cannot be used. It changes nothing in it.
 pub(super) fn try_out(folder: &Folder) -> Result<(), Error> {
     let unreadable = |cause: io::Error| folder.trouble("cannot be used", &cause);
     let marked = Mark::look(&folder.commits()).map_err(unreadable)?;
@@ -41,13 +41,13 @@ pub(super) fn try_out(folder: &Folder) -> Result<(), Error> {
         opened.set_alarms().map_err(|cause| folder.trouble("is damaged", &format!("{cause}: restore a backup")))?;
         Ok(())
     });
-    // Some damage is found by an assertion of the database's.
+    // The database finds some damage with assertions, which panic.
     tried.unwrap_or_else(|_| Err(folder.trouble("is damaged", &"the database panicked: restore a backup")))
 }
 
-/// Fails if another server is at it, one of an earlier release that locks nothing but the database.
+/// Returns an error if another server uses the database. Earlier releases lock only the database and not the folder.
 fn unused(folder: &Folder) -> Result<Option<File>, Error> {
-    // Not there, nobody has it.
+    // Without the lock file, nobody uses the database.
     let Ok(lock) = File::open(folder.objects().join(LOCK)) else { return Ok(None) };
     match lock.try_lock() {
         Err(fs::TryLockError::WouldBlock) => Err(folder.is_in_use()),
@@ -74,7 +74,7 @@ fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where there is nothing but zeros, nothing is written: journals are made larger than what is in them.
+/// Copies a file, but leaves out blocks of zeros: journal files are longer than their contents.
 fn copy_one(from: &Path, to: &Path) -> io::Result<()> {
     let (mut from, to) = (File::open(from)?, File::create(to)?);
     let (mut block, mut at) = (vec![0; BLOCK], 0);

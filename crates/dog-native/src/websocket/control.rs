@@ -1,4 +1,4 @@
-//! Close, ping and pong: the frames a server sends, and what a client's close frame says.
+//! The close, ping and pong frames that a server sends, and the payload of a client's close frame.
 
 use bytes::Bytes;
 
@@ -6,22 +6,22 @@ use super::error::ProtocolError;
 use super::header::LONGEST_CONTROL;
 use super::server_frame::frame;
 
-/// First bytes of unfragmented control frames.
+/// The first bytes of unfragmented control frames.
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
-/// Why a side closes.
+/// The code and the reason in a close frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {
-    /// A code for which [`is_close_code`] holds.
+    /// The code; [`is_close_code`] holds for it.
     pub code: u16,
-    /// For people; at most 123 bytes, often empty.
+    /// The reason, for people; at most 123 bytes, often empty.
     pub reason: String,
 }
 
 impl CloseFrame {
-    /// Reads the unmasked payload of a client's close frame; an empty one gives no reason to close.
+    /// Reads the unmasked payload of a client's close frame. Returns `None` if it is empty.
     pub(super) fn parse(payload: &[u8]) -> Result<Option<Self>, ProtocolError> {
         let (code, reason) = match payload {
             [] => return Ok(None),
@@ -36,18 +36,19 @@ impl CloseFrame {
     }
 }
 
-/// Whether a close frame may carry `code`: 1000 to 1014 but for 1004, 1005 and 1006 (registered with IANA), and 3000 to
-/// 4999 (libraries and applications).
+/// Returns whether a close frame may carry `code`: 1000 to 1014 except 1004, 1005 and 1006 (registered with IANA), and
+/// 3000 to 4999 (libraries and applications).
 ///
-/// The codes 1005, 1006 and 1015 exist for programs to tell each other that no close frame came; no frame has them.
+/// The codes 1005, 1006 and 1015 are never sent in a frame. Programs use them to report that there was no close frame
+/// or no code.
 pub fn is_close_code(code: u16) -> bool {
     dog::CloseCode::new(code).is_some()
 }
 
-/// The close frame for `code` and `reason`.
+/// Builds the close frame for `code` and `reason`.
 ///
-/// The reason is cut before the character that would not fit: it has 123 bytes. Without a code there is no place for a
-/// reason, and it is left out. That the code is [one that may be sent](is_close_code) is for the caller to see to.
+/// The reason is cut to 123 bytes, at the end of a character. A frame without a code cannot have a reason, so it is
+/// left out then. The caller must make sure that the code [may be sent](is_close_code).
 pub fn close_frame(code: Option<u16>, reason: &str) -> Bytes {
     let Some(code) = code else { return control_frame(CLOSE, &[]) };
     let [high, low] = code.to_be_bytes();
@@ -56,12 +57,12 @@ pub fn close_frame(code: Option<u16>, reason: &str) -> Bytes {
     control_frame(CLOSE, &payload)
 }
 
-/// The ping frame with `payload`, of which the first 125 bytes are sent.
+/// Builds a ping frame with the first 125 bytes of `payload`.
 pub fn ping_frame(payload: &[u8]) -> Bytes {
     control_frame(PING, payload)
 }
 
-/// The pong frame with `payload`, of which the first 125 bytes are sent: all of it when it is that of a client's ping.
+/// Builds a pong frame with the first 125 bytes of `payload`. The payload of a client's ping is never longer than that.
 pub fn pong_frame(payload: &[u8]) -> Bytes {
     control_frame(PONG, payload)
 }

@@ -1,4 +1,4 @@
-//! What a client sent, frame by frame, into events: [`Decoder`].
+//! [`Decoder`], which turns the frames of a client into events.
 
 use std::fmt;
 
@@ -13,56 +13,56 @@ use super::inflate::Inflater;
 use super::mask::Mask;
 use super::utf8::Utf8Check;
 
-/// The most memory, in bytes, that is taken on a client's word: a header may claim any length within the limit, so
-/// what is over this grows only as payload comes.
+/// The most memory, in bytes, that is reserved because of the length in a header. A header can claim any length within
+/// the limit, so the buffer grows beyond this only as payload arrives.
 const CLAIM: usize = 64 * 1024;
 
-/// What a client may send.
+/// The limits on what a client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most payload a message may have, in bytes, all its fragments together; inflated, when it came compressed.
-    /// Control frames have their own bound, 125 bytes, whatever this is.
+    /// The most payload bytes of a message, over all its fragments, and after decompression if it is compressed.
+    /// Control frames have a limit of their own: 125 bytes.
     pub message: usize,
 }
 
 impl Limits {
-    /// How long a message may be as it comes. What cannot be compressed is longer when it has been compressed all the
-    /// same: by up to a sixteenth, where the sender's buffers are the smallest that zlib knows.
+    /// Returns the most bytes that the frames of a message may have. If data cannot be compressed, compressing it makes
+    /// it longer: by up to a sixteenth if the sender uses zlib's smallest buffers.
     fn as_sent(&self, compressed: bool) -> usize {
         if compressed { self.message.saturating_add(self.message / 16 + 64) } else { self.message }
     }
 }
 
-/// What a client has said.
+/// What a client has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A whole message; a text one is UTF-8.
+    /// A whole message. The payload of a text message is valid UTF-8.
     Message(Message),
-    /// A ping, to be answered with a pong of the same payload ([`pong_frame`](super::pong_frame)).
+    /// A ping. Answer it with a pong that has the same payload ([`pong_frame`](super::pong_frame)).
     Ping(Bytes),
-    /// A pong, to a ping or unasked.
+    /// A pong, in answer to a ping or unsolicited.
     Pong(Bytes),
-    /// The client closes, maybe in reply, and sends nothing more that counts.
+    /// A close frame, in answer to one or not. Ignore whatever the client sends after it.
     Close(Option<CloseFrame>),
 }
 
-/// Reads what one client sends.
+/// Decodes the bytes of one client.
 ///
-/// Between two messages it is eight bytes and owns no memory. A frame that is whole in the input, as nearly all are, is
-/// read from there; only a message or frame that has come in part is kept, in memory that is freed when it ends.
+/// Between two messages it has eight bytes and owns no memory. Nearly all frames are complete in the input and are read
+/// from there. Only a message or frame that has arrived in part is buffered; the buffer is freed when it ends.
 #[derive(Default)]
 pub struct Decoder {
     partial: Option<Box<Partial>>,
 }
 
-/// What has come in part.
+/// A message or frame that has arrived in part.
 #[derive(Default)]
 struct Partial {
     frame: Frame,
     message: Option<OpenMessage>,
 }
 
-/// How far into a frame the input ended.
+/// Where in a frame the input ended.
 #[derive(Default)]
 enum Frame {
     /// Before its first byte.
@@ -84,48 +84,49 @@ struct PartialPayload {
     last: bool,
     opcode: Opcode,
     mask: Mask,
-    /// Bytes that are still to come.
+    /// The number of bytes that have not arrived yet.
     remaining: usize,
-    /// What has come of a control frame. A data frame's payload goes to the open message.
+    /// The payload so far of a control frame. The payload of a data frame goes to the open message.
     control: BytesMut,
 }
 
-/// A message that has come in part: some fragments, or some of a frame's payload.
+/// A message that has arrived in part: some fragments, or some of a frame's payload.
 struct OpenMessage {
     kind: MessageKind,
-    /// Whether it is inflated once all of it is there. Not before: that would take a decompressor for each connection.
+    /// Whether it is compressed. It is decompressed only when it is complete, because otherwise each connection would
+    /// need a decompressor of its own.
     compressed: bool,
     buffer: MessageBuffer,
     check: Utf8Check,
 }
 
 impl Decoder {
-    /// A decoder at the start of a connection.
+    /// Creates a decoder for a new connection.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether nothing has come in part: no frame, and no message of which fragments are missing.
+    /// Returns whether no frame and no message has arrived in part.
     pub fn is_at_rest(&self) -> bool {
         self.partial.is_none()
     }
 
-    /// Reads from the front of `input` until one event is complete or the input is used up, and tells how many bytes it
-    /// used. Without an event that is all of them: what they begin is kept. The bytes used are garbage afterwards (they
-    /// are unmasked in place).
+    /// Reads from the front of `input` until one event is complete or the input is used up. Returns how many bytes it
+    /// used. If there is no event, it used all of them, and keeps what has arrived in part. It unmasks in place, so the
+    /// used bytes hold nothing useful afterwards.
     ///
-    /// After [`Event::Close`] the rest of the input, and all that comes after, is to be ignored.
+    /// After [`Event::Close`], ignore the rest of the input and all later input.
     ///
     /// # Errors
-    /// When the client breaks the protocol or goes over `limits`. The decoder is of no more use then.
+    /// If the client breaks the protocol or exceeds `limits`. The decoder must not be used after an error.
     pub fn decode(&mut self, input: &mut [u8], limits: &Limits) -> Result<(usize, Option<Event>), ProtocolError> {
         self.read(input, limits, None)
     }
 
-    /// The same, where compression was agreed on: messages may be compressed, and `inflater` inflates those that are.
+    /// Does the same where compression was negotiated: `inflater` decompresses the messages that are compressed.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// The same as [`decode`](Self::decode).
     pub fn decode_deflated(
         &mut self,
         input: &mut [u8],
@@ -154,7 +155,7 @@ impl Decoder {
         Ok((used, None))
     }
 
-    /// Reads up to the end of a frame, or of the input.
+    /// Reads up to the end of a frame or of the input.
     fn step(
         &mut self,
         input: &mut [u8],
@@ -181,8 +182,8 @@ impl Decoder {
         Ok((used + more, event))
     }
 
-    /// Reads a header, and tells how many bytes of the input end it. `None` when it goes on after the input: what is
-    /// there is kept.
+    /// Reads a header, and returns it with the number of input bytes that it used. Returns `None` if the header is not
+    /// complete; its bytes are kept.
     fn read_header(&mut self, input: &[u8], deflates: bool) -> Result<Option<(Header, usize)>, ProtocolError> {
         if let Some(partial) = &mut self.partial
             && let Frame::Header(begun) = &mut partial.frame
@@ -202,8 +203,8 @@ impl Decoder {
         Ok(header)
     }
 
-    /// Checks a header against what was before it, and against the limit. Returns the payload's length, which from here
-    /// on is known to be one that memory can hold.
+    /// Checks a header against the frames before it and against the limit. Returns the payload's length, which fits
+    /// into memory.
     fn admit(&self, header: &Header, limits: &Limits) -> Result<usize, ProtocolError> {
         let open = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
         let (so_far, limit) = match (header.opcode, open) {
@@ -211,17 +212,17 @@ impl Decoder {
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(ProtocolError::Interrupted),
             (Opcode::Continuation, Some(open)) => (open.buffer.payload().len(), limits.as_sent(open.compressed)),
             (Opcode::Text | Opcode::Binary, None) => (0, limits.as_sent(header.compressed)),
-            // Parsing the header has seen to these.
+            // `Header::parse` has checked these.
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => (0, usize::MAX),
         };
         match usize::try_from(header.length) {
-            // The limit may have been lowered since the message began.
+            // The limit may have been lowered after the message began.
             Ok(length) if length <= limit.saturating_sub(so_far) => Ok(length),
             _ => Err(ProtocolError::TooLong { length: so_far as u64 + header.length, limit: limits.message }),
         }
     }
 
-    /// Frees what was kept of a frame or message that has ended.
+    /// Frees the buffer of a frame or message that has ended.
     #[inline]
     fn settle(&mut self) {
         if let Some(partial) = &self.partial
@@ -233,7 +234,7 @@ impl Decoder {
     }
 }
 
-/// The event of a frame that is whole and a message or control frame on its own.
+/// Returns the event of a frame that is complete, and is a control frame or a whole message.
 #[inline]
 fn read_whole(
     header: Header,
@@ -252,7 +253,7 @@ fn read_whole(
             let text = std::str::from_utf8(payload).map_err(|_| ProtocolError::InvalidText)?;
             Ok(Event::Message(Message::text(text)))
         }
-        // The caller lets no continuation in.
+        // The caller never passes a continuation.
         Opcode::Binary | Opcode::Continuation => Ok(Event::Message(Message::binary(payload))),
         Opcode::Close => Ok(Event::Close(CloseFrame::parse(payload)?)),
         Opcode::Ping => Ok(Event::Ping(Bytes::copy_from_slice(payload))),
@@ -260,28 +261,28 @@ fn read_whole(
     }
 }
 
-/// A compressed message, all of which is there.
+/// Decompresses a complete message.
 fn inflate(
     kind: MessageKind,
     payload: &[u8],
     limits: &Limits,
     inflater: Option<&mut Inflater>,
 ) -> Result<Message, ProtocolError> {
-    // Without one, no header that says "compressed" is let in.
+    // `inflater` is always `Some` here: without it, a header that says "compressed" is refused.
     inflater.ok_or(ProtocolError::ReservedBits)?.inflate(kind, payload, limits.message)
 }
 
 impl PartialHeader {
-    /// Goes on reading: as [`Header::parse`], but tells only how many bytes of `input` were used.
+    /// Continues a header. Returns the same as [`Header::parse`], but counts only the bytes of `input` that were used.
     fn read(&mut self, input: &[u8], deflates: bool) -> Result<Option<(Header, usize)>, ProtocolError> {
         let before = self.length;
         self.append(input);
         let header = Header::parse(&self.bytes[..self.length], deflates)?;
-        // What was there before was no whole header, so the header ends in this input.
+        // The bytes before this input were not a complete header, so the header ends in this input.
         Ok(header.map(|(header, used)| (header, used.saturating_sub(before))))
     }
 
-    /// Keeps of `input` what a header may take.
+    /// Keeps as many bytes of `input` as a header can have.
     fn append(&mut self, input: &[u8]) {
         let room = &mut self.bytes[self.length..];
         let count = room.len().min(input.len());
@@ -312,7 +313,7 @@ impl Partial {
         });
     }
 
-    /// Reads payload up to the end of its frame, or of the input.
+    /// Reads payload up to the end of its frame or of the input.
     fn read_payload(
         &mut self,
         input: &mut [u8],
@@ -335,7 +336,7 @@ impl Partial {
         Ok((used, self.end_frame(payload, limits, inflater)?))
     }
 
-    /// The event that a frame completes, all of whose payload has come.
+    /// Returns the event that a frame completes. All of its payload has arrived.
     fn end_frame(
         &mut self,
         payload: PartialPayload,
@@ -376,7 +377,7 @@ impl OpenMessage {
 }
 
 impl fmt::Debug for Decoder {
-    /// Where it is; not what has come, which is the users' and has no place in logs.
+    /// Shows the position only. What has arrived belongs to users and must not be in logs.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = match self.partial.as_deref() {
             None => "at rest",

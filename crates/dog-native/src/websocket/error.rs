@@ -1,14 +1,14 @@
-//! What a client can do wrong: [`ProtocolError`].
+//! [`ProtocolError`], which lists what a client can do wrong.
 
 use thiserror::Error;
 
-/// Why a client's bytes were refused. The connection cannot go on after it: send a close frame with
+/// Why the bytes of a client were refused. The connection cannot continue: send a close frame with
 /// [`close_code`](Self::close_code), then close the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// One of the three reserved bits is set where no extension that was agreed on gives it a meaning.
-    #[error("a reserved bit of a frame is set, but no extension was agreed on that has a use for it")]
+    /// A reserved bit is set, and no negotiated extension defines it.
+    #[error("a reserved bit of a frame is set, but no extension was agreed on that defines it")]
     ReservedBits,
     /// The opcode is none of the six that RFC 6455 defines.
     #[error("the opcode {0:#x} is unknown")]
@@ -25,13 +25,13 @@ pub enum ProtocolError {
     /// The top bit of a 64-bit length is set.
     #[error("the length of a frame is 2^63 bytes or more")]
     LengthOverflow,
-    /// A continuation frame came while no message was open.
+    /// A continuation frame arrived while no message was open.
     #[error("a continuation frame continues no message")]
     NothingToContinue,
-    /// A text or binary frame came before the last fragment of the open message.
+    /// A text or binary frame arrived before the last fragment of the open message.
     #[error("a message begins before the one before it has ended")]
     Interrupted,
-    /// A close frame's payload is one byte, which is no code.
+    /// The payload of a close frame is one byte. A code has two.
     #[error("a close frame has half a code")]
     HalfCloseCode,
     /// A close frame carries a code that must not be sent (see [`is_close_code`](super::is_close_code)).
@@ -40,25 +40,26 @@ pub enum ProtocolError {
     /// A text message is not UTF-8, or ends within a character.
     #[error("a text message is not UTF-8")]
     InvalidText,
-    /// What is marked as compressed is not what DEFLATE makes, or ends within it.
+    /// The payload of a compressed message is not valid DEFLATE, or is incomplete.
     #[error("a compressed message cannot be inflated")]
     Corrupt,
     /// The reason in a close frame is not UTF-8.
     #[error("the reason in a close frame is not UTF-8")]
     InvalidReason,
-    /// A message's payload is over [`Limits::message`](super::Limits::message). Found out from the header, before any of
-    /// the frame's payload is kept; of a compressed message while it is inflated, as soon as it shows.
+    /// A message's payload exceeds [`Limits::message`](super::Limits::message). The header shows this before any
+    /// payload of the frame is kept. For a compressed message it shows during decompression.
     #[error("a message has at least {length} bytes, over the limit of {limit}")]
     TooLong {
-        /// Bytes that the message's frames so far say it has.
+        /// The number of bytes in the message, according to its frames so far.
         length: u64,
-        /// Bytes that it may have.
+        /// The limit in bytes.
         limit: usize,
     },
 }
 
 impl ProtocolError {
-    /// The code to close the connection with: 1002 (protocol error), 1007 (not UTF-8, or not DEFLATE) or 1009 (too big).
+    /// Returns the code to close the connection with: 1002 (protocol error), 1007 (invalid UTF-8 or DEFLATE) or 1009
+    /// (too big).
     pub fn close_code(&self) -> u16 {
         match self {
             Self::InvalidText | Self::InvalidReason | Self::Corrupt => 1007,

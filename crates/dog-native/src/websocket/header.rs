@@ -3,23 +3,23 @@
 use super::error::ProtocolError;
 use super::mask::Mask;
 
-/// The longest header a client sends: two bytes, an eight-byte length, a four-byte mask.
+/// The length of the longest header that a client sends: two bytes, an eight-byte length, a four-byte mask.
 pub(super) const LONGEST: usize = 14;
 
-/// The most payload a control frame may have, in bytes.
+/// The most payload bytes of a control frame.
 pub(super) const LONGEST_CONTROL: usize = 125;
 
 /// Bits of the first byte.
 const FINAL: u8 = 0x80;
 const RESERVED: u8 = 0x70;
-/// The topmost of the reserved bits: the message that begins here is compressed (RFC 7692).
+/// The highest reserved bit: the message that begins with this frame is compressed (RFC 7692).
 pub(super) const COMPRESSED: u8 = 0x40;
 const OPCODE: u8 = 0x0f;
 /// Bits of the second byte.
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
 
-/// What a frame is.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opcode {
     /// The next fragment of the open message.
@@ -43,28 +43,31 @@ impl Opcode {
     }
 }
 
-/// What stands before a client's payload.
+/// The header of a client's frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Whether this is the last, or only, frame of a message.
+    /// Whether this is the last or only frame of a message.
     pub(super) last: bool,
-    /// Whether the payload of the message that begins here is compressed.
+    /// Whether the message that begins with this frame is compressed.
     pub(super) compressed: bool,
     pub(super) opcode: Opcode,
     pub(super) mask: Mask,
-    /// Bytes of payload, under 2^63; at most 125 of a control frame.
+    /// The payload length in bytes: less than 2^63, and at most 125 for a control frame.
     pub(super) length: u64,
 }
 
 impl Header {
-    /// Reads the header at the front of `bytes`, and tells how many bytes it takes. `None` when more are needed.
-    /// Messages may be compressed if `deflates`, which is to say that it was agreed on.
+    /// Reads the header at the front of `bytes`. Returns it with its length, or `None` if more bytes are needed.
+    /// Messages may be compressed only if `deflates` is true, which means that the handshake has negotiated
+    /// compression.
     ///
-    /// A length that would have fitted a shorter form is taken as it is: RFC 6455 asks senders for the shortest form, but
-    /// nobody to refuse the others. Only control frames, whose lengths all fit the shortest, may have no other.
+    /// Accepts a length that is not in its shortest form. RFC 6455 requires senders to use the shortest form, but does
+    /// not require receivers to reject others. A control frame must use the shortest form, because all its lengths fit
+    /// it.
     ///
     /// # Errors
-    /// When the frame breaks a rule whatever was before it, as soon as that shows.
+    /// If the frame breaks a rule that does not depend on earlier frames. The error is returned as soon as the bytes
+    /// show it.
     #[inline]
     pub(super) fn parse(bytes: &[u8], deflates: bool) -> Result<Option<(Self, usize)>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
@@ -107,14 +110,14 @@ fn check_control(last: bool, length: u8) -> Result<(), ProtocolError> {
     if !last {
         return Err(ProtocolError::FragmentedControl);
     }
-    // 126 and 127 announce a longer form of the length, so none of it has to be awaited.
+    // 126 and 127 announce a longer form of the length, so the frame can be refused before that arrives.
     if usize::from(length) > LONGEST_CONTROL {
         return Err(ProtocolError::LongControl);
     }
     Ok(())
 }
 
-/// The length that `short` gives or announces, and what follows it.
+/// Returns the length that `short` holds or announces, and the bytes after it.
 #[inline]
 fn parse_length(short: u8, bytes: &[u8]) -> Result<Option<(u64, &[u8])>, ProtocolError> {
     let parsed = match short {
@@ -139,7 +142,7 @@ mod tests {
             (&[0x02, 0xfd, 1, 2, 3, 4], false, Opcode::Binary, 125),
             (&[0x80, 0xfe, 0x12, 0x34, 1, 2, 3, 4], true, Opcode::Continuation, 0x1234),
             (&[0x00, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 5, 1, 2, 3, 4], false, Opcode::Continuation, 0x7f << 56 | 5),
-            // Not the shortest form, and taken nonetheless.
+            // Not the shortest form, but accepted.
             (&[0x82, 0xfe, 0, 3, 1, 2, 3, 4], true, Opcode::Binary, 3),
             (&[0x88, 0x82, 1, 2, 3, 4], true, Opcode::Close, 2),
             (&[0x8a, 0xfd, 1, 2, 3, 4], true, Opcode::Pong, 125),
@@ -178,7 +181,7 @@ mod tests {
             (&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0], ProtocolError::LengthOverflow),
         ];
         for (bytes, error) in table {
-            // Where compression was agreed on, the first of these would be a compressed message.
+            // If compression were negotiated, the first of these would be a compressed message.
             let deflates = bytes[0] != 0xc1;
             assert_eq!(Header::parse(bytes, false), Err(error), "{bytes:x?}");
             assert_eq!(Header::parse(bytes, deflates), Err(error), "{bytes:x?}");

@@ -1,4 +1,4 @@
-//! What a client sent compressed, back into what it says: [`Inflater`].
+//! [`Inflater`], which decompresses the messages of clients.
 
 use std::fmt;
 
@@ -7,22 +7,22 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::error::ProtocolError;
 
-/// What RFC 7692 has senders cut off each message, then a last, empty block: whether the decompressor comes to its end
-/// just here tells a message that is whole from one whose last block is not.
+/// The bytes that RFC 7692 makes senders remove from each message, followed by an empty last block. A message is
+/// complete only if the decompressor reaches its end exactly after these bytes.
 const TAIL: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
 
-/// A buffer begins with this many bytes, and never has more than this many beyond the limit.
+/// A buffer starts with this many bytes, and never exceeds the limit by more than this.
 const CHUNK: usize = 16 * 1024;
 
-/// How much of the buffer is kept for the next message.
+/// The most bytes of the buffer that are kept for the next message.
 const KEPT: usize = 64 * 1024;
 
-/// A message may be put together of so many streams that say of themselves that they have ended, as RFC 7692 lets a sender
-/// do it that cannot flush. Each costs more than the two bytes that it may have.
+/// The most DEFLATE streams that may end within one message. RFC 7692 allows them for senders that cannot flush. Each
+/// has as few as two bytes and costs the receiver more than that.
 const ENDS: usize = 1000;
 
-/// Inflates messages, each by itself: one serves all connections of a thread. It takes memory, some 50 KiB and up to
-/// 64 KiB of buffer, with the first message.
+/// Decompresses messages, each independently, so one inflater serves all connections of a thread. With the first
+/// message it allocates about 50 KiB, and a buffer of which it keeps up to 64 KiB.
 #[derive(Default)]
 pub struct Inflater {
     stream: Option<Decompress>,
@@ -30,16 +30,16 @@ pub struct Inflater {
 }
 
 impl Inflater {
-    /// One that has no memory yet.
+    /// Creates an inflater. It allocates nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The message whose payload came as `payload`.
+    /// Decompresses the message whose compressed payload is `payload`.
     ///
     /// # Errors
-    /// When it cannot be inflated, is no UTF-8 though it is a text, or has more than `limit` bytes. That is found out when
-    /// so many have been inflated, whatever would come after them.
+    /// If the payload cannot be decompressed, if a text is not UTF-8, or if the message has more than `limit` bytes.
+    /// Decompression stops as soon as the limit is exceeded.
     pub(super) fn inflate(
         &mut self,
         kind: MessageKind,
@@ -56,17 +56,18 @@ impl Inflater {
 
     fn fill(&mut self, payload: &[u8], limit: usize) -> Result<(), ProtocolError> {
         if payload.is_empty() {
-            // An empty message has a byte at least. Some senders cut it off too, and it can mean nothing else.
+            // RFC 7692 gives an empty message at least one byte. Some senders remove that too, and no other message has
+            // no bytes.
             return Ok(());
         }
         let stream = self.stream.get_or_insert_with(|| Decompress::new(false));
         stream.reset(false);
         let (mut has_ended, mut ends) = (false, 0);
         for mut piece in [payload, &TAIL] {
-            // A buffer that is full may not hold all that the piece has given.
+            // If the buffer is full, the decompressor may still hold output.
             while !piece.is_empty() || (!has_ended && self.inflated.len() == self.inflated.capacity()) {
                 if has_ended {
-                    // There is more: another stream begins.
+                    // There is more input: another stream begins.
                     stream.reset(false);
                     ends += 1;
                 }
@@ -89,7 +90,7 @@ impl Inflater {
     }
 }
 
-/// Makes room for a byte at least; the more there is, the more, up to a chunk beyond the limit.
+/// Makes room for at least one byte. The buffer doubles, up to `CHUNK` bytes beyond the limit.
 fn make_room(inflated: &mut Vec<u8>, limit: usize) -> Result<(), ProtocolError> {
     let length = inflated.len();
     if length > limit {
@@ -117,7 +118,7 @@ fn message(kind: MessageKind, payload: &[u8]) -> Result<Message, ProtocolError> 
 }
 
 impl fmt::Debug for Inflater {
-    /// Not the last message.
+    /// Leaves out the last message, which is still in the buffer.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Inflater")
     }

@@ -1,12 +1,12 @@
-//! Takes a client's mask off a payload, in place.
+//! Unmasks a client's payload in place.
 
-/// The four bytes that a client has XORed its payload with, turned so that the first belongs to the next byte. A payload
-/// that arrives in pieces is thus unmasked piece by piece.
+/// The four bytes that the client has XORed its payload with, rotated so that the first belongs to the next byte. So a
+/// payload that arrives in pieces can be unmasked piece by piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mask([u8; 4]);
 
 impl Mask {
-    /// The mask at the start of a payload, as the frame's header has it.
+    /// Creates the mask for the start of a payload, from the key in the frame's header.
     pub(super) fn new(key: [u8; 4]) -> Self {
         Self(key)
     }
@@ -14,8 +14,8 @@ impl Mask {
     /// Unmasks the next piece of the payload.
     #[inline]
     pub(super) fn apply(&mut self, piece: &mut [u8]) {
-        // Eight bytes at a time: the compiler makes vector instructions of this loop, and even where it does not, an
-        // eighth of the steps are left. Native byte order on both sides cancels out.
+        // The loop processes eight bytes at a time, and the compiler vectorizes it. Native byte order is right, because
+        // it is used both ways.
         let word = u64::from(u32::from_ne_bytes(self.0));
         let word = word | word << 32;
         let (words, rest) = piece.as_chunks_mut::<8>();
@@ -25,7 +25,7 @@ impl Mask {
         for (byte, key) in rest.iter_mut().zip(self.0.iter().cycle()) {
             *byte ^= key;
         }
-        // Whole words do not move the phase: eight is twice four.
+        // Only the rest rotates the mask: eight is a multiple of four.
         self.0.rotate_left(rest.len() % 4);
     }
 }

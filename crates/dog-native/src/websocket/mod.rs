@@ -1,17 +1,17 @@
-//! The WebSocket protocol (RFC 6455) without I/O, as a server speaks it: bytes in, [`Event`]s out.
+//! The server side of the WebSocket protocol (RFC 6455) without I/O: bytes in, [`Event`]s out.
 //!
 //! Read in this order:
-//! - `decode`: [`Decoder`], which turns what a client sent into events, and is eight bytes between two messages;
-//! - `header`: the two to fourteen bytes before a client's payload, and the rules that a frame can break on its own;
+//! - `decode`: [`Decoder`], which turns the bytes of a client into events, and has eight bytes between two messages;
+//! - `header`: the two to fourteen bytes before a client's payload, and the rules that one frame can break;
 //! - `server_frame`: the two to ten bytes before a server's payload;
-//! - `mask`: takes the client's mask off, in place;
+//! - `mask`: unmasks a client's payload in place;
 //! - `utf8`: checks text while it arrives;
-//! - `inflate` and `deflate`: messages that are compressed, where that was agreed on;
-//! - `control`: the close, ping and pong frames a server sends, and what a client's close frame says;
+//! - `inflate` and `deflate`: compressed messages, where compression was negotiated;
+//! - `control`: the close, ping and pong frames that a server sends, and the payload of a client's close frame;
 //! - `error`: [`ProtocolError`], and the close code to answer it with.
 //!
-//! Data that a server sends needs no encoder here: a [`dog::Message`] is laid out as a frame when it is made. Only one
-//! that goes out compressed is laid out anew.
+//! There is no encoder for a server's messages: a [`dog::Message`] already has the layout of a frame. Only a compressed
+//! message gets a new frame.
 //!
 //! ```
 //! use dog_native::websocket::{Decoder, Event, Limits};

@@ -1,21 +1,21 @@
-//! The header of a server's frame: how it is written, how it is read again, and where in a stream of frames it stands.
+//! The header of a server's frame: writing it, reading it, and finding where frames end in a stream of bytes.
 //!
-//! It is the first byte (opcode and flags), a length of one byte, or of three or nine where the payload has more than 125 or
-//! 65,535 bytes. A server masks nothing.
+//! A header is the first byte (opcode and flags) and the length of the payload. The length takes one byte, three if the
+//! payload has more than 125 bytes, or nine if it has more than 65,535. A server's frames are not masked.
 
 use bytes::Bytes;
 
 /// The longest header that a server sends, in bytes.
 const LONGEST: usize = 10;
 
-/// First bytes of a text and a binary message in one frame.
+/// The first bytes of a text message and of a binary message in one frame.
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
-/// The bits of the second byte that are a length.
+/// The bits of the second byte that hold a length.
 const LENGTH: u8 = 0x7f;
 
-/// How many bytes a header has, according to its second byte.
+/// Returns the number of bytes in a header, given its second byte.
 fn header_length(second: u8) -> usize {
     match second & LENGTH {
         126 => 4,
@@ -24,7 +24,7 @@ fn header_length(second: u8) -> usize {
     }
 }
 
-/// How many bytes of payload follow a whole header.
+/// Returns the number of payload bytes after a complete header.
 fn payload_length(header: &[u8; LONGEST]) -> u64 {
     let [_, short, long @ ..] = *header;
     match short & LENGTH {
@@ -34,7 +34,7 @@ fn payload_length(header: &[u8; LONGEST]) -> u64 {
     }
 }
 
-/// A frame with this first byte.
+/// Builds a frame with this first byte.
 pub(super) fn frame(first: u8, payload: &[u8]) -> Bytes {
     let mut frame = Vec::with_capacity(LONGEST + payload.len());
     frame.push(first);
@@ -54,29 +54,29 @@ pub(super) fn frame(first: u8, payload: &[u8]) -> Bytes {
     frame.into()
 }
 
-/// The payload of a frame that is a whole message. `None` for any other frame.
+/// Returns the payload of a frame that is a whole message, and `None` for any other frame.
 pub(crate) fn payload(frame: &[u8]) -> Option<&[u8]> {
     let &[TEXT | BINARY, second, ..] = frame else { return None };
     frame.get(header_length(second)..)
 }
 
-/// Where in a server's frames a stream of bytes stands.
+/// The position of a stream of bytes within a server's frames.
 #[derive(Default)]
 pub(crate) struct FrameBoundary {
-    /// The first bytes of a header that is not complete yet.
+    /// The first bytes of a header that is not complete yet, and how many there are.
     header: [u8; LONGEST],
     begun: usize,
-    /// Bytes of payload that are still to come.
+    /// The number of payload bytes that have not arrived yet.
     left: u64,
 }
 
 impl FrameBoundary {
-    /// Whether some of a frame has come, but not all of it.
+    /// Returns whether a frame has arrived in part.
     pub(crate) fn is_within(&self) -> bool {
         self.begun > 0 || self.left > 0
     }
 
-    /// Goes on to the end of the frame that is under way, if it is among these bytes. Returns how many of them belong to the
+    /// Advances to the end of the current frame, if the bytes reach it. Returns how many of the bytes belong to that
     /// frame.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> usize {
         let mut used = 0;
@@ -99,7 +99,7 @@ impl FrameBoundary {
         used + payload
     }
 
-    /// The same for all frames among these bytes.
+    /// Advances over all frames in the bytes, and returns how many bytes that was.
     pub(crate) fn advance_all(&mut self, bytes: &[u8]) -> usize {
         let mut used = 0;
         while used < bytes.len() {

@@ -1,13 +1,13 @@
-//! Writes frames as a client would, for tests.
+//! Builds frames as a client sends them, for tests.
 
-/// A masked frame. `first` is the first byte: flags and opcode.
+/// Builds a masked frame. `first` is the first byte: flags and opcode.
 pub(super) fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = client_header(first, payload.len() as u64);
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
     frame
 }
 
-/// The header of a masked frame that claims `length` bytes of payload.
+/// Builds the header of a masked frame that claims `length` bytes of payload.
 pub(super) fn client_header(first: u8, length: u64) -> Vec<u8> {
     let mut header = vec![first];
     match length {

@@ -1,37 +1,38 @@
-//! Checks text while it arrives.
+//! Checks that text is UTF-8 while it arrives.
 
 use super::error::ProtocolError;
 
-/// How far a text that is still growing is known to be UTF-8.
+/// How much of a growing text has been checked.
 ///
-/// It fails at the first byte that no continuation can mend, not at the end of the frame or the message: a client is not
-/// to make a server hold megabytes that are refused in the end.
+/// The check fails at the first invalid byte, not at the end of the frame or message. So a client cannot make a server
+/// buffer megabytes that it will refuse in the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Utf8Check {
-    /// Bytes from the front that are whole characters. What follows them, at most three bytes, begins a character that
-    /// may yet be completed, and is read again when more has come: cheaper than carrying a state machine's state.
+    /// The number of bytes at the front that are complete characters. At most three bytes follow them: the beginning of
+    /// a character. They are read again when more has arrived, which is cheaper than keeping the state of a state
+    /// machine.
     whole: usize,
 }
 
 impl Utf8Check {
-    /// Checks what was added to `text`, which is all of the text so far.
+    /// Checks the bytes that were appended to `text`, which is the whole text so far.
     ///
     /// # Errors
-    /// [`ProtocolError::InvalidText`] when a byte cannot be part of UTF-8 where it stands, whatever comes after it.
+    /// [`ProtocolError::InvalidText`] if a byte cannot be part of UTF-8 at its position, whatever follows it.
     pub(super) fn advance(&mut self, text: &[u8]) -> Result<(), ProtocolError> {
         match std::str::from_utf8(&text[self.whole..]) {
             Ok(_) => self.whole = text.len(),
-            // No `error_len`: the end came within a character, all bytes of which are right so far.
+            // Without an `error_len`, the text ends within a character that is valid so far.
             Err(error) if error.error_len().is_none() => self.whole += error.valid_up_to(),
             Err(_) => return Err(ProtocolError::InvalidText),
         }
         Ok(())
     }
 
-    /// Checks that `text`, all of which has been [advanced](Self::advance) over, does not end within a character.
+    /// Checks that `text` does not end within a character. [`advance`](Self::advance) must have seen all of it.
     ///
     /// # Errors
-    /// [`ProtocolError::InvalidText`] when it does.
+    /// [`ProtocolError::InvalidText`] if it does.
     pub(super) fn finish(self, text: &[u8]) -> Result<(), ProtocolError> {
         if self.whole == text.len() { Ok(()) } else { Err(ProtocolError::InvalidText) }
     }
@@ -41,7 +42,8 @@ impl Utf8Check {
 mod tests {
     use super::*;
 
-    /// The byte (counted from 0) at which a text that comes byte by byte is refused; its length when only the end is.
+    /// Returns the index of the byte at which a text that arrives byte by byte is refused, or its length if only
+    /// `finish` refuses it.
     fn refused_at(text: &[u8]) -> Option<usize> {
         let mut check = Utf8Check::default();
         for end in 1..=text.len() {
@@ -68,7 +70,7 @@ mod tests {
             // Overlong forms fail at the second byte.
             (b"\xe0\x9f\xbf", Some(1)),
             (b"\xf0\x8f\xbf\xbf", Some(1)),
-            // As does what is over U+10FFFF (Autobahn 6.4.1 to 6.4.4), and a surrogate.
+            // So do code points above U+10FFFF (Autobahn 6.4.1 to 6.4.4) and surrogates.
             (b"\xce\xba\xf4\x90\x80\x80", Some(3)),
             (b"\xed\xa0\x80", Some(1)),
             (b"\xf5", Some(0)),
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_beginning_is_refused_exactly_when_no_character_begins_so() {
-        // Every first two bytes of every character there is.
+        // The first two bytes of each character that is not ASCII.
         let mut begins = std::collections::HashSet::new();
         for character in '\u{80}'..=char::MAX {
             let mut bytes = [0; 4];

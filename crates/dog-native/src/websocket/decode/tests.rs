@@ -1,4 +1,5 @@
-//! Tables of streams, each read whole and byte by byte. What random streams do is in `tests/codec_differential.rs`.
+//! Tables of streams, each decoded whole and in small pieces. Random streams are tested in
+//! `tests/codec_differential.rs`.
 
 use super::super::testing::{client_frame, client_header};
 use super::*;
@@ -31,7 +32,7 @@ fn read_chunks(stream: &[u8], size: usize, limits: &Limits) -> Read {
     (events, Ok(()))
 }
 
-/// Reads a stream whole and in pieces of several sizes, which must make no difference.
+/// Decodes a stream whole and in pieces of several sizes. The results must be equal.
 fn read(frames: &[Vec<u8>]) -> Read {
     let stream = frames.concat();
     let whole = read_chunks(&stream, stream.len(), &LIMITS);
@@ -51,7 +52,7 @@ fn ping(payload: &'static [u8]) -> Event {
 
 #[test]
 fn a_decoder_at_rest_is_a_word_and_owns_nothing() {
-    // The design has room for 32 bytes.
+    // The design allows 32 bytes.
     assert!(size_of::<Decoder>() <= size_of::<usize>());
     let mut decoder = Decoder::new();
     assert!(decoder.is_at_rest());
@@ -92,7 +93,7 @@ fn messages_are_put_together() {
         (vec![client_frame(0x82, b"\xff")], vec![Event::Message(Message::binary(b"\xff"))]),
         (vec![client_frame(0x81, long.as_bytes())], vec![text(&long)]),
         (vec![client_frame(0x01, first), client_frame(0x80, second)], vec![text(&long)]),
-        // Cut within the two bytes of a character, with frames between the fragments and empty ones among them.
+        // A character is split between fragments, with control frames and an empty fragment between them.
         (
             vec![
                 client_frame(0x01, b"\xc3"),
@@ -148,8 +149,8 @@ fn a_length_over_the_limit_is_refused_before_any_payload() {
         let mut header = client_header(0x82, length);
         assert_eq!(Decoder::new().decode(&mut header, &Limits { message: 10 }), Err(error));
     }
-    // With the largest limit there is, so does a length that would overflow a message's sum, and no more is allocated
-    // than the claim allows.
+    // Even with the largest possible limit, the sum of a message's lengths does not overflow, and no more memory is
+    // reserved than `CLAIM`.
     let limits = Limits { message: usize::MAX };
     let mut decoder = Decoder::new();
     assert_eq!(decoder.decode(&mut client_frame(0x02, b"a"), &limits), Ok((7, None)));

@@ -1,4 +1,5 @@
-//! What goes out compressed: laid out as the standards say, read back by the library's other half, never larger.
+//! Compressed messages: their layout is that of the standards, the library's decompressor reads them, and they are
+//! never larger.
 
 use dog::Message;
 use flate2::{Decompress, FlushDecompress};
@@ -6,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a client makes of a frame: the first byte, and the payload.
+/// Reads a frame as a client would: returns the first byte and the payload.
 fn read(frame: &[u8]) -> (u8, Vec<u8>) {
     let (length, header) = match frame[1] {
         126 => (usize::from(u16::from_be_bytes([frame[2], frame[3]])), 4),
@@ -24,7 +25,7 @@ fn read(frame: &[u8]) -> (u8, Vec<u8>) {
 #[test]
 fn a_message_goes_out_as_its_kind_whatever_its_length() {
     let mut deflater = Deflater::new(3);
-    // Compressed they have 125, 126, 65,535 and 65,536 bytes at least once each, or nearly.
+    // Compressed, they include lengths at or near 125, 126, 65,535 and 65,536 bytes.
     for length in [8, 100, 20_000, 65_536, 3 << 20] {
         for message in [Message::text("a".repeat(length)), Message::binary(vec![0; length])] {
             let frame = message.frame();
@@ -54,7 +55,7 @@ fn what_would_be_no_smaller_stays_as_it_is() {
         assert_eq!(deflater.deflate(Message::binary(&noise[..length]).frame()), None, "{length} bytes");
     }
     assert!(deflater.deflated.capacity() <= KEPT, "no large buffer is kept");
-    // And it goes on as if nothing had been.
+    // The compressor works as before.
     assert!(deflater.deflate(Message::text("a".repeat(50)).frame()).is_some());
 }
 

@@ -1,4 +1,4 @@
-//! What comes compressed: the examples of RFC 7692, what is not whole or not right, bombs.
+//! Decompression: the examples of RFC 7692, incomplete and invalid payloads, decompression bombs.
 
 use flate2::{Compress, Compression, FlushCompress};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ fn inflate(payload: &[u8]) -> Result<Message, ProtocolError> {
     Inflater::new().inflate(MessageKind::Binary, payload, LIMIT)
 }
 
-/// Compressed by the library's other half, flushed as a sender does it.
+/// Compresses with the library's compressor, and flushes as a sender does.
 fn deflated(bytes: &[u8], level: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8 + 100);
     Compress::new(Compression::new(level), false).compress_vec(bytes, &mut out, FlushCompress::Sync).unwrap();
@@ -44,8 +44,8 @@ fn what_is_not_whole_or_not_right_is_refused() {
         assert_eq!(inflate(&whole[..end]), Err(ProtocolError::Corrupt), "{end} bytes of {}", whole.len());
     }
     let table: [&[u8]; 6] = [
-        // A kind of block that there is not; a length that is not its complement; a reference before the beginning; one
-        // into the message before; a message after which something is missing; text that is not DEFLATE.
+        // An unknown block type; a length that does not match its complement; a reference to before the beginning; a
+        // reference into the message before; a message that is incomplete; text that is not DEFLATE.
         &[0x06],
         &[0x00, 0x05, 0x00, 0x05, 0x00],
         &[0x4a, 0x04, 0x13, 0x00],
@@ -99,7 +99,7 @@ fn ends_without_end_are_refused() {
 }
 
 proptest! {
-    /// One inflater after the other way round, whatever was before.
+    /// One inflater reads all payloads, so it must be independent of earlier ones.
     #[test]
     fn what_a_sender_compresses_is_read(
         payloads in proptest::collection::vec((proptest::collection::vec(0..20_u8, 0..40_000), 0..=9_u32), 1..5),
