@@ -1,4 +1,5 @@
-//! What goes out compressed: each message once a worker, when the first who takes it so is met, for all who do.
+//! Compression of outgoing messages. A worker compresses a message once per turn, when the first socket needs it, and
+//! uses the result for all sockets.
 
 use std::rc::Rc;
 
@@ -8,31 +9,31 @@ use crate::config::Compression;
 use crate::metrics::counters::Counters;
 use crate::websocket::{Deflater, payload};
 
-/// Messages of a turn that are remembered with their compressed frames. A message to all of a cluster comes to each
-/// Replica here by itself, and to those that are siblings of its sender later in the turn.
+/// How many messages of a turn are kept with their compressed frames. A broadcast to the cluster reaches each Replica
+/// of this worker separately, and the siblings of its sender later in the turn.
 const REMEMBERED: usize = 64;
 
-/// How a socket takes messages: agreed on in its handshake.
+/// How messages are sent to a socket. The handshake negotiates it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// As they are.
+    /// Uncompressed.
     #[default]
     Plain,
-    /// Compressed, where that makes them smaller.
+    /// Compressed, if that makes them smaller.
     Compressed,
-    /// The same, but what is longer than so many bytes, as a power of two, as it is: its client keeps no more of a message
-    /// to be referred to.
+    /// Compressed, except messages longer than two to the power of this number of bytes. The client keeps a smaller
+    /// window, so a longer message could contain references that it cannot resolve.
     CompressedWindow(u8),
 }
 
 impl Lane {
-    /// For whom a compressed message may refer back so many bytes, a power of two.
+    /// Returns the lane of a client with a window of this many bytes, a power of two.
     pub(crate) fn of_window(bytes: usize) -> Self {
         let bits = bytes.ilog2();
         if bits >= 15 { Self::Compressed } else { Self::CompressedWindow(u8::try_from(bits).unwrap_or_default()) }
     }
 
-    /// Whether messages may come compressed.
+    /// Returns whether messages may be sent compressed.
     pub(crate) fn deflates(self) -> bool {
         self != Self::Plain
     }
@@ -43,7 +44,8 @@ impl Lane {
 pub(super) struct Compressor {
     compression: Compression,
     deflater: Deflater,
-    /// Frames as they were and as they are sent, in a ring. They are held, so that no other can have their address.
+    /// Pairs of a frame and its compressed form, as a ring. The frames are kept alive, so that no other frame can have
+    /// the same address.
     compressed: Vec<(Bytes, Bytes)>,
     next: usize,
     counters: Rc<Counters>,
@@ -55,7 +57,7 @@ impl Compressor {
         Self { compression, deflater, compressed: Vec::new(), next: 0, counters }
     }
 
-    /// What a socket of this lane is sent for `frame`.
+    /// Returns what a socket of this lane is sent for `frame`.
     #[inline]
     pub(super) fn frame(&mut self, frame: &Bytes, lane: Lane) -> Bytes {
         match lane {
@@ -87,7 +89,7 @@ impl Compressor {
         compressed
     }
 
-    /// The turn is over.
+    /// Forgets the compressed frames, at the end of a turn.
     pub(super) fn forget(&mut self) {
         self.compressed.clear();
         self.next = 0;
@@ -113,7 +115,7 @@ mod tests {
         assert_eq!(first.as_ptr(), again.as_ptr());
         let other = compressor.frame(Message::text("b".repeat(1_000)).frame(), Lane::Compressed);
         assert_ne!(first, other);
-        // Thousands in one turn: what is remembered is bounded.
+        // The number of remembered frames is bounded, however many are sent in a turn.
         for _ in 0..1_000 {
             compressor.frame(Message::text("c".repeat(1_000)).frame(), Lane::Compressed);
         }

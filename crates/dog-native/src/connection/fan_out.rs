@@ -1,10 +1,10 @@
-//! Frames that many sockets are sent alike: [`FanOut`].
+//! Frames that are the same for many sockets: [`FanOut`].
 //!
-//! The sockets of one Replica are mostly sent the same frames in a turn. These are kept once, in a fan-out, joined once, and
-//! written to each socket. A socket that is sent anything else leaves the fan-out, and has its frames in its own outbox from
-//! then on. No socket is in a fan-out for longer than a turn, or while something waits for it in its outbox.
+//! In a turn, the sockets of one Replica mostly get the same frames. A fan-out stores these frames once, joins them
+//! once, and writes them to each socket. A socket that gets anything else leaves the fan-out, and has its frames in its
+//! own outbox from then on. No socket is in a fan-out for longer than a turn, or while its outbox holds frames.
 //!
-//! If some sockets take messages compressed, the fan-out has two lanes.
+//! If some sockets take compressed messages, the fan-out has two lanes.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use dog::{Epoch, ReplicaId, SocketId};
 
 use super::compression::{Compressor, Lane};
 
-/// How many fan-outs keep their memory for later turns. Each may once have been that of the largest Replica.
+/// How many fan-outs keep their memory for later turns. Each may have grown to the size of the largest Replica.
 const KEPT: usize = 64;
 
-/// One of the fan-outs of the turn.
+/// The index of a fan-out of this turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FanOutIndex(u32);
 
@@ -36,34 +36,34 @@ impl FanOutIndex {
 #[derive(Default)]
 pub(super) struct FanOuts {
     pub(super) all: Vec<FanOut>,
-    /// The present fan-out of each Replica.
+    /// The current fan-out of each Replica.
     pub(super) present: HashMap<ReplicaId, usize>,
-    /// Emptied fan-outs, for their memory.
+    /// Empty fan-outs that are kept for their memory.
     pub(super) spare: Vec<FanOut>,
     /// The buffer in which frames are joined.
     pub(super) joined: Vec<u8>,
 }
 
-/// Frames for an audience.
+/// The frames for one audience.
 #[derive(Default)]
 pub(super) struct FanOut {
     pub(super) key: Option<Key>,
     pub(super) frames: Vec<Bytes>,
-    /// The first of the frames as they are sent compressed. See [`FanOut::frames_of`].
+    /// The compressed forms of the first `compressed.len()` frames. See [`FanOut::frames_of`].
     pub(super) compressed: Vec<Bytes>,
-    /// What the uncompressed frames count for against the bound of each member.
+    /// What the uncompressed frames count against the limit of each member.
     pub(super) weight: usize,
-    /// The places of the connections that began in it. Those that have left know it themselves.
+    /// The places of the connections that started in it. A connection that has left records that itself.
     pub(super) members: Vec<u32>,
-    /// Whether some members take messages plain, and whether some take them compressed.
+    /// Whether some members take uncompressed messages, and whether some take compressed ones.
     pub(super) lanes: [bool; 2],
-    /// How many members are still in it.
+    /// The number of members that have not left.
     pub(super) active: usize,
-    /// Open sockets of the audience that are not in it.
+    /// Open sockets of the audience that are not members.
     pub(super) apart: Vec<SocketId>,
 }
 
-/// One audience, at one time.
+/// Identifies an audience at one time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) replica: ReplicaId,
@@ -72,7 +72,7 @@ pub(super) struct Key {
 }
 
 impl FanOut {
-    /// The frames as a member of this lane is sent them. They are compressed when they are first needed so.
+    /// Returns the frames for members of this lane. Frames are compressed when they are first needed.
     pub(super) fn frames_of(&mut self, lane: Lane, compressor: &mut Compressor) -> &[Bytes] {
         if !lane.deflates() {
             return &self.frames;

@@ -1,10 +1,10 @@
 //! The sockets that lag: [`Lagging`].
 //!
-//! A socket lags when much waits for it although the kernel was offered all of it, and that was sent in a short while. Its
-//! client has some time to take it. Meanwhile the sockets of those who send much to the same Group are not read. A client
-//! that reads needs a few milliseconds. A client that takes nothing, or too little, is slow: nobody waits for it any more.
-//! Nobody waits either for a client that has fallen behind little by little, so that a slow member does not slow down its
-//! room.
+//! A socket lags if much is queued for it after all of it was offered to the kernel, and all of that was sent in a
+//! short time. Its client gets some time to read it. During this time, sockets whose clients send much to the same
+//! Group are not read. A client that reads normally needs a few milliseconds. A client that reads nothing or too little
+//! is slow: senders do not wait for it any more. Nor do they wait for a client that falls behind gradually, so that a
+//! slow member does not slow down its room.
 
 use std::collections::HashMap;
 
@@ -23,15 +23,16 @@ pub(super) struct Lagging {
     sockets: HashMap<SocketId, Lag>,
     /// How many sockets lag in each Group.
     groups: HashMap<GroupAddress, usize>,
-    /// Groups in which the first socket began to lag, or the last one ceased to, since that was taken.
+    /// Groups in which the first socket has begun to lag (`true`) or the last has stopped (`false`), since this was
+    /// last taken.
     news: Vec<(GroupAddress, bool)>,
 }
 
 struct Lag {
     group: GroupAddress,
-    /// Whether the kernel has taken something since the last check.
+    /// Whether the kernel has taken some bytes since the last check.
     progressed: bool,
-    /// Checks in a row in which nothing was taken.
+    /// The number of checks in a row in which the kernel took nothing.
     idle_checks: u8,
     checks: u8,
 }
@@ -56,15 +57,15 @@ impl Lagging {
         }
     }
 
-    /// The kernel has taken some of what waits for the socket.
+    /// Notes that the kernel has taken some of what is queued for the socket.
     pub(super) fn progressed(&mut self, socket: SocketId) {
         if let Some(lag) = self.sockets.get_mut(&socket) {
             lag.progressed = true;
         }
     }
 
-    /// Checks a socket. Returns whether its client is slow. Checks are counted, not time: while this process is stopped,
-    /// no client becomes slow.
+    /// Checks a socket. Returns whether its client is slow. It counts checks instead of measuring time, so that no
+    /// client becomes slow while this process is stopped.
     pub(super) fn check(&mut self, socket: SocketId) -> bool {
         let Some(lag) = self.sockets.get_mut(&socket) else { return false };
         lag.checks += 1;

@@ -1,8 +1,8 @@
 //! The WebSocket connections of one worker: small records in one slab, polled together, and written once per turn.
 //!
-//! - `stream`: what bytes go over; `record`: the state of one connection
-//! - `outbox`: what waits to be written to one connection; `fan_out`: what waits for many alike; `compression`: messages that
-//!   go out compressed; `lagging`: sockets that others wait for
+//! - `stream`: the transport; `record`: the state of one connection
+//! - `outbox`: the frames queued for one connection; `fan_out`: frames that many connections share; `compression`:
+//!   compression of outgoing messages; `lagging`: sockets that senders wait for
 //! - `table`: all connections; in it `deliver`: messages for sockets, and `write`: when they are written
 
 mod compression;

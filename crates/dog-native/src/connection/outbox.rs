@@ -1,5 +1,5 @@
-//! What waits to be written. All connections of a worker share one arena, so that a delivery allocates nothing and a
-//! connection at rest holds nothing.
+//! Queues of frames to be written. All connections of a worker share one arena, so that a delivery allocates nothing
+//! and an idle connection holds no memory.
 
 use std::io::{self, IoSlice};
 use std::num::NonZeroU8;
@@ -9,31 +9,33 @@ use slab::Slab;
 
 use super::stream::Stream;
 
-/// Where no node is.
+/// The index that means "no node".
 const NONE: u32 = u32::MAX;
 
-/// What a frame that waits counts for besides its bytes: its node, and what its allocation takes. Without it a socket that
-/// is owed frames of a few bytes could keep many times its bound.
+/// What each queued frame counts in addition to its bytes: its node and its allocation. Without it, a socket with many
+/// frames of a few bytes could use many times its limit of memory.
 pub(super) const KEEPING: usize = 64;
 
-/// Frames up to this many bytes in all are copied together and written at once; more are written from where they are.
+/// If all queued frames together have at most this many bytes, they are copied into one buffer and written at once.
+/// Otherwise they are written without a copy.
 pub(super) const JOIN_UP_TO: usize = 64 * 1024;
 
-/// In moments: what waits was sent in a short while if the kernel has refused some of it for less than a second.
+/// In moments, about one second. If the kernel has refused bytes for less than this, the queue is the result of a
+/// burst.
 const BURST: u8 = 4;
 
-/// The most frames in one vectored write; the kernel takes 1024.
+/// The most frames in one vectored write. The kernel's limit is 1024.
 const SLICES: usize = 64;
 
-/// The frames of all outboxes, and the buffer in which small ones are joined.
+/// The frames of all outboxes, and the buffer in which small frames are joined.
 #[derive(Default)]
 pub(super) struct Arena {
     nodes: Slab<Node>,
     joined: Vec<u8>,
-    /// The frames that `joined` holds, by address and length: where many sockets are owed the same frames, they are
-    /// joined once. Valid within one flush, while the nodes keep the frames alive; see [`Arena::begin_flush`].
+    /// The frames that `joined` contains, by address and length. If many sockets have the same frames queued, these are
+    /// joined once. It is valid within one flush, while the nodes keep the frames alive; see [`Arena::begin_flush`].
     joined_frames: Vec<(usize, usize)>,
-    /// Bytes that the kernel has taken since somebody asked.
+    /// The bytes written since [`Arena::take_written`] was last called.
     written: usize,
 }
 
@@ -42,57 +44,57 @@ struct Node {
     next: u32,
 }
 
-/// One connection's frames, first to last, as a list in the [`Arena`].
+/// The queued frames of one connection, as a linked list in the [`Arena`].
 #[derive(Debug)]
 pub(super) struct Outbox {
     head: u32,
     tail: u32,
-    /// How much of the first frame has been written.
+    /// How many bytes of the first frame have been written.
     written: usize,
-    /// Bytes that wait.
+    /// The number of queued bytes.
     pub(super) bytes: usize,
-    /// Frames that they are in.
+    /// The number of queued frames.
     frames: u32,
-    /// Whether the kernel has refused to take more, and has not said since that it takes something.
+    /// Whether the kernel's buffer was full, and the kernel has not reported since then that it takes bytes again.
     pub(super) blocked: bool,
-    /// The moment since which some of what waits was refused by the kernel: see [`moment`](super::moment).
+    /// The moment since which the kernel has not taken everything: see [`moment`](super::moment).
     backed_up_at: Option<NonZeroU8>,
-    /// Whether it is on the list of those to be written.
+    /// Whether the connection is on the list of those to be written.
     pub(super) dirty: bool,
-    /// How the client reads, as far as that is known.
+    /// How well the client keeps up, as far as that is known.
     pub(super) pace: Pace,
 }
 
-/// How a client reads.
+/// How well a client keeps up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// Little waits for it.
+    /// Little is queued for it.
     #[default]
     KeepsUp,
-    /// Much waits, and it has some time to take it: see [`Lagging`](super::lagging::Lagging).
+    /// Much is queued for it, and it has some time to read it: see [`Lagging`](super::lagging::Lagging).
     Lags,
-    /// It had that time.
+    /// It was not fast enough in that time.
     Slow,
 }
 
 impl Outbox {
-    /// Whether the kernel has refused some of what was offered to it at `moment`.
+    /// Notes whether the kernel refused some of what was offered to it at `moment`.
     pub(super) fn is_refused(&mut self, refused: bool, moment: u8) {
         self.blocked = refused;
         self.backed_up_at = if refused { self.backed_up_at.or(NonZeroU8::new(moment)) } else { None };
     }
 
-    /// Whether the kernel has refused some of what waits before.
+    /// Returns whether the kernel has refused some of what is queued.
     pub(super) fn is_backed_up(&self) -> bool {
         self.backed_up_at.is_some()
     }
 
-    /// Whether what waits was sent in a short while. What the kernel was never offered says nothing.
+    /// Returns whether what is queued was sent in a short time. If the kernel was never offered it, that is assumed.
     pub(super) fn is_burst(&self, moment: u8) -> bool {
         self.backed_up_at.is_none_or(|since| moment.wrapping_sub(since.get()) < BURST)
     }
 
-    /// What it counts for against its bound.
+    /// Returns what the queue counts against the limit.
     pub(super) fn weight(&self) -> usize {
         self.bytes + self.frames as usize * KEEPING
     }
@@ -114,22 +116,23 @@ impl Default for Outbox {
     }
 }
 
-/// How a flush ended.
+/// The result of a flush.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Flushed {
-    /// Nothing waits any more.
+    /// The queue is empty.
     All,
-    /// The kernel takes no more for now.
+    /// The kernel's buffer is full.
     Blocked,
 }
 
 impl Arena {
-    /// What was joined in an earlier flush may have been freed since, and its address used again.
+    /// Forgets the joined frames. They may have been freed since the last flush, and their addresses may belong to
+    /// other frames now.
     pub(super) fn begin_flush(&mut self) {
         self.joined_frames.clear();
     }
 
-    /// Bytes written since it was asked last.
+    /// Returns the bytes written since the last call.
     pub(super) fn take_written(&mut self) -> usize {
         std::mem::take(&mut self.written)
     }
@@ -138,8 +141,8 @@ impl Arena {
     pub(super) fn push(&mut self, outbox: &mut Outbox, frame: Bytes) {
         outbox.bytes += frame.len();
         outbox.frames += 1;
-        // At most as many nodes as bytes may wait, far below what 32 bits count; should it ever be reached, the
-        // frames after it are lost rather than mixed up.
+        // There are at most as many nodes as queued bytes, far below 2^32. If that number were ever reached, later
+        // frames would be lost, which is better than mixing them up.
         let Ok(node) = u32::try_from(self.nodes.insert(Node { frame, next: NONE })) else { return };
         match self.nodes.get_mut(outbox.tail as usize) {
             Some(last) if outbox.head != NONE => last.next = node,
@@ -148,7 +151,8 @@ impl Arena {
         outbox.tail = node;
     }
 
-    /// Appends frames of which the kernel has `written` bytes already. Nothing else may wait there, unless that is none.
+    /// Appends frames of which the kernel has already taken `written` bytes. The outbox must be empty, unless `written`
+    /// is zero.
     pub(super) fn push_rest(&mut self, outbox: &mut Outbox, frames: &[Bytes], mut written: usize) {
         self.written += written;
         for frame in frames {
@@ -165,7 +169,7 @@ impl Arena {
         }
     }
 
-    /// Puts other frames in the place of those that wait, none of which has been begun.
+    /// Replaces each queued frame. None of them may have been written in part.
     pub(super) fn replace(&mut self, outbox: &mut Outbox, mut other: impl FnMut(&Bytes) -> Bytes) {
         let mut node = outbox.head;
         while let Some(next) = self.nodes.get_mut(node as usize) {
@@ -176,12 +180,13 @@ impl Arena {
         }
     }
 
-    /// Bytes that went out without waiting here.
+    /// Counts bytes that were written without being queued here.
     pub(super) fn note_written(&mut self, bytes: usize) {
         self.written += bytes;
     }
 
-    /// Drops all that waits, but what has been begun: half a frame would spoil those after it.
+    /// Drops all queued frames except one that has been written in part. Without its rest, the client could not read
+    /// later frames.
     pub(super) fn clear_unbegun(&mut self, outbox: &mut Outbox) {
         if outbox.written == 0 {
             self.clear(outbox);
@@ -197,7 +202,7 @@ impl Arena {
         }
     }
 
-    /// Drops all that waits.
+    /// Drops all queued frames.
     pub(super) fn clear(&mut self, outbox: &mut Outbox) {
         while let Some(node) = self.take(outbox.head) {
             outbox.head = node.next;
@@ -209,7 +214,7 @@ impl Arena {
         self.nodes.try_remove(node as usize)
     }
 
-    /// Writes until nothing waits or the kernel takes no more.
+    /// Writes until the queue is empty or the kernel's buffer is full.
     pub(super) fn flush(&mut self, outbox: &mut Outbox, stream: &mut Stream) -> io::Result<Flushed> {
         while outbox.head != NONE {
             let wrote = match self.write_some(outbox, stream) {
@@ -245,7 +250,7 @@ impl Arena {
         stream.write_vectored(&slices[..count])
     }
 
-    /// Puts the frames from `node` on into `joined`, unless just these are there already.
+    /// Joins the frames from `node` on in `joined`, unless it contains exactly these already.
     fn join(&mut self, node: u32) {
         if self.is_joined(node) {
             return;
@@ -271,7 +276,7 @@ impl Arena {
         node == NONE && !self.joined_frames.is_empty()
     }
 
-    /// `wrote` more bytes are with the kernel.
+    /// Removes the next `wrote` bytes, which the kernel has taken, from the queue.
     fn advance(&mut self, outbox: &mut Outbox, mut wrote: usize) {
         outbox.bytes -= wrote;
         self.written += wrote;

@@ -1,4 +1,4 @@
-//! What is known of one connection.
+//! The state of one connection.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,75 +13,76 @@ use super::stream::Stream;
 use crate::addresses::AddressPermit;
 use crate::websocket::Decoder;
 
-/// How many bytes of messages are read ahead while a handler is busy, besides the message that passes this. So what a
-/// client sends besides messages is heard meanwhile, its goodbye among it.
+/// How many bytes of messages are read ahead while a handler is busy. The message that exceeds this is still read.
+/// Reading ahead makes control frames take effect in the meantime, for example a close.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// What a message that was read ahead counts for besides its bytes.
+/// What each message counts in addition to its bytes.
 const KEEPING: usize = 64;
 
-/// What is read ahead is counted in these, in bytes: so that the count is short.
+/// The unit of `Connection::ahead`, in bytes, so that the counter fits two bytes.
 const UNIT: usize = 16;
 
-/// A client sends much when it has sent more than so many bytes, counted as above, in the present moment, with half of what
-/// it had sent a moment before, a quarter of the one before that, and so on. That is about 8 KiB or 100 short messages per
-/// second.
+/// A client sends much if its recent bytes, counted with `KEEPING`, exceed this. The bytes of the present moment count
+/// fully, those of the moment before by half, those of the one before that by a quarter, and so on. The limit
+/// corresponds to about 8 KiB or 100 short messages per second.
 const MUCH: usize = 4 * 1024;
 
-/// One connection. At rest it is this record and nothing else.
+/// One connection. An idle connection is this record and nothing else.
 pub(crate) struct Connection {
-    /// Tells this connection from earlier ones at its place in the slab.
+    /// Distinguishes this connection from earlier ones at the same place in the slab.
     pub(super) generation: u32,
-    /// `None` until the client has the response to its handshake.
+    /// `None` until the response to the handshake has been sent to the client.
     pub(super) stream: Option<Stream>,
-    /// Whose socket it is; nobody's once it is only being closed.
+    /// The Replica that the socket belongs to. `None` once the socket is only being closed.
     pub(crate) replica: Option<Rc<dyn ReplicaObject>>,
     pub(crate) decoder: Decoder,
-    /// What was read and not decoded yet, because a handler was busy.
+    /// Bytes that were read but not decoded, because a handler was busy.
     pub(crate) unread: Option<Box<[u8]>>,
     pub(super) outbox: Outbox,
-    /// The fan-out of this turn that it is in.
+    /// The fan-out of this turn that the connection is in.
     pub(super) fan_out: FanOutIndex,
     pub(super) attachment: Option<Box<Bytes>>,
     pub(crate) phase: Phase,
-    /// Known when the connection has come; what is sent before that waits as it is, and is packed then.
+    /// Known when the connection is attached. Frames that were queued before are compressed then.
     pub(crate) lane: Lane,
-    /// Whether there may be something to read: the kernel tells only of changes.
+    /// Whether there may be something to read. The kernel reports only changes.
     pub(crate) readable: bool,
-    /// Whether the client sends nothing more.
+    /// Whether the client has ended its side of the connection.
     pub(crate) hung_up: bool,
-    /// Whether it is in a queue of sockets to be read.
+    /// Whether the socket is in a queue of sockets to be read.
     pub(crate) awaits_turn: bool,
-    /// Whether it is not read because others cannot take yet what its client sends.
+    /// Whether the socket is not read because other members cannot yet take what its client sends.
     pub(crate) held_back: bool,
     pub(super) pinged: bool,
-    /// In seconds of the worker's life: when there was last a sign of the client, or when the phase began.
+    /// When the client last showed that it is alive, or when the phase began, in seconds since the worker started.
     pub(super) since: u32,
-    /// Nothing while no handler of this socket waits. Else one more than what was read ahead meanwhile, in units of sixteen
-    /// bytes: see [`Connection::reads_ahead`].
+    /// Zero while no handler of this socket is running. Otherwise one more than what was read ahead in the meantime, in
+    /// units of 16 bytes: see [`Connection::reads_ahead`].
     ahead: u16,
-    /// What the client has sent up to `fed_at`, in units of 64 bytes: see [`Connection::sends_much`].
+    /// What the client has sent until `fed_at`, in units of 64 bytes: see [`Connection::sends_much`].
     fed: u8,
     fed_at: u8,
-    /// Counts for the client's address as long as the connection lives.
+    /// The slot that the connection takes in the limit of its client's address. Dropping it frees the slot.
     #[allow(dead_code, reason = "it is there to be dropped")]
     pub(super) permit: Option<Arc<AddressPermit>>,
 }
 
-/// Where a connection is in its life.
+/// The phase of a connection's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Messages go both ways.
+    /// Messages are sent in both directions.
     Open,
-    /// We have sent a close and wait for the client's.
+    /// The server has sent a close frame and waits for the client's.
     Closing,
-    /// Both have, or the client has broken the rules: what is queued goes out, then we hang up and wait for the
-    /// client to do so, lest the kernel cut off what it has not read yet.
+    /// Both sides have sent a close frame, or the client has broken the protocol. The queued frames are written, then
+    /// the server shuts down its side and waits for the client to close. If it closed at once, the kernel could discard
+    /// what the client has not read yet.
     Finishing,
 }
 
 impl Connection {
-    /// One that is to come.
+    /// Creates the record of a connection that is attached later.
     pub(super) fn new(generation: u32, replica: Option<Rc<dyn ReplicaObject>>, seconds: u32) -> Self {
         Self {
             generation,
@@ -107,48 +108,49 @@ impl Connection {
         }
     }
 
-    /// What waits to be written, as it counts against its bound.
+    /// Returns what is queued, as it counts against the limit.
     pub(crate) fn waiting(&self) -> usize {
         self.outbox.weight()
     }
 
-    /// Something was heard of the client.
+    /// Notes that bytes of the client have arrived.
     pub(crate) fn heard(&mut self, seconds: u32) {
         if self.phase == Phase::Open {
             self.lives(seconds);
         }
     }
 
-    /// A sign of the client's life: the time until it is given up begins again.
+    /// Notes a sign of life of the client: the idle timeout starts again.
     pub(super) fn lives(&mut self, seconds: u32) {
         self.since = seconds;
         self.pinged = false;
     }
 
-    /// Whether it is this side that does not read, so that the client's silence says nothing.
+    /// Returns whether the server is not reading the socket, so that the client's silence has no meaning.
     pub(super) fn is_not_read(&self) -> bool {
         self.held_back || self.awaits_turn || self.has_read_ahead()
     }
 
-    /// Whether its handler is busy and all has been read that may be read meanwhile.
+    /// Returns whether a handler is busy and the limit of reading ahead is reached.
     pub(crate) fn has_read_ahead(&self) -> bool {
         usize::from(self.ahead) * UNIT > READ_AHEAD
     }
 
-    /// A message of so many bytes has come, and the handler is busy, with it or with one before it.
+    /// Notes that a message of this many bytes has arrived while a handler runs, or that it starts one.
     pub(crate) fn reads_ahead(&mut self, bytes: usize) {
         let is_busy = self.ahead > 0;
         let units = if is_busy { u16::try_from((bytes + KEEPING) / UNIT).unwrap_or(u16::MAX) } else { 1 };
         self.ahead = self.ahead.saturating_add(units);
     }
 
-    /// A message of so many bytes has come at `moment`.
+    /// Notes that a message of this many bytes has arrived at `moment`.
     pub(crate) fn feeds(&mut self, bytes: usize, moment: u8) {
         let units = u8::try_from(bytes / KEEPING + 1).unwrap_or(u8::MAX);
         (self.fed, self.fed_at) = (self.fed_lately(moment).saturating_add(units), moment);
     }
 
-    /// Whether the client sends so much that it has to wait for those who cannot take it yet. Others do not wait for them.
+    /// Returns whether the client sends so much that it must wait for members that cannot keep up. Other clients do not
+    /// wait.
     pub(crate) fn sends_much(&self, moment: u8) -> bool {
         usize::from(self.fed_lately(moment)) * KEEPING > MUCH
     }
@@ -157,7 +159,7 @@ impl Connection {
         self.fed.checked_shr(u32::from(moment.wrapping_sub(self.fed_at))).unwrap_or(0)
     }
 
-    /// All that came has been handled.
+    /// Notes that all messages have been handled.
     pub(crate) fn has_caught_up(&mut self) {
         self.ahead = 0;
     }
@@ -176,7 +178,7 @@ mod tests {
     fn who_sends_much_is_known_for_some_moments() {
         let mut connection = Connection::new(0, None, 0);
         for moment in 250..=255 {
-            // Some ten short messages per second.
+            // About ten short messages per second.
             (0..3).for_each(|_| connection.feeds(40, moment));
             assert!(!connection.sends_much(moment));
         }
@@ -189,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_connection_at_rest_is_small() {
-        // Sixteen of them are mio's, for checks that a release does not make.
+        // Sixteen bytes of it belong to mio, for checks that it makes only in debug builds.
         assert!(size_of::<Connection>() <= 136, "{} bytes", size_of::<Connection>());
     }
 }

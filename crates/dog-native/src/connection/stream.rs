@@ -1,4 +1,4 @@
-//! What a connection's bytes go over.
+//! The transport of a connection.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -7,7 +7,8 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
-/// TCP; or one end of a socket pair, whose other end somebody else's transport is copied to (TLS, for one).
+/// A TCP connection, or one end of a socket pair. The bytes of another transport, for example TLS, are copied to the
+/// other end.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
@@ -15,12 +16,12 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// `stream` must not block.
+    /// Wraps a socket, which must be in non-blocking mode.
     pub(crate) fn from_tcp(stream: std::net::TcpStream) -> Self {
         Self::Tcp(TcpStream::from_std(stream))
     }
 
-    /// `stream` must not block.
+    /// Wraps a socket, which must be in non-blocking mode.
     pub(crate) fn from_pair(stream: std::os::unix::net::UnixStream) -> Self {
         Self::Pair(UnixStream::from_std(stream))
     }
@@ -37,7 +38,7 @@ impl Stream {
     }
 
     pub(crate) fn deregister(&mut self, registry: &Registry) {
-        // The kernel forgets a closed descriptor anyway.
+        // If this fails, the kernel removes the descriptor when it is closed.
         let _ = registry.deregister(self.source());
     }
 
@@ -62,9 +63,9 @@ impl Stream {
         }
     }
 
-    /// Nothing more will be written.
+    /// Shuts down the write direction.
     pub(crate) fn finish(&mut self) {
-        // It fails only when the other side has gone already.
+        // It fails only if the other side has already closed.
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Pair(stream) => stream.shutdown(Shutdown::Write),

@@ -35,44 +35,45 @@ pub(crate) struct Connections {
     fan_outs: FanOuts,
     compressor: Compressor,
     lagging: Lagging,
-    /// The places of connections that are to be written.
+    /// The places of connections that must be written.
     dirty: Vec<u32>,
-    /// Bytes queued since the last flush, counted for each socket.
+    /// Bytes queued since the last flush, counted per socket.
     queued: usize,
-    /// Whether so much is queued, in all or for one socket, that it should be written now.
+    /// Whether so much is queued, in total or for one socket, that it should be written now.
     is_full: bool,
     max_outbox: usize,
-    /// Whether sockets can lag. They cannot where messages are dropped instead.
+    /// Whether sockets can lag. They cannot if messages are dropped instead.
     can_lag: bool,
     gate: Gate,
-    /// How many sockets may be written to before the gate is asked again.
+    /// How many sockets may be written to before the gate is called again.
     writes_left: usize,
     registry: Registry,
     counters: Rc<Counters>,
-    /// Seconds since the worker began.
+    /// Seconds since the worker started.
     pub(crate) seconds: u32,
-    /// A clock with about a quarter of a second per tick, which starts again after a minute. See [`moment`].
+    /// A clock with about a quarter of a second per tick, which wraps after about a minute. See [`moment`].
     pub(crate) moment: u8,
-    /// Sockets that have ended by themselves. Their Replicas hear of it at the end of the turn.
+    /// Sockets that have ended by themselves. Their Replicas are told at the end of the turn.
     pub(crate) ended: VecDeque<(SocketId, Rc<dyn ReplicaObject>, End)>,
 }
 
-/// Asked before something is written in the middle of a turn. It sends what waits for other workers first, because a
-/// client's reaction to what it reads must not overtake it. Returns whether anything may be written.
+/// Called before something is written in the middle of a turn. It first sends the messages that are queued for other
+/// workers, because a client's reaction to what it reads must not overtake them. Returns whether anything may be
+/// written.
 pub(crate) type Gate = Box<dyn Fn() -> bool>;
 
-/// How many sockets are written to before the gate is asked again. Each write is a system call, so asking once for this many
-/// costs next to nothing.
+/// How many sockets are written to between two calls of the gate. Each write is a system call, so a call per this many
+/// writes costs almost nothing.
 const WRITES_PER_CHECK: usize = 16;
 
-/// The `moment` of a worker that has run for `uptime`. It is never zero, and has one byte, because each connection has some.
-/// It only tells recent events from those of long ago.
+/// Returns the `moment` of a worker that has run for `uptime`. It is one byte, to keep connections small, and is never
+/// zero. It only separates recent events from old ones.
 pub(crate) fn moment(uptime: Duration) -> u8 {
     let quarters = uptime.as_secs() * 4 + u64::from(uptime.subsec_millis() / 250);
     u8::try_from(quarters % 255 + 1).unwrap_or(1)
 }
 
-/// The place in the slab that an id means.
+/// Returns the place in the slab that an id refers to.
 pub(crate) fn place(socket: SocketId) -> usize {
     usize::try_from(socket.raw() & u64::from(u32::MAX)).unwrap_or(usize::MAX)
 }
@@ -106,7 +107,7 @@ impl Connections {
         self.slab.len()
     }
 
-    /// Makes room for a connection that is to come; what is sent to it until then waits.
+    /// Creates the record of a connection that is attached later. Frames for it are queued until then.
     pub(crate) fn insert(&mut self, replica: Option<Rc<dyn ReplicaObject>>) -> SocketId {
         let entry = self.slab.vacant_entry();
         let place = entry.key();
@@ -116,7 +117,8 @@ impl Connections {
         SocketId::from_raw(u64::from(generation) << 32 | place as u64)
     }
 
-    /// The connection has come. `unread` is what the client sent along with its handshake, `lane` what was agreed on there.
+    /// Attaches the stream of a connection. `unread` is what the client sent after its handshake, `lane` what the
+    /// handshake negotiated.
     pub(crate) fn attach(
         &mut self,
         socket: SocketId,
@@ -127,7 +129,7 @@ impl Connections {
     ) -> io::Result<()> {
         let seconds = self.seconds;
         if self.get(socket).is_none() {
-            // It took so long that the socket was given up.
+            // The handshake took so long that the socket was given up.
             return Ok(());
         }
         if let Err(error) = stream.register(&self.registry, Token(place(socket))) {
@@ -150,24 +152,24 @@ impl Connections {
         Ok(())
     }
 
-    /// The connection, if it is still the one that the id means.
+    /// Returns the connection, if the id is still valid.
     pub(crate) fn get(&mut self, socket: SocketId) -> Option<&mut Connection> {
         let connection = self.slab.get_mut(place(socket))?;
         (u64::from(connection.generation) == socket.raw() >> 32).then_some(connection)
     }
 
-    /// The id of the connection at a place.
+    /// Returns the id of the connection at a place.
     pub(crate) fn at(&self, place: usize) -> Option<SocketId> {
         let connection = self.slab.get(place)?;
         Some(SocketId::from_raw(u64::from(connection.generation) << 32 | place as u64))
     }
 
-    /// All connections.
+    /// Returns the ids of all connections.
     pub(crate) fn ids(&self) -> Vec<SocketId> {
         self.slab.iter().filter_map(|(place, _)| self.at(place)).collect()
     }
 
-    /// Queues a frame whatever waits there already.
+    /// Queues a frame, however much is queued already.
     pub(crate) fn push(&mut self, socket: SocketId, frame: Bytes) {
         self.leave_fan_out(socket);
         let Some(connection) = self.slab.get_mut(place(socket)) else { return };
@@ -184,12 +186,12 @@ impl Connections {
         self.dirty.extend(u32::try_from(place(socket)));
     }
 
-    /// Sends a close after what waits, and waits for the client's.
+    /// Sends a close frame after the queued frames, and waits for the client's.
     pub(crate) fn close(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
         self.say_goodbye(socket, code, reason, Phase::Closing);
     }
 
-    /// Sends a close after what waits, and hangs up.
+    /// Sends a close frame after the queued frames, and then ends the connection.
     pub(crate) fn close_and_finish(&mut self, socket: SocketId, code: CloseCode, reason: &str) {
         self.say_goodbye(socket, code, reason, Phase::Finishing);
     }
@@ -202,12 +204,12 @@ impl Connections {
         }
         connection.enter(phase, seconds);
         self.lags_no_more(socket);
-        // A code that may not be sent stands for "no code".
+        // If the code must not be sent, the close frame has none.
         let code = CloseCode::new(code.as_u16()).map(CloseCode::as_u16);
         self.push(socket, close_frame(code, reason));
     }
 
-    /// Hangs up once what waits has gone out.
+    /// Ends the connection when the queued frames have been written.
     pub(crate) fn finish(&mut self, socket: SocketId) {
         self.leave_fan_out(socket);
         let seconds = self.seconds;
@@ -217,14 +219,14 @@ impl Connections {
         self.touch(socket);
     }
 
-    /// Ends a socket that has done what it must not: its Replica will hear of it, the client gets a close.
+    /// Ends a socket because of an error. Its Replica is told, and the client gets a close frame.
     pub(crate) fn fail(&mut self, socket: SocketId, kind: SocketErrorKind, code: CloseCode, reason: &str) {
         self.leave_fan_out(socket);
         let Some(connection) = self.get(socket) else { return };
         if connection.phase == Phase::Open {
             let replica = connection.replica.take();
             if kind == SocketErrorKind::TooSlow {
-                // What waits would keep the close from ever going out.
+                // Otherwise the close frame would never be written, because it comes after the queued frames.
                 let connection = &mut self.slab[place(socket)];
                 self.arena.clear_unbegun(&mut connection.outbox);
             }
@@ -234,7 +236,7 @@ impl Connections {
         }
     }
 
-    /// The connection is gone. If its socket was open, its Replica will hear that it was lost.
+    /// Removes a connection that is broken. If its socket was open, its Replica is told that it was lost.
     pub(crate) fn lose(&mut self, socket: SocketId) {
         if let Some(mut connection) = self.remove(socket)
             && let (Phase::Open, Some(replica)) = (connection.phase, connection.replica.take())
@@ -244,7 +246,7 @@ impl Connections {
         }
     }
 
-    /// Lets go of a connection.
+    /// Removes a connection.
     pub(crate) fn remove(&mut self, socket: SocketId) -> Option<Connection> {
         self.get(socket)?;
         self.leave_fan_out(socket);
@@ -264,7 +266,8 @@ impl Connections {
         }
     }
 
-    /// Sockets that are open, those that are not any more, and the bytes that wait for them.
+    /// Returns the number of open sockets, the number of sockets that are being closed, and the bytes queued for all of
+    /// them.
     pub(crate) fn totals(&self) -> (usize, usize, usize) {
         let mut totals = (0, 0, 0);
         for (_, connection) in &self.slab {
@@ -288,8 +291,8 @@ impl Connections {
         }
     }
 
-    /// One more second has passed: pings whoever was silent for long, ends whoever stayed so, drops whoever does not
-    /// end its connection in time.
+    /// Does the work of each second: pings clients that have been silent for `ping_after`, fails those that stay
+    /// silent, and drops connections that do not close in time.
     pub(crate) fn tick(&mut self, config: &Config) {
         self.seconds += 1;
         for place in 0..self.slab.capacity() {
@@ -298,7 +301,8 @@ impl Connections {
                 connection.lives(self.seconds);
             }
             let passed = u64::from(self.seconds - connection.since);
-            // The kernel says that it takes more when it takes much more: a client that reads slowly is seen to by asking.
+            // The kernel reports only when there is much room again. So a client that reads slowly is written to once
+            // per second.
             connection.outbox.blocked = false;
             let waits = connection.outbox.bytes > 0;
             let (phase, pinged, attached) = (connection.phase, connection.pinged, connection.stream.is_some());
@@ -316,7 +320,7 @@ impl Connections {
                     self.slab[place].pinged = true;
                     self.push(socket, ping_frame(&[]));
                 }
-                // While something is written, the time begins again with all that the client takes.
+                // While frames are being written, each byte that the client takes restarts the timeout.
                 Phase::Closing | Phase::Finishing
                     if passed >= config.close_timeout.as_secs().max(1) + u64::from(waits) =>
                 {

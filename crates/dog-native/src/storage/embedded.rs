@@ -174,7 +174,7 @@ mod tests {
     fn get(storage: &Embedded, key: &str) -> Option<Bytes> {
         match storage.get(OBJECT(), Space::User, key.as_bytes()) {
             Read::Now(read) => read.unwrap(),
-            Read::Later(_) => panic!("it is read where it is asked for"),
+            Read::Later(_) => panic!("the embedded storage reads at once"),
         }
     }
 

@@ -15,7 +15,7 @@ use super::{Connections, WRITES_PER_CHECK, place};
 use crate::config::Config;
 
 impl Connections {
-    /// Queues a message for each of `sockets` that is not in `except`. Returns how many took it.
+    /// Queues a message for each of `sockets` that is not in `except`. Returns for how many it was queued.
     pub(crate) fn deliver(
         &mut self,
         config: &Config,
@@ -35,7 +35,7 @@ impl Connections {
         taken
     }
 
-    /// Queues a message for all sockets of an audience that are not in `except`. Returns how many took it.
+    /// Queues a message for all sockets of an audience that are not in `except`. Returns for how many it was queued.
     pub(crate) fn deliver_to_all(
         &mut self,
         config: &Config,
@@ -49,7 +49,7 @@ impl Connections {
         }
         let index = self.fan_out_of(audience);
         if self.fan_outs.all[index].weight + weight > config.max_outbox {
-            // Some members may keep up and others not: from now on each has its own outbox.
+            // Some members may keep up while others do not: from now on, each has its frames in its own outbox.
             self.end_fan_out(index);
             return self.deliver(config, message, audience.sockets, except);
         }
@@ -61,7 +61,7 @@ impl Connections {
         let fan_out_weight = fan_out.weight;
         self.note_fan_out(length, fan_out_weight, taken);
         let fan_out = &mut self.fan_outs.all[index];
-        // Taken out while it is used, because a socket that is too slow is closed on the way.
+        // `apart` is taken out of the fan-out while it is used, because `queue` closes sockets that are too slow.
         let mut apart = std::mem::take(&mut fan_out.apart);
         for socket in apart.iter().filter(|socket| !except.contains(socket)) {
             taken += usize::from(self.queue(config, *socket, message.frame()));
@@ -106,7 +106,7 @@ impl Connections {
         index
     }
 
-    /// Moves the socket's frames to its own outbox.
+    /// Removes the socket from its fan-out, and moves its frames to its own outbox.
     pub(crate) fn leave_fan_out(&mut self, socket: SocketId) {
         let Some(connection) = self.get(socket) else { return };
         let index = std::mem::replace(&mut connection.fan_out, FanOutIndex::NONE);
@@ -119,7 +119,7 @@ impl Connections {
         self.touch(socket);
     }
 
-    /// All members leave.
+    /// Removes all members.
     fn end_fan_out(&mut self, index: usize) {
         let [plain, compressed] = self.fan_outs.all[index].lanes;
         let members = std::mem::take(&mut self.fan_outs.all[index].members);
@@ -136,7 +136,7 @@ impl Connections {
         }
     }
 
-    /// All members of a lane leave.
+    /// Removes all members of a lane.
     fn let_leave(&mut self, index: usize, members: &[u32], lane: Lane) {
         for place in members {
             if let Some(socket) = self.at(*place as usize).filter(|_| self.is_in(*place, index, lane)) {
@@ -150,7 +150,7 @@ impl Connections {
         connection.is_some_and(|connection| connection.fan_out == FanOutIndex::of(index) && connection.lane == lane)
     }
 
-    /// Writes every fan-out to its members. What the kernel does not take waits in their outboxes.
+    /// Writes every fan-out to its members. What the kernel does not take goes to their outboxes.
     pub(super) fn flush_fan_outs(&mut self) {
         for index in 0..self.fan_outs.all.len() {
             self.flush_fan_out(index);
@@ -181,7 +181,7 @@ impl Connections {
             // Large frames are written without a copy.
             return self.let_leave(index, members, lane);
         }
-        // Taken out while they are used, and put back for their memory.
+        // The frames are taken out while they are used, and put back to keep their memory.
         let fan_out = &mut self.fan_outs.all[index];
         let frames = std::mem::take(if lane.deflates() { &mut fan_out.compressed } else { &mut fan_out.frames });
         let mut joined = std::mem::take(&mut self.fan_outs.joined);
@@ -219,7 +219,7 @@ impl Connections {
         *(if lane.deflates() { &mut fan_out.compressed } else { &mut fan_out.frames }) = frames;
     }
 
-    /// What the kernel did not take waits in the outbox.
+    /// Queues what the kernel did not take.
     #[cold]
     fn keep_rest(&mut self, place: usize, frames: &[Bytes], wrote: usize) {
         let Some(connection) = self.slab.get_mut(place) else { return };
@@ -236,7 +236,7 @@ impl Connections {
     }
 }
 
-/// Writes as much as the kernel takes now: nothing, if its buffer is full.
+/// Writes as many bytes as the kernel takes now: none, if its buffer is full.
 #[inline]
 fn write_some(stream: &mut Stream, bytes: &[u8]) -> io::Result<usize> {
     loop {

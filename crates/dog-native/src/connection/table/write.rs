@@ -1,5 +1,5 @@
-//! Writing: how much may wait for a socket, and when it is offered to the kernel. Only what the kernel has refused counts
-//! against a socket.
+//! Writing: how much may be queued for a socket, and when it is offered to the kernel. Only what the kernel has refused
+//! counts against a socket.
 
 use bytes::Bytes;
 use dog::internal::SocketErrorKind;
@@ -11,13 +11,14 @@ use super::super::record::Phase;
 use super::{Connections, WRITES_PER_CHECK, place};
 use crate::config::{Config, SlowConsumer};
 
-/// How many bytes may be queued in one turn, counted for each socket, before they are written: 2 MiB. So neither the turn nor
-/// the queues become long.
+/// How many bytes may be queued in one turn, counted per socket, before they are written: 2 MiB. This bounds the length
+/// of the turn and of the queues.
 const WRITE_AT: usize = 2 * 1024 * 1024;
 
 impl Connections {
-    /// Queues one frame for an open socket, unless too much waits there although the kernel was offered all of it. A socket
-    /// that keeps up gets even a message that is larger than the bound. Returns whether the frame was queued.
+    /// Queues one frame for an open socket, unless too much is queued for it after all of that was offered to the
+    /// kernel. A socket that keeps up gets even a message that is larger than the limit. Returns whether the frame was
+    /// queued.
     pub(super) fn queue(&mut self, config: &Config, socket: SocketId, frame: &Bytes) -> bool {
         self.leave_fan_out(socket);
         let Some(connection) = self.get(socket).filter(|connection| connection.phase == Phase::Open) else {
@@ -44,8 +45,8 @@ impl Connections {
         false
     }
 
-    /// Whether `length` more bytes may wait. A socket that lags has twice the room, for what was under way when its senders
-    /// were held back.
+    /// Returns whether `length` more bytes may be queued. A socket that lags has twice the room, for messages that were
+    /// already on their way when their senders were held back.
     fn has_room(&mut self, socket: SocketId, length: usize) -> bool {
         let most = self.max_outbox;
         self.get(socket).is_some_and(|connection| {
@@ -59,7 +60,7 @@ impl Connections {
         })
     }
 
-    /// Offers the kernel what waits. Returns whether there is room then.
+    /// Offers the queue to the kernel. Returns whether there is room afterwards.
     fn makes_room(&mut self, socket: SocketId, length: usize) -> bool {
         if !(self.gate)() {
             return false;
@@ -69,24 +70,24 @@ impl Connections {
         self.has_room(socket, length)
     }
 
-    /// `length` bytes were queued for this many sockets.
+    /// Notes that `length` bytes were queued for this many sockets.
     pub(super) fn note_queued(&mut self, length: usize, sockets: usize) {
         self.queued += length * sockets;
         self.is_full |= self.queued > WRITE_AT;
     }
 
-    /// The same for the members of a fan-out, for each of which `weight` waits, and nothing else.
+    /// Does the same for the members of a fan-out. `weight` is what is queued for each of them in total.
     pub(super) fn note_fan_out(&mut self, length: usize, weight: usize, sockets: usize) {
         self.note_queued(length, sockets);
         self.is_full |= weight > self.max_outbox / 4;
     }
 
-    /// Whether what is queued should be written before more is made of it.
+    /// Returns whether the queued frames should be written before more are queued.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
     }
 
-    /// The kernel takes bytes again.
+    /// Notes that the kernel takes bytes again.
     pub(crate) fn writable(&mut self, socket: SocketId) {
         let Some(connection) = self.get(socket) else { return };
         connection.outbox.blocked = false;
@@ -95,8 +96,8 @@ impl Connections {
         }
     }
 
-    /// Whether the next `sockets` may be written to, [`WRITES_PER_CHECK`] at most. After a `false`, nothing is written before
-    /// the next flush.
+    /// Returns whether the next `sockets` may be written to; at most [`WRITES_PER_CHECK`]. After it has returned
+    /// `false`, nothing is written before the next flush.
     pub(super) fn may_write(&mut self, sockets: usize) -> bool {
         if self.writes_left < sockets {
             self.writes_left = if (self.gate)() { WRITES_PER_CHECK } else { 0 };
@@ -106,8 +107,9 @@ impl Connections {
         may
     }
 
-    /// Writes what waits, once for each socket that something was queued for. The caller has just asked whether anything may
-    /// be written. If nothing may be written any more on the way, the rest waits. Returns whether everything was offered.
+    /// Writes once to each socket that has frames queued. The caller has just checked that writing is allowed. If it
+    /// stops being allowed on the way, the remaining frames stay queued. Returns whether everything was offered to the
+    /// kernel.
     pub(crate) fn flush(&mut self) -> bool {
         (self.queued, self.is_full, self.writes_left) = (0, false, WRITES_PER_CHECK);
         self.flush_fan_outs();
@@ -123,22 +125,23 @@ impl Connections {
         }
         self.counters.bytes_sent.add(self.arena.take_written());
         self.compressor.forget();
-        // Kept for its memory.
+        // Put back to keep its memory.
         self.dirty = dirty;
         self.may_write(1)
     }
 
-    /// Offers the kernel what waits for one connection.
+    /// Offers the queue of one connection to the kernel.
     fn write_to(&mut self, place: usize) {
         let Some(connection) = self.slab.get_mut(place) else { return };
-        // The client does not have the answer to its handshake yet.
+        // The client does not have the response to its handshake yet.
         let Some(stream) = &mut connection.stream else { return self.judge_pace(place) };
         let waited = connection.outbox.bytes;
         let flushed = self.arena.flush(&mut connection.outbox, stream);
         if matches!(flushed, Ok(Flushed::All)) && connection.phase == Phase::Finishing {
             stream.finish();
         }
-        // What the kernel takes at once says nothing about the client. If it takes more after a refusal, the client reads.
+        // What the kernel takes at once says nothing about the client. If it takes bytes after a refusal, the client is
+        // reading.
         if connection.outbox.bytes < waited && (connection.outbox.is_backed_up() || connection.phase != Phase::Open) {
             connection.lives(self.seconds);
             self.has_progressed(place);
@@ -159,34 +162,35 @@ impl Connections {
         }
     }
 
-    /// Whether any socket lags.
+    /// Returns whether any socket lags.
     #[inline]
     pub(crate) fn any_lags(&self) -> bool {
         self.lagging.any()
     }
 
-    /// Whether any socket of the Group lags.
+    /// Returns whether any socket of the Group lags.
     pub(crate) fn lags(&self, group: GroupAddress) -> bool {
         self.lagging.any_of(group)
     }
 
-    /// Whether there is anything to [take](Self::take_lag_news).
+    /// Returns whether [`take_lag_news`](Self::take_lag_news) would return anything.
     pub(crate) fn has_lag_news(&self) -> bool {
         self.lagging.has_news()
     }
 
-    /// Groups in which the first socket has begun to lag, or the last one has ceased to, in this order.
+    /// Returns the Groups in which the first socket has begun to lag (`true`) or the last has stopped (`false`), in
+    /// order.
     pub(crate) fn take_lag_news(&mut self) -> Vec<(GroupAddress, bool)> {
         self.lagging.take_news()
     }
 
-    /// The kernel has taken some of what it refused before.
+    /// Notes that the kernel has taken some of what it had refused.
     pub(super) fn has_progressed(&mut self, place: usize) {
         let Some(socket) = self.at(place) else { return };
         self.lagging.progressed(socket);
     }
 
-    /// The kernel was offered all that waits, and has not taken all of it.
+    /// Updates the pace of a connection after the kernel was offered its queue and did not take all of it.
     pub(super) fn judge_pace(&mut self, place: usize) {
         let Some(socket) = self.at(place) else { return };
         let Some(connection) = self.slab.get_mut(place) else { return };
@@ -209,7 +213,7 @@ impl Connections {
         }
     }
 
-    /// The socket is not open any more.
+    /// Stops treating the socket as lagging, because its client is slow or it is no longer open.
     pub(super) fn lags_no_more(&mut self, socket: SocketId) {
         if self.any_lags() {
             self.lagging.end(socket);
@@ -219,12 +223,12 @@ impl Connections {
         }
     }
 
-    /// Checks all sockets that lag. Clients that are slow are closed, if too much waits for them.
+    /// Checks all sockets that lag. Closes those whose clients are slow and for which too much is queued.
     pub(crate) fn check_lagging(&mut self, config: &Config) {
         for socket in self.lagging.sockets() {
             let Some(connection) = self.get(socket) else { continue };
             let waits = connection.outbox.weight();
-            // Offered again at the end of the turn, whatever the kernel has reported.
+            // The socket is written to again at the end of the turn, even if the kernel has reported nothing.
             connection.outbox.blocked = false;
             self.touch(socket);
             if !self.lagging.check(socket) {

@@ -1,4 +1,5 @@
-//! Whatever is sent to all, to one, or to all but one, in whatever turns: each socket reads what it was promised, in order.
+//! Messages to all sockets, to one, or to all but one, over any turns: each socket reads what it was promised, in
+//! order.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -22,15 +23,15 @@ const LARGE: usize = 40_000;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A message to all, or all but one.
+    /// A message to all, or to all but one.
     All { except: Option<usize>, large: bool },
-    /// A message to one.
+    /// A message to one socket.
     One(usize),
-    /// The socket is closed, and not of the audience any more.
+    /// The socket is closed and leaves the audience.
     Close(usize),
-    /// What waits is written.
+    /// The queued frames are written.
     EndTurn,
-    /// The client reads what has come.
+    /// The client reads what has arrived.
     Read(usize),
 }
 
@@ -51,7 +52,7 @@ struct Peer {
     socket: SocketId,
     stream: UnixStream,
     read: Vec<u8>,
-    /// The numbers of the messages that it is to read.
+    /// The numbers of the messages that it must read.
     promised: Vec<u32>,
     open: bool,
 }
@@ -86,7 +87,7 @@ impl World {
     fn message(&mut self, large: bool) -> Message {
         self.next += 1;
         let mut payload = self.next.to_be_bytes().to_vec();
-        // Half a byte of noise each, so that it has half its size when it is compressed.
+        // Each byte has four random bits, so the message has half its size when it is compressed.
         let mut state = self.next;
         payload.extend(
             std::iter::repeat_with(|| {
@@ -98,7 +99,7 @@ impl World {
         Message::binary(payload)
     }
 
-    /// How many took it.
+    /// Returns for how many sockets it was queued.
     fn tell_all(&mut self, except: Option<usize>, large: bool) -> usize {
         let message = self.message(large);
         let left_out: Vec<SocketId> = except.into_iter().map(|at| self.peers[at].socket).collect();
@@ -119,7 +120,7 @@ impl World {
         self.changes += 1;
     }
 
-    /// Reads and writes until nothing moves any more.
+    /// Reads and writes until nothing is left.
     fn drain(&mut self) {
         loop {
             let read: usize = self.peers.iter_mut().map(Peer::read).sum();
@@ -148,12 +149,12 @@ fn peer(connections: &mut Connections, lane: Lane) -> Peer {
 impl Peer {
     fn read(&mut self) -> usize {
         let before = self.read.len();
-        // It ends with "nothing more for now".
+        // It ends with `WouldBlock`.
         let _ = self.stream.read_to_end(&mut self.read);
         self.read.len() - before
     }
 
-    /// The numbers that it has read, up to a close.
+    /// Returns the numbers of the messages that it has read before a close.
     fn heard(&self) -> Vec<u32> {
         let (mut rest, mut heard) = (&self.read[..], Vec::new());
         while let [first @ (0x82 | 0xc2), length, tail @ ..] = rest {
@@ -164,7 +165,7 @@ impl Peer {
             let (payload, after) = tail.split_at(length);
             let message = if *first == 0x82 { payload.to_vec() } else { inflated(payload) };
             assert!([4, LARGE].contains(&message.len()));
-            // What is compressed, and for whom.
+            // Only large messages are compressed, and only for clients with the full window.
             let packs = self.lane == Lane::Compressed && message.len() == LARGE;
             assert_eq!(*first == 0xc2, packs, "{:?}", self.lane);
             heard.push(u32::from_be_bytes(message[..4].try_into().unwrap()));
@@ -183,7 +184,7 @@ fn inflated(payload: &[u8]) -> Vec<u8> {
     message
 }
 
-/// All alike, or each in its own way.
+/// The same lane for all sockets, or any lane for each.
 fn lanes() -> impl Strategy<Value = [Lane; SOCKETS]> {
     let lane = prop_oneof![Just(Lane::Plain), Just(Lane::Compressed), Just(Lane::CompressedWindow(9))];
     prop_oneof![Just([Lane::Plain; SOCKETS]), Just([Lane::Compressed; SOCKETS]), proptest::array::uniform5(lane)]
@@ -226,7 +227,7 @@ proptest! {
         }
     }
 
-    /// Where too much waits for one that does not read, what it misses is what it was said to miss, and others miss nothing.
+    /// If a socket does not read, it misses exactly as many messages as reported, and the others miss none.
     #[test]
     fn whoever_does_not_read_misses_what_it_was_said_to(turns in proptest::collection::vec(1..30_usize, 1..20)) {
         let mut world = World::new(300_000, [Lane::Plain; SOCKETS]);
@@ -240,7 +241,7 @@ proptest! {
             for peer in &mut world.peers[1..] {
                 peer.read();
             }
-            // The others have read, so that their outboxes go on.
+            // The others have read, so their outboxes can be written.
             for _ in 0..20 {
                 world.peers[1..].iter().for_each(|peer| world.connections.writable(peer.socket));
                 world.connections.flush();
@@ -259,7 +260,7 @@ proptest! {
     }
 }
 
-/// A lease that ends while messages go out: to all alike, or to each by itself.
+/// A lease ends while messages are written, in a fan-out or to each socket separately.
 #[test]
 fn nothing_more_is_written_soon_after_it_may_not_be() {
     const MANY: usize = 50;
@@ -268,7 +269,7 @@ fn nothing_more_is_written_soon_after_it_may_not_be() {
         let (registry, counters) = (poll.registry().try_clone().unwrap(), Rc::new(Counters::default()));
         let asked = Rc::new(Cell::new(0));
         let gate = Rc::clone(&asked);
-        // Twice yes, and then no more.
+        // The gate allows writing twice.
         let gate = move || gate.replace(gate.get() + 1) < 2;
         let config = Config::default();
         let mut connections = Connections::new(registry, &config, counters, Box::new(gate));
@@ -282,10 +283,10 @@ fn nothing_more_is_written_soon_after_it_may_not_be() {
         } else {
             assert_eq!(connections.deliver(&config, &message, &sockets, &[]), MANY);
         }
-        assert!(!connections.flush(), "it was not told");
+        assert!(!connections.flush(), "flush did not report that writing was stopped");
         let written = peers.iter_mut().filter_map(|peer| (peer.read() > 0).then_some(())).count();
         assert_eq!(written, 3 * WRITES_PER_CHECK, "alike: {alike}");
         let waiting = sockets.iter().filter(|socket| connections.get(**socket).unwrap().waiting() > 0).count();
-        assert_eq!(waiting, MANY - written, "so that they are hung up on");
+        assert_eq!(waiting, MANY - written, "the unwritten frames are not queued");
     }
 }
