@@ -1,4 +1,4 @@
-//! The ways to log in to NATS, and the permissions that a node needs there.
+//! The ways to log in to NATS, and the NATS permissions that a node needs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,8 +14,9 @@ use crate::app::{Client, PATIENCE, Rooms};
 use crate::child::Child;
 use crate::server::NatsServers;
 
-/// What a node publishes and subscribes to, according to docs/cluster.md.
+/// The subjects to which a node publishes, according to docs/cluster.md.
 const PUBLISHES: &[&str] = &["dog.>", "$JS.API.>"];
+/// The subjects to which a node subscribes, according to docs/cluster.md.
 const SUBSCRIBES: &[&str] = &["dog.to.>", "_INBOX.>"];
 
 fn server(nats: Nats) -> Server<Rooms> {
@@ -26,18 +27,18 @@ async fn node(nats: Nats) -> Running {
     server(nats.patience(PATIENCE)).start().await.expect("a node")
 }
 
-/// Asserts that a server which accepts other nodes rejects this one.
+/// Asserts that a node with these settings cannot join, and that the error contains `because`.
 async fn is_refused(nats: Nats, because: &str) {
-    let error = server(nats.patience(Duration::ZERO)).start().await.expect_err("it may not join");
+    let error = server(nats.patience(Duration::ZERO)).start().await.expect_err("the node cannot join");
     assert!(error.is_cluster() && error.to_string().contains(because), "{error}");
 }
 
-/// Asserts that nodes with these settings form a cluster: puts, and messages between objects, work.
+/// Asserts that nodes with these settings form a cluster, in which writes and messages between objects work.
 async fn works(nats: &Nats) {
     let nodes = [node(nats.clone()).await, node(nats.clone()).await];
     let mut here = Client::join(nodes[0].local_addr(), "allowed", "wide-here").await;
     let mut there = Client::join(nodes[1].local_addr(), "allowed", "wide-there").await;
-    assert_ne!(here.replica, there.replica, "each node has a Replica of its own");
+    assert_ne!(here.replica, there.replica, "each node has its own Replica");
     assert!(here.put(1).await && here.say("to all").await);
     assert_eq!(there.hear().await.as_deref(), Some("to all"));
     assert!(here.say("alarm 0").await);
@@ -54,7 +55,7 @@ fn folder() -> tempfile::TempDir {
 
 fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let file = folder.join(name);
-    std::fs::write(&file, text).expect("room for a file");
+    std::fs::write(&file, text).expect("the file can be written");
     file
 }
 
@@ -72,7 +73,7 @@ async fn an_address_may_contain_the_login() {
     let right = "dog%40home:r%3A%2F%3F%23%25%2C%20%40ght@";
     let address = |user: &str| nats.url().replace("nats://", &format!("nats://{user}"));
     works(&Nats::connect(address(right))).await;
-    // One address with a login is enough: all servers get the same one.
+    // One address with a login is enough: it is used for all servers.
     for addresses in [[address(""), address(right)], [address(right), address("")], [address(right), address(right)]] {
         works(&Nats::connect(addresses.join(","))).await;
     }
@@ -87,14 +88,14 @@ async fn an_address_may_contain_the_login() {
     is_refused(Nats::connect(nats.url().replace("nats://", "nats://wrong@")), "rejects the login of this node").await;
 }
 
-/// The whole log of a node, down to single steps of its connections: while it is let in, while it loses NATS and finds
-/// it again, and while it is rejected.
+/// Searches the `trace` logs of nodes for passwords: of a node that joins, loses NATS and reconnects, and of nodes that
+/// are rejected.
 #[tokio::test]
 async fn secrets_of_an_address_are_never_logged() {
     const SECRETS: [&str; 3] = ["s3cret", "4nother", "t0ken"];
     let folder = folder();
     let lease = Duration::from_secs(15);
-    let log = |name: &str| std::fs::File::create(folder.path().join(name)).expect("room for a log");
+    let log = |name: &str| std::fs::File::create(folder.path().join(name)).expect("the log can be created");
     let mut nats = NatsServers::start(1, "authorization { user: dog, password: s3cret }");
     let address = |user: &str| nats.url().replace("nats://", &format!("nats://{user}@"));
     let (right, wrong, token) = (address("dog:s3cret"), address("dog:4nother"), address("t0ken"));
@@ -116,7 +117,7 @@ async fn secrets_of_an_address_are_never_logged() {
         ("no address", "address 2 of 2 of NATS"),
     ] {
         let log = std::fs::read_to_string(folder.path().join(name)).expect("text");
-        assert!(log.contains(says), "{name}: nothing was taken down: {log}");
+        assert!(log.contains(says), "{name}: the log has no such line: {log}");
         for secret in SECRETS {
             let line = log.lines().find(|line| line.contains(secret));
             assert!(line.is_none(), "{name}: {}", line.unwrap_or_default());
@@ -124,7 +125,7 @@ async fn secrets_of_an_address_are_never_logged() {
     }
 }
 
-/// A certificate authority, and the files of a server with a certificate of it.
+/// A certificate authority, and the files of a server with a certificate from it.
 struct Authority {
     folder: tempfile::TempDir,
     root: PathBuf,
@@ -141,7 +142,7 @@ impl Authority {
         Self { folder, root, issuer: rcgen::Issuer::new(wanted, key) }
     }
 
-    /// A certificate and its key.
+    /// Writes a certificate for `name` and its key. Returns the two files.
     fn vouches_for(&self, name: &str) -> [PathBuf; 2] {
         let key = rcgen::KeyPair::generate().expect("a key");
         let wanted = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
@@ -150,7 +151,7 @@ impl Authority {
         [file("certificate", &certificate.pem()), file("key", &key.serialize_pem())]
     }
 
-    /// The configuration of a server with TLS.
+    /// Returns the TLS configuration of a server.
     fn tls(&self) -> String {
         let [certificate, key] = self.vouches_for("127.0.0.1");
         format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, timeout: 5 }}")
@@ -175,7 +176,7 @@ async fn a_server_without_tls_is_rejected_if_tls_is_required() {
     is_refused(Nats::connect(nats.url()).tls(), "cannot be reached").await;
 }
 
-/// An operator, an account and a user, as `nsc` creates them.
+/// An operator and an account with users, as `nsc` creates them.
 struct Company {
     operator: KeyPair,
     system: KeyPair,
@@ -188,7 +189,7 @@ impl Company {
         Self { operator: KeyPair::new_operator(), system, account }
     }
 
-    /// The configuration of a server that accepts users of the account.
+    /// Returns the configuration of a server that accepts users of the account.
     fn configuration(&self) -> String {
         let operator = json!({ "type": "operator", "version": 2, "system_account": self.system.public_key() });
         let limits = json!({
@@ -208,12 +209,12 @@ impl Company {
         )
     }
 
-    /// The credentials of a user of the account.
+    /// Returns the credentials of a new user of the account.
     fn user(&self) -> String {
         let user = KeyPair::new_user();
         let claims = json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1 });
         let token = sign(&self.account, &user, &claims);
-        let seed = user.seed().expect("its own key");
+        let seed = user.seed().expect("the key has a seed");
         format!(
             "-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n\
              -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
@@ -221,7 +222,7 @@ impl Company {
     }
 }
 
-/// A JWT in which the issuer makes claims about the subject.
+/// Returns a JWT in which the issuer makes claims about the subject.
 fn sign(issuer: &KeyPair, subject: &KeyPair, says: &Value) -> String {
     let claims = json!({
         "jti": subject.public_key(), "iat": 1_700_000_000, "iss": issuer.public_key(), "name": "dog",
@@ -229,7 +230,7 @@ fn sign(issuer: &KeyPair, subject: &KeyPair, says: &Value) -> String {
     });
     let head = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
     let text = [head, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
-    let signature = issuer.sign(text.as_bytes()).expect("its own key");
+    let signature = issuer.sign(text.as_bytes()).expect("the key has a seed");
     format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
 }
 

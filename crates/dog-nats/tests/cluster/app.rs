@@ -1,4 +1,5 @@
-//! A room that stores numbers and registers. Everything that it sends names the life of the Replica that sends it.
+//! A room that stores numbers and registers. Each message that it sends names the Replica and the life of the Replica
+//! that sends it.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,10 +13,10 @@ pub(crate) use crate::client::{Client, History};
 use crate::record::{Life, Sent};
 use crate::registers;
 
-/// Longer than anything takes here. Only what hangs reaches it.
+/// How long a test waits before it fails. Longer than any step takes, so only a step that hangs reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The seats of one Replica.
+/// The number of seats of one Replica.
 pub(crate) const LIMIT: u32 = 20;
 
 pub(crate) struct Rooms;
@@ -44,7 +45,7 @@ impl Group for Hall {
         Limit::new(LIMIT)
     }
 
-    /// One fixed Replica for all clients. For a client whose name begins with "wide": any Replica.
+    /// Sends all clients to one fixed Replica. A client whose name begins with "wide" may use any Replica.
     async fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
         if client.as_str().starts_with("wide") {
             return Ok(cx.unique_replica());
@@ -54,15 +55,15 @@ impl Group for Hall {
 }
 
 pub(crate) struct Room {
-    /// The number of this life of the Replica. The life stores it before it does anything else.
+    /// The number of this life of the Replica. It is stored before the life does anything else.
     life: u64,
-    /// The number of messages that it has sent.
+    /// The number of messages that this life has sent.
     sent: Cell<u64>,
 }
 
 impl Replica for Room {
     type Group = Hall;
-    /// Asks for the number of sockets.
+    /// A question for the number of sockets.
     type Gossip = ();
     type Answer = usize;
 
@@ -92,10 +93,10 @@ impl Replica for Room {
         Ok(cx.sockets().count())
     }
 
-    /// `put N` stores a number, `all` answers with the stored numbers, `count` with the number of sockets in the
-    /// cluster, `clock` with the milliseconds of the wall clock. `alarm N` sets an alarm in N milliseconds, `nap N`
-    /// takes N seconds, and `filler` is ignored. There are also the commands of [`registers`]. Anything else goes to
-    /// everyone.
+    /// Executes a command. `put N` stores a number. `all` answers with the stored numbers, `count` with the number of
+    /// sockets in the cluster, and `clock` with the wall clock in milliseconds since 1970. `alarm N` sets an alarm in N
+    /// milliseconds. `nap N` waits for N seconds. A text that begins with `filler` is ignored. The commands of
+    /// [`registers`] read and change the registers. Any other text is broadcast to everyone.
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         let text = message.as_text().unwrap_or_default();
         if let Some(number) = text.strip_prefix("put ") {
@@ -144,7 +145,7 @@ impl Room {
         Ok(socket.send(self.sign(cx, true, text))?)
     }
 
-    /// Adds the life that sends the text, and the number of the message.
+    /// Adds the Replica's life and the number of the message to the text.
     fn sign(&self, cx: &Context<Self>, answer: bool, text: &str) -> String {
         self.sent.set(self.sent.get() + 1);
         let life = Life { replica: cx.id().to_string(), number: self.life, process: std::process::id() };

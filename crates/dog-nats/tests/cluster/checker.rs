@@ -1,8 +1,8 @@
-//! Checks the promises 1, 5, 6, 8, 10 and 11 of DESIGN.md over everything that a [`Recorder`](crate::record::Recorder)
-//! recorded, and that the answers of each Replica's registers have one order.
+//! Checks a record against promises 1, 5, 6, 8, 10 and 11 of DESIGN.md. Also checks that the registers of each Replica
+//! are linearizable. A [`Recorder`](crate::record::Recorder) writes the record.
 //!
-//! Clients know only when they asked and when they heard. So each check rejects what cannot have been right at any
-//! moment between the two.
+//! A client knows only when it sent a question and when it received the answer. So a check rejects an answer only if it
+//! cannot have been right at any moment between the two.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -14,19 +14,20 @@ use crate::registers::{self, Answer, Command, Registers};
 #[cfg(test)]
 mod tests;
 
-/// How much was checked.
+/// The numbers of what was checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) sockets: usize,
     pub(crate) lives: usize,
     pub(crate) heard: usize,
-    /// The messages that a socket had to hear.
+    /// The messages that had to reach a socket.
     pub(crate) owed: usize,
     pub(crate) counts: usize,
     pub(crate) puts: usize,
     pub(crate) reads: usize,
-    /// The commands to registers, and how many of them had no answer.
+    /// The commands to registers.
     pub(crate) registers: usize,
+    /// Those of them without an answer.
     pub(crate) unanswered: usize,
 }
 
@@ -45,7 +46,7 @@ impl fmt::Display for Checked {
     }
 }
 
-/// The error names the promise and shows what breaks it.
+/// Checks everything. `limit` is the number of seats per Replica. The error names the promise and shows what breaks it.
 pub(crate) fn check(history: &History, limit: usize) -> Result<Checked, String> {
     let mut checked = Checked { sockets: history.sockets.len(), ..Checked::default() };
     never_more_than(history, limit).map_err(|broken| format!("promise 1: {broken}"))?;
@@ -60,8 +61,8 @@ pub(crate) fn check(history: &History, limit: usize) -> Result<Checked, String> 
     Ok(checked)
 }
 
-/// The sockets that were certainly open at the same time, at one Replica in one process, and the number that the
-/// Replica reported.
+/// Promise 1: at no moment do more than `limit` sockets have the same Replica in the same process. Only sockets that
+/// were certainly open count. The number that the Replica itself reported must not exceed `limit` either.
 fn never_more_than(history: &History, limit: usize) -> Result<(), String> {
     let mut changes: BTreeMap<(&str, u32), Vec<(Time, i32)>> = BTreeMap::new();
     for socket in &history.sockets {
@@ -73,7 +74,7 @@ fn never_more_than(history: &History, limit: usize) -> Result<(), String> {
         changes.extend(socket.ended.map(|ended| (ended, -1)));
     }
     for ((replica, process), mut changes) in changes {
-        // At the same moment, ends come before beginnings.
+        // Of changes at the same moment, the ends (-1) are sorted before the beginnings (1).
         changes.sort_unstable();
         let mut open = 0;
         for (at, change) in changes {
@@ -86,13 +87,14 @@ fn never_more_than(history: &History, limit: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// A message `SPEAKER NUMBER`.
+/// Parses a message `SPEAKER NUMBER`.
 fn numbered(text: &str) -> Option<(&str, u32)> {
     let (speaker, number) = text.rsplit_once(' ')?;
     Some((speaker, number.parse().ok()?))
 }
 
-/// What one life sends reaches each socket in the order in which it was sent; the same holds for each speaker.
+/// Promise 5: the messages of one life reach each socket in the order in which they were sent. So do the messages of
+/// one speaker that the life broadcasts. Returns the number of messages.
 fn in_order(history: &History) -> Result<usize, String> {
     let mut count = 0;
     for socket in &history.sockets {
@@ -115,7 +117,7 @@ fn in_order(history: &History) -> Result<usize, String> {
     Ok(count)
 }
 
-/// No socket hears a message twice that was said once.
+/// Promise 6: no socket receives a message twice.
 fn at_most_once(history: &History) -> Result<(), String> {
     for socket in &history.sockets {
         let mut heard = HashSet::new();
@@ -128,7 +130,7 @@ fn at_most_once(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a fault of one of these, or between them, excuses the loss of a message that was under way at that time.
+/// Whether a fault allows that a message from `speaker` to `listener` was lost between `from` and `until`.
 fn excused(faults: &[Fault], speaker: &SocketRecord, listener: &SocketRecord, from: Time, until: Time) -> bool {
     faults.iter().any(|fault| {
         let concerns = match fault.victim {
@@ -139,8 +141,9 @@ fn excused(faults: &[Fault], speaker: &SocketRecord, listener: &SocketRecord, fr
     })
 }
 
-/// A socket has heard what was said while it was open, if it has heard anything later of the same speaker's socket:
-/// then the speaker was connected, and so was the way between them.
+/// Promise 6: if a socket received a message, it also received all earlier messages from the same speaker's socket that
+/// were sent while it was open. The later message shows that the speaker was connected and that messages reached the
+/// listener. Returns the number of messages that had to arrive.
 fn delivered(history: &History) -> Result<usize, String> {
     let mut owed = 0;
     for listener in &history.sockets {
@@ -150,7 +153,7 @@ fn delivered(history: &History) -> Result<usize, String> {
             let Some(last) = said.iter().rposition(|(_, text)| heard.contains_key(&text[..])) else { continue };
             let until = heard[&said[last].1[..]];
             for (at, text) in &said[..=last] {
-                // Commands have numbers, too, and go to nobody else.
+                // Commands also contain numbers, but they are not broadcast.
                 if *at < listener.opened || is_command(text) {
                     continue;
                 }
@@ -171,8 +174,8 @@ fn is_command(text: &str) -> bool {
     text.starts_with("put ") || Command::parse(text).is_some()
 }
 
-/// If there was no fault for the time of two leases, a count includes the sockets that were certainly open, and some of
-/// those that may have been.
+/// Promise 8: a count includes at most the sockets that may have been open. If there was no fault for two lease times,
+/// it also includes at least those that were certainly open. Returns the number of counts.
 fn counted(history: &History) -> Result<usize, String> {
     let mut counts = 0;
     for operation in &history.operations {
@@ -199,15 +202,15 @@ fn counted(history: &History) -> Result<usize, String> {
     Ok(counts)
 }
 
-/// When a life acted: not before the last question of `asked` that it answered, and not after the first message of
-/// `heard`.
+/// The times between which a life acted, as far as clients know.
 struct Acts<'a> {
     life: &'a Life,
     last_asked: Time,
     first_heard: Time,
 }
 
-/// No life acts after a later life of the same Replica has acted: what it did was asked for before that was heard.
+/// Promise 10: no life acts after a later life of the same Replica has acted. So every question that the earlier life
+/// answered was sent before the first message of the later life arrived. Returns the number of lives.
 fn one_life(history: &History) -> Result<usize, String> {
     let mut said: HashMap<(&str, &str), Time> = HashMap::new();
     for socket in &history.sockets {
@@ -231,7 +234,7 @@ fn one_life(history: &History) -> Result<usize, String> {
             known.first_heard = known.first_heard.min(heard.at);
         }
     }
-    // In the order of Replicas and their lives.
+    // `acts` is sorted by Replica, then by the number of the life.
     let mut earlier: Option<&Acts<'_>> = None;
     for ((replica, _), life) in &acts {
         let before = earlier.filter(|before| before.life.replica == **replica);
@@ -241,16 +244,16 @@ fn one_life(history: &History) -> Result<usize, String> {
                 before.life, before.last_asked, life.life, life.first_heard
             ));
         }
-        // The life that was asked last, of all lives so far.
+        // Keeps the life that answered the latest question, of all lives of the Replica so far.
         earlier = before.filter(|before| before.last_asked > life.last_asked).or(Some(life));
     }
     Ok(acts.len())
 }
 
-/// A read: when it was asked and answered, by which life, and the numbers that it returned.
+/// A read: when it was sent and answered, which life answered, and the numbers that it returned.
 type Read<'a> = (Time, Time, &'a Life, &'a BTreeMap<u32, u64>);
 
-/// The reads of each Replica, in the order of their ends.
+/// Returns the reads of each Replica, in the order in which they were answered.
 fn reads(history: &History) -> BTreeMap<&str, Vec<Read<'_>>> {
     let mut reads: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for operation in &history.operations {
@@ -265,7 +268,7 @@ fn reads(history: &History) -> BTreeMap<&str, Vec<Read<'_>>> {
     reads
 }
 
-/// A write of an older life does not appear once a newer life has read without it.
+/// Promise 10: if a life has read without a write of an earlier life, no later read shows that write.
 fn no_late_write(history: &History) -> Result<(), String> {
     for (replica, reads) in reads(history) {
         for (position, (_, completed, reader, earlier)) in reads.iter().enumerate() {
@@ -285,7 +288,8 @@ fn no_late_write(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// A read after the acknowledgement of a put returns it as it was written; and there is a read after each put.
+/// Promise 11: each read that was sent after the acknowledgement of a put returns the number, with the life that wrote
+/// it. There must be such a read for each put. Returns the numbers of puts and reads.
 fn durable(history: &History) -> Result<(usize, usize), String> {
     let reads = reads(history);
     let mut puts = 0;
@@ -314,7 +318,8 @@ fn durable(history: &History) -> Result<(usize, usize), String> {
     Ok((puts, reads.values().map(Vec::len).sum()))
 }
 
-/// The registers of each Replica have one order.
+/// The commands to each Replica's registers have one order that explains all answers. Returns the number of commands,
+/// and how many of them were not answered.
 fn linearizable(history: &History) -> Result<(usize, usize), String> {
     let mut objects: BTreeMap<&str, Vec<Call<Command, Answer>>> = BTreeMap::new();
     for operation in &history.operations {
@@ -337,7 +342,7 @@ fn linearizable(history: &History) -> Result<(usize, usize), String> {
     Ok((count, unanswered))
 }
 
-/// The Replicas of all sockets.
+/// Returns the Replicas of all sockets.
 pub(crate) fn replicas(history: &History) -> BTreeSet<&str> {
     history.sockets.iter().map(|socket| &socket.replica[..]).collect()
 }

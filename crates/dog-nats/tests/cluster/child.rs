@@ -1,4 +1,5 @@
-//! A node in a process of its own, which can be killed and suspended: it runs this test binary once more.
+//! A node in its own process, so that a test can kill or suspend it. The process runs this test binary again, with only
+//! the test `a_node_for_the_other_tests`.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -15,7 +16,7 @@ use crate::app::{PATIENCE, Rooms};
 use crate::clocks::Clock;
 use crate::network::Host;
 
-/// The name of the test that the child runs.
+/// The name of the test that the child process runs.
 const TEST: &str = "child::a_node_for_the_other_tests";
 const NATS: &str = "DOG_TEST_NATS";
 const LEASE: &str = "DOG_TEST_LEASE";
@@ -26,11 +27,11 @@ const PORT: &str = "DOG_TEST_PORT";
 const LOG: &str = "DOG_TEST_LOG";
 const LISTENS: &str = "listens on ";
 
-/// A node that runs. It is killed when this is dropped.
+/// A running node. Dropping this kills its process.
 pub(crate) struct Child {
     process: Process,
     pub(crate) address: SocketAddr,
-    /// The address of its admin port.
+    /// The address of its admin port, for example for `/readyz`.
     pub(crate) admin: SocketAddr,
 }
 
@@ -39,23 +40,23 @@ impl Child {
         Self::start_with(nats, lease, &[])
     }
 
-    /// Speaks these versions of the node protocol, as another release does.
+    /// Starts a node that supports only these versions of the node protocol, as another release would.
     pub(crate) fn start_speaking(nats: &str, lease: Duration, versions: Versions) -> Self {
         let [oldest, newest] = [versions.oldest, versions.newest].map(|version| version.to_string());
         Self::start_with(nats, lease, &[(OLDEST, &oldest), (NEWEST, &newest)])
     }
 
-    /// Writes its whole log into a file, down to single steps of its connections.
+    /// Starts a node that writes its log into a file, at the level `trace`.
     pub(crate) fn start_logging(nats: &str, lease: Duration, log: std::fs::File) -> Self {
         Self::run(Self::logging(log), nats, lease, &[])
     }
 
-    /// Asserts that a node is not let in and ends with an error. Its whole log goes into the file.
+    /// Asserts that a node cannot join and ends with an error. It writes its log into the file, at the level `trace`.
     pub(crate) fn fails(nats: &str, log: std::fs::File) {
         let mut command = Self::logging(log);
         command.args([TEST, "--exact", "--nocapture", "--test-threads=1"]).env(NATS, nats).env(LEASE, "15");
-        let status = command.stdout(Stdio::null()).status().expect("a process");
-        assert!(!status.success(), "it was let in");
+        let status = command.stdout(Stdio::null()).status().expect("the process starts");
+        assert!(!status.success(), "the node has joined");
     }
 
     fn logging(log: std::fs::File) -> Command {
@@ -68,14 +69,14 @@ impl Child {
         Self::run(Command::new(std::env::current_exe().expect("this program")), nats, lease, more)
     }
 
-    /// On that host. Clients, other nodes and the admin port use the host's address.
+    /// Starts a node on that host. Its public port, cluster port and admin port use the host's address.
     pub(crate) fn start_on(host: &Host, nats: &str, lease: Duration) -> Self {
         let command = host.command(std::env::current_exe().expect("this program"));
-        // The port is free on that host, and the same for the node that replaces this one.
+        // No other process on that host uses this port. A node that replaces this one gets the same port.
         Self::run(command, nats, lease, &[(ADDRESS, &host.address.to_string()), (PORT, "8787")])
     }
 
-    /// With a wall clock that `clock` sets, from the start.
+    /// Starts a node whose wall clock is `clock`.
     pub(crate) fn start_by(clock: &Clock, nats: &str, lease: Duration) -> Self {
         let environment = clock.environment();
         let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -86,9 +87,9 @@ impl Child {
         command.args([TEST, "--exact", "--nocapture", "--test-threads=1"]);
         command.env(NATS, nats).env(LEASE, lease.as_secs().to_string());
         command.envs(more.iter().copied());
-        let process = Process::start(command.stdin(Stdio::null())).expect("a process");
+        let process = Process::start(command.stdin(Stdio::null())).expect("the process starts");
         let addresses = process.wait_for_line(PATIENCE, |line| Some(line.split_once(LISTENS)?.1.to_owned()));
-        let addresses = addresses.expect("the node listens");
+        let addresses = addresses.expect("the node prints its addresses in time");
         let (address, admin) = addresses.split_once(' ').expect("two addresses");
         let [address, admin] = [address, admin].map(|address| address.parse().expect("an address"));
         Self { process, address, admin }
@@ -98,18 +99,18 @@ impl Child {
         self.process.id()
     }
 
-    /// Asks the admin port: whether the status is 200, and the text.
+    /// Sends a GET request to the admin port. Returns whether the status is 200, and the body.
     pub(crate) async fn tells(&self, path: &str) -> (bool, String) {
-        let mut stream = TcpStream::connect(self.admin).await.expect("it listens");
+        let mut stream = TcpStream::connect(self.admin).await.expect("the admin port is open");
         let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("the admin port is open");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
+        stream.read_to_string(&mut answer).await.expect("the admin port answers");
         let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
         (head.starts_with("HTTP/1.1 200 "), text.trim().to_owned())
     }
 
-    /// Waits until the node is ready for clients, or is not. Gives the text of the answer.
+    /// Waits until `/readyz` reports `wanted`. Returns the body of that response.
     pub(crate) async fn until_ready(&self, wanted: bool) -> String {
         let by = Instant::now() + PATIENCE;
         loop {
@@ -118,7 +119,7 @@ impl Child {
                 return text;
             }
             assert!(Instant::now() < by, "{text}");
-            // As a load balancer does: it can only ask.
+            // `/readyz` must be polled, as a load balancer does.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -127,35 +128,35 @@ impl Child {
         self.process.kill();
     }
 
-    /// Suspends the process as if its machine stood still, or continues it.
+    /// Sends a signal. STOP suspends the process, as if its machine were suspended, and CONT resumes it.
     pub(crate) fn signal(&self, signal: Signal) {
-        self.process.send_signal(signal).expect("it runs");
+        self.process.send_signal(signal).expect("the process runs");
     }
 
-    /// Shuts it down gracefully.
+    /// Starts the graceful shutdown and waits until the process has ended.
     pub(crate) fn terminate(mut self) {
         self.signal(Signal::TERM);
-        let status = self.process.wait_within(PATIENCE).expect("it ends");
+        let status = self.process.wait_within(PATIENCE).expect("the process ends in time");
         assert!(status.success(), "{status}");
     }
 }
 
-/// Logs to standard error at the level that `DOG_TEST_LOG` names, to find out what is wrong.
+/// Logs to standard error at the level that `DOG_TEST_LOG` names. Without that variable, nothing is logged.
 pub(crate) fn log() {
     if let Ok(level) = std::env::var(LOG) {
         let level: tracing_subscriber::filter::LevelFilter = level.parse().expect("a level");
-        // Another test of this process may have begun to log.
+        // Fails if another test of this process has already installed a subscriber.
         let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
     }
 }
 
-/// The versions that this child is to speak, if not its own.
+/// Returns the protocol versions that the environment sets. `None`: those of this release.
 fn versions() -> Option<Versions> {
     let version = |variable: &str| std::env::var(variable).ok().map(|version| version.parse().expect("a version"));
     Some(Versions { oldest: version(OLDEST)?, newest: version(NEWEST)? })
 }
 
-/// Does nothing unless it runs as a child.
+/// Runs a node if the environment says so. In an ordinary test run it does nothing.
 #[tokio::test]
 async fn a_node_for_the_other_tests() {
     let (Ok(nats), Ok(lease)) = (std::env::var(NATS), std::env::var(LEASE)) else { return };
@@ -171,8 +172,8 @@ async fn a_node_for_the_other_tests() {
         Some(versions) => server.letters(versions),
         None => server,
     };
-    let running = server.start().await.expect("a node");
-    let (address, admin) = (running.local_addr(), running.admin_addr().expect("an address to be watched at"));
+    let running = server.start().await.expect("the node starts");
+    let (address, admin) = (running.local_addr(), running.admin_addr().expect("the admin port has an address"));
     let ended = running.until_signal();
     println!("{LISTENS}{address} {admin}");
     ended.await;

@@ -1,4 +1,4 @@
-//! A client of the room. Everything that it does and hears is recorded.
+//! A client of the room. The record contains everything that it sends and receives.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -13,22 +13,22 @@ use crate::app::PATIENCE;
 use crate::record::{Action, Heard, Life, Operation, Recorder, Sent, SocketRecord, Time};
 use crate::registers::{Answer, Command};
 
-/// A socket, and what was heard on it.
+/// A connected client with one socket.
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     close_code: Option<u16>,
-    /// The process that has its Replica.
+    /// The id of the process that runs its Replica.
     pub(crate) at: u32,
     pub(crate) replica: String,
     record: Recorder,
-    /// The number of the socket in the record.
+    /// The index of the socket in the record.
     number: usize,
-    /// When each question without an answer was asked. Answers come in that order.
+    /// When each question that has no answer yet was sent. Answers come in the same order.
     asked: VecDeque<Time>,
 }
 
 impl Client {
-    /// Connects to this node, and retries until it succeeds. Not recorded.
+    /// Connects to this node. Retries until it succeeds. Writes to a record that nobody checks.
     pub(crate) async fn join(entry: SocketAddr, room: &str, name: &str) -> Self {
         Self::join_recorded(&Recorder::new(Duration::ZERO), entry, room, name).await
     }
@@ -40,18 +40,19 @@ impl Client {
                 Ok(client) => return client,
                 Err(trouble) => trouble,
             };
-            assert!(Instant::now() < by, "{name} does not get in by {entry}: {trouble}");
-            // As clients do that follow the close code: no event tells when another attempt is worth it.
+            assert!(Instant::now() < by, "{name} cannot connect through {entry}: {trouble}");
+            // Real clients also pause before they reconnect. No event says when the next attempt can succeed.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// The same without retries: the error says why the client was not let in.
+    /// Connects to this node, without retries. The error says why the client could not connect. Writes to a record that
+    /// nobody checks.
     pub(crate) async fn try_to_join(entry: SocketAddr, room: &str, name: &str) -> Result<Self, String> {
         Self::try_to_join_recorded(&Recorder::new(Duration::ZERO), entry, room, name).await
     }
 
-    /// Connects, or says why it was not let in.
+    /// Connects to this node, without retries. The error says why the client could not connect.
     pub(crate) async fn try_to_join_recorded(
         record: &Recorder,
         entry: SocketAddr,
@@ -73,7 +74,7 @@ impl Client {
         let (mut socket, _) = connecting.map_err(|_| "no answer")?.map_err(|error| error.to_string())?;
         let mut earlier = Vec::new();
         loop {
-            // Others may have spoken before.
+            // Broadcasts of other clients may arrive before the greeting.
             let first = read(&mut socket, &mut None).await.ok_or("it was closed")?;
             let at = record.now();
             let Some(seats) = first.text.strip_prefix("at ").filter(|_| first.answer) else {
@@ -125,17 +126,17 @@ impl Client {
         sent
     }
 
-    /// The next text; nothing once the socket has ended.
+    /// Receives the next text. `None`: the socket has ended.
     pub(crate) async fn hear(&mut self) -> Option<String> {
         self.next().await.map(|sent| sent.text)
     }
 
-    /// The code with which the socket was closed.
+    /// Returns the code with which the socket was closed.
     pub(crate) fn close_code(&self) -> Option<u16> {
         self.close_code
     }
 
-    /// Whether the text could be sent.
+    /// Sends a text. Returns whether it could be sent.
     pub(crate) async fn say(&mut self, text: &str) -> bool {
         let now = self.record.now();
         if is_question(text) {
@@ -145,7 +146,8 @@ impl Client {
         self.socket.send(Frame::text(text)).await.is_ok()
     }
 
-    /// Asks, and gives the answer and when it was asked. What is heard meanwhile is only recorded.
+    /// Sends a question. Returns when it was sent, and the answer. Other messages that arrive meanwhile are only
+    /// recorded.
     async fn ask(&mut self, question: &str) -> (Time, Option<Sent>) {
         let invoked = self.record.now();
         if !self.say(question).await {
@@ -160,7 +162,7 @@ impl Client {
         }
     }
 
-    /// Asks a question of one word, and gives what follows that word in the answer.
+    /// Sends a question of one word. Returns what follows that word in the answer.
     pub(crate) async fn question(&mut self, word: &str) -> String {
         let (_, answer) = self.ask(word).await;
         let answer = answer.expect("the socket is open");
@@ -173,7 +175,7 @@ impl Client {
         self.record.history().operations.push(operation);
     }
 
-    /// Stores a number: `true` once that is acknowledged.
+    /// Stores a number. Returns whether the Replica has acknowledged it.
     pub(crate) async fn put(&mut self, number: u32) -> bool {
         let (invoked, answer) = self.ask(&format!("put {number}")).await;
         let kept = answer.as_ref().is_some_and(|answer| answer.text == format!("kept {number}"));
@@ -182,18 +184,19 @@ impl Client {
         kept
     }
 
-    /// Executes a command of the registers. Gives the answer, or nothing if the outcome is unknown.
+    /// Sends a command to the registers. Returns the answer. `None`: the socket has ended, and the outcome is unknown.
     pub(crate) async fn register(&mut self, command: Command) -> Option<Answer> {
         let (invoked, sent) = self.ask(&command.to_string()).await;
         let answer = sent.as_ref().map(|sent| Answer::parse(&sent.text).expect("an answer of a register"));
-        // It was not done, and never will be.
+        // A command that conflicted was not executed and never will be, so it is not recorded.
         if answer != Some(Answer::Conflict) {
             self.note(invoked, sent.map(|sent| sent.life), Action::Register(command, answer));
         }
         answer
     }
 
-    /// The number of sockets in the cluster, asked until it is the expected one.
+    /// Asks for the number of sockets in the cluster until it is `wanted`, or until `PATIENCE` has passed. Returns the
+    /// last number.
     pub(crate) async fn count_until(&mut self, wanted: usize) -> usize {
         let by = Instant::now() + PATIENCE;
         loop {
@@ -204,12 +207,12 @@ impl Client {
             if count == wanted || Instant::now() > by {
                 return count;
             }
-            // Clients that are missing reconnect by themselves: no event tells when.
+            // Missing clients reconnect by themselves. No event says when they have done so.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// The stored numbers.
+    /// Reads the stored numbers.
     pub(crate) async fn all(&mut self) -> BTreeSet<u32> {
         let (invoked, answer) = self.ask("all").await;
         let answer = answer.expect("the socket is open");
@@ -232,14 +235,14 @@ impl Drop for Client {
     }
 }
 
-/// Whether this is an answer to that question.
+/// Whether the Replica answers this text.
 fn is_question(text: &str) -> bool {
     text.starts_with("put ") || ["count", "all", "clock"].contains(&text) || Command::parse(text).is_some()
 }
 
 async fn read(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>, close_code: &mut Option<u16>) -> Option<Sent> {
     loop {
-        let next = tokio::time::timeout(PATIENCE, socket.next()).await.expect("a message in time");
+        let next = tokio::time::timeout(PATIENCE, socket.next()).await.expect("a message arrives in time");
         match next? {
             Ok(Frame::Text(text)) => return Some(Sent::parse(&text).expect("a signed text")),
             Ok(Frame::Close(close)) => {
@@ -252,7 +255,7 @@ async fn read(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>, close_cod
     }
 }
 
-/// What one socket has heard of each speaker, in order.
+/// The last number that was received from each speaker.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     last: BTreeMap<String, u32>,
@@ -260,8 +263,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Adds a message `SPEAKER NUMBER`. The numbers of each speaker grow, so a message that is heard twice or out of
-    /// order is noticed.
+    /// Adds a message `SPEAKER NUMBER`. Panics if the speaker's number is not higher than the one before: then a
+    /// message came twice or out of order.
     pub(crate) fn note(&mut self, text: &str) {
         let Some((speaker, number)) = text.split_once(' ') else { return };
         let Ok(number) = number.parse() else { return };

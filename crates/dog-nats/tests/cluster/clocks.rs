@@ -1,6 +1,6 @@
-//! Wrong wall clocks: of nodes that start a day early or late, and of a node whose clock is set while it runs. Debian's
-//! libfaketime replaces the wall clock of a process. It leaves the monotonic clock alone, because nobody can set that
-//! one.
+//! Wrong wall clocks: nodes whose clock is a day ahead or behind, and a node whose clock is set while it runs. Debian's
+//! libfaketime replaces the wall clock of a process. It does not change the monotonic clock, because no system lets
+//! anyone set that.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ const LEASE: Duration = Duration::from_secs(5);
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// The wall clock of a node, with an offset.
+/// A wall clock with an offset, for one node.
 pub(crate) struct Clock {
     folder: TempDir,
     library: PathBuf,
@@ -35,11 +35,11 @@ impl Clock {
         clock
     }
 
-    /// Sets it while its node runs.
+    /// Sets the offset. This also works while the node runs.
     pub(crate) fn set(&self, seconds: i64) {
         let new = self.folder.path().join("new");
-        std::fs::write(&new, format!("{seconds:+}\n")).expect("room for a number");
-        // Renamed, so that a reader never sees a part of it.
+        std::fs::write(&new, format!("{seconds:+}\n")).expect("the file can be written");
+        // A rename is atomic, so libfaketime never reads half of a number.
         std::fs::rename(new, self.file()).expect("the same folder");
     }
 
@@ -58,7 +58,8 @@ impl Clock {
     }
 }
 
-/// Waits until the node of that socket reports a wall clock with this offset. This shows that the offset has an effect.
+/// Waits until the node that runs the client's Replica reports a wall clock with this offset. This shows that the
+/// offset has an effect.
 async fn until_off_by(client: &mut Client, seconds: i64) {
     let by = Instant::now() + PATIENCE;
     loop {
@@ -69,12 +70,12 @@ async fn until_off_by(client: &mut Client, seconds: i64) {
             return;
         }
         assert!(Instant::now() < by, "its clock is off by {off} ms");
-        // The library reads the file once per second.
+        // libfaketime reads the file once per second.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Waits until the node has renewed its lease twice more.
+/// Waits until the node has renewed its lease two more times.
 pub(crate) async fn lease_goes_on(node: &Child) {
     let (mut before, mut renewals) = (f64::MAX, 0);
     let by = Instant::now() + PATIENCE;
@@ -85,7 +86,7 @@ pub(crate) async fn lease_goes_on(node: &Child) {
         assert!(left > 0.0 && Instant::now() < by, "the lease has ended: {left}");
         renewals += usize::from(left > before);
         before = left;
-        // The node can only be asked.
+        // `/metrics` must be polled.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -98,9 +99,10 @@ async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
     let nodes: Vec<Child> = clocks.iter().map(|clock| Child::start_by(clock, &nats.url(), LEASE)).collect();
     let mut owner = record.join(nodes[0].address, "clocks", "owner").await;
     assert_eq!(owner.at, nodes[0].id());
-    // Their Group is on one node, their Replicas are on all: tickets travel between clocks.
+    // The room's Group is on one node and its Replicas are on all nodes, so nodes with different clocks exchange
+    // tickets.
     for (node, off) in nodes.iter().zip([0, DAY, -DAY]) {
-        // A room of its own, so that no other node has its Replica.
+        // Each node gets its own room, whose Replica is then on this node.
         let mut here = Client::join(node.address, &format!("off-by-{off}"), "clock").await;
         assert_eq!(here.at, node.id());
         until_off_by(&mut here, off).await;
@@ -113,14 +115,14 @@ async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
         until_off_by(&mut owner, off).await;
         writer.goes_on(20).await;
         talk.everyone_hears_everyone().await;
-        // New clients of each node are let in, and an alarm rings.
+        // New clients can join through each node, and an alarm rings.
         for (number, node) in nodes.iter().enumerate() {
             let came = Client::try_to_join(node.address, "times", &format!("wide-new-{jump}-{number}")).await;
-            let came = came.expect("whoever comes is let in at once");
-            assert_eq!(came.at, node.id(), "each node has a Replica of its own");
+            let came = came.expect("a new client joins at once");
+            assert_eq!(came.at, node.id(), "each node has its own Replica");
         }
         assert!(owner.say("alarm 200").await);
-        while owner.hear().await.expect("its socket stays") != "it rings" {}
+        while owner.hear().await.expect("its socket stays open") != "it rings" {}
         futures_util::future::join_all(nodes.iter().map(lease_goes_on)).await;
     }
     let mut witness = Client::join(entries[2], "times", "wide-witness").await;
@@ -129,8 +131,8 @@ async fn wall_clocks_that_jump_or_are_wrong_break_nothing() {
     assert!(kept.is_subset(&owner.all().await), "an acknowledged put is lost");
     let heard = nothing_was_missed(&talk.end().await, &[0, 1, 2, 3, 4, 5]);
     println!(
-        "cluster: wall clocks a day early and late from the start, and one set by an hour to and fro: all sockets and leases \
-         stayed, {heard} messages heard, none missed; 4 of 4 alarms rang; longest pause of a writer {longest:.1?}, {} puts \
+        "cluster: wall clocks a day early and late from the start, and one set an hour forward and back: all sockets and leases \
+         stayed, {heard} messages received, none missed; 4 of 4 alarms rang; longest pause of a writer {longest:.1?}, {} puts \
          acknowledged and there; {}",
         kept.len(),
         record.check()

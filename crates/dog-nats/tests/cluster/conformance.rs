@@ -1,4 +1,4 @@
-//! The conformance suite on three nodes, with its clients spread over them.
+//! The conformance suite on three nodes. Its clients connect to all of them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn conforms(servers: usize, hibernates: bool) {
     for _ in 0..3 {
         let server = Server::new(TestApp).bind("127.0.0.1:0").workers(2).cluster(Nats::connect(nats.url()));
         let server = server.hibernate_after(if hibernates { Duration::ZERO } else { Duration::from_secs(60) });
-        nodes.push(server.start().await.expect("a node"));
+        nodes.push(server.start().await.expect("the node starts"));
     }
     let entries = nodes.iter().map(Running::local_addr).collect();
     let outcome = dog_conformance::run(&Cluster { hibernates, entries }).await;

@@ -1,5 +1,5 @@
-//! Network partitions under load: hosts of a test network lose each other without an error, and find each other again.
-//! Clients are never cut off.
+//! Network partitions under load. Packets between some hosts of a test network are dropped silently, and later they
+//! arrive again. Clients always reach all nodes.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use crate::record::Recorder;
 use crate::scene::{SERVERS, Scene, host};
 use crate::talk::{Talk, nothing_was_missed};
 
-/// A lease for cuts of nodes. It need not outlive the election of a leader.
+/// The lease where only nodes are cut off. It may be shorter than the election of a NATS leader.
 const LEASE: Duration = Duration::from_secs(5);
-/// A lease that outlives an election.
+/// A lease that is longer than an election.
 const LONG_LEASE: Duration = Duration::from_secs(15);
-/// A lease that outlives an election, and then the search for a server that still reaches the others.
+/// A lease that is longer than an election and the following search for a server that reaches the others.
 const LONGEST_LEASE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_node_cut_off_from_nats_for_less_than_its_lease_keeps_its_sockets() {
     let record = Recorder::new(LONG_LEASE);
     let scene = Scene::start(LONG_LEASE);
     let mut talk = Talk::start(&scene.entries(), "short", 2).await;
-    // Everyone's Replica is on the node that the client reached, and so is the room's.
+    // Each client's Replica is on the node that the client connected to. So is the Replica of the room "kept".
     let mut writer = Writer::start(&record, vec![scene.nodes[0].address], "kept");
     writer.goes_on(20).await;
     let cut = Instant::now();
@@ -30,7 +30,7 @@ async fn a_node_cut_off_from_nats_for_less_than_its_lease_keeps_its_sockets() {
     let says = scene.nodes[0].until_ready(false).await;
     let noticed = cut.elapsed();
     assert!(scene.nodes[0].tells("/metrics").await.1.contains("dog_cluster_connected 0"), "{says}");
-    // Messages within the node continue, and so do those between the others.
+    // Messages within the isolated node still arrive, and so do messages between the other nodes.
     talk.hear_each_other(&[0, 3]).await;
     talk.hear_each_other(&[1, 2, 4, 5]).await;
     scene.network.heal(&SERVERS, &[host(0)]);
@@ -60,11 +60,11 @@ async fn a_node_cut_off_from_nats_for_longer_than_its_lease_is_replaced() {
     let scene = Scene::start(LEASE);
     let mut talk = Talk::start(&scene.entries(), "long", 2).await;
     let mut old = record.join(scene.nodes[0].address, "moved", "old").await;
-    assert_eq!(old.at, scene.nodes[0].id(), "its node has the room");
+    assert_eq!(old.at, scene.nodes[0].id(), "its node runs the room's Replica");
     assert!(old.put(1).await);
     let cut = Instant::now();
     scene.network.cut(&SERVERS, &[host(0)]);
-    // Nobody will acknowledge it.
+    // This put is never acknowledged.
     assert!(old.say("put 666").await);
     while let Some(text) = old.hear().await {
         assert_ne!(text, "kept 666");
@@ -76,14 +76,14 @@ async fn a_node_cut_off_from_nats_for_longer_than_its_lease_is_replaced() {
     let elsewhere = cut.elapsed();
     assert_ne!(new.at, scene.nodes[0].id());
     assert!(new.put(2).await);
-    // The clients of that node have reconnected elsewhere.
+    // The clients of that node have reconnected through other nodes.
     talk.everyone_hears_everyone().await;
     scene.network.heal(&SERVERS, &[host(0)]);
     let healed = Instant::now();
     scene.nodes[0].until_ready(true).await;
     let back = healed.elapsed();
     let late = record.join(scene.nodes[0].address, "moved", "late").await;
-    assert_eq!(late.at, new.at, "it is part of the cluster, and knows who has the room");
+    assert_eq!(late.at, new.at, "the node is part of the cluster again, and finds the owner of the room");
     talk.everyone_hears_everyone().await;
     let mut witness = Client::join(scene.nodes[0].address, "long", "wide-witness").await;
     assert_eq!(witness.count_until(7).await, 7, "promise 8");
@@ -102,16 +102,17 @@ async fn a_node_cut_off_from_nats_for_longer_than_its_lease_is_replaced() {
     );
 }
 
-/// A Replica that reads nothing for a while, of a client whose bytes are forwarded and which sends more than the
-/// buffers on the way hold. The node in between knows that its peer is alive, and waits.
+/// Checks that a busy Replica is not taken for dead. The Replica does not read for 18 s. Its client, whose bytes
+/// another node forwards, sends more than the buffers between them hold. The forwarding node knows that its peer is
+/// alive, and waits.
 async fn waits_for_a_busy_replica(owner: SocketAddr, other: SocketAddr) {
     let first = Client::join(owner, "busy", "first").await;
     let mut passed = Client::join(other, "busy", "passed").await;
-    assert_eq!(passed.at, first.at, "its connection is passed on");
+    assert_eq!(passed.at, first.at, "another node forwards its connection");
     assert!(passed.say("nap 18").await);
     let filler = format!("filler{}", "x".repeat(512 * 1024));
     for _ in 0..64 {
-        assert!(passed.say(&filler).await, "it was cut off while its Replica was busy");
+        assert!(passed.say(&filler).await, "its socket was closed while its Replica was busy");
     }
     assert!(passed.put(1).await);
 }
@@ -125,20 +126,24 @@ async fn nodes_cut_off_from_each_other_still_exchange_messages_over_nats() {
     let mut there = record.join(scene.nodes[owner].address, "crossed", "there").await;
     let mut passed = record.join(scene.nodes[other].address, "crossed", "passed").await;
     let mut idle = record.join(scene.nodes[other].address, "crossed", "idle").await;
-    assert_eq!([there.at, passed.at, idle.at], [scene.nodes[owner].id(); 3], "their connections are passed on");
+    assert_eq!([there.at, passed.at, idle.at], [scene.nodes[owner].id(); 3], "another node forwards their connections");
     let busy = tokio::spawn(waits_for_a_busy_replica(scene.nodes[owner].address, scene.nodes[2].address));
     let cut = Instant::now();
     scene.network.cut(&[host(owner)], &[host(other)]);
     assert!(passed.say("put 7").await);
-    let refused = record.try_to_join(scene.nodes[other].address, "crossed", "late").await.err().expect("no way there");
+    let refused = record
+        .try_to_join(scene.nodes[other].address, "crossed", "late")
+        .await
+        .err()
+        .expect("the owner cannot be reached");
     let answered = cut.elapsed();
     while let Some(text) = passed.hear().await {
-        assert_ne!(text, "kept 7", "it was cut off");
+        assert_ne!(text, "kept 7", "the put passed the cut");
     }
     let ended = cut.elapsed();
     while idle.hear().await.is_some() {}
     let noticed = cut.elapsed();
-    // Their seats are free for others, and messages over NATS continue.
+    // The seats of the ended sockets are free again, and messages over NATS still arrive.
     assert!(there.put(1).await);
     assert_eq!(there.count_until(1).await, 1, "promise 8");
     talk.everyone_hears_everyone().await;
@@ -147,11 +152,11 @@ async fn nodes_cut_off_from_each_other_still_exchange_messages_over_nats() {
     let mut back = record.join(scene.nodes[other].address, "crossed", "passed").await;
     let served = healed.elapsed();
     assert!(back.all().await.contains(&1));
-    busy.await.expect("whoever waits is not taken for dead");
+    busy.await.expect("a node that waits is not taken for dead");
     let heard = nothing_was_missed(&talk.end().await, &[0, 1, 2]);
     println!(
-        "cluster: two nodes cut off from each other: whoever had to be passed on was told after {answered:.1?} ({refused}); \
-         passed-on sockets ended after {ended:.1?} (speaking) and {noticed:.1?} (idle); healed, served after {served:.1?}; \
+        "cluster: two nodes cut off from each other: a client that had to be forwarded was refused after {answered:.1?} ({refused}); \
+         forwarded sockets ended after {ended:.1?} (speaking) and {noticed:.1?} (idle); healed, served after {served:.1?}; \
          {heard} broadcasts between nodes, none missed; {}",
         record.check()
     );
@@ -170,7 +175,7 @@ async fn a_node_leaves_a_nats_server_that_is_cut_off_from_the_others() {
     elsewhere.goes_on(20).await;
     let cut = Instant::now();
     scene.network.cut(&[alone], &others);
-    // Another leader is elected, and the node of the isolated server finds it.
+    // The servers elect another leader, and the node of the isolated server connects to a server that reaches it.
     elsewhere.goes_on(20).await;
     here.goes_on(20).await;
     talk.everyone_hears_everyone().await;

@@ -1,8 +1,8 @@
-//! Faults of nodes and NATS servers, with real processes, and what clients notice of them.
+//! Faults of real node and NATS server processes, and what clients notice of them.
 //!
-//! Everything that the clients of a run do and get is recorded, and the promises are checked over the record at the
-//! end: see `checker`. Every number that was acknowledged must exist afterwards (promise 11), and no node may act for
-//! an object that another node owns (promise 10).
+//! A record contains everything that the clients of a run send and receive. At the end, `checker` checks the promises
+//! over it. Every acknowledged number must be stored afterwards (promise 11). No node may act for an object that
+//! another node owns (promise 10).
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use crate::server::NatsServers;
 use crate::speakers::Speakers;
 
 const LEASE: Duration = Duration::from_secs(3);
-/// A lease that outlives the election of a leader.
+/// A lease that is longer than the election of a NATS leader.
 const LONG_LEASE: Duration = Duration::from_secs(15);
 
-/// The node that owns a room, and the two others.
+/// Returns the index of the node that owns a room, and those of the two others.
 pub(crate) async fn owner_and_others(record: &Recorder, nodes: &[Child], room: &str) -> (usize, [usize; 2]) {
     let at = record.join(nodes[0].address, room, "finder").await.at;
-    let owner = nodes.iter().position(|node| node.id() == at).expect("one of them has it");
+    let owner = nodes.iter().position(|node| node.id() == at).expect("one of the nodes owns it");
     let others: Vec<usize> = (0..3).filter(|node| *node != owner).collect();
     (owner, [others[0], others[1]])
 }
@@ -35,13 +35,13 @@ pub(crate) fn start(nats: &NatsServers, lease: Duration) -> Vec<Child> {
     (0..3).map(|_| Child::start(&nats.url(), lease)).collect()
 }
 
-/// One client per node, which speaks all the time.
+/// Starts a steady load of one client per node.
 async fn speakers(record: &Recorder, nodes: &[Child]) -> Speakers {
     let entries: Vec<SocketAddr> = nodes.iter().map(|node| node.address).collect();
     Speakers::start(record, &entries).await
 }
 
-/// A client that stores numbers one after the other, and reconnects when its socket ends.
+/// A client that stores numbers one after the other. It reconnects when its socket ends.
 pub(crate) struct Writer {
     stop: watch::Sender<bool>,
     kept: watch::Receiver<usize>,
@@ -49,7 +49,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Connects to these nodes in turn.
+    /// Starts a writer. It connects to these nodes in turn.
     pub(crate) fn start(record: &Recorder, entries: Vec<SocketAddr>, room: &str) -> Self {
         let (stop, stops) = watch::channel(false);
         let (tell, kept) = watch::channel(0);
@@ -57,17 +57,17 @@ impl Writer {
         Self { stop, kept, task }
     }
 
-    /// Waits until it has stored that many more numbers.
+    /// Waits until it has stored `more` more numbers.
     pub(crate) async fn goes_on(&mut self, more: usize) {
         let wanted = *self.kept.borrow() + more;
         let goes_on = tokio::time::timeout(PATIENCE, self.kept.wait_for(|kept| *kept >= wanted)).await;
-        assert!(goes_on.is_ok(), "nothing is kept any more");
+        assert!(goes_on.is_ok(), "writes are no longer acknowledged");
     }
 
-    /// The numbers that were acknowledged, and the longest pause between two acknowledgements.
+    /// Stops the writer. Returns the acknowledged numbers, and the longest time between two acknowledgements.
     pub(crate) async fn end(self) -> (BTreeSet<u32>, Duration) {
         self.stop.send_replace(true);
-        self.task.await.expect("the writer")
+        self.task.await.expect("the writer does not panic")
     }
 }
 
@@ -111,7 +111,7 @@ async fn a_node_that_is_killed_is_replaced_and_no_acknowledged_write_is_lost() {
     let mut writer = Writer::start(&record, entries.clone(), "killed");
     writer.goes_on(100).await;
     let mut witness = record.join(nodes[others[0]].address, "killed", "witness").await;
-    assert_eq!(witness.at, nodes[owner].id(), "its connection is passed on");
+    assert_eq!(witness.at, nodes[owner].id(), "another node forwards its connection");
     assert!(witness.put(1_000_000).await);
     record.fault(Victim::Node(nodes[owner].id()));
     nodes[owner].kill();
@@ -155,9 +155,13 @@ async fn a_node_that_was_suspended_past_its_lease_does_not_act() {
     let back = stopped.elapsed();
     assert_ne!(new.at, nodes[owner].id());
     assert!(new.put(2).await);
-    // They wait in its sockets when it continues.
+    // These messages wait in the node's sockets until the node is resumed.
     assert!(old.say("put 666").await && old_speaker.say("old-speaker 1").await);
-    assert_eq!(passed_on.hear().await, None, "who came by another node does not wait for it");
+    assert_eq!(
+        passed_on.hear().await,
+        None,
+        "a client that came through another node does not wait for the suspended one"
+    );
     assert_eq!(passed_on.close_code(), Some(1012));
     nodes[owner].signal(Signal::CONT);
     record.is_well(fault);
@@ -168,13 +172,13 @@ async fn a_node_that_was_suspended_past_its_lease_does_not_act() {
         }
     }
     assert!(heard.is_empty(), "the old life has acted: {heard:?}");
-    assert_eq!(new.all().await, BTreeSet::from([1, 2]), "or has written");
-    // It has joined the cluster again, as another node.
+    assert_eq!(new.all().await, BTreeSet::from([1, 2]), "the old life has written");
+    // The process has joined the cluster again, under another node id.
     let late = record.join(nodes[owner].address, "stopped", "late").await;
     assert_eq!(late.at, new.at);
     speakers.end().await;
     println!(
-        "cluster: a node stopped: served elsewhere after {back:.1?} (lease {LEASE:?}); resumed, it did nothing; {}",
+        "cluster: a node suspended: served elsewhere after {back:.1?} (lease {LEASE:?}); resumed, it did nothing; {}",
         record.check()
     );
 }
@@ -191,7 +195,7 @@ async fn sockets_survive_restarts_of_nats_servers() {
     writer.goes_on(100).await;
     let mut witness = record.join(nodes[others[1]].address, "leader", "witness").await;
     for server in 0..3 {
-        // One after the other: the leaders of the streams are among them.
+        // All servers are restarted one after the other, so the leaders of the streams are restarted too.
         let fault = record.fault(Victim::Nats);
         nats.kill(server);
         assert!(witness.put(1_000_000 + u32::try_from(server).unwrap_or_default()).await, "the socket stays");
@@ -247,10 +251,10 @@ async fn a_rolling_restart_loses_nothing_between_sockets_that_stay() {
     let mut nodes = start(&nats, LONG_LEASE);
     let mut listener = record.join(nodes[2].address, "rolling", "wide-listener").await;
     let mut speaker = record.join(nodes[1].address, "rolling", "wide-speaker").await;
-    assert_ne!(listener.at, speaker.at, "each node has a Replica of its own");
+    assert_ne!(listener.at, speaker.at, "each node has its own Replica");
     let mut said = 0;
     for _ in 0..2 {
-        // The first node ends, which has the Group, and another one starts.
+        // The first node, which owns the Group, is replaced.
         let began = Instant::now();
         record.fault(Victim::Node(nodes[0].id()));
         nodes.remove(0).terminate();
@@ -263,9 +267,9 @@ async fn a_rolling_restart_loses_nothing_between_sockets_that_stay() {
             assert!(speaker.say(&format!("speaker {said}")).await);
         }
         let last = format!("speaker {said}");
-        while listener.hear().await.expect("its node stays") != last {}
+        while listener.hear().await.expect("its node is not replaced") != last {}
         println!(
-            "cluster: a node restarted in {:.1?}: {said} messages said to those who stay; {}",
+            "cluster: a node restarted in {:.1?}: {said} messages sent to sockets that stay; {}",
             began.elapsed(),
             record.check()
         );
@@ -284,7 +288,7 @@ async fn a_node_without_nats_continues_until_its_lease_is_over() {
     let alone = Instant::now();
     assert!(speaker.say("still here").await);
     assert_eq!(listener.hear().await.as_deref(), Some("still here"));
-    assert_eq!(listener.hear().await, None, "its node may not act any more");
+    assert_eq!(listener.hear().await, None, "its node may no longer act");
     let ended = alone.elapsed();
     assert!(ended <= LEASE + Duration::from_secs(1), "{ended:?}");
     assert_eq!(listener.close_code(), Some(1012));

@@ -1,4 +1,4 @@
-//! Sockets whose bytes a node forwards to another node.
+//! Sockets whose bytes one node forwards to another node.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn a_node_that_shuts_down_closes_the_sockets_that_it_forwards() {
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
         let client = record.join(nodes[1].address, "passed", &format!("client-{number}")).await;
-        assert_eq!((client.at, client.replica == witness.replica), (nodes[0].id(), true), "its bytes are passed on");
+        assert_eq!((client.at, client.replica == witness.replica), (nodes[0].id(), true), "a node forwards its bytes");
         clients.push(client);
     }
     assert_eq!(witness.count_until(1 + CLIENTS).await, 1 + CLIENTS);
@@ -29,16 +29,16 @@ async fn a_node_that_shuts_down_closes_the_sockets_that_it_forwards() {
         while client.hear().await.is_some() {}
         assert_eq!(client.close_code(), Some(1012));
     }
-    ended.await.expect("it ends in good order");
-    assert_eq!(witness.count_until(1).await, 1, "their Replica has heard of it");
+    ended.await.expect("the node shuts down gracefully");
+    assert_eq!(witness.count_until(1).await, 1, "their Replica has noticed the ends");
     for (number, client) in clients.iter_mut().enumerate() {
         *client = record.join(nodes[1].address, "passed", &format!("client-{number}")).await;
         assert_eq!(client.replica, witness.replica);
-        assert!(client.put(u32::try_from(number).expect("a small number")).await);
+        assert!(client.put(u32::try_from(number).expect("the number fits")).await);
     }
     assert_eq!(witness.all().await.len(), CLIENTS);
     println!(
-        "cluster: a node that passes sockets on ended: {CLIENTS} of {CLIENTS} closed with 1012, and back elsewhere; {}",
+        "cluster: a node that forwards sockets shut down: {CLIENTS} of {CLIENTS} closed with 1012, and served through another node; {}",
         record.check()
     );
 }

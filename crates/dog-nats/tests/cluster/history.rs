@@ -1,5 +1,5 @@
-//! Many clients on three nodes, one of which is killed. Afterwards the promises are checked over everything that was
-//! said and heard.
+//! Many clients on three nodes, one of which is killed. Afterwards the promises are checked over all messages that were
+//! sent and received.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,23 +16,24 @@ use crate::record::{Recorder, Victim};
 use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(3);
-/// The clients of each node, and the messages of each client per round.
+/// The number of clients per node.
 const CLIENTS: usize = 6;
+/// The number of messages that each client sends per round.
 const SAYS: u32 = 40;
 
-/// The progress of a client.
+/// How far a client has come.
 #[derive(Clone, Debug, Default)]
 struct Progress {
-    /// The rounds in which it has said everything.
+    /// The number of rounds in which it has sent all its messages.
     rounds: u32,
     /// The number of its last message.
     said: u32,
-    /// The last message that it heard of each speaker.
+    /// The number of the last message that it received from each speaker.
     heard: BTreeMap<String, u32>,
 }
 
-/// Says its numbers each time `round` grows, and listens. Reconnects through the next node when its socket ends. A
-/// number that could not be said is not repeated: perhaps it was said.
+/// Sends `SAYS` numbers each time `round` grows, and receives those of others. Reconnects through the next node when
+/// its socket ends. A number that could not be sent is not repeated, because it may have been sent.
 async fn live(
     record: Recorder,
     name: String,
@@ -84,7 +85,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// When this returns, all clients are connected.
+    /// Starts the clients and waits until all of them are connected.
     async fn come(record: &Recorder, nodes: &[Child]) -> Self {
         let (round, rounds) = watch::channel(0);
         let client = |number: usize| {
@@ -100,7 +101,8 @@ impl Crowd {
         crowd
     }
 
-    /// Lets everyone speak, and waits until the clients with these numbers have spoken and have heard each other.
+    /// Starts a round. Waits until the clients that `who` selects have sent their messages and have received those of
+    /// each other.
     async fn speak(&mut self, who: impl Fn(usize) -> bool) {
         self.round.send_modify(|round| *round += 1);
         self.have_spoken(&who).await;
@@ -117,7 +119,7 @@ impl Crowd {
         self.wait(&who, has_heard).await;
     }
 
-    /// Waits until the clients with these numbers have said everything.
+    /// Waits until the clients that `who` selects have sent all their messages.
     async fn have_spoken(&mut self, who: impl Fn(usize) -> bool) {
         let rounds = *self.round.borrow();
         self.wait(who, |progress| progress.as_ref().is_some_and(|progress| progress.rounds >= rounds)).await;
@@ -126,19 +128,23 @@ impl Crowd {
     async fn wait(&mut self, who: impl Fn(usize) -> bool, until: impl Fn(&Option<Progress>) -> bool) {
         for (number, (progress, _)) in self.lives.iter_mut().enumerate().filter(|(number, _)| who(*number)) {
             let come = tokio::time::timeout(PATIENCE, progress.wait_for(&until)).await.is_ok();
-            assert!(come, "wide-{number} does not get on: {:?}", progress.borrow());
+            assert!(come, "wide-{number} makes no progress: {:?}", progress.borrow());
         }
     }
 
     async fn end(self) {
         drop(self.round);
         for (_, life) in self.lives {
-            tokio::time::timeout(PATIENCE, life).await.expect("it ends").expect("a client");
+            tokio::time::timeout(PATIENCE, life)
+                .await
+                .expect("the client ends in time")
+                .expect("the client does not panic");
         }
     }
 }
 
-/// Takes all seats of a room, through all nodes. One more client gets no seat, until somebody leaves.
+/// Takes all seats of a room, with clients of all nodes. Asserts that one more client gets no seat until another one
+/// leaves.
 async fn fill(record: &Recorder, entries: &[SocketAddr]) -> Vec<Client> {
     let mut seated = Vec::new();
     for number in 0..LIMIT as usize {
@@ -147,7 +153,7 @@ async fn fill(record: &Recorder, entries: &[SocketAddr]) -> Vec<Client> {
     }
     for entry in entries {
         let refused = record.try_to_join(*entry, "full", "late").await;
-        assert!(refused.is_err(), "promise 1: a seat more than there are");
+        assert!(refused.is_err(), "promise 1: more seats were given than there are");
     }
     drop(seated.pop());
     seated.push(record.join(entries[0], "full", "late").await);
@@ -167,14 +173,14 @@ async fn the_promises_hold_while_a_node_is_killed() {
     record.fault(Victim::Node(nodes[owner].id()));
     nodes[owner].kill();
     crowd.speak(|number| number % 3 != owner).await;
-    // Clients that lost their sockets reconnect, and find each other.
+    // Clients that lost their sockets reconnect and receive each other's messages again.
     crowd.have_spoken(|_| true).await;
     crowd.speak(|_| true).await;
     let mut witness = record.join(nodes[others[0]].address, "history", "wide-witness").await;
     let clients = CLIENTS * nodes.len() + 1;
     let counted = witness.count_until(clients).await;
     assert_eq!(counted, clients, "promise 8: everyone is counted, and nobody else");
-    // No seat of the clients in the lost room is lost, and none counts twice.
+    // After the crash of the room's node no seat is lost, and none counts twice.
     drop(seated);
     let seated = fill(&record, &others.map(|node| nodes[node].address)).await;
     drop((seated, witness));

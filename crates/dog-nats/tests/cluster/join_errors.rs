@@ -1,4 +1,4 @@
-//! Errors of a node that cannot join, each in one line.
+//! The errors of a node that cannot join a cluster. Each is one line.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::server::NatsServers;
 
 async fn refused(nats: Nats) -> Error {
     let server = Server::new(TestApp).bind("127.0.0.1:0").workers(1).cluster(nats.patience(Duration::from_secs(2)));
-    server.start().await.expect_err("it cannot join")
+    server.start().await.expect_err("the node cannot join")
 }
 
 fn says(error: &Error, words: &str) {
@@ -59,14 +59,14 @@ async fn unauthenticated_connections_to_a_node_are_closed() {
     let address = format!("127.0.0.1:{}", free_port());
     let server =
         Server::new(Rooms).bind("127.0.0.1:0").workers(1).advertise(&address).cluster(Nats::connect(nats.url()));
-    let node = server.start().await.expect("a node");
+    let node = server.start().await.expect("the node starts");
     for said in [&[0; 64][..], b"GET / HTTP/1.1\r\nhost: dog\r\ndog-head: AA==\r\n\r\n0123456789abcdefghijklmnop"] {
-        let mut stranger = TcpStream::connect(&address).await.expect("it listens");
+        let mut stranger = TcpStream::connect(&address).await.expect("the node listens");
         let mut challenge = [0; 32];
-        stranger.read_exact(&mut challenge).await.expect("a challenge");
-        stranger.write_all(said).await.expect("it listens");
+        stranger.read_exact(&mut challenge).await.expect("the node sends a challenge");
+        stranger.write_all(said).await.expect("the node listens");
         let mut heard = Vec::new();
-        // The connection is closed, whether or not everything was read.
+        // The node closes the connection. This fails if the node has not read everything before.
         let _ = stranger.read_to_end(&mut heard).await;
         assert_eq!(heard, b"", "{said:?}");
     }

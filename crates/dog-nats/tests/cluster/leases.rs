@@ -1,4 +1,4 @@
-//! How leases end: at once when another process ends them, and never by the wall clock of a NATS server.
+//! How leases end: at once when another process ends them, but never because of the wall clock of a NATS server.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use crate::child::Child;
 use crate::record::{Recorder, Victim};
 use crate::server::NatsServers;
 
-/// It is renewed long after the test has ended.
+/// A lease whose renewal is due long after the test has ended.
 const ENDLESS: Duration = Duration::from_secs(3600);
 
-/// The subject of the lease of a cluster's only node.
+/// Returns the subject of the only node's lease.
 async fn only_lease(client: &async_nats::Client) -> String {
     let question = serde_json::json!({ "subjects_filter": "dog.lease.*" }).to_string();
     let answer = client.request("$JS.API.STREAM.INFO.dog_nodes", question.into()).await.expect("an answer");
     let info: serde_json::Value = serde_json::from_slice(&answer.payload).expect("JSON");
     let subjects = info["state"]["subjects"].as_object().expect("a node has a lease");
     assert_eq!(subjects.len(), 1, "{subjects:?}");
-    subjects.keys().next().expect("there is one").clone()
+    subjects.keys().next().expect("there is a lease").clone()
 }
 
 async fn last_of(client: &async_nats::Client, subject: &str) -> bytes::Bytes {
@@ -28,7 +28,7 @@ async fn last_of(client: &async_nats::Client, subject: &str) -> bytes::Bytes {
     stream.get_last_raw_message_by_subject(subject).await.expect("a lease").payload
 }
 
-/// What ends the lease of a node early.
+/// How another process ends a node's lease.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Deleted,
@@ -58,23 +58,23 @@ async fn a_lease_is_ended(end: End) {
     };
     record.fault(Victim::Node(node.id()));
     let ended = Instant::now();
-    client.request_with_headers(lease.clone(), headers.clone(), payload).await.expect("it is stored");
-    // By itself the node would read its lease only after twenty minutes.
-    assert_eq!(tokio::time::timeout(PATIENCE, old.hear()).await, Ok(None), "{end:?}: it goes on");
+    client.request_with_headers(lease.clone(), headers.clone(), payload).await.expect("the message is stored");
+    // Without a notification, the node would renew its lease only after 20 minutes.
+    assert_eq!(tokio::time::timeout(PATIENCE, old.hear()).await, Ok(None), "{end:?}: the old life still acts");
     let noticed = ended.elapsed();
     assert_eq!(old.close_code(), Some(1012));
     if matches!(end, End::Overwritten) {
-        // The holder of the lease owns the room until the lease is deleted.
+        // The room belongs to the lease's node until the lease is deleted.
         assert!(record.try_to_join(node.address, "struck", "early").await.is_err());
         headers.insert("Dog-Gone", "1");
-        client.request_with_headers(lease, headers, "".into()).await.expect("it is stored");
+        client.request_with_headers(lease, headers, "".into()).await.expect("the message is stored");
     }
-    // It has joined the cluster again, under another id.
+    // The process has joined the cluster again, under another node id.
     let mut new = record.join(node.address, "struck", "new").await;
     assert!(new.put(2).await);
     assert_eq!(new.all().await, BTreeSet::from([1, 2]));
     println!(
-        "cluster: a lease of {ENDLESS:?} ended by others ({end:?}): its node acted no more after {noticed:.1?}; {}",
+        "cluster: a lease of {ENDLESS:?} ended by others ({end:?}): its node stopped acting after {noticed:.1?}; {}",
         record.check()
     );
 }
@@ -102,7 +102,7 @@ mod stepped {
     const LEASE: Duration = Duration::from_secs(5);
     const HOUR: i64 = 3600;
 
-    /// Waits until the server dates leases by a clock with this offset. This shows that the clock was set.
+    /// Waits until the server stamps leases with a clock of this offset. This shows that the clock was set.
     async fn until_off_by(client: &async_nats::Client, seconds: i64) {
         let context = async_nats::jetstream::new(client.clone());
         let by = Instant::now() + PATIENCE;
@@ -115,7 +115,7 @@ mod stepped {
                 return;
             }
             assert!(Instant::now() < by, "its clock is off by {off} s");
-            // Until the next renewal.
+            // The next renewal carries a new time.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -139,7 +139,8 @@ mod stepped {
             talk.everyone_hears_everyone().await;
         }
         let heard = nothing_was_missed(&talk.end().await, &[0, 1, 2]);
-        // A lease that is no longer renewed ends in time, though the clock by which it was written is far ahead.
+        // A lease that is no longer renewed ends in time, although the clock of the server that stamped it is far
+        // ahead.
         record.fault(Victim::Node(nodes[owner].id()));
         nodes[owner].kill();
         clock.step_to(-HOUR);
@@ -151,7 +152,7 @@ mod stepped {
         let (kept, longest) = writer.end().await;
         assert!(kept.is_subset(&witness.all().await), "an acknowledged put is lost");
         println!(
-            "cluster: the wall clock of the NATS server set by 2 s and by an hour, to and fro: all sockets and leases \
+            "cluster: the wall clock of the NATS server set by 2 s and by an hour, forward and back: all sockets and leases \
              stayed (lease {LEASE:?}), {heard} messages heard, none missed; a node killed as it was set back by an hour: \
              served again after {back:.1?}, longest pause of a writer {longest:.1?}, {} puts acknowledged and there; {}",
             kept.len(),

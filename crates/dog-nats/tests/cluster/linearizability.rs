@@ -1,8 +1,8 @@
-//! Linearizability: whether operations of concurrent clients can have been done one after the other, each at some
-//! moment between its call and its answer, such that every answer is right.
+//! A check of linearizability: is there an order of the operations of concurrent clients that explains every answer, in
+//! which each operation happens at one moment between its call and its answer?
 //!
-//! The search is Wing and Gong's, with Lowe's memory of what was tried: which operations were done, and the state that
-//! they left. An operation without an answer may have been done at any time after its call, or never.
+//! The search is that of Wing and Gong. As Lowe proposed, it remembers each pair of executed operations and resulting
+//! state that it has tried. An operation without an answer may have been executed at any time after its call, or never.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Debug;
@@ -10,14 +10,14 @@ use std::hash::Hash;
 
 use crate::record::Time;
 
-/// The number of steps after which a search gives up.
+/// The number of remembered pairs after which a search gives up.
 const MOST: usize = 3_000_000;
 
 /// A call and its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Call<C, A> {
     pub(crate) invoked: Time,
-    /// When it was answered, and the answer.
+    /// The time of the answer, and the answer. `None` if no answer came.
     pub(crate) answered: Option<(Time, A)>,
     pub(crate) command: C,
 }
@@ -25,11 +25,11 @@ pub(crate) struct Call<C, A> {
 /// The progress of a search.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Done<S> {
-    /// All answered calls before this one are done.
+    /// All answered calls before this one have been executed.
     first: usize,
-    /// These calls after it are done.
+    /// These later answered calls have been executed.
     more: BTreeSet<usize>,
-    /// These calls without an answer are done.
+    /// These calls without an answer have been executed.
     unanswered: BTreeSet<usize>,
     state: S,
 }
@@ -41,7 +41,8 @@ struct Search<'a, S, C, A, F> {
     tried: HashSet<Done<S>>,
 }
 
-/// The error says where no order continues. `apply` gives what one command does to a state, and its answer.
+/// Checks the calls. `apply` executes a command on a state and returns the new state and the answer. The error shows
+/// the longest order that was found, and the calls that do not fit after it.
 pub(crate) fn check<S, C, A>(calls: &[Call<C, A>], begin: S, apply: impl Fn(&S, &C) -> (S, A)) -> Result<(), String>
 where
     S: Clone + Eq + Hash + Debug,
@@ -61,7 +62,8 @@ where
         if done.count() > furthest.count() {
             furthest = done.clone();
         }
-        // The last branch is tried first: the call that was answered first is the most likely one.
+        // `pop` takes the last branch, and the most likely next call is the one that was answered first. So the order
+        // is reversed.
         open.extend(search.next(&done).into_iter().rev());
         if search.tried.len() > MOST {
             return Err(format!("undecided after {MOST} steps; {}", search.describe(&furthest)));
@@ -83,8 +85,8 @@ where
     A: PartialEq + Debug,
     F: Fn(&S, &C) -> (S, A),
 {
-    /// The answered calls that may be done next, earliest answer first, and the latest moment at which such a call may
-    /// have begun: a call that was made after another's answer comes after it.
+    /// Returns the answered calls that may be executed next, the earliest answer first. Also returns the earliest of
+    /// these answers: a call that was made later than that cannot be next.
     fn candidates(&self, done: &Done<S>) -> (Vec<usize>, Time) {
         let mut earliest = Time::MAX;
         let mut found: Vec<(Time, usize)> = Vec::new();
@@ -102,7 +104,7 @@ where
         (found.into_iter().map(|(_, number)| number).collect(), earliest)
     }
 
-    /// The progress after one more step that was not tried yet.
+    /// Returns the progress after each next step that was not tried yet.
     fn next(&mut self, done: &Done<S>) -> Vec<Done<S>> {
         let (candidates, earliest) = self.candidates(done);
         let mut steps = Vec::new();
@@ -124,7 +126,7 @@ where
                 continue;
             }
             let (state, _) = (self.apply)(&done.state, &call.command);
-            // A call without an answer that changes nothing may as well never have been done.
+            // A call without an answer that changes nothing can be left out.
             if state != done.state {
                 let mut step = Done { state, ..done.clone() };
                 step.unanswered.insert(number);
@@ -178,9 +180,9 @@ mod tests {
             vec![],
             vec![call(0, 1, Get(0), Value(0))],
             vec![call(0, 1, Put(0, 5), Done), call(2, 3, Get(0), Value(5))],
-            // At the same time: before or after.
+            // Concurrent calls may have either order.
             vec![call(0, 10, Put(0, 5), Done), call(1, 2, Get(0), Value(0)), call(3, 4, Get(0), Value(5))],
-            // Done long after its call, or never.
+            // A call without an answer may be executed long after it was made, or never.
             vec![unanswered(0, Put(0, 5)), call(1, 2, Get(0), Value(0)), call(3, 4, Get(0), Value(5))],
             vec![unanswered(0, Put(0, 5)), call(1, 2, Get(0), Value(0))],
             vec![call(0, 9, CompareAndSet(0, 0, 1), Done), call(0, 9, CompareAndSet(0, 0, 2), Value(1))],
@@ -199,7 +201,7 @@ mod tests {
             vec![call(0, 1, Get(0), Value(7))],
             // Stale.
             vec![call(0, 1, Put(0, 5), Done), call(2, 3, Get(0), Value(0))],
-            // To and fro.
+            // The value comes and goes.
             vec![unanswered(0, Put(0, 5)), call(1, 2, Get(0), Value(5)), call(3, 4, Get(0), Value(0))],
             // Read before it was called.
             vec![call(0, 1, Get(0), Value(5)), unanswered(2, Put(0, 5))],
@@ -208,7 +210,7 @@ mod tests {
             // Half of a swap.
             vec![call(0, 1, Put(0, 5), Done), unanswered(2, Swap), call(3, 4, Both, Values(5, 5))],
             vec![call(0, 1, Put(0, 5), Done), call(2, 3, Swap, Values(0, 5)), call(4, 5, Get(0), Value(5))],
-            // Done twice.
+            // A put that takes effect twice.
             vec![
                 unanswered(0, Put(0, 5)),
                 call(1, 2, Get(0), Value(5)),
@@ -221,7 +223,7 @@ mod tests {
         }
     }
 
-    /// Tries every order of every choice of calls without an answer.
+    /// Tries every order of the answered calls, with every selection of the calls without an answer.
     fn by_force(calls: &[RegisterCall], state: Registers, left: &BTreeSet<usize>) -> bool {
         let is_answered = |number: &&usize| calls[**number].answered.is_some();
         if left.iter().filter(is_answered).count() == 0 {
@@ -264,6 +266,9 @@ mod tests {
             assert_eq!(verdict(&calls).is_ok(), wanted, "{calls:?}");
             explained += usize::from(wanted);
         }
-        assert!((100..2_900).contains(&explained), "too much alike to tell anything: {explained} of 3000");
+        assert!(
+            (100..2_900).contains(&explained),
+            "the random histories are too similar: {explained} of 3000 are linearizable"
+        );
     }
 }

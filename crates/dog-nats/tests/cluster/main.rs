@@ -1,7 +1,8 @@
-//! Clusters over a real NATS. `cargo xtask test cluster` installs it. Without xtask, set `DOG_NATS_SERVER` to the path
-//! of nats-server, 2.12 or later. A test with random choices prints its seed: `DOG_SEED` repeats it.
+//! Tests of clusters with real NATS servers. `cargo xtask test cluster` installs nats-server and runs them. Without
+//! xtask, set `DOG_NATS_SERVER` to the path of nats-server 2.12 or later. A test with random choices prints its seed.
+//! Set `DOG_SEED` to that number to repeat the run.
 //!
-//! What clients do and get is recorded (`record`) and checked afterwards (`checker`, `linearizability`).
+//! `record` records what clients do and what they receive. `checker` and `linearizability` check the record afterwards.
 
 mod access;
 mod app;

@@ -1,28 +1,28 @@
-//! A network of hosts for one test. Each host is a network namespace of the kernel with an address. A bridge, on which
-//! the test itself has an address, connects them. A cut loses packets without an error.
+//! A network of hosts for one test. Each host is a Linux network namespace with one address. A bridge connects the
+//! hosts, and the test itself has an address on that bridge. A cut drops packets silently: no host sees an error.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The addresses that are reserved for tests of networks (RFC 2544) begin with these two bytes.
+/// The first two bytes of the addresses that RFC 2544 reserves for network tests.
 const NETWORKS: [u8; 2] = [198, 18];
-/// The hardware address for packets to a host that is cut off. No device has it.
+/// The hardware address to which packets for an unreachable host are sent. No device has this address.
 const NOWHERE: &str = "02:00:00:00:00:01";
 
-/// The number of networks that this process has made.
+/// The number of networks that this process has created.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A host of a [`Network`].
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
-    /// The name of its namespace, and of the bridge's end of its cable.
+    /// The name of its network namespace. The bridge's end of its virtual cable has the same name.
     name: String,
     pub(crate) address: Ipv4Addr,
 }
 
 impl Host {
-    /// A command that runs a program on this host.
+    /// Returns a command that runs a program on this host.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(program);
@@ -34,7 +34,8 @@ impl Host {
     }
 }
 
-/// The hosts. They are deleted when this is dropped; what runs on them must end before.
+/// The hosts and the bridge between them. Dropping this deletes them. All processes on the hosts must have ended
+/// before.
 pub(crate) struct Network {
     bridge: String,
     hosts: Vec<Host>,
@@ -46,7 +47,7 @@ impl Network {
         let mut network = Self { bridge, hosts: Vec::new() };
         if let Err(error) = ask_ip(&format!("link add {} type bridge", network.bridge)) {
             panic!(
-                "network namespaces are needed here: run this as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN, with \
+                "this test needs network namespaces: run it as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN, with \
                  iproute2 installed: {error}"
             );
         }
@@ -60,7 +61,8 @@ impl Network {
         network
     }
 
-    /// Gives the bridge an address of a network that no other test uses, and returns the number of that network.
+    /// Gives the bridge an address in a network that no other test uses. Returns the third byte of that network's
+    /// addresses.
     fn free(&self) -> u8 {
         let first = std::process::id();
         for number in first..first + 256 {
@@ -71,7 +73,7 @@ impl Network {
                 return third;
             }
         }
-        panic!("all networks for tests are taken: end other tests, or delete what they have left with ip link delete");
+        panic!("all test networks are in use: stop other tests, or delete their leftover bridges with ip link delete");
     }
 
     fn connect(&mut self, host: &Host) {
@@ -89,14 +91,14 @@ impl Network {
         &self.hosts[number]
     }
 
-    /// Cuts every connection between a host of the first list and one of the second, in both directions.
+    /// Drops all packets between the hosts of the first list and those of the second, in both directions.
     pub(crate) fn cut(&self, these: &[usize], those: &[usize]) {
         self.pairs(these, those, |host, other| {
             host.run(&format!("neighbour replace {other} lladdr {NOWHERE} dev eth0 nud permanent"));
         });
     }
 
-    /// Ends a cut.
+    /// Ends a cut that [`cut`](Self::cut) began with the same lists.
     pub(crate) fn heal(&self, these: &[usize], those: &[usize]) {
         self.pairs(these, those, |host, other| host.run(&format!("neighbour delete {other} dev eth0")));
     }
@@ -111,7 +113,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // Everything is tried, whatever is gone already.
+        // Each deletion is tried even if an earlier one fails: some devices may not exist any more.
         for host in &self.hosts {
             let _ = ask_ip(&format!("link delete {}", host.name));
             let _ = ask_ip(&format!("netns delete {}", host.name));

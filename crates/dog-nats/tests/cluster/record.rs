@@ -1,5 +1,5 @@
-//! Records what clients do and what they get, by one clock, while a test runs. Afterwards [`checker`](crate::checker)
-//! checks the promises over the whole record.
+//! Records what clients do and what they receive while a test runs. All times are from one clock. Afterwards
+//! [`checker`](crate::checker) checks the promises over the whole record.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,22 +14,22 @@ use crate::registers;
 /// The time since the record began.
 pub(crate) type Time = Duration;
 
-/// One life of a Replica, as the Replica identifies it.
+/// One life of a Replica, as the Replica itself reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Life {
     pub(crate) replica: String,
-    /// Stored by the Replica itself: the number of each life is higher than those before it.
+    /// The Replica stores this number. Each life has a higher number than all lives before it.
     pub(crate) number: u64,
     pub(crate) process: u32,
 }
 
-/// What a Replica sends: a text, signed.
+/// A message from a Replica, with the life that sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
-    /// Whether it answers the one who asked. Otherwise it goes to everyone.
+    /// Whether it is an answer to one socket. Otherwise it is a broadcast.
     pub(crate) answer: bool,
     pub(crate) life: Life,
-    /// Its number among everything that this life sends.
+    /// Its number among all messages of this life.
     pub(crate) number: u64,
     pub(crate) text: String,
 }
@@ -52,46 +52,47 @@ impl Sent {
     }
 }
 
-/// What was heard on a socket.
+/// A message that a socket received.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
     pub(crate) at: Time,
-    /// When the question was asked, if it is an answer.
+    /// If it is an answer: when the question was sent.
     pub(crate) asked: Option<Time>,
     pub(crate) sent: Sent,
 }
 
-/// The life of a socket, as its client saw it.
+/// A socket from beginning to end, as its client saw it.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketRecord {
     pub(crate) client: String,
     pub(crate) room: String,
-    /// The node that it connected to, and the process that has its Replica.
+    /// The node that it connected to.
     pub(crate) entry: SocketAddr,
     pub(crate) replica: String,
+    /// The process that runs its Replica.
     pub(crate) process: u32,
-    /// The number of sockets that its Replica reported, this one included.
+    /// The number of sockets that its Replica reported when this one opened. It includes this one.
     pub(crate) seats: usize,
     /// When its client began to connect.
     pub(crate) asked: Time,
     pub(crate) opened: Time,
-    /// When its client closed it, or heard of its end.
+    /// When its client closed it, or noticed that it had ended.
     pub(crate) ended: Option<Time>,
     pub(crate) code: Option<u16>,
     pub(crate) said: Vec<(Time, String)>,
     pub(crate) heard: Vec<Heard>,
 }
 
-/// What a client asked, and what it got.
+/// A client's command and its result.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// Stores a number.
+    /// A put of a number.
     Put(u32),
-    /// Reads the stored numbers, and the life that wrote each.
+    /// A read of all stored numbers. Each has the number of the life that wrote it.
     Read(BTreeMap<u32, u64>),
-    /// Counts the sockets of the cluster.
+    /// A count of the sockets in the cluster.
     Count(usize),
-    /// With its answer, unless none came.
+    /// A command to the registers, and its answer if one came.
     Register(registers::Command, Option<registers::Answer>),
 }
 
@@ -99,7 +100,7 @@ pub(crate) enum Action {
 pub(crate) struct Operation {
     pub(crate) socket: usize,
     pub(crate) invoked: Time,
-    /// `None`: it is not known whether it was done.
+    /// `None` if no answer came: it may or may not have been executed.
     pub(crate) completed: Option<Time>,
     /// The life that answered.
     pub(crate) by: Option<Life>,
@@ -111,7 +112,7 @@ pub(crate) struct Operation {
 pub(crate) enum Victim {
     /// A node, by its process.
     Node(u32),
-    /// What carries messages between nodes.
+    /// The NATS servers, which carry messages between nodes.
     Nats,
 }
 
@@ -123,11 +124,11 @@ pub(crate) struct Fault {
     pub(crate) until: Option<Time>,
 }
 
-/// Everything that was recorded.
+/// The whole record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     pub(crate) sockets: Vec<SocketRecord>,
-    /// Attempts to connect that failed: the room, the start and the end.
+    /// Failed attempts to connect: the room, the start and the end.
     pub(crate) attempts: Vec<(String, Time, Time)>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) faults: Vec<Fault>,
@@ -141,12 +142,12 @@ struct Shared {
     history: Mutex<History>,
 }
 
-/// Records. Clones write to the same record.
+/// Writes the record. All clones write to the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder(Arc<Shared>);
 
 impl Recorder {
-    /// For a cluster with this lease time.
+    /// Starts a record of a cluster with this lease time.
     pub(crate) fn new(lease: Duration) -> Self {
         let history = History { lease, ..History::default() };
         Self(Arc::new(Shared { began: Instant::now(), history: Mutex::new(history) }))
@@ -160,17 +161,17 @@ impl Recorder {
         self.0.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client that connects to this node, and retries until it succeeds.
+    /// Connects a client to this node. Retries until it succeeds.
     pub(crate) async fn join(&self, entry: SocketAddr, room: &str, name: &str) -> Client {
         Client::join_recorded(self, entry, room, name).await
     }
 
-    /// The same without retries: the error says why the client was not let in.
+    /// Connects a client to this node, without retries. The error says why the client could not connect.
     pub(crate) async fn try_to_join(&self, entry: SocketAddr, room: &str, name: &str) -> Result<Client, String> {
         Client::try_to_join_recorded(self, entry, room, name).await
     }
 
-    /// A fault begins. Gives its number.
+    /// Records that a fault begins. Returns the number of the fault.
     pub(crate) fn fault(&self, victim: Victim) -> usize {
         let from = self.now();
         let mut history = self.history();
@@ -178,13 +179,13 @@ impl Recorder {
         history.faults.len() - 1
     }
 
-    /// The fault is over.
+    /// Records that a fault is over.
     pub(crate) fn is_well(&self, fault: usize) {
         let now = self.now();
         self.history().faults[fault].until = Some(now);
     }
 
-    /// The open sockets, to find out what hangs.
+    /// Describes the open sockets, to find out what hangs.
     pub(crate) fn open(&self) -> String {
         let history = self.history();
         let open = history.sockets.iter().filter(|socket| socket.ended.is_none()).map(|socket| {
@@ -195,7 +196,7 @@ impl Recorder {
         format!("now {:?}, faults {:?}:\n{}", self.now(), history.faults, open.collect::<Vec<_>>().join("\n"))
     }
 
-    /// Checks all promises over everything that was recorded.
+    /// Checks all promises over the record. Panics if one is broken.
     pub(crate) fn check(&self) -> Checked {
         match checker::check(&self.history(), LIMIT as usize) {
             Ok(checked) => checked,

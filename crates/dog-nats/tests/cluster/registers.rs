@@ -1,36 +1,36 @@
-//! Two registers in the storage of a Replica: the commands that read and change them, their implementation in the App,
-//! and the model by which a history is checked.
+//! Two registers in the storage of a Replica: the commands that read and change them, the App's implementation of these
+//! commands, and the model against which a record is checked.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use dog::{Result, Storage, Transaction};
 
-/// The values of the registers of one Replica. Zero means no value.
+/// The values of one Replica's registers. Zero means that there is no value.
 pub(crate) type Registers = [u32; 2];
 
-/// A command.
+/// A command to the registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Get(usize),
     Put(usize, u32),
     /// The register, the expected value and the new one.
     CompareAndSet(usize, u32, u32),
-    /// Exchanges the values.
+    /// Exchanges the values of the registers.
     Swap,
-    /// Both at once.
+    /// Reads both values.
     Both,
 }
 
 /// The answer to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The value of a register. After a compare-and-set that failed, the value that was found.
+    /// The value of a register. After a failed compare-and-set, the value that it found.
     Value(u32),
     Done,
-    /// Both values; after a swap, the new ones.
+    /// Both values. After a swap, these are the new ones.
     Values(u32, u32),
-    /// Not done: other transactions were faster again and again.
+    /// The command was not executed: its transaction conflicted with others too often.
     Conflict,
 }
 
@@ -60,7 +60,7 @@ impl Command {
         }
     }
 
-    /// The value that it may leave behind.
+    /// Returns the value that the command may write.
     fn writes(self) -> Option<u32> {
         match self {
             Self::Put(_, value) | Self::CompareAndSet(_, _, value) => Some(value),
@@ -99,13 +99,14 @@ impl Answer {
 
 const KEYS: [&str; 2] = ["register 0", "register 1"];
 
-/// An object reads its own writes before they are durable. A later write of the object is answered after them. So a
-/// handler that writes something together with a read reports nothing that a crash could still undo.
+/// Adds a write to a transaction that reads, so that its answer waits until everything that it read is durable. An
+/// object reads its own writes before they are durable, and its writes become durable in order. So no crash can undo
+/// what the answer reports.
 pub(crate) fn wait_for_what_was_read(entries: &Transaction) -> Result {
     Ok(entries.put("read", &())?)
 }
 
-/// Executes the command, in a transaction if it is more than a write.
+/// Executes a command. All commands but a put run in a transaction.
 pub(crate) async fn answer(storage: &Storage, command: &Command) -> Result<Answer> {
     let command = *command;
     if let Command::Put(register, value) = command {
@@ -114,7 +115,7 @@ pub(crate) async fn answer(storage: &Storage, command: &Command) -> Result<Answe
     }
     let answer = storage.transaction(async |entries| {
         let mut registers = Registers::default();
-        // It must not conflict over a value that it does not need.
+        // Reads only the registers that the command needs. A read of another register could cause a conflict.
         for register in needed(command) {
             registers[register] = entries.get(KEYS[register]).await?.unwrap_or_default();
         }
@@ -143,7 +144,7 @@ fn needed(command: Command) -> Vec<usize> {
     }
 }
 
-/// Applies a command: the registers afterwards, and the answer.
+/// Applies a command. Returns the new values and the answer.
 pub(crate) fn apply(mut registers: Registers, command: Command) -> (Registers, Answer) {
     let answer = match command {
         Command::Get(register) => Answer::Value(registers[register]),
@@ -165,8 +166,8 @@ pub(crate) fn apply(mut registers: Registers, command: Command) -> (Registers, A
     (registers, answer)
 }
 
-/// Whether each command matters. A command without an answer does not if nobody saw the value that it would have
-/// written: each value is written by one command only.
+/// Returns for each command whether the check must consider it. A command without an answer can be left out if no other
+/// command saw the value that it would have written. No two commands write the same value.
 pub(crate) fn matter(operations: &[(Command, Option<Answer>)]) -> Vec<bool> {
     let mut matters: Vec<bool> = operations.iter().map(|(_, answer)| answer.is_some()).collect();
     loop {

@@ -1,4 +1,4 @@
-//! What remains of objects that nobody uses.
+//! Objects that nobody uses are released: their claims disappear, and their storage stays.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use crate::server::NatsServers;
 const ROOMS: u32 = 30;
 
 async fn node(nats: &NatsServers) -> Running {
-    // Every second, objects that have been hibernating for one second are released.
+    // Once per second, the node releases objects that have hibernated for one second.
     let server = Server::new(Rooms).bind("127.0.0.1:0").workers(2).hibernate_after(Duration::ZERO);
     server.cluster(Nats::connect(nats.url())).start().await.expect("a node")
 }
 
-/// The subjects that name the node of a Replica. Groups are released the same way, but they first remember clients for
-/// a minute.
+/// Returns the subjects of the Replicas' claims, deletions among them. Groups are released in the same way, but only
+/// after a minute, because they remember clients for that time.
 async fn claims(context: &jetstream::Context) -> Vec<String> {
     let stream = context.get_stream("dog_objects").await.expect("the stream");
     let info = stream.info_with_subjects("dog.object.*.owner").await.expect("its subjects");
@@ -26,7 +26,8 @@ async fn claims(context: &jetstream::Context) -> Vec<String> {
     subjects.into_iter().map(|(subject, _)| subject).filter(|subject| subject.starts_with("dog.object.r")).collect()
 }
 
-/// Deletions among these messages expire by themselves.
+/// Waits until no Replica is claimed. Returns how long that took. A deletion counts as no claim, because it expires by
+/// itself.
 async fn until_none_is_claimed(context: &jetstream::Context) -> Duration {
     let began = Instant::now();
     let stream = context.get_stream("dog_objects").await.expect("the stream");
@@ -40,7 +41,7 @@ async fn until_none_is_claimed(context: &jetstream::Context) -> Duration {
             return began.elapsed();
         }
         assert!(began.elapsed() < PATIENCE, "{held:?}");
-        // There is no event to wait for.
+        // No event says when a claim is deleted.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -55,7 +56,11 @@ async fn unused_objects_are_released_and_come_back_at_any_node_with_their_storag
         let mut client = Client::join(nodes[0].local_addr(), &format!("room-{number}"), "client").await;
         assert!(client.put(number).await);
     }
-    assert_eq!(claims(&context).await.len(), ROOMS as usize, "what is gone says so for a minute");
+    assert_eq!(
+        claims(&context).await.len(),
+        ROOMS as usize,
+        "each Replica has a subject, and a deleted one keeps it for a minute"
+    );
     let took = until_none_is_claimed(&context).await;
     for number in 0..ROOMS {
         let mut client = Client::join(nodes[1].local_addr(), &format!("room-{number}"), "client").await;
@@ -64,9 +69,11 @@ async fn unused_objects_are_released_and_come_back_at_any_node_with_their_storag
     }
     let [one, other] = nodes;
     one.shutdown().await;
-    // All of them are at the second node now, and need no other node.
+    // All objects are on the second node now and need no other node.
     let mut client = Client::join(other.local_addr(), "room-0", "client").await;
     assert_eq!(client.all().await, [0, 1000].into());
     other.shutdown().await;
-    println!("cluster: {ROOMS} Replicas that nobody uses: let go after {took:.1?}, and back with what they kept");
+    println!(
+        "cluster: {ROOMS} Replicas that nobody uses: released after {took:.1?}, and served again with their storage"
+    );
 }

@@ -1,4 +1,4 @@
-//! A rolling update: all nodes are replaced one after the other, while clients speak and write.
+//! A rolling update: all nodes are replaced one after the other while clients send messages and write.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::scene::Scene;
 use crate::talk::{Life, Talk, missed};
 
 const LEASE: Duration = Duration::from_secs(15);
-/// The clients of each node at the start.
+/// The number of clients per node at the start.
 const EACH: usize = 4;
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn all_nodes_are_replaced_in_turn_under_load() {
     let mut scene = Scene::start(LEASE);
     let entries = scene.entries();
     let mut talk = Talk::start(&entries, "release", EACH).await;
-    // These clients use different nodes. The Replica of each room is at first on the node of its writer.
+    // The writers use different nodes. At first, each room's Replica is on the node of its writer.
     let mut writers = ["one", "two", "three"].map(|room| {
         let mut entries = entries.clone();
         entries.rotate_left(room.len() % 3);
@@ -40,7 +40,7 @@ async fn all_nodes_are_replaced_in_turn_under_load() {
             let ended = after.ends.len() - before.ends.len();
             assert_eq!(ended, usize::from(!stay.contains(&number)), "sockets of {number} that ended: {after:?}");
         }
-        assert_eq!(missed(&after, &stay), missed(&before, &stay), "between those who stayed");
+        assert_eq!(missed(&after, &stay), missed(&before, &stay), "messages were missed between sockets that stayed");
         stayed += stay.iter().map(|number| after[*number].count - before[*number].count).sum::<usize>();
     }
     let mut witness = Client::join(entries[0], "release", "wide-witness").await;
@@ -59,8 +59,8 @@ async fn all_nodes_are_replaced_in_turn_under_load() {
         pause = pause.max(longest);
     }
     println!(
-        "cluster: all three nodes replaced in turn under load, each within {longest:.1?}: {stayed} messages heard by those \
-         who stayed, none missed, all in order; {} sockets closed with 1012 and back after {out:.1?} at most; longest pause \
+        "cluster: all three nodes replaced in turn under load, each within {longest:.1?}: {stayed} messages received by sockets \
+         that stayed, none missed, all in order; {} sockets closed with 1012 and back after {out:.1?} at most; longest pause \
          of a writer {pause:.1?}, {puts} puts acknowledged and there; {}",
         ends.len(),
         record.check()

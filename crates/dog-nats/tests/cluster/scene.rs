@@ -1,4 +1,4 @@
-//! Three NATS servers and three nodes, each on a host of its own.
+//! Three NATS servers and three nodes, each on its own host.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use crate::child::Child;
 use crate::network::Network;
 use crate::server::NatsServers;
 
-/// The hosts of the servers. Those of the nodes follow.
+/// The numbers of the servers' hosts. Those of the nodes' hosts follow.
 pub(crate) const SERVERS: [usize; 3] = [0, 1, 2];
 
-/// The fields are dropped in this order: the network last.
+/// The hosts and the processes on them. Fields are dropped in this order, so the network goes last.
 pub(crate) struct Scene {
     pub(crate) nodes: Vec<Child>,
     pub(crate) nats: NatsServers,
@@ -18,7 +18,7 @@ pub(crate) struct Scene {
     lease: Duration,
 }
 
-/// The host of a node.
+/// Returns the number of a node's host.
 pub(crate) fn host(node: usize) -> usize {
     SERVERS.len() + node
 }
@@ -27,7 +27,7 @@ impl Scene {
     pub(crate) fn start(lease: Duration) -> Self {
         let network = Network::of(6);
         let nats = NatsServers::start_on(&SERVERS.map(|server| network.host(server).clone()), "");
-        // Each node starts with a server of its own, and learns of the others.
+        // Each node connects to its own server first. That server tells it about the others.
         let start = |node| Child::start_on(network.host(host(node)), &nats.url_of(node), lease);
         let nodes = (0..3).map(start).collect();
         Self { nodes, nats, network, lease }
@@ -37,11 +37,11 @@ impl Scene {
         self.nodes.iter().map(|node| node.address).collect()
     }
 
-    /// Shuts a node down gracefully, and starts another one at its address. Gives how long that took.
+    /// Shuts a node down gracefully and starts another one at its address. Returns how long that took.
     pub(crate) async fn replace(&mut self, node: usize) -> Duration {
         let began = Instant::now();
         let ended = self.nodes.remove(node);
-        // Clients continue while it shuts down.
+        // `terminate` blocks its thread, and the tasks of the clients must run meanwhile.
         tokio::task::spawn_blocking(|| ended.terminate()).await.expect("it ends");
         let (host, url, lease) = (self.network.host(host(node)).clone(), self.nats.url_of(node), self.lease);
         let next = tokio::task::spawn_blocking(move || Child::start_on(&host, &url, lease)).await.expect("a node");

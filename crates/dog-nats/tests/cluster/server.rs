@@ -1,4 +1,4 @@
-//! Real NATS servers, one or three, which are killed at the end of the test.
+//! Real NATS servers. They are killed at the end of the test.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use dog_test_support::nats::{self, Settings};
 use crate::app::PATIENCE;
 use crate::network::Host;
 
-/// The pause before the servers are asked again: they tell nobody when their state changes.
+/// The pause between two queries of the servers' state. They send no event when it changes.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 impl nats::Host for Host {
@@ -22,17 +22,18 @@ impl nats::Host for Host {
         Host::command(self, program)
     }
 
-    /// Nothing else runs on such a host.
+    /// Returns the port to listen on. Nothing else runs on a host of a test network, so the usual port is free there.
     fn port(&self, usual: u16) -> u16 {
         usual
     }
 }
 
-/// Servers that form one NATS.
+/// One nats-server, or several that form a cluster.
 pub(crate) struct NatsServers(nats::NatsServers);
 
 impl NatsServers {
-    /// Starts `count` servers, with `more` in the configuration of each. `# no jetstream` switches JetStream off.
+    /// Starts `count` servers. `more` is appended to the configuration of each. If it contains `no jetstream`,
+    /// JetStream is off.
     pub(crate) fn start(count: usize, more: &str) -> Self {
         Self(nats::NatsServers::start(count, settings(more)))
     }
@@ -43,7 +44,7 @@ impl NatsServers {
         Self(nats::NatsServers::start_on(hosts.collect(), settings(more)))
     }
 
-    /// The process id of a server that runs.
+    /// Returns the process id of a running server.
     pub(crate) fn process(&self, server: usize) -> u32 {
         self.0.id(server)
     }
@@ -52,12 +53,12 @@ impl NatsServers {
         self.0.kill(server);
     }
 
-    /// Starts a server that was killed, with the files that it left.
+    /// Starts a killed server again, with its old files.
     pub(crate) fn restart(&mut self, server: usize) {
         self.0.restart(server);
     }
 
-    /// Waits until three servers have all messages of all streams.
+    /// Waits until all three servers have all messages of all streams.
     pub(crate) async fn is_whole(&self) {
         let client = async_nats::ConnectOptions::new().retry_on_initial_connect().connect(self.0.urls()).await;
         let client = client.expect("a valid address");
@@ -70,13 +71,13 @@ impl NatsServers {
                 if replicas.len() == 2 && replicas.iter().all(is_current) {
                     break;
                 }
-                assert!(Instant::now() < deadline, "{stream} is not whole: {info}");
+                assert!(Instant::now() < deadline, "not all servers have all messages of {stream}: {info}");
                 tokio::time::sleep(ASK_AGAIN_AFTER).await;
             }
         }
     }
 
-    /// The server that leads a stream, according to a server that is not cut off.
+    /// Returns the number of the server that leads a stream.
     pub(crate) async fn leader(&self, stream: &str) -> usize {
         let client = async_nats::connect(self.0.urls()).await.expect("a server");
         let deadline = Instant::now() + PATIENCE;
@@ -91,12 +92,12 @@ impl NatsServers {
         }
     }
 
-    /// The URL of one server. A client that connects to it learns of the others.
+    /// Returns the URL of one server. A client that connects to it learns the addresses of the others.
     pub(crate) fn url_of(&self, server: usize) -> String {
         self.0.urls().swap_remove(server)
     }
 
-    /// All URLs, as [`Nats::connect`](dog_nats::Nats::connect) accepts them.
+    /// Returns the URLs of all servers, as [`Nats::connect`](dog_nats::Nats::connect) accepts them.
     pub(crate) fn url(&self) -> String {
         self.0.url()
     }
@@ -107,7 +108,7 @@ fn settings(more: &str) -> Settings<'_> {
     Settings { jetstream, more, ..Settings::default() }
 }
 
-/// What a server says of a stream; null if it does not answer.
+/// Returns a server's information about a stream. It is null if the server does not answer.
 async fn info(client: &async_nats::Client, stream: &str) -> serde_json::Value {
     let answer = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await;
     answer.ok().and_then(|answer| serde_json::from_slice(&answer.payload).ok()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A steady load: one client per node speaks to all others, whatever happens to the cluster, and reconnects.
+//! A steady load: one client per node sends messages to all others without a stop. It reconnects when its socket ends.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::app::PATIENCE;
 use crate::record::Recorder;
 
-/// The pause between two messages of a client.
+/// The time between two messages of a client.
 const EVERY: Duration = Duration::from_millis(5);
 
 pub(crate) struct Speakers {
@@ -18,7 +18,7 @@ pub(crate) struct Speakers {
 }
 
 impl Speakers {
-    /// When this returns, all clients are connected, each to another of these nodes.
+    /// Starts one client per node and waits until all of them are connected.
     pub(crate) async fn start(record: &Recorder, entries: &[SocketAddr]) -> Self {
         let (stop, stops) = watch::channel(false);
         let mut tasks = Vec::new();
@@ -27,7 +27,7 @@ impl Speakers {
             entries.rotate_left(number);
             let (tell, is_in) = tokio::sync::oneshot::channel();
             tasks.push(tokio::spawn(speak(record.clone(), entries, number, tell, stops.clone())));
-            is_in.await.expect("it comes in");
+            is_in.await.expect("the client connects");
         }
         Self { stop, tasks }
     }
@@ -35,7 +35,10 @@ impl Speakers {
     pub(crate) async fn end(self) {
         self.stop.send_replace(true);
         for task in self.tasks {
-            tokio::time::timeout(PATIENCE, task).await.expect("it ends").expect("a speaker");
+            tokio::time::timeout(PATIENCE, task)
+                .await
+                .expect("the client ends in time")
+                .expect("the client does not panic");
         }
     }
 }
@@ -55,12 +58,12 @@ async fn speak(
             if *stop.borrow() {
                 return;
             }
-            // As clients do that follow the close code.
+            // Real clients also pause before they reconnect.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         if let Some(is_in) = is_in.take() {
-            // The receiver lives as long as this task.
+            // Fails only if `start` no longer waits.
             let _ = is_in.send(());
         }
         loop {

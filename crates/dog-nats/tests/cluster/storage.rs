@@ -1,5 +1,5 @@
-//! Storage under concurrent clients of all nodes, while nodes and NATS servers are killed and suspended. One order of
-//! all commands to an object must explain all of its answers.
+//! Storage with concurrent clients on all nodes, while nodes and NATS servers are killed and suspended. For each object
+//! there must be one order of all commands that explains all answers (linearizability).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(3);
 const ROOMS: [&str; 3] = ["first", "second", "third"];
-/// The clients of each room, spread over the nodes.
+/// The number of clients per room. They connect to different nodes.
 const CLIENTS: usize = 4;
 
-/// Sends random commands without end. Reconnects through the next node when its socket ends.
+/// Sends random commands until the task is aborted. Reconnects through the next node when its socket ends.
 async fn live(
     record: Recorder,
     entries: watch::Receiver<Vec<SocketAddr>>,
@@ -30,13 +30,13 @@ async fn live(
     tell: watch::Sender<u32>,
     stop: watch::Receiver<bool>,
 ) {
-    // Each value is written by one command only, so that it is known who has seen what.
+    // No two commands write the same value, so a value that is read names the command that wrote it.
     let mut value = random.u32(1..1 << 30);
     let mut known = [0; 2];
     for turn in first.. {
         let entry = entries.borrow()[turn % entries.borrow().len()];
         let Ok(mut client) = record.try_to_join(entry, room, &format!("client-{first}")).await else {
-            // As clients do that follow the close code behind a load balancer: the next node may be another one.
+            // Real clients also pause before they reconnect. Behind a load balancer they may reach another node.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -70,7 +70,7 @@ async fn live(
 }
 
 struct Crowd {
-    /// The number of answers of each room.
+    /// The number of answers from each room.
     answered: [watch::Sender<u32>; ROOMS.len()],
     lives: Vec<JoinHandle<()>>,
     entries: watch::Sender<Vec<SocketAddr>>,
@@ -84,7 +84,7 @@ impl Crowd {
         let answered = ROOMS.map(|_| watch::Sender::new(0));
         let life = |number: usize| {
             let room = number % ROOMS.len();
-            // The clients of one room use all nodes.
+            // The clients of one room connect to all nodes.
             let who = (ROOMS[room], number / ROOMS.len());
             let tell = answered[room].clone();
             tokio::spawn(live(record.clone(), entry.clone(), who, random.fork(), tell, stops.clone()))
@@ -93,7 +93,7 @@ impl Crowd {
         Self { answered, lives, entries, stop }
     }
 
-    /// Waits until each room has answered that many more commands.
+    /// Waits until each room has answered `more` more commands.
     async fn goes_on(&self, record: &Recorder, more: u32) {
         let wanted = self.answered.each_ref().map(|answered| *answered.borrow() + more);
         for ((answered, wanted), room) in self.answered.iter().zip(wanted).zip(ROOMS) {
@@ -103,7 +103,7 @@ impl Crowd {
                 answered.wait_for(|answered| *answered >= wanted),
             )
             .await;
-            assert!(come.is_ok(), "nothing is answered any more in the {room} room: {}", record.open());
+            assert!(come.is_ok(), "the {room} room no longer answers: {}", record.open());
         }
     }
 
@@ -123,7 +123,7 @@ async fn the_registers_of_each_object_have_one_order_through_kills_pauses_and_a_
     let mut nodes = start(&nats, LEASE);
     let crowd = Crowd::come(&record, &nodes, &mut random);
     crowd.goes_on(&record, 100).await;
-    // At any point of the load.
+    // The fault comes at a random point of the load.
     crowd.goes_on(&record, random.u32(0..50)).await;
     let (owner, _) = owner_and_others(&record, &nodes, ROOMS[0]).await;
     record.fault(Victim::Node(nodes[owner].id()));
@@ -134,7 +134,7 @@ async fn the_registers_of_each_object_have_one_order_through_kills_pauses_and_a_
     let (owner, _) = owner_and_others(&record, &nodes, ROOMS[1]).await;
     let fault = record.fault(Victim::Node(nodes[owner].id()));
     nodes[owner].signal(Signal::STOP);
-    // Other nodes serve its rooms, so its lease is over.
+    // When its rooms answer again, other nodes serve them. So its lease is over.
     crowd.goes_on(&record, 50 + random.u32(0..50)).await;
     nodes[owner].signal(Signal::CONT);
     record.is_well(fault);

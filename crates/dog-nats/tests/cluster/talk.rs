@@ -1,5 +1,5 @@
-//! A conversation: each client speaks all the time, hears all others, and reconnects through another node when its
-//! socket ends.
+//! A conversation: each client sends messages all the time and receives those of all others. When its socket ends, it
+//! reconnects through the next node.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,29 +10,31 @@ use tokio::task::JoinHandle;
 
 use crate::app::{Client, History, PATIENCE};
 
-/// The pause between two messages of a client.
+/// The time between two messages of a client.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What happened to one client so far.
+/// What has happened to one client so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Life {
-    /// The last number that it said.
+    /// The number of its last message.
     said: u32,
-    /// The last number that it heard of each other client.
+    /// The last number that it received from each client.
     heard: BTreeMap<String, u32>,
-    /// How each of its sockets ended, and how long reconnecting took.
+    /// For each of its sockets that ended: the close code, and how long reconnecting took.
     pub(crate) ends: Vec<(Option<u16>, Duration)>,
-    /// Whether it is connected now, through which node, and which process has its Replica.
+    /// Whether it is connected now.
     open: bool,
+    /// The node that it connected to last.
     pub(crate) entry: Option<SocketAddr>,
+    /// The process that ran its Replica then.
     pub(crate) at: u32,
-    /// The number of messages that it heard.
+    /// The number of messages that it received.
     pub(crate) count: usize,
-    /// Numbers that it did not hear, between the first and the last one that it heard of a client.
+    /// For each other client: how many numbers it did not receive, between the first and the last one that it received.
     missed: BTreeMap<String, u32>,
 }
 
-/// The conversation.
+/// A running conversation.
 pub(crate) struct Talk {
     stop: watch::Sender<bool>,
     voices: Vec<(String, watch::Receiver<Life>, JoinHandle<()>)>,
@@ -43,8 +45,8 @@ fn name(number: usize) -> String {
 }
 
 impl Talk {
-    /// Starts `each` clients per node, all in one room, each with a Replica on its node. When this returns, they are
-    /// connected and hear each other.
+    /// Starts `each` clients per node, all in one room. Each client's Replica is on the client's node. Waits until all
+    /// clients are connected and receive each other's messages.
     pub(crate) async fn start(entries: &[SocketAddr], room: &str, each: usize) -> Self {
         let (stop, stops) = watch::channel(false);
         let mut voices = Vec::new();
@@ -65,23 +67,23 @@ impl Talk {
         (0..self.voices.len()).collect()
     }
 
-    /// What happened to all clients.
+    /// Returns what has happened to all clients so far.
     pub(crate) fn lives(&self) -> Vec<Life> {
         self.numbers().into_iter().map(|number| self.life(number)).collect()
     }
 
-    /// What happened to one client.
+    /// Returns what has happened to one client so far.
     pub(crate) fn life(&self, number: usize) -> Life {
         self.voices[number].1.borrow().clone()
     }
 
-    /// Waits until all hear what all say from now on.
+    /// Waits until every client has received a message that each client sent after this call.
     pub(crate) async fn everyone_hears_everyone(&mut self) {
         let all = self.numbers();
         self.hear_each_other(&all).await;
     }
 
-    /// The same among these clients only.
+    /// Does the same as [`everyone_hears_everyone`](Self::everyone_hears_everyone), among these clients only.
     pub(crate) async fn hear_each_other(&mut self, who: &[usize]) {
         for number in who {
             self.until(*number, |life| life.open).await;
@@ -93,35 +95,42 @@ impl Talk {
         }
     }
 
-    /// Waits until a client is in that state.
+    /// Waits until `is` returns true for a client.
     pub(crate) async fn until(&mut self, number: usize, is: impl Fn(&Life) -> bool) {
         let (name, life, _) = &mut self.voices[number];
         let waited = tokio::time::timeout(PATIENCE, life.wait_for(|life| is(life))).await.map(|life| life.is_ok());
-        assert!(waited.is_ok(), "{name} waits in vain: {:?}", *life.borrow());
-        assert_eq!(waited, Ok(true), "{name} has heard what is wrong");
+        assert!(waited.is_ok(), "{name} has waited too long: {:?}", *life.borrow());
+        assert_eq!(
+            waited,
+            Ok(true),
+            "the task of {name} has panicked: a message came twice, out of order, or from a life that was over"
+        );
     }
 
-    /// Ends the conversation, and asserts that nobody heard a message twice, out of order, or from a life that was
+    /// Ends the conversation. Asserts that no client received a message twice, out of order, or from a life that was
     /// over.
     pub(crate) async fn end(self) -> Vec<Life> {
         self.stop.send_replace(true);
         let mut lives = Vec::new();
         for (_, life, task) in self.voices {
-            tokio::time::timeout(PATIENCE, task).await.expect("it ends").expect("all in order");
+            tokio::time::timeout(PATIENCE, task)
+                .await
+                .expect("the client ends in time")
+                .expect("the client received everything in order");
             lives.push(life.borrow().clone());
         }
         lives
     }
 }
 
-/// The messages of these clients that these clients missed, against promise 6.
+/// Returns how many messages from these clients did not reach these clients. Promise 6 allows none.
 pub(crate) fn missed(lives: &[Life], who: &[usize]) -> u32 {
     let of = |life: &Life| who.iter().filter_map(|speaker| life.missed.get(&name(*speaker))).sum::<u32>();
     who.iter().map(|listener| of(&lives[*listener])).sum()
 }
 
-/// Asserts promise 6: none of these clients, which all kept their sockets, missed a message of another. Gives the
-/// number of messages heard.
+/// Asserts that all of these clients kept their sockets and missed no message from each other (promise 6). Returns the
+/// number of messages that they received.
 pub(crate) fn nothing_was_missed(lives: &[Life], who: &[usize]) -> usize {
     for number in who {
         assert!(lives[*number].ends.is_empty(), "{} has lost its socket: {:?}", name(*number), lives[*number]);
@@ -137,7 +146,7 @@ async fn live(
     mut stop: watch::Receiver<bool>,
     tell: watch::Sender<Life>,
 ) {
-    // Over all of its sockets: what arrives on a later socket was said later.
+    // One history for all sockets of the client: a message that arrives on a later socket was also sent later.
     let mut history = History::default();
     let mut pace = tokio::time::interval(PACE);
     let mut closed = Instant::now();

@@ -1,4 +1,5 @@
-//! Nodes that speak different versions of the node protocol: during an update, and when one release is too far ahead.
+//! Nodes with different versions of the node protocol: during a rolling update, and with a release that is too far
+//! ahead.
 
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use crate::record::{Recorder, Victim};
 use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(15);
-/// The release before, and one that does not exist yet.
+/// The versions of the previous release.
 const BEFORE: Versions = Versions { oldest: 3, newest: 3 };
+/// The versions of a release that does not exist yet.
 const FAR_AHEAD: Versions = Versions { oldest: 9, newest: 9 };
 
-/// One socket per node. Each speaks in bursts and hears all: what is said at once shares one list of addresses where
-/// both nodes support that, and goes separately where they do not.
+/// One client per node. Each sends bursts of messages and receives those of all. Messages of one burst share one list
+/// of addresses if both nodes support that. Otherwise each is sent with its own list.
 struct Talk {
     record: Recorder,
     clients: Vec<Client>,
@@ -28,14 +30,14 @@ impl Talk {
         let mut clients = Vec::new();
         for (number, node) in nodes.iter().enumerate() {
             let client = record.join(node.address, "upgrade", &format!("wide-{number}")).await;
-            assert_eq!(client.at, node.id(), "each node has a Replica of its own");
+            assert_eq!(client.at, node.id(), "each node has its own Replica");
             clients.push(client);
         }
         let histories = clients.iter().map(|_| History::default()).collect();
         Self { record, clients, histories, said: 0 }
     }
 
-    /// Each client says a hundred messages at once, and all hear all.
+    /// Each client sends 100 messages at once. Waits until all clients have received all of them.
     async fn go_on(&mut self) {
         for (number, client) in self.clients.iter_mut().enumerate() {
             for message in 1..=100 {
@@ -47,12 +49,12 @@ impl Talk {
         for (client, history) in self.clients.iter_mut().zip(&mut self.histories) {
             let before = history.heard;
             while history.heard < before + wanted {
-                history.note(&client.hear().await.expect("its node stays"));
+                history.note(&client.hear().await.expect("its node is not replaced now"));
             }
         }
     }
 
-    /// The node of a client has ended, and the client reconnects through another one.
+    /// Waits until a client's socket has ended with 1012, then reconnects the client through `node`.
     async fn come_back(&mut self, number: usize, node: &Child) {
         while self.clients[number].hear().await.is_some() {}
         assert_eq!(self.clients[number].close_code(), Some(1012));
@@ -78,12 +80,12 @@ async fn nodes_are_replaced_one_by_one_by_nodes_with_a_newer_protocol() {
             keeper = record.join(nodes[0].address, "kept", "keeper").await;
         }
         talk.go_on().await;
-        assert!(keeper.put(1 + u32::try_from(number).expect("a small number")).await);
-        assert_eq!(talk.clients[number].count_until(3).await, 3, "they gossip");
+        assert!(keeper.put(1 + u32::try_from(number).expect("the number fits")).await);
+        assert_eq!(talk.clients[number].count_until(3).await, 3, "gossip reaches all nodes");
     }
     assert_eq!(keeper.all().await, (0..=3).collect());
     println!(
-        "cluster: three nodes replaced by nodes with a newer protocol: {} messages heard by each of 3 sockets, in order; {}",
+        "cluster: three nodes replaced by nodes with a newer protocol: {} messages received by each of 3 sockets, in order; {}",
         talk.said * 3,
         record.check()
     );
@@ -100,7 +102,7 @@ async fn a_node_without_a_common_protocol_version_is_refused_and_serves_its_own_
     assert!(refused.as_deref().is_some_and(|refused| refused.contains("503")), "{refused:?}");
     let mut there = record.join(stranger.address, "there", "there").await;
     for client in [&mut here, &mut there] {
-        assert!(client.put(1).await, "each goes on");
+        assert!(client.put(1).await, "both nodes serve clients");
         assert_eq!(client.all().await.len(), 1);
     }
     println!(

@@ -1,4 +1,5 @@
-//! A good history, and several forged ones for each promise: each must be rejected for its own reason.
+//! A correct history must pass. For each promise there are forged histories, and each must be rejected with its own
+//! error.
 
 use super::*;
 use crate::record::{Heard, Operation, Sent};
@@ -8,14 +9,14 @@ fn at(milliseconds: u64) -> Time {
 }
 
 fn life(number: u64) -> Life {
-    Life { replica: "r".into(), number, process: u32::try_from(number).expect("a small number") }
+    Life { replica: "r".into(), number, process: u32::try_from(number).expect("the number fits") }
 }
 
 fn sent(answer: bool, of: u64, number: u64, text: &str) -> Sent {
     Sent { answer, life: life(of), number, text: text.into() }
 }
 
-/// A message of a life, or an answer if it was asked.
+/// Returns a message of life `of`. It is an answer if `asked` is set.
 fn heard(when: u64, asked: Option<u64>, of: u64, number: u64, text: &str) -> Heard {
     Heard { at: at(when), asked: asked.map(at), sent: sent(asked.is_some(), of, number, text) }
 }
@@ -45,7 +46,8 @@ fn kept(numbers: &[(u32, u64)]) -> Action {
     Action::Read(numbers.iter().copied().collect())
 }
 
-/// Two sockets at life 1, which ends at 100; then one of them at life 2, in another process.
+/// Returns a correct history: two sockets at life 1, which ends at 100. Then one client comes back to life 2, in
+/// another process.
 fn good() -> History {
     let mut ann = socket(
         "ann",
@@ -84,12 +86,12 @@ fn good() -> History {
     History { sockets: vec![ann, bob, later], operations, lease: at(10), ..History::default() }
 }
 
-/// What is forged in the good history, and the expected error.
+/// The name of a forgery, a part of the expected error, and the change to the correct history.
 type Forgery = (&'static str, &'static str, fn(&mut History));
 
 const FORGERIES: &[Forgery] = &[
     ("a socket too many", "promise 1: 2 sockets", |history| {
-        // They are at one Replica with one seat each, as they were told.
+        // The Replica has reported no wrong number. Only the sockets show that there are too many.
         history.sockets.push(history.sockets[0].clone());
         history.sockets.push(history.sockets[0].clone());
     }),
