@@ -1,5 +1,5 @@
-//! permessage-deflate over real connections, with a client that is only as much of one as is needed: what is agreed on,
-//! who is sent what, and what ends a connection.
+//! permessage-deflate over real connections, with a minimal client: what is negotiated, which sockets get compressed
+//! messages, and what ends a connection.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -15,19 +15,19 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
 const AGREED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
-/// First bytes of whole messages.
+/// First bytes of frames that are whole messages.
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const COMPRESSED: u8 = 0x40;
 const CLOSE: u8 = 0x88;
 
-/// A WebSocket client that sends and reads frames as they are.
+/// A WebSocket client that sends and reads raw frames.
 struct Raw {
     stream: TcpStream,
 }
 
 impl Raw {
-    /// Shakes hands with this offer; what was answered to it comes too.
+    /// Performs the handshake with this offer. Returns the client and the server's answer to the offer.
     async fn connect(running: &Running, client: &str, room: &str, offer: &str) -> (Self, Option<String>) {
         let mut stream = TcpStream::connect(running.local_addr()).await.unwrap();
         let request = format!(
@@ -46,7 +46,7 @@ impl Raw {
         (Self { stream }, answer.map(str::to_owned))
     }
 
-    /// The same with the usual offer, past the message that greets it.
+    /// The same with the usual offer. Also reads the greeting.
     async fn compressing(running: &Running, client: &str, room: &str) -> Self {
         let (mut raw, answer) = Self::connect(running, client, room, OFFER).await;
         assert_eq!(answer.as_deref(), Some(AGREED));
@@ -55,7 +55,7 @@ impl Raw {
     }
 
     async fn send(&mut self, first: u8, payload: &[u8]) {
-        // Under a mask of zeros it is what it is.
+        // A mask of zeros leaves the payload unchanged.
         let mut frame = vec![first];
         match u8::try_from(payload.len()) {
             Ok(length @ 0..=125) => frame.push(0x80 | length),
@@ -69,7 +69,7 @@ impl Raw {
         self.stream.write_all(&frame).await.unwrap();
     }
 
-    /// The next frame: its first byte, and its payload.
+    /// Waits for the next frame. Returns its first byte and its payload.
     async fn frame(&mut self) -> (u8, Vec<u8>) {
         let read = async {
             let first = self.stream.read_u8().await?;
@@ -85,7 +85,7 @@ impl Raw {
         tokio::time::timeout(PATIENCE, read).await.expect("a frame in time").unwrap()
     }
 
-    /// The next message, and whether it came compressed.
+    /// Waits for the next message. Returns its payload, inflated, and whether it came compressed.
     async fn message(&mut self) -> (Vec<u8>, bool) {
         let (first, payload) = self.frame().await;
         assert!([TEXT, BINARY].contains(&(first & !COMPRESSED)), "{first:#x}");
@@ -125,7 +125,7 @@ async fn started() -> (Running, common::Shared) {
 async fn nothing_is_agreed_on_unless_it_was_asked_for_on_both_sides() {
     let (running, _) = start(|server| server).await;
     let (mut client, answer) = Raw::connect(&running, "a", "r", OFFER).await;
-    assert_eq!(answer, None, "it is off by default");
+    assert_eq!(answer, None, "compression is off by default");
     client.message().await;
     client.send(TEXT | COMPRESSED, &deflated(b"Hello")).await;
     assert_eq!(client.close_code().await, 1002);
@@ -149,14 +149,14 @@ async fn in_a_mixed_room_each_is_sent_what_it_takes() {
     let (running, _) = started().await;
     let mut compressing = Raw::compressing(&running, "a", "r").await;
     let (mut plain, _) = connect(&running, "b", "r").await;
-    // Another Replica of the cluster, on whatever thread.
+    // This client is on another Replica of the cluster, which may be on another thread.
     let (mut narrow, answer) = Raw::connect(&running, "c", "r", "permessage-deflate; server_max_window_bits=9").await;
     assert_eq!(answer, Some(format!("{AGREED}; server_max_window_bits=9")));
     narrow.message().await;
     for (length, compresses, narrowly) in [(50, false, false), (500, true, true), (5_000, true, false)] {
         let text = "grüezi ".repeat(length).chars().take(length).collect::<String>();
         compressing.send(TEXT | COMPRESSED, &deflated(text.as_bytes())).await;
-        // 500 characters are more than 512 bytes, unless they are of one byte.
+        // 500 characters are more than 512 bytes, unless each of them is one byte.
         let narrowly = narrowly && text.len() < 500;
         assert_eq!(compressing.message().await, (text.clone().into_bytes(), compresses), "{length}");
         assert_eq!(narrow.message().await, (text.clone().into_bytes(), narrowly), "{length}");
@@ -184,11 +184,11 @@ async fn fragments_are_one_message_with_pings_in_between() {
     client.send(0x89, b"?").await;
     client.send(0x00, b"").await;
     client.send(0x80, tail).await;
-    assert_eq!(client.frame().await, (0x8a, b"?".to_vec()), "control frames are never compressed");
+    assert_eq!(client.frame().await, (0x8a, b"?".to_vec()), "a control frame is never compressed");
     assert_eq!(client.message().await, (text.into_bytes(), true));
     for empty in [&[0x00][..], &[0x02, 0x00], &[]] {
         client.send(TEXT | COMPRESSED, empty).await;
-        assert_eq!(client.frame().await, (TEXT, vec![]), "an empty message goes plain");
+        assert_eq!(client.frame().await, (TEXT, vec![]), "an empty message is sent uncompressed");
     }
     running.shutdown().await;
 }
@@ -204,7 +204,7 @@ async fn what_breaks_a_rule_ends_its_connection_and_no_other() {
         (BINARY | COMPRESSED, b"this is not DEFLATE", 1007),
         (BINARY | COMPRESSED, &deflated(&just)[..20], 1007),
         (TEXT | COMPRESSED, &deflated(b"\xff\xfe"), 1007),
-        // Control frames, continuations, and the other reserved bits.
+        // Control frames and continuations with the bit for compression, and another reserved bit.
         (0x89 | COMPRESSED, b"", 1002),
         (0x80 | COMPRESSED, b"", 1002),
         (TEXT | 0x20, b"", 1002),
@@ -225,7 +225,7 @@ async fn what_breaks_a_rule_ends_its_connection_and_no_other() {
 async fn what_says_much_in_few_bytes_is_read_in_shares_and_in_order() {
     let (running, _) = started().await;
     let mut client = Raw::compressing(&running, "a", "r").await;
-    // Together they fit into one read, and each is more than a share.
+    // All of them fit into one read, and each inflates to more than the server handles in one step.
     let payloads: Vec<Vec<u8>> = (0..30).map(|number| vec![number; 300_000]).collect();
     let mut frames = Vec::new();
     for payload in &payloads {
@@ -245,7 +245,8 @@ async fn what_says_much_in_few_bytes_is_read_in_shares_and_in_order() {
 
 #[tokio::test]
 async fn what_is_sent_before_the_connection_has_come_is_compressed_too() {
-    // Whoever opens is told its Replica's id, 64 digits, before it has its connection.
+    // A client that opens receives its Replica's id, 64 hex digits. That message is sent before the Replica's worker
+    // has the connection.
     let (running, _) = start(|server| server.compress(Compression::new().at_least(0))).await;
     let (mut client, _) = Raw::connect(&running, "a", "r", OFFER).await;
     let (id, compressed) = client.message().await;

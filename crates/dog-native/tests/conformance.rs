@@ -1,7 +1,7 @@
-//! The conformance suite on the native host, with one worker thread and with three, objects staying in memory and
-//! hibernating after every event; and once with every message compressed that can be.
+//! Runs the conformance suite on the native host: with one worker thread and with three, with objects that stay in
+//! memory and with objects that hibernate after every event, and once with every message compressed that can be.
 //!
-//! `DOG_SCENARIO=name cargo test -p durable-object-groups-native --test conformance -- --nocapture` runs one scenario.
+//! `DOG_SCENARIO=NAME cargo test -p durable-object-groups-native --test conformance -- --nocapture` runs one scenario.
 
 mod deflating;
 
@@ -34,9 +34,9 @@ impl Harness for Native {
         let stays = Lack { capability: Capability::Hibernation, reason: "objects stay in memory in this run" };
         let mut lacks = if self.hibernates { vec![] } else { vec![stays] };
         if self.compresses {
-            let reason = "what stands between, and compresses, passes on whole frames only";
+            let reason = "the proxy that compresses forwards whole frames only";
             lacks.push(Lack { capability: Capability::Frames, reason });
-            let reason = "what is compressed to a thousandth fills nobody's buffers";
+            let reason = "messages that are compressed to a thousandth of their size fill no buffers";
             lacks.push(Lack { capability: Capability::BoundedOutbox, reason });
             lacks.push(Lack { capability: Capability::Backpressure, reason });
         }

@@ -1,4 +1,4 @@
-//! How a server ends, and how its clients come back to the next one: promise 16.
+//! Graceful shutdown, and how clients come back to the next server: promise 16.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -28,7 +28,7 @@ async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
-/// Each on a socket of its own, in rooms of their own.
+/// Opens `clients` sockets, each in a room of its own.
 async fn crowd(running: &Running, clients: usize) -> Vec<Client> {
     let mut crowd = Vec::new();
     for at in 0..clients {
@@ -40,7 +40,7 @@ async fn crowd(running: &Running, clients: usize) -> Vec<Client> {
 #[tokio::test]
 async fn many_sockets_are_closed_by_and_by() {
     let folder = tempfile::tempdir().unwrap();
-    // Within an hour: those whose turn has not come live on for as long as this test looks.
+    // The drain may take an hour, so the sockets that are not yet due stay open for the whole test.
     let (running, _) = start(|server| server.workers(1).drain_within(HOUR).data(folder.path())).await;
     let address = running.local_addr();
     let mut clients = crowd(&running, 150).await;
@@ -50,11 +50,11 @@ async fn many_sockets_are_closed_by_and_by() {
             clients.iter_mut().enumerate().map(|(at, client)| Box::pin(async move { (close_code(client).await, at) }));
         futures_util::future::select_all(closes).await.0
     };
-    let (code, at) = in_time("the first to be closed", first_close).await;
+    let (code, at) = in_time("the first close", first_close).await;
     assert_eq!(code, 1012);
     clients.swap_remove(at);
-    // Nobody new, from the first moment.
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    // The server takes no new connection from the first moment of the shutdown.
+    assert!(TcpStream::connect(address).await.is_err(), "the server still listens");
     let mut served = 0;
     for client in &mut clients {
         if futures_util::SinkExt::send(client, Frame::text("still here")).await.is_ok()
@@ -85,7 +85,7 @@ async fn clients_that_follow_the_code_come_back_to_their_replicas() {
     let folder = tempfile::tempdir().unwrap();
     let (running, _) = start(|server| server.data(folder.path())).await;
     let address = running.local_addr();
-    // Two to a Replica, so on three of them; one has left already.
+    // Two clients per Replica, so there are three Replicas. One client has left already.
     let mut places = Vec::new();
     for name in ["ann", "bob", "cid", "dan", "eve"] {
         let (client, replica) = connect(&running, name, "r").await;
@@ -107,7 +107,8 @@ async fn clients_that_follow_the_code_come_back_to_their_replicas() {
     told.push((gone, its_replica));
 
     let (running, _) = start(|server| server.data(folder.path()).bind(address.to_string())).await;
-    // In another order than before: placed as new ones they would fill the Replicas the other way round.
+    // The clients return in another order than before. If the server placed them as new clients, they would be on other
+    // Replicas than before.
     let mut back = Vec::new();
     for (name, before) in told.into_iter().rev() {
         let (client, replica) = connect(&running, name, "r").await;
@@ -117,7 +118,7 @@ async fn clients_that_follow_the_code_come_back_to_their_replicas() {
     running.shutdown().await;
 }
 
-/// What the Replicas below wait for and say.
+/// What the handlers below signal to the test, and what they wait for.
 #[derive(Default)]
 struct Gates {
     entered: Notify,
@@ -179,7 +180,7 @@ impl Replica for Slowly {
     async fn on_message(&self, _: &Context<Self>, _: &Socket, _: Message) -> Result {
         let keep = self.gates.keep.lock().unwrap().take();
         self.gates.entered.notify_one();
-        // Never returns to its thread, until the test is over.
+        // Keeps the worker's thread until the test is over.
         let _ = keep.map(|keep| keep.recv());
         Ok(())
     }
@@ -200,21 +201,21 @@ async fn slow(set: impl FnOnce(Server<Slow>) -> Server<Slow>) -> (Running, std::
 async fn ask(stream: &mut TcpStream, path: &str) -> String {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    // Until the server hangs up: the request says nothing of that.
+    // Reads until the server closes the connection. The request itself does not ask for that.
     in_time("the answer", stream.read_to_end(&mut answer)).await.unwrap();
     String::from_utf8(answer).unwrap()
 }
 
 #[tokio::test]
 async fn requests_under_way_are_answered() {
-    // Long enough for the request to be the only thing that is waited for.
+    // The timeout is so long that the server waits for nothing but the request.
     let (running, gates) = slow(|server| server.close_timeout(HOUR)).await;
     let mut idle = TcpStream::connect(running.local_addr()).await.unwrap();
     let mut stream = TcpStream::connect(running.local_addr()).await.unwrap();
     let answer = tokio::spawn(async move { ask(&mut stream, "/wait").await });
     in_time("the request", gates.entered.notified()).await;
     let end = tokio::spawn(running.shutdown());
-    // A connection that waits for a request ends at once: then the server has begun to end.
+    // The server closes a connection without a request as soon as the shutdown begins. So it has begun now.
     assert_eq!(in_time("the end of the idle one", idle.read(&mut [0])).await.unwrap_or(0), 0);
     gates.go_on.notify_one();
     let answer = in_time("the answer", answer).await.unwrap();

@@ -1,4 +1,4 @@
-//! Rooms whose handlers do what they are told: repeat, wait, ring, stand still.
+//! Rooms whose handlers do what a client tells them: repeat a message, wait, set an alarm, block their thread.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// What the handlers share with the test.
 #[derive(Clone)]
 pub(crate) struct Scene {
-    /// Seats of a Replica.
+    /// The seats per Replica.
     limit: Limit,
-    /// A handler that is told to wait waits for one of these.
+    /// A handler that is told to wait takes one permit of this semaphore.
     pub(crate) gate: Arc<Semaphore>,
-    /// What the handlers have seen.
+    /// What the handlers have seen, one text per event.
     events: UnboundedSender<String>,
 }
 
 impl Scene {
     fn note(&self, event: impl Into<String>) {
-        // The test may have ended.
+        // Sending fails if the test has ended.
         let _ = self.events.send(event.into());
     }
 }
@@ -97,13 +97,13 @@ impl Replica for Table {
             ["sockets"] => socket.send(cx.sockets().count().to_string())?,
             ["give", times, size] => {
                 for _ in 0..times.parse::<usize>()? {
-                    // One that has been closed takes nothing more.
+                    // A socket that has been closed accepts no more messages.
                     let _ = socket.send(Message::binary(vec![7; size.parse()?]));
                 }
                 self.scene.note("given");
             }
             ["stand", "still", release] => {
-                // From here on this thread does nothing else.
+                // From here on the handler blocks its thread.
                 std::fs::write(PathBuf::from(release).with_extension("stands"), "")?;
                 while !PathBuf::from(release).exists() {
                     std::thread::sleep(Duration::from_millis(1));
@@ -135,7 +135,7 @@ impl Replica for Table {
     }
 }
 
-/// A server that runs, and what its handlers have seen.
+/// A running server, and what its handlers have seen.
 pub(crate) struct Hall {
     pub(crate) running: Running,
     pub(crate) scene: Scene,
@@ -143,7 +143,7 @@ pub(crate) struct Hall {
 }
 
 impl Hall {
-    /// With so many seats on a Replica.
+    /// Starts a server whose Replicas have `limit` seats each.
     pub(crate) async fn open(limit: u32, set: impl FnOnce(Server<Rooms>) -> Server<Rooms>) -> Self {
         let (events, seen) = unbounded_channel();
         let scene = Scene { limit: Limit::new(limit), gate: Arc::new(Semaphore::new(0)), events };
@@ -152,12 +152,12 @@ impl Hall {
         Self { running, scene, events: seen }
     }
 
-    /// Waits for the next thing that a handler has seen.
+    /// Waits for the next event.
     pub(crate) async fn next_event(&mut self) -> String {
         tokio::time::timeout(crate::PATIENCE, self.events.recv()).await.expect("an event in time").unwrap()
     }
 
-    /// What has been seen and not been waited for.
+    /// Returns the events that no test has waited for.
     pub(crate) fn seen(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }

@@ -1,4 +1,4 @@
-//! Clients of which the test sees every frame.
+//! WebSocket clients that show the test every frame.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::PATIENCE;
 
-/// What a server sent.
+/// A frame from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
     Text(String),
@@ -15,12 +15,12 @@ pub(crate) enum Frame {
     Ping,
     Pong(Vec<u8>),
     Close(u16),
-    /// The connection is at its end, without a frame that says so.
+    /// The connection ended without a close frame.
     End,
 }
 
 impl Frame {
-    /// All frames of what a server sent, the last of which may be cut off.
+    /// Splits `bytes` into frames. A last frame that is incomplete is left out.
     pub(crate) fn all(mut bytes: &[u8]) -> Vec<Self> {
         let mut frames = Vec::new();
         while let [first, length, rest @ ..] = bytes {
@@ -51,12 +51,12 @@ impl Frame {
     }
 }
 
-/// One WebSocket.
+/// One WebSocket connection.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
-/// A frame as a client sends it, masked with zeros.
+/// Returns a frame as a client sends it, masked with zeros.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
@@ -80,7 +80,7 @@ impl Client {
         Self::over(TcpStream::connect(address).await.unwrap(), room, name).await
     }
 
-    /// One whose kernel keeps little for it.
+    /// Opens a WebSocket whose receive buffer in the kernel is small.
     pub(crate) async fn narrow(address: SocketAddr, room: &str, name: &str) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -104,7 +104,7 @@ impl Client {
         client
     }
 
-    /// What it goes over. Nothing has been read ahead once it is open.
+    /// Returns the connection. Nothing has been read ahead once the WebSocket is open.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream.into_inner()
     }
@@ -117,12 +117,12 @@ impl Client {
         self.write(&frame(0x81, text.as_bytes())).await.unwrap();
     }
 
-    /// The next frame.
+    /// Waits for the next frame.
     pub(crate) async fn next(&mut self) -> Frame {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("a frame in time").unwrap_or(Frame::End)
     }
 
-    /// The next text, whatever else comes before.
+    /// Waits for the next text, and skips other frames.
     pub(crate) async fn hear(&mut self) -> String {
         loop {
             match self.next().await {
@@ -133,20 +133,20 @@ impl Client {
         }
     }
 
-    /// Reads so many bytes, or to the end, little at a time, so that it takes this long at least.
+    /// Reads `most` bytes, or until the connection ends, in small steps, so that it takes at least `time`.
     pub(crate) async fn read_slowly(&mut self, most: usize, time: std::time::Duration) -> Vec<u8> {
         let (mut read, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
         let pause = time / 200;
         let mut next = 64 * 1024;
         while read.len() < most {
             let room = buffer.len().min(most - read.len());
-            match tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer[..room])).await.expect("it goes on") {
+            match tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer[..room])).await.expect("more bytes") {
                 Ok(length) if length > 0 => read.extend_from_slice(&buffer[..length]),
                 _ => break,
             }
             if read.len() >= next {
                 next = read.len() + 64 * 1024;
-                // Nothing is awaited so: it is how slow this client is.
+                // This sleep waits for nothing. It makes the client slow.
                 tokio::time::sleep(pause).await;
             }
         }

@@ -1,4 +1,4 @@
-//! A client that writes as fast as it can, in a room where everyone reads.
+//! A client that sends as fast as it can, in a room whose members all read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use crate::app::Hall;
 use crate::client::{Client, frame};
 
-/// Writes without end, and reads; how many bytes it has written.
+/// Starts a client that sends without end and reads what comes. Returns the number of bytes that it has sent, which
+/// grows.
 async fn flood(clients: &mut JoinSet<()>, address: SocketAddr) -> Arc<AtomicUsize> {
     let written = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&written);
@@ -27,7 +28,7 @@ async fn flood(clients: &mut JoinSet<()>, address: SocketAddr) -> Arc<AtomicUsiz
     written
 }
 
-/// Reads on and on, a little at a time: none of those who read here keeps the others from it.
+/// Reads until the connection ends. It yields after each read, so that all readers of this thread get their turn.
 async fn read(mut stream: impl AsyncRead + Unpin) {
     let mut buffer = vec![0; 64 * 1024];
     while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
@@ -35,7 +36,7 @@ async fn read(mut stream: impl AsyncRead + Unpin) {
     }
 }
 
-/// Reads all that comes to a member of the loud room.
+/// Starts a member of the loud room that reads all that it receives.
 async fn listen(clients: &mut JoinSet<()>, address: SocketAddr, name: &str) {
     let client = Client::open(address, "loud", name).await;
     clients.spawn(read(client.into_stream()));
@@ -52,7 +53,7 @@ async fn a_flood_keeps_nobody_waiting_but_its_sender() {
     }
     let written = flood(&mut clients, address).await;
     let before = written.load(Ordering::Relaxed);
-    // The flood has no end: whoever waits for it waits for ever.
+    // The flood has no end. If the server served it first, the answers to the quiet client would never come.
     for _ in 0..30 {
         quiet.say("ping").await;
         assert_eq!(quiet.hear().await, "pong");
@@ -65,8 +66,8 @@ async fn a_flood_keeps_nobody_waiting_but_its_sender() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     quiet.say("alarm").await;
     assert_eq!(quiet.hear().await, "rang");
-    assert!(written.load(Ordering::Relaxed) > before, "the flood goes on");
-    assert_eq!(hall.seen(), Vec::<String>::new(), "nobody was closed");
+    assert!(written.load(Ordering::Relaxed) > before, "the flood has stopped");
+    assert_eq!(hall.seen(), Vec::<String>::new(), "a socket was closed");
     clients.shutdown().await;
     hall.running.shutdown().await;
 }

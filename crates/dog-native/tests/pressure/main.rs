@@ -1,4 +1,4 @@
-//! Backpressure: what one client does, reads or leaves unread reaches that client, and nobody else.
+//! Backpressure: what one client sends, reads or leaves unread affects that client only.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod app;
@@ -8,5 +8,5 @@ mod flood;
 mod reading;
 mod stuck;
 
-/// Longer than anything here takes; reached only by what hangs.
+/// Longer than anything here takes. Only a test that hangs reaches it.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Clients that read, quickly or slowly, and those that do not.
+//! Clients that read fast, clients that read slowly, and clients that do not read.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use crate::app::Hall;
 use crate::client::{Client, Frame, frame};
 
-/// Answers pings until a text comes, and counts what else comes.
+/// Answers pings until `text` comes. Returns the number of binary messages before it.
 async fn binaries_until(client: &mut Client, text: &str) -> usize {
     let mut binaries = 0;
     loop {
@@ -35,11 +35,12 @@ async fn twenty_thousand_empty_messages_at_once_close_nobody() {
     readers.push(speaker);
     let heard = join_all(readers.iter_mut().map(|reader| binaries_until(reader, "end"))).await;
     assert_eq!(heard, [20_000; 6]);
-    assert_eq!(hall.seen(), Vec::<String>::new(), "nobody was closed");
+    assert_eq!(hall.seen(), Vec::<String>::new(), "a socket was closed");
     hall.running.shutdown().await;
 }
 
-/// What comes in a minute to a server that stands still comes to it at once. All who read hear all of it, on every worker.
+/// After a server has been suspended for a minute, all that was sent meanwhile arrives at once. The clients that read
+/// still receive all of it, on every worker.
 #[tokio::test]
 async fn whoever_reads_hears_all_of_a_flood_however_little_may_wait() {
     const MESSAGES: usize = 600;
@@ -59,7 +60,7 @@ async fn whoever_reads_hears_all_of_a_flood_however_little_may_wait() {
         let reading = join_all(readers.iter_mut().map(|reader| binaries_until(reader, "end")));
         let (heard, ()) = futures_util::future::join(reading, speaking).await;
         assert_eq!(heard, [MESSAGES; 8], "{workers} workers");
-        assert_eq!(hall.seen(), Vec::<String>::new(), "nobody was closed");
+        assert_eq!(hall.seen(), Vec::<String>::new(), "a socket was closed");
         hall.running.shutdown().await;
     }
 }
@@ -75,7 +76,7 @@ async fn one_that_does_not_read_is_let_go_and_the_others_hear_everything() {
     let speaking = async {
         for _ in 0..MESSAGES / 100 {
             speaker.write(&frame(0x82, &[7; 2_000]).repeat(100)).await.unwrap();
-            // Its own come back.
+            // The speaker receives its own messages too.
             for _ in 0..100 {
                 assert_eq!(speaker.next().await, Frame::Binary(2_000));
             }
@@ -88,8 +89,8 @@ async fn one_that_does_not_read_is_let_go_and_the_others_hear_everything() {
     hall.running.shutdown().await;
 }
 
-/// It reads for longer than a client may be silent, and than a close may take; what waits for it is most of that time in
-/// the way of a ping.
+/// The client reads for longer than it may be silent, and for longer than a close may take. Most of that time the bytes
+/// that wait for it delay the ping.
 #[tokio::test]
 async fn a_slow_reader_that_goes_on_reading_is_not_taken_for_dead() {
     const SIZE: usize = 1_000_000;
@@ -102,14 +103,15 @@ async fn a_slow_reader_that_goes_on_reading_is_not_taken_for_dead() {
     slow.say(&format!("give 14 {SIZE}")).await;
     assert_eq!(hall.next_event().await, "given");
     let mut rest = slow.read_slowly(14 * (SIZE + 10), Duration::from_secs(8)).await;
-    // It ends in order, and what waits then is written to its end: a close that takes longer than closes may.
-    assert_eq!(hall.seen(), Vec::<String>::new(), "nobody was closed");
+    // The client closes its WebSocket. What waits for it then is still written to the end, although that takes longer
+    // than the close timeout.
+    assert_eq!(hall.seen(), Vec::<String>::new(), "a socket was closed");
     slow.say(&format!("give 14 {SIZE}")).await;
     slow.write(&frame(0x88, &1000_u16.to_be_bytes())).await.unwrap();
     rest.extend(slow.read_slowly(usize::MAX, Duration::from_secs(4)).await);
     let frames = Frame::all(&rest);
     let messages = frames.iter().filter(|frame| **frame == Frame::Binary(SIZE)).count();
-    assert_eq!(messages, 28, "whole messages");
+    assert_eq!(messages, 28, "all messages arrive, complete");
     assert_eq!(frames.last(), Some(&Frame::Close(1000)));
     hall.running.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! A handler that keeps its thread: the others' threads go on.
+//! A handler that blocks its thread does not stop the other threads.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::app::Hall;
 use crate::client::{Client, Frame, frame};
 
-/// Has the client's object keep its thread until there is that file.
+/// Makes the client's Replica block its thread until the file `release` exists.
 async fn stand_still(client: &mut Client, release: &Path) {
     client.say(&format!("stand still {}", release.display())).await;
     let stands = async {
@@ -35,7 +35,7 @@ async fn while_a_worker_stands_still_every_new_connection_is_answered() {
     let hall = Hall::open(1000, |server| server.workers(2)).await;
     let mut stands = Client::open(hall.running.local_addr(), "room", "stands").await;
     stand_still(&mut stands, &release).await;
-    // The kernel gives half of them to each worker.
+    // The kernel gives about half of the connections to each worker.
     for _ in 0..20 {
         says_hello(&hall).await;
     }
@@ -49,18 +49,19 @@ async fn while_a_worker_stands_still_every_new_connection_is_answered() {
     stands.write(&frame(0x88, &1000_u16.to_be_bytes())).await.unwrap();
     assert_eq!(stands.next().await, Frame::Close(1000));
     hall.running.shutdown().await;
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).await.is_err(), "the server still listens");
 }
 
-/// A sibling on a worker that stands still: what is said to it is bounded, and the others hear everything.
+/// One Replica of a Group is on a worker whose thread is blocked. What waits for that worker is bounded, and the
+/// clients on the other worker receive everything.
 #[tokio::test]
 async fn what_waits_for_a_worker_that_stands_still_is_bounded_and_the_others_go_on() {
     const SIZE: usize = 64 * 1024;
-    /// Twice what may wait for a worker.
+    /// Twice the number of messages that may wait for one worker.
     const MESSAGES: usize = 2048;
     let folder = tempfile::tempdir().unwrap();
     let release = folder.path().join("release");
-    // A seat on each Replica, and Replicas on both workers.
+    // One seat per Replica, and Replicas on both workers.
     let hall = Hall::open(1, |server| server.workers(2).max_outbox(64 << 20)).await;
     let address = hall.running.local_addr();
     let mut stands = Client::open(address, "room", "stands").await;
@@ -69,7 +70,7 @@ async fn what_waits_for_a_worker_that_stands_still_is_bounded_and_the_others_go_
         others.push(Client::open(address, "room", &format!("other{at}")).await);
     }
     stand_still(&mut stands, &release).await;
-    // Those whose objects do not stand still.
+    // Those clients whose Replicas are on the other worker.
     let mut awake = Vec::new();
     for mut other in others {
         other.say("ping").await;
@@ -78,7 +79,7 @@ async fn what_waits_for_a_worker_that_stands_still_is_bounded_and_the_others_go_
             awake.push(other);
         }
     }
-    assert!(!awake.is_empty(), "new Replicas go to the workers in turn");
+    assert!(!awake.is_empty(), "new Replicas are spread over the workers");
     let mut speaker = awake.remove(0);
     for _ in 0..MESSAGES / 16 {
         speaker.write(&frame(0x82, &vec![7; SIZE]).repeat(16)).await.unwrap();
@@ -90,7 +91,7 @@ async fn what_waits_for_a_worker_that_stands_still_is_bounded_and_the_others_go_
         }
     }
     std::fs::write(&release, "").unwrap();
-    // Each turn of the worker brings some of what has waited, until a turn brings none.
+    // Each turn of the worker handles some of the messages that waited. The loop ends after a turn that brought none.
     let (mut heard, mut before) = (0, None);
     while before != Some(heard) {
         before = Some(heard);
@@ -104,7 +105,7 @@ async fn what_waits_for_a_worker_that_stands_still_is_bounded_and_the_others_go_
             }
         }
     }
-    // The bound is 64 MiB: the rest was dropped, and more than half of the bound was kept.
+    // The bound is 64 MiB. More than half of it was kept, and the rest was dropped.
     assert!((MESSAGES / 4..MESSAGES * 3 / 4).contains(&heard), "{heard} of {MESSAGES} messages waited");
     hall.running.shutdown().await;
 }
