@@ -1,4 +1,5 @@
-//! An App for clients that mean harm: it repeats what it is told to the whole room, and does harm itself when asked.
+//! An App for hostile clients. It broadcasts what it is told to the whole room, and misbehaves itself when it is told
+//! to.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -13,36 +14,37 @@ use dog_native::Server;
 use crate::child::{Child, PATIENCE, setting};
 use crate::{DATA, SERVER};
 
-/// Seats of a Replica; without it there are enough for everyone.
+/// The seats per Replica. The default is 100,000.
 pub(crate) const SEATS: &str = "DOG_TEST_SEATS";
 
-/// How many seconds a handshake may take; without it, longer than any takes here.
+/// The handshake timeout in seconds. The default is longer than any handshake here takes.
 pub(crate) const HANDSHAKE: &str = "DOG_TEST_HANDSHAKE";
 
-/// Set, whoever's socket closes has all siblings asked something.
+/// If this is set, each close of a socket makes its Replica send gossip to all siblings.
 pub(crate) const ASKS_AT_CLOSE: &str = "DOG_TEST_ASKS_AT_CLOSE";
 
-/// A file that ends the handlers that do not return.
+/// When this file exists, handlers that block their thread return.
 pub(crate) const RELEASE: &str = "DOG_TEST_RELEASE";
 
-/// The client with whom a room ends.
+/// When this client leaves a room, all sockets of the room are closed.
 pub(crate) const HOST: &str = "host";
 
-/// What waits for a socket, at most.
+/// The most bytes that may wait for one socket.
 pub(crate) const MAX_OUTBOX: usize = 256 * 1024;
 
-/// What a client may say at once.
+/// The largest message of a client, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
 
-/// Room for a request's headers.
+/// The largest head of a request, in bytes.
 pub(crate) const MAX_HEADER: usize = 16 * 1024;
 
-/// What an allocator may keep of what it was given back, and what the tests' own few sockets take: added to each bound.
+/// The memory that is added to each bound: freed memory that the allocator keeps, and the few sockets of the tests
+/// themselves.
 pub(crate) const SLACK: usize = 24 * 1024 * 1024;
 
 pub(crate) struct Arena;
 
-/// A server of it, with small limits.
+/// A server of this App with small limits.
 pub(crate) fn server() -> Server<Arena> {
     let server = Server::new(Arena);
     let server = match setting::<PathBuf>(DATA) {
@@ -62,10 +64,10 @@ pub(crate) fn server() -> Server<Arena> {
         .max_sockets_per_address(11_000)
 }
 
-/// The same in a process of its own.
+/// Starts this server in a process of its own.
 pub(crate) fn start(settings: &[(&str, &str)]) -> Child {
     let settings = [&[(SERVER, "arena")], settings].concat();
-    Child::start(&settings).expect("it starts")
+    Child::start(&settings).expect("the server starts")
 }
 
 impl App for Arena {
@@ -92,7 +94,7 @@ impl Group for Pit {
         Limit::new(setting(SEATS).unwrap_or(100_000))
     }
 
-    /// However busy the machine is, no Replica is taken for one that does not answer.
+    /// The deadline is so long that no Replica counts as unreachable, even on a busy machine.
     fn policy(&self) -> Policy {
         Policy { join_deadline: PATIENCE, ..Policy::default() }
     }
@@ -133,7 +135,7 @@ impl Replica for Corner {
                 cx.storage().put("kept", &said).await?;
                 socket.send("kept")?;
             }
-            // Waits for the disk, whatever else is said along.
+            // Never returns.
             ["wait", "for", "ever"] => {
                 socket.send("waiting")?;
                 std::future::pending::<()>().await;
@@ -146,7 +148,7 @@ impl Replica for Corner {
             ["block"] => {
                 let release = PathBuf::from(setting::<String>(RELEASE).unwrap_or_default());
                 socket.send("blocking")?;
-                // The word is out when the disk has this.
+                // The message is sent when this write is durable.
                 cx.storage().put("blocked", &true).await?;
                 while !release.exists() {
                     std::thread::yield_now();
@@ -168,7 +170,7 @@ impl Replica for Corner {
         Ok(())
     }
 
-    /// When the host of a room leaves, it is over for everyone.
+    /// Closes all sockets of the room when its host leaves.
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
         if socket.client().as_str() == HOST {
             cx.sockets().for_each(|socket| socket.close(CloseCode::new(4000).unwrap_or(CloseCode::NORMAL), "over"));

@@ -1,4 +1,4 @@
-//! A server in a process of its own, which tests kill and measure: this test binary, run once more.
+//! A server in a process of its own, which tests kill and measure. The process runs this test binary.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -9,66 +9,67 @@ use dog::App;
 use dog_native::Server;
 use dog_test_support::process::{Process, Signal};
 
-/// Longer than anything here takes on a machine that does much else besides; reached only by what hangs.
+/// Longer than anything here takes, even on a machine that is busy with other work. Only a test that hangs reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Set, the child ends by a signal, as a server does; without it, with its standard input.
+/// If this is set, a signal shuts the child down, as in production. Otherwise the child ends when its standard input
+/// ends.
 pub(crate) const SIGNALS: &str = "DOG_TEST_SIGNALS";
 
-/// Where it listens; without it, on a port that is free.
+/// The address that the child listens on. The default is a free port.
 pub(crate) const LISTEN: &str = "DOG_TEST_LISTEN";
 
-/// Set, the child prints to its standard error what it and its libraries log as a warning or worse.
+/// If this is set, the child prints the log lines of level WARN and above to its standard error.
 pub(crate) const LOGS: &str = "DOG_TEST_LOGS";
 
-/// How many files and sockets it may have open; without it, as many as this process.
+/// How many files and sockets the child may have open. The default is the limit of this process.
 pub(crate) const LIMIT: &str = "DOG_TEST_LIMIT";
 
 const LISTENS: &str = "listens on ";
 const REFUSES: &str = "refuses: ";
 
-/// What the child's one test must be called.
+/// The name of the test that is the child.
 const TEST: &str = "a_server_for_the_other_tests";
 
-/// A server that runs. When the value is dropped, it is killed.
+/// A running server. Dropping the value kills it.
 pub(crate) struct Child {
     process: Process,
     pub(crate) address: SocketAddr,
-    /// The address for its operator, if it has one.
+    /// The admin address, if it has one.
     pub(crate) admin: Option<SocketAddr>,
 }
 
-/// Why there is none.
+/// Why a child did not start.
 #[derive(Debug)]
 pub(crate) struct NoStart {
-    /// The error of `Server::start`; nothing if it never got there.
+    /// The error of `Server::start`, or `None` if the child never got there.
     pub(crate) refusal: Option<String>,
-    /// What the process wrote to its standard error.
+    /// The standard error of the process.
     pub(crate) errors: String,
 }
 
-/// A process that may not listen yet. When the value is dropped, it is killed.
+/// A process that may not listen yet. Dropping the value kills it.
 pub(crate) struct Starting(Process);
 
 impl Child {
-    /// Starts one with these settings, and waits until it listens or has ended.
+    /// Starts a child with these settings, and waits until it listens or has ended.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Result<Self, NoStart> {
         Starting::spawn(settings).wait()
     }
 
-    /// Kills it at once, as `kill -9` does, and returns what it wrote to its standard error.
+    /// Kills the child at once, as `kill -9` does, and returns its standard error.
     pub(crate) fn kill(mut self) -> String {
         self.process.kill();
         self.process.errors()
     }
 
-    /// Ends it gracefully, and returns what it wrote to its standard error.
+    /// Shuts the child down gracefully, and returns its standard error.
     pub(crate) fn end(mut self) -> String {
         self.process.close_input();
         self.has_ended()
     }
 
-    /// Ends it as a service manager does, and returns what it wrote to its standard error.
+    /// Shuts the child down with SIGTERM, as a service manager does, and returns its standard error.
     pub(crate) fn terminate(self) -> String {
         self.process.send_signal(Signal::TERM).unwrap();
         self.has_ended()
@@ -81,35 +82,35 @@ impl Child {
         errors
     }
 
-    /// Stops it as if its machine did nothing any more, or lets it continue.
+    /// Suspends the child, or lets it continue.
     pub(crate) fn pause(&self, paused: bool) {
         self.process.send_signal(if paused { Signal::STOP } else { Signal::CONT }).unwrap();
     }
 
-    /// The memory that it takes now, in bytes.
+    /// Returns the memory that the child uses now, in bytes.
     pub(crate) fn resident(&self) -> usize {
         resident_of(&self.process.id().to_string())
     }
 
-    /// The most memory that it has ever taken, in bytes.
+    /// Returns the most memory that the child has ever used, in bytes.
     pub(crate) fn most_resident(&self) -> usize {
         memory_of(&self.process.id().to_string(), "VmHWM:")
     }
 
-    /// How many files and sockets it has open.
+    /// Returns how many files and sockets the child has open.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
     }
 }
 
-/// The memory that a process takes, in bytes.
+/// Returns the memory that a process uses, in bytes.
 pub(crate) fn resident_of(process: &str) -> usize {
     memory_of(process, "VmRSS:")
 }
 
 fn memory_of(process: &str, figure: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(figure)).expect("Linux tells it");
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)).expect("Linux reports this figure");
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
@@ -119,7 +120,7 @@ impl Starting {
         Self(Process::start(command.stdin(Stdio::piped()).stderr(Stdio::piped())).unwrap())
     }
 
-    /// Kills it, at whatever point of its start it is.
+    /// Kills the child at any point of its start.
     pub(crate) fn kill(mut self) {
         self.0.kill();
     }
@@ -133,7 +134,7 @@ impl Starting {
         match told {
             Ok(Ok(addresses)) => {
                 let mut addresses = addresses.split(' ').map(|address| address.parse().unwrap());
-                let address = addresses.next().expect("it listens somewhere");
+                let address = addresses.next().expect("the child prints an address");
                 Ok(Child { process, address, admin: addresses.next() })
             }
             told => {
@@ -146,7 +147,7 @@ impl Starting {
     }
 }
 
-/// Fails if what is resident is more than `allowed` beyond what was before.
+/// Fails if `resident` is more than `before` plus `allowed`.
 pub(crate) fn within(resident: usize, before: usize, allowed: usize, what: &str) {
     let kilobytes = |bytes: usize| bytes / 1024;
     let (now, bound) = (kilobytes(resident), kilobytes(before + allowed));
@@ -159,7 +160,7 @@ pub(crate) fn within(resident: usize, before: usize, allowed: usize, what: &str)
     assert!(now <= bound, "{what}: the memory grew to {now} KiB, beyond {bound} KiB");
 }
 
-/// This program as the child that `settings` make it.
+/// Returns the command that runs this program as a child with these settings.
 pub(crate) fn command(settings: &[(&str, &str)]) -> Command {
     let program = std::env::current_exe().unwrap();
     let mut command = match settings.iter().find(|(name, _)| *name == LIMIT) {
@@ -171,20 +172,20 @@ pub(crate) fn command(settings: &[(&str, &str)]) -> Command {
         None => Command::new(program),
     };
     command.args(["--exact", TEST, "--ignored", "--nocapture", "--test-threads=1"]);
-    // Some tests read what it has to say of its panics: a line, and not what led there.
+    // Some tests read the child's panic messages. Without backtraces each is short.
     command.env("RUST_BACKTRACE", "0").envs(settings.iter().copied());
     command
 }
 
-/// A setting of the child that this process is.
+/// Reads a setting of this process, which is a child.
 pub(crate) fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: {value:?}")))
 }
 
-/// What the child does: it serves until its standard input ends.
+/// Runs the server of a child until its standard input ends, or until a signal.
 pub(crate) async fn serve<A: App + Send + Sync>(server: Server<A>) {
     let tell = |line: String| {
-        // The test harness may have begun a line.
+        // The test harness may have printed the beginning of a line.
         println!("\n{line}");
         std::io::stdout().flush().unwrap();
     };
@@ -198,7 +199,8 @@ pub(crate) async fn serve<A: App + Send + Sync>(server: Server<A>) {
     let admin = running.admin_addr().map(|address| format!(" {address}")).unwrap_or_default();
     let address = running.local_addr();
     if setting::<String>(SIGNALS).is_some() {
-        // Before anyone knows that there is somebody to send signals to.
+        // The signal handlers are installed before the address is printed, because the parent may send a signal as soon
+        // as it has read the address.
         let ended = running.until_signal();
         tell(format!("{LISTENS}{address}{admin}"));
         return ended.await;
@@ -213,11 +215,11 @@ pub(crate) async fn serve<A: App + Send + Sync>(server: Server<A>) {
     running.shutdown().await;
 }
 
-/// Numbers that follow from a seed (SplitMix64).
+/// Random numbers from a seed (SplitMix64).
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// From `DOG_SEED`, or a seed of its own; it is printed, so that a failure can be had again.
+    /// Takes the seed from `DOG_SEED`, or from the clock. The seed is printed, so that a failure can be repeated.
     pub(crate) fn new(what: &str) -> Self {
         let seed = setting("DOG_SEED").unwrap_or_else(|| {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -227,7 +229,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Another one, for something that runs beside it.
+    /// Returns another generator, for work that runs at the same time.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.number())
     }
@@ -239,7 +241,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of `0..end`.
+    /// Returns one of `0..end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.number() % end
     }

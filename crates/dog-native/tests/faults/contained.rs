@@ -1,4 +1,4 @@
-//! Handlers that panic, that never return to their thread, that never answer: others go on.
+//! Handlers that panic, that block their thread, or that never answer. Other objects go on.
 
 use crate::arena::{self, RELEASE, SEATS};
 use crate::child::Child;
@@ -6,12 +6,12 @@ use crate::steady::{Client, Steady, until};
 
 const WORKERS: u8 = 2;
 
-/// The worker that a Replica lives on, which follows from its id.
+/// Returns the worker of a Replica, which follows from its id.
 fn worker_of(replica: &str) -> u8 {
     u8::from_str_radix(&replica[14..16], 16).unwrap() % WORKERS
 }
 
-/// Pairs of clients, of whom the second is on another worker than the first.
+/// Returns a client, and a room whose Replica is on another worker than the client's.
 async fn on_two_workers(child: &Child) -> (Client, String) {
     let first = Client::connect(child.address, "room0", "probe").await;
     for room in 1..100 {
@@ -21,7 +21,7 @@ async fn on_two_workers(child: &Child) -> (Client, String) {
             return (first, room);
         }
     }
-    panic!("a hundred Replicas on one worker");
+    panic!("100 Replicas are all on one worker");
 }
 
 #[tokio::test]
@@ -53,9 +53,9 @@ async fn a_handler_that_never_returns_stops_its_own_worker_and_no_other() {
     let mut beside = Client::connect(child.address, &room, "beside").await;
     blocker.say("block").await;
     assert_eq!(blocker.hear().await, "blocking");
-    // On the same worker, so that it is not read.
+    // This client is on the blocked worker, so the message is not read yet.
     blocker.say("too early").await;
-    // It is reported, by name.
+    // The health report names the Replica whose handler blocks.
     let told = until(&child, "/healthz", |answer| answer.starts_with("HTTP/1.1 503")).await;
     assert!(told.contains(&blocker.replica), "{told}");
     for count in 0..50 {
@@ -82,7 +82,7 @@ async fn a_sibling_that_does_not_answer_is_named() {
     let mut siblings: Vec<String> = clients.iter().map(|client| client.replica.clone()).collect();
     siblings.retain(|replica| *replica != asker);
     siblings.dedup();
-    assert_eq!(siblings.len(), 2, "three Replicas of two seats");
+    assert_eq!(siblings.len(), 2, "three Replicas with two seats each");
     let deaf = clients.iter_mut().find(|client| client.replica == siblings[0]).unwrap();
     deaf.say("deaf").await;
     assert_eq!(deaf.hear().await, "deaf");
@@ -92,10 +92,11 @@ async fn a_sibling_that_does_not_answer_is_named() {
         if heard == format!("heard {}; missing {}", siblings[1], siblings[0]) {
             break;
         }
-        // On a machine that stood still for three seconds the other one may be missing too, and is asked again.
+        // On a machine that was paused for three seconds the other sibling may be missing too. Then the gossip is sent
+        // again.
         assert!(heard.starts_with("heard ; missing") && heard.contains(&siblings[0]), "{heard}");
     }
-    // It is deaf to questions only.
+    // That Replica does not answer gossip, but messages still reach its clients.
     clients[0].say("hello").await;
     for client in &mut clients {
         assert_eq!(client.hear().await, "hello");

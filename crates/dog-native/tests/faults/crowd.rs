@@ -1,9 +1,9 @@
-//! Handlers that do something to everyone in a large room.
+//! A handler that does something to every socket of a large room.
 
 use crate::arena::{self, HOST};
 use crate::steady::{Client, Steady};
 
-/// As many as fit into a thousand descriptors, which is what a process has by default on many systems.
+/// As many sockets as fit into 1,024 descriptors, the default limit of a process on many systems.
 const CROWD: usize = 900;
 
 #[tokio::test]

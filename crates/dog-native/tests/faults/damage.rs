@@ -1,5 +1,6 @@
-//! A data folder whose files were cut short or changed while no server ran on it. A server on it has all that was
-//! acknowledged, or refuses to start in one line, or tells whoever reads what is damaged; it never goes on without.
+//! A data folder whose files were cut short or changed while no server used it. A server on it either has all that was
+//! acknowledged, or refuses to start with an error of one line, or reports the damage to those who read. It never goes
+//! on as if nothing were missing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,41 +15,41 @@ use crate::ledger::clients::{Look, Model, Tally, connect_all};
 /// What is done to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Damage {
-    /// One bit is another, where there is data.
+    /// One bit is flipped, where there is data.
     Flipped,
-    /// 512 bytes are zero, some of them where there was data.
+    /// 512 bytes are set to zero. Some of them were not zero before.
     Zeroed,
-    /// It ends early, within its data.
+    /// The file is cut off within its data.
     Cut,
-    /// It is empty.
+    /// The file is emptied.
     Emptied,
-    /// It is not there.
+    /// The file is removed.
     Removed,
 }
 
 const ALL: [Damage; 5] = [Damage::Flipped, Damage::Zeroed, Damage::Cut, Damage::Emptied, Damage::Removed];
 
-/// How many folders are tried at a time: a start waits for the disk more than it computes.
+/// How many folders are tried at a time. A start spends more time waiting for the disk than computing.
 const TOGETHER: usize = 3;
 
-/// What came of it.
+/// What a damage led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    /// It starts, and all is there.
+    /// The server starts and has everything.
     Whole,
-    /// It refuses to start, in one line, and every file is as it was.
+    /// The server refuses to start with an error of one line, and every file is unchanged.
     Refused,
-    /// It refuses to start, and has changed something.
+    /// The server refuses to start, and has changed a file.
     Changed,
-    /// It starts, and a read of what is damaged fails.
+    /// The server starts, and reads of what is damaged fail.
     ToldByRead,
-    /// It starts, and something is not there.
+    /// The server starts, and something is missing.
     Lost,
-    /// It dies, or says nothing, or says a lot.
+    /// The server dies, or prints no error, or prints more than one line.
     Wild,
 }
 
-/// A file of the folder, without the zeros at its end: files are made larger than what is in them.
+/// A file of the folder, without the zeros at its end. The database makes files larger than their data.
 #[derive(PartialEq, Eq)]
 struct Kept {
     name: PathBuf,
@@ -56,7 +57,7 @@ struct Kept {
     length: u64,
 }
 
-/// All files of a folder, in memory: they are written anew for each damage.
+/// Reads all files of a folder into memory. They are written to a new folder for each damage.
 fn files(folder: &Path, within: &Path, found: &mut Vec<Kept>) {
     for entry in fs::read_dir(within).unwrap() {
         let path = entry.unwrap().path();
@@ -73,7 +74,7 @@ fn files(folder: &Path, within: &Path, found: &mut Vec<Kept>) {
     found.sort_by(|one, other| one.name.cmp(&other.name));
 }
 
-/// In memory where there is a place for that.
+/// Returns a temporary folder, in memory if there is a memory file system.
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
@@ -87,7 +88,7 @@ fn copy(files: &[Kept], to: &Path) {
     }
 }
 
-/// `None` where there is nothing that could be damaged so.
+/// Damages the file. Returns `None` if it has nothing that could be damaged in this way.
 fn damage(folder: &Path, Kept { name, bytes, .. }: &Kept, damage: Damage, random: &mut Random) -> Option<()> {
     let used = bytes.len();
     if used == 0 {
@@ -114,14 +115,15 @@ fn damage(folder: &Path, Kept { name, bytes, .. }: &Kept, damage: Damage, random
     Some(())
 }
 
-/// A folder that a killed server has left, and what must be in it. `large` values make the database write tables.
+/// Fills a folder and kills its server. Returns what must be in the folder. With `large` values the database also
+/// writes tables.
 async fn filled(folder: &Path, random: &mut Random, large: bool) -> Model {
     let mut model = Model::default();
     let child = Child::start(&ledger::settings(folder)).unwrap();
     let mut writers = connect_all(child.address, 2, 1).await;
     model.check(&mut writers).await.unwrap();
     let tally = Tally::until(u64::MAX);
-    // All at the same time: one that has nothing to say for a minute is taken for gone.
+    // All clients write at the same time, because one that is silent for a minute would be closed.
     let fill = (1..).zip(&mut writers).map(|(at, writer)| {
         let (random, tally) = (random.fork(), &tally);
         async move {
@@ -137,7 +139,7 @@ async fn filled(folder: &Path, random: &mut Random, large: bool) -> Model {
     model
 }
 
-/// What differs, by name.
+/// Returns the names of the files that differ.
 fn changes(before: &[Kept], after: &[Kept]) -> Vec<String> {
     let differ = |file: &&Kept, others: &[Kept]| !others.contains(file);
     let gone = before.iter().filter(|file| differ(file, after)).map(|file| ("before", file));
@@ -149,7 +151,7 @@ async fn try_it(folder: &Path, model: &Model) -> (Outcome, String) {
     let mut before = Vec::new();
     files(folder, folder, &mut before);
     let [server, data] = ledger::settings(folder);
-    // As a server of its own would be, which prints what it and its libraries log.
+    // The child prints the log lines of itself and its libraries, as a server in production does.
     let child = match Child::start(&[server, data, (LOGS, "yes")]) {
         Ok(child) => child,
         Err(NoStart { refusal: Some(refusal), errors }) if errors.is_empty() => {
@@ -171,7 +173,7 @@ async fn try_it(folder: &Path, model: &Model) -> (Outcome, String) {
     }
 }
 
-/// What came of one damage to one file.
+/// What one damage to one file led to.
 struct Tried {
     name: String,
     how: Damage,
@@ -183,7 +185,7 @@ fn on_this_thread<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-/// Damages each of the files that are `meant` in every way, each time in a folder of its own.
+/// Damages each file for which `meant` is true in every way, each time in a folder of its own.
 fn try_all(
     files: &[Kept],
     meant: impl Fn(&Kept) -> bool,
@@ -230,7 +232,8 @@ fn a_damaged_folder_is_whole_or_refused_or_told_of() {
         let model = on_this_thread(filled(original.path(), &mut random, large));
         let mut kept = Vec::new();
         files(original.path(), original.path(), &mut kept);
-        // With few values all of them are in the journals; whatever else there is, is there with many too.
+        // With few values the test damages only the journals, which then hold all of them. The other files are damaged
+        // in the run with many values.
         let meant = |file: &Kept| large || file.name.extension().is_some_and(|extension| extension == "jnl");
         for Tried { name, how, outcome, told } in try_all(&kept, meant, &model, rounds, &mut random) {
             if matches!(outcome, Outcome::Lost | Outcome::Wild | Outcome::Changed) {
@@ -239,7 +242,7 @@ fn a_damaged_folder_is_whole_or_refused_or_told_of() {
             *counts.entry((name, how, outcome)).or_default() += 1;
         }
     }
-    assert!(counts.len() > 20, "files were damaged: {counts:?}");
+    assert!(counts.len() > 20, "too few files were damaged: {counts:?}");
     let times =
         |wanted| counts.iter().filter(|((_, _, outcome), _)| *outcome == wanted).map(|(_, times)| times).sum::<u64>();
     println!(
@@ -255,7 +258,7 @@ fn a_damaged_folder_is_whole_or_refused_or_told_of() {
     assert!(bad.is_empty(), "{bad:#?}");
 }
 
-/// A folder that another server uses, or another release has written, is left alone too.
+/// A folder that another server uses, or that another release has written, is left unchanged too.
 #[test]
 fn a_folder_that_cannot_be_used_is_left_as_it_is() {
     let mut random = Random::new("left alone");
@@ -265,18 +268,18 @@ fn a_folder_that_cannot_be_used_is_left_as_it_is() {
         let [server, data] = ledger::settings(folder.path());
         let mut before = Vec::new();
         files(folder.path(), folder.path(), &mut before);
-        let refused = Child::start(&[server, data, (LOGS, "yes")]).err().expect("it cannot be used");
+        let refused = Child::start(&[server, data, (LOGS, "yes")]).err().expect("the folder cannot be used");
         let mut after = Vec::new();
         files(folder.path(), folder.path(), &mut after);
         assert_eq!(changes(&before, &after), Vec::<String>::new(), "{why}");
         assert_eq!(refused.errors, "", "{why}");
-        let line = refused.refusal.expect("it says why");
+        let line = refused.refusal.expect("the refusal has a reason");
         assert!(line.contains(why), "{line}");
     };
     let child = Child::start(&ledger::settings(folder.path())).unwrap();
     refusal("is in use");
     child.kill();
-    // As a server of an earlier release has it: only the database is locked.
+    // A server of an earlier release locks only the database.
     let lock = fs::File::open(folder.path().join("objects/lock")).unwrap();
     lock.try_lock().unwrap();
     refusal("is in use");

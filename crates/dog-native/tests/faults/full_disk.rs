@@ -1,4 +1,4 @@
-//! A disk that is full: it is told, and costs nothing that was acknowledged.
+//! A full disk: clients are told that their writes failed, and no acknowledged write is lost.
 
 use std::process::Command;
 
@@ -8,11 +8,11 @@ use crate::child::{Child, NoStart, Random};
 use crate::ledger;
 use crate::ledger::clients::{Model, Tally, Writer, connect_all};
 
-/// A small disk of its own, gone with this.
+/// A small tmpfs, which is unmounted when the value is dropped.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// `None` where this user may not mount one.
+    /// Mounts one, or returns `None` if this user may not mount.
     fn mount(megabytes: u32) -> Option<Self> {
         let disk = Self(tempfile::tempdir().unwrap());
         disk.command("mount", &["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"]).then_some(disk)
@@ -38,7 +38,7 @@ impl Drop for Disk {
     }
 }
 
-/// What all writers were told that the storage failed with.
+/// Returns the storage errors that all writers received.
 fn refusals(writers: &[Writer]) -> Vec<&str> {
     writers.iter().flat_map(|writer| &writer.refused).map(String::as_str).collect()
 }
@@ -58,20 +58,20 @@ async fn a_full_disk_is_told_and_costs_nothing_that_was_acknowledged() {
             return;
         };
         let mut model = Model::default();
-        let child = Child::start(&disk.settings()).expect("there is room at first");
+        let child = Child::start(&disk.settings()).expect("the disk has space at first");
         let mut writers = connect_all(child.address, 3, 2).await;
         model.check(&mut writers).await.unwrap();
         write_all(&mut writers, &mut random, 1_000_000, 80).await;
         model.learn(&writers);
         let refused = refusals(&writers);
-        assert!(!refused.is_empty(), "4 MiB hold more than they should");
+        assert!(!refused.is_empty(), "no write failed on a disk of 4 MiB");
         for refusal in &refused {
             assert!(refusal.contains("storage failed") && !refusal.contains('\n'), "{refusal}");
         }
         assert!(refused.iter().any(|refusal| refusal.contains("space")), "{refused:?}");
         let acknowledged: usize = writers.iter().map(|writer| writer.acknowledged.len()).sum();
         println!("full disk: {acknowledged} acknowledged, {} refused: {}", refused.len(), refused[0]);
-        // What it has, it still gives.
+        // The server can still read what it has.
         model.check(&mut writers).await.unwrap_or_else(|wrong| panic!("with the disk full: {wrong:#?}"));
         let errors = if in_good_order { child.end() } else { child.kill() };
         assert_eq!(errors, "");
@@ -89,17 +89,17 @@ async fn a_full_disk_is_told_and_costs_nothing_that_was_acknowledged() {
         }
 
         disk.resize(64);
-        let child = Child::start(&disk.settings()).expect("there is room again");
+        let child = Child::start(&disk.settings()).expect("the disk has space again");
         let mut writers = connect_all(child.address, 3, 2).await;
         let found = model.check(&mut writers).await.unwrap_or_else(|wrong| panic!("with room again: {wrong:#?}"));
         assert!(found > 0);
         write_all(&mut writers, &mut random, 2_000_000, 20).await;
-        assert_eq!(refusals(&writers), Vec::<&str>::new(), "it writes again");
+        assert_eq!(refusals(&writers), Vec::<&str>::new(), "writes succeed again");
         model.learn(&writers);
         child.kill();
         let child = Child::start(&disk.settings()).unwrap();
         let mut writers = connect_all(child.address, 3, 2).await;
-        model.check(&mut writers).await.unwrap_or_else(|wrong| panic!("after it wrote again: {wrong:#?}"));
+        model.check(&mut writers).await.unwrap_or_else(|wrong| panic!("after writes succeeded again: {wrong:#?}"));
         assert_eq!(child.end(), "");
     }
 }

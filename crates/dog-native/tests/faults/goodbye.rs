@@ -1,5 +1,5 @@
-//! SIGTERM: the server drains within its time, whoever will not go, and those who follow the close codes come back to
-//! their Replicas.
+//! SIGTERM: the server drains within its time limit, even if some clients and handlers never end. Clients that follow
+//! the close code come back to their Replicas.
 
 use std::time::Instant;
 
@@ -10,10 +10,10 @@ use crate::arena::{self, SEATS};
 use crate::child::{LISTEN, PATIENCE, SIGNALS};
 use crate::steady::{Client, raw};
 
-/// Those who keep to the rules, three a Replica; more than are closed at once.
+/// Well-behaved clients, three per Replica. They are more than the server closes at once.
 const CLIENTS: usize = 240;
 
-/// Reads to the end, and comes back to whoever answers at that address.
+/// Reads until the close, and connects to the next server at that address. Returns the id of the earlier Replica too.
 async fn follow(mut client: Client, name: &str, address: std::net::SocketAddr) -> (String, Client) {
     assert_eq!(client.close_code().await, Some(1012), "{name}");
     let before = client.replica.clone();
@@ -32,7 +32,7 @@ async fn a_signal_drains_within_its_time_and_clients_come_back_to_their_replicas
     for name in &names {
         clients.push(Client::connect(address, "room", name).await);
     }
-    // Neither of these two ever ends by itself: a client that answers no close, and a handler that waits for ever.
+    // Neither of these two ever ends by itself: a client that answers no close, and a handler that never returns.
     let silent = raw(address, "elsewhere", "silent").await;
     let mut waits = Client::connect(address, "elsewhere", "waits").await;
     waits.say("wait for ever").await;
@@ -42,15 +42,15 @@ async fn a_signal_drains_within_its_time_and_clients_come_back_to_their_replicas
     let ending = tokio::task::spawn_blocking(move || (child.terminate(), began.elapsed()));
     let come_back = clients.into_iter().zip(&names).map(|(client, name)| follow(client, name, address));
     let restart = async {
-        let (errors, took) = ending.await.expect("it ends in good order");
+        let (errors, took) = ending.await.expect("the server shuts down cleanly");
         assert_eq!(errors, "");
         let listen = address.to_string();
         (arena::start(&[(SIGNALS, "1"), (SEATS, "3"), (DATA, data), (LISTEN, &listen)]), took)
     };
     let all = async { tokio::join!(restart, join_all(come_back)) };
-    let ((child, took), back) = tokio::time::timeout(PATIENCE, all).await.expect("all come back");
+    let ((child, took), back) = tokio::time::timeout(PATIENCE, all).await.expect("all clients come back");
     let returned = back.iter().filter(|(before, client)| *before == client.replica).count();
-    assert_eq!(returned, CLIENTS, "all are on the Replicas that they were on");
+    assert_eq!(returned, CLIENTS, "some clients are on other Replicas than before");
     println!(
         "goodbye: SIGTERM with {} sockets open: ended after {:.1} s of the 3 s that are stated; {returned} clients came \
          back to their Replicas",

@@ -1,5 +1,5 @@
-//! Clients that mean harm: beside each of them others are served in order, and the server's memory stays below a bound
-//! that follows from its settings.
+//! Hostile clients. Meanwhile the server goes on to serve other clients, and its memory stays below a bound that
+//! follows from its settings.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::steady::{
     Client, Steady, frame, handshake, last_close_code, raw, read_to_end, until_the_books_say, waiting,
 };
 
-/// Fails if the server takes more than before, what it may keep for these clients, and the slack.
+/// Fails if the server uses more memory than `before`, `allowed` for these clients, and the slack together.
 fn weigh(child: &Child, before: usize, allowed: usize, what: &str) {
     within(child.resident(), before, allowed + SLACK, what);
 }
@@ -32,14 +32,15 @@ async fn begin_with(what: &str, settings: &[(&str, &str)]) -> (Child, Steady, us
     (child, steady, before)
 }
 
-/// Tells how it went for the others, that the books know nobody else any more, and that the server had nothing to say.
+/// Checks that the Group's books know only the two well-behaved clients, that these were served, and that the server
+/// printed no error.
 async fn finish(child: Child, steady: Steady, what: &str) {
     until_the_books_say(&child, 2).await;
     steady.end(what).await;
     assert_eq!(child.end(), "", "{what}");
 }
 
-/// A connection whose kernel keeps little for it.
+/// Opens a connection whose receive buffer in the kernel is small.
 async fn narrow(address: SocketAddr, name: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -56,7 +57,7 @@ async fn those_that_never_read() {
     let (child, steady, before) = begin(what).await;
     let names: Vec<String> = (0..SLOW).map(|at| format!("slow{at}")).collect();
     let mut slow = join_all(names.iter().map(|name| narrow(child.address, name))).await;
-    // In their room, so that all of it is sent to all of them: 75 MiB.
+    // The flooder is in their room, so each of its messages is sent to all of them: 75 MiB per socket.
     let mut flooder = Client::connect(child.address, "same", "flooder").await;
     for round in 0..ROUNDS {
         flooder.say("flood 3 65536").await;
@@ -66,7 +67,7 @@ async fn those_that_never_read() {
     weigh(&child, before, (SLOW + 3) * (MAX_OUTBOX + 65_536), what);
     drop(flooder);
     finish(child, steady, what).await;
-    // They were cut off; what the kernels kept for them came, and the rest did not.
+    // The slow clients were cut off. They received what the kernels had buffered, and not the rest.
     for stream in &mut slow {
         let received = read_to_end(stream).await.len();
         assert!(received < ROUNDS * 3 * 65_536 / 2, "{received} bytes came to one that did not read");
@@ -82,13 +83,13 @@ async fn those_that_never_read_what_is_small() {
     let slow = join_all(names.iter().map(|name| narrow(child.address, name))).await;
     let mut flooder = Client::connect(child.address, "same", "flooder").await;
     let mut most = 0;
-    // Until the kernels keep no more for any of them, and something waits for each.
+    // Floods until the kernels' buffers are full and bytes wait in the server for each of the sockets.
     while waiting(&child).await < (SLOW * 65_536) as f64 {
         flooder.say("flood 1 65536").await;
         flooder.say("keep 0").await;
         while flooder.hear().await != "kept" {}
     }
-    // 84,000 of a byte: in a queue each takes more room than its frame.
+    // 84,000 messages of one byte each. In a queue such a message takes more memory than its frame has bytes.
     for round in 0..280 {
         flooder.say("flood 300 1").await;
         flooder.say(format!("keep {round}")).await;
@@ -114,7 +115,7 @@ async fn handshakes_of_a_byte_a_second() {
         all_have_begun.wait().await;
         for byte in bytes.as_bytes() {
             second.tick().await;
-            // It fails once the server has hung up.
+            // The write fails once the server has closed the connection.
             if stream.write_all(&[*byte]).await.is_err() {
                 break;
             }
@@ -133,8 +134,8 @@ async fn handshakes_of_a_byte_a_second() {
         weigh(&child, before, MANY * MAX_HEADER, what);
     };
     let (answers, ()) = futures_util::future::join(all, weighing).await;
-    for answer in answers.expect("all are hung up on, long before they are done") {
-        assert!(!answer.starts_with(b"HTTP/1.1 101"), "it was let in");
+    for answer in answers.expect("the server closes all connections in time") {
+        assert!(!answer.starts_with(b"HTTP/1.1 101"), "a slow handshake succeeded");
     }
     finish(child, steady, what).await;
 }
@@ -145,12 +146,12 @@ async fn one_that_floods() {
     let (child, steady, before) = begin(what).await;
     let (mut flooder, mut most) = (raw(child.address, "elsewhere", "flooder").await, 0);
     const ROUNDS: usize = 80;
-    // Each waits for the disk, which takes longer than sending it: so it is stopped, or 80 MiB come to be in memory. Each
-    // is answered, and no answer is read.
+    // Each message waits for the disk, which takes longer than sending it. So the server has to stop reading, or 80 MiB
+    // would be in memory. Each message is answered, and the client reads no answer.
     let messages: Vec<u8> =
         (0..16).flat_map(|_| frame(0x81, format!("wait {}", "x".repeat(MAX_MESSAGE - 100)).as_bytes())).collect();
     for _ in 0..ROUNDS {
-        if tokio::time::timeout(PATIENCE, flooder.write_all(&messages)).await.expect("it is read or cut off").is_err() {
+        if tokio::time::timeout(PATIENCE, flooder.write_all(&messages)).await.expect("read or closed").is_err() {
             break;
         }
         most = most.max(child.resident());
@@ -166,9 +167,9 @@ async fn one_that_pings_and_never_reads() {
     let (child, steady, before) = begin(what).await;
     let mut pinger = narrow(child.address, "pinger").await;
     let pings: Vec<u8> = (0..8000).flat_map(|_| frame(0x89, &[7; 125])).collect();
-    // 72 MiB of them, to be answered with as much.
+    // 72 MiB of pings. The server has to answer each with as many bytes.
     for _ in 0..72 {
-        if tokio::time::timeout(PATIENCE, pinger.write_all(&pings)).await.expect("it is read or cut off").is_err() {
+        if tokio::time::timeout(PATIENCE, pinger.write_all(&pings)).await.expect("read or closed").is_err() {
             break;
         }
     }
@@ -195,7 +196,7 @@ async fn lies_about_lengths() {
     for liar in &mut liars {
         assert_eq!(last_close_code(&read_to_end(liar).await), Some(1009));
     }
-    // As long as it may be, and then not sent.
+    // Messages of a length that is allowed, which are then not sent whole.
     let mut claims = Vec::new();
     for at in 0..200 {
         let mut claimant = raw(child.address, "liars", &format!("claimant{at}")).await;
@@ -216,8 +217,8 @@ async fn fragments_without_end() {
     let mut full = raw(child.address, "elsewhere", "full").await;
     let mut fragments = frame(0x02, &[1]);
     fragments.extend((0..2 * MAX_MESSAGE).flat_map(|_| frame(0x00, &[1])));
-    // It is cut off on the way.
-    let _ = tokio::time::timeout(PATIENCE, full.write_all(&fragments)).await.expect("it is read or cut off");
+    // The server closes the connection before all is sent.
+    let _ = tokio::time::timeout(PATIENCE, full.write_all(&fragments)).await.expect("the server reads or closes");
     assert_eq!(last_close_code(&read_to_end(&mut full).await), Some(1009));
 
     let mut empty = raw(child.address, "elsewhere", "empty").await;
@@ -225,7 +226,7 @@ async fn fragments_without_end() {
     let fragments: Vec<u8> = (0..100_000).flat_map(|_| frame(0x00, &[])).collect();
     for _ in 0..20 {
         let sent = tokio::time::timeout(PATIENCE, empty.write_all(&fragments)).await;
-        sent.expect("they are read").expect("empty fragments break no rule");
+        sent.expect("the server reads on").expect("empty fragments break no rule");
     }
     weigh(&child, before, 2 * MAX_MESSAGE, what);
     drop((full, empty));
@@ -244,13 +245,13 @@ async fn headers_without_end() {
         while sent < 4 * 1024 * 1024 && stream.write_all(line.as_bytes()).await.is_ok() {
             sent += line.len();
         }
-        assert!(sent < 4 * 1024 * 1024, "it reads on and on");
+        assert!(sent < 4 * 1024 * 1024, "the server reads headers without a limit");
         let mut answer = Vec::new();
-        // What was answered may be lost with what was not read.
+        // The reset of the connection may discard the answer.
         let _ = stream.read_to_end(&mut answer).await;
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
     };
-    tokio::time::timeout(PATIENCE, join_all((0..100).map(|_| one()))).await.expect("all are hung up on");
+    tokio::time::timeout(PATIENCE, join_all((0..100).map(|_| one()))).await.expect("the server closes all connections");
     weigh(&child, before, 100 * MAX_HEADER, what);
     finish(child, steady, what).await;
 }

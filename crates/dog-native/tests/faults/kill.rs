@@ -1,7 +1,7 @@
 //! A server is killed in the middle of its work, as `kill -9` and the kernel's out-of-memory killer do it, and started
-//! again on what it left: nothing that it acknowledged may be missing, and nothing may be there by half.
+//! again on the same folder. Nothing that it acknowledged may be missing, and no transaction may be there in part.
 //!
-//! `DOG_KILLS=100 cargo test -p durable-object-groups-native --test faults kill -- --nocapture` is the long run.
+//! The long run: `DOG_KILLS=100 cargo test -p durable-object-groups-native --test faults kill -- --nocapture`.
 
 use std::time::Duration;
 
@@ -24,21 +24,21 @@ async fn a_server_that_is_killed_has_all_that_it_acknowledged() {
     let (mut acknowledged, mut unanswered, mut found, mut at_start) = (0, 0, 0, 0);
     for round in 0..=kills {
         if random.below(4) == 0 {
-            // In the middle of its recovery.
+            // Kills one more server in the middle of its recovery.
             let starting = Starting::spawn(&settings);
             tokio::time::sleep(Duration::from_micros(random.below(60_000))).await;
             starting.kill();
             at_start += 1;
         }
-        let child = Child::start(&settings).expect("it starts on what it left");
+        let child = Child::start(&settings).expect("it starts on the folder of the killed server");
         let mut writers = connect_all(child.address, GROUPS, REPLICAS).await;
         found += model.check(&mut writers).await.unwrap_or_else(|wrong| panic!("after kill {round}: {wrong:#?}"));
         if round == kills {
-            assert_eq!(child.end(), "", "a server that starts, serves and ends has nothing to complain of");
+            assert_eq!(child.end(), "", "the server printed errors");
             break;
         }
         let tally = Tally::until(1 + random.below(1_000));
-        // How far the server is between two of its steps when it dies is for chance to say.
+        // A random delay, so that the kill hits the server at different points of its work.
         let moment = Duration::from_micros(random.below(3_000));
         let killing = async {
             tally.reached().await;
@@ -50,7 +50,7 @@ async fn a_server_that_is_killed_has_all_that_it_acknowledged() {
         let writing =
             writers.iter_mut().zip(seeds).map(|(writer, random)| writer.write(random, from, usize::MAX, &tally));
         let (errors, _) = join(killing, join_all(writing)).await;
-        assert_eq!(errors, "", "the server complained before it was killed");
+        assert_eq!(errors, "", "the server printed errors before it was killed");
         model.learn(&writers);
         acknowledged += writers.iter().map(|writer| writer.acknowledged.len()).sum::<usize>();
         unanswered += writers.iter().map(|writer| writer.sent.len() - writer.acknowledged.len()).sum::<usize>();

@@ -1,4 +1,4 @@
-//! Ten thousand that connect and leave at once, in every way there is.
+//! Ten thousand clients that connect and leave at once, in all combinations of how far they get and how they leave.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -12,8 +12,8 @@ use crate::arena::{self, MAX_HEADER, SLACK};
 use crate::child::{PATIENCE, setting, within};
 use crate::steady::{Steady, handshake, until_no_handler_waits, until_the_books_say};
 
-/// What one connection may take before it is a socket: what is read of its request, what is written of its response, the
-/// tasks that see to both.
+/// The memory that one connection may use before it is a WebSocket: the buffers for its request and its response, and
+/// the tasks that handle them.
 const IN_HANDSHAKE: usize = 2 * MAX_HEADER + 8 * 1024;
 
 /// How far a client gets before it leaves.
@@ -52,14 +52,15 @@ async fn come(address: SocketAddr, at: usize, far: Far) -> TcpStream {
     stream
 }
 
-/// With a reset where it is wanted, and in good order else.
+/// Prepares the end of a connection, which closes when it is dropped: with a reset if `reset` says so, otherwise with a
+/// regular close.
 fn leave(stream: &TcpStream, reset: bool) {
     if reset {
         socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// Many systems begin with a thousand, and let a process have more.
+/// Raises this process's limit of open files. Many systems begin with 1,024 and let a process have more.
 fn allow_descriptors(sockets: usize) {
     let process = std::process::id().to_string();
     let limit = format!("--nofile={}:", sockets + 4_000);
@@ -81,34 +82,35 @@ async fn ten_thousand_that_come_and_leave_at_once() {
     let mut left = 0;
     for _ in 0..4 {
         let coming = (0..many).map(|at| come(child.address, at, WAYS[at % WAYS.len()].0));
-        let streams = tokio::time::timeout(PATIENCE, join_all(coming)).await.expect("all are let in");
+        let streams = tokio::time::timeout(PATIENCE, join_all(coming)).await.expect("all clients connect");
         for (at, stream) in streams.iter().enumerate() {
             leave(stream, WAYS[at % WAYS.len()].1);
         }
         left += streams.len();
         drop(streams);
-        // The server is done with them when it has no more descriptors than for those who stay; then the books know
-        // just those too.
+        // The server is done with these clients when it has only the descriptors that it needs for the others. After
+        // that its books must know only the others too.
         let done = async {
             while child.descriptors() > 100 {
-                // Another process tells of no event. This decides nothing but how often it is looked at.
+                // Another process sends no event for this, so the test polls. The interval affects only how often it
+                // does.
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, done).await.expect("the server lets go of those who left");
+        tokio::time::timeout(PATIENCE, done).await.expect("the server drops the connections of clients that left");
         until_the_books_say(&child, 2).await;
         settled.push(child.resident());
     }
     println!("{what}: resident after each wave: {settled:?}");
-    // However many came: those who are there at once are what counts.
+    // Memory depends on how many clients are there at once, not on how many there have been.
     let most = settled.into_iter().max().unwrap_or_default();
     within(most, before, many * IN_HANDSHAKE + SLACK, &what);
     steady.end(&format!("{what}, {left} in all")).await;
     assert_eq!(child.end(), "");
 }
 
-/// Each socket that closes has every Replica asked: with two seats a Replica, as many questions as half the square of those
-/// who leave. Kept in memory all at once they would be some 400 MB.
+/// Each socket that closes makes its Replica send gossip to all siblings. With two seats per Replica the number of
+/// calls is half the square of the number of clients that leave. All at once they would take about 400 MB of memory.
 #[tokio::test]
 async fn a_room_that_leaves_at_once_is_asked_in_turn() {
     const MANY: usize = 800;
@@ -118,7 +120,7 @@ async fn a_room_that_leaves_at_once_is_asked_in_turn() {
     let mut streams = Vec::new();
     while streams.len() < MANY {
         let coming = (streams.len()..MANY).take(50).map(|at| come(child.address, at, Far::Open));
-        streams.extend(tokio::time::timeout(PATIENCE, join_all(coming)).await.expect("all are let in"));
+        streams.extend(tokio::time::timeout(PATIENCE, join_all(coming)).await.expect("all clients connect"));
     }
     until_the_books_say(&child, MANY as u64).await;
     let before = child.most_resident();

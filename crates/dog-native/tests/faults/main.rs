@@ -1,8 +1,9 @@
-//! Faults: servers that are killed, disks that are full, folders that were damaged, clients that mean harm, crowds that
-//! come and go, an end by a signal.
+//! Faults: servers that are killed, full disks, damaged data folders, hostile clients, crowds that come and go, and a
+//! shutdown by a signal.
 //!
-//! `cargo xtask test faults` runs all of it at length. `DOG_SEED` has a run again; a test prints its seed. Most servers
-//! here are processes of their own, which can be killed and weighed: see `child`.
+//! `cargo xtask test faults` runs the long versions. Each random test prints its seed, and `DOG_SEED` repeats a run
+//! with that seed. Most servers here run in processes of their own, so that a test can kill them and measure their
+//! memory: see `child`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod arena;
@@ -21,10 +22,10 @@ mod paused;
 mod steady;
 mod storm;
 
-/// Which server a child is.
+/// The variable that says which server a child process runs.
 const SERVER: &str = "DOG_TEST_SERVER";
 
-/// Where a child keeps its data.
+/// The variable with the data folder of a child.
 const DATA: &str = "DOG_TEST_DATA";
 
 #[tokio::test]
@@ -34,7 +35,7 @@ async fn a_server_for_the_other_tests() {
         Some("ledger") => child::serve(ledger::server()).await,
         Some("arena") => child::serve(arena::server()).await,
         Some("storm") => storm::run().await,
-        // Somebody runs every test there is, this one too.
+        // Without the variable it is an ordinary run of all tests, ignored ones included.
         None => {}
         Some(other) => panic!("what is {other}?"),
     }

@@ -1,4 +1,4 @@
-//! A server that stands still for a while, as on a machine that sleeps or has too much to do.
+//! A server that is suspended for a while, as on a machine that sleeps or is overloaded.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::arena;
 use crate::steady::{Client, frame, raw};
 
-/// What all have sent meanwhile comes to it at once: more than may wait for a socket. Whoever reads hears all of it.
+/// What the clients sent meanwhile arrives at once. It is more than may wait for one socket. Clients that read still
+/// receive all of it.
 #[tokio::test]
 async fn a_server_that_stood_still_closes_nobody_who_reads() {
     const MESSAGES: usize = 5_000;
@@ -31,7 +32,7 @@ async fn a_server_that_stood_still_closes_nobody_who_reads() {
     });
     let hears = readers.into_iter().map(|mut reader| {
         tokio::spawn(async move {
-            // It would panic if it were closed before.
+            // `hear` panics if the client was closed before.
             assert_eq!(reader.hear().await, "end");
         })
     });
@@ -43,7 +44,7 @@ async fn a_server_that_stood_still_closes_nobody_who_reads() {
         child.pause(false);
     }
     for heard in join_all(hears).await {
-        heard.expect("nobody is closed");
+        heard.expect("no reader is closed");
     }
     drop(speaks.await.unwrap());
     assert_eq!(child.end(), "");

@@ -1,4 +1,4 @@
-//! Clients that mean no harm, and what they must notice nothing of; and raw connections for those that do.
+//! Well-behaved clients, who must not notice any fault; and raw connections for hostile clients.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,27 +14,28 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::child::{Child, PATIENCE};
 
-/// A client that keeps to the rules.
+/// A well-behaved client.
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// The Replica that it is on.
+    /// The id of its Replica.
     pub(crate) replica: String,
 }
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr, room: &str, name: &str) -> Self {
         let url = format!("ws://{address}/?u={name}&room={room}");
-        let connected = tokio::time::timeout(PATIENCE, connect_async(url)).await.expect("it is let in");
+        let connected = tokio::time::timeout(PATIENCE, connect_async(url)).await.expect("a connection in time");
         let mut client = Self { socket: connected.unwrap().0, replica: String::new() };
-        client.replica = client.hear().await.strip_prefix("on ").expect("it hears where it is first").to_owned();
+        client.replica =
+            client.hear().await.strip_prefix("on ").expect("the first message names the Replica").to_owned();
         client
     }
 
-    /// The same of a server that may not be there yet.
+    /// Connects to a server that may not be there yet.
     pub(crate) async fn connect_again(address: SocketAddr, room: &str, name: &str) -> Self {
         let coming = async {
             while TcpStream::connect(address).await.is_err() {
-                // A client that follows the code 1012 waits too before it tries again.
+                // A client that follows close code 1012 also waits before it tries again.
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -46,7 +47,7 @@ impl Client {
         self.socket.send(Frame::text(text.into())).await.unwrap();
     }
 
-    /// The next text.
+    /// Waits for the next text.
     pub(crate) async fn hear(&mut self) -> String {
         loop {
             match self.next().await {
@@ -57,7 +58,7 @@ impl Client {
         }
     }
 
-    /// The code that it is closed with; `None` if the connection just ends.
+    /// Waits for the close. Returns its code, or `None` if the connection ends without one.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
         loop {
             match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("an end in time") {
@@ -79,7 +80,8 @@ impl Client {
     }
 }
 
-/// Two clients of one room who count together: what one says both must hear, in order, whatever goes on beside them.
+/// Two clients of one room that count together. Both must receive each number, in order, whatever else happens on the
+/// server.
 pub(crate) struct Steady {
     stop: Arc<AtomicBool>,
     counting: JoinHandle<(u64, Duration)>,
@@ -89,7 +91,7 @@ impl Steady {
     pub(crate) async fn start(address: SocketAddr, room: &str) -> Self {
         let mut speaker = Client::connect(address, room, "steady-speaker").await;
         let mut listener = Client::connect(address, room, "steady-listener").await;
-        assert_eq!(speaker.replica, listener.replica, "there is room for both");
+        assert_eq!(speaker.replica, listener.replica, "both are on one Replica");
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let counting = tokio::spawn(async move {
@@ -99,7 +101,7 @@ impl Steady {
                 count += 1;
                 speaker.say(count.to_string()).await;
                 for client in [&mut speaker, &mut listener] {
-                    assert_eq!(client.hear().await, count.to_string(), "everything arrives, in order");
+                    assert_eq!(client.hear().await, count.to_string(), "each number arrives, in order");
                 }
                 longest = longest.max(began.elapsed());
             }
@@ -108,10 +110,10 @@ impl Steady {
         Self { stop, counting }
     }
 
-    /// How far they have come.
+    /// Stops the clients. Fails if they were not served. Returns how far they have counted.
     pub(crate) async fn end(self, what: &str) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
-        let (count, longest) = self.counting.await.expect("the well-behaved are served");
+        let (count, longest) = self.counting.await.expect("the well-behaved clients are served");
         println!(
             "{what}: beside it {count} messages came to each well-behaved client in order, the slowest in {longest:?}"
         );
@@ -120,11 +122,11 @@ impl Steady {
     }
 }
 
-/// What the operator's address answers when it is right.
+/// Asks the admin address until the answer is as `right` wants it, and returns that answer.
 pub(crate) async fn until(child: &Child, path: &str, right: impl Fn(&str) -> bool) -> String {
     let asking = async {
         loop {
-            let mut stream = TcpStream::connect(child.admin.expect("it has one")).await.unwrap();
+            let mut stream = TcpStream::connect(child.admin.expect("the child has an admin address")).await.unwrap();
             let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
@@ -132,25 +134,25 @@ pub(crate) async fn until(child: &Child, path: &str, right: impl Fn(&str) -> boo
             if right(&answer) {
                 return answer;
             }
-            // Another process tells of no event. This decides nothing but how often it is asked.
+            // Another process sends no event for this, so the test polls. The interval affects only how often it does.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never came right"))
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never gave the expected answer"))
 }
 
-/// All samples of a metric, added up.
+/// Adds up all samples of a metric.
 fn sum(metrics: &str, name: &str) -> f64 {
     let samples = metrics.lines().filter(|line| line.starts_with(name));
     samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
 }
 
-/// How many bytes wait to be written to anyone.
+/// Returns how many bytes wait to be written to all sockets together.
 pub(crate) async fn waiting(child: &Child) -> f64 {
     sum(&until(child, "/metrics", |metrics| metrics.contains("dog_outbox_bytes{")).await, "dog_outbox_bytes{")
 }
 
-/// Waits until `sockets` are open, and not one more; seats are taken by just as many, and no tickets are left.
+/// Waits until exactly `sockets` sockets are open, just as many seats are taken, and no tickets are left.
 pub(crate) async fn until_the_books_say(child: &Child, sockets: u64) {
     let right = |metrics: &str| {
         let found = ["dog_sockets{", "dog_seats{", "dog_tickets{"].map(|name| sum(metrics, name));
@@ -164,7 +166,7 @@ pub(crate) async fn until_no_handler_waits(child: &Child) {
     until(child, "/metrics", |metrics| sum(metrics, "dog_tasks_waiting{") == 0.0).await;
 }
 
-/// What a request for a WebSocket looks like.
+/// Returns a request that opens a WebSocket.
 pub(crate) fn handshake(room: &str, name: &str) -> String {
     format!(
         "GET /?u={name}&room={room} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -172,7 +174,7 @@ pub(crate) fn handshake(room: &str, name: &str) -> String {
     )
 }
 
-/// A WebSocket of which the test sees every byte.
+/// Opens a WebSocket that shows the test every byte.
 pub(crate) async fn raw(address: SocketAddr, room: &str, name: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(handshake(room, name).as_bytes()).await.unwrap();
@@ -184,7 +186,7 @@ pub(crate) async fn raw(address: SocketAddr, room: &str, name: &str) -> TcpStrea
     stream
 }
 
-/// A frame as a client sends it, masked with zeros.
+/// Returns a frame as a client sends it, masked with zeros.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
@@ -199,15 +201,16 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Reads to the end, however it comes; what was read.
+/// Reads until the connection ends in any way. Returns what was read.
 pub(crate) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut read = Vec::new();
-    // A reset is an end too.
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut read)).await.expect("the server hangs up");
+    // A reset counts as an end too.
+    let _ =
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut read)).await.expect("the server closes the connection");
     read
 }
 
-/// The close code in the last frame of what a server sent.
+/// Returns the close code in the last frame that a server sent.
 pub(crate) fn last_close_code(read: &[u8]) -> Option<u16> {
     let at = (0..read.len()).rev().find(|at| {
         read[*at] == 0x88 && read.get(at + 1).is_some_and(|length| at + 2 + usize::from(*length) == read.len())

@@ -1,5 +1,5 @@
-//! A million clients come and go, in every way there is: afterwards the books know just those who are there, which is
-//! nobody, and the memory is what it was.
+//! A million clients come and go, in different ways. Afterwards the Groups' books hold no client, and memory is back to
+//! what it was.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,37 +20,37 @@ use tower_service::Service as _;
 use crate::SERVER;
 use crate::child::{PATIENCE, Random, command, resident_of, setting, within};
 
-/// How many clients there are.
+/// The variable with the number of clients.
 const CLIENTS: &str = "DOG_TEST_CLIENTS";
 
-/// What panics with.
+/// The message of the intended panics.
 const TOLD_TO: &str = "the Replica was told to";
 
 const GROUPS: u64 = 4;
 const SEATS: u32 = 8;
 
-/// How many are on their way at once.
+/// How many clients are active at once.
 const TOGETHER: usize = 64;
 
-/// How long a Group may remember a client that has gone: its ticket's lifetime, and the five seconds that a report of the
-/// ticket may be late.
+/// How long a Group may remember a client that has gone: the lifetime of its ticket, and the 5 s by which the report of
+/// the ticket may be late.
 const REMEMBERED: Duration = Duration::from_secs(1 + 5);
 
-/// What it may take to remember one.
+/// The bytes that it may take to remember one client.
 const MEMORY: usize = 160;
 
-/// What the memory may have grown by besides.
+/// How many bytes the memory may grow by for other reasons.
 const SLACK: usize = 16 * 1024 * 1024;
 
-/// A life of a Replica ends by a panic, and with it all who are on it, once in so many clients.
+/// One in this many clients makes its Replica panic. That ends the Replica's life and all its sockets.
 const CALAMITY: u64 = 1_000;
 
-/// What the objects count, for the test to see.
+/// What the objects count, for the test.
 #[derive(Default)]
 struct Counts {
     opened: AtomicU64,
     closed: AtomicU64,
-    /// How many Replicas each Group has had named.
+    /// How many Replicas each Group has created.
     named: Mutex<HashMap<GroupId, u64>>,
     changed: Notify,
 }
@@ -77,7 +77,7 @@ impl App for Storm {
         let replica =
             dog.group::<Cloud>(&dog::query_param(&request, "group").unwrap_or_default()).identify(&client).await?;
         match request.uri().path() {
-            // It has a seat, and never comes.
+            // The client gets a seat, and never uses it.
             "/vanish" => Ok(text_response(StatusCode::OK, "")),
             "/vanish-with-an-error" => Err(Failure::new("the App was told to")),
             _ => Ok(replica.fetch(request).await?),
@@ -116,7 +116,7 @@ struct Drop {
 }
 
 impl std::ops::Drop for Drop {
-    /// A life that has ended by a panic has no handler that could tell of its sockets.
+    /// After a panic no handler of this life reports its sockets, so they are counted here.
     fn drop(&mut self) {
         self.counts.close(*self.open.get_mut());
     }
@@ -137,7 +137,7 @@ impl Replica for Drop {
             "/socket" => Ok(cx.connect(request)),
             "/error" => Err(Failure::new("receive was told to")),
             "/panic" => panic!("{TOLD_TO}"),
-            // Nobody ends it but who asked.
+            // The stream ends only when the client drops it.
             "/stream" => Ok(Response::new(Body::stream(Endless))),
             _ => Ok(text_response(StatusCode::OK, "")),
         }
@@ -170,7 +170,7 @@ impl http_body::Body for Endless {
     }
 }
 
-/// How a client comes and goes. Those who want a socket are gone by the time that they get it.
+/// What clients ask for. Those that ask for a socket are gone by the time they get it.
 const PATHS: [&str; 8] =
     ["/socket", "/socket", "/socket", "/text", "/error", "/stream", "/vanish", "/vanish-with-an-error"];
 
@@ -191,10 +191,10 @@ async fn ask(service: &Service, path: &str, group: u64, client: u64) -> Response
         .body(http_body_util::Empty::<bytes::Bytes>::new())
         .unwrap();
     let answer = service.clone().call(request);
-    tokio::time::timeout(PATIENCE, answer).await.expect("everyone is answered").unwrap()
+    tokio::time::timeout(PATIENCE, answer).await.expect("every client is answered").unwrap()
 }
 
-/// One client comes and goes. Whether it was answered as it should be: a panic of its Replica costs it that.
+/// Makes one client come and go. Returns whether it got the expected answer. A panic of its Replica can prevent that.
 async fn come_and_go(service: &Service, path: &str, group: u64, client: u64) -> bool {
     let response = ask(service, path, group, client).await;
     let expected = match path {
@@ -207,15 +207,15 @@ async fn come_and_go(service: &Service, path: &str, group: u64, client: u64) -> 
     answered
 }
 
-/// How the clients fared, and what was resident as time went by.
+/// How the clients fared, and how much memory was used in the course of the test.
 #[derive(Default)]
 struct Course {
     panics: u64,
-    /// How many others were not answered as they should have been.
+    /// How many other clients did not get the expected answer.
     hurt: u64,
-    /// After each thousandth of the clients.
+    /// The time after each thousandth part of the clients.
     moments: Vec<Instant>,
-    /// After each tenth.
+    /// The memory after each tenth part of the clients.
     memory: Vec<usize>,
 }
 
@@ -225,12 +225,12 @@ impl Course {
         self.hurt += u64::from(path != "/panic" && !answered);
     }
 
-    /// The most clients that came in any `time`, of whom `step` came between two moments.
+    /// Returns the most clients that came within any span of `time`. Between two moments there are `step` clients.
     fn most_within(&self, time: Duration, step: u64) -> u64 {
         let began = self.moments.iter().enumerate();
         let within = began.map(|(at, began)| {
             let later = self.moments[at..].iter().take_while(|moment| **moment - *began <= time);
-            // Those before the first moment and after the last are not counted in between.
+            // Adds one step for the clients before the first moment and after the last.
             (later.count() as u64 + 1) * step
         });
         within.max().unwrap_or_default()
@@ -261,7 +261,7 @@ async fn all_come_and_go(service: &Service, clients: u64, random: &mut Random) -
     course
 }
 
-/// In a process of its own, which is weighed.
+/// Runs in a process of its own, so that its memory can be measured.
 #[test]
 fn a_million_clients_come_and_go_and_leave_nothing() {
     let clients = setting("DOG_STORM").unwrap_or(30_000_u64).to_string();
@@ -272,7 +272,7 @@ fn a_million_clients_come_and_go_and_leave_nothing() {
     assert!(output.status.success() && unexpected.is_empty(), "{unexpected:#?}");
 }
 
-/// What the standard error has of a panic that was told to happen.
+/// Whether this line of the standard error belongs to an intended panic.
 fn is_expected(line: &str) -> bool {
     line.trim().is_empty() || line.contains("panicked at") || line == TOLD_TO || line.starts_with("note: ")
 }
@@ -291,16 +291,18 @@ pub(crate) async fn run() {
             counts.changed.notified().await;
         }
     };
-    tokio::time::timeout(PATIENCE, all_closed).await.expect("every socket that opened has its end");
+    tokio::time::timeout(PATIENCE, all_closed).await.expect("every socket that opened is closed");
     let took = began.elapsed();
     let Course { panics, hurt, memory, .. } = &course;
     assert!(*hurt <= panics * TOGETHER as u64, "{panics} panics hurt {hurt}, and there were {TOGETHER} at a time");
 
-    // What the last ones' Replicas told their Groups is on its way; these come after it.
+    // Some reports of the last clients' Replicas to their Groups are still on their way. The Groups handle these
+    // requests after them.
     for at in 0..50 {
         join_all((0..GROUPS).map(|group| come_and_go(&service, "/text", group, clients + at))).await;
     }
-    // A life that ends by a panic may take with it the word that a ticket was used: its seat is free when it expires.
+    // If a life ends by a panic, its report that a ticket was used may be lost. Then the seat is free when the ticket
+    // expires.
     tokio::time::sleep(REMEMBERED).await;
     for group in 0..GROUPS {
         seats_are_free(&service, &counts, group).await;
@@ -313,14 +315,14 @@ pub(crate) async fn run() {
         (0..GROUPS).map(|group| counts.named(group)).sum::<u64>(),
         memory.iter().map(|bytes| bytes / 1024).collect::<Vec<_>>()
     );
-    // Those who are remembered at any time, however many there were.
+    // Bounds the memory by the number of clients that are remembered at the same time.
     let remembered = course.most_within(REMEMBERED, clients / 1_000);
     let most = memory.iter().copied().max().unwrap();
     within(most, memory[0], usize::try_from(remembered).unwrap() * MEMORY + SLACK, "a million that come and go");
 }
 
-/// If the books are right, every seat of every Replica is free, and there are no others: as many clients as there are
-/// seats sit down without a new Replica, and one more needs one.
+/// Fails unless every seat of every Replica is free. As many clients as there are seats must get one without a new
+/// Replica, and one more client must need a new Replica.
 async fn seats_are_free(service: &Service, counts: &Counts, group: u64) {
     let replicas = counts.named(group);
     let seats = replicas * u64::from(SEATS);

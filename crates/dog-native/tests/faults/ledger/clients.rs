@@ -1,4 +1,4 @@
-//! Clients of a ledger: they fill every seat, write as fast as they are answered, and tell what was acknowledged.
+//! Clients of a ledger. They take every seat, write as fast as they are answered, and record what was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use super::{Expected, SEATS};
 use crate::child::{PATIENCE, Random};
 
-/// How many things a client has said and not heard of.
+/// How many unanswered messages a client has at most.
 const AHEAD: usize = 6;
 
 /// One open socket.
@@ -22,10 +22,10 @@ pub(crate) struct Writer {
     name: String,
     pub(crate) replica: String,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// What was sent and acknowledged since it was connected.
+    /// What was sent, and what was acknowledged, since this socket was opened.
     pub(crate) sent: Vec<String>,
     pub(crate) acknowledged: Vec<String>,
-    /// What was answered with a failure of the storage.
+    /// The answers that report a storage failure.
     pub(crate) refused: Vec<String>,
 }
 
@@ -35,14 +35,14 @@ pub(crate) async fn connect_all(address: SocketAddr, groups: u32, replicas: u32)
     join_all(names.map(|(group, client)| Writer::connect(address, group, client))).await
 }
 
-/// What every Replica must keep, by its name.
+/// What each Replica must have stored, by the Replica's id.
 #[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(crate) replicas: BTreeMap<String, Expected>,
 }
 
 impl Model {
-    /// What these clients have sent and been told of.
+    /// Records what these clients have sent and what was acknowledged to them.
     pub(crate) fn learn(&mut self, writers: &[Writer]) {
         for writer in writers {
             let expected = self.replicas.entry(writer.replica.clone()).or_default();
@@ -51,8 +51,8 @@ impl Model {
         }
     }
 
-    /// Reads everything back, by one client of each Replica. Fails with all that is wrong; else says how many keys were
-    /// to be found.
+    /// Reads everything back, through one client of each Replica. Returns the number of keys that had to be found, or
+    /// everything that is wrong.
     pub(crate) async fn check(&mut self, writers: &mut [Writer]) -> Result<usize, Vec<String>> {
         let seen: BTreeSet<String> = writers.iter().map(|writer| writer.replica.clone()).collect();
         let known: BTreeSet<String> = self.replicas.keys().cloned().collect();
@@ -62,7 +62,7 @@ impl Model {
         let mut wrong = Vec::new();
         let mut keys = 0;
         for replica in seen {
-            let reader = writers.iter_mut().find(|writer| writer.replica == replica).expect("it was seen");
+            let reader = writers.iter_mut().find(|writer| writer.replica == replica).expect("this Replica was seen");
             let expected = self.replicas.entry(replica).or_default();
             keys += expected.keys();
             wrong.extend(expected.check(&reader.ask("dump").await.unwrap()));
@@ -72,11 +72,12 @@ impl Model {
 }
 
 impl Model {
-    /// As `check`, of a server that may have something to tell instead. `Err` with what is lost, else with what it told.
+    /// Checks a server that may report errors instead of data. The error says that something is lost, or else what the
+    /// server reported.
     pub(crate) async fn look(mut self, address: SocketAddr, groups: u32, replicas: u32) -> Result<(), Look> {
         let mut told = None;
         let mut seen = BTreeSet::new();
-        // All stay open until all have been asked, so that every Replica is.
+        // All sockets stay open until all Replicas have been asked, so that each Replica is among them.
         let mut writers = Vec::new();
         for (group, client) in (0..groups).flat_map(|group| (0..replicas * SEATS).map(move |client| (group, client))) {
             match Writer::try_connect(address, group, client).await {
@@ -103,13 +104,13 @@ impl Model {
     }
 }
 
-/// What a look at a damaged server has found.
+/// What a check of a damaged server has found.
 pub(crate) enum Look {
     Lost(String),
     Told(String),
 }
 
-/// Counts what was acknowledged to all clients, and tells when there is enough.
+/// Counts the acknowledgements to all clients, and notifies when there are enough.
 pub(crate) struct Tally {
     acknowledged: AtomicU64,
     enough: u64,
@@ -139,7 +140,7 @@ impl Writer {
 
     async fn try_connect(address: SocketAddr, group: u32, client: u32) -> Result<Self, String> {
         let url = format!("ws://{address}/?group=g{group}&u=c{client}");
-        let connected = tokio::time::timeout(PATIENCE, connect_async(url)).await.expect("the server answers or goes");
+        let connected = tokio::time::timeout(PATIENCE, connect_async(url)).await.expect("the server answers or closes");
         let (socket, _) = connected.map_err(|error| error.to_string())?;
         let name = format!("g{group}c{client}");
         let mut writer =
@@ -148,27 +149,27 @@ impl Writer {
         Ok(writer)
     }
 
-    /// What is said next, or how it ended.
+    /// Waits for the next text. The error says how the connection ended.
     async fn hear(&mut self) -> Result<String, String> {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the server answers or goes");
+            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("the server answers or closes");
             match next {
                 Some(Ok(Frame::Text(text))) => return Ok(text.to_string()),
                 Some(Ok(Frame::Close(close))) => return Err(format!("closed: {close:?}")),
-                // On a busy machine others write for so long that the server asks whether this one is there.
+                // On a busy machine the other clients may write for so long that the server pings this one.
                 Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
                 _ => return Err("gone".into()),
             }
         }
     }
 
-    /// What is answered.
+    /// Asks one question and waits for the answer.
     pub(crate) async fn ask(&mut self, question: &str) -> Result<String, String> {
         self.socket.send(Frame::text(question)).await.map_err(|error| error.to_string())?;
         self.hear().await
     }
 
-    /// Writes until the server goes, or `most` have been answered.
+    /// Writes until the server is gone, or until `most` messages have been answered.
     pub(crate) async fn write(&mut self, mut random: Random, from: u64, most: usize, tally: &Tally) {
         let mut number = from;
         let mut gone = false;
@@ -200,14 +201,14 @@ impl Writer {
         }
     }
 
-    /// Whether the server may have got it.
+    /// Sends one message. Returns whether the server may have received it.
     pub(crate) async fn say(&mut self, said: String) -> bool {
         let sent = self.socket.send(Frame::text(said.clone())).await.is_ok();
         self.sent.push(said);
         sent
     }
 
-    /// One write that must be acknowledged.
+    /// Sends one write that must be acknowledged.
     pub(crate) async fn must(&mut self, said: String) {
         assert!(self.say(said.clone()).await);
         assert_eq!(self.hear().await, Ok(format!("done {said}")));
@@ -215,12 +216,12 @@ impl Writer {
     }
 }
 
-/// A put of some size, a pair, or a transfer.
+/// Returns a random command: a put of some size, a pair, a transfer or an alarm.
 fn random_write(random: &mut Random, name: &str, number: u64) -> String {
     let key = random.below(4);
     match random.below(8) {
         0..4 => format!("put {name}.{key} {number} {}", random.below(400)),
-        // Large enough for the database to move on to its next file now and then.
+        // Large enough that the database goes on to its next file now and then.
         4 => format!("put {name}.large {number} {}", random.below(120_000)),
         5 if number.is_multiple_of(8) => format!("alarm {number}"),
         5 | 6 => format!("pair {name}.{key} {number}"),

@@ -1,4 +1,4 @@
-//! An App whose Replicas keep what they are told to, over WebSockets; and what a test knows of what they must keep.
+//! An App whose Replicas store what they are told to, over WebSockets; and the checks of what they must have stored.
 //!
 //! A client says `put KEY NUMBER SIZE`, `pair KEY NUMBER` (two keys in one transaction), `transfer FROM TO AMOUNT`
 //! (between two accounts), `alarm NUMBER` or `dump`.
@@ -19,33 +19,33 @@ use dog_native::Server;
 use crate::child::{PATIENCE, setting};
 use crate::{DATA, SERVER};
 
-/// Set, it has an admin address.
+/// If this is set, the server has an admin address.
 pub(crate) const ADMIN: &str = "DOG_TEST_ADMIN";
 
-/// What a child is told that serves it.
+/// The settings of a child that runs this server.
 pub(crate) type Settings<'a> = [(&'static str, &'a str); 2];
 
-/// A server that keeps its data in `folder`.
+/// Returns the settings of a server that keeps its data in `folder`.
 pub(crate) fn settings(folder: &Path) -> Settings<'_> {
     [(SERVER, "ledger"), (DATA, folder.to_str().unwrap())]
 }
 
-/// Where this process is to keep it.
+/// Returns the data folder of this process.
 pub(crate) fn folder() -> PathBuf {
-    setting(DATA).expect("the folder is named")
+    setting(DATA).expect("the data folder is set")
 }
 
-/// A server of it. Tests do not wait for clients of theirs that no longer listen.
+/// A server of this App. Its timeouts are short, because the tests' clients do not always answer a close.
 pub(crate) fn server() -> Server<Ledger> {
     let second = Duration::from_secs(1);
     let server = Server::new(Ledger).workers(2).data(folder()).close_timeout(second).drain_within(second);
     if setting::<String>(ADMIN).is_some() { server.admin("127.0.0.1:0") } else { server }
 }
 
-/// The seats of a Replica.
+/// The seats per Replica.
 pub(crate) const SEATS: u32 = 2;
 
-/// Of each Replica's money, which is on the accounts 0 to 3: at first all of it on account 0.
+/// The sum of the accounts 0 to 3 of each Replica. At first all of it is on account 0.
 pub(crate) const MONEY: u64 = 1000;
 
 pub(crate) struct Ledger;
@@ -74,7 +74,8 @@ impl Group for Ledgers {
         Limit::new(SEATS)
     }
 
-    /// However busy the machine is, no Replica is taken for one that does not answer, and another named in its place.
+    /// The deadline is so long that, even on a busy machine, no Replica counts as unreachable and is replaced by
+    /// another.
     fn policy(&self) -> Policy {
         Policy { join_deadline: PATIENCE, ..Policy::default() }
     }
@@ -103,7 +104,7 @@ impl Replica for Book {
         let said = message.as_text().unwrap_or_default();
         match obey(cx, said).await {
             Ok(answer) => socket.send(answer)?,
-            // A conflict that goes on and a storage that fails are told apart.
+            // The client is told of a conflict that lasts and of a storage failure. Other errors fail the handler.
             Err(failure) => match failure.downcast_ref::<Error>() {
                 Some(error) if error.is_storage() => socket.send(format!("storage {said}: {error}"))?,
                 Some(error) if error.is_conflict() => socket.send(format!("conflict {said}"))?,
@@ -114,13 +115,13 @@ impl Replica for Book {
     }
 }
 
-/// Alarms here are set to be kept, not to ring: the year 2100.
+/// The year 2100. Alarms are set here to be stored, not to become due.
 const FAR_OFF: u64 = 4_102_444_800_000;
 
-/// What is kept under a key: a number, and as many bytes that follow from it.
+/// What is stored under a key: a number, and bytes that follow from it.
 type Kept = (u64, Vec<u8>);
 
-/// No two numbers have the same, and it cannot be compressed.
+/// Returns bytes that differ for each number and cannot be compressed.
 fn filler(number: u64, size: usize) -> Vec<u8> {
     let mut state = number;
     let mut next = || {
@@ -186,8 +187,8 @@ async fn transfer(cx: &Context<Book>, from: &str, to: &str, amount: u64) -> Resu
     cx.storage().transaction(moved).await
 }
 
-/// What one Replica must keep: under each key at least the number that was acknowledged last, and none after the last
-/// that was sent. Numbers of a key only grow, and are sent in their order.
+/// What one Replica must have stored: under each key at least the number that was acknowledged last, and at most the
+/// number that was sent last. The numbers of a key only grow, and are sent in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected(BTreeMap<String, Range>);
 
@@ -198,12 +199,12 @@ struct Range {
 }
 
 impl Expected {
-    /// `said` is on its way.
+    /// Records that `said` was sent.
     pub(crate) fn sent(&mut self, said: &str) {
         self.note(said, |range, number| range.sent = range.sent.max(number));
     }
 
-    /// `said` was acknowledged.
+    /// Records that `said` was acknowledged.
     pub(crate) fn acknowledged(&mut self, said: &str) {
         self.note(said, |range, number| range.acknowledged = range.acknowledged.max(Some(number)));
     }
@@ -220,12 +221,12 @@ impl Expected {
         }
     }
 
-    /// How many keys hold something that was acknowledged.
+    /// Returns how many keys hold a number that was acknowledged.
     pub(crate) fn keys(&self) -> usize {
         self.0.values().filter(|range| range.acknowledged.is_some()).count()
     }
 
-    /// What is wrong with what a Replica keeps. What it has is from now on what it must keep.
+    /// Returns what is wrong with the content of a Replica. From now on the Replica must have what it has now.
     pub(crate) fn check(&mut self, dump: &str) -> Vec<String> {
         let mut words = dump.split(' ').skip(1);
         let mut found = BTreeMap::new();
@@ -235,11 +236,11 @@ impl Expected {
         let mut wrong = self.lost(&found);
         for (key, number) in &found {
             if key.ends_with(".left") && found.get(&key.replace(".left", ".right")) != Some(number) {
-                wrong.push(format!("half a transaction: {key} is {number}, the other {found:?}"));
+                wrong.push(format!("half a transaction: {key} is {number}, but everything is {found:?}"));
             }
             let known = self.0.get(key).map_or(0, |range| range.sent);
             if !key.starts_with("account.") && *number > known {
-                wrong.push(format!("{key} is {number}, and was never put: {known} was the last"));
+                wrong.push(format!("{key} is {number}, which was never put; the last was {known}"));
             }
         }
         let accounts = found.iter().filter(|(key, _)| key.starts_with("account.")).map(|(_, money)| money);
@@ -248,7 +249,7 @@ impl Expected {
             wrong.push(format!("half a transfer: there are {money} of {MONEY}"));
         }
         for (key, range) in &mut self.0 {
-            // What is not there now was lost on its way, and must not turn up later either.
+            // A number that is not there now was lost before it was stored, so it must not appear later.
             range.acknowledged = found.get(key).copied();
             range.sent = range.acknowledged.unwrap_or(0);
         }
@@ -259,7 +260,7 @@ impl Expected {
         let mut lost = Vec::new();
         for (key, range) in &self.0 {
             let there = found.get(key).copied();
-            // Two clients set the one alarm, in an order of their own.
+            // Two clients set the same alarm, so the order of their writes is not known.
             let missing = if key == "alarm" { there.is_none() } else { there < range.acknowledged };
             if missing && range.acknowledged.is_some() {
                 lost.push(format!("lost: {key} is {there:?}, and {:?} was acknowledged", range.acknowledged));
