@@ -1,5 +1,5 @@
-//! What the codec costs: `cargo bench -p durable-object-groups-native`. The test command runs each once. The mask is
-//! taken off in all that is decoded, and text is checked besides: the difference between the two is what that costs.
+//! What the codec costs: `cargo bench -p durable-object-groups-native`. The test command runs each bench once. Decoding
+//! always removes the mask, and also checks text. The difference between binary and text is the cost of that check.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
 
@@ -13,7 +13,7 @@ const SIZES: [usize; 4] = [16, 128, 4 * 1024, 64 * 1024];
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A payload, and the first byte of its frame.
+/// Makes a payload of this many bytes, with the first byte of its frame.
 type Content = fn(usize) -> (u8, Vec<u8>);
 
 const CONTENTS: [(&str, Content); 3] = [
@@ -22,7 +22,7 @@ const CONTENTS: [(&str, Content); 3] = [
     ("text, two bytes a letter", |bytes| (0x81, "ä".repeat(bytes / 2).into_bytes())),
 ];
 
-/// A frame as a client sends it.
+/// Returns a frame as a client sends it.
 fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
@@ -50,7 +50,7 @@ fn decode(criterion: &mut Criterion) {
             let frame = client_frame(first, &payload);
             group.throughput(Throughput::Bytes(bytes as u64));
             group.bench_function(BenchmarkId::from_parameter(bytes), |bencher| {
-                // The mask is taken off in place, so each has its own.
+                // Decoding removes the mask in place, so each run needs a frame of its own.
                 let decode = |frame: &mut Vec<u8>| {
                     let (used, event) = Decoder::new().decode(frame, &limits).unwrap();
                     assert!(used == frame.len() && event.is_some());

@@ -1,23 +1,29 @@
-//! The codec against `tungstenite`: the same bytes from a client, cut the same way, must be read as the same messages,
-//! and be refused or not alike.
+//! Compares the codec with `tungstenite`. Both read the same bytes of a client, cut in the same way. They must see the
+//! same messages, and must agree on what is refused.
 //!
-//! A thousand cases of each property by default; `PROPTEST_CASES` asks for another number.
+//! Each property runs 1,000 cases by default. `PROPTEST_CASES` sets another number.
 //!
-//! Where the two differ, and both are right (RFC 6455 leaves it open, or asks less than tungstenite gives):
-//! - **Time of refusal.** We refuse a frame when its header, or the byte of text that is wrong, is there; tungstenite
-//!   when the whole frame is. So once we have refused, tungstenite gets as many zero bytes as its frame may lack.
-//! - **Close codes.** We refuse a code that must not be sent with 1002. tungstenite reports a close with the code 1002
-//!   and the reason "Protocol violation" in the place of the client's: to the client that is the same.
-//! - **Code 1014** (bad gateway, registered with IANA after the RFC) we accept; tungstenite takes it for a bad code.
-//! - **Several faults in one frame.** tungstenite looks at the length first, we at the header's other rules: 1009 there
-//!   may be 1002 here. A length with its top bit set is 1002 here, as it is no length, and just too long there. In a
-//!   close frame we look at the code, then at the reason; tungstenite at the reason first.
-//! - **Long form of a short length.** In a data frame both take it. A control frame with it we refuse at the second byte
-//!   (a length over 125 is announced, and the RFC allows neither that nor the long form); tungstenite reads it.
-//! - **Limits.** tungstenite's frame limit counts control frames; ours does not. Every limit here is at least 125.
+//! The two differ in the following points. Both are right, because RFC 6455 leaves the point open or requires less than
+//! tungstenite does:
+//! - **Time of refusal.** This codec refuses a frame as soon as its header, or the wrong byte of its text, has arrived.
+//!   tungstenite refuses it when the whole frame has arrived. So after a refusal here, tungstenite gets as many zero
+//!   bytes as the frame may lack.
+//! - **Close codes.** This codec refuses a code that must not be sent, with 1002. tungstenite reports a close with the
+//!   code 1002 and the reason "Protocol violation" instead of the client's close. The client sees the same.
+//! - **Code 1014** (bad gateway, registered with IANA after the RFC). This codec accepts it. tungstenite treats it as a
+//!   bad code.
+//! - **Several faults in one frame.** tungstenite checks the length first, and this codec checks the header's other
+//!   rules first: what is 1009 there may be 1002 here. A length whose top bit is set is 1002 here, because it is not a
+//!   valid length; there it is only too long. In a close frame this codec checks the code before the reason, and
+//!   tungstenite checks the reason first.
+//! - **Long form of a short length.** In a data frame both accept it. This codec refuses a control frame with it at the
+//!   second byte, which announces a length over 125; the RFC forbids such a length, and it forbids the long form.
+//!   tungstenite reads the frame.
+//! - **Limits.** tungstenite's limit for frames counts control frames, and this codec's limit does not. All limits in
+//!   this file are at least 125.
 //!
-//! tungstenite knows no compression. So what a client compresses is read by us, and must be what tungstenite reads of the
-//! same sent plain.
+//! tungstenite has no compression. So compressed messages are read only by this codec. The result must be what
+//! tungstenite reads when the same messages are sent uncompressed.
 
 use std::env;
 use std::io::{self, Read, Write};
@@ -37,12 +43,12 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 
-/// Limit where nothing is meant to be over it, in bytes.
+/// The limit in bytes where nothing is meant to exceed it.
 const AMPLE: usize = 1 << 20;
 
 // ------------------------------------------------------------------------------------------------ what a client writes
 
-/// One frame, as a client writes it, rightly or wrongly.
+/// One frame as a client writes it, valid or not.
 #[derive(Clone, Debug)]
 struct ClientFrame {
     last: bool,
@@ -57,7 +63,7 @@ struct ClientFrame {
 #[derive(Clone, Copy, Debug)]
 enum LengthForm {
     Shortest,
-    /// In eight bytes, whether it needs them or not.
+    /// In eight bytes, even if fewer are enough.
     Eight,
     /// A false length in eight bytes.
     Claimed(u64),
@@ -66,7 +72,7 @@ enum LengthForm {
 impl ClientFrame {
     fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
         let payload = payload.into();
-        // Any mask will do; one that depends on the payload differs from frame to frame.
+        // Any mask is good. This one depends on the payload, so it differs between frames.
         let mask = [0x5a, payload.len().to_le_bytes()[0], 0x00, payload.first().copied().unwrap_or(0xff)];
         Self { last: true, reserved: 0, opcode, mask: Some(mask), form: LengthForm::Shortest, payload }
     }
@@ -106,7 +112,7 @@ fn written(frames: &[ClientFrame]) -> Vec<u8> {
 
 // -------------------------------------------------------------------------------------------------- what a server reads
 
-/// An event, in a form that both codecs' are turned into.
+/// An event in a form to which the events of both codecs are converted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Seen {
     Text(String),
@@ -125,14 +131,14 @@ impl Seen {
 /// How the reading of a stream ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum End<E> {
-    /// The bytes ended first.
+    /// The stream ended before a close or a refusal.
     Open,
-    /// The client closed.
+    /// The client sent a close frame.
     Closed,
     Refused(E),
 }
 
-/// Cuts a stream into chunks whose sizes go round.
+/// Cuts a stream into chunks. The sizes are used in turn, again and again.
 fn chunks<'a>(mut stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
     sizes.iter().cycle().map_while(move |&size| {
         let (chunk, rest) = stream.split_at(size.min(stream.len()));
@@ -145,7 +151,7 @@ fn read_ours(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>, End<Pr
     read_with(stream, sizes, limit, Decoder::decode)
 }
 
-/// The same where compression was agreed on.
+/// The same for a connection with compression.
 fn read_deflated(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>, End<ProtocolError>) {
     let mut inflater = Inflater::new();
     read_with(stream, sizes, limit, |decoder, input, limits| decoder.decode_deflated(input, limits, &mut inflater))
@@ -196,7 +202,7 @@ fn seen_ours(event: Event) -> Seen {
     }
 }
 
-/// A stream for tungstenite: a read gives one chunk, or what fits of it, and what is written is lost.
+/// A stream for tungstenite. A read returns one chunk, or as much of it as fits. What is written is discarded.
 struct Chunked<'a, I> {
     chunk: &'a [u8],
     chunks: I,
@@ -221,12 +227,12 @@ impl<I> Write for Chunked<'_, I> {
     }
 }
 
-/// What tungstenite sees, and the close code it refuses with.
+/// Returns what tungstenite sees, and the close code of its refusal.
 fn read_theirs(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>, End<u16>) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(limit))
         .max_frame_size(Some(limit))
-        // It is filled with zeros on every read: a small one is faster here.
+        // tungstenite fills this buffer with zeros on every read, so a small one is faster here.
         .read_buffer_size(4096);
     let stream = Chunked { chunk: &[], chunks: chunks(stream, sizes) };
     let mut socket = WebSocket::from_raw_socket(stream, Role::Server, Some(config));
@@ -262,12 +268,12 @@ fn end_theirs(error: &tungstenite::Error) -> End<u16> {
 
 // -------------------------------------------------------------------------------------------------------- the agreement
 
-/// Reads a stream with both, and fails where they differ otherwise than said at the top of this file.
+/// Reads a stream with both codecs. Fails where they differ in other points than those at the top of this file.
 fn assert_agreement(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>, End<ProtocolError>) {
     let (ours, our_end) = read_ours(stream, sizes, limit);
     let mut longer = stream.to_vec();
     if let End::Refused(_) = our_end {
-        // Time of refusal: no frame within the limit lacks more than this, header included.
+        // Time of refusal: no frame within the limit lacks more bytes than this, its header included.
         longer.resize(stream.len() + limit + 14, 0);
     }
     let (mut theirs, their_end) = read_theirs(&longer, sizes, limit);
@@ -284,7 +290,7 @@ fn assert_agreement(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>,
             }
         }
         (End::Open, End::Open) => {}
-        // Long form of a short length: what they saw next is that control frame, and we read no further.
+        // Long form of a short length: tungstenite saw that control frame next, and this codec read no further.
         (End::Refused(ProtocolError::LongControl), _) if theirs.get(ours.len()).is_some_and(Seen::is_control) => {
             theirs.truncate(ours.len());
         }
@@ -297,7 +303,7 @@ fn assert_agreement(stream: &[u8], sizes: &[usize], limit: usize) -> (Vec<Seen>,
     (ours, our_end)
 }
 
-/// Whether a refusal with `code` by tungstenite agrees with ours.
+/// Whether tungstenite's refusal with `code` agrees with this codec's refusal.
 fn same_class(ours: ProtocolError, code: u16) -> bool {
     // Several faults in one frame.
     let before_length = matches!(
@@ -316,15 +322,16 @@ fn same_class(ours: ProtocolError, code: u16) -> bool {
 
 // --------------------------------------------------------------------------------------------------------- random input
 
-/// A whole message or control frame, with the frames that a client sends for it.
+/// A whole message or control frame, and the frames in which a client sends it.
 #[derive(Clone, Debug)]
 struct Item {
     frames: Vec<ClientFrame>,
-    /// What of it is to be seen, in order.
+    /// The events that it must cause, in order.
     seen: Vec<Seen>,
 }
 
-/// Payloads by their length and a seed: far faster to make, and to shrink, than byte by byte.
+/// Lengths of payloads. A payload is made from a length and a seed, which is far faster to make and to shrink than
+/// single bytes.
 fn payload_length() -> impl Strategy<Value = usize> {
     prop_oneof![
         8 => 0..=40_usize,
@@ -344,7 +351,8 @@ fn random_bytes(mut seed: u64, length: usize) -> Vec<u8> {
     .collect()
 }
 
-/// Text of about `length` bytes: characters of one to four bytes, those at the ends of each range among them.
+/// Returns text of about `length` bytes, with characters of one to four bytes, among them the first and last of each
+/// range.
 fn random_text(seed: u64, length: usize) -> String {
     const CHARACTERS: [char; 16] = [
         'a',
@@ -381,7 +389,7 @@ fn any_control() -> impl Strategy<Value = Item> {
     })
 }
 
-/// A message in fragments, some empty, with control frames between them.
+/// A message in fragments, some of them empty, with control frames in between.
 fn any_message() -> impl Strategy<Value = Item> {
     let cuts = vec((any::<Index>(), prop::option::weighted(0.3, any_control())), 0..5);
     (any::<bool>(), payload_length(), any::<u64>(), any::<bool>(), cuts).prop_map(
@@ -440,7 +448,7 @@ fn chunk_sizes() -> impl Strategy<Value = Vec<usize>> {
 
 // --------------------------------------------------------------------------------------------------------------- faults
 
-/// Frames of which the last is at fault, and the close code that it earns.
+/// Frames of which the last breaks a rule, and the close code of the refusal.
 #[derive(Clone, Debug)]
 struct Fault {
     frames: Vec<ClientFrame>,
@@ -506,7 +514,7 @@ fn text_fault() -> impl Strategy<Value = Fault> {
     ];
     (any::<u64>(), payload_length(), prop::sample::select(bad), any::<bool>(), prop::option::of(any::<Index>()))
         .prop_map(|(seed, length, bad, ends_there, cut)| {
-            // None of these can go on with an "a", nor end there.
+            // None of these bytes can be followed by an "a", and none can be the end of a text.
             let mut payload = [random_text(seed, length).as_bytes(), bad].concat();
             if !ends_there {
                 payload.push(b'a');
@@ -578,7 +586,7 @@ fn any_mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-/// Short frames and one or two changes, so that the changes hit headers often.
+/// Short frames, so that mutations hit headers often.
 fn any_short_items() -> impl Strategy<Value = Vec<Item>> {
     let short =
         (any::<bool>(), 0..=12_usize, any::<u64>(), any::<bool>()).prop_map(|(is_text, length, seed, whole)| {
@@ -590,7 +598,7 @@ fn any_short_items() -> impl Strategy<Value = Vec<Item>> {
             } else {
                 vec![ClientFrame::fragment(opcode, first, false), ClientFrame::new(CONTINUATION, second)]
             };
-            // What mutation leaves of it cannot be foretold.
+            // It is not known what the mutations leave of it.
             Item { frames, seen: Vec::new() }
         });
     vec(prop_oneof![6 => short, 2 => any_control(), 1 => any_close(), 1 => any_message()], 1..8)
@@ -614,7 +622,8 @@ fn seen_of(items: &[Item]) -> Vec<Seen> {
     items.iter().flat_map(|item| item.seen.clone()).collect()
 }
 
-/// The same messages as a client sends them that compresses: each by itself, in the same number of frames, at other cuts.
+/// Returns the frames of the same item from a client that compresses each message on its own. There are as many frames
+/// as before, with other cuts.
 fn compressed(item: &Item, level: u32, cut: &Index) -> Vec<ClientFrame> {
     let is_data = |frame: &ClientFrame| [CONTINUATION, TEXT, BINARY].contains(&frame.opcode);
     let payload: Vec<u8> =
@@ -657,7 +666,7 @@ proptest! {
         prop_assert_eq!(read_deflated(&stream, &sizes, AMPLE), plain);
     }
 
-    /// A decoder for which compression was agreed on reads what is not compressed as any other does.
+    /// A decoder of a connection with compression reads uncompressed messages like any other decoder.
     #[test]
     fn what_comes_plain_is_read_alike_whatever_was_agreed_on(
         items in any_short_items(),
@@ -670,7 +679,8 @@ proptest! {
             mutation.apply(&mut stream);
         }
         let (plain, deflated) = (read_ours(&stream, &sizes, limit), read_deflated(&stream, &sizes, limit));
-        // What was garbled may be marked as compressed, and is then refused by one of them only.
+        // A mutation may set the bit that marks a message as compressed. Then only the decoder without compression
+        // refuses it.
         if plain.1 != End::Refused(ProtocolError::ReservedBits) {
             prop_assert_eq!(deflated, plain);
         }
@@ -720,7 +730,7 @@ proptest! {
 
     #[test]
     fn noise_is_read_or_refused_alike(stream in vec(any::<u8>(), 0..80), opcode in 0..=15_u8, sizes in chunk_sizes()) {
-        // Noise alone fails at its first byte; a fair first two bytes let it get further.
+        // Random bytes alone fail at the first byte. With two valid first bytes the decoder gets further.
         let start = [0x80 | opcode, 0x80 | stream.first().map_or(0, |byte| byte & 0x1f)];
         assert_agreement(&[&start, &stream[..]].concat(), &sizes, 4_096);
     }

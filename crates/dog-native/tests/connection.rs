@@ -1,5 +1,5 @@
-//! What the native host does with connections: silence, slowness, crowds, crashes, the end. What every host does is in
-//! the conformance suite.
+//! How the native host handles silent clients, slow clients, too many connections, panics and its own shutdown. What
+//! every host must do is in the conformance suite.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -17,16 +17,16 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 
 #[tokio::test]
 async fn a_silent_client_is_pinged_and_one_that_does_not_answer_is_ended() {
-    // Time enough for an answer from a busy machine.
+    // The timeouts are long enough for an answer on a busy machine.
     let set = |server: Server<Test>| server.ping_after(Duration::from_secs(1)).idle_timeout(Duration::from_secs(6));
     let (running, journal) = start(set).await;
-    // Never reads, so its pings are never answered.
+    // This client never reads, so it answers no ping.
     let (_dead, _) = connect(&running, "dead", "r").await;
     let (mut alive, _) = connect(&running, "alive", "r").await;
     let mut pings = 0;
     let answers = async {
         loop {
-            assert!(matches!(next(&mut alive).await, Frame::Ping(_)), "its library answers each ping");
+            assert!(matches!(next(&mut alive).await, Frame::Ping(_)), "only pings come, and the library answers each");
             pings += 1;
         }
     };
@@ -35,7 +35,7 @@ async fn a_silent_client_is_pinged_and_one_that_does_not_answer_is_ended() {
         () = answers => {}
     }
     assert_eq!(journal.count("error alive silent"), 0);
-    assert!(pings > 0, "one that is silent is asked first");
+    assert!(pings > 0, "a silent client is pinged first");
     running.shutdown().await;
 }
 
@@ -44,7 +44,7 @@ async fn one_that_does_not_read_is_closed_and_costs_the_others_nothing() {
     let (running, journal) = start(|server| server.max_outbox(256 * 1024)).await;
     let (mut slow, _) = connect(&running, "slow", "r").await;
     let (mut other, _) = connect(&running, "other", "r").await;
-    // 64 MiB is more than any kernel keeps for a socket.
+    // 64 MiB is more than any kernel buffers for a socket.
     say(&mut slow, "flood 1000").await;
     journal.sees("error slow slow").await;
     say(&mut other, "still here").await;
@@ -79,7 +79,7 @@ async fn a_handshake_that_takes_too_long_is_ended() {
     stream.write_all(b"GET /?u=a HTTP/1.1\r\nhos").await.unwrap();
     let mut answer = Vec::new();
     let ended = tokio::time::timeout(common::PATIENCE, stream.read_to_end(&mut answer)).await;
-    assert!(ended.is_ok(), "the server must hang up");
+    assert!(ended.is_ok(), "the server must close the connection");
     running.shutdown().await;
 }
 
@@ -95,7 +95,7 @@ async fn an_address_with_too_many_connections_is_told_so_and_may_come_back() {
     while first.next().await.is_some() {}
     drop(first);
     journal.sees("close a 1005").await;
-    // The place is free when the server has let go of the connection, some time after its client has.
+    // The server lets go of the connection some time after the client has. Until then it counts.
     let back = async {
         while connect_async(&url).await.is_err() {
             tokio::task::yield_now().await;
@@ -118,7 +118,7 @@ async fn a_panic_of_a_replica_costs_its_sockets_and_frees_their_seats() {
     assert_eq!(close_code(&mut second).await, 1011);
     say(&mut elsewhere, "still here").await;
     assert_eq!(next(&mut elsewhere).await, Frame::text("still here"));
-    // Sticky, and the seats are free.
+    // The client is sticky to this Replica, and the seats are free.
     assert_eq!(connect(&running, "a", "r").await.1, replica);
     running.shutdown().await;
 }
@@ -133,13 +133,13 @@ async fn a_panic_of_a_group_splits_no_cluster() {
     let made = journal.clusterized.load(std::sync::atomic::Ordering::Relaxed);
     let url = format!("ws://{}/?u=panics%20the%20Group&room=r", running.local_addr());
     assert!(connect_async(url).await.is_err());
-    // The next life knows that both are full, and whose sockets are where.
+    // The Group's next life knows that both Replicas are full, and which Replicas there are.
     let (mut e, third) = connect(&running, "e", "r").await;
     assert!(third != first && third != second);
     assert_eq!(
         journal.clusterized.load(std::sync::atomic::Ordering::Relaxed),
         made + 2,
-        "the one that panicked, and e's"
+        "the call that panicked, and the one for e"
     );
     say(&mut e, "one cluster").await;
     for client in [&mut a, &mut b, &mut c, &mut e] {
@@ -167,7 +167,7 @@ async fn the_end_of_the_server_closes_with_1012_and_waits_for_goodbyes() {
     running.shutdown().await;
     assert_eq!(code.await.unwrap(), 1012);
     journal.sees("close a 1012").await;
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).await.is_err(), "the server still listens");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
-//! What somebody does to a server a thousand times: it is a few lines in the log, with the number of the rest, and the
-//! port for nodes has only so many that nobody knows. All of it in one test, for the log is one of the process.
+//! What others can make a server do a thousand times. It logs a few lines, and one line with the number of the others;
+//! and the port for other nodes has only a limited number of connections that are not authenticated. Everything is in
+//! one test, because the log belongs to the whole process.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: [u8; 32] = [7; 32];
 const NODE: NodeId = NodeId::from_raw(1);
 
-/// How many lines were logged that have `text`, and how many times more it is said to have happened.
+/// Returns how many lines begin with `text`, and how many more events of this kind the log counts.
 fn count_lines(lines: &Lines, text: &str, kind: &str) -> (usize, u64) {
     let logged = lines.text();
     let lines: Vec<serde_json::Value> = logged.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -136,7 +137,7 @@ async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
-/// What comes until the server hangs up.
+/// Reads until the server closes the connection.
 async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     let _ = in_time("the server to hang up", stream.read_to_end(&mut rest)).await;
@@ -155,7 +156,7 @@ async fn failures(address: SocketAddr, times: usize) -> TcpStream {
     stream
 }
 
-/// Beside the one connection that its address may have.
+/// Connects while the one connection that this address may have is in use.
 async fn too_many(address: SocketAddr, times: usize) {
     for _ in 0..times {
         let answer = rest(&mut TcpStream::connect(address).await.unwrap()).await;
@@ -172,7 +173,7 @@ async fn strangers(address: SocketAddr, times: usize) {
     }
 }
 
-/// Comes as another node does.
+/// Connects as another node does.
 async fn node(address: SocketAddr) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut challenge = [0; 32];
@@ -184,7 +185,7 @@ async fn node(address: SocketAddr) {
     assert_eq!(theirs, proof(b"accepts", &challenge, &nonce));
 }
 
-/// As `cluster/peer.rs` has it.
+/// Computes the same as `cluster/peer_auth.rs`.
 fn proof(act: &[u8], challenge: &[u8; 32], nonce: &[u8; 32]) -> [u8; 32] {
     let pad = |with: u8| SECRET.iter().map(|byte| byte ^ with).chain([with; 32]).collect::<Vec<u8>>();
     let mut inner = Sha256::new_with_prefix(pad(0x36));
@@ -198,7 +199,7 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Connections that say nothing: how many of them the server had at most.
+/// Opens connections that send nothing. Returns how many of them the server had at once, at most.
 async fn silent(address: SocketAddr, crowd: usize) -> usize {
     let before = descriptors();
     let most = AtomicU64::new(0);
@@ -217,7 +218,7 @@ async fn silent(address: SocketAddr, crowd: usize) -> usize {
         join_all((0..crowd).map(|_| one()))
     );
     assert_eq!(streams.len(), crowd);
-    // Those of the clients are of this process too.
+    // The clients' ends of the connections are descriptors of this process too.
     usize::try_from(most.into_inner()).unwrap() - before - crowd
 }
 
@@ -233,13 +234,13 @@ async fn a_flood_is_a_few_lines_and_strangers_are_few() {
     let cluster = Alone::default();
     let server = Server::new(Fails).bind("127.0.0.1:0").workers(2).max_sockets_per_address(1).env(Env::new());
     let running = server.drain_within(Duration::ZERO).cluster(cluster.clone()).start().await.unwrap();
-    let port = cluster.address.lock().unwrap().expect("it has joined");
+    let port = cluster.address.lock().unwrap().expect("the node has joined");
     let one = failures(running.local_addr(), TIMES).await;
     too_many(running.local_addr(), TIMES).await;
     drop(one);
     strangers(port, TIMES).await;
     let at_once = silent(port, SILENT).await;
-    // What was counted is said at the end, if its time has not come before.
+    // The shutdown logs what was counted and not logged yet.
     running.shutdown().await;
 
     for (text, kind) in [
@@ -248,11 +249,11 @@ async fn a_flood_is_a_few_lines_and_strangers_are_few() {
         ("a connection to the address of this node was refused", "a connection to the address of this node refused"),
     ] {
         let (said, counted) = count_lines(&lines, text, kind);
-        // Ten at first, and one in each ten seconds more, on a machine that is very slow.
+        // Ten at first. On a very slow machine, one more for each further ten seconds.
         assert!((10..=20).contains(&said), "{said} lines say: {text}");
         let all = said as u64 + counted;
         let (least, most) = match kind {
-            // Those that said nothing have left by now.
+            // The silent connections may have been refused too.
             kind if kind.contains("this node") => (TIMES, TIMES + SILENT),
             _ => (TIMES, TIMES),
         };

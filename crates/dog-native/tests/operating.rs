@@ -1,4 +1,4 @@
-//! The server as its operator sees it: metrics, health, readiness.
+//! What an operator sees of the server: metrics, health and readiness.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -24,7 +24,7 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// All samples; those of several workers added up, under the name without that label.
+/// Reads all samples. Those of several workers are added up, under their name without the label for the worker.
 async fn metrics(address: SocketAddr) -> BTreeMap<String, f64> {
     let (status, text) = get(address, "/metrics").await;
     assert_eq!(status, 200);
@@ -40,12 +40,12 @@ async fn metrics(address: SocketAddr) -> BTreeMap<String, f64> {
     samples
 }
 
-/// The same, once both workers have told theirs: one that the machine keeps busy is left out of an answer.
+/// The same, once both workers are part of it. A worker that does not answer in time is left out of a report.
 async fn whole_metrics(address: SocketAddr) -> BTreeMap<String, f64> {
     until("both workers", || metrics(address), |metrics| metrics["dog_worker_up"] == 2.0).await
 }
 
-/// Asks until the answer is right: some of what is counted follows what a client sees.
+/// Asks until the answer is right. Some counts change a little later than a client sees the effect.
 async fn until<T, F: Future<Output = T>>(what: &str, ask: impl Fn() -> F, right: impl Fn(&T) -> bool) -> T {
     let asking = async {
         loop {
@@ -72,7 +72,8 @@ async fn what_sockets_do_is_counted() {
     }
     let seats = |metrics: &BTreeMap<String, f64>| metrics["dog_seats{class=\"pair\"}"] == 3.0;
     let counted = until("the seats", || whole_metrics(admin), seats).await;
-    // Each was told its Replica when it opened; then one message went to all three, on two Replicas.
+    // Each client received its Replica's id when it opened. Then one message went to all three clients, on two
+    // Replicas.
     assert_eq!(counted["dog_deliveries_total"], 6.0);
     assert_eq!(counted["dog_messages_sent_total"], 5.0);
     assert_eq!(counted["dog_messages_received_total"], 1.0);
@@ -85,13 +86,13 @@ async fn what_sockets_do_is_counted() {
     assert_eq!(counted["dog_objects{class=\"pair\",kind=\"group\",state=\"awake\"}"], 1.0);
     assert_eq!(counted["dog_members{class=\"pair\",state=\"active\"}"], 2.0);
     assert_eq!(counted["dog_worker_up"], 2.0);
-    assert!(counted["dog_storage_commit_seconds_count"] >= 1.0, "the members are kept");
+    assert!(counted["dog_storage_commit_seconds_count"] >= 1.0, "the members are stored");
 
     say(&mut bob, "panic").await;
     close_code(&mut bob).await;
     say(&mut cid, "flood nonsense").await;
     assert_eq!(close_code(&mut cid).await, 1011);
-    // An error about another's socket is a failure like any other.
+    // An error about another client's socket fails the handler like any other error.
     let (mut dan, _) = connect(&running, "dan", "t").await;
     let (mut eve, _) = connect(&running, "eve", "t").await;
     say(&mut dan, "outlast").await;
@@ -117,7 +118,7 @@ async fn resting_objects_are_told_from_those_awake() {
         metrics["dog_objects{class=\"pair\",kind=\"replica\",state=\"hibernating\"}"] == 1.0
             && metrics["dog_sockets{state=\"open\"}"] == 1.0
     };
-    until("the rest", || whole_metrics(admin), hibernates).await;
+    until("the hibernation", || whole_metrics(admin), hibernates).await;
     running.shutdown().await;
 }
 
@@ -128,7 +129,7 @@ async fn readiness_ends_with_the_drain_and_the_address_with_the_server() {
     assert_eq!(get(admin, "/readyz").await, (200, "ready\n".into()));
     assert_eq!(get(admin, "/healthz").await, (200, "ok\n".into()));
     assert_eq!(get(admin, "/").await.0, 404);
-    // Never answers its close, so that the end takes the time that it may.
+    // This client never answers the close, so the shutdown takes all the time that it may.
     let (_client, _) = connect(&running, "ann", "r").await;
     let mut end = Box::pin(running.shutdown());
     assert!(futures_util::poll!(&mut end).is_pending());
@@ -148,7 +149,7 @@ async fn a_handler_that_keeps_its_thread_is_named() {
     say(&mut client, "keep").await;
     let (_, why) = until("the report", || get(admin, "/healthz"), |(status, _)| *status == 503).await;
     assert!(why.contains(&replica) && why.contains("\"pair\""), "{why} names {replica}");
-    // The other worker's figures are there, and none are made up for this one.
+    // The report has the figures of the other worker, and none for this one.
     until("the other worker", || metrics(admin), |metrics| metrics["dog_worker_up"] == 1.0).await;
     drop(let_go);
     until("its return", || get(admin, "/healthz"), |(status, _)| *status == 200).await;

@@ -1,4 +1,4 @@
-//! What rooms cost: those that nobody came to, and more than there may be.
+//! What rooms cost: rooms that nobody enters, and more rooms than the server may have.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Error;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, registry};
 
-/// Counts what is logged as a warning or worse.
+/// Counts the log lines of level WARN and above.
 struct Loud(Arc<AtomicUsize>);
 
 impl<S: tracing::Subscriber> Layer<S> for Loud {
@@ -29,7 +29,7 @@ impl<S: tracing::Subscriber> Layer<S> for Loud {
     }
 }
 
-/// Asks for a socket, and resets the connection before it can be answered.
+/// Requests a socket, and resets the connection before the server can answer.
 async fn abandon(address: SocketAddr, client: String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
@@ -59,18 +59,19 @@ async fn abandoned_handshakes_leave_neither_tickets_nor_a_crowd_of_replicas() {
     for wave in 0..75 {
         let address = running.local_addr();
         join_all((0..TOGETHER).map(|at| abandon(address, format!("client-{wave}-{at}")))).await;
-        // The next come when these are done with: how many there are at once is what the cluster has to be large enough for.
+        // The next wave begins when this one is done with. The size of the cluster depends on how many clients are
+        // there at once.
         let admin = running.admin_addr().unwrap();
         let done = async {
             while figure(admin, "dog_tickets").await + figure(admin, "dog_seats").await > 0.0 {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(8), done).await.expect("what nobody came for is given back at once");
+        tokio::time::timeout(Duration::from_secs(8), done).await.expect("unused tickets and seats become free at once");
     }
     let made = journal.clusterized.load(Ordering::Relaxed);
-    assert!(made <= 4 * TOGETHER, "{made} Replicas for nobody");
-    assert_eq!(loud.load(Ordering::Relaxed), loud_before, "a client that leaves is nothing to warn of");
+    assert!(made <= 4 * TOGETHER, "{made} Replicas were made for clients that left");
+    assert_eq!(loud.load(Ordering::Relaxed), loud_before, "a client that leaves causes no warning");
     running.shutdown().await;
 }
 
@@ -81,16 +82,16 @@ async fn beyond_the_most_objects_new_rooms_are_refused_and_those_that_are_there_
     for room in ["a", "b", "c"] {
         here.push(connect(&running, "ann", room).await);
     }
-    // A room that there is not, and a Replica more of one that there is.
+    // The first needs a new room. The second needs one more Replica of a room that exists.
     here.push(connect(&running, "bob", "a").await);
     for (client, room) in [("ann", "d"), ("cid", "a")] {
         let url = format!("ws://{}/?u={client}&room={room}", running.local_addr());
-        let Err(Error::Http(refusal)) = connect_async(url).await else { panic!("it was to be refused") };
+        let Err(Error::Http(refusal)) = connect_async(url).await else { panic!("the request was not refused") };
         assert_eq!(refusal.status(), 503);
         assert_eq!(refusal.headers()["retry-after"], "5");
     }
     assert_eq!(figure(running.admin_addr().unwrap(), "dog_objects_refused_total").await, 2.0);
-    // Whoever has a seat's worth of room in a room that is there is let in.
+    // A client is let in where a room that exists has a free seat.
     connect(&running, "dan", "b").await;
     journal.sees("open dan").await;
     drop(here);

@@ -1,5 +1,5 @@
-//! What objects keep, over the life of the server: storage, alarms, a Group's members; and what cannot be used as a data
-//! folder. What storage does within one life is in the conformance suite.
+//! What objects store across restarts of the server: values, alarms and a Group's members; and which data folders are
+//! refused. The conformance suite tests storage within one life of a server.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod keeper;
@@ -27,12 +27,12 @@ async fn what_was_put_is_there_after_a_restart() {
 async fn a_cluster_is_one_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(folder.path()).await;
-    // A limit of one: each holds the only seat of its Replica while it waits.
+    // A Replica has 100 seats, and the requests come one after another, so one Replica serves all of them.
     let first = ask(&running, "ann", "id").await;
     ask(&running, "ann", "put/who/ann").await;
     running.shutdown().await;
     let running = start(folder.path()).await;
-    // The Replica is the same, for the Group knows it: so is what it keeps.
+    // The Group stores its members, so the Replica is the same one, and has what it stored.
     assert_eq!(ask(&running, "somebody else", "id").await, first);
     assert_eq!(ask(&running, "somebody else", "list").await, "who=ann");
     running.shutdown().await;
@@ -42,7 +42,7 @@ async fn a_cluster_is_one_after_a_restart() {
 async fn a_life_reads_what_the_one_before_it_has_left_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(folder.path()).await;
-    // Large, so that the disk takes longer for it than the next request takes to come.
+    // The value is so large that its write takes longer than the next request takes to arrive.
     for key in 0..20 {
         let panicked = ask_at(running.local_addr(), "ann", &format!("put_and_panic/{key}/2000000")).await;
         assert!(panicked.unwrap_err().to_string().starts_with("HTTP/1.1 50"));
@@ -55,7 +55,7 @@ async fn a_life_reads_what_the_one_before_it_has_left_under_way() {
 async fn an_alarm_rings_after_a_restart_and_again_after_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(folder.path()).await;
-    // Far enough off to be set before the server ends, and near enough to ring soon after it is back.
+    // Late enough to be set before the server ends, and early enough to be due soon after it is back.
     ask(&running, "ann", "alarm/300").await;
     running.shutdown().await;
     let running = start(folder.path()).await;
@@ -74,7 +74,8 @@ async fn an_alarm_rings_after_a_restart_and_again_after_a_failure() {
 async fn a_folder_in_use_is_told_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(folder.path()).await;
-    let error = Server::new(Keeper).bind("127.0.0.1:0").data(folder.path()).start().await.expect_err("it is in use");
+    let error =
+        Server::new(Keeper).bind("127.0.0.1:0").data(folder.path()).start().await.expect_err("the folder is in use");
     assert!(error.is_data());
     let text = error.to_string();
     assert!(text.contains("is in use") && !text.contains('\n'), "{text}");
@@ -94,10 +95,10 @@ async fn a_damaged_folder_is_told_in_one_line_and_left_as_it_is() {
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, b"nonsense").unwrap();
     let server = Server::new(Keeper).bind("127.0.0.1:0").data(folder.path());
-    let error = server.start().await.expect_err("it is damaged");
+    let error = server.start().await.expect_err("the folder is damaged");
     assert!(error.is_data() && !error.to_string().contains('\n'), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"nonsense");
-    // Mended, all is there.
+    // After the repair everything is there.
     std::fs::write(&path, whole).unwrap();
     let running = start(folder.path()).await;
     assert_eq!(ask(&running, "ann", "list").await, "a=1");

@@ -1,4 +1,4 @@
-//! Responses that are streamed, at the end of the server: promise 16.
+//! Streamed responses at the shutdown of the server: promise 16.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -68,7 +68,7 @@ impl Replica for Speaker {
         Ok(Self)
     }
 
-    /// `/polite` says goodbye when the server shuts down, the others speak for ever.
+    /// `/polite` says goodbye when the server shuts down. The other paths stream without end.
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let polite = request.uri().path() == "/polite";
@@ -94,7 +94,7 @@ async fn start(within: Duration) -> Running {
     server.close_timeout(Duration::from_secs(5)).start().await.unwrap()
 }
 
-/// What is read of a stream from now on.
+/// Reads until the text ends with `until`, or to the end of the stream if `until` is empty.
 async fn read(stream: &mut TcpStream, until: &str) -> String {
     let mut text = String::new();
     let reading = async {
@@ -119,7 +119,7 @@ async fn listen(address: SocketAddr, path: &str) -> TcpStream {
     stream
 }
 
-/// The last chunk of a response that is complete.
+/// The last chunk of a complete response.
 const COMPLETE: &str = "0\r\n\r\n";
 
 #[tokio::test]
@@ -133,13 +133,13 @@ async fn streams_end_with_the_server() {
     let ends = async { tokio::join!(reading, running.shutdown()) };
     let ((polite, endless, file), ()) = tokio::time::timeout(PATIENCE, ends).await.expect("the server ends");
     assert!(polite.contains("goodbye") && polite.ends_with(COMPLETE), "{polite}");
-    assert_eq!(endless, COMPLETE, "clients of events connect again when the stream is complete");
-    assert_eq!(file, "", "half a file is not taken for a whole one");
+    assert_eq!(endless, COMPLETE, "an event stream is completed, so that its client connects again");
+    assert_eq!(file, "", "a file that is cut off does not look complete");
 }
 
 #[tokio::test]
 async fn a_stream_is_told_of_the_end_before_its_turn_has_come() {
-    // Within an hour: nothing ends by itself while this test looks.
+    // The drain may take an hour, so nothing ends by itself during this test.
     let running = start(Duration::from_secs(3600)).await;
     let address = running.local_addr();
     let mut file = listen(address, "/file").await;
@@ -148,7 +148,10 @@ async fn a_stream_is_told_of_the_end_before_its_turn_has_come() {
     let goodbye = read(&mut polite, "").await;
     assert!(goodbye.contains("goodbye") && goodbye.ends_with(COMPLETE), "{goodbye}");
     let mut one = [0; 1];
-    assert!(tokio::time::timeout(Duration::from_millis(50), file.read(&mut one)).await.is_err(), "it goes on");
-    assert!(!end.is_finished(), "the server waits for it");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), file.read(&mut one)).await.is_err(),
+        "the stream has ended"
+    );
+    assert!(!end.is_finished(), "the server must wait for the stream");
     end.abort();
 }

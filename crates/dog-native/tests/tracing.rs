@@ -1,4 +1,4 @@
-//! A request in the log: one span at the front, and the spans of what follows from it beneath, on whatever threads.
+//! A request in the log: one span at the front, and below it the spans of what the request causes, on all threads.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
@@ -15,7 +15,7 @@ async fn spans_follow_a_request_to_its_group_and_its_replica() {
     let writer = lines.clone();
     let subscriber =
         tracing_subscriber::fmt().json().with_span_events(FmtSpan::ENTER).with_writer(move || writer.clone());
-    // For all threads of this process: no other test is in it.
+    // This subscriber is for all threads of the process, which runs only this test.
     tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
     let (running, _) = start(|server| server).await;
     let (_client, replica) = connect(&running, "ann", "r").await;

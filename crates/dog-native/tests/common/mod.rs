@@ -1,4 +1,4 @@
-//! A small App, and clients for it.
+//! A small App, and its clients.
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use std::sync::Mutex;
@@ -17,10 +17,10 @@ use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-/// Longer than anything here takes; reached only by what hangs.
+/// Longer than anything here takes. Only a test that hangs reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the App's Replicas saw, for a test to await.
+/// What the App's Replicas saw, for tests to wait for.
 #[derive(Default)]
 pub(crate) struct Journal {
     events: Mutex<Vec<String>>,
@@ -50,7 +50,7 @@ impl Journal {
         assert!(seen.is_ok(), "no {event:?} among {:?}", self.events.lock().unwrap());
     }
 
-    /// Whoever is told to "keep" does not return to its thread until what this gives is dropped.
+    /// The next handler that is told to "keep" blocks its thread until the returned sender is dropped.
     pub(crate) fn keep_the_next(&self) -> mpsc::Sender<()> {
         let (let_go, keep) = mpsc::channel();
         self.keep.lock().unwrap().replace(keep);
@@ -62,7 +62,7 @@ impl Journal {
     }
 }
 
-/// The journal, as the objects find it.
+/// The journal as the objects get it from their `Env`.
 pub(crate) type Shared = std::sync::Arc<Journal>;
 
 pub(crate) struct Test;
@@ -143,7 +143,8 @@ impl Replica for Room {
             Some(flood) if flood.starts_with("flood ") => {
                 let times: usize = flood["flood ".len()..].parse()?;
                 for _ in 0..times {
-                    // A socket that has been closed for being slow takes no more, and that is what is tested.
+                    // A socket that was closed because it is slow accepts no more messages. That is what the test is
+                    // about.
                     let _ = socket.send(Message::binary(vec![0; 64 * 1024]));
                 }
                 self.journal.note(format!("flooded {}", socket.client()));
@@ -170,7 +171,7 @@ impl Replica for Room {
     }
 }
 
-/// A server on a free port, and its journal.
+/// Starts a server on a free port. Returns it and its journal.
 pub(crate) async fn start(set: impl FnOnce(Server<Test>) -> Server<Test>) -> (Running, Shared) {
     let journal = Shared::default();
     let env = Env::new().with(Shared::clone(&journal));
@@ -181,7 +182,7 @@ pub(crate) async fn start(set: impl FnOnce(Server<Test>) -> Server<Test>) -> (Ru
 
 pub(crate) type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Connects, and gives the Replica that it is on too.
+/// Connects, and returns the client and the id of its Replica.
 pub(crate) async fn connect(running: &Running, client: &str, room: &str) -> (Client, String) {
     let url = format!("ws://{}/?u={client}&room={room}", running.local_addr());
     let (mut client, _) = connect_async(url).await.unwrap();
@@ -189,12 +190,12 @@ pub(crate) async fn connect(running: &Running, client: &str, room: &str) -> (Cli
     (client, replica)
 }
 
-/// The next message, a ping's included.
+/// Waits for the next message, which may be a ping.
 pub(crate) async fn next(client: &mut Client) -> Frame {
     tokio::time::timeout(PATIENCE, client.next()).await.expect("a message in time").expect("a message").unwrap()
 }
 
-/// The close code that comes after whatever else comes.
+/// Waits for the close, and returns its code. Skips other messages.
 pub(crate) async fn close_code(client: &mut Client) -> u16 {
     loop {
         if let Frame::Close(close) = next(client).await {

@@ -1,4 +1,4 @@
-//! A delivery takes no memory: what is allocated for a message does not grow with the number of its receivers.
+//! A delivery takes no memory: the allocations per message do not grow with the number of its receivers.
 
 use stats_alloc::Region;
 use tokio::runtime::Builder;
@@ -7,16 +7,16 @@ use crate::app::start;
 use crate::crowd::Crowd;
 use crate::{ALLOCATOR, alone};
 
-/// How often each crowd is told something.
+/// How often the clients send in each measurement.
 const TIMES: usize = 500;
 
-/// What is allocated for a message that goes to so many sockets, on Replicas with so many seats, when so many messages
-/// come at once.
+/// Returns the allocations per message to `sockets` sockets, on Replicas with `limit` seats each, when `together`
+/// messages arrive at once.
 fn per_message(sockets: usize, limit: u32, together: usize) -> f64 {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(start(limit, 1));
     let mut crowd = Crowd::connect(server.local_addr(), sockets);
-    // Queues grow to what they need, once.
+    // Lets the queues grow to the size that they need.
     (0..TIMES / 5).for_each(|_| crowd.say(together));
     let region = Region::new(ALLOCATOR);
     (0..TIMES).for_each(|_| crowd.say(together));
@@ -30,13 +30,13 @@ fn per_message(sockets: usize, limit: u32, together: usize) -> f64 {
 #[test]
 fn a_delivery_allocates_nothing() {
     let _alone = alone();
-    // On one Replica, and on ten of them each time.
+    // First on one Replica for each number of sockets. Then on ten Replicas for each.
     for (few, many) in [((10, 500), (200, 500)), ((10, 1), (200, 20))] {
         for together in [1, 32] {
             let [few, many] = [few, many].map(|(sockets, limit)| per_message(sockets, limit, together));
             println!("{together} at once: {few:.2} allocations a message to 10 sockets, {many:.2} to 200");
-            // 190 more deliveries; the rest is what the second does, in which a server counts and looks around.
-            assert!(many - few < 0.5, "allocations grow with receivers: from {few:.2} a message to {many:.2}");
+            // Each message has 190 more deliveries. The leeway is for what a server does once per second.
+            assert!(many - few < 0.5, "allocations per message grow with the receivers: from {few:.2} to {many:.2}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A relay, as examples/relay is: every message to everyone in the room.
+//! A relay like examples/relay: it sends every message to everyone in the room.
 
 use dog::{
     App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
@@ -55,7 +55,7 @@ impl Replica for Wire {
     }
 }
 
-/// A relay with so many seats on a Replica, on so many threads.
+/// Starts a relay with `limit` seats per Replica on `workers` threads.
 pub(crate) async fn start(limit: u32, workers: usize) -> Running {
     let env = Env::new().with(Limit::new(limit));
     let server = Server::new(Relay).bind("127.0.0.1:0").env(env).workers(workers);

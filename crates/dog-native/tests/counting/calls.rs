@@ -1,19 +1,19 @@
-//! What is called for deliveries: one write a socket for messages that came together, and no wake of another thread for
-//! each of them.
+//! The system calls for deliveries: one write per socket for messages that arrived together, and fewer wakes of other
+//! threads than messages.
 
 use crate::alone;
 use crate::child::{Trace, trace};
 use crate::crowd::TOGETHER;
 
-/// How often so many messages come together.
+/// How often messages are sent together.
 const TIMES: usize = 40;
 
 const SOCKETS: usize = 20;
 
-/// What the calls hold by which a message leaves: the word that each begins with.
+/// The text in the calls that send messages: the words that each message begins with.
 const DELIVERY: &str = "counted, and";
 
-/// What another thread is woken with.
+/// The text in the calls that wake another thread.
 const WAKE: &str = "[eventfd]>";
 
 fn talk(limit: u32, workers: usize, times: usize) -> Option<Trace> {
@@ -23,7 +23,7 @@ fn talk(limit: u32, workers: usize, times: usize) -> Option<Trace> {
 #[test]
 fn messages_that_come_together_cost_one_write_a_socket() {
     let _alone = alone();
-    // On one Replica, and on five.
+    // With one Replica, and with five.
     for limit in [100, 4] {
         let Some(trace) = talk(limit, 1, TIMES) else { return };
         let writes = trace.count(DELIVERY);
@@ -41,7 +41,8 @@ fn no_message_wakes_another_thread_by_itself() {
     let wakes = busy.saturating_sub(silent);
     let messages = TIMES * TOGETHER;
     println!("{wakes} wakes for {messages} messages that came {TOGETHER} at a time");
-    // One each time, for what goes to the other thread; the rest is leeway for what else they tell each other.
+    // One wake per group of messages for the deliveries on the other thread. The rest is leeway for other mail between
+    // the threads.
     assert!(wakes * 4 <= messages, "{wakes} wakes for {messages} messages");
-    assert!(busy > 0, "that there are two threads must be seen, or nothing is");
+    assert!(busy > 0, "the trace shows no wake at all, so the test proves nothing");
 }

@@ -1,4 +1,4 @@
-//! The relay as a process of its own under `strace`: this test binary, run once more.
+//! The relay in a process of its own under `strace`. The process runs this test binary.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,18 +9,18 @@ use tokio::io::AsyncReadExt;
 use crate::app;
 use crate::crowd::Crowd;
 
-/// What tells the child that it is one: seats on a Replica, and threads.
+/// The variable that makes a process the child. It has the seats per Replica and the number of threads.
 const SETTINGS: &str = "DOG_COUNTED_SERVER";
 
 const LISTENS: &str = "listens on ";
 
-/// Far longer than it takes to start under strace.
+/// Far longer than the child takes to start under `strace`.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What the child's one test must be called.
+/// The name of the test that is the child.
 const TEST: &str = "child::a_server_for_the_other_tests";
 
-/// The calls by which a byte can leave a thread.
+/// The system calls by which bytes can leave a thread.
 const CALLS: &str = "trace=write,writev,sendto,sendmsg,sendmmsg";
 
 #[tokio::test]
@@ -28,18 +28,18 @@ async fn a_server_for_the_other_tests() {
     let Ok(settings) = std::env::var(SETTINGS) else { return };
     let (limit, workers) = settings.split_once(' ').unwrap();
     let running = app::start(limit.parse().unwrap(), workers.parse().unwrap()).await;
-    // The harness has begun the line.
+    // The test harness has printed the beginning of the line.
     println!("\n{LISTENS}{}", running.local_addr());
-    // Ends with its parent, which holds the other end.
+    // The child ends with its parent, which holds the other end of its standard input.
     let _ = tokio::io::stdin().read(&mut [0]).await;
     running.shutdown().await;
 }
 
-/// What a server has called, one call a line: `1234 sendto(7<TCP:…>, "…`.
+/// The system calls of a server, one per line: `1234 sendto(7<TCP:…>, "…`.
 pub(crate) struct Trace(String);
 
-/// Runs a server with so many seats on a Replica and so many threads; `act` is done with so many sockets. `None` where
-/// nobody may trace.
+/// Runs a server with `limit` seats per Replica on `workers` threads, and `act` with a crowd of `sockets` sockets.
+/// Returns `None` where tracing is not possible.
 pub(crate) fn trace(limit: u32, workers: usize, sockets: usize, act: impl FnOnce(&mut Crowd)) -> Option<Trace> {
     let file = tempfile::NamedTempFile::new().unwrap();
     let traced = ["-f", "-qq", "-y", "-s", "64", "-e", CALLS, "-o"];
@@ -65,7 +65,7 @@ pub(crate) fn trace(limit: u32, workers: usize, sockets: usize, act: impl FnOnce
 }
 
 impl Trace {
-    /// How many calls there were whose line has this in it. One that was interrupted by another thread's is told in two
+    /// Returns the number of calls whose line contains `what`. A call that another thread's call interrupts has two
     /// lines, of which the second has no arguments.
     pub(crate) fn count(&self, what: &str) -> usize {
         self.0.lines().filter(|line| line.contains(what)).count()

@@ -1,33 +1,33 @@
-//! Clients that block, in buffers that stand still: what they do while a server is counted allocates nothing.
+//! Blocking clients with buffers of a fixed size. They allocate nothing while a server's allocations are counted.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Longer than anything here takes; reached only by what hangs.
+/// Longer than anything here takes. Only a test that hangs reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What each message says, and begins with in a trace.
+/// The payload of each message. Traces are searched for its first words.
 pub(crate) const WORD: &[u8] = b"counted, and not by the clock   ";
 
-/// A frame with it as a server sends it: two bytes before the payload.
+/// The length of a frame with that payload as a server sends it, with two bytes before the payload.
 const FRAME: usize = 2 + WORD.len();
 
-/// Messages that are sent with one write.
+/// The most messages that are sent with one write.
 pub(crate) const TOGETHER: usize = 32;
 
 /// Sockets in one room.
 pub(crate) struct Crowd {
     sockets: Vec<TcpStream>,
-    /// So many messages, as a client sends them.
+    /// [`TOGETHER`] messages as a client sends them.
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
 }
 
 impl Crowd {
-    /// Opens so many sockets, each of a client of its own.
+    /// Opens `sockets` sockets, each for a client of its own.
     pub(crate) fn connect(address: SocketAddr, sockets: usize) -> Self {
-        // A mask of zeros leaves the payload as it is.
+        // A mask of zeros leaves the payload unchanged.
         let masked = [&[0x82, 0x80 | u8::try_from(WORD.len()).unwrap(), 0, 0, 0, 0], WORD].concat();
         Self {
             sockets: (0..sockets).map(|number| enter(address, number)).collect(),
@@ -36,7 +36,7 @@ impl Crowd {
         }
     }
 
-    /// The first socket says so many things at once, and everyone hears them.
+    /// Sends `messages` messages at once on the first socket, and receives them on all sockets.
     pub(crate) fn say(&mut self, messages: usize) {
         let Self { sockets, outgoing, incoming } = self;
         let all = outgoing.len() / TOGETHER * messages;

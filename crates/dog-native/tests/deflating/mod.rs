@@ -1,5 +1,5 @@
-//! Stands between clients that know no compression and a server that offers it: messages are compressed on their way there,
-//! and inflated on their way back. Whatever is no whole message of at most two megabytes goes on as it is.
+//! A proxy between clients without compression and a server that offers it. It compresses the clients' messages and
+//! inflates the server's. It forwards everything unchanged that is not a whole message of at most 2 MiB.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,21 +8,21 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// First bytes of a whole text, or binary, message.
+/// First bytes of a whole text message and of a whole binary message.
 const MESSAGES: [u8; 2] = [0x81, 0x82];
 const COMPRESSED: u8 = 0x40;
 const MASKED: u8 = 0x80;
-/// The largest message that is worked on.
+/// The largest payload that is compressed or inflated, in bytes.
 const MOST: usize = 2 << 20;
 
-/// Takes connections for `server` from now on; where.
+/// Starts a proxy for `server`, and returns its address.
 pub(crate) async fn before(server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             tokio::spawn(async move {
-                // Whatever breaks off on one side has broken off on the other when both streams are dropped.
+                // If one side breaks off, both streams are dropped, so the other side breaks off too.
                 let _ = pass_on(client, server).await;
             });
         }
@@ -57,7 +57,7 @@ async fn pass_on(mut client: TcpStream, server: SocketAddr) -> io::Result<()> {
     tokio::try_join!(there, back).map(drop)
 }
 
-/// Up to the empty line; all that there is if it ends before.
+/// Reads up to the empty line, or to the end of the stream.
 async fn head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).await? > 0 {
@@ -66,7 +66,7 @@ async fn head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Passes frames on, each turned into another, until they end or are none.
+/// Forwards frames, each changed by `turn`. If a frame is too large, forwards that and the rest unchanged.
 async fn frames<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     from: &mut R,
     to: &mut W,
@@ -95,7 +95,8 @@ async fn frames<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     }
 }
 
-/// The lengths of a frame's header and payload, once they are there; the error is one that is not worked on.
+/// Returns the lengths of a frame's header and payload once the header has arrived. The error is a frame that is too
+/// large.
 fn frame_of(bytes: &[u8]) -> Option<Result<(usize, usize), ()>> {
     let &[_, second, ref rest @ ..] = bytes else { return None };
     let (header, length) = match second & !MASKED {
@@ -134,11 +135,11 @@ fn inflated(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     let mut plain = Vec::with_capacity(MOST);
     let whole = [payload, &[0, 0, 0xff, 0xff]].concat();
     let mut stream = Decompress::new(false);
-    stream.decompress_vec(&whole, &mut plain, FlushDecompress::Sync).expect("the server compresses rightly");
+    stream.decompress_vec(&whole, &mut plain, FlushDecompress::Sync).expect("the server's compression is valid");
     laid_out(first & !COMPRESSED, &plain, masked)
 }
 
-/// A frame, under a mask of zeros if it has one.
+/// Returns a frame, under a mask of zeros if `masked`.
 fn laid_out(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     let mask = if masked { MASKED } else { 0 };
     let mut frame = vec![first];

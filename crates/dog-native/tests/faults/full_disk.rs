@@ -79,11 +79,11 @@ async fn a_full_disk_is_told_and_costs_nothing_that_was_acknowledged() {
         match Child::start(&disk.settings()) {
             Ok(child) => {
                 let mut writers = connect_all(child.address, 3, 2).await;
-                model.check(&mut writers).await.unwrap_or_else(|wrong| panic!("still without room: {wrong:#?}"));
+                model.check(&mut writers).await.unwrap_or_else(|wrong| panic!("still without space: {wrong:#?}"));
                 child.kill();
             }
             Err(NoStart { refusal, errors }) => {
-                let refusal = refusal.unwrap_or_else(|| panic!("it did not start, without a word: {errors}"));
+                let refusal = refusal.unwrap_or_else(|| panic!("the server ended without a reason: {errors}"));
                 println!("full disk: no start without room: {refusal}");
             }
         }
@@ -91,7 +91,7 @@ async fn a_full_disk_is_told_and_costs_nothing_that_was_acknowledged() {
         disk.resize(64);
         let child = Child::start(&disk.settings()).expect("the disk has space again");
         let mut writers = connect_all(child.address, 3, 2).await;
-        let found = model.check(&mut writers).await.unwrap_or_else(|wrong| panic!("with room again: {wrong:#?}"));
+        let found = model.check(&mut writers).await.unwrap_or_else(|wrong| panic!("with space again: {wrong:#?}"));
         assert!(found > 0);
         write_all(&mut writers, &mut random, 2_000_000, 20).await;
         assert_eq!(refusals(&writers), Vec::<&str>::new(), "writes succeed again");

@@ -37,6 +37,6 @@ async fn a_server_for_the_other_tests() {
         Some("storm") => storm::run().await,
         // Without the variable it is an ordinary run of all tests, ignored ones included.
         None => {}
-        Some(other) => panic!("what is {other}?"),
+        Some(other) => panic!("{SERVER} names an unknown server: {other}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The server that these tests ask, and a client that sends bytes as they are.
+//! The server for these tests, and a client that sends raw bytes.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,13 +15,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// Longer than anything here takes; reached only by what hangs.
+/// Longer than anything here takes. Only a test that hangs reaches it.
 const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
-/// Short, for tests of what ends after it.
+/// A short timeout, for tests of what happens after it.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
-/// What handlers have begun, and what lets those that wait go on.
+/// Which handlers have begun, and the signal that lets those that wait go on.
 pub(crate) struct Stage {
     begun: watch::Sender<Vec<String>>,
     pub(crate) open: watch::Sender<bool>,
@@ -93,10 +93,10 @@ impl Replica for Seat {
     }
 }
 
-/// More than the kernels keep for a connection.
+/// More than the kernels buffer for a connection.
 pub(crate) const LARGE: usize = 32 << 20;
 
-/// A body that goes on.
+/// A body that never ends.
 struct Endless;
 
 impl http_body::Body for Endless {
@@ -108,7 +108,7 @@ impl http_body::Body for Endless {
     }
 }
 
-/// A body of which nothing comes.
+/// A body that never has any data.
 struct Quiet;
 
 impl http_body::Body for Quiet {
@@ -149,27 +149,27 @@ pub(crate) async fn ask(address: SocketAddr, request: &str) -> TcpStream {
     stream
 }
 
-/// One response with a length, its head and its body.
+/// Reads one response with a length. Returns its head and its body.
 pub(crate) async fn response(stream: &mut TcpStream) -> (String, Vec<u8>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(in_time("a response", stream.read_u8()).await.unwrap());
     }
     let head = String::from_utf8(head).unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("it has a length");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a response with a length");
     let mut body = vec![0; length.parse().unwrap()];
     in_time("its body", stream.read_exact(&mut body)).await.unwrap();
     (head, body)
 }
 
-/// All that comes until the server hangs up, however it does.
+/// Reads until the server ends the connection in any way.
 pub(crate) async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     let _ = in_time("the server to hang up", stream.read_to_end(&mut rest)).await;
     rest
 }
 
-/// What the server says of itself, once it answers so.
+/// Asks for the metrics until they are as `right` wants them.
 async fn says(running: &Running, what: &str, right: impl Fn(&str) -> bool) {
     let says = async {
         loop {
@@ -178,7 +178,7 @@ async fn says(running: &Running, what: &str, right: impl Fn(&str) -> bool) {
             if right(&String::from_utf8(body).unwrap()) {
                 return;
             }
-            // Nobody outside hears of a seat that is given back.
+            // A seat that becomes free sends no event to the outside, so the test polls.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -189,7 +189,7 @@ pub(crate) async fn no_seat_is_taken(running: &Running) {
     says(running, "the seat to be free", |metrics| metrics.contains("dog_seats{class=\"hall\"} 0\n")).await;
 }
 
-/// The only connection that its address may have is given back.
+/// Waits until the only connection that this address may have is free again.
 pub(crate) async fn another_is_let_in(running: &Running) {
     let let_in = async {
         loop {

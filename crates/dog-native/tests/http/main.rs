@@ -1,4 +1,5 @@
-//! How the native host serves HTTP: clients that stop, vanish or finish early, and requests that the standard refuses.
+//! How the native host serves HTTP: clients that stall, vanish or finish early, and requests that HTTP's standard
+//! refuses.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod app;

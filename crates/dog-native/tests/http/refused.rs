@@ -1,4 +1,4 @@
-//! Which requests are refused and which are taken, and where the server listens.
+//! Which requests are refused, which are accepted, and which addresses the server listens on.
 
 use crate::app::{ask, get, response, rest, start};
 
@@ -29,7 +29,7 @@ async fn requests_that_the_standard_refuses_are_refused() {
     ];
     for (request, status) in cases {
         let mut stream = ask(running.local_addr(), request).await;
-        // Where such a request ends is in doubt, so the connection ends with the answer.
+        // It is not certain where such a request ends, so the connection is closed after the response.
         let answer = String::from_utf8(rest(&mut stream).await).unwrap();
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status}")) || answer.starts_with(&format!("HTTP/1.0 {status}")),

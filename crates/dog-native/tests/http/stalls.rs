@@ -1,4 +1,5 @@
-//! Clients that stop, vanish or finish early: their connections and seats come back, and nobody else waits for them.
+//! Clients that stall, vanish or finish early. Their connections and seats become free, and no other client waits for
+//! them.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ async fn answers_to_pipelined_requests_that_nobody_reads_give_back_their_connect
     let mut silent = ask(running.local_addr(), &get("/")).await;
     stage.has_begun("/").await;
     let requests = get("/").repeat(1000);
-    // Until the server takes no more, and in the end hangs up.
+    // Sends until the server accepts no more data and, later, closes the connection.
     let asks = async { while silent.write_all(requests.as_bytes()).await.is_ok() {} };
     in_time("the server to hang up", asks).await;
     another_is_let_in(&running).await;
@@ -39,7 +40,7 @@ async fn an_answer_that_is_read_slowly_arrives_whole() {
     let (running, _) = start(|server| server.stall_timeout(Duration::from_secs(5)).keep_alive_timeout(SHORT)).await;
     let mut slow = ask(running.local_addr(), &get("/large")).await;
     let mut piece = vec![0; 1 << 20];
-    // For longer than it may stop, and never for so long at once.
+    // The reading as a whole takes longer than the stall timeout. No single pause does.
     for _ in 0..STEPS {
         in_time("more of it", slow.read_exact(&mut piece)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -69,7 +70,7 @@ async fn probes_are_answered_beside_clients_that_ask_and_do_not_read() {
     let mut silent = Vec::new();
     for at in 0..200 {
         let stream = ask(admin, "").await;
-        // Some say nothing at all; most ask until nobody takes more.
+        // One in four connections sends nothing. The others send requests until no buffer has room.
         if at % 4 > 0 {
             while stream.try_write(requests.as_bytes()).is_ok() {}
         }
@@ -104,14 +105,14 @@ async fn a_client_that_has_said_all_gets_its_answer() {
     let (head, body) = response(&mut early).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert_eq!(body, b"it was worth it");
-    // Nothing more can come from them.
+    // The clients can send nothing more, so the server closes the connections.
     for mut stream in [early, several, large] {
         assert_eq!(rest(&mut stream).await, b"");
     }
     running.shutdown().await;
 }
 
-/// How a client leaves while its request is answered.
+/// How a client leaves while its request is being answered.
 enum Leaves {
     Resets,
     FinishesAndResets,
@@ -134,7 +135,7 @@ async fn a_client_that_is_gone_frees_its_connection_at_once_and_its_seat_with_th
     let cases = [
         ("/waits", Leaves::Resets, HOUR),
         ("/waits", Leaves::FinishesAndResets, HOUR),
-        // It may be there still: for so long it is waited for.
+        // The client may still be there. The server waits for it as long as the stall timeout.
         ("/waits", Leaves::FinishesAndStays, SHORT),
         ("/quiet", Leaves::Resets, HOUR),
         ("/quiet", Leaves::FinishesAndStays, SHORT),
@@ -145,7 +146,7 @@ async fn a_client_that_is_gone_frees_its_connection_at_once_and_its_seat_with_th
         stage.has_begun(path).await;
         let stays = leave(stream, &leaves).await;
         another_is_let_in(&running).await;
-        // A handler is not cut short. Nobody waits for what this one says.
+        // A handler is not cancelled. Its response is dropped.
         stage.open.send_replace(true);
         no_seat_is_taken(&running).await;
         drop(stays);
@@ -166,7 +167,7 @@ async fn a_handshake_whose_client_is_gone_leaves_no_socket() {
         stage.open.send_replace(true);
         no_seat_is_taken(&running).await;
         drop(stays);
-        // One that is there gets its socket.
+        // A client that stays gets its socket.
         let mut stream = ask(running.local_addr(), handshake).await;
         let mut head = [0; 12];
         in_time("the answer", stream.read_exact(&mut head)).await.unwrap();
@@ -180,14 +181,14 @@ async fn an_idle_connection_outlives_the_time_for_a_handshake() {
     let (running, _) = start(|server| server.handshake_timeout(SHORT).keep_alive_timeout(HOUR)).await;
     let mut kept = ask(running.local_addr(), &get("/app")).await;
     assert_eq!(response(&mut kept).await.1, b"test /app");
-    // Nothing is to happen. Four times as long as the time that must not count here.
-    assert!(tokio::time::timeout(4 * SHORT, kept.read_u8()).await.is_err(), "it was hung up on");
+    // Nothing may happen here. The wait is four times the timeout that must not apply.
+    assert!(tokio::time::timeout(4 * SHORT, kept.read_u8()).await.is_err(), "the idle connection was closed");
     kept.write_all(get("/app").as_bytes()).await.unwrap();
     assert_eq!(response(&mut kept).await.1, b"test /app");
-    // A request that has begun has no more time than ever.
+    // A request that has begun must arrive within the handshake timeout.
     kept.write_all(b"GET /app HT").await.unwrap();
     assert_eq!(rest(&mut kept).await, b"");
-    // And one that says nothing from the beginning has not either.
+    // The same is true of a new connection that sends nothing.
     assert_eq!(rest(&mut ask(running.local_addr(), "").await).await, b"");
     running.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! An App whose Replicas keep what they are told to, over HTTP.
+//! An App whose Replicas store what they are told to, over HTTP.
 
 use std::path::Path;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Replica for Kept {
                 storage.put(key, &value).await?;
                 "put".into()
             }
-            // Its life ends, and the write goes on.
+            // Ends the Replica's life while the write goes on.
             ["put_and_panic", key, size] => {
                 let value = "x".repeat(size.parse()?);
                 let mut put = std::pin::pin!(storage.put(key, &value));
@@ -70,7 +70,7 @@ impl Replica for Kept {
                 storage.delete(key).await?;
                 "deleted".into()
             }
-            // One of the two keys has it at any time, whenever the server dies.
+            // Exactly one of the two keys has the value at any time, whenever the server dies.
             ["move", from, to] => {
                 let moved = async |entries: &dog::Transaction| {
                     let value: Option<String> = entries.get(from).await?;
@@ -96,7 +96,7 @@ impl Replica for Kept {
         Ok(text_response(StatusCode::OK, answer))
     }
 
-    /// Fails the first time, panics the second, succeeds the third.
+    /// Fails the first time, panics the second time, and succeeds the third time.
     async fn on_alarm(&self, cx: &Context<Self>) -> Result {
         let rung: Option<String> = cx.storage().get("rung").await?;
         let rung = rung.map_or(Ok(0), |rung| rung.parse::<u32>())? + 1;
@@ -109,17 +109,17 @@ impl Replica for Kept {
     }
 }
 
-/// A server on a free port that keeps its data in `folder`.
+/// Starts a server on a free port that keeps its data in `folder`.
 pub(crate) async fn start(folder: &Path) -> Running {
     Server::new(Keeper).bind("127.0.0.1:0").workers(2).data(folder).start().await.unwrap()
 }
 
-/// The text that a request is answered with.
+/// Sends a request, and returns the text of the response.
 pub(crate) async fn ask(running: &Running, client: &str, path: &str) -> String {
     ask_at(running.local_addr(), client, path).await.unwrap()
 }
 
-/// The same, of a server that may be dying.
+/// The same for a server that may be dying.
 pub(crate) async fn ask_at(address: std::net::SocketAddr, client: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let client = client.replace(' ', "+");
