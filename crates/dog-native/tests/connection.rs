@@ -133,7 +133,7 @@ async fn a_panic_of_a_group_splits_no_cluster() {
     let made = journal.clusterized.load(std::sync::atomic::Ordering::Relaxed);
     let url = format!("ws://{}/?u=panics%20the%20Group&room=r", running.local_addr());
     assert!(connect_async(url).await.is_err());
-    // The Group's next life knows that both Replicas are full, and which Replicas there are.
+    // The Group's next life knows that both Replicas are full, and on which Replica each client is.
     let (mut e, third) = connect(&running, "e", "r").await;
     assert!(third != first && third != second);
     assert_eq!(

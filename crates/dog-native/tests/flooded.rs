@@ -1,6 +1,6 @@
-//! What others can make a server do a thousand times. It logs a few lines, and one line with the number of the others;
-//! and the port for other nodes has only a limited number of connections that are not authenticated. Everything is in
-//! one test, because the log belongs to the whole process.
+//! Events that others can cause thousands of times. The server logs the first of each kind, and then one line with the
+//! number of the rest. On the port for other nodes, the number of connections that are not authenticated is bounded.
+//! All of this is one test, because the log belongs to the whole process.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 

@@ -1,5 +1,5 @@
-//! A million clients come and go, in different ways. Afterwards the Groups' books hold no client, and memory is back to
-//! what it was.
+//! Many clients come and go, in different ways: 30,000 by default, and a million or more in `cargo xtask test faults`.
+//! Afterwards the Groups' books hold no client, and memory is back to what it was.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

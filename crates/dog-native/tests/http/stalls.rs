@@ -26,7 +26,7 @@ async fn answers_to_pipelined_requests_that_nobody_reads_give_back_their_connect
     let mut silent = ask(running.local_addr(), &get("/")).await;
     stage.has_begun("/").await;
     let requests = get("/").repeat(1000);
-    // Sends until the server accepts no more data and, later, closes the connection.
+    // Sends until the server has stopped reading and has closed the connection.
     let asks = async { while silent.write_all(requests.as_bytes()).await.is_ok() {} };
     in_time("the server to hang up", asks).await;
     another_is_let_in(&running).await;
@@ -70,7 +70,7 @@ async fn probes_are_answered_beside_clients_that_ask_and_do_not_read() {
     let mut silent = Vec::new();
     for at in 0..200 {
         let stream = ask(admin, "").await;
-        // One in four connections sends nothing. The others send requests until no buffer has room.
+        // One in four connections sends nothing. The others send requests until all buffers are full.
         if at % 4 > 0 {
             while stream.try_write(requests.as_bytes()).is_ok() {}
         }
