@@ -1,5 +1,5 @@
-//! What the fuzz targets share. How to run them is in `cargo xtask help`; what each of them reads from its input and what
-//! it holds stands at the top of its file in `targets/`.
+//! What the fuzz targets share. How to run them is in `cargo xtask help`; what each of them reads from its input and
+//! what it holds stands at the top of its file in `targets/`.
 //!
 //! Inputs are laid out by hand rather than derived from types: a byte keeps its meaning when a type changes, and so do
 //! the corpora in the tree.

@@ -1,5 +1,5 @@
-//! What anybody sends to the port: any bytes, cut anywhere, through HTTP as the native host sets it up, into what an App
-//! does with a request.
+//! What anybody sends to the port: any bytes, cut anywhere, through HTTP as the native host sets it up, into what an
+//! App does with a request.
 //!
 //! Input: how the stream is cut; the stream.
 //!

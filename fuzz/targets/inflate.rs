@@ -3,8 +3,9 @@
 //! Input: which limit; where the payload is cut; the payload.
 //!
 //! Held: nothing panics; it makes no difference whether it comes in one frame or in two; no more is inflated than the
-//! limit allows, nor more memory taken than that and what has come; what is read is what another inflater reads; what was
-//! read and is sent again compressed is read as the same; an inflater that has refused something reads the next message.
+//! limit allows, nor more memory taken than that and what has come; what is read is what another inflater reads; what
+//! was read and is sent again compressed is read as the same; an inflater that has refused something reads the next
+//! message.
 #![no_main]
 
 use dog_native::websocket::{Decoder, Deflater, Event, Inflater, Limits, ProtocolError};

@@ -1,10 +1,12 @@
 //! For hosts where every message between objects is a request: which messages leave now, together, and which wait.
 //!
-//! - Messages to one object arrive in the order in which they were handed over, if the transport keeps the order of bundles.
-//! - Casts wait while earlier casts to the same object are in flight, and then leave together. So casts that are made faster
-//!   than they arrive cost fewer requests, not more. A call leaves at once, together with the casts that wait before it.
-//! - The number of bundles in flight is limited. A bundle without an answer stops counting after 100 ms, so a slow object
-//!   does not block the others.
+//! - Messages to one object arrive in the order in which they were handed over, if the transport keeps the order of
+//!   bundles.
+//! - Casts wait while earlier casts to the same object are in flight, and then leave together. So casts that are made
+//!   faster than they arrive cost fewer requests, not more. A call leaves at once, together with the casts that wait
+//!   before it.
+//! - The number of bundles in flight is limited. A bundle without an answer stops counting after 100 ms, so a slow
+//!   object does not block the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -151,7 +153,8 @@ impl<A: Copy + Eq + Hash, M> Departures<A, M> {
         Some(Departure { id, to, messages, has_call })
     }
 
-    /// A bundle has arrived, or has failed. Returns `true` if nothing waits for its object and nothing is in flight to it.
+    /// A bundle has arrived, or has failed. Returns `true` if nothing waits for its object and nothing is in flight to
+    /// it.
     pub fn arrived(&mut self, id: DepartureId) -> bool {
         let Some((to, has_call)) = self.in_flight.remove(&id) else { return false };
         while self.departed.front().is_some_and(|(_, id)| !self.in_flight.contains_key(id)) {

@@ -1,7 +1,8 @@
 //! Limits how often one kind of event is logged: [`Repeats`]. Pure: time comes in.
 //!
-//! A client can cause the same failure a thousand times per second. The first [`FIRST`] events of a kind are logged. What
-//! follows is counted, and logged as one line per [`PERIOD`]. So the log stays readable, and does not fill the disk.
+//! A client can cause the same failure a thousand times per second. The first [`FIRST`] events of a kind are logged.
+//! What follows is counted, and logged as one line per [`PERIOD`]. So the log stays readable, and does not fill the
+//! disk.
 
 use std::time::Duration;
 
@@ -88,8 +89,8 @@ impl Kind {
     }
 }
 
-/// Logs an event that clients can cause at will, if the host allows it: `log_limited!(host, error, "the kind", …)`, with the
-/// arguments of `tracing::error!`.
+/// Logs an event that clients can cause at will, if the host allows it: `log_limited!(host, error, "the kind", …)`,
+/// with the arguments of `tracing::error!`.
 macro_rules! log_limited {
     ($host:expr, $level:ident, $kind:literal, $($what:tt)+) => {
         if $host.may_log($kind) {

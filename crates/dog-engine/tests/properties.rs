@@ -1,6 +1,6 @@
 //! Promises 1 to 4 and 8 in every order of events: a Group's books and several Replicas' seats in a model world whose
-//! messages are late, lost, doubled and out of order, and whose objects crash. After every operation the books are compared
-//! with what they are expected to say, which is computed in the simplest possible way.
+//! messages are late, lost, doubled and out of order, and whose objects crash. After every operation the books are
+//! compared with what they are expected to say, which is computed in the simplest possible way.
 
 #[path = "properties/checks.rs"]
 mod checks;

@@ -1,5 +1,6 @@
-//! The addresses of NATS and the login of a node, parsed from one text: `nats://USER:PASSWORD@HOST:PORT`, or several of them
-//! separated by commas. Parsing takes the login out of the addresses, and no error repeats any part of the text.
+//! Parses the addresses of NATS and the login of a node from one text: `nats://USER:PASSWORD@HOST:PORT`, or several of
+//! them separated by commas. Parsing removes the login from the addresses. No error repeats a part of the text, because
+//! it may contain a password.
 
 use async_nats::ServerAddr;
 use percent_encoding::percent_decode_str;
@@ -14,19 +15,19 @@ pub(crate) enum Login {
     Credentials(std::path::PathBuf),
 }
 
-/// The servers, without a login, and the login for all of them.
+/// The servers without a login, and the login for all of them.
 pub(crate) struct Addresses {
     pub(crate) servers: Vec<ServerAddr>,
     pub(crate) login: Login,
 }
 
 impl Addresses {
-    /// Parses the text. `set` is the login of the other settings.
+    /// Parses the text. `set` is the login from the other settings.
     pub(crate) fn read(text: &str, set: &Login) -> Result<Self, String> {
         let (mut servers, mut login) = (Vec::new(), Login::Anonymous);
         let all: Vec<&str> = text.split(',').map(str::trim).collect();
         for (one, number) in all.iter().zip(1..) {
-            // Without the text: what cannot be parsed may contain a password all the same.
+            // The error does not repeat the text: even a text that cannot be parsed may contain a password.
             let wrong = |what: &str| format!("address {number} of {} of NATS: {what}", all.len());
             let (server, found) = read_one(one).map_err(|what| wrong(&what))?;
             servers.push(server);
@@ -46,7 +47,7 @@ impl Addresses {
         Ok(Self { servers, login })
     }
 
-    /// The servers as text, for logs.
+    /// Formats the servers as text for logs.
     pub(crate) fn shown(servers: &[ServerAddr]) -> String {
         let shown: Vec<&str> = servers.iter().map(ServerAddr::as_url_str).collect();
         shown.join(", ")
@@ -60,7 +61,7 @@ fn read_one(text: &str) -> Result<(ServerAddr, Login), String> {
     let parsed: ServerAddr = text.parse().map_err(|_| FORM.to_owned())?;
     let mut url = parsed.into_inner();
     let more = !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some();
-    // A `/` in a password would make the user name the host, and the rest a path.
+    // With an unescaped `/` in the password, the parser takes the user name for the host and the rest for a path.
     if more || !matches!(url.scheme(), "nats" | "tls") || url.host_str().is_none_or(str::is_empty) {
         return Err(FORM.to_owned());
     }

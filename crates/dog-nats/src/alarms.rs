@@ -1,4 +1,5 @@
-//! The alarms of all objects: each node hears of all of them, so that one node rings an alarm whose object nobody owns.
+//! The alarms of all objects. Each node follows all of them, so that a node can ring an alarm whose object has no
+//! owner.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::faults::{Fault, is_planted};
 use crate::names::Names;
 use crate::stream::{Change, MessageStream};
 
-/// The pause before the alarms are followed again after an error.
+/// The pause after an error before the alarms are followed again.
 const FOLLOW_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The payload of an object's alarm subject.
@@ -58,7 +59,7 @@ impl AlarmFollower {
         Self { stream, names, events }
     }
 
-    /// Follows them. Never ends.
+    /// Follows the alarms. Never returns.
     pub(crate) async fn follow(&self) {
         loop {
             if let Err(error) = self.follow_once().await {

@@ -1,4 +1,4 @@
-//! [`Bus`]: how bundles of node messages travel. Core NATS delivers each at most once.
+//! [`Bus`]: sends and receives bundles of node messages. Core NATS delivers each bundle at most once.
 
 use async_nats::connection::State;
 use async_nats::{Client, HeaderMap, Message, Subscriber};
@@ -12,25 +12,25 @@ const NUMBER: &str = "Dog-Number";
 /// A bundle of node messages that has arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrived {
-    /// The number that its sender gave it; nothing of a release that gave none.
+    /// The number that its sender gave it. `None`: the sender is an earlier release that sends no numbers.
     pub(crate) number: Option<u64>,
     pub(crate) bundle: Bytes,
 }
 
-/// Carries bundles from node to node.
+/// Sends bundles to other nodes and receives them.
 pub(crate) trait Bus: Send + Sync {
-    /// The bundles that arrive. Dropped, no more do.
+    /// The bundles that arrive. Dropping it ends the subscription.
     type Subscription: Stream<Item = Arrived> + Send + Unpin;
 
     fn is_connected(&self) -> bool;
 
-    /// Sends a bundle. No error does not mean that it arrives.
+    /// Sends a bundle. It may be lost even if this returns no error.
     fn publish(&self, subject: String, number: u64, bundle: Bytes) -> impl Future<Output = Result<(), String>> + Send;
 
     /// Waits until everything that was published has left this process.
     fn flush(&self) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Ends when bundles that other nodes publish from now on arrive.
+    /// Subscribes. When this returns, bundles that other nodes publish from now on arrive.
     fn subscribe(&self, subject: String) -> impl Future<Output = Result<Self::Subscription, String>> + Send;
 }
 

@@ -5,23 +5,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::stream::{Put, Stored, StreamError};
 
-/// The payload of an object's owner subject. A claim puts it there, and every batch of writes replaces it.
+/// The payload of an object's owner subject. A claim stores it, and each batch of writes replaces it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Claim {
     /// The node that owns the object.
     pub(crate) node: NodeId,
-    /// Tells one claim or batch from another.
+    /// A random text that identifies this claim or batch.
     pub(crate) nonce: String,
 }
 
 impl Claim {
-    /// The message that stores it in that subject.
+    /// Returns the message that stores it in that subject.
     pub(crate) fn put(&self, subject: String) -> Result<Put, StreamError> {
         let text = serde_json::to_vec(self).map_err(|error| StreamError::Rejected(error.to_string()))?;
         Ok(Put::new(subject, text))
     }
 
-    /// The claim that is stored, and the number of its message; zero if there is no message. A malformed claim is none.
+    /// Returns the number of the stored message (zero if there is none) and the claim in it. A malformed claim counts
+    /// as none.
     pub(crate) fn read(stored: Option<Stored>) -> (u64, Option<Self>) {
         let Some(Stored { sequence, payload }) = stored else { return (0, None) };
         (sequence, payload.and_then(|payload| serde_json::from_slice(&payload).ok()))

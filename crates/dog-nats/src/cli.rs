@@ -1,5 +1,5 @@
-//! The flags of a node of a cluster, for programs that use `dog_native::cli`: [`ClusterArgs`]. This module needs the feature
-//! `cli`, which is off by default.
+//! The flags of a node of a cluster, for programs that use `dog_native::cli`: [`ClusterArgs`]. This module needs the
+//! feature `cli`, which is off by default.
 //!
 //! ```no_run
 //! # struct Chat;
@@ -40,7 +40,7 @@ use dog_native::Server;
 
 use crate::Nats;
 
-/// The flags that make a server a node of a cluster. Without `--cluster` it stays a server of its own.
+/// The flags that make a server a node of a cluster. Without `--cluster` the server forms no cluster.
 #[derive(Args, Clone, Debug)]
 pub struct ClusterArgs {
     /// NATS to form a cluster over: nats://HOST:PORT, several separated by commas [default: no cluster]
@@ -62,7 +62,7 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// Sets up `server` as these flags say.
+    /// Configures `server` with these flags.
     pub fn apply<A: App + Send + Sync>(self, mut server: Server<A>) -> Server<A> {
         let Some(mut nats) = self.cluster else { return server };
         if let Some(prefix) = self.cluster_prefix {

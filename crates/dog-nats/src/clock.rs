@@ -1,8 +1,8 @@
-//! The clock that a node measures its lease by. Nobody can set it, and it goes on while the machine sleeps.
+//! The clock by which a node measures its lease. No program can set it. On Linux it also runs while the machine sleeps.
 
 use std::time::Duration;
 
-/// The clock of this node.
+/// The lease clock of this node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LeaseClock {
     #[cfg(test)]
@@ -10,7 +10,7 @@ pub(crate) struct LeaseClock {
 }
 
 impl LeaseClock {
-    /// The time since some moment in the past, the same for every call.
+    /// Returns the time since a fixed moment in the past.
     pub(crate) fn now(&self) -> Duration {
         #[cfg(test)]
         if let Some(clock) = &self.simulated {
@@ -19,24 +19,24 @@ impl LeaseClock {
         since_boot()
     }
 
-    /// A clock over the virtual time of a test, which starts at `offset` and advances `rate` times as fast.
+    /// Returns a clock over a test's virtual time. It starts at `offset` and runs `rate` times as fast.
     #[cfg(test)]
     pub(crate) fn simulated(offset: Duration, rate: f64) -> Self {
         Self { simulated: Some(SimulatedClock { started: tokio::time::Instant::now(), offset, rate }) }
     }
 }
 
-/// The time since the machine started, sleep included: a suspended virtual machine must not take its lease for valid when
-/// it continues.
+/// Returns the time since the machine started, including sleep. A virtual machine that was suspended must not take its
+/// lease for valid when it resumes.
 #[cfg(target_os = "linux")]
 fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    // Neither is ever negative.
+    // Neither field is ever negative.
     Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default())
 }
 
-/// The time since this process first asked. It may stop while the machine sleeps: other systems have no common clock that
-/// does not. The storage rejects writes of a node without a lease in any case.
+/// Returns the time since the first call in this process. This clock may stop while the machine sleeps, because these
+/// systems share no clock that runs then. Writes of a node without a lease are rejected in any case.
 #[cfg(not(target_os = "linux"))]
 fn since_boot() -> Duration {
     static STARTED: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();

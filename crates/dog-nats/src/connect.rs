@@ -1,4 +1,5 @@
-//! Connects to NATS: [`connect`] makes the connection of a node and what it needs there, [`connect_to`] another connection.
+//! Connects to NATS. [`connect`] opens a node's connection and creates the streams. [`connect_to`] opens another
+//! connection.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,26 +20,27 @@ use crate::stream::JetStream;
 const MIN_LEASE: Duration = Duration::from_secs(2);
 /// How long a request waits for its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-/// The messages of one subscription that wait in the client; more are lost. A bundle of node messages is one.
+/// The number of messages of one subscription that may wait in the client. More are lost. A bundle of node messages is
+/// one message.
 const SUBSCRIPTION_CAPACITY: usize = 1 << 16;
-/// The pause before NATS is tried again at the start, and the longest pause between two attempts to reconnect.
+/// The pause between two attempts to connect at the start, and the longest pause between two attempts to reconnect.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A connection to a NATS that has what a cluster needs.
+/// A connection to a NATS that meets the requirements of a cluster.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) names: Names,
     pub(crate) leases: JetStream,
     pub(crate) objects: JetStream,
-    /// Shared by all nodes of the cluster.
+    /// The secret that all nodes of the cluster share.
     pub(crate) secret: [u8; 32],
 }
 
-/// The last error that the server reported about permissions.
+/// The last permission error that the server reported.
 type PermissionError = Arc<Mutex<Option<String>>>;
 
-/// Connects, and creates the streams if they do not exist. Retries for [`Settings::patience`] what may pass. Clients may send
-/// messages of `max_message` bytes.
+/// Connects, and creates the streams if they do not exist. Retries temporary errors for [`Settings::patience`]. Clients
+/// may send messages of up to `max_message` bytes.
 pub(crate) async fn connect(settings: &Settings, max_message: usize) -> Result<Connection, String> {
     let prefix = &settings.prefix;
     let names = Names::new(prefix)
@@ -76,7 +78,7 @@ async fn try_connect(settings: &Settings, names: &Names) -> Result<Connection, J
     }
     let replicas = settings.replicas.unwrap_or(if info.cluster.is_some() { 3 } else { 1 });
     let not_ready = |what: String| JoinError::Temporary(format!("NATS is not ready: {what}"));
-    // A missing permission shows now. Later, node messages would be lost without an error.
+    // A test message shows now whether a permission is missing. Later, node messages would be lost without an error.
     let nobody = names.messages(NodeId::default());
     let _subscription = client.subscribe(nobody.clone()).await.map_err(|error| not_ready(error.to_string()))?;
     client.publish(nobody, Bytes::new()).await.map_err(|error| not_ready(error.to_string()))?;
@@ -96,12 +98,12 @@ async fn try_connect(settings: &Settings, names: &Names) -> Result<Connection, J
     Ok(Connection { client, names: names.clone(), leases, objects, secret })
 }
 
-/// Another connection, to that server only.
+/// Opens another connection, to that server only.
 pub(crate) async fn connect_to(settings: &Settings, server: &ServerAddr) -> Result<Client, JoinError> {
     client(settings, Some(server), &PermissionError::default()).await
 }
 
-/// A connection to any of the servers, or to `only` that one.
+/// Opens a connection to any of the servers, or to `only`.
 async fn client(
     settings: &Settings,
     only: Option<&ServerAddr>,

@@ -1,4 +1,4 @@
-//! [`NatsDirectory`]: the port through which a server asks about objects, nodes and its own lease.
+//! [`NatsDirectory`]: the port through which a server finds objects and nodes, and checks its own lease.
 
 use std::fmt;
 use std::net::SocketAddr;

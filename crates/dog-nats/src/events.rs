@@ -1,12 +1,12 @@
-//! [`Events`]: what a node tells the server that it belongs to.
+//! [`Events`]: what a node reports to its server.
 
 use dog::Timestamp;
 use dog_engine::address::{NodeId, Object};
 use dog_native::cluster::Inbox;
 
-/// Takes what happens in the cluster. No method blocks.
+/// Receives the events of the cluster. No method blocks.
 pub(crate) trait Events: Send + Sync {
-    /// This process has acquired a lease again, as `node`.
+    /// This process has acquired a new lease, as `node`.
     fn joined(&self, node: NodeId);
 
     /// This process has lost its lease.
@@ -15,7 +15,7 @@ pub(crate) trait Events: Send + Sync {
     /// Another node has left the cluster.
     fn gone(&self, node: NodeId);
 
-    /// The alarm of an object, as it is stored; `class` is empty if none is set.
+    /// The stored alarm of an object has changed. `class` is empty if no alarm is set.
     fn alarm(&self, object: Object, class: &str, at: Option<Timestamp>);
 
     /// Another node has sent a bundle of node messages.

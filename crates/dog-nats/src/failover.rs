@@ -1,18 +1,19 @@
-//! Which NATS server a connection goes to when the one before fails.
+//! Chooses the next NATS server when a connection fails.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{ConnectOptions, ReconnectToServer, Server, ServerAddr};
 
-/// How long connecting to one server may take.
+/// The longest time for one attempt to connect to one server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Closes a connection that is dead after three tenths of a lease, and connects to another server then.
+/// Sets up a connection so that it is closed after three tenths of a lease without an answer. The client then connects
+/// to another server.
 pub(crate) fn detect_dead_connections(options: ConnectOptions, lease: Duration) -> ConnectOptions {
     let last: Arc<Mutex<Option<ServerAddr>>> = Arc::default();
     options
-        // The client closes the connection when the third ping is due and the first has no answer.
+        // The client closes the connection when the third ping is due and the first one has no answer.
         .ping_interval(lease / 10)
         .connection_timeout(CONNECT_TIMEOUT.min(lease / 5))
         .reconnect_to_server_callback(move |servers, _| {
@@ -23,13 +24,14 @@ pub(crate) fn detect_dead_connections(options: ConnectOptions, lease: Duration) 
         })
 }
 
-/// Any server but the last one, of those that have failed least. None at first: then the client tries all of them.
+/// Returns a random server among those that have failed least, but not the last one. `None` at first: then the client
+/// tries all of them.
 fn next_server(servers: &[Server], last: Option<&ServerAddr>) -> Option<ServerAddr> {
     let last = last.or(servers.iter().find(|server| server.did_connect).map(|server| &server.addr))?;
     let others = servers.iter().filter(|server| server.addr != *last);
     let least = others.clone().map(|server| server.failed_attempts).min();
     let best: Vec<&Server> = others.filter(|server| Some(server.failed_attempts) == least).collect();
-    // At random, so that nodes which lose the same server spread over the others.
+    // The choice is random, so that nodes that lose the same server spread over the others.
     let any = getrandom::u32().unwrap_or_default() as usize;
     let chosen = best.get(any.checked_rem(best.len()).unwrap_or_default()).map(|server| &server.addr);
     Some(chosen.unwrap_or(last).clone())

@@ -1,28 +1,28 @@
-//! Faults that a test can plant, to show that the property tests find them. Without `cfg(test)` none can be planted, and the
-//! compiler removes the branches.
+//! Faults that a test can plant, to show that the property tests find them. Without `cfg(test)` no fault can be
+//! planted, and the compiler removes the branches.
 
 /// A rule of the cluster that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// A node uses its lease to the end: no part is left for clocks that run at different speeds.
+    /// A node uses its whole lease and leaves no margin for clocks that run at different speeds.
     UsesTheWholeLease,
-    /// A node measures its lease from the answer to a renewal instead of from before the request.
+    /// A node measures its lease from the answer to a renewal, instead of from before the request.
     CountsFromTheAnswer,
-    /// A node deletes a lease whichever renewal is the last.
+    /// A node deletes another node's lease even if it was renewed.
     DeletesRenewedLeases,
-    /// A node takes the owner of an object for dead when it has not heard of it, and does not ask the stream.
+    /// A node takes an object's owner for dead if it does not know that node, and does not check the stream.
     BelievesWhatItHasNotHeard,
     /// A claim does not name the message that it replaces.
     ClaimsWithoutExpectation,
-    /// A claim that was made under an earlier lease of this process counts after that lease was lost.
+    /// A claim that this process made under an earlier lease stays valid after that lease was lost.
     KeepsClaimsOfAnEarlierLease,
     /// A batch does not name the claim or batch that it replaces.
     WritesWithoutExpectation,
-    /// After a conflict, every batch of this node that is stored counts as the one that was sent.
+    /// After a conflict, any stored batch of this node counts as the one that was sent.
     TakesAnyBatchForItsOwn,
     /// A node stops following the alarms after the first error.
     FollowsAlarmsOnce,
-    /// Each process hashes objects in another way.
+    /// Each process hashes objects differently.
     HashesDifferentlyInEachProcess,
 }
 
@@ -45,7 +45,7 @@ mod planted {
         static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
     }
 
-    /// Plants a fault in this thread, or removes it.
+    /// Plants a fault in this thread. `None` removes it.
     pub(crate) fn plant(fault: Option<Fault>) {
         PLANTED.set(fault);
     }

@@ -1,4 +1,4 @@
-//! [`Identity`]: which node this process is at present, and until when it may act as that node.
+//! [`Identity`]: which node this process currently is, and until when it may act as that node.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::clock::LeaseClock;
 use crate::lease::LeaseDeadline;
 use crate::stream::nonce;
 
-/// Who this process is in the cluster. It takes a new node id with every lease.
+/// The identity of this process in the cluster. It takes a new node id with each lease.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    /// Zero while there is no lease.
+    /// The node id. Zero while there is no lease.
     node: AtomicU64,
     deadline: LeaseDeadline,
-    /// Tells leases that this process wrote from those of other processes.
+    /// A random text in the leases that this process writes. It distinguishes them from leases of other processes.
     process: String,
     /// The last node id of this process whose lease another process ended.
     revoked: watch::Sender<NodeId>,
 }
 
 impl Identity {
-    /// Without a lease.
+    /// Creates an identity without a lease.
     pub(crate) fn new(clock: LeaseClock) -> Self {
         Self {
             node: AtomicU64::new(0),
@@ -33,17 +33,17 @@ impl Identity {
         }
     }
 
-    /// The node id of this process; the default one while it has no lease.
+    /// Returns the node id of this process. It is the default id while there is no lease.
     pub(crate) fn node(&self) -> NodeId {
         NodeId::from_raw(self.node.load(Ordering::Acquire))
     }
 
-    /// A random text that stands in all leases of this process.
+    /// Returns the random text in all leases of this process.
     pub(crate) fn process(&self) -> &str {
         &self.process
     }
 
-    /// How long this process may still act as its node; zero once it may not.
+    /// Returns how long this process may still act as its node. Zero: it may not act.
     pub(crate) fn time_left(&self) -> Duration {
         self.deadline.left()
     }
@@ -53,23 +53,24 @@ impl Identity {
         !self.deadline.left().is_zero()
     }
 
-    /// The deadline, for the keeper of the lease to set.
+    /// Returns the deadline. The lease keeper sets it.
     pub(crate) fn deadline(&self) -> &LeaseDeadline {
         &self.deadline
     }
 
-    /// From now on this process is `node`, whose lease it has acquired.
+    /// Makes this process `node`, whose lease it has acquired.
     pub(crate) fn assume(&self, node: NodeId) {
         self.node.store(node.as_u64(), Ordering::Release);
     }
 
-    /// From now on this process is no node and may not act.
+    /// Ends this process's time as a node: it may not act from now on.
     pub(crate) fn resign(&self) {
         self.node.store(0, Ordering::Release);
         self.deadline.end();
     }
 
-    /// Another process has ended the lease of `node`, which this process was: it may not act from now on.
+    /// Records that another process has ended the lease of `node`. If this process is that node, it may not act from
+    /// now on.
     pub(crate) fn revoke(&self, node: NodeId) {
         self.deadline.end();
         self.revoked.send_replace(node);

@@ -1,8 +1,8 @@
-//! [`LeaveSignal`]: asks the node to give its lease back, and waits until it has.
+//! [`LeaveSignal`]: asks the node to delete its lease, and waits until it has done so.
 
 use tokio::sync::{Notify, watch};
 
-/// Between the server, which asks the node to leave, and the node's own task.
+/// The signal from the server, which asks the node to leave, to the node's task, and its answer.
 #[derive(Debug, Default)]
 pub(crate) struct LeaveSignal {
     requested: Notify,
@@ -10,7 +10,7 @@ pub(crate) struct LeaveSignal {
 }
 
 impl LeaveSignal {
-    /// Asks the node to leave. Ends when it has left.
+    /// Asks the node to leave. Returns when it has left.
     pub(crate) async fn leave(&self) {
         let mut left = self.left.subscribe();
         self.requested.notify_one();
@@ -23,7 +23,7 @@ impl LeaveSignal {
         self.requested.notified().await;
     }
 
-    /// The node has left.
+    /// Records that the node has left, and wakes those who wait for that.
     pub(crate) fn set_left(&self) {
         self.left.send_replace(true);
     }

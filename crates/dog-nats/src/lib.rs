@@ -1,5 +1,5 @@
-//! Clusters of [Durable Object Groups](dog): many servers of `dog-native` over one NATS with JetStream, nats-server 2.12 or later.
-//! The App stays the same; `main` gets one more call:
+//! Clusters of [Durable Object Groups](dog): several `dog-native` servers that communicate over NATS with JetStream
+//! (nats-server 2.12 or later). The App stays the same. `main` gets one more call:
 //!
 //! ```no_run
 //! # struct Chat;
@@ -15,29 +15,32 @@
 //! }
 //! ```
 //!
-//! docs/cluster.md says how to run a cluster. DESIGN.md says what it promises, and on what the promises rest.
+//! docs/cluster.md explains how to run a cluster. DESIGN.md states its promises and the assumptions behind them.
 //!
 //! # The files, in reading order
 //! Setting up:
-//! - `nats`: [`Nats`], the builder; `settings`: what it was given; `address`: the addresses of NATS
-//! - `connect`: the connection; `setup`: what a NATS must have; `failover` and `servers`: which NATS server a node uses
+//! - `nats`: [`Nats`], the builder; `settings`: its values; `address`: the addresses of NATS
+//! - `connect`: the connection; `setup`: what a cluster requires of NATS; `failover` and `servers`: which NATS server a
+//!   node uses
 //! - `names`: subjects and streams
 //! - `cli` (feature `cli`): the flags of a node
 //!
-//! What a node is made of:
+//! The parts of a node:
 //! - `stream`: one JetStream stream, as a trait
 //! - `clock`, `lease`: a node's lease, its deadline and its renewal; `identity`: which node this process is
 //! - `members`: the other nodes
-//! - `claim`, `ownership`: which node owns an object; `writes`: what an object stores, fenced by its claim; `alarms`: all alarms
+//! - `claim`, `ownership`: which node owns an object; `writes`: what an object stores, fenced by its claim; `alarms`:
+//!   all alarms
 //! - `bus`, `link`: node messages
-//! - `events`: what a node tells its server; `leave`: how the server asks it to leave
+//! - `events`: what a node reports to its server; `leave`: how the server asks the node to leave
 //!
-//! Putting it together:
+//! The assembly:
 //! - `parts`: what the parts share; `life`: joining, losing the lease, leaving
-//! - `directory`, `storage`: the ports of `dog_native::cluster`, beside `link`
+//! - `directory`, `storage`: the ports of `dog_native::cluster`, together with `link`
 //! - `node`: the thread of a node
 //!
-//! For tests: `faults`, rules that a test breaks on purpose, and `properties`, which runs nodes over a simulated JetStream.
+//! For tests: `faults` lists the rules that a test can break on purpose. `properties` runs nodes over a simulated
+//! JetStream.
 
 mod address;
 mod alarms;

@@ -1,5 +1,5 @@
-//! [`Life`]: the life of a node in the cluster, from its first lease until it leaves. A node that loses its lease takes another
-//! one, with another node id.
+//! [`Life`]: the life of a node in the cluster, from its first lease until it leaves. A node that loses its lease
+//! acquires a new one, under a new node id.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use crate::link;
 use crate::parts::Parts;
 use crate::stream::retry_while;
 
-/// The pause before another lease is asked for.
+/// The pause before the next attempt to acquire a lease.
 const REJOIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What a node says of itself in its lease.
+/// What a node's lease says about the node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Profile {
-    /// Where other nodes reach it.
+    /// The address at which other nodes reach it.
     pub(crate) address: SocketAddr,
     pub(crate) versions: Versions,
     /// The time of its lease.
     pub(crate) lease: Duration,
 }
 
-/// Gives ids that no node had.
+/// Returns ids that no node has used.
 pub(crate) type NewId = Box<dyn FnMut() -> Result<NodeId, String> + Send>;
 
 /// The life of this node.
@@ -44,7 +44,7 @@ pub(crate) struct Joined<B: Bus> {
     subscription: B::Subscription,
 }
 
-/// Why a node stops being what it is.
+/// Why a node stops using its lease.
 enum Ended {
     /// The lease could not be renewed in time, or the subscription has ended.
     Lost,
@@ -53,15 +53,15 @@ enum Ended {
 }
 
 impl<B: Bus> Life<B> {
-    /// Without a lease: [`Self::join`] takes the first.
+    /// Creates a life without a lease. [`Self::join`] acquires the first one.
     pub(crate) fn new(bus: B, parts: Parts, profile: Profile, new_id: NewId) -> Self {
         Self { bus, parts, profile, new_id }
     }
 
-    /// Takes a lease under an id that no node had, and receives bundles.
+    /// Acquires a lease under an id that no node has used, and subscribes to bundles.
     pub(crate) async fn join(&mut self) -> Result<Joined<B>, String> {
         let node = (self.new_id)()?;
-        // Before the lease: a node that finds the lease may send a bundle at once.
+        // The subscription comes before the lease, because a node that sees the lease may send a bundle at once.
         let subscription = self.bus.subscribe(self.parts.names.messages(node)).await?;
         let Profile { address, versions, lease: time } = self.profile;
         let lease = Lease::new(address, versions, time, self.parts.identity.process());
@@ -74,7 +74,7 @@ impl<B: Bus> Life<B> {
         }
         self.parts.members.learn(node, keeper.lease(), keeper.sequence());
         self.parts.identity.assume(node);
-        // Its end may have been heard of before this process was known to be that node.
+        // This process may have seen the end of the lease before it assumed the node id.
         if self.parts.members.has_ended(node) {
             self.parts.identity.resign();
             return Err("another process has ended the lease".into());
@@ -82,7 +82,7 @@ impl<B: Bus> Life<B> {
         Ok(Joined { keeper, subscription })
     }
 
-    /// Keeps the lease, or takes another, until this node leaves.
+    /// Renews the lease, and acquires a new one when it is lost, until this node leaves.
     pub(crate) async fn run(&mut self, mut joined: Joined<B>) {
         loop {
             let node = joined.keeper.node();
@@ -146,11 +146,11 @@ impl<B: Bus> Life<B> {
     }
 }
 
-/// Deletes a lease that this process has lost, once the part of it that the process does not use is over. There may be no other
-/// node to do so.
+/// Deletes a lease that this process has lost, after the margin that the process does not use (`unused`). There may be
+/// no other node that could do so.
 async fn delete_lost_lease(leases: LeaseStore, node: NodeId, unused: Duration) {
     tokio::time::sleep(unused).await;
-    // Whichever renewal was the last: nobody acts as this node any more.
+    // The last renewal does not matter: no process acts as this node any more.
     if let Err(error) = retry_while(|| true, || leases.delete_any(node)).await {
         tracing::warn!("a lost lease could not be deleted; other nodes do it later: {}", error.text());
     }

@@ -1,11 +1,11 @@
-//! [`NatsLink`]: bundles of node messages to other nodes, each at most once.
+//! [`NatsLink`]: sends bundles of node messages to other nodes, each at most once.
 //!
-//! A bundle that was sent over a connection which then failed may still arrive when the network recovers: after bundles that
-//! were sent later over another connection. So each bundle has a number, and a receiver drops a bundle if it has a later one of
-//! the same node.
+//! If a connection fails, a bundle that was sent over it may still arrive when the network recovers. Then it arrives
+//! after bundles that were sent later over another connection. So each bundle has a number. A receiver drops a bundle
+//! if it has already received a later one from the same node.
 //!
-//! The bundles that wait for a slow connection have a bound in bytes. What exceeds it is lost, as it would be if the connection
-//! failed.
+//! The bundles that wait for a slow connection are limited to 64 MiB. Bundles beyond that are lost, as they are when
+//! the connection fails.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,21 +24,21 @@ use crate::identity::Identity;
 use crate::members::Members;
 use crate::names::Names;
 
-/// The bytes that may wait to be sent.
+/// The number of bytes that may wait to be sent.
 pub(crate) const MAX_WAITING: usize = 64 * 1024 * 1024;
-/// What a bundle counts for besides its bytes.
+/// The number of bytes that each bundle counts in addition to its own.
 const BUNDLE_OVERHEAD: usize = 128;
-/// The bytes that are handed to the NATS client before they must have been flushed. The client itself bounds only the number
-/// of messages.
+/// The number of bytes that are given to the NATS client before a flush. The client itself limits only the number of
+/// messages.
 const MAX_UNFLUSHED: usize = 1024 * 1024;
-/// How long a flush is waited for before the connection is checked again.
+/// How long to wait for a flush before the connection is checked again.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause between two log lines about lost bundles.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
-/// The number of nodes whose last numbers are kept before those of ended nodes are removed.
+/// The number of nodes whose last bundle numbers are kept. With more, the numbers of ended nodes are removed.
 const MAX_NUMBERS: usize = 1024;
 
-/// The link port: accepts bundles on any thread. The thread of the node sends them.
+/// The link port. It accepts bundles on any thread, and the node's thread sends them.
 #[derive(Debug)]
 pub(crate) struct NatsLink {
     bundles: UnboundedSender<(NodeId, Bytes)>,
@@ -55,7 +55,7 @@ pub(crate) struct Outgoing {
     refused: Arc<AtomicUsize>,
 }
 
-/// A link, and what it has to send.
+/// Returns a link, and the receiver of the bundles that it accepts.
 pub(crate) fn channel(max_waiting: usize) -> (NatsLink, Outgoing) {
     let (sender, receiver) = unbounded_channel();
     let (waiting, refused) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
@@ -71,7 +71,7 @@ impl Link for NatsLink {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        // The receiver is gone only after the node has ended.
+        // This fails only after the node has ended.
         let _ = self.bundles.send((to, bundle));
     }
 }
@@ -87,9 +87,9 @@ impl Outgoing {
 /// Counts bundles that were not sent, until they are logged.
 #[derive(Default)]
 struct LostBundles {
-    /// There was no connection.
+    /// Bundles for which there was no connection.
     unconnected: usize,
-    /// The life of the node that said it was over.
+    /// Bundles from before this node lost its lease.
     outdated: usize,
     failures: usize,
     last_error: Option<String>,
@@ -120,16 +120,17 @@ impl LostBundles {
     }
 }
 
-/// Sends the bundles in their order. Ends when the link is dropped.
+/// Sends the bundles in order. Returns when the link is dropped.
 pub(crate) async fn send<B: Bus>(bus: &B, names: &Names, identity: &Identity, mut outgoing: Outgoing) {
     let (mut number, mut unflushed): (u64, usize) = (0, 0);
     let mut lost = LostBundles::default();
     while let Some((to, bundle)) = outgoing.next().await {
         if !bus.is_connected() {
-            // What leaves after the connection is back would arrive when nobody waits for it any more.
+            // If it were sent when the connection is back, it would arrive too late to be useful.
             lost.unconnected += 1;
         } else if sender(&bundle) != Some(identity.node()) || !identity.may_act() {
-            // An earlier life said it. The deadline counts too: this thread may have been suspended.
+            // The bundle comes from before the lease was lost. The deadline is checked too, because this thread may
+            // have been suspended.
             lost.outdated += 1;
         } else {
             number += 1;
@@ -146,7 +147,7 @@ pub(crate) async fn send<B: Bus>(bus: &B, names: &Names, identity: &Identity, mu
     }
 }
 
-/// Hands over the bundles that arrive. Ends with the subscription.
+/// Passes on the bundles that arrive. Returns when the subscription ends.
 pub(crate) async fn receive<B: Bus>(mut subscription: B::Subscription, members: &Members, events: &dyn Events) {
     let mut latest = LatestNumbers::default();
     while let Some(Arrived { number, bundle }) = subscription.next().await {
@@ -167,7 +168,7 @@ pub(crate) async fn receive<B: Bus>(mut subscription: B::Subscription, members: 
 struct LatestNumbers(HashMap<NodeId, u64>);
 
 impl LatestNumbers {
-    /// Whether this bundle is later than all before; then it is the last one.
+    /// Returns whether this bundle is later than all before it. If so, its number becomes the last one.
     fn advance(&mut self, from: NodeId, number: u64) -> bool {
         let last = self.0.entry(from).or_default();
         let is_later = number > *last;

@@ -1,5 +1,5 @@
-//! [`Names`]: the subjects and streams of a cluster. All of them begin with the prefix of the cluster, so that several clusters
-//! can share a NATS.
+//! [`Names`]: the subjects and streams of a cluster. All of them begin with the prefix of the cluster, so that several
+//! clusters can share a NATS.
 //!
 //! | subject | holds | stream |
 //! |---|---|---|
@@ -23,19 +23,19 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// `None` if the prefix cannot be part of a subject and of a stream's name.
+    /// Returns `None` if the prefix cannot be part of a subject and of a stream's name.
     pub(crate) fn new(prefix: &str) -> Option<Self> {
         let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
         let is_valid = (1..=32).contains(&prefix.len()) && prefix.chars().all(is_allowed);
         is_valid.then(|| Self { prefix: prefix.to_owned() })
     }
 
-    /// The stream of the leases.
+    /// Returns the name of the stream with the leases.
     pub(crate) fn nodes(&self) -> String {
         format!("{}_nodes", self.prefix)
     }
 
-    /// The stream of the objects.
+    /// Returns the name of the stream with the objects.
     pub(crate) fn objects(&self) -> String {
         format!("{}_objects", self.prefix)
     }
@@ -52,13 +52,13 @@ impl Names {
         format!("{}.lease.*", self.prefix)
     }
 
-    /// The node of a lease's subject.
+    /// Returns the node of a lease's subject.
     pub(crate) fn node(&self, subject: &str) -> Option<NodeId> {
         let (_, node) = subject.rsplit_once('.')?;
         u64::from_str_radix(node, 16).ok().map(NodeId::from_raw)
     }
 
-    /// Where a node receives bundles.
+    /// Returns the subject on which a node receives bundles.
     pub(crate) fn messages(&self, node: NodeId) -> String {
         format!("{}.to.{node}", self.prefix)
     }
@@ -79,7 +79,7 @@ impl Names {
         format!("{}.object.*.alarm", self.prefix)
     }
 
-    /// The object of an alarm's subject.
+    /// Returns the object of an alarm's subject.
     pub(crate) fn alarm_of(&self, subject: &str) -> Option<Object> {
         let name = subject.strip_prefix(&self.prefix)?.strip_prefix(".object.")?.strip_suffix(".alarm")?;
         object_of(name)
@@ -94,17 +94,17 @@ impl Names {
         format!("{}.object.{}.entry.{space}.", self.prefix, object_name(object))
     }
 
-    /// Matches all entries of a space.
+    /// Returns the filter that matches all entries of a space.
     pub(crate) fn entries(&self, object: Object, space: Space) -> String {
         format!("{}*", self.space(object, space))
     }
 
-    /// The key may be empty, so a `k` stands before it.
+    /// Returns the subject of an entry. The key may be empty, so the letter `k` precedes it.
     pub(crate) fn entry(&self, object: Object, space: Space, key: &[u8]) -> String {
         format!("{}k{}", self.space(object, space), BASE64_URL_SAFE_NO_PAD.encode(key))
     }
 
-    /// The key of an entry's subject.
+    /// Returns the key of an entry's subject.
     pub(crate) fn key(&self, subject: &str) -> Option<Vec<u8>> {
         let (_, key) = subject.rsplit_once('.')?;
         BASE64_URL_SAFE_NO_PAD.decode(key.strip_prefix('k')?).ok()
@@ -124,7 +124,7 @@ mod tests {
         for key in [&b""[..], b"users", "größe".as_bytes(), &[0xff; 2048]] {
             let entry = names.entry(object, Space::User, key);
             assert_eq!(names.key(&entry).as_deref(), Some(key));
-            assert!(entry.len() < 3000, "longer than a server accepts");
+            assert!(entry.len() < 3000, "the subject is longer than a server accepts");
         }
         assert_eq!(names.alarm_of(&names.alarm(object)), Some(object));
         assert_eq!(names.alarm_of(&names.owner(object)), None);

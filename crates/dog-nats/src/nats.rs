@@ -1,4 +1,4 @@
-//! [`Nats`]: the NATS that a cluster runs over, and how a node uses it.
+//! [`Nats`]: the builder of a cluster over NATS.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -28,9 +28,10 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// The servers: one address, or several separated by commas, as `nats://HOST:PORT` or `tls://HOST:PORT`. An address may
-    /// contain the login as `USER:PASSWORD@` or `TOKEN@` before the host, with special characters as `%XX`. One address with a
-    /// login is enough: the node uses it for all servers. No log line, no error and no `Debug` output shows the login.
+    /// Uses these servers: one address, or several separated by commas, as `nats://HOST:PORT` or `tls://HOST:PORT`. An
+    /// address may contain the login as `USER:PASSWORD@` or `TOKEN@` before the host, with special characters as `%XX`.
+    /// One address with a login is enough: the node uses it for all servers. No log line, no error and no `Debug`
+    /// output shows the login.
     ///
     /// # Errors
     /// The server does not start if an address cannot be parsed, or if a login is set here and by another method.
@@ -67,29 +68,29 @@ impl Nats {
         self.set(|settings| settings.tls = true)
     }
 
-    /// A PEM file of root certificates that the node trusts in addition to those of the system.
+    /// Sets a PEM file with root certificates that the node trusts in addition to those of the system.
     #[must_use]
     pub fn root_certificates(self, file: impl Into<PathBuf>) -> Self {
         self.set(|settings| settings.root_certificates = Some(file.into()))
     }
 
-    /// The prefix of all subjects and streams of this cluster. Clusters with different prefixes can share a NATS. 1 to 32
-    /// letters, digits, `-` or `_`. Default: `dog`.
+    /// Sets the prefix of all subjects and streams of this cluster. Clusters with different prefixes can share a NATS.
+    /// 1 to 32 letters, digits, `-` or `_`. Default: `dog`.
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         self.set(|settings| settings.prefix = prefix.into())
     }
 
-    /// The number of NATS servers that store each message. It counts only when the first node of the cluster creates the
-    /// streams. Default: 3 if NATS is a cluster, otherwise 1.
+    /// Sets the number of NATS servers that store each message. It takes effect only when the first node of the cluster
+    /// creates the streams. Default: 3 if NATS is a cluster, otherwise 1.
     #[must_use]
     pub fn replicas(self, replicas: usize) -> Self {
         self.set(|settings| settings.replicas = Some(replicas))
     }
 
-    /// The time after which the objects of a node that gives no sign of life go to other nodes. The node itself stops after four
-    /// fifths of it. Whole seconds, at least 2. A lease below 15 s may end while NATS elects a leader, which takes up to 6 s.
-    /// Default: 15 s.
+    /// Sets the lease time: if a node does not renew its lease for this long, its objects move to other nodes. The node
+    /// itself stops acting after four fifths of it. Whole seconds, at least 2. A lease below 15 s may end while NATS
+    /// elects a leader, which takes up to 6 s. Default: 15 s.
     ///
     /// # Errors
     /// The server does not start if the time is out of range.
@@ -98,7 +99,7 @@ impl Nats {
         self.set(|settings| settings.lease = time)
     }
 
-    /// How long a starting server retries while NATS cannot be reached or is not ready. Default: 60 s.
+    /// Sets how long a starting server retries while NATS cannot be reached or is not ready. Default: 60 s.
     #[must_use]
     pub fn patience(self, time: Duration) -> Self {
         self.set(|settings| settings.patience = time)
@@ -113,7 +114,7 @@ impl Cluster for Nats {
 }
 
 impl fmt::Debug for Nats {
-    /// Without the addresses and the login.
+    /// Formats it without the addresses and the login.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Settings { prefix, lease, .. } = &self.settings;
         formatter.debug_struct("Nats").field("prefix", prefix).field("lease", lease).finish_non_exhaustive()

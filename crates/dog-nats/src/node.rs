@@ -1,5 +1,4 @@
-//! A node is a thread of its own that speaks to NATS, from joining the cluster until it leaves. This file puts the node's parts
-//! together.
+//! Assembles the parts of a node. A node has its own thread for NATS, from joining the cluster until it leaves.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::servers::ServerWatch;
 use crate::settings::Settings;
 use crate::storage::NatsStorage;
 
-/// Joins the cluster, on a thread that lives as long as the node.
+/// Joins the cluster, on a new thread that lives as long as the node.
 pub(crate) async fn join(settings: Settings, joining: Joining) -> Result<Ports, String> {
     let (answer, joined) = oneshot::channel();
     let run = move || match Builder::new_current_thread().enable_all().build() {
@@ -35,7 +34,7 @@ pub(crate) async fn join(settings: Settings, joining: Joining) -> Result<Ports, 
 async fn run(settings: Settings, joining: Joining, mut answer: oneshot::Sender<Result<Ports, String>>) {
     let connected = tokio::select! {
         connected = connect(&settings, joining.longest_message) => connected,
-        // Nobody waits to join any more.
+        // The caller no longer waits for the node to join.
         () = answer.closed() => return,
     };
     let connection = match connected {
@@ -73,7 +72,7 @@ async fn run(settings: Settings, joining: Joining, mut answer: oneshot::Sender<R
     }
 }
 
-/// Starts what goes on beside the life. It ends when the result is dropped.
+/// Starts the node's other tasks. They end when the result is dropped.
 fn spawn_tasks(parts: &Parts, client: &Client, settings: &Settings) -> JoinSet<()> {
     let watcher = Arc::new(parts.member_watcher());
     let (follower, lease) = (Arc::clone(&watcher), settings.lease);

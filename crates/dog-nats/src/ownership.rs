@@ -1,5 +1,5 @@
-//! [`Ownership`]: finds the node that owns an object, and claims objects that nobody owns. The last message of the object's
-//! owner subject names the owner, and the number of the message that claimed the object is the claim.
+//! [`Ownership`]: finds the node that owns an object, and claims objects without an owner. The last message of the
+//! object's owner subject names the owner. The number of the message that claimed the object identifies the claim.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::names::Names;
 use crate::stream::{MessageStream, Put, RETRY_AFTER, StreamError, nonce};
 use crate::writes::Writes;
 
-/// How long an object is searched for. A stream may have no leader for up to six seconds.
+/// How long a search for an object is retried. A stream may have no leader for up to six seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Who owns which object.
+/// Finds and claims objects.
 pub(crate) struct Ownership {
     stream: Arc<dyn MessageStream>,
     names: Names,
@@ -34,10 +34,10 @@ pub(crate) struct Ownership {
     writes: Arc<Writes>,
 }
 
-/// What one attempt to find an object found.
+/// The result of one attempt to find an object.
 enum Found {
     Owner(Owner),
-    /// It is at a node with which this one has no version in common.
+    /// The object is at a node that shares no protocol version with this one.
     Incompatible(NodeId, Versions),
 }
 
@@ -54,7 +54,7 @@ impl Ownership {
         Self { stream, names, leases, members, identity, versions, writes }
     }
 
-    /// See [`Directory::find`](dog_native::cluster::Directory::find).
+    /// Implements [`Directory::find`](dog_native::cluster::Directory::find).
     pub(crate) async fn find(&self, object: Object, claim: bool) -> Result<Owner, Error> {
         let deadline = Instant::now() + PATIENCE;
         let mut own_nonce = nonce();
@@ -68,7 +68,7 @@ impl Ownership {
                     );
                     return Err(Error::new(Kind::Unreachable, text));
                 }
-                // The claim was not stored, so the next one is another.
+                // The claim was not stored, so the next attempt is a new claim.
                 Err(StreamError::Conflict) => own_nonce = nonce(),
                 Err(error @ (StreamError::Retry(_) | StreamError::Unknown(_))) => {
                     if Instant::now() > deadline {
@@ -89,7 +89,7 @@ impl Ownership {
         let subject = self.names.owner(object);
         let (sequence, last) = Claim::read(self.stream.last(&subject).await?);
         match last {
-            // An earlier attempt was stored, and its answer was lost.
+            // An earlier attempt was stored, but its answer was lost.
             Some(last) if last.node == me && last.nonce == own_nonce => return self.begin(object, me, sequence),
             Some(last) if last.node != me => {
                 if let Some(versions) = self.versions_if_alive(last.node).await? {
@@ -110,7 +110,7 @@ impl Ownership {
         self.begin(object, me, sequence)
     }
 
-    /// The object is claimed, as `me`. Unless this process has lost that lease since: then the claim is worth nothing.
+    /// Begins to own an object that was claimed as `me`. If this process has lost that lease since, the claim is void.
     fn begin(&self, object: Object, me: NodeId, claim: u64) -> Result<Found, StreamError> {
         if self.identity.node() != me && !is_planted(Fault::KeepsClaimsOfAnEarlierLease) {
             return Err(StreamError::Conflict);
@@ -119,8 +119,8 @@ impl Ownership {
         Ok(Found::Owner(Owner::Here(claim)))
     }
 
-    /// The versions that a node speaks, if it has a lease. A node that this one has heard of is taken for alive. Of another,
-    /// the leader of the leases is asked.
+    /// Returns the protocol versions of a node, if it has a lease. A node among the known members counts as alive. For
+    /// another node, the leader of the lease stream is asked.
     async fn versions_if_alive(&self, node: NodeId) -> Result<Option<Versions>, StreamError> {
         if let Some(versions) = self.members.versions(node) {
             return Ok(Some(versions));
@@ -133,17 +133,17 @@ impl Ownership {
         Ok(Some(lease.versions()))
     }
 
-    /// This node does not need an object any more. Gives the message that holds the claim, for [`Self::delete_claim`]; none if
-    /// a write is in flight, or this node does not own the object under that claim.
+    /// Releases an object that this node no longer needs. Returns the number of the message that holds the claim, for
+    /// [`Self::delete_claim`]. `None`: a write is in flight, or this node does not own the object under that claim.
     pub(crate) fn release(&self, object: Object, claim: u64) -> Option<u64> {
         self.writes.release(object, claim)
     }
 
-    /// Deletes the claim of an object that was released. Any node may claim the object then. The next claim has a higher number
-    /// all the same: numbers are those of the stream.
+    /// Deletes the claim of a released object, so that any node may claim it. The next claim still has a higher number,
+    /// because the stream numbers its messages.
     pub(crate) async fn delete_claim(&self, object: Object, last: u64) {
         if let Err(error) = self.stream.put(Put::deletion(self.names.owner(object)).expecting(last)).await {
-            // A node that looks for the object next is sent here, and this node claims it again.
+            // The next node that looks for the object finds this node, which then claims it again.
             tracing::debug!("the claim of an idle object could not be deleted: {}", error.text());
         }
     }

@@ -17,7 +17,7 @@ use crate::ownership::Ownership;
 use crate::stream::MessageStream;
 use crate::writes::Writes;
 
-/// What the parts of one node share. It is put together once, and each part takes what it needs.
+/// What the parts of one node share. It is created once, and each part takes what it needs.
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) names: Names,
@@ -31,7 +31,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// For a node without a lease. Writes run on `runtime`.
+    /// Creates the parts of a node without a lease. Writes run on `runtime`.
     pub(crate) fn new(
         names: Names,
         leases: Arc<dyn MessageStream>,
@@ -54,7 +54,7 @@ impl Parts {
         }
     }
 
-    /// Of a node that speaks these versions of the node protocol.
+    /// Returns the [`Ownership`] of a node that supports these protocol versions.
     pub(crate) fn ownership(&self, versions: Versions) -> Ownership {
         let Self { names, leases, objects, members, identity, writes, .. } = self.clone();
         Ownership::new(objects, names, leases, members, identity, versions, writes)

@@ -1,5 +1,5 @@
-//! [`ServerWatch`]: moves the node to another NATS server when its own one answers nothing. Either the network loses what is sent
-//! to that server, or the server has lost the other servers and cannot decide anything.
+//! [`ServerWatch`]: moves the node to another NATS server when its own one does not answer. Either packets to that
+//! server are lost, or the server has lost its quorum.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::names::Names;
 use crate::settings::Settings;
 use crate::stream::{JetStream, MessageStream};
 
-/// The pause before the other servers are asked again.
+/// The pause before the other servers are checked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Watches the server of this node.
+/// Watches the NATS server of this node.
 pub(crate) struct ServerWatch {
     client: Client,
     settings: Settings,
@@ -29,8 +29,8 @@ impl ServerWatch {
         Self { client, settings, names, identity }
     }
 
-    /// Asks the other servers when the lease is late, and moves to one that answers. While a leader is elected none answers, and
-    /// the node stays: moving loses node messages. Never ends.
+    /// Checks the other servers when a renewal of the lease is late, and moves the node to one that answers. During an
+    /// election none answers, and the node stays, because a move loses node messages. Never returns.
     pub(crate) async fn run(&self) {
         let lease = self.settings.lease;
         // A lease is normally renewed when seven fifteenths of it are left.
@@ -63,7 +63,7 @@ impl ServerWatch {
         false
     }
 
-    /// Whether that server reaches the leader of the leases.
+    /// Returns whether that server reaches the leader of the lease stream.
     async fn reaches_the_leader(&self, client: Client) -> bool {
         let Ok(leases) = JetStream::open(client, self.names.nodes()).await else { return false };
         leases.last(&self.names.secret()).await.is_ok()

@@ -1,14 +1,14 @@
-//! [`Settings`]: what a program sets for its cluster.
+//! [`Settings`]: the settings of a cluster.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::address::Login;
 
-/// What [`Nats`](crate::Nats) was given.
+/// The values that [`Nats`](crate::Nats) has collected.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// The addresses of NATS as text. It may hold a password.
+    /// The addresses of NATS as text. It may contain a password.
     pub(crate) url: String,
     pub(crate) login: Login,
     /// A PEM file.

@@ -1,5 +1,5 @@
-//! What a cluster needs of a NATS: a recent server, JetStream, two streams, and a secret that all nodes share. What is missing
-//! becomes an error of one line.
+//! Checks and creates what a cluster requires of NATS: a recent server, JetStream, two streams, and a secret that all
+//! nodes share. If something is missing, the error is one line.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::names::Names;
 use crate::stream::{MessageStream, Put, StreamError};
 
-/// What a bundle of node messages has around a client's message, at most: mostly the ids of many Replicas.
+/// The most bytes that a bundle adds to a client's message. Most of them are Replica ids.
 const MAX_ENVELOPE: usize = 64 * 1024;
 /// How long the server keeps the marker that tells followers of an expired lease.
 const DELETE_MARKER_TTL: Duration = Duration::from_secs(60);
@@ -21,13 +21,13 @@ const DELETE_MARKER_TTL: Duration = Duration::from_secs(60);
 /// Why a node cannot join the cluster.
 #[derive(Debug)]
 pub(crate) enum JoinError {
-    /// It may pass.
+    /// The problem may pass: a retry can succeed.
     Temporary(String),
     /// The operator has to change something.
     Permanent(String),
 }
 
-/// A warning if NATS does not accept messages as long as those of clients may be.
+/// Returns a warning if NATS does not accept messages as long as those of clients may be.
 pub(crate) fn max_payload_warning(max_payload: usize, max_message: usize) -> Option<String> {
     let needed = max_message.saturating_add(MAX_ENVELOPE);
     (max_payload < needed).then(|| {
@@ -39,13 +39,13 @@ pub(crate) fn max_payload_warning(max_payload: usize, max_message: usize) -> Opt
     })
 }
 
-/// Whether a nats-server of this version has what is needed.
+/// Whether a nats-server of this version has the required features.
 pub(crate) fn is_supported(version: &str) -> bool {
     let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or_default());
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= (2, 12)
 }
 
-/// An error if JetStream is off, or not ready.
+/// Returns an error if JetStream is off or not ready.
 pub(crate) async fn check_jetstream(client: &Client) -> Result<(), JoinError> {
     const OFF: &str = "JetStream is off in NATS: start nats-server with -js, or with jetstream {} in its configuration";
     let context = jetstream::new(client.clone());
@@ -75,7 +75,8 @@ pub(crate) async fn create_streams(client: &Client, names: &Names, replicas: usi
     create_stream(&context, config(names.objects(), vec![names.all_objects()], replicas)).await
 }
 
-/// A stream that keeps the last message of each subject. Only its leader answers reads (`allow_direct` is off).
+/// Returns the configuration of a stream that keeps the last message of each subject. Only its leader answers reads
+/// (`allow_direct` is off).
 fn config(name: String, subjects: Vec<String>, num_replicas: usize) -> Config {
     Config {
         name,
@@ -92,7 +93,7 @@ fn config(name: String, subjects: Vec<String>, num_replicas: usize) -> Config {
     }
 }
 
-/// Creates a stream, unless it exists: then it is as an earlier node has created it.
+/// Creates a stream unless it exists. An existing stream keeps the configuration that an earlier node gave it.
 async fn create_stream(context: &Context, config: Config) -> Result<(), JoinError> {
     let name = config.name.clone();
     let failed =
@@ -113,7 +114,7 @@ async fn create_stream(context: &Context, config: Config) -> Result<(), JoinErro
     }
 }
 
-/// What the server says, without the words of async-nats around it.
+/// Returns the server's own error text, without the text that async-nats adds.
 fn reason(error: &CreateStreamError) -> String {
     match error.kind() {
         CreateStreamErrorKind::JetStream(error) => error.to_string(),
@@ -121,7 +122,7 @@ fn reason(error: &CreateStreamError) -> String {
     }
 }
 
-/// The secret of the cluster. The first node draws it.
+/// Returns the secret of the cluster. The first node creates it.
 pub(crate) async fn shared_secret(leases: &dyn MessageStream, names: &Names) -> Result<[u8; 32], StreamError> {
     loop {
         if let Some(stored) = leases.last(&names.secret()).await? {
@@ -131,7 +132,7 @@ pub(crate) async fn shared_secret(leases: &dyn MessageStream, names: &Names) -> 
         let mut secret = vec![0; 32];
         getrandom::fill(&mut secret).map_err(|error| StreamError::Rejected(error.to_string()))?;
         match leases.put(Put::new(names.secret(), secret).expecting(0)).await {
-            // After a conflict, another node was faster: its secret is read.
+            // After a conflict, another node was faster. The loop then reads its secret.
             Ok(_) | Err(StreamError::Conflict) => {}
             Err(error) => return Err(error),
         }

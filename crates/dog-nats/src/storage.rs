@@ -1,4 +1,4 @@
-//! [`NatsStorage`]: what objects keep. Each entry is one message, and reads ask the stream's leader.
+//! [`NatsStorage`]: the storage of objects. Each entry is one message. The stream's leader answers all reads.
 
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
@@ -19,9 +19,9 @@ use crate::names::Names;
 use crate::stream::{MessageStream, StreamError, retry_while};
 use crate::writes::Writes;
 
-/// The entries that a range read asks for at the same time.
+/// The number of entries that a range read requests at the same time.
 const READ_AHEAD: usize = 32;
-/// How long a read is repeated: longer than a stream has no leader.
+/// How long a read is retried. This is longer than a stream has no leader.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
@@ -53,7 +53,7 @@ fn storage_error(error: StreamError) -> Error {
     error.into_error(Kind::Storage)
 }
 
-/// True for as long as a read that starts now may take.
+/// Returns a condition that stays true for [`PATIENCE`].
 fn patience() -> impl Fn() -> bool {
     let deadline = Instant::now() + PATIENCE;
     move || Instant::now() < deadline
@@ -85,7 +85,7 @@ impl Reader {
             let value = self.last(&self.names.entry(object, space, &key)).await?;
             Ok::<_, StreamError>(value.map(|value| (Bytes::from(key), value)))
         };
-        // Some subjects hold a deletion, so the number of reads is known only at the end.
+        // Some subjects contain a deletion, so the number of reads is not known in advance.
         let entries = stream::iter(found).map(read).buffered(READ_AHEAD).try_filter_map(|entry| async { Ok(entry) });
         entries.take(most.unwrap_or(usize::MAX)).try_collect().await
     }

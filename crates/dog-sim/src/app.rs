@@ -1,4 +1,5 @@
-//! The App of the simulated runs: it does everything that an App can do, as its clients tell it, and records what it sees.
+//! The App of the simulated runs: it does everything that an App can do, as its clients tell it, and records what it
+//! sees.
 
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};

@@ -1,9 +1,9 @@
 //! The simulation of this project: the engine on simulated nodes, with random work and random faults that follow from a
-//! seed. After every step it checks whether a promise of DESIGN.md is broken. A [`Bug`] can be planted, to show that the
-//! simulation finds it. `cargo xtask sim` runs many seeds.
+//! seed. After every step it checks whether a promise of DESIGN.md is broken. A [`Bug`] can be planted, to show that
+//! the simulation finds it. `cargo xtask sim` runs many seeds.
 //!
-//! It runs on the simulated world of the test kit (`crates/dog-testing`). Users test their own Apps with the kit; nothing in
-//! this crate is of use to them.
+//! It runs on the simulated world of the test kit (`crates/dog-testing`). Users test their own Apps with the kit;
+//! nothing in this crate is of use to them.
 //!
 //! # The files, in reading order
 //! - `stored`: what objects have stored; `checks`: how often each promise was checked

@@ -1,5 +1,5 @@
-//! What the objects of a run record, and what must be true of it. The handlers of the App write here, and so does the one
-//! who watches the hosts.
+//! What the objects of a run record, and what must be true of it. The handlers of the App write here, and so does the
+//! one who watches the hosts.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,9 @@ use dog_testing::world::Random;
 use crate::checks::Checks;
 use crate::stored::{ObjectId, Stored};
 
-/// Where liveness is checked on demand, a restarted Group does not know of sockets that are opened with a ticket of its earlier
-/// life until these are reported: a ticket lives for up to 8 s, and a report takes 1 s. A whisper may miss them until then.
+/// Where liveness is checked on demand, a restarted Group does not know of sockets that are opened with a ticket of its
+/// earlier life until these are reported: a ticket lives for up to 8 s, and a report takes 1 s. A whisper may miss them
+/// until then.
 const WHISPERS_MAY_MISS: Duration = Duration::from_secs(10);
 
 /// A promise that was broken.
@@ -43,7 +44,8 @@ pub(crate) struct SocketRecord {
 /// A message that a socket must receive.
 #[derive(Clone, Debug)]
 pub(crate) struct Owed {
-    /// The life that sent it: what it had not sent when it crashed is excused. A whisper is owed only once it has ended.
+    /// The life that sent it: what it had not sent when it crashed is excused. A whisper is owed only once it has
+    /// ended.
     pub(crate) sender: Epoch,
     pub(crate) since: Timestamp,
     /// The socket's Replica was among those that the message was sent to.
@@ -168,7 +170,8 @@ impl RunRecord {
         }
     }
 
-    /// Promise 1, for one life. When an old life and a new one run at the same time, each keeps the limit by its own count.
+    /// Promise 1, for one life. When an old life and a new one run at the same time, each keeps the limit by its own
+    /// count.
     fn check_limit(&mut self, replica: ReplicaId, life: u64) {
         self.checks.count(1);
         let count = |seats: &BTreeMap<(ReplicaId, u64), u32>| seats.get(&(replica, life)).copied().unwrap_or_default();

@@ -56,8 +56,8 @@ impl<'run> Settlement<'run> {
         self.run.is_well()
     }
 
-    /// Where objects do not check on each other by timers, a client has to come to each Group: at once, and when the word of
-    /// silent members is too old to count.
+    /// Where objects do not check on each other by timers, a client has to come to each Group: at once, and when the
+    /// word of silent members is too old to count.
     fn pass_while_healing(&mut self) -> bool {
         if self.run.plan().config.liveness.are_timed() {
             return self.run.pass(HEALING);
@@ -183,8 +183,8 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// Promise 13: when nothing has happened for a while, only what has seats is in memory. A Group checks on its members
-    /// now and then; an object that is in use for that reason is not in use at the next check.
+    /// Promise 13: when nothing has happened for a while, only what has seats is in memory. A Group checks on its
+    /// members now and then; an object that is in use for that reason is not in use at the next check.
     fn check_hibernation(&mut self) -> bool {
         let Some(hibernate_after) = self.run.plan().config.hibernate_after else { return true };
         let mut awake = self.needlessly_awake();
@@ -230,8 +230,8 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// Promises 6 and 9: one client of every Replica broadcasts, and everyone in its cluster receives it. Then newcomers are
-    /// placed where they belong, and receive broadcasts too.
+    /// Promises 6 and 9: one client of every Replica broadcasts, and everyone in its cluster receives it. Then
+    /// newcomers are placed where they belong, and receive broadcasts too.
     fn check_broadcasts(&mut self) -> bool {
         self.run.world().note(|| "— one client of every Replica broadcasts —".into());
         let mut senders: BTreeMap<ReplicaId, ClientKey> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! Watches the hosts: which message is owed to which socket, in which order clients receive messages, and that lives which are
-//! over do nothing.
+//! Watches the hosts: which message is owed to which socket, in which order clients receive messages, and that lives
+//! which are over do nothing.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,8 +83,8 @@ impl Watch {
         self.sockets.borrow().get(&socket).map(|(address, _)| address.replica)
     }
 
-    /// Promise 10: only the current life of an object sends, and an old one only until its node notices that it was struck
-    /// off.
+    /// Promise 10: only the current life of an object sends, and an old one only until its node notices that it was
+    /// struck off.
     fn check_life(&self, from: &Life) {
         let Some(object) = from.object() else { return };
         let mut record = self.witness.record();

@@ -10,8 +10,8 @@ const SEEDS: u64 = 2_000;
 /// Each bug is found within this many seeds.
 const BUG_SEEDS: u64 = 2_000;
 
-/// Seeds that have failed before, each with the cause. A seed gives another run when the engine or the simulation changes, so
-/// each cause also has a plain test where that is possible (`crates/dog-testing/tests/lives.rs`).
+/// Seeds that have failed before, each with the cause. A seed gives another run when the engine or the simulation
+/// changes, so each cause also has a plain test where that is possible (`crates/dog-testing/tests/lives.rs`).
 const FAILED_BEFORE: &[(u64, &str)] = &[
     (48_390, "a Group had crashed, owed its members the news of a sibling, and nobody woke it"),
     (80_562, "the same, with a node cut off"),
@@ -52,8 +52,8 @@ fn seeds_that_failed_before_pass() {
     }
 }
 
-/// The promises that a bug breaks in the run that finds it first. They differ, because a seed gives another run whenever the
-/// engine changes.
+/// The promises that a bug breaks in the run that finds it first. They differ, because a seed gives another run
+/// whenever the engine changes.
 fn broken_by(bug: Bug) -> &'static [u8] {
     match bug {
         Bug::ForgottenBooks => &[4, 6, 8, 9],

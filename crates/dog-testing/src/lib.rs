@@ -3,8 +3,8 @@
 //! # The files, in reading order
 //! - `kit`: [`Cluster`], its [`Builder`], and the clients' sockets
 //! - `world`: what the kit runs on: clock, executor, network, nodes, disk, connections, and this crate's
-//!   [`Host`](dog_engine::host::Host). It is not part of the public API; only this project's simulation (`crates/dog-sim`)
-//!   uses it directly.
+//!   [`Host`](dog_engine::host::Host). It is not part of the public API; only this project's simulation
+//!   (`crates/dog-sim`) uses it directly.
 
 mod kit;
 #[doc(hidden)]

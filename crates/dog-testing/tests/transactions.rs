@@ -1,5 +1,5 @@
-//! Transactions of many handlers of one object, in detail: how often their bodies run, how long they wait, and which entries they
-//! read.
+//! Transactions of many handlers of one object, in detail: how often their bodies run, how long they wait, and which
+//! entries they read.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

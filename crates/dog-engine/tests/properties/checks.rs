@@ -24,10 +24,10 @@ impl World {
         usize::try_from(self.limit.get()).expect("small")
     }
 
-    /// Promise 1. A Replica never has more seats taken than the limit. In the books, seats and tickets together exceed the limit
-    /// by at most the seats whose tickets the books did not count when they were reported as used: tickets of an earlier life
-    /// of the Group, tickets that were reported too late, released tickets that were used all the same, and tickets that were
-    /// used again in the Replica's next life.
+    /// Promise 1. A Replica never has more seats taken than the limit. In the books, seats and tickets together exceed
+    /// the limit by at most the seats whose tickets the books did not count when they were reported as used: tickets of
+    /// an earlier life of the Group, tickets that were reported too late, released tickets that were used all the same,
+    /// and tickets that were used again in the Replica's next life.
     fn check_limit(&self) -> Checked {
         for (replica, object) in &self.objects {
             let Some(life) = &object.life else { continue };
@@ -98,8 +98,8 @@ impl World {
         self.books.state(replica) == Some(MemberState::Parked)
     }
 
-    /// Promise 4: every member that could send knows the Replica. Left out are members that have missed a view, until they have
-    /// the latest.
+    /// Promise 4: every member that could send knows the Replica. Left out are members that have missed a view, until
+    /// they have the latest.
     pub(crate) fn check_siblings_know(&self, replica: ReplicaId) -> Checked {
         for (sibling, object) in &self.objects {
             let Some(life) = object.life.as_ref().filter(|_| !object.behind && *sibling != replica) else { continue };
@@ -111,8 +111,8 @@ impl World {
         Ok(())
     }
 
-    /// Promises 2 and 3, and the part of 1 that is decided here. Called after the books have answered and before the expected
-    /// books are updated, so the seat that the answer has reserved is subtracted.
+    /// Promises 2 and 3, and the part of 1 that is decided here. Called after the books have answered and before the
+    /// expected books are updated, so the seat that the answer has reserved is subtracted.
     pub(crate) fn check_placement(
         &self,
         client: &ClientId,

@@ -1,5 +1,5 @@
-//! What the books are expected to say, in the simplest way: the last valid report of each member, the tickets that were given
-//! and not removed, and the last Replica of each client.
+//! What the books are expected to say, in the simplest way: the last valid report of each member, the tickets that were
+//! given and not removed, and the last Replica of each client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

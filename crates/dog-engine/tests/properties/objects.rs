@@ -12,8 +12,8 @@ use dog_engine::seats::Seats;
 pub(crate) struct Object {
     pub(crate) lives: u64,
     pub(crate) life: Option<ReplicaLife>,
-    /// It has missed a view, because it was silent or parked, or its life began with an old one. It may not know all siblings
-    /// until it has the latest view.
+    /// It has missed a view, because it was silent or parked, or its life began with an old one. It may not know all
+    /// siblings until it has the latest view.
     pub(crate) behind: bool,
     /// The view that announces its latest joining.
     pub(crate) announced: ViewVersion,

@@ -1,5 +1,5 @@
-//! The end of every run (promise 8): once messages arrive again and all tickets have expired, the books are right. Once all
-//! clients have left, they are empty.
+//! The end of every run (promise 8): once messages arrive again and all tickets have expired, the books are right. Once
+//! all clients have left, they are empty.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,8 +38,8 @@ impl World {
         Err(format!("the messages do not end: {:?}", self.bag))
     }
 
-    /// All messages are delivered, reports are repeated until they are acknowledged, and tickets expire. Then the books must
-    /// agree with the Replicas.
+    /// All messages are delivered, reports are repeated until they are acknowledged, and tickets expire. Then the books
+    /// must agree with the Replicas.
     pub(crate) fn become_quiet(&mut self) -> Checked {
         self.report_all()?;
         self.pass(self.now + self.policy.ticket_lifetime + TICKET_MARGIN)?;
@@ -65,8 +65,8 @@ impl World {
         Ok(())
     }
 
-    /// Replicas repeat their reports until everything is acknowledged. Hosts report lives that are over. Uncounted members are
-    /// counted.
+    /// Replicas repeat their reports until everything is acknowledged. Hosts report lives that are over. Uncounted
+    /// members are counted.
     fn report_all(&mut self) -> Checked {
         for _ in 0..10 {
             self.settle()?;

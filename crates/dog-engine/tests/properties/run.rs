@@ -63,8 +63,8 @@ impl fmt::Debug for Ops {
     }
 }
 
-/// Applies all steps, and checks the promises after each. Then all messages arrive, all clients leave, and the promises are
-/// checked again.
+/// Applies all steps, and checks the promises after each. Then all messages arrive, all clients leave, and the promises
+/// are checked again.
 pub(crate) fn run(limit: u32, policy: Policy, ops: &Ops) -> Checked {
     let mut world = World::new(Limit::new(limit), policy);
     for (step, op) in ops.0.iter().enumerate() {

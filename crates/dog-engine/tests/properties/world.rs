@@ -1,4 +1,5 @@
-//! The model world: one Group, its Replicas, the clients' tickets, and the messages between them, driven as the drivers do.
+//! The model world: one Group, its Replicas, the clients' tickets, and the messages between them, driven as the drivers
+//! do.
 
 use std::collections::{BTreeMap, BTreeSet};
 

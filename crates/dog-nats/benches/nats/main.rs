@@ -1,11 +1,11 @@
-//! The costs of NATS in a cluster: node messages, reads, claims and leases, over one nats-server with streams such as
-//! nodes create. Processor time is that of the server's process and of the threads here, according to the operating
-//! system; each thread plays one part. `cargo xtask bench nats` runs this benchmark. It prints one JSON object per
-//! figure.
+//! Measures the cost of NATS in a cluster: node messages, reads, claims and leases, over one nats-server with the same
+//! kind of streams that nodes create. Processor times are those of the server process and of this program's threads, as
+//! the operating system reports them. Each thread has one role. `cargo xtask bench nats` runs this benchmark. It prints
+//! one JSON object per figure.
 //!
-//! The test command runs each benchmark without `--bench`: then nothing is measured, because there is no server.
+//! The test command runs each benchmark without `--bench`. Then nothing is measured, because there is no server.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a bench that cannot go on may panic")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot continue may panic")]
 
 mod server;
 
@@ -23,20 +23,20 @@ use tokio::sync::{Semaphore, mpsc};
 
 use server::NatsServer;
 
-/// The size of a node message with a broadcast of 128 bytes to three Replicas.
+/// The size in bytes of a node message with a broadcast of 128 bytes to three Replicas.
 const MESSAGE_SIZE: usize = 300;
 const MESSAGES: u32 = 200_000;
-/// The node messages in flight: fewer than a subscription holds.
+/// The number of node messages in flight. It is below the capacity of a subscription.
 const UNDER_WAY: usize = 16_384;
-/// Node messages are counted in units of this.
+/// The sender and the receiver synchronise after this many node messages.
 const BATCH: u32 = 1_024;
 const READS: u32 = 30_000;
 const PUTS: u32 = 20_000;
-/// The requests in flight.
+/// The number of requests in flight.
 const AT_ONCE: usize = 64;
 const FOLLOWERS: u32 = 100;
 const RENEWALS: u32 = 500;
-/// The size of a lease.
+/// The size of a lease in bytes.
 const LEASE: usize = 120;
 
 fn main() {
@@ -44,7 +44,7 @@ fn main() {
         return println!("not measured: `cargo xtask bench nats` does");
     }
     let server = NatsServer::start("always");
-    // The other parts do not wait until it listens.
+    // Waits until the server listens. The following parts do not.
     alone(async { drop(connect(&server).await) });
     node_messages(&server);
     requests(&server);
@@ -69,18 +69,18 @@ fn tell(name: &str, figure: &Figure) {
     println!("{line}");
 }
 
-/// Runs on a runtime of this thread.
+/// Runs a future on a runtime on this thread.
 fn alone<T>(what: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(what)
 }
 
-/// The processor time of this thread so far, in microseconds.
+/// Returns the processor time of this thread so far, in microseconds.
 fn own_time() -> f64 {
-    let account = fs::read_to_string("/proc/thread-self/schedstat").expect("an account of the kernel's");
+    let account = fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel accounts for this thread");
     account.split_whitespace().next().and_then(|time| time.parse::<f64>().ok()).expect("nanoseconds") / 1e3
 }
 
-/// Measures something that is done many times.
+/// Measures an operation that is repeated many times.
 struct Stopwatch<'a> {
     server: &'a NatsServer,
     begun: Instant,
@@ -111,7 +111,7 @@ async fn connect(server: &NatsServer) -> Client {
     client
 }
 
-/// From one node to another.
+/// Measures node messages from one node to another.
 fn node_messages(server: &NatsServer) {
     let room = Arc::new(Semaphore::new(UNDER_WAY));
     let (ready, mut is_ready) = mpsc::unbounded_channel();
@@ -148,14 +148,14 @@ fn node_messages(server: &NatsServer) {
         }
         client.flush().await.expect("a server");
         let sent = own_time() - watch.own_time;
-        // The client's own task runs on this thread, so this must not block it.
+        // The NATS client's own task runs on this thread, so the wait must not block it.
         let received = tokio::task::spawn_blocking(move || receiver.join().expect("all node messages")).await;
         let figure = watch.stop(MESSAGES, received.expect("all node messages"));
         tell("node message", &Figure { sender: sent / f64::from(MESSAGES), ..figure });
     });
 }
 
-/// A stream such as nodes create.
+/// Creates a stream with the settings that nodes use.
 async fn make_stream(client: &Client, name: &str) {
     let wanted = format!(
         r#"{{"name":"{name}","subjects":["{name}.>"],"retention":"limits","storage":"file","discard":"new","max_msgs_per_subject":1,"num_replicas":1,"allow_msg_ttl":true,"allow_atomic":true,"allow_direct":false}}"#
@@ -165,7 +165,7 @@ async fn make_stream(client: &Client, name: &str) {
     assert!(made["error"].is_null(), "{made}");
 }
 
-/// Replaces the message with that number, and gives the number of the new one.
+/// Replaces the message with that number. Returns the number of the new one.
 async fn put(client: &Client, subject: String, after: u64, payload: Bytes) -> u64 {
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Expected-Last-Subject-Sequence", after.to_string());
@@ -174,7 +174,7 @@ async fn put(client: &Client, subject: String, after: u64, payload: Bytes) -> u6
     answer["seq"].as_u64().unwrap_or_else(|| panic!("not stored: {answer}"))
 }
 
-/// Claims: those of one object one after the other, those of several objects at the same time.
+/// Measures claims. Those of one object are sequential, those of several objects are concurrent.
 async fn puts(server: &NatsServer, client: &Client) -> Figure {
     make_stream(client, "objects").await;
     let each = PUTS / u32::try_from(AT_ONCE).expect("few");
@@ -189,7 +189,7 @@ async fn puts(server: &NatsServer, client: &Client) -> Figure {
     watch.stop(each * u32::try_from(AT_ONCE).expect("few"), 0.0)
 }
 
-/// Claims, and reads from the stream's leader.
+/// Measures claims, and reads from the stream's leader.
 fn requests(server: &NatsServer) {
     alone(async {
         let client = connect(server).await;
@@ -206,7 +206,7 @@ fn requests(server: &NatsServer) {
     });
 }
 
-/// Leases that every node follows: each follower has a connection and a consumer of its own.
+/// Measures leases that several nodes follow. Each follower has its own connection and consumer.
 fn follow(server: &NatsServer) {
     let (ready, mut is_ready) = mpsc::unbounded_channel();
     let url = server.url();
@@ -232,7 +232,7 @@ fn follow(server: &NatsServer) {
     });
 }
 
-/// Receives all renewals. Gives the processor time of its thread when it was ready.
+/// Receives all renewals. Returns the processor time that its thread had used when it was ready.
 async fn follower(url: String, ready: mpsc::UnboundedSender<()>) -> f64 {
     let client = async_nats::connect(url).await.expect("a server");
     let context = async_nats::jetstream::new(client);

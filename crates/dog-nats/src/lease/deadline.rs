@@ -1,46 +1,46 @@
-//! [`LeaseDeadline`]: until when this node may act.
+//! [`LeaseDeadline`]: the time until which this node may act.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::LeaseClock;
 
-/// Until when this node may act. Any thread can read it without a lock.
+/// The time until which this node may act. Any thread can read it without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct LeaseDeadline {
     clock: LeaseClock,
-    /// In nanoseconds of the clock; zero while there is no lease.
+    /// In nanoseconds of the lease clock. Zero while there is no lease.
     ends: AtomicU64,
 }
 
 impl LeaseDeadline {
-    /// Without a lease.
+    /// Creates a deadline without a lease.
     pub(crate) fn new(clock: LeaseClock) -> Self {
         Self { clock, ends: AtomicU64::new(0) }
     }
 
-    /// The time by the clock of the deadline.
+    /// Returns the present time of the lease clock.
     pub(crate) fn now(&self) -> Duration {
         self.clock.now()
     }
 
-    /// Zero once the node may not act.
+    /// Returns how long the node may still act. Zero: it may not act.
     pub(crate) fn left(&self) -> Duration {
         Duration::from_nanos(self.ends.load(Ordering::Acquire)).saturating_sub(self.clock.now())
     }
 
-    /// A lease was acquired: its node may act until `end`.
+    /// Begins a new lease: its node may act until `end`.
     pub(crate) fn begin(&self, end: Duration) {
         self.ends.store(nanoseconds(end), Ordering::Release);
     }
 
-    /// The lease was renewed. After [`Self::end`] this changes nothing.
+    /// Extends the lease to `end`, after a renewal. Does nothing after [`Self::end`].
     pub(crate) fn extend(&self, end: Duration) {
         let extended = |ends| (ends != 0).then(|| nanoseconds(end));
         let _ = self.ends.fetch_update(Ordering::AcqRel, Ordering::Acquire, extended);
     }
 
-    /// The lease is over.
+    /// Ends the lease.
     pub(crate) fn end(&self) {
         self.ends.store(0, Ordering::Release);
     }
@@ -65,6 +65,6 @@ mod tests {
         deadline.end();
         assert!(deadline.left().is_zero());
         deadline.extend(deadline.now() + Duration::from_secs(9));
-        assert!(deadline.left().is_zero(), "a renewal that is answered late revives nothing");
+        assert!(deadline.left().is_zero(), "a late answer to a renewal does not revive the lease");
     }
 }

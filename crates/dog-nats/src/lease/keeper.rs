@@ -11,12 +11,12 @@ use crate::faults::{Fault, is_planted};
 use crate::identity::Identity;
 use crate::stream::{RETRY_AFTER, StreamError, nonce};
 
-/// The part of a lease that its node uses.
+/// Returns the part of a lease during which its node may act.
 fn usable(time: Duration) -> Duration {
     if is_planted(Fault::UsesTheWholeLease) { time } else { time * 4 / 5 }
 }
 
-/// Whether a lease was renewed.
+/// The result of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
     Done,
@@ -24,21 +24,21 @@ pub(crate) enum Renewal {
     Revoked,
 }
 
-/// Renews the lease of one node id. It extends the deadline of the [`Identity`] with every renewal that was acknowledged.
+/// Renews the lease of one node id. Each acknowledged renewal extends the deadline of the [`Identity`].
 pub(crate) struct LeaseKeeper {
     store: LeaseStore,
     identity: Arc<Identity>,
     node: NodeId,
     lease: Lease,
     time: Duration,
-    /// The number of the renewal that the stream has now; zero before the first.
+    /// The message number of the last stored renewal. Zero before the first one.
     sequence: u64,
-    /// The nonce of each renewal without an answer, and when it was sent. Each may have been stored.
+    /// The nonce of each renewal without an answer, and when it was sent. Each of them may have been stored.
     unanswered: Vec<(String, Duration)>,
 }
 
 impl LeaseKeeper {
-    /// Without a lease so far: [`Self::renew`] acquires it. `time` is that of the lease.
+    /// Creates a keeper without a lease. [`Self::renew`] acquires the lease. `time` is the lease time.
     pub(crate) fn new(store: LeaseStore, identity: Arc<Identity>, node: NodeId, lease: Lease, time: Duration) -> Self {
         Self { store, identity, node, lease, time, sequence: 0, unanswered: Vec::new() }
     }
@@ -51,12 +51,12 @@ impl LeaseKeeper {
         &self.lease
     }
 
-    /// The number of the renewal that the stream has now.
+    /// Returns the message number of the last stored renewal.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Replaces the lease by a new one.
+    /// Replaces the lease message by a new one.
     pub(crate) async fn renew(&mut self) -> Result<Renewal, StreamError> {
         self.lease.nonce = nonce();
         let sent = self.identity.deadline().now();
@@ -81,7 +81,8 @@ impl LeaseKeeper {
         if is_first { deadline.begin(end) } else { deadline.extend(end) }
     }
 
-    /// After a conflict: either a renewal without an answer was stored, or another process has ended the lease.
+    /// Reads the lease after a conflict. Either a renewal without an answer was stored, or another process has ended
+    /// the lease.
     async fn read_back(&mut self) -> Result<Renewal, StreamError> {
         let Some((sequence, stored)) = self.store.read(self.node).await? else { return Ok(Renewal::Revoked) };
         let sent = self.unanswered.iter().find(|(nonce, _)| *nonce == stored.nonce).map(|(_, sent)| *sent);
@@ -95,12 +96,12 @@ impl LeaseKeeper {
         }
     }
 
-    /// Renews the lease at every third of its time. Ends when the node may not act any more.
+    /// Renews the lease at each third of its time. Returns when the node may no longer act.
     pub(crate) async fn keep(&mut self) {
         let mut pause = self.time / 3;
         loop {
             sleep(pause.min(self.identity.time_left())).await;
-            // The machine may have slept for longer than this.
+            // The machine may have slept for longer than the pause.
             let left = self.identity.time_left();
             if left.is_zero() {
                 return;
@@ -124,7 +125,7 @@ impl LeaseKeeper {
         }
     }
 
-    /// Deletes the lease, so that other nodes need not wait for its end.
+    /// Deletes the lease, so that other nodes need not wait until it ends.
     pub(crate) async fn give_back(&self) {
         if let Err(error) = self.store.delete(self.node, self.sequence).await {
             tracing::warn!("this node's lease could not be deleted; it expires by itself: {}", error.text());

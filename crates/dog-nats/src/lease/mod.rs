@@ -1,14 +1,14 @@
-//! A node's lease: one message, which the node replaces at a third of the lease's time. It says that the node is alive, where
-//! other nodes reach it, and which versions of the node protocol it speaks.
+//! A node's lease is one message, which the node replaces after each third of the lease time. It shows that the node is
+//! alive, where other nodes reach it, and which versions of the node protocol it supports.
 //!
-//! No wall clock decides when a lease ends: NATS servers may have wrong clocks, and different ones. Another node measures the
-//! time since it heard of the last renewal, and deletes a lease of which it has heard nothing for all of its time. The
-//! deletion names the renewal that it replaces, so it fails if there is a later one. The node itself stops earlier: it measures
-//! from before it sent the renewal, by a clock that goes on while the machine sleeps, and leaves a fifth of the time for clocks
-//! that run at different speeds.
+//! No wall clock decides when a lease ends, because the clocks of NATS servers may be wrong. Each other node measures
+//! the time since it received the last renewal, and deletes the lease if the whole lease time passes without one. The
+//! deletion names the renewal that it replaces, so it fails if there is a later renewal. The node itself stops earlier.
+//! It measures from before it sent the renewal, by a clock that also runs while the machine sleeps. It leaves a fifth
+//! of the time as a margin for clocks that run at different speeds.
 //!
 //! - [`LeaseStore`]: the leases in their stream
-//! - [`LeaseDeadline`]: until when this node may act
+//! - [`LeaseDeadline`]: the time until which this node may act
 //! - [`LeaseKeeper`]: acquires a lease and renews it
 
 mod deadline;
@@ -25,23 +25,24 @@ pub(crate) use deadline::LeaseDeadline;
 pub(crate) use keeper::{LeaseKeeper, Renewal};
 pub(crate) use store::{LeaseChange, LeaseStore};
 
-/// What a node's lease says of it. The names of the fields are part of the wire format.
+/// The content of a node's lease. The names of the fields are part of the wire format.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Lease {
     /// Where the node listens for other nodes.
     address: SocketAddr,
-    /// The oldest version of the node protocol that it speaks. A release that speaks one version reads only this field.
+    /// The oldest version of the node protocol that the node supports. Releases that support only one version read only
+    /// this field.
     version: u8,
-    /// The newest version; nothing of a release that speaks one.
+    /// The newest version. `None` from a release that supports only one.
     #[serde(default)]
     newest: Option<u8>,
-    /// Tells one renewal from another.
+    /// A random text that identifies this renewal.
     nonce: String,
-    /// The time of the lease in seconds. Nothing of a release whose leases expire in the stream by themselves: other nodes do
+    /// The lease time in seconds. `None` from a release whose leases expire in the stream by themselves. Other nodes do
     /// not delete those.
     #[serde(default)]
     seconds: Option<u64>,
-    /// The process that wrote it.
+    /// A random text that identifies the process that wrote it.
     #[serde(default)]
     writer: String,
 }
@@ -63,17 +64,17 @@ impl Lease {
         self.address
     }
 
-    /// The versions of the node protocol that it speaks.
+    /// Returns the versions of the node protocol that it supports.
     pub(crate) fn versions(&self) -> Versions {
         Versions { oldest: self.version, newest: self.newest.unwrap_or(self.version) }
     }
 
-    /// The time after which other nodes delete it if it was not renewed; nothing if it expires by itself.
+    /// Returns the time after which other nodes delete the lease if it is not renewed. `None`: it expires by itself.
     pub(crate) fn time(&self) -> Option<Duration> {
         self.seconds.map(Duration::from_secs)
     }
 
-    /// The random text of the process that wrote it.
+    /// Returns the random text of the process that wrote it.
     pub(crate) fn process(&self) -> &str {
         &self.writer
     }

@@ -18,12 +18,12 @@ pub(crate) struct LeaseStore {
     names: Names,
 }
 
-/// What a follower hears of one lease.
+/// A change of one lease, as a follower receives it.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaseChange {
     pub(crate) node: NodeId,
     pub(crate) sequence: u64,
-    /// Nothing if it was deleted.
+    /// `None` if it was deleted.
     pub(crate) lease: Option<Lease>,
 }
 
@@ -32,31 +32,32 @@ impl LeaseStore {
         Self { stream, names }
     }
 
-    /// A node's lease as the stream's leader has it, and its number.
+    /// Reads a node's lease and its message number from the stream's leader.
     pub(crate) async fn read(&self, node: NodeId) -> Result<Option<(u64, Lease)>, StreamError> {
         let stored = self.stream.last(&self.names.lease(node)).await?;
         Ok(stored.and_then(|stored| Some((stored.sequence, parse(&stored.payload?)?))))
     }
 
-    /// Replaces the lease with that number by this one. Gives the number of the new one.
+    /// Replaces the lease with that message number. Returns the number of the new one.
     pub(crate) async fn replace(&self, node: NodeId, sequence: u64, lease: &Lease) -> Result<u64, StreamError> {
         let text = serde_json::to_vec(lease).map_err(|error| StreamError::Rejected(error.to_string()))?;
         self.stream.put(Put::new(self.names.lease(node), text).expecting(sequence)).await
     }
 
-    /// Deletes the lease with that number. Fails with [`StreamError::Conflict`] if it was renewed since.
+    /// Deletes the lease with that message number. Fails with [`StreamError::Conflict`] if it was renewed since.
     pub(crate) async fn delete(&self, node: NodeId, sequence: u64) -> Result<(), StreamError> {
         let deletion = Put::deletion(self.names.lease(node));
         let put = if is_planted(Fault::DeletesRenewedLeases) { deletion } else { deletion.expecting(sequence) };
         self.stream.put(put).await.map(drop)
     }
 
-    /// Deletes the lease of a node that nobody acts as any more, whichever renewal was the last.
+    /// Deletes the last lease of a node, whatever its message number is. Only for a node as which no process acts any
+    /// more.
     pub(crate) async fn delete_any(&self, node: NodeId) -> Result<(), StreamError> {
         self.stream.put(Put::deletion(self.names.lease(node))).await.map(drop)
     }
 
-    /// All leases, and then every change. An error ends it.
+    /// Follows the leases: first all that there are, then every change. An error ends the stream.
     pub(crate) async fn follow(&self) -> Result<BoxStream<'static, Result<LeaseChange, String>>, StreamError> {
         let changes = self.stream.follow(&self.names.leases()).await?;
         let names = self.names.clone();
@@ -71,7 +72,7 @@ impl LeaseStore {
     }
 }
 
-/// Nothing if it is malformed: then it is as if there were none.
+/// Parses a lease. A malformed one counts as none.
 fn parse(payload: &[u8]) -> Option<Lease> {
     serde_json::from_slice(payload).ok()
 }

@@ -1,7 +1,7 @@
-//! The nodes of the cluster, as this node has heard of them.
+//! The nodes of the cluster, as far as this node knows them.
 //!
 //! - [`Members`]: the table
-//! - [`MemberWatcher`]: follows the leases to fill it, and ends leases that are not renewed
+//! - [`MemberWatcher`]: follows the leases to fill the table, and ends leases that are not renewed
 
 mod watcher;
 
@@ -20,10 +20,11 @@ use crate::lease::Lease;
 
 pub(crate) use watcher::MemberWatcher;
 
-/// The number of ended nodes that are remembered. A lease that was read before it ended may arrive after its end.
+/// The number of ended nodes that are remembered. This is needed because a lease that was read before its end may be
+/// processed after its end.
 const MAX_ENDED: usize = 4096;
 
-/// The nodes that have a lease, as far as this node has heard.
+/// The nodes that have a lease, as far as this node knows.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     known: RwLock<Known>,
@@ -40,18 +41,19 @@ struct Known {
 struct Member {
     address: SocketAddr,
     versions: Versions,
-    /// The time of its lease; nothing if it expires by itself.
+    /// Its lease time. `None`: the lease expires by itself.
     time: Option<Duration>,
-    /// The number of the last renewal, and when this node first heard of it.
+    /// The message number of the last renewal.
     sequence: u64,
+    /// When this node received it, or when the stream last confirmed it.
     heard: Instant,
 }
 
-/// A lease of which nothing was heard for all of its time.
+/// A lease whose time has passed without a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Overdue {
     node: NodeId,
-    /// The last renewal that was heard of.
+    /// The message number of the last known renewal.
     sequence: u64,
     expires_by_itself: bool,
 }
@@ -65,12 +67,12 @@ impl Members {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a live node is reached.
+    /// Returns the address of a live node.
     pub(crate) fn address(&self, node: NodeId) -> Option<SocketAddr> {
         self.read().live.get(&node).map(|member| member.address)
     }
 
-    /// The versions that a live node speaks.
+    /// Returns the protocol versions of a live node.
     pub(crate) fn versions(&self, node: NodeId) -> Option<Versions> {
         self.read().live.get(&node).map(|member| member.versions)
     }
@@ -79,7 +81,7 @@ impl Members {
         self.read().live.len()
     }
 
-    /// A lease was read from the stream. If its node has ended in the meantime, this changes nothing.
+    /// Records a lease that was read from the stream. Does nothing if its node has ended in the meantime.
     pub(crate) fn learn(&self, node: NodeId, lease: &Lease, sequence: u64) {
         let mut known = self.write();
         let is_news = known.live.get(&node).is_none_or(|member| member.sequence < sequence);
@@ -90,14 +92,14 @@ impl Members {
         }
     }
 
-    /// The stream has just confirmed that this is still the last renewal of a node.
+    /// Records that the stream has just confirmed this as the last renewal of a node.
     fn confirm(&self, node: NodeId, sequence: u64) {
         if let Some(member) = self.write().live.get_mut(&node).filter(|member| member.sequence == sequence) {
             member.heard = Instant::now();
         }
     }
 
-    /// The lease of a node has ended. Gives whether the node was live until now.
+    /// Records that the lease of a node has ended. Returns whether the node was live until now.
     pub(crate) fn remove(&self, node: NodeId) -> bool {
         let mut known = self.write();
         if !known.ended.contains(&node) {
@@ -109,13 +111,14 @@ impl Members {
         known.live.remove(&node).is_some()
     }
 
-    /// Whether the node had a lease and has none any more.
+    /// Whether the node had a lease and has lost it.
     pub(crate) fn has_ended(&self, node: NodeId) -> bool {
         let known = self.read();
         !known.live.contains_key(&node) && known.ended.contains(&node)
     }
 
-    /// The leases that were not renewed for all of their time. Those that expire by themselves are overdue after `long`.
+    /// Returns the leases whose time has passed without a renewal. Leases that expire by themselves are overdue after
+    /// `long`.
     fn overdue(&self, long: Duration) -> Vec<Overdue> {
         let known = self.read();
         let overdue = known.live.iter().filter(|(_, member)| member.heard.elapsed() > member.time.unwrap_or(long));
@@ -128,8 +131,9 @@ impl Members {
             .collect()
     }
 
-    /// The live node that looks after an object which nobody owns. Nodes that know of the same members choose the same one,
-    /// and when a node ends only its objects move (rendezvous hashing). XXH3 is specified, so all releases agree.
+    /// Returns the caretaker of an object without an owner: the live node that acts for it. Nodes with the same members
+    /// choose the same caretaker, and when a node ends, only its objects move (rendezvous hashing). XXH3 is a specified
+    /// hash, so all releases agree.
     pub(crate) fn caretaker(&self, object: Object) -> NodeId {
         let known = self.read();
         let seed = if is_planted(Fault::HashesDifferentlyInEachProcess) { std::ptr::from_ref(self).addr() } else { 0 };
@@ -174,7 +178,7 @@ mod tests {
         members.learn(node, &lease(Duration::ZERO), 7);
         assert_eq!(members.overdue(long), [Overdue { node, sequence: 7, expires_by_itself: false }]);
         let first = members.read().live[&node].heard;
-        // The same renewal again and an earlier one are no renewals.
+        // Neither the same renewal again nor an earlier one counts as a renewal.
         for sequence in [7, 6] {
             members.learn(node, &lease(Duration::from_secs(15)), sequence);
             assert_eq!((members.read().live[&node].heard, members.overdue(long).len()), (first, 1));

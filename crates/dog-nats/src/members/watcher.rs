@@ -1,4 +1,4 @@
-//! [`MemberWatcher`]: follows the leases of all nodes, and ends those that are not renewed.
+//! [`MemberWatcher`]: follows the leases of all nodes, and ends leases that are not renewed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::lease::{LeaseChange, LeaseStore};
 use crate::stream::StreamError;
 
-/// The pause before the leases are followed again after an error.
+/// The pause after an error before the leases are followed again.
 const FOLLOW_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Keeps [`Members`] up to date.
@@ -34,7 +34,7 @@ impl MemberWatcher {
         Self { leases, members, identity, events }
     }
 
-    /// Follows the leases. Never ends.
+    /// Follows the leases. Never returns.
     pub(crate) async fn follow(&self) {
         loop {
             if let Err(error) = self.follow_once().await {
@@ -74,9 +74,10 @@ impl MemberWatcher {
         }
     }
 
-    /// Ends leases that are not renewed. Never ends. `time` is the lease time of this node.
+    /// Ends leases that are not renewed. Never returns. `time` is the lease time of this node.
     pub(crate) async fn end_overdue_leases(&self, time: Duration) {
-        // The nodes check at different moments. So mostly one of them finds a lease overdue, and the others hear of its end.
+        // The nodes check at different moments. So usually one of them finds a lease overdue, and the others learn that
+        // it has ended.
         let mut tick = tokio::time::interval(time / 15);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -101,8 +102,8 @@ impl MemberWatcher {
                 tracing::warn!(%node, "a node has not renewed its lease: its objects go to other nodes");
                 self.remove(node);
             }
-            // Either the lease was renewed and this node has not heard of it. Or it has ended: a node that was cut off for
-            // longer than the deletion stays in the stream never hears of it.
+            // Either the lease was renewed and this node has not received the renewal, or it has ended. A node that was
+            // cut off for longer than a deletion stays in the stream never receives the deletion.
             Err(StreamError::Conflict) => match self.leases.read(node).await? {
                 Some((last, lease)) => {
                     self.members.learn(node, &lease, last);

@@ -1,4 +1,4 @@
-//! What must hold, judged from the history of the streams.
+//! Checks the rules on the history of the streams and the log of the applications.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::claim::Claim;
 use crate::lease::Lease;
 use crate::stream::fake::Commit;
 
-/// Everything that a run did and must not do.
+/// Returns all violations of a run.
 pub(super) fn violations(outcome: &Outcome) -> Vec<String> {
     let mut found = leases(outcome);
     found.extend(owners(outcome));
@@ -21,13 +21,13 @@ pub(super) fn violations(outcome: &Outcome) -> Vec<String> {
     found
 }
 
-/// When each node's lease was deleted.
+/// Returns when each node's lease was deleted.
 fn deleted(outcome: &Outcome) -> BTreeMap<NodeId, Instant> {
     let deletions = outcome.leases.iter().rev().filter(|commit| commit.payload.is_none());
     deletions.filter_map(|commit| Some((names().node(&commit.subject)?, commit.at))).collect()
 }
 
-/// One process has one node id, a deleted lease never comes back, and no node acts after its lease was deleted.
+/// Each node id belongs to one process, a deleted lease never comes back, and no node acts after its lease was deleted.
 fn leases(outcome: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
     let mut processes: BTreeMap<&str, String> = BTreeMap::new();
@@ -55,7 +55,7 @@ fn leases(outcome: &Outcome) -> Vec<String> {
     found
 }
 
-/// The claims and batches of each object's owner subject.
+/// Returns the messages of each object's owner subject: claims and batches.
 fn owner_messages(outcome: &Outcome) -> BTreeMap<&str, Vec<&Commit>> {
     let mut objects: BTreeMap<&str, Vec<&Commit>> = BTreeMap::new();
     for commit in &outcome.objects {
@@ -71,8 +71,8 @@ fn owner(commit: &Commit) -> Option<NodeId> {
     Some(serde_json::from_slice::<Claim>(payload).expect("a claim").node)
 }
 
-/// An object goes from one node to another only when the first one's lease is gone or it has released the object; and a node
-/// does not act for an object after another one has claimed it.
+/// An object moves to another node only if the lease of its owner is gone or its owner has released it. No node acts
+/// for an object after another node has claimed it.
 fn owners(outcome: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
     let deleted = deleted(outcome);
@@ -99,8 +99,8 @@ fn owners(outcome: &Outcome) -> Vec<String> {
     found
 }
 
-/// Everything that is stored for an object was written under its last claim. And what was acknowledged is stored, or a later
-/// value of the same life: writes that go together in one batch replace each other.
+/// Each stored value was written under the object's last claim at that time. Each acknowledged value is stored, or a
+/// later value of the same life is: writes in one batch replace each other.
 fn writes(outcome: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
     let mut claims: BTreeMap<&str, u64> = BTreeMap::new();
@@ -128,8 +128,8 @@ fn writes(outcome: &Outcome) -> Vec<String> {
     found
 }
 
-/// Every alarm that was stored rings at least once, unless another one replaced it; none that is due is left; and all nodes name
-/// the same live node for an object.
+/// Each stored alarm rings at least once, unless another alarm replaces it. No alarm that is due remains. All nodes
+/// name the same live caretaker for an object.
 fn alarms(outcome: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
     let mut set: BTreeMap<&str, (Object, u64)> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What the applications of a run did, and when by virtual time.
+//! Logs what the applications of a run did, and at which virtual time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::stream::fake::Commit;
 
-/// A node that acts as the owner of an object, by a claim.
+/// A node that acts as the owner of an object under a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Actor {
     pub(super) object: Object,
@@ -17,7 +17,7 @@ pub(super) struct Actor {
     pub(super) claim: u64,
 }
 
-/// What an application writes: the claim under which it does, and a number that grows.
+/// A value that an application writes: the claim under which it writes, and a number that grows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Value {
     pub(super) claim: u64,
@@ -36,44 +36,44 @@ impl Value {
     }
 }
 
-/// What the applications did.
+/// The acts of all applications.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// When each actor acted last: if that was right, everything before it was.
+    /// When each actor acted last. If its last act was allowed, all earlier ones were.
     pub(super) last_acts: BTreeMap<Actor, Instant>,
     pub(super) acts: usize,
-    /// The values whose writes were acknowledged, with their subjects.
+    /// The acknowledged values and their subjects.
     pub(super) acknowledged: Vec<(String, Value)>,
-    /// The alarms that rang, by object and milliseconds.
+    /// The alarms that rang: the object and the time in milliseconds.
     pub(super) rings: Vec<(Object, u64)>,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) began: Instant,
     pub(super) leases: Vec<Commit>,
     pub(super) objects: Vec<Commit>,
     pub(super) log: Log,
-    /// The caretaker of each object, as each live node says at the end.
+    /// The caretaker of each object, according to each live node at the end.
     pub(super) caretakers: Vec<(Object, Vec<NodeId>)>,
     /// The nodes that live at the end.
     pub(super) live: Vec<NodeId>,
-    /// The alarms that are set at the end, by object and milliseconds.
+    /// The alarms that are still set at the end: the object and the time in milliseconds.
     pub(super) alarms: Vec<(Object, u64)>,
     /// When the run ended, in milliseconds.
     pub(super) ended: u64,
 }
 
 impl Outcome {
-    /// Everything that follows from the seed: subjects, numbers and times, without nonces.
+    /// Returns what the seed determines: subjects, numbers and times, without nonces.
     pub(super) fn summary(&self) -> Vec<(Duration, String, u64)> {
         let messages = self.leases.iter().chain(&self.objects);
         messages.map(|commit| (commit.at - self.began, commit.subject.clone(), commit.sequence)).collect()
     }
 }
 
-/// How much happened in some runs: a test in which nothing happens shows nothing.
+/// Counts what happened in some runs. A test in which nothing happens shows nothing.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     runs: usize,
@@ -113,9 +113,9 @@ impl fmt::Display for Totals {
     }
 }
 
-/// Whether a message is the only one of its batch. A claim is; the messages of a write are not.
+/// Whether a message is the only one of its batch. This is true for claims and false for writes.
 pub(super) fn is_alone(commit: &Commit, history: &[Commit]) -> bool {
-    // The numbers of a stream begin with one and have no gaps.
+    // The message numbers of a stream begin with one and have no gaps.
     let next = usize::try_from(commit.sequence).ok().and_then(|next| history.get(next));
     commit.batch == commit.sequence && next.is_none_or(|next| next.batch != commit.batch)
 }

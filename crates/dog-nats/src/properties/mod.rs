@@ -1,11 +1,13 @@
-//! Property tests: nodes over a simulated JetStream, under random faults that follow from a seed. What must hold is judged from
-//! the history of the streams, and from what the nodes did by virtual time. A failed run names its seed: `DOG_SEED` repeats it.
+//! Property tests: nodes over a simulated JetStream, with random faults from a seed. The rules are checked on the
+//! history of the streams, and on a log of what the nodes did at which virtual time. A failed run prints its seed. Set
+//! `DOG_SEED` to that number to repeat the run.
 //!
-//! - `world`: a run: processes, and what goes wrong
-//! - `process`: one process: a node, an application that owns objects, writes and rings alarms, and a witness of what it may do
-//! - `log`: what the applications did
-//! - `judge`: what must hold
-//! - `planted`: each rule broken on purpose, to show that a run finds it
+//! - `world`: a run with its processes and faults
+//! - `process`: one process: a node, an application that owns objects, writes and rings alarms, and a witness that acts
+//!   whenever the node may
+//! - `log`: the log of what the applications did
+//! - `judge`: the rules
+//! - `planted`: breaks each rule on purpose, to show that a run finds it
 
 mod judge;
 mod log;
@@ -16,10 +18,10 @@ mod world;
 use judge::violations;
 use world::{Mishap, Profile, run};
 
-/// The runs of each test.
+/// The number of runs per test.
 const SEEDS: u64 = 200;
 
-/// Runs seeds, and fails with the first violation of any rule.
+/// Runs the seeds. Fails at the first run that violates a rule.
 fn holds(profile: &Profile) {
     let given = std::env::var("DOG_SEED").ok().map(|seed| seed.parse::<u64>().expect("DOG_SEED: a number"));
     let seeds = given.map_or(0..SEEDS, |seed| seed..seed + 1);
@@ -36,13 +38,13 @@ fn holds(profile: &Profile) {
     }
 }
 
-/// Any node that acts does so before its lease may be deleted, whatever clocks, pauses and lost answers do.
+/// A node acts only before its lease can be deleted, despite wrong clock speeds, pauses and lost answers.
 #[test]
 fn a_node_stops_acting_before_another_node_may_act() {
     holds(&Profile::of(&[Mishap::Suspend, Mishap::CutOff, Mishap::Kill]));
 }
 
-/// An object goes to another node only when the lease of its owner is gone, or its owner has released it.
+/// An object moves to another node only if the lease of its owner is gone or its owner has released it.
 #[test]
 fn an_object_has_one_owner_at_a_time() {
     holds(&Profile {
@@ -51,13 +53,13 @@ fn an_object_has_one_owner_at_a_time() {
     });
 }
 
-/// No write of an earlier claim is stored after a later claim, and every write that was acknowledged is stored.
+/// No write of an earlier claim is stored after a later claim, and each acknowledged write is stored.
 #[test]
 fn a_write_of_an_earlier_life_is_never_stored_after_a_later_one_began() {
     holds(&Profile { objects: 2, writes: 0.9, ..Profile::of(&[Mishap::Suspend, Mishap::ChangeLeader]) });
 }
 
-/// An alarm rings at least once, wherever its object's owner has gone, and all nodes agree on who looks after an object.
+/// An alarm rings at least once even if its object's owner is gone. All nodes agree on the caretaker of an object.
 #[test]
 fn an_alarm_rings_at_least_once_after_a_takeover() {
     holds(&Profile { alarms: 0.5, ..Profile::of(&[Mishap::Kill, Mishap::CutOff, Mishap::ChangeLeader]) });

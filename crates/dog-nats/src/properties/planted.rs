@@ -1,14 +1,14 @@
-//! Each rule broken on purpose: a run must find it.
+//! Breaks each rule on purpose: a run must find it.
 
 use super::judge::violations;
 use super::world::{Mishap, Profile, run};
 use crate::faults::{Fault, plant};
 use crate::stream::fake::Weather;
 
-/// The runs in which a planted fault must be found.
+/// The number of runs that must find a planted fault.
 const SEEDS: u64 = 200;
 
-/// Plants a fault, and fails unless a run says one of these things.
+/// Plants a fault. Fails unless a run reports a violation with one of these texts.
 fn is_found(fault: Fault, profile: &Profile, expected: &[&str]) {
     plant(Some(fault));
     let is_expected = |what: &String| expected.iter().any(|expected| what.contains(expected));
@@ -19,7 +19,7 @@ fn is_found(fault: Fault, profile: &Profile, expected: &[&str]) {
     println!("{fault:?}: found by seed {seed}: {what}");
 }
 
-/// A profile with everything that goes wrong.
+/// Returns a profile with all kinds of faults.
 fn storm() -> Profile {
     Profile::of(&[Mishap::Suspend, Mishap::CutOff, Mishap::Kill, Mishap::ChangeLeader])
 }
@@ -31,7 +31,7 @@ fn a_node_that_uses_its_lease_to_the_end_is_found() {
 
 #[test]
 fn a_node_that_counts_its_lease_from_the_answer_is_found() {
-    // The answer must be late, and the node must be cut off before it renews the lease again.
+    // To show this fault, an answer must be late, and the node must be cut off before it renews the lease again.
     let weather = Weather { late: 0.5, ..Weather::default() };
     let profile = Profile { weather: Some(weather), ..Profile::of(&[Mishap::CutOff]) };
     is_found(Fault::CountsFromTheAnswer, &profile, &["after its lease was deleted"]);

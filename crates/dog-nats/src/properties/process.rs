@@ -29,11 +29,11 @@ use crate::stream::MessageStream;
 use crate::stream::fake::{FakeClient, Suspension};
 
 const VERSIONS: Versions = Versions { oldest: 1, newest: 1 };
-/// The pause before a node that could not join tries again.
+/// The pause before a node tries to join again.
 const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const ACTS_EVERY: Duration = Duration::from_millis(50);
 
-/// No bundle arrives: the application sends none.
+/// A bus on which no bundle arrives. The application sends none.
 struct NoBus;
 
 impl Bus for NoBus {
@@ -56,7 +56,7 @@ impl Bus for NoBus {
     }
 }
 
-/// What the application hears of its node.
+/// What the node has reported to the application.
 #[derive(Debug, Default)]
 struct Heard {
     alarms: Mutex<BTreeMap<Object, Timestamp>>,
@@ -85,7 +85,7 @@ impl Events for Heard {
     fn messages(&self, _: &[u8]) {}
 }
 
-/// A process. Dropped, it is killed: only what it has sent already goes on.
+/// A process. Dropping it kills it. Only requests that it has already sent go on.
 pub(super) struct Process {
     suspension: Suspension,
     is_cut_off: Arc<AtomicBool>,
@@ -101,7 +101,7 @@ impl Process {
             Arc::new(FakeClient::new(Arc::clone(stream), suspension.clone(), Arc::clone(&is_cut_off)))
         };
         let (leases, objects) = (client(run.leases()), client(run.objects()));
-        // Up to fifteen percent too fast or too slow.
+        // The clock is up to 15 % too fast or too slow.
         let clock = LeaseClock::simulated(Duration::from_secs(random.u64(0..100_000)), 0.85 + 0.3 * random.f64());
         let heard = Arc::<Heard>::default();
         let events: Arc<dyn Events> = heard.clone();
@@ -146,7 +146,7 @@ impl Process {
         self.is_cut_off.store(is_cut_off, Ordering::Relaxed);
     }
 
-    /// The node that this process is, if it has a lease.
+    /// Returns the node id of this process, if it has a lease.
     pub(super) fn node(&self) -> Option<NodeId> {
         self.parts.identity.may_act().then(|| self.parts.identity.node())
     }
@@ -158,7 +158,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Tasks that the node has started for itself do nothing any more.
+        // Stops the tasks that the node has started itself.
         self.suspension.set(true);
     }
 }
@@ -175,7 +175,7 @@ async fn live(parts: Parts, profile: Profile, mut random: fastrand::Rng) {
     }
 }
 
-/// The claims of a process, and the node that made each.
+/// The claims of a process, and the node id under which it made each.
 #[derive(Debug, Default)]
 struct Owned(Mutex<BTreeMap<Object, (NodeId, u64)>>);
 
@@ -189,7 +189,7 @@ impl Owned {
     }
 }
 
-/// Acts for all objects of a process all the time, whatever its application waits for.
+/// Acts for all objects of a process whenever it may, even while the application waits.
 struct Witness {
     parts: Parts,
     owned: Arc<Owned>,
@@ -203,7 +203,7 @@ impl Witness {
             sleep(ACTS_EVERY).await;
             self.suspension.over().await;
             let me = self.parts.identity.node();
-            // As a worker does, it looks at the lease immediately before.
+            // Like a worker, it checks the lease immediately before it acts.
             if !self.parts.identity.may_act() {
                 continue;
             }
@@ -217,7 +217,7 @@ impl Witness {
     }
 }
 
-/// Owns objects as the worker of a server does, one event after the other.
+/// Owns objects and handles one event after the other, as a worker of a server does.
 struct Application {
     parts: Parts,
     ownership: Ownership,
@@ -266,7 +266,7 @@ impl Application {
         self.owned.all().remove(&object)
     }
 
-    /// Whether this node owns the object, or has just claimed it.
+    /// Finds the object's owner, and claims the object if it has none. Returns whether this node owns it.
     async fn own(&self, object: Object) -> bool {
         let me = self.parts.identity.node();
         if self.owned.get(object).is_some_and(|(node, _)| node == me) {
@@ -280,7 +280,7 @@ impl Application {
         false
     }
 
-    /// Writes a value; at times waits for it, at times sets an alarm.
+    /// Writes a value. Sometimes waits for the answer, and sometimes sets an alarm.
     async fn write_something(&mut self, object: Object) {
         let Some((_, claim)) = self.owned.get(object) else { return };
         self.written += 1;
@@ -307,7 +307,7 @@ impl Application {
     ) -> oneshot::Receiver<Result<(), Error>> {
         let (done, written) = oneshot::channel();
         let log = Arc::clone(&self.log);
-        // The first life of the claim, as the native host numbers them.
+        // The epoch of the claim's first life, as the native host numbers them.
         let epoch = Epoch::from_raw(claim << 20 | 1);
         assert_eq!(claim_of(epoch), claim);
         let done = Box::new(move |outcome: Result<(), Error>| {
@@ -320,7 +320,7 @@ impl Application {
         written
     }
 
-    /// Rings the alarms that are due, of objects that are owned here or that this node looks after.
+    /// Rings the due alarms of the objects that this node owns or of which it is the caretaker.
     async fn ring_alarms(&mut self) {
         let now = self.now();
         let due: Vec<Object> =

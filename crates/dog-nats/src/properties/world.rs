@@ -1,4 +1,4 @@
-//! A run: some processes over two simulated streams, and what goes wrong, as it follows from a seed.
+//! A run: some processes over two simulated streams, with faults from a seed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,37 +13,39 @@ use crate::alarms::AlarmRecord;
 use crate::names::Names;
 use crate::stream::fake::{FakeStream, Weather};
 
-/// The processes of a run at any time.
+/// The number of processes that run at any time.
 const PROCESSES: usize = 3;
-/// How long things go wrong, and how long afterwards nothing does: then everything must come right.
+/// How long there are faults.
 const STORM: Duration = Duration::from_secs(20);
+/// How long there are no faults afterwards. In this time the cluster must recover.
 const CALM: Duration = Duration::from_secs(15);
 
-/// Something that goes wrong.
+/// A fault of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mishap {
-    /// A process stands still, as if its machine slept.
+    /// A process is suspended, as if its machine slept.
     Suspend,
-    /// A process does not reach NATS.
+    /// A process cannot reach NATS.
     CutOff,
-    /// A process is killed, and another one started.
+    /// A process is killed, and another one is started.
     Kill,
-    /// A stream has no leader for some time.
+    /// A stream loses its leader and has none for some time.
     ChangeLeader,
 }
 
-/// What kind of run it is.
+/// The kind of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Profile {
     pub(super) mishaps: Vec<Mishap>,
-    /// Otherwise it follows from the seed.
+    /// `None`: the seed determines it.
     pub(super) weather: Option<Weather>,
     pub(super) objects: u32,
     pub(super) lease: Duration,
-    /// How often an object that is owned is written to, how often a write sets an alarm, and how often an
-    /// object that is not written to is released.
+    /// The probability that an owned object is written to.
     pub(super) writes: f64,
+    /// The probability that a write sets an alarm.
     pub(super) alarms: f64,
+    /// The probability that an object without a write is released.
     pub(super) releases: f64,
 }
 
@@ -149,7 +151,7 @@ fn outcome(run: &Run, profile: &Profile, processes: &[Process]) -> Outcome {
             .map(|object| (object, processes.iter().map(|process| process.caretaker(object)).collect()))
             .collect(),
         live: processes.iter().filter_map(Process::node).collect(),
-        // An alarm that is due just now may ring in a moment.
+        // An alarm that has just become due may not have rung yet.
         ended: u64::try_from(run.began.elapsed().as_millis()).expect("a short run") - 2_000,
     }
 }

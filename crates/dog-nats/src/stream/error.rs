@@ -1,4 +1,4 @@
-//! [`StreamError`]: why a request failed, by what the caller has to do about it.
+//! [`StreamError`]: why a request failed. Each variant calls for a different reaction of the caller.
 
 use async_nats::jetstream::ErrorCode;
 use dog::Error;
@@ -25,8 +25,8 @@ impl StreamError {
         }
     }
 
-    /// The leader is still storing an earlier attempt: it answers the next one with a conflict, while it still gives the
-    /// message before both as the last one.
+    /// Returns the error for an earlier attempt that the leader is still storing. The leader answers the next attempt
+    /// with a conflict, while reads still return the message before both.
     pub(crate) fn earlier_attempt_in_flight() -> Self {
         Self::Retry("an earlier attempt is being stored".into())
     }
@@ -40,9 +40,9 @@ impl From<async_nats::jetstream::Error> for StreamError {
     fn from(error: async_nats::jetstream::Error) -> Self {
         match error.error_code() {
             ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Self::Conflict,
-            // STREAM_WRONG_LAST_SEQUENCE_CONSTANT: a write to the same subject is in flight. ATOMIC_PUBLISH_INCOMPLETE_BATCH:
-            // a message of the batch was lost, as happens when the leader changes. STREAM_NOT_FOUND: servers say this of a
-            // stream without a leader, too.
+            // STREAM_WRONG_LAST_SEQUENCE_CONSTANT: a write to the same subject is in flight.
+            // ATOMIC_PUBLISH_INCOMPLETE_BATCH: a message of the batch was lost, as happens when the leader changes.
+            // STREAM_NOT_FOUND: servers say this of a stream without a leader, too.
             ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT
             | ErrorCode::ATOMIC_PUBLISH_INCOMPLETE_BATCH
             | ErrorCode::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT
@@ -57,7 +57,7 @@ impl From<async_nats::jetstream::Error> for StreamError {
 impl From<async_nats::RequestError> for StreamError {
     fn from(error: async_nats::RequestError) -> Self {
         match error.kind() {
-            // Nobody listens while a stream has no leader, so nothing was stored.
+            // No server listens while a stream has no leader, so nothing was stored.
             async_nats::RequestErrorKind::NoResponders => Self::Retry("the stream has no leader".into()),
             async_nats::RequestErrorKind::MaxPayloadExceeded => {
                 Self::Rejected("the message is larger than max_payload of nats-server".into())

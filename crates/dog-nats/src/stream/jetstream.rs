@@ -21,9 +21,9 @@ use super::{Answer, Change, Changes, MessageStream, Put, Stored, StreamError, no
 
 /// The header of a message that deletes its subject.
 const DELETED: &str = "Dog-Gone";
-/// How long a deletion stays in the stream, for followers to see it. Afterwards the subject has no message.
+/// How long a deletion stays in the stream, so that followers see it. Afterwards the subject has no message.
 const DELETION_TTL: Duration = Duration::from_secs(60);
-/// The number of subjects that the server names in one answer.
+/// The number of subjects that the server lists in one answer.
 const SUBJECTS_PER_ANSWER: usize = 100_000;
 
 /// A stream of a NATS server.
@@ -36,7 +36,7 @@ pub(crate) struct JetStream {
 }
 
 impl JetStream {
-    /// Makes no request: whether the stream exists shows later.
+    /// Returns the stream without a request. If the stream does not exist, later requests fail.
     pub(crate) async fn open(client: Client, name: String) -> Result<Self, String> {
         let context = jetstream::new(client.clone());
         let stream = context.get_stream_no_info(&name).await.map_err(|error| error.to_string())?;
@@ -60,7 +60,7 @@ impl JetStream {
             headers.insert(NATS_BATCH_SEQUENCE, number.to_string());
             if number == count {
                 headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
-                // The server names the last message of the batch.
+                // The server returns the number of the batch's last message.
                 let last = self.request(subject, headers, payload).await?;
                 return Ok(last + 1 - count as u64);
             }
@@ -78,13 +78,13 @@ impl JetStream {
             }
             Err(error) => match error.kind() {
                 LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                // A stream without a leader is said not to exist, so this is no answer either. A read can be repeated.
+                // For a stream without a leader, servers answer that it does not exist. A read can be repeated.
                 _ => Err(StreamError::Retry(error.to_string())),
             },
         }
     }
 
-    /// Asks for the pages itself: async-nats requests one page more than there are.
+    /// Lists the subjects page by page. async-nats could do so too, but it requests one page too many.
     async fn list_subjects(&self, filter: &str) -> Result<Vec<String>, StreamError> {
         let mut subjects = Vec::new();
         loop {
@@ -142,7 +142,7 @@ impl MessageStream for JetStream {
     }
 }
 
-/// The part of the server's answer that async-nats keeps private.
+/// The part of the server's answer that async-nats does not expose.
 #[derive(Debug, Deserialize)]
 struct StreamInfo {
     state: StreamState,
@@ -150,11 +150,11 @@ struct StreamInfo {
 
 #[derive(Debug, Deserialize)]
 struct StreamState {
-    /// With the number of messages of each.
+    /// The number of messages per subject.
     subjects: Option<HashMap<String, u64>>,
 }
 
-/// The message as it is published.
+/// Returns the subject, headers and payload of the message to publish.
 fn message(put: Put) -> (String, HeaderMap, Bytes) {
     let mut headers = HeaderMap::new();
     if let Some(sequence) = put.expected {
@@ -174,7 +174,7 @@ fn change(message: &Message) -> Result<Change, String> {
     Ok(Change { subject: message.subject.to_string(), sequence, payload })
 }
 
-/// Whether a message deletes its subject, or the server has put it there because the subject's message expired.
+/// Whether a message is a deletion: a node's deletion, or the server's marker for an expired message.
 fn is_deletion(headers: &HeaderMap) -> bool {
     headers.get(DELETED).is_some() || headers.get(NATS_MARKER_REASON).is_some()
 }

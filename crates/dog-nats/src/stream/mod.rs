@@ -1,5 +1,5 @@
-//! What this crate needs of one JetStream stream: [`MessageStream`]. The streams keep one message per subject, so a subject is a
-//! register: a write replaces the value, and it can demand which message it replaces.
+//! The interface to one JetStream stream: [`MessageStream`]. The streams keep one message per subject, so a subject is
+//! a register. A write replaces the value, and it can name the message that it expects to replace (compare-and-set).
 //!
 //! - [`StreamError`]: what a failed request means
 //! - `retry`: requests that are repeated
@@ -22,7 +22,7 @@ pub(crate) use error::StreamError;
 pub(crate) use jetstream::JetStream;
 pub(crate) use retry::{RETRY_AFTER, nonce, retry_while};
 
-/// The answer to a request. Dropped early, the request may have been done all the same.
+/// The answer to a request. If it is dropped early, the request may still be executed.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StreamError>> + Send + 'a>>;
 
 /// The changes of a stream. An error ends it.
@@ -32,9 +32,9 @@ pub(crate) type Changes = BoxStream<'static, Result<Change, String>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Put {
     pub(crate) subject: String,
-    /// Nothing deletes the subject.
+    /// `None` deletes the subject.
     pub(crate) payload: Option<Bytes>,
-    /// The number of the message that it replaces; zero if the subject has none. Otherwise the write fails.
+    /// The number of the message that it must replace. Zero: the subject must have no message. `None`: no condition.
     pub(crate) expected: Option<u64>,
 }
 
@@ -47,8 +47,8 @@ impl Put {
         Self { subject, payload: None, expected: None }
     }
 
-    /// The write fails with [`StreamError::Conflict`] unless the last message of the subject has this number; zero stands
-    /// for no message.
+    /// Makes the write fail with [`StreamError::Conflict`] unless the last message of the subject has this number. Zero
+    /// means no message.
     pub(crate) fn expecting(mut self, sequence: u64) -> Self {
         self.expected = Some(sequence);
         self
@@ -59,7 +59,7 @@ impl Put {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) sequence: u64,
-    /// Nothing if the subject was deleted.
+    /// `None` if the subject was deleted.
     pub(crate) payload: Option<Bytes>,
 }
 
@@ -68,25 +68,25 @@ pub(crate) struct Stored {
 pub(crate) struct Change {
     pub(crate) subject: String,
     pub(crate) sequence: u64,
-    /// Nothing if the subject was deleted.
+    /// `None` if the subject was deleted.
     pub(crate) payload: Option<Bytes>,
 }
 
 /// One stream.
 pub(crate) trait MessageStream: fmt::Debug + Send + Sync {
-    /// Stores a message and gives its number.
+    /// Stores a message. Returns its number.
     fn put(&self, put: Put) -> Answer<'_, u64>;
 
-    /// Stores all of these messages or none, and gives the number of the first. The others follow it without a gap.
+    /// Stores all of these messages or none. Returns the number of the first. The others follow it without a gap.
     fn put_all(&self, puts: Vec<Put>) -> Answer<'_, u64>;
 
-    /// The last message of a subject, as the stream's leader has it. Other servers may not have it yet.
+    /// Reads the last message of a subject from the stream's leader. Other servers may not have it yet.
     fn last<'a>(&'a self, subject: &'a str) -> Answer<'a, Option<Stored>>;
 
-    /// The subjects that match a filter and have a message, deletions among them.
+    /// Lists the subjects that match a filter and have a message. Deletions count as messages.
     fn subjects<'a>(&'a self, filter: &'a str) -> Answer<'a, Vec<String>>;
 
-    /// The last message of each subject that matches the filter, and then every change in the order of the stream. A message
-    /// that was replaced before it could be delivered is left out.
+    /// Follows the subjects that match a filter: first the last message of each, then every change in the order of the
+    /// stream. A message that is replaced before it was delivered may be skipped.
     fn follow<'a>(&'a self, filter: &'a str) -> Answer<'a, Changes>;
 }

@@ -1,4 +1,4 @@
-//! The messages of some writes that go together.
+//! Merges the writes of one batch into messages.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::alarms::AlarmRecord;
 use crate::names::Names;
 use crate::stream::{Put, StreamError};
 
-/// The messages of these writes, in the order of their subjects. A later write replaces what an earlier one has for a subject.
-/// `existing` has, for each write that deletes all entries, the subjects that there are.
+/// Returns the messages of these writes, sorted by subject. For each subject, the last write counts. `existing`
+/// contains the present subjects, for each write that deletes all entries.
 pub(super) fn messages_of(
     names: &Names,
     object: Object,

@@ -1,10 +1,11 @@
-//! [`Writes`]: what the objects of this node store. The writes of one object go one after the other. Each is a batch that is
-//! stored whole or not at all, and its first message replaces the object's claim. So a node that has lost the object stores
-//! nothing any more. When a batch has no answer, the claim tells what happened to it: it was stored if its nonce is there, and it
-//! never will be if another's is. Writes that arrive while a batch is in flight go together in the next one.
+//! [`Writes`]: the writes of this node's objects. For each object, one batch is in flight at a time. A batch is stored
+//! as a whole or not at all. Its first message replaces the object's claim, so a node that has lost the object cannot
+//! store anything (fencing). If a batch has no answer, the claim shows its outcome: the batch was stored if the claim
+//! has its nonce, and it never will be if the claim has another one. Writes that arrive while a batch is in flight go
+//! together in the next batch.
 //!
-//! - `queue`: the writes that wait, object by object
-//! - `messages`: the messages of some writes
+//! - `queue`: the waiting writes, one queue per object
+//! - `messages`: the messages of a batch
 
 mod messages;
 mod queue;
@@ -29,7 +30,7 @@ use crate::stream::{MessageStream, Put, StreamError, nonce, retry_while};
 use messages::messages_of;
 use queue::{MAX_BATCH, Pushed, Queues, Write};
 
-/// The batches of this node in flight at a time. A stream accepts 50 of all nodes.
+/// The number of batches of this node that may be in flight. A stream accepts 50 from all nodes together.
 const MAX_IN_FLIGHT: usize = 16;
 
 /// The writes of all objects that this node owns.
@@ -66,21 +67,22 @@ impl Writes {
         })
     }
 
-    /// This node has claimed an object, as `node`. What waits under an earlier claim is never written.
+    /// Begins to accept writes under a claim that this node made as `node`. Writes that wait under an earlier claim
+    /// fail.
     pub(crate) fn begin(&self, object: Object, claim: u64, node: NodeId) {
         fail(self.queues.begin(object, claim, node));
     }
 
-    /// This node does not need an object any more. Gives the number of the message that holds its claim, unless a write waits
-    /// or is in flight.
+    /// Releases an object that this node no longer needs. Returns the number of the message that holds the claim,
+    /// unless a write waits or is in flight.
     pub(crate) fn release(&self, object: Object, claim: u64) -> Option<u64> {
         self.queues.release(object, claim)
     }
 
-    /// All claims are over.
+    /// Ends all claims. Waiting writes fail.
     pub(crate) fn end(&self) {
         let waiting = self.queues.end();
-        // Failures of the earlier claims say nothing about later ones.
+        // Failures under earlier claims say nothing about later ones.
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).failing = false;
         fail(waiting);
     }
@@ -89,7 +91,8 @@ impl Writes {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Accepts a batch. It fails with [`Error::is_closed`] if the life that writes is not of the last claim here.
+    /// Accepts a batch. It fails with [`Error::is_closed`] if the writing life does not belong to the object's last
+    /// claim on this node.
     pub(crate) fn write(self: &Arc<Self>, object: Object, epoch: Epoch, class: &'static str, batch: Batch, done: Done) {
         let claim = claim_of(epoch);
         match self.queues.push(object, claim, Write { class, batch, done }) {
@@ -102,7 +105,7 @@ impl Writes {
         }
     }
 
-    /// Writes what waits under a claim, until nothing does.
+    /// Writes the batches that wait under a claim, until none waits.
     async fn run(&self, object: Object, claim: u64) {
         while let Some((node, last, writes)) = self.queues.next(object, claim) {
             let began = Instant::now();
@@ -140,7 +143,8 @@ impl Writes {
         figures.commits.note(took);
     }
 
-    /// Stores some writes after the message `last` of the owner subject. Gives the message that the next batch replaces.
+    /// Stores some writes. They replace message `last` of the owner subject. Returns the number of the message that the
+    /// next batch replaces.
     async fn write_together(
         &self,
         object: Object,
@@ -158,7 +162,7 @@ impl Writes {
         if puts.len() > MAX_BATCH && !deletes_all {
             return Err(StreamError::Rejected(format!("at most {MAX_BATCH} entries can be written together")));
         }
-        // More entries than fit into one batch are deleted in several. Each of them is atomic.
+        // If there are more entries than fit into one batch, they are deleted in several batches. Each batch is atomic.
         for puts in puts.chunks(MAX_BATCH) {
             let _permit = self.permits.acquire().await;
             last = self.commit(object, node, last, puts).await?;
@@ -166,7 +170,7 @@ impl Writes {
         Ok(last)
     }
 
-    /// Stores messages in one batch, behind a message that replaces the object's claim.
+    /// Stores messages in one batch. Its first message replaces the object's claim.
     async fn commit(&self, object: Object, node: NodeId, last: u64, puts: &[Put]) -> Result<u64, StreamError> {
         let subject = self.names.owner(object);
         let claim = Claim { node, nonce: nonce() };
@@ -182,8 +186,8 @@ impl Writes {
         .await
     }
 
-    /// After a conflict: either an earlier attempt without an answer was stored, or it is being stored, or another node has
-    /// claimed the object.
+    /// Reads the claim after a conflict. An earlier attempt without an answer was stored or is being stored, or another
+    /// node has claimed the object.
     async fn read_back(&self, subject: &str, claim: &Claim, last: u64) -> Result<u64, StreamError> {
         let is_own = |stored: &Claim| {
             stored.nonce == claim.nonce || (is_planted(Fault::TakesAnyBatchForItsOwn) && stored.node == claim.node)
@@ -195,7 +199,8 @@ impl Writes {
         }
     }
 
-    /// Repeats a request without an answer until this node's lease is over. So a write waits while a stream has no leader.
+    /// Repeats a request that has no answer until this node's lease is over. So a write waits while a stream has no
+    /// leader.
     async fn while_it_may_act<T, F>(&self, request: impl Fn() -> F) -> Result<T, StreamError>
     where
         F: Future<Output = Result<T, StreamError>>,

@@ -1,4 +1,4 @@
-//! [`Queues`]: the writes that wait, one queue per object.
+//! [`Queues`]: the waiting writes, one queue per object.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -8,10 +8,10 @@ use dog_engine::address::{NodeId, Object};
 use dog_engine::host::Batch;
 use dog_native::cluster::Done;
 
-/// The messages of one batch besides the claim. The server accepts 1,000 in all.
+/// The most messages of one batch, without the claim. The server accepts 1,000 including the claim.
 pub(super) const MAX_BATCH: usize = 999;
 
-/// One batch of a life.
+/// A batch of writes from one life of an object.
 pub(super) struct Write {
     pub(super) class: &'static str,
     pub(super) batch: Batch,
@@ -24,12 +24,12 @@ impl fmt::Debug for Write {
     }
 }
 
-/// What became of a write that was pushed.
+/// The result of pushing a write.
 #[derive(Debug)]
 pub(super) enum Pushed {
-    /// Nobody writes for the object yet: the caller has to.
+    /// No task writes for the object yet: the caller must start one.
     First,
-    /// The task that writes for the object takes it.
+    /// The task that already writes for the object will take it.
     Behind,
     /// This node does not own the object under that claim.
     Refused(Write),
@@ -43,10 +43,11 @@ pub(super) struct Queues {
 
 #[derive(Debug)]
 struct Queue {
-    /// The claim that everything in the queue is written under, and the node that made it.
+    /// The claim under which the queue is written.
     claim: u64,
+    /// The node that made the claim.
     node: NodeId,
-    /// The message of the owner subject that the next batch replaces.
+    /// The number of the owner subject's message that the next batch replaces.
     last: u64,
     waiting: VecDeque<Write>,
     /// Whether a task writes for the object.
@@ -58,14 +59,14 @@ impl Queues {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins the queue of a claim. Gives what waits under an earlier one.
+    /// Begins the queue of a claim. Returns the writes that wait under an earlier claim.
     pub(super) fn begin(&self, object: Object, claim: u64, node: NodeId) -> Vec<Write> {
         let queue = Queue { claim, node, last: claim, waiting: VecDeque::new(), is_running: false };
         let earlier = self.objects().insert(object, queue);
         earlier.into_iter().flat_map(|queue| queue.waiting).collect()
     }
 
-    /// Removes the queue of a claim if it is idle, and gives the message that holds the claim.
+    /// Removes the queue of a claim if it is idle. Returns the number of the message that holds the claim.
     pub(super) fn release(&self, object: Object, claim: u64) -> Option<u64> {
         let mut objects = self.objects();
         let is_idle = |queue: &Queue| queue.claim == claim && !queue.is_running && queue.waiting.is_empty();
@@ -74,7 +75,7 @@ impl Queues {
         Some(last)
     }
 
-    /// Removes all queues, and gives what waits.
+    /// Removes all queues. Returns the waiting writes.
     pub(super) fn end(&self) -> Vec<Write> {
         let objects = std::mem::take(&mut *self.objects());
         objects.into_values().flat_map(|queue| queue.waiting).collect()
@@ -89,17 +90,17 @@ impl Queues {
         if std::mem::replace(&mut queue.is_running, true) { Pushed::Behind } else { Pushed::First }
     }
 
-    /// Takes the writes that go together next: with the node that made the claim, and the message that they replace. None
-    /// when nothing waits or the claim is over.
+    /// Takes the writes of the next batch. Also returns the node that made the claim, and the number of the message
+    /// that the batch replaces. `None`: no write waits, or the claim is over.
     pub(super) fn next(&self, object: Object, claim: u64) -> Option<(NodeId, u64, Vec<Write>)> {
         let mut objects = self.objects();
         let queue = objects.get_mut(&object).filter(|queue| queue.claim == claim)?;
         let mut together: Vec<Write> = Vec::new();
         let mut messages = 0;
         while let Some(next) = queue.waiting.front() {
-            // Entries, and the alarm.
+            // The messages of its entries, and one for the alarm.
             let more = next.batch.entries.len() + 1;
-            // What follows a deletion of all entries must be written after it.
+            // A deletion of all entries gets its own batch, because the following writes must come after it.
             let is_alone = next.batch.delete_all || together.last().is_some_and(|last| last.batch.delete_all);
             if !together.is_empty() && (is_alone || messages + more > MAX_BATCH) {
                 break;
@@ -111,14 +112,14 @@ impl Queues {
         queue.is_running.then_some((queue.node, queue.last, together))
     }
 
-    /// A batch was stored: the next one replaces its message `last`.
+    /// Records that a batch was stored: the next one replaces message `last`.
     pub(super) fn set_last(&self, object: Object, claim: u64, last: u64) {
         if let Some(queue) = self.objects().get_mut(&object).filter(|queue| queue.claim == claim) {
             queue.last = last;
         }
     }
 
-    /// Whether this node does not own the object under that claim any more.
+    /// Whether this node no longer owns the object under that claim.
     pub(super) fn is_over(&self, object: Object, claim: u64) -> bool {
         self.objects().get(&object).is_none_or(|queue| queue.claim != claim)
     }
@@ -158,7 +159,7 @@ mod tests {
         }
         let batches: Vec<_> = std::iter::from_fn(|| sizes(&queues)).collect();
         assert_eq!(batches, [vec![1, 2, 990], vec![9], vec![0], vec![3], vec![2000]]);
-        assert!(matches!(pushed(&queues, 1, false), Pushed::First), "nobody writes any more");
+        assert!(matches!(pushed(&queues, 1, false), Pushed::First), "no task writes for the object any more");
     }
 
     #[test]

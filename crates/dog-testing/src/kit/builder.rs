@@ -105,15 +105,15 @@ impl<A: App> Builder<A> {
 
     /// Sets the longest time of a write to disk. Default: 0.
     ///
-    /// When an object crashes before a write is acknowledged, the [seed](Self::seed) decides whether the write is stored. A
-    /// transaction is always stored whole or not at all.
+    /// When an object crashes before a write is acknowledged, the [seed](Self::seed) decides whether the write is
+    /// stored. A transaction is always stored whole or not at all.
     pub fn write_delay(mut self, most: Duration) -> Self {
         self.config.disk.delay = World::span(most);
         self
     }
 
-    /// Sets how many steps may happen while the clock stands still. Then the cluster panics and names the object that ran
-    /// last. Default: 5 million.
+    /// Sets how many steps may happen while the clock stands still. Then the cluster panics and names the object that
+    /// ran last. Default: 5 million.
     pub fn max_steps(mut self, steps: u64) -> Self {
         self.max_steps = steps;
         self

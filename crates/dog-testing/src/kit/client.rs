@@ -11,8 +11,8 @@ use crate::world::{ClientKey, ClientState, World};
 
 /// A client's end of a WebSocket: a value that sends when the test says so, and keeps what it has received.
 ///
-/// What a client does takes effect when the [`Cluster`](crate::Cluster) runs next. What it has received is what has arrived by
-/// then. A socket that has ended sends nothing any more, as in a browser.
+/// What a client does takes effect when the [`Cluster`](crate::Cluster) runs next. What it has received is what has
+/// arrived by then. A socket that has ended sends nothing any more, as in a browser.
 pub struct ClientSocket {
     world: Rc<World>,
     key: ClientKey,
@@ -53,8 +53,8 @@ impl ClientSocket {
         self.world.client_vanishes(self.key, 0);
     }
 
-    /// Stops reading. Messages wait at the server; beyond [`Builder::max_outbox`](crate::Builder::max_outbox) bytes the server
-    /// ends the socket with 1013.
+    /// Stops reading. Messages wait at the server; beyond [`Builder::max_outbox`](crate::Builder::max_outbox) bytes the
+    /// server ends the socket with 1013.
     pub fn stop_reading(&self) {
         self.world.set_reads(self.key, false);
     }
@@ -115,8 +115,8 @@ impl ClientSocket {
         self.state() == ClientState::Open
     }
 
-    /// The code and the reason with which either side closed the socket: [`CloseCode::ABNORMAL`] if it broke. `None` while it
-    /// is open.
+    /// The code and the reason with which either side closed the socket: [`CloseCode::ABNORMAL`] if it broke. `None`
+    /// while it is open.
     pub fn closed(&self) -> Option<Close> {
         match self.state() {
             ClientState::Closed(close) => Some(close),
@@ -146,7 +146,8 @@ impl fmt::Debug for ClientSocket {
     }
 }
 
-/// A request without an answer so far, from [`Cluster::begin`](crate::Cluster::begin). Dropping it does not cancel the request.
+/// A request without an answer so far, from [`Cluster::begin`](crate::Cluster::begin). Dropping it does not cancel the
+/// request.
 #[derive(Clone)]
 pub struct PendingRequest {
     world: Rc<World>,

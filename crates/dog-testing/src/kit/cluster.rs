@@ -20,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An App with its Groups and Replicas, in one thread, on a clock that moves only when the test moves it.
 ///
-/// The same test gives the same order of events every time. Nothing sleeps, so a minute costs no time. The objects run on
-/// the same engine as on every host: limits, placement, joins, reports and deadlines are those of production. The front of
-/// a host is not part of the kit: size limits, timing of handshakes, TLS.
+/// The same test gives the same order of events every time. Nothing sleeps, so a minute costs no time. The objects run
+/// on the same engine as on every host: limits, placement, joins, reports and deadlines are those of production. The
+/// front of a host is not part of the kit: size limits, timing of handshakes, TLS.
 ///
 /// A handler may await any future of this library. A timer or a socket of a runtime such as Tokio never becomes ready,
 /// because there is no runtime. Put code that reaches outside behind a trait in the [`Env`](dog::Env).
@@ -194,8 +194,8 @@ impl Cluster {
         self.fetch(get(path))
     }
 
-    /// Sends a request without waiting for its answer. It is on its way from the next [`run`](Self::run) on. Requests go to
-    /// the first node that has not crashed.
+    /// Sends a request without waiting for its answer. It is on its way from the next [`run`](Self::run) on. Requests
+    /// go to the first node that has not crashed.
     pub fn begin(&self, request: Request) -> PendingRequest {
         let path = request.uri().to_string();
         let node = self.world.serving_nodes().first().copied().unwrap_or_default();
@@ -246,12 +246,12 @@ impl Cluster {
         }
     }
 
-    /// Does everything that can be done while the clock stands still: handlers run and messages arrive, until everything
-    /// waits for a client or for time to pass.
+    /// Does everything that can be done while the clock stands still: handlers run and messages arrive, until
+    /// everything waits for a client or for time to pass.
     ///
     /// # Panics
-    /// If this takes more than [`Builder::max_steps`] steps: a task wakes itself forever, or objects send to each other in
-    /// an endless loop. A handler that never returns, such as `loop {}`, hangs the test.
+    /// If this takes more than [`Builder::max_steps`] steps: a task wakes itself forever, or objects send to each other
+    /// in an endless loop. A handler that never returns, such as `loop {}`, hangs the test.
     #[track_caller]
     pub fn run(&self) {
         self.advance(Duration::ZERO);

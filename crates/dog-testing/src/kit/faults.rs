@@ -1,4 +1,5 @@
-//! What a test can do to objects: hibernation, crashes, cuts, a disk that fails. And what functions of the user failed with.
+//! What a test can do to objects: hibernation, crashes, cuts, a disk that fails. And what functions of the user failed
+//! with.
 
 use dog::{Group, ReplicaId};
 use dog_engine::address::Object;
@@ -7,8 +8,8 @@ use super::cluster::Cluster;
 use crate::world::{DiskConfig, Driver};
 
 impl Cluster {
-    /// A Replica hibernates, as it does after [`hibernate_after`](crate::Builder::hibernate_after): its sockets stay open, its
-    /// attachments and its storage stay, its fields are gone, and the next event calls
+    /// A Replica hibernates, as it does after [`hibernate_after`](crate::Builder::hibernate_after): its sockets stay
+    /// open, its attachments and its storage stay, its fields are gone, and the next event calls
     /// [`activate`](dog::Replica::activate) again.
     ///
     /// Returns whether it is out of memory now. It is not while a handler waits for something.
@@ -18,8 +19,9 @@ impl Cluster {
         self.replica_object(replica).is_some_and(|object| self.hibernate(object))
     }
 
-    /// A Group leaves memory, as it does when nothing needs it: all its Replicas are parked, and it remembers no client.
-    /// Returns whether it is out of memory now. [`restart_group`](Self::restart_group) ends its life in any case.
+    /// A Group leaves memory, as it does when nothing needs it: all its Replicas are parked, and it remembers no
+    /// client. Returns whether it is out of memory now. [`restart_group`](Self::restart_group) ends its life in any
+    /// case.
     #[track_caller]
     pub fn evict_group<G: Group>(&self, name: &str) -> bool {
         self.run();
@@ -40,16 +42,16 @@ impl Cluster {
         }
     }
 
-    /// A Group loses its life in memory, as when its process dies. The next call to it begins another life, which finds its
-    /// members on disk and asks them for their seats. No socket ends.
+    /// A Group loses its life in memory, as when its process dies. The next call to it begins another life, which finds
+    /// its members on disk and asks them for their seats. No socket ends.
     ///
     /// Returns `false` if it was not in memory.
     pub fn restart_group<G: Group>(&self, name: &str) -> bool {
         self.address::<G>(name).is_some_and(|group| self.world().crash(Object::Group(group)))
     }
 
-    /// A Replica loses its life, as when its process dies: its sockets break (1006), none of its handlers runs any more, not
-    /// even `on_close`, and nobody is told. Every `put` that returned `Ok` is on disk.
+    /// A Replica loses its life, as when its process dies: its sockets break (1006), none of its handlers runs any
+    /// more, not even `on_close`, and nobody is told. Every `put` that returned `Ok` is on disk.
     ///
     /// Returns `false` if it was not in memory.
     pub fn crash_replica(&self, replica: ReplicaId) -> bool {
@@ -90,8 +92,8 @@ impl Cluster {
         self.world().restart_node(node)
     }
 
-    /// Cuts a Replica off from its Group, its siblings and the App, in both directions, until [`heal`](Self::heal). Its own
-    /// clients still reach it and hear from it.
+    /// Cuts a Replica off from its Group, its siblings and the App, in both directions, until [`heal`](Self::heal). Its
+    /// own clients still reach it and hear from it.
     ///
     /// A call to it has no answer until the deadline of the caller has passed: move the clock by some seconds.
     ///
@@ -118,9 +120,9 @@ impl Cluster {
         self.world().heal_cuts();
     }
 
-    /// With `true`, every write fails from now on, as on a full disk; with `false`, none does. A `put` that fails returns an
-    /// error ([`is_storage`](dog::Error::is_storage)) and stores nothing. Groups write too: a new Replica is on disk before
-    /// it serves.
+    /// With `true`, every write fails from now on, as on a full disk; with `false`, none does. A `put` that fails
+    /// returns an error ([`is_storage`](dog::Error::is_storage)) and stores nothing. Groups write too: a new Replica is
+    /// on disk before it serves.
     pub fn fail_writes(&self, fail: bool) {
         let disk = self.world().disk();
         self.world().set_disk(DiskConfig { fails: if fail { 1000 } else { 0 }, ..disk });
@@ -133,8 +135,8 @@ impl Cluster {
         self.run();
     }
 
-    /// Takes the errors that handlers and the App have returned, and their panics: which object, which function, and why. A
-    /// server logs these and hides them from clients.
+    /// Takes the errors that handlers and the App have returned, and their panics: which object, which function, and
+    /// why. A server logs these and hides them from clients.
     ///
     /// A test that panics prints those that it has not taken.
     #[must_use]

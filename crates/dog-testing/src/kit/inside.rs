@@ -20,8 +20,8 @@ impl Cluster {
         replicas.collect()
     }
 
-    /// What a Group knows of each of its Replicas, the oldest first: its state, its seats and tickets, and whose seats they
-    /// are. `None` while the Group is not in memory.
+    /// What a Group knows of each of its Replicas, the oldest first: its state, its seats and tickets, and whose seats
+    /// they are. `None` while the Group is not in memory.
     pub fn members<G: Group>(&self, name: &str) -> Option<Vec<MemberSeats>> {
         match self.world().driver(Object::Group(self.address::<G>(name)?))? {
             Driver::Group(group) => group.members(),
@@ -29,7 +29,8 @@ impl Cluster {
         }
     }
 
-    /// The seats that are taken on a Replica, by its own count: sockets, and requests in progress. 0 if it is not in memory.
+    /// The seats that are taken on a Replica, by its own count: sockets, and requests in progress. 0 if it is not in
+    /// memory.
     pub fn seats(&self, replica: ReplicaId) -> u32 {
         self.replica_object(replica).map_or(0, |object| self.status(object).seats)
     }
@@ -99,8 +100,8 @@ impl Cluster {
         self.world().entries_listed()
     }
 
-    /// How many entries are on disk, of all objects: what they have stored, and the members that Groups have recorded. A room
-    /// that was abandoned leaves nothing, unless it has stored something.
+    /// How many entries are on disk, of all objects: what they have stored, and the members that Groups have recorded.
+    /// A room that was abandoned leaves nothing, unless it has stored something.
     #[must_use]
     pub fn entries_on_disk(&self) -> usize {
         self.world().entries()
@@ -112,12 +113,13 @@ impl Cluster {
         self.world().lives().len()
     }
 
-    /// Takes the counts of messages between objects since the last call, by kind. A message to several objects counts once
-    /// for each. Empty, unless the cluster was made with [`Builder::count_traffic`](crate::Builder::count_traffic). Use it to
-    /// notice when a change makes a Group send more than before.
+    /// Takes the counts of messages between objects since the last call, by kind. A message to several objects counts
+    /// once for each. Empty, unless the cluster was made with
+    /// [`Builder::count_traffic`](crate::Builder::count_traffic). Use it to notice when a change makes a Group send
+    /// more than before.
     ///
-    /// Requests from outside and messages of clients and sockets are not counted. On a cluster of several nodes, a cast to
-    /// many Replicas of one node is one node message.
+    /// Requests from outside and messages of clients and sockets are not counted. On a cluster of several nodes, a cast
+    /// to many Replicas of one node is one node message.
     #[must_use]
     pub fn take_traffic(&self) -> Traffic {
         self.world().take_traffic()

@@ -100,12 +100,13 @@ impl Mail {
         self.ship(from, route, kind, label, Box::new(arrive));
     }
 
-    /// The life that receives a message: the one on the node to which it was sent. If the object has no life, one begins.
+    /// The life that receives a message: the one on the node to which it was sent. If the object has no life, one
+    /// begins.
     fn receiver(&self, route: &Route, to: Object, without_life: WithoutLife) -> Option<RunningLife> {
         let node = route.nodes.1;
         let found = self.lives.on_node(to, node);
-        // An object that has moved to another node is not reached through its former one. And a node that was struck off has
-        // no way to objects elsewhere but its connections.
+        // An object that has moved to another node is not reached through its former one. And a node that was struck
+        // off has no way to objects elsewhere but its connections.
         let has_moved = found.is_none() && self.lives.current(to).is_some();
         if has_moved || (found.is_none() && route.nodes.0 == node && !self.core.nodes().is_member(node)) {
             return None;
@@ -181,8 +182,8 @@ impl Mail {
     }
 
     /// Whether a message that arrives now is lost: a cut also loses what is on its way, a node that is down receives
-    /// nothing, a node that stops forgets what its objects send to each other, and nodes accept nothing from a node that was
-    /// struck off.
+    /// nothing, a node that stops forgets what its objects send to each other, and nodes accept nothing from a node
+    /// that was struck off.
     fn is_refused(&self, route: &Route) -> bool {
         let (from, to) = route.nodes;
         let serves = self.core.nodes().serves(to);

@@ -159,7 +159,8 @@ impl Mail {
         call
     }
 
-    /// With the bug "unawaited join", an UpdateView is answered before it arrives: nobody waits until the siblings know.
+    /// With the bug "unawaited join", an UpdateView is answered before it arrives: nobody waits until the siblings
+    /// know.
     fn do_not_await(self: &Rc<Self>, to: Object, call: ReplicaCall, reply: ReplySender<ReplicaAnswer>) {
         self.core().clock().later(0, move || reply.send(Ok(ReplicaAnswer::ViewAck(Epoch::default()))));
         let lives = Rc::clone(self.lives());

@@ -1,13 +1,14 @@
-//! The simulated world: one thread, one clock, some nodes with objects on them, a network between the nodes, and clients
-//! outside. Not part of the public API: the kit and this project's simulation (`crates/dog-sim`) are built on it.
+//! The simulated world: one thread, one clock, some nodes with objects on them, a network between the nodes, and
+//! clients outside. Not part of the public API: the kit and this project's simulation (`crates/dog-sim`) are built on
+//! it.
 //!
 //! From the bottom up; each file uses only files above it:
 //!
 //! - `random`: random numbers from a seed; `clock`: virtual time and what happens when; `tasks`: the executor;
 //!   `reply`: the answer to a call, on its way; `trace`: what has happened; `traffic`: messages, counted
 //! - `bugs`: bugs that can be planted; `config`: how a world is made
-//! - `life`: one life of an object; `network`: delays, cuts and losses; `nodes`: which nodes are up, paused, isolated or
-//!   struck off; `observer`: who is told what happens; `storage`: entries and alarms, durable, fenced by epoch
+//! - `life`: one life of an object; `network`: delays, cuts and losses; `nodes`: which nodes are up, paused, isolated
+//!   or struck off; `observer`: who is told what happens; `storage`: entries and alarms, durable, fenced by epoch
 //! - `core`: what the services below share
 //! - `lives`: which lives run, and where; `store`: storage as objects reach it, with delays and alarms
 //! - `client`: a client's end of a connection; `connections`: both ends, and what travels between them

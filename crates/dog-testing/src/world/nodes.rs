@@ -1,7 +1,7 @@
 //! The nodes: which are up, which stand still, and whose lease has ended.
 //!
-//! A node that stands still or is isolated for longer than [`LEASE`] is *struck off*: the others may have its objects. It
-//! notices that itself, mostly before, sometimes later. Until then its objects still run, beside their new lives.
+//! A node that stands still or is isolated for longer than [`LEASE`] is *struck off*: the others may have its objects.
+//! It notices that itself, mostly before, sometimes later. Until then its objects still run, beside their new lives.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Outages of nodes: crashes, pauses and isolation. In a pause or in isolation a node can lose its lease. The others then
-//! have its objects, while the old lives still run there until the node notices.
+//! Outages of nodes: crashes, pauses and isolation. In a pause or in isolation a node can lose its lease. The others
+//! then have its objects, while the old lives still run there until the node notices.
 
 use std::rc::Rc;
 

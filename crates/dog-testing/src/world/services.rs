@@ -115,7 +115,8 @@ impl Services {
         }
     }
 
-    /// A life is gone with its tasks, its sockets and its unfinished writes, and nobody is told. `false` if there is none.
+    /// A life is gone with its tasks, its sockets and its unfinished writes, and nobody is told. `false` if there is
+    /// none.
     pub(super) fn crash(&self, object: Object) -> bool {
         let Some(epoch) = self.lives.current(object).map(|running| running.life.epoch()) else { return false };
         let Some(crashed) = self.lives.remove(object, epoch) else { return false };

@@ -1,5 +1,5 @@
-//! What objects store. An acknowledged batch survives a crash; of the batches that are not acknowledged, the first few may.
-//! A batch is stored whole or not at all, and never for a life whose object has begun a later one.
+//! What objects store. An acknowledged batch survives a crash; of the batches that are not acknowledged, the first few
+//! may. A batch is stored whole or not at all, and never for a life whose object has begun a later one.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};

@@ -53,8 +53,8 @@ impl Store {
         Rc::new(Self { core, lives, storage: RefCell::default(), held: RefCell::default() })
     }
 
-    /// Reads something, after a delay. The value is the one at the time of the call, or, on an isolated node, at the time
-    /// when the node can reach the storage again.
+    /// Reads something, after a delay. The value is the one at the time of the call, or, on an isolated node, at the
+    /// time when the node can reach the storage again.
     pub(super) fn read<T: 'static>(
         self: &Rc<Self>,
         reader: &Life,

@@ -12,7 +12,8 @@ pub(super) type OwnerId = u64;
 
 type TaskKey = u64;
 
-/// Tasks that can run, in the order of their creation. The order of wake-ups may depend on a hash map and must not matter.
+/// Tasks that can run, in the order of their creation. The order of wake-ups may depend on a hash map and must not
+/// matter.
 #[derive(Default)]
 struct Ready(Mutex<BTreeSet<TaskKey>>);
 
@@ -59,7 +60,8 @@ impl Tasks {
         self.ready.lock().insert(key);
     }
 
-    /// Runs one ready task: of `n`, the one that `choose(n)` says. Tasks on `paused` nodes are not ready. `false` if none is.
+    /// Runs one ready task: of `n`, the one that `choose(n)` says. Tasks on `paused` nodes are not ready. `false` if
+    /// none is.
     pub(super) fn run_one(&self, paused: &[usize], choose: impl FnOnce(usize) -> usize) -> bool {
         let Some(key) = self.take_ready(paused, choose) else { return false };
         let taken = self.tasks.borrow_mut().get_mut(&key).and_then(|task| {

@@ -1,5 +1,5 @@
-//! What the engine promises for every life of an object: no handler runs inside another, a life that is over does nothing, an
-//! activation that hangs is given up, and extensions of requests do not pass between App and objects.
+//! What the engine promises for every life of an object: no handler runs inside another, a life that is over does
+//! nothing, an activation that hangs is given up, and extensions of requests do not pass between App and objects.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;

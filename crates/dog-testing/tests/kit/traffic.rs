@@ -1,5 +1,5 @@
-//! How many messages each action takes, and how that grows with the Replicas of a room: the rules on which `docs/scale.md` is
-//! based. Each is checked in rooms of several sizes.
+//! How many messages each action takes, and how that grows with the Replicas of a room: the rules on which
+//! `docs/scale.md` is based. Each is checked in rooms of several sizes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

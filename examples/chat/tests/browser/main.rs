@@ -1,8 +1,8 @@
 //! The chat page in a real browser: three people in three windows, and what each of them sees, on both hosts.
 //!
-//! `cargo test -p chat --features browser --test browser`; wants Debian's `chromium` and `chromium-driver`. Those on workerd
-//! are ignored there: `cargo xtask test workers` builds what they need, and runs them. Pictures go to `target/artifacts`,
-//! or to where `DOG_ARTIFACTS` says.
+//! `cargo test -p chat --features browser --test browser`; wants Debian's `chromium` and `chromium-driver`. Those on
+//! workerd are ignored there: `cargo xtask test workers` builds what they need, and runs them. Pictures go to
+//! `target/artifacts`, or to where `DOG_ARTIFACTS` says.
 
 use serde_json::{Value, json};
 

@@ -176,7 +176,8 @@ fn after_a_restart_clients_wait_until_all_members_are_counted_or_suspected() {
 
 #[test]
 fn a_restart_of_the_host_does_not_change_how_long_clients_are_known() {
-    // Clients are known for 30 s. Ann left at 5, Bob at 10. Cid is there when the host shuts down at 20. Dan left and is back.
+    // Clients are known for 30 s. Ann left at 5, Bob at 10. Cid is there when the host shuts down at 20. Dan left and
+    // is back.
     let mut desk = Desk::new(2, &["a", "b"]);
     for (who, member) in [("ann", "a"), ("bob", "b"), ("cid", "a"), ("dan", "b")] {
         assert_eq!(desk.identify(who), member);

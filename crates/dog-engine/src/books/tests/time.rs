@@ -131,8 +131,8 @@ fn queues_stay_short_under_churn() {
     assert_eq!((totals.tickets, totals.clients, totals.occupied), (0, 40, 0));
 }
 
-/// Where nobody is asked only because time has passed, no deadline is left that would keep the Group in memory, and a client
-/// that comes causes the silent members to be asked.
+/// Where nobody is asked only because time has passed, no deadline is left that would keep the Group in memory, and a
+/// client that comes causes the silent members to be asked.
 #[test]
 fn on_demand_only_members_with_seats_that_were_silent_for_long_are_asked_once_per_lease() {
     let mut desk = Desk::new(2, &["a", "b", "c"]);

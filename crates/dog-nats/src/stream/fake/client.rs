@@ -14,19 +14,19 @@ use crate::stream::{Answer, Change, Changes, MessageStream, Put, Stored, StreamE
 /// How long a request waits for its answer, as in `connect`.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether a process runs. A process that is suspended sends nothing and takes nothing that arrives, while time goes on.
+/// Whether a process is suspended. A suspended process sends nothing and receives nothing, while time goes on.
 #[derive(Clone, Debug)]
 pub(crate) struct Suspension(Arc<Suspended>);
 
 #[derive(Debug, Default)]
 struct Suspended {
     is_suspended: AtomicBool,
-    /// Wakes the tasks of the process in the order in which they wait, so that a run follows from its seed.
+    /// Wakes the tasks of the process in the order in which they wait, so that a seed repeats its run.
     ended: Notify,
 }
 
 impl Suspension {
-    /// The process runs.
+    /// Creates the state of a running process.
     pub(crate) fn new() -> Self {
         Self(Arc::default())
     }
@@ -40,7 +40,7 @@ impl Suspension {
     pub(crate) async fn over(&self) {
         loop {
             let ended = self.0.ended.notified();
-            // It is woken by everything that happens from here on.
+            // From here on, no wake-up is missed.
             if !self.0.is_suspended.load(Ordering::Relaxed) {
                 return;
             }
@@ -66,7 +66,7 @@ impl FakeClient {
         self.is_cut_off.load(Ordering::Relaxed)
     }
 
-    /// Takes a request to the leader; false if it is lost.
+    /// Transports a request or an answer. Returns false if it is lost.
     async fn travel(&self) -> bool {
         let Some(time) = self.stream.travel() else { return false };
         let was_cut_off = self.is_cut_off();
@@ -74,7 +74,8 @@ impl FakeClient {
         !was_cut_off && !self.is_cut_off()
     }
 
-    /// Sends a request, which goes on whatever becomes of the caller, and waits for the answer. None if there is none.
+    /// Sends a request and waits for the answer. The request goes on even if the caller is dropped. `None`: no answer
+    /// came.
     async fn ask<T, F>(&self, serve: impl Fn(Self) -> F) -> Option<Result<T, StreamError>>
     where
         T: Send + 'static,
@@ -98,7 +99,7 @@ impl FakeClient {
             });
         }
         drop(answer);
-        // A request without an answer is noticed only by its time: the connection is still there.
+        // The connection stays open, so only the timeout shows that no answer comes.
         let started = tokio::time::Instant::now();
         let answer = timeout(REQUEST_TIMEOUT, answered).await.ok().and_then(Result::ok);
         if answer.is_none() {
@@ -117,7 +118,7 @@ impl FakeClient {
         answer.unwrap_or_else(|| Err(StreamError::Unknown("request timed out".into())))
     }
 
-    /// What the leader does with a write that has reached it. None if it does not answer.
+    /// Executes a write that has reached the leader. `None`: the leader does not answer.
     async fn store(self, puts: Vec<Put>) -> Option<Result<u64, StreamError>> {
         match self.stream.accept(puts) {
             Accepted::Ignored => None,
@@ -146,7 +147,7 @@ impl FakeClient {
         answer.unwrap_or_else(|| Err(StreamError::Retry("request timed out".into())))
     }
 
-    /// The next change that is delivered after that one. An error if the follower breaks.
+    /// Waits for the next change after that one. Returns an error if the follower breaks.
     async fn next_change(&self, filter: &str, after: u64) -> Result<Change, String> {
         loop {
             let stored = self.stream.stored();
@@ -157,7 +158,7 @@ impl FakeClient {
             if self.stream.breaks() {
                 return Err("the consumer is gone".into());
             }
-            // What is lost is delivered again.
+            // A lost change is delivered again.
             if self.travel().await {
                 self.process.over().await;
                 return Ok(change);

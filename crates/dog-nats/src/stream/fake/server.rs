@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use crate::stream::{Change, Put, Stored, StreamError};
 
-/// How long a deletion stays in the stream. Shorter than JetStream's 60 s, so that short runs reach its end.
+/// How long a deletion stays in the stream. This is shorter than the 60 s of real streams, so that short runs include
+/// its end.
 const DELETION_TTL: Duration = Duration::from_secs(10);
 
-/// How often what goes wrong, as probabilities.
+/// The probabilities of faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Weather {
     /// A request or an answer is lost.
@@ -35,7 +36,7 @@ pub(crate) struct Commit {
     pub(crate) at: Instant,
     pub(crate) subject: String,
     pub(crate) sequence: u64,
-    /// Nothing if it deletes the subject.
+    /// `None` if it deletes the subject.
     pub(crate) payload: Option<Bytes>,
     /// The number of the first message of its batch.
     pub(crate) batch: u64,
@@ -45,7 +46,7 @@ pub(crate) struct Commit {
 #[derive(Debug)]
 pub(crate) struct FakeStream {
     state: Mutex<State>,
-    /// Wakes followers, always in the same order: `watch` would wake them in a random one.
+    /// Wakes followers in a fixed order. `watch` would wake them in a random order.
     stored: Notify,
 }
 
@@ -58,12 +59,12 @@ struct State {
     expiries: VecDeque<(Instant, String, u64)>,
     history: Vec<Commit>,
     sequence: u64,
-    /// Until when there is no leader.
+    /// If there is no leader: when the next one is elected.
     election: Option<Instant>,
-    /// The batches that the leader has accepted and not stored, by a number that grows.
+    /// The batches that the leader has accepted and not yet stored. Their numbers grow.
     in_flight: BTreeMap<u64, Vec<Put>>,
     accepted: u64,
-    /// The first message of each batch that was stored, by the number of the batch.
+    /// The number of the first message of each stored batch, by the number of the batch.
     answers: BTreeMap<u64, u64>,
 }
 
@@ -75,10 +76,10 @@ struct Message {
 
 /// What the leader does with a write.
 pub(super) enum Accepted {
-    /// It is in flight under that number, for that long.
+    /// The write is in flight under that number, for that long.
     InFlight(u64, Duration),
     Refused(StreamError),
-    /// There is no leader, and nobody answers.
+    /// There is no leader, and no answer comes.
     Ignored,
 }
 
@@ -105,33 +106,34 @@ impl FakeStream {
         state
     }
 
-    /// Everything that was stored, in order.
+    /// Returns all stored messages, in order.
     pub(crate) fn history(&self) -> Vec<Commit> {
         self.state().history.clone()
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults.
     pub(crate) fn calm_down(&self) {
         let mut state = self.state();
         state.weather = Weather::default();
         state.election = None;
     }
 
-    /// The leader is gone, and another one is elected after that time. Each write in flight is stored or lost: the others may
-    /// have it or not. In the order in which they were accepted, for a log has no gaps.
+    /// Removes the leader. Another one is elected after `election`. Each write in flight is stored or lost, because the
+    /// other servers may or may not have it. A log has no gaps, so if a write is stored, all writes before it are
+    /// stored too.
     pub(crate) fn change_leader(&self, election: Duration) {
         let mut state = self.state();
         state.election = Some(Instant::now() + election);
         let in_flight = std::mem::take(&mut state.in_flight);
         let kept = state.random.usize(0..=in_flight.len());
         for puts in in_flight.into_values().take(kept) {
-            // The leader that would answer is gone.
+            // The answer is dropped, because the leader that would send it is gone.
             state.store(puts);
         }
         self.stored.notify_waiters();
     }
 
-    /// How long a request or an answer is on its way; none if it is lost.
+    /// Returns how long a request or an answer takes. `None`: it is lost.
     pub(super) fn travel(&self) -> Option<Duration> {
         let mut state = self.state();
         let Weather { lost, late, .. } = state.weather;
@@ -156,7 +158,7 @@ impl FakeStream {
         state.random.f64() < broken
     }
 
-    /// The leader checks a batch, and passes it on to the other servers.
+    /// Checks a batch as the leader does, and puts it in flight to the other servers.
     pub(super) fn accept(&self, puts: Vec<Put>) -> Accepted {
         let mut state = self.state();
         if let Some(unavailable) = state.without_leader() {
@@ -166,7 +168,7 @@ impl FakeStream {
             let Some(expected) = put.expected else { continue };
             let is_in_flight = state.in_flight.values().flatten().any(|other| other.subject == put.subject);
             if is_in_flight {
-                // Two error codes of the server stand for this.
+                // Real servers use two error codes for this.
                 let conflicts = state.random.bool();
                 return Accepted::Refused(if conflicts {
                     StreamError::Conflict
@@ -188,8 +190,8 @@ impl FakeStream {
         Accepted::InFlight(number, time)
     }
 
-    /// A batch has reached the other servers, and so has everything before it. Gives its first message; none if the leader has
-    /// changed since: then the batch may be stored or lost.
+    /// Stores a batch in flight and all batches before it. Returns the number of its first message. `None`: the leader
+    /// has changed since, and the batch may have been stored or lost.
     pub(super) fn commit(&self, number: u64) -> Option<u64> {
         let mut state = self.state();
         let later = state.in_flight.split_off(&(number + 1));
@@ -202,7 +204,7 @@ impl FakeStream {
         state.answers.get(&number).copied()
     }
 
-    /// An error if there is no leader; none in it if nobody answers.
+    /// Returns `Some` if there is no leader: the error to answer with, or `None` if no answer comes.
     pub(super) fn unavailable(&self) -> Option<Option<StreamError>> {
         self.state().without_leader()
     }
@@ -217,7 +219,7 @@ impl FakeStream {
         self.state().messages.keys().filter(|subject| matches(filter, subject)).cloned().collect()
     }
 
-    /// The first message after that one, of those that were not replaced.
+    /// Returns the first message after that one that was not replaced.
     pub(super) fn next(&self, filter: &str, after: u64) -> Option<Change> {
         let state = self.state();
         let found =
@@ -227,7 +229,7 @@ impl FakeStream {
         Some(Change { subject: subject.clone(), sequence, payload })
     }
 
-    /// Ends when messages are stored from now on.
+    /// Waits until a message is stored after this call.
     pub(super) fn stored(&self) -> Notified<'_> {
         self.stored.notified()
     }
@@ -250,7 +252,7 @@ impl State {
         Some(answers.then(|| StreamError::Retry("the stream has no leader".into())))
     }
 
-    /// Gives the number of the first message.
+    /// Stores messages. Returns the number of the first.
     fn store(&mut self, puts: Vec<Put>) -> u64 {
         let (at, batch) = (Instant::now(), self.sequence + 1);
         for Put { subject, payload, .. } in puts {
