@@ -1,17 +1,17 @@
-//! How many connections each remote address has.
+//! The number of connections per remote address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts the connections of each remote address. It is used when a connection begins and ends, never by messages.
+/// Counts the connections of each remote address. It is used when a connection opens or closes, never per message.
 #[derive(Default)]
 pub(crate) struct Addresses {
     counts: Mutex<HashMap<IpAddr, usize>>,
 }
 
 impl Addresses {
-    /// Permission for one more connection from `address`, or `None` if it has `limit` connections already.
+    /// Permits one more connection from `address`. Returns `None` if it already has `limit` connections.
     pub(crate) fn permit(self: &Arc<Self>, address: IpAddr, limit: usize) -> Option<AddressPermit> {
         let address = client_of(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -24,8 +24,8 @@ impl Addresses {
     }
 }
 
-/// The address that a client is counted under: an IPv4 address however it is written, and the /64 network of an IPv6
-/// address. A host or household gets at least such a network, and may use any address in it.
+/// Returns the address that a client is counted under: an IPv4 address however it is written, or the /64 network of an
+/// IPv6 address. A host or household usually gets at least such a network, and may use any address in it.
 pub(crate) fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -1,5 +1,5 @@
-//! The server for its operators: metrics, health and readiness, on an address and a thread of their own, so that they
-//! answer when the workers do not. The thread also watches the workers, whether there is an address or not.
+//! The server for operators: metrics, health and readiness. It has an address and a thread of its own, so that it
+//! answers even if the workers do not. The thread also watches the workers, with or without an address.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -35,16 +35,16 @@ use crate::watchdog::stuck;
 
 /// How long a worker may take to send its counts.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How long a client may take to send its request, or to take the answer.
+/// How long a client may take to send its request or to read the response.
 const QUESTION: Duration = Duration::from_secs(5);
-/// The most connections at a time. One more replaces the oldest of the client that has most of them.
+/// The most connections at a time. A new one replaces the oldest of the client that has the most.
 const CONNECTIONS: usize = 64;
-/// How long each connection has in any case: longer than an answer takes.
+/// How long a connection is always kept: longer than an answer takes.
 const GRACE: Duration = Duration::from_millis(100);
 /// How often the workers are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The thread, until it is told to end.
+/// The thread for operators. It runs until [`Admin::end`].
 #[derive(Debug)]
 pub(crate) struct Admin {
     end: oneshot::Sender<()>,
@@ -57,7 +57,7 @@ impl Admin {
         let run = move || {
             let runtime = match Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
-                Err(error) => return tracing::error!("nobody watches the workers: {error}"),
+                Err(error) => return tracing::error!("the workers are not watched: {error}"),
             };
             runtime.block_on(async {
                 let serve = serve(Arc::clone(&shared), listeners);
@@ -76,7 +76,7 @@ impl Admin {
     }
 
     pub(crate) fn end(self) {
-        // The thread may have ended by itself. Once it is told to, it waits for nothing outside.
+        // The thread may have ended already. After this signal it waits for nothing outside of the process.
         let _ = self.end.send(());
         let _ = self.thread.join();
     }
@@ -118,12 +118,12 @@ async fn serve(shared: Arc<Shared>, listeners: Vec<std::net::TcpListener>) -> st
         newcomers.room().await;
         let task = tokio::spawn(converse(Arc::clone(&shared), stream));
         newcomers.add(address.ip(), task.abort_handle());
-        // Requests that came before are answered first, however many connections come.
+        // Serve the requests that have already arrived first, however many connections come.
         tokio::task::yield_now().await;
     }
 }
 
-/// The next connection on any listener. Never completes without listeners.
+/// Returns the next connection on any listener. It never completes if there are no listeners.
 async fn accept(listeners: &[TcpListener]) -> std::io::Result<(TcpStream, SocketAddr)> {
     poll_fn(|context| {
         let accepted = listeners.iter().map(|listener| listener.poll_accept(context));
@@ -172,13 +172,13 @@ async fn answer(shared: &Shared, mut request: Request<Incoming>) -> Response<Ful
     }
 }
 
-/// Whether the process works.
+/// Returns an error if the process does not work.
 fn health(shared: &Shared) -> Result<(), String> {
     let stuck: Vec<String> = stuck(shared).iter().map(ToString::to_string).collect();
     if stuck.is_empty() { Ok(()) } else { Err(stuck.join("\n")) }
 }
 
-/// Whether new clients are welcome.
+/// Returns an error if new clients should not be sent to this server.
 fn readiness(shared: &Shared) -> Result<(), String> {
     if shared.draining.load(Ordering::Relaxed) {
         return Err("draining".into());
@@ -204,7 +204,7 @@ fn verdict(good: &str, verdict: Result<(), String>) -> Response<Full<Bytes>> {
     }
 }
 
-/// Asks all workers for their counts, at the same time.
+/// Gets the counts of all workers, concurrently.
 async fn metrics(shared: &Shared) -> String {
     let ask = |worker| {
         let (reply, figures) = oneshot::channel();

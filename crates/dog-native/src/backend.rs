@@ -1,4 +1,4 @@
-//! Where a server's objects live and what they are stored in: this machine alone, or a cluster.
+//! Where a server's objects live and where they are stored: on this machine alone, or in a cluster.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::storage::port::{SetAlarm, Storage};
 use crate::storage::{Embedded, Folder};
 use crate::worker::Worker;
 
-/// What the workers need to start.
+/// What the workers need in order to start.
 pub(crate) struct Backend {
     pub(crate) post: Post,
     pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) storage: Arc<dyn Storage>,
-    /// Alarms that were set by an earlier process. Those of a cluster come through its inbox.
+    /// Alarms that an earlier process has set. Those of a cluster arrive through its inbox.
     pub(crate) alarms: Arc<[SetAlarm]>,
     pub(crate) node: Option<Arc<Node>>,
     /// The listeners for other nodes, for each worker.
@@ -30,19 +30,19 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// The backend that the configuration asks for.
+    /// Opens the backend that the configuration selects.
     pub(crate) async fn open<A: App>(config: &Config) -> Result<Self, Error> {
         if config.cluster.is_some() { Self::join::<A>(config).await } else { Self::local(config) }
     }
 
-    /// This machine, and its data folder.
+    /// Opens the data folder of this machine.
     pub(crate) fn local(config: &Config) -> Result<Self, Error> {
         let folder = Folder::open(config.data.as_deref())?;
         if folder.is_temporary() {
             tracing::warn!(folder = %folder.path().display(), "data: kept in a temporary folder, gone at the end");
         }
         let storage = Arc::new(Embedded::open(folder)?);
-        // Read here, so that a server whose alarms cannot be read does not start. A worker could only end.
+        // Read here, so that a server with damaged alarms does not start.
         let alarms = storage.alarms().map_err(|cause| Error::data(format!("data: {cause}: restore a backup")))?;
         let (post, mailboxes) = Post::new(config.workers);
         let listeners = (0..config.workers).map(|_| Vec::new()).collect();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dog::Timestamp;
 
-/// A clock that never goes back. It reads the system's clock once, at the start, and does not follow later corrections.
+/// A monotonic clock. It reads the system's clock once, at the start, and does not follow later corrections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     started: Instant,
@@ -22,12 +22,12 @@ impl Clock {
         self.started_at + self.started.elapsed()
     }
 
-    /// How long it has run.
+    /// Returns how long it has run.
     pub(crate) fn uptime(&self) -> Duration {
         self.uptime_at(Instant::now())
     }
 
-    /// How long it had run at `moment`. This does not read the time again.
+    /// Returns how long it had run at `moment`. This does not read the time again.
     pub(crate) fn uptime_at(&self, moment: Instant) -> Duration {
         moment.duration_since(self.started)
     }

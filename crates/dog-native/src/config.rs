@@ -10,13 +10,13 @@ use crate::cluster::message::VERSIONS;
 use crate::cluster::ports::{Cluster, Versions};
 use crate::error::Error;
 
-/// What happens to a socket for which too much waits. See [`Server::max_outbox`](crate::Server::max_outbox).
+/// What happens to a socket when too much is queued for it. See [`Server::max_outbox`](crate::Server::max_outbox).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SlowConsumer {
-    /// It is closed with 1013. The client may come back.
+    /// The socket is closed with 1013. The client may connect again.
     #[default]
     Close,
-    /// Messages that do not fit are not sent to it.
+    /// Messages that do not fit are dropped.
     DropNewest,
 }
 
@@ -36,19 +36,19 @@ pub struct Compression {
 }
 
 impl Compression {
-    /// Messages of 256 bytes and more, at level 3.
+    /// Compresses messages of 256 bytes and more, at level 3.
     pub fn new() -> Self {
         Self { least: 256, level: 3 }
     }
 
-    /// The shortest message that is compressed, in bytes. Compressing a message of a hundred bytes takes almost as much
-    /// time as one of a thousand, and saves little.
+    /// Sets the length, in bytes, of the shortest message that is compressed. Compressing a message of a hundred bytes
+    /// takes almost as much time as one of a thousand, and saves little.
     #[must_use]
     pub fn at_least(self, bytes: usize) -> Self {
         Self { least: bytes, ..self }
     }
 
-    /// The level: 1 (fastest) to 9 (smallest). Levels above 6 gain little for much work.
+    /// Sets the level: 1 (fastest) to 9 (smallest). Levels above 6 gain little for much work.
     #[must_use]
     pub fn level(self, level: u32) -> Self {
         Self { level, ..self }
@@ -61,7 +61,7 @@ impl Default for Compression {
     }
 }
 
-/// All settings.
+/// All settings of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) bind: String,
@@ -122,7 +122,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks every setting by itself and against the others.
+    /// Checks each setting, and whether they fit together.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         self.validate_limits()?;
         self.validate_times()

@@ -1,7 +1,7 @@
-//! How many file descriptors the process may have, and how many of them connections must leave free.
+//! The process's limit of file descriptors, and how many of them connections must leave free.
 //!
-//! A storage that cannot open a file fails, and a health check that is not accepted makes the server look dead. So
-//! clients are refused while some descriptors are still free for these.
+//! Without free descriptors, the storage could not open files, and health checks would be refused, so that the server
+//! would look dead. So clients are refused while some descriptors are still free.
 
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
@@ -10,15 +10,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::repeats::seldom;
 
-/// The most files that the storage keeps open: what it would use by itself.
+/// The most files that the storage keeps open. This is the storage's own default.
 const MOST_FILES: u64 = 900;
 /// The fewest files that the storage can work with.
 const FEWEST_FILES: u64 = 10;
-/// What is left for everything else: journals, tables that are being written, the address for operators, other nodes,
-/// and the App's own files.
+/// The descriptors that are left for everything else: journals, tables that are being written, the address for
+/// operators, other nodes, and the App's own files.
 const SPARE: std::ops::RangeInclusive<u64> = 32..=128;
 
-/// The limit of the process, and how it is shared.
+/// The limit of the process, and the storage's share of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptors {
     limit: u64,
@@ -28,7 +28,8 @@ pub(crate) struct Descriptors {
 static TAKEN: OnceLock<Descriptors> = OnceLock::new();
 
 impl Descriptors {
-    /// The descriptors of this process. The first call raises the soft limit to the hard one, if the system allows it.
+    /// Returns the limits of this process. The first call raises the soft limit to the hard limit, if the system allows
+    /// it.
     pub(crate) fn of_process() -> Self {
         *TAKEN.get_or_init(|| {
             let before = getrlimit(Resource::Nofile);
@@ -36,7 +37,7 @@ impl Descriptors {
             let limit = match setrlimit(Resource::Nofile, raised) {
                 Ok(()) => before.maximum,
                 Err(cause) => {
-                    tracing::warn!("the limit of open files stays as it is: {cause}");
+                    tracing::warn!("the limit of open files could not be raised: {cause}");
                     before.current
                 }
             };
@@ -48,23 +49,23 @@ impl Descriptors {
         Self { limit, files: (limit / 8).clamp(FEWEST_FILES, MOST_FILES) }
     }
 
-    /// The number of descriptors.
+    /// Returns the number of descriptors that the process may have.
     pub(crate) fn limit(self) -> u64 {
         self.limit
     }
 
-    /// How many files the storage may keep open.
+    /// Returns how many files the storage may keep open.
     pub(crate) fn files(self) -> usize {
         usize::try_from(self.files).unwrap_or(usize::MAX)
     }
 
-    /// Whether a connection leaves enough descriptors for the rest. The system gives out the lowest free number, so all
-    /// numbers below it are in use.
+    /// Returns whether there are enough descriptors for this connection. The system assigns the lowest free number, so
+    /// all lower numbers are in use.
     pub(crate) fn allow(self, connection: &impl AsRawFd) -> bool {
         u64::try_from(connection.as_raw_fd()).is_ok_and(|number| number < self.connections())
     }
 
-    /// Logs that a connection was refused for this reason.
+    /// Logs that a connection was refused because of this limit.
     pub(crate) fn refused(self) {
         seldom!(
             warn,

@@ -1,4 +1,4 @@
-//! Why a server did not start: [`Error`].
+//! [`Error`]: why a server did not start.
 
 use std::fmt;
 use std::io;
@@ -53,27 +53,28 @@ impl Error {
         Self { kind: Kind::Cluster, message: message.into(), cause: None }
     }
 
-    /// The cluster could not be joined. The text names what is missing.
+    /// Returns whether the cluster could not be joined. The text names what is missing.
     pub fn is_cluster(&self) -> bool {
         self.kind == Kind::Cluster
     }
 
-    /// The data folder cannot be used: it is locked, damaged, not writable, or of another release. It was not changed.
+    /// Returns whether the data folder cannot be used: it is locked, damaged, not writable, or from another release. It
+    /// was not changed.
     pub fn is_data(&self) -> bool {
         self.kind == Kind::Data
     }
 
-    /// A setting is invalid. The text names it.
+    /// Returns whether a setting is invalid. The text names it.
     pub fn is_configuration(&self) -> bool {
         self.kind == Kind::Configuration
     }
 
-    /// The address cannot be listened on: it is in use, or this machine does not have it.
+    /// Returns whether the address cannot be listened on: it is in use, or this machine does not have it.
     pub fn is_bind(&self) -> bool {
         self.kind == Kind::Bind
     }
 
-    /// The operating system refused something else, such as a thread or a file descriptor.
+    /// Returns whether the operating system refused something else, such as a thread or a file descriptor.
     pub fn is_system(&self) -> bool {
         self.kind == Kind::System
     }

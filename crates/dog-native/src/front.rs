@@ -1,4 +1,4 @@
-//! Where clients connect: HTTP/1.1 by hyper, on every worker.
+//! The HTTP/1.1 front for clients, on every worker. It uses hyper.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -25,13 +25,13 @@ use crate::repeats::seldom;
 use crate::upgrade::{Handover, http, take_upgrade};
 use crate::worker::Worker;
 
-/// The answer to a connection too many, of its address or of the process.
+/// The response to a connection above a limit, that of its address or of the process.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// After how much silence the kernel probes whether a client is still there.
+/// After this much silence, the kernel probes whether the client still exists.
 const VANISHED: Duration = Duration::from_secs(60);
 
-/// Accepts connections on one worker for as long as that runs.
+/// Accepts connections on one worker until it stops accepting.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses: Arc<Addresses>) {
     let listening = worker.shutdown().listening();
     let mut stop_begins = std::pin::pin!(worker.shutdown().begins());
@@ -39,7 +39,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
         let accepted = tokio::select! {
             biased;
             () = &mut stop_begins => {
-                // The kernel refuses new connections from now on. Only then are clients told to come back.
+                // From now on the kernel refuses new connections. Only then are clients told to connect again.
                 drop(listener);
                 return drop(listening);
             }
@@ -48,7 +48,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
         match accepted {
             Ok((stream, address)) => greet(&worker, stream, address, &addresses),
             Err(error) => {
-                // Mostly too many open files. Other connections must end before this works again.
+                // The usual cause is too many open files. It works again when other connections have ended.
                 seldom!(error, "a connection could not be accepted", "a connection could not be accepted: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -56,7 +56,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, addresses:
     }
 }
 
-/// Serves a connection, if its address may have another, and the process too.
+/// Serves a connection, unless its address or the process has too many.
 pub(crate) fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, addresses: &Arc<Addresses>) {
     let descriptors = Descriptors::of_process();
     if !descriptors.allow(&stream) {
@@ -70,9 +70,9 @@ pub(crate) fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr,
         return refuse(stream);
     };
     worker.counters().accepted.one();
-    // Small frames go out at once. Without this option they are only slower.
+    // Small frames are sent at once. If the system refuses this option, they are only slower.
     let _ = stream.set_nodelay(true);
-    // The kernel notices a client that has vanished while nothing is sent to it.
+    // The kernel detects a client that has disappeared, even if nothing is sent to it.
     let _ =
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(VANISHED).with_interval(VANISHED / 4));
     tokio::task::spawn_local(serve(Rc::clone(worker), stream, Arc::new(permit)));
@@ -80,7 +80,7 @@ pub(crate) fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr,
 
 fn refuse(stream: TcpStream) {
     if let Ok(mut stream) = stream.into_std() {
-        // Only what can be written at once.
+        // Write only what can be written at once.
         let _ = stream.write(TOO_MANY);
     }
 }
@@ -88,25 +88,26 @@ fn refuse(stream: TcpStream) {
 async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>) {
     let opened = RefCell::new(None);
     if let Err(why) = converse(&worker, stream, &opened).await {
-        // A client's errors end its own connection only.
+        // An error of a client ends only its own connection.
         tracing::debug!("a connection ended: {why}");
     }
-    // HTTP has let go of the connection only now.
+    // HTTP releases the connection only now.
     if let Some(handover) = opened.take() {
         handover.complete(worker.shared(), Some(permit)).await;
     }
 }
 
-/// The handover of the connection, once a response has opened a WebSocket.
+/// The handover of the connection, if a response has opened a WebSocket.
 type Opened = RefCell<Option<Handover>>;
 
-/// Answers the requests of one connection until it ends or becomes something else.
+/// Answers the requests of one connection until it ends or is upgraded.
 async fn converse(worker: &Rc<Worker>, stream: TcpStream, opened: &Opened) -> Result<(), Failure> {
     let mut http = http(&worker.shared().config);
-    // A client that sends nothing more but still reads is answered. Another node would have given up.
+    // A client that has shut down its side but still reads gets its response.
     http.half_close(true);
     let (client, pace) = pace::keep(stream, Times::of(&worker.shared().config));
-    // Held from the first request until the connection leaves HTTP: the worker waits for the response to go out.
+    // Held from the first request until the connection leaves HTTP, so that the worker waits until the response is
+    // written.
     let busy = RefCell::new(None);
     let answer = |request: hyper::Request<Incoming>| {
         busy.borrow_mut().get_or_insert_with(|| worker.shutdown().hold());
@@ -121,7 +122,7 @@ async fn converse(worker: &Rc<Worker>, stream: TcpStream, opened: &Opened) -> Re
             ended = &mut connection => return ended.map_err(Into::into),
             why = &mut over => return Err(why.into()),
             () = &mut stop_begins, if !stopping => {
-                // A connection that waits for its next request ends now, any other one after its response.
+                // An idle connection ends now, any other one after its response.
                 connection.as_mut().graceful_shutdown();
                 stopping = true;
             }
@@ -148,7 +149,7 @@ async fn answer(
     let answer = worker.answer(request).instrument(span);
     let mut response = tokio::select! {
         response = answer => response,
-        // A client that has finished sending cannot use a socket, so it counts as gone.
+        // A client that has shut down its side cannot use a socket, so it counts as gone.
         () = pace.hangs_up(), if opens => return Err("the client is gone, and no socket for it is opened".into()),
     };
     opened.replace(Handover::of(upgrade, &mut response));

@@ -1,5 +1,4 @@
-//! What `fuzz/` tries out and nobody else has a use for: there in a build with `--cfg fuzzing` only, so that the ordinary
-//! one shows none of it.
+//! What `fuzz/` tests. It exists only in a build with `--cfg fuzzing`, so that the normal API contains none of it.
 
 use dog::Request;
 use hyper::body::Incoming;
@@ -11,12 +10,12 @@ use crate::upgrade;
 
 pub use crate::storage::fuzzing::*;
 
-/// HTTP with the default settings.
+/// Returns the HTTP settings with the default configuration.
 pub fn http() -> http1::Builder {
     upgrade::http(&Config::default())
 }
 
-/// The request with our body, and what becomes its connection if it is upgraded.
+/// Returns the request with a body of type [`Body`](dog::Body), and the future of its connection if it is upgraded.
 pub fn take_upgrade(request: hyper::Request<Incoming>) -> (Request, Option<OnUpgrade>) {
     upgrade::take_upgrade(request)
 }

@@ -1,4 +1,4 @@
-//! What a worker thread tells about itself to other threads: when it last came round, and whose code it runs.
+//! [`Heartbeat`]: what a worker thread reports about itself to other threads.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,24 +8,24 @@ use std::time::Duration;
 use dog::Epoch;
 use dog_engine::address::Object;
 
-/// The heartbeat of one worker. It consists of plain stores to words that no other thread writes, in a cache line of their
-/// own, so that workers do not slow each other down.
+/// The heartbeat of one worker. No other thread writes its words, and it has a cache line of its own, so that workers
+/// do not slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Heartbeat {
-    /// When the worker last came round, in milliseconds since the server started.
+    /// The time of the last beat, in milliseconds since the server started. The loop of a worker beats once per second.
     beat: AtomicU64,
-    /// Whose code runs: the epoch of a life, or zero.
+    /// The epoch of the life whose code is running, or zero.
     runs: AtomicU64,
-    /// The object of each life on this worker. It is locked only when a life begins or ends.
+    /// The object of each life on this worker. It is locked when a life begins or ends, and by the watchdog.
     lives: Mutex<HashMap<u64, Object>>,
 }
 
-/// The beat of a worker that has ended and will not come round again.
+/// The value of `beat` after the worker has ended.
 const ENDED: u64 = u64::MAX;
 
 impl Heartbeat {
-    /// The worker comes round, at `uptime` of the server.
+    /// Notes that the worker's loop is running, at `uptime` of the server.
     pub(crate) fn beats(&self, uptime: Duration) {
         self.beat.store(u64::try_from(uptime.as_millis()).unwrap_or(ENDED - 1), Ordering::Relaxed);
     }
@@ -41,7 +41,7 @@ impl Heartbeat {
         (before != 0).then(|| Epoch::from_raw(before))
     }
 
-    /// A life of an object begins on this worker.
+    /// Notes that a life of an object begins on this worker.
     pub(crate) fn life_begins(&self, epoch: Epoch, object: Object) {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner).insert(epoch.as_u64(), object);
     }
@@ -50,12 +50,12 @@ impl Heartbeat {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner).remove(&epoch.as_u64());
     }
 
-    /// How long the worker has not come round.
+    /// Returns the time since the last beat.
     pub(crate) fn silence(&self, uptime: Duration) -> Duration {
         uptime.saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
     }
 
-    /// The object whose code runs now.
+    /// Returns the object whose code is running.
     pub(crate) fn running(&self) -> Option<Object> {
         let life = self.runs.load(Ordering::Relaxed);
         self.lives.lock().unwrap_or_else(PoisonError::into_inner).get(&life).copied()

@@ -1,4 +1,4 @@
-//! The addresses that a server listens on: from a setting to sockets.
+//! Listening: from an address in a setting to sockets.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -6,17 +6,17 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use crate::config::Config;
 use crate::error::Error;
 
-/// How often a port is looked for that is free at all addresses of a name.
+/// How often to try to find a port that is free at all addresses of a name.
 const TRIES: usize = 20;
 
-/// The listeners, and all their addresses.
+/// The listeners and their addresses.
 pub(crate) struct Listening {
     pub(crate) addresses: Vec<SocketAddr>,
-    /// For each worker.
+    /// The listeners of each worker.
     pub(crate) listeners: Vec<Vec<TcpListener>>,
 }
 
-/// Makes a listener at each address for each worker, all with the same port. The kernel distributes connections among
+/// Creates a listener at each address for each worker, all with the same port. The kernel distributes connections among
 /// the workers.
 pub(crate) fn listen_all(setting: &str, wanted: &[SocketAddr], workers: usize) -> Result<Listening, Error> {
     for address in wanted.iter().filter(|address| address.port() != 0) {
@@ -38,7 +38,7 @@ pub(crate) fn listen_all(setting: &str, wanted: &[SocketAddr], workers: usize) -
     Ok(Listening { addresses, listeners })
 }
 
-/// Makes a listener at each address that this machine has, all with the same port.
+/// Creates a listener at each address that this machine has, all with the same port.
 pub(crate) fn listen_each(setting: &str, wanted: &[SocketAddr], shared: bool) -> Result<Vec<TcpListener>, Error> {
     let mut tries = 0;
     loop {
@@ -73,7 +73,7 @@ fn try_each(wanted: &[SocketAddr], shared: bool) -> Result<Vec<TcpListener>, (So
     }
 }
 
-/// Whether this machine does not have the address.
+/// Returns whether this machine does not have the address.
 fn is_missing(cause: &io::Error) -> bool {
     // EAFNOSUPPORT has no kind of its own in the standard library.
     cause.kind() == io::ErrorKind::AddrNotAvailable || cause.raw_os_error() == Some(AF_UNSUPPORTED)
@@ -94,7 +94,7 @@ pub(crate) fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListene
     Ok(socket.into())
 }
 
-/// The error for an address of `setting` that cannot be listened on.
+/// Returns the error for an address of `setting` that cannot be listened on.
 pub(crate) fn cannot_listen(setting: &str, address: SocketAddr, cause: io::Error) -> Error {
     let text = match cause.kind() {
         io::ErrorKind::AddrInUse => format!("{setting}: {address} is in use by another program"),
@@ -104,23 +104,23 @@ pub(crate) fn cannot_listen(setting: &str, address: SocketAddr, cause: io::Error
 }
 
 impl Config {
-    /// The addresses to listen on: all that the name has.
+    /// Returns the addresses to listen on: all addresses of the name.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         resolve("bind", &self.bind, "127.0.0.1:8787")
     }
 
-    /// The address at which other nodes reach this one.
+    /// Returns the address at which other nodes reach this one.
     pub(crate) fn advertised_address(&self) -> Result<SocketAddr, Error> {
         resolve("advertise", &self.advertise, "10.0.0.5:7422").map(|addresses| addresses[0])
     }
 
-    /// The addresses for operators. Empty without the setting.
+    /// Returns the addresses for operators, none without the setting.
     pub(crate) fn admin_addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         self.admin.as_deref().map_or(Ok(Vec::new()), |address| resolve("admin", address, "127.0.0.1:9464"))
     }
 }
 
-/// Resolves a setting to at least one address, each once.
+/// Resolves a setting to at least one address, without duplicates.
 fn resolve(setting: &str, address: &str, example: &str) -> Result<Vec<SocketAddr>, Error> {
     let mut addresses = Vec::new();
     for resolved in address.to_socket_addrs().into_iter().flatten() {
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn all_addresses_of_a_name_get_one_port() {
-        // Both are this machine's, whether it has IPv6 or not.
+        // Both belong to this machine, with or without IPv6.
         let wanted = addresses(&["127.0.0.1:0", "127.0.0.2:0"]);
         let listening = listen_all("bind", &wanted, 3).unwrap();
         let port = listening.addresses[0].port();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_address_that_the_machine_does_not_have_is_left_out_while_there_is_another() {
-        // For documentation, so nobody's.
+        // This address is reserved for documentation, so no machine has it.
         let wanted = addresses(&["192.0.2.1:0", "127.0.0.1:0"]);
         let listening = listen_all("bind", &wanted, 1).unwrap();
         assert_eq!(listening.addresses.len(), 1);

@@ -1,4 +1,4 @@
-//! The messages that cross threads: [`Mail`]. [`Post`](crate::post::Post) carries them.
+//! [`Mail`]: the messages between worker threads. [`Post`](crate::post::Post) carries them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use crate::cluster::ports::Owner;
 use crate::connection::{Lane, Stream};
 use crate::metrics::figures::Figures;
 
-/// Where an answer goes: to the call with this number on this worker.
+/// The call that an answer is for: its number, its worker and its node.
 #[derive(Debug)]
 pub(crate) struct ReturnAddress {
-    /// The node of the caller. The default is this process, whether it is a node or not.
+    /// The node of the caller. The default value means this process.
     pub(crate) node: NodeId,
     pub(crate) worker: usize,
     pub(crate) call: u64,
-    /// The span of the caller, for the log. It is empty, and free, where no subscriber wants spans.
+    /// The caller's span, for the log. It is empty, and costs nothing, if no subscriber wants spans.
     pub(crate) span: Span,
 }
 
 impl ReturnAddress {
-    /// A call of this process.
+    /// Creates the return address of a call of this process.
     pub(crate) fn here(worker: usize, call: u64) -> Self {
         Self { node: NodeId::default(), worker, call, span: Span::current() }
     }
 }
 
-/// One thing that a worker is to do.
+/// A message to a worker.
 pub(crate) enum Mail {
     GroupCall {
         to: GroupAddress,
@@ -72,20 +72,20 @@ pub(crate) enum Mail {
         call: u64,
         answer: Result<Answer, Error>,
     },
-    /// The outcome of a write.
+    /// A write is durable, or has failed.
     Written {
         object: Object,
         call: u64,
         outcome: Result<(), Error>,
     },
-    /// The storage failed to store an alarm.
+    /// An alarm could not be stored.
     AlarmRefused {
         object: Object,
         at: Option<Timestamp>,
     },
-    /// The connection of a socket has come.
+    /// The connection of a socket was upgraded and is ready.
     Attach(Box<Attach>),
-    /// The connection of a socket will not come.
+    /// The connection of a socket was never established.
     Abandoned {
         socket: SocketId,
     },
@@ -95,29 +95,29 @@ pub(crate) enum Mail {
         epoch: Epoch,
         seat: SeatId,
     },
-    /// A request from outside that another server, or another thread, has accepted.
+    /// A request that another server, or another thread, has accepted.
     Outside {
         request: Request,
         reply: oneshot::Sender<Response>,
         span: Span,
     },
-    /// A request for the worker's counts.
+    /// Asks for the worker's counts.
     Figures(oneshot::Sender<Figures>),
-    /// The server ends.
+    /// Begins the shutdown.
     Stop(StopMode),
-    /// The worker is to check again whether it may end: another worker, or one of its streams, has ended.
+    /// Makes the worker check again whether it may end, because another worker or one of its streams has ended.
     CheckDrain,
-    /// The object is to begin a life wherever it lives, because its alarm is due.
+    /// Activates the object wherever it lives, because its alarm is due.
     Wake {
         object: Object,
     },
-    /// Where objects of a cluster live.
+    /// Concerns the locations of objects in a cluster.
     Routing(RoutingMail),
-    /// Another worker that had too much to do has room again.
+    /// A worker whose mailbox was full has room again.
     HasRoom {
         worker: usize,
     },
-    /// Sockets of a Group on another worker lag, or do so no longer.
+    /// Whether sockets of a Group on another worker lag.
     Lags {
         group: GroupAddress,
         worker: usize,
@@ -125,34 +125,34 @@ pub(crate) enum Mail {
     },
 }
 
-/// How a server ends.
+/// How a server shuts down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopMode {
-    /// What is under way has its time.
+    /// Clients and handlers get time to finish.
     Graceful,
-    /// Nothing is waited for.
+    /// The server does not wait for anything.
     AtOnce,
 }
 
-/// What a worker of a cluster's node learns about other nodes, and about the objects that belong to it in this process.
+/// Mail about other nodes, and about the locations of objects.
 pub(crate) enum RoutingMail {
-    /// A worker asks the object's home worker where the object lives.
+    /// Asks the object's home worker where the object lives.
     Locate { object: Object, claim: Claim, worker: usize },
     /// The answer of the home worker.
     Located { object: Object, owner: Result<Owner, Error> },
-    /// The answer of the directory, for the home worker: asked when this node was `node`.
+    /// The answer of the directory, for the home worker. `node` is the id that this node had when it asked.
     Found { object: Object, node: NodeId, owner: Result<Owner, Error>, alarm: Option<Timestamp> },
-    /// Another node says that the object lives at `node`.
+    /// Another node reports that the object lives on `node`.
     Moved { object: Object, node: NodeId },
     /// A node has ended.
     NodeGone { node: NodeId },
-    /// The lease of this node is over.
+    /// The lease of this node has ended.
     LeaseLost,
-    /// The storage says that an alarm is set, or is not set any more.
+    /// The storage reports that an alarm is set, or is no longer set.
     AlarmSeen { object: Object, at: Option<Timestamp> },
 }
 
-/// Whether a lookup claims an object that no node has.
+/// Whether a lookup claims an object that lives on no node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     IfFree,
@@ -179,7 +179,7 @@ pub(crate) struct Attach {
 }
 
 impl Mail {
-    /// The one object that the mail is for. `None` for casts to Replicas, and for mail to the worker itself.
+    /// Returns the object that the mail is for. `None` for casts to Replicas, and for mail to the worker itself.
     pub(crate) fn object(&self) -> Option<Object> {
         match self {
             Self::GroupCall { to, .. } | Self::GroupCast { to, .. } | Self::GroupFetch { to, .. } => {
@@ -191,7 +191,7 @@ impl Mail {
         }
     }
 
-    /// How many bytes the mail counts for while it waits.
+    /// Returns how many bytes the mail counts while it is queued.
     pub(crate) fn weight(&self) -> usize {
         let carried = match self {
             Self::ReplicaCast { cast: ReplicaCast::Deliver(delivery), .. } => delivery.message.len(),
@@ -205,8 +205,8 @@ impl Mail {
         OVERHEAD + carried
     }
 
-    /// Whether the mail may be refused where too much waits. The caller of a refused call gets an error; a refused message is
-    /// not delivered. All other mail is bounded by the seats, sockets, calls and writes that it is about.
+    /// Returns whether the mail may be refused when too much is queued. The caller of a refused call gets an error, and
+    /// a refused message is not delivered. All other mail is limited by the number of seats, sockets, calls and writes.
     pub(crate) fn may_be_refused(&self) -> bool {
         matches!(
             self,
@@ -219,12 +219,13 @@ impl Mail {
         )
     }
 
-    /// Whether the mail claims an object that no node has. Casts to Replicas do not: they are only for open sockets.
+    /// Returns whether a lookup for the mail claims an object that lives on no node. Casts to Replicas do not, because
+    /// they are only for open sockets.
     pub(crate) fn claim(&self) -> Claim {
         if self.object().is_some() { Claim::IfFree } else { Claim::Never }
     }
 
-    /// The node of the caller, if the mail is a call.
+    /// Returns the node of the caller, if the mail is a call.
     pub(crate) fn caller(&self) -> Option<NodeId> {
         match self {
             Self::GroupCall { back, .. } | Self::ReplicaCall { back, .. } => Some(back.node),
@@ -232,7 +233,7 @@ impl Mail {
         }
     }
 
-    /// Where the answer goes, if the mail has one.
+    /// Returns the return address, if the mail has an answer.
     pub(crate) fn into_return_address(self) -> Option<ReturnAddress> {
         match self {
             Self::GroupCall { back, .. }
@@ -250,5 +251,5 @@ impl fmt::Debug for Mail {
     }
 }
 
-/// How many bytes a piece of mail counts for besides the message that it carries.
+/// How many bytes each piece of mail counts in addition to the message that it carries.
 const OVERHEAD: usize = 256;

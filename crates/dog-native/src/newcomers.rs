@@ -1,5 +1,5 @@
-//! Connections that are not authenticated, or have sent no request yet. Their number is bounded, and a new one replaces
-//! the oldest, so that silent ones keep nobody out.
+//! Connections that have not authenticated or sent a request yet. Their number is limited. A new one replaces the
+//! oldest, so that silent connections do not block others.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,15 +10,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::addresses::client_of;
 
-/// How often it is checked whether one of too many connections has finished.
+/// How often to check whether one of too many connections has finished.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The tasks that serve such connections.
+/// The tasks of such connections.
 #[derive(Debug)]
 pub(crate) struct Newcomers {
-    /// The most at a time.
+    /// The limit of their number.
     most: usize,
-    /// How long each may stay in any case. A proper one has finished by then.
+    /// How long each is always kept. A well-behaved peer needs less.
     grace: Duration,
     tasks: Vec<Newcomer>,
 }
@@ -39,7 +39,8 @@ impl Newcomers {
         self.tasks.push(Newcomer { came: Instant::now(), address: client_of(address), task });
     }
 
-    /// Waits until there is room for one more. If need be, it makes room.
+    /// Waits until there is room for one more. If necessary, it ends the oldest connection of the client that has the
+    /// most.
     pub(crate) async fn room(&mut self) {
         loop {
             self.tasks.retain(|newcomer| !newcomer.task.is_finished());
@@ -57,7 +58,7 @@ impl Newcomers {
         }
     }
 
-    /// The oldest connection of the client that has most of them.
+    /// Returns the index of the oldest connection of the client that has the most.
     fn victim(&self) -> usize {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         for newcomer in &self.tasks {
@@ -91,9 +92,9 @@ mod tests {
         }
         let came = newcomers.tasks[1].came;
         newcomers.room().await;
-        assert!(came.elapsed() >= Duration::from_millis(50), "it had its grace");
+        assert!(came.elapsed() >= Duration::from_millis(50), "the connection was ended before its grace was over");
         assert!(tasks.remove(1).await.unwrap_err().is_cancelled());
-        assert!(tasks.iter().all(|task| !task.is_finished()), "nobody else had to go");
+        assert!(tasks.iter().all(|task| !task.is_finished()), "another connection was ended");
     }
 
     #[tokio::test]
@@ -102,6 +103,6 @@ mod tests {
         let task = tokio::spawn(async {});
         newcomers.add("192.0.2.1".parse().unwrap(), task.abort_handle());
         let room = tokio::time::timeout(Duration::from_secs(60), newcomers.room()).await;
-        assert!(room.is_ok(), "it waits for nobody");
+        assert!(room.is_ok(), "it waited although the task had finished");
     }
 }

@@ -1,6 +1,6 @@
-//! The timeouts of HTTP: for a request's line and headers, for its body, for taking the answer, and for the next
-//! request. hyper has only one timeout, for everything before a request; these are enforced beside it. An answer that
-//! is written without a wait needs no timer.
+//! The timeouts of HTTP: for a request's line and headers, for its body, for reading the response, and for the next
+//! request. hyper has only one timeout, for everything before a request, so this module enforces them. A response that
+//! is written without waiting needs no timer.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -25,7 +25,7 @@ use crate::config::Config;
 pub(crate) struct Times {
     /// For a request's line and headers, from its first byte. For the first request, from the start of the connection.
     pub(crate) head: Duration,
-    /// Without taking a byte of an answer, or sending a byte that is waited for.
+    /// Without reading a byte of a response, or sending a byte of an expected body.
     pub(crate) stall: Duration,
     /// From one request to the next.
     pub(crate) idle: Duration,
@@ -40,22 +40,22 @@ impl Times {
 /// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// A request is waited for: the first one, or one whose first bytes have come.
+    /// Waiting for a request: for the first one, or for the rest of one that has begun to arrive.
     Head,
     /// A request is being answered.
     Busy,
-    /// The answer is complete, and goes out. The next request may come.
+    /// The response is complete and is being written. The next request may arrive.
     Idle,
 }
 
-/// What the parts of a connection share. Mostly all of them belong to one task.
+/// The shared state of a connection's parts. Usually all of them belong to one task.
 #[derive(Debug, Default)]
 struct State {
-    /// The number of phase changes, and the phase. So nobody misses a phase that was left again.
+    /// The number of phase changes, and the phase. The number shows that a phase was left and entered again.
     phase: AtomicU64,
     /// How often bytes were read or written.
     moved: AtomicU64,
-    /// Whether bytes wait to be written.
+    /// Whether a write is waiting for the client to read.
     writes: AtomicBool,
 }
 
@@ -84,7 +84,7 @@ impl State {
     }
 }
 
-/// The connection, as hyper reads and writes it.
+/// The connection as hyper reads and writes it.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: Arc<TcpStream>,
@@ -100,7 +100,7 @@ pub(crate) struct Pace {
     times: Times,
 }
 
-/// A connection with these timeouts.
+/// Applies these timeouts to a connection.
 pub(crate) fn keep(stream: TcpStream, times: Times) -> (Client, Pace) {
     let (stream, state) = (Arc::new(stream), Arc::<State>::default());
     let client = Client { stream: Arc::clone(&stream), state: Arc::clone(&state), stall: Stall::new(times.stall) };
@@ -108,9 +108,9 @@ pub(crate) fn keep(stream: TcpStream, times: Times) -> (Client, Pace) {
 }
 
 impl Client {
-    /// The stream, when no other part of the connection is left.
+    /// Returns the stream, if no other part of the connection is left.
     pub(crate) fn into_stream(self) -> io::Result<TcpStream> {
-        Arc::try_unwrap(self.stream).map_err(|_| io::Error::other("the connection is watched still"))
+        Arc::try_unwrap(self.stream).map_err(|_| io::Error::other("another part of the connection still exists"))
     }
 
     fn wrote(&mut self, written: io::Result<usize>) -> Poll<io::Result<usize>> {
@@ -120,7 +120,7 @@ impl Client {
         Poll::Ready(written)
     }
 
-    /// Ready when the kernel may take more, or the client has taken nothing for too long.
+    /// Completes when the kernel may take more bytes, or with an error when the client has read nothing for too long.
     fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.stream.poll_write_ready(context) {
             Poll::Ready(ready) => Poll::Ready(ready),
@@ -193,18 +193,18 @@ impl AsyncWrite for Client {
 }
 
 impl Pace {
-    /// A request has come. It is being answered until its [`Answer`] is dropped.
+    /// Notes that a request has arrived. It is being answered until the returned value is dropped.
     pub(crate) fn request<B>(&self) -> Answering<B> {
         self.state.enter(Phase::Busy);
         Answering { state: Some(Arc::clone(&self.state)), body: None }
     }
 
-    /// The body of a request. It fails when the client stops sending it.
+    /// Wraps the body of a request. It fails if the client stops sending.
     pub(crate) fn incoming<B>(&self, body: B) -> Incoming<B> {
         Incoming { body, stall: Stall::new(self.times.stall) }
     }
 
-    /// Completes when the client has nothing more to send, or is gone.
+    /// Completes when the client has shut down its side or is gone.
     pub(crate) async fn hangs_up(&self) {
         tokio::select! {
             () = has_finished(&self.stream) => {}
@@ -212,8 +212,8 @@ impl Pace {
         }
     }
 
-    /// Completes, with the reason, when the connection must be closed: the client is gone, or has taken too long. Poll
-    /// it in the task of the connection, after everything else.
+    /// Completes with a reason when the connection must be closed: the client is gone, or has taken too long. Poll it
+    /// in the task of the connection, after everything else.
     pub(crate) async fn over(&self) -> &'static str {
         let mut lost = pin!(is_lost(&self.stream));
         let mut finished = pin!(has_finished(&self.stream));
@@ -234,7 +234,8 @@ impl Pace {
             let (time, why) = match is {
                 Phase::Head => (Some(self.times.head), "a request is not there in time"),
                 Phase::Idle => (Some(self.times.idle), "no request has come for long"),
-                // The client may have shut down its side and wait for the answer, or be gone. A write shows which.
+                // The client may have shut down its side and be waiting for the response, or it may be gone. A write
+                // shows which.
                 Phase::Busy => {
                     (has_finished.then_some(self.times.stall), "the client has finished, and waited for long")
                 }
@@ -245,7 +246,7 @@ impl Pace {
             }
             while is_due && due.as_mut().poll(context).is_ready() {
                 let moves = std::mem::replace(&mut moved, self.state.moved()) != self.state.moved();
-                // Bytes that are being written have a timeout of their own.
+                // Writing has a timeout of its own.
                 let goes_on = moves || self.state.writes.load(Ordering::Relaxed);
                 match time.filter(|_| goes_on && is != Phase::Head) {
                     Some(time) => due.as_mut().reset(Instant::now() + time),
@@ -261,7 +262,7 @@ impl Pace {
 /// Completes when the client has shut down its side. It sends nothing more, but may still read.
 async fn has_finished(stream: &TcpStream) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    // This readiness is the end of the stream, not of bytes: bytes that wait to be read do not hide it.
+    // This readiness reports the end of the stream, even if unread bytes come before it.
     if stream.ready(Interest::PRIORITY).await.is_ok() {
         return;
     }
@@ -272,7 +273,7 @@ async fn has_finished(stream: &TcpStream) {
 
 /// Completes when the connection is broken.
 async fn is_lost(stream: &TcpStream) {
-    // It fails when the runtime ends.
+    // It fails when the runtime shuts down.
     let _ = stream.ready(Interest::ERROR).await;
 }
 
@@ -298,7 +299,7 @@ impl Stall {
     }
 }
 
-/// The body of an answer. Its drop ends the request.
+/// The body of a response. Dropping it ends the request.
 #[derive(Debug)]
 pub(crate) struct Answering<B> {
     state: Option<Arc<State>>,
@@ -337,7 +338,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
     }
 }
 
-/// The body of a request. It fails when the client stops sending it.
+/// The body of a request. It fails if the client stops sending.
 #[derive(Debug)]
 pub(crate) struct Incoming<B> {
     body: B,

@@ -1,5 +1,5 @@
-//! The mailboxes of all workers. Mail crosses from one thread to another in batches, with one wake-up per batch, and up to
-//! a bound.
+//! [`Post`]: the mailboxes of all workers. Mail is sent between threads in batches, with one wake-up per batch. The
+//! amount of mail is limited.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +9,15 @@ use tokio::sync::mpsc;
 
 use crate::mail::Mail;
 
-/// How many bytes (as [`Mail::weight`] counts them) may wait for a worker before the sockets whose clients send it more are
-/// not read any further: 1 MiB.
+/// Above this many queued bytes (as [`Mail::weight`] counts them), sockets whose clients cause more mail for the worker
+/// are not read: 1 MiB.
 pub(crate) const FULL: usize = 1024 * 1024;
 
-/// Above this many bytes calls are refused and messages dropped: 64 MiB. A worker has so much to do only when a handler
-/// blocks its thread.
+/// Above this many queued bytes, calls are refused and messages dropped: 64 MiB. A worker gets so far behind only if a
+/// handler blocks its thread.
 pub(crate) const OVERFULL: usize = 64 * 1024 * 1024;
 
-/// The mailboxes of all workers, for those who send.
+/// The sending side of all mailboxes.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
     boxes: Arc<[Sender]>,
@@ -26,15 +26,15 @@ pub(crate) struct Post {
 #[derive(Debug)]
 struct Sender {
     batches: mpsc::UnboundedSender<Batch>,
-    /// The weight of what the mailbox holds.
+    /// The weight of the mail in the mailbox.
     backlog: AtomicUsize,
-    /// Whether another worker waits for the backlog to become smaller.
+    /// Whether another worker waits for the backlog to shrink.
     is_awaited: AtomicBool,
-    /// How often something was taken out.
+    /// How often mail was taken out.
     taken: AtomicUsize,
 }
 
-/// What was sent together.
+/// Mail that was sent together.
 #[derive(Debug)]
 struct Batch {
     mail: Vec<Mail>,
@@ -42,7 +42,7 @@ struct Batch {
 }
 
 impl Post {
-    /// One mailbox for each of `workers`.
+    /// Creates a mailbox for each of `workers`.
     pub(crate) fn new(workers: usize) -> (Self, Vec<Mailbox>) {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let sender = |batches| Sender {
@@ -67,19 +67,19 @@ impl Post {
         self.boxes.len()
     }
 
-    /// The home worker of an object. It follows from the id alone, so that nobody has to be asked.
+    /// Returns the home worker of an object. It depends on the id alone, so no lookup is necessary.
     pub(crate) fn worker_of(&self, id: &[u8; 32]) -> usize {
         let number = id[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         usize::try_from(number % self.boxes.len() as u64).unwrap_or(0)
     }
 
-    /// Sends a batch. Where the mailbox is overfull, only mail that must arrive is sent. What is sent to a worker that has
+    /// Sends a batch. If the mailbox is overfull, only mail that may not be refused is sent. Mail to a worker that has
     /// ended is dropped.
     pub(crate) fn send(&self, worker: usize, mail: Vec<Mail>) {
         self.send_counted(worker, mail);
     }
 
-    /// As [`send`](Self::send). Returns the backlog of the worker.
+    /// Does the same as [`send`](Self::send), and returns the backlog of the worker.
     pub(crate) fn send_counted(&self, worker: usize, mut mail: Vec<Mail>) -> usize {
         let sender = &self.boxes[worker];
         if sender.backlog.load(Ordering::Relaxed) > OVERFULL {
@@ -91,22 +91,22 @@ impl Post {
         before + weight
     }
 
-    /// Sends the same to every worker.
+    /// Sends the same mail to every worker.
     pub(crate) fn send_to_all(&self, mail: impl Fn() -> Mail) {
         (0..self.workers()).for_each(|worker| self.send(worker, vec![mail()]));
     }
 
-    /// The weight of what waits for a worker.
+    /// Returns the weight of the mail queued for a worker.
     pub(crate) fn backlog(&self, worker: usize) -> usize {
         self.boxes[worker].backlog.load(Ordering::Relaxed)
     }
 
-    /// A number that changes whenever the worker takes something out of its mailbox.
+    /// Returns a number that changes whenever the worker takes mail out of its mailbox.
     pub(crate) fn taken(&self, worker: usize) -> usize {
         self.boxes[worker].taken.load(Ordering::Relaxed)
     }
 
-    /// Makes a worker send [`Mail::HasRoom`] when its backlog is small again. Returns `false` if it is small already.
+    /// Makes a worker send [`Mail::HasRoom`] when its backlog has shrunk. Returns `false` if it is small already.
     pub(crate) fn await_room(&self, worker: usize) -> bool {
         let sender = &self.boxes[worker];
         sender.is_awaited.store(true, Ordering::SeqCst);
@@ -128,13 +128,13 @@ impl Post {
     }
 }
 
-/// The mailbox of one worker, for that worker.
+/// The receiving side of one worker's mailbox.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     receiver: mpsc::UnboundedReceiver<Batch>,
     post: Post,
     worker: usize,
-    /// What was taken out and not opened yet.
+    /// The rest of the batch that was taken out last.
     batch: std::vec::IntoIter<Mail>,
     weight: usize,
 }
@@ -147,12 +147,12 @@ impl Mailbox {
         }
         match self.receiver.recv().await {
             Some(batch) => self.open(batch),
-            // Nobody is left who could send anything.
+            // All senders are gone.
             None => std::future::pending().await,
         }
     }
 
-    /// Whether some of the batch that was taken out last is left.
+    /// Returns whether some of the batch that was taken out last is left.
     pub(crate) fn is_open(&self) -> bool {
         self.batch.len() > 0
     }
@@ -174,7 +174,7 @@ impl Mailbox {
     }
 }
 
-/// Sends a piece of mail when it is dropped, on whatever thread: it releases a seat or a socket.
+/// Sends a piece of mail when it is dropped, on any thread. It releases a seat or a socket.
 pub(crate) struct MailGuard {
     post: Post,
     worker: usize,

@@ -1,5 +1,5 @@
-//! The bound on log lines for events that come again and again: one count for the whole process, because the log is
-//! one. See [`dog_engine::repeats`].
+//! The limit on log lines for repeated events. There is one count for the whole process, because there is one log. See
+//! [`dog_engine::repeats`].
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ fn counted<T>(with: impl FnOnce(&mut Repeats, Duration) -> T) -> T {
     with(&mut REPEATS.lock().unwrap_or_else(PoisonError::into_inner), now)
 }
 
-/// Whether one more event of this kind may be logged.
+/// Returns whether one more event of this kind may be logged.
 pub(crate) fn may_log(kind: &'static str) -> bool {
     counted(|repeats, now| repeats.may_log(kind, now))
 }
 
-/// Logs how many events of each kind were not logged in a period that is over.
+/// Logs how many events of each kind were not logged, for periods that have ended.
 pub(crate) fn say_what_was_counted() {
     say(counted(Repeats::take));
 }
 
-/// The same for all events that are left.
+/// Does the same for all events that were not logged yet.
 pub(crate) fn say_all_that_was_counted() {
     say(counted(Repeats::take_all));
 }
@@ -35,8 +35,8 @@ fn say(counts: Vec<(&'static str, u64)>) {
     }
 }
 
-/// Logs an event of a kind that somebody outside can cause at will, unless there were too many of it. Its arguments are the
-/// level, the kind, and the arguments of the `tracing` macro: `seldom!(error, "the kind", "text: {error}")`.
+/// Logs an event that clients or other nodes can cause at will, unless there were too many of its kind. Its arguments
+/// are the level, the kind, and the arguments of the `tracing` macro: `seldom!(error, "the kind", "text: {error}")`.
 macro_rules! seldom {
     ($level:ident, $kind:expr, $($what:tt)+) => {
         if $crate::repeats::may_log($kind) {

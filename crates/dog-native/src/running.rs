@@ -1,4 +1,4 @@
-//! A running server, and its shutdown: [`Running`].
+//! [`Running`]: a running server, and its shutdown.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::workers::Workers;
 
-/// A running server. If it is dropped, it shuts down, and nobody waits for it.
+/// A running server. Dropping it starts a shutdown, without waiting for its end.
 pub struct Running {
     /// At least one address.
     addresses: Vec<SocketAddr>,
@@ -19,18 +19,18 @@ impl Running {
         Self { addresses, workers }
     }
 
-    /// The address on which it listens: the first of [`local_addrs`](Self::local_addrs).
+    /// Returns the address that the server listens on: the first of [`local_addrs`](Self::local_addrs).
     pub fn local_addr(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// All addresses on which it listens, with the same port: one address, or all addresses of the name that was passed
-    /// to [`bind`](crate::Server::bind).
+    /// Returns all addresses that the server listens on, with the same port: one address, or all addresses of the name
+    /// that was passed to [`bind`](crate::Server::bind).
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The address for operators, if [`Server::admin`](crate::Server::admin) was set.
+    /// Returns the address for operators, if [`Server::admin`](crate::Server::admin) was set.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.workers.admin_addr()
     }
@@ -45,23 +45,24 @@ impl Running {
     ///    server is back.
     ///
     /// It takes at most the sum of [`drain_within`](crate::Server::drain_within),
-    /// [`close_timeout`](crate::Server::close_timeout) and 1 s. What is still under way then is cut off: a client that does
-    /// not answer its close, or a handler that waits for ever. Every put that returned `Ok` is on disk in any case.
+    /// [`close_timeout`](crate::Server::close_timeout) and 1 s. What has not ended by then is cut off: a client that
+    /// does not answer its close frame, or a handler that never completes. Every put that returned `Ok` is on disk in
+    /// any case.
     pub async fn shutdown(self) {
         self.workers.stop().await;
     }
 
-    /// Waits for SIGINT or SIGTERM, then does a [`shutdown`](Self::shutdown). A second signal ends the server at once.
-    /// The signals are handled from this call on, not only when the future is awaited.
+    /// Waits for SIGINT or SIGTERM, then does a [`shutdown`](Self::shutdown). A second signal ends the server
+    /// immediately. The signals are handled as soon as this function is called, even before the future is polled.
     pub fn until_signal(self) -> impl Future<Output = ()> {
         let mut signals = Signals::listen();
         async move {
             signals.any().await;
-            tracing::info!("a signal: the server ends in good order");
+            tracing::info!("signal received: the server shuts down gracefully");
             tokio::select! {
                 () = self.workers.stop() => {}
                 () = signals.any() => {
-                    tracing::warn!("a second signal: the server ends at once");
+                    tracing::warn!("second signal received: the server ends immediately");
                     self.workers.stop_at_once().await;
                 }
             }
@@ -75,7 +76,7 @@ impl fmt::Debug for Running {
     }
 }
 
-/// The signals that end a server. If the system gives no handler for one, its default action stays.
+/// The signals that end a server. If the system refuses a handler for a signal, its default action remains.
 pub(crate) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
@@ -83,7 +84,7 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn listen() -> Self {
-        let listen = |kind| signal(kind).inspect_err(|error| tracing::error!("no handler for a signal: {error}")).ok();
+        let listen = |kind| signal(kind).inspect_err(|error| tracing::error!("cannot handle a signal: {error}")).ok();
         Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
     }
 

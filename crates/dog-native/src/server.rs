@@ -1,4 +1,4 @@
-//! How a server is set up and started: [`Server`].
+//! [`Server`]: sets up and starts a server.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use crate::running::Running;
 use crate::service::Service;
 use crate::workers::Workers;
 
-/// A server that is being set up: an App, and its settings. Nothing happens before [`start`](Self::start),
-/// [`run`](Self::run) or [`service`](Self::service), which check all settings first.
+/// A builder for a server: an App and its settings. Nothing happens before [`start`](Self::start), [`run`](Self::run)
+/// or [`service`](Self::service). These check all settings first.
 ///
 /// ```no_run
 /// # struct Chat;
@@ -37,7 +37,7 @@ pub struct Server<A> {
 }
 
 impl<A: App + Send + Sync> Server<A> {
-    /// A server for `app` with the default settings.
+    /// Creates a server for `app` with the default settings.
     pub fn new(app: A) -> Self {
         Self { app, config: Config::default() }
     }
@@ -47,40 +47,40 @@ impl<A: App + Send + Sync> Server<A> {
         self
     }
 
-    /// The address to listen on, `host:port`. Port 0 takes a free port: see [`Running::local_addr`]. If `host` is a
-    /// name, the server listens on all addresses that the name has on this machine (`localhost`: `127.0.0.1` and
+    /// Sets the address to listen on, `host:port`. Port 0 means any free port: see [`Running::local_addr`]. If `host`
+    /// is a name, the server listens on all addresses that the name has on this machine (`localhost`: `127.0.0.1` and
     /// `::1`), with the same port: see [`Running::local_addrs`]. Default: `127.0.0.1:8787`.
     pub fn bind(self, address: impl Into<String>) -> Self {
         self.set(|config| config.bind = address.into())
     }
 
-    /// The folder in which objects are stored. It is created if it does not exist. Only one server can use it at a
+    /// Sets the folder in which objects are stored. It is created if it does not exist. Only one server can use it at a
     /// time. Default: a temporary folder, which is deleted when the server ends. If the server is killed, the next
     /// server with a temporary folder deletes it.
     pub fn data(self, folder: impl Into<PathBuf>) -> Self {
         self.set(|config| config.data = Some(folder.into()))
     }
 
-    /// How long an object may be idle before it hibernates, that is, leaves memory. Its sockets stay open, their
-    /// attachments and its storage stay, its fields are lost, and the next event wakes it. With zero it hibernates
-    /// after every event, which shows what an App keeps in the wrong place. With `None` objects stay in memory.
-    /// Default: 60 s.
+    /// Sets how long an object may be idle before it hibernates, that is, leaves memory. Its sockets stay open, and
+    /// their attachments and its storage are kept. Its fields are lost, and the next event wakes it. With zero it
+    /// hibernates after every event, which shows what an App keeps in the wrong place. With `None` objects stay in
+    /// memory. Default: 60 s.
     pub fn hibernate_after(self, idle: impl Into<Option<Duration>>) -> Self {
         let idle = idle.into();
         self.set(|config| config.hibernate_after = idle)
     }
 
     /// Makes this server a node of a cluster. Each object lives on one of the nodes, and is stored in the cluster: a
-    /// [`data`](Self::data) folder is not used. Default: no cluster, all objects live here.
+    /// [`data`](Self::data) folder is not used. Default: no cluster, all objects live on this server.
     ///
-    /// Clusters are crates of their own: `durable-object-groups-nats` connects nodes over NATS.
+    /// Each kind of cluster is a crate of its own: `durable-object-groups-nats` connects nodes over NATS.
     pub fn cluster(self, cluster: impl Cluster + 'static) -> Self {
         self.set(|config| config.cluster = Some(Arc::new(cluster)))
     }
 
-    /// The address, `host:port`, on which this node listens for other nodes, and at which they reach it. Port 0 takes a
-    /// free port. Keep it private: nodes authenticate each other with a secret of the cluster, but their traffic is not
-    /// encrypted. Default: `127.0.0.1:0`, for nodes on one machine.
+    /// Sets the address, `host:port`, on which this node listens for other nodes, and at which they reach it. Port 0
+    /// means any free port. Keep it private: nodes authenticate each other with a secret of the cluster, but their
+    /// traffic is not encrypted. Default: `127.0.0.1:0`, for nodes on one machine.
     pub fn advertise(self, address: impl Into<String>) -> Self {
         self.set(|config| config.advertise = address.into())
     }
@@ -91,32 +91,33 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.node_versions = versions)
     }
 
-    /// How many threads run objects and connections. Default: one per core.
+    /// Sets how many threads run objects and connections. Default: one per core.
     pub fn workers(self, workers: usize) -> Self {
         self.set(|config| config.workers = workers)
     }
 
-    /// What objects find in their `env()`. Default: nothing.
+    /// Sets what objects find in their `env()`. Default: nothing.
     pub fn env(self, env: Env) -> Self {
         self.set(|config| config.env = env)
     }
 
-    /// The largest message that a client may send, in bytes of payload, all fragments together. A larger one closes its
+    /// Sets the largest message that a client may send, in bytes of payload over all fragments. A larger one closes its
     /// socket with 1009. Default: 1 MiB.
     pub fn max_message(self, bytes: usize) -> Self {
         self.set(|config| config.max_message = bytes)
     }
 
-    /// How many bytes may wait for a socket that does not take them. Each message counts for its frame and 64 bytes
-    /// more. A single message may be larger. Default: 1 MiB.
+    /// Sets how many bytes may be queued for a socket that does not take them. Each message counts its frame and 64
+    /// bytes more. A single message may be larger. Default: 1 MiB.
     ///
-    /// Only bytes that the kernel has refused count. While a client takes some of them, those who send to it are not
-    /// read: for 1 s if it takes nothing, for 5 s at most. During that time twice as much may wait.
+    /// Only bytes that the kernel has refused count. If such a socket falls behind in a short time, the clients that
+    /// send much to its Group are not read: for 1 s if it takes nothing, for 5 s at most. During that time twice as
+    /// many bytes may be queued.
     pub fn max_outbox(self, bytes: usize) -> Self {
         self.set(|config| config.max_outbox = bytes)
     }
 
-    /// What happens to a socket for which more bytes would wait. Default: it is closed with 1013.
+    /// Sets what happens to a socket when more bytes would be queued. Default: it is closed with 1013.
     pub fn slow_consumer(self, policy: SlowConsumer) -> Self {
         self.set(|config| config.slow_consumer = policy)
     }
@@ -126,17 +127,18 @@ impl<A: App + Send + Sync> Server<A> {
     ///
     /// A worker thread compresses each message at most once, and sends the same bytes to all sockets that take it
     /// compressed. A message is sent uncompressed if it is shorter than [`Compression::at_least`], or would not get
-    /// smaller. Compression costs a few microseconds per message and thread, whatever the number of receivers, some 420
-    /// KiB of memory per thread, and nothing per socket. Each message is compressed by itself (no context takeover), in
-    /// both directions.
+    /// smaller. Compression costs a few microseconds per message and thread, whatever the number of receivers, and
+    /// about 420 KiB of memory per thread, but nothing per socket. Each message is compressed independently (no context
+    /// takeover), in both directions.
     ///
-    /// Compressed messages of clients are inflated up to [`max_message`](Self::max_message). One kilobyte can inflate
-    /// to a megabyte, so a client can make the server work more than without compression.
+    /// Compressed messages of clients are decompressed up to [`max_message`](Self::max_message). One kilobyte can
+    /// become a megabyte, so a client can make the server work more than without compression.
     ///
-    /// **When not to use it.** Where traffic is cheap and processors are not, and where messages are mostly short, or
-    /// compressed already. And where a message contains a secret beside text that somebody else chooses: the length of
-    /// the compressed message, which encryption does not hide, shows whether the two are alike (CRIME, BREACH). Send
-    /// tokens and the like in messages of their own that are shorter than `at_least`, or do not use compression.
+    /// **When not to use it.** Do not use it if traffic is cheap and CPU time is not, or if messages are mostly short
+    /// or compressed already. Nor should a message contain a secret together with text that somebody else chooses:
+    /// encryption does not hide the length of the compressed message, and the length shows whether the two are similar
+    /// (CRIME, BREACH). Send secrets such as tokens in messages of their own that are shorter than `at_least`, or do
+    /// not use compression.
     ///
     /// ```
     /// # struct Chat;
@@ -154,80 +156,80 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.compression = compression)
     }
 
-    /// How many bytes of a request's line and headers are read, at least 8192. Default: 16 KiB.
+    /// Sets how many bytes of a request's line and headers are read, at least 8192. Default: 16 KiB.
     pub fn max_header(self, bytes: usize) -> Self {
         self.set(|config| config.max_header = bytes)
     }
 
-    /// How long a client may take to send a request's line and headers, from its first byte, and for the first request
-    /// from the start of the connection. Then the connection is closed. Default: 10 s.
+    /// Sets how long a client may take to send a request's line and headers, from the first byte; for the first
+    /// request, from the start of the connection. Then the connection is closed. Default: 10 s.
     pub fn handshake_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.handshake_timeout = timeout)
     }
 
-    /// How long a connection is kept for the next request after an answer. It should be longer than a load balancer
-    /// keeps its connections. Otherwise the balancer can send a request just when the connection is closed, and answer
-    /// 502. Default: 75 s.
+    /// Sets how long a connection is kept for the next request after a response. It should be longer than a load
+    /// balancer keeps its connections. Otherwise the balancer can send a request just when the connection is closed,
+    /// and answer 502. Default: 75 s.
     pub fn keep_alive_timeout(self, silence: Duration) -> Self {
         self.set(|config| config.keep_alive_timeout = silence)
     }
 
-    /// How long a client may stop: take no byte of an answer that waits to go out, or send no byte of a request's body
-    /// that is waited for. Then the connection is closed, its seat is released, and the body fails for its reader. It
-    /// is also how long a client is kept that has shut down its side and may be gone. Each byte that moves starts the
-    /// time again. An answer that has nothing to send, such as an event stream, may wait for ever. For WebSockets see
+    /// Sets how long a client may make no progress: read no byte of a response that is ready, or send no byte of an
+    /// expected request body. Then the connection is closed, its seat is released, and reading the body fails. It is
+    /// also how long the server keeps a client that has shut down its side and may be gone. Each byte restarts the
+    /// time. It does not limit a response that has nothing to send, such as an event stream. For WebSockets see
     /// [`max_outbox`](Self::max_outbox) and [`idle_timeout`](Self::idle_timeout). Default: 30 s.
     pub fn stall_timeout(self, time: Duration) -> Self {
         self.set(|config| config.stall_timeout = time)
     }
 
-    /// After how much silence a client is pinged. Default: 30 s.
+    /// Sets after how much silence a client is pinged. Default: 30 s.
     pub fn ping_after(self, silence: Duration) -> Self {
         self.set(|config| config.ping_after = silence)
     }
 
-    /// After how much silence, with unanswered pings, a socket is closed. Default: 60 s.
+    /// Sets after how much silence, despite a ping, a socket is closed. Default: 60 s.
     pub fn idle_timeout(self, silence: Duration) -> Self {
         self.set(|config| config.idle_timeout = silence)
     }
 
-    /// How long a client may take to answer a close, from the moment when it took the last byte that waited for it.
-    /// Then it is cut off. Default: 5 s.
+    /// Sets how long a client may take to answer a close frame, from the moment when it took the last queued byte. Then
+    /// the connection is cut off. Default: 5 s.
     pub fn close_timeout(self, timeout: Duration) -> Self {
         self.set(|config| config.close_timeout = timeout)
     }
 
-    /// The time over which a shutdown closes the sockets, in small batches at random, so that their clients do not all
-    /// come back at the same moment. A worker with up to 100 sockets closes them at once, and zero closes all at once.
-    /// At most 1 h. Default: 10 s. See [`Running::shutdown`].
+    /// Sets the time over which a shutdown closes the sockets, in small random batches, so that their clients do not
+    /// all connect again at the same moment. A worker with up to 100 sockets closes them all at the start; with zero,
+    /// every worker does. At most 1 h. Default: 10 s. See [`Running::shutdown`].
     pub fn drain_within(self, time: Duration) -> Self {
         self.set(|config| config.drain_within = time)
     }
 
-    /// The address, `host:port`, for operators. Keep it private. It serves `GET /metrics` in Prometheus' text format,
-    /// `/healthz` (the process works) and `/readyz` (new clients are welcome); the latter two answer 200, or 503 with
-    /// the reason. Port 0 takes a free port: see [`Running::admin_addr`]. Names work as in [`bind`](Self::bind).
-    /// Default: none.
+    /// Sets the address for operators, `host:port`. Keep it private. It serves `GET /metrics` in Prometheus' text
+    /// format, `/healthz` (the process works) and `/readyz` (new clients can be sent here). The latter two answer 200,
+    /// or 503 with the reason. Port 0 means any free port: see [`Running::admin_addr`]. Names work as in
+    /// [`bind`](Self::bind). Default: none.
     pub fn admin(self, address: impl Into<String>) -> Self {
         self.set(|config| config.admin = Some(address.into()))
     }
 
-    /// After how long a worker thread that a handler blocks is logged, and `/healthz` answers 503. Both name the
-    /// object. At least 2 s. Default: 10 s.
+    /// Sets after how long a worker thread that a handler blocks is logged, and makes `/healthz` answer 503. Both name
+    /// the object. At least 2 s. Default: 10 s.
     pub fn stuck_after(self, time: Duration) -> Self {
         self.set(|config| config.stuck_after = time)
     }
 
-    /// How many connections one remote address may have. Further ones are answered with 503. An IPv6 /64 network counts
-    /// as one address. Default: 4096.
+    /// Sets how many connections one remote address may have. Further connections are answered with 503. An IPv6 /64
+    /// network counts as one address. Default: 4096.
     pub fn max_sockets_per_address(self, sockets: usize) -> Self {
         self.set(|config| config.max_sockets_per_address = sockets)
     }
 
-    /// How many objects, Groups and Replicas together, may be in memory. Each worker thread has an equal share. Beyond
-    /// it new rooms and new Replicas are refused with 503 and `Retry-After`. Nothing else is refused: clients keep
-    /// their Replicas, and alarms ring. A room in memory takes some 10 KB (two objects), and leaves memory a few
-    /// minutes after everybody has left. Default: 250,000, which is some 1.3 GB of rooms.
+    /// Sets how many objects, Groups and Replicas together, may be in memory. Each worker thread has an equal share. At
+    /// the limit, new rooms and new Replicas are refused with 503 and `Retry-After`. Nothing else is refused: clients
+    /// keep their Replicas, and alarms ring. A room in memory takes about 10 KB (two objects), and leaves memory a few
+    /// minutes after its last client has left. Default: 250,000, which is about 1.3 GB of rooms.
     pub fn max_objects(self, objects: usize) -> Self {
         self.set(|config| config.max_objects = objects)
     }
@@ -235,9 +237,9 @@ impl<A: App + Send + Sync> Server<A> {
     /// Starts the server. Completes when it listens.
     ///
     /// # Errors
-    /// A setting is invalid ([`Error::is_configuration`]), the address cannot be listened on ([`Error::is_bind`]), the
-    /// data folder cannot be used ([`Error::is_data`]), the cluster cannot be joined ([`Error::is_cluster`]), or the
-    /// system gives no thread or descriptor ([`Error::is_system`]).
+    /// If a setting is invalid ([`Error::is_configuration`]), the address cannot be listened on ([`Error::is_bind`]),
+    /// the data folder cannot be used ([`Error::is_data`]), the cluster cannot be joined ([`Error::is_cluster`]), or
+    /// the system refuses a thread or a descriptor ([`Error::is_system`]).
     pub async fn start(self) -> Result<Running, Error> {
         self.config.validate()?;
         let Listening { addresses, listeners } = listen_all("bind", &self.config.addresses()?, self.config.workers)?;
@@ -252,17 +254,17 @@ impl<A: App + Send + Sync> Server<A> {
     /// Starts the server, and shuts it down gracefully at SIGINT or SIGTERM.
     ///
     /// # Errors
-    /// As for [`start`](Self::start).
+    /// The same as [`start`](Self::start).
     pub async fn run(self) -> Result<(), Error> {
         self.start().await?.until_signal().await;
         Ok(())
     }
 
-    /// Starts the App's objects without a listener. The service answers requests, WebSockets included, that come in
-    /// through another server, such as axum's. The objects end when the last clone of the service is dropped.
+    /// Starts the App's objects without a listener. The service answers requests, including WebSocket handshakes, that
+    /// another server, such as axum's, has received. The objects end when the last clone of the service is dropped.
     ///
     /// # Errors
-    /// As for [`start`](Self::start).
+    /// The same as [`start`](Self::start).
     pub fn service(self) -> Result<Service, Error> {
         self.config.validate()?;
         if self.config.cluster.is_some() {

@@ -1,4 +1,4 @@
-//! The App as a service inside another server: [`Service`].
+//! [`Service`]: the App as a service inside another server.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -19,9 +19,9 @@ use crate::upgrade::{Handover, take_upgrade};
 use crate::workers::Workers;
 
 /// An App that answers requests from any server that uses [`tower`](https://docs.rs/tower-service) services.
-/// [`Server::service`](crate::Server::service) makes it.
+/// [`Server::service`](crate::Server::service) creates it.
 ///
-/// The connection of a WebSocket is taken over when the other server has sent the response. Clones are cheap. The
+/// It takes over the connection of a WebSocket when the other server has sent the response. Clones are cheap. The
 /// objects end when the last clone is dropped.
 #[derive(Clone)]
 pub struct Service {
@@ -34,7 +34,7 @@ impl Service {
         Self { workers: Arc::new(workers), next: Arc::default() }
     }
 
-    /// The address for operators, if [`Server::admin`](crate::Server::admin) was set.
+    /// Returns the address for operators, if [`Server::admin`](crate::Server::admin) was set.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.workers.admin_addr()
     }
@@ -42,7 +42,7 @@ impl Service {
     /// Shuts down gracefully, as [`Running::shutdown`](crate::Running::shutdown) does, and completes when everything is
     /// done. New requests are answered with 503. Several clones may wait for the same shutdown.
     ///
-    /// Call it when the other server has stopped to accept connections: with axum, after
+    /// Call it when the other server has stopped accepting connections: with axum, after
     /// `serve(…).with_graceful_shutdown(…)` has returned.
     pub async fn shutdown(&self) {
         self.workers.stop().await;

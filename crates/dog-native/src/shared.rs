@@ -1,4 +1,4 @@
-//! What all threads of a server share: [`Shared`].
+//! [`Shared`]: what all threads of a server share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::heartbeat::Heartbeat;
 use crate::post::Post;
 use crate::storage::port::Storage;
 
-/// What all workers of a server share. Nothing in it is written while messages flow.
+/// What all workers of a server share. Handling a message writes nothing in it.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) post: Post,
@@ -24,10 +24,10 @@ pub(crate) struct Shared {
     pub(crate) class_names: Vec<&'static str>,
     /// Whether the shutdown has begun.
     pub(crate) draining: AtomicBool,
-    /// One for each worker.
+    /// One per worker.
     pub(crate) heartbeats: Vec<Heartbeat>,
     next_epoch: AtomicU64,
-    /// Workers that still have something to do before the server may end.
+    /// The number of workers that still have something to do before the server may end.
     undrained: AtomicUsize,
     clock: Clock,
 }
@@ -59,27 +59,28 @@ impl Shared {
         self.clock.now()
     }
 
-    /// How long the server has run.
+    /// Returns how long the server has run.
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.uptime()
     }
 
-    /// How long the server had run at `moment`.
+    /// Returns how long the server had run at `moment`.
     pub(crate) fn uptime_at(&self, moment: Instant) -> Duration {
         self.clock.uptime_at(moment)
     }
 
-    /// A number for a life that no other life of this process has.
+    /// Returns a number for a life that no other life of this process has.
     pub(crate) fn new_epoch(&self) -> Epoch {
         Epoch::from_raw(self.next_epoch.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// One more worker has done everything that it had to do before the server may end. Whether it is the last one.
+    /// Notes that one more worker has done everything that it must do before the server may end. Returns whether it is
+    /// the last one.
     pub(crate) fn worker_is_drained(&self) -> bool {
         self.undrained.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Whether all workers have.
+    /// Returns whether all workers have.
     pub(crate) fn is_drained(&self) -> bool {
         self.undrained.load(Ordering::Acquire) == 0
     }

@@ -1,4 +1,4 @@
-//! What a tunnel or a streamed response knows of the shutdown of its worker, on whatever thread it runs: [`ShutdownWatch`].
+//! [`ShutdownWatch`]: what a tunnel or a streamed response knows of the shutdown of its worker, on any thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 
-/// Up to this many streams of a worker are told to come back at once: too few to come back as a storm.
+/// Up to this many streams of a worker are closed at the same time: too few to overload the server when their clients
+/// connect again.
 const FEW: usize = 100;
 
 /// The shutdown of one worker, as its streams see it.
@@ -18,19 +19,19 @@ pub(crate) struct ShutdownWatch {
     closes: watch::Receiver<bool>,
     /// How many streams of the worker are open.
     streams: Arc<AtomicUsize>,
-    /// The time over which many of them are closed.
+    /// The time over which more streams are closed.
     drain_within: Duration,
     times: StreamTimes,
     /// Makes the worker check again whether everything has ended.
     recheck: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// How long a client whose bytes are copied may take.
+/// The timeouts for a client whose bytes are copied.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamTimes {
-    /// To hang up, and to take what is left, once its connection is to end.
+    /// For reading the remaining bytes and closing, once the connection must end.
     pub(crate) close: Duration,
-    /// Without taking a byte of what is sent to it.
+    /// Without reading a byte that is sent to it.
     pub(crate) stall: Duration,
 }
 
@@ -59,7 +60,7 @@ impl ShutdownWatch {
         self.drain_within
     }
 
-    /// Counts one more stream, for which the worker waits until the guard is dropped.
+    /// Counts one more stream. The worker waits for it until the guard is dropped.
     pub(crate) fn open_stream(&self) -> OpenStream {
         self.streams.fetch_add(1, Ordering::AcqRel);
         OpenStream(self.clone())
@@ -73,8 +74,8 @@ impl ShutdownWatch {
         }
     }
 
-    /// Completes when this stream is to be closed: at a random moment of the time over which sockets are closed, or at once
-    /// if there are few streams.
+    /// Completes when this stream must be closed: at a random moment of the time over which sockets are closed, or at
+    /// its start if there are few streams.
     pub(crate) async fn is_due(&mut self) {
         self.begins().await;
         if self.streams.load(Ordering::Acquire) > FEW {

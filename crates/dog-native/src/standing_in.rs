@@ -1,5 +1,5 @@
-//! Accepting connections in place of a worker that is stuck. The kernel distributes connections among all workers, stuck
-//! ones included. While a handler blocks a worker's thread, the other workers take the connections that were meant for it.
+//! Accepts connections for a worker that is stuck. The kernel distributes connections among all workers, including
+//! stuck ones. While a handler blocks a worker's thread, the other workers accept the connections on its listeners.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,13 +14,13 @@ use crate::front::greet;
 use crate::repeats::seldom;
 use crate::worker::Worker;
 
-/// How long a worker has not come round when others stand in for it. Its heartbeat comes every second.
+/// Other workers stand in for a worker without a heartbeat for this long. A worker's heartbeat comes every second.
 const STUCK: Duration = Duration::from_secs(3);
 
-/// How often the heartbeats of the others are checked.
+/// How often the heartbeats of the other workers are checked.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// The most connections that are taken from one listener at once.
+/// The most connections that are accepted from one listener at a time.
 const AT_ONCE: usize = 64;
 
 /// Duplicates of the listeners of all workers.
@@ -30,7 +30,7 @@ pub(crate) struct StandIns {
 }
 
 impl StandIns {
-    /// For workers with these listeners. With one worker there is nobody to stand in.
+    /// Duplicates the listeners of the workers. With one worker, no other could stand in, so it duplicates nothing.
     pub(crate) fn new(listeners: &[Vec<TcpListener>]) -> io::Result<Self> {
         if listeners.len() < 2 {
             return Ok(Self::default());
@@ -39,16 +39,16 @@ impl StandIns {
         Ok(Self { workers: Mutex::new(listeners.iter().map(again).collect::<io::Result<_>>()?) })
     }
 
-    /// The server shuts down, and accepts no more connections.
+    /// Closes the duplicates, because the server is shutting down.
     pub(crate) fn close(&self) {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The connections that wait for `worker`.
+    /// Accepts the connections that are waiting for `worker`.
     fn take_from(&self, worker: usize) -> Vec<(std::net::TcpStream, SocketAddr)> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let listeners = workers.get(worker).into_iter().flatten();
-        // `accept` fails when no connection waits any more.
+        // `accept` fails when no connection is waiting.
         listeners.flat_map(|listener| std::iter::from_fn(|| listener.accept().ok()).take(AT_ONCE)).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Tunnels: connections of clients whose Replica lives on another node.
 //!
-//! Their bytes are copied, and this node does not look at the messages. When this node shuts down, or the other node is
-//! given up, the client is sent a close at the next frame boundary, and may answer it.
+//! This node copies their bytes and does not look at the messages. When this node shuts down, or the other node is
+//! given up, the client gets a close frame at the next frame boundary, and may answer it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::cluster::peer_watch::PeerAlive;
 use crate::shutdown_watch::{OpenStream, StreamTimes};
 use crate::websocket::{FrameBoundary, close_frame};
 
-/// The connection to the other node, in the response to a request that was forwarded there. The type is private, so that
-/// no App's response can contain one.
+/// The connection to the other node, in the response to a request that was forwarded there. The type is private, so
+/// that no response of an App can contain one.
 #[derive(Clone)]
 pub(crate) struct Tunnel {
     other_end: OnUpgrade,
@@ -30,7 +30,7 @@ impl Tunnel {
         Self { other_end, stream: Arc::new(stream), peer }
     }
 
-    /// Copies between the client and the node of its Replica, until both have ended or either breaks.
+    /// Copies between the client and the node of its Replica, until both have ended or one of them breaks.
     pub(crate) async fn run(self, client: Upgraded) {
         let Ok(other_end) = self.other_end.await else { return };
         let (mut shutdown, mut peer) = (self.stream.watch(), self.peer);
@@ -45,9 +45,9 @@ impl Tunnel {
     }
 }
 
-/// Copies between a client and the node of its Replica, until both have ended or either breaks. Once that node has ended
-/// the connection, or the client is `due` to be sent away, the rest has `times.close` to go out. So a client that does not
-/// read, or does not hang up, cannot keep the connection open.
+/// Copies between a client and the node of its Replica, until both have ended or one of them breaks. When that node has
+/// ended the connection, or `due` completes, the remaining bytes have `times.close` to be sent. So a client that does
+/// not read or does not close cannot keep the connection open.
 pub(crate) async fn copy_both_ways<Client, There>(
     client: Client,
     there: There,
@@ -63,8 +63,8 @@ pub(crate) async fn copy_both_ways<Client, There>(
     let up = upwards(from_client, to_there);
     let down = async {
         if downwards(&mut from_there, &mut to_client, is_set(&is_due), times.stall).await? {
-            // The client's answer goes to the other node, and ends the connection there. What that node still sends is
-            // dropped.
+            // The client's close frame goes to the other node, which then ends the connection. Whatever that node still
+            // sends is dropped.
             copy(&mut from_there, &mut tokio::io::sink()).await?;
         }
         is_ending.send_replace(true);
@@ -72,21 +72,21 @@ pub(crate) async fn copy_both_ways<Client, There>(
     };
     let timed_out = async {
         tokio::select! {
-            // Not in sequence with the copying, which may wait for a client that does not read.
+            // This runs concurrently with the copying, which may be waiting for a client that does not read.
             () = due => drop(is_due.send_replace(true)),
             () = is_set(&is_ending) => {}
         }
         tokio::time::sleep(times.close).await;
     };
     tokio::select! {
-        // Errors are the business of the client and the node of its Replica.
+        // Errors concern only the client and the node of its Replica.
         _ = async { tokio::try_join!(up, down) } => {}
         () = timed_out => {}
     }
 }
 
 async fn is_set(flag: &watch::Sender<bool>) {
-    // The sender is borrowed, and lives as long.
+    // The sender is borrowed, so it outlives this.
     let _ = flag.subscribe().wait_for(|set| *set).await;
 }
 
@@ -95,7 +95,7 @@ async fn upwards(mut client: impl AsyncRead + Unpin, mut there: impl AsyncWrite 
     there.shutdown().await
 }
 
-/// Writes all bytes. Fails if none of them is taken for `stall`.
+/// Writes all bytes. Fails if the client takes none of them for `stall`.
 async fn write(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], stall: Duration) -> std::io::Result<()> {
     while !bytes.is_empty() {
         match tokio::time::timeout(stall, to.write(bytes)).await?? {
@@ -106,8 +106,8 @@ async fn write(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], stall: Dura
     tokio::time::timeout(stall, to.flush()).await?
 }
 
-/// Copies frames to a client until there are no more, or until it is `due` to be sent away: then it is sent a close after
-/// the frame that is under way. Returns whether it was sent away.
+/// Copies frames to a client until there are no more, or until `due` completes: then the client gets a close frame
+/// after the current frame. Returns whether it got one.
 async fn downwards(
     mut there: impl AsyncRead + Unpin,
     mut client: impl AsyncWrite + Unpin,
@@ -145,7 +145,7 @@ mod tests {
         lengths.iter().map(|length| Message::binary(vec![7; *length]).frame().to_vec()).collect()
     }
 
-    /// Longer than anything here takes; reached only by what hangs.
+    /// Longer than any test takes. Only a test that hangs reaches it.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     const SHORT: StreamTimes = StreamTimes { close: Duration::from_millis(20), stall: PATIENCE };
@@ -157,7 +157,7 @@ mod tests {
         replica.write_all(&sent(&[4000]).concat()).await.unwrap();
         let times = StreamTimes { close: PATIENCE, stall: Duration::from_millis(20) };
         let passes = copy_both_ways(client, there, std::future::pending(), times);
-        assert!(tokio::time::timeout(PATIENCE, passes).await.is_ok(), "it is waited for without an end");
+        assert!(tokio::time::timeout(PATIENCE, passes).await.is_ok(), "the connection did not time out");
     }
 
     #[tokio::test]
@@ -168,12 +168,12 @@ mod tests {
         let replica = async move {
             replica.write_all(&close).await.unwrap();
             replica.shutdown().await.unwrap();
-            // It has read nothing more from a client that says nothing any more.
+            // The replica reads nothing more, because the client sends nothing.
             replica
         };
         let passes = copy_both_ways(client, there, std::future::pending(), SHORT);
         let (ended, _replica) = tokio::join!(tokio::time::timeout(PATIENCE, passes), replica);
-        assert!(ended.is_ok(), "the connection is kept for as long as the client likes");
+        assert!(ended.is_ok(), "the connection did not end after the replica had closed it");
         let mut got = Vec::new();
         outside.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, close_frame(Some(1001), "no answer to a ping"));
@@ -187,7 +187,7 @@ mod tests {
         let frames = sent(&[500, 40_000]).concat();
         let replica = async {
             replica.write_all(&frames).await.unwrap();
-            // What the client does not take fills the way to it.
+            // The bytes that the client does not read fill the buffers.
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }
@@ -196,7 +196,7 @@ mod tests {
         let due = async { drop(told.await) };
         let passes = copy_both_ways(client, there, due, SHORT);
         let (ended, ()) = tokio::join!(tokio::time::timeout(PATIENCE, passes), replica);
-        assert!(ended.is_ok(), "it waits for the client for ever");
+        assert!(ended.is_ok(), "it waits for a client that does not read");
     }
 
     #[tokio::test]
@@ -205,7 +205,7 @@ mod tests {
         let all = frames.concat();
         let (mut there, from_there) = tokio::io::duplex(1 << 20);
         let (to_client, mut client) = tokio::io::duplex(1 << 20);
-        // The second frame is under way when the time has come.
+        // The second frame is incomplete when `due` completes.
         let cut = frames[0].len() + 1000;
         there.write_all(&all[..cut]).await.unwrap();
         let (tell, told) = tokio::sync::oneshot::channel::<()>();

@@ -1,5 +1,5 @@
-//! What becomes of a connection that is upgraded to a WebSocket: it is handed over to the thread of its Replica, or to a
-//! tunnel to the node of its Replica.
+//! What happens to a connection that is upgraded to a WebSocket: it is handed over to the thread of its Replica, or to
+//! a tunnel to the node of its Replica.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::shared::Shared;
 use crate::shutdown_watch::StreamTimes;
 use crate::tunnel::{Tunnel, copy_both_ways};
 
-/// The HTTP settings of every connection.
+/// Returns the HTTP settings of every connection.
 pub(crate) fn http(config: &Config) -> http1::Builder {
     let mut http = http1::Builder::new();
     // `pace` enforces the timeouts.
@@ -30,7 +30,7 @@ pub(crate) fn http(config: &Config) -> http1::Builder {
     http
 }
 
-/// The request with a body of our own type, and the future of its connection if that is upgraded.
+/// Returns the request with a body of type [`Body`], and the future of its connection if it is upgraded.
 pub(crate) fn take_upgrade<B>(mut request: hyper::Request<B>) -> (Request, Option<OnUpgrade>)
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
@@ -41,23 +41,23 @@ where
     (request, upgrade)
 }
 
-/// A connection that is being upgraded, and where it is to go.
+/// A connection that is being upgraded, and its destination.
 pub(crate) struct Handover {
     upgrade: OnUpgrade,
     destination: Destination,
 }
 
 enum Destination {
-    /// A Replica of this process, which has agreed on how its client takes messages.
+    /// A Replica of this process, and how its client takes messages.
     Replica { upgrade: Upgrade, lane: Lane },
-    /// Another node, which has the Replica.
+    /// The node that has the Replica.
     Node(Tunnel),
 }
 
 impl Handover {
-    /// The handover that a response asks for, if it opens a WebSocket.
+    /// Returns the handover that a response requires, if it opens a WebSocket.
     pub(crate) fn of(upgrade: Option<OnUpgrade>, response: &mut Response) -> Option<Self> {
-        // Removed in any case: nobody else has a use for them.
+        // Removed in any case, because nothing else uses them.
         let replica = response.extensions_mut().remove::<Upgrade>();
         let node = response.extensions_mut().remove::<Tunnel>();
         if response.status() != dog::http::StatusCode::SWITCHING_PROTOCOLS {
@@ -68,7 +68,7 @@ impl Handover {
         Some(Self { upgrade: upgrade?, destination: replica.or(node.map(Destination::Node))? })
     }
 
-    /// Waits until HTTP has let go of the connection, then hands it over. If that fails, its socket ends.
+    /// Waits until HTTP releases the connection, then hands it over. If that fails, its socket ends.
     pub(crate) async fn complete(self, shared: &Shared, permit: Option<Arc<AddressPermit>>) {
         let Ok(upgraded) = self.upgrade.await else { return };
         match self.destination {
@@ -85,12 +85,12 @@ impl Handover {
 
 fn agreed_lane(response: &mut Response) -> Lane {
     let deflate = response.extensions_mut().remove::<Deflate>();
-    // The header is what the client reads, and the App may have removed it.
+    // The client reads the header, and the App may have removed it.
     let agreed = deflate.filter(|deflate| response.headers().get(SEC_WEBSOCKET_EXTENSIONS) == Some(&deflate.answer()));
     agreed.map_or(Lane::Plain, |deflate| Lane::of_window(deflate.window()))
 }
 
-/// Sends the connection to the thread of its Replica. No other thread uses it from then on.
+/// Sends the connection to the thread of its Replica. From then on, no other thread uses it.
 fn attach(upgraded: Upgraded, upgrade: Upgrade, lane: Lane, shared: &Shared, permit: Option<Arc<AddressPermit>>) {
     match detach(upgraded, StreamTimes::of(&shared.config)) {
         Ok((stream, unread)) => {
@@ -117,8 +117,8 @@ fn detach(upgraded: Upgraded, times: StreamTimes) -> std::io::Result<(Stream, Ve
     Ok((Stream::from_tcp(stream.into_std()?), read.into()))
 }
 
-/// A transport of another kind, such as TLS, stays with its own runtime. Bytes are copied between it and one end of a socket
-/// pair, whose other end is like any connection.
+/// Wraps a transport of another kind, such as TLS, which stays with its own runtime. Its bytes are copied to and from
+/// one end of a socket pair. The other end is like any other connection.
 fn bridge(upgraded: Upgraded, times: StreamTimes) -> std::io::Result<Stream> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! Which workers are stuck: threads that do not come round because a handler blocks them.
+//! The watchdog: finds workers that are stuck because a handler blocks their thread.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use dog_engine::address::{Object, ReplicaAddress};
 use crate::heartbeat::Heartbeat;
 use crate::shared::Shared;
 
-/// A worker that does not come round, and the object that blocks it as far as that is known.
+/// A worker that is stuck, and the object that blocks it, if that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stuck {
     pub(crate) worker: usize,
@@ -22,7 +22,7 @@ impl fmt::Display for Stuck {
         write!(formatter, "worker {} has not come round for {} s, ", self.worker, self.silence.as_secs())?;
         let class = self.class.unwrap_or_default();
         match self.object {
-            // Whole ids, for whoever has to find the object.
+            // The complete ids, so that the object can be found.
             Some(Object::Group(group)) => write!(formatter, "kept by the Group \"{class}\" {}", group.group),
             Some(Object::Replica(ReplicaAddress { group, replica })) => {
                 write!(formatter, "kept by the Replica {replica} of the Group \"{class}\" {}", group.group)
@@ -32,7 +32,7 @@ impl fmt::Display for Stuck {
     }
 }
 
-/// The workers that have not come round for [`stuck_after`](crate::Server::stuck_after).
+/// Returns the workers without a heartbeat for [`stuck_after`](crate::Server::stuck_after).
 pub(crate) fn stuck(shared: &Shared) -> Vec<Stuck> {
     let uptime = shared.uptime();
     let check = |(worker, heartbeat): (usize, &Heartbeat)| {

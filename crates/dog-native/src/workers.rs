@@ -30,7 +30,7 @@ use crate::standing_in::{StandIns, stand_in};
 use crate::storage::port::SetAlarm;
 use crate::worker::{Worker, longest_drain, run};
 
-/// How long it may take to give the lease back. It ends by itself as well.
+/// How long releasing the lease may take. The lease also expires without that.
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// How long an immediate end may take.
@@ -113,7 +113,7 @@ impl Workers {
         self.post().send_to_all(|| Mail::Stop(mode));
     }
 
-    /// Shuts them down gracefully.
+    /// Shuts the workers down gracefully.
     pub(crate) async fn stop(&self) {
         self.tell_to_stop(StopMode::Graceful);
         let by = Instant::now() + longest_drain(&self.shared.config);
@@ -121,45 +121,45 @@ impl Workers {
         self.settle_storage(by).await;
     }
 
-    /// Ends them without waiting for clients.
+    /// Ends the workers without waiting for clients.
     pub(crate) async fn stop_at_once(&self) {
         self.tell_to_stop(StopMode::AtOnce);
         self.wait(Instant::now() + AT_ONCE).await;
     }
 
-    /// Lets the storage do what makes the next start short. It runs on a thread of its own, because it blocks, and a
-    /// second signal must be noticed meanwhile.
+    /// Lets the storage do work that makes the next start faster. It runs on a thread of its own, because it blocks,
+    /// and a second signal must be noticed in the meantime.
     async fn settle_storage(&self, by: Instant) {
         let (storage, (done, is_done)) = (Arc::clone(&self.shared.storage), oneshot::channel());
         let settle = move || {
             storage.settle(by.into_std());
-            // The waiting task may hold the last reference, and closes the storage.
+            // The task that waits may hold the last reference. Dropping that closes the storage.
             drop(storage);
             let _ = done.send(());
         };
         match std::thread::Builder::new().name("dog-settle".into()).spawn(settle) {
-            // The thread ends by itself.
+            // The thread ends when it has settled the storage.
             Ok(_) => drop(is_done.await),
             Err(error) => tracing::debug!("no thread to settle the storage: {error}"),
         }
     }
 
-    /// Waits for all threads, but not after `by`: a thread that a handler blocks is left alone. Several callers may
-    /// wait. Cancelled, it can be called again.
+    /// Waits for all threads, but no longer than `by`: a thread that a handler blocks is left running. It may be called
+    /// concurrently, and again after it was cancelled.
     async fn wait(&self, by: Instant) {
         let mut threads = self.threads.lock().await;
         while let Some(thread) = threads.workers.last_mut() {
             let ended = tokio::time::timeout_at(by, &mut thread.has_ended).await;
             let Some(thread) = threads.workers.pop() else { return };
             match ended {
-                // It has reported its end.
+                // The thread has reported its end, so this does not block.
                 Ok(_) => drop(thread.handle.join()),
                 Err(_) => tracing::error!(worker = thread.index, "a worker does not end: a handler keeps its thread"),
             }
         }
         if let Some(admin) = threads.admin.take() {
             admin.end();
-            // All writes are done, so other nodes need not wait for the end of the lease.
+            // All writes are done, so other nodes need not wait until the lease expires.
             if let Some(node) = &self.shared.node {
                 let _ = tokio::time::timeout(LEAVING, node.ports.directory.leave()).await;
             }
@@ -181,7 +181,7 @@ impl Thread {
             if let Err(error) = init.run() {
                 tracing::error!(worker = index, "a worker ended: {error}");
             }
-            // Nobody may be waiting.
+            // The receiver may be gone.
             let _ = ended.send(());
         });
         let handle = handle.map_err(|cause| Error::system("workers: the system gives no more threads", cause))?;
@@ -189,7 +189,7 @@ impl Thread {
     }
 }
 
-/// What a worker thread starts with. Its objects are made on the thread itself, because they never leave it.
+/// What a worker thread starts with. It creates its objects itself, because they never leave the thread.
 struct WorkerInit<A> {
     alarms: Arc<[SetAlarm]>,
     index: usize,

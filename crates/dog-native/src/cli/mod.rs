@@ -93,8 +93,8 @@ pub async fn run<A: App + Send + Sync>(server: Server<A>) -> ExitCode {
 
 /// Completes at the first SIGINT or SIGTERM after this call.
 ///
-/// The call itself takes over both signals, so call it before the program says that it is ready. The process no longer ends
-/// by itself at these signals. Cancel safe.
+/// The call itself takes over both signals, so call it before the program reports that it is ready. From then on these
+/// signals do not end the process. Cancel safe.
 ///
 /// # Panics
 /// Outside of a Tokio runtime with I/O enabled.

@@ -57,7 +57,8 @@ impl ServerArgs {
             }
         };
         let (address, admin) = (running.local_addr(), running.admin_addr());
-        // A program that starts this one may send a signal as soon as it has read the address.
+        // Before the address is printed: a program that starts this one may send a signal as soon as it has read the
+        // address.
         let ended = running.until_signal();
         println!("listening on http://{address}");
         if let Some(admin) = admin {

@@ -65,8 +65,8 @@ counters! {
 /// A histogram of durations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Times {
-    /// How many durations were at most the bound at the same index, and longer than the bound before it. The last one
-    /// counts the rest.
+    /// How many durations were at most the bound at the same index, and longer than the bound before it. The last entry
+    /// counts the durations above all bounds.
     pub(crate) counts: [u64; Self::BOUNDS.len() + 1],
     pub(crate) sum: Duration,
 }

@@ -9,9 +9,9 @@ pub(crate) struct Figures {
     pub(crate) counters: Vec<u64>,
     pub(crate) sockets_open: usize,
     pub(crate) sockets_closing: usize,
-    /// Bytes that wait for sockets.
+    /// Bytes queued for sockets.
     pub(crate) outbox_bytes: usize,
-    /// Requests under way, and tasks that wait.
+    /// Requests and tasks that have not completed.
     pub(crate) busy: usize,
     pub(crate) handler_waits: Times,
     /// In the order of the App's Groups.

@@ -3,7 +3,7 @@
 //! - `counters`: counters and histograms of one thread; `figures`: the counts of one worker at one moment
 //! - `text`: Prometheus' text format; `report`: the names of all metrics
 //!
-//! Nothing here is shared while messages flow. Each worker adds to its own numbers, and a report adds them up.
+//! No thread shares these numbers while it handles messages. Each worker adds to its own, and a report adds them up.
 
 pub(crate) mod counters;
 pub(crate) mod figures;

@@ -6,16 +6,17 @@ use super::text::Exposition;
 use crate::cluster::node::ClusterFigures;
 use crate::storage::port::StorageFigures;
 
-/// The counts of the process as a whole.
+/// The counts of the whole process.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) draining: bool,
     pub(crate) storage: StorageFigures,
-    /// If the server is a node of a cluster.
+    /// Set if the server is a node of a cluster.
     pub(crate) cluster: Option<ClusterFigures>,
 }
 
-/// All metrics as text. `None` is a worker that did not answer: its metrics are left out, not zero.
+/// Returns all metrics as text. `None` is a worker that did not answer: its metrics are left out, and not reported as
+/// zero.
 pub(crate) fn report(process: &Process, workers: &[Option<Figures>]) -> String {
     let mut text = Exposition::default();
     text.family("dog_build_info", "gauge", "Always 1; the version is in the label.");
@@ -74,7 +75,7 @@ fn gauges(text: &mut Exposition, workers: &[(&str, &Figures)]) {
     }
 }
 
-/// The objects of each class, of all workers together.
+/// Adds up the objects of each class over all workers.
 fn classes(workers: &[(&str, &Figures)]) -> Vec<ClassFigures> {
     let mut classes: Vec<ClassFigures> = Vec::new();
     for class in workers.iter().flat_map(|(_, figures)| &figures.classes) {
@@ -146,7 +147,8 @@ mod tests {
     use super::*;
     use crate::metrics::counters::Times;
 
-    /// A small parser of the format: samples by name and labels, types by family. Fails on what Prometheus would refuse.
+    /// A small parser of the format: samples by name and labels, types by family. It panics on text that Prometheus
+    /// would refuse.
     fn parse(text: &str) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {
         let (mut samples, mut types) = (BTreeMap::new(), BTreeMap::new());
         let mut described = None;
@@ -197,7 +199,7 @@ mod tests {
         }
         assert_eq!(samples["dog_deliveries_total{worker=\"1\"}"], 7.0);
         assert_eq!(samples["dog_sockets{worker=\"0\",state=\"open\"}"], 3.0);
-        // Added up over the workers, for an object may live on any.
+        // The sum over the workers, because an object may live on any of them.
         assert_eq!(samples["dog_seats{class=\"a \\\"quoted\\\\ name\\n\"}"], 6.0);
     }
 

@@ -7,7 +7,7 @@ use super::counters::Times;
 /// The content type.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A text that grows metric by metric.
+/// A text to which metrics are appended.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     text: String,
