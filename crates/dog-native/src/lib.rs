@@ -1,30 +1,33 @@
-//! The native host of [Durable Object Groups](dog): worker threads, each with its own objects and connections, and HTTP and
-//! WebSocket on all of them.
+//! The native host of [Durable Object Groups](dog): worker threads, each with its own objects, connections, and
+//! listeners for HTTP and WebSocket.
 //!
 //! Give a [`Server`] your [`App`](dog::App) and run it. To mount it in an axum router, make it a [`Service`].
 //!
 //! # The files, in reading order
 //! Starting a server:
 //! - `server`: [`Server`]; `config`: the settings and their defaults; `error`: [`Error`]
-//! - `backend`: where objects live and what they are stored in; `workers`: the threads; `running`: [`Running`] and signals
+//! - `backend`: where objects live and where they are stored; `workers`: the threads; `running`: [`Running`] and
+//!   signals
 //! - `cli` (feature `cli`): flags, a log and a graceful shutdown for programs
 //!
 //! From a client to its Replica:
-//! - `listening`: addresses to sockets; `front`: HTTP; `addresses`: connections per client; `descriptors`: connections of the
-//!   process; `pace`: the timeouts of HTTP; `standing_in`: accepting for a worker that is stuck; `service`: [`Service`]
+//! - `listening`: addresses to sockets; `front`: HTTP; `addresses`: connections per client; `descriptors`: connections
+//!   per process; `pace`: the timeouts of HTTP; `standing_in`: accepting for a worker that is stuck; `service`:
+//!   [`Service`]
 //! - `upgrade`: a connection becomes a WebSocket; `tunnel`: a WebSocket whose Replica lives on another node
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 //!
 //! The workers:
-//! - `worker`: its objects and its loop; `shared`: what all workers share; `shutdown_watch`: what streams know of a shutdown
-//! - `mail`: the messages that cross threads; `post`: the mailboxes
+//! - `worker`: its objects and its loop; `shared`: what all workers share; `shutdown_watch`: a worker's shutdown, as
+//!   its streams see it
+//! - `mail`: the messages between threads; `post`: the mailboxes
 //! - `storage`: what objects store on disk
-//! - [`cluster`]: the ports of a cluster, and the protocol between nodes; `newcomers`: connections before they are
-//!   authenticated
+//! - [`cluster`]: the ports of a cluster, and the protocol between nodes; `newcomers`: connections that have not
+//!   authenticated yet
 //!
 //! For operators:
-//! - `admin`: metrics, health and readiness; `metrics`: what is counted; `heartbeat` and `watchdog`: whether the workers come
-//!   round; `repeats`: the bound on log lines; `clock`: the time
+//! - `admin`: metrics, health and readiness; `metrics`: what is counted; `heartbeat` and `watchdog`: whether a worker
+//!   is stuck; `repeats`: the limit on log lines; `clock`: the time
 
 mod addresses;
 mod admin;
@@ -70,7 +73,7 @@ pub use running::Running;
 pub use server::Server;
 pub use service::Service;
 
-/// The program in the README, compiled.
+/// Compiles the program in the README.
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

@@ -5,19 +5,19 @@ use std::collections::{BTreeSet, HashMap};
 use dog::Timestamp;
 use dog_engine::address::Object;
 
-/// When each object is to be woken.
+/// When each object must be woken.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
-    /// The alarm of each object, as it is stored.
+    /// The alarms that are set and have not rung.
     set: HashMap<Object, Timestamp>,
-    /// When alarms whose handler failed are to ring again, and how often they have failed.
+    /// The retries of alarms whose handler failed: when to ring, and how often the handler has failed.
     again: HashMap<Object, (Timestamp, u32)>,
-    /// Both of these, in the order of time.
+    /// The entries of both maps, ordered by time.
     due: BTreeSet<(Timestamp, Object, u32)>,
 }
 
 impl Alarms {
-    /// An object's alarm is set, or cleared. An alarm that failed does not ring again.
+    /// Sets or clears an object's alarm. This also cancels a retry of its last alarm.
     pub(super) fn set(&mut self, object: Object, at: Option<Timestamp>) {
         let earlier = match at {
             Some(at) => self.set.insert(object, at),
@@ -32,23 +32,23 @@ impl Alarms {
         self.due.extend(at.map(|at| (at, object, 0)));
     }
 
-    /// The alarm of an object that is set and has not rung.
+    /// Returns the alarm of an object, if it is set and has not rung.
     pub(super) fn of(&self, object: Object) -> Option<Timestamp> {
         self.set.get(&object).copied()
     }
 
-    /// An alarm whose handler failed rings again.
+    /// Schedules a retry of an alarm whose handler failed.
     pub(super) fn ring_again(&mut self, object: Object, at: Timestamp, attempt: u32) {
         self.again.insert(object, (at, attempt));
         self.due.insert((at, object, attempt));
     }
 
-    /// When the next alarm is due.
+    /// Returns when the next alarm is due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.due.first().map(|(at, ..)| *at)
     }
 
-    /// An alarm that is due, with the number of its failed attempts.
+    /// Removes and returns an alarm that is due, with the number of its failed attempts.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Option<(Object, u32)> {
         let (at, object, attempt) = self.due.first().copied().filter(|(at, ..)| *at <= now)?;
         self.due.pop_first();

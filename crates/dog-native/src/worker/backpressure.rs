@@ -1,7 +1,7 @@
-//! Which sockets are not read because others cannot take what their clients send: [`Backpressure`].
+//! [`Backpressure`]: which sockets are not read because receivers cannot keep up with what their clients send.
 //!
-//! A socket is held back while it sends to a worker that is full, or sends much to a Group with a member that lags. Messages
-//! that do not come from a socket of this worker are bounded by being refused instead.
+//! A socket is held back while it sends to a worker that is full, or sends much to a Group with a member that lags.
+//! Messages from other sources are limited by refusing them instead.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -13,21 +13,22 @@ use dog_engine::address::GroupAddress;
 /// How often lagging sockets and full workers are checked.
 const CHECK: Duration = Duration::from_millis(50);
 
-/// After this many checks (6 s) nobody waits any more for lagging sockets of another worker. That worker gives them up
-/// earlier itself, unless it is stuck.
+/// After this many checks (6 s), lagging sockets of another worker do not hold anybody back any more. That worker gives
+/// them up earlier, unless it is stuck.
 const REMOTE_CHECKS: u8 = 120;
 
 #[derive(Default)]
 pub(super) struct Backpressure {
-    /// Sockets of this worker that are not read.
+    /// The sockets of this worker that are held back.
     held_back: RefCell<Vec<SocketId>>,
-    /// Groups with sockets on another worker that lag, each with the worker and the number of checks since then.
+    /// Groups with lagging sockets on another worker, each with that worker and the number of checks since it reported
+    /// them.
     lag_elsewhere: RefCell<HashMap<(GroupAddress, usize), u8>>,
     next_check: Cell<Option<Instant>>,
 }
 
 impl Backpressure {
-    /// Another worker has lagging sockets of a Group, or has none any more.
+    /// Notes whether another worker has lagging sockets of a Group.
     pub(super) fn lags_elsewhere(&self, group: GroupAddress, worker: usize, lags: bool) {
         let mut all = self.lag_elsewhere.borrow_mut();
         if lags {
@@ -37,13 +38,13 @@ impl Backpressure {
         }
     }
 
-    /// Whether any socket of another worker lags.
+    /// Returns whether any socket of another worker lags.
     #[inline]
     pub(super) fn any_lags_elsewhere(&self) -> bool {
         !self.lag_elsewhere.borrow().is_empty()
     }
 
-    /// Whether a socket of this Group lags on one of the other workers.
+    /// Returns whether a socket of this Group lags on one of the other workers.
     pub(super) fn group_lags_elsewhere(&self, group: GroupAddress, workers: usize) -> bool {
         let all = self.lag_elsewhere.borrow();
         (0..workers).any(|worker| all.contains_key(&(group, worker)))
@@ -53,12 +54,12 @@ impl Backpressure {
         self.held_back.borrow_mut().push(socket);
     }
 
-    /// The sockets that are held back. Each of them may go on, or has to be held back again.
+    /// Returns the sockets that are held back, and forgets them. The caller must read them or hold them back again.
     pub(super) fn take_held_back(&self) -> Vec<SocketId> {
         std::mem::take(&mut *self.held_back.borrow_mut())
     }
 
-    /// Schedules the next check, if somebody `waits` and none is scheduled.
+    /// Schedules the next check if `waits` is true and none is scheduled.
     #[inline]
     pub(super) fn schedule(&self, waits: bool, now: Instant) {
         if waits && self.next_check.get().is_none() {
@@ -74,7 +75,7 @@ impl Backpressure {
         }
     }
 
-    /// Whether the check is due. If so, it counts as done.
+    /// Returns whether the check is due. If so, it counts as done.
     pub(super) fn begin_check(&self, now: Instant) -> bool {
         if self.next_check.get().is_none_or(|at| now < at) {
             return false;

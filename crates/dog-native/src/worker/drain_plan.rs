@@ -1,15 +1,16 @@
-//! When the sockets of a worker are closed at its shutdown: in small batches at random, spread over the time that is
-//! configured, so that their clients do not all come back at the same moment.
+//! When the sockets of a worker are closed at a shutdown: in small random batches over the configured time, so that
+//! their clients do not all connect again at the same moment.
 
 use std::time::Duration;
 
 use dog::SocketId;
 use tokio::time::Instant;
 
-/// Up to this many sockets of a worker are closed at once: too few to come back as a storm.
+/// Up to this many sockets of a worker are closed at the same time: too few to overload the server when their clients
+/// connect again.
 const FEW: usize = 100;
 
-/// The time from one batch to the next, in milliseconds: shortest and longest.
+/// The shortest and the longest time between two batches, in milliseconds.
 const PAUSES: (u64, u64) = (50, 150);
 
 /// The batches of one worker.
@@ -18,7 +19,7 @@ pub(super) struct DrainPlan {
     began: Instant,
     /// When the last batch is due.
     within: Duration,
-    /// Sockets that were open at the beginning and were in no batch yet, in random order.
+    /// The sockets that were open at the start and were in no batch yet, in random order.
     left: Vec<SocketId>,
     at_first: usize,
     /// When the next batch is due. `None` after the last one.
@@ -33,12 +34,12 @@ impl DrainPlan {
         Self { began, within, at_first: sockets.len(), left: sockets, next: Some(began) }
     }
 
-    /// When the next batch is due.
+    /// Returns when the next batch is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.next
     }
 
-    /// The batch that is due. All sockets that are left, once the time is over.
+    /// Returns the batch that is due, or all remaining sockets once the time is over.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<SocketId> {
         let passed = now - self.began;
         if passed >= self.within {
@@ -52,7 +53,7 @@ impl DrainPlan {
         self.left.split_off(keep)
     }
 
-    /// Whether every batch was taken: a socket that opens later is closed at once.
+    /// Returns whether all batches were taken. A socket that opens later is closed at once.
     pub(super) fn is_over(&self) -> bool {
         self.next.is_none()
     }

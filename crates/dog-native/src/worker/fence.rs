@@ -1,11 +1,10 @@
-//! What a worker does when the lease of its node is over, so that other nodes may have its objects.
+//! What a worker does when the lease of its node is over, because other nodes may then claim its objects.
 
 use dog_engine::host::{GroupObject, ReplicaObject};
 
 use super::core::Worker;
 
-/// Ends all objects if the lease is over by which this node has them. It is called before anything is done in a turn, and
-/// before anything of it leaves.
+/// Ends all objects if the lease is over. It is called at the start of a turn, and before anything is sent or written.
 #[inline]
 pub(super) fn fence_if_needed(worker: &Worker) {
     if worker.router.lease_is_over() {

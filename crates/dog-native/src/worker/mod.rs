@@ -1,20 +1,21 @@
 //! One worker thread: its objects, its sockets, and the loop that drives them.
 //!
 //! The worker and its loop:
-//! - `core`: [`Worker`], which owns all of the following; `turn`: the loop; `dispatch`: what is done with mail; `host`: what
-//!   the engine asks of the worker; `fence`: the end of the lease
+//! - `core`: [`Worker`], which owns all of the following; `turn`: the loop; `dispatch`: how mail is handled; `host`:
+//!   what the engine requires of the worker; `fence`: the end of the lease
 //!
-//! The objects that it owns, each with its own state:
+//! The parts that it owns, each with its own state:
 //! - `objects`: the Groups and Replicas in memory; `alarms`: when to wake them
-//! - `pending_writes`, `pending_calls`: what is not done yet; `call_limit`: how many calls may be in flight
-//! - `sockets`: connections and their reading; `backpressure`: whose bytes have to wait
+//! - `pending_writes`, `pending_calls`: writes and calls that are not completed; `call_limit`: how many calls may be in
+//!   flight
+//! - `sockets`: connections and reading them; `backpressure`: which sockets are held back
 //! - `outbound`: mail to this worker and to others
-//! - `router`: the way to every object. In a cluster it is `cluster_router`, with `routes`: where objects live, and
-//!   `node_outbox`: messages to other nodes
-//! - `shutdown`: how far the graceful shutdown has come; `drain_plan`: when sockets are closed; `stream_end`: streamed
-//!   responses at the end
+//! - `router`: how mail reaches every object. In a cluster it is `cluster_router`, with `routes`: where objects live,
+//!   and `node_outbox`: messages to other nodes
+//! - `shutdown`: the progress of a graceful shutdown; `drain_plan`: when sockets are closed; `stream_end`: the end of
+//!   streamed responses
 //! - `requests`: requests from outside, and the App; `spans`: their spans in the log
-//! - `turn_state`: the present turn
+//! - `turn_state`: the current turn
 
 mod alarms;
 mod backpressure;

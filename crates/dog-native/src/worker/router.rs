@@ -1,7 +1,7 @@
-//! The way to every object: [`Router`].
+//! [`Router`]: how mail reaches every object.
 //!
-//! Without a cluster every object lives in this process, on its home worker, which follows from its id. In a cluster an
-//! object lives on one node, and there on its home worker.
+//! Without a cluster, every object lives in this process, on the home worker that its id determines. In a cluster, an
+//! object lives on one node, on its home worker there.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::shutdown::Shutdown;
 use crate::mail::{Answer, Mail};
 use crate::shared::Shared;
 
-/// How mail of one worker reaches objects and callers.
+/// Routes the mail of one worker to objects and callers.
 #[derive(Clone)]
 pub(super) enum Router {
     /// All objects live in this process.
@@ -45,7 +45,8 @@ impl Router {
         }
     }
 
-    /// Sends to an object, wherever it lives, after everything that this worker has sent to it before.
+    /// Sends mail to an object, wherever it lives. It arrives after all mail that this worker has sent to the object
+    /// before.
     pub(super) fn send(&self, object: Object, mail: Mail) {
         match self {
             Self::Local(outbound) => outbound.send(outbound.home(object), mail),
@@ -53,7 +54,7 @@ impl Router {
         }
     }
 
-    /// Casts to all Replicas that live.
+    /// Sends a cast to all of the Replicas that live.
     pub(super) fn cast(&self, to: &Targets, cast: ReplicaCast) {
         match self {
             Self::Local(outbound) => cast_locally(outbound, to, cast),
@@ -61,7 +62,7 @@ impl Router {
         }
     }
 
-    /// Gives an answer to a caller, in this process or on another node.
+    /// Sends an answer to a caller, in this process or on another node.
     pub(super) fn answer(&self, node: NodeId, worker: usize, call: u64, answer: Result<Answer, Error>) {
         match self {
             Self::Local(outbound) => outbound.answer(worker, call, answer),
@@ -69,31 +70,31 @@ impl Router {
         }
     }
 
-    /// Refuses mail with this error. The caller of a call gets it.
+    /// Rejects mail with this error. If it is a call, its caller gets the error.
     pub(super) fn reject(&self, mail: Mail, error: &Error) {
         if let Some(back) = mail.into_return_address() {
             self.answer(back.node, back.worker, back.call, Err(Error::new(error.kind(), error.to_string())));
         }
     }
 
-    /// The epoch of the next life of an object of this worker, if the cluster numbers lives.
+    /// Returns the epoch of the next life of an object of this worker, if the cluster numbers lives.
     pub(super) fn next_epoch(&self, object: Object) -> Option<Epoch> {
         self.cluster().and_then(|cluster| cluster.next_epoch(object))
     }
 
-    /// This node, or the default without a cluster.
+    /// Returns the id of this node. Without a cluster, returns the default.
     pub(super) fn node(&self) -> NodeId {
         self.cluster().map_or(NodeId::default(), |cluster| cluster.node())
     }
 
-    /// A hint that a new Replica should live on `node`.
+    /// Gives a hint that a new Replica should live on `node`.
     pub(super) fn prefer(&self, replica: ReplicaAddress, node: NodeId) {
         if let Self::Cluster(cluster) = self {
             cluster.prefer(replica, node);
         }
     }
 
-    /// Whether the lease is over by which this node has its objects, so that another node may have them.
+    /// Returns whether this node's lease is over, so that other nodes may claim its objects.
     #[inline]
     pub(super) fn lease_is_over(&self) -> bool {
         match self {
@@ -102,7 +103,7 @@ impl Router {
         }
     }
 
-    /// Sends what waits for other workers and other nodes.
+    /// Sends the mail that is queued for other workers and other nodes.
     #[inline]
     pub(super) fn post(&self) {
         match self {
@@ -111,8 +112,8 @@ impl Router {
         }
     }
 
-    /// What is asked before a few writes in the middle of a turn: whether anything may be written. What waits for others is
-    /// sent first, because a client's reaction to what it reads must not overtake it.
+    /// Returns whether anything may be written. It is called before every few writes in the middle of a turn. It sends
+    /// the queued mail first, because a client's reaction to what it reads must not overtake that.
     #[inline]
     pub(super) fn may_write(&self) -> bool {
         if self.lease_is_over() {
@@ -123,7 +124,7 @@ impl Router {
     }
 }
 
-/// One piece of mail for each worker that has any of the Replicas.
+/// Sends one piece of mail to each worker that has any of the Replicas.
 fn cast_locally(outbound: &Outbound, to: &Targets, cast: ReplicaCast) {
     let home = |replica: ReplicaId| outbound.home(Object::Replica(to.address(replica)));
     if let [replica] = *to.replicas {
@@ -133,7 +134,8 @@ fn cast_locally(outbound: &Outbound, to: &Targets, cast: ReplicaCast) {
     for replica in to.iter() {
         concerned[home(replica) % concerned.len()] = true;
     }
-    // With more than 64 workers some get the cast in vain. Each worker picks its own Replicas anyway.
+    // With more than 64 workers, some get the cast although it does not concern them. Each worker picks its own
+    // Replicas.
     for worker in (0..outbound.workers()).filter(|worker| concerned[worker % concerned.len()]) {
         outbound.send(worker, Mail::ReplicaCast { to: to.clone(), cast: cast.clone() });
     }

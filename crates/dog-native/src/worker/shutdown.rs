@@ -1,7 +1,7 @@
-//! The graceful shutdown of a worker: [`Shutdown`].
+//! [`Shutdown`]: the graceful shutdown of a worker.
 //!
-//! No new connections come in, sockets are closed in batches, and what is under way ends. The worker then stays for the
-//! others until all of them have come so far.
+//! New connections are refused, sockets are closed in batches, and requests and handlers complete. The worker then
+//! keeps running until all other workers have got that far.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,22 +20,22 @@ use crate::mail::{Mail, StopMode};
 use crate::shared::Shared;
 use crate::shutdown_watch::ShutdownWatch;
 
-/// The part of the last second that is left to the loop for its last steps.
+/// The part of the last second that is reserved for the loop's last steps.
 const LAST_STEPS: Duration = Duration::from_millis(250);
 
-/// How long the shutdown of a server takes at most.
+/// Returns how long the shutdown of a server takes at most.
 pub(crate) fn longest_drain(config: &Config) -> Duration {
     config.drain_within + config.close_timeout + Duration::from_secs(1)
 }
 
-/// How far the shutdown of one worker has come, and what it waits for.
+/// The progress of one worker's shutdown, and what it waits for.
 pub(crate) struct Shutdown {
     index: usize,
     shared: Arc<Shared>,
     turn: Rc<TurnState>,
     /// Set when the shutdown begins.
     stopping: watch::Sender<bool>,
-    /// Set when sockets begin to be closed, after the last listener was closed.
+    /// Set when sockets begin to be closed. All listeners have been closed by then.
     closes: watch::Sender<bool>,
     /// `None` before the shutdown.
     progress: RefCell<Option<Progress>>,
@@ -49,11 +49,11 @@ pub(crate) struct Shutdown {
 
 struct Progress {
     plan: DrainPlan,
-    /// When the worker ends, whatever is under way.
+    /// When the worker ends in any case.
     deadline: Instant,
     /// Whether the worker has reported that it has nothing left to do.
     is_reported: bool,
-    /// Whether the Groups were told that this is the end.
+    /// Whether the Groups were told that the server ends.
     said_goodbye: bool,
 }
 
@@ -66,7 +66,7 @@ impl Drop for Busy {
     }
 }
 
-/// A listener that accepts connections. Clients are told to come back only after all of them were dropped.
+/// A listener that accepts connections. Clients are told to connect again only after all of these were dropped.
 pub(crate) struct Listening(Rc<Shutdown>);
 
 impl Drop for Listening {
@@ -91,7 +91,7 @@ impl Shutdown {
         })
     }
 
-    /// Whether the shutdown has begun.
+    /// Returns whether the shutdown has begun.
     pub(crate) fn is_stopping(&self) -> bool {
         self.progress.borrow().is_some()
     }
@@ -100,12 +100,12 @@ impl Shutdown {
     pub(crate) fn begins(&self) -> impl Future<Output = ()> + use<> {
         let mut stopping = self.stopping.subscribe();
         async move {
-            // The sender lives as long as the worker, and so as long as the task that awaits this.
+            // The sender lives as long as the worker, which outlives the task that awaits this.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         }
     }
 
-    /// What a tunnel or a streamed response must know of this shutdown.
+    /// Returns a watch of this shutdown for a tunnel or a streamed response.
     pub(crate) fn watch(&self) -> ShutdownWatch {
         let (post, index) = (self.shared.post.clone(), self.index);
         let recheck = move || post.send(index, vec![Mail::CheckDrain]);
@@ -117,7 +117,7 @@ impl Shutdown {
         Listening(Rc::clone(self))
     }
 
-    /// Makes the worker wait for something until the guard is dropped.
+    /// Makes the worker wait until the guard is dropped.
     pub(crate) fn hold(self: &Rc<Self>) -> Busy {
         self.is_busier();
         Busy(Rc::clone(self))
@@ -134,12 +134,12 @@ impl Shutdown {
         }
     }
 
-    /// How many requests and tasks are under way.
+    /// Returns the number of requests and tasks in progress.
     pub(super) fn busy(&self) -> usize {
         self.busy.get()
     }
 
-    /// Begins the shutdown, with these open sockets. Returns whether it had not begun before.
+    /// Begins the shutdown, with these open sockets. Returns `false` if it had begun before.
     pub(super) fn begin(&self, sockets: impl FnOnce() -> Vec<SocketId>, mode: StopMode) -> bool {
         let is_first = !self.is_stopping();
         if is_first {
@@ -162,13 +162,13 @@ impl Shutdown {
         is_first
     }
 
-    /// When the loop has something to do for the shutdown.
+    /// Returns when the loop must do the next step of the shutdown.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = self.progress.borrow().as_ref().map(|progress| progress.plan.next().unwrap_or(progress.deadline));
         due.filter(|_| self.listeners.get() == 0)
     }
 
-    /// Completes at that time.
+    /// Completes when the next step is due.
     pub(super) async fn is_due(&self) {
         match self.next_due() {
             Some(due) => tokio::time::sleep_until(due).await,
@@ -176,7 +176,7 @@ impl Shutdown {
         }
     }
 
-    /// The sockets to be closed now, if there are batches left.
+    /// Returns the sockets that must be closed now, or `None` if no batches are left.
     pub(super) fn take_batch(&self) -> Option<Vec<SocketId>> {
         let mut progress = self.progress.borrow_mut();
         let plan = progress.as_mut().map(|progress| &mut progress.plan).filter(|plan| !plan.is_over())?;
@@ -184,23 +184,23 @@ impl Shutdown {
         Some(plan.take_due(Instant::now()))
     }
 
-    /// Whether all batches were taken, so that a socket that opens now is closed at once.
+    /// Returns whether all batches were taken, so that a socket that opens now is closed at once.
     pub(super) fn closes_everything(&self) -> bool {
         self.progress.borrow().as_ref().is_some_and(|progress| progress.plan.is_over())
     }
 
-    /// Whether the worker ends now, whatever is under way.
+    /// Returns whether the worker must end now in any case.
     pub(super) fn is_overdue(&self) -> bool {
         self.progress.borrow().as_ref().is_some_and(|progress| Instant::now() >= progress.deadline)
     }
 
-    /// Whether no request, task, tunnel or streamed response is under way.
+    /// Returns whether no request, task, tunnel or streamed response is in progress.
     pub(super) fn is_idle(&self) -> bool {
         self.busy.get() == 0 && self.streams.load(Ordering::Acquire) == 0
     }
 
-    /// This worker has nothing left to do. Whether the same is true for all others: until then, their handlers may need the
-    /// objects that live here.
+    /// Notes that this worker has nothing left to do. Returns whether the same is true for all workers. Until then,
+    /// their handlers may need the objects on this worker.
     pub(super) fn all_are_done(&self) -> bool {
         let was_reported = self.first_time(|progress| &mut progress.is_reported);
         if was_reported && self.shared.worker_is_drained() {
@@ -209,7 +209,7 @@ impl Shutdown {
         self.shared.is_drained()
     }
 
-    /// Whether the Groups are to be told that this is the end. That happens once.
+    /// Returns `true` once: the Groups must be told that the server ends.
     pub(super) fn says_goodbye(&self) -> bool {
         self.first_time(|progress| &mut progress.said_goodbye)
     }

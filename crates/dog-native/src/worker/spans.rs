@@ -1,16 +1,16 @@
-//! The spans that follow a request from the front to its Group and its Replica, on all threads that these live on. Their
-//! names and fields are in docs/operating.md. There is one for each request and for each call that follows from it, never for a
-//! message, and none if no subscriber wants them.
+//! The spans that follow a request from the front to its Group and its Replica, across threads. docs/operating.md lists
+//! their names and fields. There is one per request and one per call that follows from it, but none per message, and
+//! none at all if no subscriber wants them.
 
 use dog_engine::address::{GroupAddress, ReplicaAddress};
 use tracing::{Span, info_span};
 
-/// What a Group does for `parent`.
+/// Returns the span of what a Group does for `parent`.
 pub(super) fn group(parent: &Span, group: GroupAddress, act: &'static str) -> Span {
     if parent.is_none() { Span::none() } else { info_span!(parent: parent, "group", id = %group.group, act) }
 }
 
-/// What a Replica does for `parent`.
+/// Returns the span of what a Replica does for `parent`.
 pub(super) fn replica(parent: &Span, replica: ReplicaAddress, act: &'static str) -> Span {
     if parent.is_none() {
         return Span::none();

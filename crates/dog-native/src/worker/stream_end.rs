@@ -1,5 +1,5 @@
-//! Streamed responses at the shutdown of a server. Their handlers have been told; a stream that has not ended by its time is
-//! ended here.
+//! Ends streamed responses when a server shuts down. Their handlers have been told before. A stream that does not end
+//! in time is ended here.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,14 +14,14 @@ use crate::shutdown_watch::{OpenStream, ShutdownWatch};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long an event stream may go on after it was told to end.
+/// How long an event stream may continue after its handler was told to end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Ends the body of a streamed response when its worker shuts down. Until then the worker waits for it.
+/// Ends the body of a streamed response when its worker shuts down. The worker waits for that.
 ///
-/// A client of server-sent events connects again when its stream ends, so such a stream is completed, at a random moment of
-/// the time in which sockets are closed. The end of any other stream would look like the end of its content: it has all of
-/// that time, and is broken off then.
+/// A client of server-sent events reconnects when its stream ends, so such a stream is completed, at a random moment of
+/// the time over which sockets are closed. The end of any other stream would look like the end of its content. Such a
+/// stream may use all of that time, and is then ended with an error.
 pub(crate) fn end_at_shutdown(response: Response, shutdown: impl FnOnce() -> ShutdownWatch) -> Response {
     if !response.body().is_stream() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
@@ -61,7 +61,7 @@ impl http_body::Body for Ending {
         let Some(is_due) = &mut self.is_due else { return Poll::Ready(None) };
         if is_due.as_mut().poll(context).is_ready() {
             self.is_due = None;
-            // The handler that feeds it notices now.
+            // The handler that writes to the stream notices this now.
             self.body = Body::empty();
             let broken = || Some(Err("the server restarts".into()));
             return Poll::Ready(if self.completes { None } else { broken() });

@@ -1,4 +1,5 @@
-//! The loop of a worker. In each turn, everything that has come is handled, then everything that was queued goes out once.
+//! The loop of a worker. In each turn it handles everything that has arrived, then sends and writes everything that was
+//! queued.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -20,20 +21,20 @@ use super::fence::fence_if_needed;
 use super::sockets::WriteOut;
 use crate::post::Mailbox;
 
-/// Events taken from the kernel at once.
+/// The most events that are taken from the kernel at a time.
 const EVENTS: usize = 1024;
 
-/// After how long the loop returns to the runtime although it always had something to do: timers and everything else that
-/// is not a socket of this loop depend on the runtime. A loop that waits has returned by that, however long its turns take.
+/// How long the loop may be busy before it returns to the runtime. Timers and everything that is not a socket of this
+/// loop depend on the runtime. A loop that waits for events returns to it anyway.
 const OTHERS_AFTER: Duration = Duration::from_millis(1);
 
-/// How often, within one turn, what follows from writing is done.
+/// How often, within one turn, the loop handles the consequences of writing.
 const ROUNDS: usize = 4;
 
-/// How long an alarm that another node has to ring waits before it is checked again: that node may end.
+/// How long an alarm of an object on another node waits before it is checked again, because that node may have ended.
 const ALARM_ELSEWHERE: Duration = Duration::from_secs(30);
 
-/// The poll of the connections, which the runtime sees as one file that becomes readable.
+/// The poll of all connections. The runtime sees it as one file that becomes readable.
 struct Polled(Poll);
 
 impl AsRawFd for Polled {
@@ -44,15 +45,15 @@ impl AsRawFd for Polled {
 
 #[allow(unsafe_code, reason = "the runtime asks for a promise about the descriptor")]
 fn register(poll: Poll) -> io::Result<AsyncFd<Polled>> {
-    // SAFETY: `Polled` owns its poll, whose descriptor is open and the same until it is dropped, and only `AsyncFd`
-    // owns the `Polled`.
+    // SAFETY: `Polled` owns its `Poll`, so the descriptor stays open and unchanged until `Polled` is dropped. Only
+    // `AsyncFd` owns the `Polled`.
     Ok(unsafe { AsyncFd::register_with_interest(Polled(poll), tokio::io::Interest::READABLE) }?)
 }
 
 /// Takes the events of the sockets from the kernel.
 fn take_events(mut guard: AsyncFdReadyMutGuard<'_, Polled>, events: &mut Events) -> io::Result<()> {
     guard.get_inner_mut().0.poll(events, Some(Duration::ZERO))?;
-    // Fewer than there was room for: the kernel has no more.
+    // If there was room for more events, the kernel has no more.
     if events.iter().count() < EVENTS {
         guard.clear_ready();
     }
@@ -61,7 +62,7 @@ fn take_events(mut guard: AsyncFdReadyMutGuard<'_, Polled>, events: &mut Events)
 
 /// Runs a worker until it is told to stop and everything that it waits for has ended.
 pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mailbox: Mailbox) -> io::Result<()> {
-    // How often the runtime has come to the loop. Between two polls it has served everything else.
+    // How often the runtime has polled the loop. Between two polls the runtime serves everything else on this thread.
     let polls = Cell::new(0);
     let mut turns = pin!(turns(worker, poll, mailbox, &polls));
     poll_fn(|context| {
@@ -71,7 +72,7 @@ pub(crate) async fn run(worker: Rc<Worker>, poll: Poll, mailbox: Mailbox) -> io:
     .await
 }
 
-/// Why a turn begins.
+/// What woke the loop.
 #[derive(Default)]
 struct Woken {
     has_ticked: bool,
@@ -79,7 +80,7 @@ struct Woken {
     has_events: bool,
 }
 
-/// When the runtime last had its turn. Its drivers bring the kernel's news and the time to everything else on this thread.
+/// When the runtime last ran. Its drivers deliver I/O events and timers to everything else on this thread.
 struct RuntimeTurn<'a> {
     polls: &'a Cell<u64>,
     last_poll: u64,
@@ -87,7 +88,7 @@ struct RuntimeTurn<'a> {
 }
 
 impl RuntimeTurn<'_> {
-    /// Whether the runtime must have its turn now, after a turn of this loop that began at `began`.
+    /// Returns whether the loop must return to the runtime now, after a turn that began at `began`.
     fn is_due(&mut self, began: Instant) -> bool {
         if self.polls.get() != self.last_poll {
             (self.last_poll, self.at) = (self.polls.get(), began);
@@ -108,12 +109,12 @@ async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cel
     let mut has_more = false;
     while !worker.has_stopped() {
         let mut woken = Woken::default();
-        // In this order: what is due comes seldom and must not be passed over; sockets are looked at in every turn, and mail
-        // and everything that is queued is taken in every turn, whatever woke the loop.
+        // The order matters: timers are rare and must not be passed over. Sockets, mail and everything that is queued
+        // are handled in every turn, whatever woke the loop.
         tokio::select! {
             biased;
             _ = second.tick() => woken.has_ticked = true,
-            // An alarm that comes due during the shutdown rings when the server is back.
+            // An alarm that comes due during the shutdown rings after the restart.
             () = worker.alarm_is_due(), if !worker.shutdown.is_stopping() => woken.is_time = true,
             () = worker.shutdown.is_due() => woken.is_time = true,
             () = worker.sockets.check_is_due() => woken.is_time = true,
@@ -140,8 +141,8 @@ async fn turns(worker: Rc<Worker>, poll: Poll, mut mailbox: Mailbox, polls: &Cel
 impl WriteOut for Worker {
     fn write_out(&self) {
         fence_if_needed(self);
-        // Before anything is written: a client's reaction to what it reads must not overtake what its Replica has told its
-        // Group.
+        // This comes before anything is written: a client's reaction to what it reads must not overtake what its
+        // Replica has sent to its Group.
         self.router.post();
         let was_all_offered = self.sockets.flush();
         if !was_all_offered {
@@ -152,7 +153,7 @@ impl WriteOut for Worker {
 }
 
 impl Worker {
-    /// Takes one turn. Returns whether something is left for the next one.
+    /// Takes one turn. Returns whether work is left for the next one.
     #[inline]
     fn take_turn(self: &Rc<Self>, woken: &Woken, had_more: bool, events: &Events, mailbox: &mut Mailbox) -> bool {
         self.begin_turn();
@@ -176,7 +177,7 @@ impl Worker {
         fence_if_needed(self);
     }
 
-    /// Another second has passed.
+    /// Does the work of each second.
     fn tick(&self) {
         self.heartbeat().beats(self.shared().uptime());
         self.sockets.tick();
@@ -233,23 +234,24 @@ impl Worker {
         }
     }
 
-    /// Closes the sockets of the shutdown's batch that is due.
+    /// Closes the batch of sockets that is due in the shutdown.
     fn close_batch(&self) {
         let Some(batch) = self.shutdown.take_batch() else { return };
         batch.into_iter().for_each(|socket| self.sockets.send_away(socket));
         if self.shutdown.closes_everything() {
-            // Sockets that have opened since the beginning, because their requests were under way.
+            // Also close sockets that have opened since the start, because their requests were in progress then.
             self.sockets.ids().into_iter().for_each(|socket| self.sockets.send_away(socket));
         }
     }
 
-    /// Reads what has come, does what is queued, then writes: to each socket once, to each other worker once.
+    /// Reads sockets and handles everything that is queued. Then sends to each other worker once, and writes to each
+    /// socket once.
     fn end_turn(self: &Rc<Self>) {
         self.sockets.read(&**self);
         for _ in 0..ROUNDS {
             while self.work_off() {}
             self.write_out();
-            // Writing finds out which clients have gone, and their Replicas must hear of it.
+            // Writing shows which clients are gone. Their Replicas must be told.
             if !self.sockets.any_ended() || self.turn.has_lasted(3) {
                 break;
             }
@@ -264,13 +266,12 @@ impl Worker {
         }
     }
 
-    /// Whether something was left for the next turn, so that the runtime gets its turn.
+    /// Returns whether work was left for the next turn, so that the runtime can run first.
     fn has_work(&self) -> bool {
         self.outbound.has_local() || self.sockets.has_work()
     }
 
-    /// Does one thing of each kind that is queued within the worker. Returns whether there was any, and there is time for
-    /// more.
+    /// Handles one entry of each queue within the worker. Returns whether there was any, and there is time for more.
     fn work_off(self: &Rc<Self>) -> bool {
         let ended = self.sockets.take_ended();
         let resumed = self.sockets.take_resumed();
@@ -289,7 +290,8 @@ impl Worker {
         any && !self.turn.has_lasted(3)
     }
 
-    /// Whether nothing is under way here: no connection, no request, no handler and no write that anyone waits for.
+    /// Returns whether this worker has no connection, no request, no running handler and no write that anything waits
+    /// for.
     fn is_done(&self) -> bool {
         self.shutdown.closes_everything()
             && self.sockets.is_empty()
@@ -298,13 +300,13 @@ impl Worker {
             && !self.has_work()
     }
 
-    /// Whether the worker may end: all workers have nothing left to do, or the time is over.
+    /// Returns whether the worker may end: all workers have nothing left to do, or the time is over.
     fn has_stopped(&self) -> bool {
         if !self.shutdown.is_stopping() {
             return false;
         }
         if self.shutdown.is_overdue() {
-            // Something never ended. What Groups write now is done before the storage ends.
+            // Something has not ended in time. What Groups write now is completed before the storage is closed.
             self.say_goodbye();
             return true;
         }
@@ -312,11 +314,11 @@ impl Worker {
             return false;
         }
         self.say_goodbye();
-        // The Groups' last writes are waited for, with everything else.
+        // This includes the last writes of the Groups.
         self.shutdown.busy() == 0
     }
 
-    /// Tells the Groups, once, that this is the end. All seats were released before, so they know who left when.
+    /// Tells the Groups, once, that the server ends. All seats were released before, so they know who left when.
     fn say_goodbye(&self) {
         if self.shutdown.says_goodbye() {
             self.objects.groups().into_iter().for_each(GroupObject::goodbye);

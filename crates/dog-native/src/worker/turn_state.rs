@@ -1,18 +1,18 @@
-//! The present turn of a worker's loop: [`TurnState`].
+//! [`TurnState`]: the current turn of a worker's loop.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// How long a turn goes on with one kind of work while there is more of it: mail of other workers, bytes of sockets, and
-/// what follows from both. So a turn takes three slices at most, plus one handler's time and the writes at its end.
+/// How long a turn may spend on one kind of work: mail of other workers, bytes of sockets, and what follows from both.
+/// So a turn takes at most three slices, plus the time of one handler and of the writes at its end.
 const SLICE: Duration = Duration::from_millis(1);
 
 /// When the turn began, and how the loop is woken for the next one.
 pub(super) struct TurnState {
     began: Cell<Instant>,
-    /// Whether the loop is at work, so that it will see what is queued.
+    /// Whether a turn is running. If so, it will find what is queued.
     is_running: Cell<bool>,
     wake: Notify,
 }
@@ -35,19 +35,19 @@ impl TurnState {
         self.began.get()
     }
 
-    /// Whether the turn has lasted for this many slices.
+    /// Returns whether the turn has lasted for this many slices.
     pub(super) fn has_lasted(&self, slices: u32) -> bool {
         self.began.get().elapsed() >= SLICE * slices
     }
 
-    /// Something was queued: there must be another turn.
+    /// Notes that something was queued: the loop must take another turn.
     pub(super) fn queued(&self) {
         if !self.is_running.get() {
             self.wake.notify_one();
         }
     }
 
-    /// There must be another turn after this one.
+    /// Makes the loop take another turn after this one.
     pub(super) fn continues(&self) {
         self.wake.notify_one();
     }
