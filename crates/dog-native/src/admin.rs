@@ -93,7 +93,7 @@ async fn watch(shared: &Shared) {
             tracing::error!(worker = stuck.worker, "{stuck}");
         }
         for worker in known.iter().filter(|known| stuck.iter().all(|stuck| stuck.worker != **known)) {
-            tracing::warn!(worker, "the worker comes round again");
+            tracing::warn!(worker, "the worker is no longer stuck");
         }
         known = stuck.into_iter().map(|stuck| stuck.worker).collect();
     }

@@ -19,15 +19,15 @@ pub(crate) struct Stuck {
 
 impl fmt::Display for Stuck {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "worker {} has not come round for {} s, ", self.worker, self.silence.as_secs())?;
+        write!(formatter, "worker {} has been stuck for {} s, ", self.worker, self.silence.as_secs())?;
         let class = self.class.unwrap_or_default();
         match self.object {
             // The complete ids, so that the object can be found.
-            Some(Object::Group(group)) => write!(formatter, "kept by the Group \"{class}\" {}", group.group),
+            Some(Object::Group(group)) => write!(formatter, "blocked by the Group \"{class}\" {}", group.group),
             Some(Object::Replica(ReplicaAddress { group, replica })) => {
-                write!(formatter, "kept by the Replica {replica} of the Group \"{class}\" {}", group.group)
+                write!(formatter, "blocked by the Replica {replica} of the Group \"{class}\" {}", group.group)
             }
-            None => formatter.write_str("kept by no object: by App::fetch, or its thread has ended"),
+            None => formatter.write_str("not by an object: App::fetch blocks it, or its thread has ended"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use dog::Epoch;
 
-/// This node's claim on an object. It numbers the object's lives: first by the claim, then within it.
+/// This node's claim on an object. The epoch of a life consists of the number of the claim and a number within it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClaimedObject {
     claim: u64,
@@ -11,7 +11,7 @@ pub(crate) struct ClaimedObject {
     used: bool,
 }
 
-/// Bits of an epoch that number the lives within a claim.
+/// The number of low bits of an epoch that number the lives within a claim.
 const LIVES: u32 = 20;
 
 impl ClaimedObject {
@@ -23,12 +23,13 @@ impl ClaimedObject {
         self.claim
     }
 
-    /// Whether a life began since this was asked last.
+    /// Returns whether a life began since this was last called.
     pub(crate) fn take_used(&mut self) -> bool {
         std::mem::take(&mut self.used)
     }
 
-    /// The epoch of the next life. `None` when the claim has no numbers left, so that a new one is needed.
+    /// Returns the epoch of the next life. Returns `None` if the claim has no numbers left and a new claim is
+    /// necessary.
     pub(crate) fn next_epoch(&mut self) -> Option<Epoch> {
         self.used = true;
         self.lives += 1;
@@ -36,7 +37,8 @@ impl ClaimedObject {
     }
 }
 
-/// The claim that an epoch was made from. [`Storage::write`](super::Storage::write) must fail if the object has a later one.
+/// Returns the claim that an epoch was made from. [`Storage::write`](super::Storage::write) must fail if the object has
+/// a later one.
 pub fn claim_of(epoch: Epoch) -> u64 {
     epoch.as_u64() >> LIVES
 }

@@ -1,5 +1,5 @@
-//! Requests, and the sockets that some of them become, to objects on another node: HTTP over a TCP connection of its own
-//! for each.
+//! Forwards requests to objects on another node, and the sockets that some of them open. Each uses HTTP over a TCP
+//! connection of its own.
 
 use std::sync::Arc;
 
@@ -22,9 +22,10 @@ use super::peer_watch::PeerWatch;
 use crate::shutdown_watch::ShutdownWatch;
 use crate::tunnel::Tunnel;
 
-/// Bodies up to this many bytes are read before they are forwarded, so that a request that is refused can go elsewhere.
+/// Bodies up to this many bytes are read before they are forwarded, so that a refused request can be sent elsewhere.
 const BUFFERED: usize = 1 << 20;
-/// The most nodes that may forward a request, one after the other. A request with more hops has lost its way.
+/// The most nodes that may forward a request, one after the other. It stops requests that nodes with outdated routes
+/// pass around.
 const MAX_HOPS: u8 = 3;
 /// The longest error or refusal, in bytes.
 const LONGEST_ERROR: usize = 64 * 1024;
@@ -41,13 +42,13 @@ impl Forwarder {
         Self { peers: PeerWatch::new(Arc::clone(&node)), node }
     }
 
-    /// A node has ended: everything that is forwarded there ends.
+    /// Ends everything that is forwarded to a node, because the node has ended.
     pub(crate) fn node_gone(&self, node: NodeId) {
         self.peers.gone(node);
     }
 
-    /// Forwards a request, and returns the answer. If the answer opens a socket, its bytes go through a tunnel, which ends
-    /// when `shutdown` says so.
+    /// Forwards a request and returns the answer. If the answer opens a socket, its bytes go through a tunnel, which
+    /// ends when `shutdown` says so.
     pub(crate) async fn forward(
         &self,
         to: NodeId,
@@ -56,7 +57,7 @@ impl Forwarder {
         shutdown: ShutdownWatch,
     ) -> Result<Fetched, Error> {
         if head.hops > MAX_HOPS {
-            return Err(unreachable("nobody knows where it lives"));
+            return Err(unreachable("too many nodes have forwarded the request"));
         }
         let (mut parts, body) = request.into_parts();
         let (sent, buffered) = buffer(body).await?;
@@ -65,7 +66,7 @@ impl Forwarder {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
         tokio::task::spawn_local(async move {
-            // If it fails, whoever waits for the response or the socket gets the error.
+            // If it fails, the waiting response or socket gets the error.
             let _ = connection.with_upgrades().await;
         });
         let unchanged = parts.clone();
@@ -94,8 +95,8 @@ fn add_headers(parts: &mut Parts, head: &RequestHead) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a response means: the answer of the object, a refusal, or an error. `request` is the request as it was, if it was
-/// kept.
+/// Interprets a response: the answer of the object, a refusal, or an error. `request` returns the original request, if
+/// it was kept.
 async fn fetched(
     response: Response,
     answer: Option<&HeaderValue>,
@@ -113,7 +114,7 @@ async fn fetched(
     }
 }
 
-/// The body to be sent, and its bytes if it is short.
+/// Returns the body to be sent, and its bytes if it is short.
 async fn buffer(body: Body) -> Result<(Body, Option<Bytes>), Error> {
     let is_short = http_body::Body::size_hint(&body).upper().is_some_and(|length| length <= BUFFERED as u64);
     if is_short {

@@ -1,11 +1,11 @@
-//! The headers of requests between nodes. Clients cannot reach the address on which nodes listen for each other, so these
-//! headers were set by a node: a header of the same name from a client is removed before its request is forwarded.
+//! The headers of requests between nodes. Clients cannot reach the address on which nodes listen for each other, so a
+//! node has set these headers. If a client sends a header of the same name, it is replaced or removed.
 
 use dog::http::{HeaderName, HeaderValue};
 
-/// Whom a forwarded request is for: a [`RequestHead`](super::message::RequestHead), or [`WATCH`].
+/// The object that a forwarded request is for: a [`RequestHead`](super::message::RequestHead), or [`WATCH`].
 pub(super) const HEAD: HeaderName = HeaderName::from_static("dog-head");
-/// In place of a request head: the connection only shows whether the other node is there.
+/// Used instead of a request head: the connection only shows whether the other node is alive.
 pub(super) const WATCH: HeaderValue = HeaderValue::from_static("lifeline");
 /// In a response: what the body is, if it is not the answer of the object.
 pub(super) const ANSWER: HeaderName = HeaderName::from_static("dog-answer");

@@ -1,4 +1,4 @@
-//! What a cluster has for this node: [`Inbox`].
+//! [`Inbox`]: messages and news from the cluster for this node.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dog::Timestamp;
 use dog_engine::address::{NodeId, Object};
 
-/// Receives what a cluster has for this node. It can be called on any thread, and never blocks.
+/// Receives messages and news from a cluster for this node. It can be called on any thread, and never blocks.
 #[derive(Clone)]
 pub struct Inbox(Arc<dyn Receive>);
 
@@ -24,12 +24,12 @@ impl Inbox {
         Self(Arc::new(receiver))
     }
 
-    /// A bundle of node messages has come, as another node passed it to [`Link::send`](super::Link::send).
+    /// Passes on a bundle of node messages, exactly as another node gave it to [`Link::send`](super::Link::send).
     pub fn letters(&self, bundle: &[u8]) {
         self.0.messages(bundle);
     }
 
-    /// A node has ended. The objects that lived there may live elsewhere from now on.
+    /// Reports that a node has ended. The objects that lived there may live elsewhere from now on.
     pub fn gone(&self, node: NodeId) {
         self.0.node_gone(node);
     }
@@ -39,13 +39,13 @@ impl Inbox {
         self.0.lease_lost();
     }
 
-    /// This node has a new lease, with a new id.
+    /// Reports that this node has a new lease, with a new id.
     pub fn joined(&self, node: NodeId) {
         self.0.rejoined(node);
     }
 
-    /// The alarm of an object is set to `at`, or is not set any more, according to the storage. All nodes must be told,
-    /// because one of them has to wake the object when no node has it.
+    /// Reports that the storage has the alarm of an object set to `at`, or not set. All nodes must be told, because one
+    /// of them has to wake the object when no node has it.
     pub fn alarm(&self, object: Object, class: &str, at: Option<Timestamp>) {
         self.0.alarm(object, class, at);
     }

@@ -1,18 +1,18 @@
 //! Node messages: what nodes send each other, and its encoding.
 //!
-//! A bundle is one byte of version, eight bytes of the sender's id, and node messages. The first nine bytes are the same in
-//! all versions, so that an unknown version can be told apart from garbage.
+//! A bundle consists of one byte for the version, eight bytes for the sender's id, and node messages. The first nine
+//! bytes are the same in all versions, so that an unknown version can be told from invalid data.
 //!
-//! Two nodes speak the newest version that both know:
-//! - 3: all messages but the two of version 4
+//! Two nodes use the newest version that both know:
+//! - 3: all messages except the two of version 4
 //! - 4: [`NodeMessage::Casts`], so that what a Replica broadcasts in a turn is sent with one list of addresses, and
 //!   [`NodeMessage::Calls`], so that a call to many Replicas is sent once
 //! - 5: [`GroupCall::Parked`]
 //!
 //! Versions before 3 were never part of a release.
 //!
-//! A release that needs another encoding adds it beside the old one. The old one is removed two releases later, so that
-//! nodes can be replaced one by one.
+//! A release that needs another encoding adds it and keeps the old one. The old one is removed two releases later, so
+//! that nodes can be replaced one by one.
 
 use std::time::Duration;
 
@@ -28,13 +28,13 @@ use super::ports::Versions;
 
 /// The versions that this release speaks.
 pub(crate) const VERSIONS: Versions = Versions { oldest: 3, newest: 5 };
-/// The first version in which several casts share a list of addresses, and several Replicas a call.
+/// The first version in which several casts share a list of addresses, and several Replicas share a call.
 const HAS_LISTS: u8 = 4;
 
 /// The first version with [`GroupCall::Parked`].
 const HAS_PARKED: u8 = 5;
 
-/// Whether a node that speaks this version understands the call.
+/// Returns whether a node that speaks this version understands the call.
 pub(crate) fn understands(call: &GroupCall, version: u8) -> bool {
     match call {
         GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) => true,
@@ -42,7 +42,7 @@ pub(crate) fn understands(call: &GroupCall, version: u8) -> bool {
     }
 }
 
-/// Where the answer to a call goes. It is [`ReturnAddress`](crate::mail::ReturnAddress) as it is sent.
+/// Where the answer to a call must be sent: the encoded form of [`ReturnAddress`](crate::mail::ReturnAddress).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReplyTo {
     pub(crate) node: NodeId,
@@ -63,12 +63,12 @@ impl GroupName {
         Self { class, group: *address.group.as_bytes() }
     }
 
-    /// Whether this is the name of `address`.
+    /// Returns whether this is the name of `address`.
     pub(crate) fn names(&self, address: GroupAddress, classes: &[&'static str]) -> bool {
         self.group == *address.group.as_bytes() && self.address(classes) == Some(address)
     }
 
-    /// The Group, if its class is known.
+    /// Returns the Group, if its class is known.
     pub(crate) fn address(&self, classes: &[&'static str]) -> Option<GroupAddress> {
         let class = classes.iter().position(|known| *known == self.class)?;
         let class = ClassIndex(u16::try_from(class).ok()?);
@@ -79,7 +79,7 @@ impl GroupName {
 /// One message from a node to another.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum NodeMessage {
-    /// A call or cast to a Group. A call says where its answer goes.
+    /// A call or cast to a Group. `back` is set for a call.
     Group { to: GroupName, what: ToGroup, back: Option<ReplyTo> },
     /// A call to a Replica.
     Replica { to: GroupName, replica: [u8; 32], call: ReplicaCall, back: ReplyTo },
@@ -102,7 +102,7 @@ pub(crate) enum RemoteAnswer {
     Replica(ReplicaAnswer),
 }
 
-/// What is sent along with a forwarded request: the object that it is for, and the ticket for a Replica.
+/// What is sent with a forwarded request: the object that it is for, and the ticket for a Replica.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RequestHead {
     pub(crate) group: GroupName,
@@ -111,19 +111,19 @@ pub(crate) struct RequestHead {
     pub(crate) hops: u8,
 }
 
-/// A ticket as it is sent. It has the time that is left instead of the time of its expiry, because each node has its own
-/// clock.
+/// Returns a ticket in the form in which it is sent: with the remaining time instead of the time of its expiry, because
+/// each node has its own clock.
 pub(crate) fn ticket_to_send(ticket: Ticket, now: Timestamp) -> Ticket {
     let left = u64::try_from(ticket.expires.since(now).as_millis()).unwrap_or(u64::MAX);
     Ticket { expires: Timestamp::from_millis(left), ..ticket }
 }
 
-/// A ticket that was received, with the time of its expiry by the clock of this node.
+/// Returns a received ticket, with the time of its expiry by the clock of this node.
 pub(crate) fn received_ticket(ticket: Ticket, now: Timestamp) -> Ticket {
     Ticket { expires: now + Duration::from_millis(ticket.expires.as_millis()), ..ticket }
 }
 
-/// A message as it is encoded: some become several for a node that speaks an older version.
+/// A message to be encoded. For a node that speaks an older version, some messages become several.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Encoded<'a> {
@@ -154,7 +154,7 @@ fn encoded(message: &NodeMessage, version: u8) -> Vec<Encoded<'_>> {
     }
 }
 
-/// Encodes a bundle in a version that both sides speak.
+/// Encodes a bundle in a version that both nodes speak.
 pub(crate) fn bundle(from: NodeId, messages: &[NodeMessage], version: u8) -> Result<Bytes, Error> {
     let messages: Vec<Encoded<'_>> = messages.iter().flat_map(|message| encoded(message, version)).collect();
     let mut head = Vec::with_capacity(256);
@@ -169,10 +169,10 @@ pub(crate) fn sender(bundle: &[u8]) -> Option<NodeId> {
     Some(NodeId::from_raw(u64::from_be_bytes(*from)))
 }
 
-/// Decodes a bundle: its sender, and its messages.
+/// Decodes a bundle. Returns its sender and its messages.
 ///
 /// # Errors
-/// When the version is none of `versions`, which the error names, or the bundle is garbage.
+/// If the version is none of `versions`, or if the bundle is invalid. The error names the version.
 pub(crate) fn unbundle(bytes: &[u8], versions: Versions) -> Result<(NodeId, Vec<NodeMessage>), Error> {
     let head = bytes.split_first_chunk::<9>();
     let Some(([version, from @ ..], messages)) = head else {
@@ -204,12 +204,12 @@ mod tests {
         let id = TicketId { epoch: Epoch::from_raw(1), number: 1 };
         let ticket = Ticket { id, replica, client: ClientId::new("ann").unwrap(), expires: at(10_500) };
         let sent = ticket_to_send(ticket.clone(), at(500));
-        assert_eq!(received_ticket(sent.clone(), at(90_000)).expires, at(100_000), "of a clock that is late");
-        assert_eq!(received_ticket(sent, at(0)).expires, at(10_000), "or early");
+        assert_eq!(received_ticket(sent.clone(), at(90_000)).expires, at(100_000), "the other clock is ahead");
+        assert_eq!(received_ticket(sent, at(0)).expires, at(10_000), "the other clock is behind");
         assert_eq!(
             received_ticket(ticket_to_send(ticket, at(20_000)), at(7)).expires,
             at(7),
-            "one that is over stays over"
+            "an expired ticket stays expired"
         );
     }
 

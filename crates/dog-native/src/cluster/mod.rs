@@ -1,29 +1,30 @@
-//! What a cluster of servers is made of, for whoever connects the nodes: `dog-nats` does, over NATS. A program uses none of
-//! this. It passes a [`Cluster`] to [`Server::cluster`](crate::Server::cluster).
+//! The ports and the node protocol of a cluster of servers. Crates that connect nodes implement the ports: `dog-nats`
+//! does so over NATS. A program needs none of this. It passes a [`Cluster`] to
+//! [`Server::cluster`](crate::Server::cluster).
 //!
 //! The ports:
 //! - [`Directory`]: which node each object lives on, and the lease of this node
 //! - [`Link`]: messages to other nodes
 //! - [`Storage`]: what objects store
-//! - [`Inbox`]: what the cluster has for this node
+//! - [`Inbox`]: messages and news from the cluster for this node
 //!
 //! A server without a cluster uses none of them. All its objects live in its process.
 //!
-//! # What a cluster promises
-//! 1. Two nodes never have one object at the same time. A claim that [`Directory::find`] gives has a higher number than all
-//!    claims before, and is given only when the lease of the node with the last claim is over.
-//! 2. [`Directory::lease_left`] is zero before that moment comes, whatever the clocks of other machines say. A worker that
+//! # What a cluster must guarantee
+//! 1. Two nodes never have one object at the same time. A claim that [`Directory::find`] returns has a higher number
+//!    than all earlier claims. It is given only when the lease of the node with the last claim is over.
+//! 2. [`Directory::lease_left`] is zero before that moment, whatever the clocks of other machines say. A worker that
 //!    sees zero ends all its objects before it does anything else.
-//! 3. A write with an earlier claim than the object's last one fails and changes nothing.
+//! 3. A write with a claim earlier than the object's last one fails and changes nothing.
 //! 4. Bundles from one thread to one node arrive in the order in which they were sent, or not at all.
 //! 5. A node that has ended has no [`Directory::address`] any more when [`Inbox::gone`] reports its end, and never has one
 //!    again. So what a worker remembers of a node with an address will be forgotten in time.
 //!
-//! The node protocol, which is the same over every cluster:
-//! - `node`: this server as a node; `claim`: claims and the lives that they number; `names`: objects as text
+//! The node protocol, which is the same in every cluster:
+//! - `node`: this server as a node; `claim`: claims, and how they number lives; `names`: objects as text
 //! - `message`: node messages and their encoding; `receive`: how they reach the workers
-//! - `peer_auth`: TCP connections between nodes; `headers`: what such a request carries; `forward`: requests to other
-//!   nodes; `serve`: requests from other nodes; `peer_watch`: whether another node still answers
+//! - `peer_auth`: TCP connections between nodes; `headers`: the headers of requests between nodes; `forward`: requests
+//!   to other nodes; `serve`: requests from other nodes; `peer_watch`: whether another node still answers
 
 pub(crate) mod claim;
 pub(crate) mod forward;
@@ -47,23 +48,24 @@ pub use dog_engine::address::NodeId;
 pub use inbox::Inbox;
 pub use ports::{Cluster, Directory, Joining, Link, Owner, Ports, Standing, Versions};
 
-/// Whether one more event of this kind may be logged. Use it for events that clients can cause at will. The others are
-/// counted, and logged as one line every ten seconds.
+/// Returns whether one more event of this kind may be logged. Use it for events that clients can cause at will. Further
+/// events are counted, and reported in one line every ten seconds.
 pub fn may_log(kind: &'static str) -> bool {
     crate::repeats::may_log(kind)
 }
 
-/// The node that sent a bundle of node messages, or `None` if the bundle is too short.
+/// Returns the node that sent a bundle of node messages, or `None` if the bundle is too short.
 pub fn sender(bundle: &[u8]) -> Option<NodeId> {
     message::sender(bundle)
 }
 
-/// An object as text of letters, digits, `-` and `_`, without its class: `gID` or `rIDID`, ids in unpadded base64.
+/// Returns the name of an object without its class: `gID` or `rIDID`, with ids in unpadded base64. It contains letters,
+/// digits, `-` and `_`.
 pub fn object_name(object: Object) -> String {
     names::object_name(object)
 }
 
-/// The object with this name. Its class is not set.
+/// Returns the object with this name. Its class is not set.
 pub fn object_of(name: &str) -> Option<Object> {
     names::object_of(name)
 }

@@ -1,4 +1,4 @@
-//! This server as a node of a cluster: [`Node`].
+//! [`Node`]: this server as a node of a cluster.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,14 +9,14 @@ use dog_engine::address::{ClassIndex, NodeId};
 use super::ports::{Ports, Standing, Versions};
 use crate::clock::Clock;
 
-/// What all threads of a node know of it and of its cluster.
+/// What all threads of a node know of the node and its cluster.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) ports: Ports,
     identity: Arc<Identity>,
 }
 
-/// Who this node is. It exists before the node has joined the cluster.
+/// The identity of this node. It exists before the node has joined the cluster.
 #[derive(Debug)]
 pub(crate) struct Identity {
     /// Zero, which is no node's id, while the node has no lease.
@@ -27,27 +27,28 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// A node that has not joined: with the names of its App's Groups, and the versions of the node protocol that it speaks.
+    /// Creates the identity of a node that has not joined, with the names of its App's Groups and the versions of the
+    /// node protocol that it speaks.
     pub(crate) fn new(classes: Vec<&'static str>, versions: Versions) -> Arc<Self> {
         Arc::new(Self { id: AtomicU64::new(0), classes, versions, clock: Clock::start() })
     }
 
-    /// The node has a lease, with this id.
+    /// Sets the id that this node has with its new lease.
     pub(crate) fn set(&self, id: NodeId) {
         self.id.store(id.as_u64(), Ordering::Release);
     }
 
-    /// The lease is over.
+    /// Clears the id, because the lease is over.
     pub(crate) fn clear(&self) {
         self.id.store(0, Ordering::Release);
     }
 
-    /// The names of the App's Groups, in the order of their [`ClassIndex`].
+    /// Returns the names of the App's Groups, in the order of their [`ClassIndex`].
     pub(crate) fn classes(&self) -> &[&'static str] {
         &self.classes
     }
 
-    /// The class with this name, if the App has it.
+    /// Returns the class with this name, if the App has it.
     pub(crate) fn class(&self, name: &str) -> Option<ClassIndex> {
         let class = self.classes.iter().position(|known| *known == name)?;
         u16::try_from(class).ok().map(ClassIndex)
@@ -63,23 +64,23 @@ impl Identity {
 }
 
 impl Node {
-    /// A node that has joined by these ports.
+    /// Creates a node that has joined through these ports.
     pub(crate) fn new(ports: Ports, identity: Arc<Identity>) -> Self {
         identity.set(ports.node);
         Self { ports, identity }
     }
 
-    /// The present id of this node, or the default while it has no lease.
+    /// Returns the current id of this node, or the default while it has no lease.
     pub(crate) fn id(&self) -> NodeId {
         NodeId::from_raw(self.identity.id.load(Ordering::Acquire))
     }
 
-    /// Whether it may act for its objects.
+    /// Returns whether this node may act for its objects.
     pub(crate) fn has_lease(&self) -> bool {
         !self.ports.directory.lease_left().is_zero()
     }
 
-    /// Whether another node lives. Workers hear of the end of a node after this has become `false`.
+    /// Returns whether another node lives. Workers are told of the end of a node only after this returns `false`.
     pub(crate) fn is_alive(&self, node: NodeId) -> bool {
         self.ports.directory.address(node).is_some()
     }
@@ -101,7 +102,7 @@ impl Node {
     }
 }
 
-/// What the metrics say of a node.
+/// The metrics of a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClusterFigures {
     pub(crate) standing: Standing,

@@ -1,4 +1,4 @@
-//! TCP connections between nodes, on which both sides have proved that they know the secret of the cluster.
+//! TCP connections between nodes. Both sides prove that they know the secret of the cluster.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 use super::node::Node;
 
-/// How long two nodes have to authenticate each other.
+/// How long two nodes may take to authenticate each other.
 const AUTHENTICATION: Duration = Duration::from_secs(3);
-/// How long another node may show no sign of life on a connection. A network that drops everything reports nothing.
+/// How long another node may be silent on a connection. If a network drops all packets, nothing else reports that.
 pub(super) const SILENCE: Duration = Duration::from_secs(15);
 
 pub(super) fn unreachable(what: impl std::fmt::Display) -> Error {
@@ -42,12 +42,12 @@ async fn connect_and_prove(node: &Node, to: NodeId) -> Result<TcpStream, Error> 
     if conversation.is_proved(ACCEPTS, &theirs)? {
         Ok(stream)
     } else {
-        Err(unreachable("somebody else answers at its address"))
+        Err(unreachable("another process answers at its address"))
     }
 }
 
-/// Lets the other side of an accepted connection prove that it is a node that wants this one, and proves the same to it.
-/// `None` if it says nothing in time.
+/// Authenticates an accepted connection: the other side proves that it is a node and wants this one, and this node
+/// proves the same. Returns `None` if the other side does not answer in time.
 pub(super) async fn authenticate(node: &Node, stream: &mut TcpStream) -> Option<Result<(), Error>> {
     tune(stream);
     timeout(AUTHENTICATION, challenge(node, stream)).await.ok()
@@ -66,12 +66,12 @@ async fn challenge(node: &Node, stream: &mut TcpStream) -> Result<(), Error> {
     stream.write_all(&conversation.proof(ACCEPTS)?).await.map_err(unreachable)
 }
 
-/// The side that has connected.
+/// Names the side that has connected.
 const CONNECTS: &[u8] = b"connects";
-/// The side that has accepted.
+/// Names the side that has accepted.
 const ACCEPTS: &[u8] = b"accepts";
 
-/// One authentication. A proof is good for it alone, and only for one side.
+/// One authentication. A proof is valid for one side of one conversation only.
 struct Conversation<'a> {
     secret: &'a [u8; 32],
     /// The node that has accepted the connection.
@@ -81,7 +81,7 @@ struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
-    /// HMAC-SHA256 over what `side` says.
+    /// Computes the HMAC-SHA256 of what `side` must prove.
     fn mac(&self, side: &[u8]) -> Result<Hmac<Sha256>, Error> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.secret).map_err(unreachable)?;
         for part in [b"dog node ", side, &[0], &self.server.as_u64().to_be_bytes(), &self.challenge, &self.nonce] {
@@ -94,7 +94,7 @@ impl Conversation<'_> {
         Ok(self.mac(side)?.finalize().into_bytes().into())
     }
 
-    /// The comparison takes the same time for every proof.
+    /// Verifies a proof in constant time.
     fn is_proved(&self, side: &[u8], proof: &[u8; 32]) -> Result<bool, Error> {
         Ok(self.mac(side)?.verify_slice(proof).is_ok())
     }
@@ -106,8 +106,8 @@ fn random() -> Result<[u8; 32], Error> {
     Ok(bytes)
 }
 
-/// Makes small frames go out at once, and an idle connection end when the other node is silent. A connection on which bytes
-/// wait may have a busy reader: see `peer_watch`. If the system refuses either option, the connection is only slower.
+/// Sends small frames at once, and ends an idle connection if the other node is silent. A connection with unread bytes
+/// may have a busy reader: see `peer_watch`. If the system refuses an option, the connection works without it.
 fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(SILENCE * 2 / 3).with_interval(SILENCE / 15).with_retries(5);
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_proof_is_hmac_sha256_as_it_always_was() {
-        // Nodes of two releases authenticate each other: the bytes must not change.
+        // Nodes of two releases authenticate each other, so the bytes must not change.
         let secret = [1; 32];
         let this = Conversation { secret: &secret, server: NodeId::from_raw(4), challenge: [2; 32], nonce: [3; 32] };
         let said = [&b"dog node connects\0"[..], &4_u64.to_be_bytes(), &[2; 32], &[3; 32]].concat();

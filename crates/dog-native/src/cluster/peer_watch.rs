@@ -1,9 +1,9 @@
-//! Whether another node still answers, while something is forwarded to it.
+//! Detects that another node no longer answers, while something is forwarded to it.
 //!
-//! The cluster reports the end of a node. But it does not notice a node that only this one cannot reach any more, and a
-//! connection with forwarded bytes does not show it either, because the Replica may be busy and read nothing for a while. So
-//! there is one more connection to each such node, on which nothing is ever sent: the kernels probe it. When it breaks,
-//! everything that this worker forwards to the node ends.
+//! The cluster reports the end of a node. But it does not notice a node that only this one can no longer reach. Nor
+//! does a connection with forwarded bytes show that, because the Replica may be busy and read nothing for a while. So
+//! there is one more connection to each such node. No bytes are ever sent on it, and the kernels probe it. When it
+//! breaks, everything that this worker forwards to the node ends.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ use super::headers::{HEAD, WATCH};
 use super::node::Node;
 use super::peer_auth::{SILENCE, connect};
 
-/// Told when a node is given up.
+/// Notifies its receivers when a node is given up.
 type Ended = Rc<watch::Sender<()>>;
 
 /// The nodes that this worker forwards something to.
@@ -32,7 +32,7 @@ pub(crate) struct PeerWatch {
     watched: Watched,
 }
 
-/// A node that has not been given up.
+/// A receiver of the news that a node is given up.
 #[derive(Clone)]
 pub(crate) struct PeerAlive(watch::Receiver<()>);
 
@@ -41,8 +41,8 @@ impl PeerWatch {
         Self { node, watched: Watched::default() }
     }
 
-    /// Watches a node for as long as the result is held. It must be called before the address of the node is looked up:
-    /// otherwise its end may have been reported already.
+    /// Watches a node for as long as the result is held. Call it before looking up the node's address. Otherwise the
+    /// node's end may have been reported already.
     pub(crate) fn watch(&self, peer: NodeId) -> PeerAlive {
         let (alive, first) = self.watched.subscribe(peer);
         if let Some(ended) = first {
@@ -51,7 +51,7 @@ impl PeerWatch {
         alive
     }
 
-    /// The cluster has reported the end of a node.
+    /// Gives up a node whose end the cluster has reported.
     pub(crate) fn gone(&self, peer: NodeId) {
         self.watched.give_up(peer);
     }
@@ -60,17 +60,17 @@ impl PeerWatch {
 impl PeerAlive {
     /// Completes when the node is given up.
     pub(crate) async fn ends(&mut self) {
-        // An error says that the worker has ended.
+        // An error means that the worker has ended.
         let _ = self.0.changed().await;
     }
 }
 
-/// The watched nodes, each with whoever waits for its end.
+/// The watched nodes, each with the sender that reports its end.
 #[derive(Clone, Default)]
 struct Watched(Rc<RefCell<HashMap<NodeId, Ended>>>);
 
 impl Watched {
-    /// If the node was not watched before, also returns what must be told of its end.
+    /// Subscribes to the end of a node. If the node was not watched before, also returns the sender.
     fn subscribe(&self, peer: NodeId) -> (PeerAlive, Option<Ended>) {
         let mut watched = self.0.borrow_mut();
         match watched.get(&peer) {
@@ -89,7 +89,7 @@ impl Watched {
         }
     }
 
-    /// Stops watching a node that nothing is forwarded to any more. Returns whether that is so.
+    /// Stops watching a node that nothing is forwarded to any more. Returns whether nothing is.
     fn remove_unused(&self, peer: NodeId, ended: &Ended) -> bool {
         let mut watched = self.0.borrow_mut();
         let is_unused = ended.receiver_count() == 0;
@@ -100,7 +100,7 @@ impl Watched {
     }
 }
 
-/// Holds the connection for as long as something is forwarded to that node.
+/// Keeps the connection open for as long as something is forwarded to that node.
 async fn probe(watched: Watched, node: Arc<Node>, peer: NodeId, ended: Ended) {
     let mut breaks = pin!(breaks(&node, peer));
     loop {
@@ -119,10 +119,11 @@ async fn probe(watched: Watched, node: Arc<Node>, peer: NodeId, ended: Ended) {
     }
 }
 
-/// Completes with `true` when the other node is silent, and at once with `false` if its release does not know this request.
+/// Completes with `true` when the other node is silent, and at once with `false` if its release does not know this
+/// request.
 async fn breaks(node: &Node, peer: NodeId) -> bool {
     let Ok(stream) = connect(node, peer).await else { return true };
-    // No bytes wait on this connection because their reader is busy.
+    // Unlike on other connections, a busy reader cannot delay bytes here.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(SILENCE));
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
@@ -145,7 +146,7 @@ async fn breaks(node: &Node, peer: NodeId) -> bool {
     }
 }
 
-/// The answer to another node's request to be watched. `None` for any other request.
+/// Answers another node's request to be watched. Returns `None` for any other request.
 pub(super) fn accept(request: &mut hyper::Request<hyper::body::Incoming>) -> Option<Response> {
     if request.headers().get(HEAD) != Some(&WATCH) {
         return None;
@@ -163,7 +164,7 @@ pub(super) fn accept(request: &mut hyper::Request<hyper::body::Incoming>) -> Opt
     Some(response)
 }
 
-/// Nothing is ever sent on the connection, so whatever comes is its end.
+/// Completes when the connection ends. Nothing is ever sent on it, so any result of the read means that.
 async fn end_of(upgraded: hyper::upgrade::Upgraded) {
     let _ = TokioIo::new(upgraded).read(&mut [0]).await;
 }
@@ -183,7 +184,7 @@ mod tests {
         first.ends().await;
         second.ends().await;
         assert!(elsewhere.ends().now_or_never().is_none());
-        assert!(watch(one).ends().now_or_never().is_none(), "a node that is asked for again is looked up again");
+        assert!(watch(one).ends().now_or_never().is_none(), "a new watch of the same node has ended already");
     }
 
     #[tokio::test]
@@ -198,7 +199,7 @@ mod tests {
         assert!(watched.remove_unused(node, &ended) && watched.0.borrow().is_empty());
         let (third, ended_later) = watched.subscribe(node);
         drop(third);
-        assert!(watched.remove_unused(node, &ended), "it was watched for others");
+        assert!(watched.remove_unused(node, &ended), "the old watch is still in use");
         assert!(!watched.0.borrow().is_empty() && ended_later.is_some());
     }
 }

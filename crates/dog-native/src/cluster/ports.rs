@@ -14,30 +14,31 @@ use crate::storage::port::{Pending, Storage};
 
 /// A cluster that a server can join as a node.
 pub trait Cluster: fmt::Debug + Send + Sync {
-    /// Joins the cluster. Completes when the node has its lease and can be reached. Cancelled before that, the node has not
-    /// joined.
+    /// Joins the cluster. Completes when the node has its lease and can be reached. If it is cancelled before that, the
+    /// node has not joined.
     ///
     /// # Errors
     /// One line for the operator that names what is missing.
     fn join(&self, node: Joining) -> Pending<Result<Ports, String>>;
 }
 
-/// What a server tells the cluster when it joins.
+/// What a server passes to the cluster when it joins.
 #[derive(Debug)]
 pub struct Joining {
     /// The TCP address at which other nodes reach this one, for forwarded requests and sockets.
     pub address: SocketAddr,
-    /// The versions of the node protocol that it speaks. It does not talk to nodes with which it has none in common.
+    /// The versions of the node protocol that it speaks. It does not exchange messages with nodes that speak none of
+    /// them.
     pub versions: Versions,
     /// The longest message that a client may send, in bytes. Node messages are a little longer.
     pub longest_message: usize,
     /// The names of its Groups, in the order of their [`ClassIndex`](dog_engine::address::ClassIndex).
     pub classes: Vec<&'static str>,
-    /// Receives what the cluster has for this node.
+    /// Receives messages and news from the cluster for this node.
     pub inbox: Inbox,
 }
 
-/// The versions of the node protocol that a node speaks: `oldest` to `newest`, both included.
+/// A range of versions of the node protocol, from `oldest` to `newest`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
     /// The oldest version.
@@ -47,12 +48,12 @@ pub struct Versions {
 }
 
 impl Versions {
-    /// Whether `version` is one of them.
+    /// Returns whether `version` is one of them.
     pub fn include(self, version: u8) -> bool {
         (self.oldest..=self.newest).contains(&version)
     }
 
-    /// The newest version that `other` includes too.
+    /// Returns the newest version that `other` includes too.
     ///
     /// ```
     /// use dog_native::cluster::Versions;
@@ -82,9 +83,9 @@ impl fmt::Display for Versions {
 pub struct Ports {
     /// The first id of this node. Later ids are passed to [`Inbox::joined`].
     pub node: NodeId,
-    /// A secret that all nodes of the cluster know, and nobody else. They authenticate each other with it over TCP.
+    /// A secret that only the nodes of the cluster know. They use it to authenticate each other over TCP.
     pub secret: [u8; 32],
-    /// Which object lives on which node.
+    /// Knows which object lives on which node.
     pub directory: Box<dyn Directory>,
     /// Carries node messages to other nodes.
     pub link: Box<dyn Link>,
@@ -99,15 +100,15 @@ pub enum Owner {
     Here(u64),
     /// On another node.
     There(NodeId),
-    /// On no node, and it was not to be claimed.
+    /// On no node. The lookup was not allowed to claim it.
     Nobody,
 }
 
 /// The state of a node in its cluster, for its operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Whether the service that connects the nodes can be reached now. Without it, sockets and messages within this node go
-    /// on, and everything else waits until the lease is over.
+    /// Whether the service that connects the nodes can be reached. Without it, sockets and messages within this node
+    /// keep working, and everything else waits until the lease is over.
     pub connected: bool,
     /// The number of live nodes, this one included.
     pub nodes: usize,
@@ -116,34 +117,35 @@ pub struct Standing {
 /// Knows which node each object lives on, and holds the lease of this node.
 pub trait Directory: fmt::Debug + Send + Sync {
     /// Finds the node of an object. If no live node has it and `claim` is set, this node claims it. If this node has it
-    /// already, it gets a later claim. Cancelled, the object may be claimed all the same.
+    /// already, it gets a later claim. If the future is dropped, the object may be claimed anyway.
     ///
     /// # Errors
-    /// When the node cannot be found out now ([`Error::is_unreachable`]), or this node has no lease.
+    /// If the node cannot be determined now ([`Error::is_unreachable`]), or this node has no lease.
     fn find(&self, object: Object, claim: bool) -> Pending<Result<Owner, Error>>;
 
-    /// Gives up the claim of this node on an object that is not in memory and has no writes under way. The next node that
-    /// looks for the object may claim it.
+    /// Gives up this node's claim on an object that is not in memory and has no pending writes. The next node that
+    /// looks it up may claim it.
     fn release(&self, object: Object, claim: u64);
 
-    /// The TCP address of a node, while it lives.
+    /// Returns the TCP address of a node, or `None` if the node has ended.
     fn address(&self, node: NodeId) -> Option<SocketAddr>;
 
-    /// The versions of the node protocol that a node speaks, while it lives.
+    /// Returns the versions of the node protocol that a node speaks, or `None` if the node has ended.
     fn versions(&self, node: NodeId) -> Option<Versions>;
 
-    /// How long this node may still act for its objects, or zero if it may not. It is measured with a clock that nobody sets
-    /// and that runs on while the machine sleeps.
+    /// Returns how long this node may still act for its objects, or zero if it may not. The clock for this must be
+    /// monotonic and must include the time during which the machine sleeps.
     fn lease_left(&self) -> Duration;
 
-    /// The state of this node in the cluster.
+    /// Returns the state of this node in the cluster.
     fn standing(&self) -> Standing;
 
-    /// The live node that wakes an object which no node has, when its alarm is due. All nodes with the same view of the
-    /// cluster compute the same one.
+    /// Returns the live node that wakes an object when its alarm is due and no node has the object. All nodes with the
+    /// same view of the cluster return the same one.
     fn caretaker(&self, object: Object) -> NodeId;
 
-    /// Gives the lease back, so that other nodes need not wait for its end. All objects have ended, and all writes are done.
+    /// Releases the lease, so that other nodes need not wait until it expires. All objects have ended, and all writes
+    /// are done.
     fn leave(&self) -> Pending<()>;
 }
 

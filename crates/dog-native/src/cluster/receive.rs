@@ -1,4 +1,4 @@
-//! How node messages, and news of the cluster, reach the workers of this node.
+//! How node messages, and news from the cluster, reach the workers of this node.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::mail::{Answer, Mail, ReturnAddress, RoutingMail};
 use crate::post::Post;
 use crate::repeats::seldom;
 
-/// Puts what the cluster has for this node into the mailboxes of the workers that it concerns.
+/// Sorts messages and news from the cluster into the mailboxes of the workers that they concern.
 pub(crate) struct Receiver {
     post: Post,
     identity: Arc<Identity>,
@@ -151,7 +151,7 @@ impl Receive for Receiver {
     fn alarm(&self, object: Object, class: &str, at: Option<Timestamp>) {
         match (self.identity.class(class), at) {
             (Some(class), _) => self.alarm_seen(object.of_class(class), at),
-            // The record of an alarm that is not set does not say of which class it was.
+            // If an alarm is not set, its record does not contain the class of the object.
             (None, None) => {
                 for class in 0..u16::try_from(self.identity.classes().len()).unwrap_or(u16::MAX) {
                     self.alarm_seen(object.of_class(ClassIndex(class)), None);

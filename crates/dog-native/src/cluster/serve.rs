@@ -26,12 +26,12 @@ use crate::upgrade::{Handover, http, take_upgrade};
 use crate::worker::Worker;
 use crate::worker::stream_end::end_at_shutdown;
 
-/// The most connections that are not authenticated yet, on all workers. They take descriptors that clients need too.
+/// The most unauthenticated connections, over all workers. They use descriptors that clients need too.
 const UNAUTHENTICATED: usize = 256;
-/// How long each of them has in any case when there are too many: many times what a node needs.
+/// How long each of them is always kept when there are too many: many times what a node needs.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Accepts the connections of other nodes on one worker, for as long as that runs.
+/// Accepts the connections of other nodes on one worker, for as long as the worker runs.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
     let mut newcomers = Newcomers::new(UNAUTHENTICATED.div_ceil(worker.shared().post.workers()), GRACE);
     loop {
@@ -50,11 +50,11 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
     }
 }
 
-/// Serves the connection if a node has made it.
+/// Serves the connection if it comes from a node.
 async fn greet(worker: Rc<Worker>, mut stream: TcpStream, address: SocketAddr) {
     let Some(node) = &worker.shared().node else { return };
     match authenticate(node, &mut stream).await {
-        // In a task of its own, because it is no newcomer any more.
+        // In a task of its own, because it no longer counts as unauthenticated.
         Some(Ok(())) => drop(tokio::task::spawn_local(serve(Rc::clone(&worker), stream))),
         Some(Err(error)) => {
             let kind = "a connection to the address of this node refused";
@@ -69,7 +69,7 @@ async fn greet(worker: Rc<Worker>, mut stream: TcpStream, address: SocketAddr) {
 
 async fn serve(worker: Rc<Worker>, stream: TcpStream) {
     let mut http = http(&worker.shared().config);
-    // Room for the headers that the other node adds.
+    // Leaves room for the headers that the other node adds.
     http.max_buf_size(worker.shared().config.max_header + 8 * 1024);
     let answer = |request: hyper::Request<hyper::body::Incoming>| {
         let worker = Rc::clone(&worker);
@@ -109,14 +109,14 @@ fn reply(answer: HeaderValue, bytes: Result<Bytes, Error>) -> Response {
 }
 
 async fn fetch(worker: &Rc<Worker>, mut request: Request) -> Result<Fetched, Error> {
-    let encoded = request.headers_mut().remove(HEAD).ok_or_else(|| unreachable("the request is for nobody"))?;
+    let encoded = request.headers_mut().remove(HEAD).ok_or_else(|| unreachable("the request names no object"))?;
     let encoded = BASE64_STANDARD.decode(encoded.as_bytes()).map_err(unreachable)?;
     let RequestHead { group, replica, hops } = wire::decode(&encoded)?;
     if worker.shutdown().is_stopping() {
-        return Err(unreachable("it ends"));
+        return Err(unreachable("it is shutting down"));
     }
     let known = group.address(&worker.shared().class_names);
-    let group = known.ok_or_else(|| unreachable(format!("App::Groups names no {}", group.class)))?;
+    let group = known.ok_or_else(|| unreachable(format!("App::Groups does not name {}", group.class)))?;
     match replica {
         Some((replica, ticket)) => {
             let to = ReplicaAddress { group, replica: ReplicaId::from_bytes(replica) };

@@ -1,6 +1,6 @@
-//! The bound of the calls that users' handlers have in flight: [`CallLimit`]. When a crowd leaves, each of a thousand
-//! Replicas may call all others at the same moment. Without a bound that is a million calls in memory, and a thread that does nothing
-//! else.
+//! [`CallLimit`]: the limit of calls that users' handlers have in flight. When a crowd leaves, each of a thousand
+//! Replicas may call all others at the same moment. Without a limit, a million calls would fill the memory and occupy
+//! the thread.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -39,7 +39,7 @@ impl Drop for Waits {
 }
 
 impl CallLimit {
-    /// Permits for `count` calls, in the order of the requests.
+    /// Acquires permits for `count` calls. Handlers get permits in the order of their requests.
     pub(super) fn acquire(&self, count: usize) -> LocalFuture<Result<Box<dyn CallPermits>, Error>> {
         if self.waiting.get() >= WAITING {
             let text = "too many handlers wait until they may call other Replicas: try again later";
@@ -74,9 +74,9 @@ mod tests {
     #[test]
     fn handlers_get_permits_in_turn_as_answers_come_and_the_number_that_wait_is_bounded() {
         let limit = CallLimit::default();
-        let mut first = limit.acquire(4000).now_or_never().expect("nobody else asks").unwrap();
+        let mut first = limit.acquire(4000).now_or_never().expect("all permits are free").unwrap();
         let mut second = limit.acquire(100);
-        assert!((&mut second).now_or_never().is_none(), "96 are free");
+        assert!((&mut second).now_or_never().is_none(), "only 96 are free");
         let mut third = limit.acquire(1);
         assert!((&mut third).now_or_never().is_none(), "it came later");
         (0..4).for_each(|_| first.release_one());
@@ -85,12 +85,12 @@ mod tests {
         drop(second);
         drop(third.now_or_never().expect("100 are free").unwrap());
         drop(first);
-        let all = limit.acquire(1_000_000).now_or_never().expect("however many there are, once all are free").unwrap();
+        let all = limit.acquire(1_000_000).now_or_never().expect("a larger number needs all permits").unwrap();
         let mut waiting: Vec<_> = (0..WAITING).map(|_| limit.acquire(1)).collect();
         assert!((&mut waiting[0]).now_or_never().is_none());
         assert!(limit.acquire(1).now_or_never().expect("an answer at once").is_err());
         waiting.pop();
-        assert!(limit.acquire(1).now_or_never().is_none(), "it may wait in place of one that does not any more");
+        assert!(limit.acquire(1).now_or_never().is_none(), "it waits in place of the one that was removed");
         drop(all);
         assert!(waiting.remove(0).now_or_never().expect("all are free").is_ok());
     }

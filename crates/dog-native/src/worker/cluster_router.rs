@@ -1,7 +1,7 @@
-//! The way to objects in a cluster: [`ClusterRouter`].
+//! [`ClusterRouter`]: how mail reaches objects in a cluster.
 //!
-//! Only the home worker of an object asks the directory where the object lives, so that a process claims it once. Other
-//! workers ask the home worker. All of them remember the answer.
+//! Only the home worker of an object asks the directory where the object lives, so that a process claims it only once.
+//! Other workers ask the home worker. All of them remember the answer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -27,7 +27,7 @@ use crate::cluster::ports::Owner;
 use crate::mail::{Answer, Claim, Mail, ReturnAddress, RoutingMail};
 use crate::shared::Shared;
 
-/// How long routes and claims are kept at least where objects never hibernate.
+/// How long routes and claims are kept at least, if objects never hibernate.
 const KEPT: Duration = Duration::from_secs(60);
 
 pub(super) struct ClusterRouter {
@@ -38,7 +38,7 @@ pub(super) struct ClusterRouter {
     this: Weak<Self>,
     routes: Routes,
     outbox: NodeOutbox,
-    /// Calls of this worker to objects on other nodes.
+    /// Calls of this worker to objects on other nodes, each with the node.
     remote_calls: RefCell<HashMap<u64, NodeId>>,
     forwarder: Forwarder,
     /// Seconds until unused routes and claims are evicted.
@@ -93,7 +93,7 @@ impl ClusterRouter {
         }
     }
 
-    /// See [`Router::cast`](super::router::Router::cast). One message for each node.
+    /// See [`Router::cast`](super::router::Router::cast). Sends one message to each node.
     pub(super) fn cast(&self, to: &Targets, cast: &ReplicaCast) {
         let mut concerned = vec![false; self.outbound.workers()];
         let mut here: Vec<ReplicaId> = Vec::new();
@@ -151,7 +151,7 @@ impl ClusterRouter {
         self.tell_caller(node, object, &mail);
         match mail {
             Mail::GroupCall { call, back, .. } if !understands(&call, self.outbox.version_of(node)) => {
-                let text = "the Group is at a node of an earlier release, which cannot say it";
+                let text = "the Group is on a node of an earlier release, which does not support this call";
                 self.answer_to(&back, Err(Error::new(Kind::Unreachable, text)));
             }
             Mail::GroupCall { to, call, back } => {
@@ -171,12 +171,12 @@ impl ClusterRouter {
             Mail::ReplicaFetch { to: ReplicaAddress { group, replica }, ticket, request, back, hops } => {
                 self.forward(node, group, Some((replica, ticket)), request, back, hops);
             }
-            // The node that has the object rings its alarm. All other mail is for workers, not for objects.
+            // An alarm rings on the node that has the object. All other mail is for workers, not for objects.
             _ => {}
         }
     }
 
-    /// Where the answer of an object on node `to` goes.
+    /// Returns the return address for a call to an object on node `to`.
     fn reply_to(&self, to: NodeId, back: &ReturnAddress) -> ReplyTo {
         let me = self.node.id();
         let node = if back.node == NodeId::default() { me } else { back.node };
@@ -186,7 +186,7 @@ impl ClusterRouter {
         ReplyTo { node, worker: u32::try_from(back.worker).unwrap_or(u32::MAX), call: back.call }
     }
 
-    /// If a third node has sent the mail here, it learns where the object lives.
+    /// If a third node has sent the mail here, tells it where the object lives.
     fn tell_caller(&self, node: NodeId, object: Object, mail: &Mail) {
         let Some(caller) = mail.caller().filter(|caller| *caller != NodeId::default() && *caller != self.node.id())
         else {
@@ -222,7 +222,7 @@ impl ClusterRouter {
         });
     }
 
-    /// Finds out where an object lives. `waiting` goes there then, and `askers` are told.
+    /// Looks up where an object lives. Then `waiting` is sent there, and `askers` are told.
     fn resolve(&self, object: Object, claim: Claim, waiting: Vec<Mail>, askers: Vec<usize>) {
         self.routes.resolve(object, waiting, askers);
         let (home, worker) = (self.outbound.home(object), self.outbound.index());
@@ -233,8 +233,8 @@ impl ClusterRouter {
         }
     }
 
-    /// The answer comes as mail. When this node gets the object, its alarm is read first: the writes of the last node that
-    /// had it are done by then.
+    /// Asks the directory. Its answer arrives as mail. If this node gets the object, its alarm is read first. All
+    /// writes of the node that had the object before are done by then.
     fn ask_directory(&self, object: Object, claim: Claim) {
         let Some(this) = self.this.upgrade() else { return };
         let node = self.node.id();
@@ -252,7 +252,7 @@ impl ClusterRouter {
         });
     }
 
-    /// The directory has answered, asked when this node was `node`.
+    /// Handles the answer of the directory. `node` is the id that this node had when it asked.
     pub(super) fn found(&self, object: Object, node: NodeId, owner: Result<Owner, Error>) {
         let owner = match owner {
             Ok(Owner::Here(claim)) if self.node.has_lease() && self.node.id() == node => {
@@ -265,7 +265,7 @@ impl ClusterRouter {
         self.located(object, owner);
     }
 
-    /// It is known where an object lives: what has waited goes there.
+    /// Ends a lookup, and sends the mail that has waited for it.
     pub(super) fn located(&self, object: Object, owner: Result<Owner, Error>) {
         let Some((waiting, askers)) = self.routes.located(object, owner.as_ref().ok().copied()) else { return };
         for worker in askers {
@@ -274,8 +274,8 @@ impl ClusterRouter {
         }
         match owner {
             Err(error) => waiting.into_iter().for_each(|mail| self.reject(mail, &error)),
-            // A cast to a Replica that no node has is for nobody. Mail that claims was waiting for a lookup that did not
-            // claim: it is looked up again.
+            // If no node has the Replica, a cast to it is dropped. Other mail claims the object, but this lookup did
+            // not, so the object is looked up again.
             Ok(owner) => {
                 for mail in waiting.into_iter().filter(|mail| owner != Owner::Nobody || mail.claim() == Claim::IfFree) {
                     self.send(object, mail);
@@ -290,7 +290,7 @@ impl ClusterRouter {
         }
     }
 
-    /// Another worker asks where an object of this worker lives.
+    /// Answers another worker that asks where an object of this worker lives.
     pub(super) fn locate(&self, object: Object, claim: Claim, worker: usize) {
         if self.routes.add_asker(object, worker) {
             return;
@@ -303,12 +303,12 @@ impl ClusterRouter {
         self.outbound.send(worker, Mail::Routing(RoutingMail::Located { object, owner: Ok(owner) }));
     }
 
-    /// Another node says that an object lives on `node`.
+    /// Handles another node's report that an object lives on `node`.
     pub(super) fn moved(&self, object: Object, node: NodeId) {
         self.routes.moved(object, node);
     }
 
-    /// Mail has come for an object that does not live here: it is sent on, or the object is looked up.
+    /// Sends on mail for an object that does not live here. If necessary, the object is looked up.
     pub(super) fn forward_mail(&self, object: Object, mail: Mail) {
         self.routes.is_not_here(object);
         self.send(object, mail);
@@ -318,7 +318,7 @@ impl ClusterRouter {
         self.routes.prefer(replica, node);
     }
 
-    /// Whether this node has the object.
+    /// Returns whether this node has claimed the object.
     pub(super) fn has_claim(&self, object: Object) -> bool {
         self.routes.has_claim(object)
     }
@@ -327,15 +327,15 @@ impl ClusterRouter {
         self.routes.next_epoch(object)
     }
 
-    /// The alarm of an object is due that does not live here. One node wakes it, wherever it lives; if no node has it, the
-    /// claim reads the alarm, which rings then.
+    /// Handles a due alarm of an object that this node has not claimed. One node of the cluster wakes the object,
+    /// wherever it lives. If no node has it, the lookup claims it and reads the alarm, which then rings.
     pub(super) fn wake_elsewhere(&self, object: Object) {
         if self.node.has_lease() && self.node.ports.directory.caretaker(object) == self.node.id() {
             self.send(object, Mail::Wake { object });
         }
     }
 
-    /// A node has ended. Returns the calls that it will not answer any more.
+    /// Handles the end of a node. Returns the calls that it will not answer any more.
     pub(super) fn node_gone(&self, gone: NodeId) -> Vec<u64> {
         self.routes.node_gone(gone);
         self.outbox.node_gone(gone);
@@ -343,17 +343,18 @@ impl ClusterRouter {
         self.remote_calls.borrow_mut().extract_if(|_, node| *node == gone).map(|(call, _)| call).collect()
     }
 
-    /// A call was answered.
+    /// Notes that a call was answered.
     pub(super) fn answered(&self, call: u64) {
         self.remote_calls.borrow_mut().remove(&call);
     }
 
-    /// Forgets the calls that are not pending any more.
+    /// Forgets the calls that are no longer pending.
     pub(super) fn retain_calls(&self, is_pending: impl Fn(u64) -> bool) {
         self.remote_calls.borrow_mut().retain(|call, _| is_pending(*call));
     }
 
-    /// Called every second. Evicts routes that were not used, and gives up claims on objects that are not `in_use`.
+    /// To be called every second. Evicts routes that were not used, and gives up claims on objects that are not
+    /// `in_use`.
     pub(super) fn evict_unused(&self, in_use: impl Fn(Object) -> bool) {
         let left = self.evicts_in.get();
         if left > 0 {
@@ -365,19 +366,20 @@ impl ClusterRouter {
         }
     }
 
-    /// Whether this node must not act any more for the objects that it has. A worker that has stood still may find that the
-    /// node has another lease by now: it is not the lease of its objects.
+    /// Returns whether this node must no longer act for the objects that it has claimed. If a worker was suspended, the
+    /// node may have a new lease by now. That is not the lease of these objects.
     pub(super) fn lease_is_over(&self) -> bool {
         let holder = self.routes.holder();
         holder != NodeId::default() && (self.node.id() != holder || !self.node.has_lease())
     }
 
-    /// The first step after the lease is over: the claims are void.
+    /// Makes the claims void. This is the first step after the lease is over.
     pub(super) fn void_claims(&self) {
         self.routes.forget_holder();
     }
 
-    /// The last step, after all objects of this worker have ended: drops their messages, and rejects what waits for others.
+    /// Drops the messages of this worker's objects, and rejects all mail that waits for a lookup. This is the last
+    /// step, when all these objects have ended.
     pub(super) fn give_up_claims(&self) {
         self.outbox.clear();
         for mail in self.routes.clear() {

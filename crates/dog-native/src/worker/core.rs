@@ -1,4 +1,4 @@
-//! A worker: the objects that it is made of, and what needs several of them.
+//! [`Worker`]: the parts of a worker, and what needs several of them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -45,27 +45,27 @@ pub(crate) struct Worker {
     requests: Requests,
     /// The Groups and Replicas that are in memory.
     pub(super) objects: Objects,
-    /// When objects are to be woken.
+    /// When objects must be woken.
     pub(super) alarms: RefCell<Alarms>,
-    /// Writes that are not done yet.
+    /// Writes that are not completed.
     pub(super) writes: Rc<PendingWrites>,
-    /// Calls that are not answered yet.
+    /// Calls that have no answer yet.
     pub(super) calls: PendingCalls,
-    /// The bound of the calls that handlers have in flight.
+    /// The limit of calls that handlers have in flight.
     pub(super) call_limit: CallLimit,
-    /// The way to every object and caller.
+    /// How mail reaches every object and caller.
     pub(super) router: Router,
-    /// Mail that waits for this worker and for others.
+    /// Mail that is queued for this worker and for others.
     pub(super) outbound: Rc<Outbound>,
-    /// Connections, and whose turn it is to be read.
+    /// Connections, and the queues of those that must be read.
     pub(super) sockets: Sockets,
-    /// How far the shutdown has come, and what it waits for.
+    /// The progress of the shutdown, and what it waits for.
     pub(super) shutdown: Rc<Shutdown>,
-    /// When the present turn began, and how the loop is woken.
+    /// When the current turn began, and how the loop is woken.
     pub(super) turn: Rc<TurnState>,
     /// How long handlers have waited, for the metrics.
     pub(super) handler_waits: RefCell<Times>,
-    /// Where the next new Replica lives: the workers take turns.
+    /// The worker on which the next new Replica lives. All workers get one in turn.
     next_replica_worker: Cell<usize>,
 }
 
@@ -139,12 +139,12 @@ impl Worker {
         &self.shared.heartbeats[self.index]
     }
 
-    /// The worker itself, for a task. `None` when it is being dropped.
+    /// Returns a strong reference to the worker, for a task. `None` when it is being dropped.
     pub(super) fn this(&self) -> Option<Rc<Self>> {
         self.this.upgrade()
     }
 
-    /// The indices of the other workers.
+    /// Returns the indices of the other workers.
     pub(crate) fn others(&self) -> impl Iterator<Item = usize> {
         let this = self.index;
         (0..self.shared.post.workers()).filter(move |other| *other != this)
@@ -166,18 +166,18 @@ impl Worker {
     }
 
     fn class(&self, class: ClassIndex) -> &Class<Self> {
-        // The index was looked up in this same list when the address was made.
+        // The index was looked up in this same list when the address was created.
         &self.classes[usize::from(class.0)]
     }
 
     fn new_life(&self, object: Object) -> Epoch {
-        // In a cluster no life begins without a claim. An epoch without a claim could write nothing.
+        // In a cluster no life begins without a claim. With an epoch that has no claim, every write would fail.
         let epoch = self.router.next_epoch(object).unwrap_or_else(|| self.shared.new_epoch());
         self.heartbeat().life_begins(epoch, object);
         epoch
     }
 
-    /// The Group. Its life begins if it has none.
+    /// Returns the Group. If it has no life, begins one.
     pub(super) fn group(self: &Rc<Self>, address: GroupAddress) -> Rc<dyn GroupObject> {
         self.objects.group(address, || {
             let epoch = self.new_life(Object::Group(address));
@@ -189,7 +189,7 @@ impl Worker {
         })
     }
 
-    /// The Replica. Its life begins if it has none.
+    /// Returns the Replica. If it has no life, begins one.
     pub(super) fn replica(self: &Rc<Self>, address: ReplicaAddress) -> Rc<dyn ReplicaObject> {
         self.objects.replica(address, || {
             let epoch = self.new_life(Object::Replica(address));
@@ -201,7 +201,7 @@ impl Worker {
         })
     }
 
-    /// A life of an object is over.
+    /// Notes that a life of an object is over.
     pub(super) fn life_ended(&self, object: Object, epoch: Epoch) {
         if self.objects.end(object, epoch) {
             self.writes.life_ended(object);
@@ -209,7 +209,7 @@ impl Worker {
         }
     }
 
-    /// The worker that a new Replica is to live on.
+    /// Returns the worker on which a new Replica should live.
     pub(super) fn next_replica_worker(&self) -> usize {
         self.next_replica_worker.replace(self.next_replica_worker.get() + 1) % self.shared.post.workers()
     }
@@ -221,8 +221,8 @@ impl Worker {
         pending
     }
 
-    /// Passes on a request that `hops` nodes have forwarded. If it comes from another node, that node knows better than this
-    /// worker where the object lives: here.
+    /// Forwards a request that `hops` nodes have forwarded before. If it comes from another node, the object lives on
+    /// this node according to that node, so it is not looked up again.
     fn fetch(&self, object: Object, hops: u8, mail: impl FnOnce(ReturnAddress) -> Mail) -> PendingCall {
         if hops == 0 {
             return self.call(object, mail);
@@ -232,7 +232,7 @@ impl Worker {
         pending
     }
 
-    /// Passes a request to a Group, after `hops` nodes have forwarded it.
+    /// Forwards a request to a Group. `hops` nodes have forwarded it before.
     pub(crate) fn forwarded_to_group(
         &self,
         to: GroupAddress,
@@ -248,7 +248,7 @@ impl Worker {
         }
     }
 
-    /// Passes a request to a Replica, after `hops` nodes have forwarded it.
+    /// Forwards a request to a Replica. `hops` nodes have forwarded it before.
     pub(crate) fn forwarded_to_replica(
         &self,
         to: ReplicaAddress,
@@ -266,12 +266,12 @@ impl Worker {
         }
     }
 
-    /// Sends mail to this worker when it is dropped, on whatever thread.
+    /// Returns a guard that sends mail to this worker when it is dropped, on any thread.
     pub(super) fn guard(&self, mail: Mail) -> Arc<dyn SeatGuard> {
         Arc::new(MailGuard::new(self.shared.post.clone(), self.index, mail))
     }
 
-    /// Takes those alarms, of an earlier process, whose objects belong to this worker.
+    /// Sets the alarms of an earlier process whose objects belong to this worker.
     pub(crate) fn set_alarms(&self, alarms: &[SetAlarm]) {
         for SetAlarm { at, class, object } in alarms {
             if self.outbound.home(*object) != self.index {
@@ -289,7 +289,7 @@ impl Worker {
         }
     }
 
-    /// The counts of this worker. This visits every object and socket.
+    /// Returns the counts of this worker. This visits every object and socket.
     pub(super) fn snapshot(&self) -> Figures {
         let (sockets_open, sockets_closing, outbox_bytes) = self.sockets.connections().totals();
         Figures {
@@ -303,7 +303,7 @@ impl Worker {
         }
     }
 
-    /// Drops the objects and the App: they hold this worker by a strong count.
+    /// Drops the objects and the App, because they hold strong references to this worker.
     pub(super) fn release(&self) {
         self.objects.clear();
         drop(self.requests.remove_app());

@@ -1,4 +1,4 @@
-//! What a worker does with each piece of mail.
+//! How a worker handles each piece of mail.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::cluster::ports::Owner;
 use crate::mail::{Answer, Attach, Mail, ReturnAddress, RoutingMail, StopMode};
 use crate::repeats::seldom;
 
-/// Does what a piece of mail says, or sends it on to where its object lives.
+/// Handles a piece of mail, or forwards it to where its object lives.
 pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
     if let Some(cluster) = worker.router.cluster()
         && let Some(object) = mail.object()
@@ -30,7 +30,7 @@ pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
     }
     if worker.objects.has_no_room_for(&mail) {
         worker.counters().objects_refused.one();
-        let error = Error::new(Kind::NoRoom, "the server has as many rooms as it may: try again later");
+        let error = Error::new(Kind::NoRoom, "the server is at its limit of objects: try again later");
         return worker.router.reject(mail, &error);
     }
     match mail {
@@ -61,7 +61,7 @@ pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
     }
 }
 
-/// Mail for the worker itself.
+/// Handles mail for the worker itself.
 fn dispatch_to_worker(worker: &Rc<Worker>, mail: Mail) {
     match mail {
         Mail::Answer { call, answer } => {
@@ -80,7 +80,7 @@ fn dispatch_to_worker(worker: &Rc<Worker>, mail: Mail) {
         Mail::Outside { request, reply, span } => answer_outside(worker, request, reply, &span),
         Mail::Stop(mode) => stop(worker, mode),
         Mail::Figures(reply) => {
-            // The other side may have given up.
+            // The receiver may have given up.
             let _ = reply.send(worker.snapshot());
         }
         Mail::Routing(mail) => {
@@ -93,7 +93,8 @@ fn dispatch_to_worker(worker: &Rc<Worker>, mail: Mail) {
             worker.sockets.let_go_on();
         }
         Mail::Lags { group, worker: other, lags } => worker.sockets.lags_elsewhere(group, other, lags),
-        // An object that is woken is here now, and its alarm with it. The loop checks the shutdown after every turn.
+        // `Wake`: the claim has brought the object here, and its alarm was set then. `CheckDrain`: the loop checks the
+        // shutdown after every turn.
         _ => {}
     }
 }
@@ -103,7 +104,7 @@ fn dispatch_routing(worker: &Rc<Worker>, cluster: &ClusterRouter, mail: RoutingM
         RoutingMail::Locate { object, claim, worker } => cluster.locate(object, claim, worker),
         RoutingMail::Located { object, owner } => cluster.located(object, owner),
         RoutingMail::Found { object, node, owner, alarm } => {
-            // The objects of an earlier lease end before anything is claimed by a new one.
+            // The objects of an earlier lease must end before a new lease claims any.
             fence_if_needed(worker);
             if let Ok(Owner::Here(_)) = owner {
                 worker.alarms.borrow_mut().set(object, alarm);
@@ -119,7 +120,7 @@ fn dispatch_routing(worker: &Rc<Worker>, cluster: &ClusterRouter, mail: RoutingM
             worker.objects.groups().into_iter().for_each(|group| group.node_gone(node));
         }
         RoutingMail::LeaseLost => fence_if_needed(worker),
-        // Of an object that lives here, this worker knows the alarm before the storage does.
+        // If the object lives here, this worker knows its alarm before the storage does.
         RoutingMail::AlarmSeen { object, at } => {
             if !cluster.has_claim(object) {
                 worker.alarms.borrow_mut().set(object, at);
@@ -129,7 +130,7 @@ fn dispatch_routing(worker: &Rc<Worker>, cluster: &ClusterRouter, mail: RoutingM
     }
 }
 
-/// Gives a socket its connection. A socket that opens after all others were closed is closed at once.
+/// Gives a socket its connection. If all other sockets were closed already, it is closed at once.
 fn attach_connection(worker: &Worker, attach: Attach) {
     let socket = attach.socket;
     worker.sockets.attach(attach);
@@ -138,19 +139,19 @@ fn attach_connection(worker: &Worker, attach: Attach) {
     }
 }
 
-/// Has the App answer a request that another server, or another thread, has accepted.
+/// Lets the App answer a request that another server, or another thread, has accepted.
 fn answer_outside(worker: &Rc<Worker>, request: Request, reply: oneshot::Sender<Response>, span: &Span) {
     let (worker, busy) = (Rc::clone(worker), worker.shutdown.hold());
     let span = span.in_scope(|| worker.requests().span(&request));
     let answer = async move {
-        // The other side may have gone.
+        // The receiver may be gone.
         let _ = reply.send(worker.answer(request).await);
         drop(busy);
     };
     tokio::task::spawn_local(answer.instrument(span));
 }
 
-/// Sends the answer of an object to the caller.
+/// Returns a reply that sends the object's answer to the caller.
 fn reply<T: 'static>(worker: &Rc<Worker>, back: &ReturnAddress, wrap: fn(T) -> Answer) -> Reply<T> {
     let (worker, node, to, call) = (Rc::clone(worker), back.node, back.worker, back.call);
     Reply::new(move |answer: Result<T, Error>| {
@@ -175,17 +176,17 @@ fn cast_to_living(worker: &Worker, to: &Targets, cast: &ReplicaCast) {
     }
 }
 
-/// The shutdown begins: no new connections and no new requests. Open sockets are closed in batches.
+/// Begins the shutdown: no new connections and no new requests. Open sockets are closed in batches.
 fn stop(worker: &Worker, mode: StopMode) {
     if worker.shutdown.begin(|| worker.sockets.ids(), mode) {
-        // Objects that stream, or do something beside their handlers, come to an end.
+        // Streams and background tasks of objects end.
         worker.objects.groups().into_iter().for_each(GroupObject::stopping);
         worker.objects.replicas().into_iter().for_each(ReplicaObject::stopping);
     }
 }
 
-/// An alarm was set in memory before it was on disk, and could not be stored. The stored alarm counts, unless the alarm was
-/// set again meanwhile.
+/// Restores the stored alarm of an object after a new alarm could not be stored. The new alarm was already set in
+/// memory. If the alarm was set again in the meantime, nothing changes.
 fn restore_alarm(worker: &Worker, object: Object, refused: Option<Timestamp>) {
     if worker.alarms.borrow().of(object) != refused {
         return;

@@ -1,4 +1,4 @@
-//! The worker as the host of its objects: what the engine asks of it.
+//! The worker as the host of its objects: the traits that the engine requires.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -163,7 +163,7 @@ impl ObjectStorage for Worker {
             return Box::pin(async { Err(Error::new(Kind::Closed, "this life of the object is over")) });
         }
         if let Some(at) = batch.alarm.map(AlarmChange::time) {
-            // In memory at once: the handler may not wait for the disk, and the alarm must ring all the same.
+            // Set in memory now: the handler may not wait for the disk, and the alarm must ring anyway.
             self.alarms.borrow_mut().set(object, at);
             self.turn.queued();
         }
@@ -186,7 +186,7 @@ impl ObjectStorage for Worker {
     }
 
     fn alarm(&self, object: Object) -> LocalFuture<Result<Option<Timestamp>, Error>> {
-        // It is set in memory before it is on disk.
+        // An alarm is in memory before it is on disk.
         let alarm = self.alarms.borrow().of(object);
         match alarm {
             Some(at) => Box::pin(async move { Ok(Some(at)) }),
@@ -209,7 +209,7 @@ impl Lifecycle for Worker {
                 // Without randomness two Replicas could get the same id.
                 panic!("the operating system gives no random bytes: {error}");
             }
-            // The home worker follows from the id: draw until it is the wanted one.
+            // The id determines the home worker, so draw ids until one belongs to the wanted worker.
             if self.shared().post.worker_of(&id) == worker {
                 return ReplicaId::from_bytes(id);
             }

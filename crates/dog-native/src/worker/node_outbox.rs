@@ -1,5 +1,5 @@
-//! Messages of this worker to other nodes: [`NodeOutbox`]. They are sent at the end of the turn at the latest, in one bundle
-//! for each node.
+//! [`NodeOutbox`]: messages of this worker to other nodes. They are sent at the end of the turn at the latest, in one
+//! bundle per node.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -31,9 +31,9 @@ fn may_share(cast: &ReplicaCast) -> bool {
 
 pub(super) struct NodeOutbox {
     node: Arc<Node>,
-    /// Messages of this turn.
+    /// The messages of this turn.
     messages: RefCell<BTreeMap<NodeId, Vec<NodeMessage>>>,
-    /// The protocol version that other nodes are sent.
+    /// The protocol version that is used for each node.
     versions: RefCell<HashMap<NodeId, u8>>,
 }
 
@@ -50,7 +50,8 @@ impl NodeOutbox {
         self.messages.borrow_mut().entry(to).or_default().push(message);
     }
 
-    /// A cast to Replicas on that node. If the last message is a cast to the same Replicas, they share the list.
+    /// Queues a cast to Replicas on that node. If the last message is a cast to the same Replicas, the two share the
+    /// list.
     pub(super) fn cast(&self, node: NodeId, group: GroupAddress, replicas: &[ReplicaId], cast: &ReplicaCast) {
         let mut messages = self.messages.borrow_mut();
         let messages = messages.entry(node).or_default();
@@ -67,8 +68,8 @@ impl NodeOutbox {
         messages.push(NodeMessage::Casts { to: self.name(group), replicas, casts: vec![cast.clone()] });
     }
 
-    /// A call to a Replica on that node. If the last message is the same call, they share it: so a call to all siblings,
-    /// such as the view of a large room, is sent once to each node.
+    /// Queues a call to a Replica on that node. If the last message is the same call, the two share it. So a call to
+    /// all siblings, such as the view of a large room, is sent once per node.
     pub(super) fn call(&self, node: NodeId, replica: ReplicaAddress, call: ReplicaCall, back: ReplyTo) {
         let mut messages = self.messages.borrow_mut();
         let messages = messages.entry(node).or_default();
@@ -91,7 +92,7 @@ impl NodeOutbox {
         }
     }
 
-    /// The newest version that both nodes speak. An unknown node is sent the oldest.
+    /// Returns the newest version that both nodes speak. An unknown node gets the oldest.
     pub(super) fn version_of(&self, node: NodeId) -> u8 {
         let ours = self.node.versions();
         if let Some(version) = self.versions.borrow().get(&node) {
@@ -113,12 +114,12 @@ impl NodeOutbox {
             Ok(bundle) => self.node.ports.link.send(to, bundle),
             Err(error) => {
                 let kind = "a node message cannot be encoded";
-                seldom!(error, kind, "what is to be sent to node {to} cannot be encoded: {error}");
+                seldom!(error, kind, "messages for node {to} cannot be encoded: {error}");
             }
         }
     }
 
-    /// A node has ended.
+    /// Forgets a node that has ended.
     pub(super) fn node_gone(&self, node: NodeId) {
         self.messages.borrow_mut().remove(&node);
         self.versions.borrow_mut().remove(&node);

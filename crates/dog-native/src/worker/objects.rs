@@ -1,4 +1,4 @@
-//! The objects that live on one worker: [`Objects`].
+//! [`Objects`]: the objects that live on one worker.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::metrics::figures::ClassFigures;
 pub(super) struct Objects {
     groups: RefCell<HashMap<GroupAddress, Rc<dyn GroupObject>>>,
     replicas: RefCell<HashMap<ReplicaAddress, Rc<dyn ReplicaObject>>>,
-    /// The most objects. More are made only for objects that others depend on already.
+    /// The limit of their number. At the limit, only objects that other objects depend on are created.
     limit: usize,
 }
 
@@ -25,7 +25,7 @@ impl Objects {
         Self { groups: RefCell::default(), replicas: RefCell::default(), limit }
     }
 
-    /// The Group's life. If it has none, it gets the one that `begin` makes.
+    /// Returns the Group's life. If it has none, `begin` creates one.
     pub(super) fn group(
         &self,
         address: GroupAddress,
@@ -34,7 +34,7 @@ impl Objects {
         Rc::clone(self.groups.borrow_mut().entry(address).or_insert_with(begin))
     }
 
-    /// The Replica's life. If it has none, it gets the one that `begin` makes.
+    /// Returns the Replica's life. If it has none, `begin` creates one.
     pub(super) fn replica(
         &self,
         address: ReplicaAddress,
@@ -43,12 +43,12 @@ impl Objects {
         Rc::clone(self.replicas.borrow_mut().entry(address).or_insert_with(begin))
     }
 
-    /// The Replica's life, if it has one.
+    /// Returns the Replica's life, if it has one.
     pub(super) fn living_replica(&self, address: ReplicaAddress) -> Option<Rc<dyn ReplicaObject>> {
         self.replicas.borrow().get(&address).cloned()
     }
 
-    /// The epoch of the object's life, if it has one.
+    /// Returns the epoch of the object's life, if it has one.
     pub(super) fn epoch(&self, object: Object) -> Option<Epoch> {
         match object {
             Object::Group(address) => self.groups.borrow().get(&address).map(|group| group.epoch()),
@@ -56,7 +56,7 @@ impl Objects {
         }
     }
 
-    /// A life is over. Returns whether it was the object's present one.
+    /// Removes a life that has ended. Returns whether it was the object's current one.
     pub(super) fn end(&self, object: Object, epoch: Epoch) -> bool {
         let is_present = self.epoch(object) == Some(epoch);
         if is_present {
@@ -68,7 +68,7 @@ impl Objects {
         is_present
     }
 
-    /// Whether the mail would begin a life that nothing here depends on, and there are enough objects.
+    /// Returns whether the mail would begin a life that no other object depends on, and the limit is reached.
     pub(super) fn has_no_room_for(&self, mail: &Mail) -> bool {
         let is_new = match mail {
             Mail::GroupCall { to, call: GroupCall::Identify { .. }, .. } | Mail::GroupFetch { to, .. } => {
@@ -88,14 +88,15 @@ impl Objects {
         self.replicas.borrow().values().cloned().collect()
     }
 
-    /// Removes all objects. They hold their host by a strong count, and the host holds them: this ends the circle.
+    /// Removes all objects. They hold strong references to their host, which holds them, so otherwise none would ever
+    /// be dropped.
     pub(super) fn clear(&self) {
         let replicas = std::mem::take(&mut *self.replicas.borrow_mut());
         let groups = std::mem::take(&mut *self.groups.borrow_mut());
         drop((replicas, groups));
     }
 
-    /// Counts the objects of each class. It visits every object.
+    /// Counts the objects of each class. This visits every object.
     pub(super) fn figures(&self, class_names: &[&'static str]) -> Vec<ClassFigures> {
         let new = |name: &&'static str| ClassFigures { name, ..ClassFigures::default() };
         let mut classes: Vec<ClassFigures> = class_names.iter().map(new).collect();

@@ -1,5 +1,5 @@
-//! What objects of this worker send: to each other, and to other workers. [`Outbound`] also knows which workers have more
-//! to do than they should.
+//! [`Outbound`]: mail that objects of this worker send to each other and to other workers. It also knows which other
+//! workers are overloaded.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,11 +14,11 @@ use crate::mail::{Answer, Mail};
 use crate::metrics::counters::Counters;
 use crate::post::{FULL, OVERFULL, Post};
 
-/// After this many checks in a row (1 s) in which a full worker has done nothing, its senders are not held back any more: a
-/// handler may block its thread.
+/// After this many checks in a row (1 s) in which an overloaded worker took no mail, its senders are no longer held
+/// back: probably a handler blocks its thread.
 const STUCK: u8 = 20;
 
-/// The queues of one worker.
+/// The mail queues of one worker.
 pub(super) struct Outbound {
     index: usize,
     post: Post,
@@ -32,15 +32,15 @@ pub(super) struct Outbound {
     remote_weight: Cell<usize>,
     full: RefCell<Vec<Option<Full>>>,
     any_full: Cell<bool>,
-    /// Whether something was sent to a full worker since that was asked.
+    /// Whether mail was sent to an overloaded worker since this was last taken.
     met_full: Cell<bool>,
 }
 
-/// A worker that has more to do than it should.
+/// The state of an overloaded worker.
 struct Full {
     /// See [`Post::taken`].
     taken: usize,
-    /// Checks in a row in which it had done nothing.
+    /// Checks in a row in which it took no mail.
     idle_checks: u8,
 }
 
@@ -66,23 +66,23 @@ impl Outbound {
         self.post.workers()
     }
 
-    /// The index of this worker.
+    /// Returns the index of this worker.
     pub(super) fn index(&self) -> usize {
         self.index
     }
 
-    /// The worker that an object belongs to in this process.
+    /// Returns the home worker of an object in this process.
     pub(super) fn home(&self, object: Object) -> usize {
         self.post.worker_of(object.id())
     }
 
-    /// Something was queued: there must be another turn.
+    /// Notes that something was queued: the loop must take another turn.
     pub(super) fn queued(&self) {
         self.turn.queued();
     }
 
-    /// Sends to any worker, this one included, after everything that was sent to it before. If far too much waits there,
-    /// the mail is refused.
+    /// Sends mail to any worker, including this one. It arrives after all mail that was sent to that worker before. If
+    /// far too much is queued there, the mail is refused.
     pub(super) fn send(&self, worker: usize, mail: Mail) {
         let weight = mail.weight();
         if worker == self.index {
@@ -109,12 +109,12 @@ impl Outbound {
         self.post.backlog(worker) > OVERFULL && mail.may_be_refused()
     }
 
-    /// Drops mail because too much waits. The caller of a call gets an error, unless it is on another node: that one has a
-    /// deadline.
+    /// Refuses mail because too much is queued. If it is a call, its caller gets an error. A caller on another node
+    /// gets none, but its call has a deadline.
     pub(super) fn refuse(&self, mail: Mail) {
         self.counters.mail_refused.one();
         if let Some(back) = mail.into_return_address().filter(|back| back.node == NodeId::default()) {
-            let error = Error::new(Kind::Unreachable, "too much waits for the object: try again later");
+            let error = Error::new(Kind::Unreachable, "too much is queued for the object: try again later");
             self.answer(back.worker, back.call, Err(error));
         }
     }
@@ -124,14 +124,14 @@ impl Outbound {
         self.send(worker, Mail::Answer { call, answer });
     }
 
-    /// Sends to every other worker, at once.
+    /// Sends mail to every other worker at once.
     pub(super) fn tell_others(&self, mail: impl Fn() -> Mail) {
         for worker in (0..self.workers()).filter(|worker| *worker != self.index) {
             self.post.send(worker, vec![mail()]);
         }
     }
 
-    /// The next piece of mail for this worker.
+    /// Returns the next piece of mail for this worker.
     pub(super) fn take_local(&self) -> Option<Mail> {
         let mail = self.local.borrow_mut().pop_front()?;
         self.local_weight.set(self.local_weight.get() - mail.weight());
@@ -142,19 +142,19 @@ impl Outbound {
         !self.local.borrow().is_empty()
     }
 
-    /// Whether so much waits for this worker that it should read nothing that makes more of it.
+    /// Returns whether so much mail is queued for this worker that it should not read sockets, which would cause more.
     pub(super) fn is_behind(&self) -> bool {
         self.local_weight.get() > FULL
     }
 
-    /// Whether so much waits for other workers that it should be posted before the end of the turn.
+    /// Returns whether so much mail is queued for other workers that it should be posted before the end of the turn.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.remote_weight.get() > FULL / 4
     }
 
-    /// Posts what waits for other workers. It is called before every few writes, so it costs almost nothing where nothing
-    /// waits.
+    /// Posts the mail that is queued for other workers. It is called before every few writes, so it must cost almost
+    /// nothing if there is no mail.
     #[inline]
     pub(super) fn post(&self) {
         if self.remote_weight.get() > 0 {
@@ -180,18 +180,18 @@ impl Outbound {
         self.any_full.set(all.iter().any(Option::is_some));
     }
 
-    /// Another worker has room again.
+    /// Notes that another worker has room again.
     pub(super) fn has_room(&self, worker: usize) {
         self.set_full(worker, None);
     }
 
-    /// Whether any worker has more to do than it should.
+    /// Returns whether any worker is overloaded.
     #[inline]
     pub(super) fn any_full(&self) -> bool {
         self.any_full.get()
     }
 
-    /// Checks whether the full workers do anything.
+    /// Checks whether the overloaded workers take any mail.
     pub(super) fn check_full(&self) {
         for (worker, full) in self.full.borrow_mut().iter_mut().enumerate() {
             let Some(full) = full else { continue };
@@ -201,7 +201,7 @@ impl Outbound {
         }
     }
 
-    /// Whether something was sent to a full worker since this was last taken.
+    /// Returns whether mail was sent to an overloaded worker since this was last taken.
     #[inline]
     pub(super) fn met_full(&self) -> bool {
         self.met_full.get()
@@ -268,7 +268,7 @@ mod tests {
         outbound.post();
         assert!(outbound.any_full() && !outbound.met_full());
         outbound.send(1, message(1));
-        assert!(outbound.take_met_full() && !outbound.met_full(), "its sender is to wait");
+        assert!(outbound.take_met_full() && !outbound.met_full(), "its sender must wait");
         while mailboxes[1].next().is_some() {}
         assert!(matches!(mailboxes[0].next(), Some(Mail::HasRoom { worker: 1 })));
         outbound.has_room(1);

@@ -1,4 +1,4 @@
-//! Calls of this worker that are not answered yet: [`PendingCalls`].
+//! [`PendingCalls`]: calls of this worker that have no answer yet.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,14 +11,14 @@ use crate::mail::Answer;
 
 type Outcome = Result<Answer, Error>;
 
-/// The calls of one worker, each with a number of its own.
+/// The calls of one worker, each with its own number.
 #[derive(Default)]
 pub(super) struct PendingCalls {
     calls: RefCell<HashMap<u64, oneshot::Sender<Outcome>>>,
     next: Cell<u64>,
 }
 
-/// The answer to a call, to be awaited. Dropped, the answer is ignored.
+/// The answer to a call, to be awaited. If it is dropped, the answer is ignored.
 pub(super) struct PendingCall(oneshot::Receiver<Outcome>);
 
 impl PendingCall {
@@ -31,7 +31,7 @@ impl PendingCall {
 }
 
 impl PendingCalls {
-    /// A new call: its number, and its answer.
+    /// Begins a call. Returns its number, and its answer to be awaited.
     pub(super) fn begin(&self) -> (u64, PendingCall) {
         let call = self.next.replace(self.next.get() + 1);
         let (sender, receiver) = oneshot::channel();
@@ -39,7 +39,7 @@ impl PendingCalls {
         (call, PendingCall(receiver))
     }
 
-    /// Passes on an answer, unless the call was given up.
+    /// Completes a call with an answer, unless the caller has given it up.
     pub(super) fn answer(&self, call: u64, answer: Outcome) {
         if let Some(sender) = self.calls.borrow_mut().remove(&call) {
             // The caller may have dropped the call.
@@ -47,7 +47,7 @@ impl PendingCalls {
         }
     }
 
-    /// Removes the calls that were given up: their answers may never come.
+    /// Removes the calls that their callers have given up. Their answers may never arrive.
     pub(super) fn remove_abandoned(&self) {
         self.calls.borrow_mut().retain(|_, sender| !sender.is_closed());
     }
@@ -56,7 +56,7 @@ impl PendingCalls {
         self.calls.borrow().contains_key(&call)
     }
 
-    /// Whether nobody waits for an answer.
+    /// Returns whether no caller waits for an answer.
     pub(super) fn is_idle(&self) -> bool {
         self.calls.borrow().values().all(oneshot::Sender::is_closed)
     }

@@ -1,5 +1,5 @@
-//! Writes that were handed to the storage and are not done yet: [`PendingWrites`]. A life can end before its writes are
-//! done. The next life of that object reads only after them, so that it sees everything that the one before it has written.
+//! [`PendingWrites`]: writes that were passed to the storage and are not completed. A life can end before its writes
+//! complete. The next life of that object reads only after them, so that it sees all of them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 
 use crate::storage::port::{Read, Storage};
 
-/// The writes of one worker. Those of one object are done in the order in which they began.
+/// The writes of one worker. Those of one object complete in the order in which they began.
 #[derive(Default)]
 pub(super) struct PendingWrites {
-    /// Only objects with pending writes.
+    /// Contains only objects with pending writes.
     pending: RefCell<HashMap<Object, Pending>>,
     changed: Notify,
 }
@@ -25,17 +25,17 @@ pub(super) struct PendingWrites {
 #[derive(Debug, Default)]
 struct Pending {
     writes: u64,
-    /// How many of them belong to lives that have ended, so that they must be done before the object is read.
+    /// How many of them belong to lives that have ended. They must complete before the object is read.
     of_ended_lives: u64,
 }
 
 impl PendingWrites {
-    /// A write begins.
+    /// Notes that a write begins.
     pub(super) fn begin(&self, object: Object) {
         self.pending.borrow_mut().entry(object).or_default().writes += 1;
     }
 
-    /// The object's oldest write is done, or has failed.
+    /// Notes that the object's oldest write is durable or has failed.
     pub(super) fn done(&self, object: Object) {
         let mut all = self.pending.borrow_mut();
         let Some(pending) = all.get_mut(&object) else { return };
@@ -51,14 +51,14 @@ impl PendingWrites {
         }
     }
 
-    /// A life of the object has ended.
+    /// Notes that a life of the object has ended.
     pub(super) fn life_ended(&self, object: Object) {
         if let Some(pending) = self.pending.borrow_mut().get_mut(&object) {
             pending.of_ended_lives = pending.writes;
         }
     }
 
-    /// Whether any write of the object is pending.
+    /// Returns whether any write of the object is pending.
     pub(super) fn has_any(&self, object: Object) -> bool {
         self.pending.borrow().contains_key(&object)
     }
@@ -89,7 +89,7 @@ impl PendingWrites {
         self.pending.borrow().get(&object).is_some_and(|pending| pending.of_ended_lives > 0)
     }
 
-    /// What must be awaited before the object is read: mostly nothing.
+    /// Returns a future to await before the object is read. It is rarely necessary.
     fn before_reading(self: &Rc<Self>, object: Object) -> Option<impl Future<Output = ()> + 'static> {
         if !self.must_wait(object) {
             return None;
@@ -126,14 +126,14 @@ mod tests {
         writes.begin(a);
         writes.begin(b);
         writes.begin(a);
-        assert!(writes.before_reading(a).is_none(), "its own life goes on");
+        assert!(writes.before_reading(a).is_none(), "its life has not ended");
         writes.life_ended(a);
         writes.begin(a);
-        assert!(writes.before_reading(b).is_none(), "another's did");
-        let mut waits = Box::pin(writes.before_reading(a).expect("two of its writes are under way"));
+        assert!(writes.before_reading(b).is_none(), "the life of another object has ended");
+        let mut waits = Box::pin(writes.before_reading(a).expect("two of its writes are pending"));
         for done in [b, a] {
             writes.done(done);
-            assert!((&mut waits).now_or_never().is_none(), "its second is");
+            assert!((&mut waits).now_or_never().is_none(), "its second write is pending");
         }
         writes.done(a);
         assert!((&mut waits).now_or_never().is_some());
@@ -141,6 +141,6 @@ mod tests {
         writes.done(a);
         writes.begin(b);
         writes.life_ended(a);
-        assert!(writes.before_reading(a).is_none(), "none of its own is under way");
+        assert!(writes.before_reading(a).is_none(), "none of its own writes is pending");
     }
 }

@@ -1,4 +1,4 @@
-//! Requests from outside, and the App that answers them: [`Requests`].
+//! [`Requests`]: requests from outside, and the App that answers them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use tracing::{Span, info_span};
 
 use crate::metrics::counters::Counters;
 
-/// The user's App, as a function.
+/// The user's App as a function.
 pub(crate) type AnswerRequest = Rc<dyn Fn(Request) -> LocalFuture<Response>>;
 
 /// The App as one worker runs it.
@@ -36,7 +36,7 @@ impl Requests {
         self.app.take()
     }
 
-    /// Answers a request, or refuses it if the server does not accept any more.
+    /// Answers a request, or refuses it if the server no longer accepts requests.
     pub(super) async fn answer(&self, request: Request, accepts: bool) -> Response {
         let app = self.app.borrow().clone().filter(|_| accepts);
         let response = match app {
@@ -48,7 +48,7 @@ impl Requests {
         response
     }
 
-    /// The span of a request. It contains the path, but not the query, because people put secrets into queries.
+    /// Returns the span of a request. It contains the path but not the query, because queries can contain secrets.
     pub(crate) fn span(&self, request: &Request) -> Span {
         if tracing::level_filters::LevelFilter::current() < tracing::Level::INFO {
             return Span::none();
@@ -58,7 +58,7 @@ impl Requests {
     }
 }
 
-/// The answer to a request that comes after the shutdown has begun.
+/// Returns the response to a request that arrives during the shutdown.
 fn restarting() -> Response {
     let mut response = dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "the server restarts");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

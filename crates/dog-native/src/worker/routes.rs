@@ -1,4 +1,5 @@
-//! What a worker of a cluster's node remembers of where objects live, and which of its objects this node has: [`Routes`].
+//! [`Routes`]: what a worker of a cluster's node knows of where objects live, and which of its objects this node has
+//! claimed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -12,17 +13,17 @@ use crate::cluster::node::Node;
 use crate::cluster::ports::Owner;
 use crate::mail::Mail;
 
-/// How many bytes of mail (as [`Mail::weight`] counts them) may wait for an object that is looked up: 1 MiB.
+/// How many bytes of mail (as [`Mail::weight`] counts them) may be queued for an object during a lookup: 1 MiB.
 const MAX_WAITING: usize = 1024 * 1024;
 
 pub(super) struct Routes {
     node: Arc<Node>,
     routes: RefCell<HashMap<Object, Route>>,
-    /// The objects of this worker that this node has.
+    /// The objects of this worker that this node has claimed.
     claims: RefCell<HashMap<Object, ClaimedObject>>,
     /// The id that this node had when it made these claims. The default if there are none.
     holder: Cell<NodeId>,
-    /// Where new Replicas are to begin.
+    /// The nodes on which new Replicas should begin.
     preferred: RefCell<HashMap<ReplicaAddress, NodeId>>,
 }
 
@@ -34,7 +35,7 @@ enum Route {
         node: NodeId,
         used: Cell<bool>,
     },
-    /// The object is looked up: what waits for it, and the workers that have asked for it.
+    /// The object is being looked up: the mail that waits for it, and the workers that have asked for it.
     Resolving {
         waiting: Vec<Mail>,
         askers: Vec<usize>,
@@ -71,7 +72,7 @@ impl Routes {
         }
     }
 
-    /// Where the object lives, as far as that is known. The route counts as used.
+    /// Returns where the object lives, as far as that is known. The route counts as used.
     pub(super) fn locate(&self, object: Object) -> Location {
         match self.routes.borrow().get(&object) {
             Some(Route::Here { used }) => {
@@ -88,17 +89,17 @@ impl Routes {
         }
     }
 
-    /// The object lives on another node.
+    /// Notes that the object lives on another node.
     pub(super) fn set(&self, object: Object, node: NodeId) {
         self.routes.borrow_mut().insert(object, Route::there(node));
     }
 
-    /// The object is looked up.
+    /// Notes that the object is being looked up.
     pub(super) fn resolve(&self, object: Object, waiting: Vec<Mail>, askers: Vec<usize>) {
         self.routes.borrow_mut().insert(object, Route::Resolving { waiting, askers });
     }
 
-    /// Keeps mail for an object that is looked up. Returns it if too much waits already.
+    /// Queues mail for an object that is being looked up. Returns the mail if too much is queued already.
     pub(super) fn wait(&self, object: Object, mail: Mail) -> Option<Mail> {
         if let Some(Route::Resolving { waiting, .. }) = self.routes.borrow_mut().get_mut(&object) {
             let weight: usize = waiting.iter().map(Mail::weight).sum();
@@ -110,7 +111,7 @@ impl Routes {
         Some(mail)
     }
 
-    /// Notes that a worker asks for an object that is looked up already. Returns whether it is.
+    /// Adds a worker that asks for an object, if that is being looked up. Returns whether it is.
     pub(super) fn add_asker(&self, object: Object, worker: usize) -> bool {
         match self.routes.borrow_mut().get_mut(&object) {
             Some(Route::Resolving { askers, .. }) => {
@@ -121,8 +122,8 @@ impl Routes {
         }
     }
 
-    /// The lookup is done, or has failed without an owner. Returns what has waited, and who has asked. `None` if the object
-    /// was not looked up.
+    /// Ends a lookup, with an owner or without. Returns the mail that has waited, and the workers that have asked.
+    /// Returns `None` if the object was not being looked up.
     pub(super) fn located(&self, object: Object, owner: Option<Owner>) -> Option<(Vec<Mail>, Vec<usize>)> {
         let mut routes = self.routes.borrow_mut();
         if !matches!(routes.get(&object), Some(Route::Resolving { .. })) {
@@ -131,7 +132,7 @@ impl Routes {
         let Some(Route::Resolving { waiting, askers }) = routes.remove(&object) else { return None };
         let route = match owner {
             Some(Owner::Here(_)) => Some(Route::here()),
-            // A node that has ended in the meantime does not have it any more.
+            // A node that has ended in the meantime does not have the object any more.
             Some(Owner::There(node)) if self.node.is_alive(node) => Some(Route::there(node)),
             Some(Owner::There(_) | Owner::Nobody) | None => None,
         };
@@ -139,8 +140,9 @@ impl Routes {
         Some((waiting, askers))
     }
 
-    /// Another node says that the object lives on `node`. It counts if the object was thought to live elsewhere. If it may
-    /// live here, or nowhere, it is looked up again.
+    /// Handles a report that the object lives on `node`. It counts only if this worker believed that another node has
+    /// the object. If the report names this node or a node that has ended, the route is removed, and the next mail
+    /// looks the object up.
     pub(super) fn moved(&self, object: Object, node: NodeId) {
         if let Location::There(_) = self.locate(object) {
             if node != self.node.id() && self.node.is_alive(node) {
@@ -151,19 +153,19 @@ impl Routes {
         }
     }
 
-    /// The object does not live here, though it may have been thought to.
+    /// Removes the route of an object that does not live here, if the route says that it does.
     pub(super) fn is_not_here(&self, object: Object) {
         if self.locate(object) == Location::Here {
             self.routes.borrow_mut().remove(&object);
         }
     }
 
-    /// A node has ended.
+    /// Removes the routes to a node that has ended.
     pub(super) fn node_gone(&self, gone: NodeId) {
         self.routes.borrow_mut().retain(|_, route| !matches!(route, Route::There { node, .. } if *node == gone));
     }
 
-    /// A hint that a new Replica should begin on `node`, if no node has it yet.
+    /// Gives a hint that a new Replica should begin on `node`, if no node has it yet.
     pub(super) fn prefer(&self, replica: ReplicaAddress, node: NodeId) {
         let is_elsewhere = node != self.node.id() && self.node.is_alive(node);
         if is_elsewhere && self.locate(Object::Replica(replica)) == Location::Unknown {
@@ -180,7 +182,7 @@ impl Routes {
         }
     }
 
-    /// This node has claimed the object, when its id was `node`.
+    /// Notes that this node has claimed the object, when its id was `node`.
     pub(super) fn claimed(&self, object: Object, node: NodeId, claim: u64) {
         self.holder.set(node);
         self.claims.borrow_mut().insert(object, ClaimedObject::new(claim));
@@ -190,7 +192,7 @@ impl Routes {
         self.claims.borrow().contains_key(&object)
     }
 
-    /// The epoch of the next life of an object that this node has.
+    /// Returns the epoch of the next life of an object that this node has claimed.
     pub(super) fn next_epoch(&self, object: Object) -> Option<Epoch> {
         let mut claims = self.claims.borrow_mut();
         let next = claims.get_mut(&object)?.next_epoch();
@@ -200,7 +202,7 @@ impl Routes {
         next
     }
 
-    /// The id that this node had when it made its claims.
+    /// Returns the id that this node had when it made its claims.
     pub(super) fn holder(&self) -> NodeId {
         self.holder.get()
     }
@@ -219,8 +221,8 @@ impl Routes {
         self.routes.take().into_values().flat_map(waiting).collect()
     }
 
-    /// Removes routes that were not used since the last call. Returns the claims that were not used since, on objects that
-    /// are not `in_use`; they are removed.
+    /// Removes routes that were not used since the last call. Also removes and returns claims that were not used since
+    /// then, except those on objects that are `in_use`.
     pub(super) fn evict_unused(&self, in_use: impl Fn(Object) -> bool) -> Vec<(Object, u64)> {
         let mut routes = self.routes.borrow_mut();
         routes.retain(|_, route| match route {

@@ -1,5 +1,5 @@
-//! The sockets of one worker: [`Sockets`] owns their connections, and the queues of those that are to be read. The
-//! module `reading` reads them.
+//! [`Sockets`]: the connections of one worker, and the queues of those that must be read. The module `reading` reads
+//! them.
 
 mod reading;
 
@@ -41,18 +41,18 @@ pub(super) struct Sockets {
     turn: Rc<TurnState>,
     outbound: Rc<Outbound>,
     connections: RefCell<Connections>,
-    /// Inflates messages that clients send compressed.
+    /// Decompresses messages of clients.
     inflater: RefCell<Inflater>,
     /// The buffer that all connections are read into, one after the other.
     scratch: RefCell<Vec<u8>>,
-    /// Sockets on which something has come, in this order.
+    /// Sockets with new bytes, in the order of the events.
     fresh: RefCell<VecDeque<SocketId>>,
-    /// Sockets that had their share of a turn and have more to read. They come after `fresh`.
+    /// Sockets that used up their share of a turn and have more to read. They are read after `fresh`.
     again: RefCell<VecDeque<SocketId>>,
     /// Sockets whose handler has ended.
     resumed: RefCell<VecDeque<SocketId>>,
     backpressure: Backpressure,
-    /// When `moment` is to be updated.
+    /// When `moment` must be updated.
     next_moment: Cell<Instant>,
 }
 
@@ -80,7 +80,7 @@ impl Sockets {
         }
     }
 
-    /// A turn begins.
+    /// Updates the moment at the beginning of a turn.
     pub(super) fn begin_turn(&self) {
         let now = self.turn.began();
         if now >= self.next_moment.get() {
@@ -89,12 +89,12 @@ impl Sockets {
         }
     }
 
-    /// Another second has passed.
+    /// Does the work of each second.
     pub(super) fn tick(&self) {
         self.connections.borrow_mut().tick(&self.shared.config);
     }
 
-    /// Notes what the kernel says of the sockets.
+    /// Handles the kernel's events.
     pub(super) fn handle(&self, events: &Events) {
         for event in events {
             let place = event.token().0;
@@ -110,7 +110,7 @@ impl Sockets {
                 continue;
             }
             connection.readable = true;
-            // The client's last messages wait until the handler has ended. That the client has gone is noted now.
+            // The client's last messages wait until the handler has ended. But that the client is gone is noted now.
             if connection.hung_up && connection.has_read_ahead() {
                 connections.lose(socket);
             } else if !connection.awaits_turn && !connection.held_back {
@@ -120,7 +120,7 @@ impl Sockets {
         }
     }
 
-    /// Makes a socket for a client whose connection is to come.
+    /// Creates a socket for a client whose connection is attached later.
     pub(super) fn insert(&self, replica: Option<Rc<dyn ReplicaObject>>) -> SocketId {
         self.connections.borrow_mut().insert(replica)
     }
@@ -131,11 +131,11 @@ impl Sockets {
         if let Err(error) = self.connections.borrow_mut().attach(socket, stream, &unread, lane, permit) {
             seldom!(error, "a connection could not be taken over", "a connection could not be taken over: {error}");
         }
-        // No event reports what came along with the handshake.
+        // No event reports bytes that arrived with the handshake.
         self.read_again(socket);
     }
 
-    /// The connection of a socket is gone, or will not come.
+    /// Removes a socket whose connection is gone or was never established.
     pub(super) fn lose(&self, socket: SocketId) {
         self.connections.borrow_mut().lose(socket);
     }
@@ -157,7 +157,7 @@ impl Sockets {
         self.turn.queued();
     }
 
-    /// The handler of a socket has ended.
+    /// Queues a socket whose handler has ended, so that it is read.
     pub(super) fn resume(&self, socket: SocketId) {
         self.resumed.borrow_mut().push_back(socket);
         self.turn.queued();
@@ -171,12 +171,12 @@ impl Sockets {
         self.connections.borrow_mut().set_attachment(socket, attachment);
     }
 
-    /// A socket whose handler has ended, to be [read](Self::resumes).
+    /// Returns a socket whose handler has ended, to be passed to [`resumes`](Self::resumes).
     pub(super) fn take_resumed(&self) -> Option<SocketId> {
         self.resumed.borrow_mut().pop_front()
     }
 
-    /// A socket that has ended, for its Replica to hear.
+    /// Returns a socket that has ended. Its Replica must be told.
     pub(super) fn take_ended(&self) -> Option<(SocketId, Rc<dyn ReplicaObject>, End)> {
         self.connections.borrow_mut().ended.pop_front()
     }
@@ -185,7 +185,7 @@ impl Sockets {
         !self.connections.borrow().ended.is_empty()
     }
 
-    /// Whether something is left for the next turn.
+    /// Returns whether work is left for the next turn.
     pub(super) fn has_work(&self) -> bool {
         !self.resumed.borrow().is_empty()
             || !self.fresh.borrow().is_empty()
@@ -193,7 +193,7 @@ impl Sockets {
             || self.any_ended()
     }
 
-    /// Whether so much is queued that it should go out before the end of the turn.
+    /// Returns whether so much is queued that it should be sent before the end of the turn.
     pub(super) fn is_full(&self) -> bool {
         self.outbound.is_full() || self.connections.borrow().is_full()
     }
@@ -203,7 +203,8 @@ impl Sockets {
         self.connections.borrow_mut().flush()
     }
 
-    /// After something was written: tells the other workers which Groups lag, and lets sockets go on that waited for it.
+    /// To be called after writing. Tells the other workers which Groups lag, and releases sockets that were held back
+    /// because of it.
     #[inline]
     pub(super) fn note_lag(&self) {
         let (has_news, any_lags) = {
@@ -232,7 +233,7 @@ impl Sockets {
         }
     }
 
-    /// Another worker has lagging sockets of a Group, or has none any more.
+    /// Notes whether another worker has lagging sockets of a Group.
     pub(super) fn lags_elsewhere(&self, group: GroupAddress, worker: usize, lags: bool) {
         self.backpressure.lags_elsewhere(group, worker, lags);
         if !lags {
@@ -240,14 +241,14 @@ impl Sockets {
         }
     }
 
-    /// Checks the sockets and workers that lag, if that is due.
+    /// Checks the sockets and workers that lag, if a check is due.
     pub(super) fn check_lagging(&self) {
         if !self.backpressure.begin_check(self.turn.began()) {
             return;
         }
         self.connections.borrow_mut().check_lagging(&self.shared.config);
         self.outbound.check_full();
-        // A socket that still has to wait is held back again when it is read.
+        // If a socket must still wait, it is held back again when it is read.
         self.let_go_on();
         let any_lags = self.connections.borrow().any_lags();
         self.backpressure.schedule(any_lags || self.anyone_elsewhere_lags(), self.turn.began());
@@ -258,7 +259,7 @@ impl Sockets {
         self.backpressure.is_due().await;
     }
 
-    /// Lets the sockets go on that were held back.
+    /// Releases the sockets that were held back.
     pub(super) fn let_go_on(&self) {
         for socket in self.backpressure.take_held_back() {
             let mut connections = self.connections.borrow_mut();
@@ -278,12 +279,12 @@ impl Sockets {
         self.connections.borrow().len() == 0
     }
 
-    /// All connections, to be counted.
+    /// Returns all connections, to be counted.
     pub(super) fn connections(&self) -> Ref<'_, Connections> {
         self.connections.borrow()
     }
 
-    /// Tells a client to come back, and the Replica that its socket has ended.
+    /// Closes a socket so that its client connects again, and tells the Replica that the socket has ended.
     pub(super) fn send_away(&self, socket: SocketId) {
         let mut connections = self.connections.borrow_mut();
         let Some(connection) = connections.get(socket).filter(|connection| connection.phase == Phase::Open) else {
@@ -296,7 +297,8 @@ impl Sockets {
         connections.close(socket, CloseCode::RESTARTING, "the server restarts");
     }
 
-    /// Hangs up on all sockets for which something waits: it was sent by objects that may not act any more.
+    /// Drops the connections of all sockets with queued bytes, because objects that may no longer act have sent these
+    /// bytes.
     pub(super) fn cut_off(&self) {
         let mut connections = self.connections.borrow_mut();
         for socket in connections.ids() {

@@ -1,4 +1,4 @@
-//! Reading: from bytes of a socket to messages for its Replica.
+//! Reading: from the bytes of a socket to messages for its Replica.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,19 +16,19 @@ use crate::websocket::{CloseFrame, Event, Limits, ProtocolError, pong_frame};
 /// How often a socket may fill the scratch buffer before other sockets are read.
 const SHARE: usize = 4;
 
-/// How many bytes the compressed messages of a socket may grow by, of what was read at once, before other sockets are read.
-/// On the wire they may have a thousandth of that.
+/// How many bytes decompression may add to the messages of one read before other sockets are read. On the wire they may
+/// have a thousandth of that.
 const INFLATED: usize = 256 * 1024;
 
-/// What decoding once more has given.
+/// The result of decoding once.
 enum Next {
     Decoded(Result<(usize, Option<Event>), ProtocolError>),
-    /// The socket is closed: what the client still sends is ignored.
+    /// The socket is closed: whatever the client still sends is ignored.
     Over,
     Gone,
 }
 
-/// Whether to go on reading a socket.
+/// Whether to continue reading a socket.
 #[derive(PartialEq, Eq)]
 enum Go {
     On,
@@ -36,8 +36,8 @@ enum Go {
 }
 
 impl Sockets {
-    /// Reads the sockets that something has come on, and then those that had their share of an earlier turn, each once at
-    /// most.
+    /// Reads the sockets that have new bytes, and then those that used up their share of an earlier turn, each at most
+    /// once.
     pub(in crate::worker) fn read(&self, out: &impl WriteOut) {
         for sockets in [&self.fresh, &self.again] {
             if !sockets.borrow().is_empty() {
@@ -61,7 +61,7 @@ impl Sockets {
         }
     }
 
-    /// The socket is to be read in a later turn, after those that have waited for longer.
+    /// Queues the socket to be read in a later turn, after those that have waited for longer.
     pub(super) fn read_again(&self, socket: SocketId) {
         let mut connections = self.connections.borrow_mut();
         let Some(connection) = connections.get(socket) else { return };
@@ -72,7 +72,7 @@ impl Sockets {
         }
     }
 
-    /// The socket's handler has ended, and with it those of the messages that were read ahead.
+    /// Reads a socket whose handler has ended, together with the handlers of messages that were read ahead.
     pub(in crate::worker) fn resumes(&self, socket: SocketId, out: &impl WriteOut) {
         if let Some(connection) = self.connections.borrow_mut().get(socket) {
             connection.has_caught_up();
@@ -83,9 +83,9 @@ impl Sockets {
         self.pump(socket, out);
     }
 
-    /// Reads what a socket has, as long as its handler keeps up and its share lasts.
+    /// Reads a socket for as long as its handler keeps up and its share lasts.
     fn pump(&self, socket: SocketId, out: &impl WriteOut) {
-        // What others have sent is no fault of this client.
+        // Mail that others have sent to a full worker must not count against this client.
         self.outbound.take_met_full();
         if self.holds_back(socket) || self.decode_unread(socket, out) == Go::Stop {
             return;
@@ -130,7 +130,7 @@ impl Sockets {
                 Go::Stop
             }
             Ok(length) => {
-                // If there was room for more, the kernel has no more, and reports when it has.
+                // If the buffer was not filled, the kernel has no more bytes, and reports when it has.
                 let more = self.note_read(socket, length < scratch.len());
                 match self.decode(socket, &mut scratch[..length], out) {
                     Go::On if more => Go::On,
@@ -151,18 +151,18 @@ impl Sockets {
         }
     }
 
-    /// Whether there is more to read.
+    /// Notes that bytes were read. Returns whether there may be more to read.
     fn note_read(&self, socket: SocketId, drained: bool) -> bool {
         let mut connections = self.connections.borrow_mut();
         let seconds = connections.seconds;
         let Some(connection) = connections.get(socket) else { return false };
         connection.heard(seconds);
-        // After the client has hung up, the end of the stream is still to be read, and no event reports it.
+        // When the client has closed its side, the end of the stream must still be read, and no event reports it.
         connection.readable = !drained || connection.hung_up;
         connection.readable
     }
 
-    /// Decodes and handles `input`, as far as the handler keeps up.
+    /// Decodes and handles `input` for as long as the handler keeps up. The rest is kept for later.
     fn decode(&self, socket: SocketId, input: &mut [u8], out: &impl WriteOut) -> Go {
         let (mut at, mut inflated) = (0, 0);
         while at < input.len() {
@@ -194,7 +194,7 @@ impl Sockets {
         Go::On
     }
 
-    /// Decodes up to one event, and adds to `inflated` by how many bytes its message grew.
+    /// Decodes up to one event. Adds to `inflated` how many bytes decompression has added.
     fn decode_next(&self, socket: SocketId, input: &mut [u8], inflated: &mut usize) -> Next {
         let limits = Limits { message: self.shared.config.max_message };
         let mut connections = self.connections.borrow_mut();
@@ -235,7 +235,7 @@ impl Sockets {
         }
     }
 
-    /// The Replica whose handler gets a message of `length` bytes.
+    /// Returns the Replica that gets a message of `length` bytes, if the socket is open.
     fn replica_of(&self, socket: SocketId, length: usize) -> Option<Rc<dyn ReplicaObject>> {
         let mut connections = self.connections.borrow_mut();
         let moment = connections.moment;
@@ -244,7 +244,8 @@ impl Sockets {
         connection.replica.clone()
     }
 
-    /// The handler is busy. Messages are read ahead up to a bound, so that pings are answered and a close is noticed.
+    /// Notes a message that arrived while the handler is busy. Messages are read ahead up to a limit, so that pings are
+    /// answered and a close is noticed.
     fn reads_ahead(&self, socket: SocketId, length: usize) -> Go {
         let mut connections = self.connections.borrow_mut();
         let Some(connection) = connections.get(socket) else { return Go::Stop };
@@ -259,8 +260,8 @@ impl Sockets {
         Go::Stop
     }
 
-    /// Sends and writes what is queued, if it is much. Returns whether the socket is not to be read any further, because
-    /// those that its client sends to must take that first.
+    /// Sends and writes what is queued, if it is much. Returns whether the socket must not be read any further until
+    /// the receivers of its messages have taken what is queued for them.
     fn makes_room_for(&self, socket: SocketId, out: &impl WriteOut) -> bool {
         if self.is_full() {
             out.write_out();
@@ -270,7 +271,7 @@ impl Sockets {
         self.holds_back(socket)
     }
 
-    /// Whether a socket is not to be read now. It is read again when that has changed.
+    /// Returns whether a socket must not be read now. If so, it is read again when the reason is gone.
     #[inline]
     fn holds_back(&self, socket: SocketId) -> bool {
         let met_full = self.outbound.take_met_full();
@@ -299,7 +300,7 @@ impl Sockets {
         true
     }
 
-    /// Pongs count against the outbox too. Otherwise a client that pings and never reads could fill the memory.
+    /// Queues a pong, unless the outbox is full. Otherwise a client that pings and never reads could use up the memory.
     fn answer_ping(&self, socket: SocketId, payload: &[u8]) {
         let mut connections = self.connections.borrow_mut();
         let most = self.shared.config.max_outbox;
@@ -329,7 +330,7 @@ impl Sockets {
         let kind = if code == CloseCode::TOO_BIG { SocketErrorKind::TooBig } else { SocketErrorKind::Protocol };
         let mut connections = self.connections.borrow_mut();
         connections.fail(socket, kind, code, &error.to_string());
-        // If a close was under way, the client's answer is not awaited any more.
+        // If the server has already sent a close frame, it no longer waits for the answer.
         connections.finish(socket);
     }
 }
