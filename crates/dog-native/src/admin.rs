@@ -71,7 +71,7 @@ impl Admin {
             say_all_that_was_counted();
         };
         let thread = std::thread::Builder::new().name("dog-admin".into()).spawn(run);
-        let thread = thread.map_err(|cause| Error::system("admin: the system gives no thread", cause))?;
+        let thread = thread.map_err(|cause| Error::system("admin: cannot start a thread", cause))?;
         Ok(Self { end, thread })
     }
 
@@ -153,7 +153,7 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream) {
 
 async fn answer(shared: &Shared, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
     if let Err(refusal) = check(&mut request) {
-        let mut response = text(refusal.status(), "this is no request of HTTP/1.1\n");
+        let mut response = text(refusal.status(), "this is not a valid HTTP/1.1 request\n");
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return response;
     }

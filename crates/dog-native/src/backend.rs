@@ -39,7 +39,7 @@ impl Backend {
     pub(crate) fn local(config: &Config) -> Result<Self, Error> {
         let folder = Folder::open(config.data.as_deref())?;
         if folder.is_temporary() {
-            tracing::warn!(folder = %folder.path().display(), "data: kept in a temporary folder, gone at the end");
+            tracing::warn!(folder = %folder.path().display(), "data: stored in a temporary folder, which is deleted when the server ends");
         }
         let storage = Arc::new(Embedded::open(folder)?);
         // Read here, so that a server with damaged alarms does not start.

@@ -232,12 +232,12 @@ impl Pace {
             let (phase, is) = self.state.phase();
             changed |= std::mem::replace(&mut seen, phase) != phase;
             let (time, why) = match is {
-                Phase::Head => (Some(self.times.head), "a request is not there in time"),
-                Phase::Idle => (Some(self.times.idle), "no request has come for long"),
+                Phase::Head => (Some(self.times.head), "a request did not arrive in time"),
+                Phase::Idle => (Some(self.times.idle), "no request has arrived for a long time"),
                 // The client may have shut down its side and be waiting for the response, or it may be gone. A write
                 // shows which.
                 Phase::Busy => {
-                    (has_finished.then_some(self.times.stall), "the client has finished, and waited for long")
+                    (has_finished.then_some(self.times.stall), "no progress since the client shut down its side")
                 }
             };
             if changed {
@@ -364,7 +364,7 @@ where
             }
             Poll::Pending => {
                 ready!(self.stall.poll(context));
-                Poll::Ready(Some(Err("the client does not go on with its request".into())))
+                Poll::Ready(Some(Err("the client has stopped sending its request".into())))
             }
         }
     }

@@ -73,7 +73,7 @@ impl Post {
         usize::try_from(number % self.boxes.len() as u64).unwrap_or(0)
     }
 
-    /// Sends a batch. If the mailbox is overfull, only mail that may not be refused is sent. Mail to a worker that has
+    /// Sends a batch. If the mailbox is overfull, only mail that must not be refused is sent. Mail to a worker that has
     /// ended is dropped.
     pub(crate) fn send(&self, worker: usize, mail: Vec<Mail>) {
         self.send_counted(worker, mail);

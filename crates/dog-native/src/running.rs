@@ -38,11 +38,11 @@ impl Running {
     /// Shuts the server down gracefully, and completes when everything is done:
     ///
     /// 1. At once: `/readyz` answers 503, the listeners are closed, and new requests on open connections are answered
-    ///    with 503 and `retry-after`. Requests under way are answered.
+    ///    with 503 and `retry-after`. Requests in progress are answered.
     /// 2. Open sockets are closed with 1012, in batches at random over [`drain_within`](crate::Server::drain_within).
     ///    Their `on_close` runs.
-    /// 3. Handlers finish what they wait for, such as puts and calls. Alarms that come due meanwhile ring when the
-    ///    server is back.
+    /// 3. Handlers finish what they wait for, such as puts and calls. Alarms that come due during the shutdown
+    ///    ring after the restart.
     ///
     /// It takes at most the sum of [`drain_within`](crate::Server::drain_within),
     /// [`close_timeout`](crate::Server::close_timeout) and 1 s. What has not ended by then is cut off: a client that

@@ -74,7 +74,7 @@ impl Workers {
         let app = Arc::new(app);
         let addresses = Arc::new(Addresses::default());
         let stand_ins = StandIns::new(&listeners);
-        let stand_ins = stand_ins.map_err(|cause| Error::system("workers: the system gives no more sockets", cause))?;
+        let stand_ins = stand_ins.map_err(|cause| Error::system("workers: cannot duplicate the listeners", cause))?;
         let stand_ins = Arc::new(stand_ins);
         let mut workers = Self { shared: Arc::clone(&shared), admin_address, threads: Mutex::default() };
         let threads = workers.threads.get_mut();
@@ -140,7 +140,7 @@ impl Workers {
         match std::thread::Builder::new().name("dog-settle".into()).spawn(settle) {
             // The thread ends when it has settled the storage.
             Ok(_) => drop(is_done.await),
-            Err(error) => tracing::debug!("no thread to settle the storage: {error}"),
+            Err(error) => tracing::debug!("cannot start a thread to settle the storage: {error}"),
         }
     }
 
@@ -154,7 +154,7 @@ impl Workers {
             match ended {
                 // The thread has reported its end, so this does not block.
                 Ok(_) => drop(thread.handle.join()),
-                Err(_) => tracing::error!(worker = thread.index, "a worker does not end: a handler keeps its thread"),
+                Err(_) => tracing::error!(worker = thread.index, "a worker does not end: a handler blocks its thread"),
             }
         }
         if let Some(admin) = threads.admin.take() {
@@ -184,7 +184,7 @@ impl Thread {
             // The receiver may be gone.
             let _ = ended.send(());
         });
-        let handle = handle.map_err(|cause| Error::system("workers: the system gives no more threads", cause))?;
+        let handle = handle.map_err(|cause| Error::system("workers: cannot start a thread", cause))?;
         Ok(Self { index, has_ended, handle })
     }
 }

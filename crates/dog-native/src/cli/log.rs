@@ -16,8 +16,8 @@ pub struct LogArgs {
     format: Format,
 }
 
-/// The format of a line of the log: text for people, or one JSON object. The variants have no doc comments, because clap then
-/// prints a short `--help`.
+/// The format of a line of the log: text for people, or one JSON object. The variants have no doc comments, so that
+/// clap prints a short `--help`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     Text,
@@ -25,11 +25,11 @@ enum Format {
 }
 
 impl LogArgs {
-    /// Installs the log for the whole process. With `--log-format json`, panics go to the log too, so that every line on
+    /// Installs the log for the whole process. With `--log-format json`, panics are logged too, so that every line on
     /// stderr is JSON.
     ///
     /// # Panics
-    /// When the process already has a global `tracing` subscriber.
+    /// If the process already has a global `tracing` subscriber.
     pub fn init(&self) {
         let log = tracing_subscriber::fmt().with_max_level(self.level).with_writer(std::io::stderr);
         match self.format {

@@ -46,7 +46,7 @@ impl ServerArgs {
     /// Cancel safe: if the future is dropped, the server ends without a graceful shutdown.
     ///
     /// # Panics
-    /// When the process already has a global `tracing` subscriber.
+    /// If the process already has a global `tracing` subscriber.
     pub async fn run<A: App + Send + Sync>(self, server: Server<A>) -> ExitCode {
         self.log.init();
         let running = match self.apply(server).start().await {

@@ -1,6 +1,6 @@
 //! Frames that are the same for many sockets: [`FanOut`].
 //!
-//! In a turn, the sockets of one Replica mostly get the same frames. A fan-out stores these frames once, joins them
+//! In a turn, the sockets of one Replica usually get the same frames. A fan-out stores these frames once, joins them
 //! once, and writes them to each socket. A socket that gets anything else leaves the fan-out, and has its frames in its
 //! own outbox from then on. No socket is in a fan-out for longer than a turn, or while its outbox holds frames.
 //!

@@ -38,28 +38,28 @@ macro_rules! counters {
 }
 
 counters! {
-    accepted, "dog_connections_accepted_total", "Connections taken from outside.";
-    refused, "dog_connections_refused_total", "Connections refused, their address having too many.";
-    objects_refused, "dog_objects_refused_total", "New rooms and Replicas refused, there being max_objects.";
-    requests, "dog_requests_total", "Requests from outside that were answered, WebSocket handshakes among them.";
-    requests_failed, "dog_requests_failed_total", "Requests from outside that were answered with a status of 500 or more.";
-    sockets_opened, "dog_sockets_opened_total", "WebSockets that have got their connection.";
+    accepted, "dog_connections_accepted_total", "Connections accepted from clients.";
+    refused, "dog_connections_refused_total", "Connections refused, because their address or the process had too many.";
+    objects_refused, "dog_objects_refused_total", "New rooms and Replicas refused at the limit max_objects.";
+    requests, "dog_requests_total", "Requests from clients that were answered, including WebSocket handshakes.";
+    requests_failed, "dog_requests_failed_total", "Requests from clients that were answered with a status of 500 or more.";
+    sockets_opened, "dog_sockets_opened_total", "WebSockets that were opened.";
     messages_received, "dog_messages_received_total", "Messages that clients sent.";
     bytes_received, "dog_socket_received_bytes_total", "Bytes read from WebSocket connections.";
-    messages_sent, "dog_messages_sent_total", "Messages that objects gave to sockets here, each counted once whatever the number of sockets.";
-    deliveries, "dog_deliveries_total", "Messages queued for a socket, each counted for every socket.";
-    deliveries_dropped, "dog_deliveries_dropped_total", "Messages dropped because too much waited for their socket.";
+    messages_sent, "dog_messages_sent_total", "Messages that objects sent to sockets of this worker, each counted once whatever the number of sockets.";
+    deliveries, "dog_deliveries_total", "Messages queued for sockets, each counted once per socket.";
+    deliveries_dropped, "dog_deliveries_dropped_total", "Messages dropped because too much was queued for their socket.";
     bytes_sent, "dog_socket_sent_bytes_total", "Bytes written to WebSocket connections.";
-    sockets_compressed, "dog_sockets_compressed_total", "WebSockets that have got their connection and take messages compressed.";
-    messages_compressed, "dog_messages_compressed_total", "Messages that were compressed, those among them that got no smaller and went plain.";
-    bytes_to_compress, "dog_compression_plain_bytes_total", "Bytes of their frames before.";
-    bytes_compressed, "dog_compression_sent_bytes_total", "Bytes of their frames as they go out.";
-    slow_consumers, "dog_slow_consumers_total", "Sockets closed with 1013 because too much waited for them.";
-    reads_paused, "dog_reads_paused_total", "Times that reading stopped because the socket's handler was busy and enough had been read ahead.";
-    mail_refused, "dog_mail_refused_total", "Calls refused and messages dropped because too much waited for the worker of their object.";
-    failures, "dog_handler_failures_total", "Handlers that returned an error, App::fetch among them.";
+    sockets_compressed, "dog_sockets_compressed_total", "WebSockets that were opened and take compressed messages.";
+    messages_compressed, "dog_messages_compressed_total", "Messages that were compressed, including those that did not get smaller and were sent uncompressed.";
+    bytes_to_compress, "dog_compression_plain_bytes_total", "Bytes of the frames of these messages before compression.";
+    bytes_compressed, "dog_compression_sent_bytes_total", "Bytes of the frames of these messages as they are sent.";
+    slow_consumers, "dog_slow_consumers_total", "Sockets closed with 1013 because too much was queued for them.";
+    reads_paused, "dog_reads_paused_total", "Times that reading paused because the socket's handler was busy and the limit of reading ahead was reached.";
+    mail_refused, "dog_mail_refused_total", "Calls refused and messages dropped because too much was queued for the worker of their object.";
+    failures, "dog_handler_failures_total", "Handlers that returned an error, including App::fetch.";
     panics, "dog_handler_panics_total", "Handlers that panicked.";
-    alarms, "dog_alarms_rung_total", "Alarms that rang, those after a failure among them.";
+    alarms, "dog_alarms_rung_total", "Alarms that rang, including retries.";
 }
 
 /// A histogram of durations.

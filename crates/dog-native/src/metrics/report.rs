@@ -21,14 +21,14 @@ pub(crate) fn report(process: &Process, workers: &[Option<Figures>]) -> String {
     let mut text = Exposition::default();
     text.family("dog_build_info", "gauge", "Always 1; the version is in the label.");
     text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    text.family("dog_draining", "gauge", "1 while the server ends.");
+    text.family("dog_draining", "gauge", "1 while the server shuts down.");
     text.sample(&[], u8::from(process.draining));
     let workers: Vec<(String, Option<&Figures>)> =
         workers.iter().enumerate().map(|(index, figures)| (index.to_string(), figures.as_ref())).collect();
     text.family(
         "dog_worker_up",
         "gauge",
-        "1 if the worker answered; the other figures of one that did not are missing.",
+        "1 if the worker answered; other figures of a worker that did not answer are missing.",
     );
     for (worker, figures) in &workers {
         text.sample(&[("worker", worker)], u8::from(figures.is_some()));
@@ -55,20 +55,20 @@ fn counters(text: &mut Exposition, workers: &[(&str, &Figures)]) {
 }
 
 fn gauges(text: &mut Exposition, workers: &[(&str, &Figures)]) {
-    text.family("dog_sockets", "gauge", "WebSockets: open, or waiting for the client's goodbye.");
+    text.family("dog_sockets", "gauge", "WebSockets: open, or closing.");
     for (worker, figures) in workers {
         text.sample(&[("worker", worker), ("state", "open")], figures.sockets_open);
         text.sample(&[("worker", worker), ("state", "closing")], figures.sockets_closing);
     }
-    text.family("dog_outbox_bytes", "gauge", "Bytes that wait to be written to WebSockets.");
+    text.family("dog_outbox_bytes", "gauge", "Bytes queued for WebSockets.");
     for (worker, figures) in workers {
         text.sample(&[("worker", worker)], figures.outbox_bytes);
     }
-    text.family("dog_tasks_waiting", "gauge", "Requests under way, and handlers and tasks that wait for something.");
+    text.family("dog_tasks_waiting", "gauge", "Requests in progress, and handlers and tasks that wait for something.");
     for (worker, figures) in workers {
         text.sample(&[("worker", worker)], figures.busy);
     }
-    let help = "How long handlers took that had to wait for something, from then on; the others are not timed.";
+    let help = "Duration of handlers that had to wait for something, from then on; others are not timed.";
     text.family("dog_handler_wait_seconds", "histogram", help);
     for (worker, figures) in workers {
         text.times(&[("worker", worker)], &figures.handler_waits);
@@ -99,15 +99,15 @@ fn objects(text: &mut Exposition, classes: &[ClassFigures]) {
             text.sample(&[("class", class.name), ("kind", kind), ("state", state)], objects);
         }
     }
-    text.family("dog_seats", "gauge", "Seats taken on Replicas: open sockets, and requests under way.");
+    text.family("dog_seats", "gauge", "Seats taken on Replicas: open sockets, and requests in progress.");
     for class in classes {
         text.sample(&[("class", class.name)], class.seats);
     }
-    text.family("dog_tickets", "gauge", "Seats promised by Groups, and not taken yet.");
+    text.family("dog_tickets", "gauge", "Seats reserved by Groups, and not taken yet.");
     for class in classes {
         text.sample(&[("class", class.name)], class.tickets);
     }
-    text.family("dog_members", "gauge", "Replicas in the books of the Groups that are awake.");
+    text.family("dog_members", "gauge", "Replicas that are members of the Groups in memory.");
     for class in classes {
         text.sample(&[("class", class.name), ("state", "active")], class.members);
         text.sample(&[("class", class.name), ("state", "parked")], class.parked);
@@ -116,25 +116,25 @@ fn objects(text: &mut Exposition, classes: &[ClassFigures]) {
 
 fn storage(text: &mut Exposition, figures: &StorageFigures) {
     let StorageFigures { writes, failures, failing, commits } = figures;
-    text.family("dog_storage_writes_total", "counter", "Writes of objects, each all or nothing.");
+    text.family("dog_storage_writes_total", "counter", "Atomic writes of objects.");
     text.sample(&[], writes);
-    text.family("dog_storage_failures_total", "counter", "Commits that failed: their writes were refused.");
+    text.family("dog_storage_failures_total", "counter", "Commits that failed, and their writes with them.");
     text.sample(&[], failures);
     text.family("dog_storage_failing", "gauge", "1 if the last commit failed.");
     text.sample(&[], u8::from(*failing));
-    text.family("dog_storage_commit_seconds", "histogram", "How long commits took, each of one or many writes.");
+    text.family("dog_storage_commit_seconds", "histogram", "Duration of commits, each of one or more writes.");
     text.times(&[], commits);
 }
 
 fn cluster(text: &mut Exposition, figures: &ClusterFigures) {
-    text.family("dog_cluster_nodes", "gauge", "Nodes that live, as this one has heard, itself among them.");
+    text.family("dog_cluster_nodes", "gauge", "Live nodes known to this node, including itself.");
     text.sample(&[], figures.standing.nodes);
-    text.family("dog_cluster_connected", "gauge", "1 while what the cluster is made over can be reached.");
+    text.family("dog_cluster_connected", "gauge", "1 while the service that connects the nodes can be reached.");
     text.sample(&[], u8::from(figures.standing.connected));
     text.family(
         "dog_cluster_lease_left_ms",
         "gauge",
-        "How long this node may act without another renewal of its lease.",
+        "Time in milliseconds that this node may still act without a renewal of its lease.",
     );
     text.sample(&[], figures.lease_left.as_millis());
 }

@@ -147,7 +147,7 @@ fn commit(database: &impl Database, writes: Vec<Write>, figures: &Figures) {
         together.alarms.extend(write.alarm);
         dones.push(write.done);
     }
-    // Without this, a panic of the database would leave the writers waiting for ever.
+    // Without this, the writers would wait indefinitely after a panic of the database.
     let outcome = outcome.and_then(|()| {
         let committed = catch_unwind(AssertUnwindSafe(|| database.commit(together)));
         committed.unwrap_or_else(|_| Err("the database panicked".into()))

@@ -109,13 +109,13 @@ impl Opened {
         let commits = self.commits().map_err(|cause| damaged(&explain(&cause)))?;
         match *marked {
             Marked::Commits(acknowledged) if commits.count < acknowledged => Err(damaged(&format!(
-                "{} acknowledged commits are missing: restore it from a backup, or remove the file COMMITS and go \
-                     on without them",
+                "{} acknowledged commits are missing: restore it from a backup, or remove the file COMMITS and \
+                     continue without them",
                 acknowledged - commits.count
             ))),
             Marked::Nonsense => Err(damaged("the file COMMITS does not hold a valid number: restore it from a backup")),
             Marked::Commits(_) if commits.alarms != digest => Err(damaged(
-                "alarms are missing: restore it from a backup, or remove the file COMMITS and go on without",
+                "alarms are missing: restore it from a backup, or remove the file COMMITS and continue without them",
             )),
             Marked::Commits(_) => Ok(commits),
             // The folder is new, or somebody removed the file in order to continue with the data that is left.

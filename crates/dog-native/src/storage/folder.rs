@@ -112,7 +112,7 @@ impl Folder {
     }
 
     pub(super) fn is_in_use(&self) -> Error {
-        self.trouble("is in use", &"another server runs on it: stop that one first")
+        self.trouble("is in use", &"another server uses it: stop that one first")
     }
 
     /// Empties the journal, so that the next start need not read it. To be called when tables hold everything and the
@@ -165,7 +165,7 @@ impl Folder {
                     &format!("its format is {version}, this release reads {FORMAT}: run the release that wrote it"),
                 )),
                 Err(_) => {
-                    Err(self.trouble("is damaged", &"the file FORMAT holds no version: restore it from a backup"))
+                    Err(self.trouble("is damaged", &"the file FORMAT is not a version number: restore it from a backup"))
                 }
             },
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => self.begin(&path),

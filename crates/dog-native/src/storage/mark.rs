@@ -82,8 +82,8 @@ impl Mark {
     }
 }
 
-/// Returns the hash of an entry: FNV-1a with its bits mixed, because the hashes of all entries are combined with XOR. It is
-/// part of the disk format.
+/// Returns the hash of an entry: FNV-1a with its bits mixed, because the hashes of all entries are combined with XOR. It
+/// is part of the disk format.
 pub(super) fn digest(key: &[u8], value: &[u8]) -> u64 {
     let mut hasher = FnvHasher::default();
     for part in [key, &[0xff], value] {

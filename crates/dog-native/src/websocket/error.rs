@@ -8,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ProtocolError {
     /// A reserved bit is set, and no negotiated extension defines it.
-    #[error("a reserved bit of a frame is set, but no extension was agreed on that defines it")]
+    #[error("a reserved bit of a frame is set, but no negotiated extension defines it")]
     ReservedBits,
     /// The opcode is none of the six that RFC 6455 defines.
     #[error("the opcode {0:#x} is unknown")]
@@ -32,7 +32,7 @@ pub enum ProtocolError {
     #[error("a message begins before the one before it has ended")]
     Interrupted,
     /// The payload of a close frame is one byte. A code has two.
-    #[error("a close frame has half a code")]
+    #[error("the payload of a close frame is one byte")]
     HalfCloseCode,
     /// A close frame carries a code that must not be sent (see [`is_close_code`](super::is_close_code)).
     #[error("the close code {0} must not be sent")]

@@ -101,7 +101,7 @@ mod tests {
         let (waits, start) = (Backpressure::default(), Instant::now());
         let group = GroupAddress { class: ClassIndex(0), group: GroupId::from_name("class", "a") };
         waits.schedule(false, start);
-        assert!(!waits.begin_check(start + CHECK), "nobody waits");
+        assert!(!waits.begin_check(start + CHECK), "no check was scheduled");
         waits.lags_elsewhere(group, 1, true);
         assert!(waits.group_lags_elsewhere(group, 2) && !waits.group_lags_elsewhere(group, 1));
         let mut now = start;

@@ -42,7 +42,7 @@ impl CallLimit {
     /// Acquires permits for `count` calls. Handlers get permits in the order of their requests.
     pub(super) fn acquire(&self, count: usize) -> LocalFuture<Result<Box<dyn CallPermits>, Error>> {
         if self.waiting.get() >= WAITING {
-            let text = "too many handlers wait until they may call other Replicas: try again later";
+            let text = "too many handlers wait for permission to call other Replicas: try again later";
             return Box::pin(async move { Err(Error::new(Kind::Unreachable, text)) });
         }
         self.waiting.set(self.waiting.get() + 1);

@@ -163,7 +163,7 @@ impl ObjectStorage for Worker {
             return Box::pin(async { Err(Error::new(Kind::Closed, "this life of the object is over")) });
         }
         if let Some(at) = batch.alarm.map(AlarmChange::time) {
-            // Set in memory now: the handler may not wait for the disk, and the alarm must ring anyway.
+            // Set in memory now: the handler might not await the write, and the alarm must ring anyway.
             self.alarms.borrow_mut().set(object, at);
             self.turn.queued();
         }

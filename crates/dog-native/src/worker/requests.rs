@@ -17,8 +17,8 @@ pub(crate) type AnswerRequest = Rc<dyn Fn(Request) -> LocalFuture<Response>>;
 pub(crate) struct Requests {
     app: RefCell<Option<AnswerRequest>>,
     counters: Rc<Counters>,
-    /// The number of the next request. Each worker counts in steps of `workers`, so that no two requests of the process have
-    /// the same number.
+    /// The number of the next request. Each worker counts in steps of `workers`, so that no two requests of the process
+    /// have the same number.
     next: Cell<u64>,
     workers: u64,
 }
