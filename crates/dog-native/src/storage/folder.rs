@@ -165,7 +165,7 @@ impl Folder {
                     &format!("its format is {version}, this release reads {FORMAT}: run the release that wrote it"),
                 )),
                 Err(_) => {
-                    Err(self.trouble("is damaged", &"the file FORMAT is not a version number: restore it from a backup"))
+                    Err(self.trouble("is damaged", &"the file FORMAT contains no version: restore it from a backup"))
                 }
             },
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => self.begin(&path),

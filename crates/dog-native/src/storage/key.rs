@@ -1,5 +1,5 @@
-//! The layout of keys. The entries of all objects share one ordered key space: `space · kind · group (32) · [replica
-//! (32)] · key`.
+//! The layout of keys. The entries of all objects share one ordered key space, with keys of this form:
+//! `space · kind · group (32) · [replica (32)] · key`.
 //!
 //! The entries of one object and space are contiguous, in the order of their keys.
 
