@@ -21,8 +21,8 @@ pub(crate) enum Lane {
     Plain,
     /// Compressed, if that makes them smaller.
     Compressed,
-    /// Compressed, except messages longer than two to the power of this number of bytes. The client keeps a smaller
-    /// window, so a longer message could contain references that it cannot resolve.
+    /// Compressed, except messages of more than 2^n bytes, where n is this number. The client keeps a smaller window,
+    /// so a longer message could contain references that it cannot resolve.
     CompressedWindow(u8),
 }
 
@@ -57,7 +57,7 @@ impl Compressor {
         Self { compression, deflater, compressed: Vec::new(), next: 0, counters }
     }
 
-    /// Returns what a socket of this lane is sent for `frame`.
+    /// Returns the bytes that are sent to a socket of this lane for `frame`.
     #[inline]
     pub(super) fn frame(&mut self, frame: &Bytes, lane: Lane) -> Bytes {
         match lane {

@@ -53,7 +53,7 @@ pub(super) struct FanOut {
     pub(super) compressed: Vec<Bytes>,
     /// What the uncompressed frames count against the limit of each member.
     pub(super) weight: usize,
-    /// The places of the connections that started in it. A connection that has left records that itself.
+    /// The places of the connections that were members at its start. A connection that has left records that itself.
     pub(super) members: Vec<u32>,
     /// Whether some members take uncompressed messages, and whether some take compressed ones.
     pub(super) lanes: [bool; 2],

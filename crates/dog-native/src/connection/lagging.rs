@@ -1,6 +1,6 @@
 //! The sockets that lag: [`Lagging`].
 //!
-//! A socket lags if much is queued for it after all of it was offered to the kernel, and all of that was sent in a
+//! A socket lags if much is still queued for it although the kernel was offered all of it, and if that was sent in a
 //! short time. Its client gets some time to read it. During this time, sockets whose clients send much to the same
 //! Group are not read. A client that reads normally needs a few milliseconds. A client that reads nothing or too little
 //! is slow: senders do not wait for it any more. Nor do they wait for a client that falls behind gradually, so that a

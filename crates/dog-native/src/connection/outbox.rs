@@ -169,7 +169,7 @@ impl Arena {
         }
     }
 
-    /// Replaces each queued frame. None of them may have been written in part.
+    /// Replaces each queued frame. The caller makes sure that none has been written in part.
     pub(super) fn replace(&mut self, outbox: &mut Outbox, mut other: impl FnMut(&Bytes) -> Bytes) {
         let mut node = outbox.head;
         while let Some(next) = self.nodes.get_mut(node as usize) {

@@ -16,8 +16,8 @@ use crate::config::{Config, SlowConsumer};
 const WRITE_AT: usize = 2 * 1024 * 1024;
 
 impl Connections {
-    /// Queues one frame for an open socket, unless too much is queued for it after all of that was offered to the
-    /// kernel. A socket that keeps up gets even a message that is larger than the limit. Returns whether the frame was
+    /// Queues one frame for an open socket, unless too much is queued for it although the kernel was offered all of
+    /// it. A socket that keeps up gets even a message that is larger than the limit. Returns whether the frame was
     /// queued.
     pub(super) fn queue(&mut self, config: &Config, socket: SocketId, frame: &Bytes) -> bool {
         self.leave_fan_out(socket);
