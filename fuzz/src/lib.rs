@@ -1,18 +1,19 @@
-//! What the fuzz targets share. How to run them is in `cargo xtask help`; what each of them reads from its input and
-//! what it holds stands at the top of its file in `targets/`.
+//! Functions that the fuzz targets share. `cargo xtask help` explains how to run the targets. The first lines of each
+//! file in `targets/` describe the layout of its input and what it checks.
 //!
-//! Inputs are laid out by hand rather than derived from types: a byte keeps its meaning when a type changes, and so do
-//! the corpora in the tree.
+//! The layout of an input is written by hand, not derived from types. So a byte keeps its meaning when a type changes,
+//! and the stored corpora stay valid.
 
-/// How a stream is cut: a count (0 to 7) and as many sizes stand before it in the input.
+/// Splits an input into the sizes of chunks and a stream. The input begins with a count (0 to 7) and that many sizes.
 ///
-/// `None` when the input ends before the stream begins.
+/// Returns `None` if the input ends before the stream begins.
 pub fn cuts(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&count, rest) = input.split_first()?;
     rest.split_at_checked(usize::from(count % 8))
 }
 
-/// The stream in chunks of these sizes, used in turn: one more byte than each says. Whole if there is no size.
+/// Cuts the stream into chunks. The sizes are used in turn, and each chunk is one byte longer than its size says.
+/// Without sizes, there is one chunk.
 pub fn chunks<'a>(stream: &'a [u8], sizes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let mut sizes = sizes.iter().cycle();
     let mut rest = stream;

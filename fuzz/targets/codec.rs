@@ -1,9 +1,10 @@
-//! What a client sends over an open WebSocket: any bytes, cut anywhere.
+//! The WebSocket codec: a client may send any bytes over an open WebSocket, in chunks of any size.
 //!
-//! Input: which limit; how the stream is cut; the stream.
+//! Input: the number of a limit, the sizes of chunks, and the stream.
 //!
-//! Held: nothing panics; no more is used than was given; the cuts make no difference; what is kept is bounded by the
-//! limit and by what has come; what a server would send for each event, masked as a client's, is read back as it was.
+//! Checked: nothing panics. The decoder uses no more bytes than it gets. The sizes of the chunks make no difference.
+//! Memory is bounded by the limit and by the bytes that have arrived. If each event is encoded as a server would send
+//! it and masked as a client would, the decoder returns the same event.
 #![no_main]
 
 use dog_fuzz::{chunks, cuts};
@@ -16,14 +17,14 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Limits of a message to choose from, in bytes: the edges of the frame lengths among them.
+/// The possible message limits, in bytes. The edges of the frame length encodings are among them.
 const LIMITS: [usize; 8] = [0, 1, 10, 125, 126, 1_000, 65_536, usize::MAX];
 
-/// What a decoder may take on a client's word before the payload comes, in bytes: as much as the codec says that it
-/// takes, and some for the open message itself.
+/// The bytes that a decoder may allocate for an announced payload before it arrives: the codec's own maximum, and 1 KiB
+/// for the open message itself.
 const CLAIM: usize = 64 * 1024 + 1024;
 
-/// How a stream was read: the events, and how it ended.
+/// The result of reading a stream: the events, and how it ended.
 type Read = (Vec<Event>, Result<(), ProtocolError>);
 
 fuzz_target!(|input: &[u8]| {
@@ -57,7 +58,7 @@ fn decode(stream: &[u8], sizes: &[u8], limits: &Limits, mut take: impl FnMut(Eve
         while !input.is_empty() {
             let (used, event) = decoder.decode(input, limits)?;
             assert!(used <= input.len(), "{used} bytes used of {}", input.len());
-            assert!(event.is_some() || used == input.len(), "without an event all input is used");
+            assert!(event.is_some() || used == input.len(), "without an event, all input must be used");
             input = &mut input[used..];
             let is_last = matches!(event, Some(Event::Close(_)));
             event.into_iter().for_each(&mut take);
@@ -69,26 +70,27 @@ fn decode(stream: &[u8], sizes: &[u8], limits: &Limits, mut take: impl FnMut(Eve
     Ok(())
 }
 
-/// A buffer that grows is there twice for a moment, and has room to grow: four times what it holds covers both.
+/// Checks the memory that a decoder uses. A growing buffer exists twice for a moment and has spare capacity. Four times
+/// its content covers both.
 fn check_memory(stream: &[u8], sizes: &[u8], limits: &Limits) {
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
     let _ = decode(stream, sizes, limits, drop);
     let taken = MEMORY.peak_usage().saturating_sub(before);
     let kept = limits.message.max(125).min(stream.len());
-    // The chunk at hand is ours.
+    // The copy of the current chunk belongs to this target, not to the decoder.
     let chunk = stream.len();
     let bound = CLAIM + chunk + 4 * kept;
-    assert!(taken <= bound, "{taken} bytes taken for a stream of {}, and {bound} may be", stream.len());
-    assert_eq!(MEMORY.current_usage(), before, "a decoder that is gone leaves nothing behind");
+    assert!(taken <= bound, "{taken} bytes used for a stream of {}, and {bound} are allowed", stream.len());
+    assert_eq!(MEMORY.current_usage(), before, "a dropped decoder must free all memory");
 }
 
-/// What holds of every event by itself.
+/// Checks what must hold for each single event.
 fn check_event(event: &Event) {
     match event {
         Event::Message(message) => {
             let is_text = message.kind() == dog::MessageKind::Text;
-            assert_eq!(message.as_text().is_some(), is_text, "text, and text only, is UTF-8");
+            assert_eq!(message.as_text().is_some(), is_text, "a message is text if and only if it can be read as text");
             assert_eq!(message.len(), message.as_bytes().len());
         }
         Event::Ping(payload) | Event::Pong(payload) => assert!(payload.len() <= 125),
@@ -99,7 +101,7 @@ fn check_event(event: &Event) {
     }
 }
 
-/// The frames that a server sends are right: a client's decoder, had we one, would read the events back.
+/// Checks the frames that a server sends: after masking, the decoder must return the same events.
 fn check_written(events: &[Event]) {
     let frames = events.iter().map(|event| match event {
         Event::Message(message) => message.frame().clone(),
@@ -113,7 +115,7 @@ fn check_written(events: &[Event]) {
     assert_eq!((read.as_slice(), ended), (events, Ok(())));
 }
 
-/// A server's frame as a client would send it, under a mask that depends on its length.
+/// Returns a server's frame as a client would send it, with a mask that depends on its length.
 fn masked(frame: &[u8]) -> Vec<u8> {
     let header = match frame[1] {
         126 => 4,

@@ -1,8 +1,9 @@
-//! What a Group and its Replicas decide, in whatever order things happen: the model world of `dog-engine`'s property
-//! tests, with the same checks after every step. The difference is who thinks of the steps: here a fuzzer, which keeps
-//! the runs that reach new code and goes on from there.
+//! The decisions of a Group and its Replicas, in any order of events. This is the model world of `dog-engine`'s
+//! property tests, with the same checks after each step. Here a fuzzer generates the steps: it keeps the runs that
+//! reach new code and varies them.
 //!
-//! Input: the limit; the policy; then two bytes a step, what it is and which of those there are it happens to.
+//! Input: the limit, the policy, and two bytes per step. The first selects the kind of step, the second the item that
+//! it is about.
 #![no_main]
 
 #[path = "../../crates/dog-engine/tests/properties/checks.rs"]
@@ -31,10 +32,10 @@ use libfuzzer_sys::fuzz_target;
 
 use run::{Op, Ops, run};
 
-/// A run that is longer says no more, only later; as many as the property tests do.
+/// The most steps of a run, as in the property tests. Longer runs find no more.
 const STEPS: usize = 100;
 
-/// Shorter and longer than a ticket is counted, as in the property tests.
+/// Times that are shorter and longer than the time for which a ticket counts, as in the property tests.
 const SECONDS: [u64; 3] = [5, 12, 40];
 
 fuzz_target!(|input: &[u8]| {
@@ -69,7 +70,7 @@ fn op(&[what, which]: &[u8; 2]) -> Op {
         15 => Op::Suspect { replica: which },
         16 => Op::Recount { replica: which },
         17 => Op::Restart,
-        // Time is most often let pass until something is due; now and then a parked member is forgotten too.
+        // Most of these steps let time pass until the next deadline. Some forget a parked member.
         19 if which >= 0xc0 => Op::Forget { replica: which },
         18 => Op::Pass { seconds: 1 + which % 29 },
         _ => Op::PassToDeadline,

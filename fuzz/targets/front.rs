@@ -1,10 +1,10 @@
-//! What anybody sends to the port: any bytes, cut anywhere, through HTTP as the native host sets it up, into what an
-//! App does with a request.
+//! The public port: any bytes, in chunks of any size, pass through HTTP as the native host configures it, and then
+//! through what an App does with a request.
 //!
-//! Input: how the stream is cut; the stream.
+//! Input: the sizes of chunks, and the stream.
 //!
-//! Held: nothing panics or hangs; every response is one, with a status that fits; a WebSocket is opened for a proper
-//! handshake and for nothing else; what came after the handshake is all there, byte for byte.
+//! Checked: nothing panics or hangs. The first response is complete and has the right status. A WebSocket is opened for
+//! a valid handshake and for nothing else. All bytes after the handshake reach the WebSocket.
 #![no_main]
 
 use std::cell::RefCell;
@@ -25,10 +25,10 @@ use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::runtime::{Builder, Runtime};
 
-/// The most that is read of a request's body, in bytes.
+/// The limit of a request's body, in bytes.
 const LONGEST_BODY: usize = 1_000;
 
-/// What hyper answers by itself.
+/// The statuses that hyper itself responds with.
 const REFUSALS: [u16; 4] = [400, 414, 431, 505];
 
 thread_local! {
@@ -42,29 +42,29 @@ fuzz_target!(|input: &[u8]| {
     let answers = answers.into_inner();
     check_output(&output, &answers.statuses);
     if let Some(unread) = answers.unread {
-        assert!(stream.ends_with(&unread), "what came after the handshake is another thing");
+        assert!(stream.ends_with(&unread), "the bytes after the handshake have changed");
         check_head(&stream[..stream.len() - unread.len()]);
         decode(unread);
     }
 });
 
-/// What the server has done.
+/// What the server has answered.
 #[derive(Default)]
 struct Answers {
-    /// Of each request that got as far as the App.
+    /// The status for each request that reached the App.
     statuses: Vec<StatusCode>,
     upgrade: Option<OnUpgrade>,
-    /// All that came after a handshake.
+    /// All bytes after a handshake.
     unread: Option<Vec<u8>>,
 }
 
-/// One connection, both ends; all that the server says.
+/// Runs both ends of one connection. Returns all bytes that the server sends.
 async fn converse(stream: &[u8], sizes: &[u8], answers: &RefCell<Answers>) -> Vec<u8> {
     let (client, server) = tokio::io::duplex(4096);
     let (mut from_server, mut to_server) = tokio::io::split(client);
     let write = async {
         for chunk in chunks(stream, sizes) {
-            // The server may have hung up.
+            // The server may have closed the connection.
             if to_server.write_all(chunk).await.is_err() {
                 return;
             }
@@ -75,37 +75,37 @@ async fn converse(stream: &[u8], sizes: &[u8], answers: &RefCell<Answers>) -> Ve
     let mut output = Vec::new();
     let read = from_server.read_to_end(&mut output);
     let (_, (), read) = tokio::join!(serve(server, answers), write, read);
-    read.expect("a pipe in memory");
+    read.expect("an in-memory pipe does not fail");
     output
 }
 
 async fn serve(server: DuplexStream, answers: &RefCell<Answers>) {
     let answer = |request| async { Ok::<_, Infallible>(answer(request, answers).await) };
-    // What a client does wrong is its own affair.
+    // The error of an invalid request does not matter here.
     let _ = http().serve_connection(TokioIo::new(server), service_fn(answer)).with_upgrades().await;
     let upgrade = answers.borrow_mut().upgrade.take();
     if let Some(upgrade) = upgrade
         && let Ok(upgraded) = upgrade.await
     {
         let mut unread = Vec::new();
-        TokioIo::new(upgraded).read_to_end(&mut unread).await.expect("a pipe in memory");
+        TokioIo::new(upgraded).read_to_end(&mut unread).await.expect("an in-memory pipe does not fail");
         answers.borrow_mut().unread = Some(unread);
     }
 }
 
-/// As the native front: a response whatever happens, and the connection if it is upgraded.
+/// Answers a request as the native host does. Keeps the connection if it is upgraded.
 async fn answer(request: hyper::Request<Incoming>, answers: &RefCell<Answers>) -> Response {
     let (request, upgrade) = take_upgrade(request);
     let response = app(request).await.unwrap_or_else(|error| dog::text_response(error.status(), error.to_string()));
     let mut answers = answers.borrow_mut();
     answers.statuses.push(response.status());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        answers.upgrade = Some(upgrade.expect("hyper knows a handshake too"));
+        answers.upgrade = Some(upgrade.expect("hyper recognises each handshake that the App accepts"));
     }
     response
 }
 
-/// An App as most are: a WebSocket for a client, under one path; a request with a body, under the others.
+/// Acts as a typical App: `/ws` opens a WebSocket for a client. On other paths it reads the body of the request.
 async fn app(request: Request) -> Result<Response, Error> {
     if request.uri().path() != "/ws" {
         let length = request.into_body().bytes(LONGEST_BODY).await?.len();
@@ -117,22 +117,22 @@ async fn app(request: Request) -> Result<Response, Error> {
     let proper = is_proper(&request);
     match handshake::accept(&request) {
         Ok(response) => {
-            assert!(proper, "{request:?} is taken for a handshake");
+            assert!(proper, "{request:?} was accepted as a handshake");
             Ok(response)
         }
         Err(refusal) => {
-            assert!(!proper, "{request:?} is refused: {refusal:?}");
+            assert!(!proper, "{request:?} was refused: {refusal:?}");
             assert!([400, 405, 426].contains(&refusal.status().as_u16()), "{refusal:?}");
             Ok(*refusal)
         }
     }
 }
 
-/// RFC 6455, section 4.2.1, as plainly as can be.
+/// Whether a request is a valid handshake by RFC 6455, section 4.2.1, in the simplest form.
 fn is_proper(request: &Request) -> bool {
     let all = |name: &str| request.headers().get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
     let is = |value: &[u8], token: &str| value.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
-    // A value that is no text is not looked into.
+    // A header value that is not text is ignored.
     let is_text = |value: &&[u8]| value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
     let has = |name: &str, token: &str| {
         all(name)
@@ -141,7 +141,7 @@ fn is_proper(request: &Request) -> bool {
             .flat_map(|value| value.split(|byte| *byte == b','))
             .any(|it| is(it, token))
     };
-    // Sixteen bytes in base64. The four bits that are left over may be anything.
+    // The key is 16 bytes in base64. The last four bits of the last digit may have any value.
     let is_digit = |digit: &u8| digit.is_ascii_alphanumeric() || b"+/".contains(digit);
     let is_key = |key: &[u8]| key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit);
     request.method() == Method::GET
@@ -154,7 +154,8 @@ fn is_proper(request: &Request) -> bool {
         && matches!(all("sec-websocket-key")[..], [key] if is_key(key))
 }
 
-/// The first response is one, with the status that the App gave; if it was not asked, with one that refuses.
+/// Checks the first response. It must be complete, with the status from the App. If no request reached the App, it must
+/// have one of hyper's refusals.
 fn check_output(mut output: &[u8], statuses: &[StatusCode]) {
     loop {
         if output.is_empty() {
@@ -164,7 +165,7 @@ fn check_output(mut output: &[u8], statuses: &[StatusCode]) {
         let mut response = httparse::Response::new(&mut headers);
         let parsed = response.parse(output).expect("a response");
         let (httparse::Status::Complete(length), Some(code)) = (parsed, response.code) else {
-            panic!("half a response: {}", output.escape_ascii())
+            panic!("an incomplete response: {}", output.escape_ascii())
         };
         if code == 100 {
             output = &output[length..];
@@ -172,18 +173,18 @@ fn check_output(mut output: &[u8], statuses: &[StatusCode]) {
         }
         match statuses.first() {
             Some(status) => assert_eq!(status.as_u16(), code),
-            None => assert!(REFUSALS.contains(&code), "{code} for what is no request"),
+            None => assert!(REFUSALS.contains(&code), "{code} although no request reached the App"),
         }
         return;
     }
 }
 
-/// A handshake ends with an empty line.
+/// Asserts that a handshake ends with an empty line.
 fn check_head(head: &[u8]) {
     assert!(head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n"), "{}", head.escape_ascii());
 }
 
-/// The connection goes on as a WebSocket.
+/// Decodes the rest of the connection as a WebSocket. It must not panic.
 fn decode(mut unread: Vec<u8>) {
     let mut decoder = Decoder::new();
     let mut input = &mut unread[..];

@@ -1,11 +1,10 @@
-//! What a client sends compressed: any bytes in the place of a payload, in one message or in two frames of one.
+//! Compressed WebSocket messages: any bytes as the payload of a message, in one frame or in two.
 //!
-//! Input: which limit; where the payload is cut; the payload.
+//! Input: the number of a limit, the length of the first frame, and the payload.
 //!
-//! Held: nothing panics; it makes no difference whether it comes in one frame or in two; no more is inflated than the
-//! limit allows, nor more memory taken than that and what has come; what is read is what another inflater reads; what
-//! was read and is sent again compressed is read as the same; an inflater that has refused something reads the next
-//! message.
+//! Checked: nothing panics. One frame or two make no difference. No more bytes are inflated than the limit allows, and
+//! memory is bounded by the limit and the bytes that have arrived. Another inflater returns the same message. If the
+//! message is compressed again, it is read as the same. After an error, the inflater still reads the next message.
 #![no_main]
 
 use dog_native::websocket::{Decoder, Deflater, Event, Inflater, Limits, ProtocolError};
@@ -16,10 +15,10 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Limits of a message to choose from, in bytes.
+/// The possible message limits, in bytes.
 const LIMITS: [usize; 4] = [0, 100, 5_000, 100_000];
 
-/// What an inflater may take besides what it inflates: its state and window, and a chunk of buffer.
+/// The bytes that an inflater may use in addition to its output: its state, its window and one chunk of buffer.
 const OWN: usize = 128 * 1024;
 
 fuzz_target!(|input: &[u8]| {
@@ -28,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
     let whole = read(&[(0xc2, payload)], limit);
     let (head, tail) = payload.split_at(usize::from(*cut).min(payload.len()));
     let cut = read(&[(0x42, head), (0x80, tail)], limit);
-    // How long it is said to be, at least, may depend on the cut.
+    // The length that `TooLong` reports may depend on the cut, so only the close codes are compared.
     let told = |read: &Result<dog::Message, ProtocolError>| read.clone().map_err(|error| error.close_code());
     assert_eq!(told(&cut), told(&whole), "cut after {} bytes", head.len());
     check_memory(payload, limit);
@@ -43,11 +42,11 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// What is read of one message in these frames, by an inflater that goes on to be used.
+/// Reads one message in these frames. Then checks that the same inflater reads another message.
 fn read(frames: &[(u8, &[u8])], limit: usize) -> Result<dog::Message, ProtocolError> {
     let mut inflater = Inflater::new();
     let message = read_with(&mut inflater, frames, limit);
-    // "Hello", as RFC 7692 has it.
+    // "Hello", compressed as in the example of RFC 7692.
     let hello = read_with(&mut inflater, &[(0xc2, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00])], 5);
     assert_eq!(hello, Ok(dog::Message::binary("Hello")));
     message
@@ -75,12 +74,13 @@ fn check_memory(payload: &[u8], limit: usize) {
     MEMORY.reset_peak_usage();
     let _ = read_with(&mut inflater, &[(0xc2, payload)], limit);
     let taken = MEMORY.peak_usage().saturating_sub(before);
-    // The buffer and a chunk, twice for a moment when it grows or the message is made of it; and what was sent.
+    // The buffer and one chunk exist twice for a moment, when the buffer grows or becomes the message. The payload is
+    // added.
     let bound = OWN + 2 * limit + 4 * payload.len();
-    assert!(taken <= bound, "{taken} bytes taken, and {bound} may be");
+    assert!(taken <= bound, "{taken} bytes used, and {bound} are allowed");
 }
 
-/// Where the payload is one stream, another inflater says the same.
+/// If the payload is exactly one deflate stream, another inflater must return the same message.
 fn check_reference(payload: &[u8], message: &[u8]) {
     let whole = [payload, &[0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff]].concat();
     let mut theirs = vec![0; message.len() + 1];

@@ -1,9 +1,9 @@
-//! What is read back that somebody else may have written or damaged: stored records, keys and alarms; ids and client
-//! identifiers as text; users' values in MessagePack, which are gossip, attachments and stored values alike.
+//! Data that another program may have written or damaged: stored records, keys and alarms, ids and client ids as text,
+//! and users' values in MessagePack. Gossip, attachments and stored values all use that encoding.
 //!
-//! Input: what it is; the bytes of it.
+//! Input: the kind of data, and its bytes.
 //!
-//! Held: nothing panics; what is taken is written back as it was, or as it should have been.
+//! Checked: nothing panics. Accepted data is written back unchanged, or in its canonical form.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -31,23 +31,24 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// A Group's record of a member: the first 32 bytes are its key.
+/// Checks a Group's record of a member. The first 32 bytes are its key.
 fn member(bytes: &[u8]) {
     let (key, value) = bytes.split_at(bytes.len().min(32));
     if let Ok((rewritten, written)) = rewrite_record(key, value) {
         assert_eq!((rewritten.as_slice(), written.as_deref()), (key, Some(value)));
     }
-    // A key of another length is damaged, whatever the value.
+    // A key of another length is damaged, even with a valid value.
     assert!(bytes.is_empty() || rewrite_record(&bytes[1..], &[1, 0]).is_ok() == (bytes.len() == 33));
 }
 
-/// A Group's record of where its clients were: what is taken is written, and read as the same again.
+/// Checks a Group's record of its clients' last Replicas. An accepted record is written in its canonical form, which is
+/// stable.
 fn clients(bytes: &[u8]) {
     let Ok(written) = rewrite_clients(bytes) else { return };
     assert_eq!(rewrite_clients(&written).expect("what was written can be read"), written);
 }
 
-/// The name of an object among stored keys.
+/// Checks the name of an object in stored keys.
 fn name(bytes: &[u8]) {
     if let Some(object) = named_object(bytes) {
         assert_eq!(object_name(object), bytes);
@@ -58,7 +59,7 @@ fn alarm(bytes: &[u8]) {
     match read_alarm(bytes) {
         Ok((at, class)) => {
             assert_eq!(write_alarm(at, &class), bytes);
-            // Whatever the time is, it can be reckoned with.
+            // Arithmetic with the time must not overflow.
             let _ = at + std::time::Duration::MAX;
             let _ = Timestamp::from_millis(0).max(at);
         }
@@ -66,7 +67,7 @@ fn alarm(bytes: &[u8]) {
     }
 }
 
-/// Ids, client identifiers and close codes.
+/// Checks ids, client ids and close codes.
 fn text(bytes: &[u8]) {
     if let Ok(id) = ClientId::new(String::from_utf8_lossy(bytes)) {
         assert_eq!(internal::decode::<ClientId>(&internal::encode(&id).expect("a text")).expect("the same"), id);
@@ -82,11 +83,12 @@ fn text(bytes: &[u8]) {
         Ok(id) => assert_eq!(id.to_string(), text.to_ascii_lowercase()),
         Err(error) => assert!(!is_id && error.is_invalid_id(), "{error}"),
     }
-    // Not by name: all of serde's ways are taken.
+    // `Value` uses all kinds of serde's data model. Parsing must not panic.
     let _ = Message::text(text).to_json::<Value>();
 }
 
-/// A value as users have them: all that serde knows, and our own types. It can hold itself, so it can be deep.
+/// A user's value with all kinds of serde's data model and this project's own types. It is recursive, so it can be
+/// deep.
 #[derive(Serialize, Deserialize)]
 enum Value {
     Nothing,
@@ -113,7 +115,7 @@ struct Post {
     more: BTreeMap<String, i64>,
 }
 
-/// What is read once and written is read again as the same: a value may have several forms, and one that is written.
+/// Checks the encoding of a value. A value may have several encodings, but it is always written in the same one.
 fn value(bytes: &[u8]) {
     let Ok(value) = internal::decode::<Value>(bytes) else { return };
     let written = internal::encode(&value).expect("what was read can be written");
@@ -121,7 +123,8 @@ fn value(bytes: &[u8]) {
     assert_eq!(internal::encode(&again).expect("and written"), written);
 }
 
-/// Where an object's entries lie: two bytes say whose and which bounds, then two keys and a third to look for.
+/// Checks the key ranges of objects' entries. Two bytes select the ids, the bounds and the lengths of keys. Then follow
+/// the two keys of the bounds, and a third key to look for.
 fn range(bytes: &[u8]) {
     let Some((&[which, lengths], keys)) = bytes.split_first_chunk() else { return };
     let (first, keys) = keys.split_at(keys.len().min(usize::from(lengths % 16)));
@@ -140,7 +143,7 @@ fn range(bytes: &[u8]) {
             let bounds = entry_bounds(object, space, wanted.clone());
             let finds = |object| {
                 let all = BTreeMap::from([(entry_key(object, space, key), ())]);
-                // As the database does, a map panics at bounds that are the wrong way round; an empty one would not.
+                // Like the database, a map panics if the bounds are reversed, unless it is empty.
                 bounds.as_ref().is_some_and(|bounds| all.range::<Vec<u8>, _>(bounds.clone()).count() == 1)
             };
             assert_eq!(finds(object), within(key, &wanted), "{object:?} {wanted:?} {key:?}");
@@ -150,7 +153,7 @@ fn range(bytes: &[u8]) {
     }
 }
 
-/// Whether a key lies within bounds, compared one by one.
+/// Whether a key is within the bounds. Compares it with each of them.
 fn within(key: &[u8], (start, end): &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
     let after = match start {
         Bound::Unbounded => true,

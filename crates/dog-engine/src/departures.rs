@@ -1,10 +1,11 @@
-//! For hosts where every message between objects is a request: which messages leave now, together, and which wait.
+//! Bundles messages between objects, for hosts where each such message is a request: decides which messages leave now,
+//! in one bundle, and which wait.
 //!
-//! - Messages to one object arrive in the order in which they were handed over, if the transport keeps the order of
+//! - Messages to one object arrive in the order in which they were handed over, if the transport keeps the order of the
 //!   bundles.
-//! - Casts wait while earlier casts to the same object are in flight, and then leave together. So casts that are made
-//!   faster than they arrive cost fewer requests, not more. A call leaves at once, together with the casts that wait
-//!   before it.
+//! - Casts wait while earlier casts to the same object are in flight, and then leave together. So if casts are made
+//!   faster than they arrive, several of them share one request. A call leaves at once, together with the casts that
+//!   wait before it.
 //! - The number of bundles in flight is limited. A bundle without an answer stops counting after 100 ms, so a slow
 //!   object does not block the others.
 
@@ -17,16 +18,16 @@ use dog::Timestamp;
 /// How long a bundle counts as being in flight if no answer comes.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Names a bundle that has left.
+/// Identifies a bundle that has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DepartureId(u64);
 
 /// A bundle that leaves now.
 #[derive(Debug)]
 pub struct Departure<A, M> {
-    /// Its name, for [`Departures::arrived`].
+    /// Its id, for [`Departures::arrived`].
     pub id: DepartureId,
-    /// The object that it is for.
+    /// The object to which it goes.
     pub to: A,
     /// Its messages, in the order in which they were handed over.
     pub messages: Vec<M>,
@@ -39,13 +40,13 @@ pub struct Departure<A, M> {
 pub struct Departures<A, M> {
     limit: usize,
     queues: HashMap<A, Queue<M>>,
-    /// Objects whose messages may leave, in that order, each once.
+    /// The objects whose messages may leave, in the order in which they leave. Each is listed once.
     ready: VecDeque<A>,
-    /// How many queues are not empty.
+    /// The number of queues that are not empty.
     waiting: usize,
-    /// The bundles that count as being in flight: to which object, and whether they have a call.
+    /// The bundles that count as being in flight: their object, and whether they contain a call.
     in_flight: HashMap<DepartureId, (A, bool)>,
-    /// The same, the oldest first. Those that have arrived are skipped.
+    /// When each bundle left, the oldest first. Bundles that have arrived are skipped.
     departed: VecDeque<(Timestamp, DepartureId)>,
     next: u64,
 }
@@ -54,13 +55,13 @@ pub struct Departures<A, M> {
 #[derive(Debug)]
 struct Queue<M> {
     messages: VecDeque<Queued<M>>,
-    /// How many of them are calls, which do not wait for earlier bundles.
+    /// The number of calls among them. Calls do not wait for earlier bundles.
     calls: usize,
-    /// Whether it is in `ready`.
+    /// Whether the object is listed in `ready`.
     ready: bool,
-    /// Bundles to this object that count as being in flight.
+    /// The number of bundles to this object that count as being in flight.
     in_flight: usize,
-    /// Those of them without a call.
+    /// The number of those without a call.
     casts_in_flight: usize,
 }
 
@@ -81,7 +82,7 @@ impl<M> Queue<M> {
         !self.messages.is_empty() && (self.calls > 0 || self.casts_in_flight == 0)
     }
 
-    /// Everything up to the next call, including it.
+    /// Takes the messages up to the next call, including that call.
     fn take_bundle(&mut self) -> (Vec<M>, bool) {
         let call = self.messages.iter().position(|queued| queued.is_call);
         let end = call.map_or(self.messages.len(), |at| at + 1);
@@ -91,7 +92,7 @@ impl<M> Queue<M> {
 }
 
 impl<A: Copy + Eq + Hash, M> Departures<A, M> {
-    /// At most `limit` bundles count as being in flight at the same time.
+    /// Creates empty queues. At most `limit` bundles count as being in flight at the same time.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -104,12 +105,12 @@ impl<A: Copy + Eq + Hash, M> Departures<A, M> {
         }
     }
 
-    /// Hands over a message without an answer.
+    /// Adds a message that gets no answer.
     pub fn cast(&mut self, to: A, message: M) {
         self.hand_over(to, Queued { message, is_call: false });
     }
 
-    /// Hands over a message with an answer.
+    /// Adds a message that gets an answer.
     pub fn call(&mut self, to: A, message: M) {
         self.hand_over(to, Queued { message, is_call: true });
     }
@@ -132,7 +133,7 @@ impl<A: Copy + Eq + Hash, M> Departures<A, M> {
         }
     }
 
-    /// The bundle that leaves next, if any may.
+    /// Takes the bundle that leaves next. `None` if none may leave now.
     pub fn next(&mut self, now: Timestamp) -> Option<Departure<A, M>> {
         self.drop_late(now);
         if self.in_flight.len() >= self.limit {
@@ -153,8 +154,7 @@ impl<A: Copy + Eq + Hash, M> Departures<A, M> {
         Some(Departure { id, to, messages, has_call })
     }
 
-    /// A bundle has arrived, or has failed. Returns `true` if nothing waits for its object and nothing is in flight to
-    /// it.
+    /// Records that a bundle has arrived or failed. Returns `true` if no message for its object waits or is in flight.
     pub fn arrived(&mut self, id: DepartureId) -> bool {
         let Some((to, has_call)) = self.in_flight.remove(&id) else { return false };
         while self.departed.front().is_some_and(|(_, id)| !self.in_flight.contains_key(id)) {
@@ -171,7 +171,7 @@ impl<A: Copy + Eq + Hash, M> Departures<A, M> {
         false
     }
 
-    /// When to call [`next`](Departures::next) again if no bundle arrives before. `None` if nothing waits.
+    /// Returns when to call [`next`](Departures::next) again if no bundle arrives before. `None` if no message waits.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.departed.front().filter(|_| self.waiting > 0).map(|(departed, _)| *departed + PATIENCE)
     }
@@ -199,7 +199,7 @@ mod tests {
         Timestamp::from_millis(milliseconds)
     }
 
-    /// What leaves now, as `a: 1 2`.
+    /// Returns the bundles that leave now, as `a: 1 2`.
     fn leaving(departures: &mut Departures<char, u32>, now: u64) -> Vec<(DepartureId, String)> {
         let bundles = std::iter::from_fn(|| departures.next(at(now)));
         let shown = |Departure { id, to, messages, has_call }| {
@@ -238,9 +238,9 @@ mod tests {
         assert_eq!(texts(&leaving(&mut departures, 1)), [""; 0]);
         assert!(!departures.arrived(first[0].0));
         let third = leaving(&mut departures, 1);
-        assert_eq!(texts(&third), ["a: 5"], "it does not wait for the answer");
+        assert_eq!(texts(&third), ["a: 5"], "a cast does not wait for the answer to a call");
         assert!(!departures.arrived(third[0].0));
-        assert!(departures.arrived(second[0].0), "nothing is left for a");
+        assert!(departures.arrived(second[0].0), "no message for a is left");
         assert_eq!(departures.next_deadline(), None);
     }
 
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(departures.next_deadline(), Some(at(100)));
         assert_eq!(texts(&leaving(&mut departures, 99)), [""; 0]);
         assert_eq!(texts(&leaving(&mut departures, 100)), ["d: 1?"], "a takes long");
-        assert!(!departures.arrived(first[0].0), "a has stopped counting");
+        assert!(!departures.arrived(first[0].0), "the bundle to a no longer counts");
         assert_eq!(texts(&leaving(&mut departures, 149)), [""; 0]);
         assert_eq!(texts(&leaving(&mut departures, 150)), ["e: 1?"], "so does c");
         assert_eq!(departures.next_deadline(), None, "nothing waits");
@@ -292,14 +292,15 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: everything leaves once, in its order, within the bound, and nothing stays behind.
+        /// In every order of events, each message leaves once, in order and within the limit, and no message is left at
+        /// the end.
         #[test]
         fn all_leave_once_and_in_order(steps in steps(), most in 1..4_usize) {
             let (mut departures, mut now, mut message) = (Departures::new(most), 0_u64, 0_u32);
             let mut handed: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
             let mut left: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
             let mut away: Vec<(u64, DepartureId)> = Vec::new();
-            // At the end time passes until nothing waits.
+            // At the end, time passes until no message waits.
             for step in steps.into_iter().chain(std::iter::repeat_n(Step::Pass(100), 1100)) {
                 match step {
                     Step::Cast(to) | Step::Call(to) => {

@@ -1,8 +1,8 @@
-//! Limits how often one kind of event is logged: [`Repeats`]. Pure: time comes in.
+//! [`Repeats`] limits how often one kind of event is logged. It reads no clock: the caller passes the time.
 //!
 //! A client can cause the same failure a thousand times per second. The first [`FIRST`] events of a kind are logged.
-//! What follows is counted, and logged as one line per [`PERIOD`]. So the log stays readable, and does not fill the
-//! disk.
+//! Further events are counted, and the count is logged in one line per [`PERIOD`]. So the log stays readable and does
+//! not fill the disk.
 
 use std::time::Duration;
 
@@ -41,19 +41,20 @@ struct Kind {
 }
 
 impl Repeats {
-    /// No event has happened yet.
+    /// Creates a counter without events.
     pub const fn new() -> Self {
         Self { kinds: Vec::new() }
     }
 
-    /// Whether to log one more event of this kind. If not, it is counted. `now` is the time since any fixed moment.
+    /// Returns whether to log one more event of this kind. If not, the event is counted. `now` is the time since any
+    /// fixed moment.
     pub fn may_log(&mut self, name: &'static str, now: Duration) -> bool {
         let at = self.kinds.iter().position(|kind| kind.name == name).unwrap_or_else(|| {
             self.kinds.push(Kind { name, began: now, allowed: FIRST, counted: 0 });
             self.kinds.len() - 1
         });
         let kind = &mut self.kinds[at];
-        // A period with counted events ends when they are taken.
+        // A period with counted events ends only when they are taken.
         if kind.is_over(now) && kind.counted == 0 {
             (kind.began, kind.allowed) = (now, FIRST);
         }
@@ -65,14 +66,14 @@ impl Repeats {
         true
     }
 
-    /// Takes the kinds whose period is over, with the number of events that were counted in it. Call it about once per
-    /// second, and log the result.
+    /// Takes the kinds whose period is over, with the number of events that were counted in it. Call this about once
+    /// per second and log the result.
     pub fn take(&mut self, now: Duration) -> Vec<(&'static str, u64)> {
         let over = self.kinds.iter_mut().filter(|kind| kind.counted > 0 && kind.is_over(now));
         over.map(|kind| kind.take(now)).collect()
     }
 
-    /// Takes all counted events, also of periods that are not over. Call it at the end.
+    /// Takes all counted events, including those of periods that are not over. Call this at shutdown.
     pub fn take_all(&mut self, now: Duration) -> Vec<(&'static str, u64)> {
         self.kinds.iter_mut().filter(|kind| kind.counted > 0).map(|kind| kind.take(now)).collect()
     }
@@ -108,11 +109,11 @@ mod tests {
     fn each_event_is_logged_or_counted_and_a_flood_is_a_few_lines() {
         let mut repeats = Repeats::new();
         let (mut logged, mut counted, mut lines) = (0, 0, 0);
-        // A minute of a hundred a second, looked at once a second.
+        // One minute with 100 events per second. The counts are taken once per second.
         for second in 0..60 {
             let now = Duration::from_secs(second);
             logged += (0..100).filter(|_| repeats.may_log("flood", now)).count() as u64;
-            assert!(repeats.may_log("another", now) || second >= 10, "one kind is not counted with another");
+            assert!(repeats.may_log("another", now) || second >= 10, "kinds are counted separately");
             for (name, times) in repeats.take(now) {
                 if name == "flood" {
                     counted += times;
@@ -140,7 +141,7 @@ mod tests {
         let now = Duration::from_secs(1_000_000);
         assert_eq!((0..1000).filter(|_| repeats.may_log("rare", now)).count(), FIRST as usize);
         assert_eq!(repeats.take(now + PERIOD).len(), 1);
-        // The next period was quiet.
+        // There was no event in the next period.
         let logged = (0..1000).filter(|_| repeats.may_log("rare", now + 3 * PERIOD)).count();
         assert_eq!(logged, FIRST as usize);
     }

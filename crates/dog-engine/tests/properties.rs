@@ -1,6 +1,6 @@
-//! Promises 1 to 4 and 8 in every order of events: a Group's books and several Replicas' seats in a model world whose
-//! messages are late, lost, doubled and out of order, and whose objects crash. After every operation the books are
-//! compared with what they are expected to say, which is computed in the simplest possible way.
+//! Property tests of promises 1 to 4 and 8: a Group's books and the seats of several Replicas, in a model world. There,
+//! messages are late, lost, doubled and out of order, and objects crash. After each step, the books are compared with
+//! expected books, which are computed in the simplest possible way.
 
 #[path = "properties/checks.rs"]
 mod checks;
@@ -58,14 +58,14 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    // Shorter and longer than the lifetime of a ticket, in every combination.
+    // All combinations of times that are shorter and longer than the lifetime of a ticket.
     let seconds = || prop_oneof![Just(5), Just(12), Just(40)].prop_map(Duration::from_secs);
     (seconds(), seconds()).prop_map(|(sticky_for, park_after)| Policy { sticky_for, park_after, ..Policy::default() })
 }
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        // PROPTEST_CASES overrides the number.
+        // The environment variable PROPTEST_CASES overrides the number.
         cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/properties.regressions"))),
         ..ProptestConfig::default()
@@ -85,7 +85,7 @@ proptest! {
     }
 }
 
-/// Runs that have broken a promise, or would if a check were missing, reduced to the steps that matter.
+/// Runs that once broke a promise, or would if a check were missing, reduced to the necessary steps.
 #[test]
 fn runs_that_once_went_wrong() {
     use Op::*;

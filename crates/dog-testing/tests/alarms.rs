@@ -1,4 +1,4 @@
-//! The retries of an alarm whose handler fails, to the millisecond. On a real clock they may be late.
+//! The times of an alarm's retries when its handler fails, to the millisecond. On a real clock the retries may be late.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl Group for Hall {
     }
 }
 
-/// Fails or panics whenever its alarm rings.
+/// A Replica whose alarm handler fails or panics.
 struct Bell;
 
 impl Replica for Bell {
@@ -46,7 +46,7 @@ impl Replica for Bell {
     }
 
     async fn on_alarm(&self, cx: &Context<Self>) -> Result {
-        let rings = cx.env().get::<Rings>().ok_or_else(|| Failure::new("the test has put them there"))?;
+        let rings = cx.env().get::<Rings>().ok_or_else(|| Failure::new("the test has set the rings"))?;
         let times = {
             let mut rings = rings.lock().map_err(|_| Failure::new("no test has panicked"))?;
             rings.push(cx.now());

@@ -1,4 +1,4 @@
-//! An abandoned room costs nothing after a few minutes, unless it has stored something.
+//! A room without clients uses no memory and no disk after a few minutes, unless it has stored something.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl App for House {
         let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
         let group = dog.group::<Hall>(&query_param(&request, "room").unwrap_or_default());
         if request.uri().path() == "/leave" {
-            // The request is dropped before its answer.
+            // The request is dropped before it is answered.
             let mut identify = Box::pin(group.identify(&client));
             let _answered = std::future::poll_fn(|cx| Poll::Ready(identify.as_mut().poll(cx).is_ready())).await;
             return Ok(dog::text_response(dog::http::StatusCode::OK, ""));
@@ -69,7 +69,8 @@ fn cluster() -> Cluster {
     Cluster::builder(House).hibernate_after(Duration::from_secs(60)).start()
 }
 
-/// After one minute the Replicas are parked, after another no client is remembered, after a third the Group hibernates.
+/// Long enough for all steps: after one minute the Replicas are parked, after another the Group forgets the clients,
+/// and after a third the Group hibernates.
 const LEFT: Duration = Duration::from_secs(4 * 60);
 
 #[test]
@@ -80,7 +81,7 @@ fn abandoned_rooms_cost_neither_memory_nor_disk() {
     clients.iter().for_each(dog_testing::ClientSocket::close);
     cluster.advance(LEFT);
     assert_eq!((cluster.objects_in_memory(), cluster.entries_on_disk()), (0, 0));
-    // A client that comes back finds the room again.
+    // A client that comes back gets a working room.
     assert!(cluster.connect("/ws?room=r7&u=ann").is_open());
 }
 
@@ -110,8 +111,8 @@ fn replicas_that_never_served_anybody_leave_no_record() {
     }
     cluster.advance(Duration::from_secs(2));
     let made = cluster.replicas::<Hall>("main").len();
-    assert!(made > 1, "some are created for clients that are gone");
-    // The room goes on. Replicas to which nobody came are parked and forgotten.
+    assert!(made > 1, "some Replicas are created for clients that are gone");
+    // The room still works. Replicas that no client has used are parked and forgotten.
     cluster.advance(Duration::from_secs(70));
     assert_eq!(cluster.members::<Hall>("main").map(|members| members.len()), Some(1));
     assert_eq!(cluster.entries_on_disk(), 1);

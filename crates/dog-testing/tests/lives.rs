@@ -1,4 +1,4 @@
-//! Plain tests of faults that the simulation has found.
+//! Regression tests of faults that the simulation has found.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -55,7 +55,8 @@ impl App for Market {
     }
 }
 
-/// Otherwise messages that it owed its members, such as the news of a sibling, would never be sent if nobody called it.
+/// Otherwise, messages that the Group owes its members, such as a view with a new sibling, would never be sent unless a
+/// client called it.
 #[test]
 fn a_group_that_has_crashed_is_woken_by_members_with_seats() {
     let lives = Lives::default();
@@ -63,7 +64,7 @@ fn a_group_that_has_crashed_is_woken_by_members_with_seats() {
     let ann = cluster.connect("/ws?u=ann");
     cluster.restart_group::<Hall>("main");
     cluster.advance(Duration::from_mins(1));
-    assert_eq!(lives.load(Ordering::Relaxed), 2, "it lives, although nobody has called it");
+    assert_eq!(lives.load(Ordering::Relaxed), 2, "the Group lives, although no client has called it");
 
     cluster.restart_group::<Hall>("main");
     ann.close();
@@ -71,5 +72,5 @@ fn a_group_that_has_crashed_is_woken_by_members_with_seats() {
     let woken = lives.load(Ordering::Relaxed);
     cluster.restart_group::<Hall>("main");
     cluster.advance(Duration::from_mins(10));
-    assert_eq!(lives.load(Ordering::Relaxed), woken, "without seats nobody wakes it");
+    assert_eq!(lives.load(Ordering::Relaxed), woken, "members without seats do not wake it");
 }

@@ -1,4 +1,4 @@
-//! Tickets whose lifetime is shorter than the activation of a Replica.
+//! Tickets that live for less time than the activation of a Replica takes.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Replica for Slow {
     type Gossip = ();
     type Answer = ();
 
-    /// Waits for the disk.
+    /// Takes as long as a write to disk.
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         cx.storage().put("woken", &true).await?;
         Ok(Self)
@@ -53,7 +53,7 @@ impl App for House {
         if request.uri().path() == "/leave" {
             let group = dog.group::<Hall>("main");
             let mut identify = Box::pin(group.identify(&client));
-            // The request is dropped before its answer.
+            // The request is dropped before it is answered.
             let answered = std::future::poll_fn(|cx| Poll::Ready(identify.as_mut().poll(cx).is_ready())).await;
             assert!(!answered, "the request was answered before it was dropped");
             return Ok(dog::text_response(dog::http::StatusCode::OK, ""));
@@ -62,7 +62,8 @@ impl App for House {
     }
 }
 
-/// Clusters whose disk takes up to a second, and nearly that with some seed.
+/// Returns clusters with different seeds, whose writes take up to one second. With some seeds they take nearly that
+/// long.
 fn clusters() -> impl Iterator<Item = Cluster> {
     let builder = |seed| -> Builder<House> { Cluster::builder(House).seed(seed) };
     (0..10).map(move |seed| builder(seed).write_delay(Duration::from_secs(1)).start())
@@ -94,15 +95,15 @@ fn one_whose_asker_has_gone_is_given_back_at_once() {
     for cluster in clusters() {
         for client in 0..50 {
             cluster.get(&format!("/leave?u=client-{client}"));
-            // Long enough to create the Replica, and far shorter than the lifetime of a ticket.
+            // This is long enough to create the Replica, and much shorter than the lifetime of a ticket.
             cluster.advance(Duration::from_millis(100));
         }
-        // The last ones wait for the disk.
+        // The last Replicas still wait for the disk.
         cluster.advance(Duration::from_secs(4));
         let members = cluster.members::<Hall>("main").expect("the Group is awake");
         let promised: u32 = members.iter().map(|member| member.reserved).sum();
         assert_eq!(promised, 0, "{members:?}");
-        // Only the clients that were waiting at the same time had seats.
+        // Only clients that waited at the same time had seats reserved.
         assert!(members.len() <= 15, "{} Replicas were created", members.len());
     }
 }

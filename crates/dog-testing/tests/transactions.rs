@@ -1,5 +1,5 @@
-//! Transactions of many handlers of one object, in detail: how often their bodies run, how long they wait, and which
-//! entries they read.
+//! Details of concurrent transactions of one object: how often their bodies run, how long they wait, and which entries
+//! they read.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -26,7 +26,7 @@ impl App for Desk {
     }
 }
 
-/// Uses its storage as the path says.
+/// A Group that uses its storage as the path of the request says.
 #[derive(Default)]
 struct Office {
     open: Cell<bool>,
@@ -95,7 +95,8 @@ impl Group for Office {
 }
 
 impl Office {
-    /// A transaction that conflicts until it gets its turn, and then keeps its turn until `/open` is requested.
+    /// Runs a transaction that conflicts until it gets an exclusive turn. It keeps that turn until `/open` is
+    /// requested.
     async fn keep_turn(&self, storage: &Storage) -> Result<u32> {
         let runs = Cell::new(0);
         let kept = async |entries: &Transaction| {
@@ -130,7 +131,7 @@ async fn add(entries: &Transaction, key: &str, pauses: u32) -> Result<u64> {
     Ok(number + 1)
 }
 
-/// Deletes some entries before the last one, writes as many in front of all others, and then lists from the end.
+/// Deletes some entries directly before the last one, inserts as many before all others, and then lists from the end.
 async fn last(storage: &Storage, writes: u32, limit: usize) -> Result<String> {
     let found = storage.transaction(async |entries| {
         let all = storage.list::<u32>(&List::prefix("k/").reverse().limit(1)).await?;
@@ -182,7 +183,7 @@ impl Replica for Nobody {
     }
 
     async fn receive(&self, _: &Context<Self>, _: Request) -> Result<Response> {
-        Err(Failure::new("nobody asks for a Replica"))
+        Err(Failure::new("this test uses no Replica"))
     }
 }
 
@@ -213,9 +214,9 @@ fn all_transactions_are_made_even_if_others_are_dropped_or_panic() {
         }
         cluster.advance(Duration::from_secs(60));
         for adding in &adding {
-            assert!(answer(&cluster, adding).is_some(), "a transaction was not made");
+            assert!(answer(&cluster, adding).is_some(), "a transaction was not committed");
         }
-        // An abandoned transaction was made once or not at all.
+        // An abandoned transaction was committed once or not at all.
         let spoilt: Vec<_> = spoilt.iter().filter_map(|spoilt| answer(&cluster, spoilt)).collect();
         assert_eq!(spoilt.len(), 60);
         let made = 60 + spoilt.iter().filter(|answer| *answer == "made").count();
@@ -247,7 +248,7 @@ fn a_limited_list_in_a_transaction_reads_its_limit_and_what_the_transaction_took
         let before = cluster.entries_listed();
         assert_eq!(ask(&cluster, &format!("/last/{writes}/{limit}")), found);
         let read = cluster.entries_listed() - before;
-        // One read finds the last entry.
+        // The first read finds the last entry.
         assert_eq!(read, 1 + limit + writes, "entries read, of {entries}");
     }
 }

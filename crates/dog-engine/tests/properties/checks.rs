@@ -1,4 +1,4 @@
-//! What has to hold after every operation, and for every placement.
+//! The checks after each step and of each placement.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use dog_engine::books::{MemberState, Placement};
 use crate::world::{Checked, World, client, ensure};
 
 impl World {
-    /// What has to hold at any moment.
+    /// Checks what must hold at any moment.
     pub(crate) fn check(&mut self) -> Checked {
         self.check_limit()?;
         self.check_counts()?;
@@ -24,10 +24,10 @@ impl World {
         usize::try_from(self.limit.get()).expect("small")
     }
 
-    /// Promise 1. A Replica never has more seats taken than the limit. In the books, seats and tickets together exceed
-    /// the limit by at most the seats whose tickets the books did not count when they were reported as used: tickets of
-    /// an earlier life of the Group, tickets that were reported too late, released tickets that were used all the same,
-    /// and tickets that were used again in the Replica's next life.
+    /// Promise 1. A Replica never has more seats taken than the limit. In the books, seats and tickets together may
+    /// exceed the limit, but only by the seats whose tickets the books did not count when they were reported as used.
+    /// These are tickets of an earlier life of the Group, tickets that were reported too late, released tickets that
+    /// were still used, and tickets that were used again in the Replica's next life.
     fn check_limit(&self) -> Checked {
         for (replica, object) in &self.objects {
             let Some(life) = &object.life else { continue };
@@ -42,7 +42,7 @@ impl World {
         Ok(())
     }
 
-    /// Promise 8: the books say exactly what was reported to them.
+    /// Promise 8: the books contain exactly what was reported.
     fn check_counts(&self) -> Checked {
         let totals = self.books.totals();
         let records: BTreeSet<ReplicaId> = self.books.records().map(|record| record.replica).collect();
@@ -63,7 +63,7 @@ impl World {
         Ok(())
     }
 
-    /// Promises 2 and 8: each client is where the reports say, and is known for as long as it should be.
+    /// Promises 2 and 8: each client is located where the reports say, and is remembered for the right time.
     fn check_clients(&self) -> Checked {
         for number in 0..6 {
             let client = client(number);
@@ -98,8 +98,8 @@ impl World {
         self.books.state(replica) == Some(MemberState::Parked)
     }
 
-    /// Promise 4: every member that could send knows the Replica. Left out are members that have missed a view, until
-    /// they have the latest.
+    /// Promise 4: each member that could send knows the Replica. Members that have missed a view are exempt until they
+    /// have the latest one.
     pub(crate) fn check_siblings_know(&self, replica: ReplicaId) -> Checked {
         for (sibling, object) in &self.objects {
             let Some(life) = object.life.as_ref().filter(|_| !object.behind && *sibling != replica) else { continue };
@@ -111,8 +111,8 @@ impl World {
         Ok(())
     }
 
-    /// Promises 2 and 3, and the part of 1 that is decided here. Called after the books have answered and before the
-    /// expected books are updated, so the seat that the answer has reserved is subtracted.
+    /// Promises 2 and 3, and the part of 1 that concerns placement. It is called after the books have answered and
+    /// before the expected books are updated. So the seat that the answer has reserved is subtracted.
     pub(crate) fn check_placement(
         &self,
         client: &ClientId,

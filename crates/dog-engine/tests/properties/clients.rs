@@ -1,4 +1,4 @@
-//! What clients do: ask for a Replica, use their tickets, open and close sockets.
+//! The steps of clients: they ask for a Replica, use their tickets, and open and close sockets.
 
 use dog::{ClientId, ReplicaId, SocketId};
 use dog_engine::address::Ticket;
@@ -8,7 +8,7 @@ use dog_engine::seats::Refusal;
 use crate::objects::ReplicaLife;
 use crate::world::{Checked, World, ensure};
 
-/// The Replica with this number.
+/// Returns the Replica with this number.
 fn replica(number: u8) -> ReplicaId {
     ReplicaId::from_bytes([number; 32])
 }
@@ -16,7 +16,7 @@ fn replica(number: u8) -> ReplicaId {
 impl World {
     pub(crate) fn identify(&mut self, client: &ClientId, refused: bool) -> Checked {
         let refused = self.expected.clients.get(client).map(|known| known.last).filter(|_| refused);
-        // Repeated after each admission. The bound checks that it ends.
+        // Placement is repeated after each admission. The bound checks that this ends.
         for _ in 0..3 {
             let placement = self.books.identify(client, refused, self.now);
             self.check_placement(client, refused, &placement)?;
@@ -88,7 +88,7 @@ impl World {
         Ok(())
     }
 
-    /// The life that has the `number`th of all requests or sockets, and its index there.
+    /// Returns the life that has the `number`th of all requests or sockets, and the index of that one within the life.
     fn find(&mut self, number: u8, of: impl Fn(&ReplicaLife) -> usize) -> Option<(&mut ReplicaLife, usize)> {
         let lives = self.objects.values().filter_map(|object| object.life.as_ref());
         let all: usize = lives.map(&of).sum();

@@ -1,4 +1,4 @@
-//! What the books are expected to say, in the simplest way: the last valid report of each member, the tickets that were
+//! The expected content of the books, in its simplest form: the last valid report of each member, the tickets that were
 //! given and not removed, and the last Replica of each client.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use dog_engine::message::Report;
 
 use crate::objects::Truth;
 
-/// How much longer than a Replica the books count a ticket.
+/// The books count a ticket for this much longer than the Replica accepts it.
 pub(crate) const TICKET_MARGIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(crate) struct Believed {
     pub(crate) truth: Truth,
     /// The tickets that this life of the Replica has reported as used.
     heard: BTreeSet<TicketId>,
-    /// Those of them that the books did not count, or no longer counted, when they were reported.
+    /// The tickets among them that the books did not count when they were reported.
     orphans: BTreeSet<TicketId>,
 }
 
@@ -39,7 +39,7 @@ impl Believed {
         self.truth.tickets.len()
     }
 
-    /// Seats that the books could not know of when they reserved the others.
+    /// Returns the number of seats that the books did not know when they reserved others.
     pub(crate) fn unforeseen(&self) -> usize {
         self.truth.tickets.iter().filter(|ticket| self.orphans.contains(ticket)).count()
     }
@@ -48,7 +48,7 @@ impl Believed {
 #[derive(Debug)]
 pub(crate) struct Remembered {
     pub(crate) last: ReplicaId,
-    /// Since when it has neither a seat nor a ticket.
+    /// Since when the client has had neither a seat nor a ticket.
     gone: Option<Timestamp>,
 }
 
@@ -72,7 +72,7 @@ impl ExpectedBooks {
         *member = Believed { epoch, counted: member.counted, ..Believed::default() };
     }
 
-    /// The Replica has woken without seats, and so is counted.
+    /// Records that the Replica has woken without seats, so its seats are counted.
     pub(crate) fn enrolled(&mut self, replica: ReplicaId, epoch: Epoch) {
         self.admit(replica);
         self.begin_life(replica, epoch);
@@ -85,7 +85,8 @@ impl ExpectedBooks {
         self.begin_life(replica, Epoch::from_raw(epoch.as_u64() + 1));
     }
 
-    /// Whether the report is to be acknowledged. `out_of_view` are unknown and parked Replicas.
+    /// Records a report. Returns whether the books must acknowledge it. `out_of_view` is true for unknown and parked
+    /// Replicas.
     pub(crate) fn report(&mut self, report: &Report, truth: &Truth, out_of_view: bool) -> bool {
         self.begin_life(report.replica, report.epoch);
         if self.members.get(&report.replica).is_some_and(|member| report.epoch < member.epoch) {
@@ -98,7 +99,7 @@ impl ExpectedBooks {
         let reserved = self.reserved(report.replica) > 0;
         let Some(member) = self.members.get_mut(&report.replica) else { return true };
         if !(member.counted || report.census) {
-            // A parked Replica that is empty is acknowledged: it is asked for a census when it joins.
+            // An empty parked Replica is acknowledged, because it is asked for a census when it joins.
             return out_of_view && empty;
         }
         if report.sequence < member.sequence || (report.sequence == member.sequence && !report.census) {
@@ -125,14 +126,14 @@ impl ExpectedBooks {
         self.tickets.remove(&ticket);
     }
 
-    /// What happens when time passes.
+    /// Removes what expires until `now`.
     pub(crate) fn advance(&mut self, now: Timestamp, sticky_for: Duration) {
         self.tickets.retain(|_, ticket| ticket.expires + TICKET_MARGIN > now);
         self.remember(now);
         self.clients.retain(|_, client| client.gone.is_none_or(|gone| gone + sticky_for > now));
     }
 
-    /// Notes which clients have seats or tickets, and since when the others have none.
+    /// Updates which clients have seats or tickets, and since when the others have none.
     pub(crate) fn remember(&mut self, now: Timestamp) {
         for (replica, member) in &self.members {
             for client in member.truth.clients.keys() {
@@ -150,7 +151,7 @@ impl ExpectedBooks {
         }
     }
 
-    /// The Replicas where a client has seats or tickets.
+    /// Returns the Replicas on which a client has seats or tickets.
     pub(crate) fn places(&self, client: &ClientId) -> BTreeSet<ReplicaId> {
         let seated = self.members.iter().filter(|(_, member)| member.truth.clients.contains_key(client));
         let reserved = self.tickets.values().filter(|ticket| ticket.client == *client);

@@ -1,4 +1,4 @@
-//! Lives of Replicas and of the Group, and how Replicas join.
+//! The lives of Replicas and of the Group, and the joins of Replicas.
 
 use dog::{Epoch, ReplicaId};
 use dog_engine::address::View;
@@ -17,13 +17,13 @@ impl World {
         epoch
     }
 
-    /// A Replica receives the latest view.
+    /// Gives a Replica the latest view.
     pub(crate) fn show_view(&mut self, replica: ReplicaId) {
         let view = self.books.view().clone();
         self.has_view(replica, &view);
     }
 
-    /// A Replica receives a view. A parked Replica does not receive the following ones.
+    /// Gives a Replica a view. A parked Replica does not receive the following views.
     pub(crate) fn has_view(&mut self, replica: ReplicaId, view: &View) {
         let is_latest = view.version >= self.books.view().version;
         let parked = self.books.state(replica) == Some(MemberState::Parked);
@@ -34,7 +34,7 @@ impl World {
         }
     }
 
-    /// Begins a life unless there is one. The life enrols before anything else.
+    /// Begins a life of the Replica unless there is one. A life first enrols with the Group.
     pub(crate) fn wake(&mut self, replica: ReplicaId) {
         if self.object(replica).life.is_none() {
             let epoch = self.begin_life(replica);
@@ -60,9 +60,9 @@ impl World {
         self.epoch = Epoch::from_raw(self.epoch.as_u64() + 1);
         self.expected.restart(records.iter().map(|record| record.replica));
         self.books = Books::restore(self.epoch, self.limit, self.policy, records);
-        // Clients that wait get no answer.
+        // Waiting clients get no answer.
         self.waiting.clear();
-        // The census brings the view to every member.
+        // The census call carries the view to each member.
         self.told = self.books.view().clone();
         self.ask_uncounted();
     }
@@ -82,18 +82,18 @@ impl World {
         }
     }
 
-    /// Completes the joining of a Replica. Siblings that have not answered by now are suspected.
+    /// Completes the join of a Replica. Siblings that have not answered by now are suspected.
     pub(crate) fn join(&mut self, replica: ReplicaId) -> Checked {
         for sibling in self.unaware_of(replica) {
             if self.books.state(sibling) == Some(MemberState::Joining) && !self.object(sibling).behind {
-                // It is joining too, and has not received the view yet: it joins first.
+                // The sibling is joining too and has not received the view yet, so it must join first.
                 return Ok(());
             }
         }
         self.join_at_deadline(replica)
     }
 
-    /// Siblings that are alive and do not know it.
+    /// Returns the living siblings that do not know the Replica.
     fn unaware_of(&mut self, replica: ReplicaId) -> Vec<ReplicaId> {
         let announced = self.object(replica).announced;
         let unaware = |sibling: &ReplicaId| {
@@ -103,13 +103,13 @@ impl World {
         self.alive().into_iter().filter(unaware).collect()
     }
 
-    /// The same at the deadline, when siblings that are joining too may not have received the view either.
+    /// Completes the join at its deadline. Siblings that are joining too may still lack the view.
     pub(crate) fn join_at_deadline(&mut self, replica: ReplicaId) -> Checked {
         for sibling in self.unaware_of(replica) {
             self.books.suspect(sibling);
             self.object(sibling).behind = true;
         }
-        // The call to join may begin the life of the Replica.
+        // The join call may begin a life of the Replica.
         if self.object(replica).life.is_none() {
             self.begin_life(replica);
         }

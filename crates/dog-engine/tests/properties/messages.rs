@@ -1,4 +1,4 @@
-//! Messages between the objects: what is sent, and what follows when it arrives.
+//! The messages between the objects: how they are sent, and what happens when they arrive.
 
 use dog::ReplicaId;
 use dog_engine::books::MemberState;
@@ -54,7 +54,7 @@ impl World {
             }
             Envelope::Census(replica, asked_by, view) => {
                 if self.object(replica).life.is_none() {
-                    // A life that begins with a late call knows only what the call says.
+                    // A life that a late call begins knows only what the call contains.
                     self.begin_life(replica);
                     self.object(replica).behind = true;
                 }
@@ -79,7 +79,7 @@ impl World {
             self.bag.push(Envelope::Acknowledge(replica, report.epoch, report.sequence));
         }
         if before != self.books.state(replica) {
-            // It was suspected, so it may have missed views.
+            // The member was suspected, so it may have missed views.
             self.bag.push(Envelope::UpdateView(replica, self.books.view().clone()));
         }
         Ok(())

@@ -12,14 +12,14 @@ use dog_engine::seats::Seats;
 pub(crate) struct Object {
     pub(crate) lives: u64,
     pub(crate) life: Option<ReplicaLife>,
-    /// It has missed a view, because it was silent or parked, or its life began with an old one. It may not know all
-    /// siblings until it has the latest view.
+    /// Whether it may not know all siblings until it has the latest view. It was silent or parked and missed a view, or
+    /// its life began with an old one.
     pub(crate) behind: bool,
-    /// The view that announces its latest joining.
+    /// The version of the view that announces its latest join.
     pub(crate) announced: ViewVersion,
 }
 
-/// One life. The seats are kept a second time in plain lists, to check `Seats` with them.
+/// One life of a Replica. Plain lists keep the seats a second time, to check `Seats` against them.
 #[derive(Debug)]
 pub(crate) struct ReplicaLife {
     pub(crate) epoch: Epoch,
@@ -30,7 +30,7 @@ pub(crate) struct ReplicaLife {
     pub(crate) used: BTreeSet<TicketId>,
 }
 
-/// Who had a seat on a Replica when it reported.
+/// The real seats of a Replica at the time of its report.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) clients: BTreeMap<ClientId, u32>,
@@ -68,7 +68,7 @@ impl ReplicaLife {
         truth
     }
 
-    /// Views may arrive late or twice: only a later one counts.
+    /// Takes a view if it is later than the present one. Views may arrive late or twice.
     pub(crate) fn update_view(&mut self, view: &View) {
         if view.version > self.view.version {
             self.view = view.clone();
@@ -85,12 +85,12 @@ pub(crate) enum Envelope {
     Release(Ticket),
     /// To the Group.
     Farewell(ReplicaId, Epoch),
-    /// To the Group: the answer to a call of that life. Another life drops it.
+    /// To the Group: the answer to a call from that life of the Group. Another life drops it.
     Counted(Epoch, Report, Truth),
     /// To a Replica.
     Acknowledge(ReplicaId, Epoch, u64),
     /// To a Replica.
     UpdateView(ReplicaId, View),
-    /// To a Replica, by a life of the Group.
+    /// To a Replica, from a life of the Group.
     Census(ReplicaId, Epoch, View),
 }

@@ -1,5 +1,5 @@
-//! The end of every run (promise 8): once messages arrive again and all tickets have expired, the books are right. Once
-//! all clients have left, they are empty.
+//! The end of each run (promise 8): when messages arrive again and all tickets have expired, the books are right. When
+//! all clients have left, the books are empty.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::objects::Envelope;
 use crate::world::{Checked, World, client, ensure};
 
 impl World {
-    /// All messages arrive, and all Replicas that can join do, until nothing is left to do.
+    /// Delivers all messages and lets all Replicas join that can, until nothing is left to do.
     pub(crate) fn settle(&mut self) -> Checked {
         for _ in 0..30 {
             let messages = std::mem::take(&mut self.bag);
@@ -27,7 +27,7 @@ impl World {
                 self.join(*replica)?;
             }
             if self.bag.is_empty() && self.in_state(&[MemberState::Joining]) == joining {
-                // Two Replicas that join may wait for each other until the deadline, if the views of both were lost.
+                // Two joining Replicas may wait for each other until the deadline if the views to both were lost.
                 joining.first().map_or(Ok(()), |first| self.join_at_deadline(*first))?;
             }
             self.answer_waiting()?;
@@ -38,7 +38,7 @@ impl World {
         Err(format!("the messages do not end: {:?}", self.bag))
     }
 
-    /// All messages are delivered, reports are repeated until they are acknowledged, and tickets expire. Then the books
+    /// Delivers all messages, repeats reports until they are acknowledged, and lets all tickets expire. Then the books
     /// must agree with the Replicas.
     pub(crate) fn become_quiet(&mut self) -> Checked {
         self.report_all()?;
@@ -65,8 +65,8 @@ impl World {
         Ok(())
     }
 
-    /// Replicas repeat their reports until everything is acknowledged. Hosts report lives that are over. Uncounted
-    /// members are counted.
+    /// Lets Replicas repeat their reports until everything is acknowledged. Lets hosts report lives that are over, and
+    /// counts uncounted members.
     fn report_all(&mut self) -> Checked {
         for _ in 0..10 {
             self.settle()?;
@@ -76,8 +76,8 @@ impl World {
                     let said = life.seats.report().map(|report| Envelope::Report(report, life.truth()));
                     self.bag.extend(said);
                 }
-                // The farewell may be lost, and the next life may have begun with a call of a Group that crashed before
-                // the answer. Only the host can report it then.
+                // The farewell may be lost, and the next life may have begun with a call from a Group that crashed
+                // before the answer came. Then only the host can report the end of the life.
                 let dead = Epoch::from_raw(object.lives - u64::from(object.life.is_some()));
                 let believed = self.expected.members.get(replica);
                 if believed.is_some_and(|member| member.occupied() > 0 && member.epoch <= dead) {
@@ -91,7 +91,8 @@ impl World {
         Err(format!("something is never acknowledged: {:?}", self.bag))
     }
 
-    /// All clients leave. In the end no client is known, all members are parked, and the books have no deadline.
+    /// Lets all clients leave. In the end no client must be remembered, all members must be parked, and the books must
+    /// have no deadline.
     pub(crate) fn empty_out(&mut self) -> Checked {
         for life in self.objects.values_mut().filter_map(|object| object.life.as_mut()) {
             for (seat, _) in life.requests.drain(..) {
@@ -106,7 +107,7 @@ impl World {
             self.ask_census(suspected);
         }
         self.settle()?;
-        // Members that had seats are checked until their lease ends.
+        // Members that had seats are checked on until their lease ends.
         let longest = self.policy.sticky_for.max(self.policy.park_after).max(Duration::from_secs(31));
         let end = self.now + longest + Duration::from_secs(1);
         for _ in 0..100 {

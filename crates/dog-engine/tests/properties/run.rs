@@ -1,4 +1,4 @@
-//! A run of the model world: its steps. `tests/properties.rs` and the fuzz target `engine` generate them.
+//! The steps of a run of the model world. `tests/properties.rs` and the fuzz target `engine` generate them.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use dog::{Limit, Policy};
 
 use crate::world::{Checked, World};
 
-/// One step of the world. A number selects one of what is there at that moment, modulo how many there are.
+/// One step of the world. A number selects one of the existing items, modulo their count.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     /// A client asks for a Replica. If `refused`, its last Replica has just refused it.
     Identify { client: u8, refused: bool },
-    /// A client uses a ticket, perhaps late, perhaps for the second time.
+    /// A client uses a ticket. The ticket may have expired or been used before.
     Come { ticket: u8 },
-    /// The holder of a ticket gives it back: the cast that releases it is sent.
+    /// The holder of a ticket gives it back: a release cast is sent.
     Abandon { ticket: u8 },
     /// A request becomes a socket.
     Open { request: u8 },
@@ -21,21 +21,21 @@ pub(crate) enum Op {
     End { request: u8 },
     /// A socket closes.
     Close { socket: u8 },
-    /// A Replica reports what was not acknowledged.
+    /// A Replica reports its unacknowledged changes.
     Report { replica: u8 },
     /// A message arrives, in any order.
     Deliver { message: u8 },
-    /// A message arrives, and will arrive once more.
+    /// A message arrives, and will arrive again.
     Double { message: u8 },
     /// A message is lost.
     Lose { message: u8 },
-    /// All messages arrive, in the order in which they were sent, and all Replicas that can join do.
+    /// All messages arrive in the order in which they were sent, and all Replicas that can join do so.
     Settle,
-    /// The siblings have answered, or the deadline has passed: a Replica joins.
+    /// A Replica joins, because its siblings have answered or the deadline has passed.
     Join { replica: u8 },
     /// A Replica that is joining cannot be woken.
     FailJoin { replica: u8 },
-    /// A parked member stores nothing, and is forgotten.
+    /// A parked member without stored entries is forgotten.
     Forget { replica: u8 },
     /// A Replica wakes by itself, for example for an alarm.
     Wake { replica: u8 },
@@ -63,14 +63,14 @@ impl fmt::Debug for Ops {
     }
 }
 
-/// Applies all steps, and checks the promises after each. Then all messages arrive, all clients leave, and the promises
-/// are checked again.
+/// Applies all steps and checks the promises after each. Then delivers all messages, lets all clients leave, and checks
+/// the promises again.
 pub(crate) fn run(limit: u32, policy: Policy, ops: &Ops) -> Checked {
     let mut world = World::new(Limit::new(limit), policy);
     for (step, op) in ops.0.iter().enumerate() {
         let applied = world.apply(op).and_then(|()| world.check());
         applied.map_err(|broken| format!("after step {step}, {op:?}: {broken}"))?;
     }
-    world.become_quiet().map_err(|broken| format!("at rest: {broken}"))?;
+    world.become_quiet().map_err(|broken| format!("after all messages have arrived: {broken}"))?;
     world.empty_out().map_err(|broken| format!("emptied: {broken}"))
 }

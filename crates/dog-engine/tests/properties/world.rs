@@ -1,5 +1,5 @@
-//! The model world: one Group, its Replicas, the clients' tickets, and the messages between them, driven as the drivers
-//! do.
+//! The model world: one Group, its Replicas, the clients' tickets and the messages. It uses the books and seats as the
+//! engine's drivers do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::expected::ExpectedBooks;
 use crate::objects::{Envelope, Object};
 use crate::run::Op;
 
-/// The broken promise in words. It is an error and not a panic, so that shrinking prints nothing.
+/// The result of a check. The error describes the broken promise. It is not a panic, so that shrinking prints nothing.
 pub(crate) type Checked<T = ()> = Result<T, String>;
 
 /// Fails with the formatted text unless the condition holds.
@@ -34,9 +34,9 @@ pub(crate) struct World {
     pub(crate) expected: ExpectedBooks,
     pub(crate) objects: BTreeMap<ReplicaId, Object>,
     pub(crate) bag: Vec<Envelope>,
-    /// Tickets that were given to clients. A used one stays here, because it may be used again.
+    /// The tickets that were given to clients. A used ticket stays here, because it may be used again.
     pub(crate) hands: Vec<Ticket>,
-    /// Tickets whose Replica has not joined yet.
+    /// The tickets whose Replica has not joined yet.
     pub(crate) waiting: Vec<Ticket>,
     /// The last view that was sent to siblings.
     pub(crate) told: View,
@@ -50,7 +50,7 @@ pub(crate) fn client(number: u8) -> ClientId {
     ClientId::new(format!("client-{number}")).expect("short enough")
 }
 
-/// One of `all`, selected by a number modulo their count.
+/// Returns the item of `all` that a number selects, modulo their count.
 fn choose<T: Clone>(all: impl IntoIterator<Item = T>, number: u8) -> Option<T> {
     let all: Vec<T> = all.into_iter().collect();
     (!all.is_empty()).then(|| all[usize::from(number) % all.len()].clone())
@@ -189,7 +189,8 @@ impl World {
             self.object(parked).behind = true;
         }
         self.expected.advance(self.now, self.policy.sticky_for);
-        // Runs ask with steps of their own. The simulation checks that drivers ask.
+        // The result is ignored: the run has its own steps for these questions. The simulation checks that drivers ask
+        // them.
         let _ = self.books.to_ask(self.now);
         let next = self.books.next_deadline();
         ensure!(next.is_none_or(|next| next > self.now), "at {:?} the next deadline is {next:?}", self.now);

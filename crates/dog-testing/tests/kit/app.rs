@@ -1,4 +1,4 @@
-//! A room that executes commands, so that each test can cause the fault that it is about.
+//! An App whose rooms execute commands, so that each test can cause the fault that it tests.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use dog_testing::{Builder, ClientSocket, Cluster};
 
 pub(crate) const HALL: &str = "hall";
 
-/// A cluster with this many seats per Replica.
+/// Starts a cluster with this many seats per Replica.
 pub(crate) fn hall(seats: u32) -> Cluster {
     builder(seats).start()
 }
@@ -86,7 +86,7 @@ impl Group for Hall {
     }
 }
 
-/// Counts in a field how many messages it has handled since it was activated.
+/// A room. A field counts the messages that it has handled since its activation.
 pub(crate) struct Room {
     handled: Cell<u32>,
 }
@@ -168,7 +168,7 @@ fn names(cx: &Context<Room>) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Wakes itself again whenever it is polled.
+/// Wakes its own task on each poll, without end.
 async fn spin() {
     poll_fn(|context| {
         context.waker().wake_by_ref();

@@ -1,4 +1,4 @@
-//! Hibernation, crashes, cuts, a disk that fails; and how a test learns of failures of the user's code.
+//! Hibernation, crashes, cuts and a disk that fails. Also how a test gets the failures of the user's code.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn an_evicted_replica_keeps_sockets_attachments_and_storage_and_loses_its_fields
     tell(&cluster, &ann, "put this");
     assert_eq!(tell(&cluster, &ann, "count"), ["3"]);
     bob.send("name Bob");
-    assert!(cluster.evict_replica(ann.replica()), "what is under way is done first");
+    assert!(cluster.evict_replica(ann.replica()), "messages on their way are handled first");
     assert!(!cluster.is_awake(ann.replica()) && ann.is_open() && bob.is_open());
     assert_eq!((cluster.seats(ann.replica()), cluster.replicas::<Hall>(HALL).len()), (2, 1));
 
@@ -41,13 +41,13 @@ fn a_group_is_evicted_once_nothing_needs_it() {
     let [ann] = enter(&cluster, ["ann"]);
     tell(&cluster, &ann, "put this");
     let before = ann.replica();
-    assert!(!cluster.evict_group::<Hall>(HALL), "somebody is there");
+    assert!(!cluster.evict_group::<Hall>(HALL), "a client is connected");
     ann.close();
     cluster.advance(Policy::default().park_after * 2);
     assert!(cluster.evict_group::<Hall>(HALL));
     assert!(!cluster.is_group_awake::<Hall>(HALL));
     let [bob] = enter(&cluster, ["bob"]);
-    assert_eq!(bob.replica(), before, "its books were kept");
+    assert_eq!(bob.replica(), before, "the Group was not evicted");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_crash_breaks_the_sockets_of_one_replica_and_keeps_its_storage() {
     let [ann, bob] = enter(&cluster, ["ann", "bob"]);
     tell(&cluster, &ann, "put this");
     assert!(cluster.crash_replica(ann.replica()));
-    assert!(!cluster.crash_replica(ann.replica()), "it is dead already");
+    assert!(!cluster.crash_replica(ann.replica()), "it has already crashed");
     cluster.run();
     assert_eq!(ann.closed().unwrap().code(), CloseCode::ABNORMAL);
     assert_eq!(bob.received_texts(), [""; 0], "no handler has run");
@@ -158,7 +158,7 @@ fn a_failure_closes_its_socket_and_tells_only_the_test_why() {
     assert_eq!((closed.code(), closed.reason()), (CloseCode::HANDLER_FAILED, ""));
     assert!(bob.is_open());
     assert_eq!(cluster.failures(), [format!("{:?}: on_message failed: for a reason", bob.replica())]);
-    assert!(cluster.failures().is_empty(), "they are taken once");
+    assert!(cluster.failures().is_empty(), "each failure is taken once");
 
     bob.send("panic with a bang");
     cluster.run();
@@ -185,7 +185,7 @@ fn a_node_that_crashes_loses_its_objects_and_they_go_on_elsewhere() {
     assert_eq!(ann.closed().unwrap().code(), CloseCode::ABNORMAL);
     assert_eq!(cluster.node_of_replica(ann.replica()), None);
 
-    // The new life of the Group places nobody until it has counted its members, or two seconds have passed.
+    // The new life of the Group places no client until it has counted its members or two seconds have passed.
     let [back] = enter(&cluster, ["ann"]);
     let survivors = [&bob, &cid].into_iter().filter(|socket| socket.is_open());
     let there: Vec<_> = survivors.chain([&back]).map(|socket| cluster.node_of_replica(socket.replica())).collect();
@@ -194,7 +194,7 @@ fn a_node_that_crashes_loses_its_objects_and_they_go_on_elsewhere() {
     assert_eq!(cluster.stored_by_replica(ann.replica(), "kept"), Some("this".to_owned()));
 
     assert!(cluster.restart_node(node));
-    assert!(!cluster.restart_node(node), "it is there already");
+    assert!(!cluster.restart_node(node), "the node is already running");
 }
 
 #[test]

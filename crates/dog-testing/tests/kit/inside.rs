@@ -1,4 +1,4 @@
-//! What objects have in memory and on disk.
+//! The methods that show what objects have in memory and on disk.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::app::{HALL, Hall, enter, hall, tell};
 #[test]
 fn the_members_of_a_group_are_its_replicas_with_their_clients() {
     let cluster = hall(2);
-    assert!(cluster.members::<Hall>(HALL).is_none(), "nobody has called it yet");
+    assert!(cluster.members::<Hall>(HALL).is_none(), "no client has called it yet");
     let [ann, bob, cid] = enter(&cluster, ["ann", "bob", "cid"]);
     let members = cluster.members::<Hall>(HALL).unwrap();
     let counted: Vec<_> = members.iter().map(|member| (member.replica, member.occupied, member.reserved)).collect();

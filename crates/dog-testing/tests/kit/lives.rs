@@ -1,5 +1,6 @@
-//! What the engine promises for every life of an object: no handler runs inside another, a life that is over does
-//! nothing, an activation that hangs is given up, and extensions of requests do not pass between App and objects.
+//! What the engine guarantees for each life of an object: no handler runs inside another one, a life that is over does
+//! nothing, an activation that hangs ends at its deadline, and request extensions do not pass between the App and
+//! objects.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -18,15 +19,15 @@ use dog_testing::{Cluster, websocket};
 
 const STAGE: &str = "stage";
 
-/// What the objects must do in a test, and what they have recorded.
+/// What the objects do in a test, and what they record.
 #[derive(Default)]
 struct Script {
-    /// Whether this function never returns.
+    /// Whether the Group's activation never returns.
     group_hangs: AtomicBool,
     clusterize_hangs: AtomicBool,
     replica_hangs: AtomicBool,
     closes_heard: AtomicUsize,
-    /// How often an extension of the App was seen by an object, or the other way round.
+    /// How often an object saw an extension from the App, or the App one from an object.
     marks_seen: AtomicUsize,
 }
 
@@ -96,9 +97,9 @@ impl Group for Stage {
 }
 
 struct Player {
-    /// Every handler takes this borrow.
+    /// Each handler borrows this mutably, so a handler inside another one would panic.
     held: RefCell<()>,
-    /// Does something when the value is dropped.
+    /// Uses the Context when the value is dropped.
     last_will: RefCell<Option<LastWill>>,
     activated: Cell<u64>,
 }
@@ -156,7 +157,7 @@ impl Replica for Player {
                 cx.stopping().await;
                 socket.send("stopping")?;
             }
-            // Fails because of another socket, and wraps that error in an error of the App.
+            // Wraps the error of another socket in an error of the App.
             Some("wrap") => {
                 let other = cx.sockets().find(|other| other.id() != socket.id());
                 other.iter().for_each(|other| other.close(CloseCode::NORMAL, ""));
@@ -171,7 +172,7 @@ impl Replica for Player {
         Ok(())
     }
 
-    /// Closes all sockets.
+    /// Closes all sockets of the Replica.
     async fn on_close(&self, cx: &Context<Self>, _: &Socket, close: &Close) -> Result {
         let _held = self.held.borrow_mut();
         script(cx.env()).closes_heard.fetch_add(1, Ordering::SeqCst);
@@ -264,14 +265,14 @@ fn what_a_value_does_when_it_is_dropped_has_no_effect() {
     assert_eq!(cluster.failures(), [""; 0], "no assertion of the drop has failed");
 }
 
-/// `hangs` selects the function that never returns. The log must name it as `named`.
+/// Checks the recovery from a function that never returns. `hangs` selects the function. The log must call it `named`.
 fn recovers(hangs: fn(&Script) -> &AtomicBool, named: &str) {
     let (cluster, script) = theatre();
     hangs(&script).store(true, Ordering::SeqCst);
     let status = |path: &str| cluster.fetch(websocket(path)).status();
     assert!(status("/?u=ann").is_server_error(), "{named}");
     hangs(&script).store(false, Ordering::SeqCst);
-    // The attempt is still in progress, and ends at its deadline.
+    // The attempt is still in progress. It ends at its deadline.
     cluster.advance(Stage::ACTIVATE_DEADLINE);
     let failures = cluster.failures();
     let told = format!("{named} failed: {named} has not ended within 10s");
@@ -335,7 +336,7 @@ fn objects_learn_that_the_server_shuts_down() {
     assert_eq!(ann.received_texts(), ["stopping"]);
     bob.send("stop");
     cluster.run();
-    assert_eq!(bob.received_texts(), ["waiting", "stopping"], "who asks later learns it at once");
+    assert_eq!(bob.received_texts(), ["waiting", "stopping"], "a later `stopping` completes at once");
 }
 
 #[test]

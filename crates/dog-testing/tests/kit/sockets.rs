@@ -1,4 +1,4 @@
-//! Clients' sockets as values, and requests.
+//! Client sockets and requests of the test kit.
 
 use dog::http::{Request, StatusCode};
 use dog::{Body, CloseCode, Message};
@@ -74,7 +74,7 @@ fn the_code_and_reason_of_a_close_reach_the_other_side() {
     let closed = ann.closed().unwrap();
     assert_eq!((closed.code(), closed.reason()), (CloseCode::POLICY, "for now"));
     assert!(!ann.is_open());
-    assert_eq!(tell(&cluster, &ann, "all hello"), [""; 0], "what has ended says nothing");
+    assert_eq!(tell(&cluster, &ann, "all hello"), [""; 0], "a socket that has ended sends nothing");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_client_that_stops_reading_gets_messages_later_or_is_closed_as_too_slow() {
     assert_eq!(tell(&cluster, &ann, "flood 9"), [""; 0]);
     ann.read_on();
     assert_eq!(ann.received().len(), 10);
-    assert_eq!(tell(&cluster, &ann, "flood 20").len(), 20, "who reads has no such limit");
+    assert_eq!(tell(&cluster, &ann, "flood 20").len(), 20, "the limit does not apply to a client that reads");
 
     ann.stop_reading();
     ann.send("flood 11");
@@ -114,7 +114,11 @@ fn requests_carry_headers_and_bodies() {
     let mut request = websocket("/ws");
     request.headers_mut().insert("x-user", "ann".parse().unwrap());
     assert_eq!(cluster.open(request).unwrap().client().as_str(), "ann");
-    assert_eq!(cluster.open(websocket("/ws")).unwrap_err().status(), StatusCode::BAD_REQUEST, "nobody is asking");
+    assert_eq!(
+        cluster.open(websocket("/ws")).unwrap_err().status(),
+        StatusCode::BAD_REQUEST,
+        "the request names no client"
+    );
 }
 
 #[test]
@@ -126,15 +130,19 @@ fn a_request_that_is_not_answered_keeps_its_seat_and_gives_it_back() {
     cluster.run();
     assert!(waits.answer().is_none());
     let bob = socket.answer().unwrap().unwrap();
-    assert!(socket.answer().is_none(), "an answer is taken once");
-    assert_eq!(cluster.replicas::<crate::app::Hall>(crate::app::HALL).len(), 2, "one is full with a request");
+    assert!(socket.answer().is_none(), "an answer can be taken only once");
+    assert_eq!(
+        cluster.replicas::<crate::app::Hall>(crate::app::HALL).len(),
+        2,
+        "a request in progress fills one of them"
+    );
     assert_eq!(tell(&cluster, &bob, "all hello"), ["hello"]);
 
     let gone = cluster.begin(websocket("/ws?u=cid"));
     gone.vanish();
     cluster.run();
     assert!(gone.answer().is_none());
-    assert_eq!(bob.received_texts(), ["cid is lost"], "its socket ends where it was opened");
+    assert_eq!(bob.received_texts(), ["cid is lost"], "the socket of a client that has vanished ends at once");
 }
 
 #[test]

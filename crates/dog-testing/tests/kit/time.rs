@@ -1,4 +1,4 @@
-//! The virtual clock, and what follows from it and from the seed.
+//! The virtual clock, and what the seed determines.
 
 use std::time::Duration;
 
@@ -38,7 +38,8 @@ fn a_group_has_alarms_and_storage_too() {
     assert_eq!(cluster.alarm_of_group::<Hall>(HALL), None);
 }
 
-/// Longer than the 30 s after which a Group asks its members for their seats. That must keep no member awake.
+/// The configured time is longer than the 30 s after which a Group asks its members for their seats. These questions
+/// must not keep members awake.
 #[test]
 fn an_idle_object_hibernates_after_the_configured_time() {
     let cluster = builder(2).hibernate_after(MINUTE).start();
@@ -48,16 +49,16 @@ fn an_idle_object_hibernates_after_the_configured_time() {
     assert!(cluster.is_awake(ann.replica()));
     cluster.advance(MINUTE);
     assert!(!cluster.is_awake(ann.replica()) && ann.is_open());
-    assert_eq!(tell(&cluster, &ann, "count"), ["1"], "the field began anew");
+    assert_eq!(tell(&cluster, &ann, "count"), ["1"], "a new life has a new field");
 }
 
-/// What four clients that broadcast at the same time receive, in which order, and on how many Replicas.
+/// Lets four clients broadcast at the same time. Returns what each receives, in order, and the ids of the Replicas.
 fn babel(seed: u64) -> Vec<String> {
     let cluster = builder(1).seed(seed).network_delay(Duration::from_millis(1), Duration::from_millis(50)).start();
     let all = enter(&cluster, ["ann", "bob", "cid", "dan"]);
     all.iter().for_each(|socket| socket.send(format!("all {}", socket.client())));
     cluster.run();
-    assert!(all.iter().all(|socket| socket.received().is_empty()), "it is on its way");
+    assert!(all.iter().all(|socket| socket.received().is_empty()), "the messages are still on their way");
     cluster.advance(Duration::from_secs(1));
     let heard = all[0].received_texts();
     assert_eq!(heard.len(), 4);

@@ -1,5 +1,5 @@
-//! How many messages each action takes, and how that grows with the Replicas of a room: the rules on which
-//! `docs/scale.md` is based. Each is checked in rooms of several sizes.
+//! The number of messages that each action costs, and how it grows with the number of Replicas. `docs/scale.md` is
+//! based on these rules. Each rule is checked in rooms of several sizes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::app::{HALL, Hall, builder};
 
 const SIZES: [u64; 4] = [1, 2, 7, 40];
 
-/// A room with this many Replicas, one socket on each, and no messages on their way.
+/// Returns a room with this many Replicas, one socket on each, and no messages on their way.
 fn room(replicas: u64) -> (Cluster, Vec<ClientSocket>) {
     let cluster = builder(1).count_traffic().start();
     let sockets = (0..replicas).map(|number| cluster.connect(&format!("/ws?u=u{number}"))).collect();
@@ -19,7 +19,7 @@ fn room(replicas: u64) -> (Cluster, Vec<ClientSocket>) {
     (cluster, sockets)
 }
 
-/// The counts that are not zero.
+/// Returns the counts that are not zero.
 fn counts(traffic: &Traffic) -> BTreeMap<&'static str, u64> {
     traffic.iter().map(|(name, amount)| (*name, amount.messages)).collect()
 }
@@ -28,7 +28,7 @@ fn expected<const N: usize>(counts: [(&'static str, u64); N]) -> BTreeMap<&'stat
     counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
-/// The messages between objects when the first socket sends this command.
+/// Sends a command from the first socket. Returns the messages that this causes between objects.
 fn said(cluster: &Cluster, sockets: &[ClientSocket], command: &str) -> BTreeMap<&'static str, u64> {
     sockets[0].send(command);
     cluster.run();
@@ -42,7 +42,7 @@ fn a_broadcast_is_one_message_for_each_sibling_and_a_gossip_two() {
         let siblings = replicas - 1;
         assert_eq!(said(&cluster, &sockets, "all hello"), expected([("Deliver", siblings)]));
         let asked = expected([("Gossip", siblings), ("Gossip, answered", siblings)]);
-        // Once per view, the Group is asked which Replicas are parked.
+        // For each new view, the Group is asked once which Replicas are parked.
         let mut first = asked.clone();
         first.extend([("Parked", 1), ("Parked, answered", 1)]);
         assert_eq!(said(&cluster, &sockets, "ask"), first);
@@ -74,7 +74,7 @@ fn a_client_that_comes_takes_two_exchanges_and_one_that_leaves_takes_one() {
         sockets.pop().unwrap().close();
         cluster.run();
         let told = expected([("Report", 1), ("Acknowledge", 1)]);
-        // The Room broadcasts that a client has left.
+        // The Replica broadcasts that a client has left.
         let mut gone = counts(&cluster.take_traffic());
         assert_eq!(gone.remove("Deliver").unwrap_or(0), replicas - 1);
         assert_eq!(gone, told);
@@ -118,7 +118,7 @@ fn a_crowd_that_comes_at_once_joins_in_few_rounds() {
     assert!(crowd.iter().all(|client| matches!(client.answer(), Some(Ok(_)))));
     let traffic = cluster.take_traffic();
     assert_eq!(traffic["Join"].messages, 100);
-    // One after the other they would be 4,950.
+    // If all Replicas joined one after the other, there would be 4,950 messages.
     let met = traffic.get("UpdateView").map_or(0, |amount| amount.messages);
     assert!(met <= 300, "{met}");
 }
@@ -152,7 +152,7 @@ fn nothing_is_counted_by_default() {
     assert!(cluster.take_traffic().is_empty());
 }
 
-/// The crowd waits until all members are counted, and then for as few Replicas as are needed.
+/// The clients wait until all members are counted. Then the Group creates only as many Replicas as are needed.
 #[test]
 fn a_crowd_that_comes_while_the_group_wakes_gets_just_the_replicas_that_it_needs() {
     let delay = Duration::from_millis(20);
@@ -168,7 +168,7 @@ fn a_crowd_that_comes_while_the_group_wakes_gets_just_the_replicas_that_it_needs
     assert_eq!((traffic["Census"].messages, traffic["Join"].messages), (1, 50));
 }
 
-/// Changes while a report is on its way are reported together once it is acknowledged.
+/// While a report is on its way, further changes wait. They are reported together when it is acknowledged.
 #[test]
 fn a_crowd_that_comes_to_one_replica_at_once_is_told_once_each() {
     const CROWD: u32 = 1_000;
@@ -181,7 +181,7 @@ fn a_crowd_that_comes_to_one_replica_at_once_is_told_once_each() {
     cluster.advance(Duration::from_secs(5));
     assert!(crowd.iter().all(|client| matches!(client.answer(), Some(Ok(_)))));
     let reports = cluster.take_traffic()["Report"];
-    // The first client, and then all others. One report per client would be four megabytes.
+    // One report is for the first client and one for all others. One report per client would add up to 4 MB.
     assert_eq!(reports.messages, 2);
     assert!(reports.bytes < 20 * u64::from(CROWD), "{reports:?}");
     let books = cluster.members::<Hall>(HALL).unwrap();

@@ -1,4 +1,4 @@
-//! The conformance suite, objects staying in memory and hibernating after every event.
+//! The conformance suite on workerd. One run keeps objects in memory, and one hibernates them after every event.
 
 use std::net::SocketAddr;
 
@@ -6,16 +6,19 @@ use dog_conformance::{Capability, Harness, Lack};
 
 use crate::workerd::{Disk, Workerd};
 
-/// What the runtime does by itself, so that the Worker cannot.
+/// The capabilities that the Worker lacks, because the runtime does these things itself.
 const LACKS: [Lack; 5] = [
     Lack { capability: Capability::Handshakes, reason: "the runtime answers handshakes before the Worker sees them" },
-    Lack { capability: Capability::Frames, reason: "the runtime reads frames, and closes as it sees fit" },
-    Lack { capability: Capability::BoundedOutbox, reason: "the runtime does not tell what waits for a socket" },
+    Lack { capability: Capability::Frames, reason: "the runtime reads frames and chooses the close code" },
+    Lack {
+        capability: Capability::BoundedOutbox,
+        reason: "the runtime does not report how many bytes wait for a socket",
+    },
     Lack {
         capability: Capability::Hangup,
-        reason: "workerd leaves a connection open whose client never sent anything",
+        reason: "workerd keeps a connection open if its client has never sent anything",
     },
-    Lack { capability: Capability::Backpressure, reason: "the runtime reads on whatever a handler does" },
+    Lack { capability: Capability::Backpressure, reason: "the runtime reads on while a handler runs" },
 ];
 
 struct Workers {
@@ -41,7 +44,7 @@ impl Harness for Workers {
 
 async fn conforms(hibernates: bool) {
     let disk = Disk::new();
-    // This runtime knows of no jurisdictions.
+    // workerd does not support jurisdictions.
     let mut variables = vec![("DOG_WITHOUT_JURISDICTIONS", "yes")];
     if hibernates {
         variables.push(("DOG_HIBERNATE_AFTER_EVERY_EVENT", "yes"));

@@ -1,4 +1,4 @@
-//! Many Replicas, and many sockets: what is sent reaches all of them, in order.
+//! Many Replicas and many sockets: messages reach all of them, in order.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::workerd::{Disk, Workerd};
 
-/// Joins that are under way at the same time.
+/// The number of clients that join at the same time.
 const AT_ONCE: usize = 32;
 
 async fn join_all(entry: SocketAddr, class: &str, count: usize) -> Outcome<Vec<Client>> {
@@ -25,7 +25,7 @@ fn replicas(crowd: &[Client]) -> usize {
     crowd.iter().map(Client::replica).collect::<BTreeSet<_>>().len()
 }
 
-/// Everyone hears `texts`, and then `last`.
+/// Asserts that each client receives `texts` and then `last`.
 async fn all_hear(crowd: &mut [Client], texts: &[String], last: &str) -> Outcome {
     for client in crowd {
         assert_eq!(client.hear_until(last).await?, texts, "what {} hears", client.id());
@@ -33,15 +33,15 @@ async fn all_hear(crowd: &mut [Client], texts: &[String], last: &str) -> Outcome
     Ok(())
 }
 
-/// One client a Replica: every message and every question goes to 199 other objects.
+/// Has one client per Replica, so each broadcast and each gossip goes to 199 other objects.
 async fn many_replicas(entry: SocketAddr) -> Outcome {
     const COUNT: usize = 200;
     const STEPS: u32 = 40;
     let mut crowd = join_all(entry, "single", COUNT).await?;
     assert_eq!(replicas(&crowd), COUNT);
-    assert_eq!(crowd[0].confirmed("all", Whom::Everyone).await?, (COUNT, vec![]), "whom a broadcast reaches");
+    assert_eq!(crowd[0].confirmed("all", Whom::Everyone).await?, (COUNT, vec![]), "sockets reached by a broadcast");
     all_hear(&mut crowd, &[], "all").await?;
-    // Said faster than it arrives.
+    // These messages are sent faster than they arrive.
     let numbers: Vec<String> = (0..30).map(|number| number.to_string()).collect();
     let mut commands = Vec::new();
     for text in &numbers {
@@ -73,17 +73,21 @@ async fn two_hundred_replicas_hear_everything_in_order() {
     }
 }
 
-/// Fifty clients a Replica; then half of them leave, and their seats are taken again.
+/// Has fifty clients per Replica. Then half of them leave, and other clients take their seats.
 async fn many_sockets(entry: SocketAddr) -> Outcome {
     const COUNT: usize = 2_000;
     let mut crowd = join_all(entry, "hall", COUNT).await?;
     let full = COUNT / 50;
-    assert!(replicas(&crowd) >= full, "fifty seats a Replica at most");
-    assert_eq!(crowd[0].confirmed("all", Whom::Everyone).await?, (COUNT, vec![]), "whom a broadcast reaches");
+    assert!(replicas(&crowd) >= full, "at most fifty seats per Replica");
+    assert_eq!(crowd[0].confirmed("all", Whom::Everyone).await?, (COUNT, vec![]), "sockets reached by a broadcast");
     all_hear(&mut crowd, &[], "all").await?;
     let leaving = crowd.split_off(COUNT / 2);
     stream::iter(leaving).map(Client::leave).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-    assert_eq!(crowd[0].confirmed("half", Whom::Everyone).await?, (COUNT / 2, vec![]), "whom a broadcast reaches");
+    assert_eq!(
+        crowd[0].confirmed("half", Whom::Everyone).await?,
+        (COUNT / 2, vec![]),
+        "sockets reached by a broadcast"
+    );
     all_hear(&mut crowd, &[], "half").await
 }
 

@@ -1,4 +1,5 @@
-//! What a cluster outlives here: objects that leave memory while their sockets are open, and the end of the process.
+//! What a cluster survives on Workers: objects that leave memory while their sockets are open, and the end of the
+//! process.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use dog_conformance::{Client, Outcome};
 
 use crate::workerd::{Disk, Workerd};
 
-/// The runtime takes an object out of memory after ten seconds without an event.
+/// The longest wait for hibernation. The runtime removes an object from memory after ten seconds without an event.
 const HIBERNATES_WITHIN: Duration = Duration::from_secs(60);
 
 async fn join(entry: SocketAddr, class: &str, client: &str) -> Outcome<Client> {
@@ -17,14 +18,14 @@ async fn join(entry: SocketAddr, class: &str, client: &str) -> Outcome<Client> {
     Client::connect(entry, &path, ClientId::new(client)?).await
 }
 
-/// How many requests the Group has had since it came to memory, this one among them.
+/// Returns the number of requests in the Group's present life, including this one.
 async fn requests_in_this_life(entry: SocketAddr) -> Outcome<u32> {
     let response = dog_conformance::get(entry, "/pair/lives/group?do=count").await?;
     Ok(String::from_utf8_lossy(response.body()).parse()?)
 }
 
-/// Waits until the Replica of `client` and its Group have both been out of memory: fields are lost. Asking more often
-/// would keep them there.
+/// Waits until the Replica of `client` and its Group have both left memory, so that their fields are lost. More
+/// frequent questions would keep them in memory.
 async fn hibernate(client: &mut Client, entry: SocketAddr) -> Outcome {
     client.ask(Act::SwapField { value: 1 }).await?;
     requests_in_this_life(entry).await?;
@@ -42,30 +43,30 @@ async fn hibernate(client: &mut Client, entry: SocketAddr) -> Outcome {
     Ok(())
 }
 
-/// Sockets, attachments and clusters are there when objects come back to memory, and the limit holds.
+/// Asserts that sockets, attachments and clusters survive when objects leave memory, and that the limit still holds.
 async fn out_of_memory(entry: SocketAddr) -> Outcome {
     let mut ann = join(entry, "pair", "ann").await?;
     let mut bob = join(entry, "pair", "bob").await?;
     let mut cid = join(entry, "pair", "cid").await?;
-    assert_eq!(ann.replica(), bob.replica(), "two seats a Replica");
-    assert_ne!(ann.replica(), cid.replica(), "two seats a Replica");
+    assert_eq!(ann.replica(), bob.replica(), "two seats per Replica");
+    assert_ne!(ann.replica(), cid.replica(), "two seats per Replica");
     let large = "x".repeat(14_000);
     let value = Attached { name: large, visits: 7, tags: vec![] };
     ann.obey(Act::Attach { value: value.clone() }).await?;
     hibernate(&mut ann, entry).await?;
     assert_eq!(ann.ask(Act::Attachment).await?, Told::Attachment { value: Some(value) });
-    assert_eq!(cid.confirmed("all", Whom::Everyone).await?, (3, vec![]), "whom a broadcast reaches");
+    assert_eq!(cid.confirmed("all", Whom::Everyone).await?, (3, vec![]), "sockets reached by a broadcast");
     for client in [&mut ann, &mut bob, &mut cid] {
         assert_eq!(client.hear().await?, "all");
     }
     assert_eq!(cid.whisper("bob", "psst").await?, 1, "sockets that a whisper reaches");
     assert_eq!(bob.hear().await?, "psst");
-    // The full Replica is still full, and the other has one seat left.
+    // The full Replica is still full. The other one has one seat left.
     let dan = join(entry, "pair", "dan").await?;
-    assert_eq!(dan.replica(), cid.replica(), "a client that needs a seat");
+    assert_eq!(dan.replica(), cid.replica(), "the next client gets the free seat");
     bob.leave().await?;
     let report = ann.report_after(&ClientId::new("bob")?).await?;
-    assert_eq!(report.open, [ClientId::new("ann")?], "who is left");
+    assert_eq!(report.open, [ClientId::new("ann")?], "the clients that are left");
     Ok(())
 }
 
@@ -78,7 +79,7 @@ async fn sockets_outlive_their_objects_time_in_memory() {
     }
 }
 
-/// Before and after the end of the process: the same Replicas, one cluster, and what was kept.
+/// Asserts that after the end of the process the clients get the same Replicas, which form one cluster.
 async fn come_back(before: SocketAddr, end: impl FnOnce() -> SocketAddr) -> Outcome {
     let mut clients = Vec::new();
     for name in ["ann", "bob", "cid"] {
@@ -99,7 +100,7 @@ async fn come_back(before: SocketAddr, end: impl FnOnce() -> SocketAddr) -> Outc
     again.sort_unstable();
     again.dedup();
     assert_eq!(again, homes, "the members of the cluster");
-    assert_eq!(clients[0].confirmed("all", Whom::Everyone).await?, (3, vec![]), "whom a broadcast reaches");
+    assert_eq!(clients[0].confirmed("all", Whom::Everyone).await?, (3, vec![]), "sockets reached by a broadcast");
     Ok(())
 }
 

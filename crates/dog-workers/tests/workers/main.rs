@@ -1,7 +1,7 @@
-//! The Workers host on the real workerd: the conformance suite, and what only this host has.
+//! Tests of the Workers host on the real workerd: the conformance suite, and what is special about this host.
 //!
-//! `cargo xtask test workers` builds the Worker of `tests/worker`, installs workerd and names both here:
-//! `DOG_WORKERD` is the program, `DOG_WORKER` the folder of the Worker.
+//! `cargo xtask test workers` builds the Worker in `tests/worker`, installs workerd and sets two environment variables:
+//! `DOG_WORKERD` is the program, and `DOG_WORKER` is the folder of the Worker.
 
 mod conformance;
 mod crowds;

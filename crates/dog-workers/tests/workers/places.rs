@@ -1,4 +1,4 @@
-//! Where Replicas live: this runtime knows of no jurisdictions, so that nothing is made where it must not be.
+//! The places of Replicas. workerd does not support jurisdictions, so a Replica that needs one must not be created.
 
 use dog::ClientId;
 use dog_conformance::app::protocol::{BOUND_THERE, FAR, PLACED};
@@ -16,7 +16,7 @@ async fn no_replica_is_made_outside_its_jurisdiction() {
     };
     let refused = join(format!("{BOUND_THERE}a")).await.err().expect("a Replica within the European Union");
     assert!(refused.to_string().contains("503"), "{refused}");
-    // A region is a wish, and others are placed all the same.
+    // A region is only a preference, so the Replica is created anyway.
     let far = join(format!("{PLACED}a")).await.expect("a Replica near a region");
     assert_eq!(far.replica().place(), Some(FAR));
 }

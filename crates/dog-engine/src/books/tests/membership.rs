@@ -16,10 +16,10 @@ fn views_name_the_members_and_their_versions_grow() {
         last = version;
     };
     desk.admit("b");
-    expect(&desk, &["b"], "one that is joining is named already");
+    expect(&desk, &["b"], "a joining member is already in the view");
     desk.join("b", 1);
     desk.admit("a");
-    expect(&desk, &["b", "a"], "in the order of entering");
+    expect(&desk, &["b", "a"], "in the order of admission");
     desk.join("a", 1);
     desk.report(&report("b", 1, 1, &[("ann", 1)]));
     assert_eq!(desk.pass_to(100), ["a"]);
@@ -68,10 +68,10 @@ fn sockets_that_outlive_a_life_are_seats_of_the_next() {
     desk.books.enrolled(&census("a", 2, 1, &[("ann", 1)]), desk.now);
     assert_eq!((desk.seats("a"), desk.books.state(replica("a"))), (1, Some(MemberState::Active)));
     assert_eq!(desk.locate("ann"), ["a"]);
-    assert!(desk.locate("bob").is_empty(), "gone while the object was not in memory");
+    assert!(desk.locate("bob").is_empty(), "the client left while the object was not in memory");
     let mut desk = desk.restarted();
     desk.books.enrolled(&census("a", 3, 1, &[("ann", 1)]), desk.now);
-    assert_eq!((desk.seats("a"), desk.books.uncounted()), (1, vec![]), "a Group that wakes needs not ask again");
+    assert_eq!((desk.seats("a"), desk.books.uncounted()), (1, vec![]), "the Group need not ask for a census");
 }
 
 #[test]
@@ -86,12 +86,12 @@ fn a_replica_that_wakes_by_itself_has_the_right_state() {
     assert_eq!(desk.seats("a"), 0, "the seats of its last life are gone");
     assert_eq!(enrol(&mut desk, "x", 1), Some(MemberState::Joining), "a stranger has to join");
     desk.books.suspect(replica("a"));
-    assert_eq!(enrol(&mut desk, "a", 1), Some(MemberState::Suspected), "that life is over");
+    assert_eq!(enrol(&mut desk, "a", 1), Some(MemberState::Suspected), "an earlier life does not count");
     assert_eq!(enrol(&mut desk, "a", 3), Some(MemberState::Active));
     assert_eq!(desk.pass_to(100), ["a"]);
-    assert_eq!(enrol(&mut desk, "a", 4), Some(MemberState::Parked), "nobody is there");
+    assert_eq!(enrol(&mut desk, "a", 4), Some(MemberState::Parked), "a parked Replica without seats stays parked");
     desk.books.enrolled(&census("a", 5, 1, &[("ann", 1)]), desk.now);
-    assert_eq!(desk.books.state(replica("a")), Some(MemberState::Joining), "so has one that was parked");
+    assert_eq!(desk.books.state(replica("a")), Some(MemberState::Joining), "a parked Replica has to join, too");
     let mut desk = desk.restarted();
     assert_eq!(enrol(&mut desk, "a", 6), Some(MemberState::Active), "a life that begins has no seats to count");
 }
@@ -115,9 +115,9 @@ fn joining_counts_the_census_of_the_replica() {
     desk.books.joined(&census("a", 4, 9, &[("ann", 1)]), desk.now);
     assert_eq!((desk.seats("a"), desk.books.state(replica("a"))), (1, Some(MemberState::Active)));
     assert!(desk.report(&report("a", 4, 8, &[("ann", 2)])));
-    assert_eq!(desk.seats("a"), 1, "that was before");
+    assert_eq!(desk.seats("a"), 1, "an older report changes nothing");
     desk.books.joined(&census("x", 1, 1, &[]), desk.now);
-    assert_eq!(desk.books.state(replica("x")), None, "who was removed meanwhile has not joined");
+    assert_eq!(desk.books.state(replica("x")), None, "a Replica that was removed meanwhile has not joined");
 }
 
 #[test]

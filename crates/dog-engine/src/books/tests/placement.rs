@@ -47,8 +47,8 @@ fn a_client_returns_to_its_replica_however_full_and_others_do_not() {
     assert_eq!(desk.identify("ann"), "a");
     desk.seat("a", 1, &[("ann", 1), ("others", 1)]);
     assert_eq!(desk.identify("bob"), "b", "least used");
-    assert_eq!(desk.identify("ann"), "a", "she was there");
-    assert_eq!(desk.identify("ann"), "b", "it is full now");
+    assert_eq!(desk.identify("ann"), "a", "she was on `a` before");
+    assert_eq!(desk.identify("ann"), "b", "`a` is full now");
     assert_eq!(desk.locate("ann"), ["a", "b"]);
 }
 
@@ -68,7 +68,7 @@ fn a_client_is_remembered_for_the_grace_after_its_last_seat_and_no_longer() {
         assert_eq!(desk.identify("ann"), "b");
         desk.seat("b", 1, &[("ann", 1)]);
         desk.pass_to(20);
-        // She leaves, and another client comes. Without her memory she would be placed on `a`.
+        // She leaves and another client comes. If the Group did not remember her, it would place her on `a`.
         desk.report(&report("b", 1, 2, &[("ann", 0), ("more", 2)]));
         desk.pass_to(returning);
         assert_eq!(desk.identify("ann"), expected, "at {returning} s");
@@ -95,13 +95,13 @@ fn the_grace_begins_again_with_each_visit() {
 fn a_refused_client_goes_elsewhere() {
     let mut desk = Desk::new(2, &["a", "b"]);
     assert_eq!(desk.identify("ann"), "a");
-    assert_eq!(desk.identify_refused("ann", Some("a")), "b", "not where she was, nor where there is as much room");
+    assert_eq!(desk.identify_refused("ann", Some("a")), "b", "neither her last Replica nor an equally full one");
     let mut desk = Desk::new(2, &["a"]);
     assert_eq!(desk.identify("ann"), "a");
     assert_eq!(desk.identify_refused("ann", Some("a")), "grow");
 }
 
-/// `a` and `b`, both parked, `b` for longer.
+/// Returns books in which `a` and `b` are parked. `b` has been parked for longer.
 fn two_parked() -> Desk {
     let mut desk = Desk::new(1, &["a", "b"]);
     assert_eq!(desk.identify("ann"), "a");
@@ -142,7 +142,7 @@ fn a_client_of_a_parked_replica_has_it_used_again() {
     desk.report(&report("a", 1, 1, &[("others", 1)]));
     assert_eq!(desk.identify("ann"), "b");
     desk.books.release(desk.ticket().id, desk.now);
-    // Clients are known for longer than it takes to park a Replica.
+    // Clients are remembered for longer than it takes to park a Replica.
     desk.books.policy.sticky_for = std::time::Duration::from_secs(1000);
     assert_eq!(desk.pass_to(100), ["b"]);
     desk.report(&report("a", 1, 2, &[("others", 0)]));
@@ -157,7 +157,7 @@ fn no_client_is_sent_to_a_suspect_until_it_is_heard_again() {
     desk.seat("a", 1, &[("ann", 1)]);
     desk.books.suspect(replica("a"));
     assert_eq!(desk.identify("ann"), "b");
-    assert_eq!(desk.view(), ["a", "b"], "it is a member all the same");
+    assert_eq!(desk.view(), ["a", "b"], "it is still a member");
     desk.report(&report("a", 1, 2, &[("ann", 0)]));
     assert_eq!(desk.identify("bob"), "a");
 }
@@ -176,8 +176,8 @@ fn after_a_restart_clients_wait_until_all_members_are_counted_or_suspected() {
 
 #[test]
 fn a_restart_of_the_host_does_not_change_how_long_clients_are_known() {
-    // Clients are known for 30 s. Ann left at 5, Bob at 10. Cid is there when the host shuts down at 20. Dan left and
-    // is back.
+    // Clients are remembered for 30 s. Ann left at 5 s and Bob at 10 s. Cid is connected when the host shuts down at 20
+    // s. Dan left and came back.
     let mut desk = Desk::new(2, &["a", "b"]);
     for (who, member) in [("ann", "a"), ("bob", "b"), ("cid", "a"), ("dan", "b")] {
         assert_eq!(desk.identify(who), member);
@@ -207,7 +207,7 @@ fn a_restart_of_the_host_does_not_change_how_long_clients_are_known() {
     assert_eq!(next_life(35), "bab", "ann is forgotten after 30 s, as without a restart");
     assert_eq!(next_life(40), "ab");
     assert_eq!(next_life(50), "");
-    // A clock that was set back does not extend the time.
+    // A clock that was set back does not extend this time.
     assert_eq!(next_life(1), "abab");
 }
 
@@ -221,7 +221,7 @@ fn a_restored_client_returns_to_its_replica_and_is_forgotten_in_time() {
     assert_eq!(desk.identify("bob"), "wait");
     desk.report(&census("a", 2, 0, &[]));
     desk.report(&census("b", 2, 0, &[]));
-    // Without the record it would be placed on the oldest.
+    // Without the record, the client would be placed on the oldest Replica.
     assert_eq!(desk.identify("bob"), "b");
     assert_eq!(desk.books.next_deadline(), Some(super::at(15)), "of bob's ticket");
     desk.pass_to(30);
@@ -236,8 +236,8 @@ fn clients_of_a_node_use_replicas_on_that_node_even_if_others_have_room() {
     assert!(desk.books.admit_at(replica("a"), here, desk.now));
     desk.books.joined(&Report { node: here, ..census("a", 1, 0, &[]) }, desk.now);
     assert_eq!(desk.identify_near("ann", here), "a");
-    assert_eq!(desk.identify_near("bob", there), "grow", "each node has one of its own");
-    assert_eq!(desk.identify_near("ann", there), "a", "she was there before");
+    assert_eq!(desk.identify_near("bob", there), "grow", "each node has its own Replica");
+    assert_eq!(desk.identify_near("ann", there), "a", "she was on `a` before");
     let anywhere = desk.books.identify_anywhere(&client("bob"), desk.now);
     assert_eq!(anywhere, None, "it is full");
     // It reports itself where it lives.

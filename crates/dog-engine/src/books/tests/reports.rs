@@ -141,8 +141,8 @@ fn a_restarted_group_counts_nothing_before_the_census() {
     assert!(desk.report(&census("a", 1, 5, &[("ann", 1), ("bob", 1)])));
     assert_eq!((desk.seats("a"), desk.locate("ann")), (2, vec!["a".into()]));
     assert_eq!(desk.books.state(replica("a")), Some(MemberState::Active));
-    assert!(desk.report(&report("a", 1, 6, &[("ann", 0)])), "from now on changes are enough");
-    assert_eq!(desk.books.last(&client("bob")), Some(replica("a")), "he would be sent there again");
+    assert!(desk.report(&report("a", 1, 6, &[("ann", 0)])), "from now on, reports of changes are enough");
+    assert_eq!(desk.books.last(&client("bob")), Some(replica("a")), "he would be placed there again");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_late_report_does_not_fill_a_replica_that_was_parked_before_the_restart() {
     assert!(!desk.report(&report("a", 1, 1, &[("ann", 1)])));
     assert_eq!((desk.seats("a"), desk.books.state(replica("a"))), (0, Some(MemberState::Joining)));
     desk.books.joined(&census("a", 1, 2, &[]), desk.now);
-    assert!(desk.report(&report("a", 1, 1, &[("ann", 1)])), "heard, and nothing new");
+    assert!(desk.report(&report("a", 1, 1, &[("ann", 1)])), "it is acknowledged and changes nothing");
     assert_eq!(desk.seats("a"), 0);
 }
 

@@ -35,15 +35,15 @@ fn a_renewed_ticket_keeps_its_seat_for_a_full_lifetime() {
     desk.pass_to(8);
     let renewed = desk.books.renew(&desk.ticket(), desk.now).expect("its seat is kept");
     assert_eq!((renewed.replica, renewed.expires), (replica("a"), at(18)));
-    assert!(desk.books.renew(&desk.ticket(), desk.now).is_none(), "the ticket before it is spent");
+    assert!(desk.books.renew(&desk.ticket(), desk.now).is_none(), "the renewed ticket cannot be used again");
     desk.pass_to(22);
     assert_eq!((desk.seats("a"), desk.identify("bob")), (1, "grow".into()));
     desk.pass_to(23);
     assert_eq!(desk.seats("a"), 0);
-    assert!(desk.books.renew(&renewed, desk.now).is_none(), "its seat may be somebody else's");
+    assert!(desk.books.renew(&renewed, desk.now).is_none(), "another client may have its seat");
 }
 
-/// In whatever state it was when it became empty.
+/// Its state when it becomes empty does not matter.
 #[test]
 fn an_empty_replica_is_parked_in_the_end() {
     type Arrange = fn(&mut Desk);
@@ -65,7 +65,7 @@ fn an_empty_replica_is_parked_in_the_end() {
             desk.join("a", 2);
             desk.pass_to(200);
         }),
-        ("suspected, then begun anew", |desk| {
+        ("suspected, then a new life", |desk| {
             desk.books.suspect(replica("a"));
             desk.pass_to(200);
             desk.books.enrolled(&census("a", 2, 0, &[]), desk.now);
@@ -94,11 +94,11 @@ fn advancing_from_deadline_to_deadline_ends_and_leaves_nothing() {
         desk.now = deadline;
         desk.books.advance(desk.now);
         steps += 1;
-        assert!(steps < 30, "there is no end");
+        assert!(steps < 30, "the deadlines do not end");
     }
     let totals = desk.books.totals();
     assert_eq!((totals.tickets, totals.clients, totals.occupied), (0, 0, 0));
-    assert_eq!((totals.members, totals.parked), (1, 2), "the suspect stays");
+    assert_eq!((totals.members, totals.parked), (1, 2), "the suspected member stays");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_deadline_is_never_too_late() {
     assert_eq!(desk.books.next_deadline(), Some(at(45)), "Ann's grace");
 }
 
-/// 100,000 clients that come and leave at once leave no more behind than a few do.
+/// After 100,000 clients have come and left, the queues are no longer than after a few.
 #[test]
 fn queues_stay_short_under_churn() {
     let mut desk = Desk::new(5, &["a", "b"]);
@@ -119,7 +119,7 @@ fn queues_stay_short_under_churn() {
         if number % 1000 == 0 {
             desk.now = at(number / 1000);
         }
-        // Forty clients, again and again: only these are known, each once.
+        // The same forty clients come again and again. Each of them is remembered once.
         desk.identify(&format!("client {}", number % 40));
         let ticket = desk.tickets.pop().unwrap();
         desk.books.release(ticket.id, desk.now);
@@ -131,8 +131,8 @@ fn queues_stay_short_under_churn() {
     assert_eq!((totals.tickets, totals.clients, totals.occupied), (0, 40, 0));
 }
 
-/// Where nobody is asked only because time has passed, no deadline is left that would keep the Group in memory, and a
-/// client that comes causes the silent members to be asked.
+/// With liveness checks on demand, no deadline keeps the Group in memory. A client that comes causes the Group to ask
+/// members that were silent for long.
 #[test]
 fn on_demand_only_members_with_seats_that_were_silent_for_long_are_asked_once_per_lease() {
     let mut desk = Desk::new(2, &["a", "b", "c"]);
@@ -140,7 +140,7 @@ fn on_demand_only_members_with_seats_that_were_silent_for_long_are_asked_once_pe
     desk.report(&report("a", 1, 1, &[("ann", 1)]));
     desk.report(&report("b", 1, 1, &[("bob", 1)]));
     desk.pass_to(1000);
-    assert_eq!(desk.books.next_deadline(), None, "two are seated, the third is parked");
+    assert_eq!(desk.books.next_deadline(), None, "two have seats, and the third is parked");
     assert_eq!(desk.books.to_ask(desk.now), []);
 
     desk.report(&report("b", 1, 2, &[("bob", 2)]));
@@ -150,11 +150,11 @@ fn on_demand_only_members_with_seats_that_were_silent_for_long_are_asked_once_pe
 
     desk.report(&census("a", 1, 2, &[("ann", 1)]));
     desk.pass_to(1003);
-    assert_eq!(desk.books.to_ask(desk.now), [], "it has answered");
+    assert_eq!(desk.books.to_ask(desk.now), [], "a has answered");
     assert_eq!(desk.books.next_deadline(), None);
     desk.pass_to(1029);
     desk.books.check_silent(desk.now);
-    assert_eq!(desk.books.to_ask(desk.now), [], "not twice in the time of a lease");
+    assert_eq!(desk.books.to_ask(desk.now), [], "members are asked at most once per lease time");
     desk.pass_to(1030);
     desk.books.check_silent(desk.now);
     let mut asked = desk.books.to_ask(desk.now);
@@ -167,11 +167,11 @@ fn on_demand_only_members_with_seats_that_were_silent_for_long_are_asked_once_pe
 #[test]
 fn what_is_stale_leaves_no_deadline() {
     let mut desk = Desk::new(2, &["a"]);
-    // Otherwise the end of the lease would be a deadline.
+    // With checks by timer, the end of the lease would be a deadline.
     desk.books.check_on_demand();
     desk.identify("ann");
     desk.seat("a", 1, &[("ann", 1)]);
-    assert_eq!(desk.books.next_deadline(), None, "a ticket that was taken, a Replica that is not empty any more");
+    assert_eq!(desk.books.next_deadline(), None, "the ticket was used, and the Replica is no longer empty");
     desk.report(&report("a", 1, 2, &[("ann", 0)]));
     assert_eq!(desk.books.next_deadline(), Some(at(30)), "Ann's grace");
     desk.report(&report("a", 1, 3, &[("ann", 1)]));

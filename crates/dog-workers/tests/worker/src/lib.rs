@@ -1,4 +1,4 @@
-//! The test App of the conformance suite as a Worker. Built for wasm alone, and empty elsewhere.
+//! The conformance suite's test App as a Worker. On targets other than wasm, this crate is empty.
 
 #![cfg(target_family = "wasm")]
 
