@@ -1,4 +1,4 @@
-//! A real WebSocket through axum, beside axum's own routes.
+//! Real WebSockets through an axum router that also has its own routes.
 
 use std::net::SocketAddr;
 
@@ -10,14 +10,14 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 async fn start() -> SocketAddr {
-    let application = router(Server::new(Rooms).workers(2).service().expect("a sound configuration"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let application = router(Server::new(Rooms).workers(2).service().expect("the configuration is valid"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, application).await });
     address
 }
 
-/// Enters a room, and reads its welcome.
+/// Enters a room and reads its welcome message.
 async fn enter(address: SocketAddr, room: &str, name: &str) -> Client {
     let mut client = Client::connect(address, &format!("/rooms/{room}?u={name}")).await;
     assert_eq!(client.next_raw().await, Message::text(format!("welcome, {name}")));
@@ -35,7 +35,7 @@ async fn axum_keeps_its_own_routes() {
 #[tokio::test]
 async fn rooms_talk_through_axum() {
     let address = start().await;
-    // Two seats a Replica: cid is on another one.
+    // A Replica has two seats, so cid is on another one.
     let mut ann = enter(address, "kitchen", "ann").await;
     let mut bob = enter(address, "kitchen", "bob").await;
     let mut cid = enter(address, "kitchen", "cid").await;

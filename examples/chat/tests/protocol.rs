@@ -1,4 +1,4 @@
-//! The chat room's contract, over real connections: every message, every command, every route.
+//! The chat room's protocol over real connections: every message, every command and every route.
 
 use std::net::SocketAddr;
 
@@ -12,18 +12,18 @@ use tokio_tungstenite::tungstenite::Message;
 
 async fn start() -> (Running, SocketAddr) {
     let server = Server::new(Chat).env(Env::new().with(Limit::new(2))).bind("127.0.0.1:0").workers(2);
-    let running = server.start().await.expect("a free port");
+    let running = server.start().await.expect("a port is free");
     let address = running.local_addr();
     (running, address)
 }
 
-/// Joins, and reads up to the user's own `user:join`. Returns the Replica that it names, too.
+/// Joins and reads up to the user's own `user:join`. Returns the client and the Replica that this message names.
 async fn join(address: SocketAddr, name: &str) -> (Client, String) {
     let mut client = Client::connect(address, &format!("/ws?u={name}")).await;
     loop {
         let join = client.next_of("user:join").await;
         if join["from"] == name {
-            let replica = join["replica"].as_str().expect("a Replica's short id").to_owned();
+            let replica = join["replica"].as_str().expect("the message names a Replica").to_owned();
             return (client, replica);
         }
     }
@@ -33,14 +33,14 @@ async fn say(client: &mut Client, text: &str) {
     client.send(json!({ "type": "msg", "text": text, "user": "somebody-else", "uid": "somebody-else" })).await;
 }
 
-/// What matters of a `user:msg`; the time is checked and left out.
+/// Removes the type and the time of a `user:msg`, after a check of the time.
 fn said(mut message: Value) -> Value {
     assert!(message["time"].as_u64().is_some_and(|time| time > 1_600_000_000_000), "{message}");
-    message.as_object_mut().expect("an object").retain(|key, _| key != "time" && key != "type");
+    message.as_object_mut().expect("the message is an object").retain(|key, _| key != "time" && key != "type");
     message
 }
 
-/// ann and bob on one Replica, cid on another.
+/// Connects three clients: ann and bob are on one Replica, cid is on another.
 async fn three(address: SocketAddr) -> [Client; 3] {
     let (ann, first) = join(address, "ann").await;
     let (bob, second) = join(address, "bob").await;
@@ -78,7 +78,7 @@ async fn the_user_list_names_everyone_once_and_says_where() {
     let replicas = list["replicas"].as_array().expect("a list");
     assert_eq!(replicas.len(), 2);
     assert_eq!(replicas[0]["replica"], list["replica"]);
-    // ann's second socket found her first Replica full.
+    // ann's first Replica was full when her second socket came.
     assert_eq!(replicas[0]["users"], json!(["ann", "cid"]));
     assert_eq!(replicas[1]["users"], json!(["ann", "bob"]));
 }
@@ -106,7 +106,7 @@ async fn slash_g_goes_to_the_replica_and_no_further() {
             assert_eq!(message, json!({ "from": "ann", "text": "psst", "meta": "group" }));
         }
     }
-    // What ann sends next arrives after it, so it would have come before.
+    // Messages from ann arrive in order, so the earlier ones would have arrived before this one.
     say(&mut ann, "aloud").await;
     assert_eq!(cid.next_of("user:msg").await["text"], "aloud");
 }
@@ -180,7 +180,7 @@ async fn a_user_exits_with_the_last_socket() {
     let (_running, address) = start().await;
     let [ann, mut bob, _cid] = three(address).await;
     let (more, _) = join(address, "ann").await;
-    // The first of ann's sockets is on another Replica than the second: only gossip knows of that one.
+    // The first of ann's sockets is on another Replica than the second, so only gossip can find it.
     ann.close().await;
     say(&mut bob, "one left").await;
     loop {
@@ -192,7 +192,7 @@ async fn a_user_exits_with_the_last_socket() {
     }
     more.close().await;
     assert_eq!(said(bob.next_of("user:exit").await), json!({ "from": "ann" }));
-    // Once: what comes late from the first close would stand before this.
+    // There was only one `user:exit`: a second one, from the first close, would arrive before this message.
     say(&mut bob, "both left").await;
     assert_eq!(bob.next().await["text"], "both left");
 }
@@ -208,7 +208,7 @@ async fn the_http_routes_send_a_fixed_message() {
         assert_eq!((&message["from"], message.get("meta")), (&json!("HTTP"), None));
     }
 
-    // cid's Replica has one seat left, and the request takes it.
+    // cid's Replica has one seat left, which the request takes.
     assert_eq!(http(address, "GET", "/emit", "").await.status, 200);
     let message = said(cid.next_of("user:msg").await);
     assert_eq!((&message["from"], &message["meta"]), (&json!("HTTP"), &json!("group")));

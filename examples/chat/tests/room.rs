@@ -1,4 +1,4 @@
-//! The room's own tests, in process: no port, no thread, and time by hand.
+//! Tests of the room with the test kit: without ports and threads, on a virtual clock.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn enter(cluster: &Cluster, name: &str) -> ClientSocket {
     cluster.connect(&format!("/ws?u={name}"))
 }
 
-/// What has come, without the time, which is another each.
+/// Takes the messages that have arrived, without their times.
 fn heard(socket: &ClientSocket) -> Vec<Value> {
     let mut heard = socket.received_json::<Value>();
     for value in &mut heard {
@@ -31,7 +31,7 @@ fn heard(socket: &ClientSocket) -> Vec<Value> {
     heard
 }
 
-/// Lets the room get quiet, and forgets what was said until then.
+/// Runs the room until nothing happens, and drops all messages that have arrived.
 fn hush(cluster: &Cluster, sockets: &[&ClientSocket]) {
     cluster.run();
     sockets.iter().for_each(|socket| drop(socket.received()));
@@ -41,7 +41,7 @@ fn say(socket: &ClientSocket, text: &str) {
     socket.send_json(&json!({ "type": "msg", "text": text }));
 }
 
-/// Asks for the list of users.
+/// Requests the list of users.
 fn ask_who_is_here(cluster: &Cluster, socket: &ClientSocket) {
     hush(cluster, &[socket]);
     socket.send_json(&json!({ "type": "req:user:list" }));
@@ -108,7 +108,7 @@ fn the_list_names_everyone_once_and_who_is_missing() {
     let list = heard(&ann).remove(0);
     assert_eq!((&list["list"], &list["missing"]), (&json!(["ann", "bob", "cid"]), &json!(0)));
 
-    // A crashed Replica begins a new life when it is asked, and nobody is there any more.
+    // When the crashed Replica gets a question, it begins a new life, which has no sockets.
     cluster.crash_replica(bob.replica());
     ask_who_is_here(&cluster, &ann);
     assert_eq!(heard(&ann).remove(0)["list"], json!(["ann", "cid"]));
@@ -147,7 +147,7 @@ fn a_restart_of_the_lobby_splits_no_room() {
     let [ann, bob, cid] = ["ann", "bob", "cid"].map(|name| enter(&cluster, name));
     assert!(cluster.restart_group::<Lobby>(LOBBY));
     let dan = enter(&cluster, "dan");
-    assert_eq!(dan.replica(), cid.replica(), "the seat that is left, and no third Replica");
+    assert_eq!(dan.replica(), cid.replica(), "dan gets the free seat, without a third Replica");
     assert_eq!(cluster.replicas::<Lobby>(LOBBY).len(), 2);
     hush(&cluster, &[&ann, &bob, &cid, &dan]);
     say(&dan, "hello");
@@ -178,8 +178,8 @@ fn requests_without_a_socket_speak_to_the_room() {
     assert_eq!((heard(&ann).len(), heard(&bob).len()), (1, 2));
 
     assert_eq!(cluster.get("/whisper?target=dan").status(), 404);
-    assert_eq!(cluster.get("/ws").status(), 400, "nobody is asking");
-    assert_eq!(cluster.get("/ws?u=ann").status(), 426, "no WebSocket");
+    assert_eq!(cluster.get("/ws").status(), 400, "the request names no client");
+    assert_eq!(cluster.get("/ws?u=ann").status(), 426, "the request is no WebSocket handshake");
     assert_eq!(cluster.get("/elsewhere").status(), 404);
     let page = cluster.get("/");
     assert_eq!(page.status(), 200);
@@ -193,12 +193,12 @@ fn a_room_that_has_left_memory_still_knows_who_is_here() {
     assert!(cluster.evict_replica(ann.replica()) && cluster.evict_replica(cid.replica()));
     assert!(!cluster.is_awake(ann.replica()) && !cluster.is_awake(cid.replica()));
 
-    // The question wakes the one Replica, and its gossip the other.
+    // The request wakes one Replica, and its gossip wakes the other.
     ask_who_is_here(&cluster, &bob);
     assert_eq!(heard(&bob).remove(0)["list"], json!(["ann", "bob", "cid"]));
     assert!(cluster.is_awake(ann.replica()) && cluster.is_awake(cid.replica()));
 
-    // A rested room says farewell to who leaves it.
+    // A client that leaves a hibernating room is announced too.
     assert!(cluster.evict_replica(ann.replica()));
     bob.vanish();
     hush(&cluster, &[&ann]);
@@ -235,7 +235,7 @@ fn who_does_not_read_is_shown_out_and_holds_nobody_up() {
     assert_eq!(heard.iter().filter(|message| message["type"] == "user:msg").count(), 5);
     assert_eq!(heard[5], json!({ "type": "user:exit", "from": "slow" }));
     slow.read_on();
-    assert_eq!(slow.closed().unwrap().code(), CloseCode::TRY_AGAIN, "come back later");
+    assert_eq!(slow.closed().unwrap().code(), CloseCode::TRY_AGAIN, "the client should come back later");
 }
 
 #[test]
@@ -251,10 +251,11 @@ fn a_crash_of_one_replica_is_felt_there_alone_and_its_people_come_back() {
     cluster.run();
     assert_eq!(heard(&cid), [json!({ "type": "error", "text": "ann is not here" })]);
     let again = enter(&cluster, "ann");
-    assert_eq!(again.replica(), cid.replica(), "where there is room, as far as the lobby knows");
+    assert_eq!(again.replica(), cid.replica(), "as far as the lobby knows, this Replica has room");
     assert_eq!(heard(&cid).pop().unwrap()["type"], "user:join");
 
-    // Nobody has told the lobby: it asks when it has heard nothing for long, and the seats of the dead are free.
+    // No one has told the lobby about the crash. It asks members that were silent for long, and then frees the seats of
+    // the crashed Replica.
     cluster.advance(Duration::from_secs(40));
     let members = cluster.members::<Lobby>(LOBBY).unwrap();
     let taken: Vec<_> = members.iter().map(|member| (member.replica, member.occupied)).collect();
@@ -268,7 +269,7 @@ fn a_list_without_a_silent_replica_says_that_one_is_missing() {
     let [ann, bob, _cid] = ["ann", "bob", "cid"].map(|name| enter(&cluster, name));
     cluster.cut_off_replica(bob.replica());
     ask_who_is_here(&cluster, &ann);
-    assert_eq!(heard(&ann), [Value::Null; 0], "it is waited for");
+    assert_eq!(heard(&ann), [Value::Null; 0], "the answer waits for the missing Replica");
     cluster.advance(Duration::from_secs(3));
     let list = heard(&ann).remove(0);
     assert_eq!((&list["list"], &list["missing"]), (&json!(["ann", "cid"]), &json!(1)));

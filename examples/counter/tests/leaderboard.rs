@@ -1,4 +1,4 @@
-//! The counter's contract: scores are told to the game, and the leaderboard spans Replicas.
+//! The counter's protocol: everyone in the game receives scores, and the leaderboard covers all Replicas.
 
 use std::net::SocketAddr;
 
@@ -10,15 +10,15 @@ use dog_test_support::command_line;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-/// With a limit of one every player has a Replica alone.
+/// Starts a server. With a limit of one, each connection has its own Replica.
 async fn start(limit: u32) -> (Running, SocketAddr) {
     let server = Server::new(Games).env(Env::new().with(Limit::new(limit))).bind("127.0.0.1:0").workers(2);
-    let running = server.start().await.expect("a free port");
+    let running = server.start().await.expect("a port is free");
     let address = running.local_addr();
     (running, address)
 }
 
-/// Joins and scores so many points; returns when the last is told, and in any case when the player is in the game.
+/// Joins and scores `points` points. Returns when the last score has arrived, and not before the player is in the game.
 async fn play(address: SocketAddr, query: &str, points: i64) -> Client {
     let mut client = Client::connect(address, &format!("/ws?{query}")).await;
     client.send(json!({ "type": "leaderboard" })).await;
@@ -74,7 +74,7 @@ async fn a_players_connections_are_added_up_and_leave_with_their_points() {
         let first = play(address, "u=ann", 2).await;
         let mut second = Client::connect(address, "/ws?u=ann").await;
         second.send(json!({ "type": "+1" })).await;
-        // On its own Replica the second connection begins anew; on the first one's it goes on.
+        // On its own Replica the second connection starts at zero. On the first one's Replica it continues that score.
         let score = second.next_of("score").await;
         assert_eq!(score["score"], if limit == 1 { 1 } else { 3 });
         second.send(json!({ "type": "leaderboard" })).await;

@@ -1,4 +1,4 @@
-//! The relay's contract: everyone in the room gets everything, unchanged, and nobody else does.
+//! The relay's protocol: everyone in the room receives every message unchanged, and no one else does.
 
 use std::net::SocketAddr;
 
@@ -11,13 +11,13 @@ use tokio_tungstenite::tungstenite::Message;
 
 async fn start(limit: u32) -> (Running, SocketAddr) {
     let server = Server::new(Relay).env(Env::new().with(Limit::new(limit))).bind("127.0.0.1:0").workers(2);
-    let running = server.start().await.expect("a free port");
+    let running = server.start().await.expect("a port is free");
     let address = running.local_addr();
     (running, address)
 }
 
-/// Opens a socket for each path, all of one room, and returns when each is in it: a client may be through with the
-/// handshake before the room has its socket, and then misses what others say in between.
+/// Opens a socket of one room for each path. Returns when all sockets are in the room: a client may complete the
+/// handshake before the room has its socket, and would then miss messages.
 async fn gather(address: SocketAddr, paths: &[&str]) -> Vec<Client> {
     let mut room = Vec::new();
     for path in paths {
@@ -32,7 +32,7 @@ async fn gather(address: SocketAddr, paths: &[&str]) -> Vec<Client> {
     room
 }
 
-/// Text and bytes of many lengths, about every step of the frame header.
+/// Returns text and binary messages with lengths around each step of the frame header.
 fn messages() -> Vec<Message> {
     [0, 1, 125, 126, 127, 65_535, 65_536, 200_000]
         .into_iter()
@@ -42,7 +42,7 @@ fn messages() -> Vec<Message> {
 
 #[tokio::test]
 async fn everyone_in_the_room_gets_every_message_the_sender_too() {
-    // All on one Replica, two on each, each alone.
+    // All on one Replica, two per Replica, and one per Replica.
     for limit in [100, 2, 1] {
         let (_running, address) = start(limit).await;
         let paths = ["a", "b", "b", "c", "d"].map(|client| format!("/ws?u={client}&room=one"));

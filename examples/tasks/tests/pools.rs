@@ -1,4 +1,4 @@
-//! The contract of the task pools: who is let in, and who is told what.
+//! The protocol of the task pools: which requests are accepted, and who receives which messages.
 
 use std::net::SocketAddr;
 
@@ -12,12 +12,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 async fn start() -> (Running, SocketAddr) {
     let server = Server::new(Tasks).env(Env::new().with(Limit::new(1))).bind("127.0.0.1:0").workers(2);
-    let running = server.start().await.expect("a free port");
+    let running = server.start().await.expect("a port is free");
     let address = running.local_addr();
     (running, address)
 }
 
-/// Opens a socket, and returns when it is in the pool: a client may be through with the handshake before that.
+/// Opens a socket. Returns when it is in the pool: a client may complete the handshake before that.
 async fn join(address: SocketAddr, path: &str) -> Client {
     let mut client = Client::connect(address, path).await;
     client.send_raw(Message::text("am I here?")).await;
@@ -27,14 +27,14 @@ async fn join(address: SocketAddr, path: &str) -> Client {
 
 fn done(mut message: Value) -> Value {
     assert!(message["time"].is_u64(), "{message}");
-    message.as_object_mut().expect("an object").remove("time");
+    message.as_object_mut().expect("the message is an object").remove("time");
     message
 }
 
 #[tokio::test]
 async fn everyone_in_the_pool_is_told_when_a_task_is_done_and_nobody_else() {
     let (_running, address) = start().await;
-    // A seat a Replica: the pool spans two of them.
+    // A Replica has one seat, so the pool has two Replicas.
     let mut ann = join(address, "/tasks/reports/ws?u=ann").await;
     let mut bob = join(address, "/tasks/reports/ws?u=bob").await;
     let mut cid = join(address, "/tasks/letters/ws?u=cid").await;
@@ -45,7 +45,7 @@ async fn everyone_in_the_pool_is_told_when_a_task_is_done_and_nobody_else() {
     assert_eq!(done(ann.next().await), expected);
     assert_eq!(done(bob.next().await), expected);
 
-    // What cid hears first is of cid's own pool.
+    // The first message that cid receives is from cid's own pool.
     cid.send(json!({ "type": "count:words", "task": "mine", "text": "" })).await;
     let first = cid.next().await;
     assert_eq!((&first["task"], &first["from"], &first["words"]), (&json!("mine"), &json!("cid"), &json!(0)));

@@ -1,8 +1,8 @@
-//! The chat page in a real browser: three people in three windows, and what each of them sees, on both hosts.
+//! The chat page in a real browser: three users in three windows, and what each of them sees, on both hosts.
 //!
-//! `cargo test -p chat --features browser --test browser`; wants Debian's `chromium` and `chromium-driver`. Those on
-//! workerd are ignored there: `cargo xtask test workers` builds what they need, and runs them. Pictures go to
-//! `target/artifacts`, or to where `DOG_ARTIFACTS` says.
+//! Run them with `cargo test -p chat --features browser --test browser`. They need Debian's packages `chromium` and
+//! `chromium-driver`. That command ignores the tests on workerd. `cargo xtask test workers` builds the Worker and runs
+//! those. Screenshots go to `target/artifacts`, or to the folder that `DOG_ARTIFACTS` names.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use window::{Look, Window, browse};
 mod room;
 mod window;
 
-/// The stories of both hosts.
+/// Declares tests that run on both hosts.
 macro_rules! on_both_hosts {
     ($($story:ident),* $(,)?) => {
         mod native {
@@ -24,7 +24,7 @@ macro_rules! on_both_hosts {
 
         mod workerd {
             $(#[tokio::test]
-            #[ignore = "wants workerd: cargo xtask test workers"]
+            #[ignore = "needs workerd: cargo xtask test workers"]
             async fn $story() {
                 super::$story(super::Host::Workerd).await;
             })*
@@ -34,11 +34,12 @@ macro_rules! on_both_hosts {
 
 on_both_hosts!(three_people_talk, the_page_comes_back_by_itself, the_form_says_what_is_wrong_with_a_name);
 
-/// The messages in a window's log, as `[kind, from, text]`; one's own are from "You".
+/// A script that returns the messages in a window's log, as `[kind, from, text]`. The window's own messages are from
+/// "You".
 const MESSAGES: &str = "[...document.querySelectorAll('#log .message')].map((entry) =>
     [entry.dataset.kind, entry.querySelector('.from').textContent, entry.querySelector('.text').textContent])";
 
-/// The users of every Replica, the window's own Replica first.
+/// A script that returns the users of each Replica, the window's own Replica first.
 const PEOPLE: &str = "[...document.querySelectorAll('#people [data-replica]')].map((replica) =>
     [...replica.querySelectorAll('[data-user]')].map((user) => user.dataset.user))";
 
@@ -51,14 +52,14 @@ async fn three_people_talk(host: Host) {
     let page = format!("http://{}/", room.address());
     let looks = [Look::DESKTOP, Look::PHONE, Look { dark: true, ..Look::DESKTOP }];
     browse(looks, async |[ann, bob, cid]| {
-        // Each types a name into the form, which has the focus from the start.
+        // Each user types a name into the form. The form has the focus when the page opens.
         for (window, name) in [(ann, "ann"), (bob, "bob"), (cid, "cid")] {
             window.goto(&page).await;
             window.type_keys(name).await;
             window.press(&[Window::ENTER]).await;
             window.wait_for(STATE, &json!("connected")).await;
         }
-        // The limit is two, so cid is on a Replica of her own.
+        // The limit is two, so cid is on another Replica.
         ann.wait_for(PEOPLE, &json!([["ann", "bob"], ["cid"]])).await;
         bob.wait_for(PEOPLE, &json!([["ann", "bob"], ["cid"]])).await;
         cid.wait_for(PEOPLE, &json!([["cid"], ["ann", "bob"]])).await;
@@ -103,7 +104,7 @@ async fn three_people_talk(host: Host) {
         ann.wait_for(MESSAGES, &seen_by_ann).await;
         bob.wait_for(MESSAGES, &seen_by_bob).await;
         cid.wait_for(MESSAGES, &seen_by_cid).await;
-        // The kinds are told apart in words, not by colour alone.
+        // Words, not only colours, show the kind of a message.
         let words = "[...document.querySelectorAll('#log .kind')].map((kind) => kind.textContent)";
         ann.wait_for(words, &json!(["to this Replica only", "whisper to cid", "whispers to you"])).await;
 
@@ -113,7 +114,7 @@ async fn three_people_talk(host: Host) {
         assert!(ann.eval(brightness).await.as_u64() > Some(600), "ann's page is light");
         assert!(cid.eval(brightness).await.as_u64() < Some(150), "cid's page is dark");
 
-        // The first round trips are those of pages that are just being built.
+        // The first round trips were measured while the pages were loading, so they are measured again.
         for window in [ann, bob, cid] {
             window.eval("(document.getElementById('trip').textContent = '', ping())").await;
             window.wait_for(TRIP_SHOWN, &json!(true)).await;
@@ -122,13 +123,13 @@ async fn three_people_talk(host: Host) {
             window.picture(&format!("chat{look}{}.png", host.suffix())).await;
         }
 
-        // What others write stays text.
+        // Messages of other users are shown as text, not as HTML.
         bob.type_keys("<img src=x onerror=alert(1)>").await;
         bob.press(&[Window::ENTER]).await;
         ann.wait_for("document.querySelector('#log').lastChild.innerText.includes('<img src=x')", &json!(true)).await;
         assert_eq!(ann.eval("document.images.length").await, 0);
 
-        // Whoever leaves the page leaves the room, and is back with it.
+        // A user who leaves the page leaves the room, and is back when the page is.
         cid.goto("about:blank").await;
         ann.wait_for(PEOPLE, &json!([["ann", "bob"]])).await;
         cid.back().await;
@@ -138,7 +139,7 @@ async fn three_people_talk(host: Host) {
     room.stop().await;
 }
 
-/// To all, to the Replica, a whisper to cid, to all again: chosen and sent without a mouse.
+/// Sends four messages without a mouse: to all, to the Replica, a whisper to cid, and to all again.
 async fn talk_by_keyboard(ann: &Window) {
     let focused = "document.activeElement.id || document.activeElement.value";
     assert_eq!(ann.eval(focused).await, "text");
@@ -164,13 +165,13 @@ async fn talk_by_keyboard(ann: &Window) {
     ann.type_keys("Can you hear me over there?").await;
     ann.press(&[Window::ENTER]).await;
 
-    // A command that is typed goes before what is chosen.
+    // A typed command takes precedence over the chosen recipient.
     ann.type_keys("/a Who wants tea?").await;
     ann.press(&[Window::ENTER]).await;
     ann.wait_for(&format!("{MESSAGES}.length"), &json!(4)).await;
 }
 
-/// Nothing is cut off or has to be scrolled sideways, with the list of people shut and open.
+/// Asserts that nothing is cut off or needs horizontal scrolling, with the list of people closed and open.
 async fn fits_the_screen(window: &Window) {
     let overflow = "document.documentElement.scrollWidth > innerWidth
         || document.documentElement.scrollHeight > innerHeight
@@ -187,7 +188,7 @@ async fn the_page_comes_back_by_itself(host: Host) {
     let mut room = Room::open(host).await;
     let address = room.address();
     browse([Look::DESKTOP], async |[ann]| {
-        // A name in the page's address joins at once.
+        // With a name in its address, the page joins at once.
         ann.goto(&format!("http://{address}/?u=ann")).await;
         ann.wait_for(STATE, &json!("connected")).await;
         room.stop().await;
@@ -195,7 +196,7 @@ async fn the_page_comes_back_by_itself(host: Host) {
         let counting = "/^in [0-9]+ s$/.test(document.getElementById('wait').textContent)";
         ann.wait_for(counting, &json!(true)).await;
         assert_eq!(ann.eval("document.getElementById('state').textContent").await, "Connection lost: reconnecting");
-        // What is typed meanwhile is not lost.
+        // Text that is typed meanwhile is not lost.
         ann.type_keys("kept").await;
         ann.press(&[Window::ENTER]).await;
         ann.wait_for("document.querySelectorAll('#log .error').length", &json!(1)).await;
@@ -211,20 +212,20 @@ async fn the_page_comes_back_by_itself(host: Host) {
     .await;
 }
 
-/// The limit is the native server's; the other host has its own, of megabytes.
+/// Runs only on the native host: the message limit of the other host is megabytes and cannot be set.
 #[tokio::test]
 async fn a_final_close_is_not_tried_again() {
     let mut room = Room::open(Host::Native).await;
     browse([Look::PHONE], async |[ann]| {
         ann.goto(&format!("http://{}/?u=ann", room.address())).await;
         ann.wait_for(STATE, &json!("connected")).await;
-        // Over the server's limit: 1009.
+        // This message exceeds the server's limit, so the server closes with 1009.
         ann.eval("socket.send('x'.repeat(10000))").await;
         ann.wait_for(STATE, &json!("closed")).await;
         let text = ann.eval("document.getElementById('state').textContent").await;
         assert!(text.as_str().is_some_and(|text| text.contains("too big") && text.contains("1009")), "{text}");
         fits_the_screen(ann).await;
-        // Nothing happens by itself; a button does it.
+        // The page does not reconnect by itself. A button does it.
         ann.eval("document.getElementById('retry').click()").await;
         ann.wait_for(STATE, &json!("connected")).await;
     })
@@ -244,7 +245,7 @@ async fn the_form_says_what_is_wrong_with_a_name(host: Host) {
         window.press(&[Window::ENTER]).await;
         window.wait_for(problem, &json!("That is too long: 256 bytes at most.")).await;
         window.eval("document.getElementById('name').value = ''").await;
-        // Blanks would end the name in `/w NAME TEXT`.
+        // A space would end the name in `/w NAME TEXT`.
         window.type_keys(" Ann of Green Gables ").await;
         window.press(&[Window::ENTER]).await;
         window.wait_for(PEOPLE, &json!([["Ann-of-Green-Gables"]])).await;

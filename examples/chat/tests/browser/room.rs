@@ -1,4 +1,4 @@
-//! The chat room on either host: [`Room`].
+//! [`Room`]: the chat room on either host.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use dog::{Env, Limit};
 use dog_native::{Running, Server};
 use dog_test_support::workerd::{Disk, Worker, Workerd, any_port};
 
-/// What serves the room.
+/// The host that serves the room.
 #[derive(Clone, Copy)]
 pub(crate) enum Host {
     Native,
@@ -15,7 +15,7 @@ pub(crate) enum Host {
 }
 
 impl Host {
-    /// For the names of pictures; the native host's are those in the documentation.
+    /// Returns the suffix for names of screenshots. Those of the native host are used in the documentation.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Native => "",
@@ -24,7 +24,7 @@ impl Host {
     }
 }
 
-/// A room with two seats on a Replica, which can be stopped, and started again where it was.
+/// A room with two seats per Replica. It can be stopped and started again at the same address.
 pub(crate) struct Room {
     address: SocketAddr,
     disk: Disk,
@@ -38,33 +38,33 @@ enum Serving {
 }
 
 impl Room {
-    /// Starts one on a free port.
+    /// Starts a room on a free port.
     pub(crate) async fn open(host: Host) -> Self {
         let mut room = Self { address: any_port(), disk: Disk::new(), host, serving: None };
         room.start_again().await;
         room
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops it, in good order natively; workerd is killed.
+    /// Stops the room. The native host shuts down gracefully, and workerd is killed.
     pub(crate) async fn stop(&mut self) {
         match self.serving.take() {
             Some(Serving::Native(running)) => running.shutdown().await,
-            // Dropped, it is killed.
+            // Dropping it has killed it.
             Some(Serving::Workerd(_)) | None => {}
         }
     }
 
-    /// Starts it on its address, with what it kept.
+    /// Starts the room again at its address, with its storage.
     pub(crate) async fn start_again(&mut self) {
         let serving = match self.host {
             Host::Native => {
                 let server = Server::new(Chat).env(Env::new().with(Limit::new(2))).bind(self.address.to_string());
-                Serving::Native(server.max_message(8 * 1024).start().await.expect("a free port"))
+                Serving::Native(server.max_message(8 * 1024).start().await.expect("the port is free"))
             }
             Host::Workerd => {
                 let worker = Worker { groups: &["Lobby"], variables: &[("LIMIT", "2")] };

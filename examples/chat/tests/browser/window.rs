@@ -1,4 +1,4 @@
-//! Headless Chromium windows, driven through chromedriver.
+//! Headless Chromium windows, controlled through chromedriver.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-/// Far beyond what anything here takes, so that a busy machine fails no test.
+/// How long to wait before a test fails. Much longer than any step takes, so that a busy machine fails no test.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How a window looks out on the page.
+/// The appearance of a window.
 #[derive(Clone, Copy)]
 pub(crate) struct Look {
     pub(crate) width: u32,
@@ -32,7 +32,7 @@ impl Look {
     pub(crate) const PHONE: Self = Self { width: 360, height: 640, dark: false };
 }
 
-/// Opens windows, gives them to `story`, and closes them however it ends.
+/// Opens windows, passes them to `story`, and closes them even if `story` panics.
 pub(crate) async fn browse<const N: usize>(looks: [Look; N], story: impl AsyncFnOnce([&Window; N])) {
     let (_driver, address) = driver().await;
     let mut windows = Vec::new();
@@ -40,10 +40,10 @@ pub(crate) async fn browse<const N: usize>(looks: [Look; N], story: impl AsyncFn
         windows.push(Window::open(&address, look).await);
     }
     let shown: Vec<&Window> = windows.iter().collect();
-    let shown = shown.try_into().unwrap_or_else(|_| unreachable!("as many windows as looks"));
+    let shown = shown.try_into().unwrap_or_else(|_| unreachable!("there is one window per look"));
     let outcome = AssertUnwindSafe(story(shown)).catch_unwind().await;
     for window in windows {
-        // A browser that is gone already is what is wanted.
+        // This fails if the browser has already ended, which is fine.
         let _ = window.client.close().await;
     }
     if let Err(panic) = outcome {
@@ -51,7 +51,7 @@ pub(crate) async fn browse<const N: usize>(looks: [Look; N], story: impl AsyncFn
     }
 }
 
-/// Starts chromedriver on a port of its own choice. It ends when the child is dropped.
+/// Starts chromedriver, which chooses its port. It ends when the child is dropped.
 async fn driver() -> (Child, String) {
     let mut child = Command::new("chromedriver")
         .arg("--port=0")
@@ -60,7 +60,7 @@ async fn driver() -> (Child, String) {
         .kill_on_drop(true)
         .spawn()
         .expect("chromedriver: install Debian's chromium and chromium-driver");
-    let mut lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
     let port = tokio::time::timeout(DEADLINE, async {
         while let Some(line) = lines.next_line().await.expect("readable output") {
             if let Some((_, port)) = line.split_once("started successfully on port ") {
@@ -69,13 +69,13 @@ async fn driver() -> (Child, String) {
         }
         panic!("chromedriver ended and named no port");
     });
-    let port = port.await.expect("chromedriver to say its port in time");
-    // It writes on, and must not find the pipe shut.
+    let port = port.await.expect("chromedriver prints its port in time");
+    // chromedriver goes on writing. The pipe must stay open and be read.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     (child, format!("http://127.0.0.1:{port}"))
 }
 
-/// One window, in a browser of its own: windows of one browser are slowed down while another has the front.
+/// One window in its own browser. A browser slows down windows that are in the background.
 pub(crate) struct Window {
     client: Client,
     _profile: TempDir,
@@ -88,7 +88,7 @@ impl Window {
     pub(crate) const RIGHT: Key = Key::Right;
 
     async fn open(driver: &str, look: Look) -> Self {
-        let profile = tempfile::tempdir().expect("a temporary directory");
+        let profile = tempfile::tempdir().expect("a temporary folder can be created");
         let mut arguments = vec![
             "--headless".to_owned(),
             "--no-sandbox".to_owned(),
@@ -104,7 +104,7 @@ impl Window {
         if look.dark {
             arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
         }
-        // The emulated device is the exact size of the page; a window's size would include its frame.
+        // The size of the emulated device is the exact size of the page. A window's size would include its frame.
         let device = json!({
             "width": look.width, "height": look.height, "pixelRatio": 1, "mobile": look.width < 500, "touch": false,
         });
@@ -114,7 +114,7 @@ impl Window {
         });
         let capabilities = serde_json::from_value(capabilities).expect("an object");
         let client = ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(driver).await;
-        Self { client: client.expect("a browser"), _profile: profile }
+        Self { client: client.expect("a browser starts"), _profile: profile }
     }
 
     pub(crate) async fn goto(&self, url: &str) {
@@ -122,12 +122,12 @@ impl Window {
     }
 
     pub(crate) async fn back(&self) {
-        self.client.back().await.expect("the page before");
+        self.client.back().await.expect("the previous page loads");
     }
 
-    /// The value of a JavaScript expression in the page.
+    /// Returns the value of a JavaScript expression in the page.
     pub(crate) async fn eval(&self, expression: &str) -> Value {
-        self.client.execute(&format!("return ({expression});"), Vec::new()).await.expect("a valid expression")
+        self.client.execute(&format!("return ({expression});"), Vec::new()).await.expect("the expression is valid")
     }
 
     /// Waits until the expression has that value.
@@ -143,13 +143,13 @@ impl Window {
         }
     }
 
-    /// Types text on the keyboard, to whatever has the focus.
+    /// Types text on the keyboard, into the element that has the focus.
     pub(crate) async fn type_keys(&self, text: &str) {
         let keys = text.chars().flat_map(|value| [KeyAction::Down { value }, KeyAction::Up { value }]);
         self.act(keys).await;
     }
 
-    /// Presses keys together, and lets them go in the other order.
+    /// Presses keys together and releases them in reverse order.
     pub(crate) async fn press(&self, keys: &[Key]) {
         let keys = keys.iter().map(|&key| char::from(key));
         let down = keys.clone().map(|value| KeyAction::Down { value });
@@ -158,17 +158,17 @@ impl Window {
 
     async fn act(&self, actions: impl Iterator<Item = KeyAction>) {
         let keyboard = actions.fold(KeyActions::new("keyboard".to_owned()), InputSource::then);
-        self.client.perform_actions(keyboard).await.expect("keys to be pressed");
+        self.client.perform_actions(keyboard).await.expect("the keys can be pressed");
     }
 
-    /// Keeps a picture of the window with the run's artefacts.
+    /// Saves a screenshot of the window in the folder for artefacts.
     pub(crate) async fn picture(&self, name: &str) {
         let picture = self.client.screenshot().await.expect("a picture");
         let folder = std::env::var_os("DOG_ARTIFACTS").map_or_else(
             || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/artifacts")),
             PathBuf::from,
         );
-        std::fs::create_dir_all(&folder).expect("a folder for artefacts");
-        std::fs::write(folder.join(name), picture).expect("room for the picture");
+        std::fs::create_dir_all(&folder).expect("the folder for artefacts can be created");
+        std::fs::write(folder.join(name), picture).expect("the screenshot can be written");
     }
 }
