@@ -52,7 +52,7 @@ pub(super) fn write(path: &Path, finished: &[Finished]) -> Result<()> {
     fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(super) fn read(path: &Path) -> Result<Vec<Finished>> {
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let parts: Vec<Value> = serde_json::from_str(&text)?;
