@@ -52,7 +52,7 @@ pub(crate) struct Test {
     #[arg(long)]
     list: bool,
     /// Run for hours instead of minutes: 200,000 seeds of the simulation, 1,000 kills, 10 minutes of fuzzing per target, 10,000
-    /// inputs per property test
+    /// inputs per property test, and the parts that otherwise run only by name
     #[arg(long)]
     all: bool,
     /// Write how the parts ended to this file, for the process that started this one

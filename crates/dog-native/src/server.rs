@@ -87,7 +87,7 @@ impl<A: App + Send + Sync> Server<A> {
 
     /// Speaks these versions of the node protocol, as another release does: for tests of an upgrade.
     #[doc(hidden)]
-    pub fn letters(self, versions: Versions) -> Self {
+    pub fn node_versions(self, versions: Versions) -> Self {
         self.set(|config| config.node_versions = versions)
     }
 

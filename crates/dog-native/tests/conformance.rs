@@ -67,12 +67,12 @@ async fn with_three_workers() {
 }
 
 #[tokio::test]
-async fn with_one_worker_resting_after_every_event() {
+async fn with_one_worker_hibernating_after_every_event() {
     conforms(1, true).await;
 }
 
 #[tokio::test]
-async fn with_three_workers_resting_after_every_event() {
+async fn with_three_workers_hibernating_after_every_event() {
     conforms(3, true).await;
 }
 

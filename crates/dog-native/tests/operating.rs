@@ -110,7 +110,7 @@ async fn what_sockets_do_is_counted() {
 }
 
 #[tokio::test]
-async fn resting_objects_are_told_from_those_awake() {
+async fn hibernating_objects_are_told_from_those_awake() {
     let (running, _) = start(|server| server.admin("127.0.0.1:0").hibernate_after(Duration::ZERO)).await;
     let admin = running.admin_addr().unwrap();
     let (_ann, _) = connect(&running, "ann", "r").await;

@@ -24,15 +24,15 @@ pub(crate) trait Events: Send + Sync {
 
 impl Events for Inbox {
     fn joined(&self, node: NodeId) {
-        Self::joined(self, node);
+        Self::rejoined(self, node);
     }
 
     fn lost(&self) {
-        Self::lost(self);
+        Self::lease_lost(self);
     }
 
     fn gone(&self, node: NodeId) {
-        Self::gone(self, node);
+        Self::node_gone(self, node);
     }
 
     fn alarm(&self, object: Object, class: &str, at: Option<Timestamp>) {
@@ -40,6 +40,6 @@ impl Events for Inbox {
     }
 
     fn messages(&self, bundle: &[u8]) {
-        self.letters(bundle);
+        Self::messages(self, bundle);
     }
 }

@@ -6,6 +6,7 @@ mod autobahn;
 mod browser;
 mod bundle;
 mod cluster;
+mod copied;
 mod count;
 mod deny;
 mod faults;

@@ -22,7 +22,7 @@ use crate::workspace::Workspace;
 
 /// What to run.
 pub(crate) struct Order {
-    /// The names of the parts; all parts if there are none.
+    /// The names of the parts. If there are none: all parts, those on request only in a long run.
     pub(crate) parts: Vec<String>,
     pub(crate) length: Length,
     /// Set in a process that runs some parts for another one: the file for its report.
@@ -55,7 +55,11 @@ impl Preparation {
 
 /// Carries out the order; true when all parts passed.
 pub(crate) fn run(workspace: &Workspace, order: &Order) -> Result<bool> {
-    let is_wanted = |part: &&Part| order.parts.is_empty() || order.parts.iter().any(|name| name == part.name);
+    let by_default = |part: &Part| part.when != When::OnRequest || order.length == Length::Long;
+    let is_wanted = |part: &&Part| match order.parts.is_empty() {
+        true => by_default(part),
+        false => order.parts.iter().any(|name| name == part.name),
+    };
     let parts: Vec<&Part> = PARTS.iter().filter(is_wanted).collect();
     let started = Instant::now();
     let finished = match (order.preparation, &order.report) {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::length::Length;
-use super::{autobahn, browser, cluster, deny, faults, fuzz, layers, lints, sim, tests, wasm, workers};
+use super::{autobahn, browser, cluster, copied, deny, faults, fuzz, layers, lints, sim, tests, wasm, workers};
 use crate::workspace::Workspace;
 
 /// One part. A part's `run` expects that its `prepare` has succeeded.
@@ -27,6 +27,8 @@ pub(super) enum When {
     Alone,
     /// While the part `cluster` runs, which waits most of the time. It uses one core and compiles nothing.
     BesideCluster,
+    /// While nothing else runs, and only with `--all` or by name.
+    OnRequest,
 }
 
 /// All parts in the order in which they start. Those that find careless mistakes come first.
@@ -100,6 +102,13 @@ pub(super) const PARTS: &[Part] = &[
         When::Alone,
         workers::prepare,
         workers::run,
+    ),
+    part(
+        "copied",
+        "a copy of the chat example outside of this repository builds and runs (only with --all, or by name)",
+        When::OnRequest,
+        nothing,
+        copied::run,
     ),
 ];
 

@@ -25,22 +25,22 @@ impl Inbox {
     }
 
     /// Passes on a bundle of node messages, exactly as another node gave it to [`Link::send`](super::Link::send).
-    pub fn letters(&self, bundle: &[u8]) {
+    pub fn messages(&self, bundle: &[u8]) {
         self.0.messages(bundle);
     }
 
     /// Reports that a node has ended. The objects that lived there may live elsewhere from now on.
-    pub fn gone(&self, node: NodeId) {
+    pub fn node_gone(&self, node: NodeId) {
         self.0.node_gone(node);
     }
 
-    /// The lease of this node is over. It has no id until it has [joined](Self::joined) again.
-    pub fn lost(&self) {
+    /// The lease of this node is over. It has no id until it has [rejoined](Self::rejoined) again.
+    pub fn lease_lost(&self) {
         self.0.lease_lost();
     }
 
     /// Reports that this node has a new lease, with a new id.
-    pub fn joined(&self, node: NodeId) {
+    pub fn rejoined(&self, node: NodeId) {
         self.0.rejoined(node);
     }
 

@@ -17,7 +17,7 @@
 //!    sees zero ends all its objects before it does anything else.
 //! 3. A write with a claim earlier than the object's last one fails and changes nothing.
 //! 4. Bundles from one thread to one node arrive in the order in which they were sent, or not at all.
-//! 5. A node that has ended has no [`Directory::address`] any more when [`Inbox::gone`] reports its end, and never has one
+//! 5. A node that has ended has no [`Directory::address`] any more when [`Inbox::node_gone`] reports its end, and never has one
 //!    again. So what a worker remembers of a node with an address will be forgotten in time.
 //!
 //! The node protocol, which is the same in every cluster:

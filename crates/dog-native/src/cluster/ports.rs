@@ -81,7 +81,7 @@ impl fmt::Display for Versions {
 /// The cluster, as a node that has joined it uses it.
 #[derive(Debug)]
 pub struct Ports {
-    /// The first id of this node. Later ids are passed to [`Inbox::joined`].
+    /// The first id of this node. Later ids are passed to [`Inbox::rejoined`].
     pub node: NodeId,
     /// A secret that only the nodes of the cluster know. They use it to authenticate each other over TCP.
     pub secret: [u8; 32],

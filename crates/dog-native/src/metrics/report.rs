@@ -88,7 +88,7 @@ fn classes(workers: &[(&str, &Figures)]) -> Vec<ClassFigures> {
 }
 
 fn objects(text: &mut Exposition, classes: &[ClassFigures]) {
-    text.family("dog_objects", "gauge", "Objects in memory; a resting Replica's own value is not.");
+    text.family("dog_objects", "gauge", "Objects in memory; the value of a hibernating Replica is not.");
     for class in classes {
         let kinds = [
             ("group", "awake", class.groups),

@@ -169,7 +169,7 @@ async fn a_node_for_the_other_tests() {
     let server = Server::new(Rooms).bind(format!("{host}:{port}")).advertise(&address).admin(&address).workers(2);
     let server = server.cluster(cluster).close_timeout(Duration::from_secs(1));
     let server = match versions() {
-        Some(versions) => server.letters(versions),
+        Some(versions) => server.node_versions(versions),
         None => server,
     };
     let running = server.start().await.expect("the node starts");

@@ -62,6 +62,6 @@ async fn staying_in_memory() {
 }
 
 #[tokio::test]
-async fn resting_after_every_event() {
+async fn hibernating_after_every_event() {
     conforms(true).await;
 }
