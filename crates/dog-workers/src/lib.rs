@@ -1,14 +1,14 @@
-//! The Cloudflare Workers host of [Durable Object Groups](dog). The same Groups and Replicas that run on the native host run
+//! The Cloudflare Workers host of Durable Object Groups. The same Groups and Replicas that run on the native host run
 //! as Durable Objects.
 //!
-//! [`export!`] makes the Worker of an App and its Groups. The engine decides; this crate moves bytes: sockets with the
+//! `export!` makes the Worker of an App and its Groups. The engine decides; this crate moves bytes: sockets with the
 //! hibernation API, storage in the SQLite database of each object, alarms, and calls between objects with JS RPC.
 //!
 //! The crate is empty unless it is built for wasm. Put what a program has for Workers behind
 //! `cfg(target_family = "wasm")`.
 //!
 //! # The files, in reading order
-//! - `export`: [`export!`]; `front`: a request from outside; `object`: one object, as the runtime calls it
+//! - `export`: `export!`; `front`: a request from outside; `object`: one object, as the runtime calls it
 //! - `host`: the host that the engine runs on; `host_port`: the engine's traits for it; `drop_guard`: actions at a drop
 //! - `stubs`: stubs of other objects; `names`: their names; `outbox`: how calls and casts leave
 //! - `fetch`: requests to other objects; `http`: requests and responses of the platform

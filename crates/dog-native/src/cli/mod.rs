@@ -1,4 +1,4 @@
-//! What a program needs around a [`Server`](crate::Server): flags, a log and a graceful shutdown. This module needs the
+//! What a program needs around a [`Server`]: flags, a log and a graceful shutdown. This module needs the
 //! feature `cli`, which is off by default.
 //!
 //! The shortest program has no flags of its own. [`run`] reads [`ServerArgs`] from the command line:

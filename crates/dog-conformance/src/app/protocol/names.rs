@@ -14,7 +14,7 @@ pub const GATED: &str = "gated-";
 pub const FAILING: &str = "failing-";
 /// A socket of a client with this prefix is closed in `on_open`, with 1008.
 pub const UNWANTED: &str = "unwanted-";
-/// A socket of a client with this prefix starts with an [`Attached`] that contains the client's name.
+/// A socket of a client with this prefix starts with an [`Attached`](super::Attached) that contains the client's name.
 pub const TAGGED: &str = "tagged-";
 /// `on_close` fails for a client with this prefix.
 pub const SORE: &str = "sore-";
