@@ -61,33 +61,35 @@ impl<A: App> Builder<A> {
         Self { app, env: Env::new(), config: WorldConfig::default(), max_steps: MAX_STEPS, counts_traffic: false }
     }
 
-    /// Sets what the App and the objects find in [`dog::Context::env`]. Default: empty.
+    /// Sets the [`Env`] of the App and the objects: see [`dog::Context::env`]. Default: empty.
     pub fn env(mut self, env: Env) -> Self {
         self.env = env;
         self
     }
 
-    /// Sets the number of nodes. Each object lives on one of them. When a node crashes, its objects begin again on the
-    /// others: see [`Cluster::crash_node`](crate::Cluster::crash_node). Default: 1.
+    /// Sets the number of nodes. Each object lives on one of them. When a node crashes, its objects begin new lives on
+    /// the others: see [`Cluster::crash_node`](crate::Cluster::crash_node). Default: 1.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.config.nodes = nodes.max(1);
         self
     }
 
-    /// Sets the seed of everything random: the ids of new Replicas, and [delays](Self::network_delay). Default: 0.
+    /// Sets the seed of all random choices: the ids of new Replicas, and [delays](Self::network_delay). Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
         self
     }
 
-    /// Sets how long an object may be idle before it hibernates, as `--hibernate-after` of a server. Zero: after every
-    /// event. Default: never, except by [`Cluster::evict_replica`](crate::Cluster::evict_replica).
+    /// Sets how long an object may be idle before it hibernates, like `--hibernate-after` of a server. Zero: it
+    /// hibernates after every event. Default: it never hibernates, except by
+    /// [`Cluster::evict_replica`](crate::Cluster::evict_replica).
     pub fn hibernate_after(mut self, idle: Duration) -> Self {
         self.config.hibernate_after = Some(idle);
         self
     }
 
-    /// Sets how many bytes may wait for a client that does not read. Its socket then ends with 1013. Default: 1 MiB.
+    /// Sets how many bytes may wait for a client that does not read. If more wait, its socket ends with 1013. Default:
+    /// 1 MiB.
     pub fn max_outbox(mut self, bytes: usize) -> Self {
         self.config.outbox = bytes;
         self
@@ -95,7 +97,7 @@ impl<A: App> Builder<A> {
 
     /// Sets the shortest and the longest delay of messages between objects, and to and from clients. Default: 0.
     ///
-    /// The delay of each message, and which of the ready handlers runs first, follow from the [seed](Self::seed). So a
+    /// The [seed](Self::seed) determines the delay of each message, and which of the ready handlers runs first. So a
     /// loop over seeds tests many orders of events. After each action, move the clock with
     /// [`Cluster::advance`](crate::Cluster::advance): [`Cluster::run`](crate::Cluster::run) does not wait for delays.
     pub fn network_delay(mut self, least: Duration, most: Duration) -> Self {
@@ -112,8 +114,8 @@ impl<A: App> Builder<A> {
         self
     }
 
-    /// Sets how many steps may happen while the clock stands still. Then the cluster panics and names the object that
-    /// ran last. Default: 5 million.
+    /// Sets how many steps may happen while the clock does not move. After that many, the cluster panics and names the
+    /// object that ran last. Default: 5 million.
     pub fn max_steps(mut self, steps: u64) -> Self {
         self.max_steps = steps;
         self
@@ -125,7 +127,7 @@ impl<A: App> Builder<A> {
         self
     }
 
-    /// The world with these settings, and the limit of steps.
+    /// Creates the world with these settings. Also returns the limit of steps.
     pub(super) fn build(self) -> (std::rc::Rc<World>, u64) {
         let world = World::new(self.app, self.env, self.config);
         if self.counts_traffic {

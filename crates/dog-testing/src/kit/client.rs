@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 
 use crate::world::{ClientKey, ClientState, World};
 
-/// A client's end of a WebSocket: a value that sends when the test says so, and keeps what it has received.
+/// A client's end of a WebSocket. It sends when the test says so, and keeps the messages that it has received.
 ///
-/// What a client does takes effect when the [`Cluster`](crate::Cluster) runs next. What it has received is what has
-/// arrived by then. A socket that has ended sends nothing any more, as in a browser.
+/// An action of a client takes effect when the [`Cluster`](crate::Cluster) runs next. A socket that has ended sends
+/// nothing any more, as in a browser.
 pub struct ClientSocket {
     world: Rc<World>,
     key: ClientKey,
@@ -38,12 +38,12 @@ impl ClientSocket {
         }
     }
 
-    /// Closes with [`CloseCode::NORMAL`], after everything that was sent before.
+    /// Closes the socket with [`CloseCode::NORMAL`], after all messages that were sent before.
     pub fn close(&self) {
         self.close_with(CloseCode::NORMAL, "");
     }
 
-    /// Closes with a code and a reason, after everything that was sent before.
+    /// Closes the socket with a code and a reason, after all messages that were sent before.
     pub fn close_with(&self, code: CloseCode, reason: &str) {
         self.world.client_closes(self.key, Close::new(code, reason));
     }
@@ -53,13 +53,13 @@ impl ClientSocket {
         self.world.client_vanishes(self.key, 0);
     }
 
-    /// Stops reading. Messages wait at the server; beyond [`Builder::max_outbox`](crate::Builder::max_outbox) bytes the
-    /// server ends the socket with 1013.
+    /// Stops reading. Messages then wait at the server. If more than
+    /// [`Builder::max_outbox`](crate::Builder::max_outbox) bytes wait, the server ends the socket with 1013.
     pub fn stop_reading(&self) {
         self.world.set_reads(self.key, false);
     }
 
-    /// Reads again, first what has waited.
+    /// Reads again, beginning with the messages that have waited.
     pub fn read_on(&self) {
         self.world.set_reads(self.key, true);
     }
@@ -115,8 +115,8 @@ impl ClientSocket {
         self.state() == ClientState::Open
     }
 
-    /// The code and the reason with which either side closed the socket: [`CloseCode::ABNORMAL`] if it broke. `None`
-    /// while it is open.
+    /// Returns the code and the reason with which either side closed the socket. The code is [`CloseCode::ABNORMAL`] if
+    /// the connection broke. `None` while it is open.
     pub fn closed(&self) -> Option<Close> {
         match self.state() {
             ClientState::Closed(close) => Some(close),
@@ -125,12 +125,12 @@ impl ClientSocket {
         }
     }
 
-    /// The Replica that has, or had, the socket.
+    /// Returns the Replica of the socket.
     pub fn replica(&self) -> ReplicaId {
         self.replica
     }
 
-    /// The client that the App has identified.
+    /// Returns the client id that the App has used.
     pub fn client(&self) -> &ClientId {
         &self.client
     }
@@ -146,8 +146,8 @@ impl fmt::Debug for ClientSocket {
     }
 }
 
-/// A request without an answer so far, from [`Cluster::begin`](crate::Cluster::begin). Dropping it does not cancel the
-/// request.
+/// A request that may not be answered yet, from [`Cluster::begin`](crate::Cluster::begin). Dropping it does not cancel
+/// the request.
 #[derive(Clone)]
 pub struct PendingRequest {
     world: Rc<World>,
@@ -175,7 +175,8 @@ impl PendingRequest {
         Some(Ok(ClientSocket { world, key, replica: address.replica, client }))
     }
 
-    /// The client goes without waiting for the answer. A socket that it would have got ends at once.
+    /// Lets the client disconnect without waiting for the answer. If the request opens a socket, the socket ends at
+    /// once.
     pub fn vanish(&self) {
         self.world.client_vanishes(self.key, 0);
     }

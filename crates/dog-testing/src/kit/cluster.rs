@@ -15,17 +15,17 @@ use super::client::{ClientSocket, PendingRequest};
 use super::steps::Steps;
 use crate::world::{Micros, World};
 
-/// How long, on the virtual clock, the kit waits for an answer.
+/// How long the kit waits for an answer, on the virtual clock.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An App with its Groups and Replicas, in one thread, on a clock that moves only when the test moves it.
 ///
-/// The same test gives the same order of events every time. Nothing sleeps, so a minute costs no time. The objects run
+/// A test gives the same order of events each time. Nothing sleeps, so a virtual minute costs no time. The objects run
 /// on the same engine as on every host: limits, placement, joins, reports and deadlines are those of production. The
-/// front of a host is not part of the kit: size limits, timing of handshakes, TLS.
+/// kit has no network front, so size limits, handshake timeouts and TLS cannot be tested with it.
 ///
 /// A handler may await any future of this library. A timer or a socket of a runtime such as Tokio never becomes ready,
-/// because there is no runtime. Put code that reaches outside behind a trait in the [`Env`](dog::Env).
+/// because there is no runtime. Put code that uses other services behind a trait in the [`Env`](dog::Env).
 ///
 /// ```
 /// # use dog::*;
@@ -85,7 +85,7 @@ pub struct Cluster {
     max_steps: u64,
 }
 
-/// A request that opens a WebSocket at `path`, for [`Cluster::open`]. The test can add headers to it.
+/// Returns a request that opens a WebSocket at `path`, for [`Cluster::open`]. The test can add headers to it.
 ///
 /// ```
 /// let mut request = dog_testing::websocket("/ws");
@@ -132,7 +132,7 @@ impl Cluster {
         Self::builder(app).start()
     }
 
-    /// The settings of a cluster that is not started yet.
+    /// Returns the settings of a cluster that is not started yet.
     pub fn builder<A: App>(app: A) -> Builder<A> {
         Builder::new(app)
     }
@@ -171,7 +171,7 @@ impl Cluster {
         answer
     }
 
-    /// Sends a request and returns the response. The clock moves on while the App waits for something.
+    /// Sends a request and returns the response. The clock moves while the App waits for something.
     ///
     /// # Panics
     /// If there is no answer within two minutes of the virtual clock, or if the answer opens a WebSocket: use
@@ -194,8 +194,8 @@ impl Cluster {
         self.fetch(get(path))
     }
 
-    /// Sends a request without waiting for its answer. It is on its way from the next [`run`](Self::run) on. Requests
-    /// go to the first node that has not crashed.
+    /// Sends a request without waiting for its answer. The next [`run`](Self::run) delivers it. Requests go to the
+    /// first node that has not crashed.
     pub fn begin(&self, request: Request) -> PendingRequest {
         let path = request.uri().to_string();
         let node = self.world.serving_nodes().first().copied().unwrap_or_default();
@@ -246,18 +246,18 @@ impl Cluster {
         }
     }
 
-    /// Does everything that can be done while the clock stands still: handlers run and messages arrive, until
-    /// everything waits for a client or for time to pass.
+    /// Does everything that can be done without moving the clock: handlers run and messages arrive, until everything
+    /// waits for a client or for time to pass.
     ///
     /// # Panics
-    /// If this takes more than [`Builder::max_steps`] steps: a task wakes itself forever, or objects send to each other
-    /// in an endless loop. A handler that never returns, such as `loop {}`, hangs the test.
+    /// If this takes more than [`Builder::max_steps`] steps. Then a task wakes itself without end, or objects send to
+    /// each other in an endless loop. A handler that never returns, such as `loop {}`, hangs the test.
     #[track_caller]
     pub fn run(&self) {
         self.advance(Duration::ZERO);
     }
 
-    /// Moves the clock by `duration` and does everything that becomes due, each thing at its time.
+    /// Moves the clock by `duration`. Everything that becomes due happens at its time.
     ///
     /// # Panics
     /// As [`run`](Self::run).
@@ -269,7 +269,7 @@ impl Cluster {
         self.world.advance_to(until);
     }
 
-    /// The time of the virtual clock, which objects see too. It starts at midnight before 2026-01-01, UTC.
+    /// Returns the time of the virtual clock, as objects also see it. It starts at 2026-01-01 00:00 UTC.
     pub fn now(&self) -> Timestamp {
         self.world.now()
     }
@@ -306,7 +306,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let failures = self.failures_so_far();
-        // The failures may be the reason why the test has panicked.
+        // These failures may be the reason for the panic of the test.
         if std::thread::panicking() && !failures.is_empty() {
             eprintln!("failures in the cluster:{failures}");
         }

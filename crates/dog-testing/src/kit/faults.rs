@@ -1,5 +1,4 @@
-//! What a test can do to objects: hibernation, crashes, cuts, a disk that fails. And what functions of the user failed
-//! with.
+//! What a test can do to objects: hibernation, crashes, cuts and a failing disk. Also the failures of the user's code.
 
 use dog::{Group, ReplicaId};
 use dog_engine::address::Object;
@@ -8,20 +7,19 @@ use super::cluster::Cluster;
 use crate::world::{DiskConfig, Driver};
 
 impl Cluster {
-    /// A Replica hibernates, as it does after [`hibernate_after`](crate::Builder::hibernate_after): its sockets stay
-    /// open, its attachments and its storage stay, its fields are gone, and the next event calls
+    /// Lets a Replica hibernate, as after [`hibernate_after`](crate::Builder::hibernate_after). Its sockets stay open,
+    /// and its attachments and its storage stay. Its fields are lost, and the next event calls
     /// [`activate`](dog::Replica::activate) again.
     ///
-    /// Returns whether it is out of memory now. It is not while a handler waits for something.
+    /// Returns whether it has left memory. It cannot while a handler waits for something.
     #[track_caller]
     pub fn evict_replica(&self, replica: ReplicaId) -> bool {
         self.run();
         self.replica_object(replica).is_some_and(|object| self.hibernate(object))
     }
 
-    /// A Group leaves memory, as it does when nothing needs it: all its Replicas are parked, and it remembers no
-    /// client. Returns whether it is out of memory now. [`restart_group`](Self::restart_group) ends its life in any
-    /// case.
+    /// Lets a Group leave memory if nothing needs it: all its Replicas are parked, and it remembers no client. Returns
+    /// whether it has left memory. [`restart_group`](Self::restart_group) ends its life in any case.
     #[track_caller]
     pub fn evict_group<G: Group>(&self, name: &str) -> bool {
         self.run();
@@ -42,25 +40,25 @@ impl Cluster {
         }
     }
 
-    /// A Group loses its life in memory, as when its process dies. The next call to it begins another life, which finds
-    /// its members on disk and asks them for their seats. No socket ends.
+    /// Ends a Group's life, as a crash of its process would. The next call to it begins another life, which reads its
+    /// members from disk and asks them for their seats. No socket ends.
     ///
     /// Returns `false` if it was not in memory.
     pub fn restart_group<G: Group>(&self, name: &str) -> bool {
         self.address::<G>(name).is_some_and(|group| self.world().crash(Object::Group(group)))
     }
 
-    /// A Replica loses its life, as when its process dies: its sockets break (1006), none of its handlers runs any
-    /// more, not even `on_close`, and nobody is told. Every `put` that returned `Ok` is on disk.
+    /// Ends a Replica's life, as a crash of its process would. Its sockets break (1006), none of its handlers runs any
+    /// more, not even `on_close`, and no other object is told. Each `put` that returned `Ok` is on disk.
     ///
     /// Returns `false` if it was not in memory.
     pub fn crash_replica(&self, replica: ReplicaId) -> bool {
         self.replica_object(replica).is_some_and(|object| self.world().crash(object))
     }
 
-    /// A node crashes: all objects on it lose their lives, as with [`crash_replica`](Self::crash_replica) and
+    /// Crashes a node. The lives of all objects on it end, as with [`crash_replica`](Self::crash_replica) and
     /// [`restart_group`](Self::restart_group), and requests in progress there are lost. The next event for one of these
-    /// objects begins a life of it on another node. See [`Builder::nodes`](crate::Builder::nodes).
+    /// objects begins a new life on another node. See [`Builder::nodes`](crate::Builder::nodes).
     ///
     /// # Panics
     /// If there is no such node, or if no other node would be left.
@@ -72,13 +70,13 @@ impl Cluster {
             "there is no node {node}: the nodes are 0 to {}",
             self.world().nodes() - 1
         );
-        assert!(serving.iter().any(|other| *other != node), "node {node} is the last node: nothing could go on");
+        assert!(serving.iter().any(|other| *other != node), "node {node} is the last node: no other node could serve");
         if serving.contains(&node) {
             self.world().crash_node(node);
         }
     }
 
-    /// A node that has crashed is there again, without objects. Returns `false` if it had not crashed.
+    /// Starts a crashed node again, without objects. Returns `false` if it had not crashed.
     ///
     /// # Panics
     /// If there is no such node.
@@ -93,7 +91,7 @@ impl Cluster {
     }
 
     /// Cuts a Replica off from its Group, its siblings and the App, in both directions, until [`heal`](Self::heal). Its
-    /// own clients still reach it and hear from it.
+    /// own clients can still send to it and receive from it.
     ///
     /// A call to it has no answer until the deadline of the caller has passed: move the clock by some seconds.
     ///
@@ -105,7 +103,7 @@ impl Cluster {
         self.world().cut_off(object);
     }
 
-    /// Cuts a Group off in the same way: nobody is placed, and no whisper finds its client.
+    /// Cuts a Group off in the same way: no client is placed, and no whisper finds its client.
     ///
     /// # Panics
     /// If `G` is not in [`App::Groups`](dog::App::Groups).
@@ -120,31 +118,31 @@ impl Cluster {
         self.world().heal_cuts();
     }
 
-    /// With `true`, every write fails from now on, as on a full disk; with `false`, none does. A `put` that fails
-    /// returns an error ([`is_storage`](dog::Error::is_storage)) and stores nothing. Groups write too: a new Replica is
-    /// on disk before it serves.
+    /// With `true`, each write fails from now on, as on a full disk. With `false`, writes succeed again. A `put` that
+    /// fails returns an error ([`is_storage`](dog::Error::is_storage)) and stores nothing. Groups write too: a new
+    /// Replica is on disk before it serves.
     pub fn fail_writes(&self, fail: bool) {
         let disk = self.world().disk();
         self.world().set_disk(DiskConfig { fails: if fail { 1000 } else { 0 }, ..disk });
     }
 
-    /// Tells every object that the server has begun to shut down, as a host does first of all:
-    /// [`Context::stopping`](dog::Context::stopping) completes. Nothing else happens: sockets and objects stay.
+    /// Tells each object that the server has begun to shut down. This is the first step of a host's shutdown:
+    /// [`Context::stopping`](dog::Context::stopping) completes. Sockets and objects stay.
     pub fn begin_shutdown(&self) {
         self.world().begin_shutdown();
         self.run();
     }
 
-    /// Takes the errors that handlers and the App have returned, and their panics: which object, which function, and
-    /// why. A server logs these and hides them from clients.
+    /// Takes the errors that handlers and the App have returned, and their panics. Each text names the object, the
+    /// function and the cause. A server logs these and hides them from clients.
     ///
-    /// A test that panics prints those that it has not taken.
+    /// A test that panics prints the failures that it has not taken.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
         std::mem::take(&mut *self.world().failures())
     }
 
-    /// The failures that were not taken, one per line, for the end of a message.
+    /// Formats the failures that were not taken, one per line, for the end of a message.
     pub(super) fn failures_so_far(&self) -> String {
         self.world().failures().iter().map(|failure| format!("\n  {failure}")).collect()
     }

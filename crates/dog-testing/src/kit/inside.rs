@@ -1,4 +1,4 @@
-//! What objects have in memory and on disk.
+//! Methods that show what objects have in memory and on disk.
 
 use dog::{Group, GroupId, ReplicaId, Timestamp};
 use dog_engine::address::{GroupAddress, Object};
@@ -10,7 +10,7 @@ use super::cluster::Cluster;
 use crate::world::{Driver, Traffic};
 
 impl Cluster {
-    /// The Replicas of a Group that are in memory, ordered by id.
+    /// Returns the Replicas of a Group that are in memory, ordered by id.
     pub fn replicas<G: Group>(&self, name: &str) -> Vec<ReplicaId> {
         let Some(group) = self.address::<G>(name) else { return Vec::new() };
         let replicas = self.world().lives().into_iter().filter_map(|(object, _)| match object {
@@ -20,8 +20,8 @@ impl Cluster {
         replicas.collect()
     }
 
-    /// What a Group knows of each of its Replicas, the oldest first: its state, its seats and tickets, and whose seats
-    /// they are. `None` while the Group is not in memory.
+    /// Returns what a Group knows about each of its Replicas, the oldest first: its state, its seats and tickets, and
+    /// the clients of the seats. `None` while the Group is not in memory.
     pub fn members<G: Group>(&self, name: &str) -> Option<Vec<MemberSeats>> {
         match self.world().driver(Object::Group(self.address::<G>(name)?))? {
             Driver::Group(group) => group.members(),
@@ -29,13 +29,13 @@ impl Cluster {
         }
     }
 
-    /// The seats that are taken on a Replica, by its own count: sockets, and requests in progress. 0 if it is not in
-    /// memory.
+    /// Returns the number of taken seats on a Replica, by its own count: sockets and requests in progress. 0 if it is
+    /// not in memory.
     pub fn seats(&self, replica: ReplicaId) -> u32 {
         self.replica_object(replica).map_or(0, |object| self.status(object).seats)
     }
 
-    /// Whether a Replica's value is in memory. It is not before its first request, nor while it hibernates.
+    /// Whether a Replica's value is in memory. It is not in memory before its first request and while it hibernates.
     pub fn is_awake(&self, replica: ReplicaId) -> bool {
         self.replica_object(replica).is_some_and(|object| self.status(object).awake)
     }
@@ -53,12 +53,13 @@ impl Cluster {
         }
     }
 
-    /// The node on which a Replica lives. `None` if it is not in memory. See [`Builder::nodes`](crate::Builder::nodes).
+    /// Returns the node on which a Replica lives. `None` if it is not in memory. See
+    /// [`Builder::nodes`](crate::Builder::nodes).
     pub fn node_of_replica(&self, replica: ReplicaId) -> Option<usize> {
         self.node_of(self.replica_object(replica)?)
     }
 
-    /// The node on which a Group lives. `None` if it is not in memory.
+    /// Returns the node on which a Group lives. `None` if it is not in memory.
     pub fn node_of_group<G: Group>(&self, name: &str) -> Option<usize> {
         self.node_of(Object::Group(self.address::<G>(name)?))
     }
@@ -67,7 +68,7 @@ impl Cluster {
         self.world().current(object).map(|running| running.life.node())
     }
 
-    /// The value that a Replica has stored under `key`, if it is on disk.
+    /// Returns the value that a Replica has stored under `key`, if it is on disk.
     ///
     /// # Panics
     /// If it is not a `T`.
@@ -76,7 +77,7 @@ impl Cluster {
         self.stored(self.replica_object(replica)?, key)
     }
 
-    /// The value that a Group has stored under `key`, if it is on disk.
+    /// Returns the value that a Group has stored under `key`, if it is on disk.
     ///
     /// # Panics
     /// If it is not a `T`.
@@ -94,20 +95,20 @@ impl Cluster {
         }
     }
 
-    /// How many entries all reads of ranges have returned so far.
+    /// Returns how many entries all reads of ranges have returned so far.
     #[doc(hidden)]
     pub fn entries_listed(&self) -> u64 {
         self.world().entries_listed()
     }
 
-    /// How many entries are on disk, of all objects: what they have stored, and the members that Groups have recorded.
-    /// A room that was abandoned leaves nothing, unless it has stored something.
+    /// Returns how many entries all objects have on disk: what they have stored, and the members that Groups have
+    /// recorded. A room without clients leaves no entries after some minutes, unless it has stored something.
     #[must_use]
     pub fn entries_on_disk(&self) -> usize {
         self.world().entries()
     }
 
-    /// How many objects are in memory.
+    /// Returns how many objects are in memory.
     #[must_use]
     pub fn objects_in_memory(&self) -> usize {
         self.world().lives().len()
@@ -118,19 +119,19 @@ impl Cluster {
     /// [`Builder::count_traffic`](crate::Builder::count_traffic). Use it to notice when a change makes a Group send
     /// more than before.
     ///
-    /// Requests from outside and messages of clients and sockets are not counted. On a cluster of several nodes, a cast
-    /// to many Replicas of one node is one node message.
+    /// Requests from clients and messages on sockets are not counted. On a cluster of several nodes, a cast to many
+    /// Replicas of one node is one node message.
     #[must_use]
     pub fn take_traffic(&self) -> Traffic {
         self.world().take_traffic()
     }
 
-    /// The time of a Replica's alarm.
+    /// Returns the time of a Replica's alarm.
     pub fn alarm_of_replica(&self, replica: ReplicaId) -> Option<Timestamp> {
         self.world().alarm_of(self.replica_object(replica)?)
     }
 
-    /// The time of a Group's alarm.
+    /// Returns the time of a Group's alarm.
     pub fn alarm_of_group<G: Group>(&self, name: &str) -> Option<Timestamp> {
         self.world().alarm_of(Object::Group(self.address::<G>(name)?))
     }
@@ -140,7 +141,7 @@ impl Cluster {
         Some(GroupAddress { class, group: GroupId::from_name(G::NAME, name) })
     }
 
-    /// A Replica that has ever lived.
+    /// Returns the object of a Replica that has ever lived.
     pub(super) fn replica_object(&self, replica: ReplicaId) -> Option<Object> {
         let is_it = |object: &Object| matches!(object, Object::Replica(address) if address.replica == replica);
         self.world().known_objects().into_iter().find(is_it)

@@ -1,9 +1,9 @@
-//! What users test their own Groups and Replicas with.
+//! The test kit, with which users test their own Groups and Replicas.
 //!
 //! - `client`: a client's socket as a value, and a request that has no answer yet
-//! - `builder`: the settings of a cluster; `steps`: the limit of steps while the clock stands still
+//! - `builder`: the settings of a cluster; `steps`: the limit of steps while the clock does not move
 //! - `cluster`: requests and their answers, and the clock
-//! - `inside`: what objects have in memory and on disk; `faults`: hibernation, crashes, cuts, a disk that fails
+//! - `inside`: what objects have in memory and on disk; `faults`: hibernation, crashes, cuts and a failing disk
 
 mod builder;
 mod client;

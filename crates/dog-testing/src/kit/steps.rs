@@ -1,8 +1,8 @@
-//! How many steps a cluster makes while the clock stands still.
+//! Counts the steps of a cluster while the clock does not move.
 
 use crate::world::Micros;
 
-/// Counts the steps at one moment of the clock.
+/// The number of steps at the present moment of the clock.
 #[derive(Default)]
 pub(super) struct Steps {
     at: Micros,
@@ -10,7 +10,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// Counts one more step at this moment. Returns how many there were.
+    /// Counts one more step at this moment. Returns the number of steps at this moment.
     pub(super) fn count(&mut self, now: Micros) -> u64 {
         if now != self.at {
             *self = Self { at: now, count: 0 };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A bug: one of the npm package `dog`, or a missing fence between two lives of an object.
+/// A bug. It is one that the npm package `dog` had, or a missing fence between two lives of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bug {
@@ -19,9 +19,9 @@ pub enum Bug {
     DoubleClose,
     /// The storage accepts writes of a life after a later life has begun.
     UnfencedWrite,
-    /// Nodes accept messages and requests from a node whose lease has ended.
+    /// Nodes accept messages and requests from a node whose lease is over.
     UnfencedMessage,
-    /// A node does not check its lease: its objects go on after the lease has ended.
+    /// A node does not check its lease: its objects go on acting after the lease has ended.
     UncheckedLease,
     /// A Group counts the report of an earlier life of a Replica as one of its current life.
     UnfencedReport,
@@ -30,7 +30,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    /// All of them.
+    /// All bugs.
     pub const ALL: [Self; 10] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
@@ -44,7 +44,7 @@ impl Bug {
         Self::UnfencedView,
     ];
 
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ForgottenBooks => "forgotten-books",

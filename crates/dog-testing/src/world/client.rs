@@ -21,7 +21,7 @@ pub enum ClientState {
     Answered,
     /// Its socket has ended.
     Closed(Close),
-    /// It has gone without a close.
+    /// It has disconnected without a close.
     Gone,
 }
 
@@ -73,22 +73,22 @@ impl Client {
         self.state = state;
     }
 
-    /// Its socket, from the answer on.
+    /// Returns its socket, once it is answered.
     pub(super) fn socket(&self) -> Option<(ReplicaAddress, SocketId)> {
         self.socket
     }
 
-    /// Its socket, while that is open.
+    /// Returns its socket while that is open.
     pub(super) fn open_socket(&self) -> Option<SocketId> {
         self.socket.filter(|_| self.state == ClientState::Open).map(|(_, socket)| socket)
     }
 
-    /// The client that the App has identified it as, if it has a socket.
+    /// Returns the client id that the App has used for it, if it has a socket.
     pub(super) fn identified(&self) -> Option<&ClientId> {
         self.identified.as_ref()
     }
 
-    /// The answer has come, with a socket or without one.
+    /// Records that the answer has arrived, with a socket or without one.
     pub(super) fn answer(&mut self, response: Response, socket: Option<(ReplicaAddress, SocketId, Option<ClientId>)>) {
         self.response = Some(response);
         match socket {
@@ -118,7 +118,7 @@ impl Client {
         self.has_stalled
     }
 
-    /// Stops or starts reading. Returns what has waited for it.
+    /// Stops or starts reading. Returns the items that have waited for it.
     pub(super) fn set_reads(&mut self, reads: bool) -> VecDeque<Outgoing> {
         self.reads = reads;
         self.has_stalled |= !reads;
@@ -129,7 +129,8 @@ impl Client {
         std::mem::take(&mut self.unread)
     }
 
-    /// Keeps what it does not read, or gives it back to be read at once. `true` if more than `limit` bytes wait now.
+    /// Queues an item if the client does not read. The error says whether more than `limit` bytes wait now. Returns the
+    /// item if the client reads.
     pub(super) fn queue(&mut self, outgoing: Outgoing, limit: usize) -> Result<Outgoing, bool> {
         if self.reads && self.unread.is_empty() {
             return Ok(outgoing);
@@ -141,13 +142,13 @@ impl Client {
         Err(self.unread_bytes > limit)
     }
 
-    /// When something that would reach the server at `at` does: after everything that was sent before.
+    /// Returns when an item that would reach the server at `at` arrives: not before items that were sent earlier.
     pub(super) fn in_order_in(&mut self, at: Micros) -> Micros {
         self.last_in = self.last_in.max(at);
         self.last_in
     }
 
-    /// The same for something on its way to the client.
+    /// Returns the same for an item on its way to the client.
     pub(super) fn in_order_out(&mut self, at: Micros) -> Micros {
         self.last_out = self.last_out.max(at);
         self.last_out

@@ -1,4 +1,4 @@
-//! The virtual clock, and what happens when. Time stands still until the next event runs.
+//! The virtual clock and its events. Time moves only when the next event runs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use dog::Timestamp;
 /// Microseconds since the start of the run.
 pub type Micros = u64;
 
-/// The start of a run: midnight before 2026-01-01, so that times are easy to read.
+/// The start of a run: 2026-01-01 00:00 UTC, so that times are easy to read.
 const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-/// Something that happens later.
+/// An event in the future.
 enum Event {
     Wake(Waker),
     Run(Box<dyn FnOnce()>),
@@ -38,12 +38,12 @@ impl Clock {
         self.now.get()
     }
 
-    /// The time that objects see.
+    /// Returns the time that objects see.
     pub(super) fn now(&self) -> Timestamp {
         START + Duration::from_micros(self.now.get())
     }
 
-    /// The moment of a time that objects see, or now if it is over.
+    /// Returns the clock's value at a time that objects see. If that time is over, returns the present value.
     pub(super) fn micros_of(&self, at: Timestamp) -> Micros {
         at.as_millis().saturating_sub(START.as_millis()).saturating_mul(1000).max(self.now.get())
     }
@@ -58,13 +58,13 @@ impl Clock {
         self.at(self.micros().saturating_add(delay), what);
     }
 
-    /// A future that completes after `duration`.
+    /// Returns a future that completes after `duration`.
     pub(super) fn sleep(self: &Rc<Self>, duration: Duration) -> Sleep {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Sleep { clock: Rc::downgrade(self), until: self.micros().saturating_add(micros), key: None }
     }
 
-    /// Moves the clock to the next event, unless that comes after `until`, and runs it. `false` if there is none.
+    /// Moves the clock to the next event and runs it, unless it comes after `until`. Returns `false` if there is none.
     pub(super) fn run_next(&self, until: Micros) -> bool {
         let event = {
             let mut events = self.events.borrow_mut();
@@ -79,7 +79,7 @@ impl Clock {
         true
     }
 
-    /// Moves the clock to `until`, if that is not over. No event may be due before.
+    /// Moves the clock to `until`, unless that is in the past. No event may be due before.
     pub(super) fn advance_to(&self, until: Micros) {
         self.now.set(until.max(self.now.get()));
     }
@@ -97,7 +97,7 @@ impl Clock {
     }
 }
 
-/// Completes at a moment of the virtual clock.
+/// A future that completes at a moment of the virtual clock.
 pub(super) struct Sleep {
     clock: Weak<Clock>,
     until: Micros,
@@ -114,7 +114,7 @@ impl Future for Sleep {
         }
         let event = Event::Wake(context.waker().clone());
         match self.key {
-            // The last waker that polled is the one to wake.
+            // Only the waker of the last poll is woken.
             Some(key) => drop(clock.events.borrow_mut().insert(key, event)),
             None => self.key = Some(clock.put(self.until, event)),
         }

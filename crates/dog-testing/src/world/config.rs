@@ -13,14 +13,14 @@ use super::network::Weather;
 pub struct DiskConfig {
     /// The longest time of a write, in microseconds.
     pub delay: Micros,
-    /// How many of a thousand writes fail.
+    /// How many of 1,000 writes fail.
     pub fails: u32,
 }
 
 /// How a world is made.
 #[derive(Clone, Copy, Debug)]
 pub struct WorldConfig {
-    /// Everything random follows from it.
+    /// The seed of all random choices.
     pub seed: u64,
     /// How many nodes there are.
     pub nodes: usize,
@@ -30,7 +30,7 @@ pub struct WorldConfig {
     pub disk: DiskConfig,
     /// How many bytes may wait for one client.
     pub outbox: usize,
-    /// How long an object may be idle before it leaves memory. `None`: for ever.
+    /// How long an object may be idle before it leaves memory. `None`: it stays in memory.
     pub hibernate_after: Option<Duration>,
     /// When Groups and Replicas check on each other.
     pub liveness: LivenessChecks,
@@ -39,7 +39,7 @@ pub struct WorldConfig {
 }
 
 impl Default for WorldConfig {
-    /// One node, where everything happens at once: for tests that move the clock by hand.
+    /// Returns a world of one node without delays, for tests that move the clock themselves.
     fn default() -> Self {
         Self {
             seed: 0,

@@ -1,4 +1,4 @@
-//! Connections: the host's ends of them, the clients' ends, and what travels between. Each direction arrives in order.
+//! The connections between clients and hosts: both ends, and the items between them. Each direction keeps its order.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -19,11 +19,11 @@ use super::core::Core;
 use super::life::{Driver, Life};
 use super::lives::Lives;
 
-/// On a response of a Replica: the client whose seat it was answered from.
+/// An extension of a Replica's response: the client whose seat the request used.
 #[derive(Clone, Debug)]
 pub(super) struct SeatOf(pub(super) ClientId);
 
-/// Something that has come from a client.
+/// An item that has arrived from a client.
 enum Incoming {
     Message(Message),
     End(End),
@@ -34,7 +34,7 @@ struct Connection {
     life: Rc<Life>,
     replica: ReplicaAddress,
     client: Option<ClientKey>,
-    /// What was sent before the client had its answer.
+    /// The items that were sent before the client had its answer.
     early: Vec<Outgoing>,
     /// Whether it ended before the client had its answer.
     ended: bool,
@@ -51,7 +51,7 @@ pub struct OpenSocket {
     pub life: Rc<Life>,
     /// The Replica.
     pub replica: ReplicaAddress,
-    /// The client at its other end, once that has its answer.
+    /// The client at its other end, once the client has its answer.
     pub client: Option<ClientKey>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Connections {
     attachments: RefCell<BTreeMap<SocketId, Bytes>>,
 }
 
-/// An end that neither side asked for.
+/// Returns the end of a connection that broke.
 fn broken(kind: SocketErrorKind, code: CloseCode) -> End {
     End::Error(SocketError::new(kind, Close::new(code, "")))
 }
@@ -82,7 +82,7 @@ impl Connections {
         })
     }
 
-    /// A client has sent a request.
+    /// Adds a client that has sent a request.
     pub(super) fn add_client(&self) -> ClientKey {
         let mut clients = self.clients.borrow_mut();
         clients.push(Client::new());
@@ -94,7 +94,7 @@ impl Connections {
         look(&mut self.clients.borrow_mut()[client])
     }
 
-    /// The sockets that are open on their host's side.
+    /// Returns the sockets that are open on their host's side.
     pub(super) fn open(&self) -> Vec<OpenSocket> {
         let connections = self.connections.borrow();
         let open = connections.iter().filter(|(_, connection)| !connection.ended);
@@ -115,7 +115,7 @@ impl Connections {
         self.attachments.borrow_mut().insert(socket, attachment);
     }
 
-    /// A life makes a socket. A life that has ended makes sockets that lead nowhere.
+    /// Creates a socket of a life. If the life has ended, the socket is not connected.
     pub(super) fn new_socket(&self, life: &Rc<Life>, replica: ReplicaAddress) -> SocketId {
         let runs = self.lives.by_epoch(Object::Replica(replica), life.epoch()).is_some();
         let socket = {
@@ -140,7 +140,7 @@ impl Connections {
         socket
     }
 
-    /// Sends a message on a socket. Whether the socket accepted it.
+    /// Sends a message on a socket. Returns whether the socket accepted it.
     pub(super) fn send(self: &Rc<Self>, socket: SocketId, message: &Message) -> bool {
         let outgoing = Outgoing::Message(message.clone());
         let mut connections = self.connections.borrow_mut();
@@ -157,7 +157,8 @@ impl Connections {
         true
     }
 
-    /// The answer to a client's request arrives there. A client that has gone drops it, and the socket with it.
+    /// Delivers the answer to a client's request. If the client has disconnected, the answer and its socket are
+    /// dropped.
     pub(super) fn answered(self: &Rc<Self>, client: ClientKey, mut response: Response) {
         if self.with_client(client, |end| *end.state() != ClientState::Asking) {
             return;
@@ -186,14 +187,14 @@ impl Connections {
                     }
                     early
                 }
-                // Its Replica has crashed meanwhile.
+                // The Replica has crashed meanwhile.
                 None => vec![Outgoing::Close(Close::new(CloseCode::ABNORMAL, ""))],
             }
         };
         early.into_iter().for_each(|outgoing| self.to_client(client, outgoing));
     }
 
-    /// The client does not wait for its answer any more.
+    /// Lets the client stop waiting for its answer.
     pub(super) fn give_up(&self, client: ClientKey) {
         self.with_client(client, |end| {
             if *end.state() == ClientState::Asking {
@@ -240,7 +241,7 @@ impl Connections {
         }
     }
 
-    /// The client stops reading, or starts again.
+    /// Lets the client stop or start reading.
     pub(super) fn set_reads(&self, client: ClientKey, reads: bool) {
         let waiting = self.with_client(client, |end| end.set_reads(reads));
         waiting.into_iter().for_each(|outgoing| self.client_reads(client, outgoing));
@@ -267,7 +268,7 @@ impl Connections {
         });
     }
 
-    /// The client goes without a close. Its host notices after `delay`.
+    /// Disconnects the client without a close. The host notices after `delay`.
     pub(super) fn client_vanishes(self: &Rc<Self>, client: ClientKey, delay: Micros) {
         let socket = self.with_client(client, |end| {
             let socket = end.open_socket();
@@ -281,7 +282,7 @@ impl Connections {
         self.core.clock().later(delay, move || this.lose(socket));
     }
 
-    /// The connection is lost. The host notices when its node runs.
+    /// Breaks the connection. The host notices when its node runs.
     pub(super) fn lose(self: &Rc<Self>, socket: SocketId) {
         let this = Rc::clone(self);
         self.on_its_node(socket, move || this.break_off(socket, &broken(SocketErrorKind::Lost, CloseCode::ABNORMAL)));
@@ -294,7 +295,7 @@ impl Connections {
         }
     }
 
-    /// The handler of a busy socket has ended.
+    /// Records that the handler of a busy socket has ended.
     pub(super) fn resume(self: &Rc<Self>, socket: SocketId) {
         if let Some(connection) = self.connections.borrow_mut().get_mut(&socket) {
             connection.busy = false;
@@ -307,7 +308,7 @@ impl Connections {
         self.on_its_node(socket, move || this.pump(socket));
     }
 
-    /// Passes on what has come from the client, as far as the handlers keep up.
+    /// Passes on the items from the client, as fast as the handlers process them.
     fn pump(self: &Rc<Self>, socket: SocketId) {
         while let Some((incoming, replica)) = self.next_incoming(socket) {
             match incoming {
@@ -326,7 +327,7 @@ impl Connections {
     fn next_incoming(&self, socket: SocketId) -> Option<(Incoming, Option<Rc<dyn ReplicaObject>>)> {
         let mut connections = self.connections.borrow_mut();
         let connection = connections.get_mut(&socket)?;
-        // A host that cannot stop reading at once passes on one more now and then.
+        // A host that cannot stop reading at once sometimes passes on one more item.
         if connection.busy && !self.core.happens(self.core.weather().late) {
             return None;
         }
@@ -336,7 +337,7 @@ impl Connections {
         Some((incoming, self.replica(replica, &life)))
     }
 
-    /// The Replica in that life, if the life is not over.
+    /// Returns the Replica in that life, if the life is not over.
     fn replica(&self, address: ReplicaAddress, life: &Life) -> Option<Rc<dyn ReplicaObject>> {
         match self.lives.by_epoch(Object::Replica(address), life.epoch())?.driver {
             Driver::Replica(replica) => Some(replica),
@@ -344,7 +345,7 @@ impl Connections {
         }
     }
 
-    /// The connection has ended. Its Replica is told, and the client if it is still there.
+    /// Ends the connection. Tells its Replica, and the client if it is still connected.
     fn break_off(self: &Rc<Self>, socket: SocketId, end: &End) {
         let connection = self.connections.borrow_mut().remove(&socket);
         let Some(connection) = connection.filter(|connection| !connection.ended) else { return };
@@ -364,14 +365,14 @@ impl Connections {
         }
         if let Some(replica) = self.replica(connection.replica, &connection.life) {
             Rc::clone(&replica).closed(socket, end.clone());
-            // Only the first end counts, however often a host tells.
+            // A host may report an end twice. Only the first report counts.
             if self.core.happens(self.core.weather().doubled) {
                 replica.closed(socket, end.clone());
             }
         }
     }
 
-    /// The Replica's side closes the socket.
+    /// Closes the socket from the Replica's side.
     pub(super) fn close(self: &Rc<Self>, socket: SocketId, close: Close) {
         let client = {
             let mut connections = self.connections.borrow_mut();
@@ -396,19 +397,20 @@ impl Connections {
         self.core.observe(|observer| observer.ends(socket));
     }
 
-    /// Once the Replica has been told of the end: until then it may read the attachment.
+    /// Removes the attachment. Called when the Replica has been told of the end, because it may read the attachment
+    /// until then.
     fn forget_attachment(self: &Rc<Self>, socket: SocketId) {
         let this = Rc::clone(self);
         self.core.clock().later(0, move || drop(this.attachments.borrow_mut().remove(&socket)));
     }
 
-    /// A life is over: the sockets that it has left open break.
+    /// Breaks the sockets that a life has left open at its end.
     pub(super) fn end_life(self: &Rc<Self>, life: &Life) {
         let open = self.open().into_iter().filter(|open| open.life.id() == life.id());
         open.for_each(|open| self.close(open.socket, Close::new(CloseCode::ABNORMAL, "")));
     }
 
-    /// Drops the hosts' ends. What clients have received stays.
+    /// Drops the hosts' ends. Clients keep what they have received.
     pub(super) fn clear(&self) {
         let connections = self.connections.take();
         drop(connections);

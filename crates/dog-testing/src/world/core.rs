@@ -1,4 +1,4 @@
-//! What the services of a world share: time, chance, network, nodes, and who is told what happens.
+//! What the services of a world share: the clock, random numbers, the network, the nodes and the observer.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
@@ -97,7 +97,7 @@ impl Core {
         self.random().happens(per_mille)
     }
 
-    /// A delay such as the network has now.
+    /// Returns a random delay of the network.
     pub(super) fn delay(&self) -> Micros {
         let (least, most) = self.weather().delay;
         self.random().within(least..=most)
@@ -108,7 +108,7 @@ impl Core {
         self.trace.note(self.clock.micros(), line);
     }
 
-    /// Runs `what` now, or once the node does not stand still any more.
+    /// Runs `what` now, or when the node is no longer paused.
     pub(super) fn when_running(self: &Rc<Self>, node: usize, what: impl FnOnce() + 'static) {
         let paused_until = self.nodes().paused_until(node);
         match paused_until {
@@ -124,7 +124,7 @@ impl Core {
         self.observer.replace(observer);
     }
 
-    /// Tells the observer, if there is one.
+    /// Calls the observer, if there is one.
     pub(super) fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
         let observer = self.observer.borrow().clone();
         if let Some(observer) = observer {
@@ -132,19 +132,19 @@ impl Core {
         }
     }
 
-    /// The thread runs code of this life from now on, or of none. Returns the previous value.
+    /// Sets the life whose code the thread runs from now on. Returns the previous value.
     pub(super) fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {
         self.observe(|observer| observer.runs(life));
         self.running_life.replace(life)
     }
 
-    /// A function of the user has failed.
+    /// Records that a function of the user has failed.
     pub(super) fn fail(&self, life: &Life, what: &str) {
         self.note(|| format!("{life:?}: {what}"));
         self.failures.borrow_mut().push(format!("{}: {what}", life.party().full_name()));
     }
 
-    /// What functions of the user have failed with.
+    /// Returns the failures of the user's functions.
     pub(super) fn failures(&self) -> RefMut<'_, Vec<String>> {
         self.failures.borrow_mut()
     }

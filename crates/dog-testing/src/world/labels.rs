@@ -1,4 +1,4 @@
-//! How messages between objects are named in a trace.
+//! The names of messages between objects in a trace.
 
 use dog_engine::address::Ticket;
 use dog_engine::message::{GroupCall, GroupCast, ReplicaCall};

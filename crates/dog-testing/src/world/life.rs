@@ -1,4 +1,4 @@
-//! One life of an object, and the App on one node, which speaks as objects do.
+//! One life of an object, or the App on one node, which sends messages as objects do.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,12 +16,12 @@ use super::tasks::OwnerId;
 pub enum Party {
     /// The App on that node.
     App(usize),
-    /// An object, in whichever life.
+    /// An object, in any of its lives.
     Object(Object),
 }
 
 impl Party {
-    /// A short name for a trace.
+    /// Returns a short name for a trace.
     pub(super) fn short_name(self) -> String {
         let short = |kind: char, id: &[u8; 32]| format!("{kind}-{:02x}{:02x}", id[0], id[1]);
         match self {
@@ -31,7 +31,7 @@ impl Party {
         }
     }
 
-    /// The name that users know.
+    /// Returns the name that users know.
     pub(super) fn full_name(self) -> String {
         match self {
             Self::App(_) => "the App".into(),
@@ -62,12 +62,12 @@ impl Life {
         self.id
     }
 
-    /// Whose life it is.
+    /// Returns the object or App whose life it is.
     pub fn party(&self) -> Party {
         self.party
     }
 
-    /// The object whose life it is. `None` for the App.
+    /// Returns the object whose life it is. `None` for the App.
     pub fn object(&self) -> Option<Object> {
         match self.party {
             Party::Object(object) => Some(object),
@@ -75,12 +75,12 @@ impl Life {
         }
     }
 
-    /// The node that it runs on.
+    /// Returns the node on which it runs.
     pub fn node(&self) -> usize {
         self.node
     }
 
-    /// Its number.
+    /// Returns its number.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -90,13 +90,13 @@ impl Life {
         self.alive.get()
     }
 
-    /// It has crashed. What it sent after `last_sent` has not left its process.
+    /// Marks it as crashed. Messages that it sent after `last_sent` have not left its process.
     pub(super) fn crash(&self, last_sent: Micros) {
         self.alive.set(false);
         self.last_sent.set(last_sent);
     }
 
-    /// Whether what it sent at that moment has left its process.
+    /// Whether a message that it sent at that moment has left its process.
     pub(super) fn has_sent(&self, at: Micros) -> bool {
         at <= self.last_sent.get()
     }
@@ -127,7 +127,7 @@ pub enum Driver {
 }
 
 impl Driver {
-    /// The host has begun to shut down.
+    /// Tells the object that the host has begun to shut down.
     pub(super) fn stop(&self) {
         match self {
             Self::Group(group) => Rc::clone(group).stopping(),
@@ -135,7 +135,7 @@ impl Driver {
         }
     }
 
-    /// This life may not act any more.
+    /// Ends the life: it may no longer act.
     pub(super) fn cease(&self) {
         match self {
             Self::Group(group) => Rc::clone(group).cease(),
@@ -143,7 +143,7 @@ impl Driver {
         }
     }
 
-    /// The object's alarm rings.
+    /// Rings the object's alarm.
     pub(super) fn ring(&self, attempt: u32) {
         match self {
             Self::Group(group) => Rc::clone(group).alarm(attempt),

@@ -1,5 +1,5 @@
 //! The engine's [`Host`] for one life of an object, or for the App on one node. A life that has crashed keeps its host,
-//! but nothing comes of what it does there.
+//! but its calls have no effect.
 
 use std::fmt;
 use std::ops::Bound;

@@ -1,4 +1,4 @@
-//! Which lives run, and on which nodes.
+//! The lives of objects, and the nodes on which they run.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use super::core::Core;
 use super::life::RunningLife;
 use super::tasks::OwnerId;
 
-/// Begins a life of an object with this number on that node.
+/// A function that begins a life of an object on a node, with this number.
 type BeginLife = Box<dyn Fn(Object, usize, Epoch) -> RunningLife>;
 
 /// The lives of all objects.
@@ -19,10 +19,10 @@ pub(super) struct Lives {
     core: Rc<Core>,
     begin: OnceCell<BeginLife>,
     current: RefCell<BTreeMap<Object, RunningLife>>,
-    /// Lives on nodes that were struck off and have not noticed. The object may have a current life too.
+    /// The lives on nodes that were struck off and have not noticed. The object may also have a current life.
     superseded: RefCell<BTreeMap<(Object, Epoch), RunningLife>>,
     known: RefCell<BTreeSet<Object>>,
-    /// The nodes of objects that were moved away from their home.
+    /// The nodes of objects that have moved from their home node.
     moved: RefCell<BTreeMap<Object, usize>>,
     next_owner: Cell<OwnerId>,
     next_epoch: Cell<u64>,
@@ -52,7 +52,7 @@ impl Lives {
         self.next_owner.get()
     }
 
-    /// The node of an object: where it lives, or where it would begin.
+    /// Returns the node on which an object lives, or would begin.
     pub(super) fn node_of(&self, object: Object) -> usize {
         if let Some(current) = self.current.borrow().get(&object) {
             return current.life.node();
@@ -75,7 +75,7 @@ impl Lives {
         self.current.borrow().get(&object).cloned()
     }
 
-    /// The life of an object on that node: the current one, or one that was superseded and goes on there.
+    /// Returns the life of an object on that node: the current one, or a superseded one that still runs there.
     pub(super) fn on_node(&self, object: Object, node: usize) -> Option<RunningLife> {
         let current = self.current(object).filter(|running| running.life.node() == node);
         current.or_else(|| {
@@ -86,13 +86,13 @@ impl Lives {
         })
     }
 
-    /// The life of an object with that number, current or superseded.
+    /// Returns the life of an object with that number, current or superseded.
     pub(super) fn by_epoch(&self, object: Object, epoch: Epoch) -> Option<RunningLife> {
         let current = self.current(object).filter(|running| running.life.epoch() == epoch);
         current.or_else(|| self.superseded.borrow().get(&(object, epoch)).cloned())
     }
 
-    /// The current life of an object. It begins if there is none.
+    /// Returns the current life of an object. Begins one if there is none.
     pub(super) fn get_or_begin(&self, object: Object) -> RunningLife {
         if let Some(current) = self.current(object) {
             return current;
@@ -106,7 +106,7 @@ impl Lives {
         running
     }
 
-    /// A life is over.
+    /// Removes a life that is over.
     pub(super) fn remove(&self, object: Object, epoch: Epoch) -> Option<RunningLife> {
         let is_current = self.current(object).is_some_and(|running| running.life.epoch() == epoch);
         if is_current {
@@ -115,7 +115,8 @@ impl Lives {
         self.superseded.borrow_mut().remove(&(object, epoch))
     }
 
-    /// The current lives on a node go on there, but the objects can begin others elsewhere.
+    /// Marks the current lives on a node as superseded. They still run there, but the objects can begin other lives
+    /// elsewhere.
     pub(super) fn supersede(&self, node: usize) -> Vec<RunningLife> {
         let lives = self.all_current_on(node);
         for running in &lives {
@@ -131,19 +132,19 @@ impl Lives {
         self.current.borrow().values().filter(|running| running.life.node() == node).cloned().collect()
     }
 
-    /// All lives on a node.
+    /// Returns all lives on a node.
     pub(super) fn all_on(&self, node: usize) -> Vec<RunningLife> {
         let superseded = self.superseded.borrow();
         let superseded = superseded.values().filter(|running| running.life.node() == node).cloned();
         self.all_current_on(node).into_iter().chain(superseded).collect()
     }
 
-    /// All current lives.
+    /// Returns all current lives.
     pub(super) fn all_current(&self) -> Vec<(Object, RunningLife)> {
         self.current.borrow().iter().map(|(object, running)| (*object, running.clone())).collect()
     }
 
-    /// All objects that have ever lived.
+    /// Returns all objects that have ever lived.
     pub(super) fn known(&self) -> Vec<Object> {
         self.known.borrow().iter().copied().collect()
     }

@@ -1,4 +1,4 @@
-//! How messages and requests travel from one object to another.
+//! Transports messages and requests from one object to another.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use super::network::{MessageKind, Route};
 use super::reply::{OnLoss, ReplySender};
 use super::traffic::{Counted, TrafficCounter};
 
-/// How many of a thousand messages of an isolated node wait in its connections instead of being lost.
+/// How many of 1,000 messages of an isolated node wait in its connections. The others are lost.
 const HELD: u32 = 500;
 
 /// A message on its way.
@@ -40,7 +40,7 @@ pub(super) struct Mail {
     core: Rc<Core>,
     lives: Rc<Lives>,
     traffic: TrafficCounter,
-    /// What isolated nodes have sent: it arrives when they are connected again, if at all.
+    /// Messages from isolated nodes. They may arrive when the nodes are connected again.
     held: RefCell<Vec<Shipment>>,
 }
 
@@ -62,7 +62,7 @@ impl Mail {
         &self.traffic
     }
 
-    /// What a caller learns of the loss of a call: nothing across a cut, where only the deadline tells.
+    /// Returns what a caller learns about the loss of a call. Across a cut it learns nothing before its deadline.
     pub(super) fn on_loss(&self, from: &Life, to: Object) -> OnLoss {
         let route = self.route(from, to);
         let network = self.core.network();
@@ -70,7 +70,7 @@ impl Mail {
     }
 
     pub(super) fn route(&self, from: &Life, to: Object) -> Route {
-        // A node looks among its own objects first. If it was struck off, their current lives may be elsewhere.
+        // A node searches its own objects first. If it was struck off, the current lives may be on other nodes.
         let own = self.lives.on_node(to, from.node()).map(|running| running.life.node());
         let node = own.unwrap_or_else(|| self.lives.node_of(to));
         self.route_to(from, Party::Object(to), node)
@@ -81,7 +81,7 @@ impl Mail {
         Route { from: from.party(), to, nodes: (from.node(), node), sender }
     }
 
-    /// Sends something to an object. `arrive` is called with its life at the other end, or dropped.
+    /// Sends a message to an object. `arrive` is called with the receiving life, or dropped.
     pub(super) fn send(
         self: &Rc<Self>,
         from: &Rc<Life>,
@@ -100,13 +100,13 @@ impl Mail {
         self.ship(from, route, kind, label, Box::new(arrive));
     }
 
-    /// The life that receives a message: the one on the node to which it was sent. If the object has no life, one
-    /// begins.
+    /// Returns the life that receives a message: the one on the node to which it was sent. Begins a life if the object
+    /// has none.
     fn receiver(&self, route: &Route, to: Object, without_life: WithoutLife) -> Option<RunningLife> {
         let node = route.nodes.1;
         let found = self.lives.on_node(to, node);
-        // An object that has moved to another node is not reached through its former one. And a node that was struck
-        // off has no way to objects elsewhere but its connections.
+        // An object that has moved to another node cannot be reached through its former node. A node that was struck
+        // off reaches objects on other nodes only through its existing connections.
         let has_moved = found.is_none() && self.lives.current(to).is_some();
         if has_moved || (found.is_none() && route.nodes.0 == node && !self.core.nodes().is_member(node)) {
             return None;
@@ -147,7 +147,7 @@ impl Mail {
         }
     }
 
-    /// The node is connected again: what waits in its connections arrives now.
+    /// Delivers the messages that wait in the connections of a node that is connected again.
     pub(super) fn reconnect(self: &Rc<Self>, node: usize) {
         let held: Vec<Shipment> = {
             let mut held = self.held.borrow_mut();
@@ -181,9 +181,9 @@ impl Mail {
         (shipment.arrive)();
     }
 
-    /// Whether a message that arrives now is lost: a cut also loses what is on its way, a node that is down receives
-    /// nothing, a node that stops forgets what its objects send to each other, and nodes accept nothing from a node
-    /// that was struck off.
+    /// Whether a message that arrives now is lost. A cut also loses messages on their way. A crashed node receives
+    /// nothing. A stopped node drops the messages between its own objects. Nodes accept nothing from a node that was
+    /// struck off.
     fn is_refused(&self, route: &Route) -> bool {
         let (from, to) = route.nodes;
         let serves = self.core.nodes().serves(to);
@@ -204,7 +204,7 @@ impl Mail {
         self.core.nodes().knows(route.nodes.1, route.sender, self.core.clock().micros())
     }
 
-    /// Whether the receiver has no life, and so can begin one on another node.
+    /// Whether the receiver has no life and can begin one on another node.
     fn begins_elsewhere(&self, route: &Route) -> bool {
         matches!(route.to, Party::Object(object) if self.lives.current(object).is_none())
     }
@@ -228,7 +228,7 @@ impl Mail {
         })
     }
 
-    /// The same for answers of objects to each other, which are counted.
+    /// Sends back an answer from one object to another. These answers are counted.
     pub(super) fn answer<T: Counted + 'static>(
         self: &Rc<Self>,
         route: Route,
@@ -242,7 +242,7 @@ impl Mail {
         })
     }
 
-    /// Whether a message that does no harm when it comes twice does.
+    /// Whether a repeatable message arrives twice.
     pub(super) fn comes_twice(&self) -> bool {
         self.copies() > 1
     }
@@ -251,7 +251,7 @@ impl Mail {
         self.core.network().copies(&mut self.core.random())
     }
 
-    /// Drops everything that is on its way.
+    /// Drops all messages on their way.
     pub(super) fn clear(&self) {
         drop(self.held.take());
     }

@@ -1,4 +1,4 @@
-//! The calls, casts and requests of objects to each other, and the bugs that can be planted in them.
+//! The calls, casts and requests between objects, and the bugs that can be planted in them.
 
 use std::rc::Rc;
 
@@ -113,7 +113,7 @@ impl Mail {
         }
         self.traffic().count(&call);
         let label = labels::replica_call(&call);
-        // Messages come at most once, and gossip is the user's.
+        // Broadcasts and whispers come at most once, and gossip calls the user's code.
         let is_repeatable = matches!(call, ReplicaCall::Join(_) | ReplicaCall::UpdateView(_) | ReplicaCall::Census(_));
         let again = (is_repeatable && self.comes_twice()).then(|| (call.clone(), format!("{label}, again")));
         let (this, route) = (Rc::clone(self), self.route(from, object));
@@ -159,8 +159,8 @@ impl Mail {
         call
     }
 
-    /// With the bug "unawaited join", an UpdateView is answered before it arrives: nobody waits until the siblings
-    /// know.
+    /// With the bug "unawaited join", an UpdateView is answered before it arrives. So the Group does not wait until the
+    /// siblings know the new Replica.
     fn do_not_await(self: &Rc<Self>, to: Object, call: ReplicaCall, reply: ReplySender<ReplicaAnswer>) {
         self.core().clock().later(0, move || reply.send(Ok(ReplicaAnswer::ViewAck(Epoch::default()))));
         let lives = Rc::clone(self.lives());
@@ -187,7 +187,7 @@ impl Mail {
             let copies = if kind == MessageKind::Repeatable { self.copies() } else { 1 };
             for _ in 0..copies {
                 let cast = cast.clone();
-                // Without a life there are no sockets, so none has to begin.
+                // Without a life there are no sockets, so no life needs to begin.
                 let (object, how) = (Object::Replica(to.address(replica)), (kind, WithoutLife::Drop));
                 self.send(from, object, how, || label.into(), move |running| running.replica().cast(cast));
             }
@@ -268,7 +268,7 @@ impl Mail {
     }
 }
 
-/// The same request once more.
+/// Returns a copy of the request.
 fn copy_of(request: &Request) -> Request {
     let mut copy = Request::new(Body::empty());
     copy.uri_mut().clone_from(request.uri());

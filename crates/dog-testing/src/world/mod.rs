@@ -1,21 +1,21 @@
-//! The simulated world: one thread, one clock, some nodes with objects on them, a network between the nodes, and
-//! clients outside. Not part of the public API: the kit and this project's simulation (`crates/dog-sim`) are built on
-//! it.
+//! The simulated world: one thread, one clock, nodes with objects, a network between the nodes, and clients. It is not
+//! part of the public API. The kit and this project's simulation (`crates/dog-sim`) are built on it.
 //!
 //! From the bottom up; each file uses only files above it:
 //!
-//! - `random`: random numbers from a seed; `clock`: virtual time and what happens when; `tasks`: the executor;
-//!   `reply`: the answer to a call, on its way; `trace`: what has happened; `traffic`: messages, counted
+//! - `random`: random numbers from a seed; `clock`: virtual time and events; `tasks`: the executor; `reply`: the answer
+//!   to a call, on its way; `trace`: the text of what has happened; `traffic`: counts of messages
 //! - `bugs`: bugs that can be planted; `config`: how a world is made
 //! - `life`: one life of an object; `network`: delays, cuts and losses; `nodes`: which nodes are up, paused, isolated
-//!   or struck off; `observer`: who is told what happens; `storage`: entries and alarms, durable, fenced by epoch
+//!   or struck off; `observer`: the trait that is told what happens; `storage`: durable entries and alarms, fenced by
+//!   epoch
 //! - `core`: what the services below share
 //! - `lives`: which lives run, and where; `store`: storage as objects reach it, with delays and alarms
 //! - `client`: a client's end of a connection; `connections`: both ends, and what travels between them
-//! - `labels`: how messages are named in a trace; `mail`: how messages travel; `messages`: which there are
-//! - `services`: the services together
+//! - `labels`: the names of messages in a trace; `mail`: the transport of messages; `messages`: their kinds
+//! - `services`: all services together
 //! - `life_host`: the engine's [`Host`](dog_engine::host::Host), one per life
-//! - `world`: all of it put together; `outages`: nodes that crash, stand still or lose the others
+//! - `world`: all of it put together; `outages`: nodes that crash, pause or are isolated
 
 mod bugs;
 mod client;

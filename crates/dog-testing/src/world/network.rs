@@ -1,4 +1,4 @@
-//! The network between nodes: delays, cuts, and in a storm losses, duplicates and reordering.
+//! The network between nodes: delays and cuts. In a storm there are also losses, duplicates and reordering.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,16 +20,16 @@ pub(super) struct Route {
     pub(super) sender: NodeLife,
 }
 
-/// What may become of a message.
+/// The kind of a message, which decides what may happen to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MessageKind {
-    /// A call or its answer: it may be lost, and then only the deadline tells.
+    /// A call or its answer. It may be lost, and then the caller notices only at its deadline.
     Call,
-    /// A request from outside or its response: the caller learns of a loss.
+    /// A request of a client or its response. The caller learns of a loss.
     Fetch,
-    /// A cast that may be lost, duplicated and late.
+    /// A cast that may be lost, duplicated or late.
     Repeatable,
-    /// A delivery: lost only where the route is cut.
+    /// A delivery. It is lost only if the route is cut.
     Delivery,
 }
 
@@ -38,24 +38,24 @@ pub(super) enum MessageKind {
 pub struct Weather {
     /// The shortest and the longest delay from one object to another, in microseconds.
     pub delay: (Micros, Micros),
-    /// How many of a thousand calls, answers and repeatable casts are lost.
+    /// How many of 1,000 calls, answers and repeatable casts are lost.
     pub lost: u32,
-    /// How many of a thousand repeatable casts come twice.
+    /// How many of 1,000 repeatable casts come twice.
     pub doubled: u32,
-    /// How many of a thousand messages are late, by up to `late_by`. Repeatable ones then arrive out of order.
+    /// How many of 1,000 messages are late, by up to `late_by`. Late repeatable messages arrive out of order.
     pub late: u32,
-    /// By how much a late message is late at most, in microseconds.
+    /// The longest extra delay of a late message, in microseconds.
     pub late_by: Micros,
     /// Whether a caller learns at once that its call was lost.
     pub tells: bool,
 }
 
 impl Weather {
-    /// Everything arrives at once.
+    /// No delays: everything arrives at once.
     pub const STILL: Self = Self { delay: (0, 0), lost: 0, doubled: 0, late: 0, late_by: 0, tells: true };
     /// Short delays, and everything in order.
     pub const CALM: Self = Self { delay: (50, 20_000), lost: 0, doubled: 0, late: 0, late_by: 0, tells: false };
-    /// Everything that the protocol has to survive.
+    /// All faults that the protocol must survive.
     pub const STORM: Self =
         Self { delay: (50, 80_000), lost: 60, doubled: 80, late: 80, late_by: 4_000_000, tells: false };
 }
@@ -93,28 +93,29 @@ impl Network {
         self.weather = weather;
     }
 
-    /// How many calls, answers and deliveries were lost or late so far. After that, members may not know each other.
+    /// Returns how many calls, answers and deliveries were lost or late so far. After such a loss, members may not know
+    /// each other.
     pub(super) fn harmed(&self) -> u64 {
         self.harmed
     }
 
-    /// How often something was cut so far. After that, a delivery may be missing.
+    /// Returns how many cuts there were so far. After a cut, a delivery may be missing.
     pub(super) fn cuts_so_far(&self) -> u64 {
         self.cuts_so_far
     }
 
-    /// A message was lost.
+    /// Counts a lost message.
     pub(super) fn count_loss(&mut self) {
         self.harmed += 1;
     }
 
-    /// Something was cut.
+    /// Counts a cut.
     pub(super) fn count_cut(&mut self) {
         self.harmed += 1;
         self.cuts_so_far += 1;
     }
 
-    /// Whether nothing passes on this route.
+    /// Whether this route is cut.
     pub(super) fn severs(&self, route: &Route) -> bool {
         let (from, to) = route.nodes;
         let is_cut_off = |party| matches!(party, Party::Object(object) if self.cut_off.contains(&object));
@@ -155,7 +156,7 @@ impl Network {
         self.count_cut();
     }
 
-    /// The node is not isolated any more.
+    /// Ends the isolation of a node.
     pub(super) fn reconnect(&mut self, node: usize) {
         self.isolated.remove(&node);
     }
@@ -170,12 +171,12 @@ impl Network {
         self.cut_off.clear();
     }
 
-    /// How often a repeatable message arrives.
+    /// Returns how often a repeatable message arrives.
     pub(super) fn copies(&self, random: &mut Random) -> usize {
         if random.happens(self.weather.doubled) { 2 } else { 1 }
     }
 
-    /// When a message that is sent now arrives. `None` if it is lost.
+    /// Returns when a message that is sent now arrives. `None` if it is lost.
     pub(super) fn arrival(
         &mut self,
         route: &Route,
@@ -192,7 +193,7 @@ impl Network {
         if random.happens(self.weather.late) {
             at += random.within(0..=self.weather.late_by);
             if kind == MessageKind::Repeatable {
-                // The messages behind it do not wait for it.
+                // The messages after it do not wait for it.
                 return Some(at);
             }
             self.harmed += 1;

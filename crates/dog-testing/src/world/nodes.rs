@@ -1,7 +1,8 @@
-//! The nodes: which are up, which stand still, and whose lease has ended.
+//! The nodes: which are up, which are paused, and whose lease has ended.
 //!
-//! A node that stands still or is isolated for longer than [`LEASE`] is *struck off*: the others may have its objects.
-//! It notices that itself, mostly before, sometimes later. Until then its objects still run, beside their new lives.
+//! A node that is paused or isolated for longer than [`LEASE`] is *struck off*: its objects may begin new lives on
+//! other nodes. Usually the node stops before that, but sometimes it notices later. Until then, the old lives run at
+//! the same time as the new ones.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +11,10 @@ use super::clock::Micros;
 /// How long a lease lasts.
 pub(super) const LEASE: Micros = 4_000_000;
 
-/// Within this time every node hears that another one was struck off.
+/// Within this time, all nodes learn that a node was struck off.
 pub const HEARD_WITHIN: Micros = 1_000_000;
 
-/// One life of a node, from one lease to the next. Each has a number of its own.
+/// One life of a node, from one lease to the next. Each has its own number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NodeLife(u64);
 
@@ -22,7 +23,7 @@ pub(super) struct NodeLife(u64);
 enum State {
     /// It has a lease.
     Member,
-    /// Others may have its objects, and it has not noticed.
+    /// Other nodes may have its objects, and it has not noticed.
     StruckOff,
     /// Its objects have ended, and it has no lease.
     Stopped,
@@ -34,7 +35,7 @@ struct Node {
     life: NodeLife,
     state: State,
     paused_until: Option<Micros>,
-    /// Tells one outage of the node from another, while there is one.
+    /// The number of its present outage, if there is one.
     outage: Option<u64>,
 }
 
@@ -65,12 +66,12 @@ impl Nodes {
         self.nodes.len()
     }
 
-    /// The current life of a node.
+    /// Returns the current life of a node.
     pub(super) fn life(&self, node: usize) -> NodeLife {
         self.nodes[node].life
     }
 
-    /// Whether objects can begin there.
+    /// Whether objects can begin on the node.
     pub(super) fn is_member(&self, node: usize) -> bool {
         self.nodes[node].state == State::Member
     }
@@ -85,7 +86,7 @@ impl Nodes {
         self.nodes[node].state == State::StruckOff
     }
 
-    /// The nodes on which objects can begin.
+    /// Returns the nodes on which objects can begin.
     pub(super) fn members(&self) -> Vec<usize> {
         (0..self.count()).filter(|node| self.is_member(*node)).collect()
     }
@@ -95,49 +96,49 @@ impl Nodes {
         self.nodes.iter().all(|node| node.state == State::Member && node.outage.is_none())
     }
 
-    /// An outage begins. Returns its number.
+    /// Begins an outage. Returns its number.
     pub(super) fn begin_outage(&mut self, node: usize) -> u64 {
         self.next_outage += 1;
         self.nodes[node].outage = Some(self.next_outage);
         self.next_outage
     }
 
-    /// The number of the node's outage, if it has one.
+    /// Returns the number of the node's outage, if it has one.
     pub(super) fn outage(&self, node: usize) -> Option<u64> {
         self.nodes[node].outage
     }
 
-    /// Whether that outage of the node is not over.
+    /// Whether that outage of the node still lasts.
     pub(super) fn is_in_outage(&self, node: usize, outage: u64) -> bool {
         self.nodes[node].outage == Some(outage)
     }
 
-    /// The outage has ended in time: the node keeps its lease.
+    /// Ends an outage before the lease has ended: the node keeps its lease.
     pub(super) fn end_outage(&mut self, node: usize) {
         self.nodes[node].outage = None;
     }
 
-    /// The node stands still until then.
+    /// Pauses the node until then.
     pub(super) fn pause(&mut self, node: usize, until: Micros) {
         self.nodes[node].paused_until = Some(until);
     }
 
-    /// The node goes on.
+    /// Resumes the node.
     pub(super) fn resume(&mut self, node: usize) {
         self.nodes[node].paused_until = None;
     }
 
-    /// Until when the node stands still. `None` if it does not.
+    /// Returns until when the node is paused. `None` if it is not.
     pub(super) fn paused_until(&self, node: usize) -> Option<Micros> {
         self.nodes[node].paused_until
     }
 
-    /// The nodes that stand still.
+    /// Returns the paused nodes.
     pub(super) fn paused(&self) -> Vec<usize> {
         (0..self.count()).filter(|node| self.nodes[*node].paused_until.is_some()).collect()
     }
 
-    /// The node's lease has ended.
+    /// Strikes the node off: its lease has ended.
     pub(super) fn strike_off(&mut self, node: usize, now: Micros) {
         let node = &mut self.nodes[node];
         self.struck_off.insert(node.life, now);
@@ -146,12 +147,12 @@ impl Nodes {
         }
     }
 
-    /// The node has no lease any more and knows it.
+    /// Stops the node: it has no lease and knows that.
     pub(super) fn stop(&mut self, node: usize) {
         self.nodes[node].state = State::Stopped;
     }
 
-    /// The node takes another lease.
+    /// Gives the node a new lease.
     pub(super) fn rejoin(&mut self, node: usize, now: Micros) {
         if self.nodes[node].state == State::Stopped {
             self.struck_off.entry(self.nodes[node].life).or_insert(now);
@@ -160,7 +161,7 @@ impl Nodes {
         self.nodes[node] = Node { life, state: State::Member, paused_until: None, outage: None };
     }
 
-    /// The node's process crashes.
+    /// Crashes the node's process.
     pub(super) fn crash(&mut self, node: usize) {
         self.nodes[node].state = State::Crashed;
     }
@@ -169,7 +170,7 @@ impl Nodes {
         self.nodes[node].state == State::Crashed
     }
 
-    /// Whether `node` has heard that a life of another was struck off. Each node hears after another time.
+    /// Whether `node` knows that a life of another node was struck off. Each node learns that at a different time.
     pub(super) fn knows(&self, node: usize, life: NodeLife, now: Micros) -> bool {
         let delay = HEARD_WITHIN * (node as u64 % 3) / 2;
         self.struck_off.get(&life).is_some_and(|at| now > at + delay)
@@ -198,7 +199,7 @@ mod tests {
         let mut nodes = Nodes::new(3);
         let life = nodes.life(2);
         nodes.strike_off(2, 10);
-        assert!(!(0..3).all(|node| nodes.knows(node, life, 11)), "not all hear of it at once");
+        assert!(!(0..3).all(|node| nodes.knows(node, life, 11)), "the nodes learn of it at different times");
         assert!((0..3).all(|node| nodes.knows(node, life, 11 + HEARD_WITHIN)));
         assert!(!nodes.knows(0, nodes.life(0), 11 + HEARD_WITHIN));
     }

@@ -1,4 +1,4 @@
-//! Who is told what happens in a world, to judge it.
+//! [`Observer`]: is told what happens in a world, so that it can check it.
 
 use dog::{Epoch, Message, ReplicaId, SocketId};
 use dog_engine::address::{Object, Targets, TicketId};
@@ -6,7 +6,7 @@ use dog_engine::address::{Object, Targets, TicketId};
 use super::client::ClientKey;
 use super::life::Life;
 
-/// Is told what happens.
+/// Is told what happens in a world.
 pub trait Observer {
     /// A life passes a message to its own sockets.
     fn hands_over(&self, from: &Life, message: &Message);
@@ -20,9 +20,10 @@ pub trait Observer {
     fn begins(&self, life: &Life);
     /// A life has a new socket.
     fn opens(&self, life: &Life, socket: SocketId);
-    /// A life has crashed; what it sent last is lost.
+    /// A life has crashed. The last messages that it sent are lost.
     fn crashes(&self, life: &Life);
-    /// The node of a life was struck off: another life of the object may begin elsewhere while this one still runs.
+    /// The node of a life was struck off. Another life of the object may begin on another node while this one still
+    /// runs.
     fn is_superseded(&self, life: &Life);
     /// A socket has ended on the side of its host.
     fn ends(&self, socket: SocketId);
@@ -30,7 +31,7 @@ pub trait Observer {
     fn lets_in(&self, life: &Life, admission: &Admission);
     /// A batch that a life has written is on disk now.
     fn writes(&self, object: Object, epoch: Epoch);
-    /// The thread runs code of this life from now on, or of none.
+    /// The thread runs code of this life from now on. `None`: of no life.
     fn runs(&self, life: Option<Epoch>);
     /// Code of an object has panicked.
     fn panics(&self, life: &Life);
@@ -39,10 +40,10 @@ pub trait Observer {
 /// A ticket that a Replica has accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Admission {
-    /// Which ticket.
+    /// The id of the ticket.
     pub ticket: TicketId,
     /// Whether it had expired when it came.
     pub has_expired: bool,
-    /// Whether this node knew that the node which sent it was struck off.
+    /// Whether this node knew that the sending node was struck off.
     pub comes_from_struck_off: bool,
 }

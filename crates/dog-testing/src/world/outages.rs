@@ -1,5 +1,5 @@
-//! Outages of nodes: crashes, pauses and isolation. In a pause or in isolation a node can lose its lease. The others
-//! then have its objects, while the old lives still run there until the node notices.
+//! Outages of nodes: crashes, pauses and isolation. A paused or isolated node can lose its lease. Its objects then
+//! begin new lives on other nodes, while the old lives still run until the node notices.
 
 use std::rc::Rc;
 
@@ -8,31 +8,31 @@ use super::clock::Micros;
 use super::nodes::LEASE;
 use super::world::World;
 
-/// When an isolated node stops by its own clock: after four fifths of the lease.
+/// After this time of isolation a node stops by its own clock: four fifths of the lease.
 const STOPS_AFTER: Micros = LEASE / 5 * 4;
 
-/// By how much later a node may notice, because one turn of its event loop takes that long.
+/// A node may notice this much later, because one turn of its event loop may take that long.
 const LATE_BY: Micros = 3_000_000;
 
 impl World {
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     pub fn nodes(&self) -> usize {
         self.services().core().nodes().count()
     }
 
-    /// The nodes that answer clients, as far as these know.
+    /// Returns the nodes that answer clients, as far as clients know.
     pub fn serving_nodes(&self) -> Vec<usize> {
         let nodes = self.services().core().nodes();
         (0..nodes.count()).filter(|node| nodes.serves(*node)).collect()
     }
 
-    /// The nodes that have a lease and no outage.
+    /// Returns the nodes that have a lease and no outage.
     pub fn healthy_nodes(&self) -> Vec<usize> {
         let nodes = self.services().core().nodes();
         nodes.members().into_iter().filter(|node| nodes.outage(*node).is_none()).collect()
     }
 
-    /// All objects on a node crash. They can begin again on other nodes.
+    /// Crashes a node with all its objects. They can begin new lives on other nodes.
     pub fn crash_node(&self, node: usize) {
         let services = self.services();
         let lives = services.lives().all_on(node);
@@ -48,7 +48,7 @@ impl World {
         services.core().network().count_cut();
     }
 
-    /// A crashed node is there again, without objects. `false` if it has not crashed.
+    /// Starts a crashed node again, without objects. Returns `false` if it has not crashed.
     pub fn restart_node(&self, node: usize) -> bool {
         let has_crashed = self.services().core().nodes().is_crashed(node);
         if has_crashed {
@@ -57,10 +57,10 @@ impl World {
         has_crashed
     }
 
-    /// A node stands still for that long: neither its tasks nor its timers nor its connections make progress.
+    /// Pauses a node for that long: its tasks, timers and connections make no progress.
     pub fn pause_node(self: &Rc<Self>, node: usize, lasts: Micros) {
         let until = self.micros() + lasts;
-        self.note(|| format!("node {node} stands still for {} ms", lasts / 1000));
+        self.note(|| format!("node {node} is paused for {} ms", lasts / 1000));
         let outage = self.begin_outage(node);
         self.services().core().nodes().pause(node, until);
         if lasts > LEASE {
@@ -73,7 +73,7 @@ impl World {
         if !self.is_in_outage(node, outage) || self.services().core().nodes().paused_until(node).is_none() {
             return;
         }
-        self.note(|| format!("node {node} goes on"));
+        self.note(|| format!("node {node} is resumed"));
         self.services().core().nodes().resume(node);
         let is_struck_off = self.services().core().nodes().is_struck_off(node);
         if is_struck_off {
@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    /// A node reaches neither other nodes nor the storage for that long. Its clients still reach it.
+    /// Isolates a node for that long: it reaches neither other nodes nor the storage. Its clients still reach it.
     pub fn isolate_node(self: &Rc<Self>, node: usize, lasts: Micros) {
         self.note(|| format!("node {node} is isolated for {} ms", lasts / 1000));
         let outage = self.begin_outage(node);
@@ -140,7 +140,7 @@ impl World {
         });
     }
 
-    /// The lease of the node has ended: others may have its objects.
+    /// Strikes the node off: its lease has ended, and other nodes may have its objects.
     fn strike_off(&self, node: usize) {
         self.note(|| format!("node {node} is struck off"));
         let services = self.services();
@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// The node notices that it has no lease any more: its objects end.
+    /// Lets the node notice that it has no lease: its objects end.
     fn notice(self: &Rc<Self>, node: usize, outage: u64) {
         if !self.is_in_outage(node, outage) || !self.services().core().nodes().serves(node) {
             return;
@@ -175,13 +175,13 @@ impl World {
         }
     }
 
-    /// The node takes another lease.
+    /// Gives the node a new lease.
     fn rejoin(&self, node: usize) {
         self.note(|| format!("node {node} takes another lease"));
         self.services().core().nodes().rejoin(node, self.micros());
     }
 
-    /// Crashed nodes are there again, and isolated ones are connected. Pauses end by themselves.
+    /// Starts crashed nodes again and connects isolated ones. Pauses end by themselves.
     pub fn end_outages(self: &Rc<Self>) {
         for node in 0..self.nodes() {
             self.restart_node(node);

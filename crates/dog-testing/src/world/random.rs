@@ -1,4 +1,4 @@
-//! Random numbers that follow from a seed: the same seed gives the same run.
+//! Random numbers from a seed: the same seed gives the same run.
 
 use std::ops::RangeInclusive;
 
@@ -7,32 +7,32 @@ use std::ops::RangeInclusive;
 pub struct Random(fastrand::Rng);
 
 impl Random {
-    /// The generator of this seed.
+    /// Creates a generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }
 
-    /// Any number.
+    /// Returns any number.
     pub fn number(&mut self) -> u64 {
         self.0.u64(..)
     }
 
-    /// A number in `0..end`; 0 if `end` is 0.
+    /// Returns a number in `0..end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         self.0.usize(..end.max(1))
     }
 
-    /// A number in the range.
+    /// Returns a number in the range.
     pub fn within(&mut self, range: RangeInclusive<u64>) -> u64 {
         self.0.u64(range)
     }
 
-    /// True with a probability of `per_mille` in a thousand.
+    /// Returns true with a probability of `per_mille` in 1,000.
     pub fn happens(&mut self, per_mille: u32) -> bool {
         per_mille > 0 && self.0.u32(..1000) < per_mille
     }
 
-    /// One of `all`, which must not be empty.
+    /// Returns one of `all`, which must not be empty.
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }

@@ -23,25 +23,25 @@ pub(super) enum OnLoss {
     StaySilent,
 }
 
-/// Answers a call. Dropped without an answer, it does what [`OnLoss`] says.
+/// Answers a call. If it is dropped without an answer, [`OnLoss`] says what the caller learns.
 pub(super) struct ReplySender<T> {
     slot: Rc<RefCell<Slot<T>>>,
     on_loss: OnLoss,
 }
 
-/// A future of the answer.
+/// A future that completes with the answer.
 pub(super) struct PendingReply<T> {
     slot: Rc<RefCell<Slot<T>>>,
 }
 
-/// Both ends of an answer.
+/// Creates both ends of an answer.
 pub(super) fn reply<T>(on_loss: OnLoss) -> (ReplySender<T>, PendingReply<T>) {
     let slot = Rc::new(RefCell::new(Slot::Waiting(None)));
     (ReplySender { slot: Rc::clone(&slot), on_loss }, PendingReply { slot })
 }
 
 impl<T> ReplySender<T> {
-    /// Answers.
+    /// Sends the answer.
     pub(super) fn send(self, answer: Result<T, Error>) {
         self.fill(answer);
     }

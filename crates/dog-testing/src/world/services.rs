@@ -1,4 +1,4 @@
-//! The services of a world, and what several of them do together.
+//! The services of a world, and the operations that involve several of them.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -90,7 +90,7 @@ impl Services {
         &self.env
     }
 
-    /// The class of a Group, by its name.
+    /// Returns the class of a Group, by its name.
     pub(super) fn class(&self, name: &str) -> Option<ClassIndex> {
         let at = self.classes.iter().position(|class| *class == name)?;
         u16::try_from(at).ok().map(ClassIndex)
@@ -101,13 +101,13 @@ impl Services {
         self.stopping.get()
     }
 
-    /// The hosts begin to shut down.
+    /// Lets the hosts begin to shut down.
     pub(super) fn stop(&self) {
         self.stopping.set(true);
         self.lives.all_current().iter().for_each(|(_, running)| running.driver.stop());
     }
 
-    /// The engine says that a life is over. It has closed the sockets itself.
+    /// Removes a life that the engine has ended. The engine has closed its sockets.
     pub(super) fn life_ended(&self, object: Object, epoch: Epoch) {
         if let Some(ended) = self.lives.remove(object, epoch) {
             self.core.note(|| format!("{:?} ends life {}", ended.life, epoch.as_u64()));
@@ -115,8 +115,8 @@ impl Services {
         }
     }
 
-    /// A life is gone with its tasks, its sockets and its unfinished writes, and nobody is told. `false` if there is
-    /// none.
+    /// Crashes the current life of an object with its tasks, its sockets and its unfinished writes. No one is told.
+    /// Returns `false` if there is none.
     pub(super) fn crash(&self, object: Object) -> bool {
         let Some(epoch) = self.lives.current(object).map(|running| running.life.epoch()) else { return false };
         let Some(crashed) = self.lives.remove(object, epoch) else { return false };
@@ -126,7 +126,7 @@ impl Services {
         true
     }
 
-    /// The process of a life is gone, and with it what it sent last.
+    /// Ends the process of a life. The last messages that it sent are lost.
     pub(super) fn lose_process(&self, life: &Life) {
         let unsent = self.core.delay();
         life.crash(self.core.clock().micros().saturating_sub(unsent));
@@ -135,12 +135,12 @@ impl Services {
         self.connections.end_life(life);
     }
 
-    /// A guard that releases a seat.
+    /// Returns a guard that releases a seat.
     pub(super) fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {
         self.guard(Released::Seat { replica, epoch, seat })
     }
 
-    /// A guard that ends a socket.
+    /// Returns a guard that ends a socket.
     pub(super) fn socket_guard(&self, socket: SocketId) -> Arc<dyn SeatGuard> {
         self.guard(Released::Socket(socket))
     }
@@ -149,7 +149,7 @@ impl Services {
         Arc::new(Guard { what: Mutex::new(Some(what)), released: Arc::clone(&self.released) })
     }
 
-    /// Takes note of the guards that were dropped since the last call.
+    /// Processes the guards that were dropped since the last call.
     pub(super) fn collect_released(self: &Rc<Self>) {
         let released = std::mem::take(&mut *self.released.lock().unwrap_or_else(PoisonError::into_inner));
         for released in released {
@@ -176,7 +176,7 @@ impl Services {
         }
     }
 
-    /// Services, objects and what is on its way hold each other: this lets go of all of it.
+    /// Breaks the reference cycles between services, objects and messages on their way, so that all are dropped.
     pub(super) fn clear(&self) {
         self.core.set_observer(None);
         self.core.clock().clear();
@@ -188,7 +188,7 @@ impl Services {
         self.mail.clear();
     }
 
-    /// Drops what ending the objects has left behind.
+    /// Drops what the end of the objects has left behind.
     pub(super) fn clear_rest(&self) {
         self.core.clock().clear();
         self.core.tasks().clear();

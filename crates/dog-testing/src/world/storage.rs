@@ -1,5 +1,5 @@
-//! What objects store. An acknowledged batch survives a crash; of the batches that are not acknowledged, the first few
-//! may. A batch is stored whole or not at all, and never for a life whose object has begun a later one.
+//! The durable storage of objects. An acknowledged batch survives a crash. Of the unacknowledged batches, the first few
+//! may survive. A batch is stored as a whole or not at all, and never after a later life of the object has begun.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -29,7 +29,7 @@ struct PendingBatch {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoredAlarm {
     pub(super) at: Timestamp,
-    /// Tells it from alarms that were set before.
+    /// Distinguishes it from alarms that were set before.
     pub(super) number: u64,
     pub(super) has_rung: bool,
 }
@@ -40,11 +40,11 @@ pub(super) struct Completed {
     pub(super) reply: Option<(ReplySender<()>, Result<(), Error>)>,
     /// The life that wrote it, if it is on disk.
     pub(super) stored_by: Option<Epoch>,
-    /// The alarm to schedule: the one that was set, or an earlier one that was not replaced after all.
+    /// The alarm to schedule: the new one, or an earlier one if it was not replaced.
     pub(super) alarm: Option<StoredAlarm>,
 }
 
-/// What remains of the batches that were on their way when a new life began.
+/// The outcome of the batches that were on their way when a life ended.
 #[derive(Default)]
 pub(super) struct Settled {
     pub(super) replies: Vec<ReplySender<()>>,
@@ -60,7 +60,7 @@ pub(super) struct Storage {
     /// The last life of each object that has claimed it.
     claims: BTreeMap<Object, Epoch>,
     pending: BTreeMap<Object, VecDeque<PendingBatch>>,
-    /// When the last batch of each object completes: they complete in order.
+    /// When the last batch of each object completes. Batches of one object complete in order.
     last: BTreeMap<Object, Micros>,
     next: u64,
     listed: Cell<u64>,
@@ -71,7 +71,7 @@ impl Storage {
         self.entries.get(&(object, space))?.get(key).cloned()
     }
 
-    /// How many entries there are, of all objects.
+    /// Returns the number of entries of all objects.
     pub(super) fn count(&self) -> usize {
         self.entries.values().map(BTreeMap::len).sum()
     }
@@ -98,12 +98,12 @@ impl Storage {
         found
     }
 
-    /// How many entries ranges have returned so far.
+    /// Returns how many entries reads of ranges have returned so far.
     pub(super) fn listed(&self) -> u64 {
         self.listed.get()
     }
 
-    /// The alarm as its object has set it last, stored or on its way.
+    /// Returns the alarm that the object has set last, stored or on its way.
     pub(super) fn alarm(&self, object: Object) -> Option<Timestamp> {
         let pending = self.pending.get(&object).into_iter().flatten().rev();
         let on_its_way =
@@ -142,7 +142,7 @@ impl Storage {
         (key, *last)
     }
 
-    /// The batch reaches the disk, unless a new life of the object has decided about it before.
+    /// Completes a batch, unless [`settle`](Self::settle) has already decided about it.
     pub(super) fn complete(&mut self, object: Object, key: u64) -> Completed {
         let first = self.pending.get_mut(&object).and_then(|pending| {
             let is_first = pending.front().is_some_and(|first| first.key == key);
@@ -158,12 +158,12 @@ impl Storage {
         Completed { reply: Some((pending.reply, Ok(()))), stored_by: Some(pending.epoch), alarm }
     }
 
-    /// How many batches of an object are on their way.
+    /// Returns how many batches of an object are on their way.
     pub(super) fn on_their_way(&self, object: Object) -> usize {
         self.pending.get(&object).map_or(0, VecDeque::len)
     }
 
-    /// A life of the object is over. Of its batches on their way, the first `survive` are stored, the others are not.
+    /// Ends a life of the object. Of its batches on their way, the first `survive` are stored, and the others are lost.
     pub(super) fn settle(&mut self, object: Object, survive: usize) -> Settled {
         let pending = self.pending.remove(&object).unwrap_or_default();
         let mut settled = Settled::default();
@@ -177,7 +177,7 @@ impl Storage {
         settled
     }
 
-    /// A life begins: batches of earlier lives are refused from now on.
+    /// Claims an object for a life that begins. Batches of earlier lives are rejected from now on.
     pub(super) fn claim(&mut self, object: Object, epoch: Epoch) {
         self.claims.insert(object, epoch);
     }

@@ -1,4 +1,4 @@
-//! The storage as objects reach it: with delays, failures, alarms, and no connection to it from an isolated node.
+//! The storage as objects use it: with delays, failures and alarms. An isolated node cannot reach it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,11 +18,11 @@ use super::lives::Lives;
 use super::reply::ReplySender;
 use super::storage::{Settled, Storage, StoredAlarm};
 
-/// How often an isolated node tries again to reach the storage.
+/// The pause between two attempts of an isolated node to reach the storage.
 const RETRY: Duration = Duration::from_micros(RETRY_MICROS);
 const RETRY_MICROS: Micros = 100_000;
 
-/// A batch that an isolated node could not send yet.
+/// A batch that an isolated node has not been able to send.
 struct HeldBatch {
     life: Rc<Life>,
     object: Object,
@@ -53,7 +53,7 @@ impl Store {
         Rc::new(Self { core, lives, storage: RefCell::default(), held: RefCell::default() })
     }
 
-    /// Reads something, after a delay. The value is the one at the time of the call, or, on an isolated node, at the
+    /// Reads after a delay. The result is the state at the time of the call. On an isolated node it is the state at the
     /// time when the node can reach the storage again.
     pub(super) fn read<T: 'static>(
         self: &Rc<Self>,
@@ -108,7 +108,7 @@ impl Store {
         self.submit(object, epoch, batch, reply);
     }
 
-    /// The node reaches the storage again: its batches arrive there now.
+    /// Sends the batches of a node that reaches the storage again.
     pub(super) fn reconnect(self: &Rc<Self>, node: usize) {
         let held: Vec<HeldBatch> = {
             let mut held = self.held.borrow_mut();
@@ -120,7 +120,7 @@ impl Store {
     }
 
     fn submit(self: &Rc<Self>, object: Object, epoch: Epoch, batch: Batch, reply: ReplySender<()>) {
-        // The fence: what an earlier life has written comes too late.
+        // The fence rejects batches of an earlier life.
         if self.storage.borrow().is_fenced(object, epoch) && !self.core.has_bug(Bug::UnfencedWrite) {
             self.core.note(|| format!("{}: a batch of life {} is refused", name(object), epoch.as_u64()));
             return reply.send(Err(over()));
@@ -149,19 +149,19 @@ impl Store {
         }
     }
 
-    /// A life begins. Batches of earlier lives that are on their way are stored or not from now on.
+    /// Claims an object for a life that begins. This decides which batches of earlier lives on their way are stored.
     pub(super) fn claim(self: &Rc<Self>, object: Object, epoch: Epoch) {
         self.settle(object);
         self.storage.borrow_mut().claim(object, epoch);
     }
 
-    /// A life is over before its handler could clear its alarm: the alarm rings again in the next life.
+    /// Handles the loss of a life before its handler could clear the alarm: the alarm rings again in the next life.
     pub(super) fn lose_life(self: &Rc<Self>, object: Object) {
         self.settle(object);
         self.ring_once_more(object);
     }
 
-    /// The alarm rings again, whether or not it has rung.
+    /// Lets the alarm ring again, even if it has rung.
     pub(super) fn ring_once_more(self: &Rc<Self>, object: Object) {
         let stored = self.storage.borrow_mut().stored_alarm(object).map(|stored| {
             stored.has_rung = false;
@@ -184,7 +184,7 @@ impl Store {
         for reply in replies {
             reply.send(Err(over()));
         }
-        // The batch that would have replaced an alarm may not be stored.
+        // A batch that would have replaced the alarm may be lost.
         let stays = self.storage.borrow_mut().stored_alarm(object).copied().filter(|stored| !stored.has_rung);
         self.schedule_alarms(object, alarms.into_iter().chain(stays));
     }
@@ -198,7 +198,7 @@ impl Store {
         }
     }
 
-    /// An alarm is due: it rings unless it was replaced. It must not ring once another alarm is being set.
+    /// Rings an alarm that is due, unless it was replaced. It must not ring while another alarm is being set.
     fn alarm_is_due(self: &Rc<Self>, object: Object, number: u64) {
         let store = Rc::clone(self);
         self.when_reachable(object, move || {
@@ -215,19 +215,19 @@ impl Store {
         });
     }
 
-    /// The alarm of an object.
+    /// Returns the alarm of an object.
     pub(super) fn alarm(&self, object: Object) -> Option<Timestamp> {
         self.storage.borrow().alarm(object)
     }
 
-    /// The handler of an alarm has failed: one more attempt at `at`.
+    /// Lets an alarm whose handler has failed ring again at `at`.
     pub(super) fn ring_again(self: &Rc<Self>, object: Object, at: Timestamp, attempt: u32) {
         let set_for = self.storage.borrow_mut().stored_alarm(object).map(|stored| stored.number);
         let store = Rc::clone(self);
         self.core.clock().at(self.core.clock().micros_of(at), move || {
             let ringing = Rc::clone(&store);
             store.when_reachable(object, move || {
-                // Another alarm may be stored by now, or the alarm may ring again anyway because a life was lost.
+                // Another alarm may be stored by now. Or the alarm may already ring again because a life was lost.
                 let stored = ringing.storage.borrow_mut().stored_alarm(object).map(|now| (now.number, now.has_rung));
                 if stored.is_some_and(|(number, has_rung)| has_rung && Some(number) == set_for) {
                     ringing.ring(object, attempt);
@@ -254,22 +254,22 @@ impl Store {
         self.lives.get_or_begin(object).driver.ring(attempt);
     }
 
-    /// How many entries are on disk, of all objects.
+    /// Returns the number of entries of all objects on disk.
     pub(super) fn entries(&self) -> usize {
         self.storage.borrow().count()
     }
 
-    /// How many entries ranges have returned so far.
+    /// Returns how many entries reads of ranges have returned so far.
     pub(super) fn entries_listed(&self) -> u64 {
         self.storage.borrow().listed()
     }
 
-    /// One of the user's values, as it is on disk.
+    /// Returns one of the user's values on disk.
     pub(super) fn stored(&self, object: Object, key: &str) -> Option<Bytes> {
         self.storage.borrow().read(object, Space::User, key.as_bytes())
     }
 
-    /// Drops everything that is on its way.
+    /// Drops all batches on their way.
     pub(super) fn clear(&self) {
         let pending = self.storage.borrow_mut().clear();
         drop((pending, self.held.take()));

@@ -1,4 +1,4 @@
-//! The executor: tasks of one thread. The caller chooses which of the ready ones runs next.
+//! The executor: tasks of one thread. The caller chooses which ready task runs next.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ pub(super) type OwnerId = u64;
 
 type TaskKey = u64;
 
-/// Tasks that can run, in the order of their creation. The order of wake-ups may depend on a hash map and must not
+/// The ready tasks, in the order of their creation. The order of wake-ups may depend on a hash map, so it must not
 /// matter.
 #[derive(Default)]
 struct Ready(Mutex<BTreeSet<TaskKey>>);
@@ -52,7 +52,7 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// A task of that owner, which ends with it, on that node.
+    /// Spawns a task on a node. It ends with its owner.
     pub(super) fn spawn(&self, owner: OwnerId, node: usize, future: LocalFuture<()>) {
         let key = self.next.replace(self.next.get() + 1);
         let waker = Waker::from(Arc::new(TaskWaker { key, ready: Arc::clone(&self.ready) }));
@@ -60,8 +60,8 @@ impl Tasks {
         self.ready.lock().insert(key);
     }
 
-    /// Runs one ready task: of `n`, the one that `choose(n)` says. Tasks on `paused` nodes are not ready. `false` if
-    /// none is.
+    /// Runs one of the `n` ready tasks: the one with the index `choose(n)`. Tasks on `paused` nodes are not ready.
+    /// Returns `false` if no task is ready.
     pub(super) fn run_one(&self, paused: &[usize], choose: impl FnOnce(usize) -> usize) -> bool {
         let Some(key) = self.take_ready(paused, choose) else { return false };
         let taken = self.tasks.borrow_mut().get_mut(&key).and_then(|task| {
@@ -79,11 +79,11 @@ impl Tasks {
                 None
             }
             Some(_) => tasks.remove(&key).map(|_| future),
-            // It has ended its own owner.
+            // The task has ended its own owner.
             None => Some(future),
         };
         drop(tasks);
-        // Dropping a future can run code that spawns tasks, so not while they are borrowed.
+        // Dropping a future can run code that spawns tasks, so it is dropped after the borrow.
         drop(over);
         true
     }
@@ -103,7 +103,7 @@ impl Tasks {
         Some(key)
     }
 
-    /// The owner of the task that ran last.
+    /// Returns the owner of the task that ran last.
     pub(super) fn last_owner(&self) -> OwnerId {
         self.last_owner.get()
     }

@@ -1,4 +1,4 @@
-//! What happened when, as text. Off by default: a run is repeated to get its trace.
+//! A text of what happened when. It is off by default: to get its trace, a run is repeated.
 
 use std::cell::{Cell, RefCell};
 
@@ -12,7 +12,7 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Turns it on.
+    /// Turns the trace on.
     pub(super) fn start(&self) {
         self.on.set(true);
     }

@@ -1,4 +1,4 @@
-//! Messages between objects, counted by kind.
+//! Counts messages between objects by kind.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use serde::Serialize;
 /// Messages of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// How many there were. A message to several objects counts once for each.
+    /// The number of messages. A message to several objects counts once for each.
     pub messages: u64,
-    /// Their bytes in the format in which the nodes of a cluster exchange them, without the header of a node message.
+    /// Their size in bytes, in the format of node messages and without the header.
     pub bytes: u64,
 }
 
@@ -24,15 +24,15 @@ impl AddAssign for Amount {
     }
 }
 
-/// Messages by the name that DESIGN.md has for them. An answer has the name of its call and `, answered`.
+/// The messages by their names in DESIGN.md. An answer has the name of its call with `, answered`.
 pub type Traffic = BTreeMap<&'static str, Amount>;
 
-/// Counts messages, once that is turned on.
+/// Counts messages after [`start`](Self::start).
 #[derive(Default)]
 pub(super) struct TrafficCounter(RefCell<Option<Traffic>>);
 
 impl TrafficCounter {
-    /// Counts from now on.
+    /// Begins to count.
     pub(super) fn start(&self) {
         self.0.replace(Some(Traffic::new()));
     }
@@ -42,7 +42,7 @@ impl TrafficCounter {
         self.0.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Counts a message, however often the network carries it.
+    /// Counts a message once, even if the network duplicates it.
     pub(super) fn count(&self, message: &impl Counted) {
         if let Some(traffic) = &mut *self.0.borrow_mut() {
             let bytes = wire::length(message).map_or(0, |length| length as u64);

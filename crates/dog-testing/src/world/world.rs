@@ -24,7 +24,7 @@ use super::random::Random;
 use super::services::Services;
 use super::traffic::Traffic;
 
-/// The user's App on one node, without its type.
+/// The user's App on one node, type-erased.
 type Answering = Rc<dyn Fn(Request) -> LocalFuture<Response>>;
 
 /// The App on one node.
@@ -38,12 +38,12 @@ struct NodeFront {
 pub struct World {
     services: Rc<Services>,
     fronts: RefCell<Vec<NodeFront>>,
-    /// Whether chance picks the next task, or the oldest runs first.
+    /// Whether the next task is random. Otherwise the oldest runs first.
     picks_tasks: bool,
 }
 
 impl World {
-    /// A world of this App, with an environment for its objects.
+    /// Creates a world for this App. `env` is the environment of its objects.
     pub fn new<A: App>(app: A, env: Env, config: WorldConfig) -> Rc<Self> {
         let classes = classes::<A, LifeHost>();
         let services = Services::new(config, env, classes.iter().map(|class| class.name).collect());
@@ -61,12 +61,12 @@ impl World {
         &self.services
     }
 
-    /// Tells `observer` from now on.
+    /// Tells `observer` what happens from now on.
     pub fn set_observer(&self, observer: Rc<dyn Observer>) {
         self.services.core().set_observer(Some(observer));
     }
 
-    /// One step: a task runs, or the next event until `until` happens. `false` if there is neither.
+    /// Makes one step: runs a task, or else the next event until `until`. Returns `false` if there is neither.
     pub fn step(&self, until: Micros) -> bool {
         self.services.collect_released();
         let core = self.services.core();
@@ -75,7 +75,7 @@ impl World {
         core.tasks().run_one(&paused, choose) || core.clock().run_next(until)
     }
 
-    /// Lets go of everything. Clients keep what they have received.
+    /// Drops everything. Clients keep what they have received.
     pub fn end(&self) {
         self.services.clear();
         let fronts = self.fronts.take();
@@ -83,7 +83,7 @@ impl World {
         self.services.clear_rest();
     }
 
-    /// Microseconds since the start of the run.
+    /// Returns the microseconds since the start of the run.
     pub fn micros(&self) -> Micros {
         self.services.core().clock().micros()
     }
@@ -93,12 +93,12 @@ impl World {
         self.services.core().clock().now()
     }
 
-    /// What [`micros`](Self::micros) is when `duration` has passed.
+    /// Returns the value that [`micros`](Self::micros) has after `duration`.
     pub fn after(&self, duration: Duration) -> Micros {
         self.micros() + Self::span(duration)
     }
 
-    /// A duration in microseconds.
+    /// Converts a duration to microseconds.
     pub fn span(duration: Duration) -> Micros {
         Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX / 4)
     }
@@ -133,12 +133,12 @@ impl World {
         self.services.core().trace().take()
     }
 
-    /// The random numbers of this run.
+    /// Returns the random numbers of this run.
     pub fn random(&self) -> RefMut<'_, Random> {
         self.services.core().random()
     }
 
-    /// What functions of the user have failed with, and where.
+    /// Returns the failures of the user's functions.
     pub fn failures(&self) -> RefMut<'_, Vec<String>> {
         self.services.core().failures()
     }
@@ -148,7 +148,7 @@ impl World {
         self.services.mail().traffic().start();
     }
 
-    /// The messages since the last call.
+    /// Returns the counts of messages since the last call.
     pub fn take_traffic(&self) -> Traffic {
         self.services.mail().traffic().take()
     }
@@ -156,7 +156,7 @@ impl World {
 
 /// The network and the disk.
 impl World {
-    /// How the network behaves.
+    /// Returns how the network behaves.
     pub fn weather(&self) -> Weather {
         self.services.core().weather()
     }
@@ -166,7 +166,7 @@ impl World {
         self.services.core().network().set_weather(weather);
     }
 
-    /// How the disk behaves.
+    /// Returns how the disk behaves.
     pub fn disk(&self) -> DiskConfig {
         self.services.core().disk()
     }
@@ -176,12 +176,13 @@ impl World {
         self.services.core().set_disk(disk);
     }
 
-    /// How many calls, answers and deliveries were lost or late so far. After that, members may not know each other.
+    /// Returns how many calls, answers and deliveries were lost or late so far. After such a loss, members may not know
+    /// each other.
     pub fn harmed(&self) -> u64 {
         self.services.core().network().harmed()
     }
 
-    /// How often something was cut so far. After that, a delivery may be missing.
+    /// Returns how many cuts there were so far. After a cut, a delivery may be missing.
     pub fn cuts_so_far(&self) -> u64 {
         self.services.core().network().cuts_so_far()
     }
@@ -224,54 +225,54 @@ impl World {
         self.services.lives().current(object)
     }
 
-    /// The engine's side of the current life of an object.
+    /// Returns the engine's side of the current life of an object.
     pub fn driver(&self, object: Object) -> Option<Driver> {
         self.current(object).map(|running| running.driver)
     }
 
-    /// All current lives.
+    /// Returns all current lives.
     pub fn lives(&self) -> Vec<(Object, RunningLife)> {
         self.services.lives().all_current()
     }
 
-    /// All objects that have ever lived.
+    /// Returns all objects that have ever lived.
     pub fn known_objects(&self) -> Vec<Object> {
         self.services.lives().known()
     }
 
-    /// The name of the object whose task ran last.
+    /// Returns the name of the object whose task ran last.
     pub fn last_to_run(&self) -> String {
         let last = self.services.core().tasks().last_owner();
         let running = self.lives().into_iter().find(|(_, running)| running.life.id() == last);
         running.map_or_else(|| "the App".into(), |(object, _)| Party::Object(object).full_name())
     }
 
-    /// The current life of an object crashes. `false` if there is none.
+    /// Crashes the current life of an object. Returns `false` if there is none.
     pub fn crash(&self, object: Object) -> bool {
         self.services.crash(object)
     }
 
-    /// The hosts begin to shut down: every life is told, and every one that begins from now on.
+    /// Lets the hosts begin to shut down. All present and future lives are told.
     pub fn begin_shutdown(&self) {
         self.services.stop();
     }
 
-    /// The alarm of an object.
+    /// Returns the alarm of an object.
     pub fn alarm_of(&self, object: Object) -> Option<Timestamp> {
         self.services.store().alarm(object)
     }
 
-    /// How many entries are on disk, of all objects.
+    /// Returns the number of entries of all objects on disk.
     pub fn entries(&self) -> usize {
         self.services.store().entries()
     }
 
-    /// How many entries ranges have returned so far.
+    /// Returns how many entries reads of ranges have returned so far.
     pub fn entries_listed(&self) -> u64 {
         self.services.store().entries_listed()
     }
 
-    /// One of the user's values, as it is on disk.
+    /// Returns one of the user's values on disk.
     pub fn stored(&self, object: Object, key: &str) -> Option<Bytes> {
         self.services.store().stored(object, key)
     }
@@ -279,7 +280,7 @@ impl World {
 
 /// Clients.
 impl World {
-    /// A client sends a request to a node.
+    /// Sends a client's request to a node.
     pub fn ask(self: &Rc<Self>, node: usize, request: Request) -> ClientKey {
         let client = self.services.connections().add_client();
         self.note(|| format!("client {client} asks node {node} for {}", request.uri()));
@@ -315,22 +316,22 @@ impl World {
         owner.into_iter().for_each(|owner| self.services.core().tasks().end(owner));
     }
 
-    /// The state of a client's connection.
+    /// Returns the state of a client's connection.
     pub fn client_state(&self, client: ClientKey) -> ClientState {
         self.services.connections().with_client(client, |end| end.state().clone())
     }
 
-    /// The socket of a client, from its answer on.
+    /// Returns the socket of a client, once the client is answered.
     pub fn client_socket(&self, client: ClientKey) -> Option<(ReplicaAddress, SocketId)> {
         self.services.connections().with_client(client, |end| end.socket())
     }
 
-    /// The client that the App has identified it as.
+    /// Returns the client id that the App has used for it.
     pub fn identified(&self, client: ClientKey) -> Option<ClientId> {
         self.services.connections().with_client(client, |end| end.identified().cloned())
     }
 
-    /// The response to a client's request, the first time it is asked for.
+    /// Takes the response to a client's request.
     pub fn take_response(&self, client: ClientKey) -> Option<Response> {
         self.services.connections().with_client(client, Client::take_response)
     }
@@ -345,32 +346,32 @@ impl World {
         self.services.connections().with_client(client, |end| (end.reads(), !end.has_stalled()))
     }
 
-    /// A client stops reading, or starts again.
+    /// Lets a client stop or start reading.
     pub fn set_reads(&self, client: ClientKey, reads: bool) {
         self.services.connections().set_reads(client, reads);
     }
 
-    /// A client sends a message.
+    /// Sends a message from a client.
     pub fn client_sends(&self, client: ClientKey, message: Message) {
         self.services.connections().client_sends(client, message);
     }
 
-    /// A client closes its socket.
+    /// Closes a client's socket.
     pub fn client_closes(&self, client: ClientKey, close: Close) {
         self.services.connections().client_closes(client, close);
     }
 
-    /// A client goes without a close. Its host notices after `delay`.
+    /// Disconnects a client without a close. The host notices after `delay`.
     pub fn client_vanishes(&self, client: ClientKey, delay: Micros) {
         self.services.connections().client_vanishes(client, delay);
     }
 
-    /// A client does not wait for its answer any more.
+    /// Lets a client stop waiting for its answer.
     pub fn give_up(&self, client: ClientKey) {
         self.services.connections().give_up(client);
     }
 
-    /// The sockets that are open on their host's side.
+    /// Returns the sockets that are open on their host's side.
     pub fn open_sockets(&self) -> Vec<OpenSocket> {
         self.services.connections().open()
     }
