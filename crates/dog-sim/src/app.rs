@@ -1,5 +1,5 @@
-//! The App of the simulated runs: it does everything that an App can do, as its clients tell it, and records what it
-//! sees.
+//! The App of the simulated runs. On commands from its clients it does everything that an App can do, and it records
+//! what it sees.
 
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -41,10 +41,10 @@ impl App for Market {
     }
 }
 
-/// A panic without output, so that the output of a long run stays readable.
+/// Panics without output, so that the output of a long run stays readable.
 fn panic_quietly(witness: &Witness) -> ! {
     witness.record().panics += 1;
-    std::panic::resume_unwind(Box::new("a panic that was asked for"))
+    std::panic::resume_unwind(Box::new("a panic on command"))
 }
 
 /// Increments two entries that must always be equal.
@@ -67,7 +67,7 @@ async fn check_entries(witness: &Witness, object: [u8; 32], storage: &Storage) -
     let first = storage.get::<u64>("first").await?.unwrap_or(0);
     let second = storage.get::<u64>("second").await?.unwrap_or(0);
     let mut record = witness.record();
-    // Between the two reads of an old life, a new one may have written.
+    // In an old life, a new one may have written between the two reads.
     if is_current && record.runs_current_life(object) {
         record.found(object, (first, second));
     }
@@ -156,7 +156,7 @@ impl Replica for Desk {
             "/count" => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
             "/broadcast" => cx.broadcast(self.message('b', "-"))?,
             "/late" => {
-                // Other handlers run before this request becomes a socket.
+                // This lets other handlers run before the request becomes a socket.
                 cx.storage().get::<u64>("first").await?;
                 cx.gossip(&1).await?;
                 return Ok(cx.connect(request));
@@ -206,7 +206,7 @@ impl Replica for Desk {
     async fn on_alarm(&self, cx: &Context<Self>) -> Result {
         may_activate(&self.witness)?;
         let (object, mut record) = (*cx.id().as_bytes(), self.witness.record());
-        // An old life cannot clear the alarm, so it rings again in the new one.
+        // An old life cannot clear the alarm, so the alarm rings again in the new one.
         if record.runs_current_life(object) {
             record.stored().alarm_rang(object, cx.now());
         }
@@ -217,7 +217,7 @@ impl Replica for Desk {
 impl Desk {
     fn begins(&self, socket: &Socket, handler: &'static str) {
         self.witness.record().handler_begins(socket.id(), socket.client().as_str(), handler);
-        // A socket that has ended meanwhile has no attachment any more.
+        // A socket that has ended meanwhile has no attachment.
         if let Ok(attached) = socket.attachment() {
             self.witness.record().finds_attached(socket.id(), attached);
         }
@@ -227,7 +227,7 @@ impl Desk {
         self.witness.record().handler_ends(socket.id());
     }
 
-    /// A message that contains its kind, its name, and the client that it leaves out or is for.
+    /// Returns a message that contains its kind, its name, and the client that it excludes or addresses.
     fn message(&self, kind: char, about: &str) -> Message {
         self.named_message(kind, about).1
     }
@@ -237,7 +237,7 @@ impl Desk {
         (name, Message::text(format!("{kind} {} {} {about}", name.0, name.1)))
     }
 
-    /// Attaches another number to the socket.
+    /// Attaches a new number to the socket.
     fn attach(&self, socket: &Socket) {
         let number = self.witness.record().new_attachment();
         if socket.set_attachment(&number).is_ok() {
@@ -302,7 +302,7 @@ impl Desk {
         };
         let is_set = cx.set_alarm(at).await.is_ok();
         let mut record = self.witness.record();
-        // An old life can hear so late of it that the alarm has rung in the new one.
+        // An old life may learn so late that the alarm is set that it has already rung in the new one.
         if let Some(number) = number.filter(|_| is_set && record.runs_current_life(object)) {
             record.stored().alarm_set(object, number, at);
         }

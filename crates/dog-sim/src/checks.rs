@@ -1,9 +1,9 @@
-//! How often each promise was checked: a checker that never runs finds nothing.
+//! Counts how often each promise was checked, because a checker that never runs finds nothing.
 
 use std::fmt;
 use std::ops::AddAssign;
 
-/// The promises of DESIGN.md have numbers from 1 to 16.
+/// The highest number of a promise in DESIGN.md.
 const PROMISES: usize = 16;
 
 /// How often each promise was checked.
@@ -11,7 +11,7 @@ const PROMISES: usize = 16;
 pub struct Checks([u64; PROMISES + 1]);
 
 impl Checks {
-    /// How often this promise was checked.
+    /// Returns how often this promise was checked.
     #[must_use]
     pub fn of(&self, promise: u8) -> u64 {
         self.0.get(usize::from(promise)).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! One run: everything in it follows from its seed.
+//! Runs one seed. The seed determines everything in the run.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::run::Run;
 use crate::workload::Workload;
 
-/// The options of a run, besides its seed.
+/// The options of a run, in addition to its seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
@@ -34,21 +34,21 @@ impl Options {
     }
 }
 
-/// A run in which no promise was broken.
+/// The outcome of a run in which no promise was broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunOutcome {
-    /// Steps of the executor and the clock.
+    /// The number of steps of the executor and the clock.
     pub steps: u64,
     /// How often a handler of a socket ran.
     pub handled: u64,
     /// How often each promise was checked.
     pub checks: Checks,
-    /// The trace, if it was asked for.
+    /// The trace, if it was requested.
     pub trace: Vec<String>,
 }
 
-/// A run in which a promise was broken.
+/// A broken promise, and the run in which it was found.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Finding {
@@ -58,13 +58,13 @@ pub struct Finding {
     pub promise: u8,
     /// What was expected, and what happened.
     pub what: String,
-    /// The trace until then, if it was asked for.
+    /// The trace until then, if it was requested.
     pub trace: Vec<String>,
     bug: Option<Bug>,
 }
 
 impl fmt::Display for Finding {
-    /// The trace, what is wrong, and the command that repeats the run.
+    /// Writes the trace, the broken promise, and the command that repeats the run.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.trace.iter().try_for_each(|line| writeln!(formatter, "{line}"))?;
         writeln!(formatter, "seed {}: promise {} is broken: {}", self.seed, self.promise, self.what)?;
@@ -93,7 +93,7 @@ pub fn explore(seed: u64, options: Options) -> Result<RunOutcome, Box<Finding>> 
     }
 }
 
-/// Runs one seed, and if a promise was broken, once more with a trace.
+/// Runs one seed. If a promise was broken, runs it again with a trace.
 ///
 /// # Errors
 /// If a promise was broken.
@@ -104,7 +104,7 @@ pub fn explore_with_trace(seed: u64, options: Options) -> Result<RunOutcome, Box
     })
 }
 
-/// A panic outside of handlers is a finding like any other.
+/// Runs the workload. A panic outside of handlers is a finding like any other.
 fn work_safely(run: &mut Run) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| Workload::new(run).work())) {
         let text = panic.downcast_ref::<String>().map(String::as_str);

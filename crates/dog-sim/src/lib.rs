@@ -1,16 +1,17 @@
-//! The simulation of this project: the engine on simulated nodes, with random work and random faults that follow from a
-//! seed. After every step it checks whether a promise of DESIGN.md is broken. A [`Bug`] can be planted, to show that
-//! the simulation finds it. `cargo xtask sim` runs many seeds.
+//! The simulation of this project: the engine on simulated nodes, with random work and random faults from a seed. After
+//! each step it checks whether a promise of DESIGN.md is broken. A [`Bug`] can be planted, to show that the simulation
+//! finds it. `cargo xtask sim` runs many seeds.
 //!
-//! It runs on the simulated world of the test kit (`crates/dog-testing`). Users test their own Apps with the kit;
-//! nothing in this crate is of use to them.
+//! It runs on the simulated world of the test kit (`crates/dog-testing`). Users test their own Apps with the kit, and
+//! do not need this crate.
 //!
 //! # The files, in reading order
-//! - `stored`: what objects have stored; `checks`: how often each promise was checked
-//! - `record`: what the App's handlers record, and what must be true of it; `app`: the App
-//! - `plan`: what a run is like; `watch`: what the hosts do, and what must be true of it; `run`: a run in progress
-//! - `placement`: where newcomers are placed once everything is healed; `settle`: what else must be true then
-//! - `workload`: what happens in a run; `explore`: one run; `many`: many runs, in parallel
+//! - `stored`: what objects have stored; `checks`: counts of the checks of each promise
+//! - `record`: what the App's handlers record, and the checks of that; `app`: the App
+//! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `run`: a run in progress
+//! - `placement`: checks where new clients are placed when all faults are healed; `settle`: the other checks at that
+//!   time
+//! - `workload`: the actions of a run; `explore`: one run; `many`: many runs in parallel
 //!
 //! | promise | its checker | when |
 //! |---|---|---|

@@ -15,13 +15,13 @@ use crate::explore::{Finding, Options, RunOutcome, explore};
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct RunSummary {
-    /// How many runs there were.
+    /// The number of runs.
     pub runs: u64,
-    /// Steps of the executor and the clock, in runs without a finding.
+    /// The number of steps of the executor and the clock, in runs without a finding.
     pub steps: u64,
-    /// How often a handler of a socket ran in these.
+    /// How often a handler of a socket ran in those runs.
     pub handled: u64,
-    /// How often each promise was checked in these.
+    /// How often each promise was checked in those runs.
     pub checks: Checks,
     /// The runs in which a promise was broken, by seed.
     pub findings: BTreeMap<u64, Box<Finding>>,
@@ -63,7 +63,7 @@ impl fmt::Display for RunSummary {
     }
 }
 
-/// Runs these seeds on that many threads.
+/// Runs these seeds on `threads` threads.
 #[must_use]
 pub fn explore_many(seeds: Range<u64>, options: Options, threads: usize) -> RunSummary {
     let (next, summary) = (AtomicU64::new(seeds.start), Mutex::new(RunSummary::default()));

@@ -1,4 +1,4 @@
-//! Where newcomers are placed once everything is healed: promises 2 and 3.
+//! Checks where new clients are placed when all faults are healed: promises 2 and 3.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use dog_testing::world::{ClientKey, Driver, Micros, World};
 use crate::app::Hall;
 use crate::run::Run;
 
-/// How long a newcomer waits for its socket: longer than a join takes.
+/// How long a new client waits for its socket. This is longer than a join takes.
 const PLACED: Micros = 5_000_000;
 
-/// How long a Group takes to hear that a client has left.
+/// The time in which a Group learns that a client has left.
 const LEFT: Micros = 300_000;
 
-/// Where a newcomer belongs.
+/// Where a new client must be placed.
 enum Expected {
-    /// The Group was not asked for long and is out of memory, so its books are not known.
+    /// The Group was not called for a long time and is not in memory, so its books are not known.
     Unknown,
     /// On one of these.
     Any(Vec<ReplicaId>),
@@ -26,7 +26,7 @@ enum Expected {
     New,
 }
 
-/// Checks the placement of newcomers.
+/// Checks the placement of new clients.
 pub(crate) struct PlacementCheck<'run> {
     run: &'run mut Run,
 }
@@ -36,7 +36,8 @@ impl<'run> PlacementCheck<'run> {
         Self { run }
     }
 
-    /// A newcomer comes to each Group, comes a second time, leaves, and comes back. `false` once a promise is broken.
+    /// For each Group, a new client comes, opens a second socket, leaves and comes back. Returns `false` if a promise
+    /// was broken.
     pub(crate) fn check(&mut self) -> bool {
         (0..self.run.plan().groups).all(|group| {
             let (group, name) = (format!("g{group}"), self.run.newcomer());
@@ -45,7 +46,8 @@ impl<'run> PlacementCheck<'run> {
         })
     }
 
-    /// Promise 3: a client that nobody remembers goes where most room is, and to a parked Replica before a new one.
+    /// Promise 3: a client that the Group does not remember is placed on the Replica with most room. A parked Replica
+    /// is used before a new one.
     fn check_least_used(&mut self, group: &str, name: &str) -> Option<(ClientKey, ReplicaId)> {
         let books = self.books(group);
         let expected = self.expected(books.as_deref());
@@ -64,7 +66,8 @@ impl<'run> PlacementCheck<'run> {
         None
     }
 
-    /// Promise 2: a client goes where it is, if there is room, and comes back to where it was.
+    /// Promise 2: a client's second socket goes to the same Replica if there is room. A client that left comes back to
+    /// the same Replica.
     fn check_sticky(&mut self, group: &str, name: &str, client: ClientKey, replica: ReplicaId) -> bool {
         let limit = self.run.plan().rules.limit;
         let is_it = |member: &&MemberSeats| member.replica == replica;
@@ -90,7 +93,7 @@ impl<'run> PlacementCheck<'run> {
         is_held
     }
 
-    /// For how long the newcomer stays away: until its Replica is parked, if it is remembered for that long.
+    /// Returns how long the client stays away: until its Replica is parked, if it is remembered for that long.
     fn absence(&self) -> Micros {
         let policy = self.run.plan().rules.policy;
         let parked = policy.park_after + Duration::from_secs(1);
@@ -98,7 +101,7 @@ impl<'run> PlacementCheck<'run> {
         if is_remembered { World::span(parked) } else { LEFT }
     }
 
-    /// A client connects. Returns the Replica that it is on then; `None` once a promise is broken.
+    /// Connects a client. Returns its Replica. `None` if a promise was broken.
     fn connect(&mut self, group: &str, name: &str) -> Option<(ClientKey, Option<ReplicaId>)> {
         let client = self.run.connect(0, &format!("/ws?u={name}&g={group}"));
         let is_well = self.run.pass(PLACED);
@@ -106,7 +109,7 @@ impl<'run> PlacementCheck<'run> {
         is_well.then_some((client, socket.map(|(at, _)| at.replica)))
     }
 
-    /// The books of a Group, if it is awake.
+    /// Returns the books of a Group, if it is awake.
     fn books(&self, group: &str) -> Option<Vec<MemberSeats>> {
         let class = self.run.world().class(Hall::NAME)?;
         let address = GroupAddress { class, group: GroupId::from_name(Hall::NAME, group) };

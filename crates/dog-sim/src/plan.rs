@@ -1,4 +1,4 @@
-//! What a run is like: all of it follows from the seed.
+//! The parameters of a run, which its seed determines.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use dog_testing::world::{Bug, DiskConfig, Random, Weather, WorldConfig};
 
 use crate::app::Rules;
 
-/// What can happen in a run, and how often.
+/// What happens in a run, and how often.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) config: WorldConfig,
@@ -17,23 +17,23 @@ pub(crate) struct Plan {
     pub(crate) clients: usize,
     pub(crate) rounds: usize,
     pub(crate) actions: usize,
-    /// Of a thousand actions: a life or a node crashes.
+    /// How many of 1,000 actions crash a life or a node.
     pub(crate) crashes: u32,
-    /// Of a thousand actions: two nodes are cut off from each other.
+    /// How many of 1,000 actions cut two nodes off from each other.
     pub(crate) cuts: u32,
-    /// Of a thousand actions: a node stands still or is isolated, mostly for longer than its lease.
+    /// How many of 1,000 actions pause or isolate a node, mostly for longer than its lease.
     pub(crate) outages: u32,
-    /// Of a thousand actions: a handler fails or panics.
+    /// How many of 1,000 actions let a handler fail or panic.
     pub(crate) faults: u32,
-    /// Of a thousand activations: it fails.
+    /// How many of 1,000 activations fail.
     pub(crate) activations_fail: u32,
 }
 
 impl Plan {
-    /// The plan of a seed.
+    /// Returns the plan of a seed.
     pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut random = Random::new(seed ^ 0x0064_6f67);
-        // A third of the runs is calm: some promises can be checked only there.
+        // A third of the runs is calm, because some promises can be checked only there.
         let weather = *random.pick(&[Weather::CALM, Weather::STORM, Weather::STORM]);
         let cuts = if weather.lost > 0 { *random.pick(&[0, 30]) } else { 0 };
         let nodes = *random.pick(&[1, 2, 3]);
@@ -73,7 +73,7 @@ fn disk(random: &mut Random) -> DiskConfig {
 }
 
 fn hibernate_after(random: &mut Random) -> Option<Duration> {
-    // A Group asks its members every 30 s, and that must keep nobody from hibernating: so one time is longer than that.
+    // A Group asks its members every 30 s, which must not keep them from hibernating. So one of these times is longer.
     let some = Duration::from_secs(*random.pick(&[1, 3, 10, 45]));
     *random.pick(&[None, None, Some(Duration::ZERO), Some(some)])
 }

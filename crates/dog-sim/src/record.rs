@@ -1,5 +1,5 @@
-//! What the objects of a run record, and what must be true of it. The handlers of the App write here, and so does the
-//! one who watches the hosts.
+//! The record of a run, and the checks of it. The handlers of the App write it, and so does
+//! [`Watch`](crate::watch::Watch), which observes the hosts.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,9 @@ use dog_testing::world::Random;
 use crate::checks::Checks;
 use crate::stored::{ObjectId, Stored};
 
-/// Where liveness is checked on demand, a restarted Group does not know of sockets that are opened with a ticket of its
-/// earlier life until these are reported: a ticket lives for up to 8 s, and a report takes 1 s. A whisper may miss them
-/// until then.
+/// After a restart of a Group with liveness checks on demand, a whisper may miss sockets for this long. The Group does
+/// not know sockets that are opened with a ticket of its earlier life until they are reported. A ticket lives for up to
+/// 8 s, and a report takes 1 s.
 const WHISPERS_MAY_MISS: Duration = Duration::from_secs(10);
 
 /// A promise that was broken.
@@ -23,10 +23,10 @@ pub(crate) struct Violation {
     pub(crate) what: String,
 }
 
-/// Names a message: the life of the Replica that sent it, and the number of the message within that life.
+/// The name of a message: the Replica's life that sent it, and the number of the message within that life.
 pub(crate) type MessageName = (u64, u64);
 
-/// The handlers of one socket.
+/// The handler calls of one socket.
 #[derive(Debug, Default)]
 pub(crate) struct SocketRecord {
     pub(crate) client: String,
@@ -37,31 +37,31 @@ pub(crate) struct SocketRecord {
     pub(crate) ends: u32,
     last_command: u64,
     attached: Option<u64>,
-    /// Whether its host has it open.
+    /// Whether it is open at its host.
     pub(crate) is_open: bool,
 }
 
 /// A message that a socket must receive.
 #[derive(Clone, Debug)]
 pub(crate) struct Owed {
-    /// The life that sent it: what it had not sent when it crashed is excused. A whisper is owed only once it has
-    /// ended.
+    /// The life that sent it. If that life crashes, the message is no longer owed. A whisper has the default value
+    /// here.
     pub(crate) sender: Epoch,
     pub(crate) since: Timestamp,
     /// The socket's Replica was among those that the message was sent to.
     pub(crate) addressed: bool,
     /// The socket's Replica was asked to confirm it.
     pub(crate) asked: bool,
-    /// Everyone had to know everyone when it was sent.
+    /// All members had to know each other when it was sent.
     pub(crate) sure: bool,
-    /// How often something had been cut when it was sent. `None` if something was cut at that moment.
+    /// The number of cuts until it was sent. `None` if there was a cut at that moment.
     pub(crate) cuts_so_far: Option<u64>,
-    /// How many calls and answers had been lost when it was sent.
+    /// The number of calls and answers that had been lost when it was sent.
     pub(crate) harmed: u64,
     pub(crate) whispered: bool,
 }
 
-/// What is recorded in a run.
+/// The record of a run.
 #[derive(Debug)]
 pub(crate) struct RunRecord {
     pub(crate) violations: Vec<Violation>,
@@ -69,18 +69,18 @@ pub(crate) struct RunRecord {
     limit: u32,
     pub(crate) now: Timestamp,
     pub(crate) random: Random,
-    /// How many of a thousand activations fail.
+    /// How many of 1,000 activations fail.
     pub(crate) activations_fail: u32,
     /// The life whose code runs now.
     running_life: Option<Epoch>,
-    /// When a life of a Group began last, if liveness is checked on demand.
+    /// When the last life of a Group began, if liveness is checked on demand.
     group_began: Option<Timestamp>,
     /// The current life of each object.
     lives: BTreeMap<ObjectId, Epoch>,
     /// How many messages each life of a Replica has sent.
     sent: BTreeMap<u64, u64>,
     next_attachment: u64,
-    /// Panics that were asked for and have not happened yet.
+    /// The number of commanded panics that have not happened yet.
     pub(crate) panics: u32,
     pub(crate) sockets: BTreeMap<SocketId, SocketRecord>,
     /// Requests that are being answered, or whose answers are being read, per life of a Replica.
@@ -91,15 +91,15 @@ pub(crate) struct RunRecord {
     /// How many messages the sender of each whisper had sent when the whisper ended.
     pub(crate) whispers: BTreeMap<MessageName, u64>,
     stored: Stored,
-    /// How often handlers have run: a run that does nothing checks nothing.
+    /// How often handlers have run. A run without handlers checks nothing.
     pub(crate) handled: u64,
     /// How many calls, answers and deliveries were lost or late so far.
     pub(crate) harmed: u64,
-    /// The same when everything was healed last.
+    /// The value of `harmed` when the faults were last healed.
     pub(crate) harmed_when_healed: u64,
 }
 
-/// The record, as objects find it in their [`Env`](dog::Env).
+/// A handle to the record in the [`Env`](dog::Env) of the objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Witness(Arc<Mutex<RunRecord>>);
 
@@ -134,7 +134,7 @@ impl Witness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request has a seat until the returned value is dropped.
+    /// Records that a request has a seat until the returned value is dropped.
     pub(crate) fn take_seat(&self, replica: ReplicaId, life: u64) -> InFlight {
         let mut record = self.record();
         *record.in_flight.entry((replica, life)).or_default() += 1;
@@ -170,8 +170,7 @@ impl RunRecord {
         }
     }
 
-    /// Promise 1, for one life. When an old life and a new one run at the same time, each keeps the limit by its own
-    /// count.
+    /// Promise 1, for one life. When an old and a new life run at the same time, each keeps the limit by its own count.
     fn check_limit(&mut self, replica: ReplicaId, life: u64) {
         self.checks.count(1);
         let count = |seats: &BTreeMap<(ReplicaId, u64), u32>| seats.get(&(replica, life)).copied().unwrap_or_default();
@@ -181,44 +180,45 @@ impl RunRecord {
         }
     }
 
-    /// A life of an object begins.
+    /// Records that a life of an object begins.
     pub(crate) fn begin_life(&mut self, object: ObjectId, epoch: Epoch) {
         self.lives.insert(object, epoch);
     }
 
-    /// A life of a Group begins, and liveness is checked on demand.
+    /// Records that a life of a Group begins, in a run with liveness checks on demand.
     pub(crate) fn group_begins_on_demand(&mut self) {
         self.group_began = Some(self.now);
     }
 
-    /// The number of the object's current life.
+    /// Returns the number of the object's current life.
     pub(crate) fn current_life(&self, object: ObjectId) -> u64 {
         self.lives.get(&object).map_or(0, |epoch| epoch.as_u64())
     }
 
-    /// The thread runs code of this life from now on, or of none.
+    /// Sets the life whose code the thread runs from now on.
     pub(crate) fn run_life(&mut self, life: Option<Epoch>) {
         self.running_life = life;
     }
 
-    /// The number of the life whose code runs now.
+    /// Returns the number of the life whose code runs now.
     pub(crate) fn running_life(&self) -> u64 {
         self.running_life.map_or(0, Epoch::as_u64)
     }
 
-    /// Whether the life whose code runs now is the object's current one. An old life may run beside it for a while.
+    /// Whether the life whose code runs now is the object's current one. An old life may run at the same time for a
+    /// while.
     pub(crate) fn runs_current_life(&self, object: ObjectId) -> bool {
         self.running_life() == self.current_life(object)
     }
 
-    /// Names the next message of a life.
+    /// Returns the name of the next message of a life.
     pub(crate) fn next_message(&mut self, life: u64) -> MessageName {
         let sent = self.sent.entry(life).or_default();
         *sent += 1;
         (life, *sent)
     }
 
-    /// A host has a new socket.
+    /// Records that a host has a new socket.
     pub(crate) fn host_opens(&mut self, socket: SocketId, group: GroupId, (replica, life): (ReplicaId, u64)) {
         *self.open.entry((replica, life)).or_default() += 1;
         self.check_limit(replica, life);
@@ -226,7 +226,7 @@ impl RunRecord {
         self.sockets.insert(socket, SocketRecord { is_open: true, group, replica, ..SocketRecord::default() });
     }
 
-    /// The host's socket has ended. Nothing is owed to it any more.
+    /// Records that a host's socket has ended. No message is owed to it any more.
     pub(crate) fn host_ends(&mut self, socket: SocketId, life: (ReplicaId, u64)) {
         if let Some(open) = self.open.get_mut(&life) {
             *open -= 1;
@@ -278,12 +278,12 @@ impl RunRecord {
         }
     }
 
-    /// The handler of that socket that runs, by its name.
+    /// Returns the name of the handler of that socket that runs now.
     pub(crate) fn running_handler(&self, socket: SocketId) -> Option<&'static str> {
         self.sockets.get(&socket)?.running
     }
 
-    /// A number to be attached to a socket.
+    /// Returns a new number to attach to a socket.
     pub(crate) fn new_attachment(&mut self) -> u64 {
         self.next_attachment += 1;
         self.next_attachment
@@ -295,37 +295,37 @@ impl RunRecord {
         }
     }
 
-    /// Promise 13: an attachment is still there, however often its Replica has hibernated.
+    /// Promise 13: an attachment survives each hibernation of its Replica.
     pub(crate) fn finds_attached(&mut self, socket: SocketId, found: Option<u64>) {
         let attached = self.sockets.get(&socket).and_then(|record| record.attached);
         let wrong = || format!("socket {}: {found:?} is attached, expected {attached:?}", socket.raw());
         self.check(13, if found == attached { Ok(()) } else { Err(wrong()) });
     }
 
-    /// Promise 10: a count was acknowledged.
+    /// Promise 10: checks a count that was acknowledged.
     pub(crate) fn counted(&mut self, object: ObjectId, count: u64) {
         let outcome = self.stored.counted(object, count);
         self.check(10, outcome);
     }
 
-    /// Promise 11: these two entries are on disk.
+    /// Promise 11: checks two entries that were read from disk.
     pub(crate) fn found(&mut self, object: ObjectId, entries: (u64, u64)) {
         let outcome = self.stored.found(object, entries);
         self.check(11, outcome);
     }
 
-    /// Promise 11: an alarm that was due has rung.
+    /// Promise 11: checks that an alarm that was due has rung.
     pub(crate) fn check_alarm(&mut self, object: ObjectId) {
         let outcome = self.stored.check_alarm(object, self.now);
         self.check(11, outcome);
     }
 
-    /// What objects have stored.
+    /// Returns what objects have stored.
     pub(crate) fn stored(&mut self) -> &mut Stored {
         &mut self.stored
     }
 
-    /// A whisper begins: the open sockets of `client` must receive it, if the whisper succeeds.
+    /// Records that a whisper begins. If it succeeds, the open sockets of `client` must receive it.
     pub(crate) fn whisper_begins(&mut self, name: MessageName, group: GroupId, client: &str) {
         let owed = Owed {
             sender: Epoch::default(),
@@ -342,28 +342,29 @@ impl RunRecord {
         self.owed.extend(open.map(|(socket, _)| ((name, *socket), owed.clone())));
     }
 
-    /// The sockets that a message is owed to, each with its Replica.
+    /// Returns what is owed for a message, with the Replica of each socket to which it is owed.
     fn owed_by(&mut self, name: MessageName) -> impl Iterator<Item = (Option<ReplicaId>, &mut Owed)> {
         let (sockets, all) = (&self.sockets, (name, SocketId::from_raw(0))..=(name, SocketId::from_raw(u64::MAX)));
         let replica = |socket| sockets.get(socket).and_then(|record: &SocketRecord| record.replica);
         self.owed.range_mut(all).map(move |((_, socket), owed)| (replica(socket), owed))
     }
 
-    /// A message was sent to some Replicas, over routes that lose nothing.
+    /// Records that a message was sent to some Replicas, over routes that lose nothing.
     pub(crate) fn addressed(&mut self, name: MessageName, is_meant: impl Fn(ReplicaId) -> bool) {
         for (replica, owed) in self.owed_by(name) {
             owed.addressed |= replica.is_some_and(&is_meant);
         }
     }
 
-    /// A Replica is asked to confirm a message.
+    /// Records that a Replica is asked to confirm a message.
     pub(crate) fn asked(&mut self, name: MessageName, whom: ReplicaId) {
         for (_, owed) in self.owed_by(name).filter(|(replica, _)| *replica == Some(whom)) {
             owed.asked = true;
         }
     }
 
-    /// A broadcast was confirmed: it owes nothing to the Replicas that it names as missing, and has reached the others.
+    /// Records that a broadcast was confirmed. It owes nothing to the Replicas that it reports as missing, and must
+    /// have reached the others.
     pub(crate) fn confirmed(&mut self, name: MessageName, missing: &[ReplicaId]) {
         let sockets = &self.sockets;
         let replica = |socket: &SocketId| sockets.get(socket).and_then(|record: &SocketRecord| record.replica);
@@ -373,7 +374,7 @@ impl RunRecord {
         self.owed_by(name).for_each(|(_, owed)| owed.addressed |= owed.asked);
     }
 
-    /// A whisper has ended. One that failed owes nothing.
+    /// Records that a whisper has ended. A whisper that failed owes nothing.
     pub(crate) fn whisper_ends(&mut self, name: MessageName, succeeded: bool) {
         self.whispers.insert(name, self.sent.get(&name.0).copied().unwrap_or_default());
         if !succeeded {

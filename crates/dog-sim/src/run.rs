@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::record::Witness;
 use crate::watch::Watch;
 
-/// What is overdue changes only with time, so it is checked this often.
+/// The interval of the checks for overdue messages. They depend only on time, so they need not run after each step.
 const CHECK_EVERY: Micros = 500_000;
 
 /// A run in progress.
@@ -57,22 +57,22 @@ impl Run {
         &self.watch
     }
 
-    /// All connections that clients have begun.
+    /// Returns all connections that clients have begun.
     pub(crate) fn clients(&self) -> &[ClientKey] {
         &self.clients
     }
 
-    /// How many steps of the executor and the clock were made.
+    /// Returns the number of steps of the executor and the clock.
     pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Whether no promise is broken so far.
+    /// Whether no promise has been broken so far.
     pub(crate) fn is_well(&self) -> bool {
         self.witness.record().violations.is_empty()
     }
 
-    /// Lets time pass, and checks after every step. `false` once a promise is broken.
+    /// Lets time pass and checks after each step. Returns `false` if a promise was broken.
     pub(crate) fn pass(&mut self, micros: Micros) -> bool {
         let until = self.world.after(Duration::from_micros(micros));
         self.watch.check_owed();
@@ -94,14 +94,14 @@ impl Run {
         self.is_well()
     }
 
-    /// A client opens a WebSocket at this path, on that node.
+    /// Opens a client's WebSocket at this path, on that node.
     pub(crate) fn connect(&mut self, node: usize, path: &str) -> ClientKey {
         let client = self.world.ask(node, websocket(path));
         self.clients.push(client);
         client
     }
 
-    /// A client requests this path on that node.
+    /// Sends a client's request for this path to that node.
     pub(crate) fn request(&mut self, node: usize, path: &str) {
         let Ok(request) = http::Request::get(path).body(Body::empty()) else { return };
         let request: Request = request;
@@ -109,25 +109,25 @@ impl Run {
         self.clients.push(client);
     }
 
-    /// The name of a client that nobody has seen before.
+    /// Returns the name of a new client.
     pub(crate) fn newcomer(&mut self) -> String {
         self.newcomers += 1;
         format!("new{}", self.newcomers)
     }
 
-    /// One of the nodes that answer clients.
+    /// Returns one of the nodes that answer clients.
     pub(crate) fn any_node(&self) -> usize {
         let serving = self.world.serving_nodes();
         if serving.is_empty() { 0 } else { serving[self.world.random().below(serving.len())] }
     }
 
-    /// Clients that have a socket, as far as they know.
+    /// Returns the clients that have a socket, as far as they know.
     pub(crate) fn open_clients(&self) -> Vec<ClientKey> {
         let is_open = |client: &ClientKey| self.world.client_state(*client) == ClientState::Open;
         self.clients.iter().copied().filter(is_open).collect()
     }
 
-    /// A client sends a command to the App.
+    /// Sends a command from a client to the App.
     pub(crate) fn command(&mut self, client: ClientKey, verb: &str, about: &str) {
         self.commands += 1;
         self.world.client_sends(client, Message::text(format!("{} {verb} {about}", self.commands)));

@@ -1,4 +1,5 @@
-//! Everything is healed and time has passed: now the books must be right, the cluster whole, and everything stored.
+//! The checks after all faults are healed and time has passed: the books must be right, the cluster must be complete,
+//! and acknowledged values must be stored.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use dog_testing::world::{ClientKey, DiskConfig, Driver, Micros, Weather, World};
 use crate::placement::PlacementCheck;
 use crate::run::Run;
 
-/// Longer than every ticket, lease, retry and deadline.
+/// The time for healing. It is longer than each ticket, lease, retry and deadline.
 const HEALING: Micros = 60_000_000;
 
-/// For how long a Group trusts a member that is silent, and a little more.
+/// How long a Group trusts a silent member, and one second more.
 const LEASE: Micros = 31_000_000;
 
 /// An object may be checked for hibernation this much later than it could hibernate.
@@ -33,7 +34,7 @@ impl<'run> Settlement<'run> {
         Self { run }
     }
 
-    /// Heals everything and checks. `false` once a promise is broken.
+    /// Heals all faults and checks. Returns `false` if a promise was broken.
     pub(crate) fn settle(&mut self) -> bool {
         self.run.world().note(|| "— everything is healed —".into());
         self.heal();
@@ -56,8 +57,8 @@ impl<'run> Settlement<'run> {
         self.run.is_well()
     }
 
-    /// Where objects do not check on each other by timers, a client has to come to each Group: at once, and when the
-    /// word of silent members is too old to count.
+    /// Lets time pass. If objects do not check on each other by timers, a client must come to each Group: at once, and
+    /// again when the last reports of silent members are too old to count.
     fn pass_while_healing(&mut self) -> bool {
         if self.run.plan().config.liveness.are_timed() {
             return self.run.pass(HEALING);
@@ -93,7 +94,7 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// Promise 7: a life that goes on was told of the end of each socket once, and no handler hangs.
+    /// Promise 7: a life that still runs was told of the end of each socket exactly once, and no handler hangs.
     fn check_handlers(&self) {
         let mut record = self.run.witness().record();
         for (socket, (address, epoch)) in self.run.watch().lives_of_sockets() {
@@ -116,7 +117,7 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// Promise 8: what Groups that are awake believe is true.
+    /// Promise 8: the books of Groups that are awake are right.
     fn check_books(&self) {
         for (object, running) in self.run.world().lives() {
             let (Object::Group(group), Driver::Group(driver)) = (object, running.driver) else { continue };
@@ -126,7 +127,7 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// The open sockets of each client on each Replica.
+    /// Returns the number of open sockets of each client on each Replica.
     fn open_sockets(&self, group: GroupAddress) -> BTreeMap<ReplicaId, BTreeMap<String, u32>> {
         let record = self.run.witness().record();
         let mut truth: BTreeMap<ReplicaId, BTreeMap<String, u32>> = BTreeMap::new();
@@ -162,7 +163,7 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// Promises 9 and 10: the Group of every Replica with sockets is alive, and sockets belong to current lives.
+    /// Promises 9 and 10: the Group of each Replica with sockets is alive, and sockets belong to current lives.
     fn check_lives(&self) {
         let mut record = self.run.witness().record();
         for open in self.run.world().open_sockets() {
@@ -183,8 +184,8 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// Promise 13: when nothing has happened for a while, only what has seats is in memory. A Group checks on its
-    /// members now and then; an object that is in use for that reason is not in use at the next check.
+    /// Promise 13: when nothing has happened for a while, only objects with seats are in memory. A Group checks on its
+    /// members from time to time. An object that is in use for that reason is not in use at the next check.
     fn check_hibernation(&mut self) -> bool {
         let Some(hibernate_after) = self.run.plan().config.hibernate_after else { return true };
         let mut awake = self.needlessly_awake();
@@ -203,7 +204,7 @@ impl<'run> Settlement<'run> {
         record.violations.is_empty()
     }
 
-    /// Objects that are in memory and need not be.
+    /// Returns the objects that are in memory without need.
     fn needlessly_awake(&self) -> Vec<Object> {
         let is_needless = |object: &Object, driver: &Driver| match driver {
             Driver::Replica(replica) => replica.status().seats == 0 || replica.status().awake,
@@ -230,8 +231,8 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// Promises 6 and 9: one client of every Replica broadcasts, and everyone in its cluster receives it. Then
-    /// newcomers are placed where they belong, and receive broadcasts too.
+    /// Promises 6 and 9: one client of each Replica broadcasts, and all clients of its cluster receive it. Then new
+    /// clients must be placed correctly and receive broadcasts too.
     fn check_broadcasts(&mut self) -> bool {
         self.run.world().note(|| "— one client of every Replica broadcasts —".into());
         let mut senders: BTreeMap<ReplicaId, ClientKey> = BTreeMap::new();

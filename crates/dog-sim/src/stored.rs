@@ -1,4 +1,4 @@
-//! What objects have stored: promises 10 and 11 of their entries and alarms.
+//! What objects have stored. Checks promises 10 and 11 for their entries and alarms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ struct StoredValues {
     /// The highest count that was acknowledged.
     acknowledged: u64,
     counts: BTreeSet<u64>,
-    /// The alarm that was acknowledged and has not rung. `None` while another is being set, which may replace it.
+    /// The acknowledged alarm that has not rung. `None` while another one is being set, which may replace it.
     alarm: Option<Timestamp>,
     alarms: u64,
 }
@@ -23,7 +23,8 @@ struct StoredValues {
 pub(crate) struct Stored(BTreeMap<ObjectId, StoredValues>);
 
 impl Stored {
-    /// A count was acknowledged. Two lives, or two transactions, cannot both get the same count.
+    /// Records a count that was acknowledged. Returns an error if the same count was acknowledged before, by another
+    /// life or transaction.
     pub(crate) fn counted(&mut self, object: ObjectId, count: u64) -> Result<(), String> {
         let values = self.0.entry(object).or_default();
         values.acknowledged = values.acknowledged.max(count);
@@ -33,7 +34,8 @@ impl Stored {
         Err(format!("{:02x}…: count {count} was acknowledged twice", object[0]))
     }
 
-    /// What is on disk when a life begins, or at the end: two entries that are always equal.
+    /// Checks two entries that were read from disk when a life begins or at the end. They must be equal and not lower
+    /// than the acknowledged count.
     pub(crate) fn found(&self, object: ObjectId, (first, second): (u64, u64)) -> Result<(), String> {
         let acknowledged = self.0.get(&object).map_or(0, |values| values.acknowledged);
         if first != second {
@@ -45,7 +47,7 @@ impl Stored {
         Ok(())
     }
 
-    /// An alarm is being set. Returns its number.
+    /// Records that an alarm is being set. Returns its number.
     pub(crate) fn alarm_begins(&mut self, object: ObjectId) -> u64 {
         let values = self.0.entry(object).or_default();
         values.alarm = None;
@@ -53,7 +55,7 @@ impl Stored {
         values.alarms
     }
 
-    /// The alarm is set. It must ring, unless another was begun since.
+    /// Records that the alarm is set. It must ring, unless another one is being set since.
     pub(crate) fn alarm_set(&mut self, object: ObjectId, number: u64, at: Timestamp) {
         let values = self.0.entry(object).or_default();
         if values.alarms == number {
@@ -61,14 +63,14 @@ impl Stored {
         }
     }
 
-    /// The alarm has rung.
+    /// Records that the alarm has rung.
     pub(crate) fn alarm_rang(&mut self, object: ObjectId, now: Timestamp) {
         if let Some(values) = self.0.get_mut(&object) {
             values.alarm = values.alarm.filter(|at| *at > now);
         }
     }
 
-    /// After healing, every alarm that was due must have rung.
+    /// Checks after healing that each alarm that was due has rung.
     pub(crate) fn check_alarm(&self, object: ObjectId, now: Timestamp) -> Result<(), String> {
         match self.0.get(&object).and_then(|values| values.alarm).filter(|at| *at < now) {
             Some(at) => Err(format!("{:02x}…: the alarm of {at:?} has not rung", object[0])),

@@ -1,5 +1,5 @@
-//! Watches the hosts: which message is owed to which socket, in which order clients receive messages, and that lives
-//! which are over do nothing.
+//! Watches the hosts. Checks that each socket receives the messages that it is owed, that clients receive messages in
+//! order, and that lives that are over do nothing.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,15 +13,15 @@ use dog_testing::world::{Admission, ClientKey, ClientState, HEARD_WITHIN, Life, 
 
 use crate::record::{MessageName, Owed, Witness};
 
-/// How long a message may be on its way. All deadlines are shorter.
+/// The longest time that a message may be on its way. All deadlines are shorter.
 const IN_TIME: Duration = Duration::from_secs(8);
 
 /// What one socket has received from one life.
 #[derive(Default)]
 struct Received {
-    /// The last message that was handed over when it was sent.
+    /// The number of the last message that was delivered in the order of sending.
     last: u64,
-    /// The latest whisper: messages that were sent before it began may not come after it.
+    /// The number of the latest whisper. Messages that were sent before it began may not come after it.
     whispered: u64,
     names: BTreeSet<u64>,
 }
@@ -74,7 +74,7 @@ impl Watch {
         }
     }
 
-    /// All sockets that were ever open, each with the life that it belongs to.
+    /// Returns all sockets that were ever open, each with its Replica and life.
     pub(crate) fn lives_of_sockets(&self) -> Vec<(SocketId, (ReplicaAddress, Epoch))> {
         self.sockets.borrow().iter().map(|(socket, life)| (*socket, *life)).collect()
     }
@@ -83,7 +83,7 @@ impl Watch {
         self.sockets.borrow().get(&socket).map(|(address, _)| address.replica)
     }
 
-    /// Promise 10: only the current life of an object sends, and an old one only until its node notices that it was
+    /// Promise 10: only the current life of an object sends. An old one may send until its node notices that it was
     /// struck off.
     fn check_life(&self, from: &Life) {
         let Some(object) = from.object() else { return };
@@ -95,7 +95,7 @@ impl Watch {
         }
     }
 
-    /// Promise 10: what a life sends after its node was struck off reaches no other node once these have heard of it.
+    /// Promise 10: after a node was struck off and the other nodes know it, they accept no messages from its lives.
     fn check_sender(&self, receiver: &Life, message: &Parsed<'_>) {
         let Some(world) = self.world.upgrade() else { return };
         let superseded = self.superseded.borrow();
@@ -109,7 +109,8 @@ impl Watch {
         }
     }
 
-    /// A broadcast is owed to every socket of the cluster, an emit to the sockets of its life.
+    /// Records to which sockets a message is owed: a broadcast to each socket of the cluster, an emit to the sockets of
+    /// its life.
     fn owe(&self, from: &Life, message: &Parsed<'_>) {
         let (Some(world), Some(Object::Replica(sender))) = (self.world.upgrade(), from.object()) else { return };
         let (harmed, cuts_so_far) = (world.harmed(), world.is_whole().then(|| world.cuts_so_far()));
@@ -164,7 +165,7 @@ impl Watch {
         received.last = received.last.max(number);
     }
 
-    /// A message that has been owed for too long is missing, unless it has an excuse.
+    /// Reports messages that have been owed for too long, unless they are excused.
     pub(crate) fn check_owed(&self) {
         let Some(world) = self.world.upgrade() else { return };
         let (now, harmed) = (world.now(), world.harmed());
@@ -187,7 +188,7 @@ impl Watch {
                 .is_some_and(|client| world.client_state(client) == ClientState::Open && world.reads(client).1);
             let uncut = owed.cuts_so_far == Some(world.cuts_so_far()) || (owed.whispered && owed.harmed == harmed);
             let meant = if owed.whispered { owed.sure } else { owed.sure || owed.addressed };
-            // If something was lost since, the sender may have heard of a new member too late.
+            // If a message was lost since, the sender may have learned of a new member too late.
             let excused = !owed.addressed && owed.harmed != harmed;
             if !(reads && meant && uncut) || excused {
                 continue;
@@ -203,7 +204,7 @@ impl Watch {
         }
     }
 
-    /// Everything is healed: from now on the books must be right.
+    /// Records that all faults are healed: from now on the books must be right.
     pub(crate) fn healed(&self) {
         let Some(world) = self.world.upgrade() else { return };
         let mut record = self.witness.record();
@@ -217,7 +218,7 @@ impl Observer for Watch {
         self.check_life(from);
         let Some(parsed) = parse(message) else { return };
         self.check_sender(from, &parsed);
-        // A sibling that has received the message hands it over too: it is sent only the first time.
+        // A sibling that has received the message delivers it too. Only the first time counts as sending.
         if matches!(parsed.kind, 'b' | 'e') && self.sent.borrow_mut().insert(parsed.name) {
             if let Some(world) = self.world.upgrade() {
                 world.note(|| format!("{from:?} sends {}", message.as_text().unwrap_or_default()));
@@ -303,7 +304,7 @@ impl Observer for Watch {
         record.checks.count(14);
         match record.panics.checked_sub(1) {
             Some(left) => record.panics = left,
-            None => record.broken(14, format!("{life:?}: a panic that was not asked for")),
+            None => record.broken(14, format!("{life:?}: a panic without a command")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What happens in a run: clients come, send and go, and things break.
+//! The actions of a run: clients come, send and leave, and faults happen.
 
 use dog::{Close, CloseCode};
 use dog_engine::address::Object;
@@ -7,7 +7,7 @@ use dog_testing::world::{ClientKey, Micros};
 use crate::run::Run;
 use crate::settle::Settlement;
 
-/// The commands of clients. One that is listed twice comes twice as often.
+/// The commands of clients. A command that is listed twice is sent twice as often.
 const VERBS: &[&str] = &[
     "all",
     "all",
@@ -41,7 +41,7 @@ impl<'run> Workload<'run> {
         Self { run }
     }
 
-    /// The whole run, or the part until a promise is broken.
+    /// Performs the whole run, or the part until a promise is broken.
     pub(crate) fn work(&mut self) {
         for _ in 0..self.run.plan().rounds {
             for _ in 0..self.run.plan().actions {
@@ -69,7 +69,8 @@ impl<'run> Workload<'run> {
         all[self.below(all.len())]
     }
 
-    /// Mostly so short that actions overlap, sometimes so long that things expire.
+    /// Returns the pause before the next action. It is mostly so short that actions overlap, and sometimes so long that
+    /// tickets and leases expire.
     fn pause(&self) -> Micros {
         let mut random = self.run.world().random();
         match random.below(20) {
@@ -191,7 +192,7 @@ impl<'run> Workload<'run> {
         }
     }
 
-    /// A node that can fail now: it is well, and another one that is well would be left.
+    /// Returns a node that can fail now: it is healthy, and another healthy one would be left.
     fn node_to_lose(&self) -> Option<usize> {
         let healthy = self.run.world().healthy_nodes();
         if healthy.len() > 1 { Some(healthy[self.below(healthy.len())]) } else { None }
@@ -206,7 +207,7 @@ impl<'run> Workload<'run> {
         });
     }
 
-    /// A node stands still, or loses the others and the storage.
+    /// Pauses a node, or isolates it from the other nodes and the storage.
     fn begin_outage(&mut self) {
         let Some(node) = self.node_to_lose() else { return };
         let lasts = self.run.world().random().within(500_000..=12_000_000);

@@ -1,22 +1,23 @@
-//! The simulation: thousands of seeds, and the planted bugs that it must find. `cargo xtask sim` runs more seeds.
+//! Runs the simulation with thousands of seeds, and with planted bugs that it must find. `cargo xtask sim` runs more
+//! seeds.
 
 use std::thread::available_parallelism;
 
 use dog_sim::{Bug, Options, explore, explore_many, explore_with_trace};
 
-/// How many seeds run, unless `DOG_SEEDS` is set.
+/// The number of seeds, unless `DOG_SEEDS` is set.
 const SEEDS: u64 = 2_000;
 
 /// Each bug is found within this many seeds.
 const BUG_SEEDS: u64 = 2_000;
 
-/// Seeds that have failed before, each with the cause. A seed gives another run when the engine or the simulation
-/// changes, so each cause also has a plain test where that is possible (`crates/dog-testing/tests/lives.rs`).
+/// Seeds that have failed before, each with the cause. When the engine or the simulation changes, a seed gives a
+/// different run. So each cause also has a regression test where possible (`crates/dog-testing/tests/lives.rs`).
 const FAILED_BEFORE: &[(u64, &str)] = &[
-    (48_390, "a Group had crashed, owed its members the news of a sibling, and nobody woke it"),
+    (48_390, "a Group had crashed before it told its members about a new sibling, and nothing woke it"),
     (80_562, "the same, with a node cut off"),
     (44, "a Replica stayed in memory because the report of its last seat was acknowledged after it had hibernated"),
-    (3_540, "a Group that woke waited forever for a member that had answered in a life which was over"),
+    (3_540, "a Group that woke waited without end for a member that had answered in an earlier life"),
 ];
 
 fn seeds() -> u64 {
@@ -52,8 +53,8 @@ fn seeds_that_failed_before_pass() {
     }
 }
 
-/// The promises that a bug breaks in the run that finds it first. They differ, because a seed gives another run
-/// whenever the engine changes.
+/// Returns the promises that a bug may break in the first run that finds it. There may be several, because a seed gives
+/// a different run when the engine changes.
 fn broken_by(bug: Bug) -> &'static [u8] {
     match bug {
         Bug::ForgottenBooks => &[4, 6, 8, 9],
@@ -95,7 +96,7 @@ fn the_same_seed_gives_the_same_run() {
 #[test]
 fn a_finding_contains_its_trace_and_the_command_that_repeats_it() {
     let options = Options::default().bug(Bug::LeakedSeat);
-    let finding = (0..BUG_SEEDS).find_map(|seed| explore_with_trace(seed, options).err()).expect("it is found");
+    let finding = (0..BUG_SEEDS).find_map(|seed| explore_with_trace(seed, options).err()).expect("the bug is found");
     let text = finding.to_string();
     assert!(text.lines().count() > 10, "{text}");
     assert!(text.ends_with(&format!("again: cargo xtask sim --seed {} --bug leaked-seat", finding.seed)), "{text}");

@@ -6,10 +6,10 @@ use std::thread::available_parallelism;
 use clap::Parser;
 use dog_sim::{Bug, Options, RunSummary, explore, explore_many, explore_with_trace};
 
-/// After this many runs the command prints its progress.
+/// The number of runs after which the command prints its progress.
 const CHUNK: u64 = 10_000;
 
-/// How many findings are printed besides the first.
+/// The number of findings that are listed after the first.
 const LISTED: usize = 20;
 
 /// Runs the simulation, one run per seed, and checks the promises of DESIGN.md.
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One run with its trace. Returns whether no promise was broken.
+/// Runs one seed with its trace. Returns whether no promise was broken.
 fn repeat(seed: u64, options: Options) -> bool {
     match explore(seed, options.trace()) {
         Ok(outcome) => {
@@ -60,7 +60,7 @@ fn repeat(seed: u64, options: Options) -> bool {
     }
 }
 
-/// All runs, then the trace of the first finding and a list of the others. Returns whether no promise was broken.
+/// Runs all seeds. Prints the trace of the first finding and lists the others. Returns whether no promise was broken.
 fn run_all(arguments: &Arguments) -> bool {
     let threads = available_parallelism().map_or(1, usize::from);
     let (options, end) = (arguments.options(), arguments.from.saturating_add(arguments.seeds));
