@@ -138,7 +138,7 @@ impl<B: Bus> Life<B> {
         }
     }
 
-    /// The node has left.
+    /// Records that the node has left.
     pub(crate) fn end(&self) {
         self.parts.identity.resign();
         self.parts.writes.end();

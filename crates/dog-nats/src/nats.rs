@@ -62,7 +62,7 @@ impl Nats {
         self.set(|settings| settings.login = Login::Credentials(file.into()))
     }
 
-    /// Requires TLS, whatever the addresses say.
+    /// Requires TLS, even for addresses with `nats://`.
     #[must_use]
     pub fn tls(self) -> Self {
         self.set(|settings| settings.tls = true)

@@ -29,7 +29,7 @@ pub(crate) struct Ownership {
     leases: LeaseStore,
     members: Arc<Members>,
     identity: Arc<Identity>,
-    /// The versions of the node protocol that this node speaks.
+    /// The versions of the node protocol that this node supports.
     versions: Versions,
     writes: Arc<Writes>,
 }

@@ -22,7 +22,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The defaults.
+    /// Returns the default settings.
     pub(crate) fn new(url: String) -> Self {
         Self {
             url,

@@ -59,7 +59,7 @@ impl Lease {
         }
     }
 
-    /// Where the node listens for other nodes.
+    /// Returns the address on which the node listens for other nodes.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

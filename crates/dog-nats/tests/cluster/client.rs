@@ -28,7 +28,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects to this node. Retries until it succeeds. Writes to a record that nobody checks.
+    /// Connects to this node. Retries until it succeeds. Its record is not checked.
     pub(crate) async fn join(entry: SocketAddr, room: &str, name: &str) -> Self {
         Self::join_recorded(&Recorder::new(Duration::ZERO), entry, room, name).await
     }
@@ -46,8 +46,8 @@ impl Client {
         }
     }
 
-    /// Connects to this node, without retries. The error says why the client could not connect. Writes to a record that
-    /// nobody checks.
+    /// Connects to this node, without retries. The error says why the client could not connect. Its record is not
+    /// checked.
     pub(crate) async fn try_to_join(entry: SocketAddr, room: &str, name: &str) -> Result<Self, String> {
         Self::try_to_join_recorded(&Recorder::new(Duration::ZERO), entry, room, name).await
     }

@@ -179,7 +179,7 @@ async fn the_promises_hold_while_a_node_is_killed() {
     let mut witness = record.join(nodes[others[0]].address, "history", "wide-witness").await;
     let clients = CLIENTS * nodes.len() + 1;
     let counted = witness.count_until(clients).await;
-    assert_eq!(counted, clients, "promise 8: everyone is counted, and nobody else");
+    assert_eq!(counted, clients, "promise 8: exactly the connected clients are counted");
     // After the crash of the room's node no seat is lost, and none counts twice.
     drop(seated);
     let seated = fill(&record, &others.map(|node| nodes[node].address)).await;

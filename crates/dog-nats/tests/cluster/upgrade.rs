@@ -37,7 +37,7 @@ impl Talk {
         Self { record, clients, histories, said: 0 }
     }
 
-    /// Each client sends 100 messages at once. Waits until all clients have received all of them.
+    /// Sends 100 messages from each client at once. Waits until all clients have received all of them.
     async fn go_on(&mut self) {
         for (number, client) in self.clients.iter_mut().enumerate() {
             for message in 1..=100 {

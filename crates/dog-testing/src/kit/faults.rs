@@ -118,9 +118,9 @@ impl Cluster {
         self.world().heal_cuts();
     }
 
-    /// With `true`, each write fails from now on, as on a full disk. With `false`, writes succeed again. A `put` that
-    /// fails returns an error ([`is_storage`](dog::Error::is_storage)) and stores nothing. Groups write too: a new
-    /// Replica is on disk before it serves.
+    /// Sets whether writes fail. With `true`, each write fails from now on, as on a full disk. With `false`, writes
+    /// succeed again. A `put` that fails returns an error ([`is_storage`](dog::Error::is_storage)) and stores nothing.
+    /// Groups write too: a new Replica is on disk before it serves.
     pub fn fail_writes(&self, fail: bool) {
         let disk = self.world().disk();
         self.world().set_disk(DiskConfig { fails: if fail { 1000 } else { 0 }, ..disk });

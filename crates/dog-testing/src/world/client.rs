@@ -48,7 +48,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client that has sent a request.
+    /// Creates a client that has sent a request.
     pub(super) fn new() -> Self {
         Self {
             state: ClientState::Asking,

@@ -162,7 +162,7 @@ pub struct RunningLife {
 }
 
 impl RunningLife {
-    /// The Group.
+    /// Returns the Group.
     ///
     /// # Panics
     /// If it is a Replica.
@@ -173,7 +173,7 @@ impl RunningLife {
         }
     }
 
-    /// The Replica.
+    /// Returns the Replica.
     ///
     /// # Panics
     /// If it is a Group.

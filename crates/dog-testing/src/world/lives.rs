@@ -70,7 +70,7 @@ impl Lives {
         node
     }
 
-    /// The current life of an object.
+    /// Returns the current life of an object.
     pub(super) fn current(&self, object: Object) -> Option<RunningLife> {
         self.current.borrow().get(&object).cloned()
     }

@@ -82,7 +82,7 @@ impl Mail {
         }
     }
 
-    /// With the bug "unfenced report", a report claims to be one of the Replica's current life.
+    /// Applies the bug "unfenced report": a report claims to be from the Replica's current life.
     fn with_bugs(&self, group: GroupAddress, mut cast: GroupCast) -> GroupCast {
         if let GroupCast::Report(report) = &mut cast
             && self.core().has_bug(Bug::UnfencedReport)
@@ -140,7 +140,7 @@ impl Mail {
         }
     }
 
-    /// With the bug "unfenced view", the view of an earlier life of the Group claims to be the newest.
+    /// Applies the bug "unfenced view": the view of an earlier life of the Group claims to be the newest.
     fn with_bugged_view(&self, group: GroupAddress, mut call: ReplicaCall) -> ReplicaCall {
         if !self.core().has_bug(Bug::UnfencedView) {
             return call;
@@ -159,8 +159,8 @@ impl Mail {
         call
     }
 
-    /// With the bug "unawaited join", an UpdateView is answered before it arrives. So the Group does not wait until the
-    /// siblings know the new Replica.
+    /// Applies the bug "unawaited join": an UpdateView is answered before it arrives. So the Group does not wait until
+    /// the siblings know the new Replica.
     fn do_not_await(self: &Rc<Self>, to: Object, call: ReplicaCall, reply: ReplySender<ReplicaAnswer>) {
         self.core().clock().later(0, move || reply.send(Ok(ReplicaAnswer::ViewAck(Epoch::default()))));
         let lives = Rc::clone(self.lives());

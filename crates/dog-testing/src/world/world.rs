@@ -88,7 +88,7 @@ impl World {
         self.services.core().clock().micros()
     }
 
-    /// The time that objects see.
+    /// Returns the time that objects see.
     pub fn now(&self) -> Timestamp {
         self.services.core().clock().now()
     }
@@ -215,12 +215,12 @@ impl World {
 
 /// Objects.
 impl World {
-    /// The class of a Group, by its name.
+    /// Returns the class of a Group, by its name.
     pub fn class(&self, name: &str) -> Option<ClassIndex> {
         self.services.class(name)
     }
 
-    /// The current life of an object.
+    /// Returns the current life of an object.
     pub fn current(&self, object: Object) -> Option<RunningLife> {
         self.services.lives().current(object)
     }

@@ -102,7 +102,7 @@ fn a_farewell_ends_what_was_known_of_that_life_and_of_none_after_it() {
         desk.books.lost(replica("a"), Epoch::from_raw(life), desk.now);
         let located = if left == 0 { vec![] } else { vec!["a".to_owned()] };
         assert_eq!((desk.seats("a"), desk.locate("ann")), (left, located), "the farewell of life {life}");
-        assert_eq!(desk.books.state(replica("a")), Some(MemberState::Active), "it is a member all the same");
+        assert_eq!(desk.books.state(replica("a")), Some(MemberState::Active), "it is still a member");
     }
 }
 

@@ -268,7 +268,7 @@ impl State {
     }
 }
 
-/// Whether a subject matches a filter of NATS, in which `*` stands for a token and `>` for the rest.
+/// Whether a subject matches a NATS filter, in which `*` matches one token and `>` matches the rest.
 fn matches(filter: &str, subject: &str) -> bool {
     let (mut wanted, mut given) = (filter.split('.'), subject.split('.'));
     loop {
