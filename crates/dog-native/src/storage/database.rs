@@ -19,8 +19,13 @@ use super::port::SetAlarm;
 use crate::descriptors::Descriptors;
 use crate::repeats::seldom;
 
-/// The key of the entry that holds [`Commits`]. It sorts before the entries of all objects and belongs to none of them.
+/// The key of the entry that holds [`Commits`]. No object has such a key: its second byte is not a kind of object.
 const COMMITS: &[u8] = b"commits";
+
+/// How many of the last commits each have an entry with their number. A damaged journal that is not the last one loses
+/// the commits before the first of the next journal: later commits are there, and only a missing number shows the loss.
+/// The next journal has far fewer commits than this before the tables of the journal before it are written.
+const NUMBERED: u64 = 16_384;
 
 /// The time between two attempts to reopen the database. It doubles with each attempt, up to one minute.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -80,9 +85,19 @@ impl Opened {
     /// Returns the commits that the database contains.
     fn commits(&self) -> Result<Commits, fjall::Error> {
         let bytes = self.entries.get(COMMITS)?.unwrap_or_default();
-        let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_be_bytes);
-        let (count, alarms) = bytes.split_at(bytes.len() / 2);
-        Ok(Commits { count: number(count), alarms: number(alarms) })
+        Ok(Commits::from_bytes(&bytes))
+    }
+
+    /// Returns how many of the last commits are missing although a later one is there.
+    fn missing(&self, commits: Commits) -> Result<u64, fjall::Error> {
+        let first = commits.whole_since.max((commits.count + 1).saturating_sub(NUMBERED));
+        let mut present = 0;
+        for guard in self.entries.prefix(COMMITS) {
+            let (key, value) = guard.into_inner()?;
+            let number = value[..].try_into().map_or(0, u64::from_be_bytes);
+            present += u64::from(key.len() > COMMITS.len() && (first..=commits.count).contains(&number));
+        }
+        Ok((commits.count + 1).saturating_sub(first + present))
     }
 
     /// Returns the combined digest of the alarms that the database contains.
@@ -107,11 +122,12 @@ impl Opened {
         let damaged = |what: &str| folder.trouble("is damaged", &what);
         let digest = self.digest_of_alarms().map_err(|cause| damaged(&explain(&cause)))?;
         let commits = self.commits().map_err(|cause| damaged(&explain(&cause)))?;
+        let missing = self.missing(commits).map_err(|cause| damaged(&explain(&cause)))?;
         match *marked {
-            Marked::Commits(acknowledged) if commits.count < acknowledged => Err(damaged(&format!(
+            Marked::Commits(acknowledged) if commits.count < acknowledged || missing > 0 => Err(damaged(&format!(
                 "{} acknowledged commits are missing: restore it from a backup, or remove the file COMMITS and \
                      continue without them",
-                acknowledged - commits.count
+                missing.max(acknowledged.saturating_sub(commits.count))
             ))),
             Marked::Nonsense => Err(damaged("the file COMMITS does not hold a valid number: restore it from a backup")),
             Marked::Commits(_) if commits.alarms != digest => Err(damaged(
@@ -119,7 +135,7 @@ impl Opened {
             )),
             Marked::Commits(_) => Ok(commits),
             // The folder is new, or somebody removed the file in order to continue with the data that is left.
-            Marked::Nothing => Ok(Commits { alarms: digest, ..commits }),
+            Marked::Nothing => Ok(Commits { alarms: digest, whole_since: commits.count + 1, ..commits }),
         }
     }
 
@@ -146,12 +162,26 @@ pub(super) struct Commits {
     /// The XOR of the digests of all alarms. Alarms are few and change seldom, so they stay in the journal long after
     /// later entries have moved to tables. The number of commits would not show that they were lost.
     alarms: u64,
+    /// The first commit from which on none may be missing. It is 1, unless somebody removed the file COMMITS in order to
+    /// continue with the data that was left.
+    whole_since: u64,
 }
 
 impl Commits {
-    fn to_bytes(self) -> [u8; 16] {
-        let (count, alarms) = (self.count.to_be_bytes(), self.alarms.to_be_bytes());
-        std::array::from_fn(|at| if at < 8 { count[at] } else { alarms[at - 8] })
+    fn to_bytes(self) -> Vec<u8> {
+        [self.count, self.alarms, self.whole_since].map(u64::to_be_bytes).concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let number = |at: usize| bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        let count = number(0).unwrap_or(0);
+        Self { count, alarms: number(8).unwrap_or(0), whole_since: number(16).unwrap_or(count + 1) }
+    }
+
+    /// Returns the key of the entry with the number of the last commit.
+    fn key_of_number(self) -> Vec<u8> {
+        let slot = (self.count % NUMBERED).to_be_bytes();
+        [COMMITS, &slot].concat()
     }
 }
 
@@ -224,11 +254,18 @@ impl Writer {
             Some(opened) => opened.verify(&marked, &slot.folder)?,
             None => return Err(slot.folder.trouble("cannot be used", &"it is closed")),
         };
-        if marked.is_nothing() {
-            mark.begin(commits.count).map_err(unreadable)?;
-        }
         let again = RefCell::new((Instant::now(), TRY_AGAIN));
-        Ok(Self { slot, mark, commits: Cell::new(commits), has_failed: Cell::new(false), again })
+        let writer = Self { slot, mark, commits: Cell::new(commits), has_failed: Cell::new(false), again };
+        if marked.is_nothing() {
+            if commits.count > 0 {
+                // From now on the data that is left counts as complete.
+                let accepted = writer.try_commit(&Together::default());
+                accepted.map_err(|cause| writer.slot.folder.trouble("cannot be used", &explain(&cause)))?;
+            }
+            let begun = writer.mark.begin(writer.commits.get().count);
+            begun.map_err(|cause| writer.slot.folder.trouble("cannot be used", &cause))?;
+        }
+        Ok(writer)
     }
 
     fn try_commit(&self, together: &Together) -> Result<(), fjall::Error> {
@@ -242,6 +279,7 @@ impl Writer {
                 commits.alarms ^= earlier.as_deref().map_or(0, digest_of) ^ value.as_deref().map_or(0, digest_of);
             }
             batch.insert(entries, COMMITS, commits.to_bytes());
+            batch.insert(entries, commits.key_of_number(), commits.count.to_be_bytes());
             for (keyspace, entries) in [(entries, &together.entries), (alarms, &together.alarms)] {
                 for (key, value) in entries {
                     match value {
