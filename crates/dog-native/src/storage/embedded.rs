@@ -273,4 +273,22 @@ mod tests {
         std::fs::remove_file(mark).unwrap();
         drop(open().unwrap());
     }
+
+    #[test]
+    fn a_commit_that_is_missing_before_a_later_one_is_noticed_and_can_be_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Embedded::open(Folder::open(Some(folder.path())).unwrap());
+        let storage = open().unwrap();
+        ["a", "b", "c"].into_iter().for_each(|key| put(&storage, key, "1").unwrap());
+        // The second commit leaves with its number, as it does when an earlier journal is cut.
+        let number = [&b"commits"[..], &2_u64.to_be_bytes()].concat();
+        storage.slot.read(|opened| opened.entries.remove(number.as_slice()).map_err(|cause| failed(&cause))).unwrap();
+        drop(storage);
+        let error = open().expect_err("a commit is missing").to_string();
+        assert!(error.contains("1 acknowledged commits are missing") && !error.contains('\n'), "{error}");
+        std::fs::remove_file(folder.path().join("COMMITS")).unwrap();
+        drop(open().unwrap());
+        // What is left counts as complete from then on.
+        assert_eq!(get(&open().unwrap(), "c").as_deref(), Some(&b"1"[..]));
+    }
 }
