@@ -27,8 +27,8 @@ use crate::socket::Socket;
 ///   with 1011, and the next request activates it again.
 /// - The host polls a handler until it returns. It is dropped early only if the activation is over, or at the end of a
 ///   graceful shutdown.
-/// - Fields are lost when the object hibernates. What a socket needs later belongs into its
-///   [attachment](Socket::set_attachment), everything else into the [storage](Context::storage).
+/// - Fields are lost when the object hibernates. What a socket needs later belongs in its
+///   [attachment](Socket::set_attachment), everything else in the [storage](Context::storage).
 ///
 /// Gossip has a type for the question and a type for the answer. Other types do not compile:
 ///
