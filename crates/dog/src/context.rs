@@ -1,7 +1,6 @@
 //! What the handlers of a Replica are given: [`Context`].
 
 use std::fmt;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -9,16 +8,14 @@ use serde::Serialize;
 
 use crate::body::{Request, Response};
 use crate::codec;
-use crate::env::Env;
 use crate::error::Error;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::Message;
+use crate::object_methods::object_methods;
 use crate::port::{GossipAnswers, ReplicaPort};
 use crate::replica::Replica;
 use crate::replies::{BroadcastReport, GossipReplies};
 use crate::socket::{Socket, encode_attachment};
-use crate::storage::Storage;
-use crate::time::Timestamp;
 
 /// The way from the code of a Replica to its sockets, its siblings, its storage and its host. Cloning it is cheap.
 ///
@@ -63,79 +60,7 @@ impl<R: Replica> Context<R> {
         self.port.group()
     }
 
-    /// The values that the program passed in when it started the host.
-    pub fn env(&self) -> &Env {
-        self.port.env()
-    }
-
-    /// The time of the host.
-    pub fn now(&self) -> Timestamp {
-        self.port.now()
-    }
-
-    /// Completes when a task that you have spawned, or a response that you stream, should end: the server has begun to shut
-    /// down, or this activation of the Replica is over. Cancel safe.
-    ///
-    /// A streamed response holds its seat, and its Replica does not hibernate until the stream has ended. A server that shuts
-    /// down ends streams itself after the time that it gives to sockets: it completes a stream of server-sent events, so that
-    /// the client reconnects, and breaks off any other.
-    ///
-    /// ```
-    /// # use dog::{Context, Replica};
-    /// # async fn next_event() -> &'static str { "data: 1\n\n" }
-    /// # fn send(_: &str) -> bool { true }
-    /// /// A task that feeds a streamed response: `send` returns false when the client has left.
-    /// async fn feed<R: Replica>(cx: Context<R>) {
-    ///     let mut stopping = std::pin::pin!(cx.stopping());
-    ///     loop {
-    ///         let event = std::pin::pin!(next_event());
-    ///         match futures_util::future::select(event, stopping.as_mut()).await {
-    ///             futures_util::future::Either::Left((event, _)) if send(event) => {}
-    ///             _ => return,
-    ///         }
-    ///     }
-    /// }
-    /// ```
-    pub fn stopping(&self) -> impl Future<Output = ()> + use<R> {
-        self.port.stopping()
-    }
-
-    /// The durable storage of this Replica.
-    pub fn storage(&self) -> Storage {
-        Storage::new(self.port.storage())
-    }
-
-    /// Sets the one alarm of this Replica, and replaces an earlier one. [`Replica::on_alarm`] is called at that time or soon
-    /// after, at least once, even if the server restarts in between. When `Ok` is returned, the alarm survives a crash.
-    ///
-    /// Not cancel safe: if the future is dropped, the alarm may be set or not.
-    ///
-    /// # Errors
-    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::put`].
-    pub async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
-        self.port.set_alarm(Some(at)).await
-    }
-
-    /// Removes the alarm, if one is set.
-    ///
-    /// Not cancel safe: if the future is dropped, the alarm may be removed or not.
-    ///
-    /// # Errors
-    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::put`].
-    pub async fn delete_alarm(&self) -> Result<(), Error> {
-        self.port.set_alarm(None).await
-    }
-
-    /// The time that the alarm is set for, or `None`. While `on_alarm` runs, this is the next alarm, if the handler has set
-    /// one.
-    ///
-    /// Cancel safe.
-    ///
-    /// # Errors
-    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::get`].
-    pub async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
-        self.port.alarm().await
-    }
+    object_methods!(R);
 
     /// The open sockets of this Replica, in no particular order. Empty once this activation is over.
     pub fn sockets(&self) -> impl Iterator<Item = Socket> {

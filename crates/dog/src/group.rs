@@ -11,13 +11,11 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Request, Response, text_response};
-use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::{ClientId, GroupId, ReplicaId};
+use crate::object_methods::object_methods;
 use crate::port::GroupPort;
 use crate::replica::Replica;
-use crate::storage::Storage;
-use crate::time::Timestamp;
 
 /// The coordinator of one named cluster of Replicas.
 ///
@@ -133,59 +131,7 @@ impl GroupContext {
         self.port.group()
     }
 
-    /// The values that the program passed in when it started the host.
-    pub fn env(&self) -> &Env {
-        self.port.env()
-    }
-
-    /// The time of the host.
-    pub fn now(&self) -> Timestamp {
-        self.port.now()
-    }
-
-    /// Completes when a task that you have spawned, or a response that you stream, should end: the server has begun to shut
-    /// down, or this activation of the Group is over. Cancel safe. [`Context::stopping`](crate::Context::stopping) has details
-    /// and an example.
-    pub fn stopping(&self) -> impl Future<Output = ()> + use<> {
-        self.port.stopping()
-    }
-
-    /// The durable storage of this Group.
-    pub fn storage(&self) -> Storage {
-        Storage::new(self.port.storage())
-    }
-
-    /// Sets the one alarm of this Group, and replaces an earlier one. [`Group::on_alarm`] is called at that time or soon
-    /// after, at least once, even if the server restarts in between. When `Ok` is returned, the alarm survives a crash.
-    ///
-    /// Not cancel safe: if the future is dropped, the alarm may be set or not.
-    ///
-    /// # Errors
-    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::put`].
-    pub async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
-        self.port.set_alarm(Some(at)).await
-    }
-
-    /// Removes the alarm, if one is set.
-    ///
-    /// Not cancel safe: if the future is dropped, the alarm may be removed or not.
-    ///
-    /// # Errors
-    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::put`].
-    pub async fn delete_alarm(&self) -> Result<(), Error> {
-        self.port.set_alarm(None).await
-    }
-
-    /// The time that the alarm is set for, or `None`. While `on_alarm` runs, this is the next alarm, if the handler has set
-    /// one.
-    ///
-    /// Cancel safe.
-    ///
-    /// # Errors
-    /// [`Error::is_closed`] or [`Error::is_storage`], as [`Storage::get`].
-    pub async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
-        self.port.alarm().await
-    }
+    object_methods!();
 
     /// A Replica id that was never used before.
     pub fn unique_replica(&self) -> ReplicaId {

@@ -4,7 +4,7 @@
 //! - `app`: [`App`], and [`Dog`], its way to the Groups; `group_names`: names that are checked by the compiler
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
-//! - `context`: [`Context`], what handlers are given; `socket`: [`Socket`], [`To`]
+//! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
 //! - `replies`: [`GossipReplies`], [`BroadcastReport`]
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`] and [`Transaction`]; `list`: [`List`], which entries are listed
@@ -28,6 +28,7 @@ pub mod internal;
 mod list;
 mod message;
 mod numbers;
+mod object_methods;
 mod port;
 mod replica;
 mod replies;

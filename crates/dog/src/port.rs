@@ -63,6 +63,12 @@ pub trait TransactionTurn {
 
 /// What a Group and a Replica have in common.
 pub trait ObjectPort {
+    /// The values that the program passed in.
+    fn env(&self) -> &Env;
+    /// The time of the host.
+    fn now(&self) -> Timestamp;
+    /// Completes when the host begins to shut down, or this activation is over.
+    fn stopping(&self) -> LocalFuture<()>;
     /// The storage of the object.
     fn storage(&self) -> Rc<dyn StoragePort>;
     /// Sets the one alarm of the object, or removes it.
@@ -77,12 +83,6 @@ pub trait ReplicaPort: ObjectPort {
     fn replica(&self) -> ReplicaId;
     /// The Group of this Replica.
     fn group(&self) -> GroupId;
-    /// The values that the program passed in.
-    fn env(&self) -> &Env;
-    /// The time of the host.
-    fn now(&self) -> Timestamp;
-    /// Completes when the host begins to shut down, or this activation is over.
-    fn stopping(&self) -> LocalFuture<()>;
     /// The open sockets of this Replica.
     fn sockets(&self) -> Vec<(SocketId, ClientId)>;
     /// The response to a handshake: it opens a socket that begins with `attachment`, or says what is wrong.
@@ -115,12 +115,6 @@ pub trait ReplicaPort: ObjectPort {
 pub trait GroupPort: ObjectPort {
     /// This Group.
     fn group(&self) -> GroupId;
-    /// The values that the program passed in.
-    fn env(&self) -> &Env;
-    /// The time of the host.
-    fn now(&self) -> Timestamp;
-    /// Completes when the host begins to shut down, or this activation is over.
-    fn stopping(&self) -> LocalFuture<()>;
     /// A Replica id that was never used.
     fn unique_replica(&self) -> ReplicaId;
 }

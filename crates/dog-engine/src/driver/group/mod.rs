@@ -386,6 +386,18 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
 }
 
 impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
+    fn env(&self) -> &Env {
+        self.host().env()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host().now()
+    }
+
+    fn stopping(&self) -> LocalFuture<()> {
+        self.core.life().activation().stopping()
+    }
+
     fn storage(&self) -> Rc<dyn StoragePort> {
         self.core.storage_port()
     }
@@ -408,18 +420,6 @@ impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
 impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
     fn group(&self) -> GroupId {
         self.address.group
-    }
-
-    fn env(&self) -> &Env {
-        self.host().env()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.host().now()
-    }
-
-    fn stopping(&self) -> LocalFuture<()> {
-        self.core.life().activation().stopping()
     }
 
     fn unique_replica(&self) -> ReplicaId {

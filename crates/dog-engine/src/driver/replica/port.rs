@@ -51,6 +51,18 @@ impl<R: Replica, H: Host> Port<R, H> {
 }
 
 impl<R: Replica, H: Host> ObjectPort for Port<R, H> {
+    fn env(&self) -> &Env {
+        self.host.env()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+
+    fn stopping(&self) -> LocalFuture<()> {
+        self.activation.stopping()
+    }
+
     fn storage(&self) -> Rc<dyn StoragePort> {
         Rc::new(StorePort::new(Rc::clone(&self.store), self.activation.clone()))
     }
@@ -77,18 +89,6 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
 
     fn group(&self) -> GroupId {
         self.address.group.group
-    }
-
-    fn env(&self) -> &Env {
-        self.host.env()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.host.now()
-    }
-
-    fn stopping(&self) -> LocalFuture<()> {
-        self.activation.stopping()
     }
 
     fn sockets(&self) -> Vec<(SocketId, ClientId)> {
