@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::body::{Request, Response};
 use crate::codec;
 use crate::error::Error;
+use crate::except::Except;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::Message;
 use crate::object_methods::object_methods;
@@ -19,7 +20,7 @@ use crate::socket::{Socket, encode_attachment};
 
 /// The way from the code of a Replica to its sockets, its siblings, its storage and its host. Cloning it is cheap.
 ///
-/// The verbs of a `Context` reach every receiver. The verbs of a [`Socket`] can leave out the client of that socket.
+/// The verbs of a `Context` reach every receiver. The verbs of a [`Socket`] can leave out that socket, or its client.
 ///
 /// **Order.** What one object sends reaches each socket in the order in which it was sent, whichever verbs were used. An
 /// awaited verb sends while it is awaited. Delivery is at most once.
@@ -107,7 +108,7 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn emit(&self, message: impl Into<Message>) -> Result<(), Error> {
-        self.port.emit(&message.into(), None)
+        self.port.emit(&message.into(), Except::Nobody)
     }
 
     /// Sends to all sockets of the Group, on every Replica. The message is on its way when the call returns. Each socket
@@ -116,7 +117,7 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn broadcast(&self, message: impl Into<Message>) -> Result<(), Error> {
-        self.port.broadcast(&message.into(), None)
+        self.port.broadcast(&message.into(), Except::Nobody)
     }
 
     /// Sends to all sockets of the Group like [`broadcast`](Self::broadcast), and waits until every Replica has answered, 3
@@ -127,7 +128,7 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn broadcast_confirmed(&self, message: impl Into<Message>) -> Result<BroadcastReport, Error> {
-        self.port.broadcast_confirmed(message.into(), None).await
+        self.port.broadcast_confirmed(message.into(), Except::Nobody).await
     }
 
     /// Sends to all sockets of one client, on whichever Replica they are. Returns the number of sockets; 0 means that the

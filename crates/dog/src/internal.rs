@@ -5,6 +5,7 @@ pub use crate::app::GroupVisitor;
 pub use crate::close::SocketErrorKind;
 pub use crate::codec::{decode, encode};
 pub use crate::error::Kind;
+pub use crate::except::Except;
 pub use crate::group_names::{are_among, are_distinct};
 pub use crate::list::TransactionRead;
 pub use crate::message::MessageBuffer;

@@ -5,7 +5,7 @@
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
-//! - `replies`: [`GossipReplies`], [`BroadcastReport`]
+//! - `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`] and [`Transaction`]; `list`: [`List`], which entries are listed
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `id/place`: [`Place`]
@@ -20,6 +20,7 @@ mod codec;
 mod context;
 mod env;
 mod error;
+mod except;
 mod group;
 mod group_names;
 mod id;

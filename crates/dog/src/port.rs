@@ -12,6 +12,7 @@ use crate::body::{Request, Response};
 use crate::close::CloseCode;
 use crate::env::Env;
 use crate::error::Error;
+use crate::except::Except;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::list::{List, TransactionRead};
 use crate::message::Message;
@@ -91,15 +92,15 @@ pub trait ReplicaPort: ObjectPort {
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error>;
     /// Closes one socket of this Replica after everything that was sent before.
     fn close(&self, socket: SocketId, code: CloseCode, reason: &str);
-    /// Sends to the sockets of this Replica, except those of `except`.
-    fn emit(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error>;
-    /// Sends to the sockets of the Group, except those of `except`.
-    fn broadcast(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error>;
-    /// Sends to the sockets of the Group, except those of `except`, and counts them.
+    /// Sends to the sockets of this Replica, except `except`.
+    fn emit(&self, message: &Message, except: Except<&ClientId>) -> Result<(), Error>;
+    /// Sends to the sockets of the Group, except `except`.
+    fn broadcast(&self, message: &Message, except: Except<&ClientId>) -> Result<(), Error>;
+    /// Sends to the sockets of the Group, except `except`, and counts them.
     fn broadcast_confirmed(
         &self,
         message: Message,
-        except: Option<ClientId>,
+        except: Except<ClientId>,
     ) -> LocalFuture<Result<BroadcastReport, Error>>;
     /// Sends to all sockets of one client, wherever they are.
     fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>>;

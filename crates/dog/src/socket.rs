@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::close::CloseCode;
 use crate::codec;
 use crate::error::{Error, Kind};
+use crate::except::Except;
 use crate::id::ClientId;
 use crate::message::Message;
 use crate::numbers::SocketId;
@@ -29,10 +30,18 @@ pub struct Socket {
 }
 
 /// Who receives what is sent through a [`Socket`].
+///
+/// | | this socket | other sockets of its client | everyone else |
+/// |---|---|---|---|
+/// | `Others` | no | no | yes |
+/// | `OtherSockets` | no | yes | yes |
+/// | `Everyone` | yes | yes | yes |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum To {
     /// Everyone except the client of the socket: none of its sockets receives the message.
     Others,
+    /// Every socket except this one. The client's other sockets receive the message: its other tabs and devices.
+    OtherSockets,
     /// Everyone, the client of the socket included.
     Everyone,
 }
@@ -92,8 +101,8 @@ impl Socket {
         self.port.close(self.id, code, reason);
     }
 
-    /// Sends to the sockets of this Replica, as [`Context::emit`](crate::Context::emit). `to` says whether the client of this
-    /// socket is among the receivers.
+    /// Sends to the sockets of this Replica, as [`Context::emit`](crate::Context::emit). `to` says whether this socket
+    /// and the other sockets of its client are among the receivers.
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
@@ -101,8 +110,8 @@ impl Socket {
         self.port.emit(&message.into(), self.except(to))
     }
 
-    /// Sends to all sockets of the Group, as [`Context::broadcast`](crate::Context::broadcast). `to` says whether the client
-    /// of this socket is among the receivers.
+    /// Sends to all sockets of the Group, as [`Context::broadcast`](crate::Context::broadcast). `to` says whether this
+    /// socket and the other sockets of its client are among the receivers.
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
@@ -112,7 +121,7 @@ impl Socket {
 
     /// Sends to all sockets of the Group and reports how many there were, as
     /// [`Context::broadcast_confirmed`](crate::Context::broadcast_confirmed), with the same deadline of 3 s and the same
-    /// cancel safety. `to` says whether the client of this socket is among the receivers.
+    /// cancel safety. `to` says whether this socket and the other sockets of its client are among the receivers.
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
@@ -150,10 +159,11 @@ impl Socket {
         self.port.set_attachment(self.id, encode_attachment(value)?)
     }
 
-    fn except(&self, to: To) -> Option<&ClientId> {
+    fn except(&self, to: To) -> Except<&ClientId> {
         match to {
-            To::Others => Some(&self.client),
-            To::Everyone => None,
+            To::Others => Except::Client(&self.client),
+            To::OtherSockets => Except::Socket(self.id),
+            To::Everyone => Except::Nobody,
         }
     }
 }

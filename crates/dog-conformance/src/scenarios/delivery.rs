@@ -11,6 +11,7 @@ use crate::stage::Stage;
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("broadcast_to_others_leaves_out_the_client_everywhere", &[6], others),
+        scenario("broadcast_to_other_sockets_leaves_out_one_socket", &[6], other_sockets),
         scenario("emit_stays_on_its_replica", &[6], emit),
         scenario("broadcast_confirmed_counts_sockets", &[6], confirmed),
         scenario("verbs_without_a_socket_reach_everyone", &[6], without_a_socket),
@@ -41,6 +42,25 @@ async fn others(stage: Stage) -> Outcome {
     own[2].broadcast("to everyone").await?;
     all_hear(&mut own, "to everyone").await?;
     all_hear(&mut rest, "to everyone").await
+}
+
+/// One of a client's three sockets sends to all but itself. Its other sockets hear it, on its Replica and elsewhere.
+async fn other_sockets(stage: Stage) -> Outcome {
+    let group = stage.pinned("pair", "other-sockets");
+    let [mut speaker, near, far, other] = group.join_each(["speaker", "speaker", "speaker", "other"]).await?;
+    same((near.replica(), far.replica()), (speaker.replica(), other.replica()), "who is where")?;
+    ensure(near.replica() != far.replica(), "three sockets on a Replica of two seats")?;
+    let to = Whom::OtherSockets;
+    speaker.obey(Act::Emit { text: "beside me".into(), to }).await?;
+    speaker.obey(Act::Broadcast { text: "to other tabs".into(), to }).await?;
+    same(speaker.confirmed("also", to).await?, (3, vec![]), "whom a broadcast to other sockets reaches")?;
+    speaker.broadcast("end").await?;
+    let everywhere = vec!["to other tabs", "also"];
+    let beside = [vec!["beside me"], everywhere.clone()].concat();
+    for (mut client, due) in [(speaker, vec![]), (near, beside), (far, everywhere.clone()), (other, everywhere)] {
+        same(client.hear_until("end").await?, due, "what a socket hears")?;
+    }
+    Ok(())
 }
 
 /// An emit reaches only the Replica's sockets, with or without those of the client.

@@ -182,6 +182,8 @@ pub fn waiting(gate: &str) -> String {
 pub enum Whom {
     /// All but the sender's client.
     Others,
+    /// All but the sender's socket.
+    OtherSockets,
     /// All.
     Everyone,
 }
@@ -190,6 +192,7 @@ impl From<Whom> for dog::To {
     fn from(whom: Whom) -> Self {
         match whom {
             Whom::Others => Self::Others,
+            Whom::OtherSockets => Self::OtherSockets,
             Whom::Everyone => Self::Everyone,
         }
     }

@@ -295,7 +295,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 ReplicaAnswer::Counted(self.seats.borrow().census())
             }
             ReplicaCall::Deliver(delivery) => {
-                ReplicaAnswer::Delivered(self.deliver(&delivery.message, delivery.except.as_ref()))
+                ReplicaAnswer::Delivered(self.deliver(&delivery.message, delivery.except.as_ref().into()))
             }
             ReplicaCall::Whisper { client, message } => ReplicaAnswer::Delivered(self.deliver_to(&client, &message)),
         };
@@ -306,7 +306,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
     fn cast(self: Rc<Self>, cast: ReplicaCast) {
         match cast {
             ReplicaCast::Deliver(delivery) => {
-                self.deliver(&delivery.message, delivery.except.as_ref());
+                self.deliver(&delivery.message, delivery.except.as_ref().into());
             }
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.reporting.note_heard(self.host().now());

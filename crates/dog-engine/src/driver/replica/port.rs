@@ -3,7 +3,7 @@
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use dog::internal::{GossipAnswers, LocalFuture, ObjectPort, ReplicaPort, StoragePort};
+use dog::internal::{Except, GossipAnswers, LocalFuture, ObjectPort, ReplicaPort, StoragePort};
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
     SocketId, Timestamp,
@@ -112,12 +112,12 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         }
     }
 
-    fn emit(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error> {
+    fn emit(&self, message: &Message, except: Except<&ClientId>) -> Result<(), Error> {
         self.driver()?.deliver(message, except);
         Ok(())
     }
 
-    fn broadcast(&self, message: &Message, except: Option<&ClientId>) -> Result<(), Error> {
+    fn broadcast(&self, message: &Message, except: Except<&ClientId>) -> Result<(), Error> {
         self.driver()?.broadcast(message, except);
         Ok(())
     }
@@ -125,7 +125,7 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     fn broadcast_confirmed(
         &self,
         message: Message,
-        except: Option<ClientId>,
+        except: Except<ClientId>,
     ) -> LocalFuture<Result<BroadcastReport, Error>> {
         let driver = self.driver_when_polled();
         Box::pin(async move { Ok(driver()?.broadcast_confirmed(message, except).await) })

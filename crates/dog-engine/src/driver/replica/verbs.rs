@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::internal::GossipAnswers;
+use dog::internal::{Except, GossipAnswers};
 use dog::{
     BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
@@ -19,10 +19,14 @@ use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCal
 use crate::repeats::log_limited;
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
-    /// To all sockets of this Replica, except those of one client. Returns how many accepted the message.
-    pub(super) fn deliver(&self, message: &Message, except: Option<&ClientId>) -> usize {
+    /// To all sockets of this Replica that are not left out. Returns how many accepted the message.
+    pub(super) fn deliver(&self, message: &Message, except: Except<&ClientId>) -> usize {
         let seats = self.seats.borrow();
-        let except = except.map_or(&[][..], |client| seats.sockets_of(client));
+        let except = match &except {
+            Except::Nobody => &[],
+            Except::Client(client) => seats.sockets_of(client),
+            Except::Socket(socket) => std::slice::from_ref(socket),
+        };
         self.host().deliver_to_all(message, &seats.audience(), except)
     }
 
@@ -31,19 +35,19 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.host().deliver(message, self.seats.borrow().sockets_of(client), &[])
     }
 
-    pub(super) fn broadcast(&self, message: &Message, except: Option<&ClientId>) {
+    pub(super) fn broadcast(&self, message: &Message, except: Except<&ClientId>) {
         self.deliver(message, except);
         let siblings = self.siblings();
         if siblings.iter().next().is_some() {
-            let delivery = Delivery { message: message.clone(), except: except.cloned() };
+            let delivery = Delivery { message: message.clone(), except: except.client().cloned() };
             self.host().cast_replicas(&siblings, ReplicaCast::Deliver(delivery));
         }
     }
 
-    pub(super) async fn broadcast_confirmed(&self, message: Message, except: Option<ClientId>) -> BroadcastReport {
+    pub(super) async fn broadcast_confirmed(&self, message: Message, except: Except<ClientId>) -> BroadcastReport {
         let sockets = self.deliver(&message, except.as_ref());
         let mut report = BroadcastReport { sockets, missing: Vec::new() };
-        let call = ReplicaCall::Deliver(Delivery { message, except });
+        let call = ReplicaCall::Deliver(Delivery { message, except: except.client() });
         self.deliver_remotely(&self.siblings(), &call, &mut report).await;
         report
     }
