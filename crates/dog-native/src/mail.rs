@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dog::{Epoch, Error, Request, Response, SocketId, Timestamp};
+use dog::{Epoch, Error, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::Fetched;
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -56,6 +56,8 @@ pub(crate) enum Mail {
         call: ReplicaCall,
         back: ReturnAddress,
     },
+    /// The same call to several Replicas.
+    ReplicaCalls(Box<ReplicaCalls>),
     ReplicaCast {
         to: Targets,
         cast: ReplicaCast,
@@ -169,6 +171,29 @@ pub(crate) enum Answer {
     Written,
 }
 
+/// See [`Mail::ReplicaCalls`]. The caller is a worker of this process.
+pub(crate) struct ReplicaCalls {
+    pub(crate) group: GroupAddress,
+    pub(crate) call: ReplicaCall,
+    /// The Replicas, each with the number of its call.
+    pub(crate) to: Vec<(ReplicaId, u64)>,
+    /// The worker of the caller.
+    pub(crate) worker: usize,
+    pub(crate) span: Span,
+}
+
+impl ReplicaCalls {
+    /// Returns the call to each Replica.
+    pub(crate) fn into_each(self) -> impl Iterator<Item = Mail> {
+        let Self { group, call, to, worker, span } = self;
+        to.into_iter().map(move |(replica, number)| Mail::ReplicaCall {
+            to: ReplicaAddress { group, replica },
+            call: call.clone(),
+            back: ReturnAddress { node: NodeId::default(), worker, call: number, span: span.clone() },
+        })
+    }
+}
+
 /// See [`Mail::Attach`].
 pub(crate) struct Attach {
     pub(crate) socket: SocketId,
@@ -195,9 +220,8 @@ impl Mail {
     pub(crate) fn weight(&self) -> usize {
         let carried = match self {
             Self::ReplicaCast { cast: ReplicaCast::Deliver(delivery), .. } => delivery.message.len(),
-            Self::ReplicaCall { call: ReplicaCall::Deliver(delivery), .. } => delivery.message.len(),
-            Self::ReplicaCall { call: ReplicaCall::Whisper { message, .. }, .. } => message.len(),
-            Self::ReplicaCall { call: ReplicaCall::Gossip(gossip), .. } => gossip.len(),
+            Self::ReplicaCall { call, .. } => carried_by(call),
+            Self::ReplicaCalls(calls) => carried_by(&calls.call) + calls.to.len() * size_of::<(ReplicaId, u64)>(),
             Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Gossip(gossip))), .. } => gossip.len(),
             Self::Attach(attach) => attach.unread.len(),
             _ => 0,
@@ -213,6 +237,7 @@ impl Mail {
             Self::GroupCall { .. }
                 | Self::GroupFetch { .. }
                 | Self::ReplicaCall { .. }
+                | Self::ReplicaCalls(_)
                 | Self::ReplicaFetch { .. }
                 | Self::ReplicaCast { cast: ReplicaCast::Deliver(_), .. }
                 | Self::Outside { .. }
@@ -248,6 +273,16 @@ impl Mail {
 impl fmt::Debug for Mail {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Mail")
+    }
+}
+
+/// Returns the length of the message in a call.
+fn carried_by(call: &ReplicaCall) -> usize {
+    match call {
+        ReplicaCall::Deliver(delivery) => delivery.message.len(),
+        ReplicaCall::Whisper { message, .. } => message.len(),
+        ReplicaCall::Gossip(gossip) => gossip.len(),
+        ReplicaCall::Join(_) | ReplicaCall::UpdateView(_) | ReplicaCall::Census(_) => 0,
     }
 }
 

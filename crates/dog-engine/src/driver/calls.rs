@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use dog::internal::Kind;
+use dog::internal::{Kind, LocalFuture};
 use dog::{Error, ReplicaId};
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -114,11 +114,9 @@ async fn call_all_with(
     if replicas.is_empty() {
         return Vec::new();
     }
-    let call_one = |at: usize| {
-        let answer = host.call_replica(targets.address(replicas[at]), call.clone());
-        async move { (at, answer.await) }
-    };
-    let mut calls: FuturesUnordered<_> = (0..replicas.len()).map(call_one).collect();
+    let numbered = |(at, answer): (usize, LocalFuture<_>)| async move { (at, answer.await) };
+    let mut calls: FuturesUnordered<_> =
+        host.call_replicas(targets, call).into_iter().enumerate().map(numbered).collect();
     let mut answers: Vec<Option<Result<ReplicaAnswer, Error>>> = replicas.iter().map(|_| None).collect();
     let mut timer = host.sleep(deadline);
     while let Either::Left((Some((at, answer)), still_running)) = select(calls.next(), timer).await {

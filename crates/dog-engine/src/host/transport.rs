@@ -19,6 +19,11 @@ pub trait Transport {
     fn cast_group(&self, to: GroupAddress, cast: GroupCast);
     /// Calls a Replica.
     fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>>;
+    /// Makes the same call to Replicas of one Group. Returns their answers in the order of `to`. A host can send the call once
+    /// to a place where several of them live.
+    fn call_replicas(&self, to: &Targets, call: &ReplicaCall) -> Vec<LocalFuture<Result<ReplicaAnswer, Error>>> {
+        to.iter().map(|replica| self.call_replica(to.address(replica), call.clone())).collect()
+    }
     /// Casts to Replicas of one Group.
     fn cast_replicas(&self, to: &Targets, cast: ReplicaCast);
     /// Waits for permission to call `count` Replicas on behalf of a user's handler, in the order of requests. A host can use

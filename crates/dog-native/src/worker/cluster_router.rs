@@ -13,7 +13,7 @@ use dog::internal::Kind;
 use dog::{Epoch, Error, ReplicaId, Request};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, Targets, Ticket};
 use dog_engine::host::Fetched;
-use dog_engine::message::{GroupAnswer, ReplicaCast};
+use dog_engine::message::{GroupAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::wire::ToGroup;
 
 use super::node_outbox::NodeOutbox;
@@ -120,6 +120,19 @@ impl ClusterRouter {
             self.outbound.send(worker, Mail::ReplicaCast { to: to.clone(), cast: cast.clone() });
         }
         self.outbound.queued();
+    }
+
+    /// See [`Router::call_all`](super::router::Router::call_all). What goes to another node is bundled there.
+    pub(super) fn call_all(&self, group: GroupAddress, call: &ReplicaCall, to: Vec<(ReplicaId, u64)>) {
+        let is_here =
+            |replica| self.routes.locate(Object::Replica(ReplicaAddress { group, replica })) == Location::Here;
+        let (here, others): (Vec<_>, Vec<_>) = to.into_iter().partition(|(replica, _)| is_here(*replica));
+        for (replica, number) in others {
+            let to = ReplicaAddress { group, replica };
+            let back = ReturnAddress::here(self.outbound.index(), number);
+            self.send(Object::Replica(to), Mail::ReplicaCall { to, call: call.clone(), back });
+        }
+        self.outbound.call_all(group, call, here);
     }
 
     /// See [`Router::answer`](super::router::Router::answer).

@@ -22,6 +22,9 @@ use crate::repeats::seldom;
 
 /// Handles a piece of mail, or forwards it to where its object lives.
 pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
+    if let Mail::ReplicaCalls(calls) = mail {
+        return calls.into_each().for_each(|mail| dispatch(worker, mail));
+    }
     if let Some(cluster) = worker.router.cluster()
         && let Some(object) = mail.object()
         && !cluster.has_claim(object)

@@ -18,6 +18,7 @@ use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, Repl
 use dog_engine::seats::Audience;
 
 use super::core::{Worker, wrong_answer};
+use super::pending_calls::PendingCall;
 use crate::mail::{Answer, Mail};
 
 impl Host for Worker {
@@ -64,13 +65,19 @@ impl Transport for Worker {
     }
 
     fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
-        let pending = self.call(Object::Replica(to), |back| Mail::ReplicaCall { to, call, back });
-        Box::pin(async move {
-            match pending.answer().await? {
-                Answer::Replica(answer) => Ok(answer),
-                _ => wrong_answer(),
-            }
-        })
+        replica_answer(self.call(Object::Replica(to), |back| Mail::ReplicaCall { to, call, back }))
+    }
+
+    fn call_replicas(&self, to: &Targets, call: &ReplicaCall) -> Vec<LocalFuture<Result<ReplicaAnswer, Error>>> {
+        let (numbers, answers): (Vec<_>, Vec<_>) = to
+            .iter()
+            .map(|replica| {
+                let (number, pending) = self.calls.begin();
+                ((replica, number), replica_answer(pending))
+            })
+            .unzip();
+        self.router.call_all(to.group, call, numbers);
+        answers
     }
 
     fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
@@ -253,4 +260,14 @@ impl HostObserver for Worker {
     fn runs(&self, life: Option<Epoch>) -> Option<Epoch> {
         self.heartbeat().runs(life)
     }
+}
+
+/// The answer of a Replica to a call.
+fn replica_answer(pending: PendingCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {
+    Box::pin(async move {
+        match pending.answer().await? {
+            Answer::Replica(answer) => Ok(answer),
+            _ => wrong_answer(),
+        }
+    })
 }

@@ -5,18 +5,24 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dog::Error;
 use dog::internal::Kind;
-use dog_engine::address::{NodeId, Object};
+use dog::{Error, ReplicaId};
+use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress};
+use dog_engine::message::ReplicaCall;
+use tracing::Span;
 
 use super::turn_state::TurnState;
-use crate::mail::{Answer, Mail};
+use crate::mail::{Answer, Mail, ReplicaCalls};
 use crate::metrics::counters::Counters;
 use crate::post::{FULL, OVERFULL, Post};
 
 /// After this many checks in a row (1 s) in which an overloaded worker took no mail, its senders are no longer held
 /// back: probably a handler blocks its thread.
 const STUCK: u8 = 20;
+
+/// The most Replicas that one piece of mail calls. A worker handles a piece of mail without a pause, so this limits how long
+/// its turn lasts.
+const CALLS_AT_ONCE: usize = 64;
 
 /// The mail queues of one worker.
 pub(super) struct Outbound {
@@ -112,10 +118,28 @@ impl Outbound {
     /// Refuses mail because too much is queued. If it is a call, its caller gets an error. A caller on another node
     /// gets none, but its call has a deadline.
     pub(super) fn refuse(&self, mail: Mail) {
+        if let Mail::ReplicaCalls(calls) = mail {
+            return calls.into_each().for_each(|mail| self.refuse(mail));
+        }
         self.counters.mail_refused.one();
         if let Some(back) = mail.into_return_address().filter(|back| back.node == NodeId::default()) {
             let error = Error::new(Kind::Unreachable, "too much is queued for the object: try again later");
             self.answer(back.worker, back.call, Err(error));
+        }
+    }
+
+    /// Makes the same call to Replicas of this process, each with the number of its call. Each worker gets one piece of mail
+    /// for up to [`CALLS_AT_ONCE`] of its Replicas.
+    pub(super) fn call_all(&self, group: GroupAddress, call: &ReplicaCall, to: Vec<(ReplicaId, u64)>) {
+        let mut by_worker = vec![Vec::new(); self.workers()];
+        for (replica, number) in to {
+            by_worker[self.home(Object::Replica(ReplicaAddress { group, replica }))].push((replica, number));
+        }
+        for (worker, to) in by_worker.iter().enumerate() {
+            for to in to.chunks(CALLS_AT_ONCE).map(<[_]>::to_vec) {
+                let calls = ReplicaCalls { group, call: call.clone(), to, worker: self.index, span: Span::current() };
+                self.send(worker, Mail::ReplicaCalls(Box::new(calls)));
+            }
         }
     }
 
@@ -293,5 +317,60 @@ mod tests {
         outbound.refuse(Mail::GroupCall { to: group(), call, back: ReturnAddress::here(0, 7) });
         let Some(Mail::Answer { call: 7, answer: Err(error) }) = outbound.take_local() else { panic!("no answer") };
         assert!(error.is_unreachable(), "{error}");
+    }
+
+    /// Takes the mail that waits for the other worker, after it was posted.
+    fn posted(outbound: &Outbound, mailbox: &mut Mailbox) -> Vec<Mail> {
+        outbound.post();
+        std::iter::from_fn(|| mailbox.next()).collect()
+    }
+
+    #[test]
+    fn the_same_call_to_many_replicas_is_one_piece_of_mail_per_worker() {
+        let (outbound, mut mailboxes) = outbound();
+        let replicas: Vec<_> = (0..50).map(|number| (address(number).replica, number)).collect();
+        outbound.call_all(group(), &ReplicaCall::Gossip("who".into()), replicas.clone());
+        let here = outbound.take_local();
+        assert!(outbound.take_local().is_none());
+        let mail = here.into_iter().chain(posted(&outbound, &mut mailboxes[1]));
+        let calls: Vec<ReplicaCalls> = mail
+            .map(|mail| match mail {
+                Mail::ReplicaCalls(calls) => *calls,
+                _ => panic!("other mail"),
+            })
+            .collect();
+        assert_eq!(calls.len(), 2);
+        let mut called: Vec<_> = calls.iter().flat_map(|calls| calls.to.clone()).collect();
+        called.sort_by_key(|(_, number)| *number);
+        assert_eq!(called, replicas);
+    }
+
+    #[test]
+    fn a_piece_of_mail_calls_no_more_replicas_than_a_turn_has_time_for() {
+        let (outbound, _mailboxes) = outbound();
+        let here = |number: &u64| outbound.home(Object::Replica(address(*number))) == 0;
+        let to = (0..).filter(here).take(CALLS_AT_ONCE + 1).map(|number| (address(number).replica, number)).collect();
+        outbound.call_all(group(), &ReplicaCall::Gossip("who".into()), to);
+        let lengths: Vec<_> = std::iter::from_fn(|| outbound.take_local())
+            .map(|mail| if let Mail::ReplicaCalls(calls) = mail { calls.to.len() } else { 0 })
+            .collect();
+        assert_eq!(lengths, [CALLS_AT_ONCE, 1]);
+    }
+
+    #[test]
+    fn calls_that_are_refused_together_are_answered_one_by_one() {
+        let (outbound, _mailboxes) = outbound();
+        let to = (0..3).map(|number| (address(number).replica, number)).collect();
+        let calls =
+            ReplicaCalls { group: group(), call: ReplicaCall::Gossip("who".into()), to, worker: 0, span: Span::none() };
+        outbound.refuse(Mail::ReplicaCalls(Box::new(calls)));
+        let answered: Vec<_> = std::iter::from_fn(|| outbound.take_local())
+            .map(|mail| if let Mail::Answer { call, answer: Err(_) } = mail { call } else { u64::MAX })
+            .collect();
+        assert_eq!(answered, [0, 1, 2]);
+    }
+
+    fn address(number: u64) -> ReplicaAddress {
+        ReplicaAddress { group: group(), replica: ReplicaId::from_name("room", &number.to_string()) }
     }
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dog::{Epoch, Error, ReplicaId};
-use dog_engine::address::{NodeId, Object, ReplicaAddress, Targets};
-use dog_engine::message::ReplicaCast;
+use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, Targets};
+use dog_engine::message::{ReplicaCall, ReplicaCast};
 
 use super::cluster_router::ClusterRouter;
 use super::outbound::Outbound;
@@ -59,6 +59,14 @@ impl Router {
         match self {
             Self::Local(outbound) => cast_locally(outbound, to, cast),
             Self::Cluster(cluster) => cluster.cast(to, &cast),
+        }
+    }
+
+    /// Makes the same call to several Replicas, each with the number of its call.
+    pub(super) fn call_all(&self, group: GroupAddress, call: &ReplicaCall, to: Vec<(ReplicaId, u64)>) {
+        match self {
+            Self::Local(outbound) => outbound.call_all(group, call, to),
+            Self::Cluster(cluster) => cluster.call_all(group, call, to),
         }
     }
 
