@@ -26,8 +26,9 @@ pub trait App: Sized + 'static {
     /// Answers `request`.
     ///
     /// # Errors
-    /// Any. An [`Error`] of this library answers the client with its [`status`](Error::status). Any other error answers with
-    /// 500 and shows nothing of its text. Errors with a status from 500 up are logged on the server, except
+    /// Any. An [`Error`] of this library answers the client with its [`status`](Error::status), and
+    /// [`Failure::status`](crate::Failure::status) with a status of your choice. Any other error answers with 500 and shows
+    /// nothing of its text. Errors with a status from 500 up are logged on the server, except
     /// [`Error::is_no_room`], which is counted.
     fn fetch(&self, request: Request, dog: &Dog<Self>) -> impl Future<Output = Result<Response>>;
 }

@@ -45,6 +45,8 @@ pub enum Kind {
     Conflict,
     /// A value, key or attachment of the App is too large. [`Kind::TooLarge`] is about the request of a client.
     ValueTooLarge,
+    /// The user's code has chosen this status, 400 to 599, and the message is for the client. See [`Failure::status`].
+    Refused(u16),
 }
 
 impl Error {
@@ -143,10 +145,17 @@ impl Error {
         self.kind == Kind::Conflict
     }
 
+    /// The handler of an object has refused with a status of its choice ([`Failure::status`]), which is
+    /// [`status`](Self::status). The text of the error is for the client.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.kind, Kind::Refused(_))
+    }
+
     /// The HTTP status for an outside client.
     ///
     /// | errors | status |
     /// |---|---|
+    /// | refused by a handler with [`Failure::status`] | that status |
     /// | invalid client identifier or id | 400 |
     /// | the request body is too large | 413 |
     /// | no room, no ticket, closed, unreachable, storage, conflict | 503 |
@@ -163,13 +172,16 @@ impl Error {
             Kind::Encoding | Kind::Handler | Kind::UnknownGroup | Kind::ValueTooLarge => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
+            Kind::Refused(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
 
-    /// The text for an outside client. Only an error about the client's own request explains itself.
+    /// The text for an outside client. Only an error about the client's own request explains itself, and a refusal says
+    /// what the user's code has written.
     #[doc(hidden)]
     pub fn public_text(&self) -> &str {
         match self.status() {
+            _ if self.is_refused() => &self.message,
             status if status.is_client_error() => &self.message,
             StatusCode::SERVICE_UNAVAILABLE => "not available now: try again later",
             StatusCode::GATEWAY_TIMEOUT => "no answer in time: try again later",
@@ -180,7 +192,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
+        match self.kind {
+            Kind::Refused(_) => write!(formatter, "{}: {}", self.status(), self.message),
+            _ => formatter.write_str(&self.message),
+        }
     }
 }
 
@@ -218,7 +233,8 @@ impl StdError for Error {
 /// The error of a handler. The operator `?` turns any error into one.
 ///
 /// The server logs it with all its causes. The client sees no internals: if `receive` or `fetch` fails, the response is 500,
-/// or the [`Error::status`] of an error of this library; if a handler of a socket fails, the socket closes with 1011.
+/// or the [`Error::status`] of an error of this library, or the status of [`Failure::status`]; if a handler of a socket fails,
+/// the socket closes with 1011.
 ///
 /// ```
 /// fn parse(input: &str) -> dog::Result<u32> {
@@ -231,6 +247,9 @@ pub struct Failure {
     cause: Box<dyn StdError + Send + Sync>,
 }
 
+/// The longest text of a refusal, in bytes. It has to fit into what hosts read of an error of another object.
+const MAX_REFUSAL: usize = 16 * 1024;
+
 /// The result of handlers: any error becomes a [`Failure`].
 pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
@@ -238,6 +257,36 @@ impl Failure {
     /// A failure that consists of a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self { cause: text.into().into() }
+    }
+
+    /// Refuses a request: the client is answered with `status` and `text`. Return it from [`App::fetch`], from `receive` of a
+    /// Group or a Replica, or from [`clusterize`](crate::Group::clusterize).
+    ///
+    /// ```
+    /// use dog::http::StatusCode;
+    /// use dog::{Failure, Request, Result};
+    ///
+    /// fn user(request: &Request) -> Result<String> {
+    ///     dog::query_param(request, "u").ok_or_else(|| Failure::status(StatusCode::UNAUTHORIZED, "who are you?"))
+    /// }
+    /// ```
+    ///
+    /// - An object's refusal is an [`Error`] for the App that has forwarded the request ([`Error::is_refused`]). The App
+    ///   refuses with the same status and text if it returns that error with `?`.
+    /// - A refusal with 400 to 499 is neither logged nor counted as a failure. One with 500 to 599 is logged.
+    /// - The client gets the first 16 KiB of `text`, as plain text. A refusal with 503 comes with `Retry-After`.
+    /// - Other statuses are no errors: the client gets 500, and the log says so.
+    /// - In a handler that answers no request it is a failure like any other. A socket closes with 1011. For another status,
+    ///   or for further headers, return a [`Response`](crate::Response).
+    ///
+    /// [`App::fetch`]: crate::App::fetch
+    pub fn status(status: StatusCode, text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        if !status.is_client_error() && !status.is_server_error() {
+            return Self::new(format!("Failure::status takes 400 to 599 and was given {status}: {text}"));
+        }
+        text.truncate(text.floor_char_boundary(MAX_REFUSAL));
+        Error::new(Kind::Refused(status.as_u16()), text).into()
     }
 
     /// The error that caused it, if it is an `E`.
@@ -314,6 +363,31 @@ mod tests {
         }
         let own = crate::socket::encode_attachment(&"x".repeat(crate::MAX_ATTACHMENT)).unwrap_err();
         assert!(own.is_too_large() && own.status() == StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn a_refusal_travels_with_its_status_and_its_text() {
+        for status in [400, 401, 429, 499, 500, 503, 599].map(|status| StatusCode::from_u16(status).unwrap()) {
+            let failure = Failure::status(status, "not you");
+            let bytes = crate::codec::encode(failure.downcast_ref::<Error>().unwrap()).unwrap();
+            let travelled: Error = crate::codec::decode(&bytes).unwrap();
+            assert!(travelled.is_refused());
+            assert_eq!((travelled.status(), travelled.public_text()), (status, "not you"));
+            assert_eq!(travelled.to_string(), format!("{status}: not you"));
+        }
+    }
+
+    #[test]
+    fn only_an_error_can_be_the_status_of_a_refusal() {
+        for status in [100, 200, 302, 600, 999].map(|status| StatusCode::from_u16(status).unwrap()) {
+            let failure = Failure::status(status, "the secret");
+            assert!(
+                failure.downcast_ref::<Error>().is_none() && failure.to_string().contains("the secret"),
+                "{status}"
+            );
+        }
+        let long = Failure::status(StatusCode::BAD_REQUEST, "ä".repeat(MAX_REFUSAL));
+        assert_eq!(long.downcast_ref::<Error>().unwrap().public_text().len(), MAX_REFUSAL);
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub trait Group: Sized + 'static {
     /// restart. It may take [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE), and is dropped at an `.await` if it takes longer.
     ///
     /// # Errors
-    /// Any. Those who wait for the Group get an error ([`Error::is_handler`]), and the next use tries again.
+    /// Any. Those who wait for the Group get an error ([`Error::is_handler`](crate::Error::is_handler)), and the next use tries again.
     fn activate(cx: &GroupContext) -> impl Future<Output = Result<Self>>;
 
     /// The number of seats of each Replica. Read once per activation of the Group.
@@ -88,7 +88,8 @@ pub trait Group: Sized + 'static {
     /// It may take [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE), and is dropped at an `.await` if it takes longer.
     ///
     /// # Errors
-    /// Any. The client that needed the Replica gets an error ([`Error::is_handler`]).
+    /// Any. The client that needed the Replica gets an error ([`Error::is_handler`](crate::Error::is_handler)), or the status
+    /// of [`Failure::status`](crate::Failure::status).
     fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> impl Future<Output = Result<ReplicaId>> {
         let _ = client;
         let id = cx.unique_replica();
@@ -98,7 +99,8 @@ pub trait Group: Sized + 'static {
     /// Answers a request that [`GroupHandle::fetch`](crate::GroupHandle::fetch) sent to the Group itself. By default 404.
     ///
     /// # Errors
-    /// Any. The caller gets an error ([`Error::is_handler`]), and an App that returns it answers 500.
+    /// Any. The caller gets an error ([`Error::is_handler`](crate::Error::is_handler)), and an App that returns it answers
+    /// 500; or it answers with the status of [`Failure::status`](crate::Failure::status).
     fn receive(&self, cx: &GroupContext, request: Request) -> impl Future<Output = Result<Response>> {
         let _ = (cx, request);
         async { Ok(text_response(StatusCode::NOT_FOUND, "not found")) }

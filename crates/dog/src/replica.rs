@@ -82,7 +82,8 @@ pub trait Replica: Sized + 'static {
     /// sent. There is no deadline.
     ///
     /// # Errors
-    /// Any. The client gets 500, or the status of an error of this library. The cause is logged.
+    /// Any. The client gets 500, or the status of an error of this library, or the one of [`Failure::status`]. The cause is
+    /// logged, unless it is a refusal with 400 to 499.
     fn receive(&self, cx: &Context<Self>, request: Request) -> impl Future<Output = Result<Response>>;
 
     /// A socket has opened. It can be reached from now on. By default nothing happens.

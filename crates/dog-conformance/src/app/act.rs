@@ -1,5 +1,6 @@
 //! How a [`Room`] executes a command: with the verbs of a socket, or of the Replica if there is no socket.
 
+use dog::http::StatusCode;
 use dog::{CloseCode, Context, Failure, Result, Socket, Timestamp, To};
 
 use super::class::TestClass;
@@ -14,6 +15,7 @@ impl<C: TestClass> Room<C> {
     pub(super) async fn perform(&self, cx: &Context<Self>, socket: Option<&Socket>, act: Act) -> Result<Told> {
         let told = match act {
             Act::Fail { text } => return Err(Failure::new(text)),
+            Act::Refuse { status, text } => return Err(Failure::status(StatusCode::from_u16(status)?, text)),
             Act::Panic { text } => panic!("{text}"),
             Act::Ask { ask } => Ok(Told::Answered { answer: self.answer(cx, ask).await? }),
             Act::Wait { gate } => self.wait(cx, &gate).await,

@@ -1,7 +1,7 @@
 //! Responses of the test App and its objects.
 
 use dog::http::{HeaderValue, StatusCode, header};
-use dog::{Request, Response, Result};
+use dog::{Failure, Request, Response, Result};
 use serde::Serialize;
 
 use super::protocol::Echo;
@@ -37,4 +37,10 @@ pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> serde_json::R
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// Refuses with the status and the text of the query.
+pub(super) fn refusal(request: &Request) -> Result<Failure> {
+    let of_query = |name| dog::query_param(request, name).unwrap_or_default();
+    Ok(Failure::status(of_query("status").parse()?, of_query("text")))
 }

@@ -52,11 +52,12 @@ impl<C: TestClass> Group for ClassGroup<C> {
         C::clusterize(cx, client)
     }
 
-    /// Does what `?do=` says: fails, panics, runs the storage script in the body, or counts such requests in this life.
+    /// Does what `?do=` says: fails, refuses, panics, runs the storage script in the body, or counts such requests in this life.
     /// Without `do` it returns the request.
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         match dog::query_param(&request, "do").as_deref() {
             Some("fail") => Err(Failure::new("the secret of the Group")),
+            Some("refuse") => Err(responses::refusal(&request)?),
             Some("panic") => panic!("the secret of the Group"),
             Some("storage") => {
                 let steps: Vec<StorageStep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;

@@ -5,7 +5,7 @@ use dog::{App, ClientId, Dog, Failure, Group, Request, Response, Result};
 
 use super::groups::{Brief, Hall, Named, Octet, Pair, Single, Slow};
 use super::protocol::{self, Act, Command, Identified};
-use super::responses::{Mark, echo, json};
+use super::responses::{Mark, echo, json, refusal};
 
 /// The App that every host runs for the suite.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +31,7 @@ impl App for TestApp {
             (Some((Named::NAME, group)), _) => at::<Named>(dog, group, action, request).await,
             (Some((Slow::NAME, group)), _) => at::<Slow>(dog, group, action, request).await,
             (None, "fail") => Err(Failure::new("the secret of the App")),
+            (None, "refuse") => Err(refusal(&request)?),
             (None, "panic") => panic!("the secret of the App"),
             _ => echo("app", request).await,
         }

@@ -13,6 +13,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("receive_that_fails_answers_500", &[14], receive_fails),
         scenario("receive_that_fails_with_an_error_of_the_app_is_no_4xx", &[14], own_doing),
+        scenario("refusal_answers_with_its_status_and_text_everywhere", &[14], refusals),
+        scenario("refusal_in_a_handler_of_a_socket_closes_with_1011", &[14], refusal_on_a_socket),
         scenario("receive_that_panics_costs_its_object", &[8, 14], receive_panics),
         scenario("handler_that_panics_costs_its_object", &[8, 14], handler_panics),
         scenario("app_that_fails_or_panics_answers_500", &[14], app_fails),
@@ -72,6 +74,43 @@ async fn own_doing(stage: Stage) -> Outcome {
     let response = group.request("POST", &group.path("http", "caller"), large).await?;
     same(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "the status of a body that is too large")?;
     ensure(String::from_utf8_lossy(response.body()).contains("1048576"), "it does not say how much is taken")
+}
+
+/// A Replica, a Group and the App refuse. The client, whichever node it has reached, gets the status and the text. What is no
+/// error is a fault of the App.
+async fn refusals(stage: Stage) -> Outcome {
+    let group = stage.spread("hall", "refuses");
+    for (status, text) in
+        [(401, "who are you?"), (403, "not here"), (429, "slowly"), (503, "closed for today"), (500, "?")]
+    {
+        let query = format!("do=refuse&status={status}&text={}", text.replace(' ', "%20").replace('?', "%3F"));
+        for path in [format!("/refuse?{query}"), format!("{}&{query}", group.path("group", "x"))] {
+            refused(&group.request("GET", &path, "").await?, status, text)?;
+        }
+        for caller in ["a", "b", "c"] {
+            let response = group.post(caller, Act::Refuse { status, text: text.into() }).await?;
+            refused(&response, status, text)?;
+        }
+    }
+    for status in [200, 302] {
+        says_nothing(&group.post("a", Act::Refuse { status, text: SECRET.into() }).await?)?;
+    }
+    Ok(())
+}
+
+fn refused(response: &Response<bytes::Bytes>, status: u16, text: &str) -> Outcome {
+    let got = (response.status().as_u16(), response.body().as_ref());
+    same(got, (status, text.as_bytes()), "what a client that is refused gets")
+}
+
+/// It is a failure like any other.
+async fn refusal_on_a_socket(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "refuses");
+    let [mut client, mut other] = group.join_each(["client", "other"]).await?;
+    client.tell(Act::Refuse { status: 403, text: SECRET.into() }).await?;
+    let ending = client.ended().await?;
+    same((ending.code, ending.reason.as_str()), (1011, ""), "how a socket ends whose handler refuses")?;
+    same(other.report().await?.open, vec![other.id().clone()], "who is there")
 }
 
 /// The sockets of the Replica that panicked end with 1011. Its siblings and other Groups go on. A new life of the Replica has

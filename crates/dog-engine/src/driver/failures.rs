@@ -62,13 +62,18 @@ impl UserFunction {
         self.names().0
     }
 
+    /// Whether its error answers a client, so that it can refuse with a status of its own.
+    fn may_refuse(self) -> bool {
+        matches!(self, Self::GroupReceive | Self::Clusterize | Self::Receive)
+    }
+
     /// Whether it is the last handler of a socket.
     pub(super) fn ends_socket(self) -> bool {
         matches!(self, Self::OnClose | Self::OnError)
     }
 }
 
-/// Counts and logs an error that a function of the user has returned.
+/// Counts and logs an error that a function of the user has returned. A refusal of what a client has done is none.
 pub(super) fn report_failure<H: Host>(
     host: &H,
     function: UserFunction,
@@ -76,6 +81,9 @@ pub(super) fn report_failure<H: Host>(
     socket: Option<SocketId>,
     failure: &Failure,
 ) {
+    if function.may_refuse() && refusal(failure).is_some_and(|error| error.status().is_client_error()) {
+        return;
+    }
     let (handler, kind) = function.names();
     host.occurred(Occurrence::Failed { handler, cause: failure });
     if !host.may_log(kind) {
@@ -112,12 +120,17 @@ pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 /// The error that a caller gets for a failure of the user's code. It shows nothing of the inside, except for the kind of this
-/// library's own errors, which decides the client's status code.
+/// library's own errors, which decides the client's status code. A refusal is for the client.
 pub(super) fn public_error(failure: &Failure) -> Error {
     match failure.downcast_ref::<Error>() {
-        Some(error) if error.status() != StatusCode::INTERNAL_SERVER_ERROR => {
+        Some(error) if error.is_refused() || error.status() != StatusCode::INTERNAL_SERVER_ERROR => {
             Error::new(error.kind(), error.public_text())
         }
         _ => Error::new(Kind::Handler, "the handler failed"),
     }
+}
+
+/// The refusal that the user's code has written, if the failure is one.
+fn refusal(failure: &Failure) -> Option<&Error> {
+    failure.downcast_ref::<Error>().filter(|error| error.is_refused())
 }

@@ -105,6 +105,7 @@ impl Replica for Room {
             "/ws" => Ok(cx.connect(request)),
             "/never" => std::future::pending().await,
             "/panic" => panic!("no such thing"),
+            "/refuse" => Err(refusal(&request)?),
             _ => Ok(dog::text_response(StatusCode::NOT_FOUND, "nothing here")),
         }
     }
@@ -157,6 +158,12 @@ impl Replica for Room {
     async fn on_alarm(&self, cx: &Context<Self>) -> Result {
         Ok(cx.broadcast("the alarm")?)
     }
+}
+
+/// Refuses with the status in the query.
+fn refusal(request: &Request) -> Result<Failure> {
+    let status: StatusCode = dog::query_param(request, "status").unwrap_or_default().parse()?;
+    Ok(Failure::status(status, "not you"))
 }
 
 fn names(cx: &Context<Room>) -> Result<Vec<String>> {

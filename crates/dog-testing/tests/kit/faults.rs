@@ -169,6 +169,18 @@ fn a_failure_closes_its_socket_and_tells_only_the_test_why() {
 }
 
 #[test]
+fn a_refusal_of_what_a_client_has_done_is_no_failure() {
+    let cluster = hall(2);
+    for (status, failures) in [(403, 0), (499, 0), (500, 1), (503, 1), (200, 1)] {
+        let answer = cluster.get(&format!("/refuse?u=ann&status={status}"));
+        let due = if status == 200 { (500, "internal error") } else { (status, "not you") };
+        assert_eq!(answer.status().as_u16(), due.0);
+        assert_eq!(cluster.read_text(answer), due.1);
+        assert_eq!(cluster.failures().len(), failures, "{status}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "a panic: no such thing")]
 fn a_refused_connect_says_what_has_failed() {
     let _ = hall(2).connect("/panic?u=ann");

@@ -164,6 +164,13 @@ pub enum Act {
         /// The text, which clients must not see.
         text: String,
     },
+    /// Refuse with this status and text.
+    Refuse {
+        /// The status.
+        status: u16,
+        /// The text.
+        text: String,
+    },
     /// Panic with this text.
     Panic {
         /// The text, which clients must not see.
