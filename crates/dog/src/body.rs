@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
+use serde::Serialize;
 
 use crate::error::{Error, Kind};
 
@@ -153,6 +154,31 @@ pub fn text_response(status: StatusCode, text: impl Into<String>) -> Response {
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
     response
+}
+
+/// A response with `value` as JSON.
+///
+/// ```
+/// use dog::http::StatusCode;
+///
+/// #[derive(serde::Serialize)]
+/// struct Reached { sockets: usize }
+///
+/// let response = dog::json_response(StatusCode::OK, &Reached { sockets: 3 })?;
+/// assert_eq!(response.headers()["content-type"], "application/json");
+/// # Ok::<(), dog::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::is_encoding`] if `value` cannot be written as JSON, for example a map whose keys are not strings.
+pub fn json_response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Result<Response, Error> {
+    let json = serde_json::to_vec(value)
+        .map_err(|cause| Error::caused(Kind::Encoding, "the value cannot be written as JSON", cause))?;
+    let mut response = Response::new(Body::from(json));
+    *response.status_mut() = status;
+    let kind = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    Ok(response)
 }
 
 /// The value of the first parameter `name` in the query of a request, percent-decoded. `None` if there is none.

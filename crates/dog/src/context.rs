@@ -151,7 +151,8 @@ impl<R: Replica> Context<R> {
     ///
     /// - A sibling that fails, or does not answer in time, is in [`GossipReplies::missing`]. The answers of the others count.
     /// - A sibling that has had no sockets for [`Policy::park_after`](crate::Policy::park_after) is parked. It is not asked,
-    ///   because that would activate it. [`GossipReplies::parked`] names those siblings.
+    ///   because that would activate it. [`GossipReplies::parked`] names those siblings, and [`GossipReplies::coverage`]
+    ///   says whether anyone was left out.
     /// - If many handlers ask many siblings at the same time, a host lets them ask in turn. The wait is part of the 3 s.
     ///
     /// Cancel safe for the caller: if the future is dropped, siblings may run `on_gossip`, and their answers are discarded.

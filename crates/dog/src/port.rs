@@ -1,6 +1,7 @@
 //! The ports: what a [`Context`](crate::Context), a [`Socket`](crate::Socket) and a [`Dog`](crate::Dog) call, and what the
 //! engine implements. The futures are local, because an object lives on one thread.
 
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -108,6 +109,8 @@ pub trait ReplicaPort: ObjectPort {
     fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<GossipAnswers, Error>>;
     /// The attachment of a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
+    /// What the user's code keeps in memory for a socket: the value of the type `kind`, or the one that `make` makes.
+    fn socket_state(&self, socket: SocketId, kind: TypeId, make: fn() -> Rc<dyn Any>) -> Result<Rc<dyn Any>, Error>;
     /// Replaces the attachment of a socket.
     fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error>;
 }

@@ -27,8 +27,8 @@ use crate::socket::Socket;
 ///   with 1011, and the next request activates it again.
 /// - The host polls a handler until it returns. It is dropped early only if the activation is over, or at the end of a
 ///   graceful shutdown.
-/// - Fields are lost when the object hibernates. What a socket needs later belongs in its
-///   [attachment](Socket::set_attachment), everything else in the [storage](Context::storage).
+/// - Fields are lost when the object hibernates, and so is the [state](Socket::state) of its sockets. What a socket needs later
+///   belongs in its [attachment](Socket::set_attachment), everything else in the [storage](Context::storage).
 ///
 /// Gossip has a type for the question and a type for the answer. Other types do not compile:
 ///
@@ -60,7 +60,8 @@ pub trait Replica: Sized + 'static {
     /// The Group of this Replica.
     type Group: Group<Replica = Self>;
 
-    /// The type of what siblings ask each other. `()` if they ask nothing, or if there is only one question.
+    /// The type of what siblings ask each other. `()` if they ask nothing, or if there is only one question. For bytes, see
+    /// [`Bytes`](crate::Bytes).
     type Gossip: Serialize + DeserializeOwned + 'static;
 
     /// The type of the answer. `()` if there is none.

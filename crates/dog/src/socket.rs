@@ -1,5 +1,7 @@
 //! One open WebSocket, as its Replica sees it: [`Socket`].
 
+use std::any::TypeId;
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -157,6 +159,75 @@ impl Socket {
     /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
     pub fn set_attachment<T: Serialize>(&self, value: &T) -> Result<(), Error> {
         self.port.set_attachment(self.id, encode_attachment(value)?)
+    }
+
+    /// Changes the value attached to this socket: reads it, or takes the default if there is none, calls `update`, and attaches
+    /// the result. Returns what `update` returns. There is no `.await` in it, so no other handler comes in between.
+    ///
+    /// The value is decoded and encoded at each call. What may be lost at hibernation costs less in
+    /// [`state`](Self::state).
+    ///
+    /// ```
+    /// # use dog::{Error, Socket};
+    /// #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// struct Seen { messages: u64 }
+    ///
+    /// fn count(socket: &Socket) -> Result<u64, Error> {
+    ///     socket.update_attachment(|seen: &mut Seen| {
+    ///         seen.messages += 1;
+    ///         seen.messages
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// In each case the attached value stays as it was.
+    /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
+    /// - [`Error::is_encoding`]: the attached value is not a `T`, or the new one cannot be serialised.
+    /// - [`Error::is_too_large`]: the new value has more than 16 KiB when serialised.
+    pub fn update_attachment<T, O>(&self, update: impl FnOnce(&mut T) -> O) -> Result<O, Error>
+    where
+        T: Default + Serialize + DeserializeOwned,
+    {
+        let mut value: T = self.attachment()?.unwrap_or_default();
+        let outcome = update(&mut value);
+        self.set_attachment(&value)?;
+        Ok(outcome)
+    }
+
+    /// A value that is kept in memory for this socket: one per type. The first call makes it, with its default.
+    ///
+    /// It is **lost when the Replica hibernates** or restarts, like the Replica's own fields, and dropped after `on_close` or
+    /// `on_error`. Use it for what may be lost: a rate limit, a cache, what the client is doing just now. What has to survive
+    /// belongs in the [attachment](Self::set_attachment). A socket without such a value costs no memory.
+    ///
+    /// As with the Replica's own state, hold no borrow across an `.await`.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// /// At most ten messages per second.
+    /// #[derive(Default)]
+    /// struct Rate { second: u64, messages: u32 }
+    ///
+    /// fn may_speak<R: Replica>(cx: &Context<R>, socket: &Socket) -> Result<bool, Error> {
+    ///     let rate = socket.state::<Rate>()?;
+    ///     let (mut rate, second) = (rate.borrow_mut(), cx.now().as_millis() / 1000);
+    ///     if rate.second != second {
+    ///         *rate = Rate { second, messages: 0 };
+    ///     }
+    ///     rate.messages += 1;
+    ///     Ok(rate.messages <= 10)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::is_closed`]: the socket has closed, except in its own `on_close` or `on_error`; or this activation of the
+    /// Replica is over.
+    pub fn state<T: Default + 'static>(&self) -> Result<Rc<RefCell<T>>, Error> {
+        let make = || Rc::new(RefCell::<T>::default()) as Rc<dyn std::any::Any>;
+        let state = self.port.socket_state(self.id, TypeId::of::<RefCell<T>>(), make)?;
+        // The port returns a value of the type that it was asked for.
+        state.downcast().map_err(|_| Error::of_socket(self.id))
     }
 
     fn except(&self, to: To) -> Except<&ClientId> {

@@ -160,6 +160,12 @@ async fn on_socket<C: TestClass>(cx: &Context<Room<C>>, socket: &Socket, act: Ac
         Act::Sequence { count, clients } => sequence(cx, socket, count, &clients).await,
         Act::Attach { value } => socket.set_attachment(&value).map(|()| Told::Done),
         Act::Attachment => Ok(Told::Attachment { value: socket.attachment::<Attached>()? }),
+        Act::CountVisit => socket.update_attachment(count_visit).map(|value| Told::Field { value }),
+        Act::UpdateName { length } => {
+            let name = "x".repeat(length);
+            socket.update_attachment(|attached: &mut Attached| attached.name = name).map(|()| Told::Done)
+        }
+        Act::AddInMemory { value } => Ok(Told::Field { value: add_in_memory(socket, value)? }),
         Act::MisreadAttachment => socket.attachment::<u64>().map(|_| Told::Done),
         Act::AttachBytes { length } => socket.set_attachment(&"x".repeat(length)).map(|()| Told::Done),
         Act::Close { code, reason } => {
@@ -169,6 +175,19 @@ async fn on_socket<C: TestClass>(cx: &Context<Room<C>>, socket: &Socket, act: Ac
         }
         other => unreachable!("{other:?} needs no socket"),
     }
+}
+
+fn count_visit(attached: &mut Attached) -> u64 {
+    attached.visits += 1;
+    attached.visits
+}
+
+/// Adds to the number that the socket keeps in memory.
+pub(super) fn add_in_memory(socket: &Socket, value: u64) -> Result<u64, dog::Error> {
+    let sum = socket.state::<u64>()?;
+    *sum.borrow_mut() += value;
+    let sum = *sum.borrow();
+    Ok(sum)
 }
 
 /// Sends numbers with every verb in turn.

@@ -59,6 +59,8 @@ pub(super) async fn use_it<C: TestClass>(name: &str) -> Result<Told, dog::Error>
     note("socket whisper", socket.whisper(socket.client(), text).await.map(drop));
     note("attachment", socket.attachment::<u64>().map(drop));
     note("set_attachment", socket.set_attachment(&1));
+    note("update_attachment", socket.update_attachment(|visits: &mut u64| *visits += 1));
+    note("state", socket.state::<u64>().map(drop));
     // These return no error: they do nothing.
     socket.close(CloseCode::POLICY, text);
     Ok(Told::UsedEarlierLife { outcomes, sockets: cx.sockets().count() })

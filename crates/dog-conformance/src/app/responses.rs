@@ -1,8 +1,7 @@
 //! Responses of the test App and its objects.
 
-use dog::http::{HeaderValue, StatusCode, header};
+use dog::http::StatusCode;
 use dog::{Failure, Request, Response, Result};
-use serde::Serialize;
 
 use super::protocol::Echo;
 
@@ -25,17 +24,10 @@ pub(super) async fn echo(seen_by: &str, request: Request) -> Result<Response> {
         body: String::from_utf8_lossy(&body.bytes(1 << 20).await?).into_owned(),
         marked,
     };
-    let mut response = json(StatusCode::NOT_FOUND, &echo)?;
+    let mut response = dog::json_response(StatusCode::NOT_FOUND, &echo)?;
     if seen_by != "app" {
         response.extensions_mut().insert(Mark);
     }
-    Ok(response)
-}
-
-pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> serde_json::Result<Response> {
-    let mut response = Response::new(serde_json::to_vec(value)?.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 

@@ -61,11 +61,11 @@ impl<C: TestClass> Group for ClassGroup<C> {
             Some("panic") => panic!("the secret of the Group"),
             Some("storage") => {
                 let steps: Vec<StorageStep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
-                Ok(responses::json(StatusCode::OK, &storage_runner::run(cx, &steps).await?)?)
+                Ok(dog::json_response(StatusCode::OK, &storage_runner::run(cx, &steps).await?)?)
             }
             Some("storage_or_fail") => {
                 let steps: Vec<StorageStep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
-                Ok(responses::json(StatusCode::OK, &storage_runner::run_or_fail(cx, &steps).await?)?)
+                Ok(dog::json_response(StatusCode::OK, &storage_runner::run_or_fail(cx, &steps).await?)?)
             }
             Some("count") => {
                 self.field.set(self.field.get() + 1);
@@ -215,7 +215,7 @@ impl<C: TestClass> Room<C> {
         let body = request.into_body().bytes(1 << 20).await?;
         let Command { id, act } = serde_json::from_slice(&body)?;
         let told = self.perform(cx, None, act).await?;
-        Ok(responses::json(StatusCode::OK, &CommandReply { reply: id, replica: cx.id(), told })?)
+        Ok(dog::json_response(StatusCode::OK, &CommandReply { reply: id, replica: cx.id(), told })?)
     }
 
     /// The answer to the question of a sibling, or of a client.

@@ -5,7 +5,7 @@ use dog::{App, ClientId, Dog, Failure, Group, Request, Response, Result};
 
 use super::groups::{Brief, Hall, Named, Octet, Pair, Single, Slow};
 use super::protocol::{self, Act, Command, Identified};
-use super::responses::{Mark, echo, json, refusal};
+use super::responses::{Mark, echo, refusal};
 
 /// The App that every host runs for the suite.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +60,7 @@ async fn answer_at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, requ
         }
         "identify" => {
             let replica = handle.identify(&client(&request)?).await?.id();
-            Ok(json(StatusCode::OK, &Identified { group: handle.id(), replica })?)
+            Ok(dog::json_response(StatusCode::OK, &Identified { group: handle.id(), replica })?)
         }
         "hold" => hold::<G>(dog, group, request).await,
         _ => echo("app", request).await,

@@ -9,6 +9,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("attachment_is_typed_and_of_its_socket", &[], typed),
         scenario("attachment_of_the_request_is_there_when_the_socket_opens", &[13], begun_with),
+        scenario("attachment_is_updated_in_one_step", &[12], updated),
         scenario("attachment_over_16_kib_is_refused", &[12], bounded),
     ]
 }
@@ -34,6 +35,23 @@ async fn begun_with(stage: Stage) -> Outcome {
     let tag = Attached { name: "tagged-client".into(), ..Attached::default() };
     same(tagged.ask(Act::Attachment).await?, Told::Attachment { value: Some(tag) }, "what the request said")?;
     same(plain.ask(Act::Attachment).await?, Told::Attachment { value: None }, "of a request that said nothing")
+}
+
+/// An update begins with the default, and one that is refused changes nothing.
+async fn updated(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "updated");
+    let [mut first, mut second] = group.join_each(["client", "client"]).await?;
+    for value in 1..=3 {
+        same(first.ask(Act::CountVisit).await?, Told::Field { value }, "how many visits are counted")?;
+    }
+    same(second.ask(Act::CountVisit).await?, Told::Field { value: 1 }, "how many are counted of the other socket")?;
+    let refused = first.ask(Act::UpdateName { length: dog::MAX_ATTACHMENT }).await?;
+    same(refused, Told::Refused { why: Why::TooLarge }, "an update that is too large")?;
+    first.obey(Act::UpdateName { length: 1 }).await?;
+    let value = Some(Attached { name: "x".into(), visits: 3, tags: vec![] });
+    same(first.ask(Act::Attachment).await?, Told::Attachment { value }, "what is attached in the end")?;
+    first.obey(Act::AttachBytes { length: 5 }).await?;
+    same(first.ask(Act::CountVisit).await?, Told::Refused { why: Why::Encoding }, "an update of another type")
 }
 
 /// The largest attachment is accepted. One byte more is an error, and the earlier attachment stays.

@@ -16,6 +16,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     let hibernation = &[Capability::Hibernation];
     vec![
         scenario("hibernation_loses_only_fields", &[13], fields).needing(hibernation),
+        scenario("memory_of_a_socket_is_its_own_and_lasts_while_its_replica_is_awake", &[13], memory),
+        scenario("hibernation_loses_the_memory_of_sockets", &[13], memory_is_lost).needing(hibernation),
         scenario("hibernation_ends_with_any_event", &[13], woken).needing(hibernation),
         scenario("hibernation_waits_for_handlers", &[7, 13], waits).needing(hibernation),
         scenario("hibernation_opens_and_closes_no_socket", &[7, 13], sockets).needing(hibernation),
@@ -34,6 +36,35 @@ async fn forgets(client: &mut Client) -> Outcome {
     client.ask(Act::SwapField { value: 1 }).await?;
     eventually("a field is lost", async || {
         Ok(client.ask(Act::SwapField { value: 1 }).await? == Told::Field { value: 0 })
+    })
+    .await
+}
+
+/// While a response is streamed, the Replica is awake. Each socket has its own memory, and a later socket of the same client
+/// has none of it.
+async fn memory(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "memory");
+    let [mut first, mut second] = group.join_each(["client", "client"]).await?;
+    let mut stream = group.stream("listener").await?;
+    same(stream.next().await?.as_deref(), Some("begins"), "the first of the stream")?;
+    for (value, sum) in [(1, 1), (2, 3), (4, 7)] {
+        same(first.ask(Act::AddInMemory { value }).await?, Told::Field { value: sum }, "what a socket keeps")?;
+    }
+    same(second.ask(Act::AddInMemory { value: 5 }).await?, Told::Field { value: 5 }, "what another socket keeps")?;
+    first.leave().await?;
+    let mut third = group.join("client").await?;
+    same(third.ask(Act::AddInMemory { value: 9 }).await?, Told::Field { value: 9 }, "what a new socket keeps")?;
+    same(second.ask(Act::AddInMemory { value: 1 }).await?, Told::Field { value: 6 }, "what the other still keeps")?;
+    third.obey(Act::EndStreams).await?;
+    same(stream.next().await?, None, "the end of the stream")
+}
+
+/// Like a field of the Replica.
+async fn memory_is_lost(stage: Stage) -> Outcome {
+    let mut client = stage.pinned("hall", "memory-lost").join("client").await?;
+    client.ask(Act::AddInMemory { value: 1 }).await?;
+    eventually("the memory of a socket is lost", async || {
+        Ok(client.ask(Act::AddInMemory { value: 1 }).await? == Told::Field { value: 1 })
     })
     .await
 }

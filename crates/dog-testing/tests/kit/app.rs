@@ -1,7 +1,8 @@
 //! An App whose rooms execute commands, so that each test can cause the fault that it tests.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -119,6 +120,8 @@ impl Replica for Room {
             "sure" => drop(socket.broadcast_confirmed(rest, To::Everyone).await?),
             "whisper" => drop(socket.whisper(&ClientId::new(rest)?, "psst").await?),
             "count" => socket.send(self.handled.get().to_string())?,
+            "note" => notes(socket)?.borrow_mut().push(rest.to_owned()),
+            "notes" => socket.send(notes(socket)?.borrow().join(","))?,
             "name" => socket.set_attachment(&rest)?,
             "names" => socket.send(names(cx)?.join(","))?,
             "put" => match cx.storage().put("kept", &rest).await {
@@ -143,7 +146,8 @@ impl Replica for Room {
     }
 
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, close: &Close) -> Result {
-        Ok(cx.broadcast(format!("{} closed with {} {}", socket.client(), close.code(), close.reason()))?)
+        let notes = notes(socket)?.borrow().join(",");
+        Ok(cx.broadcast(format!("{} closed with {} {}{notes}", socket.client(), close.code(), close.reason()))?)
     }
 
     async fn on_error(&self, cx: &Context<Self>, socket: &Socket, error: &SocketError) -> Result {
@@ -164,6 +168,11 @@ impl Replica for Room {
 fn refusal(request: &Request) -> Result<Failure> {
     let status: StatusCode = dog::query_param(request, "status").unwrap_or_default().parse()?;
     Ok(Failure::status(status, "not you"))
+}
+
+/// What a socket keeps in memory.
+fn notes(socket: &Socket) -> Result<Rc<RefCell<Vec<String>>>> {
+    Ok(socket.state()?)
 }
 
 fn names(cx: &Context<Room>) -> Result<Vec<String>> {

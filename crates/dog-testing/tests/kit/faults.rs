@@ -169,6 +169,30 @@ fn a_failure_closes_its_socket_and_tells_only_the_test_why() {
 }
 
 #[test]
+fn what_a_socket_keeps_in_memory_is_there_in_its_last_handler_and_lost_at_hibernation() {
+    let cluster = hall(3);
+    let [ann, bob, cid] = enter(&cluster, ["ann", "bob", "cid"]);
+    for socket in [&ann, &bob] {
+        tell(&cluster, socket, "note one");
+        tell(&cluster, socket, "note two");
+    }
+    assert_eq!(
+        (tell(&cluster, &ann, "notes"), tell(&cluster, &cid, "notes")),
+        (vec!["one,two".into()], vec!["".into()])
+    );
+    ann.close_with(CloseCode::NORMAL, "");
+    cluster.run();
+    assert_eq!(cid.received_texts(), ["ann closed with 1000 one,two"]);
+    assert!(cluster.evict_replica(cid.replica()));
+    assert_eq!(bob.received_texts(), ["ann closed with 1000 one,two"]);
+    assert_eq!(tell(&cluster, &bob, "notes"), [""]);
+    bob.close_with(CloseCode::NORMAL, "");
+    cluster.run();
+    assert_eq!(cid.received_texts(), ["bob closed with 1000 "]);
+    assert!(cluster.failures().is_empty());
+}
+
+#[test]
 fn a_refusal_of_what_a_client_has_done_is_no_failure() {
     let cluster = hall(2);
     for (status, failures) in [(403, 0), (499, 0), (500, 1), (503, 1), (200, 1)] {

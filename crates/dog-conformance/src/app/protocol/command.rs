@@ -80,6 +80,18 @@ pub enum Act {
     },
     /// Return the attachment of this socket.
     Attachment,
+    /// Count a visit in the attachment of this socket. Returns how many there are.
+    CountVisit,
+    /// Put this into the attachment as its name with an update.
+    UpdateName {
+        /// How long the name is.
+        length: usize,
+    },
+    /// Add a number to what this socket keeps in memory. Returns the sum.
+    AddInMemory {
+        /// The number.
+        value: u64,
+    },
     /// Read the attachment of this socket as a number, which it is not.
     MisreadAttachment,
     /// Attach this many bytes to this socket.
@@ -299,7 +311,7 @@ pub enum Told {
         /// The result of each step.
         found: Vec<Found>,
     },
-    /// To [`Act::SwapField`].
+    /// To [`Act::SwapField`], [`Act::CountVisit`] and [`Act::AddInMemory`].
     Field {
         /// The previous number.
         value: u64,

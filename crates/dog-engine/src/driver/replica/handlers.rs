@@ -107,6 +107,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if let Err(failure) = outcome {
             self.handler_failed(socket.id(), function, &failure);
         }
+        if function.ends_socket() {
+            self.states.remove(socket.id());
+        }
     }
 
     /// A handler has returned an error: this socket ends, and no other.

@@ -4,12 +4,14 @@
 //! - `handlers`: calls the handlers of sockets; `turns`: their order
 //! - `verbs`: what the user's code can do; `port`: the handle by which it does it
 //! - `siblings`: the view of the Group
+//! - `socket_states`: what the user's code keeps in memory for single sockets
 //! - `reporting`: how seats are reported to the Group
 
 mod handlers;
 mod port;
 mod reporting;
 mod siblings;
+mod socket_states;
 mod turns;
 mod verbs;
 
@@ -31,6 +33,7 @@ use crate::seats::Seats;
 use port::Port;
 use reporting::{Reporting, Reports, acknowledged, report, report_used_ticket};
 use siblings::Siblings;
+use socket_states::SocketStates;
 use turns::{EndedBy, Turns};
 
 /// One life of a user's Replica.
@@ -41,6 +44,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     siblings: RefCell<Siblings>,
     seats: RefCell<Seats>,
     turns: RefCell<Turns>,
+    states: SocketStates,
     reporting: Reporting,
     /// The handle that the user's code has in the current activation, once it was given one.
     port: RefCell<Option<Rc<Port<R, H>>>>,
@@ -73,8 +77,9 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
         if !self.turns.borrow().is_empty() || self.core.streams().any() || !self.core.life().hibernate() {
             return false;
         }
+        self.states.clear();
         let may_leave = self.is_reported_and_empty() && !self.core.alarm().is_ringing();
-        // The value's `drop` may have started a task or a write.
+        // What was dropped may have started a task or a write.
         if may_leave && self.core.life().is_idle() && writes_are_done(self) && self.core.leave_memory() {
             self.host().replica_ended(self.address, self.core.epoch());
         }
@@ -114,6 +119,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             siblings: RefCell::default(),
             seats: RefCell::new(seats),
             turns: RefCell::default(),
+            states: SocketStates::default(),
             reporting: Reporting::default(),
             port: RefCell::default(),
         })
@@ -199,6 +205,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             self.host().close(socket, code, "");
         }
         self.turns.borrow_mut().clear();
+        self.states.clear();
         true
     }
 

@@ -1,5 +1,6 @@
 //! The handle by which a Replica's code reaches its driver, for as long as the activation lasts.
 
+use std::any::{Any, TypeId};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
@@ -143,6 +144,10 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
 
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
         self.driver()?.attachment(socket)
+    }
+
+    fn socket_state(&self, socket: SocketId, kind: TypeId, make: fn() -> Rc<dyn Any>) -> Result<Rc<dyn Any>, Error> {
+        self.driver()?.socket_state(socket, kind, make)
     }
 
     fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! What a Replica's code can do through its context and its sockets.
 
+use std::any::{Any, TypeId};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -170,6 +172,19 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             return Ok(self.host().attachment(socket));
         }
         self.turns.borrow().last_attachment(socket)
+    }
+
+    /// What the user's code keeps in memory for a socket, until the end of its last handler.
+    pub(super) fn socket_state(
+        &self,
+        socket: SocketId,
+        kind: TypeId,
+        make: fn() -> Rc<dyn Any>,
+    ) -> Result<Rc<dyn Any>, Error> {
+        if !self.is_open(socket) {
+            self.turns.borrow().last_attachment(socket)?;
+        }
+        Ok(self.states.get_or_make(socket, kind, make))
     }
 
     pub(super) fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error> {
