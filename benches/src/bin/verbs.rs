@@ -66,6 +66,8 @@ struct Room {
 
 impl Group for Room {
     type Replica = VerbsReplica;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "room";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

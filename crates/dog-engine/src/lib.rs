@@ -56,4 +56,4 @@ pub mod seats;
 #[cfg(feature = "wire")]
 pub mod wire;
 
-pub use driver::{Class, Front, Upgrade, classes};
+pub use driver::{Class, Front, Upgrade, app_port, classes};

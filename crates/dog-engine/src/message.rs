@@ -4,6 +4,7 @@
 //! A **call** has an answer, a **cast** has none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dog::{ClientId, Epoch, Limit, Message, ReplicaId};
@@ -33,6 +34,13 @@ pub enum GroupCall {
     Enroll(Report),
     /// Which Replicas are parked? They are not in the view.
     Parked,
+    /// A call for the user's `on_call`.
+    Call {
+        /// The call, encoded.
+        call: Bytes,
+        /// How long the caller waits for the answer.
+        within: Duration,
+    },
 }
 
 /// A Group's answer, each to the call of the same name.
@@ -46,6 +54,8 @@ pub enum GroupAnswer {
     Enrolled(Enrolment),
     /// To `Parked`.
     Parked(#[serde(with = "crate::address::ids")] Arc<[ReplicaId]>),
+    /// To `Call`: the reply, encoded.
+    Called(Bytes),
 }
 
 /// What a Replica has to know of its Group.

@@ -91,6 +91,15 @@ pub fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
         .map_err(|cause| Error::caused(Kind::Encoding, "the bytes are not the value that was expected", cause))
 }
 
+/// Whether a call to a Group is harmless if it arrives twice: then one that may not have arrived can be repeated. A second
+/// ticket expires unused.
+pub fn may_repeat_to_group(call: &GroupCall) -> bool {
+    match call {
+        GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) | GroupCall::Parked => true,
+        GroupCall::Call { .. } => false,
+    }
+}
+
 /// Whether the call is idempotent: then a call that may not have arrived can be repeated.
 pub fn may_repeat(call: &ReplicaCall) -> bool {
     match call {

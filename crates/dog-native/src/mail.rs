@@ -222,6 +222,8 @@ impl Mail {
             Self::ReplicaCast { cast: ReplicaCast::Deliver(delivery), .. } => delivery.message.len(),
             Self::ReplicaCall { call, .. } => carried_by(call),
             Self::ReplicaCalls(calls) => carried_by(&calls.call) + calls.to.len() * size_of::<(ReplicaId, u64)>(),
+            Self::GroupCall { call: GroupCall::Call { call, .. }, .. } => call.len(),
+            Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Called(reply))), .. } => reply.len(),
             Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Gossip(gossip))), .. } => gossip.len(),
             Self::Attach(attach) => attach.unread.len(),
             _ => 0,

@@ -141,6 +141,8 @@ struct Slows;
 
 impl Group for Slows {
     type Replica = Slowly;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "slow";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

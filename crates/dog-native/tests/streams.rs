@@ -46,6 +46,8 @@ struct Channel;
 
 impl Group for Channel {
     type Replica = Speaker;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "channel";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

@@ -17,6 +17,8 @@ struct Hall;
 
 impl Group for Hall {
     type Replica = Bell;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "hall";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

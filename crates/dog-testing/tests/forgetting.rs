@@ -12,6 +12,8 @@ struct Hall;
 
 impl Group for Hall {
     type Replica = Room;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "hall";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

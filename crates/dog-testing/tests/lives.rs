@@ -14,6 +14,8 @@ struct Hall;
 
 impl Group for Hall {
     type Replica = Desk;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "hall";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

@@ -10,6 +10,8 @@ struct Hall;
 
 impl Group for Hall {
     type Replica = Slow;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "hall";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

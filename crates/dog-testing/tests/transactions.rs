@@ -35,6 +35,8 @@ struct Office {
 
 impl Group for Office {
     type Replica = Nobody;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "office";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

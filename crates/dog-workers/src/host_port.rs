@@ -26,7 +26,7 @@ use crate::host::{LiveObject, WorkersHost};
 use crate::outbox::Repeat;
 use crate::platform::{self, error_text};
 use crate::time::{PlatformSleep, now};
-use dog_engine::wire::{self, ToGroup, ToReplica, may_repeat};
+use dog_engine::wire::{self, ToGroup, ToReplica, may_repeat, may_repeat_to_group};
 
 fn ready<T: 'static>(outcome: Result<T, Error>) -> LocalFuture<Result<T, Error>> {
     Box::pin(async { outcome })
@@ -68,8 +68,9 @@ impl Scheduler for WorkersHost {
 
 impl Transport for WorkersHost {
     fn call_group(&self, to: GroupAddress, call: GroupCall) -> LocalFuture<Result<GroupAnswer, Error>> {
-        // A second ticket expires unused, and a second answer is ignored.
-        Box::pin(self.outbox.call(Object::Group(to), wire::encode(&ToGroup::Call(call)), Repeat::Harmless))
+        // A second answer is ignored.
+        let repeat = Repeat::harmless_if(may_repeat_to_group(&call));
+        Box::pin(self.outbox.call(Object::Group(to), wire::encode(&ToGroup::Call(call)), repeat))
     }
 
     fn cast_group(&self, to: GroupAddress, cast: GroupCast) {

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::body::{Request, Response};
+use crate::call::ask;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::group::Group;
@@ -78,7 +79,11 @@ groups!(A B C D E F);
 groups!(A B C D E F G);
 groups!(A B C D E F G H);
 
-/// The way from the App `A` to its Groups.
+/// Stands for the App in the [`Dog`] of an [object](crate::Context::dog), which does not know its App.
+#[derive(Debug)]
+pub enum AnyApp {}
+
+/// The way from the App `A` to its Groups, or from an object to the Groups of its App ([`AnyApp`]).
 pub struct Dog<A> {
     port: Rc<dyn AppPort>,
     app: PhantomData<fn() -> A>,
@@ -91,11 +96,6 @@ impl<A> Clone for Dog<A> {
 }
 
 impl<A: App> Dog<A> {
-    #[doc(hidden)]
-    pub fn new(port: Rc<dyn AppPort>) -> Self {
-        Self { port, app: PhantomData }
-    }
-
     /// A handle to the Group `G` called `name`. The call sends nothing: the Group is created when it is first used.
     ///
     /// A Group that [`App::Groups`] does not contain does not compile:
@@ -106,6 +106,8 @@ impl<A: App> Dog<A> {
     /// # struct Room;
     /// # impl Group for Lobby {
     /// #     type Replica = Room;
+    /// #     type Call = ();
+    /// #     type Reply = ();
     /// #     const NAME: &'static str = "lobby";
     /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
     /// #     fn limit(&self) -> Limit { Limit::new(50) }
@@ -142,6 +144,29 @@ impl<A: App> Dog<A> {
                 "a Group is used that App::Groups does not contain: add its type to the tuple"
             );
         }
+        self.handle(id)
+    }
+}
+
+impl Dog<AnyApp> {
+    /// A handle to the Group `G` called `name`. The call sends nothing: the Group is created when it is first used.
+    pub fn group<G: Group>(&self, name: &str) -> GroupHandle<G> {
+        self.group_by_id(GroupId::from_name(G::NAME, name))
+    }
+
+    /// A handle to the Group `G` with this id, as [`group`](Self::group).
+    pub fn group_by_id<G: Group>(&self, id: GroupId) -> GroupHandle<G> {
+        self.handle(id)
+    }
+}
+
+impl<A> Dog<A> {
+    #[doc(hidden)]
+    pub fn new(port: Rc<dyn AppPort>) -> Self {
+        Self { port, app: PhantomData }
+    }
+
+    fn handle<G>(&self, id: GroupId) -> GroupHandle<G> {
         GroupHandle { port: Rc::clone(&self.port), id, class: PhantomData }
     }
 
@@ -156,6 +181,8 @@ impl<A: App> Dog<A> {
     /// # struct Lobby;
     /// # impl Group for Lobby {
     /// #     type Replica = Room;
+    /// #     type Call = ();
+    /// #     type Reply = ();
     /// #     const NAME: &'static str = "lobby";
     /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
     /// #     fn limit(&self) -> Limit { Limit::new(2) }
@@ -190,7 +217,7 @@ impl<A: App> Dog<A> {
     }
 }
 
-/// A handle to one Group, for the [`App`].
+/// A handle to one Group, for the [`App`] and for objects.
 pub struct GroupHandle<G> {
     port: Rc<dyn AppPort>,
     id: GroupId,
@@ -221,6 +248,25 @@ impl<G: Group> GroupHandle<G> {
     pub async fn identify(&self, client: &ClientId) -> Result<ReplicaHandle<G::Replica>, Error> {
         let seat = self.port.identify(G::NAME, self.id, client.clone()).await?;
         Ok(ReplicaHandle { seat, class: PhantomData })
+    }
+
+    /// Calls the Group: [`Group::on_call`] answers. The Group is activated if it is not in memory, and is created if this is
+    /// its first use. No seat is taken, and no Replica is created.
+    ///
+    /// The Group answers within its [`Policy::call_deadline`](crate::Policy::call_deadline), 3 s by default. If nothing at all
+    /// comes back, the call fails after 31 s, or when it is known that the Group's node has ended. It is never repeated.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the Group may carry out the call or not.
+    ///
+    /// # Errors
+    /// - [`Error::is_handler`]: `on_call` or the Group's `activate` has failed or panicked.
+    /// - [`Error::is_deadline`]: the call took too long. What it should do may be done or not.
+    /// - [`Error::is_unreachable`]: the Group cannot be reached, has too many calls in progress, or ended before it answered.
+    /// - [`Error::is_too_large`]: the call or the reply has more than [`MAX_CALL`](crate::MAX_CALL) bytes.
+    /// - [`Error::is_encoding`]: the call or the reply cannot be serialised, or is of another release of the App.
+    /// - [`Error::is_no_room`]: the Group is not in memory, and the host takes no further objects.
+    pub async fn call(&self, call: &G::Call) -> Result<G::Reply, Error> {
+        ask(call, async |call| self.port.call_group(G::NAME, self.id, call).await).await
     }
 
     /// Passes a request to the Group itself. [`Group::receive`] answers it, without a deadline.

@@ -11,6 +11,8 @@ pub const MAX_AUTO_RESPONSE: usize = 2048;
 /// # struct Lobby;
 /// # impl Group for Lobby {
 /// #     type Replica = Room;
+/// #     type Call = ();
+/// #     type Reply = ();
 /// #     const NAME: &'static str = "lobby";
 /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
 /// #     fn limit(&self) -> Limit { Limit::new(50) }

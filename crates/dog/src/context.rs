@@ -7,9 +7,11 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use crate::body::{Request, Response};
+use crate::call::ask;
 use crate::codec;
 use crate::error::Error;
 use crate::except::Except;
+use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::Message;
 use crate::object_methods::object_methods;
@@ -162,6 +164,8 @@ impl<R: Replica> Context<R> {
     /// # struct Lobby;
     /// # impl Group for Lobby {
     /// #     type Replica = Room;
+    /// #     type Call = ();
+    /// #     type Reply = ();
     /// #     const NAME: &'static str = "lobby";
     /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
     /// #     fn limit(&self) -> Limit { Limit::new(50) }
@@ -199,6 +203,25 @@ impl<R: Replica> Context<R> {
             }
         }
         Ok(heard)
+    }
+
+    /// Calls the Group of this Replica: [`Group::on_call`] answers. The Group is activated if it is not in memory.
+    ///
+    /// The Group answers within its [`Policy::call_deadline`](crate::Policy::call_deadline), 3 s by default. If nothing at all
+    /// comes back, the call fails after 31 s, or when it is known that the Group's node has ended. It is never repeated.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the Group may carry out the call or not.
+    ///
+    /// # Errors
+    /// - [`Error::is_handler`]: `on_call` or the Group's `activate` has failed or panicked.
+    /// - [`Error::is_deadline`]: the call took too long. What it should do may be done or not.
+    /// - [`Error::is_unreachable`]: the Group cannot be reached, has too many calls in progress, or ended before it answered.
+    /// - [`Error::is_too_large`]: the call or the reply has more than [`MAX_CALL`](crate::MAX_CALL) bytes.
+    /// - [`Error::is_encoding`]: the call or the reply cannot be serialised, or is of another release of the App.
+    /// - [`Error::is_no_room`]: the Group is not in memory, and the host takes no further objects.
+    /// - [`Error::is_closed`]: this activation of the Replica is over.
+    pub async fn call_group(&self, call: &<R::Group as Group>::Call) -> Result<<R::Group as Group>::Reply, Error> {
+        ask(call, async |call| self.port.call_group(call).await).await
     }
 }
 

@@ -8,10 +8,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Request, Response, text_response};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::object_methods::object_methods;
 use crate::port::GroupPort;
@@ -29,12 +30,16 @@ use crate::replica::Replica;
 /// # struct Room;
 /// impl Group for Lobby {
 ///     type Replica = Room; // but `Room` says that its Group is `Hall`
+///     type Call = ();
+///     type Reply = ();
 ///     const NAME: &'static str = "lobby";
 ///     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
 ///     fn limit(&self) -> Limit { Limit::new(50) }
 /// }
 /// # impl Group for Hall {
 /// #     type Replica = Room;
+/// #     type Call = ();
+/// #     type Reply = ();
 /// #     const NAME: &'static str = "hall";
 /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Hall) }
 /// #     fn limit(&self) -> Limit { Limit::new(50) }
@@ -50,6 +55,12 @@ use crate::replica::Replica;
 pub trait Group: Sized + 'static {
     /// The Replicas of this Group.
     type Replica: Replica<Group = Self>;
+
+    /// The type of what Replicas and the App [ask this Group](Self::on_call). `()` if they ask nothing.
+    type Call: Serialize + DeserializeOwned + 'static;
+
+    /// The type of the answer. `()` if there is none.
+    type Reply: Serialize + DeserializeOwned + 'static;
 
     /// The name of this class of Groups. It is part of the ids of its objects, so changing it starts with new, empty objects.
     /// No two Groups of one App have the same name; the [compiler checks it](crate::App::Groups).
@@ -104,6 +115,72 @@ pub trait Group: Sized + 'static {
     fn receive(&self, cx: &GroupContext, request: Request) -> impl Future<Output = Result<Response>> {
         let _ = (cx, request);
         async { Ok(text_response(StatusCode::NOT_FOUND, "not found")) }
+    }
+
+    /// Answers a call of one of this Group's Replicas ([`Context::call_group`](crate::Context::call_group)) or of the App
+    /// ([`GroupHandle::call`](crate::GroupHandle::call)). By default an error, and so is it for the caller.
+    ///
+    /// A call activates the Group if it is not in memory. It takes no seat and creates no Replica.
+    ///
+    /// - Calls interleave at `.await`, with each other and with all other functions of this Group. Hold no borrow across an
+    ///   `.await`.
+    /// - A call has [`Policy::call_deadline`] from the moment at which it has reached the Group, activation included. After
+    ///   that it is dropped at its current `.await`, logged with the id of the Group, and the caller gets
+    ///   [`Error::is_deadline`](crate::Error::is_deadline).
+    /// - A call that `on_call` itself makes has nine tenths of the time that is left of its own. So it can handle the error of
+    ///   a call that takes too long, and a cycle of calls, in which Groups call each other without end, ends.
+    /// - At most 10,000 calls, or 64 MiB of calls, are in progress in one Group. Further ones fail at the caller with
+    ///   [`Error::is_unreachable`](crate::Error::is_unreachable).
+    /// - A call is carried out at most once. Nobody repeats it.
+    ///
+    /// What the caller should be able to distinguish belongs in [`Reply`](Self::Reply), for example as a `Result`.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// # struct Room;
+    /// # impl Replica for Room {
+    /// #     type Group = Lobby;
+    /// #     type Gossip = ();
+    /// #     type Answer = ();
+    /// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+    /// /// A message is kept by the Group, so that it is there for everyone.
+    /// async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+    ///     let Some(text) = message.as_text() else { return Ok(()) };
+    ///     let number = cx.call_group(&Post { text: text.to_owned() }).await?;
+    ///     Ok(socket.send(format!("message {number} is stored"))?)
+    /// }
+    /// # }
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Post { text: String }
+    ///
+    /// # struct Lobby;
+    /// impl Group for Lobby {
+    ///     type Replica = Room;
+    ///     type Call = Post;
+    ///     type Reply = u64;
+    ///     async fn on_call(&self, cx: &GroupContext, call: Post) -> Result<u64> {
+    ///         cx.storage()
+    ///             .transaction(async |entries| {
+    ///                 let number = entries.get("next").await?.unwrap_or(0_u64);
+    ///                 entries.put("next", &(number + 1))?;
+    ///                 entries.put(&format!("post/{number:020}"), &call.text)?;
+    ///                 Ok(number)
+    ///             })
+    ///             .await
+    ///     }
+    /// #   const NAME: &'static str = "lobby";
+    /// #   async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #   fn limit(&self) -> Limit { Limit::new(50) }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Any. The cause is logged here. The caller gets [`Error::is_handler`](crate::Error::is_handler) and no text.
+    fn on_call(&self, cx: &GroupContext, call: Self::Call) -> impl Future<Output = Result<Self::Reply>> {
+        let _ = (cx, call);
+        async { Err(Failure::new("this Group answers no calls: implement on_call")) }
     }
 
     /// The alarm has come. If it fails, it is called again after a delay that grows from 1 s to 5 min, until it succeeds.
@@ -210,7 +287,7 @@ impl FromStr for Limit {
     }
 }
 
-/// The times that a [`Group`] uses for placement. Start with the default and change what you need:
+/// The times that a [`Group`] uses for placement and calls. Start with the default and change what you need:
 ///
 /// ```
 /// use std::time::Duration;
@@ -229,6 +306,9 @@ pub struct Policy {
     /// How long the Group waits for its Replicas to learn of a new sibling. After that it serves clients without the
     /// Replicas that do not answer. Default 2 s.
     pub join_deadline: Duration,
+    /// How long a [call](Group::on_call) may take, from its arrival at the Group. Default 3 s. More than 30 s counts as 30 s:
+    /// work that takes longer is better begun by the call and reported later.
+    pub call_deadline: Duration,
 }
 
 impl Default for Policy {
@@ -238,6 +318,7 @@ impl Default for Policy {
             sticky_for: Duration::from_secs(60),
             park_after: Duration::from_secs(60),
             join_deadline: Duration::from_secs(2),
+            call_deadline: Duration::from_secs(3),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! has no use for it, and it may change in any release.
 
 pub use crate::app::GroupVisitor;
+pub use crate::call::encode_call;
 pub use crate::close::SocketErrorKind;
 pub use crate::codec::{decode, encode};
 pub use crate::error::Kind;

@@ -5,7 +5,7 @@
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
-//! - `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
+//! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`] and [`Transaction`]; `list`: [`List`], which entries are listed
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `id/place`: [`Place`]
@@ -15,6 +15,7 @@
 mod app;
 mod auto_response;
 mod body;
+mod call;
 mod close;
 mod codec;
 mod context;
@@ -37,7 +38,7 @@ mod socket;
 mod storage;
 mod time;
 
-pub use app::{App, Dog, GroupHandle, Groups, ReplicaHandle};
+pub use app::{AnyApp, App, Dog, GroupHandle, Groups, ReplicaHandle};
 pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
 pub use body::{Body, Request, Response, json_response, query_param, text_response};
 /// Bytes that are shared and not copied when they are cloned. A message, an answer to gossip and a stored value can be made of
@@ -52,6 +53,8 @@ pub use body::{Body, Request, Response, json_response, query_param, text_respons
 /// # struct Document;
 /// # impl Group for Document {
 /// #     type Replica = Pad;
+/// #     type Call = ();
+/// #     type Reply = ();
 /// #     const NAME: &'static str = "document";
 /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Document) }
 /// #     fn limit(&self) -> Limit { Limit::new(50) }
@@ -70,6 +73,7 @@ pub use body::{Body, Request, Response, json_response, query_param, text_respons
 /// }
 /// ```
 pub use bytes::Bytes;
+pub use call::MAX_CALL;
 pub use close::{Close, CloseCode, SocketError};
 pub use context::Context;
 pub use env::Env;

@@ -42,6 +42,50 @@ macro_rules! object_methods {
             self.port.stopping()
         }
 
+        /// The way to all Groups of the App, also to those of other classes: to [call](crate::GroupHandle::call) a Group, to
+        /// [pass it a request](crate::GroupHandle::fetch), or to [identify](crate::GroupHandle::identify) a client there.
+        ///
+        /// An object does not know its App. So it is only noticed at the use of a handle that
+        /// [`App::Groups`](crate::App::Groups) does not contain its Group: then every method fails with
+        /// [`Error::is_unknown_group`](crate::Error::is_unknown_group). Once this activation is over, every method fails with
+        /// [`Error::is_closed`](crate::Error::is_closed).
+        ///
+        /// Objects that wait for each other's answers wait until a deadline ends it. A [call](crate::GroupHandle::call) that
+        /// is made by [`on_call`](crate::Group::on_call) has nine tenths of what is left of that call's own time, so a cycle of
+        /// calls ends after fewer than a hundred of them. [`fetch`](crate::GroupHandle::fetch) has no deadline: a cycle of
+        /// requests does not end by itself.
+        ///
+        /// A WebSocket cannot be passed on: a Replica that returns the response by which another Replica accepts a WebSocket
+        /// opens none. Forward such requests in the App.
+        ///
+        /// ```
+        /// # use dog::*;
+        /// # struct Room;
+        /// # impl Replica for Room {
+        /// #     type Group = Lobby;
+        /// #     type Gossip = ();
+        /// #     type Answer = ();
+        /// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+        /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+        /// # }
+        /// # struct Lobby;
+        /// # impl Group for Lobby {
+        /// #     type Replica = Room;
+        /// #     type Call = u64;
+        /// #     type Reply = u64;
+        /// #     const NAME: &'static str = "lobby";
+        /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+        /// #     fn limit(&self) -> Limit { Limit::new(50) }
+        /// # }
+        /// /// Adds points to a player's account, which is the Group of that name.
+        /// async fn reward(cx: &Context<Room>, player: &str, points: u64) -> Result<u64, Error> {
+        ///     cx.dog().group::<Lobby>(player).call(&points).await
+        /// }
+        /// ```
+        pub fn dog(&self) -> $crate::Dog<$crate::AnyApp> {
+            $crate::Dog::new(self.port.dog())
+        }
+
         /// The durable storage of this object.
         pub fn storage(&self) -> $crate::Storage {
             $crate::Storage::new(self.port.storage())

@@ -71,6 +71,8 @@ pub trait ObjectPort {
     fn now(&self) -> Timestamp;
     /// Completes when the host begins to shut down, or this activation is over.
     fn stopping(&self) -> LocalFuture<()>;
+    /// The way to all Groups of the App.
+    fn dog(&self) -> Rc<dyn AppPort>;
     /// The storage of the object.
     fn storage(&self) -> Rc<dyn StoragePort>;
     /// Sets the one alarm of the object, or removes it.
@@ -107,6 +109,8 @@ pub trait ReplicaPort: ObjectPort {
     fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>>;
     /// Asks every sibling that is not parked.
     fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<GossipAnswers, Error>>;
+    /// Calls the Group of this Replica.
+    fn call_group(&self, call: Bytes) -> LocalFuture<Result<Bytes, Error>>;
     /// The attachment of a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// What the user's code keeps in memory for a socket: the value of the type `kind`, or the one that `make` makes.
@@ -144,6 +148,8 @@ pub trait AppPort {
     ) -> LocalFuture<Result<Box<dyn SeatPort>, Error>>;
     /// The response that says what is wrong with a request that is to open a WebSocket.
     fn refusal(&self, request: &Request) -> Option<Response>;
+    /// Calls a Group.
+    fn call_group(&self, class: &'static str, group: GroupId, call: Bytes) -> LocalFuture<Result<Bytes, Error>>;
     /// Passes a request to a Group itself.
     fn fetch_group(
         &self,

@@ -37,6 +37,8 @@ use crate::socket::Socket;
 /// # struct Lobby;
 /// # impl Group for Lobby {
 /// #     type Replica = Room;
+/// #     type Call = ();
+/// #     type Reply = ();
 /// #     const NAME: &'static str = "lobby";
 /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
 /// #     fn limit(&self) -> Limit { Limit::new(50) }

@@ -39,6 +39,8 @@ pub struct Lobby;
 
 impl Group for Lobby {
     type Replica = Room;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "lobby";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

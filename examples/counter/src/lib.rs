@@ -44,6 +44,8 @@ pub struct Game {
 
 impl Group for Game {
     type Replica = Counter;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "game";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

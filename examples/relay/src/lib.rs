@@ -50,6 +50,8 @@ pub struct Room {
 
 impl Group for Room {
     type Replica = Wire;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "room";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

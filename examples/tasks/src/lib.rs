@@ -70,6 +70,8 @@ pub struct Pool {
 
 impl Group for Pool {
     type Replica = Desk;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "pool";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

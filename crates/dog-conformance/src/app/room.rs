@@ -31,6 +31,8 @@ pub struct ClassGroup<C> {
 
 impl<C: TestClass> Group for ClassGroup<C> {
     type Replica = Room<C>;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = C::NAME;
     const ACTIVATE_DEADLINE: Duration = C::ACTIVATE_DEADLINE;
 

@@ -21,6 +21,8 @@ macro_rules! class {
 
         impl Group for $group {
             type Replica = $replica;
+            type Call = ();
+            type Reply = ();
             const NAME: &'static str = $name;
 
             async fn activate(_: &GroupContext) -> Result<Self> {

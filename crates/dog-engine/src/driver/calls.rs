@@ -47,13 +47,22 @@ pub(super) async fn user_function_by_deadline<T>(
     name: &'static str,
     function: impl Future<Output = dog::Result<T>>,
 ) -> dog::Result<T> {
+    ended_within(host, deadline, function).await.unwrap_or_else(|| Err(too_slow(name, deadline).into()))
+}
+
+/// What a function of the user returns, or `None` after `time`: then the function is dropped where it waits.
+pub(super) async fn ended_within<T>(
+    host: &Rc<impl Host>,
+    time: Duration,
+    function: impl Future<Output = T>,
+) -> Option<T> {
     let mut function = std::pin::pin!(function);
     if let Some(returned) = poll_fn(|context| Poll::Ready(poll_once(function.as_mut(), context))).await {
-        return returned;
+        return Some(returned);
     }
-    match select(function, host.sleep(deadline)).await {
-        Either::Left((returned, _)) => returned,
-        Either::Right(_) => Err(too_slow(name, deadline).into()),
+    match select(function, host.sleep(time)).await {
+        Either::Left((returned, _)) => Some(returned),
+        Either::Right(_) => None,
     }
 }
 

@@ -4,10 +4,11 @@
 //! - `group`: one life of a Group
 //! - `replica`: one life of a Replica
 //! - `object`: what both have in common: life, tasks, hibernation, alarm, storage
-//! - `calls`: deadlines, and calls to many Replicas
+//! - `calls`: deadlines, and calls to many Replicas; `call_time`: how long a typed call to a Group may take
 //! - `failures`: how failures of the user's code are counted and logged
 //! - `extensions`: what the engine puts into requests and responses
 
+mod call_time;
 mod calls;
 mod extensions;
 mod failures;
@@ -25,7 +26,7 @@ use crate::address::{GroupAddress, ReplicaAddress};
 use crate::host::{GroupObject, Host, ReplicaObject};
 
 pub use extensions::Upgrade;
-pub use front::Front;
+pub use front::{Front, app_port};
 #[cfg(fuzzing)]
 pub use group::{rewrite_clients, rewrite_record};
 

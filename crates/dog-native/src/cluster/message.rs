@@ -8,6 +8,7 @@
 //! - 4: [`NodeMessage::Casts`], so that what a Replica broadcasts in a turn is sent with one list of addresses, and
 //!   [`NodeMessage::Calls`], so that a call to many Replicas is sent once
 //! - 5: [`GroupCall::Parked`]
+//! - 6: [`GroupCall::Call`]
 //!
 //! Versions before 3 were never part of a release.
 //!
@@ -27,18 +28,22 @@ use serde::{Deserialize, Serialize};
 use super::ports::Versions;
 
 /// The versions that this release speaks.
-pub(crate) const VERSIONS: Versions = Versions { oldest: 3, newest: 5 };
+pub(crate) const VERSIONS: Versions = Versions { oldest: 3, newest: 6 };
 /// The first version in which several casts share a list of addresses, and several Replicas share a call.
 const HAS_LISTS: u8 = 4;
 
 /// The first version with [`GroupCall::Parked`].
 const HAS_PARKED: u8 = 5;
 
+/// The first version with [`GroupCall::Call`].
+const HAS_CALLS: u8 = 6;
+
 /// Returns whether a node that speaks this version understands the call.
 pub(crate) fn understands(call: &GroupCall, version: u8) -> bool {
     match call {
         GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) => true,
         GroupCall::Parked => version >= HAS_PARKED,
+        GroupCall::Call { .. } => version >= HAS_CALLS,
     }
 }
 

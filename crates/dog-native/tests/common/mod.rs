@@ -86,6 +86,8 @@ pub(crate) struct Pair {
 
 impl Group for Pair {
     type Replica = Room;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "pair";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

@@ -23,6 +23,8 @@ pub(crate) struct Room {
 
 impl Group for Room {
     type Replica = Wire;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "room";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

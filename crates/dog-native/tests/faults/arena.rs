@@ -84,6 +84,8 @@ pub(crate) struct Pit;
 
 impl Group for Pit {
     type Replica = Corner;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "pit";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

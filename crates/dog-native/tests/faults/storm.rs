@@ -89,6 +89,8 @@ struct Cloud(Arc<Counts>);
 
 impl Group for Cloud {
     type Replica = Drop;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "cloud";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

@@ -48,6 +48,8 @@ pub(crate) struct Hall;
 
 impl Group for Hall {
     type Replica = Seat;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "hall";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

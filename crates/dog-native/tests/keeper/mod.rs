@@ -27,6 +27,8 @@ pub(crate) struct Keepers;
 
 impl Group for Keepers {
     type Replica = Kept;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "keepers";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

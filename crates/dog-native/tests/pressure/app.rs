@@ -51,6 +51,8 @@ pub(crate) struct Room {
 
 impl Group for Room {
     type Replica = Table;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "room";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

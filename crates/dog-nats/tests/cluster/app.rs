@@ -35,6 +35,8 @@ pub(crate) struct Hall;
 
 impl Group for Hall {
     type Replica = Room;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "hall";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

@@ -16,6 +16,8 @@ const MAX_STEPS: u64 = 5_000_000;
 /// # struct Lobby;
 /// # impl Group for Lobby {
 /// #     type Replica = Room;
+/// #     type Call = ();
+/// #     type Reply = ();
 /// #     const NAME: &'static str = "lobby";
 /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
 /// #     fn limit(&self) -> Limit { Limit::new(2) }

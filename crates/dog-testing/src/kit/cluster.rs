@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::{App, Body, Request, Response, Timestamp};
+use dog::{AnyApp, App, Body, Dog, Group, GroupHandle, Request, Response, Timestamp};
 use http::{HeaderValue, header};
 
 use super::builder::Builder;
@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// # struct Lobby;
 /// # impl Group for Lobby {
 /// #     type Replica = Room;
+/// #     type Call = ();
+/// #     type Reply = ();
 /// #     const NAME: &'static str = "lobby";
 /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
 /// #     fn limit(&self) -> Limit { Limit::new(2) }
@@ -216,21 +218,100 @@ impl Cluster {
         }
     }
 
+    /// Returns a handle to a Group, as the App has: for calls, and for all that can be done without a client. Use it with
+    /// [`wait_for`](Self::wait_for). It acts as the App on the first node that has not crashed.
+    ///
+    /// # Panics
+    /// If every node has crashed.
+    #[track_caller]
+    pub fn group<G: Group>(&self, name: &str) -> GroupHandle<G> {
+        let node = self.world.serving_nodes().first().copied();
+        match node.and_then(|node| self.world.port(node)) {
+            Some(port) => Dog::<AnyApp>::new(port).group(name),
+            None => panic!("every node has crashed"),
+        }
+    }
+
+    /// Calls a Group, as [`GroupHandle::call`](dog::GroupHandle::call) does in the App. The clock moves while the Group waits
+    /// for something.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Room;
+    /// # impl Replica for Room {
+    /// #     type Group = Score;
+    /// #     type Gossip = ();
+    /// #     type Answer = ();
+    /// #     async fn activate(_: &dog::Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #     async fn receive(&self, cx: &dog::Context<Self>, request: Request) -> Result<Response> {
+    /// #         Ok(cx.connect(request))
+    /// #     }
+    /// # }
+    /// struct Score(std::cell::Cell<u64>);
+    /// impl Group for Score {
+    ///     type Replica = Room;
+    ///     type Call = u64;
+    ///     type Reply = u64;
+    ///     async fn on_call(&self, _: &GroupContext, points: u64) -> Result<u64> {
+    ///         self.0.update(|sum| sum + points);
+    ///         Ok(self.0.get())
+    ///     }
+    /// #   const NAME: &'static str = "score";
+    /// #   async fn activate(_: &GroupContext) -> Result<Self> { Ok(Score(Default::default())) }
+    /// #   fn limit(&self) -> Limit { Limit::new(2) }
+    /// }
+    /// # struct Game;
+    /// # impl App for Game {
+    /// #     type Groups = (Score,);
+    /// #     async fn fetch(&self, _: Request, _: &Dog<Self>) -> Result<Response> { Err(Failure::new("unused")) }
+    /// # }
+    /// let cluster = dog_testing::Cluster::new(Game);
+    /// assert_eq!(cluster.call::<Score>("ann", &3)?, 3);
+    /// assert_eq!(cluster.call::<Score>("ann", &4)?, 7);
+    /// # Ok::<(), dog::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`GroupHandle::call`](dog::GroupHandle::call).
+    ///
+    /// # Panics
+    /// As [`group`](Self::group) and [`wait_for`](Self::wait_for).
+    #[track_caller]
+    pub fn call<G: Group>(&self, name: &str, call: &G::Call) -> Result<G::Reply, dog::Error> {
+        let group = self.group::<G>(name);
+        self.wait_for(group.call(call))
+    }
+
+    /// Runs until `future` completes, and returns its output.
+    ///
+    /// # Panics
+    /// If it does not complete within two minutes of the virtual clock.
+    #[track_caller]
+    pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        let output = self.wait(|| match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        });
+        match output {
+            Some(output) => output,
+            None => panic!(
+                "the future was not completed within {} s of the virtual clock{}",
+                PATIENCE.as_secs(),
+                self.failures_so_far(),
+            ),
+        }
+    }
+
     /// Reads the whole body of a response.
     ///
     /// # Panics
     /// If the body breaks off, or does not end within two minutes of the virtual clock.
     #[track_caller]
     pub fn read(&self, response: Response) -> Bytes {
-        let mut reading = pin!(response.into_body().bytes(usize::MAX));
-        let read = self.wait(|| match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(read) => Some(read),
-            Poll::Pending => None,
-        });
-        match read {
-            Some(Ok(bytes)) => bytes,
-            Some(Err(error)) => panic!("the body could not be read: {error}"),
-            None => panic!("the body did not end within {} s of the virtual clock", PATIENCE.as_secs()),
+        match self.wait_for(response.into_body().bytes(usize::MAX)) {
+            Ok(bytes) => bytes,
+            Err(error) => panic!("the body could not be read: {error}"),
         }
     }
 

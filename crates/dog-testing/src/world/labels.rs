@@ -12,6 +12,7 @@ pub(super) fn group_call(call: &GroupCall) -> String {
         GroupCall::Identify { client, .. } => format!("Identify {client}"),
         GroupCall::Locate { client } => format!("Locate {client}"),
         GroupCall::Parked => "Parked".into(),
+        GroupCall::Call { call, .. } => format!("Call, {} bytes", call.len()),
         GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
     }
 }

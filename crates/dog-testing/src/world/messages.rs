@@ -7,6 +7,7 @@ use dog_engine::address::{GroupAddress, Object, ReplicaAddress, Targets, Ticket}
 use dog_engine::host::Fetched;
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::reply::Reply;
+use dog_engine::wire::may_repeat_to_group;
 
 use super::bugs::Bug;
 use super::clock::Micros;
@@ -35,7 +36,7 @@ impl Mail {
         let route = self.route(from, object);
         self.traffic().count(&call);
         let label = labels::group_call(&call);
-        let again = self.comes_twice().then(|| call.clone());
+        let again = (may_repeat_to_group(&call) && self.comes_twice()).then(|| call.clone());
         let this = Rc::clone(self);
         self.send(
             from,

@@ -63,6 +63,7 @@ impl Counted for GroupCall {
             Self::Locate { .. } => "Locate",
             Self::Enroll(_) => "Enroll",
             Self::Parked => "Parked",
+            Self::Call { .. } => "Call",
         }
     }
 }
@@ -74,6 +75,7 @@ impl Counted for GroupAnswer {
             Self::Located(_) => "Locate, answered",
             Self::Enrolled(_) => "Enroll, answered",
             Self::Parked(_) => "Parked, answered",
+            Self::Called(_) => "Call, answered",
         }
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::LocalFuture;
+use dog::internal::{AppPort, LocalFuture};
 use dog::{App, ClientId, Close, Env, Epoch, Message, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, Object, ReplicaAddress};
-use dog_engine::{Class, Front, classes};
+use dog_engine::{Class, Front, app_port, classes};
 use http::StatusCode;
 
 use super::client::{Client, ClientKey, ClientState};
@@ -31,6 +31,7 @@ type Answering = Rc<dyn Fn(Request) -> LocalFuture<Response>>;
 #[derive(Clone)]
 struct NodeFront {
     life: Rc<Life>,
+    port: Rc<dyn AppPort>,
     answer: Answering,
 }
 
@@ -296,7 +297,7 @@ impl World {
         let core = self.services.core();
         let serves = core.nodes().serves(node);
         let front = self.fronts.borrow().get(node).cloned().filter(|_| serves);
-        let Some(NodeFront { life, answer }) = front else {
+        let Some(NodeFront { life, answer, .. }) = front else {
             let refusal = dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "the node is down");
             return self.services.connections().answered(client, refusal);
         };
@@ -308,6 +309,11 @@ impl World {
             services.core().clock().later(delay, move || connections.answered(client, response));
         };
         core.tasks().spawn(life.id(), node, Box::pin(task));
+    }
+
+    /// Returns what the App on a node has to reach its Groups.
+    pub fn port(&self, node: usize) -> Option<Rc<dyn AppPort>> {
+        self.fronts.borrow().get(node).map(|front| Rc::clone(&front.port))
     }
 
     /// Drops the requests that the App on a node is answering.
@@ -379,12 +385,14 @@ impl World {
 
 fn front<A: App>(services: &Rc<Services>, app: &Arc<A>, node: usize) -> NodeFront {
     let life = Life::new(services.lives().new_owner(), Party::App(node), node, Epoch::default());
-    let front = Rc::new(Front::new(Arc::clone(app), LifeHost::new(services, &life)));
+    let host = LifeHost::new(services, &life);
+    let port = app_port(Rc::clone(&host));
+    let front = Rc::new(Front::new(Arc::clone(app), host));
     let answer: Answering = Rc::new(move |request| {
         let front = Rc::clone(&front);
         Box::pin(async move { front.fetch(request).await })
     });
-    NodeFront { life, answer }
+    NodeFront { life, port, answer }
 }
 
 fn begin_life(

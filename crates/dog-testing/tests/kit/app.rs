@@ -66,6 +66,8 @@ pub(crate) struct Hall {
 
 impl Group for Hall {
     type Replica = Room;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "hall";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

@@ -72,6 +72,8 @@ struct Stage;
 
 impl Group for Stage {
     type Replica = Player;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "stage";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {

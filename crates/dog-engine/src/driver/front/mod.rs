@@ -1,5 +1,9 @@
 //! Runs the user's App on one host: requests from outside come in here.
 
+//!
+//! - `port`: the way to the Groups; `reservation`: a seat that is reserved for a client
+
+mod port;
 mod reservation;
 
 use std::panic::AssertUnwindSafe;
@@ -7,15 +11,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dog::http::{HeaderValue, StatusCode, header};
-use dog::internal::{AppPort, Kind, LocalFuture, SeatPort};
-use dog::{App, ClientId, Dog, Env, Error, Failure, GroupId, Request, Response};
+use dog::{App, Dog, Error, Failure, Request, Response};
 use futures_util::FutureExt;
 
 use super::failures::{UserFunction, panic_text, report_failure, report_panic};
-use crate::address::GroupAddress;
 use crate::host::Host;
 use crate::repeats::log_limited;
-use reservation::Reservation;
+
+pub use port::app_port;
+pub(super) use port::object_port;
 
 /// When a client that is answered with 503 may come back, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
@@ -30,7 +34,7 @@ pub struct Front<A, H> {
 impl<A: App, H: Host> Front<A, H> {
     /// Runs `app`, whose Groups are reached through `host`.
     pub fn new(app: Arc<A>, host: Rc<H>) -> Self {
-        let dog = Dog::new(Rc::new(Port(Rc::clone(&host))));
+        let dog = Dog::new(app_port(Rc::clone(&host)));
         Self { app, dog, host }
     }
 
@@ -70,53 +74,4 @@ impl<A: App, H: Host> Front<A, H> {
 
 fn internal_error() -> Response {
     dog::text_response(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
-}
-
-/// The host behind a [`Dog`].
-struct Port<H>(Rc<H>);
-
-impl<H: Host> Port<H> {
-    fn address(&self, class: &str, group: GroupId) -> Result<GroupAddress, Error> {
-        match self.0.class(class) {
-            Some(class) => Ok(GroupAddress { class, group }),
-            None => Err(Error::new(Kind::UnknownGroup, format!("the Group \"{class}\" is missing in App::Groups"))),
-        }
-    }
-}
-
-impl<H: Host> AppPort for Port<H> {
-    fn env(&self) -> &Env {
-        self.0.env()
-    }
-
-    fn identify(
-        &self,
-        class: &'static str,
-        group: GroupId,
-        client: ClientId,
-    ) -> LocalFuture<Result<Box<dyn SeatPort>, Error>> {
-        let host = Rc::clone(&self.0);
-        let address = self.address(class, group);
-        Box::pin(async move {
-            let reservation = Reservation::make(host, address?, client).await?;
-            Ok(Box::new(reservation) as Box<dyn SeatPort>)
-        })
-    }
-
-    fn refusal(&self, request: &Request) -> Option<Response> {
-        self.0.shake_hands(request).err().map(|refusal| *refusal)
-    }
-
-    fn fetch_group(
-        &self,
-        class: &'static str,
-        group: GroupId,
-        mut request: Request,
-    ) -> LocalFuture<Result<Response, Error>> {
-        request.extensions_mut().clear();
-        match self.address(class, group) {
-            Ok(address) => self.0.fetch_group(address, request),
-            Err(error) => Box::pin(async { Err(error) }),
-        }
-    }
 }

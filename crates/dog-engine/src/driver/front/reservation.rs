@@ -93,7 +93,7 @@ async fn identify<H: Host>(
     let call = IdentifyCall { host: Rc::clone(host), group, answer: Some(answer) };
     match by_deadline(host, ANSWER_DEADLINE * 2, call).await? {
         GroupAnswer::Identified(ticket) => Ok(ticket),
-        GroupAnswer::Located(_) | GroupAnswer::Enrolled(_) | GroupAnswer::Parked(_) => Err(unexpected_answer()),
+        _ => Err(unexpected_answer()),
     }
 }
 

@@ -21,6 +21,18 @@ use crate::repeats::log_limited;
 const EXAMINED_TOGETHER: usize = 128;
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
+    /// A Replica that woke by itself reports its seats.
+    pub(super) fn enroll(&self, awake: &Awake<G>, census: &Report) -> Enrolment {
+        let (replica, known) = (census.replica, awake.books.borrow().view().version);
+        awake.books.borrow_mut().enrolled(census, self.host().now());
+        if awake.books.borrow().view().version != known {
+            self.store_later(awake, &[replica]);
+            self.introduce(replica);
+        }
+        let books = awake.books.borrow();
+        Enrolment { limit: books.limit(), view: books.view().clone() }
+    }
+
     /// Takes a Replica into the cluster. All members know of it before a client is sent there.
     pub(super) fn admit(&self, awake: &Awake<G>, replica: ReplicaId, near: NodeId) {
         if awake.books.borrow_mut().admit_at(replica, near, self.host().now()) {

@@ -3,11 +3,13 @@
 //! - this file: waking, calls and casts, the timer, hibernation, the end
 //! - `placement`: which client gets a seat where; `waiting`: clients that wait for one
 //! - `membership`: new Replicas, their introduction, the view, the census; `newcomers`: rounds of introductions
+//! - `calls`: typed calls of Replicas and Apps, which the user's `on_call` answers
 //! - `timer`: when the books have to be advanced next
 //! - `member_records`: members in the storage; `client_records`: clients in the storage, between two lives of the host
 //!
 //! What all of this decides is in the [books](crate::books).
 
+mod calls;
 mod client_records;
 mod member_records;
 mod membership;
@@ -21,7 +23,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dog::internal::{GroupPort, LocalFuture, ObjectPort, StoragePort};
+use dog::internal::{AppPort, GroupPort, LocalFuture, ObjectPort, StoragePort};
 use dog::{Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
 use futures_util::FutureExt;
 use futures_util::future::abortable;
@@ -29,12 +31,14 @@ use futures_util::future::abortable;
 use super::calls::user_function_by_deadline;
 use super::extensions::keep_engine_extensions;
 use super::failures::{UserFunction, public_error, report_failure};
+use super::front::object_port;
 use super::object::{Living, ObjectCore, answer, note_event, start, writes_are_done};
 use crate::address::{GroupAddress, NodeId, Object, Targets};
 use crate::books::{Books, MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStatus};
-use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaCast, Report};
+use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaCast};
 use crate::reply::Reply;
+use calls::Calls;
 use newcomers::Newcomers;
 use timer::Timer;
 use waiting::{Locating, Unplaced, Waiting};
@@ -54,6 +58,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     address: GroupAddress,
     waiting: RefCell<Waiting>,
     newcomers: RefCell<Newcomers>,
+    calls: Rc<Calls>,
     /// Whether the members of earlier lives were asked for their seats.
     census_taken: Cell<bool>,
     timer: Timer,
@@ -114,6 +119,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             address,
             waiting: RefCell::default(),
             newcomers: RefCell::default(),
+            calls: Rc::default(),
             census_taken: Cell::new(false),
             timer: Timer::default(),
         })
@@ -236,6 +242,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 let parked = awake.books.borrow().parked().collect();
                 reply.send(Ok(GroupAnswer::Parked(parked)));
             }
+            // Begun before the Group is awake.
+            GroupCall::Call { .. } => {}
         }
     }
 
@@ -249,17 +257,6 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
         awake.books.borrow_mut().check_silent(self.host().now());
         self.schedule_timer(awake);
-    }
-
-    fn enroll(&self, awake: &Awake<G>, census: &Report) -> Enrolment {
-        let (replica, known) = (census.replica, awake.books.borrow().view().version);
-        awake.books.borrow_mut().enrolled(census, self.host().now());
-        if awake.books.borrow().view().version != known {
-            self.store_later(awake, &[replica]);
-            self.introduce(replica);
-        }
-        let books = awake.books.borrow();
-        Enrolment { limit: books.limit(), view: books.view().clone() }
     }
 
     fn cast_while_awake(&self, awake: &Awake<G>, cast: GroupCast) {
@@ -305,6 +302,12 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
 
     fn call(self: Rc<Self>, call: GroupCall, reply: Reply<GroupAnswer>) {
         self.wake();
+        if let GroupCall::Call { call, within } = call {
+            let context = self.context();
+            let on_call = async move |awake: Rc<Awake<G>>, call| awake.group.on_call(&context, call).await;
+            let deadline = |awake: &Awake<G>| awake.books.borrow().policy().call_deadline;
+            return self.calls.begin(&self, (call, within), reply, deadline, on_call);
+        }
         if let Some(awake) = self.core.life().get() {
             return self.call_while_awake(&awake, call, reply);
         }
@@ -400,6 +403,10 @@ impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
 
     fn storage(&self) -> Rc<dyn StoragePort> {
         self.core.storage_port()
+    }
+
+    fn dog(&self) -> Rc<dyn AppPort> {
+        object_port(Rc::clone(self.host()), self.core.life().activation())
     }
 
     fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {

@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use dog::internal::{Except, GossipAnswers, LocalFuture, ObjectPort, ReplicaPort, StoragePort};
+use dog::internal::{AppPort, Except, GossipAnswers, LocalFuture, ObjectPort, ReplicaPort, StoragePort};
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
     SocketId, Timestamp,
@@ -12,6 +12,8 @@ use dog::{
 
 use super::ReplicaDriver;
 use crate::address::ReplicaAddress;
+use crate::driver::call_time::call_group;
+use crate::driver::front::object_port;
 use crate::driver::object::{Activation, Store, StorePort, over};
 use crate::host::Host;
 
@@ -66,6 +68,10 @@ impl<R: Replica, H: Host> ObjectPort for Port<R, H> {
 
     fn storage(&self) -> Rc<dyn StoragePort> {
         Rc::new(StorePort::new(Rc::clone(&self.store), self.activation.clone()))
+    }
+
+    fn dog(&self) -> Rc<dyn AppPort> {
+        object_port(Rc::clone(&self.host), self.activation.clone())
     }
 
     fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
@@ -140,6 +146,14 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<GossipAnswers, Error>> {
         let driver = self.driver_when_polled();
         Box::pin(async move { Ok(driver()?.gossip(gossip).await) })
+    }
+
+    fn call_group(&self, call: Bytes) -> LocalFuture<Result<Bytes, Error>> {
+        let (driver, host, group) = (self.driver_when_polled(), Rc::clone(&self.host), self.address.group);
+        Box::pin(async move {
+            driver()?;
+            call_group(&host, group, call).await
+        })
     }
 
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {

@@ -64,6 +64,8 @@ pub(crate) struct Ledgers;
 
 impl Group for Ledgers {
     type Replica = Book;
+    type Call = ();
+    type Reply = ();
     const NAME: &'static str = "ledgers";
 
     async fn activate(_: &GroupContext) -> Result<Self> {

@@ -1,0 +1,101 @@
+//! The host behind a [`Dog`](dog::Dog): of the App, or of an object in its current activation.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use dog::internal::{AppPort, Kind, LocalFuture, SeatPort};
+use dog::{ClientId, Env, Error, GroupId, ReplicaId, Request, Response};
+
+use super::reservation::Reservation;
+use crate::address::GroupAddress;
+use crate::driver::call_time::call_group;
+use crate::driver::object::Activation;
+use crate::host::Host;
+
+/// The way to all Groups of the App, for code that is not part of an object.
+pub fn app_port<H: Host>(host: Rc<H>) -> Rc<dyn AppPort> {
+    Rc::new(Port { host, activation: None })
+}
+
+/// The way to all Groups of the App, for an object. It leads nowhere once the activation is over.
+pub(in crate::driver) fn object_port<H: Host>(host: Rc<H>, activation: Activation) -> Rc<dyn AppPort> {
+    Rc::new(Port { host, activation: Some(activation) })
+}
+
+struct Port<H> {
+    host: Rc<H>,
+    activation: Option<Activation>,
+}
+
+impl<H: Host> Port<H> {
+    fn address(&self, class: &str, group: GroupId) -> Result<GroupAddress, Error> {
+        self.activation.as_ref().map_or(Ok(()), Activation::check)?;
+        match self.host.class(class) {
+            Some(class) => Ok(GroupAddress { class, group }),
+            None => Err(Error::new(Kind::UnknownGroup, format!("the Group \"{class}\" is missing in App::Groups"))),
+        }
+    }
+}
+
+impl<H: Host> AppPort for Port<H> {
+    fn env(&self) -> &Env {
+        self.host.env()
+    }
+
+    fn identify(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        client: ClientId,
+    ) -> LocalFuture<Result<Box<dyn SeatPort>, Error>> {
+        let (host, address, activation) = (Rc::clone(&self.host), self.address(class, group), self.activation.clone());
+        Box::pin(async move {
+            let reservation = Reservation::make(host, address?, client).await?;
+            Ok(match activation {
+                Some(activation) => Box::new(OfObject { reservation: Box::new(reservation), activation }),
+                None => Box::new(reservation) as Box<dyn SeatPort>,
+            })
+        })
+    }
+
+    fn refusal(&self, request: &Request) -> Option<Response> {
+        self.host.shake_hands(request).err().map(|refusal| *refusal)
+    }
+
+    fn call_group(&self, class: &'static str, group: GroupId, call: Bytes) -> LocalFuture<Result<Bytes, Error>> {
+        let (host, address) = (Rc::clone(&self.host), self.address(class, group));
+        Box::pin(async move { call_group(&host, address?, call).await })
+    }
+
+    fn fetch_group(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        mut request: Request,
+    ) -> LocalFuture<Result<Response, Error>> {
+        request.extensions_mut().clear();
+        match self.address(class, group) {
+            Ok(address) => self.host.fetch_group(address, request),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+}
+
+/// A seat that an object has reserved. It cannot be used once the activation is over.
+struct OfObject {
+    reservation: Box<dyn SeatPort>,
+    activation: Activation,
+}
+
+impl SeatPort for OfObject {
+    fn replica(&self) -> ReplicaId {
+        self.reservation.replica()
+    }
+
+    fn fetch(self: Box<Self>, request: Request) -> LocalFuture<Result<Response, Error>> {
+        match self.activation.check() {
+            Ok(()) => self.reservation.fetch(request),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+}
