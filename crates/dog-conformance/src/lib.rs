@@ -52,7 +52,7 @@ mod stage;
 #[cfg(feature = "client")]
 pub use self::{
     check::{Outcome, ScenarioFailure},
-    client::{Client, Ending, Streamed, get},
+    client::{Client, Ending, Events, Streamed, get},
     harness::{Capability, Harness, Lack},
     runner::{ONLY, Summary, run},
     scenarios::{Scenario, all},

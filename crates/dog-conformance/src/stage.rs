@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::app::protocol::{Act, Command, CommandReply, Identified};
 use crate::check::{Outcome, ScenarioFailure, eventually, same};
-use crate::client::{self, Client, Streamed};
+use crate::client::{self, Client, Events, Streamed};
 use crate::harness::Capability;
 
 /// How many joins are in progress at the same time in [`TestGroup::join_all`].
@@ -182,6 +182,22 @@ impl TestGroup {
     /// If it does not begin in time.
     pub async fn stream(&self, client: &str) -> Outcome<Streamed> {
         Streamed::open(self.entry(), &self.path("stream", client)).await
+    }
+
+    /// Opens an event stream.
+    ///
+    /// # Errors
+    /// If it does not open in time.
+    pub async fn events(&self, client: &str) -> Outcome<Events> {
+        Events::open(self.entry(), &self.path("events", client)).await
+    }
+
+    /// Opens a stream of lines.
+    ///
+    /// # Errors
+    /// If it does not open in time.
+    pub async fn lines(&self, client: &str) -> Outcome<Events> {
+        Events::open(self.entry(), &self.path("lines", client)).await
     }
 
     /// Sends a command without a socket. Returns the reply.

@@ -14,6 +14,7 @@
 //!
 //! What hosts share:
 //! - [`request`]: validates an HTTP/1 request; [`handshake`]: the opening handshake of a WebSocket, and its compression
+//! - `event_stream`: sockets that are streamed responses
 //! - `wire` (feature `wire`): messages as bytes, for hosts of more than one process
 //! - [`departures`]: bundles messages, for hosts where each message is a request
 //! - [`repeats`]: limits how often one kind of event is logged
@@ -43,6 +44,7 @@ pub mod address;
 pub mod books;
 pub mod departures;
 pub mod driver;
+mod event_stream;
 #[cfg(feature = "fault-injection")]
 #[doc(hidden)]
 pub mod fault_injection;
@@ -57,3 +59,4 @@ pub mod seats;
 pub mod wire;
 
 pub use driver::{Class, Front, Upgrade, app_port, classes};
+pub use event_stream::EventStream;

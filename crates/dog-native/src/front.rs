@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tracing::Instrument;
 
 use crate::addresses::{AddressPermit, Addresses};
@@ -24,6 +25,7 @@ use crate::pace::{self, Answering, Pace, Times};
 use crate::repeats::seldom;
 use crate::upgrade::{Handover, http, take_upgrade};
 use crate::worker::Worker;
+use crate::worker::stream_end::is_event_stream;
 
 /// The response to a connection above a limit, that of its address or of the process.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -109,24 +111,45 @@ async fn converse(worker: &Rc<Worker>, stream: TcpStream, opened: &Opened) -> Re
     // Held from the first request until the connection leaves HTTP, so that the worker waits until the response is
     // written.
     let busy = RefCell::new(None);
+    let events = EventsOpened::default();
     let answer = |request: hyper::Request<Incoming>| {
         busy.borrow_mut().get_or_insert_with(|| worker.shutdown().hold());
-        answer(worker, &pace, request, opened)
+        answer(worker, &pace, request, opened, &events)
     };
     let mut connection = pin!(http.serve_connection(TokioIo::new(client), service_fn(answer)).with_upgrades());
     let (mut over, mut stop_begins) = (pin!(pace.over()), pin!(worker.shutdown().begins()));
+    let mut hangs_up = pin!(events.hangs_up(&pace));
     let mut stopping = false;
     loop {
         tokio::select! {
             biased;
             ended = &mut connection => return ended.map_err(Into::into),
             why = &mut over => return Err(why.into()),
+            () = &mut hangs_up => return Err("the client of an event stream is gone".into()),
             () = &mut stop_begins, if !stopping => {
                 // An idle connection ends now, any other one after its response.
                 connection.as_mut().graceful_shutdown();
                 stopping = true;
             }
         }
+    }
+}
+
+/// Whether a response on the connection was an event stream.
+#[derive(Default)]
+struct EventsOpened(Notify);
+
+impl EventsOpened {
+    fn note(&self, pace: &Pace) {
+        pace.gives_up_after(VANISHED);
+        self.0.notify_one();
+    }
+
+    /// Completes when a client to which an event stream was opened hangs up. It may say nothing more on this connection, so one
+    /// that shuts down its sending side has gone.
+    async fn hangs_up(&self, pace: &Pace) {
+        self.0.notified().await;
+        pace.hangs_up().await;
     }
 }
 
@@ -137,6 +160,7 @@ async fn answer(
     pace: &Pace,
     mut request: hyper::Request<Incoming>,
     opened: &Opened,
+    events: &EventsOpened,
 ) -> Result<hyper::Response<Answering<Body>>, Failure> {
     let answering = pace.request();
     if let Err(refusal) = check(&mut request) {
@@ -152,6 +176,9 @@ async fn answer(
         // A client that has shut down its side cannot use a socket, so it counts as gone.
         () = pace.hangs_up(), if opens => return Err("the client is gone, and no socket for it is opened".into()),
     };
+    if is_event_stream(&response) {
+        events.note(pace);
+    }
     opened.replace(Handover::of(upgrade, &mut response));
     Ok(response.map(|body| answering.with(body)))
 }

@@ -212,6 +212,16 @@ impl Pace {
         }
     }
 
+    /// Makes the kernel give up a client that has vanished while something is sent to it, instead of trying for a quarter of
+    /// an hour.
+    pub(crate) fn gives_up_after(&self, time: Duration) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        // If the system refuses this option, the client is only noticed later.
+        let _ = SockRef::from(&*self.stream).set_tcp_user_timeout(Some(time));
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _ = time;
+    }
+
     /// Completes with a reason when the connection must be closed: the client is gone, or has taken too long. Poll it
     /// in the task of the connection, after everything else.
     pub(crate) async fn over(&self) -> &'static str {

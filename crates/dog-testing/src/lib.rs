@@ -10,4 +10,6 @@ mod kit;
 #[doc(hidden)]
 pub mod world;
 
-pub use kit::{Amount, Builder, ClientSocket, Cluster, MemberSeats, MemberState, PendingRequest, Traffic, websocket};
+pub use kit::{
+    Amount, Builder, ClientSocket, Cluster, EventClient, MemberSeats, MemberState, PendingRequest, Traffic, websocket,
+};

@@ -15,7 +15,7 @@ use dog::{
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{
     Batch, End, Fetched, Host, HostObserver, HostProfile, Lifecycle, LivenessChecks, ObjectStorage, Occurrence, Order,
-    Scheduler, SeatGuard, SocketHost, Space, Transport,
+    Scheduler, SeatGuard, SocketHost, Space, StreamLimits, Transport,
 };
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use js_sys::Uint8Array;
@@ -40,6 +40,7 @@ impl Host for WorkersHost {
             announces_shutdown: false,
             reads_other_objects: false,
             liveness: LivenessChecks::OnDemand,
+            streams: StreamLimits::DEFAULT,
         }
     }
 

@@ -37,7 +37,7 @@ use crate::socket::{Socket, encode_attachment};
 ///
 /// Dropping the future of a verb is safe at any point. Whether its effect has happened by then is said at each verb.
 pub struct Context<R> {
-    port: Rc<dyn ReplicaPort>,
+    pub(crate) port: Rc<dyn ReplicaPort>,
     class: PhantomData<fn() -> R>,
 }
 

@@ -6,6 +6,7 @@ pub use crate::call::encode_call;
 pub use crate::close::SocketErrorKind;
 pub use crate::codec::{decode, encode};
 pub use crate::error::Kind;
+pub use crate::event_stream::StreamFormat;
 pub use crate::except::Except;
 pub use crate::group_names::{are_among, are_distinct};
 pub use crate::list::TransactionRead;

@@ -5,6 +5,7 @@
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
+//! - `event_stream`: sockets that only send: [`Context::event_stream`]
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`] and [`Transaction`]; `list`: [`List`], which entries are listed
@@ -21,6 +22,7 @@ mod codec;
 mod context;
 mod env;
 mod error;
+mod event_stream;
 mod except;
 mod group;
 mod group_names;

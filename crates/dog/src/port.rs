@@ -13,6 +13,7 @@ use crate::body::{Request, Response};
 use crate::close::CloseCode;
 use crate::env::Env;
 use crate::error::Error;
+use crate::event_stream::StreamFormat;
 use crate::except::Except;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::list::{List, TransactionRead};
@@ -91,6 +92,8 @@ pub trait ReplicaPort: ObjectPort {
     fn sockets(&self) -> Vec<(SocketId, ClientId)>;
     /// The response to a handshake: it opens a socket that begins with `attachment`, or says what is wrong.
     fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response;
+    /// The response that opens an event stream, which begins with `attachment`, or says what is wrong.
+    fn stream(&self, request: Request, format: StreamFormat, attachment: Option<Bytes>) -> Response;
     /// Sends to one socket of this Replica.
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error>;
     /// Closes one socket of this Replica after everything that was sent before.

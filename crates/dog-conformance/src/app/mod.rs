@@ -7,6 +7,7 @@
 //! | `/CLASS/GROUP/ws?u=CLIENT` | identifies and opens a socket, which takes [`protocol::Command`]s |
 //! | `/CLASS/GROUP/http?u=CLIENT` | identifies and performs the [`protocol::Command`] of the body, without a socket |
 //! | `/CLASS/GROUP/stream?u=CLIENT` | identifies, and streams the texts of [`protocol::Act::Push`] until [`protocol::Act::EndStreams`] |
+//! | `/CLASS/GROUP/events?u=CLIENT`, `…/lines?u=CLIENT` | identifies and opens an event stream, or one of lines |
 //! | `/CLASS/GROUP/identify?u=CLIENT` | identifies and drops the ticket: [`protocol::Identified`] |
 //! | `/CLASS/GROUP/hold?u=CLIENT&gate=GATE&then=use` | identifies, waits at the gate of the hall `GROUP`, performs the command of the body; `then=drop` drops the ticket |
 //! | `/CLASS/GROUP/group?do=fail` | sends the request to the Group, which fails, panics, counts (`do=count`), runs the storage script in the body (`do=storage`, `do=storage_or_fail`), or returns the request (without `do`) |

@@ -114,7 +114,7 @@ impl<C: TestClass> Replica for Room<C> {
         })
     }
 
-    /// `…/ws` opens a socket, `…/http` executes a command, `…/stream` streams. Other paths return the request.
+    /// `…/ws` opens a socket, `…/events` and `…/lines` an event stream, `…/http` executes a command, `…/stream` streams. Other paths return the request.
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         drop(self.held.borrow_mut());
         let _in_flight = self.journal.request();
@@ -128,6 +128,11 @@ impl<C: TestClass> Replica for Room<C> {
                 response.headers_mut().insert(REPLICA_HEADER, HeaderValue::try_from(cx.id().to_string())?);
                 Ok(response)
             }
+            Some("events") => match tag(&request) {
+                Some(tag) => Ok(cx.event_stream_with(request, &tag)?),
+                None => Ok(cx.event_stream(request)),
+            },
+            Some("lines") => Ok(cx.line_stream(request)),
             Some("http") => self.command(cx, request).await,
             Some("stream") => {
                 let tap = Tap::default();

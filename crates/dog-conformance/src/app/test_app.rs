@@ -54,7 +54,7 @@ async fn answer_at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, requ
     match action {
         "forward" if to_group => Ok(handle.fetch(request).await?),
         "group" => Ok(handle.fetch(request).await?),
-        "ws" | "http" | "stream" | "forward" => {
+        "ws" | "http" | "stream" | "events" | "lines" | "forward" => {
             let replica = handle.identify(&client(&request)?).await?;
             Ok(replica.fetch(request).await?)
         }

@@ -47,6 +47,7 @@ pub(crate) async fn send_patiently(entry: SocketAddr, request: Request<Bytes>) -
 
 /// A streamed response.
 pub struct Streamed {
+    content_type: String,
     body: hyper::body::Incoming,
     /// Ends the connection when it is dropped.
     connection: tokio::task::JoinHandle<()>,
@@ -65,9 +66,16 @@ impl Streamed {
             let connection = tokio::spawn(async { drop(connection.await) });
             let response = sender.send_request(request).await?;
             same(response.status(), StatusCode::OK, "the status of a stream")?;
-            Ok(Self { body: response.into_body(), connection })
+            let content_type = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+            let content_type = content_type.unwrap_or_default().to_owned();
+            Ok(Self { content_type, body: response.into_body(), connection })
         };
         within(&format!("the stream of {path}"), opened).await
+    }
+
+    /// The header `content-type`.
+    pub(crate) fn content_type(&self) -> &str {
+        &self.content_type
     }
 
     /// The next text, or `None` at the end.
@@ -75,10 +83,18 @@ impl Streamed {
     /// # Errors
     /// If nothing comes in time, or if the stream breaks off.
     pub async fn next(&mut self) -> Outcome<Option<String>> {
+        Ok(self.next_bytes().await?.map(|data| String::from_utf8_lossy(&data).into_owned()))
+    }
+
+    /// The next bytes, or `None` at the end.
+    ///
+    /// # Errors
+    /// If nothing comes in time, or if the stream breaks off.
+    pub(crate) async fn next_bytes(&mut self) -> Outcome<Option<Bytes>> {
         within("what is streamed", async {
             loop {
                 match self.body.frame().await.transpose()?.map(hyper::body::Frame::into_data) {
-                    Some(Ok(data)) => return Ok(Some(String::from_utf8_lossy(&data).into_owned())),
+                    Some(Ok(data)) => return Ok(Some(data)),
                     Some(Err(_)) => {}
                     None => return Ok(None),
                 }

@@ -2,6 +2,7 @@
 //!
 //! Every wait has a deadline. To show that nothing arrives, a scenario sends something that would come after it.
 
+mod events;
 mod http;
 mod verbs;
 
@@ -19,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+pub use self::events::Events;
 pub use self::http::{Streamed, get};
 pub(crate) use self::http::{send, send_patiently};
 use crate::app::protocol::{Act, Command, CommandReply, REPLICA_HEADER};

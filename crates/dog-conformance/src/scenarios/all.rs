@@ -2,7 +2,7 @@
 
 use super::scenario::Scenario;
 use super::{
-    alarms, apart, attachments, bad_input, closing, contained, counts, delivery, gossip, handlers, hibernation,
+    alarms, apart, attachments, bad_input, closing, contained, counts, delivery, events, gossip, handlers, hibernation,
     joining, limit, lives, messages, naming, order, placement, reentry, restarts, slow, storage, tickets, transactions,
     whisper,
 };
@@ -29,6 +29,7 @@ pub fn all() -> Vec<Scenario> {
         transactions::scenarios,
         alarms::scenarios,
         slow::scenarios,
+        events::scenarios,
         hibernation::scenarios,
         contained::scenarios,
         apart::scenarios,

@@ -12,6 +12,7 @@ mod closing;
 mod contained;
 mod counts;
 mod delivery;
+mod events;
 mod gossip;
 mod handlers;
 mod hibernation;

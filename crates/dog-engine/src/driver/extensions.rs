@@ -6,17 +6,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dog::SocketId;
 use dog::http::Extensions;
+use dog::internal::StreamFormat;
 
 use crate::address::{ReplicaAddress, SeatId};
 use crate::handshake::Deflate;
 use crate::host::SeatGuard;
 
-/// Marks a request that has a seat, and the response that opens a WebSocket for it. The type is private, so a request from
+/// Marks a request that has a seat, and the response that opens a socket for it. The type is private, so a request from
 /// outside cannot carry one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeatMark(pub(super) SeatId);
 
-/// In a response that opens a WebSocket: the first attachment of the socket.
+/// In a response that opens an event stream: how messages are written to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpensStream(pub(super) StreamFormat);
+
+/// In a response that opens a socket: the first attachment of the socket.
 #[derive(Clone)]
 pub(super) struct FirstAttachment(pub(super) Bytes);
 
@@ -56,6 +61,7 @@ pub(super) fn keep_engine_extensions(extensions: &mut Extensions) {
     let mut all = std::mem::take(extensions);
     keep::<SeatMark>(&mut all, extensions);
     keep::<FirstAttachment>(&mut all, extensions);
+    keep::<OpensStream>(&mut all, extensions);
     keep::<Deflate>(&mut all, extensions);
 }
 

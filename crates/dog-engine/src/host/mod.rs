@@ -29,7 +29,7 @@ use crate::address::ClassIndex;
 pub use lifecycle::Lifecycle;
 pub use object::{GroupObject, ObjectStatus, ReplicaObject};
 pub use observer::{HostObserver, Occurrence};
-pub use profile::{HostProfile, LivenessChecks};
+pub use profile::{HostProfile, LivenessChecks, SlowStreams, StreamLimits};
 pub use scheduler::Scheduler;
 pub use sockets::{End, Readiness, SeatGuard, SocketHost};
 pub use storage::{AlarmChange, Batch, ObjectStorage, Order, Space};

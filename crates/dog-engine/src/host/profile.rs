@@ -19,6 +19,31 @@ pub struct HostProfile {
     pub reads_other_objects: bool,
     /// When Groups and Replicas check on each other.
     pub liveness: LivenessChecks,
+    /// What may wait for the client of one event stream.
+    pub streams: StreamLimits,
+}
+
+/// What may wait for the client of one event stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// In bytes, with 64 for each message.
+    pub max_waiting: usize,
+    /// What happens to a client for which more would wait.
+    pub slow: SlowStreams,
+}
+
+impl StreamLimits {
+    /// 1 MiB, then the stream is closed with 1013.
+    pub const DEFAULT: Self = Self { max_waiting: 1 << 20, slow: SlowStreams::Close };
+}
+
+/// What happens to an event stream whose client does not read fast enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowStreams {
+    /// It is closed with 1013.
+    Close,
+    /// The message is dropped.
+    DropNewest,
 }
 
 /// When Groups and Replicas check whether the other side is still alive.
@@ -46,6 +71,7 @@ impl HostProfile {
         announces_shutdown: true,
         reads_other_objects: true,
         liveness: LivenessChecks::Timed,
+        streams: StreamLimits::DEFAULT,
     };
 }
 

@@ -14,13 +14,14 @@ use dog_engine::host::Fetched;
 use dog_engine::wire;
 use hyper_util::rt::TokioIo;
 
-use super::headers::{ANSWER, FAILED, HEAD, REFUSED};
+use super::headers::{ANSWER, EVENTS, FAILED, HEAD, REFUSED};
 use super::message::RequestHead;
 use super::node::Node;
 use super::peer_auth::{connect, unreachable};
 use super::peer_watch::PeerWatch;
 use crate::shutdown_watch::ShutdownWatch;
 use crate::tunnel::Tunnel;
+use crate::worker::stream_end::ForwardedEvents;
 
 /// Bodies up to this many bytes are read before they are forwarded, so that a refused request can be sent elsewhere.
 const BUFFERED: usize = 1 << 20;
@@ -110,6 +111,11 @@ async fn fetched(
             Ok(Fetched::Refused { request, refusal })
         }
         Some(answer) if answer == FAILED => Err(wire::decode(&response.into_body().bytes(LONGEST_ERROR).await?)?),
+        Some(answer) if answer == EVENTS => {
+            let mut response = response;
+            response.extensions_mut().insert(ForwardedEvents);
+            Ok(Fetched::Response(response))
+        }
         Some(_) | None => Ok(Fetched::Response(response)),
     }
 }

@@ -13,3 +13,5 @@ pub(super) const ANSWER: HeaderName = HeaderName::from_static("dog-answer");
 pub(super) const REFUSED: HeaderValue = HeaderValue::from_static("refused");
 /// The body is an error.
 pub(super) const FAILED: HeaderValue = HeaderValue::from_static("failed");
+/// The body is an event stream of the Replica.
+pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("events");

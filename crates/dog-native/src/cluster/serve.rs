@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::headers::{ANSWER, FAILED, HEAD, REFUSED};
+use super::headers::{ANSWER, EVENTS, FAILED, HEAD, REFUSED};
 use super::message::{RequestHead, received_ticket};
 use super::peer_auth::{authenticate, unreachable};
 use super::peer_watch;
@@ -24,7 +24,7 @@ use crate::newcomers::Newcomers;
 use crate::repeats::seldom;
 use crate::upgrade::{Handover, http, take_upgrade};
 use crate::worker::Worker;
-use crate::worker::stream_end::end_at_shutdown;
+use crate::worker::stream_end::{end_at_shutdown, is_event_stream};
 
 /// The most unauthenticated connections, over all workers. They use descriptors that clients need too.
 const UNAUTHENTICATED: usize = 256;
@@ -89,6 +89,9 @@ async fn answer(worker: &Rc<Worker>, mut request: hyper::Request<hyper::body::In
     let mut response = match fetch(worker, request).await {
         Ok(Fetched::Response(mut response)) => {
             response.headers_mut().remove(ANSWER);
+            if is_event_stream(&response) {
+                response.headers_mut().insert(ANSWER, EVENTS);
+            }
             end_at_shutdown(response, || worker.shutdown().watch())
         }
         Ok(Fetched::Refused { refusal, .. }) => reply(REFUSED, wire::encode(&refusal)),

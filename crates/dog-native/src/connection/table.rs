@@ -112,7 +112,8 @@ impl Connections {
         let entry = self.slab.vacant_entry();
         let place = entry.key();
         let generation = self.next_generation;
-        self.next_generation = self.next_generation.wrapping_add(1);
+        // The highest bit of a socket's number stays free: event streams have it, and are not in this table.
+        self.next_generation = self.next_generation.wrapping_add(1) & (u32::MAX >> 1);
         entry.insert(Connection::new(generation, replica, self.seconds));
         SocketId::from_raw(u64::from(generation) << 32 | place as u64)
     }

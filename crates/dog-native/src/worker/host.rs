@@ -12,18 +12,25 @@ use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddre
 use dog_engine::handshake::{self, Deflate};
 use dog_engine::host::{
     AlarmChange, Batch, CallPermits, Fetched, Host, HostObserver, HostProfile, Lifecycle, ObjectStorage, Occurrence,
-    Order, Scheduler, SeatGuard, SocketHost, Space, Transport,
+    Order, Scheduler, SeatGuard, SlowStreams, SocketHost, Space, StreamLimits, Transport,
 };
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::seats::Audience;
 
 use super::core::{Worker, wrong_answer};
 use super::pending_calls::PendingCall;
+use crate::config::SlowConsumer;
 use crate::mail::{Answer, Mail};
 
 impl Host for Worker {
     fn profile(&self) -> HostProfile {
-        HostProfile { hibernate_after: self.shared().config.hibernate_after, ..HostProfile::SERVER }
+        let config = &self.shared().config;
+        let slow = match config.slow_consumer {
+            SlowConsumer::Close => SlowStreams::Close,
+            SlowConsumer::DropNewest => SlowStreams::DropNewest,
+        };
+        let streams = StreamLimits { max_waiting: config.max_outbox, slow };
+        HostProfile { hibernate_after: config.hibernate_after, streams, ..HostProfile::SERVER }
     }
 
     fn env(&self) -> &Env {

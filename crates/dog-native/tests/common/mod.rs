@@ -119,7 +119,10 @@ impl Replica for Room {
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        Ok(cx.connect(request))
+        match request.uri().path() {
+            "/events" => Ok(cx.event_stream(request)),
+            _ => Ok(cx.connect(request)),
+        }
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {

@@ -12,6 +12,7 @@ use http::{HeaderValue, header};
 
 use super::builder::Builder;
 use super::client::{ClientSocket, PendingRequest};
+use super::events::EventClient;
 use super::steps::Steps;
 use crate::world::{Micros, World};
 
@@ -171,6 +172,28 @@ impl Cluster {
         let answer = self.answer(&self.begin(request));
         self.run();
         answer
+    }
+
+    /// Opens an event stream with a GET request for `path`, and runs until `on_open` has been called.
+    ///
+    /// # Panics
+    /// If the response is not a stream of events or lines, or does not come within two minutes of the virtual clock. To test a
+    /// refusal, use [`get`](Self::get).
+    #[track_caller]
+    pub fn open_events(&self, path: &str) -> EventClient {
+        match EventClient::read(self.world(), self.get(path)) {
+            Ok(events) => {
+                self.run();
+                events
+            }
+            Err(response) => {
+                let (status, body) = (response.status(), self.read_text(*response));
+                panic!(
+                    "{path} was answered with {status} {body:?} instead of an event stream{}",
+                    self.failures_so_far()
+                )
+            }
+        }
     }
 
     /// Sends a request and returns the response. The clock moves while the App waits for something.

@@ -1,6 +1,7 @@
 //! The test kit, with which users test their own Groups and Replicas.
 //!
 //! - `client`: a client's socket as a value, and a request that has no answer yet
+//! - `events`: a client's end of an event stream
 //! - `builder`: the settings of a cluster; `steps`: the limit of steps while the clock does not move
 //! - `cluster`: requests and their answers, and the clock
 //! - `inside`: what objects have in memory and on disk; `faults`: hibernation, crashes, cuts and a failing disk
@@ -8,6 +9,7 @@
 mod builder;
 mod client;
 mod cluster;
+mod events;
 mod faults;
 mod inside;
 mod steps;
@@ -17,3 +19,4 @@ pub use builder::Builder;
 pub use client::{ClientSocket, PendingRequest};
 pub use cluster::{Cluster, websocket};
 pub use dog_engine::books::{MemberSeats, MemberState};
+pub use events::EventClient;

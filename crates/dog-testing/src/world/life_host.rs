@@ -13,7 +13,7 @@ use dog::{ClientId, Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Req
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{
     Batch, Fetched, Host, HostObserver, HostProfile, Lifecycle, ObjectStorage, Occurrence, Order, Scheduler, SeatGuard,
-    SocketHost, Space, Transport,
+    SocketHost, Space, StreamLimits, Transport,
 };
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 
@@ -43,7 +43,9 @@ impl LifeHost {
 impl Host for LifeHost {
     fn profile(&self) -> HostProfile {
         let config = self.services.core().config();
-        HostProfile { hibernate_after: config.hibernate_after, liveness: config.liveness, ..HostProfile::SERVER }
+        let streams = StreamLimits { max_waiting: config.outbox, ..StreamLimits::DEFAULT };
+        let (hibernate_after, liveness) = (config.hibernate_after, config.liveness);
+        HostProfile { hibernate_after, liveness, streams, ..HostProfile::SERVER }
     }
 
     fn env(&self) -> &Env {

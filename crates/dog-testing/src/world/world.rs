@@ -22,6 +22,7 @@ use super::network::Weather;
 use super::observer::Observer;
 use super::random::Random;
 use super::services::Services;
+use super::tasks::OwnerId;
 use super::traffic::Traffic;
 
 /// The user's App on one node, type-erased.
@@ -320,6 +321,11 @@ impl World {
     pub(super) fn lose_requests(&self, node: usize) {
         let owner = self.fronts.borrow().get(node).map(|front| front.life.id());
         owner.into_iter().for_each(|owner| self.services.core().tasks().end(owner));
+    }
+
+    /// Runs a task of a client: it belongs to no node.
+    pub fn spawn_client(&self, task: LocalFuture<()>) {
+        self.services.core().tasks().spawn(OwnerId::MAX, usize::MAX, task);
     }
 
     /// Returns the state of a client's connection.

@@ -106,6 +106,8 @@ impl Replica for Room {
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         match request.uri().path() {
             "/ws" => Ok(cx.connect(request)),
+            "/events" => Ok(cx.event_stream_with(request, &"a stream")?),
+            "/lines" => Ok(cx.line_stream(request)),
             "/never" => std::future::pending().await,
             "/panic" => panic!("no such thing"),
             "/refuse" => Err(refusal(&request)?),
@@ -137,6 +139,10 @@ impl Replica for Room {
             }
             "flood" => (0..rest.parse()?).try_for_each(|_| socket.send("x".repeat(1000)))?,
             "json" => socket.send(Message::json(&serde_json::from_str::<serde_json::Value>(rest)?)?)?,
+            "kick" => {
+                let theirs = cx.sockets().filter(|other| other.client().as_str() == rest);
+                theirs.for_each(|other| other.close(dog::CloseCode::POLICY, "kicked"));
+            }
             "bye" => socket.close(dog::CloseCode::POLICY, rest),
             "fail" => return Err(Failure::new(rest)),
             "panic" => panic!("{rest}"),

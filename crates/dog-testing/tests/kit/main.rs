@@ -1,6 +1,7 @@
 //! Tests of the test kit: every method has a test that fails without it.
 
 mod app;
+mod events;
 mod faults;
 mod inside;
 mod lives;

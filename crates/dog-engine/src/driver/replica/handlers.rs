@@ -27,7 +27,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if let Some(auto) = R::AUTO_RESPONSE
             && message.as_text() == Some(auto.request())
         {
-            self.host().deliver(&Message::text(auto.response()), &[socket], &[]);
+            self.outlets.deliver(&Message::text(auto.response()), &[socket], &[]);
             return self.readiness(socket);
         }
         let Some(message) = self.turns.borrow_mut().queue(socket, message) else { return Readiness::Busy };
@@ -48,7 +48,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if self.core.life().has_ended() {
             return;
         }
-        let attachment = self.host().attachment(socket);
+        let attachment = self.outlets.attachment(socket);
+        self.outlets.forget(socket);
         let Some(client) = self.seats.borrow_mut().close(socket) else { return };
         report(self);
         let Some((end, attachment)) = self.turns.borrow_mut().end(socket, end, attachment, by) else { return };
@@ -88,7 +89,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             Next::Run(event) => Some(event),
             Next::Done { resume } => {
                 if resume {
-                    self.host().resume(socket);
+                    self.outlets.resume(socket);
                 }
                 None
             }
@@ -118,7 +119,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             report_failure(&**self.host(), function, Some(self.core.object()), Some(socket), failure);
         }
         if !function.ends_socket() {
-            self.host().close(socket, CloseCode::HANDLER_FAILED, "");
+            self.outlets.close(socket, CloseCode::HANDLER_FAILED, "");
             let close = Close::new(CloseCode::HANDLER_FAILED, "");
             let end = End::Error(SocketError::new(SocketErrorKind::Handler, close));
             self.end_socket(socket, end, EndedBy::Handler);

@@ -3,11 +3,13 @@
 //! - this file: waking, requests, calls and casts, hibernation, the end
 //! - `handlers`: calls the handlers of sockets; `turns`: their order
 //! - `verbs`: what the user's code can do; `port`: the handle by which it does it
+//! - `outlets`: WebSockets and event streams as one
 //! - `siblings`: the view of the Group
 //! - `socket_states`: what the user's code keeps in memory for single sockets
 //! - `reporting`: how seats are reported to the Group
 
 mod handlers;
+mod outlets;
 mod port;
 mod reporting;
 mod siblings;
@@ -18,11 +20,11 @@ mod verbs;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use dog::internal::{Kind, ReplicaPort};
+use dog::internal::{Kind, ReplicaPort, StreamFormat};
 use dog::{CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
 
 use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer, user_function_by_deadline};
-use super::extensions::{FirstAttachment, SeatMark, Upgrade, keep_engine_extensions};
+use super::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade, keep_engine_extensions};
 use super::failures::{UserFunction, public_error, report_failure};
 use super::object::{Living, ObjectCore, answer, note_event, start, watch, writes_are_done};
 use crate::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket, View};
@@ -30,6 +32,7 @@ use crate::host::{End, Fetched, Host, ObjectStatus, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Seats;
+use outlets::Outlets;
 use port::Port;
 use reporting::{Reporting, Reports, acknowledged, report, report_used_ticket};
 use siblings::Siblings;
@@ -45,6 +48,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     seats: RefCell<Seats>,
     turns: RefCell<Turns>,
     states: SocketStates,
+    outlets: Outlets<H>,
     reporting: Reporting,
     /// The handle that the user's code has in the current activation, once it was given one.
     port: RefCell<Option<Rc<Port<R, H>>>>,
@@ -112,8 +116,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         for (socket, client) in host.sockets(address) {
             seats.reopen(socket, &client);
         }
-        Rc::new_cyclic(|this| Self {
+        Rc::new_cyclic(|this: &Weak<Self>| Self {
             this: Weak::clone(this),
+            outlets: Outlets::new(Rc::clone(&host), Weak::<Self>::clone(this), epoch),
             core: ObjectCore::new(host, Object::Replica(address), epoch),
             address,
             siblings: RefCell::default(),
@@ -202,7 +207,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
         let sockets = self.seats.borrow().sockets().to_vec();
         for socket in sockets {
-            self.host().close(socket, code, "");
+            self.outlets.close(socket, code, "");
         }
         self.turns.borrow_mut().clear();
         self.states.clear();
@@ -233,6 +238,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// Gives the seat of an answered request to its socket, or to the body while it is streamed, or frees it.
     fn hand_over_seat(&self, mut response: Response, seat: SeatId) -> Response {
         if response.extensions_mut().remove::<SeatMark>().is_some_and(|mark| mark.0 == seat) {
+            if let Some(OpensStream(format)) = response.extensions_mut().remove() {
+                return self.open_stream(response, seat, format);
+            }
             // The socket opens before the client has the response, so the client misses no message after the response.
             let Some(client) = self.seats.borrow().client_of(seat).cloned() else { return response };
             let (socket, guard) = self.host().new_socket(self.address, &client);
@@ -249,6 +257,16 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
         self.release(seat);
         response
+    }
+
+    /// Makes the response an event stream. Its body releases the seat when it has ended.
+    fn open_stream(&self, mut response: Response, seat: SeatId, format: StreamFormat) -> Response {
+        let attachment = response.extensions_mut().remove().map(|FirstAttachment(attachment)| attachment);
+        let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
+        let (socket, body, stream) = self.outlets.open(format, (seat, guard), attachment);
+        self.open_socket(seat, socket);
+        response.extensions_mut().insert(stream);
+        response.map(|_| body)
     }
 
     fn release(&self, seat: SeatId) {
@@ -334,6 +352,9 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
     }
 
     fn released(self: Rc<Self>, seat: SeatId) {
+        if let Some((socket, end)) = self.outlets.left(seat) {
+            return self.end_socket(socket, end, EndedBy::Host);
+        }
         self.release(seat);
         // The stream that has ended may have been the only thing that kept the value in memory.
         note_event(&self);

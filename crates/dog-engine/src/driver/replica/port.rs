@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use dog::internal::{AppPort, Except, GossipAnswers, LocalFuture, ObjectPort, ReplicaPort, StoragePort};
+use dog::internal::{AppPort, Except, GossipAnswers, LocalFuture, ObjectPort, ReplicaPort, StoragePort, StreamFormat};
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
     SocketId, Timestamp,
@@ -105,6 +105,13 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response {
         match self.driver() {
             Ok(driver) => driver.shake_hands(&request, attachment),
+            Err(error) => dog::text_response(error.status(), error.to_string()),
+        }
+    }
+
+    fn stream(&self, request: Request, format: StreamFormat, attachment: Option<Bytes>) -> Response {
+        match self.driver() {
+            Ok(driver) => driver.open_event_stream(&request, format, attachment),
             Err(error) => dog::text_response(error.status(), error.to_string()),
         }
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::internal::{Except, GossipAnswers};
+use dog::internal::{Except, GossipAnswers, StreamFormat};
 use dog::{
     BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
@@ -14,8 +14,9 @@ use super::ReplicaDriver;
 use super::turns::EndedBy;
 use crate::address::Targets;
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
-use crate::driver::extensions::{FirstAttachment, SeatMark};
+use crate::driver::extensions::{FirstAttachment, OpensStream, SeatMark};
 use crate::driver::object::Activation;
+use crate::event_stream;
 use crate::host::{End, Host};
 use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::repeats::log_limited;
@@ -29,12 +30,12 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             Except::Client(client) => seats.sockets_of(client),
             Except::Socket(socket) => std::slice::from_ref(socket),
         };
-        self.host().deliver_to_all(message, &seats.audience(), except)
+        self.outlets.deliver_to_all(message, &seats.audience(), except)
     }
 
     /// To all sockets of one client on this Replica. Returns how many accepted the message.
     pub(super) fn deliver_to(&self, client: &ClientId, message: &Message) -> usize {
-        self.host().deliver(message, self.seats.borrow().sockets_of(client), &[])
+        self.outlets.deliver(message, self.seats.borrow().sockets_of(client), &[])
     }
 
     pub(super) fn broadcast(&self, message: &Message, except: Except<&ClientId>) {
@@ -124,20 +125,20 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     pub(super) fn shake_hands(&self, request: &Request, attachment: Option<Bytes>) -> Response {
-        let Some(mark) = request.extensions().get::<SeatMark>().copied() else {
-            // The user made this request, or has connected it before.
-            return dog::text_response(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
-        };
-        match self.host().shake_hands(request) {
-            Ok(mut response) => {
-                response.extensions_mut().insert(mark);
-                if let Some(attachment) = attachment {
-                    response.extensions_mut().insert(FirstAttachment(attachment));
-                }
-                response
-            }
-            Err(refusal) => *refusal,
-        }
+        seated(request, attachment, || self.host().shake_hands(request))
+    }
+
+    pub(super) fn open_event_stream(
+        &self,
+        request: &Request,
+        format: StreamFormat,
+        attachment: Option<Bytes>,
+    ) -> Response {
+        seated(request, attachment, || {
+            let mut response = event_stream::accept(request, format)?;
+            response.extensions_mut().insert(OpensStream(format));
+            Ok(response)
+        })
     }
 
     fn is_open(&self, socket: SocketId) -> bool {
@@ -156,20 +157,20 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     pub(super) fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error> {
         self.check_open(socket)?;
-        self.host().deliver(message, &[socket], &[]);
+        self.outlets.deliver(message, &[socket], &[]);
         Ok(())
     }
 
     pub(super) fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
         if self.is_open(socket) {
-            self.host().close(socket, code, reason);
+            self.outlets.close(socket, code, reason);
             self.end_socket(socket, End::Close(Close::new(code, reason)), EndedBy::Verb);
         }
     }
 
     pub(super) fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
         if self.is_open(socket) {
-            return Ok(self.host().attachment(socket));
+            return Ok(self.outlets.attachment(socket));
         }
         self.turns.borrow().last_attachment(socket)
     }
@@ -189,7 +190,29 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     pub(super) fn set_attachment(&self, socket: SocketId, attachment: Bytes) -> Result<(), Error> {
         self.check_open(socket)?;
-        self.host().set_attachment(socket, attachment);
+        self.outlets.set_attachment(socket, attachment);
         Ok(())
+    }
+}
+
+/// The response that opens a socket in the seat of `request`, which `accept` makes.
+fn seated(
+    request: &Request,
+    attachment: Option<Bytes>,
+    accept: impl FnOnce() -> Result<Response, Box<Response>>,
+) -> Response {
+    let Some(mark) = request.extensions().get::<SeatMark>().copied() else {
+        // The user made this request, or has connected it before.
+        return dog::text_response(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
+    };
+    match accept() {
+        Ok(mut response) => {
+            response.extensions_mut().insert(mark);
+            if let Some(attachment) = attachment {
+                response.extensions_mut().insert(FirstAttachment(attachment));
+            }
+            response
+        }
+        Err(refusal) => *refusal,
     }
 }

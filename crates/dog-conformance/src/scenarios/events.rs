@@ -1,0 +1,197 @@
+//! Event streams: sockets that are the body of a response.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::scenario::{Scenario, scenario};
+use crate::app::protocol::{Act, Cause, JournalReport, SocketEvent, Step, Whom};
+use crate::check::{Outcome, ScenarioFailure, ensure, same, within};
+use crate::harness::Capability;
+use crate::stage::{Stage, TestGroup};
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("event_stream_hears_every_verb_in_order", &[5, 6], verbs),
+        scenario("event_stream_holds_a_seat", &[1, 8], seat),
+        scenario("event_stream_is_closed_with_a_code", &[7], closed),
+        scenario("event_stream_is_told_that_a_handler_failed", &[14], failed),
+        scenario("event_stream_ends_with_its_client", &[7], left),
+        scenario("event_stream_is_opened_with_get", &[1], only_get),
+        scenario("event_stream_writes_texts_as_they_are", &[6], texts),
+        scenario("event_stream_that_is_not_read_is_closed_and_others_hear_everything", &[6, 12], slow)
+            .needing(&[Capability::BoundedOutbox]),
+    ]
+}
+
+/// Two Replicas, on each of which there are event streams beside the WebSocket of the speaker, or alone.
+async fn verbs(stage: Stage) -> Outcome {
+    const COUNT: u32 = 100;
+    let group = stage.spread("pair", "verbs");
+    let mut speaker = group.join("speaker").await?;
+    let mut near = group.events("near").await?;
+    let (mut far, mut lines) = (group.events("far").await?, group.lines("lines").await?);
+    let clients = ["near", "far", "lines"].map(dog::ClientId::new).into_iter().collect::<Result<Vec<_>, _>>()?;
+    speaker.obey(Act::Sequence { count: COUNT, clients }).await?;
+    speaker.broadcast("end").await?;
+    for (listener, stream) in [&mut near, &mut far, &mut lines].into_iter().enumerate() {
+        let hears = |number: &u32| match Step::of(*number, 3) {
+            Step::Send => false,
+            Step::Emit => listener == 0,
+            Step::Broadcast | Step::Confirmed => true,
+            Step::Whisper(client) => client == listener,
+        };
+        let expected: Vec<String> = (0..COUNT).filter(hears).map(|number| number.to_string()).collect();
+        same(stream.hear_until("end").await?, expected, "what an event stream hears")?;
+    }
+    same(speaker.confirmed("counted", Whom::Everyone).await?, (4, vec![]), "sockets that a broadcast reaches")?;
+    same(speaker.whisper("far", "whispered").await?, 1, "sockets that a whisper reaches")
+}
+
+async fn seat(stage: Stage) -> Outcome {
+    let group = stage.pinned("single", "seat");
+    let stream = group.events("listener").await?;
+    let other = group.join("other").await?;
+    let mut survey = group.join("survey").await?;
+    ensure(survey.replica() != other.replica(), "one seat per Replica")?;
+    let reports = survey.survey().await?;
+    let open = reports.iter().flat_map(|(_, report)| report.open.iter().map(ToString::to_string));
+    let mut open: Vec<String> = open.collect();
+    open.sort();
+    same(open, ["listener", "other", "survey"].map(String::from), "whose sockets are open")?;
+    ensure(reports.iter().all(|(_, report)| report.most <= 1), "a Replica had more sockets than seats")?;
+    let listens =
+        |(_, report): &&(dog::ReplicaId, JournalReport)| report.open.iter().any(|client| client.as_str() == "listener");
+    let Some((replica, _)) = reports.iter().find(listens) else {
+        return Err(ScenarioFailure::new("no Replica lists the event stream"));
+    };
+    drop(stream);
+    group.settles_on(*replica).await
+}
+
+async fn closed(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "closed");
+    let mut speaker = group.join("speaker").await?;
+    // Its attachment is there when `on_open` begins.
+    let (mut stream, mut lines) = (group.events("tagged-stream").await?, group.lines("lines").await?);
+    speaker.obey(Act::Emit { text: "before".into(), to: Whom::Others }).await?;
+    speaker.obey(Act::CloseOthers { code: 4001, reason: "all over".into() }).await?;
+    for events in [&mut stream, &mut lines] {
+        same(events.hear().await?, "before", "what was sent before")?;
+    }
+    same(stream.ended().await?, Some((4001, "all over".to_owned())), "the last event")?;
+    same(lines.ended().await?, None, "the last line")?;
+    for client in ["tagged-stream", "lines"] {
+        let events = speaker.report_after(&dog::ClientId::new(client)?).await?.of(&dog::ClientId::new(client)?);
+        let [SocketEvent::Opening, SocketEvent::Opened, SocketEvent::End(end)] = &events[..] else {
+            return Err(ScenarioFailure::new(format!("the events of {client}: {events:?}")));
+        };
+        same((end.error, end.code, end.lingers), (None, 4001, false), "the end as the Replica saw it")?;
+    }
+    same(speaker.report().await?.seats, 1, "open sockets")
+}
+
+async fn failed(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "failed");
+    let mut refused = group.events("failing-stream").await?;
+    same(refused.ended().await?, Some((1011, String::new())), "the end of a stream whose on_open fails")?;
+    let mut stream = group.events("stream").await?;
+    let mut speaker = group.join("speaker").await?;
+    speaker.tell(Act::Panic { text: "the secret".into() }).await?;
+    same(stream.ended().await?, Some((1011, String::new())), "the end of a stream whose Replica panics")
+}
+
+async fn left(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "left");
+    let mut speaker = group.join("speaker").await?;
+    let stream = group.events("stream").await?;
+    speaker.broadcast("heard").await?;
+    drop(stream);
+    let client = dog::ClientId::new("stream")?;
+    let events = speaker.report_after(&client).await?.of(&client);
+    let [SocketEvent::Opening, SocketEvent::Opened, SocketEvent::End(end)] = &events[..] else {
+        return Err(ScenarioFailure::new(format!("the events of a stream: {events:?}")));
+    };
+    same((end.error, end.code, end.lingers), (Some(Cause::Lost), 1006, false), "the end as the Replica saw it")
+}
+
+async fn only_get(stage: Stage) -> Outcome {
+    let group = stage.pinned("single", "get");
+    let response = group.request("POST", &group.path("events", "client"), "").await?;
+    same(response.status().as_u16(), 405, "the status")?;
+    same(response.headers().get("allow").map(|allow| allow.as_bytes()), Some(&b"GET"[..]), "what is allowed")?;
+    let mut stream = group.events("client").await?;
+    let body = serde_json::to_vec(&crate::app::protocol::Command { id: 0, act: Act::Sockets })?;
+    let elsewhere = group.request("POST", &group.path("http", "other"), body).await?;
+    same(elsewhere.status().as_u16(), 200, "the status of a request that needs another seat")?;
+    group.join("speaker").await?.broadcast("heard").await?;
+    same(stream.hear().await?, "heard", "what the stream hears")
+}
+
+async fn texts(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "texts");
+    let mut speaker = group.join("speaker").await?;
+    let (mut stream, mut lines) = (group.events("stream").await?, group.lines("lines").await?);
+    for (text, as_events, as_line) in [
+        (" two  spaces ", " two  spaces ", " two  spaces "),
+        ("a\nb\r\nc", "a\nb\nc", "a b  c"),
+        ("data: x\n\nevent: close", "data: x\n\nevent: close", "data: x  event: close"),
+        (":comment", ":comment", ":comment"),
+        ("é🐕", "é🐕", "é🐕"),
+    ] {
+        speaker.obey(Act::Broadcast { text: text.into(), to: Whom::Others }).await?;
+        same(stream.hear().await?, as_events, "an event")?;
+        same(lines.hear().await?, as_line, "a line")?;
+    }
+    Ok(())
+}
+
+/// The size of one message, and the maximum number of bytes that a server may hold for one slow client, including the buffers of
+/// the operating system.
+const MESSAGE: usize = 256 << 10;
+const TOO_MUCH: usize = 64 << 20;
+
+/// An event stream whose client reads the head of the response and then nothing.
+async fn never_reads(group: &TestGroup) -> Outcome<TcpStream> {
+    let entry = group.entry();
+    let socket = if entry.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_recv_buffer_size(4096)?;
+    let mut stream = socket.connect(entry).await?;
+    let request = format!("GET {} HTTP/1.1\r\nhost: conformance\r\n\r\n", group.path("events", "slow"));
+    within("the head of an event stream", async {
+        stream.write_all(request.as_bytes()).await?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await?;
+        same(&head, b"HTTP/1.1 200", "the status")
+    })
+    .await?;
+    Ok(stream)
+}
+
+async fn slow(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "slow");
+    let mut speaker = group.join("speaker").await?;
+    let mut reader = group.events("reader").await?;
+    let slow = never_reads(&group).await?;
+    let mut sent = 0;
+    loop {
+        let text = format!("{sent:020}{}", "x".repeat(MESSAGE - 20));
+        let (reached, missing) = speaker.confirmed(&text, Whom::Others).await?;
+        same(missing, vec![], "who did not answer")?;
+        // The reader keeps up, so it is never slow.
+        same(reader.hear().await?, text, "the next message")?;
+        sent += MESSAGE;
+        ensure(sent <= TOO_MUCH, "a stream that is never read was never let go")?;
+        if reached == 1 {
+            break;
+        }
+    }
+    let client = dog::ClientId::new("slow")?;
+    let events = speaker.report_after(&client).await?.of(&client);
+    let [SocketEvent::Opening, SocketEvent::Opened, SocketEvent::End(end)] = &events[..] else {
+        return Err(ScenarioFailure::new(format!("a slow stream's events: {events:?}")));
+    };
+    same((end.error, end.code, end.lingers), (Some(Cause::TooSlow), 1013, false), "what the Replica heard")?;
+    drop(slow);
+    speaker.obey(Act::Broadcast { text: "end".into(), to: Whom::Others }).await?;
+    same(reader.hear().await?, "end", "what the others hear")
+}

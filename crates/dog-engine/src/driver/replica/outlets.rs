@@ -1,0 +1,219 @@
+//! The sockets of a Replica as one: WebSockets, which the host has, and event streams, which are kept here: [`Outlets`].
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dog::internal::{SocketErrorKind, StreamFormat};
+use dog::{Body, Close, CloseCode, Epoch, Message, SocketError, SocketId};
+
+use crate::address::SeatId;
+use crate::event_stream::{self, Encoded, EventStream, Outcome, Push, StreamQueue};
+use crate::host::{End, Host, ReplicaObject, SeatGuard};
+use crate::seats::Audience;
+
+/// In the number of every event stream, and of no other socket.
+const STREAM: u64 = 1 << 63;
+
+/// A stream that was silent for this long gets a comment, at most as long again later. Proxies end connections that are silent
+/// for a minute.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Longest reason of a close, in bytes, as in a close frame of a WebSocket.
+const LONGEST_REASON: usize = 123;
+
+/// Sends to the sockets of one Replica.
+pub(super) struct Outlets<H: Host> {
+    host: Rc<H>,
+    /// Told of streams that end by themselves.
+    replica: Weak<dyn ReplicaObject>,
+    streams: Rc<RefCell<EventStreams>>,
+}
+
+/// The open event streams of one Replica. They are few or none in most Replicas.
+struct EventStreams {
+    epoch: Epoch,
+    open: HashMap<SocketId, OpenStream>,
+    by_seat: HashMap<SeatId, SocketId>,
+    opened: u32,
+    /// Whether a task keeps the streams alive.
+    is_kept_alive: bool,
+}
+
+struct OpenStream {
+    queue: Arc<StreamQueue>,
+    seat: SeatId,
+    attachment: Option<Bytes>,
+}
+
+fn is_stream(socket: SocketId) -> bool {
+    socket.raw() & STREAM != 0
+}
+
+impl<H: Host> Outlets<H> {
+    pub(super) fn new(host: Rc<H>, replica: Weak<dyn ReplicaObject>, epoch: Epoch) -> Self {
+        let (open, by_seat) = (HashMap::new(), HashMap::new());
+        let streams = EventStreams { epoch, open, by_seat, opened: 0, is_kept_alive: false };
+        Self { host, replica, streams: Rc::new(RefCell::new(streams)) }
+    }
+
+    /// Opens an event stream for a client that has this seat. When its body has ended or was dropped, `guard` releases the seat:
+    /// see [`left`](Self::left).
+    pub(super) fn open(
+        &self,
+        format: StreamFormat,
+        (seat, guard): (SeatId, Arc<dyn SeatGuard>),
+        attachment: Option<Bytes>,
+    ) -> (SocketId, Body, EventStream) {
+        let queue = StreamQueue::new(format, self.host.profile().streams);
+        let (body, handle) = event_stream::body(Arc::clone(&queue), guard);
+        let socket = self.streams.borrow_mut().insert(OpenStream { queue, seat, attachment });
+        self.keep_alive();
+        (socket, body, handle)
+    }
+
+    /// To each of `sockets` that is not in `except`. Returns how many accepted the message.
+    pub(super) fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
+        // A host passes over sockets that it does not have.
+        self.host.deliver(message, sockets, except) + self.deliver_to_streams(message, sockets, except)
+    }
+
+    /// The same for all open sockets.
+    pub(super) fn deliver_to_all(&self, message: &Message, audience: &Audience<'_>, except: &[SocketId]) -> usize {
+        let taken = self.host.deliver_to_all(message, audience, except);
+        taken + self.deliver_to_streams(message, audience.sockets, except)
+    }
+
+    fn deliver_to_streams(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
+        let streams = self.streams.borrow();
+        if streams.open.is_empty() {
+            return 0;
+        }
+        let (mut encoded, mut taken) = (Encoded::new(message), 0);
+        for socket in sockets.iter().filter(|socket| is_stream(**socket) && !except.contains(socket)) {
+            let Some(stream) = streams.open.get(socket) else { continue };
+            match stream.queue.push(encoded.of(stream.queue.format()).clone()) {
+                Push::Taken => taken += 1,
+                Push::TooSlow => self.ends_by_itself(*socket),
+                Push::Dropped | Push::Ended => {}
+            }
+        }
+        taken
+    }
+
+    /// Tells the Replica in a later turn, because its code may run now.
+    fn ends_by_itself(&self, socket: SocketId) {
+        let replica = Weak::clone(&self.replica);
+        self.host.spawn(Box::pin(async move {
+            let close = Close::new(CloseCode::TRY_AGAIN, "too slow");
+            if let Some(replica) = replica.upgrade() {
+                replica.closed(socket, End::Error(SocketError::new(SocketErrorKind::TooSlow, close)));
+            }
+        }));
+    }
+
+    /// Closes a socket after everything that was delivered to it before.
+    pub(super) fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
+        if !is_stream(socket) {
+            return self.host.close(socket, code, reason);
+        }
+        if let Some(stream) = self.streams.borrow().open.get(&socket) {
+            stream.queue.end(Close::new(code, &reason[..reason.floor_char_boundary(LONGEST_REASON)]));
+        }
+    }
+
+    /// The handler of a socket that was busy has ended.
+    pub(super) fn resume(&self, socket: SocketId) {
+        if !is_stream(socket) {
+            self.host.resume(socket);
+        }
+    }
+
+    pub(super) fn attachment(&self, socket: SocketId) -> Option<Bytes> {
+        if !is_stream(socket) {
+            return self.host.attachment(socket);
+        }
+        self.streams.borrow().open.get(&socket)?.attachment.clone()
+    }
+
+    pub(super) fn set_attachment(&self, socket: SocketId, attachment: Bytes) {
+        if !is_stream(socket) {
+            return self.host.set_attachment(socket, attachment);
+        }
+        if let Some(stream) = self.streams.borrow_mut().open.get_mut(&socket) {
+            stream.attachment = Some(attachment);
+        }
+    }
+
+    /// A seat was released: the event stream that had it, and how it has ended, if it is still open.
+    pub(super) fn left(&self, seat: SeatId) -> Option<(SocketId, End)> {
+        let streams = self.streams.borrow();
+        let socket = *streams.by_seat.get(&seat)?;
+        let end = match streams.open.get(&socket)?.queue.outcome() {
+            Some(Outcome::Closed(close)) => End::Close(close),
+            Some(Outcome::Lost) | None => {
+                End::Error(SocketError::new(SocketErrorKind::Lost, Close::new(CloseCode::ABNORMAL, "")))
+            }
+        };
+        Some((socket, end))
+    }
+
+    /// A socket has ended, and its last attachment was read.
+    pub(super) fn forget(&self, socket: SocketId) {
+        if is_stream(socket) {
+            self.streams.borrow_mut().remove(socket);
+        }
+    }
+
+    /// Breaks the silence of streams for as long as there are any.
+    fn keep_alive(&self) {
+        if std::mem::replace(&mut self.streams.borrow_mut().is_kept_alive, true) {
+            return;
+        }
+        let (host, streams) = (Rc::clone(&self.host), Rc::downgrade(&self.streams));
+        self.host.spawn(Box::pin(async move {
+            loop {
+                host.sleep(KEEP_ALIVE).await;
+                let Some(streams) = streams.upgrade() else { return };
+                if !streams.borrow_mut().keep_alive() {
+                    return;
+                }
+            }
+        }));
+    }
+}
+
+impl EventStreams {
+    fn insert(&mut self, stream: OpenStream) -> SocketId {
+        self.opened = self.opened.wrapping_add(1);
+        // With the life, so that no two lives of a Replica use the same number soon after one another.
+        let life = (self.epoch.as_u64() & u64::from(u32::MAX >> 1)) << 32;
+        let socket = SocketId::from_raw(STREAM | life | u64::from(self.opened));
+        self.by_seat.insert(stream.seat, socket);
+        self.open.insert(socket, stream);
+        socket
+    }
+
+    fn remove(&mut self, socket: SocketId) {
+        if let Some(stream) = self.open.remove(&socket) {
+            self.by_seat.remove(&stream.seat);
+        }
+    }
+
+    /// Returns whether there are streams.
+    fn keep_alive(&mut self) -> bool {
+        self.open.values().for_each(|stream| stream.queue.keep_alive());
+        self.is_kept_alive = !self.open.is_empty();
+        self.is_kept_alive
+    }
+}
+
+impl Drop for EventStreams {
+    /// The life is over. Streams that were not closed belong to a life that has crashed.
+    fn drop(&mut self) {
+        self.open.values().for_each(|stream| stream.queue.abandon());
+    }
+}

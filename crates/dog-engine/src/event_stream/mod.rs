@@ -1,0 +1,43 @@
+//! Event streams: sockets that only send, as the streamed body of a response. They work alike on every host, because a host
+//! needs nothing for them but streamed responses.
+//!
+//! - this file: the response that opens one
+//! - `encode`: messages as server-sent events or as lines
+//! - `queue`: what waits for one client, and the body that takes it
+
+mod encode;
+mod queue;
+
+use dog::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use dog::http::{Method, StatusCode};
+use dog::internal::StreamFormat;
+use dog::{Body, Request, Response};
+
+pub(crate) use encode::{Encoded, keep_alive};
+pub use queue::EventStream;
+pub(crate) use queue::{Outcome, Push, StreamQueue, body};
+
+/// Asks nginx and proxies that follow it to pass on what they get at once.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The head of the response that opens an event stream.
+///
+/// # Errors
+/// The response with status 405, unless the method is GET.
+pub(crate) fn accept(request: &Request, format: StreamFormat) -> Result<Response, Box<Response>> {
+    if request.method() != Method::GET {
+        let mut response = dog::text_response(StatusCode::METHOD_NOT_ALLOWED, "an event stream is opened with GET");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        return Err(Box::new(response));
+    }
+    let mut response = Response::new(Body::empty());
+    let content_type = match format {
+        StreamFormat::Events => "text/event-stream",
+        StreamFormat::Lines => "application/x-ndjson",
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    Ok(response)
+}
