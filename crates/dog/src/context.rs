@@ -37,7 +37,7 @@ use crate::socket::{Socket, encode_attachment};
 ///
 /// Dropping the future of a verb is safe at any point. Whether its effect has happened by then is said at each verb.
 pub struct Context<R> {
-    pub(crate) port: Rc<dyn ReplicaPort>,
+    port: Rc<dyn ReplicaPort>,
     class: PhantomData<fn() -> R>,
 }
 
@@ -51,6 +51,10 @@ impl<R: Replica> Context<R> {
     #[doc(hidden)]
     pub fn new(port: Rc<dyn ReplicaPort>) -> Self {
         Self { port, class: PhantomData }
+    }
+
+    pub(crate) fn port(&self) -> &dyn ReplicaPort {
+        &*self.port
     }
 
     /// The id of this Replica.

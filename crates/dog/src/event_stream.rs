@@ -1,4 +1,4 @@
-//! Event streams: sockets that only send, because they are the body of a response. The methods of [`Context`] that open them.
+//! Event streams: sockets that only send, because they are the body of a response. Here are the methods of [`Context`] that open them.
 
 use serde::Serialize;
 
@@ -7,15 +7,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::replica::Replica;
 use crate::socket::encode_attachment;
-
-/// How an event stream writes messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StreamFormat {
-    /// As server-sent events.
-    Events,
-    /// One per line.
-    Lines,
-}
+use crate::stream_format::StreamFormat;
 
 impl<R: Replica> Context<R> {
     /// Answers the request with a stream of server-sent events (`text/event-stream`), which is a [`Socket`](crate::Socket) that
@@ -64,7 +56,7 @@ impl<R: Replica> Context<R> {
     /// ```
     #[must_use = "the stream opens when this response is returned"]
     pub fn event_stream(&self, request: Request) -> Response {
-        self.port.stream(request, StreamFormat::Events, None)
+        self.port().stream(request, StreamFormat::Events, None)
     }
 
     /// Opens an event stream, like [`event_stream`](Self::event_stream), and attaches `attachment` to the new socket. See
@@ -76,7 +68,7 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_encoding`]: the attachment cannot be serialised.
     pub fn event_stream_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
-        Ok(self.port.stream(request, StreamFormat::Events, Some(attachment)))
+        Ok(self.port().stream(request, StreamFormat::Events, Some(attachment)))
     }
 
     /// Answers the request with a stream that has one message per line (`application/x-ndjson`), for clients that are programs.
@@ -86,7 +78,7 @@ impl<R: Replica> Context<R> {
     /// in base64. Silence is broken by an empty line. The end has no line of its own: a client cannot read the close code.
     #[must_use = "the stream opens when this response is returned"]
     pub fn line_stream(&self, request: Request) -> Response {
-        self.port.stream(request, StreamFormat::Lines, None)
+        self.port().stream(request, StreamFormat::Lines, None)
     }
 
     /// Opens a stream of lines, like [`line_stream`](Self::line_stream), and attaches `attachment` to the new socket. See
@@ -96,6 +88,6 @@ impl<R: Replica> Context<R> {
     /// As [`event_stream_with`](Self::event_stream_with).
     pub fn line_stream_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
-        Ok(self.port.stream(request, StreamFormat::Lines, Some(attachment)))
+        Ok(self.port().stream(request, StreamFormat::Lines, Some(attachment)))
     }
 }

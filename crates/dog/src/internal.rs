@@ -6,7 +6,6 @@ pub use crate::call::encode_call;
 pub use crate::close::SocketErrorKind;
 pub use crate::codec::{decode, encode};
 pub use crate::error::Kind;
-pub use crate::event_stream::StreamFormat;
 pub use crate::except::Except;
 pub use crate::group_names::{are_among, are_distinct};
 pub use crate::list::TransactionRead;
@@ -14,3 +13,4 @@ pub use crate::message::MessageBuffer;
 pub use crate::port::{
     AppPort, GossipAnswers, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
 };
+pub use crate::stream_format::StreamFormat;

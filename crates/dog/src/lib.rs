@@ -5,7 +5,7 @@
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
-//! - `event_stream`: sockets that only send: [`Context::event_stream`]
+//! - `event_stream`: sockets that only send: [`Context::event_stream`]; `stream_format`: how they write messages
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`] and [`Transaction`]; `list`: [`List`], which entries are listed
@@ -38,6 +38,7 @@ mod replica;
 mod replies;
 mod socket;
 mod storage;
+mod stream_format;
 mod time;
 
 pub use app::{AnyApp, App, Dog, GroupHandle, Groups, ReplicaHandle};

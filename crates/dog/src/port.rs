@@ -13,13 +13,13 @@ use crate::body::{Request, Response};
 use crate::close::CloseCode;
 use crate::env::Env;
 use crate::error::Error;
-use crate::event_stream::StreamFormat;
 use crate::except::Except;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::list::{List, TransactionRead};
 use crate::message::Message;
 use crate::numbers::SocketId;
 use crate::replies::BroadcastReport;
+use crate::stream_format::StreamFormat;
 use crate::time::Timestamp;
 
 /// A future that stays on its thread.

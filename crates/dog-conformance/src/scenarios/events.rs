@@ -118,7 +118,7 @@ async fn only_get(stage: Stage) -> Outcome {
     let group = stage.pinned("single", "get");
     let response = group.request("POST", &group.path("events", "client"), "").await?;
     same(response.status().as_u16(), 405, "the status")?;
-    same(response.headers().get("allow").map(|allow| allow.as_bytes()), Some(&b"GET"[..]), "what is allowed")?;
+    same(response.headers().get("allow").map(dog::http::HeaderValue::as_bytes), Some(&b"GET"[..]), "what is allowed")?;
     let mut stream = group.events("client").await?;
     let body = serde_json::to_vec(&crate::app::protocol::Command { id: 0, act: Act::Sockets })?;
     let elsewhere = group.request("POST", &group.path("http", "other"), body).await?;

@@ -1,5 +1,7 @@
 //! Event streams.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;

@@ -1,0 +1,10 @@
+//! How an event stream writes messages: [`StreamFormat`].
+
+/// How an event stream writes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StreamFormat {
+    /// As server-sent events.
+    Events,
+    /// One per line.
+    Lines,
+}
