@@ -27,7 +27,7 @@ mod world;
 
 use std::time::Duration;
 
-use dog::Policy;
+use dog::{Placement, Policy};
 use libfuzzer_sys::fuzz_target;
 
 use run::{Op, Ops, run};
@@ -44,7 +44,8 @@ fuzz_target!(|input: &[u8]| {
     let limit = u32::from(limit % 3) + 1;
     let seconds = |number: u8| Duration::from_secs(SECONDS[usize::from(number) % SECONDS.len()]);
     let (sticky_for, park_after) = (seconds(policy), seconds(policy / 3));
-    let policy = Policy { sticky_for, park_after, ..Policy::default() };
+    let placement = if policy < 0x80 { Placement::LeastUsed } else { Placement::FillFirst };
+    let policy = Policy { sticky_for, park_after, placement, ..Policy::default() };
     if let Err(broken) = run(limit, policy, &ops) {
         panic!("{broken}\nwith {limit} seats, {policy:?}:{ops:?}");
     }

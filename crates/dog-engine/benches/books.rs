@@ -10,7 +10,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, SocketId, Timestamp};
 use dog_engine::address::Ticket;
-use dog_engine::books::{Books, Placement};
+use dog_engine::books::{Books, Decision};
 use dog_engine::seats::Seats;
 
 /// The numbers of clients and Replicas.
@@ -51,7 +51,7 @@ impl Cluster {
 
     fn identify(&mut self, client: &ClientId) -> Ticket {
         match self.books.identify(client, None, self.now) {
-            Placement::Placed { ticket, .. } => ticket,
+            Decision::Placed { ticket, .. } => ticket,
             other => panic!("{other:?}"),
         }
     }

@@ -23,19 +23,19 @@
 //!
 //! ```
 //! use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
-//! use dog_engine::books::{Books, Placement};
+//! use dog_engine::books::{Books, Decision};
 //! use dog_engine::seats::Seats;
 //!
 //! let now = Timestamp::from_millis(0);
 //! let mut books = Books::new(Epoch::from_raw(1), Limit::new(2), Policy::default());
 //! let ann = ClientId::new("ann")?;
-//! assert_eq!(books.identify(&ann, None, now), Placement::Grow);
+//! assert_eq!(books.identify(&ann, None, now), Decision::Grow);
 //!
 //! let room = ReplicaId::from_name("room", "1");
 //! books.admit(room, now);
 //! let seats = Seats::new(room, Epoch::from_raw(1), books.limit());
 //! books.joined(&seats.census(), now);
-//! let Placement::Placed { ticket, joined: true } = books.identify(&ann, None, now) else { panic!() };
+//! let Decision::Placed { ticket, joined: true } = books.identify(&ann, None, now) else { panic!() };
 //! assert_eq!(ticket.replica, room);
 //! # Ok::<(), dog::Error>(())
 //! ```

@@ -23,7 +23,7 @@ mod world;
 
 use std::time::Duration;
 
-use dog::Policy;
+use dog::{Placement, Policy};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
@@ -60,7 +60,13 @@ fn op() -> impl Strategy<Value = Op> {
 fn policy() -> impl Strategy<Value = Policy> {
     // All combinations of times that are shorter and longer than the lifetime of a ticket.
     let seconds = || prop_oneof![Just(5), Just(12), Just(40)].prop_map(Duration::from_secs);
-    (seconds(), seconds()).prop_map(|(sticky_for, park_after)| Policy { sticky_for, park_after, ..Policy::default() })
+    let placement = prop_oneof![Just(Placement::LeastUsed), Just(Placement::FillFirst)];
+    (seconds(), seconds(), placement).prop_map(|(sticky_for, park_after, placement)| Policy {
+        sticky_for,
+        park_after,
+        placement,
+        ..Policy::default()
+    })
 }
 
 fn config() -> ProptestConfig {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use dog::{Close, CloseCode, Group, GroupId, ReplicaId};
+use dog::{Close, CloseCode, Group, GroupId, Placement, ReplicaId};
 use dog_engine::address::{GroupAddress, Object};
 use dog_engine::books::{MemberSeats, MemberState};
 use dog_testing::world::{ClientKey, Driver, Micros, World};
 
-use crate::app::Hall;
+use crate::app::{Hall, Rules};
 use crate::run::Run;
 
 /// How long a new client waits for its socket. This is longer than a join takes.
@@ -46,8 +46,8 @@ impl<'run> PlacementCheck<'run> {
         })
     }
 
-    /// Promise 3: a client that the Group does not remember is placed on the Replica with most room. A parked Replica
-    /// is used before a new one.
+    /// Promise 3: a client that the Group does not remember is placed on the Replica with most room, or with least if the
+    /// policy says so. A parked Replica is used before a new one.
     fn check_least_used(&mut self, group: &str, name: &str) -> Option<(ClientKey, ReplicaId)> {
         let books = self.books(group);
         let expected = self.expected(books.as_deref());
@@ -122,9 +122,14 @@ impl<'run> PlacementCheck<'run> {
     fn expected(&self, books: Option<&[MemberSeats]>) -> Expected {
         let Some(books) = books else { return Expected::Unknown };
         let active = books.iter().filter(|member| member.state == MemberState::Active);
-        let least = active.clone().map(seats).min().filter(|least| *least < self.run.plan().rules.limit);
-        if let Some(least) = least {
-            let best = active.filter(|member| seats(member) == least);
+        let Rules { limit, policy } = self.run.plan().rules;
+        let with_room = active.clone().map(seats).filter(|seats| *seats < limit);
+        let first = match policy.placement {
+            Placement::LeastUsed => with_room.min(),
+            Placement::FillFirst => with_room.max(),
+        };
+        if let Some(first) = first {
+            let best = active.filter(|member| seats(member) == first);
             return Expected::Any(best.map(|member| member.replica).collect());
         }
         let parked: Vec<ReplicaId> =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dog::Policy;
+use dog::{Placement, Policy};
 use dog_engine::host::LivenessChecks;
 use dog_testing::world::{Bug, DiskConfig, Random, Weather, WorldConfig};
 
@@ -49,7 +49,7 @@ impl Plan {
                 liveness: *random.pick(&[LivenessChecks::Timed, LivenessChecks::Timed, LivenessChecks::OnDemand]),
                 bug,
             },
-            rules: rules(&mut random),
+            rules: rules(&mut random, seed),
             groups: *random.pick(&[1, 1, 2]),
             clients: *random.pick(&[3, 6, 10]),
             rounds: *random.pick(&[1, 2]),
@@ -78,11 +78,12 @@ fn hibernate_after(random: &mut Random) -> Option<Duration> {
     *random.pick(&[None, None, Some(Duration::ZERO), Some(some)])
 }
 
-fn rules(random: &mut Random) -> Rules {
+fn rules(random: &mut Random, seed: u64) -> Rules {
     let policy = Policy {
         ticket_lifetime: Duration::from_secs(random.within(1..=8)),
         sticky_for: Duration::from_secs(random.within(1..=20)),
         park_after: Duration::from_secs(random.within(2..=20)),
+        placement: if seed % 4 == 3 { Placement::FillFirst } else { Placement::LeastUsed },
         ..Policy::default()
     };
     Rules { limit: u32::try_from(random.within(1..=4)).unwrap_or(1), policy }

@@ -15,6 +15,7 @@ use crate::body::{Request, Response, text_response};
 use crate::error::{Failure, Result};
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::object_methods::object_methods;
+use crate::placement::Placement;
 use crate::port::GroupPort;
 use crate::replica::Replica;
 
@@ -88,7 +89,7 @@ pub trait Group: Sized + 'static {
     /// The number of seats of each Replica. Read once per activation of the Group.
     fn limit(&self) -> Limit;
 
-    /// The times that placement uses. Read once per activation of the Group.
+    /// How clients are placed. Read once per activation of the Group.
     fn policy(&self) -> Policy {
         Policy::default()
     }
@@ -287,7 +288,7 @@ impl FromStr for Limit {
     }
 }
 
-/// The times that a [`Group`] uses for placement and calls. Start with the default and change what you need:
+/// How a [`Group`] places its clients, and the times that it uses for that and for calls. Start with the default and change what you need:
 ///
 /// ```
 /// use std::time::Duration;
@@ -296,6 +297,8 @@ impl FromStr for Limit {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Which of the Replicas with a free seat gets a new client. Default [`Placement::LeastUsed`].
+    pub placement: Placement,
     /// How long a seat stays reserved for a client that has not come yet. Default 10 s.
     pub ticket_lifetime: Duration,
     /// How long a client goes back to its Replica after its last seat there. Default 60 s.
@@ -314,6 +317,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            placement: Placement::default(),
             ticket_lifetime: Duration::from_secs(10),
             sticky_for: Duration::from_secs(60),
             park_after: Duration::from_secs(60),

@@ -2,7 +2,7 @@
 //!
 //! # The files, in reading order
 //! - `app`: [`App`], and [`Dog`], its way to the Groups; `group_names`: names that are checked by the compiler
-//! - `group`: [`Group`], its [`Limit`] and [`Policy`]
+//! - `group`: [`Group`], its [`Limit`] and [`Policy`]; `placement`: [`Placement`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
 //! - `event_stream`: sockets that only send: [`Context::event_stream`]; `stream_format`: how they write messages
@@ -33,6 +33,7 @@ mod list;
 mod message;
 mod numbers;
 mod object_methods;
+mod placement;
 mod port;
 mod replica;
 mod replies;
@@ -87,6 +88,7 @@ pub use id::{ClientId, GroupId, Jurisdiction, MAX_CLIENT_ID, Place, Region, Repl
 pub use list::List;
 pub use message::{Message, MessageKind};
 pub use numbers::{Epoch, SocketId};
+pub use placement::Placement;
 pub use replica::Replica;
 pub use replies::{BroadcastReport, Coverage, GossipReplies};
 pub use socket::{MAX_ATTACHMENT, Socket, To};

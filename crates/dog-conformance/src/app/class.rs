@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use dog::{ClientId, Failure, GroupContext, GroupId, Limit, Policy, ReplicaId, Result};
+use dog::{ClientId, Failure, GroupContext, GroupId, Limit, Placement, Policy, ReplicaId, Result};
 
 use super::protocol::{BOUND, BOUND_THERE, FAR, PLACED, TOGETHER, UNPLACEABLE, UNWAKEABLE};
 
@@ -82,6 +82,17 @@ pub enum FiftySeats {}
 impl TestClass for FiftySeats {
     const NAME: &'static str = "hall";
     const LIMIT: Limit = Limit::new(50);
+}
+
+/// See [`Match`](super::Match).
+pub enum FillsFirst {}
+impl TestClass for FillsFirst {
+    const NAME: &'static str = "match";
+    const LIMIT: Limit = Limit::new(4);
+
+    fn policy() -> Policy {
+        Policy { placement: Placement::FillFirst, ..patient() }
+    }
 }
 
 /// See [`Brief`](super::Brief).

@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use super::class::named_replica;
-use super::class::{EightSeats, FiftySeats, NamedReplicas, OneSeat, ShortTimes, SlowToBegin, TwoSeats};
+use super::class::{EightSeats, FiftySeats, FillsFirst, NamedReplicas, OneSeat, ShortTimes, SlowToBegin, TwoSeats};
 use super::room::ClassGroup;
 
 /// One seat per Replica, so that every client needs another Replica.
@@ -13,6 +13,8 @@ pub type Pair = ClassGroup<TwoSeats>;
 pub type Octet = ClassGroup<EightSeats>;
 /// Fifty seats per Replica, so that a whole scenario fits on one.
 pub type Hall = ClassGroup<FiftySeats>;
+/// Four seats per Replica, of which each is full before the next one is used.
+pub type Match = ClassGroup<FillsFirst>;
 /// Eight seats per Replica, and times so short that a scenario can wait for them.
 pub type Brief = ClassGroup<ShortTimes>;
 /// Two seats per Replica, and Replicas named after the client for which they are created: [`named_replica`].

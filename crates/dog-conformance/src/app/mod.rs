@@ -30,8 +30,9 @@ mod tap;
 mod test_app;
 
 pub use class::{
-    EightSeats, FiftySeats, NamedReplicas, OneSeat, ShortTimes, SlowToBegin, TestClass, TwoSeats, named_replica,
+    EightSeats, FiftySeats, FillsFirst, NamedReplicas, OneSeat, ShortTimes, SlowToBegin, TestClass, TwoSeats,
+    named_replica,
 };
-pub use groups::{Brief, Hall, Named, Octet, Pair, Single, Slow};
+pub use groups::{Brief, Hall, Match, Named, Octet, Pair, Single, Slow};
 pub use room::{ClassGroup, Room};
 pub use test_app::TestApp;

@@ -3,7 +3,7 @@
 use dog::http::{HeaderValue, StatusCode};
 use dog::{App, ClientId, Dog, Failure, Group, Request, Response, Result};
 
-use super::groups::{Brief, Hall, Named, Octet, Pair, Single, Slow};
+use super::groups::{Brief, Hall, Match, Named, Octet, Pair, Single, Slow};
 use super::protocol::{self, Act, Command, Identified};
 use super::responses::{Mark, echo, refusal};
 
@@ -12,7 +12,7 @@ use super::responses::{Mark, echo, refusal};
 pub struct TestApp;
 
 impl App for TestApp {
-    type Groups = (Single, Pair, Octet, Hall, Brief, Named, Slow);
+    type Groups = (Single, Pair, Octet, Hall, Match, Brief, Named, Slow);
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let path = request.uri().path().to_owned();
@@ -27,6 +27,7 @@ impl App for TestApp {
             (Some((Pair::NAME, group)), _) => at::<Pair>(dog, group, action, request).await,
             (Some((Octet::NAME, group)), _) => at::<Octet>(dog, group, action, request).await,
             (Some((Hall::NAME, group)), _) => at::<Hall>(dog, group, action, request).await,
+            (Some((Match::NAME, group)), _) => at::<Match>(dog, group, action, request).await,
             (Some((Brief::NAME, group)), _) => at::<Brief>(dog, group, action, request).await,
             (Some((Named::NAME, group)), _) => at::<Named>(dog, group, action, request).await,
             (Some((Slow::NAME, group)), _) => at::<Slow>(dog, group, action, request).await,

@@ -14,6 +14,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("sticky_for_the_grace_time", &[2], sticky_for_a_while),
         scenario("sticky_no_longer_than_the_grace_time", &[2], sticky_no_longer),
         scenario("least_used_replica_is_next", &[3], least_used),
+        scenario("fill_first_fills_a_replica_before_the_next", &[3], fill_first),
         scenario("new_replica_only_when_all_are_full", &[3], new_when_full),
         scenario("parked_replica_is_used_again", &[3, 4], parked).needing(&[Capability::Parking]),
     ]
@@ -79,6 +80,24 @@ async fn least_used(stage: Stage) -> Outcome {
         stay.extend(clients);
     }
     same(group.join("stranger").await?.replica(), most, "the Replica with the most room")
+}
+
+/// New clients go to the fullest Replica that has a seat, also when another one is empty.
+async fn fill_first(stage: Stage) -> Outcome {
+    let group = stage.pinned("match", "fill");
+    let first = group.join_each(["a", "b", "c", "d"]).await?;
+    let [e, mut f] = group.join_each(["e", "f"]).await?;
+    let (full, next) = (first[0].replica(), e.replica());
+    ensure(first.iter().all(|client| client.replica() == full), "the first four are on several Replicas")?;
+    same((next == full, f.replica()), (false, next), "where the fifth and the sixth are")?;
+    let [one, two, three, _stays] = first;
+    for client in [one, two, three] {
+        client.leave().await?;
+    }
+    group.settles_on(next).await?;
+    let g = group.join("g").await?;
+    same(g.replica(), next, "the Replica with two clients, and not the one with one")?;
+    same(f.confirmed("all", Whom::Others).await?, (3, vec![]), "whom a broadcast reaches")
 }
 
 /// A cluster grows by one Replica when the last seat is taken, and not before.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dog::{ReplicaId, Timestamp};
+use dog::{Placement, ReplicaId, Timestamp};
 
 use super::member::{Member, MemberState};
 use super::sweep::sweep;
@@ -171,19 +171,51 @@ impl Members {
         unexamined.copied().collect()
     }
 
-    /// The member on this node with the most room.
-    pub(super) fn least_used(&self, near: NodeId, limit: u32, refused: Option<ReplicaId>) -> Option<ReplicaId> {
-        let first = (near, 0, 0, ReplicaId::from_bytes([0; 32]));
-        let there = self.by_use.range(first..).take_while(|(node, ..)| *node == near);
-        let with_room = there.take_while(|(_, seats, ..)| *seats < limit);
-        with_room.map(|(.., replica)| *replica).find(|replica| Some(*replica) != refused)
+    /// The member on this node that is the next to get a client. Of equals the oldest.
+    pub(super) fn with_room(
+        &self,
+        placement: Placement,
+        near: NodeId,
+        limit: u32,
+        refused: Option<ReplicaId>,
+    ) -> Option<ReplicaId> {
+        match placement {
+            Placement::LeastUsed => self.oldest(near, 0, limit, refused),
+            Placement::FillFirst => self.fullest(near, limit, refused),
+        }
     }
 
-    /// The member on any node with the most room.
-    pub(super) fn least_used_anywhere(&self, limit: u32) -> Option<ReplicaId> {
+    /// Those on this node with at least `from` and less than `below` seats, in the order of placement.
+    fn used(&self, near: NodeId, from: u32, below: u32) -> impl DoubleEndedIterator<Item = &Use> {
+        let first = |seats| (near, seats, 0, ReplicaId::from_bytes([0; 32]));
+        self.by_use.range(first(from)..first(below.max(from)))
+    }
+
+    fn oldest(&self, near: NodeId, from: u32, below: u32, refused: Option<ReplicaId>) -> Option<ReplicaId> {
+        let mut used = self.used(near, from, below).map(|(.., replica)| *replica);
+        used.find(|replica| Some(*replica) != refused)
+    }
+
+    fn fullest(&self, near: NodeId, limit: u32, refused: Option<ReplicaId>) -> Option<ReplicaId> {
+        let mut below = limit;
+        // At most twice: only one member has refused.
+        loop {
+            let (_, most, ..) = *self.used(near, 0, below).next_back()?;
+            if let Some(replica) = self.oldest(near, most, below, refused) {
+                return Some(replica);
+            }
+            below = most;
+        }
+    }
+
+    /// The same on any node.
+    pub(super) fn with_room_anywhere(&self, placement: Placement, limit: u32) -> Option<ReplicaId> {
         let with_room = self.by_use.iter().filter(|(_, seats, ..)| *seats < limit);
-        let (.., replica) = with_room.min_by_key(|(_, seats, order, _)| (*seats, *order)).copied()?;
-        Some(replica)
+        let (.., replica) = with_room.min_by_key(|(_, seats, order, _)| match placement {
+            Placement::LeastUsed => (*seats, *order),
+            Placement::FillFirst => (limit - *seats, *order),
+        })?;
+        Some(*replica)
     }
 
     /// The longest parked member on this node, or on any node if there is none.

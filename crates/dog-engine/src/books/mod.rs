@@ -34,7 +34,7 @@ use tickets::Tickets;
 
 pub use clients::ClientRecord;
 pub use member::{MemberRecord, MemberSeats, MemberState};
-pub use placement::Placement;
+pub use placement::Decision;
 
 /// Everything that a Group knows in one life.
 #[derive(Debug)]

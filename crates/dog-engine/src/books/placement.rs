@@ -8,7 +8,7 @@ use crate::address::{NodeId, Ticket, TicketId};
 
 /// The decision of [`Books::identify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Placement {
+pub enum Decision {
     /// This Replica, with a reserved seat.
     Placed {
         /// The ticket for the seat.
@@ -26,11 +26,11 @@ pub enum Placement {
 }
 
 impl Books {
-    /// Decides which Replica serves `client`: the one that it used last while that has room, otherwise the least used,
-    /// otherwise a parked one, otherwise a new one.
+    /// Decides which Replica serves `client`: the one that it used last while that has room, otherwise the first in the
+    /// order of [`Policy::placement`](dog::Policy::placement), otherwise a parked one, otherwise a new one.
     ///
     /// `refused` is a Replica that has just refused the client. Another one is chosen if there is one with room.
-    pub fn identify(&mut self, client: &ClientId, refused: Option<ReplicaId>, now: Timestamp) -> Placement {
+    pub fn identify(&mut self, client: &ClientId, refused: Option<ReplicaId>, now: Timestamp) -> Decision {
         self.identify_near(client, refused, NodeId::default(), now)
     }
 
@@ -42,9 +42,9 @@ impl Books {
         refused: Option<ReplicaId>,
         near: NodeId,
         now: Timestamp,
-    ) -> Placement {
+    ) -> Decision {
         if self.awaits_census() {
-            return Placement::Wait;
+            return Decision::Wait;
         }
         let sticky = self.clients.last(client).filter(|last| Some(*last) != refused);
         if let Some(last) = sticky {
@@ -53,19 +53,20 @@ impl Books {
                     return self.place(client, last, now);
                 }
                 // What it stores for this client is still there.
-                Some(MemberState::Parked) => return Placement::Unpark(last),
+                Some(MemberState::Parked) => return Decision::Unpark(last),
                 _ => {}
             }
         }
-        match self.members.least_used(near, self.limit.get(), refused) {
+        let (placement, limit) = (self.policy.placement, self.limit.get());
+        match self.members.with_room(placement, near, limit, refused) {
             Some(replica) => self.place(client, replica, now),
-            None => self.members.longest_parked(near, refused).map_or(Placement::Grow, Placement::Unpark),
+            None => self.members.longest_parked(near, refused).map_or(Decision::Grow, Decision::Unpark),
         }
     }
 
-    /// Places a client on the Replica with the most room on any node, for when no new Replica can be made.
-    pub fn identify_anywhere(&mut self, client: &ClientId, now: Timestamp) -> Option<Placement> {
-        let replica = self.members.least_used_anywhere(self.limit.get())?;
+    /// Places a client on a Replica with room on any node, for when no new Replica can be made.
+    pub fn identify_anywhere(&mut self, client: &ClientId, now: Timestamp) -> Option<Decision> {
+        let replica = self.members.with_room_anywhere(self.policy.placement, self.limit.get())?;
         Some(self.place(client, replica, now))
     }
 
@@ -78,9 +79,9 @@ impl Books {
         self.seats(replica) < self.limit.get()
     }
 
-    fn place(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Placement {
+    fn place(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Decision {
         let ticket = self.reserve(client, replica, now);
-        Placement::Placed { ticket, joined: self.state(replica) == Some(MemberState::Active) }
+        Decision::Placed { ticket, joined: self.state(replica) == Some(MemberState::Active) }
     }
 
     fn reserve(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Ticket {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
-use super::{Books, MemberRecord, Placement};
+use super::{Books, Decision, MemberRecord};
 use crate::address::{NodeId, Ticket, TicketId};
 use crate::message::Report;
 
@@ -51,7 +51,11 @@ struct Desk {
 impl Desk {
     /// A new Group whose Replicas have `limit` seats each, with these members, which have joined in their first lives.
     fn new(limit: u32, members: &[&str]) -> Self {
-        let books = Books::new(Epoch::from_raw(1), Limit::new(limit), policy());
+        Self::with_policy(limit, members, policy())
+    }
+
+    fn with_policy(limit: u32, members: &[&str], policy: Policy) -> Self {
+        let books = Books::new(Epoch::from_raw(1), Limit::new(limit), policy);
         let mut desk = Self { books, now: at(0), tickets: Vec::new() };
         for member in members {
             desk.admit(member);
@@ -100,16 +104,16 @@ impl Desk {
         self.read(placement)
     }
 
-    fn read(&mut self, placement: Placement) -> String {
+    fn read(&mut self, placement: Decision) -> String {
         match placement {
-            Placement::Placed { ticket, joined } => {
+            Decision::Placed { ticket, joined } => {
                 let place = name(ticket.replica);
                 self.tickets.push(ticket);
                 if joined { place } else { format!("{place}, joining") }
             }
-            Placement::Unpark(parked) => format!("unpark {}", name(parked)),
-            Placement::Grow => "grow".into(),
-            Placement::Wait => "wait".into(),
+            Decision::Unpark(parked) => format!("unpark {}", name(parked)),
+            Decision::Grow => "grow".into(),
+            Decision::Wait => "wait".into(),
         }
     }
 

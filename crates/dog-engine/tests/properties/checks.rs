@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use dog::{ClientId, ReplicaId};
-use dog_engine::books::{MemberState, Placement};
+use dog::{ClientId, Placement, ReplicaId};
+use dog_engine::books::{Decision, MemberState};
 
 use crate::world::{Checked, World, client, ensure};
 
@@ -117,10 +117,10 @@ impl World {
         &self,
         client: &ClientId,
         refused: Option<ReplicaId>,
-        placement: &Placement,
+        placement: &Decision,
     ) -> Checked {
         let placed = match placement {
-            Placement::Placed { ticket, .. } => Some(ticket.replica),
+            Decision::Placed { ticket, .. } => Some(ticket.replica),
             _ => None,
         };
         let seats = |replica: ReplicaId| self.seats(replica) - usize::from(placed == Some(replica));
@@ -129,7 +129,7 @@ impl World {
         let takes = |replica: &ReplicaId| matches!(state(*replica), Some(MemberState::Active | MemberState::Joining));
         let all_full = || members().filter(takes).all(|replica| seats(replica) >= self.limit());
         let uncounted = || self.expected.members.keys().any(|replica| state(*replica) == Some(MemberState::Uncounted));
-        if *placement == Placement::Wait {
+        if *placement == Decision::Wait {
             ensure!(uncounted(), "it waits, although all are counted");
             return Ok(());
         }
@@ -139,10 +139,10 @@ impl World {
             let fits = takes(&last) && seats(last) < self.limit();
             ensure!(!fits || placed == Some(last), "{client:?} was at {last:?}, which has room: {placement:?}");
             let asleep = state(last) == Some(MemberState::Parked);
-            ensure!(!asleep || *placement == Placement::Unpark(last), "{client:?} was at {last:?}: {placement:?}");
+            ensure!(!asleep || *placement == Decision::Unpark(last), "{client:?} was at {last:?}: {placement:?}");
         }
         match placement {
-            Placement::Placed { ticket, joined } => {
+            Decision::Placed { ticket, joined } => {
                 let (replica, taken) = (ticket.replica, seats(ticket.replica));
                 ensure!(Some(replica) != refused, "{client:?} is sent where it was refused");
                 ensure!(ticket.client == *client, "{client:?} is given {ticket:?}");
@@ -150,23 +150,27 @@ impl World {
                 ensure!(!self.expected.tickets.contains_key(&ticket.id), "{ticket:?} was given before");
                 ensure!(takes(&replica) && taken < self.limit(), "{replica:?} has no room: {taken}");
                 ensure!(!joined || state(replica) == Some(MemberState::Active), "{replica:?} has not joined");
-                let least = members().filter(takes).map(seats).min();
+                let others = members().filter(takes).map(seats).filter(|seats| *seats < self.limit());
+                let first = match self.policy.placement {
+                    Placement::LeastUsed => others.min(),
+                    Placement::FillFirst => others.max(),
+                };
                 ensure!(
-                    last == Some(replica) || least == Some(taken),
-                    "{client:?} is placed at {replica:?} with {taken} seats, and elsewhere are {least:?}"
+                    last == Some(replica) || first == Some(taken),
+                    "{client:?} is placed at {replica:?} with {taken} seats, and elsewhere are {first:?}"
                 );
             }
-            Placement::Unpark(parked) => {
+            Decision::Unpark(parked) => {
                 ensure!(state(*parked) == Some(MemberState::Parked), "{parked:?} is not parked");
                 ensure!(Some(*parked) != refused, "{parked:?} is used for a client that it has refused");
                 let needed = last == Some(*parked) || (all_full() && !uncounted());
                 ensure!(needed, "{parked:?} is used, although there is room elsewhere");
             }
-            Placement::Grow => {
+            Decision::Grow => {
                 ensure!(all_full() && !uncounted(), "it grows, although there is room");
                 ensure!(!members().any(|replica| self.is_parked(replica)), "it grows, although a Replica is parked");
             }
-            Placement::Wait => {}
+            Decision::Wait => {}
         }
         Ok(())
     }

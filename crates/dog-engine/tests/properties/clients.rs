@@ -2,7 +2,7 @@
 
 use dog::{ClientId, ReplicaId, SocketId};
 use dog_engine::address::Ticket;
-use dog_engine::books::{MemberState, Placement};
+use dog_engine::books::{Decision, MemberState};
 use dog_engine::seats::Refusal;
 
 use crate::objects::ReplicaLife;
@@ -21,7 +21,7 @@ impl World {
             let placement = self.books.identify(client, refused, self.now);
             self.check_placement(client, refused, &placement)?;
             match placement {
-                Placement::Placed { ticket, joined } => {
+                Decision::Placed { ticket, joined } => {
                     self.expected.give(&ticket);
                     if joined {
                         return self.answer(ticket);
@@ -29,12 +29,12 @@ impl World {
                     self.waiting.push(ticket);
                     return Ok(());
                 }
-                Placement::Unpark(parked) => self.admit(parked)?,
-                Placement::Grow => {
+                Decision::Unpark(parked) => self.admit(parked)?,
+                Decision::Grow => {
                     self.replicas += 1;
                     self.admit(replica(self.replicas))?;
                 }
-                Placement::Wait => return Ok(()),
+                Decision::Wait => return Ok(()),
             }
         }
         Err("placement does not end".into())

@@ -12,7 +12,7 @@ pub(crate) struct Workerd(workerd::Workerd);
 impl Workerd {
     /// Starts workerd and waits until it listens.
     pub(crate) fn start(disk: &Disk, variables: &[(&str, &str)]) -> Self {
-        let groups = &["Single", "Pair", "Octet", "Hall", "Brief", "Named", "Slow"];
+        let groups = &["Single", "Pair", "Octet", "Hall", "Match", "Brief", "Named", "Slow"];
         Self(Worker { groups, variables }.start(disk, any_port()))
     }
 

@@ -1,6 +1,8 @@
 //! Which Replica serves a client (promises 1, 2 and 3).
 
-use super::{Desk, census, client, replica, report};
+use dog::{Placement, Policy};
+
+use super::{Desk, census, client, policy, replica, report};
 use crate::address::NodeId;
 use crate::message::Report;
 
@@ -39,6 +41,42 @@ fn others_go_to_the_least_used_and_among_equals_to_the_oldest() {
         }
         assert_eq!(desk.identify("ann"), expected, "{sitting:?}");
     }
+}
+
+#[test]
+fn fill_first_takes_the_fullest_with_room_and_among_equals_the_oldest() {
+    for (sitting, expected, after_it) in [
+        ([("c", 0), ("a", 0), ("b", 0)], "c", "a"),
+        ([("c", 2), ("a", 1), ("b", 1)], "c", "a"),
+        ([("c", 0), ("a", 1), ("b", 2)], "b", "a"),
+        ([("c", 3), ("a", 1), ("b", 1)], "a", "b"),
+        ([("c", 3), ("a", 3), ("b", 2)], "b", "grow"),
+        ([("c", 3), ("a", 3), ("b", 3)], "grow", "grow"),
+        // Over the limit: it may have been lowered.
+        ([("c", 4), ("a", 0), ("b", 5)], "a", "grow"),
+    ] {
+        let mut desk = Desk::with_policy(3, &["c", "a", "b"], Policy { placement: Placement::FillFirst, ..policy() });
+        for (member, seats) in sitting {
+            desk.report(&report(member, 1, 1, &[("others", seats)]));
+        }
+        assert_eq!(desk.identify("ann"), expected, "{sitting:?}");
+        if expected != "grow" {
+            desk.books.release(desk.ticket().id, desk.now);
+            assert_eq!(desk.identify_refused("bob", Some(expected)), after_it, "{sitting:?}, refused by {expected}");
+        }
+    }
+}
+
+#[test]
+fn fill_first_fills_one_after_the_other_and_keeps_clients_where_they_are() {
+    let mut desk = Desk::with_policy(2, &["a", "b"], Policy { placement: Placement::FillFirst, ..policy() });
+    for (who, expected) in [("ann", "a"), ("bob", "a"), ("cid", "b")] {
+        assert_eq!(desk.identify(who), expected, "{who}");
+    }
+    desk.books.release(desk.tickets[0].id, desk.now);
+    assert_eq!(desk.identify("cid"), "b", "where she is");
+    assert_eq!(desk.identify("dan"), "a", "the only one with room");
+    assert_eq!(desk.identify("eve"), "grow");
 }
 
 #[test]

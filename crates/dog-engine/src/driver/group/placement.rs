@@ -8,7 +8,7 @@ use dog::{Error, Group, ReplicaId};
 use super::waiting::{Locating, Reserved, Unplaced};
 use super::{Awake, GroupDriver};
 use crate::address::{NodeId, Ticket};
-use crate::books::{MemberState, Placement};
+use crate::books::{Decision, MemberState};
 use crate::driver::calls::user_function_by_deadline;
 use crate::driver::failures::{UserFunction, public_error};
 use crate::driver::object::spawn;
@@ -35,14 +35,14 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         loop {
             let placement = awake.books.borrow_mut().identify_near(&unplaced.client, unplaced.refused, near, now);
             match placement {
-                Placement::Placed { ticket, joined } => {
+                Decision::Placed { ticket, joined } => {
                     self.reserve(awake, ticket, joined, unplaced);
                     return true;
                 }
-                Placement::Unpark(replica) => self.admit(awake, replica, near),
-                placement @ (Placement::Grow | Placement::Wait) => {
+                Decision::Unpark(replica) => self.admit(awake, replica, near),
+                placement @ (Decision::Grow | Decision::Wait) => {
                     self.waiting.borrow_mut().unplaced().push(unplaced);
-                    return placement == Placement::Wait;
+                    return placement == Decision::Wait;
                 }
             }
         }
@@ -62,7 +62,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let Some(first) = self.pop_first() else { return };
         let placement = awake.books.borrow_mut().identify_anywhere(&first.client, self.host().now());
         match placement {
-            Some(Placement::Placed { ticket, joined }) => self.reserve(awake, ticket, joined, first),
+            Some(Decision::Placed { ticket, joined }) => self.reserve(awake, ticket, joined, first),
             _ => first.reply.send(Err(no_replica())),
         }
     }

@@ -13,7 +13,7 @@ use twins::{Chat, Game, Twins};
 dog_workers::export!(Twins; Chat, Game);
 
 #[cfg(not(twins))]
-use dog_conformance::app::{Brief, Hall, Named, Octet, Pair, Single, Slow, TestApp};
+use dog_conformance::app::{Brief, Hall, Match, Named, Octet, Pair, Single, Slow, TestApp};
 
 #[cfg(not(twins))]
-dog_workers::export!(TestApp; Single, Pair, Octet, Hall, Brief, Named, Slow);
+dog_workers::export!(TestApp; Single, Pair, Octet, Hall, Match, Brief, Named, Slow);
