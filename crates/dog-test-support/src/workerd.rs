@@ -26,6 +26,9 @@ pub const ARGUMENTS: &[&str] = &["serve", "--control-fd=1", "--import-path=/"];
 /// The date of the runtime's behaviour for which the Workers are written.
 const COMPATIBILITY_DATE: &str = "2026-07-01";
 
+/// What the Workers turn on. Pending timers of an object's tasks keep it in memory.
+const COMPATIBILITY_FLAG: &str = "durable_object_io_tasks_prevent_eviction";
+
 /// workerd starts in well under a second on an idle machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -124,6 +127,7 @@ const config :Workerd.Config = (
 const worker :Workerd.Worker = (
   modules = [(name = "index.js", esModule = embed "{folder}/index.js"){wasm}],
   compatibilityDate = "{COMPATIBILITY_DATE}",
+  compatibilityFlags = ["{COMPATIBILITY_FLAG}"],
   durableObjectNamespaces = [{namespaces}],
   durableObjectStorage = (localDisk = "disk"),
   bindings = [{bindings}]

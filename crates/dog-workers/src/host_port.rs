@@ -236,6 +236,8 @@ impl HostObserver for WorkersHost {
         match occurrence {
             Occurrence::Waits => self.is_busier(),
             Occurrence::Waited(_) => self.is_less_busy(),
+            // No event waits for a task of the user: it may last as long as the object is in memory.
+            Occurrence::TaskBegins | Occurrence::TaskEnded => {}
             Occurrence::Failed { .. } | Occurrence::Panicked(_) => {}
         }
     }

@@ -30,10 +30,11 @@ use crate::socket::{Socket, encode_attachment};
 /// **Reentrancy.** No verb runs a handler before it returns. So a handler may hold a borrow of its own state across a verb
 /// that it does not await.
 ///
-/// **Tasks.** A task that you spawn may keep a clone. The clone works until this activation of the Replica is over, because
-/// the Replica hibernates or a handler has panicked. After that, every verb and every call of the storage and the alarm fails
-/// with [`Error::is_closed`], `close` does nothing, and `sockets` is empty. Let the task end then; the next activation starts
-/// its own.
+/// **Tasks.** [`spawn`](Self::spawn) runs a task for as long as this life of the Replica lasts. A task that something else runs,
+/// such as Tokio, may keep a clone. The clone works until this activation of the Replica is over, because the Replica hibernates
+/// or a handler has panicked. After that, every verb and every call of the storage and the alarm fails with
+/// [`Error::is_closed`], `close` does nothing, and `sockets` is empty. Let such a task end then; the next activation starts its
+/// own.
 ///
 /// Dropping the future of a verb is safe at any point. Whether its effect has happened by then is said at each verb.
 pub struct Context<R> {

@@ -47,6 +47,8 @@ pub enum Kind {
     ValueTooLarge,
     /// The user's code has chosen this status, 400 to 599, and the message is for the client. See [`Failure::status`].
     Refused(u16),
+    /// A number has reached its limit.
+    TooMany,
 }
 
 impl Error {
@@ -98,6 +100,11 @@ impl Error {
         matches!(self.kind, Kind::TooLarge | Kind::ValueTooLarge)
     }
 
+    /// There are too many of something already: tasks of an object.
+    pub fn is_too_many(&self) -> bool {
+        self.kind == Kind::TooMany
+    }
+
     /// No Replica has a free seat, and no other Replica can be created. Try again later.
     pub fn is_no_room(&self) -> bool {
         self.kind == Kind::NoRoom
@@ -113,7 +120,7 @@ impl Error {
         self.kind == Kind::Closed
     }
 
-    /// No answer came by the deadline. What was asked may have been done or not.
+    /// No answer came by the deadline, or a future did not end within its timeout. What was asked may have been done or not.
     pub fn is_deadline(&self) -> bool {
         self.kind == Kind::Deadline
     }
@@ -158,16 +165,20 @@ impl Error {
     /// | refused by a handler with [`Failure::status`] | that status |
     /// | invalid client identifier or id | 400 |
     /// | the request body is too large | 413 |
-    /// | no room, no ticket, closed, unreachable, storage, conflict | 503 |
+    /// | no room, no ticket, closed, unreachable, storage, conflict, too many | 503 |
     /// | deadline | 504 |
     /// | all others, too large values and attachments of the App included | 500 |
     pub fn status(&self) -> StatusCode {
         match self.kind {
             Kind::InvalidClient | Kind::InvalidId => StatusCode::BAD_REQUEST,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::NoRoom | Kind::NoTicket | Kind::Closed | Kind::Unreachable | Kind::Storage | Kind::Conflict => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Kind::NoRoom
+            | Kind::NoTicket
+            | Kind::Closed
+            | Kind::Unreachable
+            | Kind::Storage
+            | Kind::Conflict
+            | Kind::TooMany => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
             Kind::Encoding | Kind::Handler | Kind::UnknownGroup | Kind::ValueTooLarge => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -339,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_client_reads_of_its_own_request_and_of_nothing_else() {
-        const ALL: [Kind; 14] = [
+        const ALL: [Kind; 15] = [
             Kind::InvalidClient,
             Kind::InvalidId,
             Kind::Encoding,
@@ -354,6 +365,7 @@ mod tests {
             Kind::Storage,
             Kind::Conflict,
             Kind::ValueTooLarge,
+            Kind::TooMany,
         ];
         for kind in ALL {
             let error = Error::new(kind, "the secret");

@@ -8,6 +8,7 @@
 //! - `event_stream`: sockets that only send: [`Context::event_stream`]; `stream_format`: how they write messages
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
+//! - `tasks`: [`Task`], what an object does beside its handlers; `timers`: [`Sleep`], [`Interval`]
 //! - `storage`: [`Storage`] and [`Transaction`]; `list`: [`List`], which entries are listed
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `id/place`: [`Place`]
 //! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `env`: [`Env`]
@@ -40,7 +41,9 @@ mod replies;
 mod socket;
 mod storage;
 mod stream_format;
+mod tasks;
 mod time;
+mod timers;
 
 pub use app::{AnyApp, App, Dog, GroupHandle, Groups, ReplicaHandle};
 pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
@@ -93,4 +96,6 @@ pub use replica::Replica;
 pub use replies::{BroadcastReport, Coverage, GossipReplies};
 pub use socket::{MAX_ATTACHMENT, Socket, To};
 pub use storage::{MAX_KEY, MAX_VALUE, Storage, Transaction};
+pub use tasks::{MAX_TASKS, Task};
 pub use time::Timestamp;
+pub use timers::{Interval, Sleep};

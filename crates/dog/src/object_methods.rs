@@ -86,6 +86,107 @@ macro_rules! object_methods {
             $crate::Dog::new(self.port.dog())
         }
 
+        /// Waits for `duration`, counted from this call. A host may wait longer, by some milliseconds if it is not busy.
+        ///
+        /// While a handler or a task waits, the object stays in memory. When the object's life ends, the handler or the task is
+        /// dropped, and its timers with it. Only code that this library does not run, such as a task of Tokio, can hold a `Sleep`
+        /// for longer: there it completes at its time.
+        ///
+        /// Cancel safe: dropping it releases the timer.
+        pub fn sleep(&self, duration: ::std::time::Duration) -> $crate::Sleep {
+            $crate::Sleep::new(self.port.sleep(duration))
+        }
+
+        /// Waits for `future`, but not longer than `duration`, counted from the first poll. A future that is late is dropped
+        /// where it waits.
+        ///
+        /// Cancel safe if `future` is.
+        ///
+        /// ```
+        /// # use std::time::Duration;
+        /// # use dog::{Context, Replica, Result};
+        /// # async fn ask_a_backend() -> u32 { 7 }
+        /// # async fn handler<R: Replica>(cx: &Context<R>) -> Result {
+        /// let answer = match cx.timeout(Duration::from_secs(2), ask_a_backend()).await {
+        ///     Ok(answer) => answer,
+        ///     Err(error) if error.is_deadline() => 0,
+        ///     Err(error) => return Err(error.into()),
+        /// };
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// # Errors
+        /// [`Error::is_deadline`](crate::Error::is_deadline): the future did not end in time.
+        pub async fn timeout<Output>(
+            &self,
+            duration: ::std::time::Duration,
+            future: impl ::std::future::Future<Output = Output>,
+        ) -> ::std::result::Result<Output, $crate::Error> {
+            $crate::timers::timeout(&*self.port, duration, future).await
+        }
+
+        /// An interval that ticks every `period`, for the first time one period from now. The ticks keep to a grid, so the rate
+        /// does not drift, and a tick that is late by a whole period is skipped: see [`Interval`](crate::Interval). A period
+        /// under 1 ms counts as 1 ms.
+        ///
+        /// Await its ticks in a task of the object: see [`spawn`](Self::spawn). Nothing is written to the storage. Use an alarm
+        /// for what must happen even if the server restarts.
+        pub fn interval(&self, period: ::std::time::Duration) -> $crate::Interval {
+            let port = ::std::rc::Rc::clone(&self.port);
+            $crate::Interval::new(port, period)
+        }
+
+        /// Runs `future` as a task of this object, on its thread and beside its handlers. It is first polled after this call.
+        ///
+        /// **A task ends with the object's life**, and never runs later: when a handler or a task of the object panics, when the
+        /// node loses the object, and at the end of the server. A task that panics ends its object's life, as a handler does,
+        /// and is logged with the object's name.
+        ///
+        /// **A task keeps its object in memory.** So a task that never ends keeps even a Replica without sockets awake: end it
+        /// when nobody is left.
+        ///
+        /// **A task is not durable.** A crash or a deploy ends it, and only your own code starts it again, for example in
+        /// `activate` or `on_open`. For what must happen later in any case, use an alarm.
+        ///
+        /// At a graceful shutdown, [`stopping`](Self::stopping) completes. Tasks that go on are ended with the server, which
+        /// waits for them no longer than it gives to sockets.
+        ///
+        /// A host outside of this library's control, such as Cloudflare's runtime, may take an object out of memory although a
+        /// task waits: see the page about Workers.
+        ///
+        /// ```
+        /// # use std::time::Duration;
+        /// # use dog::*;
+        /// # fn state() -> String { String::new() }
+        /// /// Sends the state of a match 20 times per second, until the last player has left.
+        /// fn begin<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
+        ///     let (cx, mut interval) = (cx.clone(), cx.interval(Duration::from_millis(50)));
+        ///     cx.clone().spawn(async move {
+        ///         while cx.sockets().next().is_some() {
+        ///             interval.tick().await;
+        ///             if cx.emit(state()).is_err() {
+        ///                 return;
+        ///             }
+        ///         }
+        ///     })?;
+        ///     Ok(())
+        /// }
+        /// ```
+        ///
+        /// # Errors
+        /// The future is dropped, and nothing of it runs, in these cases:
+        /// - [`Error::is_too_many`](crate::Error::is_too_many): the object has [1,000 tasks](crate::MAX_TASKS) already.
+        /// - [`Error::is_closed`](crate::Error::is_closed): this activation of the object is over.
+        pub fn spawn<Output: 'static>(
+            &self,
+            future: impl ::std::future::Future<Output = Output> + 'static,
+        ) -> ::std::result::Result<$crate::Task<Output>, $crate::Error> {
+            let (runs, task) = $crate::tasks::task(future);
+            self.port.spawn(::std::boxed::Box::pin(runs))?;
+            Ok(task)
+        }
+
         /// The durable storage of this object.
         pub fn storage(&self) -> $crate::Storage {
             $crate::Storage::new(self.port.storage())

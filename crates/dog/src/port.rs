@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -74,6 +75,10 @@ pub trait ObjectPort {
     fn stopping(&self) -> LocalFuture<()>;
     /// The way to all Groups of the App.
     fn dog(&self) -> Rc<dyn AppPort>;
+    /// A timer that completes after `duration`, whatever happens to the object.
+    fn sleep(&self, duration: Duration) -> LocalFuture<()>;
+    /// Runs `task` until it ends, or until this life of the object does. It keeps the object in memory.
+    fn spawn(&self, task: LocalFuture<()>) -> Result<(), Error>;
     /// The storage of the object.
     fn storage(&self) -> Rc<dyn StoragePort>;
     /// Sets the one alarm of the object, or removes it.

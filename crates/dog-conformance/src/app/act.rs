@@ -41,6 +41,7 @@ impl<C: TestClass> Room<C> {
                 Ok(Told::Done)
             }
             Act::Gossip { ask } => gossip(cx, &ask).await,
+            Act::Task { task } => self.on_task(cx, task).await,
             Act::UseEarlierLife { name } => earlier_life::use_it::<C>(&name).await,
             Act::SendLate { client, gate, fails } => match self.send_late(cx, &client, &gate).await {
                 Err(error) if fails => return Err(error.into()),

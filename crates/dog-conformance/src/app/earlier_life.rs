@@ -40,6 +40,7 @@ pub(super) async fn use_it<C: TestClass>(name: &str) -> Result<Told, dog::Error>
     note("broadcast_confirmed", cx.broadcast_confirmed(text).await.map(drop));
     note("whisper", cx.whisper(socket.client(), text).await.map(drop));
     note("gossip", cx.gossip(&Ask::Report).await.map(drop));
+    note("spawn", cx.spawn(async { panic!("a task of an earlier life") }).map(|task: dog::Task<()>| drop(task)));
     note("set_alarm", cx.set_alarm(Timestamp::from_millis(u64::MAX / 4)).await);
     note("delete_alarm", cx.delete_alarm().await);
     note("alarm", cx.alarm().await.map(drop));

@@ -10,7 +10,7 @@
 //! | `/CLASS/GROUP/events?u=CLIENT`, `…/lines?u=CLIENT` | identifies and opens an event stream, or one of lines |
 //! | `/CLASS/GROUP/identify?u=CLIENT` | identifies and drops the ticket: [`protocol::Identified`] |
 //! | `/CLASS/GROUP/hold?u=CLIENT&gate=GATE&then=use` | identifies, waits at the gate of the hall `GROUP`, performs the command of the body; `then=drop` drops the ticket |
-//! | `/CLASS/GROUP/group?do=fail` | sends the request to the Group, which fails, panics, counts (`do=count`), runs the storage script in the body (`do=storage`, `do=storage_or_fail`), or returns the request (without `do`) |
+//! | `/CLASS/GROUP/group?do=fail` | sends the request to the Group, which fails, panics, counts (`do=count`), sleeps in a task (`do=sleep`), runs the storage script in the body (`do=storage`, `do=storage_or_fail`), or returns the request (without `do`) |
 //! | `/ANYTHING?forward=CLASS/GROUP&u=CLIENT` | identifies and forwards the request unchanged; with `to=group`, to the Group |
 //! | `/fail`, `/panic` | the App itself fails |
 //! | the rest | 404, with the request as JSON: [`protocol::Echo`] |
@@ -27,6 +27,7 @@ mod responses;
 mod room;
 mod storage_runner;
 mod tap;
+mod tasks;
 mod test_app;
 
 pub use class::{

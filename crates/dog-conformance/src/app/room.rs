@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::time::Duration;
 
 use dog::http::header::CONTENT_TYPE;
@@ -54,7 +55,8 @@ impl<C: TestClass> Group for ClassGroup<C> {
         C::clusterize(cx, client)
     }
 
-    /// Does what `?do=` says: fails, refuses, panics, runs the storage script in the body, or counts such requests in this life.
+    /// Does what `?do=` says: fails, refuses, panics, runs the storage script in the body, counts such requests in this life,
+    /// or sleeps.
     /// Without `do` it returns the request.
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         match dog::query_param(&request, "do").as_deref() {
@@ -73,9 +75,20 @@ impl<C: TestClass> Group for ClassGroup<C> {
                 self.field.set(self.field.get() + 1);
                 Ok(dog::text_response(StatusCode::OK, self.field.get().to_string()))
             }
+            Some("sleep") => {
+                let (task, cx) = (cx.clone(), cx);
+                let slept = cx.spawn(async move {
+                    task.sleep(Duration::from_millis(5)).await;
+                    task.interval(Duration::from_millis(5)).tick().await
+                })?;
+                let never = cx.timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
+                let deadline = never.is_err_and(|error| error.is_deadline());
+                Ok(dog::text_response(StatusCode::OK, format!("slept: {}, deadline: {deadline}", slept.await.is_ok())))
+            }
             _ => responses::echo("group", request).await,
         }
     }
+
     async fn on_alarm(&self, cx: &GroupContext) -> Result {
         storage_runner::ring(cx).await
     }
@@ -84,7 +97,8 @@ impl<C: TestClass> Group for ClassGroup<C> {
 /// Executes the commands of its clients, and keeps a journal of its sockets.
 pub struct Room<C> {
     pub(super) journal: Journal,
-    pub(super) gates: Gates,
+    /// Shared with the tasks of this Replica.
+    pub(super) gates: Rc<Gates>,
     /// Not stored: it is lost when the Replica hibernates.
     pub(super) field: Cell<u64>,
     /// Every handler takes this borrow when it begins, so a handler that begins inside another one panics.
@@ -106,7 +120,7 @@ impl<C: TestClass> Replica for Room<C> {
         let journal = Journal::open(cx.storage()).await?;
         Ok(Self {
             journal,
-            gates: Gates::default(),
+            gates: Rc::default(),
             field: Cell::new(0),
             held: RefCell::default(),
             taps: RefCell::default(),

@@ -30,6 +30,7 @@ mod script;
 mod seats;
 mod slow;
 mod storage;
+mod tasks;
 mod tickets;
 mod transactions;
 mod whisper;

@@ -31,6 +31,11 @@ pub enum Occurrence<'a> {
     Waits,
     /// A handler or task that had to wait has ended. The time is from its first wait to its end.
     Waited(Duration),
+    /// A task of the user begins. It may last as long as its object's life, so it is not counted among those that
+    /// [wait](Self::Waits).
+    TaskBegins,
+    /// A task of the user has ended.
+    TaskEnded,
     /// A function of the user has returned an error. The engine has logged it.
     Failed {
         /// The name of the function.

@@ -255,6 +255,8 @@ impl HostObserver for Worker {
                 self.shutdown.is_less_busy();
                 self.handler_waits.borrow_mut().note(time);
             }
+            Occurrence::TaskBegins => self.shutdown.task_begins(),
+            Occurrence::TaskEnded => self.shutdown.task_ended(),
             Occurrence::Failed { .. } => self.counters().failures.one(),
             Occurrence::Panicked(_) => self.counters().panics.one(),
         }

@@ -43,12 +43,16 @@ pub(crate) struct Shutdown {
     listeners: Cell<usize>,
     /// Requests from outside and tasks of objects that must end before the worker may.
     busy: Cell<usize>,
+    /// Tasks of the user's code. They are told that the shutdown begins, and the worker waits for them for a while.
+    tasks: Cell<usize>,
     /// Tunnels and streamed responses that must end before the worker may.
     streams: Arc<AtomicUsize>,
 }
 
 struct Progress {
     plan: DrainPlan,
+    /// How long the worker waits for tasks of the user's code.
+    tasks_until: Instant,
     /// When the worker ends in any case.
     deadline: Instant,
     /// Whether the worker has reported that it has nothing left to do.
@@ -87,6 +91,7 @@ impl Shutdown {
             progress: RefCell::default(),
             listeners: Cell::new(0),
             busy: Cell::new(0),
+            tasks: Cell::new(0),
             streams: Arc::default(),
         })
     }
@@ -134,6 +139,17 @@ impl Shutdown {
         }
     }
 
+    pub(super) fn task_begins(&self) {
+        self.tasks.set(self.tasks.get() + 1);
+    }
+
+    pub(super) fn task_ended(&self) {
+        self.tasks.set(self.tasks.get() - 1);
+        if self.is_stopping() {
+            self.turn.queued();
+        }
+    }
+
     /// Returns the number of requests and tasks in progress.
     pub(super) fn busy(&self) -> usize {
         self.busy.get()
@@ -147,6 +163,7 @@ impl Shutdown {
             tracing::debug!(worker = self.index, sockets = sockets.len(), "draining");
             let progress = Progress {
                 plan: DrainPlan::new(sockets, config.drain_within),
+                tasks_until: Instant::now() + config.drain_within,
                 deadline: Instant::now() + longest_drain(config) - LAST_STEPS,
                 is_reported: false,
                 said_goodbye: false,
@@ -164,7 +181,10 @@ impl Shutdown {
 
     /// Returns when the loop must do the next step of the shutdown.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let due = self.progress.borrow().as_ref().map(|progress| progress.plan.next().unwrap_or(progress.deadline));
+        let due = self.progress.borrow().as_ref().map(|progress| {
+            let last = if self.waits_for_tasks(progress) { progress.tasks_until } else { progress.deadline };
+            progress.plan.next().unwrap_or(last)
+        });
         due.filter(|_| self.listeners.get() == 0)
     }
 
@@ -196,7 +216,12 @@ impl Shutdown {
 
     /// Returns whether no request, task, tunnel or streamed response is in progress.
     pub(super) fn is_idle(&self) -> bool {
-        self.busy.get() == 0 && self.streams.load(Ordering::Acquire) == 0
+        let waits_for_tasks = self.progress.borrow().as_ref().is_some_and(|progress| self.waits_for_tasks(progress));
+        self.busy.get() == 0 && self.streams.load(Ordering::Acquire) == 0 && !waits_for_tasks
+    }
+
+    fn waits_for_tasks(&self, progress: &Progress) -> bool {
+        self.tasks.get() > 0 && Instant::now() < progress.tasks_until
     }
 
     /// Notes that this worker has nothing left to do. Returns whether the same is true for all workers. Until then,

@@ -226,7 +226,7 @@ impl HostObserver for LifeHost {
                 core.fail(&self.life, &format!("a panic: {what}"));
                 core.observe(|observer| observer.panics(&self.life));
             }
-            Occurrence::Waits | Occurrence::Waited(_) => {}
+            Occurrence::Waits | Occurrence::Waited(_) | Occurrence::TaskBegins | Occurrence::TaskEnded => {}
         }
     }
 

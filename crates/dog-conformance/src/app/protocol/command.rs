@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::attached::Attached;
 use super::report::{Answer, Ask, Why};
 use super::storage_script::{Found, StorageStep};
+use super::task_act::TaskAct;
 
 /// A command, sent over a socket or, without a socket, by `POST`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -161,6 +162,11 @@ pub enum Act {
     },
     /// End every response that this Replica streams.
     EndStreams,
+    /// Use tasks and timers.
+    Task {
+        /// What for.
+        task: TaskAct,
+    },
     /// Keep the context of this life and this socket for a later life.
     KeepForLaterLife {
         /// Under which name.
@@ -315,6 +321,27 @@ pub enum Told {
     Field {
         /// The previous number.
         value: u64,
+    },
+    /// To [`TaskAct::Ticks`] and [`TaskAct::Return`].
+    Number {
+        /// What.
+        value: u64,
+    },
+    /// To [`TaskAct::Skip`].
+    Skipped {
+        /// Before the second and the third tick.
+        ticks: [u64; 2],
+        /// From the start of the interval to the third tick, in milliseconds.
+        millis: u64,
+    },
+    /// To [`TaskAct::Fill`].
+    Filled {
+        /// How many tasks there were.
+        tasks: u64,
+        /// Why there are no more.
+        why: Why,
+        /// How many were aborted before they had ended.
+        aborted: u64,
     },
     /// To [`Act::Attachment`].
     Attachment {

@@ -7,6 +7,7 @@ mod command;
 mod names;
 mod report;
 mod storage_script;
+mod task_act;
 
 pub use attached::Attached;
 pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, Whom, waiting};
@@ -16,3 +17,4 @@ pub use names::{
 };
 pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};
 pub use storage_script::{AlarmAction, Found, OWN, Range, Ring, StorageStep};
+pub use task_act::{TaskAct, ticked};

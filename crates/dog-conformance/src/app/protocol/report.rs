@@ -144,6 +144,8 @@ pub enum Why {
     Storage,
     /// `is_conflict`
     Conflict,
+    /// `is_too_many`
+    TooMany,
     /// None of these.
     Other,
 }
@@ -159,6 +161,7 @@ impl From<&dog::Error> for Why {
             (error.is_handler(), Self::Handler),
             (error.is_storage(), Self::Storage),
             (error.is_conflict(), Self::Conflict),
+            (error.is_too_many(), Self::TooMany),
         ];
         kinds.into_iter().find_map(|(is, kind)| is.then_some(kind)).unwrap_or(Self::Other)
     }

@@ -32,7 +32,7 @@ use super::calls::user_function_by_deadline;
 use super::extensions::keep_engine_extensions;
 use super::failures::{UserFunction, public_error, report_failure};
 use super::front::object_port;
-use super::object::{Living, ObjectCore, answer, note_event, start, writes_are_done};
+use super::object::{Living, ObjectCore, answer, note_event, over, spawn_of_user, start, writes_are_done};
 use crate::address::{GroupAddress, NodeId, Object, Targets};
 use crate::books::{Books, MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStatus};
@@ -93,7 +93,8 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
     fn hibernate(self: &Rc<Self>) -> bool {
         let Some(awake) = self.core.life().get() else { return false };
         let totals = awake.books.borrow().totals();
-        let waits = !self.waiting.borrow().is_empty() || self.newcomers.borrow().any_named();
+        let waits =
+            !self.waiting.borrow().is_empty() || self.newcomers.borrow().any_named() || !self.core.life().is_idle();
         let busy = waits || self.core.alarm().is_ringing() || self.core.streams().any();
         // A member that is not parked would have to be counted by the next life. The timer will park it.
         if busy || totals.occupied > 0 || totals.tickets > 0 || totals.clients > 0 || totals.members > 0 {
@@ -399,6 +400,15 @@ impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
 
     fn stopping(&self) -> LocalFuture<()> {
         self.core.life().activation().stopping()
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalFuture<()> {
+        self.host().sleep(duration)
+    }
+
+    fn spawn(&self, task: LocalFuture<()>) -> Result<(), Error> {
+        self.core.life().activation().check()?;
+        spawn_of_user(&self.this.upgrade().ok_or_else(over)?, task)
     }
 
     fn storage(&self) -> Rc<dyn StoragePort> {

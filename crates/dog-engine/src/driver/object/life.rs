@@ -104,7 +104,7 @@ impl<T: 'static> Life<T> {
         // Before the value is dropped: its `drop` is the user's code.
         let next = self.activation.borrow().next();
         self.activation.replace(next).end();
-        drop_value(self.state.replace(State::Hibernating));
+        drop_of_user(self.state.replace(State::Hibernating));
         true
     }
 
@@ -125,7 +125,7 @@ impl<T: 'static> Life<T> {
         self.activation.borrow().end();
         let state = self.state.replace(State::Ended);
         let first = !matches!(state, State::Ended);
-        drop_value(state);
+        drop_of_user(state);
         self.wake_all();
         first
     }
@@ -172,7 +172,7 @@ impl<T: 'static> Life<T> {
     }
 }
 
-/// The user's `drop` may panic. What follows must be done all the same.
-fn drop_value<T>(state: State<T>) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
+/// Drops a value of the user. Its `drop` may panic, and what follows must be done all the same.
+pub(super) fn drop_of_user<T>(value: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
 }

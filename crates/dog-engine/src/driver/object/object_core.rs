@@ -10,16 +10,18 @@ use super::idle::IdleState;
 use super::life::Life;
 use super::storage::{Store, StorePort};
 use super::streams::Streams;
+use super::tasks::Tasks;
 use crate::address::Object;
 use crate::host::Host;
 
-/// One life of an object, and what belongs to every life: storage, alarm, streamed responses, hibernation.
+/// One life of an object, and what belongs to every life: storage, alarm, tasks, streamed responses, hibernation.
 pub(in crate::driver) struct ObjectCore<V, H: Host> {
     host: Rc<H>,
     object: Object,
     life: Life<V>,
     idle: IdleState,
     streams: Streams,
+    tasks: Tasks,
     store: Rc<Store<H>>,
     alarm: Alarm<H>,
 }
@@ -34,6 +36,7 @@ impl<V: 'static, H: Host> ObjectCore<V, H> {
             life: Life::new(epoch),
             idle: IdleState::default(),
             streams: Streams::default(),
+            tasks: Tasks::default(),
         }
     }
 
@@ -59,6 +62,10 @@ impl<V: 'static, H: Host> ObjectCore<V, H> {
 
     pub(in crate::driver) fn streams(&self) -> &Streams {
         &self.streams
+    }
+
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     pub(in crate::driver) fn store(&self) -> &Rc<Store<H>> {

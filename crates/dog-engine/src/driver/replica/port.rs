@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{AppPort, Except, GossipAnswers, LocalFuture, ObjectPort, ReplicaPort, StoragePort, StreamFormat};
@@ -14,7 +15,7 @@ use super::ReplicaDriver;
 use crate::address::ReplicaAddress;
 use crate::driver::call_time::call_group;
 use crate::driver::front::object_port;
-use crate::driver::object::{Activation, Store, StorePort, over};
+use crate::driver::object::{Activation, Store, StorePort, over, spawn_of_user};
 use crate::host::Host;
 
 /// Behind every handle that one activation of a Replica has given to the user's code. Tasks of the user can hold it for
@@ -64,6 +65,14 @@ impl<R: Replica, H: Host> ObjectPort for Port<R, H> {
 
     fn stopping(&self) -> LocalFuture<()> {
         self.activation.stopping()
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalFuture<()> {
+        self.host.sleep(duration)
+    }
+
+    fn spawn(&self, task: LocalFuture<()>) -> Result<(), Error> {
+        spawn_of_user(&self.driver()?, task)
     }
 
     fn storage(&self) -> Rc<dyn StoragePort> {
