@@ -8,10 +8,9 @@
 //! - `event_stream`: sockets that only send: [`Context::event_stream`]; `stream_format`: how they write messages
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
-//! - `tasks`: [`Task`], what an object does beside its handlers; `timers`: [`Sleep`], [`Interval`]
 //! - `storage`: [`Storage`] and [`Transaction`]; `list`: [`List`], which entries are listed
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `id/place`: [`Place`]
-//! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `env`: [`Env`]
+//! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `timers`: [`Sleep`], [`Interval`]; `tasks`: [`Task`]; `env`: [`Env`]
 //! - `error`: [`Error`] and [`Failure`]; `codec`: how values become bytes; `port`: what the engine implements
 
 mod app;
