@@ -30,6 +30,8 @@ pub enum Capability {
     Frames,
     /// Limits the bytes that wait for a slow socket.
     BoundedOutbox,
+    /// Sees the address of the client by itself, without a front that puts it into a header.
+    PeerAddress,
     /// Stops reading a socket whose handler is busy.
     Backpressure,
     /// Ends the connection after the closing handshake, whichever side closed.

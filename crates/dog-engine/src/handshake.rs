@@ -1,12 +1,14 @@
 //! The opening handshake of a WebSocket (RFC 6455, section 4.2).
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
 use dog::http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use dog::http::{Method, StatusCode, Version};
 use dog::{Body, Request, Response};
@@ -71,7 +73,33 @@ pub fn accept(request: &Request) -> Result<Response, Box<Response>> {
         let text = "the header Sec-WebSocket-Key must appear once, with 16 bytes in base64";
         return Err(Box::new(dog::text_response(StatusCode::BAD_REQUEST, text)));
     };
+    check_subprotocols(headers)?;
     Ok(switch(key))
+}
+
+/// Checks the subprotocols that a client offers (section 4.1): each is a token, and stands there once.
+///
+/// # Errors
+/// The response that refuses the request, with status 400.
+pub fn check_subprotocols(headers: &HeaderMap) -> Result<(), Box<Response>> {
+    let mut lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().peekable();
+    if lines.peek().is_none() {
+        return Ok(());
+    }
+    let mut offered = HashSet::new();
+    let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    // A list may have empty elements (RFC 9110, section 5.6.1).
+    let are_valid = names.filter(|name| !name.is_empty()).all(|name| is_token(name) && offered.insert(name));
+    if are_valid && !offered.is_empty() {
+        return Ok(());
+    }
+    let text = "the header Sec-WebSocket-Protocol must list tokens, each of them once";
+    Err(Box::new(dog::text_response(StatusCode::BAD_REQUEST, text)))
+}
+
+/// A token of RFC 9110, section 5.6.2.
+fn is_token(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 fn refuse(status: StatusCode, text: &str, name: HeaderName, value: &'static str) -> Response {
@@ -159,6 +187,11 @@ mod tests {
             get().header("connection", "keep-alive").header("connection", "upgrade").header("upgrade", "websocket"),
             get().header("connection", ", upgrade,").header("upgrade", "h2c , websocket"),
             get().header("connection", "upgrade").header("upgrade", "h2c").header("upgrade", "websocket"),
+            proper().header("sec-websocket-key", KEY).header("sec-websocket-protocol", "v1.chat,\tV1.chat , ,x"),
+            proper()
+                .header("sec-websocket-key", KEY)
+                .header("sec-websocket-protocol", "a")
+                .header("sec-websocket-protocol", "b!#$%&'*+-.^_`|~"),
         ];
         for (at, request) in cases.into_iter().enumerate() {
             let answer = accept(&request.body(Body::empty()).unwrap());
@@ -169,6 +202,7 @@ mod tests {
     #[test]
     fn a_request_that_is_not_a_handshake_is_refused_with_the_reason() {
         let get = || http::Request::get("/ws");
+        let offers = |names: &str| proper().header("sec-websocket-key", KEY).header("sec-websocket-protocol", names);
         let cases = [
             (proper().method("POST").header("sec-websocket-key", KEY), 405, "allow"),
             (get(), 426, "upgrade"),
@@ -195,6 +229,14 @@ mod tests {
             (proper().header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==="), 400, "content-type"),
             (proper().header("sec-websocket-key", "-_-_IHNhbXBsZSBub25jZQ=="), 400, "content-type"),
             (proper().header("sec-websocket-key", "dGhlIHNhbXBsZSBu, b25jZQ=="), 400, "content-type"),
+            // Subprotocols: none, one that is no token, one that is there twice.
+            (offers(""), 400, "content-type"),
+            (offers(","), 400, "content-type"),
+            (offers("a b"), 400, "content-type"),
+            (offers("a, b/c"), 400, "content-type"),
+            (offers("\"a\""), 400, "content-type"),
+            (offers("a, b, a"), 400, "content-type"),
+            (offers("a").header("sec-websocket-protocol", "a"), 400, "content-type"),
         ];
         for (at, (request, status, header)) in cases.into_iter().enumerate() {
             let response = accept(&request.body(Body::empty()).unwrap()).unwrap_err();

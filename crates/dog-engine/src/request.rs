@@ -1,12 +1,16 @@
-//! Validates an HTTP/1 request (RFC 9112), for hosts that read requests themselves. What an HTTP parser checks already, such as
-//! contradictory lengths and folded lines, is not checked again.
+//! The header of requests between objects, and [`check`]: validates an HTTP/1 request (RFC 9112), for hosts that read requests
+//! themselves. What an HTTP parser checks already, such as contradictory lengths and folded lines, is not checked again.
 
 use std::net::Ipv6Addr;
 
 use dog::Response;
-use dog::http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use dog::http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use dog::http::uri::PathAndQuery;
 use dog::http::{Request, StatusCode, Uri, Version};
+
+/// The header in which hosts put what goes with a request from object to object, where they need one. They set it on every such
+/// request and remove it on arrival, so a value from outside never counts.
+pub const HEAD: HeaderName = HeaderName::from_static("dog-head");
 
 /// Refuses a request that the standard says must be refused. Normalises every other: its target becomes the path and the
 /// query, and its `Host` the host that it is for.

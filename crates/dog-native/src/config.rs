@@ -9,6 +9,7 @@ use dog::Env;
 use crate::cluster::message::VERSIONS;
 use crate::cluster::ports::{Cluster, Versions};
 use crate::error::Error;
+use crate::proxies::TrustedProxies;
 
 /// What happens to a socket when too much is queued for it. See [`Server::max_outbox`](crate::Server::max_outbox).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +83,7 @@ pub(crate) struct Config {
     pub(crate) admin: Option<String>,
     pub(crate) stuck_after: Duration,
     pub(crate) max_sockets_per_address: usize,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) max_objects: usize,
     pub(crate) data: Option<PathBuf>,
     pub(crate) hibernate_after: Option<Duration>,
@@ -111,6 +113,7 @@ impl Default for Config {
             admin: None,
             stuck_after: Duration::from_secs(10),
             max_sockets_per_address: 4096,
+            trusted_proxies: TrustedProxies::default(),
             max_objects: 250_000,
             data: None,
             hibernate_after: Some(Duration::from_secs(60)),

@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dog::Body;
+use dog::http::{HeaderMap, StatusCode};
+use dog::{Body, Response};
 use dog_engine::handshake;
 use dog_engine::request::check;
 use hyper::body::Incoming;
@@ -66,18 +67,14 @@ pub(crate) fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr,
         descriptors.refused();
         return refuse(stream);
     }
-    let Some(permit) = addresses.permit(address.ip(), worker.shared().config.max_sockets_per_address) else {
-        worker.counters().refused.one();
-        seldom!(warn, "a connection refused, too many of one address", address = %address.ip(), "refused: too many connections of one address");
-        return refuse(stream);
-    };
+    let Some(origin) = Origin::new(worker, address, addresses) else { return refuse(stream) };
     worker.counters().accepted.one();
     // Small frames are sent at once. If the system refuses this option, they are only slower.
     let _ = stream.set_nodelay(true);
     // The kernel detects a client that has disappeared, even if nothing is sent to it.
     let _ =
         SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(VANISHED).with_interval(VANISHED / 4));
-    tokio::task::spawn_local(serve(Rc::clone(worker), stream, Arc::new(permit)));
+    tokio::task::spawn_local(serve(Rc::clone(worker), stream, origin));
 }
 
 fn refuse(stream: TcpStream) {
@@ -87,23 +84,72 @@ fn refuse(stream: TcpStream) {
     }
 }
 
-async fn serve(worker: Rc<Worker>, stream: TcpStream, permit: Arc<AddressPermit>) {
+async fn serve(worker: Rc<Worker>, stream: TcpStream, origin: Origin) {
     let opened = RefCell::new(None);
-    if let Err(why) = converse(&worker, stream, &opened).await {
+    if let Err(why) = converse(&worker, stream, &origin, &opened).await {
         // An error of a client ends only its own connection.
         tracing::debug!("a connection ended: {why}");
     }
     // HTTP releases the connection only now.
-    if let Some(handover) = opened.take() {
+    if let Some((handover, permit)) = opened.take() {
+        drop(origin);
         handover.complete(worker.shared(), Some(permit)).await;
     }
 }
 
-/// The handover of the connection, if a response has opened a WebSocket.
-type Opened = RefCell<Option<Handover>>;
+/// The handover of the connection, if a response has opened a WebSocket, and the slot that the socket takes in the limit of
+/// its client's address.
+type Opened = RefCell<Option<(Handover, Arc<AddressPermit>)>>;
+
+/// Where the requests of a connection come from.
+struct Origin {
+    peer: IpAddr,
+    through: Through,
+}
+
+enum Through {
+    /// From the client itself, whose connection takes a slot in the limit of its address.
+    Nobody(Arc<AddressPermit>),
+    /// Through a trusted proxy. Each request has a client of its own, and takes a slot of that client's address.
+    Proxy(Arc<Addresses>),
+}
+
+impl Origin {
+    /// Returns `None` if the address of the client has too many connections.
+    fn new(worker: &Rc<Worker>, address: SocketAddr, addresses: &Arc<Addresses>) -> Option<Self> {
+        let peer = address.ip().to_canonical();
+        if worker.shared().config.trusted_proxies.contain(peer) {
+            return Some(Self { peer, through: Through::Proxy(Arc::clone(addresses)) });
+        }
+        let permit = Arc::new(permit(worker, addresses, peer)?);
+        Some(Self { peer, through: Through::Nobody(permit) })
+    }
+
+    /// Returns the address of the client that has sent a request, and a slot in the limit of that address. Returns `None` if
+    /// there is no free slot.
+    fn client(&self, worker: &Rc<Worker>, headers: &HeaderMap) -> Option<(IpAddr, Arc<AddressPermit>)> {
+        match &self.through {
+            Through::Nobody(permit) => Some((self.peer, Arc::clone(permit))),
+            Through::Proxy(addresses) => {
+                let client = worker.shared().config.trusted_proxies.client(self.peer, headers);
+                Some((client, Arc::new(permit(worker, addresses, client)?)))
+            }
+        }
+    }
+}
+
+/// Takes a slot in the limit of an address. If there is none, that is counted and logged.
+fn permit(worker: &Rc<Worker>, addresses: &Arc<Addresses>, address: IpAddr) -> Option<AddressPermit> {
+    let permit = addresses.permit(address, worker.shared().config.max_sockets_per_address);
+    if permit.is_none() {
+        worker.counters().refused.one();
+        seldom!(warn, "a connection refused, too many of one address", %address, "refused: too many connections of one address");
+    }
+    permit
+}
 
 /// Answers the requests of one connection until it ends or is upgraded.
-async fn converse(worker: &Rc<Worker>, stream: TcpStream, opened: &Opened) -> Result<(), Failure> {
+async fn converse(worker: &Rc<Worker>, stream: TcpStream, origin: &Origin, opened: &Opened) -> Result<(), Failure> {
     let mut http = http(&worker.shared().config);
     // A client that has shut down its side but still reads gets its response.
     http.half_close(true);
@@ -114,7 +160,7 @@ async fn converse(worker: &Rc<Worker>, stream: TcpStream, opened: &Opened) -> Re
     let events = EventsOpened::default();
     let answer = |request: hyper::Request<Incoming>| {
         busy.borrow_mut().get_or_insert_with(|| worker.shutdown().hold());
-        answer(worker, &pace, request, opened, &events)
+        answer(worker, &pace, origin, request, opened, &events)
     };
     let mut connection = pin!(http.serve_connection(TokioIo::new(client), service_fn(answer)).with_upgrades());
     let (mut over, mut stop_begins) = (pin!(pace.over()), pin!(worker.shutdown().begins()));
@@ -158,6 +204,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn answer(
     worker: &Rc<Worker>,
     pace: &Pace,
+    origin: &Origin,
     mut request: hyper::Request<Incoming>,
     opened: &Opened,
     events: &EventsOpened,
@@ -167,6 +214,10 @@ async fn answer(
         worker.counters().requests.one();
         return Ok(refusal.map(|body| answering.with(body)));
     }
+    let Some((client, permit)) = origin.client(worker, request.headers()) else {
+        return Ok(too_many().map(|body| answering.with(body)));
+    };
+    dog::set_peer_address(&mut request, client);
     let opens = handshake::is_asked_for(request.headers());
     let (request, upgrade) = take_upgrade(request.map(|body| pace.incoming(body)));
     let span = worker.requests().span(&request);
@@ -179,6 +230,12 @@ async fn answer(
     if is_event_stream(&response) {
         events.note(pace);
     }
-    opened.replace(Handover::of(upgrade, &mut response));
-    Ok(response.map(|body| answering.with(body)))
+    let handover = Handover::of(upgrade, &mut response);
+    opened.replace(handover.map(|handover| (handover, Arc::clone(&permit))));
+    Ok(response.map(|body| answering.holding(Some(permit)).with(body)))
+}
+
+/// Returns the response to a request whose client has too many connections, behind a proxy whose connection goes on.
+fn too_many() -> Response {
+    dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "too many connections of one address")
 }

@@ -11,7 +11,8 @@
 //! - `cli` (feature `cli`): flags, a log and a graceful shutdown for programs
 //!
 //! From a client to its Replica:
-//! - `listening`: addresses to sockets; `front`: HTTP; `addresses`: connections per client; `descriptors`: connections
+//! - `listening`: addresses to sockets; `front`: HTTP; `addresses`: connections per client; `proxies`:
+//!   the address of a client behind proxies; `descriptors`: connections
 //!   per process; `pace`: the timeouts of HTTP; `standing_in`: accepting for a worker that is stuck; `service`:
 //!   [`Service`]
 //! - `upgrade`: a connection becomes a WebSocket; `tunnel`: a WebSocket whose Replica lives on another node
@@ -51,6 +52,7 @@ mod metrics;
 mod newcomers;
 mod pace;
 mod post;
+mod proxies;
 mod repeats;
 mod running;
 mod server;
@@ -69,6 +71,7 @@ mod workers;
 
 pub use config::{Compression, SlowConsumer};
 pub use error::Error;
+pub use proxies::Network;
 pub use running::Running;
 pub use server::Server;
 pub use service::Service;

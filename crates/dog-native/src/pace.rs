@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::addresses::AddressPermit;
 use crate::config::Config;
 
 /// How long a client may take.
@@ -196,7 +197,7 @@ impl Pace {
     /// Notes that a request has arrived. It is being answered until the returned value is dropped.
     pub(crate) fn request<B>(&self) -> Answering<B> {
         self.state.enter(Phase::Busy);
-        Answering { state: Some(Arc::clone(&self.state)), body: None }
+        Answering { state: Some(Arc::clone(&self.state)), body: None, permit: None }
     }
 
     /// Wraps the body of a request. It fails if the client stops sending.
@@ -310,15 +311,22 @@ impl Stall {
 }
 
 /// The body of a response. Dropping it ends the request.
-#[derive(Debug)]
 pub(crate) struct Answering<B> {
     state: Option<Arc<State>>,
     body: Option<B>,
+    /// The slot that the request takes in the limit of its client's address, if its connection takes none.
+    #[allow(dead_code, reason = "it is there to be dropped")]
+    permit: Option<Arc<AddressPermit>>,
 }
 
 impl<B> Answering<B> {
     pub(crate) fn with(mut self, body: B) -> Self {
         self.body = Some(body);
+        self
+    }
+
+    pub(crate) fn holding(mut self, permit: Option<Arc<AddressPermit>>) -> Self {
+        self.permit = permit;
         self
     }
 }

@@ -12,6 +12,7 @@ use crate::cluster::ports::{Cluster, Versions};
 use crate::config::{Compression, Config, SlowConsumer};
 use crate::error::Error;
 use crate::listening::{Listening, listen_all};
+use crate::proxies::{Network, TrustedProxies};
 use crate::running::Running;
 use crate::service::Service;
 use crate::workers::Workers;
@@ -221,9 +222,31 @@ impl<A: App + Send + Sync> Server<A> {
     }
 
     /// Sets how many connections one remote address may have. Further connections are answered with 503. An IPv6 /64
-    /// network counts as one address. Default: 4096.
+    /// network counts as one address. A trusted proxy may have any number; its sockets and its requests that are being
+    /// answered count for the addresses of their clients: see [`trusted_proxies`](Self::trusted_proxies). Default: 4096.
     pub fn max_sockets_per_address(self, sockets: usize) -> Self {
         self.set(|config| config.max_sockets_per_address = sockets)
+    }
+
+    /// Sets the networks of the proxies in front of this server. A request from one of them has the address that the proxies
+    /// have written into `X-Forwarded-For`: the right-most one that is not a trusted proxy itself. If the header is missing,
+    /// or malformed before that, it is the address of the last trusted proxy. Nobody else's header is believed.
+    ///
+    /// [`dog::peer_address`] and [`max_sockets_per_address`](Self::max_sockets_per_address) use this address. Each proxy has
+    /// to append the address that it was reached from. Default: none.
+    ///
+    /// ```no_run
+    /// # struct Chat;
+    /// # impl dog::App for Chat {
+    /// #     type Groups = ();
+    /// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog<Self>) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
+    /// # }
+    /// let server = dog_native::Server::new(Chat).trusted_proxies(["10.0.0.0/8".parse()?, "::1".parse()?]);
+    /// # let _ = server;
+    /// # Ok::<(), dog_native::Error>(())
+    /// ```
+    pub fn trusted_proxies(self, networks: impl IntoIterator<Item = Network>) -> Self {
+        self.set(|config| config.trusted_proxies = TrustedProxies::new(networks))
     }
 
     /// Sets how many objects, Groups and Replicas together, may be in memory. Each worker thread has an equal share. At

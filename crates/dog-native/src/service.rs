@@ -21,6 +21,8 @@ use crate::workers::Workers;
 /// An App that answers requests from any server that uses [`tower`](https://docs.rs/tower-service) services.
 /// [`Server::service`](crate::Server::service) creates it.
 ///
+/// The service does not know from where a request has come. Set [`dog::set_peer_address`] on it if your App asks for it.
+///
 /// It takes over the connection of a WebSocket when the other server has sent the response. Clones are cheap. The
 /// objects end when the last clone is dropped.
 #[derive(Clone)]

@@ -8,12 +8,13 @@ mod common;
 use std::time::Duration;
 
 use common::{Test, close_code, connect, next, say, start};
-use dog_native::{Server, SlowConsumer};
+use dog_native::{Running, Server, SlowConsumer};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 #[tokio::test]
 async fn a_silent_client_is_pinged_and_one_that_does_not_answer_is_ended() {
@@ -199,5 +200,80 @@ async fn many_large_messages_both_ways_arrive_whole_and_in_order() {
         assert!(received.len() == size && received.iter().all(|byte| usize::from(*byte) == at), "message {at}");
     }
     drop(sending.await.unwrap());
+    running.shutdown().await;
+}
+
+/// Asks the App for the address of the client. Returns the status line and the body.
+async fn whence(stream: &mut TcpStream, forwarded_for: Option<&str>) -> (String, String) {
+    let forwarded = forwarded_for.map(|value| format!("x-forwarded-for: {value}\r\n")).unwrap_or_default();
+    let request = format!("GET /?whence HTTP/1.1\r\nhost: a\r\n{forwarded}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = async {
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(answer).unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        (head.lines().next().unwrap().to_owned(), String::from_utf8(body).unwrap())
+    };
+    tokio::time::timeout(common::PATIENCE, read).await.unwrap()
+}
+
+async fn connect_for(running: &Running, client: &str, forwarded_for: &str) -> Result<common::Client, Error> {
+    let url = format!("ws://{}/?u={client}&room=r", running.local_addr());
+    let mut request = url.into_client_request()?;
+    request.headers_mut().insert("x-forwarded-for", forwarded_for.parse().unwrap());
+    Ok(connect_async(request).await?.0)
+}
+
+#[tokio::test]
+async fn a_header_of_a_client_does_not_change_its_address() {
+    let (running, _) = start(|server| server.max_sockets_per_address(1)).await;
+    let mut stream = TcpStream::connect(running.local_addr()).await.unwrap();
+    assert_eq!(whence(&mut stream, Some("192.0.2.1")).await.1, "Some(127.0.0.1)");
+    assert_eq!(whence(&mut stream, None).await.1, "Some(127.0.0.1)");
+    drop(stream);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_address_and_its_limit_are_the_clients() {
+    let (running, journal) =
+        start(|server| server.max_sockets_per_address(1).trusted_proxies(["127.0.0.0/8".parse().unwrap()])).await;
+    // One connection of the proxy carries the requests of many clients.
+    let mut proxy = TcpStream::connect(running.local_addr()).await.unwrap();
+    for (header, address) in [
+        (Some("192.0.2.1"), "192.0.2.1"),
+        (Some("192.0.2.1, 2001:db8::7"), "2001:db8::7"),
+        (Some("192.0.2.3, ::ffff:127.0.0.9"), "192.0.2.3"),
+        (Some("nonsense"), "127.0.0.1"),
+        (None, "127.0.0.1"),
+    ] {
+        assert_eq!(whence(&mut proxy, header).await.1, format!("Some({address})"), "{header:?}");
+    }
+
+    let mut ann = connect_for(&running, "ann", "192.0.2.1").await.unwrap();
+    let refused = connect_for(&running, "ann-again", "192.0.2.1").await.unwrap_err();
+    assert!(refused.to_string().contains("503"), "{refused}");
+    assert!(whence(&mut proxy, Some("192.0.2.1")).await.0.contains("503"), "a request counts too");
+    assert!(whence(&mut proxy, Some("192.0.2.2")).await.0.contains("200"), "the proxy's connection goes on");
+    let _bob = connect_for(&running, "bob", "192.0.2.2").await.unwrap();
+    assert!(whence(&mut proxy, Some("192.0.2.2")).await.0.contains("503"));
+
+    ann.close(None).await.unwrap();
+    while ann.next().await.is_some() {}
+    drop(ann);
+    journal.sees("close ann 1005").await;
+    // The server lets go of the connection some time after the client has. Until then it counts.
+    let back = async {
+        while connect_for(&running, "ann", "192.0.2.1").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, back).await.unwrap();
+    drop(proxy);
     running.shutdown().await;
 }

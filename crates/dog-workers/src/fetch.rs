@@ -1,7 +1,5 @@
 //! Requests that go from here to other objects, and the errors of calls to other objects.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use dog::internal::Kind;
 use dog::{Error, Request};
 use dog_engine::address::{Object, Ticket};
@@ -9,8 +7,9 @@ use dog_engine::host::Fetched;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::http::{self, ERROR, NO_TICKET, REFUSAL, RESPONSE, Sendable};
+use crate::http::{self, ERROR, REFUSAL, RESPONSE, Sendable};
 use crate::platform::{CallError, error_text};
+use crate::request_head::RequestHead;
 use crate::stubs::Stubs;
 use dog_engine::wire;
 
@@ -35,12 +34,9 @@ pub(crate) async fn fetch(
     ticket: Option<Ticket>,
     request: Request,
 ) -> Result<Fetched, Error> {
-    let ticket = match &ticket {
-        Some(ticket) => BASE64_STANDARD.encode(wire::encode(ticket)?),
-        None => NO_TICKET.to_owned(),
-    };
+    let head = RequestHead::of(ticket, &request).to_header()?;
     let request = Sendable::new(request).await?;
-    let sent = stubs.get(object)?.fetch(&request.to_platform(&ticket)?).map(JsFuture::from);
+    let sent = stubs.get(object)?.fetch(&request.to_platform(&head)?).map(JsFuture::from);
     let answer = match sent {
         Ok(sent) => sent.await,
         Err(thrown) => Err(thrown),

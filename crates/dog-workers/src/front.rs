@@ -1,9 +1,10 @@
 //! The entry of a Worker: one request from outside, answered by the App.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dog::App;
-use dog::http::StatusCode;
+use dog::http::{HeaderMap, StatusCode};
 use dog_engine::Front;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
@@ -12,6 +13,13 @@ use crate::host::{WorkerDefinition, WorkersHost};
 use crate::http;
 use crate::platform::ExecutionContext;
 use crate::spawn::promise;
+
+/// The address of the client, in the header that Cloudflare sets on every request. It replaces what a client has sent.
+const CONNECTING_IP: &str = "cf-connecting-ip";
+
+fn peer(headers: &HeaderMap) -> Option<IpAddr> {
+    headers.get(CONNECTING_IP)?.to_str().ok()?.parse().ok()
+}
 
 /// Answers a request from outside.
 pub fn answer<A: App>(
@@ -24,7 +32,12 @@ pub fn answer<A: App>(
     let host = WorkersHost::new(worker, bindings, Some(context));
     promise(async move {
         let response = match http::request_from_platform(&request) {
-            Ok(request) => Front::new(app, host).fetch(request).await,
+            Ok(mut request) => {
+                if let Some(peer) = peer(request.headers()) {
+                    dog::set_peer_address(&mut request, peer);
+                }
+                Front::new(app, host).fetch(request).await
+            }
             Err(error) => dog::text_response(StatusCode::BAD_REQUEST, error.to_string()),
         };
         let response = http::response_to_platform(response, None).or_else(|error| {

@@ -13,9 +13,10 @@ use dog::{
     Timestamp,
 };
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
+use dog_engine::handshake;
 use dog_engine::host::{
-    Batch, End, Fetched, Host, HostObserver, HostProfile, Lifecycle, LivenessChecks, ObjectStorage, Occurrence, Order,
-    Scheduler, SeatGuard, SocketHost, Space, StreamLimits, Transport,
+    Batch, End, Fetched, Host, HostObserver, HostProfile, KeptSocket, Lifecycle, LivenessChecks, ObjectStorage,
+    Occurrence, Order, Scheduler, SeatGuard, SocketHost, Space, StreamLimits, Transport,
 };
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use js_sys::Uint8Array;
@@ -141,6 +142,7 @@ impl SocketHost for WorkersHost {
         let (status, text) = match upgrade {
             _ if request.method() != Method::GET => (StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened with GET"),
             Some(value) if value.as_bytes().eq_ignore_ascii_case(b"websocket") => {
+                handshake::check_subprotocols(request.headers())?;
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                 return Ok(response);
@@ -150,13 +152,18 @@ impl SocketHost for WorkersHost {
         Err(Box::new(dog::text_response(status, text)))
     }
 
-    fn new_socket(&self, _: ReplicaAddress, client: &ClientId) -> (SocketId, Arc<dyn SeatGuard>) {
+    fn new_socket(
+        &self,
+        _: ReplicaAddress,
+        client: &ClientId,
+        identity: Option<&Bytes>,
+    ) -> (SocketId, Arc<dyn SeatGuard>) {
         let lost = |host: &Self, socket| {
             let close = Close::new(CloseCode::ABNORMAL, "");
             host.socket_ended(socket, End::Error(SocketError::new(SocketErrorKind::Lost, close)));
         };
         let Ok(here) = self.here() else { unreachable!("only a Replica has sockets, and it lives here") };
-        let (socket, added) = here.sockets.borrow_mut().add(client);
+        let (socket, added) = here.sockets.borrow_mut().add(client, identity);
         if let Err(thrown) = added {
             tracing::error!("the runtime accepts no further sockets: {}", error_text(&thrown));
             lost(self, socket);
@@ -168,7 +175,7 @@ impl SocketHost for WorkersHost {
         (socket, Arc::new(guard))
     }
 
-    fn sockets(&self, _: ReplicaAddress) -> Vec<(SocketId, ClientId)> {
+    fn sockets(&self, _: ReplicaAddress) -> Vec<KeptSocket> {
         self.here().map(|here| here.sockets.borrow().open()).unwrap_or_default()
     }
 

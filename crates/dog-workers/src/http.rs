@@ -8,6 +8,7 @@ use dog::http::request::Parts;
 use dog::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use dog::internal::Kind;
 use dog::{Body, Error, Request, Response};
+use dog_engine::request::HEAD;
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use js_sys::{Reflect, Uint8Array};
@@ -15,13 +16,6 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::send::SendWrapper;
 
 use crate::platform::{self, WebSocket, error_text};
-
-/// The header with the ticket of a request to an object. It is replaced on every such request, so a value from outside never
-/// counts.
-pub(crate) const TICKET: &str = "dog-ticket";
-
-/// The value of [`TICKET`] for a request to a Group, which needs no ticket.
-pub(crate) const NO_TICKET: &str = "none";
 
 /// The header that says what the response of an object is. It is always replaced too, and never leaves the Worker.
 pub(crate) const ANSWER: &str = "dog-answer";
@@ -139,14 +133,14 @@ impl Sendable {
         Ok(Self { parts, body })
     }
 
-    /// The request for the platform, with `ticket` in its header.
-    pub(crate) fn to_platform(&self, ticket: &str) -> Result<web_sys::Request, Error> {
+    /// The request for the platform, with `head` in its header.
+    pub(crate) fn to_platform(&self, head: &str) -> Result<web_sys::Request, Error> {
         let body = match &self.body {
             Sent::Kept(bytes) => bytes_to_platform(bytes),
             Sent::Stream(body) => body_to_platform(body.take().unwrap_or_default())?,
         };
         let path = self.parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let lines = headers_to_lines(&self.parts.headers, Some((TICKET, ticket)));
+        let lines = headers_to_lines(&self.parts.headers, Some((HEAD.as_str(), head)));
         platform::request_from_lines(self.parts.method.as_str(), &format!("https://dog{path}"), &lines, &body)
             .map_err(|error| thrown(&error))
     }

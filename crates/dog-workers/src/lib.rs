@@ -11,7 +11,7 @@
 //! - `export`: `export!`; `front`: a request from outside; `object`: one object, as the runtime calls it
 //! - `host`: the host that the engine runs on; `host_port`: the engine's traits for it; `drop_guard`: actions at a drop
 //! - `stubs`: stubs of other objects; `names`: their names; `outbox`: how calls and casts leave
-//! - `fetch`: requests to other objects; `http`: requests and responses of the platform
+//! - `fetch`: requests to other objects; `request_head`: what goes with them; `http`: requests and responses of the platform
 //! - `sockets`, `storage`, `time`, `log`, `spawn`: sockets, storage, timers, the log and tasks over the platform
 //! - `platform`: the functions of the platform that this crate uses
 
@@ -29,6 +29,7 @@ mod names;
 mod object;
 mod outbox;
 mod platform;
+mod request_head;
 mod sockets;
 mod spawn;
 mod storage;

@@ -3,8 +3,6 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use dog::http::StatusCode;
 use dog::internal::{Kind, SocketErrorKind};
 use dog::{Close, CloseCode, Error, Message, Response, SocketError};
@@ -17,10 +15,11 @@ use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::host::{LiveObject, WorkerDefinition, WorkersHost};
-use crate::http::{self, ERROR, NO_TICKET, REFUSAL, RESPONSE, TICKET};
+use crate::http::{self, ERROR, REFUSAL, RESPONSE};
 use crate::names::wrong_object;
 use crate::outbox::unbundle;
 use crate::platform::{ObjectState, WebSocket, error_text};
+use crate::request_head::RequestHead;
 use crate::spawn::promise;
 use dog_engine::wire::{self, ToGroup, ToReplica};
 
@@ -114,22 +113,19 @@ impl DurableObject {
     ) -> Result<impl Future<Output = Result<web_sys::Response, Error>> + 'static, Error> {
         let host = self.host()?;
         let mut request = http::request_from_platform(request)?;
-        let ticket = request.headers_mut().remove(TICKET);
-        let ticket = ticket.ok_or_else(|| Error::new(Kind::NoTicket, "the request has no ticket"))?;
-        let (to_group, to_replica) = match host.life()? {
-            LiveObject::Group(group) if ticket == NO_TICKET => {
+        let ticket = RequestHead::take(request.headers_mut())?.unpack(&mut request);
+        let (to_group, to_replica) = match (host.life()?, ticket) {
+            (LiveObject::Group(group), None) => {
                 let (reply, answer) = reply();
                 group.fetch(request, reply);
                 (Some(answer), None)
             }
-            LiveObject::Replica(replica) => {
-                let ticket = BASE64_STANDARD.decode(ticket.as_bytes());
-                let ticket = ticket.map_err(|_| Error::new(Kind::NoTicket, "the ticket is damaged"))?;
+            (LiveObject::Replica(replica), Some(ticket)) => {
                 let (reply, answer) = reply();
-                replica.fetch(wire::decode(&ticket)?, request, reply);
+                replica.fetch(ticket, request, reply);
                 (None, Some(answer))
             }
-            LiveObject::Group(_) => return Err(wrong_object()),
+            (LiveObject::Group(_) | LiveObject::Replica(_), _) => return Err(wrong_object()),
         };
         Ok(async move {
             let fetched = match (to_group, to_replica) {

@@ -1,28 +1,44 @@
-//! The open sockets of one Replica: [`ObjectSockets`]. The runtime holds them while the object is out of memory. The number, the
-//! client and the user's attachment of each socket are in the attachment that the runtime keeps with it.
+//! The open sockets of one Replica: [`ObjectSockets`]. The runtime holds them while the object is out of memory. The number and
+//! the client of each socket are in the attachment that the runtime keeps with it, and beside them its [`SocketRecord`].
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use dog::{ClientId, CloseCode, Message, SocketId};
+use dog_engine::host::KeptSocket;
 use js_sys::{Array, Map, Uint8Array};
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::platform::{self, OPEN, ObjectState, WebSocket, WebSocketPair, error_text};
 use crate::storage::SqliteStorage;
 
-/// Attachments of users up to this size, in bytes, stay with the socket; larger ones go into the storage. The runtime keeps
-/// 16 KiB per socket, which must also hold the number and the client.
+/// Records up to this size, in bytes, stay with the socket; larger ones go into the storage. The runtime keeps 16 KiB per socket,
+/// which must also hold the number and the client.
 const WITH_SOCKET: usize = 12 * 1024;
 
 /// Longest reason in a close frame, in bytes.
 const LONGEST_REASON: usize = 123;
 
+/// What must outlive the object's time in memory, for each socket, beside its client. A later release may add fields.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct SocketRecord {
+    /// What the App has said about the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Bytes>,
+    /// The user's attachment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<Bytes>,
+}
+
 /// One socket.
 struct Entry {
     socket: WebSocket,
     client: ClientId,
-    attachment: Option<Bytes>,
+    record: SocketRecord,
+    /// Whether the record is in the storage.
+    stored: bool,
     /// The client's end of the pair, until the response takes it.
     other_end: Option<WebSocket>,
     /// Nothing is sent to it any more. It stays for its last handler only.
@@ -55,10 +71,18 @@ impl ObjectSockets {
 
     fn take_back(&mut self, socket: WebSocket, storage: &SqliteStorage) {
         // The runtime may list sockets that are closing.
-        let Some((id, client, attachment)) = attached(&socket).filter(|_| socket.ready_state() == OPEN) else { return };
-        let attachment = attachment.or_else(|| storage.attachment(id).ok().flatten());
+        let Some((id, client, with_socket)) = attached(&socket).filter(|_| socket.ready_state() == OPEN) else {
+            return;
+        };
+        let in_storage = if with_socket.is_none() { storage.socket_record(id).ok().flatten() } else { None };
+        let (stored, bytes) = (in_storage.is_some(), with_socket.or(in_storage));
+        let record = bytes.map_or(Ok(SocketRecord::default()), |bytes| dog::internal::decode(&bytes));
+        let record = record.unwrap_or_else(|error| {
+            tracing::error!("the attachment of a socket cannot be read: {error}");
+            SocketRecord::default()
+        });
         self.next = self.next.max(id.raw() + 1);
-        self.insert(id, Entry { socket, client, attachment, other_end: None, closed: false });
+        self.insert(id, Entry { socket, client, record, stored, other_end: None, closed: false });
     }
 
     fn insert(&mut self, id: SocketId, entry: Entry) {
@@ -69,29 +93,36 @@ impl ObjectSockets {
     }
 
     /// The open sockets, in the order of their numbers.
-    pub(crate) fn open(&self) -> Vec<(SocketId, ClientId)> {
-        let open = self.entries.iter().filter(|(_, entry)| !entry.closed);
-        let mut open: Vec<_> = open.map(|(id, entry)| (*id, entry.client.clone())).collect();
-        open.sort_unstable_by_key(|(id, _)| id.raw());
+    pub(crate) fn open(&self) -> Vec<KeptSocket> {
+        let open = self.entries.iter().filter(|(_, entry)| !entry.closed).map(|(id, entry)| KeptSocket {
+            socket: *id,
+            client: entry.client.clone(),
+            identity: entry.record.identity.clone(),
+        });
+        let mut open: Vec<_> = open.collect();
+        open.sort_unstable_by_key(|open| open.socket.raw());
         open
     }
 
     /// Adds a socket. If the runtime accepts no more, the socket is not open.
-    pub(crate) fn add(&mut self, client: &ClientId) -> (SocketId, Result<(), JsValue>) {
+    pub(crate) fn add(&mut self, client: &ClientId, identity: Option<&Bytes>) -> (SocketId, Result<(), JsValue>) {
         let id = SocketId::from_raw(self.next);
         self.next += 1;
-        (id, self.try_add(id, client))
+        (id, self.try_add(id, client, identity))
     }
 
-    fn try_add(&mut self, id: SocketId, client: &ClientId) -> Result<(), JsValue> {
+    fn try_add(&mut self, id: SocketId, client: &ClientId, identity: Option<&Bytes>) -> Result<(), JsValue> {
         let pair = WebSocketPair::new()?;
         let (theirs, ours) = (pair.get(0), pair.get(1));
         // The runtime allows tags of 256 characters, and can list the sockets with a tag.
         let tags = Array::of1(&JsValue::from_str(client.as_str()));
         self.state.accept_web_socket(&ours, &tags)?;
         let client = client.clone();
-        attach(&ours, id, &client, None)?;
-        self.insert(id, Entry { socket: ours, client, attachment: None, other_end: Some(theirs), closed: false });
+        let record = SocketRecord { identity: identity.cloned(), attachment: None };
+        // An identity alone is never too large to stay with the socket.
+        attach(&ours, id, &client, record.encoded().as_deref())?;
+        let other_end = Some(theirs);
+        self.insert(id, Entry { socket: ours, client, record, stored: false, other_end, closed: false });
         Ok(())
     }
 
@@ -134,8 +165,8 @@ impl ObjectSockets {
         let Some(entry) = self.entries.remove(&id) else { return };
         self.numbers.delete(&entry.socket);
         self.open.delete(&number(id).into());
-        if entry.attachment.is_some_and(|attachment| attachment.len() > WITH_SOCKET) {
-            drop(storage.set_attachment(id, None));
+        if entry.stored {
+            drop(storage.set_socket_record(id, None));
         }
     }
 
@@ -146,27 +177,49 @@ impl ObjectSockets {
     }
 
     pub(crate) fn attachment(&self, id: SocketId) -> Option<Bytes> {
-        self.entries.get(&id)?.attachment.clone()
+        self.entries.get(&id)?.record.attachment.clone()
     }
 
     pub(crate) fn set_attachment(&mut self, id: SocketId, attachment: Bytes, storage: &SqliteStorage) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let (inside, outside) =
-            if attachment.len() > WITH_SOCKET { (None, Some(&attachment)) } else { (Some(&attachment), None) };
-        let kept = attach(&entry.socket, id, &entry.client, inside.map(|bytes| &bytes[..]));
-        let was_outside = entry.attachment.as_ref().is_some_and(|bytes| bytes.len() > WITH_SOCKET);
-        let stored = if outside.is_some() || was_outside {
-            storage.set_attachment(id, outside.map(|bytes| &bytes[..]))
+        entry.record.attachment = Some(attachment);
+        entry.keep(id, storage);
+    }
+}
+
+impl SocketRecord {
+    /// `None` if there is nothing in it.
+    fn encoded(&self) -> Option<Bytes> {
+        if self.identity.is_none() && self.attachment.is_none() {
+            return None;
+        }
+        // It consists of bytes, which can always be serialised.
+        dog::internal::encode(self).ok()
+    }
+}
+
+impl Entry {
+    /// Writes the record to where it outlives the object's time in memory.
+    fn keep(&mut self, id: SocketId, storage: &SqliteStorage) {
+        let record = self.record.encoded();
+        let (with_socket, in_storage) = if record.as_ref().is_some_and(|record| record.len() > WITH_SOCKET) {
+            (None, record)
+        } else {
+            (record, None)
+        };
+        let kept = attach(&self.socket, id, &self.client, with_socket.as_deref());
+        let stored = if in_storage.is_some() || self.stored {
+            storage.set_socket_record(id, in_storage.as_deref())
         } else {
             Ok(())
         };
+        self.stored = in_storage.is_some();
         if let Err(thrown) = kept {
-            tracing::error!("an attachment could not be stored: {}", error_text(&thrown));
+            tracing::error!("what belongs to a socket could not be stored: {}", error_text(&thrown));
         }
         if let Err(error) = stored {
-            tracing::error!("an attachment could not be stored: {error}");
+            tracing::error!("what belongs to a socket could not be stored: {error}");
         }
-        entry.attachment = Some(attachment);
     }
 }
 
@@ -183,17 +236,17 @@ fn number(id: SocketId) -> f64 {
     id.raw() as f64
 }
 
-fn attach(socket: &WebSocket, id: SocketId, client: &ClientId, attachment: Option<&[u8]>) -> Result<(), JsValue> {
-    let bytes = attachment.map_or(JsValue::NULL, |bytes| Uint8Array::from(bytes).into());
-    let record = Array::of3(&number(id).into(), &client.as_str().into(), &bytes);
-    socket.serialize_attachment(&record)
+fn attach(socket: &WebSocket, id: SocketId, client: &ClientId, record: Option<&[u8]>) -> Result<(), JsValue> {
+    let record = record.map_or(JsValue::NULL, |bytes| Uint8Array::from(bytes).into());
+    let attachment = Array::of3(&number(id).into(), &client.as_str().into(), &record);
+    socket.serialize_attachment(&attachment)
 }
 
 fn attached(socket: &WebSocket) -> Option<(SocketId, ClientId, Option<Bytes>)> {
-    let record: Array = socket.deserialize_attachment().ok()?.dyn_into().ok()?;
+    let attachment: Array = socket.deserialize_attachment().ok()?.dyn_into().ok()?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "written by `attach`")]
-    let id = SocketId::from_raw(record.get(0).as_f64()? as u64);
-    let client = ClientId::new(record.get(1).as_string()?).ok()?;
-    let attachment = record.get(2).dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec().into());
-    Some((id, client, attachment))
+    let id = SocketId::from_raw(attachment.get(0).as_f64()? as u64);
+    let client = ClientId::new(attachment.get(1).as_string()?).ok()?;
+    let record = attachment.get(2).dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec().into());
+    Some((id, client, record))
 }

@@ -21,7 +21,7 @@ const TABLES: &str = "\
     CREATE TABLE IF NOT EXISTS dog_user (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_members (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_clients (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
-    CREATE TABLE IF NOT EXISTS dog_attachments (socket INTEGER PRIMARY KEY, value BLOB)";
+    CREATE TABLE IF NOT EXISTS dog_sockets (socket INTEGER PRIMARY KEY, value BLOB)";
 
 /// The storage of one object.
 pub(crate) struct SqliteStorage {
@@ -210,19 +210,17 @@ impl SqliteStorage {
         self.platform.set_alarm(at as f64).map(settle).map_err(|thrown| failed(&thrown))
     }
 
-    /// The attachment of a socket, if it is too large to stay with the socket.
-    pub(crate) fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
-        let value = self.first("SELECT value FROM dog_attachments WHERE socket = ?", &[number(socket.raw())])?;
+    /// The record of a socket, if it is too large to stay with the socket.
+    pub(crate) fn socket_record(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
+        let value = self.first("SELECT value FROM dog_sockets WHERE socket = ?", &[number(socket.raw())])?;
         Ok(value.as_ref().map(bytes))
     }
 
-    pub(crate) fn set_attachment(&self, socket: SocketId, attachment: Option<&[u8]>) -> Result<(), Error> {
+    pub(crate) fn set_socket_record(&self, socket: SocketId, record: Option<&[u8]>) -> Result<(), Error> {
         let socket = number(socket.raw());
-        match attachment {
-            Some(attachment) => {
-                self.exec("INSERT OR REPLACE INTO dog_attachments VALUES (?, ?)", &[socket, blob(attachment)])
-            }
-            None => self.exec("DELETE FROM dog_attachments WHERE socket = ?", &[socket]),
+        match record {
+            Some(record) => self.exec("INSERT OR REPLACE INTO dog_sockets VALUES (?, ?)", &[socket, blob(record)]),
+            None => self.exec("DELETE FROM dog_sockets WHERE socket = ?", &[socket]),
         }
         .map(|_| ())
     }

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use serde::Serialize;
+
 use crate::body::{Request, Response};
 use crate::call::ask;
 use crate::env::Env;
@@ -14,6 +16,7 @@ use crate::group_names;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::port::{AppPort, SeatPort};
 use crate::replica::Replica;
+use crate::request::encode_identity;
 
 /// Answers every request from outside: it picks a Group by name, identifies the client, and forwards the request.
 ///
@@ -308,7 +311,67 @@ impl<R: Replica> ReplicaHandle<R> {
     /// - [`Error::is_deadline`]: the Group was asked once more and did not answer within 6 s.
     /// - [`Error::is_handler`]: `activate` or `receive` failed.
     pub async fn fetch(self, request: Request) -> Result<Response, Error> {
-        self.seat.fetch(request).await
+        self.seat.fetch(request, None).await
+    }
+
+    /// Sends a request to the Replica like [`fetch`](Self::fetch), and gives `identity` with it: what the App knows about the
+    /// client, such as its user, its roles, the end of its token.
+    ///
+    /// In [`Replica::receive`] the request has it ([`identity`](crate::identity)). A socket that opens from this request has it
+    /// for its whole life ([`Socket::identity`](crate::Socket::identity)). Clients cannot set or change it. Between nodes it is
+    /// authenticated together with the ticket.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Lobby;
+    /// # impl Group for Lobby {
+    /// #     type Replica = Room;
+    /// #     type Call = ();
+    /// #     type Reply = ();
+    /// #     const NAME: &'static str = "lobby";
+    /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #     fn limit(&self) -> Limit { Limit::new(2) }
+    /// # }
+    /// # struct Room;
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct User { name: String, is_admin: bool }
+    /// # fn check_token(_: &Request) -> Result<User> { Ok(User { name: "ann".into(), is_admin: true }) }
+    ///
+    /// struct Chat;
+    /// impl App for Chat {
+    ///     type Groups = (Lobby,);
+    ///     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
+    ///         let user = check_token(&request)?;
+    ///         let replica = dog.group::<Lobby>("lobby-id").identify(&ClientId::new(&user.name)?).await?;
+    ///         Ok(replica.fetch_as(request, &user).await?)
+    ///     }
+    /// }
+    ///
+    /// impl Replica for Room {
+    /// #     type Group = Lobby;
+    /// #     type Gossip = ();
+    /// #     type Answer = ();
+    /// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+    ///     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
+    ///         let user: User = socket.identity()?.ok_or_else(|| Failure::new("opened without an identity"))?;
+    ///         if user.is_admin {
+    ///             cx.broadcast(message)?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Nothing is sent in these cases, and the seat is given back:
+    /// - [`Error::is_too_large`]: the identity has more than 4 KiB when serialised.
+    /// - [`Error::is_encoding`]: the identity cannot be serialised.
+    ///
+    /// Otherwise as [`fetch`](Self::fetch).
+    pub async fn fetch_as<T: Serialize>(self, request: Request, identity: &T) -> Result<Response, Error> {
+        let identity = encode_identity(identity)?;
+        self.seat.fetch(request, Some(identity)).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use crate::accept::Accept;
 use crate::body::{Request, Response};
 use crate::call::ask;
 use crate::codec;
@@ -107,6 +108,21 @@ impl<R: Replica> Context<R> {
     pub fn connect_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
         Ok(self.port.connect(request, Some(attachment)))
+    }
+
+    /// Begins to accept the request as a WebSocket. Choose a subprotocol, attach a value, then [`connect`](Accept::connect).
+    ///
+    /// ```
+    /// # use dog::{Context, Replica, Request, Response, Result};
+    /// # async fn receive<R: Replica>(cx: &Context<R>, request: Request) -> Result<Response> {
+    /// let speaks_v2 = dog::offered_subprotocols(&request).any(|name| name == "chat.v2");
+    /// let accept = cx.accept(request).attachment(&speaks_v2);
+    /// let accept = if speaks_v2 { accept.subprotocol("chat.v2") } else { accept };
+    /// Ok(accept.connect()?)
+    /// # }
+    /// ```
+    pub fn accept(&self, request: Request) -> Accept {
+        Accept::new(Rc::clone(&self.port), request)
     }
 
     /// Sends to all sockets of this Replica. The message is queued when the call returns. See [`Socket::send`] for what that

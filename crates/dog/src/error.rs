@@ -49,6 +49,8 @@ pub enum Kind {
     Refused(u16),
     /// A number has reached its limit.
     TooMany,
+    /// The client does not offer the WebSocket subprotocol that the App has chosen.
+    NotOffered,
 }
 
 impl Error {
@@ -158,19 +160,24 @@ impl Error {
         matches!(self.kind, Kind::Refused(_))
     }
 
+    /// The client does not offer the WebSocket subprotocol that the App has chosen.
+    pub fn is_not_offered(&self) -> bool {
+        self.kind == Kind::NotOffered
+    }
+
     /// The HTTP status for an outside client.
     ///
     /// | errors | status |
     /// |---|---|
     /// | refused by a handler with [`Failure::status`] | that status |
-    /// | invalid client identifier or id | 400 |
+    /// | invalid client identifier or id, a subprotocol that is not offered | 400 |
     /// | the request body is too large | 413 |
     /// | no room, no ticket, closed, unreachable, storage, conflict, too many | 503 |
     /// | deadline | 504 |
     /// | all others, too large values and attachments of the App included | 500 |
     pub fn status(&self) -> StatusCode {
         match self.kind {
-            Kind::InvalidClient | Kind::InvalidId => StatusCode::BAD_REQUEST,
+            Kind::InvalidClient | Kind::InvalidId | Kind::NotOffered => StatusCode::BAD_REQUEST,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::NoRoom
             | Kind::NoTicket
@@ -350,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_client_reads_of_its_own_request_and_of_nothing_else() {
-        const ALL: [Kind; 15] = [
+        const ALL: [Kind; 16] = [
             Kind::InvalidClient,
             Kind::InvalidId,
             Kind::Encoding,
@@ -366,10 +373,12 @@ mod tests {
             Kind::Conflict,
             Kind::ValueTooLarge,
             Kind::TooMany,
+            Kind::NotOffered,
         ];
         for kind in ALL {
             let error = Error::new(kind, "the secret");
-            let about_the_request = matches!(kind, Kind::InvalidClient | Kind::InvalidId | Kind::TooLarge);
+            let about_the_request =
+                matches!(kind, Kind::InvalidClient | Kind::InvalidId | Kind::TooLarge | Kind::NotOffered);
             assert_eq!(error.status().is_client_error(), about_the_request, "{kind:?}");
             assert_eq!(error.public_text().contains("secret"), about_the_request, "{kind:?}");
         }

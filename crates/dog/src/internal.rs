@@ -13,4 +13,5 @@ pub use crate::message::MessageBuffer;
 pub use crate::port::{
     AppPort, GossipAnswers, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
 };
+pub use crate::request::{Identity, PeerAddress};
 pub use crate::stream_format::StreamFormat;

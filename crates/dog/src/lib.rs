@@ -7,12 +7,14 @@
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
 //! - `event_stream`: sockets that only send: [`Context::event_stream`]; `stream_format`: how they write messages
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
+//! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`] and [`Transaction`]; `list`: [`List`], which entries are listed
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `id/place`: [`Place`]
 //! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `timers`: [`Sleep`], [`Interval`]; `tasks`: [`Task`]; `env`: [`Env`]
 //! - `error`: [`Error`] and [`Failure`]; `codec`: how values become bytes; `port`: what the engine implements
 
+mod accept;
 mod app;
 mod auto_response;
 mod body;
@@ -37,6 +39,7 @@ mod placement;
 mod port;
 mod replica;
 mod replies;
+mod request;
 mod socket;
 mod storage;
 mod stream_format;
@@ -44,6 +47,7 @@ mod tasks;
 mod time;
 mod timers;
 
+pub use accept::Accept;
 pub use app::{AnyApp, App, Dog, GroupHandle, Groups, ReplicaHandle};
 pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
 pub use body::{Body, Request, Response, json_response, query_param, text_response};
@@ -93,6 +97,7 @@ pub use numbers::{Epoch, SocketId};
 pub use placement::Placement;
 pub use replica::Replica;
 pub use replies::{BroadcastReport, Coverage, GossipReplies};
+pub use request::{MAX_IDENTITY, identity, offered_subprotocols, peer_address, set_peer_address};
 pub use socket::{MAX_ATTACHMENT, Socket, To};
 pub use storage::{MAX_KEY, MAX_VALUE, Storage, Transaction};
 pub use tasks::{MAX_TASKS, Task};

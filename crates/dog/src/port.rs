@@ -119,6 +119,8 @@ pub trait ReplicaPort: ObjectPort {
     fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<GossipAnswers, Error>>;
     /// Calls the Group of this Replica.
     fn call_group(&self, call: Bytes) -> LocalFuture<Result<Bytes, Error>>;
+    /// The identity of a socket.
+    fn identity(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// The attachment of a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// What the user's code keeps in memory for a socket: the value of the type `kind`, or the one that `make` makes.
@@ -139,8 +141,8 @@ pub trait GroupPort: ObjectPort {
 pub trait SeatPort {
     /// The Replica.
     fn replica(&self) -> ReplicaId;
-    /// Takes the seat with this request.
-    fn fetch(self: Box<Self>, request: Request) -> LocalFuture<Result<Response, Error>>;
+    /// Takes the seat with this request, and gives the identity with it.
+    fn fetch(self: Box<Self>, request: Request, identity: Option<Bytes>) -> LocalFuture<Result<Response, Error>>;
 }
 
 /// Behind a [`Dog`](crate::Dog).

@@ -140,6 +140,18 @@ impl Socket {
         self.port.whisper(client.clone(), message.into()).await
     }
 
+    /// The identity that the App gave with the request that opened this socket, or `None`: see
+    /// [`ReplicaHandle::fetch_as`](crate::ReplicaHandle::fetch_as). It does not change, and survives the hibernation of the
+    /// Replica.
+    ///
+    /// # Errors
+    /// - [`Error::is_closed`]: the socket has closed, except in its own `on_close` or `on_error`; or this activation of the
+    ///   Replica is over.
+    /// - [`Error::is_encoding`]: the identity is not a `T`.
+    pub fn identity<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        self.port.identity(self.id)?.map(|bytes| codec::decode(&bytes)).transpose()
+    }
+
     /// The value attached to this socket, or `None`. It survives the hibernation of the Replica, but not the end of the
     /// socket.
     ///

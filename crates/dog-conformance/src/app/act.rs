@@ -167,6 +167,7 @@ async fn on_socket<C: TestClass>(cx: &Context<Room<C>>, socket: &Socket, act: Ac
             socket.update_attachment(|attached: &mut Attached| attached.name = name).map(|()| Told::Done)
         }
         Act::AddInMemory { value } => Ok(Told::Field { value: add_in_memory(socket, value)? }),
+        Act::Identity => Ok(Told::Identity { value: socket.identity()? }),
         Act::MisreadAttachment => socket.attachment::<u64>().map(|_| Told::Done),
         Act::AttachBytes { length } => socket.set_attachment(&"x".repeat(length)).map(|()| Told::Done),
         Act::Close { code, reason } => {

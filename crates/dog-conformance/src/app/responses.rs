@@ -12,6 +12,7 @@ pub(super) struct Mark;
 /// Returns the request to its sender, with status 404.
 pub(super) async fn echo(seen_by: &str, request: Request) -> Result<Response> {
     let marked = request.extensions().get::<Mark>().is_some();
+    let (peer, identity) = (dog::peer_address(&request), dog::identity(&request)?);
     let (parts, body) = request.into_parts();
     let headers = parts.headers.iter();
     let echo = Echo {
@@ -22,6 +23,8 @@ pub(super) async fn echo(seen_by: &str, request: Request) -> Result<Response> {
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect(),
         body: String::from_utf8_lossy(&body.bytes(1 << 20).await?).into_owned(),
+        peer,
+        identity,
         marked,
     };
     let mut response = dog::json_response(StatusCode::NOT_FOUND, &echo)?;

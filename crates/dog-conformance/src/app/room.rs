@@ -135,9 +135,11 @@ impl<C: TestClass> Replica for Room<C> {
         self.journal.seats(cx.sockets().count());
         match request.uri().path().rsplit('/').next() {
             Some("ws") => {
-                let mut response = match tag(&request) {
-                    Some(tag) => cx.connect_with(request, &tag)?,
-                    None => cx.connect(request),
+                let mut response = match (tag(&request), dog::query_param(&request, "subprotocol")) {
+                    (Some(tag), Some(name)) => cx.accept(request).attachment(&tag).subprotocol(&name).connect()?,
+                    (None, Some(name)) => cx.accept(request).subprotocol(&name).connect()?,
+                    (Some(tag), None) => cx.connect_with(request, &tag)?,
+                    (None, None) => cx.connect(request),
                 };
                 response.headers_mut().insert(REPLICA_HEADER, HeaderValue::try_from(cx.id().to_string())?);
                 Ok(response)

@@ -57,7 +57,10 @@ async fn answer_at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, requ
         "group" => Ok(handle.fetch(request).await?),
         "ws" | "http" | "stream" | "events" | "lines" | "forward" => {
             let replica = handle.identify(&client(&request)?).await?;
-            Ok(replica.fetch(request).await?)
+            match identity(&request)? {
+                Some(identity) => Ok(replica.fetch_as(request, &identity).await?),
+                None => Ok(replica.fetch(request).await?),
+            }
         }
         "identify" => {
             let replica = handle.identify(&client(&request)?).await?.id();
@@ -86,6 +89,14 @@ async fn hold<G: Group>(dog: &Dog<TestApp>, group: &str, request: Request) -> Re
             Ok(ticket.fetch(Request::from_parts(parts, body)).await?)
         }
         _ => Ok(dog::text_response(StatusCode::OK, "dropped")),
+    }
+}
+
+/// The identity that the query asks for: `as=TEXT`, or `as_bytes=N` for one of N letters.
+fn identity(request: &Request) -> Result<Option<String>> {
+    match dog::query_param(request, "as_bytes") {
+        Some(letters) => Ok(Some("x".repeat(letters.parse()?))),
+        None => Ok(dog::query_param(request, "as")),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::scenario::Scenario;
 use super::{
     alarms, apart, attachments, bad_input, closing, contained, counts, delivery, events, gossip, handlers, hibernation,
-    joining, limit, lives, messages, naming, order, placement, reentry, restarts, slow, storage, tasks, tickets,
-    transactions, whisper,
+    joining, limit, lives, messages, naming, order, placement, reentry, requests, restarts, slow, storage, tasks,
+    tickets, transactions, whisper,
 };
 
 /// All scenarios, roughly in the order of the promises.
@@ -36,6 +36,7 @@ pub fn all() -> Vec<Scenario> {
         apart::scenarios,
         messages::scenarios,
         attachments::scenarios,
+        requests::scenarios,
         bad_input::scenarios,
     ];
     files.into_iter().flat_map(|scenarios| scenarios()).collect()

@@ -135,14 +135,17 @@ async fn tickets(stage: Stage) -> Outcome {
     let victims = Victims::new(&stage).await?;
     let group = &victims.group;
     for to in ["", "&to=group"] {
-        for ticket in ["none", "", "AAAA", "gqJpZIKlZXBvY2gBpm51bWJlcgA="] {
+        for head in ["none", "", "AAAA", "gqJpZIKlZXBvY2gBpm51bWJlcgA="] {
             let path = format!("/anything?u=attacker&forward={}{to}", group.name());
             let request = Request::get(path).header("host", "conformance");
-            let request = request.header("dog-ticket", ticket).header("dog-answer", "refusal");
+            let request = request.header("dog-head", head).header("dog-answer", "refusal");
             let response = client::send(group.entry(), request.body(Bytes::new())?).await?;
             same(response.status(), StatusCode::NOT_FOUND, "what an unknown path is")?;
             let echo: Echo = serde_json::from_slice(response.body())?;
             same(&*echo.seen_by, if to.is_empty() { "replica" } else { "group" }, "who saw it")?;
+            let inside = echo.headers.iter().any(|(name, _)| name == "dog-head");
+            ensure(!inside, "an object has seen a header that belongs to the inside")?;
+            same(echo.identity, None, "the identity of a request that has none")?;
             ensure(!response.headers().contains_key("dog-answer"), "a word of the inside was shown")?;
         }
     }

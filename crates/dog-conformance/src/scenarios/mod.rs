@@ -24,6 +24,7 @@ mod naming;
 mod order;
 mod placement;
 mod reentry;
+mod requests;
 mod restarts;
 mod scenario;
 mod script;

@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::SocketId;
 use dog::http::Extensions;
-use dog::internal::StreamFormat;
+use dog::internal::{Identity, PeerAddress, StreamFormat};
+use dog::{Request, SocketId};
 
 use crate::address::{ReplicaAddress, SeatId};
 use crate::handshake::Deflate;
 use crate::host::SeatGuard;
+use crate::request::HEAD;
 
 /// Marks a request that has a seat, and the response that opens a socket for it. The type is private, so a request from
 /// outside cannot carry one.
@@ -49,6 +50,22 @@ impl Upgrade {
 impl fmt::Debug for Upgrade {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Upgrade({}, {:?})", self.replica, self.socket)
+    }
+}
+
+/// Removes the user's extensions from a request that goes to an object, and gives it its identity. The address of the client
+/// stays. These two are what a host hands on with a request, also to another node. The header in which it may do so is
+/// removed, so that no object ever sees one from outside.
+pub(super) fn prepare_request(request: &mut Request, identity: Option<Identity>) {
+    request.headers_mut().remove(HEAD);
+    let extensions = request.extensions_mut();
+    let peer = extensions.get::<PeerAddress>().copied();
+    extensions.clear();
+    if let Some(peer) = peer {
+        extensions.insert(peer);
+    }
+    if let Some(identity) = identity {
+        extensions.insert(identity);
     }
 }
 

@@ -31,7 +31,7 @@ pub use object::{GroupObject, ObjectStatus, ReplicaObject};
 pub use observer::{HostObserver, Occurrence};
 pub use profile::{HostProfile, LivenessChecks, SlowStreams, StreamLimits};
 pub use scheduler::Scheduler;
-pub use sockets::{End, Readiness, SeatGuard, SocketHost};
+pub use sockets::{End, KeptSocket, Readiness, SeatGuard, SocketHost};
 pub use storage::{AlarmChange, Batch, ObjectStorage, Order, Space};
 pub use transport::{CallPermits, Fetched, Transport};
 

@@ -33,15 +33,34 @@ pub trait SocketHost {
     /// Creates a socket for a client of a Replica before its connection is handed over. Messages that are delivered to it
     /// are queued until then. If the guard is dropped without [`disarm`](SeatGuard::disarm), on any thread, the socket ends
     /// as lost.
-    fn new_socket(&self, replica: ReplicaAddress, client: &ClientId) -> (SocketId, Arc<dyn SeatGuard>);
+    ///
+    /// `identity` is what the App has said about the client. The engine remembers it for this life. A host where sockets
+    /// outlive the object's time in memory keeps it with the socket, for [`sockets`](Self::sockets).
+    fn new_socket(
+        &self,
+        replica: ReplicaAddress,
+        client: &ClientId,
+        identity: Option<&Bytes>,
+    ) -> (SocketId, Arc<dyn SeatGuard>);
     /// The sockets of a Replica that are open when a life of it begins. There are some only where sockets outlive the
     /// object's time in memory.
-    fn sockets(&self, replica: ReplicaAddress) -> Vec<(SocketId, ClientId)> {
+    fn sockets(&self, replica: ReplicaAddress) -> Vec<KeptSocket> {
         let _ = replica;
         Vec::new()
     }
     /// A guard that releases `seat` when it is dropped without [`disarm`](SeatGuard::disarm), on any thread.
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard>;
+}
+
+/// A socket that is open when a life of its Replica begins. See [`SocketHost::sockets`].
+#[derive(Clone, Debug)]
+pub struct KeptSocket {
+    /// The socket.
+    pub socket: SocketId,
+    /// Its client.
+    pub client: ClientId,
+    /// What the App has said about the client.
+    pub identity: Option<Bytes>,
 }
 
 /// Releases a seat or a socket when it is dropped. See [`SocketHost::seat_guard`] and [`SocketHost::new_socket`].

@@ -9,6 +9,7 @@ use dog::App;
 
 use super::log::LogArgs;
 use crate::config::Compression;
+use crate::proxies::Network;
 use crate::server::Server;
 
 /// The flags that set up a [`Server`], and those of the log. A flag that is given replaces what the program has set.
@@ -35,6 +36,9 @@ pub struct ServerArgs {
     /// Compress messages of at least BYTES for clients that support it [default: off; without BYTES: 256]
     #[arg(long, value_name = "BYTES", num_args = 0..=1, default_missing_value = "256")]
     compress: Option<usize>,
+    /// Networks of trusted proxies, separated by commas, whose X-Forwarded-For is believed [default: none]
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    trusted_proxies: Vec<Network>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -89,6 +93,9 @@ impl ServerArgs {
         }
         if let Some(bytes) = self.compress {
             server = server.compress(Compression::new().at_least(bytes));
+        }
+        if !self.trusted_proxies.is_empty() {
+            server = server.trusted_proxies(self.trusted_proxies);
         }
         server
     }

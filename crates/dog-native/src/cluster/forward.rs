@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use dog::http::request::Parts;
 use dog::http::{HeaderValue, StatusCode, header};
@@ -88,7 +86,7 @@ impl Forwarder {
 }
 
 fn add_headers(parts: &mut Parts, head: &RequestHead) -> Result<(), Error> {
-    let encoded = HeaderValue::try_from(BASE64_STANDARD.encode(wire::encode(head)?)).map_err(unreachable)?;
+    let encoded = HeaderValue::try_from(head.to_header()?).map_err(unreachable)?;
     parts.headers.insert(HEAD, encoded);
     if !parts.headers.contains_key(header::HOST) {
         parts.headers.insert(header::HOST, HeaderValue::from_static("dog"));

@@ -3,8 +3,14 @@
 
 use dog::http::{HeaderName, HeaderValue};
 
-/// The object that a forwarded request is for: a [`RequestHead`](super::message::RequestHead), or [`WATCH`].
-pub(super) const HEAD: HeaderName = HeaderName::from_static("dog-head");
+/// What goes with a forwarded request: a [`RequestHead`](super::message::RequestHead), or [`WATCH`].
+pub(super) use dog_engine::request::HEAD;
+
+/// How many bytes a node may add to the headers of a client: [`HEAD`] with the largest identity and the longest client, a
+/// `Host`, and a space after each colon that had none.
+pub(super) const ADDED_BYTES: usize = 8 * 1024;
+/// How many headers a node may add to those of a client.
+pub(super) const ADDED_HEADERS: usize = 2;
 /// Used instead of a request head: the connection only shows whether the other node is alive.
 pub(super) const WATCH: HeaderValue = HeaderValue::from_static("lifeline");
 /// In a response: what the body is, if it is not the answer of the object.

@@ -15,8 +15,11 @@
 //! A release that needs another encoding adds it and keeps the old one. The old one is removed two releases later, so
 //! that nodes can be replaced one by one.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use dog::internal::Kind;
 use dog::{Error, GroupId, Timestamp};
@@ -107,13 +110,25 @@ pub(crate) enum RemoteAnswer {
     Replica(ReplicaAnswer),
 }
 
-/// What is sent with a forwarded request: the object that it is for, and the ticket for a Replica.
+/// What is sent with a forwarded request: the object that it is for, the ticket for a Replica, and what the request has
+/// beside its head and body.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RequestHead {
     pub(crate) group: GroupName,
     pub(crate) replica: Option<([u8; 32], Ticket)>,
+    /// What the App has said about the client, for the Replica.
+    pub(crate) identity: Option<Bytes>,
+    /// The address of the client, as the node that it has reached knows it.
+    pub(crate) peer: Option<IpAddr>,
     /// How many nodes have forwarded it.
     pub(crate) hops: u8,
+}
+
+impl RequestHead {
+    /// Returns the value of the header in which it is sent.
+    pub(super) fn to_header(&self) -> Result<String, Error> {
+        Ok(BASE64_STANDARD.encode(wire::encode(self)?))
+    }
 }
 
 /// Returns a ticket in the form in which it is sent: with the remaining time instead of the time of its expiry, because
@@ -193,6 +208,7 @@ pub(crate) fn unbundle(bytes: &[u8], versions: Versions) -> Result<(NodeId, Vec<
 
 #[cfg(test)]
 mod tests {
+    use super::super::headers::{ADDED_BYTES, HEAD};
     use super::*;
     use dog::{ClientId, Epoch, Message, ReplicaId};
     use dog_engine::address::TicketId;
@@ -216,6 +232,29 @@ mod tests {
             at(7),
             "an expired ticket stays expired"
         );
+    }
+
+    #[test]
+    fn the_largest_request_head_fits_beside_the_largest_headers_of_a_client() {
+        let replica = ReplicaId::from_bytes([0xFF; 32]);
+        let ticket = Ticket {
+            id: TicketId { epoch: Epoch::from_raw(u64::MAX), number: u64::MAX },
+            replica,
+            client: ClientId::new("c".repeat(dog::MAX_CLIENT_ID)).unwrap(),
+            expires: Timestamp::from_millis(u64::MAX),
+        };
+        let class: &'static str = "a class with a name of ordinary length, or rather more than that";
+        let head = RequestHead {
+            group: GroupName::new(group(), &[class]),
+            replica: Some((*replica.as_bytes(), ticket)),
+            identity: Some(vec![0xFF; dog::MAX_IDENTITY].into()),
+            peer: Some("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap()),
+            hops: u8::MAX,
+        };
+        let header = HEAD.as_str().len() + ": ".len() + head.to_header().unwrap().len() + "\r\n".len();
+        // A node adds `Host: dog` where it is missing, and writes a space after each of 100 colons.
+        assert!(header + "host: dog\r\n".len() + 100 <= ADDED_BYTES, "{header} bytes");
+        assert!(header > ADDED_BYTES / 2, "an identity of this size is what the room is for");
     }
 
     const CLASSES: [&str; 1] = ["lobby"];

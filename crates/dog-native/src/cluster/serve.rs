@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use dog::http::HeaderValue;
+use dog::internal::Identity;
 use dog::{Error, ReplicaId, Request, Response};
 use dog_engine::address::ReplicaAddress;
 use dog_engine::host::Fetched;
@@ -16,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::headers::{ANSWER, EVENTS, FAILED, HEAD, REFUSED};
+use super::headers::{ADDED_BYTES, ADDED_HEADERS, ANSWER, EVENTS, FAILED, HEAD, REFUSED};
 use super::message::{RequestHead, received_ticket};
 use super::peer_auth::{authenticate, unreachable};
 use super::peer_watch;
@@ -69,8 +70,8 @@ async fn greet(worker: Rc<Worker>, mut stream: TcpStream, address: SocketAddr) {
 
 async fn serve(worker: Rc<Worker>, stream: TcpStream) {
     let mut http = http(&worker.shared().config);
-    // Leaves room for the headers that the other node adds.
-    http.max_buf_size(worker.shared().config.max_header + 8 * 1024);
+    // Leaves room for the headers that the other node adds. By default hyper takes 100.
+    http.max_buf_size(worker.shared().config.max_header + ADDED_BYTES).max_headers(100 + ADDED_HEADERS);
     let answer = |request: hyper::Request<hyper::body::Incoming>| {
         let worker = Rc::clone(&worker);
         async move { Ok::<_, std::convert::Infallible>(answer(&worker, request).await) }
@@ -114,7 +115,13 @@ fn reply(answer: HeaderValue, bytes: Result<Bytes, Error>) -> Response {
 async fn fetch(worker: &Rc<Worker>, mut request: Request) -> Result<Fetched, Error> {
     let encoded = request.headers_mut().remove(HEAD).ok_or_else(|| unreachable("the request names no object"))?;
     let encoded = BASE64_STANDARD.decode(encoded.as_bytes()).map_err(unreachable)?;
-    let RequestHead { group, replica, hops } = wire::decode(&encoded)?;
+    let RequestHead { group, replica, identity, peer, hops } = wire::decode(&encoded)?;
+    if let Some(peer) = peer {
+        dog::set_peer_address(&mut request, peer);
+    }
+    if let Some(identity) = identity {
+        request.extensions_mut().insert(Identity(identity));
+    }
     if worker.shutdown().is_stopping() {
         return Err(unreachable("it is shutting down"));
     }

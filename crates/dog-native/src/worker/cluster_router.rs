@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dog::internal::Kind;
+use dog::internal::{Identity, Kind};
 use dog::{Epoch, Error, ReplicaId, Request};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, Targets, Ticket};
 use dog_engine::host::Fetched;
@@ -224,7 +224,9 @@ impl ClusterRouter {
         let Some(this) = self.this.upgrade() else { return };
         let replica = replica.map(|(replica, ticket)| (*replica.as_bytes(), ticket_to_send(ticket, self.shared.now())));
         let is_group = replica.is_none();
-        let head = RequestHead { group: self.outbox.name(group), replica, hops: hops + 1 };
+        let (identity, peer) = (request.extensions().get::<Identity>(), dog::peer_address(&request));
+        let identity = identity.map(|identity| identity.0.clone());
+        let head = RequestHead { group: self.outbox.name(group), replica, identity, peer, hops: hops + 1 };
         tokio::task::spawn_local(async move {
             let fetched = this.forwarder.forward(node, &head, request, this.shutdown.watch()).await;
             let answer = fetched.map(|fetched| match fetched {

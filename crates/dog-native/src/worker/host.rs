@@ -144,7 +144,7 @@ impl SocketHost for Worker {
         Ok(response)
     }
 
-    fn new_socket(&self, replica: ReplicaAddress, _: &ClientId) -> (SocketId, Arc<dyn SeatGuard>) {
+    fn new_socket(&self, replica: ReplicaAddress, _: &ClientId, _: Option<&Bytes>) -> (SocketId, Arc<dyn SeatGuard>) {
         let socket = self.sockets.insert(self.objects.living_replica(replica));
         (socket, self.guard(Mail::Abandoned { socket }))
     }

@@ -74,6 +74,10 @@ impl App for Test {
         if dog::query_param(&request, "panic").is_some() {
             panic!("the App was told to");
         }
+        if dog::query_param(&request, "whence").is_some() {
+            let address = format!("{:?}", dog::peer_address(&request));
+            return Ok(dog::text_response(dog::http::StatusCode::OK, address));
+        }
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         let group = dog.group::<Pair>(&dog::query_param(&request, "room").unwrap_or_default());
         Ok(group.identify(&client).await?.fetch(request).await?)

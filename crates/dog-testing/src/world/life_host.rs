@@ -150,7 +150,7 @@ impl SocketHost for LifeHost {
         self.services.connections().set_attachment(socket, attachment);
     }
 
-    fn new_socket(&self, replica: ReplicaAddress, _: &ClientId) -> (SocketId, Arc<dyn SeatGuard>) {
+    fn new_socket(&self, replica: ReplicaAddress, _: &ClientId, _: Option<&Bytes>) -> (SocketId, Arc<dyn SeatGuard>) {
         let socket = self.services.connections().new_socket(&self.life, replica);
         (socket, self.services.socket_guard(socket))
     }

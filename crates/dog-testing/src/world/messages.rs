@@ -274,5 +274,6 @@ fn copy_of(request: &Request) -> Request {
     let mut copy = Request::new(Body::empty());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
+    copy.extensions_mut().clone_from(request.extensions());
     copy
 }

@@ -5,6 +5,7 @@ mod events;
 mod faults;
 mod inside;
 mod lives;
+mod requests;
 mod sockets;
 mod time;
 mod traffic;

@@ -7,7 +7,7 @@ use dog_conformance::{Capability, Harness, Lack};
 use crate::workerd::{Disk, Workerd};
 
 /// The capabilities that the Worker lacks, because the runtime does these things itself.
-const LACKS: [Lack; 5] = [
+const LACKS: [Lack; 6] = [
     Lack { capability: Capability::Handshakes, reason: "the runtime answers handshakes before the Worker sees them" },
     Lack { capability: Capability::Frames, reason: "the runtime reads frames and chooses the close code" },
     Lack {
@@ -17,6 +17,10 @@ const LACKS: [Lack; 5] = [
     Lack {
         capability: Capability::Hangup,
         reason: "workerd keeps a connection open if its client has never sent anything",
+    },
+    Lack {
+        capability: Capability::PeerAddress,
+        reason: "Cloudflare's front puts it into a header, and workerd alone does not",
     },
     Lack { capability: Capability::Backpressure, reason: "the runtime reads on while a handler runs" },
 ];

@@ -1,5 +1,7 @@
 //! Commands and their replies.
 
+use std::net::IpAddr;
+
 use dog::{ClientId, ReplicaId};
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +95,8 @@ pub enum Act {
         /// The number.
         value: u64,
     },
+    /// Return the identity of this socket.
+    Identity,
     /// Read the attachment of this socket as a number, which it is not.
     MisreadAttachment,
     /// Attach this many bytes to this socket.
@@ -343,6 +347,11 @@ pub enum Told {
         /// How many were aborted before they had ended.
         aborted: u64,
     },
+    /// To [`Act::Identity`].
+    Identity {
+        /// The identity.
+        value: Option<String>,
+    },
     /// To [`Act::Attachment`].
     Attachment {
         /// The value.
@@ -372,6 +381,10 @@ pub struct Echo {
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: String,
+    /// The address of the client that has sent it.
+    pub peer: Option<IpAddr>,
+    /// Its identity.
+    pub identity: Option<String>,
     /// Whether it has the extension that the App adds to every request that it forwards.
     pub marked: bool,
 }

@@ -9,6 +9,7 @@ use dog::{ClientId, Env, Error, GroupId, ReplicaId, Request, Response};
 use super::reservation::Reservation;
 use crate::address::GroupAddress;
 use crate::driver::call_time::call_group;
+use crate::driver::extensions::prepare_request;
 use crate::driver::object::Activation;
 use crate::host::Host;
 
@@ -73,7 +74,7 @@ impl<H: Host> AppPort for Port<H> {
         group: GroupId,
         mut request: Request,
     ) -> LocalFuture<Result<Response, Error>> {
-        request.extensions_mut().clear();
+        prepare_request(&mut request, None);
         match self.address(class, group) {
             Ok(address) => self.host.fetch_group(address, request),
             Err(error) => Box::pin(async { Err(error) }),
@@ -92,9 +93,9 @@ impl SeatPort for OfObject {
         self.reservation.replica()
     }
 
-    fn fetch(self: Box<Self>, request: Request) -> LocalFuture<Result<Response, Error>> {
+    fn fetch(self: Box<Self>, request: Request, identity: Option<Bytes>) -> LocalFuture<Result<Response, Error>> {
         match self.activation.check() {
-            Ok(()) => self.reservation.fetch(request),
+            Ok(()) => self.reservation.fetch(request, identity),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }

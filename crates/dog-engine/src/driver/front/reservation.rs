@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use dog::internal::{Kind, LocalFuture, SeatPort};
+use bytes::Bytes;
+use dog::internal::{Identity, Kind, LocalFuture, SeatPort};
 use dog::{ClientId, Error, ReplicaId, Request, Response};
 
 use crate::address::{GroupAddress, ReplicaAddress, Ticket};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
+use crate::driver::extensions::prepare_request;
 use crate::host::{Fetched, Host};
 use crate::message::{GroupAnswer, GroupCall, GroupCast};
 use crate::seats::Refusal;
@@ -39,8 +41,8 @@ impl<H: Host> Reservation<H> {
         self.ticket.take().ok_or_else(|| Error::new(Kind::NoTicket, "the ticket was used before"))
     }
 
-    async fn take_seat(&mut self, mut request: Request) -> Result<Response, Error> {
-        request.extensions_mut().clear();
+    async fn take_seat(&mut self, mut request: Request, identity: Option<Bytes>) -> Result<Response, Error> {
+        prepare_request(&mut request, identity.map(Identity));
         for _ in 0..ATTEMPTS {
             let ticket = self.use_ticket()?;
             let (replica, client) = (ticket.replica, ticket.client.clone());
@@ -70,8 +72,8 @@ impl<H: Host> SeatPort for Reservation<H> {
         self.ticket.as_ref().map_or(ReplicaId::from_bytes([0; 32]), |ticket| ticket.replica)
     }
 
-    fn fetch(mut self: Box<Self>, request: Request) -> LocalFuture<Result<Response, Error>> {
-        Box::pin(async move { self.take_seat(request).await })
+    fn fetch(mut self: Box<Self>, request: Request, identity: Option<Bytes>) -> LocalFuture<Result<Response, Error>> {
+        Box::pin(async move { self.take_seat(request, identity).await })
     }
 }
 

@@ -72,7 +72,11 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let handlers = async move {
             let mut next = Some(event);
             while let Some(event) = next {
+                let is_last = matches!(event, Event::End(_));
                 task.handle(&socket, event).await;
+                if is_last {
+                    task.identities.borrow_mut().forget(id);
+                }
                 next = task.next_event(id);
             }
         };

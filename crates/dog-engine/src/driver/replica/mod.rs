@@ -4,11 +4,13 @@
 //! - `handlers`: calls the handlers of sockets; `turns`: their order
 //! - `verbs`: what the user's code can do; `port`: the handle by which it does it
 //! - `outlets`: WebSockets and event streams as one
+//! - `identities`: what the App has said about the client of each socket
 //! - `siblings`: the view of the Group
 //! - `socket_states`: what the user's code keeps in memory for single sockets
 //! - `reporting`: how seats are reported to the Group
 
 mod handlers;
+mod identities;
 mod outlets;
 mod port;
 mod reporting;
@@ -20,7 +22,8 @@ mod verbs;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use dog::internal::{Kind, ReplicaPort, StreamFormat};
+use bytes::Bytes;
+use dog::internal::{Identity, Kind, ReplicaPort, StreamFormat};
 use dog::{CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
 
 use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer, user_function_by_deadline};
@@ -28,10 +31,11 @@ use super::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade, keep_en
 use super::failures::{UserFunction, public_error, report_failure};
 use super::object::{Living, ObjectCore, answer, note_event, start, watch, writes_are_done};
 use crate::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket, View};
-use crate::host::{End, Fetched, Host, ObjectStatus, Readiness, ReplicaObject};
+use crate::host::{End, Fetched, Host, KeptSocket, ObjectStatus, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Seats;
+use identities::Identities;
 use outlets::Outlets;
 use port::Port;
 use reporting::{Reporting, Reports, acknowledged, report, report_used_ticket};
@@ -49,6 +53,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     turns: RefCell<Turns>,
     states: SocketStates,
     outlets: Outlets<H>,
+    identities: RefCell<Identities>,
     reporting: Reporting,
     /// The handle that the user's code has in the current activation, once it was given one.
     port: RefCell<Option<Rc<Port<R, H>>>>,
@@ -113,8 +118,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) fn begin(host: Rc<H>, address: ReplicaAddress, epoch: Epoch) -> Rc<dyn ReplicaObject> {
         // The Group tells the limit before any request is accepted, so this one is never used.
         let mut seats = Seats::new(address.replica, epoch, Limit::new(1)).at(host.node());
-        for (socket, client) in host.sockets(address) {
+        let mut identities = Identities::default();
+        for KeptSocket { socket, client, identity } in host.sockets(address) {
             seats.reopen(socket, &client);
+            identity.into_iter().for_each(|identity| identities.set(socket, identity));
         }
         Rc::new_cyclic(|this: &Weak<Self>| Self {
             this: Weak::clone(this),
@@ -125,6 +132,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             seats: RefCell::new(seats),
             turns: RefCell::default(),
             states: SocketStates::default(),
+            identities: RefCell::new(identities),
             reporting: Reporting::default(),
             port: RefCell::default(),
         })
@@ -225,6 +233,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         };
         report_used_ticket(self);
         request.extensions_mut().insert(SeatMark(seat));
+        let identity = request.extensions().get::<Identity>().map(|identity| identity.0.clone());
         let answer = replica.receive(&self.context(), request).await;
         let mut response = answer.map_err(|failure| {
             report_failure(&**self.host(), UserFunction::Receive, Some(self.core.object()), None, &failure);
@@ -232,18 +241,19 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             public_error(&failure)
         })?;
         keep_engine_extensions(response.extensions_mut());
-        Ok(Fetched::Response(self.hand_over_seat(response, seat)))
+        Ok(Fetched::Response(self.hand_over_seat(response, seat, identity)))
     }
 
     /// Gives the seat of an answered request to its socket, or to the body while it is streamed, or frees it.
-    fn hand_over_seat(&self, mut response: Response, seat: SeatId) -> Response {
+    fn hand_over_seat(&self, mut response: Response, seat: SeatId, identity: Option<Bytes>) -> Response {
         if response.extensions_mut().remove::<SeatMark>().is_some_and(|mark| mark.0 == seat) {
             if let Some(OpensStream(format)) = response.extensions_mut().remove() {
-                return self.open_stream(response, seat, format);
+                return self.open_stream(response, seat, format, identity);
             }
             // The socket opens before the client has the response, so the client misses no message after the response.
             let Some(client) = self.seats.borrow().client_of(seat).cloned() else { return response };
-            let (socket, guard) = self.host().new_socket(self.address, &client);
+            let (socket, guard) = self.host().new_socket(self.address, &client, identity.as_ref());
+            identity.into_iter().for_each(|identity| self.identities.borrow_mut().set(socket, identity));
             if let Some(FirstAttachment(attachment)) = response.extensions_mut().remove() {
                 self.host().set_attachment(socket, attachment);
             }
@@ -260,10 +270,17 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     }
 
     /// Makes the response an event stream. Its body releases the seat when it has ended.
-    fn open_stream(&self, mut response: Response, seat: SeatId, format: StreamFormat) -> Response {
+    fn open_stream(
+        &self,
+        mut response: Response,
+        seat: SeatId,
+        format: StreamFormat,
+        identity: Option<Bytes>,
+    ) -> Response {
         let attachment = response.extensions_mut().remove().map(|FirstAttachment(attachment)| attachment);
         let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
         let (socket, body, stream) = self.outlets.open(format, (seat, guard), attachment);
+        identity.into_iter().for_each(|identity| self.identities.borrow_mut().set(socket, identity));
         self.open_socket(seat, socket);
         response.extensions_mut().insert(stream);
         response.map(|_| body)

@@ -172,6 +172,10 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         })
     }
 
+    fn identity(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
+        self.driver()?.identity(socket)
+    }
+
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
         self.driver()?.attachment(socket)
     }

@@ -168,6 +168,14 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
     }
 
+    pub(super) fn identity(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
+        // While the last handler runs, the socket is not open any more.
+        if self.is_open(socket) || self.turns.borrow().is_busy(socket) {
+            return Ok(self.identities.borrow().get(socket));
+        }
+        Err(Error::of_socket(socket))
+    }
+
     pub(super) fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
         if self.is_open(socket) {
             return Ok(self.outlets.attachment(socket));
