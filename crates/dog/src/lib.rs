@@ -51,37 +51,7 @@ pub use accept::Accept;
 pub use app::{AnyApp, App, Dog, GroupHandle, Groups, ReplicaHandle};
 pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
 pub use body::{Body, Request, Response, json_response, query_param, text_response};
-/// Bytes that are shared and not copied when they are cloned. A message, an answer to gossip and a stored value can be made of
-/// them.
-///
-/// Use them for bytes inside of values that are serialised: gossip and its answer, storage, attachments. A `Vec<u8>` is written
-/// there as a list of numbers, which takes **two bytes** for each byte from 128 on. `Bytes` take one byte each. A `Vec<u8>`
-/// that is a field of yours does too with `#[serde(with = "serde_bytes")]`, from the crate of that name.
-///
-/// ```
-/// # use dog::*;
-/// # struct Document;
-/// # impl Group for Document {
-/// #     type Replica = Pad;
-/// #     type Call = ();
-/// #     type Reply = ();
-/// #     const NAME: &'static str = "document";
-/// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Document) }
-/// #     fn limit(&self) -> Limit { Limit::new(50) }
-/// # }
-/// struct Pad { updates: Bytes }
-///
-/// impl Replica for Pad {
-///     type Group = Document;
-///     type Gossip = ();
-///     type Answer = Bytes;
-/// #   async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Pad { updates: Bytes::new() }) }
-/// #   async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
-///     async fn on_gossip(&self, _: &Context<Self>, _: ()) -> Result<Bytes> {
-///         Ok(self.updates.clone())
-///     }
-/// }
-/// ```
+#[doc = include_str!("bytes.md")]
 pub use bytes::Bytes;
 pub use call::MAX_CALL;
 pub use close::{Close, CloseCode, SocketError};
