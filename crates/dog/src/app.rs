@@ -21,6 +21,10 @@ use crate::request::encode_identity;
 /// Answers every request from outside: it picks a Group by name, identifies the client, and forwards the request.
 ///
 /// The [crate's documentation](crate) has a complete program.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no App",
+    note = "implement `dog::App` for it: name its Groups, and answer requests in `fetch`"
+)]
 pub trait App: Sized + 'static {
     /// The Groups of this App as a tuple: `(Lobby,)`. A host runs objects of these Groups only.
     ///
@@ -38,6 +42,11 @@ pub trait App: Sized + 'static {
 }
 
 /// A tuple of up to eight [`Group`] types. Each has a [`NAME`](Group::NAME) of its own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tuple of Groups",
+    label = "not a tuple of up to eight types that implement `Group`",
+    note = "a tuple of one has a comma: `type Groups = (Lobby,);`"
+)]
 pub trait Groups: 'static {
     #[doc(hidden)]
     const NAMES: &'static [&'static str];

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::except::Except;
 use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId};
-use crate::message::Message;
+use crate::message::IntoMessage;
 use crate::object_methods::object_methods;
 use crate::port::{GossipAnswers, ReplicaPort};
 use crate::replica::Replica;
@@ -130,7 +130,7 @@ impl<R: Replica> Context<R> {
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
-    pub fn emit(&self, message: impl Into<Message>) -> Result<(), Error> {
+    pub fn emit(&self, message: impl IntoMessage) -> Result<(), Error> {
         self.port.emit(&message.into(), Except::Nobody)
     }
 
@@ -139,7 +139,7 @@ impl<R: Replica> Context<R> {
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
-    pub fn broadcast(&self, message: impl Into<Message>) -> Result<(), Error> {
+    pub fn broadcast(&self, message: impl IntoMessage) -> Result<(), Error> {
         self.port.broadcast(&message.into(), Except::Nobody)
     }
 
@@ -150,7 +150,7 @@ impl<R: Replica> Context<R> {
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
-    pub async fn broadcast_confirmed(&self, message: impl Into<Message>) -> Result<BroadcastReport, Error> {
+    pub async fn broadcast_confirmed(&self, message: impl IntoMessage) -> Result<BroadcastReport, Error> {
         self.port.broadcast_confirmed(message.into(), Except::Nobody).await
     }
 
@@ -166,7 +166,7 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_deadline`]: the Group did not answer within 3 s.
     /// - [`Error::is_unreachable`]: the Group cannot be reached.
     /// - [`Error::is_closed`]: this activation of the Replica is over.
-    pub async fn whisper(&self, client: &ClientId, message: impl Into<Message>) -> Result<usize, Error> {
+    pub async fn whisper(&self, client: &ClientId, message: impl IntoMessage) -> Result<usize, Error> {
         self.port.whisper(client.clone(), message.into()).await
     }
 

@@ -1,5 +1,7 @@
 //! The two error types: [`Error`] from this library, and [`Failure`] from the handlers of users.
 
+mod names;
+
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -248,7 +250,7 @@ impl StdError for Error {
     }
 }
 
-/// The error of a handler. The operator `?` turns any error into one.
+/// The error of a handler. The operator `?` turns any error into one, and `into` turns a text into one.
 ///
 /// The server logs it with all its causes. The client sees no internals: if `receive` or `fetch` fails, the response is 500,
 /// or the [`Error::status`] of an error of this library, or the status of [`Failure::status`]; if a handler of a socket fails,
@@ -260,7 +262,7 @@ impl StdError for Error {
 /// }
 /// assert!(parse("a").unwrap_err().to_string().contains("invalid digit"));
 /// ```
-// `Failure` does not implement `std::error::Error`, because `From<E: Error>` would then overlap with `From<Failure>`.
+// `Failure` does not implement `std::error::Error`, because `From<E>` would then overlap with `From<Failure>`.
 pub struct Failure {
     cause: Box<dyn StdError + Send + Sync>,
 }
@@ -318,9 +320,10 @@ impl Failure {
     }
 }
 
-impl<E: StdError + Send + Sync + 'static> From<E> for Failure {
+/// From any error, and from a text.
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Failure {
     fn from(cause: E) -> Self {
-        Self { cause: Box::new(cause) }
+        Self { cause: cause.into() }
     }
 }
 

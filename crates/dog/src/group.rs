@@ -53,6 +53,10 @@ use crate::replica::Replica;
 /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no Group",
+    note = "implement `dog::Group` for it; a Replica and its Group name each other: `type Replica` and `type Group`"
+)]
 pub trait Group: Sized + 'static {
     /// The Replicas of this Group.
     type Replica: Replica<Group = Self>;

@@ -62,7 +62,7 @@ pub use group::{Group, GroupContext, InvalidLimit, Limit, Policy};
 pub use http;
 pub use id::{ClientId, GroupId, Jurisdiction, MAX_CLIENT_ID, Place, Region, ReplicaId};
 pub use list::List;
-pub use message::{Message, MessageKind};
+pub use message::{IntoMessage, Message, MessageKind};
 pub use numbers::{Epoch, SocketId};
 pub use placement::Placement;
 pub use replica::Replica;

@@ -121,6 +121,37 @@ impl Message {
     }
 }
 
+/// What the verbs send: a [`Message`], text (`&str`, `String`) or bytes ([`Bytes`], `Vec<u8>`).
+///
+/// Implement it for a type of yours that is a message by itself:
+///
+/// ```
+/// use dog::{IntoMessage, Message};
+///
+/// struct Tick(u64);
+///
+/// impl From<Tick> for Message {
+///     fn from(tick: Tick) -> Self {
+///         Message::binary(tick.0.to_be_bytes())
+///     }
+/// }
+/// impl IntoMessage for Tick {}
+/// # fn check(socket: &dog::Socket) -> Result<(), dog::Error> { socket.send(Tick(7)) }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no message",
+    label = "this cannot be sent as it is",
+    note = "a value that clients read as JSON: `Message::json(&value)?`",
+    note = "bytes: `Message::binary(bytes)`; text: `Message::text(text)`"
+)]
+pub trait IntoMessage: Into<Message> {}
+
+impl IntoMessage for Message {}
+impl IntoMessage for &str {}
+impl IntoMessage for String {}
+impl IntoMessage for Bytes {}
+impl IntoMessage for Vec<u8> {}
+
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
         Self::text(text)

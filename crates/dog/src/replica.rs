@@ -58,6 +58,10 @@ use crate::socket::Socket;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no Replica",
+    note = "implement `dog::Replica` for it; a Replica and its Group name each other: `type Replica` and `type Group`"
+)]
 pub trait Replica: Sized + 'static {
     /// The Group of this Replica.
     type Group: Group<Replica = Self>;

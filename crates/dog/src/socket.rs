@@ -14,7 +14,7 @@ use crate::codec;
 use crate::error::{Error, Kind};
 use crate::except::Except;
 use crate::id::ClientId;
-use crate::message::Message;
+use crate::message::IntoMessage;
 use crate::numbers::SocketId;
 use crate::port::ReplicaPort;
 use crate::replies::BroadcastReport;
@@ -89,7 +89,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
-    pub fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
+    pub fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
         self.port.send(self.id, &message.into())
     }
 
@@ -108,7 +108,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
-    pub fn emit(&self, message: impl Into<Message>, to: To) -> Result<(), Error> {
+    pub fn emit(&self, message: impl IntoMessage, to: To) -> Result<(), Error> {
         self.port.emit(&message.into(), self.except(to))
     }
 
@@ -117,7 +117,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
-    pub fn broadcast(&self, message: impl Into<Message>, to: To) -> Result<(), Error> {
+    pub fn broadcast(&self, message: impl IntoMessage, to: To) -> Result<(), Error> {
         self.port.broadcast(&message.into(), self.except(to))
     }
 
@@ -127,7 +127,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
-    pub async fn broadcast_confirmed(&self, message: impl Into<Message>, to: To) -> Result<BroadcastReport, Error> {
+    pub async fn broadcast_confirmed(&self, message: impl IntoMessage, to: To) -> Result<BroadcastReport, Error> {
         self.port.broadcast_confirmed(message.into(), self.except(to).cloned()).await
     }
 
@@ -136,7 +136,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`Error::is_deadline`], [`Error::is_unreachable`] or [`Error::is_closed`].
-    pub async fn whisper(&self, client: &ClientId, message: impl Into<Message>) -> Result<usize, Error> {
+    pub async fn whisper(&self, client: &ClientId, message: impl IntoMessage) -> Result<usize, Error> {
         self.port.whisper(client.clone(), message.into()).await
     }
 

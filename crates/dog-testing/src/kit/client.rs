@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use dog::{ClientId, Close, CloseCode, Message, ReplicaId, Response};
+use dog::{ClientId, Close, CloseCode, IntoMessage, Message, ReplicaId, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,7 +22,7 @@ pub struct ClientSocket {
 
 impl ClientSocket {
     /// Sends a message: text from `&str` and `String`, binary from `Vec<u8>` and `Bytes`.
-    pub fn send(&self, message: impl Into<Message>) {
+    pub fn send(&self, message: impl IntoMessage) {
         self.world.client_sends(self.key, message.into());
     }
 
