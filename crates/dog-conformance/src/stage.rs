@@ -100,6 +100,11 @@ impl TestGroup {
         Self::new(class, self.group.clone(), self.entries.clone(), self.hangs_up)
     }
 
+    /// The name of another Group of this class, which no other scenario uses. Without the class, as Groups are named in calls.
+    pub fn other_name(&self, name: &str) -> String {
+        format!("{}-{name}", self.group)
+    }
+
     /// The path of an action for a client. It ends with a query, to which more can be appended.
     pub fn path(&self, action: &str, client: &str) -> String {
         format!("/{}/{}/{action}?u={client}", self.class, self.group)

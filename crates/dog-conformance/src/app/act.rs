@@ -5,8 +5,8 @@ use dog::{CloseCode, Context, Failure, Result, Socket, Timestamp, To};
 
 use super::class::TestClass;
 use super::earlier_life;
-use super::protocol::{Act, Answer, Ask, Attached, Step, Told, Whom, Why, waiting};
-use super::room::{InRoom, Room};
+use super::protocol::{Act, Answer, Ask, Attached, GroupAsk, GroupReply, Step, Told, Whom, Why, waiting};
+use super::room::{ClassGroup, InRoom, Room};
 use super::storage_runner;
 use super::tap::Tap;
 
@@ -40,7 +40,7 @@ impl<C: TestClass> Room<C> {
                 self.taps.take().iter().for_each(Tap::end);
                 Ok(Told::Done)
             }
-            Act::Gossip { ask } => gossip(cx, &ask).await,
+            Act::Gossip { .. } | Act::Call { .. } => inquire(cx, act).await,
             Act::Task { task } => self.on_task(cx, task).await,
             Act::UseEarlierLife { name } => earlier_life::use_it::<C>(&name).await,
             Act::SendLate { client, gate, fails } => match self.send_late(cx, &client, &gate).await {
@@ -97,6 +97,7 @@ impl<C: TestClass> Room<C> {
         drop(cx.broadcast_confirmed(text));
         drop(cx.whisper(client, text));
         drop(cx.gossip(&Ask::Report));
+        drop(cx.call_group(&GroupAsk::Fail));
         drop(cx.set_alarm(Timestamp::from_millis(0)));
         drop(cx.storage().put("borrowed", &1));
         socket.send(text).map(|()| Told::Done)
@@ -140,6 +141,19 @@ fn reached(reach: dog::BroadcastReport) -> Told {
 
 fn took(sockets: usize) -> Told {
     Told::Took { sockets }
+}
+
+/// Asks the siblings or a Group.
+async fn inquire<C: TestClass>(cx: &Context<Room<C>>, act: Act) -> Result<Told, dog::Error> {
+    match act {
+        Act::Gossip { ask } => gossip(cx, &ask).await,
+        Act::Call { group: None, ask } => Ok(Told::Replied { by_group: GroupReply::passed(cx.call_group(&ask).await) }),
+        Act::Call { group: Some(group), ask } => {
+            let called = cx.dog().group::<ClassGroup<C>>(&group).call(&ask).await;
+            Ok(Told::Replied { by_group: GroupReply::passed(called) })
+        }
+        _ => Ok(Told::Done),
+    }
 }
 
 async fn gossip<C: TestClass>(cx: &Context<Room<C>>, ask: &Ask) -> Result<Told, dog::Error> {

@@ -50,10 +50,15 @@ pub trait TestClass: 'static {
     }
 }
 
-/// A member that is slow because the machine is busy must not count as gone, and a ticket must live longer than a scenario
+/// A member or a call that is slow because the machine is busy must not count as gone, and a ticket must live longer than a scenario
 /// waits for a seat to be released.
 fn patient() -> Policy {
-    Policy { join_deadline: Duration::from_secs(20), ticket_lifetime: Duration::from_secs(60), ..Policy::default() }
+    Policy {
+        join_deadline: Duration::from_secs(20),
+        ticket_lifetime: Duration::from_secs(60),
+        call_deadline: Duration::from_secs(20),
+        ..Policy::default()
+    }
 }
 
 /// See [`Single`](super::Single).
@@ -108,7 +113,13 @@ impl TestClass for ShortTimes {
     const LIMIT: Limit = Limit::new(8);
 
     fn policy() -> Policy {
-        Policy { ticket_lifetime: Self::TICKET, sticky_for: Self::SPAN, park_after: Self::SPAN, ..patient() }
+        Policy {
+            ticket_lifetime: Self::TICKET,
+            sticky_for: Self::SPAN,
+            park_after: Self::SPAN,
+            call_deadline: Self::SPAN,
+            ..patient()
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `/CLASS/GROUP/stream?u=CLIENT` | identifies, and streams the texts of [`protocol::Act::Push`] until [`protocol::Act::EndStreams`] |
 //! | `/CLASS/GROUP/events?u=CLIENT`, `…/lines?u=CLIENT` | identifies and opens an event stream, or one of lines |
 //! | `/CLASS/GROUP/identify?u=CLIENT` | identifies and drops the ticket: [`protocol::Identified`] |
+//! | `/CLASS/GROUP/call` | calls the Group with the [`protocol::GroupAsk`] of the body: a [`protocol::GroupReply`] |
 //! | `/CLASS/GROUP/hold?u=CLIENT&gate=GATE&then=use` | identifies, waits at the gate of the hall `GROUP`, performs the command of the body; `then=drop` drops the ticket |
 //! | `/CLASS/GROUP/group?do=fail` | sends the request to the Group, which fails, panics, counts (`do=count`), sleeps in a task (`do=sleep`), runs the storage script in the body (`do=storage`, `do=storage_or_fail`), or returns the request (without `do`) |
 //! | `/ANYTHING?forward=CLASS/GROUP&u=CLIENT` | identifies and forwards the request unchanged; with `to=group`, to the Group |
@@ -21,6 +22,7 @@ mod act;
 mod class;
 mod earlier_life;
 mod gate;
+mod group_calls;
 mod groups;
 mod hand_over;
 mod journal;

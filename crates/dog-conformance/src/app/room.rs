@@ -14,10 +14,11 @@ use dog::{
 
 use super::class::TestClass;
 use super::gate::Gates;
+use super::group_calls;
 use super::journal::Journal;
 use super::protocol::{
-    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, GATED, HOST, JournalReport, OVER,
-    REPLICA_HEADER, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, UNWANTED, waiting,
+    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, GATED, GroupAsk, GroupReply, HOST,
+    JournalReport, OVER, REPLICA_HEADER, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, UNWANTED, waiting,
 };
 use super::responses;
 use super::storage_runner::{self, StorageOwner};
@@ -27,19 +28,20 @@ use super::tap::Tap;
 pub struct ClassGroup<C> {
     /// Not stored: it is lost when the Group leaves memory.
     field: Cell<u64>,
+    gates: Gates,
     class: PhantomData<fn() -> C>,
 }
 
 impl<C: TestClass> Group for ClassGroup<C> {
     type Replica = Room<C>;
-    type Call = ();
-    type Reply = ();
+    type Call = GroupAsk;
+    type Reply = GroupReply;
     const NAME: &'static str = C::NAME;
     const ACTIVATE_DEADLINE: Duration = C::ACTIVATE_DEADLINE;
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
         C::waits(cx.id(), "Group::activate").await;
-        Ok(Self { field: Cell::new(0), class: PhantomData })
+        Ok(Self { field: Cell::new(0), gates: Gates::default(), class: PhantomData })
     }
 
     fn limit(&self) -> Limit {
@@ -87,6 +89,10 @@ impl<C: TestClass> Group for ClassGroup<C> {
             }
             _ => responses::echo("group", request).await,
         }
+    }
+
+    async fn on_call(&self, cx: &GroupContext, ask: GroupAsk) -> Result<GroupReply> {
+        group_calls::answer::<Self>(&self.gates, cx, ask).await
     }
 
     async fn on_alarm(&self, cx: &GroupContext) -> Result {

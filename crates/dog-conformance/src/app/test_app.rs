@@ -4,7 +4,7 @@ use dog::http::{HeaderValue, StatusCode};
 use dog::{App, ClientId, Dog, Failure, Group, Request, Response, Result};
 
 use super::groups::{Brief, Hall, Match, Named, Octet, Pair, Single, Slow};
-use super::protocol::{self, Act, Command, Identified};
+use super::protocol::{self, Act, Command, GroupAsk, GroupReply, Identified};
 use super::responses::{Mark, echo, refusal};
 
 /// The App that every host runs for the suite.
@@ -40,7 +40,12 @@ impl App for TestApp {
 }
 
 /// Answers a path of a Group of the class `G`.
-async fn at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, mut request: Request) -> Result<Response> {
+async fn at<G: Group<Call = GroupAsk, Reply = GroupReply>>(
+    dog: &Dog<TestApp>,
+    group: &str,
+    action: &str,
+    mut request: Request,
+) -> Result<Response> {
     request.extensions_mut().insert(Mark);
     let mut response = answer_at::<G>(dog, group, action, request).await?;
     if response.extensions().get::<Mark>().is_some() {
@@ -49,12 +54,21 @@ async fn at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, mut request
     Ok(response)
 }
 
-async fn answer_at<G: Group>(dog: &Dog<TestApp>, group: &str, action: &str, request: Request) -> Result<Response> {
+async fn answer_at<G: Group<Call = GroupAsk, Reply = GroupReply>>(
+    dog: &Dog<TestApp>,
+    group: &str,
+    action: &str,
+    request: Request,
+) -> Result<Response> {
     let handle = dog.group::<G>(group);
     let to_group = dog::query_param(&request, "to").as_deref() == Some("group");
     match action {
         "forward" if to_group => Ok(handle.fetch(request).await?),
         "group" => Ok(handle.fetch(request).await?),
+        "call" => {
+            let ask: GroupAsk = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
+            Ok(dog::json_response(StatusCode::OK, &GroupReply::passed(handle.call(&ask).await))?)
+        }
         "ws" | "http" | "stream" | "events" | "lines" | "forward" => {
             let replica = handle.identify(&client(&request)?).await?;
             match identity(&request)? {

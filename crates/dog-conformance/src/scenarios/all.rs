@@ -2,9 +2,9 @@
 
 use super::scenario::Scenario;
 use super::{
-    alarms, apart, attachments, bad_input, closing, contained, counts, delivery, events, gossip, handlers, hibernation,
-    joining, limit, lives, messages, naming, order, placement, reentry, requests, restarts, slow, storage, tasks,
-    tickets, transactions, whisper,
+    alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, handlers,
+    hibernation, joining, limit, lives, messages, naming, order, placement, reentry, requests, restarts, slow, storage,
+    tasks, tickets, transactions, whisper,
 };
 
 /// All scenarios, roughly in the order of the promises.
@@ -33,6 +33,7 @@ pub fn all() -> Vec<Scenario> {
         events::scenarios,
         hibernation::scenarios,
         contained::scenarios,
+        calls::scenarios,
         apart::scenarios,
         messages::scenarios,
         attachments::scenarios,

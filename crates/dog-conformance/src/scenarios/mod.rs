@@ -8,6 +8,7 @@ mod all;
 mod apart;
 mod attachments;
 mod bad_input;
+mod calls;
 mod closing;
 mod contained;
 mod counts;

@@ -6,6 +6,7 @@ use dog::{ClientId, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use super::attached::Attached;
+use super::group_ask::{GroupAsk, GroupReply};
 use super::report::{Answer, Ask, Why};
 use super::storage_script::{Found, StorageStep};
 use super::task_act::TaskAct;
@@ -68,6 +69,13 @@ pub enum Act {
     Ask {
         /// What.
         ask: Ask,
+    },
+    /// Call the Group of this Replica, or another one of the same class.
+    Call {
+        /// The name of the other one.
+        group: Option<String>,
+        /// What for.
+        ask: GroupAsk,
     },
     /// Ask the siblings, with gossip.
     Gossip {
@@ -298,6 +306,11 @@ pub enum Told {
         missing: Vec<(ReplicaId, Why)>,
         /// The Replicas that were not asked because they are parked. `None` if the Group did not answer.
         parked: Option<Vec<ReplicaId>>,
+    },
+    /// To [`Act::Call`].
+    Replied {
+        /// What.
+        by_group: GroupReply,
     },
     /// To [`Act::Ask`].
     Answered {

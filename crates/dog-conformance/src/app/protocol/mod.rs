@@ -4,6 +4,7 @@
 
 mod attached;
 mod command;
+mod group_ask;
 mod names;
 mod report;
 mod storage_script;
@@ -11,6 +12,7 @@ mod task_act;
 
 pub use attached::Attached;
 pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, Whom, waiting};
+pub use group_ask::{GroupAsk, GroupReply};
 pub use names::{
     AUTO_RESPONSE, BOUND, BOUND_THERE, FAILING, FAR, GATED, HOST, MARKED_HEADER, OVER, PLACED, REPLICA_HEADER, SORE,
     TAGGED, TOGETHER, UNPLACEABLE, UNWAKEABLE, UNWANTED,
