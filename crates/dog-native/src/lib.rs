@@ -15,6 +15,7 @@
 //!   the address of a client behind proxies; `descriptors`: connections
 //!   per process; `pace`: the timeouts of HTTP; `standing_in`: accepting for a worker that is stuck; `service`:
 //!   [`Service`]
+//! - `handle`: [`Handle`], for the rest of the process
 //! - `upgrade`: a connection becomes a WebSocket; `tunnel`: a WebSocket whose Replica lives on another node
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 //!
@@ -45,6 +46,7 @@ mod front;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handle;
 mod heartbeat;
 mod listening;
 mod mail;
@@ -71,6 +73,7 @@ mod workers;
 
 pub use config::{Compression, SlowConsumer};
 pub use error::Error;
+pub use handle::{Handle, RemoteGroup, Unchecked};
 pub use proxies::Network;
 pub use running::Running;
 pub use server::Server;

@@ -1,8 +1,10 @@
 //! [`Mail`]: the messages between worker threads. [`Post`](crate::post::Post) carries them.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use dog::internal::{AppPort, LocalFuture};
 use dog::{Epoch, Error, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::Fetched;
@@ -32,6 +34,9 @@ impl ReturnAddress {
         Self { node: NodeId::default(), worker, call, span: Span::current() }
     }
 }
+
+/// What a worker does for a [`Handle`](crate::Handle). The argument is its way to all Groups.
+pub(crate) type Job = Box<dyn FnOnce(Rc<dyn AppPort>) -> LocalFuture<()> + Send>;
 
 /// A message to a worker.
 pub(crate) enum Mail {
@@ -101,6 +106,13 @@ pub(crate) enum Mail {
     Outside {
         request: Request,
         reply: oneshot::Sender<Response>,
+        span: Span,
+    },
+    /// Something that a [`Handle`](crate::Handle) wants to be done.
+    Job {
+        job: Job,
+        /// How many bytes it carries.
+        carried: usize,
         span: Span,
     },
     /// Asks for the worker's counts.
@@ -225,6 +237,7 @@ impl Mail {
             Self::GroupCall { call: GroupCall::Call { call, .. }, .. } => call.len(),
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Called(reply))), .. } => reply.len(),
             Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Gossip(gossip))), .. } => gossip.len(),
+            Self::Job { carried, .. } => *carried,
             Self::Attach(attach) => attach.unread.len(),
             _ => 0,
         };
@@ -243,6 +256,7 @@ impl Mail {
                 | Self::ReplicaFetch { .. }
                 | Self::ReplicaCast { cast: ReplicaCast::Deliver(_), .. }
                 | Self::Outside { .. }
+                | Self::Job { .. }
         )
     }
 

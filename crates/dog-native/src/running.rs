@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::handle::{Handle, Remote, Unchecked};
 use crate::workers::Workers;
 
 /// A running server. Dropping it starts a shutdown, without waiting for its end.
@@ -12,11 +13,12 @@ pub struct Running {
     /// At least one address.
     addresses: Vec<SocketAddr>,
     workers: Workers,
+    remote: Remote,
 }
 
 impl Running {
-    pub(crate) fn new(addresses: Vec<SocketAddr>, workers: Workers) -> Self {
-        Self { addresses, workers }
+    pub(crate) fn new(addresses: Vec<SocketAddr>, workers: Workers, remote: Remote) -> Self {
+        Self { addresses, workers, remote }
     }
 
     /// Returns the address that the server listens on: the first of [`local_addrs`](Self::local_addrs).
@@ -33,6 +35,12 @@ impl Running {
     /// Returns the address for operators, if [`Server::admin`](crate::Server::admin) was set.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.workers.admin_addr()
+    }
+
+    /// Returns a handle to the App's Groups, for the rest of the process. Unlike that of
+    /// [`Server::handle`](crate::Server::handle), it does not know the type of the App.
+    pub fn handle(&self) -> Handle<Unchecked> {
+        Handle::new(&self.remote)
     }
 
     /// Shuts the server down gracefully, and completes when everything is done:

@@ -11,6 +11,7 @@ use crate::backend::Backend;
 use crate::cluster::ports::{Cluster, Versions};
 use crate::config::{Compression, Config, SlowConsumer};
 use crate::error::Error;
+use crate::handle::{Handle, Remote};
 use crate::listening::{Listening, listen_all};
 use crate::proxies::{Network, TrustedProxies};
 use crate::running::Running;
@@ -35,12 +36,13 @@ use crate::workers::Workers;
 pub struct Server<A> {
     app: A,
     config: Config,
+    remote: Remote,
 }
 
 impl<A: App + Send + Sync> Server<A> {
     /// Creates a server for `app` with the default settings.
     pub fn new(app: A) -> Self {
-        Self { app, config: Config::default() }
+        Self { app, config: Config::default(), remote: Remote::default() }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
@@ -257,6 +259,11 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.max_objects = objects)
     }
 
+    /// Returns a handle to the App's Groups, for the rest of the process. It works while the server runs.
+    pub fn handle(&self) -> Handle<A> {
+        Handle::new(&self.remote)
+    }
+
     /// Starts the server. Completes when it listens.
     ///
     /// # Errors
@@ -268,10 +275,11 @@ impl<A: App + Send + Sync> Server<A> {
         let Listening { addresses, listeners } = listen_all("bind", &self.config.addresses()?, self.config.workers)?;
         let backend = Backend::open::<A>(&self.config).await?;
         let workers = Workers::start(self.app, self.config, listeners, backend)?;
+        self.remote.started(workers.post());
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
-        Ok(Running::new(addresses, workers))
+        Ok(Running::new(addresses, workers, self.remote))
     }
 
     /// Starts the server, and shuts it down gracefully at SIGINT or SIGTERM.
@@ -295,7 +303,9 @@ impl<A: App + Send + Sync> Server<A> {
         }
         let listeners = (0..self.config.workers).map(|_| Vec::new()).collect();
         let backend = Backend::local(&self.config)?;
-        Ok(Service::new(Workers::start(self.app, self.config, listeners, backend)?))
+        let workers = Workers::start(self.app, self.config, listeners, backend)?;
+        self.remote.started(workers.post());
+        Ok(Service::new(workers, self.remote))
     }
 }
 

@@ -14,6 +14,7 @@ use dog::Response;
 use dog::http::{self, StatusCode};
 use tokio::sync::oneshot;
 
+use crate::handle::{Handle, Remote, Unchecked};
 use crate::mail::Mail;
 use crate::upgrade::{Handover, take_upgrade};
 use crate::workers::Workers;
@@ -29,16 +30,24 @@ use crate::workers::Workers;
 pub struct Service {
     workers: Arc<Workers>,
     next: Arc<AtomicUsize>,
+    remote: Remote,
 }
 
 impl Service {
-    pub(crate) fn new(workers: Workers) -> Self {
-        Self { workers: Arc::new(workers), next: Arc::default() }
+    pub(crate) fn new(workers: Workers, remote: Remote) -> Self {
+        Self { workers: Arc::new(workers), next: Arc::default(), remote }
     }
 
     /// Returns the address for operators, if [`Server::admin`](crate::Server::admin) was set.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.workers.admin_addr()
+    }
+
+    /// Returns a handle to the App's Groups, for the rest of the process. Unlike that of
+    /// [`Server::handle`](crate::Server::handle), it does not know the type of the App, and it does not keep the objects
+    /// alive.
+    pub fn handle(&self) -> Handle<Unchecked> {
+        Handle::new(&self.remote)
     }
 
     /// Shuts down gracefully, as [`Running::shutdown`](crate::Running::shutdown) does, and completes when everything is

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dog::internal::Kind;
 use dog::{Error, Request, Response, Timestamp};
 use dog_engine::address::{Object, Targets};
+use dog_engine::app_port;
 use dog_engine::host::{GroupObject, ReplicaObject};
 use dog_engine::message::ReplicaCast;
 use dog_engine::reply::Reply;
@@ -17,7 +18,7 @@ use super::core::Worker;
 use super::fence::fence_if_needed;
 use super::spans;
 use crate::cluster::ports::Owner;
-use crate::mail::{Answer, Attach, Mail, ReturnAddress, RoutingMail, StopMode};
+use crate::mail::{Answer, Attach, Job, Mail, ReturnAddress, RoutingMail, StopMode};
 use crate::repeats::seldom;
 
 /// Handles a piece of mail, or forwards it to where its object lives.
@@ -81,6 +82,7 @@ fn dispatch_to_worker(worker: &Rc<Worker>, mail: Mail) {
         Mail::Attach(attach) => attach_connection(worker, *attach),
         Mail::Abandoned { socket } => worker.sockets.lose(socket),
         Mail::Outside { request, reply, span } => answer_outside(worker, request, reply, &span),
+        Mail::Job { job, span, .. } => do_job(worker, job, &span),
         Mail::Stop(mode) => stop(worker, mode),
         Mail::Figures(reply) => {
             // The receiver may have given up.
@@ -152,6 +154,16 @@ fn answer_outside(worker: &Rc<Worker>, request: Request, reply: oneshot::Sender<
         drop(busy);
     };
     tokio::task::spawn_local(answer.instrument(span));
+}
+
+/// Does what a handle asks for, as the App would. The shutdown waits for it.
+fn do_job(worker: &Rc<Worker>, job: Job, span: &Span) {
+    let (done, busy) = (job(app_port(Rc::clone(worker))), worker.shutdown.hold());
+    let done = async move {
+        done.await;
+        drop(busy);
+    };
+    tokio::task::spawn_local(done.instrument(span.clone()));
 }
 
 /// Returns a reply that sends the object's answer to the caller.

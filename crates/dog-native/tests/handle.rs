@@ -1,0 +1,177 @@
+//! The way to the Groups of a server from the rest of its process.
+
+use std::cell::Cell;
+use std::future::{pending, ready};
+use std::ops::RangeInclusive;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dog::{
+    App, ClientId, Context, Dog, Failure, Group, GroupContext, Limit, Policy, Replica, Request, Response, Result,
+};
+use dog_native::{Handle, Server};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::runtime::Builder;
+
+/// Adds to a sum.
+struct Sum {
+    sum: Cell<u64>,
+}
+
+impl Group for Sum {
+    type Replica = Nobody;
+    type Call = u64;
+    type Reply = u64;
+    const NAME: &'static str = "sum";
+
+    async fn activate(_: &GroupContext) -> Result<Self> {
+        Ok(Self { sum: Cell::default() })
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(1)
+    }
+
+    fn policy(&self) -> Policy {
+        Policy { call_deadline: Duration::from_millis(100), ..Policy::default() }
+    }
+
+    async fn on_call(&self, _: &GroupContext, number: u64) -> Result<u64> {
+        match number {
+            13 => Err(Failure::new("the secret")),
+            99 => pending().await,
+            number => {
+                self.sum.update(|sum| sum + number);
+                Ok(self.sum.get())
+            }
+        }
+    }
+}
+
+struct Nobody;
+
+impl Replica for Nobody {
+    type Group = Sum;
+    type Gossip = ();
+    type Answer = ();
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        Ok(cx.connect(request))
+    }
+}
+
+/// A Group that the App does not run.
+struct Elsewhere;
+
+impl Group for Elsewhere {
+    type Replica = Stranger;
+    type Call = ();
+    type Reply = ();
+    const NAME: &'static str = "elsewhere";
+
+    async fn activate(_: &GroupContext) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(1)
+    }
+}
+
+struct Stranger;
+
+impl Replica for Stranger {
+    type Group = Elsewhere;
+    type Gossip = ();
+    type Answer = ();
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        Ok(cx.connect(request))
+    }
+}
+
+struct Sums;
+
+impl App for Sums {
+    type Groups = (Sum,);
+
+    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
+        let client = ClientId::new("ann")?;
+        Ok(dog.group::<Sum>("main").identify(&client).await?.fetch(request).await?)
+    }
+}
+
+fn server() -> Server<Sums> {
+    Server::new(Sums).bind("127.0.0.1:0").workers(2)
+}
+
+/// Calls with each of `numbers`, on a thread of its own. So everything that is used there must be `Send`.
+fn calls(handle: &Handle<Sums>, name: &'static str, numbers: RangeInclusive<u64>) -> JoinHandle<usize> {
+    let group = handle.group::<Sum>(name);
+    std::thread::spawn(move || {
+        let answers = numbers.map(|number| group.call(&number)).collect::<FuturesUnordered<_>>();
+        let runtime = Builder::new_current_thread().build().expect("the system has room for a runtime");
+        runtime.block_on(answers.filter(|answer| ready(answer.is_ok())).count())
+    })
+}
+
+#[tokio::test]
+async fn groups_are_called_from_any_thread() {
+    let server = server();
+    let handle = server.handle();
+    let running = server.start().await.expect("the server starts");
+    let threads = ["one", "two", "one"].map(|name| calls(&handle, name, 14..=63));
+    for thread in threads {
+        assert_eq!(thread.join().ok(), Some(50));
+    }
+    let sum: u64 = (14..=63).sum();
+    assert_eq!(handle.group::<Sum>("one").call(&0).await.ok(), Some(2 * sum));
+    assert_eq!(running.handle().group::<Sum>("two").call(&0).await.ok(), Some(sum));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_a_typed_error() {
+    let running = server().start().await.expect("the server starts");
+    let handle = running.handle();
+    let sum = handle.group::<Sum>("main");
+    let error = sum.call(&13).await.unwrap_err();
+    assert!(error.is_handler() && !error.to_string().contains("secret"), "{error}");
+    assert!(sum.call(&99).await.unwrap_err().is_deadline());
+    assert!(handle.group::<Elsewhere>("main").call(&()).await.unwrap_err().is_unknown_group());
+    assert_eq!(sum.call(&5).await.ok(), Some(5));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_run_cannot_be_reached() {
+    let server = server();
+    let handle = server.handle();
+    let early = handle.group::<Sum>("main").call(&1).await.unwrap_err();
+    assert!(early.is_unreachable() && early.to_string().contains("not been started"), "{early}");
+    let running = server.start().await.expect("the server starts");
+    assert_eq!(handle.group::<Sum>("main").call(&1).await.ok(), Some(1));
+    running.shutdown().await;
+    let late = handle.group::<Sum>("main").call(&1).await.unwrap_err();
+    assert!(late.is_unreachable() && late.to_string().contains("has ended"), "{late}");
+}
+
+#[tokio::test]
+async fn a_service_has_handles_that_do_not_keep_it_alive() {
+    let server = server();
+    let handle = server.handle();
+    let service = server.service().expect("the configuration is valid");
+    assert_eq!(handle.group::<Sum>("main").call(&1).await.ok(), Some(1));
+    assert_eq!(service.handle().group::<Sum>("main").call(&1).await.ok(), Some(2));
+    service.shutdown().await;
+    drop(service);
+    assert!(handle.group::<Sum>("main").call(&1).await.unwrap_err().is_unreachable());
+}
