@@ -12,7 +12,7 @@ use std::ops::Bound;
 use dog::internal;
 use dog::{ClientId, CloseCode, GroupId, Message, ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress};
-use dog_engine::driver::{rewrite_clients, rewrite_record};
+use dog_engine::driver::{rewrite_alarm, rewrite_clients, rewrite_record};
 use dog_engine::host::Space;
 use dog_native::fuzzing::{entry_bounds, entry_key, named_object, object_name, read_alarm, write_alarm};
 use libfuzzer_sys::fuzz_target;
@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 
 fuzz_target!(|input: &[u8]| {
     let Some((what, bytes)) = input.split_first() else { return };
+    if *what == u8::MAX {
+        return named_alarm(bytes);
+    }
     match what % 7 {
         0 => member(bytes),
         1 => name(bytes),
@@ -55,6 +58,15 @@ fn name(bytes: &[u8]) {
     }
 }
 
+/// Checks a stored alarm with its payload. An accepted one is written back unchanged.
+fn named_alarm(bytes: &[u8]) {
+    match rewrite_alarm(&bytes.to_vec().into()) {
+        Ok(written) => assert_eq!(written, bytes),
+        Err(error) => assert!(error.is_storage(), "{error}"),
+    }
+}
+
+/// Checks the stored time of an object's earliest alarm.
 fn alarm(bytes: &[u8]) {
     match read_alarm(bytes) {
         Ok((at, class)) => {
@@ -139,7 +151,7 @@ fn range(bytes: &[u8]) {
     let replica = ReplicaAddress { group, replica: ReplicaId::from_bytes([lengths; 32]) };
     let objects = [Object::Group(group), Object::Replica(replica)];
     for object in objects {
-        for space in [Space::User, Space::Members, Space::Clients] {
+        for space in Space::ALL {
             let bounds = entry_bounds(object, space, wanted.clone());
             let finds = |object| {
                 let all = BTreeMap::from([(entry_key(object, space, key), ())]);

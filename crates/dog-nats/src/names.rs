@@ -6,7 +6,7 @@
 //! | `PREFIX.lease.NODE` | the lease of a node, or its deletion | `PREFIX_nodes` |
 //! | `PREFIX.secret` | the secret that the nodes share | `PREFIX_nodes` |
 //! | `PREFIX.object.NAME.owner` | the node that owns the object; each claim and each batch of writes replaces it | `PREFIX_objects` |
-//! | `PREFIX.object.NAME.alarm` | the alarm of the object | `PREFIX_objects` |
+//! | `PREFIX.object.NAME.alarm` | when the object has to be woken for its earliest alarm | `PREFIX_objects` |
 //! | `PREFIX.object.NAME.entry.SPACE.KEY` | an entry, its key in base64 | `PREFIX_objects` |
 //! | `PREFIX.to.NODE` | bundles of node messages to a node | none |
 
@@ -90,6 +90,7 @@ impl Names {
             Space::User => "user",
             Space::Members => "members",
             Space::Clients => "clients",
+            Space::Alarms => "alarms",
         };
         format!("{}.object.{}.entry.{space}.", self.prefix, object_name(object))
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::{
-    App, Body, ClientId, Close, CloseCode, Context, Dog, Failure, Group, GroupContext, Limit, Message, Policy, Replica,
-    ReplicaId, Request, Response, Result, Socket, Storage, To,
+    Alarm, App, Body, ClientId, Close, CloseCode, Context, Dog, Failure, Group, GroupContext, Limit, Message, Policy,
+    Replica, ReplicaId, Request, Response, Result, Socket, Storage, To,
 };
 use http::StatusCode;
 use http_body::Frame;
@@ -205,12 +205,12 @@ impl Replica for Desk {
         Ok(asked)
     }
 
-    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+    async fn on_alarm(&self, cx: &Context<Self>, alarm: Alarm) -> Result {
         may_activate(&self.witness)?;
         let (object, mut record) = (*cx.id().as_bytes(), self.witness.record());
         // An old life cannot clear the alarm, so the alarm rings again in the new one.
         if record.runs_current_life(object) {
-            record.stored().alarm_rang(object, cx.now());
+            record.alarm_rang(object, &alarm, alarm.payload()?, cx.now());
         }
         Ok(())
     }
@@ -297,16 +297,18 @@ impl Desk {
     async fn set_alarm(&self, cx: &Context<Self>, millis: u64) {
         let at = cx.now() + Duration::from_millis(millis);
         let object = *cx.id().as_bytes();
+        let name = ["a", "b", "c"][usize::from(millis.to_be_bytes()[7] % 3)];
         let number = {
             let mut record = self.witness.record();
             // The storage refuses the alarm of an old life.
-            record.runs_current_life(object).then(|| record.stored().alarm_begins(object))
+            record.runs_current_life(object).then(|| record.stored().alarm_begins(object, name))
         };
-        let is_set = cx.set_alarm(at).await.is_ok();
+        let is_set = cx.set_alarm(name, at, &number.unwrap_or_default()).await.is_ok();
         let mut record = self.witness.record();
         // An old life may learn so late that the alarm is set that it has already rung in the new one.
-        if let Some(number) = number.filter(|_| is_set && record.runs_current_life(object)) {
-            record.stored().alarm_set(object, number, at);
+        if let Some(number) = number {
+            let at = Some(at).filter(|_| is_set && record.runs_current_life(object));
+            record.stored().alarm_set(object, name, number, at);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
+use dog::{Alarm, Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 use dog_testing::world::Random;
 
 use crate::checks::Checks;
@@ -310,14 +310,21 @@ impl RunRecord {
 
     /// Promise 11: checks two entries that were read from disk.
     pub(crate) fn found(&mut self, object: ObjectId, entries: (u64, u64)) {
+        self.stored.life_begins(object);
         let outcome = self.stored.found(object, entries);
         self.check(11, outcome);
     }
 
-    /// Promise 11: checks that an alarm that was due has rung.
-    pub(crate) fn check_alarm(&mut self, object: ObjectId) {
-        let outcome = self.stored.check_alarm(object, self.now);
-        self.check(11, outcome);
+    /// Promise 21: checks that an alarm that rings is due, and is the last that was set under its name.
+    pub(crate) fn alarm_rang(&mut self, object: ObjectId, alarm: &Alarm, number: u64, now: Timestamp) {
+        let outcome = self.stored.alarm_rang(object, alarm, number, now);
+        self.check(21, outcome);
+    }
+
+    /// Promise 21: checks that all alarms that were due have rung.
+    pub(crate) fn check_alarms(&mut self, object: ObjectId) {
+        let outcome = self.stored.check_alarms(object, self.now);
+        self.check(21, outcome);
     }
 
     /// Returns what objects have stored.

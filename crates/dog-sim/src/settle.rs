@@ -218,7 +218,7 @@ impl<'run> Settlement<'run> {
         self.run.world().open_sockets().iter().any(|open| Object::Group(open.replica.group) == group)
     }
 
-    /// Promise 11: acknowledged entries are on disk, and alarms have rung.
+    /// Promises 11 and 21: acknowledged entries are on disk, and alarms have rung.
     fn check_stored(&self) {
         let world = self.run.world();
         let mut record = self.run.witness().record();
@@ -227,7 +227,7 @@ impl<'run> Settlement<'run> {
             let read = |key| world.stored(object, key).and_then(|bytes| dog::internal::decode(&bytes).ok());
             let entries = (read("first").unwrap_or(0), read("second").unwrap_or(0));
             record.found(*object.id(), entries);
-            record.check_alarm(*object.id());
+            record.check_alarms(*object.id());
         }
     }
 

@@ -1,8 +1,8 @@
-//! What objects have stored. Checks promises 10 and 11 for their entries and alarms.
+//! What objects have stored. Checks promises 10 and 11 for their entries, and 21 for their alarms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dog::Timestamp;
+use dog::{Alarm, Timestamp};
 
 /// The id of an object.
 pub(crate) type ObjectId = [u8; 32];
@@ -13,9 +13,21 @@ struct StoredValues {
     /// The highest count that was acknowledged.
     acknowledged: u64,
     counts: BTreeSet<u64>,
-    /// The acknowledged alarm that has not rung. `None` while another one is being set, which may replace it.
-    alarm: Option<Timestamp>,
-    alarms: u64,
+    /// The alarms by their names.
+    alarms: BTreeMap<String, StoredAlarm>,
+}
+
+/// The alarms that were set under one name.
+#[derive(Debug, Default)]
+struct StoredAlarm {
+    /// When the acknowledged one is due that has not rung. `None` while another one is being set, which may replace it.
+    due: Option<Timestamp>,
+    /// All with lower numbers were replaced by one that was acknowledged.
+    replaced_below: u64,
+    /// How many were to be set.
+    count: u64,
+    /// Those that are being set, each with the lowest number that was being set when it began. Their order is not known.
+    pending: BTreeMap<u64, u64>,
 }
 
 /// What all objects have stored.
@@ -47,33 +59,63 @@ impl Stored {
         Ok(())
     }
 
+    /// A life begins: what its predecessors were setting is set or never will be.
+    pub(crate) fn life_begins(&mut self, object: ObjectId) {
+        let alarms = self.0.get_mut(&object).into_iter().flat_map(|values| values.alarms.values_mut());
+        alarms.for_each(|alarm| alarm.pending.clear());
+    }
+
     /// Records that an alarm is being set. Returns its number.
-    pub(crate) fn alarm_begins(&mut self, object: ObjectId) -> u64 {
-        let values = self.0.entry(object).or_default();
-        values.alarm = None;
-        values.alarms += 1;
-        values.alarms
+    pub(crate) fn alarm_begins(&mut self, object: ObjectId, name: &str) -> u64 {
+        let alarm = self.0.entry(object).or_default().alarms.entry(name.to_owned()).or_default();
+        alarm.due = None;
+        alarm.count += 1;
+        let lowest = alarm.pending.first_key_value().map_or(alarm.count, |(number, _)| *number);
+        alarm.pending.insert(alarm.count, lowest);
+        alarm.count
     }
 
-    /// Records that the alarm is set. It must ring, unless another one is being set since.
-    pub(crate) fn alarm_set(&mut self, object: ObjectId, number: u64, at: Timestamp) {
-        let values = self.0.entry(object).or_default();
-        if values.alarms == number {
-            values.alarm = Some(at);
+    /// Records that the alarm is set for `at`, or that this failed. It must ring, unless another one of its name is being set
+    /// since, or was when it began.
+    pub(crate) fn alarm_set(&mut self, object: ObjectId, name: &str, number: u64, at: Option<Timestamp>) {
+        let alarm = self.0.entry(object).or_default().alarms.entry(name.to_owned()).or_default();
+        let lowest = alarm.pending.remove(&number).unwrap_or(number);
+        if at.is_some() {
+            alarm.replaced_below = alarm.replaced_below.max(lowest);
+        }
+        if alarm.count == number && lowest == number {
+            alarm.due = at;
         }
     }
 
-    /// Records that the alarm has rung.
-    pub(crate) fn alarm_rang(&mut self, object: ObjectId, now: Timestamp) {
-        if let Some(values) = self.0.get_mut(&object) {
-            values.alarm = values.alarm.filter(|at| *at > now);
+    /// Records that the alarm has rung. Returns an error if it was not due, or had been replaced.
+    pub(crate) fn alarm_rang(
+        &mut self,
+        object: ObjectId,
+        alarm: &Alarm,
+        number: u64,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let (name, due) = (alarm.name(), alarm.due());
+        let stored = self.0.entry(object).or_default().alarms.entry(name.to_owned()).or_default();
+        if stored.count == number {
+            stored.due = None;
         }
+        if due > now {
+            return Err(format!("{:02x}…: the alarm {name} of {due:?} rang at {now:?}", object[0]));
+        }
+        if number < stored.replaced_below {
+            return Err(format!("{:02x}…: the alarm {name} rang as it was before it was replaced", object[0]));
+        }
+        Ok(())
     }
 
     /// Checks after healing that each alarm that was due has rung.
-    pub(crate) fn check_alarm(&self, object: ObjectId, now: Timestamp) -> Result<(), String> {
-        match self.0.get(&object).and_then(|values| values.alarm).filter(|at| *at < now) {
-            Some(at) => Err(format!("{:02x}…: the alarm of {at:?} has not rung", object[0])),
+    pub(crate) fn check_alarms(&self, object: ObjectId, now: Timestamp) -> Result<(), String> {
+        let mut alarms = self.0.get(&object).into_iter().flat_map(|values| &values.alarms);
+        let missed = alarms.find_map(|(name, alarm)| Some((name, alarm.due.filter(|at| *at < now)?)));
+        match missed {
+            Some((name, at)) => Err(format!("{:02x}…: the alarm {name} of {at:?} has not rung", object[0])),
             None => Ok(()),
         }
     }

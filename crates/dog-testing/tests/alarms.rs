@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dog::http::StatusCode;
 use dog::{
-    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Replica, Request, Response, Result,
+    Alarm, App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Replica, Request, Response, Result,
     Timestamp,
 };
 use dog_testing::Cluster;
@@ -43,15 +43,16 @@ impl Replica for Bell {
     }
 
     async fn receive(&self, cx: &Context<Self>, _: Request) -> Result<Response> {
-        cx.set_alarm(cx.now()).await?;
+        cx.set_alarm("bell", cx.now(), &()).await?;
         Ok(dog::text_response(StatusCode::OK, "set"))
     }
 
-    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+    async fn on_alarm(&self, cx: &Context<Self>, alarm: Alarm) -> Result {
         let rings = cx.env().get::<Rings>().ok_or_else(|| Failure::new("the test has set the rings"))?;
         let times = {
             let mut rings = rings.lock().map_err(|_| Failure::new("no test has panicked"))?;
             rings.push(cx.now());
+            assert_eq!(alarm.attempt() as usize, rings.len(), "a panic counts too");
             rings.len()
         };
         if times.is_multiple_of(2) {

@@ -3,9 +3,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use dog::{
-    App, ClientId, Context, Dog, Group, GroupContext, Limit, Replica, Request, Response, Result, Timestamp, query_param,
-};
+use dog::{App, ClientId, Context, Dog, Group, GroupContext, Limit, Replica, Request, Response, Result, query_param};
 use dog_testing::Cluster;
 
 struct Hall;
@@ -39,7 +37,7 @@ impl Replica for Room {
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
         match query_param(&request, "keep").as_deref() {
             Some("entry") => cx.storage().put("kept", &true).await?,
-            Some("alarm") => cx.set_alarm(Timestamp::from_millis(cx.now().as_millis() + 3_600_000)).await?,
+            Some("alarm") => cx.set_alarm("kept", cx.now() + Duration::from_secs(3_600), &()).await?,
             _ => {}
         }
         Ok(cx.connect(request))

@@ -214,9 +214,9 @@ impl ObjectStorage for WorkersHost {
         ready(self.here().and_then(|here| here.storage.alarm()))
     }
 
-    fn ring_again(&self, _: Object, at: Timestamp, attempt: u32) {
-        if let Err(error) = self.here().and_then(|here| here.storage.ring_again(at, attempt)) {
-            tracing::error!("a failed alarm cannot be set again: {error}");
+    fn wake_again(&self, _: Object, at: Timestamp) {
+        if let Err(error) = self.here().and_then(|here| here.storage.wake_again(at)) {
+            tracing::error!("the alarm of the object cannot be set again: {error}");
         }
     }
 }

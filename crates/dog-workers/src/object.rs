@@ -254,10 +254,9 @@ impl DurableObject {
         if here.storage.alarm()?.is_none() {
             return Ok(());
         }
-        let attempt = here.storage.attempt()?;
         match host.life()? {
-            LiveObject::Group(group) => group.alarm(attempt),
-            LiveObject::Replica(replica) => replica.alarm(attempt),
+            LiveObject::Group(group) => group.alarms_due(),
+            LiveObject::Replica(replica) => replica.alarms_due(),
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use dog::internal::Kind;
 use dog::{Epoch, Error, SocketId, Timestamp};
-use dog_engine::host::{AlarmChange, Batch, Space};
+use dog_engine::host::{AlarmChange, Batch, Space, SpaceWrites};
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -21,6 +21,7 @@ const TABLES: &str = "\
     CREATE TABLE IF NOT EXISTS dog_user (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_members (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_clients (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS dog_alarms (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_sockets (socket INTEGER PRIMARY KEY, value BLOB)";
 
 /// The storage of one object.
@@ -40,6 +41,7 @@ fn table(space: Space) -> &'static str {
         Space::User => "dog_user",
         Space::Members => "dog_members",
         Space::Clients => "dog_clients",
+        Space::Alarms => "dog_alarms",
     }
 }
 
@@ -159,44 +161,35 @@ impl SqliteStorage {
     }
 
     fn write_entries(&self, batch: &Batch) -> Result<(), Error> {
-        let table = table(batch.space);
-        if batch.delete_all {
-            self.exec(&format!("DELETE FROM {table}"), &[])?;
-        }
-        for (key, value) in &batch.entries {
-            match value {
-                Some(value) => {
-                    let query = format!("INSERT OR REPLACE INTO {table} VALUES (?, ?)");
-                    self.exec(&query, &[blob(key), blob(value)])?;
+        for SpaceWrites { space, delete_all, entries } in &batch.spaces {
+            let table = table(*space);
+            if *delete_all {
+                self.exec(&format!("DELETE FROM {table}"), &[])?;
+            }
+            for (key, value) in entries {
+                match value {
+                    Some(value) => {
+                        let query = format!("INSERT OR REPLACE INTO {table} VALUES (?, ?)");
+                        self.exec(&query, &[blob(key), blob(value)])?;
+                    }
+                    None => drop(self.exec(&format!("DELETE FROM {table} WHERE key = ?"), &[blob(key)])?),
                 }
-                None => drop(self.exec(&format!("DELETE FROM {table} WHERE key = ?"), &[blob(key)])?),
             }
         }
         match batch.alarm {
-            Some(AlarmChange::Set(at)) => {
-                self.set_meta("attempt", number(0))?;
-                self.set_meta("alarm", number(at.as_millis()))
-            }
-            Some(AlarmChange::Clear) => {
-                self.exec("DELETE FROM dog_meta WHERE name IN ('alarm', 'attempt')", &[]).map(|_| ())
-            }
+            Some(AlarmChange::Set(at)) => self.set_meta("alarm", number(at.as_millis())),
+            Some(AlarmChange::Clear) => self.exec("DELETE FROM dog_meta WHERE name = 'alarm'", &[]).map(|_| ()),
             None => Ok(()),
         }
     }
 
-    /// The time that the alarm is set for.
+    /// The time of the earliest alarm.
     pub(crate) fn alarm(&self) -> Result<Option<Timestamp>, Error> {
         Ok(self.meta("alarm")?.map(|at| Timestamp::from_millis(whole(&at))))
     }
 
-    /// How often the alarm has failed since it was set.
-    pub(crate) fn attempt(&self) -> Result<u32, Error> {
-        Ok(self.meta("attempt")?.map_or(0, |attempt| u32::try_from(whole(&attempt)).unwrap_or(u32::MAX)))
-    }
-
-    /// Makes the alarm ring at `at` after `attempt` failures. The time that it is set for does not change.
-    pub(crate) fn ring_again(&self, at: Timestamp, attempt: u32) -> Result<(), Error> {
-        self.set_meta("attempt", number(attempt.into()))?;
+    /// Wakes the object at `at`. The time of its earliest alarm does not change.
+    pub(crate) fn wake_again(&self, at: Timestamp) -> Result<(), Error> {
         self.ring_at(at)
     }
 

@@ -33,7 +33,7 @@ use crate::socket::{Socket, encode_attachment};
 ///
 /// **Tasks.** [`spawn`](Self::spawn) runs a task for as long as this life of the Replica lasts. A task that something else runs,
 /// such as Tokio, may keep a clone. The clone works until this activation of the Replica is over, because the Replica hibernates
-/// or a handler has panicked. After that, every verb and every call of the storage and the alarm fails with
+/// or a handler has panicked. After that, every verb and every call of the storage and of alarms fails with
 /// [`Error::is_closed`], `close` does nothing, and `sockets` is empty. Let such a task end then; the next activation starts its
 /// own.
 ///

@@ -53,6 +53,8 @@ pub enum Kind {
     TooMany,
     /// The client does not offer the WebSocket subprotocol that the App has chosen.
     NotOffered,
+    /// The name of an alarm.
+    InvalidName,
 }
 
 impl Error {
@@ -99,12 +101,17 @@ impl Error {
         self.kind == Kind::Encoding
     }
 
-    /// Something exceeds its size limit: the body of a request, an attachment, a key or a value.
+    /// The name of an alarm is empty or longer than 256 bytes.
+    pub fn is_invalid_name(&self) -> bool {
+        self.kind == Kind::InvalidName
+    }
+
+    /// Something exceeds its size limit: the body of a request, an attachment, a key, a value or the payload of an alarm.
     pub fn is_too_large(&self) -> bool {
         matches!(self.kind, Kind::TooLarge | Kind::ValueTooLarge)
     }
 
-    /// There are too many of something already: tasks of an object.
+    /// There are too many of something already: tasks or alarms of an object.
     pub fn is_too_many(&self) -> bool {
         self.kind == Kind::TooMany
     }
@@ -189,7 +196,7 @@ impl Error {
             | Kind::Conflict
             | Kind::TooMany => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Kind::Encoding | Kind::Handler | Kind::UnknownGroup | Kind::ValueTooLarge => {
+            Kind::Encoding | Kind::Handler | Kind::UnknownGroup | Kind::ValueTooLarge | Kind::InvalidName => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Kind::Refused(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -360,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_client_reads_of_its_own_request_and_of_nothing_else() {
-        const ALL: [Kind; 16] = [
+        const ALL: [Kind; 17] = [
             Kind::InvalidClient,
             Kind::InvalidId,
             Kind::Encoding,
@@ -377,6 +384,7 @@ mod tests {
             Kind::ValueTooLarge,
             Kind::TooMany,
             Kind::NotOffered,
+            Kind::InvalidName,
         ];
         for kind in ALL {
             let error = Error::new(kind, "the secret");

@@ -11,6 +11,7 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::alarm::Alarm;
 use crate::body::{Request, Response, text_response};
 use crate::error::{Failure, Result};
 use crate::id::{ClientId, GroupId, ReplicaId};
@@ -188,17 +189,18 @@ pub trait Group: Sized + 'static {
         async { Err(Failure::new("this Group answers no calls: implement on_call")) }
     }
 
-    /// The alarm has come. If it fails, it is called again after a delay that grows from 1 s to 5 min, until it succeeds.
+    /// An alarm is due: see [`GroupContext::set_alarm`]. If it fails, it is called again after a delay that grows from 1 s to 5 min,
+    /// until it succeeds. By default nothing happens, and the alarm is cleared.
     ///
     /// # Errors
     /// Any. The cause is logged.
-    fn on_alarm(&self, cx: &GroupContext) -> impl Future<Output = Result> {
-        let _ = cx;
+    fn on_alarm(&self, cx: &GroupContext, alarm: Alarm) -> impl Future<Output = Result> {
+        let _ = (cx, alarm);
         async { Ok(()) }
     }
 }
 
-/// The way from the code of a [`Group`] to its storage, its alarm and its host. Cloning it is cheap.
+/// The way from the code of a [`Group`] to its storage, its alarms and its host. Cloning it is cheap.
 #[derive(Clone)]
 pub struct GroupContext {
     port: Rc<dyn GroupPort>,

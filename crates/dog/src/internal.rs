@@ -1,6 +1,7 @@
 //! For `durable-object-groups-engine` and the hosts only: what they need beyond the public API to run an App. Code of an App
 //! has no use for it, and it may change in any release.
 
+pub use crate::alarm::NewAlarm;
 pub use crate::app::GroupVisitor;
 pub use crate::call::encode_call;
 pub use crate::close::SocketErrorKind;
@@ -15,3 +16,4 @@ pub use crate::port::{
 };
 pub use crate::request::{Identity, PeerAddress};
 pub use crate::stream_format::StreamFormat;
+pub use crate::writes::StorageWrites;

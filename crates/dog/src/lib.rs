@@ -9,12 +9,14 @@
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
-//! - `storage`: [`Storage`] and [`Transaction`]; `list`: [`List`], which entries are listed
+//! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries
+//!   are listed; `alarm`: [`Alarm`], which is set beside them
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `id/place`: [`Place`]
 //! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `timers`: [`Sleep`], [`Interval`]; `tasks`: [`Task`]; `env`: [`Env`]
 //! - `error`: [`Error`] and [`Failure`]; `codec`: how values become bytes; `port`: what the engine implements
 
 mod accept;
+mod alarm;
 mod app;
 mod auto_response;
 mod body;
@@ -46,8 +48,11 @@ mod stream_format;
 mod tasks;
 mod time;
 mod timers;
+mod transaction;
+mod writes;
 
 pub use accept::Accept;
+pub use alarm::{Alarm, MAX_ALARM_NAME, MAX_ALARM_PAYLOAD, MAX_ALARMS};
 pub use app::{AnyApp, App, Dog, GroupHandle, Groups, ReplicaHandle};
 pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
 pub use body::{Body, Request, Response, json_response, query_param, text_response};
@@ -69,7 +74,9 @@ pub use replica::Replica;
 pub use replies::{BroadcastReport, Coverage, GossipReplies};
 pub use request::{MAX_IDENTITY, identity, offered_subprotocols, peer_address, set_peer_address};
 pub use socket::{MAX_ATTACHMENT, Socket, To};
-pub use storage::{MAX_KEY, MAX_VALUE, Storage, Transaction};
+pub use storage::Storage;
 pub use tasks::{MAX_TASKS, Task};
 pub use time::Timestamp;
 pub use timers::{Interval, Sleep};
+pub use transaction::Transaction;
+pub use writes::{MAX_KEY, MAX_VALUE};

@@ -156,6 +156,7 @@ impl List {
 pub enum TransactionRead {
     Key(String),
     Range(List),
+    Alarm(String),
 }
 
 /// The first key after all keys with `prefix`. None comes after keys that consist of 0xff only.

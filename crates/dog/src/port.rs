@@ -2,7 +2,6 @@
 //! engine implements. The futures are local, because an object lives on one thread.
 
 use std::any::{Any, TypeId};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,6 +21,7 @@ use crate::numbers::SocketId;
 use crate::replies::BroadcastReport;
 use crate::stream_format::StreamFormat;
 use crate::time::Timestamp;
+use crate::writes::StorageWrites;
 
 /// A future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -46,14 +46,21 @@ pub trait StoragePort {
     /// Waits until a transaction that was overtaken `overtaken` times may run alone. `None` if it may run beside others.
     fn turn(&self, overtaken: usize) -> Option<LocalFuture<Box<dyn TransactionTurn>>>;
     /// Makes all writes at once; the future completes when they are durable. Returns `Ok(None)` and writes nothing if
-    /// something in `reads` has changed since the version that stands with it.
+    /// something in `reads` has changed since the version that stands with it. For alarms, [`load_alarms`](Self::load_alarms)
+    /// has to be done, without a wait between the two.
     fn commit(
         &self,
-        writes: BTreeMap<String, Option<Bytes>>,
+        writes: StorageWrites,
         reads: Vec<(u64, TransactionRead)>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error>;
     /// Deletes all entries.
     fn delete_all(&self) -> LocalFuture<Result<(), Error>>;
+    /// Reads which alarms are set. `None` if this is known.
+    fn load_alarms(&self) -> Option<LocalFuture<Result<(), Error>>>;
+    /// The time for which an alarm is set.
+    fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error>;
+    /// The alarms whose names `list` selects, in its order.
+    fn alarms(&self, list: &List) -> Result<Vec<(String, Timestamp)>, Error>;
 }
 
 /// The turn of one transaction. It ends when this value is dropped, or when it has taken 3 s.
@@ -81,10 +88,6 @@ pub trait ObjectPort {
     fn spawn(&self, task: LocalFuture<()>) -> Result<(), Error>;
     /// The storage of the object.
     fn storage(&self) -> Rc<dyn StoragePort>;
-    /// Sets the one alarm of the object, or removes it.
-    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>>;
-    /// The time that the alarm is set for.
-    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>>;
 }
 
 /// Behind a [`Context`](crate::Context) and a [`Socket`](crate::Socket).

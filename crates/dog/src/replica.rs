@@ -5,6 +5,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::alarm::Alarm;
 use crate::auto_response::AutoResponse;
 use crate::body::{Request, Response};
 use crate::close::{Close, SocketError};
@@ -130,13 +131,13 @@ pub trait Replica: Sized + 'static {
         self.on_close(cx, socket, error.close())
     }
 
-    /// The alarm has come. If it fails, it is called again after a delay that grows from 1 s to 5 min, until it succeeds. By
-    /// default nothing happens.
+    /// An alarm is due: see [`Context::set_alarm`]. If it fails, it is called again after a delay that grows from 1 s to 5 min,
+    /// until it succeeds. By default nothing happens, and the alarm is cleared.
     ///
     /// # Errors
     /// Any. The cause is logged.
-    fn on_alarm(&self, cx: &Context<Self>) -> impl Future<Output = Result> {
-        let _ = cx;
+    fn on_alarm(&self, cx: &Context<Self>, alarm: Alarm) -> impl Future<Output = Result> {
+        let _ = (cx, alarm);
         async { Ok(()) }
     }
 

@@ -1,26 +1,19 @@
-//! The durable entries of an object: [`Storage`], [`Transaction`].
+//! The durable entries of an object: [`Storage`].
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::alarm::check_alarm_name;
 use crate::codec;
 use crate::error::{Error, Failure, Kind};
 use crate::list::{List, TransactionRead};
-use crate::port::{StoragePort, TransactionTurn};
-
-/// Longest key, in bytes.
-pub const MAX_KEY: usize = 2 * 1024;
-
-/// Largest value, in bytes when serialised.
-pub const MAX_VALUE: usize = 2 * 1024 * 1024;
+use crate::port::{LocalFuture, StoragePort, TransactionTurn};
+use crate::time::Timestamp;
+use crate::transaction::{Transaction, in_turn};
+use crate::writes::{StorageWrites, check_key};
 
 /// Number of runs before a transaction is given up.
 const ATTEMPTS: usize = 16;
@@ -80,7 +73,7 @@ impl Storage {
     /// - [`Error::is_storage`]: the storage failed. Nobody reads the value while this process lives. After a restart it may be
     ///   there, as a whole or not at all, because part of it may have reached the disk.
     pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
-        let mut writes = Writes::default();
+        let mut writes = StorageWrites::default();
         writes.put(key, value)?;
         self.write(writes).await
     }
@@ -92,12 +85,12 @@ impl Storage {
     /// # Errors
     /// As [`put`](Self::put).
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
-        let mut writes = Writes::default();
+        let mut writes = StorageWrites::default();
         writes.delete(key)?;
         self.write(writes).await
     }
 
-    /// Deletes all entries. An alarm stays set. The cost grows with the number of entries, and other writes of the host may
+    /// Deletes all entries. Alarms stay set. The cost grows with the number of entries, and other writes of the host may
     /// wait for it.
     ///
     /// Not cancel safe: if the future is dropped after its first poll, the entries may be deleted or not.
@@ -109,10 +102,62 @@ impl Storage {
         self.port.delete_all().await
     }
 
-    async fn write(&self, writes: Writes) -> Result<(), Error> {
+    async fn write(&self, writes: StorageWrites) -> Result<(), Error> {
         // Nothing was read, so there can be no conflict.
-        let Some(done) = self.port.commit(writes.0, Vec::new())? else { return Ok(()) };
-        done.await
+        if let Some(done) = self.commit(writes, Vec::new()).await? {
+            done.await?;
+        }
+        Ok(())
+    }
+
+    /// Hands the writes over, and returns what completes when they are durable. `None` if something in `reads` has changed.
+    async fn commit(
+        &self,
+        writes: StorageWrites,
+        reads: Vec<(u64, TransactionRead)>,
+    ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
+        if !writes.alarms.is_empty()
+            && let Some(loading) = self.port.load_alarms()
+        {
+            loading.await?;
+        }
+        self.port.commit(writes, reads)
+    }
+
+    /// See [`Context::set_alarm`](crate::Context::set_alarm).
+    pub(crate) async fn set_alarm<T: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        at: Timestamp,
+        payload: &T,
+    ) -> Result<(), Error> {
+        let mut writes = StorageWrites::default();
+        writes.set_alarm(name, at, payload)?;
+        self.write(writes).await
+    }
+
+    /// See [`Context::delete_alarm`](crate::Context::delete_alarm).
+    pub(crate) async fn delete_alarm(&self, name: &str) -> Result<(), Error> {
+        let mut writes = StorageWrites::default();
+        writes.delete_alarm(name)?;
+        self.write(writes).await
+    }
+
+    /// See [`Context::alarm`](crate::Context::alarm).
+    pub(crate) async fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error> {
+        check_alarm_name(name)?;
+        if let Some(loading) = self.port.load_alarms() {
+            loading.await?;
+        }
+        self.port.alarm(name)
+    }
+
+    /// See [`Context::alarms`](crate::Context::alarms).
+    pub(crate) async fn alarms(&self, list: &List) -> Result<Vec<(String, Timestamp)>, Error> {
+        if let Some(loading) = self.port.load_alarms() {
+            loading.await?;
+        }
+        self.port.alarms(list)
     }
 
     /// The entries that `list` selects, in the order of their keys. All of them are in memory at once, and some hosts read
@@ -159,6 +204,7 @@ impl Storage {
     /// # Errors
     /// - What `body` returns. Nothing is written then.
     /// - [`Error::is_conflict`]: writes outside of transactions changed what was read, in each of 16 runs.
+    /// - [`Error::is_too_many`]: the object would have more than 10,000 alarms.
     /// - [`Error::is_closed`] or [`Error::is_storage`], as [`put`](Self::put).
     pub async fn transaction<T>(&self, body: impl AsyncFn(&Transaction) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut turn: Option<Box<dyn TransactionTurn>> = None;
@@ -169,16 +215,10 @@ impl Storage {
             {
                 turn = Some(comes.await);
             }
-            let transaction = Transaction {
-                port: Rc::clone(&self.port),
-                began: self.port.version(),
-                reads: RefCell::default(),
-                writes: RefCell::default(),
-            };
+            let transaction = Transaction::new(&self.port);
             let outcome = in_turn(turn.as_deref(), body(&transaction)).await?;
-            let Transaction { began, reads, writes, .. } = transaction;
-            let reads = reads.into_inner().into_iter().map(|read| (began, read)).collect();
-            if let Some(done) = self.port.commit(writes.into_inner().0, reads)? {
+            let (reads, writes) = transaction.into_parts();
+            if let Some(done) = self.commit(writes, reads).await? {
                 // Others see these writes from now on, so the next transaction need not wait for the disk.
                 drop(turn);
                 done.await?;
@@ -189,137 +229,8 @@ impl Storage {
     }
 }
 
-/// Runs the body of a transaction. Its turn knows when the body is being polled.
-async fn in_turn<T>(turn: Option<&dyn TransactionTurn>, run: impl Future<Output = T>) -> T {
-    let mut run = pin!(run);
-    poll_fn(|context| {
-        let _polled = turn.map(Polled::new);
-        run.as_mut().poll(context)
-    })
-    .await
-}
-
-/// A body that is being polled.
-struct Polled<'a> {
-    turn: &'a dyn TransactionTurn,
-    before: bool,
-}
-
-impl<'a> Polled<'a> {
-    fn new(turn: &'a dyn TransactionTurn) -> Self {
-        Self { turn, before: turn.polled(true) }
-    }
-}
-
-impl Drop for Polled<'_> {
-    fn drop(&mut self) {
-        self.turn.polled(self.before);
-    }
-}
-
 impl fmt::Debug for Storage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Storage")
-    }
-}
-
-/// Reads and writes that are made as one: see [`Storage::transaction`].
-pub struct Transaction {
-    port: Rc<dyn StoragePort>,
-    began: u64,
-    reads: RefCell<Vec<TransactionRead>>,
-    writes: RefCell<Writes>,
-}
-
-impl Transaction {
-    /// The value under `key`, as [`Storage::get`], with the writes of this transaction.
-    ///
-    /// # Errors
-    /// As [`Storage::get`].
-    pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        check_key(key)?;
-        let written = self.writes.borrow().0.get(key).cloned();
-        let bytes = match written {
-            Some(written) => written,
-            None => {
-                self.reads.borrow_mut().push(TransactionRead::Key(key.to_owned()));
-                self.port.get(key).await?
-            }
-        };
-        bytes.map(|bytes| codec::decode(&bytes)).transpose()
-    }
-
-    /// The entries that `list` selects, as [`Storage::list`], with the writes of this transaction. With a
-    /// [`limit`](List::limit),
-    /// it reads that many entries plus those that this transaction has deleted there, and only a change that could show in the
-    /// result is a conflict.
-    ///
-    /// # Errors
-    /// As [`Storage::list`].
-    pub async fn list<T: DeserializeOwned>(&self, list: &List) -> Result<Vec<(String, T)>, Error> {
-        let own: BTreeMap<_, _> =
-            list.of(&self.writes.borrow().0).map(|(key, write)| (key.clone(), write.clone())).collect();
-        // Deleted entries make room for entries beyond the limit.
-        let gone = own.values().filter(|write| write.is_none()).count();
-        let kept = self.port.list(list.clone().with_more(gone)).await?;
-        let mut entries: BTreeMap<String, Bytes> = kept.into_iter().collect();
-        list.overlay(&mut entries, &own);
-        let found = list.cut(entries);
-        self.reads.borrow_mut().extend(list.covered_by(&found).map(TransactionRead::Range));
-        found.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
-    }
-
-    /// Stores a value, as [`Storage::put`], when the transaction is made.
-    ///
-    /// # Errors
-    /// - [`Error::is_too_large`]: the key has more than 2 KiB, or the value more than 2 MiB when serialised.
-    /// - [`Error::is_encoding`]: the value cannot be serialised.
-    pub fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
-        self.writes.borrow_mut().put(key, value)
-    }
-
-    /// Deletes a value, as [`Storage::delete`], when the transaction is made.
-    ///
-    /// # Errors
-    /// [`Error::is_too_large`]: the key has more than 2 KiB.
-    pub fn delete(&self, key: &str) -> Result<(), Error> {
-        self.writes.borrow_mut().delete(key)
-    }
-}
-
-impl fmt::Debug for Transaction {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Transaction({} writes)", self.writes.borrow().0.len())
-    }
-}
-
-/// Values to be stored, and keys to be deleted.
-#[derive(Default)]
-struct Writes(BTreeMap<String, Option<Bytes>>);
-
-impl Writes {
-    fn put<T: Serialize>(&mut self, key: &str, value: &T) -> Result<(), Error> {
-        check_key(key)?;
-        let bytes = codec::encode(value)?;
-        if bytes.len() > MAX_VALUE {
-            let length = bytes.len();
-            let message = format!("the value is {length} bytes serialised, {MAX_VALUE} at most");
-            return Err(Error::new(Kind::ValueTooLarge, message));
-        }
-        self.0.insert(key.to_owned(), Some(bytes));
-        Ok(())
-    }
-
-    fn delete(&mut self, key: &str) -> Result<(), Error> {
-        check_key(key)?;
-        self.0.insert(key.to_owned(), None);
-        Ok(())
-    }
-}
-
-fn check_key(key: &str) -> Result<(), Error> {
-    match key.len() {
-        0..=MAX_KEY => Ok(()),
-        length => Err(Error::new(Kind::ValueTooLarge, format!("the key is {length} bytes long, {MAX_KEY} at most"))),
     }
 }

@@ -98,7 +98,7 @@ impl<C: TestClass> Room<C> {
         drop(cx.whisper(client, text));
         drop(cx.gossip(&Ask::Report));
         drop(cx.call_group(&GroupAsk::Fail));
-        drop(cx.set_alarm(Timestamp::from_millis(0)));
+        drop(cx.set_alarm("a", Timestamp::from_millis(0), &()));
         drop(cx.storage().put("borrowed", &1));
         socket.send(text).map(|()| Told::Done)
     }

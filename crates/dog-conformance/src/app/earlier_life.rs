@@ -41,9 +41,10 @@ pub(super) async fn use_it<C: TestClass>(name: &str) -> Result<Told, dog::Error>
     note("whisper", cx.whisper(socket.client(), text).await.map(drop));
     note("gossip", cx.gossip(&Ask::Report).await.map(drop));
     note("spawn", cx.spawn(async { panic!("a task of an earlier life") }).map(|task: dog::Task<()>| drop(task)));
-    note("set_alarm", cx.set_alarm(Timestamp::from_millis(u64::MAX / 4)).await);
-    note("delete_alarm", cx.delete_alarm().await);
-    note("alarm", cx.alarm().await.map(drop));
+    note("set_alarm", cx.set_alarm("a", Timestamp::from_millis(u64::MAX / 4), &()).await);
+    note("delete_alarm", cx.delete_alarm("a").await);
+    note("alarm", cx.alarm("a").await.map(drop));
+    note("alarms", cx.alarms(&List::all()).await.map(drop));
     let storage = cx.storage();
     note("storage get", storage.get::<u64>("earlier").await.map(drop));
     note("storage put", storage.put("earlier", &1).await);

@@ -8,9 +8,10 @@ use std::time::Duration;
 use dog::http::header::CONTENT_TYPE;
 use dog::http::{HeaderValue, StatusCode};
 use dog::{
-    AutoResponse, Body, ClientId, Close, CloseCode, Context, Error, Failure, Group, GroupContext, Limit, Message,
-    Policy, Replica, ReplicaId, Request, Response, Result, Socket, SocketError, Storage, Timestamp,
+    Alarm, AutoResponse, Body, ClientId, Close, CloseCode, Context, Error, Failure, Group, GroupContext, Limit, List,
+    Message, Policy, Replica, ReplicaId, Request, Response, Result, Socket, SocketError, Storage, Timestamp,
 };
+use serde::Serialize;
 
 use super::class::TestClass;
 use super::gate::Gates;
@@ -95,8 +96,8 @@ impl<C: TestClass> Group for ClassGroup<C> {
         group_calls::answer::<Self>(&self.gates, cx, ask).await
     }
 
-    async fn on_alarm(&self, cx: &GroupContext) -> Result {
-        storage_runner::ring(cx).await
+    async fn on_alarm(&self, cx: &GroupContext, alarm: Alarm) -> Result {
+        storage_runner::ring(cx, &alarm).await
     }
 }
 
@@ -221,9 +222,9 @@ impl<C: TestClass> Replica for Room<C> {
         Ok(())
     }
 
-    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+    async fn on_alarm(&self, cx: &Context<Self>, alarm: Alarm) -> Result {
         drop(self.held.borrow_mut());
-        storage_runner::ring(&InRoom(self, cx)).await
+        storage_runner::ring(&InRoom(self, cx), &alarm).await
     }
 
     async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {
@@ -297,16 +298,20 @@ impl<C: TestClass> StorageOwner for InRoom<'_, C> {
         self.1.now()
     }
 
-    async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
-        self.1.set_alarm(at).await
+    async fn set_alarm<T: Serialize>(&self, name: &str, at: Timestamp, payload: &T) -> Result<(), Error> {
+        self.1.set_alarm(name, at, payload).await
     }
 
-    async fn delete_alarm(&self) -> Result<(), Error> {
-        self.1.delete_alarm().await
+    async fn delete_alarm(&self, name: &str) -> Result<(), Error> {
+        self.1.delete_alarm(name).await
     }
 
-    async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
-        self.1.alarm().await
+    async fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error> {
+        self.1.alarm(name).await
+    }
+
+    async fn alarms(&self, list: &List) -> Result<Vec<(String, Timestamp)>, Error> {
+        self.1.alarms(list).await
     }
 
     async fn pass(&self, gate: &str) -> Result {

@@ -1,21 +1,24 @@
-//! Runs scripts on the storage and the alarm of an object. [`StorageOwner`] is what Groups and Replicas have in common.
+//! Runs scripts on the storage and the alarms of an object. [`StorageOwner`] is what Groups and Replicas have in common.
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
-use dog::{Error, Failure, GroupContext, List, Result, Storage, Timestamp, Transaction};
+use dog::{Alarm, Error, Failure, GroupContext, List, Result, Storage, Timestamp, Transaction};
+use serde::Serialize;
 
 use super::hand_over::hand_over;
-use super::protocol::{AlarmAction, Found, OWN, Ring, StorageStep, Told, Why};
+use super::protocol::{ALARM, AlarmAction, Found, OWN, Ring, StorageStep, Told, Why};
 
-/// An object with storage and an alarm.
+/// An object with storage and alarms.
 pub(super) trait StorageOwner {
     fn storage(&self) -> Storage;
     fn now(&self) -> Timestamp;
-    async fn set_alarm(&self, at: Timestamp) -> Result<(), Error>;
-    async fn delete_alarm(&self) -> Result<(), Error>;
-    async fn alarm(&self) -> Result<Option<Timestamp>, Error>;
+    async fn set_alarm<T: Serialize>(&self, name: &str, at: Timestamp, payload: &T) -> Result<(), Error>;
+    async fn delete_alarm(&self, name: &str) -> Result<(), Error>;
+    async fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error>;
+    async fn alarms(&self, list: &List) -> Result<Vec<(String, Timestamp)>, Error>;
     /// Waits at a gate.
     async fn pass(&self, gate: &str) -> Result;
     /// Emits a text.
@@ -31,16 +34,20 @@ impl StorageOwner for GroupContext {
         self.now()
     }
 
-    async fn set_alarm(&self, at: Timestamp) -> Result<(), Error> {
-        self.set_alarm(at).await
+    async fn set_alarm<T: Serialize>(&self, name: &str, at: Timestamp, payload: &T) -> Result<(), Error> {
+        self.set_alarm(name, at, payload).await
     }
 
-    async fn delete_alarm(&self) -> Result<(), Error> {
-        self.delete_alarm().await
+    async fn delete_alarm(&self, name: &str) -> Result<(), Error> {
+        self.delete_alarm(name).await
     }
 
-    async fn alarm(&self) -> Result<Option<Timestamp>, Error> {
-        self.alarm().await
+    async fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error> {
+        self.alarm(name).await
+    }
+
+    async fn alarms(&self, list: &List) -> Result<Vec<(String, Timestamp)>, Error> {
+        self.alarms(list).await
     }
 
     async fn pass(&self, gate: &str) -> Result {
@@ -102,7 +109,7 @@ async fn others_first() {
 
 async fn one(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Error> {
     let storage = owner.storage();
-    let after = |millis: u64| owner.now() + std::time::Duration::from_millis(millis);
+    let after = |millis: u64| owner.now() + Duration::from_millis(millis);
     Ok(match step {
         StorageStep::Get(key) => Found::Text(storage.get(key).await?),
         StorageStep::Measure(key) => Found::Length(storage.get(key).await?.map(|text: String| text.len())),
@@ -116,12 +123,17 @@ async fn one(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Err
         StorageStep::List(range) => Found::Entries(storage.list(&range.into()).await?),
         StorageStep::SetAlarm(millis, plan) => {
             storage.put(&own("plan"), plan).await?;
-            set_alarm(owner, after(*millis)).await?
+            set_alarm(owner, ALARM, after(*millis), &[]).await?
         }
-        StorageStep::MoveAlarm(millis) => set_alarm(owner, after(*millis)).await?,
-        StorageStep::DeleteAlarm => owner.delete_alarm().await.map(|()| Found::Done)?,
-        StorageStep::Alarm => Found::Alarm(owner.alarm().await?.map(Timestamp::as_millis)),
+        StorageStep::MoveAlarm(millis) => set_alarm(owner, ALARM, after(*millis), &[]).await?,
+        StorageStep::DeleteAlarm => owner.delete_alarm(ALARM).await.map(|()| Found::Done)?,
+        StorageStep::Alarm => Found::Alarm(owner.alarm(ALARM).await?.map(Timestamp::as_millis)),
         StorageStep::Rings => Found::Rings(rings(&storage).await?),
+        StorageStep::SetNamed(..)
+        | StorageStep::DeleteNamed(_)
+        | StorageStep::Named(_)
+        | StorageStep::SetSized(..)
+        | StorageStep::Alarms(_) => named(owner, step).await?,
         StorageStep::Unawaited(_)
         | StorageStep::Transaction(_)
         | StorageStep::Pass(_)
@@ -133,9 +145,27 @@ async fn one(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Err
     })
 }
 
-async fn set_alarm(owner: &impl StorageOwner, at: Timestamp) -> Result<Found, Error> {
-    owner.set_alarm(at).await?;
+async fn set_alarm(owner: &impl StorageOwner, name: &str, at: Timestamp, plan: &[AlarmAction]) -> Result<Found, Error> {
+    owner.set_alarm(name, at, &plan).await?;
     Ok(Found::Alarm(Some(at.as_millis())))
+}
+
+async fn named(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Error> {
+    let after = |millis: u64| owner.now() + Duration::from_millis(millis);
+    Ok(match step {
+        StorageStep::SetNamed(name, millis, plan) => set_alarm(owner, name, after(*millis), plan).await?,
+        StorageStep::DeleteNamed(name) => owner.delete_alarm(name).await.map(|()| Found::Done)?,
+        StorageStep::Named(name) => Found::Alarm(owner.alarm(name).await?.map(Timestamp::as_millis)),
+        StorageStep::SetSized(name, payload) => {
+            // MessagePack puts three bytes before a text of this length.
+            let (name, payload) = ("n".repeat(*name), "p".repeat(payload.saturating_sub(3)));
+            owner.set_alarm(&name, after(3_600_000), &payload).await.map(|()| Found::Done)?
+        }
+        StorageStep::Alarms(range) => {
+            Found::Names(owner.alarms(&range.into()).await?.into_iter().map(|(name, _)| name).collect())
+        }
+        other => unreachable!("{other:?} is not about a named alarm"),
+    })
 }
 
 async fn transaction(owner: &impl StorageOwner, steps: &[StorageStep]) -> Result<Found> {
@@ -152,7 +182,7 @@ async fn transaction(owner: &impl StorageOwner, steps: &[StorageStep]) -> Result
                     return Err(Failure::new("the transaction was told to fail"));
                 }
                 StorageStep::Pass(gate) => owner.pass(gate).await.map(|()| Found::Done)?,
-                step => within(entries, step).await?,
+                step => within(owner, entries, step).await?,
             });
         }
         Ok(found)
@@ -167,8 +197,14 @@ async fn transaction(owner: &impl StorageOwner, steps: &[StorageStep]) -> Result
     }
 }
 
-async fn within(entries: &Transaction, step: &StorageStep) -> Result<Found> {
+async fn within(owner: &impl StorageOwner, entries: &Transaction, step: &StorageStep) -> Result<Found> {
     Ok(match step {
+        StorageStep::SetNamed(name, millis, plan) => {
+            let at = owner.now() + Duration::from_millis(*millis);
+            entries.set_alarm(name, at, plan).map(|()| Found::Alarm(Some(at.as_millis())))?
+        }
+        StorageStep::DeleteNamed(name) => entries.delete_alarm(name).map(|()| Found::Done)?,
+        StorageStep::Named(name) => Found::Alarm(entries.alarm(name).await?.map(Timestamp::as_millis)),
         StorageStep::Get(key) => Found::Text(entries.get(key).await?),
         StorageStep::Put(key, text) => entries.put(key, text).map(|()| Found::Done)?,
         StorageStep::PutBytes(key, length) => entries.put(key, &"x".repeat(*length)).map(|()| Found::Done)?,
@@ -203,16 +239,29 @@ async fn rings(storage: &Storage) -> Result<Vec<Ring>, Error> {
     Ok(storage.list(&List::prefix(own("ring/"))).await?.into_iter().map(|(_, ring)| ring).collect())
 }
 
-/// The handler of the alarm: records that it rang, emits that, and takes the action that the plan has for this time.
-pub(super) async fn ring(owner: &impl StorageOwner) -> Result {
+/// The handler of alarms. For [`ALARM`] it records that it rang, emits that, and takes the action that the plan has for this
+/// time. For another one it emits its name and the attempt, and takes the action that its payload has for this attempt.
+pub(super) async fn ring(owner: &impl StorageOwner, alarm: &Alarm) -> Result {
+    if alarm.name() != ALARM {
+        owner.say(&format!("{} {}", alarm.name(), alarm.attempt()));
+        let plan: Vec<AlarmAction> = alarm.payload()?;
+        let attempt = usize::try_from(alarm.attempt())?;
+        return act(owner, alarm.name(), plan.get(attempt - 1), &plan[attempt.min(plan.len())..]).await;
+    }
     let storage = owner.storage();
     let number = rings(&storage).await?.len();
-    let ring = Ring { at: owner.now().as_millis(), next: owner.alarm().await?.map(Timestamp::as_millis) };
+    let ring = Ring { at: owner.now().as_millis(), next: owner.alarm(ALARM).await?.map(Timestamp::as_millis) };
     storage.put(&own(&format!("ring/{number:04}")), &ring).await?;
     let plan: Vec<AlarmAction> = storage.get(&own("plan")).await?.unwrap_or_default();
     owner.say(&format!("ring {number}"));
-    let again = async |millis: u64| owner.set_alarm(owner.now() + std::time::Duration::from_millis(millis)).await;
-    match plan.get(number) {
+    act(owner, ALARM, plan.get(number), &[]).await
+}
+
+/// `rest`: the plan of the alarm if the action sets it again.
+async fn act(owner: &impl StorageOwner, name: &str, action: Option<&AlarmAction>, rest: &[AlarmAction]) -> Result {
+    let again =
+        async |millis: u64| set_alarm(owner, name, owner.now() + Duration::from_millis(millis), rest).await.map(drop);
+    match action {
         None | Some(AlarmAction::Succeed) => Ok(()),
         Some(AlarmAction::Fail) => Err(Failure::new("the secret of on_alarm")),
         Some(AlarmAction::Panic) => panic!("the secret of on_alarm"),
@@ -221,5 +270,6 @@ pub(super) async fn ring(owner: &impl StorageOwner) -> Result {
             again(*millis).await?;
             owner.pass(gate).await
         }
+        Some(AlarmAction::Pass(gate)) => owner.pass(gate).await,
     }
 }

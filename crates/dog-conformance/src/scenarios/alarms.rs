@@ -1,8 +1,8 @@
-//! Alarms: one per object, not before their time, and again until the handler succeeds.
+//! Alarms: one per name, not before their time, in order, and again until the handler succeeds.
 
 use super::scenario::{Scenario, scenario};
 use super::script::{Owner, first, get, put};
-use crate::app::protocol::{Act, AlarmAction, Found, Ring, StorageStep, waiting};
+use crate::app::protocol::{Act, AlarmAction, Found, Range, Ring, StorageStep, Why, waiting};
 use crate::check::{Outcome, ScenarioFailure, ensure, eventually, same};
 use crate::client::Client;
 use crate::stage::{Stage, TestGroup};
@@ -18,6 +18,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("alarm_set_by_its_handler_rings", &[11], set_in_handler),
         scenario("alarm_set_by_its_handler_for_now_rings", &[11], set_for_now),
         scenario("alarm_set_or_deleted_before_a_retry_replaces_it", &[11], replaces_retry),
+        scenario("alarms_of_one_object_begin_in_the_order_of_their_times", &[11, 21], in_order),
+        scenario("alarm_that_fails_or_hangs_delays_no_other", &[11, 21], delays_no_other),
+        scenario("alarm_in_a_transaction_is_set_with_its_entries_or_not_at_all", &[11, 21], in_transaction),
+        scenario("alarms_outlive_the_life_that_has_set_them", &[11, 21], outlives),
+        scenario("alarms_have_limits", &[11, 12], limits),
     ]
 }
 
@@ -254,4 +259,168 @@ async fn fail_then(client: &mut Client, steps: Vec<StorageStep>) -> Outcome<Vec<
         same(client.hear().await?, format!("ring {number}"), "the alarm")?;
     }
     client.keep(steps).await
+}
+
+fn named(name: &str, millis: u64, plan: &[AlarmAction]) -> StorageStep {
+    StorageStep::SetNamed(name.into(), millis, plan.to_vec())
+}
+
+fn all_names() -> StorageStep {
+    StorageStep::Alarms(Range::default())
+}
+
+/// A transaction sets them, so that none is due before all are set.
+async fn set_together(client: &mut Client, steps: Vec<StorageStep>) -> Outcome {
+    match first(client.keep(vec![StorageStep::Transaction(steps)]).await?)? {
+        Found::Made(..) => Ok(()),
+        other => Err(ScenarioFailure::new(format!("expected a transaction, got {other:?}"))),
+    }
+}
+
+/// Each has its name and its own payload. Each is set for itself: one that is set again or deleted leaves the others.
+async fn in_order(stage: Stage) -> Outcome {
+    let mut client = stage.pinned("hall", "order").join("client").await?;
+    let twice = [AlarmAction::SetAgain(0), AlarmAction::Succeed];
+    let steps = vec![
+        named("late", 130, &[]),
+        named("first", 0, &[]),
+        named("deleted", 90, &[]),
+        named("third", 100, &twice),
+        named("second", 500, &[]),
+        named("second", 60, &[]),
+        StorageStep::DeleteNamed("deleted".into()),
+        named("far", FAR_OFF, &[]),
+    ];
+    set_together(&mut client, steps).await?;
+    for name in ["first", "second", "third"] {
+        same(client.hear().await?, format!("{name} 1"), "the next alarm")?;
+    }
+    let mut last = [client.hear().await?, client.hear().await?];
+    last.sort();
+    same(
+        last,
+        ["late 1", "third 1"].map(str::to_owned),
+        "the last alarms, one of which its own handler has set again",
+    )?;
+    eventually("their handlers end", async || {
+        Ok(client.keep(vec![all_names()]).await? == [Found::Names(vec!["far".into()])])
+    })
+    .await?;
+    same(client.keep(vec![StorageStep::DeleteNamed("far".into())]).await?, [Found::Done], "taking it back")
+}
+
+/// While one fails again and again and another never ends, a third rings at its time.
+async fn delays_no_other(stage: Stage) -> Outcome {
+    let mut client = stage.pinned("hall", "delays").join("client").await?;
+    let steps = vec![
+        named("fails", 0, &[AlarmAction::Fail, AlarmAction::Succeed]),
+        named("hangs", 10, &[AlarmAction::Pass("gate".into())]),
+        named("other", 20, &[]),
+        named("at rest", FAR_OFF, &[]),
+    ];
+    set_together(&mut client, steps).await?;
+    let mut heard = vec![client.hear().await?];
+    same(&heard[0], "fails 1", "the first alarm")?;
+    while heard.len() < 4 {
+        heard.push(client.hear().await?);
+    }
+    heard.sort();
+    let expected = ["fails 1", "hangs 1", "other 1", &waiting("gate")].map(str::to_owned);
+    let mut expected = expected.to_vec();
+    expected.sort();
+    same(heard, expected, "what rings before one is tried again")?;
+    same(client.hear().await?, "fails 2", "the alarm that failed")?;
+    let set = client.keep(vec![StorageStep::Named("hangs".into()), StorageStep::Named("at rest".into())]).await?;
+    same(&set[0], &Found::Alarm(None), "when an alarm is set for whose handler runs")?;
+    time(&set[1])?;
+    client.obey(Act::Open { gate: "gate".into() }).await?;
+    eventually("the handlers end", async || {
+        Ok(client.keep(vec![all_names()]).await? == [Found::Names(vec!["at rest".into()])])
+    })
+    .await?;
+    same(client.keep(vec![StorageStep::DeleteNamed("at rest".into())]).await?, [Found::Done], "taking it back")
+}
+
+/// A transaction that fails sets and deletes no alarm. It sees what it has set and deleted itself.
+async fn in_transaction(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "transaction");
+    let read = |name: &str| StorageStep::Named(name.into());
+    for owner in Owner::BOTH {
+        owner.does_one(&group, named("kept", FAR_OFF, &[])).await?;
+        let failing = vec![
+            put("a", "1"),
+            named("new", FAR_OFF, &[]),
+            StorageStep::DeleteNamed("kept".into()),
+            read("new"),
+            read("kept"),
+            StorageStep::Fail,
+        ];
+        let failed = owner.does_one(&group, StorageStep::Transaction(failing)).await?;
+        same(failed, Found::Failed(1), "a transaction that was told to fail")?;
+        let after = owner.does(&group, vec![get("a"), all_names()]).await?;
+        same(after, vec![Found::Text(None), Found::Names(vec!["kept".into()])], "after it has failed")?;
+        let steps = vec![
+            put("a", "1"),
+            named("new", FAR_OFF, &[]),
+            StorageStep::DeleteNamed("kept".into()),
+            read("kept"),
+            read("new"),
+        ];
+        match owner.does_one(&group, StorageStep::Transaction(steps)).await? {
+            Found::Made(_, found) => {
+                same(&found[3], &Found::Alarm(None), "what it sees of the one that it deletes")?;
+                same(&found[4], &found[1], "what it sees of the one that it sets")?;
+            }
+            other => return Err(ScenarioFailure::new(format!("expected a transaction, got {other:?}"))),
+        }
+        let after = owner.does(&group, vec![get("a"), all_names(), StorageStep::DeleteAll, all_names()]).await?;
+        let names = Found::Names(vec!["new".into()]);
+        let expected = vec![Found::Text(Some("1".into())), names.clone(), Found::Done, names];
+        same(after, expected, "after a transaction, and after all entries were deleted")?;
+        owner.does_one(&group, StorageStep::DeleteNamed("new".into())).await?;
+    }
+    Ok(())
+}
+
+/// A life that panics leaves its alarms to the next one, which lists and rings them. The one that panicked is tried again.
+async fn outlives(stage: Stage) -> Outcome {
+    let group = stage.pinned("single", "outlives");
+    let mut client = group.join("client").await?;
+    let steps = vec![named("b", FAR_OFF, &[]), named("a", FAR_OFF, &[]), named("soon", 0, &[AlarmAction::Panic])];
+    // The life ends before there is a reply.
+    client.tell(Act::Storage { steps: vec![StorageStep::Transaction(steps)] }).await?;
+    same(client.ended().await?.code, 1011, "how the sockets of an object end whose alarm panicked")?;
+    let mut again = group.join("client").await?;
+    let by_name = |range: Range| StorageStep::Alarms(range);
+    eventually("the alarm is tried again", async || {
+        Ok(again.keep(vec![all_names()]).await? == [Found::Names(vec!["a".into(), "b".into()])])
+    })
+    .await?;
+    let last = Range { reverse: true, limit: Some(1), ..Range::default() };
+    let from_b = Range { start: Some("b".into()), ..Range::default() };
+    let found = again.keep(vec![by_name(last), by_name(from_b), named("b", 0, &[])]).await?;
+    same(&found[..2], &[Found::Names(vec!["b".into()]), Found::Names(vec!["b".into()])], "ranges of names")?;
+    same(again.hear_until("b 1").await?.len() <= 1, true, "at most the alarm that was tried again before that")?;
+    same(again.keep(vec![StorageStep::DeleteNamed("a".into())]).await?, [Found::Done], "taking it back")
+}
+
+/// A name has 1 to 256 bytes, a payload at most 16 KiB. What is refused sets nothing.
+async fn limits(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "limits");
+    for owner in Owner::BOTH {
+        let cases = [(0, 10, Why::InvalidName), (257, 10, Why::InvalidName), (1, 16 * 1024 + 1, Why::TooLarge)];
+        for (name, payload, why) in cases {
+            match owner.does_one(&group, StorageStep::SetSized(name, payload)).await? {
+                Found::Refused(found, _) => same(found, why, "why it is refused")?,
+                other => return Err(ScenarioFailure::new(format!("an alarm over the limit was set: {other:?}"))),
+            }
+        }
+        same(owner.does_one(&group, StorageStep::SetSized(256, 16 * 1024)).await?, Found::Done, "the largest")?;
+        let longest = "n".repeat(256);
+        let steps = vec![all_names(), StorageStep::DeleteNamed(longest.clone()), all_names()];
+        let found = owner.does(&group, steps).await?;
+        let expected = vec![Found::Names(vec![longest]), Found::Done, Found::Names(vec![])];
+        same(found, expected, "the alarms that are set, before and after the last is deleted")?;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //! - `front`: the App, and the way of a client to its seat
 //! - `group`: one life of a Group
 //! - `replica`: one life of a Replica
-//! - `object`: what both have in common: life, tasks, hibernation, alarm, storage
+//! - `object`: what both have in common: life, tasks, hibernation, alarms, storage
 //! - `calls`: deadlines, and calls to many Replicas; `call_time`: how long a typed call to a Group may take
 //! - `failures`: how failures of the user's code are counted and logged
 //! - `extensions`: what the engine puts into requests and responses
@@ -29,6 +29,8 @@ pub use extensions::Upgrade;
 pub use front::{Front, app_port};
 #[cfg(fuzzing)]
 pub use group::{rewrite_clients, rewrite_record};
+#[cfg(fuzzing)]
+pub use object::rewrite_alarm;
 
 /// How a host begins lives of one class of Groups and of its Replicas.
 pub struct Class<H: Host> {

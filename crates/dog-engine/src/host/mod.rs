@@ -32,7 +32,7 @@ pub use observer::{HostObserver, Occurrence};
 pub use profile::{HostProfile, LivenessChecks, SlowStreams, StreamLimits};
 pub use scheduler::Scheduler;
 pub use sockets::{End, KeptSocket, Readiness, SeatGuard, SocketHost};
-pub use storage::{AlarmChange, Batch, ObjectStorage, Order, Space};
+pub use storage::{AlarmChange, Batch, ObjectStorage, Order, Space, SpaceWrites};
 pub use transport::{CallPermits, Fetched, Transport};
 
 /// An environment in which objects live: a worker thread, a Workers isolate, or one node of a simulation.

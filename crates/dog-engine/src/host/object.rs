@@ -25,8 +25,8 @@ pub trait ReplicaObject {
     fn message(self: Rc<Self>, socket: SocketId, message: Message) -> Readiness;
     /// A socket has ended.
     fn closed(self: Rc<Self>, socket: SocketId, end: End);
-    /// The alarm rings, after `attempt` failed attempts.
-    fn alarm(self: Rc<Self>, attempt: u32);
+    /// The time of the earliest alarm has come: see [`Batch::alarm`](super::Batch::alarm).
+    fn alarms_due(self: Rc<Self>);
     /// Ends this life at once, because another may have begun elsewhere. Its sockets are closed with 1012. The Group is not
     /// told.
     fn cease(self: Rc<Self>);
@@ -54,8 +54,8 @@ pub trait GroupObject {
     fn call(self: Rc<Self>, call: GroupCall, reply: Reply<GroupAnswer>);
     /// A cast from a Replica or the front.
     fn cast(self: Rc<Self>, cast: GroupCast);
-    /// The alarm rings, after `attempt` failed attempts.
-    fn alarm(self: Rc<Self>, attempt: u32);
+    /// The time of the earliest alarm has come: see [`Batch::alarm`](super::Batch::alarm).
+    fn alarms_due(self: Rc<Self>);
     /// Ends this life at once, because another may have begun elsewhere. Nobody is told.
     fn cease(self: Rc<Self>);
     /// The host has begun to shut down: streams and background tasks of the user are notified.

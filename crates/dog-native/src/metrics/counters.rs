@@ -59,7 +59,7 @@ counters! {
     mail_refused, "dog_mail_refused_total", "Calls refused and messages dropped because too much was queued for the worker of their object.";
     failures, "dog_handler_failures_total", "Handlers that returned an error, including App::fetch.";
     panics, "dog_handler_panics_total", "Handlers that panicked.";
-    alarms, "dog_alarms_rung_total", "Alarms that rang, including retries.";
+    alarms, "dog_alarms_rung_total", "Objects that were woken because alarms were due, including retries.";
 }
 
 /// A histogram of durations.

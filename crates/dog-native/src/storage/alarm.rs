@@ -1,4 +1,4 @@
-//! The stored form of an object's alarm: the time in eight bytes, then the name of the object's class.
+//! The stored form of the time of an object's earliest alarm: the time in eight bytes, then the name of the object's class.
 
 use bytes::Bytes;
 use dog::internal::Kind;

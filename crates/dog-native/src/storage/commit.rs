@@ -20,8 +20,8 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The writes of one object. Their keys are those of the whole database.
 pub(super) struct Write {
-    /// If set, all entries whose keys begin with this prefix are deleted first.
-    pub(super) delete_all: Option<Vec<u8>>,
+    /// All entries whose keys begin with one of these prefixes are deleted first.
+    pub(super) delete_all: Vec<Vec<u8>>,
     pub(super) entries: Vec<(Vec<u8>, Option<Bytes>)>,
     pub(super) alarm: Option<(Vec<u8>, Option<Bytes>)>,
     pub(super) done: Done,
@@ -103,7 +103,7 @@ fn run(database: &impl Database, receiver: &Receiver<Write>, figures: &Figures) 
         let mut bytes = first.bytes();
         let mut writes = vec![first];
         // A write that follows a `delete_all` must see its effect, so a `delete_all` is committed alone.
-        let alone = |write: &Write| write.delete_all.is_some();
+        let alone = |write: &Write| !write.delete_all.is_empty();
         let mut after = None;
         while writes.len() < MOST_WRITES && bytes < MOST_BYTES && !alone(&writes[0]) {
             let Ok(next) = receiver.try_recv() else { break };
@@ -137,8 +137,8 @@ fn commit(database: &impl Database, writes: Vec<Write>, figures: &Figures) {
     let mut dones = Vec::with_capacity(writes.len());
     let mut outcome = Ok(());
     for write in writes {
-        if let Some(prefix) = write.delete_all {
-            match database.keys(&prefix) {
+        for prefix in &write.delete_all {
+            match database.keys(prefix) {
                 Ok(keys) => together.entries.extend(keys.into_iter().map(|key| (key, None))),
                 Err(cause) => outcome = Err(cause),
             }
@@ -184,7 +184,7 @@ mod tests {
         for _ in 0..3 {
             let sender = sender.clone();
             let done: Done = Box::new(move |outcome| sender.send(outcome).unwrap());
-            committer.hand_over(Write { delete_all: None, entries: Vec::new(), alarm: None, done });
+            committer.hand_over(Write { delete_all: Vec::new(), entries: Vec::new(), alarm: None, done });
             assert!(receiver.recv().unwrap().unwrap_err().is_storage());
         }
     }

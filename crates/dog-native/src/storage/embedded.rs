@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
-use dog_engine::host::{Batch, Space};
+use dog_engine::host::{Batch, Space, SpaceWrites};
 
 use super::alarm::{read_alarm, write_alarm};
 use super::commit::{Committer, Write};
@@ -103,10 +103,12 @@ impl Storage for Embedded {
     }
 
     fn write(&self, object: Object, _: Epoch, class: &'static str, batch: Batch, done: Done) {
-        let entry = |(key, value): (Vec<u8>, _)| (key::entry(object, batch.space, &key), value);
         let alarm = batch.alarm.map(|change| (key::name(object), change.time().map(|at| write_alarm(at, class))));
-        let delete_all = batch.delete_all.then(|| key::prefix(object, batch.space));
-        let entries = batch.entries.into_iter().map(entry).collect();
+        let (mut delete_all, mut entries) = (Vec::new(), Vec::with_capacity(batch.count()));
+        for SpaceWrites { space, delete_all: all, entries: written } in batch.spaces {
+            delete_all.extend(all.then(|| key::prefix(object, space)));
+            entries.extend(written.into_iter().map(|(key, value)| (key::entry(object, space, &key), value)));
+        }
         // It is `Some` until this is dropped.
         if let Some(committer) = &self.committer {
             committer.hand_over(Write { delete_all, entries, alarm, done });
@@ -167,7 +169,7 @@ mod tests {
         let entries = vec![(key.into(), Some(Bytes::copy_from_slice(value.as_bytes())))];
         let (sender, receiver) = channel();
         let done = Box::new(move |outcome| sender.send(outcome).unwrap());
-        storage.write(OBJECT(), Epoch::from_raw(1), "rooms", Batch { entries, ..Batch::default() }, done);
+        storage.write(OBJECT(), Epoch::from_raw(1), "rooms", Batch::of_entries(Space::User, entries), done);
         receiver.recv().unwrap()
     }
 

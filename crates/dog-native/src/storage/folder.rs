@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::error::Error;
 
 /// The version that this release writes. It reads no other.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The names of temporary folders begin with `PREFIX`, and each contains the file `TEMPORARY`. Both are required before
 /// a folder is removed, because somebody else's folder could have such a name.
@@ -261,7 +261,7 @@ mod tests {
         let live = Folder::open(None).unwrap();
         let saved = live.path().with_file_name(format!("dog-temporary-saved-{}", std::process::id()));
         fs::create_dir(&saved).unwrap();
-        for (file, text) in [("TEMPORARY", ""), ("FORMAT", "1")] {
+        for (file, text) in [("TEMPORARY", ""), ("FORMAT", "2")] {
             fs::write(saved.join(file), text).unwrap();
         }
         let named = Folder::open(Some(&saved)).unwrap();
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_told_in_one_line_and_left_alone() {
-        let cases = [("2\n", "another release"), ("", "damaged"), ("one", "damaged")];
+        let cases = [("1\n", "another release"), ("3\n", "another release"), ("", "damaged"), ("one", "damaged")];
         for (format, part) in cases {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join("FORMAT"), format).unwrap();

@@ -16,6 +16,7 @@ pub(super) fn prefix(object: Object, space: Space) -> Vec<u8> {
         Space::User => b'u',
         Space::Members => b'm',
         Space::Clients => b'c',
+        Space::Alarms => b'a',
     });
     prefix.extend_from_slice(&name(object));
     prefix

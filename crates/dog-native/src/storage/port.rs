@@ -40,7 +40,7 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Writes a batch atomically. Calls `done` when it is durable or has failed. `epoch` identifies the life that
     /// writes: if another node has claimed the object since that life began, the write fails.
     fn write(&self, object: Object, epoch: Epoch, class: &'static str, batch: Batch, done: Done);
-    /// Reads the time of an object's alarm.
+    /// Reads the time of an object's earliest alarm.
     fn alarm(&self, object: Object) -> Read<Option<Timestamp>>;
     /// Returns what has been written so far, for the metrics.
     fn figures(&self) -> StorageFigures;
@@ -91,7 +91,7 @@ pub struct StorageFigures {
 /// Called with the outcome of a write, on any thread.
 pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
-/// An alarm that is set. `class` is the stored name of the object's class; the class in the address is not set.
+/// The time of an object's earliest alarm. `class` is the stored name of the object's class; the class in the address is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAlarm {
     /// The time of the alarm.

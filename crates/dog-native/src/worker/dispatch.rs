@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dog::internal::Kind;
 use dog::{Error, Request, Response, Timestamp};
@@ -200,18 +201,23 @@ fn stop(worker: &Worker, mode: StopMode) {
     }
 }
 
-/// Restores the stored alarm of an object after a new alarm could not be stored. The new alarm was already set in
-/// memory. If the alarm was set again in the meantime, nothing changes.
+/// How long an object is not woken after its alarms could not be stored. A disk that stays full would keep it busy.
+const WAKE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Restores the time of an object's earliest alarm after another time could not be stored. That one was already set in
+/// memory, and may have come since. If it was set again in the meantime, nothing changes.
 fn restore_alarm(worker: &Worker, object: Object, refused: Option<Timestamp>) {
-    if worker.alarms.borrow().of(object) != refused {
+    let is_refused = move |worker: &Worker| worker.alarms.borrow().of(object).is_none_or(|at| Some(at) == refused);
+    if !is_refused(worker) {
         return;
     }
     let Some(worker) = worker.this() else { return };
     let read = worker.shared().storage.alarm(object);
     tokio::task::spawn_local(async move {
         match read.await {
-            Ok(stored) if worker.alarms.borrow().of(object) == refused => {
-                worker.alarms.borrow_mut().set(object, stored);
+            Ok(stored) if is_refused(&worker) => {
+                let soonest = worker.shared().now() + WAKE_AGAIN_AFTER;
+                worker.alarms.borrow_mut().set(object, stored.map(|at| at.max(soonest)));
                 worker.turn.queued();
             }
             Ok(_) => {}

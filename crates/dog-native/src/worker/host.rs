@@ -177,7 +177,7 @@ impl ObjectStorage for Worker {
             return Box::pin(async { Err(Error::new(Kind::Closed, "this life of the object is over")) });
         }
         if let Some(at) = batch.alarm.map(AlarmChange::time) {
-            // Set in memory now: the handler might not await the write, and the alarm must ring anyway.
+            // Set in memory now: the handler might not await the write, and the alarm counts anyway.
             self.alarms.borrow_mut().set(object, at);
             self.turn.queued();
         }
@@ -208,8 +208,8 @@ impl ObjectStorage for Worker {
         }
     }
 
-    fn ring_again(&self, object: Object, at: Timestamp, attempt: u32) {
-        self.alarms.borrow_mut().ring_again(object, at, attempt);
+    fn wake_again(&self, object: Object, at: Timestamp) {
+        self.alarms.borrow_mut().set(object, Some(at));
         self.turn.queued();
     }
 }

@@ -220,16 +220,16 @@ impl Worker {
     fn ring_alarms(self: &Rc<Self>) {
         while !self.turn.has_lasted(1) {
             let due = self.alarms.borrow_mut().take_due(self.shared().now());
-            let Some((object, attempt)) = due else { return };
+            let Some(object) = due else { return };
             if let Some(cluster) = self.router.cluster().filter(|cluster| !cluster.has_claim(object)) {
                 cluster.wake_elsewhere(object);
-                self.alarms.borrow_mut().ring_again(object, self.shared().now() + ALARM_ELSEWHERE, 0);
+                self.alarms.borrow_mut().set(object, Some(self.shared().now() + ALARM_ELSEWHERE));
                 continue;
             }
             self.counters().alarms.one();
             match object {
-                Object::Group(address) => self.group(address).alarm(attempt),
-                Object::Replica(address) => self.replica(address).alarm(attempt),
+                Object::Group(address) => self.group(address).alarms_due(),
+                Object::Replica(address) => self.replica(address).alarms_due(),
             }
         }
     }

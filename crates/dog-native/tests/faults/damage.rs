@@ -285,7 +285,7 @@ fn a_folder_that_cannot_be_used_is_left_as_it_is() {
     refusal("is in use");
     drop(lock);
     for (file, content, why) in
-        [("FORMAT", "2\n", "another release"), ("objects/version", "FJL\u{9}", "another release")]
+        [("FORMAT", "1\n", "another release"), ("objects/version", "FJL\u{9}", "another release")]
     {
         let path = folder.path().join(file);
         let whole = fs::read(&path).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dog::http::StatusCode;
 use dog::{
-    App, ClientId, Context, Dog, Failure, Group, GroupContext, Limit, List, Replica, Request, Response, Result,
+    Alarm, App, ClientId, Context, Dog, Failure, Group, GroupContext, Limit, List, Replica, Request, Response, Result,
     text_response,
 };
 use dog_native::{Running, Server};
@@ -89,17 +89,17 @@ impl Replica for Kept {
                 entries.collect::<Vec<_>>().join(" ")
             }
             ["alarm", millis] => {
-                cx.set_alarm(cx.now() + Duration::from_millis(millis.parse()?)).await?;
+                cx.set_alarm("told", cx.now() + Duration::from_millis(millis.parse()?), &()).await?;
                 "set".into()
             }
-            ["next_alarm"] => cx.alarm().await?.map_or("none".into(), |at| at.as_millis().to_string()),
+            ["next_alarm"] => cx.alarm("told").await?.map_or("none".into(), |at| at.as_millis().to_string()),
             _ => return Ok(text_response(StatusCode::NOT_FOUND, "not found")),
         };
         Ok(text_response(StatusCode::OK, answer))
     }
 
     /// Fails the first time, panics the second time, and succeeds the third time.
-    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+    async fn on_alarm(&self, cx: &Context<Self>, _: Alarm) -> Result {
         let rung: Option<String> = cx.storage().get("rung").await?;
         let rung = rung.map_or(Ok(0), |rung| rung.parse::<u32>())? + 1;
         cx.storage().put("rung", &Some(rung.to_string())).await?;

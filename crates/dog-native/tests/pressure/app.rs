@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dog::{
-    App, AutoResponse, ClientId, Close, Context, Dog, Env, Group, GroupContext, Limit, Message, Replica, Request,
-    Response, Result, Socket, SocketError, To,
+    Alarm, App, AutoResponse, ClientId, Close, Context, Dog, Env, Group, GroupContext, Limit, Message, Replica,
+    Request, Response, Result, Socket, SocketError, To,
 };
 use dog_native::{Running, Server};
 use tokio::sync::Semaphore;
@@ -90,7 +90,7 @@ impl Replica for Table {
         let said = message.as_text().unwrap_or_default().to_owned();
         match said.split(' ').collect::<Vec<_>>()[..] {
             ["ping"] => socket.send("pong")?,
-            ["alarm"] => cx.set_alarm(cx.now() + Duration::from_millis(1)).await?,
+            ["alarm"] => cx.set_alarm("soon", cx.now() + Duration::from_millis(1), &()).await?,
             ["wait"] => {
                 socket.send("waiting")?;
                 self.scene.gate.acquire().await?.forget();
@@ -116,7 +116,7 @@ impl Replica for Table {
         Ok(())
     }
 
-    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+    async fn on_alarm(&self, cx: &Context<Self>, _: Alarm) -> Result {
         Ok(cx.emit("rang")?)
     }
 

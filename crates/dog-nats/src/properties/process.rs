@@ -291,7 +291,7 @@ impl Application {
         let key = vec![self.random.u8(0..3)];
         let subject = self.parts.names.entry(object, Space::User, &key);
         let entries = vec![(key, Some(value.text().into()))];
-        let batch = Batch { entries, alarm, space: Space::User, delete_all: false };
+        let batch = Batch { alarm, ..Batch::of_entries(Space::User, entries) };
         let written = self.write(object, claim, batch, Some((subject, value)));
         if waits {
             let _ = written.await;
@@ -346,7 +346,7 @@ impl Application {
             return;
         }
         self.log().rings.push((object, at.as_millis()));
-        let batch = Batch { alarm: Some(AlarmChange::Clear), ..Batch::default() };
+        let batch = Batch::of_alarm(AlarmChange::Clear);
         let _ = self.write(object, claim, batch, None).await;
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use dog_engine::address::Object;
-use dog_engine::host::{AlarmChange, Batch};
+use dog_engine::host::{AlarmChange, Batch, SpaceWrites};
 
 use crate::alarms::AlarmRecord;
 use crate::names::Names;
 use crate::stream::{Put, StreamError};
 
 /// Returns the messages of these writes, sorted by subject. For each subject, the last write counts. `existing`
-/// contains the present subjects, for each write that deletes all entries.
+/// contains the present subjects, for each space of which all entries are deleted.
 pub(super) fn messages_of(
     names: &Names,
     object: Object,
@@ -21,15 +21,17 @@ pub(super) fn messages_of(
     let mut put = |put: Put| drop(puts.insert(put.subject.clone(), put));
     let mut existing = existing.into_iter();
     for (class, batch) in writes {
-        if batch.delete_all {
-            existing.next().unwrap_or_default().into_iter().for_each(|subject| put(Put::deletion(subject)));
-        }
-        for (key, value) in &batch.entries {
-            let subject = names.entry(object, batch.space, key);
-            put(match value {
-                Some(value) => Put::new(subject, value.clone()),
-                None => Put::deletion(subject),
-            });
+        for SpaceWrites { space, delete_all, entries } in &batch.spaces {
+            if *delete_all {
+                existing.next().unwrap_or_default().into_iter().for_each(|subject| put(Put::deletion(subject)));
+            }
+            for (key, value) in entries {
+                let subject = names.entry(object, *space, key);
+                put(match value {
+                    Some(value) => Put::new(subject, value.clone()),
+                    None => Put::deletion(subject),
+                });
+            }
         }
         if let Some(alarm) = batch.alarm.map(AlarmChange::time) {
             let subject = names.alarm(object);

@@ -153,8 +153,9 @@ impl Writes {
         writes: &[(&'static str, Batch)],
     ) -> Result<u64, StreamError> {
         let mut existing = Vec::new();
-        for (_, batch) in writes.iter().filter(|(_, batch)| batch.delete_all) {
-            let filter = self.names.entries(object, batch.space);
+        let spaces = writes.iter().flat_map(|(_, batch)| &batch.spaces);
+        for cleared in spaces.filter(|space| space.delete_all) {
+            let filter = self.names.entries(object, cleared.space);
             existing.push(self.while_it_may_act(|| self.stream.subjects(&filter)).await?);
         }
         let deletes_all = !existing.is_empty();

@@ -99,9 +99,9 @@ impl Queues {
         let mut messages = 0;
         while let Some(next) = queue.waiting.front() {
             // The messages of its entries, and one for the alarm.
-            let more = next.batch.entries.len() + 1;
+            let more = next.batch.count() + 1;
             // A deletion of all entries gets its own batch, because the following writes must come after it.
-            let is_alone = next.batch.delete_all || together.last().is_some_and(|last| last.batch.delete_all);
+            let is_alone = next.batch.deletes_all() || together.last().is_some_and(|last| last.batch.deletes_all());
             if !together.is_empty() && (is_alone || messages + more > MAX_BATCH) {
                 break;
             }
@@ -130,6 +130,7 @@ mod tests {
     use super::*;
     use dog::GroupId;
     use dog_engine::address::{ClassIndex, GroupAddress};
+    use dog_engine::host::Space;
 
     const NODE: NodeId = NodeId::from_raw(1);
 
@@ -139,13 +140,14 @@ mod tests {
 
     fn write(entries: usize, delete_all: bool) -> Write {
         let entry = |number: usize| (number.to_string().into_bytes(), Some(bytes::Bytes::new()));
-        let batch = Batch { entries: (0..entries).map(entry).collect(), delete_all, ..Batch::default() };
+        let mut batch = Batch::of_entries(Space::User, (0..entries).map(entry).collect());
+        batch.spaces[0].delete_all = delete_all;
         Write { class: "lobby", batch, done: Box::new(drop) }
     }
 
     fn sizes(queues: &Queues) -> Option<Vec<usize>> {
         let (_, _, writes) = queues.next(object(), 7)?;
-        Some(writes.iter().map(|write| write.batch.entries.len()).collect())
+        Some(writes.iter().map(|write| write.batch.count()).collect())
     }
 
     #[test]

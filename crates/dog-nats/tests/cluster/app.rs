@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dog::{
-    App, ClientId, Context, Dog, Group, GroupContext, Limit, List, Message, Replica, ReplicaId, Request, Response,
-    Result, Socket, To,
+    Alarm, App, ClientId, Context, Dog, Group, GroupContext, Limit, List, Message, Replica, ReplicaId, Request,
+    Response, Result, Socket, To,
 };
 
 pub(crate) use crate::client::{Client, History};
@@ -87,7 +87,7 @@ impl Replica for Room {
         self.answer(cx, socket, &format!("at {}", cx.sockets().count()))
     }
 
-    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+    async fn on_alarm(&self, cx: &Context<Self>, _: Alarm) -> Result {
         Ok(cx.broadcast(self.sign(cx, false, "it rings"))?)
     }
 
@@ -112,7 +112,7 @@ impl Replica for Room {
         }
         if let Some(milliseconds) = text.strip_prefix("alarm ") {
             let after = Duration::from_millis(milliseconds.parse().unwrap_or_default());
-            return Ok(cx.set_alarm(cx.now() + after).await?);
+            return Ok(cx.set_alarm("told", cx.now() + after, &()).await?);
         }
         if let Some(seconds) = text.strip_prefix("nap ") {
             tokio::time::sleep(Duration::from_secs(seconds.parse().unwrap_or_default())).await;

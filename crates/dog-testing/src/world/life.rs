@@ -143,11 +143,11 @@ impl Driver {
         }
     }
 
-    /// Rings the object's alarm.
-    pub(super) fn ring(&self, attempt: u32) {
+    /// Wakes the object for its earliest alarm.
+    pub(super) fn alarms_due(&self) {
         match self {
-            Self::Group(group) => Rc::clone(group).alarm(attempt),
-            Self::Replica(replica) => Rc::clone(replica).alarm(attempt),
+            Self::Group(group) => Rc::clone(group).alarms_due(),
+            Self::Replica(replica) => Rc::clone(replica).alarms_due(),
         }
     }
 }

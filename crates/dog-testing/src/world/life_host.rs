@@ -193,9 +193,9 @@ impl ObjectStorage for LifeHost {
         Box::pin(async move { Ok(alarm) })
     }
 
-    fn ring_again(&self, object: Object, at: Timestamp, attempt: u32) {
+    fn wake_again(&self, object: Object, at: Timestamp) {
         if self.life.is_alive() {
-            self.services.store().ring_again(object, at, attempt);
+            self.services.store().wake_again(object, at);
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dog::internal::Kind;
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
-use dog_engine::host::{AlarmChange, Batch, Order, Space};
+use dog_engine::host::{AlarmChange, Batch, Order, Space, SpaceWrites};
 
 use super::clock::Micros;
 use super::reply::ReplySender;
@@ -25,7 +25,7 @@ struct PendingBatch {
     reply: ReplySender<()>,
 }
 
-/// An alarm on disk.
+/// When an object has to be woken for its earliest alarm, on disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoredAlarm {
     pub(super) at: Timestamp,
@@ -40,8 +40,10 @@ pub(super) struct Completed {
     pub(super) reply: Option<(ReplySender<()>, Result<(), Error>)>,
     /// The life that wrote it, if it is on disk.
     pub(super) stored_by: Option<Epoch>,
-    /// The alarm to schedule: the new one, or an earlier one if it was not replaced.
+    /// The time that is new on disk, to be scheduled.
     pub(super) alarm: Option<StoredAlarm>,
+    /// If the batch failed and would have replaced it: the time on disk, which counts again.
+    pub(super) kept: Option<StoredAlarm>,
 }
 
 /// The outcome of the batches that were on their way when a life ended.
@@ -103,7 +105,7 @@ impl Storage {
         self.listed.get()
     }
 
-    /// Returns the alarm that the object has set last, stored or on its way.
+    /// Returns the time of the object's earliest alarm, stored or on its way.
     pub(super) fn alarm(&self, object: Object) -> Option<Timestamp> {
         let pending = self.pending.get(&object).into_iter().flatten().rev();
         let on_its_way =
@@ -151,11 +153,11 @@ impl Storage {
         let Some(pending) = first else { return Completed::default() };
         if pending.fails {
             let error = Error::new(Kind::Storage, "the disk failed");
-            let stays = pending.batch.alarm.and_then(|_| self.alarms.get(&object)).filter(|stored| !stored.has_rung);
-            return Completed { reply: Some((pending.reply, Err(error))), stored_by: None, alarm: stays.copied() };
+            let kept = pending.batch.alarm.and_then(|_| self.keep_alarm(object));
+            return Completed { reply: Some((pending.reply, Err(error))), kept, ..Completed::default() };
         }
         let alarm = self.apply(object, pending.batch);
-        Completed { reply: Some((pending.reply, Ok(()))), stored_by: Some(pending.epoch), alarm }
+        Completed { reply: Some((pending.reply, Ok(()))), stored_by: Some(pending.epoch), alarm, kept: None }
     }
 
     /// Returns how many batches of an object are on their way.
@@ -171,6 +173,8 @@ impl Storage {
             if index < survive && !pending.fails {
                 settled.alarms.extend(self.apply(object, pending.batch));
                 settled.stored_by.push(pending.epoch);
+            } else if pending.batch.alarm.is_some() {
+                settled.alarms.extend(self.keep_alarm(object));
             }
             settled.replies.push(pending.reply);
         }
@@ -182,15 +186,24 @@ impl Storage {
         self.claims.insert(object, epoch);
     }
 
+    /// A batch that would have replaced the time on disk is lost. The object is woken at that time, even if it was before.
+    fn keep_alarm(&mut self, object: Object) -> Option<StoredAlarm> {
+        let stored = self.alarms.get_mut(&object)?;
+        stored.has_rung = false;
+        Some(*stored)
+    }
+
     fn apply(&mut self, object: Object, batch: Batch) -> Option<StoredAlarm> {
-        let entries = self.entries.entry((object, batch.space)).or_default();
-        if batch.delete_all {
-            entries.clear();
-        }
-        for (key, value) in batch.entries {
-            match value {
-                Some(value) => drop(entries.insert(key, value)),
-                None => drop(entries.remove(&key)),
+        for SpaceWrites { space, delete_all, entries: written } in batch.spaces {
+            let entries = self.entries.entry((object, space)).or_default();
+            if delete_all {
+                entries.clear();
+            }
+            for (key, value) in written {
+                match value {
+                    Some(value) => drop(entries.insert(key, value)),
+                    None => drop(entries.remove(&key)),
+                }
             }
         }
         match batch.alarm?.time() {
@@ -236,7 +249,7 @@ mod tests {
 
     fn batch(value: &'static str) -> Batch {
         let entries = vec![(b"key".to_vec(), Some(Bytes::from_static(value.as_bytes())))];
-        Batch { entries, ..Batch::default() }
+        Batch::of_entries(Space::User, entries)
     }
 
     #[test]

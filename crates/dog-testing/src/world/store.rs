@@ -22,6 +22,9 @@ use super::storage::{Settled, Storage, StoredAlarm};
 const RETRY: Duration = Duration::from_micros(RETRY_MICROS);
 const RETRY_MICROS: Micros = 100_000;
 
+/// How long an object is not woken after its alarms could not be stored.
+const WAKE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// A batch that an isolated node has not been able to send.
 struct HeldBatch {
     life: Rc<Life>,
@@ -142,6 +145,9 @@ impl Store {
             self.core.observe(|observer| observer.writes(object, epoch));
         }
         self.schedule_alarms(object, completed.alarm);
+        // A disk that keeps failing must not keep the object busy.
+        let soonest = self.core.clock().now() + WAKE_AGAIN_AFTER;
+        self.schedule_alarms(object, completed.kept.map(|kept| StoredAlarm { at: kept.at.max(soonest), ..kept }));
         if let Some((reply, outcome)) = completed.reply {
             let result = if outcome.is_ok() { "stored" } else { "NOT stored" };
             self.core.note(|| format!("{}: a batch is {result}", name(object)));
@@ -159,6 +165,12 @@ impl Store {
     pub(super) fn lose_life(self: &Rc<Self>, object: Object) {
         self.settle(object);
         self.ring_once_more(object);
+    }
+
+    /// Wakes the object at `at` if an alarm is due then.
+    pub(super) fn wake_again(self: &Rc<Self>, object: Object, at: Timestamp) {
+        let store = Rc::clone(self);
+        self.core.clock().at(self.core.clock().micros_of(at), move || store.ring_once_more(object));
     }
 
     /// Lets the alarm ring again, even if it has rung.
@@ -211,29 +223,13 @@ impl Store {
                 let Some(due) = due else { return };
                 due.has_rung = true;
             }
-            store.ring(object, 0);
+            store.ring(object);
         });
     }
 
     /// Returns the alarm of an object.
     pub(super) fn alarm(&self, object: Object) -> Option<Timestamp> {
         self.storage.borrow().alarm(object)
-    }
-
-    /// Lets an alarm whose handler has failed ring again at `at`.
-    pub(super) fn ring_again(self: &Rc<Self>, object: Object, at: Timestamp, attempt: u32) {
-        let set_for = self.storage.borrow_mut().stored_alarm(object).map(|stored| stored.number);
-        let store = Rc::clone(self);
-        self.core.clock().at(self.core.clock().micros_of(at), move || {
-            let ringing = Rc::clone(&store);
-            store.when_reachable(object, move || {
-                // Another alarm may be stored by now. Or the alarm may already ring again because a life was lost.
-                let stored = ringing.storage.borrow_mut().stored_alarm(object).map(|now| (now.number, now.has_rung));
-                if stored.is_some_and(|(number, has_rung)| has_rung && Some(number) == set_for) {
-                    ringing.ring(object, attempt);
-                }
-            });
-        });
     }
 
     /// Runs `what` once the node of the object runs, and can reach the storage if it has to claim the object.
@@ -249,9 +245,9 @@ impl Store {
         });
     }
 
-    fn ring(&self, object: Object, attempt: u32) {
-        self.core.note(|| format!("{}: the alarm rings", name(object)));
-        self.lives.get_or_begin(object).driver.ring(attempt);
+    fn ring(&self, object: Object) {
+        self.core.note(|| format!("{}: alarms are due", name(object)));
+        self.lives.get_or_begin(object).driver.alarms_due();
     }
 
     /// Returns the number of entries of all objects on disk.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use dog::http::StatusCode;
 use dog::{
-    App, Body, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request,
-    Response, Result, Socket, SocketError, To,
+    Alarm, App, Body, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica,
+    Request, Response, Result, Socket, SocketError, To,
 };
 use dog_testing::{Builder, ClientSocket, Cluster};
 
@@ -80,11 +80,11 @@ impl Group for Hall {
 
     async fn receive(&self, cx: &GroupContext, _: Request) -> Result<Response> {
         cx.storage().put("asked", &true).await?;
-        cx.set_alarm(cx.now() + Duration::from_secs(60)).await?;
+        cx.set_alarm("asked", cx.now() + Duration::from_secs(60), &()).await?;
         Ok(dog::text_response(StatusCode::OK, "asked"))
     }
 
-    async fn on_alarm(&self, cx: &GroupContext) -> Result {
+    async fn on_alarm(&self, cx: &GroupContext, _: Alarm) -> Result {
         Ok(cx.storage().put("rung", &cx.now().as_millis()).await?)
     }
 }
@@ -132,7 +132,7 @@ impl Replica for Room {
                 Ok(()) => socket.send("kept")?,
                 Err(error) => socket.send(format!("{error}, storage: {}", error.is_storage()))?,
             },
-            "alarm" => cx.set_alarm(cx.now() + Duration::from_secs(rest.parse()?)).await?,
+            "alarm" => cx.set_alarm("told", cx.now() + Duration::from_secs(rest.parse()?), &()).await?,
             "ask" => {
                 let heard = cx.gossip(&()).await?;
                 socket.send(format!("{} answered, {} missing", heard.answers.len(), heard.missing.len()))?;
@@ -167,7 +167,7 @@ impl Replica for Room {
         Ok(self.handled.get())
     }
 
-    async fn on_alarm(&self, cx: &Context<Self>) -> Result {
+    async fn on_alarm(&self, cx: &Context<Self>, _: Alarm) -> Result {
         Ok(cx.broadcast("the alarm")?)
     }
 }

@@ -18,5 +18,5 @@ pub use names::{
     TAGGED, TOGETHER, UNPLACEABLE, UNWAKEABLE, UNWANTED,
 };
 pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};
-pub use storage_script::{AlarmAction, Found, OWN, Range, Ring, StorageStep};
+pub use storage_script::{ALARM, AlarmAction, Found, OWN, Range, Ring, StorageStep};
 pub use task_act::{TaskAct, ticked};

@@ -146,6 +146,8 @@ pub enum Why {
     Conflict,
     /// `is_too_many`
     TooMany,
+    /// `is_invalid_name`
+    InvalidName,
     /// None of these.
     Other,
 }
@@ -162,6 +164,7 @@ impl From<&dog::Error> for Why {
             (error.is_storage(), Self::Storage),
             (error.is_conflict(), Self::Conflict),
             (error.is_too_many(), Self::TooMany),
+            (error.is_invalid_name(), Self::InvalidName),
         ];
         kinds.into_iter().find_map(|(is, kind)| is.then_some(kind)).unwrap_or(Self::Other)
     }

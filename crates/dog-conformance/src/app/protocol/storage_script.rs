@@ -1,4 +1,4 @@
-//! Scripts for the storage and the alarm of an object: [`StorageStep`], one step, and [`Found`], its result.
+//! Scripts for the storage and the alarms of an object: [`StorageStep`], one step, and [`Found`], its result.
 
 use dog::List;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,9 @@ use super::report::Why;
 
 /// The prefix of keys that the test App needs for itself. They sort after all keys of scenarios.
 pub const OWN: &str = "~";
+
+/// The name of the alarm of most scripts.
+pub const ALARM: &str = "alarm";
 
 /// One step of a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,16 +49,27 @@ pub enum StorageStep {
     AlwaysConflict(String),
     /// Fail the transaction.
     Fail,
-    /// Set the alarm to this many milliseconds from now, with an action for each time it rings.
+    /// Set the alarm [`ALARM`] to this many milliseconds from now, with an action for each time it rings.
     SetAlarm(u64, Vec<AlarmAction>),
-    /// Set the alarm to this many milliseconds from now.
+    /// Set the alarm [`ALARM`] to this many milliseconds from now.
     MoveAlarm(u64),
-    /// Delete the alarm.
+    /// Delete the alarm [`ALARM`].
     DeleteAlarm,
-    /// Read the time of the alarm.
+    /// Read the time of the alarm [`ALARM`].
     Alarm,
-    /// Read when the alarm has rung.
+    /// Read when the alarm [`ALARM`] has rung.
     Rings,
+    /// Set another alarm to this many milliseconds from now, with an action for each attempt. Its handler emits its name and
+    /// the number of the attempt.
+    SetNamed(String, u64, Vec<AlarmAction>),
+    /// Delete another alarm.
+    DeleteNamed(String),
+    /// Read the time of another alarm.
+    Named(String),
+    /// Set an alarm far off with a name and a payload of these lengths in bytes.
+    SetSized(usize, usize),
+    /// Read the names of alarms.
+    Alarms(Range),
 }
 
 /// What the handler of an alarm does.
@@ -72,6 +86,8 @@ pub enum AlarmAction {
     SetAgain(u64),
     /// The same, and then it waits at a gate. Only in Replicas.
     SetAgainAndPass(u64, String),
+    /// It waits at a gate. Only in Replicas.
+    Pass(String),
 }
 
 /// The result of a step.
@@ -98,6 +114,8 @@ pub enum Found {
     Alarm(Option<u64>),
     /// When the alarm has rung.
     Rings(Vec<Ring>),
+    /// The names of alarms.
+    Names(Vec<String>),
     /// The step failed: the kind of the [`dog::Error`], and its text.
     Refused(Why, String),
 }

@@ -36,8 +36,7 @@ pub(super) fn store<H: Host>(
     let entries = clients.chunks(CLIENTS_PER_ENTRY).zip(0_u32..);
     let writes = entries.map(|(clients, number)| {
         let entries = vec![(number.to_be_bytes().to_vec(), Some(encode(clients)?))];
-        let batch = Batch { space: Space::Clients, entries, ..Batch::default() };
-        Ok(host.write(Object::Group(group), epoch, batch))
+        Ok(host.write(Object::Group(group), epoch, Batch::of_entries(Space::Clients, entries)))
     });
     let writes: Vec<Result<_, Error>> = writes.collect();
     let host = Rc::clone(host);
@@ -76,8 +75,7 @@ pub(super) fn load<H: Host>(
 
 /// Nobody waits for it. If it fails, the records that are found again are expired, or still right for most clients.
 fn delete<H: Host>(host: &Rc<H>, group: GroupAddress, epoch: Epoch) {
-    let batch = Batch { space: Space::Clients, delete_all: true, ..Batch::default() };
-    let deleted = host.write(Object::Group(group), epoch, batch);
+    let deleted = host.write(Object::Group(group), epoch, Batch::deleting_all(Space::Clients));
     let task = Rc::clone(host);
     host.spawn(Box::pin(async move {
         if let Err(error) = deleted.await {

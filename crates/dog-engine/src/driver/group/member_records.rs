@@ -28,8 +28,7 @@ pub(super) fn store(
     members: impl Iterator<Item = (ReplicaId, Option<MemberRecord>)>,
 ) -> LocalFuture<Result<(), Error>> {
     let entries = members.map(|(replica, record)| encode(replica, record)).collect();
-    let batch = Batch { space: Space::Members, entries, ..Batch::default() };
-    host.write(Object::Group(group), epoch, batch)
+    host.write(Object::Group(group), epoch, Batch::of_entries(Space::Members, entries))
 }
 
 /// Whether a Replica has neither an entry nor an alarm. If the storage cannot be read, it counts as storing something.

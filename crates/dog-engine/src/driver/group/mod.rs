@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dog::internal::{AppPort, GroupPort, LocalFuture, ObjectPort, StoragePort};
-use dog::{Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
+use dog::{Alarm, Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
 use futures_util::FutureExt;
 use futures_util::future::abortable;
 
@@ -32,7 +32,7 @@ use super::calls::user_function_by_deadline;
 use super::extensions::keep_engine_extensions;
 use super::failures::{UserFunction, public_error, report_failure};
 use super::front::object_port;
-use super::object::{Living, ObjectCore, answer, note_event, over, spawn_of_user, start, writes_are_done};
+use super::object::{Living, ObjectCore, alarms_due, answer, note_event, over, spawn_of_user, start, writes_are_done};
 use crate::address::{GroupAddress, NodeId, Object, Targets};
 use crate::books::{Books, MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStatus};
@@ -74,17 +74,30 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
     type Value = Awake<G>;
     type Host = H;
 
+    const ON_ALARM: UserFunction = UserFunction::GroupOnAlarm;
+
     fn core(&self) -> &ObjectCore<Awake<G>, H> {
         &self.core
+    }
+
+    fn awaken(self: &Rc<Self>) -> LocalFuture<Result<(), Error>> {
+        self.wake();
+        let this = Rc::clone(self);
+        Box::pin(async move { this.core.life().awake().await.map(drop) })
+    }
+
+    fn on_alarm(self: &Rc<Self>, alarm: Alarm) -> LocalFuture<dog::Result> {
+        let this = Rc::clone(self);
+        Box::pin(async move {
+            let awake = this.core.life().awake().await?;
+            awake.group.on_alarm(&this.context(), alarm).await
+        })
     }
 
     /// The next life restores its books from the stored members and a census.
     fn end(&self) {
         if self.core.end() {
-            let waiting = self.waiting.borrow_mut().take_all();
-            drop(waiting);
-            self.timer.cancel();
-            self.host().group_ended(self.address, self.core.epoch());
+            self.leave();
         }
     }
 
@@ -95,7 +108,7 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
         let totals = awake.books.borrow().totals();
         let waits =
             !self.waiting.borrow().is_empty() || self.newcomers.borrow().any_named() || !self.core.life().is_idle();
-        let busy = waits || self.core.alarm().is_ringing() || self.core.streams().any();
+        let busy = waits || self.core.store().alarms_are_busy() || self.core.streams().any();
         // A member that is not parked would have to be counted by the next life. The timer will park it.
         if busy || totals.occupied > 0 || totals.tickets > 0 || totals.clients > 0 || totals.members > 0 {
             return false;
@@ -128,6 +141,14 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     fn host(&self) -> &Rc<H> {
         self.core.host()
+    }
+
+    /// The life has ended: nobody waits for it any more.
+    fn leave(&self) {
+        let waiting = self.waiting.borrow_mut().take_all();
+        drop(waiting);
+        self.timer.cancel();
+        self.host().group_ended(self.address, self.core.epoch());
     }
 
     fn context(&self) -> GroupContext {
@@ -334,22 +355,14 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
         });
     }
 
-    fn alarm(self: Rc<Self>, attempt: u32) {
-        self.wake();
-        let this = Rc::clone(&self);
-        start(&self, async move {
-            let rung = this.core.alarm().ring(attempt, async || {
-                let awake = this.core.life().awake().await?;
-                awake.group.on_alarm(&this.context()).await
-            });
-            if let Err(failure) = rung.await {
-                this.report_failure(UserFunction::GroupOnAlarm, &failure);
-            }
-        });
+    fn alarms_due(self: Rc<Self>) {
+        alarms_due(&self);
     }
 
     fn cease(self: Rc<Self>) {
-        self.end();
+        if self.core.cease() {
+            self.leave();
+        }
     }
 
     fn stopping(self: Rc<Self>) {
@@ -417,20 +430,6 @@ impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
 
     fn dog(&self) -> Rc<dyn AppPort> {
         object_port(Rc::clone(self.host()), self.core.life().activation())
-    }
-
-    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
-        match self.core.life().activation().check() {
-            Ok(()) => self.core.alarm().set(at),
-            Err(error) => Box::pin(async { Err(error) }),
-        }
-    }
-
-    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
-        match self.core.life().activation().check() {
-            Ok(()) => self.core.alarm().get(),
-            Err(error) => Box::pin(async { Err(error) }),
-        }
     }
 }
 

@@ -5,12 +5,17 @@
 //! - `task`: tasks that end with the life, and end it with a panic; `tasks`: how many of them are the user's
 //! - `hibernation`: when an object has been idle for long enough; `idle`: since when it has
 //! - `streams`: responses that are being streamed
-//! - `alarm`: the object's alarm
+//! - `alarms`: calls the handlers of alarms; `alarm_book`: which are due, and what is written; `alarm_runs`: what is
+//!   under way; `alarm_record`: their stored form; `alarm_storage`: reads them
 //! - `storage`: the user's entries; `write_log`: writes that are not durable yet, and conflicts of transactions;
 //!   `transactions`: transactions that conflict again and again run one at a time
 
 mod activation;
-mod alarm;
+mod alarm_book;
+mod alarm_record;
+mod alarm_runs;
+mod alarm_storage;
+mod alarms;
 mod hibernation;
 mod idle;
 mod life;
@@ -23,6 +28,9 @@ mod transactions;
 mod write_log;
 
 pub(super) use activation::{Activation, over};
+#[cfg(fuzzing)]
+pub use alarm_record::rewrite_alarm;
+pub(super) use alarms::alarms_due;
 pub(super) use hibernation::{note_event, watch, writes_are_done};
 pub(super) use object_core::{Living, ObjectCore};
 pub(super) use storage::{Store, StorePort};

@@ -2,19 +2,19 @@
 
 use std::rc::Rc;
 
-use dog::Epoch;
-use dog::internal::StoragePort;
+use dog::internal::{LocalFuture, StoragePort};
+use dog::{Alarm, Epoch, Error};
 
-use super::alarm::Alarm;
 use super::idle::IdleState;
 use super::life::Life;
 use super::storage::{Store, StorePort};
 use super::streams::Streams;
 use super::tasks::Tasks;
 use crate::address::Object;
+use crate::driver::failures::UserFunction;
 use crate::host::Host;
 
-/// One life of an object, and what belongs to every life: storage, alarm, tasks, streamed responses, hibernation.
+/// One life of an object, and what belongs to every life: storage with alarms, tasks, streamed responses, hibernation.
 pub(in crate::driver) struct ObjectCore<V, H: Host> {
     host: Rc<H>,
     object: Object,
@@ -23,14 +23,12 @@ pub(in crate::driver) struct ObjectCore<V, H: Host> {
     streams: Streams,
     tasks: Tasks,
     store: Rc<Store<H>>,
-    alarm: Alarm<H>,
 }
 
 impl<V: 'static, H: Host> ObjectCore<V, H> {
     pub(in crate::driver) fn new(host: Rc<H>, object: Object, epoch: Epoch) -> Self {
         Self {
             store: Store::new(Rc::clone(&host), object, epoch),
-            alarm: Alarm::new(Rc::clone(&host), object, epoch),
             host,
             object,
             life: Life::new(epoch),
@@ -72,22 +70,28 @@ impl<V: 'static, H: Host> ObjectCore<V, H> {
         &self.store
     }
 
-    pub(in crate::driver) fn alarm(&self) -> &Alarm<H> {
-        &self.alarm
-    }
-
     /// The storage as the user's code sees it in the current activation.
     pub(in crate::driver) fn storage_port(&self) -> Rc<dyn StoragePort> {
         Rc::new(StorePort::new(Rc::clone(&self.store), self.life.activation()))
     }
 
-    /// Ends the life: nothing is written any more, and an alarm whose handler runs will ring again. Returns `false` if the
-    /// life had ended before.
+    /// Ends the life, by a fault of the user's code: nothing is written any more, and alarms whose handlers run are tried again
+    /// by the next life. Returns `false` if the life had ended before.
     pub(in crate::driver) fn end(&self) -> bool {
         let first = self.life.end();
         if first {
+            self.store.end_alarms();
             self.store.end();
-            self.alarm.retry();
+        }
+        first
+    }
+
+    /// Ends the life because another may have begun. Returns `false` if the life had ended before.
+    pub(in crate::driver) fn cease(&self) -> bool {
+        let first = self.life.end();
+        if first {
+            self.store.cease_alarms();
+            self.store.end();
         }
         first
     }
@@ -108,8 +112,15 @@ pub(in crate::driver) trait Living: 'static {
     type Value: 'static;
     /// Its host.
     type Host: Host;
+    /// The user's function that handles alarms.
+    const ON_ALARM: UserFunction;
+
     /// The part that all objects have.
     fn core(&self) -> &ObjectCore<Self::Value, Self::Host>;
+    /// Waits until the user's value is in memory.
+    fn awaken(self: &Rc<Self>) -> LocalFuture<Result<(), Error>>;
+    /// Calls the user's handler of an alarm.
+    fn on_alarm(self: &Rc<Self>, alarm: Alarm) -> LocalFuture<dog::Result>;
     /// Ends the life, because the user's code has panicked or could not be activated.
     fn end(&self);
     /// Drops the user's value if nothing needs it, and ends the life if nothing at all has to stay in memory. Returns

@@ -8,14 +8,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use dog::internal::{Kind, LocalFuture, StoragePort, TransactionRead, TransactionTurn};
-use dog::{Epoch, Error, List};
+use dog::internal::{Kind, LocalFuture, NewAlarm, StoragePort, StorageWrites, TransactionRead, TransactionTurn};
+use dog::{Epoch, Error, List, MAX_ALARMS, Timestamp};
 
 use super::activation::{Activation, over};
+use super::alarm_book::{AlarmBook, AlarmWrites};
+use super::alarm_runs::AlarmRuns;
+use super::alarm_storage::stored_alarms;
 use super::transactions::TransactionQueue;
 use super::write_log::{Logged, Lookup, WriteLog};
 use crate::address::Object;
-use crate::host::{Batch, Host, Order, Space};
+use crate::host::{AlarmChange, Batch, Host, Order, Space, SpaceWrites};
 use crate::repeats::log_limited;
 
 /// Reads and writes through the log of writes that are not durable yet.
@@ -25,6 +28,8 @@ pub(in crate::driver) struct Store<H: Host> {
     epoch: Epoch,
     ended: Cell<bool>,
     log: RefCell<WriteLog>,
+    alarm_book: RefCell<AlarmBook>,
+    alarm_runs: AlarmRuns,
     /// Writes that are not durable yet, and who waits for the last of them.
     in_flight: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
@@ -40,6 +45,8 @@ impl<H: Host> Store<H> {
             epoch,
             ended: Cell::new(false),
             log: RefCell::default(),
+            alarm_book: RefCell::default(),
+            alarm_runs: AlarmRuns::default(),
             in_flight: Cell::new(0),
             waiting: RefCell::default(),
         })
@@ -48,6 +55,7 @@ impl<H: Host> Store<H> {
     /// The life is over: every later write fails.
     pub(super) fn end(&self) {
         self.ended.set(true);
+        self.alarm_runs.note_change();
     }
 
     /// Whether all writes are durable or have failed, so that a later life reads them.
@@ -67,8 +75,13 @@ impl<H: Host> Store<H> {
         .await;
     }
 
-    fn settle(&self, batch: &Logged) {
+    fn settle(&self, batch: &Logged, alarms: Option<&[(String, u64)]>, is_durable: bool) {
         self.log.borrow_mut().settle(batch);
+        match alarms {
+            Some(pending) if is_durable => self.with_alarms(|book| book.durable(pending)),
+            Some(_) => self.with_alarms(AlarmBook::unload),
+            None => {}
+        }
         self.in_flight.set(self.in_flight.get() - 1);
         if self.is_settled() {
             self.waiting.take().into_iter().for_each(Waker::wake);
@@ -79,37 +92,162 @@ impl<H: Host> Store<H> {
         if self.ended.get() { Err(over()) } else { Ok(()) }
     }
 
-    fn write(self: &Rc<Self>, batch: Batch, logged: Logged) -> LocalFuture<Result<(), Error>> {
+    fn write(
+        self: &Rc<Self>,
+        batch: Batch,
+        logged: Logged,
+        alarms: Option<Vec<(String, u64)>>,
+    ) -> LocalFuture<Result<(), Error>> {
         self.in_flight.set(self.in_flight.get() + 1);
         let done = self.host.write(self.object, self.epoch, batch);
-        Box::pin(Write { store: Rc::clone(self), done: Some((done, logged)) })
+        Box::pin(Write { store: Rc::clone(self), done: Some(Done { done, logged, alarms }) })
+    }
+
+    /// Writes what the book of alarms has decided, and nothing else.
+    fn write_alarms(self: &Rc<Self>, writes: AlarmWrites) -> LocalFuture<Result<(), Error>> {
+        let AlarmWrites { entries, alarm, pending } = writes;
+        let batch = Batch { alarm, ..Batch::of_entries(Space::Alarms, entries) };
+        self.write(batch, Logged::nothing(), Some(pending))
+    }
+
+    /// An alarm has changed: transactions that have read it run again.
+    fn note_alarm(&self, name: &str) {
+        self.log.borrow_mut().write_alarms([name]);
     }
 
     fn commit(
         self: &Rc<Self>,
-        writes: BTreeMap<String, Option<Bytes>>,
+        writes: StorageWrites,
         reads: &[(u64, TransactionRead)],
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
         self.check()?;
-        let mut log = self.log.borrow_mut();
-        if reads.iter().any(|(version, read)| log.has_changed(*version, read)) {
+        if reads.iter().any(|(version, read)| self.log.borrow().has_changed(*version, read)) {
             return Ok(None);
         }
-        if writes.is_empty() {
+        let StorageWrites { entries, alarms } = writes;
+        if !alarms.is_empty() && !self.with_alarms(|book| book.has_room(&alarms)) {
+            let message = format!("the object has {MAX_ALARMS} alarms: delete some first");
+            return Err(Error::new(Kind::TooMany, message));
+        }
+        if entries.is_empty() && alarms.is_empty() {
             return Ok(Some(Box::pin(async { Ok(()) })));
         }
-        let logged = log.write(&writes);
-        drop(log);
-        let entries = writes.into_iter().map(|(key, value)| (key.into_bytes(), value)).collect();
-        let batch = Batch { space: Space::User, entries, ..Batch::default() };
-        Ok(Some(self.write(batch, logged)))
+        let logged = {
+            let mut log = self.log.borrow_mut();
+            log.write_alarms(alarms.keys().map(String::as_str));
+            log.write(&entries)
+        };
+        let mut batch = Batch::default();
+        if !entries.is_empty() {
+            let entries = entries.into_iter().map(|(key, value)| (key.into_bytes(), value)).collect();
+            batch = Batch::of_entries(Space::User, entries);
+        }
+        let mut pending = None;
+        if !alarms.is_empty() {
+            let writes = self.book_alarms(alarms);
+            batch.alarm = writes.alarm;
+            batch.spaces.push(SpaceWrites { space: Space::Alarms, delete_all: false, entries: writes.entries });
+            pending = Some(writes.pending);
+        }
+        Ok(Some(self.write(batch, logged, pending)))
     }
 
     fn delete_all(self: &Rc<Self>) -> Result<LocalFuture<Result<(), Error>>, Error> {
         self.check()?;
         let logged = self.log.borrow_mut().delete_all();
-        let batch = Batch { space: Space::User, delete_all: true, ..Batch::default() };
-        Ok(self.write(batch, logged))
+        Ok(self.write(Batch::deleting_all(Space::User), logged, None))
+    }
+
+    /// Asks the book of alarms. It is not borrowed while the user's code runs.
+    pub(super) fn with_alarms<T>(&self, ask: impl FnOnce(&mut AlarmBook) -> T) -> T {
+        ask(&mut self.alarm_book.borrow_mut())
+    }
+
+    pub(super) fn alarm_runs(&self) -> &AlarmRuns {
+        &self.alarm_runs
+    }
+
+    /// Whether handlers of alarms run, or begin.
+    pub(in crate::driver) fn alarms_are_busy(&self) -> bool {
+        self.alarm_runs.is_busy() || self.with_alarms(|book| book.is_busy())
+    }
+
+    /// Reads which alarms are set. `None` if this is known.
+    pub(super) fn load_alarms(self: &Rc<Self>) -> Option<LocalFuture<Result<(), Error>>> {
+        if self.with_alarms(|book| book.is_loaded()) {
+            return None;
+        }
+        let store = Rc::clone(self);
+        Some(Box::pin(async move {
+            while !store.with_alarms(|book| book.is_loaded()) {
+                store.check()?;
+                let generation = store.with_alarms(|book| book.generation());
+                if generation > 0 {
+                    // After a write that failed, others may be under way.
+                    store.settled().await;
+                }
+                let stored = stored_alarms(&*store.host, store.object).await?;
+                let has_loaded = store.with_alarms(|book| {
+                    // Others may have read them in the meantime.
+                    let is_current = !book.is_loaded() && book.generation() == generation;
+                    if is_current {
+                        book.load(stored);
+                    }
+                    is_current
+                });
+                if has_loaded && generation > 0 {
+                    // The host may have taken the write that failed for one that counts.
+                    store.announce_alarms_again();
+                }
+            }
+            Ok(())
+        }))
+    }
+
+    /// What a transaction writes for its alarms.
+    fn book_alarms(&self, alarms: BTreeMap<String, Option<NewAlarm>>) -> AlarmWrites {
+        let writes = self.with_alarms(|book| book.write(alarms, self.host.now()));
+        self.alarm_runs.note_change();
+        writes
+    }
+
+    /// Writes what follows from the end of a handler. `None`: nothing does.
+    pub(super) fn alarm_ended(
+        self: &Rc<Self>,
+        name: &str,
+        number: u64,
+        succeeded: bool,
+    ) -> Option<LocalFuture<Result<(), Error>>> {
+        let now = self.host.now();
+        let writes = self.with_alarms(|book| {
+            if succeeded { book.succeeded(name, number, now) } else { book.failed(name, number, now) }
+        })?;
+        self.note_alarm(name);
+        Some(self.write_alarms(writes))
+    }
+
+    /// Tells the host the time of the earliest alarm again.
+    pub(super) fn announce_alarms_again(self: &Rc<Self>) {
+        let alarm: AlarmChange = self.with_alarms(AlarmBook::announce_again);
+        drop(self.write_alarms(AlarmWrites { alarm: Some(alarm), ..AlarmWrites::default() }));
+    }
+
+    /// The life ends because another may have begun, which is woken for what runs or is due.
+    pub(super) fn cease_alarms(&self) {
+        let woken = self.alarm_runs.is_woken();
+        let left = self.with_alarms(|book| book.end_of_life(self.host.now(), woken));
+        if let Some(at) = left.and_then(|left| left.alarm).and_then(AlarmChange::time) {
+            self.host.wake_again(self.object, at);
+        }
+    }
+
+    /// The life ends by itself: the host wakes the next life for what runs or is due.
+    pub(super) fn end_alarms(self: &Rc<Self>) {
+        let woken = self.alarm_runs.is_woken();
+        let writes = self.with_alarms(|book| book.end_of_life(self.host.now(), woken));
+        if let Some(writes) = writes {
+            drop(self.write_alarms(writes));
+        }
     }
 
     fn get(&self, key: &str) -> LocalFuture<Result<Option<Bytes>, Error>> {
@@ -151,17 +289,24 @@ impl<H: Host> Store<H> {
 /// durable.
 struct Write<H: Host> {
     store: Rc<Store<H>>,
-    done: Option<(LocalFuture<Result<(), Error>>, Logged)>,
+    done: Option<Done>,
+}
+
+struct Done {
+    done: LocalFuture<Result<(), Error>>,
+    logged: Logged,
+    /// If it changes alarms: those of which the book keeps the payloads.
+    alarms: Option<Vec<(String, u64)>>,
 }
 
 impl<H: Host> Future for Write<H> {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some((done, _)) = &mut self.done else { return Poll::Pending };
+        let Some(Done { done, .. }) = &mut self.done else { return Poll::Pending };
         let outcome = std::task::ready!(done.as_mut().poll(context));
-        if let Some((_, logged)) = self.done.take() {
-            self.store.settle(&logged);
+        if let Some(Done { logged, alarms, .. }) = self.done.take() {
+            self.store.settle(&logged, alarms.as_deref(), outcome.is_ok());
         }
         Poll::Ready(outcome)
     }
@@ -169,10 +314,11 @@ impl<H: Host> Future for Write<H> {
 
 impl<H: Host> Drop for Write<H> {
     fn drop(&mut self) {
-        let Some((done, logged)) = self.done.take() else { return };
+        let Some(Done { done, logged, alarms }) = self.done.take() else { return };
         let store = Rc::clone(&self.store);
         self.store.host.spawn(Box::pin(async move {
-            if let Err(error) = done.await {
+            let outcome = done.await;
+            if let Err(error) = &outcome {
                 log_limited!(
                     store.host,
                     error,
@@ -180,7 +326,7 @@ impl<H: Host> Drop for Write<H> {
                     "a write that nobody waited for failed: {error}"
                 );
             }
-            store.settle(&logged);
+            store.settle(&logged, alarms.as_deref(), outcome.is_ok());
         }));
     }
 }
@@ -221,7 +367,7 @@ impl<H: Host> StoragePort for StorePort<H> {
 
     fn commit(
         &self,
-        writes: BTreeMap<String, Option<Bytes>>,
+        writes: StorageWrites,
         reads: Vec<(u64, TransactionRead)>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
         self.activation.check()?;
@@ -233,5 +379,19 @@ impl<H: Host> StoragePort for StorePort<H> {
             return refused;
         }
         self.store.delete_all().unwrap_or_else(|error| Box::pin(async { Err(error) }))
+    }
+
+    fn load_alarms(&self) -> Option<LocalFuture<Result<(), Error>>> {
+        self.refused().or_else(|| self.store.load_alarms())
+    }
+
+    fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error> {
+        self.activation.check()?;
+        Ok(self.store.with_alarms(|book| book.due(name)))
+    }
+
+    fn alarms(&self, list: &List) -> Result<Vec<(String, Timestamp)>, Error> {
+        self.activation.check()?;
+        Ok(self.store.with_alarms(|book| book.list(list)))
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct WriteLog {
     /// The version at which each key was written last. Of other keys nothing is known before `floor`.
     written: HashMap<String, u64>,
     floor: u64,
+    /// The same of alarms, by their names.
+    alarms: HashMap<String, u64>,
     /// Values that are not durable yet, with the version of their batch.
     pending: BTreeMap<String, (u64, Option<Bytes>)>,
     /// Deletions of all entries that are not durable yet.
@@ -30,6 +32,13 @@ pub(super) enum Logged {
     Keys(Vec<String>, u64),
     /// A deletion of all entries.
     DeleteAll,
+}
+
+impl Logged {
+    /// A batch without entries of the user.
+    pub(super) fn nothing() -> Self {
+        Self::Keys(Vec::new(), 0)
+    }
 }
 
 /// Where the value of a key is.
@@ -61,6 +70,7 @@ impl WriteLog {
         }
         match read {
             TransactionRead::Key(key) => self.written.get(key).is_some_and(|at| *at > version),
+            TransactionRead::Alarm(name) => self.alarms.get(name).is_some_and(|at| *at > version),
             TransactionRead::Range(list) => self.written.iter().any(|(key, at)| *at > version && list.contains(key)),
         }
     }
@@ -69,8 +79,7 @@ impl WriteLog {
     pub(super) fn write(&mut self, writes: &BTreeMap<String, Option<Bytes>>) -> Logged {
         let version = self.next_version();
         if self.written.len() + writes.len() > REMEMBERED {
-            self.written.clear();
-            self.floor = version;
+            self.forget(version);
         }
         for (key, value) in writes {
             self.written.insert(key.clone(), version);
@@ -79,10 +88,29 @@ impl WriteLog {
         Logged::Keys(writes.keys().cloned().collect(), version)
     }
 
+    fn forget(&mut self, version: u64) {
+        self.written.clear();
+        self.alarms.clear();
+        self.floor = version;
+    }
+
+    /// Notes that alarms have changed.
+    pub(super) fn write_alarms<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_none() {
+            return;
+        }
+        let version = self.next_version();
+        if self.alarms.len() > REMEMBERED {
+            self.forget(version);
+        }
+        self.alarms.extend(names.map(|name| (name.to_owned(), version)));
+    }
+
     /// Logs a deletion of all entries. Every transaction that has begun conflicts with it.
     pub(super) fn delete_all(&mut self) -> Logged {
-        self.floor = self.next_version();
-        self.written.clear();
+        let version = self.next_version();
+        self.forget(version);
         self.pending.clear();
         self.clearing += 1;
         Logged::DeleteAll
@@ -172,6 +200,24 @@ mod tests {
         assert!(!log.has_changed(begun, &TransactionRead::Range(List::prefix("l"))));
         log.delete_all();
         assert!(log.has_changed(begun, &key("k1")), "all entries were deleted");
+    }
+
+    #[test]
+    fn a_transaction_conflicts_with_changes_of_alarms_that_it_has_read() {
+        let mut log = WriteLog::default();
+        log.write_alarms(["a"]);
+        let begun = log.version();
+        let alarm = |name: &str| TransactionRead::Alarm(name.to_owned());
+        log.write(&batch(&[("a", None)]));
+        log.write_alarms([]);
+        assert!(!log.has_changed(begun, &alarm("a")), "an entry is no alarm");
+        log.write_alarms(["a", "b"]);
+        assert!(log.has_changed(begun, &alarm("a")) && log.has_changed(begun, &alarm("b")));
+        assert!(!log.has_changed(begun, &alarm("c")) && !log.has_changed(begun, &key("b")));
+        for number in 0..=REMEMBERED + 1 {
+            log.write_alarms([number.to_string().as_str()]);
+        }
+        assert!(log.has_changed(begun, &alarm("c")), "too much was written to remember all of it");
     }
 
     #[test]

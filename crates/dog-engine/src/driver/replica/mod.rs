@@ -23,13 +23,13 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use dog::internal::{Identity, Kind, ReplicaPort, StreamFormat};
-use dog::{CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
+use dog::internal::{Identity, Kind, LocalFuture, ReplicaPort, StreamFormat};
+use dog::{Alarm, CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
 
 use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer, user_function_by_deadline};
 use super::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade, keep_engine_extensions};
 use super::failures::{UserFunction, public_error, report_failure};
-use super::object::{Living, ObjectCore, answer, note_event, start, watch, writes_are_done};
+use super::object::{Living, ObjectCore, alarms_due, answer, note_event, start, watch, writes_are_done};
 use crate::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket, View};
 use crate::host::{End, Fetched, Host, KeptSocket, ObjectStatus, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -63,13 +63,29 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
     type Value = R;
     type Host = H;
 
+    const ON_ALARM: UserFunction = UserFunction::OnAlarm;
+
     fn core(&self) -> &ObjectCore<R, H> {
         &self.core
     }
 
+    fn awaken(self: &Rc<Self>) -> LocalFuture<Result<(), Error>> {
+        let this = Rc::clone(self);
+        Box::pin(async move { this.awake().await.map(drop) })
+    }
+
+    fn on_alarm(self: &Rc<Self>, alarm: Alarm) -> LocalFuture<dog::Result> {
+        let this = Rc::clone(self);
+        Box::pin(async move {
+            let replica = this.awake().await?;
+            replica.on_alarm(&this.context(), alarm).await
+        })
+    }
+
     /// Closes all sockets and tells the Group. Callers that wait for an answer get an error.
     fn end(&self) {
-        if self.end_with(CloseCode::HANDLER_FAILED) {
+        if self.core.end() {
+            self.close_all(CloseCode::HANDLER_FAILED);
             // With the tickets that were used: otherwise the Group would wait for the clients that came with them.
             let unreported = self.seats.borrow().report();
             let group = self.address.group;
@@ -87,7 +103,7 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
             return false;
         }
         self.states.clear();
-        let may_leave = self.is_reported_and_empty() && !self.core.alarm().is_ringing();
+        let may_leave = self.is_reported_and_empty() && !self.core.store().alarms_are_busy();
         // What was dropped may have started a task or a write.
         if may_leave && self.core.life().is_idle() && writes_are_done(self) && self.core.leave_memory() {
             self.host().replica_ended(self.address, self.core.epoch());
@@ -208,18 +224,14 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         seats.occupied() == 0 && seats.report().is_none()
     }
 
-    /// Returns `false` if the life had ended before.
-    fn end_with(&self, code: CloseCode) -> bool {
-        if !self.core.end() {
-            return false;
-        }
+    /// The life has ended, and with it its sockets.
+    fn close_all(&self, code: CloseCode) {
         let sockets = self.seats.borrow().sockets().to_vec();
         for socket in sockets {
             self.outlets.close(socket, code, "");
         }
         self.turns.borrow_mut().clear();
         self.states.clear();
-        true
     }
 
     async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
@@ -363,7 +375,8 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
     }
 
     fn cease(self: Rc<Self>) {
-        if self.end_with(CloseCode::RESTARTING) {
+        if self.core.cease() {
+            self.close_all(CloseCode::RESTARTING);
             self.host().replica_ended(self.address, self.core.epoch());
         }
     }
@@ -385,17 +398,8 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
         self.end_socket(socket, end, EndedBy::Host);
     }
 
-    fn alarm(self: Rc<Self>, attempt: u32) {
-        let this = Rc::clone(&self);
-        start(&self, async move {
-            let rung = this.core.alarm().ring(attempt, async || {
-                let replica = this.awake().await?;
-                replica.on_alarm(&this.context()).await
-            });
-            if let Err(failure) = rung.await {
-                report_failure(&**this.host(), UserFunction::OnAlarm, Some(this.core.object()), None, &failure);
-            }
-        });
+    fn alarms_due(self: Rc<Self>) {
+        alarms_due(&self);
     }
 
     fn stopping(self: Rc<Self>) {

@@ -82,20 +82,6 @@ impl<R: Replica, H: Host> ObjectPort for Port<R, H> {
     fn dog(&self) -> Rc<dyn AppPort> {
         object_port(Rc::clone(&self.host), self.activation.clone())
     }
-
-    fn set_alarm(&self, at: Option<Timestamp>) -> LocalFuture<Result<(), Error>> {
-        match self.driver() {
-            Ok(driver) => driver.core.alarm().set(at),
-            Err(error) => Box::pin(async { Err(error) }),
-        }
-    }
-
-    fn alarm(&self) -> LocalFuture<Result<Option<Timestamp>, Error>> {
-        match self.driver() {
-            Ok(driver) => driver.core.alarm().get(),
-            Err(error) => Box::pin(async { Err(error) }),
-        }
-    }
 }
 
 impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {

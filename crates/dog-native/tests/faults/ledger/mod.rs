@@ -149,7 +149,7 @@ async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {
             storage.transaction(both).await?;
         }
         ["transfer", from, to, amount] => transfer(cx, from, to, amount.parse()?).await?,
-        ["alarm", number] => cx.set_alarm(Timestamp::from_millis(FAR_OFF + number.parse::<u64>()?)).await?,
+        ["alarm", number] => cx.set_alarm("far", Timestamp::from_millis(FAR_OFF + number.parse::<u64>()?), &()).await?,
         ["dump"] => {
             let entries: Vec<(String, Kept)> = storage.list(&List::all()).await?;
             let mut dump = String::from("dump");
@@ -159,7 +159,7 @@ async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {
                 }
                 dump.push_str(&format!(" {key} {number}"));
             }
-            if let Some(at) = cx.alarm().await? {
+            if let Some(at) = cx.alarm("far").await? {
                 dump.push_str(&format!(" alarm {}", at.as_millis() - FAR_OFF));
             }
             return Ok(dump);

@@ -1,0 +1,179 @@
+//! Reads and writes that are made as one: [`Transaction`].
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::alarm::check_alarm_name;
+use crate::codec;
+use crate::error::Error;
+use crate::list::{List, TransactionRead};
+use crate::port::{StoragePort, TransactionTurn};
+use crate::time::Timestamp;
+use crate::writes::{StorageWrites, check_key};
+
+/// Runs the body of a transaction. Its turn knows when the body is being polled.
+pub(crate) async fn in_turn<T>(turn: Option<&dyn TransactionTurn>, run: impl Future<Output = T>) -> T {
+    let mut run = pin!(run);
+    poll_fn(|context| {
+        let _polled = turn.map(Polled::new);
+        run.as_mut().poll(context)
+    })
+    .await
+}
+
+/// A body that is being polled.
+struct Polled<'a> {
+    turn: &'a dyn TransactionTurn,
+    before: bool,
+}
+
+impl<'a> Polled<'a> {
+    fn new(turn: &'a dyn TransactionTurn) -> Self {
+        Self { turn, before: turn.polled(true) }
+    }
+}
+
+impl Drop for Polled<'_> {
+    fn drop(&mut self) {
+        self.turn.polled(self.before);
+    }
+}
+
+/// Reads and writes that are made as one: see [`Storage::transaction`](crate::Storage::transaction).
+pub struct Transaction {
+    port: Rc<dyn StoragePort>,
+    began: u64,
+    reads: RefCell<Vec<TransactionRead>>,
+    writes: RefCell<StorageWrites>,
+}
+
+impl Transaction {
+    pub(crate) fn new(port: &Rc<dyn StoragePort>) -> Self {
+        let (reads, writes) = (RefCell::default(), RefCell::default());
+        Self { port: Rc::clone(port), began: port.version(), reads, writes }
+    }
+
+    /// What it has read, each with the version since which nothing of it may have changed, and what it writes.
+    pub(crate) fn into_parts(self) -> (Vec<(u64, TransactionRead)>, StorageWrites) {
+        let Self { began, reads, writes, .. } = self;
+        (reads.into_inner().into_iter().map(|read| (began, read)).collect(), writes.into_inner())
+    }
+
+    /// The value under `key`, as [`Storage::get`](crate::Storage::get), with the writes of this transaction.
+    ///
+    /// # Errors
+    /// As [`Storage::get`](crate::Storage::get).
+    pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        check_key(key)?;
+        let written = self.writes.borrow().entries.get(key).cloned();
+        let bytes = match written {
+            Some(written) => written,
+            None => {
+                self.reads.borrow_mut().push(TransactionRead::Key(key.to_owned()));
+                self.port.get(key).await?
+            }
+        };
+        bytes.map(|bytes| codec::decode(&bytes)).transpose()
+    }
+
+    /// The entries that `list` selects, as [`Storage::list`](crate::Storage::list), with the writes of this transaction. With a
+    /// [`limit`](List::limit),
+    /// it reads that many entries plus those that this transaction has deleted there, and only a change that could show in the
+    /// result is a conflict.
+    ///
+    /// # Errors
+    /// As [`Storage::list`](crate::Storage::list).
+    pub async fn list<T: DeserializeOwned>(&self, list: &List) -> Result<Vec<(String, T)>, Error> {
+        let own: BTreeMap<_, _> =
+            list.of(&self.writes.borrow().entries).map(|(key, write)| (key.clone(), write.clone())).collect();
+        // Deleted entries make room for entries beyond the limit.
+        let gone = own.values().filter(|write| write.is_none()).count();
+        let kept = self.port.list(list.clone().with_more(gone)).await?;
+        let mut entries: BTreeMap<String, Bytes> = kept.into_iter().collect();
+        list.overlay(&mut entries, &own);
+        let found = list.cut(entries);
+        self.reads.borrow_mut().extend(list.covered_by(&found).map(TransactionRead::Range));
+        found.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
+    }
+
+    /// Stores a value, as [`Storage::put`](crate::Storage::put), when the transaction is made.
+    ///
+    /// # Errors
+    /// - [`Error::is_too_large`]: the key has more than 2 KiB, or the value more than 2 MiB when serialised.
+    /// - [`Error::is_encoding`]: the value cannot be serialised.
+    pub fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
+        self.writes.borrow_mut().put(key, value)
+    }
+
+    /// Deletes a value, as [`Storage::delete`](crate::Storage::delete), when the transaction is made.
+    ///
+    /// # Errors
+    /// [`Error::is_too_large`]: the key has more than 2 KiB.
+    pub fn delete(&self, key: &str) -> Result<(), Error> {
+        self.writes.borrow_mut().delete(key)
+    }
+
+    /// Sets an alarm, as [`Context::set_alarm`](crate::Context::set_alarm), when the transaction is made.
+    ///
+    /// ```
+    /// # async fn example(cx: &dog::GroupContext) -> dog::Result {
+    /// let due = cx.now() + std::time::Duration::from_secs(60);
+    /// cx.storage()
+    ///     .transaction(async |entries| {
+    ///         entries.put("order/7", &"open")?;
+    ///         entries.set_alarm("order/7", due, &())?;
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// - [`Error::is_invalid_name`]: the name has not 1 to 256 bytes.
+    /// - [`Error::is_too_large`]: the payload has more than 16 KiB when serialised.
+    /// - [`Error::is_encoding`]: the payload cannot be serialised.
+    pub fn set_alarm<T: Serialize + ?Sized>(&self, name: &str, at: Timestamp, payload: &T) -> Result<(), Error> {
+        self.writes.borrow_mut().set_alarm(name, at, payload)
+    }
+
+    /// Deletes an alarm, as [`Context::delete_alarm`](crate::Context::delete_alarm), when the transaction is made.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_name`]: the name has not 1 to 256 bytes.
+    pub fn delete_alarm(&self, name: &str) -> Result<(), Error> {
+        self.writes.borrow_mut().delete_alarm(name)
+    }
+
+    /// The time for which an alarm is set, as [`Context::alarm`](crate::Context::alarm), with the writes of this transaction.
+    /// If another handler sets or deletes the alarm, or the alarm's own handler ends, the transaction runs again.
+    ///
+    /// # Errors
+    /// As [`Context::alarm`](crate::Context::alarm).
+    pub async fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error> {
+        check_alarm_name(name)?;
+        if let Some(written) = self.writes.borrow().alarms.get(name) {
+            return Ok(written.as_ref().map(|alarm| alarm.at));
+        }
+        self.reads.borrow_mut().push(TransactionRead::Alarm(name.to_owned()));
+        if let Some(loading) = self.port.load_alarms() {
+            loading.await?;
+        }
+        self.port.alarm(name)
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let writes = self.writes.borrow();
+        write!(formatter, "Transaction({} writes)", writes.entries.len() + writes.alarms.len())
+    }
+}

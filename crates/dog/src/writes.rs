@@ -1,0 +1,70 @@
+//! What is to be written as one: [`StorageWrites`].
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::alarm::{NewAlarm, check_alarm_name};
+use crate::codec;
+use crate::error::{Error, Kind};
+use crate::time::Timestamp;
+
+/// Longest key, in bytes.
+pub const MAX_KEY: usize = 2 * 1024;
+
+/// Largest value, in bytes when serialised.
+pub const MAX_VALUE: usize = 2 * 1024 * 1024;
+
+/// Values and alarms to be stored, and keys and alarms to be deleted.
+#[derive(Clone, Debug, Default)]
+pub struct StorageWrites {
+    /// The values by their keys. `None` deletes.
+    pub entries: BTreeMap<String, Option<Bytes>>,
+    /// The alarms by their names. `None` deletes.
+    pub alarms: BTreeMap<String, Option<NewAlarm>>,
+}
+
+impl StorageWrites {
+    pub(crate) fn put<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Error> {
+        check_key(key)?;
+        let bytes = codec::encode(value)?;
+        if bytes.len() > MAX_VALUE {
+            let length = bytes.len();
+            let message = format!("the value is {length} bytes serialised, {MAX_VALUE} at most");
+            return Err(Error::new(Kind::ValueTooLarge, message));
+        }
+        self.entries.insert(key.to_owned(), Some(bytes));
+        Ok(())
+    }
+
+    pub(crate) fn delete(&mut self, key: &str) -> Result<(), Error> {
+        check_key(key)?;
+        self.entries.insert(key.to_owned(), None);
+        Ok(())
+    }
+
+    pub(crate) fn set_alarm<T: Serialize + ?Sized>(
+        &mut self,
+        name: &str,
+        at: Timestamp,
+        payload: &T,
+    ) -> Result<(), Error> {
+        check_alarm_name(name)?;
+        self.alarms.insert(name.to_owned(), Some(NewAlarm::new(at, payload)?));
+        Ok(())
+    }
+
+    pub(crate) fn delete_alarm(&mut self, name: &str) -> Result<(), Error> {
+        check_alarm_name(name)?;
+        self.alarms.insert(name.to_owned(), None);
+        Ok(())
+    }
+}
+
+pub(crate) fn check_key(key: &str) -> Result<(), Error> {
+    match key.len() {
+        0..=MAX_KEY => Ok(()),
+        length => Err(Error::new(Kind::ValueTooLarge, format!("the key is {length} bytes long, {MAX_KEY} at most"))),
+    }
+}
