@@ -59,4 +59,4 @@ pub mod seats;
 pub mod wire;
 
 pub use driver::{Class, Front, Upgrade, app_port, classes};
-pub use event_stream::EventStream;
+pub use event_stream::{EventStream, Relief, StreamBacklog};

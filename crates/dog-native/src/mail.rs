@@ -121,6 +121,8 @@ pub(crate) enum Mail {
     Stop(StopMode),
     /// Makes the worker check again whether it may end, because another worker or one of its streams has ended.
     CheckDrain,
+    /// The client of an event stream for which senders are held back has caught up.
+    StreamCaughtUp,
     /// Activates the object wherever it lives, because its alarm is due.
     Wake {
         object: Object,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::{PATIENCE, connect, next, say, start};
 use dog_native::Running;
+use futures_util::SinkExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -89,5 +90,38 @@ async fn the_next_request_of_a_connection_is_answered_after_a_refused_stream() {
     assert_eq!(next(&mut socket).await, Frame::text("hello"));
     let heard = read_until(&mut stream, "\n\n\r\n").await;
     assert!(heard.ends_with("\r\ndata: hello\n\n\r\n"), "{heard}");
+    running.shutdown().await;
+}
+
+/// A client sends many times what may wait. It is held back, so that the event stream, whose client reads, gets everything.
+#[tokio::test]
+async fn an_event_stream_that_is_read_is_never_closed_as_slow() {
+    const MESSAGES: usize = 2_000;
+    const SIZE: usize = 4096;
+    let (running, journal) = start(|server| server.max_outbox(64 * 1024)).await;
+    let mut stream = listen(&running, "listener", "room").await;
+    let (mut speaker, _) = connect(&running, "speaker", "room").await;
+    let sending = async {
+        for number in 0..MESSAGES {
+            speaker.send(Frame::text(format!("others {number:0SIZE$}"))).await.unwrap();
+        }
+    };
+    let listening = async {
+        let (mut read, mut number, mut some) = (Vec::new(), 0, vec![0; 64 * 1024]);
+        while number < MESSAGES {
+            let length = stream.read(&mut some).await.unwrap();
+            assert_ne!(length, 0, "the stream ended after {number} messages");
+            read.extend_from_slice(&some[..length]);
+            // The number is at the end of a message.
+            while let Some(at) = read.windows(3).position(|window| window == b"\n\n\r" || window == b"\n\nd") {
+                let event: Vec<u8> = read.drain(..at + 2).collect();
+                assert!(event.ends_with(format!("{number}\n\n").as_bytes()), "{number} is missing");
+                number += 1;
+            }
+        }
+    };
+    let all = async { tokio::join!(sending, listening) };
+    tokio::time::timeout(PATIENCE * 3, all).await.expect("in time");
+    assert_eq!(journal.count("error listener slow"), 0);
     running.shutdown().await;
 }

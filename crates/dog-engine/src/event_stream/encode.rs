@@ -28,7 +28,7 @@ impl<'a> Encoded<'a> {
 }
 
 /// What is written when nothing else was for a while. Clients ignore it.
-pub(crate) fn keep_alive(format: StreamFormat) -> Bytes {
+pub(super) fn keep_alive(format: StreamFormat) -> Bytes {
     Bytes::from_static(match format {
         StreamFormat::Events => b":\n\n",
         StreamFormat::Lines => b"\n",

@@ -3,8 +3,9 @@
 //!
 //! - this file: the response that opens one
 //! - `encode`: messages as server-sent events or as lines
-//! - `queue`: what waits for one client, and the body that takes it
+//! - `queue`: what waits for one client; `body`: the body that takes it
 
+mod body;
 mod encode;
 mod queue;
 
@@ -13,9 +14,10 @@ use dog::http::{Method, StatusCode};
 use dog::internal::StreamFormat;
 use dog::{Body, Request, Response};
 
-pub(crate) use encode::{Encoded, keep_alive};
-pub use queue::EventStream;
-pub(crate) use queue::{Outcome, Push, StreamQueue, body};
+pub(crate) use body::body;
+pub(crate) use encode::Encoded;
+pub use queue::{EventStream, Relief, StreamBacklog};
+pub(crate) use queue::{Outcome, Push, StreamQueue};
 
 /// Asks nginx and proxies that follow it to pass on what they get at once.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

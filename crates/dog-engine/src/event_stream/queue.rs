@@ -3,17 +3,16 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use dog::internal::StreamFormat;
-use dog::{Body, Close, CloseCode};
-use http_body::Frame;
+use dog::{Close, CloseCode, Timestamp};
 
-use super::encode::last_words;
-use crate::host::{SeatGuard, SlowStreams, StreamLimits};
+use super::encode::{keep_alive, last_words};
+use crate::host::{SlowStreams, StreamLimits};
 
 /// What each message counts in addition to its bytes. Without it, many messages of a few bytes could use many times the limit of
 /// memory.
@@ -21,6 +20,9 @@ const KEEPING: usize = 64;
 
 /// Up to this many bytes, messages that wait together are sent together.
 const JOIN_UP_TO: usize = 64 * 1024;
+
+/// Much waits for a client because of a burst if nothing waited this long ago.
+const BURST: Duration = Duration::from_secs(1);
 
 /// The messages that wait for the client of one event stream.
 pub(crate) struct StreamQueue {
@@ -34,12 +36,34 @@ struct State {
     chunks: VecDeque<Bytes>,
     /// What `chunks` counts against the limit.
     waiting: usize,
+    /// When the first message was queued that has waited since then.
+    since: Timestamp,
+    /// How often something was taken.
+    taken: u64,
+    pace: Pace,
+    /// Called when a client that lags has caught up.
+    relief: Option<Relief>,
     /// Whether nothing was queued since the last [`StreamQueue::keep_alive`].
     quiet: bool,
     /// Set when the stream has its last words: nothing is queued any more.
     outcome: Option<Outcome>,
     /// Wakes the task that sends the response.
     waker: Option<Waker>,
+}
+
+/// Tells a host, from any thread, that a client for which senders are held back has caught up.
+pub type Relief = Box<dyn FnOnce() + Send>;
+
+/// How well a client keeps up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Pace {
+    /// Little waits for it.
+    #[default]
+    KeepsUp,
+    /// Much waits for it because of a burst, and those who send are held back until it has caught up.
+    Lags,
+    /// Nobody is held back for it.
+    Slow,
 }
 
 /// How an event stream has ended.
@@ -56,6 +80,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Push {
     /// It is queued.
     Taken,
+    /// It is queued, and much waits now because of a burst: see [`StreamQueue::hold_back`].
+    Lags,
     /// It was dropped, because too much waits. The stream goes on.
     Dropped,
     /// Too much waits, and the stream has ended because of it.
@@ -90,6 +116,7 @@ impl State {
     fn take(&mut self) -> Option<Bytes> {
         let first = self.chunks.pop_front()?;
         self.waiting -= first.len() + KEEPING;
+        self.taken += 1;
         if self.chunks.front().is_none_or(|next| first.len() + next.len() > JOIN_UP_TO) {
             return Some(first);
         }
@@ -115,15 +142,20 @@ impl StreamQueue {
         self.format
     }
 
-    /// Queues a message. A client for which nothing waits gets even a message that is larger than the limit.
-    pub(crate) fn push(&self, chunk: Bytes) -> Push {
-        let mut state = self.lock();
+    /// Queues a message. A client for which nothing waits gets even a message that is larger than the limit. One that lags has
+    /// twice the room, for messages that were on their way when their senders were held back.
+    pub(crate) fn push(&self, chunk: Bytes, now: Timestamp) -> Push {
+        let (mut state, most) = (self.lock(), self.limits.max_waiting);
         if state.outcome.is_some() {
             return Push::Ended;
         }
-        if state.waiting == 0 || state.waiting + chunk.len() + KEEPING <= self.limits.max_waiting {
+        if state.waiting == 0 {
+            state.since = now;
+        }
+        let room = if state.pace == Pace::Lags { most * 2 } else { most };
+        if state.waiting == 0 || state.waiting + chunk.len() + KEEPING <= room {
             state.push(chunk);
-            return Push::Taken;
+            return self.judge(&mut state, now);
         }
         match self.limits.slow {
             SlowStreams::DropNewest => Push::Dropped,
@@ -137,11 +169,39 @@ impl StreamQueue {
         }
     }
 
+    fn judge(&self, state: &mut State, now: Timestamp) -> Push {
+        match state.pace {
+            Pace::KeepsUp if state.waiting > self.limits.max_waiting / 2 => {
+                state.pace = Pace::Slow;
+                let is_burst = now.since(state.since) < BURST && self.limits.slow == SlowStreams::Close;
+                if is_burst { Push::Lags } else { Push::Taken }
+            }
+            Pace::Slow if state.waiting <= self.limits.max_waiting / 4 => {
+                state.pace = Pace::KeepsUp;
+                Push::Taken
+            }
+            Pace::KeepsUp | Pace::Lags | Pace::Slow => Push::Taken,
+        }
+    }
+
+    /// Those who send are held back until the client has caught up. Then `relief` is called.
+    pub(crate) fn hold_back(&self, relief: Relief) {
+        let mut state = self.lock();
+        state.pace = Pace::Lags;
+        state.relief = Some(relief);
+    }
+
+    fn relieve(&self, state: &mut State) {
+        if state.outcome.is_some() || state.waiting <= self.limits.max_waiting / 4 {
+            state.relief.take().into_iter().for_each(|relief| relief());
+        }
+    }
+
     /// Queues a comment if nothing was queued since the last call, and nothing waits.
     pub(crate) fn keep_alive(&self) {
         let mut state = self.lock();
         if state.quiet && state.outcome.is_none() && state.chunks.is_empty() {
-            state.push(super::keep_alive(self.format));
+            state.push(keep_alive(self.format));
         }
         state.quiet = true;
     }
@@ -165,12 +225,29 @@ impl StreamQueue {
         }
     }
 
+    /// Takes what waits. `Ready(None)` at the end of the stream.
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.lock();
+        match state.take() {
+            Some(chunk) => {
+                self.relieve(&mut state);
+                Poll::Ready(Some(chunk))
+            }
+            None if state.outcome.is_some() => Poll::Ready(None),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
     /// The client takes nothing any more.
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         let mut state = self.lock();
         state.chunks.clear();
         state.waiting = 0;
         state.outcome.get_or_insert(Outcome::Lost);
+        self.relieve(&mut state);
     }
 }
 
@@ -179,6 +256,10 @@ impl StreamQueue {
 pub struct EventStream(Arc<StreamQueue>);
 
 impl EventStream {
+    pub(crate) fn of(queue: &Arc<StreamQueue>) -> Self {
+        Self(Arc::clone(queue))
+    }
+
     /// Ends the stream because the server shuts down: the client gets the last event, and the Replica is told.
     pub fn restart(&self) {
         self.0.end(Close::new(CloseCode::RESTARTING, "the server restarts"));
@@ -191,39 +272,41 @@ impl fmt::Debug for EventStream {
     }
 }
 
-/// The body of the response that takes from `queue`. `seat` is released when the body has ended or was dropped.
-pub(crate) fn body(queue: Arc<StreamQueue>, seat: Arc<dyn SeatGuard>) -> (Body, EventStream) {
-    let handle = EventStream(Arc::clone(&queue));
-    (Body::stream(EventBody { queue, seat }), handle)
-}
+/// What waits for the client of an event stream for which senders are held back.
+#[derive(Clone)]
+pub struct StreamBacklog(Arc<StreamQueue>);
 
-#[allow(dead_code, reason = "the seat is there to be dropped")]
-struct EventBody {
-    queue: Arc<StreamQueue>,
-    seat: Arc<dyn SeatGuard>,
-}
+impl StreamBacklog {
+    pub(crate) fn of(queue: &Arc<StreamQueue>) -> Self {
+        Self(Arc::clone(queue))
+    }
 
-impl http_body::Body for EventBody {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let mut state = self.queue.lock();
-        match state.take() {
-            Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
-            None if state.outcome.is_some() => Poll::Ready(None),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+    /// Whether the client has caught up: little waits for it, or it has left. Then it does not lag any more.
+    pub fn has_caught_up(&self) -> bool {
+        let mut state = self.0.lock();
+        let caught_up = state.outcome.is_some() || state.waiting <= self.0.limits.max_waiting / 4;
+        if caught_up {
+            state.pace = Pace::KeepsUp;
         }
+        caught_up
+    }
+
+    /// A number that grows whenever the client takes something.
+    pub fn taken(&self) -> u64 {
+        self.0.lock().taken
+    }
+
+    /// The client is too slow: nobody is held back for it any more.
+    pub fn is_slow(&self) {
+        let mut state = self.0.lock();
+        state.pace = Pace::Slow;
+        state.relief = None;
     }
 }
 
-impl Drop for EventBody {
-    fn drop(&mut self) {
-        // Before the seat is released, because the Replica asks then how the stream has ended.
-        self.queue.leave();
+impl fmt::Debug for StreamBacklog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("StreamBacklog")
     }
 }
 
@@ -239,15 +322,22 @@ mod tests {
         vec![b'x'; length].into()
     }
 
+    fn push(queue: &StreamQueue, length: usize) -> Push {
+        queue.push(chunk(length), Timestamp::from_millis(0))
+    }
+
     fn taken(queue: &StreamQueue) -> Option<usize> {
-        queue.lock().take().map(|chunk| chunk.len())
+        let mut state = queue.lock();
+        let taken = state.take().map(|chunk| chunk.len());
+        queue.relieve(&mut state);
+        taken
     }
 
     #[test]
     fn what_waits_together_is_sent_together_up_to_64_kib() {
         let queue = queue(1 << 20, SlowStreams::Close);
         for length in [10, 20, 70_000, 30, JOIN_UP_TO - 30, 1] {
-            assert_eq!(queue.push(chunk(length)), Push::Taken);
+            assert_eq!(push(&queue, length), Push::Taken);
         }
         let sizes: Vec<usize> = std::iter::from_fn(|| taken(&queue)).collect();
         assert_eq!(sizes, [30, 70_000, JOIN_UP_TO, 1]);
@@ -257,9 +347,9 @@ mod tests {
     #[test]
     fn a_client_that_does_not_read_is_let_go_at_the_limit() {
         let queue = queue(1000, SlowStreams::Close);
-        assert_eq!(queue.push(chunk(5000)), Push::Taken, "nothing waits, so any size is taken");
-        assert_eq!(queue.push(chunk(1)), Push::TooSlow);
-        assert_eq!(queue.push(chunk(1)), Push::Ended);
+        assert_eq!(push(&queue, 5000), Push::Lags, "nothing waits, so any size is taken");
+        assert_eq!(push(&queue, 1), Push::TooSlow);
+        assert_eq!(push(&queue, 1), Push::Ended);
         let Some(Outcome::Closed(close)) = queue.outcome() else { panic!("it goes on") };
         assert_eq!(close.code(), CloseCode::TRY_AGAIN);
         let last = queue.lock().take().unwrap();
@@ -270,11 +360,11 @@ mod tests {
     #[test]
     fn many_small_messages_count_more_than_their_bytes() {
         let queue = queue(10 * (1 + KEEPING), SlowStreams::DropNewest);
-        let pushes: Vec<Push> = (0..11).map(|_| queue.push(chunk(1))).collect();
+        let pushes: Vec<Push> = (0..11).map(|_| push(&queue, 1)).collect();
         assert!(pushes[..10].iter().all(|push| *push == Push::Taken));
         assert_eq!(pushes[10], Push::Dropped);
         taken(&queue);
-        assert_eq!(queue.push(chunk(1)), Push::Taken, "the stream goes on");
+        assert_eq!(push(&queue, 1), Push::Taken, "the stream goes on");
     }
 
     #[test]
@@ -284,7 +374,7 @@ mod tests {
         assert_eq!(taken(&queue), None, "the stream has just begun");
         queue.keep_alive();
         assert_eq!(taken(&queue), Some(3));
-        queue.push(chunk(5));
+        push(&queue, 5);
         queue.keep_alive();
         assert_eq!((taken(&queue), taken(&queue)), (Some(5), None));
         queue.keep_alive();
@@ -293,9 +383,40 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_lags_and_has_twice_the_room_until_the_client_has_caught_up() {
+        let queue = queue(8 * (100 + KEEPING), SlowStreams::Close);
+        let pushes: Vec<Push> = (0..6).map(|_| push(&queue, 100)).collect();
+        assert_eq!(pushes, [Push::Taken, Push::Taken, Push::Taken, Push::Taken, Push::Lags, Push::Taken]);
+        let (tell, told) = std::sync::mpsc::channel();
+        queue.hold_back(Box::new(move || tell.send(()).unwrap()));
+        let backlog = StreamBacklog::of(&queue);
+        for _ in 6..16 {
+            assert_eq!(push(&queue, 100), Push::Taken);
+        }
+        assert!(!backlog.has_caught_up());
+        assert!(told.try_recv().is_err());
+        assert_eq!((backlog.taken(), taken(&queue), backlog.taken()), (0, Some(1600), 1));
+        assert!(told.try_recv().is_ok() && backlog.has_caught_up());
+        (0..4).for_each(|_| assert_eq!(push(&queue, 100), Push::Taken));
+        assert_eq!(push(&queue, 100), Push::Lags, "the next burst");
+        backlog.is_slow();
+        (5..8).for_each(|_| assert_eq!(push(&queue, 100), Push::Taken));
+        assert_eq!(push(&queue, 100), Push::TooSlow, "nobody waits for it any more");
+    }
+
+    #[test]
+    fn a_client_that_falls_behind_little_by_little_does_not_lag() {
+        let queue = queue(8 * (100 + KEEPING), SlowStreams::Close);
+        for second in 0..8 {
+            assert_eq!(queue.push(chunk(100), Timestamp::from_millis(second * 500)), Push::Taken);
+        }
+        assert_eq!(push(&queue, 100), Push::TooSlow);
+    }
+
+    #[test]
     fn only_the_first_end_counts() {
         let queue = queue(1000, SlowStreams::Close);
-        queue.push(chunk(5));
+        push(&queue, 5);
         queue.end(Close::new(CloseCode::NORMAL, ""));
         queue.end(Close::new(CloseCode::POLICY, ""));
         queue.leave();

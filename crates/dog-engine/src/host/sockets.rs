@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dog::{ClientId, Close, CloseCode, Epoch, Message, Request, Response, SocketError, SocketId};
 
 use crate::address::{ReplicaAddress, SeatId};
+use crate::event_stream::{Relief, StreamBacklog};
 use crate::handshake;
 use crate::seats::Audience;
 
@@ -47,6 +48,13 @@ pub trait SocketHost {
     fn sockets(&self, replica: ReplicaAddress) -> Vec<KeptSocket> {
         let _ = replica;
         Vec::new()
+    }
+    /// Much waits for the client of an event stream of the Replica, and it came in a burst. A host that holds back those who send
+    /// to its Group, until the client has caught up or is found to be slow, returns what to call when it has caught up. By
+    /// default nobody is held back.
+    fn hold_back(&self, replica: ReplicaAddress, stream: StreamBacklog) -> Option<Relief> {
+        let _ = (replica, stream);
+        None
     }
     /// A guard that releases `seat` when it is dropped without [`disarm`](SeatGuard::disarm), on any thread.
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard>;

@@ -98,6 +98,7 @@ fn dispatch_to_worker(worker: &Rc<Worker>, mail: Mail) {
             worker.outbound.has_room(other);
             worker.sockets.let_go_on();
         }
+        Mail::StreamCaughtUp => worker.sockets.streams_caught_up(),
         Mail::Lags { group, worker: other, lags } => worker.sockets.lags_elsewhere(group, other, lags),
         // `Wake`: the claim has brought the object here, and its alarm was set then. `CheckDrain`: the loop checks the
         // shutdown after every turn.

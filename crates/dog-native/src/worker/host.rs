@@ -16,6 +16,7 @@ use dog_engine::host::{
 };
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::seats::Audience;
+use dog_engine::{Relief, StreamBacklog};
 
 use super::core::{Worker, wrong_answer};
 use super::pending_calls::PendingCall;
@@ -147,6 +148,12 @@ impl SocketHost for Worker {
     fn new_socket(&self, replica: ReplicaAddress, _: &ClientId, _: Option<&Bytes>) -> (SocketId, Arc<dyn SeatGuard>) {
         let socket = self.sockets.insert(self.objects.living_replica(replica));
         (socket, self.guard(Mail::Abandoned { socket }))
+    }
+
+    fn hold_back(&self, replica: ReplicaAddress, stream: StreamBacklog) -> Option<Relief> {
+        self.sockets.stream_lags(replica.group, stream);
+        let (post, worker) = (self.shared().post.clone(), self.index());
+        Some(Box::new(move || post.send(worker, vec![Mail::StreamCaughtUp])))
     }
 
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard> {

@@ -8,7 +8,8 @@
 //! - `objects`: the Groups and Replicas in memory; `alarms`: when to wake them
 //! - `pending_writes`, `pending_calls`: writes and calls that are not completed; `call_limit`: how many calls may be in
 //!   flight
-//! - `sockets`: connections and reading them; `backpressure`: which sockets are held back
+//! - `sockets`: connections and reading them; `backpressure`: which sockets are held back; `lagging_streams`: event streams for
+//!   which they are
 //! - `outbound`: mail to this worker and to others
 //! - `router`: how mail reaches every object. In a cluster it is `cluster_router`, with `routes`: where objects live,
 //!   and `node_outbox`: messages to other nodes
@@ -26,6 +27,7 @@ mod dispatch;
 mod drain_plan;
 mod fence;
 mod host;
+mod lagging_streams;
 mod node_outbox;
 mod objects;
 mod outbound;

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dog::{Close, CloseCode, Message, SocketId};
+use dog_engine::StreamBacklog;
 use dog_engine::address::GroupAddress;
 use dog_engine::host::{End, ReplicaObject};
 use dog_engine::seats::Audience;
 use mio::Events;
 
 use super::backpressure::Backpressure;
+use super::lagging_streams::{Found, LaggingStreams};
 use super::outbound::Outbound;
 use super::turn_state::TurnState;
 use crate::connection::{Connections, Phase, moment};
@@ -51,6 +53,8 @@ pub(super) struct Sockets {
     again: RefCell<VecDeque<SocketId>>,
     /// Sockets whose handler has ended.
     resumed: RefCell<VecDeque<SocketId>>,
+    /// Event streams that lag. They are not in the table of connections.
+    lagging_streams: RefCell<LaggingStreams>,
     backpressure: Backpressure,
     /// When `moment` must be updated.
     next_moment: Cell<Instant>,
@@ -75,6 +79,7 @@ impl Sockets {
             fresh: RefCell::default(),
             again: RefCell::default(),
             resumed: RefCell::default(),
+            lagging_streams: RefCell::default(),
             backpressure: Backpressure::default(),
             next_moment: Cell::new(Instant::now()),
         }
@@ -247,11 +252,42 @@ impl Sockets {
             return;
         }
         self.connections.borrow_mut().check_lagging(&self.shared.config);
+        self.check_lagging_streams();
         self.outbound.check_full();
         // If a socket must still wait, it is held back again when it is read.
         self.let_go_on();
         let any_lags = self.connections.borrow().any_lags();
         self.backpressure.schedule(any_lags || self.anyone_elsewhere_lags(), self.turn.began());
+    }
+
+    /// Holds back those who send to the Group until the client of an event stream has caught up, or is found to be slow.
+    pub(super) fn stream_lags(&self, group: GroupAddress, backlog: StreamBacklog) {
+        let number = self.lagging_streams.borrow_mut().insert(backlog);
+        self.connections.borrow_mut().stream_lags(number, group);
+        self.turn.queued();
+    }
+
+    /// The clients of some event streams that lag have caught up.
+    pub(super) fn streams_caught_up(&self) {
+        let (mut streams, mut connections) = (self.lagging_streams.borrow_mut(), self.connections.borrow_mut());
+        for number in streams.take_caught_up() {
+            connections.stream_lags_no_more(number);
+        }
+        self.turn.queued();
+    }
+
+    fn check_lagging_streams(&self) {
+        let (mut streams, mut connections) = (self.lagging_streams.borrow_mut(), self.connections.borrow_mut());
+        for (number, found) in streams.look() {
+            if found == Found::CaughtUp {
+                connections.stream_lags_no_more(number);
+                streams.remove(number);
+            } else if connections.check_stream(number, found == Found::Progress)
+                && let Some(backlog) = streams.remove(number)
+            {
+                backlog.is_slow();
+            }
+        }
     }
 
     /// Completes when [`check_lagging`](Self::check_lagging) is due.

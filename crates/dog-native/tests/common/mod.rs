@@ -149,6 +149,7 @@ impl Replica for Room {
                 let _ = keep.map(|keep| keep.recv());
                 Ok(())
             }
+            Some(text) if text.starts_with("others ") => Ok(socket.broadcast(message, To::Others)?),
             Some(flood) if flood.starts_with("flood ") => {
                 let times: usize = flood["flood ".len()..].parse()?;
                 for _ in 0..times {

@@ -141,7 +141,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
         Rc::new_cyclic(|this: &Weak<Self>| Self {
             this: Weak::clone(this),
-            outlets: Outlets::new(Rc::clone(&host), Weak::<Self>::clone(this), epoch),
+            outlets: Outlets::new(Rc::clone(&host), address, epoch, Weak::<Self>::clone(this)),
             core: ObjectCore::new(host, Object::Replica(address), epoch),
             address,
             siblings: RefCell::default(),

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use dog::internal::{SocketErrorKind, StreamFormat};
 use dog::{Body, Close, CloseCode, Epoch, Message, SocketError, SocketId};
 
-use crate::address::SeatId;
-use crate::event_stream::{self, Encoded, EventStream, Outcome, Push, StreamQueue};
+use crate::address::{ReplicaAddress, SeatId};
+use crate::event_stream::{self, Encoded, EventStream, Outcome, Push, StreamBacklog, StreamQueue};
 use crate::host::{End, Host, ReplicaObject, SeatGuard};
 use crate::seats::Audience;
 
@@ -28,6 +28,7 @@ const LONGEST_REASON: usize = 123;
 /// Sends to the sockets of one Replica.
 pub(super) struct Outlets<H: Host> {
     host: Rc<H>,
+    address: ReplicaAddress,
     /// Told of streams that end by themselves.
     replica: Weak<dyn ReplicaObject>,
     streams: Rc<RefCell<EventStreams>>,
@@ -54,10 +55,10 @@ fn is_stream(socket: SocketId) -> bool {
 }
 
 impl<H: Host> Outlets<H> {
-    pub(super) fn new(host: Rc<H>, replica: Weak<dyn ReplicaObject>, epoch: Epoch) -> Self {
+    pub(super) fn new(host: Rc<H>, address: ReplicaAddress, epoch: Epoch, replica: Weak<dyn ReplicaObject>) -> Self {
         let (open, by_seat) = (HashMap::new(), HashMap::new());
         let streams = EventStreams { epoch, open, by_seat, opened: 0, is_kept_alive: false };
-        Self { host, replica, streams: Rc::new(RefCell::new(streams)) }
+        Self { host, address, replica, streams: Rc::new(RefCell::new(streams)) }
     }
 
     /// Opens an event stream for a client that has this seat. When its body has ended or was dropped, `guard` releases the seat:
@@ -69,7 +70,7 @@ impl<H: Host> Outlets<H> {
         attachment: Option<Bytes>,
     ) -> (SocketId, Body, EventStream) {
         let queue = StreamQueue::new(format, self.host.profile().streams);
-        let (body, handle) = event_stream::body(Arc::clone(&queue), guard);
+        let (body, handle) = (event_stream::body(Arc::clone(&queue), guard), EventStream::of(&queue));
         let socket = self.streams.borrow_mut().insert(OpenStream { queue, seat, attachment });
         self.keep_alive();
         (socket, body, handle)
@@ -92,11 +93,18 @@ impl<H: Host> Outlets<H> {
         if streams.open.is_empty() {
             return 0;
         }
-        let (mut encoded, mut taken) = (Encoded::new(message), 0);
+        let (mut encoded, mut taken, now) = (Encoded::new(message), 0, self.host.now());
         for socket in sockets.iter().filter(|socket| is_stream(**socket) && !except.contains(socket)) {
             let Some(stream) = streams.open.get(socket) else { continue };
-            match stream.queue.push(encoded.of(stream.queue.format()).clone()) {
+            match stream.queue.push(encoded.of(stream.queue.format()).clone(), now) {
                 Push::Taken => taken += 1,
+                Push::Lags => {
+                    taken += 1;
+                    let backlog = StreamBacklog::of(&stream.queue);
+                    if let Some(relief) = self.host.hold_back(self.address, backlog) {
+                        stream.queue.hold_back(relief);
+                    }
+                }
                 Push::TooSlow => self.ends_by_itself(*socket),
                 Push::Dropped | Push::Ended => {}
             }

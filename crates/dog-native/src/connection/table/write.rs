@@ -190,6 +190,28 @@ impl Connections {
         self.lagging.progressed(socket);
     }
 
+    /// Notes that an event stream of the Group lags. It is no connection, and its number is none of theirs.
+    pub(crate) fn stream_lags(&mut self, number: SocketId, group: GroupAddress) {
+        self.lagging.begin(number, group);
+    }
+
+    /// Checks an event stream that lags. Returns whether its client is slow. Then the stream lags no more.
+    pub(crate) fn check_stream(&mut self, number: SocketId, progressed: bool) -> bool {
+        if progressed {
+            self.lagging.progressed(number);
+        }
+        let is_slow = self.lagging.check(number);
+        if is_slow {
+            self.lagging.end(number);
+        }
+        is_slow
+    }
+
+    /// An event stream has caught up.
+    pub(crate) fn stream_lags_no_more(&mut self, number: SocketId) {
+        self.lagging.end(number);
+    }
+
     /// Updates the pace of a connection after the kernel was offered its queue and did not take all of it.
     pub(super) fn judge_pace(&mut self, place: usize) {
         let Some(socket) = self.at(place) else { return };
