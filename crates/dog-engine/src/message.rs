@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::{ClientId, Epoch, Limit, Message, ReplicaId};
+use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, Ticket, TicketId, View};
@@ -58,11 +58,35 @@ pub enum GroupAnswer {
     Called(Bytes),
 }
 
+/// What becomes of sockets whose client is not assigned in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignRule {
+    /// The time.
+    pub within: Duration,
+    /// The code with which they close.
+    pub code: u16,
+}
+
+impl AssignRule {
+    /// The rule of a policy.
+    pub fn of(policy: &Policy) -> Self {
+        Self { within: policy.assign_deadline, code: policy.unassigned_code.as_u16() }
+    }
+}
+
+impl Default for AssignRule {
+    fn default() -> Self {
+        Self::of(&Policy::default())
+    }
+}
+
 /// What a Replica has to know of its Group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolment {
     /// Seats of one Replica.
     pub limit: Limit,
+    /// For clients that are not known yet.
+    pub assign: AssignRule,
     /// The members.
     pub view: View,
 }

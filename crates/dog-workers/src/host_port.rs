@@ -136,6 +136,12 @@ impl SocketHost for WorkersHost {
         }
     }
 
+    fn set_client(&self, socket: SocketId, client: &ClientId) {
+        if let Ok(here) = self.here() {
+            here.sockets.borrow_mut().set_client(socket, client, &here.storage);
+        }
+    }
+
     /// The platform itself answers the key of a handshake. It shows only that the request is one.
     fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
         let upgrade = request.headers().get(header::UPGRADE);

@@ -180,6 +180,12 @@ impl ObjectSockets {
         self.entries.get(&id)?.record.attachment.clone()
     }
 
+    pub(crate) fn set_client(&mut self, id: SocketId, client: &ClientId, storage: &SqliteStorage) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.client = client.clone();
+        entry.keep(id, storage);
+    }
+
     pub(crate) fn set_attachment(&mut self, id: SocketId, attachment: Bytes, storage: &SqliteStorage) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.record.attachment = Some(attachment);
@@ -246,7 +252,7 @@ fn attached(socket: &WebSocket) -> Option<(SocketId, ClientId, Option<Bytes>)> {
     let attachment: Array = socket.deserialize_attachment().ok()?.dyn_into().ok()?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "written by `attach`")]
     let id = SocketId::from_raw(attachment.get(0).as_f64()? as u64);
-    let client = ClientId::new(attachment.get(1).as_string()?).ok()?;
+    let client = ClientId::of_any_kind(&attachment.get(1).as_string()?).ok()?;
     let record = attachment.get(2).dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec().into());
     Some((id, client, record))
 }

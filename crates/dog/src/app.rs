@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use crate::anonymous::Anonymous;
 use crate::body::{Request, Response};
 use crate::call::ask;
 use crate::env::Env;
@@ -258,6 +259,7 @@ impl<G: Group> GroupHandle<G> {
     /// - [`Error::is_handler`]: `activate` or `clusterize` failed.
     /// - [`Error::is_no_room`]: no Replica has a free seat, and the host takes no further objects.
     pub async fn identify(&self, client: &ClientId) -> Result<ReplicaHandle<G::Replica>, Error> {
+        client.check_known()?;
         let seat = self.port.identify(G::NAME, self.id, client.clone()).await?;
         Ok(ReplicaHandle { seat, class: PhantomData })
     }
@@ -279,6 +281,38 @@ impl<G: Group> GroupHandle<G> {
     /// - [`Error::is_no_room`]: the Group is not in memory, and the host takes no further objects.
     pub async fn call(&self, call: &G::Call) -> Result<G::Reply, Error> {
         ask(call, async |call| self.port.call_group(G::NAME, self.id, call).await).await
+    }
+
+    /// Reserves a seat for a client that is not known yet, for example because its token comes in its first message. The
+    /// request gets a generated [`ClientId`] that no user can have ([`ClientId::is_anonymous`]).
+    ///
+    /// [`Socket::assign`](crate::Socket::assign) names the client of the socket later. Until then, whispers and counts know it
+    /// under the generated id only. `anonymous` says whether that has to happen in time.
+    ///
+    /// The Group chooses the Replica as in [`identify`](Self::identify), but does not know where the client was before, and
+    /// forgets it with its last seat.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # async fn fetch<G: Group>(lobby: GroupHandle<G>, request: Request) -> Result<Response> {
+    /// let replica = lobby.identify_anonymous(Anonymous::UntilAssigned).await?;
+    /// Ok(replica.fetch(request).await?)
+    /// # }
+    /// # fn check_token(_: &Message) -> Result<ClientId> { Ok(ClientId::new("ann")?) }
+    /// # async fn on_message(socket: &Socket, message: Message) -> Result {
+    /// // Then, in `Replica::on_message`:
+    /// if socket.client().is_anonymous() {
+    ///     socket.assign(&check_token(&message)?).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`identify`](Self::identify).
+    pub async fn identify_anonymous(&self, anonymous: Anonymous) -> Result<ReplicaHandle<G::Replica>, Error> {
+        let seat = self.port.identify(G::NAME, self.id, ClientId::to_be_generated(anonymous)).await?;
+        Ok(ReplicaHandle { seat, class: PhantomData })
     }
 
     /// Passes a request to the Group itself. [`Group::receive`] answers it, without a deadline.

@@ -55,6 +55,8 @@ pub enum Kind {
     NotOffered,
     /// The name of an alarm.
     InvalidName,
+    /// The client of a socket is known already.
+    Assigned,
 }
 
 impl Error {
@@ -174,6 +176,11 @@ impl Error {
         self.kind == Kind::NotOffered
     }
 
+    /// The client of the socket is known already, so it cannot be [assigned](crate::Socket::assign).
+    pub fn is_assigned(&self) -> bool {
+        self.kind == Kind::Assigned
+    }
+
     /// The HTTP status for an outside client.
     ///
     /// | errors | status |
@@ -196,9 +203,12 @@ impl Error {
             | Kind::Conflict
             | Kind::TooMany => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Kind::Encoding | Kind::Handler | Kind::UnknownGroup | Kind::ValueTooLarge | Kind::InvalidName => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Kind::Encoding
+            | Kind::Handler
+            | Kind::UnknownGroup
+            | Kind::ValueTooLarge
+            | Kind::InvalidName
+            | Kind::Assigned => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Refused(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -367,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_client_reads_of_its_own_request_and_of_nothing_else() {
-        const ALL: [Kind; 17] = [
+        const ALL: [Kind; 18] = [
             Kind::InvalidClient,
             Kind::InvalidId,
             Kind::Encoding,
@@ -385,6 +395,7 @@ mod tests {
             Kind::TooMany,
             Kind::NotOffered,
             Kind::InvalidName,
+            Kind::Assigned,
         ];
         for kind in ALL {
             let error = Error::new(kind, "the secret");

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alarm::Alarm;
 use crate::body::{Request, Response, text_response};
+use crate::close::CloseCode;
 use crate::error::{Failure, Result};
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::object_methods::object_methods;
@@ -318,6 +319,12 @@ pub struct Policy {
     /// How long a [call](Group::on_call) may take, from its arrival at the Group. Default 3 s. More than 30 s counts as 30 s:
     /// work that takes longer is better begun by the call and reported later.
     pub call_deadline: Duration,
+    /// How long a socket of an [anonymous](crate::GroupHandle::identify_anonymous) client may stay open before
+    /// [`Socket::assign`](crate::Socket::assign) has named its client. Then it closes. Default 10 s. It does not apply to
+    /// [`Anonymous::ForGood`](crate::Anonymous::ForGood).
+    pub assign_deadline: Duration,
+    /// The code with which such a socket closes. Default 1008 ([`CloseCode::POLICY`]).
+    pub unassigned_code: CloseCode,
 }
 
 impl Default for Policy {
@@ -329,6 +336,8 @@ impl Default for Policy {
             park_after: Duration::from_secs(60),
             join_deadline: Duration::from_secs(2),
             call_deadline: Duration::from_secs(3),
+            assign_deadline: Duration::from_secs(10),
+            unassigned_code: CloseCode::POLICY,
         }
     }
 }

@@ -13,6 +13,9 @@ mod place;
 
 pub use place::{Jurisdiction, Place, Region};
 
+/// How every generated client identifier begins. No identifier of an App can begin like this.
+pub(crate) const RESERVED: char = '\0';
+
 /// Longest client identifier, in bytes.
 pub const MAX_CLIENT_ID: usize = 256;
 
@@ -127,7 +130,7 @@ object_id! {
 
 /// The identifier of a client, chosen by your App: from a session, a token or the query.
 ///
-/// It has 1 to 256 bytes. Several connections may share it; a whisper reaches all of them. Cloning is cheap.
+/// It has 1 to 256 bytes, and does not begin with a NUL character. Several connections may share it; a whisper reaches all of them. Cloning is cheap.
 ///
 /// ```
 /// let ann = dog::ClientId::new("ann")?;
@@ -141,10 +144,23 @@ impl ClientId {
     /// The client with this identifier.
     ///
     /// # Errors
-    /// [`Error::is_invalid_client`] if it is empty or longer than 256 bytes. Returned from
+    /// [`Error::is_invalid_client`] if it is empty, longer than 256 bytes, or begins with a NUL character. Returned from
     /// [`App::fetch`](crate::App::fetch), the error answers with 400 and its text.
     pub fn new(identifier: impl AsRef<str>) -> Result<Self, Error> {
         let identifier = identifier.as_ref();
+        if identifier.starts_with(RESERVED) {
+            let text = "the client identifier begins with a NUL character, which is reserved";
+            return Err(Error::new(Kind::InvalidClient, text));
+        }
+        Self::of_any_kind(identifier)
+    }
+
+    /// Also one that was generated.
+    ///
+    /// # Errors
+    /// If it is empty or longer than 256 bytes.
+    #[doc(hidden)]
+    pub fn of_any_kind(identifier: &str) -> Result<Self, Error> {
         let length = identifier.len();
         match length {
             0 => Err(Error::new(Kind::InvalidClient, "the client identifier is empty: pass 1 to 256 bytes")),
@@ -154,6 +170,17 @@ impl ClientId {
                 format!("the client identifier is {length} bytes long: pass 1 to 256 bytes"),
             )),
         }
+    }
+
+    pub(crate) fn reserved(identifier: &str) -> Self {
+        Self(identifier.into())
+    }
+
+    /// Whether the identifier was generated for a client that is not known: see
+    /// [`GroupHandle::identify_anonymous`](crate::GroupHandle::identify_anonymous). Nothing else is to be read from such an
+    /// identifier.
+    pub fn is_anonymous(&self) -> bool {
+        self.0.starts_with(RESERVED)
     }
 
     /// The identifier as text.
@@ -196,7 +223,8 @@ impl Serialize for ClientId {
 
 impl<'de> Deserialize<'de> for ClientId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        // Objects send generated identifiers to each other. `identify` and `assign` accept none.
+        Self::of_any_kind(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 

@@ -11,12 +11,13 @@
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries
 //!   are listed; `alarm`: [`Alarm`], which is set beside them
-//! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `id/place`: [`Place`]
+//! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `anonymous`: [`Anonymous`]; `id/place`: [`Place`]
 //! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `timers`: [`Sleep`], [`Interval`]; `tasks`: [`Task`]; `env`: [`Env`]
 //! - `error`: [`Error`] and [`Failure`]; `codec`: how values become bytes; `port`: what the engine implements
 
 mod accept;
 mod alarm;
+mod anonymous;
 mod app;
 mod auto_response;
 mod body;
@@ -53,6 +54,7 @@ mod writes;
 
 pub use accept::Accept;
 pub use alarm::{Alarm, MAX_ALARM_NAME, MAX_ALARM_PAYLOAD, MAX_ALARMS};
+pub use anonymous::Anonymous;
 pub use app::{AnyApp, App, Dog, GroupHandle, Groups, ReplicaHandle};
 pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
 pub use body::{Body, Request, Response, json_response, query_param, text_response};

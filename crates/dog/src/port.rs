@@ -122,6 +122,10 @@ pub trait ReplicaPort: ObjectPort {
     fn gossip(&self, gossip: Bytes) -> LocalFuture<Result<GossipAnswers, Error>>;
     /// Calls the Group of this Replica.
     fn call_group(&self, call: Bytes) -> LocalFuture<Result<Bytes, Error>>;
+    /// Names the client of a socket, once.
+    fn assign(&self, socket: SocketId, client: ClientId) -> LocalFuture<Result<(), Error>>;
+    /// The client of a socket, while that has not ended or its last handler runs.
+    fn client(&self, socket: SocketId) -> Option<ClientId>;
     /// The identity of a socket.
     fn identity(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// The attachment of a socket.

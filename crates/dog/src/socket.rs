@@ -1,7 +1,7 @@
 //! One open WebSocket, as its Replica sees it: [`Socket`].
 
 use std::any::TypeId;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -29,6 +29,8 @@ pub struct Socket {
     port: Rc<dyn ReplicaPort>,
     id: SocketId,
     client: ClientId,
+    /// If `client` is anonymous: the client that was assigned since.
+    assigned: OnceCell<ClientId>,
 }
 
 /// Who receives what is sent through a [`Socket`].
@@ -51,7 +53,7 @@ pub enum To {
 impl Socket {
     #[doc(hidden)]
     pub fn new(port: Rc<dyn ReplicaPort>, id: SocketId, client: ClientId) -> Self {
-        Self { port, id, client }
+        Self { port, id, client, assigned: OnceCell::new() }
     }
 
     /// The number of the socket.
@@ -59,9 +61,38 @@ impl Socket {
         self.id
     }
 
-    /// The client that the socket belongs to.
+    /// The client that the socket belongs to. If the client is not known yet, it is one with a generated id
+    /// ([`ClientId::is_anonymous`]), until [`assign`](Self::assign) names it.
     pub fn client(&self) -> &ClientId {
-        &self.client
+        if !self.client.is_anonymous() {
+            return &self.client;
+        }
+        if self.assigned.get().is_none()
+            && let Some(client) = self.port.client(self.id).filter(|client| *client != self.client)
+        {
+            let _ = self.assigned.set(client);
+        }
+        self.assigned.get().unwrap_or(&self.client)
+    }
+
+    /// Names the client of a socket that was opened for an
+    /// [anonymous](crate::GroupHandle::identify_anonymous) one. The socket keeps its seat on this Replica.
+    ///
+    /// On this Replica the name counts at once. The call ends when the Group has acknowledged it. From then on `whisper`,
+    /// `disconnect`, `clients` and [`To::Others`] on every Replica count the socket under `client`.
+    ///
+    /// The Group must answer within 3 s. If it does not, the name stays, and the Replica tells the Group again and again.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the client is named.
+    ///
+    /// # Errors
+    /// - [`Error::is_assigned`]: the client of the socket is known, because it was identified, or assigned before.
+    /// - [`Error::is_invalid_client`]: `client` is a generated id.
+    /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
+    /// - [`Error::is_deadline`]: the Group did not acknowledge it within 3 s.
+    pub async fn assign(&self, client: &ClientId) -> Result<(), Error> {
+        client.check_known()?;
+        self.port.assign(self.id, client.clone()).await
     }
 
     /// Sends to this socket alone.
@@ -244,7 +275,7 @@ impl Socket {
 
     fn except(&self, to: To) -> Except<&ClientId> {
         match to {
-            To::Others => Except::Client(&self.client),
+            To::Others => Except::Client(self.client()),
             To::OtherSockets => Except::Socket(self.id),
             To::Everyone => Except::Nobody,
         }

@@ -181,6 +181,11 @@ async fn on_socket<C: TestClass>(cx: &Context<Room<C>>, socket: &Socket, act: Ac
             socket.update_attachment(|attached: &mut Attached| attached.name = name).map(|()| Told::Done)
         }
         Act::AddInMemory { value } => Ok(Told::Field { value: add_in_memory(socket, value)? }),
+        Act::Assign { client } => socket.assign(&client).await.map(|()| Told::Done),
+        Act::Client => {
+            let name = if socket.client().is_anonymous() { "?" } else { socket.client().as_str() };
+            Ok(Told::Client { name: name.to_owned() })
+        }
         Act::Identity => Ok(Told::Identity { value: socket.identity()? }),
         Act::MisreadAttachment => socket.attachment::<u64>().map(|_| Told::Done),
         Act::AttachBytes { length } => socket.set_attachment(&"x".repeat(length)).map(|()| Told::Done),

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use dog::{ClientId, Failure, GroupContext, GroupId, Limit, Placement, Policy, ReplicaId, Result};
+use dog::{ClientId, CloseCode, Failure, GroupContext, GroupId, Limit, Placement, Policy, ReplicaId, Result};
 
 use super::protocol::{BOUND, BOUND_THERE, FAR, PLACED, TOGETHER, UNPLACEABLE, UNWAKEABLE};
 
@@ -107,6 +107,8 @@ impl ShortTimes {
     pub const SPAN: Duration = Duration::from_secs(1);
     /// The lifetime of tickets. Every client has to come within it, also on a busy machine.
     pub const TICKET: Duration = Duration::from_secs(3);
+    /// The close code of a socket that is not assigned in time, which is that of a ticket.
+    pub const UNASSIGNED: u16 = 4001;
 }
 impl TestClass for ShortTimes {
     const NAME: &'static str = "brief";
@@ -118,6 +120,8 @@ impl TestClass for ShortTimes {
             sticky_for: Self::SPAN,
             park_after: Self::SPAN,
             call_deadline: Self::SPAN,
+            assign_deadline: Self::TICKET,
+            unassigned_code: CloseCode::from_raw(Self::UNASSIGNED),
             ..patient()
         }
     }

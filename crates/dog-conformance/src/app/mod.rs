@@ -14,6 +14,7 @@
 //! | `/CLASS/GROUP/hold?u=CLIENT&gate=GATE&then=use` | identifies, waits at the gate of the hall `GROUP`, performs the command of the body; `then=drop` drops the ticket |
 //! | `/CLASS/GROUP/group?do=fail` | sends the request to the Group, which fails, panics, counts (`do=count`), sleeps in a task (`do=sleep`), runs the storage script in the body (`do=storage`, `do=storage_or_fail`), or returns the request (without `do`) |
 //! | `/ANYTHING?forward=CLASS/GROUP&u=CLIENT` | identifies and forwards the request unchanged; with `to=group`, to the Group |
+//! | any of these with `anonymous=assign` or `anonymous=keep` | identifies nobody |
 //! | any of these with `as=TEXT` or `as_bytes=N` | forwards with that identity, or with one of N letters |
 //! | `/fail`, `/panic` | the App itself fails |
 //! | the rest | 404, with the request as JSON: [`protocol::Echo`] |

@@ -1,7 +1,7 @@
 //! The test App: what its paths mean. The [module](super) lists them.
 
 use dog::http::{HeaderValue, StatusCode};
-use dog::{App, ClientId, Dog, Failure, Group, Request, Response, Result};
+use dog::{Anonymous, App, ClientId, Dog, Failure, Group, Request, Response, Result};
 
 use super::groups::{Brief, Hall, Match, Named, Octet, Pair, Single, Slow};
 use super::protocol::{self, Act, Command, GroupAsk, GroupReply, Identified};
@@ -70,7 +70,10 @@ async fn answer_at<G: Group<Call = GroupAsk, Reply = GroupReply>>(
             Ok(dog::json_response(StatusCode::OK, &GroupReply::passed(handle.call(&ask).await))?)
         }
         "ws" | "http" | "stream" | "events" | "lines" | "forward" => {
-            let replica = handle.identify(&client(&request)?).await?;
+            let replica = match anonymous(&request) {
+                Some(anonymous) => handle.identify_anonymous(anonymous).await?,
+                None => handle.identify(&client(&request)?).await?,
+            };
             match identity(&request)? {
                 Some(identity) => Ok(replica.fetch_as(request, &identity).await?),
                 None => Ok(replica.fetch(request).await?),
@@ -103,6 +106,14 @@ async fn hold<G: Group>(dog: &Dog<TestApp>, group: &str, request: Request) -> Re
             Ok(ticket.fetch(Request::from_parts(parts, body)).await?)
         }
         _ => Ok(dog::text_response(StatusCode::OK, "dropped")),
+    }
+}
+
+/// Whether the query asks for a client that is not known: `anonymous=assign` or `anonymous=keep`.
+fn anonymous(request: &Request) -> Option<Anonymous> {
+    match dog::query_param(request, "anonymous")?.as_str() {
+        "keep" => Some(Anonymous::ForGood),
+        _ => Some(Anonymous::UntilAssigned),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::scenario::Scenario;
 use super::{
     alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, handlers,
-    hibernation, joining, limit, lives, messages, naming, order, placement, reentry, requests, restarts, slow, storage,
-    tasks, tickets, transactions, whisper,
+    hibernation, joining, late_identity, limit, lives, messages, naming, order, placement, reentry, requests, restarts,
+    slow, storage, tasks, tickets, transactions, whisper,
 };
 
 /// All scenarios, roughly in the order of the promises.
@@ -38,6 +38,7 @@ pub fn all() -> Vec<Scenario> {
         messages::scenarios,
         attachments::scenarios,
         requests::scenarios,
+        late_identity::scenarios,
         bad_input::scenarios,
     ];
     files.into_iter().flat_map(|scenarios| scenarios()).collect()

@@ -18,6 +18,7 @@ mod gossip;
 mod handlers;
 mod hibernation;
 mod joining;
+mod late_identity;
 mod limit;
 mod lives;
 mod messages;

@@ -102,7 +102,10 @@ impl Clients {
     fn clean_up(&mut self, client: &ClientId, now: Timestamp) {
         let Some(whereabouts) = self.known.get_mut(client) else { return };
         whereabouts.presences.retain(|presence| presence.seated || presence.tickets > 0);
-        if whereabouts.presences.is_empty() && whereabouts.departure.is_none() {
+        if whereabouts.presences.is_empty() && client.is_anonymous() {
+            // Nobody can come back under this id.
+            self.known.remove(client);
+        } else if whereabouts.presences.is_empty() && whereabouts.departure.is_none() {
             let departure = self.next_departure;
             self.next_departure += 1;
             whereabouts.departure = Some(departure);
@@ -149,7 +152,9 @@ impl Clients {
         });
         let mut records: Vec<_> = departed.collect();
         let present_from = records.len();
-        let present = self.known.iter().filter(|(_, whereabouts)| whereabouts.departure.is_none());
+        let is_present =
+            |client: &ClientId, whereabouts: &Whereabouts| whereabouts.departure.is_none() && !client.is_anonymous();
+        let present = self.known.iter().filter(|(client, whereabouts)| is_present(client, whereabouts));
         records.extend(present.map(|(client, whereabouts)| record(client, whereabouts, now)));
         records[present_from..].sort_unstable_by(|one, other| one.client.cmp(&other.client));
         records

@@ -45,6 +45,8 @@ pub struct Books {
     members: Members,
     tickets: Tickets,
     clients: Clients,
+    /// How many client ids were generated.
+    generated: u64,
     liveness: LivenessQueue,
     checks: SilenceChecks,
     view: View,
@@ -85,6 +87,7 @@ impl Books {
             policy,
             members: Members::default(),
             tickets: Tickets::new(epoch, policy.ticket_lifetime),
+            generated: 0,
             clients: Clients::default(),
             liveness: LivenessQueue::default(),
             checks: SilenceChecks::default(),

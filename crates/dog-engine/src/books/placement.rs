@@ -46,7 +46,7 @@ impl Books {
         if self.awaits_census() {
             return Decision::Wait;
         }
-        let sticky = self.clients.last(client).filter(|last| Some(*last) != refused);
+        let sticky = self.clients.last(client).filter(|last| Some(*last) != refused && !client.is_anonymous());
         if let Some(last) = sticky {
             match self.state(last) {
                 Some(state) if state.takes_clients() && self.has_room(last) => {
@@ -68,6 +68,15 @@ impl Books {
     pub fn identify_anywhere(&mut self, client: &ClientId, now: Timestamp) -> Option<Decision> {
         let replica = self.members.with_room_anywhere(self.policy.placement, self.limit.get())?;
         Some(self.place(client, replica, now))
+    }
+
+    /// The client, with an id that was never used before if it asks for one.
+    pub fn with_id(&mut self, client: ClientId) -> ClientId {
+        let generated = client.generate(self.epoch, || {
+            self.generated += 1;
+            self.generated
+        });
+        generated.unwrap_or(client)
     }
 
     /// Whether some members have yet to report their seats, so that it is not known where clients are.

@@ -27,6 +27,11 @@ pub trait SocketHost {
     /// Replaces the bytes that are attached to a socket.
     fn set_attachment(&self, socket: SocketId, attachment: Bytes);
 
+    /// The client of a socket has become known. A host where sockets outlive the object's time in memory keeps it.
+    fn set_client(&self, socket: SocketId, client: &ClientId) {
+        let _ = (socket, client);
+    }
+
     /// The response that accepts the WebSocket that `request` asks for, or the response that refuses it.
     fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
         handshake::accept(request)

@@ -179,6 +179,24 @@ impl Seats {
         Some(client)
     }
 
+    /// The client of a socket has become known. The socket keeps its seat. Returns the number of the change, or `None` if the
+    /// socket is not open.
+    pub fn assign(&mut self, socket: SocketId, client: &ClientId) -> Option<u64> {
+        let before = self.sockets.set_client(socket, client.clone())?;
+        if let Some(seats) = self.clients.get_mut(&before) {
+            seats.sockets.retain(|other| *other != socket);
+        }
+        self.left(&before);
+        self.clients.entry(client.clone()).or_default().sockets.push(socket);
+        self.unreported.client_changed(client);
+        Some(self.unreported.sequence())
+    }
+
+    /// Whether the Group has acknowledged the change with this number.
+    pub fn is_acknowledged(&self, change: u64) -> bool {
+        self.unreported.is_acknowledged(change)
+    }
+
     /// A socket of the life before is still open, and has a seat in this one.
     pub fn reopen(&mut self, socket: SocketId, client: &ClientId) {
         self.sockets.insert(socket, client.clone());
@@ -324,6 +342,32 @@ mod tests {
         let sequence = seats.census().sequence;
         assert!(seats.close(SocketId::from_raw(1)).is_none());
         assert_eq!((seats.occupied(), seats.census().sequence), (0, sequence));
+    }
+
+    #[test]
+    fn a_socket_that_is_assigned_keeps_its_seat_under_another_client() {
+        let mut seats = seats(2);
+        let (ann, stranger) = (ClientId::new("ann").unwrap(), ClientId::new("stranger").unwrap());
+        for (number, client) in [(1, "stranger"), (2, "ann")] {
+            let seat = seats.take(&ticket(number, client), NOW).unwrap();
+            seats.open(seat, SocketId::from_raw(number)).unwrap();
+        }
+        let before = seats.report().unwrap();
+        seats.acknowledge(before.epoch, before.sequence);
+        let (changes, occupied) = (seats.audience().changes, seats.occupied());
+        let change = seats.assign(SocketId::from_raw(1), &ann).unwrap();
+        assert_eq!((seats.audience().changes, seats.occupied()), (changes, occupied), "the same sockets are open");
+        assert_eq!(seats.client(SocketId::from_raw(1)), Some(&ann));
+        assert_eq!((seats.sockets_of(&ann).len(), seats.sockets_of(&stranger).len()), (2, 0));
+        let report = seats.report().unwrap();
+        let mut clients: Vec<_> = report.clients.iter().map(|(client, _)| client.as_str()).collect();
+        clients.sort_unstable();
+        assert_eq!(clients, ["ann", "stranger"], "one has more, the other none");
+        assert!(!seats.is_acknowledged(change));
+        seats.acknowledge(report.epoch, report.sequence);
+        assert!(seats.is_acknowledged(change));
+        assert_eq!(seats.close(SocketId::from_raw(1)), Some(ann.clone()));
+        assert_eq!(seats.assign(SocketId::from_raw(1), &ann), None, "it has ended");
     }
 
     #[test]

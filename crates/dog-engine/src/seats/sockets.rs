@@ -39,6 +39,11 @@ impl OpenSockets {
         self.all.push(socket);
     }
 
+    /// Gives a socket another client. Returns the one before.
+    pub(super) fn set_client(&mut self, socket: SocketId, client: ClientId) -> Option<ClientId> {
+        Some(std::mem::replace(&mut self.by_id.get_mut(&socket)?.client, client))
+    }
+
     pub(super) fn remove(&mut self, socket: SocketId) -> Option<ClientId> {
         let OpenSocket { client, at } = self.by_id.remove(&socket)?;
         self.changes += 1;

@@ -24,6 +24,11 @@ impl Unreported {
         self.sequence
     }
 
+    /// Whether the Group has acknowledged the change with this number.
+    pub(super) fn is_acknowledged(&self, change: u64) -> bool {
+        self.acknowledged >= change
+    }
+
     pub(super) fn any(&self) -> bool {
         self.sequence > self.acknowledged
     }

@@ -4,6 +4,7 @@ mod app;
 mod events;
 mod faults;
 mod inside;
+mod late_identity;
 mod lives;
 mod requests;
 mod sockets;

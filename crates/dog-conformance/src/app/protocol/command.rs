@@ -105,6 +105,13 @@ pub enum Act {
     },
     /// Return the identity of this socket.
     Identity,
+    /// Name the client of this socket.
+    Assign {
+        /// The client.
+        client: ClientId,
+    },
+    /// Return the client of this socket, after its handler has awaited something. Anonymous ones have the name `?`.
+    Client,
     /// Read the attachment of this socket as a number, which it is not.
     MisreadAttachment,
     /// Attach this many bytes to this socket.
@@ -359,6 +366,11 @@ pub enum Told {
         why: Why,
         /// How many were aborted before they had ended.
         aborted: u64,
+    },
+    /// To [`Act::Client`].
+    Client {
+        /// Its name.
+        name: String,
     },
     /// To [`Act::Identity`].
     Identity {

@@ -144,6 +144,10 @@ pub enum Why {
     Storage,
     /// `is_conflict`
     Conflict,
+    /// `is_assigned`
+    Assigned,
+    /// `is_invalid_client`
+    InvalidClient,
     /// `is_too_many`
     TooMany,
     /// `is_invalid_name`
@@ -163,6 +167,8 @@ impl From<&dog::Error> for Why {
             (error.is_handler(), Self::Handler),
             (error.is_storage(), Self::Storage),
             (error.is_conflict(), Self::Conflict),
+            (error.is_assigned(), Self::Assigned),
+            (error.is_invalid_client(), Self::InvalidClient),
             (error.is_too_many(), Self::TooMany),
             (error.is_invalid_name(), Self::InvalidName),
         ];

@@ -1,9 +1,10 @@
 //! Which Replica serves a client (promises 1, 2 and 3).
 
-use dog::{Placement, Policy};
+use dog::{Anonymous, ClientId, Placement, Policy};
 
 use super::{Desk, census, client, policy, replica, report};
 use crate::address::NodeId;
+use crate::books::Decision;
 use crate::message::Report;
 
 #[test]
@@ -14,6 +15,26 @@ fn the_first_client_makes_the_first_replica_and_waits_until_it_has_joined() {
     assert_eq!(desk.identify("ann"), "a, joining");
     desk.join("a", 1);
     assert_eq!(desk.identify("ann"), "a");
+}
+
+#[test]
+fn a_client_that_is_not_known_is_not_sticky_and_not_remembered() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    let ids = [0, 1].map(|_| desk.books.with_id(ClientId::to_be_generated(Anonymous::UntilAssigned)));
+    assert_ne!(ids[0], ids[1], "each has another id");
+    assert_eq!(desk.books.with_id(ids[0].clone()), ids[0], "it is generated once");
+    assert_eq!(desk.books.with_id(client("ann")), client("ann"));
+    let Decision::Placed { ticket, .. } = desk.books.identify(&ids[0], None, desk.now) else { panic!("no seat") };
+    assert_eq!(ticket.replica, replica("a"));
+    let Decision::Placed { ticket: second, .. } = desk.books.identify(&ids[0], None, desk.now) else {
+        panic!("no seat")
+    };
+    assert_eq!(second.replica, replica("b"), "the least used, not the one before");
+    for ticket in [ticket.id, second.id] {
+        desk.books.release(ticket, desk.now);
+    }
+    assert_eq!((desk.books.totals().clients, desk.books.last(&ids[0])), (0, None));
+    assert!(desk.books.client_records(desk.now).is_empty());
 }
 
 #[test]

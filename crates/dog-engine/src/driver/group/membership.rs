@@ -14,7 +14,7 @@ use crate::books::MemberState;
 use crate::driver::calls::{by_deadline, call_all, unexpected_answer};
 use crate::driver::object::start;
 use crate::host::Host;
-use crate::message::{Enrolment, ReplicaAnswer, ReplicaCall, Report};
+use crate::message::{AssignRule, Enrolment, ReplicaAnswer, ReplicaCall, Report};
 use crate::repeats::log_limited;
 
 /// How many parked members are examined before other tasks run.
@@ -30,7 +30,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             self.introduce(replica);
         }
         let books = awake.books.borrow();
-        Enrolment { limit: books.limit(), view: books.view().clone() }
+        Enrolment { limit: books.limit(), assign: AssignRule::of(books.policy()), view: books.view().clone() }
     }
 
     /// Takes a Replica into the cluster. All members know of it before a client is sent there.
@@ -108,7 +108,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     fn enrolment(&self, awake: &Awake<G>) -> Enrolment {
         let books = awake.books.borrow();
-        Enrolment { limit: books.limit(), view: books.view().clone() }
+        Enrolment { limit: books.limit(), assign: AssignRule::of(books.policy()), view: books.view().clone() }
     }
 
     fn members(&self, enrolment: &Enrolment) -> Targets {

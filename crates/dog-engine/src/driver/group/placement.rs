@@ -23,7 +23,8 @@ fn no_replica() -> Error {
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Places a client. If there is no room, it waits for a new Replica.
-    pub(super) fn identify(&self, awake: &Awake<G>, unplaced: Unplaced) {
+    pub(super) fn identify(&self, awake: &Awake<G>, mut unplaced: Unplaced) {
+        unplaced.client = awake.books.borrow_mut().with_id(unplaced.client);
         if !self.place(awake, unplaced) {
             self.grow(awake);
         }

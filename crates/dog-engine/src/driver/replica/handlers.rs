@@ -19,8 +19,29 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) fn open_socket(&self, seat: SeatId, socket: SocketId) {
         let client = self.seats.borrow_mut().open(seat, socket);
         if let Some(client) = client {
+            if client.awaits_assignment() {
+                self.watch_unassigned(socket);
+            }
             self.run(socket, client, Event::Open);
         }
+    }
+
+    /// Closes a socket when its client was not assigned in time.
+    pub(super) fn watch_unassigned(&self, socket: SocketId) {
+        if !self.assigning.watch(socket, self.host().now()) {
+            return;
+        }
+        let (host, weak) = (Rc::clone(self.host()), self.this.clone());
+        self.host().spawn(Box::pin(async move {
+            loop {
+                let Some(next) = weak.upgrade().and_then(|this| this.assigning.next(host.now())) else { return };
+                host.sleep(next).await;
+                match weak.upgrade().filter(|this| !this.core.life().has_ended()) {
+                    Some(this) => this.close_unassigned(),
+                    None => return,
+                }
+            }
+        }));
     }
 
     pub(super) fn message_came(&self, socket: SocketId, message: Message) -> Readiness {
@@ -76,6 +97,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 task.handle(&socket, event).await;
                 if is_last {
                     task.identities.borrow_mut().forget(id);
+                    task.assigning.forget(id);
                 }
                 next = task.next_event(id);
             }

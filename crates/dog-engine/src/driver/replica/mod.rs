@@ -4,11 +4,12 @@
 //! - `handlers`: calls the handlers of sockets; `turns`: their order
 //! - `verbs`: what the user's code can do; `port`: the handle by which it does it
 //! - `outlets`: WebSockets and event streams as one
-//! - `identities`: what the App has said about the client of each socket
+//! - `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
 //! - `siblings`: the view of the Group
 //! - `socket_states`: what the user's code keeps in memory for single sockets
 //! - `reporting`: how seats are reported to the Group
 
+mod assigning;
 mod handlers;
 mod identities;
 mod outlets;
@@ -35,6 +36,7 @@ use crate::host::{End, Fetched, Host, KeptSocket, ObjectStatus, Readiness, Repli
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::Seats;
+use assigning::Assigning;
 use identities::Identities;
 use outlets::Outlets;
 use port::Port;
@@ -54,6 +56,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     states: SocketStates,
     outlets: Outlets<H>,
     identities: RefCell<Identities>,
+    assigning: Assigning,
     reporting: Reporting,
     /// The handle that the user's code has in the current activation, once it was given one.
     port: RefCell<Option<Rc<Port<R, H>>>>,
@@ -134,9 +137,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     pub(super) fn begin(host: Rc<H>, address: ReplicaAddress, epoch: Epoch) -> Rc<dyn ReplicaObject> {
         // The Group tells the limit before any request is accepted, so this one is never used.
         let mut seats = Seats::new(address.replica, epoch, Limit::new(1)).at(host.node());
-        let mut identities = Identities::default();
+        let (mut identities, assigning) = (Identities::default(), Assigning::default());
         for KeptSocket { socket, client, identity } in host.sockets(address) {
             seats.reopen(socket, &client);
+            assigning.restore(socket, &client);
             identity.into_iter().for_each(|identity| identities.set(socket, identity));
         }
         Rc::new_cyclic(|this: &Weak<Self>| Self {
@@ -149,6 +153,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             turns: RefCell::default(),
             states: SocketStates::default(),
             identities: RefCell::new(identities),
+            assigning,
             reporting: Reporting::default(),
             port: RefCell::default(),
         })
@@ -211,6 +216,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn enrol(&self, enrolment: Enrolment) {
         self.siblings.borrow_mut().enrol();
         self.seats.borrow_mut().set_limit(enrolment.limit);
+        let restored = self.assigning.set_rule(enrolment.assign);
+        restored.into_iter().for_each(|socket| self.watch_unassigned(socket));
         self.update_view(enrolment.view);
     }
 
@@ -231,6 +238,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             self.outlets.close(socket, code, "");
         }
         self.turns.borrow_mut().clear();
+        self.assigning.acknowledged();
         self.states.clear();
     }
 
@@ -365,6 +373,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.reporting.note_heard(self.host().now());
                 self.seats.borrow_mut().acknowledge(epoch, sequence);
+                self.assigning.acknowledged();
                 acknowledged(&*self);
                 if self.is_reported_and_empty() {
                     // The report may have been the only thing that kept this in memory.

@@ -158,6 +158,15 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         })
     }
 
+    fn assign(&self, socket: SocketId, client: ClientId) -> LocalFuture<Result<(), Error>> {
+        let (driver, activation) = (self.driver_when_polled(), self.activation.clone());
+        Box::pin(async move { driver()?.assign(&activation, socket, client).await })
+    }
+
+    fn client(&self, socket: SocketId) -> Option<ClientId> {
+        self.driver().ok()?.client(socket)
+    }
+
     fn identity(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
         self.driver()?.identity(socket)
     }

@@ -1,16 +1,18 @@
 //! What a Replica's code can do through its context and its sockets.
 
 use std::any::{Any, TypeId};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::internal::{Except, GossipAnswers, StreamFormat};
+use dog::internal::{Except, GossipAnswers, Kind, StreamFormat};
 use dog::{
     BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
 
 use super::ReplicaDriver;
+use super::reporting::report;
 use super::turns::EndedBy;
 use crate::address::Targets;
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
@@ -165,6 +167,42 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if self.is_open(socket) {
             self.outlets.close(socket, code, reason);
             self.end_socket(socket, End::Close(Close::new(code, reason)), EndedBy::Verb);
+        }
+    }
+
+    /// Names the client of a socket. Ends when the Group has acknowledged it.
+    pub(super) async fn assign(
+        &self,
+        activation: &Activation,
+        socket: SocketId,
+        client: ClientId,
+    ) -> Result<(), Error> {
+        let is_known = self.seats.borrow().client(socket).map(|client| !client.is_anonymous());
+        if is_known == Some(true) {
+            return Err(Error::new(Kind::Assigned, "the client of the socket is known already"));
+        }
+        let assigned = self.seats.borrow_mut().assign(socket, &client);
+        let change = assigned.ok_or_else(|| Error::of_socket(socket))?;
+        self.assigning.assigned(socket, &client);
+        self.host().set_client(socket, &client);
+        report(self);
+        let is_acknowledged = || activation.check().map(|()| self.seats.borrow().is_acknowledged(change));
+        by_deadline(self.host(), ANSWER_DEADLINE, pin!(self.assigning.wait(is_acknowledged))).await
+    }
+
+    /// The client of a socket, also while its last handler runs.
+    pub(super) fn client(&self, socket: SocketId) -> Option<ClientId> {
+        let open = self.seats.borrow().client(socket).cloned();
+        open.or_else(|| self.assigning.client(socket))
+    }
+
+    /// Closes the sockets that were not assigned in time.
+    pub(super) fn close_unassigned(&self) {
+        for socket in self.assigning.take_due(self.host().now()) {
+            let client = self.seats.borrow().client(socket).cloned();
+            if client.is_some_and(|client| client.awaits_assignment()) {
+                self.close(socket, self.assigning.code(), "the client was not assigned in time");
+            }
         }
     }
 
