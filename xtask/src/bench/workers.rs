@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::program;
-use crate::parts::{check_bundle, compressed_size};
+use crate::parts::compressed_size;
 use crate::provision::npm;
 use crate::provision::worker_tools::{WorkerPackages, WorkerTools};
 use crate::step::{Step, text};
@@ -25,8 +25,9 @@ fn workers(workspace: &Workspace) -> Result<program::Programs> {
     let ours = tools.build_to_deploy(workspace, "examples/relay", "relay-worker")?;
     let chat = tools.build_to_deploy(workspace, "examples/chat", "chat-worker")?;
     let peer = bundle_peer(workspace, tools.npm())?;
-    println!("the relay's Worker takes {} KiB compressed", compressed_size(&ours)?.div_ceil(1024));
-    println!("{}", check_bundle("the chat room's Worker", &chat)?);
+    for (name, folder) in [("relay", &ours), ("chat room", &chat)] {
+        println!("the {name}'s Worker takes {} KiB compressed", compressed_size(folder)?.div_ceil(1024));
+    }
     Ok(vec![("--workerd", tools.npm().workerd()?.into()), ("--worker", ours), ("--npm-dog", peer)])
 }
 

@@ -24,7 +24,7 @@ mod twins;
 mod wasm;
 mod workers;
 
-pub(crate) use self::bundle::{check as check_bundle, compressed as compressed_size};
+pub(crate) use self::bundle::compressed as compressed_size;
 pub(crate) use self::cluster::nats_server;
 pub(crate) use self::length::Length;
 pub(crate) use self::table::{list, names};

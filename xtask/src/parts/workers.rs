@@ -1,4 +1,4 @@
-//! The part `workers`: the conformance suite and more on Cloudflare's workerd, the chat page on it, and the size of a Worker.
+//! The part `workers`: the conformance suite and more on Cloudflare's workerd, the chat page on it, and the sizes of two Workers.
 
 use anyhow::Result;
 
@@ -12,24 +12,28 @@ use crate::workspace::Workspace;
 const SUITE: &str = "worker";
 /// The folder of the chat example's Worker, built as it is deployed.
 const CHAT: &str = "chat-worker";
+/// The same of the relay example, the smallest Worker there is.
+const RELAY: &str = "relay-worker";
 
-/// Installs the tools and the browser, and builds both Workers.
+/// Installs the tools and the browser, and builds the Workers.
 pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
     browser::prepare(workspace)?;
     let tools = WorkerTools::install(workspace)?;
     tools.build(workspace, "crates/dog-workers/tests/worker", SUITE)?;
-    tools.build_to_deploy(workspace, "examples/chat", CHAT).map(drop)
+    tools.build_to_deploy(workspace, "examples/chat", CHAT)?;
+    tools.build_to_deploy(workspace, "examples/relay", RELAY).map(drop)
 }
 
 /// Runs the part.
 pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
     let tools = WorkerTools::install(workspace)?;
-    let size = bundle::check("the chat room's Worker", &workspace.scratch(CHAT))?;
-    println!("{size}");
+    let chat = bundle::check("the chat room's Worker", &workspace.scratch(CHAT), bundle::CHAT_MOST)?;
+    let relay = bundle::check("the relay's", &workspace.scratch(RELAY), bundle::RELAY_MOST)?;
+    println!("{chat}, {relay}");
     let suite = workspace.cargo_test().args(["--test", "workers", "--", "--test-threads=1", "--nocapture"]);
     // Both run, even if the first fails: one run shows everything.
     let suite = tools.with_worker(suite, &workspace.scratch(SUITE))?.run_and_keep();
     let page = tools.with_worker(browser::on_workerd(workspace), &workspace.scratch(CHAT))?.run_and_keep();
     let (suite, page) = (Count::of(&suite?), Count::of(&page?));
-    Ok(format!("{suite}; the chat page: {page}; {size}{}", tools.toolchain().note()))
+    Ok(format!("{suite}; the chat page: {page}; {chat}, {relay}{}", tools.toolchain().note()))
 }
