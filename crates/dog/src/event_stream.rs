@@ -26,7 +26,7 @@ impl<R: Replica> Context<R> {
     /// | a text | one `data:` line per line of the text; CR LF and CR also end a line | `onmessage`; lines are joined with LF |
     /// | a binary message | `event: binary`, and the bytes in base64 | a listener for `binary`; decode it with `atob` |
     /// | [`Socket::close`](crate::Socket::close), 1011, 1012, 1013 | `event: close`, and `{"code":4000,"reason":"…"}`; then the body ends | a listener for `close` |
-    /// | nothing for 15 to 30 s | a comment, so that proxies keep the connection | nothing |
+    /// | nothing for 10 to 20 s | a comment, so that proxies keep the connection | nothing |
     ///
     /// **A browser's `EventSource` connects again when its stream ends**, 3 s later by default. To end it for good, the page calls
     /// `close()` on it in a listener for `close`, or the App answers the next request with 204.

@@ -19,8 +19,8 @@ use crate::seats::Audience;
 const STREAM: u64 = 1 << 63;
 
 /// A stream that was silent for this long gets a comment, at most as long again later. Proxies end connections that are silent
-/// for a minute.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// for a minute, and some hosts notice only when they send that a client has left.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Longest reason of a close, in bytes, as in a close frame of a WebSocket.
 const LONGEST_REASON: usize = 123;
