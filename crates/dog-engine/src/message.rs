@@ -165,6 +165,15 @@ pub struct Delivery {
     pub except: Option<ClientId>,
 }
 
+/// What one client has on one Replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SeatCount {
+    /// Open sockets and requests in flight.
+    pub seats: u32,
+    /// Open sockets.
+    pub sockets: u32,
+}
+
 /// The seats of a Replica, as absolute numbers: a report that is lost, late or doubled does no harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -178,9 +187,8 @@ pub struct Report {
     pub sequence: u64,
     /// Seats taken: open sockets and requests in flight.
     pub occupied: u32,
-    /// The current seats of each client whose number has changed since the last acknowledged report. In a census: of all
-    /// clients.
-    pub clients: Vec<(ClientId, u32)>,
+    /// What each client has now, if it has changed since the last acknowledged report. In a census: of all clients.
+    pub clients: Vec<(ClientId, SeatCount)>,
     /// Tickets used since the last acknowledged report.
     pub taken: Vec<TicketId>,
     /// Whether `clients` names every client that has a seat.

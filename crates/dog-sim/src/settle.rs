@@ -7,6 +7,7 @@ use std::time::Duration;
 use dog::ReplicaId;
 use dog_engine::address::{GroupAddress, Object};
 use dog_engine::books::{MemberSeats, MemberState};
+use dog_engine::message::SeatCount;
 use dog_testing::world::{ClientKey, DiskConfig, Driver, Micros, Weather, World};
 
 use crate::placement::PlacementCheck;
@@ -155,9 +156,13 @@ impl<'run> Settlement<'run> {
             let none = BTreeMap::new();
             let clients = truth.get(&member.replica).unwrap_or(&none);
             let open: u32 = clients.values().sum();
-            let believed: BTreeMap<String, u32> =
-                member.clients.iter().map(|(client, seats)| (client.as_str().to_owned(), *seats)).collect();
-            if member.occupied != open || member.reserved != 0 || believed != *clients {
+            // Nothing but sockets is left, so both counts of each client are the number of its sockets.
+            let count = |sockets: u32| SeatCount { seats: sockets, sockets };
+            let expected: BTreeMap<&str, SeatCount> =
+                clients.iter().map(|(client, sockets)| (client.as_str(), count(*sockets))).collect();
+            let believed: BTreeMap<&str, SeatCount> =
+                member.clients.iter().map(|(client, count)| (client.as_str(), *count)).collect();
+            if member.occupied != open || member.reserved != 0 || believed != expected {
                 record.broken(8, format!("the books say {member:?}, but the open sockets are {clients:?}"));
             }
         }

@@ -1,6 +1,7 @@
 //! Where each client is, and was (promise 2): [`Clients`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use dog::{ClientId, ReplicaId, Timestamp};
@@ -25,6 +26,10 @@ pub(super) struct Clients {
     /// When each was left without a seat, in that order, with the number of that departure. Stale entries are skipped.
     departures: VecDeque<(Timestamp, u64, ClientId)>,
     next_departure: u64,
+    /// How many sockets each client has on all Replicas together. Ordered, so that pages of it can be read.
+    connected: BTreeMap<ClientId, u32>,
+    /// Their sum.
+    sockets: usize,
 }
 
 #[derive(Debug)]
@@ -53,6 +58,36 @@ impl Clients {
     #[cfg(test)]
     pub(super) fn queue_length(&self) -> usize {
         self.departures.len()
+    }
+
+    /// How many clients have sockets.
+    pub(super) fn connected(&self) -> usize {
+        self.connected.len()
+    }
+
+    /// How many sockets all clients have.
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets
+    }
+
+    /// The clients with sockets after this one, in their order, each with the number of its sockets.
+    pub(super) fn connected_after(&self, after: Option<&ClientId>) -> impl Iterator<Item = (&ClientId, u32)> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.connected.range((after, Bound::Unbounded)).map(|(client, sockets)| (client, *sockets))
+    }
+
+    /// A client has another number of sockets on one Replica.
+    pub(super) fn sockets_changed(&mut self, client: &ClientId, before: u32, after: u32) {
+        if before == after {
+            return;
+        }
+        self.sockets = self.sockets + after as usize - before as usize;
+        let all = self.connected.get(client).copied().unwrap_or(0) + after - before;
+        if all == 0 {
+            self.connected.remove(client);
+        } else {
+            self.connected.insert(client.clone(), all);
+        }
     }
 
     /// The Replica that the client used last.

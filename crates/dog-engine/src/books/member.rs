@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use dog::{ClientId, Epoch, ReplicaId, Timestamp};
 
 use crate::address::{NodeId, ViewVersion};
+use crate::message::SeatCount;
 
 /// The state of a Replica as a member of its Group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +48,8 @@ pub struct MemberSeats {
     pub occupied: u32,
     /// Valid tickets.
     pub reserved: u32,
-    /// Seats of each client, as last reported, ordered by client.
-    pub clients: Vec<(ClientId, u32)>,
+    /// What each client has there, as last reported, ordered by client.
+    pub clients: Vec<(ClientId, SeatCount)>,
 }
 
 /// One Replica in the books.
@@ -66,8 +67,8 @@ pub(super) struct Member {
     pub(super) reserved: u32,
     /// Whether this life of the Group has all its seats, so that reports of changes are enough.
     pub(super) counted: bool,
-    /// Seats of each client there, as reported.
-    pub(super) clients: HashMap<ClientId, u32>,
+    /// What each client has there, as reported.
+    pub(super) clients: HashMap<ClientId, SeatCount>,
     /// Smaller for older members.
     pub(super) order: u64,
     /// Numbers the period in which it has been empty. Timestamps may not tell two periods apart.

@@ -23,7 +23,7 @@ mod sweep;
 mod tests;
 mod tickets;
 
-use dog::{Epoch, Limit, Policy, ReplicaId, Timestamp};
+use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
 use crate::address::{NodeId, View, ViewVersion};
 
@@ -65,6 +65,10 @@ pub struct Totals {
     pub tickets: usize,
     /// Clients that are known.
     pub clients: usize,
+    /// Clients with open sockets, as last reported.
+    pub connected: usize,
+    /// Open sockets, as last reported.
+    pub sockets: usize,
 }
 
 impl Books {
@@ -142,7 +146,15 @@ impl Books {
             occupied: self.members.iter().map(|(_, member)| member.occupied).sum(),
             tickets: self.tickets.len(),
             clients: self.clients.len(),
+            connected: self.clients.connected(),
+            sockets: self.clients.sockets(),
         }
+    }
+
+    /// The clients with open sockets, as last reported: those after `after`, ordered by their bytes, each with the number of
+    /// its sockets on all Replicas.
+    pub fn connected_after(&self, after: Option<&ClientId>) -> impl Iterator<Item = (&ClientId, u32)> {
+        self.clients.connected_after(after)
     }
 
     /// What has to be stored of all members.

@@ -1,6 +1,6 @@
 //! What Replicas say, and what follows if they say nothing (promises 4 and 8).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use dog::{ClientId, Epoch, ReplicaId, Timestamp};
 
@@ -8,7 +8,7 @@ use super::Books;
 use super::liveness::{ASK_AGAIN, LEASE, SilenceChecks};
 use super::member::{Member, MemberState};
 use crate::address::{NodeId, ViewVersion};
-use crate::message::Report;
+use crate::message::{Report, SeatCount};
 
 impl Books {
     /// Takes a Replica's report of its seats. Returns whether to acknowledge it. Acknowledged are: what is new, what was
@@ -41,8 +41,8 @@ impl Books {
         if report.census {
             self.remove_missing(report, now);
         }
-        for (client, seats) in &report.clients {
-            self.set_seats(replica, client, *seats, now);
+        for (client, count) in &report.clients {
+            self.set_seats(replica, client, *count, now);
         }
         self.members.change(replica, |member: &mut Member| {
             member.sequence = report.sequence;
@@ -69,17 +69,19 @@ impl Books {
         let named: HashSet<_> = report.clients.iter().map(|(client, _)| client).collect();
         let missing: Vec<_> = member.clients.keys().filter(|client| !named.contains(client)).cloned().collect();
         for client in missing {
-            self.set_seats(report.replica, &client, 0, now);
+            self.set_seats(report.replica, &client, SeatCount::default(), now);
         }
     }
 
-    fn set_seats(&mut self, replica: ReplicaId, client: &ClientId, seats: u32, now: Timestamp) {
-        let changed = self.members.note(replica, |member| match seats {
-            0 => member.clients.remove(client).is_some(),
-            _ => member.clients.insert(client.clone(), seats).is_none(),
+    fn set_seats(&mut self, replica: ReplicaId, client: &ClientId, count: SeatCount, now: Timestamp) {
+        let before = self.members.note(replica, |member| match count.seats {
+            0 => member.clients.remove(client),
+            _ => member.clients.insert(client.clone(), count),
         });
-        if changed == Some(true) {
-            self.clients.set_seated(client, replica, seats > 0, now);
+        let Some(before) = before.map(Option::unwrap_or_default) else { return };
+        self.clients.sockets_changed(client, before.sockets, count.sockets);
+        if (before.seats > 0) != (count.seats > 0) {
+            self.clients.set_seated(client, replica, count.seats > 0, now);
         }
     }
 
@@ -163,7 +165,8 @@ impl Books {
             member.occupied = 0;
             std::mem::take(&mut member.clients)
         });
-        for client in left.into_iter().flat_map(HashMap::into_keys) {
+        for (client, count) in left.into_iter().flatten() {
+            self.clients.sockets_changed(&client, count.sockets, 0);
             self.clients.set_seated(&client, replica, false, now);
         }
     }

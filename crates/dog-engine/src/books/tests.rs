@@ -12,7 +12,7 @@ use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
 use super::{Books, Decision, MemberRecord};
 use crate::address::{NodeId, Ticket, TicketId};
-use crate::message::Report;
+use crate::message::{Report, SeatCount};
 
 fn replica(name: &str) -> ReplicaId {
     ReplicaId::from_name("room", name)
@@ -149,6 +149,11 @@ impl Desk {
     }
 }
 
+/// The count of a client that has sockets and no requests.
+fn of_sockets(sockets: u32) -> SeatCount {
+    SeatCount { seats: sockets, sockets }
+}
+
 /// In this life `member` reports that these clients have changed, and that they have all its seats.
 fn report(member: &str, epoch: u64, sequence: u64, clients: &[(&str, u32)]) -> Report {
     Report {
@@ -157,7 +162,7 @@ fn report(member: &str, epoch: u64, sequence: u64, clients: &[(&str, u32)]) -> R
         epoch: Epoch::from_raw(epoch),
         sequence,
         occupied: clients.iter().map(|(_, seats)| seats).sum(),
-        clients: clients.iter().map(|(who, seats)| (client(who), *seats)).collect(),
+        clients: clients.iter().map(|(who, sockets)| (client(who), of_sockets(*sockets))).collect(),
         taken: Vec::new(),
         census: false,
     }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use dog::internal::{Kind, LocalFuture};
@@ -57,7 +57,7 @@ pub(super) async fn ended_within<T>(
     function: impl Future<Output = T>,
 ) -> Option<T> {
     let mut function = std::pin::pin!(function);
-    if let Some(returned) = poll_fn(|context| Poll::Ready(poll_once(function.as_mut(), context))).await {
+    if let Some(returned) = first_poll(function.as_mut()).await {
         return Some(returned);
     }
     match select(function, host.sleep(time)).await {
@@ -66,11 +66,13 @@ pub(super) async fn ended_within<T>(
     }
 }
 
-fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>, context: &mut Context<'_>) -> Option<T> {
-    match future.poll(context) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
-    }
+/// Polls a future once. Returns its output if it does not have to wait.
+pub(super) async fn first_poll<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 fn too_slow(name: &str, deadline: Duration) -> Error {

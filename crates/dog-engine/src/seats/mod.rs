@@ -14,7 +14,7 @@ use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, SeatId, Ticket, TicketId};
-use crate::message::Report;
+use crate::message::{Report, SeatCount};
 
 use sockets::OpenSockets;
 use unreported::Unreported;
@@ -43,8 +43,9 @@ struct ClientSeats {
 }
 
 impl ClientSeats {
-    fn count(&self) -> u32 {
-        count(self.sockets.len()) + self.requests
+    fn count(&self) -> SeatCount {
+        let sockets = count(self.sockets.len());
+        SeatCount { seats: sockets + self.requests, sockets }
     }
 }
 
@@ -176,6 +177,7 @@ impl Seats {
         let seats = self.clients.entry(client.clone()).or_default();
         seats.requests -= 1;
         seats.sockets.push(socket);
+        self.unreported.client_changed(&client);
         Some(client)
     }
 
@@ -220,7 +222,7 @@ impl Seats {
     }
 
     fn left(&mut self, client: &ClientId) {
-        if self.clients.get(client).is_some_and(|seats| seats.count() == 0) {
+        if self.clients.get(client).is_some_and(|seats| seats.count().seats == 0) {
             self.clients.remove(client);
         }
         self.unreported.client_changed(client);
@@ -250,7 +252,7 @@ impl Seats {
     /// What the Group has not acknowledged. `None` if it has acknowledged everything.
     pub fn report(&self) -> Option<Report> {
         self.unreported.any().then(|| Report {
-            clients: self.unreported.clients().map(|client| (client.clone(), self.seats_of(client))).collect(),
+            clients: self.unreported.clients().map(|client| (client.clone(), self.count_of(client))).collect(),
             taken: self.unreported.tickets().collect(),
             ..self.empty_report()
         })
@@ -279,8 +281,8 @@ impl Seats {
         }
     }
 
-    fn seats_of(&self, client: &ClientId) -> u32 {
-        self.clients.get(client).map_or(0, ClientSeats::count)
+    fn count_of(&self, client: &ClientId) -> SeatCount {
+        self.clients.get(client).map(ClientSeats::count).unwrap_or_default()
     }
 
     /// The Group has acknowledged everything up to `sequence` of this life.
@@ -378,13 +380,26 @@ mod tests {
         seats.take(&ticket(2, "bob"), NOW).unwrap();
         seats.acknowledge(first.epoch, first.sequence);
         let second = seats.report().unwrap();
-        assert_eq!(second.clients, [(ClientId::new("bob").unwrap(), 1)]);
+        assert_eq!(second.clients, [(ClientId::new("bob").unwrap(), SeatCount { seats: 1, sockets: 0 })]);
         assert_eq!(second.taken.len(), 1);
         seats.release(ann);
         let third = seats.report().unwrap();
         assert_eq!(third.clients.len(), 2, "bob was not acknowledged, and ann has left");
         seats.acknowledge(third.epoch, third.sequence);
         assert_eq!(seats.report(), None);
+    }
+
+    #[test]
+    fn a_socket_that_opens_is_reported_although_it_takes_no_further_seat() {
+        let mut seats = seats(9);
+        let seat = seats.take(&ticket(1, "ann"), NOW).unwrap();
+        let first = seats.report().unwrap();
+        seats.open(seat, SocketId::from_raw(1)).unwrap();
+        seats.acknowledge(first.epoch, first.sequence);
+        let second = seats.report().unwrap();
+        assert_eq!(second.clients, [(ClientId::new("ann").unwrap(), SeatCount { seats: 1, sockets: 1 })]);
+        assert_eq!((first.occupied, second.occupied), (1, 1));
+        assert_eq!(seats.census().clients, second.clients);
     }
 
     #[test]

@@ -78,6 +78,21 @@ impl World {
         }
         let totals = self.books.totals();
         ensure!(totals.clients == self.expected.clients.len(), "{totals:?}, not {:?}", self.expected.clients);
+        self.check_sockets()
+    }
+
+    /// Promise 8: the books count the sockets of each client on all Replicas together, in order, and for pages of it.
+    fn check_sockets(&self) -> Checked {
+        let expected = self.expected.sockets();
+        let counted: Vec<(ClientId, u32)> =
+            self.books.connected_after(None).map(|(client, sockets)| (client.clone(), sockets)).collect();
+        ensure!(counted.iter().cloned().eq(expected.clone()), "the sockets are {counted:?}, not {expected:?}");
+        let (totals, sum) = (self.books.totals(), expected.values().sum::<u32>());
+        ensure!((totals.connected, totals.sockets) == (expected.len(), sum as usize), "{totals:?} for {expected:?}");
+        if let Some((first, _)) = counted.first() {
+            let rest = self.books.connected_after(Some(first)).count();
+            ensure!(rest == counted.len() - 1, "{rest} clients come after the first of {}", counted.len());
+        }
         Ok(())
     }
 

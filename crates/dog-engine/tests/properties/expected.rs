@@ -158,6 +158,15 @@ impl ExpectedBooks {
         seated.map(|(replica, _)| *replica).chain(reserved.map(|ticket| ticket.replica)).collect()
     }
 
+    /// Returns how many sockets each client has, if it has any.
+    pub(crate) fn sockets(&self) -> BTreeMap<ClientId, u32> {
+        let mut sockets = BTreeMap::new();
+        for (client, count) in self.members.values().flat_map(|member| &member.truth.sockets) {
+            *sockets.entry(client.clone()).or_default() += count;
+        }
+        sockets
+    }
+
     pub(crate) fn reserved(&self, replica: ReplicaId) -> usize {
         self.tickets.values().filter(|ticket| ticket.replica == replica).count()
     }

@@ -34,6 +34,8 @@ pub(crate) struct ReplicaLife {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) clients: BTreeMap<ClientId, u32>,
+    /// The sockets among them.
+    pub(crate) sockets: BTreeMap<ClientId, u32>,
     /// The tickets of those seats.
     pub(crate) tickets: Vec<TicketId>,
 }
@@ -64,6 +66,9 @@ impl ReplicaLife {
         for ticket in self.seated() {
             *truth.clients.entry(ticket.client.clone()).or_default() += 1;
             truth.tickets.push(ticket.id);
+        }
+        for (_, ticket) in &self.sockets {
+            *truth.sockets.entry(ticket.client.clone()).or_default() += 1;
         }
         truth
     }

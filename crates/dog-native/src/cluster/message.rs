@@ -4,13 +4,11 @@
 //! bytes are the same in all versions, so that an unknown version can be told from invalid data.
 //!
 //! Two nodes use the newest version that both know:
-//! - 3: all messages except the two of version 4
-//! - 4: [`NodeMessage::Casts`], so that what a Replica broadcasts in a turn is sent with one list of addresses, and
+//! - 7: all messages except the two of version 8
+//! - 8: [`NodeMessage::Casts`], so that what a Replica broadcasts in a turn is sent with one list of addresses, and
 //!   [`NodeMessage::Calls`], so that a call to many Replicas is sent once
-//! - 5: [`GroupCall::Parked`]
-//! - 6: [`GroupCall::Call`]
 //!
-//! Versions before 3 were never part of a release.
+//! Versions before 7 were never part of a release.
 //!
 //! A release that needs another encoding adds it and keeps the old one. The old one is removed two releases later, so
 //! that nodes can be replaced one by one.
@@ -24,31 +22,16 @@ use bytes::Bytes;
 use dog::internal::Kind;
 use dog::{Error, GroupId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Ticket};
-use dog_engine::message::{GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use dog_engine::message::{GroupAnswer, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::wire::{self, ToGroup};
 use serde::{Deserialize, Serialize};
 
 use super::ports::Versions;
 
 /// The versions that this release speaks.
-pub(crate) const VERSIONS: Versions = Versions { oldest: 3, newest: 6 };
+pub(crate) const VERSIONS: Versions = Versions { oldest: 7, newest: 8 };
 /// The first version in which several casts share a list of addresses, and several Replicas share a call.
-const HAS_LISTS: u8 = 4;
-
-/// The first version with [`GroupCall::Parked`].
-const HAS_PARKED: u8 = 5;
-
-/// The first version with [`GroupCall::Call`].
-const HAS_CALLS: u8 = 6;
-
-/// Returns whether a node that speaks this version understands the call.
-pub(crate) fn understands(call: &GroupCall, version: u8) -> bool {
-    match call {
-        GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) => true,
-        GroupCall::Parked => version >= HAS_PARKED,
-        GroupCall::Call { .. } => version >= HAS_CALLS,
-    }
-}
+const HAS_LISTS: u8 = 8;
 
 /// Where the answer to a call must be sent: the encoded form of [`ReturnAddress`](crate::mail::ReturnAddress).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -290,15 +273,6 @@ mod tests {
     }
 
     #[test]
-    fn an_older_node_is_not_asked_what_it_would_not_understand() {
-        for version in 3..=4 {
-            assert!(understands(&GroupCall::Locate { client: ClientId::new("ann").unwrap() }, version));
-            assert!(!understands(&GroupCall::Parked, version));
-        }
-        assert!(understands(&GroupCall::Parked, VERSIONS.newest));
-    }
-
-    #[test]
     fn an_older_node_gets_the_same_questions_each_with_its_own_address() {
         let back = |call| ReplyTo { node: NodeId::from_raw(5), worker: 1, call };
         let call = ReplicaCall::Gossip(Bytes::from_static(b"who?"));
@@ -307,11 +281,11 @@ mod tests {
             NodeMessage::Calls { to: GroupName::new(group(), &CLASSES), asked: asked.clone(), call: call.clone() };
         let told =
             |version| unbundle(&bundle(NodeId::from_raw(5), std::slice::from_ref(&sent), version).unwrap(), VERSIONS);
-        let [NodeMessage::Calls { asked: new, call: newer, .. }] = &told(4).unwrap().1[..] else {
+        let [NodeMessage::Calls { asked: new, call: newer, .. }] = &told(8).unwrap().1[..] else {
             panic!("one message")
         };
         assert_eq!((new, newer), (&asked, &call));
-        let old = told(3).unwrap().1.into_iter().map(|message| match message {
+        let old = told(7).unwrap().1.into_iter().map(|message| match message {
             NodeMessage::Replica { replica, call: old, back, .. } if old == call => (replica, back),
             other => panic!("{other:?}"),
         });
@@ -326,7 +300,7 @@ mod tests {
         };
         let sent = [casts(&["one", "two"]), casts(&["three"])];
         for (version, expected) in
-            [(3, vec![vec!["one"], vec!["two"], vec!["three"]]), (4, vec![vec!["one", "two"], vec!["three"]])]
+            [(7, vec![vec!["one"], vec!["two"], vec!["three"]]), (8, vec![vec!["one", "two"], vec!["three"]])]
         {
             let bundle = bundle(NodeId::from_raw(5), &sent, version).unwrap();
             assert_eq!(bundle[0], version);

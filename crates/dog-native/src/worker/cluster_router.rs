@@ -21,7 +21,7 @@ use super::outbound::Outbound;
 use super::routes::{Location, Routes};
 use super::shutdown::Shutdown;
 use crate::cluster::forward::Forwarder;
-use crate::cluster::message::{NodeMessage, RemoteAnswer, ReplyTo, RequestHead, ticket_to_send, understands};
+use crate::cluster::message::{NodeMessage, RemoteAnswer, ReplyTo, RequestHead, ticket_to_send};
 use crate::cluster::node::Node;
 use crate::cluster::ports::Owner;
 use crate::mail::{Answer, Claim, Mail, ReturnAddress, RoutingMail};
@@ -163,10 +163,6 @@ impl ClusterRouter {
         self.outbound.queued();
         self.tell_caller(node, object, &mail);
         match mail {
-            Mail::GroupCall { call, back, .. } if !understands(&call, self.outbox.version_of(node)) => {
-                let text = "the Group is on a node of an earlier release, which does not support this call";
-                self.answer_to(&back, Err(Error::new(Kind::Unreachable, text)));
-            }
             Mail::GroupCall { to, call, back } => {
                 let (to, back) = (self.outbox.name(to), Some(self.reply_to(node, &back)));
                 self.outbox.push(node, NodeMessage::Group { to, what: ToGroup::Call(call), back });

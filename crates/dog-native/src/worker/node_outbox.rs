@@ -93,7 +93,7 @@ impl NodeOutbox {
     }
 
     /// Returns the newest version that both nodes speak. An unknown node gets the oldest.
-    pub(super) fn version_of(&self, node: NodeId) -> u8 {
+    fn version_of(&self, node: NodeId) -> u8 {
         let ours = self.node.versions();
         if let Some(version) = self.versions.borrow().get(&node) {
             return *version;

@@ -12,7 +12,7 @@ use crate::server::NatsServers;
 
 const LEASE: Duration = Duration::from_secs(15);
 /// The versions of the previous release.
-const BEFORE: Versions = Versions { oldest: 3, newest: 3 };
+const BEFORE: Versions = Versions { oldest: 7, newest: 7 };
 /// The versions of a release that does not exist yet.
 const FAR_AHEAD: Versions = Versions { oldest: 9, newest: 9 };
 

@@ -8,7 +8,7 @@ use dog::internal::SocketErrorKind;
 use dog::{ClientId, Close, CloseCode, Error, Failure, Message, Replica, Socket, SocketError, SocketId};
 
 use super::ReplicaDriver;
-use super::reporting::report;
+use super::reporting::{report, report_newcomer};
 use super::turns::{EndedBy, Event, Next};
 use crate::address::SeatId;
 use crate::driver::failures::{UserFunction, report_failure};
@@ -22,6 +22,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             if client.awaits_assignment() {
                 self.watch_unassigned(socket);
             }
+            report_newcomer(self);
             self.run(socket, client, Event::Open);
         }
     }

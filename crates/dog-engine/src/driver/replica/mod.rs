@@ -27,7 +27,7 @@ use bytes::Bytes;
 use dog::internal::{Identity, Kind, LocalFuture, ReplicaPort, StreamFormat};
 use dog::{Alarm, CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
 
-use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer, user_function_by_deadline};
+use super::calls::{ANSWER_DEADLINE, by_deadline, first_poll, unexpected_answer, user_function_by_deadline};
 use super::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade, keep_engine_extensions};
 use super::failures::{UserFunction, public_error, report_failure};
 use super::object::{Living, ObjectCore, alarms_due, answer, note_event, start, watch, writes_are_done};
@@ -40,7 +40,7 @@ use assigning::Assigning;
 use identities::Identities;
 use outlets::Outlets;
 use port::Port;
-use reporting::{Reporting, Reports, acknowledged, report, report_used_ticket};
+use reporting::{Reporting, Reports, acknowledged, report, report_newcomer};
 use siblings::Siblings;
 use socket_states::SocketStates;
 use turns::{EndedBy, Turns};
@@ -251,10 +251,18 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             Ok(seat) => seat,
             Err(refusal) => return Ok(Fetched::Refused { request, refusal }),
         };
-        report_used_ticket(self);
         request.extensions_mut().insert(SeatMark(seat));
         let identity = request.extensions().get::<Identity>().map(|identity| identity.0.clone());
-        let answer = replica.receive(&self.context(), request).await;
+        let context = self.context();
+        let mut received = std::pin::pin!(replica.receive(&context, request));
+        // Most handlers never wait: then one report has the used ticket and what became of the seat.
+        let answer = match first_poll(received.as_mut()).await {
+            Some(answer) => answer,
+            None => {
+                report_newcomer(self);
+                received.await
+            }
+        };
         let mut response = answer.map_err(|failure| {
             report_failure(&**self.host(), UserFunction::Receive, Some(self.core.object()), None, &failure);
             self.release(seat);
@@ -282,6 +290,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             return response;
         }
         if response.body().is_stream() {
+            report_newcomer(self);
             let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
             return self.core.streams().count(response, Some(guard));
         }

@@ -103,9 +103,9 @@ pub(super) fn report<R: Reports>(replica: &R) {
     repeat(replica);
 }
 
-/// Reports that a ticket was used. The Group counts a ticket as a seat until it expires, so this is not urgent: where every
-/// message is paid for, it is sent within 1 s, together with what else has changed by then.
-pub(super) fn report_used_ticket<R: Reports>(replica: &R) {
+/// Reports that a ticket was used, or that a socket has opened. The Group counts a ticket as a seat until it expires, so this
+/// is not urgent: where every message is paid for, it is sent within 1 s, together with what else has changed by then.
+pub(super) fn report_newcomer<R: Reports>(replica: &R) {
     if replica.core().host().profile().liveness.are_timed() { report(replica) } else { repeat(replica) }
 }
 
