@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dog::internal::{GroupVerb, VerbAnswer};
 use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
 use serde::{Deserialize, Serialize};
 
@@ -41,10 +42,23 @@ pub enum GroupCall {
         /// How long the caller waits for the answer.
         within: Duration,
     },
+    /// Reach or count sockets. The Group does it from its books, without its user's value. If the Group does not exist, the
+    /// call does not make it exist: the answer is [`answer_of_nobody`](GroupCall::answer_of_nobody).
+    Verb(GroupVerb),
+}
+
+impl GroupCall {
+    /// The answer if the Group does not exist. `None`: the call makes it exist.
+    pub fn answer_of_nobody(&self) -> Option<GroupAnswer> {
+        match self {
+            Self::Verb(verb) => Some(GroupAnswer::Verb(verb.of_nobody())),
+            Self::Identify { .. } | Self::Locate { .. } | Self::Enroll(_) | Self::Parked | Self::Call { .. } => None,
+        }
+    }
 }
 
 /// A Group's answer, each to the call of the same name.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum GroupAnswer {
     /// To `Identify`.
     Identified(Ticket),
@@ -56,6 +70,8 @@ pub enum GroupAnswer {
     Parked(#[serde(with = "crate::address::ids")] Arc<[ReplicaId]>),
     /// To `Call`: the reply, encoded.
     Called(Bytes),
+    /// To `Verb`.
+    Verb(VerbAnswer),
 }
 
 /// What becomes of sockets whose client is not assigned in time.
@@ -105,6 +121,15 @@ pub enum GroupCast {
         /// The life.
         epoch: Epoch,
     },
+    /// Deliver this to all sockets. It does not make a Group exist.
+    Broadcast(Message),
+}
+
+impl GroupCast {
+    /// Whether it is for a Group that does not exist too.
+    pub fn makes_group_exist(&self) -> bool {
+        !matches!(self, Self::Broadcast(_))
+    }
 }
 
 /// A call to a Replica.
@@ -116,6 +141,8 @@ pub enum ReplicaCall {
     UpdateView(View),
     /// Report all your seats: the Group has woken, or is in doubt.
     Census(Enrolment),
+    /// Report all your seats, to a Group whose user's value is not in memory: it knows no limit to tell.
+    CountSeats,
     /// Deliver this to your sockets, and count them.
     Deliver(Delivery),
     /// Deliver this to the client's sockets, and count them.
@@ -127,6 +154,15 @@ pub enum ReplicaCall {
     },
     /// A gossip of a sibling.
     Gossip(Bytes),
+    /// Close the client's sockets, and count them.
+    Disconnect {
+        /// The client.
+        client: ClientId,
+        /// The close code.
+        code: u16,
+        /// The reason.
+        reason: String,
+    },
 }
 
 /// A Replica's answer.
@@ -134,9 +170,9 @@ pub enum ReplicaCall {
 pub enum ReplicaAnswer {
     /// To `UpdateView`: the life that has the view now.
     ViewAck(Epoch),
-    /// To `Join` and `Census`.
+    /// To `Join`, `Census` and `CountSeats`.
     Counted(Report),
-    /// To `Deliver` and `Whisper`: how many sockets accepted the message.
+    /// To `Deliver` and `Whisper`: how many sockets accepted the message. To `Disconnect`: how many were closed.
     Delivered(usize),
     /// To `Gossip`.
     Gossip(Bytes),

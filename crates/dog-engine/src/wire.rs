@@ -96,15 +96,18 @@ pub fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
 pub fn may_repeat_to_group(call: &GroupCall) -> bool {
     match call {
         GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) | GroupCall::Parked => true,
-        GroupCall::Call { .. } => false,
+        GroupCall::Call { .. } | GroupCall::Verb(_) => false,
     }
 }
 
 /// Whether the call is idempotent: then a call that may not have arrived can be repeated.
 pub fn may_repeat(call: &ReplicaCall) -> bool {
     match call {
-        ReplicaCall::Join(_) | ReplicaCall::UpdateView(_) | ReplicaCall::Census(_) => true,
-        ReplicaCall::Deliver(_) | ReplicaCall::Whisper { .. } | ReplicaCall::Gossip(_) => false,
+        ReplicaCall::Join(_) | ReplicaCall::UpdateView(_) | ReplicaCall::Census(_) | ReplicaCall::CountSeats => true,
+        ReplicaCall::Deliver(_)
+        | ReplicaCall::Whisper { .. }
+        | ReplicaCall::Gossip(_)
+        | ReplicaCall::Disconnect { .. } => false,
     }
 }
 

@@ -172,6 +172,8 @@ pub(crate) enum RoutingMail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     IfFree,
+    /// The lookup claims a Group that lives on no node if it has members. What reaches sockets must not make a Group exist.
+    IfMembers,
     Never,
 }
 
@@ -240,6 +242,8 @@ impl Mail {
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Called(reply))), .. } => reply.len(),
             Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Gossip(gossip))), .. } => gossip.len(),
             Self::Job { carried, .. } => *carried,
+            Self::GroupCast { cast: GroupCast::Broadcast(message), .. } => message.len(),
+            Self::GroupCall { call: GroupCall::Verb(verb), .. } => verb.carried(),
             Self::Attach(attach) => attach.unread.len(),
             _ => 0,
         };
@@ -257,6 +261,7 @@ impl Mail {
                 | Self::ReplicaCalls(_)
                 | Self::ReplicaFetch { .. }
                 | Self::ReplicaCast { cast: ReplicaCast::Deliver(_), .. }
+                | Self::GroupCast { cast: GroupCast::Broadcast(_), .. }
                 | Self::Outside { .. }
                 | Self::Job { .. }
         )
@@ -265,7 +270,20 @@ impl Mail {
     /// Returns whether a lookup for the mail claims an object that lives on no node. Casts to Replicas do not, because
     /// they are only for open sockets.
     pub(crate) fn claim(&self) -> Claim {
-        if self.object().is_some() { Claim::IfFree } else { Claim::Never }
+        match self {
+            Self::GroupCall { call: GroupCall::Verb(_), .. } => Claim::IfMembers,
+            Self::GroupCast { cast, .. } if !cast.makes_group_exist() => Claim::IfMembers,
+            _ if self.object().is_some() => Claim::IfFree,
+            _ => Claim::Never,
+        }
+    }
+
+    /// Returns the answer if the object lives on no node and the mail must not make it exist.
+    pub(crate) fn answer_of_nobody(&self) -> Option<Answer> {
+        match self {
+            Self::GroupCall { call, .. } => call.answer_of_nobody().map(Answer::Group),
+            _ => None,
+        }
     }
 
     /// Returns the node of the caller, if the mail is a call.
@@ -300,7 +318,11 @@ fn carried_by(call: &ReplicaCall) -> usize {
         ReplicaCall::Deliver(delivery) => delivery.message.len(),
         ReplicaCall::Whisper { message, .. } => message.len(),
         ReplicaCall::Gossip(gossip) => gossip.len(),
-        ReplicaCall::Join(_) | ReplicaCall::UpdateView(_) | ReplicaCall::Census(_) => 0,
+        ReplicaCall::Join(_)
+        | ReplicaCall::UpdateView(_)
+        | ReplicaCall::Census(_)
+        | ReplicaCall::CountSeats
+        | ReplicaCall::Disconnect { .. } => 0,
     }
 }
 

@@ -11,5 +11,6 @@ mod kit;
 pub mod world;
 
 pub use kit::{
-    Amount, Builder, ClientSocket, Cluster, EventClient, MemberSeats, MemberState, PendingRequest, Traffic, websocket,
+    Amount, Builder, ClientSocket, Cluster, EventClient, MemberSeats, MemberState, PendingRequest, SeatCount, Traffic,
+    websocket,
 };

@@ -76,8 +76,9 @@ impl Transport for WorkersHost {
     }
 
     fn cast_group(&self, to: GroupAddress, cast: GroupCast) {
-        // Casts to a Group carry absolute numbers, or say that something has ended.
-        self.outbox.cast([Object::Group(to)], wire::encode(&ToGroup::Cast(cast)), Repeat::Harmless);
+        // Casts to a Group carry absolute numbers, or say that something has ended; but a broadcast comes at most once.
+        let repeat = Repeat::harmless_if(!matches!(cast, GroupCast::Broadcast(_)));
+        self.outbox.cast([Object::Group(to)], wire::encode(&ToGroup::Cast(cast)), repeat);
     }
 
     fn call_replica(&self, to: ReplicaAddress, call: ReplicaCall) -> LocalFuture<Result<ReplicaAnswer, Error>> {

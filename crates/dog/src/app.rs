@@ -10,14 +10,19 @@ use serde::Serialize;
 use crate::anonymous::Anonymous;
 use crate::body::{Request, Response};
 use crate::call::ask;
+use crate::codec;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::group_names;
 use crate::id::{ClientId, GroupId, ReplicaId};
-use crate::port::{AppPort, SeatPort};
+use crate::message::Message;
+use crate::port::{AppPort, LocalFuture, SeatPort};
 use crate::replica::Replica;
 use crate::request::encode_identity;
+use crate::replies::GossipReplies;
+use crate::time::Timestamp;
+use crate::verbs::{GroupVerb, VerbAnswer, group_verbs};
 
 /// Answers every request from outside: it picks a Group by name, identifies the client, and forwards the request.
 ///
@@ -224,6 +229,11 @@ impl<A> Dog<A> {
         self.port.refusal(request)
     }
 
+    /// The time of the host.
+    pub fn now(&self) -> Timestamp {
+        self.port.now()
+    }
+
     /// The values that the program passed in when it started the host.
     pub fn env(&self) -> &Env {
         self.port.env()
@@ -324,6 +334,34 @@ impl<G: Group> GroupHandle<G> {
     /// - [`Error::is_handler`]: `activate` or `receive` failed.
     pub async fn fetch(&self, request: Request) -> Result<Response, Error> {
         self.port.fetch_group(G::NAME, self.id, request).await
+    }
+
+    group_verbs!();
+
+    /// Asks every Replica of the Group that has sockets, and waits until all have answered, 3 s at most.
+    ///
+    /// Replicas without sockets are not asked, because that would activate them; [`GossipReplies::parked`] names them. A
+    /// Replica that fails, or does not answer in time, is in [`GossipReplies::missing`].
+    ///
+    /// Cancel safe for the caller: if the future is dropped, Replicas may run `on_gossip`, and their answers are discarded.
+    ///
+    /// # Errors
+    /// [`Error::is_encoding`]: the question cannot be serialised. Otherwise as
+    /// [`broadcast_confirmed`](Self::broadcast_confirmed).
+    pub async fn gossip(
+        &self,
+        gossip: &<G::Replica as Replica>::Gossip,
+    ) -> Result<GossipReplies<<G::Replica as Replica>::Answer>, Error> {
+        let answer = self.verb(GroupVerb::Gossip(codec::encode(gossip)?)).await?;
+        Ok(GossipReplies::decode(answer.into_gossip()?))
+    }
+
+    fn cast(&self, message: Message) -> Result<(), Error> {
+        self.port.broadcast(G::NAME, self.id, message)
+    }
+
+    fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        self.port.verb(G::NAME, self.id, verb)
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::accept::Accept;
 use crate::body::{Request, Response};
 use crate::call::ask;
+use crate::close::CloseCode;
 use crate::codec;
 use crate::error::Error;
 use crate::except::Except;
@@ -16,10 +17,11 @@ use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::IntoMessage;
 use crate::object_methods::object_methods;
-use crate::port::{GossipAnswers, ReplicaPort};
+use crate::port::ReplicaPort;
 use crate::replica::Replica;
 use crate::replies::{BroadcastReport, GossipReplies};
 use crate::socket::{Socket, encode_attachment};
+use crate::verbs::GroupVerb;
 
 /// The way from the code of a Replica to its sockets, its siblings, its storage and its host. Cloning it is cheap.
 ///
@@ -214,16 +216,21 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_encoding`]: `gossip` cannot be serialised.
     /// - [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn gossip(&self, gossip: &R::Gossip) -> Result<GossipReplies<R::Answer>, Error> {
-        let answers = self.port.gossip(codec::encode(gossip)?).await?;
-        let GossipAnswers { answers, parked } = answers;
-        let mut heard = GossipReplies { answers: Vec::with_capacity(answers.len()), missing: Vec::new(), parked };
-        for (replica, answer) in answers {
-            match answer.and_then(|bytes| codec::decode(&bytes)) {
-                Ok(answer) => heard.answers.push((replica, answer)),
-                Err(error) => heard.missing.push((replica, error)),
-            }
-        }
-        Ok(heard)
+        Ok(GossipReplies::decode(self.port.gossip(codec::encode(gossip)?).await?))
+    }
+
+    /// Closes all sockets of one client, on whichever Replica they are. This goes through the Group: see
+    /// [`GroupContext::disconnect`](crate::GroupContext::disconnect). Use [`Socket::close`] for one socket of this Replica.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, sockets may have been closed or not.
+    ///
+    /// # Errors
+    /// - [`Error::is_deadline`]: the Group did not answer within 3 s.
+    /// - [`Error::is_unreachable`]: the Group cannot be reached.
+    /// - [`Error::is_closed`]: this activation of the Replica is over.
+    pub async fn disconnect(&self, client: &ClientId, code: CloseCode, reason: &str) -> Result<BroadcastReport, Error> {
+        let (client, reason) = (client.clone(), reason.to_owned());
+        self.port.verb(GroupVerb::Disconnect { client, code: code.as_u16(), reason }).await?.into_report()
     }
 
     /// Calls the Group of this Replica: [`Group::on_call`] answers. The Group is activated if it is not in memory.

@@ -14,12 +14,16 @@ use serde::{Deserialize, Serialize};
 use crate::alarm::Alarm;
 use crate::body::{Request, Response, text_response};
 use crate::close::CloseCode;
-use crate::error::{Failure, Result};
+use crate::codec;
+use crate::error::{Error, Failure, Kind, Result};
 use crate::id::{ClientId, GroupId, ReplicaId};
+use crate::message::Message;
 use crate::object_methods::object_methods;
 use crate::placement::Placement;
-use crate::port::GroupPort;
+use crate::port::{GroupPort, LocalFuture};
 use crate::replica::Replica;
+use crate::replies::GossipReplies;
+use crate::verbs::{GroupVerb, VerbAnswer, group_verbs};
 
 /// The coordinator of one named cluster of Replicas.
 ///
@@ -223,6 +227,40 @@ impl GroupContext {
     /// A Replica id that was never used before.
     pub fn unique_replica(&self) -> ReplicaId {
         self.port.unique_replica()
+    }
+
+    group_verbs!();
+
+    /// Asks every Replica of this Group that has sockets, and waits until all have answered, 3 s at most. Name the Replica
+    /// type: `cx.gossip::<Room>(&question)`.
+    ///
+    /// Replicas without sockets are not asked, because that would activate them; [`GossipReplies::parked`] names them. A
+    /// Replica that fails, or does not answer in time, is in [`GossipReplies::missing`].
+    ///
+    /// Cancel safe for the caller: if the future is dropped, Replicas may run `on_gossip`, and their answers are discarded.
+    ///
+    /// # Errors
+    /// - [`Error::is_encoding`](crate::Error::is_encoding): the question cannot be serialised.
+    /// - [`Error::is_unknown_group`](crate::Error::is_unknown_group): `R` is not the Replica of this Group.
+    /// - [`Error::is_unreachable`](crate::Error::is_unreachable): 1000 verbs or 1 MiB wait for the Replicas of this Group to
+    ///   be counted.
+    /// - [`Error::is_closed`](crate::Error::is_closed): this activation of the Group is over.
+    pub async fn gossip<R: Replica>(&self, gossip: &R::Gossip) -> Result<GossipReplies<R::Answer>, Error> {
+        let (named, own) = (<R::Group as Group>::NAME, self.port.class());
+        if named != own {
+            let text = format!("that type is the Replica of the Group \"{named}\", and this is a Group \"{own}\"");
+            return Err(Error::new(Kind::UnknownGroup, text));
+        }
+        let answer = self.verb(GroupVerb::Gossip(codec::encode(gossip)?)).await?;
+        Ok(GossipReplies::decode(answer.into_gossip()?))
+    }
+
+    fn cast(&self, message: Message) -> Result<(), Error> {
+        self.port.broadcast(message)
+    }
+
+    fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        self.port.verb(verb)
     }
 }
 

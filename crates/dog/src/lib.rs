@@ -8,6 +8,7 @@
 //! - `event_stream`: sockets that only send: [`Context::event_stream`]; `stream_format`: how they write messages
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
+//! - `verbs`: what a Group does without its own code; [`ClientPage`], [`ClientCount`]
 //! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries
 //!   are listed; `alarm`: [`Alarm`], which is set beside them
@@ -51,6 +52,7 @@ mod time;
 mod timers;
 mod transaction;
 mod writes;
+mod verbs;
 
 pub use accept::Accept;
 pub use alarm::{Alarm, MAX_ALARM_NAME, MAX_ALARM_PAYLOAD, MAX_ALARMS};
@@ -82,3 +84,4 @@ pub use time::Timestamp;
 pub use timers::{Interval, Sleep};
 pub use transaction::Transaction;
 pub use writes::{MAX_KEY, MAX_VALUE};
+pub use verbs::{ClientCount, ClientPage, MAX_CLIENT_PAGE};

@@ -22,6 +22,7 @@ use crate::replies::BroadcastReport;
 use crate::stream_format::StreamFormat;
 use crate::time::Timestamp;
 use crate::writes::StorageWrites;
+use crate::verbs::{GroupVerb, VerbAnswer};
 
 /// A future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -128,6 +129,8 @@ pub trait ReplicaPort: ObjectPort {
     fn client(&self, socket: SocketId) -> Option<ClientId>;
     /// The identity of a socket.
     fn identity(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
+    /// Has the Group do this.
+    fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>>;
     /// The attachment of a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// What the user's code keeps in memory for a socket: the value of the type `kind`, or the one that `make` makes.
@@ -142,6 +145,12 @@ pub trait GroupPort: ObjectPort {
     fn group(&self) -> GroupId;
     /// A Replica id that was never used.
     fn unique_replica(&self) -> ReplicaId;
+    /// [`Group::NAME`](crate::Group::NAME).
+    fn class(&self) -> &'static str;
+    /// Sends to all sockets of the Group.
+    fn broadcast(&self, message: Message) -> Result<(), Error>;
+    /// Reaches or counts sockets of the Group.
+    fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>>;
 }
 
 /// Beneath a [`ReplicaHandle`](crate::ReplicaHandle): the Replica that serves a client, and the ticket for its seat there.
@@ -174,4 +183,15 @@ pub trait AppPort {
         group: GroupId,
         request: Request,
     ) -> LocalFuture<Result<Response, Error>>;
+    /// The time of the host.
+    fn now(&self) -> Timestamp;
+    /// Sends to all sockets of a Group.
+    fn broadcast(&self, class: &'static str, group: GroupId, message: Message) -> Result<(), Error>;
+    /// Reaches or counts sockets of a Group.
+    fn verb(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        verb: GroupVerb,
+    ) -> LocalFuture<Result<VerbAnswer, Error>>;
 }

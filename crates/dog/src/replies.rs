@@ -1,14 +1,19 @@
 //! The outcomes of verbs that have an answer: [`BroadcastReport`], [`GossipReplies`].
 
+use serde::de::DeserializeOwned;
+
+use crate::codec;
 use crate::error::{Error, Kind};
 use crate::id::ReplicaId;
+use crate::port::GossipAnswers;
 
-/// The outcome of [`Context::broadcast_confirmed`](crate::Context::broadcast_confirmed).
+/// The outcome of a verb that reaches sockets on several Replicas:
+/// [`Context::broadcast_confirmed`](crate::Context::broadcast_confirmed), and the verbs of a Group.
 #[derive(Debug, Default)]
 pub struct BroadcastReport {
-    /// Number of sockets that the message was sent to.
+    /// Number of sockets that the message was sent to, or that were closed.
     pub sockets: usize,
-    /// Replicas that did not answer within 3 s, with the reason. Their sockets may have the message or not.
+    /// Replicas that did not answer within 3 s, with the reason. Their sockets may have been reached or not.
     pub missing: Vec<(ReplicaId, Error)>,
 }
 
@@ -36,6 +41,19 @@ pub enum Coverage {
     WithoutParked,
     /// A sibling that was asked has not answered.
     Partial,
+}
+
+impl<A: DeserializeOwned> GossipReplies<A> {
+    pub(crate) fn decode(GossipAnswers { answers, parked }: GossipAnswers) -> Self {
+        let mut heard = Self { answers: Vec::with_capacity(answers.len()), missing: Vec::new(), parked };
+        for (replica, answer) in answers {
+            match answer.and_then(|bytes| codec::decode(&bytes)) {
+                Ok(answer) => heard.answers.push((replica, answer)),
+                Err(error) => heard.missing.push((replica, error)),
+            }
+        }
+        heard
+    }
 }
 
 impl<A> GossipReplies<A> {

@@ -114,6 +114,11 @@ impl Member {
         !self.counted && !matches!(self.state, MemberState::Joining | MemberState::Parked)
     }
 
+    /// Whether its sockets are not known: it was not counted, or did not answer.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.is_uncounted() || self.state == MemberState::Suspected
+    }
+
     /// Whether the books may be wrong about it, or it about its siblings.
     pub(super) fn is_in_doubt(&self) -> bool {
         !self.counted || self.missed.is_some() || self.state == MemberState::Suspected

@@ -78,6 +78,15 @@ impl Members {
         self.unparked.values().copied().collect()
     }
 
+    /// Those that are not parked and meet the condition, the older before the younger.
+    pub(super) fn unparked_that(&self, condition: impl Fn(&Member) -> bool) -> impl Iterator<Item = ReplicaId> {
+        self.unparked.values().copied().filter(move |replica| self.all.get(replica).is_some_and(&condition))
+    }
+
+    pub(super) fn is_unheard(&self, replica: ReplicaId) -> bool {
+        self.get(replica).is_some_and(Member::is_unheard)
+    }
+
     /// Parked ones, the longest parked first.
     pub(super) fn parked(&self) -> impl Iterator<Item = ReplicaId> {
         self.parked.iter().copied()

@@ -4,6 +4,7 @@
 //! - this file: [`Books`], its members' coming and going, and what time does
 //! - `placement`: which Replica serves a client (promises 1, 2 and 3)
 //! - `reports`: what Replicas report, and who is asked because of silence (promises 4 and 8)
+//! - `listeners`: whom the Group itself reaches
 //!
 //! The books own:
 //!
@@ -13,6 +14,7 @@
 //! - `liveness`: when each member is asked for its seats
 
 mod clients;
+mod listeners;
 mod liveness;
 mod member;
 mod members;
@@ -33,6 +35,7 @@ use members::Members;
 use tickets::Tickets;
 
 pub use clients::ClientRecord;
+pub use listeners::Listeners;
 pub use member::{MemberRecord, MemberSeats, MemberState};
 pub use placement::Decision;
 
@@ -42,6 +45,8 @@ pub struct Books {
     epoch: Epoch,
     limit: Limit,
     policy: Policy,
+    /// Whether the limit and the policy are those of the user's value. Until then nobody is placed.
+    configured: bool,
     members: Members,
     tickets: Tickets,
     clients: Clients,
@@ -89,6 +94,7 @@ impl Books {
             epoch,
             limit,
             policy,
+            configured: true,
             members: Members::default(),
             tickets: Tickets::new(epoch, policy.ticket_lifetime),
             generated: 0,
@@ -105,6 +111,33 @@ impl Books {
         }
         books.renew_view();
         books
+    }
+
+    /// The same before the user's value is in memory: enough to count members, and to reach and count their sockets. Silent
+    /// members are asked [on demand](Books::check_on_demand) until then.
+    pub fn open(epoch: Epoch, records: impl IntoIterator<Item = MemberRecord>) -> Self {
+        let mut books = Self::restore(epoch, Limit::new(1), Policy::default(), records);
+        books.configured = false;
+        books.check_on_demand();
+        books
+    }
+
+    /// The user's value is in memory. Members that were counted without it are [`Uncounted`](MemberState::Uncounted) again:
+    /// they have to be told the limit and the view before a client is sent to any of them.
+    pub fn configure(&mut self, limit: Limit, policy: Policy) {
+        (self.limit, self.policy, self.configured) = (limit, policy, true);
+        self.tickets.set_lifetime(policy.ticket_lifetime);
+        for replica in self.members.ordered(|member| member.state != MemberState::Parked) {
+            self.members.change(replica, |member| {
+                member.state = MemberState::Uncounted;
+                member.counted = false;
+            });
+        }
+    }
+
+    /// Whether the user's limit and policy are known.
+    pub fn is_configured(&self) -> bool {
+        self.configured
     }
 
     /// Seats of one Replica.
@@ -149,6 +182,11 @@ impl Books {
             connected: self.clients.connected(),
             sockets: self.clients.sockets(),
         }
+    }
+
+    /// The members that the Group itself reaches.
+    pub fn listeners(&self) -> Listeners<'_> {
+        Listeners::new(&self.members, &self.clients)
     }
 
     /// The clients with open sockets, as last reported: those after `after`, ordered by their bytes, each with the number of

@@ -194,6 +194,11 @@ impl Books {
         self.checks = SilenceChecks::OnDemand { last: Timestamp::default() };
     }
 
+    /// The opposite: members are asked when they have been silent for a lease.
+    pub fn check_by_timer(&mut self) {
+        self.checks = SilenceChecks::Timed;
+    }
+
     /// A client has to be placed or found. What the books say of members that have been silent for long may be wrong by now,
     /// so they are asked next.
     pub fn check_silent(&mut self, now: Timestamp) {

@@ -35,6 +35,11 @@ impl Tickets {
         Self { epoch, lifetime, valid: HashMap::new(), expiries: VecDeque::new(), next: 0 }
     }
 
+    /// For tickets that are issued from now on.
+    pub(super) fn set_lifetime(&mut self, lifetime: Duration) {
+        self.lifetime = lifetime;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.valid.len()
     }

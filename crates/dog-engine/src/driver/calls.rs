@@ -6,19 +6,19 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use dog::internal::{Kind, LocalFuture};
+use dog::internal::{GroupVerb, Kind, LocalFuture, VerbAnswer};
 use dog::{Error, ReplicaId};
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::address::Targets;
+use crate::address::{GroupAddress, Targets};
 use crate::host::{CallPermits, Host};
-use crate::message::{ReplicaAnswer, ReplicaCall};
+use crate::message::{GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall};
 
 /// How long an object waits for another's answer.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 
-fn deadline_passed() -> Error {
+pub(super) fn deadline_passed() -> Error {
     Error::new(Kind::Deadline, "no answer came by the deadline")
 }
 
@@ -80,6 +80,18 @@ fn too_slow(name: &str, deadline: Duration) -> Error {
     Error::new(Kind::Deadline, text)
 }
 
+/// Has a Group reach or count sockets.
+pub(super) async fn call_for_verb(
+    host: &Rc<impl Host>,
+    group: GroupAddress,
+    verb: GroupVerb,
+) -> Result<VerbAnswer, Error> {
+    match by_deadline(host, ANSWER_DEADLINE, host.call_group(group, GroupCall::Verb(verb))).await? {
+        GroupAnswer::Verb(answer) => Ok(answer),
+        _ => Err(unexpected_answer()),
+    }
+}
+
 /// Calls all targets at once. Returns their answers in the order of the targets; a target that did not answer by the
 /// deadline has an error.
 pub(super) async fn call_all(
@@ -98,14 +110,24 @@ pub(super) async fn call_all_for_handler(
     targets: &Targets,
     call: &ReplicaCall,
 ) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
+    call_all_within(host, targets, call, ANSWER_DEADLINE).await
+}
+
+/// The same with this deadline.
+pub(super) async fn call_all_within(
+    host: &Rc<impl Host>,
+    targets: &Targets,
+    call: &ReplicaCall,
+    deadline: Duration,
+) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
     let count = targets.iter().count();
     if count == 0 {
         return Vec::new();
     }
     let began = host.now();
-    match by_deadline(host, ANSWER_DEADLINE, host.acquire_calls(count)).await {
+    match by_deadline(host, deadline, host.acquire_calls(count)).await {
         Ok(permits) => {
-            let left = ANSWER_DEADLINE.saturating_sub(host.now().since(began));
+            let left = deadline.saturating_sub(host.now().since(began));
             call_all_with(host, targets, call, left, Some(permits)).await
         }
         Err(error) => {

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use dog::internal::{Identity, Kind};
 use dog::{Epoch, Error, ReplicaId, Request};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, Targets, Ticket};
-use dog_engine::host::Fetched;
+use dog_engine::host::{Fetched, Space};
 use dog_engine::message::{GroupAnswer, ReplicaCall, ReplicaCast};
 use dog_engine::wire::ToGroup;
 
@@ -251,6 +252,15 @@ impl ClusterRouter {
         let node = self.node.id();
         tokio::task::spawn_local(async move {
             let mut owner = this.node.ports.directory.find(object, claim == Claim::IfFree).await;
+            if claim == Claim::IfMembers
+                && let Ok(Owner::Nobody) = owner
+            {
+                owner = match this.has_members(object).await {
+                    Ok(true) => this.node.ports.directory.find(object, true).await,
+                    Ok(false) => Ok(Owner::Nobody),
+                    Err(error) => Err(error),
+                };
+            }
             let mut alarm = None;
             if let Ok(Owner::Here(_)) = owner {
                 match this.node.ports.storage.alarm(object).await {
@@ -261,6 +271,13 @@ impl ClusterRouter {
             let found = RoutingMail::Found { object, node, owner, alarm };
             this.outbound.send(this.outbound.index(), Mail::Routing(found));
         });
+    }
+
+    /// Returns whether a Group has members. Without members there are no sockets, so nobody needs to have the Group.
+    async fn has_members(&self, group: Object) -> Result<bool, Error> {
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let members = self.node.ports.storage.range(group, Space::Members, all, Some(1), false).await?;
+        Ok(!members.is_empty())
     }
 
     /// Handles the answer of the directory. `node` is the id that this node had when it asked.
@@ -285,13 +302,25 @@ impl ClusterRouter {
         }
         match owner {
             Err(error) => waiting.into_iter().for_each(|mail| self.reject(mail, &error)),
-            // If no node has the Replica, a cast to it is dropped. Other mail claims the object, but this lookup did
-            // not, so the object is looked up again.
             Ok(owner) => {
-                for mail in waiting.into_iter().filter(|mail| owner != Owner::Nobody || mail.claim() == Claim::IfFree) {
-                    self.send(object, mail);
+                for mail in waiting {
+                    match mail.claim() {
+                        // This lookup did not claim the object, so it is looked up again.
+                        Claim::IfFree => self.send(object, mail),
+                        Claim::IfMembers | Claim::Never if owner != Owner::Nobody => self.send(object, mail),
+                        Claim::IfMembers => self.answer_for_nobody(mail),
+                        // A cast to a Replica that no node has is dropped.
+                        Claim::Never => {}
+                    }
                 }
             }
+        }
+    }
+
+    fn answer_for_nobody(&self, mail: Mail) {
+        let answer = mail.answer_of_nobody();
+        if let (Some(answer), Some(back)) = (answer, mail.into_return_address()) {
+            self.answer_to(&back, Ok(answer));
         }
     }
 

@@ -71,7 +71,11 @@ impl Objects {
     /// Returns whether the mail would begin a life that no other object depends on, and the limit is reached.
     pub(super) fn has_no_room_for(&self, mail: &Mail) -> bool {
         let is_new = match mail {
-            Mail::GroupCall { to, call: GroupCall::Identify { .. } | GroupCall::Call { .. }, .. }
+            Mail::GroupCall {
+                to,
+                call: GroupCall::Identify { .. } | GroupCall::Call { .. } | GroupCall::Verb(_),
+                ..
+            }
             | Mail::GroupFetch { to, .. } => !self.groups.borrow().contains_key(to),
             Mail::ReplicaCall { to, call: ReplicaCall::Join(_), .. } => !self.replicas.borrow().contains_key(to),
             _ => false,

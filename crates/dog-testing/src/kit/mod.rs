@@ -20,3 +20,4 @@ pub use client::{ClientSocket, PendingRequest};
 pub use cluster::{Cluster, websocket};
 pub use dog_engine::books::{MemberSeats, MemberState};
 pub use events::EventClient;
+pub use dog_engine::message::SeatCount;

@@ -1,5 +1,6 @@
 //! The names of messages between objects in a trace.
 
+use dog::internal::GroupVerb;
 use dog_engine::address::Ticket;
 use dog_engine::message::{GroupCall, GroupCast, ReplicaCall};
 
@@ -13,6 +14,14 @@ pub(super) fn group_call(call: &GroupCall) -> String {
         GroupCall::Locate { client } => format!("Locate {client}"),
         GroupCall::Parked => "Parked".into(),
         GroupCall::Call { call, .. } => format!("Call, {} bytes", call.len()),
+        GroupCall::Verb(verb) => match verb {
+            GroupVerb::Broadcast(_) => "Broadcast of the Group, confirmed".into(),
+            GroupVerb::Whisper { client, .. } => format!("Whisper of the Group to {client}"),
+            GroupVerb::Disconnect { client, .. } => format!("Disconnect {client}"),
+            GroupVerb::Clients { .. } => "Clients".into(),
+            GroupVerb::Count => "Count".into(),
+            GroupVerb::Gossip(_) => "Gossip of the Group".into(),
+        },
         GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
     }
 }
@@ -24,6 +33,7 @@ pub(super) fn group_cast(cast: &GroupCast) -> String {
         }
         GroupCast::Release(released) => format!("Release {}", ticket(released)),
         GroupCast::Farewell { epoch, .. } => format!("Farewell of life {}", epoch.as_u64()),
+        GroupCast::Broadcast(_) => "Broadcast of the Group".into(),
     }
 }
 
@@ -35,5 +45,7 @@ pub(super) fn replica_call(call: &ReplicaCall) -> String {
         ReplicaCall::Deliver(_) => "Deliver, confirmed".into(),
         ReplicaCall::Whisper { client, .. } => format!("Whisper to {client}"),
         ReplicaCall::Gossip(_) => "Gossip".into(),
+        ReplicaCall::CountSeats => "CountSeats".into(),
+        ReplicaCall::Disconnect { client, .. } => format!("Disconnect {client}"),
     }
 }

@@ -64,6 +64,7 @@ impl Counted for GroupCall {
             Self::Enroll(_) => "Enroll",
             Self::Parked => "Parked",
             Self::Call { .. } => "Call",
+            Self::Verb(_) => "Verb",
         }
     }
 }
@@ -76,6 +77,7 @@ impl Counted for GroupAnswer {
             Self::Enrolled(_) => "Enroll, answered",
             Self::Parked(_) => "Parked, answered",
             Self::Called(_) => "Call, answered",
+            Self::Verb(_) => "Verb, answered",
         }
     }
 }
@@ -86,6 +88,7 @@ impl Counted for GroupCast {
             Self::Report(_) => "Report",
             Self::Release(_) => "Release",
             Self::Farewell { .. } => "Farewell",
+            Self::Broadcast(_) => "Broadcast",
         }
     }
 }
@@ -99,6 +102,8 @@ impl Counted for ReplicaCall {
             Self::Deliver(_) => "Deliver, confirmed",
             Self::Whisper { .. } => "Whisper",
             Self::Gossip(_) => "Gossip",
+            Self::CountSeats => "CountSeats",
+            Self::Disconnect { .. } => "Disconnect",
         }
     }
 }

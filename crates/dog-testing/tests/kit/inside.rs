@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dog_testing::MemberState;
+use dog_testing::{MemberState, SeatCount};
 
 use crate::app::{HALL, Hall, enter, hall, tell};
 
@@ -14,7 +14,8 @@ fn the_members_of_a_group_are_its_replicas_with_their_clients() {
     let members = cluster.members::<Hall>(HALL).unwrap();
     let counted: Vec<_> = members.iter().map(|member| (member.replica, member.occupied, member.reserved)).collect();
     assert_eq!(counted, [(ann.replica(), 2, 0), (cid.replica(), 1, 0)]);
-    assert_eq!(members[0].clients, [(ann.client().clone(), 1), (bob.client().clone(), 1)]);
+    let one_socket = SeatCount { seats: 1, sockets: 1 };
+    assert_eq!(members[0].clients, [(ann.client().clone(), one_socket), (bob.client().clone(), one_socket)]);
     assert_eq!((cluster.seats(ann.replica()), cluster.seats(cid.replica())), (2, 1));
     let mut replicas = vec![ann.replica(), cid.replica()];
     replicas.sort_unstable();

@@ -3,15 +3,17 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use dog::internal::{AppPort, Kind, LocalFuture, SeatPort};
-use dog::{ClientId, Env, Error, GroupId, ReplicaId, Request, Response};
+use dog::internal::{AppPort, GroupVerb, Kind, LocalFuture, SeatPort, VerbAnswer};
+use dog::{ClientId, Env, Error, GroupId, Message, ReplicaId, Request, Response, Timestamp};
 
 use super::reservation::Reservation;
 use crate::address::GroupAddress;
 use crate::driver::call_time::call_group;
+use crate::driver::calls::call_for_verb;
 use crate::driver::extensions::prepare_request;
 use crate::driver::object::Activation;
 use crate::host::Host;
+use crate::message::GroupCast;
 
 /// The way to all Groups of the App, for code that is not part of an object.
 pub fn app_port<H: Host>(host: Rc<H>) -> Rc<dyn AppPort> {
@@ -79,6 +81,20 @@ impl<H: Host> AppPort for Port<H> {
             Ok(address) => self.host.fetch_group(address, request),
             Err(error) => Box::pin(async { Err(error) }),
         }
+    }
+
+    fn broadcast(&self, class: &'static str, group: GroupId, message: Message) -> Result<(), Error> {
+        self.host.cast_group(self.address(class, group)?, GroupCast::Broadcast(message));
+        Ok(())
+    }
+
+    fn verb(&self, class: &'static str, group: GroupId, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        let (host, address) = (Rc::clone(&self.host), self.address(class, group));
+        Box::pin(async move { call_for_verb(&host, address?, verb).await })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host.now()
     }
 }
 

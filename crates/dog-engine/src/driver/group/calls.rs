@@ -54,6 +54,7 @@ impl Calls {
     pub(super) fn begin<O: Living, C: DeserializeOwned, R: Serialize>(
         self: &Rc<Self>,
         group: &Rc<O>,
+        woken: impl Future<Output = Result<Rc<O::Value>, Error>> + 'static,
         (call, within): (Bytes, Duration),
         reply: Reply<GroupAnswer>,
         call_deadline: fn(&O::Value) -> Duration,
@@ -66,7 +67,7 @@ impl Calls {
         let (this, arrived) = (Rc::clone(group), group.core().host().now());
         start(group, async move {
             let outcome = async {
-                let awake = this.core().life().awake().await?;
+                let awake = woken.await?;
                 let allowed = call_deadline(&awake).min(within);
                 let outcome = run(&*this, &call, (arrived, allowed), async |call| on_call(awake, call).await).await;
                 outcome.map_err(|Refusal { error, cause }| {

@@ -4,6 +4,7 @@
 //! - `placement`: which client gets a seat where; `waiting`: clients that wait for one
 //! - `membership`: new Replicas, their introduction, the view, the census; `newcomers`: rounds of introductions
 //! - `calls`: typed calls of Replicas and Apps, which the user's `on_call` answers
+//! - `open_books`: the books from the moment that the members are read; `verbs`: what the Group does from its books alone
 //! - `timer`: when the books have to be advanced next
 //! - `member_records`: members in the storage; `client_records`: clients in the storage, between two lives of the host
 //!
@@ -14,8 +15,10 @@ mod client_records;
 mod member_records;
 mod membership;
 mod newcomers;
+mod open_books;
 mod placement;
 mod timer;
+mod verbs;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
@@ -23,10 +26,8 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dog::internal::{AppPort, GroupPort, LocalFuture, ObjectPort, StoragePort};
-use dog::{Alarm, Env, Epoch, Error, Group, GroupContext, GroupId, ReplicaId, Request, Response, Timestamp};
-use futures_util::FutureExt;
-use futures_util::future::abortable;
+use dog::internal::{AppPort, GroupPort, GroupVerb, LocalFuture, ObjectPort, StoragePort, VerbAnswer};
+use dog::{Alarm, Env, Epoch, Error, Group, GroupContext, GroupId, Message, ReplicaId, Request, Response, Timestamp};
 
 use super::calls::user_function_by_deadline;
 use super::extensions::keep_engine_extensions;
@@ -34,13 +35,15 @@ use super::failures::{UserFunction, public_error, report_failure};
 use super::front::object_port;
 use super::object::{Living, ObjectCore, alarms_due, answer, note_event, over, spawn_of_user, start, writes_are_done};
 use crate::address::{GroupAddress, NodeId, Object, Targets};
-use crate::books::{Books, MemberSeats, Totals};
+use crate::books::{MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStatus};
 use crate::message::{GroupAnswer, GroupCall, GroupCast, ReplicaCast};
 use crate::reply::Reply;
 use calls::Calls;
 use newcomers::Newcomers;
+use open_books::{BooksOfLife, OpenBooks};
 use timer::Timer;
+use verbs::Verbs;
 use waiting::{Locating, Unplaced, Waiting};
 
 #[cfg(fuzzing)]
@@ -48,14 +51,13 @@ pub use client_records::rewrite_clients;
 #[cfg(fuzzing)]
 pub use member_records::rewrite_record;
 
-/// The shortest time until the books are advanced again.
-const SHORTEST_TIMER: Duration = Duration::from_millis(20);
-
 /// One life of a user's Group.
 pub(super) struct GroupDriver<G: Group, H: Host> {
     this: Weak<Self>,
     core: ObjectCore<Awake<G>, H>,
     address: GroupAddress,
+    books: BooksOfLife,
+    verbs: Verbs,
     waiting: RefCell<Waiting>,
     newcomers: RefCell<Newcomers>,
     calls: Rc<Calls>,
@@ -67,7 +69,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
 /// The user's value, and the books with its limit and policy.
 pub(super) struct Awake<G> {
     group: G,
-    books: RefCell<Books>,
+    books: OpenBooks,
 }
 
 impl<G: Group, H: Host> Living for GroupDriver<G, H> {
@@ -81,9 +83,8 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
     }
 
     fn awaken(self: &Rc<Self>) -> LocalFuture<Result<(), Error>> {
-        self.wake();
-        let this = Rc::clone(self);
-        Box::pin(async move { this.core.life().awake().await.map(drop) })
+        let woken = self.woken();
+        Box::pin(async move { woken.await.map(drop) })
     }
 
     fn on_alarm(self: &Rc<Self>, alarm: Alarm) -> LocalFuture<dog::Result> {
@@ -104,10 +105,11 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
     /// Leaves memory if the books hold no seat, ticket or client, and nothing waits: everything else is stored. The user's
     /// value does not leave memory before the books, because it holds no more than the limit and the names.
     fn hibernate(self: &Rc<Self>) -> bool {
-        let Some(awake) = self.core.life().get() else { return false };
+        let Some(awake) = self.core.life().get() else { return verbs::leave_memory(self) };
         let totals = awake.books.borrow().totals();
         let waits =
             !self.waiting.borrow().is_empty() || self.newcomers.borrow().any_named() || !self.core.life().is_idle();
+        let waits = waits || !self.verbs.are_done();
         let busy = waits || self.core.store().alarms_are_busy() || self.core.streams().any();
         // A member that is not parked would have to be counted by the next life. The timer will park it.
         if busy || totals.occupied > 0 || totals.tickets > 0 || totals.clients > 0 || totals.members > 0 {
@@ -131,6 +133,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             this: Weak::clone(this),
             core: ObjectCore::new(host, Object::Group(address), epoch),
             address,
+            books: BooksOfLife::default(),
+            verbs: Verbs::default(),
             waiting: RefCell::default(),
             newcomers: RefCell::default(),
             calls: Rc::default(),
@@ -147,6 +151,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn leave(&self) {
         let waiting = self.waiting.borrow_mut().take_all();
         drop(waiting);
+        self.verbs.drop_waiting();
         self.timer.cancel();
         self.host().group_ended(self.address, self.core.epoch());
     }
@@ -160,6 +165,14 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         Targets { group: self.address, replicas: Arc::new([replica]), except: None }
     }
 
+    /// Wakes the Group. Completes when it is awake, or could not be woken.
+    fn woken(self: &Rc<Self>) -> impl Future<Output = Result<Rc<Awake<G>>, Error>> + use<G, H> {
+        let attempt = self.core.life().attempt();
+        self.wake();
+        let this = Rc::clone(self);
+        async move { this.core.life().awake_in(attempt).await }
+    }
+
     fn wake(self: &Rc<Self>) {
         if !self.core.life().begin_waking() {
             return;
@@ -169,75 +182,39 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             let (deadline, name) = (G::ACTIVATE_DEADLINE, UserFunction::GroupActivate.name());
             match user_function_by_deadline(this.host(), deadline, name, this.activate()).await {
                 Ok(awake) => {
+                    let books = Rc::clone(&awake.books);
                     this.core.life().begin(awake);
                     // Otherwise the census waits until it matters: to wake a Group must not mean to wake all its members.
-                    if this.host().profile().liveness.are_timed() {
+                    if this.host().profile().liveness.are_timed() || !this.verbs.are_done() {
                         this.take_census();
                     }
+                    verbs::run_waiting(&this, &books);
                 }
                 Err(failure) => {
                     this.report_failure(UserFunction::GroupActivate, &failure);
-                    this.end();
+                    // The verbs need only the books.
+                    if this.verbs.are_done() { this.end() } else { this.core.life().give_up_waking() }
                 }
             }
         });
     }
 
     async fn activate(self: &Rc<Self>) -> dog::Result<Awake<G>> {
-        let members = member_records::load(&**self.host(), self.address).await?;
+        let books = open_books::open(self).await?;
         let group = G::activate(&self.context()).await?;
-        let mut books = Books::restore(self.core.epoch(), group.limit(), group.policy(), members);
-        let clients = client_records::load(Rc::clone(self.host()), self.address, self.core.epoch());
-        books.restore_clients(clients.await?, self.host().now());
-        if !self.host().profile().liveness.are_timed() {
-            books.check_on_demand();
+        let clients = client_records::load(Rc::clone(self.host()), self.address, self.core.epoch()).await?;
+        let mut open = books.borrow_mut();
+        open.configure(group.limit(), group.policy());
+        open.restore_clients(clients, self.host().now());
+        if self.host().profile().liveness.are_timed() {
+            open.check_by_timer();
         }
-        Ok(Awake { group, books: RefCell::new(books) })
+        drop(open);
+        Ok(Awake { group, books })
     }
 
     fn report_failure(&self, function: UserFunction, failure: &dog::Failure) {
         report_failure(&**self.host(), function, Some(self.core.object()), None, failure);
-    }
-
-    /// Starts the timer for the next deadline in the books.
-    fn schedule_timer(&self, awake: &Awake<G>) {
-        let deadline = awake.books.borrow_mut().next_deadline();
-        if !self.timer.has_to_change(deadline, self.host().profile().liveness) {
-            return;
-        }
-        self.timer.cancel();
-        let Some(deadline) = deadline else { return };
-        let delay = deadline.since(self.host().now()).max(SHORTEST_TIMER);
-        let (host, this) = (Rc::clone(self.host()), Weak::clone(&self.this));
-        let (task, running) = abortable(async move {
-            host.sleep(delay).await;
-            if let Some(this) = this.upgrade() {
-                this.timer.fired();
-                this.on_timer();
-            }
-        });
-        self.timer.set(deadline, running);
-        self.host().spawn(Box::pin(task.map(drop)));
-    }
-
-    /// Tickets expire, empty Replicas are parked, silent members are asked for their seats.
-    fn on_timer(&self) {
-        let Some(awake) = self.core.life().get() else { return };
-        let parked = awake.books.borrow_mut().advance(self.host().now());
-        let to_ask = awake.books.borrow_mut().to_ask(self.host().now());
-        self.store_later(&awake, &parked);
-        to_ask.into_iter().for_each(|replica| self.count(&awake, replica));
-        if !parked.is_empty() {
-            if self.host().profile().reads_other_objects {
-                // Before the view is sent: a Replica that receives it asks which siblings are parked.
-                let never_served = awake.books.borrow_mut().never_served(&parked);
-                self.forget_unused(never_served);
-            }
-            self.spread_view(&awake);
-        }
-        self.schedule_timer(&awake);
-        drop(awake);
-        self.note_event();
     }
 
     fn note_event(&self) {
@@ -249,43 +226,31 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn call_while_awake(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
         match call {
             GroupCall::Identify { client, refused, near } => {
-                self.ask_silent_members(awake);
-                self.identify(awake, Unplaced { client, refused, near, reply });
+                self.ask_silent_members(&awake.books);
+                self.identify(&awake.books, Unplaced { client, refused, near, reply });
             }
             GroupCall::Locate { client } => {
-                self.ask_silent_members(awake);
-                self.locate(awake, Locating { client, reply });
+                self.ask_silent_members(&awake.books);
+                self.locate(&awake.books, Locating { client, reply });
             }
             GroupCall::Enroll(census) => {
-                let enrolment = self.enroll(awake, &census);
+                let enrolment = self.enroll(&awake.books, &census);
                 reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
             }
             GroupCall::Parked => {
                 let parked = awake.books.borrow().parked().collect();
                 reply.send(Ok(GroupAnswer::Parked(parked)));
             }
-            // Begun before the Group is awake.
-            GroupCall::Call { .. } => {}
+            // They have begun before the Group is awake.
+            GroupCall::Call { .. } | GroupCall::Verb(_) => {}
         }
-    }
-
-    /// The books should be right now. Where no timer keeps them right, members that were silent for long are asked.
-    fn ask_silent_members(&self, awake: &Awake<G>) {
-        if self.host().profile().liveness.are_timed() {
-            return;
-        }
-        if !self.census_taken.get() {
-            self.take_census();
-        }
-        awake.books.borrow_mut().check_silent(self.host().now());
-        self.schedule_timer(awake);
     }
 
     fn cast_while_awake(&self, awake: &Awake<G>, cast: GroupCast) {
         let now = self.host().now();
         match cast {
             GroupCast::Report(report) => {
-                if self.take_report(awake, &report) {
+                if self.take_report(&awake.books, &report) {
                     let to = self.one(report.replica);
                     let (epoch, sequence) = (report.epoch, report.sequence);
                     self.host().cast_replicas(&to, ReplicaCast::Acknowledge { epoch, sequence });
@@ -293,18 +258,19 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             }
             GroupCast::Release(ticket) => awake.books.borrow_mut().release(ticket.id, now),
             GroupCast::Farewell { replica, epoch } => awake.books.borrow_mut().lost(replica, epoch, now),
+            // It needs no value, so it has not come here.
+            GroupCast::Broadcast(_) => {}
         }
-        self.schedule_timer(awake);
+        self.schedule_timer(&awake.books);
         self.note_event();
     }
 }
 
 impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
     fn fetch(self: Rc<Self>, request: Request, reply: Reply<Response>) {
-        self.wake();
-        let this = Rc::clone(&self);
+        let (this, woken) = (Rc::clone(&self), self.woken());
         start(&self, async move {
-            let awake = match this.core.life().awake().await {
+            let awake = match woken.await {
                 Ok(awake) => awake,
                 Err(error) => return reply.send(Err(error)),
             };
@@ -323,19 +289,21 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
     }
 
     fn call(self: Rc<Self>, call: GroupCall, reply: Reply<GroupAnswer>) {
-        self.wake();
+        if let GroupCall::Verb(verb) = call {
+            return verbs::call(&self, verb, reply);
+        }
+        let (this, woken) = (Rc::clone(&self), self.woken());
         if let GroupCall::Call { call, within } = call {
             let context = self.context();
             let on_call = async move |awake: Rc<Awake<G>>, call| awake.group.on_call(&context, call).await;
             let deadline = |awake: &Awake<G>| awake.books.borrow().policy().call_deadline;
-            return self.calls.begin(&self, (call, within), reply, deadline, on_call);
+            return self.calls.begin(&self, woken, (call, within), reply, deadline, on_call);
         }
         if let Some(awake) = self.core.life().get() {
             return self.call_while_awake(&awake, call, reply);
         }
-        let this = Rc::clone(&self);
         start(&self, async move {
-            match this.core.life().awake().await {
+            match woken.await {
                 Ok(awake) => this.call_while_awake(&awake, call, reply),
                 Err(error) => reply.send(Err(error)),
             }
@@ -343,13 +311,15 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
     }
 
     fn cast(self: Rc<Self>, cast: GroupCast) {
-        self.wake();
+        if let GroupCast::Broadcast(message) = cast {
+            return verbs::cast(&self, message);
+        }
+        let (this, woken) = (Rc::clone(&self), self.woken());
         if let Some(awake) = self.core.life().get() {
             return self.cast_while_awake(&awake, cast);
         }
-        let this = Rc::clone(&self);
         start(&self, async move {
-            if let Ok(awake) = this.core.life().awake().await {
+            if let Ok(awake) = woken.await {
                 this.cast_while_awake(&awake, cast);
             }
         });
@@ -370,9 +340,9 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
     }
 
     fn node_gone(self: Rc<Self>, node: NodeId) {
-        let Some(awake) = self.core.life().get() else { return };
-        let there = awake.books.borrow().seated_at(node);
-        there.into_iter().for_each(|replica| self.count(&awake, replica));
+        let Some(books) = self.books.get() else { return };
+        let there = books.borrow().seated_at(node);
+        there.into_iter().for_each(|replica| self.count(&books, replica));
     }
 
     fn goodbye(self: Rc<Self>) {
@@ -440,5 +410,17 @@ impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
 
     fn unique_replica(&self) -> ReplicaId {
         self.host().unique_replica(self.address)
+    }
+
+    fn class(&self) -> &'static str {
+        G::NAME
+    }
+
+    fn broadcast(&self, message: Message) -> Result<(), Error> {
+        verbs::own_cast(self, message)
+    }
+
+    fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        verbs::own_call(self, verb)
     }
 }

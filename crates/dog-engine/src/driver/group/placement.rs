@@ -6,7 +6,7 @@ use dog::internal::Kind;
 use dog::{Error, Group, ReplicaId};
 
 use super::waiting::{Locating, Reserved, Unplaced};
-use super::{Awake, GroupDriver};
+use super::{GroupDriver, OpenBooks, verbs};
 use crate::address::{NodeId, Ticket};
 use crate::books::{Decision, MemberState};
 use crate::driver::calls::user_function_by_deadline;
@@ -23,24 +23,24 @@ fn no_replica() -> Error {
 
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Places a client. If there is no room, it waits for a new Replica.
-    pub(super) fn identify(&self, awake: &Awake<G>, mut unplaced: Unplaced) {
-        unplaced.client = awake.books.borrow_mut().with_id(unplaced.client);
-        if !self.place(awake, unplaced) {
-            self.grow(awake);
+    pub(super) fn identify(&self, books: &OpenBooks, mut unplaced: Unplaced) {
+        unplaced.client = books.borrow_mut().with_id(unplaced.client);
+        if !self.place(books, unplaced) {
+            self.grow(books);
         }
     }
 
     /// Places a client, or queues it. Returns `false` if it needs a new Replica.
-    fn place(&self, awake: &Awake<G>, unplaced: Unplaced) -> bool {
+    fn place(&self, books: &OpenBooks, unplaced: Unplaced) -> bool {
         let (now, near) = (self.host().now(), unplaced.near);
         loop {
-            let placement = awake.books.borrow_mut().identify_near(&unplaced.client, unplaced.refused, near, now);
+            let placement = books.borrow_mut().identify_near(&unplaced.client, unplaced.refused, near, now);
             match placement {
                 Decision::Placed { ticket, joined } => {
-                    self.reserve(awake, ticket, joined, unplaced);
+                    self.reserve(books, ticket, joined, unplaced);
                     return true;
                 }
-                Decision::Unpark(replica) => self.admit(awake, replica, near),
+                Decision::Unpark(replica) => self.admit(books, replica, near),
                 placement @ (Decision::Grow | Decision::Wait) => {
                     self.waiting.borrow_mut().unplaced().push(unplaced);
                     return placement == Decision::Wait;
@@ -50,20 +50,20 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     /// Answers with the ticket, at once or when the Replica has joined.
-    fn reserve(&self, awake: &Awake<G>, ticket: Ticket, joined: bool, Unplaced { near, reply, .. }: Unplaced) {
+    fn reserve(&self, books: &OpenBooks, ticket: Ticket, joined: bool, Unplaced { near, reply, .. }: Unplaced) {
         if joined {
             reply.send(Ok(GroupAnswer::Identified(ticket)));
-            return self.schedule_timer(awake);
+            return self.schedule_timer(books);
         }
         self.waiting.borrow_mut().reserve(Reserved { ticket, near, reply });
     }
 
     /// Places the client that has waited longest on any Replica with room, because no new one could be had.
-    fn place_first_anywhere(&self, awake: &Awake<G>) {
+    fn place_first_anywhere(&self, books: &OpenBooks) {
         let Some(first) = self.pop_first() else { return };
-        let placement = awake.books.borrow_mut().identify_anywhere(&first.client, self.host().now());
+        let placement = books.borrow_mut().identify_anywhere(&first.client, self.host().now());
         match placement {
-            Some(Decision::Placed { ticket, joined }) => self.reserve(awake, ticket, joined, first),
+            Some(Decision::Placed { ticket, joined }) => self.reserve(books, ticket, joined, first),
             _ => first.reply.send(Err(no_replica())),
         }
     }
@@ -80,53 +80,56 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     /// The Replica has joined. The lifetime of the ticket begins now: clients must not lose their seats because the Replica
     /// took long to wake, or the storage to record it.
-    pub(super) fn answer_reserved(&self, awake: &Awake<G>, Reserved { ticket, near, reply }: Reserved) {
-        let renewed = awake.books.borrow_mut().renew(&ticket, self.host().now());
+    pub(super) fn answer_reserved(&self, books: &OpenBooks, Reserved { ticket, near, reply }: Reserved) {
+        let renewed = books.borrow_mut().renew(&ticket, self.host().now());
         match renewed {
             Some(ticket) => reply.send(Ok(GroupAnswer::Identified(ticket))),
-            None => self.identify(awake, Unplaced { client: ticket.client, refused: None, near, reply }),
+            None => self.identify(books, Unplaced { client: ticket.client, refused: None, near, reply }),
         }
     }
 
     /// Places all clients that wait, in their order, once the census is complete.
-    pub(super) fn place_waiting(&self, awake: &Awake<G>) {
-        if awake.books.borrow().awaits_census() {
+    pub(super) fn place_waiting(&self, books: &OpenBooks) {
+        if books.borrow().awaits_census() {
             // They would all be queued again, once for every member that is counted.
             return;
         }
         let unplaced = self.waiting.borrow_mut().unplaced().take();
         for unplaced in unplaced {
-            self.place(awake, unplaced);
+            self.place(books, unplaced);
         }
-        self.grow(awake);
+        self.grow(books);
         let locating = self.waiting.borrow_mut().take_locating();
         for locating in locating {
-            self.locate(awake, locating);
+            self.locate(books, locating);
+        }
+        if let Some(this) = self.this.upgrade() {
+            verbs::run_waiting(&this, books);
         }
     }
 
     /// There is a new Replica on this node: places as many clients there as it has seats.
-    fn place_near(&self, awake: &Awake<G>, near: NodeId) {
-        let seats = awake.books.borrow().limit().get() as usize;
+    fn place_near(&self, books: &OpenBooks, near: NodeId) {
+        let seats = books.borrow().limit().get() as usize;
         let unplaced = self.waiting.borrow_mut().unplaced().take_near(near, seats);
         for unplaced in unplaced {
-            self.place(awake, unplaced);
+            self.place(books, unplaced);
         }
     }
 
     /// Answers where a client is, once the census is complete: a restart must not make a whisper miss its client.
-    pub(super) fn locate(&self, awake: &Awake<G>, locating: Locating) {
-        if awake.books.borrow().awaits_census() {
+    pub(super) fn locate(&self, books: &OpenBooks, locating: Locating) {
+        if books.borrow().awaits_census() {
             return self.waiting.borrow_mut().locate_later(locating);
         }
-        let replicas = awake.books.borrow().locate(&locating.client);
+        let replicas = books.borrow().locate(&locating.client);
         locating.reply.send(Ok(GroupAnswer::Located(replicas)));
     }
 
     /// Has as many new Replicas named as the waiting clients need.
-    fn grow(&self, awake: &Awake<G>) {
+    fn grow(&self, books: &OpenBooks) {
         let Some(this) = self.this.upgrade() else { return };
-        let wanted = self.waiting.borrow_mut().unplaced().replicas(awake.books.borrow().limit().get() as usize);
+        let wanted = self.waiting.borrow_mut().unplaced().replicas(books.borrow().limit().get() as usize);
         while self.newcomers.borrow_mut().begin_naming(wanted) {
             let this = Rc::clone(&this);
             // Not polled here: a Replica that cannot be named must not lead to the next one within the same call.
@@ -136,6 +139,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     async fn name_replica(self: &Rc<Self>) {
         let Ok(awake) = self.core.life().awake().await else { return };
+        let books = &awake.books;
         let first =
             self.waiting.borrow_mut().unplaced().first().map(|unplaced| (unplaced.client.clone(), unplaced.near));
         let near = first.as_ref().map_or(NodeId::default(), |(_, near)| *near);
@@ -150,27 +154,27 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         };
         self.newcomers.borrow_mut().end_naming();
         match named {
-            Some(Ok(replica)) => self.named(&awake, replica, near),
+            Some(Ok(replica)) => self.named(books, replica, near),
             Some(Err(failure)) => {
                 self.report_failure(UserFunction::Clusterize, &failure);
                 self.fail_first(public_error(&failure));
             }
             None => {}
         }
-        self.grow(&awake);
+        self.grow(books);
     }
 
-    fn named(&self, awake: &Awake<G>, replica: ReplicaId, near: NodeId) {
+    fn named(&self, books: &OpenBooks, replica: ReplicaId, near: NodeId) {
         let (state, seats, limit) = {
-            let books = awake.books.borrow();
+            let books = books.borrow();
             (books.state(replica), books.seats(replica), books.limit().get())
         };
         if matches!(state, None | Some(MemberState::Parked)) {
-            self.admit(awake, replica, near);
-            self.place_near(awake, near);
+            self.admit(books, replica, near);
+            self.place_near(books, near);
         } else if seats < limit {
             // A member on another node, with room.
-            self.place_first_anywhere(awake);
+            self.place_first_anywhere(books);
         } else {
             log_limited!(self.host(), error, "clusterize named a Replica that is full", group = %self.address, "clusterize named Replica {replica}, which is full already");
             self.fail_first(no_replica());

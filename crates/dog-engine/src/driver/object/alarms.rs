@@ -76,10 +76,15 @@ async fn begin<O: Living>(object: &Rc<O>, due: DueAlarm) {
     };
     store.with_alarms(|book| book.note_payload(&due.name, &payload));
     // All handlers begin here, in order, and not whenever the value is in memory. If it cannot be activated, the life ends,
-    // and this task with it.
+    // and this task with it; or it goes on for what needs no value.
     if object.awaken().await.is_ok() {
         let this = Rc::clone(object);
         start(object, async move { run(&this, due.name, due.number, (due.due, due.failed), payload).await });
+    } else {
+        store.with_alarms(|book| {
+            book.hold(&due.name, host.now());
+            book.end(&due.name);
+        });
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Life<T> {
     /// Tasks to wake when the value is in memory, and when the life ends.
     wakers: RefCell<HashMap<u64, Waker>>,
     next_task: Cell<u64>,
+    /// How many activations were given up.
+    given_up: Cell<u64>,
     /// Tasks that have not ended.
     tasks: Cell<usize>,
 }
@@ -46,6 +48,7 @@ impl<T> Life<T> {
             activation: RefCell::default(),
             wakers: RefCell::default(),
             next_task: Cell::default(),
+            given_up: Cell::default(),
             tasks: Cell::default(),
         }
     }
@@ -135,11 +138,41 @@ impl<T: 'static> Life<T> {
         wakers.into_values().for_each(Waker::wake);
     }
 
+    /// Whether the value is out of memory, and nobody activates it.
+    pub(crate) fn is_hibernating(&self) -> bool {
+        matches!(*self.state.borrow(), State::Hibernating)
+    }
+
+    /// The value could not be activated, and the life goes on without it: those who wait for it get an error, and the next
+    /// event activates it again. Handles that this attempt was given stop working.
+    pub(crate) fn give_up_waking(&self) {
+        if matches!(*self.state.borrow(), State::Waking) {
+            let next = self.activation.borrow().next();
+            self.activation.replace(next).end();
+            self.state.replace(State::Hibernating);
+            self.given_up.set(self.given_up.get() + 1);
+            self.wake_all();
+        }
+    }
+
+    /// Numbers the activation that runs or comes next, for [`awake_in`](Self::awake_in).
+    pub(crate) fn attempt(&self) -> u64 {
+        self.given_up.get()
+    }
+
     /// Waits until the value is in memory.
     pub(crate) async fn awake(&self) -> Result<Rc<T>, Error> {
+        self.awake_in(self.attempt()).await
+    }
+
+    /// Waits until the value is in memory, or until the activation of this number was given up.
+    pub(crate) async fn awake_in(&self, attempt: u64) -> Result<Rc<T>, Error> {
         let task = self.new_task();
         poll_fn(|context| match &*self.state.borrow() {
             State::Awake(value) => Poll::Ready(Ok(Rc::clone(value))),
+            State::Hibernating | State::Waking if self.attempt() != attempt => {
+                Poll::Ready(Err(Error::new(Kind::Unreachable, "the object could not be woken")))
+            }
             State::Ended => Poll::Ready(Err(Error::new(Kind::Unreachable, "the object could not be woken"))),
             State::Hibernating | State::Waking => {
                 self.register(task, context.waker());

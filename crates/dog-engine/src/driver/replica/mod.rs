@@ -365,10 +365,14 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 self.enrol(enrolment);
                 ReplicaAnswer::Counted(self.seats.borrow().census())
             }
+            ReplicaCall::CountSeats => ReplicaAnswer::Counted(self.seats.borrow().census()),
             ReplicaCall::Deliver(delivery) => {
                 ReplicaAnswer::Delivered(self.deliver(&delivery.message, delivery.except.as_ref().into()))
             }
             ReplicaCall::Whisper { client, message } => ReplicaAnswer::Delivered(self.deliver_to(&client, &message)),
+            ReplicaCall::Disconnect { client, code, reason } => {
+                ReplicaAnswer::Delivered(self.disconnect(&client, CloseCode::from_raw(code), &reason))
+            }
         };
         reply.send(Ok(now));
         watch(&self);

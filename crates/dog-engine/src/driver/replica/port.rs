@@ -5,7 +5,9 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{AppPort, Except, GossipAnswers, LocalFuture, ObjectPort, ReplicaPort, StoragePort, StreamFormat};
+use dog::internal::{
+    AppPort, Except, GossipAnswers, GroupVerb, LocalFuture, ObjectPort, ReplicaPort, StoragePort, StreamFormat, VerbAnswer,
+};
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
     SocketId, Timestamp,
@@ -14,6 +16,7 @@ use dog::{
 use super::ReplicaDriver;
 use crate::address::ReplicaAddress;
 use crate::driver::call_time::call_group;
+use crate::driver::calls::call_for_verb;
 use crate::driver::front::object_port;
 use crate::driver::object::{Activation, Store, StorePort, over, spawn_of_user};
 use crate::host::Host;
@@ -169,6 +172,14 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
 
     fn identity(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
         self.driver()?.identity(socket)
+    }
+
+    fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        let (driver, host, group) = (self.driver_when_polled(), Rc::clone(&self.host), self.address.group);
+        Box::pin(async move {
+            driver()?;
+            call_for_verb(&host, group, verb).await
+        })
     }
 
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {

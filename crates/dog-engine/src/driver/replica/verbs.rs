@@ -214,6 +214,13 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         Err(Error::of_socket(socket))
     }
 
+    /// Closes all sockets of one client here. Returns how many they were.
+    pub(super) fn disconnect(&self, client: &ClientId, code: CloseCode, reason: &str) -> usize {
+        let sockets = self.seats.borrow().sockets_of(client).to_vec();
+        sockets.iter().for_each(|socket| self.close(*socket, code, reason));
+        sockets.len()
+    }
+
     pub(super) fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {
         if self.is_open(socket) {
             return Ok(self.outlets.attachment(socket));

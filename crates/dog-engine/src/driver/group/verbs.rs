@@ -1,0 +1,367 @@
+//! What a Group does from its books alone, without its user's value: it reaches and counts sockets. A Group whose `activate`
+//! fails or hangs does it all the same, and a Group that has no member leaves memory afterwards.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dog::internal::{GroupVerb, Kind, LocalFuture, VerbAnswer};
+use dog::{Error, Group, Message, Timestamp};
+use futures_channel::oneshot;
+
+use super::open_books::{self, OpenBooks};
+use super::GroupDriver;
+use crate::address::Targets;
+use crate::driver::calls::{ANSWER_DEADLINE, call_all_within, deadline_passed, unexpected_answer};
+use crate::driver::object::{Living, over, start, writes_are_done};
+use crate::host::Host;
+use crate::message::{Delivery, GroupAnswer, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use crate::repeats::log_limited;
+use crate::reply::Reply;
+
+/// How many verbs wait for the members to be counted, and how many bytes of messages in them.
+const MOST_WAITING: usize = 1000;
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// How long they wait. Then the results name the members that were not heard.
+const COUNTED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long after its arrival a verb is answered, with the names of the members that have not answered. The caller waits a
+/// little longer.
+const ANSWERED_WITHIN: Duration = ANSWER_DEADLINE.saturating_sub(Duration::from_millis(250));
+
+/// One verb, and who waits for its outcome.
+enum Verb {
+    Cast(Message),
+    Call(GroupVerb, Reply<GroupAnswer>),
+}
+
+/// A verb that waits for the members to be counted.
+struct Pending {
+    verb: Verb,
+    came: Timestamp,
+}
+
+impl Pending {
+    fn bytes(&self) -> usize {
+        match &self.verb {
+            Verb::Cast(message) => message.len(),
+            Verb::Call(verb, _) => verb.carried(),
+        }
+    }
+
+    fn fail(self, error: &Error) {
+        if let Verb::Call(_, reply) = self.verb {
+            reply.send(Err(Error::new(error.kind(), error.to_string())));
+        }
+    }
+}
+
+/// The verbs that wait, in the order of their arrival, and those that run.
+#[derive(Default)]
+pub(super) struct Verbs {
+    waiting: RefCell<VecDeque<Pending>>,
+    bytes: Cell<usize>,
+    running: Rc<Cell<usize>>,
+    /// Whether a task opens the books.
+    opens: Cell<bool>,
+    /// Whether a timer limits the wait.
+    is_limited: Cell<bool>,
+    /// Whether the members were asked for their seats without the user's value.
+    has_counted: Cell<bool>,
+}
+
+impl Verbs {
+    /// Whether none waits or runs.
+    pub(super) fn are_done(&self) -> bool {
+        self.waiting.borrow().is_empty() && self.running.get() == 0
+    }
+
+    fn wait(&self, pending: Pending) -> Result<(), (Pending, Error)> {
+        let (count, bytes) = (self.waiting.borrow().len(), self.bytes.get());
+        if count >= MOST_WAITING || bytes >= MOST_BYTES {
+            let text = "too many calls wait until the Group has counted its Replicas: try again later";
+            return Err((pending, Error::new(Kind::Unreachable, text)));
+        }
+        self.bytes.set(bytes + pending.bytes());
+        self.waiting.borrow_mut().push_back(pending);
+        Ok(())
+    }
+
+    fn pop(&self) -> Option<Pending> {
+        let pending = self.waiting.borrow_mut().pop_front()?;
+        self.bytes.set(self.bytes.get() - pending.bytes());
+        Some(pending)
+    }
+
+    fn fail_waiting(&self, error: &Error) {
+        while let Some(pending) = self.pop() {
+            pending.fail(error);
+        }
+    }
+
+    /// The life is over. Callers get an error.
+    pub(super) fn drop_waiting(&self) {
+        self.bytes.set(0);
+        let waiting = self.waiting.take();
+        drop(waiting);
+    }
+}
+
+/// One verb that runs, until this is dropped.
+struct Running(Rc<Cell<usize>>);
+
+impl Running {
+    fn begin(verbs: &Verbs) -> Self {
+        verbs.running.set(verbs.running.get() + 1);
+        Self(Rc::clone(&verbs.running))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A verb of the App or of a Replica.
+pub(super) fn call<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, verb: GroupVerb, reply: Reply<GroupAnswer>) {
+    if let Err((pending, error)) = begin(group, Verb::Call(verb, reply)) {
+        pending.fail(&error);
+    }
+}
+
+/// The same without an answer.
+pub(super) fn cast<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, message: Message) {
+    if let Err((_, error)) = begin(group, Verb::Cast(message)) {
+        log_limited!(group.host(), warn, "a broadcast to a Group is dropped", group = %group.address, "a broadcast to a Group is dropped: {error}");
+    }
+}
+
+/// A verb of the Group's own code.
+pub(super) fn own_call<G: Group, H: Host>(
+    group: &GroupDriver<G, H>,
+    verb: GroupVerb,
+) -> LocalFuture<Result<VerbAnswer, Error>> {
+    let (this, activation) = (group.this.clone(), group.core.life().activation());
+    Box::pin(async move {
+        activation.check()?;
+        let (sender, receiver) = oneshot::channel();
+        // The receiver may have gone.
+        let reply = Reply::new(move |answer| drop(sender.send(answer)));
+        call(&this.upgrade().ok_or_else(over)?, verb, reply);
+        match receiver.await.unwrap_or_else(|_| Err(over()))? {
+            GroupAnswer::Verb(answer) => Ok(answer),
+            _ => Err(unexpected_answer()),
+        }
+    })
+}
+
+/// The same without an answer.
+pub(super) fn own_cast<G: Group, H: Host>(group: &GroupDriver<G, H>, message: Message) -> Result<(), Error> {
+    group.core.life().activation().check()?;
+    let this = group.this.upgrade().ok_or_else(over)?;
+    begin(&this, Verb::Cast(message)).map_err(|(_, error)| error)
+}
+
+/// Runs a verb as soon as the members are counted, after those that came before it.
+fn begin<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, verb: Verb) -> Result<(), (Pending, Error)> {
+    let pending = Pending { verb, came: group.host().now() };
+    if let Some(books) = group.books.get().filter(|_| group.verbs.waiting.borrow().is_empty()) {
+        ask_members(group, &books);
+        if !books.borrow().awaits_census() {
+            run(group, &books, pending);
+            leave_if_unneeded(group);
+            return Ok(());
+        }
+    }
+    group.verbs.wait(pending)?;
+    limit_wait(group);
+    match group.books.get() {
+        Some(books) => {
+            ask_members(group, &books);
+            run_waiting(group, &books);
+        }
+        None => open_for_verbs(group),
+    }
+    Ok(())
+}
+
+/// The books should be right now.
+fn ask_members<G: Group, H: Host>(group: &GroupDriver<G, H>, books: &OpenBooks) {
+    if books.borrow().is_configured() {
+        return group.ask_silent_members(books);
+    }
+    let now = group.host().now();
+    let mut to_ask = if group.verbs.has_counted.replace(true) { Vec::new() } else { books.borrow().uncounted() };
+    books.borrow_mut().check_silent(now);
+    to_ask.extend(books.borrow_mut().to_ask(now));
+    to_ask.into_iter().for_each(|replica| group.count(books, replica));
+}
+
+fn open_for_verbs<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) {
+    if group.verbs.opens.replace(true) {
+        return;
+    }
+    let this = Rc::clone(group);
+    start(group, async move {
+        let opened = open_books::open(&this).await;
+        this.verbs.opens.set(false);
+        match opened {
+            Ok(books) => {
+                ask_members(&this, &books);
+                run_waiting(&this, &books);
+            }
+            Err(error) => {
+                this.verbs.fail_waiting(&error);
+                leave_if_unneeded(&this);
+            }
+        }
+    });
+}
+
+/// From now on, nothing that waits waits for longer than [`COUNTED_WITHIN`].
+fn limit_wait<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) {
+    if group.verbs.is_limited.replace(true) {
+        return;
+    }
+    let (host, this) = (Rc::clone(group.host()), Rc::downgrade(group));
+    group.host().spawn(Box::pin(async move {
+        host.sleep(COUNTED_WITHIN).await;
+        let Some(group) = this.upgrade().filter(|group| !group.core.life().has_ended()) else { return };
+        group.verbs.is_limited.set(false);
+        if let Some(books) = group.books.get() {
+            run_all(&group, &books);
+        }
+    }));
+}
+
+/// Runs what waits, once the members are counted.
+pub(super) fn run_waiting<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, books: &OpenBooks) {
+    if !books.borrow().awaits_census() {
+        run_all(group, books);
+    }
+}
+
+fn run_all<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, books: &OpenBooks) {
+    let mut ran = false;
+    while let Some(pending) = group.verbs.pop() {
+        run(group, books, pending);
+        ran = true;
+    }
+    if ran {
+        leave_if_unneeded(group);
+    }
+}
+
+/// What a verb sends is sent before this returns, unless it waits for permits. So what one caller sends keeps its order.
+fn run<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, books: &OpenBooks, Pending { verb, came }: Pending) {
+    let (verb, reply) = match verb {
+        Verb::Cast(message) => {
+            let targets = listeners(group, books);
+            if !targets.replicas.is_empty() {
+                let delivery = Delivery { message, except: None };
+                group.host().cast_replicas(&targets, ReplicaCast::Deliver(delivery));
+            }
+            return;
+        }
+        Verb::Call(GroupVerb::Clients { after, limit }, reply) => {
+            let books = books.borrow();
+            let mut clients = books.connected_after(after.as_ref()).map(|(client, sockets)| (client.clone(), sockets));
+            let page = clients.by_ref().take(limit as usize).collect();
+            let (more, missing) = (clients.next().is_some(), books.listeners().unheard().collect());
+            return reply.send(Ok(GroupAnswer::Verb(VerbAnswer::Clients { clients: page, more, missing })));
+        }
+        Verb::Call(GroupVerb::Count, reply) => {
+            let (totals, missing) = (books.borrow().totals(), books.borrow().listeners().unheard().collect());
+            let count = VerbAnswer::Count { clients: totals.connected, sockets: totals.sockets, missing };
+            return reply.send(Ok(GroupAnswer::Verb(count)));
+        }
+        Verb::Call(verb, reply) => (verb, reply),
+    };
+    let (this, books, running) = (Rc::clone(group), Rc::clone(books), Running::begin(&group.verbs));
+    start(group, async move {
+        let answer = reach(&this, &books, verb, came).await;
+        reply.send(answer.map(GroupAnswer::Verb));
+        drop(running);
+        leave_if_unneeded(&this);
+    });
+}
+
+fn listeners<G: Group, H: Host>(group: &GroupDriver<G, H>, books: &OpenBooks) -> Targets {
+    Targets { group: group.address, replicas: books.borrow().listeners().all().collect(), except: None }
+}
+
+/// Calls the Replicas that may have sockets.
+async fn reach<G: Group, H: Host>(
+    group: &GroupDriver<G, H>,
+    books: &OpenBooks,
+    verb: GroupVerb,
+    came: Timestamp,
+) -> Result<VerbAnswer, Error> {
+    let left = ANSWERED_WITHIN.saturating_sub(group.host().now().since(came));
+    if left.is_zero() {
+        return Err(deadline_passed());
+    }
+    let of_client = |client| {
+        let replicas = books.borrow().listeners().of(client).into();
+        Targets { group: group.address, replicas, except: None }
+    };
+    let left_out = || books.borrow().listeners().left_out().collect();
+    let (targets, call, left_out) = match verb {
+        GroupVerb::Broadcast(message) => {
+            (listeners(group, books), ReplicaCall::Deliver(Delivery { message, except: None }), None)
+        }
+        GroupVerb::Whisper { client, message } => (of_client(&client), ReplicaCall::Whisper { client, message }, None),
+        GroupVerb::Disconnect { client, code, reason } => {
+            (of_client(&client), ReplicaCall::Disconnect { client, code, reason }, None)
+        }
+        GroupVerb::Gossip(bytes) => (listeners(group, books), ReplicaCall::Gossip(bytes), Some(left_out())),
+        GroupVerb::Clients { .. } | GroupVerb::Count => return Err(unexpected_answer()),
+    };
+    let answers = call_all_within(group.host(), &targets, &call, left).await;
+    if let Some(left_out) = left_out {
+        let bytes = |answer| match answer {
+            ReplicaAnswer::Gossip(bytes) => Ok(bytes),
+            _ => Err(unexpected_answer()),
+        };
+        let answers = answers.into_iter().map(|(replica, answer)| (replica, answer.and_then(bytes))).collect();
+        return Ok(VerbAnswer::Gossip { answers, left_out });
+    }
+    let (mut sockets, mut missing) = (0, Vec::new());
+    for (replica, answer) in answers {
+        match answer {
+            Ok(ReplicaAnswer::Delivered(reached)) => sockets += reached,
+            Ok(_) => missing.push((replica, unexpected_answer())),
+            Err(error) => missing.push((replica, error)),
+        }
+    }
+    Ok(VerbAnswer::Reached { sockets, missing })
+}
+
+/// Without a member, a Group that is only here because of verbs leaves memory at once.
+fn leave_if_unneeded<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) {
+    let has_members = group.books.get().is_some_and(|books| books.borrow().totals().members > 0);
+    if !has_members && group.verbs.are_done() && group.core.life().is_hibernating() {
+        leave(group);
+    }
+}
+
+/// Leaves memory if the user's value is not there, and nothing runs. Returns `false` if this has to be tried again later.
+pub(super) fn leave_memory<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) -> bool {
+    let life = group.core.life();
+    if !life.is_hibernating() || !life.is_idle() || !group.verbs.are_done() || group.core.store().alarms_are_busy() {
+        return false;
+    }
+    if writes_are_done(group) {
+        leave(group);
+    }
+    true
+}
+
+fn leave<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) {
+    if group.core().leave_memory() {
+        group.leave();
+    }
+}
