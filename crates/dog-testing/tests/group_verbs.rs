@@ -66,7 +66,8 @@ macro_rules! perform {
             "clients" => {
                 let after = client.ok();
                 let page = $group.clients(after.as_ref(), param($request, "limit").parse().unwrap_or(9)).await?;
-                let clients: Vec<String> = page.clients.iter().map(|(who, sockets)| format!("{who}:{sockets}")).collect();
+                let clients: Vec<String> =
+                    page.clients.iter().map(|(who, sockets)| format!("{who}:{sockets}")).collect();
                 Ok(format!("{} next {:?} missing {}", clients.join(" "), page.next, page.missing.len()))
             }
             "count" => {
@@ -76,7 +77,11 @@ macro_rules! perform {
             _ => {
                 let replies = $gossip.await?;
                 let left_out = replies.parked.as_ref().map_or(0, Vec::len);
-                Ok(format!("{} answered, {} missing, {left_out} left out", replies.answers.len(), replies.missing.len()))
+                Ok(format!(
+                    "{} answered, {} missing, {left_out} left out",
+                    replies.answers.len(),
+                    replies.missing.len()
+                ))
             }
         }
     }};
@@ -124,7 +129,8 @@ impl Group for Hall {
                 }
             }
         }
-        let outcome: Result<String, Error> = async { perform!(cx, verb.as_str(), &request, cx.gossip::<Room>(&())) }.await;
+        let outcome: Result<String, Error> =
+            async { perform!(cx, verb.as_str(), &request, cx.gossip::<Room>(&())) }.await;
         answer(outcome)
     }
 }

@@ -19,8 +19,8 @@ use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::Message;
 use crate::port::{AppPort, LocalFuture, SeatPort};
 use crate::replica::Replica;
-use crate::request::encode_identity;
 use crate::replies::GossipReplies;
+use crate::request::encode_identity;
 use crate::time::Timestamp;
 use crate::verbs::{GroupVerb, VerbAnswer, group_verbs};
 

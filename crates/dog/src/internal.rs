@@ -16,5 +16,5 @@ pub use crate::port::{
 };
 pub use crate::request::{Identity, PeerAddress};
 pub use crate::stream_format::StreamFormat;
-pub use crate::writes::StorageWrites;
 pub use crate::verbs::{GroupVerb, VerbAnswer};
+pub use crate::writes::StorageWrites;

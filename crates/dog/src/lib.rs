@@ -51,8 +51,8 @@ mod tasks;
 mod time;
 mod timers;
 mod transaction;
-mod writes;
 mod verbs;
+mod writes;
 
 pub use accept::Accept;
 pub use alarm::{Alarm, MAX_ALARM_NAME, MAX_ALARM_PAYLOAD, MAX_ALARMS};
@@ -83,5 +83,5 @@ pub use tasks::{MAX_TASKS, Task};
 pub use time::Timestamp;
 pub use timers::{Interval, Sleep};
 pub use transaction::Transaction;
-pub use writes::{MAX_KEY, MAX_VALUE};
 pub use verbs::{ClientCount, ClientPage, MAX_CLIENT_PAGE};
+pub use writes::{MAX_KEY, MAX_VALUE};

@@ -21,8 +21,8 @@ use crate::numbers::SocketId;
 use crate::replies::BroadcastReport;
 use crate::stream_format::StreamFormat;
 use crate::time::Timestamp;
-use crate::writes::StorageWrites;
 use crate::verbs::{GroupVerb, VerbAnswer};
+use crate::writes::StorageWrites;
 
 /// A future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -188,10 +188,5 @@ pub trait AppPort {
     /// Sends to all sockets of a Group.
     fn broadcast(&self, class: &'static str, group: GroupId, message: Message) -> Result<(), Error>;
     /// Reaches or counts sockets of a Group.
-    fn verb(
-        &self,
-        class: &'static str,
-        group: GroupId,
-        verb: GroupVerb,
-    ) -> LocalFuture<Result<VerbAnswer, Error>>;
+    fn verb(&self, class: &'static str, group: GroupId, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>>;
 }

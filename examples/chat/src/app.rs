@@ -9,6 +9,7 @@ use dog::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::backend::{self, Secret};
 use crate::protocol::{Command, Input, Output, Scope, Users};
 
 /// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`]. Two is so few that three windows need two Replicas.
@@ -35,7 +36,10 @@ impl App for Chat {
                 Ok(room.fetch(request).await?)
             }
             ("/ws" | "/broadcast" | "/emit" | "/whisper", _) => Ok(method_not_allowed("GET")),
-            _ => Ok(text_response(StatusCode::NOT_FOUND, "not found")),
+            _ => match dog.env().get::<Secret>() {
+                Some(secret) => backend::answer(secret, request, dog).await,
+                None => Ok(not_found()),
+            },
         }
     }
 }
@@ -63,7 +67,11 @@ fn page() -> Response {
     response
 }
 
-fn method_not_allowed(allowed: &'static str) -> Response {
+pub(crate) fn not_found() -> Response {
+    text_response(StatusCode::NOT_FOUND, "not found")
+}
+
+pub(crate) fn method_not_allowed(allowed: &'static str) -> Response {
     let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, format!("use {allowed}"));
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
@@ -125,7 +133,7 @@ impl Replica for Room {
                     return Ok(text_response(StatusCode::NOT_FOUND, format!("{target} is not here")));
                 }
             }
-            _ => return Ok(text_response(StatusCode::NOT_FOUND, "not found")),
+            _ => return Ok(not_found()),
         }
         Ok(text_response(StatusCode::OK, "DONE"))
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod app;
+pub mod backend;
 mod protocol;
 #[cfg(target_family = "wasm")]
 mod worker;

@@ -19,5 +19,5 @@ pub use builder::Builder;
 pub use client::{ClientSocket, PendingRequest};
 pub use cluster::{Cluster, websocket};
 pub use dog_engine::books::{MemberSeats, MemberState};
-pub use events::EventClient;
 pub use dog_engine::message::SeatCount;
+pub use events::EventClient;

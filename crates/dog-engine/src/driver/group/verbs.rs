@@ -10,8 +10,8 @@ use dog::internal::{GroupVerb, Kind, LocalFuture, VerbAnswer};
 use dog::{Error, Group, Message, Timestamp};
 use futures_channel::oneshot;
 
-use super::open_books::{self, OpenBooks};
 use super::GroupDriver;
+use super::open_books::{self, OpenBooks};
 use crate::address::Targets;
 use crate::driver::calls::{ANSWER_DEADLINE, call_all_within, deadline_passed, unexpected_answer};
 use crate::driver::object::{Living, over, start, writes_are_done};
@@ -78,11 +78,14 @@ impl Verbs {
         self.waiting.borrow().is_empty() && self.running.get() == 0
     }
 
-    fn wait(&self, pending: Pending) -> Result<(), (Pending, Error)> {
+    /// Queues a verb. If too many wait, its caller gets the error that is returned.
+    fn wait(&self, pending: Pending) -> Result<(), Error> {
         let (count, bytes) = (self.waiting.borrow().len(), self.bytes.get());
         if count >= MOST_WAITING || bytes >= MOST_BYTES {
             let text = "too many calls wait until the Group has counted its Replicas: try again later";
-            return Err((pending, Error::new(Kind::Unreachable, text)));
+            let error = Error::new(Kind::Unreachable, text);
+            pending.fail(&error);
+            return Err(error);
         }
         self.bytes.set(bytes + pending.bytes());
         self.waiting.borrow_mut().push_back(pending);
@@ -127,14 +130,13 @@ impl Drop for Running {
 
 /// A verb of the App or of a Replica.
 pub(super) fn call<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, verb: GroupVerb, reply: Reply<GroupAnswer>) {
-    if let Err((pending, error)) = begin(group, Verb::Call(verb, reply)) {
-        pending.fail(&error);
-    }
+    // If there is an error, the caller has it.
+    let _ = begin(group, Verb::Call(verb, reply));
 }
 
 /// The same without an answer.
 pub(super) fn cast<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, message: Message) {
-    if let Err((_, error)) = begin(group, Verb::Cast(message)) {
+    if let Err(error) = begin(group, Verb::Cast(message)) {
         log_limited!(group.host(), warn, "a broadcast to a Group is dropped", group = %group.address, "a broadcast to a Group is dropped: {error}");
     }
 }
@@ -162,11 +164,11 @@ pub(super) fn own_call<G: Group, H: Host>(
 pub(super) fn own_cast<G: Group, H: Host>(group: &GroupDriver<G, H>, message: Message) -> Result<(), Error> {
     group.core.life().activation().check()?;
     let this = group.this.upgrade().ok_or_else(over)?;
-    begin(&this, Verb::Cast(message)).map_err(|(_, error)| error)
+    begin(&this, Verb::Cast(message))
 }
 
 /// Runs a verb as soon as the members are counted, after those that came before it.
-fn begin<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, verb: Verb) -> Result<(), (Pending, Error)> {
+fn begin<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, verb: Verb) -> Result<(), Error> {
     let pending = Pending { verb, came: group.host().now() };
     if let Some(books) = group.books.get().filter(|_| group.verbs.waiting.borrow().is_empty()) {
         ask_members(group, &books);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{
-    AppPort, Except, GossipAnswers, GroupVerb, LocalFuture, ObjectPort, ReplicaPort, StoragePort, StreamFormat, VerbAnswer,
+    AppPort, Except, GossipAnswers, GroupVerb, LocalFuture, ObjectPort, ReplicaPort, StoragePort, StreamFormat,
+    VerbAnswer,
 };
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,

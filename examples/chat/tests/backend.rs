@@ -1,0 +1,199 @@
+//! The requests of other programs: announcing, listing and removing. In one process on a virtual clock, and on the native server.
+
+use chat::app::Chat;
+use chat::backend::Secret;
+use dog::http::header;
+use dog::{Body, Env, Limit, Request};
+use dog_native::Server;
+use dog_test_support::client::Client;
+use dog_testing::{ClientSocket, Cluster};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const SECRET: &str = "open sesame";
+
+fn env() -> Env {
+    Env::new().with(Limit::new(2)).with(Secret::new(SECRET).expect("it is not empty"))
+}
+
+fn room() -> Cluster {
+    Cluster::builder(Chat).env(env()).start()
+}
+
+fn request(method: &str, path: &str, secret: Option<&str>, body: impl Into<Body>) -> Request {
+    let mut request = dog::http::Request::builder().method(method).uri(path);
+    if let Some(secret) = secret {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {secret}"));
+    }
+    request.body(body.into()).expect("a valid request")
+}
+
+/// The status and the body of the response.
+fn ask(cluster: &Cluster, request: Request) -> (u16, Value) {
+    let response = cluster.fetch(request);
+    let (status, text) = (response.status().as_u16(), cluster.read_text(response));
+    cluster.run();
+    (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+}
+
+fn status(cluster: &Cluster, request: Request) -> u16 {
+    ask(cluster, request).0
+}
+
+fn enter<const N: usize>(cluster: &Cluster, names: [&str; N]) -> [ClientSocket; N] {
+    let sockets = names.map(|name| cluster.connect(&format!("/ws?u={name}")));
+    sockets.iter().for_each(|socket| drop(socket.received()));
+    sockets
+}
+
+#[test]
+fn an_announcement_reaches_every_socket_and_counts_them() {
+    let cluster = room();
+    let sockets = enter(&cluster, ["ann", "bob", "cid", "ann"]);
+    let answer = ask(&cluster, request("POST", "/announce", Some(SECRET), "tea at five"));
+    assert_eq!(answer, (200, json!({ "sockets": 4 })));
+    for socket in &sockets {
+        let mut heard = socket.received_json::<Value>();
+        let said = heard.pop().expect("the announcement");
+        assert!(said["time"].is_u64(), "{said}");
+        assert_eq!(
+            (&said["type"], &said["from"], &said["text"]),
+            (&json!("user:msg"), &json!("HTTP"), &json!("tea at five"))
+        );
+    }
+}
+
+#[test]
+fn an_announcement_in_an_empty_room_leaves_nothing() {
+    let cluster = room();
+    let answer = ask(&cluster, request("POST", "/announce", Some(SECRET), "is anybody there?"));
+    assert_eq!(answer, (200, json!({ "sockets": 0 })));
+    assert_eq!(ask(&cluster, request("GET", "/users", None, "")), (200, json!({ "users": [] })));
+    assert_eq!((cluster.objects_in_memory(), cluster.entries_on_disk()), (0, 0));
+}
+
+#[test]
+fn a_user_who_is_removed_loses_every_socket_and_the_others_see_it() {
+    let cluster = room();
+    let [ann, bob, again, _cid] = enter(
+        &cluster,
+        ["ann ü", "bob", "ann ü", "cid"].map(|name| match name {
+            "ann ü" => "ann%20%C3%BC",
+            name => name,
+        }),
+    );
+    assert_ne!(ann.replica(), again.replica());
+    let users = json!({ "users": [
+        { "name": "ann ü", "sockets": 2 }, { "name": "bob", "sockets": 1 }, { "name": "cid", "sockets": 1 },
+    ] });
+    assert_eq!(ask(&cluster, request("GET", "/users", None, "")), (200, users));
+    let remove = || request("DELETE", "/users/ann%20%C3%BC", Some(SECRET), "");
+    assert_eq!(ask(&cluster, remove()), (200, json!({ "sockets": 2 })));
+    for socket in [&ann, &again] {
+        let close = socket.closed().expect("its socket is closed");
+        assert_eq!((close.code().as_u16(), close.reason()), (4003, "removed"));
+    }
+    assert_eq!(status(&cluster, remove()), 404, "nobody is left to remove");
+    assert!(bob.received_json::<Value>().iter().any(|message| message["type"] == "user:exit"));
+    let (_, users) = ask(&cluster, request("GET", "/users", None, ""));
+    assert_eq!(users["users"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn the_secret_is_asked_for_before_anything_else() {
+    let cluster = room();
+    let long = "x".repeat(16 * 1024 + 1);
+    for wrong in [None, Some(""), Some("open sesam"), Some("open sesamE"), Some("open sesame ")] {
+        assert_eq!(status(&cluster, request("POST", "/announce", wrong, long.clone())), 401, "{wrong:?}");
+        assert_eq!(status(&cluster, request("DELETE", "/users/%FF", wrong, "")), 401, "{wrong:?}");
+    }
+    let mut basic = request("POST", "/announce", None, "hello");
+    basic.headers_mut().insert(header::AUTHORIZATION, "Basic b3BlbiBzZXNhbWU=".parse().expect("a header"));
+    assert_eq!(status(&cluster, basic), 401);
+    assert_eq!(cluster.objects_in_memory(), 0);
+}
+
+#[test]
+fn a_bad_request_is_refused_and_reaches_nobody() {
+    let cluster = room();
+    let [ann] = enter(&cluster, ["ann"]);
+    let announce = |body: Vec<u8>| request("POST", "/announce", Some(SECRET), body);
+    assert_eq!(status(&cluster, announce(vec![b'x'; 16 * 1024 + 1])), 413);
+    assert_eq!(status(&cluster, announce(Vec::new())), 400);
+    assert_eq!(status(&cluster, announce(vec![0xFF, 0xFE])), 400);
+    for (name, expected) in [("", 400), ("%FF", 400), (&*"x".repeat(257), 400), ("a%2Fb", 404), ("nobody", 404)] {
+        assert_eq!(
+            status(&cluster, request("DELETE", &format!("/users/{name}"), Some(SECRET), "")),
+            expected,
+            "{name}"
+        );
+    }
+    assert!(ann.is_open() && ann.received().is_empty());
+    assert_eq!(status(&cluster, announce(vec![b'x'; 16 * 1024])), 200);
+    assert_eq!(ann.received().len(), 1);
+}
+
+#[test]
+fn other_methods_are_told_which_one_there_is() {
+    let cluster = room();
+    for (path, others, allowed) in [
+        ("/announce", ["GET", "PUT"], "POST"),
+        ("/users", ["POST", "DELETE"], "GET"),
+        ("/users/ann", ["GET", "POST"], "DELETE"),
+    ] {
+        for method in others {
+            let response = cluster.fetch(request(method, path, Some(SECRET), ""));
+            assert_eq!(response.status(), 405, "{method} {path}");
+            assert_eq!(response.headers()[header::ALLOW], allowed);
+        }
+    }
+}
+
+#[test]
+fn without_a_secret_there_is_nothing() {
+    assert!(Secret::new("").is_none());
+    let cluster = Cluster::new(Chat);
+    for (method, path) in [("POST", "/announce"), ("GET", "/users"), ("DELETE", "/users/ann"), ("GET", "/announce")] {
+        assert_eq!(status(&cluster, request(method, path, Some(SECRET), "hello")), 404, "{method} {path}");
+    }
+}
+
+/// Sends a request as bytes. Returns the status and the body.
+async fn send(address: std::net::SocketAddr, head: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    let length = body.len();
+    let request = format!("{head}\r\nhost: chat\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("a response");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, body.to_owned())
+}
+
+#[tokio::test]
+async fn the_native_server_answers_other_programs() {
+    let server = Server::new(Chat).env(env()).bind("127.0.0.1:0").workers(2);
+    let running = server.start().await.expect("a port is free");
+    let address = running.local_addr();
+    let known = format!("authorization: Bearer {SECRET}");
+    let announce = format!("POST /announce HTTP/1.1\r\n{known}");
+    assert_eq!(send(address, &announce, "hello").await, (200, json!({ "sockets": 0 }).to_string()));
+    let mut ann = Client::connect(address, "/ws?u=ann").await;
+    let mut cid = Client::connect(address, "/ws?u=cid").await;
+    let _bob = Client::connect(address, "/ws?u=ann").await;
+    assert_eq!(send(address, &announce, "hello").await, (200, json!({ "sockets": 3 }).to_string()));
+    for client in [&mut ann, &mut cid] {
+        assert_eq!(client.next_of("user:msg").await["text"], "hello");
+    }
+    let listed = json!({ "users": [{ "name": "ann", "sockets": 2 }, { "name": "cid", "sockets": 1 }] });
+    assert_eq!(send(address, "GET /users HTTP/1.1", "").await, (200, listed.to_string()));
+    let remove = format!("DELETE /users/ann HTTP/1.1\r\n{known}");
+    assert_eq!(send(address, &remove, "").await, (200, json!({ "sockets": 2 }).to_string()));
+    assert_eq!(cid.next_of("user:exit").await["from"], "ann");
+    assert_eq!(send(address, &remove, "").await.0, 404);
+    assert_eq!(send(address, "POST /announce HTTP/1.1", "hello").await.0, 401);
+    let endless = format!("POST /announce HTTP/1.1\r\nauthorization: Bearer {}", "x".repeat(200_000));
+    assert_eq!(send(address, &endless, "hello").await.0, 431);
+}
