@@ -57,11 +57,11 @@ macro_rules! perform {
         let (client, text) = (ClientId::new(param($request, "u")), param($request, "text"));
         match $verb {
             "cast" => $group.broadcast(text).map(|()| "cast".to_owned()),
-            "announce" => $group.broadcast_confirmed(text).await.map(reached),
-            "whisper" => $group.whisper(&client?, text).await.map(reached),
+            "announce" => $group.broadcast_confirmed(text).await.map(|report| reached(&report)),
+            "whisper" => $group.whisper(&client?, text).await.map(|report| reached(&report)),
             "kick" => {
                 let code = CloseCode::new(4003).unwrap_or(CloseCode::POLICY);
-                $group.disconnect(&client?, code, "removed").await.map(reached)
+                $group.disconnect(&client?, code, "removed").await.map(|report| reached(&report))
             }
             "clients" => {
                 let after = client.ok();
@@ -87,7 +87,7 @@ macro_rules! perform {
     }};
 }
 
-fn reached(report: dog::BroadcastReport) -> String {
+fn reached(report: &dog::BroadcastReport) -> String {
     format!("{} missing {}", report.sockets, report.missing.len())
 }
 
@@ -156,7 +156,7 @@ impl Replica for Room {
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         let Some(name) = message.as_text() else { return Ok(()) };
         let report = cx.disconnect(&ClientId::new(name)?, CloseCode::POLICY, "by a client").await?;
-        Ok(socket.send(reached(report))?)
+        Ok(socket.send(reached(&report))?)
     }
 
     async fn on_close(&self, _: &Context<Self>, socket: &Socket, close: &dog::Close) -> Result {

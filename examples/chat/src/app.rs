@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{self, Secret};
 use crate::protocol::{Command, Input, Output, Scope, Users};
+use crate::responses::{method_not_allowed, not_found};
 
 /// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`]. Two is so few that three windows need two Replicas.
 pub const DEFAULT_LIMIT: Limit = Limit::new(2);
@@ -37,7 +38,7 @@ impl App for Chat {
             }
             ("/ws" | "/broadcast" | "/emit" | "/whisper", _) => Ok(method_not_allowed("GET")),
             _ => match dog.env().get::<Secret>() {
-                Some(secret) => backend::answer(secret, request, dog).await,
+                Some(secret) => backend::answer(secret, request, &dog.group::<Lobby>("lobby-id"), dog.now()).await,
                 None => Ok(not_found()),
             },
         }
@@ -64,16 +65,6 @@ fn page() -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
-}
-
-pub(crate) fn not_found() -> Response {
-    text_response(StatusCode::NOT_FOUND, "not found")
-}
-
-pub(crate) fn method_not_allowed(allowed: &'static str) -> Response {
-    let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, format!("use {allowed}"));
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

@@ -2,14 +2,15 @@
 
 use dog::http::{HeaderValue, Method, StatusCode, header};
 use dog::{
-    ClientId, CloseCode, Dog, GroupHandle, MAX_CLIENT_PAGE, Request, Response, Result, json_response, text_response,
+    ClientId, CloseCode, Group, GroupHandle, MAX_CLIENT_PAGE, Request, Response, Result, Timestamp, json_response,
+    text_response,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
-use crate::app::{Chat, Lobby, method_not_allowed, not_found};
 use crate::protocol::{MAX_TEXT, Output};
+use crate::responses::{method_not_allowed, not_found};
 
 /// The close code of a user who was removed. The page does not reconnect after it.
 const REMOVED: u16 = 4003;
@@ -35,7 +36,12 @@ impl Secret {
 }
 
 /// Answers a request that is not one of a user.
-pub(crate) async fn answer(secret: &Secret, request: Request, dog: &Dog<Chat>) -> Result<Response> {
+pub(crate) async fn answer<G: Group>(
+    secret: &Secret,
+    request: Request,
+    room: &GroupHandle<G>,
+    now: Timestamp,
+) -> Result<Response> {
     let path = request.uri().path().to_owned();
     let (name, allowed) = match path.strip_prefix("/users/") {
         Some(name) => (Some(name), Method::DELETE),
@@ -50,9 +56,8 @@ pub(crate) async fn answer(secret: &Secret, request: Request, dog: &Dog<Chat>) -
             None => "GET",
         }));
     }
-    let lobby = dog.group::<Lobby>("lobby-id");
     if allowed == Method::GET {
-        return users(&lobby).await;
+        return users(room).await;
     }
     if !secret.is_known_by(&request) {
         let mut response = text_response(StatusCode::UNAUTHORIZED, "send Authorization: Bearer SECRET");
@@ -60,29 +65,29 @@ pub(crate) async fn answer(secret: &Secret, request: Request, dog: &Dog<Chat>) -
         return Ok(response);
     }
     match name {
-        Some(name) => remove(name, &lobby).await,
-        None => announce(request, dog, &lobby).await,
+        Some(name) => remove(name, room).await,
+        None => announce(request, room, now).await,
     }
 }
 
 /// Says the body to everyone.
-async fn announce(request: Request, dog: &Dog<Chat>, lobby: &GroupHandle<Lobby>) -> Result<Response> {
+async fn announce<G: Group>(request: Request, room: &GroupHandle<G>, now: Timestamp) -> Result<Response> {
     // A longer one is an error that answers 413.
     let body = request.into_body().bytes(MAX_TEXT).await?;
     let Some(text) = std::str::from_utf8(&body).ok().filter(|text| !text.is_empty()) else {
         return Ok(text_response(StatusCode::BAD_REQUEST, "send a text in UTF-8"));
     };
-    let said = Output::Said { from: "HTTP", text, meta: None, to: None }.at(dog.now())?;
-    sockets(lobby.broadcast_confirmed(said).await?.sockets)
+    let said = Output::Said { from: "HTTP", text, meta: None, to: None }.at(now)?;
+    sockets(room.broadcast_confirmed(said).await?.sockets)
 }
 
 /// Closes all sockets of a user.
-async fn remove(name: &str, lobby: &GroupHandle<Lobby>) -> Result<Response> {
+async fn remove<G: Group>(name: &str, room: &GroupHandle<G>) -> Result<Response> {
     let Ok(name) = percent_decode_str(name).decode_utf8() else {
         return Ok(text_response(StatusCode::BAD_REQUEST, "the name is not UTF-8"));
     };
     let code = CloseCode::new(REMOVED).unwrap_or(CloseCode::POLICY);
-    let report = lobby.disconnect(&ClientId::new(name.as_ref())?, code, "removed").await?;
+    let report = room.disconnect(&ClientId::new(name.as_ref())?, code, "removed").await?;
     match report.sockets {
         0 if report.missing.is_empty() => Ok(text_response(StatusCode::NOT_FOUND, format!("{name} is not here"))),
         0 => Ok(text_response(StatusCode::SERVICE_UNAVAILABLE, "not every Replica has answered: try again later")),
@@ -91,10 +96,10 @@ async fn remove(name: &str, lobby: &GroupHandle<Lobby>) -> Result<Response> {
 }
 
 /// Every user with the number of sockets.
-async fn users(lobby: &GroupHandle<Lobby>) -> Result<Response> {
+async fn users<G: Group>(room: &GroupHandle<G>) -> Result<Response> {
     let (mut users, mut after) = (Vec::new(), None);
     loop {
-        let page = lobby.clients(after.as_ref(), MAX_CLIENT_PAGE).await?;
+        let page = room.clients(after.as_ref(), MAX_CLIENT_PAGE).await?;
         users.extend(page.clients.iter().map(|(name, sockets)| json!({ "name": name, "sockets": sockets })));
         after = page.next;
         if after.is_none() {

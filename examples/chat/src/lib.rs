@@ -3,6 +3,7 @@
 pub mod app;
 pub mod backend;
 mod protocol;
+mod responses;
 #[cfg(target_family = "wasm")]
 mod worker;
 

@@ -119,7 +119,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                     let uncounted = books.borrow().is_uncounted(*sibling);
                     let state = books.borrow().state(*sibling);
                     if uncounted && state != Some(MemberState::Uncounted) {
-                        self.count(&books, *sibling);
+                        self.count_member(&books, *sibling);
                     }
                 }
                 Ok(_) => {}
@@ -194,7 +194,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             // It lives, although it has not answered the last census. If there was no census yet, it is counted alone.
             let is_being_counted = state == Some(MemberState::Uncounted) && self.census_taken.get();
             if !is_being_counted {
-                self.count(books, replica);
+                self.count_member(books, replica);
             }
         }
         accepted
@@ -228,7 +228,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let parked = books.borrow_mut().advance(self.host().now());
         let to_ask = books.borrow_mut().to_ask(self.host().now());
         self.store_later(&books, &parked);
-        to_ask.into_iter().for_each(|replica| self.count(&books, replica));
+        to_ask.into_iter().for_each(|replica| self.count_member(&books, replica));
         if !parked.is_empty() {
             if self.host().profile().reads_other_objects {
                 // Before the view is sent: a Replica that receives it asks which siblings are parked.
@@ -242,7 +242,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     /// The books should be right now. Where no timer keeps them right, members that were silent for long are asked.
-    pub(super) fn ask_silent_members(&self, books: &OpenBooks) {
+    pub(super) fn ask_silent(&self, books: &OpenBooks) {
         if self.host().profile().liveness.are_timed() {
             return;
         }
@@ -270,13 +270,13 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         self.census_taken.set(true);
         let uncounted = books.borrow().uncounted();
         for replica in uncounted {
-            self.count(&books, replica);
+            self.count_member(&books, replica);
         }
         self.schedule_timer(&books);
     }
 
     /// Asks a member for its seats, and tells it the view.
-    pub(super) fn count(&self, books: &OpenBooks, replica: ReplicaId) {
+    pub(super) fn count_member(&self, books: &OpenBooks, replica: ReplicaId) {
         let Some(this) = self.this.upgrade() else { return };
         let deadline = books.borrow().policy().join_deadline;
         let enrolment = books.borrow().is_configured().then(|| self.enrolment(books));

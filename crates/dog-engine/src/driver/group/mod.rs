@@ -43,7 +43,7 @@ use calls::Calls;
 use newcomers::Newcomers;
 use open_books::{BooksOfLife, OpenBooks};
 use timer::Timer;
-use verbs::Verbs;
+use verbs::{Speaks as _, Verbs};
 use waiting::{Locating, Unplaced, Waiting};
 
 #[cfg(fuzzing)]
@@ -147,15 +147,6 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         self.core.host()
     }
 
-    /// The life has ended: nobody waits for it any more.
-    fn leave(&self) {
-        let waiting = self.waiting.borrow_mut().take_all();
-        drop(waiting);
-        self.verbs.drop_waiting();
-        self.timer.cancel();
-        self.host().group_ended(self.address, self.core.epoch());
-    }
-
     fn context(&self) -> GroupContext {
         // A method of a driver runs only while somebody holds the driver.
         GroupContext::new(self.this.upgrade().unwrap_or_else(|| unreachable!("a driver that runs is held")))
@@ -200,7 +191,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     async fn activate(self: &Rc<Self>) -> dog::Result<Awake<G>> {
-        let books = open_books::open(self).await?;
+        let books = self.open_books().await?;
         let group = G::activate(&self.context()).await?;
         let clients = client_records::load(Rc::clone(self.host()), self.address, self.core.epoch()).await?;
         let mut open = books.borrow_mut();
@@ -226,11 +217,11 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     fn call_while_awake(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
         match call {
             GroupCall::Identify { client, refused, near } => {
-                self.ask_silent_members(&awake.books);
+                self.ask_silent(&awake.books);
                 self.identify(&awake.books, Unplaced { client, refused, near, reply });
             }
             GroupCall::Locate { client } => {
-                self.ask_silent_members(&awake.books);
+                self.ask_silent(&awake.books);
                 self.locate(&awake.books, Locating { client, reply });
             }
             GroupCall::Enroll(census) => {
@@ -342,7 +333,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
     fn node_gone(self: Rc<Self>, node: NodeId) {
         let Some(books) = self.books.get() else { return };
         let there = books.borrow().seated_at(node);
-        there.into_iter().for_each(|replica| self.count(&books, replica));
+        there.into_iter().for_each(|replica| self.count_member(&books, replica));
     }
 
     fn goodbye(self: Rc<Self>) {

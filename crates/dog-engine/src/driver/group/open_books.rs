@@ -5,13 +5,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dog::internal::LocalFuture;
-use dog::{Error, Group};
+use dog::{Epoch, Error};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 
-use super::{GroupDriver, member_records};
+use super::member_records;
+use crate::address::GroupAddress;
 use crate::books::Books;
-use crate::driver::object::Living;
 use crate::host::Host;
 
 /// Books that are open.
@@ -39,40 +39,44 @@ impl BooksOfLife {
             State::Closed | State::Opening(_) => None,
         }
     }
-}
 
-/// Reads the members, unless the books are open. All who wait share one reading; after a failure the next one reads again.
-pub(super) async fn open<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) -> Result<OpenBooks, Error> {
-    if let Some(books) = group.books.get() {
-        return Ok(books);
-    }
-    let opening = match &*group.books.0.borrow() {
-        State::Opening(opening) => Some(opening.clone()),
-        State::Closed | State::Open(_) => None,
-    };
-    let opening = opening.unwrap_or_else(|| {
-        let opening = read(group).shared();
-        group.books.0.replace(State::Opening(opening.clone()));
-        opening
-    });
-    match opening.await {
-        Ok(books) => {
-            if group.books.get().is_none() {
-                group.books.0.replace(State::Open(Rc::clone(&books)));
+    /// Reads the members, unless the books are open. All who wait share one reading; after a failure the next one reads again.
+    pub(super) async fn open<H: Host>(
+        &self,
+        host: &Rc<H>,
+        group: GroupAddress,
+        epoch: Epoch,
+    ) -> Result<OpenBooks, Error> {
+        if let Some(books) = self.get() {
+            return Ok(books);
+        }
+        let opening = match &*self.0.borrow() {
+            State::Opening(opening) => Some(opening.clone()),
+            State::Closed | State::Open(_) => None,
+        };
+        let opening = opening.unwrap_or_else(|| {
+            let opening = read(Rc::clone(host), group, epoch).shared();
+            self.0.replace(State::Opening(opening.clone()));
+            opening
+        });
+        match opening.await {
+            Ok(books) => {
+                if self.get().is_none() {
+                    self.0.replace(State::Open(Rc::clone(&books)));
+                }
+                Ok(books)
             }
-            Ok(books)
-        }
-        Err(error) => {
-            group.books.0.replace(State::Closed);
-            Err(Error::new(error.kind(), error.to_string()))
+            Err(error) => {
+                self.0.replace(State::Closed);
+                Err(Error::new(error.kind(), error.to_string()))
+            }
         }
     }
 }
 
-fn read<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) -> LocalFuture<Result<OpenBooks, Rc<Error>>> {
-    let (host, address, epoch) = (Rc::clone(group.host()), group.address, group.core().epoch());
+fn read<H: Host>(host: Rc<H>, group: GroupAddress, epoch: Epoch) -> LocalFuture<Result<OpenBooks, Rc<Error>>> {
     Box::pin(async move {
-        let members = member_records::load(&*host, address).await.map_err(Rc::new)?;
+        let members = member_records::load(&*host, group).await.map_err(Rc::new)?;
         Ok(Rc::new(RefCell::new(Books::open(epoch, members))))
     })
 }

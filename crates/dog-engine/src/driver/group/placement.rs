@@ -1,13 +1,14 @@
 //! Gives clients their seats, as the books decide, and has new Replicas named when all are full.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use dog::internal::Kind;
+use dog::internal::{Kind, LocalFuture};
 use dog::{Error, Group, ReplicaId};
 
+use super::verbs::{Speaks, Verbs};
 use super::waiting::{Locating, Reserved, Unplaced};
 use super::{GroupDriver, OpenBooks, verbs};
-use crate::address::{NodeId, Ticket};
+use crate::address::{GroupAddress, NodeId, Ticket};
 use crate::books::{Decision, MemberState};
 use crate::driver::calls::user_function_by_deadline;
 use crate::driver::failures::{UserFunction, public_error};
@@ -179,5 +180,44 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             log_limited!(self.host(), error, "clusterize named a Replica that is full", group = %self.address, "clusterize named Replica {replica}, which is full already");
             self.fail_first(no_replica());
         }
+    }
+}
+
+impl<G: Group, H: Host> Speaks for GroupDriver<G, H> {
+    fn verbs(&self) -> &Verbs {
+        &self.verbs
+    }
+
+    fn address(&self) -> GroupAddress {
+        self.address
+    }
+
+    fn weak(&self) -> Weak<Self> {
+        Weak::clone(&self.this)
+    }
+
+    fn books(&self) -> Option<OpenBooks> {
+        self.books.get()
+    }
+
+    fn open_books(self: &Rc<Self>) -> LocalFuture<Result<OpenBooks, Error>> {
+        let this = Rc::clone(self);
+        Box::pin(async move { this.books.open(this.host(), this.address, this.core.epoch()).await })
+    }
+
+    fn ask_silent_members(&self, books: &OpenBooks) {
+        self.ask_silent(books);
+    }
+
+    fn count(&self, books: &OpenBooks, replica: ReplicaId) {
+        self.count_member(books, replica);
+    }
+
+    fn leave(&self) {
+        let waiting = self.waiting.borrow_mut().take_all();
+        drop(waiting);
+        self.verbs.drop_waiting();
+        self.timer.cancel();
+        self.host().group_ended(self.address, self.core.epoch());
     }
 }

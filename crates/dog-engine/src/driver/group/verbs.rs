@@ -3,19 +3,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use dog::internal::{GroupVerb, Kind, LocalFuture, VerbAnswer};
-use dog::{Error, Group, Message, Timestamp};
+use dog::{Error, Message, ReplicaId, Timestamp};
 use futures_channel::oneshot;
 
-use super::GroupDriver;
-use super::open_books::{self, OpenBooks};
-use crate::address::Targets;
+use super::open_books::OpenBooks;
+use crate::address::{GroupAddress, Targets};
 use crate::driver::calls::{ANSWER_DEADLINE, call_all_within, deadline_passed, unexpected_answer};
 use crate::driver::object::{Living, over, start, writes_are_done};
-use crate::host::Host;
+use crate::host::{HostObserver, Scheduler, Transport};
 use crate::message::{Delivery, GroupAnswer, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::repeats::log_limited;
 use crate::reply::Reply;
@@ -30,6 +29,23 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(2);
 /// How long after its arrival a verb is answered, with the names of the members that have not answered. The caller waits a
 /// little longer.
 const ANSWERED_WITHIN: Duration = ANSWER_DEADLINE.saturating_sub(Duration::from_millis(250));
+
+/// A Group that reaches and counts sockets.
+pub(super) trait Speaks: Living {
+    fn verbs(&self) -> &Verbs;
+    fn address(&self) -> GroupAddress;
+    fn weak(&self) -> Weak<Self>;
+    /// The books, if they are open.
+    fn books(&self) -> Option<OpenBooks>;
+    /// Opens the books.
+    fn open_books(self: &Rc<Self>) -> LocalFuture<Result<OpenBooks, Error>>;
+    /// Has the books be right now, once the user's value is in memory.
+    fn ask_silent_members(&self, books: &OpenBooks);
+    /// Asks one member for its seats.
+    fn count(&self, books: &OpenBooks, replica: ReplicaId);
+    /// The life has left memory.
+    fn leave(&self);
+}
 
 /// One verb, and who waits for its outcome.
 enum Verb {
@@ -129,24 +145,21 @@ impl Drop for Running {
 }
 
 /// A verb of the App or of a Replica.
-pub(super) fn call<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, verb: GroupVerb, reply: Reply<GroupAnswer>) {
+pub(super) fn call<G: Speaks>(group: &Rc<G>, verb: GroupVerb, reply: Reply<GroupAnswer>) {
     // If there is an error, the caller has it.
     let _ = begin(group, Verb::Call(verb, reply));
 }
 
 /// The same without an answer.
-pub(super) fn cast<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, message: Message) {
+pub(super) fn cast<G: Speaks>(group: &Rc<G>, message: Message) {
     if let Err(error) = begin(group, Verb::Cast(message)) {
-        log_limited!(group.host(), warn, "a broadcast to a Group is dropped", group = %group.address, "a broadcast to a Group is dropped: {error}");
+        log_limited!(group.core().host(), warn, "a broadcast to a Group is dropped", group = %group.address(), "a broadcast to a Group is dropped: {error}");
     }
 }
 
 /// A verb of the Group's own code.
-pub(super) fn own_call<G: Group, H: Host>(
-    group: &GroupDriver<G, H>,
-    verb: GroupVerb,
-) -> LocalFuture<Result<VerbAnswer, Error>> {
-    let (this, activation) = (group.this.clone(), group.core.life().activation());
+pub(super) fn own_call<G: Speaks>(group: &G, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+    let (this, activation) = (group.weak(), group.core().life().activation());
     Box::pin(async move {
         activation.check()?;
         let (sender, receiver) = oneshot::channel();
@@ -161,28 +174,28 @@ pub(super) fn own_call<G: Group, H: Host>(
 }
 
 /// The same without an answer.
-pub(super) fn own_cast<G: Group, H: Host>(group: &GroupDriver<G, H>, message: Message) -> Result<(), Error> {
-    group.core.life().activation().check()?;
-    let this = group.this.upgrade().ok_or_else(over)?;
+pub(super) fn own_cast<G: Speaks>(group: &G, message: Message) -> Result<(), Error> {
+    group.core().life().activation().check()?;
+    let this = group.weak().upgrade().ok_or_else(over)?;
     begin(&this, Verb::Cast(message))
 }
 
 /// Runs a verb as soon as the members are counted, after those that came before it.
-fn begin<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, verb: Verb) -> Result<(), Error> {
-    let pending = Pending { verb, came: group.host().now() };
-    if let Some(books) = group.books.get().filter(|_| group.verbs.waiting.borrow().is_empty()) {
-        ask_members(group, &books);
+fn begin<G: Speaks>(group: &Rc<G>, verb: Verb) -> Result<(), Error> {
+    let pending = Pending { verb, came: group.core().host().now() };
+    if let Some(books) = group.books().filter(|_| group.verbs().waiting.borrow().is_empty()) {
+        ask_members(&**group, &books);
         if !books.borrow().awaits_census() {
             run(group, &books, pending);
             leave_if_unneeded(group);
             return Ok(());
         }
     }
-    group.verbs.wait(pending)?;
+    group.verbs().wait(pending)?;
     limit_wait(group);
-    match group.books.get() {
+    match group.books() {
         Some(books) => {
-            ask_members(group, &books);
+            ask_members(&**group, &books);
             run_waiting(group, &books);
         }
         None => open_for_verbs(group),
@@ -191,32 +204,32 @@ fn begin<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, verb: Verb) -> Result
 }
 
 /// The books should be right now.
-fn ask_members<G: Group, H: Host>(group: &GroupDriver<G, H>, books: &OpenBooks) {
+fn ask_members<G: Speaks>(group: &G, books: &OpenBooks) {
     if books.borrow().is_configured() {
         return group.ask_silent_members(books);
     }
-    let now = group.host().now();
-    let mut to_ask = if group.verbs.has_counted.replace(true) { Vec::new() } else { books.borrow().uncounted() };
+    let now = group.core().host().now();
+    let mut to_ask = if group.verbs().has_counted.replace(true) { Vec::new() } else { books.borrow().uncounted() };
     books.borrow_mut().check_silent(now);
     to_ask.extend(books.borrow_mut().to_ask(now));
     to_ask.into_iter().for_each(|replica| group.count(books, replica));
 }
 
-fn open_for_verbs<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) {
-    if group.verbs.opens.replace(true) {
+fn open_for_verbs<G: Speaks>(group: &Rc<G>) {
+    if group.verbs().opens.replace(true) {
         return;
     }
     let this = Rc::clone(group);
     start(group, async move {
-        let opened = open_books::open(&this).await;
-        this.verbs.opens.set(false);
+        let opened = this.open_books().await;
+        this.verbs().opens.set(false);
         match opened {
             Ok(books) => {
-                ask_members(&this, &books);
+                ask_members(&*this, &books);
                 run_waiting(&this, &books);
             }
             Err(error) => {
-                this.verbs.fail_waiting(&error);
+                this.verbs().fail_waiting(&error);
                 leave_if_unneeded(&this);
             }
         }
@@ -224,31 +237,31 @@ fn open_for_verbs<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) {
 }
 
 /// From now on, nothing that waits waits for longer than [`COUNTED_WITHIN`].
-fn limit_wait<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) {
-    if group.verbs.is_limited.replace(true) {
+fn limit_wait<G: Speaks>(group: &Rc<G>) {
+    if group.verbs().is_limited.replace(true) {
         return;
     }
-    let (host, this) = (Rc::clone(group.host()), Rc::downgrade(group));
-    group.host().spawn(Box::pin(async move {
+    let (host, this) = (Rc::clone(group.core().host()), Rc::downgrade(group));
+    group.core().host().spawn(Box::pin(async move {
         host.sleep(COUNTED_WITHIN).await;
-        let Some(group) = this.upgrade().filter(|group| !group.core.life().has_ended()) else { return };
-        group.verbs.is_limited.set(false);
-        if let Some(books) = group.books.get() {
+        let Some(group) = this.upgrade().filter(|group| !group.core().life().has_ended()) else { return };
+        group.verbs().is_limited.set(false);
+        if let Some(books) = group.books() {
             run_all(&group, &books);
         }
     }));
 }
 
 /// Runs what waits, once the members are counted.
-pub(super) fn run_waiting<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, books: &OpenBooks) {
+pub(super) fn run_waiting<G: Speaks>(group: &Rc<G>, books: &OpenBooks) {
     if !books.borrow().awaits_census() {
         run_all(group, books);
     }
 }
 
-fn run_all<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, books: &OpenBooks) {
+fn run_all<G: Speaks>(group: &Rc<G>, books: &OpenBooks) {
     let mut ran = false;
-    while let Some(pending) = group.verbs.pop() {
+    while let Some(pending) = group.verbs().pop() {
         run(group, books, pending);
         ran = true;
     }
@@ -258,13 +271,13 @@ fn run_all<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, books: &OpenBooks) 
 }
 
 /// What a verb sends is sent before this returns, unless it waits for permits. So what one caller sends keeps its order.
-fn run<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, books: &OpenBooks, Pending { verb, came }: Pending) {
+fn run<G: Speaks>(group: &Rc<G>, books: &OpenBooks, Pending { verb, came }: Pending) {
     let (verb, reply) = match verb {
         Verb::Cast(message) => {
-            let targets = listeners(group, books);
+            let targets = listeners(&**group, books);
             if !targets.replicas.is_empty() {
                 let delivery = Delivery { message, except: None };
-                group.host().cast_replicas(&targets, ReplicaCast::Deliver(delivery));
+                group.core().host().cast_replicas(&targets, ReplicaCast::Deliver(delivery));
             }
             return;
         }
@@ -282,33 +295,28 @@ fn run<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>, books: &OpenBooks, Pend
         }
         Verb::Call(verb, reply) => (verb, reply),
     };
-    let (this, books, running) = (Rc::clone(group), Rc::clone(books), Running::begin(&group.verbs));
+    let (this, books, running) = (Rc::clone(group), Rc::clone(books), Running::begin(group.verbs()));
     start(group, async move {
-        let answer = reach(&this, &books, verb, came).await;
+        let answer = reach(&*this, &books, verb, came).await;
         reply.send(answer.map(GroupAnswer::Verb));
         drop(running);
         leave_if_unneeded(&this);
     });
 }
 
-fn listeners<G: Group, H: Host>(group: &GroupDriver<G, H>, books: &OpenBooks) -> Targets {
-    Targets { group: group.address, replicas: books.borrow().listeners().all().collect(), except: None }
+fn listeners<G: Speaks>(group: &G, books: &OpenBooks) -> Targets {
+    Targets { group: group.address(), replicas: books.borrow().listeners().all().collect(), except: None }
 }
 
 /// Calls the Replicas that may have sockets.
-async fn reach<G: Group, H: Host>(
-    group: &GroupDriver<G, H>,
-    books: &OpenBooks,
-    verb: GroupVerb,
-    came: Timestamp,
-) -> Result<VerbAnswer, Error> {
-    let left = ANSWERED_WITHIN.saturating_sub(group.host().now().since(came));
+async fn reach<G: Speaks>(group: &G, books: &OpenBooks, verb: GroupVerb, came: Timestamp) -> Result<VerbAnswer, Error> {
+    let left = ANSWERED_WITHIN.saturating_sub(group.core().host().now().since(came));
     if left.is_zero() {
         return Err(deadline_passed());
     }
     let of_client = |client| {
         let replicas = books.borrow().listeners().of(client).into();
-        Targets { group: group.address, replicas, except: None }
+        Targets { group: group.address(), replicas, except: None }
     };
     let left_out = || books.borrow().listeners().left_out().collect();
     let (targets, call, left_out) = match verb {
@@ -322,15 +330,25 @@ async fn reach<G: Group, H: Host>(
         GroupVerb::Gossip(bytes) => (listeners(group, books), ReplicaCall::Gossip(bytes), Some(left_out())),
         GroupVerb::Clients { .. } | GroupVerb::Count => return Err(unexpected_answer()),
     };
-    let answers = call_all_within(group.host(), &targets, &call, left).await;
-    if let Some(left_out) = left_out {
-        let bytes = |answer| match answer {
-            ReplicaAnswer::Gossip(bytes) => Ok(bytes),
-            _ => Err(unexpected_answer()),
-        };
-        let answers = answers.into_iter().map(|(replica, answer)| (replica, answer.and_then(bytes))).collect();
-        return Ok(VerbAnswer::Gossip { answers, left_out });
-    }
+    let answers = call_all_within(group.core().host(), &targets, &call, left).await;
+    Ok(match left_out {
+        Some(left_out) => gossip(answers, left_out),
+        None => reached(answers),
+    })
+}
+
+type Answers = Vec<(ReplicaId, Result<ReplicaAnswer, Error>)>;
+
+fn gossip(answers: Answers, left_out: Vec<ReplicaId>) -> VerbAnswer {
+    let bytes = |answer| match answer {
+        ReplicaAnswer::Gossip(bytes) => Ok(bytes),
+        _ => Err(unexpected_answer()),
+    };
+    let answers = answers.into_iter().map(|(replica, answer)| (replica, answer.and_then(bytes))).collect();
+    VerbAnswer::Gossip { answers, left_out }
+}
+
+fn reached(answers: Answers) -> VerbAnswer {
     let (mut sockets, mut missing) = (0, Vec::new());
     for (replica, answer) in answers {
         match answer {
@@ -339,21 +357,22 @@ async fn reach<G: Group, H: Host>(
             Err(error) => missing.push((replica, error)),
         }
     }
-    Ok(VerbAnswer::Reached { sockets, missing })
+    VerbAnswer::Reached { sockets, missing }
 }
 
 /// Without a member, a Group that is only here because of verbs leaves memory at once.
-fn leave_if_unneeded<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) {
-    let has_members = group.books.get().is_some_and(|books| books.borrow().totals().members > 0);
-    if !has_members && group.verbs.are_done() && group.core.life().is_hibernating() {
+fn leave_if_unneeded<G: Speaks>(group: &Rc<G>) {
+    let has_members = group.books().is_some_and(|books| books.borrow().totals().members > 0);
+    if !has_members && group.verbs().are_done() && group.core().life().is_hibernating() {
         leave(group);
     }
 }
 
 /// Leaves memory if the user's value is not there, and nothing runs. Returns `false` if this has to be tried again later.
-pub(super) fn leave_memory<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) -> bool {
-    let life = group.core.life();
-    if !life.is_hibernating() || !life.is_idle() || !group.verbs.are_done() || group.core.store().alarms_are_busy() {
+pub(super) fn leave_memory<G: Speaks>(group: &Rc<G>) -> bool {
+    let life = group.core().life();
+    if !life.is_hibernating() || !life.is_idle() || !group.verbs().are_done() || group.core().store().alarms_are_busy()
+    {
         return false;
     }
     if writes_are_done(group) {
@@ -362,7 +381,7 @@ pub(super) fn leave_memory<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) -> 
     true
 }
 
-fn leave<G: Group, H: Host>(group: &Rc<GroupDriver<G, H>>) {
+fn leave<G: Speaks>(group: &Rc<G>) {
     if group.core().leave_memory() {
         group.leave();
     }
