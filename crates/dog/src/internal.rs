@@ -2,13 +2,13 @@
 //! has no use for it, and it may change in any release.
 
 pub use crate::alarm::NewAlarm;
-pub use crate::app::GroupVisitor;
 pub use crate::call::encode_call;
 pub use crate::close::SocketErrorKind;
 pub use crate::codec::{decode, encode};
 pub use crate::error::Kind;
 pub use crate::except::Except;
 pub use crate::group_names::{are_among, are_distinct};
+pub use crate::groups::GroupVisitor;
 pub use crate::list::TransactionRead;
 pub use crate::message::MessageBuffer;
 pub use crate::port::{
