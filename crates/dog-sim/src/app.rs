@@ -14,6 +14,7 @@ use http::StatusCode;
 use http_body::Frame;
 
 use crate::record::{InFlight, MessageName, Witness};
+use crate::tasks::{Activation, TaskCheck};
 
 /// The rules of the Group in this run.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +89,7 @@ fn witness(env: &dog::Env) -> Result<Witness> {
 pub(crate) struct Hall {
     rules: Rules,
     witness: Witness,
+    activation: Activation,
 }
 
 impl Group for Hall {
@@ -101,7 +103,8 @@ impl Group for Hall {
         may_activate(&witness)?;
         check_entries(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
         let rules = cx.env().get::<Rules>().copied().ok_or_else(|| Failure::new("the Env of a run has Rules"))?;
-        Ok(Self { rules, witness })
+        let activation = Activation::begin(&witness);
+        Ok(Self { rules, witness, activation })
     }
 
     fn limit(&self) -> Limit {
@@ -121,6 +124,18 @@ impl Group for Hall {
         match dog::query_param(&request, "do").as_deref() {
             Some("panic") => panic_quietly(&self.witness),
             Some("fail") => Err(Failure::new("asked to fail")),
+            Some("task") => {
+                let (mut task, cx) = (self.activation.task(cx.now()), cx.clone());
+                let mut interval = cx.interval(task.period());
+                cx.clone().spawn(async move {
+                    let mut goes_on = true;
+                    while goes_on {
+                        goes_on = task.ticks(interval.tick().await, cx.now());
+                    }
+                    end(&task);
+                })?;
+                Ok(dog::text_response(StatusCode::OK, "begun"))
+            }
             _ => {
                 count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?;
                 Ok(dog::text_response(StatusCode::OK, "counted"))
@@ -133,6 +148,7 @@ impl Group for Hall {
 pub(crate) struct Desk {
     witness: Witness,
     life: u64,
+    activation: Activation,
 }
 
 impl Replica for Desk {
@@ -144,8 +160,8 @@ impl Replica for Desk {
         let witness = witness(cx.env())?;
         may_activate(&witness)?;
         check_entries(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
-        let life = witness.record().running_life();
-        Ok(Self { witness, life })
+        let activation = Activation::begin(&witness);
+        Ok(Self { witness, life: activation.life(), activation })
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
@@ -229,14 +245,36 @@ impl Desk {
         self.witness.record().handler_ends(socket.id());
     }
 
+    /// Spawns a task that sends something with each tick, and pauses between some of them.
+    fn begin_task(&self, cx: &Context<Self>) -> Result {
+        let (mut task, cx) = (self.activation.task(cx.now()), cx.clone());
+        let mut interval = cx.interval(task.period());
+        cx.clone().spawn(async move {
+            while task.ticks(interval.tick().await, cx.now()) {
+                let sent = match message(task.witness(), task.life(), 'b', "-").0.1 % 3 {
+                    0 => cx.broadcast(message(task.witness(), task.life(), 'b', "-").1),
+                    1 => cx.emit(message(task.witness(), task.life(), 'e', "-").1),
+                    _ => {
+                        cx.sleep(3 * task.period()).await;
+                        Ok(())
+                    }
+                };
+                if let Err(error) = sent {
+                    task.cannot_act(&error);
+                }
+            }
+            end(&task);
+        })?;
+        Ok(())
+    }
+
     /// Returns a message that contains its kind, its name, and the client that it excludes or addresses.
     fn message(&self, kind: char, about: &str) -> Message {
         self.named_message(kind, about).1
     }
 
     fn named_message(&self, kind: char, about: &str) -> (MessageName, Message) {
-        let name = self.witness.record().next_message(self.life);
-        (name, Message::text(format!("{kind} {} {} {about}", name.0, name.1)))
+        message(&self.witness, self.life, kind, about)
     }
 
     /// Attaches a new number to the socket.
@@ -269,6 +307,7 @@ impl Desk {
             ("gossip", asked) => drop(cx.gossip(&asked.parse()?).await?),
             ("count", _) => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
             ("alarm", millis) => self.set_alarm(cx, millis.parse()?).await,
+            ("task", _) => self.begin_task(cx)?,
             ("attach", _) => self.attach(socket),
             ("close", _) => socket.close(CloseCode::NORMAL, "asked to"),
             ("fail", _) => return Err(Failure::new("asked to fail")),
@@ -310,6 +349,18 @@ impl Desk {
             let at = Some(at).filter(|_| is_set && record.runs_current_life(object));
             record.stored().alarm_set(object, name, number, at);
         }
+    }
+}
+
+fn message(witness: &Witness, life: u64, kind: char, about: &str) -> (MessageName, Message) {
+    let name = witness.record().next_message(life);
+    (name, Message::text(format!("{kind} {} {} {about}", name.0, name.1)))
+}
+
+/// The end of a task, which is sometimes a panic.
+fn end(task: &TaskCheck) {
+    if task.panics() {
+        panic_quietly(task.witness());
     }
 }
 

@@ -82,7 +82,10 @@ impl std::error::Error for Finding {}
 pub fn explore(seed: u64, options: Options) -> Result<RunOutcome, Box<Finding>> {
     let mut run = Run::new(Plan::new(seed, options.bug), options.trace);
     #[cfg(feature = "bugs")]
-    dog_engine::fault_injection::set_socket_ends_twice(options.bug == Some(Bug::DoubleClose));
+    {
+        dog_engine::fault_injection::set_socket_ends_twice(options.bug == Some(Bug::DoubleClose));
+        dog_engine::fault_injection::set_tasks_outlive_lives(options.bug == Some(Bug::OutlivingTask));
+    }
     work_safely(&mut run);
     let finding = finding(&run, seed, options);
     let outcome = outcome(&run);

@@ -7,6 +7,7 @@
 //!
 //! # The files, in reading order
 //! - `stored`: what objects have stored; `checks`: counts of the checks of each promise
+//! - `tasks`: what tasks of objects do, and the checks of that
 //! - `record`: what the App's handlers record, and the checks of that; `app`: the App
 //! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `run`: a run in progress
 //! - `placement`: checks where new clients are placed when all faults are healed; `settle`: the other checks at that
@@ -27,7 +28,7 @@
 //! | 11 | `Stored::found` (whole, and what was acknowledged) | whenever an object wakes; when all is healed |
 //! | 13 | `RunRecord::finds_attached`; `check_hibernation` in `settle` | with every handler; when all is healed |
 //! | 14 | `Watch::panics`, `work_safely` in `explore`: no panic but those that were asked for | with every panic |
-//! | 21 | `Stored::alarm_rang` (in time, and not replaced), `Stored::check_alarms` (it has rung) | whenever an alarm rings; when all is healed |
+//! | 21 | `TaskRecord::may_act`, `TaskCheck::ticks`: a task acts in its own life only, and ticks on time; `Stored::alarm_rang` (in time, and not replaced), `Stored::check_alarms` (it has rung) | with every tick of a task; whenever an alarm rings; when all is healed |
 
 mod app;
 mod checks;
@@ -39,6 +40,7 @@ mod record;
 mod run;
 mod settle;
 mod stored;
+mod tasks;
 mod watch;
 mod workload;
 

@@ -10,6 +10,7 @@ use dog_testing::world::Random;
 
 use crate::checks::Checks;
 use crate::stored::{ObjectId, Stored};
+use crate::tasks::TaskRecord;
 
 /// After a restart of a Group with liveness checks on demand, a whisper may miss sockets for this long. The Group does
 /// not know sockets that are opened with a ticket of its earlier life until they are reported. A ticket lives for up to
@@ -91,6 +92,7 @@ pub(crate) struct RunRecord {
     /// How many messages the sender of each whisper had sent when the whisper ended.
     pub(crate) whispers: BTreeMap<MessageName, u64>,
     stored: Stored,
+    tasks: TaskRecord,
     /// How often handlers have run. A run without handlers checks nothing.
     pub(crate) handled: u64,
     /// How many calls, answers and deliveries were lost or late so far.
@@ -124,6 +126,7 @@ impl Witness {
             owed: BTreeMap::new(),
             whispers: BTreeMap::new(),
             stored: Stored::default(),
+            tasks: TaskRecord::default(),
             handled: 0,
             harmed: 0,
             harmed_when_healed: 0,
@@ -163,7 +166,7 @@ impl RunRecord {
         self.violations.push(Violation { promise, what: what.into() });
     }
 
-    fn check(&mut self, promise: u8, outcome: Result<(), String>) {
+    pub(crate) fn check(&mut self, promise: u8, outcome: Result<(), String>) {
         self.checks.count(promise);
         if let Err(what) = outcome {
             self.broken(promise, what);
@@ -330,6 +333,11 @@ impl RunRecord {
     /// Returns what objects have stored.
     pub(crate) fn stored(&mut self) -> &mut Stored {
         &mut self.stored
+    }
+
+    /// Returns what is known of tasks.
+    pub(crate) fn tasks(&mut self) -> &mut TaskRecord {
+        &mut self.tasks
     }
 
     /// Records that a whisper begins. If it succeeds, the open sockets of `client` must receive it.

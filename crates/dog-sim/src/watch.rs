@@ -317,7 +317,9 @@ impl Observer for Watch {
     }
 
     fn crashes(&self, life: &Life) {
-        self.witness.record().owed.retain(|_, owed| owed.sender != life.epoch());
+        let mut record = self.witness.record();
+        record.owed.retain(|_, owed| owed.sender != life.epoch());
+        record.tasks().crashes(life.epoch().as_u64());
     }
 
     fn ends(&self, socket: SocketId) {

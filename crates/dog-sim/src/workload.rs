@@ -24,12 +24,13 @@ const VERBS: &[&str] = &[
     "count",
     "count",
     "alarm",
+    "task",
     "attach",
     "attach",
 ];
 
 /// The requests of clients that open no socket.
-const REQUESTS: &[&str] = &["/slow", "/count", "/broadcast", "/stream", "/drop", "/group"];
+const REQUESTS: &[&str] = &["/slow", "/count", "/broadcast", "/stream", "/drop", "/group", "/group?do=task"];
 
 /// The actions of a run.
 pub(crate) struct Workload<'run> {
@@ -109,7 +110,8 @@ impl<'run> Workload<'run> {
     }
 
     fn path(&self, path: &str) -> String {
-        format!("{path}?u={}&g=g{}", self.client_name(), self.below(self.run.plan().groups))
+        let mark = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{mark}u={}&g=g{}", self.client_name(), self.below(self.run.plan().groups))
     }
 
     fn connect(&mut self) {
@@ -173,7 +175,7 @@ impl<'run> Workload<'run> {
         match self.below(6) {
             0 => self.request("/panic"),
             1 => self.request("/fail"),
-            2 => self.request(self.pick(&["/group&do=panic", "/group&do=fail"])),
+            2 => self.request(self.pick(&["/group?do=panic", "/group?do=fail"])),
             3 => self.speak("panic"),
             _ => self.speak("fail"),
         }

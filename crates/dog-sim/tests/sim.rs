@@ -63,9 +63,10 @@ fn broken_by(bug: Bug) -> &'static [u8] {
         Bug::AllOrNothing => &[6],
         Bug::DoubleClose => &[7],
         Bug::UnfencedWrite | Bug::UnfencedMessage => &[10],
-        Bug::UncheckedLease => &[8, 10],
+        Bug::UncheckedLease => &[8, 9, 10],
         Bug::UnfencedReport => &[8],
         Bug::UnfencedView => &[4, 6, 9],
+        Bug::OutlivingTask => &[21],
         _ => &[],
     }
 }

@@ -27,11 +27,13 @@ pub enum Bug {
     UnfencedReport,
     /// A Replica takes the view of an earlier life of its Group for the newest.
     UnfencedView,
+    /// A task goes on after its object's life has ended. Needs the feature `bugs`.
+    OutlivingTask,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -42,6 +44,7 @@ impl Bug {
         Self::UncheckedLease,
         Self::UnfencedReport,
         Self::UnfencedView,
+        Self::OutlivingTask,
     ];
 
     /// Returns its name on the command line.
@@ -57,6 +60,7 @@ impl Bug {
             Self::UncheckedLease => "unchecked-lease",
             Self::UnfencedReport => "unfenced-report",
             Self::UnfencedView => "unfenced-view",
+            Self::OutlivingTask => "outliving-task",
         }
     }
 }

@@ -102,6 +102,14 @@ impl<O: Living> Supervised<O> {
         }
     }
 
+    /// A fault that the simulation must find.
+    fn outlives_life(&self) -> bool {
+        #[cfg(feature = "fault-injection")]
+        return self.origin == Origin::User && crate::fault_injection::tasks_outlive_lives();
+        #[cfg(not(feature = "fault-injection"))]
+        return false;
+    }
+
     /// Drops the task before anyone checks whether the object is idle.
     fn finish(&mut self) {
         if let Some(task) = self.task.take() {
@@ -124,7 +132,7 @@ impl<O: Living> Future for Supervised<O> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.object.core().life().has_ended() {
+        if self.object.core().life().has_ended() && !self.outlives_life() {
             return Poll::Ready(());
         }
         let this = &mut *self;
