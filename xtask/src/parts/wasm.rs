@@ -10,7 +10,7 @@ use crate::provision::wasm::WasmToolchain;
 use crate::workspace::Workspace;
 
 /// The packages with code for wasm only, which the part `clippy` does not compile.
-const WASM_ONLY: &[&str] = &["durable-object-groups-workers", "conformance-worker", "chat", "relay"];
+const WASM_ONLY: &[&str] = &["durable-object-groups-workers", "conformance-worker", "chat", "relay", "game"];
 
 /// Installs a toolchain for wasm, builds the crates and runs clippy.
 pub(super) fn prepare(workspace: &Workspace) -> Result<()> {

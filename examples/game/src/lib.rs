@@ -1,0 +1,6 @@
+#![doc = include_str!("../README.md")]
+
+pub mod app;
+pub mod arena;
+#[cfg(target_family = "wasm")]
+mod worker;
