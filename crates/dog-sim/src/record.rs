@@ -12,10 +12,14 @@ use crate::checks::Checks;
 use crate::stored::{ObjectId, Stored};
 use crate::tasks::TaskRecord;
 
-/// After a restart of a Group with liveness checks on demand, a whisper may miss sockets for this long. The Group does
-/// not know sockets that are opened with a ticket of its earlier life until they are reported. A ticket lives for up to
-/// 8 s, and a report takes 1 s.
+/// After a restart of a Group, a whisper may miss some sockets for this long. The Group does not know sockets that are
+/// opened with a ticket of its earlier life until they are reported. A ticket lives for up to 8 s, and a report takes 1 s
+/// where liveness is checked on demand.
 const WHISPERS_MAY_MISS: Duration = Duration::from_secs(10);
+
+/// Where liveness is checked by timers, sockets are reported at once, or when the report before is acknowledged. So only
+/// sockets that have just opened may be missed.
+const REPORTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A promise that was broken.
 #[derive(Clone, Debug)]
@@ -40,6 +44,8 @@ pub(crate) struct SocketRecord {
     attached: Option<u64>,
     /// Whether it is open at its host.
     pub(crate) is_open: bool,
+    /// When it opened there.
+    since: Timestamp,
 }
 
 /// A message that a socket must receive.
@@ -74,8 +80,10 @@ pub(crate) struct RunRecord {
     pub(crate) activations_fail: u32,
     /// The life whose code runs now.
     running_life: Option<Epoch>,
-    /// When the last life of a Group began, if liveness is checked on demand.
+    /// When the last life of a Group began.
     group_began: Option<Timestamp>,
+    /// Whether liveness is checked on demand.
+    is_on_demand: bool,
     /// The current life of each object.
     lives: BTreeMap<ObjectId, Epoch>,
     /// How many messages each life of a Replica has sent.
@@ -116,6 +124,7 @@ impl Witness {
             activations_fail,
             running_life: None,
             group_began: None,
+            is_on_demand: false,
             lives: BTreeMap::new(),
             sent: BTreeMap::new(),
             next_attachment: 0,
@@ -188,9 +197,14 @@ impl RunRecord {
         self.lives.insert(object, epoch);
     }
 
-    /// Records that a life of a Group begins, in a run with liveness checks on demand.
-    pub(crate) fn group_begins_on_demand(&mut self) {
-        self.group_began = Some(self.now);
+    /// Records that a life of a Group begins.
+    pub(crate) fn group_begins(&mut self, is_on_demand: bool) {
+        (self.group_began, self.is_on_demand) = (Some(self.now), is_on_demand);
+    }
+
+    /// Whether a Group has begun so lately that it may not know sockets that have opened since.
+    fn group_is_new(&self) -> bool {
+        self.group_began.is_some_and(|began| self.now.since(began) < WHISPERS_MAY_MISS)
     }
 
     /// Returns the number of the object's current life.
@@ -225,8 +239,8 @@ impl RunRecord {
     pub(crate) fn host_opens(&mut self, socket: SocketId, group: GroupId, (replica, life): (ReplicaId, u64)) {
         *self.open.entry((replica, life)).or_default() += 1;
         self.check_limit(replica, life);
-        let (group, replica) = (Some(group), Some(replica));
-        self.sockets.insert(socket, SocketRecord { is_open: true, group, replica, ..SocketRecord::default() });
+        let (group, replica, since) = (Some(group), Some(replica), self.now);
+        self.sockets.insert(socket, SocketRecord { is_open: true, since, group, replica, ..SocketRecord::default() });
     }
 
     /// Records that a host's socket has ended. No message is owed to it any more.
@@ -352,7 +366,11 @@ impl RunRecord {
             harmed: self.harmed,
             whispered: true,
         };
-        let is_meant = |record: &SocketRecord| record.is_open && record.group == Some(group) && record.client == client;
+        let (is_new, now) = (self.group_is_new(), self.now);
+        let is_known = |record: &SocketRecord| !is_new || now.since(record.since) >= REPORTED_WITHIN;
+        let is_meant = |record: &SocketRecord| {
+            record.is_open && record.group == Some(group) && record.client == client && is_known(record)
+        };
         let open = self.sockets.iter().filter(|(_, record)| is_meant(record));
         self.owed.extend(open.map(|(socket, _)| ((name, *socket), owed.clone())));
     }
@@ -395,8 +413,8 @@ impl RunRecord {
         if !succeeded {
             self.owed.retain(|(owed, _), _| *owed != name);
         }
-        let (healed, harmed, now) = (self.harmed_when_healed, self.harmed, self.now);
-        let may_miss = self.group_began.is_some_and(|began| now.since(began) < WHISPERS_MAY_MISS);
+        let (healed, harmed) = (self.harmed_when_healed, self.harmed);
+        let may_miss = self.is_on_demand && self.group_is_new();
         self.owed_by(name).for_each(|(_, owed)| owed.sure = !may_miss && owed.harmed == healed && harmed == healed);
     }
 }

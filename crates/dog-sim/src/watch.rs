@@ -257,8 +257,8 @@ impl Observer for Watch {
         let Some(object) = life.object() else { return };
         let mut record = self.witness.record();
         record.begin_life(*object.id(), life.epoch());
-        if matches!(object, Object::Group(_)) && !self.liveness.are_timed() {
-            record.group_begins_on_demand();
+        if matches!(object, Object::Group(_)) {
+            record.group_begins(!self.liveness.are_timed());
         }
     }
 
