@@ -7,7 +7,7 @@
 //!
 //! # The files, in reading order
 //! - `stored`: what objects have stored; `checks`: counts of the checks of each promise
-//! - `tasks`: what tasks of objects do, and the checks of that
+//! - `tasks`: what tasks of objects do, and the checks of that; `task_record`: when they may act
 //! - `record`: what the App's handlers record, and the checks of that; `app`: the App
 //! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `run`: a run in progress
 //! - `placement`: checks where new clients are placed when all faults are healed; `settle`: the other checks at that
@@ -40,6 +40,7 @@ mod record;
 mod run;
 mod settle;
 mod stored;
+mod task_record;
 mod tasks;
 mod watch;
 mod workload;

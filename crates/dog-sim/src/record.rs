@@ -10,7 +10,7 @@ use dog_testing::world::Random;
 
 use crate::checks::Checks;
 use crate::stored::{ObjectId, Stored};
-use crate::tasks::TaskRecord;
+use crate::task_record::TaskRecord;
 
 /// After a restart of a Group, a whisper may miss some sockets for this long. The Group does not know sockets that are
 /// opened with a ticket of its earlier life until they are reported. A ticket lives for up to 8 s, and a report takes 1 s

@@ -1,45 +1,11 @@
 //! What tasks of objects do in a run, and the checks of promise 21: a task acts in its own life only, and ticks on time.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dog::Timestamp;
 
 use crate::record::Witness;
-
-/// Names an activation of an object: the time in which its value is in memory without a break.
-pub(crate) type ActivationId = u64;
-
-/// What is known of tasks. Part of the [`RunRecord`](crate::record::RunRecord).
-#[derive(Debug, Default)]
-pub(crate) struct TaskRecord {
-    next: ActivationId,
-    /// The activations whose value was dropped.
-    over: BTreeSet<ActivationId>,
-    /// The lives that have crashed.
-    crashed: BTreeSet<u64>,
-}
-
-impl TaskRecord {
-    /// Records that a life has crashed.
-    pub(crate) fn crashes(&mut self, life: u64) {
-        self.crashed.insert(life);
-    }
-
-    /// Promise 21: the task of this activation and this life may act now.
-    pub(crate) fn may_act(&self, activation: ActivationId, life: u64, runs: u64) -> Result<(), String> {
-        if self.over.contains(&activation) {
-            return Err(format!("a task of life {life} acts after its object has left memory"));
-        }
-        if self.crashed.contains(&life) {
-            return Err(format!("a task of life {life} acts after its crash"));
-        }
-        if life != runs {
-            return Err(format!("a task of life {life} acts in life {runs}"));
-        }
-        Ok(())
-    }
-}
+use crate::task_record::ActivationId;
 
 /// The value of an object owns one, so that its end is recorded.
 #[derive(Debug)]
@@ -54,9 +20,8 @@ impl Activation {
     pub(crate) fn begin(witness: &Witness) -> Self {
         let mut record = witness.record();
         let life = record.running_life();
-        let tasks = record.tasks();
-        tasks.next += 1;
-        Self { witness: witness.clone(), id: tasks.next, life }
+        let id = record.tasks().begin_activation();
+        Self { witness: witness.clone(), id, life }
     }
 
     /// The number of the life.
@@ -77,7 +42,7 @@ impl Activation {
 
 impl Drop for Activation {
     fn drop(&mut self) {
-        self.witness.record().tasks().over.insert(self.id);
+        self.witness.record().tasks().is_over(self.id);
     }
 }
 
