@@ -68,6 +68,7 @@ fn op(&[what, which]: &[u8; 2]) -> Op {
         12 => Op::FailJoin { replica: which },
         13 => Op::Wake { replica: which },
         14 => Op::Crash { replica: which / 2, farewell: which % 2 == 1 },
+        15 if which >= 0x80 => Op::SetDoor { replica: which / 2, closes: which % 4 > 0 },
         15 => Op::Suspect { replica: which },
         16 => Op::Recount { replica: which },
         17 => Op::Restart,

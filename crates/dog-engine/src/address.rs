@@ -131,6 +131,8 @@ pub struct Ticket {
     pub client: ClientId,
     /// Until when a Replica accepts it. The Group itself keeps the seat 5 s longer.
     pub expires: Timestamp,
+    /// Whether the Group did not remember the client there. A Replica that is closed to newcomers refuses it then.
+    pub newcomer: bool,
 }
 
 /// A seat that is taken by a request, until the request ends or its socket opens.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{GroupVerb, VerbAnswer};
+use dog::internal::{Door, GroupVerb, VerbAnswer};
 use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
 use serde::{Deserialize, Serialize};
 
@@ -229,4 +229,6 @@ pub struct Report {
     pub taken: Vec<TicketId>,
     /// Whether `clients` names every client that has a seat.
     pub census: bool,
+    /// Whether it takes newcomers.
+    pub door: Door,
 }

@@ -51,6 +51,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (n(), any::<bool>()).prop_map(|(replica, farewell)| Op::Crash { replica, farewell }),
         2 => n().prop_map(|replica| Op::Suspect { replica }),
         2 => n().prop_map(|replica| Op::Recount { replica }),
+        3 => (n(), any::<bool>()).prop_map(|(replica, closes)| Op::SetDoor { replica, closes }),
         2 => Just(Op::Restart),
         4 => (1..30_u8).prop_map(|seconds| Op::Pass { seconds }),
         2 => Just(Op::PassToDeadline),

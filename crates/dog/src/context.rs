@@ -17,6 +17,7 @@ use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::message::IntoMessage;
 use crate::object_methods::object_methods;
+use crate::placement::Door;
 use crate::port::ReplicaPort;
 use crate::replica::Replica;
 use crate::replies::{BroadcastReport, GossipReplies};
@@ -125,6 +126,46 @@ impl<R: Replica> Context<R> {
     /// ```
     pub fn accept(&self, request: Request) -> Accept {
         Accept::new(Rc::clone(&self.port), request)
+    }
+
+    /// Takes no more newcomers: for a match that has begun, or a call that is locked. It holds when this returns. A client whose
+    /// seat here was reserved before and has not come yet gets a seat on another Replica.
+    ///
+    /// - Clients that the Group remembers here may still come, while there is a free seat: those that have a seat, such as
+    ///   with a second tab, and those that had or reserved one within [`Policy::sticky_for`](crate::Policy::sticky_for).
+    /// - It lasts until [`open_to_newcomers`](Self::open_to_newcomers), also when the Group restarts. It ends with this life of
+    ///   the Replica: when it restarts, and on Workers also when it hibernates. If what you have stored says that the match
+    ///   has begun, close in [`activate`](Replica::activate) too: newcomers come after it.
+    /// - A Replica that was parked, because it was empty for [`Policy::park_after`](crate::Policy::park_after), is open when
+    ///   it is used again.
+    /// - If all Replicas are full or closed, a newcomer gets a new one. If [`clusterize`](crate::Group::clusterize) names one
+    ///   that is closed, the newcomer is refused with [`Error::is_no_room`], and the server logs it.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # fn has_begun() -> bool { true }
+    /// # async fn on_open<R: Replica>(cx: &Context<R>, socket: &Socket) -> Result {
+    /// if cx.sockets().count() == 4 {
+    ///     cx.close_to_newcomers()?;
+    ///     cx.emit("the match begins")?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::is_closed`]: this activation of the Replica is over.
+    pub fn close_to_newcomers(&self) -> Result<(), Error> {
+        self.port.set_door(Door::Closed)
+    }
+
+    /// Takes newcomers again, after [`close_to_newcomers`](Self::close_to_newcomers). The Group learns it with the next report,
+    /// within 100 ms.
+    ///
+    /// # Errors
+    /// [`Error::is_closed`]: this activation of the Replica is over.
+    pub fn open_to_newcomers(&self) -> Result<(), Error> {
+        self.port.set_door(Door::Open)
     }
 
     /// Sends to all sockets of this Replica. The message is queued when the call returns. See [`Socket::send`] for what that

@@ -11,6 +11,7 @@ pub use crate::group_names::{are_among, are_distinct};
 pub use crate::groups::GroupVisitor;
 pub use crate::list::TransactionRead;
 pub use crate::message::MessageBuffer;
+pub use crate::placement::Door;
 pub use crate::port::{
     AppPort, GossipAnswers, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
 };

@@ -1,4 +1,6 @@
-//! Which Replica gets a new client: [`Placement`].
+//! Which Replica gets a new client: [`Placement`], [`Door`].
+
+use serde::{Deserialize, Serialize};
 
 /// Which of the Replicas with a free seat gets a client that has none to return to: [`Policy::placement`].
 ///
@@ -14,4 +16,14 @@ pub enum Placement {
     /// The one with the fewest free seats, so that each Replica is full before the next one is used. Use it where people have to
     /// meet: the matches of a game, calls, auctions.
     FillFirst,
+}
+
+/// Whether a Replica takes newcomers: clients that its Group does not remember there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Door {
+    /// It does.
+    #[default]
+    Open,
+    /// It does not.
+    Closed,
 }

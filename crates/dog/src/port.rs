@@ -18,6 +18,7 @@ use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::list::{List, TransactionRead};
 use crate::message::Message;
 use crate::numbers::SocketId;
+use crate::placement::Door;
 use crate::replies::BroadcastReport;
 use crate::stream_format::StreamFormat;
 use crate::time::Timestamp;
@@ -103,6 +104,8 @@ pub trait ReplicaPort: ObjectPort {
     fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response;
     /// The response that opens an event stream, which begins with `attachment`, or says what is wrong.
     fn stream(&self, request: Request, format: StreamFormat, attachment: Option<Bytes>) -> Response;
+    /// Says whether newcomers may come to this Replica.
+    fn set_door(&self, door: Door) -> Result<(), Error>;
     /// Sends to one socket of this Replica.
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error>;
     /// Closes one socket of this Replica after everything that was sent before.

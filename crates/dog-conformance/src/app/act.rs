@@ -32,10 +32,9 @@ impl<C: TestClass> Room<C> {
             Act::AlwaysConflict { key } => storage_runner::always_conflict(&cx.storage(), &key).await,
             Act::SwapField { value } => Ok(Told::Field { value: self.field.replace(value) }),
             Act::Sockets => Ok(sockets(cx)),
-            Act::Push { text } => {
-                self.taps.borrow().iter().for_each(|tap| tap.say(&text));
-                Ok(Told::Done)
-            }
+            Act::CloseToNewcomers => cx.close_to_newcomers().map(|()| Told::Done),
+            Act::OpenToNewcomers => cx.open_to_newcomers().map(|()| Told::Done),
+            Act::Push { text } => Ok(self.push(&text)),
             Act::EndStreams => {
                 self.taps.take().iter().for_each(Tap::end);
                 Ok(Told::Done)
@@ -56,6 +55,11 @@ impl<C: TestClass> Room<C> {
             },
         };
         Ok(told.unwrap_or_else(|error| Told::Refused { why: Why::from(&error) }))
+    }
+
+    fn push(&self, text: &str) -> Told {
+        self.taps.borrow().iter().for_each(|tap| tap.say(text));
+        Told::Done
     }
 
     async fn wait(&self, cx: &Context<Self>, gate: &str) -> Result<Told, dog::Error> {

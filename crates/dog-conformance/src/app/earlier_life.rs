@@ -37,6 +37,7 @@ pub(super) async fn use_it<C: TestClass>(name: &str) -> Result<Told, dog::Error>
     let text = "from an earlier life";
     note("emit", cx.emit(text));
     note("broadcast", cx.broadcast(text));
+    note("close_to_newcomers", cx.close_to_newcomers());
     note("broadcast_confirmed", cx.broadcast_confirmed(text).await.map(drop));
     note("whisper", cx.whisper(socket.client(), text).await.map(drop));
     note("gossip", cx.gossip(&Ask::Report).await.map(drop));

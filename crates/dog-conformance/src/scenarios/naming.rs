@@ -4,7 +4,9 @@ use dog::{ClientId, http::StatusCode};
 
 use super::scenario::{Scenario, scenario};
 use crate::app::named_replica;
-use crate::app::protocol::{Ask, BOUND, BOUND_THERE, FAR, Identified, PLACED, TOGETHER, UNPLACEABLE, UNWAKEABLE, Whom};
+use crate::app::protocol::{
+    Act, Ask, BOUND, BOUND_THERE, FAR, Identified, PLACED, TOGETHER, UNPLACEABLE, UNWAKEABLE, Whom,
+};
 use crate::check::{Outcome, ensure, eventually, same};
 use crate::stage::{Stage, TestGroup};
 
@@ -13,6 +15,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("clusterize_names_the_replica", &[3], named),
         scenario("clusterize_chooses_the_location_of_a_replica", &[3], placed),
         scenario("clusterize_that_names_a_full_replica_leaves_no_room", &[1, 3], no_room),
+        scenario("clusterize_that_names_a_closed_replica_leaves_no_room", &[3], no_open_one),
         scenario("clusterize_that_fails_affects_no_other_client", &[14], unplaceable),
         scenario("replica_that_fails_to_activate_is_not_a_member", &[4, 14], unwakeable),
     ]
@@ -62,6 +65,17 @@ async fn no_room(stage: Stage) -> Outcome {
     })
     .await?;
     same(room, Some(home), "the third one's Replica")
+}
+
+/// If every new Replica has the same name, there is only one, and no room for newcomers once it is closed.
+async fn no_open_one(stage: Stage) -> Outcome {
+    let group = stage.pinned("named", "closed");
+    let names = ["a", "b"].map(|name| format!("{TOGETHER}{name}"));
+    let mut host = group.join(&names[0]).await?;
+    host.obey(Act::CloseToNewcomers).await?;
+    let refused = group.post(&names[1], Act::Sockets).await?;
+    same(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "where the only Replica is closed")?;
+    same(host.report().await?.open, vec![host.id().clone()], "who is there")
 }
 
 /// The client does not learn the reason, and others are placed.

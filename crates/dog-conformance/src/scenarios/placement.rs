@@ -3,7 +3,7 @@
 use super::scenario::{Scenario, scenario};
 use super::seats::{fill, join, leave};
 use crate::app::ShortTimes;
-use crate::app::protocol::{Ask, Whom, Why};
+use crate::app::protocol::{Act, Ask, Whom, Why};
 use crate::check::{Outcome, ensure, eventually, same};
 use crate::harness::Capability;
 use crate::stage::Stage;
@@ -15,6 +15,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("sticky_no_longer_than_the_grace_time", &[2], sticky_no_longer),
         scenario("least_used_replica_is_next", &[3], least_used),
         scenario("fill_first_fills_a_replica_before_the_next", &[3], fill_first),
+        scenario("closed_replica_gets_no_newcomers", &[2, 3], closed),
+        scenario("closed_replica_stays_closed_when_its_group_restarts", &[3, 9], closed_and_restarted)
+            .needing(&[Capability::GroupRestart]),
         scenario("new_replica_only_when_all_are_full", &[3], new_when_full),
         scenario("parked_replica_is_used_again", &[3, 4], parked).needing(&[Capability::Parking]),
     ]
@@ -98,6 +101,36 @@ async fn fill_first(stage: Stage) -> Outcome {
     let g = group.join("g").await?;
     same(g.replica(), next, "the Replica with two clients, and not the one with one")?;
     same(f.confirmed("all", Whom::Others).await?, (3, vec![]), "whom a broadcast reaches")
+}
+
+/// Nobody comes to a Replica that has closed itself but those who are known there. When it opens, others come again.
+async fn closed(stage: Stage) -> Outcome {
+    let group = stage.pinned("match", "closed");
+    let [mut host, guest] = group.join_each(["host", "guest"]).await?;
+    let home = host.replica();
+    same(guest.replica(), home, "where the first two are")?;
+    guest.leave().await?;
+    host.obey(Act::CloseToNewcomers).await?;
+    let away = group.join("newcomer").await?.replica();
+    ensure(away != home, "a newcomer came to a Replica that is closed")?;
+    let [guest, tab] = group.join_each(["guest", "host"]).await?;
+    same((guest.replica(), tab.replica()), (home, home), "where those come who are known there")?;
+    host.obey(Act::OpenToNewcomers).await?;
+    group.settles_on(home).await?;
+    same(group.join("late").await?.replica(), home, "the fuller of two Replicas that are open")
+}
+
+/// The census says that it is closed.
+async fn closed_and_restarted(stage: Stage) -> Outcome {
+    let group = stage.pinned("match", "closed-restarted");
+    let mut host = group.join("host").await?;
+    host.obey(Act::CloseToNewcomers).await?;
+    let away = group.join("newcomer").await?;
+    ensure(away.replica() != host.replica(), "a newcomer came to a Replica that is closed")?;
+    group.request("GET", &format!("{}&do=panic", group.path("group", "x")), "").await?;
+    let late = group.join("late").await?;
+    same(late.replica(), away.replica(), "the only Replica that is open")?;
+    same(group.join("host").await?.replica(), host.replica(), "where the client is known")
 }
 
 /// A cluster grows by one Replica when the last seat is taken, and not before.

@@ -16,6 +16,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("ticket_dropped_is_given_back", &[1, 8], given_back),
         scenario("ticket_is_a_seat", &[1], is_a_seat),
+        scenario("ticket_of_a_newcomer_to_a_closed_replica_leads_elsewhere", &[3], closed_meanwhile),
         scenario("ticket_expires", &[1, 8], expires),
         scenario("ticket_expired_gets_no_seat", &[1], expired_is_worth_nothing),
     ]
@@ -74,6 +75,24 @@ async fn is_a_seat(stage: Stage) -> Outcome {
     same(response.status(), StatusCode::OK, "a ticket used in time")?;
     let reply: CommandReply = serde_json::from_slice(response.body())?;
     ensure(reply.replica != other.replica(), "a client took the seat that a ticket was for")
+}
+
+/// The Replica closes itself between the ticket and the request. The client gets a seat on another one, and notices nothing.
+async fn closed_meanwhile(stage: Stage) -> Outcome {
+    let group = stage.pinned("octet", "closed");
+    let mut held = Held::new(&group).await?;
+    let mut host = group.join("host").await?;
+    let path = held.path("late", "use");
+    let holding = group.hold(&path, Act::Sockets);
+    let meanwhile = async {
+        held.is_held("late").await?;
+        host.obey(Act::CloseToNewcomers).await?;
+        held.release("late").await
+    };
+    let (response, ()) = futures_util::try_join!(holding, meanwhile)?;
+    same(response.status(), StatusCode::OK, "the answer to a client whose Replica has closed")?;
+    let reply: CommandReply = serde_json::from_slice(response.body())?;
+    ensure(reply.replica != host.replica(), "a newcomer came to a Replica that is closed")
 }
 
 /// Takes all seats but one, on the Replica of the first sockets. The next ticket is for that seat. It is taken last, because this

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use dog::internal::Door;
 use dog::{ClientId, Epoch, ReplicaId, Timestamp};
 
 use crate::address::{NodeId, ViewVersion};
@@ -23,7 +24,7 @@ pub enum MemberState {
 }
 
 impl MemberState {
-    pub(super) fn takes_clients(self) -> bool {
+    pub(crate) fn takes_clients(self) -> bool {
         matches!(self, Self::Active | Self::Joining)
     }
 }
@@ -65,6 +66,8 @@ pub(super) struct Member {
     pub(super) occupied: u32,
     /// Valid tickets that no report has named.
     pub(super) reserved: u32,
+    /// As last reported. A parked one is open.
+    pub(super) door: Door,
     /// Whether this life of the Group has all its seats, so that reports of changes are enough.
     pub(super) counted: bool,
     /// What each client has there, as reported.
@@ -92,6 +95,7 @@ impl Member {
             sequence: 0,
             occupied: 0,
             reserved: 0,
+            door: Door::Open,
             counted: false,
             clients: HashMap::new(),
             order,
@@ -101,6 +105,11 @@ impl Member {
             served: false,
             examined: false,
         }
+    }
+
+    /// Whether clients that are not remembered there can be placed on it, if it has room.
+    pub(super) fn takes_newcomers(&self) -> bool {
+        self.state.takes_clients() && self.door == Door::Open
     }
 
     /// Seats taken or reserved.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dog::internal::Door;
 use dog::{Placement, ReplicaId, Timestamp};
 
 use super::member::{Member, MemberState};
@@ -21,7 +22,7 @@ pub(super) struct Members {
     uncounted: usize,
     /// Those that are not parked, the older before the younger.
     unparked: BTreeMap<u64, ReplicaId>,
-    /// Those that can be given clients.
+    /// Those that can be given newcomers.
     by_use: BTreeSet<Use>,
     /// Parked ones, the longest parked first.
     parked: VecDeque<ReplicaId>,
@@ -105,15 +106,18 @@ impl Members {
         self.change(replica, |_| ());
     }
 
-    /// Changes a member and updates the indexes. Every change of a member's seats, node or state goes through here.
+    /// Changes a member and updates the indexes. Every change of a member's seats, node, door or state goes through here.
     pub(super) fn change<T>(&mut self, replica: ReplicaId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
         let member = self.all.get_mut(&replica)?;
-        if member.state.takes_clients() {
+        if member.takes_newcomers() {
             self.by_use.remove(&use_of(replica, member));
         }
         let before = member.state;
         let changed = change(member);
-        if member.state.takes_clients() {
+        if member.state == MemberState::Parked {
+            member.door = Door::Open;
+        }
+        if member.takes_newcomers() {
             self.by_use.insert(use_of(replica, member));
         }
         let (order, after) = (member.order, member.state);
@@ -123,7 +127,7 @@ impl Members {
         Some(changed)
     }
 
-    /// Changes what no index depends on: everything but a member's seats, node and state.
+    /// Changes what no index depends on: everything but a member's seats, node, door and state.
     pub(super) fn note<T>(&mut self, replica: ReplicaId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
         self.all.get_mut(&replica).map(change)
     }

@@ -3,7 +3,7 @@
 use dog::{ClientId, ReplicaId, Timestamp};
 
 use super::Books;
-use super::member::MemberState;
+use super::member::{Member, MemberState};
 use crate::address::{NodeId, Ticket, TicketId};
 
 /// The decision of [`Books::identify`].
@@ -26,7 +26,7 @@ pub enum Decision {
 }
 
 impl Books {
-    /// Decides which Replica serves `client`: the one that it used last while that has room, otherwise the first in the
+    /// Decides which Replica serves `client`: the one that it used last while that has room, otherwise the first that is open in the
     /// order of [`Policy::placement`](dog::Policy::placement), otherwise a parked one, otherwise a new one.
     ///
     /// `refused` is a Replica that has just refused the client. Another one is chosen if there is one with room.
@@ -50,7 +50,7 @@ impl Books {
         if let Some(last) = sticky {
             match self.state(last) {
                 Some(state) if state.takes_clients() && self.has_room(last) => {
-                    return self.place(client, last, now);
+                    return self.place(client, last, false, now);
                 }
                 // What it stores for this client is still there.
                 Some(MemberState::Parked) => return Decision::Unpark(last),
@@ -59,7 +59,7 @@ impl Books {
         }
         let (placement, limit) = (self.policy.placement, self.limit.get());
         match self.members.with_room(placement, near, limit, refused) {
-            Some(replica) => self.place(client, replica, now),
+            Some(replica) => self.place(client, replica, true, now),
             None => self.members.longest_parked(near, refused).map_or(Decision::Grow, Decision::Unpark),
         }
     }
@@ -67,7 +67,7 @@ impl Books {
     /// Places a client on a Replica with room on any node, for when no new Replica can be made.
     pub fn identify_anywhere(&mut self, client: &ClientId, now: Timestamp) -> Option<Decision> {
         let replica = self.members.with_room_anywhere(self.policy.placement, self.limit.get())?;
-        Some(self.place(client, replica, now))
+        Some(self.place(client, replica, true, now))
     }
 
     /// The client, with an id that was never used before if it asks for one.
@@ -88,13 +88,18 @@ impl Books {
         self.seats(replica) < self.limit.get()
     }
 
-    fn place(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Decision {
-        let ticket = self.reserve(client, replica, now);
+    /// Whether a client that is not remembered there may be placed on this member.
+    pub fn takes_newcomers(&self, replica: ReplicaId) -> bool {
+        self.members.get(replica).is_some_and(Member::takes_newcomers)
+    }
+
+    fn place(&mut self, client: &ClientId, replica: ReplicaId, newcomer: bool, now: Timestamp) -> Decision {
+        let ticket = self.reserve(client, replica, newcomer, now);
         Decision::Placed { ticket, joined: self.state(replica) == Some(MemberState::Active) }
     }
 
-    fn reserve(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Ticket {
-        let ticket = self.tickets.issue(client, replica, now);
+    fn reserve(&mut self, client: &ClientId, replica: ReplicaId, newcomer: bool, now: Timestamp) -> Ticket {
+        let ticket = self.tickets.issue(client, replica, newcomer, now);
         self.members.change(replica, |member| member.reserved += 1);
         self.members.note_emptiness(replica, now);
         self.clients.ticket_given(client, replica);
@@ -108,7 +113,7 @@ impl Books {
             return None;
         }
         self.release(ticket.id, now);
-        Some(self.reserve(&ticket.client, ticket.replica, now))
+        Some(self.reserve(&ticket.client, ticket.replica, ticket.newcomer, now))
     }
 
     /// The Replicas where `client` has a seat or a ticket: where a whisper to it goes.

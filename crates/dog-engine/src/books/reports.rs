@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use dog::internal::Door;
 use dog::{ClientId, Epoch, ReplicaId, Timestamp};
 
 use super::Books;
@@ -9,6 +10,15 @@ use super::liveness::{ASK_AGAIN, LEASE, SilenceChecks};
 use super::member::{Member, MemberState};
 use crate::address::{NodeId, ViewVersion};
 use crate::message::{Report, SeatCount};
+
+/// What a report says of the whole member.
+fn update(member: &mut Member, report: &Report) {
+    member.sequence = report.sequence;
+    member.occupied = report.occupied;
+    member.door = report.door;
+    member.counted = true;
+    member.served |= report.occupied > 0 || !report.taken.is_empty();
+}
 
 impl Books {
     /// Takes a Replica's report of its seats. Returns whether to acknowledge it. Acknowledged are: what is new, what was
@@ -44,12 +54,7 @@ impl Books {
         for (client, count) in &report.clients {
             self.set_seats(replica, client, *count, now);
         }
-        self.members.change(replica, |member: &mut Member| {
-            member.sequence = report.sequence;
-            member.occupied = report.occupied;
-            member.counted = true;
-            member.served |= report.occupied > 0 || !report.taken.is_empty();
-        });
+        self.members.change(replica, |member| update(member, report));
         self.was_heard(replica, now);
         // After the seats: a client that used its ticket must not be without both for a moment.
         for ticket in &report.taken {
@@ -156,6 +161,7 @@ impl Books {
         self.members.change(replica, |member| {
             member.epoch = epoch;
             member.sequence = 0;
+            member.door = Door::Open;
         });
         self.members.note_emptiness(replica, now);
     }

@@ -8,6 +8,7 @@ mod time;
 
 use std::time::Duration;
 
+use dog::internal::Door;
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
 use super::{Books, Decision, MemberRecord};
@@ -165,6 +166,7 @@ fn report(member: &str, epoch: u64, sequence: u64, clients: &[(&str, u32)]) -> R
         clients: clients.iter().map(|(who, sockets)| (client(who), of_sockets(*sockets))).collect(),
         taken: Vec::new(),
         census: false,
+        door: Door::Open,
     }
 }
 

@@ -54,7 +54,7 @@ impl Tickets {
         self.expiries.len()
     }
 
-    pub(super) fn issue(&mut self, client: &ClientId, replica: ReplicaId, now: Timestamp) -> Ticket {
+    pub(super) fn issue(&mut self, client: &ClientId, replica: ReplicaId, newcomer: bool, now: Timestamp) -> Ticket {
         let id = TicketId { epoch: self.epoch, number: self.next };
         self.next += 1;
         let expires = now + self.lifetime;
@@ -62,7 +62,7 @@ impl Tickets {
         self.expiries.push_back((expires + MARGIN, id));
         let valid = &self.valid;
         sweep(&mut self.expiries, valid.len(), |(_, id)| valid.contains_key(id));
-        Ticket { id, replica, client: client.clone(), expires }
+        Ticket { id, replica, client: client.clone(), expires, newcomer }
     }
 
     /// The ticket is used, released or expired.

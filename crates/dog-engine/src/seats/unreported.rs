@@ -41,6 +41,11 @@ impl Unreported {
         self.tickets.iter().map(|(ticket, _)| *ticket)
     }
 
+    /// Something has changed that each report repeats.
+    pub(super) fn changed(&mut self) {
+        self.sequence += 1;
+    }
+
     /// The seats of a client have changed.
     pub(super) fn client_changed(&mut self, client: &ClientId) {
         self.sequence += 1;

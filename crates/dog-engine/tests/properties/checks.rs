@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dog::internal::Door;
 use dog::{ClientId, Placement, ReplicaId};
 use dog_engine::books::{Decision, MemberState};
 
@@ -142,7 +143,8 @@ impl World {
         let members = || self.expected.members.keys().copied().filter(|replica| Some(*replica) != refused);
         let state = |replica: ReplicaId| self.books.state(replica);
         let takes = |replica: &ReplicaId| matches!(state(*replica), Some(MemberState::Active | MemberState::Joining));
-        let all_full = || members().filter(takes).all(|replica| seats(replica) >= self.limit());
+        let is_open = |replica: &ReplicaId| takes(replica) && self.expected.members[replica].truth.door == Door::Open;
+        let all_full = || members().filter(is_open).all(|replica| seats(replica) >= self.limit());
         let uncounted = || self.expected.members.keys().any(|replica| state(*replica) == Some(MemberState::Uncounted));
         if *placement == Decision::Wait {
             ensure!(uncounted(), "it waits, although all are counted");
@@ -165,7 +167,12 @@ impl World {
                 ensure!(!self.expected.tickets.contains_key(&ticket.id), "{ticket:?} was given before");
                 ensure!(takes(&replica) && taken < self.limit(), "{replica:?} has no room: {taken}");
                 ensure!(!joined || state(replica) == Some(MemberState::Active), "{replica:?} has not joined");
-                let others = members().filter(takes).map(seats).filter(|seats| *seats < self.limit());
+                ensure!(
+                    ticket.newcomer == (last != Some(replica)),
+                    "{client:?} was at {last:?} and is given {ticket:?}"
+                );
+                ensure!(!ticket.newcomer || is_open(&replica), "{client:?} is new and {replica:?} is closed");
+                let others = members().filter(is_open).map(seats).filter(|seats| *seats < self.limit());
                 let first = match self.policy.placement {
                     Placement::LeastUsed => others.min(),
                     Placement::FillFirst => others.max(),

@@ -1,5 +1,6 @@
 //! The steps of clients: they ask for a Replica, use their tickets, and open and close sockets.
 
+use dog::internal::Door;
 use dog::{ClientId, ReplicaId, SocketId};
 use dog_engine::address::Ticket;
 use dog_engine::books::{Decision, MemberState};
@@ -77,7 +78,10 @@ impl World {
         } else if life.used.contains(&ticket.id) {
             Some(Refusal::Used)
         } else {
-            (life.occupied() >= usize::try_from(limit.get()).expect("small")).then_some(Refusal::Full)
+            let is_full = life.occupied() >= usize::try_from(limit.get()).expect("small");
+            let is_closed =
+                life.door == Door::Closed && ticket.newcomer && !life.truth().clients.contains_key(&ticket.client);
+            is_full.then_some(Refusal::Full).or(is_closed.then_some(Refusal::Closed))
         };
         let taken = life.seats.take(ticket, now);
         ensure!(taken.err() == expected, "{ticket:?} was answered with {taken:?}, not {expected:?}");

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use dog::internal::Door;
 use dog::{ClientId, Epoch, ReplicaId, Timestamp};
 use dog_engine::address::{Ticket, TicketId};
 use dog_engine::message::Report;
@@ -113,8 +114,19 @@ impl ExpectedBooks {
         }
         member.sequence = report.sequence;
         member.truth = truth.clone();
+        if out_of_view && empty {
+            // It stays parked.
+            member.truth.door = Door::Open;
+        }
         member.counted = true;
         true
+    }
+
+    /// A Replica was parked: it is open when it is used again.
+    pub(crate) fn opens(&mut self, replica: ReplicaId) {
+        if let Some(member) = self.members.get_mut(&replica) {
+            member.truth.door = Door::Open;
+        }
     }
 
     pub(crate) fn give(&mut self, ticket: &Ticket) {

@@ -1,5 +1,6 @@
 //! The lives of Replicas and of the Group, and the joins of Replicas.
 
+use dog::internal::Door;
 use dog::{Epoch, ReplicaId};
 use dog_engine::address::View;
 use dog_engine::books::{Books, MemberState};
@@ -114,6 +115,11 @@ impl World {
             self.begin_life(replica);
         }
         self.show_view(replica);
+        if let Some(life) = &mut self.object(replica).life
+            && life.occupied() == 0
+        {
+            life.set_door(Door::Open);
+        }
         if let Some(life) = &self.objects[&replica].life {
             let census = life.seats.census();
             self.books.joined(&census, self.now);

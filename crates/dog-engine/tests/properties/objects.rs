@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dog::internal::Door;
 use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId};
 use dog_engine::address::{SeatId, Ticket, TicketId, View, ViewVersion};
 use dog_engine::message::Report;
@@ -28,6 +29,7 @@ pub(crate) struct ReplicaLife {
     pub(crate) requests: Vec<(SeatId, Ticket)>,
     pub(crate) sockets: Vec<(SocketId, Ticket)>,
     pub(crate) used: BTreeSet<TicketId>,
+    pub(crate) door: Door,
 }
 
 /// The real seats of a Replica at the time of its report.
@@ -38,6 +40,7 @@ pub(crate) struct Truth {
     pub(crate) sockets: BTreeMap<ClientId, u32>,
     /// The tickets of those seats.
     pub(crate) tickets: Vec<TicketId>,
+    pub(crate) door: Door,
 }
 
 impl ReplicaLife {
@@ -49,6 +52,7 @@ impl ReplicaLife {
             requests: Vec::new(),
             sockets: Vec::new(),
             used: BTreeSet::new(),
+            door: Door::Open,
         }
     }
 
@@ -62,7 +66,7 @@ impl ReplicaLife {
     }
 
     pub(crate) fn truth(&self) -> Truth {
-        let mut truth = Truth::default();
+        let mut truth = Truth { door: self.door, ..Truth::default() };
         for ticket in self.seated() {
             *truth.clients.entry(ticket.client.clone()).or_default() += 1;
             truth.tickets.push(ticket.id);
@@ -71,6 +75,11 @@ impl ReplicaLife {
             *truth.sockets.entry(ticket.client.clone()).or_default() += 1;
         }
         truth
+    }
+
+    pub(crate) fn set_door(&mut self, door: Door) {
+        self.door = door;
+        self.seats.set_door(door);
     }
 
     /// Takes a view if it is later than the present one. Views may arrive late or twice.

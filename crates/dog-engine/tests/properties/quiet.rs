@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dog::internal::Door;
 use dog::{Epoch, ReplicaId};
 use dog_engine::books::MemberState;
 
@@ -51,6 +52,11 @@ impl World {
             let truth = object.life.as_ref().map_or(0, |life| life.seats.occupied());
             let counted = self.books.seats(*replica);
             ensure!(counted == truth, "{replica:?} has {truth} seats taken, and {counted} in the books");
+            let door = object.life.as_ref().map(|life| life.door);
+            let known = self.books.takes_newcomers(*replica);
+            let is_active = self.books.state(*replica) == Some(MemberState::Active);
+            let agrees = !is_active || door.is_none_or(|door| known == (door == Door::Open));
+            ensure!(agrees, "the door of {replica:?} is {door:?}, and the books say that it takes newcomers: {known}");
         }
         for number in 0..6 {
             let client = client(number);

@@ -45,6 +45,8 @@ pub(crate) enum Op {
     Suspect { replica: u8 },
     /// The Group asks an uncounted or suspected member for a census.
     Recount { replica: u8 },
+    /// A Replica closes itself to newcomers, or opens.
+    SetDoor { replica: u8, closes: bool },
     /// The life of the Group ends, and the next one begins.
     Restart,
     /// Time passes.

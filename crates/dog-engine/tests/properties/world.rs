@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dog::internal::Door;
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 use dog_engine::address::{Ticket, View, ViewVersion};
 use dog_engine::books::{Books, MemberState};
@@ -157,6 +158,13 @@ impl World {
                     self.ask_census(replica);
                 }
             }
+            Op::SetDoor { replica, closes } => {
+                if let Some(replica) = choose(self.alive(), replica)
+                    && let Some(life) = &mut self.object(replica).life
+                {
+                    life.set_door(if closes { Door::Closed } else { Door::Open });
+                }
+            }
             Op::Restart => self.restart(),
             Op::Pass { seconds } => self.pass(self.now + std::time::Duration::from_secs(seconds.into()))?,
             Op::PassToDeadline => {
@@ -187,6 +195,7 @@ impl World {
         self.now = self.now.max(until);
         for parked in self.books.advance(self.now) {
             self.object(parked).behind = true;
+            self.expected.opens(parked);
         }
         self.expected.advance(self.now, self.policy.sticky_for);
         // The result is ignored: the run has its own steps for these questions. The simulation checks that drivers ask

@@ -206,7 +206,7 @@ mod tests {
         let at = Timestamp::from_millis;
         let replica = ReplicaId::from_name("room", "1");
         let id = TicketId { epoch: Epoch::from_raw(1), number: 1 };
-        let ticket = Ticket { id, replica, client: ClientId::new("ann").unwrap(), expires: at(10_500) };
+        let ticket = Ticket { id, replica, client: ClientId::new("ann").unwrap(), expires: at(10_500), newcomer: true };
         let sent = ticket_to_send(ticket.clone(), at(500));
         assert_eq!(received_ticket(sent.clone(), at(90_000)).expires, at(100_000), "the other clock is ahead");
         assert_eq!(received_ticket(sent, at(0)).expires, at(10_000), "the other clock is behind");
@@ -225,6 +225,7 @@ mod tests {
             replica,
             client: ClientId::new("c".repeat(dog::MAX_CLIENT_ID)).unwrap(),
             expires: Timestamp::from_millis(u64::MAX),
+            newcomer: true,
         };
         let class: &'static str = "a class with a name of ordinary length, or rather more than that";
         let head = RequestHead {

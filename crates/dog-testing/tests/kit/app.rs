@@ -137,6 +137,7 @@ impl Replica for Room {
                 let heard = cx.gossip(&()).await?;
                 socket.send(format!("{} answered, {} missing", heard.answers.len(), heard.missing.len()))?;
             }
+            "shut" => cx.close_to_newcomers()?,
             "flood" => (0..rest.parse()?).try_for_each(|_| socket.send("x".repeat(1000)))?,
             "json" => socket.send(Message::json(&serde_json::from_str::<serde_json::Value>(rest)?)?)?,
             "kick" => {

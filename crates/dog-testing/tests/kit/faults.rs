@@ -193,6 +193,30 @@ fn what_a_socket_keeps_in_memory_is_there_in_its_last_handler_and_lost_at_hibern
 }
 
 #[test]
+fn a_replica_that_closes_stays_closed_while_it_is_used_and_opens_when_it_was_parked() {
+    let cluster = hall(3);
+    let [ann] = enter(&cluster, ["ann"]);
+    let home = ann.replica();
+    tell(&cluster, &ann, "shut");
+    let [bob] = enter(&cluster, ["bob"]);
+    assert_ne!(bob.replica(), home);
+    assert!(cluster.restart_group::<Hall>(HALL));
+    let [cid] = enter(&cluster, ["cid"]);
+    assert_eq!(cid.replica(), bob.replica(), "the census says that the other is closed");
+    assert!(cluster.evict_replica(home), "it hibernates");
+    let [dan, tab] = enter(&cluster, ["dan", "ann"]);
+    assert_eq!((dan.replica(), tab.replica()), (bob.replica(), home));
+    for socket in [&ann, &tab, &bob, &cid, &dan] {
+        socket.close();
+        cluster.run();
+    }
+    cluster.advance(Duration::from_secs(121));
+    let [eve] = enter(&cluster, ["eve"]);
+    assert_eq!(eve.replica(), home, "it was parked before the other");
+    assert!(cluster.failures().is_empty());
+}
+
+#[test]
 fn a_refusal_of_what_a_client_has_done_is_no_failure() {
     let cluster = hall(2);
     for (status, failures) in [(403, 0), (499, 0), (500, 1), (503, 1), (200, 1)] {

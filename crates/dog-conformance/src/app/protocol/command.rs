@@ -174,6 +174,10 @@ pub enum Act {
         /// Whether an error fails the handler. Otherwise it comes in the reply.
         fails: bool,
     },
+    /// Close the Replica to newcomers.
+    CloseToNewcomers,
+    /// Open the Replica to newcomers.
+    OpenToNewcomers,
     /// Push this text into every response that this Replica streams.
     Push {
         /// What.

@@ -4,6 +4,7 @@ use super::{Desk, at, census, client, name, replica, report};
 use crate::books::MemberState;
 use crate::message::Report;
 use dog::Epoch;
+use dog::internal::Door;
 
 #[test]
 fn a_ticket_counts_until_it_is_taken_and_then_the_seat_does() {
@@ -183,4 +184,48 @@ fn locate_names_every_replica_with_a_seat_or_a_ticket_of_the_client() {
     desk.report(&report("b", 1, 2, &[("ann", 0)]));
     desk.pass_to(15);
     assert_eq!(desk.locate("ann"), ["a"]);
+}
+
+#[test]
+fn a_closed_replica_gets_those_who_are_known_there_and_no_newcomers() {
+    let mut desk = Desk::new(3, &["a", "b"]);
+    assert_eq!(desk.identify("ann"), "a");
+    desk.seat("a", 1, &[("ann", 1)]);
+    desk.report(&Report { door: Door::Closed, ..report("a", 1, 2, &[("ann", 1)]) });
+    assert_eq!((desk.identify("ann"), desk.ticket().newcomer), ("a".into(), false));
+    for who in ["bob", "cid", "dan"] {
+        assert_eq!((desk.identify(who), desk.ticket().newcomer), ("b".into(), true));
+    }
+    assert_eq!(desk.identify("eve"), "grow", "`a` has room and is closed");
+    assert_eq!(desk.books.identify_anywhere(&client("eve"), desk.now), None);
+    assert!(desk.report(&report("a", 1, 1, &[("ann", 1)])), "an old report opens nothing");
+    assert_eq!(desk.identify("eve"), "grow");
+    desk.report(&report("a", 1, 3, &[("ann", 1)]));
+    assert_eq!(desk.identify("eve"), "a", "open again");
+}
+
+#[test]
+fn a_group_that_wakes_learns_of_closed_doors_with_the_census() {
+    let mut desk = Desk::new(3, &["a"]);
+    desk.report(&Report { door: Door::Closed, ..report("a", 1, 1, &[("ann", 1)]) });
+    let mut desk = desk.restarted();
+    desk.report(&Report { door: Door::Closed, ..census("a", 1, 1, &[("ann", 1)]) });
+    assert_eq!((desk.identify("bob"), desk.identify("ann")), ("grow".into(), "a".into()));
+}
+
+#[test]
+fn a_door_opens_with_the_next_life_and_with_parking() {
+    let closed = |epoch| Report { door: Door::Closed, ..census("a", epoch, 1, &[]) };
+    let mut desk = Desk::new(3, &["a"]);
+    desk.report(&closed(1));
+    assert_eq!(desk.identify("ann"), "grow");
+    desk.books.lost(replica("a"), Epoch::from_raw(1), desk.now);
+    assert_eq!(desk.identify("ann"), "a");
+    let mut desk = Desk::new(3, &["a"]);
+    desk.report(&closed(1));
+    assert_eq!(desk.pass_to(100), ["a"], "it is empty");
+    desk.report(&Report { sequence: 2, ..closed(1) });
+    assert_eq!(desk.identify("ann"), "unpark a");
+    desk.admit("a");
+    assert_eq!(desk.identify("ann"), "a, joining");
 }

@@ -57,7 +57,7 @@ impl<H: Host> Reservation<H> {
                 Ok(Fetched::Refused { request: untouched, refusal }) => {
                     tracing::debug!(replica = %address, "the ticket was refused, so another is requested: {refusal}");
                     request = untouched;
-                    let refused = (refusal == Refusal::Full).then_some(replica);
+                    let refused = matches!(refusal, Refusal::Full | Refusal::Closed).then_some(replica);
                     self.ticket = Some(identify(&self.host, self.group, client, refused).await?);
                 }
             }

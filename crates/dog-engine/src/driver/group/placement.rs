@@ -166,13 +166,18 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     fn named(&self, books: &OpenBooks, replica: ReplicaId, near: NodeId) {
-        let (state, seats, limit) = {
+        let (state, seats, limit, is_closed) = {
             let books = books.borrow();
-            (books.state(replica), books.seats(replica), books.limit().get())
+            let state = books.state(replica);
+            let is_closed = state.is_some_and(MemberState::takes_clients) && !books.takes_newcomers(replica);
+            (state, books.seats(replica), books.limit().get(), is_closed)
         };
         if matches!(state, None | Some(MemberState::Parked)) {
             self.admit(books, replica, near);
             self.place_near(books, near);
+        } else if is_closed {
+            log_limited!(self.host(), error, "clusterize named a Replica that is closed", group = %self.address, "clusterize named Replica {replica}, which is closed to newcomers");
+            self.fail_first(no_replica());
         } else if seats < limit {
             // A member on another node, with room.
             self.place_first_anywhere(books);

@@ -182,6 +182,7 @@ mod tests {
         let mut waiting = Waiting::default();
         let reserved = |client: &str, replica: &str| Reserved {
             ticket: Ticket {
+                newcomer: true,
                 id: crate::address::TicketId { epoch: dog::Epoch::from_raw(1), number: 1 },
                 replica: ReplicaId::from_name("room", replica),
                 client: ClientId::new(client).unwrap(),

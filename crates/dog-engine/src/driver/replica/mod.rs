@@ -352,6 +352,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
         let now = match call {
             ReplicaCall::Join(enrolment) => {
                 self.enrol(enrolment);
+                self.open_if_empty();
                 return start(&self, async move { answer(reply, this.joined()).await });
             }
             ReplicaCall::Gossip(gossip) => {

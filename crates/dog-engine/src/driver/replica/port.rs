@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{
-    AppPort, Except, GossipAnswers, GroupVerb, LocalFuture, ObjectPort, ReplicaPort, StoragePort, StreamFormat,
+    AppPort, Door, Except, GossipAnswers, GroupVerb, LocalFuture, ObjectPort, ReplicaPort, StoragePort, StreamFormat,
     VerbAnswer,
 };
 use dog::{
@@ -113,6 +113,11 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
             Ok(driver) => driver.open_event_stream(&request, format, attachment),
             Err(error) => dog::text_response(error.status(), error.to_string()),
         }
+    }
+
+    fn set_door(&self, door: Door) -> Result<(), Error> {
+        self.driver()?.set_door(door);
+        Ok(())
     }
 
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error> {

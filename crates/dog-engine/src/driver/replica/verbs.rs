@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::internal::{Except, GossipAnswers, Kind, StreamFormat};
+use dog::internal::{Door, Except, GossipAnswers, Kind, StreamFormat};
 use dog::{
     BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
@@ -141,6 +141,21 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             response.extensions_mut().insert(OpensStream(format));
             Ok(response)
         })
+    }
+
+    /// It is used for the first time, or was parked and is used again as if it were new.
+    pub(super) fn open_if_empty(&self) {
+        let is_empty = self.seats.borrow().occupied() == 0;
+        if is_empty {
+            self.set_door(Door::Open);
+        }
+    }
+
+    pub(super) fn set_door(&self, door: Door) {
+        let changes = self.seats.borrow_mut().set_door(door);
+        if changes {
+            report(self);
+        }
     }
 
     fn is_open(&self, socket: SocketId) -> bool {
