@@ -2,6 +2,11 @@
 //! forge one. They are serde types for hosts of more than one process.
 //!
 //! A **call** has an answer, a **cast** has none.
+//!
+//! - this file: all of them, but for
+//! - `topics`: what is said about topics
+
+mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +17,8 @@ use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, Ticket, TicketId, View};
+
+pub use topics::{InterestAnswer, InterestReport, TopicDelivery};
 
 /// A call to a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +49,8 @@ pub enum GroupCall {
         /// How long the caller waits for the answer.
         within: Duration,
     },
+    /// A Replica has got its first subscriber of a topic, or has lost its last.
+    Interest(InterestReport),
     /// Reach or count sockets. The Group does it from its books, without its user's value. If the Group does not exist, the
     /// call does not make it exist: the answer is [`answer_of_nobody`](GroupCall::answer_of_nobody).
     Verb(GroupVerb),
@@ -53,6 +62,7 @@ impl GroupCall {
         match self {
             Self::Verb(verb) => Some(GroupAnswer::Verb(verb.of_nobody())),
             Self::Identify { .. } | Self::Locate { .. } | Self::Enroll(_) | Self::Parked | Self::Call { .. } => None,
+            Self::Interest(_) => None,
         }
     }
 }
@@ -72,6 +82,8 @@ pub enum GroupAnswer {
     Called(Bytes),
     /// To `Verb`.
     Verb(VerbAnswer),
+    /// To `Interest`.
+    Interest(InterestAnswer),
 }
 
 /// What becomes of sockets whose client is not assigned in time.
@@ -183,6 +195,8 @@ pub enum ReplicaAnswer {
 pub enum ReplicaCast {
     /// Deliver this to your sockets.
     Deliver(Delivery),
+    /// Deliver this to the subscribers of a topic.
+    DeliverTopic(TopicDelivery),
     /// The Group has taken your reports up to this one.
     Acknowledge {
         /// The life that has reported it.

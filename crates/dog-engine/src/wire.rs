@@ -96,6 +96,7 @@ pub fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
 pub fn may_repeat_to_group(call: &GroupCall) -> bool {
     match call {
         GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) | GroupCall::Parked => true,
+        GroupCall::Interest(_) => true,
         GroupCall::Call { .. } | GroupCall::Verb(_) => false,
     }
 }

@@ -236,6 +236,7 @@ impl Mail {
     pub(crate) fn weight(&self) -> usize {
         let carried = match self {
             Self::ReplicaCast { cast: ReplicaCast::Deliver(delivery), .. } => delivery.message.len(),
+            Self::ReplicaCast { cast: ReplicaCast::DeliverTopic(delivery), .. } => delivery.message.len(),
             Self::ReplicaCall { call, .. } => carried_by(call),
             Self::ReplicaCalls(calls) => carried_by(&calls.call) + calls.to.len() * size_of::<(ReplicaId, u64)>(),
             Self::GroupCall { call: GroupCall::Call { call, .. }, .. } => call.len(),
@@ -260,7 +261,7 @@ impl Mail {
                 | Self::ReplicaCall { .. }
                 | Self::ReplicaCalls(_)
                 | Self::ReplicaFetch { .. }
-                | Self::ReplicaCast { cast: ReplicaCast::Deliver(_), .. }
+                | Self::ReplicaCast { cast: ReplicaCast::Deliver(_) | ReplicaCast::DeliverTopic(_), .. }
                 | Self::GroupCast { cast: GroupCast::Broadcast(_), .. }
                 | Self::Outside { .. }
                 | Self::Job { .. }

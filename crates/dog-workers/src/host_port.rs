@@ -10,7 +10,7 @@ use dog::http::{Method, StatusCode, header};
 use dog::internal::{Kind, LocalFuture, SocketErrorKind};
 use dog::{
     Body, ClientId, Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId,
-    Timestamp,
+    Timestamp, Topic,
 };
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::handshake;
@@ -129,6 +129,12 @@ impl SocketHost for WorkersHost {
 
     fn attachment(&self, socket: SocketId) -> Option<Bytes> {
         self.here().ok()?.sockets.borrow().attachment(socket)
+    }
+
+    fn set_topics(&self, socket: SocketId, topics: &mut dyn Iterator<Item = &Topic>) {
+        if let Ok(here) = self.here() {
+            here.sockets.borrow_mut().set_topics(socket, topics.cloned().collect(), &here.storage);
+        }
     }
 
     fn set_attachment(&self, socket: SocketId, attachment: Bytes) {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use dog::{ClientId, CloseCode, Message, SocketId};
+use dog::{ClientId, CloseCode, Message, SocketId, Topic};
 use dog_engine::host::KeptSocket;
 use js_sys::{Array, Map, Uint8Array};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ struct SocketRecord {
     /// The user's attachment.
     #[serde(skip_serializing_if = "Option::is_none")]
     attachment: Option<Bytes>,
+    /// The topics that the socket is subscribed to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    topics: Vec<Topic>,
 }
 
 /// One socket.
@@ -98,6 +101,7 @@ impl ObjectSockets {
             socket: *id,
             client: entry.client.clone(),
             identity: entry.record.identity.clone(),
+            topics: entry.record.topics.clone(),
         });
         let mut open: Vec<_> = open.collect();
         open.sort_unstable_by_key(|open| open.socket.raw());
@@ -118,7 +122,7 @@ impl ObjectSockets {
         let tags = Array::of1(&JsValue::from_str(client.as_str()));
         self.state.accept_web_socket(&ours, &tags)?;
         let client = client.clone();
-        let record = SocketRecord { identity: identity.cloned(), attachment: None };
+        let record = SocketRecord { identity: identity.cloned(), ..SocketRecord::default() };
         // An identity alone is never too large to stay with the socket.
         attach(&ours, id, &client, record.encoded().as_deref())?;
         let other_end = Some(theirs);
@@ -191,15 +195,21 @@ impl ObjectSockets {
         entry.record.attachment = Some(attachment);
         entry.keep(id, storage);
     }
+
+    pub(crate) fn set_topics(&mut self, id: SocketId, topics: Vec<Topic>, storage: &SqliteStorage) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.record.topics = topics;
+        entry.keep(id, storage);
+    }
 }
 
 impl SocketRecord {
     /// `None` if there is nothing in it.
     fn encoded(&self) -> Option<Bytes> {
-        if self.identity.is_none() && self.attachment.is_none() {
+        if self.identity.is_none() && self.attachment.is_none() && self.topics.is_empty() {
             return None;
         }
-        // It consists of bytes, which can always be serialised.
+        // It consists of bytes and names, which can always be serialised.
         dog::internal::encode(self).ok()
     }
 }

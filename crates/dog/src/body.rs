@@ -190,10 +190,21 @@ pub fn json_response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Re
 /// # Ok::<(), dog::http::Error>(())
 /// ```
 pub fn query_param(request: &Request, name: &str) -> Option<String> {
-    let pairs = request.uri().query()?.split('&');
+    query_params(request, name).next()
+}
+
+/// The values of all parameters `name` in the query of a request, percent-decoded, in their order.
+///
+/// ```
+/// let request = dog::http::Request::get("/ws?topic=a&u=ann&topic=b").body(dog::Body::empty())?;
+/// assert_eq!(dog::query_params(&request, "topic").collect::<Vec<_>>(), ["a", "b"]);
+/// # Ok::<(), dog::http::Error>(())
+/// ```
+pub fn query_params<'a>(request: &'a Request, name: &'a str) -> impl Iterator<Item = String> + 'a {
+    let pairs = request.uri().query().into_iter().flat_map(|query| query.split('&'));
     pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .find(|(key, _)| decode(key) == name)
+        .filter(move |(key, _)| decode(key) == name)
         .map(|(_, value)| decode(value))
 }
 

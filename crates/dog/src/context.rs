@@ -22,6 +22,7 @@ use crate::port::ReplicaPort;
 use crate::replica::Replica;
 use crate::replies::{BroadcastReport, GossipReplies};
 use crate::socket::{Socket, encode_attachment};
+use crate::topic::{Topic, check_topic};
 use crate::verbs::GroupVerb;
 
 /// The way from the code of a Replica to its sockets, its siblings, its storage and its host. Cloning it is cheap.
@@ -195,6 +196,28 @@ impl<R: Replica> Context<R> {
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn broadcast_confirmed(&self, message: impl IntoMessage) -> Result<BroadcastReport, Error> {
         self.port.broadcast_confirmed(message.into(), Except::Nobody).await
+    }
+
+    /// Sends to the sockets of this Replica that are [subscribed](Socket::subscribe) to a topic. The message is queued when the
+    /// call returns. The cost grows with the number of subscribers, not with the number of sockets.
+    ///
+    /// # Errors
+    /// - [`Error::is_invalid_topic`]: there can be no such topic. See [`Topic`].
+    /// - [`Error::is_closed`]: this activation of the Replica is over.
+    pub fn emit_to(&self, topic: &str, message: impl IntoMessage) -> Result<(), Error> {
+        check_topic(topic)?;
+        self.port.emit_to(topic, &message.into(), Except::Nobody)
+    }
+
+    /// Sends to all sockets of the Group that are [subscribed](Socket::subscribe) to a topic, on every Replica. The message is
+    /// on its way when the call returns. Each subscriber gets it at most once, in order with everything else that this
+    /// Replica sends. It goes to every Replica that has sockets, and each looks for its own subscribers.
+    ///
+    /// # Errors
+    /// - [`Error::is_invalid_topic`]: there can be no such topic. See [`Topic`].
+    /// - [`Error::is_closed`]: this activation of the Replica is over.
+    pub fn broadcast_to(&self, topic: &str, message: impl IntoMessage) -> Result<(), Error> {
+        self.port.broadcast_to(Topic::new(topic)?, &message.into(), Except::Nobody)
     }
 
     /// Sends to all sockets of one client, on whichever Replica they are. Returns the number of sockets; 0 means that the

@@ -45,6 +45,7 @@ pub enum Kind {
     UnknownGroup,
     Storage,
     Conflict,
+    InvalidTopic,
     /// A value, key or attachment of the App is too large. [`Kind::TooLarge`] is about the request of a client.
     ValueTooLarge,
     /// The user's code has chosen this status, 400 to 599, and the message is for the client. See [`Failure::status`].
@@ -98,6 +99,11 @@ impl Error {
         self.kind == Kind::InvalidId
     }
 
+    /// The name of a [`Topic`](crate::Topic) is empty, is longer than 256 bytes, or contains a control character.
+    pub fn is_invalid_topic(&self) -> bool {
+        self.kind == Kind::InvalidTopic
+    }
+
     /// A value cannot be serialised, or bytes are not a value of the expected type.
     pub fn is_encoding(&self) -> bool {
         self.kind == Kind::Encoding
@@ -113,7 +119,7 @@ impl Error {
         matches!(self.kind, Kind::TooLarge | Kind::ValueTooLarge)
     }
 
-    /// There are too many of something already: tasks or alarms of an object.
+    /// There are too many of something already: tasks or alarms of an object, topics of a socket, a Replica or a Group.
     pub fn is_too_many(&self) -> bool {
         self.kind == Kind::TooMany
     }
@@ -186,14 +192,14 @@ impl Error {
     /// | errors | status |
     /// |---|---|
     /// | refused by a handler with [`Failure::status`] | that status |
-    /// | invalid client identifier or id, a subprotocol that is not offered | 400 |
+    /// | invalid client identifier, id or topic, a subprotocol that is not offered | 400 |
     /// | the request body is too large | 413 |
     /// | no room, no ticket, closed, unreachable, storage, conflict, too many | 503 |
     /// | deadline | 504 |
     /// | all others, too large values and attachments of the App included | 500 |
     pub fn status(&self) -> StatusCode {
         match self.kind {
-            Kind::InvalidClient | Kind::InvalidId | Kind::NotOffered => StatusCode::BAD_REQUEST,
+            Kind::InvalidClient | Kind::InvalidId | Kind::InvalidTopic | Kind::NotOffered => StatusCode::BAD_REQUEST,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::NoRoom
             | Kind::NoTicket
@@ -377,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_client_reads_of_its_own_request_and_of_nothing_else() {
-        const ALL: [Kind; 18] = [
+        const ALL: [Kind; 19] = [
             Kind::InvalidClient,
             Kind::InvalidId,
             Kind::Encoding,
@@ -391,6 +397,7 @@ mod tests {
             Kind::UnknownGroup,
             Kind::Storage,
             Kind::Conflict,
+            Kind::InvalidTopic,
             Kind::ValueTooLarge,
             Kind::TooMany,
             Kind::NotOffered,
@@ -399,8 +406,8 @@ mod tests {
         ];
         for kind in ALL {
             let error = Error::new(kind, "the secret");
-            let about_the_request =
-                matches!(kind, Kind::InvalidClient | Kind::InvalidId | Kind::TooLarge | Kind::NotOffered);
+            let own = [Kind::InvalidClient, Kind::InvalidId, Kind::InvalidTopic, Kind::TooLarge, Kind::NotOffered];
+            let about_the_request = own.contains(&kind);
             assert_eq!(error.status().is_client_error(), about_the_request, "{kind:?}");
             assert_eq!(error.public_text().contains("secret"), about_the_request, "{kind:?}");
         }

@@ -9,7 +9,7 @@
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
 //! - `verbs`: what a Group does without its own code; [`ClientPage`], [`ClientCount`]
-//! - `message`: [`Message`]; `close`: [`CloseCode`], and how a socket ends
+//! - `message`: [`Message`]; `topic`: [`Topic`]; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries
 //!   are listed; `alarm`: [`Alarm`], which is set beside them
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `anonymous`: [`Anonymous`]; `id/place`: [`Place`]
@@ -51,6 +51,7 @@ mod stream_format;
 mod tasks;
 mod time;
 mod timers;
+mod topic;
 mod transaction;
 mod verbs;
 mod writes;
@@ -60,7 +61,7 @@ pub use alarm::{Alarm, MAX_ALARM_NAME, MAX_ALARM_PAYLOAD, MAX_ALARMS};
 pub use anonymous::Anonymous;
 pub use app::{AnyApp, App, Dog, GroupHandle, ReplicaHandle};
 pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
-pub use body::{Body, Request, Response, json_response, query_param, text_response};
+pub use body::{Body, Request, Response, json_response, query_param, query_params, text_response};
 #[doc = include_str!("bytes.md")]
 pub use bytes::Bytes;
 pub use call::MAX_CALL;
@@ -84,6 +85,7 @@ pub use storage::Storage;
 pub use tasks::{MAX_TASKS, Task};
 pub use time::Timestamp;
 pub use timers::{Interval, Sleep};
+pub use topic::{MAX_TOPIC, MAX_TOPIC_BYTES, MAX_TOPICS, Topic};
 pub use transaction::Transaction;
 pub use verbs::{ClientCount, ClientPage, MAX_CLIENT_PAGE};
 pub use writes::{MAX_KEY, MAX_VALUE};

@@ -22,6 +22,7 @@ use crate::placement::Door;
 use crate::replies::BroadcastReport;
 use crate::stream_format::StreamFormat;
 use crate::time::Timestamp;
+use crate::topic::Topic;
 use crate::verbs::{GroupVerb, VerbAnswer};
 use crate::writes::StorageWrites;
 
@@ -120,6 +121,16 @@ pub trait ReplicaPort: ObjectPort {
         message: Message,
         except: Except<ClientId>,
     ) -> LocalFuture<Result<BroadcastReport, Error>>;
+    /// Subscribes a socket to a topic. Completes when the Group knows that this Replica has subscribers of it.
+    fn subscribe(&self, socket: SocketId, topic: Topic) -> LocalFuture<Result<(), Error>>;
+    /// Ends a subscription of a socket, if there is one.
+    fn unsubscribe(&self, socket: SocketId, topic: &str) -> Result<(), Error>;
+    /// The topics of a socket.
+    fn topics(&self, socket: SocketId) -> Vec<Topic>;
+    /// Sends to the subscribers of a topic on this Replica, except `except`.
+    fn emit_to(&self, topic: &str, message: &Message, except: Except<&ClientId>) -> Result<(), Error>;
+    /// Sends to the subscribers of a topic in the Group, except `except`.
+    fn broadcast_to(&self, topic: Topic, message: &Message, except: Except<&ClientId>) -> Result<(), Error>;
     /// Sends to all sockets of one client, wherever they are.
     fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>>;
     /// Asks every sibling that is not parked.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use dog::http::{HeaderValue, Method, StatusCode, header};
 use dog::{
-    App, Body, ClientId, Close, Context, Dog, Error, Group, GroupContext, Limit, Message, Replica, ReplicaId, Request,
-    Response, Result, Socket, To, query_param, text_response,
+    App, Body, ClientId, Close, Context, Dog, Error, Failure, Group, GroupContext, Limit, MAX_TOPIC_BYTES, MAX_TOPICS,
+    Message, Replica, ReplicaId, Request, Response, Result, Socket, To, Topic, query_param, query_params,
+    text_response,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,7 @@ impl App for Chat {
             ("/", _) => Ok(method_not_allowed("GET, HEAD")),
             ("/ws" | "/broadcast" | "/emit" | "/whisper", &Method::GET) => {
                 let client = client(&request)?;
+                check_topics(&request)?;
                 // Before a Group is named: a request that can only fail should not create a room.
                 let refusal = (request.uri().path() == "/ws").then(|| dog.refuse_websocket(&request)).flatten();
                 if let Some(refusal) = refusal {
@@ -54,6 +56,20 @@ fn client(request: &Request) -> Result<ClientId, Error> {
         // The empty name is refused with 400.
         None => ClientId::new(""),
     }
+}
+
+/// The topics in the query: `/ws?u=ann&topic=cats&topic=dogs`.
+fn topics(request: &Request) -> Result<Vec<Topic>, Error> {
+    query_params(request, "topic").map(Topic::new).collect()
+}
+
+/// Refuses with 400 what a socket could not subscribe to.
+fn check_topics(request: &Request) -> Result {
+    let topics: BTreeSet<Topic> = topics(request)?.into_iter().collect();
+    if topics.len() > MAX_TOPICS || topics.iter().map(|topic| topic.len()).sum::<usize>() > MAX_TOPIC_BYTES {
+        return Err(Failure::status(StatusCode::BAD_REQUEST, "too many topics: 128 with 8 KiB of names at most"));
+    }
+    Ok(())
 }
 
 fn page() -> Response {
@@ -112,9 +128,12 @@ impl Replica for Room {
     /// A plain request takes a seat too while it is answered. If all seats are taken, it is answered by a new Replica: then
     /// `/emit` reaches nobody, while `/broadcast` still reaches everybody.
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        let said = |text, meta, to| Output::Said { from: "HTTP", text, meta, to }.at(cx.now());
+        let said = |text, meta, to| Output::Said { from: "HTTP", text, meta, to, topic: None }.at(cx.now());
         match request.uri().path() {
-            "/ws" => return Ok(cx.connect(request)),
+            "/ws" => {
+                let topics = topics(&request)?;
+                return Ok(if topics.is_empty() { cx.connect(request) } else { cx.connect_with(request, &topics)? });
+            }
             "/broadcast" => cx.broadcast(said("To everyone, by GET /broadcast", None, None)?)?,
             "/emit" => cx.emit(said("To this Replica, by GET /emit", Some(Scope::Group), None)?)?,
             "/whisper" => {
@@ -130,6 +149,10 @@ impl Replica for Room {
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        // Who reads of the join knows that the topics are subscribed to.
+        for topic in socket.attachment::<Vec<Topic>>()?.unwrap_or_default() {
+            socket.subscribe(&topic).await?;
+        }
         let join = Output::Join { from: socket.client(), replica: &short(cx.id()) };
         Ok(socket.broadcast(join.at(cx.now())?, To::Everyone)?)
     }
@@ -186,15 +209,23 @@ async fn say(cx: &Context<Room>, socket: &Socket, command: Command<'_>) -> Resul
     let from = socket.client().as_str();
     match command {
         Command::All(text) => {
-            let said = Output::Said { from, text, meta: None, to: None };
+            let said = Output::Said { from, text, meta: None, to: None, topic: None };
             socket.broadcast(said.at(cx.now())?, To::Everyone)?;
         }
         Command::Group(text) => {
-            let said = Output::Said { from, text, meta: Some(Scope::Group), to: None };
+            let said = Output::Said { from, text, meta: Some(Scope::Group), to: None, topic: None };
             socket.emit(said.at(cx.now())?, To::Everyone)?;
         }
+        Command::Topic { topic, text } => {
+            let said = Output::Said { from, text, meta: Some(Scope::Topic), to: None, topic: Some(topic) };
+            match socket.broadcast_to(topic, said.at(cx.now())?, To::Everyone) {
+                Err(error) if error.is_invalid_topic() => refuse(cx, socket, &error)?,
+                sent => sent?,
+            }
+        }
         Command::Whisper { to, text } => {
-            let said = Output::Said { from, text, meta: Some(Scope::Whisper), to: Some(to) }.at(cx.now())?;
+            let said =
+                Output::Said { from, text, meta: Some(Scope::Whisper), to: Some(to), topic: None }.at(cx.now())?;
             let reached = match ClientId::new(to) {
                 Ok(target) => socket.whisper(&target, said.clone()).await,
                 Err(_) => Ok(0),
@@ -209,6 +240,10 @@ async fn say(cx: &Context<Room>, socket: &Socket, command: Command<'_>) -> Resul
         }
     }
     Ok(())
+}
+
+fn refuse(cx: &Context<Room>, socket: &Socket, error: &Error) -> Result {
+    Ok(socket.send(Output::Error { text: &error.to_string() }.at(cx.now())?)?)
 }
 
 async fn user_list(cx: &Context<Room>) -> Result<Output<'static>> {

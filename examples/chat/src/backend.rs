@@ -77,7 +77,7 @@ async fn announce<G: Group>(request: Request, room: &GroupHandle<G>, now: Timest
     let Some(text) = std::str::from_utf8(&body).ok().filter(|text| !text.is_empty()) else {
         return Ok(text_response(StatusCode::BAD_REQUEST, "send a text in UTF-8"));
     };
-    let said = Output::Said { from: "HTTP", text, meta: None, to: None }.at(now)?;
+    let said = Output::Said { from: "HTTP", text, meta: None, to: None, topic: None }.at(now)?;
     sockets(room.broadcast_confirmed(said).await?.sockets)
 }
 

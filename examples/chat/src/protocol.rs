@@ -49,6 +49,8 @@ pub(crate) enum Output<'a> {
         meta: Option<Scope>,
         #[serde(skip_serializing_if = "Option::is_none")]
         to: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        topic: Option<&'a str>,
     },
     #[serde(rename = "pong")]
     Pong { sent: serde_json::Number },
@@ -64,6 +66,8 @@ pub(crate) enum Scope {
     Group,
     /// The user in `to`.
     Whisper,
+    /// The users who have subscribed to `topic`.
+    Topic,
 }
 
 /// The users of one Replica.
@@ -95,6 +99,8 @@ pub(crate) enum Command<'a> {
     Group(&'a str),
     /// `/w NAME TEXT` or `/msg NAME TEXT`.
     Whisper { to: &'a str, text: &'a str },
+    /// `/t TOPIC TEXT`.
+    Topic { topic: &'a str, text: &'a str },
 }
 
 impl<'a> Command<'a> {
@@ -110,6 +116,10 @@ impl<'a> Command<'a> {
             ("/w" | "/msg", rest) => match first_word(rest) {
                 (_, "") => Err("say whom and what: /w NAME TEXT"),
                 (to, text) => Ok(Self::Whisper { to, text }),
+            },
+            ("/t", rest) => match first_word(rest) {
+                (_, "") => Err("say about what: /t TOPIC TEXT"),
+                (topic, text) => Ok(Self::Topic { topic, text }),
             },
             ("/a" | "/all", "") => Err("say what: /a TEXT"),
             ("/a" | "/all", text) => Ok(Self::All(text)),
@@ -140,6 +150,8 @@ mod tests {
             ("/group\thello you", Ok(Command::Group("hello you"))),
             ("/w bob hello you", Ok(Command::Whisper { to: "bob", text: "hello you" })),
             ("/msg   bob   hello", Ok(Command::Whisper { to: "bob", text: "hello" })),
+            ("/t cats hello you", Ok(Command::Topic { topic: "cats", text: "hello you" })),
+            ("/tea", Ok(Command::All("/tea"))),
             ("/usr/bin/dog", Ok(Command::All("/usr/bin/dog"))),
             ("/ghost", Ok(Command::All("/ghost"))),
         ] {
@@ -149,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_followed_is_not_said_aloud() {
-        for text in ["", "   ", "/g", "/a ", "/w", "/w bob", "/msg bob  "] {
+        for text in ["", "   ", "/g", "/a ", "/w", "/w bob", "/msg bob  ", "/t", "/t cats", "/t cats  "] {
             assert!(Command::parse(text).is_err(), "{text:?}");
         }
         assert!(Command::parse(&"x".repeat(MAX_TEXT + 1)).is_err());
@@ -158,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_message_of_the_server_carries_type_and_time() {
-        let message = Output::Said { from: "ann", text: "hi", meta: Some(Scope::Group), to: None };
+        let message = Output::Said { from: "ann", text: "hi", meta: Some(Scope::Group), to: None, topic: None };
         let message = message.at(Timestamp::from_millis(7)).unwrap();
         assert_eq!(
             message.to_json::<serde_json::Value>().unwrap(),

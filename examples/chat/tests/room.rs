@@ -129,6 +129,46 @@ fn a_user_leaves_with_the_last_socket() {
 }
 
 #[test]
+fn what_is_said_to_a_topic_reaches_its_subscribers_everywhere_and_nobody_else() {
+    let cluster = room(2);
+    let [ann, bob, cid, dan] =
+        ["ann", "bob&topic=cats", "cid&topic=dogs&topic=cats", "dan"].map(|name| enter(&cluster, name));
+    assert_ne!(bob.replica(), cid.replica());
+    let all = [&ann, &bob, &cid, &dan];
+    hush(&cluster, &all);
+    let about = |topic: &str, text: &str| json!({ "type": "user:msg", "from": "ann", "text": text, "meta": "topic", "topic": topic });
+    say(&ann, "/t cats hello you");
+    say(&ann, "/t dogs woof");
+    cluster.run();
+    let (cats, dogs) = (about("cats", "hello you"), about("dogs", "woof"));
+    assert_eq!(all.map(heard), [vec![], vec![cats.clone()], vec![cats, dogs], vec![]]);
+    say(&cid, "/t dogs mine");
+    cluster.run();
+    assert_eq!(heard(&cid).len(), 1, "who has subscribed hears what it says");
+    for bad in ["/t", "/t cats", "/t \u{7f} text", &format!("/t {} text", "x".repeat(257))] {
+        say(&ann, bad);
+        cluster.run();
+        assert_eq!(heard(&ann)[0]["type"], "error", "{bad}");
+    }
+    hush(&cluster, &all);
+    assert!(cluster.evict_replica(bob.replica()) && cluster.restart_group::<Lobby>(LOBBY));
+    say(&ann, "/t cats still there?");
+    cluster.run();
+    assert_eq!(all.map(|socket| heard(socket).len()), [0, 1, 1, 0]);
+}
+
+#[test]
+fn a_bad_topic_is_refused_before_a_seat_is_taken() {
+    let cluster = room(2);
+    let many: String = (0..129).map(|number| format!("&topic={number}")).collect();
+    for bad in ["&topic=", "&topic=a%0Ab", &format!("&topic={}", "x".repeat(257)), &many] {
+        let refused = cluster.open(dog_testing::websocket(&format!("/ws?u=ann{bad}"))).err();
+        assert_eq!(refused.map(|response| response.status().as_u16()), Some(400), "{bad}");
+    }
+    assert_eq!(cluster.replicas::<Lobby>(LOBBY), []);
+}
+
+#[test]
 fn bad_input_is_answered_and_not_punished() {
     let cluster = room(2);
     let ann = enter(&cluster, "ann");

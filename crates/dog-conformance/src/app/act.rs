@@ -9,6 +9,7 @@ use super::protocol::{Act, Answer, Ask, Attached, GroupAsk, GroupReply, Step, To
 use super::room::{ClassGroup, InRoom, Room};
 use super::storage_runner;
 use super::tap::Tap;
+use super::topics;
 
 impl<C: TestClass> Room<C> {
     /// Executes `act`. An error of a verb becomes a reply; a command to fail makes the handler fail.
@@ -46,7 +47,7 @@ impl<C: TestClass> Room<C> {
                 Err(error) if fails => return Err(error.into()),
                 told => told,
             },
-            Act::Emit { .. } | Act::Broadcast { .. } | Act::Confirmed { .. } | Act::Whisper { .. } => {
+            Act::Topic(_) | Act::Emit { .. } | Act::Broadcast { .. } | Act::Confirmed { .. } | Act::Whisper { .. } => {
                 speak(cx, socket, act).await
             }
             of_socket => match socket {
@@ -97,6 +98,10 @@ impl<C: TestClass> Room<C> {
         cx.broadcast(text)?;
         socket.emit(text, To::Others)?;
         socket.broadcast(text, To::Others)?;
+        cx.emit_to("borrowed", text)?;
+        socket.broadcast_to("borrowed", text, To::Others)?;
+        socket.unsubscribe("borrowed")?;
+        drop(socket.subscribe("borrowed"));
         drop(cx.connect(dog::Request::default()));
         drop(cx.broadcast_confirmed(text));
         drop(cx.whisper(client, text));
@@ -127,6 +132,7 @@ impl<C: TestClass> Room<C> {
 /// The four verbs, of the socket or of the Replica.
 async fn speak<C: TestClass>(cx: &Context<Room<C>>, socket: Option<&Socket>, act: Act) -> Result<Told, dog::Error> {
     match (act, socket) {
+        (Act::Topic(act), socket) => topics::act(cx, socket, act).await,
         (Act::Emit { text, to }, Some(socket)) => socket.emit(text, to.into()).map(|()| Told::Done),
         (Act::Emit { text, .. }, None) => cx.emit(text).map(|()| Told::Done),
         (Act::Broadcast { text, to }, Some(socket)) => socket.broadcast(text, to.into()).map(|()| Told::Done),

@@ -64,6 +64,9 @@ pub(super) async fn use_it<C: TestClass>(name: &str) -> Result<Told, dog::Error>
     note("set_attachment", socket.set_attachment(&1));
     note("update_attachment", socket.update_attachment(|visits: &mut u64| *visits += 1));
     note("state", socket.state::<u64>().map(drop));
+    for (verb, outcome) in super::topics::all(&cx, &socket, text).await {
+        note(verb, outcome);
+    }
     // These return no error: they do nothing.
     socket.close(CloseCode::POLICY, text);
     Ok(Told::UsedEarlierLife { outcomes, sockets: cx.sockets().count() })

@@ -34,6 +34,7 @@ mod storage_runner;
 mod tap;
 mod tasks;
 mod test_app;
+mod topics;
 
 pub use class::{
     EightSeats, FiftySeats, FillsFirst, NamedReplicas, OneSeat, ShortTimes, SlowToBegin, TestClass, TwoSeats,

@@ -19,7 +19,7 @@ use super::group_calls;
 use super::journal::Journal;
 use super::protocol::{
     AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, GATED, GroupAsk, GroupReply, HOST,
-    JournalReport, OVER, REPLICA_HEADER, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, UNWANTED, waiting,
+    JournalReport, OVER, REPLICA_HEADER, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, TOPICAL, UNWANTED, waiting,
 };
 use super::responses;
 use super::storage_runner::{self, StorageOwner};
@@ -182,6 +182,9 @@ impl<C: TestClass> Replica for Room<C> {
         }
         if client.as_str().starts_with(UNWANTED) {
             socket.close(CloseCode::POLICY, "not wanted");
+        }
+        if client.as_str().starts_with(TOPICAL) {
+            socket.subscribe(TOPICAL).await?;
         }
         if client.as_str().starts_with(GATED) {
             self.gates.pass(client.as_str()).await;

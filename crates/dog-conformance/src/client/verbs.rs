@@ -3,7 +3,7 @@
 use dog::{ClientId, ReplicaId};
 
 use super::Client;
-use crate::app::protocol::{Act, Answer, Ask, JournalReport, Told, Whom, Why};
+use crate::app::protocol::{Act, Answer, Ask, JournalReport, Told, TopicAct, Whom, Why};
 use crate::check::{Outcome, ScenarioFailure, eventually};
 
 impl Client {
@@ -73,6 +73,61 @@ impl Client {
     pub async fn gossip(&mut self, ask: Ask) -> Outcome<(Vec<(ReplicaId, Answer)>, Vec<(ReplicaId, Why)>)> {
         match self.ask(Act::Gossip { ask }).await? {
             Told::Heard { answers, missing, .. } => Ok((answers, missing)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Subscribes to a topic.
+    ///
+    /// # Errors
+    /// If the result is another one.
+    pub async fn subscribe(&mut self, topic: &str) -> Outcome {
+        self.obey(Act::Topic(TopicAct::Subscribe { topic: topic.into() })).await
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// If the result is another one.
+    pub async fn unsubscribe(&mut self, topic: &str) -> Outcome {
+        self.obey(Act::Topic(TopicAct::Unsubscribe { topic: topic.into() })).await
+    }
+
+    /// The topics of this socket.
+    ///
+    /// # Errors
+    /// If the result is another one.
+    pub async fn topics(&mut self) -> Outcome<Vec<String>> {
+        match self.ask(Act::Topic(TopicAct::Topics)).await? {
+            Told::Topics { topics } => Ok(topics),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Broadcasts to a topic.
+    ///
+    /// # Errors
+    /// If the result is another one.
+    pub async fn broadcast_to(&mut self, topic: &str, text: &str) -> Outcome {
+        let (topic, text, to) = (topic.into(), text.into(), Whom::Everyone);
+        self.obey(Act::Topic(TopicAct::BroadcastTo { topic, text, to })).await
+    }
+
+    /// Emits to a topic.
+    ///
+    /// # Errors
+    /// If the result is another one.
+    pub async fn emit_to(&mut self, topic: &str, text: &str, to: Whom) -> Outcome {
+        self.obey(Act::Topic(TopicAct::EmitTo { topic: topic.into(), text: text.into(), to })).await
+    }
+
+    /// Sends a command about topics that must be refused. Returns why.
+    ///
+    /// # Errors
+    /// If the result is another one.
+    pub async fn refused(&mut self, act: TopicAct) -> Outcome<Why> {
+        match self.ask(Act::Topic(act)).await? {
+            Told::Refused { why } => Ok(why),
             other => Err(unexpected(&other)),
         }
     }

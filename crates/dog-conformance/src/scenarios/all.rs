@@ -4,7 +4,7 @@ use super::scenario::Scenario;
 use super::{
     alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, handlers,
     hibernation, joining, late_identity, limit, lives, messages, naming, order, placement, reentry, requests, restarts,
-    slow, storage, tasks, tickets, transactions, whisper,
+    slow, storage, tasks, tickets, topics, transactions, whisper,
 };
 
 /// All scenarios, roughly in the order of the promises.
@@ -19,6 +19,7 @@ pub fn all() -> Vec<Scenario> {
         delivery::scenarios,
         whisper::scenarios,
         gossip::scenarios,
+        topics::scenarios,
         handlers::scenarios,
         closing::scenarios,
         reentry::scenarios,
@@ -57,7 +58,7 @@ mod tests {
         assert_eq!(names.len(), scenarios.len());
         let held: BTreeSet<_> = scenarios.iter().flat_map(|scenario| scenario.promises).copied().collect();
         // Promise 16 is about the shutdown of a host, which has tests of its own.
-        let expected = (1..=15).chain([21]);
+        let expected = (1..=15).chain([20, 21]);
         assert_eq!(held.into_iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 const WAKING: Duration = Duration::from_millis(100);
 
 /// Writes numbers into a field of the Replica until the previous number is lost.
-async fn forgets(client: &mut Client) -> Outcome {
+pub(super) async fn forgets(client: &mut Client) -> Outcome {
     client.ask(Act::SwapField { value: 1 }).await?;
     eventually("a field is lost", async || {
         Ok(client.ask(Act::SwapField { value: 1 }).await? == Told::Field { value: 0 })

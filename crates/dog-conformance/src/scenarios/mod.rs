@@ -35,6 +35,7 @@ mod slow;
 mod storage;
 mod tasks;
 mod tickets;
+mod topics;
 mod transactions;
 mod whisper;
 

@@ -12,6 +12,7 @@
 //! - `tickets`: reserved seats
 //! - `clients`: where each client is, and was (promise 2)
 //! - `liveness`: when each member is asked for its seats
+//! - `topics`: which members have subscribers of which topics (promise 20)
 
 mod clients;
 mod listeners;
@@ -24,6 +25,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod topics;
 
 use dog::{ClientId, Epoch, Limit, Policy, ReplicaId, Timestamp};
 
@@ -33,11 +35,13 @@ use clients::Clients;
 use liveness::{LivenessQueue, SilenceChecks};
 use members::Members;
 use tickets::Tickets;
+use topics::Interests;
 
 pub use clients::ClientRecord;
 pub use listeners::Listeners;
 pub use member::{MemberRecord, MemberSeats, MemberState};
 pub use placement::Decision;
+pub use topics::TopicAudience;
 
 /// Everything that a Group knows in one life.
 #[derive(Debug)]
@@ -52,6 +56,7 @@ pub struct Books {
     clients: Clients,
     /// How many client ids were generated.
     generated: u64,
+    interests: Interests,
     liveness: LivenessQueue,
     checks: SilenceChecks,
     view: View,
@@ -99,6 +104,7 @@ impl Books {
             tickets: Tickets::new(epoch, policy.ticket_lifetime),
             generated: 0,
             clients: Clients::default(),
+            interests: Interests::default(),
             liveness: LivenessQueue::default(),
             checks: SilenceChecks::default(),
             view: View::default(),
@@ -250,6 +256,7 @@ impl Books {
             self.release(ticket, now);
         }
         if self.members.remove(replica).is_some() {
+            self.interests.forget(replica);
             self.liveness.remove(replica);
             self.renew_view();
         }
@@ -288,6 +295,7 @@ impl Books {
         }
         self.clients.forget(now, self.policy.sticky_for);
         let parked = self.members.park_empty(self.policy.park_after, now);
+        parked.iter().for_each(|replica| self.interests.forget(*replica));
         if !parked.is_empty() {
             self.renew_view();
         }

@@ -8,8 +8,9 @@ use dog::{ClientId, Epoch, ReplicaId, Timestamp};
 use super::Books;
 use super::liveness::{ASK_AGAIN, LEASE, SilenceChecks};
 use super::member::{Member, MemberState};
+use super::topics::TopicAudience;
 use crate::address::{NodeId, ViewVersion};
-use crate::message::{Report, SeatCount};
+use crate::message::{InterestAnswer, InterestReport, Report, SeatCount};
 
 /// What a report says of the whole member.
 fn update(member: &mut Member, report: &Report) {
@@ -66,6 +67,45 @@ impl Books {
             self.members.set_state(replica, MemberState::Active);
         }
         true
+    }
+
+    /// Takes a Replica's report of its topics. A Replica that is parked or unknown, and has subscribers, is admitted: then the
+    /// view has changed, and it has to be introduced.
+    pub fn interest(&mut self, report: &InterestReport, now: Timestamp) -> InterestAnswer {
+        let replica = report.replica;
+        self.begin_life(replica, report.epoch, now);
+        let taken = InterestAnswer::Taken { refused: Vec::new() };
+        if self.members.get(replica).is_some_and(|member| report.epoch < member.epoch) {
+            return taken;
+        }
+        let is_out_of_view = matches!(self.state(replica), None | Some(MemberState::Parked));
+        if is_out_of_view {
+            if !report.topics.iter().any(|(_, has_subscribers)| *has_subscribers) {
+                return taken;
+            }
+            self.admit_at(replica, report.node, now);
+            self.begin_life(replica, report.epoch, now);
+        }
+        self.interests.take(report)
+    }
+
+    /// The Replicas that a message of the Group for a topic has to be sent to.
+    pub fn topic_audience(&self, topic: &str) -> TopicAudience {
+        let interested = self.interests.interested(topic);
+        let all_known = self.interests.known() == self.members.unparked_count();
+        let unknown = if all_known {
+            Vec::new()
+        } else {
+            let may_have_sockets = self
+                .members
+                .iter()
+                .filter(|(_, member)| member.state != MemberState::Parked && (member.occupied > 0 || !member.counted));
+            let mut unknown: Vec<_> = may_have_sockets.map(|(replica, _)| replica).collect();
+            unknown.retain(|replica| !self.interests.is_known(*replica));
+            unknown.sort_unstable();
+            unknown
+        };
+        TopicAudience { interested, unknown }
     }
 
     /// A census names every client that has a seat. Clients that it does not name have none.
@@ -158,6 +198,7 @@ impl Books {
             return;
         }
         self.clear_seats(replica, now);
+        self.interests.forget(replica);
         self.members.change(replica, |member| {
             member.epoch = epoch;
             member.sequence = 0;

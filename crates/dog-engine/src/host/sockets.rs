@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::{ClientId, Close, CloseCode, Epoch, Message, Request, Response, SocketError, SocketId};
+use dog::{ClientId, Close, CloseCode, Epoch, Message, Request, Response, SocketError, SocketId, Topic};
 
 use crate::address::{ReplicaAddress, SeatId};
 use crate::event_stream::{Relief, StreamBacklog};
@@ -61,6 +61,11 @@ pub trait SocketHost {
         let _ = (replica, stream);
         None
     }
+    /// Stores the topics of a socket with it, for [`sockets`](Self::sockets). Where an object keeps its sockets in memory there
+    /// is nothing to do.
+    fn set_topics(&self, socket: SocketId, topics: &mut dyn Iterator<Item = &Topic>) {
+        let _ = (socket, topics);
+    }
     /// A guard that releases `seat` when it is dropped without [`disarm`](SeatGuard::disarm), on any thread.
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard>;
 }
@@ -74,6 +79,8 @@ pub struct KeptSocket {
     pub client: ClientId,
     /// What the App has said about the client.
     pub identity: Option<Bytes>,
+    /// The topics that were last [stored](SocketHost::set_topics) with it.
+    pub topics: Vec<Topic>,
 }
 
 /// Releases a seat or a socket when it is dropped. See [`SocketHost::seat_guard`] and [`SocketHost::new_socket`].

@@ -2,25 +2,29 @@
 //!
 //! - this file: [`Seats`], requests and tickets
 //! - `sockets`: the open sockets, dense for fan-out
+//! - `topics`: which socket is subscribed to which topic, and what the Group has to know of it
 //! - `unreported`: what a report repeats until it is acknowledged
 
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod unreported;
 
 use std::collections::HashMap;
 use std::fmt;
 
-use dog::internal::Door;
+use dog::internal::{Door, Except};
 use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, SeatId, Ticket, TicketId};
-use crate::message::{Report, SeatCount};
+use crate::message::{InterestReport, Report, SeatCount};
 
 use sockets::OpenSockets;
 use unreported::Unreported;
+
+pub use topics::{InterestRound, Subscribed, Topics};
 
 /// The seats of one Replica in one life.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ pub struct Seats {
     /// Used tickets, until they would have expired: each can be used once.
     used: HashMap<TicketId, Timestamp>,
     unreported: Unreported,
+    topics: Topics,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +117,7 @@ impl Seats {
             clients: HashMap::new(),
             used: HashMap::new(),
             unreported: Unreported::default(),
+            topics: Topics::default(),
         }
     }
 
@@ -237,6 +243,7 @@ impl Seats {
         if let Some(seats) = self.clients.get_mut(&client) {
             seats.sockets.retain(|other| *other != socket);
         }
+        self.topics.close(socket);
         self.left(&client);
         Some(client)
     }
@@ -262,6 +269,33 @@ impl Seats {
     /// The open sockets of one client.
     pub fn sockets_of(&self, client: &ClientId) -> &[SocketId] {
         self.clients.get(client).map_or(&[], |seats| &seats.sockets)
+    }
+
+    /// The topics of the open sockets.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// The same, to change them.
+    pub fn topics_mut(&mut self) -> &mut Topics {
+        &mut self.topics
+    }
+
+    /// What the Group has to know of the topics, and has not acknowledged. `None` if it has acknowledged everything.
+    pub fn interest(&self) -> Option<(InterestRound, InterestReport)> {
+        let (round, topics) = self.topics.report()?;
+        let InterestRound { sequence, census } = round;
+        let (replica, epoch, node) = (self.replica, self.epoch, self.node);
+        Some((round, InterestReport { replica, epoch, node, sequence, topics, census }))
+    }
+
+    /// The open sockets that a verb leaves out.
+    pub fn left_out<'a>(&'a self, except: &'a Except<&ClientId>) -> &'a [SocketId] {
+        match except {
+            Except::Nobody => &[],
+            Except::Client(client) => self.sockets_of(client),
+            Except::Socket(socket) => std::slice::from_ref(socket),
+        }
     }
 
     /// The client of an open socket.

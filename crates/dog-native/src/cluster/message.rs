@@ -266,7 +266,7 @@ mod tests {
             other[0] = version;
             let error = unbundle(&other, VERSIONS).unwrap_err();
             let named =
-                format!("node 0000000000000005 speaks version {version} of the node protocol, and this one 3 to 5");
+                format!("node 0000000000000005 speaks version {version} of the node protocol, and this one 3 to 6");
             assert!(error.is_unreachable() && error.to_string().contains(&named), "{error}");
         }
         assert!(unbundle(&bundle[..8], VERSIONS).unwrap_err().is_encoding());
@@ -297,7 +297,7 @@ mod tests {
     fn an_older_node_gets_the_same_statements_in_the_same_order() {
         let text = |cast: &ReplicaCast| match cast {
             ReplicaCast::Deliver(Delivery { message, .. }) => message.as_text().unwrap().to_owned(),
-            ReplicaCast::Acknowledge { .. } => panic!("none was sent"),
+            ReplicaCast::DeliverTopic(_) | ReplicaCast::Acknowledge { .. } => panic!("none was sent"),
         };
         let sent = [casts(&["one", "two"]), casts(&["three"])];
         for (version, expected) in

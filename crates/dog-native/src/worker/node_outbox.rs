@@ -25,6 +25,7 @@ const MAX_CALLED: usize = 2048;
 fn may_share(cast: &ReplicaCast) -> bool {
     match cast {
         ReplicaCast::Deliver(delivery) => delivery.message.len() <= LONGEST_CAST,
+        ReplicaCast::DeliverTopic(delivery) => delivery.message.len() <= LONGEST_CAST,
         ReplicaCast::Acknowledge { .. } => true,
     }
 }

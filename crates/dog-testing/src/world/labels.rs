@@ -22,6 +22,10 @@ pub(super) fn group_call(call: &GroupCall) -> String {
             GroupVerb::Count => "Count".into(),
             GroupVerb::Gossip(_) => "Gossip of the Group".into(),
         },
+        GroupCall::Interest(report) => {
+            let (sequence, epoch, topics) = (report.sequence, report.epoch.as_u64(), report.topics.len());
+            format!("Interest {sequence} of life {epoch}: {topics} topics")
+        }
         GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
     }
 }

@@ -177,6 +177,10 @@ impl Mail {
                 self.core().observe(|observer| observer.addresses(to, &delivery.message));
                 (MessageKind::Delivery, "Deliver")
             }
+            ReplicaCast::DeliverTopic(delivery) => {
+                self.core().observe(|observer| observer.addresses(to, &delivery.message));
+                (MessageKind::Delivery, "Deliver to a topic")
+            }
             ReplicaCast::Acknowledge { .. } => (MessageKind::Repeatable, "Acknowledge"),
         };
         let is_missing = |replica| self.lives().current(Object::Replica(to.address(replica))).is_none();

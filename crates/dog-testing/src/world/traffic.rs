@@ -65,6 +65,7 @@ impl Counted for GroupCall {
             Self::Parked => "Parked",
             Self::Call { .. } => "Call",
             Self::Verb(_) => "Verb",
+            Self::Interest(_) => "Interest",
         }
     }
 }
@@ -78,6 +79,7 @@ impl Counted for GroupAnswer {
             Self::Parked(_) => "Parked, answered",
             Self::Called(_) => "Call, answered",
             Self::Verb(_) => "Verb, answered",
+            Self::Interest(_) => "Interest, answered",
         }
     }
 }
@@ -123,6 +125,7 @@ impl Counted for ReplicaCast {
     fn name(&self) -> &'static str {
         match self {
             Self::Deliver(_) => "Deliver",
+            Self::DeliverTopic(_) => "Deliver to a topic",
             Self::Acknowledge { .. } => "Acknowledge",
         }
     }

@@ -10,6 +10,8 @@ use super::group_ask::{GroupAsk, GroupReply};
 use super::report::{Answer, Ask, Why};
 use super::storage_script::{Found, StorageStep};
 use super::task_act::TaskAct;
+use super::topics::TopicAct;
+use super::whom::Whom;
 
 /// A command, sent over a socket or, without a socket, by `POST`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +67,8 @@ pub enum Act {
         /// The receivers of whispers, in turn.
         clients: Vec<ClientId>,
     },
+    /// Something about topics.
+    Topic(TopicAct),
     /// Answer a question as if a sibling had asked it.
     Ask {
         /// What.
@@ -224,28 +228,6 @@ pub fn waiting(gate: &str) -> String {
     format!("waiting at {gate}")
 }
 
-/// A serialisable [`dog::To`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Whom {
-    /// All but the sender's client.
-    Others,
-    /// All but the sender's socket.
-    OtherSockets,
-    /// All.
-    Everyone,
-}
-
-impl From<Whom> for dog::To {
-    fn from(whom: Whom) -> Self {
-        match whom {
-            Whom::Others => Self::Others,
-            Whom::OtherSockets => Self::OtherSockets,
-            Whom::Everyone => Self::Everyone,
-        }
-    }
-}
-
 /// How one number of an [`Act::Sequence`] is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -327,6 +309,11 @@ pub enum Told {
     Answered {
         /// What.
         answer: Answer,
+    },
+    /// To [`TopicAct::Topics`].
+    Topics {
+        /// Their names, sorted.
+        topics: Vec<String>,
     },
     /// To [`Act::Sockets`].
     Sockets {

@@ -9,14 +9,18 @@ mod names;
 mod report;
 mod storage_script;
 mod task_act;
+mod topics;
+mod whom;
 
 pub use attached::Attached;
-pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, Whom, waiting};
+pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, waiting};
 pub use group_ask::{GroupAsk, GroupReply};
 pub use names::{
     AUTO_RESPONSE, BOUND, BOUND_THERE, FAILING, FAR, GATED, HOST, MARKED_HEADER, OVER, PLACED, REPLICA_HEADER, SORE,
-    TAGGED, TOGETHER, UNPLACEABLE, UNWAKEABLE, UNWANTED,
+    TAGGED, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
 };
 pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};
 pub use storage_script::{ALARM, AlarmAction, Found, OWN, Range, Ring, StorageStep};
 pub use task_act::{TaskAct, ticked};
+pub use topics::{TopicAct, TopicStep};
+pub use whom::Whom;

@@ -16,6 +16,8 @@ pub const FAILING: &str = "failing-";
 pub const UNWANTED: &str = "unwanted-";
 /// A socket of a client with this prefix starts with an [`Attached`](super::Attached) that contains the client's name.
 pub const TAGGED: &str = "tagged-";
+/// A socket of a client with this prefix subscribes in `on_open` to the topic of the same name.
+pub const TOPICAL: &str = "topical-";
 /// `on_close` fails for a client with this prefix.
 pub const SORE: &str = "sore-";
 /// `on_close` closes all other sockets of the Replica for a client with this prefix, with [`OVER`].

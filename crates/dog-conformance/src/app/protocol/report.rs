@@ -152,6 +152,8 @@ pub enum Why {
     TooMany,
     /// `is_invalid_name`
     InvalidName,
+    /// `is_invalid_topic`
+    InvalidTopic,
     /// None of these.
     Other,
 }
@@ -171,6 +173,7 @@ impl From<&dog::Error> for Why {
             (error.is_invalid_client(), Self::InvalidClient),
             (error.is_too_many(), Self::TooMany),
             (error.is_invalid_name(), Self::InvalidName),
+            (error.is_invalid_topic(), Self::InvalidTopic),
         ];
         kinds.into_iter().find_map(|(is, kind)| is.then_some(kind)).unwrap_or(Self::Other)
     }

@@ -16,7 +16,7 @@ use crate::books::MemberState;
 use crate::driver::calls::{by_deadline, call_all, unexpected_answer};
 use crate::driver::object::start;
 use crate::host::Host;
-use crate::message::{AssignRule, Enrolment, ReplicaAnswer, ReplicaCall, Report};
+use crate::message::{AssignRule, Enrolment, InterestAnswer, InterestReport, ReplicaAnswer, ReplicaCall, Report};
 use crate::repeats::log_limited;
 
 /// How many parked members are examined before other tasks run.
@@ -251,6 +251,18 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
         books.borrow_mut().check_silent(self.host().now());
         self.schedule_timer(books);
+    }
+
+    /// Takes a Replica's report of its topics, and does what follows from it.
+    pub(super) fn interest(&self, books: &OpenBooks, report: &InterestReport) -> InterestAnswer {
+        let (replica, known) = (report.replica, books.borrow().view().version);
+        let answer = books.borrow_mut().interest(report, self.host().now());
+        if books.borrow().view().version != known {
+            self.store_later(books, &[replica]);
+            self.introduce(replica);
+        }
+        self.schedule_timer(books);
+        answer
     }
 
     /// A Replica that woke by itself reports its seats.

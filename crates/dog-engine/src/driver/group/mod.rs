@@ -228,6 +228,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 let enrolment = self.enroll(&awake.books, &census);
                 reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
             }
+            GroupCall::Interest(report) => {
+                let answer = self.interest(&awake.books, &report);
+                reply.send(Ok(GroupAnswer::Interest(answer)));
+            }
             GroupCall::Parked => {
                 let parked = awake.books.borrow().parked().collect();
                 reply.send(Ok(GroupAnswer::Parked(parked)));

@@ -9,6 +9,7 @@ use dog::{ClientId, Close, CloseCode, Error, Failure, Message, Replica, Socket, 
 
 use super::ReplicaDriver;
 use super::reporting::{report, report_newcomer};
+use super::topics::report_soon;
 use super::turns::{EndedBy, Event, Next};
 use crate::address::SeatId;
 use crate::driver::failures::{UserFunction, report_failure};
@@ -74,6 +75,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.outlets.forget(socket);
         let Some(client) = self.seats.borrow_mut().close(socket) else { return };
         report(self);
+        report_soon(self);
         let Some((end, attachment)) = self.turns.borrow_mut().end(socket, end, attachment, by) else { return };
         #[cfg(feature = "fault-injection")]
         if crate::fault_injection::socket_ends_twice() {

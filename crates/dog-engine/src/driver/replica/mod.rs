@@ -8,6 +8,7 @@
 //! - `siblings`: the view of the Group
 //! - `socket_states`: what the user's code keeps in memory for single sockets
 //! - `reporting`: how seats are reported to the Group
+//! - `topics`: messages for topics, and how the Group learns which have subscribers here
 
 mod assigning;
 mod handlers;
@@ -17,6 +18,7 @@ mod port;
 mod reporting;
 mod siblings;
 mod socket_states;
+mod topics;
 mod turns;
 mod verbs;
 
@@ -43,6 +45,7 @@ use port::Port;
 use reporting::{Reporting, Reports, acknowledged, report, report_newcomer};
 use siblings::Siblings;
 use socket_states::SocketStates;
+use topics::{InterestReporting, Subscribable, topic_delivery_came};
 use turns::{EndedBy, Turns};
 
 /// One life of a user's Replica.
@@ -58,6 +61,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     identities: RefCell<Identities>,
     assigning: Assigning,
     reporting: Reporting,
+    interests: InterestReporting,
     /// The handle that the user's code has in the current activation, once it was given one.
     port: RefCell<Option<Rc<Port<R, H>>>>,
 }
@@ -138,10 +142,11 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         // The Group tells the limit before any request is accepted, so this one is never used.
         let mut seats = Seats::new(address.replica, epoch, Limit::new(1)).at(host.node());
         let (mut identities, assigning) = (Identities::default(), Assigning::default());
-        for KeptSocket { socket, client, identity } in host.sockets(address) {
+        for KeptSocket { socket, client, identity, topics } in host.sockets(address) {
             seats.reopen(socket, &client);
             assigning.restore(socket, &client);
             identity.into_iter().for_each(|identity| identities.set(socket, identity));
+            topics.iter().for_each(|topic| seats.topics_mut().restore(socket, topic));
         }
         Rc::new_cyclic(|this: &Weak<Self>| Self {
             this: Weak::clone(this),
@@ -155,12 +160,17 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             identities: RefCell::new(identities),
             assigning,
             reporting: Reporting::default(),
+            interests: InterestReporting::default(),
             port: RefCell::default(),
         })
     }
 
     fn host(&self) -> &Rc<H> {
         self.core.host()
+    }
+
+    fn siblings(&self) -> Targets {
+        self.siblings.borrow().of(self.address)
     }
 
     fn context(&self) -> Context<R> {
@@ -172,10 +182,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let current = port.take_if(|port| !port.is_over());
         let current = current.unwrap_or_else(|| Rc::new(Port::new(self, self.core.life().activation())));
         Rc::<Port<R, H>>::clone(port.insert(current))
-    }
-
-    fn siblings(&self) -> Targets {
-        self.siblings.borrow().of(self.address)
     }
 
     /// The user's value. It is activated first if it is not in memory.
@@ -224,11 +230,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn update_view(&self, view: View) {
         self.reporting.note_heard(self.host().now());
         self.siblings.borrow_mut().update(view);
-    }
-
-    fn is_reported_and_empty(&self) -> bool {
-        let seats = self.seats.borrow();
-        seats.occupied() == 0 && seats.report().is_none()
     }
 
     /// The life has ended, and with it its sockets.
@@ -384,6 +385,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCast::Deliver(delivery) => {
                 self.deliver(&delivery.message, delivery.except.as_ref().into());
             }
+            ReplicaCast::DeliverTopic(delivery) => topic_delivery_came(&*self, &delivery),
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.reporting.note_heard(self.host().now());
                 self.seats.borrow_mut().acknowledge(epoch, sequence);

@@ -11,10 +11,10 @@ use dog::internal::{
 };
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
-    SocketId, Timestamp,
+    SocketId, Timestamp, Topic,
 };
 
-use super::ReplicaDriver;
+use super::{ReplicaDriver, topics};
 use crate::address::ReplicaAddress;
 use crate::driver::call_time::call_group;
 use crate::driver::calls::call_for_verb;
@@ -147,6 +147,32 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     ) -> LocalFuture<Result<BroadcastReport, Error>> {
         let driver = self.driver_when_polled();
         Box::pin(async move { Ok(driver()?.broadcast_confirmed(message, except).await) })
+    }
+
+    fn subscribe(&self, socket: SocketId, topic: Topic) -> LocalFuture<Result<(), Error>> {
+        let (driver, activation) = (self.driver_when_polled(), self.activation.clone());
+        Box::pin(async move {
+            let driver = driver()?;
+            topics::subscribe(&*driver, &activation, socket, topic).await
+        })
+    }
+
+    fn unsubscribe(&self, socket: SocketId, topic: &str) -> Result<(), Error> {
+        topics::unsubscribe(&*self.driver()?, socket, topic)
+    }
+
+    fn topics(&self, socket: SocketId) -> Vec<Topic> {
+        self.driver().map(|driver| topics::topics_of(&*driver, socket)).unwrap_or_default()
+    }
+
+    fn emit_to(&self, topic: &str, message: &Message, except: Except<&ClientId>) -> Result<(), Error> {
+        topics::emit_to(&*self.driver()?, topic, message, except);
+        Ok(())
+    }
+
+    fn broadcast_to(&self, topic: Topic, message: &Message, except: Except<&ClientId>) -> Result<(), Error> {
+        topics::broadcast_to(&*self.driver()?, topic, message, except);
+        Ok(())
     }
 
     fn whisper(&self, client: ClientId, message: Message) -> LocalFuture<Result<usize, Error>> {

@@ -12,7 +12,9 @@ use dog::{
 };
 
 use super::ReplicaDriver;
+use super::outlets::Outlets;
 use super::reporting::report;
+use super::topics::{InterestReporting, Subscribable};
 use super::turns::EndedBy;
 use crate::address::Targets;
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
@@ -23,16 +25,30 @@ use crate::host::{End, Host};
 use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::repeats::log_limited;
 
+impl<R: Replica, H: Host> Subscribable for ReplicaDriver<R, H> {
+    fn interests(&self) -> &InterestReporting {
+        &self.interests
+    }
+
+    fn outlets(&self) -> &Outlets<H> {
+        &self.outlets
+    }
+
+    fn targets(&self) -> Targets {
+        self.siblings()
+    }
+
+    fn is_reported_and_empty(&self) -> bool {
+        let seats = self.seats.borrow();
+        seats.occupied() == 0 && seats.report().is_none() && seats.topics().is_reported()
+    }
+}
+
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// To all sockets of this Replica that are not left out. Returns how many accepted the message.
     pub(super) fn deliver(&self, message: &Message, except: Except<&ClientId>) -> usize {
         let seats = self.seats.borrow();
-        let except = match &except {
-            Except::Nobody => &[],
-            Except::Client(client) => seats.sockets_of(client),
-            Except::Socket(socket) => std::slice::from_ref(socket),
-        };
-        self.outlets.deliver_to_all(message, &seats.audience(), except)
+        self.outlets.deliver_to_all(message, &seats.audience(), seats.left_out(&except))
     }
 
     /// To all sockets of one client on this Replica. Returns how many accepted the message.
