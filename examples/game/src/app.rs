@@ -187,10 +187,20 @@ async fn run(cx: Context<Match>, table: Rc<Table>) {
             break;
         }
     }
+    table.arena.borrow_mut().reset();
     table.runs.set(false);
+    // It fails if this activation is over, and then nobody is kept out any more.
+    let _ = cx.open_to_newcomers();
 }
 
+/// Makes a step, and sends it. Nobody new comes to a match that has begun.
 fn step(cx: &Context<Match>, table: &Table, skipped: u64) -> Result<(), Error> {
+    let was_open = table.arena.borrow().is_open();
     table.arena.borrow_mut().step(skipped);
+    match (was_open, table.arena.borrow().is_open()) {
+        (true, false) => cx.close_to_newcomers()?,
+        (false, true) => cx.open_to_newcomers()?,
+        _ => {}
+    }
     cx.emit(Message::binary(table.arena.borrow().snapshot()))
 }

@@ -104,6 +104,12 @@ impl Arena {
         self.players.retain(|player| player.slot != slot);
     }
 
+    /// Everybody has left: it waits for players again.
+    pub fn reset(&mut self) {
+        self.enter_phase(Phase::Waiting, 0);
+        self.winner = None;
+    }
+
     /// A player holds these keys from now on.
     pub fn hold(&mut self, slot: Slot, keys: u8) {
         if let Some(player) = self.players.iter_mut().find(|player| player.slot == slot) {

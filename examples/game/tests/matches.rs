@@ -85,6 +85,19 @@ fn a_match_of_two_begins_after_three_seconds() {
 }
 
 #[test]
+fn a_match_that_has_begun_takes_no_newcomers_until_it_is_over() {
+    let cluster = builder(4).start();
+    let [ann, bob] = ["ann", "bob"].map(|name| enter(&cluster, name));
+    cluster.advance(TICK * (COUNTDOWN + 2) + SECOND);
+    let cid = enter(&cluster, "cid");
+    assert_ne!(cid.replica(), ann.replica(), "it runs");
+    bob.close();
+    cluster.advance(10 * SECOND);
+    assert_eq!(enter(&cluster, "dan").replica(), ann.replica(), "it is over, and was the first");
+    assert_eq!(cluster.failures(), [""; 0]);
+}
+
+#[test]
 fn the_loop_ends_with_the_last_player_and_the_match_leaves_memory() {
     let cluster = builder(4).hibernate_after(SECOND).start();
     let [ann, bob] = ["ann", "bob"].map(|name| enter(&cluster, name));
