@@ -129,6 +129,13 @@ const MISTAKES: &[Mistake] = &[
         &["consider adding `#[derive(serde::Deserialize)]` to your `Post` type"],
     ),
     mistake(
+        "a_missing_derive_on_an_identity",
+        Check,
+        "#[derive(Serialize)]\npub struct User",
+        "pub struct User",
+        &["consider adding `#[derive(serde::Serialize)]` to your `User` type"],
+    ),
+    mistake(
         "tokio_spawn_with_a_context",
         Check,
         r#"cx.spawn(async move { speaker.broadcast(format!("{client} is here")) })?;"#,
@@ -170,8 +177,8 @@ const MISTAKES: &[Mistake] = &[
     mistake(
         "fetch_twice_on_one_handle",
         Check,
-        "        Ok(replica.fetch(request).await?)",
-        "        replica.fetch(Request::default()).await?;\n        Ok(replica.fetch(request).await?)",
+        "        Ok(replica.fetch_as(",
+        "        replica.fetch(Request::default()).await?;\n        Ok(replica.fetch_as(",
         &["use of moved value: `replica`", "has type `ReplicaHandle<Room>`, which does not implement the `Copy` trait"],
     ),
     mistake(

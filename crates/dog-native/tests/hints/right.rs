@@ -27,7 +27,7 @@ impl App for Chat {
             Err(error) if error.is_no_room() => return Ok(hall(dog).fetch(request).await?),
             identified => identified?,
         };
-        Ok(replica.fetch(request).await?)
+        Ok(replica.fetch_as(request, &User { admin: false }).await?)
     }
 }
 
@@ -90,6 +90,11 @@ impl Group for Lobby {
 #[derive(Serialize, Deserialize)]
 pub enum Ask {
     Seen,
+}
+
+#[derive(Serialize)]
+pub struct User {
+    pub admin: bool,
 }
 
 #[derive(Serialize)]
