@@ -5,20 +5,28 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dog::internal::{AppPort, Kind, LocalFuture, are_among, decode, encode_call};
-use dog::{App, Error, Group, GroupId, Groups};
+use dog::{
+    AnyApp, App, BroadcastReport, ClientCount, ClientId, ClientPage, CloseCode, Dog, Error, Group, GroupId, Groups,
+    Message,
+};
 use tokio::sync::oneshot;
 use tracing::Span;
 
 use crate::mail::{Job, Mail};
-use crate::post::Post;
+use crate::post::{OVERFULL, Post};
+use crate::repeats::seldom;
 
 /// The most requests of all handles of one server that have no answer yet.
 const MOST: usize = 10_000;
+
+/// The future of a request of a handle. It can be sent to another thread, and runs on any runtime.
+pub type SendFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// The way to the Groups of a server, for the rest of its process: an axum handler, the consumer of a queue, a job that runs
 /// at night. It can be cloned and sent to any thread, and its futures are `Send` and run on any runtime.
@@ -147,14 +155,100 @@ impl<G: Group> RemoteGroup<G> {
     ///
     /// # Errors
     /// As [`dog::GroupHandle::call`]. Also [`Error::is_unreachable`] if the server does not run, or has too much to do.
-    pub fn call(&self, call: &G::Call) -> impl Future<Output = Result<G::Reply, Error>> + Send + use<G> {
+    pub fn call(&self, call: &G::Call) -> SendFuture<G::Reply> {
         let (remote, id, call) = (self.remote.clone(), self.id, encode_call("call", call));
-        async move {
+        Box::pin(async move {
             let call = call?;
-            let reply = remote
-                .ask(id, call.len(), move |port| Box::pin(async move { port.call_group(G::NAME, id, call).await }));
-            decode(&reply.await?)
-        }
+            let carried = call.len();
+            decode(&remote.ask(id, carried, async move |port| port.call_group(G::NAME, id, call).await).await?)
+        })
+    }
+
+    /// Sends to all sockets of the Group, as [`dog::GroupHandle::broadcast`] does. The message is on its way when the call
+    /// returns. What one thread sends to one Group arrives in the order in which it was sent.
+    ///
+    /// # Errors
+    /// [`Error::is_unreachable`]: the server does not run, or has too much to do. If the Group refuses the message later, because
+    /// too much waits for its Replicas to be counted, the log says so; [`broadcast_confirmed`](Self::broadcast_confirmed)
+    /// returns that error.
+    pub fn broadcast(&self, message: impl Into<Message>) -> Result<(), Error> {
+        let (id, message) = (self.id, message.into());
+        let carried = message.len();
+        self.remote.send(id, carried, move |port| {
+            if let Err(error) = port.broadcast(G::NAME, id, message) {
+                seldom!(
+                    warn,
+                    "a broadcast of a handle was refused",
+                    group = G::NAME,
+                    "a broadcast of a handle was refused: {error}"
+                );
+            }
+            Box::pin(async {})
+        })
+    }
+
+    /// Sends to all sockets of the Group and waits until every Replica has answered, as
+    /// [`dog::GroupHandle::broadcast_confirmed`] does.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, Replicas may have sent the message or not.
+    ///
+    /// # Errors
+    /// As [`dog::GroupHandle::broadcast_confirmed`]. Also [`Error::is_unreachable`] if the server does not run, or has too much
+    /// to do.
+    pub fn broadcast_confirmed(&self, message: impl Into<Message>) -> SendFuture<BroadcastReport> {
+        let message = message.into();
+        self.have(message.len(), async move |group| group.broadcast_confirmed(message).await)
+    }
+
+    /// Sends to all sockets of one client, as [`dog::GroupHandle::whisper`] does.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the message may have been sent or not.
+    ///
+    /// # Errors
+    /// As [`broadcast_confirmed`](Self::broadcast_confirmed).
+    pub fn whisper(&self, client: &ClientId, message: impl Into<Message>) -> SendFuture<BroadcastReport> {
+        let (client, message) = (client.clone(), message.into());
+        self.have(message.len(), async move |group| group.whisper(&client, message).await)
+    }
+
+    /// Closes all sockets of one client, as [`dog::GroupHandle::disconnect`] does.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, sockets may have been closed or not.
+    ///
+    /// # Errors
+    /// As [`broadcast_confirmed`](Self::broadcast_confirmed).
+    pub fn disconnect(&self, client: &ClientId, code: CloseCode, reason: &str) -> SendFuture<BroadcastReport> {
+        let (client, reason) = (client.clone(), reason.to_owned());
+        self.have(0, async move |group| group.disconnect(&client, code, &reason).await)
+    }
+
+    /// Returns the clients with open sockets after `after`, at most `limit` of them (1 to 1000), as
+    /// [`dog::GroupHandle::clients`] does. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`broadcast_confirmed`](Self::broadcast_confirmed).
+    pub fn clients(&self, after: Option<&ClientId>, limit: usize) -> SendFuture<ClientPage> {
+        let after = after.cloned();
+        self.have(0, async move |group| group.clients(after.as_ref(), limit).await)
+    }
+
+    /// Returns how many clients and open sockets the Group has, as [`dog::GroupHandle::count`] does. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`broadcast_confirmed`](Self::broadcast_confirmed).
+    pub fn count(&self) -> SendFuture<ClientCount> {
+        self.have(0, async move |group| group.count().await)
+    }
+
+    /// Uses the handle that the App would have, on the worker.
+    fn have<T, F>(&self, carried: usize, what: F) -> SendFuture<T>
+    where
+        T: Send + 'static,
+        F: AsyncFnOnce(dog::GroupHandle<G>) -> Result<T, Error> + Send + 'static,
+    {
+        let (remote, id) = (self.remote.clone(), self.id);
+        let job = async move |port| what(Dog::<AnyApp>::new(port).group_by_id(id)).await;
+        Box::pin(remote.ask(id, carried, job))
     }
 }
 
@@ -192,27 +286,45 @@ impl Remote {
         RemoteGroup { remote: self.clone(), id, class: PhantomData }
     }
 
-    /// Has the home worker of a Group do something, and waits for its result. `carried` is how many bytes are sent with it.
+    /// Has the home worker of a Group do something, and waits for its result.
     async fn ask<T: Send + 'static>(
         self,
         group: GroupId,
         carried: usize,
-        job: impl FnOnce(Rc<dyn AppPort>) -> LocalFuture<Result<T, Error>> + Send + 'static,
+        job: impl AsyncFnOnce(Rc<dyn AppPort>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let Some(post) = self.0.post.get() else { return Err(unreachable("the server has not been started")) };
-        let progress = self.begin()?;
         let (reply, answer) = oneshot::channel();
+        self.send(group, carried, move |port| {
+            Box::pin(async move {
+                // The receiver may have given up.
+                let _ = reply.send(job(port).await);
+            })
+        })?;
+        answer.await.unwrap_or_else(|_| Err(unreachable("the server has ended or has too much to do")))
+    }
+
+    /// Has the home worker of a Group do something. `carried` is how many bytes are sent with it.
+    fn send(
+        &self,
+        group: GroupId,
+        carried: usize,
+        job: impl FnOnce(Rc<dyn AppPort>) -> LocalFuture<()> + Send + 'static,
+    ) -> Result<(), Error> {
+        let Some(post) = self.0.post.get() else { return Err(unreachable("the server has not been started")) };
+        let worker = post.worker_of(group.as_bytes());
+        if post.backlog(worker) > OVERFULL {
+            return Err(unreachable("the server has too much to do: try again later"));
+        }
+        let progress = self.begin()?;
         let job: Job = Box::new(move |port| {
             let done = job(port);
             Box::pin(async move {
-                // The receiver may have given up.
-                let _ = reply.send(done.await);
+                done.await;
                 drop(progress);
             })
         });
-        let worker = post.worker_of(group.as_bytes());
         post.send(worker, vec![Mail::Job { job, carried, span: Span::current() }]);
-        answer.await.unwrap_or_else(|_| Err(unreachable("the server has ended or has too much to do")))
+        Ok(())
     }
 
     fn begin(&self) -> Result<InProgress, Error> {
@@ -249,7 +361,7 @@ mod tests {
 
     /// Asks for something that no worker does.
     fn ask(remote: &Remote) -> impl Future<Output = Result<(), Error>> + use<> {
-        remote.clone().ask(GroupId::from_name("lobby", "main"), 0, |_| Box::pin(async { Ok(()) }))
+        remote.clone().ask(GroupId::from_name("lobby", "main"), 0, async |_| Ok(()))
     }
 
     #[test]

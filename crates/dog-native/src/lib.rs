@@ -73,7 +73,7 @@ mod workers;
 
 pub use config::{Compression, SlowConsumer};
 pub use error::Error;
-pub use handle::{Handle, RemoteGroup, Unchecked};
+pub use handle::{Handle, RemoteGroup, SendFuture, Unchecked};
 pub use proxies::Network;
 pub use running::Running;
 pub use server::Server;

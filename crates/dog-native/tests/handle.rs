@@ -7,11 +7,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dog::{
-    App, ClientId, Context, Dog, Failure, Group, GroupContext, Limit, Policy, Replica, Request, Response, Result,
+    App, ClientId, CloseCode, Context, Dog, Failure, Group, GroupContext, Limit, Policy, Replica, Request, Response,
+    Result,
 };
 use dog_native::{Handle, Server};
+use dog_test_support::client::Client;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Builder;
+use tokio_tungstenite::tungstenite::Message;
 
 /// Adds to a sum.
 struct Sum {
@@ -104,7 +107,7 @@ impl App for Sums {
     type Groups = (Sum,);
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        let client = ClientId::new("ann")?;
+        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         Ok(dog.group::<Sum>("main").identify(&client).await?.fetch(request).await?)
     }
 }
@@ -139,6 +142,36 @@ async fn groups_are_called_from_any_thread() {
 }
 
 #[tokio::test]
+async fn sockets_are_reached_counted_and_closed_without_a_seat() {
+    let server = server();
+    let handle = server.handle();
+    let running = server.start().await.expect("the server starts");
+    let group = handle.group::<Sum>("main");
+    let (ann, bob) = (ClientId::new("ann").expect("valid"), ClientId::new("bob").expect("valid"));
+    assert_eq!(group.count().await.expect("an answer").sockets, 0);
+    assert_eq!(group.broadcast_confirmed("nobody").await.expect("an answer").sockets, 0);
+    // One seat per Replica: each has its own.
+    let mut first = Client::connect(running.local_addr(), "/?u=ann").await;
+    let mut second = Client::connect(running.local_addr(), "/?u=bob").await;
+    let counted = async { while group.count().await.expect("an answer").sockets < 2 {} };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.expect("the books follow the sockets");
+    assert_eq!(group.broadcast_confirmed("all").await.expect("an answer").sockets, 2);
+    group.broadcast("again").expect("the server runs");
+    assert_eq!(group.whisper(&bob, "bob").await.expect("an answer").sockets, 1);
+    for (client, texts) in [(&mut first, &["all", "again"][..]), (&mut second, &["all", "again", "bob"])] {
+        for text in texts {
+            assert_eq!(client.next_raw().await, Message::text(*text));
+        }
+    }
+    let page = group.clients(None, 10).await.expect("an answer");
+    assert_eq!((page.clients, page.next), (vec![(ann.clone(), 1), (bob, 1)], None));
+    assert_eq!(group.disconnect(&ann, CloseCode::POLICY, "removed").await.expect("an answer").sockets, 1);
+    assert!(matches!(first.next_raw().await, Message::Close(Some(close)) if close.reason.as_str() == "removed"));
+    drop((first, second));
+    running.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_a_typed_error() {
     let running = server().start().await.expect("the server starts");
     let handle = running.handle();
@@ -155,6 +188,7 @@ async fn what_goes_wrong_is_a_typed_error() {
 async fn a_server_that_does_not_run_cannot_be_reached() {
     let server = server();
     let handle = server.handle();
+    assert!(handle.group::<Sum>("main").broadcast("too early").unwrap_err().is_unreachable());
     let early = handle.group::<Sum>("main").call(&1).await.unwrap_err();
     assert!(early.is_unreachable() && early.to_string().contains("not been started"), "{early}");
     let running = server.start().await.expect("the server starts");

@@ -1,16 +1,34 @@
 #![doc = include_str!("../README.md")]
 
 use axum::Router;
-use axum::routing::get;
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use dog::http::StatusCode;
 use dog::{
     App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
     query_param,
 };
-use dog_native::Service;
+use dog_native::{Handle, Service};
 
-/// The whole application.
-pub fn router(rooms: Service) -> Router {
-    Router::new().route("/health", get(health)).route_service("/rooms/{name}", rooms)
+/// The whole application: `rooms` answers what is under `/rooms`, and `handle` reaches the same rooms from axum's own handlers.
+pub fn router(rooms: Service, handle: Handle<Rooms>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/announce/{room}", post(announce))
+        .route_service("/rooms/{name}", rooms)
+        .with_state(handle)
+}
+
+/// Sends the body to everyone in a room, without a seat there. A room that nobody uses does not come into being.
+async fn announce(
+    State(rooms): State<Handle<Rooms>>,
+    Path(room): Path<String>,
+    text: String,
+) -> Result<String, (StatusCode, String)> {
+    let room = rooms.group::<Lobby>(&format!("/rooms/{room}"));
+    let report = room.broadcast_confirmed(format!("announcement: {text}")).await;
+    let report = report.map_err(|error| (error.status(), error.to_string()))?;
+    Ok(format!("{} sockets have it\n", report.sockets))
 }
 
 async fn health() -> &'static str {

@@ -34,8 +34,10 @@ async fn main() -> ExitCode {
 
 async fn serve(listen: &str) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("--listen {listen}: {error}"))?;
-    let rooms = Server::new(Rooms).service()?;
-    let application = router(rooms.clone());
+    let server = Server::new(Rooms);
+    let handle = server.handle();
+    let rooms = server.service()?;
+    let application = router(rooms.clone(), handle);
     let shutdown = shutdown_signal();
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, application).with_graceful_shutdown(shutdown).await?;

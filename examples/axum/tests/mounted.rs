@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 async fn start() -> SocketAddr {
-    let application = router(Server::new(Rooms).workers(2).service().expect("the configuration is valid"));
+    let server = Server::new(Rooms).workers(2);
+    let handle = server.handle();
+    let application = router(server.service().expect("the configuration is valid"), handle);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, application).await });
@@ -50,6 +52,25 @@ async fn rooms_talk_through_axum() {
     bob.send_raw(Message::text("yes")).await;
     assert_eq!(ann.next_raw().await, Message::text("bob: yes"));
     cid.close().await;
+}
+
+#[tokio::test]
+async fn a_handler_of_axum_announces_to_a_room() {
+    let address = start().await;
+    let mut ann = enter(address, "kitchen", "ann").await;
+    let mut bob = enter(address, "kitchen", "bob").await;
+    let mut cid = enter(address, "kitchen", "cid").await;
+    let mut dee = enter(address, "garden", "dee").await;
+    let answer = http(address, "POST", "/announce/kitchen", "dinner").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "3 sockets have it\n"));
+    for client in [&mut ann, &mut bob, &mut cid] {
+        assert_eq!(client.next_raw().await, Message::text("announcement: dinner"));
+    }
+    let answer = http(address, "POST", "/announce/cellar", "boo").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "0 sockets have it\n"));
+    let answer = http(address, "POST", "/announce/garden", "rain").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "1 sockets have it\n"));
+    assert_eq!(dee.next_raw().await, Message::text("announcement: rain"), "all that dee hears");
 }
 
 #[tokio::test]
