@@ -223,10 +223,20 @@ impl Replica for Desk {
 
     async fn on_alarm(&self, cx: &Context<Self>, alarm: Alarm) -> Result {
         may_activate(&self.witness)?;
+        let (name, number) = (alarm.name(), alarm.payload::<u64>()?);
+        let storage = cx.storage();
+        let read = storage.transaction(async |entries| {
+            Ok((entries.alarm(name).await?, entries.get::<u64>(&format!("alarm {name}")).await?))
+        });
+        // While its handler runs, the alarm does not count. Another one was set with an entry of its own.
+        let entry = match read.await? {
+            (None, entry) => entry,
+            (Some(_), _) => Some(number),
+        };
         let (object, mut record) = (*cx.id().as_bytes(), self.witness.record());
         // An old life cannot clear the alarm, so the alarm rings again in the new one.
         if record.runs_current_life(object) {
-            record.alarm_rang(object, &alarm, alarm.payload()?, cx.now());
+            record.alarm_rang(object, &alarm, (number, entry), cx.now());
         }
         Ok(())
     }
@@ -342,7 +352,12 @@ impl Desk {
             // The storage refuses the alarm of an old life.
             record.runs_current_life(object).then(|| record.stored().alarm_begins(object, name))
         };
-        let is_set = cx.set_alarm(name, at, &number.unwrap_or_default()).await.is_ok();
+        let storage = cx.storage();
+        let set = storage.transaction(async |entries| {
+            entries.put(&format!("alarm {name}"), &number.unwrap_or_default())?;
+            Ok(entries.set_alarm(name, at, &number.unwrap_or_default())?)
+        });
+        let is_set = set.await.is_ok();
         let mut record = self.witness.record();
         // An old life may learn so late that the alarm is set that it has already rung in the new one.
         if let Some(number) = number {

@@ -25,7 +25,7 @@
 //! | 8 | `check_books` in `settle`: the books are what is open | when all is healed |
 //! | 9 | `check_books`, `check_lives` in `settle`; the messages of `check_broadcasts` | when all is healed |
 //! | 10 | `Watch::check_life`, `Watch::check_sender`, `Watch::writes`, `Watch::lets_in`, `Stored::counted`, `check_lives` in `settle` | with every message, write, ticket and count; when all is healed |
-//! | 11 | `Stored::found` (whole, and what was acknowledged) | whenever an object wakes; when all is healed |
+//! | 11 | `Stored::found` (whole, and what was acknowledged), `RunRecord::alarm_rang` (with the entry of its transaction) | whenever an object wakes or an alarm rings; when all is healed |
 //! | 13 | `RunRecord::finds_attached`; `check_hibernation` in `settle` | with every handler; when all is healed |
 //! | 14 | `Watch::panics`, `work_safely` in `explore`: no panic but those that were asked for | with every panic |
 //! | 21 | `TaskRecord::may_act`, `TaskCheck::ticks`: a task acts in its own life only, and ticks on time; `Stored::alarm_rang` (in time, and not replaced), `Stored::check_alarms` (it has rung) | with every tick of a task; whenever an alarm rings; when all is healed |

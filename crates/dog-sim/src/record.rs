@@ -332,10 +332,20 @@ impl RunRecord {
         self.check(11, outcome);
     }
 
-    /// Promise 21: checks that an alarm that rings is due, and is the last that was set under its name.
-    pub(crate) fn alarm_rang(&mut self, object: ObjectId, alarm: &Alarm, number: u64, now: Timestamp) {
+    /// Promise 21: checks that an alarm that rings is due, and is the last that was set under its name. Promise 11: checks that
+    /// the entry is there that was written with it.
+    pub(crate) fn alarm_rang(
+        &mut self,
+        object: ObjectId,
+        alarm: &Alarm,
+        (number, entry): (u64, Option<u64>),
+        now: Timestamp,
+    ) {
         let outcome = self.stored.alarm_rang(object, alarm, number, now);
         self.check(21, outcome);
+        let name = alarm.name();
+        let half = || format!("{:02x}…: alarm {name} {number} rang, and the entry beside it is {entry:?}", object[0]);
+        self.check(11, if entry == Some(number) { Ok(()) } else { Err(half()) });
     }
 
     /// Promise 21: checks that all alarms that were due have rung.

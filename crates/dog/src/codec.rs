@@ -26,6 +26,27 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
         .map_err(|cause| Error::caused(Kind::Encoding, "the bytes are not a value of the expected type", cause))
 }
 
+/// The bytes that [`encode`] has made of a [`Bytes`], without a copy.
+///
+/// # Errors
+/// When they are something else ([`Error::is_encoding`]).
+pub(crate) fn decode_bytes(value: &Bytes) -> Result<Bytes, Error> {
+    // MessagePack puts the length before the bytes, in one, two or four bytes.
+    let (head, length) = match value.as_ref() {
+        [0xc4, length, ..] => (2, usize::from(*length)),
+        [0xc5, a, b, ..] => (3, usize::from(u16::from_be_bytes([*a, *b]))),
+        [0xc6, a, b, c, d, ..] => (5, usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX)),
+        // A list of numbers, as an App that has stored a `Vec<u8>` has it, is bytes too.
+        [0x90..=0x9f | 0xdc | 0xdd, ..] => return decode(value),
+        _ => return Err(no_bytes()),
+    };
+    if value.len() - head == length { Ok(value.slice(head..)) } else { Err(no_bytes()) }
+}
+
+fn no_bytes() -> Error {
+    Error::new(Kind::Encoding, "the value is no bytes: it was stored with put")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +55,22 @@ mod tests {
     struct Update {
         clock: u64,
         payload: Bytes,
+    }
+
+    #[test]
+    fn bytes_are_read_without_a_copy_and_nothing_else_is_taken_for_bytes() {
+        for length in [0, 1, 255, 256, 65_535, 65_536, 100_000] {
+            let bytes = Bytes::from(vec![0xc8; length]);
+            let stored = encode(&bytes).unwrap();
+            let read = decode_bytes(&stored).unwrap();
+            assert_eq!(read, bytes, "{length}");
+            assert!(length == 0 || read.as_ptr() == stored[stored.len() - length..].as_ptr(), "they were copied");
+            assert!(decode_bytes(&stored.slice(..stored.len() - 1)).unwrap_err().is_encoding());
+        }
+        assert_eq!(decode_bytes(&encode(&vec![1_u8, 200]).unwrap()).unwrap(), [1, 200].as_slice());
+        for other in [encode(&7_u64), encode(&"text"), encode(&(1, "a")), encode(&vec![256_u16])] {
+            assert!(decode_bytes(&other.unwrap()).unwrap_err().is_encoding());
+        }
     }
 
     /// What `Bytes` promises in its documentation, and what makes a difference to a `Vec<u8>`.

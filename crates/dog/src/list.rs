@@ -5,6 +5,8 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+use crate::error::Error;
+
 /// Selects the entries that [`Storage::list`](crate::Storage::list) returns.
 ///
 /// ```
@@ -146,6 +148,34 @@ impl List {
             entries.into_iter().rev().take(most).collect()
         } else {
             entries.into_iter().take(most).collect()
+        }
+    }
+}
+
+/// How many entries are read at a time if only their keys are wanted.
+const PAGE: usize = 256;
+
+/// The keys that `list` selects. `read` returns the entries of a selection.
+pub(crate) async fn keys_in_pages(
+    list: &List,
+    read: impl AsyncFn(List) -> Result<Vec<(String, Bytes)>, Error>,
+) -> Result<Vec<String>, Error> {
+    let mut keys: Vec<String> = Vec::new();
+    let mut page = list.clone();
+    loop {
+        let left = list.limit.map_or(PAGE, |limit| PAGE.min(limit - keys.len()));
+        if left == 0 {
+            return Ok(keys);
+        }
+        page.limit = Some(left);
+        let found = read(page.clone()).await?;
+        let is_last = found.len() < left;
+        keys.extend(found.into_iter().map(|(key, _)| key));
+        match keys.last() {
+            Some(last) if !is_last && list.reverse => page.end = Some(last.clone()),
+            // The first key after `last`.
+            Some(last) if !is_last => page.start = Some(format!("{last}\0")),
+            _ => return Ok(keys),
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::alarm::check_alarm_name;
 use crate::codec;
 use crate::error::{Error, Failure, Kind};
-use crate::list::{List, TransactionRead};
+use crate::list::{List, TransactionRead, keys_in_pages};
 use crate::port::{LocalFuture, StoragePort, TransactionTurn};
 use crate::time::Timestamp;
 use crate::transaction::{Transaction, in_turn};
@@ -78,6 +79,33 @@ impl Storage {
         self.write(writes).await
     }
 
+    /// Stores bytes under `key`, as they are and 5 more at most. It is the same as [`put`](Self::put) of a
+    /// [`Bytes`](crate::Bytes): `get::<Bytes>` and [`get_bytes`](Self::get_bytes) read both. A `Vec<u8>` given to `put` takes up
+    /// to twice its length.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the bytes may be written or not.
+    ///
+    /// # Errors
+    /// - [`Error::is_too_large`]: the key has more than 2 KiB, or there are more than 2 MiB.
+    /// - [`Error::is_closed`] or [`Error::is_storage`], as [`put`](Self::put).
+    pub async fn put_bytes(&self, key: &str, bytes: impl Into<Bytes>) -> Result<(), Error> {
+        let mut writes = StorageWrites::default();
+        writes.put_bytes(key, &bytes.into())?;
+        self.write(writes).await
+    }
+
+    /// The bytes under `key`, or `None`. They are not copied: this is cheaper than [`get`](Self::get).
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::is_encoding`]: the value was stored by [`put`](Self::put) and is no [`Bytes`](crate::Bytes) and no list of
+    /// bytes. All others as [`get`](Self::get).
+    pub async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        check_key(key)?;
+        self.port.get(key).await?.map(|value| codec::decode_bytes(&value)).transpose()
+    }
+
     /// Deletes the value under `key`, if there is one. When it returns `Ok`, the deletion is on disk.
     ///
     /// Not cancel safe: if the future is dropped after its first poll, the value may be deleted or not.
@@ -100,6 +128,24 @@ impl Storage {
     /// - [`Error::is_storage`]: the storage failed.
     pub async fn delete_all(&self) -> Result<(), Error> {
         self.port.delete_all().await
+    }
+
+    /// Deletes all entries whose keys begin with `prefix`, all of them or none. Alarms stay set. Their keys are read first, 256
+    /// at a time, so the memory that this takes grows with the number of the keys, and not with the size of the values. If other
+    /// handlers write such entries meanwhile, they are read again, as in a [`transaction`](Self::transaction). A cluster deletes
+    /// at most 999 entries as one: [`Error::is_storage`] beyond.
+    ///
+    /// Not cancel safe: if the future is dropped, the entries may be deleted or not.
+    ///
+    /// # Errors
+    /// - [`Error::is_conflict`]: others wrote such entries, in each of 16 runs.
+    /// - [`Error::is_closed`] or [`Error::is_storage`], as [`put`](Self::put).
+    pub async fn delete_prefix(&self, prefix: &str) -> Result<(), Error> {
+        let deleted = self.transaction(async |entries| Ok(entries.delete_prefix(prefix).await?)).await;
+        deleted.map_err(|failure| {
+            let kind = failure.downcast_ref().map_or(Kind::Handler, Error::kind);
+            Error::new(kind, failure.to_string())
+        })
     }
 
     async fn write(&self, writes: StorageWrites) -> Result<(), Error> {
@@ -170,6 +216,25 @@ impl Storage {
     pub async fn list<T: DeserializeOwned>(&self, list: &List) -> Result<Vec<(String, T)>, Error> {
         let entries = self.port.list(list.clone()).await?;
         entries.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
+    }
+
+    /// The keys that `list` selects, in their order, without the values. The entries are read 256 at a time, so this takes memory
+    /// for the keys and for 256 values. Keys that other handlers write meanwhile may be there or not.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # async fn example(storage: dog::Storage) -> dog::Result {
+    /// let newest = storage.keys(&dog::List::prefix("message/").reverse().limit(1)).await?;
+    /// # let _ = newest;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn keys(&self, list: &List) -> Result<Vec<String>, Error> {
+        keys_in_pages(list, async |page| self.port.list(page).await).await
     }
 
     /// Reads and writes several keys as one: either all writes of `body` are made or none, and nothing that it read has

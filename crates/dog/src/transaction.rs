@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::alarm::check_alarm_name;
 use crate::codec;
 use crate::error::Error;
-use crate::list::{List, TransactionRead};
+use crate::list::{List, TransactionRead, keys_in_pages};
 use crate::port::{StoragePort, TransactionTurn};
 use crate::time::Timestamp;
 use crate::writes::{StorageWrites, check_key};
@@ -72,16 +72,19 @@ impl Transaction {
     /// # Errors
     /// As [`Storage::get`](crate::Storage::get).
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.value(key).await?.map(|bytes| codec::decode(&bytes)).transpose()
+    }
+
+    async fn value(&self, key: &str) -> Result<Option<Bytes>, Error> {
         check_key(key)?;
         let written = self.writes.borrow().entries.get(key).cloned();
-        let bytes = match written {
-            Some(written) => written,
+        match written {
+            Some(written) => Ok(written),
             None => {
                 self.reads.borrow_mut().push(TransactionRead::Key(key.to_owned()));
-                self.port.get(key).await?
+                self.port.get(key).await
             }
-        };
-        bytes.map(|bytes| codec::decode(&bytes)).transpose()
+        }
     }
 
     /// The entries that `list` selects, as [`Storage::list`](crate::Storage::list), with the writes of this transaction. With a
@@ -92,6 +95,11 @@ impl Transaction {
     /// # Errors
     /// As [`Storage::list`](crate::Storage::list).
     pub async fn list<T: DeserializeOwned>(&self, list: &List) -> Result<Vec<(String, T)>, Error> {
+        let found = self.entries(list).await?;
+        found.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
+    }
+
+    async fn entries(&self, list: &List) -> Result<Vec<(String, Bytes)>, Error> {
         let own: BTreeMap<_, _> =
             list.of(&self.writes.borrow().entries).map(|(key, write)| (key.clone(), write.clone())).collect();
         // Deleted entries make room for entries beyond the limit.
@@ -101,7 +109,7 @@ impl Transaction {
         list.overlay(&mut entries, &own);
         let found = list.cut(entries);
         self.reads.borrow_mut().extend(list.covered_by(&found).map(TransactionRead::Range));
-        found.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
+        Ok(found)
     }
 
     /// Stores a value, as [`Storage::put`](crate::Storage::put), when the transaction is made.
@@ -111,6 +119,41 @@ impl Transaction {
     /// - [`Error::is_encoding`]: the value cannot be serialised.
     pub fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
         self.writes.borrow_mut().put(key, value)
+    }
+
+    /// Stores bytes, as [`Storage::put_bytes`](crate::Storage::put_bytes), when the transaction is made.
+    ///
+    /// # Errors
+    /// [`Error::is_too_large`]: the key has more than 2 KiB, or there are more than 2 MiB.
+    pub fn put_bytes(&self, key: &str, bytes: impl Into<Bytes>) -> Result<(), Error> {
+        self.writes.borrow_mut().put_bytes(key, &bytes.into())
+    }
+
+    /// The bytes under `key`, as [`Storage::get_bytes`](crate::Storage::get_bytes), with the writes of this transaction.
+    ///
+    /// # Errors
+    /// As [`Storage::get_bytes`](crate::Storage::get_bytes).
+    pub async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        self.value(key).await?.map(|value| codec::decode_bytes(&value)).transpose()
+    }
+
+    /// The keys that `list` selects, as [`Storage::keys`](crate::Storage::keys), with the writes of this transaction.
+    ///
+    /// # Errors
+    /// As [`Storage::get`](crate::Storage::get).
+    pub async fn keys(&self, list: &List) -> Result<Vec<String>, Error> {
+        keys_in_pages(list, async |page| self.entries(&page).await).await
+    }
+
+    /// Deletes all values whose keys begin with `prefix`, as [`Storage::delete_prefix`](crate::Storage::delete_prefix), when the
+    /// transaction is made.
+    ///
+    /// # Errors
+    /// As [`Storage::get`](crate::Storage::get).
+    pub async fn delete_prefix(&self, prefix: &str) -> Result<(), Error> {
+        let keys = self.keys(&List::prefix(prefix)).await?;
+        self.writes.borrow_mut().entries.extend(keys.into_iter().map(|key| (key, None)));
+        Ok(())
     }
 
     /// Deletes a value, as [`Storage::delete`](crate::Storage::delete), when the transaction is made.

@@ -29,12 +29,15 @@ impl StorageWrites {
     pub(crate) fn put<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), Error> {
         check_key(key)?;
         let bytes = codec::encode(value)?;
-        if bytes.len() > MAX_VALUE {
-            let length = bytes.len();
-            let message = format!("the value is {length} bytes serialised, {MAX_VALUE} at most");
-            return Err(Error::new(Kind::ValueTooLarge, message));
-        }
+        check_length(bytes.len())?;
         self.entries.insert(key.to_owned(), Some(bytes));
+        Ok(())
+    }
+
+    pub(crate) fn put_bytes(&mut self, key: &str, bytes: &Bytes) -> Result<(), Error> {
+        check_key(key)?;
+        check_length(bytes.len())?;
+        self.entries.insert(key.to_owned(), Some(codec::encode(bytes)?));
         Ok(())
     }
 
@@ -59,6 +62,16 @@ impl StorageWrites {
         check_alarm_name(name)?;
         self.alarms.insert(name.to_owned(), None);
         Ok(())
+    }
+}
+
+fn check_length(length: usize) -> Result<(), Error> {
+    match length {
+        0..=MAX_VALUE => Ok(()),
+        _ => {
+            let message = format!("the value is {length} bytes serialised, {MAX_VALUE} at most");
+            Err(Error::new(Kind::ValueTooLarge, message))
+        }
     }
 }
 

@@ -119,6 +119,10 @@ async fn one(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Err
         StorageStep::PutBytes(key, length) => storage.put(key, &"x".repeat(*length)).await.map(|()| Found::Done)?,
         StorageStep::PutShape(key, shape) => storage.put(key, shape).await.map(|()| Found::Done)?,
         StorageStep::Delete(key) => storage.delete(key).await.map(|()| Found::Done)?,
+        StorageStep::PutRaw(key, bytes) => storage.put_bytes(key, bytes.clone()).await.map(|()| Found::Done)?,
+        StorageStep::GetRaw(key) => Found::Raw(storage.get_bytes(key).await?.map(|bytes| bytes.to_vec())),
+        StorageStep::Keys(range) => Found::Names(storage.keys(&range.into()).await?),
+        StorageStep::DeletePrefix(prefix) => storage.delete_prefix(prefix).await.map(|()| Found::Done)?,
         StorageStep::DeleteAll => storage.delete_all().await.map(|()| Found::Done)?,
         StorageStep::List(range) => Found::Entries(storage.list(&range.into()).await?),
         StorageStep::SetAlarm(millis, plan) => {
@@ -208,6 +212,10 @@ async fn within(owner: &impl StorageOwner, entries: &Transaction, step: &Storage
         StorageStep::Get(key) => Found::Text(entries.get(key).await?),
         StorageStep::Put(key, text) => entries.put(key, text).map(|()| Found::Done)?,
         StorageStep::PutBytes(key, length) => entries.put(key, &"x".repeat(*length)).map(|()| Found::Done)?,
+        StorageStep::PutRaw(key, bytes) => entries.put_bytes(key, bytes.clone()).map(|()| Found::Done)?,
+        StorageStep::GetRaw(key) => Found::Raw(entries.get_bytes(key).await?.map(|bytes| bytes.to_vec())),
+        StorageStep::Keys(range) => Found::Names(entries.keys(&range.into()).await?),
+        StorageStep::DeletePrefix(prefix) => entries.delete_prefix(prefix).await.map(|()| Found::Done)?,
         StorageStep::Delete(key) => entries.delete(key).map(|()| Found::Done)?,
         StorageStep::List(range) => Found::Entries(entries.list(&range.into()).await?),
         StorageStep::Add(key, pauses) => {

@@ -12,6 +12,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("storage_keys_are_any_text", &[11], keys),
         scenario("storage_lists_by_prefix_and_range", &[11], lists),
         scenario("storage_delete_all_leaves_nothing", &[11], delete_all),
+        scenario("storage_deletes_a_prefix_and_nothing_else", &[11], delete_prefix),
+        scenario("storage_keeps_bytes_as_they_are", &[11], raw_bytes),
         scenario("storage_refuses_what_is_too_large", &[11, 12], too_large),
         scenario("storage_reads_what_was_just_written", &[11], just_written),
         scenario("storage_of_objects_is_separate", &[11], apart),
@@ -202,6 +204,90 @@ async fn delete_all(stage: Stage) -> Outcome {
         same(&found[9], &entries(&[("d", "3")]), "what is there at the end")?;
         same(owner.does_one(&group, StorageStep::List(all())).await?, entries(&[("d", "3")]), "and later")?;
         same(owner.does_one(&group, StorageStep::DeleteAlarm).await?, Found::Done, "taking the alarm back")?;
+    }
+    Ok(())
+}
+
+fn key_names(range: Range) -> StorageStep {
+    StorageStep::Keys(range)
+}
+
+fn names(names: &[&str]) -> Found {
+    Found::Names(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+/// Keys alone are listed like entries. A prefix is deleted as one, with what was just written, and in a transaction only if
+/// that is made.
+async fn delete_prefix(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "prefix");
+    let within = |prefix: &str| Range { prefix: prefix.into(), ..Range::default() };
+    for owner in Owner::BOTH {
+        let mut steps: Vec<_> = ["p/1", "p/2", "p/3", "p", "q/1", "o"].map(|key| put(key, key)).to_vec();
+        steps.extend([
+            key_names(within("p/")),
+            key_names(Range { reverse: true, limit: Some(2), ..within("p") }),
+            key_names(Range { start: Some("p/2".into()), end: Some("q/1".into()), ..Range::default() }),
+            key_names(Range { limit: Some(0), ..Range::default() }),
+        ]);
+        let found = owner.does(&group, steps).await?;
+        let expected = [names(&["p/1", "p/2", "p/3"]), names(&["p/3", "p/2"]), names(&["p/2", "p/3"]), names(&[])];
+        same(&found[6..], &expected, "the keys")?;
+        let deletion = StorageStep::DeletePrefix("p/".into());
+        let failing = vec![deletion.clone(), key_names(within("p/")), StorageStep::Fail];
+        same(
+            owner.does_one(&group, StorageStep::Transaction(failing)).await?,
+            Found::Failed(1),
+            "a failing transaction",
+        )?;
+        let steps = vec![
+            key_names(within("p/")),
+            unawaited(put("p/4", "new")),
+            deletion,
+            key_names(within("p/")),
+            key_names(all()),
+        ];
+        let found = owner.does(&group, steps).await?;
+        same(&found[0], &names(&["p/1", "p/2", "p/3"]), "after a transaction that failed")?;
+        same(&found[3..], &[names(&[]), names(&["o", "p", "q/1"])], "after the deletion")?;
+        let made =
+            vec![put("q/2", "new"), StorageStep::DeletePrefix("q/".into()), key_names(within("q/")), put("q/3", "3")];
+        match owner.does_one(&group, StorageStep::Transaction(made)).await? {
+            Found::Made(_, found) => same(&found[2], &names(&[]), "what the transaction sees after its deletion")?,
+            other => return Err(crate::check::ScenarioFailure::new(format!("expected a transaction, got {other:?}"))),
+        }
+        same(owner.does_one(&group, key_names(all())).await?, names(&["o", "p", "q/3"]), "after the transaction")?;
+    }
+    Ok(())
+}
+
+/// Bytes are read as they were stored, whichever bytes they are. A value of another type is an error.
+async fn raw_bytes(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "bytes");
+    let (all_bytes, raw) = ((0..=u8::MAX).collect::<Vec<_>>(), |key: &str| StorageStep::GetRaw(key.into()));
+    let store = |key: &str, bytes: &[u8]| StorageStep::PutRaw(key.into(), bytes.to_vec());
+    for owner in Owner::BOTH {
+        let steps = vec![
+            store("a", &all_bytes),
+            raw("a"),
+            store("empty", &[]),
+            raw("empty"),
+            raw("none"),
+            put("t", "text"),
+            raw("t"),
+        ];
+        let found = owner.does(&group, steps).await?;
+        same(&found[1], &Found::Raw(Some(all_bytes.clone())), "all bytes")?;
+        same(&found[3], &Found::Raw(Some(vec![])), "no bytes")?;
+        same(&found[4], &Found::Raw(None), "what is not there")?;
+        same(matches!(found[6], Found::Refused(Why::Encoding, _)), true, "a text read as bytes is refused")?;
+        let steps = vec![store("a", &[1, 2]), raw("a"), raw("empty")];
+        match owner.does_one(&group, StorageStep::Transaction(steps)).await? {
+            Found::Made(_, found) => {
+                same(&found[1..], &[Found::Raw(Some(vec![1, 2])), Found::Raw(Some(vec![]))], "in a transaction")?;
+            }
+            other => return Err(crate::check::ScenarioFailure::new(format!("expected a transaction, got {other:?}"))),
+        }
+        same(owner.does_one(&group, raw("a")).await?, Found::Raw(Some(vec![1, 2])), "after the transaction")?;
     }
     Ok(())
 }

@@ -32,6 +32,14 @@ pub enum StorageStep {
     PutShape(String, Attached),
     /// Delete an entry.
     Delete(String),
+    /// Store these bytes as they are.
+    PutRaw(String, Vec<u8>),
+    /// Read bytes as they are.
+    GetRaw(String),
+    /// Read keys.
+    Keys(Range),
+    /// Delete all entries whose keys begin with this.
+    DeletePrefix(String),
     /// Delete all entries.
     DeleteAll,
     /// Read several texts.
@@ -114,8 +122,10 @@ pub enum Found {
     Alarm(Option<u64>),
     /// When the alarm has rung.
     Rings(Vec<Ring>),
-    /// The names of alarms.
+    /// The names of alarms, or keys.
     Names(Vec<String>),
+    /// Bytes, if there are any.
+    Raw(Option<Vec<u8>>),
     /// The step failed: the kind of the [`dog::Error`], and its text.
     Refused(Why, String),
 }
