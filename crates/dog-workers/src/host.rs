@@ -55,6 +55,8 @@ pub(crate) struct LocalObject {
     pub(crate) object: Object,
     pub(crate) storage: SqliteStorage,
     pub(crate) sockets: RefCell<ObjectSockets>,
+    /// The name of an object that has never lived. Its first life stores it: until then the object leaves no row.
+    new_name: RefCell<Option<String>>,
     life: RefCell<Option<LiveObject>>,
     /// ObjectSockets that have ended, whose Replica is to be told in a turn of its own.
     ended: RefCell<Vec<(SocketId, End)>>,
@@ -110,13 +112,10 @@ impl WorkersHost {
         let host = Self::new(worker, bindings, None);
         let class = host.class_index(class)?;
         let storage = SqliteStorage::open(state.storage())?;
-        let name = match (storage.name()?, state.id().name()) {
-            (Some(name), _) => name,
-            (None, Some(name)) => {
-                // Not every event carries the name.
-                storage.set_name(&name)?;
-                name
-            }
+        let stored = storage.name()?;
+        let is_new = stored.is_none();
+        let name = match (stored, state.id().name()) {
+            (Some(name), _) | (None, Some(name)) => name,
             (None, None) => {
                 return Err(Error::new(
                     Kind::InvalidId,
@@ -129,7 +128,9 @@ impl WorkersHost {
             answer_by_itself(&state, auto);
         }
         let sockets = RefCell::new(ObjectSockets::restore(state, &storage));
-        let here = LocalObject { object, storage, sockets, life: RefCell::default(), ended: RefCell::default() };
+        let new_name = RefCell::new(is_new.then_some(name));
+        let (life, ended) = (RefCell::default(), RefCell::default());
+        let here = LocalObject { object, storage, sockets, new_name, life, ended };
         // The cell is empty until now.
         let _ = host.here.set(here);
         Ok(host)
@@ -154,6 +155,11 @@ impl WorkersHost {
             return Ok(life.clone());
         }
         let host = self.this.upgrade().ok_or_else(|| Error::new(Kind::Unreachable, "the object has left memory"))?;
+        if let Some(name) = &*here.new_name.borrow() {
+            // Not every event carries the name.
+            here.storage.set_name(name)?;
+        }
+        drop(here.new_name.take());
         let epoch = here.storage.next_epoch()?;
         let class = self.class_at(here.object.group().class)?;
         let life = match here.object {
@@ -162,6 +168,11 @@ impl WorkersHost {
         };
         here.life.replace(Some(life.clone()));
         Ok(life)
+    }
+
+    /// Whether the object that is here has never lived.
+    pub(crate) fn has_never_lived(&self) -> bool {
+        self.here.get().is_some_and(|here| here.new_name.borrow().is_some())
     }
 
     /// The current activation, if there is one.

@@ -7,6 +7,7 @@ use dog::http::StatusCode;
 use dog::internal::{Kind, SocketErrorKind};
 use dog::{Close, CloseCode, Error, Message, Response, SocketError};
 use dog_engine::Upgrade;
+use dog_engine::address::Object;
 use dog_engine::host::{End, Fetched};
 use dog_engine::reply::Reply;
 use futures_channel::oneshot;
@@ -154,7 +155,14 @@ impl DurableObject {
     }
 
     fn read_message(&self, message: &[u8]) -> Result<JsValue, Error> {
-        match self.host()?.life()? {
+        let host = self.host()?;
+        if host.has_never_lived()
+            && let Object::Group(_) = host.here()?.object
+            && let Some(answer) = answer_of_nobody(message)?
+        {
+            return Ok(answer);
+        }
+        match host.life()? {
             LiveObject::Group(group) => match wire::decode(message)? {
                 ToGroup::Call(call) => {
                     let (reply, answer) = reply();
@@ -275,6 +283,14 @@ fn respond(host: &WorkersHost, mut response: Response) -> Result<web_sys::Respon
     }
     let (parts, body) = response.into_parts();
     http::upgrade(parts.status, &parts.headers, body, socket.as_ref(), Some(RESPONSE))
+}
+
+/// The answer of a Group that has never lived, if the message must not make it exist.
+fn answer_of_nobody(message: &[u8]) -> Result<Option<JsValue>, Error> {
+    Ok(match wire::decode(message)? {
+        ToGroup::Call(call) => call.answer_of_nobody().map(|answer| encoded(async move { Ok(answer) })),
+        ToGroup::Cast(cast) => (!cast.makes_group_exist()).then_some(JsValue::UNDEFINED),
+    })
 }
 
 /// A promise of the encoded answer to a call.
