@@ -16,6 +16,7 @@
 //! | `/ANYTHING?forward=CLASS/GROUP&u=CLIENT` | identifies and forwards the request unchanged; with `to=group`, to the Group |
 //! | any of these with `anonymous=assign` or `anonymous=keep` | identifies nobody |
 //! | any of these with `as=TEXT` or `as_bytes=N` | forwards with that identity, or with one of N letters |
+//! | `/CLASS/GROUP/verb?verb=count` | performs a verb of the Group; `/CLASS/GROUP/group?do=verb&verb=count` has the Group perform it |
 //! | `/fail`, `/panic` | the App itself fails |
 //! | the rest | 404, with the request as JSON: [`protocol::Echo`] |
 
@@ -35,6 +36,7 @@ mod tap;
 mod tasks;
 mod test_app;
 mod topics;
+mod verbs;
 
 pub use class::{
     EightSeats, FiftySeats, FillsFirst, NamedReplicas, OneSeat, ShortTimes, SlowToBegin, TestClass, TwoSeats,

@@ -24,6 +24,7 @@ use super::protocol::{
 use super::responses;
 use super::storage_runner::{self, StorageOwner};
 use super::tap::Tap;
+use super::verbs;
 
 /// A Group of the class `C`.
 pub struct ClassGroup<C> {
@@ -66,6 +67,7 @@ impl<C: TestClass> Group for ClassGroup<C> {
             Some("fail") => Err(Failure::new("the secret of the Group")),
             Some("refuse") => Err(responses::refusal(&request)?),
             Some("panic") => panic!("the secret of the Group"),
+            Some("verb") => verbs::of_group(cx, &request).await,
             Some("storage") => {
                 let steps: Vec<StorageStep> = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
                 Ok(dog::json_response(StatusCode::OK, &storage_runner::run(cx, &steps).await?)?)

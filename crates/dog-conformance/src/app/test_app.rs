@@ -6,6 +6,7 @@ use dog::{Anonymous, App, ClientId, Dog, Failure, Group, Request, Response, Resu
 use super::groups::{Brief, Hall, Match, Named, Octet, Pair, Single, Slow};
 use super::protocol::{self, Act, Command, GroupAsk, GroupReply, Identified};
 use super::responses::{Mark, echo, refusal};
+use super::verbs;
 
 /// The App that every host runs for the suite.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +66,7 @@ async fn answer_at<G: Group<Call = GroupAsk, Reply = GroupReply>>(
     match action {
         "forward" if to_group => Ok(handle.fetch(request).await?),
         "group" => Ok(handle.fetch(request).await?),
+        "verb" => verbs::of_app(&handle, &request).await,
         "call" => {
             let ask: GroupAsk = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
             Ok(dog::json_response(StatusCode::OK, &GroupReply::passed(handle.call(&ask).await))?)

@@ -2,9 +2,9 @@
 
 use super::scenario::Scenario;
 use super::{
-    alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, handlers,
-    hibernation, joining, late_identity, limit, lives, messages, naming, order, placement, reentry, requests, restarts,
-    slow, storage, tasks, tickets, topics, transactions, whisper,
+    alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, group_verbs,
+    handlers, hibernation, joining, late_identity, limit, lives, messages, naming, order, placement, reentry, requests,
+    restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
 };
 
 /// All scenarios, roughly in the order of the promises.
@@ -35,6 +35,7 @@ pub fn all() -> Vec<Scenario> {
         hibernation::scenarios,
         contained::scenarios,
         calls::scenarios,
+        group_verbs::scenarios,
         apart::scenarios,
         messages::scenarios,
         attachments::scenarios,

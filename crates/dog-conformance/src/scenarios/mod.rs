@@ -15,6 +15,7 @@ mod counts;
 mod delivery;
 mod events;
 mod gossip;
+mod group_verbs;
 mod handlers;
 mod hibernation;
 mod joining;

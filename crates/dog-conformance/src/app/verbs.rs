@@ -1,0 +1,48 @@
+//! The verbs of a Group, performed by the App or by the Group itself. `?verb=` says which; the answer is a line of text.
+
+use dog::http::StatusCode;
+use dog::{
+    BroadcastReport, ClientId, CloseCode, Group, GroupContext, GroupHandle, Request, Response, Result, text_response,
+};
+
+/// A `GroupHandle` and a `GroupContext` have the same verbs.
+macro_rules! perform {
+    ($group:expr, $request:expr) => {{
+        let of_query = |name| dog::query_param($request, name).unwrap_or_default();
+        let (client, text) = (of_query("client"), of_query("text"));
+        let line = match of_query("verb").as_str() {
+            "broadcast" => {
+                $group.broadcast(text)?;
+                "sent".to_owned()
+            }
+            "confirmed" => reached(&$group.broadcast_confirmed(text).await?),
+            "whisper" => reached(&$group.whisper(&ClientId::new(client)?, text).await?),
+            "disconnect" => {
+                let code = CloseCode::new(4003).unwrap_or(CloseCode::POLICY);
+                reached(&$group.disconnect(&ClientId::new(client)?, code, "removed").await?)
+            }
+            "clients" => {
+                let page = $group.clients(None, 100).await?;
+                let clients = page.clients.iter().map(|(client, sockets)| format!("{client}:{sockets}"));
+                clients.collect::<Vec<_>>().join(" ")
+            }
+            _ => {
+                let count = $group.count().await?;
+                format!("{} clients, {} sockets, {} missing", count.clients, count.sockets, count.missing.len())
+            }
+        };
+        Ok(text_response(StatusCode::OK, line))
+    }};
+}
+
+fn reached(report: &BroadcastReport) -> String {
+    format!("{} reached, {} missing", report.sockets, report.missing.len())
+}
+
+pub(super) async fn of_app<G: Group>(group: &GroupHandle<G>, request: &Request) -> Result<Response> {
+    perform!(group, request)
+}
+
+pub(super) async fn of_group(cx: &GroupContext, request: &Request) -> Result<Response> {
+    perform!(cx, request)
+}
