@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{Door, GroupVerb, VerbAnswer};
+use dog::internal::{Door, GroupVerb, Session, VerbAnswer};
 use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
 use serde::{Deserialize, Serialize};
 
@@ -166,6 +166,13 @@ pub enum ReplicaCall {
     },
     /// A gossip of a sibling.
     Gossip(Bytes),
+    /// Hand this message of its client to an event stream.
+    Hand {
+        /// What the client says to be.
+        session: Session,
+        /// The message.
+        message: Message,
+    },
     /// Close the client's sockets, and count them.
     Disconnect {
         /// The client.

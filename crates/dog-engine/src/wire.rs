@@ -108,6 +108,7 @@ pub fn may_repeat(call: &ReplicaCall) -> bool {
         ReplicaCall::Deliver(_)
         | ReplicaCall::Whisper { .. }
         | ReplicaCall::Gossip(_)
+        | ReplicaCall::Hand { .. }
         | ReplicaCall::Disconnect { .. } => false,
     }
 }

@@ -317,7 +317,7 @@ impl fmt::Debug for Mail {
 fn carried_by(call: &ReplicaCall) -> usize {
     match call {
         ReplicaCall::Deliver(delivery) => delivery.message.len(),
-        ReplicaCall::Whisper { message, .. } => message.len(),
+        ReplicaCall::Whisper { message, .. } | ReplicaCall::Hand { message, .. } => message.len(),
         ReplicaCall::Gossip(gossip) => gossip.len(),
         ReplicaCall::Join(_)
         | ReplicaCall::UpdateView(_)

@@ -242,6 +242,13 @@ impl Lifecycle for WorkersHost {
         ReplicaId::from_bytes(id)
     }
 
+    fn secret(&self) -> [u8; 16] {
+        let (random, mut secret) = (Uint8Array::new_with_length(16), [0; 16]);
+        platform::random_values(&random);
+        random.copy_to(&mut secret);
+        secret
+    }
+
     fn replica_ended(&self, _: ReplicaAddress, epoch: Epoch) {
         self.life_ended(epoch);
     }

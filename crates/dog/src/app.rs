@@ -311,7 +311,7 @@ impl<G: Group> GroupHandle<G> {
         self.port.broadcast(G::NAME, self.id, message)
     }
 
-    fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+    pub(crate) fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
         self.port.verb(G::NAME, self.id, verb)
     }
 }

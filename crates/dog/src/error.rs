@@ -48,6 +48,7 @@ pub enum Kind {
     InvalidTopic,
     /// A value, key or attachment of the App is too large. [`Kind::TooLarge`] is about the request of a client.
     ValueTooLarge,
+    NotFound,
     /// The user's code has chosen this status, 400 to 599, and the message is for the client. See [`Failure::status`].
     Refused(u16),
     /// A number has reached its limit.
@@ -71,14 +72,12 @@ impl Error {
         Self { kind, message: message.into(), cause: Some(cause.into()), socket: None }
     }
 
-    /// The error of a socket that has closed.
     #[doc(hidden)]
     pub fn of_socket(socket: SocketId) -> Self {
         let message = format!("socket {} has closed: nothing can be sent to it any more", socket.raw());
         Self { socket: Some(socket), ..Self::new(Kind::Closed, message) }
     }
 
-    /// The socket whose end this error is about.
     #[doc(hidden)]
     pub fn socket(&self) -> Option<SocketId> {
         self.socket
@@ -171,6 +170,11 @@ impl Error {
         self.kind == Kind::Conflict
     }
 
+    /// There is no such event stream, or not any more: see [`GroupHandle::deliver`](crate::GroupHandle::deliver).
+    pub fn is_not_found(&self) -> bool {
+        self.kind == Kind::NotFound
+    }
+
     /// The handler of an object has refused with a status of its choice ([`Failure::status`]), which is
     /// [`status`](Self::status). The text of the error is for the client.
     pub fn is_refused(&self) -> bool {
@@ -193,6 +197,7 @@ impl Error {
     /// |---|---|
     /// | refused by a handler with [`Failure::status`] | that status |
     /// | invalid client identifier, id or topic, a subprotocol that is not offered | 400 |
+    /// | no such event stream | 404 |
     /// | the request body is too large | 413 |
     /// | no room, no ticket, closed, unreachable, storage, conflict, too many | 503 |
     /// | deadline | 504 |
@@ -200,6 +205,7 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self.kind {
             Kind::InvalidClient | Kind::InvalidId | Kind::InvalidTopic | Kind::NotOffered => StatusCode::BAD_REQUEST,
+            Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::NoRoom
             | Kind::NoTicket
@@ -219,8 +225,6 @@ impl Error {
         }
     }
 
-    /// The text for an outside client. Only an error about the client's own request explains itself, and a refusal says
-    /// what the user's code has written.
     #[doc(hidden)]
     pub fn public_text(&self) -> &str {
         match self.status() {
@@ -370,81 +374,4 @@ impl fmt::Debug for Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_travels_without_its_cause() {
-        let error = Error::caused(Kind::NoRoom, "full", std::io::Error::other("secret"));
-        let bytes = crate::codec::encode(&error).unwrap();
-        let travelled: Error = crate::codec::decode(&bytes).unwrap();
-        assert!(travelled.is_no_room() && travelled.to_string() == "full" && travelled.source().is_none());
-    }
-
-    #[test]
-    fn a_client_reads_of_its_own_request_and_of_nothing_else() {
-        const ALL: [Kind; 19] = [
-            Kind::InvalidClient,
-            Kind::InvalidId,
-            Kind::Encoding,
-            Kind::TooLarge,
-            Kind::NoRoom,
-            Kind::NoTicket,
-            Kind::Closed,
-            Kind::Deadline,
-            Kind::Unreachable,
-            Kind::Handler,
-            Kind::UnknownGroup,
-            Kind::Storage,
-            Kind::Conflict,
-            Kind::InvalidTopic,
-            Kind::ValueTooLarge,
-            Kind::TooMany,
-            Kind::NotOffered,
-            Kind::InvalidName,
-            Kind::Assigned,
-        ];
-        for kind in ALL {
-            let error = Error::new(kind, "the secret");
-            let own = [Kind::InvalidClient, Kind::InvalidId, Kind::InvalidTopic, Kind::TooLarge, Kind::NotOffered];
-            let about_the_request = own.contains(&kind);
-            assert_eq!(error.status().is_client_error(), about_the_request, "{kind:?}");
-            assert_eq!(error.public_text().contains("secret"), about_the_request, "{kind:?}");
-        }
-        let own = crate::socket::encode_attachment(&"x".repeat(crate::MAX_ATTACHMENT)).unwrap_err();
-        assert!(own.is_too_large() && own.status() == StatusCode::INTERNAL_SERVER_ERROR);
-    }
-
-    #[test]
-    fn a_refusal_travels_with_its_status_and_its_text() {
-        for status in [400, 401, 429, 499, 500, 503, 599].map(|status| StatusCode::from_u16(status).unwrap()) {
-            let failure = Failure::status(status, "not you");
-            let bytes = crate::codec::encode(failure.downcast_ref::<Error>().unwrap()).unwrap();
-            let travelled: Error = crate::codec::decode(&bytes).unwrap();
-            assert!(travelled.is_refused());
-            assert_eq!((travelled.status(), travelled.public_text()), (status, "not you"));
-            assert_eq!(travelled.to_string(), format!("{status}: not you"));
-        }
-    }
-
-    #[test]
-    fn only_an_error_can_be_the_status_of_a_refusal() {
-        for status in [100, 200, 302, 600, 999].map(|status| StatusCode::from_u16(status).unwrap()) {
-            let failure = Failure::status(status, "the secret");
-            assert!(
-                failure.downcast_ref::<Error>().is_none() && failure.to_string().contains("the secret"),
-                "{status}"
-            );
-        }
-        let long = Failure::status(StatusCode::BAD_REQUEST, "ä".repeat(MAX_REFUSAL));
-        assert_eq!(long.downcast_ref::<Error>().unwrap().public_text().len(), MAX_REFUSAL);
-    }
-
-    #[test]
-    fn a_failure_tells_the_whole_chain() {
-        let inner = std::io::Error::other("disk on fire");
-        let failure = Failure::from(Error::caused(Kind::Unreachable, "the Replica did not answer", inner));
-        assert_eq!(failure.to_string(), "the Replica did not answer: disk on fire");
-        assert!(failure.downcast_ref::<Error>().is_some_and(Error::is_unreachable));
-    }
-}
+mod tests;

@@ -45,6 +45,8 @@ impl<R: Replica> Context<R> {
     /// **When the server shuts down**, `on_close` is called with 1012 and the client gets the event `close` with that code. In a
     /// cluster, a client that has reached another node than the one that shuts down notices only the end of its stream.
     ///
+    /// **What the client says** goes to the App in requests of its own: see [`GroupHandle::deliver`](crate::GroupHandle::deliver).
+    ///
     /// ```
     /// # use dog::{Context, Replica, Request, Response, Result};
     /// # async fn receive<R: Replica>(cx: &Context<R>, request: Request) -> Result<Response> {

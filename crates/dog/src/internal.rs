@@ -16,6 +16,7 @@ pub use crate::port::{
     AppPort, GossipAnswers, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
 };
 pub use crate::request::{Identity, PeerAddress};
+pub use crate::session::Session;
 pub use crate::stream_format::StreamFormat;
 pub use crate::verbs::{GroupVerb, VerbAnswer};
 pub use crate::writes::StorageWrites;

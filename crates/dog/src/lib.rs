@@ -5,7 +5,8 @@
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]; `placement`: [`Placement`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
-//! - `event_stream`: sockets that only send: [`Context::event_stream`]; `stream_format`: how they write messages
+//! - `event_stream`: sockets that only send: [`Context::event_stream`]; `stream_format`: how they write messages; `session`: what they are
+//!   called in requests of their clients; `deliver`: those requests
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
 //! - `verbs`: what a Group does without its own code; [`ClientPage`], [`ClientCount`]
@@ -26,6 +27,7 @@ mod call;
 mod close;
 mod codec;
 mod context;
+mod deliver;
 mod env;
 mod error;
 mod event_stream;
@@ -45,6 +47,7 @@ mod port;
 mod replica;
 mod replies;
 mod request;
+mod session;
 mod socket;
 mod storage;
 mod stream_format;
@@ -80,6 +83,7 @@ pub use placement::Placement;
 pub use replica::Replica;
 pub use replies::{BroadcastReport, Coverage, GossipReplies};
 pub use request::{MAX_IDENTITY, identity, offered_subprotocols, peer_address, set_peer_address};
+pub use session::MAX_DELIVERED;
 pub use socket::{MAX_ATTACHMENT, Socket, To};
 pub use storage::Storage;
 pub use tasks::{MAX_TASKS, Task};

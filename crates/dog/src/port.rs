@@ -20,6 +20,7 @@ use crate::message::Message;
 use crate::numbers::SocketId;
 use crate::placement::Door;
 use crate::replies::BroadcastReport;
+use crate::session::Session;
 use crate::stream_format::StreamFormat;
 use crate::time::Timestamp;
 use crate::topic::Topic;
@@ -107,6 +108,8 @@ pub trait ReplicaPort: ObjectPort {
     fn stream(&self, request: Request, format: StreamFormat, attachment: Option<Bytes>) -> Response;
     /// Says whether newcomers may come to this Replica.
     fn set_door(&self, door: Door) -> Result<(), Error>;
+    /// The session of an event stream. `None` for other sockets, and once it has closed.
+    fn session(&self, socket: SocketId) -> Option<Session>;
     /// Sends to one socket of this Replica.
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error>;
     /// Closes one socket of this Replica after everything that was sent before.

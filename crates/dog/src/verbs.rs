@@ -10,6 +10,7 @@ use crate::id::{ClientId, ReplicaId};
 use crate::message::Message;
 use crate::port::GossipAnswers;
 use crate::replies::BroadcastReport;
+use crate::session::Session;
 
 /// The largest page of clients: 1000.
 pub const MAX_CLIENT_PAGE: usize = 1000;
@@ -30,6 +31,8 @@ pub enum GroupVerb {
     Count,
     /// Asks the Replicas that have sockets.
     Gossip(Bytes),
+    /// Hands a message of its client to an event stream.
+    Hand { session: Session, message: Message },
 }
 
 /// The answer to a [`GroupVerb`].
@@ -55,7 +58,7 @@ impl GroupVerb {
     #[doc(hidden)]
     pub fn carried(&self) -> usize {
         match self {
-            Self::Broadcast(message) | Self::Whisper { message, .. } => message.len(),
+            Self::Broadcast(message) | Self::Whisper { message, .. } | Self::Hand { message, .. } => message.len(),
             Self::Gossip(gossip) => gossip.len(),
             Self::Disconnect { .. } | Self::Clients { .. } | Self::Count => 0,
         }
@@ -65,7 +68,7 @@ impl GroupVerb {
     #[doc(hidden)]
     pub fn of_nobody(&self) -> VerbAnswer {
         match self {
-            Self::Broadcast(_) | Self::Whisper { .. } | Self::Disconnect { .. } => {
+            Self::Broadcast(_) | Self::Whisper { .. } | Self::Disconnect { .. } | Self::Hand { .. } => {
                 VerbAnswer::Reached { sockets: 0, missing: Vec::new() }
             }
             Self::Clients { .. } => VerbAnswer::Clients { clients: Vec::new(), more: false, missing: Vec::new() },

@@ -9,6 +9,7 @@
 //! | `/CLASS/GROUP/http?u=CLIENT` | identifies and performs the [`protocol::Command`] of the body, without a socket |
 //! | `/CLASS/GROUP/stream?u=CLIENT` | identifies, and streams the texts of [`protocol::Act::Push`] until [`protocol::Act::EndStreams`] |
 //! | `/CLASS/GROUP/events?u=CLIENT`, `…/lines?u=CLIENT` | identifies and opens an event stream, or one of lines |
+//! | `/CLASS/GROUP/deliver?session=SESSION` | hands the body to the event stream as a message of its client |
 //! | `/CLASS/GROUP/identify?u=CLIENT` | identifies and drops the ticket: [`protocol::Identified`] |
 //! | `/CLASS/GROUP/call` | calls the Group with the [`protocol::GroupAsk`] of the body: a [`protocol::GroupReply`] |
 //! | `/CLASS/GROUP/hold?u=CLIENT&gate=GATE&then=use` | identifies, waits at the gate of the hall `GROUP`, performs the command of the body; `then=drop` drops the ticket |

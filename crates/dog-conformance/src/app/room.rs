@@ -19,7 +19,8 @@ use super::group_calls;
 use super::journal::Journal;
 use super::protocol::{
     AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, GATED, GroupAsk, GroupReply, HOST,
-    JournalReport, OVER, REPLICA_HEADER, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, TOPICAL, UNWANTED, waiting,
+    JournalReport, OVER, REPLICA_HEADER, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, TALKING, TOPICAL, UNWANTED,
+    waiting,
 };
 use super::responses;
 use super::storage_runner::{self, StorageOwner};
@@ -187,6 +188,9 @@ impl<C: TestClass> Replica for Room<C> {
         }
         if client.as_str().starts_with(TOPICAL) {
             socket.subscribe(TOPICAL).await?;
+        }
+        if let Some(session) = socket.session().filter(|_| client.as_str().starts_with(TALKING)) {
+            socket.send(session)?;
         }
         if client.as_str().starts_with(GATED) {
             self.gates.pass(client.as_str()).await;

@@ -81,6 +81,12 @@ async fn answer_at<G: Group<Call = GroupAsk, Reply = GroupReply>>(
                 None => Ok(replica.fetch(request).await?),
             }
         }
+        "deliver" => {
+            let session = dog::query_param(&request, "session").unwrap_or_default();
+            let text = String::from_utf8(request.into_body().bytes(1 << 20).await?.into())?;
+            handle.deliver(&session, text).await?;
+            Ok(dog::text_response(StatusCode::ACCEPTED, ""))
+        }
         "identify" => {
             let replica = handle.identify(&client(&request)?).await?.id();
             Ok(dog::json_response(StatusCode::OK, &Identified { group: handle.id(), replica })?)

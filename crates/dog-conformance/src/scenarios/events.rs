@@ -4,8 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::scenario::{Scenario, scenario};
-use crate::app::protocol::{Act, Cause, JournalReport, SocketEvent, Step, Whom};
-use crate::check::{Outcome, ScenarioFailure, ensure, same, within};
+use crate::app::protocol::{Act, Cause, Command, CommandReply, JournalReport, SocketEvent, Step, Whom};
+use crate::check::{Outcome, ScenarioFailure, ensure, eventually, same, within};
 use crate::harness::Capability;
 use crate::stage::{Stage, TestGroup};
 
@@ -17,6 +17,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("event_stream_is_told_that_a_handler_failed", &[14], failed),
         scenario("event_stream_ends_with_its_client", &[7], left),
         scenario("event_stream_is_opened_with_get", &[1], only_get),
+        scenario("event_stream_takes_what_its_client_delivers", &[7], delivered),
+        scenario("event_stream_takes_nothing_of_a_session_that_is_not_its_own", &[15], foreign),
         scenario("event_stream_writes_texts_as_they_are", &[6], texts),
         scenario("event_stream_that_is_not_read_is_closed_and_others_hear_everything", &[6, 12], slow)
             .needing(&[Capability::BoundedOutbox]),
@@ -120,7 +122,7 @@ async fn only_get(stage: Stage) -> Outcome {
     same(response.status().as_u16(), 405, "the status")?;
     same(response.headers().get("allow").map(dog::http::HeaderValue::as_bytes), Some(&b"GET"[..]), "what is allowed")?;
     let mut stream = group.events("client").await?;
-    let body = serde_json::to_vec(&crate::app::protocol::Command { id: 0, act: Act::Sockets })?;
+    let body = serde_json::to_vec(&Command { id: 0, act: Act::Sockets })?;
     let elsewhere = group.request("POST", &group.path("http", "other"), body).await?;
     same(elsewhere.status().as_u16(), 200, "the status of a request that needs another seat")?;
     group.join("speaker").await?.broadcast("heard").await?;
@@ -143,6 +145,67 @@ async fn texts(stage: Stage) -> Outcome {
         same(lines.hear().await?, as_line, "a line")?;
     }
     Ok(())
+}
+
+/// What the App answers when a client delivers a text.
+async fn deliver(group: &TestGroup, session: &str, text: impl Into<bytes::Bytes>) -> Outcome<u16> {
+    let path = format!("/{}/deliver?session={session}", group.name());
+    Ok(group.request("POST", &path, text).await?.status().as_u16())
+}
+
+/// Over any node, in order, and without a seat.
+async fn delivered(stage: Stage) -> Outcome {
+    let group = stage.spread("single", "delivered");
+    let mut stream = group.events("talking-stream").await?;
+    let session = stream.hear().await?;
+    for number in 0..20 {
+        same(deliver(&group, &session, number.to_string()).await?, 202, "the answer to a message")?;
+    }
+    for number in 0..20 {
+        same(stream.hear().await?, number.to_string(), "the echo of a message")?;
+    }
+    let mut other = group.join("other").await?;
+    let command =
+        serde_json::to_vec(&Command { id: 1, act: Act::Broadcast { text: "said".into(), to: Whom::Others } })?;
+    same(deliver(&group, &session, command).await?, 202, "the answer to a command")?;
+    same(other.hear().await?, "said", "what another client hears")?;
+    let reply: CommandReply = serde_json::from_str(&stream.hear().await?)?;
+    same(reply.reply, 1, "the reply to the command")?;
+    let long = vec![b'x'; dog::MAX_DELIVERED + 1];
+    same(deliver(&group, &session, long).await?, 413, "the answer to a message that is too long")?;
+    let command = serde_json::to_vec(&Command { id: 2, act: Act::Close { code: 4000, reason: "over".into() } })?;
+    same(deliver(&group, &session, command).await?, 202, "the answer to the last command")?;
+    same(stream.ended().await?, Some((4000, "over".to_owned())), "the last event")?;
+    same(deliver(&group, &session, "late").await?, 404, "the answer after the end")?;
+    let seats = other.survey().await?.into_iter().map(|(_, report)| report.most).max();
+    same(seats, Some(1), "the most sockets on one Replica")
+}
+
+async fn foreign(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "foreign");
+    let (mut stream, mut other) = (group.events("talking-stream").await?, group.events("talking-other").await?);
+    let (session, its) = (stream.hear().await?, other.hear().await?);
+    ensure(session != its, "two streams have one session")?;
+    let mut forged = vec![String::new(), "none".into(), format!("{session}0"), "0".repeat(session.len())];
+    // The socket of one with the secret of the other; a secret, a socket and a Replica that are not there.
+    forged.push(format!("{}{}", &session[..80], &its[80..]));
+    for at in [0, 64, 80, 111] {
+        let mut digits = session.clone().into_bytes();
+        digits[at] = if digits[at] == b'0' { b'1' } else { b'0' };
+        forged.push(String::from_utf8(digits)?);
+    }
+    for forged in forged {
+        same(deliver(&group, &forged, "forged").await?, 404, "the answer to a forged session")?;
+    }
+    same(deliver(&stage.pinned("hall", "elsewhere"), &session, "x").await?, 404, "a session of another Group")?;
+    same(deliver(&group.of_class("pair"), &session, "x").await?, 404, "a session of another class")?;
+    same(deliver(&group, &session, "mine").await?, 202, "the answer to the session itself")?;
+    same(stream.hear().await?, "mine", "all that was handled")?;
+    drop(stream);
+    eventually("the session ends with the stream", async || Ok(deliver(&group, &session, "late").await? == 404))
+        .await?;
+    same(deliver(&group, &its, "other").await?, 202, "the answer to the other session")?;
+    same(other.hear().await?, "other", "all that the other one hears")
 }
 
 /// The size of one message, and the maximum number of bytes that a server may hold for one slow client, including the buffers of

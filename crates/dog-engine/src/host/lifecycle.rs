@@ -8,6 +8,8 @@ use crate::address::{GroupAddress, NodeId, ReplicaAddress};
 pub trait Lifecycle {
     /// A Replica id that was never used before. The host may choose one that suits its own layout.
     fn unique_replica(&self, group: GroupAddress) -> ReplicaId;
+    /// 128 bits that nobody can guess.
+    fn secret(&self) -> [u8; 16];
     /// The node of the cluster that this host is, or the default if there is no cluster.
     fn node(&self) -> NodeId {
         NodeId::default()

@@ -131,7 +131,7 @@ pub(crate) fn received_ticket(ticket: Ticket, now: Timestamp) -> Ticket {
 #[serde(untagged)]
 enum Encoded<'a> {
     Same(&'a NodeMessage),
-    Split(NodeMessage),
+    Split(Box<NodeMessage>),
 }
 
 fn encoded(message: &NodeMessage, version: u8) -> Vec<Encoded<'_>> {
@@ -142,7 +142,7 @@ fn encoded(message: &NodeMessage, version: u8) -> Vec<Encoded<'_>> {
                 replicas: replicas.clone(),
                 cast: cast.clone(),
             };
-            casts.iter().map(|cast| Encoded::Split(one(cast))).collect()
+            casts.iter().map(|cast| Encoded::Split(Box::new(one(cast)))).collect()
         }
         NodeMessage::Calls { to, asked, call } if version < HAS_LISTS => {
             let one = |(replica, back): &([u8; 32], ReplyTo)| NodeMessage::Replica {
@@ -151,7 +151,7 @@ fn encoded(message: &NodeMessage, version: u8) -> Vec<Encoded<'_>> {
                 call: call.clone(),
                 back: *back,
             };
-            asked.iter().map(|asked| Encoded::Split(one(asked))).collect()
+            asked.iter().map(|asked| Encoded::Split(Box::new(one(asked)))).collect()
         }
         message => vec![Encoded::Same(message)],
     }

@@ -237,6 +237,14 @@ impl Lifecycle for Worker {
         }
     }
 
+    fn secret(&self) -> [u8; 16] {
+        let mut secret = [0; 16];
+        if let Err(error) = getrandom::fill(&mut secret) {
+            panic!("the operating system gives no random bytes: {error}");
+        }
+        secret
+    }
+
     fn node(&self) -> NodeId {
         self.router.node()
     }

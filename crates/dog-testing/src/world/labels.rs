@@ -20,6 +20,7 @@ pub(super) fn group_call(call: &GroupCall) -> String {
             GroupVerb::Disconnect { client, .. } => format!("Disconnect {client}"),
             GroupVerb::Clients { .. } => "Clients".into(),
             GroupVerb::Count => "Count".into(),
+            GroupVerb::Hand { session, .. } => format!("{session:?} hands over a message"),
             GroupVerb::Gossip(_) => "Gossip of the Group".into(),
         },
         GroupCall::Interest(report) => {
@@ -49,6 +50,7 @@ pub(super) fn replica_call(call: &ReplicaCall) -> String {
         ReplicaCall::Deliver(_) => "Deliver, confirmed".into(),
         ReplicaCall::Whisper { client, .. } => format!("Whisper to {client}"),
         ReplicaCall::Gossip(_) => "Gossip".into(),
+        ReplicaCall::Hand { .. } => "Hand".into(),
         ReplicaCall::CountSeats => "CountSeats".into(),
         ReplicaCall::Disconnect { client, .. } => format!("Disconnect {client}"),
     }

@@ -208,6 +208,13 @@ impl Lifecycle for LifeHost {
         ReplicaId::from_bytes(id)
     }
 
+    fn secret(&self) -> [u8; 16] {
+        let mut random = self.services.core().random();
+        let mut secret = [0; 16];
+        secret.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&random.number().to_be_bytes()));
+        secret
+    }
+
     fn replica_ended(&self, replica: ReplicaAddress, epoch: Epoch) {
         self.life_ended(Object::Replica(replica), epoch);
     }

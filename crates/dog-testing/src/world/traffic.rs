@@ -104,6 +104,7 @@ impl Counted for ReplicaCall {
             Self::Deliver(_) => "Deliver, confirmed",
             Self::Whisper { .. } => "Whisper",
             Self::Gossip(_) => "Gossip",
+            Self::Hand { .. } => "Hand",
             Self::CountSeats => "CountSeats",
             Self::Disconnect { .. } => "Disconnect",
         }

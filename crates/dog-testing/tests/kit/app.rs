@@ -44,6 +44,13 @@ impl App for House {
         let hall = dog.group::<Hall>(HALL);
         match request.uri().path() {
             "/group" => Ok(hall.fetch(request).await?),
+            "/deliver" => {
+                let group = dog::query_param(&request, "group").unwrap_or_else(|| HALL.into());
+                let session = dog::query_param(&request, "session").unwrap_or_default();
+                let text = String::from_utf8(request.into_body().bytes(1 << 20).await?.into())?;
+                dog.group::<Hall>(&group).deliver(&session, text).await?;
+                Ok(dog::text_response(StatusCode::ACCEPTED, ""))
+            }
             "/fail" => Err(Failure::new("the app has had enough")),
             "/echo" => {
                 let kind = request.headers().get("content-type").cloned();
@@ -112,6 +119,13 @@ impl Replica for Room {
             "/panic" => panic!("no such thing"),
             "/refuse" => Err(refusal(&request)?),
             _ => Ok(dog::text_response(StatusCode::NOT_FOUND, "nothing here")),
+        }
+    }
+
+    async fn on_open(&self, _: &Context<Self>, socket: &Socket) -> Result {
+        match socket.session() {
+            Some(session) if socket.client().as_str().starts_with("talker") => Ok(socket.send(session)?),
+            _ => Ok(()),
         }
     }
 

@@ -163,3 +163,65 @@ fn silence_is_broken_by_a_comment_within_twenty_seconds() {
     cluster.run();
     assert_eq!(ann.received_texts(), ["bob is lost"]);
 }
+
+/// What the App answers when a client delivers a text for its session.
+fn deliver(cluster: &Cluster, group: &str, session: &str, text: impl Into<dog::Body>) -> u16 {
+    let path = format!("/deliver?group={group}&session={session}");
+    cluster.fetch(Request::post(path).body(text.into()).unwrap()).status().as_u16()
+}
+
+#[test]
+fn what_the_client_of_a_stream_delivers_is_handled_in_order_and_takes_no_seat() {
+    let cluster = hall(2);
+    let [ann] = enter(&cluster, ["ann"]);
+    let stream = cluster.open_events("/events?u=talker");
+    let session = stream.received_texts().remove(0);
+    for command in ["all 1", "names", "name mine", "names", "all 2", "count"] {
+        assert_eq!(deliver(&cluster, HALL, &session, command), 202);
+    }
+    cluster.run();
+    assert_eq!(stream.received_texts(), ["1", "a stream", "mine", "2", "6"]);
+    assert_eq!(ann.received_texts(), ["1", "2"]);
+    assert_eq!((cluster.seats(ann.replica()), cluster.replicas::<Hall>(HALL).len()), (2, 1));
+    assert_eq!(deliver(&cluster, HALL, &session, "bye now"), 202);
+    cluster.run();
+    assert_eq!(stream.closed().unwrap().reason(), "now");
+    assert_eq!(deliver(&cluster, HALL, &session, "all 3"), 404, "the stream has ended");
+    cluster.run();
+    assert_eq!(ann.received_texts(), ["talker closed with 1008 now"]);
+}
+
+#[test]
+fn a_session_that_is_not_one_is_404_and_brings_nothing_to_life() {
+    let cluster = hall(2);
+    let [ann] = enter(&cluster, ["ann"]);
+    let stream = cluster.open_events("/events?u=talker");
+    let session = stream.received_texts().remove(0);
+    let mut forged = vec![String::new(), "x".into(), "0".repeat(112), format!("{session}0")];
+    for at in [0, 63, 64, 79, 80, 111] {
+        let mut digits = session.clone().into_bytes();
+        digits[at] = if digits[at] == b'0' { b'1' } else { b'0' };
+        forged.push(String::from_utf8(digits).unwrap());
+    }
+    for session in &forged {
+        assert_eq!(deliver(&cluster, HALL, session, "all 1"), 404, "{session}");
+    }
+    assert_eq!(deliver(&cluster, "elsewhere", &session, "all 1"), 404, "another Group");
+    cluster.run();
+    assert!(cluster.members::<Hall>("elsewhere").is_none() && cluster.replicas::<Hall>("elsewhere").is_empty());
+    assert_eq!(cluster.replicas::<Hall>(HALL), [ann.replica()], "no Replica of a forged name");
+    assert_eq!((ann.received_texts(), stream.received_texts()), (vec![], vec![]));
+}
+
+#[test]
+fn what_is_delivered_has_a_size_and_a_queue_with_a_bound() {
+    let cluster = hall(2);
+    let stream = cluster.open_events("/events?u=talker");
+    let session = stream.received_texts().remove(0);
+    assert_eq!(deliver(&cluster, HALL, &session, vec![b'x'; dog::MAX_DELIVERED + 1]), 413);
+    assert_eq!(deliver(&cluster, HALL, &session, vec![b'x'; dog::MAX_DELIVERED]), 202);
+    assert_eq!(deliver(&cluster, HALL, &session, "wait"), 202);
+    assert_eq!(deliver(&cluster, HALL, &session, vec![b'x'; dog::MAX_DELIVERED]), 202);
+    assert_eq!(deliver(&cluster, HALL, &session, "count"), 503, "a handler is busy, and enough waits for it");
+    assert!(stream.is_open());
+}

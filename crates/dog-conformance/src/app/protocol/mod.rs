@@ -17,7 +17,7 @@ pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, wait
 pub use group_ask::{GroupAsk, GroupReply};
 pub use names::{
     AUTO_RESPONSE, BOUND, BOUND_THERE, FAILING, FAR, GATED, HOST, MARKED_HEADER, OVER, PLACED, REPLICA_HEADER, SORE,
-    TAGGED, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
+    TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
 };
 pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};
 pub use storage_script::{ALARM, AlarmAction, Found, OWN, Range, Ring, StorageStep};

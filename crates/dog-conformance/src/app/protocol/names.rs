@@ -18,6 +18,8 @@ pub const UNWANTED: &str = "unwanted-";
 pub const TAGGED: &str = "tagged-";
 /// A socket of a client with this prefix subscribes in `on_open` to the topic of the same name.
 pub const TOPICAL: &str = "topical-";
+/// An event stream of a client with this prefix begins with its session.
+pub const TALKING: &str = "talking-";
 /// `on_close` fails for a client with this prefix.
 pub const SORE: &str = "sore-";
 /// `on_close` closes all other sockets of the Replica for a client with this prefix, with [`OVER`].

@@ -327,6 +327,12 @@ async fn reach<G: Speaks>(group: &G, books: &OpenBooks, verb: GroupVerb, came: T
         GroupVerb::Disconnect { client, code, reason } => {
             (of_client(&client), ReplicaCall::Disconnect { client, code, reason }, None)
         }
+        GroupVerb::Hand { session, message } => {
+            // Only a member that may have sockets is asked: a forged name brings no object to life.
+            let mut to = listeners(group, books);
+            to.replicas = to.replicas.iter().filter(|to| *to.as_bytes() == session.replica).copied().collect();
+            (to, ReplicaCall::Hand { session, message }, None)
+        }
         GroupVerb::Gossip(bytes) => (listeners(group, books), ReplicaCall::Gossip(bytes), Some(left_out())),
         GroupVerb::Clients { .. } | GroupVerb::Count => return Err(unexpected_answer()),
     };

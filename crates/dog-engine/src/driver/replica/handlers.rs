@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use dog::internal::SocketErrorKind;
+use dog::internal::{Kind, Session, SocketErrorKind};
 use dog::{ClientId, Close, CloseCode, Error, Failure, Message, Replica, Socket, SocketError, SocketId};
 
 use super::ReplicaDriver;
@@ -59,6 +59,17 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let Some(client) = client else { return Readiness::Ready };
         self.run(socket, client, Event::Message(message));
         self.readiness(socket)
+    }
+
+    /// A message of the client of an event stream, which came in a request of its own.
+    pub(super) fn hand(&self, session: &Session, message: Message) -> Result<(), Error> {
+        let socket = self.outlets.named(session).ok_or_else(Session::not_found)?;
+        if self.turns.borrow().is_full(socket) {
+            let text = "too many messages wait for a handler of this event stream: try again later";
+            return Err(Error::new(Kind::TooMany, text));
+        }
+        self.message_came(socket, message);
+        Ok(())
     }
 
     fn readiness(&self, socket: SocketId) -> Readiness {

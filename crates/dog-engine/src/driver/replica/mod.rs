@@ -1,14 +1,10 @@
 //! One life of a user's Replica.
 //!
 //! - this file: waking, requests, calls and casts, hibernation, the end
-//! - `handlers`: calls the handlers of sockets; `turns`: their order
-//! - `verbs`: what the user's code can do; `port`: the handle by which it does it
-//! - `outlets`: WebSockets and event streams as one
+//! - `handlers`: calls the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
 //! - `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
-//! - `siblings`: the view of the Group
-//! - `socket_states`: what the user's code keeps in memory for single sockets
-//! - `reporting`: how seats are reported to the Group
-//! - `topics`: messages for topics, and how the Group learns which have subscribers here
+//! - `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
+//! - `socket_states`: what the user's code keeps per socket; `reporting`: how seats are reported; `topics`: messages for topics
 
 mod assigning;
 mod handlers;
@@ -372,6 +368,10 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 ReplicaAnswer::Delivered(self.deliver(&delivery.message, delivery.except.as_ref().into()))
             }
             ReplicaCall::Whisper { client, message } => ReplicaAnswer::Delivered(self.deliver_to(&client, &message)),
+            ReplicaCall::Hand { session, message } => match self.hand(&session, message) {
+                Ok(()) => ReplicaAnswer::Delivered(1),
+                Err(error) => return reply.send(Err(error)),
+            },
             ReplicaCall::Disconnect { client, code, reason } => {
                 ReplicaAnswer::Delivered(self.disconnect(&client, CloseCode::from_raw(code), &reason))
             }

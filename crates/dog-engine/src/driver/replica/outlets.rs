@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{SocketErrorKind, StreamFormat};
+use dog::internal::{Session, SocketErrorKind, StreamFormat};
 use dog::{Body, Close, CloseCode, Epoch, Message, SocketError, SocketId};
+use subtle::ConstantTimeEq;
 
 use crate::address::{ReplicaAddress, SeatId};
 use crate::event_stream::{self, Encoded, EventStream, Outcome, Push, StreamBacklog, StreamQueue};
@@ -48,6 +49,8 @@ struct OpenStream {
     queue: Arc<StreamQueue>,
     seat: SeatId,
     attachment: Option<Bytes>,
+    /// Made when it is first asked for.
+    token: Option<[u8; 16]>,
 }
 
 fn is_stream(socket: SocketId) -> bool {
@@ -71,7 +74,7 @@ impl<H: Host> Outlets<H> {
     ) -> (SocketId, Body, EventStream) {
         let queue = StreamQueue::new(format, self.host.profile().streams);
         let (body, handle) = (event_stream::body(Arc::clone(&queue), guard), EventStream::of(&queue));
-        let socket = self.streams.borrow_mut().insert(OpenStream { queue, seat, attachment });
+        let socket = self.streams.borrow_mut().insert(OpenStream { queue, seat, attachment, token: None });
         self.keep_alive();
         (socket, body, handle)
     }
@@ -154,6 +157,22 @@ impl<H: Host> Outlets<H> {
         if let Some(stream) = self.streams.borrow_mut().open.get_mut(&socket) {
             stream.attachment = Some(attachment);
         }
+    }
+
+    /// The session of an open event stream. `None` for other sockets.
+    pub(super) fn session(&self, socket: SocketId) -> Option<Session> {
+        let mut streams = self.streams.borrow_mut();
+        let stream = streams.open.get_mut(&socket)?;
+        let token = *stream.token.get_or_insert_with(|| self.host.secret());
+        Some(Session { replica: *self.address.replica.as_bytes(), socket: socket.raw(), token })
+    }
+
+    /// The event stream that a session names, if it is open and has given out that token. How long this takes does not depend on
+    /// how much of the token is right.
+    pub(super) fn named(&self, session: &Session) -> Option<SocketId> {
+        let socket = SocketId::from_raw(session.socket);
+        let token = self.streams.borrow().open.get(&socket)?.token?;
+        bool::from(token.ct_eq(&session.token)).then_some(socket)
     }
 
     /// A seat was released: the event stream that had it, and how it has ended, if it is still open.

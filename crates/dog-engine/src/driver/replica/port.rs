@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{
-    AppPort, Door, Except, GossipAnswers, GroupVerb, LocalFuture, ObjectPort, ReplicaPort, StoragePort, StreamFormat,
-    VerbAnswer,
+    AppPort, Door, Except, GossipAnswers, GroupVerb, LocalFuture, ObjectPort, ReplicaPort, Session, StoragePort,
+    StreamFormat, VerbAnswer,
 };
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
@@ -118,6 +118,10 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     fn set_door(&self, door: Door) -> Result<(), Error> {
         self.driver()?.set_door(door);
         Ok(())
+    }
+
+    fn session(&self, socket: SocketId) -> Option<Session> {
+        self.driver().ok()?.outlets.session(socket)
     }
 
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error> {

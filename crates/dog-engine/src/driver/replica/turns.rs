@@ -7,6 +7,13 @@ use dog::{Error, Message, SocketId};
 
 use crate::host::End;
 
+/// How many bytes of messages may wait for a running handler before no more are accepted; the message that exceeds this is. Hosts
+/// that read sockets have the same bound.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// What each of them counts in addition to its bytes.
+const KEEPING: usize = 64;
+
 /// The sockets whose handlers run now, each with what came meanwhile. A socket without a running handler costs nothing here.
 #[derive(Debug, Default)]
 pub(super) struct Turns(HashMap<SocketId, Turn>);
@@ -71,6 +78,12 @@ impl Turns {
             turn.backlog.push_back(message);
         }
         None
+    }
+
+    /// Whether so much waits for a running handler of this socket that nothing more may be accepted for it.
+    pub(super) fn is_full(&self, socket: SocketId) -> bool {
+        let backlog = self.0.get(&socket).map(|turn| turn.backlog.iter().map(|message| message.len() + KEEPING));
+        backlog.is_some_and(|backlog| backlog.sum::<usize>() > READ_AHEAD)
     }
 
     /// A handler of the socket begins. If it is `by` a verb, the host counts as told to wait.
@@ -179,6 +192,20 @@ mod tests {
         assert_eq!(rest(&mut turns), ["resume"]);
         turns.begin(SOCKET, None, EndedBy::Verb);
         assert_eq!(rest(&mut turns), ["resume"], "the verb's caller runs before it");
+    }
+
+    #[test]
+    fn what_waits_for_a_handler_has_a_bound() {
+        let mut turns = Turns::default();
+        assert!(!turns.is_full(SOCKET));
+        turns.begin(SOCKET, None, EndedBy::Host);
+        let long = "x".repeat(READ_AHEAD - KEEPING);
+        turns.queue(SOCKET, text(&long));
+        assert!(!turns.is_full(SOCKET));
+        turns.queue(SOCKET, text(""));
+        assert!(turns.is_full(SOCKET), "an empty message counts too");
+        turns.next(SOCKET);
+        assert!(!turns.is_full(SOCKET));
     }
 
     #[test]
