@@ -1,4 +1,4 @@
-//! The tasks example as a native program.
+//! The jobs example as a native program.
 
 use std::process::ExitCode;
 
@@ -6,9 +6,9 @@ use clap::Parser;
 use dog::{Env, Limit};
 use dog_native::{Server, cli::ServerArgs};
 use dog_nats::cli::ClusterArgs;
-use tasks::{DEFAULT_LIMIT, Tasks};
+use jobs::{DEFAULT_LIMIT, Jobs};
 
-/// Named pools whose members hear when a task is done
+/// Pools of jobs that run at their time, are tried again, and show their progress
 #[derive(Parser)]
 struct Arguments {
     /// Seats of one Replica
@@ -24,6 +24,6 @@ struct Arguments {
 async fn main() -> ExitCode {
     let Arguments { limit, server, cluster } = Arguments::parse();
     // Every object finds the limit in its `Env`.
-    let tasks = Server::new(Tasks).env(Env::new().with(limit));
-    server.run(cluster.apply(tasks)).await
+    let jobs = Server::new(Jobs).env(Env::new().with(limit));
+    server.run(cluster.apply(jobs)).await
 }
