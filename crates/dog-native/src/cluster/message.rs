@@ -265,8 +265,10 @@ mod tests {
             let mut other = bundle.to_vec();
             other[0] = version;
             let error = unbundle(&other, VERSIONS).unwrap_err();
-            let named =
-                format!("node 0000000000000005 speaks version {version} of the node protocol, and this one 3 to 6");
+            let named = format!(
+                "node 0000000000000005 speaks version {version} of the node protocol, and this one {} to {}",
+                VERSIONS.oldest, VERSIONS.newest
+            );
             assert!(error.is_unreachable() && error.to_string().contains(&named), "{error}");
         }
         assert!(unbundle(&bundle[..8], VERSIONS).unwrap_err().is_encoding());
