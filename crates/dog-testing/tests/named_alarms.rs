@@ -57,7 +57,7 @@ impl Group for Office {
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         let path = request.uri().path().trim_start_matches('/').to_owned();
         let answer = match path.split('/').collect::<Vec<_>>()[..] {
-            // So many alarms that are due in a second.
+            // Sets this number of alarms that are due in a second.
             ["set", name, count] => {
                 let (count, at) = (count.parse::<usize>()?, cx.now() + Duration::from_secs(1));
                 let storage = cx.storage();

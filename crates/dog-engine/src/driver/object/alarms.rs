@@ -128,7 +128,7 @@ fn watch<O: Living>(object: &Rc<O>) {
     object.core().host().spawn(Box::pin(async move {
         let runs = store.alarm_runs();
         while store.with_alarms(|book| book.is_busy()) {
-            // Whoever begins handlers now says when it has done so.
+            // The code that begins handlers now reports when it has done so.
             let next = if runs.is_starting() { None } else { store.with_alarms(|book| book.next_time()) };
             match next {
                 Some(at) => drop(select(host.sleep(at.since(host.now())), pin!(runs.changed())).await),
