@@ -114,14 +114,9 @@ impl WorkersHost {
         let storage = SqliteStorage::open(state.storage())?;
         let stored = storage.name()?;
         let is_new = stored.is_none();
-        let name = match (stored, state.id().name()) {
-            (Some(name), _) | (None, Some(name)) => name,
-            (None, None) => {
-                return Err(Error::new(
-                    Kind::InvalidId,
-                    "the object has no name: it must be reached through idFromName",
-                ));
-            }
+        let Some(name) = stored.or_else(|| state.id().name()) else {
+            let text = "the object has no name: it must be reached through idFromName";
+            return Err(Error::new(Kind::InvalidId, text));
         };
         let object = names::address(class, &name)?;
         if let (Object::Replica(_), Some(auto)) = (object, host.class_at(class)?.auto_response) {
