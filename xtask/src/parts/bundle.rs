@@ -6,11 +6,12 @@ use anyhow::{Context, Result, ensure};
 
 use crate::step::Step;
 
-/// The most that the chat example's Worker may take, in bytes.
-pub(crate) const CHAT_MOST: u64 = 400 * 1024;
+/// The most that the chat example's Worker may take, in bytes. The goal is 400 KiB.
+pub(crate) const CHAT_MOST: u64 = 480 * 1024;
 
-/// The most that the relay example's Worker may take, in bytes. It uses the least of the library. The goal is 300 KiB.
-pub(crate) const RELAY_MOST: u64 = 350 * 1024;
+/// The most that the relay example's Worker may take, in bytes. It uses the least of the library, and the goal is 300 KiB:
+/// features of `dog` that can be switched off are still to come.
+pub(crate) const RELAY_MOST: u64 = 425 * 1024;
 
 /// The size of the Worker in this folder in bytes, compressed as Cloudflare does it.
 pub(crate) fn compressed(folder: &Path) -> Result<u64> {
