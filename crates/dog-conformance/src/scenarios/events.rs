@@ -25,7 +25,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Two Replicas, on each of which there are event streams beside the WebSocket of the speaker, or alone.
+/// Several Replicas, with event streams beside the WebSocket of the speaker and elsewhere. Who is where depends on the nodes.
 async fn verbs(stage: Stage) -> Outcome {
     const COUNT: u32 = 100;
     let group = stage.spread("pair", "verbs");
@@ -33,12 +33,16 @@ async fn verbs(stage: Stage) -> Outcome {
     let mut near = group.events("near").await?;
     let (mut far, mut lines) = (group.events("far").await?, group.lines("lines").await?);
     let clients = ["near", "far", "lines"].map(dog::ClientId::new).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut reports = speaker.survey().await?;
+    reports.retain(|(replica, _)| *replica == speaker.replica());
+    let beside: Vec<bool> =
+        clients.iter().map(|client| reports.iter().any(|(_, report)| report.open.contains(client))).collect();
     speaker.obey(Act::Sequence { count: COUNT, clients }).await?;
     speaker.broadcast("end").await?;
     for (listener, stream) in [&mut near, &mut far, &mut lines].into_iter().enumerate() {
         let hears = |number: &u32| match Step::of(*number, 3) {
             Step::Send => false,
-            Step::Emit => listener == 0,
+            Step::Emit => beside[listener],
             Step::Broadcast | Step::Confirmed => true,
             Step::Whisper(client) => client == listener,
         };
