@@ -13,8 +13,9 @@ pub use crate::list::TransactionRead;
 pub use crate::message::MessageBuffer;
 pub use crate::placement::Door;
 pub use crate::port::{
-    AppPort, GossipAnswers, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
+    AppPort, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
 };
+pub use crate::replies::GossipAnswers;
 pub use crate::request::{Identity, PeerAddress};
 pub use crate::session::Session;
 pub use crate::stream_format::StreamFormat;

@@ -19,7 +19,7 @@ use crate::list::{List, TransactionRead};
 use crate::message::Message;
 use crate::numbers::SocketId;
 use crate::placement::Door;
-use crate::replies::BroadcastReport;
+use crate::replies::{BroadcastReport, GossipAnswers};
 use crate::session::Session;
 use crate::stream_format::StreamFormat;
 use crate::time::Timestamp;
@@ -29,15 +29,6 @@ use crate::writes::StorageWrites;
 
 /// A future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
-
-/// The outcome of a gossip.
-#[derive(Debug)]
-pub struct GossipAnswers {
-    /// Every sibling that was asked, with the bytes of its answer or the reason why there is none.
-    pub answers: Vec<(ReplicaId, Result<Bytes, Error>)>,
-    /// The siblings that were not asked because they are parked, or the reason why they are not known.
-    pub parked: Result<Vec<ReplicaId>, Error>,
-}
 
 /// Behind a [`Storage`](crate::Storage): the entries of one object.
 pub trait StoragePort {

@@ -1,11 +1,11 @@
 //! The outcomes of verbs that have an answer: [`BroadcastReport`], [`GossipReplies`].
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::error::{Error, Kind};
 use crate::id::ReplicaId;
-use crate::port::GossipAnswers;
 
 /// The outcome of a verb that reaches sockets on several Replicas:
 /// [`Context::broadcast_confirmed`](crate::Context::broadcast_confirmed), and the verbs of a Group.
@@ -15,6 +15,15 @@ pub struct BroadcastReport {
     pub sockets: usize,
     /// Replicas that did not answer within 3 s, with the reason. Their sockets may have been reached or not.
     pub missing: Vec<(ReplicaId, Error)>,
+}
+
+/// The outcome of a gossip as the engine hands it over, before it is decoded.
+#[derive(Debug)]
+pub struct GossipAnswers {
+    /// Every sibling that was asked, with the bytes of its answer or the reason why there is none.
+    pub answers: Vec<(ReplicaId, Result<Bytes, Error>)>,
+    /// The siblings that were not asked because they are parked, or the reason why they are not known.
+    pub parked: Result<Vec<ReplicaId>, Error>,
 }
 
 /// The outcome of [`Context::gossip`](crate::Context::gossip).

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Kind};
 use crate::id::{ClientId, ReplicaId};
 use crate::message::Message;
-use crate::port::GossipAnswers;
-use crate::replies::BroadcastReport;
+use crate::replies::{BroadcastReport, GossipAnswers};
 use crate::session::Session;
 
 /// The largest page of clients: 1000.
