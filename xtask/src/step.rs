@@ -21,6 +21,15 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long the last lines of a step that has ended may take to arrive.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// How many lines of a failed step are repeated, if its tests do not say what failed.
+const LAST_SHOWN: usize = 20;
+
+/// How many lines of a failed step are repeated at most.
+const MOST_SHOWN: usize = 60;
+
+/// How many characters of such a line are repeated.
+const LONGEST_SHOWN: usize = 400;
+
 /// A command that is about to run.
 pub(crate) struct Step {
     command: Command,
@@ -96,7 +105,8 @@ impl Step {
         wait(child, self.limit, &self.name())
     }
 
-    /// As [`Step::run`], and returns a copy of its standard output.
+    /// As [`Step::run`], and returns a copy of its standard output. The error of a step that failed has the lines of its output
+    /// that say why.
     pub(crate) fn run_and_keep(self) -> Result<String> {
         let (name, limit) = (self.name(), self.limit);
         let (sender, receiver) = mpsc::channel();
@@ -104,10 +114,13 @@ impl Step {
             // The receiver is gone only if the step has failed already.
             let _ = sender.send(line);
         })?;
-        succeeded(wait(child, limit, &name)?, &name)?;
+        let ended = wait(child, limit, &name).and_then(|status| succeeded(status, &name));
         // Not joined: a process that a test left behind would keep the pipe open.
         let lines: Vec<String> = std::iter::from_fn(|| receiver.recv_timeout(LAST_LINES).ok()).collect();
-        Ok(lines.join("\n"))
+        match ended {
+            Ok(()) => Ok(lines.join("\n")),
+            Err(error) => bail!("{error:#}\n{}", reasons(&lines)),
+        }
     }
 
     /// Prints and starts it. A thread passes every line of its standard output to the console and to `keep`, which is dropped
@@ -158,6 +171,24 @@ fn succeeded(status: ExitStatus, name: &str) -> Result<()> {
         bail!("`{name}` ended with {status}");
     }
     Ok(())
+}
+
+/// What the output of tests says about those that failed: the sections between `failures:` and `test result:`. If there are
+/// none, the last lines.
+fn reasons(lines: &[String]) -> String {
+    let mut is_inside = false;
+    let mut told: Vec<&str> = Vec::new();
+    for line in lines {
+        is_inside = (is_inside || line == "failures:") && !line.starts_with("test result:");
+        if is_inside && !line.trim().is_empty() {
+            told.push(line);
+        }
+    }
+    if told.is_empty() {
+        told = lines[lines.len().saturating_sub(LAST_SHOWN)..].iter().map(String::as_str).collect();
+    }
+    let cut = |line: &&str| line.chars().take(LONGEST_SHOWN).collect::<String>();
+    told.iter().take(MOST_SHOWN).map(cut).collect::<Vec<_>>().join("\n")
 }
 
 fn pass_on(output: ChildStdout, mut keep: impl FnMut(String)) {
@@ -252,6 +283,16 @@ mod tests {
         assert_eq!(Step::program("sh").args(["-c", "echo one; echo two"]).run_and_keep().unwrap(), "one\ntwo");
         assert!(Step::program("sh").args(["-c", "exit 3"]).run().is_err());
         assert!(Step::program("there-is-no-such-program").run().is_err());
+    }
+
+    #[test]
+    fn the_error_of_tests_names_those_that_failed() {
+        let output = "test a ... ok\n\nfailures:\n\n---- b stdout ----\nb panicked\n\ntest result: FAILED. 1 passed\ntest c ... ok";
+        let lines: Vec<String> = output.lines().map(str::to_owned).collect();
+        assert_eq!(reasons(&lines), "failures:\n---- b stdout ----\nb panicked");
+        assert_eq!(reasons(&lines[..1]), "test a ... ok");
+        let error = Step::program("sh").args(["-c", "echo why; exit 3"]).run_and_keep().unwrap_err().to_string();
+        assert!(error.ends_with("\nwhy"), "{error}");
     }
 
     #[test]

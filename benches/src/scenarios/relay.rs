@@ -1,5 +1,6 @@
 //! Our server beside the floor, with settings from the command line: [`RelayFamily`].
 
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ use super::figures;
 use super::messages::{self, Messages, SETTLED};
 
 const NAME: &str = "relay";
+
+/// The relay of another build.
+const OTHER: &str = "other build";
 
 /// What is shown.
 const FIGURES: &[Figure] = &[
@@ -66,6 +70,9 @@ pub struct RelayFlags {
     /// The relay's worker threads
     #[arg(long, value_name = "THREADS", default_value_t = 1)]
     workers: usize,
+    /// The folder of another build's `relay`, for example an earlier commit's: measured in the same rounds
+    #[arg(long, value_name = "FOLDER")]
+    against: Option<PathBuf>,
 }
 
 /// The family.
@@ -74,6 +81,8 @@ pub struct RelayFamily {
     messages: Messages,
     timing: Timing,
     launcher: Launcher,
+    /// Starts the relay of the other build.
+    other: Option<Launcher>,
     entrants: Vec<Entrant>,
 }
 
@@ -101,12 +110,23 @@ impl RelayFamily {
         if flags.in_flight > 1 {
             entrants.insert(1, Entrant::new("joined floor", Program::Floor).with(&["--joined"]));
         }
+        let mut other = None;
+        if let Some(folder) = &flags.against {
+            let relay = Entrant { name: OTHER.into(), ..entrants[entrants.len() - 1].clone() };
+            entrants.insert(entrants.len() - 1, relay);
+            other = Some(Launcher::new(programs.clone().with_ours(folder), options.pin)?);
+        }
         messages.workload(&entrants[0], timing).check()?;
-        Ok(Self { flags, messages, timing, launcher: Launcher::new(programs, options.pin)?, entrants })
+        Ok(Self { flags, messages, timing, launcher: Launcher::new(programs, options.pin)?, other, entrants })
+    }
+
+    /// What starts an entrant.
+    fn launcher(&self, entrant: &Entrant) -> &Launcher {
+        self.other.as_ref().filter(|_| entrant.name == OTHER).unwrap_or(&self.launcher)
     }
 
     fn measure(&self, entrant: &Entrant) -> Result<Sample> {
-        let deployment = self.launcher.start(entrant, 1)?;
+        let deployment = self.launcher(entrant).start(entrant, 1)?;
         let empty = deployment.resident_bytes()?;
         let pause = Duration::from_micros(self.flags.pause);
         let workload = Workload { pause, ..self.messages.workload(entrant, self.timing) };
@@ -134,7 +154,8 @@ impl Family for RelayFamily {
     }
 
     fn missing(&self) -> Vec<String> {
-        self.launcher.missing(&self.entrants)
+        let missing = |entrant: &Entrant| self.launcher(entrant).missing(std::slice::from_ref(entrant));
+        self.entrants.iter().flat_map(missing).collect()
     }
 
     fn sockets(&self) -> usize {

@@ -46,6 +46,12 @@ pub struct Programs {
 }
 
 impl Programs {
+    /// The same, but with our programs in another folder.
+    #[must_use]
+    pub fn with_ours(self, folder: &Path) -> Self {
+        Self { ours: Some(folder.to_owned()), ..self }
+    }
+
     /// Whether everything is there that an entrant is started from.
     pub fn have(&self, entrant: &Entrant) -> bool {
         let broker = match entrant.broker {

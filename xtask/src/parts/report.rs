@@ -18,7 +18,8 @@ pub(super) struct Finished {
     pub(super) result: Result<String, String>,
 }
 
-/// The closing table, and the plain line that CI reads: `N passed, M failed`, where N and M count parts.
+/// The closing table, why parts failed, and the plain line that CI reads: `N passed, M failed`, where N and M count parts. The
+/// reasons stand here, at the end, because CI may keep no more than the end of what was printed.
 pub(super) fn summary(finished: &[Finished], total: Duration) -> String {
     let mut text = format!("{:<12} {:<7} {:>8} {:>8}  note\n", "part", "result", "prepared", "seconds");
     for part in finished {
@@ -34,6 +35,11 @@ pub(super) fn summary(finished: &[Finished], total: Duration) -> String {
     }
     let failed = finished.iter().filter(|part| part.result.is_err()).count();
     text.push_str(&format!("{:<12} {:<7} {:>8} {:>8.1}\n\n", "all", "", "", total.as_secs_f64()));
+    for part in finished {
+        let Err(reason) = &part.result else { continue };
+        let Some((_, details)) = reason.split_once('\n') else { continue };
+        text.push_str(&format!("=== {} failed:\n{details}\n\n", part.name));
+    }
     text.push_str(&format!("{} passed, {failed} failed", finished.len() - failed));
     text
 }
@@ -90,6 +96,7 @@ mod tests {
         assert_eq!(text.lines().last(), Some("2 passed, 1 failed"));
         assert!(text.contains("unit         FAILED       0.5      1.5  broken\n"), "{text}");
         assert!(text.contains("fmt          passed       0.5      1.5\n"), "{text}");
+        assert!(text.contains("=== unit failed:\nin detail\n"), "{text}");
     }
 
     #[test]
