@@ -180,7 +180,7 @@ fn reasons(lines: &[String]) -> String {
     let mut told: Vec<&str> = Vec::new();
     for line in lines {
         is_inside = (is_inside || line == "failures:") && !line.starts_with("test result:");
-        if is_inside && !line.trim().is_empty() {
+        if is_inside && !line.trim().is_empty() && !is_of_a_backtrace(line) {
             told.push(line);
         }
     }
@@ -188,7 +188,14 @@ fn reasons(lines: &[String]) -> String {
         told = lines[lines.len().saturating_sub(LAST_SHOWN)..].iter().map(String::as_str).collect();
     }
     let cut = |line: &&str| line.chars().take(LONGEST_SHOWN).collect::<String>();
-    told.iter().take(MOST_SHOWN).map(cut).collect::<Vec<_>>().join("\n")
+    told[told.len().saturating_sub(MOST_SHOWN)..].iter().map(cut).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a line is a frame of a backtrace, or says where that frame is: `  12: name` or `    at file:1:2`.
+fn is_of_a_backtrace(line: &str) -> bool {
+    let (text, is_indented) = (line.trim_start(), line.starts_with(' '));
+    let number = text.split_once(": ").map_or("", |(number, _)| number);
+    is_indented && (text.starts_with("at ") || (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())))
 }
 
 fn pass_on(output: ChildStdout, mut keep: impl FnMut(String)) {
@@ -287,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_error_of_tests_names_those_that_failed() {
-        let output = "test a ... ok\n\nfailures:\n\n---- b stdout ----\nb panicked\n\ntest result: FAILED. 1 passed\ntest c ... ok";
+        let output = "test a ... ok\n\nfailures:\n\n---- b stdout ----\nb panicked\n  12: frame\n     at a.rs:1:2\n\ntest result: FAILED. 1 passed\ntest c ... ok";
         let lines: Vec<String> = output.lines().map(str::to_owned).collect();
         assert_eq!(reasons(&lines), "failures:\n---- b stdout ----\nb panicked");
         assert_eq!(reasons(&lines[..1]), "test a ... ok");

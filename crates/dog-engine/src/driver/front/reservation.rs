@@ -57,6 +57,11 @@ impl<H: Host> Reservation<H> {
                 Ok(Fetched::Refused { request: untouched, refusal }) => {
                     tracing::debug!(replica = %address, "the ticket was refused, so another is requested: {refusal}");
                     request = untouched;
+                    if refusal == Refusal::Closed {
+                        // The seat is free, for those who are known there. The ticket of a Replica that is full is kept until it
+                        // expires: the Group believes in too many free seats there, and the ticket takes one of them.
+                        self.host.cast_group(self.group, GroupCast::Release(ticket));
+                    }
                     let refused = matches!(refusal, Refusal::Full | Refusal::Closed).then_some(replica);
                     self.ticket = Some(identify(&self.host, self.group, client, refused).await?);
                 }
