@@ -144,10 +144,18 @@ pub struct Answer {
 /// # Panics
 /// When the server sends no complete response.
 pub async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
+    http_with(address, method, path, "", body).await
+}
+
+/// As [`http`], with more headers: each is a line that ends with `\r\n`.
+///
+/// # Panics
+/// When the server sends no complete response.
+pub async fn http_with(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}");
         stream.write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;

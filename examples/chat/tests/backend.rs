@@ -5,11 +5,10 @@ use chat::backend::Secret;
 use dog::http::header;
 use dog::{Body, Env, Limit, Request};
 use dog_native::Server;
-use dog_test_support::client::Client;
+use dog_test_support::client::{Client, http_with};
 use dog_testing::{ClientSocket, Cluster};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
 
 const SECRET: &str = "open sesame";
 
@@ -159,41 +158,44 @@ fn without_a_secret_there_is_nothing() {
     }
 }
 
-/// Sends a request as bytes. Returns the status and the body.
-async fn send(address: std::net::SocketAddr, head: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).await.expect("the server listens");
-    let length = body.len();
-    let request = format!("{head}\r\nhost: chat\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-    stream.write_all(request.as_bytes()).await.expect("it is sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("a response");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, body.to_owned())
-}
-
 #[tokio::test]
 async fn the_native_server_answers_other_programs() {
     let server = Server::new(Chat).env(env()).bind("127.0.0.1:0").workers(2);
     let running = server.start().await.expect("a port is free");
     let address = running.local_addr();
-    let known = format!("authorization: Bearer {SECRET}");
-    let announce = format!("POST /announce HTTP/1.1\r\n{known}");
-    assert_eq!(send(address, &announce, "hello").await, (200, json!({ "sockets": 0 }).to_string()));
+    let known = format!("authorization: Bearer {SECRET}\r\n");
+    let send = async |method, path, headers: &str, body: &str| {
+        let answer = http_with(address, method, path, headers, body).await;
+        (answer.status, answer.body)
+    };
+    let announce = async |headers: &str, body: &str| send("POST", "/announce", headers, body).await;
+    let sockets = |count: u32| (200, json!({ "sockets": count }).to_string());
+    assert_eq!(announce(&known, "hello").await, sockets(0));
     let mut ann = Client::connect(address, "/ws?u=ann").await;
     let mut cid = Client::connect(address, "/ws?u=cid").await;
     let _bob = Client::connect(address, "/ws?u=ann").await;
-    assert_eq!(send(address, &announce, "hello").await, (200, json!({ "sockets": 3 }).to_string()));
+    for (headers, body, status) in [
+        ("", "hello", 401),
+        (&*format!("authorization: Bearer {}\r\n", "x".repeat(200_000)), "hello", 431),
+        (&known, "", 400),
+        (&known, &"x".repeat(16 * 1024 + 1), 413),
+    ] {
+        assert_eq!(announce(headers, body).await.0, status);
+    }
+    assert_eq!(announce(&known, "hello").await, sockets(3));
     for client in [&mut ann, &mut cid] {
         assert_eq!(client.next_of("user:msg").await["text"], "hello");
     }
     let listed = json!({ "users": [{ "name": "ann", "sockets": 2 }, { "name": "cid", "sockets": 1 }] });
-    assert_eq!(send(address, "GET /users HTTP/1.1", "").await, (200, listed.to_string()));
-    let remove = format!("DELETE /users/ann HTTP/1.1\r\n{known}");
-    assert_eq!(send(address, &remove, "").await, (200, json!({ "sockets": 2 }).to_string()));
+    assert_eq!(send("GET", "/users", "", "").await, (200, listed.to_string()));
+    assert_eq!(send("DELETE", "/users/ann", "", "").await.0, 401);
+    assert_eq!(send("DELETE", "/users/ann", &known, "").await, sockets(2));
     assert_eq!(cid.next_of("user:exit").await["from"], "ann");
-    assert_eq!(send(address, &remove, "").await.0, 404);
-    assert_eq!(send(address, "POST /announce HTTP/1.1", "hello").await.0, 401);
-    let endless = format!("POST /announce HTTP/1.1\r\nauthorization: Bearer {}", "x".repeat(200_000));
-    assert_eq!(send(address, &endless, "hello").await.0, 431);
+    let close = loop {
+        if let Message::Close(close) = ann.next_raw().await {
+            break close.expect("a code");
+        }
+    };
+    assert_eq!((u16::from(close.code), close.reason.as_str()), (4003, "removed"));
+    assert_eq!(send("DELETE", "/users/ann", &known, "").await.0, 404);
 }

@@ -19,7 +19,12 @@ async fn start() -> (Running, SocketAddr) {
 
 /// Joins and reads up to the user's own `user:join`. Returns the client and the Replica that this message names.
 async fn join(address: SocketAddr, name: &str) -> (Client, String) {
-    let mut client = Client::connect(address, &format!("/ws?u={name}")).await;
+    join_with(address, name, "").await
+}
+
+/// The same with more in the query, such as `&topic=cats`.
+async fn join_with(address: SocketAddr, name: &str, query: &str) -> (Client, String) {
+    let mut client = Client::connect(address, &format!("/ws?u={name}{query}")).await;
     loop {
         let join = client.next_of("user:join").await;
         if join["from"] == name {
@@ -141,6 +146,67 @@ async fn a_whisper_reaches_every_socket_of_the_user_and_comes_once_to_oneself() 
         assert_eq!(client.next_of("user:msg").await["text"], "memo");
         assert_eq!(client.next_of("user:msg").await["text"], "after");
     }
+}
+
+/// The topics and texts of all messages up to `last`, which is said to everyone.
+async fn heard_before(client: &mut Client, last: &str) -> Vec<(String, String)> {
+    let mut heard = Vec::new();
+    loop {
+        let message = said(client.next_of("user:msg").await);
+        let field = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
+        let (topic, text) = (field("topic"), field("text"));
+        if text == last {
+            return heard;
+        }
+        assert_eq!(message, json!({ "from": "ann", "text": text, "meta": "topic", "topic": topic }));
+        heard.push((topic, text));
+    }
+}
+
+#[tokio::test]
+async fn slash_t_goes_to_the_subscribers_on_every_replica_and_to_nobody_else() {
+    let (_running, address) = start().await;
+    let (mut ann, first) = join(address, "ann").await;
+    let (bob, _) = join_with(address, "bob", "&topic=cats").await;
+    let (cid, second) = join_with(address, "cid", "&topic=dogs&topic=cats").await;
+    let (dan, _) = join(address, "dan").await;
+    let (eve, third) = join_with(address, "eve", "&topic=cats&topic=cats&topic=k%C3%BChe").await;
+    assert!(first != second && second != third && first != third, "a Replica has two seats");
+    // ann is subscribed with one of her sockets, and not with the one that speaks.
+    let (again, _) = join_with(address, "ann", "&topic=dogs").await;
+    for text in ["/t cats  purr all day", "/t dogs woof", "/t kühe muh", "/t birds sing"] {
+        say(&mut ann, text).await;
+    }
+    say(&mut ann, "aloud").await;
+    let (cats, dogs, cows) = (("cats", "purr all day"), ("dogs", "woof"), ("kühe", "muh"));
+    let expected = [vec![], vec![cats], vec![cats, dogs], vec![], vec![cats, cows], vec![dogs]];
+    let mut clients = [ann, bob, cid, dan, eve, again];
+    for (client, expected) in clients.iter_mut().zip(expected) {
+        let heard = heard_before(client, "aloud").await;
+        let heard: Vec<_> = heard.iter().map(|(topic, text)| (topic.as_str(), text.as_str())).collect();
+        assert_eq!(heard, expected);
+    }
+    // Who has subscribed hears what it says.
+    let [.., again] = &mut clients;
+    say(again, "/t dogs mine").await;
+    assert_eq!(again.next_of("user:msg").await["text"], "mine");
+}
+
+#[tokio::test]
+async fn a_bad_topic_is_refused_at_the_handshake_or_answered() {
+    let (_running, address) = start().await;
+    let many: String = (0..129).map(|number| format!("&topic={number}")).collect();
+    for bad in ["&topic=", "&topic=a%0Ab", &format!("&topic=cats&topic={}", "x".repeat(257)), &many] {
+        let path = format!("/ws?u=ann{bad}");
+        assert_eq!(Client::open(handshake(address, &path)).await.err(), Some(400), "{bad}");
+    }
+    let (mut ann, _) = join_with(address, "ann", &many.replacen("&topic=128", "", 1)).await;
+    for bad in ["/t", "/t cats", "/t \u{7f} text", &format!("/t {} text", "x".repeat(257))] {
+        say(&mut ann, bad).await;
+        assert_eq!(ann.next().await["type"], "error", "{bad}");
+    }
+    say(&mut ann, "/t 127 text").await;
+    assert_eq!(ann.next().await["topic"], "127");
 }
 
 #[tokio::test]
