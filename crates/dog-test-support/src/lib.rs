@@ -5,11 +5,14 @@
 //! - [`nats`]: one NATS server or a cluster of them, on free ports and in a temporary folder.
 //! - [`workerd`]: Cloudflare's runtime with a Worker of this project.
 //! - [`client`] (feature `client`): a WebSocket client and an HTTP client, both with a deadline on every wait.
+//! - [`browser`] (feature `browser`): windows of a real browser.
 //! - [`command_line`] (feature `client`): the checks that the command line of every example passes.
 //!
 //! The functions panic when something does not start, because a test cannot go on without it. Only [`process`] returns
 //! errors: `cargo xtask` uses it too.
 
+#[cfg(feature = "browser")]
+pub mod browser;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "client")]

@@ -1,7 +1,7 @@
 //! Cloudflare's workerd as a server: a [`Worker`], started on a [`Disk`], is a [`Workerd`].
 //!
 //! `cargo xtask test workers` builds the Workers, installs workerd, and names both in environment variables: [`PROGRAM`] is
-//! the program, [`WORKER`] is the folder of the Worker.
+//! the program, [`WORKERS`] is the folder with the folders of the Workers.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ use crate::process::Process;
 /// The environment variable that names the program.
 pub const PROGRAM: &str = "DOG_WORKERD";
 
-/// The environment variable that names the folder of the Worker.
-pub const WORKER: &str = "DOG_WORKER";
+/// The environment variable that names the folder in which each Worker has its folder.
+pub const WORKERS: &str = "DOG_WORKERS";
 
 /// The arguments of workerd before the path of its configuration. With `--control-fd=1` it prints where it listens (see
 /// [`port_in`]); with `--import-path=/` the configuration may name files by their absolute path.
@@ -57,6 +57,8 @@ impl Default for Disk {
 /// A Worker: a folder with `index.js`, and with `index_bg.wasm` if it is written in Rust.
 #[derive(Clone, Copy, Debug)]
 pub struct Worker<'a> {
+    /// The name of its folder in that of the Workers.
+    pub folder: &'a str,
     /// The Groups that it exports. Each has two classes, for example `RoomGroup` and `RoomReplica`.
     pub groups: &'a [&'a str],
     /// Its environment variables, by name.
@@ -79,13 +81,13 @@ pub struct Workerd {
 }
 
 impl Worker<'_> {
-    /// Starts workerd with the Worker in the folder that [`WORKER`] names, and waits until it listens.
+    /// Starts workerd with the Worker, and waits until it listens.
     ///
     /// # Panics
     /// When one of the environment variables is not set, or when workerd does not listen within a minute.
     #[must_use]
     pub fn start(&self, disk: &Disk, address: SocketAddr) -> Workerd {
-        let folder = variable(WORKER);
+        let folder = variable(WORKERS).join(self.folder);
         let configuration = NamedTempFile::with_suffix(".capnp").expect("a temporary file");
         let text = self.configuration(&folder, disk.0.path(), address);
         std::fs::write(configuration.path(), text).expect("space for the configuration");
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn a_worker_without_wasm_names_none() {
         let folder = tempfile::tempdir().unwrap();
-        let worker = Worker { groups: &["Room"], variables: &[("LIMIT", "50")] };
+        let worker = Worker { folder: "room", groups: &["Room"], variables: &[("LIMIT", "50")] };
         let configuration = || worker.configuration(folder.path(), Path::new("/objects"), any_port());
         let text = configuration();
         assert!(!text.contains("wasm") && text.contains("text = \"50\"") && text.contains("RoomReplica"), "{text}");

@@ -109,9 +109,9 @@ impl WorkerTools {
         write_program(&self.wrappers.join("rustup"), script)
     }
 
-    /// Names workerd and the Worker in this folder to a test.
-    pub(crate) fn with_worker(&self, step: Step, folder: &Path) -> Result<Step> {
-        Ok(step.env(workerd::PROGRAM, &self.npm.workerd()?).env(workerd::WORKER, text(folder)?))
+    /// Names workerd and the folder of all Workers to a test.
+    pub(crate) fn with_workers(&self, workspace: &Workspace, step: Step) -> Result<Step> {
+        Ok(step.env(workerd::PROGRAM, &self.npm.workerd()?).env(workerd::WORKERS, text(&workspace.scratch(""))?))
     }
 
     /// Builds the Worker of a package for tests and returns the folder with its module and its wasm. It is optimised a

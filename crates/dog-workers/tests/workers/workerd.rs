@@ -13,7 +13,7 @@ impl Workerd {
     /// Starts workerd and waits until it listens.
     pub(crate) fn start(disk: &Disk, variables: &[(&str, &str)]) -> Self {
         let groups = &["Single", "Pair", "Octet", "Hall", "Match", "Brief", "Named", "Slow"];
-        Self(Worker { groups, variables }.start(disk, any_port()))
+        Self(Worker { folder: "worker", groups, variables }.start(disk, any_port()))
     }
 
     /// Returns the address on which it listens.

@@ -4,35 +4,19 @@
 //! `chromium-driver`. That command ignores the tests on workerd. `cargo xtask test workers` builds the Worker and runs
 //! those. Screenshots go to `target/artifacts`, or to the folder that `DOG_ARTIFACTS` names.
 
+use dog_test_support::browser::{Host, Look, Window, browse};
+use dog_test_support::client::http_with;
+use room::{Room, SECRET};
 use serde_json::{Value, json};
 
-use room::{Host, Room};
-use window::{Look, Window, browse};
-
 mod room;
-mod window;
 
-/// Declares tests that run on both hosts.
-macro_rules! on_both_hosts {
-    ($($story:ident),* $(,)?) => {
-        mod native {
-            $(#[tokio::test]
-            async fn $story() {
-                super::$story(super::Host::Native).await;
-            })*
-        }
-
-        mod workerd {
-            $(#[tokio::test]
-            #[ignore = "needs workerd: cargo xtask test workers"]
-            async fn $story() {
-                super::$story(super::Host::Workerd).await;
-            })*
-        }
-    };
-}
-
-on_both_hosts!(three_people_talk, the_page_comes_back_by_itself, the_form_says_what_is_wrong_with_a_name);
+dog_test_support::on_both_hosts!(
+    three_people_talk,
+    the_page_comes_back_by_itself,
+    the_form_says_what_is_wrong_with_a_name,
+    who_has_subscribed_reads_the_topic_until_the_removal,
+);
 
 /// A script that returns the messages in a window's log, as `[kind, from, text]`. The window's own messages are from
 /// "You".
@@ -50,7 +34,7 @@ const STATE: &str = "document.getElementById('status').dataset.state";
 async fn three_people_talk(host: Host) {
     let mut room = Room::open(host).await;
     let page = format!("http://{}/", room.address());
-    let looks = [Look::DESKTOP, Look::PHONE, Look { dark: true, ..Look::DESKTOP }];
+    let looks = [Look::DESKTOP, Look::PHONE, Look::DARK];
     browse(looks, async |[ann, bob, cid]| {
         // Each user types a name into the form. The form has the focus when the page opens.
         for (window, name) in [(ann, "ann"), (bob, "bob"), (cid, "cid")] {
@@ -210,6 +194,40 @@ async fn the_page_comes_back_by_itself(host: Host) {
         room.stop().await;
     })
     .await;
+}
+
+async fn who_has_subscribed_reads_the_topic_until_the_removal(host: Host) {
+    let mut room = Room::open(host).await;
+    let address = room.address();
+    browse([Look::DESKTOP, Look::PHONE], async |[ann, bob]| {
+        for (window, query) in [(ann, "?u=ann"), (bob, "?u=bob&topic=cats&topic=k%C3%BChe")] {
+            window.goto(&format!("http://{address}/{query}")).await;
+            window.wait_for(STATE, &json!("connected")).await;
+        }
+        bob.wait_for(PEOPLE, &json!([["ann", "bob"]])).await;
+        for text in ["/t cats They sleep all day.", "/t dogs They never sleep.", "Who is awake?"] {
+            ann.type_keys(text).await;
+            ann.press(&[Window::ENTER]).await;
+        }
+        let aloud = "Who is awake?";
+        bob.wait_for(MESSAGES, &json!([["topic", "ann", "They sleep all day."], ["all", "ann", aloud]])).await;
+        assert_eq!(bob.eval("document.querySelector('#log .kind').textContent").await, "about cats");
+        ann.wait_for(MESSAGES, &json!([["all", "You", aloud]])).await;
+        fits_the_screen(bob).await;
+
+        let secret = format!("authorization: Bearer {SECRET}\r\n");
+        assert_eq!(http_with(address, "DELETE", "/users/bob", &secret, "").await.status, 200);
+        bob.wait_for(STATE, &json!("closed")).await;
+        let told = "document.getElementById('state').textContent";
+        assert_eq!(bob.eval(told).await, "You were removed from the room. (4003: removed)");
+        // A page that waits to reconnect does it at once when its network is back. This one does not wait.
+        bob.eval("dispatchEvent(new Event('online'))").await;
+        assert_eq!(bob.eval(STATE).await, "closed");
+        ann.wait_for(PEOPLE, &json!([["ann"]])).await;
+        assert_eq!(http_with(address, "DELETE", "/users/bob", &secret, "").await.status, 404);
+    })
+    .await;
+    room.stop().await;
 }
 
 /// Runs only on the native host: the message limit of the other host is megabytes and cannot be set.

@@ -3,26 +3,14 @@
 use std::net::SocketAddr;
 
 use chat::app::Chat;
+use chat::backend::Secret;
 use dog::{Env, Limit};
 use dog_native::{Running, Server};
+use dog_test_support::browser::Host;
 use dog_test_support::workerd::{Disk, Worker, Workerd, any_port};
 
-/// The host that serves the room.
-#[derive(Clone, Copy)]
-pub(crate) enum Host {
-    Native,
-    Workerd,
-}
-
-impl Host {
-    /// Returns the suffix for names of screenshots. Those of the native host are used in the documentation.
-    pub(crate) fn suffix(self) -> &'static str {
-        match self {
-            Self::Native => "",
-            Self::Workerd => "-workerd",
-        }
-    }
-}
+/// What other programs show to the room.
+pub(crate) const SECRET: &str = "open sesame";
 
 /// A room with two seats per Replica. It can be stopped and started again at the same address.
 pub(crate) struct Room {
@@ -63,11 +51,13 @@ impl Room {
     pub(crate) async fn start_again(&mut self) {
         let serving = match self.host {
             Host::Native => {
-                let server = Server::new(Chat).env(Env::new().with(Limit::new(2))).bind(self.address.to_string());
+                let env = Env::new().with(Limit::new(2)).with(Secret::new(SECRET).expect("it is not empty"));
+                let server = Server::new(Chat).env(env).bind(self.address.to_string());
                 Serving::Native(server.max_message(8 * 1024).start().await.expect("the port is free"))
             }
             Host::Workerd => {
-                let worker = Worker { groups: &["Lobby"], variables: &[("LIMIT", "2")] };
+                let variables = &[("LIMIT", "2"), ("SECRET", SECRET)];
+                let worker = Worker { folder: "chat-worker", groups: &["Lobby"], variables };
                 Serving::Workerd(worker.start(&self.disk, self.address))
             }
         };

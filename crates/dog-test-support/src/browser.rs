@@ -1,5 +1,9 @@
-//! Headless Chromium windows, controlled through chromedriver.
+//! Headless Chromium windows, controlled through chromedriver, for tests of the pages of the examples: [`browse`] opens them.
+//!
+//! They need Debian's packages `chromium` and `chromium-driver`. Screenshots go to `target/artifacts`, or to the folder that
+//! `DOG_ARTIFACTS` names. Every wait has a deadline of a minute and panics when it passes.
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -16,24 +20,73 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+/// Declares tests that run on both hosts: `on_both_hosts!(story, …)` for `async fn story(host: Host)`. `cargo test` ignores
+/// those on workerd. `cargo xtask test workers` builds the Workers and runs them.
+#[macro_export]
+macro_rules! on_both_hosts {
+    ($($story:ident),* $(,)?) => {
+        mod native {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story($crate::browser::Host::Native).await;
+            })*
+        }
+
+        mod workerd {
+            $(#[tokio::test]
+            #[ignore = "needs workerd: cargo xtask test workers"]
+            async fn $story() {
+                super::$story($crate::browser::Host::Workerd).await;
+            })*
+        }
+    };
+}
+
+/// Where the server of a test runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Host {
+    /// In the process of the test.
+    Native,
+    /// In workerd.
+    Workerd,
+}
+
+impl Host {
+    /// The suffix for names of screenshots. Those of the native host are used in the documentation.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Native => "",
+            Self::Workerd => "-workerd",
+        }
+    }
+}
+
 /// How long to wait before a test fails. Much longer than any step takes, so that a busy machine fails no test.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The appearance of a window.
-#[derive(Clone, Copy)]
-pub(crate) struct Look {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    pub(crate) dark: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    width: u32,
+    height: u32,
+    dark: bool,
 }
 
 impl Look {
-    pub(crate) const DESKTOP: Self = Self { width: 1200, height: 800, dark: false };
-    pub(crate) const PHONE: Self = Self { width: 360, height: 640, dark: false };
+    /// 1,200 by 800 pixels.
+    pub const DESKTOP: Self = Self { width: 1200, height: 800, dark: false };
+    /// The same, and the user prefers dark pages.
+    pub const DARK: Self = Self { dark: true, ..Self::DESKTOP };
+    /// 360 by 640 pixels.
+    pub const PHONE: Self = Self { width: 360, height: 640, dark: false };
 }
 
 /// Opens windows, passes them to `story`, and closes them even if `story` panics.
-pub(crate) async fn browse<const N: usize>(looks: [Look; N], story: impl AsyncFnOnce([&Window; N])) {
+///
+/// # Panics
+/// When no browser starts, and when `story` panics.
+pub async fn browse<const N: usize>(looks: [Look; N], story: impl AsyncFnOnce([&Window; N])) {
     let (_driver, address) = driver().await;
     let mut windows = Vec::new();
     for look in looks {
@@ -76,16 +129,22 @@ async fn driver() -> (Child, String) {
 }
 
 /// One window in its own browser. A browser slows down windows that are in the background.
-pub(crate) struct Window {
+pub struct Window {
     client: Client,
     _profile: TempDir,
 }
 
 impl Window {
-    pub(crate) const ENTER: Key = Key::Enter;
-    pub(crate) const TAB: Key = Key::Tab;
-    pub(crate) const SHIFT: Key = Key::Shift;
-    pub(crate) const RIGHT: Key = Key::Right;
+    /// The key.
+    pub const ENTER: Key = Key::Enter;
+    /// The key.
+    pub const TAB: Key = Key::Tab;
+    /// The key.
+    pub const SHIFT: Key = Key::Shift;
+    /// The key.
+    pub const LEFT: Key = Key::Left;
+    /// The key.
+    pub const RIGHT: Key = Key::Right;
 
     async fn open(driver: &str, look: Look) -> Self {
         let profile = tempfile::tempdir().expect("a temporary folder can be created");
@@ -117,21 +176,35 @@ impl Window {
         Self { client: client.expect("a browser starts"), _profile: profile }
     }
 
-    pub(crate) async fn goto(&self, url: &str) {
+    /// Opens a page.
+    ///
+    /// # Panics
+    /// When it cannot be loaded.
+    pub async fn goto(&self, url: &str) {
         self.client.goto(url).await.expect("the page");
     }
 
-    pub(crate) async fn back(&self) {
+    /// Goes back to the page before.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn back(&self) {
         self.client.back().await.expect("the previous page loads");
     }
 
     /// Returns the value of a JavaScript expression in the page.
-    pub(crate) async fn eval(&self, expression: &str) -> Value {
+    ///
+    /// # Panics
+    /// When the expression throws.
+    pub async fn eval(&self, expression: &str) -> Value {
         self.client.execute(&format!("return ({expression});"), Vec::new()).await.expect("the expression is valid")
     }
 
     /// Waits until the expression has that value.
-    pub(crate) async fn wait_for(&self, expression: &str, expected: &Value) {
+    ///
+    /// # Panics
+    /// When the deadline passes.
+    pub async fn wait_for(&self, expression: &str, expected: &Value) {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let value = self.eval(expression).await;
@@ -144,16 +217,32 @@ impl Window {
     }
 
     /// Types text on the keyboard, into the element that has the focus.
-    pub(crate) async fn type_keys(&self, text: &str) {
+    ///
+    /// # Panics
+    /// When the window has been closed.
+    pub async fn type_keys(&self, text: &str) {
         let keys = text.chars().flat_map(|value| [KeyAction::Down { value }, KeyAction::Up { value }]);
         self.act(keys).await;
     }
 
     /// Presses keys together and releases them in reverse order.
-    pub(crate) async fn press(&self, keys: &[Key]) {
+    ///
+    /// # Panics
+    /// When the window has been closed.
+    pub async fn press(&self, keys: &[Key]) {
         let keys = keys.iter().map(|&key| char::from(key));
         let down = keys.clone().map(|value| KeyAction::Down { value });
         self.act(down.chain(keys.rev().map(|value| KeyAction::Up { value }))).await;
+    }
+
+    /// Holds a key down until the future ends.
+    ///
+    /// # Panics
+    /// When the window has been closed.
+    pub async fn hold(&self, key: Key, until: impl Future<Output = ()>) {
+        self.act([KeyAction::Down { value: char::from(key) }].into_iter()).await;
+        until.await;
+        self.act([KeyAction::Up { value: char::from(key) }].into_iter()).await;
     }
 
     async fn act(&self, actions: impl Iterator<Item = KeyAction>) {
@@ -162,7 +251,10 @@ impl Window {
     }
 
     /// Saves a screenshot of the window in the folder for artefacts.
-    pub(crate) async fn picture(&self, name: &str) {
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub async fn picture(&self, name: &str) {
         let picture = self.client.screenshot().await.expect("a picture");
         let folder = std::env::var_os("DOG_ARTIFACTS").map_or_else(
             || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/artifacts")),
