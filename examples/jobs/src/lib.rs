@@ -177,7 +177,10 @@ async fn hand_in(cx: &GroupContext, request: Request) -> Result<Response> {
     });
     match stored.await {
         Ok(status) => {
-            cx.broadcast(Message::json(&status)?)?;
+            // A job that is due runs already, and tells of itself.
+            if cx.now() < due {
+                cx.broadcast(Message::json(&status)?)?;
+            }
             Ok(json_response(StatusCode::ACCEPTED, &status)?)
         }
         Err(failure) if failure.downcast_ref().is_some_and(Error::is_too_many) => {
