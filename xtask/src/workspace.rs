@@ -12,9 +12,9 @@ pub(crate) const OTHER_MANIFESTS: &[&str] = &["fuzz/Cargo.toml", RUST_PEERS];
 /// The servers in Rust that the benchmarks compare with: outside the workspace, so that nothing else compiles what they need.
 pub(crate) const RUST_PEERS: &str = "benches/peers/rust/Cargo.toml";
 
-/// Cargo's arguments for everything that tests are compiled for: every package, and the one feature that a test needs. Cargo
+/// Cargo's arguments for everything that tests are compiled for: every package, and the feature that tests in a browser need. Cargo
 /// compiles a dependency again if another choice of packages gives it other features, so all parts make the same choice.
-const ALL_PACKAGES: &[&str] = &["--workspace", "--features", "chat/browser"];
+const ALL_PACKAGES: &[&str] = &["--workspace", "--features", "chat/browser,game/browser,jobs/browser"];
 /// Cargo's profile for tests that count in hundreds of thousands.
 const OPTIMISED: &[&str] = &["--profile", "optimised-test"];
 

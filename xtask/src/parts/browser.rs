@@ -1,4 +1,5 @@
-//! The part `browser`: the chat page in a real browser. The test belongs to the example; this part installs the browser.
+//! The part `browser`: the pages of the examples in a real browser. The tests belong to the examples; this part installs
+//! the browser.
 
 use anyhow::Result;
 
@@ -8,7 +9,7 @@ use crate::provision::apt;
 use crate::step::Step;
 use crate::workspace::Workspace;
 
-/// The programs that the test drives, and their Debian packages.
+/// The programs that the tests drive, and their Debian packages.
 const PROGRAMS: &[(&str, &str)] = &[("chromium", "chromium"), ("chromedriver", "chromium-driver")];
 
 /// Installs the browser.
@@ -21,7 +22,7 @@ pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
     Ok(Count::of(&test(workspace).run_and_keep()?).passed())
 }
 
-/// The tests of the page on workerd, which the part `workers` runs. The caller adds the variables that name workerd.
+/// The tests of the pages on workerd, which the part `workers` runs. The caller adds the variables that name workerd.
 pub(super) fn on_workerd(workspace: &Workspace) -> Step {
     test(workspace).args(["--", "--ignored", "workerd::"])
 }

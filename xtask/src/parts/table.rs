@@ -95,7 +95,7 @@ pub(super) const PARTS: &[Part] = &[
         fuzz::prepare,
         fuzz::run,
     ),
-    part("browser", "the chat page in a headless browser", When::Alone, browser::prepare, browser::run),
+    part("browser", "the pages of the examples in a headless browser", When::Alone, browser::prepare, browser::run),
     part(
         "workers",
         "the promises on Cloudflare's workerd, and the size of a Worker",

@@ -1,4 +1,5 @@
-//! The part `workers`: the conformance suite and more on Cloudflare's workerd, the chat page on it, and the sizes of two Workers.
+//! The part `workers`: the conformance suite and more on Cloudflare's workerd, the pages of the chat and of the game on it, and the
+//! sizes of two Workers.
 
 use anyhow::Result;
 
@@ -14,12 +15,15 @@ const SUITE: &str = "worker";
 const CHAT: &str = "chat-worker";
 /// The same of the relay example, the smallest Worker there is.
 const RELAY: &str = "relay-worker";
+/// The folder of the game's Worker. It is built for tests as the suite's is: what both use is compiled once.
+const GAME: &str = "game-worker";
 
 /// Installs the tools and the browser, and builds the Workers.
 pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
     browser::prepare(workspace)?;
     let tools = WorkerTools::install(workspace)?;
     tools.build(workspace, "crates/dog-workers/tests/worker", SUITE)?;
+    tools.build(workspace, "examples/game", GAME)?;
     tools.build_to_deploy(workspace, "examples/chat", CHAT)?;
     tools.build_to_deploy(workspace, "examples/relay", RELAY).map(drop)
 }
@@ -32,8 +36,8 @@ pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
     println!("{chat}, {relay}");
     let suite = workspace.cargo_test().args(["--test", "workers", "--", "--test-threads=1", "--nocapture"]);
     // Both run, even if the first fails: one run shows everything.
-    let suite = tools.with_worker(suite, &workspace.scratch(SUITE))?.run_and_keep();
-    let page = tools.with_worker(browser::on_workerd(workspace), &workspace.scratch(CHAT))?.run_and_keep();
-    let (suite, page) = (Count::of(&suite?), Count::of(&page?));
-    Ok(format!("{suite}; the chat page: {page}; {chat}, {relay}{}", tools.toolchain().note()))
+    let suite = tools.with_workers(workspace, suite)?.run_and_keep();
+    let pages = tools.with_workers(workspace, browser::on_workerd(workspace))?.run_and_keep();
+    let (suite, pages) = (Count::of(&suite?), Count::of(&pages?));
+    Ok(format!("{suite}; the pages: {pages}; {chat}, {relay}{}", tools.toolchain().note()))
 }
