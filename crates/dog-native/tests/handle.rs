@@ -6,11 +6,9 @@ use std::ops::RangeInclusive;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dog::{
-    App, ClientId, CloseCode, Context, Dog, Failure, Group, GroupContext, Limit, Policy, Replica, Request, Response,
-    Result,
-};
+use dog::{ClientId, CloseCode, Failure, Group, GroupContext, Limit, Policy, Result};
 use dog_native::{Handle, Server};
+use dog_test_support::app::{House, Plain};
 use dog_test_support::client::Client;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Builder;
@@ -22,7 +20,7 @@ struct Sum {
 }
 
 impl Group for Sum {
-    type Replica = Nobody;
+    type Replica = Plain<Self>;
     type Call = u64;
     type Reply = u64;
     const NAME: &'static str = "sum";
@@ -51,27 +49,11 @@ impl Group for Sum {
     }
 }
 
-struct Nobody;
-
-impl Replica for Nobody {
-    type Group = Sum;
-    type Gossip = ();
-    type Answer = ();
-
-    async fn activate(_: &Context<Self>) -> Result<Self> {
-        Ok(Self)
-    }
-
-    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        Ok(cx.connect(request))
-    }
-}
-
 /// A Group that the App does not run.
 struct Elsewhere;
 
 impl Group for Elsewhere {
-    type Replica = Stranger;
+    type Replica = Plain<Self>;
     type Call = ();
     type Reply = ();
     const NAME: &'static str = "elsewhere";
@@ -85,39 +67,12 @@ impl Group for Elsewhere {
     }
 }
 
-struct Stranger;
-
-impl Replica for Stranger {
-    type Group = Elsewhere;
-    type Gossip = ();
-    type Answer = ();
-
-    async fn activate(_: &Context<Self>) -> Result<Self> {
-        Ok(Self)
-    }
-
-    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        Ok(cx.connect(request))
-    }
-}
-
-struct Sums;
-
-impl App for Sums {
-    type Groups = (Sum,);
-
-    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
-        Ok(dog.group::<Sum>("main").identify(&client).await?.fetch(request).await?)
-    }
-}
-
-fn server() -> Server<Sums> {
-    Server::new(Sums).bind("127.0.0.1:0").workers(2)
+fn server() -> Server<House<Sum>> {
+    Server::new(House::new()).bind("127.0.0.1:0").workers(2)
 }
 
 /// Calls with each of `numbers`, on a thread of its own. So everything that is used there must be `Send`.
-fn calls(handle: &Handle<Sums>, name: &'static str, numbers: RangeInclusive<u64>) -> JoinHandle<usize> {
+fn calls(handle: &Handle<House<Sum>>, name: &'static str, numbers: RangeInclusive<u64>) -> JoinHandle<usize> {
     let group = handle.group::<Sum>(name);
     std::thread::spawn(move || {
         let answers = numbers.map(|number| group.call(&number)).collect::<FuturesUnordered<_>>();

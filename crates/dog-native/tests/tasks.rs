@@ -7,15 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dog::http::StatusCode;
-use dog::{
-    App, ClientId, Context, Dog, Env, Group, GroupContext, Limit, Replica, Request, Response, Result, Task,
-    text_response,
-};
+use dog::{Context, Env, Group, GroupContext, Limit, Replica, Request, Response, Result, Task, text_response};
 use dog_native::{Running, Server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use dog_test_support::app::House;
+use dog_test_support::client::{http, within};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What the tasks have done.
@@ -37,16 +33,6 @@ struct Dropped(Arc<Seen>);
 impl Drop for Dropped {
     fn drop(&mut self) {
         self.0.say("dropped");
-    }
-}
-
-struct House;
-
-impl App for House {
-    type Groups = (Hall,);
-
-    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        Ok(dog.group::<Hall>("hall").identify(&ClientId::new("client")?).await?.fetch(request).await?)
     }
 }
 
@@ -120,24 +106,19 @@ fn seen(cx: &Context<Room>) -> Arc<Seen> {
     cx.env().get::<Arc<Seen>>().cloned().unwrap()
 }
 
-async fn start(set: impl FnOnce(Server<House>) -> Server<House>) -> (Running, Arc<Seen>) {
+async fn start(set: impl FnOnce(Server<House<Hall>>) -> Server<House<Hall>>) -> (Running, Arc<Seen>) {
     let seen = Arc::<Seen>::default();
-    let server = Server::new(House).bind("127.0.0.1:0").workers(2).env(Env::new().with(Arc::clone(&seen)));
+    let server = Server::new(House::new()).bind("127.0.0.1:0").workers(2).env(Env::new().with(Arc::clone(&seen)));
     (set(server).start().await.unwrap(), seen)
 }
 
-/// Sends a request. Returns the body of the response.
+/// Sends a request of a client. Returns the body of the response.
 async fn get(running: &Running, path: &str) -> String {
-    let mut stream = TcpStream::connect(running.local_addr()).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("in time").unwrap();
-    text.rsplit("\r\n\r\n").next().unwrap_or_default().to_owned()
+    http(running.local_addr(), "GET", &format!("{path}?u=client"), "").await.body
 }
 
 async fn shut_down(running: Running) {
-    tokio::time::timeout(PATIENCE, running.shutdown()).await.expect("the end of the server, in time");
+    within("the end of the server", running.shutdown()).await;
 }
 
 #[tokio::test]

@@ -5,10 +5,8 @@ use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use dog::{
-    App, ClientId, Context, Dog, Failure, Group, GroupContext, Limit, Message, Policy, Replica, Request, Response,
-    Result, Socket,
-};
+use dog::{Context, Failure, Group, GroupContext, Limit, Message, Policy, Replica, Request, Response, Result, Socket};
+use dog_test_support::app::{House, Plain};
 use dog_testing::Cluster;
 use serde::{Deserialize, Serialize};
 
@@ -124,7 +122,7 @@ impl Replica for Counter {
 struct Elsewhere;
 
 impl Group for Elsewhere {
-    type Replica = Nobody;
+    type Replica = Plain<Self>;
     type Call = ();
     type Reply = ();
     const NAME: &'static str = "elsewhere";
@@ -138,33 +136,6 @@ impl Group for Elsewhere {
     }
 }
 
-struct Nobody;
-
-impl Replica for Nobody {
-    type Group = Elsewhere;
-    type Gossip = ();
-    type Answer = ();
-
-    async fn activate(_: &Context<Self>) -> Result<Self> {
-        Ok(Self)
-    }
-
-    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        Ok(cx.connect(request))
-    }
-}
-
-struct Market;
-
-impl App for Market {
-    type Groups = (Shop,);
-
-    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
-        Ok(dog.group::<Shop>("main").identify(&client).await?.fetch(request).await?)
-    }
-}
-
 fn count(cluster: &Cluster, group: &str) -> u64 {
     match cluster.call::<Shop>(group, &Order::Count) {
         Ok(Bill::Number(number)) => number,
@@ -174,7 +145,7 @@ fn count(cluster: &Cluster, group: &str) -> u64 {
 
 #[test]
 fn a_call_activates_its_group_and_makes_no_replica() {
-    let cluster = Cluster::new(Market);
+    let cluster = Cluster::new(House::<Shop>::new());
     assert!(!cluster.is_group_awake::<Shop>("main"));
     assert_eq!((count(&cluster, "main"), count(&cluster, "main"), count(&cluster, "other")), (1, 2, 1));
     assert!(cluster.is_group_awake::<Shop>("main"));
@@ -184,7 +155,7 @@ fn a_call_activates_its_group_and_makes_no_replica() {
 
 #[test]
 fn a_replica_calls_its_own_group_and_others() {
-    let cluster = Cluster::builder(Market).nodes(3).start();
+    let cluster = Cluster::builder(House::<Shop>::new()).nodes(3).start();
     let ann = cluster.connect("/ws?u=ann");
     let bob = cluster.connect("/ws?u=bob");
     for (client, message) in [(&ann, "count"), (&bob, "count"), (&ann, "other"), (&bob, "other")] {
@@ -197,7 +168,7 @@ fn a_replica_calls_its_own_group_and_others() {
 
 #[test]
 fn calls_of_one_group_interleave_where_they_wait() {
-    let cluster = Cluster::builder(Market).write_delay(Duration::from_millis(10)).start();
+    let cluster = Cluster::builder(House::<Shop>::new()).write_delay(Duration::from_millis(10)).start();
     let group = cluster.group::<Shop>("main");
     let (waits, releases) = cluster.wait_for(async {
         futures_util::future::join(group.call(&Order::Wait), async { group.call(&Order::Release).await }).await
@@ -207,7 +178,7 @@ fn calls_of_one_group_interleave_where_they_wait() {
 
 #[test]
 fn what_is_too_long_is_an_error_and_the_group_goes_on() {
-    let cluster = Cluster::new(Market);
+    let cluster = Cluster::new(House::<Shop>::new());
     let long = "x".repeat(dog::MAX_CALL);
     assert!(cluster.call::<Shop>("main", &Order::Text(long)).unwrap_err().is_too_large());
     assert!(!cluster.is_group_awake::<Shop>("main"), "it was not sent");
@@ -220,7 +191,7 @@ fn what_is_too_long_is_an_error_and_the_group_goes_on() {
 
 #[test]
 fn a_call_that_fails_shows_nothing_of_the_inside() {
-    let cluster = Cluster::new(Market);
+    let cluster = Cluster::new(House::<Shop>::new());
     let error = cluster.call::<Shop>("main", &Order::Fail).unwrap_err();
     assert!(error.is_handler() && !error.to_string().contains("secret"), "{error}");
     assert_eq!(count(&cluster, "main"), 2, "the Group lives");
@@ -229,7 +200,7 @@ fn a_call_that_fails_shows_nothing_of_the_inside() {
 
 #[test]
 fn a_call_that_panics_ends_the_life_of_its_group_and_the_calls_in_progress() {
-    let cluster = Cluster::new(Market);
+    let cluster = Cluster::new(House::<Shop>::new());
     let group = cluster.group::<Shop>("main");
     let (never, panics) = cluster
         .wait_for(async { futures_util::future::join(group.call(&Order::Never), group.call(&Order::Panic)).await });
@@ -240,7 +211,7 @@ fn a_call_that_panics_ends_the_life_of_its_group_and_the_calls_in_progress() {
 
 #[test]
 fn a_call_that_never_returns_ends_at_the_deadline_of_its_group() {
-    let cluster = Cluster::new(Market);
+    let cluster = Cluster::new(House::<Shop>::new());
     let began = cluster.now();
     assert!(cluster.call::<Shop>("main", &Order::Never).unwrap_err().is_deadline());
     assert_eq!(cluster.now().since(began), Duration::from_secs(4));
@@ -250,7 +221,7 @@ fn a_call_that_never_returns_ends_at_the_deadline_of_its_group() {
 
 #[test]
 fn a_call_whose_group_cannot_be_heard_ends() {
-    let cluster = Cluster::builder(Market).nodes(2).start();
+    let cluster = Cluster::builder(House::<Shop>::new()).nodes(2).start();
     assert_eq!(count(&cluster, "main"), 1);
     cluster.cut_off_group::<Shop>("main");
     let began = cluster.now();
@@ -261,8 +232,10 @@ fn a_call_whose_group_cannot_be_heard_ends() {
 
 #[test]
 fn a_cycle_of_calls_ends_by_its_deadline() {
-    let cluster =
-        Cluster::builder(Market).nodes(2).network_delay(Duration::from_millis(5), Duration::from_millis(20)).start();
+    let cluster = Cluster::builder(House::<Shop>::new())
+        .nodes(2)
+        .network_delay(Duration::from_millis(5), Duration::from_millis(20))
+        .start();
     let began = cluster.now();
     let endless = Order::Endless { here: "main".into(), other: "other".into() };
     let error = cluster.call::<Shop>("main", &endless).unwrap_err();
@@ -278,7 +251,7 @@ fn a_cycle_of_calls_ends_by_its_deadline() {
 
 #[test]
 fn a_group_that_the_app_does_not_run_is_an_error_at_use() {
-    let cluster = Cluster::new(Market);
+    let cluster = Cluster::new(House::<Shop>::new());
     let bill = cluster.call::<Shop>("main", &Order::Unknown).unwrap();
     let Bill::Unknown { text, is_unknown } = bill else { panic!("{bill:?}") };
     assert!(is_unknown && text.contains("elsewhere"), "{text}");
@@ -286,17 +259,7 @@ fn a_group_that_the_app_does_not_run_is_an_error_at_use() {
 
 #[test]
 fn a_group_that_answers_no_calls_says_so_in_its_log() {
-    struct Other;
-
-    impl App for Other {
-        type Groups = (Elsewhere,);
-
-        async fn fetch(&self, _: Request, _: &Dog<Self>) -> Result<Response> {
-            Err(Failure::new("unused"))
-        }
-    }
-
-    let cluster = Cluster::new(Other);
+    let cluster = Cluster::new(House::<Elsewhere>::new());
     assert!(cluster.call::<Elsewhere>("main", &()).unwrap_err().is_handler());
     assert!(cluster.failures()[0].contains("implement on_call"), "{:?}", cluster.failures());
 }

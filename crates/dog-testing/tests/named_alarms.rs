@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use dog::http::StatusCode;
 use dog::{
-    Alarm, App, Context, Dog, Env, Failure, Group, GroupContext, Limit, List, MAX_ALARMS, Replica, Request, Response,
-    Result, Timestamp, text_response,
+    Alarm, Env, Failure, Group, GroupContext, Limit, List, MAX_ALARMS, Request, Response, Result, Timestamp,
+    text_response,
 };
+use dog_test_support::app::{House, MAIN, Plain};
 use dog_testing::Cluster;
 
 /// The names and attempts of the handlers that have begun, each with its time.
 type Rings = Arc<Mutex<Vec<(String, u32, Timestamp)>>>;
-
-const OFFICE: &str = "office";
 
 /// A Group that sets and lists alarms as the path of a request says. A handler whose name begins with `wait` waits until
 /// `/open` is asked.
@@ -41,7 +40,7 @@ impl Office {
 }
 
 impl Group for Office {
-    type Replica = Nobody;
+    type Replica = Plain<Self>;
     type Call = ();
     type Reply = ();
     const NAME: &'static str = "office";
@@ -102,36 +101,9 @@ impl Group for Office {
     }
 }
 
-/// No request reaches a Replica.
-struct Nobody;
-
-impl Replica for Nobody {
-    type Group = Office;
-    type Gossip = ();
-    type Answer = ();
-
-    async fn activate(_: &Context<Self>) -> Result<Self> {
-        Ok(Self)
-    }
-
-    async fn receive(&self, _: &Context<Self>, _: Request) -> Result<Response> {
-        Err(Failure::new("the App asks the Group only"))
-    }
-}
-
-struct House;
-
-impl App for House {
-    type Groups = (Office,);
-
-    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        Ok(dog.group::<Office>(OFFICE).fetch(request).await?)
-    }
-}
-
 fn start() -> (Cluster, Rings) {
     let rings = Rings::default();
-    (Cluster::builder(House).env(Env::new().with(Arc::clone(&rings))).start(), rings)
+    (Cluster::builder(House::<Office>::new()).env(Env::new().with(Arc::clone(&rings))).start(), rings)
 }
 
 fn ask(cluster: &Cluster, path: &str) -> String {
@@ -146,17 +118,17 @@ fn rung(rings: &Rings) -> Vec<String> {
 fn an_object_has_ten_thousand_alarms_and_no_more() {
     let (cluster, rings) = start();
     assert_eq!(ask(&cluster, &format!("/set/a/{}", MAX_ALARMS + 1)), "too many");
-    assert_eq!(cluster.stored_by_group::<Office, usize>(OFFICE, "last"), None, "half a transaction was made");
+    assert_eq!(cluster.stored_by_group::<Office, usize>(MAIN, "last"), None, "half a transaction was made");
     assert_eq!(ask(&cluster, &format!("/set/a/{MAX_ALARMS}")), "set");
     // The next life reads them page by page.
-    assert!(cluster.restart_group::<Office>(OFFICE));
+    assert!(cluster.restart_group::<Office>(MAIN));
     assert_eq!(ask(&cluster, "/count"), MAX_ALARMS.to_string());
     assert_eq!(ask(&cluster, "/set/b/1"), "too many");
     assert_eq!(ask(&cluster, "/delete/a.00007"), "deleted");
     assert_eq!(ask(&cluster, "/set/b/1"), "set");
     cluster.advance(Duration::from_secs(2));
     assert_eq!((rung(&rings).len(), ask(&cluster, "/count").as_str()), (MAX_ALARMS, "0"));
-    assert_eq!(cluster.alarm_of_group::<Office>(OFFICE), None);
+    assert_eq!(cluster.alarm_of_group::<Office>(MAIN), None);
 }
 
 #[test]
@@ -188,11 +160,11 @@ fn one_that_comes_due_while_another_runs_is_not_late() {
 #[test]
 fn a_crash_while_they_run_makes_them_ring_again() {
     let rings = Rings::default();
-    let cluster = Cluster::builder(House).env(Env::new().with(Arc::clone(&rings))).nodes(2).start();
+    let cluster = Cluster::builder(House::<Office>::new()).env(Env::new().with(Arc::clone(&rings))).nodes(2).start();
     assert_eq!(ask(&cluster, "/set/wait/3"), "set");
     cluster.advance(Duration::from_secs(1));
     assert_eq!(rung(&rings).len(), 3);
-    cluster.crash_node(cluster.node_of_group::<Office>(OFFICE).unwrap());
+    cluster.crash_node(cluster.node_of_group::<Office>(MAIN).unwrap());
     cluster.advance(Duration::from_secs(30));
     let names = ["wait/00000", "wait/00001", "wait/00002"];
     assert_eq!(rung(&rings), [names, names].concat());
@@ -210,5 +182,5 @@ fn a_success_that_the_disk_refuses_makes_it_ring_again() {
     cluster.fail_writes(false);
     cluster.advance(Duration::from_secs(60));
     assert_eq!(rung(&rings).len(), failed.len() + 1);
-    assert_eq!((ask(&cluster, "/count").as_str(), cluster.alarm_of_group::<Office>(OFFICE)), ("0", None));
+    assert_eq!((ask(&cluster, "/count").as_str(), cluster.alarm_of_group::<Office>(MAIN)), ("0", None));
 }

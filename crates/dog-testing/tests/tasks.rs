@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use dog::http::StatusCode;
 use dog::{
-    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
-    Socket, Task,
+    Context, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, Task,
 };
+use dog_test_support::app::{House, MAIN};
 use dog_testing::{ClientSocket, Cluster};
 use futures_util::FutureExt;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(50);
-const HALL: &str = "hall";
 
 /// What tasks have done.
 #[derive(Default)]
@@ -58,21 +57,6 @@ struct Dropped(Arc<Seen>);
 impl Drop for Dropped {
     fn drop(&mut self) {
         self.0.say("dropped");
-    }
-}
-
-struct House;
-
-impl App for House {
-    type Groups = (Hall,);
-
-    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        let hall = dog.group::<Hall>(HALL);
-        if request.uri().path() == "/group" {
-            return Ok(hall.fetch(request).await?);
-        }
-        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
-        Ok(hall.identify(&client).await?.fetch(request).await?)
     }
 }
 
@@ -180,7 +164,7 @@ async fn slow(cx: Context<Room>, socket: Socket) {
 
 fn house() -> (Cluster, Arc<Seen>) {
     let seen = Arc::<Seen>::default();
-    (Cluster::builder(House).env(Env::new().with(Arc::clone(&seen))).start(), seen)
+    (Cluster::builder(House::<Hall>::new()).env(Env::new().with(Arc::clone(&seen))).start(), seen)
 }
 
 /// Sends a command that begins a task.
@@ -292,7 +276,7 @@ fn an_aborted_task_does_not_run_any_more() {
 fn a_task_keeps_its_object_in_memory_until_it_ends() {
     let seen = Arc::<Seen>::default();
     let env = Env::new().with(Arc::clone(&seen));
-    let cluster = Cluster::builder(House).env(env).hibernate_after(5 * SECOND).start();
+    let cluster = Cluster::builder(House::<Hall>::new()).env(env).hibernate_after(5 * SECOND).start();
     let ann = cluster.connect("/ws?u=ann");
     begin(&cluster, &ann, "keep");
     cluster.advance(60 * SECOND);
@@ -322,12 +306,12 @@ fn a_task_learns_that_the_server_shuts_down() {
 fn a_group_has_tasks_that_end_with_its_life() {
     let seen = Arc::<Seen>::default();
     let env = Env::new().with(Arc::clone(&seen));
-    let cluster = Cluster::builder(House).env(env).hibernate_after(SECOND).start();
+    let cluster = Cluster::builder(House::<Hall>::new()).env(env).hibernate_after(SECOND).start();
     assert_eq!(cluster.get("/group").status(), StatusCode::OK);
     cluster.advance(60 * SECOND);
     assert_eq!(seen.ticks(), 1200, "it keeps the Group in memory");
-    assert!(cluster.is_group_awake::<Hall>(HALL) && !cluster.evict_group::<Hall>(HALL));
-    assert!(cluster.restart_group::<Hall>(HALL));
+    assert!(cluster.is_group_awake::<Hall>(MAIN) && !cluster.evict_group::<Hall>(MAIN));
+    assert!(cluster.restart_group::<Hall>(MAIN));
     cluster.advance(60 * SECOND);
-    assert_eq!((seen.ticks(), cluster.is_group_awake::<Hall>(HALL)), (1200, false));
+    assert_eq!((seen.ticks(), cluster.is_group_awake::<Hall>(MAIN)), (1200, false));
 }

@@ -3,23 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dog::{
-    App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
-};
+use dog::{Context, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To};
+use dog_test_support::app::{House, MAIN};
 use dog_testing::{Builder, ClientSocket, Cluster};
-
-const HALL: &str = "hall";
-
-struct House;
-
-impl App for House {
-    type Groups = (Hall,);
-
-    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
-        Ok(dog.group::<Hall>(HALL).identify(&client).await?.fetch(request).await?)
-    }
-}
 
 struct Hall;
 
@@ -72,8 +58,8 @@ impl Replica for Room {
     }
 }
 
-fn builder() -> Builder<House> {
-    Cluster::builder(House)
+fn builder() -> Builder<House<Hall>> {
+    Cluster::builder(House::new())
 }
 
 /// Sends a command. Returns what this socket receives.
@@ -101,7 +87,7 @@ fn hear(cluster: &Cluster, sockets: &[ClientSocket], speaker: usize) -> Vec<bool
 fn a_subscription_waits_for_the_group_and_is_none_if_it_does_not_answer() {
     let cluster = builder().start();
     let sockets = three(&cluster);
-    cluster.cut_off_group::<Hall>(HALL);
+    cluster.cut_off_group::<Hall>(MAIN);
     assert_eq!(tell(&cluster, &sockets[0], "subscribe t"), Vec::<String>::new(), "it waits");
     cluster.advance(Duration::from_secs(4));
     assert_eq!(sockets[0].received_texts(), ["no answer"]);
@@ -159,7 +145,7 @@ fn subscriptions_outlive_hibernation_and_lives_of_the_group() {
         }
         assert_eq!(hear(&cluster, &sockets, 2), [false, true, true], "round {round}");
         assert_eq!(tell(&cluster, &sockets[1], "topics"), ["t"]);
-        assert!(cluster.restart_group::<Hall>(HALL));
+        assert!(cluster.restart_group::<Hall>(MAIN));
         assert_eq!(hear(&cluster, &sockets, 0), [false, true, true], "round {round}");
         assert_eq!(tell(&cluster, &sockets[0], "subscribe u"), ["subscribed"]);
         tell(&cluster, &sockets[0], "unsubscribe u");

@@ -9,22 +9,10 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use dog::http::StatusCode;
-use dog::{
-    App, Context, Dog, Failure, Group, GroupContext, Limit, List, Replica, Request, Response, Result, Storage,
-    Transaction,
-};
+use dog::{Group, GroupContext, Limit, List, Request, Response, Result, Storage, Transaction};
+use dog_test_support::app::{House, Plain};
 use dog_testing::{Cluster, PendingRequest};
 use futures_util::FutureExt;
-
-struct Desk;
-
-impl App for Desk {
-    type Groups = (Office,);
-
-    async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        Ok(dog.group::<Office>("office").fetch(request).await?)
-    }
-}
 
 /// A Group that uses its storage as the path of the request says.
 #[derive(Default)]
@@ -34,7 +22,7 @@ struct Office {
 }
 
 impl Group for Office {
-    type Replica = Nobody;
+    type Replica = Plain<Self>;
     type Call = ();
     type Reply = ();
     const NAME: &'static str = "office";
@@ -173,22 +161,6 @@ async fn abandon(work: impl Future<Output = Result<u64>>, mut polls: u32) -> Str
     .await
 }
 
-struct Nobody;
-
-impl Replica for Nobody {
-    type Group = Office;
-    type Gossip = ();
-    type Answer = ();
-
-    async fn activate(_: &Context<Self>) -> Result<Self> {
-        Ok(Self)
-    }
-
-    async fn receive(&self, _: &Context<Self>, _: Request) -> Result<Response> {
-        Err(Failure::new("this test uses no Replica"))
-    }
-}
-
 fn begin(cluster: &Cluster, path: &str) -> PendingRequest {
     cluster.begin(dog::http::Request::get(path).body(dog::Body::empty()).expect("a path"))
 }
@@ -206,7 +178,7 @@ fn ask(cluster: &Cluster, path: &str) -> String {
 #[test]
 fn all_transactions_are_made_even_if_others_are_dropped_or_panic() {
     for round in 0..40 {
-        let cluster = Cluster::builder(Desk).seed(round).start();
+        let cluster = Cluster::builder(House::<Office>::new()).seed(round).start();
         let mut adding = Vec::new();
         let mut spoilt = Vec::new();
         for number in 0..60 {
@@ -229,7 +201,7 @@ fn all_transactions_are_made_even_if_others_are_dropped_or_panic() {
 
 #[test]
 fn a_turn_that_takes_too_long_ends() {
-    let cluster = Cluster::new(Desk);
+    let cluster = Cluster::new(House::<Office>::new());
     let kept = begin(&cluster, "/keep_turn");
     cluster.advance(Duration::from_secs(1));
     let opens = begin(&cluster, "/open");
@@ -242,7 +214,7 @@ fn a_turn_that_takes_too_long_ends() {
 
 #[test]
 fn a_limited_list_in_a_transaction_reads_its_limit_and_what_the_transaction_took_away() {
-    let cluster = Cluster::new(Desk);
+    let cluster = Cluster::new(House::<Office>::new());
     for (entries, writes, limit, found) in
         [(3_000, 0, 1, "2999"), (3_000, 7, 1, "2999"), (3_000, 7, 3, "2999 2991 2990"), (40_000, 7, 2, "39999 39991")]
     {
