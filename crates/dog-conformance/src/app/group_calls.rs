@@ -5,7 +5,7 @@ use std::future::pending;
 use dog::{Failure, Group, GroupContext, Result};
 
 use super::gate::Gates;
-use super::protocol::{GroupAsk, GroupReply};
+use super::protocol::{GroupAsk, GroupReply, waiting};
 
 /// Under which key [`GroupAsk::Keep`] keeps its texts.
 const KEPT: &str = "kept by calls";
@@ -29,6 +29,7 @@ where
         }
         GroupAsk::Long(length) => Ok(GroupReply::Long("x".repeat(length))),
         GroupAsk::Wait(gate) => {
+            cx.broadcast(waiting(&gate))?;
             gates.pass(&gate).await;
             Ok(GroupReply::Done)
         }

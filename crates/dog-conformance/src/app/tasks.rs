@@ -41,6 +41,7 @@ impl<C: TestClass> Room<C> {
             }
             TaskAct::Skip { period, pause } => Ok(skip(cx, period, pause).await),
             TaskAct::Timeout { gate, millis } => {
+                cx.emit(waiting(&gate))?;
                 cx.timeout(Duration::from_millis(millis), self.gates.pass(&gate)).await.map(|()| Told::Done)
             }
             TaskAct::Fill => Ok(fill(cx).await),

@@ -4,7 +4,7 @@ use dog::MAX_CALL;
 use dog::http::StatusCode;
 
 use super::scenario::{Scenario, scenario};
-use crate::app::protocol::{Act, Attached, GroupAsk, GroupReply, Told, Why};
+use crate::app::protocol::{Act, Attached, GroupAsk, GroupReply, Told, Why, waiting};
 use crate::check::{Outcome, ScenarioFailure, ensure, eventually, same};
 use crate::client::Client;
 use crate::harness::Capability;
@@ -86,6 +86,8 @@ async fn interleave(stage: Stage) -> Outcome {
     for gate in ["first", "second"] {
         let waits = app_calls(&group, GroupAsk::Wait(gate.into()));
         let opens = async {
+            // A Group that hibernates forgets which gates are open, so the gate must not open before it is waited for.
+            same(client.hear().await?, waiting(gate), "the call that waits")?;
             same(app_calls(&group, GroupAsk::Echo(Attached::default())).await?.is_ok(), true, "whether others answer")?;
             replica_calls(&mut client, GroupAsk::Open(gate.into())).await
         };

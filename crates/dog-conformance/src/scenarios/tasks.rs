@@ -144,6 +144,8 @@ async fn late(stage: Stage) -> Outcome {
     same(client.ask(timeout("never", 20)).await?, Told::Refused { why: Why::Deadline }, "what is late")?;
     let [mut first, mut second] = stage.pinned("hall", "in-time").join_each(["first", "second"]).await?;
     let command = first.tell(timeout("gate", 60_000)).await?;
+    // A Replica that hibernates forgets which gates are open, so the gate must not open before it is waited for.
+    same(second.hear().await?, waiting("gate"), "the handler")?;
     second.obey(Act::Open { gate: "gate".into() }).await?;
     same(first.reply(command).await?.told, Told::Done, "what ends in time")
 }

@@ -14,7 +14,7 @@ pub enum GroupAsk {
     Keep(String),
     /// Return a text of this many bytes.
     Long(usize),
-    /// Wait until this gate is open.
+    /// Broadcast [`waiting`](super::waiting), and wait until this gate is open.
     Wait(String),
     /// Open this gate.
     Open(String),
