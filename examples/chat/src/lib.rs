@@ -11,3 +11,8 @@ mod worker;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/testing.md")]
 struct Testing;
+
+/// The page of answers, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/how-to.md")]
+struct HowTo;
