@@ -1,26 +1,48 @@
-//! Faults of the engine that the simulation can switch on, to prove that it finds them. Never compiled into a host.
+//! Faults of the engine that the simulation can plant, to prove that it finds them. No host can plant one: without the feature
+//! `fault-injection` there are none.
 
-use std::cell::Cell;
-
-thread_local! {
-    static SOCKET_ENDS_TWICE: Cell<bool> = const { Cell::new(false) };
-    static TASKS_OUTLIVE_LIVES: Cell<bool> = const { Cell::new(false) };
+/// A fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The last handler of every socket runs twice.
+    SocketEndsTwice,
+    /// Tasks of the user's code go on after their object's life has ended.
+    TasksOutliveLives,
+    /// A Replica that hibernates forgets the topics of its sockets.
+    TopicsAreForgotten,
+    /// `assign` ends before the Group has acknowledged it.
+    AssignmentIsNotAwaited,
+    /// What the client of an event stream says is handled twice.
+    HandedTwice,
 }
 
-/// Makes the last handler of every socket run twice, on this thread, from now on.
-pub fn set_socket_ends_twice(on: bool) {
-    SOCKET_ENDS_TWICE.set(on);
+#[cfg(feature = "fault-injection")]
+mod planted {
+    use std::cell::Cell;
+
+    use super::Fault;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
+    }
+
+    /// Plants a fault on this thread, in place of the one before.
+    pub fn plant(fault: Option<Fault>) {
+        PLANTED.set(fault);
+    }
+
+    pub(crate) fn is_planted(fault: Fault) -> bool {
+        PLANTED.get() == Some(fault)
+    }
 }
 
-pub(crate) fn socket_ends_twice() -> bool {
-    SOCKET_ENDS_TWICE.get()
-}
+#[cfg(feature = "fault-injection")]
+pub(crate) use planted::is_planted;
+#[cfg(feature = "fault-injection")]
+pub use planted::plant;
 
-/// Makes tasks of the user's code go on after their object's life has ended, on this thread, from now on.
-pub fn set_tasks_outlive_lives(on: bool) {
-    TASKS_OUTLIVE_LIVES.set(on);
-}
-
-pub(crate) fn tasks_outlive_lives() -> bool {
-    TASKS_OUTLIVE_LIVES.get()
+#[cfg(not(feature = "fault-injection"))]
+pub(crate) const fn is_planted(_: Fault) -> bool {
+    false
 }

@@ -13,8 +13,11 @@ use dog::{
 use http::StatusCode;
 use http_body::Frame;
 
-use crate::record::{InFlight, MessageName, Witness};
+use crate::late_identity;
+use crate::moment::MessageName;
+use crate::record::{InFlight, Witness};
 use crate::tasks::{Activation, TaskCheck};
+use crate::topics;
 
 /// The rules of the Group in this run.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +37,8 @@ impl App for Market {
             return Ok(group.fetch(request).await?);
         }
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
-        let desk = group.identify(&client).await?;
+        let anonymous = dog::query_param(&request, "anonymous");
+        let desk = late_identity::identify(&group, &client, anonymous.as_deref()).await?;
         if request.uri().path() == "/drop" {
             return Ok(dog::text_response(StatusCode::NO_CONTENT, ""));
         }
@@ -85,6 +89,10 @@ fn witness(env: &dog::Env) -> Result<Witness> {
     env.get::<Witness>().cloned().ok_or_else(|| Failure::new("the Env of a run has a Witness"))
 }
 
+fn rules(env: &dog::Env) -> Result<Rules> {
+    env.get::<Rules>().copied().ok_or_else(|| Failure::new("the Env of a run has Rules"))
+}
+
 /// The Group.
 pub(crate) struct Hall {
     rules: Rules,
@@ -102,9 +110,8 @@ impl Group for Hall {
         let witness = witness(cx.env())?;
         may_activate(&witness)?;
         check_entries(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
-        let rules = cx.env().get::<Rules>().copied().ok_or_else(|| Failure::new("the Env of a run has Rules"))?;
         let activation = Activation::begin(&witness);
-        Ok(Self { rules, witness, activation })
+        Ok(Self { rules: rules(cx.env())?, witness, activation })
     }
 
     fn limit(&self) -> Limit {
@@ -146,6 +153,7 @@ impl Group for Hall {
 
 /// The Replica.
 pub(crate) struct Desk {
+    rules: Rules,
     witness: Witness,
     life: u64,
     activation: Activation,
@@ -161,7 +169,7 @@ impl Replica for Desk {
         may_activate(&witness)?;
         check_entries(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
         let activation = Activation::begin(&witness);
-        Ok(Self { witness, life: activation.life(), activation })
+        Ok(Self { rules: rules(cx.env())?, witness, life: activation.life(), activation })
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
@@ -186,6 +194,7 @@ impl Replica for Desk {
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         self.begins(socket, "on_open");
+        late_identity::opens(&self.witness, socket, cx.now() + self.rules.policy.assign_deadline);
         self.attach(socket);
         if socket.id().raw().is_multiple_of(3) {
             cx.storage().get::<u64>("first").await?;
@@ -202,8 +211,9 @@ impl Replica for Desk {
         done
     }
 
-    async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
+    async fn on_close(&self, cx: &Context<Self>, socket: &Socket, close: &Close) -> Result {
         self.begins(socket, "the end");
+        late_identity::closes(&self.witness, socket, close.code(), cx.now());
         cx.broadcast(self.message('b', "-"))?;
         if socket.id().raw().is_multiple_of(2) {
             cx.gossip(&2).await?;
@@ -244,11 +254,18 @@ impl Replica for Desk {
 
 impl Desk {
     fn begins(&self, socket: &Socket, handler: &'static str) {
-        self.witness.record().handler_begins(socket.id(), socket.client().as_str(), handler);
+        let client = socket.client().as_str();
+        self.witness.record().handler_begins(socket.id(), client, handler);
         // A socket that has ended meanwhile has no attachment.
         if let Ok(attached) = socket.attachment() {
             self.witness.record().finds_attached(socket.id(), attached);
         }
+        let topics = socket.topics();
+        let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        let mut record = self.witness.record();
+        record.finds_topics(socket.id(), &topics);
+        let named = record.late().finds(socket.id(), client);
+        record.check(8, named);
     }
 
     fn ends(&self, socket: &Socket) {
@@ -319,6 +336,17 @@ impl Desk {
             ("alarm", millis) => self.set_alarm(cx, millis.parse()?).await,
             ("task", _) => self.begin_task(cx)?,
             ("attach", _) => self.attach(socket),
+            ("assign", client) => {
+                if late_identity::assign(&self.witness, socket, &ClientId::new(client)?).await {
+                    self.whisper(cx, socket, client).await;
+                }
+            }
+            (verb, topic) if topics::VERBS.contains(&verb) => {
+                topics::obey(&self.witness, cx, socket, (verb, topic), || {
+                    self.witness.record().next_message(self.life)
+                })
+                .await?;
+            }
             ("close", _) => socket.close(CloseCode::NORMAL, "asked to"),
             ("fail", _) => return Err(Failure::new("asked to fail")),
             ("panic", _) => panic_quietly(&self.witness),

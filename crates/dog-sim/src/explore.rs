@@ -3,6 +3,8 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+#[cfg(feature = "bugs")]
+use dog_engine::fault_injection::Fault;
 use dog_testing::world::Bug;
 
 use crate::checks::Checks;
@@ -82,10 +84,7 @@ impl std::error::Error for Finding {}
 pub fn explore(seed: u64, options: Options) -> Result<RunOutcome, Box<Finding>> {
     let mut run = Run::new(Plan::new(seed, options.bug), options.trace);
     #[cfg(feature = "bugs")]
-    {
-        dog_engine::fault_injection::set_socket_ends_twice(options.bug == Some(Bug::DoubleClose));
-        dog_engine::fault_injection::set_tasks_outlive_lives(options.bug == Some(Bug::OutlivingTask));
-    }
+    dog_engine::fault_injection::plant(options.bug.and_then(fault));
     work_safely(&mut run);
     let finding = finding(&run, seed, options);
     let outcome = outcome(&run);
@@ -105,6 +104,19 @@ pub fn explore_with_trace(seed: u64, options: Options) -> Result<RunOutcome, Box
         explore(seed, options.trace())?;
         Err(finding)
     })
+}
+
+/// The fault of the engine that this bug is. Other bugs are faults of the simulated host.
+#[cfg(feature = "bugs")]
+fn fault(bug: Bug) -> Option<Fault> {
+    match bug {
+        Bug::DoubleClose => Some(Fault::SocketEndsTwice),
+        Bug::OutlivingTask => Some(Fault::TasksOutliveLives),
+        Bug::ForgottenTopics => Some(Fault::TopicsAreForgotten),
+        Bug::UnawaitedAssignment => Some(Fault::AssignmentIsNotAwaited),
+        Bug::DoubledHand => Some(Fault::HandedTwice),
+        _ => None,
+    }
 }
 
 /// Runs the workload. A panic outside of handlers is a finding like any other.

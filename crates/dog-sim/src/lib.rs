@@ -33,7 +33,11 @@
 mod app;
 mod checks;
 mod explore;
+mod late_identity;
+mod late_record;
 mod many;
+mod moment;
+mod owed;
 mod placement;
 mod plan;
 mod record;
@@ -42,6 +46,8 @@ mod settle;
 mod stored;
 mod task_record;
 mod tasks;
+mod topic_record;
+mod topics;
 mod watch;
 mod workload;
 

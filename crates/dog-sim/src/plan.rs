@@ -7,6 +7,7 @@ use dog_engine::host::LivenessChecks;
 use dog_testing::world::{Bug, DiskConfig, Random, Weather, WorldConfig};
 
 use crate::app::Rules;
+use crate::late_identity::UNASSIGNED;
 
 /// What happens in a run, and how often.
 #[derive(Clone, Debug)]
@@ -83,6 +84,8 @@ fn rules(random: &mut Random, seed: u64) -> Rules {
         ticket_lifetime: Duration::from_secs(random.within(1..=8)),
         sticky_for: Duration::from_secs(random.within(1..=20)),
         park_after: Duration::from_secs(random.within(2..=20)),
+        assign_deadline: Duration::from_secs(random.within(1..=8)),
+        unassigned_code: UNASSIGNED,
         placement: if seed % 4 == 3 { Placement::FillFirst } else { Placement::LeastUsed },
         ..Policy::default()
     };

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dog::{Alarm, Epoch, GroupId, ReplicaId, SocketId, Timestamp};
-use dog_testing::world::Random;
+use dog_testing::world::{Random, World};
 
 use crate::checks::Checks;
+use crate::late_record::LateRecord;
+use crate::moment::{MessageName, Moment};
 use crate::stored::{ObjectId, Stored};
 use crate::task_record::TaskRecord;
+use crate::topic_record::TopicRecord;
 
 /// After a restart of a Group, a whisper may miss some sockets for this long. The Group does not know sockets that are
 /// opened with a ticket of its earlier life until they are reported. A ticket lives for up to 8 s, and a report takes 1 s
@@ -28,14 +31,12 @@ pub(crate) struct Violation {
     pub(crate) what: String,
 }
 
-/// The name of a message: the Replica's life that sent it, and the number of the message within that life.
-pub(crate) type MessageName = (u64, u64);
-
 /// The handler calls of one socket.
 #[derive(Debug, Default)]
 pub(crate) struct SocketRecord {
     pub(crate) client: String,
     pub(crate) replica: Option<ReplicaId>,
+    life: u64,
     group: Option<GroupId>,
     running: Option<&'static str>,
     pub(crate) opened: bool,
@@ -46,6 +47,13 @@ pub(crate) struct SocketRecord {
     pub(crate) is_open: bool,
     /// When it opened there.
     since: Timestamp,
+}
+
+impl SocketRecord {
+    /// Whether it belongs to this life of its Replica.
+    pub(crate) fn is_of_life(&self, life: u64) -> bool {
+        self.life == life
+    }
 }
 
 /// A message that a socket must receive.
@@ -66,6 +74,19 @@ pub(crate) struct Owed {
     /// The number of calls and answers that had been lost when it was sent.
     pub(crate) harmed: u64,
     pub(crate) whispered: bool,
+    /// If only the subscribers of a topic hear it: the topic.
+    pub(crate) topic: Option<String>,
+}
+
+impl Owed {
+    /// The promise that is broken if it does not come.
+    pub(crate) fn promise(&self) -> u8 {
+        match (&self.topic, self.whispered || self.addressed) {
+            (Some(_), _) => 20,
+            (None, true) => 6,
+            (None, false) => 4,
+        }
+    }
 }
 
 /// The record of a run.
@@ -101,12 +122,16 @@ pub(crate) struct RunRecord {
     pub(crate) whispers: BTreeMap<MessageName, u64>,
     stored: Stored,
     tasks: TaskRecord,
+    topics: TopicRecord,
+    late: LateRecord,
     /// How often handlers have run. A run without handlers checks nothing.
     pub(crate) handled: u64,
     /// How many calls, answers and deliveries were lost or late so far.
     pub(crate) harmed: u64,
     /// The value of `harmed` when the faults were last healed.
     pub(crate) harmed_when_healed: u64,
+    /// The number of cuts so far, unless there is one now.
+    cuts: Option<u64>,
 }
 
 /// A handle to the record in the [`Env`](dog::Env) of the objects.
@@ -136,9 +161,12 @@ impl Witness {
             whispers: BTreeMap::new(),
             stored: Stored::default(),
             tasks: TaskRecord::default(),
+            topics: TopicRecord::default(),
+            late: LateRecord::default(),
             handled: 0,
             harmed: 0,
             harmed_when_healed: 0,
+            cuts: None,
         })))
     }
 
@@ -240,7 +268,8 @@ impl RunRecord {
         *self.open.entry((replica, life)).or_default() += 1;
         self.check_limit(replica, life);
         let (group, replica, since) = (Some(group), Some(replica), self.now);
-        self.sockets.insert(socket, SocketRecord { is_open: true, since, group, replica, ..SocketRecord::default() });
+        let record = SocketRecord { is_open: true, since, group, replica, life, ..SocketRecord::default() };
+        self.sockets.insert(socket, record);
     }
 
     /// Records that a host's socket has ended. No message is owed to it any more.
@@ -359,6 +388,53 @@ impl RunRecord {
         &mut self.stored
     }
 
+    /// Returns what is known of clients that become known later.
+    pub(crate) fn late(&mut self) -> &mut LateRecord {
+        &mut self.late
+    }
+
+    /// Promise 12: sockets that were not assigned in time are closed.
+    pub(crate) fn check_unassigned(&mut self, now: Timestamp) {
+        let is_open = |socket| self.sockets.get(&socket).is_some_and(|record| record.is_open);
+        let outcome = self.late.check_due(now, is_open);
+        self.check(12, outcome);
+    }
+
+    /// Returns what is known of topics.
+    pub(crate) fn topics(&mut self) -> &mut TopicRecord {
+        &mut self.topics
+    }
+
+    /// Promise 20: a socket has the topics that it has subscribed to, also after each hibernation of its Replica.
+    pub(crate) fn finds_topics(&mut self, socket: SocketId, found: &[&str]) {
+        if self.sockets.get(&socket).is_some_and(|record| record.is_open) {
+            let outcome = self.topics.finds(socket, found);
+            self.check(20, outcome);
+        }
+    }
+
+    /// Records how many faults there were so far.
+    pub(crate) fn faults(&mut self, world: &World) {
+        self.harmed = world.harmed();
+        self.cuts = world.is_whole().then(|| world.cuts_so_far());
+    }
+
+    /// Returns the number of cuts so far, unless there is one now.
+    pub(crate) fn cuts(&self) -> Option<u64> {
+        self.cuts
+    }
+
+    /// Returns the current moment.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::new(&self.sent)
+    }
+
+    /// Returns the sockets of a Group that are open at their hosts.
+    pub(crate) fn open_sockets_of(&self, group: GroupId) -> impl Iterator<Item = (SocketId, &SocketRecord)> {
+        let all = self.sockets.iter().map(|(socket, record)| (*socket, record));
+        all.filter(move |(_, record)| record.is_open && record.group == Some(group))
+    }
+
     /// Returns what is known of tasks.
     pub(crate) fn tasks(&mut self) -> &mut TaskRecord {
         &mut self.tasks
@@ -375,13 +451,14 @@ impl RunRecord {
             cuts_so_far: None,
             harmed: self.harmed,
             whispered: true,
+            topic: None,
         };
         let (is_new, now) = (self.group_is_new(), self.now);
         let is_known = |record: &SocketRecord| !is_new || now.since(record.since) >= REPORTED_WITHIN;
         let is_meant = |record: &SocketRecord| {
             record.is_open && record.group == Some(group) && record.client == client && is_known(record)
         };
-        let open = self.sockets.iter().filter(|(_, record)| is_meant(record));
+        let open = self.sockets.iter().filter(|(socket, record)| is_meant(record) && self.late.is_known(**socket));
         self.owed.extend(open.map(|(socket, _)| ((name, *socket), owed.clone())));
     }
 

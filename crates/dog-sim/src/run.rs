@@ -82,16 +82,24 @@ impl Run {
             if self.world.micros() > checked + CHECK_EVERY {
                 checked = self.world.micros();
                 self.watch.check_owed();
+                self.check_unassigned();
             }
             let mut record = self.witness.record();
             if !record.violations.is_empty() {
                 return false;
             }
             record.now = self.world.now();
-            record.harmed = self.world.harmed();
+            record.faults(&self.world);
         }
         self.world.advance_to(until);
         self.is_well()
+    }
+
+    /// Promise 12. Nodes that stand still close sockets too late.
+    fn check_unassigned(&self) {
+        if self.plan.outages == 0 {
+            self.witness.record().check_unassigned(self.world.now());
+        }
     }
 
     /// Opens a client's WebSocket at this path, on that node.

@@ -12,6 +12,7 @@ use dog_testing::world::{ClientKey, DiskConfig, Driver, Micros, Weather, World};
 
 use crate::placement::PlacementCheck;
 use crate::run::Run;
+use crate::topics::TOPICS;
 
 /// The time for healing. It is longer than each ticket, lease, retry and deadline.
 const HEALING: Micros = 60_000_000;
@@ -45,6 +46,7 @@ impl<'run> Settlement<'run> {
         self.run.watch().healed();
         self.check_books();
         self.check_handlers();
+        self.check_unassigned();
         self.check_stored();
         self.check_lives();
         if !self.check_hibernation() || !self.check_broadcasts() {
@@ -116,6 +118,12 @@ impl<'run> Settlement<'run> {
             };
             record.broken(7, format!("socket {}: {wrong}", socket.raw()));
         }
+    }
+
+    /// Promise 12: no socket is open whose client had to be assigned.
+    fn check_unassigned(&self) {
+        let now = self.run.world().now();
+        self.run.witness().record().check_unassigned(now);
     }
 
     /// Promise 8: the books of Groups that are awake are right.
@@ -236,8 +244,8 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// Promises 6 and 9: one client of each Replica broadcasts, and all clients of its cluster receive it. Then new
-    /// clients must be placed correctly and receive broadcasts too.
+    /// Promises 6, 9 and 20: one client of each Replica broadcasts, and all clients of its cluster receive it, or all that
+    /// are subscribed. Then new clients must be placed correctly and receive broadcasts too.
     fn check_broadcasts(&mut self) -> bool {
         self.run.world().note(|| "— one client of every Replica broadcasts —".into());
         let mut senders: BTreeMap<ReplicaId, ClientKey> = BTreeMap::new();
@@ -248,6 +256,7 @@ impl<'run> Settlement<'run> {
         }
         for client in senders.into_values() {
             self.run.command(client, "all", "");
+            TOPICS.iter().for_each(|topic| self.run.command(client, "to", topic));
         }
         self.run.pass(ARRIVAL) && PlacementCheck::new(self.run).check()
     }

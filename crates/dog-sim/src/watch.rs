@@ -11,7 +11,9 @@ use dog_engine::address::{Object, ReplicaAddress, Targets, TicketId};
 use dog_engine::host::LivenessChecks;
 use dog_testing::world::{Admission, ClientKey, ClientState, HEARD_WITHIN, Life, Micros, Observer, World};
 
-use crate::record::{MessageName, Owed, Witness};
+use crate::moment::MessageName;
+use crate::owed::Sent;
+use crate::record::{Owed, SocketRecord, Witness};
 
 /// The longest time that a message may be on its way. All deadlines are shorter.
 const IN_TIME: Duration = Duration::from_secs(8);
@@ -30,14 +32,16 @@ struct Received {
 struct Parsed<'a> {
     kind: char,
     name: MessageName,
+    /// The client that it excludes or addresses.
     about: &'a str,
+    topic: Option<&'a str>,
 }
 
 fn parse(message: &Message) -> Option<Parsed<'_>> {
     let mut words = message.as_text()?.split(' ');
     let kind = words.next().filter(|kind| kind.len() == 1)?.chars().next()?;
     let name = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    Some(Parsed { kind, name, about: words.next().unwrap_or_default() })
+    Some(Parsed { kind, name, about: words.next().unwrap_or_default(), topic: words.next() })
 }
 
 /// A life whose node was struck off.
@@ -113,27 +117,10 @@ impl Watch {
     /// its life.
     fn owe(&self, from: &Life, message: &Parsed<'_>) {
         let (Some(world), Some(Object::Replica(sender))) = (self.world.upgrade(), from.object()) else { return };
-        let (harmed, cuts_so_far) = (world.harmed(), world.is_whole().then(|| world.cuts_so_far()));
         let mut record = self.witness.record();
-        for open in world.open_sockets().iter().filter(|open| open.replica.group == sender.group) {
-            let own = open.life.epoch() == from.epoch();
-            let Some(socket) = record.sockets.get(&open.socket) else { continue };
-            if (message.kind == 'e' && !own) || socket.client == message.about || !socket.opened {
-                continue;
-            }
-            let owed = Owed {
-                sender: from.epoch(),
-                since: record.now,
-                addressed: own,
-                asked: false,
-                sure: own || harmed == record.harmed_when_healed,
-                cuts_so_far,
-                harmed,
-                whispered: false,
-            };
-            record.checks.count(if own { 6 } else { 4 });
-            record.owed.insert((message.name, open.socket), owed);
-        }
+        record.faults(&world);
+        let is_meant = |_, socket: &SocketRecord, own| (message.kind != 'e' || own) && socket.client != message.about;
+        Sent::new(message.name, sender.group.group).is_owed(&mut record, is_meant);
     }
 
     /// Promises 5 and 6: in order, and at most once.
@@ -171,7 +158,7 @@ impl Watch {
         let (now, harmed) = (world.now(), world.harmed());
         let mut record = self.witness.record();
         record.now = now;
-        record.harmed = harmed;
+        record.faults(&world);
         let late = record.owed.iter().filter(|(_, owed)| now.since(owed.since) > IN_TIME);
         let late: Vec<((MessageName, SocketId), Owed)> = late.map(|(name, owed)| (*name, owed.clone())).collect();
         if late.is_empty() {
@@ -194,13 +181,13 @@ impl Watch {
                 continue;
             }
             let replica = self.replica_of(socket);
-            let (promise, why) = match (owed.whispered, owed.addressed) {
-                (true, _) => (6, "it was whispered to its client"),
-                (_, true) => (6, "it was sent to its Replica"),
-                (_, false) => (4, "the sender did not know its Replica"),
+            let why = match (owed.whispered, owed.addressed) {
+                (true, _) => "it was whispered to its client",
+                (_, true) => "it was sent to its Replica",
+                (_, false) => "the sender did not know its Replica",
             };
             let what = format!("socket {} of {replica:?} did not receive message {name:?}: {why}", socket.raw());
-            record.broken(promise, what);
+            record.broken(owed.promise(), what);
         }
     }
 
@@ -247,9 +234,18 @@ impl Observer for Watch {
         let mut record = self.witness.record();
         record.owed.remove(&(parsed.name, socket));
         let client = record.sockets.get(&socket).map_or("", |socket| &socket.client);
-        if parsed.kind == 'b' && parsed.about == client {
+        let is_its_own = parsed.about == client;
+        if parsed.kind == 'w' && !is_its_own {
+            let what = format!("socket {} of {client:?} received a whisper to {}", socket.raw(), parsed.about);
+            record.broken(6, what);
+        }
+        if matches!(parsed.kind, 'b' | 't') && is_its_own && record.late().was_named(socket, parsed.name) {
             let what = format!("socket {} received {:?}, which leaves its client out", socket.raw(), parsed.name);
             record.broken(6, what);
+        }
+        if let Some(topic) = parsed.topic {
+            let outcome = record.topics().hears(socket, topic, parsed.name);
+            record.check(20, outcome);
         }
     }
 

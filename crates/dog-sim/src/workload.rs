@@ -4,8 +4,10 @@ use dog::{Close, CloseCode};
 use dog_engine::address::Object;
 use dog_testing::world::{ClientKey, Micros};
 
+use crate::late_identity::ANONYMOUS;
 use crate::run::Run;
 use crate::settle::Settlement;
+use crate::topics;
 
 /// The commands of clients. A command that is listed twice is sent twice as often.
 const VERBS: &[&str] = &[
@@ -101,6 +103,8 @@ impl<'run> Workload<'run> {
             7 => self.request(self.pick(REQUESTS)),
             8 => self.leave(),
             9 => self.stall(),
+            10..=12 => self.speak(self.pick(topics::VERBS)),
+            13 => self.assign(),
             _ => self.speak(self.pick(VERBS)),
         }
     }
@@ -115,7 +119,10 @@ impl<'run> Workload<'run> {
     }
 
     fn connect(&mut self) {
-        let path = self.path(if self.happens(200) { "/late" } else { "/ws" });
+        let mut path = self.path(if self.happens(200) { "/late" } else { "/ws" });
+        if self.happens(200) {
+            path += self.pick(ANONYMOUS);
+        }
         let client = self.run.connect(self.run.any_node(), &path);
         if self.happens(80) {
             // The client does not wait for the answer.
@@ -140,11 +147,25 @@ impl<'run> Workload<'run> {
             "whisper" => self.client_name(),
             "gossip" => self.pick(&["0", "1", "1", "13"]).into(),
             "alarm" => self.below(5_000).to_string(),
+            verb if topics::VERBS.contains(&verb) => self.pick(topics::TOPICS).into(),
             _ => String::new(),
         };
         self.run.command(client, verb, &about);
         if self.happens(300) {
             self.run.command(client, "all", "");
+        }
+    }
+
+    /// Names the client of a socket: mostly of one that was opened for an anonymous client.
+    fn assign(&mut self) {
+        let mut open = self.run.open_clients();
+        if self.happens(800) {
+            let is_anonymous = |client| self.run.world().identified(client).is_some_and(|id| id.is_anonymous());
+            open.retain(|client| is_anonymous(*client));
+        }
+        if !open.is_empty() {
+            let client = open[self.below(open.len())];
+            self.run.command(client, "assign", &self.client_name());
         }
     }
 

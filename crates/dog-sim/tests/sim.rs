@@ -39,7 +39,7 @@ fn no_promise_is_broken() {
             None => panic!("seed {seed} failed, but not when it was repeated"),
         }
     }
-    for promise in (1..=11).chain([13, 14, 21]) {
+    for promise in (1..=14).chain([20, 21]) {
         assert!(summary.checks.of(promise) > 0, "promise {promise} was never checked: {}", summary.checks);
     }
 }
@@ -68,6 +68,10 @@ fn broken_by(bug: Bug) -> &'static [u8] {
         Bug::UnfencedReport => &[8],
         Bug::UnfencedView => &[4, 6, 9],
         Bug::OutlivingTask => &[21],
+        Bug::ForgottenTopics => &[20],
+        // The Group does not know where to whisper yet.
+        Bug::UnawaitedAssignment => &[6],
+        Bug::DoubledHand => &[7],
         _ => &[],
     }
 }

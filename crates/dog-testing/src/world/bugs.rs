@@ -29,11 +29,17 @@ pub enum Bug {
     UnfencedView,
     /// A task goes on after its object's life has ended. Needs the feature `bugs`.
     OutlivingTask,
+    /// A Replica that hibernates forgets the topics of its sockets. Needs the feature `bugs`.
+    ForgottenTopics,
+    /// `assign` ends before the Group has acknowledged it. Needs the feature `bugs`.
+    UnawaitedAssignment,
+    /// What the client of an event stream says is handled twice. Needs the feature `bugs`.
+    DoubledHand,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -45,6 +51,9 @@ impl Bug {
         Self::UnfencedReport,
         Self::UnfencedView,
         Self::OutlivingTask,
+        Self::ForgottenTopics,
+        Self::UnawaitedAssignment,
+        Self::DoubledHand,
     ];
 
     /// Returns its name on the command line.
@@ -61,6 +70,9 @@ impl Bug {
             Self::UnfencedReport => "unfenced-report",
             Self::UnfencedView => "unfenced-view",
             Self::OutlivingTask => "outliving-task",
+            Self::ForgottenTopics => "forgotten-topics",
+            Self::UnawaitedAssignment => "unawaited-assignment",
+            Self::DoubledHand => "doubled-hand",
         }
     }
 }

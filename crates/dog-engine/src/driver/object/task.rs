@@ -15,6 +15,7 @@ use super::hibernation::note_event;
 use super::life::{TaskId, drop_of_user};
 use super::object_core::Living;
 use crate::driver::failures::{panic_text, report_panic};
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{HostObserver, Occurrence, Scheduler};
 use crate::reply::Reply;
 
@@ -104,10 +105,7 @@ impl<O: Living> Supervised<O> {
 
     /// A fault that the simulation must find.
     fn outlives_life(&self) -> bool {
-        #[cfg(feature = "fault-injection")]
-        return self.origin == Origin::User && crate::fault_injection::tasks_outlive_lives();
-        #[cfg(not(feature = "fault-injection"))]
-        return false;
+        self.origin == Origin::User && is_planted(Fault::TasksOutliveLives)
     }
 
     /// Drops the task before anyone checks whether the object is idle.

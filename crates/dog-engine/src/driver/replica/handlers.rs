@@ -14,6 +14,7 @@ use super::turns::{EndedBy, Event, Next};
 use crate::address::SeatId;
 use crate::driver::failures::{UserFunction, report_failure};
 use crate::driver::object::{spawn, start};
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Host, Readiness};
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
@@ -68,6 +69,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             let text = "too many messages wait for a handler of this event stream: try again later";
             return Err(Error::new(Kind::TooMany, text));
         }
+        if is_planted(Fault::HandedTwice) {
+            self.message_came(socket, message.clone());
+        }
         self.message_came(socket, message);
         Ok(())
     }
@@ -88,8 +92,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         report(self);
         report_soon(self);
         let Some((end, attachment)) = self.turns.borrow_mut().end(socket, end, attachment, by) else { return };
-        #[cfg(feature = "fault-injection")]
-        if crate::fault_injection::socket_ends_twice() {
+        if is_planted(Fault::SocketEndsTwice) {
             self.run_with(socket, client.clone(), Event::End(end.clone()), attachment.clone(), EndedBy::Host);
         }
         self.run_with(socket, client, Event::End(end), attachment, by);

@@ -30,10 +30,11 @@ use super::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade, keep_en
 use super::failures::{UserFunction, public_error, report_failure};
 use super::object::{Living, ObjectCore, alarms_due, answer, note_event, start, watch, writes_are_done};
 use crate::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket, View};
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Fetched, Host, KeptSocket, ObjectStatus, Readiness, ReplicaObject};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
-use crate::seats::Seats;
+use crate::seats::{Seats, Topics};
 use assigning::Assigning;
 use identities::Identities;
 use outlets::Outlets;
@@ -106,6 +107,9 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
             return false;
         }
         self.states.clear();
+        if is_planted(Fault::TopicsAreForgotten) {
+            *self.seats.borrow_mut().topics_mut() = Topics::default();
+        }
         let may_leave = self.is_reported_and_empty() && !self.core.store().alarms_are_busy();
         // What was dropped may have started a task or a write.
         if may_leave && self.core.life().is_idle() && writes_are_done(self) && self.core.leave_memory() {

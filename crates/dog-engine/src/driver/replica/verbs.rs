@@ -21,6 +21,7 @@ use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, u
 use crate::driver::extensions::{FirstAttachment, OpensStream, SeatMark};
 use crate::driver::object::Activation;
 use crate::event_stream;
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Host};
 use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::repeats::log_limited;
@@ -217,6 +218,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.assigning.assigned(socket, &client);
         self.host().set_client(socket, &client);
         report(self);
+        if is_planted(Fault::AssignmentIsNotAwaited) {
+            return Ok(());
+        }
         let is_acknowledged = || activation.check().map(|()| self.seats.borrow().is_acknowledged(change));
         by_deadline(self.host(), ANSWER_DEADLINE, pin!(self.assigning.wait(is_acknowledged))).await
     }
