@@ -45,9 +45,6 @@ pub mod books;
 pub mod departures;
 pub mod driver;
 mod event_stream;
-#[cfg(not(feature = "fault-injection"))]
-mod fault_injection;
-#[cfg(feature = "fault-injection")]
 #[doc(hidden)]
 pub mod fault_injection;
 pub mod handshake;

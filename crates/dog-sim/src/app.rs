@@ -13,6 +13,7 @@ use dog::{
 use http::StatusCode;
 use http_body::Frame;
 
+use crate::event_streams;
 use crate::late_identity;
 use crate::moment::MessageName;
 use crate::record::{InFlight, Witness};
@@ -26,7 +27,15 @@ pub(crate) struct Rules {
     pub(crate) policy: Policy,
 }
 
-pub(crate) struct Market;
+pub(crate) struct Market {
+    witness: Witness,
+}
+
+impl Market {
+    pub(crate) fn new(witness: Witness) -> Self {
+        Self { witness }
+    }
+}
 
 impl App for Market {
     type Groups = (Hall,);
@@ -35,6 +44,9 @@ impl App for Market {
         let group = dog.group::<Hall>(&dog::query_param(&request, "g").unwrap_or_default());
         if request.uri().path() == "/group" {
             return Ok(group.fetch(request).await?);
+        }
+        if request.uri().path() == "/say" {
+            return event_streams::say(&self.witness, &group, &request).await;
         }
         let client = ClientId::new(dog::query_param(&request, "u").unwrap_or_default())?;
         let anonymous = dog::query_param(&request, "anonymous");
@@ -177,6 +189,7 @@ impl Replica for Desk {
         match request.uri().path() {
             "/fail" => return Err(Failure::new("asked to fail")),
             "/panic" => panic_quietly(&self.witness),
+            "/events" => return Ok(cx.event_stream(request)),
             "/stream" => return Ok(Response::new(Body::stream(Endless { _seat: seat }))),
             "/slow" => drop(cx.gossip(&0).await?),
             "/count" => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
@@ -195,6 +208,7 @@ impl Replica for Desk {
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         self.begins(socket, "on_open");
         late_identity::opens(&self.witness, socket, cx.now() + self.rules.policy.assign_deadline);
+        event_streams::greet(socket);
         self.attach(socket);
         if socket.id().raw().is_multiple_of(3) {
             cx.storage().get::<u64>("first").await?;

@@ -1,51 +1,36 @@
-//! To which sockets a message is owed: [`Sent`].
+//! A message that a socket must receive: [`Owed`].
 
-use dog::{Epoch, GroupId, SocketId};
+use dog::{Epoch, Timestamp};
 
-use crate::moment::MessageName;
-use crate::record::{Owed, RunRecord, SocketRecord};
-
-/// A message that a life of a Replica sends now, at once and to no particular client.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sent<'a> {
-    name: MessageName,
-    group: GroupId,
-    topic: Option<&'a str>,
+/// A message that a socket must receive.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    /// The life that sent it. If that life crashes, the message is no longer owed. A whisper has the default value
+    /// here.
+    pub(crate) sender: Epoch,
+    pub(crate) since: Timestamp,
+    /// The socket's Replica was among those that the message was sent to.
+    pub(crate) addressed: bool,
+    /// The socket's Replica was asked to confirm it.
+    pub(crate) asked: bool,
+    /// All members had to know each other when it was sent.
+    pub(crate) sure: bool,
+    /// The number of cuts until it was sent. `None` if there was a cut at that moment.
+    pub(crate) cuts_so_far: Option<u64>,
+    /// The number of calls and answers that had been lost when it was sent.
+    pub(crate) harmed: u64,
+    pub(crate) whispered: bool,
+    /// If only the subscribers of a topic hear it: the topic.
+    pub(crate) topic: Option<String>,
 }
 
-impl<'a> Sent<'a> {
-    pub(crate) fn new(name: MessageName, group: GroupId) -> Self {
-        Self { name, group, topic: None }
-    }
-
-    /// The same for the subscribers of a topic only.
-    pub(crate) fn to_topic(self, topic: &'a str) -> Self {
-        Self { topic: Some(topic), ..self }
-    }
-
-    /// The message is owed to those open sockets of the Group that `is_meant` selects. It is told whether a socket belongs to
-    /// the life that sends.
-    pub(crate) fn is_owed(&self, record: &mut RunRecord, is_meant: impl Fn(SocketId, &SocketRecord, bool) -> bool) {
-        let Self { name, group, topic } = *self;
-        let sure = record.harmed == record.harmed_when_healed;
-        let open = record.open_sockets_of(group).filter(|(_, socket)| socket.opened);
-        let own = open.map(|(id, socket)| (id, socket, socket.is_of_life(name.0)));
-        let meant: Vec<_> = own.filter(|(id, socket, own)| is_meant(*id, socket, *own)).collect();
-        let meant: Vec<_> = meant.into_iter().map(|(id, _, own)| (id, own)).collect();
-        for (socket, own) in meant {
-            let owed = Owed {
-                sender: Epoch::from_raw(name.0),
-                since: record.now,
-                addressed: own,
-                asked: false,
-                sure: own || sure,
-                cuts_so_far: record.cuts(),
-                harmed: record.harmed,
-                whispered: false,
-                topic: topic.map(str::to_owned),
-            };
-            record.checks.count(owed.promise());
-            record.owed.insert((name, socket), owed);
+impl Owed {
+    /// The promise that is broken if it does not come.
+    pub(crate) fn promise(&self) -> u8 {
+        match (&self.topic, self.whispered || self.addressed) {
+            (Some(_), _) => 20,
+            (None, true) => 6,
+            (None, false) => 4,
         }
     }
 }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dog::{Alarm, Epoch, GroupId, ReplicaId, SocketId, Timestamp};
+use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 use dog_testing::world::{Random, World};
 
 use crate::checks::Checks;
 use crate::late_record::LateRecord;
 use crate::moment::{MessageName, Moment};
+use crate::owed::Owed;
+use crate::say_record::SayRecord;
 use crate::stored::{ObjectId, Stored};
 use crate::task_record::TaskRecord;
 use crate::topic_record::TopicRecord;
@@ -56,39 +58,6 @@ impl SocketRecord {
     }
 }
 
-/// A message that a socket must receive.
-#[derive(Clone, Debug)]
-pub(crate) struct Owed {
-    /// The life that sent it. If that life crashes, the message is no longer owed. A whisper has the default value
-    /// here.
-    pub(crate) sender: Epoch,
-    pub(crate) since: Timestamp,
-    /// The socket's Replica was among those that the message was sent to.
-    pub(crate) addressed: bool,
-    /// The socket's Replica was asked to confirm it.
-    pub(crate) asked: bool,
-    /// All members had to know each other when it was sent.
-    pub(crate) sure: bool,
-    /// The number of cuts until it was sent. `None` if there was a cut at that moment.
-    pub(crate) cuts_so_far: Option<u64>,
-    /// The number of calls and answers that had been lost when it was sent.
-    pub(crate) harmed: u64,
-    pub(crate) whispered: bool,
-    /// If only the subscribers of a topic hear it: the topic.
-    pub(crate) topic: Option<String>,
-}
-
-impl Owed {
-    /// The promise that is broken if it does not come.
-    pub(crate) fn promise(&self) -> u8 {
-        match (&self.topic, self.whispered || self.addressed) {
-            (Some(_), _) => 20,
-            (None, true) => 6,
-            (None, false) => 4,
-        }
-    }
-}
-
 /// The record of a run.
 #[derive(Debug)]
 pub(crate) struct RunRecord {
@@ -124,6 +93,7 @@ pub(crate) struct RunRecord {
     tasks: TaskRecord,
     topics: TopicRecord,
     late: LateRecord,
+    says: SayRecord,
     /// How often handlers have run. A run without handlers checks nothing.
     pub(crate) handled: u64,
     /// How many calls, answers and deliveries were lost or late so far.
@@ -163,6 +133,7 @@ impl Witness {
             tasks: TaskRecord::default(),
             topics: TopicRecord::default(),
             late: LateRecord::default(),
+            says: SayRecord::default(),
             handled: 0,
             harmed: 0,
             harmed_when_healed: 0,
@@ -274,11 +245,10 @@ impl RunRecord {
 
     /// Records that a host's socket has ended. No message is owed to it any more.
     pub(crate) fn host_ends(&mut self, socket: SocketId, life: (ReplicaId, u64)) {
+        let Some(record) = self.sockets.get_mut(&socket).filter(|record| record.is_open) else { return };
+        record.is_open = false;
         if let Some(open) = self.open.get_mut(&life) {
             *open -= 1;
-        }
-        if let Some(record) = self.sockets.get_mut(&socket) {
-            record.is_open = false;
         }
         self.owed.retain(|(_, owed), _| *owed != socket);
     }
@@ -315,8 +285,12 @@ impl RunRecord {
         }
     }
 
-    /// Promise 7: the messages of one socket are handled in order.
+    /// Promise 7: the messages of one socket are handled in order. Those for event streams come in requests of their own.
     pub(crate) fn command(&mut self, socket: SocketId, number: u64) {
+        if self.says.is_said(number) {
+            let outcome = self.says.handled(number, socket);
+            return self.check(7, outcome);
+        }
         let Some(record) = self.sockets.get_mut(&socket) else { return };
         let last = std::mem::replace(&mut record.last_command, number);
         if number <= last {
@@ -348,44 +322,14 @@ impl RunRecord {
         self.check(13, if found == attached { Ok(()) } else { Err(wrong()) });
     }
 
-    /// Promise 10: checks a count that was acknowledged.
-    pub(crate) fn counted(&mut self, object: ObjectId, count: u64) {
-        let outcome = self.stored.counted(object, count);
-        self.check(10, outcome);
-    }
-
-    /// Promise 11: checks two entries that were read from disk.
-    pub(crate) fn found(&mut self, object: ObjectId, entries: (u64, u64)) {
-        self.stored.life_begins(object);
-        let outcome = self.stored.found(object, entries);
-        self.check(11, outcome);
-    }
-
-    /// Promise 21: checks that an alarm that rings is due, and is the last that was set under its name. Promise 11: checks that
-    /// the entry is there that was written with it.
-    pub(crate) fn alarm_rang(
-        &mut self,
-        object: ObjectId,
-        alarm: &Alarm,
-        (number, entry): (u64, Option<u64>),
-        now: Timestamp,
-    ) {
-        let outcome = self.stored.alarm_rang(object, alarm, number, now);
-        self.check(21, outcome);
-        let name = alarm.name();
-        let half = || format!("{:02x}…: alarm {name} {number} rang, and the entry beside it is {entry:?}", object[0]);
-        self.check(11, if entry == Some(number) { Ok(()) } else { Err(half()) });
-    }
-
-    /// Promise 21: checks that all alarms that were due have rung.
-    pub(crate) fn check_alarms(&mut self, object: ObjectId) {
-        let outcome = self.stored.check_alarms(object, self.now);
-        self.check(21, outcome);
-    }
-
     /// Returns what objects have stored.
     pub(crate) fn stored(&mut self) -> &mut Stored {
         &mut self.stored
+    }
+
+    /// Returns what clients of event streams have said.
+    pub(crate) fn says(&mut self) -> &mut SayRecord {
+        &mut self.says
     }
 
     /// Returns what is known of clients that become known later.
@@ -393,24 +337,9 @@ impl RunRecord {
         &mut self.late
     }
 
-    /// Promise 12: sockets that were not assigned in time are closed.
-    pub(crate) fn check_unassigned(&mut self, now: Timestamp) {
-        let is_open = |socket| self.sockets.get(&socket).is_some_and(|record| record.is_open);
-        let outcome = self.late.check_due(now, is_open);
-        self.check(12, outcome);
-    }
-
     /// Returns what is known of topics.
     pub(crate) fn topics(&mut self) -> &mut TopicRecord {
         &mut self.topics
-    }
-
-    /// Promise 20: a socket has the topics that it has subscribed to, also after each hibernation of its Replica.
-    pub(crate) fn finds_topics(&mut self, socket: SocketId, found: &[&str]) {
-        if self.sockets.get(&socket).is_some_and(|record| record.is_open) {
-            let outcome = self.topics.finds(socket, found);
-            self.check(20, outcome);
-        }
     }
 
     /// Records how many faults there were so far.

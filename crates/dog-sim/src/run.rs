@@ -8,6 +8,7 @@ use dog_testing::websocket;
 use dog_testing::world::{ClientKey, ClientState, Micros, Observer, World};
 
 use crate::app::Market;
+use crate::event_streams::StreamClients;
 use crate::plan::Plan;
 use crate::record::Witness;
 use crate::watch::Watch;
@@ -21,6 +22,7 @@ pub(crate) struct Run {
     world: Rc<World>,
     witness: Witness,
     watch: Rc<Watch>,
+    streams: Rc<StreamClients>,
     clients: Vec<ClientKey>,
     newcomers: u64,
     commands: u64,
@@ -31,14 +33,15 @@ impl Run {
     pub(crate) fn new(plan: Plan, trace: bool) -> Self {
         let witness = Witness::new(plan.config.seed, plan.rules.limit, plan.activations_fail);
         let env = Env::new().with(witness.clone()).with(plan.rules);
-        let world = World::new(Market, env, plan.config);
+        let world = World::new(Market::new(witness.clone()), env, plan.config);
         if trace {
             world.start_trace();
             world.note(|| format!("{plan:?}"));
         }
-        let watch = Rc::new(Watch::new(witness.clone(), &world, plan.config.liveness));
+        let streams = Rc::<StreamClients>::default();
+        let watch = Rc::new(Watch::new(witness.clone(), &world, plan.config.liveness, &streams));
         world.set_observer(Rc::clone(&watch) as Rc<dyn Observer>);
-        Self { plan, world, witness, watch, clients: Vec::new(), newcomers: 0, commands: 0, steps: 0 }
+        Self { plan, world, witness, watch, streams, clients: Vec::new(), newcomers: 0, commands: 0, steps: 0 }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -79,6 +82,9 @@ impl Run {
         let mut checked = self.world.micros();
         while self.world.step(until) {
             self.steps += 1;
+            for (socket, message) in self.streams.receive(&self.world) {
+                self.watch.hears(socket, &message);
+            }
             if self.world.micros() > checked + CHECK_EVERY {
                 checked = self.world.micros();
                 self.watch.check_owed();
@@ -109,12 +115,28 @@ impl Run {
         client
     }
 
+    /// Opens a client's event stream at this path, on that node.
+    pub(crate) fn open_stream(&mut self, node: usize, group: &str, path: &str) -> ClientKey {
+        let client = self.request(node, path);
+        self.streams.asks(client, group);
+        client
+    }
+
+    /// Returns the clients of event streams.
+    pub(crate) fn streams(&self) -> &StreamClients {
+        &self.streams
+    }
+
     /// Sends a client's request for this path to that node.
-    pub(crate) fn request(&mut self, node: usize, path: &str) {
-        let Ok(request) = http::Request::get(path).body(Body::empty()) else { return };
-        let request: Request = request;
+    pub(crate) fn request(&mut self, node: usize, path: &str) -> ClientKey {
+        let mut request = Request::new(Body::empty());
+        match path.parse() {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(error) => unreachable!("{path} is a path: {error}"),
+        }
         let client = self.world.ask(node, request);
         self.clients.push(client);
+        client
     }
 
     /// Returns the name of a new client.
@@ -129,15 +151,29 @@ impl Run {
         if serving.is_empty() { 0 } else { serving[self.world.random().below(serving.len())] }
     }
 
-    /// Returns the clients that have a socket, as far as they know.
+    /// Returns the clients that have a socket, as far as they know. Those of event streams come last.
     pub(crate) fn open_clients(&self) -> Vec<ClientKey> {
         let is_open = |client: &ClientKey| self.world.client_state(*client) == ClientState::Open;
-        self.clients.iter().copied().filter(is_open).collect()
+        let open = self.clients.iter().copied().filter(is_open);
+        open.chain(self.streams.open()).collect()
+    }
+
+    /// Returns the number of the next command.
+    pub(crate) fn next_command(&self) -> u64 {
+        self.commands + 1
     }
 
     /// Sends a command from a client to the App.
     pub(crate) fn command(&mut self, client: ClientKey, verb: &str, about: &str) {
         self.commands += 1;
+        if self.streams.has(client) {
+            // It comes to any node.
+            let path = self.streams.path(client, (self.commands, verb, about));
+            if let Some(path) = path {
+                self.request(self.any_node(), &path);
+            }
+            return;
+        }
         self.world.client_sends(client, Message::text(format!("{} {verb} {about}", self.commands)));
     }
 }

@@ -88,6 +88,7 @@ impl<'run> Settlement<'run> {
         world.set_weather(Weather::CALM);
         world.set_disk(DiskConfig::default());
         self.run.witness().record().activations_fail = 0;
+        self.run.streams().all_read();
         for client in self.run.clients() {
             world.set_reads(*client, true);
             // Clients that read a stream, or still wait for an answer, give up.
@@ -140,10 +141,10 @@ impl<'run> Settlement<'run> {
     fn open_sockets(&self, group: GroupAddress) -> BTreeMap<ReplicaId, BTreeMap<String, u32>> {
         let record = self.run.witness().record();
         let mut truth: BTreeMap<ReplicaId, BTreeMap<String, u32>> = BTreeMap::new();
-        let open = self.run.world().open_sockets();
-        for open in open.iter().filter(|open| open.replica.group == group) {
-            let client = record.sockets.get(&open.socket).map(|handled| handled.client.clone()).unwrap_or_default();
-            *truth.entry(open.replica.replica).or_default().entry(client).or_default() += 1;
+        for (_, open) in record.open_sockets_of(group.group) {
+            if let Some(replica) = open.replica {
+                *truth.entry(replica).or_default().entry(open.client.clone()).or_default() += 1;
+            }
         }
         truth
     }
@@ -179,16 +180,19 @@ impl<'run> Settlement<'run> {
     /// Promises 9 and 10: the Group of each Replica with sockets is alive, and sockets belong to current lives.
     fn check_lives(&self) {
         let mut record = self.run.witness().record();
-        for open in self.run.world().open_sockets() {
-            let (replica, group) = (open.replica, Object::Group(open.replica.group));
+        for (socket, (replica, own)) in self.run.watch().lives_of_sockets() {
+            if !record.sockets.get(&socket).is_some_and(|socket| socket.is_open) {
+                continue;
+            }
+            let group = Object::Group(replica.group);
             record.checks.count(9);
             record.checks.count(10);
             if self.run.world().current(group).is_none() {
                 record.broken(9, format!("{replica:?} has sockets, but nobody has woken its Group"));
             }
             let current = self.run.world().current(Object::Replica(replica)).map(|running| running.life.epoch());
-            if current != Some(open.life.epoch()) {
-                let (socket, own) = (open.socket.raw(), open.life.epoch());
+            if current != Some(own) {
+                let socket = socket.raw();
                 record.broken(
                     10,
                     format!("socket {socket} of life {own:?} is open, but the current life is {current:?}"),
@@ -228,7 +232,8 @@ impl<'run> Settlement<'run> {
     }
 
     fn is_used(&self, group: Object) -> bool {
-        self.run.world().open_sockets().iter().any(|open| Object::Group(open.replica.group) == group)
+        let Object::Group(address) = group else { return false };
+        self.run.witness().record().open_sockets_of(address.group).next().is_some()
     }
 
     /// Promises 11 and 21: acknowledged entries are on disk, and alarms have rung.
@@ -254,10 +259,15 @@ impl<'run> Settlement<'run> {
                 senders.insert(address.replica, client);
             }
         }
-        for client in senders.into_values() {
+        let first = self.run.next_command();
+        for client in senders.into_values().chain(self.run.streams().open()) {
             self.run.command(client, "all", "");
             TOPICS.iter().for_each(|topic| self.run.command(client, "to", topic));
         }
-        self.run.pass(ARRIVAL) && PlacementCheck::new(self.run).check()
+        if !self.run.pass(ARRIVAL) {
+            return false;
+        }
+        self.run.witness().record().check_says(first);
+        PlacementCheck::new(self.run).check()
     }
 }

@@ -4,8 +4,8 @@
 use dog::{Context, Error, GroupId, Message, Replica, Result, Socket, To};
 
 use crate::moment::MessageName;
-use crate::owed::Sent;
 use crate::record::Witness;
+use crate::sent::Sent;
 
 /// The topics of a run. They are few, so that sockets share them.
 pub(crate) const TOPICS: &[&str] = &["a", "b", "c"];

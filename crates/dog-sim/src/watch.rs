@@ -11,9 +11,11 @@ use dog_engine::address::{Object, ReplicaAddress, Targets, TicketId};
 use dog_engine::host::LivenessChecks;
 use dog_testing::world::{Admission, ClientKey, ClientState, HEARD_WITHIN, Life, Micros, Observer, World};
 
+use crate::event_streams::StreamClients;
 use crate::moment::MessageName;
-use crate::owed::Sent;
-use crate::record::{Owed, SocketRecord, Witness};
+use crate::owed::Owed;
+use crate::record::{SocketRecord, Witness};
+use crate::sent::Sent;
 
 /// The longest time that a message may be on its way. All deadlines are shorter.
 const IN_TIME: Duration = Duration::from_secs(8);
@@ -56,6 +58,7 @@ pub(crate) struct Watch {
     witness: Witness,
     world: Weak<World>,
     liveness: LivenessChecks,
+    streams: Rc<StreamClients>,
     sent: RefCell<BTreeSet<MessageName>>,
     received: RefCell<BTreeMap<(SocketId, u64), Received>>,
     /// The tickets that were accepted, and by which life.
@@ -65,9 +68,15 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(witness: Witness, world: &Rc<World>, liveness: LivenessChecks) -> Self {
+    pub(crate) fn new(
+        witness: Witness,
+        world: &Rc<World>,
+        liveness: LivenessChecks,
+        streams: &Rc<StreamClients>,
+    ) -> Self {
         Self {
             witness,
+            streams: Rc::clone(streams),
             world: Rc::downgrade(world),
             liveness,
             sent: RefCell::default(),
@@ -152,6 +161,35 @@ impl Watch {
         received.last = received.last.max(number);
     }
 
+    /// The client of a socket has received a message.
+    pub(crate) fn hears(&self, socket: SocketId, message: &Message) {
+        let Some(parsed) = parse(message) else { return };
+        self.check_order(socket, &parsed);
+        let mut record = self.witness.record();
+        record.owed.remove(&(parsed.name, socket));
+        let client = record.sockets.get(&socket).map(|socket| socket.client.clone()).unwrap_or_default();
+        let is_its_own = parsed.about == client;
+        if parsed.kind == 'w' && !is_its_own {
+            let what = format!("socket {} of {client:?} received a whisper to {}", socket.raw(), parsed.about);
+            record.broken(6, what);
+        }
+        if matches!(parsed.kind, 'b' | 't') && is_its_own && record.late().was_named(socket, parsed.name) {
+            let what = format!("socket {} received {:?}, which leaves its client out", socket.raw(), parsed.name);
+            record.broken(6, what);
+        }
+        if let Some(topic) = parsed.topic {
+            let outcome = record.topics().hears(socket, topic, parsed.name);
+            record.check(20, outcome);
+        }
+    }
+
+    /// Whether the client of a socket reads, and has always done so.
+    fn is_read(&self, world: &World, (socket, client): (SocketId, Option<ClientKey>)) -> bool {
+        self.streams.is_read(socket).unwrap_or_else(|| {
+            client.is_some_and(|client| world.client_state(client) == ClientState::Open && world.reads(client).1)
+        })
+    }
+
     /// Reports messages that have been owed for too long, unless they are excused.
     pub(crate) fn check_owed(&self) {
         let Some(world) = self.world.upgrade() else { return };
@@ -168,11 +206,7 @@ impl Watch {
             world.open_sockets().into_iter().map(|open| (open.socket, open.client)).collect();
         for ((name, socket), owed) in late {
             record.owed.remove(&(name, socket));
-            let reads = clients
-                .get(&socket)
-                .copied()
-                .flatten()
-                .is_some_and(|client| world.client_state(client) == ClientState::Open && world.reads(client).1);
+            let reads = self.is_read(&world, (socket, clients.get(&socket).copied().flatten()));
             let uncut = owed.cuts_so_far == Some(world.cuts_so_far()) || (owed.whispered && owed.harmed == harmed);
             let meant = if owed.whispered { owed.sure } else { owed.sure || owed.addressed };
             // If a message was lost since, the sender may have learned of a new member too late.
@@ -228,25 +262,8 @@ impl Observer for Watch {
     }
 
     fn receives(&self, client: ClientKey, message: &Message) {
-        let (Some(parsed), Some(world)) = (parse(message), self.world.upgrade()) else { return };
-        let Some((_, socket)) = world.client_socket(client) else { return };
-        self.check_order(socket, &parsed);
-        let mut record = self.witness.record();
-        record.owed.remove(&(parsed.name, socket));
-        let client = record.sockets.get(&socket).map_or("", |socket| &socket.client);
-        let is_its_own = parsed.about == client;
-        if parsed.kind == 'w' && !is_its_own {
-            let what = format!("socket {} of {client:?} received a whisper to {}", socket.raw(), parsed.about);
-            record.broken(6, what);
-        }
-        if matches!(parsed.kind, 'b' | 't') && is_its_own && record.late().was_named(socket, parsed.name) {
-            let what = format!("socket {} received {:?}, which leaves its client out", socket.raw(), parsed.name);
-            record.broken(6, what);
-        }
-        if let Some(topic) = parsed.topic {
-            let outcome = record.topics().hears(socket, topic, parsed.name);
-            record.check(20, outcome);
-        }
+        let socket = self.world.upgrade().and_then(|world| world.client_socket(client));
+        socket.iter().for_each(|(_, socket)| self.hears(*socket, message));
     }
 
     fn begins(&self, life: &Life) {
@@ -313,6 +330,9 @@ impl Observer for Watch {
     }
 
     fn crashes(&self, life: &Life) {
+        let own = |(_, (_, epoch)): &(SocketId, (ReplicaAddress, Epoch))| *epoch == life.epoch();
+        let sockets: Vec<_> = self.lives_of_sockets().into_iter().filter(own).collect();
+        sockets.into_iter().for_each(|(socket, _)| self.ends(socket));
         let mut record = self.witness.record();
         record.owed.retain(|_, owed| owed.sender != life.epoch());
         record.tasks().crashes(life.epoch().as_u64());

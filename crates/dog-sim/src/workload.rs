@@ -113,17 +113,28 @@ impl<'run> Workload<'run> {
         format!("c{}", self.below(self.run.plan().clients))
     }
 
+    fn group(&self) -> String {
+        format!("g{}", self.below(self.run.plan().groups))
+    }
+
     fn path(&self, path: &str) -> String {
+        self.path_of(&self.group(), path)
+    }
+
+    fn path_of(&self, group: &str, path: &str) -> String {
         let mark = if path.contains('?') { '&' } else { '?' };
-        format!("{path}{mark}u={}&g=g{}", self.client_name(), self.below(self.run.plan().groups))
+        format!("{path}{mark}u={}&g={group}", self.client_name())
     }
 
     fn connect(&mut self) {
-        let mut path = self.path(if self.happens(200) { "/late" } else { "/ws" });
+        let (group, is_stream) = (self.group(), self.happens(200));
+        let path = if is_stream { "/events" } else { self.pick(&["/ws", "/ws", "/ws", "/ws", "/late"]) };
+        let mut path = self.path_of(&group, path);
         if self.happens(200) {
             path += self.pick(ANONYMOUS);
         }
-        let client = self.run.connect(self.run.any_node(), &path);
+        let node = self.run.any_node();
+        let client = if is_stream { self.run.open_stream(node, &group, &path) } else { self.run.connect(node, &path) };
         if self.happens(80) {
             // The client does not wait for the answer.
             let delay = self.run.world().random().within(0..=100_000);
@@ -160,17 +171,19 @@ impl<'run> Workload<'run> {
     fn assign(&mut self) {
         let mut open = self.run.open_clients();
         if self.happens(800) {
-            let is_anonymous = |client| self.run.world().identified(client).is_some_and(|id| id.is_anonymous());
-            open.retain(|client| is_anonymous(*client));
+            open.retain(|client| self.run.world().identified(*client).is_some_and(|id| id.is_anonymous()));
         }
         if !open.is_empty() {
-            let client = open[self.below(open.len())];
-            self.run.command(client, "assign", &self.client_name());
+            let (client, name) = (open[self.below(open.len())], self.client_name());
+            self.run.command(client, "assign", &name);
         }
     }
 
     fn leave(&mut self) {
         let Some(client) = self.any_open() else { return };
+        if self.run.streams().has(client) {
+            return self.run.streams().vanish(client);
+        }
         let close = || Close::new(CloseCode::NORMAL, "");
         match self.below(4) {
             0 => self.run.command(client, "close", ""),
@@ -185,8 +198,13 @@ impl<'run> Workload<'run> {
 
     fn stall(&mut self) {
         let Some(client) = self.any_open() else { return };
-        let (reads, _) = self.run.world().reads(client);
-        self.run.world().set_reads(client, !reads);
+        let is_stream = self.run.streams().has(client);
+        let reads = if is_stream { self.run.streams().reads(client) } else { self.run.world().reads(client).0 };
+        if is_stream {
+            self.run.streams().set_reads(client, !reads);
+        } else {
+            self.run.world().set_reads(client, !reads);
+        }
         if reads {
             (0..self.below(12)).for_each(|_| self.run.command(client, "big", ""));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dog::{Epoch, Failure};
+use dog::{Epoch, Failure, SocketId};
 
 /// Observation of the engine by its host.
 pub trait HostObserver {
@@ -36,6 +36,10 @@ pub enum Occurrence<'a> {
     TaskBegins,
     /// A task of the user has ended.
     TaskEnded,
+    /// A Replica has a new event stream, which has a seat. Its number is that of no WebSocket.
+    StreamOpens(SocketId),
+    /// An event stream has ended and has no seat any more. One of a life that crashes ends without this.
+    StreamEnded(SocketId),
     /// A function of the user has returned an error. The engine has logged it.
     Failed {
         /// The name of the function.

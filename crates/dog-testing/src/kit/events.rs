@@ -49,7 +49,11 @@ enum Format {
 
 impl EventClient {
     /// Reads the body of `response` from now on, if it is a stream of events or lines.
-    pub(super) fn read(world: &Rc<World>, response: Response) -> Result<Self, Box<Response>> {
+    ///
+    /// # Errors
+    /// The response, if it is no such stream.
+    #[doc(hidden)]
+    pub fn read(world: &Rc<World>, response: Response) -> Result<Self, Box<Response>> {
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let format = match kind {
             kind if kind.starts_with("text/event-stream") => Format::Events,

@@ -237,6 +237,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let sockets = self.seats.borrow().sockets().to_vec();
         for socket in sockets {
             self.outlets.close(socket, code, "");
+            self.outlets.forget(socket);
         }
         self.turns.borrow_mut().clear();
         self.assigning.acknowledged();

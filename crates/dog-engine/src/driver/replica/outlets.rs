@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use crate::address::{ReplicaAddress, SeatId};
 use crate::event_stream::{self, Encoded, EventStream, Outcome, Push, StreamBacklog, StreamQueue};
-use crate::host::{End, Host, ReplicaObject, SeatGuard};
+use crate::host::{End, Host, Occurrence, ReplicaObject, SeatGuard};
 use crate::seats::Audience;
 
 /// In the number of every event stream, and of no other socket.
@@ -75,6 +75,7 @@ impl<H: Host> Outlets<H> {
         let queue = StreamQueue::new(format, self.host.profile().streams);
         let (body, handle) = (event_stream::body(Arc::clone(&queue), guard), EventStream::of(&queue));
         let socket = self.streams.borrow_mut().insert(OpenStream { queue, seat, attachment, token: None });
+        self.host.occurred(Occurrence::StreamOpens(socket));
         self.keep_alive();
         (socket, body, handle)
     }
@@ -190,8 +191,8 @@ impl<H: Host> Outlets<H> {
 
     /// A socket has ended, and its last attachment was read.
     pub(super) fn forget(&self, socket: SocketId) {
-        if is_stream(socket) {
-            self.streams.borrow_mut().remove(socket);
+        if is_stream(socket) && self.streams.borrow_mut().remove(socket) {
+            self.host.occurred(Occurrence::StreamEnded(socket));
         }
     }
 
@@ -224,10 +225,11 @@ impl EventStreams {
         socket
     }
 
-    fn remove(&mut self, socket: SocketId) {
-        if let Some(stream) = self.open.remove(&socket) {
-            self.by_seat.remove(&stream.seat);
-        }
+    /// Returns whether the stream was here.
+    fn remove(&mut self, socket: SocketId) -> bool {
+        let removed = self.open.remove(&socket);
+        removed.iter().for_each(|stream| drop(self.by_seat.remove(&stream.seat)));
+        removed.is_some()
     }
 
     /// Returns whether there are streams.

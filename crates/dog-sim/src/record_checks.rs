@@ -1,0 +1,73 @@
+//! Checks of what the parts of the [`RunRecord`] have recorded.
+
+use std::collections::BTreeSet;
+
+use dog::{Alarm, SocketId, Timestamp};
+
+use crate::record::RunRecord;
+use crate::stored::ObjectId;
+
+impl RunRecord {
+    /// Returns the sockets that are open at their hosts.
+    fn open_sockets(&self) -> BTreeSet<SocketId> {
+        self.sockets.iter().filter(|(_, record)| record.is_open).map(|(socket, _)| *socket).collect()
+    }
+
+    /// Promise 10: checks a count that was acknowledged.
+    pub(crate) fn counted(&mut self, object: ObjectId, count: u64) {
+        let outcome = self.stored().counted(object, count);
+        self.check(10, outcome);
+    }
+
+    /// Promise 11: checks two entries that were read from disk.
+    pub(crate) fn found(&mut self, object: ObjectId, entries: (u64, u64)) {
+        self.stored().life_begins(object);
+        let outcome = self.stored().found(object, entries);
+        self.check(11, outcome);
+    }
+
+    /// Promise 21: checks that an alarm that rings is due, and is the last that was set under its name. Promise 11: checks that
+    /// the entry is there that was written with it.
+    pub(crate) fn alarm_rang(
+        &mut self,
+        object: ObjectId,
+        alarm: &Alarm,
+        (number, entry): (u64, Option<u64>),
+        now: Timestamp,
+    ) {
+        let outcome = self.stored().alarm_rang(object, alarm, number, now);
+        self.check(21, outcome);
+        let name = alarm.name();
+        let half = || format!("{:02x}…: alarm {name} {number} rang, and the entry beside it is {entry:?}", object[0]);
+        self.check(11, if entry == Some(number) { Ok(()) } else { Err(half()) });
+    }
+
+    /// Promise 21: checks that all alarms that were due have rung.
+    pub(crate) fn check_alarms(&mut self, object: ObjectId) {
+        let now = self.now;
+        let outcome = self.stored().check_alarms(object, now);
+        self.check(21, outcome);
+    }
+
+    /// Promise 7: what clients of event streams have said since the command `first` was handled, if they are still open.
+    pub(crate) fn check_says(&mut self, first: u64) {
+        let open = self.open_sockets();
+        let outcome = self.says().check_handled(first, |socket| open.contains(&socket));
+        self.check(7, outcome);
+    }
+
+    /// Promise 12: sockets that were not assigned in time are closed.
+    pub(crate) fn check_unassigned(&mut self, now: Timestamp) {
+        let open = self.open_sockets();
+        let outcome = self.late().check_due(now, |socket| open.contains(&socket));
+        self.check(12, outcome);
+    }
+
+    /// Promise 20: a socket has the topics that it has subscribed to, also after each hibernation of its Replica.
+    pub(crate) fn finds_topics(&mut self, socket: SocketId, found: &[&str]) {
+        if self.sockets.get(&socket).is_some_and(|record| record.is_open) {
+            let outcome = self.topics().finds(socket, found);
+            self.check(20, outcome);
+        }
+    }
+}
