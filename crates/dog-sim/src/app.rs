@@ -350,11 +350,7 @@ impl Desk {
             ("alarm", millis) => self.set_alarm(cx, millis.parse()?).await,
             ("task", _) => self.begin_task(cx)?,
             ("attach", _) => self.attach(socket),
-            ("assign", client) => {
-                if late_identity::assign(&self.witness, socket, &ClientId::new(client)?).await {
-                    self.whisper(cx, socket, client).await;
-                }
-            }
+            ("assign", client) => self.assign(cx, socket, &ClientId::new(client)?).await,
             (verb, topic) if topics::VERBS.contains(&verb) => {
                 topics::obey(&self.witness, cx, socket, (verb, topic), || {
                     self.witness.record().next_message(self.life)
@@ -375,6 +371,13 @@ impl Desk {
         let missing: Vec<ReplicaId> = reach.missing.into_iter().map(|(replica, _)| replica).collect();
         self.witness.record().confirmed(name, &missing);
         Ok(())
+    }
+
+    /// Names the client of a socket. When the Group knows it, a whisper reaches it.
+    async fn assign(&self, cx: &Context<Self>, socket: &Socket, client: &ClientId) {
+        if late_identity::assign(&self.witness, socket, client).await {
+            self.whisper(cx, socket, client.as_str()).await;
+        }
     }
 
     async fn whisper(&self, cx: &Context<Self>, socket: &Socket, target: &str) {

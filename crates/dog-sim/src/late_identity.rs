@@ -28,7 +28,8 @@ pub(crate) fn opens(witness: &Witness, socket: &Socket, due: Timestamp) {
     let client = socket.client();
     if client.is_anonymous() {
         let mut record = witness.record();
-        let outcome = record.late().opens(socket.id(), client.as_str(), client.awaits_assignment().then_some(due));
+        let (open, due) = (record.open_sockets(), client.awaits_assignment().then_some(due));
+        let outcome = record.late().opens((socket.id(), client.as_str()), due, |socket| open.contains(&socket));
         record.check(8, outcome);
     }
 }

@@ -1,6 +1,6 @@
 //! Sockets whose clients become known later: [`LateRecord`]. Promises 8 and 12.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dog::{SocketId, Timestamp};
@@ -14,8 +14,8 @@ const CLOSED_WITHIN: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(crate) struct LateRecord {
     sockets: BTreeMap<SocketId, LateSocket>,
-    /// All ids that were generated.
-    ids: BTreeSet<String>,
+    /// The last socket of each id that was generated.
+    ids: BTreeMap<String, SocketId>,
 }
 
 #[derive(Debug)]
@@ -37,14 +37,20 @@ enum Name {
 }
 
 impl LateRecord {
-    /// A socket opens for a client with a generated id. It must be an id of its own.
-    pub(crate) fn opens(&mut self, socket: SocketId, id: &str, due: Option<Timestamp>) -> Result<(), String> {
+    /// A socket opens for a client with a generated id. No other open socket may have it. A request that opens a socket in vain
+    /// is placed again with the id that it has.
+    pub(crate) fn opens(
+        &mut self,
+        (socket, id): (SocketId, &str),
+        due: Option<Timestamp>,
+        is_open: impl Fn(SocketId) -> bool,
+    ) -> Result<(), String> {
         let name = Name::Generated(id.to_owned());
         self.sockets.insert(socket, LateSocket { due, name });
-        if self.ids.insert(id.to_owned()) {
-            return Ok(());
+        match self.ids.insert(id.to_owned(), socket).filter(|other| is_open(*other)) {
+            Some(other) => Err(format!("sockets {} and {} have the generated id {id:?}", other.raw(), socket.raw())),
+            None => Ok(()),
         }
-        Err(format!("socket {} has the generated id {id:?}, which another one has had", socket.raw()))
     }
 
     /// Whether the client of this socket can still be named.
@@ -126,14 +132,16 @@ mod tests {
 
     fn late() -> LateRecord {
         let mut late = LateRecord::default();
-        late.opens(SOCKET, "\0?1-1", Some(Timestamp::from_millis(1_000))).unwrap();
+        late.opens((SOCKET, "\0?1-1"), Some(Timestamp::from_millis(1_000)), |_| true).unwrap();
         late
     }
 
     #[test]
-    fn a_generated_id_is_used_once() {
-        late().opens(SocketId::from_raw(2), "\0?1-2", None).unwrap();
-        late().opens(SocketId::from_raw(2), "\0?1-1", None).unwrap_err();
+    fn a_generated_id_belongs_to_one_open_socket() {
+        let other = SocketId::from_raw(2);
+        late().opens((other, "\0?1-2"), None, |_| true).unwrap();
+        late().opens((other, "\0?1-1"), None, |_| true).unwrap_err();
+        late().opens((other, "\0?1-1"), None, |_| false).unwrap();
     }
 
     #[test]

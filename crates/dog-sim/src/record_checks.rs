@@ -9,7 +9,7 @@ use crate::stored::ObjectId;
 
 impl RunRecord {
     /// Returns the sockets that are open at their hosts.
-    fn open_sockets(&self) -> BTreeSet<SocketId> {
+    pub(crate) fn open_sockets(&self) -> BTreeSet<SocketId> {
         self.sockets.iter().filter(|(_, record)| record.is_open).map(|(socket, _)| *socket).collect()
     }
 

@@ -265,7 +265,7 @@ impl HostObserver for WorkersHost {
             Occurrence::Waited(_) => self.is_less_busy(),
             // No event waits for a task of the user: it may last as long as the object is in memory.
             Occurrence::TaskBegins | Occurrence::TaskEnded => {}
-            Occurrence::StreamOpens(_) | Occurrence::StreamEnded(_) => {}
+            Occurrence::StreamOpened(_) | Occurrence::StreamEnded(_) => {}
             Occurrence::Failed { .. } | Occurrence::Panicked(_) => {}
         }
     }

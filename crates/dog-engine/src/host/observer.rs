@@ -37,7 +37,7 @@ pub enum Occurrence<'a> {
     /// A task of the user has ended.
     TaskEnded,
     /// A Replica has a new event stream, which has a seat. Its number is that of no WebSocket.
-    StreamOpens(SocketId),
+    StreamOpened(SocketId),
     /// An event stream has ended and has no seat any more. One of a life that crashes ends without this.
     StreamEnded(SocketId),
     /// A function of the user has returned an error. The engine has logged it.

@@ -272,7 +272,7 @@ impl HostObserver for Worker {
             }
             Occurrence::TaskBegins => self.shutdown.task_begins(),
             Occurrence::TaskEnded => self.shutdown.task_ended(),
-            Occurrence::StreamOpens(_) | Occurrence::StreamEnded(_) => {}
+            Occurrence::StreamOpened(_) | Occurrence::StreamEnded(_) => {}
             Occurrence::Failed { .. } => self.counters().failures.one(),
             Occurrence::Panicked(_) => self.counters().panics.one(),
         }

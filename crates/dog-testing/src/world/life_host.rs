@@ -233,7 +233,7 @@ impl HostObserver for LifeHost {
                 core.fail(&self.life, &format!("a panic: {what}"));
                 core.observe(|observer| observer.panics(&self.life));
             }
-            Occurrence::StreamOpens(socket) if self.life.is_alive() => {
+            Occurrence::StreamOpened(socket) if self.life.is_alive() => {
                 core.note(|| format!("{:?} has a new event stream {}", self.life, socket.raw()));
                 core.observe(|observer| observer.opens(&self.life, socket));
             }
@@ -241,7 +241,7 @@ impl HostObserver for LifeHost {
                 core.note(|| format!("{:?}: event stream {} has ended", self.life, socket.raw()));
                 core.observe(|observer| observer.ends(socket));
             }
-            Occurrence::StreamOpens(_) | Occurrence::StreamEnded(_) => {}
+            Occurrence::StreamOpened(_) | Occurrence::StreamEnded(_) => {}
             Occurrence::Waits | Occurrence::Waited(_) | Occurrence::TaskBegins | Occurrence::TaskEnded => {}
         }
     }

@@ -213,6 +213,27 @@ fn a_session_that_is_not_one_is_404_and_brings_nothing_to_life() {
     assert_eq!((ann.received_texts(), stream.received_texts()), (vec![], vec![]));
 }
 
+/// The simulation has found that such a life stayed in memory for ever: it has had no event, and nothing else ended it.
+#[test]
+fn a_life_that_begins_for_a_session_of_the_one_before_leaves_memory() {
+    let delay = Duration::from_millis(10);
+    let cluster = builder(2).hibernate_after(Duration::from_secs(1)).network_delay(delay, delay).start();
+    let [ann] = enter(&cluster, ["ann"]);
+    let stream = cluster.open_events("/events?u=talker");
+    cluster.advance(delay);
+    let session = stream.received_texts().remove(0);
+    // It is on its way from the Group to the Replica when that panics.
+    let path = format!("/deliver?group={HALL}&session={session}");
+    let delivered = cluster.begin(Request::post(path).body("all 1".into()).unwrap());
+    cluster.advance(delay * 3 / 2);
+    ann.send("panic now");
+    cluster.advance(Duration::from_secs(10));
+    let Some(Err(refused)) = delivered.answer() else { panic!("the message was taken") };
+    assert_eq!(refused.status(), StatusCode::NOT_FOUND);
+    assert!(!ann.is_open() && !stream.is_open());
+    assert_eq!(cluster.objects_in_memory(), 1, "the Group alone");
+}
+
 #[test]
 fn what_is_delivered_has_a_size_and_a_queue_with_a_bound() {
     let cluster = hall(2);

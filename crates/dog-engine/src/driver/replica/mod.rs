@@ -22,7 +22,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use dog::internal::{Identity, Kind, LocalFuture, ReplicaPort, StreamFormat};
+use dog::internal::{Identity, Kind, LocalFuture, ReplicaPort};
 use dog::{Alarm, CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
 
 use super::calls::{ANSWER_DEADLINE, by_deadline, first_poll, unexpected_answer, user_function_by_deadline};
@@ -300,23 +300,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         response
     }
 
-    /// Makes the response an event stream. Its body releases the seat when it has ended.
-    fn open_stream(
-        &self,
-        mut response: Response,
-        seat: SeatId,
-        format: StreamFormat,
-        identity: Option<Bytes>,
-    ) -> Response {
-        let attachment = response.extensions_mut().remove().map(|FirstAttachment(attachment)| attachment);
-        let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
-        let (socket, body, stream) = self.outlets.open(format, (seat, guard), attachment);
-        identity.into_iter().for_each(|identity| self.identities.borrow_mut().set(socket, identity));
-        self.open_socket(seat, socket);
-        response.extensions_mut().insert(stream);
-        response.map(|_| body)
-    }
-
     fn release(&self, seat: SeatId) {
         if self.seats.borrow_mut().release(seat) {
             report(self);
@@ -373,10 +356,11 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 ReplicaAnswer::Delivered(self.deliver(&delivery.message, delivery.except.as_ref().into()))
             }
             ReplicaCall::Whisper { client, message } => ReplicaAnswer::Delivered(self.deliver_to(&client, &message)),
-            ReplicaCall::Hand { session, message } => match self.hand(&session, message) {
-                Ok(()) => ReplicaAnswer::Delivered(1),
-                Err(error) => return reply.send(Err(error)),
-            },
+            ReplicaCall::Hand { session, message } => {
+                reply.send(self.hand(&session, message).map(|()| ReplicaAnswer::Delivered(1)));
+                // Also if it was refused: this life may have begun for it.
+                return watch(&self);
+            }
             ReplicaCall::Disconnect { client, code, reason } => {
                 ReplicaAnswer::Delivered(self.disconnect(&client, CloseCode::from_raw(code), &reason))
             }

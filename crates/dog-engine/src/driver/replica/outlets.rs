@@ -75,7 +75,7 @@ impl<H: Host> Outlets<H> {
         let queue = StreamQueue::new(format, self.host.profile().streams);
         let (body, handle) = (event_stream::body(Arc::clone(&queue), guard), EventStream::of(&queue));
         let socket = self.streams.borrow_mut().insert(OpenStream { queue, seat, attachment, token: None });
-        self.host.occurred(Occurrence::StreamOpens(socket));
+        self.host.occurred(Occurrence::StreamOpened(socket));
         self.keep_alive();
         (socket, body, handle)
     }
@@ -227,22 +227,29 @@ impl EventStreams {
 
     /// Returns whether the stream was here.
     fn remove(&mut self, socket: SocketId) -> bool {
-        let removed = self.open.remove(&socket);
-        removed.iter().for_each(|stream| drop(self.by_seat.remove(&stream.seat)));
-        removed.is_some()
+        let Some(stream) = self.open.remove(&socket) else { return false };
+        self.by_seat.remove(&stream.seat);
+        true
     }
 
     /// Returns whether there are streams.
     fn keep_alive(&mut self) -> bool {
-        self.open.values().for_each(|stream| stream.queue.keep_alive());
+        self.in_order().for_each(|stream| stream.queue.keep_alive());
         self.is_kept_alive = !self.open.is_empty();
         self.is_kept_alive
+    }
+
+    /// All streams, the oldest first, so that a simulated run is the same each time.
+    fn in_order(&self) -> impl Iterator<Item = &OpenStream> {
+        let mut streams: Vec<_> = self.open.iter().collect();
+        streams.sort_unstable_by_key(|(socket, _)| **socket);
+        streams.into_iter().map(|(_, stream)| stream)
     }
 }
 
 impl Drop for EventStreams {
     /// The life is over. Streams that were not closed belong to a life that has crashed.
     fn drop(&mut self) {
-        self.open.values().for_each(|stream| stream.queue.abandon());
+        self.in_order().for_each(|stream| stream.queue.abandon());
     }
 }

@@ -16,7 +16,7 @@ use super::outlets::Outlets;
 use super::reporting::report;
 use super::topics::{InterestReporting, Subscribable};
 use super::turns::EndedBy;
-use crate::address::Targets;
+use crate::address::{SeatId, Targets};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
 use crate::driver::extensions::{FirstAttachment, OpensStream, SeatMark};
 use crate::driver::object::Activation;
@@ -158,6 +158,23 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             response.extensions_mut().insert(OpensStream(format));
             Ok(response)
         })
+    }
+
+    /// Makes the response an event stream. Its body releases the seat when it has ended.
+    pub(super) fn open_stream(
+        &self,
+        mut response: Response,
+        seat: SeatId,
+        format: StreamFormat,
+        identity: Option<Bytes>,
+    ) -> Response {
+        let attachment = response.extensions_mut().remove().map(|FirstAttachment(attachment)| attachment);
+        let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
+        let (socket, body, stream) = self.outlets.open(format, (seat, guard), attachment);
+        identity.into_iter().for_each(|identity| self.identities.borrow_mut().set(socket, identity));
+        self.open_socket(seat, socket);
+        response.extensions_mut().insert(stream);
+        response.map(|_| body)
     }
 
     /// It is used for the first time, or was parked and is used again as if it were new.
