@@ -1,5 +1,5 @@
-//! Data that another program may have written or damaged: stored records, keys and alarms, ids and client ids as text,
-//! and users' values in MessagePack. Gossip, attachments and stored values all use that encoding.
+//! Data that another program may have written or damaged: stored records, keys, alarms and publications, ids and client
+//! ids as text, and users' values in MessagePack. Gossip, attachments and stored values all use that encoding.
 //!
 //! Input: the kind of data, and its bytes.
 //!
@@ -14,14 +14,17 @@ use dog::{ClientId, CloseCode, GroupId, Message, ReplicaId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress};
 use dog_engine::driver::{rewrite_alarm, rewrite_clients, rewrite_record};
 use dog_engine::host::Space;
+use dog_engine::log::Segment;
 use dog_native::fuzzing::{entry_bounds, entry_key, named_object, object_name, read_alarm, write_alarm};
 use libfuzzer_sys::fuzz_target;
 use serde::{Deserialize, Serialize};
 
 fuzz_target!(|input: &[u8]| {
     let Some((what, bytes)) = input.split_first() else { return };
-    if *what == u8::MAX {
-        return named_alarm(bytes);
+    match *what {
+        u8::MAX => return named_alarm(bytes),
+        254 => return segment(bytes),
+        _ => {}
     }
     match what % 7 {
         0 => member(bytes),
@@ -62,6 +65,14 @@ fn name(bytes: &[u8]) {
 fn named_alarm(bytes: &[u8]) {
     match rewrite_alarm(&bytes.to_vec().into()) {
         Ok(written) => assert_eq!(written, bytes),
+        Err(error) => assert!(error.is_storage(), "{error}"),
+    }
+}
+
+/// Checks stored publications. An accepted record is written back unchanged.
+fn segment(bytes: &[u8]) {
+    match Segment::decode(&bytes.to_vec().into()) {
+        Ok(segment) => assert_eq!(segment.encode(), bytes),
         Err(error) => assert!(error.is_storage(), "{error}"),
     }
 }

@@ -7,6 +7,7 @@
 //! - [`message`]: the calls and casts between objects
 //! - [`books`]: a Group's books: placement, membership, reports
 //! - [`seats`]: a Replica's books: who has which seat, and what is not acknowledged yet
+//! - [`log`]: the log of a topic, in its Group and in its Replicas
 //!
 //! What runs the user's code:
 //! - [`host`]: what a host provides, one trait per purpose, and how it drives objects; [`reply`]: the answer to one call
@@ -49,6 +50,7 @@ mod event_stream;
 pub mod fault_injection;
 pub mod handshake;
 pub mod host;
+pub mod log;
 pub mod message;
 pub mod repeats;
 pub mod reply;

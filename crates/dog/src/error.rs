@@ -59,6 +59,8 @@ pub enum Kind {
     InvalidName,
     /// The client of a socket is known already.
     Assigned,
+    /// The text of a position in a log.
+    InvalidPosition,
 }
 
 impl Error {
@@ -196,7 +198,7 @@ impl Error {
     /// | errors | status |
     /// |---|---|
     /// | refused by a handler with [`Failure::status`] | that status |
-    /// | invalid client identifier, id or topic, a subprotocol that is not offered | 400 |
+    /// | invalid client identifier, id, topic or position, a subprotocol that is not offered | 400 |
     /// | no such event stream | 404 |
     /// | the request body is too large | 413 |
     /// | no room, no ticket, closed, unreachable, storage, conflict, too many | 503 |
@@ -204,7 +206,9 @@ impl Error {
     /// | all others, too large values and attachments of the App included | 500 |
     pub fn status(&self) -> StatusCode {
         match self.kind {
-            Kind::InvalidClient | Kind::InvalidId | Kind::InvalidTopic | Kind::NotOffered => StatusCode::BAD_REQUEST,
+            Kind::InvalidClient | Kind::InvalidId | Kind::InvalidTopic | Kind::NotOffered | Kind::InvalidPosition => {
+                StatusCode::BAD_REQUEST
+            }
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::NoRoom

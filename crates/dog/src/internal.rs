@@ -10,11 +10,13 @@ pub use crate::except::Except;
 pub use crate::group_names::{are_among, are_distinct};
 pub use crate::groups::GroupVisitor;
 pub use crate::list::TransactionRead;
+pub use crate::log::{LogBounds, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, Unrecovered};
 pub use crate::message::MessageBuffer;
 pub use crate::placement::Door;
 pub use crate::port::{
     AppPort, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
 };
+pub use crate::position::{LogEpoch, Position};
 pub use crate::replies::GossipAnswers;
 pub use crate::request::{Identity, PeerAddress};
 pub use crate::session::Session;

@@ -39,11 +39,13 @@ mod id;
 #[doc(hidden)]
 pub mod internal;
 mod list;
+mod log;
 mod message;
 mod numbers;
 mod object_methods;
 mod placement;
 mod port;
+mod position;
 mod replica;
 mod replies;
 mod request;

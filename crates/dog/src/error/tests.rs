@@ -10,7 +10,7 @@ fn an_error_travels_without_its_cause() {
 
 #[test]
 fn a_client_reads_of_its_own_request_and_of_nothing_else() {
-    const ALL: [Kind; 20] = [
+    const ALL: [Kind; 21] = [
         Kind::InvalidClient,
         Kind::InvalidId,
         Kind::Encoding,
@@ -31,6 +31,7 @@ fn a_client_reads_of_its_own_request_and_of_nothing_else() {
         Kind::InvalidName,
         Kind::Assigned,
         Kind::NotFound,
+        Kind::InvalidPosition,
     ];
     for kind in ALL {
         let error = Error::new(kind, "the secret");
@@ -41,6 +42,7 @@ fn a_client_reads_of_its_own_request_and_of_nothing_else() {
             Kind::TooLarge,
             Kind::NotOffered,
             Kind::NotFound,
+            Kind::InvalidPosition,
         ];
         let about_the_request = own.contains(&kind);
         assert_eq!(error.status().is_client_error(), about_the_request, "{kind:?}");

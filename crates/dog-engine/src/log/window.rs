@@ -1,0 +1,245 @@
+//! A run of publications without a gap: [`Window`].
+
+use std::collections::VecDeque;
+
+use dog::Timestamp;
+use dog::internal::{LogBounds, LogEpoch, Position, Unrecovered};
+
+use super::{AnswerBounds, LogHead, Page, PageOrder, Recorded, Tail};
+
+/// The newest publications of a log. A Group has all that the bounds keep, a Replica may have fewer, or some that the bounds
+/// keep no more: the answers are the same, because every bound keeps the newest.
+#[derive(Clone, Debug)]
+pub struct Window {
+    epoch: LogEpoch,
+    bounds: LogBounds,
+    /// The offset of the next publication. Those that are here end with the one before.
+    next: u64,
+    publications: VecDeque<Recorded>,
+    bytes: usize,
+    /// How many of them are within the bounds by count and bytes, and their bytes.
+    kept: usize,
+    kept_bytes: usize,
+}
+
+impl Window {
+    /// A window without publications, after this position.
+    pub fn new(head: &LogHead) -> Self {
+        let (epoch, next) = (head.position.epoch().clone(), head.position.offset().saturating_add(1));
+        Self { epoch, bounds: head.bounds, next, publications: VecDeque::new(), bytes: 0, kept: 0, kept_bytes: 0 }
+    }
+
+    /// The epoch of the log.
+    pub fn epoch(&self) -> &LogEpoch {
+        &self.epoch
+    }
+
+    /// What the log keeps.
+    pub fn bounds(&self) -> LogBounds {
+        self.bounds
+    }
+
+    /// The offset of the next publication.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The offset of the oldest publication that is here, kept by the bounds or not.
+    pub fn first(&self) -> u64 {
+        self.next - self.publications.len() as u64
+    }
+
+    /// How many publications are here.
+    pub fn len(&self) -> usize {
+        self.publications.len()
+    }
+
+    /// Whether none is here.
+    pub fn is_empty(&self) -> bool {
+        self.publications.is_empty()
+    }
+
+    /// The bytes of the messages and metadata that are here.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The newest publication.
+    pub fn head(&self) -> LogHead {
+        LogHead { position: self.position(), bounds: self.bounds }
+    }
+
+    /// The position of the newest publication.
+    pub fn position(&self) -> Position {
+        Position::new(self.epoch.clone(), self.next - 1)
+    }
+
+    /// The oldest offset that the log keeps at `now`, as far as the window shows: it is exact if it is not [`first`], and
+    /// otherwise the log may keep older ones.
+    ///
+    /// [`first`]: Self::first
+    pub fn kept_from(&self, now: Timestamp) -> u64 {
+        let by_size = self.publications.len() - self.kept;
+        // They are in the order of their times.
+        let by_age = self.publications.partition_point(|publication| now.since(publication.at) >= self.bounds.age);
+        self.first() + by_size.max(by_age) as u64
+    }
+
+    /// The publication with this offset, if it is here.
+    pub fn get(&self, offset: u64) -> Option<&Recorded> {
+        let at = offset.checked_sub(self.first())?;
+        self.publications.get(usize::try_from(at).ok()?)
+    }
+
+    /// When the newest publication was made.
+    pub fn newest_at(&self) -> Option<Timestamp> {
+        self.publications.back().map(|newest| newest.at)
+    }
+
+    /// Appends the next publication. Returns `false`, and changes nothing, if it is not the next.
+    #[must_use]
+    pub fn push(&mut self, publication: Recorded) -> bool {
+        if publication.offset != self.next {
+            return false;
+        }
+        let size = publication.size();
+        self.next += 1;
+        self.bytes += size;
+        self.kept += 1;
+        self.kept_bytes += size;
+        self.publications.push_back(publication);
+        self.narrow();
+        true
+    }
+
+    /// Leaves those out of what is kept that the bounds by count and bytes do not keep.
+    fn narrow(&mut self) {
+        while self.kept > self.bounds.publications as usize || self.kept_bytes > self.bounds.bytes as usize {
+            let oldest = self.publications.len() - self.kept;
+            self.kept_bytes -= self.publications.get(oldest).map_or(0, Recorded::size);
+            self.kept -= 1;
+        }
+    }
+
+    /// Puts the publication before the oldest one. Returns `false`, and changes nothing, if it is another one.
+    #[must_use]
+    pub fn push_older(&mut self, publication: Recorded) -> bool {
+        if publication.offset == 0 || publication.offset + 1 != self.first() {
+            return false;
+        }
+        let size = publication.size();
+        let all_kept = self.kept == self.publications.len();
+        self.bytes += size;
+        self.publications.push_front(publication);
+        if all_kept {
+            self.kept += 1;
+            self.kept_bytes += size;
+            self.narrow();
+        }
+        true
+    }
+
+    /// Removes the oldest publication.
+    pub fn pop_oldest(&mut self) -> Option<Recorded> {
+        let oldest = self.publications.pop_front()?;
+        self.bytes -= oldest.size();
+        if self.kept > self.publications.len() {
+            self.kept -= 1;
+            self.kept_bytes -= oldest.size();
+        }
+        Some(oldest)
+    }
+
+    /// Removes what the bounds do not keep.
+    pub fn expire(&mut self, now: Timestamp) {
+        let from = self.kept_from(now);
+        while self.first() < from {
+            self.pop_oldest();
+        }
+    }
+
+    /// Checks that the log can say what came after a position.
+    fn check(&self, since: &Position, now: Timestamp) -> Result<(), Unrecovered> {
+        if *since.epoch() != self.epoch {
+            Err(Unrecovered::EpochUnknown)
+        } else if since.offset() >= self.next {
+            Err(Unrecovered::Future)
+        } else if since.offset() + 1 < self.kept_from(now) {
+            Err(Unrecovered::Expired)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// How many publications came after a position, if one recovery may replay them.
+    ///
+    /// # Errors
+    /// The reason why they cannot be replayed.
+    pub fn recover(&self, since: &Position, most: AnswerBounds, now: Timestamp) -> Result<u64, Unrecovered> {
+        self.check(since, now)?;
+        let count = self.next - 1 - since.offset();
+        if count > u64::from(most.publications) {
+            return Err(Unrecovered::GapTooLarge);
+        }
+        let missed = usize::try_from(count).unwrap_or(usize::MAX);
+        let bytes = self.publications.iter().rev().take(missed).map(Recorded::size).sum();
+        if most.hold(missed, bytes) { Ok(count) } else { Err(Unrecovered::GapTooLarge) }
+    }
+
+    /// A part of what the log keeps. Without a position it begins with the oldest or the newest.
+    ///
+    /// # Errors
+    /// The publications cannot be given without a gap. Those before a position have no gap that matters.
+    pub fn page(
+        &self,
+        since: Option<&Position>,
+        order: PageOrder,
+        most: AnswerBounds,
+        now: Timestamp,
+    ) -> Result<Page, Unrecovered> {
+        let from = self.kept_from(now);
+        match (order, since) {
+            (PageOrder::OldestFirst, since) => {
+                since.map_or(Ok(()), |since| self.check(since, now))?;
+                let from = since.map_or(from, |since| since.offset() + 1);
+                Ok(self.collect(from..self.next, most))
+            }
+            (PageOrder::NewestFirst, since) => {
+                match since.map(|since| self.check(since, now)) {
+                    None | Some(Ok(()) | Err(Unrecovered::Expired)) => {}
+                    Some(Err(reason)) => return Err(reason),
+                }
+                let end = since.map_or(self.next, Position::offset).max(from);
+                Ok(self.collect((from..end).rev(), most))
+            }
+        }
+    }
+
+    fn collect(&self, offsets: impl Iterator<Item = u64>, most: AnswerBounds) -> Page {
+        let (mut publications, mut bytes) = (Vec::new(), 0);
+        for publication in offsets.filter_map(|offset| self.get(offset)) {
+            bytes += publication.size();
+            let is_first = publications.is_empty() && most.publications > 0;
+            if !is_first && !most.hold(publications.len() + 1, bytes) {
+                return Page { publications, more: true };
+            }
+            publications.push(publication.clone());
+        }
+        Page { publications, more: false }
+    }
+
+    /// The newest publications that the log keeps, as many as one recovery may replay.
+    pub fn tail(&self, most: AnswerBounds, now: Timestamp) -> Tail {
+        let first = self.kept_from(now);
+        let (mut publications, mut bytes) = (Vec::new(), 0);
+        for publication in (first..self.next).rev().filter_map(|offset| self.get(offset)) {
+            bytes += publication.size();
+            if !most.hold(publications.len() + 1, bytes) {
+                break;
+            }
+            publications.push(publication.clone());
+        }
+        publications.reverse();
+        Tail { head: self.head(), first, publications }
+    }
+}
