@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 use dog_testing::world::{Random, World};
@@ -16,15 +15,6 @@ use crate::say_record::SayRecord;
 use crate::stored::{ObjectId, Stored};
 use crate::task_record::TaskRecord;
 use crate::topic_record::TopicRecord;
-
-/// After a restart of a Group, a whisper may miss some sockets for this long. The Group does not know sockets that are
-/// opened with a ticket of its earlier life until they are reported. A ticket lives for up to 8 s, and a report takes 1 s
-/// where liveness is checked on demand.
-const WHISPERS_MAY_MISS: Duration = Duration::from_secs(10);
-
-/// Where liveness is checked by timers, sockets are reported at once, or when the report before is acknowledged. So only
-/// sockets that have just opened may be missed.
-const REPORTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A promise that was broken.
 #[derive(Clone, Debug)]
@@ -47,8 +37,6 @@ pub(crate) struct SocketRecord {
     attached: Option<u64>,
     /// Whether it is open at its host.
     pub(crate) is_open: bool,
-    /// When it opened there.
-    since: Timestamp,
 }
 
 impl SocketRecord {
@@ -70,10 +58,6 @@ pub(crate) struct RunRecord {
     pub(crate) activations_fail: u32,
     /// The life whose code runs now.
     running_life: Option<Epoch>,
-    /// When the last life of a Group began.
-    group_began: Option<Timestamp>,
-    /// Whether liveness is checked on demand.
-    is_on_demand: bool,
     /// The current life of each object.
     lives: BTreeMap<ObjectId, Epoch>,
     /// How many messages each life of a Replica has sent.
@@ -118,8 +102,6 @@ impl Witness {
             random: Random::new(!seed),
             activations_fail,
             running_life: None,
-            group_began: None,
-            is_on_demand: false,
             lives: BTreeMap::new(),
             sent: BTreeMap::new(),
             next_attachment: 0,
@@ -196,16 +178,6 @@ impl RunRecord {
         self.lives.insert(object, epoch);
     }
 
-    /// Records that a life of a Group begins.
-    pub(crate) fn group_begins(&mut self, is_on_demand: bool) {
-        (self.group_began, self.is_on_demand) = (Some(self.now), is_on_demand);
-    }
-
-    /// Whether a Group has begun so lately that it may not know sockets that have opened since.
-    fn group_is_new(&self) -> bool {
-        self.group_began.is_some_and(|began| self.now.since(began) < WHISPERS_MAY_MISS)
-    }
-
     /// Returns the number of the object's current life.
     pub(crate) fn current_life(&self, object: ObjectId) -> u64 {
         self.lives.get(&object).map_or(0, |epoch| epoch.as_u64())
@@ -238,8 +210,8 @@ impl RunRecord {
     pub(crate) fn host_opens(&mut self, socket: SocketId, group: GroupId, (replica, life): (ReplicaId, u64)) {
         *self.open.entry((replica, life)).or_default() += 1;
         self.check_limit(replica, life);
-        let (group, replica, since) = (Some(group), Some(replica), self.now);
-        let record = SocketRecord { is_open: true, since, group, replica, life, ..SocketRecord::default() };
+        let (group, replica) = (Some(group), Some(replica));
+        let record = SocketRecord { is_open: true, group, replica, life, ..SocketRecord::default() };
         self.sockets.insert(socket, record);
     }
 
@@ -382,11 +354,7 @@ impl RunRecord {
             whispered: true,
             topic: None,
         };
-        let (is_new, now) = (self.group_is_new(), self.now);
-        let is_known = |record: &SocketRecord| !is_new || now.since(record.since) >= REPORTED_WITHIN;
-        let is_meant = |record: &SocketRecord| {
-            record.is_open && record.group == Some(group) && record.client == client && is_known(record)
-        };
+        let is_meant = |record: &SocketRecord| record.is_open && record.group == Some(group) && record.client == client;
         let open = self.sockets.iter().filter(|(socket, record)| is_meant(record) && self.late.is_known(**socket));
         self.owed.extend(open.map(|(socket, _)| ((name, *socket), owed.clone())));
     }
@@ -430,7 +398,6 @@ impl RunRecord {
             self.owed.retain(|(owed, _), _| *owed != name);
         }
         let (healed, harmed) = (self.harmed_when_healed, self.harmed);
-        let may_miss = self.is_on_demand && self.group_is_new();
-        self.owed_by(name).for_each(|(_, owed)| owed.sure = !may_miss && owed.harmed == healed && harmed == healed);
+        self.owed_by(name).for_each(|(_, owed)| owed.sure = owed.harmed == healed && harmed == healed);
     }
 }

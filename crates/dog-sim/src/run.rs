@@ -39,7 +39,7 @@ impl Run {
             world.note(|| format!("{plan:?}"));
         }
         let streams = Rc::<StreamClients>::default();
-        let watch = Rc::new(Watch::new(witness.clone(), &world, plan.config.liveness, &streams));
+        let watch = Rc::new(Watch::new(witness.clone(), &world, &streams));
         world.set_observer(Rc::clone(&watch) as Rc<dyn Observer>);
         Self { plan, world, witness, watch, streams, clients: Vec::new(), newcomers: 0, commands: 0, steps: 0 }
     }

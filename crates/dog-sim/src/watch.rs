@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use dog::{Epoch, Message, ReplicaId, SocketId};
 use dog_engine::address::{Object, ReplicaAddress, Targets, TicketId};
-use dog_engine::host::LivenessChecks;
 use dog_testing::world::{Admission, ClientKey, ClientState, HEARD_WITHIN, Life, Micros, Observer, World};
 
 use crate::event_streams::StreamClients;
@@ -57,7 +56,6 @@ struct Superseded {
 pub(crate) struct Watch {
     witness: Witness,
     world: Weak<World>,
-    liveness: LivenessChecks,
     streams: Rc<StreamClients>,
     sent: RefCell<BTreeSet<MessageName>>,
     received: RefCell<BTreeMap<(SocketId, u64), Received>>,
@@ -68,17 +66,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(
-        witness: Witness,
-        world: &Rc<World>,
-        liveness: LivenessChecks,
-        streams: &Rc<StreamClients>,
-    ) -> Self {
+    pub(crate) fn new(witness: Witness, world: &Rc<World>, streams: &Rc<StreamClients>) -> Self {
         Self {
             witness,
             streams: Rc::clone(streams),
             world: Rc::downgrade(world),
-            liveness,
             sent: RefCell::default(),
             received: RefCell::default(),
             tickets: RefCell::default(),
@@ -268,11 +260,7 @@ impl Observer for Watch {
 
     fn begins(&self, life: &Life) {
         let Some(object) = life.object() else { return };
-        let mut record = self.witness.record();
-        record.begin_life(*object.id(), life.epoch());
-        if matches!(object, Object::Group(_)) {
-            record.group_begins(!self.liveness.are_timed());
-        }
+        self.witness.record().begin_life(*object.id(), life.epoch());
     }
 
     fn is_superseded(&self, life: &Life) {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dog::{Env, Group, GroupContext, Limit, Result};
+use dog::{ClientId, Env, Group, GroupContext, Limit, Result};
 use dog_test_support::app::{House, MAIN, Plain};
-use dog_testing::Cluster;
+use dog_testing::{Cluster, websocket};
 
 /// The number of lives of the Group so far.
 type Lives = Arc<AtomicU32>;
@@ -49,4 +49,23 @@ fn a_group_that_has_crashed_is_woken_by_members_with_seats() {
     cluster.restart_group::<Hall>(MAIN);
     cluster.advance(Duration::from_mins(10));
     assert_eq!(lives.load(Ordering::Relaxed), woken, "members without seats do not wake it");
+}
+
+/// Otherwise, what the Group sends would miss the socket until its Replica has reported it.
+#[test]
+fn a_socket_with_a_ticket_of_an_earlier_life_of_its_group_is_known_when_it_opens() {
+    for seed in 0..20 {
+        let delay = [1, 50].map(Duration::from_millis);
+        let cluster = Cluster::builder(House::<Hall>::new()).seed(seed).network_delay(delay[0], delay[1]).start();
+        let (hall, ann) = (cluster.group::<Hall>(MAIN), ClientId::new("ann").unwrap());
+        let replica = cluster.wait_for(hall.identify(&ann)).unwrap();
+        cluster.restart_group::<Hall>(MAIN);
+        // Half of the Groups count their members before they are activated.
+        let bob = (seed % 2 == 0).then(|| cluster.connect("/ws?u=bob"));
+        assert_eq!(cluster.wait_for(hall.count()).unwrap().sockets, usize::from(bob.is_some()));
+        let opened = cluster.wait_for(replica.fetch(websocket("/ws"))).unwrap();
+        let reached = cluster.wait_for(hall.whisper(&ann, "psst")).unwrap();
+        assert_eq!(reached.sockets, 1, "seed {seed}");
+        drop(opened);
+    }
 }

@@ -219,6 +219,8 @@ impl<G: Group> GroupHandle<G> {
     /// - [`Error::is_unreachable`]: the Group or the new Replica cannot be reached.
     /// - [`Error::is_handler`]: `activate` or `clusterize` failed.
     /// - [`Error::is_no_room`]: no Replica has a free seat, and the host takes no further objects.
+    /// - [`Error::is_too_many`]: 100,000 clients wait for this Group already, because it is being activated, or because its
+    ///   new Replicas are.
     pub async fn identify(&self, client: &ClientId) -> Result<ReplicaHandle<G::Replica>, Error> {
         client.check_known()?;
         let seat = self.port.identify(G::NAME, self.id, client.clone()).await?;

@@ -231,6 +231,8 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// - [`Error::is_deadline`]: the Group did not answer within 3 s.
     /// - [`Error::is_unreachable`]: the Group cannot be reached.
+    /// - [`Error::is_too_many`]: 10,000 whispers wait for the Group already, because it is being activated or counts its
+    ///   members.
     /// - [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn whisper(&self, client: &ClientId, message: impl IntoMessage) -> Result<usize, Error> {
         self.port.whisper(client.clone(), message.into()).await

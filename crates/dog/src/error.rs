@@ -120,7 +120,8 @@ impl Error {
         matches!(self.kind, Kind::TooLarge | Kind::ValueTooLarge)
     }
 
-    /// There are too many of something already: tasks or alarms of an object, topics of a socket, a Replica or a Group.
+    /// There are too many of something already: tasks or alarms of an object, topics of a socket, a Replica or a Group, clients or
+    /// whispers that wait for a Group.
     pub fn is_too_many(&self) -> bool {
         self.kind == Kind::TooMany
     }

@@ -186,7 +186,7 @@ impl Socket {
     /// safety and errors are there.
     ///
     /// # Errors
-    /// [`Error::is_deadline`], [`Error::is_unreachable`] or [`Error::is_closed`].
+    /// [`Error::is_deadline`], [`Error::is_unreachable`], [`Error::is_too_many`] or [`Error::is_closed`].
     pub async fn whisper(&self, client: &ClientId, message: impl IntoMessage) -> Result<usize, Error> {
         self.port.whisper(client.clone(), message.into()).await
     }

@@ -116,7 +116,12 @@ impl Clients {
 
     pub(super) fn set_seated(&mut self, client: &ClientId, replica: ReplicaId, seated: bool, now: Timestamp) {
         if seated {
-            self.enter(client, replica).presence(replica).seated = true;
+            let whereabouts = self.enter(client, replica);
+            // It has come there without a ticket in its name, if it is nowhere else: it was assigned to a socket.
+            if whereabouts.presences.is_empty() {
+                whereabouts.last = replica;
+            }
+            whereabouts.presence(replica).seated = true;
         } else if let Some(whereabouts) = self.known.get_mut(client) {
             whereabouts.presence(replica).seated = false;
             self.clean_up(client, now);

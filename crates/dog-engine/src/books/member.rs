@@ -70,6 +70,8 @@ pub(super) struct Member {
     pub(super) door: Door,
     /// Whether this life of the Group has all its seats, so that reports of changes are enough.
     pub(super) counted: bool,
+    /// Whether it has said that it has seats, although they may not be counted yet.
+    pub(super) says_seated: bool,
     /// What each client has there, as reported.
     pub(super) clients: HashMap<ClientId, SeatCount>,
     /// Smaller for older members.
@@ -97,6 +99,7 @@ impl Member {
             reserved: 0,
             door: Door::Open,
             counted: false,
+            says_seated: false,
             clients: HashMap::new(),
             order,
             emptiness: None,

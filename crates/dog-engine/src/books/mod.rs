@@ -252,13 +252,17 @@ impl Books {
     /// Removes a Replica that could not join, and its tickets.
     pub fn remove(&mut self, replica: ReplicaId, now: Timestamp) {
         self.clear_seats(replica, now);
-        for ticket in self.tickets.of_replica(replica) {
-            self.release(ticket, now);
-        }
+        self.release_all(replica, now);
         if self.members.remove(replica).is_some() {
             self.interests.forget(replica);
             self.liveness.remove(replica);
             self.renew_view();
+        }
+    }
+
+    fn release_all(&mut self, replica: ReplicaId, now: Timestamp) {
+        for ticket in self.tickets.of_replica(replica) {
+            self.release(ticket, now);
         }
     }
 

@@ -18,6 +18,7 @@ fn update(member: &mut Member, report: &Report) {
     member.occupied = report.occupied;
     member.door = report.door;
     member.counted = true;
+    member.says_seated = report.occupied > 0;
     member.served |= report.occupied > 0 || !report.taken.is_empty();
 }
 
@@ -34,11 +35,15 @@ impl Books {
         if self.members.get(replica).is_some_and(|member| report.epoch < member.epoch) {
             return false;
         }
-        self.members.change(replica, |member| member.node = report.node);
+        self.members.change(replica, |member| {
+            member.node = report.node;
+            member.says_seated |= report.occupied > 0;
+        });
         let is_out_of_view = matches!(self.state(replica), None | Some(MemberState::Parked));
         if is_out_of_view && report.occupied > 0 {
             // Its sockets must be reached by broadcasts.
             self.admit_at(replica, report.node, now);
+            self.members.note(replica, |member| member.says_seated = true);
         }
         let Some(member) = self.members.get(replica) else { return true };
         if !(member.counted || report.census) {
@@ -85,6 +90,8 @@ impl Books {
             }
             self.admit_at(replica, report.node, now);
             self.begin_life(replica, report.epoch, now);
+            // Its subscribers are open sockets.
+            self.members.note(replica, |member| member.says_seated = true);
         }
         self.interests.take(report)
     }
@@ -139,6 +146,19 @@ impl Books {
             self.members.set_state(replica, MemberState::Active);
             self.members.note_emptiness(replica, now);
         }
+    }
+
+    /// A Replica could not join, or could not be told the view. It is removed with its tickets. If it has said that it has
+    /// seats, it stays a member, because its sockets must be reached: it is asked until it answers, and gets no clients until
+    /// then. Only its tickets are removed.
+    pub fn could_not_join(&mut self, replica: ReplicaId, missed: ViewVersion, now: Timestamp) {
+        let is_seated = self.members.get(replica).is_some_and(|member| member.says_seated);
+        if !is_seated {
+            return self.remove(replica, now);
+        }
+        self.release_all(replica, now);
+        self.members.set_state(replica, MemberState::Suspected);
+        self.ask_later(replica, missed, now);
     }
 
     /// A Replica that has woken is a member, or becomes one, and these are all its seats. A parked one that is empty stays
@@ -202,6 +222,7 @@ impl Books {
         self.members.change(replica, |member| {
             member.epoch = epoch;
             member.sequence = 0;
+            member.says_seated = false;
             member.door = Door::Open;
         });
         self.members.note_emptiness(replica, now);

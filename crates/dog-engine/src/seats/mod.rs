@@ -220,6 +220,11 @@ impl Seats {
         Some(self.unreported.sequence())
     }
 
+    /// The number of the last change.
+    pub fn last_change(&self) -> u64 {
+        self.unreported.sequence()
+    }
+
     /// Whether the Group has acknowledged the change with this number.
     pub fn is_acknowledged(&self, change: u64) -> bool {
         self.unreported.is_acknowledged(change)

@@ -109,6 +109,35 @@ fn a_removed_replica_loses_its_seats_and_tickets() {
 }
 
 #[test]
+fn one_that_could_not_join_stays_a_member_if_it_has_said_that_it_has_seats() {
+    let parked = || {
+        let mut desk = Desk::new(2, &["a"]);
+        desk.report(&report("a", 1, 1, &[("ann", 1)]));
+        desk.report(&report("a", 1, 2, &[("ann", 0)]));
+        assert_eq!(desk.pass_to(100), ["a"]);
+        desk
+    };
+    for (case, mut desk, seats) in
+        [("its seats are counted", parked(), 1), ("its seats are not counted", parked().restarted(), 0)]
+    {
+        desk.report(&report("a", 1, 3, &[("bob", 1)]));
+        assert_eq!(desk.books.state(replica("a")), Some(MemberState::Joining), "{case}");
+        assert_eq!(desk.identify("cid"), "a, joining");
+        desk.books.could_not_join(replica("a"), desk.books.view().version, desk.now);
+        assert_eq!(desk.books.state(replica("a")), Some(MemberState::Suspected), "{case}");
+        assert_eq!((desk.seats("a"), desk.books.totals().tickets, desk.view()), (seats, 0, vec!["a".into()]), "{case}");
+        let asked = desk.books.next_deadline().unwrap();
+        assert_eq!(desk.books.to_ask(asked), [replica("a")], "{case}");
+        assert!(desk.report(&census("a", 1, 3, &[("bob", 1)])), "{case}");
+        assert_eq!((desk.seats("a"), desk.books.state(replica("a"))), (1, Some(MemberState::Active)), "{case}");
+    }
+    let mut desk = parked();
+    desk.admit("a");
+    desk.books.could_not_join(replica("a"), desk.books.view().version, desk.now);
+    assert_eq!(desk.books.state(replica("a")), None, "it has said nothing");
+}
+
+#[test]
 fn joining_counts_the_census_of_the_replica() {
     let mut desk = Desk::new(2, &[]);
     desk.admit("a");

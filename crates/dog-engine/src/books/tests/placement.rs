@@ -135,6 +135,21 @@ fn a_client_is_remembered_for_the_grace_after_its_last_seat_and_no_longer() {
 }
 
 #[test]
+fn a_client_that_was_assigned_elsewhere_comes_back_to_where_it_was_last() {
+    let mut desk = Desk::new(2, &["a", "b"]);
+    assert_eq!(desk.identify("ann"), "a");
+    desk.seat("a", 1, &[("ann", 1)]);
+    desk.report(&report("a", 1, 2, &[("ann", 0)]));
+    // Without a ticket in its name.
+    desk.report(&report("b", 1, 1, &[("ann", 1)]));
+    desk.report(&report("b", 1, 2, &[("ann", 0)]));
+    assert_eq!(desk.identify("ann"), "b");
+    desk.seat("b", 3, &[("ann", 1)]);
+    desk.report(&report("a", 1, 3, &[("ann", 1)]));
+    assert_eq!(desk.identify("ann"), "b", "it is still there");
+}
+
+#[test]
 fn the_grace_begins_again_with_each_visit() {
     let mut desk = Desk::new(2, &["a", "b"]);
     assert_eq!(desk.identify("ann"), "a");

@@ -62,8 +62,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let deadline = books.borrow().policy().join_deadline;
         let joins: Vec<_> = newcomers.iter().map(|replica| (*replica, self.call_join(*replica, &enrolment))).collect();
         let this = Rc::clone(self);
+        let version = enrolment.view.version;
         let round = async move {
-            let version = enrolment.view.version;
             let call = ReplicaCall::UpdateView(enrolment.view);
             let acks = call_all(this.host(), &siblings, &call, deadline);
             let (acks, stored) = futures_util::future::join(acks, this.store_members(&newcomers)).await;
@@ -80,7 +80,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                     Ok(()) => joined,
                     Err(error) => Err(Error::new(error.kind(), error.to_string())),
                 };
-                this.has_joined(replica, joined).await;
+                this.has_joined(replica, joined, version);
             });
         }
         drop(books);
@@ -134,7 +134,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         self.schedule_timer(&books);
     }
 
-    async fn has_joined(&self, replica: ReplicaId, joined: Result<Report, Error>) {
+    /// `told` is the view that it was to be told.
+    fn has_joined(&self, replica: ReplicaId, joined: Result<Report, Error>, told: ViewVersion) {
         let Some(books) = self.books.get() else { return };
         let reserved = self.waiting.borrow_mut().take_reserved(replica);
         match joined {
@@ -147,7 +148,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 if !error.is_no_room() {
                     log_limited!(self.host(), error, "a Replica could not join", group = %self.address, "Replica {replica:?} could not join: {error}");
                 }
-                books.borrow_mut().remove(replica, self.host().now());
+                books.borrow_mut().could_not_join(replica, told, self.host().now());
                 self.store_later(&books, &[replica]);
                 for reserved in reserved {
                     let text = "the Replica for this client could not be woken";

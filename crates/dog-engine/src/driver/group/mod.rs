@@ -295,10 +295,20 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
             return self.calls.begin(&self, woken, (call, within), reply, deadline, on_call);
         }
         if let Some(awake) = self.core.life().get() {
-            return self.call_while_awake(&awake, call, reply);
+            let admitted = self.waiting.borrow().check(&call);
+            return match admitted {
+                Ok(()) => self.call_while_awake(&awake, call, reply),
+                Err(error) => reply.send(Err(error)),
+            };
+        }
+        let admitted = self.waiting.borrow_mut().wait_for_value(&call);
+        if let Err(error) = admitted {
+            return reply.send(Err(error));
         }
         start(&self, async move {
-            match woken.await {
+            let woken = woken.await;
+            this.waiting.borrow_mut().has_value(&call);
+            match woken {
                 Ok(awake) => this.call_while_awake(&awake, call, reply),
                 Err(error) => reply.send(Err(error)),
             }

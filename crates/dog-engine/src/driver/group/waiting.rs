@@ -2,11 +2,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use dog::{ClientId, ReplicaId};
+use dog::internal::Kind;
+use dog::{ClientId, Error, ReplicaId};
 
 use crate::address::{NodeId, Ticket};
-use crate::message::GroupAnswer;
+use crate::message::{GroupAnswer, GroupCall};
 use crate::reply::Reply;
+
+/// The most clients that wait for one Group: for the user's value, for the census, or for a Replica.
+const MOST_CLIENTS: usize = 100_000;
+
+/// The most whispers that wait for one Group: for the user's value or for the census.
+const MOST_WHISPERS: usize = 10_000;
 
 /// A client that has to be placed.
 pub(super) struct Unplaced {
@@ -35,13 +42,67 @@ pub(super) struct Waiting {
     unplaced: Queue,
     /// By Replica. Ordered, so that the order of answers does not depend on a hash.
     reserved: BTreeMap<ReplicaId, Vec<Reserved>>,
+    /// How many clients they are.
+    reserved_clients: usize,
     locating: Vec<Locating>,
+    /// Those that wait for the user's value.
+    before_value: Callers,
+}
+
+/// How many clients and whispers there are.
+#[derive(Clone, Copy, Default)]
+struct Callers {
+    clients: usize,
+    whispers: usize,
+}
+
+impl Callers {
+    fn of(call: &GroupCall) -> Self {
+        let (clients, whispers) =
+            (matches!(call, GroupCall::Identify { .. }), matches!(call, GroupCall::Locate { .. }));
+        Self { clients: usize::from(clients), whispers: usize::from(whispers) }
+    }
 }
 
 impl Waiting {
     /// Whether no client waits for a seat. A whisper's question does not keep a Group in memory.
     pub(super) fn is_empty(&self) -> bool {
         self.unplaced.clients.is_empty() && self.reserved.is_empty()
+    }
+
+    /// Checks that one more call may wait.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub(super) fn check(&self, call: &GroupCall) -> Result<(), Error> {
+        let more = Callers::of(call);
+        let clients = self.before_value.clients + self.unplaced.clients.len() + self.reserved_clients;
+        let whispers = self.before_value.whispers + self.locating.len();
+        if (more.clients > 0 && clients >= MOST_CLIENTS) || (more.whispers > 0 && whispers >= MOST_WHISPERS) {
+            let text = "too many clients or whispers wait for the Group: try again later";
+            return Err(Error::new(Kind::TooMany, text));
+        }
+        Ok(())
+    }
+
+    /// A call waits for the user's value, until [`has_value`](Self::has_value).
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub(super) fn wait_for_value(&mut self, call: &GroupCall) -> Result<(), Error> {
+        self.check(call)?;
+        let more = Callers::of(call);
+        self.before_value.clients += more.clients;
+        self.before_value.whispers += more.whispers;
+        Ok(())
+    }
+
+    /// The call goes on with the user's value, or without.
+    pub(super) fn has_value(&mut self, call: &GroupCall) {
+        // If the life has ended meanwhile, nothing waits any more.
+        let (count, less) = (&mut self.before_value, Callers::of(call));
+        count.clients = count.clients.saturating_sub(less.clients);
+        count.whispers = count.whispers.saturating_sub(less.whispers);
     }
 
     /// Takes everything. Clients whose reply is dropped get an error.
@@ -54,12 +115,15 @@ impl Waiting {
     }
 
     pub(super) fn reserve(&mut self, reserved: Reserved) {
+        self.reserved_clients += 1;
         self.reserved.entry(reserved.ticket.replica).or_default().push(reserved);
     }
 
     /// The clients that wait for this Replica to join.
     pub(super) fn take_reserved(&mut self, replica: ReplicaId) -> Vec<Reserved> {
-        self.reserved.remove(&replica).unwrap_or_default()
+        let reserved = self.reserved.remove(&replica).unwrap_or_default();
+        self.reserved_clients -= reserved.len();
+        reserved
     }
 
     pub(super) fn locate_later(&mut self, locating: Locating) {
@@ -175,6 +239,27 @@ mod tests {
         assert_eq!(names(queue.pop()), ["ann"]);
         assert_eq!(queue.first().map(|first| first.client.as_str()), Some("bob"));
         assert_eq!([1, 2, 3, 9].map(|seats| queue.replicas(seats)), [4, 2, 2, 2]);
+    }
+
+    #[test]
+    fn the_clients_and_whispers_that_wait_are_bounded() {
+        let client = || ClientId::new("ann").unwrap();
+        let identify = GroupCall::Identify { client: client(), refused: None, near: NodeId::default() };
+        let locate = GroupCall::Locate { client: client() };
+        let mut waiting = Waiting::default();
+        for _ in 0..MOST_CLIENTS - 1 {
+            waiting.wait_for_value(&identify).unwrap();
+        }
+        waiting.unplaced().push(unplaced("bob", 1));
+        assert!(waiting.wait_for_value(&identify).unwrap_err().is_too_many());
+        for _ in 0..MOST_WHISPERS {
+            waiting.wait_for_value(&locate).unwrap();
+        }
+        assert!(waiting.check(&locate).unwrap_err().is_too_many());
+        assert!(waiting.check(&GroupCall::Parked).is_ok(), "a Replica asks once");
+        waiting.has_value(&locate);
+        waiting.has_value(&identify);
+        assert!(waiting.check(&locate).is_ok() && waiting.check(&identify).is_ok());
     }
 
     #[test]

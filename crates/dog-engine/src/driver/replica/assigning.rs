@@ -1,17 +1,14 @@
-//! Sockets whose clients are not known yet: until when each has to be assigned, and who waits until the Group has acknowledged
-//! an assignment. [`Assigning`].
+//! Sockets whose clients are not known yet, and until when each has to be assigned: [`Assigning`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use dog::{ClientId, CloseCode, Error, SocketId, Timestamp};
+use dog::{ClientId, CloseCode, SocketId, Timestamp};
 
 use crate::message::AssignRule;
 
-/// The sockets of one Replica that have to be assigned, and the handlers that wait for the Group.
+/// The sockets of one Replica that have to be assigned.
 #[derive(Debug, Default)]
 pub(super) struct Assigning {
     rule: Cell<AssignRule>,
@@ -23,7 +20,6 @@ pub(super) struct Assigning {
     restored: RefCell<Vec<SocketId>>,
     /// Clients that were assigned, until the last handlers of their sockets have ended.
     assigned: RefCell<HashMap<SocketId, ClientId>>,
-    waiting: RefCell<Vec<Waker>>,
 }
 
 impl Assigning {
@@ -80,28 +76,6 @@ impl Assigning {
         let mut due = self.due.borrow_mut();
         let count = due.iter().take_while(|(at, _)| *at <= now).count();
         due.drain(..count).map(|(_, socket)| socket).collect()
-    }
-
-    /// Completes when `is_acknowledged` says so. It is asked at every [`acknowledged`](Self::acknowledged).
-    pub(super) async fn wait(&self, is_acknowledged: impl Fn() -> Result<bool, Error>) -> Result<(), Error> {
-        poll_fn(|context| match is_acknowledged() {
-            Ok(true) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error)),
-            Ok(false) => {
-                let mut waiting = self.waiting.borrow_mut();
-                if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
-                    waiting.push(context.waker().clone());
-                }
-                Poll::Pending
-            }
-        })
-        .await
-    }
-
-    /// The Group has acknowledged something, or the life has ended.
-    pub(super) fn acknowledged(&self) {
-        let waiting = self.waiting.take();
-        waiting.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -8,7 +8,7 @@ use dog::internal::{Kind, Session, SocketErrorKind};
 use dog::{ClientId, Close, CloseCode, Error, Failure, Message, Replica, Socket, SocketError, SocketId};
 
 use super::ReplicaDriver;
-use super::reporting::{report, report_newcomer};
+use super::reporting::{report, report_newcomer, reported};
 use super::topics::report_soon;
 use super::turns::{EndedBy, Event, Next};
 use crate::address::SeatId;
@@ -16,8 +16,18 @@ use crate::driver::failures::{UserFunction, report_failure};
 use crate::driver::object::{spawn, start};
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Host, Readiness};
+use crate::repeats::log_limited;
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
+    /// The Group has begun another life since it gave a ticket, and does not know the seat: what it sends would miss the
+    /// socket. So the socket opens when the Group knows the seat. If it cannot be heard, the socket opens all the same.
+    pub(super) async fn seat_is_known(&self) {
+        let change = self.seats.borrow().last_change();
+        if let Err(error) = reported(self, change, || Ok(())).await {
+            log_limited!(self.host(), warn, "a socket opens that its Group does not know", replica = %self.address, "the Group may miss a socket of Replica {} until it is heard again: {error}", self.address);
+        }
+    }
+
     pub(super) fn open_socket(&self, seat: SeatId, socket: SocketId) {
         let client = self.seats.borrow_mut().open(seat, socket);
         if let Some(client) = client {

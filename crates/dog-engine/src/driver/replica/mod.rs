@@ -240,7 +240,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             self.outlets.forget(socket);
         }
         self.turns.borrow_mut().clear();
-        self.assigning.acknowledged();
+        self.reporting.wake();
         self.states.clear();
     }
 
@@ -271,6 +271,11 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             public_error(&failure)
         })?;
         keep_engine_extensions(response.extensions_mut());
+        if response.extensions().get::<SeatMark>().is_some()
+            && self.siblings.borrow().are_of_later_life(ticket.id.epoch)
+        {
+            self.seat_is_known().await;
+        }
         Ok(Fetched::Response(self.hand_over_seat(response, seat, identity)))
     }
 
@@ -351,7 +356,10 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 self.enrol(enrolment);
                 ReplicaAnswer::Counted(self.seats.borrow().census())
             }
-            ReplicaCall::CountSeats => ReplicaAnswer::Counted(self.seats.borrow().census()),
+            ReplicaCall::CountSeats => {
+                self.siblings.borrow_mut().note_later_life();
+                ReplicaAnswer::Counted(self.seats.borrow().census())
+            }
             ReplicaCall::Deliver(delivery) => {
                 ReplicaAnswer::Delivered(self.deliver(&delivery.message, delivery.except.as_ref().into()))
             }
@@ -378,7 +386,6 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.reporting.note_heard(self.host().now());
                 self.seats.borrow_mut().acknowledge(epoch, sequence);
-                self.assigning.acknowledged();
                 acknowledged(&*self);
                 if self.is_reported_and_empty() {
                     // The report may have been the only thing that kept this in memory.

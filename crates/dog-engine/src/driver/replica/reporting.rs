@@ -1,12 +1,16 @@
 //! How a Replica reports its seats to its Group: until they are acknowledged, and again when the Group has been silent.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use dog::Timestamp;
+use dog::{Error, Timestamp};
 
 use crate::address::GroupAddress;
+use crate::driver::calls::{ANSWER_DEADLINE, by_deadline};
 use crate::driver::object::Living;
 use crate::host::{Host, Scheduler, Transport};
 use crate::message::GroupCast;
@@ -36,6 +40,8 @@ pub(super) struct Reporting {
     watches: Cell<bool>,
     /// When the Group was last heard.
     heard: Cell<Timestamp>,
+    /// Tasks that wait for the acknowledgement of a change.
+    waiting: RefCell<Vec<Waker>>,
 }
 
 impl Reporting {
@@ -81,6 +87,28 @@ impl Reporting {
     fn end_watching(&self) {
         self.watches.set(false);
     }
+
+    /// Completes when `is_acknowledged` says so. It is asked at every [`wake`](Self::wake).
+    async fn wait(&self, is_acknowledged: impl Fn() -> Result<bool, Error>) -> Result<(), Error> {
+        poll_fn(|context| match is_acknowledged() {
+            Ok(true) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(false) => {
+                let mut waiting = self.waiting.borrow_mut();
+                if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                    waiting.push(context.waker().clone());
+                }
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// The Group has acknowledged something, or the life has ended.
+    pub(super) fn wake(&self) {
+        let waiting = self.waiting.take();
+        waiting.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// A Replica that reports its seats.
@@ -109,8 +137,22 @@ pub(super) fn report_newcomer<R: Reports>(replica: &R) {
     if replica.core().host().profile().liveness.are_timed() { report(replica) } else { repeat(replica) }
 }
 
+/// Reports everything up to this change, and ends when the Group has acknowledged it, or after 3 s. `check` is asked meanwhile
+/// whether the caller may go on.
+pub(super) async fn reported<R: Reports>(
+    replica: &R,
+    change: u64,
+    check: impl Fn() -> Result<(), Error>,
+) -> Result<(), Error> {
+    report(replica);
+    let is_acknowledged = || check().map(|()| replica.seats().borrow().is_acknowledged(change));
+    let acknowledged = replica.reporting().wait(is_acknowledged);
+    by_deadline(replica.core().host(), ANSWER_DEADLINE, pin!(acknowledged)).await
+}
+
 /// The Group has acknowledged a report: what has changed since is reported next.
 pub(super) fn acknowledged<R: Reports>(replica: &R) {
+    replica.reporting().wake();
     if replica.reporting().note_acknowledged() {
         report(replica);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dog::ReplicaId;
+use dog::{Epoch, ReplicaId};
 
 use crate::address::{ReplicaAddress, Targets, View, ViewVersion};
 
@@ -12,6 +12,8 @@ pub(super) struct Siblings {
     /// Whether the Group has told the limit and a view.
     enrolled: bool,
     view: View,
+    /// Whether a later life of the Group than that of the view has counted the seats here, without telling its view.
+    later_life: bool,
     /// The parked siblings, with the view that they belong to. They are not part of the view: what is sent to every member
     /// at every change must not grow with the number of Replicas that ever existed. Whenever one is parked or used again the
     /// view changes, so the Group is asked for them once per view.
@@ -30,8 +32,19 @@ impl Siblings {
     /// Takes a later view. Views may arrive late or twice.
     pub(super) fn update(&mut self, view: View) {
         if view.version > self.view.version {
+            self.later_life &= view.version.epoch == self.view.version.epoch;
             self.view = view;
         }
+    }
+
+    /// A life of the Group that has not placed anybody yet has counted the seats here.
+    pub(super) fn note_later_life(&mut self) {
+        self.later_life = true;
+    }
+
+    /// Whether the Group has begun another life since it was in this one. Then it does not know the tickets of that life.
+    pub(super) fn are_of_later_life(&self, epoch: Epoch) -> bool {
+        self.later_life || epoch < self.view.version.epoch
     }
 
     pub(super) fn version(&self) -> ViewVersion {
@@ -57,8 +70,6 @@ impl Siblings {
 
 #[cfg(test)]
 mod tests {
-    use dog::Epoch;
-
     use super::*;
 
     fn view(epoch: u64, change: u64) -> View {
@@ -73,6 +84,20 @@ mod tests {
             let version = siblings.version();
             assert_eq!((version.epoch.as_u64(), version.change), expected);
         }
+    }
+
+    #[test]
+    fn a_ticket_is_of_an_earlier_life_once_a_later_one_was_heard() {
+        let is_earlier = |siblings: &Siblings| [1, 2].map(|epoch| siblings.are_of_later_life(Epoch::from_raw(epoch)));
+        let mut siblings = Siblings::default();
+        siblings.update(view(1, 1));
+        assert_eq!(is_earlier(&siblings), [false, false]);
+        siblings.note_later_life();
+        assert_eq!(is_earlier(&siblings), [true, true], "it has counted the seats, and who it is is not known yet");
+        siblings.update(view(1, 2));
+        assert_eq!(is_earlier(&siblings), [true, true], "a view of the life before is late");
+        siblings.update(view(2, 1));
+        assert_eq!(is_earlier(&siblings), [true, false]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What a Replica's code can do through its context and its sockets.
 
 use std::any::{Any, TypeId};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use dog::{
 
 use super::ReplicaDriver;
 use super::outlets::Outlets;
-use super::reporting::report;
+use super::reporting::{report, reported};
 use super::topics::{InterestReporting, Subscribable};
 use super::turns::EndedBy;
 use crate::address::{SeatId, Targets};
@@ -234,12 +233,11 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let change = assigned.ok_or_else(|| Error::of_socket(socket))?;
         self.assigning.assigned(socket, &client);
         self.host().set_client(socket, &client);
-        report(self);
         if is_planted(Fault::AssignmentIsNotAwaited) {
+            report(self);
             return Ok(());
         }
-        let is_acknowledged = || activation.check().map(|()| self.seats.borrow().is_acknowledged(change));
-        by_deadline(self.host(), ANSWER_DEADLINE, pin!(self.assigning.wait(is_acknowledged))).await
+        reported(self, change, || activation.check()).await
     }
 
     /// The client of a socket, also while its last handler runs.
