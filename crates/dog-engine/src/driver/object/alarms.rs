@@ -63,8 +63,7 @@ async fn begin<O: Living>(object: &Rc<O>, due: DueAlarm) {
         Some(payload) => payload,
         None => match read_alarm(&**host, object.core().object(), &due.name, due.number).await {
             Ok(Some(payload)) => payload,
-            // It was set again or deleted meanwhile.
-            Ok(None) => return store.with_alarms(|book| book.end(&due.name)),
+            Ok(None) => return store.with_alarms(|book| book.is_missing(&due.name, due.number)),
             Err(error) => {
                 log_limited!(host, error, "an alarm cannot be read", "an alarm cannot be read: {error}");
                 return store.with_alarms(|book| {

@@ -278,6 +278,16 @@ impl AlarmBook {
         }
     }
 
+    /// An alarm that was about to run is not stored under this number. If it was not set again or deleted meanwhile, a later life
+    /// has cleared or replaced it. This life has not noticed yet that it is over, and must not ask for it again and again.
+    pub(super) fn is_missing(&mut self, name: &str, number: u64) {
+        if self.is_current(name, number) {
+            self.held.remove(name);
+            self.remove(name);
+        }
+        self.end(name);
+    }
+
     /// The handler of an alarm runs no more, and all of its outcome is written or has failed.
     pub(super) fn end(&mut self, name: &str) {
         self.running.remove(name);

@@ -54,6 +54,22 @@ fn due_alarms_begin_in_the_order_of_their_times() {
     assert_eq!(names(begin(&mut book, 20)), [""; 0], "they run already");
 }
 
+/// The simulation has found an old life that asked for such an alarm again and again, without a pause.
+#[test]
+fn an_alarm_that_a_later_life_has_cleared_is_forgotten() {
+    let mut book = loaded();
+    set(&mut book, "a", 10, 0);
+    let begun = begin(&mut book, 10);
+    book.is_missing("a", begun[0].1);
+    assert_eq!((names(begin(&mut book, 10)), book.next_time(), book.is_busy()), (vec![], None, false));
+
+    set(&mut book, "a", 10, 0);
+    let begun = begin(&mut book, 10);
+    set(&mut book, "a", 20, 10);
+    book.is_missing("a", begun[0].1);
+    assert_eq!(book.next_time(), Some(at(20)), "it was set again meanwhile");
+}
+
 #[test]
 fn the_host_is_told_when_the_earliest_time_changes_and_of_nothing_else() {
     let mut book = loaded();
