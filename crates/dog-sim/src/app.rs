@@ -25,6 +25,8 @@ use crate::topics;
 pub(crate) struct Rules {
     pub(crate) limit: u32,
     pub(crate) policy: Policy,
+    /// Whether requests may come twice.
+    pub(crate) doubles: bool,
 }
 
 pub(crate) struct Market {
@@ -207,7 +209,7 @@ impl Replica for Desk {
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         self.begins(socket, "on_open");
-        late_identity::opens(&self.witness, socket, cx.now() + self.rules.policy.assign_deadline);
+        late_identity::opens(&self.witness, socket, cx.now() + self.rules.policy.assign_deadline, self.rules.doubles);
         event_streams::greet(socket);
         self.attach(socket);
         if socket.id().raw().is_multiple_of(3) {

@@ -23,13 +23,15 @@ pub(crate) async fn identify<G: Group>(
     }
 }
 
-/// A socket opens. If it has to be assigned, then by `due`.
-pub(crate) fn opens(witness: &Witness, socket: &Socket, due: Timestamp) {
+/// A socket opens. If it has to be assigned, then by `due`. If requests come twice, the one that is refused may be placed again
+/// with the id that it has, while the socket of the other one is still open.
+pub(crate) fn opens(witness: &Witness, socket: &Socket, due: Timestamp, doubles: bool) {
     let client = socket.client();
     if client.is_anonymous() {
         let mut record = witness.record();
         let (open, due) = (record.open_sockets(), client.awaits_assignment().then_some(due));
-        let outcome = record.late().opens((socket.id(), client.as_str()), due, |socket| open.contains(&socket));
+        let outcome =
+            record.late().opens((socket.id(), client.as_str()), due, |socket| !doubles && open.contains(&socket));
         record.check(8, outcome);
     }
 }

@@ -122,7 +122,7 @@ impl<'run> PlacementCheck<'run> {
     fn expected(&self, books: Option<&[MemberSeats]>) -> Expected {
         let Some(books) = books else { return Expected::Unknown };
         let active = books.iter().filter(|member| member.state == MemberState::Active);
-        let Rules { limit, policy } = self.run.plan().rules;
+        let Rules { limit, policy, .. } = self.run.plan().rules;
         let with_room = active.clone().map(seats).filter(|seats| *seats < limit);
         let first = match policy.placement {
             Placement::LeastUsed => with_room.min(),

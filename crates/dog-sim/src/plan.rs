@@ -50,7 +50,7 @@ impl Plan {
                 liveness: *random.pick(&[LivenessChecks::Timed, LivenessChecks::Timed, LivenessChecks::OnDemand]),
                 bug,
             },
-            rules: rules(&mut random, seed),
+            rules: Rules { doubles: weather.doubled > 0, ..rules(&mut random, seed) },
             groups: *random.pick(&[1, 1, 2]),
             clients: *random.pick(&[3, 6, 10]),
             rounds: *random.pick(&[1, 2]),
@@ -89,5 +89,5 @@ fn rules(random: &mut Random, seed: u64) -> Rules {
         placement: if seed % 4 == 3 { Placement::FillFirst } else { Placement::LeastUsed },
         ..Policy::default()
     };
-    Rules { limit: u32::try_from(random.within(1..=4)).unwrap_or(1), policy }
+    Rules { limit: u32::try_from(random.within(1..=4)).unwrap_or(1), policy, doubles: false }
 }
