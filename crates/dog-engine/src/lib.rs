@@ -16,6 +16,7 @@
 //! What hosts share:
 //! - [`request`]: validates an HTTP/1 request; [`handshake`]: the opening handshake of a WebSocket, and its compression
 //! - `event_stream`: sockets that are streamed responses
+//! - `socket_map`: maps from sockets
 //! - `wire` (feature `wire`): messages as bytes, for hosts of more than one process
 //! - [`departures`]: bundles messages, for hosts where each message is a request
 //! - [`repeats`]: limits how often one kind of event is logged
@@ -56,6 +57,7 @@ pub mod repeats;
 pub mod reply;
 pub mod request;
 pub mod seats;
+mod socket_map;
 #[cfg(feature = "wire")]
 pub mod wire;
 

@@ -1,14 +1,14 @@
 //! The open sockets of a Replica: [`OpenSockets`].
 
-use std::collections::HashMap;
-
 use dog::{ClientId, SocketId};
+
+use crate::socket_map::SocketMap;
 
 /// The open sockets as one slice, for fan-out, and the client of each.
 #[derive(Debug, Default)]
 pub(super) struct OpenSockets {
     all: Vec<SocketId>,
-    by_id: HashMap<SocketId, OpenSocket>,
+    by_id: SocketMap<OpenSocket>,
     changes: u64,
 }
 

@@ -6,6 +6,7 @@ use dog::internal::Kind;
 use dog::{Error, MAX_TOPIC_BYTES, MAX_TOPICS, SocketId, Topic};
 
 use crate::message::InterestAnswer;
+use crate::socket_map::SocketMap;
 
 /// Most different topics of one Replica.
 const MAX_OF_REPLICA: usize = 10_000;
@@ -15,7 +16,7 @@ const MAX_OF_REPLICA: usize = 10_000;
 pub struct Topics {
     /// The subscribers of each topic that has some, dense for fan-out.
     subscribers: HashMap<Topic, Vec<SocketId>>,
-    of_sockets: HashMap<SocketId, SocketTopics>,
+    of_sockets: SocketMap<SocketTopics>,
     unreported: UnreportedTopics,
 }
 

@@ -1,12 +1,13 @@
 //! Sockets whose clients are not known yet, and until when each has to be assigned: [`Assigning`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use dog::{ClientId, CloseCode, SocketId, Timestamp};
 
 use crate::message::AssignRule;
+use crate::socket_map::SocketMap;
 
 /// The sockets of one Replica that have to be assigned.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub(super) struct Assigning {
     /// Of the life before, until the rule is known.
     restored: RefCell<Vec<SocketId>>,
     /// Clients that were assigned, until the last handlers of their sockets have ended.
-    assigned: RefCell<HashMap<SocketId, ClientId>>,
+    assigned: RefCell<SocketMap<ClientId>>,
 }
 
 impl Assigning {

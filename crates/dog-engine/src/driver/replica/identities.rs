@@ -1,13 +1,13 @@
 //! The identities of sockets, as the App has given them: [`Identities`].
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use dog::SocketId;
 
+use crate::socket_map::SocketMap;
+
 /// The identity of each socket that has one, until its last handler has ended. A socket without one costs nothing here.
 #[derive(Debug, Default)]
-pub(super) struct Identities(HashMap<SocketId, Bytes>);
+pub(super) struct Identities(SocketMap<Bytes>);
 
 impl Identities {
     pub(super) fn set(&mut self, socket: SocketId, identity: Bytes) {

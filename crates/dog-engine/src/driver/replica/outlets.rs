@@ -15,6 +15,7 @@ use crate::address::{ReplicaAddress, SeatId};
 use crate::event_stream::{self, Encoded, EventStream, Outcome, Push, StreamBacklog, StreamQueue};
 use crate::host::{End, Host, Occurrence, ReplicaObject, SeatGuard};
 use crate::seats::Audience;
+use crate::socket_map::SocketMap;
 
 /// In the number of every event stream, and of no other socket.
 const STREAM: u64 = 1 << 63;
@@ -38,7 +39,7 @@ pub(super) struct Outlets<H: Host> {
 /// The open event streams of one Replica. They are few or none in most Replicas.
 struct EventStreams {
     epoch: Epoch,
-    open: HashMap<SocketId, OpenStream>,
+    open: SocketMap<OpenStream>,
     by_seat: HashMap<SeatId, SocketId>,
     opened: u32,
     /// Whether a task keeps the streams alive.
@@ -59,7 +60,7 @@ fn is_stream(socket: SocketId) -> bool {
 
 impl<H: Host> Outlets<H> {
     pub(super) fn new(host: Rc<H>, address: ReplicaAddress, epoch: Epoch, replica: Weak<dyn ReplicaObject>) -> Self {
-        let (open, by_seat) = (HashMap::new(), HashMap::new());
+        let (open, by_seat) = (SocketMap::default(), HashMap::new());
         let streams = EventStreams { epoch, open, by_seat, opened: 0, is_kept_alive: false };
         Self { host, address, replica, streams: Rc::new(RefCell::new(streams)) }
     }

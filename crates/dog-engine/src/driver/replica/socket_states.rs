@@ -2,17 +2,18 @@
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use dog::SocketId;
+
+use crate::socket_map::SocketMap;
 
 /// The values of the sockets that have any, one per type. A value belongs to the current activation: it is dropped with its
 /// socket, and when the Replica hibernates or ends.
 ///
 /// The code of users runs when their values are made and dropped. No borrow is held then.
 #[derive(Default)]
-pub(super) struct SocketStates(RefCell<HashMap<SocketId, Vec<Rc<dyn Any>>>>);
+pub(super) struct SocketStates(RefCell<SocketMap<Vec<Rc<dyn Any>>>>);
 
 impl SocketStates {
     /// The value of the type `kind`. It is made if there is none.

@@ -1,11 +1,13 @@
 //! The order in which the handlers of each socket run: `on_open`, then messages one at a time, then the end, once. Pure.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 
 use bytes::Bytes;
 use dog::{Error, Message, SocketId};
 
 use crate::host::End;
+use crate::socket_map::SocketMap;
 
 /// How many bytes of messages may wait for a running handler before no more are accepted; the message that exceeds this is. Hosts
 /// that read sockets have the same bound.
@@ -16,7 +18,7 @@ const KEEPING: usize = 64;
 
 /// The sockets whose handlers run now, each with what came meanwhile. A socket without a running handler costs nothing here.
 #[derive(Debug, Default)]
-pub(super) struct Turns(HashMap<SocketId, Turn>);
+pub(super) struct Turns(SocketMap<Turn>);
 
 #[derive(Debug)]
 struct Turn {
@@ -119,16 +121,15 @@ impl Turns {
 
     /// A handler of the socket has ended.
     pub(super) fn next(&mut self, socket: SocketId) -> Next {
-        let Some(turn) = self.0.get_mut(&socket) else { return Next::Done { resume: false } };
+        let Entry::Occupied(mut entry) = self.0.entry(socket) else { return Next::Done { resume: false } };
+        let turn = entry.get_mut();
         if let Some(message) = turn.backlog.pop_front() {
             return Next::Run(Event::Message(message));
         }
         if let Some(end) = turn.end.take() {
             return Next::Run(Event::End(end));
         }
-        let resume = turn.waited;
-        self.0.remove(&socket);
-        Next::Done { resume }
+        Next::Done { resume: entry.remove().waited }
     }
 
     /// The last attachment of a socket that has ended, while its last handler runs.
