@@ -8,12 +8,13 @@
 //! |---|---|---|
 //! | `cargo xtask bench` | our server beside all peers | docs/performance.md |
 //! | `cargo xtask bench relay` | our server beside the floor, with settings from the command line | printed |
+//! | `cargo xtask bench instructions` | the instructions of a delivery, counted by valgrind | printed |
 //! | `cargo xtask bench cluster` | nodes over NATS beside nodes over Redis | docs/performance/cluster.md |
 //! | `cargo xtask bench workers` | the relay on workerd beside the same on npm's `dog` | printed |
 //!
 //! In reading order:
 //! - [`harness`]: the command line, the round loop, samples and the report, the same for all scenarios
-//! - [`scenarios`]: what is measured, in four families
+//! - [`scenarios`]: what is measured, in five families
 //! - [`servers`]: which servers there are, and how they are started; `bin/verbs.rs` is our server that whispers or
 //!   gossips; `peers/` has the relay as others would write it
 //! - [`load`]: the load generator

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use dog_benches::harness::family;
 use dog_benches::harness::options::BenchOptions;
 use dog_benches::scenarios::cluster::{ClusterFamily, ClusterFlags};
+use dog_benches::scenarios::instructions::{InstructionsFamily, InstructionsFlags};
 use dog_benches::scenarios::peers::PeersFamily;
 use dog_benches::scenarios::relay::{RelayFamily, RelayFlags};
 use dog_benches::scenarios::workers::{WorkersFamily, WorkersFlags};
@@ -32,6 +33,13 @@ enum Command {
     Relay {
         #[command(flatten)]
         flags: RelayFlags,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The instructions of a delivery, counted by valgrind
+    Instructions {
+        #[command(flatten)]
+        flags: InstructionsFlags,
         #[command(flatten)]
         common: Common,
     },
@@ -86,6 +94,10 @@ impl Command {
             Self::Relay { flags, common: Common { options, programs } } => {
                 let timing = options.timing(RELAY)?;
                 family::run(&RelayFamily::new(flags, programs, &options, timing)?, &options, timing)
+            }
+            Self::Instructions { flags, common: Common { options, programs } } => {
+                let timing = options.timing(RELAY)?;
+                family::run(&InstructionsFamily::new(&flags, programs, &options, timing)?, &options, timing)
             }
             Self::Cluster { flags, common: Common { options, programs } } => {
                 let timing = options.timing(CLUSTER)?;

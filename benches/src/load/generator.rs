@@ -177,6 +177,24 @@ impl LoadGenerator {
         Ok(LoadResult { arrivals, elapsed, own_cpu, probes: (first, last) })
     }
 
+    /// Sends at least this many messages, and waits until everything has arrived. Gives how many it has sent: a few more with
+    /// several in flight.
+    ///
+    /// # Errors
+    /// As of [`LoadGenerator::run`].
+    pub fn send_messages(&mut self, messages: u64) -> Result<u64> {
+        let before = self.sent();
+        self.last_arrival = Instant::now();
+        let mut schedule = Schedule::new(self.workload.pace, self.last_arrival);
+        while self.sent() - before < messages {
+            let now = Instant::now();
+            self.send(&mut schedule, now)?;
+            self.turn(schedule.wait(PATIENCE, now))?;
+        }
+        self.settle()?;
+        Ok(self.sent() - before)
+    }
+
     /// Sends and receives for this long.
     fn work(&mut self, time: Duration, schedule: &mut Schedule) -> Result<()> {
         let until = Instant::now() + time;

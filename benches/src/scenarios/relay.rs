@@ -19,16 +19,13 @@ use crate::load::generator::LoadGenerator;
 use crate::load::workload::{Pace, Workload};
 use crate::measure::as_float;
 use crate::servers::entrant::{Entrant, Program};
-use crate::servers::launcher::Launcher;
 use crate::servers::programs::Programs;
 
+use super::builds::{Builds, RELAY};
 use super::figures;
 use super::messages::{self, Messages, SETTLED};
 
 const NAME: &str = "relay";
-
-/// The relay of another build.
-const OTHER: &str = "other build";
 
 /// What is shown.
 const FIGURES: &[Figure] = &[
@@ -80,9 +77,7 @@ pub struct RelayFamily {
     flags: RelayFlags,
     messages: Messages,
     timing: Timing,
-    launcher: Launcher,
-    /// Starts the relay of the other build.
-    other: Option<Launcher>,
+    builds: Builds,
     entrants: Vec<Entrant>,
 }
 
@@ -102,31 +97,21 @@ impl RelayFamily {
             bytes: flags.bytes,
             recipients: Recipients::Room,
         };
-        let mut relay = Entrant::new(NAME, Program::Relay).with(&["--workers", flags.workers.to_string().as_str()]);
-        if let Some(limit) = flags.limit {
-            relay = relay.with(&["--limit", limit.to_string().as_str()]);
-        }
-        let mut entrants = vec![Entrant::new("floor", Program::Floor), relay];
+        let builds = Builds::new(programs, flags.against.as_deref(), options.pin)?;
+        let (workers, limit) = (flags.workers.to_string(), flags.limit.map(|limit| limit.to_string()));
+        let mut arguments = vec!["--workers", &workers];
+        arguments.extend(limit.iter().flat_map(|limit| ["--limit", limit]));
+        let mut entrants = vec![Entrant::new("floor", Program::Floor)];
         if flags.in_flight > 1 {
-            entrants.insert(1, Entrant::new("joined floor", Program::Floor).with(&["--joined"]));
+            entrants.push(Entrant::new("joined floor", Program::Floor).with(&["--joined"]));
         }
-        let mut other = None;
-        if let Some(folder) = &flags.against {
-            let relay = Entrant { name: OTHER.into(), ..entrants[entrants.len() - 1].clone() };
-            entrants.insert(entrants.len() - 1, relay);
-            other = Some(Launcher::new(programs.clone().with_ours(folder), options.pin)?);
-        }
+        entrants.extend(builds.relays(&arguments));
         messages.workload(&entrants[0], timing).check()?;
-        Ok(Self { flags, messages, timing, launcher: Launcher::new(programs, options.pin)?, other, entrants })
-    }
-
-    /// What starts an entrant.
-    fn launcher(&self, entrant: &Entrant) -> &Launcher {
-        self.other.as_ref().filter(|_| entrant.name == OTHER).unwrap_or(&self.launcher)
+        Ok(Self { flags, messages, timing, builds, entrants })
     }
 
     fn measure(&self, entrant: &Entrant) -> Result<Sample> {
-        let deployment = self.launcher(entrant).start(entrant, 1)?;
+        let deployment = self.builds.launcher(entrant).start(entrant, 1)?;
         let empty = deployment.resident_bytes()?;
         let pause = Duration::from_micros(self.flags.pause);
         let workload = Workload { pause, ..self.messages.workload(entrant, self.timing) };
@@ -154,8 +139,7 @@ impl Family for RelayFamily {
     }
 
     fn missing(&self) -> Vec<String> {
-        let missing = |entrant: &Entrant| self.launcher(entrant).missing(std::slice::from_ref(entrant));
-        self.entrants.iter().flat_map(missing).collect()
+        self.builds.missing(&self.entrants)
     }
 
     fn sockets(&self) -> usize {
@@ -173,14 +157,14 @@ impl Family for RelayFamily {
 
     fn sections(&self, store: &Store) -> Vec<Section> {
         let floors: Vec<&str> =
-            self.entrants.iter().map(|entrant| entrant.name.as_str()).filter(|name| *name != NAME).collect();
+            self.entrants.iter().map(|entrant| entrant.name.as_str()).filter(|name| *name != RELAY).collect();
         vec![Section {
             title: "The relay beside the floor".into(),
             about: "Median (minimum–maximum) of all rounds; ratios are of the same round. The memory per socket includes what \
                     the first socket of a server costs."
                 .into(),
             plot: None,
-            table: comparison(store, NAME, FIGURES, &floors, NAME),
+            table: comparison(store, NAME, FIGURES, &floors, RELAY),
             failures: store.failures(NAME),
         }]
     }

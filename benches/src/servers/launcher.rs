@@ -10,6 +10,7 @@ use crate::load::connect::Endpoint;
 use crate::machine;
 
 use super::broker::Broker;
+use super::callgrind::CountedServer;
 use super::deployment::{DeployedNode, Deployment};
 use super::entrant::{BrokerKind, Entrant, Program};
 use super::nchan;
@@ -19,6 +20,9 @@ use super::workerd::{self, Bundle, WorkerVariables};
 
 /// Seats per Replica where an entrant does not say: more than any scenario has sockets.
 const SEATS: usize = 100_000;
+
+/// What all of our own servers are told.
+const OURS: [&str; 4] = ["--listen", "127.0.0.1:0", "--log", "error"];
 
 /// Starts entrants from their programs.
 pub struct Launcher {
@@ -113,6 +117,17 @@ impl Launcher {
         ServerProcess::start(&self.bench, &self.processors, program, &arguments)
     }
 
+    /// Starts the relay under valgrind, without any data.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_counted(&self, relay: &Entrant) -> Result<CountedServer> {
+        let arguments = relay.arguments.iter().map(String::as_str);
+        let arguments: Vec<&str> = OURS.iter().copied().chain(["--workers", "1"]).chain(arguments).collect();
+        let (valgrind, relay) = (self.programs.valgrind()?, self.programs.ours("relay")?);
+        CountedServer::start(&self.bench, &self.processors, valgrind, &relay, &arguments, self.scratch.path())
+    }
+
     fn start_ours(&self, program: &str, broker: Option<&str>, entrant: &Entrant) -> Result<ServerProcess> {
         let mut entrant = entrant.clone();
         // Peers have one thread; so has ours, unless threads are what is measured.
@@ -122,7 +137,7 @@ impl Launcher {
         if let Some(url) = broker {
             entrant = entrant.with(&["--cluster", url]);
         }
-        self.run(&self.programs.ours(program)?, ["--listen", "127.0.0.1:0", "--log", "error"], &entrant)
+        self.run(&self.programs.ours(program)?, OURS, &entrant)
     }
 
     fn start_node_script(&self, script: &str, entrant: &Entrant) -> Result<ServerProcess> {

@@ -5,11 +5,12 @@
 //! - [`programs`]: where the servers' programs are
 //! - [`launcher`]: starts an entrant on one or several nodes
 //! - [`deployment`]: the running nodes and their broker
-//! - [`process`]: one server as a child process
+//! - [`process`]: one server as a child process; [`callgrind`]: one whose instructions are counted
 //! - [`broker`]: NATS and Redis; [`workerd`]: a Worker; [`nchan`]: nginx with nchan; [`floor`]: the bare loop of epoll and send
 //! - [`http`]: reads what servers report about themselves
 
 pub mod broker;
+pub mod callgrind;
 pub mod deployment;
 pub mod entrant;
 pub mod floor;

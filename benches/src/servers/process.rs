@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::machine::pin_to;
 
@@ -84,6 +84,25 @@ impl ServerProcess {
         self.address
     }
 
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end within ten seconds.
+    pub fn stop(mut self) -> Result<()> {
+        let begun = Instant::now();
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        // What it prints ends when it does.
+        let ended = loop {
+            match self.lines.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
+                Ok(_) => {}
+                Err(error) => break error == RecvTimeoutError::Disconnected,
+            }
+        };
+        ensure!(ended, "it did not end within {} seconds", PATIENCE.as_secs());
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Its process id.
     pub fn process(&self) -> u32 {
         self.child.id()
@@ -133,7 +152,7 @@ impl Guard {
         let (program, arguments) = self.command.split_first().context("no program is named")?;
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         // The parent may have died just before.
-        ensure!(rustix::process::getppid() != Some(rustix::process::Pid::INIT), "the benchmark has ended");
+        ensure!(rustix::process::getppid() != Some(Pid::INIT), "the benchmark has ended");
         if !self.processors.is_empty() {
             pin_to(&self.processors)?;
         }

@@ -43,6 +43,9 @@ pub struct Programs {
     /// nginx's module nchan
     #[arg(long, value_name = "FILE")]
     nchan: Option<PathBuf>,
+    /// valgrind, which counts instructions
+    #[arg(long, value_name = "PROGRAM")]
+    valgrind: Option<PathBuf>,
 }
 
 impl Programs {
@@ -146,6 +149,14 @@ impl Programs {
     /// When it is not given.
     pub fn redis_server(&self) -> Result<&Path> {
         self.redis_server.as_deref().context("--redis-server is missing")
+    }
+
+    /// valgrind.
+    ///
+    /// # Errors
+    /// When it is not given.
+    pub fn valgrind(&self) -> Result<&Path> {
+        self.valgrind.as_deref().context("--valgrind is missing")
     }
 
     /// nginx and its module nchan.

@@ -7,7 +7,11 @@ mod workers;
 
 use anyhow::{Context, Result};
 
+use crate::provision::{apt, find_program};
 use crate::workspace::Workspace;
+
+/// The program that counts instructions, and its Debian package.
+const VALGRIND: (&str, &str) = ("valgrind", "valgrind");
 
 /// One measurement.
 struct Bench {
@@ -22,6 +26,7 @@ struct Bench {
 const BENCHES: &[Bench] = &[
     Bench { name: "all", about: "the relay beside its peers, in every scenario (--list)", run: peers::run },
     Bench { name: "relay", about: "fan-out of the relay beside a bare epoll and send loop", run: relay },
+    Bench { name: "instructions", about: "the instructions of a delivery, counted by valgrind", run: instructions },
     Bench { name: "cluster", about: "nodes over NATS beside nodes of others over Redis", run: cluster::run },
     Bench { name: "nats", about: "what NATS costs by itself", run: cluster::nats },
     Bench { name: "workers", about: "the relay on workerd beside the same on npm's dog", run: workers::run },
@@ -51,6 +56,15 @@ fn choose(arguments: &[String]) -> Result<(&'static Bench, &[String])> {
 /// The fan-out of the relay beside its floor.
 fn relay(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     program::run(workspace, "relay", arguments, || Ok(Vec::new()), None)
+}
+
+/// The relay under valgrind.
+fn instructions(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let install = || {
+        apt::programs(&[VALGRIND])?;
+        Ok(vec![("--valgrind", find_program(VALGRIND.0).context("there is no valgrind")?)])
+    };
+    program::run(workspace, "instructions", arguments, install, None)
 }
 
 #[cfg(test)]
