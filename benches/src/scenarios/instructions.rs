@@ -19,7 +19,6 @@ use crate::harness::store::Store;
 use crate::load::generator::LoadGenerator;
 use crate::load::workload::Workload;
 use crate::measure::as_float;
-use crate::servers::callgrind::ThreadInstructions;
 use crate::servers::entrant::Entrant;
 use crate::servers::programs::Programs;
 
@@ -77,7 +76,7 @@ impl InstructionsFamily {
         let workload = messages.workload(entrant, self.timing);
         let few = self.count(entrant, workload.clone(), FEW)?;
         let many = self.count(entrant, workload, FEW + self.messages)?;
-        let instructions = as_float(many.instructions.busiest_beyond(&few.instructions));
+        let instructions = as_float(many.instructions.saturating_sub(few.instructions));
         let deliveries = as_float((many.sent - few.sent) * SOCKETS as u64);
         Ok(Sample::from([(FIGURES[0], instructions / deliveries)]))
     }
@@ -95,7 +94,7 @@ impl InstructionsFamily {
 /// What one run has done.
 struct Count {
     sent: u64,
-    instructions: ThreadInstructions,
+    instructions: u64,
 }
 
 impl Family for InstructionsFamily {
