@@ -11,6 +11,9 @@ use dog_benches::load::generator::LoadGenerator;
 use dog_benches::load::payload::Payload;
 use dog_benches::load::workload::{Pace, Workload};
 use dog_benches::measure::{CpuTime, resident_bytes};
+use dog_benches::scenarios::figures;
+use dog_benches::scenarios::timers::{self, Intervals};
+use dog_benches::servers::deployment::{DeployedNode, Deployment};
 use dog_benches::servers::process::ServerProcess;
 
 fn bench() -> &'static Path {
@@ -43,8 +46,11 @@ fn drive(program: &Path, arguments: &[&str], workload: Workload) -> Result<()> {
     let server = ServerProcess::start(bench(), &[], program, arguments)?;
     let process = server.process();
     assert!(resident_bytes(process)? > 0);
-    let in_room = workload.recipients == Recipients::Room;
-    let recipients = if in_room { (workload.sockets / workload.rooms) as u64 } else { 1 };
+    let recipients = match workload.recipients {
+        Recipients::Room => (workload.sockets / workload.rooms) as u64,
+        Recipients::Subscribers(subscribers) => subscribers as u64,
+        Recipients::Opposite | Recipients::Sender => 1,
+    };
     let endpoint = Endpoint::from(server.address());
     let outcome = LoadGenerator::connect(endpoint, workload)?.run(|| CpuTime::of(process))?;
     let arrivals = &outcome.arrivals;
@@ -82,6 +88,23 @@ fn the_verbs_reach_whom_they_should() -> Result<()> {
         let arguments = ["--listen", "127.0.0.1:0", "--limit", "2", "--verb", verb];
         drive(verbs, &arguments, several(recipients))?;
     }
+    let topic = Workload { senders: 3, pace: Pace::InFlight(5), recipients: Recipients::Subscribers(4), ..workload() };
+    // On several Replicas, each with a subscriber, and on one.
+    for limit in ["3", "100"] {
+        drive(verbs, &["--listen", "127.0.0.1:0", "--limit", limit, "--verb", "topic"], topic.clone())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn intervals_tick() -> Result<()> {
+    let verbs = Path::new(env!("CARGO_BIN_EXE_verbs"));
+    let server = ServerProcess::start(bench(), &[], verbs, &["--listen", "127.0.0.1:0", "--verb", "tick"])?;
+    let endpoint = Endpoint::from(server.address());
+    let deployment = Deployment::new(vec![DeployedNode::new(server, endpoint, None)], None);
+    let intervals = Intervals { objects: 3, at_once: 1 };
+    let sample = timers::measure(&deployment, intervals, Duration::from_secs(1))?;
+    assert!(sample.get(&figures::TICK_RATE_SLOWEST).is_some_and(|rate| rate > 0.0), "{sample:?}");
     Ok(())
 }
 

@@ -1,20 +1,25 @@
 //! A server that the benchmark measures. `--verb` says what a socket does with a message: `whisper` sends it to the client named
-//! by `to` in the query of the handshake; `gossip` asks all siblings, and sends the message back when all have answered.
-//! `GET /seat` reserves a seat, which is returned at once.
+//! by `to` in the query of the handshake; `gossip` asks all siblings, and sends the message back when all have answered;
+//! `topic` sends it to the subscribers of the topic in the query of the handshake. With `tick`, sockets do nothing, and each
+//! Replica has an interval of 50 ms; `GET /ticks` answers with how often each has ticked. `GET /seat` reserves a seat, which
+//! is returned at once.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use dog::http::StatusCode;
 use dog::{
     App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
-    Socket, query_param, text_response,
+    Socket, To, query_param, text_response,
 };
 use dog_native::Server;
 use dog_native::cli::ServerArgs;
 use dog_nats::cli::ClusterArgs;
 
-/// Whispers or gossips, for the benchmark
+/// Uses the verbs that the relay does not use, for the benchmark
 #[derive(Parser)]
 struct Arguments {
     /// What a socket does with a message
@@ -33,13 +38,39 @@ struct Arguments {
 enum Verb {
     Whisper,
     Gossip,
+    Topic,
+    Tick,
+}
+
+/// The period of the intervals of `tick`.
+const PERIOD: Duration = Duration::from_millis(50);
+
+/// How often each interval has ticked.
+#[derive(Default)]
+struct Ticks(Mutex<Vec<Arc<AtomicU64>>>);
+
+impl Ticks {
+    /// The count of one more interval.
+    fn begin(&self) -> Arc<AtomicU64> {
+        let count = Arc::default();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&count));
+        count
+    }
+
+    /// All counts, with a space between them.
+    fn text(&self) -> String {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|count| count.load(Ordering::Relaxed).to_string()).collect::<Vec<_>>().join(" ")
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Arguments { verb, limit, server, cluster } = Arguments::parse();
     // The load generator opens all sockets from one address.
-    let verbs = Server::new(Verbs).env(Env::new().with(limit).with(verb)).max_sockets_per_address(1_000_000);
+    let verbs = Server::new(Verbs)
+        .env(Env::new().with(limit).with(verb).with(Ticks::default()))
+        .max_sockets_per_address(1_000_000);
     server.run(cluster.apply(verbs)).await
 }
 
@@ -49,6 +80,10 @@ impl App for Verbs {
     type Groups = (Room,);
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
+        if request.uri().path() == "/ticks" {
+            let ticks = dog.env().get().map(Ticks::text);
+            return Ok(text_response(StatusCode::OK, ticks.unwrap_or_default()));
+        }
         let (Some(client), Some(room)) = (query_param(&request, "u"), query_param(&request, "room")) else {
             return Ok(text_response(StatusCode::BAD_REQUEST, "u and room are missing"));
         };
@@ -91,19 +126,38 @@ impl Replica for VerbsReplica {
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         let verb = cx.env().get().copied().ok_or_else(|| Failure::new("the environment has no verb"))?;
+        if matches!(verb, Verb::Tick) {
+            let count = cx.env().get().map(Ticks::begin).ok_or_else(|| Failure::new("the environment has no ticks"))?;
+            let mut interval = cx.interval(PERIOD);
+            cx.spawn(async move {
+                loop {
+                    interval.tick().await;
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            })?;
+        }
         Ok(Self { verb })
     }
 
+    /// The attachment is where the socket's messages go, or the topic that it subscribes to.
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        let to = query_param(&request, "to");
-        Ok(cx.connect_with(request, &to)?)
+        let name = query_param(&request, if matches!(self.verb, Verb::Topic) { "topic" } else { "to" });
+        Ok(cx.connect_with(request, &name)?)
+    }
+
+    async fn on_open(&self, _: &Context<Self>, socket: &Socket) -> Result {
+        if matches!(self.verb, Verb::Topic)
+            && let Some(topic) = name_of(socket)?
+        {
+            socket.subscribe(&topic).await?;
+        }
+        Ok(())
     }
 
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         match self.verb {
             Verb::Whisper => {
-                let to: Option<Option<String>> = socket.attachment()?;
-                let to = to.flatten().ok_or_else(|| Failure::new("the handshake has no `to`"))?;
+                let to = name_of(socket)?.ok_or_else(|| Failure::new("the handshake has no `to`"))?;
                 let reached = socket.whisper(&ClientId::new(to)?, message).await?;
                 if reached != 1 {
                     return Err(Failure::new("the whisper did not reach exactly one socket"));
@@ -113,6 +167,9 @@ impl Replica for VerbsReplica {
                 cx.gossip(&()).await?.complete()?;
                 socket.send(message)?;
             }
+            // The only topic: what is measured is the delivery, and not how a socket remembers a name.
+            Verb::Topic => socket.broadcast_to("t", message, To::Everyone)?,
+            Verb::Tick => {}
         }
         Ok(())
     }
@@ -120,4 +177,10 @@ impl Replica for VerbsReplica {
     async fn on_gossip(&self, cx: &Context<Self>, (): ()) -> Result<u64> {
         Ok(cx.sockets().count() as u64)
     }
+}
+
+/// The name in the query of the socket's handshake.
+fn name_of(socket: &Socket) -> Result<Option<String>> {
+    let name: Option<Option<String>> = socket.attachment()?;
+    Ok(name.flatten())
 }

@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::frame::ENGINE_PONG;
+use super::nats;
 
 /// How long a server may take to accept one client.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,6 +36,8 @@ pub enum Protocol {
     WebSocket,
     /// Packets of Socket.IO in packets of Engine.IO in WebSocket messages.
     SocketIo,
+    /// The protocol of NATS in WebSocket messages.
+    Nats,
 }
 
 /// How to connect to a server.
@@ -54,6 +57,9 @@ impl From<SocketAddr> for Endpoint {
         Self { address, protocol: Protocol::WebSocket, compressed: false }
     }
 }
+
+/// In the query of a socket that subscribes to the topic that all messages are for.
+pub const SUBSCRIBED: &str = "topic=t";
 
 /// The query of client `number` that wants to be in `room`.
 pub fn query(number: usize, room: usize) -> String {
@@ -100,8 +106,10 @@ pub fn connect(endpoint: Endpoint, query: &str) -> Result<TcpStream> {
     (&stream).write_all(request(endpoint, query).as_bytes())?;
     let mut reader = BufReader::with_capacity(1024, &stream);
     check(&read_head(&mut reader)?, endpoint.compressed)?;
-    if endpoint.protocol == Protocol::SocketIo {
-        enter_namespace(&stream, &mut reader)?;
+    match endpoint.protocol {
+        Protocol::WebSocket => {}
+        Protocol::SocketIo => enter_namespace(&stream, &mut reader)?,
+        Protocol::Nats => greet_nats(&stream, &mut reader, query.ends_with(SUBSCRIBED))?,
     }
     // Nobody has sent a message yet, so nothing follows the handshake.
     ensure!(reader.buffer().is_empty(), "the server sent more than its handshake");
@@ -111,7 +119,7 @@ pub fn connect(endpoint: Endpoint, query: &str) -> Result<TcpStream> {
 
 fn request(endpoint: Endpoint, query: &str) -> String {
     let path = match endpoint.protocol {
-        Protocol::WebSocket => "/ws?",
+        Protocol::WebSocket | Protocol::Nats => "/ws?",
         Protocol::SocketIo => "/socket.io/?EIO=4&transport=websocket&",
     };
     let extensions =
@@ -156,6 +164,20 @@ fn enter_namespace(mut stream: &TcpStream, reader: &mut BufReader<&TcpStream>) -
     Ok(())
 }
 
+/// Reads what NATS says of itself, connects, perhaps subscribes, and waits until the server has done that.
+fn greet_nats(mut stream: &TcpStream, reader: &mut BufReader<&TcpStream>, subscribes: bool) -> Result<()> {
+    let about = read_payload(reader)?;
+    ensure!(about.starts_with("INFO "), "the server sent {about:?} where INFO was expected");
+    stream.write_all(&nats::frame(nats::greeting(subscribes).as_bytes()))?;
+    loop {
+        match read_payload(reader)?.as_str() {
+            "PONG\r\n" => return Ok(()),
+            "PING\r\n" => stream.write_all(&nats::pong())?,
+            other => bail!("NATS answered {other:?}"),
+        }
+    }
+}
+
 /// Reads a packet that begins like this. Answers pings before it.
 fn expect(stream: &mut impl Write, reader: &mut impl Read, begin: &str) -> Result<()> {
     let mut text = read_text(reader)?;
@@ -168,9 +190,19 @@ fn expect(stream: &mut impl Write, reader: &mut impl Read, begin: &str) -> Resul
 }
 
 fn read_text(reader: &mut impl Read) -> Result<String> {
+    read_frame(reader, 0x81)
+}
+
+/// As [`read_text`], of a binary frame.
+fn read_payload(reader: &mut impl Read) -> Result<String> {
+    read_frame(reader, 0x82)
+}
+
+/// Reads a frame of up to 64 KiB that begins with `first` and has text in it.
+fn read_frame(reader: &mut impl Read, first: u8) -> Result<String> {
     let mut header = [0; 2];
     reader.read_exact(&mut header)?;
-    ensure!(header[0] == 0x81 && header[1] <= 126, "the server sent a frame {header:02x?} during its handshake");
+    ensure!(header[0] == first && header[1] <= 126, "the server sent a frame {header:02x?} during its handshake");
     let mut length = u64::from(header[1]);
     if length == 126 {
         let mut long = [0; 2];

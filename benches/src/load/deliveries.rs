@@ -19,6 +19,8 @@ pub enum Recipients {
     Opposite,
     /// Only the sender.
     Sender,
+    /// The first sockets, as many as this says: the subscribers of a topic. Senders are among them.
+    Subscribers(usize),
 }
 
 impl Recipients {
@@ -156,6 +158,7 @@ impl Deliveries {
             Recipients::Room => number % self.rooms == socket % self.rooms,
             Recipients::Opposite => socket == Recipients::opposite(number, self.sockets),
             Recipients::Sender => socket == number,
+            Recipients::Subscribers(subscribers) => socket < subscribers,
         }
     }
 
@@ -167,6 +170,7 @@ impl Deliveries {
         let missing = match self.recipients {
             Recipients::Room => (self.sockets - number % self.rooms).div_ceil(self.rooms),
             Recipients::Opposite | Recipients::Sender => 1,
+            Recipients::Subscribers(subscribers) => subscribers.min(self.sockets),
         };
         let sender = &mut self.senders[number];
         let tag = Tag { sender: u32::try_from(number)?, sequence: sender.next };
@@ -308,6 +312,17 @@ mod tests {
         assert!(deliveries.arrive(4, tag, now).is_err());
         deliveries.arrive(1, tag, now).unwrap();
         deliveries.check_settled().unwrap();
+    }
+
+    #[test]
+    fn subscribers_are_the_first_sockets() {
+        let now = Instant::now();
+        let mut deliveries = Deliveries::new(6, 2, 1, Recipients::Subscribers(3));
+        let tag = deliveries.send(1, now).unwrap();
+        assert!(deliveries.arrive(3, tag, now).is_err());
+        (0..3).for_each(|socket| deliveries.arrive(socket, tag, now).unwrap());
+        deliveries.check_settled().unwrap();
+        assert_eq!(deliveries.arrivals.messages, 1);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub const CLOSE: u8 = 0x8;
 /// The bit of the first byte that marks a compressed message.
 const COMPRESSED: u8 = 0x40;
 
+/// The mask of frames that are not worth masking.
+pub(super) const MASKED_WITH_ZEROS: &[u8] = &[0; 4];
+
 /// An empty pong.
 pub const PONG: &[u8] = &[0x8A, 0x80, 0, 0, 0, 0];
 
@@ -55,6 +58,8 @@ pub struct Encoder {
     payload: Payload,
     frame: Vec<u8>,
     tag_at: usize,
+    /// Where the tag is in what is masked.
+    masked_from: usize,
 }
 
 impl Encoder {
@@ -75,28 +80,28 @@ impl Encoder {
     }
 
     fn filled(payload: Payload, message: &[u8]) -> Self {
+        let (prefix, suffix) = payload.around(message.len());
+        let content = [&prefix, message, suffix].concat();
         let mut frame = Vec::new();
-        append_header(&mut frame, payload, payload.framed(message.len()), 0x80);
+        append_header(&mut frame, payload, content.len(), 0x80);
         frame.extend_from_slice(&MASK);
-        let tag_at = frame.len() + payload.prefix().len();
-        let content = [payload.prefix(), message, payload.suffix()].concat();
+        let tag_at = frame.len() + prefix.len();
         frame.extend(content.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        Self { payload, frame, tag_at }
+        Self { payload, frame, tag_at, masked_from: prefix.len() }
     }
 
     /// Appends a frame.
     pub fn append(&mut self, out: &mut Vec<u8>, tag: Tag) {
         match self.payload {
-            Payload::Binary => self.set_tag(tag.to_bytes()),
+            Payload::Binary | Payload::Nats => self.set_tag(tag.to_bytes()),
             Payload::Text | Payload::Event => self.set_tag(tag.to_text()),
         }
         out.extend_from_slice(&self.frame);
     }
 
     fn set_tag<const BYTES: usize>(&mut self, tag: [u8; BYTES]) {
-        let masked_from = self.payload.prefix().len();
         for (at, byte) in tag.into_iter().enumerate() {
-            self.frame[self.tag_at + at] = byte ^ MASK[(masked_from + at) % MASK.len()];
+            self.frame[self.tag_at + at] = byte ^ MASK[(self.masked_from + at) % MASK.len()];
         }
     }
 }
@@ -112,6 +117,8 @@ pub enum Arrived {
     Ping,
     /// A ping of Engine.IO.
     EnginePing,
+    /// A ping of NATS.
+    NatsPing,
     /// Any other frame, with its opcode: none that a server should send here.
     Other(u8),
 }
@@ -177,16 +184,19 @@ impl FrameReader {
     }
 }
 
-/// A frame, by its header and tag.
-struct Front {
-    arrived: Arrived,
-    /// The length of the whole frame, in bytes.
-    length: usize,
+/// The header of a server's frame.
+pub(super) struct Header<'a> {
+    /// The first byte: flags and opcode.
+    pub(super) first: u8,
+    /// The length of the payload, in bytes.
+    pub(super) length: usize,
+    /// What follows the header.
+    pub(super) rest: &'a [u8],
 }
 
-impl Front {
+impl<'a> Header<'a> {
     /// `None` if the input is too short.
-    fn parse(input: &[u8]) -> Result<Option<Self>> {
+    pub(super) fn parse(input: &'a [u8]) -> Result<Option<Self>> {
         let Some((&[first, second], rest)) = input.split_first_chunk() else { return Ok(None) };
         let (length, rest) = match second {
             0..=125 => (usize::from(second), rest),
@@ -200,6 +210,21 @@ impl Front {
             },
             _ => bail!("the server masked a frame"),
         };
+        Ok(Some(Self { first, length, rest }))
+    }
+}
+
+/// A frame, by its header and tag.
+struct Front {
+    arrived: Arrived,
+    /// The length of the whole frame, in bytes.
+    length: usize,
+}
+
+impl Front {
+    /// `None` if the input is too short.
+    fn parse(input: &[u8]) -> Result<Option<Self>> {
+        let Some(Header { first, length, rest }) = Header::parse(input)? else { return Ok(None) };
         let arrived = match first & 0x0F {
             BINARY | TEXT if first & COMPRESSED != 0 => Arrived::Compressed,
             BINARY if length >= Payload::Binary.tag_bytes() => match rest.first_chunk() {
@@ -239,7 +264,7 @@ mod tests {
         append_header(&mut frame, payload, payload.framed(bytes), 0);
         frame.extend_from_slice(payload.prefix());
         match payload {
-            Payload::Binary => frame.extend_from_slice(&tag(sequence).to_bytes()),
+            Payload::Binary | Payload::Nats => frame.extend_from_slice(&tag(sequence).to_bytes()),
             Payload::Text | Payload::Event => frame.extend_from_slice(&tag(sequence).to_text()),
         }
         frame.resize(frame.len() - payload.tag_bytes() + bytes, b'.');

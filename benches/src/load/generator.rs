@@ -16,6 +16,8 @@ use rustix::time::{ClockId, clock_gettime};
 use super::connect::{self, Endpoint};
 use super::deliveries::{Arrivals, Deliveries};
 use super::frame::{Arrived, ENGINE_PONG, Encoder, FrameReader, PONG};
+use super::nats::{self, NatsReader};
+use super::payload::Payload;
 use super::workload::{Pace, Schedule, Workload};
 
 /// Bytes read at once from one socket.
@@ -68,9 +70,31 @@ pub struct LoadGenerator {
 
 struct Client {
     stream: TcpStream,
-    reader: FrameReader,
+    reader: Reader,
     /// Reads since it last asked for delayed acknowledgements.
     reads: u8,
+}
+
+/// Finds the messages in what a server sends.
+enum Reader {
+    Frames(FrameReader),
+    Nats(NatsReader),
+}
+
+impl Reader {
+    fn of(payload: Payload) -> Self {
+        match payload {
+            Payload::Nats => Self::Nats(NatsReader::default()),
+            _ => Self::Frames(FrameReader::default()),
+        }
+    }
+
+    fn read(&mut self, input: &[u8], arrived: impl FnMut(Arrived) -> Result<()>) -> Result<()> {
+        match self {
+            Self::Frames(reader) => reader.read(input, arrived),
+            Self::Nats(reader) => reader.read(input, arrived),
+        }
+    }
 }
 
 impl Client {
@@ -113,7 +137,7 @@ impl LoadGenerator {
         for (number, stream) in streams.into_iter().enumerate() {
             let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
             epoll::add(&epoll, &stream, EventData::new_u64(number as u64), flags)?;
-            clients.push(Client { stream, reader: FrameReader::default(), reads: 0 });
+            clients.push(Client { stream, reader: Reader::of(workload.payload), reads: 0 });
         }
         Ok(Self {
             deliveries: Deliveries::new(workload.sockets, workload.senders, workload.rooms, workload.recipients),
@@ -177,14 +201,14 @@ impl LoadGenerator {
         Ok(LoadResult { arrivals, elapsed, own_cpu, probes: (first, last) })
     }
 
-    /// Sends at least this many messages, and waits until everything has arrived. Gives how many it has sent: a few more with
-    /// several in flight.
+    /// Sends at least this many messages, and waits until everything has arrived. With several in flight it sends a few more.
     ///
     /// # Errors
     /// As of [`LoadGenerator::run`].
-    pub fn send_messages(&mut self, messages: u64) -> Result<u64> {
+    pub fn send_messages(&mut self, messages: u64) -> Result<Arrivals> {
         let before = self.sent();
         self.last_arrival = Instant::now();
+        self.deliveries.start_count();
         let mut schedule = Schedule::new(self.workload.pace, self.last_arrival);
         while self.sent() - before < messages {
             let now = Instant::now();
@@ -192,7 +216,7 @@ impl LoadGenerator {
             self.turn(schedule.wait(PATIENCE, now))?;
         }
         self.settle()?;
-        Ok(self.sent() - before)
+        Ok(self.deliveries.arrivals().clone())
     }
 
     /// Sends and receives for this long.
@@ -307,6 +331,10 @@ impl LoadGenerator {
                 }
                 Arrived::EnginePing => {
                     outgoing[number].extend_from_slice(ENGINE_PONG);
+                    Ok(())
+                }
+                Arrived::NatsPing => {
+                    outgoing[number].extend(nats::pong());
                     Ok(())
                 }
                 other => bail!("the server sent {other:?}"),

@@ -4,7 +4,7 @@
 //! - [`workload`]: what the clients do
 //! - [`generator`]: the loop that does it
 //! - [`connect`]: the handshakes
-//! - [`frame`] and [`payload`]: the part of RFC 6455 that it needs
+//! - [`frame`] and [`payload`]: the part of RFC 6455 that it needs; [`nats`]: the part of the protocol of NATS
 //! - [`deliveries`]: which message each socket must receive next; [`latencies`]: how long that took
 
 pub mod connect;
@@ -12,5 +12,6 @@ pub mod deliveries;
 pub mod frame;
 pub mod generator;
 pub mod latencies;
+pub mod nats;
 pub mod payload;
 pub mod workload;

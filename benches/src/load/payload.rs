@@ -6,6 +6,12 @@ pub const TEXT: u8 = 0x1;
 /// The opcode of a binary frame.
 pub const BINARY: u8 = 0x2;
 
+/// The subject of all messages on NATS.
+pub const SUBJECT: &str = "t";
+
+/// What follows a line, and the bytes of a message, on NATS.
+pub const NATS_END: &[u8] = b"\r\n";
+
 /// The form of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
@@ -15,13 +21,15 @@ pub enum Payload {
     Text,
     /// Text in an event of Socket.IO, whose servers forward nothing else.
     Event,
+    /// Bytes in the protocol of NATS.
+    Nats,
 }
 
 impl Payload {
     /// The length of a [`Tag`], which begins every message, in bytes.
     pub const fn tag_bytes(self) -> usize {
         match self {
-            Self::Binary => 8,
+            Self::Binary | Self::Nats => 8,
             Self::Text | Self::Event => 16,
         }
     }
@@ -34,7 +42,7 @@ impl Payload {
     /// The opcode of its frames.
     pub const fn opcode(self) -> u8 {
         match self {
-            Self::Binary => BINARY,
+            Self::Binary | Self::Nats => BINARY,
             Self::Text | Self::Event => TEXT,
         }
     }
@@ -42,15 +50,23 @@ impl Payload {
     /// What precedes the message in a frame: packet types and the event's name.
     pub const fn prefix(self) -> &'static [u8] {
         match self {
-            Self::Binary | Self::Text => b"",
+            Self::Binary | Self::Text | Self::Nats => b"",
             Self::Event => b"42[\"m\",\"",
+        }
+    }
+
+    /// What precedes and what follows a message of this length in a frame that a client sends.
+    pub fn around(self, bytes: usize) -> (Vec<u8>, &'static [u8]) {
+        match self {
+            Self::Nats => (format!("PUB {SUBJECT} {bytes}\r\n").into_bytes(), NATS_END),
+            _ => (self.prefix().to_vec(), self.suffix()),
         }
     }
 
     /// What follows the message in a frame.
     pub const fn suffix(self) -> &'static [u8] {
         match self {
-            Self::Binary | Self::Text => b"",
+            Self::Binary | Self::Text | Self::Nats => b"",
             Self::Event => b"\"]",
         }
     }

@@ -71,7 +71,13 @@ impl Workload {
         ensure!(self.rooms <= self.sockets && self.senders <= self.sockets, "there are not enough sockets");
         let least = self.payload.tag_bytes();
         ensure!(self.bytes >= least, "a message has at least {least} bytes");
-        ensure!(self.recipients == Recipients::Room || self.rooms == 1, "messages to one socket need a single room");
+        ensure!(self.recipients == Recipients::Room || self.rooms == 1, "messages to some sockets need a single room");
+        if let Recipients::Subscribers(subscribers) = self.recipients {
+            ensure!(
+                (self.senders..=self.sockets).contains(&subscribers),
+                "senders are subscribers, and those are sockets"
+            );
+        }
         ensure!(!self.compressed || self.senders == 1, "compressed messages of several senders cannot be told apart");
         Ok(())
     }
@@ -80,7 +86,10 @@ impl Workload {
     pub fn query(&self, number: usize) -> String {
         let query = connect::query(number, number % self.rooms);
         match self.recipients {
-            Recipients::Room | Recipients::Sender => query,
+            Recipients::Subscribers(subscribers) if number < subscribers => {
+                format!("{query}&{}", connect::SUBSCRIBED)
+            }
+            Recipients::Room | Recipients::Sender | Recipients::Subscribers(_) => query,
             Recipients::Opposite => format!("{query}&to=u{}", Recipients::opposite(number, self.sockets)),
         }
     }

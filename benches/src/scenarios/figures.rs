@@ -70,6 +70,16 @@ pub const CONNECT_OWN_CPU: Figure = figure("connect_own_cpu", "load generator, �
 /// Time per client.
 pub const CONNECT_TIME: Figure = figure("connect_time", "time per connect, 8 at once, µs", 0);
 
+// Intervals.
+/// Ticks of one object per second, the mean of all objects.
+pub const TICK_RATE: Figure = figure("tick_rate", "ticks/s of an object", 3);
+/// Ticks per second of the object that ticked least.
+pub const TICK_RATE_SLOWEST: Figure = figure("tick_rate_slowest", "of the slowest", 1);
+/// Processor time, of one processor.
+pub const CORE: Figure = figure("core", "CPU, % of one core", 2);
+/// Processor time per tick.
+pub const TICK_CPU: Figure = figure("tick_cpu", "CPU per tick, µs", 2);
+
 // Memory.
 /// Resident memory per idle socket.
 pub const RESIDENT: Figure = figure("resident", "bytes per socket", 0);

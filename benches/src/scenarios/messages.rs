@@ -78,7 +78,11 @@ impl Messages {
             Pace::InFlight(messages) => format!("{messages} in flight"),
             Pace::Every(interval) => format!("{:.0} messages per second", 1.0 / interval.as_secs_f64()),
         };
-        let rooms = if *rooms == 1 { "one room".into() } else { format!("{rooms} rooms") };
+        let rooms = match (self.recipients, rooms) {
+            (Recipients::Subscribers(subscribers), _) => format!("one room with {subscribers} subscribers"),
+            (_, 1) => "one room".into(),
+            (_, rooms) => format!("{rooms} rooms"),
+        };
         let senders = if *senders == 1 { "one sender".into() } else { format!("{senders} senders") };
         format!("{sockets} sockets in {rooms}, {bytes} bytes, {pace} from {senders}")
     }

@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`figures`]: every figure that is measured
-//! - [`messages`], [`connects`], [`memory`], [`slow_reader`]: how they are measured
+//! - [`messages`], [`connects`], [`memory`], [`slow_reader`], [`timers`]: how they are measured
 //! - [`relay`]: our server beside the floor, with settings from the command line
 //! - [`instructions`]: the instructions of a delivery, counted; [`builds`]: the relay of another build
 //! - [`peers`]: our server beside all peers; the family `all`
@@ -19,4 +19,5 @@ pub mod messages;
 pub mod peers;
 pub mod relay;
 pub mod slow_reader;
+pub mod timers;
 pub mod workers;

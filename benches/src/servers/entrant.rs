@@ -23,7 +23,7 @@ pub enum Program {
     Floor,
     /// Ours: examples/relay.
     Relay,
-    /// Ours: src/bin/verbs.rs, which whispers or gossips.
+    /// Ours: src/bin/verbs.rs, which uses the other verbs.
     Verbs,
     /// uWebSockets, driven by socketify.
     Socketify,
@@ -43,6 +43,8 @@ pub enum Program {
     Worker,
     /// npm's `dog`, on workerd.
     NpmDog,
+    /// nats-server: its own WebSocket gateway.
+    NatsGateway,
 }
 
 /// What the nodes of a cluster communicate through.
@@ -101,6 +103,7 @@ impl Program {
             Self::Nchan => "nchan",
             Self::Worker => "the relay as a Worker",
             Self::NpmDog => "npm's dog",
+            Self::NatsGateway => "nats-server",
         }
     }
 
@@ -108,6 +111,7 @@ impl Program {
     pub fn protocol(self) -> Protocol {
         match self {
             Self::SocketIo | Self::SocketIoRedis | Self::Socketioxide => Protocol::SocketIo,
+            Self::NatsGateway => Protocol::Nats,
             _ => Protocol::WebSocket,
         }
     }
@@ -117,6 +121,7 @@ impl Program {
         match self {
             Self::SocketIo | Self::SocketIoRedis | Self::Socketioxide => Payload::Event,
             Self::Worker | Self::NpmDog => Payload::Text,
+            Self::NatsGateway => Payload::Nats,
             _ => Payload::Binary,
         }
     }

@@ -13,6 +13,7 @@ use super::broker::Broker;
 use super::callgrind::CountedServer;
 use super::deployment::{DeployedNode, Deployment};
 use super::entrant::{BrokerKind, Entrant, Program};
+use super::nats_gateway;
 use super::nchan;
 use super::process::ServerProcess;
 use super::programs::Programs;
@@ -95,6 +96,10 @@ impl Launcher {
             Program::Nchan => {
                 let folder = self.scratch.path().join(format!("nginx-{number}"));
                 nchan::start(&self.bench, self.programs.nginx()?, broker.unwrap_or_default(), &folder)
+            }
+            Program::NatsGateway => {
+                let program = self.programs.nats_server()?;
+                nats_gateway::start(&self.bench, &self.processors, program, self.scratch.path())
             }
             Program::Worker | Program::NpmDog => self.start_worker(entrant),
         }?;

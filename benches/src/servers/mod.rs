@@ -6,7 +6,8 @@
 //! - [`launcher`]: starts an entrant on one or several nodes
 //! - [`deployment`]: the running nodes and their broker
 //! - [`process`]: one server as a child process; [`callgrind`]: one whose instructions are counted
-//! - [`broker`]: NATS and Redis; [`workerd`]: a Worker; [`nchan`]: nginx with nchan; [`floor`]: the bare loop of epoll and send
+//! - [`broker`]: NATS and Redis; [`workerd`]: a Worker; [`nchan`]: nginx with nchan; [`nats_gateway`]: NATS for browsers;
+//!   [`floor`]: the bare loop of epoll and send
 //! - [`http`]: reads what servers report about themselves
 
 pub mod broker;
@@ -17,6 +18,7 @@ pub mod floor;
 mod floor_client;
 pub mod http;
 pub mod launcher;
+pub mod nats_gateway;
 pub mod nchan;
 pub mod process;
 pub mod programs;

@@ -69,6 +69,7 @@ impl Programs {
             Program::Socketioxide | Program::Axum => self.rust.is_some(),
             Program::NodeWs | Program::SocketIo | Program::SocketIoRedis => self.node_modules.is_some(),
             Program::Socketify => self.python.is_some(),
+            Program::NatsGateway => self.nats_server.is_some(),
             Program::Nchan => self.nginx.is_some() && self.nchan.is_some(),
             Program::Worker => self.workerd.is_some() && self.worker.is_some(),
             Program::NpmDog => self.workerd.is_some() && self.npm_dog.is_some(),

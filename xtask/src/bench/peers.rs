@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::program::{self, BUILD_LIMIT, Programs, available};
 use super::workers;
+use crate::parts::nats_server;
 use crate::provision::{apt, npm, python as pypi};
 use crate::workspace::{RUST_PEERS, Workspace};
 
@@ -29,6 +30,7 @@ pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
                 ("the peers on Node", node),
                 ("uWebSockets", python),
                 ("npm's dog", npm_dog),
+                ("nats-server", nats),
             ],
         ))
     };
@@ -53,6 +55,10 @@ fn python(workspace: &Workspace) -> Result<Programs> {
     apt::shared_library(library, package)?;
     let programs = pypi::package(workspace, PYTHON_PEER)?;
     Ok(vec![("--python", programs.join("python"))])
+}
+
+fn nats(workspace: &Workspace) -> Result<Programs> {
+    Ok(vec![("--nats-server", nats_server(workspace)?.into())])
 }
 
 fn npm_dog(workspace: &Workspace) -> Result<Programs> {

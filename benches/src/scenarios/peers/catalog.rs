@@ -7,13 +7,17 @@ use crate::load::workload::Pace;
 use crate::scenarios::connects::Visits;
 use crate::scenarios::memory::Idle;
 use crate::scenarios::messages::Messages;
+use crate::scenarios::timers::Intervals;
 use crate::servers::entrant::{Entrant, Program};
 
 use super::scenario::{Activity, PeerScenario};
 
 /// All scenarios, in the order of each round.
 pub fn scenarios() -> Vec<PeerScenario> {
-    [messages(), replicas(), sizes(), verbs(), connections(), lengths(), special()].into_iter().flatten().collect()
+    [messages(), replicas(), sizes(), verbs(), topics(), connections(), lengths(), special()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn floor() -> Entrant {
@@ -146,6 +150,32 @@ fn verbs() -> Vec<PeerScenario> {
     ]
 }
 
+fn topics() -> Vec<PeerScenario> {
+    let entrants = || {
+        let ours = Entrant::new("ours", Program::Verbs).with(&["--verb", "topic", "--limit", "20000"]);
+        vec![ours, Entrant::new("nats-server", Program::NatsGateway)]
+    };
+    let with_floor = || [floor()].into_iter().chain(entrants()).collect();
+    let few = Messages { sockets: 5, recipients: Recipients::Subscribers(5), ..Messages::ROOM };
+    let many = Messages { recipients: Recipients::Subscribers(500), ..Messages::ROOM };
+    let busy = Messages { recipients: Recipients::Subscribers(500), ..Messages::BUSY };
+    vec![
+        PeerScenario::messages("topics", "A topic of 5 among 5 sockets", few, entrants()),
+        PeerScenario::messages(
+            "topics-5000",
+            "A topic of 5 among 5,000 sockets",
+            Messages { sockets: 5_000, ..few },
+            entrants(),
+        )
+        .about("One Replica, with the same subscribers as before: the others do not hear the messages."),
+        PeerScenario::messages("topics-500", "A topic of 500", many, with_floor()).plotted().about(
+            "nats-server's own WebSocket gateway is the peer: a message is published to a subject, and each subscriber gets it in a \
+             frame of its own. The floor has a room instead of a topic.",
+        ),
+        PeerScenario::messages("topics-500-many", "A topic of 500, 32 in flight", busy, with_floor()),
+    ]
+}
+
 /// How long silent sockets are left alone. Objects hibernate after one second where they do.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -204,6 +234,13 @@ fn special() -> Vec<PeerScenario> {
             vec![ours(), uwebsockets(), node_ws(), axum()],
         )
         .about("It fills the kernel's buffers first, and then its queue. What happens then is the server's policy."),
+        PeerScenario::new(
+            "timers",
+            "Intervals",
+            Activity::Intervals(Intervals { objects: 1_000, at_once: 4 }),
+            vec![Entrant::new("ours", Program::Verbs).with(&["--verb", "tick"])],
+        )
+        .about("Each object counts its ticks, and does nothing else. A tick that is late by 50 ms is skipped, and lowers the rate."),
         PeerScenario::messages("workers", "Two workers against one", Messages::BUSY, threads).about(
             "Ten Replicas. The load generator uses one processor: of two processors, two workers have one and what is left of \
              the other.",

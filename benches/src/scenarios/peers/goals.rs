@@ -6,7 +6,7 @@ use crate::harness::sample::{Figure, Series};
 use crate::harness::statistics::Spread;
 use crate::harness::store::Store;
 use crate::harness::table::Table;
-use crate::scenarios::figures::{CPU, P99, RATE, RESIDENT, SLOW};
+use crate::scenarios::figures::{CORE, CPU, P99, RATE, RESIDENT, SLOW, TICK_RATE};
 
 /// A scenario and an entrant.
 type Name = (&'static str, &'static str);
@@ -33,6 +33,8 @@ enum Divisor {
 enum Bound {
     AtMost(f64),
     AtLeast(f64),
+    /// As near as this to 1.
+    Near(f64),
 }
 
 impl Goal {
@@ -60,6 +62,7 @@ impl Bound {
         match self {
             Self::AtMost(bound) => ratio <= bound,
             Self::AtLeast(bound) => ratio >= bound,
+            Self::Near(bound) => (ratio - 1.0).abs() <= bound,
         }
     }
 }
@@ -69,6 +72,7 @@ impl fmt::Display for Bound {
         match self {
             Self::AtMost(bound) => write!(formatter, "≤ {bound:.2}"),
             Self::AtLeast(bound) => write!(formatter, "≥ {bound:.2}"),
+            Self::Near(bound) => write!(formatter, "1 ± {bound:.2}"),
         }
     }
 }
@@ -151,6 +155,15 @@ const GOALS: &[Goal] = &[
         ("whisper", "ours, 100 Replicas"),
         1.2,
     ),
+    Goal::beside("CPU, a topic of 5, 5,000 sockets ÷ 5", CPU, ("topics-5000", "ours"), ("topics", "ours"), 1.2),
+    Goal {
+        what: "ticks per second, 1,000 intervals of 50 ms ÷ 20",
+        ours: ("timers", "ours"),
+        divisor: Divisor::Number(20.0),
+        figure: TICK_RATE,
+        bound: Bound::Near(0.01),
+    },
+    Goal::absolute("CPU of 1,000 intervals of 50 ms ÷ 10 % of a core", CORE, ("timers", "ours"), 10.0, 1.0),
     Goal::absolute("bytes per idle socket ÷ 1,024", RESIDENT, ("idle", "ours"), 1024.0, 1.0),
     Goal::absolute("bytes per hibernating socket ÷ 1,024", RESIDENT, ("idle", "ours, hibernating"), 1024.0, 1.0),
     Goal::absolute("p99 beside a slow reader ÷ without", SLOW, ("slow", "ours"), 1.0, 1.1),
@@ -172,6 +185,7 @@ mod tests {
     fn a_bound_has_a_good_side() {
         assert!(Bound::AtMost(1.05).holds(1.05) && !Bound::AtMost(1.05).holds(1.06));
         assert!(Bound::AtLeast(1.7).holds(1.8) && !Bound::AtLeast(1.7).holds(1.6));
+        assert!(Bound::Near(0.01).holds(0.992) && !Bound::Near(0.01).holds(0.98) && !Bound::Near(0.01).holds(1.02));
     }
 
     #[test]

@@ -21,11 +21,14 @@ use crate::servers::entrant::Entrant;
 use crate::servers::launcher::Launcher;
 use crate::servers::programs::Programs;
 
-use super::{connects, memory, messages, slow_reader};
+use super::{connects, memory, messages, slow_reader, timers};
 use scenario::{Activity, PeerScenario};
 
 /// The most sockets that a scenario opens.
 const SOCKETS: usize = 15_500;
+
+/// How many times longer ticks are counted than messages: there are 20 per second, and one more or less is chance.
+const LONGER: u32 = 5;
 
 /// The family.
 pub struct PeersFamily {
@@ -66,6 +69,7 @@ impl PeersFamily {
                 connects::visits(&deployment, 0, visits, self.timing.measured, query)
             }
             Activity::Idle(idle) => memory::measure(&deployment, idle),
+            Activity::Intervals(intervals) => timers::measure(&deployment, intervals, self.timing.measured * LONGER),
         }
     }
 }

@@ -4,11 +4,12 @@ use crate::harness::sample::Figure;
 use crate::load::workload::Pace;
 use crate::scenarios::connects::Visits;
 use crate::scenarios::figures::{
-    BYTES, CLOSED, COMPRESSED, CONNECT_CPU, CONNECT_OWN_CPU, CONNECT_RATE, CPU, CPU_WITH, CPU_WITHOUT, OWN_CPU, P50,
-    P99, P99_WITH, P99_WITHOUT, P999, RATE, RESIDENT, SLOW, USER,
+    BYTES, CLOSED, COMPRESSED, CONNECT_CPU, CONNECT_OWN_CPU, CONNECT_RATE, CORE, CPU, CPU_WITH, CPU_WITHOUT, OWN_CPU,
+    P50, P99, P99_WITH, P99_WITHOUT, P999, RATE, RESIDENT, SLOW, TICK_CPU, TICK_RATE, TICK_RATE_SLOWEST, USER,
 };
 use crate::scenarios::memory::Idle;
 use crate::scenarios::messages::Messages;
+use crate::scenarios::timers::Intervals;
 use crate::servers::entrant::Entrant;
 
 /// Something that is measured of several servers.
@@ -39,6 +40,8 @@ pub enum Activity {
     Visits(Visits),
     /// They are silent.
     Idle(Idle),
+    /// They are silent, and each has an object with an interval of 50 ms.
+    Intervals(Intervals),
 }
 
 impl PeerScenario {
@@ -75,6 +78,7 @@ impl Activity {
             Self::SlowReader(_) => &[SLOW, P99_WITHOUT, P99_WITH, CPU_WITHOUT, CPU_WITH, CLOSED],
             Self::Visits(_) => &[CONNECT_CPU, CONNECT_RATE, CONNECT_OWN_CPU],
             Self::Idle(_) => &[RESIDENT],
+            Self::Intervals(_) => &[CORE, TICK_RATE, TICK_RATE_SLOWEST, TICK_CPU],
         }
     }
 
@@ -91,6 +95,7 @@ impl Activity {
             Self::Idle(idle) => {
                 format!("{} silent sockets, after {} that are not counted", idle.sockets, idle.before)
             }
+            Self::Intervals(intervals) => format!("{} objects with an interval of 50 ms each", intervals.objects),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::goals;
 use super::scenario::PeerScenario;
 
 /// Entrants that others are compared with, where they take part.
-const BASES: [&str; 2] = ["floor", "uWebSockets"];
+const BASES: [&str; 3] = ["floor", "uWebSockets", "nats-server"];
 
 /// The goals, and then each scenario that was measured.
 pub fn sections(store: &Store, scenarios: &[PeerScenario]) -> Vec<Section> {
