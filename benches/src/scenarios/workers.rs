@@ -51,6 +51,46 @@ const CONNECT_CPU: Figure = Figure { key: "connect_cpu", title: "CPU per connect
 const SENDING: &[Figure] = &[CPU_ONE, CPU_MANY, figures::P50, figures::P99, CONNECT_CPU, figures::CONNECT_TIME];
 const SILENT: &[Figure] = &[figures::RESIDENT, figures::RESIDENT_HIBERNATED];
 
+// Of one broadcast to all sockets, of which none has done anything since their objects hibernated; and while they are awake.
+const WAKING_TIME: Figure =
+    Figure { key: "waking_time", title: "broadcast that wakes: until the last has it, ms", digits: 0 };
+const WAKING_CPU: Figure = Figure { key: "waking_cpu", title: "broadcast that wakes: CPU, ms", digits: 0 };
+const AWAKE_TIME: Figure =
+    Figure { key: "awake_time", title: "the same while awake: until the last has it, ms", digits: 0 };
+const AWAKE_CPU: Figure = Figure { key: "awake_cpu", title: "the same while awake: CPU, ms", digits: 0 };
+
+/// What is shown of sockets that hibernate and are woken.
+const WAKING: &[Figure] = &[WAKING_TIME, WAKING_CPU, AWAKE_TIME, AWAKE_CPU];
+
+/// Something that is measured of both.
+#[derive(Clone, Copy)]
+struct Scenario {
+    name: &'static str,
+    title: &'static str,
+    /// Seats per Replica.
+    limit: usize,
+    activity: Activity,
+}
+
+/// What clients do.
+#[derive(Clone, Copy)]
+enum Activity {
+    Send,
+    BeSilent,
+    /// They are silent until their objects hibernate, and then one of them sends a message to all.
+    Wake,
+}
+
+impl Activity {
+    fn figures(self) -> &'static [Figure] {
+        match self {
+            Self::Send => SENDING,
+            Self::BeSilent => SILENT,
+            Self::Wake => WAKING,
+        }
+    }
+}
+
 /// The flags of this family.
 #[derive(Args, Clone, Debug)]
 pub struct WorkersFlags {
@@ -60,7 +100,7 @@ pub struct WorkersFlags {
     /// Seats per Replica where there are several Replicas
     #[arg(long, value_name = "SEATS", default_value_t = 50)]
     limit: usize,
-    /// Silent sockets whose memory is measured [default: 5000, or 500 with --quick]
+    /// Silent sockets whose memory is measured, and that are woken [default: 5000, or 500 with --quick]
     #[arg(long, value_name = "SOCKETS")]
     silent: Option<usize>,
     /// Length of a message
@@ -115,20 +155,46 @@ impl WorkersFamily {
             .map(|(name, program)| Entrant::new(name, program).with(&["--limit", &limit]))
     }
 
-    /// The scenarios: name, title, seats per Replica and figures.
-    fn all(&self) -> [(&'static str, &'static str, usize, &'static [Figure]); 3] {
+    fn all(&self) -> [Scenario; 5] {
+        let scenario = |name, title, limit, activity| Scenario { name, title, limit, activity };
+        let (several, silent) = (self.flags.limit, self.idle.sockets);
         [
-            ("one", "1 Replica", self.flags.sockets, SENDING),
-            ("several", "Several Replicas", self.flags.limit, SENDING),
-            ("silent", "Silent sockets", BEFORE + self.idle.sockets, SILENT),
+            scenario("one", "1 Replica", self.flags.sockets, Activity::Send),
+            scenario("several", "Several Replicas", several, Activity::Send),
+            scenario("silent", "Silent sockets", BEFORE + silent, Activity::BeSilent),
+            scenario("wake", "Waking silent sockets, 1 Replica", silent, Activity::Wake),
+            scenario("wake-several", "Waking silent sockets, several Replicas", several, Activity::Wake),
         ]
     }
 
     /// Every measurement has a workerd of its own, so that none is affected by another one.
-    fn measure(&self, entrant: &Entrant, figures: &[Figure]) -> Result<Sample> {
+    fn measure(&self, entrant: &Entrant, activity: Activity) -> Result<Sample> {
         let deployment = self.launcher.start(entrant, 1)?;
-        let is_silent = figures.iter().any(|figure| figure.key == figures::RESIDENT.key);
-        if is_silent { memory::measure(&deployment, self.idle) } else { self.send(&deployment, entrant) }
+        match activity {
+            Activity::Send => self.send(&deployment, entrant),
+            Activity::BeSilent => memory::measure(&deployment, self.idle),
+            Activity::Wake => self.wake(&deployment, entrant),
+        }
+    }
+
+    fn wake(&self, deployment: &Deployment, entrant: &Entrant) -> Result<Sample> {
+        let messages = Messages { sockets: self.idle.sockets, senders: 1, ..self.messages };
+        let workload = messages.workload(entrant, self.timing);
+        let query = |number| workload.query(number);
+        let streams = connect::all(deployment.endpoint(0), 0..messages.sockets, query, AT_ONCE)?;
+        let mut load = LoadGenerator::new(streams, workload.clone())?;
+        // The first one compiles code.
+        load.send_messages(1)?;
+        sleep(SETTLED);
+        let (awake_time, awake_cpu) = broadcast(deployment, &mut load)?;
+        sleep(self.idle.hibernate.unwrap_or_default());
+        let (waking_time, waking_cpu) = broadcast(deployment, &mut load)?;
+        Ok(Sample::from([
+            (WAKING_TIME, waking_time),
+            (WAKING_CPU, waking_cpu),
+            (AWAKE_TIME, awake_time),
+            (AWAKE_CPU, awake_cpu),
+        ]))
     }
 
     fn send(&self, deployment: &Deployment, entrant: &Entrant) -> Result<Sample> {
@@ -153,13 +219,21 @@ impl WorkersFamily {
     }
 }
 
+/// Sends one message. Returns how long it took until the last socket had it, and workerd's processor time, in ms.
+fn broadcast(deployment: &Deployment, load: &mut LoadGenerator) -> Result<(f64, f64)> {
+    let before = deployment.usage()?;
+    let arrivals = load.send_messages(1)?;
+    let used = deployment.usage()?.since(before);
+    Ok((messages::quantile(&arrivals.last, 1.0) / 1e3, used.nodes_micros() / 1e3))
+}
+
 impl Family for WorkersFamily {
     fn command(&self) -> &'static str {
         "cargo xtask bench workers"
     }
 
     fn scenarios(&self) -> Vec<(&'static str, String)> {
-        self.all().map(|(name, title, ..)| (name, title.to_owned())).to_vec()
+        self.all().map(|scenario| (scenario.name, scenario.title.to_owned())).to_vec()
     }
 
     fn settings(&self) -> String {
@@ -183,22 +257,23 @@ impl Family for WorkersFamily {
     fn groups(&self) -> Result<Vec<TurnGroup<'_>>> {
         let missing = self.missing();
         ensure!(missing.is_empty(), "--workerd, --worker or --npm-dog are missing; `{}` supplies them", self.command());
-        let group = |(name, _, limit, figures): (&'static str, _, usize, &'static [Figure])| {
+        let group = |Scenario { name, limit, activity, .. }| {
             let turn = |entrant: Entrant| {
-                Turn::one(Series::new(name, entrant.name.as_str()), figures, move || self.measure(&entrant, figures))
+                let series = Series::new(name, entrant.name.as_str());
+                Turn::one(series, activity.figures(), move || self.measure(&entrant, activity))
             };
             let turns = Self::entrants(limit).into_iter().filter(|entrant| self.launcher.has(entrant)).map(turn);
             TurnGroup { name, turns: turns.collect() }
         };
-        Ok(self.all().into_iter().map(|(name, title, limit, figures)| group((name, title, limit, figures))).collect())
+        Ok(self.all().into_iter().map(group).collect())
     }
 
     fn sections(&self, store: &Store) -> Vec<Section> {
-        let section = |(name, title, _, figures): (&'static str, &'static str, usize, &[Figure])| Section {
+        let section = |Scenario { name, title, activity, .. }| Section {
             title: title.to_owned(),
             about: "Median (minimum–maximum) of all rounds; ratios are of the same round. Less is better.".into(),
             plot: None,
-            table: comparison(store, name, figures, &[PEER], OURS),
+            table: comparison(store, name, activity.figures(), &[PEER], OURS),
             failures: store.failures(name),
         };
         self.all().into_iter().map(section).collect()
