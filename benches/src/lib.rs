@@ -15,8 +15,8 @@
 //! In reading order:
 //! - [`harness`]: the command line, the round loop, samples and the report, the same for all scenarios
 //! - [`scenarios`]: what is measured, in five families
-//! - [`servers`]: which servers there are, and how they are started; `bin/verbs.rs` is our server that whispers or
-//!   gossips; `peers/` has the relay as others would write it
+//! - [`servers`]: which servers there are, and how they are started; `bin/verbs.rs` is our server that uses the
+//!   other verbs; `peers/` has the relay as others would write it
 //! - [`load`]: the load generator
 //! - [`measure`]: processor time and memory of a process; [`machine`]: the machine
 //!
