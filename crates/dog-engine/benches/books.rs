@@ -122,5 +122,11 @@ fn main() {
         let place = cluster.enter(client);
         cluster.leave(place);
     });
+    // The cost of a page grows with the number of clients: the documentation of `clients` says so, with this figure.
+    let cluster = Cluster::new(100_000, 1_000);
+    let middle = ClientId::new("u5").unwrap();
+    criterion.bench_function("a page of 1,000 of 100,000 clients", |bencher| {
+        bencher.iter(|| assert_eq!(black_box(cluster.books.clients_after(Some(&middle), 1_000)).0.len(), 1_000));
+    });
     criterion.final_summary();
 }

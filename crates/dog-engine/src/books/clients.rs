@@ -1,12 +1,12 @@
 //! Where each client is, and was (promise 2): [`Clients`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::Bound;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use dog::{ClientId, ReplicaId, Timestamp};
 
 use super::sweep::sweep;
+use crate::message::SeatCount;
 
 /// Where a client is to return to, as it is stored when the host shuts down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub(super) struct Clients {
     /// When each was left without a seat, in that order, with the number of that departure. Stale entries are skipped.
     departures: VecDeque<(Timestamp, u64, ClientId)>,
     next_departure: u64,
-    /// How many sockets each client has on all Replicas together. Ordered, so that pages of it can be read.
-    connected: BTreeMap<ClientId, u32>,
-    /// Their sum.
+    /// How many clients have sockets.
+    connected: usize,
+    /// How many sockets they have.
     sockets: usize,
 }
 
@@ -38,8 +38,18 @@ struct Whereabouts {
     last: ReplicaId,
     /// The Replicas where it has seats or tickets. Nearly always one.
     presences: Vec<Presence>,
-    /// The number of its departure, if it has neither. Timestamps may not tell two departures apart.
-    departure: Option<u64>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It has seats or tickets.
+    Present {
+        /// Its sockets on all Replicas together.
+        sockets: u32,
+    },
+    /// It has neither. The number of its departure, because timestamps may not tell two departures apart.
+    Departed(u64),
 }
 
 #[derive(Debug)]
@@ -62,7 +72,7 @@ impl Clients {
 
     /// How many clients have sockets.
     pub(super) fn connected(&self) -> usize {
-        self.connected.len()
+        self.connected
     }
 
     /// How many sockets all clients have.
@@ -70,24 +80,29 @@ impl Clients {
         self.sockets
     }
 
-    /// The clients with sockets after this one, in their order, each with the number of its sockets.
-    pub(super) fn connected_after(&self, after: Option<&ClientId>) -> impl Iterator<Item = (&ClientId, u32)> {
-        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.connected.range((after, Bound::Unbounded)).map(|(client, sockets)| (client, *sockets))
-    }
-
-    /// A client has another number of sockets on one Replica.
-    pub(super) fn sockets_changed(&mut self, client: &ClientId, before: u32, after: u32) {
-        if before == after {
-            return;
+    /// See [`Books::clients_after`](super::Books::clients_after).
+    ///
+    /// The clients are not kept in order, because that would cost memory for each. So this goes over all of them, and keeps
+    /// the first `limit` and one more.
+    pub(super) fn page(&self, after: Option<&ClientId>, limit: usize) -> (Vec<(ClientId, u32)>, bool) {
+        let most = limit.saturating_add(1);
+        let mut first: Vec<(&ClientId, u32)> = Vec::new();
+        for (client, whereabouts) in &self.known {
+            let sockets = whereabouts.sockets();
+            if sockets == 0 || after.is_some_and(|after| client <= after) {
+                continue;
+            }
+            first.push((client, sockets));
+            // Once in `most` times, so it costs as much as going over them.
+            if first.len() >= most.saturating_mul(2) {
+                first.select_nth_unstable(limit);
+                first.truncate(most);
+            }
         }
-        self.sockets = self.sockets + after as usize - before as usize;
-        let all = self.connected.get(client).copied().unwrap_or(0) + after - before;
-        if all == 0 {
-            self.connected.remove(client);
-        } else {
-            self.connected.insert(client.clone(), all);
-        }
+        first.sort_unstable();
+        let more = first.len() > limit;
+        first.truncate(limit);
+        (first.into_iter().map(|(client, sockets)| (client.clone(), sockets)).collect(), more)
     }
 
     /// The Replica that the client used last.
@@ -114,27 +129,54 @@ impl Clients {
         self.clean_up(client, now);
     }
 
-    pub(super) fn set_seated(&mut self, client: &ClientId, replica: ReplicaId, seated: bool, now: Timestamp) {
-        if seated {
+    /// A client has other seats on one Replica.
+    pub(super) fn set_seats(
+        &mut self,
+        client: &ClientId,
+        replica: ReplicaId,
+        (before, after): (SeatCount, SeatCount),
+        now: Timestamp,
+    ) {
+        if before == after {
+            return;
+        }
+        if after.seats > 0 {
             let whereabouts = self.enter(client, replica);
             // It has come there without a ticket in its name, if it is nowhere else: it was assigned to a socket.
             if whereabouts.presences.is_empty() {
                 whereabouts.last = replica;
             }
             whereabouts.presence(replica).seated = true;
-        } else if let Some(whereabouts) = self.known.get_mut(client) {
+        }
+        self.sockets_changed(client, before.sockets, after.sockets);
+        if after.seats == 0
+            && let Some(whereabouts) = self.known.get_mut(client)
+        {
             whereabouts.presence(replica).seated = false;
             self.clean_up(client, now);
         }
+    }
+
+    fn sockets_changed(&mut self, client: &ClientId, before: u32, after: u32) {
+        let Some(State::Present { sockets }) = self.known.get_mut(client).map(|whereabouts| &mut whereabouts.state)
+        else {
+            return;
+        };
+        let had_any = *sockets > 0;
+        *sockets = *sockets + after - before;
+        self.connected = self.connected + usize::from(*sockets > 0) - usize::from(had_any);
+        self.sockets = self.sockets + after as usize - before as usize;
     }
 
     fn enter(&mut self, client: &ClientId, replica: ReplicaId) -> &mut Whereabouts {
         let whereabouts = self.known.entry(client.clone()).or_insert_with(|| Whereabouts {
             last: replica,
             presences: Vec::with_capacity(1),
-            departure: None,
+            state: State::Present { sockets: 0 },
         });
-        whereabouts.departure = None;
+        if let State::Departed(_) = whereabouts.state {
+            whereabouts.state = State::Present { sockets: 0 };
+        }
         whereabouts
     }
 
@@ -145,10 +187,10 @@ impl Clients {
         if whereabouts.presences.is_empty() && client.is_anonymous() {
             // Nobody can come back under this id.
             self.known.remove(client);
-        } else if whereabouts.presences.is_empty() && whereabouts.departure.is_none() {
+        } else if whereabouts.presences.is_empty() && !whereabouts.has_departed() {
             let departure = self.next_departure;
             self.next_departure += 1;
-            whereabouts.departure = Some(departure);
+            whereabouts.state = State::Departed(departure);
             self.departures.push_back((now, departure, client.clone()));
             let known = &self.known;
             sweep(&mut self.departures, known.len(), |(_, departure, client)| is_gone(known, client, *departure));
@@ -187,13 +229,14 @@ impl Clients {
             since,
         };
         let departed = self.departures.iter().filter_map(|(since, departure, client)| {
-            let whereabouts = self.known.get(client).filter(|whereabouts| whereabouts.departure == Some(*departure))?;
+            let whereabouts =
+                self.known.get(client).filter(|whereabouts| whereabouts.state == State::Departed(*departure))?;
             Some(record(client, whereabouts, *since))
         });
         let mut records: Vec<_> = departed.collect();
         let present_from = records.len();
         let is_present =
-            |client: &ClientId, whereabouts: &Whereabouts| whereabouts.departure.is_none() && !client.is_anonymous();
+            |client: &ClientId, whereabouts: &Whereabouts| !whereabouts.has_departed() && !client.is_anonymous();
         let present = self.known.iter().filter(|(client, whereabouts)| is_present(client, whereabouts));
         records.extend(present.map(|(client, whereabouts)| record(client, whereabouts, now)));
         records[present_from..].sort_unstable_by(|one, other| one.client.cmp(&other.client));
@@ -216,15 +259,65 @@ impl Clients {
 
 /// Whether a client has not come back since the departure of that number.
 fn is_gone(known: &HashMap<ClientId, Whereabouts>, client: &ClientId, departure: u64) -> bool {
-    known.get(client).is_some_and(|whereabouts| whereabouts.departure == Some(departure))
+    known.get(client).is_some_and(|whereabouts| whereabouts.state == State::Departed(departure))
 }
 
 impl Whereabouts {
+    fn has_departed(&self) -> bool {
+        matches!(self.state, State::Departed(_))
+    }
+
+    fn sockets(&self) -> u32 {
+        match self.state {
+            State::Present { sockets } => sockets,
+            State::Departed(_) => 0,
+        }
+    }
+
     fn presence(&mut self, replica: ReplicaId) -> &mut Presence {
         let at = self.presences.iter().position(|presence| presence.replica == replica).unwrap_or_else(|| {
             self.presences.push(Presence { replica, seated: false, tickets: 0 });
             self.presences.len() - 1
         });
         &mut self.presences[at]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1);
+
+    /// The count of sockets has its place where a client that has left has the number of its departure.
+    #[test]
+    fn the_sockets_of_a_client_need_no_memory() {
+        assert_eq!(size_of::<Whereabouts>(), size_of::<(ReplicaId, Vec<Presence>, Option<u64>)>());
+    }
+
+    #[test]
+    fn pages_have_all_clients_with_sockets_once_and_in_order() {
+        let (mut clients, replica) = (Clients::default(), ReplicaId::from_name("room", "1"));
+        let mut expected = Vec::new();
+        for number in 0..1000 {
+            let client = ClientId::new(format!("{:04}", number * 7 % 1000)).unwrap();
+            let sockets = number % 3;
+            let after = SeatCount { seats: 1 + sockets, sockets };
+            clients.set_seats(&client, replica, (SeatCount::default(), after), NOW);
+            expected.extend((sockets > 0).then_some((client, sockets)));
+        }
+        expected.sort_unstable();
+        assert_eq!((clients.connected(), clients.sockets()), (666, 999));
+        for limit in [1, 2, 100, 665, 666, 667, usize::MAX] {
+            let (mut read, mut after, mut more) = (Vec::new(), None, true);
+            while more {
+                let (page, next) = clients.page(after.as_ref(), limit);
+                assert!(page.len() == limit || !next, "{} of {limit}", page.len());
+                after = page.last().map(|(client, _)| client.clone());
+                read.extend(page);
+                more = next;
+            }
+            assert_eq!(read, expected, "pages of {limit}");
+        }
     }
 }

@@ -195,10 +195,11 @@ impl Books {
         Listeners::new(&self.members, &self.clients)
     }
 
-    /// The clients with open sockets, as last reported: those after `after`, ordered by their bytes, each with the number of
-    /// its sockets on all Replicas.
-    pub fn connected_after(&self, after: Option<&ClientId>) -> impl Iterator<Item = (&ClientId, u32)> {
-        self.clients.connected_after(after)
+    /// The clients with open sockets, as last reported: those after `after`, ordered by their bytes, at most `limit` of them,
+    /// each with the number of its sockets on all Replicas. Also returns whether others follow. The time that it takes grows
+    /// with the number of all clients, whatever `limit` is.
+    pub fn clients_after(&self, after: Option<&ClientId>, limit: usize) -> (Vec<(ClientId, u32)>, bool) {
+        self.clients.page(after, limit)
     }
 
     /// What has to be stored of all members.

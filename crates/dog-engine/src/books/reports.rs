@@ -131,10 +131,7 @@ impl Books {
             _ => member.clients.insert(client.clone(), count),
         });
         let Some(before) = before.map(Option::unwrap_or_default) else { return };
-        self.clients.sockets_changed(client, before.sockets, count.sockets);
-        if (before.seats > 0) != (count.seats > 0) {
-            self.clients.set_seated(client, replica, count.seats > 0, now);
-        }
+        self.clients.set_seats(client, replica, (before, count), now);
     }
 
     /// A Replica has joined: it and its siblings know each other, or have missed the deadline. It answers with a census,
@@ -234,8 +231,7 @@ impl Books {
             std::mem::take(&mut member.clients)
         });
         for (client, count) in left.into_iter().flatten() {
-            self.clients.sockets_changed(&client, count.sockets, 0);
-            self.clients.set_seated(&client, replica, false, now);
+            self.clients.set_seats(&client, replica, (count, SeatCount::default()), now);
         }
     }
 

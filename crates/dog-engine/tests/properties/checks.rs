@@ -85,14 +85,14 @@ impl World {
     /// Promise 8: the books count the sockets of each client on all Replicas together, in order, and for pages of it.
     fn check_sockets(&self) -> Checked {
         let expected = self.expected.sockets();
-        let counted: Vec<(ClientId, u32)> =
-            self.books.connected_after(None).map(|(client, sockets)| (client.clone(), sockets)).collect();
+        let (counted, _) = self.books.clients_after(None, usize::MAX);
         ensure!(counted.iter().cloned().eq(expected.clone()), "the sockets are {counted:?}, not {expected:?}");
         let (totals, sum) = (self.books.totals(), expected.values().sum::<u32>());
         ensure!((totals.connected, totals.sockets) == (expected.len(), sum as usize), "{totals:?} for {expected:?}");
         if let Some((first, _)) = counted.first() {
-            let rest = self.books.connected_after(Some(first)).count();
-            ensure!(rest == counted.len() - 1, "{rest} clients come after the first of {}", counted.len());
+            let (next, more) = self.books.clients_after(Some(first), 1);
+            ensure!(counted[1..].starts_with(&next) && more == (counted.len() > 2), "{next:?} comes after {first:?}");
+            ensure!(next.is_empty() == (counted.len() == 1), "{next:?} comes after {first:?}");
         }
         Ok(())
     }

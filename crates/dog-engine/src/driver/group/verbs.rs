@@ -283,10 +283,9 @@ fn run<G: Speaks>(group: &Rc<G>, books: &OpenBooks, Pending { verb, came }: Pend
         }
         Verb::Call(GroupVerb::Clients { after, limit }, reply) => {
             let books = books.borrow();
-            let mut clients = books.connected_after(after.as_ref()).map(|(client, sockets)| (client.clone(), sockets));
-            let page = clients.by_ref().take(limit as usize).collect();
-            let (more, missing) = (clients.next().is_some(), books.listeners().unheard().collect());
-            return reply.send(Ok(GroupAnswer::Verb(VerbAnswer::Clients { clients: page, more, missing })));
+            let (clients, more) = books.clients_after(after.as_ref(), limit as usize);
+            let missing = books.listeners().unheard().collect();
+            return reply.send(Ok(GroupAnswer::Verb(VerbAnswer::Clients { clients, more, missing })));
         }
         Verb::Call(GroupVerb::Count, reply) => {
             let (totals, missing) = (books.borrow().totals(), books.borrow().listeners().unheard().collect());
