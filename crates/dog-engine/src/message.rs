@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{Door, GroupVerb, Session, VerbAnswer};
-use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
+use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId, Topic};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, Ticket, TicketId, View};
@@ -133,14 +133,32 @@ pub enum GroupCast {
         /// The life.
         epoch: Epoch,
     },
-    /// Deliver this to all sockets. It does not make a Group exist.
+    /// Deliver this to all sockets.
     Broadcast(Message),
+    /// Deliver this to the subscribers of a topic.
+    BroadcastTo {
+        /// The topic.
+        topic: Topic,
+        /// The message.
+        message: Message,
+    },
 }
 
 impl GroupCast {
-    /// Whether it is for a Group that does not exist too.
-    pub fn makes_group_exist(&self) -> bool {
-        !matches!(self, Self::Broadcast(_))
+    /// A message for all sockets, or for the subscribers of a topic.
+    pub fn broadcast(topic: Option<Topic>, message: Message) -> Self {
+        match topic {
+            None => Self::Broadcast(message),
+            Some(topic) => Self::BroadcastTo { topic, message },
+        }
+    }
+
+    /// The message for sockets, if it is one. Such a cast comes at most once, can be refused, and does not make a Group exist.
+    pub fn message(&self) -> Option<&Message> {
+        match self {
+            Self::Broadcast(message) | Self::BroadcastTo { message, .. } => Some(message),
+            Self::Report(_) | Self::Release(_) | Self::Farewell { .. } => None,
+        }
     }
 }
 

@@ -3,27 +3,21 @@
 //! A request goes as mail to the home worker of its Group. The worker makes it as the App would, and the answer comes back over
 //! a channel, so the future of the caller is `Send` and needs no particular runtime.
 
+mod remote;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use dog::internal::{AppPort, Kind, LocalFuture, are_among, decode, encode_call};
+use dog::internal::{GroupVerb, are_among, decode, encode, encode_call};
 use dog::{
-    AnyApp, App, BroadcastReport, ClientCount, ClientId, ClientPage, CloseCode, Dog, Error, Group, GroupId, Groups,
-    Message,
+    AnyApp, App, BroadcastReport, ClientCount, ClientId, ClientPage, CloseCode, Dog, Error, GossipReplies, Group,
+    GroupId, Groups, Message, Replica, Topic,
 };
-use tokio::sync::oneshot;
-use tracing::Span;
 
-use crate::mail::{Job, Mail};
-use crate::post::{OVERFULL, Post};
 use crate::repeats::seldom;
 
-/// The most requests of all handles of one server that have no answer yet.
-const MOST: usize = 10_000;
+pub(crate) use remote::Remote;
 
 /// The future of a request of a handle. It can be sent to another thread, and runs on any runtime.
 pub type SendFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -100,7 +94,7 @@ impl<A: App> Handle<A> {
                 "a Group is used that App::Groups does not contain: add its type to the tuple"
             );
         }
-        self.remote.group(id)
+        RemoteGroup::new(&self.remote, id)
     }
 }
 
@@ -113,7 +107,7 @@ impl Handle<Unchecked> {
 
     /// Returns a handle to the Group `G` with this id, as [`group`](Self::group).
     pub fn group_by_id<G: Group>(&self, id: GroupId) -> RemoteGroup<G> {
-        self.remote.group(id)
+        RemoteGroup::new(&self.remote, id)
     }
 }
 
@@ -172,19 +166,16 @@ impl<G: Group> RemoteGroup<G> {
     /// too much waits for its Replicas to be counted, the log says so; [`broadcast_confirmed`](Self::broadcast_confirmed)
     /// returns that error.
     pub fn broadcast(&self, message: impl Into<Message>) -> Result<(), Error> {
-        let (id, message) = (self.id, message.into());
-        let carried = message.len();
-        self.remote.send(id, carried, move |port| {
-            if let Err(error) = port.broadcast(G::NAME, id, message) {
-                seldom!(
-                    warn,
-                    "a broadcast of a handle was refused",
-                    group = G::NAME,
-                    "a broadcast of a handle was refused: {error}"
-                );
-            }
-            Box::pin(async {})
-        })
+        self.cast(None, message.into())
+    }
+
+    /// Sends to the subscribers of a topic, as [`dog::GroupHandle::broadcast_to`] does, and in order with
+    /// [`broadcast`](Self::broadcast).
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_topic`]: there can be no such topic. Otherwise as [`broadcast`](Self::broadcast).
+    pub fn broadcast_to(&self, topic: &str, message: impl Into<Message>) -> Result<(), Error> {
+        self.cast(Some(Topic::new(topic)?), message.into())
     }
 
     /// Sends to all sockets of the Group and waits until every Replica has answered, as
@@ -240,6 +231,42 @@ impl<G: Group> RemoteGroup<G> {
         self.have(0, async move |group| group.count().await)
     }
 
+    /// Asks every Replica of the Group that has sockets, as [`dog::GroupHandle::gossip`] does. The question is encoded at once,
+    /// and sent when the future is first polled.
+    ///
+    /// Cancel safe for the caller: if the future is dropped, Replicas may run `on_gossip`, and their answers are discarded.
+    ///
+    /// # Errors
+    /// [`Error::is_encoding`]: the question cannot be serialised. Otherwise as
+    /// [`broadcast_confirmed`](Self::broadcast_confirmed).
+    pub fn gossip(
+        &self,
+        gossip: &<G::Replica as Replica>::Gossip,
+    ) -> SendFuture<GossipReplies<<G::Replica as Replica>::Answer>> {
+        let (remote, id, gossip) = (self.remote.clone(), self.id, encode(gossip));
+        Box::pin(async move {
+            let gossip = gossip?;
+            let (carried, verb) = (gossip.len(), GroupVerb::Gossip(gossip));
+            // The answers are decoded here: they need not be `Send`.
+            remote.ask(id, carried, async move |port| port.verb(G::NAME, id, verb).await).await?.into_replies()
+        })
+    }
+
+    fn cast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error> {
+        let id = self.id;
+        self.remote.send(id, message.len(), move |port| {
+            if let Err(error) = port.broadcast(G::NAME, id, topic, message) {
+                seldom!(
+                    warn,
+                    "a broadcast of a handle was refused",
+                    group = G::NAME,
+                    "a broadcast of a handle was refused: {error}"
+                );
+            }
+            Box::pin(async {})
+        })
+    }
+
     /// Uses the handle that the App would have, on the worker.
     fn have<T, F>(&self, carried: usize, what: F) -> SendFuture<T>
     where
@@ -252,140 +279,20 @@ impl<G: Group> RemoteGroup<G> {
     }
 }
 
+impl<G> RemoteGroup<G> {
+    fn new(remote: &Remote, id: GroupId) -> Self {
+        Self { remote: remote.clone(), id, class: PhantomData }
+    }
+}
+
 impl<G> Clone for RemoteGroup<G> {
     fn clone(&self) -> Self {
-        Self { remote: self.remote.clone(), id: self.id, class: PhantomData }
+        Self::new(&self.remote, self.id)
     }
 }
 
 impl<G: Group> fmt::Debug for RemoteGroup<G> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "RemoteGroup({:?}, {:?})", G::NAME, self.id)
-    }
-}
-
-/// A server, as its handles see it.
-#[derive(Clone, Default)]
-pub(crate) struct Remote(Arc<State>);
-
-#[derive(Default)]
-struct State {
-    /// Empty until the server has started.
-    post: OnceLock<Post>,
-    in_progress: AtomicUsize,
-}
-
-impl Remote {
-    /// The server has started.
-    pub(crate) fn started(&self, post: &Post) {
-        // A server starts once.
-        let _ = self.0.post.set(post.clone());
-    }
-
-    fn group<G>(&self, id: GroupId) -> RemoteGroup<G> {
-        RemoteGroup { remote: self.clone(), id, class: PhantomData }
-    }
-
-    /// Has the home worker of a Group do something, and waits for its result.
-    async fn ask<T: Send + 'static>(
-        self,
-        group: GroupId,
-        carried: usize,
-        job: impl AsyncFnOnce(Rc<dyn AppPort>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.send(group, carried, move |port| {
-            Box::pin(async move {
-                // The receiver may have given up.
-                let _ = reply.send(job(port).await);
-            })
-        })?;
-        answer.await.unwrap_or_else(|_| Err(unreachable("the server has ended or has too much to do")))
-    }
-
-    /// Has the home worker of a Group do something. `carried` is how many bytes are sent with it.
-    fn send(
-        &self,
-        group: GroupId,
-        carried: usize,
-        job: impl FnOnce(Rc<dyn AppPort>) -> LocalFuture<()> + Send + 'static,
-    ) -> Result<(), Error> {
-        let Some(post) = self.0.post.get() else { return Err(unreachable("the server has not been started")) };
-        let worker = post.worker_of(group.as_bytes());
-        if post.backlog(worker) > OVERFULL {
-            return Err(unreachable("the server has too much to do: try again later"));
-        }
-        let progress = self.begin()?;
-        let job: Job = Box::new(move |port| {
-            let done = job(port);
-            Box::pin(async move {
-                done.await;
-                drop(progress);
-            })
-        });
-        post.send(worker, vec![Mail::Job { job, carried, span: Span::current() }]);
-        Ok(())
-    }
-
-    fn begin(&self) -> Result<InProgress, Error> {
-        let progress = InProgress(Arc::clone(&self.0));
-        if self.0.in_progress.fetch_add(1, Ordering::Relaxed) >= MOST {
-            return Err(unreachable("too many requests of handles are in progress: try again later"));
-        }
-        Ok(progress)
-    }
-}
-
-fn unreachable(text: &str) -> Error {
-    Error::new(Kind::Unreachable, text)
-}
-
-/// One request in progress, until it is dropped.
-struct InProgress(Arc<State>);
-
-impl Drop for InProgress {
-    fn drop(&mut self) {
-        self.0.in_progress.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    fn count(remote: &Remote) -> usize {
-        remote.0.in_progress.load(Ordering::Relaxed)
-    }
-
-    /// Asks for something that no worker does.
-    fn ask(remote: &Remote) -> impl Future<Output = Result<(), Error>> + use<> {
-        remote.clone().ask(GroupId::from_name("lobby", "main"), 0, async |_| Ok(()))
-    }
-
-    #[test]
-    fn what_is_in_progress_is_bounded() {
-        let remote = Remote::default();
-        assert!(ask(&remote).now_or_never().is_some_and(|asked| asked.is_err_and(|error| error.is_unreachable())));
-        let (post, mailboxes) = Post::new(1);
-        remote.started(&post);
-        let waiting: Vec<_> = (0..MOST)
-            .map(|_| {
-                let mut asking = Box::pin(ask(&remote));
-                assert!((&mut asking).now_or_never().is_none());
-                asking
-            })
-            .collect();
-        assert_eq!(count(&remote), MOST);
-        let refused = ask(&remote).now_or_never();
-        assert!(refused.is_some_and(|asked| asked.is_err_and(|error| error.to_string().contains("too many"))));
-        // Those who ask no longer wait, but the worker still has to do it.
-        drop(waiting);
-        assert_eq!(count(&remote), MOST);
-        drop(mailboxes);
-        assert_eq!(count(&remote), 0);
-        assert!(ask(&remote).now_or_never().is_some_and(|asked| asked.is_err_and(|error| error.is_unreachable())));
-        assert_eq!(count(&remote), 0);
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dog::internal::{AppPort, LocalFuture};
-use dog::{Epoch, Error, ReplicaId, Request, Response, SocketId, Timestamp};
+use dog::{Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::Fetched;
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -243,7 +243,7 @@ impl Mail {
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Called(reply))), .. } => reply.len(),
             Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Gossip(gossip))), .. } => gossip.len(),
             Self::Job { carried, .. } => *carried,
-            Self::GroupCast { cast: GroupCast::Broadcast(message), .. } => message.len(),
+            Self::GroupCast { cast, .. } => cast.message().map_or(0, Message::len),
             Self::GroupCall { call: GroupCall::Verb(verb), .. } => verb.carried(),
             Self::Attach(attach) => attach.unread.len(),
             _ => 0,
@@ -254,18 +254,18 @@ impl Mail {
     /// Returns whether the mail may be refused when too much is queued. The caller of a refused call gets an error, and
     /// a refused message is not delivered. All other mail is limited by the number of seats, sockets, calls and writes.
     pub(crate) fn may_be_refused(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            Self::GroupCast { cast, .. } => cast.message().is_some(),
             Self::GroupCall { .. }
-                | Self::GroupFetch { .. }
-                | Self::ReplicaCall { .. }
-                | Self::ReplicaCalls(_)
-                | Self::ReplicaFetch { .. }
-                | Self::ReplicaCast { cast: ReplicaCast::Deliver(_) | ReplicaCast::DeliverTopic(_), .. }
-                | Self::GroupCast { cast: GroupCast::Broadcast(_), .. }
-                | Self::Outside { .. }
-                | Self::Job { .. }
-        )
+            | Self::GroupFetch { .. }
+            | Self::ReplicaCall { .. }
+            | Self::ReplicaCalls(_)
+            | Self::ReplicaFetch { .. }
+            | Self::ReplicaCast { cast: ReplicaCast::Deliver(_) | ReplicaCast::DeliverTopic(_), .. }
+            | Self::Outside { .. }
+            | Self::Job { .. } => true,
+            _ => false,
+        }
     }
 
     /// Returns whether a lookup for the mail claims an object that lives on no node. Casts to Replicas do not, because
@@ -273,7 +273,7 @@ impl Mail {
     pub(crate) fn claim(&self) -> Claim {
         match self {
             Self::GroupCall { call: GroupCall::Verb(_), .. } => Claim::IfMembers,
-            Self::GroupCast { cast, .. } if !cast.makes_group_exist() => Claim::IfMembers,
+            Self::GroupCast { cast, .. } if cast.message().is_some() => Claim::IfMembers,
             _ if self.object().is_some() => Claim::IfFree,
             _ => Claim::Never,
         }

@@ -6,7 +6,10 @@ use std::ops::RangeInclusive;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dog::{ClientId, CloseCode, Failure, Group, GroupContext, Limit, Policy, Result};
+use dog::{
+    ClientId, CloseCode, Context, Failure, Group, GroupContext, Limit, Policy, Replica, Request, Response, Result,
+    Socket,
+};
 use dog_native::{Handle, Server};
 use dog_test_support::app::{House, Plain};
 use dog_test_support::client::Client;
@@ -20,7 +23,7 @@ struct Sum {
 }
 
 impl Group for Sum {
-    type Replica = Plain<Self>;
+    type Replica = Listeners;
     type Call = u64;
     type Reply = u64;
     const NAME: &'static str = "sum";
@@ -46,6 +49,32 @@ impl Group for Sum {
                 Ok(self.sum.get())
             }
         }
+    }
+}
+
+/// Each socket is subscribed to a topic with the name of its client.
+struct Listeners;
+
+impl Replica for Listeners {
+    type Group = Sum;
+    type Gossip = ();
+    type Answer = usize;
+
+    async fn activate(_: &Context<Self>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+        Ok(cx.connect(request))
+    }
+
+    async fn on_open(&self, _: &Context<Self>, socket: &Socket) -> Result {
+        socket.subscribe(socket.client().as_str()).await?;
+        Ok(socket.send("subscribed")?)
+    }
+
+    async fn on_gossip(&self, cx: &Context<Self>, (): ()) -> Result<usize> {
+        Ok(cx.sockets().count())
     }
 }
 
@@ -108,12 +137,18 @@ async fn sockets_are_reached_counted_and_closed_without_a_seat() {
     // One seat per Replica: each has its own.
     let mut first = Client::connect(running.local_addr(), "/?u=ann").await;
     let mut second = Client::connect(running.local_addr(), "/?u=bob").await;
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.next_raw().await, Message::text("subscribed"));
+    }
     let counted = async { while group.count().await.expect("an answer").sockets < 2 {} };
     tokio::time::timeout(Duration::from_secs(10), counted).await.expect("the books follow the sockets");
     assert_eq!(group.broadcast_confirmed("all").await.expect("an answer").sockets, 2);
     group.broadcast("again").expect("the server runs");
+    assert!(group.broadcast_to("", "no topic").unwrap_err().is_invalid_topic());
+    group.broadcast_to("bob", "topic").expect("the server runs");
     assert_eq!(group.whisper(&bob, "bob").await.expect("an answer").sockets, 1);
-    for (client, texts) in [(&mut first, &["all", "again"][..]), (&mut second, &["all", "again", "bob"])] {
+    assert_eq!(group.gossip(&()).await.expect("an answer").into_answers().sum::<usize>(), 2);
+    for (client, texts) in [(&mut first, &["all", "again"][..]), (&mut second, &["all", "again", "topic", "bob"])] {
         for text in texts {
             assert_eq!(client.next_raw().await, Message::text(*text));
         }

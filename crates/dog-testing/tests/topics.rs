@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dog::http::StatusCode;
 use dog::{Context, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To};
 use dog_test_support::app::{House, MAIN};
 use dog_testing::{Builder, ClientSocket, Cluster};
@@ -21,6 +22,14 @@ impl Group for Hall {
 
     fn limit(&self) -> Limit {
         Limit::new(2)
+    }
+
+    /// Sends to a topic of the Group that `to` names: `/say/TOPIC?to=GROUP`.
+    async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
+        let topic = request.uri().path().trim_start_matches("/say/");
+        let to = dog::query_param(&request, "to").unwrap_or_else(|| MAIN.to_owned());
+        cx.dog().group::<Hall>(&to).broadcast_to(topic, topic)?;
+        Ok(dog::text_response(StatusCode::OK, ""))
     }
 }
 
@@ -130,6 +139,45 @@ fn only_the_first_subscriber_of_a_replica_asks_the_group() {
     assert_eq!(counts(&cluster), asked);
     assert_eq!(hear(&cluster, &sockets, 0), [false, false, true]);
     assert_eq!(counts(&cluster), BTreeMap::from([("Deliver to a topic", 1)]));
+}
+
+/// The Group is told to send to a topic: which of these sockets hear it, and how many messages go to Replicas.
+fn group_says(cluster: &Cluster, sockets: &[ClientSocket], topic: &str) -> (Vec<bool>, u64) {
+    drop(cluster.take_traffic());
+    assert_eq!(cluster.get(&format!("/say/{topic}")).status(), StatusCode::OK);
+    cluster.run();
+    let sent = cluster.take_traffic().get("Deliver to a topic").map_or(0, |amount| amount.messages);
+    (sockets.iter().map(|socket| socket.received_texts() == [topic]).collect(), sent)
+}
+
+#[test]
+fn the_group_sends_to_replicas_with_subscribers_and_to_those_that_it_does_not_know() {
+    let cluster = builder().count_traffic().start();
+    let sockets = three(&cluster);
+    assert_eq!(tell(&cluster, &sockets[0], "subscribe t"), ["subscribed"]);
+    assert_eq!(group_says(&cluster, &sockets, "t"), (vec![true, false, false], 2), "the other Replica is unknown");
+    assert_eq!(group_says(&cluster, &sockets, "t"), (vec![true, false, false], 1), "it was asked");
+    assert_eq!(group_says(&cluster, &sockets, "u"), (vec![false; 3], 0));
+    assert!(cluster.restart_group::<Hall>(MAIN));
+    assert_eq!(group_says(&cluster, &sockets, "t"), (vec![true, false, false], 2));
+    assert_eq!(group_says(&cluster, &sockets, "t"), (vec![true, false, false], 1));
+    assert_eq!(tell(&cluster, &sockets[2], "subscribe t"), ["subscribed"]);
+    for socket in [&sockets[0], &sockets[2]] {
+        assert!(cluster.evict_replica(socket.replica()));
+    }
+    assert_eq!(group_says(&cluster, &sockets, "t"), (vec![true, false, true], 2));
+    assert!(!cluster.is_awake(sockets[0].replica()), "a message does not need the value");
+    assert_eq!(group_says(&cluster, &sockets, "u"), (vec![false; 3], 0));
+    assert!(!cluster.is_awake(sockets[2].replica()));
+}
+
+#[test]
+fn a_topic_of_a_group_that_does_not_exist_leaves_nothing_behind() {
+    let cluster = builder().count_traffic().start();
+    assert_eq!(group_says(&cluster, &[], "t"), (Vec::new(), 0), "this Group exists from now on");
+    let before = (cluster.objects_in_memory(), cluster.entries_on_disk());
+    assert_eq!(group_says(&cluster, &[], "t?to=nobody"), (Vec::new(), 0));
+    assert_eq!((cluster.objects_in_memory(), cluster.entries_on_disk()), before);
 }
 
 #[test]

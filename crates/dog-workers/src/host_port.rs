@@ -77,7 +77,7 @@ impl Transport for WorkersHost {
 
     fn cast_group(&self, to: GroupAddress, cast: GroupCast) {
         // Casts to a Group carry absolute numbers, or say that something has ended; but a broadcast comes at most once.
-        let repeat = Repeat::harmless_if(!matches!(cast, GroupCast::Broadcast(_)));
+        let repeat = Repeat::harmless_if(cast.message().is_none());
         self.outbox.cast([Object::Group(to)], wire::encode(&ToGroup::Cast(cast)), repeat);
     }
 

@@ -289,7 +289,7 @@ fn respond(host: &WorkersHost, mut response: Response) -> Result<web_sys::Respon
 fn answer_of_nobody(message: &[u8]) -> Result<Option<JsValue>, Error> {
     Ok(match wire::decode(message)? {
         ToGroup::Call(call) => call.answer_of_nobody().map(|answer| encoded(async move { Ok(answer) })),
-        ToGroup::Cast(cast) => (!cast.makes_group_exist()).then_some(JsValue::UNDEFINED),
+        ToGroup::Cast(cast) => cast.message().is_some().then_some(JsValue::UNDEFINED),
     })
 }
 

@@ -1,8 +1,8 @@
 //! What the client of an event stream says in requests of its own: [`GroupHandle::deliver`].
 
-use crate::app::GroupHandle;
 use crate::error::{Error, Kind};
 use crate::group::Group;
+use crate::handles::GroupHandle;
 use crate::message::Message;
 use crate::session::{MAX_DELIVERED, Session};
 use crate::verbs::GroupVerb;

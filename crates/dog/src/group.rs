@@ -23,6 +23,7 @@ use crate::placement::Placement;
 use crate::port::{GroupPort, LocalFuture};
 use crate::replica::Replica;
 use crate::replies::GossipReplies;
+use crate::topic::Topic;
 use crate::verbs::{GroupVerb, VerbAnswer, group_verbs};
 
 /// The coordinator of one named cluster of Replicas.
@@ -81,16 +82,14 @@ pub trait Group: Sized + 'static {
     /// and one call of [`clusterize`](Self::clusterize) may take. Default 10 s.
     ///
     /// A call that takes longer is dropped at its current `.await`, logged with the name of the object, and counted as a
-    /// failure.
-    /// The object then leaves memory, and the next request activates it again. Clients that wait for it get an error sooner,
-    /// by their own deadline of 6 s in [`identify`](crate::GroupHandle::identify).
+    /// failure. The object then leaves memory, and the next request activates it again. Clients that wait for it get an error
+    /// sooner, by their own deadline of 6 s in [`identify`](crate::GroupHandle::identify).
     ///
     /// This is a constant because it is needed before there is a Group to ask for its [`Policy`].
     const ACTIVATE_DEADLINE: Duration = Duration::from_secs(10);
 
     /// Makes the value that lives in memory: at the first use of this Group, and at each later activation after hibernation
-    /// or a
-    /// restart. It may take [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE), and is dropped at an `.await` if it takes longer.
+    /// or a restart. It may take [`ACTIVATE_DEADLINE`](Self::ACTIVATE_DEADLINE), and is dropped at an `.await` if it takes longer.
     ///
     /// # Errors
     /// Any. Those who wait for the Group get an error ([`Error::is_handler`](crate::Error::is_handler)), and the next use tries again.
@@ -239,6 +238,14 @@ impl GroupContext {
     ///
     /// Cancel safe for the caller: if the future is dropped, Replicas may run `on_gossip`, and their answers are discarded.
     ///
+    /// ```
+    /// # use dog::*;
+    /// // `Room` answers with the number of players.
+    /// async fn players<Room: Replica<Gossip = (), Answer = usize>>(cx: &GroupContext) -> Result<usize, Error> {
+    ///     Ok(cx.gossip::<Room>(&()).await?.into_answers().sum())
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// - [`Error::is_encoding`](crate::Error::is_encoding): the question cannot be serialised.
     /// - [`Error::is_unknown_group`](crate::Error::is_unknown_group): `R` is not the Replica of this Group.
@@ -251,12 +258,11 @@ impl GroupContext {
             let text = format!("that type is the Replica of the Group \"{named}\", and this is a Group \"{own}\"");
             return Err(Error::new(Kind::UnknownGroup, text));
         }
-        let answer = self.verb(GroupVerb::Gossip(codec::encode(gossip)?)).await?;
-        Ok(GossipReplies::decode(answer.into_gossip()?))
+        self.verb(GroupVerb::Gossip(codec::encode(gossip)?)).await?.into_replies()
     }
 
-    fn cast(&self, message: Message) -> Result<(), Error> {
-        self.port.broadcast(message)
+    fn cast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error> {
+        self.port.broadcast(topic, message)
     }
 
     fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {

@@ -1,7 +1,8 @@
 #![doc = include_str!("front_page.md")]
 //!
 //! # The files, in reading order
-//! - `app`: [`App`], and [`Dog`], its way to the Groups; `groups`: [`Groups`]; `group_names`: names that are checked by the compiler
+//! - `app`: [`App`], and [`Dog`], its way to the Groups; `groups`: [`Groups`]; `group_names`: names that are checked by the compiler;
+//!   `handles`: [`GroupHandle`], [`ReplicaHandle`]
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]; `placement`: [`Placement`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
@@ -35,6 +36,7 @@ mod except;
 mod group;
 mod group_names;
 mod groups;
+mod handles;
 mod id;
 #[doc(hidden)]
 pub mod internal;
@@ -64,7 +66,7 @@ mod writes;
 pub use accept::Accept;
 pub use alarm::{Alarm, MAX_ALARM_NAME, MAX_ALARM_PAYLOAD, MAX_ALARMS};
 pub use anonymous::Anonymous;
-pub use app::{AnyApp, App, Dog, GroupHandle, ReplicaHandle};
+pub use app::{AnyApp, App, Dog};
 pub use auto_response::{AutoResponse, MAX_AUTO_RESPONSE};
 pub use body::{Body, Request, Response, json_response, query_param, query_params, text_response};
 #[doc = include_str!("bytes.md")]
@@ -76,6 +78,7 @@ pub use env::Env;
 pub use error::{Error, Failure, Result};
 pub use group::{Group, GroupContext, InvalidLimit, Limit, Policy};
 pub use groups::Groups;
+pub use handles::{GroupHandle, ReplicaHandle};
 pub use http;
 pub use id::{ClientId, GroupId, Jurisdiction, MAX_CLIENT_ID, Place, Region, ReplicaId};
 pub use list::List;

@@ -155,8 +155,8 @@ pub trait GroupPort: ObjectPort {
     fn unique_replica(&self) -> ReplicaId;
     /// [`Group::NAME`](crate::Group::NAME).
     fn class(&self) -> &'static str;
-    /// Sends to all sockets of the Group.
-    fn broadcast(&self, message: Message) -> Result<(), Error>;
+    /// Sends to all sockets of the Group, or to the subscribers of a topic.
+    fn broadcast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error>;
     /// Reaches or counts sockets of the Group.
     fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>>;
 }
@@ -193,8 +193,14 @@ pub trait AppPort {
     ) -> LocalFuture<Result<Response, Error>>;
     /// The time of the host.
     fn now(&self) -> Timestamp;
-    /// Sends to all sockets of a Group.
-    fn broadcast(&self, class: &'static str, group: GroupId, message: Message) -> Result<(), Error>;
+    /// Sends to all sockets of a Group, or to the subscribers of a topic.
+    fn broadcast(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        topic: Option<Topic>,
+        message: Message,
+    ) -> Result<(), Error>;
     /// Reaches or counts sockets of a Group.
     fn verb(&self, class: &'static str, group: GroupId, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>>;
 }

@@ -9,10 +9,27 @@ use dog::{
 macro_rules! perform {
     ($group:expr, $request:expr) => {{
         let of_query = |name| dog::query_param($request, name).unwrap_or_default();
-        let (client, text) = (of_query("client"), of_query("text"));
+        let (client, text, topic) = (of_query("client"), of_query("text"), of_query("topic"));
         let line = match of_query("verb").as_str() {
             "broadcast" => {
                 $group.broadcast(text)?;
+                "sent".to_owned()
+            }
+            "broadcast_to" => {
+                $group.broadcast_to(&topic, text)?;
+                if let Some(end) = dog::query_param($request, "then") {
+                    $group.broadcast(end)?;
+                }
+                "sent".to_owned()
+            }
+            "sequence" => {
+                for number in 0..of_query("count").parse::<u32>()? {
+                    match number % 3 {
+                        0 => $group.broadcast(number.to_string())?,
+                        1 => $group.broadcast_to(&topic, number.to_string())?,
+                        _ => drop($group.broadcast_confirmed(number.to_string()).await?),
+                    }
+                }
                 "sent".to_owned()
             }
             "confirmed" => reached(&$group.broadcast_confirmed(text).await?),

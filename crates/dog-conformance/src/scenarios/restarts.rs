@@ -26,7 +26,7 @@ const SPEAKERS: usize = 12;
 const NEWCOMERS: usize = 6;
 const ROUNDS: usize = 40;
 
-async fn kill_the_group(group: &TestGroup) -> Outcome {
+pub(super) async fn kill_the_group(group: &TestGroup) -> Outcome {
     let path = format!("{}&do=panic", group.path("group", "x"));
     same(group.request("GET", &path, "").await?.status(), StatusCode::INTERNAL_SERVER_ERROR, "a Group that panics")
 }

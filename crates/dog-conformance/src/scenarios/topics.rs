@@ -1,15 +1,15 @@
 //! Promise 20: a message for a topic reaches exactly the sockets that are subscribed to it.
 
-use dog::http::StatusCode;
 use dog::{MAX_TOPIC, MAX_TOPIC_BYTES, MAX_TOPICS};
 use futures_util::future::try_join_all;
 
 use super::hibernation::forgets;
+use super::restarts::kill_the_group;
 use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, TOPICAL, Told, TopicAct, TopicStep, Whom, Why};
 use crate::check::{Outcome, ensure, same};
 use crate::harness::Capability;
-use crate::stage::{Stage, TestGroup};
+use crate::stage::Stage;
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -209,11 +209,6 @@ async fn hibernation(stage: Stage) -> Outcome {
     }
     speaker.broadcast("end").await?;
     same(speaker.hear_until("end").await?, Vec::<String>::new(), "what the speaker hears")
-}
-
-async fn kill_the_group(group: &TestGroup) -> Outcome {
-    let path = format!("{}&do=panic", group.path("group", "x"));
-    same(group.request("GET", &path, "").await?.status(), StatusCode::INTERNAL_SERVER_ERROR, "a Group that panics")
 }
 
 /// Topics of before and after a restart of the Group reach their subscribers.

@@ -39,6 +39,7 @@ pub(super) fn group_cast(cast: &GroupCast) -> String {
         GroupCast::Release(released) => format!("Release {}", ticket(released)),
         GroupCast::Farewell { epoch, .. } => format!("Farewell of life {}", epoch.as_u64()),
         GroupCast::Broadcast(_) => "Broadcast of the Group".into(),
+        GroupCast::BroadcastTo { topic, .. } => format!("Broadcast of the Group to {topic:?}"),
     }
 }
 

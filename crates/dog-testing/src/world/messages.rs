@@ -67,14 +67,16 @@ impl Mail {
             return;
         }
         self.traffic().count(cast);
-        for _ in 0..self.copies() {
+        // What is for sockets comes at most once, and in its order.
+        let kind = if cast.message().is_some() { MessageKind::Delivery } else { MessageKind::Repeatable };
+        let copies = if kind == MessageKind::Repeatable { self.copies() } else { 1 };
+        for _ in 0..copies {
             let (this, cast) = (Rc::clone(self), cast.clone());
             let label = labels::group_cast(&cast);
-            let how = (MessageKind::Repeatable, WithoutLife::Begin);
             self.send(
                 from,
                 Object::Group(to),
-                how,
+                (kind, WithoutLife::Begin),
                 || label,
                 move |running| {
                     running.group().cast(this.with_bugs(to, cast));

@@ -91,6 +91,7 @@ impl Counted for GroupCast {
             Self::Release(_) => "Release",
             Self::Farewell { .. } => "Farewell",
             Self::Broadcast(_) => "Broadcast",
+            Self::BroadcastTo { .. } => "Broadcast to a topic",
         }
     }
 }

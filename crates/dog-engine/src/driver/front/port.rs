@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use dog::internal::{AppPort, GroupVerb, Kind, LocalFuture, SeatPort, VerbAnswer};
-use dog::{ClientId, Env, Error, GroupId, Message, ReplicaId, Request, Response, Timestamp};
+use dog::{ClientId, Env, Error, GroupId, Message, ReplicaId, Request, Response, Timestamp, Topic};
 
 use super::reservation::Reservation;
 use crate::address::GroupAddress;
@@ -83,8 +83,14 @@ impl<H: Host> AppPort for Port<H> {
         }
     }
 
-    fn broadcast(&self, class: &'static str, group: GroupId, message: Message) -> Result<(), Error> {
-        self.host.cast_group(self.address(class, group)?, GroupCast::Broadcast(message));
+    fn broadcast(
+        &self,
+        class: &'static str,
+        group: GroupId,
+        topic: Option<Topic>,
+        message: Message,
+    ) -> Result<(), Error> {
+        self.host.cast_group(self.address(class, group)?, GroupCast::broadcast(topic, message));
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //! - `placement`: which client gets a seat where; `waiting`: clients that wait for one
 //! - `membership`: new Replicas, their introduction, the view, the census; `newcomers`: rounds of introductions
 //! - `calls`: typed calls of Replicas and Apps, which the user's `on_call` answers
-//! - `open_books`: the books from the moment that the members are read; `verbs`: what the Group does from its books alone
+//! - `open_books`: the books from the moment that the members are read; `verbs`: what the Group does from its books alone;
+//!   `verb_queue`: verbs that wait
 //! - `timer`: when the books have to be advanced next
 //! - `member_records`: members in the storage; `client_records`: clients in the storage, between two lives of the host
 //!
@@ -18,6 +19,7 @@ mod newcomers;
 mod open_books;
 mod placement;
 mod timer;
+mod verb_queue;
 mod verbs;
 mod waiting;
 
@@ -27,7 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dog::internal::{AppPort, GroupPort, GroupVerb, LocalFuture, ObjectPort, StoragePort, VerbAnswer};
-use dog::{Alarm, Env, Epoch, Error, Group, GroupContext, GroupId, Message, ReplicaId, Request, Response, Timestamp};
+use dog::{
+    Alarm, Env, Epoch, Error, Group, GroupContext, GroupId, Message, ReplicaId, Request, Response, Timestamp, Topic,
+};
 
 use super::calls::user_function_by_deadline;
 use super::extensions::keep_engine_extensions;
@@ -43,7 +47,8 @@ use calls::Calls;
 use newcomers::Newcomers;
 use open_books::{BooksOfLife, OpenBooks};
 use timer::Timer;
-use verbs::{Speaks as _, Verbs};
+use verb_queue::Verbs;
+use verbs::Speaks as _;
 use waiting::{Locating, Unplaced, Waiting};
 
 #[cfg(fuzzing)]
@@ -253,8 +258,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             }
             GroupCast::Release(ticket) => awake.books.borrow_mut().release(ticket.id, now),
             GroupCast::Farewell { replica, epoch } => awake.books.borrow_mut().lost(replica, epoch, now),
-            // It needs no value, so it has not come here.
-            GroupCast::Broadcast(_) => {}
+            // They need no value, so they have not come here.
+            GroupCast::Broadcast(_) | GroupCast::BroadcastTo { .. } => {}
         }
         self.schedule_timer(&awake.books);
         self.note_event();
@@ -316,9 +321,11 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
     }
 
     fn cast(self: Rc<Self>, cast: GroupCast) {
-        if let GroupCast::Broadcast(message) = cast {
-            return verbs::cast(&self, message);
-        }
+        let cast = match cast {
+            GroupCast::Broadcast(message) => return verbs::cast(&self, None, message),
+            GroupCast::BroadcastTo { topic, message } => return verbs::cast(&self, Some(topic), message),
+            cast => cast,
+        };
         let (this, woken) = (Rc::clone(&self), self.woken());
         if let Some(awake) = self.core.life().get() {
             return self.cast_while_awake(&awake, cast);
@@ -421,8 +428,8 @@ impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
         G::NAME
     }
 
-    fn broadcast(&self, message: Message) -> Result<(), Error> {
-        verbs::own_cast(self, message)
+    fn broadcast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error> {
+        verbs::own_cast(self, topic, message)
     }
 
     fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {

@@ -5,7 +5,8 @@ use std::rc::{Rc, Weak};
 use dog::internal::{Kind, LocalFuture};
 use dog::{Error, Group, ReplicaId};
 
-use super::verbs::{Speaks, Verbs};
+use super::verb_queue::Verbs;
+use super::verbs::Speaks;
 use super::waiting::{Locating, Reserved, Unplaced};
 use super::{GroupDriver, OpenBooks, verbs};
 use crate::address::{GroupAddress, NodeId, Ticket};

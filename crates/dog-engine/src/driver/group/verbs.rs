@@ -1,29 +1,26 @@
 //! What a Group does from its books alone, without its user's value: it reaches and counts sockets. A Group whose `activate`
 //! fails or hangs does it all the same, and a Group that has no member leaves memory afterwards.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use dog::internal::{GroupVerb, Kind, LocalFuture, VerbAnswer};
-use dog::{Error, Message, ReplicaId, Timestamp};
+use dog::internal::{GroupVerb, LocalFuture, VerbAnswer};
+use dog::{Error, Message, ReplicaId, Timestamp, Topic};
 use futures_channel::oneshot;
 
 use super::open_books::OpenBooks;
+use super::verb_queue::{Pending, Verb, Verbs};
 use crate::address::{GroupAddress, Targets};
+use crate::books::TopicAudience;
 use crate::driver::calls::{ANSWER_DEADLINE, call_all_within, deadline_passed, unexpected_answer};
 use crate::driver::object::{Living, over, start, writes_are_done};
 use crate::host::{HostObserver, Scheduler, Transport};
-use crate::message::{Delivery, GroupAnswer, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use crate::message::{Delivery, GroupAnswer, ReplicaAnswer, ReplicaCall, ReplicaCast, TopicDelivery};
 use crate::repeats::log_limited;
 use crate::reply::Reply;
 
-/// How many verbs wait for the members to be counted, and how many bytes of messages in them.
-const MOST_WAITING: usize = 1000;
-const MOST_BYTES: usize = 1024 * 1024;
-
-/// How long they wait. Then the results name the members that were not heard.
+/// How long verbs wait for the members to be counted. Then the results name the members that were not heard.
 const COUNTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long after its arrival a verb is answered, with the names of the members that have not answered. The caller waits a
@@ -47,103 +44,6 @@ pub(super) trait Speaks: Living {
     fn leave(&self);
 }
 
-/// One verb, and who waits for its outcome.
-enum Verb {
-    Cast(Message),
-    Call(GroupVerb, Reply<GroupAnswer>),
-}
-
-/// A verb that waits for the members to be counted.
-struct Pending {
-    verb: Verb,
-    came: Timestamp,
-}
-
-impl Pending {
-    fn bytes(&self) -> usize {
-        match &self.verb {
-            Verb::Cast(message) => message.len(),
-            Verb::Call(verb, _) => verb.carried(),
-        }
-    }
-
-    fn fail(self, error: &Error) {
-        if let Verb::Call(_, reply) = self.verb {
-            reply.send(Err(Error::new(error.kind(), error.to_string())));
-        }
-    }
-}
-
-/// The verbs that wait, in the order of their arrival, and those that run.
-#[derive(Default)]
-pub(super) struct Verbs {
-    waiting: RefCell<VecDeque<Pending>>,
-    bytes: Cell<usize>,
-    running: Rc<Cell<usize>>,
-    /// Whether a task opens the books.
-    opens: Cell<bool>,
-    /// Whether a timer limits the wait.
-    is_limited: Cell<bool>,
-    /// Whether the members were asked for their seats without the user's value.
-    has_counted: Cell<bool>,
-}
-
-impl Verbs {
-    /// Whether none waits or runs.
-    pub(super) fn are_done(&self) -> bool {
-        self.waiting.borrow().is_empty() && self.running.get() == 0
-    }
-
-    /// Queues a verb. If too many wait, its caller gets the error that is returned.
-    fn wait(&self, pending: Pending) -> Result<(), Error> {
-        let (count, bytes) = (self.waiting.borrow().len(), self.bytes.get());
-        if count >= MOST_WAITING || bytes >= MOST_BYTES {
-            let text = "too many calls wait until the Group has counted its Replicas: try again later";
-            let error = Error::new(Kind::Unreachable, text);
-            pending.fail(&error);
-            return Err(error);
-        }
-        self.bytes.set(bytes + pending.bytes());
-        self.waiting.borrow_mut().push_back(pending);
-        Ok(())
-    }
-
-    fn pop(&self) -> Option<Pending> {
-        let pending = self.waiting.borrow_mut().pop_front()?;
-        self.bytes.set(self.bytes.get() - pending.bytes());
-        Some(pending)
-    }
-
-    fn fail_waiting(&self, error: &Error) {
-        while let Some(pending) = self.pop() {
-            pending.fail(error);
-        }
-    }
-
-    /// The life is over. Callers get an error.
-    pub(super) fn drop_waiting(&self) {
-        self.bytes.set(0);
-        let waiting = self.waiting.take();
-        drop(waiting);
-    }
-}
-
-/// One verb that runs, until this is dropped.
-struct Running(Rc<Cell<usize>>);
-
-impl Running {
-    fn begin(verbs: &Verbs) -> Self {
-        verbs.running.set(verbs.running.get() + 1);
-        Self(Rc::clone(&verbs.running))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 /// A verb of the App or of a Replica.
 pub(super) fn call<G: Speaks>(group: &Rc<G>, verb: GroupVerb, reply: Reply<GroupAnswer>) {
     // If there is an error, the caller has it.
@@ -151,8 +51,8 @@ pub(super) fn call<G: Speaks>(group: &Rc<G>, verb: GroupVerb, reply: Reply<Group
 }
 
 /// The same without an answer.
-pub(super) fn cast<G: Speaks>(group: &Rc<G>, message: Message) {
-    if let Err(error) = begin(group, Verb::Cast(message)) {
+pub(super) fn cast<G: Speaks>(group: &Rc<G>, topic: Option<Topic>, message: Message) {
+    if let Err(error) = begin(group, Verb::Cast(topic, message)) {
         log_limited!(group.core().host(), warn, "a broadcast to a Group is dropped", group = %group.address(), "a broadcast to a Group is dropped: {error}");
     }
 }
@@ -174,16 +74,16 @@ pub(super) fn own_call<G: Speaks>(group: &G, verb: GroupVerb) -> LocalFuture<Res
 }
 
 /// The same without an answer.
-pub(super) fn own_cast<G: Speaks>(group: &G, message: Message) -> Result<(), Error> {
+pub(super) fn own_cast<G: Speaks>(group: &G, topic: Option<Topic>, message: Message) -> Result<(), Error> {
     group.core().life().activation().check()?;
     let this = group.weak().upgrade().ok_or_else(over)?;
-    begin(&this, Verb::Cast(message))
+    begin(&this, Verb::Cast(topic, message))
 }
 
 /// Runs a verb as soon as the members are counted, after those that came before it.
 fn begin<G: Speaks>(group: &Rc<G>, verb: Verb) -> Result<(), Error> {
     let pending = Pending { verb, came: group.core().host().now() };
-    if let Some(books) = group.books().filter(|_| group.verbs().waiting.borrow().is_empty()) {
+    if let Some(books) = group.books().filter(|_| !group.verbs().any_wait()) {
         ask_members(&**group, &books);
         if !books.borrow().awaits_census() {
             run(group, &books, pending);
@@ -209,20 +109,20 @@ fn ask_members<G: Speaks>(group: &G, books: &OpenBooks) {
         return group.ask_silent_members(books);
     }
     let now = group.core().host().now();
-    let mut to_ask = if group.verbs().has_counted.replace(true) { Vec::new() } else { books.borrow().uncounted() };
+    let mut to_ask = if group.verbs().begin_count() { books.borrow().uncounted() } else { Vec::new() };
     books.borrow_mut().check_silent(now);
     to_ask.extend(books.borrow_mut().to_ask(now));
     to_ask.into_iter().for_each(|replica| group.count(books, replica));
 }
 
 fn open_for_verbs<G: Speaks>(group: &Rc<G>) {
-    if group.verbs().opens.replace(true) {
+    if !group.verbs().begin_opening() {
         return;
     }
     let this = Rc::clone(group);
     start(group, async move {
         let opened = this.open_books().await;
-        this.verbs().opens.set(false);
+        this.verbs().end_opening();
         match opened {
             Ok(books) => {
                 ask_members(&*this, &books);
@@ -238,14 +138,14 @@ fn open_for_verbs<G: Speaks>(group: &Rc<G>) {
 
 /// From now on, nothing that waits waits for longer than [`COUNTED_WITHIN`].
 fn limit_wait<G: Speaks>(group: &Rc<G>) {
-    if group.verbs().is_limited.replace(true) {
+    if !group.verbs().begin_limit() {
         return;
     }
     let (host, this) = (Rc::clone(group.core().host()), Rc::downgrade(group));
     group.core().host().spawn(Box::pin(async move {
         host.sleep(COUNTED_WITHIN).await;
         let Some(group) = this.upgrade().filter(|group| !group.core().life().has_ended()) else { return };
-        group.verbs().is_limited.set(false);
+        group.verbs().end_limit();
         if let Some(books) = group.books() {
             run_all(&group, &books);
         }
@@ -273,14 +173,11 @@ fn run_all<G: Speaks>(group: &Rc<G>, books: &OpenBooks) {
 /// What a verb sends is sent before this returns, unless it waits for permits. So what one caller sends keeps its order.
 fn run<G: Speaks>(group: &Rc<G>, books: &OpenBooks, Pending { verb, came }: Pending) {
     let (verb, reply) = match verb {
-        Verb::Cast(message) => {
-            let targets = listeners(&**group, books);
-            if !targets.replicas.is_empty() {
-                let delivery = Delivery { message, except: None };
-                group.core().host().cast_replicas(&targets, ReplicaCast::Deliver(delivery));
-            }
-            return;
+        Verb::Cast(None, message) => {
+            let delivery = ReplicaCast::Deliver(Delivery { message, except: None });
+            return send(&**group, &listeners(&**group, books), delivery);
         }
+        Verb::Cast(Some(topic), message) => return send_to(&**group, books, &topic, &message),
         Verb::Call(GroupVerb::Clients { after, limit }, reply) => {
             let books = books.borrow();
             let (clients, more) = books.clients_after(after.as_ref(), limit as usize);
@@ -294,7 +191,7 @@ fn run<G: Speaks>(group: &Rc<G>, books: &OpenBooks, Pending { verb, came }: Pend
         }
         Verb::Call(verb, reply) => (verb, reply),
     };
-    let (this, books, running) = (Rc::clone(group), Rc::clone(books), Running::begin(group.verbs()));
+    let (this, books, running) = (Rc::clone(group), Rc::clone(books), group.verbs().begin());
     start(group, async move {
         let answer = reach(&*this, &books, verb, came).await;
         reply.send(answer.map(GroupAnswer::Verb));
@@ -303,8 +200,29 @@ fn run<G: Speaks>(group: &Rc<G>, books: &OpenBooks, Pending { verb, came }: Pend
     });
 }
 
+fn send<G: Speaks>(group: &G, to: &Targets, delivery: ReplicaCast) {
+    if !to.replicas.is_empty() {
+        group.core().host().cast_replicas(to, delivery);
+    }
+}
+
+/// To the Replicas with subscribers of the topic. Those whose topics are not known may have some, and are asked.
+fn send_to<G: Speaks>(group: &G, books: &OpenBooks, topic: &Topic, message: &Message) {
+    let TopicAudience { interested, unknown } = books.borrow().topic_audience(topic);
+    let targets = |replicas: Vec<ReplicaId>| to(group, replicas.into());
+    let delivery = |asks| {
+        ReplicaCast::DeliverTopic(TopicDelivery { topic: topic.clone(), message: message.clone(), except: None, asks })
+    };
+    send(group, &targets(interested), delivery(false));
+    send(group, &targets(unknown), delivery(true));
+}
+
+fn to<G: Speaks>(group: &G, replicas: Arc<[ReplicaId]>) -> Targets {
+    Targets { group: group.address(), replicas, except: None }
+}
+
 fn listeners<G: Speaks>(group: &G, books: &OpenBooks) -> Targets {
-    Targets { group: group.address(), replicas: books.borrow().listeners().all().collect(), except: None }
+    to(group, books.borrow().listeners().all().collect())
 }
 
 /// Calls the Replicas that may have sockets.
@@ -313,10 +231,7 @@ async fn reach<G: Speaks>(group: &G, books: &OpenBooks, verb: GroupVerb, came: T
     if left.is_zero() {
         return Err(deadline_passed());
     }
-    let of_client = |client| {
-        let replicas = books.borrow().listeners().of(client).into();
-        Targets { group: group.address(), replicas, except: None }
-    };
+    let of_client = |client| to(group, books.borrow().listeners().of(client).into());
     let left_out = || books.borrow().listeners().left_out().collect();
     let (targets, call, left_out) = match verb {
         GroupVerb::Broadcast(message) => {
