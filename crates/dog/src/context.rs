@@ -172,6 +172,14 @@ impl<R: Replica> Context<R> {
     /// Sends to all sockets of this Replica. The message is queued when the call returns. See [`Socket::send`] for what that
     /// means, and for sizes.
     ///
+    /// ```
+    /// # use dog::*;
+    /// # fn example<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
+    /// cx.emit("This table closes in a minute")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn emit(&self, message: impl IntoMessage) -> Result<(), Error> {
@@ -180,6 +188,14 @@ impl<R: Replica> Context<R> {
 
     /// Sends to all sockets of the Group, on every Replica. The message is on its way when the call returns. Each socket
     /// gets it at most once. A Replica that is dead or slow does not stop the others.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # fn example<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
+    /// cx.broadcast("The match begins")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
@@ -192,6 +208,15 @@ impl<R: Replica> Context<R> {
     ///
     /// Not cancel safe: if the future is dropped after its first poll, Replicas may have sent the message or not.
     ///
+    /// ```
+    /// # use dog::*;
+    /// # async fn example<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
+    /// let report = cx.broadcast_confirmed("The match is over").await?;
+    /// println!("{} sockets, {} Replicas did not answer", report.sockets, report.missing.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn broadcast_confirmed(&self, message: impl IntoMessage) -> Result<BroadcastReport, Error> {
@@ -200,6 +225,15 @@ impl<R: Replica> Context<R> {
 
     /// Sends to the sockets of this Replica that are [subscribed](Socket::subscribe) to a topic. The message is queued when the
     /// call returns. The cost grows with the number of subscribers, not with the number of sockets.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # fn example<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
+    /// // `on_open` has subscribed the sockets of this table's players: `socket.subscribe("players")`.
+    /// cx.emit_to("players", "Place your bets")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// - [`Error::is_invalid_topic`]: there can be no such topic. See [`Topic`].
@@ -212,6 +246,14 @@ impl<R: Replica> Context<R> {
     /// Sends to all sockets of the Group that are [subscribed](Socket::subscribe) to a topic, on every Replica. The message is
     /// on its way when the call returns. Each subscriber gets it at most once, in order with everything else that this
     /// Replica sends. It goes to every Replica that has sockets, and each looks for its own subscribers.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # fn example<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
+    /// cx.broadcast_to("scores/tennis", "15:0")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// - [`Error::is_invalid_topic`]: there can be no such topic. See [`Topic`].
@@ -227,6 +269,17 @@ impl<R: Replica> Context<R> {
     /// most. A Replica that does not answer is logged, and its sockets are not counted.
     ///
     /// Not cancel safe: if the future is dropped after its first poll, the message may have been sent or not.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # async fn example<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
+    /// let sockets = cx.whisper(&ClientId::new("ann")?, "It is your turn").await?;
+    /// if sockets == 0 {
+    ///     // Ann is not connected.
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// - [`Error::is_deadline`]: the Group did not answer within 3 s.
@@ -290,6 +343,16 @@ impl<R: Replica> Context<R> {
     ///
     /// Not cancel safe: if the future is dropped after its first poll, sockets may have been closed or not.
     ///
+    /// ```
+    /// # use dog::*;
+    /// # async fn example<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
+    /// let removed = CloseCode::new(4003).unwrap_or(CloseCode::POLICY);
+    /// let report = cx.disconnect(&ClientId::new("ann")?, removed, "removed by a moderator").await?;
+    /// println!("{} sockets closed", report.sockets);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// - [`Error::is_deadline`]: the Group did not answer within 3 s.
     /// - [`Error::is_unreachable`]: the Group cannot be reached.
@@ -305,6 +368,20 @@ impl<R: Replica> Context<R> {
     /// comes back, the call fails after 31 s, or when it is known that the Group's node has ended. It is never repeated.
     ///
     /// Not cancel safe: if the future is dropped after its first poll, the Group may carry out the call or not.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct AddPoints(u64);
+    ///
+    /// // The Group's `on_call` adds the points and returns the sum.
+    /// async fn add_ten<Room>(cx: &Context<Room>) -> Result<u64, Error>
+    /// where
+    ///     Room: Replica<Group: Group<Call = AddPoints, Reply = u64>>,
+    /// {
+    ///     cx.call_group(&AddPoints(10)).await
+    /// }
+    /// ```
     ///
     /// # Errors
     /// - [`Error::is_handler`]: `on_call` or the Group's `activate` has failed or panicked.
