@@ -14,6 +14,7 @@ mod conformance;
 mod cuts;
 mod faults;
 mod forwarding;
+mod handles;
 mod history;
 mod join_errors;
 mod leases;

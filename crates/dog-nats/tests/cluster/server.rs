@@ -92,6 +92,15 @@ impl NatsServers {
         }
     }
 
+    /// Returns the subjects of all messages in a stream.
+    pub(crate) async fn subjects(&self, stream: &str) -> Vec<String> {
+        let client = async_nats::connect(self.0.urls()).await.expect("a server");
+        let question = r#"{"subjects_filter":">"}"#;
+        let info = ask(&client, stream, question).await;
+        let subjects = info["state"]["subjects"].as_object();
+        subjects.map(|subjects| subjects.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// Returns the URL of one server. A client that connects to it learns the addresses of the others.
     pub(crate) fn url_of(&self, server: usize) -> String {
         self.0.urls().swap_remove(server)
@@ -110,6 +119,11 @@ fn settings(more: &str) -> Settings<'_> {
 
 /// Returns a server's information about a stream. It is null if the server does not answer.
 async fn info(client: &async_nats::Client, stream: &str) -> serde_json::Value {
-    let answer = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await;
+    ask(client, stream, "").await
+}
+
+/// The same with what else is asked for.
+async fn ask(client: &async_nats::Client, stream: &str, question: &'static str) -> serde_json::Value {
+    let answer = client.request(format!("$JS.API.STREAM.INFO.{stream}"), question.into()).await;
     answer.ok().and_then(|answer| serde_json::from_slice(&answer.payload).ok()).unwrap_or_default()
 }
