@@ -46,6 +46,27 @@ impl Disk {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Self(folder.expect("a temporary folder"))
     }
+
+    /// Whether any object has stored this text: it is searched for in the files of the databases.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    #[must_use]
+    pub fn contains(&self, text: &str) -> bool {
+        let finder = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        let mut folders = vec![self.0.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder that can be read") {
+                let path = entry.expect("an entry of a folder").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if finder(&std::fs::read(path).expect("a file that can be read")) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
 }
 
 impl Default for Disk {

@@ -6,5 +6,6 @@
 mod conformance;
 mod crowds;
 mod lives;
+mod nobody;
 mod places;
 mod workerd;
