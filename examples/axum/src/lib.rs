@@ -1,22 +1,38 @@
 #![doc = include_str!("../README.md")]
 
+use std::net::SocketAddr;
+
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
+use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post};
 use dog::http::StatusCode;
 use dog::{
     App, ClientId, Context, Dog, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket, To,
-    query_param,
+    peer_address, query_param, set_peer_address,
 };
 use dog_native::{Handle, Service};
 
 /// The whole application: `rooms` answers what is under `/rooms`, and `handle` reaches the same rooms from axum's own handlers.
+/// Serve it with `into_make_service_with_connect_info::<SocketAddr>`.
 pub fn router(rooms: Service, handle: Handle<Rooms>) -> Router {
+    let rooms = Router::new().route_service("/rooms/{name}", rooms).layer(from_fn(with_address));
     Router::new()
         .route("/health", get(health))
         .route("/announce/{room}", post(announce))
-        .route_service("/rooms/{name}", rooms)
+        .merge(rooms)
         .with_state(handle)
+}
+
+/// Only axum sees the connection, so it says what `dog::peer_address` is. Behind a proxy, this is the place to read the header
+/// in which that proxy names its client.
+async fn with_address(
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    mut request: axum::extract::Request,
+    next: Next,
+) -> axum::response::Response {
+    set_peer_address(&mut request, client.ip());
+    next.run(request).await
 }
 
 /// Sends the body to everyone in a room, without a seat there. A room that nobody uses does not come into being.
@@ -83,11 +99,13 @@ impl Replica for Room {
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        Ok(cx.connect(request))
+        let address = peer_address(&request).map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+        Ok(cx.connect_with(request, &address)?)
     }
 
     async fn on_open(&self, _: &Context<Self>, socket: &Socket) -> Result {
-        Ok(socket.send(format!("welcome, {}", socket.client()))?)
+        let address: String = socket.attachment()?.unwrap_or_default();
+        Ok(socket.send(format!("welcome, {} from {address}", socket.client()))?)
     }
 
     async fn on_message(&self, _: &Context<Self>, socket: &Socket, message: Message) -> Result {

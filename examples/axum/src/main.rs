@@ -1,6 +1,7 @@
 //! The axum application as a native program.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -37,7 +38,7 @@ async fn serve(listen: &str) -> Result<(), Box<dyn Error>> {
     let server = Server::new(Rooms);
     let handle = server.handle();
     let rooms = server.service()?;
-    let application = router(rooms.clone(), handle);
+    let application = router(rooms.clone(), handle).into_make_service_with_connect_info::<SocketAddr>();
     let shutdown = shutdown_signal();
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, application).with_graceful_shutdown(shutdown).await?;

@@ -15,6 +15,7 @@ async fn start() -> SocketAddr {
     let application = router(server.service().expect("the configuration is valid"), handle);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("an address");
+    let application = application.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, application).await });
     address
 }
@@ -22,7 +23,7 @@ async fn start() -> SocketAddr {
 /// Enters a room and reads its welcome message.
 async fn enter(address: SocketAddr, room: &str, name: &str) -> Client {
     let mut client = Client::connect(address, &format!("/rooms/{room}?u={name}")).await;
-    assert_eq!(client.next_raw().await, Message::text(format!("welcome, {name}")));
+    assert_eq!(client.next_raw().await, Message::text(format!("welcome, {name} from 127.0.0.1")));
     client
 }
 
