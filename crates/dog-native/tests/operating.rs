@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{PATIENCE, close_code, connect, next, say, start};
+use common::{Ask, PATIENCE, close_code, connect, next, say, start};
 use dog_native::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -106,6 +106,48 @@ async fn what_sockets_do_is_counted() {
     assert_eq!(counted["dog_handler_failures_total"], 2.0);
     assert_eq!(counted["dog_slow_consumers_total"], 1.0);
     assert_eq!(counted["dog_requests_failed_total"], 1.0);
+    running.shutdown().await;
+}
+
+/// What lasts is counted while it lasts: tasks, event streams, calls.
+#[tokio::test]
+async fn tasks_streams_and_calls_are_counted() {
+    let (running, journal) = start(|server| server.admin("127.0.0.1:0")).await;
+    let admin = running.admin_addr().unwrap();
+    let names =
+        ["dog_tasks", "dog_event_streams", "dog_calls_in_progress", "dog_calls_total", "dog_calls_failed_total"];
+    let counts = |metrics: &BTreeMap<String, f64>| names.map(|name| metrics[name]);
+    assert_eq!(counts(&whole_metrics(admin).await), [0.0; 5]);
+    let (mut ann, _) = connect(&running, "ann", "r").await;
+    say(&mut ann, "task").await;
+    say(&mut ann, "task").await;
+    // There are two seats per Replica, so the stream is on another.
+    let (_bob, _) = connect(&running, "bob", "r").await;
+    let mut stream = TcpStream::connect(running.local_addr()).await.unwrap();
+    stream.write_all(b"GET /events?u=cid&room=r HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    let group = running.handle().group::<common::Pair>("r");
+    group.call(&Ask::Answer).await.unwrap();
+    assert!(group.call(&Ask::Fail).await.unwrap_err().is_handler());
+    let mut waiting = group.call(&Ask::Wait);
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    let right = |metrics: &BTreeMap<String, f64>| counts(metrics) == [2.0, 1.0, 1.0, 3.0, 1.0];
+    until("what has begun", || whole_metrics(admin), right).await;
+    journal.gate.notify_one();
+    waiting.await.unwrap();
+    drop(stream);
+    // The life of the Replica ends with its tasks.
+    say(&mut ann, "panic").await;
+    let right = |metrics: &BTreeMap<String, f64>| counts(metrics) == [0.0, 0.0, 0.0, 3.0, 1.0];
+    until("what has ended", || whole_metrics(admin), right).await;
+    // An event stream of a life that ends is counted no more either.
+    let mut stream = TcpStream::connect(running.local_addr()).await.unwrap();
+    stream.write_all(b"GET /events?u=dan&room=s HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    let open = |metrics: &BTreeMap<String, f64>| metrics["dog_event_streams"] == 1.0;
+    until("the stream", || whole_metrics(admin), open).await;
+    let (mut eve, _) = connect(&running, "eve", "s").await;
+    say(&mut eve, "panic").await;
+    let ended = |metrics: &BTreeMap<String, f64>| metrics["dog_event_streams"] == 0.0;
+    until("its end", || whole_metrics(admin), ended).await;
     running.shutdown().await;
 }
 

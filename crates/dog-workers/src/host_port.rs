@@ -265,7 +265,9 @@ impl HostObserver for WorkersHost {
             Occurrence::Waited(_) => self.is_less_busy(),
             // No event waits for a task of the user: it may last as long as the object is in memory.
             Occurrence::TaskBegins | Occurrence::TaskEnded => {}
+            // Nothing is counted here.
             Occurrence::StreamOpened(_) | Occurrence::StreamEnded(_) => {}
+            Occurrence::CallBegins | Occurrence::CallEnded { .. } => {}
             Occurrence::Failed { .. } | Occurrence::Panicked(_) => {}
         }
     }

@@ -38,8 +38,15 @@ pub enum Occurrence<'a> {
     TaskEnded,
     /// A Replica has a new event stream, which has a seat. Its number is that of no WebSocket.
     StreamOpened(SocketId),
-    /// An event stream has ended and has no seat any more. One of a life that crashes ends without this.
+    /// An event stream has ended and has no seat any more. One of a life that crashes ends with the life.
     StreamEnded(SocketId),
+    /// A typed call has come to a Group.
+    CallBegins,
+    /// It has its reply, if `ok`. Otherwise its caller gets an error, or the life of the Group is over.
+    CallEnded {
+        /// Whether it has its reply.
+        ok: bool,
+    },
     /// A function of the user has returned an error. The engine has logged it.
     Failed {
         /// The name of the function.

@@ -17,6 +17,32 @@ impl Counter {
     }
 }
 
+/// A number that grows and shrinks.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(Cell<usize>);
+
+impl Gauge {
+    pub(crate) fn more(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+
+    pub(crate) fn less(&self) {
+        self.0.set(self.0.get() - 1);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.get()
+    }
+}
+
+/// What a worker has now.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    pub(crate) event_streams: Gauge,
+    /// Calls to Groups that have not ended.
+    pub(crate) calls: Gauge,
+}
+
 /// Declares the counters of a worker, each with its name and its help text.
 macro_rules! counters {
     ($($field:ident, $name:literal, $help:literal;)*) => {
@@ -59,6 +85,8 @@ counters! {
     mail_refused, "dog_mail_refused_total", "Calls refused and messages dropped because too much was queued for the worker of their object.";
     failures, "dog_handler_failures_total", "Handlers that returned an error, including App::fetch.";
     panics, "dog_handler_panics_total", "Handlers that panicked.";
+    calls, "dog_calls_total", "Calls that came to Groups, for their on_call.";
+    calls_failed, "dog_calls_failed_total", "Calls to Groups that have ended without a reply.";
     alarms, "dog_alarms_rung_total", "Objects that were woken because alarms were due, including retries.";
 }
 

@@ -9,9 +9,13 @@ pub(crate) struct Figures {
     pub(crate) counters: Vec<u64>,
     pub(crate) sockets_open: usize,
     pub(crate) sockets_closing: usize,
+    pub(crate) event_streams: usize,
+    pub(crate) calls_in_progress: usize,
+    /// Tasks that the user's code has spawned.
+    pub(crate) tasks: usize,
     /// Bytes queued for sockets.
     pub(crate) outbox_bytes: usize,
-    /// Requests and tasks that have not completed.
+    /// Requests, handlers and tasks of the engine that have not completed.
     pub(crate) busy: usize,
     pub(crate) handler_waits: Times,
     /// In the order of the App's Groups.

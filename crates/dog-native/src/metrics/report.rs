@@ -60,18 +60,33 @@ fn gauges(text: &mut Exposition, workers: &[(&str, &Figures)]) {
         text.sample(&[("worker", worker), ("state", "open")], figures.sockets_open);
         text.sample(&[("worker", worker), ("state", "closing")], figures.sockets_closing);
     }
-    text.family("dog_outbox_bytes", "gauge", "Bytes queued for WebSockets.");
-    for (worker, figures) in workers {
-        text.sample(&[("worker", worker)], figures.outbox_bytes);
-    }
-    text.family("dog_tasks_waiting", "gauge", "Requests in progress, and handlers and tasks that wait for something.");
-    for (worker, figures) in workers {
-        text.sample(&[("worker", worker)], figures.busy);
-    }
+    gauge(text, workers, "dog_event_streams", "Event streams that are open.", |figures| figures.event_streams);
+    let help = "Bytes queued for WebSockets.";
+    gauge(text, workers, "dog_outbox_bytes", help, |figures| figures.outbox_bytes);
+    let help = "Requests in progress, and handlers that wait for something.";
+    gauge(text, workers, "dog_tasks_waiting", help, |figures| figures.busy);
+    let help = "Tasks that objects have spawned and that have not ended.";
+    gauge(text, workers, "dog_tasks", help, |figures| figures.tasks);
+    let help = "Calls that came to Groups and have not ended.";
+    gauge(text, workers, "dog_calls_in_progress", help, |figures| figures.calls_in_progress);
     let help = "Duration of handlers that had to wait for something, from then on; others are not timed.";
     text.family("dog_handler_wait_seconds", "histogram", help);
     for (worker, figures) in workers {
         text.times(&[("worker", worker)], &figures.handler_waits);
+    }
+}
+
+/// One number per worker.
+fn gauge(
+    text: &mut Exposition,
+    workers: &[(&str, &Figures)],
+    name: &'static str,
+    help: &str,
+    value: impl Fn(&Figures) -> usize,
+) {
+    text.family(name, "gauge", help);
+    for (worker, figures) in workers {
+        text.sample(&[("worker", worker)], value(figures));
     }
 }
 

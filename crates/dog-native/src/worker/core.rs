@@ -26,7 +26,7 @@ use super::turn_state::TurnState;
 use crate::connection::Connections;
 use crate::heartbeat::Heartbeat;
 use crate::mail::{Answer, Mail, ReturnAddress};
-use crate::metrics::counters::{Counters, Times};
+use crate::metrics::counters::{Counters, Gauges, Times};
 use crate::metrics::figures::Figures;
 use crate::post::MailGuard;
 use crate::repeats::seldom;
@@ -39,6 +39,7 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     this: Weak<Self>,
     counters: Rc<Counters>,
+    gauges: Gauges,
     /// The App's Groups, in the order of their `ClassIndex`.
     classes: Vec<Class<Worker>>,
     /// Requests from outside, and the App that answers them.
@@ -108,6 +109,7 @@ impl Worker {
             sockets,
             shutdown,
             turn,
+            gauges: Gauges::default(),
             handler_waits: RefCell::default(),
             next_replica_worker: Cell::new(index + 1),
             counters,
@@ -121,6 +123,10 @@ impl Worker {
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    pub(super) fn gauges(&self) -> &Gauges {
+        &self.gauges
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -298,6 +304,9 @@ impl Worker {
             sockets_closing,
             outbox_bytes,
             busy: self.shutdown.busy(),
+            tasks: self.shutdown.tasks(),
+            event_streams: self.gauges.event_streams.get(),
+            calls_in_progress: self.gauges.calls.get(),
             handler_waits: self.handler_waits.borrow().clone(),
             classes: self.objects.figures(&self.shared.class_names),
         }

@@ -272,7 +272,16 @@ impl HostObserver for Worker {
             }
             Occurrence::TaskBegins => self.shutdown.task_begins(),
             Occurrence::TaskEnded => self.shutdown.task_ended(),
-            Occurrence::StreamOpened(_) | Occurrence::StreamEnded(_) => {}
+            Occurrence::StreamOpened(_) => self.gauges().event_streams.more(),
+            Occurrence::StreamEnded(_) => self.gauges().event_streams.less(),
+            Occurrence::CallBegins => {
+                self.counters().calls.one();
+                self.gauges().calls.more();
+            }
+            Occurrence::CallEnded { ok } => {
+                self.counters().calls_failed.add(usize::from(!ok));
+                self.gauges().calls.less();
+            }
             Occurrence::Failed { .. } => self.counters().failures.one(),
             Occurrence::Panicked(_) => self.counters().panics.one(),
         }

@@ -150,6 +150,11 @@ impl Shutdown {
         }
     }
 
+    /// Returns the number of tasks of the user's code.
+    pub(super) fn tasks(&self) -> usize {
+        self.tasks.get()
+    }
+
     /// Returns the number of requests and tasks in progress.
     pub(super) fn busy(&self) -> usize {
         self.busy.get()

@@ -1,17 +1,19 @@
 //! A small App, and its clients.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+use std::future::pending;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use dog::{
-    App, ClientId, Close, Context, Dog, Env, Group, GroupContext, Limit, Message, Replica, ReplicaId, Request,
-    Response, Result, Socket, SocketError, To,
+    App, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Policy, Replica, ReplicaId,
+    Request, Response, Result, Socket, SocketError, To,
 };
 use dog_native::{Running, Server};
 use futures_util::{SinkExt, StreamExt};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -26,6 +28,7 @@ pub(crate) struct Journal {
     events: Mutex<Vec<String>>,
     changed: Notify,
     pub(crate) clusterized: AtomicUsize,
+    pub(crate) gate: Notify,
     keep: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
@@ -90,7 +93,7 @@ pub(crate) struct Pair {
 
 impl Group for Pair {
     type Replica = Room;
-    type Call = ();
+    type Call = Ask;
     type Reply = ();
     const NAME: &'static str = "pair";
 
@@ -102,11 +105,35 @@ impl Group for Pair {
         Limit::new(2)
     }
 
+    fn policy(&self) -> Policy {
+        Policy { call_deadline: PATIENCE, ..Policy::default() }
+    }
+
     async fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
         self.journal.clusterized.fetch_add(1, Ordering::Relaxed);
         assert_ne!(client.as_str(), "panics the Group");
         Ok(cx.unique_replica())
     }
+
+    async fn on_call(&self, _: &GroupContext, ask: Ask) -> Result {
+        match ask {
+            Ask::Answer => Ok(()),
+            Ask::Fail => Err(Failure::new("on_call was told to")),
+            Ask::Wait => {
+                self.journal.gate.notified().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the Group of the App is called for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    Answer,
+    Fail,
+    /// The answer comes when the gate of the journal opens.
+    Wait,
 }
 
 pub(crate) struct Room {
@@ -137,6 +164,10 @@ impl Replica for Room {
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         match message.as_text() {
             Some("panic") => panic!("the Replica was told to"),
+            Some("task") => {
+                drop(cx.spawn(pending::<()>())?);
+                Ok(())
+            }
             Some("outlast") => {
                 for other in cx.sockets().filter(|other| other.id() != socket.id()) {
                     other.close(dog::CloseCode::NORMAL, "");

@@ -14,7 +14,7 @@ use crate::driver::call_time::until;
 use crate::driver::calls::ended_within;
 use crate::driver::failures::{UserFunction, report_failure};
 use crate::driver::object::{Living, answer, start};
-use crate::host::Scheduler;
+use crate::host::{HostObserver, Occurrence, Scheduler};
 use crate::message::GroupAnswer;
 use crate::reply::Reply;
 
@@ -60,6 +60,7 @@ impl Calls {
         call_deadline: fn(&O::Value) -> Duration,
         on_call: impl AsyncFnOnce(Rc<O::Value>, C) -> dog::Result<R> + 'static,
     ) {
+        let mut counted = Counted::begin(Rc::clone(group.core().host()));
         let admission = match self.admit(call.len()) {
             Ok(admission) => admission,
             Err(error) => return reply.send(Err(error)),
@@ -70,6 +71,7 @@ impl Calls {
                 let awake = woken.await?;
                 let allowed = call_deadline(&awake).min(within);
                 let outcome = run(&*this, &call, (arrived, allowed), async |call| on_call(awake, call).await).await;
+                counted.ok = outcome.is_ok();
                 outcome.map_err(|Refusal { error, cause }| {
                     let (host, object) = (&**this.core().host(), this.core().object());
                     report_failure(host, UserFunction::OnCall, Some(object), None, &cause);
@@ -77,7 +79,7 @@ impl Calls {
                 })
             };
             answer(reply, outcome).await;
-            drop(admission);
+            drop((admission, counted));
         });
     }
 }
@@ -86,6 +88,25 @@ impl Drop for Admission {
     fn drop(&mut self) {
         self.calls.count.update(|count| count - 1);
         self.calls.bytes.update(|bytes| bytes - self.bytes);
+    }
+}
+
+/// Tells the host of one call. Dropped when it has ended.
+struct Counted<H: HostObserver> {
+    host: Rc<H>,
+    ok: bool,
+}
+
+impl<H: HostObserver> Counted<H> {
+    fn begin(host: Rc<H>) -> Self {
+        host.occurred(Occurrence::CallBegins);
+        Self { host, ok: false }
+    }
+}
+
+impl<H: HostObserver> Drop for Counted<H> {
+    fn drop(&mut self) {
+        self.host.occurred(Occurrence::CallEnded { ok: self.ok });
     }
 }
 

@@ -215,6 +215,16 @@ impl<H: Host> Outlets<H> {
     }
 }
 
+impl<H: Host> Drop for Outlets<H> {
+    /// The life is over. Streams that were not closed belong to a life that has crashed.
+    fn drop(&mut self) {
+        for (socket, stream) in self.streams.borrow().in_order() {
+            stream.queue.abandon();
+            self.host.occurred(Occurrence::StreamEnded(socket));
+        }
+    }
+}
+
 impl EventStreams {
     fn insert(&mut self, stream: OpenStream) -> SocketId {
         self.opened = self.opened.wrapping_add(1);
@@ -235,22 +245,15 @@ impl EventStreams {
 
     /// Returns whether there are streams.
     fn keep_alive(&mut self) -> bool {
-        self.in_order().for_each(|stream| stream.queue.keep_alive());
+        self.in_order().for_each(|(_, stream)| stream.queue.keep_alive());
         self.is_kept_alive = !self.open.is_empty();
         self.is_kept_alive
     }
 
     /// All streams, the oldest first, so that a simulated run is the same each time.
-    fn in_order(&self) -> impl Iterator<Item = &OpenStream> {
-        let mut streams: Vec<_> = self.open.iter().collect();
-        streams.sort_unstable_by_key(|(socket, _)| **socket);
-        streams.into_iter().map(|(_, stream)| stream)
-    }
-}
-
-impl Drop for EventStreams {
-    /// The life is over. Streams that were not closed belong to a life that has crashed.
-    fn drop(&mut self) {
-        self.in_order().for_each(|stream| stream.queue.abandon());
+    fn in_order(&self) -> impl Iterator<Item = (SocketId, &OpenStream)> {
+        let mut streams: Vec<_> = self.open.iter().map(|(socket, stream)| (*socket, stream)).collect();
+        streams.sort_unstable_by_key(|(socket, _)| *socket);
+        streams.into_iter()
     }
 }
