@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use dog::Error;
-use dog::internal::Kind;
+use dog::internal::{Kind, LocalFuture};
 use dog_engine::address::Object;
 use dog_engine::departures::{Departure, Departures};
 use futures_channel::oneshot;
@@ -78,18 +78,28 @@ impl ObjectOutbox {
         message: Result<Bytes, Error>,
         repeat: Repeat,
     ) -> impl Future<Output = Result<T, Error>> + use<T> {
+        let answer = self.ask(object, message, repeat);
+        async move { wire::decode::<Result<T, Error>>(&answer.await?)? }
+    }
+
+    fn ask(
+        self: &Rc<Self>,
+        object: Object,
+        message: Result<Bytes, Error>,
+        repeat: Repeat,
+    ) -> LocalFuture<Result<Vec<u8>, Error>> {
         let (sender, receiver) = oneshot::channel();
         let queued = message.map(|message| {
             let message = Outgoing { bytes: Uint8Array::from(&message[..]), answer: Some(sender), repeat };
             self.departures.borrow_mut().call(object, message);
             self.depart_soon();
         });
-        async move {
+        Box::pin(async move {
             queued?;
             let gone = |_| Err(Error::new(Kind::Unreachable, "the object that made the call has ended"));
             let answer = receiver.await.unwrap_or_else(gone)?;
-            wire::decode::<Result<T, Error>>(&Uint8Array::new(&answer).to_vec())?
-        }
+            Ok(Uint8Array::new(&answer).to_vec())
+        })
     }
 
     /// Sends a cast to objects.

@@ -1,6 +1,6 @@
 //! Whom the Group itself reaches: [`Listeners`].
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use dog::{ClientId, ReplicaId};
 
@@ -28,7 +28,7 @@ impl<'a> Listeners<'a> {
 
     /// Those that may have sockets of this client.
     pub fn of(self, client: &ClientId) -> Vec<ReplicaId> {
-        let located: BTreeSet<ReplicaId> = self.clients.replicas(client).collect();
+        let located: HashSet<ReplicaId> = self.clients.replicas(client).collect();
         let members = self.members.unparked_that(|_| true);
         members.filter(|replica| located.contains(replica) || self.members.is_unheard(*replica)).collect()
     }

@@ -28,7 +28,8 @@ pub(super) enum SilenceChecks {
 /// When each member is to be asked for its seats, unless it is heard before. At most one entry per member.
 #[derive(Debug, Default)]
 pub(super) struct LivenessQueue {
-    queue: BTreeSet<(Timestamp, ReplicaId)>,
+    /// By milliseconds. [`Members`](super::members::Members) has a set of the same type: a program contains one.
+    queue: BTreeSet<(u64, ReplicaId)>,
     times: HashMap<ReplicaId, Timestamp>,
 }
 
@@ -37,11 +38,11 @@ impl LivenessQueue {
     pub(super) fn ask_by(&mut self, replica: ReplicaId, at: Timestamp) {
         match self.times.get(&replica).copied() {
             Some(sooner) if sooner <= at => return,
-            Some(later) => drop(self.queue.remove(&(later, replica))),
+            Some(later) => drop(self.queue.remove(&(later.as_millis(), replica))),
             None => {}
         }
         self.times.insert(replica, at);
-        self.queue.insert((at, replica));
+        self.queue.insert((at.as_millis(), replica));
     }
 
     pub(super) fn contains(&self, replica: ReplicaId) -> bool {
@@ -50,7 +51,7 @@ impl LivenessQueue {
 
     /// A member that is due.
     pub(super) fn pop_due(&mut self, now: Timestamp) -> Option<ReplicaId> {
-        let (_, replica) = self.queue.first().copied().filter(|(at, _)| *at <= now)?;
+        let (_, replica) = self.queue.first().copied().filter(|(at, _)| *at <= now.as_millis())?;
         self.queue.pop_first();
         self.times.remove(&replica);
         Some(replica)
@@ -58,12 +59,12 @@ impl LivenessQueue {
 
     pub(super) fn remove(&mut self, replica: ReplicaId) {
         if let Some(at) = self.times.remove(&replica) {
-            self.queue.remove(&(at, replica));
+            self.queue.remove(&(at.as_millis(), replica));
         }
     }
 
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.queue.first().map(|(at, _)| *at)
+        self.queue.first().map(|(at, _)| Timestamp::from_millis(*at))
     }
 }
 

@@ -1,6 +1,6 @@
 //! All members of a Group, and the indexes that make every decision cheap: [`Members`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct Members {
     /// How many are in the state `Uncounted`.
     uncounted: usize,
     /// Those that are not parked, the older before the younger.
-    unparked: BTreeMap<u64, ReplicaId>,
+    unparked: BTreeSet<(u64, ReplicaId)>,
     /// Those that can be given newcomers.
     by_use: BTreeSet<Use>,
     /// Parked ones, the longest parked first.
@@ -76,12 +76,15 @@ impl Members {
 
     /// Those that are not parked, the older before the younger.
     pub(super) fn unparked(&self) -> Arc<[ReplicaId]> {
-        self.unparked.values().copied().collect()
+        self.unparked.iter().map(|(_, replica)| *replica).collect()
     }
 
     /// Those that are not parked and meet the condition, the older before the younger.
     pub(super) fn unparked_that(&self, condition: impl Fn(&Member) -> bool) -> impl Iterator<Item = ReplicaId> {
-        self.unparked.values().copied().filter(move |replica| self.all.get(replica).is_some_and(&condition))
+        self.unparked
+            .iter()
+            .map(|(_, replica)| *replica)
+            .filter(move |replica| self.all.get(replica).is_some_and(&condition))
     }
 
     pub(super) fn is_unheard(&self, replica: ReplicaId) -> bool {
@@ -99,7 +102,7 @@ impl Members {
         self.all.insert(replica, Member::new(state, order));
         match state {
             MemberState::Parked => self.parked.push_back(replica),
-            _ => drop(self.unparked.insert(order, replica)),
+            _ => drop(self.unparked.insert((order, replica))),
         }
         self.uncounted += usize::from(state == MemberState::Uncounted);
         // Puts it into the order of placement.
@@ -142,16 +145,16 @@ impl Members {
         self.uncounted += usize::from(after == Some(MemberState::Uncounted));
         match (before, after) {
             (_, Some(MemberState::Parked)) => {
-                self.unparked.remove(&order);
+                self.unparked.remove(&(order, replica));
                 self.parked.push_back(replica);
             }
             (MemberState::Parked, Some(_)) => {
                 self.parked.retain(|other| *other != replica);
-                self.unparked.insert(order, replica);
+                self.unparked.insert((order, replica));
             }
             (_, Some(_)) => {}
             (_, None) => {
-                self.unparked.remove(&order);
+                self.unparked.remove(&(order, replica));
                 self.parked.retain(|other| *other != replica);
             }
         }

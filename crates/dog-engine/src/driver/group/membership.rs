@@ -1,7 +1,7 @@
 //! Takes Replicas into the cluster, introduces them to their siblings, spreads the view, counts the members' seats, and does
 //! what time brings.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     async fn introduce_all(self: &Rc<Self>, newcomers: Vec<ReplicaId>) {
         let Some(books) = self.books.get() else { return };
         let enrolment = self.enrolment(&books);
-        let new: BTreeSet<_> = newcomers.iter().collect();
+        let new: HashSet<_> = newcomers.iter().copied().collect();
         let mut siblings = self.members(&enrolment);
         siblings.replicas = siblings.iter().filter(|sibling| !new.contains(sibling)).collect();
         let deadline = books.borrow().policy().join_deadline;
@@ -74,9 +74,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         for (replica, join) in joins {
             let (this, round) = (Rc::clone(self), round.clone());
             start(self, async move {
-                let join = by_deadline(this.host(), deadline, join);
-                let (joined, stored) = futures_util::future::join(join, round).await;
-                let joined = match &*stored {
+                // Others await the round too, so it goes on meanwhile.
+                let joined = by_deadline(this.host(), deadline, join).await;
+                let joined = match &*round.await {
                     Ok(()) => joined,
                     Err(error) => Err(Error::new(error.kind(), error.to_string())),
                 };

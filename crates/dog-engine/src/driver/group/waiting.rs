@@ -1,6 +1,6 @@
 //! Clients that wait for the Group's answer. Pure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use dog::internal::Kind;
 use dog::{ClientId, Error, ReplicaId};
@@ -141,7 +141,7 @@ impl Waiting {
 pub(super) struct Queue {
     clients: VecDeque<Unplaced>,
     /// How many of them have reached each node.
-    near: BTreeMap<NodeId, usize>,
+    near: HashMap<NodeId, usize>,
 }
 
 impl Queue {

@@ -1,7 +1,7 @@
 //! Transactions of one object that conflict again and again run one at a time: [`TransactionQueue`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -23,7 +23,8 @@ const LONGEST_TURN: Duration = Duration::from_secs(3);
 pub(super) struct TransactionQueue<H: Host> {
     host: Rc<H>,
     turn: Cell<Option<(u64, Timestamp)>>,
-    waiting: RefCell<BTreeMap<u64, Waker>>,
+    /// By their numbers.
+    waiting: RefCell<VecDeque<(u64, Waker)>>,
     next: Cell<u64>,
     /// Whether the body of the transaction that has the turn is being polled.
     polled: Cell<bool>,
@@ -43,24 +44,39 @@ impl<H: Host> TransactionQueue<H> {
             return None;
         }
         let number = self.next.replace(self.next.get() + 1);
-        self.waiting.borrow_mut().insert(number, Waker::noop().clone());
+        self.waiting.borrow_mut().push_back((number, Waker::noop().clone()));
         Some(Box::pin(WaitForTurn { queue: Rc::clone(self), number, limit: None }))
     }
 
     fn take(self: &Rc<Self>, number: u64) -> Box<dyn TransactionTurn> {
-        self.waiting.borrow_mut().remove(&number);
+        self.leave(number);
         self.turn.set(Some((number, self.host.now())));
         // The next one limits how long this turn lasts.
         self.wake_first();
         Box::new(Turn { queue: Rc::clone(self), number })
     }
 
+    /// Has `waker` woken when this transaction is the first.
+    fn wait(&self, number: u64, waker: &Waker) {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Ok(at) = waiting.binary_search_by_key(&number, |(number, _)| *number) {
+            waiting[at].1.clone_from(waker);
+        }
+    }
+
+    /// Returns whether it has waited.
+    fn leave(&self, number: u64) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        let at = waiting.binary_search_by_key(&number, |(number, _)| *number);
+        at.is_ok_and(|at| waiting.remove(at).is_some())
+    }
+
     fn is_first(&self, number: u64) -> bool {
-        self.waiting.borrow().first_key_value().is_none_or(|(first, _)| *first == number)
+        self.waiting.borrow().front().is_none_or(|(first, _)| *first == number)
     }
 
     fn wake_first(&self) {
-        let first = self.waiting.borrow().first_key_value().map(|(_, waker)| waker.clone());
+        let first = self.waiting.borrow().front().map(|(_, waker)| waker.clone());
         if let Some(first) = first {
             first.wake();
         }
@@ -79,7 +95,7 @@ impl<H: Host> Future for WaitForTurn<H> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (queue, number) = (Rc::clone(&self.queue), self.number);
-        queue.waiting.borrow_mut().insert(number, context.waker().clone());
+        queue.wait(number, context.waker());
         loop {
             if !queue.is_first(number) {
                 return Poll::Pending;
@@ -99,8 +115,7 @@ impl<H: Host> Future for WaitForTurn<H> {
 impl<H: Host> Drop for WaitForTurn<H> {
     fn drop(&mut self) {
         // Without its turn, it may have been the first: then another is the first now.
-        let waited = self.queue.waiting.borrow_mut().remove(&self.number).is_some();
-        if waited {
+        if self.queue.leave(self.number) {
             self.queue.wake_first();
         }
     }
