@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::http::{Method, StatusCode, header};
-use dog::internal::{Kind, LocalFuture, SocketErrorKind};
+use dog::internal::{Kind, LocalFuture, SocketErrorKind, Topic};
 use dog::{
     Body, ClientId, Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId,
-    Timestamp, Topic,
+    Timestamp,
 };
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::handshake;

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use dog::{ClientId, CloseCode, Message, SocketId, Topic};
+use dog::internal::{Kind, Topic};
+use dog::{ClientId, CloseCode, Error, Message, SocketId};
 use dog_engine::host::KeptSocket;
+use dog_engine::wire;
 use js_sys::{Array, Map, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue};
@@ -20,18 +22,19 @@ const WITH_SOCKET: usize = 12 * 1024;
 /// Longest reason in a close frame, in bytes.
 const LONGEST_REASON: usize = 123;
 
-/// What must outlive the object's time in memory, for each socket, beside its client. A later release may add fields.
+/// The first byte of a stored [`SocketRecord`]. Increase it with each change of the fields, and read the earlier ones too: a
+/// socket outlives deploys.
+const FORMAT: u8 = 1;
+
+/// What must outlive the object's time in memory, for each socket, beside its client. It is stored as messages are sent: for
+/// MessagePack, which everything else is stored as, a program needs 20 KB more.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
 struct SocketRecord {
     /// What the App has said about the client.
-    #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Bytes>,
     /// The user's attachment.
-    #[serde(skip_serializing_if = "Option::is_none")]
     attachment: Option<Bytes>,
     /// The topics that the socket is subscribed to.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     topics: Vec<Topic>,
 }
 
@@ -79,7 +82,7 @@ impl ObjectSockets {
         };
         let in_storage = if with_socket.is_none() { storage.socket_record(id).ok().flatten() } else { None };
         let (stored, bytes) = (in_storage.is_some(), with_socket.or(in_storage));
-        let record = bytes.map_or(Ok(SocketRecord::default()), |bytes| dog::internal::decode(&bytes));
+        let record = bytes.map_or(Ok(SocketRecord::default()), |bytes| SocketRecord::decode(&bytes));
         let record = record.unwrap_or_else(|error| {
             tracing::error!("the attachment of a socket cannot be read: {error}");
             SocketRecord::default()
@@ -210,7 +213,14 @@ impl SocketRecord {
             return None;
         }
         // It consists of bytes and names, which can always be serialised.
-        dog::internal::encode(self).ok()
+        wire::append(self, vec![FORMAT]).ok()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        match bytes.split_first() {
+            Some((&FORMAT, record)) => wire::read(record),
+            _ => Err(Error::new(Kind::Encoding, "it was written by another release")),
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec;
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::features::Alarms;
 use crate::time::Timestamp;
 
 /// Longest name of an alarm, in bytes.
@@ -94,57 +94,5 @@ impl fmt::Debug for Alarm {
 pub struct NewAlarm {
     pub at: Timestamp,
     pub payload: Bytes,
-}
-
-impl NewAlarm {
-    /// # Errors
-    /// When the payload cannot be serialised or is too large.
-    pub(crate) fn new<T: Serialize + ?Sized>(at: Timestamp, payload: &T) -> Result<Self, Error> {
-        let payload = codec::encode(payload)?;
-        if payload.len() > MAX_ALARM_PAYLOAD {
-            let length = payload.len();
-            let message = format!("the payload of the alarm is {length} bytes serialised, {MAX_ALARM_PAYLOAD} at most");
-            return Err(Error::new(Kind::ValueTooLarge, message));
-        }
-        Ok(Self { at, payload })
-    }
-}
-
-/// # Errors
-/// When this cannot be the name of an alarm.
-pub(crate) fn check_alarm_name(name: &str) -> Result<(), Error> {
-    match name.len() {
-        1..=MAX_ALARM_NAME => Ok(()),
-        length => {
-            let message = format!("the name of an alarm has 1 to {MAX_ALARM_NAME} bytes, not {length}");
-            Err(Error::new(Kind::InvalidName, message))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_payloads_have_limits() {
-        let long = "x".repeat(MAX_ALARM_NAME);
-        assert!(check_alarm_name("a").is_ok() && check_alarm_name(&long).is_ok());
-        for wrong in ["", &format!("{long}x")] {
-            assert!(check_alarm_name(wrong).unwrap_err().is_invalid_name());
-        }
-        let payload = |length: usize| NewAlarm::new(Timestamp::from_millis(0), &"x".repeat(length));
-        // MessagePack puts three bytes before a text of this length.
-        assert_eq!(payload(MAX_ALARM_PAYLOAD - 3).unwrap().payload.len(), MAX_ALARM_PAYLOAD);
-        assert!(payload(MAX_ALARM_PAYLOAD - 2).unwrap_err().is_too_large());
-    }
-
-    #[test]
-    fn a_payload_is_read_as_it_was_set() {
-        let set = NewAlarm::new(Timestamp::from_millis(5), &("ann", 3)).unwrap();
-        let alarm = Alarm::new("a".into(), set.at, 2, set.payload);
-        assert_eq!(alarm.payload::<(String, u8)>().unwrap(), ("ann".to_owned(), 3));
-        assert!(alarm.payload::<Vec<bool>>().unwrap_err().is_encoding());
-        assert_eq!((alarm.name(), alarm.due().as_millis(), alarm.attempt()), ("a", 5, 2));
-    }
+    pub feature: Alarms,
 }

@@ -22,7 +22,6 @@ use crate::port::ReplicaPort;
 use crate::replica::Replica;
 use crate::replies::{BroadcastReport, GossipReplies};
 use crate::socket::{Socket, encode_attachment};
-use crate::topic::{Topic, check_topic};
 use crate::verbs::GroupVerb;
 
 /// The way from the code of a Replica to its sockets, its siblings, its storage and its host. Cloning it is cheap.
@@ -65,12 +64,12 @@ impl<R: Replica> Context<R> {
 
     /// The id of this Replica.
     pub fn id(&self) -> ReplicaId {
-        self.port.replica()
+        self.port().replica()
     }
 
     /// The id of its Group.
     pub fn group(&self) -> GroupId {
-        self.port.group()
+        self.port().group()
     }
 
     object_methods!(R);
@@ -87,7 +86,7 @@ impl<R: Replica> Context<R> {
     /// A request that is not a valid handshake is answered with 405, 400 or 426 and takes no seat.
     #[must_use = "the socket opens when this response is returned"]
     pub fn connect(&self, request: Request) -> Response {
-        self.port.connect(request, None)
+        self.port().connect(request, None)
     }
 
     /// Accepts the request as a WebSocket, like [`connect`](Self::connect), and attaches `attachment` to the new socket. Use
@@ -111,7 +110,7 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_encoding`]: the attachment cannot be serialised.
     pub fn connect_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
-        Ok(self.port.connect(request, Some(attachment)))
+        Ok(self.port().connect(request, Some(attachment)))
     }
 
     /// Begins to accept the request as a WebSocket. Choose a subprotocol, attach a value, then [`connect`](Accept::connect).
@@ -157,7 +156,7 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn close_to_newcomers(&self) -> Result<(), Error> {
-        self.port.set_door(Door::Closed)
+        self.port().set_door(Door::Closed)
     }
 
     /// Takes newcomers again, after [`close_to_newcomers`](Self::close_to_newcomers). The Group learns it with the next report,
@@ -166,7 +165,7 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn open_to_newcomers(&self) -> Result<(), Error> {
-        self.port.set_door(Door::Open)
+        self.port().set_door(Door::Open)
     }
 
     /// Sends to all sockets of this Replica. The message is queued when the call returns. See [`Socket::send`] for what that
@@ -183,7 +182,7 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn emit(&self, message: impl IntoMessage) -> Result<(), Error> {
-        self.port.emit(&message.into(), Except::Nobody)
+        self.port().emit(&message.into(), Except::Nobody)
     }
 
     /// Sends to all sockets of the Group, on every Replica. The message is on its way when the call returns. Each socket
@@ -200,7 +199,7 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn broadcast(&self, message: impl IntoMessage) -> Result<(), Error> {
-        self.port.broadcast(&message.into(), Except::Nobody)
+        self.port().broadcast(&message.into(), Except::Nobody)
     }
 
     /// Sends to all sockets of the Group like [`broadcast`](Self::broadcast), and waits until every Replica has answered, 3
@@ -220,46 +219,7 @@ impl<R: Replica> Context<R> {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn broadcast_confirmed(&self, message: impl IntoMessage) -> Result<BroadcastReport, Error> {
-        self.port.broadcast_confirmed(message.into(), Except::Nobody).await
-    }
-
-    /// Sends to the sockets of this Replica that are [subscribed](Socket::subscribe) to a topic. The message is queued when the
-    /// call returns. The cost grows with the number of subscribers, not with the number of sockets.
-    ///
-    /// ```
-    /// # use dog::*;
-    /// # fn example<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
-    /// // `on_open` has subscribed the sockets of this table's players: `socket.subscribe("players")`.
-    /// cx.emit_to("players", "Place your bets")?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// - [`Error::is_invalid_topic`]: there can be no such topic. See [`Topic`].
-    /// - [`Error::is_closed`]: this activation of the Replica is over.
-    pub fn emit_to(&self, topic: &str, message: impl IntoMessage) -> Result<(), Error> {
-        check_topic(topic)?;
-        self.port.emit_to(topic, &message.into(), Except::Nobody)
-    }
-
-    /// Sends to all sockets of the Group that are [subscribed](Socket::subscribe) to a topic, on every Replica. The message is
-    /// on its way when the call returns. Each subscriber gets it at most once, in order with everything else that this
-    /// Replica sends. It goes to every Replica that has sockets, and each looks for its own subscribers.
-    ///
-    /// ```
-    /// # use dog::*;
-    /// # fn example<R: Replica>(cx: &Context<R>) -> Result<(), Error> {
-    /// cx.broadcast_to("scores/tennis", "15:0")?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// - [`Error::is_invalid_topic`]: there can be no such topic. See [`Topic`].
-    /// - [`Error::is_closed`]: this activation of the Replica is over.
-    pub fn broadcast_to(&self, topic: &str, message: impl IntoMessage) -> Result<(), Error> {
-        self.port.broadcast_to(Topic::new(topic)?, &message.into(), Except::Nobody)
+        self.port().broadcast_confirmed(message.into(), Except::Nobody).await
     }
 
     /// Sends to all sockets of one client, on whichever Replica they are. Returns the number of sockets; 0 means that the
@@ -288,7 +248,7 @@ impl<R: Replica> Context<R> {
     ///   members.
     /// - [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn whisper(&self, client: &ClientId, message: impl IntoMessage) -> Result<usize, Error> {
-        self.port.whisper(client.clone(), message.into()).await
+        self.port().whisper(client.clone(), message.into()).await
     }
 
     /// Asks every sibling that is in use, and waits until all have answered, 3 s at most. This Replica itself is not asked.
@@ -335,7 +295,7 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_encoding`]: `gossip` cannot be serialised.
     /// - [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn gossip(&self, gossip: &R::Gossip) -> Result<GossipReplies<R::Answer>, Error> {
-        Ok(GossipReplies::decode(self.port.gossip(codec::encode(gossip)?).await?))
+        Ok(GossipReplies::decode(self.port().gossip(codec::encode(gossip)?).await?))
     }
 
     /// Closes all sockets of one client, on whichever Replica they are. This goes through the Group: see
@@ -359,7 +319,7 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn disconnect(&self, client: &ClientId, code: CloseCode, reason: &str) -> Result<BroadcastReport, Error> {
         let (client, reason) = (client.clone(), reason.to_owned());
-        self.port.verb(GroupVerb::Disconnect { client, code: code.as_u16(), reason }).await?.into_report()
+        self.port().verb(GroupVerb::Disconnect { client, code: code.as_u16(), reason }).await?.into_report()
     }
 
     /// Calls the Group of this Replica: [`Group::on_call`] answers. The Group is activated if it is not in memory.
@@ -392,7 +352,7 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_no_room`]: the Group is not in memory, and the host takes no further objects.
     /// - [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn call_group(&self, call: &<R::Group as Group>::Call) -> Result<<R::Group as Group>::Reply, Error> {
-        ask(call, async |call| self.port.call_group(call).await).await
+        ask(call, async |call| self.port().call_group(call).await).await
     }
 }
 

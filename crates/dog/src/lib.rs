@@ -6,20 +6,21 @@
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]; `placement`: [`Placement`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
-//! - `event_stream`: sockets that only send: [`Context::event_stream`]; `stream_format`: how they write messages; `session`: what they are
-//!   called in requests of their clients; `deliver`: those requests
+//! - `event_stream`: sockets that only send; `stream_format`: how they write messages; `session`: requests of their clients
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
 //! - `verbs`: what a Group does without its own code; [`ClientPage`], [`ClientCount`]
-//! - `message`: [`Message`]; `topic`: [`Topic`]; `close`: [`CloseCode`], and how a socket ends
+//! - `message`: [`Message`]; `topic`: [`Topic`]; `subscriptions`: what is done with topics; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries
-//!   are listed; `alarm`: [`Alarm`], which is set beside them
+//!   are listed; `alarm`: [`Alarm`], which is set beside them; `alarm_methods`: how
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `anonymous`: [`Anonymous`]; `id/place`: [`Place`]
 //! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `timers`: [`Sleep`], [`Interval`]; `tasks`: [`Task`]; `env`: [`Env`]
-//! - `error`: [`Error`] and [`Failure`]; `codec`: how values become bytes; `port`: what the engine implements
+//! - `error`: [`Error`] and [`Failure`]; `codec`: how values become bytes; `port`: what the engine implements; `features`: what an App may leave out
 
 mod accept;
 mod alarm;
+#[cfg(feature = "alarms")]
+mod alarm_methods;
 mod anonymous;
 mod app;
 mod auto_response;
@@ -28,11 +29,12 @@ mod call;
 mod close;
 mod codec;
 mod context;
-mod deliver;
 mod env;
 mod error;
+#[cfg(feature = "streams")]
 mod event_stream;
 mod except;
+mod features;
 mod group;
 mod group_names;
 mod groups;
@@ -55,6 +57,8 @@ mod session;
 mod socket;
 mod storage;
 mod stream_format;
+#[cfg(feature = "topics")]
+mod subscriptions;
 mod tasks;
 mod time;
 mod timers;
@@ -94,6 +98,7 @@ pub use storage::Storage;
 pub use tasks::{MAX_TASKS, Task};
 pub use time::Timestamp;
 pub use timers::{Interval, Sleep};
+#[cfg(feature = "topics")]
 pub use topic::{MAX_TOPIC, MAX_TOPIC_BYTES, MAX_TOPICS, Topic};
 pub use transaction::Transaction;
 pub use verbs::{ClientCount, ClientPage, MAX_CLIENT_PAGE};

@@ -129,26 +129,24 @@ impl List {
         Some(covered)
     }
 
-    /// For the engine: applies `writes` to `entries`.
+    /// For the engine: the `stored` entries, which stand in the order of this selection, with `writes` to the selected keys, cut
+    /// at the limit.
     #[doc(hidden)]
-    pub fn overlay(&self, entries: &mut BTreeMap<String, Bytes>, writes: &BTreeMap<String, Option<Bytes>>) {
-        for (key, write) in self.of(writes) {
-            match write {
-                Some(value) => entries.insert(key.clone(), value.clone()),
-                None => entries.remove(key),
-            };
-        }
-    }
-
-    /// For the engine: applies order and limit.
-    #[doc(hidden)]
-    pub fn cut(&self, entries: BTreeMap<String, Bytes>) -> Vec<(String, Bytes)> {
+    pub fn overlay(
+        &self,
+        mut stored: Vec<(String, Bytes)>,
+        mut writes: BTreeMap<String, Option<Bytes>>,
+    ) -> Vec<(String, Bytes)> {
         let most = self.limit.unwrap_or(usize::MAX);
-        if self.reverse {
-            entries.into_iter().rev().take(most).collect()
-        } else {
-            entries.into_iter().take(most).collect()
+        if writes.is_empty() {
+            stored.truncate(most);
+            return stored;
         }
+        for (key, value) in stored {
+            writes.entry(key).or_insert(Some(value));
+        }
+        let found = writes.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        if self.reverse { found.rev().take(most).collect() } else { found.take(most).collect() }
     }
 }
 
@@ -229,12 +227,14 @@ mod tests {
     #[test]
     fn what_is_meant_does_not_depend_on_who_asks() {
         let list = List::prefix("k").start("k2").end("k8").limit(3).reverse();
-        let kept: BTreeMap<_, _> = (0..10).map(|n| (format!("k{n}"), Bytes::from(vec![n]))).collect();
-        let mut entries: BTreeMap<_, _> = kept.into_iter().filter(|(key, _)| list.contains(key)).collect();
+        let kept = (0..10).rev().map(|n| (format!("k{n}"), Bytes::from(vec![n])));
+        let kept: Vec<_> = kept.filter(|(key, _)| list.contains(key)).collect();
         let writes =
             BTreeMap::from([("k7".to_owned(), None), ("k55".to_owned(), Some(Bytes::new())), ("x".to_owned(), None)]);
-        list.overlay(&mut entries, &writes);
-        let keys: Vec<_> = list.cut(entries).into_iter().map(|(key, _)| key).collect();
+        let writes = list.of(&writes).map(|(key, write)| (key.clone(), write.clone())).collect();
+        let keys = |writes| list.overlay(kept.clone(), writes).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(keys(BTreeMap::new()), ["k7", "k6", "k5"]);
+        let keys = keys(writes);
         assert_eq!(keys, ["k6", "k55", "k5"]);
     }
 

@@ -188,97 +188,9 @@ macro_rules! object_methods {
         }
 
         /// The durable storage of this object.
+        #[cfg(feature = "storage")]
         pub fn storage(&self) -> $crate::Storage {
             $crate::Storage::new(self.port.storage())
-        }
-
-        /// Sets the alarm of this name, and replaces an earlier one of the same name. `on_alarm` is called with `payload` at
-        /// that time or soon after, at least once, even if the server restarts in between. When `Ok` is returned, the alarm
-        /// survives a crash. To set it together with entries, use
-        /// [`Transaction::set_alarm`](crate::Transaction::set_alarm).
-        ///
-        /// Alarms that are due start in the order of their times, as separate handlers that interleave, at most 64 at a time.
-        /// An alarm whose handler fails is called again after 1 s, then after twice the last delay, up to 5 minutes, and
-        /// holds up no other. Handlers of one name run one after the other: an alarm that is set by its own handler comes
-        /// after it, and its success does not clear the new one. Alarms are not entries:
-        /// [`Storage::delete_all`](crate::Storage::delete_all) leaves them.
-        ///
-        /// Not cancel safe: if the future is dropped, the alarm may be set or not.
-        ///
-        /// ```
-        /// # async fn example(cx: &dog::GroupContext, user: &str) -> dog::Result {
-        /// let in_an_hour = cx.now() + std::time::Duration::from_secs(3600);
-        /// cx.set_alarm(&format!("remind/{user}"), in_an_hour, &"the meeting begins").await?;
-        /// # Ok(())
-        /// # }
-        /// ```
-        ///
-        /// # Errors
-        /// - [`Error::is_invalid_name`](crate::Error::is_invalid_name): the name has not 1 to 256 bytes.
-        /// - [`Error::is_too_large`](crate::Error::is_too_large): the payload has more than 16 KiB when serialised.
-        /// - [`Error::is_too_many`](crate::Error::is_too_many): the object has 10,000 alarms.
-        /// - [`Error::is_encoding`](crate::Error::is_encoding): the payload cannot be serialised.
-        /// - [`Error::is_closed`](crate::Error::is_closed) or [`Error::is_storage`](crate::Error::is_storage), as
-        ///   [`Storage::put`](crate::Storage::put).
-        pub async fn set_alarm<T: ::serde::Serialize + ?Sized>(
-            &self,
-            name: &str,
-            at: $crate::Timestamp,
-            payload: &T,
-        ) -> ::std::result::Result<(), $crate::Error> {
-            self.storage().set_alarm(name, at, payload).await
-        }
-
-        /// Removes the alarm of this name, if it is set. Its handler may run already; then it is not called again.
-        ///
-        /// Not cancel safe: if the future is dropped, the alarm may be removed or not.
-        ///
-        /// # Errors
-        /// - [`Error::is_invalid_name`](crate::Error::is_invalid_name): the name has not 1 to 256 bytes.
-        /// - [`Error::is_closed`](crate::Error::is_closed) or [`Error::is_storage`](crate::Error::is_storage), as
-        ///   [`Storage::put`](crate::Storage::put).
-        pub async fn delete_alarm(&self, name: &str) -> ::std::result::Result<(), $crate::Error> {
-            self.storage().delete_alarm(name).await
-        }
-
-        /// The time for which the alarm of this name is set, or `None`. An alarm that has failed keeps its time. While its
-        /// handler runs, this is the next alarm of that name, if it was set meanwhile.
-        ///
-        /// Cancel safe.
-        ///
-        /// # Errors
-        /// - [`Error::is_invalid_name`](crate::Error::is_invalid_name): the name has not 1 to 256 bytes.
-        /// - [`Error::is_closed`](crate::Error::is_closed) or [`Error::is_storage`](crate::Error::is_storage), as
-        ///   [`Storage::get`](crate::Storage::get).
-        pub async fn alarm(
-            &self,
-            name: &str,
-        ) -> ::std::result::Result<::std::option::Option<$crate::Timestamp>, $crate::Error> {
-            self.storage().alarm(name).await
-        }
-
-        /// The alarms that are set and whose names `list` selects, each with its time, in the order of their names: at most
-        /// 10,000. Those whose handler runs are left out, as in [`alarm`](Self::alarm).
-        ///
-        /// Cancel safe.
-        ///
-        /// ```
-        /// # async fn example(cx: &dog::GroupContext) -> dog::Result {
-        /// for (name, due) in cx.alarms(&dog::List::prefix("remind/").limit(100)).await? {
-        ///     println!("{name} is due at {due:?}");
-        /// }
-        /// # Ok(())
-        /// # }
-        /// ```
-        ///
-        /// # Errors
-        /// [`Error::is_closed`](crate::Error::is_closed) or [`Error::is_storage`](crate::Error::is_storage), as
-        /// [`Storage::get`](crate::Storage::get).
-        pub async fn alarms(
-            &self,
-            list: &$crate::List,
-        ) -> ::std::result::Result<::std::vec::Vec<(::std::string::String, $crate::Timestamp)>, $crate::Error> {
-            self.storage().alarms(list).await
         }
     };
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
+use crate::features::Streams;
 use crate::id::ReplicaId;
 
 /// Longest message that [`GroupHandle::deliver`](crate::GroupHandle::deliver) takes, in bytes.
@@ -23,6 +24,8 @@ pub struct Session {
     pub socket: u64,
     /// Random, and known only to the Replica and those whom it told.
     pub token: [u8; 16],
+    /// It takes no bytes.
+    pub streams: Streams,
 }
 
 impl Session {
@@ -60,17 +63,22 @@ impl FromStr for Session {
         let replica = *replica.parse::<ReplicaId>().map_err(|_| Self::not_found())?.as_bytes();
         let socket = u64::from_str_radix(socket, 16).map_err(none)?;
         let token = u128::from_str_radix(token, 16).map_err(none)?.to_be_bytes();
-        Ok(Self { replica, socket, token })
+        let streams = Streams::get().ok_or_else(Self::not_found)?;
+        Ok(Self { replica, socket, token, streams })
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "streams"))]
 mod tests {
     use super::*;
 
+    fn session() -> Session {
+        Session { replica: [7; 32], socket: 5, token: [0xa5; 16], streams: Streams::get().unwrap() }
+    }
+
     #[test]
     fn a_session_is_read_back_and_nothing_else_is_read() {
-        let session = Session { replica: [7; 32], socket: 1 << 63 | 5, token: [0xa5; 16] };
+        let session = Session { socket: 1 << 63 | 5, ..session() };
         let text = session.to_string();
         assert_eq!((text.len(), text.parse::<Session>().unwrap()), (DIGITS, session));
         let changed = [
@@ -89,7 +97,6 @@ mod tests {
 
     #[test]
     fn a_log_does_not_show_the_token() {
-        let session = Session { replica: [7; 32], socket: 5, token: [0xa5; 16] };
-        assert!(!format!("{session:?}").contains("a5a5"));
+        assert!(!format!("{:?}", session()).contains("a5a5"));
     }
 }

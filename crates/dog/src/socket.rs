@@ -18,7 +18,6 @@ use crate::message::IntoMessage;
 use crate::numbers::SocketId;
 use crate::port::ReplicaPort;
 use crate::replies::BroadcastReport;
-use crate::topic::{Topic, check_topic};
 
 /// Largest attachment of a socket, in bytes when serialised.
 pub const MAX_ATTACHMENT: usize = 16 * 1024;
@@ -69,7 +68,7 @@ impl Socket {
             return &self.client;
         }
         if self.assigned.get().is_none()
-            && let Some(client) = self.port.client(self.id).filter(|client| *client != self.client)
+            && let Some(client) = self.port().client(self.id).filter(|client| *client != self.client)
         {
             let _ = self.assigned.set(client);
         }
@@ -93,7 +92,7 @@ impl Socket {
     /// - [`Error::is_deadline`]: the Group did not acknowledge it within 3 s.
     pub async fn assign(&self, client: &ClientId) -> Result<(), Error> {
         client.check_known()?;
-        self.port.assign(self.id, client.clone()).await
+        self.port().assign(self.id, client.clone()).await
     }
 
     /// Sends to this socket alone.
@@ -122,26 +121,7 @@ impl Socket {
     /// # Errors
     /// [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
     pub fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
-        self.port.send(self.id, &message.into())
-    }
-
-    /// The session of this event stream: what [`GroupHandle::deliver`](crate::GroupHandle::deliver) needs to hand a message of
-    /// its client to this socket. `None` for a WebSocket, whose client sends on it, and for a socket that has closed.
-    ///
-    /// Send it to the client in the first event, and to nobody else: who has it can speak for this client until the stream ends.
-    /// It is 112 hexadecimal digits, among them 128 random bits.
-    ///
-    /// ```
-    /// # use dog::{Message, Result, Socket};
-    /// # fn on_open(socket: &Socket) -> Result {
-    /// if let Some(session) = socket.session() {
-    ///     socket.send(session)?;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn session(&self) -> Option<String> {
-        self.port.session(self.id).map(|session| session.to_string())
+        self.port().send(self.id, &message.into())
     }
 
     /// Closes this socket. The client gets everything that was sent before, then the close with `code` and the first 123 bytes
@@ -151,7 +131,7 @@ impl Socket {
     /// `on_close` runs after this call has returned. If a handler closes several sockets, their `on_close` run in the same
     /// order.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        self.port.close(self.id, code, reason);
+        self.port().close(self.id, code, reason);
     }
 
     /// Sends to the sockets of this Replica, as [`Context::emit`](crate::Context::emit). `to` says whether this socket
@@ -160,7 +140,7 @@ impl Socket {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn emit(&self, message: impl IntoMessage, to: To) -> Result<(), Error> {
-        self.port.emit(&message.into(), self.except(to))
+        self.port().emit(&message.into(), self.except(to))
     }
 
     /// Sends to all sockets of the Group, as [`Context::broadcast`](crate::Context::broadcast). `to` says whether this
@@ -169,7 +149,7 @@ impl Socket {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub fn broadcast(&self, message: impl IntoMessage, to: To) -> Result<(), Error> {
-        self.port.broadcast(&message.into(), self.except(to))
+        self.port().broadcast(&message.into(), self.except(to))
     }
 
     /// Sends to all sockets of the Group and reports how many there were, as
@@ -179,7 +159,7 @@ impl Socket {
     /// # Errors
     /// [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn broadcast_confirmed(&self, message: impl IntoMessage, to: To) -> Result<BroadcastReport, Error> {
-        self.port.broadcast_confirmed(message.into(), self.except(to).cloned()).await
+        self.port().broadcast_confirmed(message.into(), self.except(to).cloned()).await
     }
 
     /// Sends to all sockets of one client. The same as [`Context::whisper`](crate::Context::whisper): deadlines, cancel
@@ -188,7 +168,7 @@ impl Socket {
     /// # Errors
     /// [`Error::is_deadline`], [`Error::is_unreachable`], [`Error::is_too_many`] or [`Error::is_closed`].
     pub async fn whisper(&self, client: &ClientId, message: impl IntoMessage) -> Result<usize, Error> {
-        self.port.whisper(client.clone(), message.into()).await
+        self.port().whisper(client.clone(), message.into()).await
     }
 
     /// The identity that the App gave with the request that opened this socket, or `None`: see
@@ -200,78 +180,7 @@ impl Socket {
     ///   Replica is over.
     /// - [`Error::is_encoding`]: the identity is not a `T`.
     pub fn identity<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        self.port.identity(self.id)?.map(|bytes| codec::decode(&bytes)).transpose()
-    }
-
-    /// Subscribes this socket to a topic: a subset of the Group's sockets that [`broadcast_to`](Self::broadcast_to) and
-    /// [`emit_to`](Self::emit_to) reach. A socket that is subscribed already stays so.
-    ///
-    /// When the future completes with `Ok`, the socket is subscribed on all Replicas: from then on it hears every message for
-    /// the topic, whichever object sends it. The first subscriber of a topic on a Replica waits until the Group has
-    /// acknowledged it, for 3 s at most; others do not wait. The subscription survives the hibernation of the Replica, and
-    /// ends with the socket.
-    ///
-    /// Names have 1 to 256 bytes and no control characters. A socket may have 128 topics, with names of 8 KiB together; a
-    /// Replica 10,000 different topics, a Group 100,000. Over a limit nothing changes, and the socket stays open.
-    ///
-    /// Not cancel safe: if the future is dropped after its first poll, the socket is subscribed, and the Group learns of it
-    /// a little later.
-    ///
-    /// ```
-    /// # use dog::{Result, Socket, To};
-    /// # async fn on_open(socket: &Socket) -> Result {
-    /// socket.subscribe("scores/tennis").await?;
-    /// socket.broadcast_to("scores/tennis", "15:0", To::Everyone)?;
-    /// socket.unsubscribe("scores/tennis")?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// The socket is not subscribed in these cases:
-    /// - [`Error::is_invalid_topic`]: the name breaks the rules above.
-    /// - [`Error::is_too_many`]: the socket, the Replica or the Group would have too many topics.
-    /// - [`Error::is_deadline`]: the Group did not answer within 3 s.
-    /// - [`Error::is_unreachable`]: the Group cannot be reached.
-    /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
-    pub async fn subscribe(&self, topic: &str) -> Result<(), Error> {
-        self.port.subscribe(self.id, Topic::new(topic)?).await
-    }
-
-    /// Ends the subscription of this socket to a topic, at once. Does nothing if there is none.
-    ///
-    /// # Errors
-    /// - [`Error::is_invalid_topic`]: there can be no such topic. See [`Topic`].
-    /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
-    pub fn unsubscribe(&self, topic: &str) -> Result<(), Error> {
-        check_topic(topic)?;
-        self.port.unsubscribe(self.id, topic)
-    }
-
-    /// The topics that this socket is subscribed to, in the order of their names. Empty once it has closed.
-    pub fn topics(&self) -> Vec<Topic> {
-        self.port.topics(self.id)
-    }
-
-    /// Sends to the subscribers of a topic on this Replica, as [`Context::emit_to`](crate::Context::emit_to). `to` says
-    /// whether this socket and the other sockets of its client are among the receivers: those that are subscribed.
-    ///
-    /// # Errors
-    /// - [`Error::is_invalid_topic`]: there can be no such topic. See [`Topic`].
-    /// - [`Error::is_closed`]: this activation of the Replica is over.
-    pub fn emit_to(&self, topic: &str, message: impl IntoMessage, to: To) -> Result<(), Error> {
-        check_topic(topic)?;
-        self.port.emit_to(topic, &message.into(), self.except(to))
-    }
-
-    /// Sends to all subscribers of a topic, on every Replica, as [`Context::broadcast_to`](crate::Context::broadcast_to).
-    /// `to` says whether this socket and the other sockets of its client are among the receivers: those that are subscribed.
-    ///
-    /// # Errors
-    /// - [`Error::is_invalid_topic`]: there can be no such topic. See [`Topic`].
-    /// - [`Error::is_closed`]: this activation of the Replica is over.
-    pub fn broadcast_to(&self, topic: &str, message: impl IntoMessage, to: To) -> Result<(), Error> {
-        self.port.broadcast_to(Topic::new(topic)?, &message.into(), self.except(to))
+        self.port().identity(self.id)?.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
     /// The value attached to this socket, or `None`. It survives the hibernation of the Replica, but not the end of the
@@ -282,7 +191,7 @@ impl Socket {
     ///   Replica is over.
     /// - [`Error::is_encoding`]: the attached value is not a `T`.
     pub fn attachment<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        self.port.attachment(self.id)?.map(|bytes| codec::decode(&bytes)).transpose()
+        self.port().attachment(self.id)?.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
     /// Attaches `value` to this socket, and replaces an earlier value.
@@ -292,7 +201,7 @@ impl Socket {
     /// - [`Error::is_encoding`]: the value cannot be serialised.
     /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
     pub fn set_attachment<T: Serialize>(&self, value: &T) -> Result<(), Error> {
-        self.port.set_attachment(self.id, encode_attachment(value)?)
+        self.port().set_attachment(self.id, encode_attachment(value)?)
     }
 
     /// Changes the value attached to this socket: reads it, or takes the default if there is none, calls `update`, and attaches
@@ -359,12 +268,16 @@ impl Socket {
     /// Replica is over.
     pub fn state<T: Default + 'static>(&self) -> Result<Rc<RefCell<T>>, Error> {
         let make = || Rc::new(RefCell::<T>::default()) as Rc<dyn std::any::Any>;
-        let state = self.port.socket_state(self.id, TypeId::of::<RefCell<T>>(), make)?;
+        let state = self.port().socket_state(self.id, TypeId::of::<RefCell<T>>(), make)?;
         // The port returns a value of the type that it was asked for.
         state.downcast().map_err(|_| Error::of_socket(self.id))
     }
 
-    fn except(&self, to: To) -> Except<&ClientId> {
+    pub(crate) fn port(&self) -> &dyn ReplicaPort {
+        &*self.port
+    }
+
+    pub(crate) fn except(&self, to: To) -> Except<&ClientId> {
         match to {
             To::Others => Except::Client(self.client()),
             To::OtherSockets => Except::Socket(self.id),

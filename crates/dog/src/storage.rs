@@ -7,12 +7,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::alarm::check_alarm_name;
 use crate::codec;
 use crate::error::{Error, Failure, Kind};
 use crate::list::{List, TransactionRead, keys_in_pages};
 use crate::port::{LocalFuture, StoragePort, TransactionTurn};
-use crate::time::Timestamp;
 use crate::transaction::{Transaction, in_turn};
 use crate::writes::{StorageWrites, check_key};
 
@@ -41,6 +39,10 @@ pub struct Storage {
 }
 
 impl Storage {
+    pub(crate) fn port(&self) -> &dyn StoragePort {
+        &*self.port
+    }
+
     #[doc(hidden)]
     pub fn new(port: Rc<dyn StoragePort>) -> Self {
         Self { port }
@@ -60,7 +62,7 @@ impl Storage {
     /// - [`Error::is_storage`]: the storage failed.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         check_key(key)?;
-        self.port.get(key).await?.map(|bytes| codec::decode(&bytes)).transpose()
+        self.port().get(key).await?.map(|bytes| codec::decode(&bytes)).transpose()
     }
 
     /// Stores `value` under `key`, and replaces an earlier value. When it returns `Ok`, the value is on disk.
@@ -103,7 +105,7 @@ impl Storage {
     /// bytes. All others as [`get`](Self::get).
     pub async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>, Error> {
         check_key(key)?;
-        self.port.get(key).await?.map(|value| codec::decode_bytes(&value)).transpose()
+        self.port().get(key).await?.map(|value| codec::decode_bytes(&value)).transpose()
     }
 
     /// Deletes the value under `key`, if there is one. When it returns `Ok`, the deletion is on disk.
@@ -127,7 +129,7 @@ impl Storage {
     /// - [`Error::is_closed`]: this activation of the object is over.
     /// - [`Error::is_storage`]: the storage failed.
     pub async fn delete_all(&self) -> Result<(), Error> {
-        self.port.delete_all().await
+        self.port().delete_all().await
     }
 
     /// Deletes all entries whose keys begin with `prefix`, all of them or none. Alarms stay set. Their keys are read first, 256
@@ -148,7 +150,7 @@ impl Storage {
         })
     }
 
-    async fn write(&self, writes: StorageWrites) -> Result<(), Error> {
+    pub(crate) async fn write(&self, writes: StorageWrites) -> Result<(), Error> {
         // Nothing was read, so there can be no conflict.
         if let Some(done) = self.commit(writes, Vec::new()).await? {
             done.await?;
@@ -163,47 +165,11 @@ impl Storage {
         reads: Vec<(u64, TransactionRead)>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
         if !writes.alarms.is_empty()
-            && let Some(loading) = self.port.load_alarms()
+            && let Some(loading) = self.port().load_alarms()
         {
             loading.await?;
         }
-        self.port.commit(writes, reads)
-    }
-
-    /// See [`Context::set_alarm`](crate::Context::set_alarm).
-    pub(crate) async fn set_alarm<T: Serialize + ?Sized>(
-        &self,
-        name: &str,
-        at: Timestamp,
-        payload: &T,
-    ) -> Result<(), Error> {
-        let mut writes = StorageWrites::default();
-        writes.set_alarm(name, at, payload)?;
-        self.write(writes).await
-    }
-
-    /// See [`Context::delete_alarm`](crate::Context::delete_alarm).
-    pub(crate) async fn delete_alarm(&self, name: &str) -> Result<(), Error> {
-        let mut writes = StorageWrites::default();
-        writes.delete_alarm(name)?;
-        self.write(writes).await
-    }
-
-    /// See [`Context::alarm`](crate::Context::alarm).
-    pub(crate) async fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error> {
-        check_alarm_name(name)?;
-        if let Some(loading) = self.port.load_alarms() {
-            loading.await?;
-        }
-        self.port.alarm(name)
-    }
-
-    /// See [`Context::alarms`](crate::Context::alarms).
-    pub(crate) async fn alarms(&self, list: &List) -> Result<Vec<(String, Timestamp)>, Error> {
-        if let Some(loading) = self.port.load_alarms() {
-            loading.await?;
-        }
-        self.port.alarms(list)
+        self.port().commit(writes, reads)
     }
 
     /// The entries that `list` selects, in the order of their keys. All of them are in memory at once, and some hosts read
@@ -214,7 +180,7 @@ impl Storage {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn list<T: DeserializeOwned>(&self, list: &List) -> Result<Vec<(String, T)>, Error> {
-        let entries = self.port.list(list.clone()).await?;
+        let entries = self.port().list(list.clone()).await?;
         entries.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
     }
 
@@ -234,7 +200,7 @@ impl Storage {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn keys(&self, list: &List) -> Result<Vec<String>, Error> {
-        keys_in_pages(list, async |page| self.port.list(page).await).await
+        keys_in_pages(list, async |page| self.port().list(page).await).await
     }
 
     /// Reads and writes several keys as one: either all writes of `body` are made or none, and nothing that it read has
@@ -276,7 +242,7 @@ impl Storage {
         for overtaken in 0..ATTEMPTS {
             turn = turn.filter(|turn| turn.lasts());
             if turn.is_none()
-                && let Some(comes) = self.port.turn(overtaken)
+                && let Some(comes) = self.port().turn(overtaken)
             {
                 turn = Some(comes.await);
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Kind};
+use crate::features::Topics;
 
 /// Longest name of a topic, in bytes.
 pub const MAX_TOPIC: usize = 256;
@@ -33,7 +34,7 @@ pub const MAX_TOPIC_BYTES: usize = 8 * 1024;
 /// # Ok::<(), dog::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Topic(Arc<str>);
+pub struct Topic(Arc<str>, Topics);
 
 impl Topic {
     /// The topic with this name.
@@ -44,7 +45,8 @@ impl Topic {
     pub fn new(name: impl AsRef<str>) -> Result<Self, Error> {
         let name = name.as_ref();
         check_topic(name)?;
-        Ok(Self(name.into()))
+        let Some(topics) = Topics::get() else { return Err(Error::new(Kind::InvalidTopic, "there are no topics")) };
+        Ok(Self(name.into(), topics))
     }
 
     /// The name.
@@ -119,7 +121,7 @@ impl<'de> Deserialize<'de> for Topic {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "topics"))]
 mod tests {
     use super::*;
 

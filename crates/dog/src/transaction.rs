@@ -11,12 +11,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::alarm::check_alarm_name;
 use crate::codec;
 use crate::error::Error;
 use crate::list::{List, TransactionRead, keys_in_pages};
 use crate::port::{StoragePort, TransactionTurn};
-use crate::time::Timestamp;
 use crate::writes::{StorageWrites, check_key};
 
 /// Runs the body of a transaction. Its turn knows when the body is being polled.
@@ -61,6 +59,20 @@ impl Transaction {
         Self { port: Rc::clone(port), began: port.version(), reads, writes }
     }
 
+    pub(crate) fn port(&self) -> &dyn StoragePort {
+        &*self.port
+    }
+
+    /// What it writes.
+    pub(crate) fn writes(&self) -> &RefCell<StorageWrites> {
+        &self.writes
+    }
+
+    /// What is read must not have changed when this transaction is made.
+    pub(crate) fn note_read(&self, read: TransactionRead) {
+        self.reads.borrow_mut().push(read);
+    }
+
     /// What it has read, each with the version since which nothing of it may have changed, and what it writes.
     pub(crate) fn into_parts(self) -> (Vec<(u64, TransactionRead)>, StorageWrites) {
         let Self { began, reads, writes, .. } = self;
@@ -77,12 +89,12 @@ impl Transaction {
 
     async fn value(&self, key: &str) -> Result<Option<Bytes>, Error> {
         check_key(key)?;
-        let written = self.writes.borrow().entries.get(key).cloned();
+        let written = self.writes().borrow().entries.get(key).cloned();
         match written {
             Some(written) => Ok(written),
             None => {
-                self.reads.borrow_mut().push(TransactionRead::Key(key.to_owned()));
-                self.port.get(key).await
+                self.note_read(TransactionRead::Key(key.to_owned()));
+                self.port().get(key).await
             }
         }
     }
@@ -101,13 +113,11 @@ impl Transaction {
 
     async fn entries(&self, list: &List) -> Result<Vec<(String, Bytes)>, Error> {
         let own: BTreeMap<_, _> =
-            list.of(&self.writes.borrow().entries).map(|(key, write)| (key.clone(), write.clone())).collect();
+            list.of(&self.writes().borrow().entries).map(|(key, write)| (key.clone(), write.clone())).collect();
         // Deleted entries make room for entries beyond the limit.
         let gone = own.values().filter(|write| write.is_none()).count();
-        let kept = self.port.list(list.clone().with_more(gone)).await?;
-        let mut entries: BTreeMap<String, Bytes> = kept.into_iter().collect();
-        list.overlay(&mut entries, &own);
-        let found = list.cut(entries);
+        let kept = self.port().list(list.clone().with_more(gone)).await?;
+        let found = list.overlay(kept, own);
         self.reads.borrow_mut().extend(list.covered_by(&found).map(TransactionRead::Range));
         Ok(found)
     }
@@ -118,7 +128,7 @@ impl Transaction {
     /// - [`Error::is_too_large`]: the key has more than 2 KiB, or the value more than 2 MiB when serialised.
     /// - [`Error::is_encoding`]: the value cannot be serialised.
     pub fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
-        self.writes.borrow_mut().put(key, value)
+        self.writes().borrow_mut().put(key, value)
     }
 
     /// Stores bytes, as [`Storage::put_bytes`](crate::Storage::put_bytes), when the transaction is made.
@@ -126,7 +136,7 @@ impl Transaction {
     /// # Errors
     /// [`Error::is_too_large`]: the key has more than 2 KiB, or there are more than 2 MiB.
     pub fn put_bytes(&self, key: &str, bytes: impl Into<Bytes>) -> Result<(), Error> {
-        self.writes.borrow_mut().put_bytes(key, &bytes.into())
+        self.writes().borrow_mut().put_bytes(key, &bytes.into())
     }
 
     /// The bytes under `key`, as [`Storage::get_bytes`](crate::Storage::get_bytes), with the writes of this transaction.
@@ -152,7 +162,7 @@ impl Transaction {
     /// As [`Storage::get`](crate::Storage::get).
     pub async fn delete_prefix(&self, prefix: &str) -> Result<(), Error> {
         let keys = self.keys(&List::prefix(prefix)).await?;
-        self.writes.borrow_mut().entries.extend(keys.into_iter().map(|key| (key, None)));
+        self.writes().borrow_mut().entries.extend(keys.into_iter().map(|key| (key, None)));
         Ok(())
     }
 
@@ -161,62 +171,13 @@ impl Transaction {
     /// # Errors
     /// [`Error::is_too_large`]: the key has more than 2 KiB.
     pub fn delete(&self, key: &str) -> Result<(), Error> {
-        self.writes.borrow_mut().delete(key)
-    }
-
-    /// Sets an alarm, as [`Context::set_alarm`](crate::Context::set_alarm), when the transaction is made.
-    ///
-    /// ```
-    /// # async fn example(cx: &dog::GroupContext) -> dog::Result {
-    /// let due = cx.now() + std::time::Duration::from_secs(60);
-    /// cx.storage()
-    ///     .transaction(async |entries| {
-    ///         entries.put("order/7", &"open")?;
-    ///         entries.set_alarm("order/7", due, &())?;
-    ///         Ok(())
-    ///     })
-    ///     .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// - [`Error::is_invalid_name`]: the name has not 1 to 256 bytes.
-    /// - [`Error::is_too_large`]: the payload has more than 16 KiB when serialised.
-    /// - [`Error::is_encoding`]: the payload cannot be serialised.
-    pub fn set_alarm<T: Serialize + ?Sized>(&self, name: &str, at: Timestamp, payload: &T) -> Result<(), Error> {
-        self.writes.borrow_mut().set_alarm(name, at, payload)
-    }
-
-    /// Deletes an alarm, as [`Context::delete_alarm`](crate::Context::delete_alarm), when the transaction is made.
-    ///
-    /// # Errors
-    /// [`Error::is_invalid_name`]: the name has not 1 to 256 bytes.
-    pub fn delete_alarm(&self, name: &str) -> Result<(), Error> {
-        self.writes.borrow_mut().delete_alarm(name)
-    }
-
-    /// The time for which an alarm is set, as [`Context::alarm`](crate::Context::alarm), with the writes of this transaction.
-    /// If another handler sets or deletes the alarm, or the alarm's own handler ends, the transaction runs again.
-    ///
-    /// # Errors
-    /// As [`Context::alarm`](crate::Context::alarm).
-    pub async fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error> {
-        check_alarm_name(name)?;
-        if let Some(written) = self.writes.borrow().alarms.get(name) {
-            return Ok(written.as_ref().map(|alarm| alarm.at));
-        }
-        self.reads.borrow_mut().push(TransactionRead::Alarm(name.to_owned()));
-        if let Some(loading) = self.port.load_alarms() {
-            loading.await?;
-        }
-        self.port.alarm(name)
+        self.writes().borrow_mut().delete(key)
     }
 }
 
 impl fmt::Debug for Transaction {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let writes = self.writes.borrow();
+        let writes = self.writes().borrow();
         write!(formatter, "Transaction({} writes)", writes.entries.len() + writes.alarms.len())
     }
 }

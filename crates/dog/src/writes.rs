@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::alarm::{NewAlarm, check_alarm_name};
+use crate::alarm::NewAlarm;
 use crate::codec;
 use crate::error::{Error, Kind};
-use crate::time::Timestamp;
 
 /// Longest key, in bytes.
 pub const MAX_KEY: usize = 2 * 1024;
@@ -44,23 +43,6 @@ impl StorageWrites {
     pub(crate) fn delete(&mut self, key: &str) -> Result<(), Error> {
         check_key(key)?;
         self.entries.insert(key.to_owned(), None);
-        Ok(())
-    }
-
-    pub(crate) fn set_alarm<T: Serialize + ?Sized>(
-        &mut self,
-        name: &str,
-        at: Timestamp,
-        payload: &T,
-    ) -> Result<(), Error> {
-        check_alarm_name(name)?;
-        self.alarms.insert(name.to_owned(), Some(NewAlarm::new(at, payload)?));
-        Ok(())
-    }
-
-    pub(crate) fn delete_alarm(&mut self, name: &str) -> Result<(), Error> {
-        check_alarm_name(name)?;
-        self.alarms.insert(name.to_owned(), None);
         Ok(())
     }
 }

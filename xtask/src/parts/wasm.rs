@@ -1,5 +1,6 @@
 //! The part `wasm`: the crates without a runtime build for a target that has neither threads nor sockets, the code of the
-//! Workers host has no warnings, and a Worker with two Groups of one name does not build.
+//! Workers host has no warnings, also without each feature that an App may leave out, and a Worker with two Groups of one name
+//! does not build.
 
 use anyhow::Result;
 
@@ -12,10 +13,14 @@ use crate::workspace::Workspace;
 /// The packages with code for wasm only, which the part `clippy` does not compile.
 const WASM_ONLY: &[&str] = &["durable-object-groups-workers", "conformance-worker", "chat", "relay", "game"];
 
+/// What an App may leave out: the features of `dog`. No other crate has features for it.
+const FEATURES: &[&str] = &["alarms", "storage", "streams", "topics"];
+
 /// Installs a toolchain for wasm, builds the crates and runs clippy.
 pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
     let toolchain = WasmToolchain::install(workspace)?;
     build(workspace, &toolchain)?;
+    without_features(workspace, &toolchain)?;
     if toolchain.has_clippy() { clippy(workspace, &toolchain) } else { Ok(()) }
 }
 
@@ -37,4 +42,19 @@ fn clippy(workspace: &Workspace, toolchain: &WasmToolchain) -> Result<()> {
     let packages = WASM_ONLY.iter().flat_map(|package| ["-p", package]);
     let step = workspace.cargo().args(["clippy", "--lib", "--target", WASM_TARGET]).args(packages);
     toolchain.apply(step.args(["--", "-D", "warnings"]))?.run()
+}
+
+/// The Workers host, and with it the API and the engine, with none of the features and with each alone.
+fn without_features(workspace: &Workspace, toolchain: &WasmToolchain) -> Result<()> {
+    let each = FEATURES.iter().map(|feature| format!("dog/{feature}"));
+    for features in std::iter::once(String::new()).chain(each) {
+        let what = ["--lib", "--target", WASM_TARGET, "-p", "durable-object-groups-workers", "--features", &features];
+        let step = if toolchain.has_clippy() {
+            workspace.cargo().args(["clippy"]).args(what).args(["--", "-D", "warnings"])
+        } else {
+            workspace.cargo().args(["check"]).args(what)
+        };
+        toolchain.apply(step)?.run()?;
+    }
+    Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use dog::{Epoch, ReplicaId, Topic};
+use dog::internal::{Topic, Topics};
+use dog::{Epoch, ReplicaId};
 
 use crate::message::{InterestAnswer, InterestReport};
 
@@ -106,6 +107,9 @@ impl Interests {
 
     /// What this Replica has reported does not count any more.
     pub(super) fn forget(&mut self, replica: ReplicaId) {
+        if !Topics::ON {
+            return;
+        }
         let Some(interest) = self.replicas.remove(&replica) else { return };
         interest.topics.iter().for_each(|topic| self.remove_from(topic, replica));
     }
@@ -150,6 +154,7 @@ mod tests {
             sequence,
             topics: topics.iter().map(topic).collect(),
             census,
+            feature: Topics::get().unwrap(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dog::http::Extensions;
-use dog::internal::{Identity, PeerAddress, StreamFormat};
+use dog::internal::{Identity, PeerAddress, StreamFormat, Streams};
 use dog::{Request, SocketId};
 
 use crate::address::{ReplicaAddress, SeatId};
@@ -20,7 +20,7 @@ pub(super) struct SeatMark(pub(super) SeatId);
 
 /// In a response that opens an event stream: how messages are written to it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OpensStream(pub(super) StreamFormat);
+pub(super) struct OpensStream(pub(super) StreamFormat, pub(super) Streams);
 
 /// In a response that opens a socket: the first attachment of the socket.
 #[derive(Clone)]

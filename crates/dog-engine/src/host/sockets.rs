@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::{ClientId, Close, CloseCode, Epoch, Message, Request, Response, SocketError, SocketId, Topic};
+use dog::internal::Topic;
+use dog::{ClientId, Close, CloseCode, Epoch, Message, Request, Response, SocketError, SocketId};
 
 use crate::address::{ReplicaAddress, SeatId};
 use crate::event_stream::{Relief, StreamBacklog};

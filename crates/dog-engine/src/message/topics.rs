@@ -1,6 +1,7 @@
 //! The messages about topics.
 
-use dog::{ClientId, Epoch, Message, ReplicaId, Topic};
+use dog::internal::{Topic, Topics};
+use dog::{ClientId, Epoch, Message, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use crate::address::NodeId;
@@ -21,6 +22,8 @@ pub struct InterestReport {
     pub topics: Vec<(Topic, bool)>,
     /// Whether `topics` names every topic that has subscribers.
     pub census: bool,
+    /// It takes no bytes.
+    pub feature: Topics,
 }
 
 /// A Group's answer to an [`InterestReport`].

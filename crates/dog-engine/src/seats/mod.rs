@@ -14,7 +14,7 @@ mod unreported;
 use std::collections::HashMap;
 use std::fmt;
 
-use dog::internal::{Door, Except};
+use dog::internal::{Door, Except, Topics as Feature};
 use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -288,10 +288,11 @@ impl Seats {
 
     /// What the Group has to know of the topics, and has not acknowledged. `None` if it has acknowledged everything.
     pub fn interest(&self) -> Option<(InterestRound, InterestReport)> {
+        let feature = Feature::get()?;
         let (round, topics) = self.topics.report()?;
         let InterestRound { sequence, census } = round;
         let (replica, epoch, node) = (self.replica, self.epoch, self.node);
-        Some((round, InterestReport { replica, epoch, node, sequence, topics, census }))
+        Some((round, InterestReport { replica, epoch, node, sequence, topics, census, feature }))
     }
 
     /// The open sockets that a verb leaves out.

@@ -1,9 +1,10 @@
-//! The topics of a Replica's sockets, and what the Group has to know of them: [`Topics`]. Pure.
+//! The topics of a Replica's sockets, and what the Group has to know of them: [`Topics`]. Pure. What is called without a topic asks
+//! whether there are any, so that nothing of it is in the program of an App that has left them out.
 
 use std::collections::HashMap;
 
-use dog::internal::Kind;
-use dog::{Error, MAX_TOPIC_BYTES, MAX_TOPICS, SocketId, Topic};
+use dog::internal::{Kind, MAX_TOPIC_BYTES, MAX_TOPICS, Topic, Topics as Feature};
+use dog::{Error, SocketId};
 
 use crate::message::InterestAnswer;
 use crate::socket_map::SocketMap;
@@ -106,7 +107,7 @@ impl Topics {
     /// A socket of the life before has kept this topic. The Group takes the topics of a new life for unknown until it reports
     /// them, and sends everything, so this is no change.
     pub fn restore(&mut self, socket: SocketId, topic: &Topic) {
-        if self.of_sockets.get(&socket).is_none_or(|own| own.position(topic).is_none()) {
+        if Feature::ON && self.of_sockets.get(&socket).is_none_or(|own| own.position(topic).is_none()) {
             self.insert(socket, topic);
         }
     }
@@ -136,7 +137,7 @@ impl Topics {
 
     /// The socket has ended.
     pub fn close(&mut self, socket: SocketId) {
-        if self.of_sockets.is_empty() {
+        if !Feature::ON || self.of_sockets.is_empty() {
             return;
         }
         let Some(own) = self.of_sockets.remove(&socket) else { return };
@@ -174,7 +175,7 @@ impl Topics {
 
     /// Whether the Group has acknowledged everything, and has asked for nothing.
     pub fn is_reported(&self) -> bool {
-        self.unreported.changed.is_empty() && !self.unreported.asked
+        !Feature::ON || (self.unreported.changed.is_empty() && !self.unreported.asked)
     }
 
     /// The Group does not know the topics of this Replica, and asks for them.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use dog::Alarm;
+use dog::internal::Alarms;
 use futures_util::future::select;
 
 use super::alarm_book::{DueAlarm, FIRST_DELAY};
@@ -18,6 +19,9 @@ use crate::repeats::log_limited;
 
 /// The host wakes the object for its earliest alarm.
 pub(in crate::driver) fn alarms_due<O: Living>(object: &Rc<O>) {
+    if !Alarms::ON {
+        return;
+    }
     object.core().store().alarm_runs().wake();
     start_due(object);
 }

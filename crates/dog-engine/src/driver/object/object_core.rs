@@ -72,7 +72,7 @@ impl<V: 'static, H: Host> ObjectCore<V, H> {
 
     /// The storage as the user's code sees it in the current activation.
     pub(in crate::driver) fn storage_port(&self) -> Rc<dyn StoragePort> {
-        Rc::new(StorePort::new(Rc::clone(&self.store), self.life.activation()))
+        StorePort::new_port(&self.store, self.life.activation())
     }
 
     /// Ends the life, by a fault of the user's code: nothing is written any more, and alarms whose handlers run are tried again

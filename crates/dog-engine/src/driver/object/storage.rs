@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use dog::internal::{Kind, LocalFuture, NewAlarm, StoragePort, StorageWrites, TransactionRead, TransactionTurn};
+use dog::internal::{
+    Alarms, Kind, LocalFuture, NewAlarm, Storage, StoragePort, StorageWrites, TransactionRead, TransactionTurn,
+};
 use dog::{Epoch, Error, List, MAX_ALARMS, Timestamp};
 
 use super::activation::{Activation, over};
@@ -28,7 +30,8 @@ pub(in crate::driver) struct Store<H: Host> {
     epoch: Epoch,
     ended: Cell<bool>,
     log: RefCell<WriteLog>,
-    alarm_book: RefCell<AlarmBook>,
+    /// `None` if the App has left out alarms. Then nothing of the book is in the program.
+    alarm_book: Option<RefCell<AlarmBook>>,
     alarm_runs: AlarmRuns,
     /// Writes that are not durable yet, and who waits for the last of them.
     in_flight: Cell<usize>,
@@ -45,7 +48,7 @@ impl<H: Host> Store<H> {
             epoch,
             ended: Cell::new(false),
             log: RefCell::default(),
-            alarm_book: RefCell::default(),
+            alarm_book: Alarms::get().map(|feature| RefCell::new(AlarmBook::new(feature))),
             alarm_runs: AlarmRuns::default(),
             in_flight: Cell::new(0),
             waiting: RefCell::default(),
@@ -125,16 +128,19 @@ impl<H: Host> Store<H> {
             return Ok(None);
         }
         let StorageWrites { entries, alarms } = writes;
-        if !alarms.is_empty() && !self.with_alarms(|book| book.has_room(&alarms)) {
+        let sets_alarms = Alarms::ON && !alarms.is_empty();
+        if sets_alarms && !self.with_alarms(|book| book.has_room(&alarms)) {
             let message = format!("the object has {MAX_ALARMS} alarms: delete some first");
             return Err(Error::new(Kind::TooMany, message));
         }
-        if entries.is_empty() && alarms.is_empty() {
+        if entries.is_empty() && !sets_alarms {
             return Ok(Some(Box::pin(async { Ok(()) })));
         }
         let logged = {
             let mut log = self.log.borrow_mut();
-            log.write_alarms(alarms.keys().map(String::as_str));
+            if sets_alarms {
+                log.write_alarms(alarms.keys().map(String::as_str));
+            }
             log.write(&entries)
         };
         let mut batch = Batch::default();
@@ -143,7 +149,7 @@ impl<H: Host> Store<H> {
             batch = Batch::of_entries(Space::User, entries);
         }
         let mut pending = None;
-        if !alarms.is_empty() {
+        if sets_alarms {
             let writes = self.book_alarms(alarms);
             batch.alarm = writes.alarm;
             batch.spaces.push(SpaceWrites { space: Space::Alarms, delete_all: false, entries: writes.entries });
@@ -158,9 +164,9 @@ impl<H: Host> Store<H> {
         Ok(self.write(Batch::deleting_all(Space::User), logged, None))
     }
 
-    /// Asks the book of alarms. It is not borrowed while the user's code runs.
-    pub(super) fn with_alarms<T>(&self, ask: impl FnOnce(&mut AlarmBook) -> T) -> T {
-        ask(&mut self.alarm_book.borrow_mut())
+    /// Asks the book of alarms, if there are any. It is not borrowed while the user's code runs.
+    pub(super) fn with_alarms<T: Default>(&self, ask: impl FnOnce(&mut AlarmBook) -> T) -> T {
+        self.alarm_book.as_ref().map(|book| ask(&mut book.borrow_mut())).unwrap_or_default()
     }
 
     pub(super) fn alarm_runs(&self) -> &AlarmRuns {
@@ -174,7 +180,7 @@ impl<H: Host> Store<H> {
 
     /// Reads which alarms are set. `None` if this is known.
     pub(super) fn load_alarms(self: &Rc<Self>) -> Option<LocalFuture<Result<(), Error>>> {
-        if self.with_alarms(|book| book.is_loaded()) {
+        if !Alarms::ON || self.with_alarms(|book| book.is_loaded()) {
             return None;
         }
         let store = Rc::clone(self);
@@ -228,8 +234,9 @@ impl<H: Host> Store<H> {
 
     /// Tells the host the time of the earliest alarm again.
     pub(super) fn announce_alarms_again(self: &Rc<Self>) {
-        let alarm: AlarmChange = self.with_alarms(AlarmBook::announce_again);
-        drop(self.write_alarms(AlarmWrites { alarm: Some(alarm), ..AlarmWrites::default() }));
+        if let Some(alarm) = self.with_alarms(|book| Some(book.announce_again())) {
+            drop(self.write_alarms(AlarmWrites { alarm: Some(alarm), ..AlarmWrites::default() }));
+        }
     }
 
     /// The life ends because another may have begun, which is woken for what runs or is due.
@@ -266,14 +273,13 @@ impl<H: Host> Store<H> {
         Box::pin(async move {
             // Each stored entry that is about to be deleted makes room for one behind the limit.
             let deleted = pending.values().filter(|write| write.is_none()).count();
-            let mut entries = if cleared { BTreeMap::new() } else { store.stored(&list, deleted).await? };
-            list.overlay(&mut entries, &pending);
-            Ok(list.cut(entries))
+            let stored = if cleared { Vec::new() } else { store.stored(&list, deleted).await? };
+            Ok(list.overlay(stored, pending))
         })
     }
 
     /// The stored entries of `list`, and `more` than its limit.
-    async fn stored(&self, list: &List, more: usize) -> Result<BTreeMap<String, Bytes>, Error> {
+    async fn stored(&self, list: &List, more: usize) -> Result<Vec<(String, Bytes)>, Error> {
         let limit = list.most().map(|most| most.saturating_add(more));
         let order = if list.is_reverse() { Order::Descending } else { Order::Ascending };
         let stored = self.host.read_range(self.object, Space::User, list.bounds(), limit, order).await?;
@@ -338,8 +344,12 @@ pub(in crate::driver) struct StorePort<H: Host> {
 }
 
 impl<H: Host> StorePort<H> {
-    pub(in crate::driver) fn new(store: Rc<Store<H>>, activation: Activation) -> Self {
-        Self { store, activation }
+    /// Where an App has left out the storage, nothing behind this is in its program.
+    pub(in crate::driver) fn new_port(store: &Rc<Store<H>>, activation: Activation) -> Rc<dyn StoragePort> {
+        if !Storage::ON {
+            unreachable!("without the feature `storage` there is no `Context::storage`");
+        }
+        Rc::new(Self { store: Rc::clone(store), activation })
     }
 
     fn refused<T: 'static>(&self) -> Option<LocalFuture<Result<T, Error>>> {

@@ -282,7 +282,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// Gives the seat of an answered request to its socket, or to the body while it is streamed, or frees it.
     fn hand_over_seat(&self, mut response: Response, seat: SeatId, identity: Option<Bytes>) -> Response {
         if response.extensions_mut().remove::<SeatMark>().is_some_and(|mark| mark.0 == seat) {
-            if let Some(OpensStream(format)) = response.extensions_mut().remove() {
+            if let Some(OpensStream(format, _)) = response.extensions_mut().remove() {
                 return self.open_stream(response, seat, format, identity);
             }
             // The socket opens before the client has the response, so the client misses no message after the response.

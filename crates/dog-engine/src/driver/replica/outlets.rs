@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{Session, SocketErrorKind, StreamFormat};
+use dog::internal::{Session, SocketErrorKind, StreamFormat, Streams};
 use dog::{Body, Close, CloseCode, Epoch, Message, SocketError, SocketId};
 use subtle::ConstantTimeEq;
 
@@ -54,8 +54,9 @@ struct OpenStream {
     token: Option<[u8; 16]>,
 }
 
+/// Where an App has left out event streams, what follows from this is not in its program.
 fn is_stream(socket: SocketId) -> bool {
-    socket.raw() & STREAM != 0
+    Streams::ON && socket.raw() & STREAM != 0
 }
 
 impl<H: Host> Outlets<H> {
@@ -95,7 +96,7 @@ impl<H: Host> Outlets<H> {
 
     fn deliver_to_streams(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
         let streams = self.streams.borrow();
-        if streams.open.is_empty() {
+        if !Streams::ON || streams.open.is_empty() {
             return 0;
         }
         let (mut encoded, mut taken, now) = (Encoded::new(message), 0, self.host.now());
@@ -163,10 +164,11 @@ impl<H: Host> Outlets<H> {
 
     /// The session of an open event stream. `None` for other sockets.
     pub(super) fn session(&self, socket: SocketId) -> Option<Session> {
+        let feature = Streams::get()?;
         let mut streams = self.streams.borrow_mut();
         let stream = streams.open.get_mut(&socket)?;
         let token = *stream.token.get_or_insert_with(|| self.host.secret());
-        Some(Session { replica: *self.address.replica.as_bytes(), socket: socket.raw(), token })
+        Some(Session { replica: *self.address.replica.as_bytes(), socket: socket.raw(), token, streams: feature })
     }
 
     /// The event stream that a session names, if it is open and has given out that token. How long this takes does not depend on
@@ -179,6 +181,9 @@ impl<H: Host> Outlets<H> {
 
     /// A seat was released: the event stream that had it, and how it has ended, if it is still open.
     pub(super) fn left(&self, seat: SeatId) -> Option<(SocketId, End)> {
+        if !Streams::ON {
+            return None;
+        }
         let streams = self.streams.borrow();
         let socket = *streams.by_seat.get(&seat)?;
         let end = match streams.open.get(&socket)?.queue.outcome() {
@@ -218,6 +223,9 @@ impl<H: Host> Outlets<H> {
 impl<H: Host> Drop for Outlets<H> {
     /// The life is over. Streams that were not closed belong to a life that has crashed.
     fn drop(&mut self) {
+        if !Streams::ON {
+            return;
+        }
         for (socket, stream) in self.streams.borrow().in_order() {
             stream.queue.abandon();
             self.host.occurred(Occurrence::StreamEnded(socket));

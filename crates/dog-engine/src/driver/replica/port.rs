@@ -1,17 +1,18 @@
 //! The handle by which a Replica's code reaches its driver, for as long as the activation lasts.
 
 use std::any::{Any, TypeId};
+use std::future::ready;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{
     AppPort, Door, Except, GossipAnswers, GroupVerb, LocalFuture, ObjectPort, ReplicaPort, Session, StoragePort,
-    StreamFormat, VerbAnswer,
+    StreamFormat, Topic, Topics, VerbAnswer,
 };
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
-    SocketId, Timestamp, Topic,
+    SocketId, Timestamp,
 };
 
 use super::{ReplicaDriver, topics};
@@ -48,6 +49,11 @@ impl<R: Replica, H: Host> Port<R, H> {
         self.driver.upgrade().ok_or_else(over)
     }
 
+    /// The same, if the App has topics.
+    fn driver_with_topics(&self) -> Result<Rc<ReplicaDriver<R, H>>, Error> {
+        if Topics::ON { self.driver() } else { Err(over()) }
+    }
+
     /// The same, evaluated when the future is first polled: the caller may not poll it at once.
     fn driver_when_polled(&self) -> impl FnOnce() -> Result<Rc<ReplicaDriver<R, H>>, Error> + use<R, H> {
         let (driver, activation) = (Weak::clone(&self.driver), self.activation.clone());
@@ -80,7 +86,7 @@ impl<R: Replica, H: Host> ObjectPort for Port<R, H> {
     }
 
     fn storage(&self) -> Rc<dyn StoragePort> {
-        Rc::new(StorePort::new(Rc::clone(&self.store), self.activation.clone()))
+        StorePort::new_port(&self.store, self.activation.clone())
     }
 
     fn dog(&self) -> Rc<dyn AppPort> {
@@ -154,6 +160,9 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     }
 
     fn subscribe(&self, socket: SocketId, topic: Topic) -> LocalFuture<Result<(), Error>> {
+        if !Topics::ON {
+            return Box::pin(ready(Err(over())));
+        }
         let (driver, activation) = (self.driver_when_polled(), self.activation.clone());
         Box::pin(async move {
             let driver = driver()?;
@@ -162,20 +171,20 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     }
 
     fn unsubscribe(&self, socket: SocketId, topic: &str) -> Result<(), Error> {
-        topics::unsubscribe(&*self.driver()?, socket, topic)
+        topics::unsubscribe(&*self.driver_with_topics()?, socket, topic)
     }
 
     fn topics(&self, socket: SocketId) -> Vec<Topic> {
-        self.driver().map(|driver| topics::topics_of(&*driver, socket)).unwrap_or_default()
+        self.driver_with_topics().map(|driver| topics::topics_of(&*driver, socket)).unwrap_or_default()
     }
 
     fn emit_to(&self, topic: &str, message: &Message, except: Except<&ClientId>) -> Result<(), Error> {
-        topics::emit_to(&*self.driver()?, topic, message, except);
+        topics::emit_to(&*self.driver_with_topics()?, topic, message, except);
         Ok(())
     }
 
     fn broadcast_to(&self, topic: Topic, message: &Message, except: Except<&ClientId>) -> Result<(), Error> {
-        topics::broadcast_to(&*self.driver()?, topic, message, except);
+        topics::broadcast_to(&*self.driver_with_topics()?, topic, message, except);
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use dog::internal::{Except, Kind, LocalFuture};
-use dog::{ClientId, Error, Message, SocketId, Topic};
+use dog::internal::{Except, Kind, LocalFuture, Topic, Topics};
+use dog::{ClientId, Error, Message, SocketId};
 
 use super::outlets::Outlets;
 use super::reporting::Reports;
@@ -181,7 +181,7 @@ pub(super) fn topic_delivery_came<R: Subscribable>(driver: &R, delivery: &TopicD
 
 /// The Group learns within 1 s of what it need not know at once.
 pub(super) fn report_soon<R: Subscribable>(driver: &R) {
-    if driver.seats().borrow().topics().is_reported() || driver.interests().is_scheduled.replace(true) {
+    if !Topics::ON || driver.seats().borrow().topics().is_reported() || driver.interests().is_scheduled.replace(true) {
         return;
     }
     let (host, weak) = (Rc::clone(driver.core().host()), driver.weak());
@@ -196,7 +196,7 @@ pub(super) fn report_soon<R: Subscribable>(driver: &R) {
 
 /// Tells the Group which topics have subscribers here, and again until it has answered.
 fn report<R: Subscribable>(driver: &R) {
-    if driver.interests().reports.replace(true) {
+    if !Topics::ON || driver.interests().reports.replace(true) {
         return;
     }
     let (host, weak) = (Rc::clone(driver.core().host()), driver.weak());

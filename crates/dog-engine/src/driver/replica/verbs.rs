@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::internal::{Door, Except, GossipAnswers, Kind, StreamFormat};
+use dog::http::StatusCode;
+use dog::internal::{Door, Except, GossipAnswers, Kind, StreamFormat, Streams};
 use dog::{
     BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
@@ -152,9 +153,12 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         format: StreamFormat,
         attachment: Option<Bytes>,
     ) -> Response {
+        let Some(streams) = Streams::get() else {
+            return dog::text_response(StatusCode::NOT_IMPLEMENTED, "the feature `streams` is off");
+        };
         seated(request, attachment, || {
             let mut response = event_stream::accept(request, format)?;
-            response.extensions_mut().insert(OpensStream(format));
+            response.extensions_mut().insert(OpensStream(format, streams));
             Ok(response)
         })
     }
@@ -306,7 +310,7 @@ fn seated(
 ) -> Response {
     let Some(mark) = request.extensions().get::<SeatMark>().copied() else {
         // The user made this request, or has connected it before.
-        return dog::text_response(dog::http::StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
+        return dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
     };
     match accept() {
         Ok(mut response) => {

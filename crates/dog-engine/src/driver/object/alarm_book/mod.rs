@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::NewAlarm;
+use dog::internal::{Alarms, NewAlarm};
 use dog::{List, MAX_ALARMS, Timestamp};
 
 use super::alarm_record::AlarmRecord;
@@ -22,8 +22,10 @@ const MAX_RUNNING: usize = 64;
 ///
 /// The book is read from the storage when it is first needed, and again after a write that failed. What it decides to write
 /// counts as written from then on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AlarmBook {
+    /// There is no book without the feature.
+    _feature: Alarms,
     is_loaded: bool,
     set: BTreeMap<String, SetAlarm>,
     /// The names of all set alarms by the time of their next attempt.
@@ -90,6 +92,20 @@ fn delay(failed: u32) -> Duration {
 }
 
 impl AlarmBook {
+    pub(super) fn new(feature: Alarms) -> Self {
+        Self {
+            _feature: feature,
+            is_loaded: false,
+            set: BTreeMap::new(),
+            by_time: BTreeSet::new(),
+            running: BTreeMap::new(),
+            held: BTreeMap::new(),
+            announced: None,
+            last_number: 0,
+            unloaded: 0,
+        }
+    }
+
     pub(super) fn is_loaded(&self) -> bool {
         self.is_loaded
     }
@@ -158,7 +174,7 @@ impl AlarmBook {
     pub(super) fn write(&mut self, alarms: BTreeMap<String, Option<NewAlarm>>, now: Timestamp) -> AlarmWrites {
         let mut writes = AlarmWrites::default();
         for (name, alarm) in alarms {
-            let Some(NewAlarm { at, payload }) = alarm else {
+            let Some(NewAlarm { at, payload, .. }) = alarm else {
                 // An alarm that is not set costs no write.
                 self.held.remove(&name);
                 if self.set.contains_key(&name) {

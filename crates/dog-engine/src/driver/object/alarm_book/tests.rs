@@ -7,13 +7,14 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn loaded() -> AlarmBook {
-    let mut book = AlarmBook::default();
+    let mut book = AlarmBook::new(Alarms::get().unwrap());
     book.load([]);
     book
 }
 
 fn set(book: &mut AlarmBook, name: &str, due: u64, now: u64) -> AlarmWrites {
-    let alarm = NewAlarm { at: at(due), payload: Bytes::from(format!("{name} {due}")) };
+    let alarm =
+        NewAlarm { at: at(due), payload: Bytes::from(format!("{name} {due}")), feature: Alarms::get().unwrap() };
     book.write(BTreeMap::from([(name.to_owned(), Some(alarm))]), at(now))
 }
 
@@ -170,7 +171,8 @@ fn ten_thousand_have_room() {
         (name, record)
     }));
     let change = |names: &[(&str, bool)]| {
-        let alarm = |sets: bool| sets.then(|| NewAlarm { at: at(1), payload: Bytes::new() });
+        let alarm =
+            |sets: bool| sets.then(|| NewAlarm { at: at(1), payload: Bytes::new(), feature: Alarms::get().unwrap() });
         names.iter().map(|(name, sets)| ((*name).to_owned(), alarm(*sets))).collect()
     };
     assert!(!book.has_room(&change(&[("one more", true)])));
@@ -194,7 +196,7 @@ fn the_end_of_a_life_counts_as_a_failure_of_what_runs() {
 
 #[test]
 fn a_life_that_ends_before_it_has_looked_is_woken_again() {
-    let mut book = AlarmBook::default();
+    let mut book = AlarmBook::new(Alarms::get().unwrap());
     assert_eq!(book.end_of_life(at(10), true).unwrap().alarm, Some(AlarmChange::Set(at(11))));
     let mut book = loaded();
     set(&mut book, "due", 10, 0);
