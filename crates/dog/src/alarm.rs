@@ -1,5 +1,8 @@
 //! An alarm of an object, as its handler is given it: [`Alarm`].
 
+#[cfg(feature = "alarms")]
+pub(crate) mod methods;
+
 use std::fmt;
 
 use bytes::Bytes;

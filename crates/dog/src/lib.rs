@@ -1,8 +1,7 @@
 #![doc = include_str!("front_page.md")]
 //!
 //! # The files, in reading order
-//! - `app`: [`App`], and [`Dog`], its way to the Groups; `groups`: [`Groups`]; `group_names`: names that are checked by the compiler;
-//!   `handles`: [`GroupHandle`], [`ReplicaHandle`]
+//! - `app`: [`App`], [`Dog`]; `groups`: [`Groups`]; `group_names`: names that the compiler checks; `handles`: [`GroupHandle`], [`ReplicaHandle`]
 //! - `group`: [`Group`], its [`Limit`] and [`Policy`]; `placement`: [`Placement`]
 //! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
@@ -10,17 +9,15 @@
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
 //! - `verbs`: what a Group does without its own code; [`ClientPage`], [`ClientCount`]
-//! - `message`: [`Message`]; `topic`: [`Topic`]; `subscriptions`: what is done with topics; `close`: [`CloseCode`], and how a socket ends
+//! - `message`: [`Message`]; `topic`: [`Topic`], and what is done with it; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries
-//!   are listed; `alarm`: [`Alarm`], which is set beside them; `alarm_methods`: how
+//!   are listed; `alarm`: [`Alarm`], which is set beside them, and how
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `anonymous`: [`Anonymous`]; `id/place`: [`Place`]
 //! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `timers`: [`Sleep`], [`Interval`]; `tasks`: [`Task`]; `env`: [`Env`]
 //! - `error`: [`Error`] and [`Failure`]; `codec`: how values become bytes; `port`: what the engine implements; `features`: what an App may leave out
 
 mod accept;
 mod alarm;
-#[cfg(feature = "alarms")]
-mod alarm_methods;
 mod anonymous;
 mod app;
 mod auto_response;
@@ -57,8 +54,6 @@ mod session;
 mod socket;
 mod storage;
 mod stream_format;
-#[cfg(feature = "topics")]
-mod subscriptions;
 mod tasks;
 mod time;
 mod timers;

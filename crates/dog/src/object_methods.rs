@@ -192,6 +192,9 @@ macro_rules! object_methods {
         pub fn storage(&self) -> $crate::Storage {
             $crate::Storage::new(self.port.storage())
         }
+
+        #[cfg(feature = "alarms")]
+        $crate::alarm::methods::alarm_methods!();
     };
 }
 pub(crate) use object_methods;

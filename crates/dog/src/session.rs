@@ -68,7 +68,8 @@ impl FromStr for Session {
     }
 }
 
-#[cfg(all(test, feature = "streams"))]
+#[cfg(test)]
+#[cfg(feature = "streams")]
 mod tests {
     use super::*;
 

@@ -1,4 +1,7 @@
-//! The names of topics: [`Topic`].
+//! The names of topics: [`Topic`]. The methods that use them are in `subscriptions`.
+
+#[cfg(feature = "topics")]
+mod subscriptions;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -121,7 +124,8 @@ impl<'de> Deserialize<'de> for Topic {
     }
 }
 
-#[cfg(all(test, feature = "topics"))]
+#[cfg(test)]
+#[cfg(feature = "topics")]
 mod tests {
     use super::*;
 

@@ -1,16 +1,13 @@
 //! Alarms: what an object does later, by name (feature `alarms`). Here are the methods that set, delete and list them, of
-//! [`Context`], [`GroupContext`] and [`Transaction`].
+//! [`Transaction`] and, as a macro, of [`Context`](crate::Context) and [`GroupContext`](crate::GroupContext).
 
 use serde::Serialize;
 
 use crate::alarm::{MAX_ALARM_NAME, MAX_ALARM_PAYLOAD, NewAlarm};
 use crate::codec;
-use crate::context::Context;
 use crate::error::{Error, Kind};
 use crate::features::Alarms;
-use crate::group::GroupContext;
 use crate::list::{List, TransactionRead};
-use crate::replica::Replica;
 use crate::storage::Storage;
 use crate::time::Timestamp;
 use crate::transaction::Transaction;
@@ -110,13 +107,7 @@ macro_rules! alarm_methods {
     };
 }
 
-impl<R: Replica> Context<R> {
-    alarm_methods!();
-}
-
-impl GroupContext {
-    alarm_methods!();
-}
+pub(crate) use alarm_methods;
 
 impl Storage {
     /// See [`Context::set_alarm`](crate::Context::set_alarm).
