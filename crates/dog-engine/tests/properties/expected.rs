@@ -149,7 +149,12 @@ impl ExpectedBooks {
     pub(crate) fn remember(&mut self, now: Timestamp) {
         for (replica, member) in &self.members {
             for client in member.truth.clients.keys() {
-                self.clients.entry(client.clone()).or_insert(Remembered { last: *replica, gone: None });
+                let remembered =
+                    self.clients.entry(client.clone()).or_insert(Remembered { last: *replica, gone: None });
+                // One that was nowhere has come there without a ticket in its name.
+                if remembered.gone.is_some() {
+                    remembered.last = *replica;
+                }
             }
         }
         let here: BTreeSet<ClientId> =
