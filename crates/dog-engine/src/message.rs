@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{Door, GroupVerb, Session, VerbAnswer};
-use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId, Topic};
+use dog::internal::{Door, GroupVerb, Session, Topic, VerbAnswer};
+use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, Ticket, TicketId, View};

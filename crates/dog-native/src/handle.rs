@@ -9,10 +9,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-use dog::internal::{GroupVerb, are_among, decode, encode, encode_call};
+use dog::internal::{GroupVerb, Topic, are_among, decode, encode, encode_call};
 use dog::{
     AnyApp, App, BroadcastReport, ClientCount, ClientId, ClientPage, CloseCode, Dog, Error, GossipReplies, Group,
-    GroupId, Groups, Message, Replica, Topic,
+    GroupId, Groups, Message, Replica,
 };
 
 use crate::repeats::seldom;

@@ -188,12 +188,13 @@ macro_rules! group_verbs {
         /// - [`Error::is_invalid_topic`](crate::Error::is_invalid_topic): there can be no such topic. See
         ///   [`Topic`](crate::Topic).
         /// - As [`broadcast`](Self::broadcast).
+        #[cfg(feature = "topics")]
         pub fn broadcast_to(
             &self,
             topic: &str,
             message: impl Into<$crate::Message>,
         ) -> ::std::result::Result<(), $crate::Error> {
-            self.cast(Some($crate::Topic::new(topic)?), message.into())
+            self.cast(Some($crate::topic::Topic::new(topic)?), message.into())
         }
 
         /// Sends to all sockets of the Group like [`broadcast`](Self::broadcast), and waits until every Replica has answered,

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use dog::internal::{AppPort, GroupVerb, Kind, LocalFuture, SeatPort, VerbAnswer};
-use dog::{ClientId, Env, Error, GroupId, Message, ReplicaId, Request, Response, Timestamp, Topic};
+use dog::internal::{AppPort, GroupVerb, Kind, LocalFuture, SeatPort, Topic, VerbAnswer};
+use dog::{ClientId, Env, Error, GroupId, Message, ReplicaId, Request, Response, Timestamp};
 
 use super::reservation::Reservation;
 use crate::address::GroupAddress;

@@ -28,10 +28,8 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dog::internal::{AppPort, GroupPort, GroupVerb, LocalFuture, ObjectPort, StoragePort, VerbAnswer};
-use dog::{
-    Alarm, Env, Epoch, Error, Group, GroupContext, GroupId, Message, ReplicaId, Request, Response, Timestamp, Topic,
-};
+use dog::internal::{AppPort, GroupPort, GroupVerb, LocalFuture, ObjectPort, StoragePort, Topic, VerbAnswer};
+use dog::{Alarm, Env, Epoch, Error, Group, GroupContext, GroupId, Message, ReplicaId, Request, Response, Timestamp};
 
 use super::calls::user_function_by_deadline;
 use super::extensions::keep_engine_extensions;

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use dog::internal::{GroupVerb, Kind};
-use dog::{Error, Message, Timestamp, Topic};
+use dog::internal::{GroupVerb, Kind, Topic};
+use dog::{Error, Message, Timestamp};
 
 use crate::message::GroupAnswer;
 use crate::reply::Reply;

@@ -5,8 +5,8 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dog::internal::{GroupVerb, LocalFuture, VerbAnswer};
-use dog::{Error, Message, ReplicaId, Timestamp, Topic};
+use dog::internal::{GroupVerb, LocalFuture, Topic, VerbAnswer};
+use dog::{Error, Message, ReplicaId, Timestamp};
 use futures_channel::oneshot;
 
 use super::open_books::OpenBooks;
