@@ -15,6 +15,12 @@ pub enum Fault {
     AssignmentIsNotAwaited,
     /// What the client of an event stream says is handled twice.
     HandedTwice,
+    /// A typed call is sent twice.
+    CallsAreRepeated,
+    /// A Replica leaves one socket open of a client that it disconnects.
+    DisconnectSparesOne,
+    /// What a Group sends is not sent to the youngest of its members.
+    YoungestIsNotTold,
 }
 
 #[cfg(feature = "fault-injection")]

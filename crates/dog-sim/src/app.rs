@@ -8,12 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use dog::{
     Alarm, App, Body, ClientId, Close, CloseCode, Context, Dog, Failure, Group, GroupContext, Limit, Message, Policy,
-    Replica, ReplicaId, Request, Response, Result, Socket, Storage, To,
+    Replica, ReplicaId, Request, Response, Result, Socket, To,
 };
 use http::StatusCode;
 use http_body::Frame;
 
+use crate::calls::{self, Order};
+use crate::entries::{check_entries, count_up};
 use crate::event_streams;
+use crate::group_verbs;
 use crate::late_identity;
 use crate::moment::MessageName;
 use crate::record::{InFlight, Witness};
@@ -47,6 +50,14 @@ impl App for Market {
         if request.uri().path() == "/group" {
             return Ok(group.fetch(request).await?);
         }
+        match request.uri().path() {
+            "/verb" => return group_verbs::perform(&self.witness, &group, &request).await,
+            "/call" => {
+                calls::call(&self.witness, async |order| group.call(&order).await).await;
+                return Ok(dog::text_response(StatusCode::OK, "called"));
+            }
+            _ => {}
+        }
         if request.uri().path() == "/say" {
             return event_streams::say(&self.witness, &group, &request).await;
         }
@@ -56,6 +67,10 @@ impl App for Market {
         if request.uri().path() == "/drop" {
             return Ok(dog::text_response(StatusCode::NO_CONTENT, ""));
         }
+        if request.uri().path() == "/held" {
+            // The Group may end while the client has its ticket.
+            calls::call(&self.witness, async |order| group.call(&order).await).await;
+        }
         Ok(desk.fetch(request).await?)
     }
 }
@@ -64,33 +79,6 @@ impl App for Market {
 fn panic_quietly(witness: &Witness) -> ! {
     witness.record().panics += 1;
     std::panic::resume_unwind(Box::new("a panic on command"))
-}
-
-/// Increments two entries that must always be equal.
-async fn count_up(witness: &Witness, object: [u8; 32], storage: &Storage) -> Result {
-    let counted = storage.transaction(async |entries| {
-        let count = entries.get::<u64>("first").await?.unwrap_or(0) + 1;
-        entries.put("first", &count)?;
-        entries.put("second", &count)?;
-        Ok(count)
-    });
-    // A disk that fails is not an error of the handler.
-    if let Ok(count) = counted.await {
-        witness.record().counted(object, count);
-    }
-    Ok(())
-}
-
-async fn check_entries(witness: &Witness, object: [u8; 32], storage: &Storage) -> Result {
-    let is_current = witness.record().runs_current_life(object);
-    let first = storage.get::<u64>("first").await?.unwrap_or(0);
-    let second = storage.get::<u64>("second").await?.unwrap_or(0);
-    let mut record = witness.record();
-    // In an old life, a new one may have written between the two reads.
-    if is_current && record.runs_current_life(object) {
-        record.found(object, (first, second));
-    }
-    Ok(())
 }
 
 fn may_activate(witness: &Witness) -> Result {
@@ -116,8 +104,8 @@ pub(crate) struct Hall {
 
 impl Group for Hall {
     type Replica = Desk;
-    type Call = ();
-    type Reply = ();
+    type Call = Order;
+    type Reply = u64;
     const NAME: &'static str = "hall";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
@@ -139,6 +127,10 @@ impl Group for Hall {
     async fn clusterize(&self, cx: &GroupContext, _: &ClientId) -> Result<ReplicaId> {
         may_activate(&self.witness)?;
         Ok(cx.unique_replica())
+    }
+
+    async fn on_call(&self, cx: &GroupContext, order: Order) -> Result<u64> {
+        calls::answer(&self.witness, cx, cx.dog().group_by_id::<Self>(cx.id()), order).await
     }
 
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
@@ -350,6 +342,7 @@ impl Desk {
             ("gossip", asked) => drop(cx.gossip(&asked.parse()?).await?),
             ("count", _) => count_up(&self.witness, *cx.id().as_bytes(), &cx.storage()).await?,
             ("alarm", millis) => self.set_alarm(cx, millis.parse()?).await,
+            ("call", _) => calls::call(&self.witness, async |order| cx.call_group(&order).await).await,
             ("task", _) => self.begin_task(cx)?,
             ("attach", _) => self.attach(socket),
             ("assign", client) => self.assign(cx, socket, &ClientId::new(client)?).await,

@@ -115,6 +115,9 @@ fn fault(bug: Bug) -> Option<Fault> {
         Bug::ForgottenTopics => Some(Fault::TopicsAreForgotten),
         Bug::UnawaitedAssignment => Some(Fault::AssignmentIsNotAwaited),
         Bug::DoubledHand => Some(Fault::HandedTwice),
+        Bug::RepeatedCall => Some(Fault::CallsAreRepeated),
+        Bug::SparedSocket => Some(Fault::DisconnectSparesOne),
+        Bug::UntoldMember => Some(Fault::YoungestIsNotTold),
         _ => None,
     }
 }

@@ -11,12 +11,15 @@
 //! - `moment`: names of messages, and what came first; `owed`: a message that a socket must receive
 //! - `topic_record`, `late_record`, `say_record`: what is known of topics, of clients that become known later, and of what
 //!   clients of event streams have said
+//! - `calls`: typed calls to Groups; `call_record`: how each may end
+//! - `group_verbs`: the verbs of a Group; `verb_record`: what they have said, and whom they have reached
+//! - `entries`: two entries that objects keep equal
 //! - `record`: what the App's handlers record, and the checks of that; `record_checks`: those of its parts; `sent`: to
 //!   whom a message is owed
 //! - `topics`, `late_identity`, `event_streams`: what the App and its clients do with these; `app`: the App
 //! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `run`: a run in progress
-//! - `placement`: checks where new clients are placed when all faults are healed; `settle`: the other checks at that
-//!   time
+//! - `placement`: checks where new clients are placed when all faults are healed; `verb_check`: checks the verbs of Groups then;
+//!   `settle`: the other checks at that time
 //! - `workload`: the actions of a run; `explore`: one run; `many`: many runs in parallel
 //!
 //! | promise | its checker | when |
@@ -25,22 +28,26 @@
 //! | 2, 3 | `check_sticky`, `check_least_used` in `placement` | when all is healed |
 //! | 4 | `Sent::is_owed`, `Watch::check_owed`: a sender knows all Replicas with sockets | with every message, twice per second |
 //! | 5 | `Watch::check_order` | with every message that a client receives |
-//! | 6 | `Watch::check_order` (at most once), `Watch::hears` (who is left out, and who was whispered to), `Watch::check_owed` | the same |
+//! | 6 | `Watch::check_order` (at most once), `Watch::hears` (who is left out, and who was whispered to), `Watch::check_owed`; `VerbCheck`: a verb of a Group reaches or closes exactly the sockets that are open, and leaves no Group that did not exist | the same; when all is healed |
 //! | 7 | `RunRecord::handler_begins`, `RunRecord::command`, for event streams `SayRecord`; `check_handlers`, `check_says` in `settle`: none is missing or hangs | with every handler; when all is healed |
-//! | 8 | `check_books` in `settle`: the books are what is open; `LateRecord`: a client is named once, and whispers reach it from then on | when all is healed; with every handler |
+//! | 8 | `check_books` in `settle`: the books are what is open; `LateRecord`: a client is named once, and whispers reach it from then on; `VerbCheck`: `count` and `clients` agree with the sockets | when all is healed; with every handler |
 //! | 9 | `check_books`, `check_lives` in `settle`; the messages of `check_broadcasts` | when all is healed |
 //! | 10 | `Watch::check_life`, `Watch::check_sender`, `Watch::writes`, `Watch::lets_in`, `Stored::counted`, `check_lives` in `settle` | with every message, write, ticket and count; when all is healed |
 //! | 11 | `Stored::found` (whole, and what was acknowledged), `RunRecord::alarm_rang` (with the entry of its transaction) | whenever an object wakes or an alarm rings; when all is healed |
 //! | 12 | `LateRecord::check_due`, `LateRecord::closes_unassigned`: of its bounds only the time in which a client has to be assigned | twice per second; with every end of a socket |
 //! | 13 | `RunRecord::finds_attached`; `check_hibernation` in `settle` | with every handler; when all is healed |
-//! | 14 | `Watch::panics`, `work_safely` in `explore`: no panic but those that were asked for | with every panic |
+//! | 14 | `Watch::panics`, `work_safely` in `explore`: no panic but those that were asked for; `CallRecord`: each call ends once and in time, runs at most once, and a cycle ends | with every panic; with every call; when all is healed |
 //! | 20 | `TopicRecord::hears`: only subscribers hear; `Sending::is_owed` in `topics`, `Watch::check_owed`: all subscribers hear; `TopicRecord::finds`: a socket keeps its topics | with every message; twice per second; with every handler |
 //! | 21 | `TaskRecord::may_act`, `TaskCheck::ticks`: a task acts in its own life only, and ticks on time; `Stored::alarm_rang` (in time, and not replaced), `Stored::check_alarms` (it has rung) | with every tick of a task; whenever an alarm rings; when all is healed |
 
 mod app;
+mod call_record;
+mod calls;
 mod checks;
+mod entries;
 mod event_streams;
 mod explore;
+mod group_verbs;
 mod late_identity;
 mod late_record;
 mod many;
@@ -59,6 +66,8 @@ mod task_record;
 mod tasks;
 mod topic_record;
 mod topics;
+mod verb_check;
+mod verb_record;
 mod watch;
 mod workload;
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 use dog_testing::world::{Random, World};
 
+use crate::call_record::CallRecord;
 use crate::checks::Checks;
 use crate::late_record::LateRecord;
 use crate::moment::{MessageName, Moment};
@@ -15,6 +16,7 @@ use crate::say_record::SayRecord;
 use crate::stored::{ObjectId, Stored};
 use crate::task_record::TaskRecord;
 use crate::topic_record::TopicRecord;
+use crate::verb_record::VerbRecord;
 
 /// A promise that was broken.
 #[derive(Clone, Debug)]
@@ -78,6 +80,8 @@ pub(crate) struct RunRecord {
     topics: TopicRecord,
     late: LateRecord,
     says: SayRecord,
+    calls: CallRecord,
+    verbs: VerbRecord,
     /// How often handlers have run. A run without handlers checks nothing.
     pub(crate) handled: u64,
     /// How many calls, answers and deliveries were lost or late so far.
@@ -116,6 +120,8 @@ impl Witness {
             topics: TopicRecord::default(),
             late: LateRecord::default(),
             says: SayRecord::default(),
+            calls: CallRecord::default(),
+            verbs: VerbRecord::default(),
             handled: 0,
             harmed: 0,
             harmed_when_healed: 0,
@@ -297,6 +303,16 @@ impl RunRecord {
     /// Returns what objects have stored.
     pub(crate) fn stored(&mut self) -> &mut Stored {
         &mut self.stored
+    }
+
+    /// Returns what is known of typed calls.
+    pub(crate) fn calls(&mut self) -> &mut CallRecord {
+        &mut self.calls
+    }
+
+    /// Returns what is known of the verbs of Groups.
+    pub(crate) fn verbs(&mut self) -> &mut VerbRecord {
+        &mut self.verbs
     }
 
     /// Returns what clients of event streams have said.

@@ -56,6 +56,32 @@ impl RunRecord {
         self.check(7, outcome);
     }
 
+    /// A typed call begins. Returns its number.
+    pub(crate) fn call_begins(&mut self) -> u64 {
+        let now = self.now;
+        self.calls().begins(now)
+    }
+
+    /// Promise 14: a Group carries out each call at most once, and a cycle of calls ends.
+    pub(crate) fn call_runs(&mut self, number: u64, depth: u32) {
+        let outcome = self.calls().runs(number, depth);
+        self.check(14, outcome);
+    }
+
+    /// Promise 14: each call ends once and in time, with its own reply or with an error.
+    pub(crate) fn call_ends(&mut self, number: u64, reply: Option<u64>) {
+        let now = self.now;
+        let outcome = self.calls().ends(number, reply, now);
+        self.check(14, outcome);
+    }
+
+    /// Promise 14: no call is still in progress that must have ended.
+    pub(crate) fn check_calls(&mut self) {
+        let now = self.now;
+        let outcome = self.calls().check_ended(now);
+        self.check(14, outcome);
+    }
+
     /// Promise 12: sockets that were not assigned in time are closed.
     pub(crate) fn check_unassigned(&mut self, now: Timestamp) {
         let open = self.open_sockets();

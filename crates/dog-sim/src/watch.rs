@@ -159,6 +159,9 @@ impl Watch {
         self.check_order(socket, &parsed);
         let mut record = self.witness.record();
         record.owed.remove(&(parsed.name, socket));
+        if parsed.kind == 'v' {
+            record.verbs().hears(socket, parsed.name);
+        }
         let client = record.sockets.get(&socket).map(|socket| socket.client.clone()).unwrap_or_default();
         let is_its_own = parsed.about == client;
         if parsed.kind == 'w' && !is_its_own {

@@ -4,6 +4,7 @@ use dog::{Close, CloseCode};
 use dog_engine::address::Object;
 use dog_testing::world::{ClientKey, Micros};
 
+use crate::group_verbs;
 use crate::late_identity::ANONYMOUS;
 use crate::run::Run;
 use crate::settle::Settlement;
@@ -27,12 +28,15 @@ const VERBS: &[&str] = &[
     "count",
     "alarm",
     "task",
+    "call",
+    "call",
     "attach",
     "attach",
 ];
 
 /// The requests of clients that open no socket.
-const REQUESTS: &[&str] = &["/slow", "/count", "/broadcast", "/stream", "/drop", "/group", "/group?do=task"];
+const REQUESTS: &[&str] =
+    &["/slow", "/count", "/broadcast", "/stream", "/drop", "/group", "/group?do=task", "/call", "/call"];
 
 /// The actions of a run.
 pub(crate) struct Workload<'run> {
@@ -100,7 +104,10 @@ impl<'run> Workload<'run> {
         }
         match self.below(20) {
             0..=6 => self.connect(),
-            7 => self.request(self.pick(REQUESTS)),
+            7 => {
+                let requests = if self.happens(200) { group_verbs::REQUESTS } else { REQUESTS };
+                self.request(self.pick(requests));
+            }
             8 => self.leave(),
             9 => self.stall(),
             10..=12 => self.speak(self.pick(topics::VERBS)),
@@ -128,7 +135,7 @@ impl<'run> Workload<'run> {
 
     fn connect(&mut self) {
         let (group, is_stream) = (self.group(), self.happens(200));
-        let path = if is_stream { "/events" } else { self.pick(&["/ws", "/ws", "/ws", "/ws", "/late"]) };
+        let path = if is_stream { "/events" } else { self.pick(&["/ws", "/ws", "/ws", "/ws", "/late", "/held"]) };
         let mut path = self.path_of(&group, path);
         if self.happens(200) {
             path += self.pick(ANONYMOUS);

@@ -72,6 +72,10 @@ fn broken_by(bug: Bug) -> &'static [u8] {
         // The Group does not know where to whisper yet.
         Bug::UnawaitedAssignment => &[6],
         Bug::DoubledHand => &[7],
+        Bug::RepeatedCall => &[14],
+        Bug::SparedSocket => &[6],
+        // What the client of an event stream says goes the same way.
+        Bug::UntoldMember => &[6, 7],
         _ => &[],
     }
 }

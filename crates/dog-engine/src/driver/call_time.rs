@@ -17,6 +17,7 @@ use dog::{Error, Timestamp};
 
 use super::calls::{by_deadline, unexpected_answer};
 use crate::address::GroupAddress;
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::Host;
 use crate::message::{GroupAnswer, GroupCall};
 
@@ -60,6 +61,10 @@ pub(super) async fn call_group<H: Host>(host: &Rc<H>, group: GroupAddress, call:
     let within = time_left(host.now());
     if within.is_zero() {
         return Err(Error::new(Kind::Deadline, "the time of the call that makes this call is over"));
+    }
+    if is_planted(Fault::CallsAreRepeated) {
+        let repeated = host.call_group(group, GroupCall::Call { call: call.clone(), within });
+        host.spawn(Box::pin(async move { drop(repeated.await) }));
     }
     let answer = host.call_group(group, GroupCall::Call { call, within });
     match by_deadline(host, within + GRACE, answer).await? {

@@ -35,11 +35,17 @@ pub enum Bug {
     UnawaitedAssignment,
     /// What the client of an event stream says is handled twice. Needs the feature `bugs`.
     DoubledHand,
+    /// A typed call is sent twice. Needs the feature `bugs`.
+    RepeatedCall,
+    /// A Replica leaves one socket open of a client that it disconnects. Needs the feature `bugs`.
+    SparedSocket,
+    /// What a Group sends is not sent to the youngest of its members. Needs the feature `bugs`.
+    UntoldMember,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -54,6 +60,9 @@ impl Bug {
         Self::ForgottenTopics,
         Self::UnawaitedAssignment,
         Self::DoubledHand,
+        Self::RepeatedCall,
+        Self::SparedSocket,
+        Self::UntoldMember,
     ];
 
     /// Returns its name on the command line.
@@ -73,6 +82,9 @@ impl Bug {
             Self::ForgottenTopics => "forgotten-topics",
             Self::UnawaitedAssignment => "unawaited-assignment",
             Self::DoubledHand => "doubled-hand",
+            Self::RepeatedCall => "repeated-call",
+            Self::SparedSocket => "spared-socket",
+            Self::UntoldMember => "untold-member",
         }
     }
 }

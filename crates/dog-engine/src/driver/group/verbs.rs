@@ -15,6 +15,7 @@ use crate::address::{GroupAddress, Targets};
 use crate::books::TopicAudience;
 use crate::driver::calls::{ANSWER_DEADLINE, call_all_within, deadline_passed, unexpected_answer};
 use crate::driver::object::{Living, over, start, writes_are_done};
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{HostObserver, Scheduler, Transport};
 use crate::message::{Delivery, GroupAnswer, ReplicaAnswer, ReplicaCall, ReplicaCast, TopicDelivery};
 use crate::repeats::log_limited;
@@ -222,7 +223,11 @@ fn to<G: Speaks>(group: &G, replicas: Arc<[ReplicaId]>) -> Targets {
 }
 
 fn listeners<G: Speaks>(group: &G, books: &OpenBooks) -> Targets {
-    to(group, books.borrow().listeners().all().collect())
+    let mut replicas: Vec<ReplicaId> = books.borrow().listeners().all().collect();
+    if is_planted(Fault::YoungestIsNotTold) {
+        replicas.pop();
+    }
+    to(group, replicas.into())
 }
 
 /// Calls the Replicas that may have sockets.

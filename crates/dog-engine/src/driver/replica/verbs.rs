@@ -270,7 +270,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     /// Closes all sockets of one client here. Returns how many they were.
     pub(super) fn disconnect(&self, client: &ClientId, code: CloseCode, reason: &str) -> usize {
-        let sockets = self.seats.borrow().sockets_of(client).to_vec();
+        let mut sockets = self.seats.borrow().sockets_of(client).to_vec();
+        if is_planted(Fault::DisconnectSparesOne) {
+            sockets.pop();
+        }
         sockets.iter().for_each(|socket| self.close(*socket, code, reason));
         sockets.len()
     }

@@ -1,0 +1,91 @@
+//! What the App has learned from the verbs of its Groups, and who has heard them: [`VerbRecord`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dog::{Error, ReplicaId, SocketId};
+
+use crate::moment::MessageName;
+
+/// What a verb has returned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// How many sockets it has reached, closed or counted.
+    pub(crate) sockets: usize,
+    /// The clients that it has named, with their sockets.
+    pub(crate) clients: BTreeMap<String, u32>,
+    /// The Replicas that were not heard.
+    pub(crate) missing: Vec<ReplicaId>,
+}
+
+/// The verbs of a run. Each has a number. Part of the [`RunRecord`](crate::record::RunRecord).
+#[derive(Debug, Default)]
+pub(crate) struct VerbRecord {
+    last: u64,
+    outcomes: BTreeMap<u64, Result<Outcome, Error>>,
+    heard: BTreeMap<u64, BTreeSet<SocketId>>,
+}
+
+impl VerbRecord {
+    /// Returns the number of a new verb.
+    pub(crate) fn begins(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// The name of the message of a verb. No order is promised between two verbs of an App, so each has a sender of its own.
+    pub(crate) const fn message(number: u64) -> MessageName {
+        (u64::MAX - number, 1)
+    }
+
+    /// A verb has ended.
+    pub(crate) fn ends(&mut self, number: u64, outcome: Result<Outcome, Error>) {
+        self.outcomes.insert(number, outcome);
+    }
+
+    /// A socket has heard the message of a verb.
+    pub(crate) fn hears(&mut self, socket: SocketId, (sender, _): MessageName) {
+        self.heard.entry(u64::MAX - sender).or_default().insert(socket);
+    }
+
+    /// Promise 6: a verb has reached exactly these sockets, and has said so.
+    pub(crate) fn check_reached(&self, number: u64, expected: &BTreeSet<SocketId>) -> Result<(), String> {
+        let (said, heard) = (self.outcome(number)?, self.heard.get(&number).cloned().unwrap_or_default());
+        if said.sockets == expected.len() && heard == *expected && said.missing.is_empty() {
+            return Ok(());
+        }
+        Err(format!("a verb has reached {heard:?} and says {said:?}, the open sockets are {expected:?}"))
+    }
+
+    /// Promises 6 and 8: what a verb has returned.
+    pub(crate) fn check_said(&self, number: u64, expected: &Outcome) -> Result<(), String> {
+        let said = self.outcome(number)?;
+        if said == expected { Ok(()) } else { Err(format!("a verb says {said:?}, expected {expected:?}")) }
+    }
+
+    fn outcome(&self, number: u64) -> Result<&Outcome, String> {
+        let outcome = self.outcomes.get(&number).ok_or("a verb has not ended")?;
+        outcome.as_ref().map_err(|error| format!("a verb has failed although nothing is broken: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_verb_says_and_reaches_is_compared_with_the_open_sockets() {
+        let mut verbs = VerbRecord::default();
+        let [one, two] = [1, 2].map(SocketId::from_raw);
+        let number = verbs.begins();
+        let both = BTreeSet::from([one, two]);
+        assert!(verbs.check_reached(number, &both).is_err(), "it has not ended");
+        verbs.ends(number, Ok(Outcome { sockets: 2, ..Outcome::default() }));
+        verbs.hears(one, VerbRecord::message(number));
+        assert!(verbs.check_reached(number, &both).is_err(), "one has not heard it");
+        verbs.hears(two, VerbRecord::message(number));
+        assert!(verbs.check_reached(number, &both).is_ok());
+        assert!(verbs.check_reached(number, &BTreeSet::from([one])).is_err(), "one had closed");
+        assert!(verbs.check_said(number, &Outcome { sockets: 2, ..Outcome::default() }).is_ok());
+        assert!(verbs.check_said(number, &Outcome::default()).is_err());
+    }
+}
