@@ -36,7 +36,8 @@ pub enum Recovery {
     /// How many there are, or why they cannot be given.
     Known(Result<u64, Unrecovered>),
     /// The newest of the log are needed: [`Follower::fill`]. After that, [`Follower::recover_now`] knows it, for this position
-    /// and all others.
+    /// and all others that came before the question. A socket that comes while the Group is being asked may have seen more
+    /// elsewhere than the answer has: for that one, [`Follower::recover`] decides again.
     AskGroup,
 }
 
@@ -231,7 +232,7 @@ impl Follower {
         since.offset() + 1 < first && self.window.kept_from(now) == first
     }
 
-    /// What came after the position of a socket that has come back, when the Group was asked. Of a position that this Replica
+    /// What came after the position of a socket that has come back, when the Group was asked after that. Of a position that this Replica
     /// has not come to yet, and the log has, it is nothing so far.
     ///
     /// # Errors

@@ -14,8 +14,11 @@ use crate::{Checked, ensure};
 enum State {
     /// It waits until the Replica knows where the log ends.
     Subscribing,
-    /// It has come back, and waits for the newest publications of the log.
-    Returning,
+    /// It has come back, and waits for the newest publications of the log. If it is late, it came after the question: the answer
+    /// may be older than what it has seen elsewhere.
+    Returning {
+        is_late: bool,
+    },
     /// It catches up.
     Replaying(Replay),
     Live,
@@ -103,7 +106,9 @@ impl Replica {
         match follower.recover(&since, now) {
             Recovery::Known(known) => self.recovered(socket, &since, known, seen, now),
             Recovery::AskGroup => {
-                self.sockets.insert(socket, State::Returning);
+                let is_asking_now = self.outgoing.iter().any(|mail| matches!(mail, Mail::Ask(_, Ask::Tail)));
+                let is_late = self.is_filling && !is_asking_now;
+                self.sockets.insert(socket, State::Returning { is_late });
                 if !self.is_filling {
                     self.is_filling = true;
                     self.ask(Ask::Tail);
@@ -234,8 +239,10 @@ impl Replica {
                 let is_same = tail.head.position.epoch() == follower.window().epoch();
                 follower.fill(tail, now);
                 self.advance(seen, now)?;
-                let waiting = self.in_state(|state| matches!(state, State::Returning));
-                waiting.into_iter().try_for_each(|socket| self.decide(socket, is_same, seen, now))
+                let late = self.in_state(|state| matches!(state, State::Returning { is_late: true }));
+                let waiting = self.in_state(|state| matches!(state, State::Returning { is_late: false }));
+                waiting.into_iter().try_for_each(|socket| self.decide(socket, is_same, seen, now))?;
+                late.into_iter().try_for_each(|socket| self.begin(socket, seen, now))
             }
             _ => Ok(()),
         }
@@ -280,7 +287,7 @@ impl Replica {
             }
             Ask::Tail => {
                 self.is_filling = false;
-                self.sockets.retain(|_, state| !matches!(state, State::Returning));
+                self.sockets.retain(|_, state| !matches!(state, State::Returning { .. }));
             }
         }
     }
@@ -288,7 +295,7 @@ impl Replica {
     pub(crate) fn tick(&mut self, now: Timestamp) {
         let needed = self.sockets.values().filter_map(|state| match state {
             State::Replaying(replay) => Some(replay.next()),
-            State::Subscribing | State::Returning | State::Live => None,
+            State::Subscribing | State::Returning { .. } | State::Live => None,
         });
         let needed = needed.min().unwrap_or(u64::MAX);
         let Some(follower) = &mut self.follower else { return };
