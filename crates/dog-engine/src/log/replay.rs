@@ -70,11 +70,15 @@ impl Replay {
         ReplayStep::Fetch(Position::new(self.epoch.clone(), self.next - 1))
     }
 
-    /// The Group has answered.
+    /// The Group has answered what came after `since`. Other answers than the one that is waited for change nothing: they are
+    /// for an earlier replay of the same socket.
     ///
     /// # Errors
     /// The publications are lost.
-    pub fn fetched(&mut self, missed: Missed) -> Result<(), Unrecovered> {
+    pub fn fetched(&mut self, since: &Position, missed: Missed) -> Result<(), Unrecovered> {
+        if !self.waits_for(since) {
+            return Ok(());
+        }
         self.is_fetching = false;
         let page = missed.page?;
         if page.publications.first().is_none_or(|first| first.offset != self.next) {
@@ -84,9 +88,15 @@ impl Replay {
         Ok(())
     }
 
-    /// The Group could not be asked. It can be asked again.
-    pub fn fetch_failed(&mut self) {
-        self.is_fetching = false;
+    /// The Group could not be asked what came after `since`. It can be asked again.
+    pub fn fetch_failed(&mut self, since: &Position) {
+        if self.waits_for(since) {
+            self.is_fetching = false;
+        }
+    }
+
+    fn waits_for(&self, since: &Position) -> bool {
+        self.is_fetching && *since.epoch() == self.epoch && since.offset() + 1 == self.next
     }
 }
 
@@ -142,11 +152,15 @@ mod tests {
         (0..4).for_each(|_| drop(window.pop_oldest()));
         assert_eq!(replay.step(&window), ReplayStep::Fetch(position(2)));
         assert_eq!(replay.step(&window), ReplayStep::Wait, "one question at a time");
-        replay.fetch_failed();
+        replay.fetch_failed(&position(1));
+        assert_eq!(replay.step(&window), ReplayStep::Wait, "that was another question");
+        replay.fetch_failed(&position(2));
         assert_eq!(replay.step(&window), ReplayStep::Fetch(position(2)));
         let most = AnswerBounds { publications: 3, bytes: u32::MAX };
         let page = log.page(Some(&position(2)), PageOrder::OldestFirst, most, Timestamp::default());
-        replay.fetched(Missed { head: log.head(), page }).unwrap();
+        let lost = Missed { head: log.head(), page: Err(Unrecovered::Expired) };
+        assert_eq!(replay.fetched(&position(1), lost), Ok(()), "that was another question");
+        replay.fetched(&position(2), Missed { head: log.head(), page }).unwrap();
         assert_eq!(sent(&mut replay, &window), (vec![3, 4, 5, 6, 7, 8, 9], ReplayStep::Done));
     }
 
@@ -166,10 +180,14 @@ mod tests {
         (0..3).for_each(|_| drop(window.pop_oldest()));
         assert_eq!(replay.step(&window), ReplayStep::Fetch(position(0)));
         let page = Err(Unrecovered::GapTooLarge);
-        assert_eq!(replay.fetched(Missed { head: window.head(), page }), Err(Unrecovered::GapTooLarge));
+        assert_eq!(replay.fetched(&position(0), Missed { head: window.head(), page }), Err(Unrecovered::GapTooLarge));
+        assert_eq!(replay.step(&window), ReplayStep::Fetch(position(0)));
         let empty =
             window.page(Some(&position(3)), PageOrder::OldestFirst, AnswerBounds::RECOVERY, Timestamp::default());
-        assert_eq!(replay.fetched(Missed { head: window.head(), page: empty }), Err(Unrecovered::Expired));
+        assert_eq!(
+            replay.fetched(&position(0), Missed { head: window.head(), page: empty }),
+            Err(Unrecovered::Expired)
+        );
         let other = LogHead { position: Position::new(LogEpoch::new("f").unwrap(), 7), ..window.head() };
         assert_eq!(replay.step(&Window::new(&other)), ReplayStep::Lost(Unrecovered::EpochUnknown));
     }

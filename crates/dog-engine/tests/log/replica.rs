@@ -225,9 +225,9 @@ impl Replica {
                 }
                 self.advance(seen, now)
             }
-            (Ask::MissedBy(socket, _), Answer::Missed(missed)) => {
+            (Ask::MissedBy(socket, since), Answer::Missed(missed)) => {
                 let Some(State::Replaying(replay)) = self.sockets.get_mut(socket) else { return Ok(()) };
-                if let Err(reason) = replay.fetched(missed) {
+                if let Err(reason) = replay.fetched(since, missed) {
                     seen.lost(*socket, reason, now)?;
                     self.give_up(*socket, seen);
                 }
@@ -280,9 +280,9 @@ impl Replica {
                     follower.fetch_failed();
                 }
             }
-            Ask::MissedBy(socket, _) => {
+            Ask::MissedBy(socket, since) => {
                 if let Some(State::Replaying(replay)) = self.sockets.get_mut(socket) {
-                    replay.fetch_failed();
+                    replay.fetch_failed(since);
                 }
             }
             Ask::Tail => {
