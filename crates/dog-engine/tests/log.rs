@@ -1,7 +1,6 @@
-//! Property tests of promises 17 and 18. A log is compared with one that is computed in the simplest possible way, over
-//! commits that fail, have an unknown outcome, or are followed by a crash. And a Group, its Replicas and their sockets live in a
-//! world where messages are late, lost, doubled and out of order: every socket sees one order without gap or double, or is
-//! told why it cannot.
+//! Property tests of promises 17 and 18. The first compares a log with a naive model, while commits fail, have an unknown
+//! outcome, or are followed by a crash. The second runs a Group, its Replicas and their sockets while messages are late, lost,
+//! duplicated and out of order: every socket sees one order without gaps or duplicates, or is told why it cannot.
 
 #[path = "log/expected.rs"]
 mod expected;

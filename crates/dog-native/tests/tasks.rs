@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dog::http::StatusCode;
-use dog::{Context, Env, Group, GroupContext, Limit, Replica, Request, Response, Result, Task, text_response};
+use dog::{Context, Env, Replica, Request, Response, Result, Task, text_response};
 use dog_native::{Running, Server};
-use dog_test_support::app::House;
+use dog_test_support::app::{Bare, House};
 use dog_test_support::client::{http, within};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -36,22 +36,7 @@ impl Drop for Dropped {
     }
 }
 
-struct Hall;
-
-impl Group for Hall {
-    type Replica = Room;
-    type Call = ();
-    type Reply = ();
-    const NAME: &'static str = "hall";
-
-    async fn activate(_: &GroupContext) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn limit(&self) -> Limit {
-        Limit::new(10)
-    }
-}
+type Hall = Bare<Room, 10>;
 
 struct Room;
 

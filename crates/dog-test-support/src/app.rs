@@ -1,9 +1,9 @@
-//! What the small Apps of tests have in common: [`House`] is an App with one Group, and [`Plain`] is a Replica that does nothing
-//! with its sockets. So a test only writes what it is about.
+//! What the small Apps of tests have in common: [`House`] is an App with one Group, [`Bare`] is a Group without code, and
+//! [`Plain`] is a Replica that does nothing with its sockets. So a test only writes what it is about.
 
 use std::marker::PhantomData;
 
-use dog::{App, ClientId, Context, Dog, Group, Replica, Request, Response, Result, query_param};
+use dog::{App, ClientId, Context, Dog, Group, GroupContext, Limit, Replica, Request, Response, Result, query_param};
 
 /// The name of the Group to which requests go that name none.
 pub const MAIN: &str = "main";
@@ -35,6 +35,24 @@ impl<G: Group> App for House<G> {
             Some(name) => Ok(group.identify(&ClientId::new(name)?).await?.fetch(request).await?),
             None => Ok(group.fetch(request).await?),
         }
+    }
+}
+
+/// A Group without code, whose Replicas are of the type `R` and have this many seats.
+pub struct Bare<R, const SEATS: u32>(PhantomData<fn() -> R>);
+
+impl<R: Replica<Group = Self>, const SEATS: u32> Group for Bare<R, SEATS> {
+    type Replica = R;
+    type Call = ();
+    type Reply = ();
+    const NAME: &'static str = "hall";
+
+    async fn activate(_: &GroupContext) -> Result<Self> {
+        Ok(Self(PhantomData))
+    }
+
+    fn limit(&self) -> Limit {
+        Limit::new(SEATS)
     }
 }
 

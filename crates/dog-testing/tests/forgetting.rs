@@ -3,25 +3,11 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use dog::{App, ClientId, Context, Dog, Group, GroupContext, Limit, Replica, Request, Response, Result, query_param};
+use dog::{App, ClientId, Context, Dog, Replica, Request, Response, Result, query_param};
+use dog_test_support::app::Bare;
 use dog_testing::Cluster;
 
-struct Hall;
-
-impl Group for Hall {
-    type Replica = Room;
-    type Call = ();
-    type Reply = ();
-    const NAME: &'static str = "hall";
-
-    async fn activate(_: &GroupContext) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn limit(&self) -> Limit {
-        Limit::new(2)
-    }
-}
+type Hall = Bare<Room, 2>;
 
 struct Room;
 

@@ -91,7 +91,7 @@ impl Arena {
         self.coin
     }
 
-    /// A player enters. Returns its number, the smallest that is free, or `None` if all 256 are taken.
+    /// A player enters. Returns the lowest free number, or `None` if all 256 are taken.
     pub fn enter(&mut self) -> Option<Slot> {
         let slot = (0..=Slot::MAX).find(|slot| self.players.iter().all(|player| player.slot != *slot))?;
         let at = self.anywhere();

@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 const SUITE: &str = "worker";
 /// The folder of the chat example's Worker, built as it is deployed.
 const CHAT: &str = "chat-worker";
-/// The same of the relay example, the smallest Worker there is.
+/// The folder of the relay example's Worker, which leaves out every optional feature.
 const RELAY: &str = "relay-worker";
 /// The folder of the game's Worker. It is built for tests as the suite's is: what both use is compiled once.
 const GAME: &str = "game-worker";

@@ -1,9 +1,10 @@
 //! Event streams: sockets that are the body of a response.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use super::scenario::{Scenario, scenario};
+use super::slow::{connect_with_little_room, send_until_let_go, was_too_slow};
 use crate::app::protocol::{Act, Cause, Command, CommandReply, JournalReport, SocketEvent, Step, Whom};
 use crate::check::{Outcome, ScenarioFailure, ensure, eventually, same, within};
 use crate::harness::Capability;
@@ -212,17 +213,9 @@ async fn foreign(stage: Stage) -> Outcome {
     same(other.hear().await?, "other", "all that the other one hears")
 }
 
-/// The size of one message, and the maximum number of bytes that a server may hold for one slow client, including the buffers of
-/// the operating system.
-const MESSAGE: usize = 256 << 10;
-const TOO_MUCH: usize = 64 << 20;
-
 /// An event stream whose client reads the head of the response and then nothing.
 async fn never_reads(group: &TestGroup) -> Outcome<TcpStream> {
-    let entry = group.entry();
-    let socket = if entry.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_recv_buffer_size(4096)?;
-    let mut stream = socket.connect(entry).await?;
+    let mut stream = connect_with_little_room(group).await?;
     let request = format!("GET {} HTTP/1.1\r\nhost: conformance\r\n\r\n", group.path("events", "slow"));
     within("the head of an event stream", async {
         stream.write_all(request.as_bytes()).await?;
@@ -239,25 +232,8 @@ async fn slow(stage: Stage) -> Outcome {
     let mut speaker = group.join("speaker").await?;
     let mut reader = group.events("reader").await?;
     let slow = never_reads(&group).await?;
-    let mut sent = 0;
-    loop {
-        let text = format!("{sent:020}{}", "x".repeat(MESSAGE - 20));
-        let (reached, missing) = speaker.confirmed(&text, Whom::Others).await?;
-        same(missing, vec![], "who did not answer")?;
-        // The reader keeps up, so it is never slow.
-        same(reader.hear().await?, text, "the next message")?;
-        sent += MESSAGE;
-        ensure(sent <= TOO_MUCH, "a stream that is never read was never let go")?;
-        if reached == 1 {
-            break;
-        }
-    }
-    let client = dog::ClientId::new("slow")?;
-    let events = speaker.report_after(&client).await?.of(&client);
-    let [SocketEvent::Opening, SocketEvent::Opened, SocketEvent::End(end)] = &events[..] else {
-        return Err(ScenarioFailure::new(format!("a slow stream's events: {events:?}")));
-    };
-    same((end.error, end.code, end.lingers), (Some(Cause::TooSlow), 1013, false), "what the Replica heard")?;
+    send_until_let_go(&mut speaker, async || reader.hear().await).await?;
+    was_too_slow(&mut speaker, &dog::ClientId::new("slow")?).await?;
     drop(slow);
     speaker.obey(Act::Broadcast { text: "end".into(), to: Whom::Others }).await?;
     same(reader.hear().await?, "end", "what the others hear")

@@ -85,7 +85,7 @@ async fn least_used(stage: Stage) -> Outcome {
     same(group.join("stranger").await?.replica(), most, "the Replica with the most room")
 }
 
-/// New clients go to the fullest Replica that has a seat, also when another one is empty.
+/// New clients go to the Replica with the most clients that still has a free seat, even if another Replica is empty.
 async fn fill_first(stage: Stage) -> Outcome {
     let group = stage.pinned("match", "fill");
     let first = group.join_each(["a", "b", "c", "d"]).await?;

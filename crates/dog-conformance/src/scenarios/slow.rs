@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 
-use tokio::net::TcpSocket;
+use dog::ClientId;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, Cause, SocketEvent, Whom, waiting};
-use crate::check::{Outcome, ensure, same};
+use crate::check::{Outcome, ScenarioFailure, ensure, same};
 use crate::client::Client;
 use crate::harness::Capability;
 use crate::stage::{Stage, TestGroup};
@@ -24,13 +25,45 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 const MESSAGE: usize = 256 << 10;
 const TOO_MUCH: usize = 64 << 20;
 
-/// A client with a small receive buffer that never reads.
-async fn never_reads(group: &TestGroup) -> Outcome<Client> {
+/// A connection with a small receive buffer.
+pub(super) async fn connect_with_little_room(group: &TestGroup) -> Outcome<TcpStream> {
     let entry = group.entry();
     let socket = if entry.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_recv_buffer_size(4096)?;
-    let stream = socket.connect(entry).await?;
-    Client::open(stream, &group.path("ws", "slow"), dog::ClientId::new("slow")?).await
+    Ok(socket.connect(entry).await?)
+}
+
+/// Sends to three sockets until only one has heard it: the one that never reads is let go. `hear` gives what the other one has
+/// heard next.
+pub(super) async fn send_until_let_go(speaker: &mut Client, mut hear: impl AsyncFnMut() -> Outcome<String>) -> Outcome {
+    let mut sent = 0;
+    loop {
+        let text = format!("{sent:020}{}", "x".repeat(MESSAGE - 20));
+        let (reached, missing) = speaker.confirmed(&text, Whom::Others).await?;
+        same(missing, vec![], "who did not answer")?;
+        // The reader keeps up, so it is never slow.
+        same(hear().await?, text, "the next message")?;
+        sent += MESSAGE;
+        ensure(sent <= TOO_MUCH, "a socket that never reads was never let go")?;
+        if reached == 1 {
+            return Ok(());
+        }
+    }
+}
+
+/// The Replica has heard that this client was let go because it was too slow.
+pub(super) async fn was_too_slow(speaker: &mut Client, slow: &ClientId) -> Outcome {
+    let events = speaker.report_after(slow).await?.of(slow);
+    let [SocketEvent::Opening, SocketEvent::Opened, SocketEvent::End(end)] = &events[..] else {
+        return Err(ScenarioFailure::new(format!("a slow socket's events: {events:?}")));
+    };
+    same((end.error, end.code, end.lingers), (Some(Cause::TooSlow), 1013, false), "what the Replica heard")
+}
+
+/// A client with a small receive buffer that never reads.
+async fn never_reads(group: &TestGroup) -> Outcome<Client> {
+    let stream = connect_with_little_room(group).await?;
+    Client::open(stream, &group.path("ws", "slow"), ClientId::new("slow")?).await
 }
 
 async fn slow_reader(stage: Stage) -> Outcome {
@@ -38,24 +71,8 @@ async fn slow_reader(stage: Stage) -> Outcome {
     let [mut speaker, mut reader] = group.join_each(["speaker", "reader"]).await?;
     let mut slow = never_reads(&group).await?;
     same(slow.replica(), speaker.replica(), "the Replica of all three")?;
-    let mut sent = 0;
-    loop {
-        let text = format!("{sent:020}{}", "x".repeat(MESSAGE - 20));
-        let (reached, missing) = speaker.confirmed(&text, Whom::Others).await?;
-        same(missing, vec![], "who did not answer")?;
-        // The reader keeps up, so it is never slow.
-        same(reader.hear().await?, text, "the next message")?;
-        sent += MESSAGE;
-        ensure(sent <= TOO_MUCH, "a socket that never reads was never let go")?;
-        if reached == 1 {
-            break;
-        }
-    }
-    let events = speaker.report_after(slow.id()).await?.of(slow.id());
-    let [SocketEvent::Opening, SocketEvent::Opened, SocketEvent::End(end)] = &events[..] else {
-        return Err(crate::check::ScenarioFailure::new(format!("a slow socket's events: {events:?}")));
-    };
-    same((end.error, end.code, end.lingers), (Some(Cause::TooSlow), 1013, false), "what the Replica heard")?;
+    send_until_let_go(&mut speaker, async || reader.hear().await).await?;
+    was_too_slow(&mut speaker, slow.id()).await?;
     slow.ended().await?;
     speaker.obey(Act::Broadcast { text: "end".into(), to: Whom::Others }).await?;
     same(reader.hear().await?, "end", "what the others hear")

@@ -197,7 +197,7 @@ impl Members {
     ) -> Option<ReplicaId> {
         match placement {
             Placement::LeastUsed => self.oldest(near, 0, limit, refused),
-            Placement::FillFirst => self.fullest(near, limit, refused),
+            Placement::FillFirst => self.most_used(near, limit, refused),
         }
     }
 
@@ -212,7 +212,7 @@ impl Members {
         used.find(|replica| Some(*replica) != refused)
     }
 
-    fn fullest(&self, near: NodeId, limit: u32, refused: Option<ReplicaId>) -> Option<ReplicaId> {
+    fn most_used(&self, near: NodeId, limit: u32, refused: Option<ReplicaId>) -> Option<ReplicaId> {
         let mut below = limit;
         // At most twice: only one member has refused.
         loop {

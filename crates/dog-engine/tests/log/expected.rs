@@ -53,7 +53,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The log, what is stored, and what is known of it in the simplest form.
+/// The log, its records, and a naive model of both.
 struct Compared {
     bounds: LogBounds,
     now: Timestamp,

@@ -7,6 +7,7 @@ use dog::{ClientId, Close, CloseCode, IntoMessage, Message, ReplicaId, Response}
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::received;
 use crate::world::{ClientKey, ClientState, World};
 
 /// A client's end of a WebSocket. It sends when the test says so, and keeps the messages that it has received.
@@ -83,14 +84,7 @@ impl ClientSocket {
     #[must_use]
     #[track_caller]
     pub fn received_texts(&self) -> Vec<String> {
-        let mut texts = Vec::new();
-        for message in self.received() {
-            let Some(text) = message.as_text() else {
-                panic!("expected text, received a binary message of {} bytes", message.len())
-            };
-            texts.push(text.to_owned());
-        }
-        texts
+        received::texts(self.received())
     }
 
     /// Takes all messages that have arrived, deserialised from JSON.
@@ -100,14 +94,7 @@ impl ClientSocket {
     #[must_use]
     #[track_caller]
     pub fn received_json<T: DeserializeOwned>(&self) -> Vec<T> {
-        let mut values = Vec::new();
-        for message in self.received() {
-            match message.to_json() {
-                Ok(value) => values.push(value),
-                Err(error) => panic!("expected JSON of {}, received {message:?}: {error}", std::any::type_name::<T>()),
-            }
-        }
-        values
+        received::json(self.received())
     }
 
     /// Whether the socket is open, as far as the client knows.

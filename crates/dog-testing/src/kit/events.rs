@@ -15,6 +15,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::received;
 use crate::world::World;
 
 /// A client's end of an event stream, from [`Cluster::open_events`](crate::Cluster::open_events). It keeps the messages that it
@@ -104,12 +105,7 @@ impl EventClient {
     #[must_use]
     #[track_caller]
     pub fn received_texts(&self) -> Vec<String> {
-        let text = |message: &Message| message.as_text().map(str::to_owned);
-        let texts: Option<Vec<String>> = self.received().iter().map(text).collect();
-        match texts {
-            Some(texts) => texts,
-            None => panic!("expected text, received a binary message"),
-        }
+        received::texts(self.received())
     }
 
     /// Takes all messages that have arrived, deserialised from JSON.
@@ -119,14 +115,7 @@ impl EventClient {
     #[must_use]
     #[track_caller]
     pub fn received_json<T: DeserializeOwned>(&self) -> Vec<T> {
-        let mut values = Vec::new();
-        for message in self.received() {
-            match message.to_json() {
-                Ok(value) => values.push(value),
-                Err(error) => panic!("expected JSON of {}, received {message:?}: {error}", std::any::type_name::<T>()),
-            }
-        }
-        values
+        received::json(self.received())
     }
 
     /// Whether the stream goes on, as far as the client knows.

@@ -1,7 +1,7 @@
 //! The test kit, with which users test their own Groups and Replicas.
 //!
 //! - `client`: a client's socket as a value, and a request that has no answer yet
-//! - `events`: a client's end of an event stream
+//! - `events`: a client's end of an event stream; `received`: what either has received, as values
 //! - `builder`: the settings of a cluster; `steps`: the limit of steps while the clock does not move
 //! - `cluster`: requests and their answers, and the clock
 //! - `inside`: what objects have in memory and on disk; `faults`: hibernation, crashes, cuts and a failing disk
@@ -12,6 +12,7 @@ mod cluster;
 mod events;
 mod faults;
 mod inside;
+mod received;
 mod steps;
 
 pub use crate::world::{Amount, Traffic};

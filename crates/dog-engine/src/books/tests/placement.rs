@@ -65,7 +65,7 @@ fn others_go_to_the_least_used_and_among_equals_to_the_oldest() {
 }
 
 #[test]
-fn fill_first_takes_the_fullest_with_room_and_among_equals_the_oldest() {
+fn fill_first_takes_the_most_used_with_room_and_among_equals_the_oldest() {
     for (sitting, expected, after_it) in [
         ([("c", 0), ("a", 0), ("b", 0)], "c", "a"),
         ([("c", 2), ("a", 1), ("b", 1)], "c", "a"),
