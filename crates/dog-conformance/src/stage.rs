@@ -219,7 +219,8 @@ impl TestGroup {
     /// books. There is no event for this, so it identifies a new client again and again.
     ///
     /// If the Group does not know of any room yet, it creates another Replica, which would have the most room from then on. So
-    /// the client takes a seat there and keeps it.
+    /// the client takes a seat there and keeps it. If the Group has learned of the room in the meantime, the seat that the client
+    /// takes may be on `replica` itself; then it leaves again.
     ///
     /// # Errors
     /// If that does not happen in time.
@@ -231,7 +232,9 @@ impl TestGroup {
             let said = self.identify(&stranger).await?.replica;
             if said != replica && !self.seen.borrow().contains(&said) {
                 let plug = self.join(&stranger).await?;
-                self.plugs.borrow_mut().push(plug);
+                if plug.replica() != replica {
+                    self.plugs.borrow_mut().push(plug);
+                }
             }
             Ok(said == replica)
         })
