@@ -10,10 +10,6 @@ const FILE_LINES: usize = 450;
 /// The longest `lib.rs` of a crate, which is its map.
 const MAP_LINES: usize = 100;
 
-/// The files that may have more lines, how many, and why.
-const LONG_FILES: &[(&str, usize, &str)] =
-    &[("crates/dog-native/tests/codec_differential.rs", 750, "one model of where two codecs may differ, and its uses")];
-
 /// The folders with sources.
 const FOLDERS: &[&str] = &["benches", "crates", "examples", "fuzz", "xtask"];
 /// The folders with the output of tools.
@@ -62,8 +58,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn length_violation(file: &Path, text: &str) -> Option<String> {
     let is_map = file.starts_with("crates") && file.ends_with("src/lib.rs");
-    let exception = LONG_FILES.iter().find(|(name, ..)| file == Path::new(name)).map(|(_, lines, _)| *lines);
-    let limit = if is_map { MAP_LINES } else { exception.unwrap_or(FILE_LINES) };
+    let limit = if is_map { MAP_LINES } else { FILE_LINES };
     let lines = text.lines().count();
     (lines > limit).then(|| format!("{} has {lines} lines, {limit} is the limit", file.display()))
 }

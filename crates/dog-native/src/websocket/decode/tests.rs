@@ -1,5 +1,5 @@
 //! Tables of streams, each decoded whole and in small pieces. Random streams are tested in
-//! `tests/codec_differential.rs`.
+//! `tests/codec_differential`.
 
 use super::super::testing::{client_frame, client_header};
 use super::*;
