@@ -1,6 +1,7 @@
 //! The load generator against real servers: each server is started, delivers to a few clients, and has ended afterwards. No
 //! times are checked.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,8 +21,14 @@ fn bench() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_dog-bench"))
 }
 
-/// The relay, built like this test.
+/// The environment variable with the path of the relay's program.
+const RELAY: &str = "DOG_RELAY";
+
+/// The relay. `cargo xtask test` has built it with the other packages; without it, it is built as this test is.
 fn relay() -> Result<PathBuf> {
+    if let Some(path) = env::var_os(RELAY) {
+        return Ok(path.into());
+    }
     let build = escargot::CargoBuild::new().package("relay").bin("relay").current_release();
     Ok(build.run()?.path().to_owned())
 }

@@ -92,6 +92,11 @@ impl Workspace {
         self.cargo_build().args(OPTIMISED).args(targets).run()
     }
 
+    /// The path of a program that [`Workspace::cargo_test`] built for its integration tests.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.target.join("debug").join(name)
+    }
+
     /// The path of a program that [`Workspace::build_optimised`] built.
     pub(crate) fn optimised_program(&self, name: &str) -> PathBuf {
         self.target.join(OPTIMISED[1]).join(name)

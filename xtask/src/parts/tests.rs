@@ -16,6 +16,10 @@ pub(super) const OTHER_PARTS: &[&str] = &["browser", "cluster", "conformance", "
 /// Those of them that are not built with the others: one is optimised, one has a feature that plants bugs.
 const BUILT_APART: &[&str] = &["faults", "sim"];
 
+/// Tells the benchmarks' smoke test where the relay's program is. Built alone, the relay would be compiled once more, because its
+/// dependencies have fewer features then.
+const RELAY: &str = "DOG_RELAY";
+
 /// How many inputs `--all` gives to each property test.
 const MANY_CASES: &str = "10000";
 
@@ -33,6 +37,8 @@ pub(super) fn unit(workspace: &Workspace, length: Length) -> Result<String> {
     let tests = integration_tests(workspace, OTHER_PARTS);
     let units = workspace.cargo_test().args(["--no-fail-fast", "--lib", "--bins", "--examples"]);
     let units = units.args(tests.iter().flat_map(|name| ["--test", name]));
+    // The relay's own integration test has cargo build it.
+    let units = units.env(RELAY, &workspace.program("relay").to_string_lossy());
     let units =
         length.choose(None, Some(MANY_CASES)).into_iter().fold(units, |step, cases| step.env("PROPTEST_CASES", cases));
     let units = units.run_and_keep();
