@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
@@ -26,6 +26,17 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(outcome) => outcome,
         Err(_) => panic!("waited {} s for {what}", DEADLINE.as_secs()),
     }
+}
+
+/// A connection with a small receive buffer in the kernel: little is sent to it before a client that does not read costs the
+/// server something.
+///
+/// # Panics
+/// When nothing listens there.
+pub async fn connect_with_little_room(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a buffer of this size");
+    within("the connection", socket.connect(address)).await.expect("a server that listens")
 }
 
 /// A WebSocket. Its methods panic when the socket fails.

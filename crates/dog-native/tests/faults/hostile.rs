@@ -4,9 +4,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use dog_test_support::client::connect_with_little_room;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 
 use crate::arena::{self, HANDSHAKE, MAX_HEADER, MAX_MESSAGE, MAX_OUTBOX, SLACK};
@@ -42,9 +43,7 @@ async fn finish(child: Child, steady: Steady, what: &str) {
 
 /// Opens a connection whose receive buffer in the kernel is small.
 async fn narrow(address: SocketAddr, name: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(address).await.unwrap();
+    let mut stream = connect_with_little_room(address).await;
     stream.write_all(handshake("same", name).as_bytes()).await.unwrap();
     stream
 }

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use dog_test_support::client::connect_with_little_room;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::PATIENCE;
 
@@ -82,9 +83,7 @@ impl Client {
 
     /// Opens a WebSocket whose receive buffer in the kernel is small.
     pub(crate) async fn narrow(address: SocketAddr, room: &str, name: &str) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        Self::over(socket.connect(address).await.unwrap(), room, name).await
+        Self::over(connect_with_little_room(address).await, room, name).await
     }
 
     async fn over(mut stream: TcpStream, room: &str, name: &str) -> Self {
