@@ -4,8 +4,6 @@ pub mod app;
 pub mod backend;
 mod protocol;
 mod responses;
-#[cfg(target_family = "wasm")]
-mod worker;
 
 /// The page about testing, compiled and run.
 #[cfg(doctest)]

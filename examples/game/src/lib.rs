@@ -2,5 +2,3 @@
 
 pub mod app;
 pub mod arena;
-#[cfg(target_family = "wasm")]
-mod worker;

@@ -6,9 +6,6 @@ use dog::{
     query_param, text_response,
 };
 
-#[cfg(target_family = "wasm")]
-mod worker;
-
 /// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`].
 pub const DEFAULT_LIMIT: Limit = Limit::new(10_000);
 

@@ -22,8 +22,8 @@ pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 /// Builds both Workers, and says how large ours are.
 fn workers(workspace: &Workspace) -> Result<program::Programs> {
     let tools = WorkerTools::install(workspace)?;
-    let ours = tools.build_to_deploy(workspace, "examples/relay", "relay-worker")?;
-    let chat = tools.build_to_deploy(workspace, "examples/chat", "chat-worker")?;
+    let ours = tools.build_to_deploy(workspace, "examples/relay/worker", "relay-worker")?;
+    let chat = tools.build_to_deploy(workspace, "examples/chat/worker", "chat-worker")?;
     let peer = bundle_peer(workspace, tools.npm())?;
     for (name, folder) in [("relay", &ours), ("chat room", &chat)] {
         println!("the {name}'s Worker takes {} KiB compressed", compressed_size(folder)?.div_ceil(1024));

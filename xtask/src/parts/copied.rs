@@ -40,7 +40,7 @@ fn manifest(metadata: &Value) -> Result<String> {
     let chat = packages.iter().find(|package| package["name"] == "chat").context("no package `chat`")?;
     let mut manifest = String::from(
         "[package]\nname = \"chat\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
-         [lib]\ncrate-type = [\"lib\", \"cdylib\"]\n\n[profile.dev]\ndebug = false\n",
+         [profile.dev]\ndebug = false\n",
     );
     let dependencies = chat["dependencies"].as_array().context("no dependencies")?;
     for dependency in dependencies.iter().filter(|it| it["kind"].is_null() && it["optional"] == false) {

@@ -11,7 +11,8 @@ use crate::provision::wasm::WasmToolchain;
 use crate::workspace::Workspace;
 
 /// The packages with code for wasm only, which the part `clippy` does not compile.
-const WASM_ONLY: &[&str] = &["durable-object-groups-workers", "conformance-worker", "chat", "relay", "game"];
+const WASM_ONLY: &[&str] =
+    &["durable-object-groups-workers", "conformance-worker", "chat-worker", "relay-worker", "game-worker"];
 
 /// What an App may leave out: the features of `dog`. No other crate has features for it.
 const FEATURES: &[&str] = &["alarms", "storage", "streams", "topics"];

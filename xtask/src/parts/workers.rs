@@ -23,9 +23,9 @@ pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
     browser::prepare(workspace)?;
     let tools = WorkerTools::install(workspace)?;
     tools.build(workspace, "crates/dog-workers/tests/worker", SUITE)?;
-    tools.build(workspace, "examples/game", GAME)?;
-    tools.build_to_deploy(workspace, "examples/chat", CHAT)?;
-    tools.build_to_deploy(workspace, "examples/relay", RELAY).map(drop)
+    tools.build(workspace, "examples/game/worker", GAME)?;
+    tools.build_to_deploy(workspace, "examples/chat/worker", CHAT)?;
+    tools.build_to_deploy(workspace, "examples/relay/worker", RELAY).map(drop)
 }
 
 /// Runs the part.

@@ -1,9 +1,10 @@
-//! The game as a Cloudflare Worker.
+//! The game as a Cloudflare Worker. On targets other than wasm, this crate is empty.
+
+#![cfg(target_family = "wasm")]
 
 use dog::{Env, Limit};
 use dog_workers::worker;
-
-use crate::app::{Arcade, Hall};
+use game::app::{Arcade, Hall};
 
 dog_workers::export!(Arcade; Hall; env = settings);
 

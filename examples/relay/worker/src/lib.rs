@@ -1,9 +1,10 @@
-//! The relay as a Cloudflare Worker.
+//! The relay as a Cloudflare Worker. On targets other than wasm, this crate is empty.
+
+#![cfg(target_family = "wasm")]
 
 use dog::{Env, Limit};
 use dog_workers::worker;
-
-use crate::{Relay, Room};
+use relay::{Relay, Room};
 
 dog_workers::export!(Relay; Room; env = settings);
 

@@ -1,10 +1,11 @@
-//! The chat room as a Cloudflare Worker.
+//! The chat room as a Cloudflare Worker. On targets other than wasm, this crate is empty.
 
+#![cfg(target_family = "wasm")]
+
+use chat::app::{Chat, Lobby};
+use chat::backend::Secret;
 use dog::{Env, Limit};
 use dog_workers::worker;
-
-use crate::app::{Chat, Lobby};
-use crate::backend::Secret;
 
 dog_workers::export!(Chat; Lobby; env = settings);
 
