@@ -8,7 +8,10 @@
 //! | `PREFIX.object.NAME.owner` | the node that owns the object; each claim and each batch of writes replaces it | `PREFIX_objects` |
 //! | `PREFIX.object.NAME.alarm` | when the object has to be woken for its earliest alarm | `PREFIX_objects` |
 //! | `PREFIX.object.NAME.entry.SPACE.KEY` | an entry, its key in base64 | `PREFIX_objects` |
+//! | `PREFIX.object.NAME.entry.log.TOPIC.REST` | a record of a log, its key in two parts, so that a topic can be listed | `PREFIX_objects` |
 //! | `PREFIX.to.NODE` | bundles of node messages to a node | none |
+
+use std::ops::Bound;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -91,25 +94,68 @@ impl Names {
             Space::Members => "members",
             Space::Clients => "clients",
             Space::Alarms => "alarms",
+            Space::Log => "log",
         };
         format!("{}.object.{}.entry.{space}.", self.prefix, object_name(object))
     }
 
     /// Returns the filter that matches all entries of a space.
     pub(crate) fn entries(&self, object: Object, space: Space) -> String {
-        format!("{}*", self.space(object, space))
+        format!("{}>", self.space(object, space))
     }
 
-    /// Returns the subject of an entry. The key may be empty, so the letter `k` precedes it.
+    /// Returns a filter that matches the entries of a range of keys, and perhaps others.
+    pub(crate) fn entries_within(
+        &self,
+        object: Object,
+        space: Space,
+        keys: &(Bound<Vec<u8>>, Bound<Vec<u8>>),
+    ) -> String {
+        let topic = |bound: &Bound<Vec<u8>>| match bound {
+            Bound::Included(key) | Bound::Excluded(key) => Some(split(space, key)?.0.to_owned()),
+            Bound::Unbounded => None,
+        };
+        match topic(&keys.0).filter(|first| topic(&keys.1).as_ref() == Some(first)) {
+            Some(topic) => format!("{}{}.*", self.space(object, space), token(&topic)),
+            None => self.entries(object, space),
+        }
+    }
+
+    /// Returns the subject of an entry.
     pub(crate) fn entry(&self, object: Object, space: Space, key: &[u8]) -> String {
-        format!("{}k{}", self.space(object, space), BASE64_URL_SAFE_NO_PAD.encode(key))
+        let key = match split(space, key) {
+            Some((topic, rest)) => format!("{}.{}", token(topic), token(rest)),
+            None => token(key),
+        };
+        self.space(object, space) + &key
     }
 
     /// Returns the key of an entry's subject.
     pub(crate) fn key(&self, subject: &str) -> Option<Vec<u8>> {
-        let (_, key) = subject.rsplit_once('.')?;
-        BASE64_URL_SAFE_NO_PAD.decode(key.strip_prefix('k')?).ok()
+        // The prefix, `object`, the name, `entry` and the space.
+        let mut tokens = subject.split('.').skip(5).map(part);
+        let mut key = tokens.next()??;
+        for token in tokens {
+            key.push(0);
+            key.extend(token?);
+        }
+        Some(key)
     }
+}
+
+/// Returns a part of a key as a token of a subject. It may be empty, so the letter `k` precedes it.
+fn token(part: &[u8]) -> String {
+    format!("k{}", BASE64_URL_SAFE_NO_PAD.encode(part))
+}
+
+fn part(token: &str) -> Option<Vec<u8>> {
+    BASE64_URL_SAFE_NO_PAD.decode(token.strip_prefix('k')?).ok()
+}
+
+/// Splits the key of a log's record at the zero byte behind its topic.
+fn split(space: Space, key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = key.iter().position(|byte| *byte == 0).filter(|_| space == Space::Log)?;
+    Some((&key[..end], &key[end + 1..]))
 }
 
 #[cfg(test)]
@@ -127,10 +173,34 @@ mod tests {
             assert_eq!(names.key(&entry).as_deref(), Some(key));
             assert!(entry.len() < 3000, "the subject is longer than a server accepts");
         }
+        for key in [&b""[..], b"\0", b"topic", b"topic\0", b"\0\0\0\0\0\0\0\0\x07", b"t\0\0\xff\0"] {
+            for space in [Space::Log, Space::User] {
+                assert_eq!(names.key(&names.entry(object, space, key)).as_deref(), Some(key), "{space:?}");
+            }
+        }
         assert_eq!(names.alarm_of(&names.alarm(object)), Some(object));
         assert_eq!(names.alarm_of(&names.owner(object)), None);
         let node = NodeId::from_raw(0x12ab);
         assert_eq!(names.node(&names.lease(node)), Some(node));
+    }
+
+    #[test]
+    fn a_range_within_a_topic_lists_nothing_else() {
+        let names = Names::new("dog").unwrap();
+        let object = Object::Group(GroupAddress { class: ClassIndex(0), group: GroupId::from_name("lobby", "a") });
+        let filter = |space, from: &[u8], until: &[u8]| {
+            names.entries_within(object, space, &(Bound::Included(from.to_vec()), Bound::Excluded(until.to_vec())))
+        };
+        let of_topic = filter(Space::Log, b"t\0", b"t\0\xff");
+        let own = names.entry(object, Space::Log, b"t\0\0\0\0\0\0\0\0\x07");
+        assert_eq!(of_topic.strip_suffix('*'), own.rfind('.').map(|end| &own[..=end]));
+        for other in [&b"t"[..], b"tt\0a", b"\0a"] {
+            assert!(!names.entry(object, Space::Log, other).starts_with(of_topic.trim_end_matches('*')));
+        }
+        let all = names.entries(object, Space::Log);
+        assert!(all.ends_with(".entry.log.>"));
+        assert!(filter(Space::Log, b"t\0", b"u\0") == all && filter(Space::Log, b"t", b"t\0") == all);
+        assert_eq!(filter(Space::User, b"t\0", b"t\0\xff"), names.entries(object, Space::User));
     }
 
     #[test]

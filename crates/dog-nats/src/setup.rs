@@ -8,6 +8,7 @@ use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, R
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context, ErrorCode, account::Account};
+use dog::internal::MAX_LOG_RECORD;
 use serde_json::json;
 
 use crate::names::Names;
@@ -29,12 +30,12 @@ pub(crate) enum JoinError {
 
 /// Returns a warning if NATS does not accept messages as long as those of clients may be.
 pub(crate) fn max_payload_warning(max_payload: usize, max_message: usize) -> Option<String> {
-    let needed = max_message.saturating_add(MAX_ENVELOPE);
+    let needed = max_message.max(MAX_LOG_RECORD).saturating_add(MAX_ENVELOPE);
     (max_payload < needed).then(|| {
         format!(
-            "NATS accepts messages of {max_payload} bytes (max_payload), and clients may send {max_message}: long messages and \
-             stored values do not reach other nodes; set max_payload to {needed} or more in the configuration of NATS, or \
-             max_message of this server lower"
+            "NATS accepts messages of {max_payload} bytes (max_payload), and clients may send {max_message}: long messages do \
+             not reach other nodes, and large values and records of logs are not stored; set max_payload to {needed} or more \
+             in the configuration of NATS, or max_message of this server lower"
         )
     })
 }
@@ -157,5 +158,8 @@ mod tests {
         assert_eq!(max_payload_warning(8 << 20, 1 << 20), None);
         let warning = max_payload_warning(1 << 20, 1 << 20).unwrap();
         assert!(warning.contains("max_payload to 1114112 or more"), "{warning}");
+        assert_eq!(max_payload_warning(1 << 20, 1 << 16), None, "the default has room for the records of logs");
+        let warning = max_payload_warning(1 << 19, 1 << 16).unwrap();
+        assert!(warning.contains("records of logs") && warning.contains("917504 or more"), "{warning}");
     }
 }

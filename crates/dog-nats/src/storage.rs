@@ -73,7 +73,7 @@ impl Reader {
         most: Option<usize>,
         reverse: bool,
     ) -> Result<Vec<(Bytes, Bytes)>, StreamError> {
-        let filter = self.names.entries(object, space);
+        let filter = self.names.entries_within(object, space, &keys);
         let subjects = retry_while(patience(), || self.stream.subjects(&filter)).await?;
         let mut found: Vec<Vec<u8>> = subjects.iter().filter_map(|subject| self.names.key(subject)).collect();
         found.retain(|key| keys.contains(key));

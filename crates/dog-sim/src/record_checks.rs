@@ -19,10 +19,10 @@ impl RunRecord {
         self.check(10, outcome);
     }
 
-    /// Promise 11: checks two entries that were read from disk.
-    pub(crate) fn found(&mut self, object: ObjectId, entries: (u64, u64)) {
+    /// Promise 11: checks two entries and a record of the log that were read from disk.
+    pub(crate) fn found(&mut self, object: ObjectId, counts: [u64; 3]) {
         self.stored().life_begins(object);
-        let outcome = self.stored().found(object, entries);
+        let outcome = self.stored().found(object, counts);
         self.check(11, outcome);
     }
 

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dog::ReplicaId;
+use dog::{Bytes, ReplicaId};
 use dog_engine::address::{GroupAddress, Object};
 use dog_engine::books::{MemberSeats, MemberState};
 use dog_engine::message::SeatCount;
 use dog_testing::world::{ClientKey, DiskConfig, Driver, Micros, Weather, World};
 
+use crate::entries::RECORD;
 use crate::placement::PlacementCheck;
 use crate::run::Run;
 use crate::topics::TOPICS;
@@ -246,9 +247,14 @@ impl<'run> Settlement<'run> {
         let mut record = self.run.witness().record();
         record.now = world.now();
         for object in world.known_objects() {
-            let read = |key| world.stored(object, key).and_then(|bytes| dog::internal::decode(&bytes).ok());
-            let entries = (read("first").unwrap_or(0), read("second").unwrap_or(0));
-            record.found(*object.id(), entries);
+            let stored = [
+                world.stored(object, "first"),
+                world.stored(object, "second"),
+                world.stored_log_record(object, RECORD),
+            ];
+            let count =
+                |stored: Option<Bytes>| stored.and_then(|bytes| dog::internal::decode(&bytes).ok()).unwrap_or(0);
+            record.found(*object.id(), stored.map(count));
             record.check_alarms(*object.id());
         }
     }

@@ -46,12 +46,13 @@ impl Stored {
         Err(format!("{:02x}…: count {count} was acknowledged twice", object[0]))
     }
 
-    /// Checks two entries that were read from disk when a life begins or at the end. They must be equal and not lower
-    /// than the acknowledged count.
-    pub(crate) fn found(&self, object: ObjectId, (first, second): (u64, u64)) -> Result<(), String> {
+    /// Checks two entries and a record of the log that were read from disk when a life begins or at the end. They must be
+    /// equal and not lower than the acknowledged count.
+    pub(crate) fn found(&self, object: ObjectId, counts: [u64; 3]) -> Result<(), String> {
+        let [first, ..] = counts;
         let acknowledged = self.0.get(&object).map_or(0, |values| values.acknowledged);
-        if first != second {
-            return Err(format!("{:02x}…: half a transaction is on disk: {first} and {second}", object[0]));
+        if counts.iter().any(|count| *count != first) {
+            return Err(format!("{:02x}…: half a transaction is on disk: {counts:?}", object[0]));
         }
         if first < acknowledged {
             return Err(format!("{:02x}…: {first} is on disk, but {acknowledged} was acknowledged", object[0]));

@@ -22,6 +22,7 @@ const TABLES: &str = "\
     CREATE TABLE IF NOT EXISTS dog_members (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_clients (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_alarms (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
+    CREATE TABLE IF NOT EXISTS dog_log (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID; \
     CREATE TABLE IF NOT EXISTS dog_sockets (socket INTEGER PRIMARY KEY, value BLOB)";
 
 /// The storage of one object.
@@ -42,6 +43,7 @@ fn table(space: Space) -> &'static str {
         Space::Members => "dog_members",
         Space::Clients => "dog_clients",
         Space::Alarms => "dog_alarms",
+        Space::Log => "dog_log",
     }
 }
 

@@ -11,7 +11,10 @@ pub use crate::features::{Alarms, Storage, Streams, Topics};
 pub use crate::group_names::{are_among, are_distinct};
 pub use crate::groups::GroupVisitor;
 pub use crate::list::TransactionRead;
-pub use crate::log::{LogBounds, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, Unrecovered};
+pub use crate::log::{
+    LogBounds, MAX_LOG_RECORD, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, Unrecovered, log_records,
+    write_log_record,
+};
 pub use crate::message::MessageBuffer;
 pub use crate::placement::Door;
 pub use crate::port::{

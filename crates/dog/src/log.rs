@@ -1,9 +1,14 @@
 //! What the log of a topic keeps, and why it may be unable to say what somebody has missed: [`LogBounds`], [`Unrecovered`].
+//! `records`: what is stored of it.
+
+mod records;
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use records::{log_records, write_log_record};
 
 /// Longest message of a publication, in bytes.
 pub const MAX_PUBLICATION: usize = 256 * 1024;
@@ -13,6 +18,10 @@ pub const MAX_METADATA: usize = 4 * 1024;
 
 /// Longest idempotency key of a publication, in bytes.
 pub const MAX_PUBLICATION_KEY: usize = 256;
+
+/// The most bytes of one stored record of a log. Every host stores as many in one value: 1 MiB with its headers is the least,
+/// the default of `max_payload` of NATS.
+pub const MAX_LOG_RECORD: usize = 832 * 1024;
 
 /// What a log keeps: the newest publications that are within all three bounds. Answers keep to them exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

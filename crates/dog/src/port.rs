@@ -3,6 +3,7 @@
 
 use std::any::{Any, TypeId};
 use std::future::Future;
+use std::ops::Bound;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -48,6 +49,13 @@ pub trait StoragePort {
         writes: StorageWrites,
         reads: Vec<(u64, TransactionRead)>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error>;
+    /// The records of logs in a range of keys, `most` of them at most. Writes that are not durable yet are not among them.
+    fn log_records(
+        &self,
+        keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        most: usize,
+        reverse: bool,
+    ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>>;
     /// Deletes all entries.
     fn delete_all(&self) -> LocalFuture<Result<(), Error>>;
     /// Reads which alarms are set. `None` if this is known.

@@ -178,6 +178,6 @@ impl Transaction {
 impl fmt::Debug for Transaction {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let writes = self.writes().borrow();
-        write!(formatter, "Transaction({} writes)", writes.entries.len() + writes.alarms.len())
+        write!(formatter, "Transaction({} writes)", writes.entries.len() + writes.alarms.len() + writes.log.len())
     }
 }

@@ -22,6 +22,8 @@ pub struct StorageWrites {
     pub entries: BTreeMap<String, Option<Bytes>>,
     /// The alarms by their names. `None` deletes.
     pub alarms: BTreeMap<String, Option<NewAlarm>>,
+    /// The records of logs by their keys. `None` deletes.
+    pub log: BTreeMap<Vec<u8>, Option<Bytes>>,
 }
 
 impl StorageWrites {

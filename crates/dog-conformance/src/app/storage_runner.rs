@@ -9,6 +9,7 @@ use dog::{Alarm, Error, Failure, GroupContext, List, Result, Storage, Timestamp,
 use serde::Serialize;
 
 use super::hand_over::hand_over;
+use super::log_records;
 use super::protocol::{ALARM, AlarmAction, Found, OWN, Ring, StorageStep, Told, Why};
 
 /// An object with storage and alarms.
@@ -133,6 +134,9 @@ async fn one(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Err
         StorageStep::DeleteAlarm => owner.delete_alarm(ALARM).await.map(|()| Found::Done)?,
         StorageStep::Alarm => Found::Alarm(owner.alarm(ALARM).await?.map(Timestamp::as_millis)),
         StorageStep::Rings => Found::Rings(rings(&storage).await?),
+        StorageStep::Records { from, until, most, reverse } => {
+            log_records::read(&storage, (from, until), *most, *reverse).await?
+        }
         StorageStep::SetNamed(..)
         | StorageStep::DeleteNamed(_)
         | StorageStep::Named(_)
@@ -143,6 +147,7 @@ async fn one(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Err
         | StorageStep::Pass(_)
         | StorageStep::Add(..)
         | StorageStep::AlwaysConflict(_)
+        | StorageStep::WriteRecord(..)
         | StorageStep::Fail => {
             unreachable!("{step:?} is not a single read or write")
         }
@@ -218,6 +223,7 @@ async fn within(owner: &impl StorageOwner, entries: &Transaction, step: &Storage
         StorageStep::DeletePrefix(prefix) => entries.delete_prefix(prefix).await.map(|()| Found::Done)?,
         StorageStep::Delete(key) => entries.delete(key).map(|()| Found::Done)?,
         StorageStep::List(range) => Found::Entries(entries.list(&range.into()).await?),
+        StorageStep::WriteRecord(key, length) => log_records::write(entries, key, *length),
         StorageStep::Add(key, pauses) => {
             let number = entries.get::<u64>(key).await?.unwrap_or_default();
             for _ in 0..*pauses {

@@ -3,8 +3,8 @@
 use super::scenario::Scenario;
 use super::{
     alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, group_verbs,
-    handlers, hibernation, joining, late_identity, limit, lives, messages, naming, order, placement, reentry, requests,
-    restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
+    handlers, hibernation, joining, late_identity, limit, lives, log_storage, messages, naming, order, placement,
+    reentry, requests, restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
 };
 
 /// All scenarios, roughly in the order of the promises.
@@ -27,6 +27,7 @@ pub fn all() -> Vec<Scenario> {
         lives::scenarios,
         restarts::scenarios,
         storage::scenarios,
+        log_storage::scenarios,
         transactions::scenarios,
         alarms::scenarios,
         tasks::scenarios,

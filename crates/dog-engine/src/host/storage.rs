@@ -54,11 +54,13 @@ pub enum Space {
     Clients,
     /// The alarms that the user has set.
     Alarms,
+    /// The segments of durable logs. A key is the name of a topic, a zero byte, and a number in eight bytes.
+    Log,
 }
 
 impl Space {
     /// All spaces.
-    pub const ALL: [Self; 4] = [Self::User, Self::Members, Self::Clients, Self::Alarms];
+    pub const ALL: [Self; 5] = [Self::User, Self::Members, Self::Clients, Self::Alarms, Self::Log];
 }
 
 /// Writes that are made atomically: all of them, or none.

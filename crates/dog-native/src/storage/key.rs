@@ -17,6 +17,7 @@ pub(super) fn prefix(object: Object, space: Space) -> Vec<u8> {
         Space::Members => b'm',
         Space::Clients => b'c',
         Space::Alarms => b'a',
+        Space::Log => b'l',
     });
     prefix.extend_from_slice(&name(object));
     prefix

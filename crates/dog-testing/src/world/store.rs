@@ -260,9 +260,9 @@ impl Store {
         self.storage.borrow().listed()
     }
 
-    /// Returns one of the user's values on disk.
-    pub(super) fn stored(&self, object: Object, key: &str) -> Option<Bytes> {
-        self.storage.borrow().read(object, Space::User, key.as_bytes())
+    /// Returns a value on disk.
+    pub(super) fn stored(&self, object: Object, space: Space, key: &[u8]) -> Option<Bytes> {
+        self.storage.borrow().read(object, space, key)
     }
 
     /// Drops all batches on their way.

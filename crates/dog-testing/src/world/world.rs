@@ -9,6 +9,7 @@ use bytes::Bytes;
 use dog::internal::{AppPort, LocalFuture};
 use dog::{App, ClientId, Close, Env, Epoch, Message, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, Object, ReplicaAddress};
+use dog_engine::host::Space;
 use dog_engine::{Class, Front, app_port, classes};
 use http::StatusCode;
 
@@ -276,7 +277,12 @@ impl World {
 
     /// Returns one of the user's values on disk.
     pub fn stored(&self, object: Object, key: &str) -> Option<Bytes> {
-        self.services.store().stored(object, key)
+        self.services.store().stored(object, Space::User, key.as_bytes())
+    }
+
+    /// Returns a record of the object's logs on disk.
+    pub fn stored_log_record(&self, object: Object, key: &[u8]) -> Option<Bytes> {
+        self.services.store().stored(object, Space::Log, key)
     }
 }
 

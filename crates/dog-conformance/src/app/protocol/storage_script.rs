@@ -67,6 +67,19 @@ pub enum StorageStep {
     Alarm,
     /// Read when the alarm [`ALARM`] has rung.
     Rings,
+    /// Write a record of the log, of this many bytes, or delete it. Only in transactions.
+    WriteRecord(String, Option<usize>),
+    /// Read records of the log.
+    Records {
+        /// Those with this key and later ones.
+        from: String,
+        /// Those with earlier keys.
+        until: String,
+        /// Most records.
+        most: usize,
+        /// The last ones first.
+        reverse: bool,
+    },
     /// Set another alarm to this many milliseconds from now, with an action for each attempt. Its handler emits its name and
     /// the number of the attempt.
     SetNamed(String, u64, Vec<AlarmAction>),
@@ -124,6 +137,8 @@ pub enum Found {
     Rings(Vec<Ring>),
     /// The names of alarms, or keys.
     Names(Vec<String>),
+    /// The keys of records, with the lengths of what was written there.
+    Records(Vec<(String, usize)>),
     /// Bytes, if there are any.
     Raw(Option<Vec<u8>>),
     /// The step failed: the kind of the [`dog::Error`], and its text.

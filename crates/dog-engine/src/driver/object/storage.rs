@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::ops::Bound;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -127,13 +128,13 @@ impl<H: Host> Store<H> {
         if reads.iter().any(|(version, read)| self.log.borrow().has_changed(*version, read)) {
             return Ok(None);
         }
-        let StorageWrites { entries, alarms } = writes;
+        let StorageWrites { entries, alarms, log: records } = writes;
         let sets_alarms = Alarms::ON && !alarms.is_empty();
         if sets_alarms && !self.with_alarms(|book| book.has_room(&alarms)) {
             let message = format!("the object has {MAX_ALARMS} alarms: delete some first");
             return Err(Error::new(Kind::TooMany, message));
         }
-        if entries.is_empty() && !sets_alarms {
+        if entries.is_empty() && !sets_alarms && records.is_empty() {
             return Ok(Some(Box::pin(async { Ok(()) })));
         }
         let logged = {
@@ -154,6 +155,10 @@ impl<H: Host> Store<H> {
             batch.alarm = writes.alarm;
             batch.spaces.push(SpaceWrites { space: Space::Alarms, delete_all: false, entries: writes.entries });
             pending = Some(writes.pending);
+        }
+        if !records.is_empty() {
+            let entries = records.into_iter().collect();
+            batch.spaces.push(SpaceWrites { space: Space::Log, delete_all: false, entries });
         }
         Ok(Some(self.write(batch, logged, pending)))
     }
@@ -382,6 +387,17 @@ impl<H: Host> StoragePort for StorePort<H> {
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
         self.activation.check()?;
         self.store.commit(writes, &reads)
+    }
+
+    fn log_records(
+        &self,
+        keys: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        most: usize,
+        reverse: bool,
+    ) -> LocalFuture<Result<Vec<(Bytes, Bytes)>, Error>> {
+        let order = if reverse { Order::Descending } else { Order::Ascending };
+        let Store { host, object, .. } = &*self.store;
+        self.refused().unwrap_or_else(|| host.read_range(*object, Space::Log, keys, Some(most), order))
     }
 
     fn delete_all(&self) -> LocalFuture<Result<(), Error>> {

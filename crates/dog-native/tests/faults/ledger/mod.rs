@@ -1,14 +1,16 @@
 //! An App whose Replicas store what they are told to, over WebSockets; and the checks of what they must have stored.
 //!
-//! A client says `put KEY NUMBER SIZE`, `pair KEY NUMBER` (two keys in one transaction), `transfer FROM TO AMOUNT`
+//! A client says `put KEY NUMBER SIZE`, `pair KEY NUMBER` (two keys and a record of the log in one transaction), `transfer FROM TO AMOUNT`
 //! (between two accounts), `alarm NUMBER` or `dump`.
 
 pub(crate) mod clients;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dog::internal::{decode, encode, log_records, write_log_record};
 use dog::{
     App, ClientId, Context, Dog, Error, Failure, Group, GroupContext, Limit, List, Message, Policy, Replica, Request,
     Response, Result, Socket, Timestamp, Transaction,
@@ -117,6 +119,9 @@ impl Replica for Book {
     }
 }
 
+/// What `pair` writes in one transaction: two entries and a record of the log.
+const PAIR: [&str; 3] = [".left", ".right", ".log"];
+
 /// The year 2100. Alarms are set here to be stored, not to become due.
 const FAR_OFF: u64 = 4_102_444_800_000;
 
@@ -144,6 +149,7 @@ async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {
             let kept: Kept = (number.parse()?, Vec::new());
             let both = async |entries: &Transaction| {
                 entries.put(&format!("{key}.left"), &kept)?;
+                write_log_record(entries, format!("{key}.log").into(), Some(encode(&kept)?));
                 Ok(entries.put(&format!("{key}.right"), &kept)?)
             };
             storage.transaction(both).await?;
@@ -158,6 +164,11 @@ async fn obey(cx: &Context<Book>, said: &str) -> Result<String> {
                     return Err(Failure::new(format!("the bytes under {key} are not those of {number}")));
                 }
                 dump.push_str(&format!(" {key} {number}"));
+            }
+            let all = (Bound::Unbounded, Bound::Unbounded);
+            for (key, record) in log_records(&storage, all, usize::MAX, false).await? {
+                let (number, _): Kept = decode(&record)?;
+                dump.push_str(&format!(" {} {number}", std::str::from_utf8(&key)?));
             }
             if let Some(at) = cx.alarm("far").await? {
                 dump.push_str(&format!(" alarm {}", at.as_millis() - FAR_OFF));
@@ -213,12 +224,12 @@ impl Expected {
 
     fn note(&mut self, said: &str, change: impl Fn(&mut Range, u64)) {
         let keys = match said.split(' ').collect::<Vec<_>>()[..] {
-            ["put", key, number, _] => [Some((key.to_owned(), number)), None],
-            ["pair", key, number] => [Some((format!("{key}.left"), number)), Some((format!("{key}.right"), number))],
-            ["alarm", number] => [Some(("alarm".to_owned(), number)), None],
-            _ => [None, None],
+            ["put", key, number, _] => vec![(key.to_owned(), number)],
+            ["pair", key, number] => PAIR.map(|part| (format!("{key}{part}"), number)).to_vec(),
+            ["alarm", number] => vec![("alarm".to_owned(), number)],
+            _ => Vec::new(),
         };
-        for (key, number) in keys.into_iter().flatten() {
+        for (key, number) in keys {
             change(self.0.entry(key).or_default(), number.parse().unwrap());
         }
     }
@@ -237,7 +248,8 @@ impl Expected {
         }
         let mut wrong = self.lost(&found);
         for (key, number) in &found {
-            if key.ends_with(".left") && found.get(&key.replace(".left", ".right")) != Some(number) {
+            let pair = PAIR.iter().find_map(|part| key.strip_suffix(part));
+            if pair.is_some_and(|key| PAIR.iter().any(|part| found.get(&format!("{key}{part}")) != Some(number))) {
                 wrong.push(format!("half a transaction: {key} is {number}, but everything is {found:?}"));
             }
             let known = self.0.get(key).map_or(0, |range| range.sent);
