@@ -1,11 +1,15 @@
-//! Property tests of promises 17 and 18. The first compares a log with a naive model, while commits fail, have an unknown
-//! outcome, or are followed by a crash. The second runs a Group, its Replicas and their sockets while messages are late, lost,
+//! Property tests of promises 17 and 18. The first compares a durable log and its records with a naive model, while writes fail,
+//! have an unknown outcome, or are followed by a crash, and the clock goes back. The second runs a Group, its Replicas and their sockets while messages are late, lost,
 //! duplicated and out of order: every socket sees one order without gaps or duplicates, or is told why it cannot.
 
 #[path = "log/expected.rs"]
 mod expected;
 #[path = "log/group.rs"]
 mod group;
+#[path = "log/naive.rs"]
+mod naive;
+#[path = "log/ops.rs"]
+mod ops;
 #[path = "log/replica.rs"]
 mod replica;
 #[path = "log/storms.rs"]
@@ -70,9 +74,10 @@ proptest! {
     #[test]
     fn a_log_answers_like_the_simplest_one(
         bounds in bounds(),
-        ops in prop::collection::vec(expected::op(), 1..80),
+        memory in ops::memory(),
+        ops in prop::collection::vec(ops::op(), 1..80),
     ) {
-        expected::run(bounds, &ops).map_err(TestCaseError::fail)?;
+        expected::run(bounds, memory, &ops).map_err(TestCaseError::fail)?;
     }
 
     #[test]

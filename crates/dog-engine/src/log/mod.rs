@@ -4,15 +4,24 @@
 //! - this file: a publication, and the bounds of answers
 //! - [`Window`]: a run of publications without a gap, and all that can be asked of it
 //! - of a Group: [`TopicLog`] numbers the publications of one topic, with idempotency keys; [`Heads`] has the end of the
-//!   log repeated to the Replicas that have not acknowledged it; [`Segment`]: what is stored of a durable log
+//!   log repeated to the Replicas that have not acknowledged it
+//! - of a durable log: [`StoredLog`] says what each commit writes, [`Restore`] reads it, and an [`Inquiry`] answers from what is
+//!   stored; [`Segment`]: one record; [`LogTopics`]:
+//!   which topics have a log
 //! - of a Replica: [`Follower`] puts what comes into order and notices gaps; [`Replay`] is one socket that catches up
 
+mod edge;
 mod follower;
 mod heads;
+mod inquiry;
 mod keys;
+mod log_topics;
 mod replay;
+mod restore;
 mod segment;
+mod stored_log;
 mod topic_log;
+mod trim;
 mod window;
 
 use std::time::Duration;
@@ -24,8 +33,12 @@ use serde::{Deserialize, Serialize};
 
 pub use follower::{Arrival, Follower, Recovery};
 pub use heads::Heads;
+pub use inquiry::{Inquiry, InquiryStep, LogAnswer, Question};
+pub use log_topics::{LogTopics, MAX_LOG_TOPICS};
 pub use replay::{Replay, ReplayStep};
-pub use segment::{Segment, Segments};
+pub use restore::Restore;
+pub use segment::{LogRead, Segment, SegmentPlace};
+pub use stored_log::{LogEntries, StoredLog};
 pub use topic_log::{Appended, StoredPublication, TopicLog};
 pub use window::Window;
 

@@ -10,7 +10,7 @@ use super::keys::Keys;
 use super::{AnswerBounds, LogHead, NewPublication, Recorded, Window};
 
 /// What one commit stores at most, if it is not a single publication.
-const COMMIT: AnswerBounds = AnswerBounds { publications: 1000, bytes: 512 * 1024 };
+pub(super) const COMMIT: AnswerBounds = AnswerBounds { publications: 1000, bytes: 512 * 1024 };
 
 /// A publication with its idempotency key, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,6 +187,27 @@ impl TopicLog {
         let is_next = self.window.push(publication.clone());
         debug_assert!(is_next, "what is pending follows what is seen");
         Some(publication)
+    }
+
+    /// What has an offset and is not seen yet, in the order of the offsets.
+    pub(super) fn pending(&self) -> impl Iterator<Item = &Recorded> {
+        self.pending.iter().map(|stored| &stored.publication)
+    }
+
+    /// A publication that is not in the window had this key. They come in the order of their offsets, before all others.
+    pub(super) fn remember(&mut self, key: &[u8], offset: u64, at: Timestamp) {
+        self.last_at = self.last_at.max(at);
+        self.keys.insert(key, offset, at);
+    }
+
+    /// Keeps only this many of the newest publications in the window.
+    pub(super) fn keep(&mut self, most: AnswerBounds) {
+        while !most.hold(self.window.len(), self.window.bytes()) && self.window.pop_oldest().is_some() {}
+    }
+
+    /// Drops the publications before this offset from the window.
+    pub(super) fn drop_before(&mut self, offset: u64) {
+        while self.window.first() < offset && self.window.pop_oldest().is_some() {}
     }
 
     /// Removes what the bounds do not keep. Answers do not depend on it.

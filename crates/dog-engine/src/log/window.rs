@@ -1,6 +1,7 @@
 //! A run of publications without a gap: [`Window`].
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use dog::Timestamp;
 use dog::internal::{LogBounds, LogEpoch, Position, Unrecovered};
@@ -158,13 +159,13 @@ impl Window {
         }
     }
 
-    /// Checks that the log can say what came after a position.
-    fn check(&self, since: &Position, now: Timestamp) -> Result<(), Unrecovered> {
+    /// Checks that a log that keeps offset `from` and later can say what came after a position.
+    fn check(&self, since: &Position, from: u64) -> Result<(), Unrecovered> {
         if *since.epoch() != self.epoch {
             Err(Unrecovered::EpochUnknown)
         } else if since.offset() >= self.next {
             Err(Unrecovered::Future)
-        } else if since.offset() + 1 < self.kept_from(now) {
+        } else if since.offset() + 1 < from {
             Err(Unrecovered::Expired)
         } else {
             Ok(())
@@ -176,7 +177,7 @@ impl Window {
     /// # Errors
     /// The reason why they cannot be replayed.
     pub fn recover(&self, since: &Position, most: AnswerBounds, now: Timestamp) -> Result<u64, Unrecovered> {
-        self.check(since, now)?;
+        self.check(since, self.kept_from(now))?;
         let count = self.next - 1 - since.offset();
         if count > u64::from(most.publications) {
             return Err(Unrecovered::GapTooLarge);
@@ -197,49 +198,88 @@ impl Window {
         most: AnswerBounds,
         now: Timestamp,
     ) -> Result<Page, Unrecovered> {
-        let from = self.kept_from(now);
-        match (order, since) {
-            (PageOrder::OldestFirst, since) => {
-                since.map_or(Ok(()), |since| self.check(since, now))?;
-                let from = since.map_or(from, |since| since.offset() + 1);
-                Ok(self.collect(from..self.next, most))
-            }
-            (PageOrder::NewestFirst, since) => {
-                match since.map(|since| self.check(since, now)) {
-                    None | Some(Ok(()) | Err(Unrecovered::Expired)) => {}
-                    Some(Err(reason)) => return Err(reason),
-                }
-                let end = since.map_or(self.next, Position::offset).max(from);
-                Ok(self.collect((from..end).rev(), most))
-            }
-        }
+        let offsets = self.offsets(since, order, self.kept_from(now))?;
+        let here = offsets.start.max(self.first())..offsets.end;
+        Ok(collect(here, order, most, |offset| self.get(offset)).unwrap_or_else(no_gap))
     }
 
-    fn collect(&self, offsets: impl Iterator<Item = u64>, most: AnswerBounds) -> Page {
-        let (mut publications, mut bytes) = (Vec::new(), 0);
-        for publication in offsets.filter_map(|offset| self.get(offset)) {
-            bytes += publication.size();
-            let is_first = publications.is_empty() && most.publications > 0;
-            if !is_first && !most.hold(publications.len() + 1, bytes) {
-                return Page { publications, more: true };
+    /// The offsets of a page without bounds, of a log that keeps offset `from` and later.
+    ///
+    /// # Errors
+    /// As [`page`](Self::page).
+    pub(super) fn offsets(
+        &self,
+        since: Option<&Position>,
+        order: PageOrder,
+        from: u64,
+    ) -> Result<Range<u64>, Unrecovered> {
+        match (order, since.map(|since| self.check(since, from))) {
+            (PageOrder::OldestFirst, None | Some(Ok(()))) => {
+                Ok(since.map_or(from, |since| since.offset() + 1)..self.next)
             }
-            publications.push(publication.clone());
+            (PageOrder::NewestFirst, None | Some(Ok(()) | Err(Unrecovered::Expired))) => {
+                Ok(from..since.map_or(self.next, Position::offset).max(from))
+            }
+            (_, Some(Err(reason))) => Err(reason),
         }
-        Page { publications, more: false }
     }
 
     /// The newest publications that the log keeps, as many as one recovery may replay.
     pub fn tail(&self, most: AnswerBounds, now: Timestamp) -> Tail {
         let first = self.kept_from(now);
-        let (mut publications, mut bytes) = (Vec::new(), 0);
-        for publication in (first..self.next).rev().filter_map(|offset| self.get(offset)) {
-            bytes += publication.size();
-            if !most.hold(publications.len() + 1, bytes) {
-                break;
-            }
-            publications.push(publication.clone());
-        }
-        publications.reverse();
+        let here = first.max(self.first())..self.next;
+        let publications = newest(here, most, |offset| self.get(offset)).unwrap_or_else(no_gap);
         Tail { head: self.head(), first, publications }
     }
+}
+
+fn no_gap<T>(offset: u64) -> T {
+    unreachable!("a window has no gap, and misses {offset}")
+}
+
+/// A page of the publications with these offsets.
+///
+/// # Errors
+/// This one is missing.
+pub(super) fn collect<'a>(
+    offsets: Range<u64>,
+    order: PageOrder,
+    most: AnswerBounds,
+    get: impl Fn(u64) -> Option<&'a Recorded>,
+) -> Result<Page, u64> {
+    let (mut publications, mut bytes) = (Vec::new(), 0);
+    let (start, end) = (offsets.start, offsets.end);
+    for offset in offsets {
+        let offset = if order == PageOrder::OldestFirst { offset } else { start + (end - 1 - offset) };
+        let publication = get(offset).ok_or(offset)?;
+        bytes += publication.size();
+        let is_first = publications.is_empty() && most.publications > 0;
+        if !is_first && !most.hold(publications.len() + 1, bytes) {
+            return Ok(Page { publications, more: true });
+        }
+        publications.push(publication.clone());
+    }
+    Ok(Page { publications, more: false })
+}
+
+/// The newest publications with these offsets, the oldest first.
+///
+/// # Errors
+/// This one is missing.
+pub(super) fn newest<'a>(
+    offsets: Range<u64>,
+    most: AnswerBounds,
+    get: impl Fn(u64) -> Option<&'a Recorded>,
+) -> Result<Vec<Recorded>, u64> {
+    let (mut publications, mut bytes) = (Vec::new(), 0);
+    for offset in offsets.rev() {
+        let publication = get(offset).ok_or(offset)?;
+        bytes += publication.size();
+        if !most.hold(publications.len() + 1, bytes) {
+            break;
+        }
+        publications.push(publication.clone());
+    }
+    publications.reverse();
+    Ok(publications)
 }

@@ -1,135 +1,113 @@
-//! One log beside a naive one, which keeps everything and computes each answer from it.
+//! One durable log and its records, beside a naive log, which keeps everything and computes each answer from it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use bytes::Bytes;
 use dog::Timestamp;
-use dog::internal::{LogBounds, Position, Unrecovered};
+use dog::internal::LogBounds;
+use dog_engine::host::Order;
 use dog_engine::log::{
-    AnswerBounds, Appended, KEY_AGE, LogHead, Page, PageOrder, Recorded, StoredPublication, TopicLog,
+    AnswerBounds, Appended, Inquiry, InquiryStep, KEY_AGE, LogAnswer, LogEntries, LogRead, Question, Recorded, Restore,
+    Segment, SegmentPlace, StoredLog,
 };
-use proptest::prelude::*;
 
+use crate::naive::Naive;
+use crate::ops::{Asked, Op, Outcome, Write};
 use crate::{Checked, ensure, epoch, publication};
 
-#[derive(Clone, Debug)]
-pub(crate) enum Op {
-    Append { bytes: usize, key: Option<u8> },
-    BeginCommit,
-    EndCommit { outcome: Outcome },
-    Crash,
-    Reset { fails: bool },
-    Expire,
-    Pass { millis: u64 },
-    GoBack { millis: u64 },
-    Ask { back: u64, most: u32, newest_first: bool, other_epoch: bool },
+/// A write that is under way.
+struct UnderWay {
+    write: Write,
+    entries: LogEntries,
+    /// The offset of the last publication that it deletes.
+    deletes: usize,
 }
 
-/// What becomes of a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Stored,
-    StoredAndUnknown,
-    NotStored,
-}
-
-pub(crate) fn op() -> impl Strategy<Value = Op> {
-    let outcome =
-        prop_oneof![5 => Just(Outcome::Stored), 1 => Just(Outcome::StoredAndUnknown), 1 => Just(Outcome::NotStored)];
-    let key = prop::option::weighted(0.3, 0..4_u8);
-    prop_oneof![
-        12 => (0..120_usize, key).prop_map(|(bytes, key)| Op::Append { bytes, key }),
-        8 => Just(Op::BeginCommit),
-        8 => outcome.prop_map(|outcome| Op::EndCommit { outcome }),
-        1 => Just(Op::Crash),
-        1 => any::<bool>().prop_map(|fails| Op::Reset { fails }),
-        2 => Just(Op::Expire),
-        3 => (0..2000_u64).prop_map(|millis| Op::Pass { millis }),
-        1 => (KEY_AGE.as_secs() * 1000 - 1000..KEY_AGE.as_secs() * 1000 + 1000).prop_map(|millis| Op::Pass { millis }),
-        1 => (0..500_u64).prop_map(|millis| Op::GoBack { millis }),
-        10 => (0..20_u64, 0..6_u32, any::<bool>(), prop::bool::weighted(0.05)).prop_map(
-            |(back, most, newest_first, other_epoch)| Op::Ask { back, most, newest_first, other_epoch }
-        ),
-    ]
+/// An inquiry that is answered while the log goes on.
+struct Slow {
+    inquiry: Inquiry,
+    question: Question,
+    most: AnswerBounds,
+    reads_early: bool,
+    /// What is being read, with what was there when the read began.
+    reading: Option<(LogRead, Vec<(Bytes, Bytes)>)>,
 }
 
 /// The log, its records, and a naive model of both.
 struct Compared {
-    bounds: LogBounds,
     now: Timestamp,
     /// The latest time so far: the clock may go back.
     latest: Timestamp,
-    log: TopicLog,
-    epoch: u64,
+    memory: AnswerBounds,
+    log: StoredLog,
+    naive: Naive,
+    /// How many epochs there were.
+    epochs: u64,
     made: u64,
-    /// What the storage has of this epoch.
-    stored: Vec<StoredPublication>,
-    /// What a commit is storing.
-    committing: Vec<StoredPublication>,
-    is_committing: bool,
-    /// What everybody has seen.
-    seen: Vec<Recorded>,
-    /// How many of them have expired for good, although the clock may go back.
-    expired: usize,
+    /// What the storage has, of this topic and two others.
+    stored: BTreeMap<Vec<u8>, Bytes>,
+    under_way: Option<UnderWay>,
+    slow: Option<Slow>,
     /// The publication that each key has named last, if it was seen.
     keys: HashMap<u8, u64>,
 }
 
-pub(crate) fn run(bounds: LogBounds, ops: &[Op]) -> Checked {
+const TOPIC: &str = "topic";
+
+pub(crate) fn run(bounds: LogBounds, memory: AnswerBounds, ops: &[Op]) -> Checked {
+    let now = Timestamp::from_millis(1_000_000);
+    let restored = Restore::new(TOPIC, bounds, memory, epoch(0)).finish();
+    let others = ["topi", "topics"].map(|other| SegmentPlace { resets: 0, first: 1 }.key(other));
     let mut compared = Compared {
-        bounds,
-        now: Timestamp::from_millis(1_000_000),
-        latest: Timestamp::from_millis(1_000_000),
-        log: new_log(0, bounds),
-        epoch: 0,
+        now,
+        latest: now,
+        memory,
+        log: restored.map_err(|error| error.to_string())?,
+        naive: Naive::new(bounds),
+        epochs: 0,
         made: 0,
-        stored: Vec::new(),
-        committing: Vec::new(),
-        is_committing: false,
-        seen: Vec::new(),
-        expired: 0,
+        stored: others.map(|other| (other, Bytes::from("another topic"))).into(),
+        under_way: None,
+        slow: None,
         keys: HashMap::new(),
     };
-    ops.iter().try_for_each(|op| compared.apply(op).map_err(|wrong| format!("{op:?}: {wrong}")))
-}
-
-fn new_log(number: u64, bounds: LogBounds) -> TopicLog {
-    TopicLog::new(&LogHead { position: Position::new(epoch(number), 0), bounds })
+    ops.iter().try_for_each(|op| compared.apply(op).map_err(|wrong| format!("{op:?}: {wrong}")))?;
+    compared.purge().map_err(|wrong| format!("at the end: {wrong}"))
 }
 
 impl Compared {
     fn apply(&mut self, op: &Op) -> Checked {
         match *op {
             Op::Append { bytes, key } => self.append(bytes, key)?,
-            Op::BeginCommit => {
-                if let Some(committing) = self.log.begin_commit() {
-                    self.committing = committing.cloned().collect();
-                    self.is_committing = true;
-                }
-            }
-            Op::EndCommit { outcome } if self.is_committing => self.end_commit(outcome)?,
-            Op::EndCommit { .. } => {}
-            Op::Crash => self.crash()?,
-            Op::Reset { fails } => self.reset(fails)?,
-            Op::Expire => {
-                self.expired = self.seen.len() - self.kept().len();
-                self.log.expire(self.now);
-            }
+            Op::Begin { write } => self.begin(write)?,
+            Op::End { outcome } => self.end(outcome)?,
+            Op::Crash { is_stored } => self.crash(is_stored)?,
+            Op::ReadForTrim { takes } => self.read_for_trim(takes)?,
+            Op::Expire => self.log.expire(self.now),
+            Op::Memory { publications, bytes } => self.log.keep_in_memory(AnswerBounds { publications, bytes }),
             Op::Pass { millis } => {
                 self.now = self.now + Duration::from_millis(millis);
                 self.latest = self.latest.max(self.now);
             }
             Op::GoBack { millis } => self.now = self.now - Duration::from_millis(millis),
-            Op::Ask { back, most, newest_first, other_epoch } => self.ask(back, most, newest_first, other_epoch)?,
+            Op::Ask { asked } => self.ask(asked)?,
+            Op::AskSlowly { asked, reads_early } => {
+                let (question, most) = self.question(&asked);
+                let inquiry = Inquiry::new(question.clone(), most);
+                self.slow = Some(Slow { inquiry, question, most, reads_early, reading: None });
+            }
+            Op::Step => self.step()?,
         }
-        self.see()
+        self.see()?;
+        self.check_stored()
     }
 
     fn append(&mut self, bytes: usize, key: Option<u8>) -> Checked {
         self.made += 1;
         let appended = self.log.append(publication(self.made, bytes, key), self.now);
         let named = key.and_then(|key| self.keys.get(&key));
-        let earlier = named.and_then(|offset| self.seen.get(usize::try_from(*offset - 1).ok()?));
+        let earlier = named.and_then(|offset| self.naive.get(*offset));
         let may_be_known = earlier.is_some_and(|earlier| self.now.since(earlier.at) < KEY_AGE);
         let is_known = earlier.is_some_and(|earlier| self.latest.since(earlier.at) < KEY_AGE);
         match appended {
@@ -142,163 +120,275 @@ impl Compared {
         Ok(())
     }
 
-    fn end_commit(&mut self, outcome: Outcome) -> Checked {
-        self.is_committing = false;
-        let committing = std::mem::take(&mut self.committing);
-        if outcome != Outcome::NotStored {
-            self.stored.extend(committing);
+    fn begin(&mut self, write: Write) -> Checked {
+        let entries = match write {
+            Write::Commit => self.log.begin_commit(self.now),
+            Write::Trim => self.log.begin_trim(self.now, 3),
+            Write::Reset => self.log.begin_reset(epoch(self.epochs + 1)),
+            Write::Purge => self.log.begin_purge(),
+        };
+        let Some(entries) = entries else { return Ok(()) };
+        ensure!(self.under_way.is_none(), "two writes are under way");
+        let deletes = if write == Write::Purge { 0 } else { self.check_deleted(&entries)? };
+        self.under_way = Some(UnderWay { write, entries, deletes });
+        if matches!(write, Write::Reset | Write::Purge) {
+            let appended = self.log.append(publication(0, 0, None), self.now);
+            ensure!(appended == Appended::NotNow, "an offset is given in a reset");
+        }
+        Ok(())
+    }
+
+    /// Nothing is deleted that is needed. Returns the last offset that is.
+    fn check_deleted(&self, entries: &LogEntries) -> Checked<usize> {
+        let mut last = 0;
+        for (key, _) in entries.iter().filter(|(_, value)| value.is_none()) {
+            let record = self.stored.get(key).ok_or("something is deleted that is not stored")?;
+            let segment = Segment::decode(key, record).map_err(|error| error.to_string())?;
+            if segment.epoch != epoch(self.naive.epoch) {
+                continue;
+            }
+            for stored in segment.publications {
+                let Recorded { offset, at, .. } = stored.publication;
+                ensure!(!self.naive.keeps(offset, self.now), "{offset} is deleted and is kept");
+                let is_old = self.now.since(at) >= KEY_AGE;
+                ensure!(stored.key.is_none() || is_old, "the key of {offset} is deleted and is needed");
+                last = usize::try_from(offset).map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(last)
+    }
+
+    /// A write is over.
+    fn end(&mut self, outcome: Outcome) -> Checked {
+        let Some(UnderWay { write, entries, deletes }) = self.under_way.take() else { return Ok(()) };
+        let is_stored = outcome != Outcome::NotStored;
+        if is_stored {
+            self.write(write, entries, deletes);
         }
         if outcome == Outcome::Stored {
-            self.log.commit_succeeded();
+            self.log.succeeded();
+            return if write == Write::Purge {
+                self.restore(Restore::again(&self.log, epoch(self.epochs)))
+            } else {
+                Ok(())
+            };
+        }
+        self.log.failed();
+        if write == Write::Trim {
+            // It goes on as if they were deleted.
+            self.naive.gone = self.naive.gone.max(deletes);
+            ensure!(!self.log.is_in_doubt(), "a trim brings the log into doubt");
             return Ok(());
         }
-        self.log.commit_failed();
         ensure!(self.log.append(publication(0, 0, None), self.now) == Appended::NotNow, "an offset is given in doubt");
-        self.read_again()
-    }
-
-    fn read_again(&mut self) -> Checked {
-        let from = usize::try_from(self.log.committed().offset()).unwrap_or(usize::MAX);
-        let unread: Vec<_> = self.stored.get(from..).unwrap_or_default().to_vec();
-        self.log.read_again(unread).map_err(|error| error.to_string())
-    }
-
-    /// The Group's life ends while a commit is under way, which may be stored nevertheless. The next one reads the log.
-    fn crash(&mut self) -> Checked {
-        self.is_committing = false;
-        let committing = std::mem::take(&mut self.committing);
-        if self.made.is_multiple_of(2) {
-            self.stored.extend(committing);
-        }
-        self.log = new_log(self.epoch, self.bounds);
-        self.expired = 0;
-        let already_seen = self.seen.len();
-        self.read_again()?;
-        for index in 0..already_seen {
-            let again = self.log.next_visible();
-            ensure!(again.as_ref() == self.seen.get(index), "{again:?} was {:?} before", self.seen.get(index));
-        }
+        let begun = [self.log.begin_commit(self.now), self.log.begin_trim(self.now, 1), self.log.begin_purge()];
+        ensure!(begun.iter().all(Option::is_none), "a write begins in doubt");
+        self.restore(Restore::again(&self.log, epoch(self.epochs + 1)))?;
+        let shown = self.log.window().next() - 1;
+        ensure!(shown == self.naive.head(), "{shown} is the head before it was seen, not {}", self.naive.head());
         Ok(())
     }
 
-    fn reset(&mut self, fails: bool) -> Checked {
-        if !self.log.begin_reset() {
-            return Ok(());
+    /// The storage has it.
+    fn write(&mut self, write: Write, entries: LogEntries, deletes: usize) {
+        for (key, value) in entries {
+            match value {
+                Some(value) => drop(self.stored.insert(key, value)),
+                None => drop(self.stored.remove(&key)),
+            }
         }
-        if fails {
-            self.log.commit_failed();
-            return self.read_again();
+        self.naive.gone = self.naive.gone.max(deletes);
+        if write == Write::Reset {
+            self.epochs += 1;
+            self.naive.reset(self.epochs);
+            self.keys.clear();
         }
-        self.epoch += 1;
-        self.log.reset(epoch(self.epoch));
-        self.stored.clear();
-        self.seen.clear();
-        self.expired = 0;
-        self.keys.clear();
+    }
+
+    fn read(&self, read: &LogRead) -> Vec<(Bytes, Bytes)> {
+        let range = self.stored.range::<Vec<u8>, _>(read.keys.clone());
+        let found = range.map(|(key, record)| (Bytes::copy_from_slice(key), record.clone()));
+        match read.order {
+            Order::Ascending => found.take(read.limit).collect(),
+            Order::Descending => found.rev().take(read.limit).collect(),
+        }
+    }
+
+    fn restore(&mut self, mut restore: Restore) -> Checked {
+        while let Some(read) = restore.next_read(self.now) {
+            restore.read(&self.read(&read)).map_err(|error| error.to_string())?;
+        }
+        self.log = restore.finish().map_err(|error| error.to_string())?;
+        let epoch = epoch(self.naive.epoch);
+        ensure!(*self.log.window().epoch() == epoch, "{epoch} has become {}", self.log.window().epoch());
         Ok(())
+    }
+
+    /// The Group's life ends while a write is under way, which may be stored nevertheless. The next one reads the log.
+    fn crash(&mut self, is_stored: bool) -> Checked {
+        let under_way = self.under_way.take().filter(|_| is_stored);
+        if let Some(UnderWay { write, entries, deletes }) = under_way {
+            self.write(write, entries, deletes);
+        }
+        self.slow = None;
+        if self.records().next().is_none() {
+            // Nothing was ever acknowledged, or all of it was purged.
+            ensure!(self.naive.head() == 0, "what was seen is lost");
+            self.epochs += 1;
+            self.naive.reset(self.epochs);
+            self.keys.clear();
+        }
+        self.restore(Restore::new(TOPIC, self.naive.bounds, self.memory, epoch(self.naive.epoch)))
+    }
+
+    fn records(&self) -> impl Iterator<Item = (&Vec<u8>, &Bytes)> {
+        let prefix = format!("{TOPIC}\0").into_bytes();
+        self.stored.iter().filter(move |(key, _)| key.starts_with(&prefix))
+    }
+
+    fn read_for_trim(&mut self, takes: bool) -> Checked {
+        let Some(read) = self.log.trim_read() else { return Ok(()) };
+        let records = self.read(&read);
+        if !takes && self.under_way.is_some() {
+            // It arrives after a write.
+            self.end(Outcome::Stored)?;
+        }
+        self.log.trim_found(&records).map_err(|error| error.to_string())
     }
 
     /// What is seen is stored, and has the next offset.
     fn see(&mut self) -> Checked {
-        while let Some(publication) = self.log.next_visible() {
+        let stored = self.stored_publications()?;
+        // What a log that was restored shows at once, of which a part is in memory, and then what is committed.
+        let window = self.log.window();
+        let mut seen = Vec::new();
+        for offset in self.naive.head() + 1..window.next() {
+            let (publication, _) = stored.get(&offset).ok_or_else(|| format!("{offset} is shown and not stored"))?;
+            ensure!(window.get(offset).is_none_or(|shown| shown == publication), "{offset} is not what is stored");
+            seen.push(publication.clone());
+        }
+        seen.extend(std::iter::from_fn(|| self.log.next_visible()));
+        for publication in seen {
             let offset = publication.offset;
-            ensure!(offset == self.seen.len() as u64 + 1, "{offset} is seen after {}", self.seen.len());
-            let stored = self.stored.get(self.seen.len());
-            ensure!(stored.is_some_and(|stored| stored.publication == publication), "{offset} is seen and not stored");
-            if let Some(key) = stored.and_then(|stored| stored.key.as_ref()) {
+            ensure!(offset == self.naive.head() + 1, "{offset} is seen after {}", self.naive.head());
+            let Some((_, key)) = stored.get(&offset).filter(|(stored, _)| *stored == publication) else {
+                return Err(format!("{offset} is seen and not stored"));
+            };
+            if let Some(key) = key {
                 self.keys.insert(key[0], offset);
             }
-            self.seen.push(publication);
+            self.naive.see(publication);
         }
+        let (next, head) = (self.log.window().next(), self.naive.head());
+        ensure!(next == head + 1, "the log goes on with {next} after {head}");
+        let (window, most) = (self.log.window(), self.log.in_memory());
+        let is_bounded = window.len() <= most.publications as usize && window.bytes() <= most.bytes as usize;
+        ensure!(is_bounded, "{} publications with {} bytes are in memory", window.len(), window.bytes());
         Ok(())
     }
 
-    /// The newest that the bounds keep.
-    fn kept(&self) -> &[Recorded] {
-        let is_within = |from: &usize| {
-            let kept = &self.seen[*from..];
-            let bytes: usize = kept.iter().map(Recorded::size).sum();
-            let is_young = kept.iter().all(|publication| self.now.since(publication.at) < self.bounds.age);
-            kept.len() <= self.bounds.publications as usize && bytes <= self.bounds.bytes as usize && is_young
-        };
-        let from = (self.expired..=self.seen.len()).find(is_within).unwrap_or(self.seen.len());
-        &self.seen[from..]
-    }
-
-    fn ask(&self, back: u64, most: u32, newest_first: bool, other_epoch: bool) -> Checked {
-        let head = self.seen.len() as u64;
-        // Some positions are one or two after the newest publication.
-        let offset = (head + 2).saturating_sub(back);
-        let since = Position::new(epoch(if other_epoch { 1000 } else { self.epoch }), offset);
-        let most = AnswerBounds { publications: most, bytes: 150 };
-        let reason = self.reason(&since, head);
-        let recovered = self.log.window().recover(&since, most, self.now);
-        let after: Vec<_> = self.seen.iter().filter(|seen| seen.offset > offset).cloned().collect();
-        let fits = after.len() <= most.publications as usize && size(&after) <= most.bytes as usize;
-        let expected = match reason {
-            Some(reason) => Err(reason),
-            None if fits => Ok(after.len() as u64),
-            None => Err(Unrecovered::GapTooLarge),
-        };
-        ensure!(recovered == expected, "since {since}: {recovered:?}, not {expected:?}");
-        let order = if newest_first { PageOrder::NewestFirst } else { PageOrder::OldestFirst };
-        let since = (!back.is_multiple_of(3)).then_some(&since);
-        let page = self.log.window().page(since, order, most, self.now);
-        let expected = self.page(since, order, most, head);
-        ensure!(page == expected, "{order:?} since {since:?}: {page:?}, not {expected:?}");
-        self.check_tail(most)
-    }
-
-    fn reason(&self, since: &Position, head: u64) -> Option<Unrecovered> {
-        if *since.epoch() != epoch(self.epoch) {
-            Some(Unrecovered::EpochUnknown)
-        } else if since.offset() > head {
-            Some(Unrecovered::Future)
-        } else {
-            let lost = head - since.offset() > self.kept().len() as u64;
-            lost.then_some(Unrecovered::Expired)
-        }
-    }
-
-    fn page(
-        &self,
-        since: Option<&Position>,
-        order: PageOrder,
-        most: AnswerBounds,
-        head: u64,
-    ) -> Result<Page, Unrecovered> {
-        let reason = since.and_then(|since| self.reason(since, head));
-        if let Some(reason) = reason
-            && !(order == PageOrder::NewestFirst && reason == Unrecovered::Expired)
-        {
-            return Err(reason);
-        }
-        let mut all: Vec<Recorded> = self.kept().to_vec();
-        match order {
-            PageOrder::OldestFirst => all.retain(|kept| since.is_none_or(|since| kept.offset > since.offset())),
-            PageOrder::NewestFirst => {
-                all.retain(|kept| since.is_none_or(|since| kept.offset < since.offset()));
-                all.reverse();
+    /// Those of this epoch.
+    fn stored_publications(&self) -> Checked<BTreeMap<u64, (Recorded, Option<Bytes>)>> {
+        let mut all = BTreeMap::new();
+        for (key, record) in self.records() {
+            let segment = Segment::decode(key, record).map_err(|error| error.to_string())?;
+            if segment.epoch == epoch(self.naive.epoch) {
+                let publications = segment.publications.into_iter();
+                all.extend(publications.map(|stored| (stored.publication.offset, (stored.publication, stored.key))));
             }
         }
-        let fits = |count: &usize| *count <= most.publications as usize && size(&all[..*count]) <= most.bytes as usize;
-        let count = (0..=all.len()).rev().find(fits).unwrap_or(0);
-        let count = if count == 0 && most.publications > 0 { all.len().min(1) } else { count };
-        Ok(Page { publications: all[..count].to_vec(), more: count < all.len() })
+        Ok(all)
     }
 
-    fn check_tail(&self, most: AnswerBounds) -> Checked {
-        let tail = self.log.window().tail(most, self.now);
-        let kept = self.kept();
-        let first = self.seen.len() as u64 + 1 - kept.len() as u64;
-        ensure!(tail.first == first, "the log keeps {first} and later, the tail says {}", tail.first);
-        let fits = |from: &usize| kept.len() - from <= most.publications as usize && size(&kept[*from..]) <= 150;
-        let from = (0..=kept.len()).find(fits).unwrap_or(kept.len());
-        ensure!(tail.publications == kept[from..], "the tail begins at {:?}", tail.publications.first());
+    /// What the bounds keep is stored, and what other topics have stays.
+    fn check_stored(&self) -> Checked {
+        let stored = self.stored_publications()?;
+        let is_missing = |kept: &&Recorded| stored.get(&kept.offset).is_none_or(|(stored, _)| stored != *kept);
+        let missing = self.naive.kept(self.now).iter().find(is_missing);
+        ensure!(missing.is_none(), "{missing:?} is kept and not stored");
+        let (all, own) = (self.stored.len(), self.records().count());
+        ensure!(all == own + 2 + usize::from(own > 0), "{own} of {all} records are of the topic, and one is its name");
         Ok(())
     }
-}
 
-fn size(publications: &[Recorded]) -> usize {
-    publications.iter().map(Recorded::size).sum()
+    fn question(&self, asked: &Asked) -> (Question, AnswerBounds) {
+        let since = asked.back.map(|back| self.naive.position(back, asked.other_epoch));
+        let question = asked.order.map_or(Question::Tail, |order| Question::Page(since, order));
+        (question, AnswerBounds { publications: asked.most, bytes: 150 })
+    }
+
+    /// Asks, and is answered at once.
+    fn ask(&mut self, asked: Asked) -> Checked {
+        let (question, most) = self.question(&asked);
+        let mut inquiry = Inquiry::new(question.clone(), most);
+        loop {
+            match inquiry.step(&mut self.log, self.now).map_err(|error| error.to_string())? {
+                InquiryStep::LogAnswer(told) => return self.check_told(&question, most, &told),
+                InquiryStep::Read(read) => {
+                    let records = self.read(&read);
+                    inquiry.read(&mut self.log, &records, self.now).map_err(|error| error.to_string())?;
+                }
+            }
+        }
+    }
+
+    /// A slow inquiry goes on.
+    fn step(&mut self) -> Checked {
+        let Some(mut slow) = self.slow.take() else { return Ok(()) };
+        if let Some((read, early)) = slow.reading.take() {
+            let records = if slow.reads_early { early } else { self.read(&read) };
+            slow.inquiry.read(&mut self.log, &records, self.now).map_err(|error| error.to_string())?;
+        }
+        match slow.inquiry.step(&mut self.log, self.now).map_err(|error| error.to_string())? {
+            InquiryStep::LogAnswer(told) => self.check_told(&slow.question, slow.most, &told),
+            InquiryStep::Read(read) => {
+                let early = self.read(&read);
+                self.slow = Some(Slow { reading: Some((read, early)), ..slow });
+                Ok(())
+            }
+        }
+    }
+
+    fn check_told(&self, question: &Question, most: AnswerBounds, told: &LogAnswer) -> Checked {
+        let expected = match question {
+            Question::Page(since, order) => LogAnswer::Page(self.naive.page(since.as_ref(), *order, most, self.now)),
+            Question::Tail => LogAnswer::Tail(self.naive.tail(most, self.now)),
+        };
+        ensure!(*told == expected, "{question:?}: {told:?}, not {expected:?}");
+        let has_all = self.naive.kept(self.now).iter().all(|kept| kept.offset >= self.log.window().first());
+        if let (Question::Page(Some(since), _), true) = (question, has_all) {
+            // What a Replica says that has the same in memory.
+            let recovered = self.log.window().recover(since, most, self.now);
+            let expected = self.naive.recover(since, most, self.now);
+            ensure!(recovered == expected, "since {since}: {recovered:?}, not {expected:?}");
+        }
+        Ok(())
+    }
+
+    /// Nothing is left of the log once it was purged.
+    fn purge(&mut self) -> Checked {
+        self.end(Outcome::Stored)?;
+        self.see()?;
+        let write = |compared: &mut Self, write: Write| {
+            compared.begin(write)?;
+            let has_begun = compared.under_way.is_some();
+            compared.end(Outcome::Stored)?;
+            compared.see()?;
+            Ok::<_, String>(has_begun)
+        };
+        while write(self, Write::Commit)? {}
+        if self.records().next().is_none() {
+            return Ok(());
+        }
+        ensure!(write(self, Write::Reset)?, "a log that is idle cannot be reset");
+        let most = self.stored.len();
+        for _ in 0..=most {
+            self.read_for_trim(true)?;
+            write(self, Write::Trim)?;
+        }
+        ensure!(self.records().count() == 1, "{} records are left after a reset", self.records().count());
+        ensure!(write(self, Write::Purge)?, "what is left cannot be purged");
+        ensure!(self.stored.len() == 2, "records are left");
+        Ok(())
+    }
 }
