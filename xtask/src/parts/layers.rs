@@ -17,37 +17,61 @@ struct Layer {
     below: &'static [&'static str],
     /// Whether it must do without a runtime, threads, sockets and randomness of its own.
     runtime_free: bool,
+    /// Of what such a crate must not reach: what a library that it needs brings along.
+    reaches: &'static [&'static str],
 }
 
 /// Our crates from the bottom up. A new crate says here where it stands.
 const LAYERS: &[Layer] = &[
-    Layer { package: "durable-object-groups", below: &[], runtime_free: true },
-    Layer { package: "durable-object-groups-engine", below: &["durable-object-groups"], runtime_free: true },
-    Layer { package: "durable-object-groups-conformance", below: &["durable-object-groups"], runtime_free: true },
+    Layer { package: "durable-object-groups", below: &[], runtime_free: true, reaches: &[] },
+    Layer {
+        package: "durable-object-groups-engine",
+        below: &["durable-object-groups"],
+        runtime_free: true,
+        reaches: &[],
+    },
+    Layer {
+        package: "durable-object-groups-conformance",
+        below: &["durable-object-groups"],
+        runtime_free: true,
+        reaches: &[],
+    },
+    Layer {
+        package: "durable-object-groups-door",
+        below: &["durable-object-groups"],
+        runtime_free: true,
+        // Public-key cryptography, for signatures that this crate does not make.
+        reaches: &["getrandom"],
+    },
     Layer {
         package: "durable-object-groups-testing",
         below: &["durable-object-groups", "durable-object-groups-engine"],
         runtime_free: true,
+        reaches: &[],
     },
     Layer {
         package: "durable-object-groups-sim",
         below: &["durable-object-groups", "durable-object-groups-engine", "durable-object-groups-testing"],
         runtime_free: true,
+        reaches: &[],
     },
     Layer {
         package: "durable-object-groups-native",
         below: &["durable-object-groups", "durable-object-groups-engine"],
         runtime_free: false,
+        reaches: &[],
     },
     Layer {
         package: "durable-object-groups-nats",
         below: &["durable-object-groups", "durable-object-groups-engine", "durable-object-groups-native"],
         runtime_free: false,
+        reaches: &[],
     },
     Layer {
         package: "durable-object-groups-workers",
         below: &["durable-object-groups", "durable-object-groups-engine"],
         runtime_free: false,
+        reaches: &[],
     },
 ];
 
@@ -109,7 +133,10 @@ impl Layer {
     }
 
     fn allows(&self, name: &str) -> bool {
-        if is_ours(name) { self.below.contains(&name) } else { !(self.runtime_free && RUNTIMES.contains(&name)) }
+        if is_ours(name) {
+            return self.below.contains(&name);
+        }
+        !self.runtime_free || !RUNTIMES.contains(&name) || self.reaches.contains(&name)
     }
 }
 
@@ -138,7 +165,8 @@ mod tests {
     use super::*;
 
     const ENGINE: &Layer = &LAYERS[1];
-    const NATIVE: &Layer = &LAYERS[5];
+    const DOOR: &Layer = &LAYERS[3];
+    const NATIVE: &Layer = &LAYERS[6];
 
     #[test]
     fn a_tree_within_its_layer_passes() {
@@ -153,6 +181,14 @@ mod tests {
     fn a_runtime_deep_in_a_pure_crate_is_found() {
         let tree = "durable-object-groups-engine v0.1.0\nsome-helper v1.0.0\ntokio v1.54.0\ntokio-util v0.7.0\n";
         assert_eq!(ENGINE.violations(tree), ["durable-object-groups-engine must not depend on tokio"]);
+    }
+
+    #[test]
+    fn what_a_library_brings_along_is_allowed_and_nothing_else() {
+        let tree = "durable-object-groups-door v0.1.0\nrand_core v0.6.4\ngetrandom v0.2.17\n";
+        assert_eq!(DOOR.violations(tree), [""; 0]);
+        let tree = "durable-object-groups-door v0.1.0\ngetrandom v0.2.17\nmio v1.0.0\n";
+        assert_eq!(DOOR.violations(tree), ["durable-object-groups-door must not depend on mio"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The part `wasm`: the crates without a runtime build for a target that has neither threads nor sockets, the code of the
 //! Workers host has no warnings, also without each feature that an App may leave out, and a Worker with two Groups of one name
-//! does not build.
+//! does not build. Admission builds without public keys too, as a Worker with sessions has it.
 
 use anyhow::Result;
 
@@ -14,8 +14,11 @@ use crate::workspace::Workspace;
 const WASM_ONLY: &[&str] =
     &["durable-object-groups-workers", "conformance-worker", "chat-worker", "relay-worker", "game-worker"];
 
-/// What an App may leave out: the features of `dog`. No other crate has features for it.
+/// What an App may leave out: the features of `dog`.
 const FEATURES: &[&str] = &["alarms", "storage", "streams", "topics"];
+
+/// The crate for admission, which has a feature of its own.
+const DOOR: &str = "durable-object-groups-door";
 
 /// Installs a toolchain for wasm, builds the crates and runs clippy.
 pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
@@ -45,7 +48,8 @@ fn clippy(workspace: &Workspace, toolchain: &WasmToolchain) -> Result<()> {
     toolchain.apply(step.args(["--", "-D", "warnings"]))?.run()
 }
 
-/// The Workers host, and with it the API and the engine, with none of the features and with each alone.
+/// The Workers host, and with it the API and the engine, with none of the features and with each alone; and admission without
+/// public keys.
 fn without_features(workspace: &Workspace, toolchain: &WasmToolchain) -> Result<()> {
     let each = FEATURES.iter().map(|feature| format!("dog/{feature}"));
     for features in std::iter::once(String::new()).chain(each) {
@@ -57,5 +61,6 @@ fn without_features(workspace: &Workspace, toolchain: &WasmToolchain) -> Result<
         };
         toolchain.apply(step)?.run()?;
     }
-    Ok(())
+    let door = ["check", "--lib", "--target", WASM_TARGET, "-p", DOOR, "--no-default-features"];
+    toolchain.apply(workspace.cargo().args(door))?.run()
 }

@@ -1,0 +1,140 @@
+//! Why a client does not come in, and what it should do: [`Denied`], [`ComeBack`], and the close codes.
+
+use std::fmt;
+
+use dog::http::{HeaderValue, StatusCode, header};
+use dog::{CloseCode, Failure, Response};
+use jsonwebtoken::Header;
+
+/// 4401: the token is missing, not valid or too old. Get another one, then come back.
+pub const TOKEN_REFUSED: CloseCode = code(4401);
+/// 4403: this page, or this client, is not admitted. Do not come back.
+pub const FORBIDDEN: CloseCode = code(4403);
+
+const fn code(number: u16) -> CloseCode {
+    match CloseCode::new(number) {
+        Some(code) => code,
+        None => panic!("an application may send 4000 to 4999"),
+    }
+}
+
+/// What a client that was refused should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ComeBack {
+    /// Nothing: the same client will be refused again.
+    Never,
+    /// Get another token, for example from a login page, and come back with it.
+    WithAnotherToken,
+    /// Come back with the same token, with backoff. Seconds later it may be admitted.
+    Later,
+}
+
+/// Why a client does not come in. It has the three forms that a client can read:
+///
+/// | case | HTTP status | close code | [`ComeBack`] |
+/// |---|---|---|---|
+/// | no token, more than one, not valid, too old | 401 | [4401](TOKEN_REFUSED) | `WithAnotherToken` |
+/// | a page of another origin | 403 | [4403](FORBIDDEN) | `Never` |
+/// | the keys cannot be fetched now | 503 | 1013 | `Later` |
+///
+/// **Before the upgrade**, answer with [`response`](Self::response), or return the refusal with `?` from
+/// [`App::fetch`](dog::App::fetch). A page cannot read the status of a failed handshake: it only sees that the socket did not
+/// open. **After the upgrade**, close the socket with [`close_code`](Self::close_code) and [`text`](Self::text).
+///
+/// The client is told the text. What exactly was wrong is in [`cause`](Self::cause) and in `Display`, for your log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    come_back: ComeBack,
+    text: &'static str,
+    cause: String,
+}
+
+impl Denied {
+    /// The token does not open the gate.
+    pub(crate) fn token(text: &'static str, cause: impl Into<String>) -> Self {
+        Self { come_back: ComeBack::WithAnotherToken, text, cause: cause.into() }
+    }
+
+    /// The token is forged, damaged or made for something else. Who tries it learns no more than that.
+    pub(crate) fn invalid(cause: impl Into<String>) -> Self {
+        Self::token("the token is not valid: get another one", cause)
+    }
+
+    /// No key fits.
+    pub(crate) fn unknown_key(header: &Header) -> Self {
+        Self::invalid(format!("no key for {:?} with the id {:?}", header.alg, header.kid))
+    }
+
+    pub(crate) fn origin(cause: impl Into<String>) -> Self {
+        let text = "this page may not connect: use a page of this server";
+        Self { come_back: ComeBack::Never, text, cause: cause.into() }
+    }
+
+    #[cfg(feature = "public-keys")]
+    pub(crate) fn later(cause: impl Into<String>) -> Self {
+        let text = "the token cannot be checked now: try again later";
+        Self { come_back: ComeBack::Later, text, cause: cause.into() }
+    }
+
+    /// What the client should do.
+    pub fn come_back(&self) -> ComeBack {
+        self.come_back
+    }
+
+    /// The status of a refusal before the upgrade: 401, 403 or 503.
+    pub fn status(&self) -> StatusCode {
+        match self.come_back {
+            ComeBack::WithAnotherToken => StatusCode::UNAUTHORIZED,
+            ComeBack::Never => StatusCode::FORBIDDEN,
+            ComeBack::Later => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The close code of a refusal after the upgrade: 4401, 4403 or 1013.
+    pub fn close_code(&self) -> CloseCode {
+        match self.come_back {
+            ComeBack::WithAnotherToken => TOKEN_REFUSED,
+            ComeBack::Never => FORBIDDEN,
+            ComeBack::Later => CloseCode::TRY_AGAIN,
+        }
+    }
+
+    /// What the client is told. It says what to do and shows nothing of the token or of the server. It fits into the reason of
+    /// a close.
+    pub fn text(&self) -> &'static str {
+        self.text
+    }
+
+    /// What was wrong, for the log. It may name what the token contains, but never the token.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// The response that refuses the request. A 401 has `WWW-Authenticate: Bearer`, a 503 has `Retry-After: 1`.
+    pub fn response(&self) -> Response {
+        let mut response = dog::text_response(self.status(), self.text);
+        let field = match self.come_back {
+            ComeBack::WithAnotherToken => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            ComeBack::Later => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            ComeBack::Never => None,
+        };
+        response.headers_mut().extend(field);
+        response
+    }
+}
+
+impl fmt::Display for Denied {
+    /// For the log: with the cause.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.text, self.cause)
+    }
+}
+
+/// So that `?` in [`App::fetch`](dog::App::fetch) refuses with the status and the text. As with
+/// [`Failure::status`], the server does not log a 401 or a 403.
+// `Denied` does not implement `std::error::Error`: as one, it would become a failure that answers 500.
+impl From<Denied> for Failure {
+    fn from(refusal: Denied) -> Self {
+        Self::status(refusal.status(), refusal.text)
+    }
+}

@@ -1,0 +1,262 @@
+//! Sockets whose token ends: [`Expiry`].
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dog::{Context, Error, Replica, Socket, Task, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::denied::TOKEN_REFUSED;
+use crate::gate::Admitted;
+
+/// What the client of a socket that has expired is told.
+const EXPIRED: &str = "the token has expired: get another one";
+
+/// For how long a socket stays open after its token, unless you say something else.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Closes the sockets of a Replica when their tokens end, unless they are renewed in time.
+///
+/// The end of a token comes with the identity of the socket, which is the [`Admitted`] that the App gives to
+/// [`fetch_as`](dog::ReplicaHandle::fetch_as). A newer token can come in a message: check it with
+/// [`Gate::check`](crate::Gate::check) and give it to [`renew`](Self::renew). What was renewed is in the socket's attachment, so it
+/// survives hibernation. If your sockets have an attachment of their own, put a [`Renewal`] into it and implement [`Renewable`];
+/// that type is `A`.
+///
+/// [`grace`](Self::grace) after the end of its token (60 s by default), a socket closes with [4401](TOKEN_REFUSED). The client
+/// gets another token and comes back.
+///
+/// Make one in [`activate`](Replica::activate) and keep it in a field. Then choose who looks at the clock:
+///
+/// - **A task**: [`resume`](Self::resume) in `activate` and [`watch`](Self::watch) in `on_open`. While a socket with a token is
+///   open, the task keeps the Replica in memory, so it does not hibernate. On Workers the runtime takes it out of memory all the
+///   same, and an expired socket stays open until its next event: use an alarm there.
+/// - **An alarm**: set one for the time that [`sweep`](Self::sweep) returns, and call `sweep` in `on_alarm`. The Replica
+///   hibernates. Each new alarm is a write.
+///
+/// The [crate's documentation](crate) has an example.
+pub struct Expiry<A = Renewal> {
+    grace: Duration,
+    plan: Rc<RefCell<Option<Plan>>>,
+    attachment: PhantomData<fn() -> A>,
+}
+
+/// The task that waits until the first socket expires.
+struct Plan {
+    at: Timestamp,
+    task: Task<()>,
+}
+
+/// Until when a socket was renewed. It is in the attachment of the socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    until: Option<Timestamp>,
+}
+
+/// An attachment that contains a [`Renewal`].
+///
+/// ```
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Player { score: u64, renewal: dog_door::Renewal }
+///
+/// impl dog_door::Renewable for Player {
+///     fn renewal(&mut self) -> &mut dog_door::Renewal {
+///         &mut self.renewal
+///     }
+/// }
+/// ```
+pub trait Renewable: Default + Serialize + DeserializeOwned + 'static {
+    /// Where it is.
+    fn renewal(&mut self) -> &mut Renewal;
+}
+
+impl Renewable for Renewal {
+    fn renewal(&mut self) -> &mut Renewal {
+        self
+    }
+}
+
+/// What [`Expiry::renew`] has done.
+#[must_use = "a token of another client has renewed nothing: tell the client, or close its socket"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// The token that counts ends at this time.
+    Until(Timestamp),
+    /// The token is one of another client. Nothing has changed. A socket belongs to one client from its begin to its end.
+    OtherClient,
+}
+
+/// What is read of an [`Admitted`], whatever its claims are.
+#[derive(Deserialize)]
+struct Identity {
+    token: Ends,
+}
+
+#[derive(Deserialize)]
+struct Ends {
+    expires: Timestamp,
+}
+
+impl Expiry {
+    /// For sockets that have no attachment, or none but a [`Renewal`].
+    pub fn new() -> Self {
+        Self::with_attachment()
+    }
+}
+
+impl Default for Expiry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: Renewable> Expiry<A> {
+    /// For sockets that have an `A` attached, or nothing.
+    pub fn with_attachment() -> Self {
+        Self { grace: GRACE, plan: Rc::default(), attachment: PhantomData }
+    }
+
+    /// How long a socket stays open after the end of its token, 60 s by default. It should be as long as the
+    /// [leeway](crate::Verifier::leeway) at least: otherwise a client that comes in with a token just before the end of the leeway
+    /// is closed at once.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Watches all sockets of the Replica. Call it in [`activate`](Replica::activate), for those that have stayed open during
+    /// hibernation.
+    ///
+    /// # Errors
+    /// As [`watch`](Self::watch).
+    pub fn resume<R: Replica>(&self, cx: &Context<R>) -> Result<(), Error> {
+        match first(cx.sockets(), |socket| self.closes(socket))? {
+            Some(first) => self.plan(cx, first),
+            None => Ok(()),
+        }
+    }
+
+    /// Watches a socket. Call it in [`on_open`](Replica::on_open). A socket without a token is not watched.
+    ///
+    /// # Errors
+    /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
+    /// - [`Error::is_encoding`]: the identity is no [`Admitted`], or the attachment is no `A`.
+    /// - [`Error::is_too_many`]: the Replica has [`MAX_TASKS`](dog::MAX_TASKS) tasks.
+    pub fn watch<R: Replica>(&self, cx: &Context<R>, socket: &Socket) -> Result<(), Error> {
+        match self.closes(socket)? {
+            Some(at) => self.plan(cx, at),
+            None => Ok(()),
+        }
+    }
+
+    /// Renews a socket with a token that was just checked. A token that ends earlier than the one before changes nothing.
+    ///
+    /// A watch goes on with the new time. With an alarm, [`sweep`](Self::sweep) takes it into account when it rings.
+    ///
+    /// # Errors
+    /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
+    /// - [`Error::is_encoding`]: the identity is no [`Admitted`], or the attachment is no `A`.
+    /// - [`Error::is_too_large`]: the attachment has more than 16 KiB now.
+    pub fn renew<C>(&self, socket: &Socket, admitted: &Admitted<C>) -> Result<Renewed, Error> {
+        if admitted.client() != socket.client() {
+            return Ok(Renewed::OtherClient);
+        }
+        let expires = admitted.token().expires();
+        let before = self.ends(socket)?;
+        if before.is_none_or(|before| before < expires) {
+            socket.update_attachment(|attached: &mut A| attached.renewal().until = Some(expires))?;
+        }
+        Ok(Renewed::Until(before.map_or(expires, |before| before.max(expires))))
+    }
+
+    /// Closes the sockets whose time is over. Returns when the next one has to be closed, or `None` if no socket has a token.
+    ///
+    /// # Errors
+    /// [`Error::is_encoding`]: an identity is no [`Admitted`], or an attachment is no `A`.
+    pub fn sweep<R: Replica>(&self, cx: &Context<R>) -> Result<Option<Timestamp>, Error> {
+        let now = cx.now();
+        first(cx.sockets(), |socket| {
+            let closes = self.closes(socket)?;
+            if closes.is_some_and(|at| at <= now) {
+                socket.close(TOKEN_REFUSED, EXPIRED);
+                return Ok(None);
+            }
+            Ok(closes)
+        })
+    }
+
+    /// When the token that counts ends.
+    fn ends(&self, socket: &Socket) -> Result<Option<Timestamp>, Error> {
+        let came = socket.identity::<Identity>()?.map(|identity| identity.token.expires);
+        let renewed = socket.attachment::<A>()?.and_then(|mut attached| attached.renewal().until);
+        Ok(came.max(renewed))
+    }
+
+    fn closes(&self, socket: &Socket) -> Result<Option<Timestamp>, Error> {
+        Ok(self.ends(socket)?.map(|end| end + self.grace))
+    }
+
+    /// Makes sure that the sockets are looked at by `at`.
+    fn plan<R: Replica>(&self, cx: &Context<R>, at: Timestamp) -> Result<(), Error> {
+        if let Some(plan) = &*self.plan.borrow() {
+            if plan.at <= at {
+                return Ok(());
+            }
+            plan.task.abort();
+        }
+        let (expiry, context) = (self.clone(), cx.clone());
+        let task = cx.spawn(async move { expiry.run(&context, at).await })?;
+        *self.plan.borrow_mut() = Some(Plan { at, task });
+        Ok(())
+    }
+
+    async fn run<R: Replica>(&self, cx: &Context<R>, mut at: Timestamp) {
+        loop {
+            cx.sleep(at.since(cx.now())).await;
+            match self.sweep(cx) {
+                Ok(Some(next)) => at = next,
+                // No socket is left, or this life is over.
+                Ok(None) | Err(_) => break,
+            }
+            if let Some(plan) = &mut *self.plan.borrow_mut() {
+                plan.at = at;
+            }
+        }
+        *self.plan.borrow_mut() = None;
+    }
+}
+
+/// The first of the times of some sockets. One that has just closed has none.
+fn first(
+    sockets: impl Iterator<Item = Socket>,
+    mut time: impl FnMut(&Socket) -> Result<Option<Timestamp>, Error>,
+) -> Result<Option<Timestamp>, Error> {
+    let mut first: Option<Timestamp> = None;
+    for socket in sockets {
+        match time(&socket) {
+            Ok(at) => first = first.into_iter().chain(at).min(),
+            Err(error) if error.is_closed() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(first)
+}
+
+/// It shares the watch.
+impl<A> Clone for Expiry<A> {
+    fn clone(&self) -> Self {
+        Self { grace: self.grace, plan: Rc::clone(&self.plan), attachment: PhantomData }
+    }
+}
+
+impl<A> fmt::Debug for Expiry<A> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.plan.borrow().as_ref().map(|plan| plan.at);
+        formatter.debug_struct("Expiry").field("grace", &self.grace).field("at", &at).finish()
+    }
+}
