@@ -31,6 +31,7 @@ use crate::newcomers::Newcomers;
 use crate::pace::{self, Times};
 use crate::repeats::{say_all_that_was_counted, say_what_was_counted, seldom};
 use crate::shared::Shared;
+use crate::tls;
 use crate::watchdog::stuck;
 
 /// How long a worker may take to send its counts.
@@ -65,6 +66,7 @@ impl Admin {
                     // A dropped sender means the end, too.
                     _ = ends => {}
                     () = watch(&shared) => {}
+                    () = watch_certificates(&shared) => {}
                     Err(error) = serve => tracing::error!("the admin address is not served: {error}"),
                 }
             });
@@ -79,6 +81,14 @@ impl Admin {
         // The thread may have ended already. After this signal it waits for nothing outside of the process.
         let _ = self.end.send(());
         let _ = self.thread.join();
+    }
+}
+
+/// Loads the certificates again when they change. Without TLS it never completes.
+async fn watch_certificates(shared: &Shared) {
+    match &shared.config.tls {
+        Some(certificates) => tls::watch(certificates).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -215,7 +225,8 @@ async fn metrics(shared: &Shared) -> String {
     let workers: Vec<Option<Figures>> = futures_util::future::join_all(asked).await;
     let draining = shared.draining.load(Ordering::Relaxed);
     let cluster = shared.node.as_ref().map(|node| node.figures());
-    report(&Process { draining, storage: shared.storage.figures(), cluster }, &workers)
+    let tls = shared.config.tls.as_ref().map(|certificates| certificates.figures());
+    report(&Process { draining, storage: shared.storage.figures(), cluster, tls }, &workers)
 }
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {

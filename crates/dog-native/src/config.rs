@@ -10,6 +10,7 @@ use crate::cluster::message::VERSIONS;
 use crate::cluster::ports::{Cluster, Versions};
 use crate::error::Error;
 use crate::proxies::TrustedProxies;
+use crate::tls::Certificates;
 
 /// What happens to a socket when too much is queued for it. See [`Server::max_outbox`](crate::Server::max_outbox).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +67,8 @@ impl Default for Compression {
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) bind: String,
+    /// Without it, clients speak HTTP without TLS.
+    pub(crate) tls: Option<Arc<Certificates>>,
     pub(crate) workers: usize,
     pub(crate) env: Env,
     pub(crate) max_message: usize,
@@ -96,6 +99,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             bind: "127.0.0.1:8787".into(),
+            tls: None,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             env: Env::new(),
             max_message: 1024 * 1024,

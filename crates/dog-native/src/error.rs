@@ -30,6 +30,7 @@ enum Kind {
     System,
     Data,
     Cluster,
+    Tls,
 }
 
 impl Error {
@@ -51,6 +52,16 @@ impl Error {
 
     pub(crate) fn cluster(message: impl Into<String>) -> Self {
         Self { kind: Kind::Cluster, message: message.into(), cause: None }
+    }
+
+    pub(crate) fn tls(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Tls, message: message.into(), cause: None }
+    }
+
+    /// Returns whether the certificates or their key cannot be used: a file is missing or is no PEM file, or the key does not
+    /// belong to the certificate. The text names the file.
+    pub fn is_tls(&self) -> bool {
+        self.kind == Kind::Tls
     }
 
     /// Returns whether the cluster could not be joined. The text names what is missing.

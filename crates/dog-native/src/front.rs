@@ -1,9 +1,10 @@
 //! The HTTP/1.1 front for clients, on every worker. It uses hyper.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +16,18 @@ use dog_engine::request::check;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::HandshakeKind;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tracing::Instrument;
 
 use crate::addresses::{AddressPermit, Addresses};
 use crate::descriptors::Descriptors;
-use crate::pace::{self, Answering, Pace, Times};
+use crate::pace::{self, Answering, Client, Pace, Times};
 use crate::repeats::seldom;
+use crate::tls::{self, Certificates, Greeting};
 use crate::upgrade::{Handover, http, take_upgrade};
 use crate::worker::Worker;
 use crate::worker::stream_end::is_event_stream;
@@ -150,21 +154,95 @@ fn permit(worker: &Rc<Worker>, addresses: &Arc<Addresses>, address: IpAddr) -> O
 
 /// Answers the requests of one connection until it ends or is upgraded.
 async fn converse(worker: &Rc<Worker>, stream: TcpStream, origin: &Origin, opened: &Opened) -> Result<(), Failure> {
+    let (client, pace) = pace::keep(stream, Times::of(&worker.shared().config));
+    let over = pin!(pace.over());
+    match &worker.shared().config.tls {
+        None => exchange(worker, client, (&pace, over), origin, opened).await,
+        // Boxed, so that a task without TLS is no larger.
+        Some(certificates) => Box::pin(encrypted(worker, client, (&pace, over), certificates, origin, opened)).await,
+    }
+}
+
+/// The timeouts of a connection, and what completes with a reason when one is over.
+type Timeouts<'a, Over> = (&'a Pace, Pin<&'a mut Over>);
+
+/// Does the handshake of TLS, then answers requests.
+async fn encrypted(
+    worker: &Rc<Worker>,
+    client: Client,
+    (pace, mut over): Timeouts<'_, impl Future<Output = &'static str>>,
+    certificates: &Certificates,
+    origin: &Origin,
+    opened: &Opened,
+) -> Result<(), Failure> {
+    let greeting = tokio::select! {
+        biased;
+        greeting = tls::greet(client, certificates) => greeting.map_err(Failure::from),
+        why = &mut over => Err(why.into()),
+        () = worker.shutdown().begins() => return Ok(()),
+    };
+    match greeting {
+        Ok(Greeting::Tls(client)) => {
+            worker.counters().tls_handshakes.one();
+            if client.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+                worker.counters().tls_resumed.one();
+            }
+            exchange(worker, client, (pace, over), origin, opened).await
+        }
+        Ok(Greeting::Gone) => Ok(()),
+        Ok(Greeting::Plain(client)) => {
+            worker.counters().tls_failed.one();
+            speak_tls(worker, client, (pace, over)).await
+        }
+        Err(failure) => {
+            worker.counters().tls_failed.one();
+            Err(failure)
+        }
+    }
+}
+
+/// Answers a request that came without TLS to an address with TLS.
+async fn speak_tls(
+    worker: &Rc<Worker>,
+    client: Client,
+    (pace, over): Timeouts<'_, impl Future<Output = &'static str>>,
+) -> Result<(), Failure> {
+    let mut http = http(&worker.shared().config);
+    http.half_close(true).keep_alive(false);
+    let answer = |_| {
+        let (answering, text) = (pace.request(), "this address speaks TLS: use https:// or wss://\n");
+        let response: Response = dog::text_response(StatusCode::BAD_REQUEST, text);
+        async move { Ok::<_, Infallible>(response.map(|body| answering.with(body))) }
+    };
+    tokio::select! {
+        biased;
+        ended = http.serve_connection(TokioIo::new(client), service_fn(answer)) => ended.map_err(Into::into),
+        why = over => Err(why.into()),
+    }
+}
+
+/// Answers requests until the connection ends or is upgraded.
+async fn exchange(
+    worker: &Rc<Worker>,
+    client: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    (pace, mut over): Timeouts<'_, impl Future<Output = &'static str>>,
+    origin: &Origin,
+    opened: &Opened,
+) -> Result<(), Failure> {
     let mut http = http(&worker.shared().config);
     // A client that has shut down its side but still reads gets its response.
     http.half_close(true);
-    let (client, pace) = pace::keep(stream, Times::of(&worker.shared().config));
     // Held from the first request until the connection leaves HTTP, so that the worker waits until the response is
     // written.
     let busy = RefCell::new(None);
     let events = EventsOpened::default();
     let answer = |request: hyper::Request<Incoming>| {
         busy.borrow_mut().get_or_insert_with(|| worker.shutdown().hold());
-        answer(worker, &pace, origin, request, opened, &events)
+        answer(worker, pace, origin, request, opened, &events)
     };
     let mut connection = pin!(http.serve_connection(TokioIo::new(client), service_fn(answer)).with_upgrades());
-    let (mut over, mut stop_begins) = (pin!(pace.over()), pin!(worker.shutdown().begins()));
-    let mut hangs_up = pin!(events.hangs_up(&pace));
+    let mut stop_begins = pin!(worker.shutdown().begins());
+    let mut hangs_up = pin!(events.hangs_up(pace));
     let mut stopping = false;
     loop {
         tokio::select! {

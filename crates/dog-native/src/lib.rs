@@ -16,6 +16,7 @@
 //!   per process; `pace`: the timeouts of HTTP; `standing_in`: accepting for a worker that is stuck; `service`:
 //!   [`Service`]
 //! - `handle`: [`Handle`], for the rest of the process
+//! - `tls`: certificates and the handshake
 //! - `upgrade`: a connection becomes a WebSocket; `tunnel`: a WebSocket whose Replica lives on another node
 //! - `connection`: the sockets of a worker; `websocket`: the protocol, without I/O
 //!
@@ -63,6 +64,7 @@ mod shared;
 mod shutdown_watch;
 mod standing_in;
 mod storage;
+mod tls;
 mod tunnel;
 mod upgrade;
 mod watchdog;

@@ -14,7 +14,7 @@ use tracing::Span;
 
 use crate::addresses::AddressPermit;
 use crate::cluster::ports::Owner;
-use crate::connection::{Lane, Stream};
+use crate::connection::{Lane, Transport};
 use crate::metrics::figures::Figures;
 
 /// The call that an answer is for: its number, its worker and its node.
@@ -213,7 +213,7 @@ impl ReplicaCalls {
 /// See [`Mail::Attach`].
 pub(crate) struct Attach {
     pub(crate) socket: SocketId,
-    pub(crate) stream: Stream,
+    pub(crate) transport: Transport,
     pub(crate) unread: Vec<u8>,
     pub(crate) lane: Lane,
     pub(crate) permit: Option<Arc<AddressPermit>>,

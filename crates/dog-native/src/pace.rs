@@ -114,6 +114,13 @@ impl Client {
         Arc::try_unwrap(self.stream).map_err(|_| io::Error::other("another part of the connection still exists"))
     }
 
+    /// Waits for the first byte, and leaves it to be read. `None` is the end of the stream.
+    pub(crate) async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let length = self.stream.peek(&mut byte).await?;
+        Ok((length > 0).then_some(byte[0]))
+    }
+
     fn wrote(&mut self, written: io::Result<usize>) -> Poll<io::Result<usize>> {
         self.stall.ends();
         self.state.writes.store(false, Ordering::Relaxed);

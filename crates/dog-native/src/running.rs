@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::error::Error;
 use crate::handle::{Handle, Remote, Unchecked};
 use crate::workers::Workers;
 
@@ -43,6 +44,15 @@ impl Running {
         Handle::new(&self.remote)
     }
 
+    /// Loads the certificates of [`Server::tls`](crate::Server::tls) again, as SIGHUP does. It reads two files, and blocks
+    /// meanwhile. New connections get the new certificate, and open ones stay open. Without TLS it does nothing.
+    ///
+    /// # Errors
+    /// If the files cannot be used ([`Error::is_tls`]). Then the old certificates are kept.
+    pub fn reload_tls(&self) -> Result<(), Error> {
+        self.workers.shared().config.tls.as_ref().map_or(Ok(()), |certificates| certificates.reload())
+    }
+
     /// Shuts the server down gracefully, and completes when everything is done:
     ///
     /// 1. At once: `/readyz` answers 503, the listeners are closed, and new requests on open connections are answered
@@ -61,11 +71,19 @@ impl Running {
     }
 
     /// Waits for SIGINT or SIGTERM, then does a [`shutdown`](Self::shutdown). A second signal ends the server
-    /// immediately. The signals are handled as soon as this function is called, even before the future is polled.
+    /// immediately. With TLS, SIGHUP loads the certificates again: see [`reload_tls`](Self::reload_tls). The signals are handled
+    /// as soon as this function is called, even before the future is polled.
     pub fn until_signal(self) -> impl Future<Output = ()> {
         let mut signals = Signals::listen();
+        let mut hangups = self.workers.shared().config.tls.as_ref().and_then(|_| handler(SignalKind::hangup()));
         async move {
-            signals.any().await;
+            loop {
+                tokio::select! {
+                    () = signals.any() => break,
+                    // The result is logged and counted.
+                    () = received(&mut hangups) => drop(self.reload_tls()),
+                }
+            }
             tracing::info!("signal received: the server shuts down gracefully");
             tokio::select! {
                 () = self.workers.stop() => {}
@@ -92,20 +110,24 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn listen() -> Self {
-        let listen = |kind| signal(kind).inspect_err(|error| tracing::error!("cannot handle a signal: {error}")).ok();
-        Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
+        Self { interrupt: handler(SignalKind::interrupt()), terminate: handler(SignalKind::terminate()) }
     }
 
     pub(crate) async fn any(&mut self) {
-        async fn one(signal: &mut Option<Signal>) {
-            match signal {
-                Some(signal) => drop(signal.recv().await),
-                None => std::future::pending().await,
-            }
-        }
         tokio::select! {
-            () = one(&mut self.interrupt) => {}
-            () = one(&mut self.terminate) => {}
+            () = received(&mut self.interrupt) => {}
+            () = received(&mut self.terminate) => {}
         }
+    }
+}
+
+fn handler(kind: SignalKind) -> Option<Signal> {
+    signal(kind).inspect_err(|error| tracing::error!("cannot handle a signal: {error}")).ok()
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -16,6 +16,7 @@ use crate::listening::{Listening, listen_all};
 use crate::proxies::{Network, TrustedProxies};
 use crate::running::Running;
 use crate::service::Service;
+use crate::tls::Certificates;
 use crate::workers::Workers;
 
 /// A builder for a server: an App and its settings. Nothing happens before [`start`](Self::start), [`run`](Self::run)
@@ -55,6 +56,31 @@ impl<A: App + Send + Sync> Server<A> {
     /// `::1`), with the same port: see [`Running::local_addrs`]. Default: `127.0.0.1:8787`.
     pub fn bind(self, address: impl Into<String>) -> Self {
         self.set(|config| config.bind = address.into())
+    }
+
+    /// Makes clients speak TLS 1.2 or 1.3, so that they connect with `https://` and `wss://`. Gives the file of the
+    /// certificates, the server's own first and then those of the authorities between, and the file of the private key (RSA,
+    /// ECDSA or Ed25519, without a password). Both are in the format PEM, and may be the same file. Default: no TLS.
+    ///
+    /// The files are looked at every 2 s, and loaded again within 5 s after they have changed, or at once by
+    /// [`Running::reload_tls`] and at SIGHUP (see [`Running::until_signal`]). New connections get the new certificate, and open
+    /// ones stay open. If the new files cannot be used, that is logged and counted, and the old ones are kept.
+    ///
+    /// A client that comes back resumes its session, for 12 h or until the server ends. The handshake takes part of
+    /// [`handshake_timeout`](Self::handshake_timeout). A client that does not speak TLS gets 400.
+    ///
+    /// ```no_run
+    /// # struct Chat;
+    /// # impl dog::App for Chat {
+    /// #     type Groups = ();
+    /// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog<Self>) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
+    /// # }
+    /// let server = dog_native::Server::new(Chat).bind("0.0.0.0:443").tls("fullchain.pem", "privkey.pem");
+    /// # let _ = server;
+    /// ```
+    pub fn tls(self, certificates: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        let certificates = Certificates::new(certificates.into(), key.into());
+        self.set(|config| config.tls = Some(Arc::new(certificates)))
     }
 
     /// Sets the folder in which objects are stored. It is created if it does not exist. Only one server can use it at a
@@ -268,10 +294,13 @@ impl<A: App + Send + Sync> Server<A> {
     ///
     /// # Errors
     /// If a setting is invalid ([`Error::is_configuration`]), the address cannot be listened on ([`Error::is_bind`]),
-    /// the data folder cannot be used ([`Error::is_data`]), the cluster cannot be joined ([`Error::is_cluster`]), or
+    /// the certificates cannot be used ([`Error::is_tls`]), the data folder cannot be used ([`Error::is_data`]), the cluster cannot be joined ([`Error::is_cluster`]), or
     /// the system refuses a thread or a descriptor ([`Error::is_system`]).
     pub async fn start(self) -> Result<Running, Error> {
         self.config.validate()?;
+        if let Some(certificates) = &self.config.tls {
+            certificates.load()?;
+        }
         let Listening { addresses, listeners } = listen_all("bind", &self.config.addresses()?, self.config.workers)?;
         let backend = Backend::open::<A>(&self.config).await?;
         let workers = Workers::start(self.app, self.config, listeners, backend)?;
@@ -300,6 +329,9 @@ impl<A: App + Send + Sync> Server<A> {
         self.config.validate()?;
         if self.config.cluster.is_some() {
             return Err(Error::configuration("cluster: a service cannot be a node: use Server::start"));
+        }
+        if self.config.tls.is_some() {
+            return Err(Error::configuration("tls: a service has no connections: set up TLS in the server around it"));
         }
         let listeners = (0..self.config.workers).map(|_| Vec::new()).collect();
         let backend = Backend::local(&self.config)?;

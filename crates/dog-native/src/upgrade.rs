@@ -14,12 +14,13 @@ use tokio::net::TcpStream;
 
 use crate::addresses::AddressPermit;
 use crate::config::Config;
-use crate::connection::{Lane, Stream};
+use crate::connection::{Lane, Session, Stream, Transport};
 use crate::mail::{Attach, Mail};
 use crate::pace::Client;
 use crate::repeats::seldom;
 use crate::shared::Shared;
 use crate::shutdown_watch::StreamTimes;
+use crate::tls::TlsClient;
 use crate::tunnel::{Tunnel, copy_both_ways};
 
 /// Returns the HTTP settings of every connection.
@@ -93,9 +94,9 @@ fn agreed_lane(response: &mut Response) -> Lane {
 /// Sends the connection to the thread of its Replica. From then on, no other thread uses it.
 fn attach(upgraded: Upgraded, upgrade: Upgrade, lane: Lane, shared: &Shared, permit: Option<Arc<AddressPermit>>) {
     match detach(upgraded, StreamTimes::of(&shared.config)) {
-        Ok((stream, unread)) => {
+        Ok((transport, unread)) => {
             let (replica, socket) = upgrade.accept();
-            let attach = Attach { socket, stream, unread, lane, permit };
+            let attach = Attach { socket, transport, unread, lane, permit };
             let worker = shared.post.worker_of(replica.replica.as_bytes());
             shared.post.send(worker, vec![Mail::Attach(Box::new(attach))]);
         }
@@ -105,20 +106,32 @@ fn attach(upgraded: Upgraded, upgrade: Upgrade, lane: Lane, shared: &Shared, per
     }
 }
 
-fn detach(upgraded: Upgraded, times: StreamTimes) -> std::io::Result<(Stream, Vec<u8>)> {
-    let (stream, read) = match upgraded.downcast::<TokioIo<Client>>() {
-        Ok(Parts { io, read_buf, .. }) => (io.into_inner().into_stream()?, read_buf),
-        // The connection of another node.
-        Err(upgraded) => match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(Parts { io, read_buf, .. }) => (io.into_inner(), read_buf),
-            Err(upgraded) => return Ok((bridge(upgraded, times)?, Vec::new())),
-        },
+fn detach(upgraded: Upgraded, times: StreamTimes) -> std::io::Result<(Transport, Vec<u8>)> {
+    let upgraded = match upgraded.downcast::<TokioIo<Client>>() {
+        Ok(Parts { io, read_buf, .. }) => return Ok((plain(io.into_inner().into_stream()?)?, read_buf.into())),
+        Err(upgraded) => upgraded,
     };
-    Ok((Stream::from_tcp(stream.into_std()?), read.into()))
+    let upgraded = match upgraded.downcast::<TokioIo<TlsClient>>() {
+        Ok(Parts { io, read_buf, .. }) => {
+            let (client, session) = (*io.into_inner()).into_inner();
+            let stream = client.into_stream()?.into_std()?;
+            return Ok((Transport::encrypted(stream, Session::new(session)), read_buf.into()));
+        }
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        // The connection of another node.
+        Ok(Parts { io, read_buf, .. }) => Ok((plain(io.into_inner())?, read_buf.into())),
+        Err(upgraded) => Ok((bridge(upgraded, times)?.into(), Vec::new())),
+    }
 }
 
-/// Wraps a transport of another kind, such as TLS, which stays with its own runtime. Its bytes are copied to and from
-/// one end of a socket pair. The other end is like any other connection.
+fn plain(stream: TcpStream) -> std::io::Result<Transport> {
+    Ok(Stream::from_tcp(stream.into_std()?).into())
+}
+
+/// Wraps the transport of another server, such as axum's TLS, which stays with its own runtime. Its bytes are copied to and
+/// from one end of a socket pair. The other end is like any other connection.
 fn bridge(upgraded: Upgraded, times: StreamTimes) -> std::io::Result<Stream> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;

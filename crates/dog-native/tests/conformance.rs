@@ -1,21 +1,25 @@
 //! Runs the conformance suite on the native host: with one worker thread and with three, with objects that stay in
-//! memory and with objects that hibernate after every event, and once with every message compressed that can be.
+//! memory and with objects that hibernate after every event, once with every message compressed that can be, and once over TLS.
 //!
 //! `DOG_SCENARIO=NAME cargo test -p durable-object-groups-native --test conformance -- --nocapture` runs one scenario.
 
 mod deflating;
+mod encrypting;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use dog_conformance::app::TestApp;
 use dog_conformance::{Capability, Harness, Lack};
-use dog_native::{Compression, Server};
+use dog_native::{Compression, Running, Server};
+use dog_test_support::certificates::Authority;
+use dog_test_support::tls;
 
 struct Native {
     workers: usize,
     hibernates: bool,
     compresses: bool,
+    encrypts: bool,
     address: SocketAddr,
 }
 
@@ -23,7 +27,8 @@ impl Harness for Native {
     fn name(&self) -> String {
         let hibernates = if self.hibernates { ", hibernating after every event" } else { "" };
         let compresses = if self.compresses { ", compressing" } else { "" };
-        format!("native, {} workers{hibernates}{compresses}", self.workers)
+        let encrypts = if self.encrypts { ", over TLS" } else { "" };
+        format!("native, {} workers{hibernates}{compresses}{encrypts}", self.workers)
     }
 
     fn entries(&self) -> Vec<SocketAddr> {
@@ -44,16 +49,23 @@ impl Harness for Native {
     }
 }
 
-async fn conforms(workers: usize, hibernates: bool) {
+fn server(workers: usize, hibernates: bool) -> Server<TestApp> {
     let server = Server::new(TestApp).bind("127.0.0.1:0").workers(workers);
-    let server = server.hibernate_after(if hibernates { Duration::ZERO } else { Duration::from_secs(60) });
-    let running = server.start().await.expect("a free port");
-    let outcome =
-        dog_conformance::run(&Native { workers, hibernates, compresses: false, address: running.local_addr() }).await;
+    server.hibernate_after(if hibernates { Duration::ZERO } else { Duration::from_secs(60) })
+}
+
+async fn run(running: Running, native: Native) {
+    let outcome = dog_conformance::run(&native).await;
     running.shutdown().await;
     if let Err(summary) = outcome {
         panic!("{summary}");
     }
+}
+
+async fn conforms(workers: usize, hibernates: bool) {
+    let running = server(workers, hibernates).start().await.expect("a free port");
+    let address = running.local_addr();
+    run(running, Native { workers, hibernates, compresses: false, encrypts: false, address }).await;
 }
 
 #[tokio::test]
@@ -78,12 +90,18 @@ async fn with_three_workers_hibernating_after_every_event() {
 
 #[tokio::test]
 async fn with_three_workers_and_messages_compressed() {
-    let server = Server::new(TestApp).bind("127.0.0.1:0").workers(3).hibernate_after(Duration::from_secs(60));
-    let running = server.compress(Compression::new().at_least(0)).start().await.expect("a free port");
+    let server = server(3, false).compress(Compression::new().at_least(0));
+    let running = server.start().await.expect("a free port");
     let address = deflating::before(running.local_addr()).await;
-    let outcome = dog_conformance::run(&Native { workers: 3, hibernates: false, compresses: true, address }).await;
-    running.shutdown().await;
-    if let Err(summary) = outcome {
-        panic!("{summary}");
-    }
+    run(running, Native { workers: 3, hibernates: false, compresses: true, encrypts: false, address }).await;
+}
+
+#[tokio::test]
+async fn with_one_worker_over_tls() {
+    let authority = Authority::new();
+    let [certificate, key] = authority.vouches_for(tls::NAME);
+    let running = server(1, false).tls(certificate, key).start().await.expect("a free port");
+    let client = tls::trusting(authority.root(), tls::BOTH);
+    let address = encrypting::before(running.local_addr(), client).await;
+    run(running, Native { workers: 1, hibernates: false, compresses: false, encrypts: true, address }).await;
 }

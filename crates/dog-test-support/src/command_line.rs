@@ -5,8 +5,12 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::Value;
 
+#[cfg(feature = "tls")]
+use crate::certificates::Authority;
 use crate::client::{Client, DEADLINE, http, within};
 use crate::process::{Process, Signal};
+#[cfg(feature = "tls")]
+use crate::tls::{self, NAME};
 
 /// Checks that the program prints where it listens, shuts down gracefully at SIGTERM with exit code 0, and ends with one
 /// line of error and exit code 2 when it cannot start.
@@ -54,6 +58,33 @@ pub async fn check_operating(program: &str, path: &str) {
         let log: Value = serde_json::from_str(line).expect(line);
         assert!(log["level"].is_string() && log["fields"]["message"].is_string(), "{line}");
     }
+}
+
+/// Checks the flags for TLS: the program says `https`, and loads its certificates again at SIGHUP. Checks that it does not start
+/// with one of the flags alone, or with files that it cannot use.
+///
+/// # Panics
+/// When one of them does not work.
+#[cfg(feature = "tls")]
+pub async fn check_tls(program: &str) {
+    let authority = Authority::new();
+    let files = authority.vouches_for(NAME);
+    let [certificate, key] = files.each_ref().map(|path| path.to_str().expect("a path in UTF-8"));
+    misused(program, &["--tls-cert", certificate], "not provided");
+    misused(program, &["--tls-key", key], "not provided");
+    refused(program, &["--tls-cert", certificate, "--tls-key", certificate], "contains no private key");
+    let flags = ["--tls-cert", certificate, "--tls-key", key, "--admin", "127.0.0.1:0"];
+    let mut running = start(Command::new(program).args(flags).stdin(Stdio::null()));
+    let address = address_after(&running, "listening on https://");
+    let admin = address_after(&running, "admin on http://");
+    let config = tls::trusting(authority.root(), tls::BOTH);
+    within("the handshake", tls::connect(&config, address)).await.expect("a certificate that is trusted");
+    // The files have not changed, so nothing else makes the program load them again.
+    running.send_signal(Signal::HUP).expect("a running program");
+    let loaded = "\ndog_tls_reloads_total{result=\"ok\"} 1\n";
+    within("the count", async { while !http(admin, "GET", "/metrics", "").await.body.contains(loaded) {} }).await;
+    terminate(&running);
+    assert_eq!(end(&mut running).code(), Some(0));
 }
 
 /// Checks that the server does not start: the program ends with exit code 2 and prints nothing but one line of error that

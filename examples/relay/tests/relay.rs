@@ -125,3 +125,8 @@ async fn the_command_line_says_what_is_wrong() {
 async fn its_operator_sees_it_and_ends_it() {
     command_line::check_operating(env!("CARGO_BIN_EXE_relay"), "/ws?u=user{}&room=r").await;
 }
+
+#[tokio::test]
+async fn it_speaks_tls() {
+    command_line::check_tls(env!("CARGO_BIN_EXE_relay")).await;
+}

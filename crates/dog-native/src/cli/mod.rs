@@ -55,7 +55,7 @@
 //!
 //! Both programs behave alike:
 //!
-//! - The first line on stdout is `listening on http://HOST:PORT`. With `--admin` there is a second line,
+//! - The first line on stdout is `listening on http://HOST:PORT`, or `https://` with `--tls-cert` and `--tls-key`. With `--admin` there is a second line,
 //!   `admin on http://HOST:PORT`.
 //! - The log goes to stderr, from level `warn` up unless `--log` says otherwise. Errors of handlers are part of it.
 //! - SIGINT or SIGTERM starts a graceful shutdown, see [`Running::until_signal`](crate::Running::until_signal). A second

@@ -18,6 +18,12 @@ pub struct ServerArgs {
     /// Address to listen on, as host:port [default: 127.0.0.1:8787]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// File of the certificates for TLS, in PEM; loaded again when it changes and at SIGHUP [default: no TLS]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// File of the private key for TLS, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Number of worker threads [default: one per core]
     #[arg(long, value_name = "THREADS")]
     workers: Option<usize>,
@@ -53,6 +59,7 @@ impl ServerArgs {
     /// If the process already has a global `tracing` subscriber.
     pub async fn run<A: App + Send + Sync>(self, server: Server<A>) -> ExitCode {
         self.log.init();
+        let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
         let running = match self.apply(server).start().await {
             Ok(running) => running,
             Err(error) => {
@@ -64,7 +71,7 @@ impl ServerArgs {
         // Before the address is printed: a program that starts this one may send a signal as soon as it has read the
         // address.
         let ended = running.until_signal();
-        println!("listening on http://{address}");
+        println!("listening on {scheme}://{address}");
         if let Some(admin) = admin {
             println!("admin on http://{admin}");
         }
@@ -75,6 +82,9 @@ impl ServerArgs {
     fn apply<A: App + Send + Sync>(self, mut server: Server<A>) -> Server<A> {
         if let Some(address) = self.listen {
             server = server.bind(address);
+        }
+        if let (Some(certificates), Some(key)) = (self.tls_cert, self.tls_key) {
+            server = server.tls(certificates, key);
         }
         if let Some(workers) = self.workers {
             server = server.workers(workers);

@@ -1,6 +1,7 @@
 //! The WebSocket connections of one worker: small records in one slab, polled together, and written once per turn.
 //!
-//! - `stream`: the transport; `record`: the state of one connection
+//! - `stream`: what carries the bytes; `tls`: encryption; `transport`: both, on their way to a worker
+//! - `record`: the state of one connection
 //! - `outbox`: the frames queued for one connection; `fan_out`: frames that many connections share; `compression`:
 //!   compression of outgoing messages; `lagging`: sockets that senders wait for
 //! - `table`: all connections; in it `deliver`: messages for sockets, and `write`: when they are written
@@ -12,8 +13,12 @@ mod outbox;
 mod record;
 mod stream;
 mod table;
+mod tls;
+mod transport;
 
 pub(crate) use compression::Lane;
 pub(crate) use record::Phase;
 pub(crate) use stream::Stream;
 pub(crate) use table::{Connections, moment};
+pub(crate) use tls::{Received, Session};
+pub(crate) use transport::Transport;

@@ -94,6 +94,11 @@ impl Outbox {
         self.backed_up_at.is_none_or(|since| moment.wrapping_sub(since.get()) < BURST)
     }
 
+    /// Returns whether something waits to be written. If nothing is queued, that is the end of a TLS connection.
+    pub(super) fn waits(&self) -> bool {
+        self.bytes > 0 || self.blocked
+    }
+
     /// Returns what the queue counts against the limit.
     pub(super) fn weight(&self) -> usize {
         self.bytes + self.frames as usize * KEEPING
@@ -113,6 +118,28 @@ impl Default for Outbox {
             dirty: false,
             pace: Pace::KeepsUp,
         }
+    }
+}
+
+/// What takes the bytes of an outbox: the kernel, or TLS in front of it.
+pub(super) trait Sink {
+    /// Returns how many bytes it has taken. The error `WouldBlock` says that it takes none now. Then the same bytes, at
+    /// least, are offered again.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Does the same for bytes in several places.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+impl Sink for Stream {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::write(self, bytes)
+    }
+
+    #[inline]
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Self::write_vectored(self, slices)
     }
 }
 
@@ -215,9 +242,9 @@ impl Arena {
     }
 
     /// Writes until the queue is empty or the kernel's buffer is full.
-    pub(super) fn flush(&mut self, outbox: &mut Outbox, stream: &mut Stream) -> io::Result<Flushed> {
+    pub(super) fn flush(&mut self, outbox: &mut Outbox, sink: &mut impl Sink) -> io::Result<Flushed> {
         while outbox.head != NONE {
-            let wrote = match self.write_some(outbox, stream) {
+            let wrote = match self.write_some(outbox, sink) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(wrote) => wrote,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
@@ -229,14 +256,14 @@ impl Arena {
         Ok(Flushed::All)
     }
 
-    fn write_some(&mut self, outbox: &Outbox, stream: &mut Stream) -> io::Result<usize> {
+    fn write_some(&mut self, outbox: &Outbox, sink: &mut impl Sink) -> io::Result<usize> {
         let Some(first) = self.nodes.get(outbox.head as usize) else { return Ok(0) };
         if first.next == NONE {
-            return stream.write(&first.frame[outbox.written..]);
+            return sink.write(&first.frame[outbox.written..]);
         }
         if outbox.bytes <= JOIN_UP_TO && outbox.written == 0 {
             self.join(outbox.head);
-            return stream.write(&self.joined);
+            return sink.write(&self.joined);
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
@@ -247,7 +274,7 @@ impl Arena {
             count += 1;
             node = next.next;
         }
-        stream.write_vectored(&slices[..count])
+        sink.write_vectored(&slices[..count])
     }
 
     /// Joins the frames from `node` on in `joined`, unless it contains exactly these already.
@@ -276,8 +303,8 @@ impl Arena {
         node == NONE && !self.joined_frames.is_empty()
     }
 
-    /// Removes the next `wrote` bytes, which the kernel has taken, from the queue.
-    fn advance(&mut self, outbox: &mut Outbox, mut wrote: usize) {
+    /// Removes the next `wrote` bytes, which were taken, from the queue.
+    pub(super) fn advance(&mut self, outbox: &mut Outbox, mut wrote: usize) {
         outbox.bytes -= wrote;
         self.written += wrote;
         while let Some(first) = self.nodes.get(outbox.head as usize) {

@@ -21,7 +21,8 @@ use super::fan_out::FanOuts;
 use super::lagging::Lagging;
 use super::outbox::Arena;
 use super::record::{Connection, Phase};
-use super::stream::Stream;
+use super::tls::{Received, Sessions};
+use super::transport::Transport;
 use crate::addresses::AddressPermit;
 use crate::config::{Config, SlowConsumer};
 use crate::metrics::counters::Counters;
@@ -30,6 +31,7 @@ use crate::websocket::{close_frame, ping_frame};
 /// All connections of one worker.
 pub(crate) struct Connections {
     slab: Slab<Connection>,
+    sessions: Sessions,
     next_generation: u32,
     arena: Arena,
     fan_outs: FanOuts,
@@ -90,6 +92,7 @@ impl Connections {
             queued: 0,
             is_full: false,
             slab: Slab::new(),
+            sessions: Sessions::default(),
             next_generation: 0,
             arena: Arena::default(),
             fan_outs: FanOuts::default(),
@@ -123,7 +126,7 @@ impl Connections {
     pub(crate) fn attach(
         &mut self,
         socket: SocketId,
-        mut stream: Stream,
+        transport: Transport,
         unread: &[u8],
         lane: Lane,
         permit: Option<Arc<AddressPermit>>,
@@ -133,12 +136,16 @@ impl Connections {
             // The handshake took so long that the socket was given up.
             return Ok(());
         }
+        let Transport { mut stream, session } = transport;
         if let Err(error) = stream.register(&self.registry, Token(place(socket))) {
             self.lose(socket);
             return Err(error);
         }
         let connection = &mut self.slab[place(socket)];
         connection.stream = Some(stream);
+        if let Some(session) = session {
+            self.sessions.insert(place(socket), session);
+        }
         connection.readable = true;
         connection.unread = (!unread.is_empty()).then(|| unread.into());
         connection.permit = permit;
@@ -228,6 +235,7 @@ impl Connections {
             let replica = connection.replica.take();
             if kind == SocketErrorKind::TooSlow {
                 // Otherwise the close frame would never be written, because it comes after the queued frames.
+                self.count_encrypted_as_written(socket);
                 let connection = &mut self.slab[place(socket)];
                 self.arena.clear_unbegun(&mut connection.outbox);
             }
@@ -256,15 +264,32 @@ impl Connections {
         self.arena.clear(&mut connection.outbox);
         if let Some(stream) = &mut connection.stream {
             stream.deregister(&self.registry);
+            if stream.is_tls() {
+                self.sessions.remove(place(socket));
+            }
         }
         Some(connection)
     }
 
-    pub(crate) fn read(&mut self, socket: SocketId, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.get(socket).and_then(|connection| connection.stream.as_mut()) {
-            Some(stream) => stream.read(buffer).inspect(|read| self.counters.bytes_received.add(*read)),
-            None => Err(io::ErrorKind::NotConnected.into()),
+    pub(crate) fn read(&mut self, socket: SocketId, buffer: &mut [u8]) -> io::Result<Received> {
+        let place = place(socket);
+        let connection = self.slab.get_mut(place).filter(|it| u64::from(it.generation) == socket.raw() >> 32);
+        let Some(stream) = connection.and_then(|connection| connection.stream.as_mut()) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let received = if stream.is_tls() {
+            self.sessions.read(place, stream, buffer)
+        } else {
+            stream.read(buffer).map(|length| match length {
+                0 => Received::End,
+                // If the buffer was not filled, the kernel has no more bytes, and reports when it has.
+                _ => Received::Bytes { length, drained: length < buffer.len() },
+            })
+        };
+        if let Ok(Received::Bytes { length, .. }) = &received {
+            self.counters.bytes_received.add(*length);
         }
+        received
     }
 
     /// Returns the number of open sockets, the number of sockets that are being closed, and the bytes queued for all of
@@ -304,8 +329,8 @@ impl Connections {
             let passed = u64::from(self.seconds - connection.since);
             // The kernel reports only when there is much room again. So a client that reads slowly is written to once
             // per second.
+            let waits = connection.outbox.waits();
             connection.outbox.blocked = false;
-            let waits = connection.outbox.bytes > 0;
             let (phase, pinged, attached) = (connection.phase, connection.pinged, connection.stream.is_some());
             let Some(socket) = self.at(place) else { continue };
             if waits {

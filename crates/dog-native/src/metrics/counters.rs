@@ -66,6 +66,9 @@ macro_rules! counters {
 counters! {
     accepted, "dog_connections_accepted_total", "Connections accepted from clients.";
     refused, "dog_connections_refused_total", "Connections refused, because their address or the process had too many.";
+    tls_handshakes, "dog_tls_handshakes_total", "TLS handshakes that were completed.";
+    tls_resumed, "dog_tls_resumed_total", "Of these, those that resumed a session.";
+    tls_failed, "dog_tls_handshakes_failed_total", "TLS handshakes that failed or were not completed in time, and clients that did not speak TLS.";
     objects_refused, "dog_objects_refused_total", "New rooms and Replicas refused at the limit max_objects.";
     requests, "dog_requests_total", "Requests from clients that were answered, including WebSocket handshakes.";
     requests_failed, "dog_requests_failed_total", "Requests from clients that were answered with a status of 500 or more.";

@@ -5,6 +5,7 @@ use super::figures::{ClassFigures, Figures};
 use super::text::Exposition;
 use crate::cluster::node::ClusterFigures;
 use crate::storage::port::StorageFigures;
+use crate::tls::TlsFigures;
 
 /// The counts of the whole process.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct Process {
     pub(crate) storage: StorageFigures,
     /// Set if the server is a node of a cluster.
     pub(crate) cluster: Option<ClusterFigures>,
+    /// Set if clients speak TLS.
+    pub(crate) tls: Option<TlsFigures>,
 }
 
 /// Returns all metrics as text. `None` is a worker that did not answer: its metrics are left out, and not reported as
@@ -42,7 +45,20 @@ pub(crate) fn report(process: &Process, workers: &[Option<Figures>]) -> String {
     if let Some(figures) = &process.cluster {
         cluster(&mut text, figures);
     }
+    if let Some(figures) = &process.tls {
+        tls(&mut text, figures);
+    }
     text.finish()
+}
+
+fn tls(text: &mut Exposition, figures: &TlsFigures) {
+    text.family("dog_tls_reloads_total", "counter", "Times that the certificates were loaded again, or could not be.");
+    text.sample(&[("result", "ok")], figures.reloads);
+    text.sample(&[("result", "failed")], figures.failed_reloads);
+    if let Some(expires) = figures.expires {
+        text.family("dog_tls_certificate_expires_at", "gauge", "When the certificate expires, in seconds since 1970.");
+        text.sample(&[], expires);
+    }
 }
 
 fn counters(text: &mut Exposition, workers: &[(&str, &Figures)]) {
@@ -205,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_format_is_prometheus_and_names_follow_its_conventions() {
-        let process = Process { draining: false, storage: StorageFigures::default(), cluster: None };
+        let process = Process { draining: false, storage: StorageFigures::default(), cluster: None, tls: None };
         let (samples, types) = parse(&report(&process, &[Some(figures()), Some(figures())]));
         for (name, kind) in &types {
             assert!(name.starts_with("dog_"), "{name}");
@@ -220,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_histogram_adds_up() {
-        let process = Process { draining: true, storage: StorageFigures::default(), cluster: None };
+        let process = Process { draining: true, storage: StorageFigures::default(), cluster: None, tls: None };
         let (samples, _) = parse(&report(&process, &[Some(figures())]));
         let bucket = |bound: &str| samples[&format!("dog_handler_wait_seconds_bucket{{worker=\"0\",le=\"{bound}\"}}")];
         let buckets = ["0.0001", "0.0005", "0.001", "0.0025", "5", "+Inf"].map(bucket);
@@ -232,7 +248,7 @@ mod tests {
 
     #[test]
     fn of_a_worker_that_does_not_answer_nothing_is_made_up() {
-        let process = Process { draining: false, storage: StorageFigures::default(), cluster: None };
+        let process = Process { draining: false, storage: StorageFigures::default(), cluster: None, tls: None };
         let (samples, _) = parse(&report(&process, &[Some(figures()), None]));
         assert_eq!(samples["dog_worker_up{worker=\"0\"}"], 1.0);
         assert_eq!(samples["dog_worker_up{worker=\"1\"}"], 0.0);

@@ -132,8 +132,8 @@ impl Sockets {
 
     /// Gives a socket its connection.
     pub(super) fn attach(&self, attach: Attach) {
-        let Attach { socket, stream, unread, lane, permit } = attach;
-        if let Err(error) = self.connections.borrow_mut().attach(socket, stream, &unread, lane, permit) {
+        let Attach { socket, transport, unread, lane, permit } = attach;
+        if let Err(error) = self.connections.borrow_mut().attach(socket, transport, &unread, lane, permit) {
             seldom!(error, "a connection could not be taken over", "a connection could not be taken over: {error}");
         }
         // No event reports bytes that arrived with the handshake.

@@ -14,6 +14,7 @@ use dog::{
 use dog_native::{Running, Server};
 use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -232,12 +233,12 @@ pub(crate) async fn connect(running: &Running, client: &str, room: &str) -> (Cli
 }
 
 /// Waits for the next message, which may be a ping.
-pub(crate) async fn next(client: &mut Client) -> Frame {
+pub(crate) async fn next<S: AsyncRead + AsyncWrite + Unpin>(client: &mut WebSocketStream<S>) -> Frame {
     tokio::time::timeout(PATIENCE, client.next()).await.expect("a message in time").expect("a message").unwrap()
 }
 
 /// Waits for the close, and returns its code. Skips other messages.
-pub(crate) async fn close_code(client: &mut Client) -> u16 {
+pub(crate) async fn close_code<S: AsyncRead + AsyncWrite + Unpin>(client: &mut WebSocketStream<S>) -> u16 {
     loop {
         if let Frame::Close(close) = next(client).await {
             return close.map_or(1005, |close| close.code.into());
@@ -245,6 +246,6 @@ pub(crate) async fn close_code(client: &mut Client) -> u16 {
     }
 }
 
-pub(crate) async fn say(client: &mut Client, text: &str) {
+pub(crate) async fn say<S: AsyncRead + AsyncWrite + Unpin>(client: &mut WebSocketStream<S>, text: &str) {
     client.send(Frame::text(text)).await.unwrap();
 }

@@ -59,7 +59,9 @@ impl Replica for Wire {
 
 /// Starts a relay with `limit` seats per Replica on `workers` threads.
 pub(crate) async fn start(limit: u32, workers: usize) -> Running {
-    let env = Env::new().with(Limit::new(limit));
-    let server = Server::new(Relay).bind("127.0.0.1:0").env(env).workers(workers);
-    server.start().await.unwrap()
+    server(limit, workers).start().await.unwrap()
+}
+
+pub(crate) fn server(limit: u32, workers: usize) -> Server<Relay> {
+    Server::new(Relay).bind("127.0.0.1:0").env(Env::new().with(Limit::new(limit))).workers(workers)
 }

@@ -50,9 +50,20 @@ impl Crowd {
 }
 
 fn enter(address: SocketAddr, number: usize) -> TcpStream {
-    let mut socket = TcpStream::connect(address).unwrap();
+    let mut socket = reach(address);
+    shake_hands(&mut socket, address, number);
+    socket
+}
+
+pub(crate) fn reach(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_nodelay(true).unwrap();
+    socket
+}
+
+/// Makes a connection the WebSocket of a client.
+pub(crate) fn shake_hands(socket: &mut (impl Read + Write), address: SocketAddr, number: usize) {
     let request = format!(
         "GET /?u=u{number} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -65,5 +76,4 @@ fn enter(address: SocketAddr, number: usize) -> TcpStream {
         head.extend_from_slice(&byte);
     }
     assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-    socket
 }

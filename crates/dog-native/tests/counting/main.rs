@@ -1,7 +1,7 @@
 //! What a delivery costs, asserted by counting and never by time: no memory, one system call per socket for all
 //! messages that arrived together, and fewer wakes of other threads than messages.
 //!
-//! `app`: a relay; `crowd`: its clients, which allocate nothing; `child`: the relay in a process of its own under
+//! `app`: a relay; `crowd`: its clients, which allocate nothing; `encrypted`: what TLS adds; `child`: the relay in a process of its own under
 //! `strace`. The part `counting` of `cargo xtask test` checks that `strace` is installed. Where a process may not trace
 //! another, the tests that need it print that they did not run.
 
@@ -12,6 +12,7 @@ mod app;
 mod calls;
 mod child;
 mod crowd;
+mod encrypted;
 
 use std::alloc::System;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use dog_native::{Running, Server};
 use dog_nats::Nats;
+use dog_test_support::certificates::Authority;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
@@ -125,47 +126,20 @@ async fn secrets_of_an_address_are_never_logged() {
     }
 }
 
-/// A certificate authority, and the files of a server with a certificate from it.
-struct Authority {
-    folder: tempfile::TempDir,
-    root: PathBuf,
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let folder = folder();
-        let mut wanted = rcgen::CertificateParams::new(Vec::new()).expect("names");
-        wanted.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let root = write(folder.path(), "root.pem", &wanted.self_signed(&key).expect("a certificate").pem());
-        Self { folder, root, issuer: rcgen::Issuer::new(wanted, key) }
-    }
-
-    /// Writes a certificate for `name` and its key. Returns the two files.
-    fn vouches_for(&self, name: &str) -> [PathBuf; 2] {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let wanted = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        let certificate = wanted.signed_by(&key, &self.issuer).expect("a certificate");
-        let file = |what: &str, text: &str| write(self.folder.path(), &format!("{name}-{what}.pem"), text);
-        [file("certificate", &certificate.pem()), file("key", &key.serialize_pem())]
-    }
-
-    /// Returns the TLS configuration of a server.
-    fn tls(&self) -> String {
-        let [certificate, key] = self.vouches_for("127.0.0.1");
-        format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, timeout: 5 }}")
-    }
+/// Returns the TLS configuration of a server with a certificate of the authority.
+fn tls(authority: &Authority) -> String {
+    let [certificate, key] = authority.vouches_for("127.0.0.1");
+    format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, timeout: 5 }}")
 }
 
 #[tokio::test]
 async fn a_server_of_a_private_certificate_authority_is_trusted() {
     let ours = Authority::new();
-    let nats = NatsServers::start(1, &ours.tls());
-    works(&Nats::connect(nats.url()).root_certificates(&ours.root)).await;
-    works(&Nats::connect(nats.url().replace("nats://", "tls://")).root_certificates(&ours.root).prefix("dog")).await;
+    let nats = NatsServers::start(1, &tls(&ours));
+    works(&Nats::connect(nats.url()).root_certificates(ours.root())).await;
+    works(&Nats::connect(nats.url().replace("nats://", "tls://")).root_certificates(ours.root()).prefix("dog")).await;
     let theirs = Authority::new();
-    is_refused(Nats::connect(nats.url()).root_certificates(&theirs.root), "cannot be reached").await;
+    is_refused(Nats::connect(nats.url()).root_certificates(theirs.root()), "cannot be reached").await;
     is_refused(Nats::connect(nats.url()), "cannot be reached").await;
 }
 

@@ -11,6 +11,7 @@ use super::super::fan_out::{FanOutIndex, Key};
 use super::super::outbox::{JOIN_UP_TO, KEEPING};
 use super::super::record::Phase;
 use super::super::stream::Stream;
+use super::super::tls::Sessions;
 use super::{Connections, WRITES_PER_CHECK, place};
 use crate::config::Config;
 
@@ -205,7 +206,7 @@ impl Connections {
                     continue;
                 }
                 let Some(stream) = &mut connection.stream else { continue };
-                match write_some(stream, out) {
+                match write_some(&mut self.sessions, place, stream, out) {
                     Ok(wrote) if wrote == out.len() => written += wrote,
                     // The kernel reports when it takes more.
                     Ok(wrote) => self.keep_rest(place, &frames, wrote),
@@ -238,7 +239,10 @@ impl Connections {
 
 /// Writes as many bytes as the kernel takes now: none, if its buffer is full.
 #[inline]
-fn write_some(stream: &mut Stream, bytes: &[u8]) -> io::Result<usize> {
+fn write_some(sessions: &mut Sessions, place: usize, stream: &mut Stream, bytes: &[u8]) -> io::Result<usize> {
+    if stream.is_tls() {
+        return sessions.write(place, stream, bytes);
+    }
     loop {
         match stream.write(bytes) {
             Ok(wrote) => return Ok(wrote),

@@ -8,6 +8,7 @@ use dog_engine::address::GroupAddress;
 
 use super::super::outbox::{Flushed, KEEPING, Pace};
 use super::super::record::Phase;
+use super::super::stream::Stream;
 use super::{Connections, WRITES_PER_CHECK, place};
 use crate::config::{Config, SlowConsumer};
 
@@ -90,8 +91,9 @@ impl Connections {
     /// Notes that the kernel takes bytes again.
     pub(crate) fn writable(&mut self, socket: SocketId) {
         let Some(connection) = self.get(socket) else { return };
+        let waits = connection.outbox.waits();
         connection.outbox.blocked = false;
-        if connection.outbox.bytes > 0 {
+        if waits {
             self.touch(socket);
         }
     }
@@ -135,14 +137,19 @@ impl Connections {
         let Some(connection) = self.slab.get_mut(place) else { return };
         // The client does not have the response to its handshake yet.
         let Some(stream) = &mut connection.stream else { return self.judge_pace(place) };
-        let waited = connection.outbox.bytes;
-        let flushed = self.arena.flush(&mut connection.outbox, stream);
-        if matches!(flushed, Ok(Flushed::All)) && connection.phase == Phase::Finishing {
+        let (waited, finishes) = (connection.outbox.bytes, connection.phase == Phase::Finishing);
+        let (flushed, progressed) = if stream.is_tls() {
+            self.sessions.flush(place, (&mut self.arena, &mut connection.outbox), stream, finishes)
+        } else {
+            let flushed = self.arena.flush(&mut connection.outbox, stream);
+            (flushed, connection.outbox.bytes < waited)
+        };
+        if matches!(flushed, Ok(Flushed::All)) && finishes {
             stream.finish();
         }
         // What the kernel takes at once says nothing about the client. If it takes bytes after a refusal, the client is
         // reading.
-        if connection.outbox.bytes < waited && (connection.outbox.is_backed_up() || connection.phase != Phase::Open) {
+        if progressed && (connection.outbox.is_backed_up() || connection.phase != Phase::Open) {
             connection.lives(self.seconds);
             self.has_progressed(place);
         }
@@ -159,6 +166,15 @@ impl Connections {
                     self.lose(socket);
                 }
             }
+        }
+    }
+
+    /// Lets frames that are encrypted, in full or in part, count as written, because the client gets them in any case.
+    pub(super) fn count_encrypted_as_written(&mut self, socket: SocketId) {
+        let Some(connection) = self.slab.get_mut(place(socket)) else { return };
+        if connection.stream.as_ref().is_some_and(Stream::is_tls) {
+            let encrypted = self.sessions.take_encrypted(place(socket));
+            self.arena.advance(&mut connection.outbox, encrypted);
         }
     }
 

@@ -10,7 +10,7 @@ use dog::{Close, CloseCode, SocketId};
 use dog_engine::host::{End, Readiness, ReplicaObject};
 
 use super::{Sockets, WriteOut};
-use crate::connection::Phase;
+use crate::connection::{Phase, Received};
 use crate::websocket::{CloseFrame, Event, Limits, ProtocolError, pong_frame};
 
 /// How often a socket may fill the scratch buffer before other sockets are read.
@@ -125,13 +125,12 @@ impl Sockets {
             connections.read(socket, scratch)
         };
         match read {
-            Ok(0) => {
+            Ok(Received::End) => {
                 self.connections.borrow_mut().lose(socket);
                 Go::Stop
             }
-            Ok(length) => {
-                // If the buffer was not filled, the kernel has no more bytes, and reports when it has.
-                let more = self.note_read(socket, length < scratch.len());
+            Ok(Received::Bytes { length, drained }) => {
+                let more = self.note_read(socket, drained);
                 match self.decode(socket, &mut scratch[..length], out) {
                     Go::On if more => Go::On,
                     _ => Go::Stop,

@@ -10,9 +10,11 @@ use dog::{CloseCode, Epoch, Message, ReplicaId, SocketId};
 use dog_engine::seats::Audience;
 use mio::Poll;
 use proptest::prelude::*;
+use rustls::ClientConnection;
 
 use crate::config::{Compression, Config, SlowConsumer};
 use crate::connection::table::WRITES_PER_CHECK;
+use crate::connection::tls::testing::{over, pair};
 use crate::connection::{Connections, Lane, Stream};
 use crate::metrics::counters::Counters;
 
@@ -51,6 +53,7 @@ struct Peer {
     lane: Lane,
     socket: SocketId,
     stream: UnixStream,
+    tls: Option<ClientConnection>,
     read: Vec<u8>,
     /// The numbers of the messages that it must read.
     promised: Vec<u32>,
@@ -68,7 +71,7 @@ struct World {
 }
 
 impl World {
-    fn new(max_outbox: usize, lanes: [Lane; SOCKETS]) -> Self {
+    fn new(max_outbox: usize, lanes: [Lane; SOCKETS], encrypts: bool) -> Self {
         let poll = Poll::new().unwrap();
         let config = Config {
             max_outbox,
@@ -78,7 +81,7 @@ impl World {
         };
         let (registry, counters) = (poll.registry().try_clone().unwrap(), Rc::new(Counters::default()));
         let mut connections = Connections::new(registry, &config, counters, Box::new(|| true));
-        let peers: Vec<Peer> = lanes.into_iter().map(|lane| peer(&mut connections, lane)).collect();
+        let peers: Vec<Peer> = lanes.into_iter().map(|lane| peer(&mut connections, lane, encrypts)).collect();
         connections.flush();
         let audience = peers.iter().map(|peer| peer.socket).collect();
         Self { connections, config, peers, audience, changes: 0, next: 0, _poll: poll }
@@ -136,22 +139,32 @@ impl World {
     }
 }
 
-fn peer(connections: &mut Connections, lane: Lane) -> Peer {
+fn peer(connections: &mut Connections, lane: Lane, encrypts: bool) -> Peer {
     let (ours, stream) = UnixStream::pair().unwrap();
     for stream in [&ours, &stream] {
         stream.set_nonblocking(true).unwrap();
     }
     let socket = connections.insert(None);
-    connections.attach(socket, Stream::from_pair(ours), &[], lane, None).unwrap();
-    Peer { lane, socket, stream, read: Vec::new(), promised: Vec::new(), open: true }
+    let (transport, tls) = if encrypts {
+        let (session, client) = pair();
+        (over(ours, session), Some(client))
+    } else {
+        (Stream::from_pair(ours).into(), None)
+    };
+    connections.attach(socket, transport, &[], lane, None).unwrap();
+    Peer { lane, socket, stream, tls, read: Vec::new(), promised: Vec::new(), open: true }
 }
 
 impl Peer {
     fn read(&mut self) -> usize {
-        let before = self.read.len();
+        let mut arrived = Vec::new();
         // It ends with `WouldBlock`.
-        let _ = self.stream.read_to_end(&mut self.read);
-        self.read.len() - before
+        let _ = self.stream.read_to_end(&mut arrived);
+        match &mut self.tls {
+            None => self.read.extend(&arrived),
+            Some(tls) => decrypt(tls, &arrived, &mut self.read),
+        }
+        arrived.len()
     }
 
     /// Returns the numbers of the messages that it has read before a close.
@@ -176,6 +189,15 @@ impl Peer {
     }
 }
 
+fn decrypt(tls: &mut ClientConnection, mut bytes: &[u8], plain: &mut Vec<u8>) {
+    while !bytes.is_empty() {
+        tls.read_tls(&mut bytes).unwrap();
+        tls.process_new_packets().unwrap();
+        // It ends with `WouldBlock`.
+        let _ = tls.reader().read_to_end(plain);
+    }
+}
+
 fn inflated(payload: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(LARGE + 1);
     let whole = [payload, &[0, 0, 0xff, 0xff]].concat();
@@ -194,8 +216,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn each_socket_reads_what_it_was_promised(lanes in lanes(), steps in proptest::collection::vec(step(), 1..80)) {
-        let mut world = World::new(64 << 20, lanes);
+    fn each_socket_reads_what_it_was_promised(
+        lanes in lanes(),
+        encrypts in any::<bool>(),
+        steps in proptest::collection::vec(step(), 1..80),
+    ) {
+        let mut world = World::new(64 << 20, lanes, encrypts);
         for step in steps {
             match step {
                 Step::All { except, large } => {
@@ -229,8 +255,11 @@ proptest! {
 
     /// If a socket does not read, it misses exactly as many messages as reported, and the others miss none.
     #[test]
-    fn whoever_does_not_read_misses_what_it_was_said_to(turns in proptest::collection::vec(1..30_usize, 1..20)) {
-        let mut world = World::new(300_000, [Lane::Plain; SOCKETS]);
+    fn whoever_does_not_read_misses_what_it_was_said_to(
+        encrypts in any::<bool>(),
+        turns in proptest::collection::vec(1..30_usize, 1..20),
+    ) {
+        let mut world = World::new(300_000, [Lane::Plain; SOCKETS], encrypts);
         let (mut all, mut missed) = (0, 0);
         for turn in turns {
             for _ in 0..turn {
@@ -273,7 +302,7 @@ fn nothing_more_is_written_soon_after_it_may_not_be() {
         let gate = move || gate.replace(gate.get() + 1) < 2;
         let config = Config::default();
         let mut connections = Connections::new(registry, &config, counters, Box::new(gate));
-        let mut peers: Vec<Peer> = (0..MANY).map(|_| peer(&mut connections, Lane::Plain)).collect();
+        let mut peers: Vec<Peer> = (0..MANY).map(|_| peer(&mut connections, Lane::Plain, false)).collect();
         let sockets: Vec<SocketId> = peers.iter().map(|peer| peer.socket).collect();
         let message = Message::text("hello");
         if alike {
