@@ -8,6 +8,7 @@
 //! - [`books`]: a Group's books: placement, membership, reports
 //! - [`seats`]: a Replica's books: who has which seat, and what is not acknowledged yet
 //! - [`log`]: the log of a topic, in its Group and in its Replicas
+//! - [`presence`]: who is in a Group, in the Group and in the Replicas that follow it
 //!
 //! What runs the user's code:
 //! - [`host`]: what a host provides, one trait per purpose, and how it drives objects; [`reply`]: the answer to one call
@@ -53,6 +54,7 @@ pub mod handshake;
 pub mod host;
 pub mod log;
 pub mod message;
+pub mod presence;
 pub mod repeats;
 pub mod reply;
 pub mod request;

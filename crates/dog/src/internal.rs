@@ -21,6 +21,7 @@ pub use crate::port::{
     AppPort, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
 };
 pub use crate::position::{LogEpoch, Position};
+pub use crate::presence::{ConnectionId, MAX_PRESENCE_VALUE, PresenceChange, PresenceCounts, PresenceVersion};
 pub use crate::replies::GossipAnswers;
 pub use crate::request::{Identity, PeerAddress};
 pub use crate::session::Session;

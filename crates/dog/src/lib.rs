@@ -8,10 +8,9 @@
 //! - `event_stream`: sockets that only send; `stream_format`: how they write messages; `session`: requests of their clients
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
-//! - `verbs`: what a Group does without its own code; [`ClientPage`], [`ClientCount`]
+//! - `verbs`: what a Group does without its own code; [`ClientPage`], [`ClientCount`]; `presence`: who is in a Group
 //! - `message`: [`Message`]; `topic`: [`Topic`], and what is done with it; `close`: [`CloseCode`], and how a socket ends
-//! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries
-//!   are listed; `alarm`: [`Alarm`], which is set beside them, and how
+//! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries are listed; `alarm`: [`Alarm`], which is set beside them, and how
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `anonymous`: [`Anonymous`]; `id/place`: [`Place`]
 //! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `timers`: [`Sleep`], [`Interval`]; `tasks`: [`Task`]; `env`: [`Env`]
 //! - `error`: [`Error`] and [`Failure`]; `codec`: how values become bytes; `port`: what the engine implements; `features`: what an App may leave out
@@ -47,6 +46,7 @@ mod object_methods;
 mod placement;
 mod port;
 mod position;
+mod presence;
 mod replica;
 mod replies;
 mod request;

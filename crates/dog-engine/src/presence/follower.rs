@@ -1,0 +1,175 @@
+//! A Replica that follows the presence of its Group: [`PresenceFollower`].
+
+use dog::Epoch;
+use dog::internal::{PresenceChange, PresenceVersion};
+
+use super::PresenceBounds;
+use super::messages::{Following, PresenceAnswer, PresenceChanges, PresencePage, PresenceQuestion, RosterQuestion};
+use super::roster::{PresenceKey, Roster};
+
+/// What the user's code is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PresenceNews {
+    /// What was told before does not count any more: the roster says who is there.
+    Reset(PresenceVersion),
+    /// These changes lead from the version before to this one.
+    Changed {
+        /// The version.
+        version: PresenceVersion,
+        /// The changes.
+        changes: Vec<PresenceChange>,
+    },
+}
+
+/// The presence as one life of a Replica knows it. What it yields leads from one version of the roster to the next: so nobody
+/// is told to join twice, or to leave without having joined.
+#[derive(Debug, Default)]
+pub struct PresenceFollower {
+    roster: Roster,
+    /// `None`: nothing is known yet.
+    version: Option<PresenceVersion>,
+    /// The newest version that the Group has named.
+    newest: Option<PresenceVersion>,
+    /// The newest life of the Group that was heard. Earlier ones are not listened to.
+    life: Epoch,
+    /// The pages of a snapshot so far.
+    snapshot: Option<Snapshot>,
+    is_asking: bool,
+}
+
+#[derive(Debug)]
+struct Snapshot {
+    roster: Roster,
+    version: PresenceVersion,
+    next: PresenceKey,
+}
+
+impl PresenceFollower {
+    /// Who is there in the version that is known.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The version that is known: what the Group is told as an acknowledgement.
+    pub fn version(&self) -> Option<PresenceVersion> {
+        self.version
+    }
+
+    /// What a census says.
+    pub fn following(&self) -> Following {
+        self.version.map_or(Following::New, Following::At)
+    }
+
+    /// Whether a life of the Group may be listened to.
+    fn hears(&mut self, life: Epoch) -> bool {
+        self.life = self.life.max(life);
+        life == self.life
+    }
+
+    /// The Group has told changes.
+    pub fn came(&mut self, list: &PresenceChanges) -> Option<PresenceNews> {
+        let to = list.version();
+        if !self.hears(to.life) {
+            return None;
+        }
+        self.newest = self.newest.max(Some(to));
+        let version = self.version?;
+        let is_within = version.life == to.life && (list.since.number..to.number).contains(&version.number);
+        if version != list.since && !is_within {
+            return None;
+        }
+        let known = usize::try_from(version.number - list.since.number).ok()?;
+        self.version = Some(to);
+        let new = list.changes.get(known..)?;
+        let changes: Vec<_> = new.iter().filter(|change| self.roster.apply(change)).cloned().collect();
+        (!changes.is_empty()).then_some(PresenceNews::Changed { version: to, changes })
+    }
+
+    /// The Group repeats its version, because it was not acknowledged.
+    pub fn told(&mut self, version: PresenceVersion) {
+        if self.hears(version.life) {
+            self.newest = self.newest.max(Some(version));
+        }
+    }
+
+    /// Begins to ask for what is missing, if something is and no question is under way.
+    pub fn begin_fetch(&mut self) -> Option<PresenceQuestion> {
+        if self.version >= self.newest {
+            self.snapshot = None;
+            return None;
+        }
+        if self.is_asking {
+            return None;
+        }
+        self.is_asking = true;
+        Some(self.snapshot.as_ref().map_or(PresenceQuestion::Since(self.version), |snapshot| PresenceQuestion::Next {
+            since: snapshot.version,
+            after: snapshot.next.clone(),
+        }))
+    }
+
+    /// The question was not answered.
+    pub fn fetch_failed(&mut self) {
+        self.is_asking = false;
+    }
+
+    /// The question was answered.
+    pub fn fetched(&mut self, answer: PresenceAnswer) -> Option<PresenceNews> {
+        self.is_asking = false;
+        match answer {
+            PresenceAnswer::Changes(list) => {
+                self.snapshot = None;
+                self.came(&list)
+            }
+            PresenceAnswer::Page(page) => self.page(page),
+            PresenceAnswer::NotYet => {
+                // It tells its version when it has one.
+                self.newest = self.version;
+                None
+            }
+        }
+    }
+
+    fn page(&mut self, page: PresencePage) -> Option<PresenceNews> {
+        let before = self.snapshot.take();
+        if !self.hears(page.version.life) {
+            return None;
+        }
+        self.newest = self.newest.max(Some(page.version));
+        let mut roster = match (before, &page.after) {
+            (_, None) => Roster::default(),
+            (Some(snapshot), Some(after)) if snapshot.next == *after => snapshot.roster,
+            _ => return None,
+        };
+        page.changes.iter().chain(&page.entries).for_each(|change| {
+            roster.apply(change);
+        });
+        if let Some(next) = page.next {
+            self.snapshot = Some(Snapshot { roster, version: page.version, next });
+            return None;
+        }
+        (Some(page.version) > self.version).then(|| self.install(roster, page.version)).flatten()
+    }
+
+    /// A snapshot is complete.
+    fn install(&mut self, roster: Roster, version: PresenceVersion) -> Option<PresenceNews> {
+        let before = std::mem::replace(&mut self.roster, roster);
+        let known = self.version.replace(version);
+        if known.is_none_or(|known| known.epoch != version.epoch) {
+            return Some(PresenceNews::Reset(version));
+        }
+        let changes = before.difference(&self.roster);
+        (!changes.is_empty()).then_some(PresenceNews::Changed { version, changes })
+    }
+
+    /// A Group that has woken reads the roster, within these bounds. From now on no earlier life of it is listened to. `None`:
+    /// nothing is known, or the question is one of an earlier life.
+    pub fn page_for_group(&mut self, question: &RosterQuestion, bounds: PresenceBounds) -> Option<PresencePage> {
+        if !self.hears(question.life) {
+            return None;
+        }
+        let version = self.version?;
+        let (entries, next) = self.roster.page(question.after.as_ref(), bounds);
+        Some(PresencePage { version, after: question.after.clone(), changes: Vec::new(), entries, next })
+    }
+}

@@ -1,0 +1,296 @@
+//! The presence of a Group: [`GroupPresence`].
+
+use bytes::Bytes;
+use dog::internal::{ConnectionId, PresenceChange, PresenceVersion};
+use dog::{ClientId, Epoch, ReplicaId, Timestamp};
+
+use super::PresenceSettings;
+use super::announced::Announced;
+use super::clients::PresentClients;
+use super::messages::{
+    ConnectionEnd, ConnectionState, PresenceAnswer, PresenceChanges, PresenceQuestion, PresenceReport,
+    PresenceReportAnswer, RosterQuestion,
+};
+use super::owners::{Acceptance, Open, Owners};
+use super::pending::Pending;
+use super::roster::Roster;
+use super::waking::Waking;
+
+mod start;
+
+/// How a new life of the Group begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PresenceStart {
+    /// First it has to read the roster of this Replica.
+    Ask(ReplicaId, RosterQuestion),
+    /// It goes on with what an earlier life has told.
+    Continued,
+    /// Nobody knows what an earlier life has told, if there was one. Who is there now was there from the beginning: that is
+    /// told as a reset.
+    Reset,
+}
+
+/// The presence of a Group in one life of the Group. It takes reports from the beginning, and tells changes after its
+/// [`start`](Self::start).
+#[derive(Debug)]
+pub struct GroupPresence {
+    life: Epoch,
+    settings: PresenceSettings,
+    owners: Owners,
+    clients: PresentClients,
+    pending: Pending,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Waking(Waking),
+    Running(Announced),
+}
+
+impl GroupPresence {
+    /// A life begins.
+    pub fn new(life: Epoch, settings: PresenceSettings) -> Self {
+        Self {
+            life,
+            settings,
+            owners: Owners::default(),
+            clients: PresentClients::default(),
+            pending: Pending::default(),
+            stage: Stage::Waking(Waking::default()),
+        }
+    }
+
+    /// What was told last, if this life has started.
+    pub fn told(&self) -> Option<(&Roster, PresenceVersion)> {
+        self.announced().map(|announced| (announced.roster(), announced.version()))
+    }
+
+    fn announced(&self) -> Option<&Announced> {
+        match &self.stage {
+            Stage::Running(announced) => Some(announced),
+            Stage::Waking(_) => None,
+        }
+    }
+
+    /// Whether a Replica has reported all its connections to this life. If not, it has to be asked for a census.
+    pub fn is_counted(&self, replica: ReplicaId) -> bool {
+        self.owners.is_counted(replica)
+    }
+
+    /// The Replicas that have not reported to this life, and whose connections count as open nevertheless. One that is no
+    /// member any more has to be [removed](Self::remove).
+    pub fn uncounted(&self) -> Vec<ReplicaId> {
+        self.owners.uncounted()
+    }
+
+    /// Takes a Replica's report.
+    pub fn report(&mut self, report: PresenceReport, now: Timestamp) -> PresenceReportAnswer {
+        if let Acceptance::Answered(answer) = self.owners.accept(&report) {
+            return answer;
+        }
+        if report.census {
+            match &mut self.stage {
+                Stage::Waking(waking) => waking.set_following(report.replica, report.following),
+                Stage::Running(announced) => announced.set_following(report.replica, report.following, now),
+            }
+            for missing in self.owners.missing(&report) {
+                self.set(missing, ConnectionState::Closed(ConnectionEnd::Gone), now);
+            }
+        }
+        for (connection, state) in report.connections {
+            // Nobody reports the connections of another Replica.
+            if connection.replica() == report.replica {
+                self.set(connection, state, now);
+            }
+        }
+        PresenceReportAnswer::Taken
+    }
+
+    /// A life of a Replica is over, and its connections have ended in this way.
+    pub fn lost(&mut self, replica: ReplicaId, epoch: Epoch, departure: ConnectionEnd, now: Timestamp) {
+        if self.owners.epoch(replica) > epoch {
+            return;
+        }
+        for connection in self.owners.end_life(replica, epoch, departure) {
+            self.set(connection, ConnectionState::Closed(departure), now);
+        }
+        self.follows_no_more(replica);
+    }
+
+    /// A Replica is no member any more.
+    pub fn remove(&mut self, replica: ReplicaId, now: Timestamp) {
+        let removed = match &self.stage {
+            // The roster of the earlier life may have connections of it.
+            Stage::Waking(_) => self.owners.end_all(replica),
+            Stage::Running(_) => self.owners.remove(replica),
+        };
+        for (connection, open) in removed {
+            self.ended(connection, &open.client, ConnectionEnd::Gone, now);
+        }
+        self.follows_no_more(replica);
+    }
+
+    fn follows_no_more(&mut self, replica: ReplicaId) {
+        match &mut self.stage {
+            Stage::Waking(waking) => waking.remove(replica),
+            Stage::Running(announced) => announced.remove(replica),
+        }
+    }
+
+    /// The client is disconnected: it has no grace time.
+    pub fn disconnect(&mut self, client: &ClientId, now: Timestamp) {
+        if self.clients.disconnect(client) {
+            self.touch(client, None, now);
+        }
+    }
+
+    fn touch(&mut self, client: &ClientId, connection: Option<ConnectionId>, now: Timestamp) {
+        self.pending.touch(client, connection, now + self.settings.tick);
+    }
+
+    fn set(&mut self, connection: ConnectionId, state: ConnectionState, now: Timestamp) {
+        let (open, departure) = match state {
+            ConnectionState::Open { client, value } => (Some(Open { client, value }), ConnectionEnd::Gone),
+            ConnectionState::Closed(departure) => (None, departure),
+        };
+        let after = open.as_ref().map(|open| open.client.clone());
+        let before = self.owners.set(connection, open).map(|open| open.client);
+        // The other client first: it has come before the one that it was has left.
+        if let Some(client) = &after {
+            if before != after {
+                self.clients.opened(client);
+            }
+            self.touch(client, Some(connection), now);
+        } else if let Stage::Waking(waking) = &mut self.stage {
+            waking.departed(connection, departure);
+        }
+        if let Some(client) = before.filter(|before| Some(before) != after.as_ref()) {
+            self.ended(connection, &client, departure, now);
+        }
+    }
+
+    fn ended(&mut self, connection: ConnectionId, client: &ClientId, departure: ConnectionEnd, now: Timestamp) {
+        self.clients.closed(client, departure, &self.settings, now);
+        self.touch(client, Some(connection), now);
+    }
+
+    /// Does what is due. Returns the changes that have to be told now, to the user's code of the Group and to those that
+    /// [follow](Self::followers): once per tick at most.
+    pub fn advance(&mut self, now: Timestamp) -> Option<PresenceChanges> {
+        self.announced()?;
+        while let Some(client) = self.clients.pop_due(now) {
+            self.touch(&client, None, now);
+        }
+        if !self.pending.begin_tick(now) {
+            return None;
+        }
+        let (mut changes, mut bytes) = (Vec::new(), 0);
+        while let Some(change) = self.next_change() {
+            bytes += change.size();
+            if !self.settings.list.hold(changes.len() + 1, bytes) {
+                break;
+            }
+            let Stage::Running(announced) = &mut self.stage else { break };
+            if announced.push(change.clone()) {
+                changes.push(change);
+            } else {
+                debug_assert!(false, "{change:?} cannot happen now");
+                self.pending.settle_first();
+            }
+        }
+        self.pending.end_tick(now + self.settings.tick);
+        let Stage::Running(announced) = &mut self.stage else { return None };
+        announced.next_list(changes, now)
+    }
+
+    /// The next difference between what was told and what is, if there is one.
+    fn next_change(&mut self) -> Option<PresenceChange> {
+        while let Some(client) = self.pending.first().cloned() {
+            if let Some(change) = self.change_of(&client) {
+                return Some(change);
+            }
+            self.pending.settle_first();
+        }
+        None
+    }
+
+    fn change_of(&mut self, client: &ClientId) -> Option<PresenceChange> {
+        let roster = match &self.stage {
+            Stage::Running(announced) => announced.roster(),
+            Stage::Waking(_) => return None,
+        };
+        if !roster.has(client) {
+            // If it has come and gone before anybody was told, nobody is told.
+            let arrives = self.clients.has_connections(client);
+            return arrives.then(|| PresenceChange::Arrived { client: client.clone() });
+        }
+        while let Some(connection) = self.pending.connection(client) {
+            let is = self.owners.get(connection).filter(|open| open.client == *client).map(|open| &open.value);
+            if let Some(change) = difference(client, connection, roster.value(client, connection), is) {
+                return Some(change);
+            }
+            self.pending.settle_connection(client);
+        }
+        (!self.clients.is_here(client)).then(|| PresenceChange::Left { client: client.clone() })
+    }
+
+    /// The Replicas that a list of changes is sent to.
+    pub fn followers(&self) -> Vec<ReplicaId> {
+        self.announced().into_iter().flat_map(Announced::followers).collect()
+    }
+
+    /// A Replica has this version.
+    pub fn acknowledged(&mut self, replica: ReplicaId, version: PresenceVersion, now: Timestamp) {
+        if let Stage::Running(announced) = &mut self.stage {
+            announced.acknowledged(replica, version, now);
+        }
+    }
+
+    /// The Replicas that the version has to be repeated to now, because they have not acknowledged it.
+    pub fn due_repeats(&mut self, now: Timestamp) -> Vec<ReplicaId> {
+        match &mut self.stage {
+            Stage::Running(announced) => announced.due_repeats(now),
+            Stage::Waking(_) => Vec::new(),
+        }
+    }
+
+    /// Answers a Replica that has missed something.
+    pub fn answer(&self, question: &PresenceQuestion) -> PresenceAnswer {
+        self.announced().map_or(PresenceAnswer::NotYet, |announced| announced.answer(question))
+    }
+
+    /// Whether everything that this life knows has been told.
+    pub fn is_settled(&self) -> bool {
+        self.announced().is_some() && self.pending.next_tick().is_none()
+    }
+
+    /// When [`advance`](Self::advance) or [`due_repeats`](Self::due_repeats) has something to do next. `None`: nothing changes, and
+    /// everybody knows.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let announced = self.announced()?;
+        let times = [self.pending.next_tick(), self.clients.next_to_leave(), announced.next_repeat()];
+        times.into_iter().flatten().min()
+    }
+}
+
+/// What has to be told of a connection that had the one value and has the other.
+fn difference(
+    client: &ClientId,
+    connection: ConnectionId,
+    was: Option<&Bytes>,
+    is: Option<&Bytes>,
+) -> Option<PresenceChange> {
+    let client = client.clone();
+    match (was, is) {
+        (None, Some(value)) => Some(PresenceChange::Opened { client, connection, value: value.clone() }),
+        (Some(_), None) => Some(PresenceChange::Closed { client, connection }),
+        (Some(was), Some(value)) if was != value => {
+            Some(PresenceChange::Updated { client, connection, value: value.clone() })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

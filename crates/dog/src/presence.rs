@@ -1,0 +1,147 @@
+//! Who is in a Group: connections, clients, and how that changes: [`PresenceChange`].
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ClientId, ReplicaId};
+use crate::numbers::Epoch;
+
+/// Longest value of a connection, in bytes.
+pub const MAX_PRESENCE_VALUE: usize = 1024;
+
+/// The name of one connection. It is unique in its Group, and stays the same while its Replica hibernates.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConnectionId {
+    replica: ReplicaId,
+    life: Epoch,
+    number: u64,
+}
+
+impl ConnectionId {
+    /// The connection with this number among those that have opened in this life of the Replica.
+    pub const fn new(replica: ReplicaId, life: Epoch, number: u64) -> Self {
+        Self { replica, life, number }
+    }
+
+    /// The Replica that has the connection.
+    pub const fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// The life of the Replica in which it has opened.
+    pub const fn life(&self) -> Epoch {
+        self.life
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}/{}/{}", self.replica, self.life.as_u64(), self.number)
+    }
+}
+
+/// One state of a Group's presence. Two states with the same version are equal, and the later one has the greater version.
+///
+/// The life is part of it because a life of the Group may end when it has told a change to nobody who is heard again: then the
+/// next life gives the number of that change to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PresenceVersion {
+    /// The life of the Group that has numbered the last change.
+    pub life: Epoch,
+    /// The number of the last change. Each change has the next one.
+    pub number: u64,
+    /// The life of the Group in which this presence began. Within it, the joins and leaves of each client alternate.
+    pub epoch: Epoch,
+}
+
+impl PresenceVersion {
+    /// The version after this number of changes by the same life.
+    #[must_use]
+    pub const fn plus(self, changes: u64) -> Self {
+        Self { number: self.number + changes, ..self }
+    }
+}
+
+/// What changes in a Group's presence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PresenceChange {
+    /// The client has its first connection.
+    Arrived {
+        /// The client.
+        client: ClientId,
+    },
+    /// A client that is there has one more connection.
+    Opened {
+        /// The client.
+        client: ClientId,
+        /// The connection.
+        connection: ConnectionId,
+        /// Its value.
+        value: Bytes,
+    },
+    /// A connection has another value.
+    Updated {
+        /// The client.
+        client: ClientId,
+        /// The connection.
+        connection: ConnectionId,
+        /// Its new value.
+        value: Bytes,
+    },
+    /// A connection has ended. Its client is still there.
+    Closed {
+        /// The client.
+        client: ClientId,
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// The client has had no connection for the grace time.
+    Left {
+        /// The client.
+        client: ClientId,
+    },
+}
+
+impl PresenceChange {
+    /// The client.
+    pub const fn client(&self) -> &ClientId {
+        match self {
+            Self::Arrived { client }
+            | Self::Opened { client, .. }
+            | Self::Updated { client, .. }
+            | Self::Closed { client, .. }
+            | Self::Left { client } => client,
+        }
+    }
+
+    /// The connection, if it is about one.
+    pub const fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Opened { connection, .. } | Self::Updated { connection, .. } | Self::Closed { connection, .. } => {
+                Some(*connection)
+            }
+            Self::Arrived { .. } | Self::Left { .. } => None,
+        }
+    }
+
+    /// What counts against bounds: about as many bytes as it takes on the way.
+    pub fn size(&self) -> usize {
+        let value = match self {
+            Self::Opened { value, .. } | Self::Updated { value, .. } => value.len(),
+            Self::Arrived { .. } | Self::Closed { .. } | Self::Left { .. } => 0,
+        };
+        let connection = self.connection().map_or(0, |_| size_of::<ConnectionId>());
+        self.client().as_str().len() + connection + value + 8
+    }
+}
+
+/// How many are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceCounts {
+    /// Clients, those in their grace time too.
+    pub clients: usize,
+    /// Connections.
+    pub connections: usize,
+}
