@@ -4,20 +4,22 @@
 //! A **call** has an answer, a **cast** has none.
 //!
 //! - this file: all of them, but for
-//! - `topics`: what is said about topics
+//! - `log`: what is said about publications; `topics`: about topics
 
+mod log;
 mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{Door, GroupVerb, Session, Topic, VerbAnswer};
+use dog::internal::{Door, GroupVerb, LogVerb, LogVerbAnswer, Session, Topic, VerbAnswer};
 use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, Ticket, TicketId, View};
 
+pub use log::{Acknowledgement, HeadDelivery, MissedAnswer, MissedCall, PublicationDelivery};
 pub use topics::{InterestAnswer, InterestReport, TopicDelivery};
 
 /// A call to a Group.
@@ -54,6 +56,15 @@ pub enum GroupCall {
     /// Reach or count sockets. The Group does it from its books, without its user's value. If the Group does not exist, the
     /// call does not make it exist: the answer is [`answer_of_nobody`](GroupCall::answer_of_nobody).
     Verb(GroupVerb),
+    /// Use the log of a topic.
+    Log {
+        /// What for.
+        verb: LogVerb,
+        /// How long the caller waits for the answer.
+        within: Duration,
+    },
+    /// A Replica has missed publications.
+    Missed(MissedCall),
 }
 
 impl GroupCall {
@@ -62,7 +73,7 @@ impl GroupCall {
         match self {
             Self::Verb(verb) => Some(GroupAnswer::Verb(verb.of_nobody())),
             Self::Identify { .. } | Self::Locate { .. } | Self::Enroll(_) | Self::Parked | Self::Call { .. } => None,
-            Self::Interest(_) => None,
+            Self::Interest(_) | Self::Log { .. } | Self::Missed(_) => None,
         }
     }
 }
@@ -84,6 +95,10 @@ pub enum GroupAnswer {
     Verb(VerbAnswer),
     /// To `Interest`.
     Interest(InterestAnswer),
+    /// To `Log`.
+    Log(LogVerbAnswer),
+    /// To `Missed`.
+    Missed(MissedAnswer),
 }
 
 /// What becomes of sockets whose client is not assigned in time.
@@ -115,6 +130,8 @@ pub struct Enrolment {
     pub limit: Limit,
     /// For clients that are not known yet.
     pub assign: AssignRule,
+    /// How long a publication may wait for its position.
+    pub publish_within: Duration,
     /// The members.
     pub view: View,
 }
@@ -142,6 +159,8 @@ pub enum GroupCast {
         /// The message.
         message: Message,
     },
+    /// A Replica has publications.
+    AcknowledgeLog(Acknowledgement),
 }
 
 impl GroupCast {
@@ -157,7 +176,7 @@ impl GroupCast {
     pub fn message(&self) -> Option<&Message> {
         match self {
             Self::Broadcast(message) | Self::BroadcastTo { message, .. } => Some(message),
-            Self::Report(_) | Self::Release(_) | Self::Farewell { .. } => None,
+            Self::Report(_) | Self::Release(_) | Self::Farewell { .. } | Self::AcknowledgeLog(_) => None,
         }
     }
 }
@@ -222,6 +241,10 @@ pub enum ReplicaCast {
     Deliver(Delivery),
     /// Deliver this to the subscribers of a topic.
     DeliverTopic(TopicDelivery),
+    /// Deliver this publication to the subscribers of its topic, in its order.
+    Publication(PublicationDelivery),
+    /// This is where a log ends: what is missing has to be asked for.
+    LogHead(HeadDelivery),
     /// The Group has taken your reports up to this one.
     Acknowledge {
         /// The life that has reported it.

@@ -15,7 +15,7 @@
 
 use bytes::Bytes;
 use dog::Error;
-use dog::internal::Kind;
+use dog::internal::{Kind, LogVerb};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ use crate::message::{GroupCall, GroupCast, ReplicaCall, ReplicaCast};
 
 /// The first byte of every message. It changes whenever the format of a message does: during a rolling deploy objects of
 /// both versions send messages to each other, and must not misinterpret them.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 /// A message to a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -96,7 +96,9 @@ pub fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
 pub fn may_repeat_to_group(call: &GroupCall) -> bool {
     match call {
         GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) | GroupCall::Parked => true,
-        GroupCall::Interest(_) => true,
+        GroupCall::Interest(_) | GroupCall::Missed(_) | GroupCall::Log { verb: LogVerb::History { .. }, .. } => true,
+        // A publication with a key has one position, however often it comes.
+        GroupCall::Log { verb: LogVerb::Publish { publication, .. }, .. } => publication.key.is_some(),
         GroupCall::Call { .. } | GroupCall::Verb(_) => false,
     }
 }

@@ -9,7 +9,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-use dog::internal::{GroupVerb, Topic, are_among, decode, encode, encode_call};
+use dog::internal::{
+    GroupVerb, HistoryOrder, HistoryPage, LogVerb, NewPublication, Position, Topic, are_among, decode, encode,
+    encode_call,
+};
 use dog::{
     AnyApp, App, BroadcastReport, ClientCount, ClientId, ClientPage, CloseCode, Dog, Error, GossipReplies, Group,
     GroupId, Groups, Message, Replica,
@@ -249,6 +252,41 @@ impl<G: Group> RemoteGroup<G> {
             let (carried, verb) = (gossip.len(), GroupVerb::Gossip(gossip));
             // The answers are decoded here: they need not be `Send`.
             remote.ask(id, carried, async move |port| port.verb(G::NAME, id, verb).await).await?.into_replies()
+        })
+    }
+
+    /// Publishes to a topic or to `""`, the room, as [`dog::GroupHandle`]'s `publish` does (feature `log` of `dog`). Publications of
+    /// one thread are numbered in the order in which their futures are first polled.
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the message may be published or not. Repeat it with the same
+    /// key.
+    ///
+    /// # Errors
+    /// As `publish` of [`dog::GroupHandle`]. Also [`Error::is_unreachable`] if the server does not run, or has too much to do.
+    pub fn publish(&self, topic: &str, publication: impl Into<NewPublication>) -> SendFuture<Position> {
+        let (remote, id, verb) = (self.remote.clone(), self.id, LogVerb::publish(topic, publication.into()));
+        Box::pin(async move {
+            let verb = verb?;
+            let carried = verb.carried();
+            remote.ask(id, carried, async move |port| port.log(G::NAME, id, verb).await?.into_position()).await
+        })
+    }
+
+    /// A page of what the log of a topic keeps, as `history` of [`dog::GroupHandle`]. Cancel safe.
+    ///
+    /// # Errors
+    /// As `history` of [`dog::GroupHandle`]. Also [`Error::is_unreachable`] if the server does not run, or has too much to do.
+    pub fn history(
+        &self,
+        topic: &str,
+        since: Option<&Position>,
+        order: HistoryOrder,
+        limit: usize,
+    ) -> SendFuture<HistoryPage> {
+        let (remote, id, verb) = (self.remote.clone(), self.id, LogVerb::history(topic, since, order, limit));
+        Box::pin(async move {
+            let verb = verb?;
+            remote.ask(id, 0, async move |port| port.log(G::NAME, id, verb).await?.into_page()).await
         })
     }
 

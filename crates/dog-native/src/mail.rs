@@ -237,10 +237,14 @@ impl Mail {
         let carried = match self {
             Self::ReplicaCast { cast: ReplicaCast::Deliver(delivery), .. } => delivery.message.len(),
             Self::ReplicaCast { cast: ReplicaCast::DeliverTopic(delivery), .. } => delivery.message.len(),
+            Self::ReplicaCast { cast: ReplicaCast::Publication(delivery), .. } => delivery.publication.size(),
             Self::ReplicaCall { call, .. } => carried_by(call),
             Self::ReplicaCalls(calls) => carried_by(&calls.call) + calls.to.len() * size_of::<(ReplicaId, u64)>(),
             Self::GroupCall { call: GroupCall::Call { call, .. }, .. } => call.len(),
+            Self::GroupCall { call: GroupCall::Log { verb, .. }, .. } => verb.carried(),
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Called(reply))), .. } => reply.len(),
+            Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Log(answer))), .. } => answer.carried(),
+            Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Missed(answer))), .. } => answer.carried(),
             Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Gossip(gossip))), .. } => gossip.len(),
             Self::Job { carried, .. } => *carried,
             Self::GroupCast { cast, .. } => cast.message().map_or(0, Message::len),
@@ -261,7 +265,10 @@ impl Mail {
             | Self::ReplicaCall { .. }
             | Self::ReplicaCalls(_)
             | Self::ReplicaFetch { .. }
-            | Self::ReplicaCast { cast: ReplicaCast::Deliver(_) | ReplicaCast::DeliverTopic(_), .. }
+            | Self::ReplicaCast {
+                cast: ReplicaCast::Deliver(_) | ReplicaCast::DeliverTopic(_) | ReplicaCast::Publication(_),
+                ..
+            }
             | Self::Outside { .. }
             | Self::Job { .. } => true,
             _ => false,

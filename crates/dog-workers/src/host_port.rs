@@ -42,6 +42,7 @@ impl Host for WorkersHost {
             reads_other_objects: false,
             liveness: LivenessChecks::OnDemand,
             streams: StreamLimits::DEFAULT,
+            keeps_groups_in_memory: false,
         }
     }
 

@@ -15,9 +15,13 @@ use crate::error::Error;
 use crate::except::Except;
 use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId};
+#[cfg(feature = "log")]
+use crate::log::publication::{LogVerb, LogVerbAnswer, log_verbs};
 use crate::message::IntoMessage;
 use crate::object_methods::object_methods;
 use crate::placement::Door;
+#[cfg(feature = "log")]
+use crate::port::LocalFuture;
 use crate::port::ReplicaPort;
 use crate::replica::Replica;
 use crate::replies::{BroadcastReport, GossipReplies};
@@ -353,6 +357,14 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_closed`]: this activation of the Replica is over.
     pub async fn call_group(&self, call: &<R::Group as Group>::Call) -> Result<<R::Group as Group>::Reply, Error> {
         ask(call, async |call| self.port().call_group(call).await).await
+    }
+
+    #[cfg(feature = "log")]
+    log_verbs!();
+
+    #[cfg(feature = "log")]
+    fn log_verb(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>> {
+        self.port().log(verb)
     }
 }
 

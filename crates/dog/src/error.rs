@@ -8,6 +8,7 @@ use std::fmt;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::log::Unrecovered;
 use crate::numbers::SocketId;
 
 /// The error of this library.
@@ -61,6 +62,10 @@ pub enum Kind {
     Assigned,
     /// The text of a position in a log.
     InvalidPosition,
+    /// The topic has no log.
+    NoLog,
+    /// The publications after a position cannot be given.
+    Unrecovered(Unrecovered),
 }
 
 impl Error {
@@ -110,18 +115,19 @@ impl Error {
         self.kind == Kind::Encoding
     }
 
-    /// The name of an alarm is empty or longer than 256 bytes.
+    /// The name of an alarm is empty or longer than 256 bytes, or the key of a publication is empty.
     pub fn is_invalid_name(&self) -> bool {
         self.kind == Kind::InvalidName
     }
 
-    /// Something exceeds its size limit: the body of a request, an attachment, a key, a value or the payload of an alarm.
+    /// Something exceeds its size limit: the body of a request, an attachment, a key, a value, the payload of an alarm,
+    /// a publication.
     pub fn is_too_large(&self) -> bool {
         matches!(self.kind, Kind::TooLarge | Kind::ValueTooLarge)
     }
 
     /// There are too many of something already: tasks or alarms of an object, topics of a socket, a Replica or a Group, clients or
-    /// whispers that wait for a Group.
+    /// whispers that wait for a Group, publications of a Replica that have no position yet, logs of a Group.
     pub fn is_too_many(&self) -> bool {
         self.kind == Kind::TooMany
     }
@@ -189,6 +195,25 @@ impl Error {
         self.kind == Kind::NotOffered
     }
 
+    /// The topic has no log, so nothing can be published to it: [`Group::log`](crate::Group::log) says which topics have one.
+    /// Or the host keeps no log of that kind.
+    pub fn is_no_log(&self) -> bool {
+        self.kind == Kind::NoLog
+    }
+
+    /// The text of a position in a log is not `epoch:offset`.
+    pub fn is_invalid_position(&self) -> bool {
+        self.kind == Kind::InvalidPosition
+    }
+
+    /// Why the publications after a position cannot be given. `None`: the error is about something else.
+    pub fn unrecovered(&self) -> Option<Unrecovered> {
+        match self.kind {
+            Kind::Unrecovered(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
     /// The client of the socket is known already, so it cannot be [assigned](crate::Socket::assign).
     pub fn is_assigned(&self) -> bool {
         self.kind == Kind::Assigned
@@ -201,6 +226,7 @@ impl Error {
     /// | refused by a handler with [`Failure::status`] | that status |
     /// | invalid client identifier, id, topic or position, a subprotocol that is not offered | 400 |
     /// | no such event stream | 404 |
+    /// | publications that cannot be given | 410 |
     /// | the request body is too large | 413 |
     /// | no room, no ticket, closed, unreachable, storage, conflict, too many | 503 |
     /// | deadline | 504 |
@@ -211,6 +237,7 @@ impl Error {
                 StatusCode::BAD_REQUEST
             }
             Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::Unrecovered(_) => StatusCode::GONE,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::NoRoom
             | Kind::NoTicket
@@ -225,6 +252,7 @@ impl Error {
             | Kind::UnknownGroup
             | Kind::ValueTooLarge
             | Kind::InvalidName
+            | Kind::NoLog
             | Kind::Assigned => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Refused(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         }

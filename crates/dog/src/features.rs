@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// It has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg(not(all(feature = "alarms", feature = "storage", feature = "streams", feature = "topics")))]
+#[cfg(not(all(feature = "alarms", feature = "log", feature = "storage", feature = "streams", feature = "topics")))]
 enum Never {}
 
 /// Makes the type of a feature.
@@ -37,6 +37,11 @@ macro_rules! feature {
 feature! {
     /// There are alarms: the feature `alarms` is on.
     Alarms, "alarms"
+}
+
+feature! {
+    /// There are publications: the feature `log` is on.
+    Logs, "log"
 }
 
 feature! {

@@ -1,4 +1,4 @@
-//! The coordinator of one cluster of Replicas: [`Group`], its [`Limit`] and its [`Policy`].
+//! The coordinator of one cluster of Replicas: [`Group`] and its [`Limit`].
 
 use std::fmt;
 use std::future::Future;
@@ -13,13 +13,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::alarm::Alarm;
 use crate::body::{Request, Response, text_response};
-use crate::close::CloseCode;
 use crate::codec;
 use crate::error::{Error, Failure, Kind, Result};
 use crate::id::{ClientId, GroupId, ReplicaId};
+use crate::log::Log;
+#[cfg(feature = "log")]
+use crate::log::publication::{LogVerb, LogVerbAnswer, log_verbs};
 use crate::message::Message;
 use crate::object_methods::object_methods;
-use crate::placement::Placement;
+use crate::placement::Policy;
 use crate::port::{GroupPort, LocalFuture};
 use crate::replica::Replica;
 use crate::replies::GossipReplies;
@@ -193,6 +195,41 @@ pub trait Group: Sized + 'static {
         async { Err(Failure::new("this Group answers no calls: implement on_call")) }
     }
 
+    /// What is kept of the publications of a topic, or of the room, whose name is `""` ([`ROOM`](crate::ROOM)). By default nothing, and
+    /// nothing can be published.
+    ///
+    /// The answer must depend on the topic alone: it is asked for at the first use of the topic in a life of the Group. A Group has at
+    /// most 10,000 logs, with 64 MiB. Workers keep no log in memory, because the platform decides when a Group leaves it.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Lobby;
+    /// # struct Room;
+    /// # impl Replica for Room {
+    /// #     type Group = Lobby;
+    /// #     type Gossip = ();
+    /// #     type Answer = ();
+    /// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+    /// # }
+    /// impl Group for Lobby {
+    ///     /// The room has a log, its topics have none.
+    ///     fn log(&self, topic: &str) -> Log {
+    ///         if topic == ROOM { Log::memory() } else { Log::none() }
+    ///     }
+    /// #   type Replica = Room;
+    /// #   type Call = ();
+    /// #   type Reply = ();
+    /// #   const NAME: &'static str = "lobby";
+    /// #   async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #   fn limit(&self) -> Limit { Limit::new(50) }
+    /// }
+    /// ```
+    fn log(&self, topic: &str) -> Log {
+        let _ = topic;
+        Log::none()
+    }
+
     /// An alarm is due: see [`GroupContext::set_alarm`]. If it fails, it is called again after a delay that grows from 1 s to 5 min,
     /// until it succeeds. By default nothing happens, and the alarm is cleared.
     ///
@@ -259,6 +296,14 @@ impl GroupContext {
             return Err(Error::new(Kind::UnknownGroup, text));
         }
         self.verb(GroupVerb::Gossip(codec::encode(gossip)?)).await?.into_replies()
+    }
+
+    #[cfg(feature = "log")]
+    log_verbs!();
+
+    #[cfg(feature = "log")]
+    fn log_verb(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>> {
+        self.port.log(verb)
     }
 
     fn cast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error> {
@@ -336,53 +381,6 @@ impl FromStr for Limit {
 
     fn from_str(text: &str) -> Result<Self, InvalidLimit> {
         text.parse::<u32>().map_err(|_| InvalidLimit)?.try_into()
-    }
-}
-
-/// How a [`Group`] places its clients, and the times that it uses for that and for calls. Start with the default and change what you need:
-///
-/// ```
-/// use std::time::Duration;
-/// let policy = dog::Policy { sticky_for: Duration::from_secs(600), ..dog::Policy::default() };
-/// # assert_eq!(policy.ticket_lifetime, Duration::from_secs(10));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Which of the Replicas with a free seat gets a new client. Default [`Placement::LeastUsed`].
-    pub placement: Placement,
-    /// How long a seat stays reserved for a client that has not come yet. Default 10 s.
-    pub ticket_lifetime: Duration,
-    /// How long a client goes back to its Replica after its last seat there. Default 60 s.
-    pub sticky_for: Duration,
-    /// How long a Replica has no sockets before it is parked: broadcasts and gossip skip it, and it is the first to be used
-    /// again. Default 60 s.
-    pub park_after: Duration,
-    /// How long the Group waits for its Replicas to learn of a new sibling. After that it serves clients without the
-    /// Replicas that do not answer. Default 2 s.
-    pub join_deadline: Duration,
-    /// How long a [call](Group::on_call) may take, from its arrival at the Group. Default 3 s. More than 30 s counts as 30 s:
-    /// work that takes longer is better begun by the call and reported later.
-    pub call_deadline: Duration,
-    /// How long a socket of an [anonymous](crate::GroupHandle::identify_anonymous) client may stay open before
-    /// [`Socket::assign`](crate::Socket::assign) has named its client. Then it closes. Default 10 s. It does not apply to
-    /// [`Anonymous::ForGood`](crate::Anonymous::ForGood).
-    pub assign_deadline: Duration,
-    /// The code with which such a socket closes. Default 1008 ([`CloseCode::POLICY`]).
-    pub unassigned_code: CloseCode,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            placement: Placement::default(),
-            ticket_lifetime: Duration::from_secs(10),
-            sticky_for: Duration::from_secs(60),
-            park_after: Duration::from_secs(60),
-            join_deadline: Duration::from_secs(2),
-            call_deadline: Duration::from_secs(3),
-            assign_deadline: Duration::from_secs(10),
-            unassigned_code: CloseCode::POLICY,
-        }
     }
 }
 

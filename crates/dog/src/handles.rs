@@ -13,6 +13,8 @@ use crate::codec;
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId};
+#[cfg(feature = "log")]
+use crate::log::publication::{LogVerb, LogVerbAnswer, log_verbs};
 use crate::message::Message;
 use crate::port::{AppPort, LocalFuture, SeatPort};
 use crate::replica::Replica;
@@ -183,6 +185,14 @@ impl<G: Group> GroupHandle<G> {
         gossip: &<G::Replica as Replica>::Gossip,
     ) -> Result<GossipReplies<<G::Replica as Replica>::Answer>, Error> {
         self.verb(GroupVerb::Gossip(codec::encode(gossip)?)).await?.into_replies()
+    }
+
+    #[cfg(feature = "log")]
+    log_verbs!();
+
+    #[cfg(feature = "log")]
+    fn log_verb(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>> {
+        self.port.log(G::NAME, self.id, verb)
     }
 
     fn cast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error> {

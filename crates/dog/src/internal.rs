@@ -7,13 +7,16 @@ pub use crate::close::SocketErrorKind;
 pub use crate::codec::{decode, encode};
 pub use crate::error::Kind;
 pub use crate::except::Except;
-pub use crate::features::{Alarms, Storage, Streams, Topics};
+pub use crate::features::{Alarms, Logs, Storage, Streams, Topics};
 pub use crate::group_names::{are_among, are_distinct};
 pub use crate::groups::GroupVisitor;
 pub use crate::list::TransactionRead;
+pub use crate::log::publication::{
+    HistoryPage, LogTopic, LogVerb, LogVerbAnswer, MAX_HISTORY_PAGE, NewPublication, Publication,
+};
 pub use crate::log::{
-    LogBounds, MAX_LOG_RECORD, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, Unrecovered, log_records,
-    write_log_record,
+    HistoryOrder, LogBounds, MAX_LOG_RECORD, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM, Unrecovered,
+    log_records, write_log_record,
 };
 pub use crate::message::MessageBuffer;
 pub use crate::placement::Door;

@@ -2,14 +2,13 @@
 //!
 //! # The files, in reading order
 //! - `app`: [`App`], [`Dog`]; `groups`: [`Groups`]; `group_names`: names that the compiler checks; `handles`: [`GroupHandle`], [`ReplicaHandle`]
-//! - `group`: [`Group`], its [`Limit`] and [`Policy`]; `placement`: [`Placement`]
-//! - `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
+//! - `group`: [`Group`] and its [`Limit`]; `placement`: [`Placement`], [`Policy`]; `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
 //! - `event_stream`: sockets that only send; `stream_format`: how they write messages; `session`: requests of their clients
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
 //! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
 //! - `verbs`: what a Group does without its own code; [`ClientPage`], [`ClientCount`]; `presence`: who is in a Group
-//! - `message`: [`Message`]; `topic`: [`Topic`], and what is done with it; `close`: [`CloseCode`], and how a socket ends
+//! - `message`: [`Message`]; `topic`: [`Topic`], and what is done with it; `log`: [`Log`], `position`; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries are listed; `alarm`: [`Alarm`], which is set beside them, and how
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `anonymous`: [`Anonymous`]; `id/place`: [`Place`]
 //! - `numbers`: [`SocketId`], [`Epoch`]; `time`: [`Timestamp`]; `timers`: [`Sleep`], [`Interval`]; `tasks`: [`Task`]; `env`: [`Env`]
@@ -75,15 +74,16 @@ pub use close::{Close, CloseCode, SocketError};
 pub use context::Context;
 pub use env::Env;
 pub use error::{Error, Failure, Result};
-pub use group::{Group, GroupContext, InvalidLimit, Limit, Policy};
+pub use group::{Group, GroupContext, InvalidLimit, Limit};
 pub use groups::Groups;
 pub use handles::{GroupHandle, ReplicaHandle};
 pub use http;
 pub use id::{ClientId, GroupId, Jurisdiction, MAX_CLIENT_ID, Place, Region, ReplicaId};
 pub use list::List;
+pub use log::api::*;
 pub use message::{IntoMessage, Message, MessageKind};
 pub use numbers::{Epoch, SocketId};
-pub use placement::Placement;
+pub use placement::{Placement, Policy};
 pub use replica::Replica;
 pub use replies::{BroadcastReport, Coverage, GossipReplies};
 pub use request::{MAX_IDENTITY, identity, offered_subprotocols, peer_address, set_peer_address};

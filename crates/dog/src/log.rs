@@ -1,6 +1,8 @@
-//! What the log of a topic keeps, and why it may be unable to say what somebody has missed: [`LogBounds`], [`Unrecovered`].
-//! `records`: what is stored of it.
+//! What the log of a topic keeps, and why it may be unable to say what somebody has missed: [`Log`], [`LogBounds`],
+//! [`Unrecovered`].
+//! `records`: what is stored of it; `publication`: what it keeps.
 
+pub(crate) mod publication;
 mod records;
 
 use std::fmt;
@@ -9,6 +11,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use records::{log_records, write_log_record};
+
+/// What belongs to the API.
+pub(crate) mod api {
+    #[cfg(feature = "log")]
+    pub use super::publication::{HistoryPage, MAX_HISTORY_PAGE, NewPublication, Publication};
+    #[cfg(feature = "log")]
+    pub use super::{HistoryOrder, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM};
+    pub use super::{Log, Unrecovered};
+    #[cfg(feature = "log")]
+    pub use crate::position::{LogEpoch, Position};
+}
 
 /// Longest message of a publication, in bytes.
 pub const MAX_PUBLICATION: usize = 256 * 1024;
@@ -23,6 +36,71 @@ pub const MAX_PUBLICATION_KEY: usize = 256;
 /// the default of `max_payload` of NATS.
 pub const MAX_LOG_RECORD: usize = 832 * 1024;
 
+/// The topic of the room: every socket of the Group is subscribed to it.
+pub const ROOM: &str = "";
+
+/// What a Group keeps of the publications of a topic: see [`Group::log`](crate::Group::log).
+///
+/// ```
+/// use std::time::Duration;
+/// use dog::Log;
+///
+/// // The newest 1,000 publications of the last hour, with 4 MiB at most.
+/// let log = Log::memory().publications(1000).bytes(4 * 1024 * 1024).age(Duration::from_secs(3600));
+/// assert_ne!(log, Log::none());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Log(Option<LogBounds>);
+
+impl Log {
+    /// No log: nothing can be published to the topic.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// A log in the memory of the Group: the newest 100 publications of the last 5 minutes, with 1 MiB at most.
+    ///
+    /// It keeps the Group in memory until its publications are too old. It is lost when the Group's life ends, because its code has
+    /// panicked or its node has ended. The next publication then begins a new [epoch](crate::Position::epoch), and Replicas that
+    /// have followed the log before call [`Replica::on_lost`](crate::Replica::on_lost).
+    pub const fn memory() -> Self {
+        Self(Some(LogBounds::DEFAULT))
+    }
+
+    /// Keeps this number of publications at most.
+    #[must_use]
+    pub const fn publications(self, most: u32) -> Self {
+        match self.0 {
+            Some(bounds) => Self(Some(LogBounds { publications: most, ..bounds })),
+            None => self,
+        }
+    }
+
+    /// Keeps publications with this number of bytes at most, in their messages and metadata together.
+    #[must_use]
+    pub const fn bytes(self, most: u32) -> Self {
+        match self.0 {
+            Some(bounds) => Self(Some(LogBounds { bytes: most, ..bounds })),
+            None => self,
+        }
+    }
+
+    /// Keeps publications for this time.
+    #[must_use]
+    pub const fn age(self, age: Duration) -> Self {
+        match self.0 {
+            Some(bounds) => Self(Some(LogBounds { age, ..bounds })),
+            None => self,
+        }
+    }
+
+    /// What it keeps. `None`: there is no log.
+    #[doc(hidden)]
+    pub const fn bounds(self) -> Option<LogBounds> {
+        self.0
+    }
+}
+
 /// What a log keeps: the newest publications that are within all three bounds. Answers keep to them exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogBounds {
@@ -34,11 +112,24 @@ pub struct LogBounds {
     pub age: Duration,
 }
 
+impl LogBounds {
+    const DEFAULT: Self = Self { publications: 100, bytes: 1024 * 1024, age: Duration::from_secs(5 * 60) };
+}
+
 impl Default for LogBounds {
     /// 100 publications, 1 MiB, 5 minutes.
     fn default() -> Self {
-        Self { publications: 100, bytes: 1024 * 1024, age: Duration::from_secs(5 * 60) }
+        Self::DEFAULT
     }
+}
+
+/// Which part of a log a page of its history begins with, and in which direction it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HistoryOrder {
+    /// The oldest first: those after the position.
+    OldestFirst,
+    /// The newest first: those before the position.
+    NewestFirst,
 }
 
 /// Why the publications since a position cannot be given.

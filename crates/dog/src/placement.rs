@@ -1,6 +1,10 @@
-//! Which Replica gets a new client: [`Placement`], [`Door`].
+//! Which Replica gets a new client: [`Placement`], [`Door`]. The times of a Group: [`Policy`].
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::close::CloseCode;
 
 /// Which of the Replicas with a free seat gets a client that has none to return to: [`Policy::placement`].
 ///
@@ -26,4 +30,55 @@ pub enum Door {
     Open,
     /// It does not.
     Closed,
+}
+
+/// How a [`Group`](crate::Group) places its clients, and the times that it uses for that and for calls. Start with the default and change what you need:
+///
+/// ```
+/// use std::time::Duration;
+/// let policy = dog::Policy { sticky_for: Duration::from_secs(600), ..dog::Policy::default() };
+/// # assert_eq!(policy.ticket_lifetime, Duration::from_secs(10));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Which of the Replicas with a free seat gets a new client. Default [`Placement::LeastUsed`].
+    pub placement: Placement,
+    /// How long a seat stays reserved for a client that has not come yet. Default 10 s.
+    pub ticket_lifetime: Duration,
+    /// How long a client goes back to its Replica after its last seat there. Default 60 s.
+    pub sticky_for: Duration,
+    /// How long a Replica has no sockets before it is parked: broadcasts and gossip skip it, and it is the first to be used
+    /// again. Default 60 s.
+    pub park_after: Duration,
+    /// How long the Group waits for its Replicas to learn of a new sibling. After that it serves clients without the
+    /// Replicas that do not answer. Default 2 s.
+    pub join_deadline: Duration,
+    /// How long a [call](crate::Group::on_call) may take, from its arrival at the Group. Default 3 s. More than 30 s counts as 30 s:
+    /// work that takes longer is better begun by the call and reported later.
+    pub call_deadline: Duration,
+    /// How long a publication may wait for its position, from its arrival at the Group, and from its call if a Replica makes it.
+    /// Default 3 s. More than 30 s counts as 30 s.
+    pub publish_deadline: Duration,
+    /// How long a socket of an [anonymous](crate::GroupHandle::identify_anonymous) client may stay open before
+    /// [`Socket::assign`](crate::Socket::assign) has named its client. Then it closes. Default 10 s. It does not apply to
+    /// [`Anonymous::ForGood`](crate::Anonymous::ForGood).
+    pub assign_deadline: Duration,
+    /// The code with which such a socket closes. Default 1008 ([`CloseCode::POLICY`]).
+    pub unassigned_code: CloseCode,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            placement: Placement::default(),
+            ticket_lifetime: Duration::from_secs(10),
+            sticky_for: Duration::from_secs(60),
+            park_after: Duration::from_secs(60),
+            join_deadline: Duration::from_secs(2),
+            call_deadline: Duration::from_secs(3),
+            publish_deadline: Duration::from_secs(3),
+            assign_deadline: Duration::from_secs(10),
+            unassigned_code: CloseCode::POLICY,
+        }
+    }
 }

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::except::Except;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::list::{List, TransactionRead};
+use crate::log::publication::{LogVerb, LogVerbAnswer};
 use crate::message::Message;
 use crate::numbers::SocketId;
 use crate::placement::Door;
@@ -147,6 +148,8 @@ pub trait ReplicaPort: ObjectPort {
     fn identity(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// Has the Group do this.
     fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>>;
+    /// Has the Group do this with the log of a topic.
+    fn log(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>>;
     /// The attachment of a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// What the user's code keeps in memory for a socket: the value of the type `kind`, or the one that `make` makes.
@@ -167,6 +170,8 @@ pub trait GroupPort: ObjectPort {
     fn broadcast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error>;
     /// Reaches or counts sockets of the Group.
     fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>>;
+    /// Uses the log of a topic.
+    fn log(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>>;
 }
 
 /// Beneath a [`ReplicaHandle`](crate::ReplicaHandle): the Replica that serves a client, and the ticket for its seat there.
@@ -211,4 +216,6 @@ pub trait AppPort {
     ) -> Result<(), Error>;
     /// Reaches or counts sockets of a Group.
     fn verb(&self, class: &'static str, group: GroupId, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>>;
+    /// Uses the log of a topic of a Group.
+    fn log(&self, class: &'static str, group: GroupId, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>>;
 }

@@ -8,10 +8,11 @@ use serde::de::DeserializeOwned;
 use crate::alarm::Alarm;
 use crate::auto_response::AutoResponse;
 use crate::body::{Request, Response};
-use crate::close::{Close, SocketError};
+use crate::close::{Close, CloseCode, SocketError};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::group::Group;
+use crate::log::Unrecovered;
 use crate::message::Message;
 use crate::socket::Socket;
 
@@ -138,6 +139,24 @@ pub trait Replica: Sized + 'static {
     /// Any. The cause is logged.
     fn on_alarm(&self, cx: &Context<Self>, alarm: Alarm) -> impl Future<Output = Result> {
         let _ = (cx, alarm);
+        async { Ok(()) }
+    }
+
+    /// Publications of a topic, or of the room (`""`), are lost for these sockets, its subscribers here: the Group does not keep them
+    /// any more, or its log has begun again. What follows is sent to the sockets as before. By default they close with 1013, so
+    /// that their clients come again.
+    ///
+    /// # Errors
+    /// Any. The cause is logged, and the sockets close with 1013.
+    fn on_lost(
+        &self,
+        cx: &Context<Self>,
+        topic: &str,
+        reason: Unrecovered,
+        sockets: &[Socket],
+    ) -> impl Future<Output = Result> {
+        let _ = (cx, topic);
+        sockets.iter().for_each(|socket| socket.close(CloseCode::TRY_AGAIN, reason.as_str()));
         async { Ok(()) }
     }
 

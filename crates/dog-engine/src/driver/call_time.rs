@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::Kind;
+use dog::internal::{Kind, LogVerb, LogVerbAnswer};
 use dog::{Error, Timestamp};
 
 use super::calls::{by_deadline, unexpected_answer};
@@ -22,7 +22,7 @@ use crate::host::Host;
 use crate::message::{GroupAnswer, GroupCall};
 
 /// The longest time that a caller gives to a Group, whose policy it does not know.
-const LONGEST: Duration = Duration::from_secs(30);
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
 
 /// How much longer a caller waits: the Group's own answer comes first, because it says more.
 const GRACE: Duration = Duration::from_secs(1);
@@ -69,6 +69,21 @@ pub(super) async fn call_group<H: Host>(host: &Rc<H>, group: GroupAddress, call:
     let answer = host.call_group(group, GroupCall::Call { call, within });
     match by_deadline(host, within + GRACE, answer).await? {
         GroupAnswer::Called(reply) => Ok(reply),
+        _ => Err(unexpected_answer()),
+    }
+}
+
+/// Has a Group use the log of a topic. `within`: how long the caller waits, if it knows the Group's policy.
+pub(super) async fn call_for_log<H: Host>(
+    host: &Rc<H>,
+    group: GroupAddress,
+    verb: LogVerb,
+    within: Option<Duration>,
+) -> Result<LogVerbAnswer, Error> {
+    // Without the policy, the Group's own answer comes first.
+    let (within, waits) = within.map_or((LONGEST, LONGEST + GRACE), |within| (within, within));
+    match by_deadline(host, waits, host.call_group(group, GroupCall::Log { verb, within })).await? {
+        GroupAnswer::Log(answer) => Ok(answer),
         _ => Err(unexpected_answer()),
     }
 }

@@ -26,6 +26,7 @@ pub(super) enum UserFunction {
     OnMessage,
     OnClose,
     OnError,
+    OnLost,
     AppFetch,
 }
 
@@ -46,6 +47,7 @@ impl UserFunction {
             Self::OnMessage => ("on_message", "on_message failed"),
             Self::OnClose => ("on_close", "on_close failed"),
             Self::OnError => ("on_error", "on_error failed"),
+            Self::OnLost => ("on_lost", "on_lost failed"),
             Self::AppFetch => ("App::fetch", "App::fetch failed"),
         }
     }
@@ -56,6 +58,7 @@ impl UserFunction {
             Self::GroupActivate | Self::Activate => ", so the object could not be woken",
             Self::GroupOnAlarm | Self::OnAlarm => ", and will be called again",
             Self::OnOpen | Self::OnMessage => ", so its socket is closed",
+            Self::OnLost => ", so the sockets are closed",
             _ => "",
         }
     }

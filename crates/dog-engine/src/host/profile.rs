@@ -21,6 +21,8 @@ pub struct HostProfile {
     pub liveness: LivenessChecks,
     /// What may wait for the client of one event stream.
     pub streams: StreamLimits,
+    /// Whether a Group stays in memory for as long as it keeps something there. If not, it cannot keep a log in memory.
+    pub keeps_groups_in_memory: bool,
 }
 
 /// What may wait for the client of one event stream.
@@ -72,6 +74,7 @@ impl HostProfile {
         reads_other_objects: true,
         liveness: LivenessChecks::Timed,
         streams: StreamLimits::DEFAULT,
+        keeps_groups_in_memory: true,
     };
 }
 

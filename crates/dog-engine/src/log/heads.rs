@@ -1,6 +1,6 @@
 //! Which Replicas have not acknowledged the end of a log: [`Heads`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dog::{ReplicaId, Timestamp};
@@ -43,6 +43,26 @@ impl Heads {
     /// A Replica may follow the log, and nobody knows how far it has come: the end is repeated to it at once.
     pub fn find(&mut self, replica: ReplicaId, now: Timestamp) {
         self.followers.entry(replica).or_insert(Progress { acknowledged: None, repeat_at: Some(now) });
+    }
+
+    /// No others than these Replicas follow the log any more.
+    pub fn keep_only(&mut self, replicas: &BTreeSet<ReplicaId>) {
+        self.followers.retain(|replica, _| replicas.contains(replica));
+    }
+
+    /// These Replicas follow the log from now on, and no others. Returns those that have not followed it before: they need nothing
+    /// that came before.
+    pub fn follow_only(&mut self, replicas: &BTreeSet<ReplicaId>) -> BTreeSet<ReplicaId> {
+        self.keep_only(replicas);
+        let new: BTreeSet<_> =
+            replicas.iter().filter(|replica| !self.followers.contains_key(replica)).copied().collect();
+        new.iter().for_each(|replica| self.follow(*replica));
+        new
+    }
+
+    /// Whether no Replica follows the log.
+    pub fn is_empty(&self) -> bool {
+        self.followers.is_empty()
     }
 
     /// A Replica does not follow the log any more.
@@ -145,6 +165,19 @@ mod tests {
         assert_eq!(heads.due(at(9_900 + 250)), [replica("a")]);
         heads.acknowledge(replica("a"), 98, at(10_200));
         assert_eq!(heads.next_time(), Some(at(10_150 + 500)), "an old acknowledgement is no progress");
+    }
+
+    #[test]
+    fn those_that_begin_to_follow_need_nothing_that_came_before() {
+        let mut heads = Heads::new(6);
+        heads.follow_only(&BTreeSet::from([replica("a"), replica("b")]));
+        heads.sent(7, at(0));
+        let new = heads.follow_only(&BTreeSet::from([replica("b"), replica("c")]));
+        assert_eq!(new, BTreeSet::from([replica("c")]));
+        assert_eq!(["a", "b", "c"].map(|name| heads.acknowledged(replica(name))), [None, Some(6), Some(7)]);
+        assert_eq!(heads.due(at(250)), [replica("b")]);
+        heads.follow_only(&BTreeSet::new());
+        assert!(heads.is_empty() && heads.next_time().is_none());
     }
 
     #[test]

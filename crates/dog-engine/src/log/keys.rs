@@ -50,7 +50,12 @@ impl Keys {
         }
     }
 
-    fn expire(&mut self, now: Timestamp) {
+    /// When the oldest key is forgotten.
+    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
+        self.ages.front().map(|(at, _)| *at + KEY_AGE)
+    }
+
+    pub(super) fn expire(&mut self, now: Timestamp) {
         while self.ages.front().is_some_and(|(at, _)| now.since(*at) >= KEY_AGE) {
             self.forget_oldest();
         }

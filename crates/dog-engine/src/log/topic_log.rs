@@ -85,6 +85,11 @@ impl TopicLog {
         self.window.next() + self.pending.len() as u64
     }
 
+    /// Whether a publication with this key would be a repeated one.
+    pub fn knows(&mut self, key: &[u8], now: Timestamp) -> bool {
+        self.keys.get(key, now).is_some()
+    }
+
     /// Gives a publication its offset, or finds the earlier one with its key.
     pub fn append(&mut self, new: NewPublication, now: Timestamp) -> Appended {
         if let Some(offset) = new.key.as_ref().and_then(|key| self.keys.get(key, now)) {
@@ -210,9 +215,16 @@ impl TopicLog {
         while self.window.first() < offset && self.window.pop_oldest().is_some() {}
     }
 
-    /// Removes what the bounds do not keep. Answers do not depend on it.
+    /// Removes what the bounds do not keep, and keys that are too old. Answers do not depend on it.
     pub fn expire(&mut self, now: Timestamp) {
         self.window.expire(now);
+        self.keys.expire(now);
+    }
+
+    /// When [`expire`](Self::expire) has something to remove next. `None`: the log keeps nothing.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        let oldest = self.window.get(self.window.first()).map(|oldest| oldest.at + self.window.bounds().age);
+        oldest.into_iter().chain(self.keys.next_expiry()).min()
     }
 
     /// Prepares a reset: no publication gets an offset until [`reset`](Self::reset) or
@@ -358,7 +370,8 @@ mod tests {
         assert_eq!(log.window().newest_at(), Some(at(1000)));
         log.expire(at(1000) + Duration::from_secs(299));
         assert_eq!((log.window().len(), log.memory()), (2, 2 + 2 * 128));
+        assert_eq!(log.next_expiry(), Some(at(1000) + Duration::from_secs(300)));
         log.expire(at(1000) + Duration::from_secs(300));
-        assert_eq!((log.window().len(), log.memory()), (0, 0));
+        assert_eq!((log.window().len(), log.memory(), log.next_expiry()), (0, 0, None));
     }
 }

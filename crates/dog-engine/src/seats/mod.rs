@@ -121,6 +121,11 @@ impl Seats {
         }
     }
 
+    /// The Replica.
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
     /// The same on this node.
     #[must_use]
     pub fn at(self, node: NodeId) -> Self {

@@ -299,7 +299,7 @@ mod tests {
     fn an_older_node_gets_the_same_statements_in_the_same_order() {
         let text = |cast: &ReplicaCast| match cast {
             ReplicaCast::Deliver(Delivery { message, .. }) => message.as_text().unwrap().to_owned(),
-            ReplicaCast::DeliverTopic(_) | ReplicaCast::Acknowledge { .. } => panic!("none was sent"),
+            other => panic!("{other:?} was not sent"),
         };
         let sent = [casts(&["one", "two"]), casts(&["three"])];
         for (version, expected) in

@@ -26,7 +26,8 @@ fn may_share(cast: &ReplicaCast) -> bool {
     match cast {
         ReplicaCast::Deliver(delivery) => delivery.message.len() <= LONGEST_CAST,
         ReplicaCast::DeliverTopic(delivery) => delivery.message.len() <= LONGEST_CAST,
-        ReplicaCast::Acknowledge { .. } => true,
+        ReplicaCast::Publication(delivery) => delivery.publication.size() <= LONGEST_CAST,
+        ReplicaCast::LogHead(_) | ReplicaCast::Acknowledge { .. } => true,
     }
 }
 

@@ -73,7 +73,7 @@ impl Objects {
         let is_new = match mail {
             Mail::GroupCall {
                 to,
-                call: GroupCall::Identify { .. } | GroupCall::Call { .. } | GroupCall::Verb(_),
+                call: GroupCall::Identify { .. } | GroupCall::Call { .. } | GroupCall::Verb(_) | GroupCall::Log { .. },
                 ..
             }
             | Mail::GroupFetch { to, .. } => !self.groups.borrow().contains_key(to),

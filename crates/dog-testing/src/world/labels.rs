@@ -1,6 +1,6 @@
 //! The names of messages between objects in a trace.
 
-use dog::internal::GroupVerb;
+use dog::internal::{GroupVerb, LogVerb};
 use dog_engine::address::Ticket;
 use dog_engine::message::{GroupCall, GroupCast, ReplicaCall};
 
@@ -27,6 +27,13 @@ pub(super) fn group_call(call: &GroupCall) -> String {
             let (sequence, epoch, topics) = (report.sequence, report.epoch.as_u64(), report.topics.len());
             format!("Interest {sequence} of life {epoch}: {topics} topics")
         }
+        GroupCall::Log { verb: LogVerb::Publish { topic, publication }, .. } => {
+            format!("Publish {} bytes to {topic}", publication.size())
+        }
+        GroupCall::Log { verb: LogVerb::History { topic, limit, .. }, .. } => {
+            format!("History of {topic}, {limit} at most")
+        }
+        GroupCall::Missed(call) => format!("Missed of {} since {}", call.topic, call.since),
         GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
     }
 }
@@ -38,6 +45,7 @@ pub(super) fn group_cast(cast: &GroupCast) -> String {
         }
         GroupCast::Release(released) => format!("Release {}", ticket(released)),
         GroupCast::Farewell { epoch, .. } => format!("Farewell of life {}", epoch.as_u64()),
+        GroupCast::AcknowledgeLog(acknowledged) => format!("Acknowledge {} logs", acknowledged.positions.len()),
         GroupCast::Broadcast(_) => "Broadcast of the Group".into(),
         GroupCast::BroadcastTo { topic, .. } => format!("Broadcast of the Group to {topic:?}"),
     }

@@ -183,6 +183,8 @@ impl Mail {
                 self.core().observe(|observer| observer.addresses(to, &delivery.message));
                 (MessageKind::Delivery, "Deliver to a topic")
             }
+            ReplicaCast::Publication(_) => (MessageKind::Delivery, "Publication"),
+            ReplicaCast::LogHead(_) => (MessageKind::Repeatable, "Head of a log"),
             ReplicaCast::Acknowledge { .. } => (MessageKind::Repeatable, "Acknowledge"),
         };
         let is_missing = |replica| self.lives().current(Object::Replica(to.address(replica))).is_none();

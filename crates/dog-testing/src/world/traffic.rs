@@ -66,6 +66,8 @@ impl Counted for GroupCall {
             Self::Call { .. } => "Call",
             Self::Verb(_) => "Verb",
             Self::Interest(_) => "Interest",
+            Self::Log { .. } => "Log",
+            Self::Missed(_) => "Missed",
         }
     }
 }
@@ -80,6 +82,8 @@ impl Counted for GroupAnswer {
             Self::Called(_) => "Call, answered",
             Self::Verb(_) => "Verb, answered",
             Self::Interest(_) => "Interest, answered",
+            Self::Log(_) => "Log, answered",
+            Self::Missed(_) => "Missed, answered",
         }
     }
 }
@@ -92,6 +96,7 @@ impl Counted for GroupCast {
             Self::Farewell { .. } => "Farewell",
             Self::Broadcast(_) => "Broadcast",
             Self::BroadcastTo { .. } => "Broadcast to a topic",
+            Self::AcknowledgeLog(_) => "Acknowledge of a log",
         }
     }
 }
@@ -128,6 +133,8 @@ impl Counted for ReplicaCast {
         match self {
             Self::Deliver(_) => "Deliver",
             Self::DeliverTopic(_) => "Deliver to a topic",
+            Self::Publication(_) => "Publication",
+            Self::LogHead(_) => "Head of a log",
             Self::Acknowledge { .. } => "Acknowledge",
         }
     }

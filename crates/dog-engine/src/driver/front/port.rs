@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use dog::internal::{AppPort, GroupVerb, Kind, LocalFuture, SeatPort, Topic, VerbAnswer};
+use dog::internal::{AppPort, GroupVerb, Kind, LocalFuture, LogVerb, LogVerbAnswer, SeatPort, Topic, VerbAnswer};
 use dog::{ClientId, Env, Error, GroupId, Message, ReplicaId, Request, Response, Timestamp};
 
 use super::reservation::Reservation;
 use crate::address::GroupAddress;
-use crate::driver::call_time::call_group;
+use crate::driver::call_time::{call_for_log, call_group};
 use crate::driver::calls::call_for_verb;
 use crate::driver::extensions::prepare_request;
 use crate::driver::object::Activation;
@@ -97,6 +97,11 @@ impl<H: Host> AppPort for Port<H> {
     fn verb(&self, class: &'static str, group: GroupId, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
         let (host, address) = (Rc::clone(&self.host), self.address(class, group));
         Box::pin(async move { call_for_verb(&host, address?, verb).await })
+    }
+
+    fn log(&self, class: &'static str, group: GroupId, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>> {
+        let (host, address) = (Rc::clone(&self.host), self.address(class, group));
+        Box::pin(async move { call_for_log(&host, address?, verb, None).await })
     }
 
     fn now(&self) -> Timestamp {

@@ -101,7 +101,13 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 
     fn enrolment(&self, books: &OpenBooks) -> Enrolment {
         let books = books.borrow();
-        Enrolment { limit: books.limit(), assign: AssignRule::of(books.policy()), view: books.view().clone() }
+        let policy = books.policy();
+        Enrolment {
+            limit: books.limit(),
+            assign: AssignRule::of(policy),
+            publish_within: policy.publish_deadline,
+            view: books.view().clone(),
+        }
     }
 
     fn members(&self, enrolment: &Enrolment) -> Targets {

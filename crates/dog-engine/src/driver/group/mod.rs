@@ -6,6 +6,7 @@
 //! - `calls`: typed calls of Replicas and Apps, which the user's `on_call` answers
 //! - `open_books`: the books from the moment that the members are read; `verbs`: what the Group does from its books alone;
 //!   `verb_queue`: verbs that wait
+//! - `publications`: what is published to topics; `logs`: what is kept of it
 //! - `timer`: when the books have to be advanced next
 //! - `member_records`: members in the storage; `client_records`: clients in the storage, between two lives of the host
 //!
@@ -13,11 +14,13 @@
 
 mod calls;
 mod client_records;
+mod logs;
 mod member_records;
 mod membership;
 mod newcomers;
 mod open_books;
 mod placement;
+mod publications;
 mod timer;
 mod verb_queue;
 mod verbs;
@@ -26,16 +29,14 @@ mod waiting;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
 
-use dog::internal::{AppPort, GroupPort, GroupVerb, LocalFuture, ObjectPort, StoragePort, Topic, VerbAnswer};
-use dog::{Alarm, Env, Epoch, Error, Group, GroupContext, GroupId, Message, ReplicaId, Request, Response, Timestamp};
+use dog::internal::LocalFuture;
+use dog::{Alarm, Epoch, Error, Group, GroupContext, ReplicaId, Request, Response};
 
 use super::calls::user_function_by_deadline;
 use super::extensions::keep_engine_extensions;
 use super::failures::{UserFunction, public_error, report_failure};
-use super::front::object_port;
-use super::object::{Living, ObjectCore, alarms_due, answer, note_event, over, spawn_of_user, start, writes_are_done};
+use super::object::{Living, ObjectCore, alarms_due, answer, note_event, start, writes_are_done};
 use crate::address::{GroupAddress, NodeId, Object, Targets};
 use crate::books::{MemberSeats, Totals};
 use crate::host::{GroupObject, Host, ObjectStatus};
@@ -44,6 +45,7 @@ use crate::reply::Reply;
 use calls::Calls;
 use newcomers::Newcomers;
 use open_books::{BooksOfLife, OpenBooks};
+use publications::{Asked, Publications};
 use timer::Timer;
 use verb_queue::Verbs;
 use verbs::Speaks as _;
@@ -64,6 +66,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     waiting: RefCell<Waiting>,
     newcomers: RefCell<Newcomers>,
     calls: Rc<Calls>,
+    publications: Publications,
     /// Whether the members of earlier lives were asked for their seats.
     census_taken: Cell<bool>,
     timer: Timer,
@@ -112,7 +115,7 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
         let totals = awake.books.borrow().totals();
         let waits =
             !self.waiting.borrow().is_empty() || self.newcomers.borrow().any_named() || !self.core.life().is_idle();
-        let waits = waits || !self.verbs.are_done();
+        let waits = waits || !self.verbs.are_done() || self.publications.are_kept(self.host().now());
         let busy = waits || self.core.store().alarms_are_busy() || self.core.streams().any();
         // A member that is not parked would have to be counted by the next life. The timer will park it.
         if busy || totals.occupied > 0 || totals.tickets > 0 || totals.clients > 0 || totals.members > 0 {
@@ -141,6 +144,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             waiting: RefCell::default(),
             newcomers: RefCell::default(),
             calls: Rc::default(),
+            publications: Publications::default(),
             census_taken: Cell::new(false),
             timer: Timer::default(),
         })
@@ -240,7 +244,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 reply.send(Ok(GroupAnswer::Parked(parked)));
             }
             // They have begun before the Group is awake.
-            GroupCall::Call { .. } | GroupCall::Verb(_) => {}
+            GroupCall::Call { .. } | GroupCall::Verb(_) | GroupCall::Log { .. } | GroupCall::Missed(_) => {}
         }
     }
 
@@ -255,7 +259,11 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 }
             }
             GroupCast::Release(ticket) => awake.books.borrow_mut().release(ticket.id, now),
-            GroupCast::Farewell { replica, epoch } => awake.books.borrow_mut().lost(replica, epoch, now),
+            GroupCast::Farewell { replica, epoch } => {
+                awake.books.borrow_mut().lost(replica, epoch, now);
+                self.publications.forget(replica);
+            }
+            GroupCast::AcknowledgeLog(acknowledgement) => self.publications.acknowledged(&acknowledgement, now),
             // They need no value, so they have not come here.
             GroupCast::Broadcast(_) | GroupCast::BroadcastTo { .. } => {}
         }
@@ -291,6 +299,14 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
             return verbs::call(&self, verb, reply);
         }
         let (this, woken) = (Rc::clone(&self), self.woken());
+        let call = match call {
+            GroupCall::Log { verb, within } => {
+                let asked = Asked::Verb(verb, (self.host().now(), within));
+                return publications::call(&self, woken, asked, reply);
+            }
+            GroupCall::Missed(call) => return publications::call(&self, woken, Asked::Missed(call), reply),
+            call => call,
+        };
         if let GroupCall::Call { call, within } = call {
             let context = self.context();
             let on_call = async move |awake: Rc<Awake<G>>, call| awake.group.on_call(&context, call).await;
@@ -379,58 +395,5 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
 
     fn members(&self) -> Option<Vec<MemberSeats>> {
         Some(self.core.life().get()?.books.borrow().members())
-    }
-}
-
-impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
-    fn env(&self) -> &Env {
-        self.host().env()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.host().now()
-    }
-
-    fn stopping(&self) -> LocalFuture<()> {
-        self.core.life().activation().stopping()
-    }
-
-    fn sleep(&self, duration: Duration) -> LocalFuture<()> {
-        self.host().sleep(duration)
-    }
-
-    fn spawn(&self, task: LocalFuture<()>) -> Result<(), Error> {
-        self.core.life().activation().check()?;
-        spawn_of_user(&self.this.upgrade().ok_or_else(over)?, task)
-    }
-
-    fn storage(&self) -> Rc<dyn StoragePort> {
-        self.core.storage_port()
-    }
-
-    fn dog(&self) -> Rc<dyn AppPort> {
-        object_port(Rc::clone(self.host()), self.core.life().activation())
-    }
-}
-
-impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
-    fn group(&self) -> GroupId {
-        self.address.group
-    }
-
-    fn unique_replica(&self) -> ReplicaId {
-        self.host().unique_replica(self.address)
-    }
-
-    fn class(&self) -> &'static str {
-        G::NAME
-    }
-
-    fn broadcast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error> {
-        verbs::own_cast(self, topic, message)
-    }
-
-    fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
-        verbs::own_call(self, verb)
     }
 }

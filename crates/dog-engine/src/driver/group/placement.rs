@@ -1,19 +1,26 @@
-//! Gives clients their seats, as the books decide, and has new Replicas named when all are full.
+//! Gives clients their seats, as the books decide, and has new Replicas named when all are full. Also what the Group's code can do
+//! through its context.
 
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
-use dog::internal::{Kind, LocalFuture};
-use dog::{Error, Group, ReplicaId};
+use dog::internal::{
+    AppPort, GroupPort, GroupVerb, Kind, LocalFuture, LogVerb, LogVerbAnswer, ObjectPort, StoragePort, Topic,
+    VerbAnswer,
+};
+use dog::{Env, Error, Group, GroupId, Log, Message, ReplicaId, Timestamp};
 
+use super::publications::{Publications, Publishes};
 use super::verb_queue::Verbs;
 use super::verbs::Speaks;
 use super::waiting::{Locating, Reserved, Unplaced};
-use super::{GroupDriver, OpenBooks, verbs};
+use super::{Awake, GroupDriver, OpenBooks, publications, verbs};
 use crate::address::{GroupAddress, NodeId, Ticket};
 use crate::books::{Decision, MemberState};
 use crate::driver::calls::user_function_by_deadline;
 use crate::driver::failures::{UserFunction, public_error};
-use crate::driver::object::spawn;
+use crate::driver::front::object_port;
+use crate::driver::object::{over, spawn, spawn_of_user};
 use crate::host::Host;
 use crate::message::GroupAnswer;
 use crate::repeats::log_limited;
@@ -189,6 +196,20 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 }
 
+impl<G: Group, H: Host> Publishes for GroupDriver<G, H> {
+    fn publications(&self) -> &Publications {
+        &self.publications
+    }
+
+    fn log(awake: &Awake<G>, topic: &str) -> Log {
+        awake.group.log(topic)
+    }
+
+    fn deadline(awake: &Awake<G>) -> Duration {
+        awake.books.borrow().policy().publish_deadline
+    }
+}
+
 impl<G: Group, H: Host> Speaks for GroupDriver<G, H> {
     fn verbs(&self) -> &Verbs {
         &self.verbs
@@ -223,7 +244,65 @@ impl<G: Group, H: Host> Speaks for GroupDriver<G, H> {
         let waiting = self.waiting.borrow_mut().take_all();
         drop(waiting);
         self.verbs.drop_waiting();
+        self.publications.clear();
         self.timer.cancel();
         self.host().group_ended(self.address, self.core.epoch());
+    }
+}
+
+impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
+    fn env(&self) -> &Env {
+        self.host().env()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host().now()
+    }
+
+    fn stopping(&self) -> LocalFuture<()> {
+        self.core.life().activation().stopping()
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalFuture<()> {
+        self.host().sleep(duration)
+    }
+
+    fn spawn(&self, task: LocalFuture<()>) -> Result<(), Error> {
+        self.core.life().activation().check()?;
+        spawn_of_user(&self.this.upgrade().ok_or_else(over)?, task)
+    }
+
+    fn storage(&self) -> Rc<dyn StoragePort> {
+        self.core.storage_port()
+    }
+
+    fn dog(&self) -> Rc<dyn AppPort> {
+        object_port(Rc::clone(self.host()), self.core.life().activation())
+    }
+}
+
+impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
+    fn group(&self) -> GroupId {
+        self.address.group
+    }
+
+    fn unique_replica(&self) -> ReplicaId {
+        self.host().unique_replica(self.address)
+    }
+
+    fn class(&self) -> &'static str {
+        G::NAME
+    }
+
+    fn broadcast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error> {
+        verbs::own_cast(self, topic, message)
+    }
+
+    fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        verbs::own_call(self, verb)
+    }
+
+    fn log(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>> {
+        publications::own_call(self, |this| Box::pin(this.woken()), verb)
     }
 }

@@ -1,24 +1,90 @@
-//! Calls the handlers of sockets, in the order that [`Turns`](super::turns::Turns) keeps.
+//! Answers requests, which take and give seats, and calls the handlers of sockets, in the order that [`Turns`](super::turns::Turns) keeps.
 
 use std::error::Error as StdError;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use dog::internal::{Kind, Session, SocketErrorKind};
-use dog::{ClientId, Close, CloseCode, Error, Failure, Message, Replica, Socket, SocketError, SocketId};
+use dog::internal::{Identity, Kind, LogTopic, Session, SocketErrorKind, Unrecovered};
+use dog::{
+    ClientId, Close, CloseCode, Error, Failure, Message, Replica, Request, Response, Socket, SocketError, SocketId,
+};
 
 use super::ReplicaDriver;
+use super::followers::{followed_by, unfollow_unused};
 use super::reporting::{report, report_newcomer, reported};
 use super::topics::report_soon;
 use super::turns::{EndedBy, Event, Next};
-use crate::address::SeatId;
-use crate::driver::failures::{UserFunction, report_failure};
+use crate::address::{SeatId, Ticket};
+use crate::driver::calls::first_poll;
+use crate::driver::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade, keep_engine_extensions};
+use crate::driver::failures::{UserFunction, public_error, report_failure};
 use crate::driver::object::{spawn, start};
 use crate::fault_injection::{Fault, is_planted};
-use crate::host::{End, Host, Readiness};
+use crate::host::{End, Fetched, Host, Readiness};
 use crate::repeats::log_limited;
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
+    pub(super) async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
+        // The ticket has to be valid when the request arrives, however long the activation takes.
+        let arrived = self.host().now();
+        let replica = self.awake().await?;
+        let taken = self.seats.borrow_mut().take(&ticket, arrived);
+        let seat = match taken {
+            Ok(seat) => seat,
+            Err(refusal) => return Ok(Fetched::Refused { request, refusal }),
+        };
+        request.extensions_mut().insert(SeatMark(seat));
+        let identity = request.extensions().get::<Identity>().map(|identity| identity.0.clone());
+        let context = self.context();
+        let mut received = std::pin::pin!(replica.receive(&context, request));
+        // Most handlers never wait: then one report has the used ticket and what became of the seat.
+        let answer = match first_poll(received.as_mut()).await {
+            Some(answer) => answer,
+            None => {
+                report_newcomer(self);
+                received.await
+            }
+        };
+        let mut response = answer.map_err(|failure| {
+            report_failure(&**self.host(), UserFunction::Receive, Some(self.core.object()), None, &failure);
+            self.release(seat);
+            public_error(&failure)
+        })?;
+        keep_engine_extensions(response.extensions_mut());
+        if response.extensions().get::<SeatMark>().is_some()
+            && self.siblings.borrow().are_of_later_life(ticket.id.epoch)
+        {
+            self.seat_is_known().await;
+        }
+        Ok(Fetched::Response(self.hand_over_seat(response, seat, identity)))
+    }
+
+    /// Gives the seat of an answered request to its socket, or to the body while it is streamed, or frees it.
+    fn hand_over_seat(&self, mut response: Response, seat: SeatId, identity: Option<Bytes>) -> Response {
+        if response.extensions_mut().remove::<SeatMark>().is_some_and(|mark| mark.0 == seat) {
+            if let Some(OpensStream(format, _)) = response.extensions_mut().remove() {
+                return self.open_stream(response, seat, format, identity);
+            }
+            // The socket opens before the client has the response, so the client misses no message after the response.
+            let Some(client) = self.seats.borrow().client_of(seat).cloned() else { return response };
+            let (socket, guard) = self.host().new_socket(self.address, &client, identity.as_ref());
+            identity.into_iter().for_each(|identity| self.identities.borrow_mut().set(socket, identity));
+            if let Some(FirstAttachment(attachment)) = response.extensions_mut().remove() {
+                self.host().set_attachment(socket, attachment);
+            }
+            self.open_socket(seat, socket);
+            response.extensions_mut().insert(Upgrade::new(self.address, socket, guard));
+            return response;
+        }
+        if response.body().is_stream() {
+            report_newcomer(self);
+            let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
+            return self.core.streams().count(response, Some(guard));
+        }
+        self.release(seat);
+        response
+    }
+
     /// The Group has begun another life since it gave a ticket, and does not know the seat: what it sends would miss the
     /// socket. So the socket opens when the Group knows the seat. If it cannot be heard, the socket opens all the same.
     pub(super) async fn seat_is_known(&self) {
@@ -98,7 +164,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
         let attachment = self.outlets.attachment(socket);
         self.outlets.forget(socket);
+        let followed = followed_by(self, socket);
         let Some(client) = self.seats.borrow_mut().close(socket) else { return };
+        unfollow_unused(self, &followed);
         report(self);
         report_soon(self);
         let Some((end, attachment)) = self.turns.borrow_mut().end(socket, end, attachment, by) else { return };
@@ -164,6 +232,26 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if function.ends_socket() {
             self.states.remove(socket.id());
         }
+    }
+
+    /// Publications are lost for the subscribers of a topic, or for all sockets.
+    pub(super) fn lost(&self, topic: LogTopic, reason: Unrecovered) {
+        let Some(this) = self.this.upgrade() else { return };
+        let of_topic = |socket: &SocketId| {
+            let seats = self.seats.borrow();
+            topic.topic().is_none_or(|topic| seats.topics().subscribers(topic).contains(socket))
+        };
+        let sockets: Vec<_> = self.open_sockets().into_iter().filter(|(socket, _)| of_topic(socket)).collect();
+        let task = Rc::clone(&this);
+        start(&this, async move {
+            let Ok(replica) = task.awake().await else { return };
+            let socket = |(id, client): (SocketId, ClientId)| Socket::new(task.port(), id, client);
+            let sockets: Vec<_> = sockets.into_iter().map(socket).collect();
+            if let Err(failure) = replica.on_lost(&task.context(), topic.name(), reason, &sockets).await {
+                report_failure(&**task.host(), UserFunction::OnLost, Some(task.core.object()), None, &failure);
+                sockets.iter().for_each(|socket| socket.close(CloseCode::TRY_AGAIN, reason.as_str()));
+            }
+        });
     }
 
     /// A handler has returned an error: this socket ends, and no other.

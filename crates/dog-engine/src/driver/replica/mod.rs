@@ -1,16 +1,19 @@
 //! One life of a user's Replica.
 //!
-//! - this file: waking, requests, calls and casts, hibernation, the end
-//! - `handlers`: calls the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
+//! - this file: waking, calls and casts, hibernation, the end
+//! - `handlers`: requests and their seats, the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
 //! - `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
 //! - `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
+//! - `followers`: publications in their order; `publishing`: those that wait for a position
 //! - `socket_states`: what the user's code keeps per socket; `reporting`: how seats are reported; `topics`: messages for topics
 
 mod assigning;
+mod followers;
 mod handlers;
 mod identities;
 mod outlets;
 mod port;
+mod publishing;
 mod reporting;
 mod siblings;
 mod socket_states;
@@ -21,13 +24,11 @@ mod verbs;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use bytes::Bytes;
-use dog::internal::{Identity, Kind, LocalFuture, ReplicaPort};
-use dog::{Alarm, CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, Response, SocketId};
+use dog::internal::{Kind, LocalFuture, ReplicaPort};
+use dog::{Alarm, CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, SocketId};
 
-use super::calls::{ANSWER_DEADLINE, by_deadline, first_poll, unexpected_answer, user_function_by_deadline};
-use super::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade, keep_engine_extensions};
-use super::failures::{UserFunction, public_error, report_failure};
+use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer, user_function_by_deadline};
+use super::failures::{UserFunction, report_failure};
 use super::object::{Living, ObjectCore, alarms_due, answer, note_event, start, watch, writes_are_done};
 use crate::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket, View};
 use crate::fault_injection::{Fault, is_planted};
@@ -36,10 +37,12 @@ use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer
 use crate::reply::Reply;
 use crate::seats::{Seats, Topics};
 use assigning::Assigning;
+use followers::{Followers, acknowledge_all, head_came, publication_came};
 use identities::Identities;
 use outlets::Outlets;
 use port::Port;
-use reporting::{Reporting, Reports, acknowledged, report, report_newcomer};
+use publishing::Publishing;
+use reporting::{Reporting, Reports, acknowledged, report};
 use siblings::Siblings;
 use socket_states::SocketStates;
 use topics::{InterestReporting, Subscribable, topic_delivery_came};
@@ -59,6 +62,8 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     assigning: Assigning,
     reporting: Reporting,
     interests: InterestReporting,
+    followers: Followers,
+    publishing: Rc<Publishing>,
     /// The handle that the user's code has in the current activation, once it was given one.
     port: RefCell<Option<Rc<Port<R, H>>>>,
 }
@@ -113,6 +118,7 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
         let may_leave = self.is_reported_and_empty() && !self.core.store().alarms_are_busy();
         // What was dropped may have started a task or a write.
         if may_leave && self.core.life().is_idle() && writes_are_done(self) && self.core.leave_memory() {
+            acknowledge_all(&**self);
             self.host().replica_ended(self.address, self.core.epoch());
         }
         true
@@ -161,6 +167,8 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             assigning,
             reporting: Reporting::default(),
             interests: InterestReporting::default(),
+            followers: Followers::default(),
+            publishing: Rc::default(),
             port: RefCell::default(),
         })
     }
@@ -222,6 +230,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn enrol(&self, enrolment: Enrolment) {
         self.siblings.borrow_mut().enrol();
         self.seats.borrow_mut().set_limit(enrolment.limit);
+        self.publishing.set_deadline(enrolment.publish_within);
         let restored = self.assigning.set_rule(enrolment.assign);
         restored.into_iter().for_each(|socket| self.watch_unassigned(socket));
         self.update_view(enrolment.view);
@@ -240,69 +249,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             self.outlets.forget(socket);
         }
         self.turns.borrow_mut().clear();
+        self.followers.clear();
         self.reporting.wake();
         self.states.clear();
-    }
-
-    async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
-        // The ticket has to be valid when the request arrives, however long the activation takes.
-        let arrived = self.host().now();
-        let replica = self.awake().await?;
-        let taken = self.seats.borrow_mut().take(&ticket, arrived);
-        let seat = match taken {
-            Ok(seat) => seat,
-            Err(refusal) => return Ok(Fetched::Refused { request, refusal }),
-        };
-        request.extensions_mut().insert(SeatMark(seat));
-        let identity = request.extensions().get::<Identity>().map(|identity| identity.0.clone());
-        let context = self.context();
-        let mut received = std::pin::pin!(replica.receive(&context, request));
-        // Most handlers never wait: then one report has the used ticket and what became of the seat.
-        let answer = match first_poll(received.as_mut()).await {
-            Some(answer) => answer,
-            None => {
-                report_newcomer(self);
-                received.await
-            }
-        };
-        let mut response = answer.map_err(|failure| {
-            report_failure(&**self.host(), UserFunction::Receive, Some(self.core.object()), None, &failure);
-            self.release(seat);
-            public_error(&failure)
-        })?;
-        keep_engine_extensions(response.extensions_mut());
-        if response.extensions().get::<SeatMark>().is_some()
-            && self.siblings.borrow().are_of_later_life(ticket.id.epoch)
-        {
-            self.seat_is_known().await;
-        }
-        Ok(Fetched::Response(self.hand_over_seat(response, seat, identity)))
-    }
-
-    /// Gives the seat of an answered request to its socket, or to the body while it is streamed, or frees it.
-    fn hand_over_seat(&self, mut response: Response, seat: SeatId, identity: Option<Bytes>) -> Response {
-        if response.extensions_mut().remove::<SeatMark>().is_some_and(|mark| mark.0 == seat) {
-            if let Some(OpensStream(format, _)) = response.extensions_mut().remove() {
-                return self.open_stream(response, seat, format, identity);
-            }
-            // The socket opens before the client has the response, so the client misses no message after the response.
-            let Some(client) = self.seats.borrow().client_of(seat).cloned() else { return response };
-            let (socket, guard) = self.host().new_socket(self.address, &client, identity.as_ref());
-            identity.into_iter().for_each(|identity| self.identities.borrow_mut().set(socket, identity));
-            if let Some(FirstAttachment(attachment)) = response.extensions_mut().remove() {
-                self.host().set_attachment(socket, attachment);
-            }
-            self.open_socket(seat, socket);
-            response.extensions_mut().insert(Upgrade::new(self.address, socket, guard));
-            return response;
-        }
-        if response.body().is_stream() {
-            report_newcomer(self);
-            let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
-            return self.core.streams().count(response, Some(guard));
-        }
-        self.release(seat);
-        response
     }
 
     fn release(&self, seat: SeatId) {
@@ -383,6 +332,8 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 self.deliver(&delivery.message, delivery.except.as_ref().into());
             }
             ReplicaCast::DeliverTopic(delivery) => topic_delivery_came(&*self, &delivery),
+            ReplicaCast::Publication(delivery) => publication_came(&*self, delivery),
+            ReplicaCast::LogHead(head) => head_came(&*self, head),
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.reporting.note_heard(self.host().now());
                 self.seats.borrow_mut().acknowledge(epoch, sequence);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{
-    AppPort, Door, Except, GossipAnswers, GroupVerb, LocalFuture, ObjectPort, ReplicaPort, Session, StoragePort,
-    StreamFormat, Topic, Topics, VerbAnswer,
+    AppPort, Door, Except, GossipAnswers, GroupVerb, LocalFuture, LogVerb, LogVerbAnswer, ObjectPort, ReplicaPort,
+    Session, StoragePort, StreamFormat, Topic, Topics, VerbAnswer,
 };
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
@@ -224,6 +224,14 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         Box::pin(async move {
             driver()?;
             call_for_verb(&host, group, verb).await
+        })
+    }
+
+    fn log(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>> {
+        let (driver, host, group) = (self.driver_when_polled(), Rc::clone(&self.host), self.address.group);
+        Box::pin(async move {
+            let publishing = Rc::clone(&driver()?.publishing);
+            publishing.call(&host, group, verb).await
         })
     }
 

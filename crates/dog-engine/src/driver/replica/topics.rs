@@ -92,6 +92,8 @@ pub(super) trait Subscribable: Reports {
     /// All siblings.
     fn targets(&self) -> Targets;
     fn is_reported_and_empty(&self) -> bool;
+    /// A subscription to the topic has ended.
+    fn subscription_ended(&self, topic: &str);
 }
 
 fn check_open<R: Subscribable>(replica: &R, socket: SocketId) -> Result<(), Error> {
@@ -135,6 +137,7 @@ fn end_subscription<R: Subscribable>(driver: &R, socket: SocketId, topic: &str) 
     if driver.seats().borrow_mut().topics_mut().unsubscribe(socket, topic) {
         keep(driver, socket);
         report_soon(driver);
+        driver.subscription_ended(topic);
     }
 }
 
@@ -174,9 +177,14 @@ pub(super) fn broadcast_to<R: Subscribable>(driver: &R, topic: Topic, message: &
 pub(super) fn topic_delivery_came<R: Subscribable>(driver: &R, delivery: &TopicDelivery) {
     emit_to(driver, &delivery.topic, &delivery.message, delivery.except.as_ref().into());
     if delivery.asks {
-        driver.seats().borrow_mut().topics_mut().ask();
-        report(driver);
+        ask_for_topics(driver);
     }
+}
+
+/// The Group does not know the topics of this Replica.
+pub(super) fn ask_for_topics<R: Subscribable>(driver: &R) {
+    driver.seats().borrow_mut().topics_mut().ask();
+    report(driver);
 }
 
 /// The Group learns within 1 s of what it need not know at once.
@@ -259,6 +267,7 @@ fn refuse<R: Subscribable>(driver: &R, topic: &Topic) {
     driver.interests().settle(|waiting| (waiting == topic).then(|| Err(error())));
     let sockets = driver.seats().borrow_mut().topics_mut().refuse(topic);
     sockets.into_iter().for_each(|socket| keep(driver, socket));
+    driver.subscription_ended(topic);
 }
 
 #[cfg(test)]

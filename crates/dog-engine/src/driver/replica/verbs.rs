@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dog::http::StatusCode;
-use dog::internal::{Door, Except, GossipAnswers, Kind, StreamFormat, Streams};
+use dog::internal::{Door, Except, GossipAnswers, Kind, LogTopic, StreamFormat, Streams, Unrecovered};
 use dog::{
     BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
 
 use super::ReplicaDriver;
+use super::followers::{self, Followers, Follows};
 use super::outlets::Outlets;
 use super::reporting::{report, reported};
-use super::topics::{InterestReporting, Subscribable};
+use super::topics::{InterestReporting, Subscribable, emit_to};
 use super::turns::EndedBy;
 use crate::address::{SeatId, Targets};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
@@ -23,6 +24,7 @@ use crate::driver::object::Activation;
 use crate::event_stream;
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Host};
+use crate::log::Recorded;
 use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::repeats::log_limited;
 
@@ -39,9 +41,38 @@ impl<R: Replica, H: Host> Subscribable for ReplicaDriver<R, H> {
         self.siblings()
     }
 
+    fn subscription_ended(&self, topic: &str) {
+        followers::subscription_ended(self, topic);
+    }
+
     fn is_reported_and_empty(&self) -> bool {
         let seats = self.seats.borrow();
         seats.occupied() == 0 && seats.report().is_none() && seats.topics().is_reported()
+    }
+}
+
+impl<R: Replica, H: Host> Follows for ReplicaDriver<R, H> {
+    fn followers(&self) -> &Followers {
+        &self.followers
+    }
+
+    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) {
+        match topic.topic() {
+            None => drop(self.deliver(&publication.message, Except::Nobody)),
+            Some(topic) => emit_to(self, topic, &publication.message, Except::Nobody),
+        }
+    }
+
+    fn has_subscribers(&self, topic: &LogTopic) -> bool {
+        let seats = self.seats.borrow();
+        match topic.topic() {
+            None => !seats.sockets().is_empty(),
+            Some(topic) => !seats.topics().subscribers(topic).is_empty(),
+        }
+    }
+
+    fn publications_lost(&self, topic: &LogTopic, reason: Unrecovered) {
+        self.lost(topic.clone(), reason);
     }
 }
 

@@ -1,0 +1,94 @@
+//! What a Replica publishes: how many of its publications have no position yet, and how long they wait for it: [`Publishing`].
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dog::internal::{Kind, LogVerb, LogVerbAnswer};
+use dog::{Error, Policy};
+
+use crate::address::GroupAddress;
+use crate::driver::call_time::call_for_log;
+use crate::host::Host;
+
+/// How many publications of one Replica may have no position yet, and how many bytes of them.
+const MOST: usize = 1000;
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// The publications of a Replica that have no position yet.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    count: Cell<usize>,
+    bytes: Cell<usize>,
+    /// How long they wait, as the Group has told.
+    within: Cell<Duration>,
+}
+
+impl Default for Publishing {
+    fn default() -> Self {
+        let within = Cell::new(Policy::default().publish_deadline);
+        Self { count: Cell::new(0), bytes: Cell::new(0), within }
+    }
+}
+
+/// One of them. Dropped when its outcome is known.
+#[derive(Debug)]
+struct Admission {
+    publishing: Rc<Publishing>,
+    bytes: usize,
+}
+
+impl Publishing {
+    /// The Group has told how long publications may wait.
+    pub(super) fn set_deadline(&self, within: Duration) {
+        self.within.set(within);
+    }
+
+    fn admit(self: &Rc<Self>, bytes: usize) -> Result<Admission, Error> {
+        let (count, total) = (self.count.get() + 1, self.bytes.get() + bytes);
+        if count > MOST || total > MOST_BYTES {
+            let text = "too many publications of this Replica have no position yet: await some of them first";
+            return Err(Error::new(Kind::TooMany, text));
+        }
+        self.count.set(count);
+        self.bytes.set(total);
+        Ok(Admission { publishing: Rc::clone(self), bytes })
+    }
+
+    /// Has the Group use the log of a topic.
+    pub(super) async fn call(
+        self: &Rc<Self>,
+        host: &Rc<impl Host>,
+        group: GroupAddress,
+        verb: LogVerb,
+    ) -> Result<LogVerbAnswer, Error> {
+        let _admission = self.admit(verb.carried())?;
+        call_for_log(host, group, verb, Some(self.within.get())).await
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.publishing.count.update(|count| count - 1);
+        self.publishing.bytes.update(|bytes| bytes - self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_publications_without_a_position_are_bounded_by_number_and_by_bytes() {
+        let publishing = Rc::new(Publishing::default());
+        let mut all: Vec<Admission> = (0..MOST).map(|_| publishing.admit(1).unwrap()).collect();
+        assert!(publishing.admit(1).unwrap_err().is_too_many());
+        all.pop();
+        all.push(publishing.admit(1).unwrap());
+        all.clear();
+        let large = publishing.admit(MOST_BYTES).unwrap();
+        assert!(publishing.admit(1).unwrap_err().is_too_many());
+        drop(large);
+        assert!(publishing.admit(MOST_BYTES).is_ok());
+    }
+}

@@ -1,0 +1,70 @@
+//! The messages about publications.
+
+use dog::ReplicaId;
+use dog::internal::{LogBounds, LogEpoch, LogTopic, Position};
+use serde::{Deserialize, Serialize};
+
+use crate::log::{Missed, Recorded};
+
+/// A publication for the subscribers of its topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicationDelivery {
+    /// The topic.
+    pub topic: LogTopic,
+    /// The epoch of its log.
+    pub epoch: LogEpoch,
+    /// The publication.
+    pub publication: Recorded,
+    /// Whether the Group sends it because it does not know the topics of this Replica, and asks for a census of them.
+    pub asks: bool,
+    /// If the Replica begins to follow the log with this publication: what the log keeps.
+    pub begins: Option<LogBounds>,
+}
+
+/// Where a log ends, for a Replica that has not acknowledged it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadDelivery {
+    /// The topic.
+    pub topic: LogTopic,
+    /// The newest publication.
+    pub position: Position,
+}
+
+/// A Replica has everything up to these positions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// The Replica.
+    pub replica: ReplicaId,
+    /// For each topic, the newest position.
+    pub positions: Vec<(LogTopic, Position)>,
+}
+
+/// A Replica asks for publications that it has missed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedCall {
+    /// The Replica.
+    pub replica: ReplicaId,
+    /// The topic.
+    pub topic: LogTopic,
+    /// The position after which publications are missing.
+    pub since: Position,
+    /// Whether the Replica begins to follow the log. If the Group knows what it has acknowledged before, that counts and not
+    /// `since`.
+    pub begins: bool,
+}
+
+/// The answer to a [`MissedCall`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedAnswer {
+    /// The position after which the publications are.
+    pub since: Position,
+    /// The publications.
+    pub missed: Missed,
+}
+
+impl MissedAnswer {
+    /// The number of bytes of the publications in it.
+    pub fn carried(&self) -> usize {
+        self.missed.page.as_ref().map_or(0, |page| page.publications.iter().map(Recorded::size).sum())
+    }
+}
