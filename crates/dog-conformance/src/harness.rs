@@ -40,6 +40,8 @@ pub enum Capability {
     Parking,
     /// Restarts a Group whose object has crashed.
     GroupRestart,
+    /// Keeps a Group in memory for as long as its logs there.
+    LogsInMemory,
     /// Lets every object hibernate after every event, so that scenarios know when it does.
     Hibernation,
 }

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dog::{
-    ClientId, CloseCode, Context, Failure, Group, GroupContext, Limit, Policy, Replica, Request, Response, Result,
-    Socket,
+    ClientId, CloseCode, Context, Failure, Group, GroupContext, HistoryOrder, Limit, Log, NewPublication, Policy, ROOM,
+    Replica, Request, Response, Result, Socket,
 };
 use dog_native::{Handle, Server};
 use dog_test_support::app::{House, Plain};
@@ -38,6 +38,10 @@ impl Group for Sum {
 
     fn policy(&self) -> Policy {
         Policy { call_deadline: Duration::from_millis(100), ..Policy::default() }
+    }
+
+    fn log(&self, topic: &str) -> Log {
+        if topic == ROOM { Log::memory() } else { Log::none() }
     }
 
     async fn on_call(&self, _: &GroupContext, number: u64) -> Result<u64> {
@@ -158,6 +162,30 @@ async fn sockets_are_reached_counted_and_closed_without_a_seat() {
     assert_eq!(group.disconnect(&ann, CloseCode::POLICY, "removed").await.expect("an answer").sockets, 1);
     assert!(matches!(first.next_raw().await, Message::Close(Some(close)) if close.reason.as_str() == "removed"));
     drop((first, second));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn publications_have_the_order_of_their_calls_and_are_in_the_history() {
+    let server = server();
+    let handle = server.handle();
+    let running = server.start().await.expect("the server starts");
+    let group = handle.group::<Sum>("main");
+    let mut client = Client::connect(running.local_addr(), "/?u=ann").await;
+    assert_eq!(client.next_raw().await, Message::text("subscribed"));
+    let publish = |number: u64| group.publish(ROOM, NewPublication::new(number.to_string()).key(number.to_string()));
+    let positions = futures_util::future::try_join_all((1..=20).map(publish)).await.expect("published");
+    for (number, position) in (1..=20).zip(&positions) {
+        assert_eq!((position.epoch(), position.offset()), (positions[0].epoch(), number));
+        assert_eq!(client.next_raw().await, Message::text(number.to_string()));
+    }
+    assert_eq!(publish(7).await.expect("published before"), positions[6]);
+    let page = group.history(ROOM, Some(&positions[4]), HistoryOrder::NewestFirst, 2).await.expect("a page");
+    let texts: Vec<_> = page.publications.iter().filter_map(|publication| publication.message.as_text()).collect();
+    assert_eq!((texts, page.more, page.last().as_ref()), (vec!["4", "3"], true, Some(&positions[2])));
+    assert!(group.publish("t", "no log").await.unwrap_err().is_no_log());
+    assert!(group.publish(ROOM, vec![0; dog::MAX_PUBLICATION + 1]).await.unwrap_err().is_too_large());
+    drop(client);
     running.shutdown().await;
 }
 

@@ -5,6 +5,7 @@ use dog::{CloseCode, Context, Failure, Result, Socket, Timestamp, To};
 
 use super::class::TestClass;
 use super::earlier_life;
+use super::log;
 use super::protocol::{Act, Answer, Ask, Attached, GroupAsk, GroupReply, Step, Told, Whom, Why, waiting};
 use super::room::{ClassGroup, InRoom, Room};
 use super::storage_runner;
@@ -40,6 +41,7 @@ impl<C: TestClass> Room<C> {
                 self.taps.take().iter().for_each(Tap::end);
                 Ok(Told::Done)
             }
+            Act::Log(act) => log::act(cx, act).await,
             Act::Gossip { .. } | Act::Call { .. } => inquire(cx, act).await,
             Act::Task { task } => self.on_task(cx, task).await,
             Act::UseEarlierLife { name } => earlier_life::use_it::<C>(&name).await,

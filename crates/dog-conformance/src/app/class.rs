@@ -5,9 +5,11 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use dog::{ClientId, CloseCode, Failure, GroupContext, GroupId, Limit, Placement, Policy, ReplicaId, Result};
+use dog::{
+    ClientId, CloseCode, Failure, GroupContext, GroupId, Limit, Log, Placement, Policy, ROOM, ReplicaId, Result,
+};
 
-use super::protocol::{BOUND, BOUND_THERE, FAR, PLACED, TOGETHER, UNPLACEABLE, UNWAKEABLE};
+use super::protocol::{BOUND, BOUND_THERE, FAR, LOGGED, PLACED, SHORT, TOGETHER, UNPLACEABLE, UNWAKEABLE};
 
 /// What differs between the classes of Groups.
 pub trait TestClass: 'static {
@@ -176,4 +178,14 @@ pub fn named_replica(group: GroupId, client: &ClientId) -> ReplicaId {
     let shared = [TOGETHER, UNWAKEABLE].into_iter().find(|prefix| client.as_str().starts_with(prefix));
     let name = shared.unwrap_or(client.as_str());
     ReplicaId::from_name(NamedReplicas::NAME, &format!("{group}/{name}"))
+}
+
+/// The log of a topic in every Group.
+pub(super) fn log_of(topic: &str) -> Log {
+    match topic {
+        ROOM => Log::memory(),
+        topic if topic.starts_with(LOGGED) => Log::memory(),
+        topic if topic.starts_with(SHORT) => Log::memory().publications(3),
+        _ => Log::none(),
+    }
 }

@@ -29,6 +29,7 @@ mod group_calls;
 mod groups;
 mod hand_over;
 mod journal;
+mod log;
 mod log_records;
 pub mod protocol;
 mod responses;

@@ -9,11 +9,11 @@ use dog::http::header::CONTENT_TYPE;
 use dog::http::{HeaderValue, StatusCode};
 use dog::{
     Alarm, AutoResponse, Body, ClientId, Close, CloseCode, Context, Error, Failure, Group, GroupContext, Limit, List,
-    Message, Policy, Replica, ReplicaId, Request, Response, Result, Socket, SocketError, Storage, Timestamp,
+    Log, Message, Policy, Replica, ReplicaId, Request, Response, Result, Socket, SocketError, Storage, Timestamp,
 };
 use serde::Serialize;
 
-use super::class::TestClass;
+use super::class::{self, TestClass};
 use super::gate::Gates;
 use super::group_calls;
 use super::journal::Journal;
@@ -53,6 +53,10 @@ impl<C: TestClass> Group for ClassGroup<C> {
 
     fn policy(&self) -> Policy {
         C::policy()
+    }
+
+    fn log(&self, topic: &str) -> Log {
+        class::log_of(topic)
     }
 
     async fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {

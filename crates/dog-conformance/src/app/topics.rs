@@ -47,12 +47,12 @@ async fn sequence<C: TestClass>(cx: &Context<Room<C>>, socket: &Socket, count: u
     Ok(())
 }
 
-/// Calls every verb about topics. Returns their names with their outcomes.
+/// Calls every verb about topics and publications. Returns their names with their outcomes.
 pub(super) async fn all<C: TestClass>(
     cx: &Context<Room<C>>,
     socket: &Socket,
     text: &str,
-) -> [(&'static str, Result<(), Error>); 6] {
+) -> [(&'static str, Result<(), Error>); 7] {
     [
         ("emit_to", cx.emit_to("earlier", text)),
         ("broadcast_to", cx.broadcast_to("earlier", text)),
@@ -60,5 +60,6 @@ pub(super) async fn all<C: TestClass>(
         ("socket broadcast_to", socket.broadcast_to("earlier", text, To::Everyone)),
         ("subscribe", socket.subscribe("earlier").await),
         ("unsubscribe", socket.unsubscribe("earlier")),
+        ("publish", cx.publish(dog::ROOM, text).await.map(drop)),
     ]
 }

@@ -2,7 +2,8 @@
 
 use dog::http::StatusCode;
 use dog::{
-    BroadcastReport, ClientId, CloseCode, Group, GroupContext, GroupHandle, Request, Response, Result, text_response,
+    BroadcastReport, ClientId, CloseCode, Group, GroupContext, GroupHandle, HistoryOrder, Request, Response, Result,
+    text_response,
 };
 
 /// A `GroupHandle` and a `GroupContext` have the same verbs.
@@ -31,6 +32,12 @@ macro_rules! perform {
                     }
                 }
                 "sent".to_owned()
+            }
+            "publish" => $group.publish(&topic, text).await?.to_string(),
+            "history" => {
+                let page = $group.history(&topic, None, HistoryOrder::OldestFirst, 100).await?;
+                let texts = page.publications.iter().filter_map(|publication| publication.message.as_text());
+                texts.collect::<Vec<_>>().join(" ")
             }
             "confirmed" => reached(&$group.broadcast_confirmed(text).await?),
             "whisper" => reached(&$group.whisper(&ClientId::new(client)?, text).await?),

@@ -1,9 +1,9 @@
 //! The commands that scenarios use most, with their replies unpacked.
 
-use dog::{ClientId, ReplicaId};
+use dog::{ClientId, Position, ReplicaId};
 
 use super::Client;
-use crate::app::protocol::{Act, Answer, Ask, JournalReport, Told, TopicAct, Whom, Why};
+use crate::app::protocol::{Act, Answer, Ask, JournalReport, LogAct, LogTold, Told, TopicAct, Whom, Why};
 use crate::check::{Outcome, ScenarioFailure, eventually};
 
 impl Client {
@@ -104,6 +104,46 @@ impl Client {
         }
     }
 
+    /// Publishes to a topic. Returns the position.
+    ///
+    /// # Errors
+    /// If there is no such reply.
+    pub async fn publish(&mut self, topic: &str, text: &str) -> Outcome<Position> {
+        let (topic, text) = (topic.into(), text.into());
+        let positions = self.published(LogAct::Publish { topic, text, key: None }).await?;
+        positions.into_iter().next().ok_or_else(|| ScenarioFailure::new("no position"))
+    }
+
+    /// Publishes what the command says. Returns the positions.
+    ///
+    /// # Errors
+    /// If there is no such reply.
+    pub async fn published(&mut self, act: LogAct) -> Outcome<Vec<Position>> {
+        match self.ask(Act::Log(act)).await? {
+            Told::Log { log: LogTold::Published(positions) } => {
+                Ok(positions.iter().map(|position| position.parse()).collect::<Result<_, _>>()?)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Reads a page of a history: where the log ends, the publications, and whether there is more.
+    ///
+    /// # Errors
+    /// If there is no such reply.
+    pub async fn history(
+        &mut self,
+        topic: &str,
+        since: Option<&Position>,
+        (newest_first, limit): (bool, usize),
+    ) -> Outcome<(Position, Vec<(u64, String)>, bool)> {
+        let (topic, since) = (topic.into(), since.map(Position::to_string));
+        match self.ask(Act::Log(LogAct::History { topic, since, newest_first, limit })).await? {
+            Told::Log { log: LogTold::Page { head, publications, more } } => Ok((head.parse()?, publications, more)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Broadcasts to a topic.
     ///
     /// # Errors
@@ -121,12 +161,12 @@ impl Client {
         self.obey(Act::Topic(TopicAct::EmitTo { topic: topic.into(), text: text.into(), to })).await
     }
 
-    /// Sends a command about topics that must be refused. Returns why.
+    /// Sends a command that must be refused. Returns why.
     ///
     /// # Errors
     /// If the result is another one.
-    pub async fn refused(&mut self, act: TopicAct) -> Outcome<Why> {
-        match self.ask(Act::Topic(act)).await? {
+    pub async fn refused(&mut self, act: Act) -> Outcome<Why> {
+        match self.ask(act).await? {
             Told::Refused { why } => Ok(why),
             other => Err(unexpected(&other)),
         }

@@ -3,7 +3,7 @@
 use super::scenario::Scenario;
 use super::{
     alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, group_verbs,
-    handlers, hibernation, joining, late_identity, limit, lives, log_storage, messages, naming, order, placement,
+    handlers, hibernation, joining, late_identity, limit, lives, log, log_storage, messages, naming, order, placement,
     reentry, requests, restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
 };
 
@@ -20,6 +20,7 @@ pub fn all() -> Vec<Scenario> {
         whisper::scenarios,
         gossip::scenarios,
         topics::scenarios,
+        log::scenarios,
         handlers::scenarios,
         closing::scenarios,
         reentry::scenarios,
@@ -60,7 +61,7 @@ mod tests {
         assert_eq!(names.len(), scenarios.len());
         let held: BTreeSet<_> = scenarios.iter().flat_map(|scenario| scenario.promises).copied().collect();
         // Promise 16 is about the shutdown of a host, which has tests of its own.
-        let expected = (1..=15).chain([20, 21]);
+        let expected = (1..=15).chain([17, 18, 20, 21]);
         assert_eq!(held.into_iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 }

@@ -51,7 +51,7 @@ async fn partial(stage: &Stage, ask: fn(dog::ClientId) -> Ask) -> Outcome<(Why, 
     same(answers, others, "the answers of the others")?;
     same(missing.len(), 1, "how many did not answer")?;
     same(missing[0].0, second.replica(), "who did not answer")?;
-    Ok((missing[0].1, [asker, first, second, third]))
+    Ok((missing[0].1.clone(), [asker, first, second, third]))
 }
 
 async fn one_fails(stage: Stage) -> Outcome {

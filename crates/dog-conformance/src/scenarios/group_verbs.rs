@@ -26,9 +26,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 }
 
 /// The App (`verb`) and the Group's own code (`group?do=verb`) perform the same verbs.
-const BOTH: [(&str, &str); 2] = [("verb", ""), ("group", "&do=verb")];
+pub(super) const BOTH: [(&str, &str); 2] = [("verb", ""), ("group", "&do=verb")];
 
-async fn perform(group: &TestGroup, (action, by): (&str, &str), verb: &str) -> Outcome<String> {
+pub(super) async fn perform(group: &TestGroup, (action, by): (&str, &str), verb: &str) -> Outcome<String> {
     let path = format!("{}{by}&verb={verb}", group.path(action, "nobody"));
     let response = group.request("GET", &path, "").await?;
     same(response.status(), StatusCode::OK, verb)?;

@@ -53,7 +53,7 @@ async fn is_over(heir: &mut Client, name: &str) -> Outcome {
     let Told::UsedEarlierLife { outcomes, sockets } = heir.ask(Act::UseEarlierLife { name: name.into() }).await? else {
         return Err(crate::check::ScenarioFailure::new("expected the reply to UseEarlierLife, got another one"));
     };
-    same(outcomes.len(), 32, "verbs that were tried")?;
+    same(outcomes.len(), 33, "verbs that were tried")?;
     let done: Vec<_> = outcomes.iter().filter(|(_, why)| *why != Some(Why::Closed)).collect();
     ensure(done.is_empty(), format!("a life that is over has not failed with is_closed: {done:?}"))?;
     same(sockets, 0, "sockets that are open to it")?;

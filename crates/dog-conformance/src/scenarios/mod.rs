@@ -22,6 +22,7 @@ mod joining;
 mod late_identity;
 mod limit;
 mod lives;
+mod log;
 mod log_storage;
 mod messages;
 mod naming;

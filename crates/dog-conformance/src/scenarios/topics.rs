@@ -137,7 +137,7 @@ async fn limits(stage: Stage) -> Outcome {
             TopicAct::EmitTo { topic: bad.clone(), text: text.clone(), to },
             TopicAct::BroadcastTo { topic: bad.clone(), text, to },
         ] {
-            same(client.refused(act).await?, Why::InvalidTopic, "what is no topic")?;
+            same(client.refused(Act::Topic(act)).await?, Why::InvalidTopic, "what is no topic")?;
         }
     }
     let long = |number: usize| format!("{number:0>MAX_TOPIC$}");
@@ -145,7 +145,11 @@ async fn limits(stage: Stage) -> Outcome {
     for number in 0..fit {
         client.subscribe(&long(number)).await?;
     }
-    same(client.refused(TopicAct::Subscribe { topic: "a".into() }).await?, Why::TooMany, "a name too many")?;
+    same(
+        client.refused(Act::Topic(TopicAct::Subscribe { topic: "a".into() })).await?,
+        Why::TooMany,
+        "a name too many",
+    )?;
     client.unsubscribe(&long(0)).await?;
     for number in 1..fit {
         client.unsubscribe(&long(number)).await?;
@@ -153,7 +157,11 @@ async fn limits(stage: Stage) -> Outcome {
     for number in 0..MAX_TOPICS {
         client.subscribe(&number.to_string()).await?;
     }
-    same(client.refused(TopicAct::Subscribe { topic: "more".into() }).await?, Why::TooMany, "a topic too many")?;
+    same(
+        client.refused(Act::Topic(TopicAct::Subscribe { topic: "more".into() })).await?,
+        Why::TooMany,
+        "a topic too many",
+    )?;
     client.subscribe("7").await?;
     same(client.topics().await?.len(), MAX_TOPICS, "the topics of the socket")?;
     other.broadcast_to("more", "for nobody").await?;

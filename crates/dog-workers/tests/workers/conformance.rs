@@ -7,7 +7,7 @@ use dog_conformance::{Capability, Harness, Lack};
 use crate::workerd::{Disk, Workerd};
 
 /// The capabilities that the Worker lacks, because the runtime does these things itself.
-const LACKS: [Lack; 6] = [
+const LACKS: [Lack; 7] = [
     Lack { capability: Capability::Handshakes, reason: "the runtime answers handshakes before the Worker sees them" },
     Lack { capability: Capability::Frames, reason: "the runtime reads frames and chooses the close code" },
     Lack {
@@ -22,6 +22,7 @@ const LACKS: [Lack; 6] = [
         capability: Capability::PeerAddress,
         reason: "Cloudflare's front puts it into a header, and workerd alone does not",
     },
+    Lack { capability: Capability::LogsInMemory, reason: "a Group leaves memory when the platform wants it to" },
     Lack { capability: Capability::Backpressure, reason: "the runtime reads on while a handler runs" },
 ];
 

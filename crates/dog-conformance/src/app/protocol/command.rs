@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attached::Attached;
 use super::group_ask::{GroupAsk, GroupReply};
+use super::log::{LogAct, LogTold};
 use super::report::{Answer, Ask, Why};
 use super::storage_script::{Found, StorageStep};
 use super::task_act::TaskAct;
@@ -69,6 +70,8 @@ pub enum Act {
     },
     /// Something about topics.
     Topic(TopicAct),
+    /// Something about publications.
+    Log(LogAct),
     /// Answer a question as if a sibling had asked it.
     Ask {
         /// What.
@@ -309,6 +312,11 @@ pub enum Told {
     Answered {
         /// What.
         answer: Answer,
+    },
+    /// To [`Act::Log`].
+    Log {
+        /// The result.
+        log: LogTold,
     },
     /// To [`TopicAct::Topics`].
     Topics {

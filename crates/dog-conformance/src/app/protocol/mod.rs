@@ -5,6 +5,7 @@
 mod attached;
 mod command;
 mod group_ask;
+mod log;
 mod names;
 mod report;
 mod storage_script;
@@ -15,6 +16,7 @@ mod whom;
 pub use attached::Attached;
 pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, waiting};
 pub use group_ask::{GroupAsk, GroupReply};
+pub use log::{LOGGED, LogAct, LogTold, SHORT};
 pub use names::{
     AUTO_RESPONSE, BOUND, BOUND_THERE, FAILING, FAR, GATED, HOST, MARKED_HEADER, OVER, PLACED, REPLICA_HEADER, SORE,
     TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,

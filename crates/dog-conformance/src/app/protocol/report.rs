@@ -126,7 +126,7 @@ impl From<&dog::SocketError> for Cause {
 }
 
 /// The kind of a [`dog::Error`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Why {
     /// `is_too_large`
     TooLarge,
@@ -154,13 +154,21 @@ pub enum Why {
     InvalidName,
     /// `is_invalid_topic`
     InvalidTopic,
+    /// `is_no_log`
+    NoLog,
+    /// `unrecovered`
+    Unrecovered(String),
     /// None of these.
     Other,
 }
 
 impl From<&dog::Error> for Why {
     fn from(error: &dog::Error) -> Self {
+        if let Some(reason) = error.unrecovered() {
+            return Self::Unrecovered(reason.to_string());
+        }
         let kinds = [
+            (error.is_no_log(), Self::NoLog),
             (error.is_too_large(), Self::TooLarge),
             (error.is_encoding(), Self::Encoding),
             (error.is_closed(), Self::Closed),

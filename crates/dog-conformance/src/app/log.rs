@@ -1,0 +1,42 @@
+//! The commands about publications.
+
+use dog::{Context, Error, HistoryOrder, NewPublication, Position};
+use futures_util::future::try_join_all;
+
+use super::class::TestClass;
+use super::protocol::{LogAct, LogTold, Told};
+use super::room::Room;
+
+pub(super) async fn act<C: TestClass>(cx: &Context<Room<C>>, act: LogAct) -> Result<Told, Error> {
+    let positions = match act {
+        LogAct::Publish { topic, text, key } => vec![cx.publish(&topic, publication(text, key)).await?],
+        LogAct::PublishLong { topic, letters: [text, metadata, key] } => {
+            let key = (key > 0).then(|| "k".repeat(key));
+            let publication = publication("x".repeat(text), key).metadata(vec![7; metadata]);
+            vec![cx.publish(&topic, publication).await?]
+        }
+        LogAct::PublishMany { topic, name, count } => {
+            let topic = &topic;
+            let publish = |number| cx.publish(topic, format!("{name} {number}"));
+            try_join_all((0..count).map(publish)).await?
+        }
+        LogAct::History { topic, since, newest_first, limit } => {
+            let since: Option<Position> = since.map(|since| since.parse()).transpose()?;
+            let order = if newest_first { HistoryOrder::NewestFirst } else { HistoryOrder::OldestFirst };
+            let page = cx.history(&topic, since.as_ref(), order, limit).await?;
+            let text = |message: &dog::Message| message.as_text().unwrap_or_default().to_owned();
+            let publications = page.publications.iter().map(|each| (each.offset, text(&each.message))).collect();
+            let log = LogTold::Page { head: page.head.to_string(), publications, more: page.more };
+            return Ok(Told::Log { log });
+        }
+    };
+    Ok(Told::Log { log: LogTold::Published(positions.iter().map(Position::to_string).collect()) })
+}
+
+fn publication(text: String, key: Option<String>) -> NewPublication {
+    let publication = NewPublication::new(text);
+    match key {
+        Some(key) => publication.key(key),
+        None => publication,
+    }
+}

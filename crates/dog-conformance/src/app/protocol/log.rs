@@ -1,0 +1,68 @@
+//! Commands about publications.
+
+use serde::{Deserialize, Serialize};
+
+/// Topics that begin with this have a log in memory with the default bounds, and so has the room.
+pub const LOGGED: &str = "logged/";
+
+/// Topics that begin with this have a log of 3 publications.
+pub const SHORT: &str = "short/";
+
+/// The action of an [`Act::Log`](super::Act::Log). The topic `""` is the room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "log_do", rename_all = "snake_case")]
+pub enum LogAct {
+    /// Publish.
+    Publish {
+        /// To which topic.
+        topic: String,
+        /// What.
+        text: String,
+        /// The idempotency key.
+        key: Option<String>,
+    },
+    /// Publish a text of this many letters, with metadata and a key as long.
+    PublishLong {
+        /// To which topic.
+        topic: String,
+        /// How many letters the text, the metadata and the key have. A key of 0 letters is none.
+        letters: [usize; 3],
+    },
+    /// Publish `NAME 0`, `NAME 1` and so on, without waiting between them.
+    PublishMany {
+        /// To which topic.
+        topic: String,
+        /// The name.
+        name: String,
+        /// How many.
+        count: u32,
+    },
+    /// Read a page of the history.
+    History {
+        /// Of which topic.
+        topic: String,
+        /// The position, as text.
+        since: Option<String>,
+        /// Whether the newest come first.
+        newest_first: bool,
+        /// How many at most.
+        limit: usize,
+    },
+}
+
+/// The result of a [`LogAct`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogTold {
+    /// The positions of what was published, as text, in the order of the calls.
+    Published(Vec<String>),
+    /// A page.
+    Page {
+        /// Where the log ends, as text.
+        head: String,
+        /// The offsets and texts.
+        publications: Vec<(u64, String)>,
+        /// Whether there is more.
+        more: bool,
+    },
+}

@@ -1,0 +1,272 @@
+//! Promises 17 and 18: publications come to every subscriber, once, in one order, and what cannot be given is said.
+
+use dog::{MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, Position, ROOM};
+use futures_util::future::try_join_all;
+
+use super::group_verbs::{BOTH, perform};
+use super::hibernation::forgets;
+use super::restarts::kill_the_group;
+use super::scenario::{Scenario, scenario};
+use crate::app::protocol::{Act, LOGGED, LogAct, LogTold, SHORT, Told, Why};
+use crate::check::{Outcome, ScenarioFailure, ensure, same};
+use crate::client::{Client, Ending};
+use crate::harness::Capability;
+use crate::stage::Stage;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let scenarios = [
+        scenario("log_takes_publications_from_every_place", &[17, 18], places),
+        scenario("log_has_one_order_for_all_subscribers", &[17, 18], order),
+        scenario("log_has_a_publication_with_a_key_once", &[18], keys),
+        scenario("log_refuses_what_is_over_a_bound", &[12, 18], bounds),
+        scenario("log_says_which_page_it_cannot_give", &[18], pages),
+        scenario("log_is_heard_from_the_subscription_on", &[17, 20], subscriptions),
+    ];
+    let restart = scenario("log_that_ended_with_its_group_is_told_to_its_subscribers", &[9, 17], restarts)
+        .needing(&[Capability::LogsInMemory, Capability::GroupRestart]);
+    let asleep = scenario("log_misses_nobody_that_hibernates", &[13, 17], hibernation)
+        .needing(&[Capability::LogsInMemory, Capability::Hibernation]);
+    scenarios
+        .map(|scenario| scenario.needing(&[Capability::LogsInMemory]))
+        .into_iter()
+        .chain([restart, asleep])
+        .collect()
+}
+
+fn topic(name: &str) -> String {
+    format!("{LOGGED}{name}")
+}
+
+fn publish(topic: &str, text: &str, key: Option<&str>) -> LogAct {
+    LogAct::Publish { topic: topic.into(), text: text.into(), key: key.map(Into::into) }
+}
+
+/// The texts of a history, the oldest first.
+async fn texts(client: &mut Client, topic: &str) -> Outcome<Vec<String>> {
+    let (_, publications, _) = client.history(topic, None, (false, 1000)).await?;
+    Ok(publications.into_iter().map(|(_, text)| text).collect())
+}
+
+/// From a socket, from another Replica, from a request without a socket, from the App and from the Group.
+async fn places(stage: Stage) -> Outcome {
+    let group = stage.spread("pair", "places");
+    let mut clients = group.join_each(["a", "b", "c", "d", "e", "f"]).await?;
+    let logged = topic("t");
+    for (topic, due) in [(ROOM, &[0, 1, 2, 3, 4, 5][..]), (&logged, &[0, 2, 4])] {
+        for at in due.iter().filter(|_| topic != ROOM) {
+            clients[*at].subscribe(topic).await?;
+        }
+        let mut positions = vec![clients[0].publish(topic, "socket").await?, clients[5].publish(topic, "other").await?];
+        match group.command("b", Act::Log(publish(topic, "request", None))).await?.told {
+            Told::Log { log: LogTold::Published(one) } => positions.push(one[0].parse()?),
+            other => return Err(ScenarioFailure::new(format!("{other:?}"))),
+        }
+        for by in BOTH {
+            let position = perform(&group, by, &format!("publish&topic={topic}&text={}", by.0)).await?;
+            positions.push(position.parse()?);
+        }
+        let expected: Vec<_> = (1..=5).map(|offset| Position::new(positions[0].epoch().clone(), offset)).collect();
+        same(&positions, &expected, "the positions")?;
+        let published = ["socket", "other", "request", "verb", "group"];
+        for at in due {
+            for text in published {
+                same(clients[*at].hear().await?, text, "what a subscriber hears")?;
+            }
+        }
+        same(texts(&mut clients[1], topic).await?, published, "the history of a Replica")?;
+        for by in BOTH {
+            let history = perform(&group, by, &format!("history&topic={topic}")).await?;
+            same(history, published.join(" "), "the history of the App and the Group")?;
+        }
+    }
+    // What the Group has sent before comes before this, so nobody has heard anything twice, or what was not for it.
+    clients[0].publish(ROOM, "end").await?;
+    for client in &mut clients {
+        same(client.hear_until("end").await?, [""; 0], "what else is heard")?;
+    }
+    Ok(())
+}
+
+/// Six sockets on three Replicas or more publish at the same time.
+async fn order(stage: Stage) -> Outcome {
+    const COUNT: u32 = 50;
+    let group = stage.spread("pair", "order");
+    let mut clients = group.join_each(["a", "b", "c", "d", "e", "f"]).await?;
+    let publish_many = clients.iter_mut().map(|client| {
+        let (topic, name) = (ROOM.into(), client.id().to_string());
+        client.published(LogAct::PublishMany { topic, name, count: COUNT })
+    });
+    let positions = try_join_all(publish_many).await?;
+    let mut all: Vec<u64> = positions.iter().flatten().map(Position::offset).collect();
+    all.sort_unstable();
+    let total = u64::from(COUNT) * clients.len() as u64;
+    same(all, (1..=total).collect::<Vec<_>>(), "the offsets")?;
+    ensure(positions.iter().all(|own| own.is_sorted_by_key(Position::offset)), "an object's own are out of order")?;
+    let mut expected = vec![String::new(); all_of(total)];
+    for (client, own) in clients.iter().zip(&positions) {
+        for (number, position) in own.iter().enumerate() {
+            expected[all_of(position.offset() - 1)] = format!("{} {number}", client.id());
+        }
+    }
+    for client in &mut clients {
+        for text in &expected {
+            same(&client.hear().await?, text, "the next that a client hears")?;
+        }
+    }
+    // The log keeps 100.
+    let (mut since, mut kept) = (None, Vec::new());
+    loop {
+        let (head, publications, more) = clients[0].history(ROOM, since.as_ref(), (false, 40)).await?;
+        kept.extend(publications.into_iter().map(|(_, text)| text));
+        if !more {
+            break;
+        }
+        since = Some(Position::new(head.epoch().clone(), total - 100 + kept.len() as u64));
+    }
+    same(&kept[..], &expected[expected.len() - 100..], "the history")
+}
+
+fn all_of(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// A repeated publication is answered with the first position, wherever it comes from.
+async fn keys(stage: Stage) -> Outcome {
+    let group = stage.spread("single", "keys");
+    let [mut a, mut b] = group.join_each(["a", "b"]).await?;
+    let first = a.published(publish(ROOM, "first", Some("k"))).await?;
+    for client in [&mut b, &mut a] {
+        same(&client.published(publish(ROOM, "again", Some("k"))).await?, &first, "the position of a repeated one")?;
+    }
+    same(b.publish(ROOM, "next").await?.offset(), 2, "the next")?;
+    same(b.published(publish(&topic("t"), "elsewhere", Some("k"))).await?[0].offset(), 1, "a key of another topic")?;
+    for client in [&mut a, &mut b] {
+        same([client.hear().await?, client.hear().await?], ["first", "next"], "what is heard")?;
+    }
+    Ok(())
+}
+
+/// Nothing is published over a bound, and the socket goes on.
+async fn bounds(stage: Stage) -> Outcome {
+    let group = stage.pinned("pair", "bounds");
+    let mut client = group.join("client").await?;
+    let long = |letters| LogAct::PublishLong { topic: ROOM.into(), letters };
+    for letters in [[MAX_PUBLICATION + 1, 0, 0], [0, MAX_METADATA + 1, 0], [0, 0, MAX_PUBLICATION_KEY + 1]] {
+        same(client.refused(Act::Log(long(letters))).await?, Why::TooLarge, "what is too large")?;
+    }
+    for (act, why) in [
+        (publish(ROOM, "text", Some("")), Why::InvalidName),
+        (publish("a\nb", "text", None), Why::InvalidTopic),
+        (publish("no log", "text", None), Why::NoLog),
+        (LogAct::History { topic: "no log".into(), since: None, newest_first: true, limit: 1 }, Why::NoLog),
+        (LogAct::PublishMany { topic: topic("many"), name: "n".into(), count: 1001 }, Why::TooMany),
+    ] {
+        same(client.refused(Act::Log(act)).await?, why, "what cannot be published")?;
+    }
+    let most = [MAX_PUBLICATION, MAX_METADATA, MAX_PUBLICATION_KEY];
+    same(client.published(long(most)).await?[0].offset(), 1, "the offset of the largest")?;
+    same(client.hear().await?.len(), MAX_PUBLICATION, "what is heard")
+}
+
+/// Of five publications the log keeps three.
+async fn pages(stage: Stage) -> Outcome {
+    let group = stage.pinned("pair", "pages");
+    let mut client = group.join("client").await?;
+    let topic = &format!("{SHORT}x");
+    let (empty, none, _) = client.history(topic, None, (false, 9)).await?;
+    same((empty.offset(), none), (0, vec![]), "the history before the first")?;
+    let positions = client.published(LogAct::PublishMany { topic: topic.clone(), name: "n".into(), count: 5 }).await?;
+    same(positions[0].epoch(), empty.epoch(), "the epoch")?;
+    let at = |offset| Position::new(empty.epoch().clone(), offset);
+    for (since, newest_first, limit, expected, more) in [
+        (None, false, 9, &[3, 4, 5][..], false),
+        (None, true, 2, &[5, 4], true),
+        (Some(2), false, 1, &[3], true),
+        (Some(5), false, 9, &[], false),
+        (Some(4), true, 9, &[3], false),
+        (Some(1), true, 9, &[], false),
+    ] {
+        let page = client.history(topic, since.map(at).as_ref(), (newest_first, limit)).await?;
+        let expected: Vec<_> = expected.iter().map(|offset| (*offset, format!("n {}", offset - 1))).collect();
+        same(page, (at(5), expected, more), &format!("the page {since:?}, {newest_first}, {limit}"))?;
+    }
+    let other = format!("{}x:5", &empty.epoch().as_str()[1..]);
+    for (since, why) in [(at(1).to_string(), "expired"), (at(6).to_string(), "future"), (other, "epoch_unknown")] {
+        let act = LogAct::History { topic: topic.clone(), since: Some(since), newest_first: false, limit: 9 };
+        same(client.refused(Act::Log(act)).await?, Why::Unrecovered(why.into()), "why there is no page")?;
+    }
+    Ok(())
+}
+
+/// Who subscribes, or joins, hears what is published after that. Who has unsubscribed hears nothing.
+async fn subscriptions(stage: Stage) -> Outcome {
+    let group = stage.spread("single", "subscriptions");
+    let mut a = group.join("a").await?;
+    let topic = topic("s");
+    for text in ["t 1", "t 2"] {
+        a.publish(&topic, text).await?;
+    }
+    a.publish(ROOM, "room 1").await?;
+    let mut b = group.join("b").await?;
+    for round in 0..3 {
+        b.subscribe(&topic).await?;
+        a.publish(&topic, &format!("heard {round}")).await?;
+        same(b.hear().await?, format!("heard {round}"), "what a subscriber hears")?;
+        b.unsubscribe(&topic).await?;
+        a.publish(&topic, "not heard").await?;
+        a.publish(ROOM, "end").await?;
+        same(b.hear_until("end").await?, [""; 0], "what is heard without a subscription")?;
+    }
+    same(a.hear_until("room 1").await?, [""; 0], "what the first hears")
+}
+
+/// The log in memory is lost, and those who have followed it are told: by default their sockets close.
+async fn restarts(stage: Stage) -> Outcome {
+    let group = stage.spread("single", "restarts");
+    let mut clients = group.join_each(["a", "b", "c"]).await?;
+    let before = clients[0].publish(ROOM, "1").await?;
+    for client in &mut clients {
+        same(client.hear().await?, "1", "what is heard before")?;
+    }
+    kill_the_group(&group).await?;
+    let after: Position = perform(&group, BOTH[0], "publish&topic=&text=2").await?.parse()?;
+    ensure(after.epoch() != before.epoch(), "the epoch is the same after the log was lost")?;
+    same(after.offset(), 1, "the first offset of the new epoch")?;
+    for client in &mut clients {
+        same(client.ended().await?, Ending { code: 1013, reason: "epoch_unknown".into() }, "how a socket ends")?;
+    }
+    let [mut d, mut e] = group.join_each(["d", "e"]).await?;
+    same(d.publish(ROOM, "3").await?, Position::new(after.epoch().clone(), 2), "the next")?;
+    for client in [&mut d, &mut e] {
+        same(client.hear().await?, "3", "what is heard after")?;
+    }
+    Ok(())
+}
+
+/// Replicas hibernate between publications, and the Group keeps its log in memory.
+async fn hibernation(stage: Stage) -> Outcome {
+    let group = stage.pinned("single", "hibernation");
+    let [mut speaker, mut near, mut far] = group.join_each(["speaker", "near", "far"]).await?;
+    let topic = topic("t");
+    near.subscribe(&topic).await?;
+    far.subscribe(&topic).await?;
+    let mut epoch = None;
+    for round in 1..=4 {
+        forgets(&mut near).await?;
+        forgets(&mut far).await?;
+        let (room, logged) = (format!("room {round}"), format!("t {round}"));
+        let position = speaker.publish(ROOM, &room).await?;
+        same(position.offset(), round, "the offset")?;
+        same(position.epoch(), epoch.get_or_insert_with(|| position.epoch().clone()), "the epoch")?;
+        speaker.publish(&topic, &logged).await?;
+        for client in [&mut near, &mut far] {
+            same(
+                [client.hear().await?, client.hear().await?],
+                [&room[..], &logged],
+                "what is heard after hibernation",
+            )?;
+        }
+        same(speaker.hear().await?, room, "what the speaker hears")?;
+    }
+    Ok(())
+}
