@@ -21,6 +21,18 @@ pub enum Fault {
     DisconnectSparesOne,
     /// What a Group sends is not sent to the youngest of its members.
     YoungestIsNotTold,
+    /// A Group counts one socket too few.
+    CountMissesOne,
+    /// Each page of clients but the first leaves out the client that it begins with.
+    PageSkipsOne,
+    /// What a Group returns names no Replica that has not answered.
+    SilenceIsNotNamed,
+    /// A Replica that is closed to newcomers gives them seats.
+    ClosingIsIgnored,
+    /// A ticket that a closed Replica has refused is not given back.
+    RefusedTicketIsKept,
+    /// `subscribe` ends before the Group knows that the topic has subscribers there.
+    SubscriptionIsNotAwaited,
 }
 
 #[cfg(feature = "fault-injection")]

@@ -2,7 +2,7 @@
 
 use dog::{Error, Failure, Group, GroupContext, GroupHandle, Result};
 
-use crate::record::Witness;
+use crate::witness::Witness;
 
 /// A call: its number, what to do, and how many calls of the same cycle have led to it.
 pub(crate) type Order = (u64, u8, u32);

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use dog::internal::{decode, encode, log_records, write_log_record};
 use dog::{Result, Storage};
 
-use crate::record::Witness;
+use crate::witness::Witness;
 
 /// The key of the record.
 pub(crate) const RECORD: &[u8] = b"log\0counts";

@@ -9,7 +9,7 @@ use dog_testing::EventClient;
 use dog_testing::world::{ClientKey, ClientState, World};
 use http::StatusCode;
 
-use crate::record::Witness;
+use crate::witness::Witness;
 
 /// The first message of an event stream has this kind. It names the socket and its session.
 const HELLO: &str = "o";

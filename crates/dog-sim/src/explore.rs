@@ -118,6 +118,12 @@ fn fault(bug: Bug) -> Option<Fault> {
         Bug::RepeatedCall => Some(Fault::CallsAreRepeated),
         Bug::SparedSocket => Some(Fault::DisconnectSparesOne),
         Bug::UntoldMember => Some(Fault::YoungestIsNotTold),
+        Bug::MissedSocket => Some(Fault::CountMissesOne),
+        Bug::SkippedClient => Some(Fault::PageSkipsOne),
+        Bug::UnnamedReplica => Some(Fault::SilenceIsNotNamed),
+        Bug::IgnoredClosing => Some(Fault::ClosingIsIgnored),
+        Bug::KeptTicket => Some(Fault::RefusedTicketIsKept),
+        Bug::UnawaitedSubscription => Some(Fault::SubscriptionIsNotAwaited),
         _ => None,
     }
 }

@@ -1,17 +1,21 @@
-//! The verbs of a Group, from the App: what a request does.
+//! The verbs of a Group, from the App and from Replicas: what a run does with them.
 
 use std::collections::BTreeMap;
 
 use dog::{BroadcastReport, ClientId, CloseCode, Error, Group, GroupHandle, Message, Request, Response, Result};
 use http::StatusCode;
 
-use crate::record::Witness;
-use crate::verb_record::{Outcome, VerbRecord};
+use crate::sent::Sent;
+use crate::verb_record::{GroupVerb, Outcome, Reach, VerbRecord};
+use crate::witness::Witness;
 
 /// The requests of clients that let the App use a verb.
 pub(crate) const REQUESTS: &[&str] = &[
     "/verb?do=cast",
     "/verb?do=broadcast",
+    "/verb?do=broadcast",
+    "/verb?do=broadcast-to&topic=a",
+    "/verb?do=broadcast-to&topic=b",
     "/verb?do=whisper&to=c1",
     "/verb?do=disconnect&to=c2",
     "/verb?do=clients",
@@ -24,16 +28,58 @@ const PAGE: usize = 2;
 /// Carries out the verb that a request names, and records its outcome under the number that the request has.
 pub(crate) async fn perform(witness: &Witness, group: &GroupHandle<impl Group>, request: &Request) -> Result<Response> {
     let parameter = |name| dog::query_param(request, name).unwrap_or_default();
-    let number = match parameter("number").parse() {
-        Ok(number) => number,
-        Err(_) => witness.record().verbs().begins(),
-    };
-    let outcome = verb(group, &parameter("do"), &parameter("to"), number).await;
-    witness.record().verbs().ends(number, outcome);
+    let number = parameter("number").parse().ok();
+    let verb = parameter("do");
+    if verb == "broadcast-to" {
+        broadcast_to(witness, group, number, &parameter("topic"));
+    } else {
+        run(witness, group, number, (&verb, &parameter("to"))).await;
+    }
     Ok(dog::text_response(StatusCode::OK, "done"))
 }
 
-async fn verb(group: &GroupHandle<impl Group>, verb: &str, to: &str, number: u64) -> Result<Outcome, Error> {
+/// Closes the sockets of a client.
+pub(crate) async fn disconnect(witness: &Witness, group: &GroupHandle<impl Group>, client: &ClientId) {
+    run(witness, group, None, ("disconnect", client.as_str())).await;
+}
+
+async fn run(witness: &Witness, group: &GroupHandle<impl Group>, number: Option<u64>, (verb, to): (&str, &str)) {
+    let number = {
+        let mut record = witness.record();
+        let number = number.unwrap_or_else(|| record.verbs().begins());
+        let reach = match verb {
+            "broadcast" | "whisper" => Some(Reach::Sends),
+            "disconnect" => Some(Reach::Closes),
+            _ => None,
+        };
+        let client = Some(to.to_owned()).filter(|client| !client.is_empty());
+        if let Some(reach) = reach {
+            record.verbs().reports(number, GroupVerb { group: group.id(), client, reach });
+        }
+        number
+    };
+    let outcome = outcome(group, verb, to, number).await;
+    witness.record().verbs().ends(number, outcome);
+}
+
+/// Sends to the subscribers of a topic. All that are subscribed now must hear it.
+pub(crate) fn broadcast_to(witness: &Witness, group: &GroupHandle<impl Group>, number: Option<u64>, topic: &str) {
+    let (sender, place) = {
+        let mut record = witness.record();
+        let number = number.unwrap_or_else(|| record.verbs().begins());
+        let name = record.next_message(VerbRecord::message(number).0);
+        let (subscribed, life) = (record.topics().subscribers(topic), record.running_life());
+        let sent = Sent::new(name, group.id()).to_topic(topic).over_its_group(life);
+        sent.is_owed(&mut record, |socket, _, _| subscribed.contains(&socket));
+        name
+    };
+    let sent = group.broadcast_to(topic, Message::text(format!("v {sender} {place} - {topic}")));
+    if sent.is_err() {
+        witness.record().owed.retain(|(owed, _), _| *owed != (sender, place));
+    }
+}
+
+async fn outcome(group: &GroupHandle<impl Group>, verb: &str, to: &str, number: u64) -> Result<Outcome, Error> {
     let (sender, place) = VerbRecord::message(number);
     let message = Message::text(format!("v {sender} {place} -"));
     match verb {

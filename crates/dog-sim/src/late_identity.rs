@@ -2,7 +2,8 @@
 
 use dog::{Anonymous, ClientId, CloseCode, Error, Group, GroupHandle, ReplicaHandle, Socket, Timestamp};
 
-use crate::record::{RunRecord, Witness};
+use crate::record::RunRecord;
+use crate::witness::Witness;
 
 /// The code with which sockets close whose clients were not assigned in time.
 pub(crate) const UNASSIGNED: CloseCode = CloseCode::from_raw(4008);

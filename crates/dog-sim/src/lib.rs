@@ -9,56 +9,67 @@
 //! - `stored`: what objects have stored; `checks`: counts of the checks of each promise
 //! - `tasks`: what tasks of objects do, and the checks of that; `task_record`: when they may act
 //! - `moment`: names of messages, and what came first; `owed`: a message that a socket must receive
-//! - `topic_record`, `late_record`, `say_record`: what is known of topics, of clients that become known later, and of what
-//!   clients of event streams have said
+//! - `topic_record`, `late_record`, `say_record`, `seat_record`: what is known of topics, of clients that become known later, of
+//!   what clients of event streams have said, and of seats and closed Replicas
 //! - `calls`: typed calls to Groups; `call_record`: how each may end
 //! - `group_verbs`: the verbs of a Group; `verb_record`: what they have said, and whom they have reached
-//! - `entries`: two entries that objects keep equal
-//! - `record`: what the App's handlers record, and the checks of that; `record_checks`: those of its parts; `sent`: to
-//!   whom a message is owed
-//! - `topics`, `late_identity`, `event_streams`: what the App and its clients do with these; `app`: the App
-//! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `run`: a run in progress
-//! - `placement`: checks where new clients are placed when all faults are healed; `verb_check`: checks the verbs of Groups then;
-//!   `settle`: the other checks at that time
+//! - `entries`: two entries that objects keep equal; `alarms`: alarms, each with an entry beside it
+//! - `record`: what the App's handlers record, and the checks of that; `record_checks`: those of its parts; `witness`: the
+//!   handle to it; `sent`: to whom a message is owed
+//! - `gate`, `endless`: requests that wait, and bodies that never end
+//! - `topics`, `late_identity`, `event_streams`: what the App and its clients do with these; `objects`: the Group and its
+//!   Replicas; `app`: the App
+//! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `reports`: checks of what verbs report; `run`: a run
+//!   in progress
+//! - `closing` and `placement` check what a closed Replica does, and where new clients are placed, when all faults are healed;
+//!   `verb_check`: checks the verbs of Groups then; `settle`: the other checks at that time
 //! - `workload`: the actions of a run; `explore`: one run; `many`: many runs in parallel
 //!
 //! | promise | its checker | when |
 //! |---|---|---|
-//! | 1 | `RunRecord::check_limit`; `Watch::lets_in`: no ticket twice, none that has expired | with every seat |
+//! | 1 | `SeatRecord::check_limit`; `Watch::lets_in`: no ticket twice, none that has expired | with every seat |
 //! | 2, 3 | `check_sticky`, `check_least_used` in `placement` | when all is healed |
+//! | 3 | `SeatRecord::check_newcomer`: from the moment on at which a Replica has closed, it gives no seat to a newcomer; `ClosingCheck`: it keeps those who are there, and is used again; `check_books` in `settle`: its Group knows | with every seat; when all is healed |
 //! | 4 | `Sent::is_owed`, `Watch::check_owed`: a sender knows all Replicas with sockets | with every message, twice per second |
 //! | 5 | `Watch::check_order` | with every message that a client receives |
-//! | 6 | `Watch::check_order` (at most once), `Watch::hears` (who is left out, and who was whispered to), `Watch::check_owed`; `VerbCheck`: a verb of a Group reaches or closes exactly the sockets that are open, and leaves no Group that did not exist | the same; when all is healed |
+//! | 6 | `Watch::check_order` (at most once), `Watch::hears` (who is left out, and who was whispered to), `Watch::check_owed`; `Reports`: a verb of a Group reaches or closes each socket that was open throughout and that its Group knew, or its report names the Replica; `VerbCheck`: it reaches or closes exactly the sockets that are open, and leaves no Group that did not exist | the same; with every verb of a Group; when all is healed |
 //! | 7 | `RunRecord::handler_begins`, `RunRecord::command`, for event streams `SayRecord`; `check_handlers`, `check_says` in `settle`: none is missing or hangs | with every handler; when all is healed |
-//! | 8 | `check_books` in `settle`: the books are what is open; `LateRecord`: a client is named once, and whispers reach it from then on; `VerbCheck`: `count` and `clients` agree with the sockets | when all is healed; with every handler |
+//! | 8 | `check_books` in `settle`: the books are what is open; `LateRecord`: a client is named once, and whispers reach it from then on; `VerbCheck`: `count` and `clients` agree with the sockets; `ClosingCheck`: a ticket that was refused is not reserved any more | when all is healed; with every handler |
 //! | 9 | `check_books`, `check_lives` in `settle`; the messages of `check_broadcasts` | when all is healed |
 //! | 10 | `Watch::check_life`, `Watch::check_sender`, `Watch::writes`, `Watch::lets_in`, `Stored::counted`, `check_lives` in `settle` | with every message, write, ticket and count; when all is healed |
 //! | 11 | `Stored::found` (whole, and what was acknowledged), `RunRecord::alarm_rang` (with the entry of its transaction) | whenever an object wakes or an alarm rings; when all is healed |
 //! | 12 | `LateRecord::check_due`, `LateRecord::closes_unassigned`: of its bounds only the time in which a client has to be assigned | twice per second; with every end of a socket |
 //! | 13 | `RunRecord::finds_attached`; `check_hibernation` in `settle` | with every handler; when all is healed |
 //! | 14 | `Watch::panics`, `work_safely` in `explore`: no panic but those that were asked for; `CallRecord`: each call ends once and in time, runs at most once, and a cycle ends | with every panic; with every call; when all is healed |
-//! | 20 | `TopicRecord::hears`: only subscribers hear; `Sending::is_owed` in `topics`, `Watch::check_owed`: all subscribers hear; `TopicRecord::finds`: a socket keeps its topics | with every message; twice per second; with every handler |
+//! | 20 | `TopicRecord::hears`: only subscribers hear; `Sending::is_owed` in `topics`, `group_verbs::broadcast_to`, `Watch::check_owed`: all subscribers hear, also what the Group sends; `TopicRecord::finds`: a socket keeps its topics; `VerbCheck`: the Group reaches exactly the subscribers | with every message; twice per second; with every handler; when all is healed |
 //! | 21 | `TaskRecord::may_act`, `TaskCheck::ticks`: a task acts in its own life only, and ticks on time; `Stored::alarm_rang` (in time, and not replaced), `Stored::check_alarms` (it has rung) | with every tick of a task; whenever an alarm rings; when all is healed |
 
+mod alarms;
 mod app;
 mod call_record;
 mod calls;
 mod checks;
+mod closing;
+mod endless;
 mod entries;
 mod event_streams;
 mod explore;
+mod gate;
 mod group_verbs;
 mod late_identity;
 mod late_record;
 mod many;
 mod moment;
+mod objects;
 mod owed;
 mod placement;
 mod plan;
 mod record;
 mod record_checks;
+mod reports;
 mod run;
 mod say_record;
+mod seat_record;
 mod sent;
 mod settle;
 mod stored;
@@ -69,6 +80,7 @@ mod topics;
 mod verb_check;
 mod verb_record;
 mod watch;
+mod witness;
 mod workload;
 
 pub use checks::Checks;

@@ -8,6 +8,8 @@ pub(crate) struct Owed {
     /// The life that sent it. If that life crashes, the message is no longer owed. A whisper has the default value
     /// here.
     pub(crate) sender: Epoch,
+    /// A Group has to pass it on, and has not done so yet. If that Group loses what it has to do, the message is no longer owed.
+    pub(crate) is_to_relay: bool,
     pub(crate) since: Timestamp,
     /// The socket's Replica was among those that the message was sent to.
     pub(crate) addressed: bool,

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use dog::{Close, CloseCode, Group, GroupId, Placement, ReplicaId};
-use dog_engine::address::{GroupAddress, Object};
+use dog::{Close, CloseCode, Placement, ReplicaId};
 use dog_engine::books::{MemberSeats, MemberState};
-use dog_testing::world::{ClientKey, Driver, Micros, World};
+use dog_testing::world::{ClientKey, Micros, World};
 
-use crate::app::{Hall, Rules};
+use crate::objects::Rules;
 use crate::run::Run;
-
-/// How long a new client waits for its socket. This is longer than a join takes.
-const PLACED: Micros = 5_000_000;
 
 /// The time in which a Group learns that a client has left.
 const LEFT: Micros = 300_000;
@@ -47,11 +43,11 @@ impl<'run> PlacementCheck<'run> {
     }
 
     /// Promise 3: a client that the Group does not remember is placed on the Replica with most room, or with least if the
-    /// policy says so. A parked Replica is used before a new one.
+    /// policy says so, among those that are not closed to newcomers. A parked Replica is used before a new one.
     fn check_least_used(&mut self, group: &str, name: &str) -> Option<(ClientKey, ReplicaId)> {
-        let books = self.books(group);
+        let books = self.run.books(group);
         let expected = self.expected(books.as_deref());
-        let (client, replica) = self.connect(group, name)?;
+        let (client, replica) = self.run.place(group, name)?;
         self.run.witness().record().checks.count(3);
         let is_known = books.iter().flatten().any(|member| Some(member.replica) == replica);
         let wrong = match (replica, expected) {
@@ -72,8 +68,8 @@ impl<'run> PlacementCheck<'run> {
         let limit = self.run.plan().rules.limit;
         let is_it = |member: &&MemberSeats| member.replica == replica;
         let has_room = |books: &Vec<MemberSeats>| books.iter().find(is_it).is_some_and(|member| seats(member) < limit);
-        let has_room = self.books(group).as_ref().is_some_and(has_room);
-        let Some((second, at)) = self.connect(group, name) else { return false };
+        let has_room = self.run.books(group).as_ref().is_some_and(has_room);
+        let Some((second, at)) = self.run.place(group, name) else { return false };
         self.run.witness().record().checks.count(2);
         let mut is_held = !has_room || at == Some(replica);
         if is_held && at == Some(replica) {
@@ -83,7 +79,7 @@ impl<'run> PlacementCheck<'run> {
             if !self.run.pass(self.absence()) {
                 return false;
             }
-            let Some((_, back)) = self.connect(group, name) else { return false };
+            let Some((_, back)) = self.run.place(group, name) else { return false };
             is_held = back == Some(replica);
         }
         if !is_held {
@@ -101,35 +97,19 @@ impl<'run> PlacementCheck<'run> {
         if is_remembered { World::span(parked) } else { LEFT }
     }
 
-    /// Connects a client. Returns its Replica. `None` if a promise was broken.
-    fn connect(&mut self, group: &str, name: &str) -> Option<(ClientKey, Option<ReplicaId>)> {
-        let client = self.run.connect(0, &format!("/ws?u={name}&g={group}"));
-        let is_well = self.run.pass(PLACED);
-        let socket = self.run.world().client_socket(client);
-        is_well.then_some((client, socket.map(|(at, _)| at.replica)))
-    }
-
-    /// Returns the books of a Group, if it is awake.
-    fn books(&self, group: &str) -> Option<Vec<MemberSeats>> {
-        let class = self.run.world().class(Hall::NAME)?;
-        let address = GroupAddress { class, group: GroupId::from_name(Hall::NAME, group) };
-        match self.run.world().driver(Object::Group(address))? {
-            Driver::Group(driver) => driver.members(),
-            Driver::Replica(_) => None,
-        }
-    }
-
     fn expected(&self, books: Option<&[MemberSeats]>) -> Expected {
         let Some(books) = books else { return Expected::Unknown };
         let active = books.iter().filter(|member| member.state == MemberState::Active);
         let Rules { limit, policy, .. } = self.run.plan().rules;
-        let with_room = active.clone().map(seats).filter(|seats| *seats < limit);
+        // `check_books` has compared with the truth who is closed.
+        let open = active.filter(|member| !member.is_closed);
+        let with_room = open.clone().map(seats).filter(|seats| *seats < limit);
         let first = match policy.placement {
             Placement::LeastUsed => with_room.min(),
             Placement::FillFirst => with_room.max(),
         };
         if let Some(first) = first {
-            let best = active.filter(|member| seats(member) == first);
+            let best = open.filter(|member| seats(member) == first);
             return Expected::Any(best.map(|member| member.replica).collect());
         }
         let parked: Vec<ReplicaId> =

@@ -6,8 +6,8 @@ use dog::{Placement, Policy};
 use dog_engine::host::LivenessChecks;
 use dog_testing::world::{Bug, DiskConfig, Random, Weather, WorldConfig};
 
-use crate::app::Rules;
 use crate::late_identity::UNASSIGNED;
+use crate::objects::Rules;
 
 /// What happens in a run, and how often.
 #[derive(Clone, Debug)]

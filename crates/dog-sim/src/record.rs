@@ -2,7 +2,6 @@
 //! [`Watch`](crate::watch::Watch), which observes the hosts.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 use dog_testing::world::{Random, World};
@@ -13,6 +12,7 @@ use crate::late_record::LateRecord;
 use crate::moment::{MessageName, Moment};
 use crate::owed::Owed;
 use crate::say_record::SayRecord;
+use crate::seat_record::SeatRecord;
 use crate::stored::{ObjectId, Stored};
 use crate::task_record::TaskRecord;
 use crate::topic_record::TopicRecord;
@@ -53,7 +53,6 @@ impl SocketRecord {
 pub(crate) struct RunRecord {
     pub(crate) violations: Vec<Violation>,
     pub(crate) checks: Checks,
-    limit: u32,
     pub(crate) now: Timestamp,
     pub(crate) random: Random,
     /// How many of 1,000 activations fail.
@@ -68,10 +67,7 @@ pub(crate) struct RunRecord {
     /// The number of commanded panics that have not happened yet.
     pub(crate) panics: u32,
     pub(crate) sockets: BTreeMap<SocketId, SocketRecord>,
-    /// Requests that are being answered, or whose answers are being read, per life of a Replica.
-    in_flight: BTreeMap<(ReplicaId, u64), u32>,
-    /// Open sockets, per life of a Replica.
-    open: BTreeMap<(ReplicaId, u64), u32>,
+    seats: SeatRecord,
     pub(crate) owed: BTreeMap<(MessageName, SocketId), Owed>,
     /// How many messages the sender of each whisper had sent when the whisper ended.
     pub(crate) whispers: BTreeMap<MessageName, u64>,
@@ -90,18 +86,14 @@ pub(crate) struct RunRecord {
     pub(crate) harmed_when_healed: u64,
     /// The number of cuts so far, unless there is one now.
     cuts: Option<u64>,
+    relays_are_sure: bool,
 }
 
-/// A handle to the record in the [`Env`](dog::Env) of the objects.
-#[derive(Clone, Debug)]
-pub(crate) struct Witness(Arc<Mutex<RunRecord>>);
-
-impl Witness {
+impl RunRecord {
     pub(crate) fn new(seed: u64, limit: u32, activations_fail: u32) -> Self {
-        Self(Arc::new(Mutex::new(RunRecord {
+        Self {
             violations: Vec::new(),
             checks: Checks::default(),
-            limit,
             now: Timestamp::default(),
             random: Random::new(!seed),
             activations_fail,
@@ -111,8 +103,7 @@ impl Witness {
             next_attachment: 0,
             panics: 0,
             sockets: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
-            open: BTreeMap::new(),
+            seats: SeatRecord::new(limit),
             owed: BTreeMap::new(),
             whispers: BTreeMap::new(),
             stored: Stored::default(),
@@ -126,38 +117,10 @@ impl Witness {
             harmed: 0,
             harmed_when_healed: 0,
             cuts: None,
-        })))
-    }
-
-    pub(crate) fn record(&self) -> MutexGuard<'_, RunRecord> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Records that a request has a seat until the returned value is dropped.
-    pub(crate) fn take_seat(&self, replica: ReplicaId, life: u64) -> InFlight {
-        let mut record = self.record();
-        *record.in_flight.entry((replica, life)).or_default() += 1;
-        record.check_limit(replica, life);
-        InFlight { witness: self.clone(), seat: (replica, life) }
-    }
-}
-
-/// A request that has a seat.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    witness: Witness,
-    seat: (ReplicaId, u64),
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if let Some(count) = self.witness.record().in_flight.get_mut(&self.seat) {
-            *count -= 1;
+            relays_are_sure: false,
         }
     }
-}
 
-impl RunRecord {
     pub(crate) fn broken(&mut self, promise: u8, what: impl Into<String>) {
         self.violations.push(Violation { promise, what: what.into() });
     }
@@ -166,16 +129,6 @@ impl RunRecord {
         self.checks.count(promise);
         if let Err(what) = outcome {
             self.broken(promise, what);
-        }
-    }
-
-    /// Promise 1, for one life. When an old and a new life run at the same time, each keeps the limit by its own count.
-    fn check_limit(&mut self, replica: ReplicaId, life: u64) {
-        self.checks.count(1);
-        let count = |seats: &BTreeMap<(ReplicaId, u64), u32>| seats.get(&(replica, life)).copied().unwrap_or_default();
-        let (in_flight, open, limit) = (count(&self.in_flight), count(&self.open), self.limit);
-        if in_flight + open > limit {
-            self.broken(1, format!("{replica:?} has {open} sockets and {in_flight} requests, the limit is {limit}"));
         }
     }
 
@@ -214,8 +167,8 @@ impl RunRecord {
 
     /// Records that a host has a new socket.
     pub(crate) fn host_opens(&mut self, socket: SocketId, group: GroupId, (replica, life): (ReplicaId, u64)) {
-        *self.open.entry((replica, life)).or_default() += 1;
-        self.check_limit(replica, life);
+        let outcome = self.seats.socket_opens((replica, life));
+        self.check(1, outcome);
         let (group, replica) = (Some(group), Some(replica));
         let record = SocketRecord { is_open: true, group, replica, life, ..SocketRecord::default() };
         self.sockets.insert(socket, record);
@@ -225,9 +178,7 @@ impl RunRecord {
     pub(crate) fn host_ends(&mut self, socket: SocketId, life: (ReplicaId, u64)) {
         let Some(record) = self.sockets.get_mut(&socket).filter(|record| record.is_open) else { return };
         record.is_open = false;
-        if let Some(open) = self.open.get_mut(&life) {
-            *open -= 1;
-        }
+        self.seats.socket_ends(life);
         self.owed.retain(|(_, owed), _| *owed != socket);
     }
 
@@ -300,6 +251,11 @@ impl RunRecord {
         self.check(13, if found == attached { Ok(()) } else { Err(wrong()) });
     }
 
+    /// Returns what is known of seats.
+    pub(crate) fn seats(&mut self) -> &mut SeatRecord {
+        &mut self.seats
+    }
+
     /// Returns what objects have stored.
     pub(crate) fn stored(&mut self) -> &mut Stored {
         &mut self.stored
@@ -341,6 +297,16 @@ impl RunRecord {
         self.cuts
     }
 
+    /// Says whether Groups pass on all messages that they have to, if nothing is lost and no life ends without warning: no
+    /// disk fails, and no node stands still.
+    pub(crate) fn set_relays_are_sure(&mut self, are_sure: bool) {
+        self.relays_are_sure = are_sure;
+    }
+
+    pub(crate) fn relays_are_sure(&self) -> bool {
+        self.relays_are_sure
+    }
+
     /// Returns the current moment.
     pub(crate) fn moment(&self) -> Moment {
         Moment::new(&self.sent)
@@ -361,6 +327,7 @@ impl RunRecord {
     pub(crate) fn whisper_begins(&mut self, name: MessageName, group: GroupId, client: &str) {
         let owed = Owed {
             sender: Epoch::default(),
+            is_to_relay: false,
             since: self.now,
             addressed: false,
             asked: false,
@@ -382,11 +349,19 @@ impl RunRecord {
         self.owed.range_mut(all).map(move |((_, socket), owed)| (replica(socket), owed))
     }
 
-    /// Records that a message was sent to some Replicas, over routes that lose nothing.
-    pub(crate) fn addressed(&mut self, name: MessageName, is_meant: impl Fn(ReplicaId) -> bool) {
-        for (replica, owed) in self.owed_by(name) {
-            owed.addressed |= replica.is_some_and(&is_meant);
+    /// Records that a life has sent a message to some Replicas, over routes that lose nothing.
+    pub(crate) fn addressed(&mut self, name: MessageName, sender: Epoch, is_meant: impl Fn(ReplicaId) -> bool) {
+        for (_, owed) in self.owed_by(name).filter(|(replica, _)| replica.is_some_and(&is_meant)) {
+            owed.addressed = true;
+            if std::mem::take(&mut owed.is_to_relay) {
+                owed.sender = sender;
+            }
         }
+    }
+
+    /// Records that a life has ended without warning: what it had to send may be lost.
+    pub(crate) fn life_is_lost(&mut self, life: Option<Epoch>) {
+        self.owed.retain(|_, owed| Some(owed.sender) != life && !owed.is_to_relay);
     }
 
     /// Records that a Replica is asked to confirm a message.

@@ -2,15 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use dog::{Alarm, SocketId, Timestamp};
+use dog::{Alarm, ReplicaId, SocketId, Timestamp};
 
-use crate::record::RunRecord;
+use crate::record::{RunRecord, SocketRecord};
 use crate::stored::ObjectId;
 
 impl RunRecord {
     /// Returns the sockets that are open at their hosts.
     pub(crate) fn open_sockets(&self) -> BTreeSet<SocketId> {
         self.sockets.iter().filter(|(_, record)| record.is_open).map(|(socket, _)| *socket).collect()
+    }
+
+    /// Promises 1 and 3: a request has a seat.
+    pub(crate) fn request_begins(&mut self, (replica, life): (ReplicaId, u64), client: Option<&str>) {
+        // It has its seat until its last handler begins, however long its host has known that it has ended.
+        let is_it = |socket: &SocketRecord| {
+            socket.replica == Some(replica)
+                && socket.is_of_life(life)
+                && socket.ends == 0
+                && client == Some(&socket.client)
+        };
+        let (is_here, now) = (self.sockets.values().any(is_it), self.now);
+        let outcome = self.seats().check_newcomer((replica, life), client, is_here, now);
+        self.check(3, outcome);
+        let outcome = self.seats().request_begins((replica, life), client);
+        self.check(1, outcome);
     }
 
     /// Promise 10: checks a count that was acknowledged.

@@ -3,18 +3,24 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use dog::{Body, Env, Message, Request};
+use dog::{Body, Env, Group, GroupId, Message, ReplicaId, Request};
+use dog_engine::books::MemberSeats;
 use dog_testing::websocket;
 use dog_testing::world::{ClientKey, ClientState, Micros, Observer, World};
 
 use crate::app::Market;
 use crate::event_streams::StreamClients;
+use crate::objects::Hall;
 use crate::plan::Plan;
-use crate::record::Witness;
+use crate::reports::{Reports, books};
 use crate::watch::Watch;
+use crate::witness::Witness;
 
 /// The interval of the checks for overdue messages. They depend only on time, so they need not run after each step.
 const CHECK_EVERY: Micros = 500_000;
+
+/// How long a new client waits for its socket. This is longer than a join takes.
+pub(crate) const PLACED: Micros = 5_000_000;
 
 /// A run in progress.
 pub(crate) struct Run {
@@ -23,6 +29,7 @@ pub(crate) struct Run {
     witness: Witness,
     watch: Rc<Watch>,
     streams: Rc<StreamClients>,
+    reports: Reports,
     clients: Vec<ClientKey>,
     newcomers: u64,
     commands: u64,
@@ -32,6 +39,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(plan: Plan, trace: bool) -> Self {
         let witness = Witness::new(plan.config.seed, plan.rules.limit, plan.activations_fail);
+        witness.record().set_relays_are_sure(plan.config.disk.fails == 0 && plan.outages == 0);
         let env = Env::new().with(witness.clone()).with(plan.rules);
         let world = World::new(Market::new(witness.clone()), env, plan.config);
         if trace {
@@ -41,7 +49,8 @@ impl Run {
         let streams = Rc::<StreamClients>::default();
         let watch = Rc::new(Watch::new(witness.clone(), &world, &streams));
         world.set_observer(Rc::clone(&watch) as Rc<dyn Observer>);
-        Self { plan, world, witness, watch, streams, clients: Vec::new(), newcomers: 0, commands: 0, steps: 0 }
+        let (reports, clients) = (Reports::default(), Vec::new());
+        Self { plan, world, witness, watch, streams, reports, clients, newcomers: 0, commands: 0, steps: 0 }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -90,6 +99,7 @@ impl Run {
                 self.watch.check_owed();
                 self.check_unassigned();
             }
+            self.reports.check(&self.world, &self.witness);
             let mut record = self.witness.record();
             if !record.violations.is_empty() {
                 return false;
@@ -143,6 +153,22 @@ impl Run {
     pub(crate) fn newcomer(&mut self) -> String {
         self.newcomers += 1;
         format!("new{}", self.newcomers)
+    }
+
+    /// A client opens a WebSocket. Returns its Replica, or `None` in its place if it gets none. `None` if a promise was broken.
+    pub(crate) fn place(&mut self, group: &str, name: &str) -> Option<(ClientKey, Option<ReplicaId>)> {
+        let client = self.connect(0, &format!("/ws?u={name}&g={group}"));
+        self.pass(PLACED).then(|| (client, self.replica_of(client)))
+    }
+
+    /// Returns the Replica where a client has its socket.
+    pub(crate) fn replica_of(&self, client: ClientKey) -> Option<ReplicaId> {
+        self.world.client_socket(client).map(|(at, _)| at.replica)
+    }
+
+    /// Returns the books of a Group, if it is awake.
+    pub(crate) fn books(&self, group: &str) -> Option<Vec<MemberSeats>> {
+        books(&self.world, GroupId::from_name(Hall::NAME, group))
     }
 
     /// Returns one of the nodes that answer clients.

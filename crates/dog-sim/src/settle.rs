@@ -10,9 +10,11 @@ use dog_engine::books::{MemberSeats, MemberState};
 use dog_engine::message::SeatCount;
 use dog_testing::world::{ClientKey, DiskConfig, Driver, Micros, Weather, World};
 
+use crate::closing::ClosingCheck;
 use crate::entries::RECORD;
 use crate::placement::PlacementCheck;
 use crate::run::Run;
+use crate::seat_record::Door;
 use crate::topics::TOPICS;
 use crate::verb_check::VerbCheck;
 
@@ -46,12 +48,13 @@ impl<'run> Settlement<'run> {
             return false;
         }
         self.run.watch().healed();
+        // A life that should be over spoils what the other checks look at.
+        self.check_lives();
         self.check_books();
         self.check_handlers();
         self.check_unassigned();
         self.run.witness().record().check_calls();
         self.check_stored();
-        self.check_lives();
         // A verb that closes sockets comes last: it leaves Replicas that are parked soon.
         if !self.check_hibernation() || !self.check_broadcasts() || !VerbCheck::new(self.run).check() {
             return false;
@@ -131,7 +134,7 @@ impl<'run> Settlement<'run> {
         self.run.witness().record().check_unassigned(now);
     }
 
-    /// Promise 8: the books of Groups that are awake are right.
+    /// Promises 3 and 8: the books of Groups that are awake are right.
     fn check_books(&self) {
         for (object, running) in self.run.world().lives() {
             let (Object::Group(group), Driver::Group(driver)) = (object, running.driver) else { continue };
@@ -161,7 +164,13 @@ impl<'run> Settlement<'run> {
                 Some(member) if member.state == MemberState::Parked => {
                     record.broken(8, format!("{replica:?} has sockets of {clients:?}, but is parked"));
                 }
-                Some(_) => {}
+                Some(member) => {
+                    let life = record.current_life(*replica.as_bytes());
+                    let door = record.seats().door((*replica, life));
+                    let is_right = door == Door::Unknown || member.is_closed == (door == Door::Closed);
+                    let wrong = || format!("the door of {replica:?} is {door:?}, but the books say {member:?}");
+                    record.check(3, if is_right { Ok(()) } else { Err(wrong()) });
+                }
             }
         }
         for member in books {
@@ -181,26 +190,30 @@ impl<'run> Settlement<'run> {
         }
     }
 
-    /// Promises 9 and 10: the Group of each Replica with sockets is alive, and sockets belong to current lives.
+    /// Promises 9 and 10: no life goes on whose node was struck off, sockets belong to current lives, and the Group of each
+    /// Replica with sockets is alive.
     fn check_lives(&self) {
         let mut record = self.run.witness().record();
+        for (object, epoch) in self.run.world().superseded_lives() {
+            record.broken(
+                10,
+                format!("life {epoch:?} of {object:?} goes on, and its node has noticed that it was struck off"),
+            );
+        }
         for (socket, (replica, own)) in self.run.watch().lives_of_sockets() {
             if !record.sockets.get(&socket).is_some_and(|socket| socket.is_open) {
                 continue;
             }
-            let group = Object::Group(replica.group);
             record.checks.count(9);
             record.checks.count(10);
-            if self.run.world().current(group).is_none() {
-                record.broken(9, format!("{replica:?} has sockets, but nobody has woken its Group"));
-            }
             let current = self.run.world().current(Object::Replica(replica)).map(|running| running.life.epoch());
             if current != Some(own) {
                 let socket = socket.raw();
-                record.broken(
-                    10,
-                    format!("socket {socket} of life {own:?} is open, but the current life is {current:?}"),
-                );
+                let what = format!("socket {socket} of life {own:?} is open, but the current life is {current:?}");
+                record.broken(10, what);
+            }
+            if self.run.world().current(Object::Group(replica.group)).is_none() {
+                record.broken(9, format!("{replica:?} has sockets, but nobody has woken its Group"));
             }
         }
     }
@@ -278,6 +291,6 @@ impl<'run> Settlement<'run> {
             return false;
         }
         self.run.witness().record().check_says(first);
-        PlacementCheck::new(self.run).check()
+        ClosingCheck::new(self.run).check() && PlacementCheck::new(self.run).check()
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use dog::Timestamp;
 
-use crate::record::Witness;
 use crate::task_record::ActivationId;
+use crate::witness::Witness;
 
 /// The value of an object owns one, so that its end is recorded.
 #[derive(Debug)]

@@ -3,9 +3,10 @@
 
 use dog::{Context, Error, GroupId, Message, Replica, Result, Socket, To};
 
+use crate::group_verbs;
 use crate::moment::MessageName;
-use crate::record::Witness;
 use crate::sent::Sent;
+use crate::witness::Witness;
 
 /// The topics of a run. They are few, so that sockets share them.
 pub(crate) const TOPICS: &[&str] = &["a", "b", "c"];
@@ -26,7 +27,7 @@ pub(crate) async fn obey<R: Replica>(
         sending.send(send)
     };
     match verb {
-        "subscribe" => subscribe(witness, socket, topic).await,
+        "subscribe" => subscribe(witness, cx, socket, topic).await,
         "unsubscribe" => unsubscribe(witness, socket, topic),
         "to" => send(Reach::Group, "-", &|message| cx.broadcast_to(topic, message))?,
         "to-others" => {
@@ -38,12 +39,18 @@ pub(crate) async fn obey<R: Replica>(
     Ok(())
 }
 
-async fn subscribe(witness: &Witness, socket: &Socket, topic: &str) {
+/// Subscribes a socket. Sometimes its Group sends to the topic at once: then the socket must hear it.
+async fn subscribe<R: Replica>(witness: &Witness, cx: &Context<R>, socket: &Socket, topic: &str) {
     let was_subscribed = witness.record().topics().subscribe_begins(socket.id(), topic);
     let subscribed = socket.subscribe(topic).await;
     let mut record = witness.record();
     let now = record.moment();
     record.topics().subscribe_ends(socket.id(), topic, was_subscribed || subscribed.is_ok(), now);
+    let sends = record.random.happens(300);
+    drop(record);
+    if sends {
+        group_verbs::broadcast_to(witness, &cx.dog().group_by_id::<R::Group>(cx.group()), None, topic);
+    }
 }
 
 fn unsubscribe(witness: &Witness, socket: &Socket, topic: &str) {

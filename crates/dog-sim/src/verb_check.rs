@@ -6,9 +6,10 @@ use dog::{Group, GroupId, SocketId};
 use dog_engine::address::{GroupAddress, Object};
 use dog_testing::world::Micros;
 
-use crate::app::Hall;
+use crate::objects::Hall;
 use crate::record::RunRecord;
 use crate::run::Run;
+use crate::topics::TOPICS;
 use crate::verb_record::{Outcome, VerbRecord};
 
 /// How long a verb and its consequences may take.
@@ -49,6 +50,8 @@ impl<'run> VerbCheck<'run> {
         let kicked = someone.clone().unwrap_or_else(|| "nobody".into());
         let [count, clients, broadcast] = ["count", "clients", "broadcast"].map(|verb| self.begin(name, verb));
         let whisper = self.begin(name, &format!("whisper&to={kicked}"));
+        let topics: Vec<u64> =
+            TOPICS.iter().map(|topic| self.begin(name, &format!("broadcast-to&topic={topic}"))).collect();
         if !self.run.pass(DONE) {
             return false;
         }
@@ -63,6 +66,10 @@ impl<'run> VerbCheck<'run> {
         self.expect(6, |verbs| verbs.check_reached(whisper, &its));
         self.expect(8, |verbs| verbs.check_said(count, &counted(BTreeMap::from([("all".into(), number)]))));
         self.expect(8, |verbs| verbs.check_said(clients, &counted(sockets.clone())));
+        for (number, topic) in topics.into_iter().zip(TOPICS) {
+            let subscribed = self.run.witness().record().topics().subscribers(topic);
+            self.expect(20, |verbs| verbs.check_heard(number, &subscribed.intersection(&all).copied().collect()));
+        }
         self.check_disconnect(name, &kicked, &before, its.len())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dog::{Error, ReplicaId, SocketId};
+use dog::{Epoch, Error, GroupId, ReplicaId, SocketId};
 
 use crate::moment::MessageName;
 
@@ -17,12 +17,34 @@ pub(crate) struct Outcome {
     pub(crate) missing: Vec<ReplicaId>,
 }
 
+/// What a verb does with the sockets that it reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Sends,
+    Closes,
+}
+
+/// A verb that reports whom it has not heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupVerb {
+    pub(crate) group: GroupId,
+    /// Whose sockets it reaches, if not all.
+    pub(crate) client: Option<String>,
+    pub(crate) reach: Reach,
+}
+
 /// The verbs of a run. Each has a number. Part of the [`RunRecord`](crate::record::RunRecord).
 #[derive(Debug, Default)]
 pub(crate) struct VerbRecord {
     last: u64,
     outcomes: BTreeMap<u64, Result<Outcome, Error>>,
     heard: BTreeMap<u64, BTreeSet<SocketId>>,
+    /// The lives of Replicas that have passed on the message of a verb.
+    handed: BTreeSet<(u64, u64)>,
+    /// Those that report, since they were last taken.
+    begun: Vec<(u64, GroupVerb)>,
+    /// Those that have ended since they were last taken.
+    ended: Vec<u64>,
 }
 
 impl VerbRecord {
@@ -30,6 +52,30 @@ impl VerbRecord {
     pub(crate) fn begins(&mut self) -> u64 {
         self.last += 1;
         self.last
+    }
+
+    /// The verb of that number reports. It is on its way.
+    pub(crate) fn reports(&mut self, number: u64, verb: GroupVerb) {
+        self.begun.push((number, verb));
+    }
+
+    /// Takes the verbs that have begun, and the numbers of those that have ended.
+    pub(crate) fn take_news(&mut self) -> (Vec<(u64, GroupVerb)>, Vec<u64>) {
+        (std::mem::take(&mut self.begun), std::mem::take(&mut self.ended))
+    }
+
+    /// A life of a Replica passes the message of a verb to its sockets.
+    pub(crate) fn is_handed(&mut self, (sender, _): MessageName, life: Epoch) {
+        self.handed.insert((u64::MAX - sender, life.as_u64()));
+    }
+
+    pub(crate) fn was_handed(&self, number: u64, life: Epoch) -> bool {
+        self.handed.contains(&(number, life.as_u64()))
+    }
+
+    /// The Replicas that the verb has not heard. `None` if it has failed.
+    pub(crate) fn missing(&self, number: u64) -> Option<Vec<ReplicaId>> {
+        self.outcomes.get(&number)?.as_ref().ok().map(|outcome| outcome.missing.clone())
     }
 
     /// The name of the message of a verb. No order is promised between two verbs of an App, so each has a sender of its own.
@@ -40,6 +86,7 @@ impl VerbRecord {
     /// A verb has ended.
     pub(crate) fn ends(&mut self, number: u64, outcome: Result<Outcome, Error>) {
         self.outcomes.insert(number, outcome);
+        self.ended.push(number);
     }
 
     /// A socket has heard the message of a verb.
@@ -54,6 +101,16 @@ impl VerbRecord {
             return Ok(());
         }
         Err(format!("a verb has reached {heard:?} and says {said:?}, the open sockets are {expected:?}"))
+    }
+
+    /// Promise 20: the message of a verb has reached exactly these sockets.
+    pub(crate) fn check_heard(&self, number: u64, expected: &BTreeSet<SocketId>) -> Result<(), String> {
+        let heard = self.heard.get(&number).cloned().unwrap_or_default();
+        if heard == *expected {
+            Ok(())
+        } else {
+            Err(format!("a verb has reached {heard:?}, and {expected:?} are subscribed"))
+        }
     }
 
     /// Promises 6 and 8: what a verb has returned.

@@ -7,14 +7,15 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use dog::{Epoch, Message, ReplicaId, SocketId};
-use dog_engine::address::{Object, ReplicaAddress, Targets, TicketId};
+use dog_engine::address::{Object, ReplicaAddress, Targets, Ticket, TicketId};
 use dog_testing::world::{Admission, ClientKey, ClientState, HEARD_WITHIN, Life, Micros, Observer, World};
 
 use crate::event_streams::StreamClients;
 use crate::moment::MessageName;
 use crate::owed::Owed;
-use crate::record::{SocketRecord, Witness};
+use crate::record::SocketRecord;
 use crate::sent::Sent;
+use crate::witness::Witness;
 
 /// The longest time that a message may be on its way. All deadlines are shorter.
 const IN_TIME: Duration = Duration::from_secs(8);
@@ -234,6 +235,9 @@ impl Observer for Watch {
         self.check_life(from);
         let Some(parsed) = parse(message) else { return };
         self.check_sender(from, &parsed);
+        if parsed.kind == 'v' {
+            self.witness.record().verbs().is_handed(parsed.name, from.epoch());
+        }
         // A sibling that has received the message delivers it too. Only the first time counts as sending.
         if matches!(parsed.kind, 'b' | 'e') && self.sent.borrow_mut().insert(parsed.name) {
             if let Some(world) = self.world.upgrade() {
@@ -249,10 +253,10 @@ impl Observer for Watch {
         }
     }
 
-    fn addresses(&self, to: &Targets, message: &Message) {
+    fn addresses(&self, from: &Life, to: &Targets, message: &Message) {
         if let Some(parsed) = parse(message) {
             let replicas: Vec<ReplicaId> = to.iter().collect();
-            self.witness.record().addressed(parsed.name, |replica| replicas.contains(&replica));
+            self.witness.record().addressed(parsed.name, from.epoch(), |replica| replicas.contains(&replica));
         }
     }
 
@@ -271,6 +275,10 @@ impl Observer for Watch {
             let superseded = Superseded { node: life.node(), at: world.micros() };
             self.superseded.borrow_mut().insert(life.epoch().as_u64(), superseded);
         }
+    }
+
+    fn reserves(&self, ticket: &Ticket) {
+        self.witness.record().seats().is_reserved(ticket);
     }
 
     /// Promise 1: no ticket twice, and none that has expired. Promise 10: none from a node that was struck off.
@@ -305,6 +313,7 @@ impl Observer for Watch {
 
     fn panics(&self, life: &Life) {
         let mut record = self.witness.record();
+        record.life_is_lost(None);
         record.checks.count(14);
         match record.panics.checked_sub(1) {
             Some(left) => record.panics = left,
@@ -325,7 +334,7 @@ impl Observer for Watch {
         let sockets: Vec<_> = self.lives_of_sockets().into_iter().filter(own).collect();
         sockets.into_iter().for_each(|(socket, _)| self.ends(socket));
         let mut record = self.witness.record();
-        record.owed.retain(|_, owed| owed.sender != life.epoch());
+        record.life_is_lost(Some(life.epoch()));
         record.tasks().crashes(life.epoch().as_u64());
     }
 

@@ -32,6 +32,8 @@ const VERBS: &[&str] = &[
     "call",
     "attach",
     "attach",
+    "close-to-newcomers",
+    "open-to-newcomers",
 ];
 
 /// The requests of clients that open no socket.
@@ -105,7 +107,7 @@ impl<'run> Workload<'run> {
         match self.below(20) {
             0..=6 => self.connect(),
             7 => {
-                let requests = if self.happens(200) { group_verbs::REQUESTS } else { REQUESTS };
+                let requests = if self.happens(400) { group_verbs::REQUESTS } else { REQUESTS };
                 self.request(self.pick(requests));
             }
             8 => self.leave(),

@@ -49,6 +49,10 @@ pub struct MemberSeats {
     pub occupied: u32,
     /// Valid tickets.
     pub reserved: u32,
+    /// Whether it takes no newcomers, as last reported.
+    pub is_closed: bool,
+    /// The life that has reported this.
+    pub epoch: Epoch,
     /// What each client has there, as last reported, ordered by client.
     pub clients: Vec<(ClientId, SeatCount)>,
 }
@@ -139,6 +143,7 @@ impl Member {
     pub(super) fn summary(&self, replica: ReplicaId) -> MemberSeats {
         let mut clients: Vec<_> = self.clients.iter().map(|(client, seats)| (client.clone(), *seats)).collect();
         clients.sort_unstable();
-        MemberSeats { replica, state: self.state, occupied: self.occupied, reserved: self.reserved, clients }
+        let Self { state, occupied, reserved, door, epoch, .. } = *self;
+        MemberSeats { replica, state, occupied, reserved, is_closed: door == Door::Closed, epoch, clients }
     }
 }

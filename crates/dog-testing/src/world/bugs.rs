@@ -41,11 +41,23 @@ pub enum Bug {
     SparedSocket,
     /// What a Group sends is not sent to the youngest of its members. Needs the feature `bugs`.
     UntoldMember,
+    /// A Group counts one socket too few. Needs the feature `bugs`.
+    MissedSocket,
+    /// A page of the clients of a Group leaves one out. Needs the feature `bugs`.
+    SkippedClient,
+    /// What a Group returns does not name the Replicas that have not answered. Needs the feature `bugs`.
+    UnnamedReplica,
+    /// A Replica that is closed to newcomers gives them seats. Needs the feature `bugs`.
+    IgnoredClosing,
+    /// A ticket that a closed Replica has refused stays reserved. Needs the feature `bugs`.
+    KeptTicket,
+    /// `subscribe` ends before the Group knows the topic. Needs the feature `bugs`.
+    UnawaitedSubscription,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -63,6 +75,12 @@ impl Bug {
         Self::RepeatedCall,
         Self::SparedSocket,
         Self::UntoldMember,
+        Self::MissedSocket,
+        Self::SkippedClient,
+        Self::UnnamedReplica,
+        Self::IgnoredClosing,
+        Self::KeptTicket,
+        Self::UnawaitedSubscription,
     ];
 
     /// Returns its name on the command line.
@@ -85,6 +103,12 @@ impl Bug {
             Self::RepeatedCall => "repeated-call",
             Self::SparedSocket => "spared-socket",
             Self::UntoldMember => "untold-member",
+            Self::MissedSocket => "missed-socket",
+            Self::SkippedClient => "skipped-client",
+            Self::UnnamedReplica => "unnamed-replica",
+            Self::IgnoredClosing => "ignored-closing",
+            Self::KeptTicket => "kept-ticket",
+            Self::UnawaitedSubscription => "unawaited-subscription",
         }
     }
 }

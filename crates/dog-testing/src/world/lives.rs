@@ -144,6 +144,11 @@ impl Lives {
         self.current.borrow().iter().map(|(object, running)| (*object, running.clone())).collect()
     }
 
+    /// Returns the lives on nodes that were struck off that still run.
+    pub(super) fn all_superseded(&self) -> Vec<(Object, Epoch)> {
+        self.superseded.borrow().keys().copied().collect()
+    }
+
     /// Returns all objects that have ever lived.
     pub(super) fn known(&self) -> Vec<Object> {
         self.known.borrow().iter().copied().collect()

@@ -37,7 +37,7 @@ impl Mail {
         self.traffic().count(&call);
         let label = labels::group_call(&call);
         let again = (may_repeat_to_group(&call) && self.comes_twice()).then(|| call.clone());
-        let this = Rc::clone(self);
+        let (this, of_copy) = (Rc::clone(self), Rc::clone(self));
         self.send(
             from,
             object,
@@ -45,7 +45,7 @@ impl Mail {
             || label,
             move |running| {
                 let answer = this.answer(route, Rc::clone(&running.life), reply);
-                running.group().call(call, answer);
+                running.group().call(call, this.reserving(answer));
             },
         );
         if let Some(call) = again {
@@ -56,10 +56,21 @@ impl Mail {
                 (MessageKind::Call, WithoutLife::Begin),
                 || label,
                 move |running| {
-                    running.group().call(call, Reply::new(drop));
+                    running.group().call(call, of_copy.reserving(Reply::new(drop)));
                 },
             );
         }
+    }
+
+    /// Tells the observer when the Group answers with a ticket.
+    fn reserving(self: &Rc<Self>, reply: Reply<GroupAnswer>) -> Reply<GroupAnswer> {
+        let this = Rc::clone(self);
+        Reply::new(move |answer| {
+            if let Ok(GroupAnswer::Identified(ticket)) = &answer {
+                this.core().observe(|observer| observer.reserves(ticket));
+            }
+            reply.send(answer);
+        })
     }
 
     pub(super) fn cast_group(self: &Rc<Self>, from: &Rc<Life>, to: GroupAddress, cast: &GroupCast) {
@@ -176,11 +187,11 @@ impl Mail {
         }
         let (kind, label) = match cast {
             ReplicaCast::Deliver(delivery) => {
-                self.core().observe(|observer| observer.addresses(to, &delivery.message));
+                self.core().observe(|observer| observer.addresses(from, to, &delivery.message));
                 (MessageKind::Delivery, "Deliver")
             }
             ReplicaCast::DeliverTopic(delivery) => {
-                self.core().observe(|observer| observer.addresses(to, &delivery.message));
+                self.core().observe(|observer| observer.addresses(from, to, &delivery.message));
                 (MessageKind::Delivery, "Deliver to a topic")
             }
             ReplicaCast::Publication(_) => (MessageKind::Delivery, "Publication"),

@@ -1,7 +1,7 @@
 //! [`Observer`]: is told what happens in a world, so that it can check it.
 
 use dog::{Epoch, Message, ReplicaId, SocketId};
-use dog_engine::address::{Object, Targets, TicketId};
+use dog_engine::address::{Object, Targets, Ticket, TicketId};
 
 use super::client::ClientKey;
 use super::life::Life;
@@ -11,7 +11,7 @@ pub trait Observer {
     /// A life passes a message to its own sockets.
     fn hands_over(&self, from: &Life, message: &Message);
     /// A life sends a message to other Replicas, over routes that lose nothing unless they are cut.
-    fn addresses(&self, to: &Targets, message: &Message);
+    fn addresses(&self, from: &Life, to: &Targets, message: &Message);
     /// A life calls another Replica to deliver a message and to confirm it.
     fn asks(&self, to: ReplicaId, message: &Message);
     /// A client has received a message.
@@ -27,6 +27,8 @@ pub trait Observer {
     fn is_superseded(&self, life: &Life);
     /// A socket has ended on the side of its host.
     fn ends(&self, socket: SocketId);
+    /// A Group has reserved a seat.
+    fn reserves(&self, ticket: &Ticket);
     /// A Replica has accepted a ticket.
     fn lets_in(&self, life: &Life, admission: &Admission);
     /// A batch that a life has written is on disk now.

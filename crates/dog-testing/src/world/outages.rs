@@ -3,6 +3,9 @@
 
 use std::rc::Rc;
 
+use dog::Epoch;
+use dog_engine::address::Object;
+
 use super::bugs::Bug;
 use super::clock::Micros;
 use super::nodes::LEASE;
@@ -153,6 +156,11 @@ impl World {
                 services.store().ring_once_more(object);
             }
         }
+    }
+
+    /// Returns the lives that still run on nodes that were struck off: their nodes have not noticed.
+    pub fn superseded_lives(&self) -> Vec<(Object, Epoch)> {
+        self.services().lives().all_superseded()
     }
 
     /// Lets the node notice that it has no lease: its objects end.

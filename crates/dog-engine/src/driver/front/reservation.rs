@@ -12,6 +12,7 @@ use dog::{ClientId, Error, ReplicaId, Request, Response};
 use crate::address::{GroupAddress, ReplicaAddress, Ticket};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
 use crate::driver::extensions::prepare_request;
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{Fetched, Host};
 use crate::message::{GroupAnswer, GroupCall, GroupCast};
 use crate::seats::Refusal;
@@ -57,7 +58,7 @@ impl<H: Host> Reservation<H> {
                 Ok(Fetched::Refused { request: untouched, refusal }) => {
                     tracing::debug!(replica = %address, "the ticket was refused, so another is requested: {refusal}");
                     request = untouched;
-                    if refusal == Refusal::Closed {
+                    if refusal == Refusal::Closed && !is_planted(Fault::RefusedTicketIsKept) {
                         // The seat is free, for those who are known there. The ticket of a Replica that is full is kept until it
                         // expires: the Group believes in too many free seats there, and the ticket takes one of them.
                         self.host.cast_group(self.group, GroupCast::Release(ticket));

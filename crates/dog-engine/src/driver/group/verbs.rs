@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dog::internal::{GroupVerb, LocalFuture, Topic, VerbAnswer};
-use dog::{Error, Message, ReplicaId, Timestamp};
+use dog::{ClientId, Error, Message, ReplicaId, Timestamp};
 use futures_channel::oneshot;
 
 use super::open_books::OpenBooks;
 use super::verb_queue::{Pending, Verb, Verbs};
 use crate::address::{GroupAddress, Targets};
-use crate::books::TopicAudience;
+use crate::books::{Books, TopicAudience};
 use crate::driver::calls::{ANSWER_DEADLINE, call_all_within, deadline_passed, unexpected_answer};
 use crate::driver::object::{Living, over, start, writes_are_done};
 use crate::fault_injection::{Fault, is_planted};
@@ -180,15 +180,10 @@ fn run<G: Speaks>(group: &Rc<G>, books: &OpenBooks, Pending { verb, came }: Pend
         }
         Verb::Cast(Some(topic), message) => return send_to(&**group, books, &topic, &message),
         Verb::Call(GroupVerb::Clients { after, limit }, reply) => {
-            let books = books.borrow();
-            let (clients, more) = books.clients_after(after.as_ref(), limit as usize);
-            let missing = books.listeners().unheard().collect();
-            return reply.send(Ok(GroupAnswer::Verb(VerbAnswer::Clients { clients, more, missing })));
+            return reply.send(Ok(GroupAnswer::Verb(page(&books.borrow(), after.as_ref(), limit))));
         }
         Verb::Call(GroupVerb::Count, reply) => {
-            let (totals, missing) = (books.borrow().totals(), books.borrow().listeners().unheard().collect());
-            let count = VerbAnswer::Count { clients: totals.connected, sockets: totals.sockets, missing };
-            return reply.send(Ok(GroupAnswer::Verb(count)));
+            return reply.send(Ok(GroupAnswer::Verb(count(&books.borrow()))));
         }
         Verb::Call(verb, reply) => (verb, reply),
     };
@@ -199,6 +194,20 @@ fn run<G: Speaks>(group: &Rc<G>, books: &OpenBooks, Pending { verb, came }: Pend
         drop(running);
         leave_if_unneeded(&this);
     });
+}
+
+fn page(books: &Books, after: Option<&ClientId>, limit: u32) -> VerbAnswer {
+    let (mut clients, more) = books.clients_after(after, limit as usize);
+    if is_planted(Fault::PageSkipsOne) && after.is_some() {
+        clients.drain(..clients.len().min(1));
+    }
+    VerbAnswer::Clients { clients, more, missing: books.listeners().unheard().collect() }
+}
+
+fn count(books: &Books) -> VerbAnswer {
+    let (totals, missing) = (books.totals(), books.listeners().unheard().collect());
+    let missed = usize::from(is_planted(Fault::CountMissesOne));
+    VerbAnswer::Count { clients: totals.connected, sockets: totals.sockets.saturating_sub(missed), missing }
 }
 
 fn send<G: Speaks>(group: &G, to: &Targets, delivery: ReplicaCast) {
@@ -279,6 +288,7 @@ fn reached(answers: Answers) -> VerbAnswer {
         match answer {
             Ok(ReplicaAnswer::Delivered(reached)) => sockets += reached,
             Ok(_) => missing.push((replica, unexpected_answer())),
+            Err(_) if is_planted(Fault::SilenceIsNotNamed) => {}
             Err(error) => missing.push((replica, error)),
         }
     }

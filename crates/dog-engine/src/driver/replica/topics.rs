@@ -15,6 +15,7 @@ use super::reporting::Reports;
 use crate::address::Targets;
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
 use crate::driver::object::{Activation, watch};
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{Scheduler, SocketHost, Transport};
 use crate::message::{GroupAnswer, GroupCall, InterestAnswer, ReplicaCast, TopicDelivery};
 use crate::seats::InterestRound;
@@ -118,6 +119,9 @@ pub(super) async fn subscribe<R: Subscribable>(
     }
     let known = driver.interests().wait_for(topic.clone());
     report(driver);
+    if is_planted(Fault::SubscriptionIsNotAwaited) {
+        return Ok(());
+    }
     let known = by_deadline(driver.core().host(), ANSWER_DEADLINE, known).await;
     activation.check()?;
     check_open(driver, socket)?;
