@@ -147,14 +147,16 @@ async fn too_long(stage: Stage) -> Outcome {
     same(half, Ok(GroupReply::Done), "the next reply")
 }
 
-/// Two Groups that call each other without end. The error comes within the deadline of the first call.
+/// Two Groups that call each other without end. The error comes within the deadline of the first call, and on a busy machine it
+/// is this deadline.
 async fn cycle(stage: Stage) -> Outcome {
     let group = stage.spread("brief", "cycle");
     let (this, next) = (group.other_name("one"), group.other_name("two"));
     let ask = GroupAsk::Pass { group: this.clone(), ask: Box::new(GroupAsk::Cycle { next, this }) };
     let ended = app_calls(&group, ask).await?;
-    let Ok(GroupReply::Passed(Err(why))) = ended else {
-        return Err(ScenarioFailure::new(format!("a cycle returns {ended:?}")));
+    let why = match ended {
+        Ok(GroupReply::Passed(Err(why))) | Err(why) => why,
+        other => return Err(ScenarioFailure::new(format!("a cycle returns {other:?}"))),
     };
     ensure(matches!(why, Why::Handler | Why::Deadline | Why::Unreachable), format!("a cycle ends with {why:?}"))
 }
