@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dog::{Group, GroupId, ReplicaId, SocketId};
+use dog::{ReplicaId, SocketId};
 use dog_testing::world::{ClientKey, Micros};
 
-use crate::objects::Hall;
 use crate::run::{PLACED, Run};
 use crate::seat_record::Door;
 
@@ -32,8 +31,8 @@ impl<'run> ClosingCheck<'run> {
     }
 
     /// In each Group, a Replica closes while a newcomer has a ticket for it. The newcomer gets a seat elsewhere, and its ticket is
-    /// given back. Those who are there stay, and may come again; another newcomer is placed elsewhere at once. Then the
-    /// Replica opens. Returns `false` if a promise was broken.
+    /// given back. Those who are there stay, and another newcomer is placed elsewhere at once. Then the Replica opens. Returns
+    /// `false` if a promise was broken.
     pub(crate) fn check(&mut self) -> bool {
         self.run.world().note(|| "— a Replica closes to newcomers —".into());
         (0..self.run.plan().groups).all(|group| self.check_group(&format!("g{group}")))
@@ -54,7 +53,7 @@ impl<'run> ClosingCheck<'run> {
         self.run.pass(PLACED)
             && self.check_elsewhere(late, &name, &closed)
             && self.check_books(group, &closed)
-            && self.check_who_comes(group, &closed)
+            && self.check_newcomer(group, &closed)
             && self.open(group, &closed)
     }
 
@@ -102,39 +101,11 @@ impl<'run> ClosingCheck<'run> {
             && self.expect(8, if is_free { Ok(()) } else { Err(wrong("a ticket that was refused is reserved")) })
     }
 
-    /// Another newcomer is placed elsewhere. A client that is there gets a second socket, if there is room.
-    fn check_who_comes(&mut self, group: &str, closed: &Closed) -> bool {
-        let second = self.known_client(group, closed).map(|known| {
-            let path = format!("/ws?u={known}&g={group}");
-            (self.run.connect(0, &path), known)
-        });
+    /// Another newcomer is placed elsewhere.
+    fn check_newcomer(&mut self, group: &str, closed: &Closed) -> bool {
         let name = self.run.newcomer();
         let Some((newcomer, _)) = self.run.place(group, &name) else { return false };
-        let Some((client, known)) = second else { return self.check_elsewhere(newcomer, &name, closed) };
-        let replica = self.run.replica_of(client);
-        let wrong =
-            || format!("{known} has a socket on {:?}, which is closed, and came to {replica:?}", closed.replica);
         self.check_elsewhere(newcomer, &name, closed)
-            && self.expect(3, if replica == Some(closed.replica) { Ok(()) } else { Err(wrong()) })
-    }
-
-    /// A client whose sockets are all there, and nowhere else, if there is room for another one. In a run with losses and crashes, a
-    /// Group may have placed any client elsewhere last, without an answer: then it is not known where the client returns to.
-    fn known_client(&self, group: &str, closed: &Closed) -> Option<String> {
-        let plan = self.run.plan();
-        if plan.config.weather.lost > 0 || plan.crashes > 0 || plan.outages > 0 {
-            return None;
-        }
-        let limit = self.run.plan().rules.limit as usize;
-        let mut record = self.run.witness().record();
-        let all = record.open_sockets_of(GroupId::from_name(Hall::NAME, group));
-        let elsewhere = all.filter(|(_, socket)| socket.replica != Some(closed.replica));
-        let elsewhere: Vec<String> = elsewhere.map(|(_, socket)| socket.client.clone()).collect();
-        let is_known = |client: &&String| {
-            let is_named = client.starts_with('c') || client.starts_with("new");
-            is_named && !elsewhere.contains(client) && record.seats().last_reserved(client) == Some(closed.replica)
-        };
-        closed.sockets.values().filter(|_| closed.sockets.len() < limit).find(is_known).cloned()
     }
 
     fn open(&mut self, group: &str, closed: &Closed) -> bool {
