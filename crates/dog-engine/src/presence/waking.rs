@@ -33,6 +33,8 @@ pub(super) enum ReadRoster {
     Goes(RosterQuestion),
     /// This is it.
     Complete(Roster, PresenceVersion),
+    /// Meanwhile a Replica was counted that has a newer version: its roster has to be read instead.
+    Outdated,
     /// Nothing is being read from this Replica, or not this page.
     Not,
 }
@@ -94,7 +96,12 @@ impl Waking {
         if reading.next.is_some() {
             return ReadRoster::Goes(RosterQuestion { life, after: reading.next.clone() });
         }
-        ReadRoster::Complete(std::mem::take(&mut reading.roster), page.version)
+        let roster = std::mem::take(&mut reading.roster);
+        let is_newer = |following: &Following| matches!(following, Following::At(version) if *version > page.version);
+        if self.following.values().any(is_newer) {
+            return ReadRoster::Outdated;
+        }
+        ReadRoster::Complete(roster, page.version)
     }
 
     /// The Group goes on: who follows, and why connections have ended.

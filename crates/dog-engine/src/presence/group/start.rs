@@ -33,6 +33,7 @@ impl GroupPresence {
                 self.go_on(&roster, version, now);
                 Some(PresenceStart::Continued)
             }
+            ReadRoster::Outdated => Some(self.start(now)),
             ReadRoster::Not => self.no_roster(replica, now),
         }
     }
