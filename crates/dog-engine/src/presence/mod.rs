@@ -4,7 +4,7 @@
 //! when the last one is gone and its grace time is over.
 //!
 //! - this file: the settings
-//! - [`messages`]: what Replicas and Group say to each other
+//! - `messages`: what Replicas and Group say to each other
 //! - [`Roster`]: who is there in one version of the presence. The Group has one, and each Replica that follows
 //!
 //! Of a Replica:
