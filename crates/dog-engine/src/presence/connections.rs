@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dog::internal::{ConnectionId, Kind, MAX_PRESENCE_VALUE};
 use dog::{ClientId, Epoch, Error, ReplicaId};
 
-use super::messages::{ConnectionEnd, ConnectionState, Following, PresenceReport, PresenceReportAnswer};
+use super::messages::{ConnectionEnd, ConnectionState, Following, PresenceReport, PresenceReportAnswer, ReportVerdict};
 
 /// How many changes wait for the Group. If there are more, the next report is a census.
 const MAX_UNREPORTED: usize = 10_000;
@@ -28,6 +28,8 @@ pub struct OwnConnections {
     /// Since which change the Group has to be told everything. `None`: it has all connections of this life, and reports of
     /// changes are enough.
     census_since: Option<u64>,
+    /// The newest life of the Group that has answered.
+    group: Option<Epoch>,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ impl OwnConnections {
             reported: 0,
             changed: BTreeMap::new(),
             census_since: Some(0),
+            group: None,
         }
     }
 
@@ -161,18 +164,26 @@ impl OwnConnections {
         Some((round, PresenceReport { replica, epoch, after, sequence, connections, census, following }))
     }
 
-    /// The Group has answered a report.
-    pub fn answered(&mut self, round: PresenceRound, answer: PresenceReportAnswer) {
-        match answer {
-            PresenceReportAnswer::Taken => {
+    /// The Group has answered a report. What an earlier life of the Group has taken does not count any more when a later one has
+    /// answered: that one may have counted this Replica by an older report.
+    pub fn answered(&mut self, round: PresenceRound, PresenceReportAnswer { life, verdict }: PresenceReportAnswer) {
+        if self.group > Some(life) {
+            return;
+        }
+        if self.group.is_some_and(|earlier| earlier < life) {
+            self.ask();
+        }
+        self.group = Some(life);
+        match verdict {
+            ReportVerdict::Taken => {
                 self.acknowledged = self.acknowledged.max(round.sequence);
                 self.changed.retain(|_, changed| changed.number > round.sequence);
                 if round.census && self.census_since.is_some_and(|since| since <= round.sequence) {
                     self.census_since = None;
                 }
             }
-            PresenceReportAnswer::Census => self.ask(),
-            PresenceReportAnswer::Late => {}
+            ReportVerdict::Census => self.ask(),
+            ReportVerdict::Late => {}
         }
     }
 }
@@ -203,9 +214,13 @@ mod tests {
         OwnConnections::new(ReplicaId::from_name("room", "1"), Epoch::from_raw(2))
     }
 
+    fn says(life: u64, verdict: ReportVerdict) -> PresenceReportAnswer {
+        PresenceReportAnswer { life: Epoch::from_raw(life), verdict }
+    }
+
     fn take(own: &mut OwnConnections) -> PresenceReport {
         let (round, report) = own.report(Following::No).unwrap();
-        own.answered(round, PresenceReportAnswer::Taken);
+        own.answered(round, says(1, ReportVerdict::Taken));
         report
     }
 
@@ -220,7 +235,7 @@ mod tests {
         let (_, second) = own.report(Following::No).unwrap();
         assert_eq!((first.connections.len(), second.connections.len()), (1, 2));
         assert_eq!(second.connections[0], (ann, ConnectionState::Closed(ConnectionEnd::Restarting)));
-        own.answered(round, PresenceReportAnswer::Taken);
+        own.answered(round, says(1, ReportVerdict::Taken));
         assert_eq!(own.report(Following::No).unwrap().1.connections, second.connections, "both have changed since");
         take(&mut own);
         assert!(own.report(Following::No).is_none());
@@ -254,12 +269,29 @@ mod tests {
         let (first, _) = own.report(Following::No).unwrap();
         own.open(client("ann"), Bytes::new()).unwrap();
         own.ask();
-        own.answered(first, PresenceReportAnswer::Taken);
+        own.answered(first, says(1, ReportVerdict::Taken));
         assert!(take(&mut own).census, "the Group has asked again");
         own.open(client("bob"), Bytes::new()).unwrap();
         let (round, _) = own.report(Following::No).unwrap();
-        own.answered(round, PresenceReportAnswer::Census);
+        own.answered(round, says(1, ReportVerdict::Census));
         assert!(take(&mut own).census);
+    }
+
+    #[test]
+    fn what_an_earlier_life_of_the_group_has_taken_does_not_count() {
+        let mut own = own();
+        let (first, _) = own.report(Following::No).unwrap();
+        own.open(client("ann"), Bytes::new()).unwrap();
+        let (second, _) = own.report(Following::No).unwrap();
+        own.answered(second, says(1, ReportVerdict::Taken));
+        assert!(own.report(Following::No).is_none());
+        // The first report came late, to a Group that has woken meanwhile.
+        own.answered(first, says(2, ReportVerdict::Taken));
+        own.answered(second, says(1, ReportVerdict::Taken));
+        let (third, census) = own.report(Following::No).unwrap();
+        assert!(census.census && census.connections.len() == 1);
+        own.answered(third, says(2, ReportVerdict::Taken));
+        assert!(own.report(Following::No).is_none());
     }
 
     #[test]

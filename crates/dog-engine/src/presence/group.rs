@@ -9,7 +9,7 @@ use super::announced::Announced;
 use super::clients::PresentClients;
 use super::messages::{
     ConnectionEnd, ConnectionState, PresenceAnswer, PresenceChanges, PresenceQuestion, PresenceReport,
-    PresenceReportAnswer, RosterQuestion,
+    PresenceReportAnswer, ReportVerdict, RosterQuestion,
 };
 use super::owners::{Acceptance, Open, Owners};
 use super::pending::Pending;
@@ -86,8 +86,12 @@ impl GroupPresence {
 
     /// Takes a Replica's report.
     pub fn report(&mut self, report: PresenceReport, now: Timestamp) -> PresenceReportAnswer {
-        if let Acceptance::Answered(answer) = self.owners.accept(&report) {
-            return answer;
+        PresenceReportAnswer { life: self.life, verdict: self.take(report, now) }
+    }
+
+    fn take(&mut self, report: PresenceReport, now: Timestamp) -> ReportVerdict {
+        if let Acceptance::Answered(verdict) = self.owners.accept(&report) {
+            return verdict;
         }
         if report.census {
             match &mut self.stage {
@@ -104,7 +108,7 @@ impl GroupPresence {
                 self.set(connection, state, now);
             }
         }
-        PresenceReportAnswer::Taken
+        ReportVerdict::Taken
     }
 
     /// A life of a Replica is over, and its connections have ended in this way.

@@ -65,7 +65,16 @@ pub struct PresenceReport {
 
 /// A Group's answer to a [`PresenceReport`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PresenceReportAnswer {
+pub struct PresenceReportAnswer {
+    /// The life of the Group that answers. What it has taken a later life may never have heard of.
+    pub life: Epoch,
+    /// What it says.
+    pub verdict: ReportVerdict,
+}
+
+/// What becomes of a [`PresenceReport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReportVerdict {
     /// The Group has it.
     Taken,
     /// The Group does not know what this life has reported before: report everything.

@@ -49,7 +49,7 @@ pub use follower::{PresenceFollower, PresenceNews};
 pub use group::{GroupPresence, PresenceStart};
 pub use messages::{
     ConnectionEnd, ConnectionState, Following, PresenceAnswer, PresenceChanges, PresencePage, PresenceQuestion,
-    PresenceReport, PresenceReportAnswer, RosterQuestion,
+    PresenceReport, PresenceReportAnswer, ReportVerdict, RosterQuestion,
 };
 pub use roster::{PresenceKey, Roster};
 

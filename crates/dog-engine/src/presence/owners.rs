@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dog::internal::ConnectionId;
 use dog::{ClientId, Epoch, ReplicaId};
 
-use super::messages::{ConnectionEnd, PresenceReport, PresenceReportAnswer};
+use super::messages::{ConnectionEnd, PresenceReport, ReportVerdict};
 
 /// What is known of an open connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Acceptance {
     /// It has something new.
     New,
     /// It has nothing new.
-    Answered(PresenceReportAnswer),
+    Answered(ReportVerdict),
 }
 
 /// The Replicas and their open connections.
@@ -47,14 +47,14 @@ impl Owners {
     pub(super) fn accept(&mut self, report: &PresenceReport) -> Acceptance {
         let owner = self.all.entry(report.replica).or_default();
         if report.epoch < owner.epoch {
-            return Acceptance::Answered(PresenceReportAnswer::Late);
+            return Acceptance::Answered(ReportVerdict::Late);
         }
         let is_same = owner.is_counted && report.epoch == owner.epoch;
         if !report.census && (!is_same || report.after > owner.sequence) {
-            return Acceptance::Answered(PresenceReportAnswer::Census);
+            return Acceptance::Answered(ReportVerdict::Census);
         }
         if is_same && report.sequence <= owner.sequence {
-            return Acceptance::Answered(PresenceReportAnswer::Taken);
+            return Acceptance::Answered(ReportVerdict::Taken);
         }
         (owner.epoch, owner.sequence, owner.is_counted) = (report.epoch, report.sequence, true);
         Acceptance::New

@@ -7,7 +7,7 @@ use dog::internal::{PresenceChange, PresenceVersion};
 use dog::{ClientId, Epoch, Timestamp};
 use dog_engine::presence::{
     ConnectionEnd, Following, GroupPresence, PresenceChanges, PresencePage, PresenceQuestion, PresenceReport,
-    PresenceReportAnswer, PresenceSettings, PresenceStart,
+    PresenceReportAnswer, PresenceSettings, PresenceStart, ReportVerdict,
 };
 
 use crate::model::Model;
@@ -59,7 +59,7 @@ impl Group {
 
     pub(crate) fn report(&mut self, report: &PresenceReport, now: Timestamp) -> PresenceReportAnswer {
         let answer = self.presence.report(report.clone(), now);
-        if answer == PresenceReportAnswer::Taken {
+        if answer.verdict == ReportVerdict::Taken {
             let is_new = self.model.report(report, now);
             if is_new && report.census {
                 self.known.remove(&report.replica);
