@@ -6,7 +6,7 @@ use dog_engine::address::{NodeId, Object};
 use tokio::time::Instant;
 
 use super::log::{Outcome, Value, is_alone};
-use super::world::names;
+use super::setting::names;
 use crate::alarms::AlarmRecord;
 use crate::claim::Claim;
 use crate::lease::Lease;

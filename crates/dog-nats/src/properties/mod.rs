@@ -2,6 +2,7 @@
 //! history of the streams, and on a log of what the nodes did at which virtual time. A failed run prints its seed. Set
 //! `DOG_SEED` to that number to repeat the run.
 //!
+//! - `setting`: the kind of a run, and what its processes share
 //! - `world`: a run with its processes and faults
 //! - `process`: one process: a node, an application that owns objects, writes and rings alarms, and a witness that acts
 //!   whenever the node may
@@ -13,10 +14,12 @@ mod judge;
 mod log;
 mod planted;
 mod process;
+mod setting;
 mod world;
 
 use judge::violations;
-use world::{Mishap, Profile, run};
+use setting::{Mishap, Profile};
+use world::run;
 
 /// The number of runs per test.
 const SEEDS: u64 = 200;

@@ -1,7 +1,8 @@
 //! Breaks each rule on purpose: a run must find it.
 
 use super::judge::violations;
-use super::world::{Mishap, Profile, run};
+use super::setting::{Mishap, Profile};
+use super::world::run;
 use crate::faults::{Fault, plant};
 use crate::stream::fake::Weather;
 

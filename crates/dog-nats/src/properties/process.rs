@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::log::{Actor, Log, Value};
-use super::world::{Profile, Run, objects};
+use super::setting::{Profile, Run, names, objects};
 use crate::bus::{Arrived, Bus};
 use crate::clock::LeaseClock;
 use crate::events::Events;
@@ -105,7 +105,7 @@ impl Process {
         let clock = LeaseClock::simulated(Duration::from_secs(random.u64(0..100_000)), 0.85 + 0.3 * random.f64());
         let heard = Arc::<Heard>::default();
         let events: Arc<dyn Events> = heard.clone();
-        let parts = Parts::new(super::world::names(), leases, objects, events, clock, Handle::current());
+        let parts = Parts::new(names(), leases, objects, events, clock, Handle::current());
         let application = Application {
             ownership: parts.ownership(VERSIONS),
             storage: NatsStorage::new(Arc::clone(&parts.objects), parts.names.clone(), Arc::clone(&parts.writes)),

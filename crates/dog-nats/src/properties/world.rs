@@ -1,16 +1,14 @@
 //! A run: some processes over two simulated streams, with faults from a seed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use dog::GroupId;
-use dog_engine::address::{ClassIndex, GroupAddress, Object};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::log::{Log, Outcome};
+use super::log::Outcome;
 use super::process::Process;
+use super::setting::{Mishap, Profile, Run, names, objects};
 use crate::alarms::AlarmRecord;
-use crate::names::Names;
 use crate::stream::fake::{FakeStream, Weather};
 
 /// The number of processes that run at any time.
@@ -19,77 +17,6 @@ const PROCESSES: usize = 3;
 const STORM: Duration = Duration::from_secs(20);
 /// How long there are no faults afterwards. In this time the cluster must recover.
 const CALM: Duration = Duration::from_secs(15);
-
-/// A fault of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mishap {
-    /// A process is suspended, as if its machine slept.
-    Suspend,
-    /// A process cannot reach NATS.
-    CutOff,
-    /// A process is killed, and another one is started.
-    Kill,
-    /// A stream loses its leader and has none for some time.
-    ChangeLeader,
-}
-
-/// The kind of a run.
-#[derive(Clone, Debug)]
-pub(super) struct Profile {
-    pub(super) mishaps: Vec<Mishap>,
-    /// `None`: the seed determines it.
-    pub(super) weather: Option<Weather>,
-    pub(super) objects: u32,
-    pub(super) lease: Duration,
-    /// The probability that an owned object is written to.
-    pub(super) writes: f64,
-    /// The probability that a write sets an alarm.
-    pub(super) alarms: f64,
-    /// The probability that an object without a write is released.
-    pub(super) releases: f64,
-}
-
-impl Profile {
-    pub(super) fn of(mishaps: &[Mishap]) -> Self {
-        let lease = Duration::from_secs(5);
-        Self { mishaps: mishaps.to_vec(), weather: None, objects: 4, lease, writes: 0.5, alarms: 0.2, releases: 0.1 }
-    }
-}
-
-/// What the processes of a run share.
-pub(super) struct Run {
-    leases: Arc<FakeStream>,
-    objects: Arc<FakeStream>,
-    log: Arc<Mutex<Log>>,
-    began: Instant,
-}
-
-impl Run {
-    pub(super) fn leases(&self) -> &Arc<FakeStream> {
-        &self.leases
-    }
-
-    pub(super) fn objects(&self) -> &Arc<FakeStream> {
-        &self.objects
-    }
-
-    pub(super) fn log(&self) -> Arc<Mutex<Log>> {
-        Arc::clone(&self.log)
-    }
-
-    pub(super) fn began(&self) -> Instant {
-        self.began
-    }
-}
-
-pub(super) fn names() -> Names {
-    Names::new("dog").expect("a prefix")
-}
-
-pub(super) fn objects(count: u32) -> Vec<Object> {
-    let group = |number: u32| GroupId::from_name("lobby", &number.to_string());
-    (0..count).map(|number| Object::Group(GroupAddress { class: ClassIndex(0), group: group(number) })).collect()
-}
 
 /// Runs one seed on virtual time.
 pub(super) fn run(profile: &Profile, seed: u64) -> Outcome {
@@ -106,11 +33,10 @@ async fn run_on_virtual_time(profile: &Profile, seed: u64) -> Outcome {
     let mut random = fastrand::Rng::with_seed(seed);
     let weather = profile.weather.unwrap_or_else(|| any_weather(&mut random));
     let stream = |random: &mut fastrand::Rng| Arc::new(FakeStream::new(random.u64(..), weather));
-    let run =
-        Run { leases: stream(&mut random), objects: stream(&mut random), log: Arc::default(), began: Instant::now() };
+    let run = Run::new(stream(&mut random), stream(&mut random));
     let start = |random: &mut fastrand::Rng| Process::start(&run, profile, random.u64(..));
     let mut processes: Vec<Process> = (0..PROCESSES).map(|_| start(&mut random)).collect();
-    while run.began.elapsed() < STORM {
+    while run.began().elapsed() < STORM {
         sleep(Duration::from_millis(random.u64(200..3_000))).await;
         let process = random.usize(0..PROCESSES);
         match profile.mishaps[random.usize(0..profile.mishaps.len())] {
@@ -119,7 +45,7 @@ async fn run_on_virtual_time(profile: &Profile, seed: u64) -> Outcome {
             Mishap::Kill if random.u8(..) < 60 => processes[process] = start(&mut random),
             Mishap::Kill => {}
             Mishap::ChangeLeader => {
-                let stream = if random.bool() { &run.leases } else { &run.objects };
+                let stream = if random.bool() { run.leases() } else { run.objects() };
                 stream.change_leader(Duration::from_millis(random.u64(300..6_000)));
             }
         }
@@ -128,30 +54,30 @@ async fn run_on_virtual_time(profile: &Profile, seed: u64) -> Outcome {
         process.suspend(false);
         process.cut_off(false);
     }
-    run.leases.calm_down();
-    run.objects.calm_down();
+    run.leases().calm_down();
+    run.objects().calm_down();
     sleep(CALM).await;
     outcome(&run, profile, &processes)
 }
 
 fn outcome(run: &Run, profile: &Profile, processes: &[Process]) -> Outcome {
-    let history = run.objects.history();
+    let history = run.objects().history();
     let alarms = objects(profile.objects).into_iter().filter_map(|object| {
         let last = history.iter().rfind(|commit| commit.subject == names().alarm(object))?;
         Some((object, AlarmRecord::decode(last.payload.as_ref()?).expect("an alarm").at().as_millis()))
     });
     let caretakers = objects(profile.objects).into_iter();
     Outcome {
-        began: run.began,
-        leases: run.leases.history(),
+        began: run.began(),
+        leases: run.leases().history(),
         alarms: alarms.collect(),
         objects: history,
-        log: std::mem::take(&mut *run.log.lock().unwrap_or_else(PoisonError::into_inner)),
+        log: std::mem::take(&mut *run.log().lock().unwrap_or_else(PoisonError::into_inner)),
         caretakers: caretakers
             .map(|object| (object, processes.iter().map(|process| process.caretaker(object)).collect()))
             .collect(),
         live: processes.iter().filter_map(Process::node).collect(),
         // An alarm that has just become due may not have rung yet.
-        ended: u64::try_from(run.began.elapsed().as_millis()).expect("a short run") - 2_000,
+        ended: u64::try_from(run.began().elapsed().as_millis()).expect("a short run") - 2_000,
     }
 }
