@@ -69,10 +69,12 @@ fn named_alarm(bytes: &[u8]) {
     }
 }
 
-/// Checks stored publications. An accepted record is written back unchanged.
+/// Checks stored publications. The first byte is the length of their key. An accepted record is written back unchanged.
 fn segment(bytes: &[u8]) {
-    match Segment::decode(&bytes.to_vec().into()) {
-        Ok(segment) => assert_eq!(segment.encode(), bytes),
+    let Some((&length, bytes)) = bytes.split_first() else { return };
+    let (key, record) = bytes.split_at(bytes.len().min(usize::from(length)));
+    match Segment::decode(key, &record.to_vec().into()) {
+        Ok(segment) => assert_eq!(segment.encode(), record),
         Err(error) => assert!(error.is_storage(), "{error}"),
     }
 }
