@@ -125,7 +125,7 @@ impl Session {
     }
 
     fn read(&mut self, stream: &mut Stream, buffer: &mut [u8], wire: &mut [u8]) -> io::Result<Received> {
-        // What was read together with the handshake comes first. After the client's farewell nothing follows.
+        // What was read together with the handshake comes first. After the client's close_notify nothing follows.
         match self.tls.reader().read(buffer) {
             Ok(0) => return Ok(Received::End),
             Ok(length) => return Ok(Received::Bytes { length, drained: false }),
@@ -134,14 +134,14 @@ impl Session {
         }
         let read = stream.read(wire)?;
         if read == 0 {
-            // Without a farewell, anybody on the way can have cut the connection.
+            // Without close_notify, anybody on the way can have cut the connection.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let (length, has_closed) = self.decrypt(stream, &wire[..read], buffer)?;
         Ok(Received::Bytes { length, drained: read < wire.len() && !has_closed })
     }
 
-    /// Returns how many bytes `wire` decrypts to, and whether the client has said farewell.
+    /// Returns how many bytes `wire` decrypts to, and whether the client has sent close_notify.
     fn decrypt(&mut self, stream: &mut Stream, mut wire: &[u8], buffer: &mut [u8]) -> io::Result<(usize, bool)> {
         let (mut length, mut has_closed) = (0, false);
         while !wire.is_empty() && !has_closed {
@@ -177,7 +177,7 @@ impl Session {
         Ok(true)
     }
 
-    /// Writes what does not come from the outbox: what TLS itself has to say, and the farewell if this `ends` the connection.
+    /// Writes what does not come from the outbox: the messages of TLS itself, and close_notify if this `ends` the connection.
     fn settle(&mut self, stream: &mut Stream, ends: bool) -> io::Result<Flushed> {
         if ends && !std::mem::replace(&mut self.has_ended, true) {
             self.tls.send_close_notify();

@@ -67,7 +67,7 @@ async fn many_sockets_are_served_and_sent_away_at_the_end() {
     let ends = rooms.into_iter().flatten().map(|mut client| async move {
         assert_eq!(close_code(&mut client).await, 1012);
         let _ = client.flush().await;
-        // The server says farewell in TLS, too: an end without that is an error.
+        // The server sends close_notify, too: an end without it is an error.
         assert!(matches!(within("the end", client.get_mut().read(&mut [0])).await, Ok(0)));
     });
     let shutdown = server.running.shutdown();
@@ -90,7 +90,7 @@ async fn a_clean_close_of_the_client_ends_tls_too() {
 async fn a_stream_that_is_cut_is_an_abnormal_end() {
     let server = start(|server| server).await;
     let config = server.trusting(BOTH);
-    // The connection ends without a farewell, in the middle of a record, or with a farewell of TLS but none of the WebSocket.
+    // The connection ends without close_notify, in the middle of a record, or with close_notify but no close frame.
     let (client, _) = server.enter(&config, "cut", "r").await;
     let (mut tcp, _) = client.into_inner().into_inner();
     tcp.shutdown().await.unwrap();
@@ -100,11 +100,11 @@ async fn a_stream_that_is_cut_is_an_abnormal_end() {
     tcp.write_all(&[23, 3, 3, 1, 0, 1, 2, 3]).await.unwrap();
     tcp.shutdown().await.unwrap();
     server.journal.sees("error half lost").await;
-    let (client, _) = server.enter(&config, "farewell", "r").await;
+    let (client, _) = server.enter(&config, "close_notify", "r").await;
     let mut stream = client.into_inner();
     stream.get_mut().1.send_close_notify();
     stream.flush().await.unwrap();
-    server.journal.sees("error farewell lost").await;
+    server.journal.sees("error close_notify lost").await;
     // What is no TLS ends the connection, with an alert.
     let (client, _) = server.enter(&config, "noise", "r").await;
     let (mut tcp, mut tls) = client.into_inner().into_inner();

@@ -255,7 +255,7 @@ proptest! {
 
     /// If a socket does not read, it misses exactly as many messages as reported, and the others miss none.
     #[test]
-    fn whoever_does_not_read_misses_what_it_was_said_to(
+    fn a_client_that_does_not_read_misses_what_the_policy_says(
         encrypts in any::<bool>(),
         turns in proptest::collection::vec(1..30_usize, 1..20),
     ) {
