@@ -7,13 +7,13 @@ use anyhow::{Context, Result, ensure};
 use crate::step::Step;
 
 /// The most that the chat example's Worker may take, in bytes. Of what an App may leave out it uses topics. The goal is 400 KiB; the
-/// bound is lower, close to what it takes (357 KiB), so that growth shows. The paths of the machine that builds a Worker are part of
+/// bound is lower, close to what it takes (361 KiB), so that growth shows. The paths of the machine that builds a Worker are part of
 /// it: compressed, some 200 bytes.
-pub(crate) const CHAT_MOST: u64 = 366 * 1024;
+pub(crate) const CHAT_MOST: u64 = 370 * 1024;
 
 /// The most that the relay example's Worker may take, in bytes. It leaves out all that an App may leave out. The goal is 300 KiB, and
-/// it takes 283 KiB.
-pub(crate) const RELAY_MOST: u64 = 290 * 1024;
+/// it takes 288 KiB.
+pub(crate) const RELAY_MOST: u64 = 294 * 1024;
 
 /// The size of the Worker in this folder in bytes, compressed as Cloudflare does it.
 pub(crate) fn compressed(folder: &Path) -> Result<u64> {
