@@ -1,4 +1,4 @@
-//! The simplest log: it keeps everything, and computes each answer from it.
+//! A reference log. It keeps every publication and computes each answer from the whole list.
 
 use dog::Timestamp;
 use dog::internal::{LogBounds, Position, Unrecovered};

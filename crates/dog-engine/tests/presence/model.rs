@@ -1,4 +1,4 @@
-//! What a Group has heard, in the simplest form: everything that has happened to each client, from which each answer is computed.
+//! A reference model of presence. It keeps every event of each client and computes each answer from all of them.
 
 use std::collections::BTreeMap;
 
