@@ -5,6 +5,7 @@
 //! - `replica`: one life of a Replica
 //! - `object`: what both have in common: life, tasks, hibernation, alarms, storage
 //! - `calls`: deadlines, and calls to many Replicas; `call_time`: how long a typed call to a Group may take
+//! - `quota`: what an object may have in progress, by number and by bytes
 //! - `failures`: how failures of the user's code are counted and logged
 //! - `extensions`: what the engine puts into requests and responses
 
@@ -15,6 +16,7 @@ mod failures;
 mod front;
 mod group;
 mod object;
+mod quota;
 mod replica;
 
 use std::rc::Rc;

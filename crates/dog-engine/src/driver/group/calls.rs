@@ -1,6 +1,5 @@
 //! Typed calls, which the user's `on_call` answers: their bounds, their deadline, and what their callers get.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::driver::call_time::until;
 use crate::driver::calls::ended_within;
 use crate::driver::failures::{UserFunction, report_failure};
 use crate::driver::object::{Living, answer, start};
+use crate::driver::quota::{InProgress, Quota};
 use crate::host::{HostObserver, Occurrence, Scheduler};
 use crate::message::GroupAnswer;
 use crate::reply::Reply;
@@ -25,29 +25,22 @@ const MOST_CALLS: usize = 10_000;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// The calls in progress.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Calls {
-    count: Cell<usize>,
-    bytes: Cell<usize>,
+    quota: Rc<Quota>,
 }
 
-/// One call in progress. Dropped when it has ended.
-#[derive(Debug)]
-struct Admission {
-    calls: Rc<Calls>,
-    bytes: usize,
+impl Default for Calls {
+    fn default() -> Self {
+        Self { quota: Quota::new(MOST_CALLS, MOST_BYTES) }
+    }
 }
 
 impl Calls {
     /// Admits one more call with this many bytes, if the Group has not too many.
-    fn admit(self: &Rc<Self>, bytes: usize) -> Result<Admission, Error> {
-        let (count, total) = (self.count.get() + 1, self.bytes.get() + bytes);
-        if count > MOST_CALLS || total > MOST_BYTES {
-            return Err(Error::new(Kind::Unreachable, "the Group has too many calls in progress: try again later"));
-        }
-        self.count.set(count);
-        self.bytes.set(total);
-        Ok(Admission { calls: Rc::clone(self), bytes })
+    fn admit(&self, bytes: usize) -> Result<InProgress, Error> {
+        let too_many = || Error::new(Kind::Unreachable, "the Group has too many calls in progress: try again later");
+        self.quota.admit(bytes).ok_or_else(too_many)
     }
 
     /// Answers a call by the user's `on_call`, when the Group is in memory.
@@ -81,13 +74,6 @@ impl Calls {
             answer(reply, outcome).await;
             drop((admission, counted));
         });
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.calls.count.update(|count| count - 1);
-        self.calls.bytes.update(|bytes| bytes - self.bytes);
     }
 }
 
@@ -158,7 +144,7 @@ mod tests {
     #[test]
     fn the_calls_in_progress_are_bounded_by_number_and_by_bytes() {
         let calls = Rc::new(Calls::default());
-        let mut all: Vec<Admission> = (0..MOST_CALLS).map(|_| calls.admit(1).unwrap()).collect();
+        let mut all: Vec<InProgress> = (0..MOST_CALLS).map(|_| calls.admit(1).unwrap()).collect();
         assert!(calls.admit(1).unwrap_err().is_unreachable());
         all.pop();
         all.push(calls.admit(1).unwrap());

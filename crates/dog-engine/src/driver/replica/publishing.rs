@@ -9,6 +9,7 @@ use dog::{Error, Policy};
 
 use crate::address::GroupAddress;
 use crate::driver::call_time::call_for_log;
+use crate::driver::quota::{InProgress, Quota};
 use crate::host::Host;
 
 /// How many publications of one Replica may have no position yet, and how many bytes of them.
@@ -18,8 +19,7 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// The publications of a Replica that have no position yet.
 #[derive(Debug)]
 pub(super) struct Publishing {
-    count: Cell<usize>,
-    bytes: Cell<usize>,
+    quota: Rc<Quota>,
     /// How long they wait, as the Group has told.
     within: Cell<Duration>,
 }
@@ -27,15 +27,8 @@ pub(super) struct Publishing {
 impl Default for Publishing {
     fn default() -> Self {
         let within = Cell::new(Policy::default().publish_deadline);
-        Self { count: Cell::new(0), bytes: Cell::new(0), within }
+        Self { quota: Quota::new(MOST, MOST_BYTES), within }
     }
-}
-
-/// One of them. Dropped when its outcome is known.
-#[derive(Debug)]
-struct Admission {
-    publishing: Rc<Publishing>,
-    bytes: usize,
 }
 
 impl Publishing {
@@ -44,15 +37,9 @@ impl Publishing {
         self.within.set(within);
     }
 
-    fn admit(self: &Rc<Self>, bytes: usize) -> Result<Admission, Error> {
-        let (count, total) = (self.count.get() + 1, self.bytes.get() + bytes);
-        if count > MOST || total > MOST_BYTES {
-            let text = "too many publications of this Replica have no position yet: await some of them first";
-            return Err(Error::new(Kind::TooMany, text));
-        }
-        self.count.set(count);
-        self.bytes.set(total);
-        Ok(Admission { publishing: Rc::clone(self), bytes })
+    fn admit(&self, bytes: usize) -> Result<InProgress, Error> {
+        let text = "too many publications of this Replica have no position yet: await some of them first";
+        self.quota.admit(bytes).ok_or_else(|| Error::new(Kind::TooMany, text))
     }
 
     /// Has the Group use the log of a topic.
@@ -67,13 +54,6 @@ impl Publishing {
     }
 }
 
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.publishing.count.update(|count| count - 1);
-        self.publishing.bytes.update(|bytes| bytes - self.bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +61,7 @@ mod tests {
     #[test]
     fn the_publications_without_a_position_are_bounded_by_number_and_by_bytes() {
         let publishing = Rc::new(Publishing::default());
-        let mut all: Vec<Admission> = (0..MOST).map(|_| publishing.admit(1).unwrap()).collect();
+        let mut all: Vec<InProgress> = (0..MOST).map(|_| publishing.admit(1).unwrap()).collect();
         assert!(publishing.admit(1).unwrap_err().is_too_many());
         all.pop();
         all.push(publishing.admit(1).unwrap());
