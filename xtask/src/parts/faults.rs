@@ -34,7 +34,7 @@ pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
 /// Runs the part. Two tests run at a time: most of them wait for disks and deadlines, and the servers that they measure and
 /// kill are processes of their own.
 pub(super) fn run(workspace: &Workspace, length: Length) -> Result<String> {
-    let step = workspace.optimised_test().args(["--test", "faults", "--", "--nocapture", "--test-threads=2"]);
+    let step = workspace.optimised_test().args(["--test", "faults", "--", "--show-output", "--test-threads=2"]);
     let mut step = step.limit(length.choose(NORMAL_LIMIT, LONG_LIMIT));
     for (name, value) in length.choose(NORMAL, LONG) {
         step = step.env(name, value);

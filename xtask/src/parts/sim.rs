@@ -32,7 +32,7 @@ pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
 
 /// Runs the part.
 pub(super) fn run(workspace: &Workspace, length: Length) -> Result<String> {
-    let step = workspace.cargo_test().args(["--features", BUGS, "--test", "sim", "--", "--nocapture"]);
+    let step = workspace.cargo_test().args(["--features", BUGS, "--test", "sim", "--", "--show-output"]);
     let step = step.env("DOG_SEEDS", length.choose(SEEDS, MANY_SEEDS)).limit(length.choose(NORMAL, LONG));
     Ok(note(&step.run_and_keep()?))
 }

@@ -65,7 +65,7 @@ pub(super) fn prepare_counting(_: &Workspace) -> Result<()> {
 
 /// What a delivery takes. Where `strace` may not trace, the note says what was not counted.
 pub(super) fn counting(workspace: &Workspace, _: Length) -> Result<String> {
-    let output = workspace.cargo_test().args(["--test", "counting", "--", "--nocapture"]).run_and_keep()?;
+    let output = workspace.cargo_test().args(["--test", "counting", "--", "--show-output"]).run_and_keep()?;
     let not_run = output.lines().filter_map(|line| Some(line.split_once("*** ")?.1.trim_end_matches([' ', '*'])));
     let notes = not_run.map(str::to_owned).chain([Count::of(&output).to_string()]);
     Ok(notes.collect::<Vec<_>>().join("; "))

@@ -34,7 +34,7 @@ pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
     let chat = bundle::check("the chat room's Worker", &workspace.scratch(CHAT), bundle::CHAT_MOST)?;
     let relay = bundle::check("the relay's", &workspace.scratch(RELAY), bundle::RELAY_MOST)?;
     println!("{chat}, {relay}");
-    let suite = workspace.cargo_test().args(["--test", "workers", "--", "--test-threads=1", "--nocapture"]);
+    let suite = workspace.cargo_test().args(["--test", "workers", "--", "--test-threads=1", "--show-output"]);
     // Both run, even if the first fails: one run shows everything.
     let suite = tools.with_workers(workspace, suite)?.run_and_keep();
     let pages = tools.with_workers(workspace, browser::on_workerd(workspace))?.run_and_keep();
