@@ -6,6 +6,8 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
@@ -24,13 +26,24 @@ pub fn program() -> PathBuf {
     std::env::var_os(PROGRAM).map_or_else(|| "nats-server".into(), PathBuf::from)
 }
 
-/// A port of this machine on which nothing listens now.
+/// The ports that [`free_port`] hands out. Systems take the ports of outgoing connections, and those of servers that bind
+/// port 0, from higher numbers: Linux from 32768 on. So no other process takes a port before its server has bound it, or
+/// while its server is restarted.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A port of this machine on which nothing listens now. No two calls of one process return the same port.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
+    // Processes that run at the same time begin at different ports.
+    let next = NEXT.get_or_init(|| AtomicU32::new(std::process::id().wrapping_mul(61)));
+    let count = u32::from(PORTS.end - PORTS.start);
+    let candidates = (0..count).map(|_| next.fetch_add(1, Ordering::Relaxed) % count);
+    let mut ports = candidates.filter_map(|number| PORTS.start.checked_add(u16::try_from(number).ok()?));
+    ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("a free port")
 }
 
 /// Where a server runs.

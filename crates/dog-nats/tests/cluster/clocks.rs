@@ -30,6 +30,7 @@ impl Clock {
         let mut candidates = libraries.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
         let library = candidates.find(|candidate| candidate.exists());
         let library = library.expect("Debian's libfaketime is needed here: apt-get install libfaketime");
+        remove_leftovers();
         let clock = Self { folder: tempfile::tempdir().expect("a folder"), library };
         clock.set(seconds);
         clock
@@ -55,6 +56,19 @@ impl Clock {
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
             ("FAKETIME_CACHE_DURATION", "1".to_owned()),
         ]
+    }
+}
+
+/// Removes the shared memory and the semaphores of processes that have ended. libfaketime names them by the process id and
+/// does not remove them when a process is killed. A later process that gets the same id then ends at its start.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let id = name.strip_prefix("faketime_shm_").or_else(|| name.strip_prefix("sem.faketime_sem_"));
+        if id.is_some_and(|id| !PathBuf::from("/proc").join(id).exists()) {
+            // Another process may remove it at the same time.
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
