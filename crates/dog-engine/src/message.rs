@@ -194,6 +194,8 @@ pub enum ReplicaCall {
     CountSeats,
     /// Deliver this to your sockets, and count them.
     Deliver(Delivery),
+    /// Deliver this publication to the subscribers of its topic, in its order, and count them.
+    Publication(PublicationDelivery),
     /// Deliver this to the client's sockets, and count them.
     Whisper {
         /// The client.
@@ -228,7 +230,7 @@ pub enum ReplicaAnswer {
     ViewAck(Epoch),
     /// To `Join`, `Census` and `CountSeats`.
     Counted(Report),
-    /// To `Deliver` and `Whisper`: how many sockets accepted the message. To `Disconnect`: how many were closed.
+    /// To `Deliver`, `Publication` and `Whisper`: how many sockets accepted the message. To `Disconnect`: how many were closed.
     Delivered(usize),
     /// To `Gossip`.
     Gossip(Bytes),

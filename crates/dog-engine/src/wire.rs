@@ -99,6 +99,8 @@ pub fn may_repeat_to_group(call: &GroupCall) -> bool {
         GroupCall::Interest(_) | GroupCall::Missed(_) | GroupCall::Log { verb: LogVerb::History { .. }, .. } => true,
         // A publication with a key has one position, however often it comes.
         GroupCall::Log { verb: LogVerb::Publish { publication, .. }, .. } => publication.key.is_some(),
+        // A repeated publication would be answered as if no socket had taken it.
+        GroupCall::Log { verb: LogVerb::PublishConfirmed { .. }, .. } => false,
         GroupCall::Call { .. } | GroupCall::Verb(_) => false,
     }
 }
@@ -108,6 +110,7 @@ pub fn may_repeat(call: &ReplicaCall) -> bool {
     match call {
         ReplicaCall::Join(_) | ReplicaCall::UpdateView(_) | ReplicaCall::Census(_) | ReplicaCall::CountSeats => true,
         ReplicaCall::Deliver(_)
+        | ReplicaCall::Publication(_)
         | ReplicaCall::Whisper { .. }
         | ReplicaCall::Gossip(_)
         | ReplicaCall::Hand { .. }

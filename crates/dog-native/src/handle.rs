@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 
 use dog::internal::{
-    GroupVerb, HistoryOrder, HistoryPage, LogVerb, NewPublication, Position, Topic, are_among, decode, encode,
-    encode_call,
+    GroupVerb, HistoryOrder, HistoryPage, LogVerb, NewPublication, Position, PublicationReport, Topic, are_among,
+    decode, encode, encode_call,
 };
 use dog::{
     AnyApp, App, BroadcastReport, ClientCount, ClientId, ClientPage, CloseCode, Dog, Error, GossipReplies, Group,
@@ -269,6 +269,27 @@ impl<G: Group> RemoteGroup<G> {
             let verb = verb?;
             let carried = verb.carried();
             remote.ask(id, carried, async move |port| port.log(G::NAME, id, verb).await?.into_position()).await
+        })
+    }
+
+    /// Publishes as [`publish`](Self::publish) does, and waits until every Replica that has subscribers has said how many sockets
+    /// took it, as `publish_confirmed` of [`dog::GroupHandle`].
+    ///
+    /// Not cancel safe, as [`publish`](Self::publish).
+    ///
+    /// # Errors
+    /// As `publish_confirmed` of [`dog::GroupHandle`]. Also [`Error::is_unreachable`] if the server does not run, or has too much to
+    /// do.
+    pub fn publish_confirmed(
+        &self,
+        topic: &str,
+        publication: impl Into<NewPublication>,
+    ) -> SendFuture<PublicationReport> {
+        let (remote, id, verb) = (self.remote.clone(), self.id, LogVerb::publish_confirmed(topic, publication.into()));
+        Box::pin(async move {
+            let verb = verb?;
+            let carried = verb.carried();
+            remote.ask(id, carried, async move |port| port.log(G::NAME, id, verb).await?.into_report()).await
         })
     }
 

@@ -324,6 +324,7 @@ impl fmt::Debug for Mail {
 fn carried_by(call: &ReplicaCall) -> usize {
     match call {
         ReplicaCall::Deliver(delivery) => delivery.message.len(),
+        ReplicaCall::Publication(delivery) => delivery.publication.size(),
         ReplicaCall::Whisper { message, .. } | ReplicaCall::Hand { message, .. } => message.len(),
         ReplicaCall::Gossip(gossip) => gossip.len(),
         ReplicaCall::Join(_)

@@ -183,6 +183,11 @@ async fn publications_have_the_order_of_their_calls_and_are_in_the_history() {
     let page = group.history(ROOM, Some(&positions[4]), HistoryOrder::NewestFirst, 2).await.expect("a page");
     let texts: Vec<_> = page.publications.iter().filter_map(|publication| publication.message.as_text()).collect();
     assert_eq!((texts, page.more, page.last().as_ref()), (vec!["4", "3"], true, Some(&positions[2])));
+    let report = group.publish_confirmed(ROOM, "counted").await.expect("published");
+    assert_eq!((report.position.offset(), report.sockets, report.missing.len()), (21, 1, 0));
+    assert_eq!(client.next_raw().await, Message::text("counted"));
+    let long = vec![0; dog::MAX_PUBLICATION + 1];
+    assert!(group.publish_confirmed(ROOM, long).await.unwrap_err().is_too_large());
     assert!(group.publish("t", "no log").await.unwrap_err().is_no_log());
     assert!(group.publish(ROOM, vec![0; dog::MAX_PUBLICATION + 1]).await.unwrap_err().is_too_large());
     drop(client);

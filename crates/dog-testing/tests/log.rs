@@ -124,6 +124,31 @@ fn a_replica_whose_first_publication_was_lost_gets_it() -> Result {
 }
 
 #[test]
+fn a_confirmed_publication_counts_those_that_take_it_and_names_those_that_are_late() -> Result {
+    let cluster = builder().start();
+    let [near, far] = ["near", "far"].map(|client| connect(&cluster, client));
+    let confirmed = |text: &str| {
+        let report = cluster.wait_for(cluster.group::<Hall>(MAIN).publish_confirmed(ROOM, text))?;
+        let missing: Vec<_> = report.missing.iter().map(|(replica, _)| *replica).collect();
+        Ok::<_, Error>((report.position.offset(), report.sockets, missing))
+    };
+    assert_eq!(confirmed("1")?, (1, 2, vec![]));
+    cluster.cut_off_replica(far.replica());
+    assert_eq!(confirmed("2")?, (2, 1, vec![far.replica()]));
+    publish(&cluster, ROOM, "3")?;
+    cluster.heal();
+    // It waits there until those that were lost have come.
+    assert_eq!(confirmed("4")?, (4, 2, vec![]));
+    for socket in [&near, &far] {
+        assert_eq!(socket.received_texts(), ["1", "2", "3", "4"]);
+    }
+    far.close();
+    cluster.run();
+    assert_eq!(confirmed("5")?, (5, 1, vec![]));
+    Ok(())
+}
+
+#[test]
 fn a_quiet_room_sends_nothing() -> Result {
     let cluster = builder().count_traffic().start();
     let sockets = ["a", "b"].map(|client| connect(&cluster, client));

@@ -16,7 +16,7 @@ use crate::except::Except;
 use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId};
 #[cfg(feature = "log")]
-use crate::log::publication::{LogVerb, LogVerbAnswer, log_verbs};
+use crate::log::verbs::{LogVerb, LogVerbAnswer, log_verbs};
 use crate::message::IntoMessage;
 use crate::object_methods::object_methods;
 use crate::placement::Door;

@@ -18,7 +18,7 @@ use crate::error::{Error, Failure, Kind, Result};
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::log::Log;
 #[cfg(feature = "log")]
-use crate::log::publication::{LogVerb, LogVerbAnswer, log_verbs};
+use crate::log::verbs::{LogVerb, LogVerbAnswer, log_verbs};
 use crate::message::Message;
 use crate::object_methods::object_methods;
 use crate::placement::Policy;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::id::{ClientId, GroupId, ReplicaId};
 #[cfg(feature = "log")]
-use crate::log::publication::{LogVerb, LogVerbAnswer, log_verbs};
+use crate::log::verbs::{LogVerb, LogVerbAnswer, log_verbs};
 use crate::message::Message;
 use crate::port::{AppPort, LocalFuture, SeatPort};
 use crate::replica::Replica;

@@ -12,8 +12,9 @@ pub use crate::group_names::{are_among, are_distinct};
 pub use crate::groups::GroupVisitor;
 pub use crate::list::TransactionRead;
 pub use crate::log::publication::{
-    HistoryPage, LogTopic, LogVerb, LogVerbAnswer, MAX_HISTORY_PAGE, NewPublication, Publication,
+    HistoryPage, LogTopic, MAX_HISTORY_PAGE, NewPublication, Publication, PublicationReport,
 };
+pub use crate::log::verbs::{LogVerb, LogVerbAnswer};
 pub use crate::log::{
     HistoryOrder, LogBounds, MAX_LOG_RECORD, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM, Unrecovered,
     log_records, write_log_record,

@@ -1,9 +1,10 @@
 //! What the log of a topic keeps, and why it may be unable to say what somebody has missed: [`Log`], [`LogBounds`],
 //! [`Unrecovered`].
-//! `records`: what is stored of it; `publication`: what it keeps.
+//! `records`: what is stored of it; `publication`: what it keeps; `verbs`: what can be done with it.
 
 pub(crate) mod publication;
 mod records;
+pub(crate) mod verbs;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +16,7 @@ pub use records::{log_records, write_log_record};
 /// What belongs to the API.
 pub(crate) mod api {
     #[cfg(feature = "log")]
-    pub use super::publication::{HistoryPage, MAX_HISTORY_PAGE, NewPublication, Publication};
+    pub use super::publication::{HistoryPage, MAX_HISTORY_PAGE, NewPublication, Publication, PublicationReport};
     #[cfg(feature = "log")]
     pub use super::{HistoryOrder, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM};
     pub use super::{Log, Unrecovered};

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::except::Except;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::list::{List, TransactionRead};
-use crate::log::publication::{LogVerb, LogVerbAnswer};
+use crate::log::verbs::{LogVerb, LogVerbAnswer};
 use crate::message::Message;
 use crate::numbers::SocketId;
 use crate::placement::Door;

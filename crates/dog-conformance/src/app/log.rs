@@ -10,6 +10,11 @@ use super::room::Room;
 pub(super) async fn act<C: TestClass>(cx: &Context<Room<C>>, act: LogAct) -> Result<Told, Error> {
     let positions = match act {
         LogAct::Publish { topic, text, key } => vec![cx.publish(&topic, publication(text, key)).await?],
+        LogAct::PublishConfirmed { topic, text, key } => {
+            let report = cx.publish_confirmed(&topic, publication(text, key)).await?;
+            let (position, missing) = (report.position.to_string(), report.missing.len());
+            return Ok(Told::Log { log: LogTold::Confirmed { position, sockets: report.sockets, missing } });
+        }
         LogAct::PublishLong { topic, letters: [text, metadata, key] } => {
             let key = (key > 0).then(|| "k".repeat(key));
             let publication = publication("x".repeat(text), key).metadata(vec![7; metadata]);
@@ -17,7 +22,13 @@ pub(super) async fn act<C: TestClass>(cx: &Context<Room<C>>, act: LogAct) -> Res
         }
         LogAct::PublishMany { topic, name, count } => {
             let topic = &topic;
-            let publish = |number| cx.publish(topic, format!("{name} {number}"));
+            let publish = async |number| {
+                let text = format!("{name} {number}");
+                match number % 3 {
+                    2 => Ok(cx.publish_confirmed(topic, text).await?.position),
+                    _ => cx.publish(topic, text).await,
+                }
+            };
             try_join_all((0..count).map(publish)).await?
         }
         LogAct::History { topic, since, newest_first, limit } => {

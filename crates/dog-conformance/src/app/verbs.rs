@@ -34,6 +34,10 @@ macro_rules! perform {
                 "sent".to_owned()
             }
             "publish" => $group.publish(&topic, text).await?.to_string(),
+            "publish_confirmed" => {
+                let report = $group.publish_confirmed(&topic, text).await?;
+                format!("{} {} reached, {} missing", report.position, report.sockets, report.missing.len())
+            }
             "history" => {
                 let page = $group.history(&topic, None, HistoryOrder::OldestFirst, 100).await?;
                 let texts = page.publications.iter().filter_map(|publication| publication.message.as_text());

@@ -127,6 +127,25 @@ impl Client {
         }
     }
 
+    /// Publishes to a topic. Returns the position, how many sockets took it, and how many Replicas did not answer.
+    ///
+    /// # Errors
+    /// If there is no such reply.
+    pub async fn publish_confirmed(
+        &mut self,
+        topic: &str,
+        text: &str,
+        key: Option<&str>,
+    ) -> Outcome<(Position, usize, usize)> {
+        let (topic, text, key) = (topic.into(), text.into(), key.map(Into::into));
+        match self.ask(Act::Log(LogAct::PublishConfirmed { topic, text, key })).await? {
+            Told::Log { log: LogTold::Confirmed { position, sockets, missing } } => {
+                Ok((position.parse()?, sockets, missing))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Reads a page of a history: where the log ends, the publications, and whether there is more.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::stage::Stage;
 pub(super) fn scenarios() -> Vec<Scenario> {
     let scenarios = [
         scenario("log_takes_publications_from_every_place", &[17, 18], places),
+        scenario("log_counts_the_sockets_that_take_a_publication", &[17, 18], confirmed),
         scenario("log_has_one_order_for_all_subscribers", &[17, 18], order),
         scenario("log_has_a_publication_with_a_key_once", &[18], keys),
         scenario("log_refuses_what_is_over_a_bound", &[12, 18], bounds),
@@ -80,6 +81,51 @@ async fn places(stage: Stage) -> Outcome {
         }
     }
     // What the Group has sent before comes before this, so nobody has heard anything twice, or what was not for it.
+    clients[0].publish(ROOM, "end").await?;
+    for client in &mut clients {
+        same(client.hear_until("end").await?, [""; 0], "what else is heard")?;
+    }
+    Ok(())
+}
+
+/// The publication reaches who would have it without confirmation, and is counted there.
+async fn confirmed(stage: Stage) -> Outcome {
+    let group = stage.spread("pair", "confirmed");
+    let mut clients = group.join_each(["a", "b", "c", "d", "e"]).await?;
+    let logged = topic("t");
+    for at in [1, 4] {
+        clients[at].subscribe(&logged).await?;
+    }
+    let mut last = None;
+    for (topic, due) in [(ROOM, &[0, 1, 2, 3, 4][..]), (&logged, &[1, 4])] {
+        let (first, sockets, missing) = clients[0].publish_confirmed(topic, "first", Some("key")).await?;
+        same((first.offset(), sockets, missing), (1, due.len(), 0), "who takes the first")?;
+        same(
+            clients[3].publish_confirmed(topic, "again", Some("key")).await?,
+            (first.clone(), 0, 0),
+            "who takes a repeated one",
+        )?;
+        for (by, offset) in BOTH.into_iter().zip(2..) {
+            let position = Position::new(first.epoch().clone(), offset);
+            let told = perform(&group, by, &format!("publish_confirmed&topic={topic}&text={}", by.0)).await?;
+            same(
+                told,
+                format!("{position} {} reached, 0 missing", due.len()),
+                "who takes one of the App or the Group",
+            )?;
+        }
+        for at in due {
+            for text in ["first", "verb", "group"] {
+                same(clients[*at].hear().await?, text, "what a subscriber hears")?;
+            }
+        }
+        last = Some(first);
+    }
+    let (other, sockets, missing) = clients[2].publish_confirmed(&topic("nobody"), "text", None).await?;
+    same((other.offset(), sockets, missing), (1, 0, 0), "who takes one that nobody is subscribed to")?;
+    let act = LogAct::PublishConfirmed { topic: "no log".into(), text: "text".into(), key: None };
+    same(clients[0].refused(Act::Log(act)).await?, Why::NoLog, "what has no log")?;
+    ensure(last.is_some_and(|last| last.epoch() != other.epoch()), "two logs have the same epoch")?;
     clients[0].publish(ROOM, "end").await?;
     for client in &mut clients {
         same(client.hear_until("end").await?, [""; 0], "what else is heard")?;

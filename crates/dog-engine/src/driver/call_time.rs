@@ -15,7 +15,7 @@ use bytes::Bytes;
 use dog::internal::{Kind, LogVerb, LogVerbAnswer};
 use dog::{Error, Timestamp};
 
-use super::calls::{by_deadline, unexpected_answer};
+use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
 use crate::address::GroupAddress;
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::Host;
@@ -81,7 +81,11 @@ pub(super) async fn call_for_log<H: Host>(
     within: Option<Duration>,
 ) -> Result<LogVerbAnswer, Error> {
     // Without the policy, the Group's own answer comes first.
-    let (within, waits) = within.map_or((LONGEST, LONGEST + GRACE), |within| (within, within));
+    let (within, mut waits) = within.map_or((LONGEST, LONGEST + GRACE), |within| (within, within));
+    if matches!(verb, LogVerb::PublishConfirmed { .. }) {
+        // The Replicas answer after the publication has its position.
+        waits += ANSWER_DEADLINE;
+    }
     match by_deadline(host, waits, host.call_group(group, GroupCall::Log { verb, within })).await? {
         GroupAnswer::Log(answer) => Ok(answer),
         _ => Err(unexpected_answer()),

@@ -141,15 +141,25 @@ async fn call_all_with(
     targets: &Targets,
     call: &ReplicaCall,
     deadline: Duration,
+    permits: Option<Box<dyn CallPermits>>,
+) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
+    let calls = targets.iter().zip(host.call_replicas(targets, call)).collect();
+    answers_within(host, calls, deadline, permits).await
+}
+
+/// Waits for the answers to calls that were made. A Replica that did not answer by the deadline has an error.
+pub(super) async fn answers_within(
+    host: &Rc<impl Host>,
+    calls: Vec<(ReplicaId, LocalFuture<Result<ReplicaAnswer, Error>>)>,
+    deadline: Duration,
     mut permits: Option<Box<dyn CallPermits>>,
 ) -> Vec<(ReplicaId, Result<ReplicaAnswer, Error>)> {
-    let replicas: Vec<ReplicaId> = targets.iter().collect();
-    if replicas.is_empty() {
+    if calls.is_empty() {
         return Vec::new();
     }
+    let (replicas, calls): (Vec<ReplicaId>, Vec<_>) = calls.into_iter().unzip();
     let numbered = |(at, answer): (usize, LocalFuture<_>)| async move { (at, answer.await) };
-    let mut calls: FuturesUnordered<_> =
-        host.call_replicas(targets, call).into_iter().enumerate().map(numbered).collect();
+    let mut calls: FuturesUnordered<_> = calls.into_iter().enumerate().map(numbered).collect();
     let mut answers: Vec<Option<Result<ReplicaAnswer, Error>>> = replicas.iter().map(|_| None).collect();
     let mut timer = host.sleep(deadline);
     while let Either::Left((Some((at, answer)), still_running)) = select(calls.next(), timer).await {

@@ -30,6 +30,9 @@ pub(super) fn group_call(call: &GroupCall) -> String {
         GroupCall::Log { verb: LogVerb::Publish { topic, publication }, .. } => {
             format!("Publish {} bytes to {topic}", publication.size())
         }
+        GroupCall::Log { verb: LogVerb::PublishConfirmed { topic, publication }, .. } => {
+            format!("Publish {} bytes to {topic}, confirmed", publication.size())
+        }
         GroupCall::Log { verb: LogVerb::History { topic, limit, .. }, .. } => {
             format!("History of {topic}, {limit} at most")
         }
@@ -57,6 +60,9 @@ pub(super) fn replica_call(call: &ReplicaCall) -> String {
         ReplicaCall::UpdateView(view) => format!("UpdateView, {} members", view.members.len()),
         ReplicaCall::Census(enrolment) => format!("Census, {} members", enrolment.view.members.len()),
         ReplicaCall::Deliver(_) => "Deliver, confirmed".into(),
+        ReplicaCall::Publication(delivery) => {
+            format!("Publication {} of {}, confirmed", delivery.publication.offset, delivery.topic)
+        }
         ReplicaCall::Whisper { client, .. } => format!("Whisper to {client}"),
         ReplicaCall::Gossip(_) => "Gossip".into(),
         ReplicaCall::Hand { .. } => "Hand".into(),

@@ -108,6 +108,7 @@ impl Counted for ReplicaCall {
             Self::UpdateView(_) => "UpdateView",
             Self::Census(_) => "Census",
             Self::Deliver(_) => "Deliver, confirmed",
+            Self::Publication(_) => "Publication, confirmed",
             Self::Whisper { .. } => "Whisper",
             Self::Gossip(_) => "Gossip",
             Self::Hand { .. } => "Hand",
@@ -122,7 +123,7 @@ impl Counted for ReplicaAnswer {
         match self {
             Self::ViewAck(_) => "UpdateView, answered",
             Self::Counted(_) => "Join or Census, answered",
-            Self::Delivered(_) => "Deliver or Whisper, answered",
+            Self::Delivered(_) => "Deliver, Publication or Whisper, answered",
             Self::Gossip(_) => "Gossip, answered",
         }
     }

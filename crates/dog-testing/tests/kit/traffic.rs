@@ -47,7 +47,8 @@ fn a_broadcast_is_one_message_for_each_sibling_and_a_gossip_two() {
         first.extend([("Parked", 1), ("Parked, answered", 1)]);
         assert_eq!(said(&cluster, &sockets, "ask"), first);
         assert_eq!(said(&cluster, &sockets, "ask"), asked);
-        let sure = expected([("Deliver, confirmed", siblings), ("Deliver or Whisper, answered", siblings)]);
+        let sure =
+            expected([("Deliver, confirmed", siblings), ("Deliver, Publication or Whisper, answered", siblings)]);
         assert_eq!(said(&cluster, &sockets, "sure hello"), sure);
     }
 }
@@ -61,7 +62,7 @@ fn a_whisper_takes_as_much_in_a_room_of_any_size() {
             ("Locate", 1),
             ("Locate, answered", 1),
             ("Whisper", elsewhere),
-            ("Deliver or Whisper, answered", elsewhere),
+            ("Deliver, Publication or Whisper, answered", elsewhere),
         ]);
         assert_eq!(said(&cluster, &sockets, &format!("whisper u{}", replicas - 1)), whispered);
     }

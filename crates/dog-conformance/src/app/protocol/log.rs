@@ -21,6 +21,15 @@ pub enum LogAct {
         /// The idempotency key.
         key: Option<String>,
     },
+    /// Publish, and say whom it has reached.
+    PublishConfirmed {
+        /// To which topic.
+        topic: String,
+        /// What.
+        text: String,
+        /// The idempotency key.
+        key: Option<String>,
+    },
     /// Publish a text of this many letters, with metadata and a key as long.
     PublishLong {
         /// To which topic.
@@ -28,7 +37,7 @@ pub enum LogAct {
         /// How many letters the text, the metadata and the key have. A key of 0 letters is none.
         letters: [usize; 3],
     },
-    /// Publish `NAME 0`, `NAME 1` and so on, without waiting between them.
+    /// Publish `NAME 0`, `NAME 1` and so on, without waiting between them, and every third confirmed.
     PublishMany {
         /// To which topic.
         topic: String,
@@ -56,6 +65,15 @@ pub enum LogAct {
 pub enum LogTold {
     /// The positions of what was published, as text, in the order of the calls.
     Published(Vec<String>),
+    /// A confirmed one.
+    Confirmed {
+        /// The position, as text.
+        position: String,
+        /// How many sockets took it.
+        sockets: usize,
+        /// How many Replicas did not answer.
+        missing: usize,
+    },
     /// A page.
     Page {
         /// Where the log ends, as text.

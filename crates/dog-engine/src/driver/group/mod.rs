@@ -6,7 +6,7 @@
 //! - `calls`: typed calls of Replicas and Apps, which the user's `on_call` answers
 //! - `open_books`: the books from the moment that the members are read; `verbs`: what the Group does from its books alone;
 //!   `verb_queue`: verbs that wait
-//! - `publications`: what is published to topics; `logs`: what is kept of it
+//! - `publications`: what is published to topics; `logs`: what is kept of it; `confirmations`: whom it has reached
 //! - `timer`: when the books have to be advanced next
 //! - `member_records`: members in the storage; `client_records`: clients in the storage, between two lives of the host
 //!
@@ -14,6 +14,7 @@
 
 mod calls;
 mod client_records;
+mod confirmations;
 mod logs;
 mod member_records;
 mod membership;

@@ -10,6 +10,7 @@ use dog::internal::{Kind, LocalFuture, LogEpoch, LogTopic, LogVerb, LogVerbAnswe
 use dog::{Error, Log, ReplicaId, Timestamp};
 use futures_channel::oneshot;
 
+use super::confirmations::{Confirmations, Confirming, confirm};
 use super::logs::{Logs, Published, Sending};
 use super::open_books::OpenBooks;
 use super::verbs::Speaks;
@@ -33,6 +34,7 @@ pub(super) struct Publications {
     logs: RefCell<Logs>,
     waiting: RefCell<VecDeque<Pending>>,
     bytes: Cell<usize>,
+    confirmations: Confirmations,
     /// Whether a task waits until the Group is in memory.
     wakes: Cell<bool>,
     /// Whether a task tends the logs.
@@ -55,7 +57,7 @@ struct Pending {
 impl Asked {
     fn topic(&self) -> &LogTopic {
         match self {
-            Self::Verb(LogVerb::Publish { topic, .. } | LogVerb::History { topic, .. }, _) => topic,
+            Self::Verb(verb, _) => verb.topic(),
             Self::Missed(call) => &call.topic,
         }
     }
@@ -141,11 +143,15 @@ pub(super) fn call<G: Publishes>(
     start(group, async move {
         let woken = woken.await;
         while let Some(Pending { asked, reply }) = this.publications().next() {
-            let answer = match &woken {
-                Ok(value) => answer(&this, value, asked),
+            let outcome = match &woken {
+                Ok(value) => carry_out(&this, value, asked),
                 Err(error) => Err(Error::new(error.kind(), error.to_string())),
             };
-            reply.send(answer);
+            match outcome {
+                Ok(Outcome::Answer(answer)) => reply.send(Ok(answer)),
+                Ok(Outcome::Confirming(position, confirming)) => confirm(&this, position, confirming, reply),
+                Err(error) => reply.send(Err(error)),
+            }
         }
         this.publications().wakes.set(false);
     });
@@ -173,21 +179,36 @@ pub(super) fn own_call<G: Publishes>(
     })
 }
 
-fn answer<G: Publishes>(group: &Rc<G>, value: &Rc<G::Value>, asked: Asked) -> Result<GroupAnswer, Error> {
+/// What has become of a call.
+enum Outcome {
+    Answer(GroupAnswer),
+    /// The publication has this position. The answer comes when the Replicas have answered.
+    Confirming(Position, Confirming),
+}
+
+fn carry_out<G: Publishes>(group: &Rc<G>, value: &Rc<G::Value>, asked: Asked) -> Result<Outcome, Error> {
     let now = group.core().host().now();
     begin_log(&**group, value, asked.topic())?;
-    match asked {
-        Asked::Verb(_, (came, within)) if now.since(came) > within.min(G::deadline(value)) => Err(deadline_passed()),
+    let answer = match asked {
+        Asked::Verb(_, (came, within)) if now.since(came) > within.min(G::deadline(value)) => {
+            return Err(deadline_passed());
+        }
         Asked::Verb(LogVerb::Publish { topic, publication }, _) => {
-            publication.check()?;
-            publish(group, &topic, publication).map(|position| GroupAnswer::Log(LogVerbAnswer::Published(position)))
+            let (position, _) = publish(group, &topic, publication, None)?;
+            GroupAnswer::Log(LogVerbAnswer::Published(position))
+        }
+        Asked::Verb(LogVerb::PublishConfirmed { topic, publication }, _) => {
+            let begun = group.publications().confirmations.begin(Audience::of_group(group, &topic)?.len())?;
+            let (position, confirming) = publish(group, &topic, publication, Some(begun))?;
+            return Ok(Outcome::Confirming(position, confirming.unwrap_or_default()));
         }
         Asked::Verb(LogVerb::History { topic, since, order, limit }, _) => {
             let page = group.publications().logs.borrow().history(&topic, since.as_ref(), (order, limit), now)?;
-            Ok(GroupAnswer::Log(LogVerbAnswer::History(page)))
+            GroupAnswer::Log(LogVerbAnswer::History(page))
         }
-        Asked::Missed(call) => Ok(GroupAnswer::Missed(group.publications().logs.borrow().missed(&call, now)?)),
-    }
+        Asked::Missed(call) => GroupAnswer::Missed(group.publications().logs.borrow().missed(&call, now)?),
+    };
+    Ok(Outcome::Answer(answer))
 }
 
 /// Begins the log of a topic, if the user's code wants one.
@@ -207,16 +228,22 @@ fn begin_log<G: Publishes>(group: &G, value: &G::Value, topic: &LogTopic) -> Res
     group.publications().logs.borrow_mut().begin(topic, bounds, epoch)
 }
 
-fn publish<G: Publishes>(group: &Rc<G>, topic: &LogTopic, publication: NewPublication) -> Result<Position, Error> {
-    let books = group.books().ok_or_else(over)?;
-    let (audience, now) = (Audience::of(&books, topic), group.core().host().now());
+/// Numbers a publication and sends it. With `confirming`, the Replicas are called.
+fn publish<G: Publishes>(
+    group: &Rc<G>,
+    topic: &LogTopic,
+    publication: NewPublication,
+    mut confirming: Option<Confirming>,
+) -> Result<(Position, Option<Confirming>), Error> {
+    publication.check()?;
+    let (audience, now) = (Audience::of_group(group, topic)?, group.core().host().now());
     let published = group.publications().logs.borrow_mut().publish(topic, publication, || audience.all(), now);
     let Published { position, new } = published?;
     if let Some(sending) = new {
-        send(&**group, audience, topic, &position, &sending);
+        send(&**group, audience, topic, &position, &sending, confirming.as_mut());
         tend(group);
     }
-    Ok(position)
+    Ok((position, confirming))
 }
 
 /// The Replicas that a publication has to be sent to.
@@ -227,6 +254,10 @@ struct Audience {
 }
 
 impl Audience {
+    fn of_group<G: Publishes>(group: &Rc<G>, topic: &LogTopic) -> Result<Self, Error> {
+        Ok(Self::of(&group.books().ok_or_else(over)?, topic))
+    }
+
     fn of(books: &OpenBooks, topic: &LogTopic) -> Self {
         let books = books.borrow();
         match topic.topic() {
@@ -238,12 +269,23 @@ impl Audience {
         }
     }
 
+    fn len(&self) -> usize {
+        self.known.len() + self.unknown.len()
+    }
+
     fn all(&self) -> BTreeSet<ReplicaId> {
         self.known.iter().chain(&self.unknown).copied().collect()
     }
 }
 
-fn send<G: Publishes>(group: &G, to: Audience, topic: &LogTopic, position: &Position, sending: &Sending) {
+fn send<G: Publishes>(
+    group: &G,
+    to: Audience,
+    topic: &LogTopic,
+    position: &Position,
+    sending: &Sending,
+    mut confirming: Option<&mut Confirming>,
+) {
     let Sending { publication, begin, bounds } = sending;
     for (replicas, asks) in [(to.known, false), (to.unknown, true)] {
         let (new, old): (Vec<_>, Vec<_>) = replicas.into_iter().partition(|replica| begin.contains(replica));
@@ -251,15 +293,18 @@ fn send<G: Publishes>(group: &G, to: Audience, topic: &LogTopic, position: &Posi
             if !replicas.is_empty() {
                 let (topic, epoch, publication) = (topic.clone(), position.epoch().clone(), publication.clone());
                 let delivery = PublicationDelivery { topic, epoch, publication, asks, begins };
-                cast(group, replicas, ReplicaCast::Publication(delivery));
+                let to = targets(group, replicas);
+                match &mut confirming {
+                    Some(confirming) => confirming.call(&**group.core().host(), &to, delivery),
+                    None => group.core().host().cast_replicas(&to, ReplicaCast::Publication(delivery)),
+                }
             }
         }
     }
 }
 
-fn cast<G: Publishes>(group: &G, replicas: Vec<ReplicaId>, cast: ReplicaCast) {
-    let to = Targets { group: group.address(), replicas: replicas.into(), except: None };
-    group.core().host().cast_replicas(&to, cast);
+fn targets<G: Publishes>(group: &G, replicas: Vec<ReplicaId>) -> Targets {
+    Targets { group: group.address(), replicas: replicas.into(), except: None }
 }
 
 /// Repeats where logs end, and removes what is too old, for as long as there is something to do.
@@ -287,7 +332,8 @@ fn tend_now<G: Publishes>(group: &G) -> Option<Duration> {
     let audience = |topic: &LogTopic| Audience::of(&books, topic).all();
     let due = group.publications().logs.borrow_mut().due(now, audience);
     for (topic, position, replicas) in due {
-        cast(group, replicas, ReplicaCast::LogHead(HeadDelivery { topic, position }));
+        let head = ReplicaCast::LogHead(HeadDelivery { topic, position });
+        group.core().host().cast_replicas(&targets(group, replicas), head);
     }
     group.publications().logs.borrow_mut().tend(now)
 }

@@ -26,7 +26,7 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long after its arrival a verb is answered, with the names of the members that have not answered. The caller waits a
 /// little longer.
-const ANSWERED_WITHIN: Duration = ANSWER_DEADLINE.saturating_sub(Duration::from_millis(250));
+pub(super) const ANSWERED_WITHIN: Duration = ANSWER_DEADLINE.saturating_sub(Duration::from_millis(250));
 
 /// A Group that reaches and counts sockets.
 pub(super) trait Speaks: Living {
@@ -267,11 +267,14 @@ async fn reach<G: Speaks>(group: &G, books: &OpenBooks, verb: GroupVerb, came: T
     let answers = call_all_within(group.core().host(), &targets, &call, left).await;
     Ok(match left_out {
         Some(left_out) => gossip(answers, left_out),
-        None => reached(answers),
+        None => {
+            let (sockets, missing) = reached(answers);
+            VerbAnswer::Reached { sockets, missing }
+        }
     })
 }
 
-type Answers = Vec<(ReplicaId, Result<ReplicaAnswer, Error>)>;
+pub(super) type Answers = Vec<(ReplicaId, Result<ReplicaAnswer, Error>)>;
 
 fn gossip(answers: Answers, left_out: Vec<ReplicaId>) -> VerbAnswer {
     let bytes = |answer| match answer {
@@ -282,7 +285,8 @@ fn gossip(answers: Answers, left_out: Vec<ReplicaId>) -> VerbAnswer {
     VerbAnswer::Gossip { answers, left_out }
 }
 
-fn reached(answers: Answers) -> VerbAnswer {
+/// How many sockets were reached, and the Replicas that have not answered.
+pub(super) fn reached(answers: Answers) -> (usize, Vec<(ReplicaId, Error)>) {
     let (mut sockets, mut missing) = (0, Vec::new());
     for (replica, answer) in answers {
         match answer {
@@ -292,7 +296,7 @@ fn reached(answers: Answers) -> VerbAnswer {
             Err(error) => missing.push((replica, error)),
         }
     }
-    VerbAnswer::Reached { sockets, missing }
+    (sockets, missing)
 }
 
 /// Without a member, a Group that is only here because of verbs leaves memory at once.

@@ -9,13 +9,17 @@ use std::time::Duration;
 use dog::internal::{LocalFuture, LogTopic, Logs as Feature, Position, ROOM, Topic, Unrecovered};
 use dog::{Error, SocketId, Timestamp};
 
+use super::confirming::{Confirming, not_counted};
 use super::topics::{Subscribable, ask_for_topics};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
+use crate::driver::object::watch;
 use crate::host::{Scheduler, Transport};
 use crate::log::{Arrival, Follower, LogHead, Recorded};
 use crate::message::{
     Acknowledgement, GroupAnswer, GroupCall, GroupCast, HeadDelivery, MissedAnswer, MissedCall, PublicationDelivery,
+    ReplicaAnswer,
 };
+use crate::reply::Reply;
 
 /// How long acknowledgements are collected before they are sent. The Group repeats the end of a log after 250 ms.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(100);
@@ -32,6 +36,7 @@ pub(super) struct Followers {
     /// Whether a task sends acknowledgements.
     acknowledges: Cell<bool>,
     began: Cell<u64>,
+    confirming: Confirming,
 }
 
 struct Followed {
@@ -58,8 +63,8 @@ struct Question {
 /// A Replica that follows logs.
 pub(super) trait Follows: Subscribable {
     fn followers(&self) -> &Followers;
-    /// To the subscribers of the topic here.
-    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded);
+    /// To the subscribers of the topic here. Returns how many accepted it.
+    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) -> usize;
     /// Whether the topic has subscribers here.
     fn has_subscribers(&self, topic: &LogTopic) -> bool;
     /// Tells the user's code that publications are lost.
@@ -76,6 +81,7 @@ impl Followers {
         if Feature::ON {
             self.topics.borrow_mut().clear();
             self.passed.borrow_mut().clear();
+            self.confirming.clear();
         }
     }
 
@@ -106,6 +112,7 @@ impl Followers {
             State::Follows(follower) => follower.window().position(),
         };
         self.passed.borrow_mut().insert(topic.clone(), position);
+        self.confirming.unfollowed(topic);
     }
 
     fn pass(&self, topic: &LogTopic, position: Position) {
@@ -132,14 +139,19 @@ impl Followers {
     }
 }
 
-/// A publication has come from the Group.
-pub(super) fn publication_came<R: Follows>(driver: &R, delivery: PublicationDelivery) {
+/// A publication has come from the Group. If it wants to know how many sockets take it, it is told when they have.
+pub(super) fn publication_came<R: Follows>(
+    driver: &R,
+    delivery: PublicationDelivery,
+    confirm: Option<Reply<ReplicaAnswer>>,
+) {
     let PublicationDelivery { topic, epoch, publication, asks, begins } = delivery;
     if asks {
         ask_for_topics(driver);
     }
     if !driver.has_subscribers(&topic) {
         driver.followers().pass(&topic, Position::new(epoch, publication.offset));
+        confirm.into_iter().for_each(|reply| reply.send(Ok(ReplicaAnswer::Delivered(0))));
         return acknowledge_soon(driver);
     }
     if let Some(bounds) = begins {
@@ -150,12 +162,16 @@ pub(super) fn publication_came<R: Follows>(driver: &R, delivery: PublicationDeli
     let arrival = match driver.followers().topics.borrow_mut().get_mut(&topic).map(|followed| &mut followed.state) {
         Some(State::Follows(follower)) => Some(follower.came(&epoch, &publication, now)),
         // The answer has it, or the Group repeats where the log ends.
-        Some(State::Begins { .. }) => return,
+        Some(State::Begins { .. }) => return wait_for_delivery(driver, &topic, &publication, confirm),
         None => None,
     };
+    match (arrival, confirm) {
+        (Some(Arrival::Known), Some(reply)) => return reply.send(Err(not_counted())),
+        (_, confirm) => wait_for_delivery(driver, &topic, &publication, confirm),
+    }
     match arrival {
         Some(Arrival::InOrder) => {
-            driver.deliver_publication(&topic, &publication);
+            deliver(driver, &topic, &publication);
             deliver_what_waits(driver, &topic);
             acknowledge_soon(driver);
         }
@@ -167,6 +183,16 @@ pub(super) fn publication_came<R: Follows>(driver: &R, delivery: PublicationDeli
             fetch(driver, &topic);
         }
     }
+}
+
+/// The same, when the Group waits until it is delivered.
+pub(super) fn publication_called<R: Follows>(
+    driver: &Rc<R>,
+    delivery: PublicationDelivery,
+    reply: Reply<ReplicaAnswer>,
+) {
+    publication_came(&**driver, delivery, Some(reply));
+    watch(driver);
 }
 
 /// The Group has said where a log ends, because it misses an acknowledgement.
@@ -198,8 +224,23 @@ fn deliver_what_waits<R: Follows>(driver: &R, topic: &LogTopic) {
         State::Begins { .. } => None,
     };
     while let Some(publication) = next() {
-        driver.deliver_publication(topic, &publication);
+        deliver(driver, topic, &publication);
     }
+}
+
+fn deliver<R: Follows>(driver: &R, topic: &LogTopic, publication: &Recorded) {
+    let sockets = driver.deliver_publication(topic, publication);
+    driver.followers().confirming.delivered(topic, publication.offset, sockets);
+}
+
+fn wait_for_delivery<R: Follows>(
+    driver: &R,
+    topic: &LogTopic,
+    publication: &Recorded,
+    confirm: Option<Reply<ReplicaAnswer>>,
+) {
+    let confirming = &driver.followers().confirming;
+    confirm.into_iter().for_each(|reply| confirming.wait(topic, publication.offset, reply));
 }
 
 /// Asks the Group for what is missing, until nothing is.
@@ -283,6 +324,7 @@ fn answered<R: Follows>(driver: &R, topic: &LogTopic, number: u64, answer: Resul
     deliver_what_waits(driver, topic);
     acknowledge_soon(driver);
     if let Some(reason) = lost {
+        driver.followers().confirming.lost(topic);
         driver.publications_lost(topic, reason);
     }
 }

@@ -4,10 +4,11 @@
 //! - `handlers`: requests and their seats, the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
 //! - `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
 //! - `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
-//! - `followers`: publications in their order; `publishing`: those that wait for a position
+//! - `followers`: publications in their order; `confirming`: who waits until they are delivered; `publishing`: those that wait for a position
 //! - `socket_states`: what the user's code keeps per socket; `reporting`: how seats are reported; `topics`: messages for topics
 
 mod assigning;
+mod confirming;
 mod followers;
 mod handlers;
 mod identities;
@@ -37,7 +38,7 @@ use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer
 use crate::reply::Reply;
 use crate::seats::{Seats, Topics};
 use assigning::Assigning;
-use followers::{Followers, acknowledge_all, head_came, publication_came};
+use followers::{Followers, acknowledge_all, head_came, publication_called, publication_came};
 use identities::Identities;
 use outlets::Outlets;
 use port::Port;
@@ -297,6 +298,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCall::Gossip(gossip) => {
                 return start(&self, async move { answer(reply, this.gossip_came(&gossip)).await });
             }
+            ReplicaCall::Publication(delivery) => return publication_called(&self, delivery, reply),
             ReplicaCall::UpdateView(view) => {
                 self.update_view(view);
                 ReplicaAnswer::ViewAck(self.core.epoch())
@@ -328,11 +330,9 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
 
     fn cast(self: Rc<Self>, cast: ReplicaCast) {
         match cast {
-            ReplicaCast::Deliver(delivery) => {
-                self.deliver(&delivery.message, delivery.except.as_ref().into());
-            }
+            ReplicaCast::Deliver(delivery) => drop(self.deliver(&delivery.message, delivery.except.as_ref().into())),
             ReplicaCast::DeliverTopic(delivery) => topic_delivery_came(&*self, &delivery),
-            ReplicaCast::Publication(delivery) => publication_came(&*self, delivery),
+            ReplicaCast::Publication(delivery) => publication_came(&*self, delivery, None),
             ReplicaCast::LogHead(head) => head_came(&*self, head),
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.reporting.note_heard(self.host().now());

@@ -158,12 +158,14 @@ pub(super) fn topics_of<R: Subscribable>(driver: &R, socket: SocketId) -> Vec<To
 }
 
 /// To the subscribers of a topic on this Replica that are not left out.
-pub(super) fn emit_to<R: Subscribable>(driver: &R, topic: &str, message: &Message, except: Except<&ClientId>) {
+/// Returns how many accepted the message.
+pub(super) fn emit_to<R: Subscribable>(driver: &R, topic: &str, message: &Message, except: Except<&ClientId>) -> usize {
     let seats = driver.seats().borrow();
     let subscribers = seats.topics().subscribers(topic);
-    if !subscribers.is_empty() {
-        driver.outlets().deliver(message, subscribers, seats.left_out(&except));
+    if subscribers.is_empty() {
+        return 0;
     }
+    driver.outlets().deliver(message, subscribers, seats.left_out(&except))
 }
 
 /// To the subscribers of a topic on all Replicas. Each sibling finds its own.

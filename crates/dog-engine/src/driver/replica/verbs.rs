@@ -56,9 +56,9 @@ impl<R: Replica, H: Host> Follows for ReplicaDriver<R, H> {
         &self.followers
     }
 
-    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) {
+    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) -> usize {
         match topic.topic() {
-            None => drop(self.deliver(&publication.message, Except::Nobody)),
+            None => self.deliver(&publication.message, Except::Nobody),
             Some(topic) => emit_to(self, topic, &publication.message, Except::Nobody),
         }
     }
