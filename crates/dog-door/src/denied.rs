@@ -3,7 +3,7 @@
 use std::fmt;
 
 use dog::http::{HeaderValue, StatusCode, header};
-use dog::{CloseCode, Failure, Response};
+use dog::{App, CloseCode, Dog, Failure, Request, Response};
 use jsonwebtoken::Header;
 
 /// 4401: the token is missing, not valid or too old. Get another one, then come back.
@@ -37,9 +37,10 @@ pub enum ComeBack {
 /// | a page of another origin | 403 | [4403](FORBIDDEN) | `Never` |
 /// | the keys cannot be fetched now | 503 | 1013 | `Later` |
 ///
-/// **Before the upgrade**, answer with [`response`](Self::response), or return the refusal with `?` from
-/// [`App::fetch`](dog::App::fetch). A page cannot read the status of a failed handshake: it only sees that the socket did not
-/// open. **After the upgrade**, close the socket with [`close_code`](Self::close_code) and [`text`](Self::text).
+/// In [`App::fetch`](dog::App::fetch), answer with [`refuse`](Self::refuse), which chooses the form that the client can read. A page
+/// cannot read the status of a failed handshake: it only sees that the socket did not open. So a proper handshake is accepted
+/// and closed with the code. `?` and [`response`](Self::response) refuse with the status, before the upgrade. A socket that is
+/// open is closed with [`close_code`](Self::close_code) and [`text`](Self::text).
 ///
 /// The client is told the text. What exactly was wrong is in [`cause`](Self::cause) and in `Display`, for your log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +111,30 @@ impl Denied {
         &self.cause
     }
 
-    /// The response that refuses the request. A 401 has `WWW-Authenticate: Bearer`, a 503 has `Retry-After: 1`.
+    /// Refuses a request in the form that its client can read. If it is to open a WebSocket, the connection is accepted and closed
+    /// at once with [`close_code`](Self::close_code) and [`text`](Self::text)
+    /// ([`Dog::refuse_after_upgrade`]); nothing comes alive for it. Any other request gets [`response`](Self::response).
+    ///
+    /// ```
+    /// # use dog::{App, ClientId, Dog, Request, Response, Result};
+    /// # use dog_door::Gate;
+    /// async fn enter<A: App>(gate: &Gate, request: Request, dog: &Dog<A>) -> Result<Response> {
+    ///     let admitted = match gate.admit(&request, dog.now()).await {
+    ///         Ok(admitted) => admitted,
+    ///         Err(denied) => return Ok(denied.refuse(&request, dog)),
+    ///     };
+    /// #   let _ = admitted; unreachable!()
+    ///     // …
+    /// }
+    /// ```
+    pub fn refuse<A: App>(&self, request: &Request, dog: &Dog<A>) -> Response {
+        match dog.refuse_websocket(request) {
+            None => dog.refuse_after_upgrade(request, self.close_code(), self.text),
+            Some(_) => self.response(),
+        }
+    }
+
+    /// The response that refuses the request before any upgrade. A 401 has `WWW-Authenticate: Bearer`, a 503 has `Retry-After: 1`.
     pub fn response(&self) -> Response {
         let mut response = dog::text_response(self.status(), self.text);
         let field = match self.come_back {

@@ -97,7 +97,7 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, origin: Origin) {
     // HTTP releases the connection only now.
     if let Some((handover, permit)) = opened.take() {
         drop(origin);
-        handover.complete(worker.shared(), Some(permit)).await;
+        handover.complete(worker.shared(), worker.index(), Some(permit)).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dog::internal::{AppPort, LocalFuture};
-use dog::{Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
+use dog::{Close, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::Fetched;
 use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
@@ -92,6 +92,8 @@ pub(crate) enum Mail {
     },
     /// The connection of a socket was upgraded and is ready.
     Attach(Box<Attach>),
+    /// A connection is refused after the upgrade.
+    TurnAway(Box<TurnedAway>),
     /// The connection of a socket was never established.
     Abandoned {
         socket: SocketId,
@@ -219,6 +221,15 @@ pub(crate) struct Attach {
     pub(crate) permit: Option<Arc<AddressPermit>>,
 }
 
+/// See [`Mail::TurnAway`].
+pub(crate) struct TurnedAway {
+    pub(crate) close: Close,
+    pub(crate) transport: Transport,
+    pub(crate) unread: Vec<u8>,
+    pub(crate) lane: Lane,
+    pub(crate) permit: Option<Arc<AddressPermit>>,
+}
+
 impl Mail {
     /// Returns the object that the mail is for. `None` for casts to Replicas, and for mail to the worker itself.
     pub(crate) fn object(&self) -> Option<Object> {
@@ -250,6 +261,7 @@ impl Mail {
             Self::GroupCast { cast, .. } => cast.message().map_or(0, Message::len),
             Self::GroupCall { call: GroupCall::Verb(verb), .. } => verb.carried(),
             Self::Attach(attach) => attach.unread.len(),
+            Self::TurnAway(refused) => refused.unread.len(),
             _ => 0,
         };
         OVERHEAD + carried

@@ -74,7 +74,7 @@ impl Service {
         };
         if let Some(handover) = Handover::of(upgrade, &mut response) {
             let service = self.clone();
-            tokio::spawn(async move { handover.complete(service.workers.shared(), None).await });
+            tokio::spawn(async move { handover.complete(service.workers.shared(), worker, None).await });
         }
         response
     }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use dog::http::header::SEC_WEBSOCKET_EXTENSIONS;
-use dog::{Body, Request, Response};
+use dog::internal::CloseAtOnce;
+use dog::{Body, Close, Request, Response};
 use dog_engine::Upgrade;
 use dog_engine::handshake::Deflate;
 use hyper::server::conn::http1;
@@ -15,7 +16,7 @@ use tokio::net::TcpStream;
 use crate::addresses::AddressPermit;
 use crate::config::Config;
 use crate::connection::{Lane, Session, Stream, Transport};
-use crate::mail::{Attach, Mail};
+use crate::mail::{Attach, Mail, TurnedAway};
 use crate::pace::Client;
 use crate::repeats::seldom;
 use crate::shared::Shared;
@@ -51,6 +52,8 @@ pub(crate) struct Handover {
 enum Destination {
     /// A Replica of this process, and how its client takes messages.
     Replica { upgrade: Upgrade, lane: Lane },
+    /// Nobody: the connection is closed at once.
+    Nobody { close: Close, lane: Lane },
     /// The node that has the Replica.
     Node(Tunnel),
 }
@@ -61,19 +64,27 @@ impl Handover {
         // Removed in any case, because nothing else uses them.
         let replica = response.extensions_mut().remove::<Upgrade>();
         let node = response.extensions_mut().remove::<Tunnel>();
+        let nobody = response.extensions_mut().remove::<CloseAtOnce>();
         if response.status() != dog::http::StatusCode::SWITCHING_PROTOCOLS {
             return None;
         }
         let lane = agreed_lane(response);
-        let replica = replica.map(|upgrade| Destination::Replica { upgrade, lane });
-        Some(Self { upgrade: upgrade?, destination: replica.or(node.map(Destination::Node))? })
+        let destination = match (replica, node, nobody) {
+            (Some(upgrade), ..) => Destination::Replica { upgrade, lane },
+            (_, Some(node), _) => Destination::Node(node),
+            (_, _, Some(CloseAtOnce(close))) => Destination::Nobody { close, lane },
+            (None, None, None) => return None,
+        };
+        Some(Self { upgrade: upgrade?, destination })
     }
 
-    /// Waits until HTTP releases the connection, then hands it over. If that fails, its socket ends.
-    pub(crate) async fn complete(self, shared: &Shared, permit: Option<Arc<AddressPermit>>) {
+    /// Waits until HTTP releases the connection, then hands it over. If that fails, its socket ends. The worker `index` closes
+    /// a connection that is refused.
+    pub(crate) async fn complete(self, shared: &Shared, index: usize, permit: Option<Arc<AddressPermit>>) {
         let Ok(upgraded) = self.upgrade.await else { return };
         match self.destination {
             Destination::Replica { upgrade, lane } => attach(upgraded, upgrade, lane, shared, permit),
+            Destination::Nobody { close, lane } => turn_away(upgraded, close, (lane, permit), shared, index),
             Destination::Node(tunnel) => {
                 tokio::spawn(async move {
                     tunnel.run(upgraded).await;
@@ -93,15 +104,35 @@ fn agreed_lane(response: &mut Response) -> Lane {
 
 /// Sends the connection to the thread of its Replica. From then on, no other thread uses it.
 fn attach(upgraded: Upgraded, upgrade: Upgrade, lane: Lane, shared: &Shared, permit: Option<Arc<AddressPermit>>) {
+    if let Some((transport, unread)) = release(upgraded, shared) {
+        let (replica, socket) = upgrade.accept();
+        let attach = Attach { socket, transport, unread, lane, permit };
+        let worker = shared.post.worker_of(replica.replica.as_bytes());
+        shared.post.send(worker, vec![Mail::Attach(Box::new(attach))]);
+    }
+}
+
+/// Sends a connection that is refused to a worker, which closes it as it closes sockets, and waits for the client's close.
+fn turn_away(
+    upgraded: Upgraded,
+    close: Close,
+    (lane, permit): (Lane, Option<Arc<AddressPermit>>),
+    shared: &Shared,
+    index: usize,
+) {
+    if let Some((transport, unread)) = release(upgraded, shared) {
+        let refused = TurnedAway { close, transport, unread, lane, permit };
+        shared.post.send(index, vec![Mail::TurnAway(Box::new(refused))]);
+    }
+}
+
+/// Takes the connection out of HTTP.
+fn release(upgraded: Upgraded, shared: &Shared) -> Option<(Transport, Vec<u8>)> {
     match detach(upgraded, StreamTimes::of(&shared.config)) {
-        Ok((transport, unread)) => {
-            let (replica, socket) = upgrade.accept();
-            let attach = Attach { socket, transport, unread, lane, permit };
-            let worker = shared.post.worker_of(replica.replica.as_bytes());
-            shared.post.send(worker, vec![Mail::Attach(Box::new(attach))]);
-        }
+        Ok(released) => Some(released),
         Err(error) => {
             seldom!(error, "a connection could not be handed over", "a connection could not be handed over: {error}");
+            None
         }
     }
 }

@@ -12,5 +12,5 @@ pub mod world;
 
 pub use kit::{
     Amount, Builder, ClientSocket, Cluster, EventClient, MemberSeats, MemberState, PendingRequest, SeatCount, Traffic,
-    websocket,
+    refused_after_upgrade, websocket,
 };

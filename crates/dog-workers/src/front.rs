@@ -40,7 +40,7 @@ pub fn answer<A: App>(
             }
             Err(error) => dog::text_response(StatusCode::BAD_REQUEST, error.to_string()),
         };
-        let response = http::response_to_platform(response, None).or_else(|error| {
+        let response = http::answer_to_platform(response).or_else(|error| {
             tracing::error!("a response could not be sent: {error}");
             http::response_to_platform(dog::text_response(StatusCode::INTERNAL_SERVER_ERROR, "internal error"), None)
         });

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dog::http::request::Parts;
 use dog::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use dog::internal::Kind;
-use dog::{Body, Error, Request, Response};
+use dog::internal::{CloseAtOnce, Kind};
+use dog::{Body, Close, CloseCode, Error, Request, Response};
 use dog_engine::request::HEAD;
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
@@ -15,7 +15,7 @@ use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::send::SendWrapper;
 
-use crate::platform::{self, WebSocket, error_text};
+use crate::platform::{self, WebSocket, WebSocketPair, error_text};
 
 /// The header that says what the response of an object is. It is always replaced too, and never leaves the Worker.
 pub(crate) const ANSWER: &str = "dog-answer";
@@ -190,6 +190,29 @@ pub(crate) fn response_to_platform(response: Response, answer: Option<&str>) -> 
     let (mut parts, body) = response.into_parts();
     let connection = parts.extensions.remove::<Connection>().and_then(|connection| connection.0.0.0.take());
     upgrade(parts.status, &parts.headers, body, connection.as_ref(), answer)
+}
+
+/// The answer to a request from outside. A connection that the App refuses after the upgrade is closed here, in the Worker that
+/// has its request: no object has a part in it.
+pub(crate) fn answer_to_platform(mut response: Response) -> Result<web_sys::Response, Error> {
+    let Some(CloseAtOnce(close)) = response.extensions_mut().remove::<CloseAtOnce>() else {
+        return response_to_platform(response, None);
+    };
+    let (parts, _) = response.into_parts();
+    let theirs = closed_pair(&close).map_err(|error| thrown(&error))?;
+    upgrade(parts.status, &parts.headers, Body::empty(), Some(&theirs), None)
+}
+
+/// The client's end of a WebSocket whose other end is closed.
+fn closed_pair(close: &Close) -> Result<WebSocket, JsValue> {
+    let pair = WebSocketPair::new()?;
+    let (theirs, ours) = (pair.get(0), pair.get(1));
+    ours.accept()?;
+    match CloseCode::new(close.code().as_u16()) {
+        Some(code) => ours.close(code.as_u16(), close.reason())?,
+        None => ours.close_without_code()?,
+    }
+    Ok(theirs)
 }
 
 /// A response for the platform, with the client's end of a WebSocket.

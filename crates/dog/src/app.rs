@@ -1,11 +1,14 @@
 //! The entry point of a program: [`App`], and [`Dog`], the way from it to its Groups.
 
+mod refused;
+
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::body::{Request, Response};
+use crate::close::CloseCode;
 use crate::env::Env;
 #[cfg(doc)]
 use crate::error::Error;
@@ -17,6 +20,9 @@ use crate::handles::GroupHandle;
 use crate::id::GroupId;
 use crate::port::AppPort;
 use crate::time::Timestamp;
+
+pub use refused::CloseAtOnce;
+use refused::close_at_once;
 
 /// Answers every request from outside: it picks a Group by name, identifies the client, and forwards the request.
 ///
@@ -108,6 +114,32 @@ impl<A: App> Dog<A> {
         }
         self.handle(id)
     }
+
+    /// A response that refuses a WebSocket in a way that a page can read: the server accepts the handshake and closes the
+    /// connection at once, with `code` and the first 123 bytes of `reason`. A page cannot read the status of a handshake that
+    /// failed; it sees a socket that closes with 1006.
+    ///
+    /// Return it from [`App::fetch`]. The server itself does the rest: there is no seat and no socket for it, and no Group or
+    /// Replica hears of it. The connection counts in the limit of its address until it has ended, which takes at most the time
+    /// that a client has to answer a close (`Server::close_timeout`).
+    ///
+    /// Choose a code that says whether to come back: [`CloseCode::TRY_AGAIN`] for later, [`CloseCode::POLICY`] or one of your
+    /// own from 4000 to 4999 for never. If the client offers subprotocols, the response names the first, because browsers do
+    /// not accept the handshake otherwise. A request that is no proper handshake gets the response of
+    /// [`refuse_websocket`](Self::refuse_websocket) instead.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// fn closed_today<A: App>(dog: &Dog<A>, request: &Request) -> Response {
+    ///     dog.refuse_after_upgrade(request, CloseCode::TRY_AGAIN, "come back tomorrow")
+    /// }
+    /// ```
+    pub fn refuse_after_upgrade(&self, request: &Request, code: CloseCode, reason: &str) -> Response {
+        match self.port.shake_hands(request) {
+            Ok(accepted) => close_at_once(accepted, request, code, reason),
+            Err(refusal) => *refusal,
+        }
+    }
 }
 
 impl Dog<AnyApp> {
@@ -170,7 +202,7 @@ impl<A> Dog<A> {
     /// }
     /// ```
     pub fn refuse_websocket(&self, request: &Request) -> Option<Response> {
-        self.port.refusal(request)
+        self.port.shake_hands(request).err().map(|refusal| *refusal)
     }
 
     /// The time of the host.

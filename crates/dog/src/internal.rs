@@ -2,6 +2,7 @@
 //! has no use for it, and it may change in any release.
 
 pub use crate::alarm::NewAlarm;
+pub use crate::app::CloseAtOnce;
 pub use crate::call::encode_call;
 pub use crate::close::SocketErrorKind;
 pub use crate::codec::{decode, encode};

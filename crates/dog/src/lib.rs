@@ -1,7 +1,7 @@
 #![doc = include_str!("front_page.md")]
 //!
 //! # The files, in reading order
-//! - `app`: [`App`], [`Dog`]; `groups`: [`Groups`]; `group_names`: names that the compiler checks; `handles`: [`GroupHandle`], [`ReplicaHandle`]
+//! - `app`: [`App`], [`Dog`]; `app/refused`: handshakes that are accepted and closed; `groups`: [`Groups`]; `group_names`: names that the compiler checks; `handles`: [`GroupHandle`], [`ReplicaHandle`]
 //! - `group`: [`Group`] and its [`Limit`]; `placement`: [`Placement`], [`Policy`]; `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
 //! - `event_stream`: sockets that only send; `stream_format`: how they write messages; `session`: requests of their clients

@@ -193,8 +193,8 @@ pub trait AppPort {
         group: GroupId,
         client: ClientId,
     ) -> LocalFuture<Result<Box<dyn SeatPort>, Error>>;
-    /// The response that says what is wrong with a request that is to open a WebSocket.
-    fn refusal(&self, request: &Request) -> Option<Response>;
+    /// The response that accepts the WebSocket that a request asks for, or the one that says what is wrong with the request.
+    fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>>;
     /// Calls a Group.
     fn call_group(&self, class: &'static str, group: GroupId, call: Bytes) -> LocalFuture<Result<Bytes, Error>>;
     /// Passes a request to a Group itself.

@@ -18,6 +18,7 @@
 //! | any of these with `anonymous=assign` or `anonymous=keep` | identifies nobody |
 //! | any of these with `as=TEXT` or `as_bytes=N` | forwards with that identity, or with one of N letters |
 //! | `/CLASS/GROUP/verb?verb=count` | performs a verb of the Group; `/CLASS/GROUP/group?do=verb&verb=count` has the Group perform it |
+//! | `/CLASS/GROUP/turn-away?code=CODE&reason=TEXT` | refuses after the upgrade |
 //! | `/fail`, `/panic` | the App itself fails |
 //! | the rest | 404, with the request as JSON: [`protocol::Echo`] |
 

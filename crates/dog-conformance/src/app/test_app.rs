@@ -1,7 +1,7 @@
 //! The test App: what its paths mean. The [module](super) lists them.
 
 use dog::http::{HeaderValue, StatusCode};
-use dog::{Anonymous, App, ClientId, Dog, Failure, Group, Request, Response, Result};
+use dog::{Anonymous, App, ClientId, CloseCode, Dog, Failure, Group, Request, Response, Result};
 
 use super::groups::{Brief, Hall, Match, Named, Octet, Pair, Single, Slow};
 use super::protocol::{self, Act, Command, GroupAsk, GroupReply, Identified};
@@ -64,6 +64,7 @@ async fn answer_at<G: Group<Call = GroupAsk, Reply = GroupReply>>(
     let handle = dog.group::<G>(group);
     let to_group = dog::query_param(&request, "to").as_deref() == Some("group");
     match action {
+        "turn-away" => turn_away(dog, &request),
         "forward" if to_group => Ok(handle.fetch(request).await?),
         "group" => Ok(handle.fetch(request).await?),
         "verb" => verbs::of_app(&handle, &request).await,
@@ -115,6 +116,13 @@ async fn hold<G: Group>(dog: &Dog<TestApp>, group: &str, request: Request) -> Re
         }
         _ => Ok(dog::text_response(StatusCode::OK, "dropped")),
     }
+}
+
+/// Refuses after the upgrade, with the code and the reason of the query.
+fn turn_away(dog: &Dog<TestApp>, request: &Request) -> Result<Response> {
+    let of_query = |name| dog::query_param(request, name).unwrap_or_default();
+    let code = CloseCode::new(of_query("code").parse()?).ok_or_else(|| Failure::new("no such code"))?;
+    Ok(dog.refuse_after_upgrade(request, code, &of_query("reason")))
 }
 
 /// Whether the query asks for a client that is not known: `anonymous=assign` or `anonymous=keep`.

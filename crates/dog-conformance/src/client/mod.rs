@@ -4,6 +4,7 @@
 
 mod events;
 mod http;
+mod refused;
 mod verbs;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 pub use self::events::Events;
 pub use self::http::{Streamed, get};
 pub(crate) use self::http::{send, send_patiently};
+pub(crate) use self::refused::TurnedAway;
 use crate::app::protocol::{Act, Command, CommandReply, REPLICA_HEADER};
 use crate::check::{Outcome, ScenarioFailure, ensure, within};
 

@@ -4,7 +4,7 @@ use super::scenario::Scenario;
 use super::{
     alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, group_verbs,
     handlers, hibernation, joining, late_identity, limit, lives, log, log_storage, messages, naming, order, placement,
-    reentry, requests, restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
+    reentry, refusals, requests, restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
 };
 
 /// All scenarios, roughly in the order of the promises.
@@ -43,6 +43,7 @@ pub fn all() -> Vec<Scenario> {
         attachments::scenarios,
         requests::scenarios,
         late_identity::scenarios,
+        refusals::scenarios,
         bad_input::scenarios,
     ];
     files.into_iter().flat_map(|scenarios| scenarios()).collect()
@@ -61,7 +62,7 @@ mod tests {
         assert_eq!(names.len(), scenarios.len());
         let held: BTreeSet<_> = scenarios.iter().flat_map(|scenario| scenario.promises).copied().collect();
         // Promise 16 is about the shutdown of a host, which has tests of its own.
-        let expected = (1..=15).chain([17, 18, 20, 21]);
+        let expected = (1..=15).chain([17, 18, 20, 21, 22]);
         assert_eq!(held.into_iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 }

@@ -29,6 +29,7 @@ mod naming;
 mod order;
 mod placement;
 mod reentry;
+mod refusals;
 mod requests;
 mod restarts;
 mod scenario;

@@ -101,7 +101,7 @@ async fn answer(worker: &Rc<Worker>, mut request: hyper::Request<hyper::body::In
     drop(busy);
     if let Some(handover) = Handover::of(upgrade, &mut response) {
         let worker = Rc::clone(worker);
-        tokio::task::spawn_local(async move { handover.complete(worker.shared(), None).await });
+        tokio::task::spawn_local(async move { handover.complete(worker.shared(), worker.index(), None).await });
     }
     response
 }

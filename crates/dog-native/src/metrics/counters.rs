@@ -73,6 +73,7 @@ counters! {
     requests, "dog_requests_total", "Requests from clients that were answered, including WebSocket handshakes.";
     requests_failed, "dog_requests_failed_total", "Requests from clients that were answered with a status of 500 or more.";
     sockets_opened, "dog_sockets_opened_total", "WebSockets that were opened.";
+    upgrades_refused, "dog_upgrades_refused_total", "Of these, those that the App has refused: they were closed at once.";
     messages_received, "dog_messages_received_total", "Messages that clients sent.";
     bytes_received, "dog_socket_received_bytes_total", "Bytes read from WebSocket connections.";
     messages_sent, "dog_messages_sent_total", "Messages that objects sent to sockets of this worker, each counted once whatever the number of sockets.";

@@ -81,6 +81,7 @@ fn dispatch_to_worker(worker: &Rc<Worker>, mail: Mail) {
         }
         Mail::AlarmRefused { object, at } => restore_alarm(worker, object, at),
         Mail::Attach(attach) => attach_connection(worker, *attach),
+        Mail::TurnAway(refused) => worker.sockets.turn_away(*refused),
         Mail::Abandoned { socket } => worker.sockets.lose(socket),
         Mail::Outside { request, reply, span } => answer_outside(worker, request, reply, &span),
         Mail::Job { job, span, .. } => do_job(worker, job, &span),

@@ -22,7 +22,7 @@ use super::lagging_streams::{Found, LaggingStreams};
 use super::outbound::Outbound;
 use super::turn_state::TurnState;
 use crate::connection::{Connections, Phase, moment};
-use crate::mail::{Attach, Mail};
+use crate::mail::{Attach, Mail, TurnedAway};
 use crate::metrics::counters::Counters;
 use crate::repeats::seldom;
 use crate::shared::Shared;
@@ -138,6 +138,15 @@ impl Sockets {
         }
         // No event reports bytes that arrived with the handshake.
         self.read_again(socket);
+    }
+
+    /// Closes a connection that belongs to no Replica.
+    pub(super) fn turn_away(&self, refused: TurnedAway) {
+        let TurnedAway { close, transport, unread, lane, permit } = refused;
+        let socket = self.insert(None);
+        self.attach(Attach { socket, transport, unread, lane, permit });
+        self.close(socket, close.code(), close.reason());
+        self.counters.upgrades_refused.one();
     }
 
     /// Removes a socket whose connection is gone or was never established.

@@ -61,8 +61,8 @@ impl<H: Host> AppPort for Port<H> {
         })
     }
 
-    fn refusal(&self, request: &Request) -> Option<Response> {
-        self.host.shake_hands(request).err().map(|refusal| *refusal)
+    fn shake_hands(&self, request: &Request) -> Result<Response, Box<Response>> {
+        self.host.shake_hands(request)
     }
 
     fn call_group(&self, class: &'static str, group: GroupId, call: Bytes) -> LocalFuture<Result<Bytes, Error>> {
