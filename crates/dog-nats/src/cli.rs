@@ -56,6 +56,15 @@ pub struct ClusterArgs {
     /// File with the credentials for NATS
     #[arg(long, value_name = "FILE", requires = "cluster")]
     cluster_credentials: Option<PathBuf>,
+    /// File of the authorities that sign for NATS, in PEM [default: those of the system]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    cluster_tls_ca: Option<PathBuf>,
+    /// File of the certificate that this node shows to NATS, in PEM [default: none]
+    #[arg(long, value_name = "FILE", requires = "cluster", requires = "cluster_tls_key")]
+    cluster_tls_cert: Option<PathBuf>,
+    /// File of the private key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "cluster_tls_cert")]
+    cluster_tls_key: Option<PathBuf>,
     /// Time without a sign of life after which a node is given up [default: 15]
     #[arg(long, value_name = "SECONDS", requires = "cluster")]
     cluster_lease: Option<u64>,
@@ -70,6 +79,12 @@ impl ClusterArgs {
         }
         if let Some(file) = self.cluster_credentials {
             nats = nats.credentials_file(file);
+        }
+        if let Some(file) = self.cluster_tls_ca {
+            nats = nats.root_certificates(file).tls();
+        }
+        if let (Some(certificate), Some(key)) = (self.cluster_tls_cert, self.cluster_tls_key) {
+            nats = nats.client_certificate(certificate, key);
         }
         if let Some(seconds) = self.cluster_lease {
             nats = nats.lease(Duration::from_secs(seconds));

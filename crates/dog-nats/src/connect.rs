@@ -1,6 +1,8 @@
 //! Connects to NATS. [`connect`] opens a node's connection and creates the streams. [`connect_to`] opens another
 //! connection.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -129,12 +131,7 @@ async fn client(
             JoinError::Permanent(format!("credentials: {} cannot be used: {error}", file.display()))
         })?,
     };
-    if let Some(file) = &settings.root_certificates {
-        options = options.add_root_certificates(file.clone());
-    }
-    if settings.tls {
-        options = options.require_tls(true);
-    }
+    options = with_tls(options, settings)?;
     options.connect(&servers[..]).await.map_err(|error| {
         let shown = Addresses::shown(&servers);
         match error.kind() {
@@ -144,6 +141,25 @@ async fn client(
             _ => JoinError::Temporary(format!("NATS at {shown} cannot be reached: {error}")),
         }
     })
+}
+
+fn with_tls(mut options: ConnectOptions, settings: &Settings) -> Result<ConnectOptions, JoinError> {
+    if let Some(file) = &settings.root_certificates {
+        check_readable("root certificates", file)?;
+        options = options.add_root_certificates(file.clone());
+    }
+    if let Some([certificate, key]) = &settings.client_certificate {
+        check_readable("client certificate", certificate)?;
+        check_readable("key of the client certificate", key)?;
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    Ok(if settings.tls { options.require_tls(true) } else { options })
+}
+
+/// The client reads the files at each connection, and takes a missing one for a server that cannot be reached.
+fn check_readable(what: &str, file: &Path) -> Result<(), JoinError> {
+    let Err(error) = File::open(file) else { return Ok(()) };
+    Err(JoinError::Permanent(format!("{what}: {} cannot be read: {error}", file.display())))
 }
 
 async fn take_event(permission_error: PermissionError, event: Event) {

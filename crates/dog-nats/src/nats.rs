@@ -68,10 +68,31 @@ impl Nats {
         self.set(|settings| settings.tls = true)
     }
 
-    /// Sets a PEM file with root certificates that the node trusts in addition to those of the system.
+    /// Sets a PEM file with the authorities that the node trusts instead of those of the system. The file is read at each
+    /// connection to a server.
     #[must_use]
     pub fn root_certificates(self, file: impl Into<PathBuf>) -> Self {
         self.set(|settings| settings.root_certificates = Some(file.into()))
+    }
+
+    /// Shows a certificate to NATS, for servers with `verify: true` in their TLS settings. Gives the file of the certificate,
+    /// the node's own first and then those of the authorities between, and the file of its private key, both in PEM. Requires
+    /// TLS. The files are read at each connection to a server, so new ones are used from the next one on.
+    ///
+    /// # Errors
+    /// The server does not start if a file cannot be read.
+    ///
+    /// ```
+    /// use dog_nats::Nats;
+    ///
+    /// let nats = Nats::connect("tls://nats.example:4222")
+    ///     .root_certificates("nats-ca.pem")
+    ///     .client_certificate("node.pem", "node-key.pem");
+    /// ```
+    #[must_use]
+    pub fn client_certificate(self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        let files = [certificate.into(), key.into()];
+        self.set(|settings| settings.client_certificate = Some(files)).tls()
     }
 
     /// Sets the prefix of all subjects and streams of this cluster. Clusters with different prefixes can share a NATS.

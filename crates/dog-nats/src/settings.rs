@@ -13,6 +13,8 @@ pub(crate) struct Settings {
     pub(crate) login: Login,
     /// A PEM file.
     pub(crate) root_certificates: Option<PathBuf>,
+    /// The certificate of this node and its key, as PEM files.
+    pub(crate) client_certificate: Option<[PathBuf; 2]>,
     pub(crate) tls: bool,
     pub(crate) prefix: String,
     pub(crate) replicas: Option<usize>,
@@ -28,6 +30,7 @@ impl Settings {
             url,
             login: Login::default(),
             root_certificates: None,
+            client_certificate: None,
             tls: false,
             prefix: "dog".into(),
             replicas: None,

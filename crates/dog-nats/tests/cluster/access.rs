@@ -144,6 +144,22 @@ async fn a_server_of_a_private_certificate_authority_is_trusted() {
 }
 
 #[tokio::test]
+async fn a_server_that_asks_for_a_certificate_gets_one() {
+    let [ours, theirs] = [(); 2].map(|()| Authority::new());
+    let root = ours.root();
+    let verifying = tls(&ours).replace("timeout: 5", &format!("ca_file: {root:?}, verify: true, timeout: 5"));
+    let nats = NatsServers::start(1, &verifying);
+    let [certificate, key] = ours.vouches_for("node");
+    let trusting = || Nats::connect(nats.url().replace("nats://", "tls://")).root_certificates(root);
+    works(&trusting().client_certificate(&certificate, &key)).await;
+    is_refused(trusting(), "cannot be reached").await;
+    let [forged, its_key] = theirs.vouches_for("node");
+    is_refused(trusting().client_certificate(forged, its_key), "cannot be reached").await;
+    let missing = ours.folder().join("none.pem");
+    is_refused(trusting().client_certificate(&certificate, missing), "none.pem cannot be read").await;
+}
+
+#[tokio::test]
 async fn a_server_without_tls_is_rejected_if_tls_is_required() {
     let nats = NatsServers::start(1, "");
     node(Nats::connect(nats.url())).await.shutdown().await;
