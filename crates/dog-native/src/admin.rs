@@ -66,7 +66,8 @@ impl Admin {
                     // A dropped sender means the end, too.
                     _ = ends => {}
                     () = watch(&shared) => {}
-                    () = watch_certificates(&shared) => {}
+                    () = tls::watch(shared.config.tls.as_deref()) => {}
+                    () = tls::watch(shared.config.node_tls.as_deref()) => {}
                     Err(error) = serve => tracing::error!("the admin address is not served: {error}"),
                 }
             });
@@ -81,14 +82,6 @@ impl Admin {
         // The thread may have ended already. After this signal it waits for nothing outside of the process.
         let _ = self.end.send(());
         let _ = self.thread.join();
-    }
-}
-
-/// Loads the certificates again when they change. Without TLS it never completes.
-async fn watch_certificates(shared: &Shared) {
-    match &shared.config.tls {
-        Some(certificates) => tls::watch(certificates).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -55,6 +55,9 @@ impl Backend {
             let text = "data: a node of a cluster keeps nothing on its own disk: leave out the folder or the cluster";
             return Err(Error::configuration(text));
         }
+        if let Some(certificates) = &config.node_tls {
+            certificates.load()?;
+        }
         let wanted = config.advertised_address()?;
         let Listening { addresses, listeners } = listen_all("advertise", &[wanted], config.workers)?;
         let address = addresses[0];
@@ -67,7 +70,7 @@ impl Backend {
         let ports = cluster.join(joining).await.map_err(|what| Error::cluster(format!("cluster: {what}")))?;
         tracing::info!(node = %ports.node, %address, "joined the cluster");
         let storage = Arc::clone(&ports.storage);
-        let node = Some(Arc::new(Node::new(ports, identity)));
+        let node = Some(Arc::new(Node::new(ports, identity, config.node_tls.clone())));
         Ok(Self { post, mailboxes, storage, alarms: Arc::new([]), node, listeners })
     }
 }

@@ -10,7 +10,7 @@ use crate::cluster::message::VERSIONS;
 use crate::cluster::ports::{Cluster, Versions};
 use crate::error::Error;
 use crate::proxies::TrustedProxies;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, NodeCertificates};
 
 /// What happens to a socket when too much is queued for it. See [`Server::max_outbox`](crate::Server::max_outbox).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) hibernate_after: Option<Duration>,
     pub(crate) cluster: Option<Arc<dyn Cluster>>,
     pub(crate) advertise: String,
+    /// Without it, nodes speak with each other without TLS.
+    pub(crate) node_tls: Option<Arc<NodeCertificates>>,
     pub(crate) node_versions: Versions,
 }
 
@@ -123,6 +125,7 @@ impl Default for Config {
             hibernate_after: Some(Duration::from_secs(60)),
             cluster: None,
             advertise: "127.0.0.1:0".into(),
+            node_tls: None,
             node_versions: VERSIONS,
         }
     }

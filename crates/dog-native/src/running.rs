@@ -44,13 +44,22 @@ impl Running {
         Handle::new(&self.remote)
     }
 
-    /// Loads the certificates of [`Server::tls`](crate::Server::tls) again, as SIGHUP does. It reads two files, and blocks
-    /// meanwhile. New connections get the new certificate, and open ones stay open. Without TLS it does nothing.
+    /// Loads the certificates of [`Server::tls`](crate::Server::tls) and [`Server::node_tls`](crate::Server::node_tls) again, as
+    /// SIGHUP does. It reads their files, and blocks meanwhile. New connections get the new certificates, and open ones stay
+    /// open. Without TLS it does nothing.
     ///
     /// # Errors
-    /// If the files cannot be used ([`Error::is_tls`]). Then the old certificates are kept.
+    /// If files cannot be used ([`Error::is_tls`]). Then the old certificates of that setting are kept.
     pub fn reload_tls(&self) -> Result<(), Error> {
-        self.workers.shared().config.tls.as_ref().map_or(Ok(()), |certificates| certificates.reload())
+        let config = &self.workers.shared().config;
+        let clients = config.tls.as_ref().map_or(Ok(()), |certificates| certificates.reload());
+        let nodes = config.node_tls.as_ref().map_or(Ok(()), |certificates| certificates.reload());
+        clients.and(nodes)
+    }
+
+    fn has_certificates(&self) -> bool {
+        let config = &self.workers.shared().config;
+        config.tls.is_some() || config.node_tls.is_some()
     }
 
     /// Shuts the server down gracefully, and completes when everything is done:
@@ -75,7 +84,7 @@ impl Running {
     /// as soon as this function is called, even before the future is polled.
     pub fn until_signal(self) -> impl Future<Output = ()> {
         let mut signals = Signals::listen();
-        let mut hangups = self.workers.shared().config.tls.as_ref().and_then(|_| handler(SignalKind::hangup()));
+        let mut hangups = if self.has_certificates() { handler(SignalKind::hangup()) } else { None };
         async move {
             loop {
                 tokio::select! {

@@ -16,7 +16,7 @@ use crate::listening::{Listening, listen_all};
 use crate::proxies::{Network, TrustedProxies};
 use crate::running::Running;
 use crate::service::Service;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, NodeCertificates};
 use crate::workers::Workers;
 
 /// A builder for a server: an App and its settings. Nothing happens before [`start`](Self::start), [`run`](Self::run)
@@ -109,9 +109,46 @@ impl<A: App + Send + Sync> Server<A> {
 
     /// Sets the address, `host:port`, on which this node listens for other nodes, and at which they reach it. Port 0
     /// means any free port. Keep it private: nodes authenticate each other with a secret of the cluster, but their
-    /// traffic is not encrypted. Default: `127.0.0.1:0`, for nodes on one machine.
+    /// traffic is only encrypted with [`node_tls`](Self::node_tls). Default: `127.0.0.1:0`, for nodes on one machine.
     pub fn advertise(self, address: impl Into<String>) -> Self {
         self.set(|config| config.advertise = address.into())
+    }
+
+    /// Makes the nodes of a cluster speak TLS 1.3 with each other at their [`advertise`](Self::advertise) addresses, where each
+    /// side shows a certificate. Gives the file of this node's certificates, its own first and then those of the authorities
+    /// between, the file of its private key, and the file of the cluster's authorities. All are in the format PEM. Set it on all
+    /// nodes or on none. Default: no TLS.
+    ///
+    /// A node without a certificate of one of these authorities, or with one that has expired, is refused. The refusal is
+    /// logged and counted. Names in the certificates are not checked, so the authority must be one that signs for the nodes of
+    /// this cluster and for nobody else. A certificate has to be for both servers and clients, if it says what it is for. The
+    /// secret of the cluster is proved as well, for the TLS connection.
+    ///
+    /// The files are loaded again when they change, as those of [`tls`](Self::tls) are. Connections between nodes that are open
+    /// stay open. To replace an authority, put the old and the new one into the file on all nodes, then replace the
+    /// certificates, and then remove the old one.
+    ///
+    /// # Errors
+    /// The server does not start if the files cannot be used, or the certificate is of none of the authorities
+    /// ([`Error::is_tls`]).
+    ///
+    /// ```no_run
+    /// # struct Chat;
+    /// # impl dog::App for Chat {
+    /// #     type Groups = ();
+    /// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog<Self>) -> dog::Result<dog::Response> { Ok(dog::text_response(dog::http::StatusCode::OK, "")) }
+    /// # }
+    /// let server = dog_native::Server::new(Chat).advertise("10.0.0.5:7422").node_tls("node.pem", "node-key.pem", "cluster-ca.pem");
+    /// # let _ = server;
+    /// ```
+    pub fn node_tls(
+        self,
+        certificates: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+        authorities: impl Into<PathBuf>,
+    ) -> Self {
+        let certificates = NodeCertificates::new(certificates.into(), key.into(), authorities.into());
+        self.set(|config| config.node_tls = Some(Arc::new(certificates)))
     }
 
     /// Speaks these versions of the node protocol, as another release does: for tests of an upgrade.

@@ -21,7 +21,7 @@ use crate::pace::Client;
 use crate::repeats::seldom;
 use crate::shared::Shared;
 use crate::shutdown_watch::StreamTimes;
-use crate::tls::TlsClient;
+use crate::tls::{NodeStream, TlsClient};
 use crate::tunnel::{Tunnel, copy_both_ways};
 
 /// Returns the HTTP settings of every connection.
@@ -150,8 +150,15 @@ fn detach(upgraded: Upgraded, times: StreamTimes) -> std::io::Result<(Transport,
         }
         Err(upgraded) => upgraded,
     };
+    // The connection of another node.
+    let upgraded = match upgraded.downcast::<TokioIo<NodeStream>>() {
+        Ok(Parts { io, read_buf, .. }) => {
+            let (stream, session) = (*io.into_inner()).into_inner();
+            return Ok((Transport::encrypted(stream.into_std()?, Session::new(session)), read_buf.into()));
+        }
+        Err(upgraded) => upgraded,
+    };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
-        // The connection of another node.
         Ok(Parts { io, read_buf, .. }) => Ok((plain(io.into_inner())?, read_buf.into())),
         Err(upgraded) => Ok((bridge(upgraded, times)?.into(), Vec::new())),
     }

@@ -65,6 +65,16 @@ pub struct ClusterArgs {
     /// File of the private key of that certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "cluster_tls_cert")]
     cluster_tls_key: Option<PathBuf>,
+    /// File of the certificate that this node shows to other nodes, in PEM; loaded again when it changes and at SIGHUP
+    /// [default: no TLS between nodes]
+    #[arg(long, value_name = "FILE", requires = "cluster", requires = "node_tls_key", requires = "node_tls_ca")]
+    node_tls_cert: Option<PathBuf>,
+    /// File of the private key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "node_tls_cert")]
+    node_tls_key: Option<PathBuf>,
+    /// File of the authorities that sign for the nodes of this cluster, in PEM
+    #[arg(long, value_name = "FILE", requires = "node_tls_cert")]
+    node_tls_ca: Option<PathBuf>,
     /// Time without a sign of life after which a node is given up [default: 15]
     #[arg(long, value_name = "SECONDS", requires = "cluster")]
     cluster_lease: Option<u64>,
@@ -85,6 +95,11 @@ impl ClusterArgs {
         }
         if let (Some(certificate), Some(key)) = (self.cluster_tls_cert, self.cluster_tls_key) {
             nats = nats.client_certificate(certificate, key);
+        }
+        if let (Some(certificate), Some(key), Some(authorities)) =
+            (self.node_tls_cert, self.node_tls_key, self.node_tls_ca)
+        {
+            server = server.node_tls(certificate, key, authorities);
         }
         if let Some(seconds) = self.cluster_lease {
             nats = nats.lease(Duration::from_secs(seconds));

@@ -8,12 +8,14 @@ use dog_engine::address::{ClassIndex, NodeId};
 
 use super::ports::{Ports, Standing, Versions};
 use crate::clock::Clock;
+use crate::tls::{NodeCertificates, TlsFigures};
 
 /// What all threads of a node know of the node and its cluster.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) ports: Ports,
     identity: Arc<Identity>,
+    tls: Option<Arc<NodeCertificates>>,
 }
 
 /// The identity of this node. It exists before the node has joined the cluster.
@@ -64,10 +66,15 @@ impl Identity {
 }
 
 impl Node {
-    /// Creates a node that has joined through these ports.
-    pub(crate) fn new(ports: Ports, identity: Arc<Identity>) -> Self {
+    /// Creates a node that has joined through these ports. With certificates, it speaks TLS with the other nodes.
+    pub(crate) fn new(ports: Ports, identity: Arc<Identity>, tls: Option<Arc<NodeCertificates>>) -> Self {
         identity.set(ports.node);
-        Self { ports, identity }
+        Self { ports, identity, tls }
+    }
+
+    /// Returns what this node shows to other nodes. `None` if nodes do not speak TLS.
+    pub(super) fn tls(&self) -> Option<&NodeCertificates> {
+        self.tls.as_deref()
     }
 
     /// Returns the current id of this node, or the default while it has no lease.
@@ -98,7 +105,11 @@ impl Node {
     }
 
     pub(crate) fn figures(&self) -> ClusterFigures {
-        ClusterFigures { standing: self.ports.directory.standing(), lease_left: self.ports.directory.lease_left() }
+        ClusterFigures {
+            standing: self.ports.directory.standing(),
+            lease_left: self.ports.directory.lease_left(),
+            tls: self.tls.as_ref().map(|tls| tls.figures()),
+        }
     }
 }
 
@@ -107,4 +118,5 @@ impl Node {
 pub(crate) struct ClusterFigures {
     pub(crate) standing: Standing,
     pub(crate) lease_left: Duration,
+    pub(crate) tls: Option<TlsFigures>,
 }

@@ -125,7 +125,7 @@ async fn breaks(node: &Node, peer: NodeId) -> bool {
     let Ok(stream) = connect(node, peer).await else { return true };
     // Unlike on other connections, a busy reader cannot delay bytes here.
     #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(SILENCE));
+    let _ = socket2::SockRef::from(stream.tcp()).set_tcp_user_timeout(Some(SILENCE));
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let Ok((mut sender, connection)) = handshake else { return true };
     tokio::task::spawn_local(connection.with_upgrades());

@@ -15,11 +15,12 @@ use dog_engine::host::Fetched;
 use dog_engine::wire;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::headers::{ADDED_BYTES, ADDED_HEADERS, ANSWER, EVENTS, FAILED, HEAD, REFUSED};
 use super::message::{RequestHead, received_ticket};
-use super::peer_auth::{authenticate, unreachable};
+use super::peer_auth::{Accepted, authenticate, unreachable};
 use super::peer_watch;
 use crate::newcomers::Newcomers;
 use crate::repeats::seldom;
@@ -52,23 +53,29 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
 }
 
 /// Serves the connection if it comes from a node.
-async fn greet(worker: Rc<Worker>, mut stream: TcpStream, address: SocketAddr) {
+async fn greet(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr) {
     let Some(node) = &worker.shared().node else { return };
-    match authenticate(node, &mut stream).await {
+    let authenticated = authenticate(node, stream).await;
+    if !matches!(authenticated, Some(Ok(_))) {
+        worker.counters().nodes_refused.one();
+    }
+    match authenticated {
         // In a task of its own, because it no longer counts as unauthenticated.
-        Some(Ok(())) => drop(tokio::task::spawn_local(serve(Rc::clone(&worker), stream))),
+        Some(Ok(Accepted::Plain(stream))) => drop(tokio::task::spawn_local(serve(Rc::clone(&worker), stream))),
+        Some(Ok(Accepted::Encrypted(stream))) => drop(tokio::task::spawn_local(serve(Rc::clone(&worker), stream))),
         Some(Err(error)) => {
             let kind = "a connection to the address of this node refused";
             seldom!(warn, kind, %address, "a connection to the address of this node was refused: {error}");
         }
         None => {
             let kind = "a connection to the address of this node that says nothing";
-            seldom!(warn, kind, %address, "a connection to the address of this node said nothing");
+            let hint = if node.tls().is_some() { ", as a node without node_tls does" } else { "" };
+            seldom!(warn, kind, %address, "a connection to the address of this node said nothing{hint}");
         }
     }
 }
 
-async fn serve(worker: Rc<Worker>, stream: TcpStream) {
+async fn serve(worker: Rc<Worker>, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
     let mut http = http(&worker.shared().config);
     // Leaves room for the headers that the other node adds. By default hyper takes 100.
     http.max_buf_size(worker.shared().config.max_header + ADDED_BYTES).max_headers(100 + ADDED_HEADERS);

@@ -69,6 +69,7 @@ counters! {
     tls_handshakes, "dog_tls_handshakes_total", "TLS handshakes that were completed.";
     tls_resumed, "dog_tls_resumed_total", "Of these, those that resumed a session.";
     tls_failed, "dog_tls_handshakes_failed_total", "TLS handshakes that failed or were not completed in time, and clients that did not speak TLS.";
+    nodes_refused, "dog_cluster_connections_refused_total", "Connections to the address for other nodes that did not prove to come from one.";
     objects_refused, "dog_objects_refused_total", "New rooms and Replicas refused at the limit max_objects.";
     requests, "dog_requests_total", "Requests from clients that were answered, including WebSocket handshakes.";
     requests_failed, "dog_requests_failed_total", "Requests from clients that were answered with a status of 500 or more.";

@@ -46,17 +46,20 @@ pub(crate) fn report(process: &Process, workers: &[Option<Figures>]) -> String {
         cluster(&mut text, figures);
     }
     if let Some(figures) = &process.tls {
-        tls(&mut text, figures);
+        tls(&mut text, figures, "dog_tls_reloads_total", "dog_tls_certificate_expires_at");
+    }
+    if let Some(figures) = process.cluster.as_ref().and_then(|cluster| cluster.tls.as_ref()) {
+        tls(&mut text, figures, "dog_cluster_tls_reloads_total", "dog_cluster_tls_certificate_expires_at");
     }
     text.finish()
 }
 
-fn tls(text: &mut Exposition, figures: &TlsFigures) {
-    text.family("dog_tls_reloads_total", "counter", "Times that the certificates were loaded again, or could not be.");
+fn tls(text: &mut Exposition, figures: &TlsFigures, reloads: &'static str, expires_at: &'static str) {
+    text.family(reloads, "counter", "Times that the certificates were loaded again, or could not be.");
     text.sample(&[("result", "ok")], figures.reloads);
     text.sample(&[("result", "failed")], figures.failed_reloads);
     if let Some(expires) = figures.expires {
-        text.family("dog_tls_certificate_expires_at", "gauge", "When the certificate expires, in seconds since 1970.");
+        text.family(expires_at, "gauge", "When the certificate expires, in seconds since 1970.");
         text.sample(&[], expires);
     }
 }

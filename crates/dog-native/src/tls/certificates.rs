@@ -1,127 +1,75 @@
-//! What TLS uses now: [`Certificates`].
+//! The TLS that clients speak: [`Certificates`].
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::ProducesTickets;
 use rustls::sign::SingleCertAndKey;
 
-use super::files::{Files, Stamp};
+use super::files::Files;
+use super::pem::PemFile;
+use super::reloading::{Loaded, Reloading, Source};
 use crate::error::Error;
 
-/// The certificates of a server and their key. A connection uses those that were loaded last when it began.
+/// The certificates of a server and their key, as its clients see them.
+pub(crate) type Certificates = Reloading<ForClients>;
+
+/// The setting that gives the files.
+const SETTING: &str = "tls";
+
 #[derive(Debug)]
-pub(crate) struct Certificates {
+pub(crate) struct ForClients {
     files: Files,
     provider: Arc<CryptoProvider>,
-    /// Locked while the files are read, which may take long.
-    loading: Mutex<Loading>,
-    /// Never locked for long, because every new connection needs it.
-    current: Mutex<Current>,
-    reloads: AtomicU64,
-    failed_reloads: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Loading {
     /// What the tickets of clients that come back are encrypted with. It outlives the certificates.
-    ticketer: Option<Arc<dyn ProducesTickets>>,
-    /// What the files were when they were last read, whether they could be used or not.
-    stamp: Option<Stamp>,
-}
-
-#[derive(Debug, Default)]
-struct Current {
-    config: Option<Arc<ServerConfig>>,
-    expires: Option<u64>,
-}
-
-/// What is counted for TLS in the whole process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TlsFigures {
-    pub(crate) reloads: u64,
-    pub(crate) failed_reloads: u64,
-    /// When the certificate expires, in seconds since 1970.
-    pub(crate) expires: Option<u64>,
+    ticketer: OnceLock<Arc<dyn ProducesTickets>>,
 }
 
 impl Certificates {
-    /// Takes the paths. Nothing is read before [`load`](Self::load).
+    /// Takes the paths.
     pub(crate) fn new(certificates: PathBuf, key: PathBuf) -> Self {
-        Self {
-            files: Files::new(certificates, key),
+        Self::from_source(ForClients {
+            files: Files::new(SETTING, certificates, key),
             provider: Arc::new(ring::default_provider()),
-            loading: Mutex::default(),
-            current: Mutex::default(),
-            reloads: AtomicU64::new(0),
-            failed_reloads: AtomicU64::new(0),
-        }
+            ticketer: OnceLock::new(),
+        })
+    }
+}
+
+impl Source for ForClients {
+    type Settings = Arc<ServerConfig>;
+    const NAME: &'static str = "the certificates for clients";
+
+    fn files(&self) -> Vec<&PemFile> {
+        self.files.all().to_vec()
     }
 
-    /// Reads the files. If they cannot be used, what was loaded before is kept.
-    pub(crate) fn load(&self) -> Result<(), Error> {
-        let mut loading = lock(&self.loading);
-        // Before the files are read, so that a later change is noticed.
-        loading.stamp = Some(self.files.stamp());
-        let loaded = self.files.load(&self.provider)?;
-        let ticketer = match &loading.ticketer {
-            Some(ticketer) => Arc::clone(ticketer),
-            None => ring::Ticketer::new().map_err(|error| unusable(&error))?,
-        };
-        loading.ticketer = Some(Arc::clone(&ticketer));
+    /// A certificate that has expired is logged.
+    fn load(&self) -> Result<Loaded<Arc<ServerConfig>>, Error> {
+        let pair = self.files.load(&self.provider)?;
+        if pair.has_expired() {
+            let file = self.files.certificates().path().display();
+            tracing::warn!("tls: the certificate in {file} has expired: clients will refuse it: renew it");
+        }
+        let unusable = |error: rustls::Error| self.files.certificates().error(error);
         let config = ServerConfig::builder_with_provider(Arc::clone(&self.provider));
-        let config = config.with_safe_default_protocol_versions().map_err(|error| unusable(&error))?;
-        let certified = SingleCertAndKey::from(loaded.certified);
+        let config = config.with_safe_default_protocol_versions().map_err(unusable)?;
+        let certified = SingleCertAndKey::from(pair.certified);
         let mut config = config.with_no_client_auth().with_cert_resolver(Arc::new(certified));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.ticketer = ticketer;
-        *lock(&self.current) = Current { config: Some(Arc::new(config)), expires: loaded.expires };
-        Ok(())
-    }
-
-    /// Reads the files again. Counts and logs the result.
-    pub(crate) fn reload(&self) -> Result<(), Error> {
-        let loaded = self.load();
-        match &loaded {
-            Ok(()) => {
-                self.reloads.fetch_add(1, Ordering::Relaxed);
-                tracing::info!("the certificates were loaded again");
-            }
-            Err(error) => {
-                self.failed_reloads.fetch_add(1, Ordering::Relaxed);
-                tracing::error!("the new certificates cannot be used, the old ones are kept: {error}");
-            }
-        }
-        loaded
-    }
-
-    /// Returns what the files are now, if that differs from when they were last read.
-    pub(super) fn changed(&self) -> Option<Stamp> {
-        let stamp = self.files.stamp();
-        (lock(&self.loading).stamp != Some(stamp)).then_some(stamp)
-    }
-
-    /// Returns the settings for a new connection. `None` before the first [`load`](Self::load).
-    pub(super) fn config(&self) -> Option<Arc<ServerConfig>> {
-        lock(&self.current).config.clone()
-    }
-
-    pub(crate) fn figures(&self) -> TlsFigures {
-        TlsFigures {
-            reloads: self.reloads.load(Ordering::Relaxed),
-            failed_reloads: self.failed_reloads.load(Ordering::Relaxed),
-            expires: lock(&self.current).expires,
-        }
+        config.ticketer = self.ticketer().map_err(unusable)?;
+        Ok(Loaded { settings: Arc::new(config), expires: pair.expires })
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn unusable(error: &rustls::Error) -> Error {
-    Error::tls(format!("tls: {error}"))
+impl ForClients {
+    fn ticketer(&self) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+        if let Some(ticketer) = self.ticketer.get() {
+            return Ok(Arc::clone(ticketer));
+        }
+        let new = ring::Ticketer::new()?;
+        Ok(Arc::clone(self.ticketer.get_or_init(|| new)))
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) async fn greet(client: Client, certificates: &Certificates) -> io::Re
         Some(HANDSHAKE) => {}
         Some(_) => return Ok(Greeting::Plain(client)),
     }
-    let config = certificates.config().ok_or_else(|| io::Error::other("no certificates are loaded"))?;
+    let config = certificates.settings().ok_or_else(|| io::Error::other("no certificates are loaded"))?;
     let stream = TlsAcceptor::from(config).accept(client).await?;
     Ok(Greeting::Tls(Box::new(stream)))
 }

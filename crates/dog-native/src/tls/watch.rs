@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::certificates::Certificates;
+use super::reloading::{Reloading, Source};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Loads the certificates again when their files have changed, and have then not changed for the time between two looks: two
-/// files are seldom replaced at the same moment. Files that cannot be used are tried again when they have changed again.
-pub(crate) async fn watch(certificates: &Certificates) {
+/// Loads the certificates again when their files have changed, and have then not changed for the time between two looks: files
+/// that belong together are seldom replaced at the same moment. Files that cannot be used are tried again when they have changed
+/// again. Without certificates it never completes.
+pub(crate) async fn watch<S: Source>(certificates: Option<&Reloading<S>>) {
+    let Some(certificates) = certificates else { return std::future::pending().await };
     let mut seen = None;
     loop {
         tokio::time::sleep(LOOK).await;

@@ -2,6 +2,7 @@
 //! the test `a_node_for_the_other_tests`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::app::{PATIENCE, Rooms};
 use crate::clocks::Clock;
+use crate::encrypted::NodeFiles;
 use crate::network::Host;
 
 /// The name of the test that the child process runs.
@@ -25,6 +27,8 @@ const NEWEST: &str = "DOG_TEST_NEWEST_PROTOCOL";
 const ADDRESS: &str = "DOG_TEST_ADDRESS";
 const PORT: &str = "DOG_TEST_PORT";
 const LOG: &str = "DOG_TEST_LOG";
+/// A folder with the files of [`NodeFiles`].
+const NODE_TLS: &str = "DOG_TEST_NODE_TLS";
 const LISTENS: &str = "listens on ";
 
 /// A running node. Dropping this kills its process.
@@ -57,6 +61,13 @@ impl Child {
         command.args([TEST, "--exact", "--nocapture", "--test-threads=1"]).env(NATS, nats).env(LEASE, "15");
         let status = command.stdout(Stdio::null()).status().expect("the process starts");
         assert!(!status.success(), "the node has joined");
+    }
+
+    /// Starts a node that speaks TLS with other nodes, if it has `files`. It writes warnings into the log.
+    pub(crate) fn start_secured(nats: &str, lease: Duration, files: Option<&NodeFiles>, log: std::fs::File) -> Self {
+        let folder = files.map(|files| files.folder().to_str().expect("text"));
+        let more: Vec<_> = [(LOG, "warn")].into_iter().chain(folder.map(|folder| (NODE_TLS, folder))).collect();
+        Self::run(Self::logging(log), nats, lease, &more)
     }
 
     fn logging(log: std::fs::File) -> Command {
@@ -171,6 +182,13 @@ async fn a_node_for_the_other_tests() {
     let server = match versions() {
         Some(versions) => server.node_versions(versions),
         None => server,
+    };
+    let server = match std::env::var(NODE_TLS) {
+        Ok(folder) => {
+            let [certificate, key, authorities] = NodeFiles::within(Path::new(&folder));
+            server.node_tls(certificate, key, authorities)
+        }
+        Err(_) => server,
     };
     let running = server.start().await.expect("the node starts");
     let (address, admin) = (running.local_addr(), running.admin_addr().expect("the admin port has an address"));

@@ -7,6 +7,7 @@ use dog_conformance::app::TestApp;
 use dog_conformance::{Capability, Harness, Lack};
 use dog_native::{Running, Server};
 use dog_nats::Nats;
+use dog_test_support::certificates::Authority;
 
 use crate::server::NatsServers;
 
@@ -31,12 +32,17 @@ impl Harness for Cluster {
     }
 }
 
-async fn conforms(servers: usize, hibernates: bool) {
+async fn conforms(servers: usize, hibernates: bool, encrypts: bool) {
     crate::child::log();
     let nats = NatsServers::start(servers, "");
+    let authority = Authority::new();
     let mut nodes: Vec<Running> = Vec::new();
     for _ in 0..3 {
-        let server = Server::new(TestApp).bind("127.0.0.1:0").workers(2).cluster(Nats::connect(nats.url()));
+        let mut server = Server::new(TestApp).bind("127.0.0.1:0").workers(2).cluster(Nats::connect(nats.url()));
+        if encrypts {
+            let [certificate, key] = authority.vouches_for("node");
+            server = server.node_tls(certificate, key, authority.root());
+        }
         let server = server.hibernate_after(if hibernates { Duration::ZERO } else { Duration::from_secs(60) });
         nodes.push(server.start().await.expect("the node starts"));
     }
@@ -52,15 +58,20 @@ async fn conforms(servers: usize, hibernates: bool) {
 
 #[tokio::test]
 async fn three_nodes_over_one_server() {
-    conforms(1, false).await;
+    conforms(1, false, false).await;
+}
+
+#[tokio::test]
+async fn three_nodes_that_speak_tls_with_each_other() {
+    conforms(1, false, true).await;
 }
 
 #[tokio::test]
 async fn three_nodes_over_three_servers() {
-    conforms(3, false).await;
+    conforms(3, false, false).await;
 }
 
 #[tokio::test]
 async fn three_nodes_over_three_servers_hibernating_after_every_event() {
-    conforms(3, true).await;
+    conforms(3, true, false).await;
 }

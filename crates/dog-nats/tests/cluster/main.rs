@@ -12,6 +12,7 @@ mod client;
 mod clocks;
 mod conformance;
 mod cuts;
+mod encrypted;
 mod faults;
 mod forwarding;
 mod handles;
