@@ -6,6 +6,8 @@ use dog::{
     text_response,
 };
 
+use super::protocol::Why;
+
 /// A `GroupHandle` and a `GroupContext` have the same verbs.
 macro_rules! perform {
     ($group:expr, $request:expr) => {{
@@ -38,6 +40,14 @@ macro_rules! perform {
                 let report = $group.publish_confirmed(&topic, text).await?;
                 format!("{} {} reached, {} missing", report.position, report.sockets, report.missing.len())
             }
+            "refused" => {
+                let text = "x".repeat(of_query("letters").parse()?);
+                let refused = [
+                    $group.publish(&topic, text.clone()).await.map(drop),
+                    $group.publish_confirmed(&topic, text).await.map(drop),
+                ];
+                refused.iter().map(why).collect::<Vec<_>>().join(" ")
+            }
             "history" => {
                 let page = $group.history(&topic, None, HistoryOrder::OldestFirst, 100).await?;
                 let texts = page.publications.iter().filter_map(|publication| publication.message.as_text());
@@ -61,6 +71,11 @@ macro_rules! perform {
         };
         Ok(text_response(StatusCode::OK, line))
     }};
+}
+
+/// The name of an error.
+fn why(outcome: &Result<(), dog::Error>) -> String {
+    outcome.as_ref().map_or_else(|error| format!("{:?}", Why::from(error)), |()| "not refused".into())
 }
 
 fn reached(report: &BroadcastReport) -> String {

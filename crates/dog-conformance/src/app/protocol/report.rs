@@ -154,7 +154,7 @@ pub enum Why {
     InvalidName,
     /// `is_invalid_topic`
     InvalidTopic,
-    /// `is_no_log`
+    /// `is_no_log`, and the text says what to do
     NoLog,
     /// `unrecovered`
     Unrecovered(String),
@@ -168,7 +168,7 @@ impl From<&dog::Error> for Why {
             return Self::Unrecovered(reason.to_string());
         }
         let kinds = [
-            (error.is_no_log(), Self::NoLog),
+            (error.is_no_log() && error.to_string().contains("Group::log"), Self::NoLog),
             (error.is_too_large(), Self::TooLarge),
             (error.is_encoding(), Self::Encoding),
             (error.is_closed(), Self::Closed),

@@ -222,7 +222,10 @@ fn begin_log<G: Publishes>(group: &G, value: &G::Value, topic: &LogTopic) -> Res
     };
     let host = group.core().host();
     if !host.profile().keeps_groups_in_memory {
-        return Err(Error::new(Kind::NoLog, "this host keeps no log in memory: use a broadcast"));
+        return Err(Error::new(
+            Kind::NoLog,
+            "this host keeps no log in memory, and Group::log asks for one: use a broadcast",
+        ));
     }
     let epoch = LogEpoch::from_random(u128::from_be_bytes(host.secret()));
     group.publications().logs.borrow_mut().begin(topic, bounds, epoch)
