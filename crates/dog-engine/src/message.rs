@@ -4,22 +4,25 @@
 //! A **call** has an answer, a **cast** has none.
 //!
 //! - this file: all of them, but for
-//! - `log`: what is said about publications; `topics`: about topics
+//! - `log`: what is said about publications; `topics`: about topics; `presence`: about who is in a Group
 
 mod log;
+mod presence;
 mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{Door, GroupVerb, LogVerb, LogVerbAnswer, Session, Topic, VerbAnswer};
+use dog::internal::{Door, GroupVerb, LogVerb, LogVerbAnswer, PresenceVersion, Presences, Session, Topic, VerbAnswer};
 use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, Ticket, TicketId, View};
+use crate::presence::{PresenceChanges, RosterPage, RosterQuestion};
 
 pub use log::{Acknowledgement, HeadDelivery, MissedAnswer, MissedCall, PublicationDelivery};
+pub use presence::{PresenceAcknowledgement, PresenceCall, PresenceReply};
 pub use topics::{InterestAnswer, InterestReport, TopicDelivery};
 
 /// A call to a Group.
@@ -65,6 +68,8 @@ pub enum GroupCall {
     },
     /// A Replica has missed publications.
     Missed(MissedCall),
+    /// A Replica reports its connections, or asks who is in the Group.
+    Presence(PresenceCall, Presences),
 }
 
 impl GroupCall {
@@ -73,7 +78,7 @@ impl GroupCall {
         match self {
             Self::Verb(verb) => Some(GroupAnswer::Verb(verb.of_nobody())),
             Self::Identify { .. } | Self::Locate { .. } | Self::Enroll(_) | Self::Parked | Self::Call { .. } => None,
-            Self::Interest(_) | Self::Log { .. } | Self::Missed(_) => None,
+            Self::Interest(_) | Self::Log { .. } | Self::Missed(_) | Self::Presence(..) => None,
         }
     }
 }
@@ -99,6 +104,8 @@ pub enum GroupAnswer {
     Log(LogVerbAnswer),
     /// To `Missed`.
     Missed(MissedAnswer),
+    /// To `Presence`.
+    Presence(PresenceReply, Presences),
 }
 
 /// What becomes of sockets whose client is not assigned in time.
@@ -132,6 +139,8 @@ pub struct Enrolment {
     pub assign: AssignRule,
     /// How long a publication may wait for its position.
     pub publish_within: Duration,
+    /// Whether the Group has a presence: then the Replica reports its connections.
+    pub presence: Option<Presences>,
     /// The members.
     pub view: View,
 }
@@ -161,6 +170,8 @@ pub enum GroupCast {
     },
     /// A Replica has publications.
     AcknowledgeLog(Acknowledgement),
+    /// A Replica knows who is in the Group.
+    AcknowledgePresence(PresenceAcknowledgement, Presences),
 }
 
 impl GroupCast {
@@ -176,7 +187,8 @@ impl GroupCast {
     pub fn message(&self) -> Option<&Message> {
         match self {
             Self::Broadcast(message) | Self::BroadcastTo { message, .. } => Some(message),
-            Self::Report(_) | Self::Release(_) | Self::Farewell { .. } | Self::AcknowledgeLog(_) => None,
+            Self::Report(_) | Self::Release(_) | Self::Farewell { .. } => None,
+            Self::AcknowledgeLog(_) | Self::AcknowledgePresence(..) => None,
         }
     }
 }
@@ -221,6 +233,8 @@ pub enum ReplicaCall {
         /// The reason.
         reason: String,
     },
+    /// Who was in the Group, as far as you were told?
+    Roster(RosterQuestion, Presences),
 }
 
 /// A Replica's answer.
@@ -234,6 +248,8 @@ pub enum ReplicaAnswer {
     Delivered(usize),
     /// To `Gossip`.
     Gossip(Bytes),
+    /// To `Roster`. `None`: it does not know.
+    Roster(Option<RosterPage>, Presences),
 }
 
 /// A cast to Replicas.
@@ -254,6 +270,10 @@ pub enum ReplicaCast {
         /// The number of the report.
         sequence: u64,
     },
+    /// Who has come into the Group, and who has left it.
+    Presence(PresenceChanges, Presences),
+    /// This is the version of the Group's presence: what is missing has to be asked for.
+    PresenceHead(PresenceVersion, Presences),
 }
 
 /// A message for all sockets of a Replica, except for those of one client.

@@ -23,7 +23,7 @@ use crate::message::{GroupCall, GroupCast, ReplicaCall, ReplicaCast};
 
 /// The first byte of every message. It changes whenever the format of a message does: during a rolling deploy objects of
 /// both versions send messages to each other, and must not misinterpret them.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 
 /// A message to a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,6 +97,7 @@ pub fn may_repeat_to_group(call: &GroupCall) -> bool {
     match call {
         GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) | GroupCall::Parked => true,
         GroupCall::Interest(_) | GroupCall::Missed(_) | GroupCall::Log { verb: LogVerb::History { .. }, .. } => true,
+        GroupCall::Presence(..) => true,
         // A publication with a key has one position, however often it comes.
         GroupCall::Log { verb: LogVerb::Publish { publication, .. }, .. } => publication.key.is_some(),
         // A repeated publication would be answered as if no socket had taken it.
@@ -109,6 +110,7 @@ pub fn may_repeat_to_group(call: &GroupCall) -> bool {
 pub fn may_repeat(call: &ReplicaCall) -> bool {
     match call {
         ReplicaCall::Join(_) | ReplicaCall::UpdateView(_) | ReplicaCall::Census(_) | ReplicaCall::CountSeats => true,
+        ReplicaCall::Roster(..) => true,
         ReplicaCall::Deliver(_)
         | ReplicaCall::Publication(_)
         | ReplicaCall::Whisper { .. }

@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 
 use dog::internal::{
-    GroupVerb, HistoryOrder, HistoryPage, LogVerb, NewPublication, Position, PublicationReport, Topic, are_among,
-    decode, encode, encode_call,
+    GroupVerb, HistoryOrder, HistoryPage, Kind, LogVerb, NewPublication, Position, PresenceCounts, PresenceCursor,
+    PresencePage, Presences, PublicationReport, Topic, VerbAnswer, are_among, decode, encode, encode_call,
 };
 use dog::{
     AnyApp, App, BroadcastReport, ClientCount, ClientId, ClientPage, CloseCode, Dog, Error, GossipReplies, Group,
@@ -308,6 +308,37 @@ impl<G: Group> RemoteGroup<G> {
         Box::pin(async move {
             let verb = verb?;
             remote.ask(id, 0, async move |port| port.log(G::NAME, id, verb).await?.into_page()).await
+        })
+    }
+
+    /// A page of those who are in the Group, as `presence` of [`dog::GroupHandle`] (feature `presence` of `dog`). Cancel safe.
+    ///
+    /// # Errors
+    /// As `presence` of [`dog::GroupHandle`]. Also [`Error::is_unreachable`] if the server does not run, or has too much to do.
+    pub fn presence(&self, after: Option<&PresenceCursor>, limit: usize) -> SendFuture<PresencePage> {
+        let after = after.cloned();
+        let verb = move |feature| GroupVerb::presence(after.as_ref(), limit, feature);
+        self.read_presence(verb, VerbAnswer::into_presence)
+    }
+
+    /// How many clients and connections are in the Group, as `presence_counts` of [`dog::GroupHandle`] (feature `presence` of
+    /// `dog`). Cancel safe.
+    ///
+    /// # Errors
+    /// As [`presence`](Self::presence).
+    pub fn presence_counts(&self) -> SendFuture<PresenceCounts> {
+        self.read_presence(GroupVerb::PresenceCounts, VerbAnswer::into_presence_counts)
+    }
+
+    fn read_presence<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(Presences) -> GroupVerb,
+        read: fn(VerbAnswer) -> Result<T, Error>,
+    ) -> SendFuture<T> {
+        let (remote, id, verb) = (self.remote.clone(), self.id, Presences::get().map(verb));
+        Box::pin(async move {
+            let verb = verb.ok_or_else(|| Error::new(Kind::NoPresence, "the feature `presence` of dog is off"))?;
+            remote.ask(id, 0, async move |port| read(port.verb(G::NAME, id, verb).await?)).await
         })
     }
 

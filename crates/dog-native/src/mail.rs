@@ -249,6 +249,7 @@ impl Mail {
             Self::ReplicaCast { cast: ReplicaCast::Deliver(delivery), .. } => delivery.message.len(),
             Self::ReplicaCast { cast: ReplicaCast::DeliverTopic(delivery), .. } => delivery.message.len(),
             Self::ReplicaCast { cast: ReplicaCast::Publication(delivery), .. } => delivery.publication.size(),
+            Self::ReplicaCast { cast: ReplicaCast::Presence(list, _), .. } => list.size(),
             Self::ReplicaCall { call, .. } => carried_by(call),
             Self::ReplicaCalls(calls) => carried_by(&calls.call) + calls.to.len() * size_of::<(ReplicaId, u64)>(),
             Self::GroupCall { call: GroupCall::Call { call, .. }, .. } => call.len(),
@@ -257,6 +258,9 @@ impl Mail {
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Log(answer))), .. } => answer.carried(),
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Missed(answer))), .. } => answer.carried(),
             Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Gossip(gossip))), .. } => gossip.len(),
+            Self::GroupCall { call: GroupCall::Presence(call, _), .. } => call.carried(),
+            Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Presence(reply, _))), .. } => reply.carried(),
+            Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Roster(Some(page), _))), .. } => page.carried(),
             Self::Job { carried, .. } => *carried,
             Self::GroupCast { cast, .. } => cast.message().map_or(0, Message::len),
             Self::GroupCall { call: GroupCall::Verb(verb), .. } => verb.carried(),
@@ -343,6 +347,7 @@ fn carried_by(call: &ReplicaCall) -> usize {
         | ReplicaCall::UpdateView(_)
         | ReplicaCall::Census(_)
         | ReplicaCall::CountSeats
+        | ReplicaCall::Roster(..)
         | ReplicaCall::Disconnect { .. } => 0,
     }
 }

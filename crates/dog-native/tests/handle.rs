@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dog::{
-    ClientId, CloseCode, Context, Failure, Group, GroupContext, HistoryOrder, Limit, Log, NewPublication, Policy, ROOM,
-    Replica, Request, Response, Result, Socket,
+    ClientId, CloseCode, Context, Failure, Group, GroupContext, HistoryOrder, Limit, Log, NewPublication, Policy,
+    Presence, ROOM, Replica, Request, Response, Result, Socket,
 };
 use dog_native::{Handle, Server};
 use dog_test_support::app::{House, Plain};
@@ -37,7 +37,7 @@ impl Group for Sum {
     }
 
     fn policy(&self) -> Policy {
-        Policy { call_deadline: Duration::from_millis(100), ..Policy::default() }
+        Policy { call_deadline: Duration::from_millis(100), presence: Some(Presence::default()), ..Policy::default() }
     }
 
     fn log(&self, topic: &str) -> Log {
@@ -162,6 +162,24 @@ async fn sockets_are_reached_counted_and_closed_without_a_seat() {
     assert_eq!(group.disconnect(&ann, CloseCode::POLICY, "removed").await.expect("an answer").sockets, 1);
     assert!(matches!(first.next_raw().await, Message::Close(Some(close)) if close.reason.as_str() == "removed"));
     drop((first, second));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn those_who_are_there_are_listed_without_a_seat() {
+    let server = server();
+    let handle = server.handle();
+    let running = server.start().await.expect("the server starts");
+    let group = handle.group::<Sum>("main");
+    assert_eq!(group.presence_counts().await.expect("an answer").clients, 0);
+    let mut client = Client::connect(running.local_addr(), "/?u=ann").await;
+    assert_eq!(client.next_raw().await, Message::text("subscribed"));
+    let counted = async { while group.presence_counts().await.expect("an answer").clients < 1 {} };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.expect("the presence follows the sockets");
+    let page = group.presence(None, 10).await.expect("an answer");
+    let there: Vec<_> = page.clients.iter().map(|each| (each.client.as_str(), each.connections.len())).collect();
+    assert_eq!((there, page.next), (vec![("ann", 1)], None));
+    drop(client);
     running.shutdown().await;
 }
 

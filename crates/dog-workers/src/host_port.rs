@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::http::{Method, StatusCode, header};
-use dog::internal::{Kind, LocalFuture, SocketErrorKind, Topic};
+use dog::internal::{ConnectionId, Kind, LocalFuture, SocketErrorKind, Topic};
 use dog::{
     Body, ClientId, Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId,
     Timestamp,
@@ -42,6 +42,8 @@ impl Host for WorkersHost {
             reads_other_objects: false,
             liveness: LivenessChecks::OnDemand,
             streams: StreamLimits::DEFAULT,
+            // The platform does not say how it restarts a Worker. Its sockets end within a moment.
+            drains_within: Duration::ZERO,
             keeps_groups_in_memory: false,
         }
     }
@@ -89,7 +91,10 @@ impl Transport for WorkersHost {
 
     fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
         let objects = to.iter().map(|replica| Object::Replica(to.address(replica)));
-        let repeat = Repeat::harmless_if(matches!(cast, ReplicaCast::Acknowledge { .. }));
+        let repeat = Repeat::harmless_if(matches!(
+            cast,
+            ReplicaCast::Acknowledge { .. } | ReplicaCast::Presence(..) | ReplicaCast::PresenceHead(..)
+        ));
         self.outbox.cast(objects, wire::encode(&ToReplica::Cast(cast)), repeat);
     }
 
@@ -135,6 +140,12 @@ impl SocketHost for WorkersHost {
     fn set_topics(&self, socket: SocketId, topics: &mut dyn Iterator<Item = &Topic>) {
         if let Ok(here) = self.here() {
             here.sockets.borrow_mut().set_topics(socket, topics.cloned().collect(), &here.storage);
+        }
+    }
+
+    fn set_presence(&self, socket: SocketId, connection: ConnectionId, value: &Bytes) {
+        if let Ok(here) = self.here() {
+            here.sockets.borrow_mut().set_presence(socket, (connection, value.clone()), &here.storage);
         }
     }
 

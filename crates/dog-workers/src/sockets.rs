@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use dog::internal::{Kind, Topic};
+use dog::internal::{ConnectionId, Kind, Topic};
 use dog::{ClientId, CloseCode, Error, Message, SocketId};
 use dog_engine::host::KeptSocket;
 use dog_engine::wire;
@@ -24,7 +24,10 @@ const LONGEST_REASON: usize = 123;
 
 /// The first byte of a stored [`SocketRecord`]. Increase it with each change of the fields, and read the earlier ones too: a
 /// socket outlives deploys.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+
+/// The first byte of one that was stored without a presence.
+const WITHOUT_PRESENCE: u8 = 1;
 
 /// What must outlive the object's time in memory, for each socket, beside its client. It is stored as messages are sent: for
 /// MessagePack, which everything else is stored as, a program needs 20 KB more.
@@ -35,6 +38,16 @@ struct SocketRecord {
     /// The user's attachment.
     attachment: Option<Bytes>,
     /// The topics that the socket is subscribed to.
+    topics: Vec<Topic>,
+    /// Its name and its value in the presence of its Group.
+    presence: Option<(ConnectionId, Bytes)>,
+}
+
+/// One of the format [`WITHOUT_PRESENCE`].
+#[derive(Deserialize)]
+struct EarlierRecord {
+    identity: Option<Bytes>,
+    attachment: Option<Bytes>,
     topics: Vec<Topic>,
 }
 
@@ -105,6 +118,7 @@ impl ObjectSockets {
             client: entry.client.clone(),
             identity: entry.record.identity.clone(),
             topics: entry.record.topics.clone(),
+            presence: entry.record.presence.clone(),
         });
         let mut open: Vec<_> = open.collect();
         open.sort_unstable_by_key(|open| open.socket.raw());
@@ -204,12 +218,19 @@ impl ObjectSockets {
         entry.record.topics = topics;
         entry.keep(id, storage);
     }
+
+    pub(crate) fn set_presence(&mut self, id: SocketId, presence: (ConnectionId, Bytes), storage: &SqliteStorage) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.record.presence = Some(presence);
+        entry.keep(id, storage);
+    }
 }
 
 impl SocketRecord {
     /// `None` if there is nothing in it.
     fn encoded(&self) -> Option<Bytes> {
-        if self.identity.is_none() && self.attachment.is_none() && self.topics.is_empty() {
+        let is_empty = self.identity.is_none() && self.attachment.is_none() && self.topics.is_empty();
+        if is_empty && self.presence.is_none() {
             return None;
         }
         // It consists of bytes and names, which can always be serialised.
@@ -219,6 +240,10 @@ impl SocketRecord {
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
         match bytes.split_first() {
             Some((&FORMAT, record)) => wire::read(record),
+            Some((&WITHOUT_PRESENCE, record)) => {
+                let EarlierRecord { identity, attachment, topics } = wire::read(record)?;
+                Ok(Self { identity, attachment, topics, presence: None })
+            }
             _ => Err(Error::new(Kind::Encoding, "it was written by another release")),
         }
     }

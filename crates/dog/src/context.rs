@@ -20,13 +20,17 @@ use crate::log::verbs::{LogVerb, LogVerbAnswer, log_verbs};
 use crate::message::IntoMessage;
 use crate::object_methods::object_methods;
 use crate::placement::Door;
-#[cfg(feature = "log")]
+#[cfg(any(feature = "log", feature = "presence"))]
 use crate::port::LocalFuture;
 use crate::port::ReplicaPort;
+#[cfg(feature = "presence")]
+use crate::presence::verbs::presence_verbs;
 use crate::replica::Replica;
 use crate::replies::{BroadcastReport, GossipReplies};
 use crate::socket::{Socket, encode_attachment};
 use crate::verbs::GroupVerb;
+#[cfg(feature = "presence")]
+use crate::verbs::VerbAnswer;
 
 /// The way from the code of a Replica to its sockets, its siblings, its storage and its host. Cloning it is cheap.
 ///
@@ -365,6 +369,14 @@ impl<R: Replica> Context<R> {
     #[cfg(feature = "log")]
     fn log_verb(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>> {
         self.port().log(verb)
+    }
+
+    #[cfg(feature = "presence")]
+    presence_verbs!();
+
+    #[cfg(feature = "presence")]
+    fn presence_verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        self.port().verb(verb)
     }
 }
 

@@ -64,6 +64,8 @@ pub enum Kind {
     InvalidPosition,
     /// The topic has no log.
     NoLog,
+    /// The Group has no presence.
+    NoPresence,
     /// The publications after a position cannot be given.
     Unrecovered(Unrecovered),
 }
@@ -201,6 +203,11 @@ impl Error {
         self.kind == Kind::NoLog
     }
 
+    /// The Group has no presence: [`Policy::presence`](crate::Policy::presence) says whether it has one.
+    pub fn is_no_presence(&self) -> bool {
+        self.kind == Kind::NoPresence
+    }
+
     /// The text of a position in a log is not `epoch:offset`.
     pub fn is_invalid_position(&self) -> bool {
         self.kind == Kind::InvalidPosition
@@ -253,6 +260,7 @@ impl Error {
             | Kind::ValueTooLarge
             | Kind::InvalidName
             | Kind::NoLog
+            | Kind::NoPresence
             | Kind::Assigned => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Refused(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         }

@@ -7,7 +7,14 @@ use serde::{Deserialize, Serialize};
 
 /// It has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg(not(all(feature = "alarms", feature = "log", feature = "storage", feature = "streams", feature = "topics")))]
+#[cfg(not(all(
+    feature = "alarms",
+    feature = "log",
+    feature = "presence",
+    feature = "storage",
+    feature = "streams",
+    feature = "topics"
+)))]
 enum Never {}
 
 /// Makes the type of a feature.
@@ -42,6 +49,11 @@ feature! {
 feature! {
     /// There are publications: the feature `log` is on.
     Logs, "log"
+}
+
+feature! {
+    /// There is presence: the feature `presence` is on.
+    Presences, "presence"
 }
 
 feature! {

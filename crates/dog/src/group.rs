@@ -1,15 +1,15 @@
-//! The coordinator of one cluster of Replicas: [`Group`] and its [`Limit`].
+//! The coordinator of one cluster of Replicas: [`Group`]. `limit`: the number of seats of its Replicas.
+
+mod limit;
 
 use std::fmt;
 use std::future::Future;
-use std::num::NonZeroU32;
 use std::rc::Rc;
-use std::str::FromStr;
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::alarm::Alarm;
 use crate::body::{Request, Response, text_response};
@@ -23,10 +23,14 @@ use crate::message::Message;
 use crate::object_methods::object_methods;
 use crate::placement::Policy;
 use crate::port::{GroupPort, LocalFuture};
+#[cfg(feature = "presence")]
+use crate::presence::verbs::presence_verbs;
 use crate::replica::Replica;
 use crate::replies::GossipReplies;
 use crate::topic::Topic;
 use crate::verbs::{GroupVerb, VerbAnswer, group_verbs};
+
+pub use limit::{InvalidLimit, Limit};
 
 /// The coordinator of one named cluster of Replicas.
 ///
@@ -230,6 +234,75 @@ pub trait Group: Sized + 'static {
         Log::none()
     }
 
+    /// A client has come into the Group: it has its first open socket, anywhere. Called only if the Group has a
+    /// [presence](crate::Policy::presence), by its tick after the socket has opened (100 ms by default). By default nothing happens.
+    ///
+    /// - It alternates with [`on_leave`](Self::on_leave) for each client, beginning with `on_arrive`, between two calls of
+    ///   [`on_presence_reset`](Self::on_presence_reset).
+    /// - These three functions run one at a time, in the order of the changes. One that takes longer than
+    ///   [`Policy::call_deadline`](crate::Policy::call_deadline) is dropped at its current `.await` and logged. They may begin after
+    ///   the Replicas were told.
+    /// - They are not durable: a life of the Group that ends takes with it those that have not run. If 10,000 wait, they are dropped,
+    ///   and `on_presence_reset` is called instead.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Room;
+    /// # impl Replica for Room {
+    /// #     type Group = Lobby;
+    /// #     type Gossip = ();
+    /// #     type Answer = ();
+    /// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+    /// # }
+    /// struct Lobby;
+    /// impl Group for Lobby {
+    /// #   type Replica = Room;
+    /// #   type Call = ();
+    /// #   type Reply = ();
+    /// #   const NAME: &'static str = "lobby";
+    /// #   async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #   fn limit(&self) -> Limit { Limit::new(50) }
+    ///     fn policy(&self) -> Policy {
+    ///         Policy { presence: Some(Presence::default()), ..Policy::default() }
+    ///     }
+    ///     async fn on_arrive(&self, cx: &GroupContext, client: &ClientId) -> Result {
+    ///         Ok(cx.broadcast(format!("{client} is here"))?)
+    ///     }
+    ///     async fn on_leave(&self, cx: &GroupContext, client: &ClientId) -> Result {
+    ///         Ok(cx.broadcast(format!("{client} has left"))?)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Any. The cause is logged.
+    fn on_arrive(&self, cx: &GroupContext, client: &ClientId) -> impl Future<Output = Result> {
+        let _ = (cx, client);
+        async { Ok(()) }
+    }
+
+    /// A client has left the Group: its last socket has ended, and its grace time is over ([`Presence::grace`](crate::Policy::presence), 5 s
+    /// by default). It has no grace time after [`disconnect`](GroupContext::disconnect). See [`on_arrive`](Self::on_arrive).
+    ///
+    /// # Errors
+    /// Any. The cause is logged.
+    fn on_leave(&self, cx: &GroupContext, client: &ClientId) -> impl Future<Output = Result> {
+        let _ = (cx, client);
+        async { Ok(()) }
+    }
+
+    /// What was told with [`on_arrive`](Self::on_arrive) and [`on_leave`](Self::on_leave) does not count any more: a presence
+    /// begins. Read `presence()` to learn who is there. It is called in the first life of the Group, and in one
+    /// that finds no Replica that [knows](crate::Replica::FOLLOWS_PRESENCE) what the life before has told. By default nothing happens.
+    ///
+    /// # Errors
+    /// Any. The cause is logged.
+    fn on_presence_reset(&self, cx: &GroupContext) -> impl Future<Output = Result> {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
     /// An alarm is due: see [`GroupContext::set_alarm`]. If it fails, it is called again after a delay that grows from 1 s to 5 min,
     /// until it succeeds. By default nothing happens, and the alarm is cleared.
     ///
@@ -306,6 +379,14 @@ impl GroupContext {
         self.port.log(verb)
     }
 
+    #[cfg(feature = "presence")]
+    presence_verbs!();
+
+    #[cfg(feature = "presence")]
+    fn presence_verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        self.verb(verb)
+    }
+
     fn cast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error> {
         self.port.broadcast(topic, message)
     }
@@ -318,81 +399,5 @@ impl GroupContext {
 impl fmt::Debug for GroupContext {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "GroupContext({:?})", self.id())
-    }
-}
-
-/// The number of seats of a Replica: open sockets, requests in flight and reserved seats together.
-///
-/// ```
-/// use dog::Limit;
-///
-/// const SEATS: Limit = Limit::new(50);
-/// assert_eq!("50".parse(), Ok(SEATS));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Limit(NonZeroU32);
-
-impl Limit {
-    /// `seats` per Replica. For a number from outside, use `try_from` or `parse`.
-    ///
-    /// # Panics
-    /// If `seats` is zero. In a constant this is a compile error.
-    pub const fn new(seats: u32) -> Self {
-        match NonZeroU32::new(seats) {
-            Some(seats) => Self(seats),
-            None => panic!("a Limit is at least 1"),
-        }
-    }
-
-    /// The number of seats.
-    pub const fn get(self) -> u32 {
-        self.0.get()
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
-    }
-}
-
-/// The error for a number that is no [`Limit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidLimit;
-
-impl fmt::Display for InvalidLimit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "a limit is a whole number from 1 to {}", u32::MAX)
-    }
-}
-
-impl std::error::Error for InvalidLimit {}
-
-impl TryFrom<u32> for Limit {
-    type Error = InvalidLimit;
-
-    fn try_from(seats: u32) -> Result<Self, InvalidLimit> {
-        NonZeroU32::new(seats).map(Self).ok_or(InvalidLimit)
-    }
-}
-
-impl FromStr for Limit {
-    type Err = InvalidLimit;
-
-    fn from_str(text: &str) -> Result<Self, InvalidLimit> {
-        text.parse::<u32>().map_err(|_| InvalidLimit)?.try_into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_is_never_zero() {
-        assert_eq!("0".parse::<Limit>(), Err(InvalidLimit));
-        assert_eq!("-1".parse::<Limit>(), Err(InvalidLimit));
-        assert_eq!("2".parse::<Limit>(), Ok(Limit::new(2)));
-        assert!(Limit::try_from(0).is_err());
     }
 }

@@ -17,6 +17,8 @@ use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::log::verbs::{LogVerb, LogVerbAnswer, log_verbs};
 use crate::message::Message;
 use crate::port::{AppPort, LocalFuture, SeatPort};
+#[cfg(feature = "presence")]
+use crate::presence::verbs::presence_verbs;
 use crate::replica::Replica;
 use crate::replies::GossipReplies;
 use crate::request::encode_identity;
@@ -193,6 +195,14 @@ impl<G: Group> GroupHandle<G> {
     #[cfg(feature = "log")]
     fn log_verb(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>> {
         self.port.log(G::NAME, self.id, verb)
+    }
+
+    #[cfg(feature = "presence")]
+    presence_verbs!();
+
+    #[cfg(feature = "presence")]
+    fn presence_verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        self.verb(verb)
     }
 
     fn cast(&self, topic: Option<Topic>, message: Message) -> Result<(), Error> {

@@ -8,7 +8,7 @@ pub use crate::close::SocketErrorKind;
 pub use crate::codec::{decode, encode};
 pub use crate::error::Kind;
 pub use crate::except::Except;
-pub use crate::features::{Alarms, Logs, Storage, Streams, Topics};
+pub use crate::features::{Alarms, Logs, Presences, Storage, Streams, Topics};
 pub use crate::group_names::{are_among, are_distinct};
 pub use crate::groups::GroupVisitor;
 pub use crate::list::TransactionRead;
@@ -26,7 +26,10 @@ pub use crate::port::{
     AppPort, GroupPort, LocalFuture, ObjectPort, ReplicaPort, SeatPort, StoragePort, TransactionTurn,
 };
 pub use crate::position::{LogEpoch, Position};
-pub use crate::presence::{ConnectionId, MAX_PRESENCE_VALUE, PresenceChange, PresenceCounts, PresenceVersion};
+pub use crate::presence::{
+    ConnectionId, MAX_PRESENCE_PAGE, MAX_PRESENCE_VALUE, Presence, PresenceChange, PresenceCounts, PresenceCursor,
+    PresenceNews, PresencePage, PresenceVersion, PresentClient, PresentConnection,
+};
 pub use crate::replies::GossipAnswers;
 pub use crate::request::{Identity, PeerAddress};
 pub use crate::session::Session;

@@ -2,12 +2,11 @@
 //!
 //! # The files, in reading order
 //! - `app`: [`App`], [`Dog`]; `app/refused`: handshakes that are accepted and closed; `groups`: [`Groups`]; `group_names`: names that the compiler checks; `handles`: [`GroupHandle`], [`ReplicaHandle`]
-//! - `group`: [`Group`] and its [`Limit`]; `placement`: [`Placement`], [`Policy`]; `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
+//! - `group`: [`Group`]; `group/limit`: [`Limit`]; `placement`: [`Placement`], [`Policy`]; `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
 //! - `event_stream`: sockets that only send; `stream_format`: how they write messages; `session`: requests of their clients
-//! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb
+//! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb; `verbs`: what a Group does without its own code; `presence`: who is in a Group
 //! - `request`: the peer's address, the identity and the subprotocols of a request; `accept`: [`Accept`]
-//! - `verbs`: what a Group does without its own code; [`ClientPage`], [`ClientCount`]; `presence`: who is in a Group
 //! - `message`: [`Message`]; `topic`: [`Topic`], and what is done with it; `log`: [`Log`], `position`; `close`: [`CloseCode`], and how a socket ends
 //! - `storage`: [`Storage`]; `transaction`: [`Transaction`]; `writes`: what is written as one; `list`: [`List`], which entries are listed; `alarm`: [`Alarm`], which is set beside them, and how
 //! - `body`: [`Request`] and [`Response`]; `id`: [`ClientId`] and the ids of objects; `anonymous`: [`Anonymous`]; `id/place`: [`Place`]
@@ -84,6 +83,7 @@ pub use log::api::*;
 pub use message::{IntoMessage, Message, MessageKind};
 pub use numbers::{Epoch, SocketId};
 pub use placement::{Placement, Policy};
+pub use presence::api::*;
 pub use replica::Replica;
 pub use replies::{BroadcastReport, Coverage, GossipReplies};
 pub use request::{MAX_IDENTITY, identity, offered_subprotocols, peer_address, set_peer_address};

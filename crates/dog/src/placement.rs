@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::close::CloseCode;
+use crate::presence::Presence;
 
 /// Which of the Replicas with a free seat gets a client that has none to return to: [`Policy::placement`].
 ///
@@ -65,6 +66,9 @@ pub struct Policy {
     pub assign_deadline: Duration,
     /// The code with which such a socket closes. Default 1008 ([`CloseCode::POLICY`]).
     pub unassigned_code: CloseCode,
+    /// Whether the Group knows who is in it, and tells its own code and the Replicas that want to know. Default `None`: it costs
+    /// nothing then. It needs the feature `presence`, and with that it is `Some(Presence::default())`, or one with other times.
+    pub presence: Option<Presence>,
 }
 
 impl Default for Policy {
@@ -79,6 +83,7 @@ impl Default for Policy {
             publish_deadline: Duration::from_secs(3),
             assign_deadline: Duration::from_secs(10),
             unassigned_code: CloseCode::POLICY,
+            presence: None,
         }
     }
 }

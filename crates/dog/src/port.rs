@@ -21,6 +21,7 @@ use crate::log::verbs::{LogVerb, LogVerbAnswer};
 use crate::message::Message;
 use crate::numbers::SocketId;
 use crate::placement::Door;
+use crate::presence::ConnectionId;
 use crate::replies::{BroadcastReport, GossipAnswers};
 use crate::session::Session;
 use crate::stream_format::StreamFormat;
@@ -150,6 +151,10 @@ pub trait ReplicaPort: ObjectPort {
     fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>>;
     /// Has the Group do this with the log of a topic.
     fn log(&self, verb: LogVerb) -> LocalFuture<Result<LogVerbAnswer, Error>>;
+    /// Sets the presence value of a socket.
+    fn set_presence(&self, socket: SocketId, value: Bytes) -> Result<(), Error>;
+    /// The name of a socket in the presence of the Group.
+    fn connection(&self, socket: SocketId) -> Option<ConnectionId>;
     /// The attachment of a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// What the user's code keeps in memory for a socket: the value of the type `kind`, or the one that `make` makes.

@@ -1,17 +1,39 @@
 //! Who is in a Group: connections, clients, and how that changes: [`PresenceChange`].
+//! `policy`: [`Presence`], the times of a Group's presence; `page`: who is there, in pages; `verbs`: how it is read.
+
+mod page;
+mod policy;
+pub(crate) mod verbs;
 
 use std::fmt;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
+use crate::error::Error;
 use crate::id::{ClientId, ReplicaId};
 use crate::numbers::Epoch;
 
-/// Longest value of a connection, in bytes.
+pub use page::{MAX_PRESENCE_PAGE, PresenceCursor, PresencePage, PresentClient, PresentConnection};
+pub use policy::Presence;
+
+/// What belongs to the API.
+pub(crate) mod api {
+    pub use super::PresenceNews;
+    #[cfg(feature = "presence")]
+    pub use super::{
+        ConnectionId, MAX_PRESENCE_PAGE, MAX_PRESENCE_VALUE, Presence, PresenceChange, PresenceCounts, PresenceCursor,
+        PresencePage, PresenceVersion, PresentClient, PresentConnection,
+    };
+}
+
+/// Largest presence value of a socket, in bytes when serialised.
 pub const MAX_PRESENCE_VALUE: usize = 1024;
 
-/// The name of one connection. It is unique in its Group, and stays the same while its Replica hibernates.
+/// The name of one connection: of an open socket, as all of its Group know it. It is unique in the Group, and stays the same
+/// while its Replica hibernates.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnectionId {
     replica: ReplicaId,
@@ -126,7 +148,19 @@ impl PresenceChange {
         }
     }
 
+    /// The value that its socket has set, if it is about one that has set any.
+    ///
+    /// # Errors
+    /// [`Error::is_encoding`]: the value is not a `T`.
+    pub fn value<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        match self {
+            Self::Opened { value, .. } | Self::Updated { value, .. } => decode(value),
+            Self::Arrived { .. } | Self::Closed { .. } | Self::Left { .. } => Ok(None),
+        }
+    }
+
     /// What counts against bounds: about as many bytes as it takes on the way.
+    #[doc(hidden)]
     pub fn size(&self) -> usize {
         let value = match self {
             Self::Opened { value, .. } | Self::Updated { value, .. } => value.len(),
@@ -135,6 +169,34 @@ impl PresenceChange {
         let connection = self.connection().map_or(0, |_| size_of::<ConnectionId>());
         self.client().as_str().len() + connection + value + 8
     }
+}
+
+/// What [`Replica::on_presence`](crate::Replica::on_presence) is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PresenceNews {
+    /// What was told before does not count any more. `presence()` says who is there.
+    Reset(PresenceVersion),
+    /// These changes lead from the version that was told before to this one.
+    Changed {
+        /// The version.
+        version: PresenceVersion,
+        /// The changes, in their order. Each is possible after the one before.
+        changes: Vec<PresenceChange>,
+    },
+}
+
+impl PresenceNews {
+    /// The version after the news.
+    pub const fn version(&self) -> PresenceVersion {
+        match self {
+            Self::Reset(version) | Self::Changed { version, .. } => *version,
+        }
+    }
+}
+
+/// The value that a socket has set. An empty one was never set: no value is serialised to no bytes.
+fn decode<T: DeserializeOwned>(value: &Bytes) -> Result<Option<T>, Error> {
+    if value.is_empty() { Ok(None) } else { codec::decode(value).map(Some) }
 }
 
 /// How many are there.

@@ -14,6 +14,7 @@ use crate::error::{Failure, Result};
 use crate::group::Group;
 use crate::log::Unrecovered;
 use crate::message::Message;
+use crate::presence::PresenceNews;
 use crate::socket::Socket;
 
 /// One working object of a [`Group`]: it answers requests and owns WebSockets.
@@ -78,6 +79,14 @@ pub trait Replica: Sized + 'static {
     /// A text message that the host answers by itself, without a handler. The answer may overtake messages of handlers. By
     /// default none.
     const AUTO_RESPONSE: Option<AutoResponse> = None;
+
+    /// Whether this Replica follows the presence of its Group: whether [`on_presence`](Self::on_presence) is called. It is
+    /// `false` by default, and then nothing is sent to the Replica for it. The Group also needs a
+    /// [presence](crate::Policy::presence).
+    ///
+    /// A Replica that follows keeps in memory who is in the Group, about 150 bytes and the value for each connection. The changes
+    /// of each tick wake it if it hibernates. While it has no sockets, it does not follow.
+    const FOLLOWS_PRESENCE: bool = false;
 
     /// Makes the value that lives in memory: at the first use of this Replica, and at each later activation after
     /// hibernation or a panic. It may take [`Group::ACTIVATE_DEADLINE`], and is dropped at an `.await` if it takes longer.
@@ -157,6 +166,65 @@ pub trait Replica: Sized + 'static {
     ) -> impl Future<Output = Result> {
         let _ = (cx, topic);
         sockets.iter().for_each(|socket| socket.close(CloseCode::TRY_AGAIN, reason.as_str()));
+        async { Ok(()) }
+    }
+
+    /// Somebody has come into the Group or has left it, anywhere, or has set another value. Called once per tick (100 ms by default)
+    /// with the changes since the call before, one call at a time, if [`FOLLOWS_PRESENCE`](Self::FOLLOWS_PRESENCE) is
+    /// `true`. By default nothing happens.
+    ///
+    /// - The first call after each activation is [`PresenceNews::Reset`]. So is the one after changes were lost for good, and the
+    ///   one after 64 calls had to wait. Read `cx.presence(..)` then.
+    /// - Every other call leads from the version before to the next. What is lost between nodes is fetched, so joins and leaves
+    ///   of each client alternate.
+    /// - `cx.presence(..)` may already be ahead of the news: those with a version that is not greater are known.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Lobby;
+    /// # impl Group for Lobby {
+    /// #     type Replica = Room;
+    /// #     type Call = ();
+    /// #     type Reply = ();
+    /// #     const NAME: &'static str = "lobby";
+    /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #     fn limit(&self) -> Limit { Limit::new(50) }
+    /// #     fn policy(&self) -> Policy { Policy { presence: Some(Presence::default()), ..Policy::default() } }
+    /// # }
+    /// # struct Room;
+    /// impl Replica for Room {
+    /// #   type Group = Lobby;
+    /// #   type Gossip = ();
+    /// #   type Answer = ();
+    /// #   async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #   async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+    ///     const FOLLOWS_PRESENCE: bool = true;
+    ///
+    ///     async fn on_presence(&self, cx: &Context<Self>, news: PresenceNews) -> Result {
+    ///         match news {
+    ///             PresenceNews::Reset(_) => {
+    ///                 let counts = cx.presence_counts().await?;
+    ///                 cx.emit(format!("{} people are here", counts.clients))?;
+    ///             }
+    ///             PresenceNews::Changed { changes, .. } => {
+    ///                 for change in changes {
+    ///                     match change {
+    ///                         PresenceChange::Arrived { client } => cx.emit(format!("{client} is here"))?,
+    ///                         PresenceChange::Left { client } => cx.emit(format!("{client} has left"))?,
+    ///                         _ => {} // about single windows
+    ///                     }
+    ///                 }
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Any. The cause is logged.
+    fn on_presence(&self, cx: &Context<Self>, news: PresenceNews) -> impl Future<Output = Result> {
+        let _ = (cx, news);
         async { Ok(()) }
     }
 

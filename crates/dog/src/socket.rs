@@ -273,6 +273,40 @@ impl Socket {
         state.downcast().map_err(|_| Error::of_socket(self.id))
     }
 
+    /// Sets what this socket's connection shows to all who see the [presence](crate::Policy::presence) of the Group: a name, a
+    /// colour, "is typing". It replaces the value before. They are told with the next tick.
+    ///
+    /// It survives hibernation, and ends with the socket.
+    ///
+    /// ```
+    /// # use dog::{Context, Replica, Result, Socket};
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Cursor { line: u32, column: u32 }
+    ///
+    /// # fn moved(socket: &Socket) -> Result {
+    /// socket.set_presence(&Cursor { line: 3, column: 14 })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// In each case the value stays as it was.
+    /// - [`Error::is_too_large`]: the value has more than 1 KiB when serialised.
+    /// - [`Error::is_encoding`]: the value cannot be serialised.
+    /// - [`Error::is_no_presence`]: the Group has no presence.
+    /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
+    #[cfg(feature = "presence")]
+    pub fn set_presence<T: Serialize>(&self, value: &T) -> Result<(), Error> {
+        self.port().set_presence(self.id, codec::encode(value)?)
+    }
+
+    /// The name under which this socket's connection is known in the [presence](crate::Policy::presence) of the Group. `None`: the
+    /// Group has no presence, the socket has closed, or this activation of the Replica is over.
+    #[cfg(feature = "presence")]
+    pub fn connection(&self) -> Option<crate::ConnectionId> {
+        self.port().connection(self.id)
+    }
+
     pub(crate) fn port(&self) -> &dyn ReplicaPort {
         &*self.port
     }

@@ -7,8 +7,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
+use crate::features::Presences;
 use crate::id::{ClientId, ReplicaId};
 use crate::message::Message;
+use crate::presence::{
+    MAX_PRESENCE_PAGE, PresenceChange, PresenceCounts, PresenceCursor, PresencePage, PresenceVersion,
+};
 use crate::replies::{BroadcastReport, GossipAnswers, GossipReplies};
 use crate::session::Session;
 
@@ -33,6 +37,10 @@ pub enum GroupVerb {
     Gossip(Bytes),
     /// Hands a message of its client to an event stream.
     Hand { session: Session, message: Message },
+    /// Those who are in the Group after `after`: at most so many clients and connections together.
+    Presence { after: Option<PresenceCursor>, limit: u32, feature: Presences },
+    /// How many are in the Group.
+    PresenceCounts(Presences),
 }
 
 /// The answer to a [`GroupVerb`].
@@ -47,6 +55,15 @@ pub enum VerbAnswer {
     Count { clients: usize, sockets: usize, missing: Vec<ReplicaId> },
     /// To `Gossip`: what was asked and answered, and the Replicas that were not asked because they have no sockets.
     Gossip { answers: Vec<(ReplicaId, Result<Bytes, Error>)>, left_out: Vec<ReplicaId> },
+    /// To `Presence`: arrivals and opened connections.
+    Presence {
+        version: Option<PresenceVersion>,
+        entries: Vec<PresenceChange>,
+        next: Option<PresenceCursor>,
+        feature: Presences,
+    },
+    /// To `PresenceCounts`.
+    PresenceCounts(PresenceCounts, Presences),
 }
 
 fn unexpected() -> Error {
@@ -54,6 +71,13 @@ fn unexpected() -> Error {
 }
 
 impl GroupVerb {
+    /// Reads a page of those who are in the Group.
+    #[doc(hidden)]
+    pub fn presence(after: Option<&PresenceCursor>, limit: usize, feature: Presences) -> Self {
+        let limit = u32::try_from(limit.clamp(1, MAX_PRESENCE_PAGE)).unwrap_or(1);
+        Self::Presence { after: after.cloned(), limit, feature }
+    }
+
     /// The number of bytes of the message or the question in it.
     #[doc(hidden)]
     pub fn carried(&self) -> usize {
@@ -61,6 +85,7 @@ impl GroupVerb {
             Self::Broadcast(message) | Self::Whisper { message, .. } | Self::Hand { message, .. } => message.len(),
             Self::Gossip(gossip) => gossip.len(),
             Self::Disconnect { .. } | Self::Clients { .. } | Self::Count => 0,
+            Self::Presence { .. } | Self::PresenceCounts(_) => 0,
         }
     }
 
@@ -73,6 +98,10 @@ impl GroupVerb {
             }
             Self::Clients { .. } => VerbAnswer::Clients { clients: Vec::new(), more: false, missing: Vec::new() },
             Self::Count => VerbAnswer::Count { clients: 0, sockets: 0, missing: Vec::new() },
+            Self::Presence { feature, .. } => {
+                VerbAnswer::Presence { version: None, entries: Vec::new(), next: None, feature: *feature }
+            }
+            Self::PresenceCounts(feature) => VerbAnswer::PresenceCounts(PresenceCounts::default(), *feature),
             Self::Gossip(_) => VerbAnswer::Gossip { answers: Vec::new(), left_out: Vec::new() },
         }
     }
@@ -103,6 +132,22 @@ impl VerbAnswer {
         }
     }
 
+    #[doc(hidden)]
+    pub fn into_presence(self) -> Result<PresencePage, Error> {
+        match self {
+            Self::Presence { version, entries, next, .. } => Ok(PresencePage::new(version, entries, next)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    #[doc(hidden)]
+    pub fn into_presence_counts(self) -> Result<PresenceCounts, Error> {
+        match self {
+            Self::PresenceCounts(counts, _) => Ok(counts),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// The decoded answers.
     #[doc(hidden)]
     pub fn into_replies<A: DeserializeOwned>(self) -> Result<GossipReplies<A>, Error> {
@@ -119,7 +164,7 @@ impl VerbAnswer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientPage {
     /// Clients with open sockets, ordered by the bytes of their identifiers, each with the number of its open sockets on all
-    /// Replicas: 1 or more.
+    /// Replicas: 1 or more. If the Group has a [presence](crate::Policy::presence), a client in its grace time is among them, with 0.
     pub clients: Vec<(ClientId, u32)>,
     /// Pass it as `after` to read the next page. `None`: this page is the last.
     pub next: Option<ClientId>,

@@ -15,7 +15,7 @@ const WASM_ONLY: &[&str] =
     &["durable-object-groups-workers", "conformance-worker", "chat-worker", "relay-worker", "game-worker"];
 
 /// What an App may leave out: the features of `dog`.
-const FEATURES: &[&str] = &["alarms", "log", "storage", "streams", "topics"];
+const FEATURES: &[&str] = &["alarms", "log", "presence", "storage", "streams", "topics"];
 
 /// The crate for admission, which has a feature of its own.
 const DOOR: &str = "durable-object-groups-door";

@@ -16,6 +16,9 @@ pub(super) enum UserFunction {
     GroupActivate,
     GroupReceive,
     GroupOnAlarm,
+    OnArrive,
+    OnLeave,
+    OnPresenceReset,
     OnCall,
     Clusterize,
     Activate,
@@ -27,6 +30,7 @@ pub(super) enum UserFunction {
     OnClose,
     OnError,
     OnLost,
+    OnPresence,
     AppFetch,
 }
 
@@ -37,6 +41,9 @@ impl UserFunction {
             Self::GroupActivate => ("Group::activate", "Group::activate failed"),
             Self::GroupReceive => ("Group::receive", "Group::receive failed"),
             Self::GroupOnAlarm => ("Group::on_alarm", "Group::on_alarm failed"),
+            Self::OnArrive => ("on_arrive", "on_arrive failed"),
+            Self::OnLeave => ("on_leave", "on_leave failed"),
+            Self::OnPresenceReset => ("on_presence_reset", "on_presence_reset failed"),
             Self::OnCall => ("on_call", "on_call failed"),
             Self::Clusterize => ("clusterize", "clusterize failed"),
             Self::Activate => ("activate", "activate failed"),
@@ -48,6 +55,7 @@ impl UserFunction {
             Self::OnClose => ("on_close", "on_close failed"),
             Self::OnError => ("on_error", "on_error failed"),
             Self::OnLost => ("on_lost", "on_lost failed"),
+            Self::OnPresence => ("on_presence", "on_presence failed"),
             Self::AppFetch => ("App::fetch", "App::fetch failed"),
         }
     }

@@ -21,6 +21,8 @@ pub struct HostProfile {
     pub liveness: LivenessChecks,
     /// What may wait for the client of one event stream.
     pub streams: StreamLimits,
+    /// The longest time in which a graceful shutdown closes the sockets.
+    pub drains_within: Duration,
     /// Whether a Group stays in memory for as long as it keeps something there. If not, it cannot keep a log in memory.
     pub keeps_groups_in_memory: bool,
 }
@@ -74,6 +76,7 @@ impl HostProfile {
         reads_other_objects: true,
         liveness: LivenessChecks::Timed,
         streams: StreamLimits::DEFAULT,
+        drains_within: Duration::from_secs(10),
         keeps_groups_in_memory: true,
     };
 }

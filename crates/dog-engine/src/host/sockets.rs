@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::internal::Topic;
+use dog::internal::{ConnectionId, Topic};
 use dog::{ClientId, Close, CloseCode, Epoch, Message, Request, Response, SocketError, SocketId};
 
 use crate::address::{ReplicaAddress, SeatId};
@@ -67,6 +67,11 @@ pub trait SocketHost {
     fn set_topics(&self, socket: SocketId, topics: &mut dyn Iterator<Item = &Topic>) {
         let _ = (socket, topics);
     }
+    /// Stores the name and the presence value of a socket with it, for [`sockets`](Self::sockets). Where an object keeps its sockets
+    /// in memory there is nothing to do.
+    fn set_presence(&self, socket: SocketId, connection: ConnectionId, value: &Bytes) {
+        let _ = (socket, connection, value);
+    }
     /// A guard that releases `seat` when it is dropped without [`disarm`](SeatGuard::disarm), on any thread.
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard>;
 }
@@ -82,6 +87,8 @@ pub struct KeptSocket {
     pub identity: Option<Bytes>,
     /// The topics that were last [stored](SocketHost::set_topics) with it.
     pub topics: Vec<Topic>,
+    /// The name and the presence value that were last [stored](SocketHost::set_presence) with it.
+    pub presence: Option<(ConnectionId, Bytes)>,
 }
 
 /// Releases a seat or a socket when it is dropped. See [`SocketHost::seat_guard`] and [`SocketHost::new_socket`].

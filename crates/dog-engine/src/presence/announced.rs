@@ -6,7 +6,7 @@ use dog::internal::{PresenceChange, PresenceVersion};
 use dog::{Epoch, ReplicaId, Timestamp};
 
 use super::history::History;
-use super::messages::{Following, PresenceAnswer, PresenceChanges, PresencePage, PresenceQuestion};
+use super::messages::{Following, PresenceAnswer, PresenceChanges, PresenceQuestion, RosterPage};
 use super::roster::{PresenceKey, Roster};
 use super::{PresenceBounds, PresenceSettings};
 use crate::log::Heads;
@@ -117,13 +117,13 @@ impl Announced {
         PresenceAnswer::Page(page.unwrap_or_else(|| self.first_page()))
     }
 
-    fn first_page(&self) -> PresencePage {
+    fn first_page(&self) -> RosterPage {
         let (entries, next) = self.roster.page(None, self.list);
-        PresencePage { version: self.version(), after: None, changes: Vec::new(), entries, next }
+        RosterPage { version: self.version(), after: None, changes: Vec::new(), entries, next }
     }
 
     /// `None`: what has changed since the pages before is not known any more.
-    fn next_page(&self, since: PresenceVersion, after: &PresenceKey) -> Option<PresencePage> {
+    fn next_page(&self, since: PresenceVersion, after: &PresenceKey) -> Option<RosterPage> {
         let mut list = self.history.since(since, self.list)?;
         let version = list.version();
         list.changes.retain(|change| PresenceKey::of(change) <= *after);
@@ -133,6 +133,6 @@ impl Announced {
             // First the rest of the changes: the entries are those of the newest version.
             (Vec::new(), Some(after.clone()))
         };
-        Some(PresencePage { version, after: Some(after.clone()), changes: list.changes, entries, next })
+        Some(RosterPage { version, after: Some(after.clone()), changes: list.changes, entries, next })
     }
 }

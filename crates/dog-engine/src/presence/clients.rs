@@ -118,6 +118,11 @@ impl PresentClients {
         self.leaving.first().map(|(at, _)| *at)
     }
 
+    /// The clients that are there without a connection.
+    pub(super) fn in_grace(&self) -> impl Iterator<Item = &ClientId> {
+        self.leaving.iter().map(|(_, client)| client)
+    }
+
     /// Those without a connection are forgotten: nobody was told of them.
     pub(super) fn forget_leaving(&mut self) {
         while let Some((_, client)) = self.leaving.pop_first() {

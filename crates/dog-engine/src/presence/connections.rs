@@ -143,12 +143,22 @@ impl OwnConnections {
         self.census_since = Some(self.sequence);
     }
 
+    /// Whether the Group has acknowledged everything.
+    pub fn is_reported(&self) -> bool {
+        self.census_since.is_none() && self.sequence == self.acknowledged
+    }
+
+    /// Whether this life of the Group was the last to answer.
+    pub fn is_known_to(&self, life: Epoch) -> bool {
+        self.group == Some(life)
+    }
+
     /// What the Group has not acknowledged, and what tells the report from others. `None` if it has acknowledged everything.
     pub fn report(&mut self, following: Following) -> Option<(PresenceRound, PresenceReport)> {
-        let census = self.census_since.is_some();
-        if !census && self.sequence == self.acknowledged {
+        if self.is_reported() {
             return None;
         }
+        let census = self.census_since.is_some();
         let changed = self.changed.iter().filter_map(|(connection, changed)| match changed.departure {
             Some(departure) => Some((*connection, ConnectionState::Closed(departure))),
             None if census => None,

@@ -1,25 +1,11 @@
 //! A Replica that follows the presence of its Group: [`PresenceFollower`].
 
 use dog::Epoch;
-use dog::internal::{PresenceChange, PresenceVersion};
+use dog::internal::{PresenceNews, PresenceVersion};
 
 use super::PresenceBounds;
-use super::messages::{Following, PresenceAnswer, PresenceChanges, PresencePage, PresenceQuestion, RosterQuestion};
+use super::messages::{Following, PresenceAnswer, PresenceChanges, PresenceQuestion, RosterPage, RosterQuestion};
 use super::roster::{PresenceKey, Roster};
-
-/// What the user's code is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PresenceNews {
-    /// What was told before does not count any more: the roster says who is there.
-    Reset(PresenceVersion),
-    /// These changes lead from the version before to this one.
-    Changed {
-        /// The version.
-        version: PresenceVersion,
-        /// The changes.
-        changes: Vec<PresenceChange>,
-    },
-}
 
 /// The presence as one life of a Replica knows it. What it yields leads from one version of the roster to the next: so nobody
 /// is told to join twice, or to leave without having joined.
@@ -130,7 +116,7 @@ impl PresenceFollower {
         }
     }
 
-    fn page(&mut self, page: PresencePage) -> Option<PresenceNews> {
+    fn page(&mut self, page: RosterPage) -> Option<PresenceNews> {
         let before = self.snapshot.take();
         if !self.hears(page.version.life) {
             return None;
@@ -164,12 +150,12 @@ impl PresenceFollower {
 
     /// A Group that has woken reads the roster, within these bounds. From now on no earlier life of it is listened to. `None`:
     /// nothing is known, or the question is one of an earlier life.
-    pub fn page_for_group(&mut self, question: &RosterQuestion, bounds: PresenceBounds) -> Option<PresencePage> {
+    pub fn page_for_group(&mut self, question: &RosterQuestion, bounds: PresenceBounds) -> Option<RosterPage> {
         if !self.hears(question.life) {
             return None;
         }
         let version = self.version?;
         let (entries, next) = self.roster.page(question.after.as_ref(), bounds);
-        Some(PresencePage { version, after: question.after.clone(), changes: Vec::new(), entries, next })
+        Some(RosterPage { version, after: question.after.clone(), changes: Vec::new(), entries, next })
     }
 }

@@ -264,6 +264,11 @@ impl GroupPresence {
         self.announced().map_or(PresenceAnswer::NotYet, |announced| announced.answer(question))
     }
 
+    /// The clients that are there without a connection, in their grace time.
+    pub fn in_grace(&self) -> impl Iterator<Item = &ClientId> {
+        self.clients.in_grace()
+    }
+
     /// Whether everything that this life knows has been told.
     pub fn is_settled(&self) -> bool {
         self.announced().is_some() && self.pending.next_tick().is_none()

@@ -121,14 +121,14 @@ pub enum PresenceAnswer {
     /// The changes, or the first of them.
     Changes(PresenceChanges),
     /// A page of a snapshot.
-    Page(PresencePage),
+    Page(RosterPage),
     /// The Group has just woken, and does not know yet. It tells when it does.
     NotYet,
 }
 
 /// A page of a snapshot. It goes on after the pages before it, and brings them up to its own version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PresencePage {
+pub struct RosterPage {
     /// The version of all pages up to this one.
     pub version: PresenceVersion,
     /// The last key of the pages before. `None`: it is the first page.

@@ -5,6 +5,7 @@
 //!
 //! - this file: the settings
 //! - `messages`: what Replicas and Group say to each other
+//! - [`read`]: what is answered to those who ask
 //! - [`Roster`]: who is there in one version of the presence. The Group has one, and each Replica that follows
 //!
 //! Of a Replica:
@@ -37,6 +38,7 @@ mod history;
 mod messages;
 mod owners;
 mod pending;
+mod reading;
 mod roster;
 mod waking;
 
@@ -45,12 +47,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use connections::{OwnConnections, PresenceRound};
-pub use follower::{PresenceFollower, PresenceNews};
+pub use dog::internal::PresenceNews;
+pub use follower::PresenceFollower;
 pub use group::{GroupPresence, PresenceStart};
 pub use messages::{
-    ConnectionEnd, ConnectionState, Following, PresenceAnswer, PresenceChanges, PresencePage, PresenceQuestion,
-    PresenceReport, PresenceReportAnswer, ReportVerdict, RosterQuestion,
+    ConnectionEnd, ConnectionState, Following, PresenceAnswer, PresenceChanges, PresenceQuestion, PresenceReport,
+    PresenceReportAnswer, ReportVerdict, RosterPage, RosterQuestion,
 };
+pub use reading::{is_reading, read};
 pub use roster::{PresenceKey, Roster};
 
 /// How many changes, and how many bytes in them. What has one change is within it, whatever its size.

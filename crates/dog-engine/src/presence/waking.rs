@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dog::internal::{ConnectionId, PresenceVersion};
 use dog::{Epoch, ReplicaId};
 
-use super::messages::{ConnectionEnd, Following, PresencePage, RosterQuestion};
+use super::messages::{ConnectionEnd, Following, RosterPage, RosterQuestion};
 use super::roster::{PresenceKey, Roster};
 
 /// What is collected before the Group goes on.
@@ -81,7 +81,7 @@ impl Waking {
     }
 
     /// A page has come. All pages have one version, because their Replica hears nothing of an earlier life any more.
-    pub(super) fn read(&mut self, replica: ReplicaId, page: PresencePage, life: Epoch) -> ReadRoster {
+    pub(super) fn read(&mut self, replica: ReplicaId, page: RosterPage, life: Epoch) -> ReadRoster {
         let Some(reading) = self.reading.as_mut().filter(|reading| reading.replica == replica) else {
             return ReadRoster::Not;
         };

@@ -6,8 +6,8 @@ use std::time::Duration;
 use dog::internal::{PresenceChange, PresenceVersion};
 use dog::{ClientId, Epoch, Timestamp};
 use dog_engine::presence::{
-    ConnectionEnd, Following, GroupPresence, PresenceChanges, PresencePage, PresenceQuestion, PresenceReport,
-    PresenceReportAnswer, PresenceSettings, PresenceStart, ReportVerdict,
+    ConnectionEnd, Following, GroupPresence, PresenceChanges, PresenceQuestion, PresenceReport, PresenceReportAnswer,
+    PresenceSettings, PresenceStart, ReportVerdict, RosterPage,
 };
 
 use crate::model::Model;
@@ -93,7 +93,7 @@ impl Group {
     pub(crate) fn roster(
         &mut self,
         replica: usize,
-        page: Option<PresencePage>,
+        page: Option<RosterPage>,
         log: &mut Log,
         now: Timestamp,
     ) -> Checked<Vec<Mail>> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use dog::Timestamp;
 use dog::internal::PresenceVersion;
 use dog_engine::presence::{
-    PresenceAnswer, PresenceBounds, PresenceChanges, PresencePage, PresenceQuestion, PresenceReport,
-    PresenceReportAnswer, PresenceRound, PresenceSettings, Roster, RosterQuestion,
+    PresenceAnswer, PresenceBounds, PresenceChanges, PresenceQuestion, PresenceReport, PresenceReportAnswer,
+    PresenceRound, PresenceSettings, Roster, RosterPage, RosterQuestion,
 };
 
 use crate::group::Group;
@@ -22,7 +22,7 @@ pub(crate) enum ToGroup {
     Question(PresenceQuestion),
     Acknowledge(PresenceVersion),
     /// To the life of the Group that has asked.
-    Roster(dog::Epoch, Option<PresencePage>),
+    Roster(dog::Epoch, Option<RosterPage>),
 }
 
 #[derive(Clone, Debug)]

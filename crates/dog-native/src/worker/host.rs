@@ -31,7 +31,12 @@ impl Host for Worker {
             SlowConsumer::DropNewest => SlowStreams::DropNewest,
         };
         let streams = StreamLimits { max_waiting: config.max_outbox, slow };
-        HostProfile { hibernate_after: config.hibernate_after, streams, ..HostProfile::SERVER }
+        HostProfile {
+            hibernate_after: config.hibernate_after,
+            streams,
+            drains_within: config.drain_within,
+            ..HostProfile::SERVER
+        }
     }
 
     fn env(&self) -> &Env {

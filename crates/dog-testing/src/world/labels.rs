@@ -2,7 +2,7 @@
 
 use dog::internal::{GroupVerb, LogVerb};
 use dog_engine::address::Ticket;
-use dog_engine::message::{GroupCall, GroupCast, ReplicaCall};
+use dog_engine::message::{GroupCall, GroupCast, PresenceCall, ReplicaCall};
 
 pub(super) fn ticket(ticket: &Ticket) -> String {
     format!("ticket {}.{}", ticket.id.epoch.as_u64(), ticket.id.number)
@@ -20,6 +20,8 @@ pub(super) fn group_call(call: &GroupCall) -> String {
             GroupVerb::Disconnect { client, .. } => format!("Disconnect {client}"),
             GroupVerb::Clients { .. } => "Clients".into(),
             GroupVerb::Count => "Count".into(),
+            GroupVerb::Presence { limit, .. } => format!("Presence, {limit} at most"),
+            GroupVerb::PresenceCounts(_) => "Counts of the presence".into(),
             GroupVerb::Hand { session, .. } => format!("{session:?} hands over a message"),
             GroupVerb::Gossip(_) => "Gossip of the Group".into(),
         },
@@ -37,6 +39,11 @@ pub(super) fn group_call(call: &GroupCall) -> String {
             format!("History of {topic}, {limit} at most")
         }
         GroupCall::Missed(call) => format!("Missed of {} since {}", call.topic, call.since),
+        GroupCall::Presence(PresenceCall::Report(report), _) => {
+            let (sequence, epoch, changes) = (report.sequence, report.epoch.as_u64(), report.connections.len());
+            format!("Report {sequence} of {changes} connections of life {epoch}")
+        }
+        GroupCall::Presence(PresenceCall::Question(question), _) => format!("Presence: {question:?}"),
         GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
     }
 }
@@ -48,6 +55,7 @@ pub(super) fn group_cast(cast: &GroupCast) -> String {
         }
         GroupCast::Release(released) => format!("Release {}", ticket(released)),
         GroupCast::Farewell { epoch, .. } => format!("Farewell of life {}", epoch.as_u64()),
+        GroupCast::AcknowledgePresence(acknowledged, _) => format!("Acknowledge presence {:?}", acknowledged.version),
         GroupCast::AcknowledgeLog(acknowledged) => format!("Acknowledge {} logs", acknowledged.positions.len()),
         GroupCast::Broadcast(_) => "Broadcast of the Group".into(),
         GroupCast::BroadcastTo { topic, .. } => format!("Broadcast of the Group to {topic:?}"),
@@ -67,6 +75,7 @@ pub(super) fn replica_call(call: &ReplicaCall) -> String {
         ReplicaCall::Gossip(_) => "Gossip".into(),
         ReplicaCall::Hand { .. } => "Hand".into(),
         ReplicaCall::CountSeats => "CountSeats".into(),
+        ReplicaCall::Roster(question, _) => format!("Roster for life {}", question.life.as_u64()),
         ReplicaCall::Disconnect { client, .. } => format!("Disconnect {client}"),
     }
 }

@@ -195,6 +195,8 @@ impl Mail {
                 (MessageKind::Delivery, "Deliver to a topic")
             }
             ReplicaCast::Publication(_) => (MessageKind::Delivery, "Publication"),
+            ReplicaCast::Presence(..) => (MessageKind::Repeatable, "Presence"),
+            ReplicaCast::PresenceHead(..) => (MessageKind::Repeatable, "Version of the presence"),
             ReplicaCast::LogHead(_) => (MessageKind::Repeatable, "Head of a log"),
             ReplicaCast::Acknowledge { .. } => (MessageKind::Repeatable, "Acknowledge"),
         };

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use dog_engine::message::{
+    GroupAnswer, GroupCall, GroupCast, PresenceCall, PresenceReply, ReplicaAnswer, ReplicaCall, ReplicaCast,
+};
 use dog_engine::wire;
 use serde::Serialize;
 
@@ -68,6 +70,8 @@ impl Counted for GroupCall {
             Self::Interest(_) => "Interest",
             Self::Log { .. } => "Log",
             Self::Missed(_) => "Missed",
+            Self::Presence(PresenceCall::Report(_), _) => "Report of connections",
+            Self::Presence(PresenceCall::Question(_), _) => "Question about presence",
         }
     }
 }
@@ -84,6 +88,8 @@ impl Counted for GroupAnswer {
             Self::Interest(_) => "Interest, answered",
             Self::Log(_) => "Log, answered",
             Self::Missed(_) => "Missed, answered",
+            Self::Presence(PresenceReply::Reported(_), _) => "Report of connections, answered",
+            Self::Presence(PresenceReply::Answered(_), _) => "Question about presence, answered",
         }
     }
 }
@@ -97,6 +103,7 @@ impl Counted for GroupCast {
             Self::Broadcast(_) => "Broadcast",
             Self::BroadcastTo { .. } => "Broadcast to a topic",
             Self::AcknowledgeLog(_) => "Acknowledge of a log",
+            Self::AcknowledgePresence(..) => "Acknowledge of presence",
         }
     }
 }
@@ -113,6 +120,7 @@ impl Counted for ReplicaCall {
             Self::Gossip(_) => "Gossip",
             Self::Hand { .. } => "Hand",
             Self::CountSeats => "CountSeats",
+            Self::Roster(..) => "Roster",
             Self::Disconnect { .. } => "Disconnect",
         }
     }
@@ -125,6 +133,7 @@ impl Counted for ReplicaAnswer {
             Self::Counted(_) => "Join or Census, answered",
             Self::Delivered(_) => "Deliver, Publication or Whisper, answered",
             Self::Gossip(_) => "Gossip, answered",
+            Self::Roster(..) => "Roster, answered",
         }
     }
 }
@@ -136,6 +145,8 @@ impl Counted for ReplicaCast {
             Self::DeliverTopic(_) => "Deliver to a topic",
             Self::Publication(_) => "Publication",
             Self::LogHead(_) => "Head of a log",
+            Self::Presence(..) => "Presence",
+            Self::PresenceHead(..) => "Version of the presence",
             Self::Acknowledge { .. } => "Acknowledge",
         }
     }

@@ -8,9 +8,8 @@ use std::time::Duration;
 use dog::internal::LocalFuture;
 use dog::{Error, Group, ReplicaId};
 use futures_util::FutureExt;
-use futures_util::future::abortable;
 
-use super::{GroupDriver, OpenBooks, member_records};
+use super::{GroupDriver, OpenBooks, member_records, presence};
 use crate::address::{NodeId, ReplicaAddress, Targets, ViewVersion};
 use crate::books::MemberState;
 use crate::driver::calls::{by_deadline, call_all, unexpected_answer};
@@ -106,6 +105,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             limit: books.limit(),
             assign: AssignRule::of(policy),
             publish_within: policy.publish_deadline,
+            presence: policy.presence.map(|presence| presence.feature()),
             view: books.view().clone(),
         }
     }
@@ -211,22 +211,16 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     pub(super) fn schedule_timer(&self, books: &OpenBooks) {
         let deadline = books.borrow_mut().next_deadline();
         // Until the user's policy is known, nobody is placed or parked.
-        if !books.borrow().is_configured() || !self.timer.has_to_change(deadline, self.host().profile().liveness) {
+        if !books.borrow().is_configured() {
             return;
         }
-        self.timer.cancel();
-        let Some(deadline) = deadline else { return };
-        let delay = deadline.since(self.host().now()).max(SHORTEST_TIMER);
-        let (host, this) = (Rc::clone(self.host()), Weak::clone(&self.this));
-        let (task, running) = abortable(async move {
-            host.sleep(delay).await;
+        let this = Weak::clone(&self.this);
+        self.timer.schedule(self.host(), deadline, SHORTEST_TIMER, move || {
             if let Some(this) = this.upgrade() {
                 this.timer.fired();
                 this.on_timer();
             }
         });
-        self.timer.set(deadline, running);
-        self.host().spawn(Box::pin(task.map(drop)));
     }
 
     /// Tickets expire, empty Replicas are parked, silent members are asked for their seats.
@@ -332,6 +326,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
         self.place_waiting(&books);
         self.schedule_timer(&books);
+        self.this.upgrade().iter().for_each(presence::members_were_counted);
     }
 
     /// Stores members, so that the next life finds them. Durable when it returns `Ok`.
@@ -371,6 +366,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 }
                 let Some(books) = this.books.get() else { return };
                 let gone = books.borrow_mut().forget(&unused);
+                presence::forget(&this, &gone);
                 this.store_later(&books, &gone);
                 if parked.len() > EXAMINED_TOGETHER {
                     this.host().sleep(Duration::ZERO).await;

@@ -7,6 +7,7 @@
 //! - `open_books`: the books from the moment that the members are read; `verbs`: what the Group does from its books alone;
 //!   `verb_queue`: verbs that wait
 //! - `publications`: what is published to topics; `logs`: what is kept of it; `confirmations`: whom it has reached
+//! - `presence`: who is in the Group; `presence_hooks`: the functions of the user that are told
 //! - `timer`: when the books have to be advanced next
 //! - `member_records`: members in the storage; `client_records`: clients in the storage, between two lives of the host
 //!
@@ -21,6 +22,8 @@ mod membership;
 mod newcomers;
 mod open_books;
 mod placement;
+mod presence;
+mod presence_hooks;
 mod publications;
 mod timer;
 mod verb_queue;
@@ -46,11 +49,12 @@ use crate::reply::Reply;
 use calls::Calls;
 use newcomers::Newcomers;
 use open_books::{BooksOfLife, OpenBooks};
+use presence::PresenceOfLife;
 use publications::{Asked, Publications};
 use timer::Timer;
 use verb_queue::Verbs;
 use verbs::Speaks as _;
-use waiting::{Locating, Unplaced, Waiting};
+use waiting::Waiting;
 
 #[cfg(fuzzing)]
 pub use client_records::rewrite_clients;
@@ -68,6 +72,7 @@ pub(super) struct GroupDriver<G: Group, H: Host> {
     newcomers: RefCell<Newcomers>,
     calls: Rc<Calls>,
     publications: Publications,
+    presence: PresenceOfLife,
     /// Whether the members of earlier lives were asked for their seats.
     census_taken: Cell<bool>,
     timer: Timer,
@@ -117,6 +122,7 @@ impl<G: Group, H: Host> Living for GroupDriver<G, H> {
         let waits =
             !self.waiting.borrow().is_empty() || self.newcomers.borrow().any_named() || !self.core.life().is_idle();
         let waits = waits || !self.verbs.are_done() || self.publications.are_kept(self.host().now());
+        let waits = waits || self.presence.is_needed();
         let busy = waits || self.core.store().alarms_are_busy() || self.core.streams().any();
         // A member that is not parked would have to be counted by the next life. The timer will park it.
         if busy || totals.occupied > 0 || totals.tickets > 0 || totals.clients > 0 || totals.members > 0 {
@@ -146,6 +152,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             newcomers: RefCell::default(),
             calls: Rc::default(),
             publications: Publications::default(),
+            presence: PresenceOfLife::default(),
             census_taken: Cell::new(false),
             timer: Timer::default(),
         })
@@ -183,10 +190,13 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 Ok(awake) => {
                     let books = Rc::clone(&awake.books);
                     this.core.life().begin(awake);
+                    presence::begin(&this, books.borrow().policy());
                     // Otherwise the census waits until it matters: to wake a Group must not mean to wake all its members.
-                    if this.host().profile().liveness.are_timed() || !this.verbs.are_done() {
+                    let matters = !this.verbs.are_done() || this.presence.is_on();
+                    if this.host().profile().liveness.are_timed() || matters {
                         this.take_census();
                     }
+                    presence::members_were_counted(&this);
                     verbs::run_waiting(&this, &books);
                 }
                 Err(failure) => {
@@ -222,33 +232,6 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         }
     }
 
-    fn call_while_awake(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
-        match call {
-            GroupCall::Identify { client, refused, near } => {
-                self.ask_silent(&awake.books);
-                self.identify(&awake.books, Unplaced { client, refused, near, reply });
-            }
-            GroupCall::Locate { client } => {
-                self.ask_silent(&awake.books);
-                self.locate(&awake.books, Locating { client, reply });
-            }
-            GroupCall::Enroll(census) => {
-                let enrolment = self.enroll(&awake.books, &census);
-                reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
-            }
-            GroupCall::Interest(report) => {
-                let answer = self.interest(&awake.books, &report);
-                reply.send(Ok(GroupAnswer::Interest(answer)));
-            }
-            GroupCall::Parked => {
-                let parked = awake.books.borrow().parked().collect();
-                reply.send(Ok(GroupAnswer::Parked(parked)));
-            }
-            // They have begun before the Group is awake.
-            GroupCall::Call { .. } | GroupCall::Verb(_) | GroupCall::Log { .. } | GroupCall::Missed(_) => {}
-        }
-    }
-
     fn cast_while_awake(&self, awake: &Awake<G>, cast: GroupCast) {
         let now = self.host().now();
         match cast {
@@ -263,8 +246,12 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             GroupCast::Farewell { replica, epoch } => {
                 awake.books.borrow_mut().lost(replica, epoch, now);
                 self.publications.forget(replica);
+                self.this.upgrade().iter().for_each(|this| presence::lost(this, replica, epoch));
             }
             GroupCast::AcknowledgeLog(acknowledgement) => self.publications.acknowledged(&acknowledgement, now),
+            GroupCast::AcknowledgePresence(acknowledgement, _) => {
+                self.this.upgrade().iter().for_each(|this| presence::acknowledged(this, acknowledgement));
+            }
             // They need no value, so they have not come here.
             GroupCast::Broadcast(_) | GroupCast::BroadcastTo { .. } => {}
         }
@@ -296,9 +283,13 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
     }
 
     fn call(self: Rc<Self>, call: GroupCall, reply: Reply<GroupAnswer>) {
-        if let GroupCall::Verb(verb) = call {
-            return verbs::call(&self, verb, reply);
-        }
+        let call = match call {
+            GroupCall::Verb(verb) if presence::is_about_presence(&verb) => {
+                return presence::verb(&self, |this| Box::pin(this.woken()), verb, reply);
+            }
+            GroupCall::Verb(verb) => return verbs::call(&self, verb, reply),
+            call => call,
+        };
         let (this, woken) = (Rc::clone(&self), self.woken());
         let call = match call {
             GroupCall::Log { verb, within } => {

@@ -8,13 +8,15 @@ use dog::internal::{
     AppPort, GroupPort, GroupVerb, Kind, LocalFuture, LogVerb, LogVerbAnswer, ObjectPort, StoragePort, Topic,
     VerbAnswer,
 };
-use dog::{Env, Error, Group, GroupId, Log, Message, ReplicaId, Timestamp};
+use dog::{ClientId, Env, Error, Group, GroupId, Log, Message, ReplicaId, Timestamp};
 
+use super::presence::{Attends, PresenceOfLife};
+use super::presence_hooks::Hook;
 use super::publications::{Publications, Publishes};
 use super::verb_queue::Verbs;
 use super::verbs::Speaks;
 use super::waiting::{Locating, Reserved, Unplaced};
-use super::{Awake, GroupDriver, OpenBooks, publications, verbs};
+use super::{Awake, GroupDriver, OpenBooks, presence, publications, verbs};
 use crate::address::{GroupAddress, NodeId, Ticket};
 use crate::books::{Decision, MemberState};
 use crate::driver::calls::user_function_by_deadline;
@@ -22,8 +24,9 @@ use crate::driver::failures::{UserFunction, public_error};
 use crate::driver::front::object_port;
 use crate::driver::object::{over, spawn, spawn_of_user};
 use crate::host::Host;
-use crate::message::GroupAnswer;
+use crate::message::{GroupAnswer, GroupCall};
 use crate::repeats::log_limited;
+use crate::reply::Reply;
 
 /// The error of a client for which no Replica could be found.
 fn no_replica() -> Error {
@@ -194,6 +197,57 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             self.fail_first(no_replica());
         }
     }
+
+    /// Answers a call for which the user's value has to be in memory.
+    pub(super) fn call_while_awake(&self, awake: &Awake<G>, call: GroupCall, reply: Reply<GroupAnswer>) {
+        match call {
+            GroupCall::Identify { client, refused, near } => {
+                self.ask_silent(&awake.books);
+                self.identify(&awake.books, Unplaced { client, refused, near, reply });
+            }
+            GroupCall::Locate { client } => {
+                self.ask_silent(&awake.books);
+                self.locate(&awake.books, Locating { client, reply });
+            }
+            GroupCall::Enroll(census) => {
+                let enrolment = self.enroll(&awake.books, &census);
+                reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
+            }
+            GroupCall::Interest(report) => {
+                let answer = self.interest(&awake.books, &report);
+                reply.send(Ok(GroupAnswer::Interest(answer)));
+            }
+            GroupCall::Parked => {
+                let parked = awake.books.borrow().parked().collect();
+                reply.send(Ok(GroupAnswer::Parked(parked)));
+            }
+            GroupCall::Presence(call, _) => {
+                if let Some(this) = self.this.upgrade() {
+                    presence::call(&this, call, reply);
+                }
+            }
+            // They have begun before the Group is awake.
+            GroupCall::Call { .. } | GroupCall::Verb(_) | GroupCall::Log { .. } | GroupCall::Missed(_) => {}
+        }
+    }
+}
+
+impl<G: Group, H: Host> Attends for GroupDriver<G, H> {
+    fn presence(&self) -> &PresenceOfLife {
+        &self.presence
+    }
+
+    fn run_hook(self: &Rc<Self>, hook: Hook) -> LocalFuture<()> {
+        let this = Rc::clone(self);
+        Box::pin(async move {
+            let Some(awake) = this.core.life().get() else { return };
+            let deadline = awake.books.borrow().policy().call_deadline;
+            let (function, done) = hook.run(this.host(), &awake.group, &this.context(), deadline).await;
+            if let Err(failure) = done {
+                this.report_failure(function, &failure);
+            }
+        })
+    }
 }
 
 impl<G: Group, H: Host> Publishes for GroupDriver<G, H> {
@@ -240,11 +294,20 @@ impl<G: Group, H: Host> Speaks for GroupDriver<G, H> {
         self.count_member(books, replica);
     }
 
+    fn is_disconnecting(&self, client: &ClientId) {
+        self.this.upgrade().iter().for_each(|this| presence::disconnect(this, client));
+    }
+
+    fn in_grace(&self, after: Option<&ClientId>) -> Vec<ClientId> {
+        self.presence.in_grace(after)
+    }
+
     fn leave(&self) {
         let waiting = self.waiting.borrow_mut().take_all();
         drop(waiting);
         self.verbs.drop_waiting();
         self.publications.clear();
+        self.presence.clear();
         self.timer.cancel();
         self.host().group_ended(self.address, self.core.epoch());
     }
@@ -299,6 +362,9 @@ impl<G: Group, H: Host> GroupPort for GroupDriver<G, H> {
     }
 
     fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
+        if presence::is_about_presence(&verb) {
+            return presence::own_verb(self, |this| Box::pin(this.woken()), verb);
+        }
         verbs::own_call(self, verb)
     }
 

@@ -1,11 +1,14 @@
 //! The timer of a Group: when its books have to be advanced next.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
 
 use dog::Timestamp;
-use futures_util::future::AbortHandle;
+use futures_util::FutureExt;
+use futures_util::future::{AbortHandle, abortable};
 
-use crate::host::LivenessChecks;
+use crate::host::{Host, LivenessChecks};
 
 /// At most one timer runs.
 #[derive(Debug, Default)]
@@ -15,9 +18,33 @@ pub(super) struct Timer {
 }
 
 impl Timer {
+    /// Has `fire` called at this deadline, but after `shortest` at the earliest, instead of at the one before. `fire` has to say
+    /// that the timer has [fired](Self::fired).
+    pub(super) fn schedule<H: Host>(
+        &self,
+        host: &Rc<H>,
+        deadline: Option<Timestamp>,
+        shortest: Duration,
+        fire: impl FnOnce() + 'static,
+    ) {
+        if !self.has_to_change(deadline, host.profile().liveness) {
+            return;
+        }
+        self.cancel();
+        let Some(deadline) = deadline else { return };
+        let (host, delay) = (Rc::clone(host), deadline.since(host.now()).max(shortest));
+        let sleep = host.sleep(delay);
+        let (task, running) = abortable(async move {
+            sleep.await;
+            fire();
+        });
+        self.set(deadline, running);
+        host.spawn(Box::pin(task.map(drop)));
+    }
+
     /// Whether the timer has to be changed for this deadline. One that fires too early does no harm where timers are free.
     /// Where a timer keeps the Group in memory, it has to be exact.
-    pub(super) fn has_to_change(&self, deadline: Option<Timestamp>, liveness: LivenessChecks) -> bool {
+    fn has_to_change(&self, deadline: Option<Timestamp>, liveness: LivenessChecks) -> bool {
         match (self.next.get(), deadline) {
             (Some(next), Some(deadline)) => next > deadline || (next < deadline && !liveness.are_timed()),
             (Some(_), None) => !liveness.are_timed(),
@@ -35,7 +62,7 @@ impl Timer {
     }
 
     /// A timer runs until this deadline.
-    pub(super) fn set(&self, deadline: Timestamp, running: AbortHandle) {
+    fn set(&self, deadline: Timestamp, running: AbortHandle) {
         self.next.set(Some(deadline));
         self.running.replace(Some(running));
     }

@@ -41,6 +41,10 @@ pub(super) trait Speaks: Living {
     fn ask_silent_members(&self, books: &OpenBooks);
     /// Asks one member for its seats.
     fn count(&self, books: &OpenBooks, replica: ReplicaId);
+    /// A client is being disconnected.
+    fn is_disconnecting(&self, client: &ClientId);
+    /// The clients after `after` that count as present without a socket, in the order of their names.
+    fn in_grace(&self, after: Option<&ClientId>) -> Vec<ClientId>;
     /// The life has left memory.
     fn leave(&self);
 }
@@ -180,7 +184,7 @@ fn run<G: Speaks>(group: &Rc<G>, books: &OpenBooks, Pending { verb, came }: Pend
         }
         Verb::Cast(Some(topic), message) => return send_to(&**group, books, &topic, &message),
         Verb::Call(GroupVerb::Clients { after, limit }, reply) => {
-            return reply.send(Ok(GroupAnswer::Verb(page(&books.borrow(), after.as_ref(), limit))));
+            return reply.send(Ok(GroupAnswer::Verb(page(&**group, &books.borrow(), after.as_ref(), limit))));
         }
         Verb::Call(GroupVerb::Count, reply) => {
             return reply.send(Ok(GroupAnswer::Verb(count(&books.borrow()))));
@@ -196,8 +200,20 @@ fn run<G: Speaks>(group: &Rc<G>, books: &OpenBooks, Pending { verb, came }: Pend
     });
 }
 
-fn page(books: &Books, after: Option<&ClientId>, limit: u32) -> VerbAnswer {
-    let (mut clients, more) = books.clients_after(after, limit as usize);
+fn page<G: Speaks>(group: &G, books: &Books, after: Option<&ClientId>, limit: u32) -> VerbAnswer {
+    let limit = limit as usize;
+    let (mut clients, mut more) = books.clients_after(after, limit);
+    let last = clients.last().filter(|_| more).map(|(client, _)| client.clone());
+    let mut in_grace = group.in_grace(after);
+    // Those after the page come with a later one.
+    in_grace.retain(|client| last.as_ref().is_none_or(|last| client < last));
+    in_grace.retain(|client| clients.binary_search_by(|(known, _)| known.cmp(client)).is_err());
+    if !in_grace.is_empty() {
+        clients.extend(in_grace.into_iter().map(|client| (client, 0)));
+        clients.sort_unstable();
+        more |= clients.len() > limit;
+        clients.truncate(limit);
+    }
     if is_planted(Fault::PageSkipsOne) && after.is_some() {
         clients.drain(..clients.len().min(1));
     }
@@ -253,6 +269,7 @@ async fn reach<G: Speaks>(group: &G, books: &OpenBooks, verb: GroupVerb, came: T
         }
         GroupVerb::Whisper { client, message } => (of_client(&client), ReplicaCall::Whisper { client, message }, None),
         GroupVerb::Disconnect { client, code, reason } => {
+            group.is_disconnecting(&client);
             (of_client(&client), ReplicaCall::Disconnect { client, code, reason }, None)
         }
         GroupVerb::Hand { session, message } => {
@@ -263,6 +280,7 @@ async fn reach<G: Speaks>(group: &G, books: &OpenBooks, verb: GroupVerb, came: T
         }
         GroupVerb::Gossip(bytes) => (listeners(group, books), ReplicaCall::Gossip(bytes), Some(left_out())),
         GroupVerb::Clients { .. } | GroupVerb::Count => return Err(unexpected_answer()),
+        GroupVerb::Presence { .. } | GroupVerb::PresenceCounts(_) => return Err(unexpected_answer()),
     };
     let answers = call_all_within(group.core().host(), &targets, &call, left).await;
     Ok(match left_out {
@@ -300,7 +318,7 @@ pub(super) fn reached(answers: Answers) -> (usize, Vec<(ReplicaId, Error)>) {
 }
 
 /// Without a member, a Group that is only here because of verbs leaves memory at once.
-fn leave_if_unneeded<G: Speaks>(group: &Rc<G>) {
+pub(super) fn leave_if_unneeded<G: Speaks>(group: &Rc<G>) {
     let has_members = group.books().is_some_and(|books| books.borrow().totals().members > 0);
     if !has_members && group.verbs().are_done() && group.core().life().is_hibernating() {
         leave(group);

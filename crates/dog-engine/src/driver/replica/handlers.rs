@@ -1,4 +1,5 @@
-//! Answers requests, which take and give seats, and calls the handlers of sockets, in the order that [`Turns`](super::turns::Turns) keeps.
+//! Brings the user's value into memory, answers requests, which take and give seats, and calls the handlers of sockets, in the order
+//! that [`Turns`](super::turns::Turns) keeps.
 
 use std::error::Error as StdError;
 use std::rc::Rc;
@@ -6,24 +7,84 @@ use std::rc::Rc;
 use bytes::Bytes;
 use dog::internal::{Identity, Kind, LogTopic, Session, SocketErrorKind, Unrecovered};
 use dog::{
-    ClientId, Close, CloseCode, Error, Failure, Message, Replica, Request, Response, Socket, SocketError, SocketId,
+    ClientId, Close, CloseCode, Error, Failure, Group, Message, Replica, Request, Response, Socket, SocketError,
+    SocketId,
 };
 
 use super::ReplicaDriver;
 use super::followers::{followed_by, unfollow_unused};
+use super::presence;
 use super::reporting::{report, report_newcomer, reported};
 use super::topics::report_soon;
 use super::turns::{EndedBy, Event, Next};
-use crate::address::{SeatId, Ticket};
-use crate::driver::calls::first_poll;
+use crate::address::{SeatId, Ticket, View};
+use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, first_poll, unexpected_answer, user_function_by_deadline};
 use crate::driver::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade, keep_engine_extensions};
 use crate::driver::failures::{UserFunction, public_error, report_failure};
-use crate::driver::object::{spawn, start};
+use crate::driver::object::{Living, spawn, start};
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Fetched, Host, Readiness};
+use crate::message::{Enrolment, GroupAnswer, GroupCall, ReplicaAnswer};
 use crate::repeats::log_limited;
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
+    /// The user's value. It is activated first if it is not in memory.
+    pub(super) async fn awake(&self) -> Result<Rc<R>, Error> {
+        if self.core.life().begin_waking() {
+            self.wake();
+        }
+        self.core.life().awake().await
+    }
+
+    fn wake(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        start(&Rc::clone(&this), async move {
+            if let Err(failure) = this.activate().await {
+                report_failure(&**this.host(), UserFunction::Activate, Some(this.core.object()), None, &failure);
+                this.end();
+            }
+        });
+    }
+
+    async fn activate(&self) -> dog::Result {
+        if !self.siblings.borrow().is_enrolled() {
+            let call = GroupCall::Enroll(self.seats.borrow().census());
+            let answer = self.host().call_group(self.address.group, call);
+            match by_deadline(self.host(), ANSWER_DEADLINE, answer).await? {
+                GroupAnswer::Enrolled(enrolment) => self.enrol(enrolment),
+                _ => return Err(unexpected_answer().into()),
+            }
+        }
+        let context = self.context();
+        let name = UserFunction::Activate.name();
+        let activated = R::activate(&context);
+        let value = user_function_by_deadline(self.host(), R::Group::ACTIVATE_DEADLINE, name, activated).await?;
+        self.core.life().begin(value);
+        presence::value_is_here(self);
+        Ok(())
+    }
+
+    pub(super) fn enrol(&self, enrolment: Enrolment) {
+        self.siblings.borrow_mut().enrol();
+        self.seats.borrow_mut().set_limit(enrolment.limit);
+        self.publishing.set_deadline(enrolment.publish_within);
+        let restored = self.assigning.set_rule(enrolment.assign);
+        restored.into_iter().for_each(|socket| self.watch_unassigned(socket));
+        let life = enrolment.view.version.epoch;
+        self.update_view(enrolment.view);
+        presence::enrolled(self, enrolment.presence, life);
+    }
+
+    pub(super) fn update_view(&self, view: View) {
+        self.reporting.note_heard(self.host().now());
+        self.siblings.borrow_mut().update(view);
+    }
+
+    pub(super) async fn joined(&self) -> Result<ReplicaAnswer, Error> {
+        self.awake().await?;
+        Ok(ReplicaAnswer::Counted(self.seats.borrow().census()))
+    }
+
     pub(super) async fn receive(&self, ticket: Ticket, mut request: Request) -> Result<Fetched, Error> {
         // The ticket has to be valid when the request arrives, however long the activation takes.
         let arrived = self.host().now();
@@ -100,6 +161,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             if client.awaits_assignment() {
                 self.watch_unassigned(socket);
             }
+            presence::opened(self, socket, &client);
             report_newcomer(self);
             self.run(socket, client, Event::Open);
         }
@@ -167,6 +229,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let followed = followed_by(self, socket);
         let Some(client) = self.seats.borrow_mut().close(socket) else { return };
         unfollow_unused(self, &followed);
+        presence::closed(self, socket, &end);
         report(self);
         report_soon(self);
         let Some((end, attachment)) = self.turns.borrow_mut().end(socket, end, attachment, by) else { return };

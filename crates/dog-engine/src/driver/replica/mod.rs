@@ -1,10 +1,11 @@
 //! One life of a user's Replica.
 //!
-//! - this file: waking, calls and casts, hibernation, the end
-//! - `handlers`: requests and their seats, the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
+//! - this file: calls and casts, hibernation, the end
+//! - `handlers`: waking, requests and their seats, the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
 //! - `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
 //! - `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
 //! - `followers`: publications in their order; `confirming`: who waits until they are delivered; `publishing`: those that wait for a position
+//! - `presence`: who is in the Group; `presence_news`: what the user's code is told of it
 //! - `socket_states`: what the user's code keeps per socket; `reporting`: how seats are reported; `topics`: messages for topics
 
 mod assigning;
@@ -14,6 +15,8 @@ mod handlers;
 mod identities;
 mod outlets;
 mod port;
+mod presence;
+mod presence_news;
 mod publishing;
 mod reporting;
 mod siblings;
@@ -26,15 +29,14 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 use dog::internal::{Kind, LocalFuture, ReplicaPort};
-use dog::{Alarm, CloseCode, Context, Epoch, Error, Group, Limit, Message, Replica, Request, SocketId};
+use dog::{Alarm, CloseCode, Context, Epoch, Error, Limit, Message, Replica, Request, SocketId};
 
-use super::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer, user_function_by_deadline};
 use super::failures::{UserFunction, report_failure};
 use super::object::{Living, ObjectCore, alarms_due, answer, note_event, start, watch, writes_are_done};
-use crate::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket, View};
+use crate::address::{GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Fetched, Host, KeptSocket, ObjectStatus, Readiness, ReplicaObject};
-use crate::message::{Enrolment, GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use crate::message::{GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::{Seats, Topics};
 use assigning::Assigning;
@@ -42,6 +44,7 @@ use followers::{Followers, acknowledge_all, head_came, publication_called, publi
 use identities::Identities;
 use outlets::Outlets;
 use port::Port;
+use presence::PresenceHere;
 use publishing::Publishing;
 use reporting::{Reporting, Reports, acknowledged, report};
 use siblings::Siblings;
@@ -65,6 +68,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     interests: InterestReporting,
     followers: Followers,
     publishing: Rc<Publishing>,
+    presence: PresenceHere,
     /// The handle that the user's code has in the current activation, once it was given one.
     port: RefCell<Option<Rc<Port<R, H>>>>,
 }
@@ -113,6 +117,7 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
             return false;
         }
         self.states.clear();
+        self.presence.value_is_gone();
         if is_planted(Fault::TopicsAreForgotten) {
             *self.seats.borrow_mut().topics_mut() = Topics::default();
         }
@@ -149,13 +154,14 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         // The Group tells the limit before any request is accepted, so this one is never used.
         let mut seats = Seats::new(address.replica, epoch, Limit::new(1)).at(host.node());
         let (mut identities, assigning) = (Identities::default(), Assigning::default());
-        for KeptSocket { socket, client, identity, topics } in host.sockets(address) {
-            seats.reopen(socket, &client);
-            assigning.restore(socket, &client);
-            identity.into_iter().for_each(|identity| identities.set(socket, identity));
-            topics.iter().for_each(|topic| seats.topics_mut().restore(socket, topic));
+        let kept = host.sockets(address);
+        for KeptSocket { socket, client, identity, topics, .. } in &kept {
+            seats.reopen(*socket, client);
+            assigning.restore(*socket, client);
+            identity.iter().for_each(|identity| identities.set(*socket, identity.clone()));
+            topics.iter().for_each(|topic| seats.topics_mut().restore(*socket, topic));
         }
-        Rc::new_cyclic(|this: &Weak<Self>| Self {
+        let driver = Rc::new_cyclic(|this: &Weak<Self>| Self {
             this: Weak::clone(this),
             outlets: Outlets::new(Rc::clone(&host), address, epoch, Weak::<Self>::clone(this)),
             core: ObjectCore::new(host, Object::Replica(address), epoch),
@@ -170,8 +176,11 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             interests: InterestReporting::default(),
             followers: Followers::default(),
             publishing: Rc::default(),
+            presence: PresenceHere::default(),
             port: RefCell::default(),
-        })
+        });
+        presence::restore(&*driver, &kept);
+        driver
     }
 
     fn host(&self) -> &Rc<H> {
@@ -193,55 +202,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         Rc::<Port<R, H>>::clone(port.insert(current))
     }
 
-    /// The user's value. It is activated first if it is not in memory.
-    async fn awake(&self) -> Result<Rc<R>, Error> {
-        if self.core.life().begin_waking() {
-            self.wake();
-        }
-        self.core.life().awake().await
-    }
-
-    fn wake(&self) {
-        let Some(this) = self.this.upgrade() else { return };
-        start(&Rc::clone(&this), async move {
-            if let Err(failure) = this.activate().await {
-                report_failure(&**this.host(), UserFunction::Activate, Some(this.core.object()), None, &failure);
-                this.end();
-            }
-        });
-    }
-
-    async fn activate(&self) -> dog::Result {
-        if !self.siblings.borrow().is_enrolled() {
-            let call = GroupCall::Enroll(self.seats.borrow().census());
-            let answer = self.host().call_group(self.address.group, call);
-            match by_deadline(self.host(), ANSWER_DEADLINE, answer).await? {
-                GroupAnswer::Enrolled(enrolment) => self.enrol(enrolment),
-                _ => return Err(unexpected_answer().into()),
-            }
-        }
-        let context = self.context();
-        let name = UserFunction::Activate.name();
-        let activated = R::activate(&context);
-        let value = user_function_by_deadline(self.host(), R::Group::ACTIVATE_DEADLINE, name, activated).await?;
-        self.core.life().begin(value);
-        Ok(())
-    }
-
-    fn enrol(&self, enrolment: Enrolment) {
-        self.siblings.borrow_mut().enrol();
-        self.seats.borrow_mut().set_limit(enrolment.limit);
-        self.publishing.set_deadline(enrolment.publish_within);
-        let restored = self.assigning.set_rule(enrolment.assign);
-        restored.into_iter().for_each(|socket| self.watch_unassigned(socket));
-        self.update_view(enrolment.view);
-    }
-
-    fn update_view(&self, view: View) {
-        self.reporting.note_heard(self.host().now());
-        self.siblings.borrow_mut().update(view);
-    }
-
     /// The life has ended, and with it its sockets.
     fn close_all(&self, code: CloseCode) {
         let sockets = self.seats.borrow().sockets().to_vec();
@@ -251,6 +211,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
         self.turns.borrow_mut().clear();
         self.followers.clear();
+        self.presence.clear();
         self.reporting.wake();
         self.states.clear();
     }
@@ -259,11 +220,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if self.seats.borrow_mut().release(seat) {
             report(self);
         }
-    }
-
-    async fn joined(&self) -> Result<ReplicaAnswer, Error> {
-        self.awake().await?;
-        Ok(ReplicaAnswer::Counted(self.seats.borrow().census()))
     }
 
     async fn gossip_came(&self, gossip: &[u8]) -> Result<ReplicaAnswer, Error> {
@@ -320,6 +276,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 // Also if it was refused: this life may have begun for it.
                 return watch(&self);
             }
+            ReplicaCall::Roster(question, feature) => ReplicaAnswer::Roster(self.presence.roster(&question), feature),
             ReplicaCall::Disconnect { client, code, reason } => {
                 ReplicaAnswer::Delivered(self.disconnect(&client, CloseCode::from_raw(code), &reason))
             }
@@ -334,6 +291,8 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCast::DeliverTopic(delivery) => topic_delivery_came(&*self, &delivery),
             ReplicaCast::Publication(delivery) => publication_came(&*self, delivery, None),
             ReplicaCast::LogHead(head) => head_came(&*self, head),
+            ReplicaCast::Presence(list, _) => presence::changes_came(&*self, &list),
+            ReplicaCast::PresenceHead(version, _) => presence::head_came(&*self, version),
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.reporting.note_heard(self.host().now());
                 self.seats.borrow_mut().acknowledge(epoch, sequence);

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{
-    AppPort, Door, Except, GossipAnswers, GroupVerb, LocalFuture, LogVerb, LogVerbAnswer, ObjectPort, ReplicaPort,
-    Session, StoragePort, StreamFormat, Topic, Topics, VerbAnswer,
+    AppPort, ConnectionId, Door, Except, GossipAnswers, GroupVerb, LocalFuture, LogVerb, LogVerbAnswer, ObjectPort,
+    ReplicaPort, Session, StoragePort, StreamFormat, Topic, Topics, VerbAnswer,
 };
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
     SocketId, Timestamp,
 };
 
-use super::{ReplicaDriver, topics};
+use super::{ReplicaDriver, presence, topics};
 use crate::address::ReplicaAddress;
 use crate::driver::call_time::call_group;
 use crate::driver::calls::call_for_verb;
@@ -222,8 +222,10 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
         let (driver, host, group) = (self.driver_when_polled(), Rc::clone(&self.host), self.address.group);
         Box::pin(async move {
-            driver()?;
-            call_for_verb(&host, group, verb).await
+            match driver()?.presence.read(&verb) {
+                Some(known) => Ok(known),
+                None => call_for_verb(&host, group, verb).await,
+            }
         })
     }
 
@@ -233,6 +235,14 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
             let publishing = Rc::clone(&driver()?.publishing);
             publishing.call(&host, group, verb).await
         })
+    }
+
+    fn set_presence(&self, socket: SocketId, value: Bytes) -> Result<(), Error> {
+        presence::set_value(&*self.driver()?, socket, &value)
+    }
+
+    fn connection(&self, socket: SocketId) -> Option<ConnectionId> {
+        self.driver().ok()?.presence.name(socket)
     }
 
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {

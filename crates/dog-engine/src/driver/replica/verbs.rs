@@ -14,13 +14,15 @@ use dog::{
 use super::ReplicaDriver;
 use super::followers::{self, Followers, Follows};
 use super::outlets::Outlets;
+use super::presence::{self, Attends, PresenceHere};
 use super::reporting::{report, reported};
 use super::topics::{InterestReporting, Subscribable, emit_to};
 use super::turns::EndedBy;
 use crate::address::{SeatId, Targets};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
 use crate::driver::extensions::{FirstAttachment, OpensStream, SeatMark};
-use crate::driver::object::Activation;
+use crate::driver::failures::{UserFunction, report_failure};
+use crate::driver::object::{Activation, start};
 use crate::event_stream;
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Host};
@@ -47,7 +49,29 @@ impl<R: Replica, H: Host> Subscribable for ReplicaDriver<R, H> {
 
     fn is_reported_and_empty(&self) -> bool {
         let seats = self.seats.borrow();
-        seats.occupied() == 0 && seats.report().is_none() && seats.topics().is_reported()
+        let is_reported = seats.report().is_none() && seats.topics().is_reported() && self.presence.is_reported();
+        seats.occupied() == 0 && is_reported
+    }
+}
+
+impl<R: Replica, H: Host> Attends for ReplicaDriver<R, H> {
+    const FOLLOWS: bool = R::FOLLOWS_PRESENCE;
+
+    fn presence(&self) -> &PresenceHere {
+        &self.presence
+    }
+
+    fn tell_news(&self) {
+        let Some(this) = self.this.upgrade() else { return };
+        let task = Rc::clone(&this);
+        start(&this, async move {
+            let Ok(replica) = task.awake().await else { return };
+            while let Some(news) = task.presence.next_news() {
+                if let Err(failure) = replica.on_presence(&task.context(), news).await {
+                    report_failure(&**task.host(), UserFunction::OnPresence, Some(task.core.object()), None, &failure);
+                }
+            }
+        });
     }
 }
 
@@ -268,6 +292,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let change = assigned.ok_or_else(|| Error::of_socket(socket))?;
         self.assigning.assigned(socket, &client);
         self.host().set_client(socket, &client);
+        presence::assigned(self, socket, &client);
         if is_planted(Fault::AssignmentIsNotAwaited) {
             report(self);
             return Ok(());
@@ -305,7 +330,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if is_planted(Fault::DisconnectSparesOne) {
             sockets.pop();
         }
-        sockets.iter().for_each(|socket| self.close(*socket, code, reason));
+        for socket in &sockets {
+            presence::disconnected(self, *socket);
+            self.close(*socket, code, reason);
+        }
         sockets.len()
     }
 

@@ -7,7 +7,7 @@ use dog::{ReplicaId, Timestamp};
 
 use super::{GroupPresence, PresenceStart, Stage};
 use crate::presence::announced::Announced;
-use crate::presence::messages::{ConnectionEnd, PresencePage};
+use crate::presence::messages::{ConnectionEnd, RosterPage};
 use crate::presence::owners::Open;
 use crate::presence::roster::Roster;
 use crate::presence::waking::ReadRoster;
@@ -25,7 +25,7 @@ impl GroupPresence {
     }
 
     /// A page of the roster has come that was asked for. `None`: it was not asked for, or this life has started.
-    pub fn roster(&mut self, replica: ReplicaId, page: PresencePage, now: Timestamp) -> Option<PresenceStart> {
+    pub fn roster(&mut self, replica: ReplicaId, page: RosterPage, now: Timestamp) -> Option<PresenceStart> {
         let Stage::Waking(waking) = &mut self.stage else { return None };
         match waking.read(replica, page, self.life) {
             ReadRoster::Goes(question) => Some(PresenceStart::Ask(replica, question)),
