@@ -10,6 +10,7 @@ use crate::cluster::message::VERSIONS;
 use crate::cluster::ports::{Cluster, Versions};
 use crate::error::Error;
 use crate::proxies::TrustedProxies;
+use crate::rates::Rate;
 use crate::tls::{Certificates, NodeCertificates};
 
 /// What happens to a socket when too much is queued for it. See [`Server::max_outbox`](crate::Server::max_outbox).
@@ -86,6 +87,10 @@ pub(crate) struct Config {
     pub(crate) admin: Option<String>,
     pub(crate) stuck_after: Duration,
     pub(crate) max_sockets_per_address: usize,
+    /// Without a rate there is no limit. The same for the next two.
+    pub(crate) connections_per_address: Option<Rate>,
+    pub(crate) requests_per_address: Option<Rate>,
+    pub(crate) groups_per_address: Option<Rate>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) max_objects: usize,
     pub(crate) data: Option<PathBuf>,
@@ -119,6 +124,9 @@ impl Default for Config {
             admin: None,
             stuck_after: Duration::from_secs(10),
             max_sockets_per_address: 4096,
+            connections_per_address: None,
+            requests_per_address: None,
+            groups_per_address: None,
             trusted_proxies: TrustedProxies::default(),
             max_objects: 250_000,
             data: None,
@@ -135,6 +143,7 @@ impl Config {
     /// Checks each setting, and whether they fit together.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         self.validate_limits()?;
+        self.validate_rates()?;
         self.validate_times()
     }
 
@@ -152,6 +161,19 @@ impl Config {
         })?;
         check(self.max_objects >= 2 * workers, || {
             format!("max_objects: {} leaves a thread without a room: give at least 2 per worker", self.max_objects)
+        })
+    }
+
+    fn validate_rates(&self) -> Result<(), Error> {
+        let rates = [
+            ("connections_per_address", self.connections_per_address),
+            ("requests_per_address", self.requests_per_address),
+            ("groups_per_address", self.groups_per_address),
+        ];
+        rates.into_iter().try_for_each(|(name, rate)| {
+            check(rate.is_none_or(Rate::is_valid), || {
+                format!("{name}: a rate of zero would refuse everyone: give at least 1, and a burst of at least 1")
+            })
         })
     }
 
@@ -201,7 +223,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 16] = [
+        let cases: [(&str, Change); 19] = [
             ("workers", |config| config.workers = 0),
             ("max_message", |config| config.max_message = 0),
             ("max_outbox", |config| config.max_outbox = 0),
@@ -217,6 +239,9 @@ mod tests {
             ("ping_after", |config| config.ping_after = Duration::ZERO),
             ("idle_timeout", |config| config.idle_timeout = config.ping_after),
             ("max_sockets_per_address", |config| config.max_sockets_per_address = 0),
+            ("connections_per_address", |config| config.connections_per_address = Some(Rate::per_second(0))),
+            ("requests_per_address", |config| config.requests_per_address = Some(Rate::per_second(5).burst(0))),
+            ("groups_per_address", |config| config.groups_per_address = Some(Rate::per_minute(0))),
             ("max_objects", |config| config.max_objects = 1),
         ];
         for (field, change) in cases {

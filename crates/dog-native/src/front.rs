@@ -35,6 +35,10 @@ use crate::worker::stream_end::is_event_stream;
 /// The response to a connection above a limit, that of its address or of the process.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
+/// The response to a connection that comes too soon after others of its address.
+const TOO_FAST: &[u8] =
+    b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
 /// After this much silence, the kernel probes whether the client still exists.
 const VANISHED: Duration = Duration::from_secs(60);
 
@@ -69,9 +73,12 @@ pub(crate) fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr,
     if !descriptors.allow(&stream) {
         worker.counters().refused.one();
         descriptors.refused();
-        return refuse(stream);
+        return refuse(stream, TOO_MANY);
     }
-    let Some(origin) = Origin::new(worker, address, addresses) else { return refuse(stream) };
+    let origin = match Origin::new(worker, address, addresses) {
+        Ok(origin) => origin,
+        Err(refusal) => return refuse(stream, refusal),
+    };
     worker.counters().accepted.one();
     // Small frames are sent at once. If the system refuses this option, they are only slower.
     let _ = stream.set_nodelay(true);
@@ -81,10 +88,10 @@ pub(crate) fn greet(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr,
     tokio::task::spawn_local(serve(Rc::clone(worker), stream, origin));
 }
 
-fn refuse(stream: TcpStream) {
+fn refuse(stream: TcpStream, response: &[u8]) {
     if let Ok(mut stream) = stream.into_std() {
         // Write only what can be written at once.
-        let _ = stream.write(TOO_MANY);
+        let _ = stream.write(response);
     }
 }
 
@@ -119,14 +126,18 @@ enum Through {
 }
 
 impl Origin {
-    /// Returns `None` if the address of the client has too many connections.
-    fn new(worker: &Rc<Worker>, address: SocketAddr, addresses: &Arc<Addresses>) -> Option<Self> {
+    /// The error is the response to a client whose address has too many connections, or opens them too fast.
+    fn new(worker: &Rc<Worker>, address: SocketAddr, addresses: &Arc<Addresses>) -> Result<Self, &'static [u8]> {
         let peer = address.ip().to_canonical();
         if worker.shared().config.trusted_proxies.contain(peer) {
-            return Some(Self { peer, through: Through::Proxy(Arc::clone(addresses)) });
+            return Ok(Self { peer, through: Through::Proxy(Arc::clone(addresses)) });
         }
-        let permit = Arc::new(permit(worker, addresses, peer)?);
-        Some(Self { peer, through: Through::Nobody(permit) })
+        if !worker.shared().limits().allows_connection(peer, || worker.shared().uptime()) {
+            worker.counters().connections_too_fast.one();
+            return Err(TOO_FAST);
+        }
+        let permit = Arc::new(permit(worker, addresses, peer).ok_or(TOO_MANY)?);
+        Ok(Self { peer, through: Through::Nobody(permit) })
     }
 
     /// Returns the address of the client that has sent a request, and a slot in the limit of that address. Returns `None` if

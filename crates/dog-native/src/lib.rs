@@ -11,7 +11,8 @@
 //! - `cli` (feature `cli`): flags, a log and a graceful shutdown for programs
 //!
 //! From a client to its Replica:
-//! - `listening`: addresses to sockets; `front`: HTTP; `addresses`: connections per client; `proxies`:
+//! - `listening`: addresses to sockets; `front`: HTTP; `addresses`: connections per client; `limits`: what each address
+//!   may do per second; `rates`: [`Rate`]; `proxies`:
 //!   the address of a client behind proxies; `descriptors`: connections
 //!   per process; `pace`: the timeouts of HTTP; `standing_in`: accepting for a worker that is stuck; `service`:
 //!   [`Service`]
@@ -49,6 +50,7 @@ mod front;
 pub mod fuzzing;
 mod handle;
 mod heartbeat;
+mod limits;
 mod listening;
 mod mail;
 mod metrics;
@@ -56,6 +58,7 @@ mod newcomers;
 mod pace;
 mod post;
 mod proxies;
+mod rates;
 mod repeats;
 mod running;
 mod server;
@@ -77,6 +80,7 @@ pub use config::{Compression, SlowConsumer};
 pub use error::Error;
 pub use handle::{Handle, RemoteGroup, SendFuture, Unchecked};
 pub use proxies::Network;
+pub use rates::Rate;
 pub use running::Running;
 pub use server::Server;
 pub use service::Service;

@@ -1,6 +1,7 @@
 //! [`Mail`]: the messages between worker threads. [`Post`](crate::post::Post) carries them.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use tracing::Span;
 use crate::addresses::AddressPermit;
 use crate::cluster::ports::Owner;
 use crate::connection::{Lane, Transport};
+use crate::limits::asking;
 use crate::metrics::figures::Figures;
 
 /// The call that an answer is for: its number, its worker and its node.
@@ -24,6 +26,8 @@ pub(crate) struct ReturnAddress {
     pub(crate) node: NodeId,
     pub(crate) worker: usize,
     pub(crate) call: u64,
+    /// The address whose request the App answers with this call, if the Groups that it brings to life are limited.
+    pub(crate) asking: Option<IpAddr>,
     /// The caller's span, for the log. It is empty, and costs nothing, if no subscriber wants spans.
     pub(crate) span: Span,
 }
@@ -31,7 +35,7 @@ pub(crate) struct ReturnAddress {
 impl ReturnAddress {
     /// Creates the return address of a call of this process.
     pub(crate) fn here(worker: usize, call: u64) -> Self {
-        Self { node: NodeId::default(), worker, call, span: Span::current() }
+        Self { node: NodeId::default(), worker, call, asking: asking(), span: Span::current() }
     }
 }
 
@@ -207,7 +211,7 @@ impl ReplicaCalls {
         to.into_iter().map(move |(replica, number)| Mail::ReplicaCall {
             to: ReplicaAddress { group, replica },
             call: call.clone(),
-            back: ReturnAddress { node: NodeId::default(), worker, call: number, span: span.clone() },
+            back: ReturnAddress { node: NodeId::default(), worker, call: number, asking: None, span: span.clone() },
         })
     }
 }
@@ -314,6 +318,14 @@ impl Mail {
     pub(crate) fn caller(&self) -> Option<NodeId> {
         match self {
             Self::GroupCall { back, .. } | Self::ReplicaCall { back, .. } => Some(back.node),
+            _ => None,
+        }
+    }
+
+    /// Returns the address whose request the App answers with this mail.
+    pub(crate) fn asking(&self) -> Option<IpAddr> {
+        match self {
+            Self::GroupCall { back, .. } | Self::GroupFetch { back, .. } => back.asking,
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::handle::{Handle, Remote};
 use crate::listening::{Listening, listen_all};
 use crate::proxies::{Network, TrustedProxies};
+use crate::rates::Rate;
 use crate::running::Running;
 use crate::service::Service;
 use crate::tls::{Certificates, NodeCertificates};
@@ -291,6 +292,47 @@ impl<A: App + Send + Sync> Server<A> {
     /// answered count for the addresses of their clients: see [`trusted_proxies`](Self::trusted_proxies). Default: 4096.
     pub fn max_sockets_per_address(self, sockets: usize) -> Self {
         self.set(|config| config.max_sockets_per_address = sockets)
+    }
+
+    /// Sets how often one remote address may connect. Further connections are answered with 429 and `Retry-After: 1`, before TLS and
+    /// before anything of the request is read. An IPv6 /64 network counts as one address. Connections of a trusted proxy are not
+    /// limited; for its clients, set [`requests_per_address`](Self::requests_per_address). Default: no limit.
+    ///
+    /// It holds for this node. 65,536 addresses are remembered, in 1 MiB; with more, those that were least active are forgotten.
+    pub fn connections_per_address(self, rate: Rate) -> Self {
+        self.set(|config| config.connections_per_address = Some(rate))
+    }
+
+    /// Sets how many requests one remote address may send, WebSocket handshakes included. Further requests are answered with 429 and
+    /// `Retry-After`, before [`App::fetch`]. Behind a [trusted proxy](Self::trusted_proxies) it is the address of the client; for a
+    /// [`Service`], the one that [`dog::set_peer_address`] has set. Otherwise as
+    /// [`connections_per_address`](Self::connections_per_address). Default: no limit.
+    pub fn requests_per_address(self, rate: Rate) -> Self {
+        self.set(|config| config.requests_per_address = Some(rate))
+    }
+
+    /// Sets how many Groups the requests of one remote address may bring to life on this node, typically per minute. Further requests
+    /// that would need another Group get an error, which answers 429 with `Retry-After`, and nothing comes to life for them; Groups
+    /// that are in memory go on. Otherwise as [`requests_per_address`](Self::requests_per_address). Default: no limit.
+    ///
+    /// ```no_run
+    /// # struct Chat;
+    /// # impl dog::App for Chat {
+    /// #     type Groups = ();
+    /// #     async fn fetch(&self, _: dog::Request, _: &dog::Dog<Self>) -> dog::Result<dog::Response> {
+    /// #         Ok(dog::text_response(dog::http::StatusCode::OK, ""))
+    /// #     }
+    /// # }
+    /// use dog_native::{Rate, Server};
+    ///
+    /// let server = Server::new(Chat)
+    ///     .connections_per_address(Rate::per_second(20).burst(200))
+    ///     .requests_per_address(Rate::per_second(50).burst(500))
+    ///     .groups_per_address(Rate::per_minute(30));
+    /// # let _ = server;
+    /// ```
+    pub fn groups_per_address(self, rate: Rate) -> Self {
+        self.set(|config| config.groups_per_address = Some(rate))
     }
 
     /// Sets the networks of the proxies in front of this server. A request from one of them has the address that the proxies

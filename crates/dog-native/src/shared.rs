@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::cluster::node::Node;
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
+use crate::limits::AddressLimits;
 use crate::post::Post;
 use crate::storage::port::Storage;
 
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     /// The number of workers that still have something to do before the server may end.
     undrained: AtomicUsize,
     clock: Clock,
+    limits: AddressLimits,
 }
 
 impl Shared {
@@ -46,6 +48,7 @@ impl Shared {
             class_names,
             draining: AtomicBool::new(false),
             heartbeats: (0..post.workers()).map(|_| Heartbeat::default()).collect(),
+            limits: AddressLimits::new(&config),
             config,
             post,
             storage,
@@ -57,6 +60,11 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What one address may do per second or minute.
+    pub(crate) fn limits(&self) -> &AddressLimits {
+        &self.limits
     }
 
     /// Returns how long the server has run.

@@ -10,6 +10,7 @@ use dog::App;
 use super::log::LogArgs;
 use crate::config::Compression;
 use crate::proxies::Network;
+use crate::rates::Rate;
 use crate::server::Server;
 
 /// The flags that set up a [`Server`], and those of the log. A flag that is given replaces what the program has set.
@@ -45,6 +46,15 @@ pub struct ServerArgs {
     /// Networks of trusted proxies, separated by commas, whose X-Forwarded-For is believed [default: none]
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     trusted_proxies: Vec<Network>,
+    /// Connections that one address may open per second; 10 times as many at once [default: no limit]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    connections_per_second: Option<u32>,
+    /// Requests that one address may send per second; 10 times as many at once [default: no limit]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    requests_per_second: Option<u32>,
+    /// Groups that one address may bring to life per minute [default: no limit]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    groups_per_minute: Option<u32>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -107,6 +117,20 @@ impl ServerArgs {
         if !self.trusted_proxies.is_empty() {
             server = server.trusted_proxies(self.trusted_proxies);
         }
+        if let Some(number) = self.connections_per_second {
+            server = server.connections_per_address(with_bursts(number));
+        }
+        if let Some(number) = self.requests_per_second {
+            server = server.requests_per_address(with_bursts(number));
+        }
+        if let Some(number) = self.groups_per_minute {
+            server = server.groups_per_address(Rate::per_minute(number));
+        }
         server
     }
+}
+
+/// So many per second, and ten times as many at once: a page loads many files, and people share addresses.
+fn with_bursts(per_second: u32) -> Rate {
+    Rate::per_second(per_second).burst(per_second.saturating_mul(10))
 }

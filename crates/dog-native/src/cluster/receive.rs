@@ -167,6 +167,6 @@ impl Receive for Receiver {
 
 impl From<ReplyTo> for ReturnAddress {
     fn from(ReplyTo { node, worker, call }: ReplyTo) -> Self {
-        Self { node, worker: worker as usize, call, span: Span::none() }
+        Self { node, worker: worker as usize, call, asking: None, span: Span::none() }
     }
 }

@@ -66,12 +66,15 @@ macro_rules! counters {
 counters! {
     accepted, "dog_connections_accepted_total", "Connections accepted from clients.";
     refused, "dog_connections_refused_total", "Connections refused, because their address or the process had too many.";
+    connections_too_fast, "dog_connections_over_rate_total", "Connections refused at the limit connections_per_address.";
     tls_handshakes, "dog_tls_handshakes_total", "TLS handshakes that were completed.";
     tls_resumed, "dog_tls_resumed_total", "Of these, those that resumed a session.";
     tls_failed, "dog_tls_handshakes_failed_total", "TLS handshakes that failed or were not completed in time, and clients that did not speak TLS.";
     nodes_refused, "dog_cluster_connections_refused_total", "Connections to the address for other nodes that did not prove to come from one.";
     objects_refused, "dog_objects_refused_total", "New rooms and Replicas refused at the limit max_objects.";
+    groups_too_many, "dog_groups_over_rate_total", "New rooms refused at the limit groups_per_address.";
     requests, "dog_requests_total", "Requests from clients that were answered, including WebSocket handshakes.";
+    requests_too_many, "dog_requests_too_many_total", "Requests that were answered with 429: over a limit per address or per client, or by the App.";
     requests_failed, "dog_requests_failed_total", "Requests from clients that were answered with a status of 500 or more.";
     sockets_opened, "dog_sockets_opened_total", "WebSockets that were opened.";
     upgrades_refused, "dog_upgrades_refused_total", "Of these, those that the App has refused: they were closed at once.";

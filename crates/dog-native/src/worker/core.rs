@@ -158,7 +158,15 @@ impl Worker {
 
     /// Answers a request from outside. A streamed response ends when the worker shuts down.
     pub(crate) async fn answer(&self, request: Request) -> Response {
-        let response = self.requests.answer(request, !self.shutdown.is_stopping()).await;
+        let limits = self.shared.limits();
+        let response = match limits.refuses(&request, || self.shared.uptime()) {
+            Some(refusal) => self.requests.refused(refusal),
+            None => {
+                let peer = dog::peer_address(&request);
+                let answer = self.requests.answer(request, !self.shutdown.is_stopping());
+                limits.on_behalf_of(peer, answer).await
+            }
+        };
         end_at_shutdown(response, || self.shutdown.watch())
     }
 

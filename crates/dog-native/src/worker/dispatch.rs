@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dog::http::StatusCode;
 use dog::internal::Kind;
 use dog::{Error, Request, Response, Timestamp};
 use dog_engine::address::{Object, Targets};
@@ -33,9 +34,9 @@ pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
     {
         return cluster.forward_mail(object, mail);
     }
-    if worker.objects.has_no_room_for(&mail) {
-        worker.counters().objects_refused.one();
-        let error = Error::new(Kind::NoRoom, "the server is at its limit of objects: try again later");
+    if worker.objects.begins_with(&mail)
+        && let Err(error) = may_begin(worker, &mail)
+    {
         return worker.router.reject(mail, &error);
     }
     match mail {
@@ -64,6 +65,20 @@ pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
         }
         mail => dispatch_to_worker(worker, mail),
     }
+}
+
+/// Whether one more object may come to life for a piece of mail.
+fn may_begin(worker: &Worker, mail: &Mail) -> Result<(), Error> {
+    if worker.objects.are_at_their_limit() {
+        worker.counters().objects_refused.one();
+        return Err(Error::new(Kind::NoRoom, "the server is at its limit of objects: try again later"));
+    }
+    if !worker.shared().limits().allows_group(mail.asking(), || worker.shared().uptime()) {
+        worker.counters().groups_too_many.one();
+        let status = StatusCode::TOO_MANY_REQUESTS.as_u16();
+        return Err(Error::new(Kind::Refused(status), "too many new rooms for one address: try again later"));
+    }
+    Ok(())
 }
 
 /// Handles mail for the worker itself.

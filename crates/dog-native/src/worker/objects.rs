@@ -68,9 +68,9 @@ impl Objects {
         is_present
     }
 
-    /// Returns whether the mail would begin a life that no other object depends on, and the limit is reached.
-    pub(super) fn has_no_room_for(&self, mail: &Mail) -> bool {
-        let is_new = match mail {
+    /// Returns whether the mail would begin a life that no other object depends on.
+    pub(super) fn begins_with(&self, mail: &Mail) -> bool {
+        match mail {
             Mail::GroupCall {
                 to,
                 call: GroupCall::Identify { .. } | GroupCall::Call { .. } | GroupCall::Verb(_) | GroupCall::Log { .. },
@@ -79,8 +79,12 @@ impl Objects {
             | Mail::GroupFetch { to, .. } => !self.groups.borrow().contains_key(to),
             Mail::ReplicaCall { to, call: ReplicaCall::Join(_), .. } => !self.replicas.borrow().contains_key(to),
             _ => false,
-        };
-        is_new && self.groups.borrow().len() + self.replicas.borrow().len() >= self.limit
+        }
+    }
+
+    /// Returns whether the limit is reached.
+    pub(super) fn are_at_their_limit(&self) -> bool {
+        self.groups.borrow().len() + self.replicas.borrow().len() >= self.limit
     }
 
     pub(super) fn groups(&self) -> Vec<Rc<dyn GroupObject>> {

@@ -44,8 +44,16 @@ impl Requests {
             None => restarting(),
         };
         self.counters.requests.one();
+        self.counters.requests_too_many.add(usize::from(response.status() == StatusCode::TOO_MANY_REQUESTS));
         self.counters.requests_failed.add(usize::from(response.status().is_server_error()));
         response
+    }
+
+    /// Counts a request that is refused before the App has it.
+    pub(super) fn refused(&self, refusal: Response) -> Response {
+        self.counters.requests.one();
+        self.counters.requests_too_many.one();
+        refusal
     }
 
     /// Returns the span of a request. It contains the path but not the query, because queries can contain secrets.
