@@ -61,7 +61,15 @@ pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<()> {
 fn start_node(chat: &Path, number: u8, urls: &str) -> Result<Server> {
     let wanted = PORT + u16::from(number);
     let port = TcpListener::bind(("127.0.0.1", wanted)).map_or(0, |_| wanted);
-    let step = Step::program(chat).args(["--listen", &format!("127.0.0.1:{port}"), "--limit", "2", "--cluster", urls]);
+    let step = Step::program(chat).args([
+        "--listen",
+        &format!("127.0.0.1:{port}"),
+        "--limit",
+        "2",
+        "--open",
+        "--cluster",
+        urls,
+    ]);
     Server::start(step, READY_LIMIT).context("a node does not start")
 }
 

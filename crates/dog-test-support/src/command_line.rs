@@ -30,16 +30,16 @@ pub async fn check_command_line(program: &str) {
 }
 
 /// Checks the flags for operators: the admin address, the log format, and a second signal that ends at once a shutdown that
-/// would take an hour. `path` opens a socket; a `{}` in it is replaced by the number of the socket.
+/// would take an hour. `path` opens a socket; a `{}` in it is replaced by the number of the socket. `own` are flags of the program.
 ///
 /// # Panics
 /// When one of them does not work.
-pub async fn check_operating(program: &str, path: &str) {
+pub async fn check_operating(program: &str, own: &[&str], path: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().to_str().expect("a path in UTF-8");
     let flags = ["--workers", "1", "--data", data, "--drain-within", "3600", "--hibernate-after", "0", "--log", "info"];
     let mut command = Command::new(program);
-    command.args(flags).args(["--log-format", "json", "--admin", "127.0.0.1:0"]);
+    command.args(flags).args(own).args(["--log-format", "json", "--admin", "127.0.0.1:0"]);
     let mut running = start(command.stdin(Stdio::null()).stderr(Stdio::piped()));
     let (address, admin) = (address(&running), address_after(&running, "admin on http://"));
     let mut clients = Vec::new();

@@ -11,6 +11,7 @@ use dog::{
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{self, Secret};
+use crate::door::Door;
 use crate::protocol::{Command, Input, Output, Scope, Users};
 use crate::responses::{method_not_allowed, not_found};
 
@@ -27,17 +28,17 @@ impl App for Chat {
         match (request.uri().path(), request.method()) {
             ("/", &Method::GET | &Method::HEAD) => Ok(page()),
             ("/", _) => Ok(method_not_allowed("GET, HEAD")),
-            ("/ws" | "/broadcast" | "/emit" | "/whisper", &Method::GET) => {
-                let client = client(&request)?;
-                check_topics(&request)?;
-                // Before a Group is named: a request that can only fail should not create a room.
-                let refusal = (request.uri().path() == "/ws").then(|| dog.refuse_websocket(&request)).flatten();
-                if let Some(refusal) = refusal {
-                    return Ok(refusal);
-                }
-                let room = dog.group::<Lobby>("lobby-id").identify(&client).await?;
-                Ok(room.fetch(request).await?)
-            }
+            ("/session", &Method::GET) => Door::of(dog.env())?.session(&request, dog.now()).await,
+            ("/session", _) => Ok(method_not_allowed("GET")),
+            (path @ ("/login" | "/logout"), method) => match Door::of(dog.env())? {
+                Door::Open => Ok(not_found()),
+                Door::Login(_) if method != Method::POST => Ok(method_not_allowed("POST")),
+                Door::Login(login) if path == "/login" => login.log_in(request, dog.now()).await,
+                Door::Login(login) => login.log_out(&request),
+            },
+            // A link on any page sends a GET with the cookie, so these three are for an open room only.
+            ("/broadcast" | "/emit" | "/whisper", _) if !Door::of(dog.env())?.is_open() => Ok(not_found()),
+            ("/ws" | "/broadcast" | "/emit" | "/whisper", &Method::GET) => enter(request, dog).await,
             ("/ws" | "/broadcast" | "/emit" | "/whisper", _) => Ok(method_not_allowed("GET")),
             _ => match dog.env().get::<Secret>() {
                 Some(secret) => backend::answer(secret, request, &dog.group::<Lobby>("lobby-id"), dog.now()).await,
@@ -47,15 +48,17 @@ impl App for Chat {
     }
 }
 
-/// The client. A real program derives it from a session or a token; here `?u=ann` makes you ann.
-fn client(request: &Request) -> Result<ClientId, Error> {
-    match query_param(request, "u") {
-        Some(name) => ClientId::new(name),
-        // `curl` needs no name to send something to the room.
-        None if request.uri().path() != "/ws" => ClientId::new("HTTP"),
-        // The empty name is refused with 400.
-        None => ClientId::new(""),
+/// Hands the request to a Replica with a seat for its client.
+async fn enter(request: Request, dog: &Dog<Chat>) -> Result<Response> {
+    let client = Door::of(dog.env())?.client(&request, dog.now()).await?;
+    check_topics(&request)?;
+    // Before a Group is named: a request that can only fail should not create a room.
+    let refusal = (request.uri().path() == "/ws").then(|| dog.refuse_websocket(&request)).flatten();
+    if let Some(refusal) = refusal {
+        return Ok(refusal);
     }
+    let room = dog.group::<Lobby>("lobby-id").identify(&client).await?;
+    Ok(room.fetch(request).await?)
 }
 
 /// The topics in the query: `/ws?u=ann&topic=cats&topic=dogs`.

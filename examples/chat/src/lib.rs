@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod backend;
+pub mod door;
 mod protocol;
 mod responses;
 

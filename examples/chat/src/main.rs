@@ -1,21 +1,34 @@
 //! The chat room as a native program.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chat::app::{Chat, DEFAULT_LIMIT};
 use chat::backend::Secret;
-use clap::Parser;
+use chat::door::Door;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser};
 use dog::{Env, Limit};
+use dog_door::Sessions;
 use dog_native::{Server, cli::ServerArgs};
 use dog_nats::cli::ClusterArgs;
 
 /// A chat room that spreads over several Replicas
 #[derive(Parser)]
+#[command(group = ArgGroup::new("door").args(["open", "session_secret"]))]
 struct Arguments {
     /// Seats of one Replica
     #[arg(long, value_name = "SEATS", default_value_t = DEFAULT_LIMIT)]
     limit: Limit,
+    /// Lets everybody enter under the name in the address, ?u=NAME, for demos and tests [default: users log in]
+    #[arg(long)]
+    open: bool,
+    /// File with the secret that signs sessions, 32 bytes at least, the same on all nodes [default: a new one at each start]
+    #[arg(long, value_name = "FILE")]
+    session_secret: Option<PathBuf>,
+    /// Cookies are for HTTPS only; for a server behind a proxy with TLS [default: with --tls-cert]
+    #[arg(long, conflicts_with = "open")]
+    https: bool,
     /// Lets programs that know TEXT announce, list users and remove them [default: nobody can]
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     secret: Option<String>,
@@ -25,15 +38,53 @@ struct Arguments {
     cluster: ClusterArgs,
 }
 
+impl Arguments {
+    fn read() -> Result<Self, clap::Error> {
+        // Nodes with a secret of their own would not know each other's sessions.
+        let command = Self::command().mut_arg("cluster", |cluster| cluster.requires("door"));
+        Self::from_arg_matches(&command.get_matches())
+    }
+
+    fn door(&self) -> Result<Door, String> {
+        if self.open {
+            return Ok(Door::Open);
+        }
+        let secret = self.session_secret.as_deref().map_or_else(any_secret, secret_in)?;
+        let sessions = Sessions::new(&secret).map_err(|error| error.to_string())?;
+        Ok(Door::login(if self.https || self.server.has_tls() { sessions } else { sessions.insecure() }))
+    }
+}
+
+/// The end of the last line is not part of it.
+fn secret_in(file: &Path) -> Result<Vec<u8>, String> {
+    let secret = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(secret.trim_ascii_end().to_vec())
+}
+
+fn any_secret() -> Result<Vec<u8>, String> {
+    let mut secret = vec![0; 32];
+    getrandom::fill(&mut secret).map_err(|error| format!("no random numbers: {error}"))?;
+    Ok(secret)
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Arguments { limit, secret, server, cluster } = Arguments::parse();
-    // Every object finds the limit in its `Env`, and the App the secret.
-    let env = Env::new().with(limit);
+    let arguments = Arguments::read().unwrap_or_else(|error| error.exit());
+    let door = match arguments.door() {
+        Ok(door) => door,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let Arguments { limit, open, secret, server, cluster, .. } = arguments;
+    // Every object finds the limit in its `Env`, and the App the rest.
+    let env = Env::new().with(limit).with(door);
     let env = match secret.and_then(Secret::new) {
         Some(secret) => env.with(secret),
         None => env,
     };
+    let server = if open { server.warn(Door::OPEN) } else { server };
     let chat = Server::new(Chat).env(env);
     server.run(cluster.apply(chat)).await
 }

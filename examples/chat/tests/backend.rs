@@ -2,6 +2,7 @@
 
 use chat::app::Chat;
 use chat::backend::Secret;
+use chat::door::Door;
 use dog::http::header;
 use dog::{Body, Env, Limit, Request};
 use dog_native::Server;
@@ -13,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 const SECRET: &str = "open sesame";
 
 fn env() -> Env {
-    Env::new().with(Limit::new(2)).with(Secret::new(SECRET).expect("it is not empty"))
+    Env::new().with(Limit::new(2)).with(Door::Open).with(Secret::new(SECRET).expect("it is not empty"))
 }
 
 fn room() -> Cluster {

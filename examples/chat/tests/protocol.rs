@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use chat::app::Chat;
+use chat::door::Door;
 use dog::{Env, Limit};
 use dog_native::{Running, Server};
 use dog_test_support::client::{Client, handshake, http};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 async fn start() -> (Running, SocketAddr) {
-    let server = Server::new(Chat).env(Env::new().with(Limit::new(2))).bind("127.0.0.1:0").workers(2);
+    let server = Server::new(Chat).env(Env::new().with(Limit::new(2)).with(Door::Open)).bind("127.0.0.1:0").workers(2);
     let running = server.start().await.expect("a port is free");
     let address = running.local_addr();
     (running, address)
@@ -333,7 +334,7 @@ async fn the_command_line_says_what_is_wrong() {
 
 #[tokio::test]
 async fn its_operator_sees_it_and_ends_it() {
-    command_line::check_operating(env!("CARGO_BIN_EXE_chat"), "/ws?u=user{}").await;
+    command_line::check_operating(env!("CARGO_BIN_EXE_chat"), &["--open"], "/ws?u=user{}").await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chat::app::{Chat, Lobby};
+use chat::door::Door;
 use dog::{CloseCode, Env, Limit};
 use dog_testing::{Builder, ClientSocket, Cluster};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ fn room(seats: u32) -> Cluster {
 }
 
 fn builder(seats: u32) -> Builder<Chat> {
-    Cluster::builder(Chat).env(Env::new().with(Limit::new(seats)))
+    Cluster::builder(Chat).env(Env::new().with(Limit::new(seats)).with(Door::Open))
 }
 
 fn enter(cluster: &Cluster, name: &str) -> ClientSocket {

@@ -109,7 +109,7 @@ async fn the_command_line_says_what_is_wrong() {
 
 #[tokio::test]
 async fn its_operator_sees_it_and_ends_it() {
-    command_line::check_operating(env!("CARGO_BIN_EXE_counter"), "/ws?u=user{}").await;
+    command_line::check_operating(env!("CARGO_BIN_EXE_counter"), &[], "/ws?u=user{}").await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dog::{Env, Limit};
 use dog_native::{Running, Server};
 use dog_test_support::client::{Client, http, within};
+use dog_test_support::command_line;
 use game::app::Arcade;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -66,4 +67,9 @@ async fn the_page_is_there() {
     let (_running, address) = start().await;
     let page = http(address, "GET", "/", "").await;
     assert!(page.body.contains("canvas"), "{page:?}");
+}
+
+#[tokio::test]
+async fn it_speaks_tls() {
+    command_line::check_tls(env!("CARGO_BIN_EXE_game")).await;
 }

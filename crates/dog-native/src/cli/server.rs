@@ -57,9 +57,24 @@ pub struct ServerArgs {
     groups_per_minute: Option<u32>,
     #[command(flatten)]
     log: LogArgs,
+    #[arg(skip)]
+    warnings: Vec<&'static str>,
 }
 
 impl ServerArgs {
+    /// Whether the server itself speaks TLS. Cookies can be `Secure` then.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+
+    /// Adds a text that [`run`](Self::run) logs as a warning at the start, such as that everybody may do everything.
+    #[must_use]
+    pub fn warn(mut self, text: &'static str) -> Self {
+        self.warnings.push(text);
+        self
+    }
+
     /// Installs the log, starts `server` with these flags, and runs it until SIGINT or SIGTERM. The
     /// [module](crate::cli) says what goes to stdout and stderr, and the exit codes.
     ///
@@ -69,7 +84,8 @@ impl ServerArgs {
     /// If the process already has a global `tracing` subscriber.
     pub async fn run<A: App + Send + Sync>(self, server: Server<A>) -> ExitCode {
         self.log.init();
-        let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
+        self.warnings.iter().for_each(|text| tracing::warn!("{text}"));
+        let scheme = if self.has_tls() { "https" } else { "http" };
         let running = match self.apply(server).start().await {
             Ok(running) => running,
             Err(error) => {

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use chat::app::Chat;
 use chat::backend::Secret;
+use chat::door::Door;
 use dog::{Env, Limit};
+use dog_door::Sessions;
 use dog_native::{Running, Server};
 use dog_test_support::browser::Host;
 use dog_test_support::workerd::{Disk, Worker, Workerd, any_port};
@@ -12,11 +14,16 @@ use dog_test_support::workerd::{Disk, Worker, Workerd, any_port};
 /// What other programs show to the room.
 pub(crate) const SECRET: &str = "open sesame";
 
+/// What signs the sessions.
+const SESSION_SECRET: &str = "0123456789abcdef0123456789abcdef";
+
 /// A room with two seats per Replica. It can be stopped and started again at the same address.
 pub(crate) struct Room {
     address: SocketAddr,
     disk: Disk,
     host: Host,
+    /// Whether its users log in.
+    login: bool,
     serving: Option<Serving>,
 }
 
@@ -26,9 +33,18 @@ enum Serving {
 }
 
 impl Room {
-    /// Starts a room on a free port.
+    /// Starts a room on a free port, with an open door.
     pub(crate) async fn open(host: Host) -> Self {
-        let mut room = Self { address: any_port(), disk: Disk::new(), host, serving: None };
+        Self::start(host, false).await
+    }
+
+    /// The same for users who log in.
+    pub(crate) async fn with_login(host: Host) -> Self {
+        Self::start(host, true).await
+    }
+
+    async fn start(host: Host, login: bool) -> Self {
+        let mut room = Self { address: any_port(), disk: Disk::new(), host, login, serving: None };
         room.start_again().await;
         room
     }
@@ -51,12 +67,15 @@ impl Room {
     pub(crate) async fn start_again(&mut self) {
         let serving = match self.host {
             Host::Native => {
-                let env = Env::new().with(Limit::new(2)).with(Secret::new(SECRET).expect("it is not empty"));
+                let sessions = Sessions::new(SESSION_SECRET.as_bytes()).expect("it is long enough").insecure();
+                let door = if self.login { Door::login(sessions) } else { Door::Open };
+                let env = Env::new().with(Limit::new(2)).with(door).with(Secret::new(SECRET).expect("it is not empty"));
                 let server = Server::new(Chat).env(env).bind(self.address.to_string());
                 Serving::Native(server.max_message(8 * 1024).start().await.expect("the port is free"))
             }
             Host::Workerd => {
-                let variables = &[("LIMIT", "2"), ("SECRET", SECRET)];
+                let door = if self.login { ("SESSION_SECRET", SESSION_SECRET) } else { ("OPEN", "1") };
+                let variables = &[("LIMIT", "2"), ("SECRET", SECRET), door];
                 let worker = Worker { folder: "chat-worker", groups: &["Lobby"], variables };
                 Serving::Workerd(worker.start(&self.disk, self.address))
             }

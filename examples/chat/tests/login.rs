@@ -1,0 +1,145 @@
+//! The way into a room whose users log in: what the cookie says, who is refused, and what is not there without an open door.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use chat::app::Chat;
+use chat::door::Door;
+use dog::http::{Method, header};
+use dog::{Body, Env, Request, Response};
+use dog_door::Sessions;
+use dog_test_support::command_line::{misused, refused};
+use dog_testing::Cluster;
+use serde_json::{Value, json};
+
+const SECRET: &[u8] = &[7; 32];
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chat");
+
+fn sessions() -> Sessions {
+    Sessions::new(SECRET).expect("it is long enough")
+}
+
+fn room(sessions: Sessions) -> Cluster {
+    Cluster::builder(Chat).env(Env::new().with(Door::login(sessions))).start()
+}
+
+fn request(method: Method, path: &str, headers: &[(header::HeaderName, &str)], body: &str) -> Request {
+    let mut request = dog::http::Request::builder().method(method).uri(path).header(header::HOST, "chat.example");
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    request.body(Body::from(body.to_owned())).expect("a valid request")
+}
+
+fn log_in(cluster: &Cluster, name: &str) -> Response {
+    cluster.fetch(request(Method::POST, "/login", &[(header::ORIGIN, "https://chat.example")], name))
+}
+
+/// What the browser sends back.
+fn cookie(response: &Response) -> String {
+    let cookie = response.headers()[header::SET_COOKIE].to_str().expect("a cookie in ASCII");
+    cookie.split(';').next().expect("name=value").to_owned()
+}
+
+/// Opens the WebSocket. `Err` is the status of the refusal.
+fn enter(cluster: &Cluster, path: &str, headers: &[(header::HeaderName, &str)]) -> Result<String, u16> {
+    let mut request = dog_testing::websocket(path);
+    request.headers_mut().insert(header::HOST, "chat.example".parse().expect("a host"));
+    for (name, value) in headers {
+        request.headers_mut().insert(name, value.parse().expect("a value"));
+    }
+    let socket = cluster.open(request).map_err(|refusal| refusal.status().as_u16())?;
+    let join = socket.received_json::<Value>().remove(0);
+    Ok(join["from"].as_str().expect("a name").to_owned())
+}
+
+#[test]
+fn who_has_logged_in_enters_under_that_name_and_no_other() {
+    let cluster = room(sessions());
+    assert_eq!(enter(&cluster, "/ws", &[]), Err(401));
+    assert_eq!(enter(&cluster, "/ws?u=ann", &[]), Err(401), "the address names nobody");
+    let welcome = log_in(&cluster, "ann");
+    assert_eq!(welcome.status(), 204);
+    let set = welcome.headers()[header::SET_COOKIE].to_str().expect("a cookie").to_owned();
+    assert!(set.starts_with("__Host-session=") && set.ends_with("; HttpOnly; SameSite=Lax; Secure"), "{set}");
+    let ann = cookie(&welcome);
+    assert_eq!(enter(&cluster, "/ws?u=bob", &[(header::COOKIE, &ann)]).as_deref(), Ok("ann"));
+
+    // Every part of the cookie counts, and so does the secret.
+    let mut changed = ann.clone();
+    let last = changed.pop().expect("a character");
+    changed.push(if last == 'A' { 'Q' } else { 'A' });
+    let other = room(Sessions::new(&[8; 32]).expect("it is long enough"));
+    for forged in [changed, cookie(&log_in(&other, "ann")), "__Host-session=ann".to_owned()] {
+        assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &forged)]), Err(401), "{forged}");
+    }
+    cluster.advance(Duration::from_secs(8 * 24 * 3600));
+    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann)]), Err(401), "a week is over");
+    assert_eq!(cluster.failures(), [""; 0]);
+}
+
+#[test]
+fn pages_of_other_servers_neither_enter_nor_log_anybody_in_or_out() {
+    let cluster = room(sessions());
+    let ann = cookie(&log_in(&cluster, "ann"));
+    let evil = (header::ORIGIN, "https://evil.example");
+    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), evil.clone()]), Err(403));
+    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), (header::ORIGIN, "null")]), Err(403));
+    for path in ["/login", "/logout"] {
+        assert_eq!(cluster.fetch(request(Method::POST, path, std::slice::from_ref(&evil), "eve")).status(), 403, "{path}");
+    }
+    let mine = (header::ORIGIN, "https://chat.example");
+    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), mine]).as_deref(), Ok("ann"));
+}
+
+#[test]
+fn the_page_learns_whether_to_log_in_and_who_it_is() {
+    let session = |cluster: &Cluster, cookie: &str| {
+        let answer = cluster.fetch(request(Method::GET, "/session", &[(header::COOKIE, cookie)], ""));
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()[header::CACHE_CONTROL]),
+            (200, &"no-store".parse().unwrap())
+        );
+        serde_json::from_str::<Value>(&cluster.read_text(answer)).expect("JSON")
+    };
+    let cluster = room(sessions());
+    assert_eq!(session(&cluster, ""), json!({ "open": false, "name": null }));
+    assert_eq!(session(&cluster, &cookie(&log_in(&cluster, "änn"))), json!({ "open": false, "name": "änn" }));
+    let gone = cluster.fetch(request(Method::POST, "/logout", &[], ""));
+    assert!(gone.headers()[header::SET_COOKIE].to_str().expect("a cookie").contains("Max-Age=0"));
+    let open = Cluster::builder(Chat).env(Env::new().with(Door::Open)).start();
+    assert_eq!(session(&open, ""), json!({ "open": true }));
+}
+
+#[test]
+fn bad_logins_and_what_only_an_open_room_has_are_refused() {
+    let cluster = room(sessions());
+    let ann = cookie(&log_in(&cluster, "ann"));
+    for (name, status) in [("", 400), (&*"x".repeat(257), 413)] {
+        assert_eq!(log_in(&cluster, name).status(), status, "{name}");
+    }
+    for path in ["/broadcast", "/emit", "/whisper?target=ann"] {
+        let answer = cluster.fetch(request(Method::GET, path, &[(header::COOKIE, &ann)], ""));
+        assert_eq!(answer.status(), 404, "{path}: a link would be enough to send it");
+    }
+    for path in ["/login", "/logout"] {
+        assert_eq!(cluster.get(path).status(), 405, "{path}");
+        let open = Cluster::builder(Chat).env(Env::new().with(Door::Open)).start();
+        assert_eq!(open.fetch(request(Method::POST, path, &[], "ann")).status(), 404, "{path}");
+    }
+    // Nobody enters a room whose program has forgotten the door.
+    let without = Cluster::new(Chat);
+    assert_eq!(without.get("/ws?u=ann").status(), 500);
+    assert!(without.failures()[0].contains("Door"));
+}
+
+#[test]
+fn the_command_line_says_what_a_door_needs() {
+    misused(PROGRAM, &["--cluster", "nats://127.0.0.1:1"], "not provided");
+    misused(PROGRAM, &["--open", "--session-secret", "file"], "cannot be used with");
+    misused(PROGRAM, &["--open", "--https"], "cannot be used with");
+    refused(PROGRAM, &["--session-secret", "/no/such/file"], "/no/such/file");
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(b"short\n").expect("space");
+    refused(PROGRAM, &["--session-secret", file.path().to_str().expect("a path in UTF-8")], "give 32 random ones");
+}
