@@ -11,6 +11,9 @@ pub const TOKEN_REFUSED: CloseCode = code(4401);
 /// 4403: this page, or this client, is not admitted. Do not come back.
 pub const FORBIDDEN: CloseCode = code(4403);
 
+/// What the client of a revoked token is told.
+pub(crate) const REVOKED: &str = "the token was revoked: log in again";
+
 const fn code(number: u16) -> CloseCode {
     match CloseCode::new(number) {
         Some(code) => code,
@@ -35,7 +38,8 @@ pub enum ComeBack {
 /// |---|---|---|---|
 /// | no token, more than one, not valid, too old | 401 | [4401](TOKEN_REFUSED) | `WithAnotherToken` |
 /// | a page of another origin | 403 | [4403](FORBIDDEN) | `Never` |
-/// | the keys cannot be fetched now | 503 | 1013 | `Later` |
+/// | the token or its client was revoked | 403 | [4403](FORBIDDEN) | `Never` |
+/// | the keys cannot be fetched now, or it is not known what was revoked | 503 | 1013 | `Later` |
 ///
 /// In [`App::fetch`](dog::App::fetch), answer with [`refuse`](Self::refuse), which chooses the form that the client can read. A page
 /// cannot read the status of a failed handshake: it only sees that the socket did not open. So a proper handshake is accepted
@@ -71,7 +75,10 @@ impl Denied {
         Self { come_back: ComeBack::Never, text, cause: cause.into() }
     }
 
-    #[cfg(feature = "public-keys")]
+    pub(crate) fn revoked() -> Self {
+        Self { come_back: ComeBack::Never, text: REVOKED, cause: "the token, or its client, was revoked".to_owned() }
+    }
+
     pub(crate) fn later(cause: impl Into<String>) -> Self {
         let text = "the token cannot be checked now: try again later";
         Self { come_back: ComeBack::Later, text, cause: cause.into() }

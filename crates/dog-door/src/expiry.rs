@@ -10,8 +10,9 @@ use dog::{Context, Error, Replica, Socket, Task, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::denied::TOKEN_REFUSED;
+use crate::denied::{FORBIDDEN, REVOKED, TOKEN_REFUSED};
 use crate::gate::Admitted;
+use crate::revocation::{Looked, Revocation, Revocations, or};
 
 /// What the client of a socket that has expired is told.
 const EXPIRED: &str = "the token has expired: get another one";
@@ -42,6 +43,7 @@ const GRACE: Duration = Duration::from_secs(60);
 pub struct Expiry<A = Renewal> {
     grace: Duration,
     plan: Rc<RefCell<Option<Plan>>>,
+    revocations: Option<Revocations>,
     attachment: PhantomData<fn() -> A>,
 }
 
@@ -51,10 +53,12 @@ struct Plan {
     task: Task<()>,
 }
 
-/// Until when a socket was renewed. It is in the attachment of the socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Until when a socket was renewed, and with which token. It is in the attachment of the socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renewal {
     until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
 }
 
 /// An attachment that contains a [`Renewal`].
@@ -98,6 +102,8 @@ struct Identity {
 
 #[derive(Deserialize)]
 struct Ends {
+    id: Option<String>,
+    issued: Option<Timestamp>,
     expires: Timestamp,
 }
 
@@ -117,7 +123,7 @@ impl Default for Expiry {
 impl<A: Renewable> Expiry<A> {
     /// For sockets that have an `A` attached, or nothing.
     pub fn with_attachment() -> Self {
-        Self { grace: GRACE, plan: Rc::default(), attachment: PhantomData }
+        Self { grace: GRACE, plan: Rc::default(), revocations: None, attachment: PhantomData }
     }
 
     /// How long a socket stays open after the end of its token, 60 s by default. It should be as long as the
@@ -127,6 +133,58 @@ impl<A: Renewable> Expiry<A> {
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
+    }
+
+    /// Also closes sockets whose token or client is [revoked](Revocations), with [4403](crate::FORBIDDEN): the task as soon as this
+    /// node knows, `sweep` when it is called. A socket that was renewed counts with both of its tokens. Each news costs the task one
+    /// look at the sockets of its Replica.
+    #[must_use]
+    pub fn revocations(mut self, revocations: Revocations) -> Self {
+        self.revocations = Some(revocations);
+        self
+    }
+
+    /// Closes the sockets that a revocation is about, with [4403](crate::FORBIDDEN), and says how many. For revocations that come by
+    /// gossip: see [`RevokeIn`](crate::RevokeIn).
+    ///
+    /// # Errors
+    /// [`Error::is_encoding`]: an identity is no [`Admitted`], or an attachment is no `A`.
+    pub fn close_revoked<R: Replica>(&self, cx: &Context<R>, revocation: &Revocation) -> Result<usize, Error> {
+        let now = cx.now();
+        let mut closed = 0;
+        for socket in cx.sockets() {
+            if self.is_any_token(&socket, |token| revocation.concerns(socket.client(), token, now))? {
+                socket.close(FORBIDDEN, REVOKED);
+                closed += 1;
+            }
+        }
+        Ok(closed)
+    }
+
+    /// Whether one of the tokens of a socket is such a one.
+    fn is_any_token(&self, socket: &Socket, is: impl Fn(&Looked<'_>) -> bool) -> Result<bool, Error> {
+        let Some(Identity { token }) = socket.identity()? else { return Ok(false) };
+        let renewed = socket.attachment::<A>()?.and_then(|mut attached| attached.renewal().id.take());
+        let ids = [token.id.as_deref(), renewed.as_deref()];
+        Ok(ids.into_iter().any(|id| is(&Looked { id, issued: token.issued })))
+    }
+
+    fn is_revoked(&self, socket: &Socket) -> Result<bool, Error> {
+        match &self.revocations {
+            Some(known) => self.is_any_token(socket, |token| known.concerns(socket.client(), token)),
+            None => Ok(false),
+        }
+    }
+
+    async fn revoked(&self, seen: u64) {
+        match &self.revocations {
+            Some(revocations) => revocations.changed(seen).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn revoked_so_far(&self) -> u64 {
+        self.revocations.as_ref().map_or(0, Revocations::changes)
     }
 
     /// Watches all sockets of the Replica. Call it in [`activate`](Replica::activate), for those that have stayed open during
@@ -148,6 +206,10 @@ impl<A: Renewable> Expiry<A> {
     /// - [`Error::is_encoding`]: the identity is no [`Admitted`], or the attachment is no `A`.
     /// - [`Error::is_too_many`]: the Replica has [`MAX_TASKS`](dog::MAX_TASKS) tasks.
     pub fn watch<R: Replica>(&self, cx: &Context<R>, socket: &Socket) -> Result<(), Error> {
+        if self.is_revoked(socket)? {
+            socket.close(FORBIDDEN, REVOKED);
+            return Ok(());
+        }
         match self.closes(socket)? {
             Some(at) => self.plan(cx, at),
             None => Ok(()),
@@ -169,7 +231,8 @@ impl<A: Renewable> Expiry<A> {
         let expires = admitted.token().expires();
         let before = self.ends(socket)?;
         if before.is_none_or(|before| before < expires) {
-            socket.update_attachment(|attached: &mut A| attached.renewal().until = Some(expires))?;
+            let renewal = Renewal { until: Some(expires), id: admitted.token().id().map(str::to_owned) };
+            socket.update_attachment(|attached: &mut A| *attached.renewal() = renewal)?;
         }
         Ok(Renewed::Until(before.map_or(expires, |before| before.max(expires))))
     }
@@ -181,6 +244,10 @@ impl<A: Renewable> Expiry<A> {
     pub fn sweep<R: Replica>(&self, cx: &Context<R>) -> Result<Option<Timestamp>, Error> {
         let now = cx.now();
         first(cx.sockets(), |socket| {
+            if self.is_revoked(socket)? {
+                socket.close(FORBIDDEN, REVOKED);
+                return Ok(None);
+            }
             let closes = self.closes(socket)?;
             if closes.is_some_and(|at| at <= now) {
                 socket.close(TOKEN_REFUSED, EXPIRED);
@@ -210,14 +277,22 @@ impl<A: Renewable> Expiry<A> {
             plan.task.abort();
         }
         let (expiry, context) = (self.clone(), cx.clone());
-        let task = cx.spawn(async move { expiry.run(&context, at).await })?;
+        // Before the sockets are looked at, so that nothing is missed in between.
+        let seen = self.revoked_so_far();
+        let task = cx.spawn(async move { expiry.run(&context, seen, at).await })?;
         *self.plan.borrow_mut() = Some(Plan { at, task });
         Ok(())
     }
 
-    async fn run<R: Replica>(&self, cx: &Context<R>, mut at: Timestamp) {
+    /// Waits until `at`, and no longer than until something is revoked.
+    async fn wait<R: Replica>(&self, cx: &Context<R>, seen: &mut u64, at: Timestamp) {
+        or(self.revoked(*seen), cx.sleep(at.since(cx.now()))).await;
+        *seen = self.revoked_so_far();
+    }
+
+    async fn run<R: Replica>(&self, cx: &Context<R>, mut seen: u64, mut at: Timestamp) {
         loop {
-            cx.sleep(at.since(cx.now())).await;
+            self.wait(cx, &mut seen, at).await;
             match self.sweep(cx) {
                 Ok(Some(next)) => at = next,
                 // No socket is left, or this life is over.
@@ -250,7 +325,12 @@ fn first(
 /// It shares the watch.
 impl<A> Clone for Expiry<A> {
     fn clone(&self) -> Self {
-        Self { grace: self.grace, plan: Rc::clone(&self.plan), attachment: PhantomData }
+        Self {
+            grace: self.grace,
+            plan: Rc::clone(&self.plan),
+            revocations: self.revocations.clone(),
+            attachment: PhantomData,
+        }
     }
 }
 

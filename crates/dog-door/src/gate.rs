@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::denied::Denied;
 use crate::origins::Origins;
+use crate::revocation::{Looked, Revocations};
 use crate::source::TokenSource;
 use crate::token::{NoClaims, Token};
 use crate::verifier::Verifier;
@@ -20,6 +21,7 @@ pub struct Gate<C = NoClaims> {
     origins: Origins,
     sources: Vec<TokenSource>,
     verifier: Verifier,
+    revocations: Option<Revocations>,
     client: fn(&Token<C>) -> Result<ClientId, Error>,
 }
 
@@ -49,7 +51,21 @@ impl<C: DeserializeOwned> Gate<C> {
     ///
     /// Pages must be of the [same origin](Origins::same). The claim `sub` is the [`ClientId`].
     pub fn new(verifier: Verifier, sources: impl IntoIterator<Item = TokenSource>) -> Self {
-        Self { origins: Origins::same(), sources: sources.into_iter().collect(), verifier, client: subject }
+        Self {
+            origins: Origins::same(),
+            sources: sources.into_iter().collect(),
+            verifier,
+            revocations: None,
+            client: subject,
+        }
+    }
+
+    /// Refuses tokens that were [revoked](Revocations), with status 403. While this node does not know which those are, it
+    /// refuses all with 503.
+    #[must_use]
+    pub fn revocations(mut self, revocations: Revocations) -> Self {
+        self.revocations = Some(revocations);
+        self
     }
 
     /// Admits other pages.
@@ -104,6 +120,9 @@ impl<C: DeserializeOwned> Gate<C> {
         let token = self.verifier.verify(token, now).await?;
         let client =
             (self.client)(&token).map_err(|error| Denied::invalid(format!("the token names no client: {error}")))?;
+        if let Some(revocations) = &self.revocations {
+            revocations.check(&client, &Looked { id: token.id(), issued: token.issued() })?;
+        }
         Ok(Admitted { client, token })
     }
 }

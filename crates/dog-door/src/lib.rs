@@ -8,6 +8,8 @@
 //!   fetches and who waits
 //! - `denied`: [`Denied`], and what a client that was refused should do
 //! - `expiry`: [`Expiry`], sockets whose token ends; `sessions`: [`Sessions`], signed cookies
+//! - `revocation`: [`Revocation`], tokens and clients that are called back; `RevocationList`, the Group that keeps them;
+//!   [`Revocations`], what a node knows of it
 //! - `provider`: the cryptography; `hs256`: what there is of it without public keys; `error`: [`DoorError`]
 
 mod denied;
@@ -25,6 +27,7 @@ mod origins;
 mod provider;
 #[cfg(feature = "public-keys")]
 mod public_key;
+mod revocation;
 mod sessions;
 mod source;
 mod token;
@@ -38,6 +41,9 @@ pub use gate::{Admitted, Gate};
 pub use jwks::{FetchKeys, Jwks};
 pub use key::TokenKey;
 pub use origins::Origins;
+pub use revocation::{ListCall, ListReply, MAX_TOKEN_ID, Revocation, Revocations};
+#[cfg(feature = "revocation-list")]
+pub use revocation::{MaxRevocations, NoReplica, RevocationList, RevokeIn};
 pub use sessions::Sessions;
 pub use source::TokenSource;
 pub use token::{NoClaims, Token};

@@ -30,8 +30,7 @@ const WRITTEN: [&str; 4] = ["sub", "aud", "iat", "exp"];
 /// `Secure` and the prefix `__Host-`, unless you say [`insecure`](Self::insecure): then only this host, and only over HTTPS, can
 /// set it. The cookie is signed and not encrypted: its user can read it.
 ///
-/// A session cannot be called back before it ends. Give it a short [lifetime](Self::lifetime), or look at your own list in
-/// [`App::fetch`](dog::App::fetch).
+/// A session is called back before its end by [revoking](crate::Revocation::client) its client.
 ///
 /// ```
 /// use dog::http::{StatusCode, header};
@@ -123,7 +122,8 @@ impl Sessions {
         Ok(header_value(&cookie))
     }
 
-    /// The value of `Set-Cookie` that makes the browser forget the session. Who has copied the cookie can use it until it ends.
+    /// The value of `Set-Cookie` that makes the browser forget the session. Who has copied the cookie can use it until it ends,
+    /// or until the client is [revoked](crate::Revocation::client).
     pub fn end(&self) -> HeaderValue {
         header_value(&self.set_cookie("", 0))
     }

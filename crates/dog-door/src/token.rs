@@ -14,6 +14,7 @@ use crate::denied::Denied;
 pub struct Token<C = NoClaims> {
     subject: Option<String>,
     id: Option<String>,
+    issued: Option<Timestamp>,
     expires: Timestamp,
     claims: C,
 }
@@ -33,6 +34,11 @@ impl<C> Token<C> {
         self.id.as_deref()
     }
 
+    /// The claim `iat`: when it was made.
+    pub fn issued(&self) -> Option<Timestamp> {
+        self.issued
+    }
+
     /// The claim `exp`: until when it may be used.
     pub fn expires(&self) -> Timestamp {
         self.expires
@@ -49,6 +55,7 @@ impl<C> Token<C> {
 pub(crate) struct Registered {
     exp: Option<NumericDate>,
     nbf: Option<NumericDate>,
+    iat: Option<NumericDate>,
     sub: Option<String>,
     jti: Option<String>,
     iss: Option<String>,
@@ -120,8 +127,10 @@ impl Registered {
     /// The claims are not a `C`.
     pub(crate) fn token<C: DeserializeOwned>(self, claims: Map<String, Value>) -> Result<Token<C>, Denied> {
         let expires = self.expires()?;
+        // One that is no time is none: then the token counts as an old one.
+        let issued = self.iat.and_then(NumericDate::time);
         let claims = serde_json::from_value(Value::Object(claims))
             .map_err(|error| Denied::invalid(format!("the claims are not those that the program reads: {error}")))?;
-        Ok(Token { subject: self.sub, id: self.jti, expires, claims })
+        Ok(Token { subject: self.sub, id: self.jti, issued, expires, claims })
     }
 }
