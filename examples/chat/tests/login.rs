@@ -86,7 +86,11 @@ fn pages_of_other_servers_neither_enter_nor_log_anybody_in_or_out() {
     assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), evil.clone()]), Err(403));
     assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), (header::ORIGIN, "null")]), Err(403));
     for path in ["/login", "/logout"] {
-        assert_eq!(cluster.fetch(request(Method::POST, path, std::slice::from_ref(&evil), "eve")).status(), 403, "{path}");
+        assert_eq!(
+            cluster.fetch(request(Method::POST, path, std::slice::from_ref(&evil), "eve")).status(),
+            403,
+            "{path}"
+        );
     }
     let mine = (header::ORIGIN, "https://chat.example");
     assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), mine]).as_deref(), Ok("ann"));

@@ -9,6 +9,7 @@ mod cluster;
 mod copied;
 mod count;
 mod deny;
+mod door;
 mod faults;
 pub(crate) mod fuzz;
 mod layers;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::length::Length;
-use super::{autobahn, browser, cluster, copied, deny, faults, fuzz, layers, lints, sim, tests, wasm, workers};
+use super::{autobahn, browser, cluster, copied, deny, door, faults, fuzz, layers, lints, sim, tests, wasm, workers};
 use crate::workspace::Workspace;
 
 /// One part. A part's `run` expects that its `prepare` has succeeded.
@@ -73,6 +73,13 @@ pub(super) const PARTS: &[Part] = &[
         When::Alone,
         faults::prepare,
         faults::run,
+    ),
+    part(
+        "door",
+        "forged and revoked tokens, pages of other sites, floods, half-open TLS, and what others see meanwhile",
+        When::Alone,
+        door::prepare,
+        door::run,
     ),
     part(
         "cluster",

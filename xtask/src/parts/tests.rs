@@ -11,7 +11,8 @@ use crate::provision::apt;
 use crate::workspace::Workspace;
 
 /// The integration tests that have a part of their own.
-pub(super) const OTHER_PARTS: &[&str] = &["browser", "cluster", "conformance", "counting", "faults", "sim", "workers"];
+pub(super) const OTHER_PARTS: &[&str] =
+    &["browser", "cluster", "conformance", "counting", "door", "faults", "sim", "workers"];
 
 /// Those of them that are not built with the others: one is optimised, one has a feature that plants bugs.
 const BUILT_APART: &[&str] = &["faults", "sim"];
