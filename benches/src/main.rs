@@ -10,6 +10,7 @@ use dog_benches::scenarios::cluster::{ClusterFamily, ClusterFlags};
 use dog_benches::scenarios::instructions::{InstructionsFamily, InstructionsFlags};
 use dog_benches::scenarios::peers::PeersFamily;
 use dog_benches::scenarios::relay::{RelayFamily, RelayFlags};
+use dog_benches::scenarios::tls::TlsFamily;
 use dog_benches::scenarios::workers::{WorkersFamily, WorkersFlags};
 use dog_benches::servers::floor;
 use dog_benches::servers::process::Guard;
@@ -50,6 +51,11 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// TLS beside no TLS, of our server and of nginx
+    Tls {
+        #[command(flatten)]
+        common: Common,
+    },
     /// The relay on workerd beside the same on npm's `dog`
     Workers {
         #[command(flatten)]
@@ -83,6 +89,7 @@ const ALL: f64 = 2.0;
 const RELAY: f64 = 5.0;
 const CLUSTER: f64 = 1.5;
 const WORKERS: f64 = 4.0;
+const TLS: f64 = 2.0;
 
 impl Command {
     fn run(self) -> Result<()> {
@@ -102,6 +109,10 @@ impl Command {
             Self::Cluster { flags, common: Common { options, programs } } => {
                 let timing = options.timing(CLUSTER)?;
                 family::run(&ClusterFamily::new(&flags, programs, &options, timing)?, &options, timing)
+            }
+            Self::Tls { common: Common { options, programs } } => {
+                let timing = options.timing(TLS)?;
+                family::run(&TlsFamily::new(programs, &options, timing)?, &options, timing)
             }
             Self::Workers { flags, common: Common { options, programs } } => {
                 let timing = options.timing(WORKERS)?;

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,7 +16,9 @@ use dog_benches::measure::{CpuTime, resident_bytes};
 use dog_benches::scenarios::figures;
 use dog_benches::scenarios::timers::{self, Intervals};
 use dog_benches::servers::deployment::{DeployedNode, Deployment};
+use dog_benches::servers::encryption::Encryption;
 use dog_benches::servers::process::ServerProcess;
+use rustls::ClientConfig;
 
 fn bench() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_dog-bench"))
@@ -50,6 +53,11 @@ fn workload() -> Workload {
 }
 
 fn drive(program: &Path, arguments: &[&str], workload: Workload) -> Result<()> {
+    drive_over(None, program, arguments, workload)
+}
+
+/// With clients that speak TLS, or not.
+fn drive_over(tls: Option<Arc<ClientConfig>>, program: &Path, arguments: &[&str], workload: Workload) -> Result<()> {
     let server = ServerProcess::start(bench(), &[], program, arguments)?;
     let process = server.process();
     assert!(resident_bytes(process)? > 0);
@@ -58,8 +66,8 @@ fn drive(program: &Path, arguments: &[&str], workload: Workload) -> Result<()> {
         Recipients::Subscribers(subscribers) => subscribers as u64,
         Recipients::Opposite | Recipients::Sender => 1,
     };
-    let endpoint = Endpoint::from(server.address());
-    let outcome = LoadGenerator::connect(endpoint, workload)?.run(|| CpuTime::of(process))?;
+    let endpoint = Endpoint { tls, ..Endpoint::from(server.address()) };
+    let outcome = LoadGenerator::connect(&endpoint, workload)?.run(|| CpuTime::of(process))?;
     let arrivals = &outcome.arrivals;
     assert!(arrivals.messages > 0);
     assert!(arrivals.deliveries.abs_diff(arrivals.messages * recipients) <= 64 * recipients);
@@ -85,6 +93,20 @@ fn the_relay_delivers() -> Result<()> {
     drive(&relay, &arguments, Workload { pace: Pace::InFlight(32), senders: 4, ..workload() })?;
     drive(&relay, &arguments, Workload { payload: Payload::Text, ..workload() })?;
     drive(&relay, &arguments, Workload { pace: Pace::InFlight(8), senders: 5, rooms: 5, bytes: 8, ..workload() })
+}
+
+#[test]
+fn the_relay_delivers_over_tls() -> Result<()> {
+    let (relay, encryption) = (relay()?, Encryption::new());
+    let arguments = ["--listen", "127.0.0.1:0"].into_iter().chain(encryption.flags()).collect::<Vec<_>>();
+    for resumes in [false, true] {
+        let tls = || Some(encryption.clients(resumes));
+        drive_over(tls(), &relay, &arguments, workload())?;
+        let busy = Workload { pace: Pace::InFlight(32), senders: 4, bytes: 4096, ..workload() };
+        drive_over(tls(), &relay, &arguments, busy)?;
+    }
+    assert!(drive(&relay, &arguments, workload()).is_err(), "a client without TLS was accepted");
+    Ok(())
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub struct BenchOptions {
     /// Rounds [default: 3, or 1 with --quick]
     #[arg(long)]
     pub rounds: Option<usize>,
-    /// Seconds per measurement [default: all 2, cluster 1.5, relay 5, workers 4; with --quick 0.5]
+    /// Seconds per measurement [default: all 2, tls 2, cluster 1.5, relay 5, workers 4; with --quick 0.5]
     #[arg(long)]
     pub seconds: Option<f64>,
     /// Pin the load generator to the last processor and the servers to the others

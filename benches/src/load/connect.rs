@@ -5,11 +5,14 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustls::ClientConfig;
 
+use super::connection::Connection;
 use super::frame::ENGINE_PONG;
 use super::nats;
 
@@ -41,7 +44,7 @@ pub enum Protocol {
 }
 
 /// How to connect to a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
@@ -49,12 +52,14 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// Whether clients offer compression. It is an error if the server does not accept it.
     pub compressed: bool,
+    /// The settings of clients that speak TLS.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 impl From<SocketAddr> for Endpoint {
-    /// Plain WebSocket without compression.
+    /// WebSocket without compression and without TLS.
     fn from(address: SocketAddr) -> Self {
-        Self { address, protocol: Protocol::WebSocket, compressed: false }
+        Self { address, protocol: Protocol::WebSocket, compressed: false, tls: None }
     }
 }
 
@@ -71,11 +76,11 @@ pub fn query(number: usize, room: usize) -> String {
 /// # Errors
 /// When one of them is not accepted.
 pub fn all(
-    endpoint: Endpoint,
+    endpoint: &Endpoint,
     numbers: Range<usize>,
     query: impl Fn(usize) -> String + Sync,
     at_once: usize,
-) -> Result<Vec<TcpStream>> {
+) -> Result<Vec<Connection>> {
     let numbers: Vec<usize> = numbers.collect();
     let share = numbers.len().div_ceil(at_once.max(1)).max(1);
     let connect_one = |number: &usize| {
@@ -86,7 +91,7 @@ pub fn all(
         let threads: Vec<_> = numbers.chunks(share).map(|share| scope.spawn(|| connect_share(share))).collect();
         let mut streams = Vec::with_capacity(numbers.len());
         for thread in threads {
-            let share: Result<Vec<TcpStream>> = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let share: Result<Vec<Connection>> = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             streams.extend(share?);
         }
         Ok(streams)
@@ -97,27 +102,44 @@ pub fn all(
 ///
 /// # Errors
 /// When the server does not accept it within ten seconds.
-pub fn connect(endpoint: Endpoint, query: &str) -> Result<TcpStream> {
+pub fn connect(endpoint: &Endpoint, query: &str) -> Result<Connection> {
     let stream = TcpStream::connect_timeout(&endpoint.address, PATIENCE)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     // Closing with a reset leaves no port in TIME_WAIT: many rounds do not run out of ports.
     rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
-    (&stream).write_all(request(endpoint, query).as_bytes())?;
-    let mut reader = BufReader::with_capacity(1024, &stream);
-    check(&read_head(&mut reader)?, endpoint.compressed)?;
+    let mut connection = Connection::open(stream, endpoint.tls.as_ref())?;
+    connection.write_all(request(endpoint, query).as_bytes())?;
     match endpoint.protocol {
-        Protocol::WebSocket => {}
-        Protocol::SocketIo => enter_namespace(&stream, &mut reader)?,
-        Protocol::Nats => greet_nats(&stream, &mut reader, query.ends_with(SUBSCRIBED))?,
+        Protocol::WebSocket => accepted(&mut connection, endpoint, |_| Ok(()))?,
+        Protocol::SocketIo => {
+            let stream = connection.plain()?;
+            accepted(stream, endpoint, |reader| enter_namespace(stream, reader))?;
+        }
+        Protocol::Nats => {
+            let stream = connection.plain()?;
+            accepted(stream, endpoint, |reader| greet_nats(stream, reader, query.ends_with(SUBSCRIBED)))?;
+        }
     }
-    // Nobody has sent a message yet, so nothing follows the handshake.
-    ensure!(reader.buffer().is_empty(), "the server sent more than its handshake");
-    stream.set_nonblocking(true)?;
-    Ok(stream)
+    connection.tcp().set_nonblocking(true)?;
+    Ok(connection)
 }
 
-fn request(endpoint: Endpoint, query: &str) -> String {
+/// Reads the server's answer, and does what follows it.
+fn accepted<R: Read>(
+    stream: R,
+    endpoint: &Endpoint,
+    greet: impl FnOnce(&mut BufReader<R>) -> Result<()>,
+) -> Result<()> {
+    let mut reader = BufReader::with_capacity(1024, stream);
+    check(&read_head(&mut reader)?, endpoint.compressed)?;
+    greet(&mut reader)?;
+    // Nobody has sent a message yet, so nothing follows the handshake.
+    ensure!(reader.buffer().is_empty(), "the server sent more than its handshake");
+    Ok(())
+}
+
+fn request(endpoint: &Endpoint, query: &str) -> String {
     let path = match endpoint.protocol {
         Protocol::WebSocket | Protocol::Nats => "/ws?",
         Protocol::SocketIo => "/socket.io/?EIO=4&transport=websocket&",

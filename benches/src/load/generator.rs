@@ -2,7 +2,6 @@
 //! headers only and allocates nothing per message, so that it takes little of the machine from the server.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::connect::{self, Endpoint};
+use super::connection::Connection;
 use super::deliveries::{Arrivals, Deliveries};
 use super::frame::{Arrived, ENGINE_PONG, Encoder, FrameReader, PONG};
 use super::nats::{self, NatsReader};
@@ -69,7 +69,7 @@ pub struct LoadGenerator {
 }
 
 struct Client {
-    stream: TcpStream,
+    stream: Connection,
     reader: Reader,
     /// Reads since it last asked for delayed acknowledgements.
     reads: u8,
@@ -105,7 +105,7 @@ impl Client {
         self.reads = (self.reads + 1) % ASK_EVERY;
         if self.reads == 1 {
             // An error makes reading more expensive and changes nothing else.
-            let _ = rustix::net::sockopt::set_tcp_quickack(&self.stream, false);
+            let _ = rustix::net::sockopt::set_tcp_quickack(self.stream.tcp(), false);
         }
     }
 }
@@ -115,7 +115,7 @@ impl LoadGenerator {
     ///
     /// # Errors
     /// When the workload is impossible, or the server does not accept all.
-    pub fn connect(endpoint: Endpoint, workload: Workload) -> Result<Self> {
+    pub fn connect(endpoint: &Endpoint, workload: Workload) -> Result<Self> {
         workload.check()?;
         Self::new(connect::all(endpoint, 0..workload.sockets, |number| workload.query(number), 1)?, workload)
     }
@@ -124,7 +124,7 @@ impl LoadGenerator {
     ///
     /// # Errors
     /// When the workload is impossible, or is for another number of sockets.
-    pub fn new(streams: Vec<TcpStream>, workload: Workload) -> Result<Self> {
+    pub fn new(streams: Vec<Connection>, workload: Workload) -> Result<Self> {
         workload.check()?;
         ensure!(
             streams.len() == workload.sockets,
@@ -262,15 +262,17 @@ impl LoadGenerator {
     }
 
     fn write(&mut self, number: usize) -> Result<()> {
-        let outgoing = &mut self.outgoing[number];
-        while !outgoing.is_empty() {
-            match self.clients[number].stream.write(outgoing) {
+        let (outgoing, stream) = (&mut self.outgoing[number], &mut self.clients[number].stream);
+        loop {
+            // With TLS, bytes that are encrypted may wait although nothing else does.
+            let wrote = stream.flush().and_then(|()| if outgoing.is_empty() { Ok(0) } else { stream.write(outgoing) });
+            match wrote {
+                Ok(0) => return Ok(()),
                 Ok(wrote) => drop(outgoing.drain(..wrote)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error).with_context(|| format!("socket {number} cannot send")),
             }
         }
-        Ok(())
     }
 
     /// Reads and writes what is possible. Waits for an event for at most `wait`.
@@ -316,7 +318,7 @@ impl LoadGenerator {
             let read = match stream.read(scratch) {
                 Ok(0) => bail!("the server closed the connection"),
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.write(number),
                 Err(error) => return Err(error.into()),
             };
             let now = Instant::now();
@@ -339,8 +341,8 @@ impl LoadGenerator {
                 }
                 other => bail!("the server sent {other:?}"),
             })?;
-            // A short read was all there was: epoll reports what arrives later.
-            if read < scratch.len() {
+            // A short read was all there was: epoll reports what arrives later. With TLS it is one record.
+            if read < scratch.len() && !stream.is_encrypted() {
                 return self.write(number);
             }
         }

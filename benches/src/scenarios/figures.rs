@@ -67,6 +67,8 @@ pub const CONNECT_CPU: Figure = figure("connect_cpu", "CPU per visit, µs", 1);
 pub const CONNECT_RATE: Figure = figure("connect_rate", "visits/s", 0);
 /// Processor time of the load generator per client.
 pub const CONNECT_OWN_CPU: Figure = figure("connect_own_cpu", "load generator, µs", 1);
+/// Clients that resumed a session of TLS.
+pub const RESUMED: Figure = figure("resumed", "sessions resumed, %", 0);
 /// Time per client.
 pub const CONNECT_TIME: Figure = figure("connect_time", "time per connect, 8 at once, µs", 0);
 

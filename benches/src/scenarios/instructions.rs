@@ -83,7 +83,7 @@ impl InstructionsFamily {
     /// What a relay executes from its start to its end, while at least this many messages are sent.
     fn count(&self, entrant: &Entrant, workload: Workload, messages: u64) -> Result<Count> {
         let server = self.builds.launcher(entrant).start_counted(entrant)?;
-        let mut load = LoadGenerator::connect(server.endpoint(), workload)?;
+        let mut load = LoadGenerator::connect(&server.endpoint(), workload)?;
         let deliveries = load.send_messages(messages)?.deliveries;
         drop(load);
         Ok(Count { deliveries, instructions: server.stop()? })

@@ -1,4 +1,4 @@
-//! The scenarios, in five families. Each family is one command, `cargo xtask bench NAME`, and one report.
+//! The scenarios, in six families. Each family is one command, `cargo xtask bench NAME`, and one report.
 //!
 //! In reading order:
 //! - [`figures`]: every figure that is measured
@@ -7,6 +7,7 @@
 //! - [`instructions`]: the instructions of a delivery, counted; [`builds`]: the relay of another build
 //! - [`peers`]: our server beside all peers; the family `all`
 //! - [`cluster`]: nodes over NATS beside nodes over Redis
+//! - [`tls`]: TLS beside no TLS, of our server and of nginx
 //! - [`workers`]: the relay on workerd beside the same on npm's `dog`
 
 pub mod builds;
@@ -20,4 +21,5 @@ pub mod peers;
 pub mod relay;
 pub mod slow_reader;
 pub mod timers;
+pub mod tls;
 pub mod workers;

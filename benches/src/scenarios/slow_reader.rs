@@ -42,7 +42,7 @@ pub fn measure(deployment: &Deployment, workload: Workload) -> Result<Sample> {
         (figures::P99_WITH, p99(&with)),
         (figures::CPU_WITHOUT, messages::cpu(&without)),
         (figures::CPU_WITH, messages::cpu(&with)),
-        (figures::CLOSED, f64::from(u8::from(was_closed(&slow)?))),
+        (figures::CLOSED, f64::from(u8::from(was_closed(slow.plain()?)?))),
     ]))
 }
 

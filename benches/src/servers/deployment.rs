@@ -1,10 +1,11 @@
 //! An entrant that runs: [`Deployment`], its nodes and their broker; and what it has used: [`Usage`].
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::load::connect::{self, Endpoint};
+use crate::load::connection::Connection;
 use crate::measure::{CpuTime, as_float, micros, resident_bytes};
 
 use super::broker::{Broker, BrokerTraffic};
@@ -71,8 +72,8 @@ impl Deployment {
     }
 
     /// How to connect to a node.
-    pub fn endpoint(&self, node: usize) -> Endpoint {
-        self.nodes[node].endpoint
+    pub fn endpoint(&self, node: usize) -> &Endpoint {
+        &self.nodes[node].endpoint
     }
 
     /// Whether there is a broker.
@@ -84,10 +85,10 @@ impl Deployment {
     ///
     /// # Errors
     /// When one of them is not accepted.
-    pub fn connect(&self, sockets: usize, query: impl Fn(usize) -> String) -> Result<Vec<TcpStream>> {
+    pub fn connect(&self, sockets: usize, query: impl Fn(usize) -> String) -> Result<Vec<Connection>> {
         let connect = |number: usize| {
             let node = number % self.nodes.len();
-            let connected = connect::connect(self.nodes[node].endpoint, &query(number));
+            let connected = connect::connect(&self.nodes[node].endpoint, &query(number));
             connected.with_context(|| format!("client {number} was not accepted at node {node}"))
         };
         (0..sockets).map(connect).collect()

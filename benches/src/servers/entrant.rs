@@ -1,5 +1,10 @@
 //! A server that takes part in a scenario: [`Entrant`].
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
+use super::encryption::Encryption;
 use crate::load::connect::Protocol;
 use crate::load::payload::Payload;
 
@@ -14,6 +19,8 @@ pub struct Entrant {
     pub arguments: Vec<String>,
     /// What its nodes communicate through; `None` for a single server.
     pub broker: Option<BrokerKind>,
+    /// The settings of its clients, if they speak TLS. [`Entrant::arguments`] make the server speak it.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// A program that serves rooms.
@@ -59,7 +66,7 @@ pub enum BrokerKind {
 impl Entrant {
     /// A single server with no further arguments.
     pub fn new(name: &str, program: Program) -> Self {
-        Self { name: name.to_owned(), program, arguments: Vec::new(), broker: None }
+        Self { name: name.to_owned(), program, arguments: Vec::new(), broker: None, tls: None }
     }
 
     /// The same with these words added to its command line.
@@ -67,6 +74,12 @@ impl Entrant {
     pub fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
+    }
+
+    /// The same with TLS. Its clients resume sessions, or do each handshake in full.
+    #[must_use]
+    pub fn encrypted(self, encryption: &Encryption, resume: bool) -> Self {
+        Self { tls: Some(encryption.clients(resume)), ..self.with(&encryption.flags()) }
     }
 
     /// The same as a cluster.

@@ -95,7 +95,8 @@ impl Launcher {
             Program::Socketify => self.run(self.programs.python()?, [package("peers/socketify/server.py")], entrant),
             Program::Nchan => {
                 let folder = self.scratch.path().join(format!("nginx-{number}"));
-                nchan::start(&self.bench, self.programs.nginx()?, broker.unwrap_or_default(), &folder)
+                let tls = entrant.argument("--tls-cert").zip(entrant.argument("--tls-key"));
+                nchan::start(&self.bench, self.programs.nginx()?, (broker, tls), &folder)
             }
             Program::NatsGateway => {
                 let program = self.programs.nats_server()?;
@@ -106,7 +107,7 @@ impl Launcher {
         let admin = |line: &str| line.strip_prefix("admin on http://")?.parse().ok();
         let admin = entrant.has_flag("--admin").then(|| server.wait_for(admin)).transpose()?;
         let (protocol, compressed) = (entrant.program.protocol(), entrant.has_flag("--compress"));
-        let endpoint = Endpoint { address: server.address(), protocol, compressed };
+        let endpoint = Endpoint { address: server.address(), protocol, compressed, tls: entrant.tls.clone() };
         Ok(DeployedNode::new(server, endpoint, admin))
     }
 

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What our servers print, followed by their address, once they accept connections.
 pub const READY: &str = "listening on http://";
 
+/// The same of a server with TLS.
+const READY_WITH_TLS: &str = "listening on https://";
+
 /// The subcommand of the benchmark that runs a [`Guard`].
 pub const GUARD: &str = "guard";
 
@@ -119,7 +122,8 @@ impl Drop for ServerProcess {
 
 /// The address in a line of one of our servers.
 fn own_address(line: &str) -> Option<SocketAddr> {
-    line.strip_prefix(READY)?.trim_end_matches('/').parse().ok()
+    let address = line.strip_prefix(READY).or_else(|| line.strip_prefix(READY_WITH_TLS))?;
+    address.trim_end_matches('/').parse().ok()
 }
 
 /// Reads until the server ends, so that it never waits for space in the pipe.

@@ -34,6 +34,11 @@ pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     program::run(workspace, "cluster", arguments, install, Some(DOCUMENT))
 }
 
+/// TLS beside no TLS, of the relay and of nginx.
+pub(super) fn tls(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    program::run(workspace, "tls", arguments, || Ok(available(workspace, &[("nginx", nchan)])), None)
+}
+
 /// What NATS costs by itself: the figures that docs/scale.md is based on.
 pub(super) fn nats(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let bench = ["bench", "-p", "durable-object-groups-nats", "--bench", "nats"];

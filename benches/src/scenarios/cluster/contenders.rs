@@ -1,12 +1,12 @@
 //! Who is measured in clusters, and with which settings: [`ClusterSettings`], [`Contender`].
 
-use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::harness::options::Timing;
 use crate::harness::sample::Series;
+use crate::load::connection::Connection;
 use crate::load::deliveries::Recipients;
 use crate::load::generator::LoadGenerator;
 use crate::load::workload::Pace;
@@ -76,7 +76,7 @@ impl ClusterSettings {
         &self,
         deployment: &Deployment,
         entrant: &Entrant,
-        streams: Vec<TcpStream>,
+        streams: Vec<Connection>,
         recipients: Recipients,
     ) -> Result<LoadGenerator> {
         let messages = Messages {
