@@ -112,6 +112,21 @@ fn what_is_lost_on_the_way_comes_within_a_second_and_in_its_order() -> Result {
 }
 
 #[test]
+fn what_is_lost_after_a_quiet_time_comes_within_a_second() -> Result {
+    let cluster = builder().start();
+    let far = connect(&cluster, "far");
+    publish(&cluster, ROOM, "1")?;
+    // Nothing is left to do for the Group until the publication is too old.
+    cluster.advance(10 * NOTICED_WITHIN);
+    cluster.cut_off_replica(far.replica());
+    publish(&cluster, ROOM, "2")?;
+    cluster.heal();
+    cluster.advance(NOTICED_WITHIN);
+    assert_eq!(far.received_texts(), ["1", "2"]);
+    Ok(())
+}
+
+#[test]
 fn a_replica_whose_first_publication_was_lost_gets_it() -> Result {
     let cluster = builder().start();
     let far = connect(&cluster, "far");

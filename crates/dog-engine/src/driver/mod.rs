@@ -6,6 +6,7 @@
 //! - `object`: what both have in common: life, tasks, hibernation, alarms, storage
 //! - `calls`: deadlines, and calls to many Replicas; `call_time`: how long a typed call to a Group may take
 //! - `quota`: what an object may have in progress, by number and by bytes
+//! - `sleep`: the sleep of a task that can be ended early
 //! - `failures`: how failures of the user's code are counted and logged
 //! - `extensions`: what the engine puts into requests and responses
 
@@ -18,6 +19,7 @@ mod group;
 mod object;
 mod quota;
 mod replica;
+mod sleep;
 
 use std::rc::Rc;
 

@@ -16,7 +16,7 @@ const MOST_LOGS: usize = 10_000;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a Group may sleep while a Replica has not acknowledged the end of a log. The first repetition is due after this time.
-const WAKES_WITHIN: Duration = Duration::from_millis(250);
+pub(super) const WAKES_WITHIN: Duration = Duration::from_millis(250);
 
 /// The shortest time between two looks for publications that are too old.
 const EXPIRES_AFTER: Duration = Duration::from_secs(1);

@@ -9,9 +9,10 @@ use std::time::Duration;
 use dog::internal::{Kind, LocalFuture, LogEpoch, LogTopic, LogVerb, LogVerbAnswer, Logs as Feature, Position};
 use dog::{Error, Log, ReplicaId, Timestamp};
 use futures_channel::oneshot;
+use futures_util::future::select;
 
 use super::confirmations::{Confirmations, Confirming, confirm};
-use super::logs::{Logs, Published, Sending};
+use super::logs::{Logs, Published, Sending, WAKES_WITHIN};
 use super::open_books::OpenBooks;
 use super::verbs::Speaks;
 use crate::address::Targets;
@@ -19,6 +20,7 @@ use crate::books::TopicAudience;
 use crate::driver::call_time::LONGEST;
 use crate::driver::calls::{deadline_passed, unexpected_answer};
 use crate::driver::object::{note_event, over, start};
+use crate::driver::sleep::Sleep;
 use crate::host::{Host, Lifecycle, Scheduler, Transport};
 use crate::log::NewPublication;
 use crate::message::{Acknowledgement, GroupAnswer, HeadDelivery, MissedCall, PublicationDelivery, ReplicaCast};
@@ -39,6 +41,8 @@ pub(super) struct Publications {
     wakes: Cell<bool>,
     /// Whether a task tends the logs.
     is_tended: Cell<bool>,
+    /// Its sleep.
+    sleep: Sleep,
 }
 
 /// A call about a log.
@@ -310,10 +314,11 @@ fn targets<G: Publishes>(group: &G, replicas: Vec<ReplicaId>) -> Targets {
     Targets { group: group.address(), replicas: replicas.into(), except: None }
 }
 
-/// Repeats where logs end, and removes what is too old, for as long as there is something to do.
+/// Something was published: repeats where logs end, and removes what is too old, for as long as there is something to do.
 fn tend<G: Publishes>(group: &Rc<G>) {
     if group.publications().is_tended.replace(true) {
-        return;
+        // It may sleep until something is too old.
+        return group.publications().sleep.end_by(group.core().host().now() + WAKES_WITHIN);
     }
     let (host, weak) = (Rc::clone(group.core().host()), Rc::downgrade(group));
     group.core().host().spawn(Box::pin(async move {
@@ -324,8 +329,9 @@ fn tend<G: Publishes>(group: &Rc<G>) {
                 // This may have been the only thing that kept the Group in memory.
                 return note_event(&group);
             };
+            let woken = group.publications().sleep.begin(host.now() + sleep);
             drop(group);
-            host.sleep(sleep).await;
+            select(host.sleep(sleep), woken).await;
         }
     }));
 }
