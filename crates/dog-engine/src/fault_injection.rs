@@ -33,6 +33,10 @@ pub enum Fault {
     RefusedTicketIsKept,
     /// `subscribe` ends before the Group knows that the topic has subscribers there.
     SubscriptionIsNotAwaited,
+    /// A Replica gives its sockets a publication although those before it are missing.
+    GapIsNotNoticed,
+    /// A Group does not repeat where its logs end.
+    HeadIsNotRepeated,
 }
 
 #[cfg(feature = "fault-injection")]

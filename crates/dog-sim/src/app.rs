@@ -8,6 +8,7 @@ use crate::event_streams;
 use crate::group_verbs;
 use crate::late_identity;
 use crate::objects::Hall;
+use crate::publications;
 use crate::witness::Witness;
 
 pub(crate) struct Market {
@@ -30,6 +31,7 @@ impl App for Market {
         }
         match request.uri().path() {
             "/verb" => return group_verbs::perform(&self.witness, &group, &request).await,
+            "/publish" => return publications::perform(&self.witness, &group, &request).await,
             "/call" => {
                 calls::call(&self.witness, async |order| group.call(&order).await).await;
                 return Ok(dog::text_response(StatusCode::OK, "called"));

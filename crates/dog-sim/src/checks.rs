@@ -6,6 +6,13 @@ use std::ops::AddAssign;
 /// The highest number of a promise in DESIGN.md.
 const PROMISES: usize = 21;
 
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub(crate) promise: u8,
+    pub(crate) what: String,
+}
+
 /// How often each promise was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checks([u64; PROMISES + 1]);

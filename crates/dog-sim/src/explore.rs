@@ -124,6 +124,8 @@ fn fault(bug: Bug) -> Option<Fault> {
         Bug::IgnoredClosing => Some(Fault::ClosingIsIgnored),
         Bug::KeptTicket => Some(Fault::RefusedTicketIsKept),
         Bug::UnawaitedSubscription => Some(Fault::SubscriptionIsNotAwaited),
+        Bug::UnnoticedGap => Some(Fault::GapIsNotNoticed),
+        Bug::UnrepeatedHead => Some(Fault::HeadIsNotRepeated),
         _ => None,
     }
 }

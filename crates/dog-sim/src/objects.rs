@@ -2,8 +2,8 @@
 //! record what they see.
 
 use dog::{
-    Alarm, Body, ClientId, Close, CloseCode, Context, Failure, Group, GroupContext, Limit, Message, Policy, Replica,
-    ReplicaId, Request, Response, Result, Socket, To,
+    Alarm, Body, ClientId, Close, CloseCode, Context, Failure, Group, GroupContext, Limit, Log, Message, Policy, ROOM,
+    Replica, ReplicaId, Request, Response, Result, Socket, To, Unrecovered,
 };
 use http::StatusCode;
 
@@ -15,6 +15,7 @@ use crate::event_streams;
 use crate::group_verbs;
 use crate::late_identity;
 use crate::moment::MessageName;
+use crate::publications;
 use crate::seat_record::Door;
 use crate::tasks::{Activation, TaskCheck};
 use crate::topics;
@@ -78,6 +79,10 @@ impl Group for Hall {
         self.rules.policy
     }
 
+    fn log(&self, topic: &str) -> Log {
+        self.witness.record().logs().of_run().log(topic)
+    }
+
     async fn clusterize(&self, cx: &GroupContext, _: &ClientId) -> Result<ReplicaId> {
         may_activate(&self.witness)?;
         Ok(cx.unique_replica())
@@ -91,6 +96,11 @@ impl Group for Hall {
         match dog::query_param(&request, "do").as_deref() {
             Some("panic") => panic_quietly(&self.witness),
             Some("fail") => Err(Failure::new("asked to fail")),
+            Some("publish") => {
+                let topic = dog::query_param(&request, "topic").unwrap_or_default();
+                publications::obey(&self.witness, cx, ("publish-two", &topic)).await;
+                Ok(dog::text_response(StatusCode::OK, "published"))
+            }
             Some("task") => {
                 let (mut task, cx) = (self.activation.task(cx.now()), cx.clone());
                 let mut interval = cx.interval(task.period());
@@ -157,6 +167,7 @@ impl Replica for Desk {
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         self.begins(socket, "on_open");
+        self.witness.record().logs().subscribed(socket.id(), cx.group(), ROOM);
         late_identity::opens(&self.witness, socket, cx.now() + self.rules.policy.assign_deadline, self.rules.doubles);
         event_streams::greet(socket);
         self.attach(socket);
@@ -193,6 +204,10 @@ impl Replica for Desk {
             _ => {}
         }
         Ok(asked)
+    }
+
+    async fn on_lost(&self, cx: &Context<Self>, topic: &str, reason: Unrecovered, sockets: &[Socket]) -> Result {
+        publications::lost(&self.witness, cx, (topic, reason), sockets)
     }
 
     async fn on_alarm(&self, cx: &Context<Self>, alarm: Alarm) -> Result {
@@ -289,6 +304,9 @@ impl Desk {
             ("task", _) => self.begin_task(cx)?,
             ("attach", _) => self.attach(socket),
             ("assign", client) => self.assign(cx, socket, &ClientId::new(client)?).await,
+            (verb, topic) if publications::VERBS.contains(&verb) => {
+                publications::obey(&self.witness, cx, (verb, topic)).await;
+            }
             (verb, topic) if topics::VERBS.contains(&verb) => {
                 topics::obey(&self.witness, cx, socket, (verb, topic), || {
                     self.witness.record().next_message(self.life)

@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) faults: u32,
     /// How many of 1,000 activations fail.
     pub(crate) activations_fail: u32,
+    /// How many of 1,000 actions are about publications.
+    pub(crate) publications: u32,
 }
 
 impl Plan {
@@ -60,6 +62,8 @@ impl Plan {
             outages,
             faults: *random.pick(&[0, 30, 80]),
             activations_fail: if cuts > 0 { *random.pick(&[0, 50]) } else { 0 },
+            // A log in memory keeps its Group there, so that most runs are without one.
+            publications: if seed % 5 < 2 { 300 } else { 0 },
         }
     }
 }

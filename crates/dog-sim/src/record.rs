@@ -7,8 +7,10 @@ use dog::{Epoch, GroupId, ReplicaId, SocketId, Timestamp};
 use dog_testing::world::{Random, World};
 
 use crate::call_record::CallRecord;
-use crate::checks::Checks;
+use crate::checks::{Checks, Violation};
 use crate::late_record::LateRecord;
+use crate::log_record::LogRecord;
+use crate::logs_of_run::LogsOfRun;
 use crate::moment::{MessageName, Moment};
 use crate::owed::Owed;
 use crate::say_record::SayRecord;
@@ -17,13 +19,6 @@ use crate::stored::{ObjectId, Stored};
 use crate::task_record::TaskRecord;
 use crate::topic_record::TopicRecord;
 use crate::verb_record::VerbRecord;
-
-/// A promise that was broken.
-#[derive(Clone, Debug)]
-pub(crate) struct Violation {
-    pub(crate) promise: u8,
-    pub(crate) what: String,
-}
 
 /// The handler calls of one socket.
 #[derive(Debug, Default)]
@@ -74,6 +69,7 @@ pub(crate) struct RunRecord {
     stored: Stored,
     tasks: TaskRecord,
     topics: TopicRecord,
+    logs: LogRecord,
     late: LateRecord,
     says: SayRecord,
     calls: CallRecord,
@@ -109,6 +105,7 @@ impl RunRecord {
             stored: Stored::default(),
             tasks: TaskRecord::default(),
             topics: TopicRecord::default(),
+            logs: LogRecord::new(LogsOfRun::new(seed)),
             late: LateRecord::default(),
             says: SayRecord::default(),
             calls: CallRecord::default(),
@@ -180,6 +177,7 @@ impl RunRecord {
         record.is_open = false;
         self.seats.socket_ends(life);
         self.owed.retain(|(_, owed), _| *owed != socket);
+        self.logs.unsubscribed(socket, None);
     }
 
     /// Promise 7: a handler begins.
@@ -279,6 +277,11 @@ impl RunRecord {
     /// Returns what is known of clients that become known later.
     pub(crate) fn late(&mut self) -> &mut LateRecord {
         &mut self.late
+    }
+
+    /// Returns what is known of publications.
+    pub(crate) fn logs(&mut self) -> &mut LogRecord {
+        &mut self.logs
     }
 
     /// Returns what is known of topics.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dog::{Alarm, ReplicaId, SocketId, Timestamp};
+use dog::{Alarm, Error, GroupId, LogEpoch, Position, Publication, ReplicaId, SocketId, Timestamp};
 
+use crate::log_record::Now;
+use crate::publications::number;
 use crate::record::{RunRecord, SocketRecord};
 use crate::stored::ObjectId;
 
@@ -103,6 +105,56 @@ impl RunRecord {
         let open = self.open_sockets();
         let outcome = self.late().check_due(now, |socket| open.contains(&socket));
         self.check(12, outcome);
+    }
+
+    /// The time, and the current life of this Group.
+    pub(crate) fn now_of(&self, group: GroupId) -> Now {
+        (self.now, self.current_life(*group.as_bytes()))
+    }
+
+    /// Promise 18: the answer to a publication.
+    pub(crate) fn published(&mut self, number: u64, answer: &Result<Position, Error>) {
+        let Some(group) = self.logs().group_of(number) else { return };
+        let now = self.now_of(group);
+        let outcome = self.logs().ends(number, answer, now);
+        self.check(18, outcome);
+    }
+
+    /// Promise 18: a life of a Group shows a publication to somebody.
+    pub(crate) fn publication_is_shown(&mut self, topic: &str, epoch: &LogEpoch, publication: &Publication, life: u64) {
+        let Some(number) = number(&publication.message) else { return };
+        let position = Position::new(epoch.clone(), publication.offset);
+        let now = (self.now, life);
+        let outcome = self.logs().is_shown(number, topic, (&position, Some(publication.at)), now);
+        self.check(18, outcome);
+    }
+
+    /// A life of a Group sends a publication to those who may be subscribed. What a life sends that is over does not count.
+    pub(crate) fn publication_is_sent(&mut self, epoch: &LogEpoch, publication: &Publication, life: u64) {
+        let Some(number) = number(&publication.message) else { return };
+        let group = self.logs().group_of(number);
+        if group.is_some_and(|group| self.current_life(*group.as_bytes()) == life) {
+            self.logs().is_sent(number, &Position::new(epoch.clone(), publication.offset));
+        }
+    }
+
+    /// Promise 18: a Group shows a part of a log.
+    pub(crate) fn page_is_shown(&mut self, (topic, life): (&str, u64), head: &Position, publications: &[Publication]) {
+        publications.iter().for_each(|publication| self.publication_is_shown(topic, head.epoch(), publication, life));
+    }
+
+    /// Promise 17: a socket receives a publication.
+    pub(crate) fn hears_publication(&mut self, socket: SocketId, number: u64) {
+        let now = self.now;
+        let outcome = self.logs().hears(socket, number, now);
+        self.check(17, outcome);
+    }
+
+    /// Promise 17: sockets were told in time what they have missed.
+    pub(crate) fn check_told(&mut self) {
+        let (open, now) = (self.open_sockets(), self.now);
+        let outcome = self.logs().check_told(now, |socket| open.contains(&socket));
+        self.check(17, outcome);
     }
 
     /// Promise 20: a socket has the topics that it has subscribed to, also after each hibernation of its Replica.

@@ -12,6 +12,7 @@ use dog_testing::world::{ClientKey, DiskConfig, Driver, Micros, Weather, World};
 
 use crate::closing::ClosingCheck;
 use crate::entries::RECORD;
+use crate::log_check::LogCheck;
 use crate::placement::PlacementCheck;
 use crate::run::Run;
 use crate::seat_record::Door;
@@ -55,6 +56,7 @@ impl<'run> Settlement<'run> {
         self.check_unassigned();
         self.run.witness().record().check_calls();
         self.check_stored();
+        LogCheck::new(self.run).check();
         // A verb that closes sockets comes last: it leaves Replicas that are parked soon.
         if !self.check_hibernation() || !self.check_broadcasts() || !VerbCheck::new(self.run).check() {
             return false;
@@ -251,7 +253,8 @@ impl<'run> Settlement<'run> {
 
     fn is_used(&self, group: Object) -> bool {
         let Object::Group(address) = group else { return false };
-        self.run.witness().record().open_sockets_of(address.group).next().is_some()
+        let (now, mut record) = (self.run.world().now(), self.run.witness().record());
+        record.open_sockets_of(address.group).next().is_some() || record.logs().keep(address.group, now)
     }
 
     /// Promises 11 and 21: acknowledged entries are on disk, and alarms have rung.
@@ -282,6 +285,7 @@ impl<'run> Settlement<'run> {
                 senders.insert(address.replica, client);
             }
         }
+        LogCheck::new(self.run).publish();
         let first = self.run.next_command();
         for client in senders.into_values().chain(self.run.streams().open()) {
             self.run.command(client, "all", "");
@@ -291,6 +295,7 @@ impl<'run> Settlement<'run> {
             return false;
         }
         self.run.witness().record().check_says(first);
+        LogCheck::new(self.run).check();
         ClosingCheck::new(self.run).check() && PlacementCheck::new(self.run).check()
     }
 }

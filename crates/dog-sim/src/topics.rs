@@ -4,6 +4,7 @@
 use dog::{Context, Error, GroupId, Message, Replica, Result, Socket, To};
 
 use crate::group_verbs;
+use crate::logs_of_run::published;
 use crate::moment::MessageName;
 use crate::sent::Sent;
 use crate::witness::Witness;
@@ -46,6 +47,9 @@ async fn subscribe<R: Replica>(witness: &Witness, cx: &Context<R>, socket: &Sock
     let mut record = witness.record();
     let now = record.moment();
     record.topics().subscribe_ends(socket.id(), topic, was_subscribed || subscribed.is_ok(), now);
+    if subscribed.is_ok() && !was_subscribed {
+        record.logs().subscribed(socket.id(), cx.group(), published(topic));
+    }
     let sends = record.random.happens(300);
     drop(record);
     if sends {
@@ -59,6 +63,7 @@ fn unsubscribe(witness: &Witness, socket: &Socket, topic: &str) {
         let mut record = witness.record();
         let now = record.moment();
         record.topics().unsubscribed(socket.id(), topic, now);
+        record.logs().unsubscribed(socket.id(), Some(topic));
         record.owed.retain(|(_, owed), message| *owed != socket.id() || message.topic.as_deref() != Some(topic));
     }
 }

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use dog::{Epoch, Message, ReplicaId, SocketId};
+use dog::internal::LogTopic;
+use dog::{Epoch, LogEpoch, Message, Publication, ReplicaId, SocketId};
 use dog_engine::address::{Object, ReplicaAddress, Targets, Ticket, TicketId};
 use dog_testing::world::{Admission, ClientKey, ClientState, HEARD_WITHIN, Life, Micros, Observer, World};
 
 use crate::event_streams::StreamClients;
 use crate::moment::MessageName;
 use crate::owed::Owed;
+use crate::publications::PUBLISHER;
 use crate::record::SocketRecord;
 use crate::sent::Sent;
 use crate::witness::Witness;
@@ -157,6 +159,9 @@ impl Watch {
     /// The client of a socket has received a message.
     pub(crate) fn hears(&self, socket: SocketId, message: &Message) {
         let Some(parsed) = parse(message) else { return };
+        if parsed.name.0 == PUBLISHER {
+            return self.hears_publication(socket, &parsed);
+        }
         self.check_order(socket, &parsed);
         let mut record = self.witness.record();
         record.owed.remove(&(parsed.name, socket));
@@ -179,6 +184,15 @@ impl Watch {
         }
     }
 
+    fn hears_publication(&self, socket: SocketId, message: &Parsed<'_>) {
+        let mut record = self.witness.record();
+        record.hears_publication(socket, message.name.1);
+        if let Some(topic) = message.topic {
+            let outcome = record.topics().hears(socket, topic, message.name);
+            record.check(20, outcome);
+        }
+    }
+
     /// Whether the client of a socket reads, and has always done so.
     fn is_read(&self, world: &World, (socket, client): (SocketId, Option<ClientKey>)) -> bool {
         self.streams.is_read(socket).unwrap_or_else(|| {
@@ -193,6 +207,7 @@ impl Watch {
         let mut record = self.witness.record();
         record.now = now;
         record.faults(&world);
+        record.check_told();
         let late = record.owed.iter().filter(|(_, owed)| now.since(owed.since) > IN_TIME);
         let late: Vec<((MessageName, SocketId), Owed)> = late.map(|(name, owed)| (*name, owed.clone())).collect();
         if late.is_empty() {
@@ -251,6 +266,15 @@ impl Observer for Watch {
         if let Some(parsed) = parse(message) {
             self.witness.record().asked(parsed.name, to);
         }
+    }
+
+    fn shows(&self, from: &Life, topic: &LogTopic, (epoch, publications): (&LogEpoch, &[Publication])) {
+        let (mut record, life) = (self.witness.record(), from.epoch().as_u64());
+        publications.iter().for_each(|one| record.publication_is_shown(topic.name(), epoch, one, life));
+    }
+
+    fn sends(&self, from: &Life, epoch: &LogEpoch, publication: &Publication) {
+        self.witness.record().publication_is_sent(epoch, publication, from.epoch().as_u64());
     }
 
     fn addresses(&self, from: &Life, to: &Targets, message: &Message) {

@@ -6,6 +6,8 @@ use dog_testing::world::{ClientKey, Micros};
 
 use crate::group_verbs;
 use crate::late_identity::ANONYMOUS;
+use crate::logs_of_run::PUBLISHED;
+use crate::publications;
 use crate::run::Run;
 use crate::settle::Settlement;
 use crate::topics;
@@ -104,6 +106,9 @@ impl<'run> Workload<'run> {
         if self.happens(plan.faults) {
             return self.fail();
         }
+        if plan.publications > 0 && self.happens(plan.publications) {
+            return self.publish();
+        }
         match self.below(20) {
             0..=6 => self.connect(),
             7 => {
@@ -173,6 +178,25 @@ impl<'run> Workload<'run> {
         self.run.command(client, verb, &about);
         if self.happens(300) {
             self.run.command(client, "all", "");
+        }
+    }
+
+    /// Publishes, reads the history, or subscribes to what is published.
+    fn publish(&mut self) {
+        let topic = self.pick(PUBLISHED).to_owned();
+        match self.below(10) {
+            0..=2 => {
+                let request = self.pick(publications::REQUESTS);
+                self.request(&format!("{request}&topic={topic}"));
+            }
+            3 => self.speak("subscribe"),
+            _ => match self.any_open() {
+                Some(client) => {
+                    let verb = self.pick(publications::VERBS);
+                    self.run.command(client, verb, &topic);
+                }
+                None => self.connect(),
+            },
         }
     }
 

@@ -53,11 +53,15 @@ pub enum Bug {
     KeptTicket,
     /// `subscribe` ends before the Group knows the topic. Needs the feature `bugs`.
     UnawaitedSubscription,
+    /// A Replica does not notice that publications are missing. Needs the feature `bugs`.
+    UnnoticedGap,
+    /// A Group does not repeat where its logs end. Needs the feature `bugs`.
+    UnrepeatedHead,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -81,6 +85,8 @@ impl Bug {
         Self::IgnoredClosing,
         Self::KeptTicket,
         Self::UnawaitedSubscription,
+        Self::UnnoticedGap,
+        Self::UnrepeatedHead,
     ];
 
     /// Returns its name on the command line.
@@ -109,6 +115,8 @@ impl Bug {
             Self::IgnoredClosing => "ignored-closing",
             Self::KeptTicket => "kept-ticket",
             Self::UnawaitedSubscription => "unawaited-subscription",
+            Self::UnnoticedGap => "unnoticed-gap",
+            Self::UnrepeatedHead => "unrepeated-head",
         }
     }
 }

@@ -2,10 +2,13 @@
 
 use std::rc::Rc;
 
+use dog::internal::{LogEpoch, LogTopic, LogVerb, LogVerbAnswer, Publication};
 use dog::{Body, Epoch, Error, Request, Response};
 use dog_engine::address::{GroupAddress, Object, ReplicaAddress, Targets, Ticket};
 use dog_engine::host::Fetched;
-use dog_engine::message::{GroupAnswer, GroupCall, GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
+use dog_engine::message::{
+    GroupAnswer, GroupCall, GroupCast, PublicationDelivery, ReplicaAnswer, ReplicaCall, ReplicaCast,
+};
 use dog_engine::reply::Reply;
 use dog_engine::wire::may_repeat_to_group;
 
@@ -20,6 +23,27 @@ use super::reply::ReplySender;
 
 /// With the bug "unawaited join", an UpdateView arrives this much later than it is answered.
 const UNAWAITED: Micros = 400_000;
+
+/// The topic whose publications the answer to a call may have.
+fn topic_of(call: &GroupCall) -> Option<&LogTopic> {
+    match call {
+        GroupCall::Missed(call) => Some(&call.topic),
+        GroupCall::Log { verb: LogVerb::History { topic, .. }, .. } => Some(topic),
+        _ => None,
+    }
+}
+
+/// The publications in an answer.
+fn shown_by(answer: &GroupAnswer) -> Option<(&LogEpoch, &[Publication])> {
+    match answer {
+        GroupAnswer::Missed(answer) => {
+            let page = answer.missed.page.as_ref().ok()?;
+            Some((answer.missed.head.position.epoch(), &page.publications))
+        }
+        GroupAnswer::Log(LogVerbAnswer::History(page)) => Some((page.head.epoch(), &page.publications)),
+        _ => None,
+    }
+}
 
 impl Mail {
     pub(super) fn call_group(
@@ -36,6 +60,7 @@ impl Mail {
         let route = self.route(from, object);
         self.traffic().count(&call);
         let label = labels::group_call(&call);
+        let topic = topic_of(&call).cloned();
         let again = (may_repeat_to_group(&call) && self.comes_twice()).then(|| call.clone());
         let (this, of_copy) = (Rc::clone(self), Rc::clone(self));
         self.send(
@@ -45,7 +70,8 @@ impl Mail {
             || label,
             move |running| {
                 let answer = this.answer(route, Rc::clone(&running.life), reply);
-                running.group().call(call, this.reserving(answer));
+                let answer = this.watched(&running.life, topic, answer);
+                running.group().call(call, answer);
             },
         );
         if let Some(call) = again {
@@ -56,18 +82,30 @@ impl Mail {
                 (MessageKind::Call, WithoutLife::Begin),
                 || label,
                 move |running| {
-                    running.group().call(call, of_copy.reserving(Reply::new(drop)));
+                    let answer = of_copy.watched(&running.life, None, Reply::new(drop));
+                    running.group().call(call, answer);
                 },
             );
         }
     }
 
-    /// Tells the observer when the Group answers with a ticket.
-    fn reserving(self: &Rc<Self>, reply: Reply<GroupAnswer>) -> Reply<GroupAnswer> {
-        let this = Rc::clone(self);
+    /// Tells the observer when the Group answers with a ticket, or with publications of this topic.
+    fn watched(
+        self: &Rc<Self>,
+        group: &Rc<Life>,
+        topic: Option<LogTopic>,
+        reply: Reply<GroupAnswer>,
+    ) -> Reply<GroupAnswer> {
+        let (this, group) = (Rc::clone(self), Rc::clone(group));
         Reply::new(move |answer| {
             if let Ok(GroupAnswer::Identified(ticket)) = &answer {
                 this.core().observe(|observer| observer.reserves(ticket));
+            }
+            if let (Ok(answer), Some(topic)) = (&answer, &topic)
+                && let Some(shown) = shown_by(answer)
+                && group.is_alive()
+            {
+                this.core().observe(|observer| observer.shows(&group, topic, shown));
             }
             reply.send(answer);
         })
@@ -194,7 +232,15 @@ impl Mail {
                 self.core().observe(|observer| observer.addresses(from, to, &delivery.message));
                 (MessageKind::Delivery, "Deliver to a topic")
             }
-            ReplicaCast::Publication(_) => (MessageKind::Delivery, "Publication"),
+            ReplicaCast::Publication(PublicationDelivery { topic, epoch, publication, .. }) => {
+                let shown = (epoch, std::slice::from_ref(publication));
+                self.core().observe(|observer| {
+                    observer.shows(from, topic, shown);
+                    observer.sends(from, epoch, publication);
+                });
+                // It can be lost: the Replica notices that, and fetches it.
+                (MessageKind::Repeatable, "Publication")
+            }
             ReplicaCast::Presence(..) => (MessageKind::Repeatable, "Presence"),
             ReplicaCast::PresenceHead(..) => (MessageKind::Repeatable, "Version of the presence"),
             ReplicaCast::LogHead(_) => (MessageKind::Repeatable, "Head of a log"),

@@ -1,5 +1,6 @@
 //! [`Observer`]: is told what happens in a world, so that it can check it.
 
+use dog::internal::{LogEpoch, LogTopic, Publication};
 use dog::{Epoch, Message, ReplicaId, SocketId};
 use dog_engine::address::{Object, Targets, Ticket, TicketId};
 
@@ -12,6 +13,10 @@ pub trait Observer {
     fn hands_over(&self, from: &Life, message: &Message);
     /// A life sends a message to other Replicas, over routes that lose nothing unless they are cut.
     fn addresses(&self, from: &Life, to: &Targets, message: &Message);
+    /// A life of a Group shows publications of this epoch of a log: it sends them, or answers a call with them.
+    fn shows(&self, from: &Life, topic: &LogTopic, publications: (&LogEpoch, &[Publication]));
+    /// A life of a Group sends a publication, which it has shown, to Replicas that may have subscribers.
+    fn sends(&self, from: &Life, epoch: &LogEpoch, publication: &Publication);
     /// A life calls another Replica to deliver a message and to confirm it.
     fn asks(&self, to: ReplicaId, message: &Message);
     /// A client has received a message.

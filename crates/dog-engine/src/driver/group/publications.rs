@@ -21,6 +21,7 @@ use crate::driver::call_time::LONGEST;
 use crate::driver::calls::{deadline_passed, unexpected_answer};
 use crate::driver::object::{note_event, over, start};
 use crate::driver::sleep::Sleep;
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{Host, Lifecycle, Scheduler, Transport};
 use crate::log::NewPublication;
 use crate::message::{Acknowledgement, GroupAnswer, HeadDelivery, MissedCall, PublicationDelivery, ReplicaCast};
@@ -340,7 +341,7 @@ fn tend_now<G: Publishes>(group: &G) -> Option<Duration> {
     let (now, books) = (group.core().host().now(), group.books()?);
     let audience = |topic: &LogTopic| Audience::of(&books, topic).all();
     let due = group.publications().logs.borrow_mut().due(now, audience);
-    for (topic, position, replicas) in due {
+    for (topic, position, replicas) in due.into_iter().filter(|_| !is_planted(Fault::HeadIsNotRepeated)) {
         let head = ReplicaCast::LogHead(HeadDelivery { topic, position });
         group.core().host().cast_replicas(&targets(group, replicas), head);
     }

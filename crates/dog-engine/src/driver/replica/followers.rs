@@ -13,6 +13,7 @@ use super::confirming::{Confirming, not_counted};
 use super::topics::{Subscribable, ask_for_topics};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
 use crate::driver::object::watch;
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{Scheduler, Transport};
 use crate::log::{Arrival, Follower, LogHead, Recorded};
 use crate::message::{
@@ -175,6 +176,7 @@ pub(super) fn publication_came<R: Follows>(
             deliver_what_waits(driver, &topic);
             acknowledge_soon(driver);
         }
+        Some(Arrival::Ahead) if is_planted(Fault::GapIsNotNoticed) => deliver(driver, &topic, &publication),
         Some(Arrival::Known) => {}
         Some(Arrival::Ahead | Arrival::OtherEpoch) => fetch(driver, &topic),
         None => {

@@ -1,0 +1,38 @@
+//! Which topics have a log in a run, and what it keeps: [`LogsOfRun`].
+
+use std::time::Duration;
+
+use dog::{Log, ROOM};
+
+/// The topics that something is published to. The last one has no log.
+pub(crate) const PUBLISHED: &[&str] = &[ROOM, "a", "b", "c"];
+
+/// Returns the topic of this name.
+pub(crate) fn published(name: &str) -> &'static str {
+    PUBLISHED.iter().find(|topic| **topic == name).copied().unwrap_or(ROOM)
+}
+
+/// The logs of the Groups of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogsOfRun {
+    /// What decides which bounds they have.
+    seed: u64,
+}
+
+impl LogsOfRun {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// What the Groups keep of a topic.
+    pub(crate) fn log(self, topic: &str) -> Log {
+        let short = Duration::from_secs(1 + self.seed % 20);
+        match topic {
+            ROOM if self.seed.is_multiple_of(2) => Log::memory().age(short),
+            ROOM => Log::memory(),
+            "a" => Log::memory().publications(4).age(3 * short),
+            "b" => Log::memory().publications(1000).age(short),
+            _ => Log::none(),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What the App publishes in a run, and what it reads of its logs.
+
+use dog::{
+    Context, Error, Group, GroupContext, GroupHandle, GroupId, HistoryOrder, HistoryPage, Message, NewPublication,
+    Position, Replica, Request, Response, Result, Socket, Unrecovered,
+};
+use futures_util::future::join;
+use http::StatusCode;
+
+use crate::log_model::Page;
+use crate::logs_of_run::published;
+use crate::witness::Witness;
+
+/// The name under which all publications are numbered.
+pub(crate) const PUBLISHER: u64 = u64::MAX / 2;
+
+/// The commands of clients that are about publications. [`obey`] runs them.
+pub(crate) const VERBS: &[&str] = &["publish", "publish", "publish-two", "publish-key", "history"];
+
+/// The requests of clients that let the App or its Group publish.
+pub(crate) const REQUESTS: &[&str] =
+    &["/publish?do=publish", "/publish?do=publish-key", "/publish?do=history", "/group?do=publish"];
+
+/// How often something with a key is published until it has a position.
+const ATTEMPTS: usize = 3;
+
+/// Who publishes or reads.
+pub(crate) trait Publisher {
+    fn group(&self) -> GroupId;
+    /// Whether it is an object: its publications have an order.
+    fn is_object(&self) -> bool;
+    async fn publish(&self, topic: &str, publication: NewPublication) -> Result<Position, Error>;
+    async fn history(
+        &self,
+        topic: &str,
+        since: Option<&Position>,
+        order: HistoryOrder,
+        limit: usize,
+    ) -> Result<HistoryPage, Error>;
+}
+
+macro_rules! publisher {
+    ([$($of:tt)*] $type:ty, $is_object:literal, $group:expr) => {
+        impl<$($of)*> Publisher for $type {
+            fn group(&self) -> GroupId {
+                $group(self)
+            }
+
+            fn is_object(&self) -> bool {
+                $is_object
+            }
+
+            async fn publish(&self, topic: &str, publication: NewPublication) -> Result<Position, Error> {
+                <$type>::publish(self, topic, publication).await
+            }
+
+            async fn history(
+                &self,
+                topic: &str,
+                since: Option<&Position>,
+                order: HistoryOrder,
+                limit: usize,
+            ) -> Result<HistoryPage, Error> {
+                <$type>::history(self, topic, since, order, limit).await
+            }
+        }
+    };
+}
+
+publisher!([R: Replica] Context<R>, true, |cx: &Self| cx.group());
+publisher!([] GroupContext, true, |cx: &Self| cx.id());
+publisher!([G: Group] GroupHandle<G>, false, |group: &Self| group.id());
+
+/// Runs one of the [`VERBS`] on a topic.
+pub(crate) async fn obey(witness: &Witness, publisher: &impl Publisher, (verb, topic): (&str, &str)) {
+    let topic = published(topic);
+    match verb {
+        "publish-two" => {
+            // Both are called before one is answered.
+            join(publish(witness, publisher, topic), publish(witness, publisher, topic)).await;
+        }
+        "publish-key" => publish_with_key(witness, publisher, topic).await,
+        "history" => read(witness, publisher, topic).await,
+        _ => publish(witness, publisher, topic).await,
+    }
+}
+
+/// Answers a request for one of the [`VERBS`].
+pub(crate) async fn perform(witness: &Witness, group: &GroupHandle<impl Group>, request: &Request) -> Result<Response> {
+    let parameter = |name| dog::query_param(request, name).unwrap_or_default();
+    obey(witness, group, (&parameter("do"), &parameter("topic"))).await;
+    Ok(dog::text_response(StatusCode::OK, "done"))
+}
+
+/// Returns the number of a new publication, and its message.
+fn begin(witness: &Witness, publisher: &impl Publisher, topic: &'static str, has_key: bool) -> (u64, NewPublication) {
+    let mut record = witness.record();
+    let (_, number) = record.next_message(PUBLISHER);
+    let life = Some(record.running_life()).filter(|_| publisher.is_object());
+    let now = record.now;
+    record.logs().begins(number, (publisher.group(), topic), life, has_key, now);
+    let topic = if topic.is_empty() { String::new() } else { format!(" {topic}") };
+    (number, NewPublication::new(Message::text(format!("p {PUBLISHER} {number} -{topic}"))))
+}
+
+async fn publish(witness: &Witness, publisher: &impl Publisher, topic: &'static str) {
+    let (number, publication) = begin(witness, publisher, topic, false);
+    let answer = publisher.publish(topic, publication).await;
+    witness.record().published(number, &answer);
+}
+
+/// Publishes again what may not have been published.
+async fn publish_with_key(witness: &Witness, publisher: &impl Publisher, topic: &'static str) {
+    let (number, publication) = begin(witness, publisher, topic, true);
+    for _ in 0..ATTEMPTS {
+        let answer = publisher.publish(topic, publication.clone().key(number.to_be_bytes().to_vec())).await;
+        witness.record().published(number, &answer);
+        let repeats = witness.record().random.happens(300);
+        match answer {
+            Ok(_) if !repeats => return,
+            Err(error) if !error.is_deadline() && !error.is_unreachable() && !error.is_handler() => return,
+            _ => {}
+        }
+    }
+}
+
+/// Reads a page that begins anywhere.
+async fn read(witness: &Witness, publisher: &impl Publisher, topic: &'static str) {
+    let (group, since, order, limit, asked) = {
+        let mut record = witness.record();
+        let (group, pick) = (publisher.group(), record.random.number());
+        let since = record.logs().any_position(group, topic, pick).filter(|_| pick % 3 > 0);
+        let order = *record.random.pick(&[HistoryOrder::OldestFirst, HistoryOrder::NewestFirst]);
+        let limit = *record.random.pick(&[1, 3, 1000]);
+        (group, since, order, limit, record.now)
+    };
+    let answer = publisher.history(topic, since.as_ref(), order, limit).await;
+    let mut record = witness.record();
+    let now = record.now_of(group);
+    match answer {
+        Ok(page) => {
+            record.page_is_shown((topic, now.1), &page.head, &page.publications);
+            let publications: Vec<_> =
+                page.publications.iter().filter_map(|one| Some((one.offset, number(&one.message)?, one.at))).collect();
+            let (head, more, since) = (&page.head, page.more, since.as_ref());
+            let page = Page { head, publications: &publications, more, since, order, limit, asked: (asked, now.0) };
+            let outcome = record.logs().check_page(group, topic, &page);
+            record.check(18, outcome);
+        }
+        Err(error) => {
+            if let Some(reason) = error.unrecovered() {
+                let outcome = record.logs().check_no_page((group, topic), since.as_ref(), reason, now);
+                record.check(18, outcome);
+            }
+        }
+    }
+}
+
+/// The number in the message of a publication.
+pub(crate) fn number(message: &Message) -> Option<u64> {
+    let mut words = message.as_text()?.split(' ');
+    (words.next() == Some("p")).then(|| words.nth(1)?.parse().ok()).flatten()
+}
+
+/// These sockets are told that publications are lost. Some go on.
+pub(crate) fn lost<R: Replica>(
+    witness: &Witness,
+    cx: &Context<R>,
+    (topic, reason): (&str, Unrecovered),
+    sockets: &[Socket],
+) -> Result {
+    let topic = published(topic);
+    let mut record = witness.record();
+    let now = record.now_of(cx.group());
+    let outcome = record.logs().lost((cx.group(), topic), reason, sockets.iter().map(Socket::id), now);
+    record.check(17, outcome);
+    if record.random.happens(100) {
+        return Err(dog::Failure::new("it cannot go on"));
+    }
+    let closed: Vec<&Socket> = sockets.iter().filter(|_| record.random.happens(300)).collect();
+    drop(record);
+    closed.iter().for_each(|socket| socket.close(dog::CloseCode::TRY_AGAIN, reason.as_str()));
+    Ok(())
+}
