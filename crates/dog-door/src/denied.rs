@@ -41,7 +41,7 @@ pub enum ComeBack {
 /// | the token or its client was revoked | 403 | [4403](FORBIDDEN) | `Never` |
 /// | the keys cannot be fetched now, or it is not known what was revoked | 503 | 1013 | `Later` |
 ///
-/// In [`App::fetch`](dog::App::fetch), answer with [`refuse`](Self::refuse), which chooses the form that the client can read. A page
+/// In [`App::fetch`], answer with [`refuse`](Self::refuse), which chooses the form that the client can read. A page
 /// cannot read the status of a failed handshake: it only sees that the socket did not open. So a proper handshake is accepted
 /// and closed with the code. `?` and [`response`](Self::response) refuse with the status, before the upgrade. A socket that is
 /// open is closed with [`close_code`](Self::close_code) and [`text`](Self::text).
@@ -161,7 +161,7 @@ impl fmt::Display for Denied {
     }
 }
 
-/// So that `?` in [`App::fetch`](dog::App::fetch) refuses with the status and the text. As with
+/// So that `?` in [`App::fetch`] refuses with the status and the text. As with
 /// [`Failure::status`], the server does not log a 401 or a 403.
 // `Denied` does not implement `std::error::Error`: as one, it would become a failure that answers 500.
 impl From<Denied> for Failure {
