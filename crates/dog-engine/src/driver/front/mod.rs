@@ -21,7 +21,7 @@ use crate::repeats::log_limited;
 pub use port::app_port;
 pub(super) use port::object_port;
 
-/// When a client that is answered with 503 may come back, in seconds.
+/// When a client that is answered with 429 or 503 may come back, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Runs a user's App on one host.
@@ -65,7 +65,7 @@ impl<A: App, H: Host> Front<A, H> {
             log_limited!(self.host, error, "a request failed", "a request failed: {failure}");
         }
         let mut response = dog::text_response(error.status(), error.public_text());
-        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&response.status()) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
