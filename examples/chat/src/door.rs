@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// The longest name, in bytes: that of a [`ClientId`].
 const MAX_NAME: usize = 256;
 
-/// Who may enter, and under which name. The [`Env`](dog::Env) must hold one.
+/// Who may enter, and under which name. The [`Env`] must hold one.
 pub enum Door {
     /// Everybody is who the address says: `?u=ann` makes you ann. Only for demos and tests.
     Open,
