@@ -35,7 +35,7 @@ pub enum Arrival {
 pub enum Recovery {
     /// How many there are, or why they cannot be given.
     Known(Result<u64, Unrecovered>),
-    /// The newest of the log are needed: [`Follower::fill`]. After that, [`Follower::recover_now`] knows it, for this position
+    /// The newest of the log are needed: [`Follower::fill`]. After that, [`Follower::recover_now`] says it, for this position
     /// and all others that came before the question. A socket that comes while the Group is being asked may have seen more
     /// elsewhere than the answer has: for that one, [`Follower::recover`] decides again.
     AskGroup,
@@ -223,7 +223,7 @@ impl Follower {
         } else {
             self.is_before(since, now) && self.before == Before::Unknown
         };
-        if is_unclear { Recovery::AskGroup } else { Recovery::Known(self.recover_now(since, now)) }
+        if is_unclear { Recovery::AskGroup } else { self.recover_now(since, now) }
     }
 
     /// Whether only [`Before`] can say what was after a position.
@@ -233,23 +233,24 @@ impl Follower {
     }
 
     /// What came after the position of a socket that has come back, when the Group was asked after that. Of a position that this Replica
-    /// has not come to yet, and the log has, it is nothing so far.
-    ///
-    /// # Errors
-    /// The reason why it cannot be given.
-    pub fn recover_now(&mut self, since: &Position, now: Timestamp) -> Result<u64, Unrecovered> {
+    /// has not come to yet, and the log has, it is nothing so far. The Group has to be asked again if the Replica has
+    /// [shrunk](Self::shrink) meanwhile: then its answer may not reach up to what is here.
+    pub fn recover_now(&mut self, since: &Position, now: Timestamp) -> Recovery {
         if since.epoch() != self.window.epoch() {
             self.refuse(since.epoch());
-            return Err(Unrecovered::EpochUnknown);
+            return Recovery::Known(Err(Unrecovered::EpochUnknown));
         }
         if (self.window.next()..=self.head).contains(&since.offset()) {
-            return Ok(0);
+            return Recovery::Known(Ok(0));
         }
-        if self.is_before(since, now) {
-            let is_expired = self.before == Before::Expired;
-            return Err(if is_expired { Unrecovered::Expired } else { Unrecovered::GapTooLarge });
+        if !self.is_before(since, now) {
+            return Recovery::Known(self.window.recover(since, AnswerBounds::RECOVERY, now));
         }
-        self.window.recover(since, AnswerBounds::RECOVERY, now)
+        match self.before {
+            Before::Unknown => Recovery::AskGroup,
+            Before::Expired => Recovery::Known(Err(Unrecovered::Expired)),
+            Before::TooMany => Recovery::Known(Err(Unrecovered::GapTooLarge)),
+        }
     }
 
     fn refuse(&mut self, epoch: &LogEpoch) {

@@ -103,19 +103,29 @@ impl Replica {
             self.sockets.insert(socket, State::Live);
             return Ok(());
         };
-        match follower.recover(&since, now) {
-            Recovery::Known(known) => self.recovered(socket, &since, known, seen, now),
-            Recovery::AskGroup => {
-                let is_asking_now = self.outgoing.iter().any(|mail| matches!(mail, Mail::Ask(_, Ask::Tail)));
-                let is_late = self.is_filling && !is_asking_now;
-                self.sockets.insert(socket, State::Returning { is_late });
-                if !self.is_filling {
-                    self.is_filling = true;
-                    self.ask(Ask::Tail);
-                }
-                Ok(())
+        let recovery = follower.recover(&since, now);
+        self.recover(socket, &since, recovery, seen, now)
+    }
+
+    fn recover(
+        &mut self,
+        socket: usize,
+        since: &Position,
+        recovery: Recovery,
+        seen: &mut Seen<'_>,
+        now: Timestamp,
+    ) -> Checked {
+        let Recovery::Known(known) = recovery else {
+            let is_asking_now = self.outgoing.iter().any(|mail| matches!(mail, Mail::Ask(_, Ask::Tail)));
+            let is_late = self.is_filling && !is_asking_now;
+            self.sockets.insert(socket, State::Returning { is_late });
+            if !self.is_filling {
+                self.is_filling = true;
+                self.ask(Ask::Tail);
             }
-        }
+            return Ok(());
+        };
+        self.recovered(socket, since, known, seen, now)
     }
 
     fn recovered(
@@ -258,8 +268,8 @@ impl Replica {
         let (Some(follower), Some(since)) = (&mut self.follower, seen.sockets[socket].position.clone()) else {
             return Ok(());
         };
-        let known = follower.recover_now(&since, now);
-        self.recovered(socket, &since, known, seen, now)
+        let recovery = follower.recover_now(&since, now);
+        self.recover(socket, &since, recovery, seen, now)
     }
 
     fn in_state(&self, is: impl Fn(&State) -> bool) -> Vec<usize> {

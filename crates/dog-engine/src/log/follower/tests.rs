@@ -131,10 +131,10 @@ fn one_question_answers_all_sockets_that_come_back() {
         assert_eq!(follower.recover(&position(since), at(0)), Recovery::Known(expected), "{since}");
     }
     assert_eq!(follower.recover(&position(2501), at(0)), Recovery::AskGroup);
-    assert_eq!(follower.recover_now(&position(2501), at(0)), Err(Unrecovered::Future));
+    assert_eq!(follower.recover_now(&position(2501), at(0)), Recovery::Known(Err(Unrecovered::Future)));
     let other = Position::new(epoch("x"), 1);
     assert_eq!(follower.recover(&other, at(0)), Recovery::AskGroup);
-    assert_eq!(follower.recover_now(&other, at(0)), Err(Unrecovered::EpochUnknown));
+    assert_eq!(follower.recover_now(&other, at(0)), Recovery::Known(Err(Unrecovered::EpochUnknown)));
     assert_eq!(follower.recover(&other, at(0)), Recovery::Known(Err(Unrecovered::EpochUnknown)));
 }
 
@@ -163,4 +163,17 @@ fn what_is_removed_for_memory_is_asked_for_and_what_expires_is_not() {
     assert_eq!(follower.window().first(), 11);
     assert_eq!(follower.recover(&position(9), later), Recovery::Known(Err(Unrecovered::Expired)));
     assert_eq!(follower.recover(&position(10), later), Recovery::Known(Ok(10)));
+}
+
+#[test]
+fn an_answer_that_does_not_reach_up_to_what_is_here_is_asked_for_again() {
+    let mut follower = follower(5);
+    assert_eq!(follower.recover(&position(0), at(0)), Recovery::AskGroup);
+    let answer = log(5).tail(AnswerBounds::RECOVERY, at(0));
+    assert_eq!(follower.came(&epoch("e"), &recorded(6), at(0)), Arrival::InOrder);
+    follower.shrink(0);
+    follower.fill(answer, at(0));
+    assert_eq!(follower.recover_now(&position(0), at(0)), Recovery::AskGroup);
+    follower.fill(log(6).tail(AnswerBounds::RECOVERY, at(0)), at(0));
+    assert_eq!(follower.recover_now(&position(0), at(0)), Recovery::Known(Ok(6)));
 }
