@@ -25,7 +25,7 @@ async fn turned_away(group: &TestGroup, query: &str, subprotocols: &str) -> Outc
 
 /// The refused stay connected while others come. The Replica has two seats, and both are for those.
 async fn refusal(stage: Stage) -> Outcome {
-    let group = stage.spread("pair", "refused");
+    let group = stage.pinned("pair", "refused");
     let mut refused = Vec::new();
     let mut clients = Vec::new();
     for name in ["ann", "bob"] {

@@ -116,8 +116,14 @@ impl Group {
             ensure!(self.known.is_empty(), "a new epoch begins, but {:?} are known", self.known);
             self.model.reset();
         } else {
-            let newest = self.known.values().max().map_or(0, |newest| newest.number);
-            ensure!(version.number >= newest, "it goes on with {version:?} although {:?} are known", self.known);
+            // A Replica may have learned of a later epoch after it was counted.
+            let progress = |version: &PresenceVersion| (version.epoch, version.number);
+            let newest = self.known.values().max().map(progress);
+            ensure!(
+                Some(progress(&version)) >= newest,
+                "it goes on with {version:?} although {:?} are known",
+                self.known
+            );
             self.model.go_on(roster, now);
         }
         log.seen(version, roster)?;
