@@ -120,7 +120,7 @@ impl Denied {
 
     /// Refuses a request in the form that its client can read. If it is to open a WebSocket, the connection is accepted and closed
     /// at once with [`close_code`](Self::close_code) and [`text`](Self::text)
-    /// ([`Dog::refuse_after_upgrade`]); nothing comes alive for it. Any other request gets [`response`](Self::response).
+    /// ([`Dog::refuse_after_upgrade`]); it activates no object. Any other request gets [`response`](Self::response).
     ///
     /// ```
     /// # use dog::{App, ClientId, Dog, Request, Response, Result};

@@ -8,7 +8,7 @@
 //!   fetches and who waits
 //! - `denied`: [`Denied`], and what a client that was refused should do
 //! - `expiry`: [`Expiry`], sockets whose token ends; `sessions`: [`Sessions`], signed cookies
-//! - `revocation`: [`Revocation`], tokens and clients that are called back; `RevocationList`, the Group that keeps them;
+//! - `revocation`: [`Revocation`], revoked tokens and clients; `RevocationList`, the Group that keeps them;
 //!   [`Revocations`], what a node knows of it
 //! - `provider`: the cryptography; `hs256`: what there is of it without public keys; `error`: [`DoorError`]
 

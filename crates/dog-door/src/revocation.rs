@@ -1,4 +1,4 @@
-//! Tokens and clients that are called back before their tokens end: [`Revocation`]. `list` is where they are kept, `copy` is what
+//! Tokens and clients that are revoked before their tokens end: [`Revocation`]. `list` is where they are kept, `copy` is what
 //! a node knows of them.
 
 mod copy;

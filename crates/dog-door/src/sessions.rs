@@ -30,7 +30,7 @@ const WRITTEN: [&str; 4] = ["sub", "aud", "iat", "exp"];
 /// `Secure` and the prefix `__Host-`, unless you say [`insecure`](Self::insecure): then only this host, and only over HTTPS, can
 /// set it. The cookie is signed and not encrypted: its user can read it.
 ///
-/// A session is called back before its end by [revoking](crate::Revocation::client) its client.
+/// To end a session early, [revoke](crate::Revocation::client) its client.
 ///
 /// ```
 /// use dog::http::{StatusCode, header};

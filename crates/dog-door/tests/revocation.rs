@@ -1,4 +1,4 @@
-//! What is called back before its token ends, on the clock of the test kit.
+//! Tokens and clients that are revoked before the token ends, on the clock of the test kit.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 

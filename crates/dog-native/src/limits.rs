@@ -42,7 +42,7 @@ impl AddressLimits {
         Some(too_fast(wait))
     }
 
-    /// Runs `answer`, which answers a request of `address`. Groups that it brings to life count for the address.
+    /// Runs `answer`, which answers a request of `address`. Groups that it activates count for the address.
     pub(crate) async fn on_behalf_of<T>(&self, address: Option<IpAddr>, answer: impl Future<Output = T>) -> T {
         match address.filter(|_| self.groups.is_some()) {
             Some(address) => ASKING.scope(address, answer).await,
@@ -50,7 +50,7 @@ impl AddressLimits {
         }
     }
 
-    /// Whether one more Group may come to life for `address` now.
+    /// Whether `address` may activate one more Group now.
     pub(crate) fn allows_group(&self, address: Option<IpAddr>, now: impl FnOnce() -> Duration) -> bool {
         let (Some(rates), Some(address)) = (&self.groups, address) else { return true };
         rates.take(address, now()).is_ok()

@@ -26,7 +26,7 @@ pub(crate) struct ReturnAddress {
     pub(crate) node: NodeId,
     pub(crate) worker: usize,
     pub(crate) call: u64,
-    /// The address whose request the App answers with this call, if the Groups that it brings to life are limited.
+    /// The address whose request the App answers with this call, if the Groups that it activates are limited.
     pub(crate) asking: Option<IpAddr>,
     /// The caller's span, for the log. It is empty, and costs nothing, if no subscriber wants spans.
     pub(crate) span: Span,

@@ -311,8 +311,8 @@ impl<A: App + Send + Sync> Server<A> {
         self.set(|config| config.requests_per_address = Some(rate))
     }
 
-    /// Sets how many Groups the requests of one remote address may bring to life on this node, typically per minute. Further requests
-    /// that would need another Group get an error, which answers 429 with `Retry-After`, and nothing comes to life for them; Groups
+    /// Sets how many Groups the requests of one remote address may activate on this node, typically per minute. Further requests
+    /// that would need another Group get an error, which answers 429 with `Retry-After`, and activate nothing; Groups
     /// that are in memory go on. Otherwise as [`requests_per_address`](Self::requests_per_address). Default: no limit.
     ///
     /// ```no_run

@@ -1,4 +1,4 @@
-//! What one address may do per second or minute: connections, requests, Groups that come to life.
+//! What one address may do per second or minute: connections, requests, activations of Groups.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 

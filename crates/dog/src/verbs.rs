@@ -37,7 +37,7 @@ pub enum GroupVerb {
     Gossip(Bytes),
     /// Hands a message of its client to an event stream.
     Hand { session: Session, message: Message },
-    /// Those who are in the Group after `after`: at most so many clients and connections together.
+    /// Those who are in the Group after `after`: at most this many clients and connections together.
     Presence { after: Option<PresenceCursor>, limit: u32, feature: Presences },
     /// How many are in the Group.
     PresenceCounts(Presences),

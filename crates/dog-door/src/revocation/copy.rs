@@ -17,7 +17,7 @@ use crate::denied::Denied;
 const TICK: Duration = Duration::from_millis(500);
 /// How many ticks an answer may take. A list that has nothing new answers after a second.
 const PATIENCE: u32 = 8;
-/// After so many ticks without an answer the copy is not relied on: 30 s.
+/// After this many ticks without an answer the copy counts as too old: 30 s.
 const STALE: u32 = 60;
 
 /// A copy with fewer entries is not worth a sweep.

@@ -1,4 +1,4 @@
-//! Tokens that are forged, of somebody else, or called back; and pages of other sites.
+//! Tokens that are forged, meant for another service, or revoked; and pages of other sites.
 
 use dog_test_support::client::{Client, handshake};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};

@@ -52,7 +52,7 @@ pub struct ServerArgs {
     /// Requests that one address may send per second; 10 times as many at once [default: no limit]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_second: Option<u32>,
-    /// Groups that one address may bring to life per minute [default: no limit]
+    /// Groups that one address may activate per minute [default: no limit]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     groups_per_minute: Option<u32>,
     #[command(flatten)]
@@ -146,7 +146,7 @@ impl ServerArgs {
     }
 }
 
-/// So many per second, and ten times as many at once: a page loads many files, and people share addresses.
+/// This rate per second, and ten times as many at once: a page loads many files, and people share addresses.
 fn with_bursts(per_second: u32) -> Rate {
     Rate::per_second(per_second).burst(per_second.saturating_mul(10))
 }

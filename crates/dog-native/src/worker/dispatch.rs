@@ -67,7 +67,7 @@ pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
     }
 }
 
-/// Whether one more object may come to life for a piece of mail.
+/// Whether one more object may be activated for a piece of mail.
 fn may_begin(worker: &Worker, mail: &Mail) -> Result<(), Error> {
     if worker.objects.are_at_their_limit() {
         worker.counters().objects_refused.one();
