@@ -21,7 +21,7 @@ pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
 
 /// Runs the part. One test after the other, so that what the other clients wait for is the attack.
 pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
-    let step = workspace.cargo_test().args(TEST).args(["--", "--nocapture", "--test-threads=1"]);
+    let step = workspace.cargo_test().args(TEST).args(["--", "--show-output", "--test-threads=1"]);
     let output = step.env(PROGRAM, &cluster::nats_server(workspace)?).run_and_keep()?;
     println!();
     measured(&output).for_each(|line| println!("{line}"));
