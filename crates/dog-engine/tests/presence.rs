@@ -20,6 +20,7 @@ use std::time::Duration;
 use dog_engine::presence::{PresenceBounds, PresenceSettings};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use storms::Op;
 
 /// The result of a check. The error describes the broken promise. It is not a panic, so that shrinking prints nothing.
 type Checked<T = ()> = Result<T, String>;
@@ -65,4 +66,27 @@ proptest! {
     ) {
         storms::run(settings, follows, &ops).map_err(TestCaseError::fail)?;
     }
+}
+
+/// A late report of an earlier life may be the first that a Group hears which has just woken. It counts the Replica all the same.
+#[test]
+fn a_late_report_of_an_earlier_life_of_a_replica_is_not_the_last_word() {
+    let lose = || Op::Lose { message: 0 };
+    let ops = [
+        Op::Open { client: 0, replica: 0 },
+        // The Group asks three Replicas, which cannot be heard, and they report by themselves.
+        Op::Pass { millis: 50 },
+        lose(),
+        lose(),
+        lose(),
+        Op::Assign { socket: 0, client: 1 },
+        Op::Hibernate { replica: 0 },
+        Op::Pass { millis: 50 },
+        // The next life has reported, and the Group has answered.
+        Op::Deliver { message: 3 },
+        Op::Deliver { message: 3 },
+        Op::GroupDies,
+    ];
+    let settings = PresenceSettings { tick: Duration::from_millis(100), ..PresenceSettings::default() };
+    storms::run(settings, [false; 3], &ops).unwrap();
 }

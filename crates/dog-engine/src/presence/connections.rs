@@ -148,9 +148,12 @@ impl OwnConnections {
         self.census_since.is_none() && self.sequence == self.acknowledged
     }
 
-    /// Whether this life of the Group was the last to answer.
-    pub fn is_known_to(&self, life: Epoch) -> bool {
-        self.group == Some(life)
+    /// This life of the Group counts its members. If it has not answered yet, it is told everything: what it has taken may be a
+    /// late report of an earlier life of this Replica.
+    pub fn is_counted_by(&mut self, life: Epoch) {
+        if self.group < Some(life) {
+            self.ask();
+        }
     }
 
     /// What the Group has not acknowledged, and what tells the report from others. `None` if it has acknowledged everything.
@@ -302,6 +305,18 @@ mod tests {
         assert!(census.census && census.connections.len() == 1);
         own.answered(third, says(2, ReportVerdict::Taken));
         assert!(own.report(Following::No).is_none());
+    }
+
+    #[test]
+    fn a_life_of_the_group_that_has_not_answered_is_told_everything() {
+        let mut own = own();
+        own.open(client("ann"), Bytes::new()).unwrap();
+        take(&mut own);
+        [1, 0].iter().for_each(|life| own.is_counted_by(Epoch::from_raw(*life)));
+        assert!(own.report(Following::No).is_none(), "life 1 knows it, and life 0 is over");
+        own.is_counted_by(Epoch::from_raw(2));
+        let (_, census) = own.report(Following::No).unwrap();
+        assert!(census.census && census.connections.len() == 1);
     }
 
     #[test]

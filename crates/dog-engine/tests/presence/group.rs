@@ -1,6 +1,6 @@
 //! The Group of the world, as the engine's driver will use its presence, with the naive model beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dog::internal::{PresenceChange, PresenceVersion};
@@ -28,6 +28,8 @@ pub(crate) struct Group {
     model: Model,
     woke_at: Timestamp,
     ask_at: Timestamp,
+    /// The Replicas that have answered the question for their connections.
+    counted: BTreeSet<usize>,
     /// The versions that were named in censuses, by Replicas that have not failed to tell their rosters.
     known: BTreeMap<dog::ReplicaId, PresenceVersion>,
 }
@@ -45,6 +47,7 @@ impl Group {
             model: Model::new(settings),
             woke_at: now,
             ask_at: now,
+            counted: BTreeSet::new(),
             known: BTreeMap::new(),
         }
     }
@@ -77,6 +80,10 @@ impl Group {
 
     pub(crate) fn acknowledged(&mut self, replica: usize, version: PresenceVersion, now: Timestamp) {
         self.presence.acknowledged(id(replica), version, now);
+    }
+
+    pub(crate) fn was_counted(&mut self, replica: usize) {
+        self.counted.insert(replica);
     }
 
     pub(crate) fn lost(&mut self, replica: usize, life: u64, departure: ConnectionEnd, now: Timestamp) {
@@ -133,13 +140,16 @@ impl Group {
     /// What is due is done.
     pub(crate) fn tick(&mut self, log: &mut Log, now: Timestamp) -> Checked<Vec<Mail>> {
         let mut mail = Vec::new();
-        let uncounted: Vec<_> = (0..REPLICAS).filter(|replica| !self.presence.is_counted(id(*replica))).collect();
+        // A report may be of an earlier life of the Replica, whose connections it does not have any more: so each is asked.
+        let unanswered: Vec<_> = (0..REPLICAS).filter(|replica| !self.counted.contains(replica)).collect();
         if self.ask_at <= now {
             self.ask_at = now + ASK_AGAIN;
-            mail.extend(uncounted.iter().map(|replica| self.mail(*replica, ToReplica::Census)));
+            let census = || ToReplica::Census(Epoch::from_raw(self.life));
+            mail.extend(unanswered.iter().map(|replica| self.mail(*replica, census())));
         }
         // It is called once: what follows is caused by answers.
-        let is_due = uncounted.is_empty() || self.woke_at + CENSUS <= now;
+        let are_counted = unanswered.is_empty() && (0..REPLICAS).all(|replica| self.presence.is_counted(id(replica)));
+        let is_due = are_counted || self.woke_at + CENSUS <= now;
         if is_due && self.woke_at > Timestamp::default() {
             self.woke_at = Timestamp::default();
             let start = self.presence.start(now);

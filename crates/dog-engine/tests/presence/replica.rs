@@ -122,11 +122,12 @@ impl Replica {
         mail
     }
 
-    /// The Group has woken, or does not know this Replica.
-    pub(crate) fn census(&mut self, now: Timestamp) -> Vec<Mail> {
-        self.own.ask();
-        self.reported_at = None;
-        self.tick(now)
+    /// A life of the Group counts its members.
+    pub(crate) fn census(&mut self, group: Epoch, now: Timestamp) -> Vec<Mail> {
+        self.own.is_counted_by(group);
+        let mut mail = self.tick(now);
+        mail.push(self.to_group(ToGroup::Counted(group)));
+        mail
     }
 
     pub(crate) fn answered(&mut self, round: PresenceRound, answer: PresenceReportAnswer) {

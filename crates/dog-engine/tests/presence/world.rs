@@ -21,13 +21,16 @@ pub(crate) enum ToGroup {
     Report(PresenceRound, PresenceReport),
     Question(PresenceQuestion),
     Acknowledge(PresenceVersion),
+    /// The life that sends it has heard this life of the Group, and reports to it.
+    Counted(dog::Epoch),
     /// To the life of the Group that has asked.
     Roster(dog::Epoch, Option<RosterPage>),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum ToReplica {
-    Census,
+    /// This life of the Group has woken.
+    Census(dog::Epoch),
     List(PresenceChanges),
     Head(PresenceVersion),
     Roster(RosterQuestion),
@@ -118,11 +121,12 @@ impl World {
                 answer(ToReplica::Answer(life, said));
             }
             ToGroup::Acknowledge(version) => group.acknowledged(replica, version, now),
+            ToGroup::Counted(asked_by) if asked_by.as_u64() == group.life => group.was_counted(replica),
             ToGroup::Roster(asked_by, page) if asked_by.as_u64() == group.life => {
                 let mail = group.roster(replica, page, &mut self.log, now)?;
                 self.mail.extend(mail);
             }
-            ToGroup::Roster(..) => {}
+            ToGroup::Counted(_) | ToGroup::Roster(..) => {}
         }
         Ok(())
     }
@@ -131,7 +135,7 @@ impl World {
         let (now, page) = (self.now, self.page());
         let replica = &mut self.replicas[number];
         let mail = match message {
-            ToReplica::Census => replica.census(now),
+            ToReplica::Census(group) => replica.census(group, now),
             ToReplica::List(list) => replica.came(&list, &mut self.log)?,
             ToReplica::Head(version) => replica.told(version),
             ToReplica::Roster(question) => vec![replica.roster(&question, page)],

@@ -165,11 +165,7 @@ pub(super) fn enrolled<R: Attends>(driver: &R, feature: Option<Presences>, life:
         let unnamed = seats.sockets().iter().filter(|socket| driver.presence().name(**socket).is_none());
         unnamed.filter_map(client).collect()
     };
-    driver.presence().with(|state| {
-        if !state.own.is_known_to(life) {
-            state.own.ask();
-        }
-    });
+    driver.presence().with(|state| state.own.is_counted_by(life));
     for (socket, client) in unnamed {
         opened(driver, socket, &client);
     }
