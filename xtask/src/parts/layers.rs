@@ -44,6 +44,12 @@ const LAYERS: &[Layer] = &[
         reaches: &["getrandom"],
     },
     Layer {
+        package: "durable-object-groups-channels",
+        below: &["durable-object-groups"],
+        runtime_free: true,
+        reaches: &[],
+    },
+    Layer {
         package: "durable-object-groups-testing",
         below: &["durable-object-groups", "durable-object-groups-engine"],
         runtime_free: true,
