@@ -129,7 +129,11 @@ fn address(running: &Process) -> SocketAddr {
 }
 
 /// The address that the program prints after `prefix`.
-fn address_after(running: &Process, prefix: &str) -> SocketAddr {
+///
+/// # Panics
+/// When it prints none.
+#[must_use]
+pub fn address_after(running: &Process, prefix: &str) -> SocketAddr {
     let address = running.wait_for_line(DEADLINE, |line| line.strip_prefix(prefix).map(str::to_owned));
     address.expect(prefix).parse().expect("an address")
 }

@@ -15,6 +15,7 @@ pub(crate) mod fuzz;
 mod layers;
 mod length;
 mod lints;
+mod packaging;
 pub(crate) mod plan;
 mod report;
 pub(crate) mod sim;

@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use super::length::Length;
-use super::{autobahn, browser, cluster, copied, deny, door, faults, fuzz, layers, lints, sim, tests, wasm, workers};
+use super::{
+    autobahn, browser, cluster, copied, deny, door, faults, fuzz, layers, lints, packaging, sim, tests, wasm, workers,
+};
 use crate::workspace::Workspace;
 
 /// One part. A part's `run` expects that its `prepare` has succeeded.
@@ -80,6 +82,13 @@ pub(super) const PARTS: &[Part] = &[
         When::Alone,
         door::prepare,
         door::run,
+    ),
+    part(
+        "packaging",
+        "dashboard, alerts and Caddyfile, with the real programs",
+        When::Alone,
+        packaging::prepare,
+        packaging::run,
     ),
     part(
         "cluster",

@@ -1,5 +1,6 @@
 //! Debian packages.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ pub(crate) fn install_current(packages: &[&str]) -> Result<()> {
 }
 
 /// Updates the list of packages.
-pub(super) fn update() -> Result<()> {
+pub(crate) fn update() -> Result<()> {
     if find_program("apt-get").is_none() {
         return Ok(());
     }
@@ -91,6 +92,16 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
     // Another apt may hold the lock for a while, for example unattended upgrades on a new machine.
     let install = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "install", "-y", "--no-install-recommends"];
     administrator(&install)?.args(packages).limit(LIMIT).run()
+}
+
+/// Downloads packages and unpacks them into a folder. They are not installed: no server starts, and what they depend on must be there.
+pub(crate) fn unpack(packages: &[impl AsRef<OsStr>], folder: &Path) -> Result<()> {
+    let downloads = tempfile::tempdir()?;
+    Step::program("apt-get").args(["download"]).args(packages).within(downloads.path()).limit(LIMIT).run()?;
+    for file in downloads.path().read_dir()? {
+        Step::program("dpkg-deb").args(["-x".as_ref(), file?.path().as_os_str(), folder.as_os_str()]).run()?;
+    }
+    Ok(())
 }
 
 fn lock_apt() -> Result<std::fs::File> {

@@ -7,7 +7,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -21,8 +20,6 @@ const PACKAGES: &[&str] = &["rustc-web", "libstd-rust-web-dev", "rust-web-src"];
 
 /// Increase the number when the way the toolchain is made changes.
 const RECIPE: &str = "recipe 1";
-
-const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
 
 /// A toolchain that has been made.
 pub(super) struct Toolchain {
@@ -55,7 +52,7 @@ impl Toolchain {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => fs::create_dir_all(&toolchain.folder)?,
         }
-        toolchain.unpack(&packages)?;
+        apt::unpack(&packages, &toolchain.root())?;
         toolchain.write_rustc()?;
         toolchain.link_sources()?;
         toolchain.build_library()?;
@@ -86,19 +83,6 @@ impl Toolchain {
     pub(super) fn apply(&self, step: Step) -> Result<Step> {
         let step = step.env("RUSTC", text(&self.rustc())?);
         Ok(step.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", text(&self.linker)?))
-    }
-
-    fn unpack(&self, packages: &[String]) -> Result<()> {
-        let downloads = self.folder.join("packages");
-        fs::create_dir(&downloads)?;
-        let download = Step::program("apt-get").args(["download"]).args(packages).within(&downloads);
-        download.limit(DOWNLOAD_LIMIT).run()?;
-        let root = self.root();
-        for file in entries(&downloads)? {
-            Step::program("dpkg-deb").args(["-x", text(&file)?, text(&root)?]).run()?;
-        }
-        fs::remove_dir_all(downloads)?;
-        Ok(())
     }
 
     /// A script that runs the compiler with its shared libraries, which the dynamic linker would not find.

@@ -4,6 +4,7 @@
 //! - `apt`: Debian packages.
 //! - `python`: programs that PyPI has as wheels, in an environment under `target/`.
 //! - `npm`: npm packages, under `target/`.
+//! - `prometheus`: Prometheus and promtool.
 //! - `rust`: components and targets of the Rust toolchain.
 //! - `wasm`: a toolchain that builds for wasm; `debian` makes one of Debian's packages where rustup cannot reach its server.
 //! - `worker_tools`: what builds and runs a Worker.
@@ -11,6 +12,7 @@
 pub(crate) mod apt;
 mod debian;
 pub(crate) mod npm;
+pub(crate) mod prometheus;
 pub(crate) mod python;
 pub(crate) mod rust;
 pub(crate) mod wasm;

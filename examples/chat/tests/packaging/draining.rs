@@ -1,0 +1,59 @@
+//! Nodes leave and come back behind Caddy while people talk: a rolling update.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dog_test_support::client::http;
+
+use crate::fleet::Fleet;
+use crate::voices::{Life, Voices};
+
+/// A Replica has two seats, so they are on all nodes.
+const PEOPLE: usize = 6;
+
+#[tokio::test]
+async fn with_stickiness_nodes_leave_and_come_back_and_nobody_misses_a_message() {
+    all_nodes_leave_in_turn("sticky").await;
+}
+
+#[tokio::test]
+async fn without_stickiness_it_is_the_same() {
+    all_nodes_leave_in_turn("even").await;
+}
+
+async fn all_nodes_leave_in_turn(balancing: &str) {
+    let mut fleet = Fleet::start(balancing).await;
+    let mut voices = Voices::start(fleet.entry, PEOPLE);
+    voices.hear_each_other().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let requests = tokio::spawn(requests(fleet.entry, stop.clone()));
+    for node in 0..fleet.nodes.len() {
+        let before = voices.lives();
+        fleet.nodes[node].terminate();
+        // The others go on meanwhile, and whoever misses a message panics.
+        fleet.nodes[node].restart().await;
+        voices.hear_each_other().await;
+        let left = before.iter().zip(&voices.lives()).any(|(before, after)| after.ends > before.ends);
+        assert!(left, "nobody was on the node");
+    }
+    stop.store(true, Ordering::Relaxed);
+    let answered = requests.await.unwrap();
+    let lives = voices.end().await;
+    let sum = |count: fn(&Life) -> u32| lives.iter().map(count).sum::<u32>();
+    let (ends, refusals, heard) = (sum(|life| life.ends), sum(|life| life.refusals), sum(|life| life.count));
+    println!(
+        "packaging: {balancing}: three nodes left and came back behind Caddy: {ends} reconnections after {refusals} refused attempts; \
+         {heard} messages heard, none missed; {answered} requests answered, none refused"
+    );
+}
+
+/// Sends one request after the other. Every one must be answered.
+async fn requests(entry: std::net::SocketAddr, stop: Arc<AtomicBool>) -> u32 {
+    let mut answered = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let answer = http(entry, "GET", "/session", "").await;
+        assert_eq!(answer.status, 200, "request {answered}: {}", answer.body);
+        answered += 1;
+    }
+    answered
+}
