@@ -3,18 +3,29 @@
 use std::time::Duration;
 
 use dog::{
-    Context, Error, Group, GroupContext, Limit, Log, Message, NewPublication, Position, ROOM, Replica, Request,
-    Response, Result, Socket, Unrecovered,
+    Context, Error, Group, GroupContext, HistoryOrder, Limit, Log, Message, NewPublication, Position, ROOM, Replica,
+    Request, Response, Result, Socket, Unrecovered,
 };
 use dog_test_support::app::{House, MAIN};
 use dog_testing::{Builder, ClientSocket, Cluster};
+use serde::{Deserialize, Serialize};
+
+/// A topic whose log is durable.
+const DURABLE: &str = "durable";
 
 struct Hall;
 
+/// What a Hall is asked for.
+#[derive(Serialize, Deserialize)]
+enum Outbox {
+    /// Count, and publish the number with a key. The answer is the offset.
+    Keep,
+}
+
 impl Group for Hall {
     type Replica = Room;
-    type Call = ();
-    type Reply = ();
+    type Call = Outbox;
+    type Reply = u64;
     const NAME: &'static str = "hall";
 
     async fn activate(_: &GroupContext) -> Result<Self> {
@@ -26,7 +37,26 @@ impl Group for Hall {
     }
 
     fn log(&self, topic: &str) -> Log {
-        if topic == ROOM { Log::memory() } else { Log::memory().publications(3) }
+        match topic {
+            ROOM => Log::memory(),
+            DURABLE => Log::durable(),
+            _ => Log::memory().publications(3),
+        }
+    }
+
+    async fn on_call(&self, cx: &GroupContext, Outbox::Keep: Outbox) -> Result<u64> {
+        let keyed = cx
+            .storage()
+            .transaction(async |entries| {
+                let number = entries.get::<u64>("kept").await?.unwrap_or(0) + 1;
+                entries.put("kept", &number)?;
+                let keyed = NewPublication::new(format!("kept {number}")).key(format!("kept {number}"));
+                entries.publish(DURABLE, keyed.clone())?;
+                Ok(keyed)
+            })
+            .await?;
+        // The key names what the transaction has published.
+        Ok(cx.publish(DURABLE, keyed).await?.offset())
     }
 }
 
@@ -243,5 +273,134 @@ fn a_group_stays_in_memory_until_its_publications_and_keys_are_too_old() -> Resu
     assert!(!cluster.is_group_awake::<Hall>(MAIN), "nothing keeps it in memory");
     let third = publish(&cluster, ROOM, "3")?;
     assert!(third.epoch() != first.epoch() && third.offset() == 1);
+    Ok(())
+}
+
+fn subscribe(cluster: &Cluster, client: &str) -> ClientSocket {
+    let socket = connect(cluster, client);
+    socket.send(format!("subscribe {DURABLE}"));
+    cluster.run();
+    socket
+}
+
+/// The offsets and texts that the durable log keeps.
+fn kept(cluster: &Cluster) -> Result<Vec<(u64, String)>, Error> {
+    let group = cluster.group::<Hall>(MAIN);
+    let page = cluster.wait_for(group.history(DURABLE, None, HistoryOrder::OldestFirst, 100))?;
+    let text = |message: &Message| message.as_text().unwrap_or_default().to_owned();
+    Ok(page.publications.iter().map(|publication| (publication.offset, text(&publication.message))).collect())
+}
+
+#[test]
+fn what_was_lost_with_a_life_of_the_group_comes_when_the_next_one_begins() -> Result {
+    let cluster = builder().start();
+    let [near, far] = ["near", "far"].map(|client| subscribe(&cluster, client));
+    let first = publish(&cluster, DURABLE, "1")?;
+    cluster.cut_off_replica(far.replica());
+    publish(&cluster, DURABLE, "2")?;
+    assert!(cluster.restart_group::<Hall>(MAIN));
+    cluster.heal();
+    // The next life begins because somebody comes. Nothing is published that would show the gap.
+    let third = connect(&cluster, "third");
+    cluster.advance(NOTICED_WITHIN);
+    assert_eq!(far.received_texts(), ["1", "2"]);
+    let next = publish(&cluster, DURABLE, "3")?;
+    assert_eq!((next.epoch(), next.offset()), (first.epoch(), 3));
+    assert_eq!(
+        (near.received_texts(), far.received_texts()),
+        (vec!["1".into(), "2".into(), "3".into()], vec!["3".into()])
+    );
+    assert!(third.received_texts().is_empty(), "it is not subscribed");
+    Ok(())
+}
+
+#[test]
+fn a_publication_that_could_not_be_stored_is_not_seen_and_has_no_offset() -> Result {
+    let cluster = builder().start();
+    let socket = subscribe(&cluster, "a");
+    publish(&cluster, DURABLE, "1")?;
+    cluster.fail_writes(true);
+    let failed = publish(&cluster, DURABLE, NewPublication::new("lost").key("k")).unwrap_err();
+    assert!(failed.is_storage(), "{failed}");
+    cluster.fail_writes(false);
+    assert_eq!(kept(&cluster)?, [(1, "1".into())]);
+    assert_eq!(publish(&cluster, DURABLE, NewPublication::new("2").key("k"))?.offset(), 2);
+    assert_eq!(socket.received_texts(), ["1", "2"]);
+    cluster.restart_group::<Hall>(MAIN);
+    assert_eq!(kept(&cluster)?, [(1, "1".into()), (2, "2".into())]);
+    Ok(())
+}
+
+#[test]
+fn nothing_is_seen_before_it_is_stored_and_what_comes_meanwhile_is_stored_together() -> Result {
+    const WRITE: Duration = Duration::from_millis(50);
+    let cluster = builder().write_delay(WRITE).start();
+    let socket = subscribe(&cluster, "a");
+    cluster.advance(Duration::from_secs(1));
+    let group = cluster.group::<Hall>(MAIN);
+    let before = cluster.entries_on_disk();
+    let all = (1..=200).map(|number| group.publish(DURABLE, number.to_string()));
+    let positions = cluster.wait_for(futures_util::future::try_join_all(all))?;
+    cluster.run();
+    assert_eq!(positions.iter().map(Position::offset).collect::<Vec<_>>(), (1..=200).collect::<Vec<_>>());
+    assert_eq!(socket.received_texts(), (1..=200).map(|number| number.to_string()).collect::<Vec<_>>());
+    let written = cluster.entries_on_disk() - before;
+    // Its name, the first commit, and one or two for those that came while that was under way.
+    assert!(written <= 4, "{written} records");
+    Ok(())
+}
+
+#[test]
+fn a_group_with_a_durable_log_may_leave_memory_and_keys_outlive_it() -> Result {
+    let cluster = builder().hibernate_after(Duration::from_secs(1)).start();
+    let keyed = || NewPublication::new("1").key("k");
+    let first = publish(&cluster, DURABLE, keyed())?;
+    cluster.advance(Duration::from_secs(5));
+    assert!(!cluster.is_group_awake::<Hall>(MAIN));
+    assert_eq!(publish(&cluster, DURABLE, keyed())?, first);
+    cluster.advance(Duration::from_secs(5 * 60));
+    let second = publish(&cluster, DURABLE, keyed())?;
+    assert_eq!((second.epoch(), second.offset()), (first.epoch(), 2), "a key is known for 5 minutes");
+    Ok(())
+}
+
+#[test]
+fn a_durable_log_keeps_to_its_bounds_and_deletes_what_is_older() -> Result {
+    let cluster = builder().start();
+    for number in 1..=1100 {
+        publish(&cluster, DURABLE, number.to_string())?;
+    }
+    let expected: Vec<_> = (101..=200).map(|number: u64| (number, number.to_string())).collect();
+    assert_eq!(kept(&cluster)?, expected, "the first page of the newest 1,000");
+    assert!(cluster.entries_on_disk() < 1100, "old records are deleted");
+    cluster.restart_group::<Hall>(MAIN);
+    assert_eq!(kept(&cluster)?, expected);
+    cluster.advance(Duration::from_secs(24 * 60 * 60));
+    assert_eq!(kept(&cluster)?, []);
+    assert_eq!(publish(&cluster, DURABLE, "next")?.offset(), 1101);
+    Ok(())
+}
+
+#[test]
+fn a_transaction_publishes_if_it_is_made_and_others_wait_for_it() -> Result {
+    let cluster = builder().write_delay(Duration::from_millis(20)).start();
+    let socket = subscribe(&cluster, "a");
+    cluster.advance(Duration::from_secs(1));
+    let group = cluster.group::<Hall>(MAIN);
+    let mut offsets = Vec::new();
+    let others = futures_util::future::try_join_all((0..10).map(|number| group.publish(DURABLE, number.to_string())));
+    let (position, others) = cluster.wait_for(futures_util::future::try_join(group.call(&Outbox::Keep), others))?;
+    offsets.extend(others.iter().map(Position::offset));
+    offsets.push(position);
+    offsets.sort_unstable();
+    cluster.run();
+    assert_eq!(offsets, (1..=11).collect::<Vec<u64>>());
+    assert_eq!(socket.received_texts().len(), 11);
+    cluster.fail_writes(true);
+    assert!(cluster.wait_for(group.call(&Outbox::Keep)).is_err());
+    cluster.fail_writes(false);
+    assert_eq!(kept(&cluster)?.len(), 11);
+    assert_eq!(cluster.stored_by_group::<Hall, u64>(MAIN, "kept"), Some(1));
+    assert_eq!(cluster.wait_for(group.call(&Outbox::Keep))?, 12);
     Ok(())
 }

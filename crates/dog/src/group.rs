@@ -203,7 +203,9 @@ pub trait Group: Sized + 'static {
     /// nothing can be published.
     ///
     /// The answer must depend on the topic alone: it is asked for at the first use of the topic in a life of the Group. A Group has at
-    /// most 10,000 logs, with 64 MiB. Workers keep no log in memory, because the platform decides when a Group leaves it.
+    /// most 10,000 logs, and its logs take at most 64 MiB of memory. Of a [durable](Log::durable) log, a part is in memory while it is
+    /// in use: the newest 1,000 publications or 512 KiB, and its keys. On Workers there are
+    /// no logs yet: publications fail with [`Error::is_no_log`](crate::Error::is_no_log).
     ///
     /// ```
     /// # use dog::*;
@@ -219,7 +221,7 @@ pub trait Group: Sized + 'static {
     /// impl Group for Lobby {
     ///     /// The room has a log, its topics have none.
     ///     fn log(&self, topic: &str) -> Log {
-    ///         if topic == ROOM { Log::memory() } else { Log::none() }
+    ///         if topic == ROOM { Log::durable() } else { Log::none() }
     ///     }
     /// #   type Replica = Room;
     /// #   type Call = ();

@@ -1,7 +1,10 @@
 //! What the log of a topic keeps, and why it may be unable to say what somebody has missed: [`Log`], [`LogBounds`],
 //! [`Unrecovered`].
-//! `records`: what is stored of it; `publication`: what it keeps; `verbs`: what can be done with it.
+//! `records`: what is stored of it; `publication`: what it keeps; `verbs`: what can be done with it; `outbox`: what a transaction
+//! publishes.
 
+#[cfg(all(feature = "log", feature = "storage"))]
+mod outbox;
 pub(crate) mod publication;
 mod records;
 pub(crate) mod verbs;
@@ -51,7 +54,14 @@ pub const ROOM: &str = "";
 /// assert_ne!(log, Log::none());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Log(Option<LogBounds>);
+pub struct Log(Option<Kept>);
+
+/// What a log keeps, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    bounds: LogBounds,
+    is_durable: bool,
+}
 
 impl Log {
     /// No log: nothing can be published to the topic.
@@ -65,14 +75,42 @@ impl Log {
     /// panicked or its node has ended. The next publication then begins a new [epoch](crate::Position::epoch), and Replicas that
     /// have followed the log before call [`Replica::on_lost`](crate::Replica::on_lost).
     pub const fn memory() -> Self {
-        Self(Some(LogBounds::DEFAULT))
+        Self(Some(Kept { bounds: LogBounds::DEFAULT, is_durable: false }))
+    }
+
+    /// A log in the storage of the Group: the newest 1,000 publications of the last 24 hours, with 16 MiB at most.
+    ///
+    /// A publication is sent, answered and shown by `history` after its write is durable. From then on it survives whatever a
+    /// [`Storage::put`](crate::Storage::put) survives, together with its position and its key. The
+    /// [epoch](crate::Position::epoch) stays the same over restarts and crashes. Publications that arrive while a write is under
+    /// way are written together. A Group reads its log when it is first used in a life, and may leave memory in between. What the
+    /// bounds do not keep any more is not shown, and is deleted with later writes to the log. The log has a space of its own:
+    /// [`Storage::delete_all`](crate::Storage::delete_all) leaves it.
+    ///
+    /// ```
+    /// use dog::{Log, ROOM};
+    ///
+    /// fn log(topic: &str) -> Log {
+    ///     if topic == ROOM { Log::durable() } else { Log::memory() }
+    /// }
+    /// # assert_ne!(log(ROOM), log("t"));
+    /// ```
+    pub const fn durable() -> Self {
+        Self(Some(Kept { bounds: LogBounds::DURABLE, is_durable: true }))
+    }
+
+    const fn with_bounds(self, bounds: LogBounds) -> Self {
+        match self.0 {
+            Some(kept) => Self(Some(Kept { bounds, ..kept })),
+            None => self,
+        }
     }
 
     /// Keeps this number of publications at most.
     #[must_use]
     pub const fn publications(self, most: u32) -> Self {
         match self.0 {
-            Some(bounds) => Self(Some(LogBounds { publications: most, ..bounds })),
+            Some(Kept { bounds, .. }) => self.with_bounds(LogBounds { publications: most, ..bounds }),
             None => self,
         }
     }
@@ -81,7 +119,7 @@ impl Log {
     #[must_use]
     pub const fn bytes(self, most: u32) -> Self {
         match self.0 {
-            Some(bounds) => Self(Some(LogBounds { bytes: most, ..bounds })),
+            Some(Kept { bounds, .. }) => self.with_bounds(LogBounds { bytes: most, ..bounds }),
             None => self,
         }
     }
@@ -90,7 +128,7 @@ impl Log {
     #[must_use]
     pub const fn age(self, age: Duration) -> Self {
         match self.0 {
-            Some(bounds) => Self(Some(LogBounds { age, ..bounds })),
+            Some(Kept { bounds, .. }) => self.with_bounds(LogBounds { age, ..bounds }),
             None => self,
         }
     }
@@ -98,7 +136,16 @@ impl Log {
     /// What it keeps. `None`: there is no log.
     #[doc(hidden)]
     pub const fn bounds(self) -> Option<LogBounds> {
-        self.0
+        match self.0 {
+            Some(Kept { bounds, .. }) => Some(bounds),
+            None => None,
+        }
+    }
+
+    /// Whether it is stored.
+    #[doc(hidden)]
+    pub const fn is_durable(self) -> bool {
+        matches!(self.0, Some(Kept { is_durable: true, .. }))
     }
 }
 
@@ -115,6 +162,7 @@ pub struct LogBounds {
 
 impl LogBounds {
     const DEFAULT: Self = Self { publications: 100, bytes: 1024 * 1024, age: Duration::from_secs(5 * 60) };
+    const DURABLE: Self = Self { publications: 1000, bytes: 16 * 1024 * 1024, age: Duration::from_secs(24 * 60 * 60) };
 }
 
 impl Default for LogBounds {

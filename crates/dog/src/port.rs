@@ -2,6 +2,7 @@
 //! engine implements. The futures are local, because an object lives on one thread.
 
 use std::any::{Any, TypeId};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::ops::Bound;
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::except::Except;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::list::{List, TransactionRead};
+use crate::log::publication::{LogTopic, NewPublication};
 use crate::log::verbs::{LogVerb, LogVerbAnswer};
 use crate::message::Message;
 use crate::numbers::SocketId;
@@ -43,13 +45,16 @@ pub trait StoragePort {
     fn version(&self) -> u64;
     /// Waits until a transaction that was overtaken `overtaken` times may run alone. `None` if it may run beside others.
     fn turn(&self, overtaken: usize) -> Option<LocalFuture<Box<dyn TransactionTurn>>>;
+    /// Waits until the logs of these topics take publications of one transaction, and of nobody else until the value is dropped.
+    fn reserve_logs(&self, topics: BTreeSet<LogTopic>) -> LocalFuture<Result<Box<dyn LogReservation>, Error>>;
     /// Makes all writes at once; the future completes when they are durable. Returns `Ok(None)` and writes nothing if
     /// something in `reads` has changed since the version that stands with it. For alarms, [`load_alarms`](Self::load_alarms)
-    /// has to be done, without a wait between the two.
+    /// has to be done, without a wait between the two. `logs` are those of all topics in `writes`.
     fn commit(
         &self,
         writes: StorageWrites,
         reads: Vec<(u64, TransactionRead)>,
+        logs: Option<Box<dyn LogReservation>>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error>;
     /// The records of logs in a range of keys, `most` of them at most. Writes that are not durable yet are not among them.
     fn log_records(
@@ -66,6 +71,15 @@ pub trait StoragePort {
     fn alarm(&self, name: &str) -> Result<Option<Timestamp>, Error>;
     /// The alarms whose names `list` selects, in its order.
     fn alarms(&self, list: &List) -> Result<Vec<(String, Timestamp)>, Error>;
+}
+
+/// The logs to which a transaction publishes.
+pub trait LogReservation {
+    /// Gives the publications their offsets. Returns the records to be written with the transaction. If it fails, nothing has changed.
+    fn append(&mut self, publications: Vec<(LogTopic, NewPublication)>)
+    -> Result<Vec<(Vec<u8>, Option<Bytes>)>, Error>;
+    /// The records are durable, or have failed.
+    fn settled(self: Box<Self>, is_durable: bool);
 }
 
 /// The turn of one transaction. It ends when this value is dropped, or when it has taken 3 s.

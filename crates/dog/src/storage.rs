@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::error::{Error, Failure, Kind};
+use crate::features::Logs;
 use crate::list::{List, TransactionRead, keys_in_pages};
 use crate::port::{LocalFuture, StoragePort, TransactionTurn};
 use crate::transaction::{Transaction, in_turn};
@@ -164,12 +165,17 @@ impl Storage {
         writes: StorageWrites,
         reads: Vec<(u64, TransactionRead)>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
+        let mut logs = None;
+        if Logs::ON && !writes.publications.is_empty() {
+            let topics = writes.publications.iter().map(|(topic, _)| topic.clone()).collect();
+            logs = Some(self.port().reserve_logs(topics).await?);
+        }
         if !writes.alarms.is_empty()
             && let Some(loading) = self.port().load_alarms()
         {
             loading.await?;
         }
-        self.port().commit(writes, reads)
+        self.port().commit(writes, reads, logs)
     }
 
     /// The entries that `list` selects, in the order of their keys. All of them are in memory at once, and some hosts read
@@ -235,7 +241,8 @@ impl Storage {
     /// # Errors
     /// - What `body` returns. Nothing is written then.
     /// - [`Error::is_conflict`]: writes outside of transactions changed what was read, in each of 16 runs.
-    /// - [`Error::is_too_many`]: the object would have more than 10,000 alarms.
+    /// - [`Error::is_too_many`]: the object would have more than 10,000 alarms, or its logs would have too much.
+    /// - [`Error::is_no_log`]: it publishes to a topic without a durable log, or in a Replica.
     /// - [`Error::is_closed`] or [`Error::is_storage`], as [`put`](Self::put).
     pub async fn transaction<T>(&self, body: impl AsyncFn(&Transaction) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut turn: Option<Box<dyn TransactionTurn>> = None;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::alarm::NewAlarm;
 use crate::codec;
 use crate::error::{Error, Kind};
+use crate::log::publication::{LogTopic, NewPublication};
 
 /// Longest key, in bytes.
 pub const MAX_KEY: usize = 2 * 1024;
@@ -24,6 +25,8 @@ pub struct StorageWrites {
     pub alarms: BTreeMap<String, Option<NewAlarm>>,
     /// The records of logs by their keys. `None` deletes.
     pub log: BTreeMap<Vec<u8>, Option<Bytes>>,
+    /// What is published, in this order.
+    pub publications: Vec<(LogTopic, NewPublication)>,
 }
 
 impl StorageWrites {

@@ -27,6 +27,9 @@ pub trait TestClass: 'static {
     /// [`dog::Group::ACTIVATE_DEADLINE`]
     const ACTIVATE_DEADLINE: Duration = Duration::from_secs(30);
 
+    /// What the logs of the room and of [`LOGGED`] topics are.
+    const LOG: Log = Log::memory();
+
     /// Waits, if the class makes this function wait.
     fn waits(group: GroupId, function: &'static str) -> impl Future<Output = ()> {
         let _ = (group, function);
@@ -96,6 +99,7 @@ pub enum FillsFirst {}
 impl TestClass for FillsFirst {
     const NAME: &'static str = "match";
     const LIMIT: Limit = Limit::new(4);
+    const LOG: Log = Log::durable().publications(100);
 
     fn policy() -> Policy {
         Policy { placement: Placement::FillFirst, ..patient() }
@@ -180,12 +184,12 @@ pub fn named_replica(group: GroupId, client: &ClientId) -> ReplicaId {
     ReplicaId::from_name(NamedReplicas::NAME, &format!("{group}/{name}"))
 }
 
-/// The log of a topic in every Group.
-pub(super) fn log_of(topic: &str) -> Log {
+/// [`dog::Group::log`]
+pub(super) fn log_of<C: TestClass>(topic: &str) -> Log {
     match topic {
-        ROOM => Log::memory(),
-        topic if topic.starts_with(LOGGED) => Log::memory(),
-        topic if topic.starts_with(SHORT) => Log::memory().publications(3),
+        ROOM => C::LOG,
+        topic if topic.starts_with(LOGGED) => C::LOG,
+        topic if topic.starts_with(SHORT) => C::LOG.publications(3),
         _ => Log::none(),
     }
 }

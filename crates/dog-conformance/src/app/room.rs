@@ -56,7 +56,7 @@ impl<C: TestClass> Group for ClassGroup<C> {
     }
 
     fn log(&self, topic: &str) -> Log {
-        class::log_of(topic)
+        class::log_of::<C>(topic)
     }
 
     async fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {

@@ -148,6 +148,7 @@ async fn one(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Err
         | StorageStep::Add(..)
         | StorageStep::AlwaysConflict(_)
         | StorageStep::WriteRecord(..)
+        | StorageStep::Publish(..)
         | StorageStep::Fail => {
             unreachable!("{step:?} is not a single read or write")
         }
@@ -224,6 +225,7 @@ async fn within(owner: &impl StorageOwner, entries: &Transaction, step: &Storage
         StorageStep::Delete(key) => entries.delete(key).map(|()| Found::Done)?,
         StorageStep::List(range) => Found::Entries(entries.list(&range.into()).await?),
         StorageStep::WriteRecord(key, length) => log_records::write(entries, key, *length),
+        StorageStep::Publish(topic, text) => entries.publish(topic, text.as_str()).map(|()| Found::Done)?,
         StorageStep::Add(key, pauses) => {
             let number = entries.get::<u64>(key).await?.unwrap_or_default();
             for _ in 0..*pauses {

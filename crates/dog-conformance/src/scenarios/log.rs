@@ -1,5 +1,7 @@
 //! Promises 17 and 18: publications come to every subscriber, once, in one order, and what cannot be given is said.
 
+use std::collections::BTreeSet;
+
 use dog::{MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, Position, ROOM};
 use futures_util::future::try_join_all;
 
@@ -7,31 +9,50 @@ use super::group_verbs::{BOTH, perform};
 use super::hibernation::forgets;
 use super::restarts::kill_the_group;
 use super::scenario::{Scenario, scenario};
-use crate::app::protocol::{Act, LOGGED, LogAct, LogTold, SHORT, Told, Why};
+use super::script::{Owner, get, put, text};
+use crate::app::protocol::{Act, Found, LOGGED, LogAct, LogTold, SHORT, StorageStep, Told, Why};
 use crate::check::{Outcome, ScenarioFailure, ensure, same};
 use crate::client::{Client, Ending};
 use crate::harness::Capability;
 use crate::stage::Stage;
 
+/// The class of the Groups whose logs are durable.
+const DURABLE: &str = "match";
+
 pub(super) fn scenarios() -> Vec<Scenario> {
-    let scenarios = [
-        scenario("log_takes_publications_from_every_place", &[17, 18], places),
-        scenario("log_counts_the_sockets_that_take_a_publication", &[17, 18], confirmed),
-        scenario("log_has_one_order_for_all_subscribers", &[17, 18], order),
-        scenario("log_has_a_publication_with_a_key_once", &[18], keys),
-        scenario("log_refuses_what_is_over_a_bound", &[12, 18], bounds),
-        scenario("log_says_which_page_it_cannot_give", &[18], pages),
-        scenario("log_is_heard_from_the_subscription_on", &[17, 20], subscriptions),
+    let all = [
+        scenario("log_takes_publications_from_every_place", &[17, 18], |stage| places(stage, "pair")),
+        scenario("log_counts_the_sockets_that_take_a_publication", &[17, 18], |stage| confirmed(stage, "pair")),
+        scenario("log_has_one_order_for_all_subscribers", &[17, 18], |stage| order(stage, "pair")),
+        scenario("log_has_a_publication_with_a_key_once", &[18], |stage| keys(stage, "single")),
+        scenario("log_refuses_what_is_over_a_bound", &[12, 18], |stage| bounds(stage, "pair")),
+        scenario("log_says_which_page_it_cannot_give", &[18], |stage| pages(stage, "pair")),
+        scenario("log_is_heard_from_the_subscription_on", &[17, 20], |stage| subscriptions(stage, "single")),
+        scenario("log_that_is_durable_takes_publications_from_every_place", &[17, 18], |stage| places(stage, DURABLE)),
+        scenario("log_that_is_durable_counts_the_sockets_that_take_a_publication", &[17, 18], |stage| {
+            confirmed(stage, DURABLE)
+        }),
+        scenario("log_that_is_durable_has_one_order_for_all", &[17, 18], |stage| order(stage, DURABLE)),
+        scenario("log_that_is_durable_has_a_publication_with_a_key_once", &[18], |stage| keys(stage, DURABLE)),
+        scenario("log_that_is_durable_refuses_what_is_over_a_bound", &[12, 18], |stage| bounds(stage, DURABLE)),
+        scenario("log_that_is_durable_says_which_page_it_cannot_give", &[18], |stage| pages(stage, DURABLE)),
+        scenario("log_that_is_durable_is_heard_from_the_subscription_on", &[17, 20], |stage| {
+            subscriptions(stage, DURABLE)
+        }),
+        scenario("log_and_entries_are_written_by_a_transaction_or_neither", &[11, 18], outbox),
     ];
-    let restart = scenario("log_that_ended_with_its_group_is_told_to_its_subscribers", &[9, 17], restarts)
-        .needing(&[Capability::LogsInMemory, Capability::GroupRestart]);
-    let asleep = scenario("log_misses_nobody_that_hibernates", &[13, 17], hibernation)
-        .needing(&[Capability::LogsInMemory, Capability::Hibernation]);
-    scenarios
-        .map(|scenario| scenario.needing(&[Capability::LogsInMemory]))
-        .into_iter()
-        .chain([restart, asleep])
-        .collect()
+    let restart = [
+        scenario("log_that_ended_with_its_group_is_told_to_its_subscribers", &[9, 17], restarts),
+        scenario("log_that_is_durable_outlives_its_group", &[9, 17, 18], crash),
+    ];
+    let asleep = [
+        scenario("log_misses_nobody_that_hibernates", &[13, 17], |stage| hibernation(stage, "single")),
+        scenario("log_that_is_durable_misses_nobody_that_hibernates", &[13, 17], |stage| hibernation(stage, DURABLE)),
+    ];
+    let all = all.map(|scenario| scenario.needing(&[Capability::LogsInMemory]));
+    let restart = restart.map(|scenario| scenario.needing(&[Capability::LogsInMemory, Capability::GroupRestart]));
+    let asleep = asleep.map(|scenario| scenario.needing(&[Capability::LogsInMemory, Capability::Hibernation]));
+    all.into_iter().chain(restart).chain(asleep).collect()
 }
 
 fn topic(name: &str) -> String {
@@ -49,8 +70,8 @@ async fn texts(client: &mut Client, topic: &str) -> Outcome<Vec<String>> {
 }
 
 /// From a socket, from another Replica, from a request without a socket, from the App and from the Group.
-async fn places(stage: Stage) -> Outcome {
-    let group = stage.spread("pair", "places");
+async fn places(stage: Stage, class: &'static str) -> Outcome {
+    let group = stage.spread(class, "places");
     let mut clients = group.join_each(["a", "b", "c", "d", "e", "f"]).await?;
     let logged = topic("t");
     for (topic, due) in [(ROOM, &[0, 1, 2, 3, 4, 5][..]), (&logged, &[0, 2, 4])] {
@@ -89,8 +110,8 @@ async fn places(stage: Stage) -> Outcome {
 }
 
 /// The publication reaches who would have it without confirmation, and is counted there.
-async fn confirmed(stage: Stage) -> Outcome {
-    let group = stage.spread("pair", "confirmed");
+async fn confirmed(stage: Stage, class: &'static str) -> Outcome {
+    let group = stage.spread(class, "confirmed");
     let mut clients = group.join_each(["a", "b", "c", "d", "e"]).await?;
     let logged = topic("t");
     for at in [1, 4] {
@@ -134,9 +155,9 @@ async fn confirmed(stage: Stage) -> Outcome {
 }
 
 /// Six sockets on three Replicas or more publish at the same time.
-async fn order(stage: Stage) -> Outcome {
+async fn order(stage: Stage, class: &'static str) -> Outcome {
     const COUNT: u32 = 50;
-    let group = stage.spread("pair", "order");
+    let group = stage.spread(class, "order");
     let mut clients = group.join_each(["a", "b", "c", "d", "e", "f"]).await?;
     let publish_many = clients.iter_mut().map(|client| {
         let (topic, name) = (ROOM.into(), client.id().to_string());
@@ -177,8 +198,8 @@ fn all_of(count: u64) -> usize {
 }
 
 /// A repeated publication is answered with the first position, wherever it comes from.
-async fn keys(stage: Stage) -> Outcome {
-    let group = stage.spread("single", "keys");
+async fn keys(stage: Stage, class: &'static str) -> Outcome {
+    let group = stage.spread(class, "keys");
     let [mut a, mut b] = group.join_each(["a", "b"]).await?;
     let first = a.published(publish(ROOM, "first", Some("k"))).await?;
     for client in [&mut b, &mut a] {
@@ -193,8 +214,8 @@ async fn keys(stage: Stage) -> Outcome {
 }
 
 /// Nothing is published over a bound, and the socket goes on.
-async fn bounds(stage: Stage) -> Outcome {
-    let group = stage.pinned("pair", "bounds");
+async fn bounds(stage: Stage, class: &'static str) -> Outcome {
+    let group = stage.pinned(class, "bounds");
     let mut client = group.join("client").await?;
     let long = |letters| LogAct::PublishLong { topic: ROOM.into(), letters };
     for letters in [[MAX_PUBLICATION + 1, 0, 0], [0, MAX_METADATA + 1, 0], [0, 0, MAX_PUBLICATION_KEY + 1]] {
@@ -215,8 +236,8 @@ async fn bounds(stage: Stage) -> Outcome {
 }
 
 /// Of five publications the log keeps three.
-async fn pages(stage: Stage) -> Outcome {
-    let group = stage.pinned("pair", "pages");
+async fn pages(stage: Stage, class: &'static str) -> Outcome {
+    let group = stage.pinned(class, "pages");
     let mut client = group.join("client").await?;
     let topic = &format!("{SHORT}x");
     let (empty, none, _) = client.history(topic, None, (false, 9)).await?;
@@ -245,8 +266,8 @@ async fn pages(stage: Stage) -> Outcome {
 }
 
 /// Who subscribes, or joins, hears what is published after that. Who has unsubscribed hears nothing.
-async fn subscriptions(stage: Stage) -> Outcome {
-    let group = stage.spread("single", "subscriptions");
+async fn subscriptions(stage: Stage, class: &'static str) -> Outcome {
+    let group = stage.spread(class, "subscriptions");
     let mut a = group.join("a").await?;
     let topic = topic("s");
     for text in ["t 1", "t 2"] {
@@ -289,9 +310,68 @@ async fn restarts(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Replicas hibernate between publications, and the Group keeps its log in memory.
-async fn hibernation(stage: Stage) -> Outcome {
-    let group = stage.pinned("single", "hibernation");
+/// A transaction that is made is in the storage and in the logs, one that fails is in neither, and subscribers hear the first alone.
+async fn outbox(stage: Stage) -> Outcome {
+    let group = stage.spread(DURABLE, "outbox");
+    let [mut near, mut far] = group.join_each(["near", "far"]).await?;
+    let topic = &topic("t");
+    far.subscribe(topic).await?;
+    let publish = |topic: &str, text: &str| StorageStep::Publish(topic.into(), text.into());
+    let made = |steps| async { Owner::Group.does_one(&group, StorageStep::Transaction(steps)).await };
+    near.publish(ROOM, "before").await?;
+    let steps = vec![put("a", "1"), publish(ROOM, "1"), publish(topic, "t 1"), publish(ROOM, "2")];
+    ensure(matches!(made(steps).await?, Found::Made(1, _)), "the transaction is not made")?;
+    let steps = vec![put("a", "2"), publish(ROOM, "never"), StorageStep::Fail];
+    same(made(steps).await?, Found::Failed(1), "one that fails")?;
+    let steps = vec![put("a", "3"), publish(ROOM, "never"), publish("no log", "never")];
+    let refused = made(steps).await?;
+    ensure(matches!(refused, Found::Refused(Why::NoLog, _)), format!("without a log: {refused:?}"))?;
+    let replica = Owner::Replica.does_one(&group, StorageStep::Transaction(vec![publish(ROOM, "never")])).await?;
+    ensure(matches!(replica, Found::Refused(Why::NoLog, _)), format!("in a Replica: {replica:?}"))?;
+    same(Owner::Group.does_one(&group, get("a")).await?, text("1"), "what is stored")?;
+    same(near.publish(ROOM, "after").await?.offset(), 4, "the next offset")?;
+    same(near.hear_until("after").await?, ["before", "1", "2"], "what the room hears")?;
+    let mut heard = far.hear_until("after").await?;
+    heard.sort_unstable();
+    same(heard, ["1", "2", "before", "t 1"], "what a subscriber of the topic hears")?;
+    same(texts(&mut near, topic).await?, ["t 1"], "the history of the topic")
+}
+
+/// Positions, keys and what is kept are those of before. Nobody who is connected throughout hears anything twice, or misses anything.
+async fn crash(stage: Stage) -> Outcome {
+    let group = stage.spread(DURABLE, "crash");
+    let mut clients = group.join_each(["a", "b", "c", "d", "e", "f"]).await?;
+    let topic = &topic("t");
+    for client in &mut clients {
+        client.subscribe(topic).await?;
+    }
+    let mut expected = Vec::new();
+    let mut epochs = BTreeSet::new();
+    for round in 1..=3 {
+        for (place, text) in [(ROOM, format!("room {round}")), (topic, format!("t {round}"))] {
+            let position = clients[0].published(publish(place, &text, Some(&text))).await?.remove(0);
+            same(position.offset(), round, "the offset")?;
+            epochs.insert(position.epoch().clone());
+            expected.push(text);
+        }
+        kill_the_group(&group).await?;
+        // The key is from an earlier life, and in the next round from a still earlier one.
+        let first = clients[1].published(publish(ROOM, "again", Some("room 1"))).await?;
+        same(first[0].offset(), 1, "the position of a repeated one")?;
+    }
+    same(epochs.len(), 2, "the epochs of two logs")?;
+    for client in &mut clients {
+        for text in &expected {
+            same(&client.hear().await?, text, "what is heard")?;
+        }
+    }
+    same(texts(&mut clients[2], ROOM).await?, ["room 1", "room 2", "room 3"], "the history of the room")?;
+    same(texts(&mut clients[2], topic).await?, ["t 1", "t 2", "t 3"], "the history of the topic")
+}
+
+/// Replicas hibernate between publications.
+async fn hibernation(stage: Stage, class: &'static str) -> Outcome {
+    let group = stage.pinned(class, "hibernation");
     let [mut speaker, mut near, mut far] = group.join_each(["speaker", "near", "far"]).await?;
     let topic = topic("t");
     near.subscribe(&topic).await?;

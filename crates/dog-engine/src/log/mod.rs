@@ -41,6 +41,7 @@ pub use replay::{Replay, ReplayStep};
 pub use restore::Restore;
 pub use segment::{LogRead, Segment, SegmentPlace};
 pub use stored_log::{LogEntries, StoredLog};
+pub(crate) use topic_log::COMMIT;
 pub use topic_log::{Appended, StoredPublication, TopicLog};
 pub use window::Window;
 

@@ -92,6 +92,11 @@ impl StoredLog {
         self.log.append(new, now)
     }
 
+    /// Whether a publication with this key would be a repeated one.
+    pub fn knows(&mut self, key: &[u8], now: Timestamp) -> bool {
+        self.log.knows(key, now)
+    }
+
     /// Whether this offset is seen. An answer with it has to wait until it is.
     pub fn is_visible(&self, offset: u64) -> bool {
         self.log.is_visible(offset)

@@ -10,7 +10,7 @@ use super::keys::Keys;
 use super::{AnswerBounds, LogHead, NewPublication, Recorded, Window};
 
 /// What one commit stores at most, if it is not a single publication.
-pub(super) const COMMIT: AnswerBounds = AnswerBounds { publications: 1000, bytes: 512 * 1024 };
+pub(crate) const COMMIT: AnswerBounds = AnswerBounds { publications: 1000, bytes: 512 * 1024 };
 
 /// A publication with its idempotency key, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

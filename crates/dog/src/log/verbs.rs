@@ -132,7 +132,8 @@ macro_rules! log_verbs {
     () => {
         /// Publishes to a topic, or to [`ROOM`](crate::ROOM), whose subscribers are all sockets of the Group. The Group numbers
         /// the publication, keeps it as its [`log`](crate::Group::log) of the topic says, and sends it to all subscribers, the
-        /// sender included. The answer is its position.
+        /// sender included. The answer is its position. In a [durable](crate::Log::durable) log it is on disk before anybody gets
+        /// it.
         ///
         /// All subscribers get the publications of a topic in the order of their positions, and each of them once. One that is
         /// lost between two nodes is noticed within 1 s and sent again. If it cannot be, because the log does not keep it any
@@ -162,14 +163,17 @@ macro_rules! log_verbs {
         ///
         /// # Errors
         /// Nothing is published in these cases:
-        /// - [`Error::is_no_log`](crate::Error::is_no_log): [`Group::log`](crate::Group::log) keeps no log of the topic, or the
-        ///   host keeps no log in memory.
+        /// - [`Error::is_no_log`](crate::Error::is_no_log): [`Group::log`](crate::Group::log) keeps no log of the topic, or
+        ///   the host keeps no logs.
         /// - [`Error::is_invalid_topic`](crate::Error::is_invalid_topic): there can be no such topic.
         /// - [`Error::is_too_large`](crate::Error::is_too_large): the message has more than 256 KiB, the metadata more than
         ///   4 KiB, or the key more than 256 bytes.
         /// - [`Error::is_invalid_name`](crate::Error::is_invalid_name): the key is empty.
         /// - [`Error::is_too_many`](crate::Error::is_too_many): 1,000 publications or 1 MiB of this Replica have no position
-        ///   yet; 10,000 calls or 64 MiB wait until the Group is in memory; or the Group has 10,000 logs or 64 MiB in them.
+        ///   yet; 10,000 calls or 64 MiB wait until the Group is in memory, or for its durable logs; or the Group has 10,000 logs or
+        ///   64 MiB of memory in them.
+        /// - [`Error::is_storage`](crate::Error::is_storage): the durable log cannot be read or written, as with
+        ///   [`Storage::put`](crate::Storage::put).
         /// - [`Error::is_closed`](crate::Error::is_closed): this activation of the object is over.
         ///
         /// It may be published or not in these cases:

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Topics that begin with this have a log in memory with the default bounds, and so has the room.
+/// Topics that begin with this have a log of 100 publications, and so has the room. It is in memory, or durable in a
+/// [`Match`](crate::app::Match).
 pub const LOGGED: &str = "logged/";
 
 /// Topics that begin with this have a log of 3 publications.

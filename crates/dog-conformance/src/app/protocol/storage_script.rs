@@ -69,6 +69,8 @@ pub enum StorageStep {
     Rings,
     /// Write a record of the log, of this many bytes, or delete it. Only in transactions.
     WriteRecord(String, Option<usize>),
+    /// Publish a text to a topic. Only in transactions.
+    Publish(String, String),
     /// Read records of the log.
     Records {
         /// Those with this key and later ones.

@@ -9,7 +9,7 @@ use dog::internal::LocalFuture;
 use dog::{Error, Group, ReplicaId};
 use futures_util::FutureExt;
 
-use super::{GroupDriver, OpenBooks, member_records, presence};
+use super::{GroupDriver, OpenBooks, member_records, presence, publications};
 use crate::address::{NodeId, ReplicaAddress, Targets, ViewVersion};
 use crate::books::MemberState;
 use crate::driver::calls::{by_deadline, call_all, unexpected_answer};
@@ -327,6 +327,11 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         self.place_waiting(&books);
         self.schedule_timer(&books);
         self.this.upgrade().iter().for_each(presence::members_were_counted);
+        if !books.borrow().awaits_census()
+            && let (Some(this), Some(awake)) = (self.this.upgrade(), self.core.life().get())
+        {
+            publications::remind(&this, awake);
+        }
     }
 
     /// Stores members, so that the next life finds them. Durable when it returns `Ok`.

@@ -6,7 +6,7 @@
 //! - `calls`: typed calls of Replicas and Apps, which the user's `on_call` answers
 //! - `open_books`: the books from the moment that the members are read; `verbs`: what the Group does from its books alone;
 //!   `verb_queue`: verbs that wait
-//! - `publications`: what is published to topics; `logs`: what is kept of it; `confirmations`: whom it has reached
+//! - `publications`: what is published to topics, and the logs that keep it; `confirmations`: whom it has reached
 //! - `presence`: who is in the Group; `presence_hooks`: the functions of the user that are told
 //! - `timer`: when the books have to be advanced next
 //! - `member_records`: members in the storage; `client_records`: clients in the storage, between two lives of the host
@@ -16,7 +16,6 @@
 mod calls;
 mod client_records;
 mod confirmations;
-mod logs;
 mod member_records;
 mod membership;
 mod newcomers;

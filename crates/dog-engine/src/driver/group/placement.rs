@@ -5,14 +5,14 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use dog::internal::{
-    AppPort, GroupPort, GroupVerb, Kind, LocalFuture, LogVerb, LogVerbAnswer, ObjectPort, StoragePort, Topic,
+    AppPort, GroupPort, GroupVerb, Kind, LocalFuture, LogVerb, LogVerbAnswer, Logs, ObjectPort, StoragePort, Topic,
     VerbAnswer,
 };
 use dog::{ClientId, Env, Error, Group, GroupId, Log, Message, ReplicaId, Timestamp};
 
 use super::presence::{Attends, PresenceOfLife};
 use super::presence_hooks::Hook;
-use super::publications::{Publications, Publishes};
+use super::publications::{GroupOutbox, Publications, Publishes};
 use super::verb_queue::Verbs;
 use super::verbs::Speaks;
 use super::waiting::{Locating, Reserved, Unplaced};
@@ -22,7 +22,7 @@ use crate::books::{Decision, MemberState};
 use crate::driver::calls::user_function_by_deadline;
 use crate::driver::failures::{UserFunction, public_error};
 use crate::driver::front::object_port;
-use crate::driver::object::{over, spawn, spawn_of_user};
+use crate::driver::object::{Outbox, over, spawn, spawn_of_user};
 use crate::host::Host;
 use crate::message::{GroupAnswer, GroupCall};
 use crate::repeats::log_limited;
@@ -336,7 +336,8 @@ impl<G: Group, H: Host> ObjectPort for GroupDriver<G, H> {
     }
 
     fn storage(&self) -> Rc<dyn StoragePort> {
-        self.core.storage_port()
+        let outbox = Logs::ON.then(|| Rc::new(GroupOutbox(Weak::clone(&self.this))) as Rc<dyn Outbox>);
+        self.core.storage_port(outbox)
     }
 
     fn dog(&self) -> Rc<dyn AppPort> {

@@ -7,7 +7,7 @@
 //! - `streams`: responses that are being streamed
 //! - `alarms`: calls the handlers of alarms; `alarm_book`: which are due, and what is written; `alarm_runs`: what is
 //!   under way; `alarm_record`: their stored form; `alarm_storage`: reads them
-//! - `storage`: the user's entries; `write_log`: writes that are not durable yet, and conflicts of transactions;
+//! - `storage`: the user's entries; `write`: one write under way; `write_log`: writes that are not durable yet, and conflicts of transactions;
 //!   `transactions`: transactions that conflict again and again run one at a time
 
 mod activation;
@@ -25,6 +25,7 @@ mod streams;
 mod task;
 mod tasks;
 mod transactions;
+mod write;
 mod write_log;
 
 pub(super) use activation::{Activation, over};
@@ -33,5 +34,5 @@ pub use alarm_record::rewrite_alarm;
 pub(super) use alarms::alarms_due;
 pub(super) use hibernation::{note_event, watch, writes_are_done};
 pub(super) use object_core::{Living, ObjectCore};
-pub(super) use storage::{Store, StorePort};
+pub(super) use storage::{Outbox, Store, StorePort};
 pub(super) use task::{answer, spawn, spawn_of_user, start};

@@ -7,7 +7,7 @@ use dog::{Alarm, Epoch, Error};
 
 use super::idle::IdleState;
 use super::life::Life;
-use super::storage::{Store, StorePort};
+use super::storage::{Outbox, Store, StorePort};
 use super::streams::Streams;
 use super::tasks::Tasks;
 use crate::address::Object;
@@ -71,8 +71,8 @@ impl<V: 'static, H: Host> ObjectCore<V, H> {
     }
 
     /// The storage as the user's code sees it in the current activation.
-    pub(in crate::driver) fn storage_port(&self) -> Rc<dyn StoragePort> {
-        StorePort::new_port(&self.store, self.life.activation())
+    pub(in crate::driver) fn storage_port(&self, outbox: Option<Rc<dyn Outbox>>) -> Rc<dyn StoragePort> {
+        StorePort::new_port(&self.store, self.life.activation(), outbox)
     }
 
     /// Ends the life, by a fault of the user's code: nothing is written any more, and alarms whose handlers run are tried again

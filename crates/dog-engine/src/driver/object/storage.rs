@@ -1,16 +1,16 @@
 //! The user's entries of one object, in one life.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::ops::Bound;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use dog::internal::{
-    Alarms, Kind, LocalFuture, NewAlarm, Storage, StoragePort, StorageWrites, TransactionRead, TransactionTurn,
+    Alarms, Kind, LocalFuture, LogReservation, LogTopic, Logs, NewAlarm, Storage, StoragePort, StorageWrites,
+    TransactionRead, TransactionTurn,
 };
 use dog::{Epoch, Error, List, MAX_ALARMS, Timestamp};
 
@@ -19,10 +19,11 @@ use super::alarm_book::{AlarmBook, AlarmWrites};
 use super::alarm_runs::AlarmRuns;
 use super::alarm_storage::stored_alarms;
 use super::transactions::TransactionQueue;
+use super::write::{Settles, Settling, Write};
 use super::write_log::{Logged, Lookup, WriteLog};
 use crate::address::Object;
 use crate::host::{AlarmChange, Batch, Host, Order, Space, SpaceWrites};
-use crate::repeats::log_limited;
+use crate::log::LogEntries;
 
 /// Reads and writes through the log of writes that are not durable yet.
 pub(in crate::driver) struct Store<H: Host> {
@@ -79,19 +80,6 @@ impl<H: Host> Store<H> {
         .await;
     }
 
-    fn settle(&self, batch: &Logged, alarms: Option<&[(String, u64)]>, is_durable: bool) {
-        self.log.borrow_mut().settle(batch);
-        match alarms {
-            Some(pending) if is_durable => self.with_alarms(|book| book.durable(pending)),
-            Some(_) => self.with_alarms(AlarmBook::unload),
-            None => {}
-        }
-        self.in_flight.set(self.in_flight.get() - 1);
-        if self.is_settled() {
-            self.waiting.take().into_iter().for_each(Waker::wake);
-        }
-    }
-
     fn check(&self) -> Result<(), Error> {
         if self.ended.get() { Err(over()) } else { Ok(()) }
     }
@@ -102,9 +90,13 @@ impl<H: Host> Store<H> {
         logged: Logged,
         alarms: Option<Vec<(String, u64)>>,
     ) -> LocalFuture<Result<(), Error>> {
+        self.write_all(batch, Settling { logged, alarms, logs: None })
+    }
+
+    fn write_all(self: &Rc<Self>, batch: Batch, settling: Settling) -> LocalFuture<Result<(), Error>> {
         self.in_flight.set(self.in_flight.get() + 1);
         let done = self.host.write(self.object, self.epoch, batch);
-        Box::pin(Write { store: Rc::clone(self), done: Some(Done { done, logged, alarms }) })
+        Box::pin(Write::new(self, done, settling))
     }
 
     /// Writes what the book of alarms has decided, and nothing else.
@@ -112,6 +104,14 @@ impl<H: Host> Store<H> {
         let AlarmWrites { entries, alarm, pending } = writes;
         let batch = Batch { alarm, ..Batch::of_entries(Space::Alarms, entries) };
         self.write(batch, Logged::nothing(), Some(pending))
+    }
+
+    /// Writes records of logs, and nothing else.
+    pub(in crate::driver) fn write_log(self: &Rc<Self>, records: LogEntries) -> LocalFuture<Result<(), Error>> {
+        match self.check() {
+            Ok(()) => self.write(Batch::of_entries(Space::Log, records), Logged::nothing(), None),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
     }
 
     /// An alarm has changed: transactions that have read it run again.
@@ -123,16 +123,21 @@ impl<H: Host> Store<H> {
         self: &Rc<Self>,
         writes: StorageWrites,
         reads: &[(u64, TransactionRead)],
+        logs: Option<Box<dyn LogReservation>>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
         self.check()?;
         if reads.iter().any(|(version, read)| self.log.borrow().has_changed(*version, read)) {
             return Ok(None);
         }
-        let StorageWrites { entries, alarms, log: records } = writes;
+        let StorageWrites { entries, alarms, log: mut records, publications } = writes;
         let sets_alarms = Alarms::ON && !alarms.is_empty();
         if sets_alarms && !self.with_alarms(|book| book.has_room(&alarms)) {
             let message = format!("the object has {MAX_ALARMS} alarms: delete some first");
             return Err(Error::new(Kind::TooMany, message));
+        }
+        let mut logs = logs.filter(|_| Logs::ON);
+        if let Some(logs) = &mut logs {
+            records.extend(logs.append(publications)?);
         }
         if entries.is_empty() && !sets_alarms && records.is_empty() {
             return Ok(Some(Box::pin(async { Ok(()) })));
@@ -160,7 +165,7 @@ impl<H: Host> Store<H> {
             let entries = records.into_iter().collect();
             batch.spaces.push(SpaceWrites { space: Space::Log, delete_all: false, entries });
         }
-        Ok(Some(self.write(batch, logged, pending)))
+        Ok(Some(self.write_all(batch, Settling { logged, alarms: pending, logs })))
     }
 
     fn delete_all(self: &Rc<Self>) -> Result<LocalFuture<Result<(), Error>>, Error> {
@@ -296,49 +301,28 @@ impl<H: Host> Store<H> {
     }
 }
 
-/// A write that is not durable yet. If its caller drops it, the write is still made, and stays in the log until it is
-/// durable.
-struct Write<H: Host> {
-    store: Rc<Store<H>>,
-    done: Option<Done>,
-}
+impl<H: Host> Settles for Store<H> {
+    type Host = H;
 
-struct Done {
-    done: LocalFuture<Result<(), Error>>,
-    logged: Logged,
-    /// If it changes alarms: those of which the book keeps the payloads.
-    alarms: Option<Vec<(String, u64)>>,
-}
-
-impl<H: Host> Future for Write<H> {
-    type Output = Result<(), Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(Done { done, .. }) = &mut self.done else { return Poll::Pending };
-        let outcome = std::task::ready!(done.as_mut().poll(context));
-        if let Some(Done { logged, alarms, .. }) = self.done.take() {
-            self.store.settle(&logged, alarms.as_deref(), outcome.is_ok());
-        }
-        Poll::Ready(outcome)
+    fn host(&self) -> &Rc<H> {
+        &self.host
     }
-}
 
-impl<H: Host> Drop for Write<H> {
-    fn drop(&mut self) {
-        let Some(Done { done, logged, alarms }) = self.done.take() else { return };
-        let store = Rc::clone(&self.store);
-        self.store.host.spawn(Box::pin(async move {
-            let outcome = done.await;
-            if let Err(error) = &outcome {
-                log_limited!(
-                    store.host,
-                    error,
-                    "a write that nobody waited for failed",
-                    "a write that nobody waited for failed: {error}"
-                );
-            }
-            store.settle(&logged, alarms.as_deref(), outcome.is_ok());
-        }));
+    fn settle(&self, batch: Settling, is_durable: bool) {
+        let Settling { logged, alarms, logs } = batch;
+        self.log.borrow_mut().settle(&logged);
+        match alarms {
+            Some(pending) if is_durable => self.with_alarms(|book| book.durable(&pending)),
+            Some(_) => self.with_alarms(AlarmBook::unload),
+            None => {}
+        }
+        if let Some(logs) = logs {
+            logs.settled(is_durable);
+        }
+        self.in_flight.set(self.in_flight.get() - 1);
+        if self.is_settled() {
+            self.waiting.take().into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -346,15 +330,26 @@ impl<H: Host> Drop for Write<H> {
 pub(in crate::driver) struct StorePort<H: Host> {
     store: Rc<Store<H>>,
     activation: Activation,
+    outbox: Option<Rc<dyn Outbox>>,
+}
+
+/// The logs of an object, for its transactions.
+pub(in crate::driver) trait Outbox {
+    /// Waits until these logs are there for one transaction alone.
+    fn reserve(&self, topics: BTreeSet<LogTopic>) -> LocalFuture<Result<Box<dyn LogReservation>, Error>>;
 }
 
 impl<H: Host> StorePort<H> {
     /// Where an App has left out the storage, nothing behind this is in its program.
-    pub(in crate::driver) fn new_port(store: &Rc<Store<H>>, activation: Activation) -> Rc<dyn StoragePort> {
+    pub(in crate::driver) fn new_port(
+        store: &Rc<Store<H>>,
+        activation: Activation,
+        outbox: Option<Rc<dyn Outbox>>,
+    ) -> Rc<dyn StoragePort> {
         if !Storage::ON {
             unreachable!("without the feature `storage` there is no `Context::storage`");
         }
-        Rc::new(Self { store: Rc::clone(store), activation })
+        Rc::new(Self { store: Rc::clone(store), activation, outbox })
     }
 
     fn refused<T: 'static>(&self) -> Option<LocalFuture<Result<T, Error>>> {
@@ -380,13 +375,26 @@ impl<H: Host> StoragePort for StorePort<H> {
         self.store.transactions.turn(overtaken)
     }
 
+    fn reserve_logs(&self, topics: BTreeSet<LogTopic>) -> LocalFuture<Result<Box<dyn LogReservation>, Error>> {
+        self.refused().unwrap_or_else(|| match &self.outbox {
+            Some(outbox) => outbox.reserve(topics),
+            None => Box::pin(async {
+                Err(Error::new(
+                    Kind::NoLog,
+                    "a Replica keeps no log: publish in a transaction of the Group, whose Group::log keeps one",
+                ))
+            }),
+        })
+    }
+
     fn commit(
         &self,
         writes: StorageWrites,
         reads: Vec<(u64, TransactionRead)>,
+        logs: Option<Box<dyn LogReservation>>,
     ) -> Result<Option<LocalFuture<Result<(), Error>>>, Error> {
         self.activation.check()?;
-        self.store.commit(writes, &reads)
+        self.store.commit(writes, &reads, logs)
     }
 
     fn log_records(

@@ -86,7 +86,7 @@ impl<R: Replica, H: Host> ObjectPort for Port<R, H> {
     }
 
     fn storage(&self) -> Rc<dyn StoragePort> {
-        StorePort::new_port(&self.store, self.activation.clone())
+        StorePort::new_port(&self.store, self.activation.clone(), None)
     }
 
     fn dog(&self) -> Rc<dyn AppPort> {

@@ -1,0 +1,70 @@
+//! Questions about durable logs. What is not in memory is read.
+
+use std::rc::Rc;
+
+use dog::Error;
+use dog::internal::{HistoryOrder, LogTopic, LogVerb, LogVerbAnswer, Unrecovered};
+
+use super::log_calls::Asked;
+use super::logs::not_now;
+use super::publishes::Publishes;
+use super::restoring::read;
+use crate::driver::calls::unexpected_answer;
+use crate::driver::object::start;
+use crate::host::Scheduler;
+use crate::log::{AnswerBounds, Inquiry, InquiryStep, LogAnswer, Page, Question};
+use crate::message::GroupAnswer;
+use crate::reply::Reply;
+
+/// Answers a question, at once if nothing has to be read.
+pub(super) fn begin<G: Publishes>(group: &Rc<G>, topic: &LogTopic, asked: Asked, reply: Reply<GroupAnswer>) {
+    group.publications().logs().borrow_mut().hold(topic, true);
+    let (this, topic) = (Rc::clone(group), topic.clone());
+    start(group, async move {
+        let answer = answer(&this, &topic, asked).await;
+        this.publications().logs().borrow_mut().hold(&topic, false);
+        reply.send(answer);
+    });
+}
+
+async fn answer<G: Publishes>(group: &Rc<G>, topic: &LogTopic, asked: Asked) -> Result<GroupAnswer, Error> {
+    let logs = group.publications().logs();
+    match asked {
+        Asked::Verb(LogVerb::History { since, order, limit, .. }, _) => {
+            let most = AnswerBounds { publications: limit, ..AnswerBounds::RECOVERY };
+            let page = page(group, topic, Inquiry::new(Question::Page(since, order), most)).await?;
+            Ok(GroupAnswer::Log(LogVerbAnswer::History(logs.borrow().history(topic, page)?)))
+        }
+        Asked::Missed(call) => {
+            let since = logs.borrow().missed_since(&call)?;
+            let question = Question::Page(Some(since.clone()), HistoryOrder::OldestFirst);
+            let page = page(group, topic, Inquiry::new(question, AnswerBounds::RECOVERY)).await?;
+            Ok(GroupAnswer::Missed(logs.borrow().missed(topic, since, page)?))
+        }
+        Asked::Verb(LogVerb::Publish { .. } | LogVerb::PublishConfirmed { .. }, _) => Err(unexpected_answer()),
+    }
+}
+
+async fn page<G: Publishes>(
+    group: &Rc<G>,
+    topic: &LogTopic,
+    mut inquiry: Inquiry,
+) -> Result<Result<Page, Unrecovered>, Error> {
+    loop {
+        let now = group.core().host().now();
+        let step = {
+            let mut logs = group.publications().logs().borrow_mut();
+            inquiry.step(logs.stored(topic).ok_or_else(not_now)?, now)?
+        };
+        match step {
+            InquiryStep::LogAnswer(LogAnswer::Page(page)) => return Ok(page),
+            InquiryStep::LogAnswer(LogAnswer::Tail(_)) => return Err(unexpected_answer()),
+            InquiryStep::Read(next) => {
+                let found = read(group, next).await?;
+                let now = group.core().host().now();
+                let mut logs = group.publications().logs().borrow_mut();
+                inquiry.read(logs.stored(topic).ok_or_else(not_now)?, &found, now)?;
+            }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! The logs of a Group: how many, how much memory they take, and what is asked of them: [`Logs`]. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dog::internal::{HistoryPage, Kind, LogBounds, LogEpoch, LogTopic, Position, Unrecovered};
+use dog::{Error, ReplicaId, Timestamp};
+
+use super::kept_log::{KeptLog, Sending};
+use crate::log::{Appended, LogHead, Missed, NewPublication, Page, StoredLog, TopicLog, Window};
+use crate::message::{MissedAnswer, MissedCall};
+
+/// The most logs of one Group in memory.
+const MOST_LOGS: usize = 10_000;
+
+/// The most bytes in all logs of one Group in memory.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a Group may sleep while a Replica has not acknowledged the end of a log. The first repetition is due after this time.
+pub(super) const WAKES_WITHIN: Duration = Duration::from_millis(250);
+
+/// The shortest time between two looks for publications that are too old.
+const EXPIRES_AFTER: Duration = Duration::from_secs(1);
+
+/// All logs of a Group in memory: those that are kept there, and the durable ones that are in use. Ordered, so that nothing depends on
+/// a hash.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    all: BTreeMap<LogTopic, KeptLog>,
+    /// About how many bytes of memory they take.
+    bytes: usize,
+}
+
+/// Where the log of a topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Not in memory.
+    Unknown,
+    /// It is kept in memory.
+    Memory,
+    /// It is stored, and in use.
+    Stored,
+    /// It is stored, and has to be read again before it goes on.
+    InDoubt,
+}
+
+/// What has become of a publication for a log in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Published {
+    pub(super) position: Position,
+    /// What is to be sent. `None`: its key has named an earlier one.
+    pub(super) new: Option<Sending>,
+}
+
+impl Logs {
+    pub(super) fn place(&mut self, topic: &LogTopic) -> Place {
+        match self.all.get_mut(topic).map(KeptLog::stored) {
+            None => Place::Unknown,
+            Some(None) => Place::Memory,
+            Some(Some(log)) if log.is_in_doubt() => Place::InDoubt,
+            Some(Some(_)) => Place::Stored,
+        }
+    }
+
+    /// Begins a log in memory, unless the topic has one.
+    ///
+    /// # Errors
+    /// The Group has too many.
+    pub(super) fn begin(&mut self, topic: &LogTopic, bounds: LogBounds, epoch: LogEpoch) -> Result<(), Error> {
+        if self.all.contains_key(topic) {
+            return Ok(());
+        }
+        let log = TopicLog::new(&LogHead { position: Position::new(epoch, 0), bounds });
+        self.insert(topic, KeptLog::in_memory(log))
+    }
+
+    /// A durable log was read. `audience` are the Replicas that may follow it.
+    ///
+    /// # Errors
+    /// The Group has too many logs in use.
+    pub(super) fn restored(
+        &mut self,
+        topic: &LogTopic,
+        log: StoredLog,
+        audience: &BTreeSet<ReplicaId>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if self.all.contains_key(topic) {
+            self.change(topic, |kept| kept.restored_again(log, now));
+            return Ok(());
+        }
+        self.insert(topic, KeptLog::restored(log, audience, now))
+    }
+
+    fn insert(&mut self, topic: &LogTopic, mut log: KeptLog) -> Result<(), Error> {
+        if self.all.len() >= MOST_LOGS {
+            // Nobody knows a position in a log that has kept nothing for long and is followed by nobody, or would be told `expired`.
+            self.all.retain(|_, log| !log.is_unused());
+            self.count_all();
+        }
+        if self.all.len() >= MOST_LOGS {
+            let text = format!("the Group has {MOST_LOGS} logs: no other topic can be published to now");
+            return Err(Error::new(Kind::TooMany, text));
+        }
+        self.bytes += log.count().1;
+        self.all.insert(topic.clone(), log);
+        Ok(())
+    }
+
+    /// Changes a log, and counts its bytes again.
+    fn change<T>(&mut self, topic: &LogTopic, change: impl FnOnce(&mut KeptLog) -> T) -> Option<T> {
+        let log = self.all.get_mut(topic)?;
+        let changed = change(log);
+        let (before, after) = log.count();
+        self.bytes = self.bytes - before + after;
+        Some(changed)
+    }
+
+    fn count_all(&mut self) {
+        self.bytes = self.all.values_mut().map(|log| log.count().1).sum();
+    }
+
+    /// Whether this many more bytes are too many, also when what is not needed has left memory.
+    fn is_full(&mut self, more: usize, now: Timestamp) -> bool {
+        if self.bytes + more > MOST_BYTES {
+            self.all.values_mut().for_each(|log| log.expire(now));
+            self.all.retain(|_, log| log.stored().is_none() || !log.is_unused());
+            self.count_all();
+        }
+        self.bytes + more > MOST_BYTES
+    }
+
+    /// # Errors
+    /// There is no room for this many more bytes.
+    pub(super) fn check_room(&mut self, bytes: usize, now: Timestamp) -> Result<(), Error> {
+        if self.is_full(bytes, now) { Err(too_many_bytes()) } else { Ok(()) }
+    }
+
+    /// Whether there is room for a publication. One that its key makes a repeated one needs none.
+    fn admit(&mut self, topic: &LogTopic, publication: &NewPublication, now: Timestamp) -> Result<(), Error> {
+        let is_full = self.is_full(publication.size(), now);
+        let log = self.all.get_mut(topic).ok_or_else(no_log)?;
+        if is_full && !publication.key.as_ref().is_some_and(|key| log.knows(key, now)) {
+            return Err(too_many_bytes());
+        }
+        Ok(())
+    }
+
+    /// Numbers a publication for a log in memory. `audience` are the Replicas that it has to be sent to.
+    ///
+    /// # Errors
+    /// The logs of the Group have too many bytes.
+    pub(super) fn publish(
+        &mut self,
+        topic: &LogTopic,
+        publication: NewPublication,
+        audience: impl FnOnce() -> BTreeSet<ReplicaId>,
+        now: Timestamp,
+    ) -> Result<Published, Error> {
+        self.admit(topic, &publication, now)?;
+        let published = self.change(topic, |log| {
+            let offset = match log.append(publication, now) {
+                Appended::New(offset) => offset,
+                Appended::Repeated(offset) => return Ok(Published { position: log.position(offset), new: None }),
+                Appended::NotNow => return Err(not_now()),
+            };
+            log.commit_in_memory();
+            Ok(Published { position: log.position(offset), new: log.show(audience, now).pop() })
+        });
+        published.ok_or_else(no_log)?
+    }
+
+    /// Numbers a publication for a durable log that is in use. It is shown after a commit.
+    ///
+    /// # Errors
+    /// The logs of the Group take too much memory.
+    pub(super) fn append(
+        &mut self,
+        topic: &LogTopic,
+        publication: NewPublication,
+        now: Timestamp,
+    ) -> Result<Appended, Error> {
+        self.admit(topic, &publication, now)?;
+        let log = self.all.get_mut(topic).ok_or_else(no_log)?;
+        // It is counted exactly when it is shown.
+        self.bytes += log.count_more(publication.size());
+        Ok(log.append(publication, now))
+    }
+
+    /// What of a durable log is to be sent, because everybody may see it from now on.
+    pub(super) fn shown(
+        &mut self,
+        topic: &LogTopic,
+        audience: impl FnOnce() -> BTreeSet<ReplicaId>,
+        now: Timestamp,
+    ) -> Vec<Sending> {
+        self.change(topic, |log| log.show(audience, now)).unwrap_or_default()
+    }
+
+    /// A durable log that is in use.
+    pub(super) fn stored(&mut self, topic: &LogTopic) -> Option<&mut StoredLog> {
+        self.all.get_mut(topic)?.stored()
+    }
+
+    /// A durable log has to stay in memory until this is called with `false` as often as with `true`.
+    pub(super) fn hold(&mut self, topic: &LogTopic, holds: bool) {
+        if let Some(log) = self.all.get_mut(topic) {
+            log.hold(holds);
+        }
+    }
+
+    /// What everybody may see of a log in memory, or in use.
+    pub(super) fn window(&self, topic: &LogTopic) -> Result<&Window, Error> {
+        self.all.get(topic).map(KeptLog::window).ok_or_else(no_log)
+    }
+
+    /// After which position a Replica has missed publications.
+    pub(super) fn missed_since(&self, call: &MissedCall) -> Result<Position, Error> {
+        let log = self.all.get(&call.topic).ok_or_else(no_log)?;
+        let since = &call.since;
+        if call.begins && since.epoch() == log.window().epoch() {
+            // What came before this position is not for the subscribers there, or an earlier life has given it to them.
+            let acknowledged = log.acknowledged(call.replica).unwrap_or(since.offset());
+            return Ok(Position::new(since.epoch().clone(), acknowledged));
+        }
+        Ok(since.clone())
+    }
+
+    /// The answer to who asks for a history.
+    pub(super) fn history(&self, topic: &LogTopic, page: Result<Page, Unrecovered>) -> Result<HistoryPage, Error> {
+        match page {
+            Ok(page) => {
+                let head = self.window(topic)?.position();
+                Ok(HistoryPage { head, publications: page.publications, more: page.more })
+            }
+            Err(reason) => {
+                let text = format!("the log of {topic} has no publications after that position: {reason}");
+                Err(Error::new(Kind::Unrecovered(reason), text))
+            }
+        }
+    }
+
+    /// The answer to a Replica that has missed publications since this position.
+    pub(super) fn missed(
+        &self,
+        topic: &LogTopic,
+        since: Position,
+        page: Result<Page, Unrecovered>,
+    ) -> Result<MissedAnswer, Error> {
+        Ok(MissedAnswer { since, missed: Missed { head: self.window(topic)?.head(), page } })
+    }
+
+    /// A Replica has everything up to this position.
+    pub(super) fn acknowledge(&mut self, replica: ReplicaId, topic: &LogTopic, position: &Position, now: Timestamp) {
+        let log = self.all.get_mut(topic).filter(|log| log.window().epoch() == position.epoch());
+        log.into_iter().for_each(|log| log.heads().acknowledge(replica, position.offset(), now));
+    }
+
+    /// A life of a Replica is over, and its sockets are closed.
+    pub(super) fn forget(&mut self, replica: ReplicaId) {
+        self.all.values_mut().for_each(|log| log.heads().remove(replica));
+    }
+
+    /// The ends of logs that have to be repeated now, and to whom. `audience` are the Replicas that may still follow the log.
+    pub(super) fn due(
+        &mut self,
+        now: Timestamp,
+        audience: impl Fn(&LogTopic) -> BTreeSet<ReplicaId>,
+    ) -> Vec<(LogTopic, Position, Vec<ReplicaId>)> {
+        let mut due = Vec::new();
+        for (topic, log) in &mut self.all {
+            if log.heads().next_time().is_none_or(|next| next > now) {
+                continue;
+            }
+            log.heads().keep_only(&audience(topic));
+            let replicas = log.heads().due(now);
+            if !replicas.is_empty() {
+                due.push((topic.clone(), log.window().position(), replicas));
+            }
+        }
+        due
+    }
+
+    /// Removes what is too old. Returns how long the Group may sleep until it has something to do for its logs. `None`: it may leave
+    /// memory, because what they keep is stored, and everything is acknowledged.
+    pub(super) fn tend(&mut self, now: Timestamp) -> Option<Duration> {
+        let mut next: Option<Duration> = None;
+        for log in self.all.values_mut() {
+            log.expire(now);
+            let (before, after) = log.count();
+            self.bytes = self.bytes - before + after;
+            let repeats = log.heads().next_time().map(|at| at.since(now).min(WAKES_WITHIN));
+            let expires = log.next_expiry().map(|at| at.since(now).max(EXPIRES_AFTER));
+            next = repeats.into_iter().chain(expires).chain(next).min();
+        }
+        next
+    }
+}
+
+pub(super) fn no_log() -> Error {
+    Error::new(Kind::NoLog, "the topic has no log: Group::log says which topics have one")
+}
+
+fn too_many_bytes() -> Error {
+    let text = format!("the logs of the Group have {MOST_BYTES} bytes: publish again later, or let them keep less");
+    Error::new(Kind::TooMany, text)
+}
+
+pub(super) fn not_now() -> Error {
+    Error::new(Kind::Unreachable, "the log is being read: publish again later")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn replica(name: &str) -> ReplicaId {
+        ReplicaId::from_name("room", name)
+    }
+
+    fn begin(logs: &mut Logs, name: &str) -> Result<LogTopic, Error> {
+        let topic = LogTopic::new(name)?;
+        logs.begin(&topic, LogBounds::default(), LogEpoch::new("e")?)?;
+        Ok(topic)
+    }
+
+    fn publish(logs: &mut Logs, topic: &LogTopic, bytes: usize, now: Timestamp) -> Result<u64, Error> {
+        let audience = || BTreeSet::from([replica("a")]);
+        let published = logs.publish(topic, NewPublication::new(vec![7; bytes]), audience, now)?;
+        Ok(published.position.offset())
+    }
+
+    #[test]
+    fn the_group_sleeps_until_a_head_has_to_be_repeated_and_then_until_something_is_too_old() {
+        let mut logs = Logs::default();
+        let topic = begin(&mut logs, "").unwrap();
+        assert_eq!(logs.tend(at(0)), None);
+        assert_eq!(publish(&mut logs, &topic, 1, at(0)).unwrap(), 1);
+        assert_eq!(logs.tend(at(0)), Some(WAKES_WITHIN));
+        let both = |_: &LogTopic| BTreeSet::from([replica("a")]);
+        let position = Position::new(LogEpoch::new("e").unwrap(), 1);
+        assert_eq!(logs.due(at(250), both), [(topic.clone(), position.clone(), vec![replica("a")])]);
+        logs.acknowledge(replica("a"), &topic, &position, at(251));
+        assert_eq!(logs.tend(at(1000)), Some(Duration::from_secs(299)));
+        assert_eq!((logs.tend(at(300_000)), logs.bytes), (None, 0));
+        assert_eq!(publish(&mut logs, &topic, 1, at(300_000)).unwrap(), 2, "the log goes on");
+    }
+
+    #[test]
+    fn one_that_is_no_member_any_more_is_not_reminded() {
+        let mut logs = Logs::default();
+        let topic = begin(&mut logs, "t").unwrap();
+        publish(&mut logs, &topic, 1, at(0)).unwrap();
+        assert!(logs.due(at(250), |_| BTreeSet::new()).is_empty());
+        assert_eq!(logs.tend(at(300_000)), None);
+    }
+
+    #[test]
+    fn a_life_that_begins_goes_on_where_the_one_before_it_was() {
+        let mut logs = Logs::default();
+        let topic = begin(&mut logs, "").unwrap();
+        let position = |offset| Position::new(LogEpoch::new("e").unwrap(), offset);
+        for now in [0, 1, 2] {
+            publish(&mut logs, &topic, 1, at(now)).unwrap();
+        }
+        logs.acknowledge(replica("a"), &topic, &position(1), at(3));
+        let since = |name, begins| {
+            let call = MissedCall { replica: replica(name), topic: topic.clone(), since: position(2), begins };
+            logs.missed_since(&call).unwrap().offset()
+        };
+        assert_eq!([since("a", true), since("a", false), since("b", true)], [1, 2, 2]);
+    }
+
+    #[test]
+    fn a_group_has_10_000_logs_and_64_mib_in_them() {
+        let mut logs = Logs::default();
+        let first = begin(&mut logs, "0").unwrap();
+        let topics: Vec<_> = (1..MOST_LOGS).map(|number| begin(&mut logs, &number.to_string()).unwrap()).collect();
+        // Each log keeps four of them.
+        let attempts = topics[..70].iter().flat_map(|topic| [topic; 4]);
+        let published = attempts.filter(|topic| publish(&mut logs, topic, 255 * 1024, at(0)).is_ok()).count();
+        assert!(published == 256 && logs.bytes <= MOST_BYTES, "{published}, {} bytes", logs.bytes);
+        assert!(publish(&mut logs, &first, 255 * 1024, at(1)).unwrap_err().is_too_many());
+        // Those that keep nothing make room for others.
+        assert!(begin(&mut logs, "more").is_ok() && logs.place(&first) == Place::Unknown);
+        logs.tend(at(300_000));
+        assert_eq!(logs.bytes, 0);
+    }
+}
