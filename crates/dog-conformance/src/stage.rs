@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use dog::http::{Request, Response, StatusCode};
-use dog::{ClientId, GroupId, ReplicaId};
+use dog::{ClientId, GroupId, Position, ReplicaId};
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::app::protocol::{Act, Command, CommandReply, Identified};
+use crate::app::protocol::{Act, Command, CommandReply, Identified, SINCE};
 use crate::check::{Outcome, ScenarioFailure, eventually, same};
 use crate::client::{self, Client, Events, Streamed};
 use crate::harness::Capability;
@@ -115,7 +115,19 @@ impl TestGroup {
     /// # Errors
     /// If it does not open in time.
     pub async fn join(&self, client: &str) -> Outcome<Client> {
-        let mut client = Client::connect(self.entry(), &self.path("ws", client), ClientId::new(client)?).await?;
+        self.open(client, &self.path("ws", client)).await
+    }
+
+    /// Opens a socket of a client that has been at this position of the room.
+    ///
+    /// # Errors
+    /// If it does not open in time.
+    pub async fn rejoin(&self, client: &str, since: &Position) -> Outcome<Client> {
+        self.open(client, &format!("{}&{SINCE}={since}", self.path("ws", client))).await
+    }
+
+    async fn open(&self, client: &str, path: &str) -> Outcome<Client> {
+        let mut client = Client::connect(self.entry(), path, ClientId::new(client)?).await?;
         if !self.hangs_up {
             client.hang_up_yourself();
         }

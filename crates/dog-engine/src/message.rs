@@ -19,9 +19,10 @@ use dog::{ClientId, Epoch, Limit, Message, Policy, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{NodeId, Ticket, TicketId, View};
+use crate::log::AnswerBounds;
 use crate::presence::{PresenceChanges, RosterPage, RosterQuestion};
 
-pub use log::{Acknowledgement, HeadDelivery, MissedAnswer, MissedCall, PublicationDelivery};
+pub use log::{Acknowledgement, HeadDelivery, MissedAnswer, MissedCall, PublicationDelivery, TailAnswer, TailCall};
 pub use presence::{PresenceAcknowledgement, PresenceCall, PresenceReply};
 pub use topics::{InterestAnswer, InterestReport, TopicDelivery};
 
@@ -70,6 +71,8 @@ pub enum GroupCall {
     Missed(MissedCall),
     /// A Replica reports its connections, or asks who is in the Group.
     Presence(PresenceCall, Presences),
+    /// Sockets of a Replica have come back, and may have missed publications.
+    Tail(TailCall),
 }
 
 impl GroupCall {
@@ -78,7 +81,7 @@ impl GroupCall {
         match self {
             Self::Verb(verb) => Some(GroupAnswer::Verb(verb.of_nobody())),
             Self::Identify { .. } | Self::Locate { .. } | Self::Enroll(_) | Self::Parked | Self::Call { .. } => None,
-            Self::Interest(_) | Self::Log { .. } | Self::Missed(_) | Self::Presence(..) => None,
+            Self::Interest(_) | Self::Log { .. } | Self::Missed(_) | Self::Tail(_) | Self::Presence(..) => None,
         }
     }
 }
@@ -106,6 +109,8 @@ pub enum GroupAnswer {
     Missed(MissedAnswer),
     /// To `Presence`.
     Presence(PresenceReply, Presences),
+    /// To `Tail`.
+    Tail(TailAnswer),
 }
 
 /// What becomes of sockets whose client is not assigned in time.
@@ -141,6 +146,8 @@ pub struct Enrolment {
     pub publish_within: Duration,
     /// Whether the Group has a presence: then the Replica reports its connections.
     pub presence: Option<Presences>,
+    /// How much one recovery may replay.
+    pub recovery: AnswerBounds,
     /// The members.
     pub view: View,
 }

@@ -96,7 +96,8 @@ pub fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
 pub fn may_repeat_to_group(call: &GroupCall) -> bool {
     match call {
         GroupCall::Identify { .. } | GroupCall::Locate { .. } | GroupCall::Enroll(_) | GroupCall::Parked => true,
-        GroupCall::Interest(_) | GroupCall::Missed(_) | GroupCall::Log { verb: LogVerb::History { .. }, .. } => true,
+        GroupCall::Interest(_) | GroupCall::Missed(_) | GroupCall::Tail(_) => true,
+        GroupCall::Log { verb: LogVerb::History { .. }, .. } => true,
         GroupCall::Presence(..) => true,
         // A publication with a key has one position, however often it comes.
         GroupCall::Log { verb: LogVerb::Publish { publication, .. }, .. } => publication.key.is_some(),

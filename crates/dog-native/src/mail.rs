@@ -261,6 +261,7 @@ impl Mail {
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Called(reply))), .. } => reply.len(),
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Log(answer))), .. } => answer.carried(),
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Missed(answer))), .. } => answer.carried(),
+            Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Tail(answer))), .. } => answer.carried(),
             Self::Answer { answer: Ok(Answer::Replica(ReplicaAnswer::Gossip(gossip))), .. } => gossip.len(),
             Self::GroupCall { call: GroupCall::Presence(call, _), .. } => call.carried(),
             Self::Answer { answer: Ok(Answer::Group(GroupAnswer::Presence(reply, _))), .. } => reply.carried(),

@@ -15,6 +15,7 @@ pub use crate::list::TransactionRead;
 pub use crate::log::publication::{
     HistoryPage, LogTopic, MAX_HISTORY_PAGE, NewPublication, Publication, PublicationReport,
 };
+pub use crate::log::recovery::Recovered;
 pub use crate::log::verbs::{LogVerb, LogVerbAnswer};
 pub use crate::log::{
     HistoryOrder, LogBounds, MAX_LOG_RECORD, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM, Unrecovered,

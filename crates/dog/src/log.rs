@@ -1,12 +1,13 @@
 //! What the log of a topic keeps, and why it may be unable to say what somebody has missed: [`Log`], [`LogBounds`],
 //! [`Unrecovered`].
 //! `records`: what is stored of it; `publication`: what it keeps; `verbs`: what can be done with it; `outbox`: what a transaction
-//! publishes.
+//! publishes; `recovery`: what a client that comes back has missed of it.
 
 #[cfg(all(feature = "log", feature = "storage"))]
 mod outbox;
 pub(crate) mod publication;
 mod records;
+pub(crate) mod recovery;
 pub(crate) mod verbs;
 
 use std::fmt;
@@ -20,6 +21,8 @@ pub use records::{log_records, write_log_record};
 pub(crate) mod api {
     #[cfg(feature = "log")]
     pub use super::publication::{HistoryPage, MAX_HISTORY_PAGE, NewPublication, Publication, PublicationReport};
+    #[cfg(feature = "log")]
+    pub use super::recovery::Recovered;
     #[cfg(feature = "log")]
     pub use super::{HistoryOrder, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM};
     pub use super::{Log, Unrecovered};
@@ -192,7 +195,7 @@ pub enum Unrecovered {
     EpochUnknown,
     /// The log has not come to this position yet.
     Future,
-    /// The socket may not have them: it is not subscribed to the topic.
+    /// The socket may not have them: its client is not known yet ([`Socket::assign`](crate::Socket::assign)).
     NotPermitted,
 }
 

@@ -60,6 +60,12 @@ pub struct Policy {
     /// How long a publication may wait for its position, from its arrival at the Group, and from its call if a Replica makes it.
     /// Default 3 s. More than 30 s counts as 30 s.
     pub publish_deadline: Duration,
+    /// The most publications that one [`Socket::resume`](crate::Socket::resume) replays, and that a Replica keeps per topic for
+    /// this. Default 1,000. More than 1,000 count as 1,000.
+    pub resume_publications: u32,
+    /// The most bytes of publications that one [`Socket::resume`](crate::Socket::resume) replays, and that a Replica keeps per
+    /// topic for this. Default 512 KiB. More than 512 KiB count as 512 KiB.
+    pub resume_bytes: u32,
     /// How long a socket of an [anonymous](crate::GroupHandle::identify_anonymous) client may stay open before
     /// [`Socket::assign`](crate::Socket::assign) has named its client. Then it closes. Default 10 s. It does not apply to
     /// [`Anonymous::ForGood`](crate::Anonymous::ForGood).
@@ -81,6 +87,8 @@ impl Default for Policy {
             join_deadline: Duration::from_secs(2),
             call_deadline: Duration::from_secs(3),
             publish_deadline: Duration::from_secs(3),
+            resume_publications: 1000,
+            resume_bytes: 512 * 1024,
             assign_deadline: Duration::from_secs(10),
             unassigned_code: CloseCode::POLICY,
             presence: None,

@@ -18,11 +18,14 @@ use crate::error::Error;
 use crate::except::Except;
 use crate::id::{ClientId, GroupId, ReplicaId};
 use crate::list::{List, TransactionRead};
+use crate::log::Unrecovered;
 use crate::log::publication::{LogTopic, NewPublication};
+use crate::log::recovery::Recovered;
 use crate::log::verbs::{LogVerb, LogVerbAnswer};
 use crate::message::Message;
 use crate::numbers::SocketId;
 use crate::placement::Door;
+use crate::position::Position;
 use crate::presence::ConnectionId;
 use crate::replies::{BroadcastReport, GossipAnswers};
 use crate::session::Session;
@@ -169,6 +172,13 @@ pub trait ReplicaPort: ObjectPort {
     fn set_presence(&self, socket: SocketId, value: Bytes) -> Result<(), Error>;
     /// The name of a socket in the presence of the Group.
     fn connection(&self, socket: SocketId) -> Option<ConnectionId>;
+    /// Subscribes a socket to a topic, and replays what came after a position.
+    fn resume(
+        &self,
+        socket: SocketId,
+        topic: LogTopic,
+        since: Position,
+    ) -> LocalFuture<Result<Result<Recovered, Unrecovered>, Error>>;
     /// The attachment of a socket.
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error>;
     /// What the user's code keeps in memory for a socket: the value of the type `kind`, or the one that `make` makes.

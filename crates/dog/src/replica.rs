@@ -104,7 +104,8 @@ pub trait Replica: Sized + 'static {
     /// logged, unless it is a refusal with 400 to 499.
     fn receive(&self, cx: &Context<Self>, request: Request) -> impl Future<Output = Result<Response>>;
 
-    /// A socket has opened. It can be reached from now on. By default nothing happens.
+    /// A socket has opened. It can be reached from now on. Only publications to the room wait until this has ended, 10 s at most, so
+    /// that [`Socket::resume`] can begin where the client has been. By default nothing happens.
     ///
     /// # Errors
     /// Any. The cause is logged, and the socket closes with 1011.
@@ -151,9 +152,9 @@ pub trait Replica: Sized + 'static {
         async { Ok(()) }
     }
 
-    /// Publications of a topic, or of the room (`""`), are lost for these sockets, its subscribers here: the Group does not keep them
-    /// any more, or its log has begun again. What follows is sent to the sockets as before. By default they close with 1013, so
-    /// that their clients come again.
+    /// Publications of a topic, or of the room (`""`), are lost for these sockets, which are subscribed to it: the Group does not keep
+    /// them any more, or its log has begun again. What follows is sent to the sockets as before; of a log that has begun again,
+    /// this is all that it has. By default they close with 1013, so that their clients come again.
     ///
     /// # Errors
     /// Any. The cause is logged, and the sockets close with 1013.

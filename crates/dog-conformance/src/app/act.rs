@@ -41,7 +41,7 @@ impl<C: TestClass> Room<C> {
                 self.taps.take().iter().for_each(Tap::end);
                 Ok(Told::Done)
             }
-            Act::Log(act) => log::act(cx, act).await,
+            Act::Log(act) => log::act(cx, socket, act).await,
             Act::Gossip { .. } | Act::Call { .. } => inquire(cx, act).await,
             Act::Task { task } => self.on_task(cx, task).await,
             Act::UseEarlierLife { name } => earlier_life::use_it::<C>(&name).await,

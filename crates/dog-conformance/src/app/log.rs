@@ -1,13 +1,18 @@
 //! The commands about publications.
 
-use dog::{Context, Error, HistoryOrder, NewPublication, Position};
+use dog::internal::Kind;
+use dog::{Context, Error, HistoryOrder, NewPublication, Position, Socket};
 use futures_util::future::try_join_all;
 
 use super::class::TestClass;
 use super::protocol::{LogAct, LogTold, Told};
 use super::room::Room;
 
-pub(super) async fn act<C: TestClass>(cx: &Context<Room<C>>, act: LogAct) -> Result<Told, Error> {
+pub(super) async fn act<C: TestClass>(
+    cx: &Context<Room<C>>,
+    socket: Option<&Socket>,
+    act: LogAct,
+) -> Result<Told, Error> {
     let positions = match act {
         LogAct::Publish { topic, text, key } => vec![cx.publish(&topic, publication(text, key)).await?],
         LogAct::PublishConfirmed { topic, text, key } => {
@@ -31,6 +36,10 @@ pub(super) async fn act<C: TestClass>(cx: &Context<Room<C>>, act: LogAct) -> Res
             };
             try_join_all((0..count).map(publish)).await?
         }
+        LogAct::Resume { topic, since } => {
+            let socket = socket.ok_or_else(|| Error::new(Kind::Handler, "this needs a socket"))?;
+            return Ok(Told::Log { log: resume(socket, &topic, &since.parse()?).await? });
+        }
         LogAct::History { topic, since, newest_first, limit } => {
             let since: Option<Position> = since.map(|since| since.parse()).transpose()?;
             let order = if newest_first { HistoryOrder::NewestFirst } else { HistoryOrder::OldestFirst };
@@ -50,4 +59,12 @@ fn publication(text: String, key: Option<String>) -> NewPublication {
         Some(key) => publication.key(key),
         None => publication,
     }
+}
+
+/// Goes on where the client has been.
+pub(super) async fn resume(socket: &Socket, topic: &str, since: &Position) -> Result<LogTold, Error> {
+    Ok(match socket.resume(topic, since).await? {
+        Ok(recovered) => LogTold::Recovered(recovered.count, recovered.position.to_string()),
+        Err(reason) => LogTold::Unrecovered(reason.to_string()),
+    })
 }

@@ -9,7 +9,8 @@ use dog::http::header::CONTENT_TYPE;
 use dog::http::{HeaderValue, StatusCode};
 use dog::{
     Alarm, AutoResponse, Body, ClientId, Close, CloseCode, Context, Error, Failure, Group, GroupContext, Limit, List,
-    Log, Message, Policy, Replica, ReplicaId, Request, Response, Result, Socket, SocketError, Storage, Timestamp,
+    Log, Message, Policy, Position, ROOM, Replica, ReplicaId, Request, Response, Result, Socket, SocketError, Storage,
+    Timestamp,
 };
 use serde::Serialize;
 
@@ -17,10 +18,11 @@ use super::class::{self, TestClass};
 use super::gate::Gates;
 use super::group_calls;
 use super::journal::Journal;
+use super::log;
 use super::protocol::{
     AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, GATED, GroupAsk, GroupReply, HOST,
-    JournalReport, OVER, REPLICA_HEADER, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, TALKING, TOPICAL, UNWANTED,
-    waiting,
+    JournalReport, OVER, REPLICA_HEADER, RETURNING, SINCE, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, TALKING,
+    TOPICAL, UNWANTED, waiting,
 };
 use super::responses;
 use super::storage_runner::{self, StorageOwner};
@@ -149,14 +151,17 @@ impl<C: TestClass> Replica for Room<C> {
         self.journal.seats(cx.sockets().count());
         match request.uri().path().rsplit('/').next() {
             Some("ws") => {
-                let mut response = match (tag(&request), dog::query_param(&request, "subprotocol")) {
+                let since = dog::query_param(&request, SINCE).map(|since| since.parse::<Position>()).transpose()?;
+                if let Some(since) = since {
+                    return in_room(cx, cx.connect_with(request, &since)?);
+                }
+                let response = match (tag(&request), dog::query_param(&request, "subprotocol")) {
                     (Some(tag), Some(name)) => cx.accept(request).attachment(&tag).subprotocol(&name).connect()?,
                     (None, Some(name)) => cx.accept(request).subprotocol(&name).connect()?,
                     (Some(tag), None) => cx.connect_with(request, &tag)?,
                     (None, None) => cx.connect(request),
                 };
-                response.headers_mut().insert(REPLICA_HEADER, HeaderValue::try_from(cx.id().to_string())?);
-                Ok(response)
+                in_room(cx, response)
             }
             Some("events") => match tag(&request) {
                 Some(tag) => Ok(cx.event_stream_with(request, &tag)?),
@@ -195,6 +200,11 @@ impl<C: TestClass> Replica for Room<C> {
         }
         if let Some(session) = socket.session().filter(|_| client.as_str().starts_with(TALKING)) {
             socket.send(session)?;
+        }
+        if client.as_str().starts_with(RETURNING)
+            && let Some(since) = socket.attachment::<Position>()?
+        {
+            socket.send(Message::json(&log::resume(socket, ROOM, &since).await?)?)?;
         }
         if client.as_str().starts_with(GATED) {
             self.gates.pass(client.as_str()).await;
@@ -244,6 +254,12 @@ impl<C: TestClass> Replica for Room<C> {
         drop(self.held.borrow_mut());
         self.answer(cx, ask).await
     }
+}
+
+/// Says in a response which Replica has made it.
+fn in_room<C: TestClass>(cx: &Context<Room<C>>, mut response: Response) -> Result<Response> {
+    response.headers_mut().insert(REPLICA_HEADER, HeaderValue::try_from(cx.id().to_string())?);
+    Ok(response)
 }
 
 /// The attachment with which a socket of this client starts.

@@ -146,6 +146,26 @@ impl Client {
         }
     }
 
+    /// Goes on where the client has been. Returns how many publications are replayed, or why they cannot be.
+    ///
+    /// # Errors
+    /// If there is no such reply.
+    pub async fn resume(&mut self, topic: &str, since: &Position) -> Outcome<Result<u64, String>> {
+        let (topic, since) = (topic.into(), since.to_string());
+        match self.ask(Act::Log(LogAct::Resume { topic, since })).await? {
+            Told::Log { log } => recovered(log),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What a socket that has opened with a position is told first.
+    ///
+    /// # Errors
+    /// If it hears something else.
+    pub async fn told_what_it_has_missed(&mut self) -> Outcome<Result<u64, String>> {
+        recovered(serde_json::from_str(&self.hear().await?)?)
+    }
+
     /// Reads a page of a history: where the log ends, the publications, and whether there is more.
     ///
     /// # Errors
@@ -244,4 +264,12 @@ impl Client {
 #[track_caller]
 fn unexpected(told: &Told) -> ScenarioFailure {
     ScenarioFailure::new(format!("an unexpected reply: {told:?}"))
+}
+
+fn recovered(told: LogTold) -> Outcome<Result<u64, String>> {
+    match told {
+        LogTold::Recovered(count, _) => Ok(Ok(count)),
+        LogTold::Unrecovered(reason) => Ok(Err(reason)),
+        other => Err(ScenarioFailure::new(format!("{other:?}"))),
+    }
 }

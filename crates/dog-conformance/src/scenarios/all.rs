@@ -3,9 +3,9 @@
 use super::scenario::Scenario;
 use super::{
     alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, group_verbs,
-    handlers, hibernation, joining, late_identity, limit, lives, log, log_refusals, log_storage, messages, naming,
-    order, placement, reentry, refusals, requests, restarts, slow, storage, tasks, tickets, topics, transactions,
-    whisper,
+    handlers, hibernation, joining, late_identity, limit, lives, log, log_recovery, log_refusals, log_storage,
+    messages, naming, order, placement, reentry, refusals, requests, restarts, slow, storage, tasks, tickets, topics,
+    transactions, whisper,
 };
 
 /// All scenarios, roughly in the order of the promises.
@@ -23,6 +23,7 @@ pub fn all() -> Vec<Scenario> {
         topics::scenarios,
         log::scenarios,
         log_refusals::scenarios,
+        log_recovery::scenarios,
         handlers::scenarios,
         closing::scenarios,
         reentry::scenarios,

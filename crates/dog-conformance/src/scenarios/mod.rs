@@ -23,6 +23,7 @@ mod late_identity;
 mod limit;
 mod lives;
 mod log;
+mod log_recovery;
 mod log_refusals;
 mod log_storage;
 mod messages;

@@ -8,8 +8,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dog::internal::StreamFormat;
+use dog::internal::{LocalFuture, StreamFormat};
 use dog::{Close, CloseCode, Timestamp};
+use futures_channel::oneshot;
+use futures_util::FutureExt;
 
 use super::encode::{keep_alive, last_words};
 use crate::host::{SlowStreams, StreamLimits};
@@ -43,6 +45,8 @@ struct State {
     pace: Pace,
     /// Called when a client that lags has caught up.
     relief: Option<Relief>,
+    /// Those that wait until the client has taken everything. They are dropped then.
+    drained: Vec<oneshot::Sender<()>>,
     /// Whether nothing was queued since the last [`StreamQueue::keep_alive`].
     quiet: bool,
     /// Set when the stream has its last words: nothing is queued any more.
@@ -108,6 +112,7 @@ impl State {
             self.push(words);
         }
         self.outcome = Some(Outcome::Closed(close));
+        self.drained.clear();
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -191,7 +196,27 @@ impl StreamQueue {
         state.relief = Some(relief);
     }
 
+    /// Whether so little waits that a chunk of this size is sure to be taken.
+    pub(crate) fn takes(&self, bytes: usize) -> bool {
+        let state = self.lock();
+        state.waiting == 0 || state.waiting + bytes + KEEPING <= self.limits.max_waiting / 4
+    }
+
+    /// Completes when nothing waits, or the stream has ended.
+    pub(crate) fn drained(&self) -> LocalFuture<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        if state.waiting > 0 && state.outcome.is_none() {
+            state.drained.push(sender);
+        }
+        // A sender that is dropped says the same.
+        Box::pin(receiver.map(drop))
+    }
+
     fn relieve(&self, state: &mut State) {
+        if state.outcome.is_some() || state.waiting == 0 {
+            state.drained.clear();
+        }
         if state.outcome.is_some() || state.waiting <= self.limits.max_waiting / 4 {
             state.relief.take().into_iter().for_each(|relief| relief());
         }
@@ -220,6 +245,7 @@ impl StreamQueue {
     pub(crate) fn abandon(&self) {
         let mut state = self.lock();
         state.outcome.get_or_insert(Outcome::Lost);
+        state.drained.clear();
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }

@@ -1,9 +1,10 @@
 //! The open WebSockets of Replicas, and guards for their seats.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dog::internal::{ConnectionId, Topic};
+use dog::internal::{ConnectionId, LocalFuture, Topic};
 use dog::{ClientId, Close, CloseCode, Epoch, Message, Request, Response, SocketError, SocketId};
 
 use crate::address::{ReplicaAddress, SeatId};
@@ -18,6 +19,22 @@ pub trait SocketHost {
     /// The same for all open sockets of a Replica. A host can override it to encode and write once for all of them.
     fn deliver_to_all(&self, message: &Message, audience: &Audience<'_>, except: &[SocketId]) -> usize {
         self.deliver(message, audience.sockets, except)
+    }
+    /// The sockets that have not taken the last message because too much waits for them, and stay open. There are some only on
+    /// hosts that drop messages for slow clients.
+    fn take_dropped(&self) -> Vec<SocketId> {
+        Vec::new()
+    }
+    /// Whether a message of this many bytes can be sent to a socket that is sent what it has missed: so little waits for it that
+    /// it counts as one that keeps up. If nothing waits, any message can be sent. A host that does not know answers `true`.
+    fn takes(&self, socket: SocketId, bytes: usize) -> bool {
+        let _ = (socket, bytes);
+        true
+    }
+    /// Completes when nothing waits for a socket, or it has ended. On a host that does not know it completes at once.
+    fn drained(&self, socket: SocketId) -> LocalFuture<()> {
+        let _ = socket;
+        Box::pin(ready(()))
     }
     /// Closes a socket after everything that was delivered to it before.
     fn close(&self, socket: SocketId, code: CloseCode, reason: &str);

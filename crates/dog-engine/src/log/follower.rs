@@ -57,6 +57,8 @@ enum Before {
 #[derive(Clone, Debug)]
 pub struct Follower {
     window: Window,
+    /// What is kept at most.
+    most: AnswerBounds,
     before: Before,
     /// What has come and is not next.
     ahead: BTreeMap<u64, Recorded>,
@@ -77,6 +79,7 @@ impl Follower {
         Self {
             head: head.position.offset(),
             window: Window::new(head),
+            most: AnswerBounds::RECOVERY,
             before: Before::Unknown,
             ahead: BTreeMap::new(),
             ahead_bytes: 0,
@@ -85,6 +88,12 @@ impl Follower {
             acknowledge_at: None,
             refused: VecDeque::new(),
         }
+    }
+
+    /// Keeps this much at most: as much as one recovery may replay.
+    #[must_use]
+    pub fn keeping(self, most: AnswerBounds) -> Self {
+        Self { most, ..self }
     }
 
     /// The newest publications that were given to the subscribers.
@@ -143,7 +152,7 @@ impl Follower {
 
     /// Keeps no more than one recovery may replay.
     fn limit(&mut self, now: Timestamp) {
-        while !AnswerBounds::RECOVERY.hold(self.window.len(), self.window.bytes()) {
+        while !self.most.hold(self.window.len(), self.window.bytes()) {
             let is_kept = self.window.first() >= self.window.kept_from(now);
             self.window.pop_oldest();
             self.before = if is_kept { Before::TooMany } else { Before::Expired };
@@ -175,8 +184,8 @@ impl Follower {
     /// The Group has answered. [`advance`](Self::advance) has the publications.
     ///
     /// # Errors
-    /// They are lost. The Replica goes on where the log ends now. Its subscribers have to be told, except for those that catch
-    /// up: a [`Replay`](super::Replay) finds out itself.
+    /// They are lost. The Replica goes on where the log ends now, or where its new epoch begins: that is fetched next. Its subscribers
+    /// have to be told, except for those that catch up: a [`Replay`](super::Replay) finds out itself.
     pub fn fetched(&mut self, missed: Missed, now: Timestamp) -> Result<(), Unrecovered> {
         let asked = self.fetching.take();
         match missed.page {
@@ -190,13 +199,21 @@ impl Follower {
             // What was missing has come after all. If something else is missing, that is another question.
             Err(reason) if reason != Unrecovered::EpochUnknown && asked != Some(self.window.next() - 1) => Ok(()),
             Err(reason) => {
-                let refused = std::mem::take(&mut self.refused);
-                let earlier = self.window.epoch().clone();
-                *self = Self { refused, acknowledge_at: Some(now), ..Self::new(&missed.head) };
-                self.refuse(&earlier);
+                self.begin_again(&missed.head, reason, now);
                 Err(reason)
             }
         }
+    }
+
+    fn begin_again(&mut self, head: &LogHead, reason: Unrecovered, now: Timestamp) {
+        let refused = std::mem::take(&mut self.refused);
+        let (most, earlier) = (self.most, self.window.epoch().clone());
+        let (epoch, offset) = (head.position.epoch(), head.position.offset());
+        // What the new epoch has had until now is for the subscribers, too.
+        let from = if reason == Unrecovered::EpochUnknown { 0 } else { offset };
+        let begin = LogHead { position: Position::new(epoch.clone(), from), bounds: head.bounds };
+        *self = Self { refused, most, head: offset, acknowledge_at: Some(now), ..Self::new(&begin) };
+        self.refuse(&earlier);
     }
 
     /// The Group could not be asked. It can be asked again.
@@ -244,7 +261,7 @@ impl Follower {
             return Recovery::Known(Ok(0));
         }
         if !self.is_before(since, now) {
-            return Recovery::Known(self.window.recover(since, AnswerBounds::RECOVERY, now));
+            return Recovery::Known(self.window.recover(since, self.most, now));
         }
         match self.before {
             Before::Unknown => Recovery::AskGroup,

@@ -26,6 +26,7 @@ mod window;
 
 use std::time::Duration;
 
+use dog::Policy;
 use dog::internal::{LogBounds, Position, Unrecovered};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,17 @@ pub struct AnswerBounds {
 impl AnswerBounds {
     /// What one recovery replays at most: 1,000 publications and 512 KiB.
     pub const RECOVERY: Self = Self { publications: 1000, bytes: 512 * 1024 };
+
+    /// What one recovery replays at most by the policy of a Group: no more than [`RECOVERY`](Self::RECOVERY).
+    pub fn of(policy: &Policy) -> Self {
+        Self { publications: policy.resume_publications, bytes: policy.resume_bytes }.limited()
+    }
+
+    /// No more than [`RECOVERY`](Self::RECOVERY): no message between two nodes has room for more.
+    pub(crate) fn limited(self) -> Self {
+        let Self { publications, bytes } = Self::RECOVERY;
+        Self { publications: self.publications.min(publications), bytes: self.bytes.min(bytes) }
+    }
 
     pub(crate) fn hold(&self, publications: usize, bytes: usize) -> bool {
         publications <= self.publications as usize && bytes <= self.bytes as usize

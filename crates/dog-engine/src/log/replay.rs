@@ -49,6 +49,11 @@ impl Replay {
         self.next
     }
 
+    /// What the socket has got last.
+    pub fn position(&self) -> Position {
+        Position::new(self.epoch.clone(), self.next - 1)
+    }
+
     /// What to do next, when the socket has room or when something has come.
     pub fn step(&mut self, window: &Window) -> ReplayStep {
         if *window.epoch() != self.epoch {
@@ -68,6 +73,12 @@ impl Replay {
         self.page.clear();
         self.is_fetching = true;
         ReplayStep::Fetch(Position::new(self.epoch.clone(), self.next - 1))
+    }
+
+    /// The publication that [`step`](Self::step) has given last was not sent after all.
+    pub fn put_back(&mut self, publication: Recorded) {
+        self.next = publication.offset;
+        self.page.push_front(publication);
     }
 
     /// The Group has answered what came after `since`. Other answers than the one that is waited for change nothing: they are
@@ -143,6 +154,15 @@ mod tests {
         assert_eq!(replay.step(&window), ReplayStep::Send(recorded(3)));
         assert!(window.push(recorded(6)));
         assert_eq!(sent(&mut replay, &window), (vec![4, 5, 6], ReplayStep::Done));
+    }
+
+    #[test]
+    fn what_was_not_sent_comes_again() {
+        let window = window(4);
+        let mut replay = Replay::new(&position(1));
+        assert_eq!(replay.step(&window), ReplayStep::Send(recorded(2)));
+        replay.put_back(recorded(2));
+        assert_eq!((replay.next(), sent(&mut replay, &window)), (2, (vec![2, 3, 4], ReplayStep::Done)));
     }
 
     #[test]

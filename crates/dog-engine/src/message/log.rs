@@ -4,7 +4,7 @@ use dog::ReplicaId;
 use dog::internal::{LogBounds, LogEpoch, LogTopic, Position};
 use serde::{Deserialize, Serialize};
 
-use crate::log::{Missed, Recorded};
+use crate::log::{AnswerBounds, Missed, Recorded, Tail};
 
 /// A publication for the subscribers of its topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,35 @@ pub struct MissedCall {
     /// Whether the Replica begins to follow the log. If the Group knows what it has acknowledged before, that counts and not
     /// `since`.
     pub begins: bool,
+    /// How much the answer may have. The Group gives no more than [`AnswerBounds::RECOVERY`].
+    pub most: AnswerBounds,
+}
+
+/// A Replica asks for the newest publications, because sockets have come back. It follows the log from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TailCall {
+    /// The Replica.
+    pub replica: ReplicaId,
+    /// The topic.
+    pub topic: LogTopic,
+    /// How much one recovery may replay. The Group gives no more than [`AnswerBounds::RECOVERY`].
+    pub most: AnswerBounds,
+}
+
+/// The answer to a [`TailCall`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TailAnswer {
+    /// The offset after which publications are for the Replica's subscribers, if it has not followed the log in this life.
+    pub since: u64,
+    /// The newest publications.
+    pub tail: Tail,
+}
+
+impl TailAnswer {
+    /// The number of bytes of the publications in it.
+    pub fn carried(&self) -> usize {
+        self.tail.publications.iter().map(Recorded::size).sum()
+    }
 }
 
 /// The answer to a [`MissedCall`].

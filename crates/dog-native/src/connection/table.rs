@@ -1,6 +1,8 @@
-//! The connections of one worker: [`Connections`]. The modules `deliver` and `write` queue and write messages.
+//! The connections of one worker: [`Connections`]. The modules `deliver` and `write` queue and write messages, and `drained`
+//! tells when a client has taken all of them.
 
 mod deliver;
+mod drained;
 mod write;
 
 use std::collections::VecDeque;
@@ -16,6 +18,7 @@ use dog_engine::host::{End, ReplicaObject};
 use mio::{Registry, Token};
 use slab::Slab;
 
+use self::drained::Awaited;
 use super::compression::{Compressor, Lane};
 use super::fan_out::FanOuts;
 use super::lagging::Lagging;
@@ -55,6 +58,9 @@ pub(crate) struct Connections {
     pub(crate) seconds: u32,
     /// A clock with about a quarter of a second per tick, which wraps after about a minute. See [`moment`].
     pub(crate) moment: u8,
+    /// The sockets that have not taken the last message, because messages are dropped for slow clients.
+    dropped: Vec<SocketId>,
+    awaited: Awaited,
     /// Sockets that have ended by themselves. Their Replicas are told at the end of the turn.
     pub(crate) ended: VecDeque<(SocketId, Rc<dyn ReplicaObject>, End)>,
 }
@@ -102,6 +108,8 @@ impl Connections {
             counters,
             seconds: 0,
             moment: 1,
+            dropped: Vec::new(),
+            awaited: Awaited::default(),
             ended: VecDeque::new(),
         }
     }
@@ -262,6 +270,7 @@ impl Connections {
         self.lags_no_more(socket);
         let mut connection = self.slab.try_remove(place(socket))?;
         self.arena.clear(&mut connection.outbox);
+        self.awaited.end(socket);
         if let Some(stream) = &mut connection.stream {
             stream.deregister(&self.registry);
             if stream.is_tls() {

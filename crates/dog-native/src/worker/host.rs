@@ -124,6 +124,18 @@ impl SocketHost for Worker {
         self.sockets.deliver_to_all(message, audience, except)
     }
 
+    fn take_dropped(&self) -> Vec<SocketId> {
+        self.sockets.take_dropped()
+    }
+
+    fn takes(&self, socket: SocketId, bytes: usize) -> bool {
+        self.sockets.takes(socket, bytes)
+    }
+
+    fn drained(&self, socket: SocketId) -> LocalFuture<()> {
+        self.sockets.drained(socket)
+    }
+
     fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
         self.sockets.close(socket, code, reason);
     }

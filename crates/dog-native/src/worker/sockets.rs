@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dog::internal::LocalFuture;
 use dog::{Close, CloseCode, Message, SocketId};
 use dog_engine::StreamBacklog;
 use dog_engine::address::GroupAddress;
@@ -267,6 +268,21 @@ impl Sockets {
         self.let_go_on();
         let any_lags = self.connections.borrow().any_lags();
         self.backpressure.schedule(any_lags || self.anyone_elsewhere_lags(), self.turn.began());
+    }
+
+    /// Returns the sockets that have not taken the last message and stay open.
+    pub(super) fn take_dropped(&self) -> Vec<SocketId> {
+        self.connections.borrow_mut().take_dropped()
+    }
+
+    /// Returns whether a socket keeps up even with a message of this many bytes more.
+    pub(super) fn takes(&self, socket: SocketId, bytes: usize) -> bool {
+        self.connections.borrow_mut().takes(socket, bytes)
+    }
+
+    /// Completes when the client of a socket has taken everything.
+    pub(super) fn drained(&self, socket: SocketId) -> LocalFuture<()> {
+        self.connections.borrow_mut().drained(socket)
     }
 
     /// Holds back those who send to the Group until the client of an event stream has caught up, or is found to be slow.

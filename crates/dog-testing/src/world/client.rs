@@ -6,6 +6,7 @@ use dog::{ClientId, Close, Message, Response, SocketId};
 use dog_engine::address::ReplicaAddress;
 
 use super::clock::Micros;
+use super::reply::ReplySender;
 
 /// Identifies a client's connection.
 pub type ClientKey = usize;
@@ -32,6 +33,15 @@ pub(super) enum Outgoing {
     Close(Close),
 }
 
+impl Outgoing {
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Close(_) => 0,
+        }
+    }
+}
+
 /// A client's end of a connection.
 pub(super) struct Client {
     state: ClientState,
@@ -43,6 +53,10 @@ pub(super) struct Client {
     has_stalled: bool,
     unread: VecDeque<Outgoing>,
     unread_bytes: usize,
+    /// The bytes that it has not read, also those on their way.
+    waiting: usize,
+    /// Those who wait until it has read everything. They are dropped then.
+    drained: Vec<ReplySender<()>>,
     last_in: Micros,
     last_out: Micros,
 }
@@ -60,6 +74,8 @@ impl Client {
             has_stalled: false,
             unread: VecDeque::new(),
             unread_bytes: 0,
+            waiting: 0,
+            drained: Vec::new(),
             last_in: 0,
             last_out: 0,
         }
@@ -140,6 +156,31 @@ impl Client {
         }
         self.unread.push_back(outgoing);
         Err(self.unread_bytes > limit)
+    }
+
+    /// Notes that a message was sent to it.
+    pub(super) fn is_sent(&mut self, bytes: usize) {
+        self.waiting += bytes;
+    }
+
+    /// Notes that it has read a message, or never will.
+    pub(super) fn is_done_with(&mut self, bytes: usize) {
+        self.waiting -= bytes;
+        if self.waiting == 0 {
+            self.drained.clear();
+        }
+    }
+
+    /// The bytes that it has not read.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Drops `waits` when it has read everything.
+    pub(super) fn when_drained(&mut self, waits: ReplySender<()>) {
+        if self.waiting > 0 {
+            self.drained.push(waits);
+        }
     }
 
     /// Returns when an item that would reach the server at `at` arrives: not before items that were sent earlier.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use dog::internal::SocketErrorKind;
+use dog::internal::{LocalFuture, SocketErrorKind};
 use dog::{ClientId, Close, CloseCode, Message, Response, SocketError, SocketId};
 use dog_engine::Upgrade;
 use dog_engine::address::{Object, ReplicaAddress};
@@ -18,6 +18,7 @@ use super::clock::Micros;
 use super::core::Core;
 use super::life::{Driver, Life};
 use super::lives::Lives;
+use super::reply::{OnLoss, reply};
 
 /// An extension of a Replica's response: the client whose seat the request used.
 #[derive(Clone, Debug)]
@@ -205,7 +206,10 @@ impl Connections {
 
     fn to_client(self: &Rc<Self>, client: ClientKey, outgoing: Outgoing) {
         let at = self.core.clock().micros() + self.core.delay();
-        let at = self.with_client(client, |end| end.in_order_out(at));
+        let at = self.with_client(client, |end| {
+            end.is_sent(outgoing.bytes());
+            end.in_order_out(at)
+        });
         let this = Rc::clone(self);
         self.core.clock().at(at, move || this.reaches_client(client, outgoing));
     }
@@ -214,6 +218,9 @@ impl Connections {
         let limit = self.core.config().outbox;
         let queued = self.with_client(client, |end| {
             let is_open = *end.state() == ClientState::Open;
+            if !is_open {
+                end.is_done_with(outgoing.bytes());
+            }
             is_open.then(|| end.queue(outgoing, limit))
         });
         match queued {
@@ -228,6 +235,7 @@ impl Connections {
     }
 
     fn client_reads(&self, client: ClientKey, outgoing: Outgoing) {
+        self.with_client(client, |end| end.is_done_with(outgoing.bytes()));
         match outgoing {
             Outgoing::Message(message) => {
                 self.core.note(|| format!("client {client} gets {}", message.as_text().unwrap_or("binary")));
@@ -239,6 +247,22 @@ impl Connections {
                 self.with_client(client, |end| end.set_state(ClientState::Closed(close)));
             }
         }
+    }
+
+    /// The bytes that wait for the client of a socket.
+    pub(super) fn waiting(&self, socket: SocketId) -> usize {
+        let client = self.connections.borrow().get(&socket).and_then(|connection| connection.client);
+        client.map_or(0, |client| self.with_client(client, |end| end.waiting()))
+    }
+
+    /// Completes when the client of a socket has read everything.
+    pub(super) fn drained(&self, socket: SocketId) -> LocalFuture<()> {
+        let client = self.connections.borrow().get(&socket).and_then(|connection| connection.client);
+        let (waits, drained) = reply(OnLoss::Fail);
+        if let Some(client) = client {
+            self.with_client(client, |end| end.when_drained(waits));
+        }
+        Box::pin(async move { drop(drained.await) })
     }
 
     /// Lets the client stop or start reading.

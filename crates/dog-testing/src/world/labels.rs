@@ -44,6 +44,7 @@ pub(super) fn group_call(call: &GroupCall) -> String {
             format!("Report {sequence} of {changes} connections of life {epoch}")
         }
         GroupCall::Presence(PresenceCall::Question(question), _) => format!("Presence: {question:?}"),
+        GroupCall::Tail(call) => format!("Tail of {}", call.topic),
         GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
     }
 }

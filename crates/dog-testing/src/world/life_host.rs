@@ -131,6 +131,15 @@ impl SocketHost for LifeHost {
         receivers.filter(|socket| self.services.connections().send(**socket, message)).count()
     }
 
+    fn takes(&self, socket: SocketId, bytes: usize) -> bool {
+        let waiting = self.services.connections().waiting(socket);
+        waiting == 0 || waiting + bytes <= self.services.core().config().outbox / 4
+    }
+
+    fn drained(&self, socket: SocketId) -> LocalFuture<()> {
+        self.services.connections().drained(socket)
+    }
+
     fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
         if self.life.is_alive() {
             self.services.connections().close(socket, Close::new(code, reason));

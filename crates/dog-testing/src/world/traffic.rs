@@ -72,6 +72,7 @@ impl Counted for GroupCall {
             Self::Missed(_) => "Missed",
             Self::Presence(PresenceCall::Report(_), _) => "Report of connections",
             Self::Presence(PresenceCall::Question(_), _) => "Question about presence",
+            Self::Tail(_) => "Tail",
         }
     }
 }
@@ -90,6 +91,7 @@ impl Counted for GroupAnswer {
             Self::Missed(_) => "Missed, answered",
             Self::Presence(PresenceReply::Reported(_), _) => "Report of connections, answered",
             Self::Presence(PresenceReply::Answered(_), _) => "Question about presence, answered",
+            Self::Tail(_) => "Tail, answered",
         }
     }
 }

@@ -9,6 +9,9 @@ pub const LOGGED: &str = "logged/";
 /// Topics that begin with this have a log of 3 publications.
 pub const SHORT: &str = "short/";
 
+/// With `&since=POSITION` in its path, a socket goes on in the room where its client has been. It is first sent the [`LogTold`].
+pub const SINCE: &str = "since";
+
 /// The action of an [`Act::Log`](super::Act::Log). The topic `""` is the room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "log_do", rename_all = "snake_case")]
@@ -47,6 +50,13 @@ pub enum LogAct {
         /// How many.
         count: u32,
     },
+    /// Go on where the client has been.
+    Resume {
+        /// In which topic.
+        topic: String,
+        /// The position, as text.
+        since: String,
+    },
     /// Read a page of the history.
     History {
         /// Of which topic.
@@ -75,6 +85,10 @@ pub enum LogTold {
         /// How many Replicas did not answer.
         missing: usize,
     },
+    /// How many publications are replayed, and the position of the last of them, as text.
+    Recovered(u64, String),
+    /// Why they cannot be.
+    Unrecovered(String),
     /// A page.
     Page {
         /// Where the log ends, as text.

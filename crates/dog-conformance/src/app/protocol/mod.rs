@@ -16,10 +16,10 @@ mod whom;
 pub use attached::Attached;
 pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, waiting};
 pub use group_ask::{GroupAsk, GroupReply};
-pub use log::{LOGGED, LogAct, LogTold, SHORT};
+pub use log::{LOGGED, LogAct, LogTold, SHORT, SINCE};
 pub use names::{
-    AUTO_RESPONSE, BOUND, BOUND_THERE, FAILING, FAR, GATED, HOST, MARKED_HEADER, OVER, PLACED, REPLICA_HEADER, SORE,
-    TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
+    AUTO_RESPONSE, BOUND, BOUND_THERE, FAILING, FAR, GATED, HOST, MARKED_HEADER, OVER, PLACED, REPLICA_HEADER,
+    RETURNING, SORE, TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
 };
 pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};
 pub use storage_script::{ALARM, AlarmAction, Found, OWN, Range, Ring, StorageStep};

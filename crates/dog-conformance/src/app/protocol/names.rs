@@ -18,6 +18,8 @@ pub const UNWANTED: &str = "unwanted-";
 pub const TAGGED: &str = "tagged-";
 /// A socket of a client with this prefix subscribes in `on_open` to the topic of the same name.
 pub const TOPICAL: &str = "topical-";
+/// A socket of a client with this prefix goes on in `on_open` where its client has been: see [`SINCE`](super::SINCE).
+pub const RETURNING: &str = "returning-";
 /// An event stream of a client with this prefix begins with its session.
 pub const TALKING: &str = "talking-";
 /// `on_close` fails for a client with this prefix.

@@ -15,6 +15,7 @@ use crate::books::MemberState;
 use crate::driver::calls::{by_deadline, call_all, unexpected_answer};
 use crate::driver::object::start;
 use crate::host::Host;
+use crate::log::AnswerBounds;
 use crate::message::{AssignRule, Enrolment, InterestAnswer, InterestReport, ReplicaAnswer, ReplicaCall, Report};
 use crate::repeats::log_limited;
 
@@ -106,6 +107,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
             assign: AssignRule::of(policy),
             publish_within: policy.publish_deadline,
             presence: policy.presence.map(|presence| presence.feature()),
+            recovery: AnswerBounds::of(policy),
             view: books.view().clone(),
         }
     }

@@ -296,6 +296,7 @@ impl<G: Group, H: Host> GroupObject for GroupDriver<G, H> {
                 return publications::call(&self, woken, asked, reply);
             }
             GroupCall::Missed(call) => return publications::call(&self, woken, Asked::Missed(call), reply),
+            GroupCall::Tail(call) => return publications::call(&self, woken, Asked::Tail(call), reply),
             call => call,
         };
         if let GroupCall::Call { call, within } = call {

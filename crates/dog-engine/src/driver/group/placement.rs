@@ -227,7 +227,8 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 }
             }
             // They have begun before the Group is awake.
-            GroupCall::Call { .. } | GroupCall::Verb(_) | GroupCall::Log { .. } | GroupCall::Missed(_) => {}
+            GroupCall::Call { .. } | GroupCall::Verb(_) | GroupCall::Log { .. } => {}
+            GroupCall::Missed(_) | GroupCall::Tail(_) => {}
         }
     }
 }

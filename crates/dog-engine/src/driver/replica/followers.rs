@@ -1,21 +1,20 @@
 //! The logs that a Replica follows for its sockets: what comes is put into order, what is missing is fetched from the Group, and
 //! what has come is acknowledged (promise 17).
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use dog::internal::{LocalFuture, LogTopic, Logs as Feature, Position, ROOM, Topic, Unrecovered};
-use dog::{Error, SocketId, Timestamp};
+use dog::internal::{LocalFuture, LogEpoch, LogTopic, Logs as Feature, Position, ROOM, Topic, Unrecovered};
+use dog::{Error, SocketId};
 
-use super::confirming::{Confirming, not_counted};
+use super::confirming::not_counted;
+use super::followed_logs::{Came, Followers, Question};
 use super::topics::{Subscribable, ask_for_topics};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
 use crate::driver::object::watch;
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::{Scheduler, Transport};
-use crate::log::{Arrival, Follower, LogHead, Recorded};
+use crate::log::{AnswerBounds, LogHead, Recorded};
 use crate::message::{
     Acknowledgement, GroupAnswer, GroupCall, GroupCast, HeadDelivery, MissedAnswer, MissedCall, PublicationDelivery,
     ReplicaAnswer,
@@ -26,118 +25,36 @@ use crate::reply::Reply;
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(100);
 
 /// How long a Replica waits before it asks again, if its Group could not be asked.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// The logs of the topics that have subscribers here, once something was published to them.
-#[derive(Default)]
-pub(super) struct Followers {
-    topics: RefCell<BTreeMap<LogTopic, Followed>>,
-    /// Where the logs without subscribers here were last seen: nothing is missing.
-    passed: RefCell<BTreeMap<LogTopic, Position>>,
-    /// Whether a task sends acknowledgements.
-    acknowledges: Cell<bool>,
-    began: Cell<u64>,
-    confirming: Confirming,
-}
+/// The number of a question that the Group is being asked, and the answer.
+type Asked = (u64, LocalFuture<Result<GroupAnswer, Error>>);
 
-struct Followed {
-    /// Tells it apart from what was followed before with the same topic.
-    number: u64,
-    state: State,
-}
-
-enum State {
-    /// The Group is being asked, or has to be, where to begin: after this position at the latest.
-    Begins {
-        since: Position,
-        is_asking: bool,
-    },
-    Follows(Follower),
-}
-
-/// A question that the Group is being asked.
-struct Question {
-    number: u64,
-    answer: LocalFuture<Result<GroupAnswer, Error>>,
+/// Which sockets have taken a publication.
+pub(super) struct Delivered {
+    /// How many have.
+    pub(super) taken: usize,
+    /// Those that have not, because too much waits for them, and stay open.
+    pub(super) behind: Vec<SocketId>,
 }
 
 /// A Replica that follows logs.
 pub(super) trait Follows: Subscribable {
     fn followers(&self) -> &Followers;
-    /// To the subscribers of the topic here. Returns how many accepted it.
-    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) -> usize;
+    /// To the subscribers of the topic here that are not behind.
+    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) -> Delivered;
     /// Whether the topic has subscribers here.
     fn has_subscribers(&self, topic: &LogTopic) -> bool;
-    /// Tells the user's code that publications are lost.
-    fn publications_lost(&self, topic: &LogTopic, reason: Unrecovered);
-}
-
-impl Followers {
-    fn is_empty(&self) -> bool {
-        !Feature::ON || self.topics.borrow().is_empty()
-    }
-
-    /// The life has ended.
-    pub(super) fn clear(&self) {
-        if Feature::ON {
-            self.topics.borrow_mut().clear();
-            self.passed.borrow_mut().clear();
-            self.confirming.clear();
-        }
-    }
-
-    /// Begins to follow a log when the Group has said where.
-    fn begin(&self, topic: LogTopic, since: Position) {
-        self.insert(topic, State::Begins { since, is_asking: false });
-    }
-
-    /// Follows a log from this position on, unless it is followed.
-    fn follow(&self, topic: &LogTopic, from: &LogHead) {
-        if !self.topics.borrow().contains_key(topic) {
-            self.passed.borrow_mut().remove(topic);
-            self.insert(topic.clone(), State::Follows(Follower::new(from)));
-        }
-    }
-
-    fn insert(&self, topic: LogTopic, state: State) {
-        let number = self.began.get() + 1;
-        self.began.set(number);
-        self.topics.borrow_mut().insert(topic, Followed { number, state });
-    }
-
-    /// A log has no subscribers here any more: who subscribes next gets what is published next.
-    fn unfollow(&self, topic: &LogTopic) {
-        let Some(followed) = self.topics.borrow_mut().remove(topic) else { return };
-        let position = match followed.state {
-            State::Begins { since, .. } => since,
-            State::Follows(follower) => follower.window().position(),
-        };
-        self.passed.borrow_mut().insert(topic.clone(), position);
-        self.confirming.unfollowed(topic);
-    }
-
-    fn pass(&self, topic: &LogTopic, position: Position) {
-        self.topics.borrow_mut().remove(topic);
-        self.passed.borrow_mut().insert(topic.clone(), position);
-    }
-
-    fn take_passed(&self, topic: &LogTopic) -> Vec<(LogTopic, Position)> {
-        self.passed.borrow_mut().remove_entry(topic).into_iter().collect()
-    }
-
-    /// What has to be acknowledged now, and whether something will have to be later.
-    fn to_acknowledge(&self, now: Timestamp) -> (Vec<(LogTopic, Position)>, bool) {
-        let mut positions: Vec<_> = std::mem::take(&mut *self.passed.borrow_mut()).into_iter().collect();
-        let mut later = false;
-        for (topic, followed) in &mut *self.topics.borrow_mut() {
-            let State::Follows(follower) = &mut followed.state else { continue };
-            positions.extend(follower.acknowledgement(now).map(|position| (topic.clone(), position)));
-            // It was delivered, and no socket is given it again.
-            follower.shrink(0);
-            later |= follower.acknowledge_at().is_some();
-        }
-        (positions, later)
-    }
+    /// The subscribers of the topic here.
+    fn subscribers(&self, topic: &LogTopic) -> Vec<SocketId>;
+    /// Tells the user's code that publications are lost for these sockets.
+    fn publications_lost(&self, topic: &LogTopic, reason: Unrecovered, sockets: &[SocketId]);
+    /// These sockets have fallen behind: they go on when their clients have taken what waits for them.
+    fn fell_behind(&self, topic: &LogTopic, sockets: Vec<SocketId>);
+    /// These sockets have publications that wait for their `on_open`.
+    fn on_open_holds(&self, sockets: Vec<SocketId>);
+    /// Something has come: sockets that are behind, or have come back, may go on.
+    fn log_moved(&self, topic: &LogTopic);
 }
 
 /// A publication has come from the Group. If it wants to know how many sockets take it, it is told when they have.
@@ -160,26 +77,25 @@ pub(super) fn publication_came<R: Follows>(
         driver.followers().follow(&topic, &LogHead { position: before, bounds });
     }
     let now = driver.core().host().now();
-    let arrival = match driver.followers().topics.borrow_mut().get_mut(&topic).map(|followed| &mut followed.state) {
-        Some(State::Follows(follower)) => Some(follower.came(&epoch, &publication, now)),
-        // The answer has it, or the Group repeats where the log ends.
-        Some(State::Begins { .. }) => return wait_for_delivery(driver, &topic, &publication, confirm),
-        None => None,
-    };
-    match (arrival, confirm) {
-        (Some(Arrival::Known), Some(reply)) => return reply.send(Err(not_counted())),
-        (_, confirm) => wait_for_delivery(driver, &topic, &publication, confirm),
+    let came = driver.followers().came(&topic, &epoch, &publication, now);
+    match (came, confirm) {
+        (Came::Known, Some(reply)) => return reply.send(Err(not_counted())),
+        (_, confirm) => {
+            let confirming = driver.followers().confirming();
+            confirm.into_iter().for_each(|reply| confirming.wait(&topic, publication.offset, reply));
+        }
     }
-    match arrival {
-        Some(Arrival::InOrder) => {
-            deliver(driver, &topic, &publication);
+    match came {
+        Came::InOrder => {
+            deliver(driver, &topic, &epoch, &publication);
             deliver_what_waits(driver, &topic);
             acknowledge_soon(driver);
+            driver.log_moved(&topic);
         }
-        Some(Arrival::Ahead) if is_planted(Fault::GapIsNotNoticed) => deliver(driver, &topic, &publication),
-        Some(Arrival::Known) => {}
-        Some(Arrival::Ahead | Arrival::OtherEpoch) => fetch(driver, &topic),
-        None => {
+        Came::Known | Came::Later => {}
+        Came::Early if is_planted(Fault::GapIsNotNoticed) => deliver(driver, &topic, &epoch, &publication),
+        Came::Early => fetch(driver, &topic),
+        Came::First => {
             let before = Position::new(epoch, publication.offset.saturating_sub(1));
             driver.followers().begin(topic.clone(), before);
             fetch(driver, &topic);
@@ -203,55 +119,54 @@ pub(super) fn head_came<R: Follows>(driver: &R, HeadDelivery { topic, position }
         driver.followers().pass(&topic, position);
         return acknowledge_soon(driver);
     }
-    let now = driver.core().host().now();
-    let is_new = match driver.followers().topics.borrow_mut().get_mut(&topic).map(|followed| &mut followed.state) {
-        Some(State::Follows(follower)) => {
-            follower.told(&position, now);
-            false
-        }
-        Some(State::Begins { .. }) => false,
-        None => true,
-    };
-    if is_new {
+    if !driver.followers().told(&topic, &position, driver.core().host().now()) {
         driver.followers().begin(topic.clone(), position);
     }
     fetch(driver, &topic);
     acknowledge_soon(driver);
 }
 
-fn deliver_what_waits<R: Follows>(driver: &R, topic: &LogTopic) {
-    let now = driver.core().host().now();
-    let next = || match &mut driver.followers().topics.borrow_mut().get_mut(topic)?.state {
-        State::Follows(follower) => follower.advance(now),
-        State::Begins { .. } => None,
-    };
-    while let Some(publication) = next() {
-        deliver(driver, topic, &publication);
+/// To all subscribers that are not behind. Those that are get it later.
+fn deliver<R: Follows>(driver: &R, topic: &LogTopic, epoch: &LogEpoch, publication: &Recorded) {
+    let followers = driver.followers();
+    followers.limit(publication.size());
+    if followers.catch_ups().borrow().any(topic) {
+        let before = Position::new(epoch.clone(), publication.offset - 1);
+        note_wait(driver, topic, &before);
+    }
+    let Delivered { taken, behind } = driver.deliver_publication(topic, publication);
+    followers.confirming().delivered(topic, publication.offset, taken);
+    if !behind.is_empty() {
+        let before = Position::new(epoch.clone(), publication.offset - 1);
+        let mut catch_ups = followers.catch_ups().borrow_mut();
+        behind.iter().for_each(|socket| catch_ups.fell_behind(topic, *socket, &before));
+        drop(catch_ups);
+        driver.fell_behind(topic, behind);
     }
 }
 
-fn deliver<R: Follows>(driver: &R, topic: &LogTopic, publication: &Recorded) {
-    let sockets = driver.deliver_publication(topic, publication);
-    driver.followers().confirming.delivered(topic, publication.offset, sockets);
+/// What comes after this position waits for the sockets that are held.
+fn note_wait<R: Follows>(driver: &R, topic: &LogTopic, after: &Position) {
+    let first = driver.followers().catch_ups().borrow_mut().waits(topic, after);
+    if topic.name() == ROOM && !first.is_empty() {
+        driver.on_open_holds(first);
+    }
 }
 
-fn wait_for_delivery<R: Follows>(
-    driver: &R,
-    topic: &LogTopic,
-    publication: &Recorded,
-    confirm: Option<Reply<ReplicaAnswer>>,
-) {
-    let confirming = &driver.followers().confirming;
-    confirm.into_iter().for_each(|reply| confirming.wait(topic, publication.offset, reply));
+pub(super) fn deliver_what_waits<R: Follows>(driver: &R, topic: &LogTopic) {
+    let now = driver.core().host().now();
+    while let Some((epoch, publication)) = driver.followers().advance(topic, now) {
+        deliver(driver, topic, &epoch, &publication);
+    }
 }
 
 /// Asks the Group for what is missing, until nothing is.
-fn fetch<R: Follows>(driver: &R, topic: &LogTopic) {
-    let Some(question) = ask(driver, topic) else { return };
+pub(super) fn fetch<R: Follows>(driver: &R, topic: &LogTopic) {
+    let Some(asked) = ask(driver, topic) else { return };
     let (host, weak, topic) = (Rc::clone(driver.core().host()), driver.weak(), topic.clone());
     driver.core().host().spawn(Box::pin(async move {
-        let mut next = Some(question);
-        while let Some(Question { number, answer }) = next {
+        let mut next = Some(asked);
+        while let Some((number, answer)) = next {
             let answer = match by_deadline(&host, ANSWER_DEADLINE, answer).await {
                 Ok(GroupAnswer::Missed(answer)) => Ok(answer),
                 Ok(_) => Err(unexpected_answer()),
@@ -269,71 +184,46 @@ fn fetch<R: Follows>(driver: &R, topic: &LogTopic) {
     }));
 }
 
-fn living<R: Follows>(weak: &Weak<R>) -> Option<Rc<R>> {
+pub(super) fn living<R: Follows>(weak: &Weak<R>) -> Option<Rc<R>> {
     weak.upgrade().filter(|driver| !driver.core().life().has_ended())
 }
 
-/// The next question about a log, if there is one and the Group is not being asked.
-fn ask<R: Follows>(driver: &R, topic: &LogTopic) -> Option<Question> {
-    let mut topics = driver.followers().topics.borrow_mut();
-    let Followed { number, state } = topics.get_mut(topic)?;
-    let (since, begins) = match state {
-        State::Begins { since, is_asking } => {
-            if std::mem::replace(is_asking, true) {
-                return None;
-            }
-            // What came before there were subscribers is not for them.
-            acknowledge(driver, driver.followers().take_passed(topic));
-            (since.clone(), true)
-        }
-        State::Follows(follower) => (follower.begin_fetch()?, false),
-    };
+/// Asks the next question about a log, if there is one and the Group is not being asked.
+fn ask<R: Follows>(driver: &R, topic: &LogTopic) -> Option<Asked> {
+    let Question { number, since, begins } = driver.followers().next_question(topic)?;
+    if begins {
+        acknowledge_passed(driver, topic);
+    }
     let replica = driver.seats().borrow().replica();
-    let call = MissedCall { replica, topic: topic.clone(), since, begins };
-    Some(Question { number: *number, answer: driver.core().host().call_group(driver.group(), GroupCall::Missed(call)) })
+    let call = MissedCall { replica, topic: topic.clone(), since, begins, most: AnswerBounds::RECOVERY };
+    Some((number, driver.core().host().call_group(driver.group(), GroupCall::Missed(call))))
 }
 
 fn answered<R: Follows>(driver: &R, topic: &LogTopic, number: u64, answer: Result<MissedAnswer, Error>) {
     let now = driver.core().host().now();
-    let lost = {
-        let mut topics = driver.followers().topics.borrow_mut();
-        // What was followed then may have lost its last subscriber meanwhile.
-        let Some(followed) = topics.get_mut(topic).filter(|followed| followed.number == number) else { return };
-        match (&mut followed.state, answer) {
-            (State::Begins { is_asking, .. }, Err(_)) => {
-                *is_asking = false;
-                None
-            }
-            (State::Follows(follower), Err(_)) => {
-                follower.fetch_failed();
-                None
-            }
-            (State::Follows(follower), Ok(answer)) => follower.fetched(answer.missed, now).err(),
-            (state @ State::Begins { .. }, Ok(MissedAnswer { since, missed })) => {
-                let bounds = missed.head.bounds;
-                let begins_at = if missed.page.is_ok() { since } else { missed.head.position.clone() };
-                let mut follower = Follower::new(&LogHead { position: begins_at, bounds });
-                let lost = missed.page.as_ref().err().copied();
-                if lost.is_none() {
-                    // It has asked nothing yet, so nothing can be lost.
-                    let _ = follower.fetched(missed, now);
-                }
-                *state = State::Follows(follower);
-                lost
-            }
-        }
-    };
+    let Some(answered) = driver.followers().answered(topic, number, answer, now) else { return };
+    if let Err((reason, before)) = answered {
+        tell_lost(driver, topic, reason, &before);
+    }
     deliver_what_waits(driver, topic);
     acknowledge_soon(driver);
-    if let Some(reason) = lost {
-        driver.followers().confirming.lost(topic);
-        driver.publications_lost(topic, reason);
-    }
+    driver.log_moved(topic);
+}
+
+/// What came after this position is lost. Sockets that are behind find out themselves.
+fn tell_lost<R: Follows>(driver: &R, topic: &LogTopic, reason: Unrecovered, before: &Position) {
+    driver.followers().confirming().lost(topic);
+    note_wait(driver, topic, before);
+    let mut sockets = driver.subscribers(topic);
+    let catch_ups = driver.followers().catch_ups().borrow();
+    sockets.retain(|socket| !catch_ups.has(topic, *socket));
+    drop(catch_ups);
+    driver.publications_lost(topic, reason, &sockets);
 }
 
 /// Acknowledges what has come, within 100 ms.
-fn acknowledge_soon<R: Follows>(driver: &R) {
-    if driver.followers().acknowledges.replace(true) {
+pub(super) fn acknowledge_soon<R: Follows>(driver: &R) {
+    if !driver.followers().begin_acknowledging() {
         return;
     }
     let (host, weak) = (Rc::clone(driver.core().host()), driver.weak());
@@ -344,7 +234,7 @@ fn acknowledge_soon<R: Follows>(driver: &R) {
             let (positions, later) = driver.followers().to_acknowledge(host.now());
             acknowledge(&*driver, positions);
             if !later {
-                return driver.followers().acknowledges.set(false);
+                return driver.followers().end_acknowledging();
             }
         }
     }));
@@ -357,15 +247,23 @@ fn acknowledge<R: Follows>(driver: &R, positions: Vec<(LogTopic, Position)>) {
     }
 }
 
+/// What came before there were subscribers is not for those that come now.
+pub(super) fn acknowledge_passed<R: Follows>(driver: &R, topic: &LogTopic) {
+    acknowledge(driver, driver.followers().take_passed(topic));
+}
+
 /// The followed logs of which a socket may be the last subscriber: those to give to [`unfollow_unused`] when it has ended.
 pub(super) fn followed_by<R: Follows>(driver: &R, socket: SocketId) -> Vec<LogTopic> {
+    if Feature::ON && !driver.followers().catch_ups().borrow().is_empty() {
+        driver.followers().catch_ups().borrow_mut().remove_socket(socket);
+    }
     if driver.followers().is_empty() {
         return Vec::new();
     }
     let seats = driver.seats().borrow();
     let names = seats.topics().of_socket(socket).map(Topic::as_str).chain([ROOM]);
     let topics = names.filter_map(|name| LogTopic::new(name).ok());
-    topics.filter(|topic| driver.followers().topics.borrow().contains_key(topic)).collect()
+    topics.filter(|topic| driver.followers().has(topic)).collect()
 }
 
 /// Those of these logs that have no subscribers here any more are not followed any more.
@@ -373,7 +271,7 @@ pub(super) fn unfollow_unused<R: Follows>(driver: &R, topics: &[LogTopic]) {
     for topic in topics.iter().filter(|topic| !driver.has_subscribers(topic)) {
         driver.followers().unfollow(topic);
         // Now, because the Replica may leave memory soon.
-        acknowledge(driver, driver.followers().take_passed(topic));
+        acknowledge_passed(driver, topic);
     }
 }
 
@@ -385,11 +283,16 @@ pub(super) fn acknowledge_all<R: Follows>(driver: &R) {
     }
 }
 
-/// A subscription to a topic has ended.
-pub(super) fn subscription_ended<R: Follows>(driver: &R, topic: &str) {
-    if !driver.followers().is_empty()
-        && let Ok(topic) = LogTopic::new(topic)
-    {
+/// A subscription of these sockets to a topic has ended.
+pub(super) fn subscription_ended<R: Follows>(driver: &R, topic: &str, sockets: &[SocketId]) {
+    let followers = driver.followers();
+    if (followers.is_empty() && followers.catch_ups().borrow().is_empty()) || !Feature::ON {
+        return;
+    }
+    if let Ok(topic) = LogTopic::new(topic) {
+        let mut catch_ups = followers.catch_ups().borrow_mut();
+        sockets.iter().for_each(|socket| catch_ups.remove(&topic, *socket));
+        drop(catch_ups);
         unfollow_unused(driver, &[topic]);
     }
 }

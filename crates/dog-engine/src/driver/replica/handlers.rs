@@ -14,6 +14,7 @@ use dog::{
 use super::ReplicaDriver;
 use super::followers::{followed_by, unfollow_unused};
 use super::presence;
+use super::replaying::{opened, opens as publications_wait};
 use super::reporting::{report, report_newcomer, reported};
 use super::topics::report_soon;
 use super::turns::{EndedBy, Event, Next};
@@ -68,6 +69,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.siblings.borrow_mut().enrol();
         self.seats.borrow_mut().set_limit(enrolment.limit);
         self.publishing.set_deadline(enrolment.publish_within);
+        self.followers.set_most(enrolment.recovery);
         let restored = self.assigning.set_rule(enrolment.assign);
         restored.into_iter().for_each(|socket| self.watch_unassigned(socket));
         let life = enrolment.view.version.epoch;
@@ -246,13 +248,18 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     fn run_with(&self, id: SocketId, client: ClientId, event: Event, attachment: Option<Bytes>, by: EndedBy) {
         let Some(this) = self.this.upgrade() else { return };
         self.turns.borrow_mut().begin(id, attachment, by);
+        let opens = matches!(event, Event::Open);
         let socket = Socket::new(self.port(), id, client);
         let task = Rc::clone(&this);
         let handlers = async move {
             let mut next = Some(event);
             while let Some(event) = next {
                 let is_last = matches!(event, Event::End(_));
+                let opens = matches!(event, Event::Open);
                 task.handle(&socket, event).await;
+                if opens {
+                    opened(&*task, id);
+                }
                 if is_last {
                     task.identities.borrow_mut().forget(id);
                     task.assigning.forget(id);
@@ -264,7 +271,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             return spawn(&this, handlers);
         }
         start(&this, handlers);
-        self.turns.borrow_mut().note_wait(id);
+        let waits = self.turns.borrow_mut().note_wait(id);
+        if opens && waits && self.seats.borrow().client(id).is_some() {
+            publications_wait(self, id);
+        }
     }
 
     fn next_event(&self, socket: SocketId) -> Option<Event> {
@@ -297,14 +307,14 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
     }
 
-    /// Publications are lost for the subscribers of a topic, or for all sockets.
-    pub(super) fn lost(&self, topic: LogTopic, reason: Unrecovered) {
+    /// Publications are lost for these subscribers of a topic.
+    pub(super) fn lost(&self, topic: LogTopic, reason: Unrecovered, sockets: &[SocketId]) {
         let Some(this) = self.this.upgrade() else { return };
-        let of_topic = |socket: &SocketId| {
-            let seats = self.seats.borrow();
-            topic.topic().is_none_or(|topic| seats.topics().subscribers(topic).contains(socket))
-        };
-        let sockets: Vec<_> = self.open_sockets().into_iter().filter(|(socket, _)| of_topic(socket)).collect();
+        let with_client = |id: &SocketId| self.client(*id).map(|client| (*id, client));
+        let sockets: Vec<_> = sockets.iter().filter_map(with_client).collect();
+        if sockets.is_empty() {
+            return;
+        }
         let task = Rc::clone(&this);
         start(&this, async move {
             let Ok(replica) = task.awake().await else { return };

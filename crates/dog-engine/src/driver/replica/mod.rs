@@ -4,12 +4,17 @@
 //! - `handlers`: waking, requests and their seats, the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
 //! - `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
 //! - `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
-//! - `followers`: publications in their order; `confirming`: who waits until they are delivered; `publishing`: those that wait for a position
+//! - `followers`: publications in their order, `followed_logs`: what is kept of them; `confirming`: who waits until they are delivered
+//! - `publication_delivery`: to whom publications go; `resuming`, `askings`: clients that come back; `replaying`, `catch_ups`: sockets that are behind
+//! - `publishing`: publications that wait for a position
 //! - `presence`: who is in the Group; `presence_news`: what the user's code is told of it
 //! - `socket_states`: what the user's code keeps per socket; `reporting`: how seats are reported; `topics`: messages for topics
 
+mod askings;
 mod assigning;
+mod catch_ups;
 mod confirming;
+mod followed_logs;
 mod followers;
 mod handlers;
 mod identities;
@@ -17,8 +22,11 @@ mod outlets;
 mod port;
 mod presence;
 mod presence_news;
+mod publication_delivery;
 mod publishing;
+mod replaying;
 mod reporting;
+mod resuming;
 mod siblings;
 mod socket_states;
 mod topics;
@@ -40,7 +48,8 @@ use crate::message::{GroupCast, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::reply::Reply;
 use crate::seats::{Seats, Topics};
 use assigning::Assigning;
-use followers::{Followers, acknowledge_all, head_came, publication_called, publication_came};
+use followed_logs::Followers;
+use followers::{acknowledge_all, head_came, publication_called, publication_came};
 use identities::Identities;
 use outlets::Outlets;
 use port::Port;
@@ -118,6 +127,7 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
         }
         self.states.clear();
         self.presence.value_is_gone();
+        self.followers.shrink();
         if is_planted(Fault::TopicsAreForgotten) {
             *self.seats.borrow_mut().topics_mut() = Topics::default();
         }

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::ready;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{Session, SocketErrorKind, StreamFormat, Streams};
+use dog::internal::{LocalFuture, Session, SocketErrorKind, StreamFormat, Streams};
 use dog::{Body, Close, CloseCode, Epoch, Message, SocketError, SocketId};
 use subtle::ConstantTimeEq;
 
@@ -34,6 +35,8 @@ pub(super) struct Outlets<H: Host> {
     /// Told of streams that end by themselves.
     replica: Weak<dyn ReplicaObject>,
     streams: Rc<RefCell<EventStreams>>,
+    /// The event streams that have not taken the last message, because too much waits for them, and stay open.
+    dropped: RefCell<Vec<SocketId>>,
 }
 
 /// The open event streams of one Replica. They are few or none in most Replicas.
@@ -63,7 +66,7 @@ impl<H: Host> Outlets<H> {
     pub(super) fn new(host: Rc<H>, address: ReplicaAddress, epoch: Epoch, replica: Weak<dyn ReplicaObject>) -> Self {
         let (open, by_seat) = (SocketMap::default(), HashMap::new());
         let streams = EventStreams { epoch, open, by_seat, opened: 0, is_kept_alive: false };
-        Self { host, address, replica, streams: Rc::new(RefCell::new(streams)) }
+        Self { host, address, replica, streams: Rc::new(RefCell::new(streams)), dropped: RefCell::default() }
     }
 
     /// Opens an event stream for a client that has this seat. When its body has ended or was dropped, `guard` releases the seat:
@@ -99,6 +102,7 @@ impl<H: Host> Outlets<H> {
         if !Streams::ON || streams.open.is_empty() {
             return 0;
         }
+        self.dropped.borrow_mut().clear();
         let (mut encoded, mut taken, now) = (Encoded::new(message), 0, self.host.now());
         for socket in sockets.iter().filter(|socket| is_stream(**socket) && !except.contains(socket)) {
             let Some(stream) = streams.open.get(socket) else { continue };
@@ -112,10 +116,37 @@ impl<H: Host> Outlets<H> {
                     }
                 }
                 Push::TooSlow => self.ends_by_itself(*socket),
-                Push::Dropped | Push::Ended => {}
+                Push::Dropped => self.dropped.borrow_mut().push(*socket),
+                Push::Ended => {}
             }
         }
         taken
+    }
+
+    /// The sockets that have not taken the last message, because too much waits for them, and stay open.
+    pub(super) fn take_dropped(&self) -> Vec<SocketId> {
+        let mut dropped = self.host.take_dropped();
+        dropped.append(&mut self.dropped.borrow_mut());
+        dropped
+    }
+
+    /// Whether a message of this size can be sent to a socket that catches up: its client has taken most of what was sent before.
+    pub(super) fn takes(&self, socket: SocketId, bytes: usize) -> bool {
+        if !is_stream(socket) {
+            return self.host.takes(socket, bytes);
+        }
+        self.streams.borrow().open.get(&socket).is_none_or(|stream| stream.queue.takes(bytes))
+    }
+
+    /// Completes when the client of a socket has taken everything that waits for it, or the socket has ended.
+    pub(super) fn drained(&self, socket: SocketId) -> LocalFuture<()> {
+        if !is_stream(socket) {
+            return self.host.drained(socket);
+        }
+        match self.streams.borrow().open.get(&socket) {
+            Some(stream) => stream.queue.drained(),
+            None => Box::pin(ready(())),
+        }
     }
 
     /// Tells the Replica in a later turn, because its code may run now.

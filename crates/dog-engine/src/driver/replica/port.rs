@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{
-    AppPort, ConnectionId, Door, Except, GossipAnswers, GroupVerb, LocalFuture, LogVerb, LogVerbAnswer, ObjectPort,
-    ReplicaPort, Session, StoragePort, StreamFormat, Topic, Topics, VerbAnswer,
+    AppPort, ConnectionId, Door, Except, GossipAnswers, GroupVerb, LocalFuture, LogTopic, LogVerb, LogVerbAnswer,
+    ObjectPort, Position, Recovered, ReplicaPort, Session, StoragePort, StreamFormat, Topic, Topics, Unrecovered,
+    VerbAnswer,
 };
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
     SocketId, Timestamp,
 };
 
-use super::{ReplicaDriver, presence, topics};
+use super::{ReplicaDriver, presence, resuming, topics};
 use crate::address::ReplicaAddress;
 use crate::driver::call_time::call_group;
 use crate::driver::calls::call_for_verb;
@@ -243,6 +244,19 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
 
     fn connection(&self, socket: SocketId) -> Option<ConnectionId> {
         self.driver().ok()?.presence.name(socket)
+    }
+
+    fn resume(
+        &self,
+        socket: SocketId,
+        topic: LogTopic,
+        since: Position,
+    ) -> LocalFuture<Result<Result<Recovered, Unrecovered>, Error>> {
+        let (driver, activation) = (self.driver_when_polled(), self.activation.clone());
+        Box::pin(async move {
+            let driver = driver()?;
+            resuming::resume(&*driver, &activation, socket, topic, since).await
+        })
     }
 
     fn attachment(&self, socket: SocketId) -> Result<Option<Bytes>, Error> {

@@ -93,11 +93,11 @@ pub(super) trait Subscribable: Reports {
     /// All siblings.
     fn targets(&self) -> Targets;
     fn is_reported_and_empty(&self) -> bool;
-    /// A subscription to the topic has ended.
-    fn subscription_ended(&self, topic: &str);
+    /// The subscriptions of these sockets to the topic have ended.
+    fn subscription_ended(&self, topic: &str, sockets: &[SocketId]);
 }
 
-fn check_open<R: Subscribable>(replica: &R, socket: SocketId) -> Result<(), Error> {
+pub(super) fn check_open<R: Subscribable>(replica: &R, socket: SocketId) -> Result<(), Error> {
     let is_open = replica.seats().borrow().client(socket).is_some();
     if is_open { Ok(()) } else { Err(Error::of_socket(socket)) }
 }
@@ -141,7 +141,7 @@ fn end_subscription<R: Subscribable>(driver: &R, socket: SocketId, topic: &str) 
     if driver.seats().borrow_mut().topics_mut().unsubscribe(socket, topic) {
         keep(driver, socket);
         report_soon(driver);
-        driver.subscription_ended(topic);
+        driver.subscription_ended(topic, &[socket]);
     }
 }
 
@@ -272,8 +272,8 @@ fn refuse<R: Subscribable>(driver: &R, topic: &Topic) {
     let error = || Error::new(Kind::TooMany, "the Group has 100000 topics: no other can be subscribed to");
     driver.interests().settle(|waiting| (waiting == topic).then(|| Err(error())));
     let sockets = driver.seats().borrow_mut().topics_mut().refuse(topic);
-    sockets.into_iter().for_each(|socket| keep(driver, socket));
-    driver.subscription_ended(topic);
+    sockets.iter().for_each(|socket| keep(driver, *socket));
+    driver.subscription_ended(topic, &sockets);
 }
 
 #[cfg(test)]

@@ -94,11 +94,10 @@ impl Turns {
         self.0.insert(socket, Turn { waited, backlog: VecDeque::new(), end: None, attachment });
     }
 
-    /// The handler still runs after its first poll: the host was told that the socket is busy.
-    pub(super) fn note_wait(&mut self, socket: SocketId) {
-        if let Some(turn) = self.0.get_mut(&socket) {
-            turn.waited = true;
-        }
+    /// If the handler still runs after its first poll, the host was told that the socket is busy. Returns whether it does.
+    pub(super) fn note_wait(&mut self, socket: SocketId) -> bool {
+        let turn = self.0.get_mut(&socket);
+        turn.map(|turn| turn.waited = true).is_some()
     }
 
     /// The socket has ended. If a handler of it runs, the end is handled after it, and after messages that came before

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dog::http::StatusCode;
-use dog::internal::{Door, Except, GossipAnswers, Kind, LogTopic, StreamFormat, Streams, Unrecovered};
+use dog::internal::{Door, Except, GossipAnswers, Kind, StreamFormat, Streams};
 use dog::{
     BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
 
 use super::ReplicaDriver;
-use super::followers::{self, Followers, Follows};
+use super::followers;
 use super::outlets::Outlets;
 use super::presence::{self, Attends, PresenceHere};
 use super::reporting::{report, reported};
-use super::topics::{InterestReporting, Subscribable, emit_to};
+use super::topics::{InterestReporting, Subscribable};
 use super::turns::EndedBy;
 use crate::address::{SeatId, Targets};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
@@ -26,7 +26,6 @@ use crate::driver::object::{Activation, start};
 use crate::event_stream;
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Host};
-use crate::log::Recorded;
 use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::repeats::log_limited;
 
@@ -43,8 +42,8 @@ impl<R: Replica, H: Host> Subscribable for ReplicaDriver<R, H> {
         self.siblings()
     }
 
-    fn subscription_ended(&self, topic: &str) {
-        followers::subscription_ended(self, topic);
+    fn subscription_ended(&self, topic: &str, sockets: &[SocketId]) {
+        followers::subscription_ended(self, topic, sockets);
     }
 
     fn is_reported_and_empty(&self) -> bool {
@@ -72,31 +71,6 @@ impl<R: Replica, H: Host> Attends for ReplicaDriver<R, H> {
                 }
             }
         });
-    }
-}
-
-impl<R: Replica, H: Host> Follows for ReplicaDriver<R, H> {
-    fn followers(&self) -> &Followers {
-        &self.followers
-    }
-
-    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) -> usize {
-        match topic.topic() {
-            None => self.deliver(&publication.message, Except::Nobody),
-            Some(topic) => emit_to(self, topic, &publication.message, Except::Nobody),
-        }
-    }
-
-    fn has_subscribers(&self, topic: &LogTopic) -> bool {
-        let seats = self.seats.borrow();
-        match topic.topic() {
-            None => !seats.sockets().is_empty(),
-            Some(topic) => !seats.topics().subscribers(topic).is_empty(),
-        }
-    }
-
-    fn publications_lost(&self, topic: &LogTopic, reason: Unrecovered) {
-        self.lost(topic.clone(), reason);
     }
 }
 

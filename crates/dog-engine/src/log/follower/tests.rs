@@ -108,11 +108,15 @@ fn another_epoch_is_believed_when_the_group_says_so() {
     assert_eq!(follower.begin_fetch(), None, "it was a late message of an earlier epoch");
     follower.told(&Position::new(epoch("f"), 1), at(0));
     follower.begin_fetch().unwrap();
-    let head = LogHead { position: Position::new(epoch("f"), 1), bounds: bounds() };
-    let lost = follower.fetched(Missed { head, page: Err(Unrecovered::EpochUnknown) }, at(0));
+    let mut now = Window::new(&LogHead { position: Position::new(epoch("f"), 0), bounds: bounds() });
+    assert!(now.push(recorded(1)));
+    let lost = follower.fetched(missed(&now, &position(2)), at(0));
     assert_eq!(lost, Err(Unrecovered::EpochUnknown));
-    let head = Position::new(epoch("f"), 1);
-    assert_eq!(follower.acknowledgement(at(0)), Some(head), "the Group need not repeat it");
+    let since = follower.begin_fetch();
+    assert_eq!(since, Some(Position::new(epoch("f"), 0)), "what the new epoch has had before it was noticed");
+    follower.fetched(missed(&now, &since.unwrap()), at(0)).unwrap();
+    assert_eq!((advanced(&mut follower), follower.begin_fetch()), (vec![1], None));
+    assert_eq!(follower.acknowledgement(at(0)), Some(now.position()), "the Group need not repeat it");
     assert_eq!(follower.came(&epoch("f"), &recorded(2), at(0)), Arrival::InOrder);
     assert_eq!(follower.recover(&position(1), at(0)), Recovery::Known(Err(Unrecovered::EpochUnknown)));
 }

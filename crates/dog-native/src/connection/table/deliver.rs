@@ -25,6 +25,7 @@ impl Connections {
         except: &[SocketId],
     ) -> usize {
         let mut taken = 0;
+        self.dropped.clear();
         for socket in sockets {
             if !except.is_empty() && except.contains(socket) {
                 continue;
@@ -54,6 +55,7 @@ impl Connections {
             self.end_fan_out(index);
             return self.deliver(config, message, audience.sockets, except);
         }
+        self.dropped.clear();
         except.iter().for_each(|socket| self.leave_fan_out(*socket));
         let fan_out = &mut self.fan_outs.all[index];
         fan_out.frames.push(message.frame().clone());

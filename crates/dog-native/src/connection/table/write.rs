@@ -39,6 +39,7 @@ impl Connections {
         }
         if config.slow_consumer == SlowConsumer::DropNewest {
             self.counters.deliveries_dropped.one();
+            self.dropped.push(socket);
         } else {
             self.counters.slow_consumers.one();
             self.fail(socket, SocketErrorKind::TooSlow, CloseCode::TRY_AGAIN, "too slow");
@@ -159,6 +160,9 @@ impl Connections {
                 connection.outbox.is_refused(flushed == Flushed::Blocked, self.moment);
                 if connection.outbox.blocked || connection.outbox.pace != Pace::KeepsUp {
                     self.judge_pace(place);
+                }
+                if !self.awaited.is_empty() {
+                    self.tell_drained(place);
                 }
             }
             Err(_) => {

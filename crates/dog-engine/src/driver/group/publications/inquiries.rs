@@ -38,9 +38,13 @@ async fn answer<G: Publishes>(group: &Rc<G>, topic: &LogTopic, asked: Asked) -> 
         Asked::Missed(call) => {
             let since = logs.borrow().missed_since(&call)?;
             let question = Question::Page(Some(since.clone()), HistoryOrder::OldestFirst);
-            let page = page(group, topic, Inquiry::new(question, AnswerBounds::RECOVERY)).await?;
+            let page = page(group, topic, Inquiry::new(question, call.most.limited())).await?;
             Ok(GroupAnswer::Missed(logs.borrow().missed(topic, since, page)?))
         }
+        Asked::Tail(call) => match ask(group, topic, Inquiry::new(Question::Tail, call.most.limited())).await? {
+            LogAnswer::Tail(tail) => Ok(GroupAnswer::Tail(logs.borrow_mut().tail(&call, tail)?)),
+            LogAnswer::Page(_) => Err(unexpected_answer()),
+        },
         Asked::Verb(LogVerb::Publish { .. } | LogVerb::PublishConfirmed { .. }, _) => Err(unexpected_answer()),
     }
 }
@@ -48,8 +52,16 @@ async fn answer<G: Publishes>(group: &Rc<G>, topic: &LogTopic, asked: Asked) -> 
 async fn page<G: Publishes>(
     group: &Rc<G>,
     topic: &LogTopic,
-    mut inquiry: Inquiry,
+    inquiry: Inquiry,
 ) -> Result<Result<Page, Unrecovered>, Error> {
+    match ask(group, topic, inquiry).await? {
+        LogAnswer::Page(page) => Ok(page),
+        LogAnswer::Tail(_) => Err(unexpected_answer()),
+    }
+}
+
+/// Reads until the question has its answer.
+async fn ask<G: Publishes>(group: &Rc<G>, topic: &LogTopic, mut inquiry: Inquiry) -> Result<LogAnswer, Error> {
     loop {
         let now = group.core().host().now();
         let step = {
@@ -57,8 +69,7 @@ async fn page<G: Publishes>(
             inquiry.step(logs.stored(topic).ok_or_else(not_now)?, now)?
         };
         match step {
-            InquiryStep::LogAnswer(LogAnswer::Page(page)) => return Ok(page),
-            InquiryStep::LogAnswer(LogAnswer::Tail(_)) => return Err(unexpected_answer()),
+            InquiryStep::LogAnswer(answer) => return Ok(answer),
             InquiryStep::Read(next) => {
                 let found = read(group, next).await?;
                 let now = group.core().host().now();

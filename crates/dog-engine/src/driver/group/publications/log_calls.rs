@@ -7,7 +7,7 @@ use dog::internal::{Kind, LogTopic, LogVerb};
 use dog::{Error, Timestamp};
 use futures_channel::oneshot;
 
-use crate::message::{GroupAnswer, MissedCall};
+use crate::message::{GroupAnswer, MissedCall, TailCall};
 use crate::reply::Reply;
 
 /// How many calls wait, and how many bytes of publications are in them.
@@ -20,6 +20,8 @@ pub(in crate::driver::group) enum Asked {
     Verb(LogVerb, (Timestamp, Duration)),
     /// Of a Replica.
     Missed(MissedCall),
+    /// Of a Replica whose sockets have come back.
+    Tail(TailCall),
 }
 
 impl Asked {
@@ -27,13 +29,14 @@ impl Asked {
         match self {
             Self::Verb(verb, _) => verb.topic(),
             Self::Missed(call) => &call.topic,
+            Self::Tail(call) => &call.topic,
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Verb(verb, _) => verb.carried(),
-            Self::Missed(_) => 0,
+            Self::Missed(_) | Self::Tail(_) => 0,
         }
     }
 }

@@ -7,8 +7,8 @@ use dog::internal::{HistoryPage, Kind, LogBounds, LogEpoch, LogTopic, Position, 
 use dog::{Error, ReplicaId, Timestamp};
 
 use super::kept_log::{KeptLog, Sending};
-use crate::log::{Appended, LogHead, Missed, NewPublication, Page, StoredLog, TopicLog, Window};
-use crate::message::{MissedAnswer, MissedCall};
+use crate::log::{Appended, LogHead, Missed, NewPublication, Page, StoredLog, Tail, TopicLog, Window};
+use crate::message::{MissedAnswer, MissedCall, TailAnswer, TailCall};
 
 /// The most logs of one Group in memory.
 const MOST_LOGS: usize = 10_000;
@@ -250,6 +250,14 @@ impl Logs {
         Ok(MissedAnswer { since, missed: Missed { head: self.window(topic)?.head(), page } })
     }
 
+    /// The answer to a Replica that follows the log from now on: its newest publications.
+    pub(super) fn tail(&mut self, call: &TailCall, tail: Tail) -> Result<TailAnswer, Error> {
+        let log = self.all.get_mut(&call.topic).ok_or_else(no_log)?;
+        let since = log.acknowledged(call.replica).unwrap_or(tail.head.position.offset());
+        log.heads().follow(call.replica);
+        Ok(TailAnswer { since, tail })
+    }
+
     /// A Replica has everything up to this position.
     pub(super) fn acknowledge(&mut self, replica: ReplicaId, topic: &LogTopic, position: &Position, now: Timestamp) {
         let log = self.all.get_mut(topic).filter(|log| log.window().epoch() == position.epoch());
@@ -313,6 +321,7 @@ pub(super) fn not_now() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::AnswerBounds;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -369,7 +378,13 @@ mod tests {
         }
         logs.acknowledge(replica("a"), &topic, &position(1), at(3));
         let since = |name, begins| {
-            let call = MissedCall { replica: replica(name), topic: topic.clone(), since: position(2), begins };
+            let call = MissedCall {
+                replica: replica(name),
+                topic: topic.clone(),
+                since: position(2),
+                begins,
+                most: AnswerBounds::RECOVERY,
+            };
             logs.missed_since(&call).unwrap().offset()
         };
         assert_eq!([since("a", true), since("a", false), since("b", true)], [1, 2, 2]);

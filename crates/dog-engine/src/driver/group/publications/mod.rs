@@ -122,7 +122,7 @@ fn answer<G: Publishes>(group: &Rc<G>, value: &Rc<G::Value>, asked: Asked, reply
     let now = group.core().host().now();
     let until = match &asked {
         Asked::Verb(_, (came, within)) => *came + (*within).min(G::deadline(value)),
-        Asked::Missed(_) => now + ANSWER_DEADLINE,
+        Asked::Missed(_) | Asked::Tail(_) => now + ANSWER_DEADLINE,
     };
     if until < now {
         return reply.send(Err(deadline_passed()));
@@ -165,9 +165,13 @@ fn answer_from_memory<G: Publishes>(group: &Rc<G>, asked: Asked) -> Result<Outco
         }
         Asked::Missed(call) => {
             let since = logs.borrow().missed_since(&call)?;
-            let (order, most) = (PageOrder::OldestFirst, AnswerBounds::RECOVERY);
+            let (order, most) = (PageOrder::OldestFirst, call.most.limited());
             let page = logs.borrow().window(&call.topic)?.page(Some(&since), order, most, now);
             GroupAnswer::Missed(logs.borrow().missed(&call.topic, since, page)?)
+        }
+        Asked::Tail(call) => {
+            let tail = logs.borrow().window(&call.topic)?.tail(call.most.limited(), now);
+            GroupAnswer::Tail(logs.borrow_mut().tail(&call, tail)?)
         }
     };
     Ok(Outcome::Answer(answer))
