@@ -19,7 +19,8 @@ pub enum SlowConsumer {
     /// The socket is closed with 1013. The client may connect again.
     #[default]
     Close,
-    /// Messages that do not fit are dropped.
+    /// Messages that do not fit are dropped. Publications are not: the socket gets them from the log when its client has read what
+    /// waits for it.
     DropNewest,
 }
 

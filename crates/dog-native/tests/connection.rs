@@ -73,6 +73,26 @@ async fn with_the_other_policy_the_newest_is_dropped_and_the_socket_stays() {
     running.shutdown().await;
 }
 
+/// Messages are dropped for it, but publications are not: it gets them when it reads.
+#[tokio::test]
+async fn a_slow_socket_gets_every_publication_although_messages_are_dropped() {
+    const COUNT: u32 = 300;
+    let set = |server: Server<Test>| server.max_outbox(256 * 1024).slow_consumer(SlowConsumer::DropNewest);
+    let (running, journal) = start(set).await;
+    let (mut slow, _) = connect(&running, "slow", "r").await;
+    let (mut other, _) = connect(&running, "other", "r").await;
+    say(&mut other, &format!("publish {COUNT}")).await;
+    for reader in [&mut other, &mut slow] {
+        for number in 0..COUNT {
+            let Frame::Binary(bytes) = next(reader).await else { panic!("no publication {number}") };
+            assert_eq!(bytes[..4], number.to_be_bytes());
+        }
+    }
+    journal.sees("published other").await;
+    assert_eq!(journal.count("error slow slow"), 0);
+    running.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_handshake_that_takes_too_long_is_ended() {
     let (running, _) = start(|server| server.handshake_timeout(Duration::from_secs(1))).await;

@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use super::hibernation::forgets;
 use super::scenario::{Scenario, scenario};
 use crate::app::protocol::{Act, LOGGED, LogAct, RETURNING, SHORT};
-use crate::check::{Outcome, same};
+use crate::check::{Outcome, ScenarioFailure, same};
 use crate::client::Client;
 use crate::harness::Capability;
 use crate::stage::Stage;
@@ -130,7 +130,7 @@ async fn storm(stage: Stage) -> Outcome {
         for round in 0..RETURNS {
             let mut back = group.rejoin(&format!("{RETURNING}{round}"), &at(&first, seen.get())).await?;
             let told = back.told_what_it_has_missed().await?;
-            let count = told.map_err(crate::check::ScenarioFailure::new)?;
+            let count = told.map_err(ScenarioFailure::new)?;
             let next = seen.get() + 1;
             hears(&mut back, next..=next + count + 5).await?;
             seen.set(next + count + 5);
@@ -154,7 +154,7 @@ async fn many(stage: Stage) -> Outcome {
         let mut back = group.rejoin(&format!("{RETURNING}{number}"), &at(head, since)).await?;
         same(back.told_what_it_has_missed().await?, Ok(COUNT - since), "how much is replayed")?;
         hears(&mut back, since + 1..=COUNT).await?;
-        Ok(back)
+        Ok::<_, ScenarioFailure>(back)
     });
     let mut clients: Vec<Client> = try_join_all(clients).await?;
     speaker.publish(ROOM, &(COUNT + 1).to_string()).await?;

@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use dog::{
-    App, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Policy, Replica, ReplicaId,
-    Request, Response, Result, Socket, SocketError, To,
+    App, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, Limit, Log, Message, Policy, ROOM, Replica,
+    ReplicaId, Request, Response, Result, Socket, SocketError, To,
 };
 use dog_native::{Running, Server};
 use futures_util::{SinkExt, StreamExt};
@@ -110,6 +110,11 @@ impl Group for Pair {
         Policy { call_deadline: PATIENCE, ..Policy::default() }
     }
 
+    /// More than the kernel buffers for a client.
+    fn log(&self, _: &str) -> Log {
+        Log::memory().publications(1000).bytes(32 * 1024 * 1024)
+    }
+
     async fn clusterize(&self, cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
         self.journal.clusterized.fetch_add(1, Ordering::Relaxed);
         assert_ne!(client.as_str(), "panics the Group");
@@ -190,6 +195,16 @@ impl Replica for Room {
                     let _ = socket.send(Message::binary(vec![0; 64 * 1024]));
                 }
                 self.journal.note(format!("flooded {}", socket.client()));
+                Ok(())
+            }
+            Some(publish) if publish.starts_with("publish ") => {
+                let times: u32 = publish["publish ".len()..].parse()?;
+                for number in 0..times {
+                    let mut bytes = vec![0; 64 * 1024];
+                    bytes[..4].copy_from_slice(&number.to_be_bytes());
+                    cx.publish(ROOM, Message::binary(bytes)).await?;
+                }
+                self.journal.note(format!("published {}", socket.client()));
                 Ok(())
             }
             _ => Ok(socket.broadcast(message, To::Everyone)?),

@@ -7,7 +7,7 @@ use crate::log::publication::{LogTopic, NewPublication};
 use crate::transaction::Transaction;
 
 /// The most publications of one transaction.
-pub const MAX_TRANSACTION_PUBLICATIONS: usize = 100;
+const MAX_PUBLICATIONS: usize = 100;
 
 /// The most topics to which one transaction publishes.
 const MAX_TOPICS: usize = 8;
@@ -59,9 +59,9 @@ impl Transaction {
             return Err(Error::new(Kind::ValueTooLarge, text));
         }
         let topics: BTreeSet<_> = all.iter().map(|(topic, _)| topic).chain([&topic]).collect();
-        if all.len() >= MAX_TRANSACTION_PUBLICATIONS || topics.len() > MAX_TOPICS {
+        if all.len() >= MAX_PUBLICATIONS || topics.len() > MAX_TOPICS {
             let text = format!(
-                "a transaction has at most {MAX_TRANSACTION_PUBLICATIONS} publications, to {MAX_TOPICS} topics"
+                "a transaction has at most {MAX_PUBLICATIONS} publications, to {MAX_TOPICS} topics"
             );
             return Err(Error::new(Kind::TooMany, text));
         }
