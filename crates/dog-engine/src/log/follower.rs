@@ -101,6 +101,11 @@ impl Follower {
         &self.window
     }
 
+    /// The newest publication that the log is known to have. Nothing before it is missing for who subscribes next.
+    pub fn head(&self) -> Position {
+        Position::new(self.window.epoch().clone(), self.head.max(self.window.next() - 1))
+    }
+
     /// A publication has come from the Group.
     pub fn came(&mut self, epoch: &LogEpoch, publication: &Recorded, now: Timestamp) -> Arrival {
         if epoch != self.window.epoch() {

@@ -354,7 +354,7 @@ impl Followers {
         let Some(followed) = self.topics.borrow_mut().remove(topic) else { return };
         let position = match followed.state {
             State::Begins { since, .. } => since,
-            State::Follows(follower) => follower.window().position(),
+            State::Follows(follower) => follower.head(),
         };
         self.passed.borrow_mut().insert(topic.clone(), position);
         self.confirming.unfollowed(topic);
