@@ -293,6 +293,20 @@ impl<G: Group> RemoteGroup<G> {
         })
     }
 
+    /// Has the log of a topic begin again, as `reset_log` of [`dog::GroupHandle`].
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the log may be reset or not.
+    ///
+    /// # Errors
+    /// As `reset_log` of [`dog::GroupHandle`]. Also [`Error::is_unreachable`] if the server does not run, or has too much to do.
+    pub fn reset_log(&self, topic: &str) -> SendFuture<Position> {
+        let (remote, id, verb) = (self.remote.clone(), self.id, LogVerb::reset(topic));
+        Box::pin(async move {
+            let verb = verb?;
+            remote.ask(id, 0, async move |port| port.log(G::NAME, id, verb).await?.into_position()).await
+        })
+    }
+
     /// A page of what the log of a topic keeps, as `history` of [`dog::GroupHandle`]. Cancel safe.
     ///
     /// # Errors

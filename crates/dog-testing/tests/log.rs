@@ -404,3 +404,24 @@ fn a_transaction_publishes_if_it_is_made_and_others_wait_for_it() -> Result {
     assert_eq!(cluster.wait_for(group.call(&Outbox::Keep))?, 12);
     Ok(())
 }
+
+#[test]
+fn a_reset_that_is_lost_on_the_way_is_told_within_a_second() -> Result {
+    for topic in ["t", DURABLE] {
+        let cluster = builder().start();
+        let patient = connect(&cluster, "patient");
+        patient.send(format!("subscribe {topic}"));
+        cluster.run();
+        let before = publish(&cluster, topic, "before")?;
+        cluster.cut_off_replica(patient.replica());
+        let start = cluster.wait_for(cluster.group::<Hall>(MAIN).reset_log(topic))?;
+        cluster.heal();
+        assert!(start.epoch() != before.epoch() && start.offset() == 0);
+        assert_eq!(patient.received_texts(), ["before"]);
+        cluster.advance(NOTICED_WITHIN);
+        assert_eq!(patient.received_texts(), [format!("lost of {topic:?}: epoch_unknown")]);
+        assert_eq!(publish(&cluster, topic, "after")?, Position::new(start.epoch().clone(), 1));
+        assert_eq!(patient.received_texts(), ["after"]);
+    }
+    Ok(())
+}

@@ -40,6 +40,7 @@ macro_rules! perform {
                 let report = $group.publish_confirmed(&topic, text).await?;
                 format!("{} {} reached, {} missing", report.position, report.sockets, report.missing.len())
             }
+            "reset" => $group.reset_log(&topic).await?.to_string(),
             "refused" => {
                 let text = "x".repeat(of_query("letters").parse()?);
                 let refused = [

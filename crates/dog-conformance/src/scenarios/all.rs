@@ -3,9 +3,9 @@
 use super::scenario::Scenario;
 use super::{
     alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, group_verbs,
-    handlers, hibernation, joining, late_identity, limit, lives, log, log_recovery, log_refusals, log_storage,
-    messages, naming, order, placement, reentry, refusals, requests, restarts, slow, storage, tasks, tickets, topics,
-    transactions, whisper,
+    handlers, hibernation, joining, late_identity, limit, lives, log, log_recovery, log_refusals, log_resets,
+    log_storage, messages, naming, order, placement, reentry, refusals, requests, restarts, slow, storage, tasks,
+    tickets, topics, transactions, whisper,
 };
 
 /// All scenarios, roughly in the order of the promises.
@@ -24,6 +24,7 @@ pub fn all() -> Vec<Scenario> {
         log::scenarios,
         log_refusals::scenarios,
         log_recovery::scenarios,
+        log_resets::scenarios,
         handlers::scenarios,
         closing::scenarios,
         reentry::scenarios,

@@ -17,7 +17,7 @@ use crate::harness::Capability;
 use crate::stage::Stage;
 
 /// The class of the Groups whose logs are durable.
-const DURABLE: &str = "match";
+pub(super) const DURABLE: &str = "match";
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let all = [
@@ -59,7 +59,7 @@ fn topic(name: &str) -> String {
     format!("{LOGGED}{name}")
 }
 
-fn publish(topic: &str, text: &str, key: Option<&str>) -> LogAct {
+pub(super) fn publish(topic: &str, text: &str, key: Option<&str>) -> LogAct {
     LogAct::Publish { topic: topic.into(), text: text.into(), key: key.map(Into::into) }
 }
 

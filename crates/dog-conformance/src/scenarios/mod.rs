@@ -25,6 +25,7 @@ mod lives;
 mod log;
 mod log_recovery;
 mod log_refusals;
+mod log_resets;
 mod log_storage;
 mod messages;
 mod naming;

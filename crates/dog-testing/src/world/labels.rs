@@ -35,6 +35,7 @@ pub(super) fn group_call(call: &GroupCall) -> String {
         GroupCall::Log { verb: LogVerb::PublishConfirmed { topic, publication }, .. } => {
             format!("Publish {} bytes to {topic}, confirmed", publication.size())
         }
+        GroupCall::Log { verb: LogVerb::Reset { topic }, .. } => format!("Reset the log of {topic}"),
         GroupCall::Log { verb: LogVerb::History { topic, limit, .. }, .. } => {
             format!("History of {topic}, {limit} at most")
         }

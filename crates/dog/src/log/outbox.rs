@@ -60,9 +60,7 @@ impl Transaction {
         }
         let topics: BTreeSet<_> = all.iter().map(|(topic, _)| topic).chain([&topic]).collect();
         if all.len() >= MAX_PUBLICATIONS || topics.len() > MAX_TOPICS {
-            let text = format!(
-                "a transaction has at most {MAX_PUBLICATIONS} publications, to {MAX_TOPICS} topics"
-            );
+            let text = format!("a transaction has at most {MAX_PUBLICATIONS} publications, to {MAX_TOPICS} topics");
             return Err(Error::new(Kind::TooMany, text));
         }
         all.push((topic, publication));

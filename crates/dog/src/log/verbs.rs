@@ -19,6 +19,8 @@ pub enum LogVerb {
     Publish { topic: LogTopic, publication: NewPublication },
     /// The same, and waits until the Replicas have said how many sockets took it.
     PublishConfirmed { topic: LogTopic, publication: NewPublication },
+    /// Has the log begin again with another epoch.
+    Reset { topic: LogTopic },
     /// Reads a page.
     History { topic: LogTopic, since: Option<Position>, order: HistoryOrder, limit: u32 },
 }
@@ -42,6 +44,14 @@ impl LogVerb {
         Ok(Self::PublishConfirmed { topic: LogTopic::new(topic)?, publication })
     }
 
+    /// A reset.
+    ///
+    /// # Errors
+    /// There can be no such topic.
+    pub fn reset(topic: &str) -> Result<Self, Error> {
+        Ok(Self::Reset { topic: LogTopic::new(topic)? })
+    }
+
     /// At most `limit` publications, 1 to 1000.
     ///
     /// # Errors
@@ -55,14 +65,15 @@ impl LogVerb {
     pub fn carried(&self) -> usize {
         match self {
             Self::Publish { publication, .. } | Self::PublishConfirmed { publication, .. } => publication.size(),
-            Self::History { .. } => 0,
+            Self::Reset { .. } | Self::History { .. } => 0,
         }
     }
 
     /// The topic whose log it needs.
     pub fn topic(&self) -> &LogTopic {
         match self {
-            Self::Publish { topic, .. } | Self::PublishConfirmed { topic, .. } | Self::History { topic, .. } => topic,
+            Self::Publish { topic, .. } | Self::PublishConfirmed { topic, .. } => topic,
+            Self::Reset { topic } | Self::History { topic, .. } => topic,
         }
     }
 }
@@ -71,7 +82,7 @@ impl LogVerb {
 #[doc(hidden)]
 #[derive(Debug, Serialize, Deserialize)]
 pub enum LogVerbAnswer {
-    /// To `Publish`: where the publication is.
+    /// To `Publish`: where the publication is. To `Reset`: where the log begins.
     Published(Position),
     /// To `PublishConfirmed`.
     Confirmed { position: Position, sockets: usize, missing: Vec<(ReplicaId, Error)> },
@@ -92,7 +103,7 @@ impl LogVerbAnswer {
         Error::new(Kind::Unreachable, "the answer was of another kind than the call")
     }
 
-    /// To `Publish`.
+    /// To `Publish` and `Reset`.
     ///
     /// # Errors
     /// It is another answer.
@@ -216,6 +227,36 @@ macro_rules! log_verbs {
         ) -> ::std::result::Result<$crate::PublicationReport, $crate::Error> {
             let verb = $crate::log::verbs::LogVerb::publish_confirmed(topic, publication.into())?;
             self.log_verb(verb).await?.into_report()
+        }
+
+        /// Has the log of a topic, or of [`ROOM`](crate::ROOM), begin again: its publications and keys are gone, and it has a new
+        /// [epoch](crate::Position::epoch) that no log had before. The answer is the position after which its first publication
+        /// comes, with offset 0.
+        ///
+        /// Replicas that have followed the log call [`Replica::on_lost`](crate::Replica::on_lost) with
+        /// [`Unrecovered::EpochUnknown`](crate::Unrecovered::EpochUnknown), within 1 s after they can be heard. By default the
+        /// subscribers there close with 1013.
+        ///
+        /// What was published before the call is gone, and what is published after it is in the new log. It activates the Group if it
+        /// is not in memory, and answers as [`publish`](Self::publish) does.
+        ///
+        /// Not cancel safe: if the future is dropped after its first poll, the log may be reset or not. A reset that is repeated is
+        /// another one.
+        ///
+        /// ```
+        /// # use dog::*;
+        /// # async fn example(group: &GroupContext) -> Result<(), Error> {
+        /// let start = group.reset_log("scores/football").await?;
+        /// assert_eq!(start.offset(), 0);
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// # Errors
+        /// As [`publish`](Self::publish). Also [`Error::is_storage`](crate::Error::is_storage) if a durable log could not be written:
+        /// it may be reset or not.
+        pub async fn reset_log(&self, topic: &str) -> ::std::result::Result<$crate::Position, $crate::Error> {
+            self.log_verb($crate::log::verbs::LogVerb::reset(topic)?).await?.into_position()
         }
 
         /// A page of what the log of a topic, or of [`ROOM`](crate::ROOM), keeps: at most `limit` publications (1 to 1000), and

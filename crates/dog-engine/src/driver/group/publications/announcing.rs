@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use dog::internal::LogTopic;
+use dog::internal::{LogEpoch, LogTopic, Position};
 use dog::{Error, ReplicaId};
 use futures_util::future::select;
 
@@ -109,6 +109,15 @@ pub(super) fn tend<G: Publishes>(group: &Rc<G>) {
             select(host.sleep(sleep), woken).await;
         }
     }));
+}
+
+/// The log of a topic has begun again: those who follow it are told now, and again until they know it.
+pub(super) fn begin_again<G: Publishes>(group: &Rc<G>, topic: &LogTopic, epoch: LogEpoch) -> Result<Position, Error> {
+    let (now, logs) = (group.core().host().now(), group.publications().logs());
+    let position = logs.borrow_mut().begin_again(topic, epoch, now)?;
+    tend_now(&**group);
+    tend(group);
+    Ok(position)
 }
 
 fn tend_now<G: Publishes>(group: &G) -> Option<Duration> {

@@ -9,7 +9,7 @@ use dog::{Error, Timestamp};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 
-use super::announcing::{Audience, Confirmed, show};
+use super::announcing::{Audience, Confirmed, begin_again, show};
 use super::inquiries;
 use super::log_calls::{Asked, Call, Job, Turn};
 use super::logs::{Place, not_now};
@@ -117,6 +117,7 @@ async fn serve<G: Publishes>(group: &Rc<G>, topic: &LogTopic, bounds: LogBounds)
                 drop(sender.send(Ok(turn)));
                 let _ = ended.await;
             }
+            Next::Reset(until, reply) => reset(group, topic, until, reply).await,
             Next::Nothing => {}
         }
         restoring::trim(group, topic).await;
@@ -136,6 +137,7 @@ enum Next {
     Nothing,
     Commit(Uncommitted),
     Turn(oneshot::Sender<Result<Turn, Error>>),
+    Reset(Timestamp, Reply<GroupAnswer>),
 }
 
 /// Gives offsets to the publications that wait, about as many as one commit takes, and answers questions.
@@ -143,7 +145,7 @@ fn take<G: Publishes>(group: &Rc<G>, topic: &LogTopic) -> Next {
     let (mut uncommitted, mut bytes) = (Uncommitted::default(), 0);
     loop {
         let count = uncommitted.waiting.len();
-        if !COMMIT.hold(count, bytes) || (count > 0 && group.publications().commits().borrow().is_turn_next(topic)) {
+        if !COMMIT.hold(count, bytes) || (count > 0 && group.publications().commits().borrow().is_next_alone(topic)) {
             break;
         }
         let Call { asked, until, reply } = match next_job(group, topic) {
@@ -163,6 +165,7 @@ fn take<G: Publishes>(group: &Rc<G>, topic: &LogTopic) -> Next {
                     Err(error) => reply.send(Err(error)),
                 }
             }
+            Asked::Verb(LogVerb::Reset { .. }, _) => return Next::Reset(until, reply),
             asked => inquiries::begin(group, topic, asked, reply),
         }
     }
@@ -229,6 +232,30 @@ async fn commit<G: Publishes>(group: &Rc<G>, topic: &LogTopic, bounds: LogBounds
         show(group, topic, &mut uncommitted.confirmed);
     }
     uncommitted.answer(group, topic);
+}
+
+/// Has the log begin again when that is stored. The caller waits no longer than it said.
+async fn reset<G: Publishes>(group: &Rc<G>, topic: &LogTopic, until: Timestamp, reply: Reply<GroupAnswer>) {
+    let (host, publications) = (group.core().host(), group.publications());
+    let named = publications.names().borrow_mut().begin(topic.name());
+    let epoch = restoring::new_epoch(&**host);
+    let entries = publications.logs().borrow_mut().stored(topic).and_then(|log| log.begin_reset(epoch.clone()));
+    let (Ok(()), Some(entries)) = (&named, entries) else {
+        return reply.send(Err(named.err().unwrap_or_else(not_now)));
+    };
+    let write = group.core().store().write_log(entries);
+    let (written, reply) = match select(write, host.sleep(until.since(host.now()))).await {
+        Either::Left((written, _)) => (written, Some(reply)),
+        Either::Right((_, unfinished)) => {
+            reply.send(Err(deadline_passed()));
+            (unfinished.await, None)
+        }
+    };
+    settle(group, topic, written.is_ok());
+    let begun = written.and_then(|()| begin_again(group, topic, epoch));
+    if let Some(reply) = reply {
+        reply.send(begun.map(|position| GroupAnswer::Log(LogVerbAnswer::Published(position))));
+    }
 }
 
 /// What a log has under way is durable, or has failed.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dog::internal::{LogBounds, Position};
+use dog::internal::{LogBounds, LogEpoch, Position};
 use dog::{ReplicaId, Timestamp};
 
 use crate::log::{Appended, Heads, NewPublication, Recorded, StoredLog, TopicLog, Window};
@@ -111,6 +111,19 @@ impl KeptLog {
             let _ = log.begin_commit().map(Iterator::count);
             log.commit_succeeded();
         }
+    }
+
+    /// The log begins again: those who follow it are told at once. A durable one has begun again already.
+    pub(super) fn has_begun_again(&mut self, epoch: LogEpoch, now: Timestamp) -> Position {
+        // In memory nothing is pending, so it can begin again at any time.
+        if let Kept::Memory(log) = &mut self.log
+            && log.begin_reset()
+        {
+            log.reset(epoch);
+        }
+        let position = self.window().position();
+        self.heads.restart(position.offset(), now);
+        position
     }
 
     fn next_visible(&mut self) -> Option<Recorded> {

@@ -88,6 +88,14 @@ impl Job {
         }
     }
 
+    /// Whether it is done alone, and not with the publications before it.
+    fn is_alone(&self) -> bool {
+        match self {
+            Self::Call(call) => matches!(call.asked, Asked::Verb(LogVerb::Reset { .. }, _)),
+            Self::Reserve(..) => true,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Call(call) => call.asked.bytes(),
@@ -184,10 +192,9 @@ impl CommitQueue {
         Some(job)
     }
 
-    /// Whether what comes next for a topic is the turn of a transaction.
-    pub(super) fn is_turn_next(&self, topic: &LogTopic) -> bool {
-        let next = self.waiting.get(topic).and_then(VecDeque::front);
-        matches!(next, Some(Job::Reserve(..)))
+    /// Whether what comes next for a topic is done alone: a reset, or the turn of a transaction.
+    pub(super) fn is_next_alone(&self, topic: &LogTopic) -> bool {
+        self.waiting.get(topic).and_then(VecDeque::front).is_some_and(Job::is_alone)
     }
 
     /// Whether nothing waits for a topic: then nobody serves it any more.

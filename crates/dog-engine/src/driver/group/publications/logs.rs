@@ -170,6 +170,11 @@ impl Logs {
         published.ok_or_else(no_log)?
     }
 
+    /// A log begins again. Returns where.
+    pub(super) fn begin_again(&mut self, topic: &LogTopic, epoch: LogEpoch, now: Timestamp) -> Result<Position, Error> {
+        self.change(topic, |log| log.has_begun_again(epoch, now)).ok_or_else(no_log)
+    }
+
     /// Numbers a publication for a durable log that is in use. It is shown after a commit.
     ///
     /// # Errors

@@ -31,11 +31,11 @@ use crate::log::{AnswerBounds, PageOrder};
 use crate::message::GroupAnswer;
 use crate::repeats::log_limited;
 use crate::reply::Reply;
-use announcing::{Audience, Confirmed, send};
+use announcing::{Audience, Confirmed, begin_again, send};
 use finding::begin_log;
 use log_calls::{Call, Job, Pending};
 use logs::Published;
-use restoring::load_names;
+use restoring::{load_names, new_epoch};
 
 pub(super) use log_calls::Asked;
 pub(super) use outbox::GroupOutbox;
@@ -157,6 +157,9 @@ fn answer_from_memory<G: Publishes>(group: &Rc<G>, asked: Asked) -> Result<Outco
             let begun = publications.confirmations().begin(Audience::of(&**group, &topic)?.len())?;
             let (position, confirming) = publish(group, &topic, publication, Some(begun))?;
             return Ok(Outcome::Confirming(position, confirming.unwrap_or_default()));
+        }
+        Asked::Verb(LogVerb::Reset { topic }, _) => {
+            GroupAnswer::Log(LogVerbAnswer::Published(begin_again(group, &topic, new_epoch(&**group.core().host()))?))
         }
         Asked::Verb(LogVerb::History { topic, since, order, limit }, _) => {
             let most = AnswerBounds { publications: limit, ..AnswerBounds::RECOVERY };
