@@ -5,12 +5,12 @@ use dog::{CloseCode, Context, Failure, Result, Socket, Timestamp, To};
 
 use super::class::TestClass;
 use super::earlier_life;
-use super::log;
 use super::protocol::{Act, Answer, Ask, Attached, GroupAsk, GroupReply, Step, Told, Whom, Why, waiting};
 use super::room::{ClassGroup, InRoom, Room};
 use super::storage_runner;
 use super::tap::Tap;
 use super::topics;
+use super::{log, presence};
 
 impl<C: TestClass> Room<C> {
     /// Executes `act`. An error of a verb becomes a reply; a command to fail makes the handler fail.
@@ -37,11 +37,9 @@ impl<C: TestClass> Room<C> {
             Act::CloseToNewcomers => cx.close_to_newcomers().map(|()| Told::Done),
             Act::OpenToNewcomers => cx.open_to_newcomers().map(|()| Told::Done),
             Act::Push { text } => Ok(self.push(&text)),
-            Act::EndStreams => {
-                self.taps.take().iter().for_each(Tap::end);
-                Ok(Told::Done)
-            }
+            Act::EndStreams => Ok(self.end_streams()),
             Act::Log(act) => log::act(cx, socket, act).await,
+            Act::Presence(act) => presence::act(cx, socket, act).await,
             Act::Gossip { .. } | Act::Call { .. } => inquire(cx, act).await,
             Act::Task { task } => self.on_task(cx, task).await,
             Act::UseEarlierLife { name } => earlier_life::use_it::<C>(&name).await,
@@ -58,6 +56,11 @@ impl<C: TestClass> Room<C> {
             },
         };
         Ok(told.unwrap_or_else(|error| Told::Refused { why: Why::from(&error) }))
+    }
+
+    fn end_streams(&self) -> Told {
+        self.taps.take().iter().for_each(Tap::end);
+        Told::Done
     }
 
     fn push(&self, text: &str) -> Told {

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dog::{
-    ClientId, CloseCode, Failure, GroupContext, GroupId, Limit, Log, Placement, Policy, ROOM, ReplicaId, Result,
+    ClientId, CloseCode, Failure, GroupContext, GroupId, Limit, Log, Placement, Policy, Presence, ROOM, ReplicaId,
+    Result,
 };
 
 use super::protocol::{BOUND, BOUND_THERE, FAR, LOGGED, PLACED, SHORT, TOGETHER, UNPLACEABLE, UNWAKEABLE};
@@ -29,6 +30,8 @@ pub trait TestClass: 'static {
 
     /// What the logs of the room and of [`LOGGED`] topics are.
     const LOG: Log = Log::memory();
+    /// [`dog::Replica::FOLLOWS_PRESENCE`]
+    const FOLLOWS_PRESENCE: bool = false;
 
     /// Waits, if the class makes this function wait.
     fn waits(group: GroupId, function: &'static str) -> impl Future<Output = ()> {
@@ -100,9 +103,12 @@ impl TestClass for FillsFirst {
     const NAME: &'static str = "match";
     const LIMIT: Limit = Limit::new(4);
     const LOG: Log = Log::durable().publications(100);
+    const FOLLOWS_PRESENCE: bool = true;
 
+    /// A client has 10 s for a reload, also on a busy machine.
     fn policy() -> Policy {
-        Policy { placement: Placement::FillFirst, ..patient() }
+        let presence = Some(Presence::default().grace(Duration::from_secs(10)));
+        Policy { placement: Placement::FillFirst, presence, ..patient() }
     }
 }
 

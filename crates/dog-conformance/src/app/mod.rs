@@ -32,6 +32,7 @@ mod hand_over;
 mod journal;
 mod log;
 mod log_records;
+mod presence;
 pub mod protocol;
 mod responses;
 mod room;

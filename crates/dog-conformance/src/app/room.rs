@@ -9,8 +9,8 @@ use dog::http::header::CONTENT_TYPE;
 use dog::http::{HeaderValue, StatusCode};
 use dog::{
     Alarm, AutoResponse, Body, ClientId, Close, CloseCode, Context, Error, Failure, Group, GroupContext, Limit, List,
-    Log, Message, Policy, Position, ROOM, Replica, ReplicaId, Request, Response, Result, Socket, SocketError, Storage,
-    Timestamp,
+    Log, Message, Policy, Position, PresenceNews, ROOM, Replica, ReplicaId, Request, Response, Result, Socket,
+    SocketError, Storage, Timestamp,
 };
 use serde::Serialize;
 
@@ -19,10 +19,11 @@ use super::gate::Gates;
 use super::group_calls;
 use super::journal::Journal;
 use super::log;
+use super::presence;
 use super::protocol::{
     AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, GATED, GroupAsk, GroupReply, HOST,
     JournalReport, OVER, REPLICA_HEADER, RETURNING, SINCE, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, TALKING,
-    TOPICAL, UNWANTED, waiting,
+    TOPICAL, UNWANTED, arrived, left, waiting,
 };
 use super::responses;
 use super::storage_runner::{self, StorageOwner};
@@ -105,6 +106,14 @@ impl<C: TestClass> Group for ClassGroup<C> {
         group_calls::answer::<Self>(&self.gates, cx, ask).await
     }
 
+    async fn on_arrive(&self, cx: &GroupContext, client: &ClientId) -> Result {
+        Ok(cx.broadcast(arrived(client))?)
+    }
+
+    async fn on_leave(&self, cx: &GroupContext, client: &ClientId) -> Result {
+        Ok(cx.broadcast(left(client))?)
+    }
+
     async fn on_alarm(&self, cx: &GroupContext, alarm: Alarm) -> Result {
         storage_runner::ring(cx, &alarm).await
     }
@@ -129,6 +138,7 @@ impl<C: TestClass> Replica for Room<C> {
     type Gossip = Ask;
     type Answer = Answer;
     const AUTO_RESPONSE: Option<AutoResponse> = Some(AUTO_RESPONSE);
+    const FOLLOWS_PRESENCE: bool = C::FOLLOWS_PRESENCE;
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         C::activate(cx.group(), cx.id())?;
@@ -248,6 +258,11 @@ impl<C: TestClass> Replica for Room<C> {
     async fn on_alarm(&self, cx: &Context<Self>, alarm: Alarm) -> Result {
         drop(self.held.borrow_mut());
         storage_runner::ring(&InRoom(self, cx), &alarm).await
+    }
+
+    async fn on_presence(&self, cx: &Context<Self>, news: PresenceNews) -> Result {
+        drop(self.held.borrow_mut());
+        presence::tell(cx, news).await
     }
 
     async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {

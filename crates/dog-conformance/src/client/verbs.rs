@@ -3,7 +3,9 @@
 use dog::{ClientId, Position, ReplicaId};
 
 use super::Client;
-use crate::app::protocol::{Act, Answer, Ask, JournalReport, LogAct, LogTold, Told, TopicAct, Whom, Why};
+use crate::app::protocol::{
+    Act, Answer, Ask, JournalReport, LogAct, LogTold, PresenceAct, PresenceTold, Told, TopicAct, Whom, Why,
+};
 use crate::check::{Outcome, ScenarioFailure, eventually};
 
 impl Client {
@@ -198,6 +200,25 @@ impl Client {
     /// If the result is another one.
     pub async fn emit_to(&mut self, topic: &str, text: &str, to: Whom) -> Outcome {
         self.obey(Act::Topic(TopicAct::EmitTo { topic: topic.into(), text: text.into(), to })).await
+    }
+
+    /// Sets a presence value.
+    ///
+    /// # Errors
+    /// If the result is another one.
+    pub async fn set_presence(&mut self, text: &str) -> Outcome {
+        self.obey(Act::Presence(PresenceAct::Set { text: text.into() })).await
+    }
+
+    /// Reads who is in the Group, in pages of this size.
+    ///
+    /// # Errors
+    /// If there is no such reply.
+    pub async fn presence(&mut self, limit: usize) -> Outcome<PresenceTold> {
+        match self.ask(Act::Presence(PresenceAct::Read { limit })).await? {
+            Told::Present { there } => Ok(there),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Sends a command that must be refused. Returns why.

@@ -31,6 +31,7 @@ mod messages;
 mod naming;
 mod order;
 mod placement;
+mod presence;
 mod reentry;
 mod refusals;
 mod requests;

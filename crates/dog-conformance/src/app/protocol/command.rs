@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::attached::Attached;
 use super::group_ask::{GroupAsk, GroupReply};
 use super::log::{LogAct, LogTold};
+use super::presence::{PresenceAct, PresenceTold};
 use super::report::{Answer, Ask, Why};
 use super::storage_script::{Found, StorageStep};
 use super::task_act::TaskAct;
@@ -72,6 +73,8 @@ pub enum Act {
     Topic(TopicAct),
     /// Something about publications.
     Log(LogAct),
+    /// Something about presence.
+    Presence(PresenceAct),
     /// Answer a question as if a sibling had asked it.
     Ask {
         /// What.
@@ -317,6 +320,11 @@ pub enum Told {
     Log {
         /// The result.
         log: LogTold,
+    },
+    /// To [`PresenceAct::Read`].
+    Present {
+        /// Who.
+        there: PresenceTold,
     },
     /// To [`TopicAct::Topics`].
     Topics {

@@ -7,6 +7,7 @@ mod command;
 mod group_ask;
 mod log;
 mod names;
+mod presence;
 mod report;
 mod storage_script;
 mod task_act;
@@ -21,6 +22,7 @@ pub use names::{
     AUTO_RESPONSE, BOUND, BOUND_THERE, FAILING, FAR, GATED, HOST, MARKED_HEADER, OVER, PLACED, REPLICA_HEADER,
     RETURNING, SORE, TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
 };
+pub use presence::{PresenceAct, PresenceLine, PresenceTold, arrived, left};
 pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};
 pub use storage_script::{ALARM, AlarmAction, Found, OWN, Range, Ring, StorageStep};
 pub use task_act::{TaskAct, ticked};

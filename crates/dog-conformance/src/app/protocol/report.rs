@@ -156,6 +156,8 @@ pub enum Why {
     InvalidTopic,
     /// `is_no_log`, and the text says what to do
     NoLog,
+    /// `is_no_presence`
+    NoPresence,
     /// `unrecovered`
     Unrecovered(String),
     /// None of these.
@@ -169,6 +171,7 @@ impl From<&dog::Error> for Why {
         }
         let kinds = [
             (error.is_no_log() && error.to_string().contains("Group::log"), Self::NoLog),
+            (error.is_no_presence(), Self::NoPresence),
             (error.is_too_large(), Self::TooLarge),
             (error.is_encoding(), Self::Encoding),
             (error.is_closed(), Self::Closed),
