@@ -279,7 +279,7 @@ impl HostObserver for WorkersHost {
             Occurrence::TaskBegins | Occurrence::TaskEnded => {}
             // Nothing is counted here.
             Occurrence::StreamOpened(_) | Occurrence::StreamEnded(_) => {}
-            Occurrence::CallBegins | Occurrence::CallEnded { .. } => {}
+            Occurrence::CallBegins | Occurrence::CallEnded { .. } | Occurrence::OverRate(_) => {}
             Occurrence::Failed { .. } | Occurrence::Panicked(_) => {}
         }
     }

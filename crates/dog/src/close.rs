@@ -119,6 +119,7 @@ pub enum SocketErrorKind {
     Protocol,
     TooBig,
     TooSlow,
+    TooFast,
     Silent,
     Handler,
 }
@@ -149,6 +150,11 @@ impl SocketError {
         self.kind == SocketErrorKind::TooSlow
     }
 
+    /// The client sent faster than [`Replica::message_rate`](crate::Replica::message_rate) allows.
+    pub fn is_too_fast(&self) -> bool {
+        self.kind == SocketErrorKind::TooFast
+    }
+
     /// The client sent nothing for too long, not even the answer to a ping.
     pub fn is_silent(&self) -> bool {
         self.kind == SocketErrorKind::Silent
@@ -172,6 +178,7 @@ impl fmt::Display for SocketError {
             SocketErrorKind::Protocol => "the client broke the WebSocket protocol",
             SocketErrorKind::TooBig => "the client sent a message over the size limit",
             SocketErrorKind::TooSlow => "the client did not read what was sent to it",
+            SocketErrorKind::TooFast => "the client sent faster than it may",
             SocketErrorKind::Silent => "the client fell silent",
             SocketErrorKind::Handler => "a handler of the socket failed",
         };

@@ -68,6 +68,8 @@ pub enum Kind {
     NoPresence,
     /// The publications after a position cannot be given.
     Unrecovered(Unrecovered),
+    /// The client has as many seats as one client may have.
+    TooManySeats,
 }
 
 impl Error {
@@ -132,6 +134,11 @@ impl Error {
     /// whispers that wait for a Group, publications of a Replica that have no position yet, logs of a Group.
     pub fn is_too_many(&self) -> bool {
         self.kind == Kind::TooMany
+    }
+
+    /// The client has as many seats in its Group as [`Policy::max_seats_per_client`](crate::Policy::max_seats_per_client) allows.
+    pub fn is_too_many_seats(&self) -> bool {
+        self.kind == Kind::TooManySeats
     }
 
     /// No Replica has a free seat, and no other Replica can be created. Try again later.
@@ -235,6 +242,7 @@ impl Error {
     /// | no such event stream | 404 |
     /// | publications that cannot be given | 410 |
     /// | the request body is too large | 413 |
+    /// | the client has too many seats | 429 |
     /// | no room, no ticket, closed, unreachable, storage, conflict, too many | 503 |
     /// | deadline | 504 |
     /// | all others, too large values and attachments of the App included | 500 |
@@ -246,6 +254,7 @@ impl Error {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Unrecovered(_) => StatusCode::GONE,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::TooManySeats => StatusCode::TOO_MANY_REQUESTS,
             Kind::NoRoom
             | Kind::NoTicket
             | Kind::Closed

@@ -44,6 +44,11 @@ pub enum Door {
 pub struct Policy {
     /// Which of the Replicas with a free seat gets a new client. Default [`Placement::LeastUsed`].
     pub placement: Placement,
+    /// How many seats one client may have in the Group, on all Replicas and nodes together: sockets, event streams, requests in
+    /// progress, and seats that are reserved for it. Identifying it once more fails with
+    /// [`Error::is_too_many_seats`](crate::Error::is_too_many_seats), which answers 429; no Replica hears of it. Default `None`: any
+    /// number. It does not refuse [`Socket::assign`](crate::Socket::assign), but the sockets that were assigned count.
+    pub max_seats_per_client: Option<u32>,
     /// How long a seat stays reserved for a client that has not come yet. Default 10 s.
     pub ticket_lifetime: Duration,
     /// How long a client goes back to its Replica after its last seat there. Default 60 s.
@@ -81,6 +86,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             placement: Placement::default(),
+            max_seats_per_client: None,
             ticket_lifetime: Duration::from_secs(10),
             sticky_for: Duration::from_secs(60),
             park_after: Duration::from_secs(60),

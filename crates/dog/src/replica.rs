@@ -1,5 +1,7 @@
 //! The object that does the work: [`Replica`].
 
+mod message_rate;
+
 use std::future::Future;
 
 use serde::Serialize;
@@ -16,6 +18,8 @@ use crate::log::Unrecovered;
 use crate::message::Message;
 use crate::presence::PresenceNews;
 use crate::socket::Socket;
+
+pub use message_rate::{MessageRate, OverRate};
 
 /// One working object of a [`Group`]: it answers requests and owns WebSockets.
 ///
@@ -95,6 +99,41 @@ pub trait Replica: Sized + 'static {
     /// Any. Those who wait for the Replica get an error ([`Error::is_handler`](crate::Error::is_handler)), and the next use
     /// tries again. Sockets that were open during hibernation close with 1011.
     fn activate(cx: &Context<Self>) -> impl Future<Output = Result<Self>>;
+
+    /// How fast the client of each socket may send, event streams included. It is asked before each `activate`, so it can be a
+    /// setting in [`Context::env`]. By default there is no limit: then nothing is counted, and no socket needs memory for it.
+    ///
+    /// The limit applies before a handler runs. The buckets are not stored: after hibernation they are full, and the message that
+    /// wakes a Replica is not counted.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Lobby;
+    /// # struct Room;
+    /// # impl Group for Lobby {
+    /// #     type Replica = Room;
+    /// #     type Call = ();
+    /// #     type Reply = ();
+    /// #     const NAME: &'static str = "lobby";
+    /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #     fn limit(&self) -> Limit { Limit::new(2) }
+    /// # }
+    /// impl Replica for Room {
+    ///     fn message_rate(_: &Context<Self>) -> Option<MessageRate> {
+    ///         Some(MessageRate::per_second(20).bytes(64 * 1024).over(OverRate::Close))
+    ///     }
+    /// #     type Group = Lobby;
+    /// #     type Gossip = ();
+    /// #     type Answer = ();
+    /// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+    ///     // …
+    /// }
+    /// ```
+    fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
+        let _ = cx;
+        None
+    }
 
     /// Answers a request. [`Context::connect`] turns it into a WebSocket. The request holds a seat until the response has been
     /// sent. There is no deadline.

@@ -47,6 +47,8 @@ enum State {
     Present {
         /// Its sockets on all Replicas together.
         sockets: u32,
+        /// Its seats on all Replicas together.
+        seats: u32,
     },
     /// It has neither. The number of its departure, because timestamps may not tell two departures apart.
     Departed(u64),
@@ -148,7 +150,7 @@ impl Clients {
             }
             whereabouts.presence(replica).seated = true;
         }
-        self.sockets_changed(client, before.sockets, after.sockets);
+        self.seats_changed(client, before, after);
         if after.seats == 0
             && let Some(whereabouts) = self.known.get_mut(client)
         {
@@ -157,25 +159,32 @@ impl Clients {
         }
     }
 
-    fn sockets_changed(&mut self, client: &ClientId, before: u32, after: u32) {
-        let Some(State::Present { sockets }) = self.known.get_mut(client).map(|whereabouts| &mut whereabouts.state)
-        else {
+    fn seats_changed(&mut self, client: &ClientId, before: SeatCount, after: SeatCount) {
+        let Some(State::Present { sockets, seats }) = self.known.get_mut(client).map(|it| &mut it.state) else {
             return;
         };
         let had_any = *sockets > 0;
-        *sockets = *sockets + after - before;
+        *seats = *seats + after.seats - before.seats;
+        *sockets = *sockets + after.sockets - before.sockets;
         self.connected = self.connected + usize::from(*sockets > 0) - usize::from(had_any);
-        self.sockets = self.sockets + after as usize - before as usize;
+        self.sockets = self.sockets + after.sockets as usize - before.sockets as usize;
+    }
+
+    /// The seats that the client has, and those that are reserved for it.
+    pub(super) fn seats_and_tickets(&self, client: &ClientId) -> u32 {
+        let Some(whereabouts) = self.known.get(client) else { return 0 };
+        let State::Present { seats, .. } = whereabouts.state else { return 0 };
+        whereabouts.presences.iter().fold(seats, |sum, presence| sum.saturating_add(presence.tickets))
     }
 
     fn enter(&mut self, client: &ClientId, replica: ReplicaId) -> &mut Whereabouts {
         let whereabouts = self.known.entry(client.clone()).or_insert_with(|| Whereabouts {
             last: replica,
             presences: Vec::with_capacity(1),
-            state: State::Present { sockets: 0 },
+            state: State::Present { sockets: 0, seats: 0 },
         });
         if let State::Departed(_) = whereabouts.state {
-            whereabouts.state = State::Present { sockets: 0 };
+            whereabouts.state = State::Present { sockets: 0, seats: 0 };
         }
         whereabouts
     }
@@ -269,7 +278,7 @@ impl Whereabouts {
 
     fn sockets(&self) -> u32 {
         match self.state {
-            State::Present { sockets } => sockets,
+            State::Present { sockets, .. } => sockets,
             State::Departed(_) => 0,
         }
     }

@@ -20,6 +20,8 @@ pub enum Decision {
     Unpark(ReplicaId),
     /// All Replicas are full: admit a new one, then ask again.
     Grow,
+    /// The client has as many seats as [`Policy::max_seats_per_client`](dog::Policy::max_seats_per_client) allows.
+    Refuse,
     /// Some members are not counted yet: ask again when they are. The call for its seats also tells each member the view, so
     /// that then all know each other, also those that were joining when the Group's last life ended.
     Wait,
@@ -46,6 +48,9 @@ impl Books {
         if self.awaits_census() {
             return Decision::Wait;
         }
+        if self.has_enough(client, refused.is_some()) {
+            return Decision::Refuse;
+        }
         let sticky = self.clients.last(client).filter(|last| Some(*last) != refused && !client.is_anonymous());
         if let Some(last) = sticky {
             match self.state(last) {
@@ -66,8 +71,18 @@ impl Books {
 
     /// Places a client on a Replica with room on any node, for when no new Replica can be made.
     pub fn identify_anywhere(&mut self, client: &ClientId, now: Timestamp) -> Option<Decision> {
+        if self.has_enough(client, false) {
+            return Some(Decision::Refuse);
+        }
         let replica = self.members.with_room_anywhere(self.policy.placement, self.limit.get())?;
         Some(self.place(client, replica, true, now))
+    }
+
+    /// Whether the client may not have one more seat. The ticket of a client that was refused by a Replica is kept until it
+    /// expires, and is none of its seats.
+    fn has_enough(&self, client: &ClientId, was_refused: bool) -> bool {
+        let Some(most) = self.policy.max_seats_per_client else { return false };
+        self.clients.seats_and_tickets(client) >= most.saturating_add(u32::from(was_refused))
     }
 
     /// The client, with an id that was never used before if it asks for one.

@@ -2,6 +2,7 @@
 //! words: where the client goes, `a` or `a, joining`; or `unpark a`, `grow`, `wait`.
 
 mod membership;
+mod per_client;
 mod placement;
 mod reports;
 mod time;
@@ -115,6 +116,7 @@ impl Desk {
             Decision::Unpark(parked) => format!("unpark {}", name(parked)),
             Decision::Grow => "grow".into(),
             Decision::Wait => "wait".into(),
+            Decision::Refuse => "refuse".into(),
         }
     }
 

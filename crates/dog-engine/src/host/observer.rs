@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dog::{Epoch, Failure, SocketId};
+use dog::{Epoch, Failure, OverRate, SocketId};
 
 /// Observation of the engine by its host.
 pub trait HostObserver {
@@ -47,6 +47,8 @@ pub enum Occurrence<'a> {
         /// Whether it has its reply.
         ok: bool,
     },
+    /// A client has sent a message over the rate of its socket.
+    OverRate(OverRate),
     /// A function of the user has returned an error. The engine has logged it.
     Failed {
         /// The name of the function.

@@ -193,6 +193,7 @@ impl World {
                 ensure!(!members().any(|replica| self.is_parked(replica)), "it grows, although a Replica is parked");
             }
             Decision::Wait => {}
+            Decision::Refuse => return Err("no client is limited here".into()),
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl World {
                     self.replicas += 1;
                     self.admit(replica(self.replicas))?;
                 }
-                Decision::Wait => return Ok(()),
+                Decision::Wait | Decision::Refuse => return Ok(()),
             }
         }
         Err("placement does not end".into())

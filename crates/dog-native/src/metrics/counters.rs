@@ -79,6 +79,9 @@ counters! {
     sockets_opened, "dog_sockets_opened_total", "WebSockets that were opened.";
     upgrades_refused, "dog_upgrades_refused_total", "Of these, those that the App has refused: they were closed at once.";
     messages_received, "dog_messages_received_total", "Messages that clients sent.";
+    messages_delayed, "dog_messages_delayed_total", "Messages that waited because their socket sent faster than message_rate.";
+    messages_over_rate, "dog_messages_over_rate_dropped_total", "Messages dropped because their socket sent faster than message_rate.";
+    sockets_over_rate, "dog_sockets_over_rate_total", "Sockets closed with 1008 because they sent faster than message_rate.";
     bytes_received, "dog_socket_received_bytes_total", "Bytes read from WebSocket connections.";
     messages_sent, "dog_messages_sent_total", "Messages that objects sent to sockets of this worker, each counted once whatever the number of sockets.";
     deliveries, "dog_deliveries_total", "Messages queued for sockets, each counted once per socket.";

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use dog::http::header::SEC_WEBSOCKET_EXTENSIONS;
 use dog::internal::{Kind, LocalFuture};
-use dog::{ClientId, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
+use dog::{
+    ClientId, CloseCode, Env, Epoch, Error, Message, OverRate, ReplicaId, Request, Response, SocketId, Timestamp,
+};
 use dog_engine::address::{ClassIndex, GroupAddress, NodeId, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::handshake::{self, Deflate};
 use dog_engine::host::{
@@ -299,6 +301,9 @@ impl HostObserver for Worker {
                 self.counters().calls_failed.add(usize::from(!ok));
                 self.gauges().calls.less();
             }
+            Occurrence::OverRate(OverRate::Delay) => self.counters().messages_delayed.one(),
+            Occurrence::OverRate(OverRate::Drop) => self.counters().messages_over_rate.one(),
+            Occurrence::OverRate(OverRate::Close) => self.counters().sockets_over_rate.one(),
             Occurrence::Failed { .. } => self.counters().failures.one(),
             Occurrence::Panicked(_) => self.counters().panics.one(),
         }

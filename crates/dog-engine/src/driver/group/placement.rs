@@ -33,6 +33,11 @@ fn no_replica() -> Error {
     Error::new(Kind::NoRoom, "no Replica could be made for this client: try again later")
 }
 
+/// The error of a client that has enough already.
+fn too_many_seats() -> Error {
+    Error::new(Kind::TooManySeats, "this client has too many connections to this room: close one, or try again later")
+}
+
 impl<G: Group, H: Host> GroupDriver<G, H> {
     /// Places a client. If there is no room, it waits for a new Replica.
     pub(super) fn identify(&self, books: &OpenBooks, mut unplaced: Unplaced) {
@@ -53,6 +58,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                     return true;
                 }
                 Decision::Unpark(replica) => self.admit(books, replica, near),
+                Decision::Refuse => {
+                    unplaced.reply.send(Err(too_many_seats()));
+                    return true;
+                }
                 placement @ (Decision::Grow | Decision::Wait) => {
                     self.waiting.borrow_mut().unplaced().push(unplaced);
                     return placement == Decision::Wait;
@@ -76,6 +85,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let placement = books.borrow_mut().identify_anywhere(&first.client, self.host().now());
         match placement {
             Some(Decision::Placed { ticket, joined }) => self.reserve(books, ticket, joined, first),
+            Some(Decision::Refuse) => first.reply.send(Err(too_many_seats())),
             _ => first.reply.send(Err(no_replica())),
         }
     }

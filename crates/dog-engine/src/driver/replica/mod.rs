@@ -2,7 +2,7 @@
 //!
 //! - this file: calls and casts, hibernation, the end
 //! - `handlers`: waking, requests and their seats, the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
-//! - `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
+//! - `rates`: how fast each socket may send; `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
 //! - `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
 //! - `followers`: publications in their order, `followed_logs`: what is kept of them; `confirming`: who waits until they are delivered
 //! - `publication_delivery`: to whom publications go; `resuming`, `askings`: clients that come back; `replaying`, `catch_ups`: sockets that are behind
@@ -24,6 +24,7 @@ mod presence;
 mod presence_news;
 mod publication_delivery;
 mod publishing;
+mod rates;
 mod replaying;
 mod reporting;
 mod resuming;
@@ -55,6 +56,7 @@ use outlets::Outlets;
 use port::Port;
 use presence::PresenceHere;
 use publishing::Publishing;
+use rates::Rates;
 use reporting::{Reporting, Reports, acknowledged, report};
 use siblings::Siblings;
 use socket_states::SocketStates;
@@ -73,6 +75,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     outlets: Outlets<H>,
     identities: RefCell<Identities>,
     assigning: Assigning,
+    rates: Rates,
     reporting: Reporting,
     interests: InterestReporting,
     followers: Followers,
@@ -182,6 +185,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             states: SocketStates::default(),
             identities: RefCell::new(identities),
             assigning,
+            rates: Rates::default(),
             reporting: Reporting::default(),
             interests: InterestReporting::default(),
             followers: Followers::default(),
