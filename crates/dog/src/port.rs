@@ -76,11 +76,13 @@ pub trait StoragePort {
     fn alarms(&self, list: &List) -> Result<Vec<(String, Timestamp)>, Error>;
 }
 
+/// What is written of logs: keys, each with a record or none.
+pub type LogRecords = Vec<(Vec<u8>, Option<Bytes>)>;
+
 /// The logs to which a transaction publishes.
 pub trait LogReservation {
     /// Gives the publications their offsets. Returns the records to be written with the transaction. If it fails, nothing has changed.
-    fn append(&mut self, publications: Vec<(LogTopic, NewPublication)>)
-    -> Result<Vec<(Vec<u8>, Option<Bytes>)>, Error>;
+    fn append(&mut self, publications: Vec<(LogTopic, NewPublication)>) -> Result<LogRecords, Error>;
     /// The records are durable, or have failed.
     fn settled(self: Box<Self>, is_durable: bool);
 }

@@ -27,7 +27,7 @@ async fn read<C: TestClass>(cx: &Context<Room<C>>, limit: usize) -> Result<Told,
     loop {
         let page = cx.presence(after.as_ref(), limit).await?;
         for present in page.clients {
-            let values = present.connections.iter().map(|connection| connection.value());
+            let values = present.connections.iter().map(dog::PresentConnection::value);
             let values = values.collect::<Result<Vec<_>, _>>()?;
             match clients.last_mut().filter(|(last, _)| last == present.client.as_str()) {
                 Some((_, known)) => known.extend(values),

@@ -24,7 +24,7 @@ pub(super) struct KeptLog {
 
 #[derive(Debug)]
 enum Kept {
-    Memory(TopicLog),
+    Memory(Box<TopicLog>),
     Stored(Box<StoredLog>),
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Sending {
 
 impl KeptLog {
     pub(super) fn in_memory(log: TopicLog) -> Self {
-        Self { log: Kept::Memory(log), heads: Heads::new(0), counted: 0, holds: 0 }
+        Self { log: Kept::Memory(Box::new(log)), heads: Heads::new(0), counted: 0, holds: 0 }
     }
 
     /// A durable log that was read. How far the Replicas in `audience` have come is not known, if an earlier life has published

@@ -10,7 +10,7 @@ use dog::internal::{LogBounds, LogEpoch, LogTopic};
 use super::announcing::{Audience, Confirmed, show, tend};
 use super::publishes::Publishes;
 use crate::host::{Host, HostObserver, ObjectStorage, Scheduler, Space};
-use crate::log::{AnswerBounds, LogRead, Restore};
+use crate::log::{AnswerBounds, LogRead, Restore, StoredLog};
 use crate::repeats::log_limited;
 
 /// Reads records of the Group.
@@ -71,7 +71,7 @@ pub(super) async fn load_names<G: Publishes>(group: &Rc<G>) -> Result<(), Error>
 /// Finds out which old records later commits can delete.
 pub(super) async fn trim<G: Publishes>(group: &Rc<G>, topic: &LogTopic) {
     let (host, logs) = (group.core().host(), group.publications().logs());
-    let next = logs.borrow_mut().stored(topic).and_then(|log| log.trim_read());
+    let next = logs.borrow_mut().stored(topic).and_then(StoredLog::trim_read);
     let Some(next) = next else { return };
     let found = read(group, next).await;
     let noted = found.and_then(|found| logs.borrow_mut().stored(topic).map_or(Ok(()), |log| log.trim_found(&found)));
