@@ -103,12 +103,9 @@ impl TestClass for FillsFirst {
     const NAME: &'static str = "match";
     const LIMIT: Limit = Limit::new(4);
     const LOG: Log = Log::durable().publications(100);
-    const FOLLOWS_PRESENCE: bool = true;
 
-    /// A client has 10 s for a reload, also on a busy machine.
     fn policy() -> Policy {
-        let presence = Some(Presence::default().grace(Duration::from_secs(10)));
-        Policy { placement: Placement::FillFirst, presence, ..patient() }
+        Policy { placement: Placement::FillFirst, ..patient() }
     }
 }
 
@@ -164,6 +161,12 @@ pub enum NamedReplicas {}
 impl TestClass for NamedReplicas {
     const NAME: &'static str = "named";
     const LIMIT: Limit = Limit::new(2);
+    const FOLLOWS_PRESENCE: bool = true;
+
+    /// A client has 10 s for a reload, also on a busy machine.
+    fn policy() -> Policy {
+        Policy { presence: Some(Presence::default().grace(Duration::from_secs(10))), ..patient() }
+    }
 
     fn clusterize(cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
         if client.as_str().starts_with(UNPLACEABLE) {

@@ -13,12 +13,12 @@ pub type Pair = ClassGroup<TwoSeats>;
 pub type Octet = ClassGroup<EightSeats>;
 /// Fifty seats per Replica, so that a whole scenario fits on one.
 pub type Hall = ClassGroup<FiftySeats>;
-/// Four seats per Replica, of which each is full before the next one is used, and durable logs. The Group has a presence with a grace
-/// time of 10 s, which Replicas follow and tell to their sockets.
+/// Four seats per Replica, of which each is full before the next one is used, and durable logs.
 pub type Match = ClassGroup<FillsFirst>;
 /// Eight seats per Replica, and times so short that a scenario can wait for them.
 pub type Brief = ClassGroup<ShortTimes>;
-/// Two seats per Replica, and Replicas named after the client for which they are created: [`named_replica`].
+/// Two seats per Replica, and Replicas named after the client for which they are created: [`named_replica`]. The Group has a presence
+/// with a grace time of 10 s, which Replicas follow and tell to their sockets.
 pub type Named = ClassGroup<NamedReplicas>;
 
 /// Eight seats per Replica. In each Group, the first call of `activate` and of `clusterize` never returns.

@@ -81,7 +81,7 @@ async fn disconnect(group: &TestGroup, client: &str) -> Outcome {
 
 /// Clients on all nodes come, leave after the grace time, or are disconnected. The Group's own code is told, too.
 async fn comes_and_goes(stage: Stage) -> Outcome {
-    let group = stage.spread("match", "comes");
+    let group = stage.spread("named", "comes");
     let mut watchers = Vec::new();
     for name in ["w0", "w1", "w2", "w3", "w4"] {
         watchers.push(Watcher::join(&group, name).await?);
@@ -111,7 +111,7 @@ async fn comes_and_goes(stage: Stage) -> Outcome {
 
 /// A client that comes back within the grace time has neither left nor arrived. It is listed with no socket meanwhile.
 async fn reload(stage: Stage) -> Outcome {
-    let group = stage.spread("match", "reload");
+    let group = stage.spread("named", "reload");
     let mut watcher = Watcher::join(&group, "watcher").await?;
     let ann = group.join("ann").await?;
     watcher.sees("ann", true).await?;
@@ -131,7 +131,7 @@ async fn reload(stage: Stage) -> Outcome {
 }
 
 async fn values(stage: Stage) -> Outcome {
-    let group = stage.spread("match", "values");
+    let group = stage.spread("named", "values");
     let mut watcher = Watcher::join(&group, "watcher").await?;
     let mut ann = group.join("ann").await?;
     watcher.sees("ann", true).await?;
@@ -152,7 +152,7 @@ async fn values(stage: Stage) -> Outcome {
 }
 
 async fn pages(stage: Stage) -> Outcome {
-    let group = stage.spread("match", "pages");
+    let group = stage.spread("named", "pages");
     let mut clients = group.join_all("client", 9).await?;
     let second = group.join("client0").await?;
     let reader = &mut clients[0];
@@ -168,7 +168,7 @@ async fn pages(stage: Stage) -> Outcome {
 
 /// The next life of the Group goes on: nobody arrives or leaves because of it.
 async fn restarts(stage: Stage) -> Outcome {
-    let group = stage.spread("match", "restarts");
+    let group = stage.spread("named", "restarts");
     let mut watchers = Vec::new();
     for name in ["w0", "w1", "w2", "w3", "w4"] {
         watchers.push(Watcher::join(&group, name).await?);
@@ -200,7 +200,7 @@ async fn restarts(stage: Stage) -> Outcome {
 }
 
 async fn hibernation(stage: Stage) -> Outcome {
-    let group = stage.pinned("match", "hibernation");
+    let group = stage.pinned("named", "hibernation");
     let mut ann = group.join("ann").await?;
     ann.set_presence("typing").await?;
     forgets(&mut ann).await?;

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use dog::internal::{GroupVerb, Kind, LocalFuture, Presences, VerbAnswer};
 use dog::{ClientId, Epoch, Error, Policy, ReplicaId};
-use futures_channel::oneshot;
 
 use super::presence_hooks::{Hook, Hooks};
 use super::timer::Timer;
-use super::verbs::{Speaks, leave_if_unneeded};
+use super::verbs::{self, Speaks, leave_if_unneeded};
 use crate::address::{ReplicaAddress, Targets};
 use crate::books::MemberState;
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
-use crate::driver::object::{note_event, over, start};
+use crate::driver::object::{note_event, start};
 use crate::host::{Host, Scheduler, Transport};
 use crate::message::{
     GroupAnswer, PresenceAcknowledgement, PresenceCall, PresenceReply, ReplicaAnswer, ReplicaCall, ReplicaCast,
@@ -343,18 +342,7 @@ pub(super) fn own_verb<G: Attends>(
     woken: impl FnOnce(&Rc<G>) -> LocalFuture<Result<Rc<G::Value>, Error>> + 'static,
     asked: GroupVerb,
 ) -> LocalFuture<Result<VerbAnswer, Error>> {
-    let (this, activation) = (group.weak(), group.core().life().activation());
-    Box::pin(async move {
-        activation.check()?;
-        let this = this.upgrade().ok_or_else(over)?;
-        let (sender, receiver) = oneshot::channel();
-        // The receiver may have gone.
-        verb(&this, woken, asked, Reply::new(move |answer| drop(sender.send(answer))));
-        match receiver.await.unwrap_or_else(|_| Err(over()))? {
-            GroupAnswer::Verb(answer) => Ok(answer),
-            _ => Err(unexpected_answer()),
-        }
-    })
+    verbs::own_verb(group, move |this, reply| verb(this, woken, asked, reply))
 }
 
 fn reading<G: Attends>(group: &G, verb: GroupVerb, reply: Reply<GroupAnswer>) {

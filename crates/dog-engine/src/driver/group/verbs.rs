@@ -64,18 +64,39 @@ pub(super) fn cast<G: Speaks>(group: &Rc<G>, topic: Option<Topic>, message: Mess
 
 /// A verb of the Group's own code.
 pub(super) fn own_call<G: Speaks>(group: &G, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
-    let (this, activation) = (group.weak(), group.core().life().activation());
+    own_verb(group, move |this, reply| call(this, verb, reply))
+}
+
+/// A verb of the Group's own code that `ask` begins.
+pub(super) fn own_verb<G: Speaks>(
+    group: &G,
+    ask: impl FnOnce(&Rc<G>, Reply<GroupAnswer>) + 'static,
+) -> LocalFuture<Result<VerbAnswer, Error>> {
+    let answer = ask_itself(group, ask);
     Box::pin(async move {
-        activation.check()?;
-        let (sender, receiver) = oneshot::channel();
-        // The receiver may have gone.
-        let reply = Reply::new(move |answer| drop(sender.send(answer)));
-        call(&this.upgrade().ok_or_else(over)?, verb, reply);
-        match receiver.await.unwrap_or_else(|_| Err(over()))? {
+        match answer.await? {
             GroupAnswer::Verb(answer) => Ok(answer),
             _ => Err(unexpected_answer()),
         }
     })
+}
+
+/// Has the Group's own code ask its Group as others do. `ask` is called when the future is polled first.
+pub(super) fn ask_itself<G: Speaks>(
+    group: &G,
+    ask: impl FnOnce(&Rc<G>, Reply<GroupAnswer>) + 'static,
+) -> impl Future<Output = Result<GroupAnswer, Error>> + 'static {
+    let (this, activation) = (group.weak(), group.core().life().activation());
+    async move {
+        activation.check()?;
+        let this = this.upgrade().ok_or_else(over)?;
+        let (sender, receiver) = oneshot::channel();
+        // The receiver may have gone.
+        ask(&this, Reply::new(move |answer| drop(sender.send(answer))));
+        drop(this);
+        // The reply is dropped only when the life is over.
+        receiver.await.unwrap_or_else(|_| Err(over()))
+    }
 }
 
 /// The same without an answer.

@@ -20,12 +20,12 @@ use std::rc::Rc;
 
 use dog::Error;
 use dog::internal::{LocalFuture, LogTopic, LogVerb, LogVerbAnswer, Logs as Feature, NewPublication, Position};
-use futures_channel::oneshot;
 
 use crate::driver::call_time::LONGEST;
 use crate::driver::calls::{ANSWER_DEADLINE, deadline_passed, unexpected_answer};
 use crate::driver::group::confirmations::{Confirming, confirm};
-use crate::driver::object::{over, start};
+use crate::driver::group::verbs::ask_itself;
+use crate::driver::object::start;
 use crate::host::{Host, HostObserver, Scheduler};
 use crate::log::{AnswerBounds, PageOrder};
 use crate::message::GroupAnswer;
@@ -75,16 +75,12 @@ pub(super) fn own_call<G: Publishes>(
     woken: impl FnOnce(&Rc<G>) -> LocalFuture<Result<Rc<G::Value>, Error>> + 'static,
     verb: LogVerb,
 ) -> LocalFuture<Result<LogVerbAnswer, Error>> {
-    let (this, activation) = (group.weak(), group.core().life().activation());
-    Box::pin(async move {
-        activation.check()?;
-        let this = this.upgrade().ok_or_else(over)?;
-        let (sender, receiver) = oneshot::channel();
-        // The receiver may have gone.
-        let reply = Reply::new(move |answer| drop(sender.send(answer)));
+    let answer = ask_itself(group, move |this, reply| {
         let came = this.core().host().now();
-        call(&this, woken(&this), Asked::Verb(verb, (came, LONGEST)), reply);
-        match receiver.await.unwrap_or_else(|_| Err(over()))? {
+        call(this, woken(this), Asked::Verb(verb, (came, LONGEST)), reply);
+    });
+    Box::pin(async move {
+        match answer.await? {
             GroupAnswer::Log(answer) => Ok(answer),
             _ => Err(unexpected_answer()),
         }
