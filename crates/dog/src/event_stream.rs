@@ -1,5 +1,5 @@
 //! Event streams: sockets that only send, because they are the body of a response (feature `streams`). Here are the methods of
-//! [`Context`] that open them, and the one of [`Socket`] that says what a stream is called in requests of its client.
+//! [`Context`] that open them.
 
 mod deliver;
 
@@ -9,7 +9,7 @@ use crate::body::{Request, Response};
 use crate::context::Context;
 use crate::error::Error;
 use crate::replica::Replica;
-use crate::socket::{Socket, encode_attachment};
+use crate::socket::encode_attachment;
 use crate::stream_format::StreamFormat;
 
 impl<R: Replica> Context<R> {
@@ -94,26 +94,5 @@ impl<R: Replica> Context<R> {
     pub fn line_stream_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
         Ok(self.port().stream(request, StreamFormat::Lines, Some(attachment)))
-    }
-}
-
-impl Socket {
-    /// The session of this event stream: what [`GroupHandle::deliver`](crate::GroupHandle::deliver) needs to hand a message of
-    /// its client to this socket. `None` for a WebSocket, whose client sends on it, and for a socket that has closed.
-    ///
-    /// Send it to the client in the first event, and to nobody else: who has it can speak for this client until the stream ends.
-    /// It is 112 hexadecimal digits, among them 128 random bits.
-    ///
-    /// ```
-    /// # use dog::{Message, Result, Socket};
-    /// # fn on_open(socket: &Socket) -> Result {
-    /// if let Some(session) = socket.session() {
-    ///     socket.send(session)?;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn session(&self) -> Option<String> {
-        self.port().session(self.id()).map(|session| session.to_string())
     }
 }

@@ -307,6 +307,25 @@ impl Socket {
         self.port().connection(self.id)
     }
 
+    /// The session of this event stream: what [`GroupHandle::deliver`](crate::GroupHandle::deliver) needs to hand a message of
+    /// its client to this socket. `None` for a WebSocket, whose client sends on it, and for a socket that has closed.
+    ///
+    /// Send it to the client in the first event, and to nobody else: who has it can speak for this client until the stream ends.
+    /// It is 112 hexadecimal digits, among them 128 random bits.
+    ///
+    /// ```
+    /// # use dog::{Message, Result, Socket};
+    /// # fn on_open(socket: &Socket) -> Result {
+    /// if let Some(session) = socket.session() {
+    ///     socket.send(session)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn session(&self) -> Option<String> {
+        self.port().session(self.id()).map(|session| session.to_string())
+    }
+
     pub(crate) fn port(&self) -> &dyn ReplicaPort {
         &*self.port
     }

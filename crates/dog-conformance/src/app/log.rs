@@ -1,18 +1,12 @@
 //! The commands about publications.
 
 use dog::internal::Kind;
-use dog::{Context, Error, HistoryOrder, NewPublication, Position, Socket};
+use dog::{Context, Error, HistoryOrder, NewPublication, Position, Replica, Socket};
 use futures_util::future::try_join_all;
 
-use super::class::TestClass;
 use super::protocol::{LogAct, LogTold, Told};
-use super::room::Room;
 
-pub(super) async fn act<C: TestClass>(
-    cx: &Context<Room<C>>,
-    socket: Option<&Socket>,
-    act: LogAct,
-) -> Result<Told, Error> {
+pub(super) async fn act<R: Replica>(cx: &Context<R>, socket: Option<&Socket>, act: LogAct) -> Result<Told, Error> {
     let positions = match act {
         LogAct::Publish { topic, text, key } => vec![cx.publish(&topic, publication(text, key)).await?],
         LogAct::PublishConfirmed { topic, text, key } => {

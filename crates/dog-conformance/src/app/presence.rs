@@ -1,18 +1,12 @@
 //! What a [`Room`] does about presence.
 
 use dog::internal::Kind;
-use dog::{Context, Error, PresenceChange, PresenceNews, Result, Socket};
+use dog::{Context, Error, PresenceChange, PresenceNews, Replica, Result, Socket};
 
-use super::class::TestClass;
 use super::protocol::{PresenceAct, PresenceLine, PresenceTold, Told};
-use super::room::Room;
 
 /// Executes `act`.
-pub(super) async fn act<C: TestClass>(
-    cx: &Context<Room<C>>,
-    socket: Option<&Socket>,
-    act: PresenceAct,
-) -> Result<Told, Error> {
+pub(super) async fn act<R: Replica>(cx: &Context<R>, socket: Option<&Socket>, act: PresenceAct) -> Result<Told, Error> {
     let value = match act {
         PresenceAct::Read { limit } => return read(cx, limit).await,
         PresenceAct::Set { text } => text,
@@ -22,7 +16,7 @@ pub(super) async fn act<C: TestClass>(
     socket.set_presence(&value).map(|()| Told::Done)
 }
 
-async fn read<C: TestClass>(cx: &Context<Room<C>>, limit: usize) -> Result<Told, Error> {
+async fn read<R: Replica>(cx: &Context<R>, limit: usize) -> Result<Told, Error> {
     let (mut clients, mut after) = (Vec::<(String, Vec<_>)>::new(), None);
     loop {
         let page = cx.presence(after.as_ref(), limit).await?;
@@ -43,7 +37,7 @@ async fn read<C: TestClass>(cx: &Context<Room<C>>, limit: usize) -> Result<Told,
 }
 
 /// Tells all sockets here.
-pub(super) async fn tell<C: TestClass>(cx: &Context<Room<C>>, news: PresenceNews) -> Result {
+pub(super) async fn tell<R: Replica>(cx: &Context<R>, news: PresenceNews) -> Result {
     let PresenceNews::Changed { changes, .. } = news else {
         let page = cx.presence(None, 100).await?;
         let clients = page.clients.iter().map(|present| present.client.to_string()).collect();
@@ -64,6 +58,6 @@ pub(super) async fn tell<C: TestClass>(cx: &Context<Room<C>>, news: PresenceNews
     Ok(())
 }
 
-fn say<C: TestClass>(cx: &Context<Room<C>>, line: &PresenceLine) -> Result {
+fn say<R: Replica>(cx: &Context<R>, line: &PresenceLine) -> Result {
     Ok(cx.emit(serde_json::to_string(line)?)?)
 }

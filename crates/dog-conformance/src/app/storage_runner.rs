@@ -149,9 +149,7 @@ async fn one(owner: &impl StorageOwner, step: &StorageStep) -> Result<Found, Err
         | StorageStep::AlwaysConflict(_)
         | StorageStep::WriteRecord(..)
         | StorageStep::Publish(..)
-        | StorageStep::Fail => {
-            unreachable!("{step:?} is not a single read or write")
-        }
+        | StorageStep::Fail => unreachable!("{step:?} is not a single read or write"),
     })
 }
 

@@ -1,5 +1,5 @@
 //! The connections of one worker: [`Connections`]. The modules `deliver` and `write` queue and write messages, and `drained`
-//! tells when a client has taken all of them.
+//! keeps who waits until a client has taken all of them.
 
 mod deliver;
 mod drained;

@@ -149,22 +149,7 @@ impl<H: Host> Store<H> {
             }
             log.write(&entries)
         };
-        let mut batch = Batch::default();
-        if !entries.is_empty() {
-            let entries = entries.into_iter().map(|(key, value)| (key.into_bytes(), value)).collect();
-            batch = Batch::of_entries(Space::User, entries);
-        }
-        let mut pending = None;
-        if sets_alarms {
-            let writes = self.book_alarms(alarms);
-            batch.alarm = writes.alarm;
-            batch.spaces.push(SpaceWrites { space: Space::Alarms, delete_all: false, entries: writes.entries });
-            pending = Some(writes.pending);
-        }
-        if !records.is_empty() {
-            let entries = records.into_iter().collect();
-            batch.spaces.push(SpaceWrites { space: Space::Log, delete_all: false, entries });
-        }
+        let (batch, pending) = self.batch_of(entries, sets_alarms.then_some(alarms), records);
         Ok(Some(self.write_all(batch, Settling { logged, alarms: pending, logs })))
     }
 
@@ -218,6 +203,31 @@ impl<H: Host> Store<H> {
             }
             Ok(())
         }))
+    }
+
+    /// What a transaction writes, in one batch, and of which alarms the book keeps the payloads.
+    fn batch_of(
+        &self,
+        entries: BTreeMap<String, Option<Bytes>>,
+        alarms: Option<BTreeMap<String, Option<NewAlarm>>>,
+        records: BTreeMap<Vec<u8>, Option<Bytes>>,
+    ) -> (Batch, Option<Vec<(String, u64)>>) {
+        let mut batch = Batch::default();
+        if !entries.is_empty() {
+            let entries = entries.into_iter().map(|(key, value)| (key.into_bytes(), value)).collect();
+            batch = Batch::of_entries(Space::User, entries);
+        }
+        let pending = alarms.map(|alarms| {
+            let writes = self.book_alarms(alarms);
+            batch.alarm = writes.alarm;
+            batch.spaces.push(SpaceWrites { space: Space::Alarms, delete_all: false, entries: writes.entries });
+            writes.pending
+        });
+        if !records.is_empty() {
+            let entries = records.into_iter().collect();
+            batch.spaces.push(SpaceWrites { space: Space::Log, delete_all: false, entries });
+        }
+        (batch, pending)
     }
 
     /// What a transaction writes for its alarms.

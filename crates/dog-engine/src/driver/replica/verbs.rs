@@ -6,16 +6,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dog::http::StatusCode;
-use dog::internal::{Door, Except, GossipAnswers, Kind, StreamFormat, Streams};
+use dog::internal::{Door, Except, GossipAnswers, Kind, LogTopic, StreamFormat, Streams, Unrecovered};
 use dog::{
     BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
 
 use super::ReplicaDriver;
-use super::followers;
+use super::followed_logs::Followers;
+use super::followers::{self, Delivered, Follows};
 use super::outlets::Outlets;
 use super::presence::{self, Attends, PresenceHere};
+use super::publication_delivery::deliver_publication;
+use super::replaying::{all_go_on, go_on_when_drained, limit_on_open};
 use super::reporting::{report, reported};
+use super::resuming::settle;
 use super::topics::{InterestReporting, Subscribable};
 use super::turns::EndedBy;
 use crate::address::{SeatId, Targets};
@@ -26,6 +30,7 @@ use crate::driver::object::{Activation, start};
 use crate::event_stream;
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::{End, Host};
+use crate::log::Recorded;
 use crate::message::{Delivery, GroupAnswer, GroupCall, ReplicaAnswer, ReplicaCall, ReplicaCast};
 use crate::repeats::log_limited;
 
@@ -50,6 +55,46 @@ impl<R: Replica, H: Host> Subscribable for ReplicaDriver<R, H> {
         let seats = self.seats.borrow();
         let is_reported = seats.report().is_none() && seats.topics().is_reported() && self.presence.is_reported();
         seats.occupied() == 0 && is_reported
+    }
+}
+
+impl<R: Replica, H: Host> Follows for ReplicaDriver<R, H> {
+    fn followers(&self) -> &Followers {
+        &self.followers
+    }
+
+    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) -> Delivered {
+        deliver_publication(self, topic, publication)
+    }
+
+    fn has_subscribers(&self, topic: &LogTopic) -> bool {
+        let seats = self.seats.borrow();
+        match topic.topic() {
+            None => !seats.sockets().is_empty(),
+            Some(topic) => !seats.topics().subscribers(topic).is_empty(),
+        }
+    }
+
+    fn subscribers(&self, topic: &LogTopic) -> Vec<SocketId> {
+        let seats = self.seats.borrow();
+        topic.topic().map_or(seats.sockets(), |topic| seats.topics().subscribers(topic)).to_vec()
+    }
+
+    fn publications_lost(&self, topic: &LogTopic, reason: Unrecovered, sockets: &[SocketId]) {
+        self.lost(topic.clone(), reason, sockets);
+    }
+
+    fn fell_behind(&self, topic: &LogTopic, sockets: Vec<SocketId>) {
+        sockets.into_iter().for_each(|socket| go_on_when_drained(self, topic, socket));
+    }
+
+    fn on_open_holds(&self, sockets: Vec<SocketId>) {
+        limit_on_open(self, sockets);
+    }
+
+    fn log_moved(&self, topic: &LogTopic) {
+        settle(self, topic);
+        all_go_on(self, topic);
     }
 }
 

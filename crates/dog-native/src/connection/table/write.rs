@@ -1,10 +1,13 @@
 //! Writing: how much may be queued for a socket, and when it is offered to the kernel. Only what the kernel has refused
 //! counts against a socket.
 
+use std::future::ready;
+
 use bytes::Bytes;
-use dog::internal::SocketErrorKind;
+use dog::internal::{LocalFuture, SocketErrorKind};
 use dog::{CloseCode, SocketId};
 use dog_engine::address::GroupAddress;
+use futures_util::FutureExt;
 
 use super::super::outbox::{Flushed, KEEPING, Pace};
 use super::super::record::Phase;
@@ -281,6 +284,39 @@ impl Connections {
                 self.counters.slow_consumers.one();
                 self.fail(socket, SocketErrorKind::TooSlow, CloseCode::TRY_AGAIN, "too slow");
             }
+        }
+    }
+
+    /// Returns the sockets that have not taken the last message and stay open.
+    pub(crate) fn take_dropped(&mut self) -> Vec<SocketId> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Returns whether so little is queued for a socket that it counts as one that keeps up even with a message of this many bytes
+    /// more.
+    pub(crate) fn takes(&mut self, socket: SocketId, bytes: usize) -> bool {
+        self.leave_fan_out(socket);
+        let most = self.max_outbox / 4;
+        let waiting = self.get(socket).map_or(0, |connection| connection.outbox.weight());
+        waiting == 0 || waiting + bytes + KEEPING <= most
+    }
+
+    /// Completes when nothing is queued for a socket, or it is not open any more.
+    pub(crate) fn drained(&mut self, socket: SocketId) -> LocalFuture<()> {
+        self.leave_fan_out(socket);
+        if self.get(socket).is_none_or(|connection| connection.phase != Phase::Open || !connection.outbox.waits()) {
+            return Box::pin(ready(()));
+        }
+        Box::pin(self.awaited.wait(socket).map(drop))
+    }
+
+    /// Tells those who wait for a connection that its queue was written.
+    #[cold]
+    pub(super) fn tell_drained(&mut self, at: usize) {
+        if let Some(socket) = self.at(at)
+            && self.slab.get(place(socket)).is_some_and(|connection| !connection.outbox.waits())
+        {
+            self.awaited.end(socket);
         }
     }
 }
