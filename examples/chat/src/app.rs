@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use dog::http::{HeaderValue, Method, StatusCode, header};
+use dog::http::{Method, StatusCode};
 use dog::{
-    App, Body, ClientId, Close, Context, Dog, Error, Failure, Group, GroupContext, Limit, MAX_TOPIC_BYTES, MAX_TOPICS,
-    Message, Replica, ReplicaId, Request, Response, Result, Socket, To, Topic, query_param, query_params,
+    App, AutoResponse, ClientId, Close, Context, Dog, Error, Failure, Group, GroupContext, Limit, MAX_TOPIC_BYTES,
+    MAX_TOPICS, Message, Replica, ReplicaId, Request, Response, Result, Socket, To, Topic, query_param, query_params,
     text_response,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{self, Secret};
 use crate::door::Door;
+use crate::page;
 use crate::protocol::{Command, Input, Output, Scope, Users};
 use crate::responses::{method_not_allowed, not_found};
 
@@ -26,8 +27,9 @@ impl App for Chat {
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         match (request.uri().path(), request.method()) {
-            ("/", &Method::GET | &Method::HEAD) => Ok(page()),
-            ("/", _) => Ok(method_not_allowed("GET, HEAD")),
+            ("/", &Method::GET | &Method::HEAD) => Ok(page::page()),
+            ("/dog.js", &Method::GET | &Method::HEAD) => Ok(page::module()),
+            ("/" | "/dog.js", _) => Ok(method_not_allowed("GET, HEAD")),
             ("/session", &Method::GET) => Door::of(dog.env())?.session(&request, dog.now()).await,
             ("/session", _) => Ok(method_not_allowed("GET")),
             (path @ ("/login" | "/logout"), method) => match Door::of(dog.env())? {
@@ -75,18 +77,6 @@ fn check_topics(request: &Request) -> Result {
     Ok(())
 }
 
-fn page() -> Response {
-    // Style and script of the page are inline. It may load nothing else, and connect to this server only.
-    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-        connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    let mut response = Response::new(Body::from(include_str!("page.html")));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
-}
-
 /// The Group. There is one, called "lobby-id".
 pub struct Lobby {
     limit: Limit,
@@ -123,6 +113,8 @@ impl Replica for Room {
     type Group = Lobby;
     type Gossip = Ask;
     type Answer = BTreeSet<ClientId>;
+    /// How the page sees that its connection is alive. It wakes no Replica.
+    const AUTO_RESPONSE: Option<AutoResponse> = Some(AutoResponse::new("ping", "pong"));
 
     async fn activate(_: &Context<Self>) -> Result<Self> {
         Ok(Self)
@@ -179,7 +171,6 @@ impl Replica for Room {
                 Ok(command) => say(cx, socket, command).await?,
                 Err(text) => socket.send(Output::Error { text }.at(cx.now())?)?,
             },
-            Input::Ping { sent } => socket.send(Output::Pong { sent }.at(cx.now())?)?,
         }
         Ok(())
     }

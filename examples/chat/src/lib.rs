@@ -3,6 +3,7 @@
 pub mod app;
 pub mod backend;
 pub mod door;
+mod page;
 mod protocol;
 mod responses;
 

@@ -22,9 +22,6 @@ pub(crate) enum Input {
     /// A text, which may be a [`Command`].
     #[serde(rename = "msg")]
     Say { text: String },
-    /// Answered at once, so that the page can measure the round trip.
-    #[serde(rename = "ping")]
-    Ping { sent: serde_json::Number },
 }
 
 /// A message from the server. [`Output::at`] adds the time.
@@ -52,8 +49,6 @@ pub(crate) enum Output<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         topic: Option<&'a str>,
     },
-    #[serde(rename = "pong")]
-    Pong { sent: serde_json::Number },
     #[serde(rename = "error")]
     Error { text: &'a str },
 }

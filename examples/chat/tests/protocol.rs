@@ -237,9 +237,8 @@ async fn what_is_not_understood_is_answered_and_costs_nothing() {
 async fn a_ping_is_answered_to_its_sender() {
     let (_running, address) = start().await;
     let (mut ann, _) = join(address, "ann").await;
-    ann.send(json!({ "type": "ping", "sent": 12.5 })).await;
-    let pong = ann.next().await;
-    assert_eq!((&pong["type"], &pong["sent"]), (&json!("pong"), &json!(12.5)));
+    ann.send_raw(Message::text("ping")).await;
+    assert_eq!(ann.next_raw().await, Message::text("pong"));
 }
 
 #[tokio::test]
@@ -300,8 +299,13 @@ async fn the_page_is_served_and_may_load_nothing_from_elsewhere() {
     assert!(page.head.contains("content-security-policy: default-src 'none'"), "{}", page.head);
     assert!(page.body.contains("<title>DOG chat</title>"));
     assert_eq!(http(address, "GET", "/?u=ann", "").await.status, 200);
-    let head = http(address, "HEAD", "/", "").await;
-    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    let module = http(address, "GET", "/dog.js", "").await;
+    assert!(module.head.contains("content-type: text/javascript; charset=utf-8"), "{}", module.head);
+    assert_eq!(module.body, include_str!("../../../clients/js/dog.js"));
+    for path in ["/", "/dog.js"] {
+        let head = http(address, "HEAD", path, "").await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""));
+    }
 }
 
 #[tokio::test]
@@ -309,7 +313,12 @@ async fn bad_requests_are_told_what_is_wrong() {
     let (_running, address) = start().await;
     assert_eq!(http(address, "GET", "/nowhere", "").await.status, 404);
     assert_eq!(http(address, "POST", "/nowhere", "").await.status, 404);
-    for (path, allowed) in [("/", "allow: get, head"), ("/ws?u=ann", "allow: get"), ("/broadcast", "allow: get")] {
+    for (path, allowed) in [
+        ("/", "allow: get, head"),
+        ("/dog.js", "allow: get, head"),
+        ("/ws?u=ann", "allow: get"),
+        ("/broadcast", "allow: get"),
+    ] {
         let answer = http(address, "POST", path, "").await;
         assert_eq!(answer.status, 405, "{path}");
         assert!(answer.head.contains(allowed), "{path}: {}", answer.head);

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 
-use dog::http::{HeaderValue, Method, StatusCode, header};
+use dog::http::{Method, StatusCode};
 use dog::{
-    App, Body, ClientId, Close, Context, Dog, Error, Group, GroupContext, Limit, Message, Placement, Policy, Replica,
-    Request, Response, Result, Socket, SocketError, SocketId, query_param, text_response,
+    App, AutoResponse, ClientId, Close, Context, Dog, Error, Group, GroupContext, Limit, Message, Placement, Policy,
+    Replica, Request, Response, Result, Socket, SocketError, SocketId, query_param, text_response,
 };
 use futures_util::future::{Either, select};
 use serde::Serialize;
 
 use crate::arena::{Arena, Slot, TICK};
+use crate::page;
 
 /// The most players of one match, unless the [`Env`](dog::Env) holds a [`Limit`].
 pub const DEFAULT_LIMIT: Limit = Limit::new(4);
@@ -26,7 +27,8 @@ impl App for Arcade {
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         match (request.uri().path(), request.method()) {
-            ("/", &Method::GET | &Method::HEAD) => Ok(page()),
+            ("/", &Method::GET | &Method::HEAD) => Ok(page::page()),
+            ("/dog.js", &Method::GET | &Method::HEAD) => Ok(page::module()),
             ("/ws", &Method::GET) => {
                 // A real program derives the client from a session or a token. Here `?u=ann` makes you ann.
                 let client = ClientId::new(query_param(&request, "u").unwrap_or_default())?;
@@ -38,17 +40,6 @@ impl App for Arcade {
             _ => Ok(text_response(StatusCode::NOT_FOUND, "not found")),
         }
     }
-}
-
-fn page() -> Response {
-    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-        connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    let mut response = Response::new(Body::from(include_str!("page.html")));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
 }
 
 /// The Group. There is one, called "public".
@@ -105,6 +96,8 @@ impl Replica for Match {
     type Group = Hall;
     type Gossip = ();
     type Answer = ();
+    /// How the page sees that its connection is alive, also while nothing moves.
+    const AUTO_RESPONSE: Option<AutoResponse> = Some(AutoResponse::new("ping", "pong"));
 
     /// Sockets that are open already belong to an earlier time in memory. Their match begins again.
     async fn activate(cx: &Context<Self>) -> Result<Self> {

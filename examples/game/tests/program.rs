@@ -67,6 +67,9 @@ async fn the_page_is_there() {
     let (_running, address) = start().await;
     let page = http(address, "GET", "/", "").await;
     assert!(page.body.contains("canvas"), "{page:?}");
+    let module = http(address, "GET", "/dog.js", "").await;
+    assert!(module.head.contains("content-type: text/javascript; charset=utf-8"), "{}", module.head);
+    assert_eq!(module.body, include_str!("../../../clients/js/dog.js"));
 }
 
 #[tokio::test]

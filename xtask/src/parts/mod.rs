@@ -5,6 +5,7 @@
 mod autobahn;
 mod browser;
 mod bundle;
+mod clients;
 mod cluster;
 mod copied;
 mod count;

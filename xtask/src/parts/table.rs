@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use super::length::Length;
 use super::{
-    autobahn, browser, cluster, copied, deny, door, faults, fuzz, layers, lints, packaging, sim, tests, wasm, workers,
+    autobahn, browser, clients, cluster, copied, deny, door, faults, fuzz, layers, lints, packaging, sim, tests, wasm,
+    workers,
 };
 use crate::workspace::Workspace;
 
@@ -112,6 +113,13 @@ pub(super) const PARTS: &[Part] = &[
         fuzz::run,
     ),
     part("browser", "the pages of the examples in a headless browser", When::Alone, browser::prepare, browser::run),
+    part(
+        "clients",
+        "the JavaScript client in node and in a headless browser, with kills, cuts and sleep",
+        When::Alone,
+        clients::prepare,
+        clients::run,
+    ),
     part(
         "workers",
         "the promises on Cloudflare's workerd, and the size of a Worker",
