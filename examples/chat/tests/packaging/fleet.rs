@@ -5,16 +5,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use dog_test_support::client::{http, within};
+use dog_test_support::client::http;
 use dog_test_support::command_line::address_after;
 use dog_test_support::nats::{NatsServers, Settings, free_port};
 use dog_test_support::process::{Process, Signal};
 use tempfile::TempDir;
 
-use crate::{POLL, listens, packaged, program};
+use crate::{POLL, listens, packaged, program, within};
 
 const CHAT: &str = env!("CARGO_BIN_EXE_chat");
 const NODES: u8 = 3;
+/// In seconds. A node gives up a connection to NATS after three tenths of it, and messages between nodes are lost then: it is so long
+/// that a busy machine does not make that happen.
+const LEASE: &str = "60";
 
 /// A node of the chat.
 pub(crate) struct Node {
@@ -34,7 +37,7 @@ impl Node {
     /// Starts a node that listens at these addresses, for clients and for operators, and waits until it serves.
     pub(crate) fn start(nats: &NatsServers, [listen, admin]: [&str; 2], more: &[&str]) -> Self {
         let url = nats.url();
-        let flags = ["--open", "--cluster", &url, "--listen", listen, "--admin", admin, "--drain-within", "1"];
+        let flags = ["--open", "--cluster", &url, "--listen", listen, "--admin", admin, "--cluster-lease", LEASE];
         let flags: Vec<String> = flags.into_iter().chain(more.iter().copied()).map(str::to_owned).collect();
         let (process, addresses) = run(&flags);
         Self { process, flags, addresses }
@@ -97,6 +100,11 @@ fn run(flags: &[String]) -> (Process, Addresses) {
     (process, Addresses { clients, admin })
 }
 
+/// One NATS server that does not sync its files: what these tests are about must not wait for the disk, or for an election of NATS.
+pub(crate) fn nats() -> NatsServers {
+    NatsServers::start(1, Settings { jetstream: Some("2m"), ..Settings::default() })
+}
+
 /// Three nodes behind Caddy. They have addresses of their own and one port, as containers have.
 pub(crate) struct Fleet {
     pub(crate) nodes: Vec<Node>,
@@ -111,7 +119,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Starts everything, and waits until Caddy reaches every node. `balancing` is that of the Caddyfile.
     pub(crate) async fn start(balancing: &str) -> Self {
-        let (nats, folder) = (NatsServers::start(3, Settings::default()), tempfile::tempdir().unwrap());
+        let (nats, folder) = (nats(), tempfile::tempdir().unwrap());
         let [port, admin, site] = [(); 3].map(|()| free_port());
         let hosts: Vec<Ipv4Addr> = (0..NODES).map(|number| Ipv4Addr::new(127, 0, 0, 2 + number)).collect();
         let nodes = hosts.iter().map(|host| {

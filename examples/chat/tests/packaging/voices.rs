@@ -1,29 +1,24 @@
 //! People who talk all the time, as a good client does: it comes back when its socket closes, and sends again what it has not read
 //! itself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use dog_test_support::client::{DEADLINE, handshake, within};
 use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio::time::MissedTickBehavior;
+use tokio_tungstenite::tungstenite::Message;
 
-/// The time between two messages of one person.
+use crate::entering::{Socket, enter, said};
+use crate::{PATIENCE, within};
+
+/// The shortest time between two messages of one person.
 const PACE: Duration = Duration::from_millis(20);
 /// What a server that restarts closes sockets with.
 const RESTART: u16 = 1012;
-
-/// How long somebody who was refused waits.
-const AGAIN: Duration = Duration::from_millis(100);
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// What has happened to one person so far.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +29,7 @@ pub(crate) struct Life {
     heard: BTreeMap<String, u32>,
     /// How many sockets were closed because a server restarts.
     pub(crate) ends: u32,
-    /// How often the answer to a handshake was 503.
+    /// How often a handshake was refused.
     pub(crate) refusals: u32,
     /// How many messages came.
     pub(crate) count: u32,
@@ -44,7 +39,8 @@ struct Person {
     name: String,
     entry: SocketAddr,
     cookie: Option<String>,
-    unconfirmed: VecDeque<u32>,
+    /// The last message, if it has not come back yet. So nobody talks faster than they read, however busy the machine is.
+    unconfirmed: Option<u32>,
     tell: watch::Sender<Life>,
 }
 
@@ -61,7 +57,7 @@ impl Voices {
         let begin = |number| {
             let name = format!("person-{number}");
             let (tell, life) = watch::channel(Life::default());
-            let person = Person { name: name.clone(), entry, cookie: None, unconfirmed: VecDeque::new(), tell };
+            let person = Person { name: name.clone(), entry, cookie: None, unconfirmed: None, tell };
             (name, life, tokio::spawn(person.live(stopping.clone())))
         };
         Self { lives: (0..count).map(begin).collect(), stop }
@@ -78,7 +74,7 @@ impl Voices {
             self.lives.iter().map(|(name, life, _)| (name.clone(), life.borrow().said)).collect();
         for (name, life, _) in &mut self.lives {
             let hears = |life: &Life| said.iter().all(|(name, said)| life.heard.get(name) > Some(said));
-            let waited = tokio::time::timeout(DEADLINE, life.wait_for(hears)).await.map(|life| life.is_ok());
+            let waited = tokio::time::timeout(PATIENCE, life.wait_for(hears)).await.map(|life| life.is_ok());
             assert_eq!(
                 waited,
                 Ok(true),
@@ -103,51 +99,26 @@ impl Voices {
 impl Person {
     async fn live(mut self, mut stopping: watch::Receiver<bool>) {
         while !*stopping.borrow() {
-            let socket = self.enter().await;
-            self.talk(socket, &mut stopping).await;
+            let entered = enter(self.entry, &self.name, self.cookie.as_deref()).await;
+            self.cookie = entered.cookie;
+            self.tell.send_modify(|life| life.refusals += entered.refusals);
+            self.talk(entered.socket, &mut stopping).await;
         }
-    }
-
-    /// Tries again where the answer is 503: the room may be on its way to another node. Any other refusal is a failure.
-    async fn enter(&mut self) -> Socket {
-        let (socket, response) = within("a place in the room", async {
-            loop {
-                match connect_async(self.handshake()).await {
-                    Ok(entered) => break entered,
-                    Err(Error::Http(response)) if response.status() == 503 => {}
-                    Err(error) => panic!("{} cannot enter: {error}", self.name),
-                }
-                self.tell.send_modify(|life| life.refusals += 1);
-                tokio::time::sleep(AGAIN).await;
-            }
-        })
-        .await;
-        if let Some(cookie) = response.headers().get("set-cookie") {
-            self.cookie = cookie.to_str().unwrap().split(';').next().map(str::to_owned);
-        }
-        socket
-    }
-
-    fn handshake(&self) -> Request {
-        let mut request = handshake(self.entry, &format!("/ws?u={}", self.name));
-        if let Some(cookie) = &self.cookie {
-            request.headers_mut().insert("cookie", cookie.parse().unwrap());
-        }
-        request
     }
 
     /// Returns when the socket has closed, or when everyone stops.
     async fn talk(&mut self, mut socket: Socket, stopping: &mut watch::Receiver<bool>) {
         self.tell.send_modify(|life| life.heard.clear());
-        for number in self.unconfirmed.clone() {
+        if let Some(number) = self.unconfirmed {
             // If it fails, the next read says why.
             let _ = socket.send(said(number)).await;
         }
         let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = stopping.changed() => return,
-                _ = pace.tick() => {
+                _ = pace.tick(), if self.unconfirmed.is_none() => {
                     let number = self.next();
                     let _ = socket.send(said(number)).await;
                 }
@@ -169,7 +140,7 @@ impl Person {
             life.said += 1;
             number = life.said;
         });
-        self.unconfirmed.push_back(number);
+        self.unconfirmed = Some(number);
         number
     }
 
@@ -180,7 +151,7 @@ impl Person {
         }
         let (from, number) = (message["from"].as_str().unwrap(), message["text"].as_str().unwrap().parse().unwrap());
         if from == self.name {
-            self.unconfirmed.retain(|waiting| *waiting != number);
+            self.unconfirmed.take_if(|waiting| *waiting == number);
         }
         self.tell.send_modify(|life| {
             life.count += 1;
@@ -189,8 +160,4 @@ impl Person {
             *last = number.max(*last);
         });
     }
-}
-
-fn said(number: u32) -> Message {
-    Message::text(json!({ "type": "msg", "text": number.to_string() }).to_string())
 }

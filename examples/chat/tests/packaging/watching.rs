@@ -5,14 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 
 use dog_test_support::certificates::Authority;
-use dog_test_support::client::{Client, http};
-use dog_test_support::nats::{NatsServers, Settings, free_port};
+use dog_test_support::client::http;
+use dog_test_support::nats::{NatsServers, free_port};
 use dog_test_support::process::Process;
 use dog_test_support::tls::NAME;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::fleet::Node;
+use crate::entering::enter;
+use crate::fleet::{Node, nats};
 use crate::{listens, packaged, program, until};
 
 const DASHBOARD: &str = "watching/dashboard.json";
@@ -74,7 +75,7 @@ fn nodes(nats: &NatsServers, authority: &Authority) -> [Node; 2] {
 
 #[tokio::test]
 async fn dashboard_and_alerts_name_metrics_that_exist_and_every_metric_is_shown_or_left_out_for_a_reason() {
-    let (nats, authority) = (NatsServers::start(1, Settings::default()), Authority::new());
+    let (nats, authority) = (nats(), Authority::new());
     let nodes = nodes(&nats, &authority);
     let exist = families(&nodes[1].metrics().await);
     assert!(exist.is_superset(&families(&nodes[0].metrics().await)));
@@ -157,12 +158,12 @@ impl Prometheus {
 
 #[tokio::test]
 async fn a_prometheus_that_scrapes_two_nodes_has_values_for_every_panel_and_raises_no_alarm() {
-    let (nats, authority) = (NatsServers::start(1, Settings::default()), Authority::new());
+    let (nats, authority) = (nats(), Authority::new());
     let nodes = nodes(&nats, &authority);
     let prometheus = Prometheus::start(&nodes);
     prometheus.is_ready().await;
     // The classes of objects are those in memory.
-    let _client = Client::connect(nodes[0].address(), "/ws?u=ann").await;
+    let _client = enter(nodes[0].address(), "ann", None).await;
     for query in queries() {
         until(&query, || async { prometheus.count(&query).await > 0 }).await;
     }
