@@ -1,8 +1,9 @@
 //! The part `packaging`: what the folder `packaging` has is right, and works with the real programs.
 //!
-//! - `watching`: the alert rules, by promtool.
+//! - `crates`: the crates for crates.io. `watching`: the alert rules, by promtool.
 //! - The test `packaging` of the chat: the dashboard and the rules in a real Prometheus, and nodes behind a real Caddy.
 
+mod crates;
 mod watching;
 
 use anyhow::Result;
@@ -32,9 +33,9 @@ pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
 
 /// Runs the part. One test after the other: each has servers and deadlines.
 pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
-    let rules = watching::run(workspace)?;
-    let tests = run_tests(workspace)?;
-    Ok(format!("{}; {rules}", tests.passed()))
+    let notes =
+        [watching::run(workspace)?, files::run(workspace)?, crates::run(workspace)?, run_tests(workspace)?.passed()];
+    Ok(notes.join("; "))
 }
 
 fn run_tests(workspace: &Workspace) -> Result<Count> {
