@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::reply::CommandError;
 
 /// Why a command fails. The client stays connected.
@@ -13,7 +15,7 @@ use super::reply::CommandError;
 /// assert_eq!(own.code(), 400);
 /// assert!(ErrorCode::new(100, "one of the protocol").is_none());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorCode {
     code: u32,
     message: Cow<'static, str>,
