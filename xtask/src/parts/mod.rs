@@ -5,6 +5,7 @@
 mod autobahn;
 mod browser;
 mod bundle;
+mod channels;
 mod clients;
 mod cluster;
 mod copied;

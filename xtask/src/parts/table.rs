@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::length::Length;
 use super::{
-    autobahn, browser, clients, cluster, copied, deny, door, faults, fuzz, layers, lints, packaging, sim, tests, wasm,
-    workers,
+    autobahn, browser, channels, clients, cluster, copied, deny, door, faults, fuzz, layers, lints, packaging, sim,
+    tests, wasm, workers,
 };
 use crate::workspace::Workspace;
 
@@ -92,6 +92,13 @@ pub(super) const PARTS: &[Part] = &[
         packaging::run,
     ),
     part(
+        "channels",
+        "other people's clients of the Centrifuge protocol against the channels example",
+        When::Alone,
+        channels::prepare,
+        channels::run,
+    ),
+    part(
         "cluster",
         "nodes over a real NATS: kills, pauses, network cuts, wrong clocks",
         When::Alone,
@@ -107,7 +114,7 @@ pub(super) const PARTS: &[Part] = &[
     ),
     part(
         "fuzz",
-        "random bytes into five targets, from the kept corpora on",
+        "random bytes into six targets, from the kept corpora on",
         When::BesideCluster,
         fuzz::prepare,
         fuzz::run,

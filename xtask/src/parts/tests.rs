@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 
 /// The integration tests that have a part of their own.
 pub(super) const OTHER_PARTS: &[&str] =
-    &["browser", "cluster", "conformance", "counting", "door", "faults", "packaging", "sim", "workers"];
+    &["browser", "cluster", "conformance", "counting", "door", "faults", "packaging", "sdks", "sim", "workers"];
 
 /// Those of them that are not built with the others: one is optimised, one has a feature that plants bugs.
 const BUILT_APART: &[&str] = &["faults", "sim"];
