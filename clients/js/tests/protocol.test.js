@@ -34,12 +34,18 @@ test("each code is followed: come back, come back later, or never", async (test)
   }
 });
 
-test("waits are any time up to a bound that doubles, until a connection has lasted", async (test) => {
-  // From the sixth on, each connection lasts longer than the one before.
-  let count = 0;
-  const url = await serve(test, (connection) => setTimeout(() => connection.close(1011), Math.max(0, ++count - 5) * 20));
-  const { events } = open(test, url, { random: () => 0.999, steadyAfter: 100 });
+test("waits are any time up to a bound that doubles", async (test) => {
+  const url = await serve(test, (connection) => connection.close(1011));
+  const { events } = open(test, url, { random: () => 0.999, steadyAfter: 3_600_000 });
   for (const bound of [10, 20, 40, 80, 80]) assert.equal((await events.next("lost")).wait, 0.999 * bound);
+});
+
+test("a connection that has lasted begins the waits again", async (test) => {
+  let life = 0;
+  const url = await serve(test, (connection) => setTimeout(() => connection.close(1011), life));
+  const { events } = open(test, url, { random: () => 0.999, steadyAfter: 200 });
+  await events.next("lost", ({ wait }) => wait > 10);
+  life = 1000;
   await events.next("lost", ({ wait }) => wait === 0.999 * 10);
 });
 
