@@ -40,7 +40,7 @@ pub enum Capability {
     Parking,
     /// Restarts a Group whose object has crashed.
     GroupRestart,
-    /// Keeps a Group in memory for as long as its logs there.
+    /// Keeps a log in memory, so that it ends with its Group. Elsewhere each is durable.
     LogsInMemory,
     /// Lets every object hibernate after every event, so that scenarios know when it does.
     Hibernation,

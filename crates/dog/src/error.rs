@@ -205,7 +205,6 @@ impl Error {
     }
 
     /// The topic has no log, so nothing can be published to it: [`Group::log`](crate::Group::log) says which topics have one.
-    /// Or the host keeps no log of that kind.
     pub fn is_no_log(&self) -> bool {
         self.kind == Kind::NoLog
     }

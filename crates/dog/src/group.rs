@@ -204,8 +204,8 @@ pub trait Group: Sized + 'static {
     ///
     /// The answer must depend on the topic alone: it is asked for at the first use of the topic in a life of the Group. A Group has at
     /// most 10,000 logs, and its logs take at most 64 MiB of memory. Of a [durable](Log::durable) log, a part is in memory while it is
-    /// in use: the newest 1,000 publications or 512 KiB, and its keys. On Workers there are
-    /// no logs yet: publications fail with [`Error::is_no_log`](crate::Error::is_no_log).
+    /// in use: the newest 1,000 publications or 512 KiB, and its keys. On Workers every
+    /// log is durable, with the bounds that are given here.
     ///
     /// ```
     /// # use dog::*;

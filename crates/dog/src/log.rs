@@ -77,6 +77,9 @@ impl Log {
     /// It keeps the Group in memory until its publications are too old. It is lost when the Group's life ends, because its code has
     /// panicked or its node has ended. The next publication then begins a new [epoch](crate::Position::epoch), and Replicas that
     /// have followed the log before call [`Replica::on_lost`](crate::Replica::on_lost).
+    ///
+    /// On Workers it is [`durable`](Self::durable), with the bounds of a log in memory: there a Group leaves memory when the platform
+    /// wants it to.
     pub const fn memory() -> Self {
         Self(Some(Kept { bounds: LogBounds::DEFAULT, is_durable: false }))
     }

@@ -42,16 +42,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("log_and_entries_are_written_by_a_transaction_or_neither", &[11, 18], outbox),
     ];
     let restart = [
-        scenario("log_that_ended_with_its_group_is_told_to_its_subscribers", &[9, 17], restarts),
-        scenario("log_that_is_durable_outlives_its_group", &[9, 17, 18], crash),
+        scenario("log_that_ended_with_its_group_is_told_to_its_subscribers", &[9, 17], restarts)
+            .needing(&[Capability::LogsInMemory, Capability::GroupRestart]),
+        scenario("log_that_is_durable_outlives_its_group", &[9, 17, 18], crash).needing(&[Capability::GroupRestart]),
     ];
     let asleep = [
         scenario("log_misses_nobody_that_hibernates", &[13, 17], |stage| hibernation(stage, "single")),
         scenario("log_that_is_durable_misses_nobody_that_hibernates", &[13, 17], |stage| hibernation(stage, DURABLE)),
     ];
-    let all = all.map(|scenario| scenario.needing(&[Capability::LogsInMemory]));
-    let restart = restart.map(|scenario| scenario.needing(&[Capability::LogsInMemory, Capability::GroupRestart]));
-    let asleep = asleep.map(|scenario| scenario.needing(&[Capability::LogsInMemory, Capability::Hibernation]));
+    let asleep = asleep.map(|scenario| scenario.needing(&[Capability::Hibernation]));
     all.into_iter().chain(restart).chain(asleep).collect()
 }
 

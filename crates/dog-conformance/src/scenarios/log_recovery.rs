@@ -14,18 +14,15 @@ use crate::harness::Capability;
 use crate::stage::Stage;
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    let asleep = scenario("recovery_goes_on_over_hibernation", &[13, 17], hibernation)
-        .needing(&[Capability::LogsInMemory, Capability::Hibernation]);
-    [
+    let asleep =
+        scenario("recovery_goes_on_over_hibernation", &[13, 17], hibernation).needing(&[Capability::Hibernation]);
+    vec![
         scenario("recovery_goes_on_where_a_client_was", &[17], where_it_was),
         scenario("recovery_says_why_it_is_not_possible", &[17], reasons),
         scenario("recovery_misses_nothing_in_a_storm", &[17], storm),
         scenario("recovery_serves_many_at_once", &[17], many),
+        asleep,
     ]
-    .map(|scenario| scenario.needing(&[Capability::LogsInMemory]))
-    .into_iter()
-    .chain([asleep])
-    .collect()
 }
 
 fn at(position: &Position, offset: u64) -> Position {

@@ -1,5 +1,4 @@
-//! Promises 12 and 18: what cannot be published is a typed error on every host, also where it keeps no log in memory, and nothing of
-//! it is kept.
+//! Promises 12 and 18: what cannot be published is a typed error on every host, and nothing of it is kept.
 
 use dog::{MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM};
 

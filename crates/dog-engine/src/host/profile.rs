@@ -23,7 +23,8 @@ pub struct HostProfile {
     pub streams: StreamLimits,
     /// The longest time in which a graceful shutdown closes the sockets.
     pub drains_within: Duration,
-    /// Whether a Group stays in memory for as long as it keeps something there. If not, it cannot keep a log in memory.
+    /// Whether a Group stays in memory for as long as it keeps something there. If not, it cannot keep a log in memory: all are
+    /// durable.
     pub keeps_groups_in_memory: bool,
 }
 

@@ -22,7 +22,7 @@ const LACKS: [Lack; 7] = [
         capability: Capability::PeerAddress,
         reason: "Cloudflare's front puts it into a header, and workerd alone does not",
     },
-    Lack { capability: Capability::LogsInMemory, reason: "a Group leaves memory when the platform wants it to" },
+    Lack { capability: Capability::LogsInMemory, reason: "every log is durable there" },
     Lack { capability: Capability::Backpressure, reason: "the runtime reads on while a handler runs" },
 ];
 

@@ -174,8 +174,7 @@ macro_rules! log_verbs {
         ///
         /// # Errors
         /// Nothing is published in these cases:
-        /// - [`Error::is_no_log`](crate::Error::is_no_log): [`Group::log`](crate::Group::log) keeps no log of the topic, or
-        ///   the host keeps no logs.
+        /// - [`Error::is_no_log`](crate::Error::is_no_log): [`Group::log`](crate::Group::log) keeps no log of the topic.
         /// - [`Error::is_invalid_topic`](crate::Error::is_invalid_topic): there can be no such topic.
         /// - [`Error::is_too_large`](crate::Error::is_too_large): the message has more than 256 KiB, the metadata more than
         ///   4 KiB, or the key more than 256 bytes.

@@ -30,10 +30,8 @@ pub(super) fn begin_log<G: Publishes>(
         return Err(Error::new(Kind::NoLog, text));
     };
     let host = group.core().host();
-    if !host.profile().keeps_groups_in_memory {
-        return Err(Error::new(Kind::NoLog, "this host keeps no logs, and Group::log asks for one: use a broadcast"));
-    }
-    if log.is_durable() {
+    // Where a Group may leave memory at any time, a log in memory would end with it.
+    if log.is_durable() || !host.profile().keeps_groups_in_memory {
         return Ok(Some(bounds));
     }
     logs.borrow_mut().begin(topic, bounds, new_epoch(&**host))?;
