@@ -86,7 +86,7 @@ pub(super) const PARTS: &[Part] = &[
     ),
     part(
         "packaging",
-        "dashboard, alerts and Caddyfile, with the real programs",
+        "dashboard, alerts, Caddyfile, chart, units and crates, with the real programs",
         When::Alone,
         packaging::prepare,
         packaging::run,
