@@ -33,8 +33,9 @@ pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
 }
 
 /// Runs the part. One test after the other: each has servers and nodes of its own, and deadlines.
-pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
+pub(super) fn run(workspace: &Workspace, length: Length) -> Result<String> {
     let step = workspace.cargo_test().args(TEST).args(["--", "--show-output", "--test-threads=1"]);
+    let step = step.env("DOG_NATS_KILLS", length.choose("2", "20"));
     let step = step.env(PROGRAM, &nats_server(workspace)?).env("RUST_BACKTRACE", "0");
     let output = step.run_and_keep()?;
     println!();

@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dog::{
-    Alarm, App, ClientId, Context, Dog, Group, GroupContext, Limit, List, Message, Replica, ReplicaId, Request,
-    Response, Result, Socket, To,
+    Alarm, App, ClientId, Context, Dog, Group, GroupContext, HistoryOrder, Limit, List, Log, Message, NewPublication,
+    Position, Publication, ROOM, Replica, ReplicaId, Request, Response, Result, Socket, To,
 };
+use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::client::{Client, History};
 use crate::record::{Life, Sent};
@@ -18,6 +19,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The number of seats of one Replica.
 pub(crate) const LIMIT: u32 = 20;
+
+/// The topic with a durable log. That of the room is in memory.
+pub(crate) const DURABLE: &str = "durable";
 
 pub(crate) struct Rooms;
 
@@ -45,6 +49,15 @@ impl Group for Hall {
 
     fn limit(&self) -> Limit {
         Limit::new(LIMIT)
+    }
+
+    fn log(&self, topic: &str) -> Log {
+        let log = match topic {
+            ROOM => Log::memory(),
+            DURABLE => Log::durable(),
+            _ => Log::none(),
+        };
+        log.publications(100_000).bytes(16 * 1024 * 1024)
     }
 
     /// Sends all clients to one fixed Replica. A client whose name begins with "wide" may use any Replica.
@@ -80,10 +93,17 @@ impl Replica for Room {
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        Ok(cx.connect(request))
+        let since = dog::query_param(&request, "since");
+        match dog::query_param(&request, "topic") {
+            Some(topic) => Ok(cx.connect_with(request, &Follower { topic, since })?),
+            None => Ok(cx.connect(request)),
+        }
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        if let Some(follower) = socket.attachment()? {
+            return follow(socket, follower).await;
+        }
         self.answer(cx, socket, &format!("at {}", cx.sockets().count()))
     }
 
@@ -96,7 +116,8 @@ impl Replica for Room {
     }
 
     /// Executes a command. `put N` stores a number. `all` answers with the stored numbers, `count` with the number of
-    /// sockets in the cluster, and `clock` with the wall clock in milliseconds since 1970. `alarm N` sets an alarm in N
+    /// sockets in the cluster, `log` with what was published to
+    /// its topic, and `clock` with the wall clock in milliseconds since 1970. `alarm N` sets an alarm in N
     /// milliseconds. `nap N` waits for N seconds. A text that begins with `filler` is ignored. The commands of
     /// [`registers`] read and change the registers. Any other text is broadcast to everyone.
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
@@ -117,6 +138,15 @@ impl Replica for Room {
         if let Some(seconds) = text.strip_prefix("nap ") {
             tokio::time::sleep(Duration::from_secs(seconds.parse().unwrap_or_default())).await;
             return Ok(());
+        }
+        if let Some(text) = text.strip_prefix("publish ") {
+            // Clients of other tests follow no topic.
+            let Some(topic) = topic(socket)? else { return Ok(()) };
+            return Ok(socket.send(publish(cx, &topic, text).await)?);
+        }
+        if text == "log" {
+            let Some(topic) = topic(socket)? else { return Ok(()) };
+            return Ok(socket.send(format!("log\n{}", log(cx, &topic).await?))?);
         }
         if text.starts_with("filler") {
             return Ok(());
@@ -139,6 +169,60 @@ impl Replica for Room {
             return self.answer(cx, socket, &answer.to_string());
         }
         Ok(socket.broadcast(self.sign(cx, false, text), To::Everyone)?)
+    }
+}
+
+/// What a socket says that follows a topic.
+#[derive(Serialize, Deserialize)]
+struct Follower {
+    topic: String,
+    /// The position after which it goes on.
+    since: Option<String>,
+}
+
+/// The topic of a socket that is open.
+fn topic(socket: &Socket) -> Result<Option<String>> {
+    Ok(socket.attachment::<Follower>()?.map(|follower| follower.topic))
+}
+
+/// Subscribes a socket to its topic. It is told whether it gets all that it has missed.
+async fn follow(socket: &Socket, Follower { topic, since }: Follower) -> Result {
+    if let Some(since) = since {
+        match socket.resume(&topic, &since.parse::<Position>()?).await? {
+            Ok(_) => return Ok(socket.send("resumed")?),
+            Err(reason) => socket.send(format!("lost: {reason}"))?,
+        }
+    }
+    if topic != ROOM {
+        socket.subscribe(&topic).await?;
+    }
+    Ok(socket.send("subscribed")?)
+}
+
+/// Publishes a text under a key of its own. Returns the position, or says that it is not known.
+async fn publish(cx: &Context<Room>, topic: &str, text: &str) -> String {
+    let publication = NewPublication::new(format!("publication {text}")).key(text.to_owned());
+    match cx.publish(topic, publication).await {
+        Ok(position) => format!("published {text} {position}"),
+        Err(error) => format!("unknown {text}: {error}"),
+    }
+}
+
+/// The whole log of a topic, one publication per line.
+async fn log(cx: &Context<Room>, topic: &str) -> Result<String> {
+    let (mut lines, mut since) = (Vec::new(), None);
+    loop {
+        let page = cx.history(topic, since.as_ref(), HistoryOrder::OldestFirst, 1000).await?;
+        let epoch = page.head.epoch();
+        let line = |one: &Publication| {
+            let text = one.message.as_text().and_then(|text| text.strip_prefix("publication "));
+            format!("{epoch}:{} {}", one.offset, text.unwrap_or_default())
+        };
+        lines.extend(page.publications.iter().map(line));
+        since = page.last();
+        if !page.more {
+            return Ok(lines.join("\n"));
+        }
     }
 }
 

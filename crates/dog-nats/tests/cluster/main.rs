@@ -21,6 +21,8 @@ mod join_errors;
 mod leases;
 mod linearizability;
 mod network;
+mod power;
+mod publications;
 mod record;
 mod registers;
 mod release;
