@@ -40,6 +40,20 @@ async fn a_silent_client_is_pinged_and_one_that_does_not_answer_is_ended() {
     running.shutdown().await;
 }
 
+/// Also what is attached to a socket whose connection breaks is there in its last handler.
+#[tokio::test]
+async fn a_connection_that_breaks_ends_its_socket_with_its_attachment() {
+    let (running, journal) = start(|server| server).await;
+    let (mut client, _) = connect(&running, "broken", "r").await;
+    say(&mut client, "attach").await;
+    journal.sees("attached broken").await;
+    socket2::SockRef::from(client.get_ref().get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    journal.sees("error broken lost").await;
+    journal.sees("attached to broken kept").await;
+    running.shutdown().await;
+}
+
 #[tokio::test]
 async fn one_that_does_not_read_is_closed_and_costs_the_others_nothing() {
     let (running, journal) = start(|server| server.max_outbox(256 * 1024)).await;

@@ -5,7 +5,7 @@ mod deliver;
 mod drained;
 mod write;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -63,6 +63,8 @@ pub(crate) struct Connections {
     awaited: Awaited,
     /// Sockets that have ended by themselves. Their Replicas are told at the end of the turn.
     pub(crate) ended: VecDeque<(SocketId, Rc<dyn ReplicaObject>, End)>,
+    /// What is attached to those sockets. Their connections may be gone before their Replicas are told.
+    last_attachments: HashMap<SocketId, Bytes>,
 }
 
 /// Called before something is written in the middle of a turn. It first sends the messages that are queued for other
@@ -111,6 +113,7 @@ impl Connections {
             dropped: Vec::new(),
             awaited: Awaited::default(),
             ended: VecDeque::new(),
+            last_attachments: HashMap::new(),
         }
     }
 
@@ -248,19 +251,36 @@ impl Connections {
                 self.arena.clear_unbegun(&mut connection.outbox);
             }
             let end = End::Error(SocketError::new(kind, Close::new(code, reason)));
-            self.ended.extend(replica.map(|replica| (socket, replica, end)));
+            if let Some(replica) = replica {
+                self.note_end(socket, replica, end);
+            }
             self.close_and_finish(socket, code, reason);
         }
     }
 
     /// Removes a connection that is broken. If its socket was open, its Replica is told that it was lost.
     pub(crate) fn lose(&mut self, socket: SocketId) {
-        if let Some(mut connection) = self.remove(socket)
+        if let Some(connection) = self.get(socket)
             && let (Phase::Open, Some(replica)) = (connection.phase, connection.replica.take())
         {
             let close = Close::new(CloseCode::ABNORMAL, "");
-            self.ended.push_back((socket, replica, End::Error(SocketError::new(SocketErrorKind::Lost, close))));
+            self.note_end(socket, replica, End::Error(SocketError::new(SocketErrorKind::Lost, close)));
         }
+        self.remove(socket);
+    }
+
+    /// The socket of a connection has ended by itself: its Replica is told at the end of the turn. Until then the Replica finds
+    /// what is attached to it.
+    pub(crate) fn note_end(&mut self, socket: SocketId, replica: Rc<dyn ReplicaObject>, end: End) {
+        if let Some(attachment) = self.attachment(socket) {
+            self.last_attachments.insert(socket, attachment);
+        }
+        self.ended.push_back((socket, replica, end));
+    }
+
+    /// Its Replica was told.
+    pub(crate) fn forget_end(&mut self, socket: SocketId) {
+        self.last_attachments.remove(&socket);
     }
 
     /// Removes a connection.
@@ -317,12 +337,22 @@ impl Connections {
     }
 
     pub(crate) fn attachment(&mut self, socket: SocketId) -> Option<Bytes> {
+        if !self.last_attachments.is_empty()
+            && let Some(last) = self.last_attachments.get(&socket)
+        {
+            return Some(last.clone());
+        }
         self.get(socket)?.attachment.as_deref().cloned()
     }
 
     pub(crate) fn set_attachment(&mut self, socket: SocketId, attachment: Bytes) {
+        if let Some(last) = self.last_attachments.get_mut(&socket) {
+            last.clone_from(&attachment);
+        }
         if let Some(connection) = self.get(socket) {
             connection.attachment = Some(Box::new(attachment));
+        } else if self.ended.iter().any(|(ended, ..)| *ended == socket) {
+            self.last_attachments.insert(socket, attachment);
         }
     }
 

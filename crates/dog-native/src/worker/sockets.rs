@@ -196,6 +196,11 @@ impl Sockets {
         self.connections.borrow_mut().ended.pop_front()
     }
 
+    /// The Replica of a socket that has ended was told.
+    pub(super) fn forget_ended(&self, socket: SocketId) {
+        self.connections.borrow_mut().forget_end(socket);
+    }
+
     pub(super) fn any_ended(&self) -> bool {
         !self.connections.borrow().ended.is_empty()
     }
@@ -353,7 +358,7 @@ impl Sockets {
         };
         if let Some(replica) = connection.replica.take() {
             let close = Close::new(CloseCode::RESTARTING, "");
-            connections.ended.push_back((socket, replica, End::Close(close)));
+            connections.note_end(socket, replica, End::Close(close));
         }
         connections.close(socket, CloseCode::RESTARTING, "the server restarts");
     }

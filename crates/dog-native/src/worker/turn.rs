@@ -279,6 +279,7 @@ impl Worker {
         let any = ended.is_some() || resumed.is_some() || mail.is_some();
         if let Some((socket, replica, end)) = ended {
             replica.closed(socket, end);
+            self.sockets.forget_ended(socket);
         }
         if let Some(socket) = resumed {
             self.sockets.resumes(socket, &**self);

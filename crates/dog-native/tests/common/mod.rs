@@ -170,6 +170,11 @@ impl Replica for Room {
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
         match message.as_text() {
             Some("panic") => panic!("the Replica was told to"),
+            Some("attach") => {
+                socket.set_attachment(&"kept")?;
+                self.journal.note(format!("attached {}", socket.client()));
+                Ok(())
+            }
             Some("task") => {
                 drop(cx.spawn(pending::<()>())?);
                 Ok(())
@@ -224,6 +229,9 @@ impl Replica for Room {
             _ => "other",
         };
         self.journal.note(format!("error {} {kind}", socket.client()));
+        if let Some(attachment) = socket.attachment::<String>()? {
+            self.journal.note(format!("attached to {} {attachment}", socket.client()));
+        }
         Ok(())
     }
 }

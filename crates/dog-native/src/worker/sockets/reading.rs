@@ -316,7 +316,7 @@ impl Sockets {
         let Some(connection) = connections.get(socket) else { return };
         if connection.phase == Phase::Open {
             if let Some(replica) = connection.replica.take() {
-                connections.ended.push_back((socket, replica, End::Close(Close::new(code, reason))));
+                connections.note_end(socket, replica, End::Close(Close::new(code, reason)));
             }
             connections.close_and_finish(socket, code, "");
         } else {
