@@ -84,6 +84,11 @@ impl GroupPresence {
         self.owners.uncounted()
     }
 
+    /// Whether a Replica has open connections, as far as is known.
+    pub fn has_connections(&self, replica: ReplicaId) -> bool {
+        self.owners.has_connections(replica)
+    }
+
     /// Takes a Replica's report.
     pub fn report(&mut self, report: PresenceReport, now: Timestamp) -> PresenceReportAnswer {
         PresenceReportAnswer { life: self.life, verdict: self.take(report, now) }

@@ -65,6 +65,11 @@ impl Owners {
         self.all.get(&replica).is_some_and(|owner| owner.is_counted)
     }
 
+    /// Whether a Replica has open connections, as far as is known.
+    pub(super) fn has_connections(&self, replica: ReplicaId) -> bool {
+        self.all.get(&replica).is_some_and(|owner| !owner.open.is_empty())
+    }
+
     /// The life of a Replica that was heard last.
     pub(super) fn epoch(&self, replica: ReplicaId) -> Epoch {
         self.all.get(&replica).map(|owner| owner.epoch).unwrap_or_default()

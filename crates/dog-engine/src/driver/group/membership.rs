@@ -232,6 +232,9 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
         let to_ask = books.borrow_mut().to_ask(self.host().now());
         self.store_later(&books, &parked);
         to_ask.into_iter().for_each(|replica| self.count_member(&books, replica));
+        if let Some(this) = self.this.upgrade() {
+            parked.iter().for_each(|replica| presence::check_parked(&this, *replica));
+        }
         if !parked.is_empty() {
             if self.host().profile().reads_other_objects {
                 // Before the view is sent: a Replica that receives it asks which siblings are parked.

@@ -2,6 +2,7 @@
 //! changes to the Replicas that follow and to the Group's own code. All decisions are in [`presence`](crate::presence).
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(2);
 /// How much longer than the shutdown itself a client stays whose server shuts down.
 const AFTER_SHUTDOWN: Duration = Duration::from_secs(10);
 
+/// How long a Replica has to answer that is asked for its connections, before it is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// The most callers that wait until it is known who is there.
 const MOST_WAITING: usize = 1000;
 
@@ -49,6 +53,8 @@ struct State {
     presence: GroupPresence,
     feature: Presences,
     stage: Stage,
+    /// The Replicas that are asked because their connections may have ended.
+    doubted: BTreeSet<ReplicaId>,
     waiting: Vec<(GroupVerb, Reply<GroupAnswer>)>,
 }
 
@@ -125,7 +131,7 @@ pub(super) fn begin<G: Attends>(group: &Rc<G>, policy: &Policy) {
         return;
     }
     let presence = GroupPresence::new(group.core().epoch(), settings);
-    let state = State { presence, feature, stage: Stage::Counts, waiting: Vec::new() };
+    let state = State { presence, feature, stage: Stage::Counts, doubted: BTreeSet::new(), waiting: Vec::new() };
     group.presence().state.replace(Some(state));
     let (host, weak) = (Rc::clone(host), Rc::downgrade(group));
     group.core().host().spawn(Box::pin(async move {
@@ -259,9 +265,43 @@ fn schedule<G: Attends>(group: &Rc<G>) {
     });
 }
 
+/// A Replica is parked or has reported its connections. It reports its seats apart from them, and may crash between the two
+/// reports. If it is empty by the one and has connections by the other, it is asked until both agree: if that life is over, the
+/// next one says so.
+pub(super) fn check_parked<G: Attends>(group: &Rc<G>, replica: ReplicaId) {
+    let begins =
+        is_in_doubt(&**group, replica) && group.presence().with(|state| state.doubted.insert(replica)) == Some(true);
+    if !begins {
+        return;
+    }
+    let (host, weak) = (Rc::clone(group.core().host()), Rc::downgrade(group));
+    group.core().host().spawn(Box::pin(async move {
+        while let Some(group) = weak.upgrade().filter(|group| !group.core().life().has_ended()) {
+            let Some(books) = group.books().filter(|_| is_in_doubt(&*group, replica)) else {
+                group.presence().with(|state| state.doubted.remove(&replica));
+                return;
+            };
+            group.count(&books, replica);
+            drop((books, group));
+            host.sleep(ASK_AGAIN).await;
+        }
+    }));
+}
+
+/// Whether a Replica has connections, although nobody is seated there as far as the books know.
+fn is_in_doubt<G: Attends>(group: &G, replica: ReplicaId) -> bool {
+    let Some(books) = group.books() else { return false };
+    let is_parked = matches!(books.borrow().state(replica), None | Some(MemberState::Parked));
+    is_parked && group.presence().with(|state| state.presence.has_connections(replica)) == Some(true)
+}
+
 /// Answers a Replica.
 pub(super) fn call<G: Attends>(group: &Rc<G>, call: PresenceCall, reply: Reply<GroupAnswer>) {
     let now = group.core().host().now();
+    let reporter = match &call {
+        PresenceCall::Report(report) => Some(report.replica),
+        PresenceCall::Question(_) => None,
+    };
     let answer = group.presence().with(|state| {
         let answer = match call {
             PresenceCall::Report(report) => PresenceReply::Reported(state.presence.report(report, now)),
@@ -270,6 +310,7 @@ pub(super) fn call<G: Attends>(group: &Rc<G>, call: PresenceCall, reply: Reply<G
         GroupAnswer::Presence(answer, state.feature)
     });
     reply.send(answer.ok_or_else(no_presence));
+    reporter.into_iter().for_each(|replica| check_parked(group, replica));
     members_were_counted(group);
     schedule(group);
 }
