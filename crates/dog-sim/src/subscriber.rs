@@ -12,8 +12,8 @@ pub(crate) struct Subscriber {
     last: Option<Place>,
     /// When it was last told that publications are lost.
     told: Option<Timestamp>,
-    /// Whether it was told of a loss that has not shown yet.
-    expects_loss: bool,
+    /// Of how many losses it was told that have not shown yet: a slow client is told of several.
+    losses_told: u32,
     /// Since when it has to be told of a loss that has shown, and what that is.
     owed: Option<(Timestamp, String)>,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     /// The subscription begins at this moment.
     pub(crate) fn new(since: u64) -> Self {
-        Self { since, last: None, told: None, expects_loss: false, owed: None }
+        Self { since, last: None, told: None, losses_told: 0, owed: None }
     }
 
     /// The moment at which the subscription began.
@@ -65,7 +65,9 @@ impl Subscriber {
 
     /// A loss shows: it was told of it, or has to be soon.
     fn misses(&mut self, what: String, now: Timestamp) {
-        if !std::mem::take(&mut self.expects_loss) && self.owed.is_none() {
+        if self.losses_told > 0 {
+            self.losses_told -= 1;
+        } else if self.owed.is_none() {
             self.owed = Some((now, what));
         }
     }
@@ -73,7 +75,9 @@ impl Subscriber {
     /// It is told that publications are lost.
     pub(crate) fn is_told(&mut self, now: Timestamp) {
         self.told = Some(now);
-        self.expects_loss = self.owed.take().is_none();
+        if self.owed.take().is_none() {
+            self.losses_told += 1;
+        }
     }
 
     /// The loss that it should have been told of before `before`.
@@ -129,6 +133,12 @@ mod tests {
         assert!(before.untold(LATER).is_none());
         before.receives(&[((0, 11), DUE)], NOW).unwrap();
         assert!(before.untold(LATER).is_some(), "once per loss");
+        let mut twice = subscriber(&[(0, 4)]);
+        twice.is_told(NOW);
+        twice.is_told(NOW);
+        twice.receives(&[((1, 1), DUE)], NOW).unwrap();
+        twice.receives(&[((2, 1), DUE)], NOW).unwrap();
+        assert!(twice.untold(LATER).is_none());
     }
 
     #[test]
