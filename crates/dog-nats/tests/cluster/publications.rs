@@ -214,16 +214,16 @@ fn positions(clients: &[Seen], log: &[(Position, String)]) -> BTreeMap<String, P
 /// Each view is a run of one log, without gap and double, and begins where the client was. A socket that is told of a loss (1013)
 /// may show another run before.
 fn check_view(view: &View, positions: &BTreeMap<String, Position>) {
-    let mut last = view.since.as_ref().map(|since| (0, since));
+    let mut last = view.since.as_ref().map(|since| (0_usize, since));
     for (number, text) in (1..).zip(&view.texts) {
         let Some(at) = positions.get(text) else { continue };
         if let Some((before, position)) = last {
-            let apart: u64 = number - before;
+            let apart = (number - before) as u64;
             let follows = position.epoch() == at.epoch() && position.offset() + apart == at.offset();
             assert!(
                 follows || view.code == Some(1013),
                 "{text} at {at} comes {apart} after {position}: {:?}",
-                &view.texts[before as usize..number as usize]
+                &view.texts[before..number]
             );
         }
         last = Some((number, at));
