@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dog::http::{Method, StatusCode};
 use dog::{
-    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
-    Socket, To, query_param, text_response,
+    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, MessageRate, Policy, Replica,
+    Request, Response, Result, Socket, To, query_param, text_response,
 };
 use dog_door::{Expiry, Gate, Revocation, RevocationList, Revocations, TokenKey, TokenSource, Verifier};
 use dog_native::Server;
@@ -46,12 +46,24 @@ fn verifier() -> Verifier {
     Verifier::new(TokenKey::es256_pem(PUBLIC).unwrap()).issuer("us").audience("room")
 }
 
+/// What one client may do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PerClient {
+    pub(crate) rate: Option<MessageRate>,
+    pub(crate) seats: Option<u32>,
+}
+
+fn per_client(env: &Env) -> PerClient {
+    env.get().copied().unwrap_or_default()
+}
+
 /// A server that follows its list. It runs when it is started.
-pub(crate) fn server() -> Server<Door> {
+pub(crate) fn server(limits: PerClient) -> Server<Door> {
     let known = Revocations::new();
     let sources = [TokenSource::Query("token".into()), TokenSource::Cookie("token".into())];
     let gate: Gate = Gate::new(verifier(), sources).revocations(known.clone());
-    let server = Server::new(Door).env(Env::new().with(known.clone()).with(gate)).workers(2).bind("127.0.0.1:0");
+    let server =
+        Server::new(Door).env(Env::new().with(known.clone()).with(gate).with(limits)).workers(2).bind("127.0.0.1:0");
     let handle = server.handle();
     tokio::spawn(async move {
         let list = handle.group::<RevocationList>("all");
@@ -83,7 +95,7 @@ impl App for Door {
     }
 }
 
-pub(crate) struct Lobby;
+pub(crate) struct Lobby(PerClient);
 
 impl Group for Lobby {
     type Replica = Room;
@@ -91,8 +103,12 @@ impl Group for Lobby {
     type Reply = ();
     const NAME: &'static str = "lobby";
 
-    async fn activate(_: &GroupContext) -> Result<Self> {
-        Ok(Self)
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        Ok(Self(per_client(cx.env())))
+    }
+
+    fn policy(&self) -> Policy {
+        Policy { max_seats_per_client: self.0.seats, ..Policy::default() }
     }
 
     fn limit(&self) -> Limit {
@@ -106,6 +122,10 @@ impl Replica for Room {
     type Group = Lobby;
     type Gossip = ();
     type Answer = ();
+
+    fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
+        per_client(cx.env()).rate
+    }
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         let known = cx.env().get::<Revocations>().ok_or_else(|| Failure::new("no copy"))?;

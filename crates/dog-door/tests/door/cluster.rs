@@ -5,11 +5,11 @@ use dog_nats::Nats;
 use dog_test_support::client::{Client, handshake, http, within};
 use dog_test_support::nats::{NatsServers, Settings};
 
-use crate::app::{self, path, token};
+use crate::app::{self, PerClient, path, token};
 use crate::tokens::is_told_not_to_come_back;
 
 async fn node(servers: &NatsServers) -> Running {
-    app::server().cluster(Nats::connect(servers.url())).start().await.expect("the node starts")
+    app::server(PerClient::default()).cluster(Nats::connect(servers.url())).start().await.expect("the node starts")
 }
 
 /// The status of the refusal, once the node knows what was revoked.

@@ -1,15 +1,19 @@
 //! Floods: of messages, handshakes, rooms, identities, and addresses of one network.
 
+use std::pin::pin;
+use std::time::Instant;
+
 use dog_test_support::client::{Client, handshake, within};
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select};
 use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::{path, token};
-use crate::served::{PER_ADDRESS, Served};
+use crate::served::{PER_ADDRESS, PER_CLIENT, RATE, Served};
+use crate::steady::NOISE;
 
 /// The most that one connection may take that has a request in progress: its head, and what the kernel hands over at once.
 const CONNECTION: usize = 64 * 1024;
@@ -32,6 +36,56 @@ async fn a_flood_of_messages_costs_its_own_room_only() {
     // What waits for one socket at most, and what was read of it.
     served.weigh(before, 2 * 1024 * 1024, "10,000 messages of one client");
     steady.end("a flood of messages").await;
+    served.end();
+}
+
+#[tokio::test]
+async fn a_flood_of_messages_in_a_room_with_a_rate_is_heard_at_that_rate() {
+    const PER_SECOND: u64 = 50;
+    let served = Served::start(&[(RATE, &PER_SECOND.to_string())]).await;
+    let (steady, before) = (served.steady().await, served.resident());
+    let began = Instant::now();
+    let path = format!("{}&room=steady", path(&token("flooder", "f")));
+    let mut flooder = Client::open(handshake(served.address, &path)).await.expect("a valid token");
+    // It goes on until it is not read any more, and longer.
+    let flood = async {
+        loop {
+            flooder.send_raw(Message::text(format!("{NOISE}{}", "x".repeat(1000)))).await;
+        }
+    };
+    let enough = async {
+        while steady.noise() < 2 * PER_SECOND {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("what the rate allows", select(pin!(flood), pin!(enough))).await;
+    served.weigh(before, 2 * 1024 * 1024, "a flood over the rate of its socket");
+    let (heard, time) = (steady.noise(), began.elapsed());
+    // A burst of one second, and the rate since then.
+    let allowed = PER_SECOND + (time.as_secs_f64() * PER_SECOND as f64) as u64 + 1;
+    println!(
+        "door: a flood over the rate of its socket: others heard {heard} messages in {time:?}, {allowed} is the bound"
+    );
+    assert!(heard <= allowed, "{heard} messages in {time:?}");
+    steady.end("a flood over the rate of its socket").await;
+    served.end();
+}
+
+#[tokio::test]
+async fn a_client_that_opens_one_socket_after_the_other_gets_no_more_than_it_may_have() {
+    const MOST: usize = 20;
+    let served = Served::start(&[(PER_CLIENT, &MOST.to_string())]).await;
+    let (steady, before) = (served.steady().await, served.resident());
+    let greedy = token("greedy", "g");
+    let open = || Client::open(handshake(served.address, &path(&greedy)));
+    let all = join_all((0..10 * MOST).map(|_| open())).await;
+    let (sockets, refused): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
+    assert_eq!(sockets.len(), MOST);
+    assert!(refused.iter().all(|refused| refused.as_ref().err() == Some(&429)), "they are told to wait");
+    drop(served.enter(&token("modest", "m")).await);
+    served.weigh(before, MOST * CONNECTION, "200 sockets that one client wants");
+    steady.end("a client that wants 200 sockets").await;
+    drop(sockets);
     served.end();
 }
 

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use dog::MessageRate;
 use dog_test_support::client::{Client, DEADLINE, handshake, http, within};
 use dog_test_support::process::Process;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 
-use crate::app::{self, path, token};
+use crate::app::{self, PerClient, path, token};
 use crate::steady::Steady;
 
 /// The folder of the data.
@@ -19,6 +20,10 @@ pub(crate) const DATA: &str = "DOG_TEST_DATA";
 pub(crate) const TLS: &str = "DOG_TEST_TLS";
 /// How many connections one address may have.
 pub(crate) const PER_ADDRESS: &str = "DOG_TEST_PER_ADDRESS";
+/// How many messages one socket may send per second.
+pub(crate) const RATE: &str = "DOG_TEST_RATE";
+/// How many seats one client may have.
+pub(crate) const PER_CLIENT: &str = "DOG_TEST_PER_CLIENT";
 /// How long a handshake may take, in seconds.
 pub(crate) const HANDSHAKE: &str = "DOG_TEST_HANDSHAKE";
 
@@ -33,7 +38,11 @@ pub(crate) async fn run() {
     let Ok(settings) = std::env::var("DOG_TEST_CHILD") else { return };
     assert_eq!(settings, "door");
     let setting = |name: &str| std::env::var(name).ok();
-    let mut server = app::server().trusted_proxies(["127.0.0.2/32".parse().unwrap()]);
+    let limits = PerClient {
+        rate: setting(RATE).map(|messages| MessageRate::per_second(messages.parse().unwrap())),
+        seats: setting(PER_CLIENT).map(|seats| seats.parse().unwrap()),
+    };
+    let mut server = app::server(limits).trusted_proxies(["127.0.0.2/32".parse().unwrap()]);
     if let Some(folder) = setting(DATA) {
         server = server.data(folder);
     }
