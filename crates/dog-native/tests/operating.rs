@@ -60,6 +60,29 @@ async fn until<T, F: Future<Output = T>>(what: &str, ask: impl Fn() -> F, right:
 }
 
 #[tokio::test]
+async fn what_is_over_the_rate_of_a_socket_is_counted() {
+    let (running, _) = start(|server| server.admin("127.0.0.1:0")).await;
+    let admin = running.admin_addr().unwrap();
+    let mut clients = Vec::new();
+    for room in ["delay", "drop", "close"] {
+        let (mut client, _) = connect(&running, "ann", room).await;
+        for _ in 0..4 {
+            say(&mut client, &"x".repeat(1000)).await;
+        }
+        for _ in 0..2 {
+            assert_eq!(next(&mut client).await.len(), 1000, "{room}");
+        }
+        clients.push(client);
+    }
+    assert_eq!(close_code(&mut clients[2]).await, 1008);
+    let dropped = |metrics: &BTreeMap<String, f64>| metrics["dog_messages_over_rate_dropped_total"] == 2.0;
+    let counted = until("the messages", || whole_metrics(admin), dropped).await;
+    assert_eq!(counted["dog_messages_delayed_total"], 1.0, "the last one waits behind it");
+    assert_eq!(counted["dog_sockets_over_rate_total"], 1.0);
+    running.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_sockets_do_is_counted() {
     let (running, journal) = start(|server| server.admin("127.0.0.1:0").max_outbox(256 * 1024)).await;
     let admin = running.admin_addr().unwrap();

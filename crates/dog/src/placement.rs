@@ -47,7 +47,15 @@ pub struct Policy {
     /// How many seats one client may have in the Group, on all Replicas and nodes together: sockets, event streams, requests in
     /// progress, and seats that are reserved for it. Identifying it once more fails with
     /// [`Error::is_too_many_seats`](crate::Error::is_too_many_seats), which answers 429; no Replica hears of it. Default `None`: any
-    /// number. It does not refuse [`Socket::assign`](crate::Socket::assign), but the sockets that were assigned count.
+    /// number. It does not refuse [`Socket::assign`](crate::Socket::assign), but the sockets that were assigned count. When the Group
+    /// begins another life, it counts the seats first, but does not know the tickets that it gave before: for `ticket_lifetime`, a
+    /// client may get as many seats more.
+    ///
+    /// ```
+    /// // A fifth tab of one user is refused.
+    /// let policy = dog::Policy { max_seats_per_client: Some(4), ..dog::Policy::default() };
+    /// # assert_eq!(policy.sticky_for.as_secs(), 60);
+    /// ```
     pub max_seats_per_client: Option<u32>,
     /// How long a seat stays reserved for a client that has not come yet. Default 10 s.
     pub ticket_lifetime: Duration,

@@ -6,11 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dog::{
-    ClientId, CloseCode, Failure, GroupContext, GroupId, Limit, Log, Placement, Policy, Presence, ROOM, ReplicaId,
-    Result,
+    ClientId, CloseCode, Failure, GroupContext, GroupId, Limit, Log, MessageRate, OverRate, Placement, Policy,
+    Presence, ROOM, ReplicaId, Result,
 };
 
-use super::protocol::{BOUND, BOUND_THERE, FAR, LOGGED, PLACED, SHORT, TOGETHER, UNPLACEABLE, UNWAKEABLE};
+use super::protocol::{
+    BOUND, BOUND_THERE, CUT_OFF, DELAYED, DROPPED, FAR, HELD, LOGGED, PLACED, SHORT, TOGETHER, UNPLACEABLE, UNWAKEABLE,
+};
 
 /// What differs between the classes of Groups.
 pub trait TestClass: 'static {
@@ -46,6 +48,12 @@ pub trait TestClass: 'static {
     fn clusterize(cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
         let _ = client;
         Ok(cx.unique_replica())
+    }
+
+    /// [`dog::Replica::message_rate`]
+    fn message_rate(group: GroupId, replica: ReplicaId) -> Option<MessageRate> {
+        let _ = (group, replica);
+        None
     }
 
     /// Part of [`Replica::activate`](dog::Replica::activate).
@@ -99,13 +107,41 @@ impl TestClass for FiftySeats {
 
 /// See [`Match`](super::Match).
 pub enum FillsFirst {}
+impl FillsFirst {
+    /// How many seats one client may have.
+    pub const PER_CLIENT: u32 = 3;
+    /// The size of a message of which three may come at once where there is a rate. The fourth one would have to wait for longer than
+    /// any scenario waits, except with [`DELAYED`].
+    pub const MESSAGE: usize = 30_000;
+
+    fn paced(group: GroupId, client: &str) -> ReplicaId {
+        ReplicaId::from_name(Self::NAME, &format!("{group}/{client}"))
+    }
+}
 impl TestClass for FillsFirst {
     const NAME: &'static str = "match";
     const LIMIT: Limit = Limit::new(4);
     const LOG: Log = Log::durable().publications(100);
 
     fn policy() -> Policy {
-        Policy { placement: Placement::FillFirst, ..patient() }
+        Policy { placement: Placement::FillFirst, max_seats_per_client: Some(Self::PER_CLIENT), ..patient() }
+    }
+
+    fn clusterize(cx: &GroupContext, client: &ClientId) -> Result<ReplicaId> {
+        let is_paced = [DELAYED, HELD, DROPPED, CUT_OFF].contains(&client.as_str());
+        Ok(if is_paced { Self::paced(cx.id(), client.as_str()) } else { cx.unique_replica() })
+    }
+
+    fn message_rate(group: GroupId, replica: ReplicaId) -> Option<MessageRate> {
+        const ANY: MessageRate = MessageRate::per_second(1_000_000);
+        const SLOW: MessageRate = ANY.bytes(1).burst(Duration::from_secs(100_000));
+        let rates = [
+            (DELAYED, ANY.bytes(100_000)),
+            (HELD, SLOW),
+            (DROPPED, SLOW.over(OverRate::Drop)),
+            (CUT_OFF, SLOW.over(OverRate::Close)),
+        ];
+        rates.into_iter().find_map(|(client, rate)| (replica == Self::paced(group, client)).then_some(rate))
     }
 }
 

@@ -13,7 +13,8 @@ pub type Pair = ClassGroup<TwoSeats>;
 pub type Octet = ClassGroup<EightSeats>;
 /// Fifty seats per Replica, so that a whole scenario fits on one.
 pub type Hall = ClassGroup<FiftySeats>;
-/// Four seats per Replica, of which each is full before the next one is used, and durable logs.
+/// Four seats per Replica, of which each is full before the next one is used, three per client, and durable logs. Some clients get a
+/// Replica that is named after them and has a [rate of messages](dog::Replica::message_rate).
 pub type Match = ClassGroup<FillsFirst>;
 /// Eight seats per Replica, and times so short that a scenario can wait for them.
 pub type Brief = ClassGroup<ShortTimes>;

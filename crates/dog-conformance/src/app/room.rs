@@ -9,8 +9,8 @@ use dog::http::header::CONTENT_TYPE;
 use dog::http::{HeaderValue, StatusCode};
 use dog::{
     Alarm, AutoResponse, Body, ClientId, Close, CloseCode, Context, Error, Failure, Group, GroupContext, Limit, List,
-    Log, Message, Policy, Position, PresenceNews, ROOM, Replica, ReplicaId, Request, Response, Result, Socket,
-    SocketError, Storage, Timestamp,
+    Log, Message, MessageRate, Policy, Position, PresenceNews, ROOM, Replica, ReplicaId, Request, Response, Result,
+    Socket, SocketError, Storage, Timestamp,
 };
 use serde::Serialize;
 
@@ -139,6 +139,10 @@ impl<C: TestClass> Replica for Room<C> {
     type Answer = Answer;
     const AUTO_RESPONSE: Option<AutoResponse> = Some(AUTO_RESPONSE);
     const FOLLOWS_PRESENCE: bool = C::FOLLOWS_PRESENCE;
+
+    fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
+        C::message_rate(cx.group(), cx.id())
+    }
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         C::activate(cx.group(), cx.id())?;

@@ -21,12 +21,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 }
 
 /// Opens a socket of a client that is not known.
-async fn stranger(group: &TestGroup, until: &str) -> Outcome<Client> {
+pub(super) async fn stranger(group: &TestGroup, until: &str) -> Outcome<Client> {
     let path = format!("{}&anonymous={until}", group.path("ws", "nobody"));
     Client::connect(group.entry(), &path, ClientId::new("nobody")?).await
 }
 
-fn assign(client: &str) -> Outcome<Act> {
+pub(super) fn assign(client: &str) -> Outcome<Act> {
     Ok(Act::Assign { client: ClientId::new(client)? })
 }
 

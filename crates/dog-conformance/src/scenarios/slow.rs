@@ -23,7 +23,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 /// The size of one message, and the maximum number of bytes that a server may hold for one slow socket, including the buffers of
 /// the operating system.
 const MESSAGE: usize = 256 << 10;
-const TOO_MUCH: usize = 64 << 20;
+pub(super) const TOO_MUCH: usize = 64 << 20;
 
 /// A connection with a small receive buffer.
 pub(super) async fn connect_with_little_room(group: &TestGroup) -> Outcome<TcpStream> {
@@ -95,17 +95,23 @@ async fn busy(stage: Stage) -> Outcome {
         busy.reply(last).await
     };
     let watching = async {
-        // Each answer to the other client means a turn of the host. After this many turns without progress there is none.
-        let (mut still, mut before) = (0, 0);
-        while still < 100 {
-            bystander.ask(Act::Sockets).await?;
-            still = if sent.get() == before { still + 1 } else { 0 };
-            before = sent.get();
-        }
+        let before = stands_still(&mut bystander, &sent).await?;
         ensure(before < MESSAGES, format!("{TOO_MUCH} bytes were read while a handler was busy"))?;
         bystander.obey(Act::Open { gate: "go".into() }).await
     };
     futures_util::try_join!(sending, watching)?;
     let handled = busy.report().await?.of(busy.id()).into_iter().filter(|event| *event == SocketEvent::Handled).count();
     same(handled, MESSAGES + 1, "messages that were handled")
+}
+
+/// Waits until nothing more is sent. Returns how much has been. Each answer to the other client means a turn of the host, and after
+/// this many turns without progress there is none.
+pub(super) async fn stands_still(bystander: &mut Client, sent: &Cell<usize>) -> Outcome<usize> {
+    let (mut still, mut before) = (0, 0);
+    while still < 100 {
+        bystander.ask(Act::Sockets).await?;
+        still = if sent.get() == before { still + 1 } else { 0 };
+        before = sent.get();
+    }
+    Ok(before)
 }

@@ -35,26 +35,26 @@ async fn given_back(stage: Stage) -> Outcome {
 }
 
 /// A ticket that the App holds until another client, in the Group of the same name of class `hall`, opens a gate.
-struct Held<'a> {
+pub(super) struct Held<'a> {
     group: &'a TestGroup,
     controller: Client,
 }
 
 impl<'a> Held<'a> {
-    async fn new(group: &'a TestGroup) -> Outcome<Self> {
+    pub(super) async fn new(group: &'a TestGroup) -> Outcome<Self> {
         Ok(Self { group, controller: group.of_class("hall").join("controller").await? })
     }
 
-    fn path(&self, client: &str, then: &str) -> String {
+    pub(super) fn path(&self, client: &str, then: &str) -> String {
         format!("{}&gate={client}&then={then}", self.group.path("hold", client))
     }
 
     /// Completes when the App holds the ticket of `client`.
-    async fn is_held(&mut self, client: &str) -> Outcome {
+    pub(super) async fn is_held(&mut self, client: &str) -> Outcome {
         same(self.controller.hear().await?, waiting(client), "what the controller hears")
     }
 
-    async fn release(&mut self, client: &str) -> Outcome {
+    pub(super) async fn release(&mut self, client: &str) -> Outcome {
         self.controller.obey(Act::Open { gate: client.into() }).await
     }
 }

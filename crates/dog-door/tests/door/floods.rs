@@ -62,7 +62,7 @@ async fn a_flood_of_messages_in_a_room_with_a_rate_is_heard_at_that_rate() {
     served.weigh(before, 2 * 1024 * 1024, "a flood over the rate of its socket");
     let (heard, time) = (steady.noise(), began.elapsed());
     // A burst of one second, and the rate since then.
-    let allowed = PER_SECOND + (time.as_secs_f64() * PER_SECOND as f64) as u64 + 1;
+    let allowed = PER_SECOND + u64::try_from(time.as_millis()).unwrap() * PER_SECOND / 1000 + 1;
     println!(
         "door: a flood over the rate of its socket: others heard {heard} messages in {time:?}, {allowed} is the bound"
     );

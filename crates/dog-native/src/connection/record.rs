@@ -136,10 +136,11 @@ impl Connection {
         usize::from(self.ahead) * UNIT > READ_AHEAD
     }
 
-    /// Notes that a message of this many bytes has arrived while a handler runs, or that it starts one.
+    /// Notes that a message of this many bytes has arrived while a handler runs, or that it starts one. Never less than what the
+    /// engine counts, which closes a socket that is read on beyond its bound and has a rate of messages.
     pub(crate) fn reads_ahead(&mut self, bytes: usize) {
         let is_busy = self.ahead > 0;
-        let units = if is_busy { u16::try_from((bytes + KEEPING) / UNIT).unwrap_or(u16::MAX) } else { 1 };
+        let units = if is_busy { u16::try_from((bytes + KEEPING).div_ceil(UNIT)).unwrap_or(u16::MAX) } else { 1 };
         self.ahead = self.ahead.saturating_add(units);
     }
 

@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use dog::{
-    App, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, Limit, Log, Message, Policy, ROOM, Replica,
-    ReplicaId, Request, Response, Result, Socket, SocketError, To,
+    App, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, GroupId, Limit, Log, Message, MessageRate,
+    OverRate, Policy, ROOM, Replica, ReplicaId, Request, Response, Result, Socket, SocketError, To,
 };
 use dog_native::{Running, Server};
 use futures_util::{SinkExt, StreamExt};
@@ -150,6 +150,14 @@ impl Replica for Room {
     type Group = Pair;
     type Gossip = ();
     type Answer = ();
+
+    /// In the rooms that are named after what is over it: two messages at once, and more than any test waits until the next one.
+    fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
+        let rate = MessageRate::per_second(1000).bytes(1).burst(Duration::from_secs(2000));
+        let rooms = [("delay", OverRate::Delay), ("drop", OverRate::Drop), ("close", OverRate::Close)];
+        let room = rooms.into_iter().find(|(room, _)| cx.group() == GroupId::from_name(Pair::NAME, room));
+        room.map(|(_, over)| rate.over(over))
+    }
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         Ok(Self { journal: cx.env().get::<Shared>().cloned().unwrap_or_default() })

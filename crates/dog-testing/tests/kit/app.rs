@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use dog::http::StatusCode;
 use dog::{
-    Alarm, App, Body, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica,
-    Request, Response, Result, Socket, SocketError, To,
+    Alarm, App, Body, ClientId, Close, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, MessageRate,
+    Replica, Request, Response, Result, Socket, SocketError, To,
 };
 use dog_testing::{Builder, ClientSocket, Cluster};
 
@@ -106,6 +106,10 @@ impl Replica for Room {
     type Gossip = ();
     type Answer = u32;
 
+    fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
+        cx.env().get().copied()
+    }
+
     async fn activate(_: &Context<Self>) -> Result<Self> {
         Ok(Self { handled: Cell::new(0) })
     }
@@ -174,7 +178,11 @@ impl Replica for Room {
     }
 
     async fn on_error(&self, cx: &Context<Self>, socket: &Socket, error: &SocketError) -> Result {
-        let why = if error.is_too_slow() { "was too slow" } else { "is lost" };
+        let why = match error {
+            error if error.is_too_slow() => "was too slow",
+            error if error.is_too_fast() => "was too fast",
+            _ => "is lost",
+        };
         Ok(cx.broadcast(format!("{} {why}", socket.client()))?)
     }
 

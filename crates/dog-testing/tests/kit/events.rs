@@ -165,7 +165,7 @@ fn silence_is_broken_by_a_comment_within_twenty_seconds() {
 }
 
 /// What the App answers when a client delivers a text for its session.
-fn deliver(cluster: &Cluster, group: &str, session: &str, text: impl Into<dog::Body>) -> u16 {
+pub(crate) fn deliver(cluster: &Cluster, group: &str, session: &str, text: impl Into<dog::Body>) -> u16 {
     let path = format!("/deliver?group={group}&session={session}");
     cluster.fetch(Request::post(path).body(text.into()).unwrap()).status().as_u16()
 }

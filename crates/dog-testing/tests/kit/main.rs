@@ -6,6 +6,7 @@ mod faults;
 mod inside;
 mod late_identity;
 mod lives;
+mod rates;
 mod requests;
 mod sockets;
 mod time;

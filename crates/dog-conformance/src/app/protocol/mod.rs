@@ -19,8 +19,8 @@ pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, wait
 pub use group_ask::{GroupAsk, GroupReply};
 pub use log::{LOGGED, LogAct, LogTold, SHORT, SINCE};
 pub use names::{
-    AUTO_RESPONSE, BOUND, BOUND_THERE, FAILING, FAR, GATED, HOST, MARKED_HEADER, OVER, PLACED, REPLICA_HEADER,
-    RETURNING, SORE, TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
+    AUTO_RESPONSE, BOUND, BOUND_THERE, CUT_OFF, DELAYED, DROPPED, FAILING, FAR, GATED, HELD, HOST, MARKED_HEADER, OVER,
+    PLACED, REPLICA_HEADER, RETURNING, SORE, TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
 };
 pub use presence::{PresenceAct, PresenceLine, PresenceTold, arrived, left};
 pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};

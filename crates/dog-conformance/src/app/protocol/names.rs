@@ -40,6 +40,14 @@ pub const FAR: Place = Place::Near(Region::Oceania);
 pub const BOUND_THERE: &str = "bound-";
 /// The location of Replicas for clients with the prefix [`BOUND_THERE`].
 pub const BOUND: Place = Place::Within(Jurisdiction::EuropeanUnion);
+/// The Replica that the class `match` creates for this client delays what is over 100 kB per second.
+pub const DELAYED: &str = "delayed";
+/// The Replica that the class `match` creates for this client delays what is over its rate.
+pub const HELD: &str = "held";
+/// The Replica that the class `match` creates for this client drops what is over its rate.
+pub const DROPPED: &str = "dropped";
+/// The Replica that the class `match` creates for this client closes sockets that are over their rate.
+pub const CUT_OFF: &str = "cut-off";
 /// The automatic response of every Replica.
 pub const AUTO_RESPONSE: AutoResponse = AutoResponse::new("are you there?", "I am");
 /// `clusterize` of the class `named` returns the same Replica for all clients with this prefix.

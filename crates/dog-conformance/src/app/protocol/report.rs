@@ -103,6 +103,8 @@ pub enum Cause {
     TooBig,
     /// `is_too_slow`
     TooSlow,
+    /// `is_too_fast`
+    TooFast,
     /// `is_silent`
     Silent,
     /// `is_handler`
@@ -118,6 +120,7 @@ impl From<&dog::SocketError> for Cause {
             (error.is_protocol(), Self::Protocol),
             (error.is_too_big(), Self::TooBig),
             (error.is_too_slow(), Self::TooSlow),
+            (error.is_too_fast(), Self::TooFast),
             (error.is_silent(), Self::Silent),
             (error.is_handler(), Self::Handler),
         ];

@@ -3,7 +3,6 @@
 
 use std::error::Error as StdError;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use dog::internal::{Identity, Kind, LogTopic, Session, SocketErrorKind, Unrecovered};
@@ -14,6 +13,7 @@ use dog::{
 
 use super::ReplicaDriver;
 use super::followers::{followed_by, unfollow_unused};
+use super::pacing::{admits, keep_to_rate};
 use super::presence;
 use super::replaying::{opened, opens as publications_wait};
 use super::reporting::{report, report_newcomer, reported};
@@ -25,12 +25,9 @@ use crate::driver::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade,
 use crate::driver::failures::{UserFunction, public_error, report_failure};
 use crate::driver::object::{Living, spawn, start};
 use crate::fault_injection::{Fault, is_planted};
-use crate::host::{End, Fetched, Host, Occurrence, Readiness};
+use crate::host::{End, Fetched, Host, Readiness};
 use crate::message::{Enrolment, GroupAnswer, GroupCall, ReplicaAnswer};
 use crate::repeats::log_limited;
-
-/// How long a message that is over the rate waits before it is checked whether its socket is still open.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     /// The user's value. It is activated first if it is not in memory.
@@ -194,7 +191,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
 
     pub(super) fn message_came(&self, socket: SocketId, message: Message) -> Readiness {
         if let Some(over) = self.rates.over()
-            && !self.admits(socket, message.len(), over)
+            && !admits(self, socket, message.len(), over)
         {
             return self.readiness(socket);
         }
@@ -210,42 +207,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let Some(client) = client else { return Readiness::Ready };
         self.run(socket, client, Event::Message(message));
         self.readiness(socket)
-    }
-
-    /// Whether a message may go on to its handler, or wait for it. Those that may wait are counted when their turn comes.
-    fn admits(&self, socket: SocketId, length: usize, over: OverRate) -> bool {
-        let is_over = match over {
-            // Hosts that can stop reading do so before.
-            OverRate::Delay => self.turns.borrow().is_full(socket),
-            OverRate::Drop | OverRate::Close => self.rates.take(socket, length, self.host().now()).is_some(),
-        };
-        if !is_over {
-            return true;
-        }
-        let closes = over != OverRate::Drop;
-        self.host().occurred(Occurrence::OverRate(if closes { OverRate::Close } else { over }));
-        if closes {
-            let (code, reason) = (CloseCode::POLICY, "too many messages");
-            self.outlets.close(socket, code, reason);
-            let error = SocketError::new(SocketErrorKind::TooFast, Close::new(code, reason));
-            self.end_socket(socket, End::Error(error), EndedBy::Host);
-        }
-        false
-    }
-
-    /// Waits until the next message of a socket keeps to its rate. What a socket has sent before its end is not delayed.
-    async fn keep_to_rate(&self, socket: SocketId, length: usize) {
-        let mut is_first = true;
-        while let Some(wait) = self.rates.take(socket, length, self.host().now()) {
-            if std::mem::take(&mut is_first) {
-                self.host().occurred(Occurrence::OverRate(OverRate::Delay));
-            }
-            // The socket may end meanwhile.
-            self.host().sleep(wait.min(LOOK_AGAIN)).await;
-            if self.seats.borrow().client(socket).is_none() {
-                return self.rates.forget(socket);
-            }
-        }
     }
 
     /// A message of the client of an event stream, which came in a request of its own.
@@ -305,7 +266,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 if let Event::Message(message) = &event
                     && task.rates.over() == Some(OverRate::Delay)
                 {
-                    task.keep_to_rate(id, message.len()).await;
+                    keep_to_rate(&*task, id, message.len()).await;
                 }
                 let opens = matches!(event, Event::Open);
                 task.handle(&socket, event).await;

@@ -2,7 +2,7 @@
 //!
 //! - this file: calls and casts, hibernation, the end
 //! - `handlers`: waking, requests and their seats, the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
-//! - `rates`: how fast each socket may send; `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
+//! - `rates`: how fast each socket may send; `pacing`: what happens to messages over that; `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
 //! - `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
 //! - `followers`: publications in their order, `followed_logs`: what is kept of them; `confirming`: who waits until they are delivered
 //! - `publication_delivery`: to whom publications go; `resuming`, `askings`: clients that come back; `replaying`, `catch_ups`: sockets that are behind
@@ -19,6 +19,7 @@ mod followers;
 mod handlers;
 mod identities;
 mod outlets;
+mod pacing;
 mod port;
 mod presence;
 mod presence_news;
