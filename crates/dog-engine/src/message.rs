@@ -70,7 +70,7 @@ pub enum GroupCall {
     /// A Replica has missed publications.
     Missed(MissedCall),
     /// A Replica reports its connections, or asks who is in the Group.
-    Presence(PresenceCall, Presences),
+    Presence(Presences, PresenceCall),
     /// Sockets of a Replica have come back, and may have missed publications.
     Tail(TailCall),
 }
@@ -108,7 +108,7 @@ pub enum GroupAnswer {
     /// To `Missed`.
     Missed(MissedAnswer),
     /// To `Presence`.
-    Presence(PresenceReply, Presences),
+    Presence(Presences, PresenceReply),
     /// To `Tail`.
     Tail(TailAnswer),
 }
@@ -178,7 +178,7 @@ pub enum GroupCast {
     /// A Replica has publications.
     AcknowledgeLog(Acknowledgement),
     /// A Replica knows who is in the Group.
-    AcknowledgePresence(PresenceAcknowledgement, Presences),
+    AcknowledgePresence(Presences, PresenceAcknowledgement),
 }
 
 impl GroupCast {
@@ -241,7 +241,7 @@ pub enum ReplicaCall {
         reason: String,
     },
     /// Who was in the Group, as far as you were told?
-    Roster(RosterQuestion, Presences),
+    Roster(Presences, RosterQuestion),
 }
 
 /// A Replica's answer.
@@ -256,7 +256,7 @@ pub enum ReplicaAnswer {
     /// To `Gossip`.
     Gossip(Bytes),
     /// To `Roster`. `None`: it does not know.
-    Roster(Option<RosterPage>, Presences),
+    Roster(Presences, Option<RosterPage>),
 }
 
 /// A cast to Replicas.
@@ -278,9 +278,9 @@ pub enum ReplicaCast {
         sequence: u64,
     },
     /// Who has come into the Group, and who has left it.
-    Presence(PresenceChanges, Presences),
+    Presence(Presences, PresenceChanges),
     /// This is the version of the Group's presence: what is missing has to be asked for.
-    PresenceHead(PresenceVersion, Presences),
+    PresenceHead(Presences, PresenceVersion),
 }
 
 /// A message for all sockets of a Replica, except for those of one client.

@@ -1,7 +1,7 @@
 //! The features of this crate as types, for the crates that run an App: they have no features of their own for what an App may
 //! leave out. A type has a value only if its feature is on. What contains one cannot be made without the feature, and the
 //! compiler leaves out the code that would handle it. So this is the only file that asks which features are on, beside the list
-//! of modules.
+//! of modules. In a message the value comes first: without the feature nothing after it is decoded.
 
 use serde::{Deserialize, Serialize};
 

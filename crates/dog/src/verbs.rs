@@ -38,7 +38,7 @@ pub enum GroupVerb {
     /// Hands a message of its client to an event stream.
     Hand { session: Session, message: Message },
     /// Those who are in the Group after `after`: at most this many clients and connections together.
-    Presence { after: Option<PresenceCursor>, limit: u32, feature: Presences },
+    Presence { feature: Presences, after: Option<PresenceCursor>, limit: u32 },
     /// How many are in the Group.
     PresenceCounts(Presences),
 }
@@ -57,13 +57,13 @@ pub enum VerbAnswer {
     Gossip { answers: Vec<(ReplicaId, Result<Bytes, Error>)>, left_out: Vec<ReplicaId> },
     /// To `Presence`: arrivals and opened connections.
     Presence {
+        feature: Presences,
         version: Option<PresenceVersion>,
         entries: Vec<PresenceChange>,
         next: Option<PresenceCursor>,
-        feature: Presences,
     },
     /// To `PresenceCounts`.
-    PresenceCounts(PresenceCounts, Presences),
+    PresenceCounts(Presences, PresenceCounts),
 }
 
 fn unexpected() -> Error {
@@ -101,7 +101,7 @@ impl GroupVerb {
             Self::Presence { feature, .. } => {
                 VerbAnswer::Presence { version: None, entries: Vec::new(), next: None, feature: *feature }
             }
-            Self::PresenceCounts(feature) => VerbAnswer::PresenceCounts(PresenceCounts::default(), *feature),
+            Self::PresenceCounts(feature) => VerbAnswer::PresenceCounts(*feature, PresenceCounts::default()),
             Self::Gossip(_) => VerbAnswer::Gossip { answers: Vec::new(), left_out: Vec::new() },
         }
     }
@@ -143,7 +143,7 @@ impl VerbAnswer {
     #[doc(hidden)]
     pub fn into_presence_counts(self) -> Result<PresenceCounts, Error> {
         match self {
-            Self::PresenceCounts(counts, _) => Ok(counts),
+            Self::PresenceCounts(_, counts) => Ok(counts),
             _ => Err(unexpected()),
         }
     }

@@ -23,7 +23,7 @@ pub fn read(verb: &GroupVerb, roster: &Roster, version: PresenceVersion) -> Opti
             let next = next.map(|PresenceKey { client, connection }| PresenceCursor { client, connection });
             Some(VerbAnswer::Presence { version: Some(version), entries, next, feature: *feature })
         }
-        GroupVerb::PresenceCounts(feature) => Some(VerbAnswer::PresenceCounts(roster.counts(), *feature)),
+        GroupVerb::PresenceCounts(feature) => Some(VerbAnswer::PresenceCounts(*feature, roster.counts())),
         _ => None,
     }
 }

@@ -27,7 +27,7 @@ fn may_share(cast: &ReplicaCast) -> bool {
         ReplicaCast::Deliver(delivery) => delivery.message.len() <= LONGEST_CAST,
         ReplicaCast::DeliverTopic(delivery) => delivery.message.len() <= LONGEST_CAST,
         ReplicaCast::Publication(delivery) => delivery.publication.size() <= LONGEST_CAST,
-        ReplicaCast::Presence(list, _) => list.size() <= LONGEST_CAST,
+        ReplicaCast::Presence(_, list) => list.size() <= LONGEST_CAST,
         ReplicaCast::LogHead(_) | ReplicaCast::PresenceHead(..) | ReplicaCast::Acknowledge { .. } => true,
     }
 }

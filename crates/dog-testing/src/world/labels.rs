@@ -40,11 +40,11 @@ pub(super) fn group_call(call: &GroupCall) -> String {
             format!("History of {topic}, {limit} at most")
         }
         GroupCall::Missed(call) => format!("Missed of {} since {}", call.topic, call.since),
-        GroupCall::Presence(PresenceCall::Report(report), _) => {
+        GroupCall::Presence(_, PresenceCall::Report(report)) => {
             let (sequence, epoch, changes) = (report.sequence, report.epoch.as_u64(), report.connections.len());
             format!("Report {sequence} of {changes} connections of life {epoch}")
         }
-        GroupCall::Presence(PresenceCall::Question(question), _) => format!("Presence: {question:?}"),
+        GroupCall::Presence(_, PresenceCall::Question(question)) => format!("Presence: {question:?}"),
         GroupCall::Tail(call) => format!("Tail of {}", call.topic),
         GroupCall::Enroll(census) => format!("Enroll in life {}", census.epoch.as_u64()),
     }
@@ -57,7 +57,7 @@ pub(super) fn group_cast(cast: &GroupCast) -> String {
         }
         GroupCast::Release(released) => format!("Release {}", ticket(released)),
         GroupCast::Farewell { epoch, .. } => format!("Farewell of life {}", epoch.as_u64()),
-        GroupCast::AcknowledgePresence(acknowledged, _) => format!("Acknowledge presence {:?}", acknowledged.version),
+        GroupCast::AcknowledgePresence(_, acknowledged) => format!("Acknowledge presence {:?}", acknowledged.version),
         GroupCast::AcknowledgeLog(acknowledged) => format!("Acknowledge {} logs", acknowledged.positions.len()),
         GroupCast::Broadcast(_) => "Broadcast of the Group".into(),
         GroupCast::BroadcastTo { topic, .. } => format!("Broadcast of the Group to {topic:?}"),
@@ -77,7 +77,7 @@ pub(super) fn replica_call(call: &ReplicaCall) -> String {
         ReplicaCall::Gossip(_) => "Gossip".into(),
         ReplicaCall::Hand { .. } => "Hand".into(),
         ReplicaCall::CountSeats => "CountSeats".into(),
-        ReplicaCall::Roster(question, _) => format!("Roster for life {}", question.life.as_u64()),
+        ReplicaCall::Roster(_, question) => format!("Roster for life {}", question.life.as_u64()),
         ReplicaCall::Disconnect { client, .. } => format!("Disconnect {client}"),
     }
 }

@@ -70,8 +70,8 @@ impl Counted for GroupCall {
             Self::Interest(_) => "Interest",
             Self::Log { .. } => "Log",
             Self::Missed(_) => "Missed",
-            Self::Presence(PresenceCall::Report(_), _) => "Report of connections",
-            Self::Presence(PresenceCall::Question(_), _) => "Question about presence",
+            Self::Presence(_, PresenceCall::Report(_)) => "Report of connections",
+            Self::Presence(_, PresenceCall::Question(_)) => "Question about presence",
             Self::Tail(_) => "Tail",
         }
     }
@@ -89,8 +89,8 @@ impl Counted for GroupAnswer {
             Self::Interest(_) => "Interest, answered",
             Self::Log(_) => "Log, answered",
             Self::Missed(_) => "Missed, answered",
-            Self::Presence(PresenceReply::Reported(_), _) => "Report of connections, answered",
-            Self::Presence(PresenceReply::Answered(_), _) => "Question about presence, answered",
+            Self::Presence(_, PresenceReply::Reported(_)) => "Report of connections, answered",
+            Self::Presence(_, PresenceReply::Answered(_)) => "Question about presence, answered",
             Self::Tail(_) => "Tail, answered",
         }
     }

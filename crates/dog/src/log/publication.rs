@@ -149,7 +149,7 @@ pub struct PublicationReport {
 /// What is published to: the room, or a topic.
 #[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LogTopic(Option<Topic>, Logs);
+pub struct LogTopic(Logs, Option<Topic>);
 
 impl LogTopic {
     /// The room for [`ROOM`], or the topic with this name.
@@ -159,23 +159,23 @@ impl LogTopic {
     pub fn new(name: &str) -> Result<Self, Error> {
         let Some(logs) = Logs::get() else { return Err(Error::new(Kind::NoLog, "the feature `log` is off")) };
         let topic = if name == ROOM { None } else { Some(Topic::new(name)?) };
-        Ok(Self(topic, logs))
+        Ok(Self(logs, topic))
     }
 
     /// The topic. `None`: the room.
     pub fn topic(&self) -> Option<&Topic> {
-        self.0.as_ref()
+        self.1.as_ref()
     }
 
     /// The name.
     pub fn name(&self) -> &str {
-        self.0.as_ref().map_or(ROOM, Topic::as_str)
+        self.1.as_ref().map_or(ROOM, Topic::as_str)
     }
 }
 
 impl fmt::Display for LogTopic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.1 {
             None => formatter.write_str("the room"),
             Some(topic) => write!(formatter, "the topic {topic:?}"),
         }

@@ -248,7 +248,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 self.this.upgrade().iter().for_each(|this| presence::lost(this, replica, epoch));
             }
             GroupCast::AcknowledgeLog(acknowledgement) => self.publications.acknowledged(&acknowledgement, now),
-            GroupCast::AcknowledgePresence(acknowledgement, _) => {
+            GroupCast::AcknowledgePresence(_, acknowledgement) => {
                 self.this.upgrade().iter().for_each(|this| presence::acknowledged(this, acknowledgement));
             }
             // They need no value, so they have not come here.

@@ -231,7 +231,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 let parked = awake.books.borrow().parked().collect();
                 reply.send(Ok(GroupAnswer::Parked(parked)));
             }
-            GroupCall::Presence(call, _) => {
+            GroupCall::Presence(_, call) => {
                 if let Some(this) = self.this.upgrade() {
                     presence::call(&this, call, reply);
                 }

@@ -182,11 +182,11 @@ async fn ask<G: Attends>(group: &G, replica: ReplicaId, question: RosterQuestion
     let host = group.core().host();
     let feature = group.presence().with(|state| state.feature)?;
     let to = ReplicaAddress { group: group.address(), replica };
-    let answer = host.call_replica(to, ReplicaCall::Roster(question, feature));
+    let answer = host.call_replica(to, ReplicaCall::Roster(feature, question));
     let answer = by_deadline(host, ANSWER_DEADLINE, answer).await;
     let now = host.now();
     group.presence().with(|state| match answer {
-        Ok(ReplicaAnswer::Roster(Some(page), _)) => state.presence.roster(replica, page, now),
+        Ok(ReplicaAnswer::Roster(_, Some(page))) => state.presence.roster(replica, page, now),
         Ok(_) | Err(_) => state.presence.no_roster(replica, now),
     })?
 }
@@ -223,10 +223,10 @@ fn tell<G: Attends>(group: &Rc<G>) {
     let Some((list, followers, version, repeats, feature)) = due else { return };
     if let Some(list) = list {
         group.presence().hooks.changed(&list.changes);
-        cast(&**group, followers, ReplicaCast::Presence(list, feature));
+        cast(&**group, followers, ReplicaCast::Presence(feature, list));
     }
     if let Some(version) = version {
-        cast(&**group, repeats, ReplicaCast::PresenceHead(version, feature));
+        cast(&**group, repeats, ReplicaCast::PresenceHead(feature, version));
     }
     run_hooks(group);
     schedule(group);
@@ -307,7 +307,7 @@ pub(super) fn call<G: Attends>(group: &Rc<G>, call: PresenceCall, reply: Reply<G
             PresenceCall::Report(report) => PresenceReply::Reported(state.presence.report(report, now)),
             PresenceCall::Question(question) => PresenceReply::Answered(state.presence.answer(&question)),
         };
-        GroupAnswer::Presence(answer, state.feature)
+        GroupAnswer::Presence(state.feature, answer)
     });
     reply.send(answer.ok_or_else(no_presence));
     reporter.into_iter().for_each(|replica| check_parked(group, replica));

@@ -291,7 +291,7 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
                 // Also if it was refused: this life may have begun for it.
                 return watch(&self);
             }
-            ReplicaCall::Roster(question, feature) => ReplicaAnswer::Roster(self.presence.roster(&question), feature),
+            ReplicaCall::Roster(feature, question) => ReplicaAnswer::Roster(feature, self.presence.roster(&question)),
             ReplicaCall::Disconnect { client, code, reason } => {
                 ReplicaAnswer::Delivered(self.disconnect(&client, CloseCode::from_raw(code), &reason))
             }
@@ -306,8 +306,8 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
             ReplicaCast::DeliverTopic(delivery) => topic_delivery_came(&*self, &delivery),
             ReplicaCast::Publication(delivery) => publication_came(&*self, delivery, None),
             ReplicaCast::LogHead(head) => head_came(&*self, head),
-            ReplicaCast::Presence(list, _) => presence::changes_came(&*self, &list),
-            ReplicaCast::PresenceHead(version, _) => presence::head_came(&*self, version),
+            ReplicaCast::Presence(_, list) => presence::changes_came(&*self, &list),
+            ReplicaCast::PresenceHead(_, version) => presence::head_came(&*self, version),
             ReplicaCast::Acknowledge { epoch, sequence } => {
                 self.reporting.note_heard(self.host().now());
                 self.seats.borrow_mut().acknowledge(epoch, sequence);

@@ -262,9 +262,9 @@ pub(super) fn report<R: Attends>(driver: &R) {
                 return watch(&driver);
             };
             drop(driver);
-            let call = GroupCall::Presence(PresenceCall::Report(report), feature);
+            let call = GroupCall::Presence(feature, PresenceCall::Report(report));
             match by_deadline(&host, ANSWER_DEADLINE, host.call_group(group, call)).await {
-                Ok(GroupAnswer::Presence(PresenceReply::Reported(answer), _)) => {
+                Ok(GroupAnswer::Presence(_, PresenceReply::Reported(answer))) => {
                     let Some(driver) = living() else { return };
                     driver.presence().with(|state| state.own.answered(round, answer));
                 }
@@ -293,7 +293,7 @@ fn came<R: Attends>(driver: &R, news: Option<PresenceNews>) {
     let Some((version, feature)) = known else { return };
     if let Some(version) = version {
         let acknowledgement = PresenceAcknowledgement { replica: driver.seats().borrow().replica(), version };
-        driver.core().host().cast_group(driver.group(), GroupCast::AcknowledgePresence(acknowledgement, feature));
+        driver.core().host().cast_group(driver.group(), GroupCast::AcknowledgePresence(feature, acknowledgement));
     }
     fetch(driver);
     // A life that has begun to hear this reports its sockets.
@@ -329,7 +329,7 @@ fn fetch<R: Attends>(driver: &R) {
     let question = |driver: &R| {
         let asked = driver.presence().with(|state| {
             let question = state.follower.as_mut()?.begin_fetch()?;
-            Some(GroupCall::Presence(PresenceCall::Question(question), state.feature))
+            Some(GroupCall::Presence(state.feature, PresenceCall::Question(question)))
         });
         asked.flatten()
     };
@@ -342,7 +342,7 @@ fn fetch<R: Attends>(driver: &R) {
         let mut next = Some(first);
         while let Some(call) = next {
             let answer = match by_deadline(&host, ANSWER_DEADLINE, host.call_group(group, call)).await {
-                Ok(GroupAnswer::Presence(PresenceReply::Answered(answer), _)) => Ok(answer),
+                Ok(GroupAnswer::Presence(_, PresenceReply::Answered(answer))) => Ok(answer),
                 Ok(_) => Err(unexpected_answer()),
                 Err(error) => Err(error),
             };
