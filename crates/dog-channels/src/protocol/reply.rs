@@ -113,7 +113,7 @@ pub struct ConnectResult {
     #[prost(btree_map = "string, message", tag = "6")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub subs: BTreeMap<String, SubscribeResult>,
-    /// The client is sent a ping every so many seconds. 0: none.
+    /// The client is sent a ping each time this number of seconds has passed. 0: none.
     #[prost(uint32, tag = "7")]
     #[serde(skip_serializing_if = "json::is_default")]
     pub ping: u32,

@@ -115,7 +115,7 @@ async fn held(stage: Stage) -> Outcome {
     for text in AT_ONCE {
         same(paced.beside.hear().await?, text, "what comes at once")?;
     }
-    // What does not come in so many turns of the Replica, waits.
+    // What has not come after 100 turns of the Replica waits.
     for _ in 0..100 {
         paced.beside.ask(Act::Sockets).await?;
     }
@@ -127,7 +127,7 @@ async fn held(stage: Stage) -> Outcome {
     paced.others_heard(&[], "end").await
 }
 
-/// A client that goes on sending has to wait, and stays connected. The length of its messages is no multiple of anything: whoever
+/// A client that goes on sending has to wait, and stays connected. The length of its messages is no multiple of anything: a host that
 /// counts them must not round it down.
 async fn not_read_on(stage: Stage) -> Outcome {
     const LENGTH: usize = 1005;

@@ -30,7 +30,7 @@ async fn all_nodes_leave_in_turn(balancing: &str) {
     for node in 0..fleet.nodes.len() {
         let before = voices.lives();
         fleet.nodes[node].terminate();
-        // The others go on meanwhile, and whoever misses a message panics.
+        // The others go on meanwhile, and a client that misses a message panics.
         fleet.nodes[node].restart().await;
         voices.hear_each_other().await;
         let left = before.iter().zip(&voices.lives()).any(|(before, after)| after.ends > before.ends);
