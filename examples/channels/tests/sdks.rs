@@ -1,4 +1,4 @@
-//! The server as other people's clients see it. `cargo xtask test channels` installs them, and runs these tests.
+//! The server as other people's clients see it. `cargo xtask test sdks` installs them, and runs these tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,9 +20,7 @@ fn run(command: &mut Command, story: &str) {
 }
 
 fn provided(variable: &str) -> PathBuf {
-    std::env::var_os(variable)
-        .unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test channels`"))
-        .into()
+    std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test sdks`")).into()
 }
 
 #[test]

@@ -170,45 +170,45 @@ fn is_ours(package: &str) -> bool {
 mod tests {
     use super::*;
 
-    const ENGINE: &Layer = &LAYERS[1];
-    const DOOR: &Layer = &LAYERS[3];
-    const NATIVE: &Layer = &LAYERS[6];
+    fn layer(name: &str) -> &'static Layer {
+        LAYERS.iter().find(|layer| layer.package == format!("durable-object-groups-{name}")).unwrap()
+    }
 
     #[test]
     fn a_tree_within_its_layer_passes() {
         let tree = "durable-object-groups-engine v0.1.0 (/w)\nbytes v1.0.0\ndurable-object-groups v0.1.0 (/w)\nbytes v1.0.0 (*)\n";
-        assert_eq!(ENGINE.violations(tree), [""; 0]);
+        assert_eq!(layer("engine").violations(tree), [""; 0]);
         let tree =
             "durable-object-groups-native v0.1.0\ndurable-object-groups-engine v0.1.0\ntokio v1.0.0\nmio v1.0.0\n";
-        assert_eq!(NATIVE.violations(tree), [""; 0]);
+        assert_eq!(layer("native").violations(tree), [""; 0]);
     }
 
     #[test]
     fn a_runtime_deep_in_a_pure_crate_is_found() {
         let tree = "durable-object-groups-engine v0.1.0\nsome-helper v1.0.0\ntokio v1.54.0\ntokio-util v0.7.0\n";
-        assert_eq!(ENGINE.violations(tree), ["durable-object-groups-engine must not depend on tokio"]);
+        assert_eq!(layer("engine").violations(tree), ["durable-object-groups-engine must not depend on tokio"]);
     }
 
     #[test]
     fn what_a_library_brings_along_is_allowed_and_nothing_else() {
         let tree = "durable-object-groups-door v0.1.0\nrand_core v0.6.4\ngetrandom v0.2.17\n";
-        assert_eq!(DOOR.violations(tree), [""; 0]);
+        assert_eq!(layer("door").violations(tree), [""; 0]);
         let tree = "durable-object-groups-door v0.1.0\ngetrandom v0.2.17\nmio v1.0.0\n";
-        assert_eq!(DOOR.violations(tree), ["durable-object-groups-door must not depend on mio"]);
+        assert_eq!(layer("door").violations(tree), ["durable-object-groups-door must not depend on mio"]);
     }
 
     #[test]
     fn an_arrow_against_the_direction_is_found() {
         let tree = "durable-object-groups-engine v0.1.0\ndurable-object-groups-native v0.1.0 (*)\n";
         assert_eq!(
-            ENGINE.violations(tree),
+            layer("engine").violations(tree),
             ["durable-object-groups-engine must not depend on durable-object-groups-native"]
         );
     }
 
     #[test]
     fn an_empty_tree_does_not_pass_for_a_clean_one() {
-        assert_eq!(ENGINE.violations("").len(), 1);
+        assert_eq!(layer("engine").violations("").len(), 1);
     }
 
     #[test]

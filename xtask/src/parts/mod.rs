@@ -5,7 +5,6 @@
 mod autobahn;
 mod browser;
 mod bundle;
-mod channels;
 mod clients;
 mod cluster;
 mod copied;
@@ -20,6 +19,7 @@ mod lints;
 mod packaging;
 pub(crate) mod plan;
 mod report;
+mod sdks;
 pub(crate) mod sim;
 mod sources;
 mod table;

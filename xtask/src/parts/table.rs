@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::length::Length;
 use super::{
-    autobahn, browser, channels, clients, cluster, copied, deny, door, faults, fuzz, layers, lints, packaging, sim,
-    tests, wasm, workers,
+    autobahn, browser, clients, cluster, copied, deny, door, faults, fuzz, layers, lints, packaging, sdks, sim, tests,
+    wasm, workers,
 };
 use crate::workspace::Workspace;
 
@@ -92,11 +92,11 @@ pub(super) const PARTS: &[Part] = &[
         packaging::run,
     ),
     part(
-        "channels",
+        "sdks",
         "other people's clients of the Centrifuge protocol against the channels example",
         When::Alone,
-        channels::prepare,
-        channels::run,
+        sdks::prepare,
+        sdks::run,
     ),
     part(
         "cluster",

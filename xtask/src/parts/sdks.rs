@@ -1,4 +1,4 @@
-//! The part `channels`: the channels example as other people's clients see it, with restarts.
+//! The part `sdks`: the channels example as other people's clients see it, with restarts.
 
 use std::path::PathBuf;
 
