@@ -15,7 +15,6 @@ pub use crate::list::TransactionRead;
 pub use crate::log::publication::{
     HistoryPage, LogTopic, MAX_HISTORY_PAGE, NewPublication, Publication, PublicationReport,
 };
-pub use crate::log::recovery::Recovered;
 pub use crate::log::verbs::{LogVerb, LogVerbAnswer};
 pub use crate::log::{
     HistoryOrder, LogBounds, MAX_LOG_RECORD, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM, Unrecovered,
@@ -27,7 +26,7 @@ pub use crate::port::{
     AppPort, GroupPort, LocalFuture, LogRecords, LogReservation, ObjectPort, ReplicaPort, SeatPort, StoragePort,
     TransactionTurn,
 };
-pub use crate::position::{LogEpoch, Position};
+pub use crate::position::{LogEpoch, Position, Recovered};
 pub use crate::presence::{
     ConnectionId, MAX_PRESENCE_PAGE, MAX_PRESENCE_VALUE, Presence, PresenceChange, PresenceCounts, PresenceCursor,
     PresenceNews, PresencePage, PresenceVersion, PresentClient, PresentConnection,

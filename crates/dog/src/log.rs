@@ -7,7 +7,8 @@
 mod outbox;
 pub(crate) mod publication;
 mod records;
-pub(crate) mod recovery;
+#[cfg(feature = "log")]
+mod recovery;
 pub(crate) mod verbs;
 
 use std::fmt;
@@ -22,12 +23,10 @@ pub(crate) mod api {
     #[cfg(feature = "log")]
     pub use super::publication::{HistoryPage, MAX_HISTORY_PAGE, NewPublication, Publication, PublicationReport};
     #[cfg(feature = "log")]
-    pub use super::recovery::Recovered;
-    #[cfg(feature = "log")]
     pub use super::{HistoryOrder, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM};
     pub use super::{Log, Unrecovered};
     #[cfg(feature = "log")]
-    pub use crate::position::{LogEpoch, Position};
+    pub use crate::position::{LogEpoch, Position, Recovered};
 }
 
 /// Longest message of a publication, in bytes.

@@ -1,4 +1,4 @@
-//! Where a publication stands in the log of its topic: [`Position`].
+//! Where a publication stands in the log of its topic: [`Position`]; and what is replayed since one: [`Recovered`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -117,6 +117,15 @@ impl<'de> Deserialize<'de> for LogEpoch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
+}
+
+/// What [`Socket::resume`](crate::Socket::resume) replays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {
+    /// How many publications there are since the position.
+    pub count: u64,
+    /// The position of the last of them, or the one that was given if there are none.
+    pub position: Position,
 }
 
 #[cfg(test)]

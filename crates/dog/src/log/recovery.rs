@@ -1,27 +1,11 @@
 //! What a client has missed that comes back: [`Socket::resume`].
 
-use serde::{Deserialize, Serialize};
-
-#[cfg(feature = "log")]
 use crate::error::Error;
-#[cfg(feature = "log")]
 use crate::log::Unrecovered;
-#[cfg(feature = "log")]
 use crate::log::publication::LogTopic;
-use crate::position::Position;
-#[cfg(feature = "log")]
+use crate::position::{Position, Recovered};
 use crate::socket::Socket;
 
-/// What [`Socket::resume`](crate::Socket::resume) replays.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recovered {
-    /// How many publications there are since the position.
-    pub count: u64,
-    /// The position of the last of them, or the one that was given if there are none.
-    pub position: Position,
-}
-
-#[cfg(feature = "log")]
 impl Socket {
     /// Goes on where the client has been: subscribes this socket to a topic, and sends it all publications since a position, in their
     /// order. Those that are made meanwhile follow, and then each as it comes. Nothing is missing and nothing comes twice.
