@@ -37,6 +37,10 @@ pub enum Fault {
     GapIsNotNoticed,
     /// A Group does not repeat where its logs end.
     HeadIsNotRepeated,
+    /// A Group does not notice that connections have ended with the life of their Replica, when the next life counts its own.
+    LeaveIsLost,
+    /// A life of a Group begins a new presence, whatever its Replicas know.
+    PresenceStartsOver,
 }
 
 #[cfg(feature = "fault-injection")]

@@ -8,6 +8,7 @@ use crate::event_streams;
 use crate::group_verbs;
 use crate::late_identity;
 use crate::objects::Hall;
+use crate::presence;
 use crate::publications;
 use crate::witness::Witness;
 
@@ -31,6 +32,7 @@ impl App for Market {
         }
         match request.uri().path() {
             "/verb" => return group_verbs::perform(&self.witness, &group, &request).await,
+            "/presence" => return presence::perform(&self.witness, &group, &request).await,
             "/publish" => return publications::perform(&self.witness, &group, &request).await,
             "/call" => {
                 calls::call(&self.witness, async |order| group.call(&order).await).await;

@@ -126,6 +126,8 @@ fn fault(bug: Bug) -> Option<Fault> {
         Bug::UnawaitedSubscription => Some(Fault::SubscriptionIsNotAwaited),
         Bug::UnnoticedGap => Some(Fault::GapIsNotNoticed),
         Bug::UnrepeatedHead => Some(Fault::HeadIsNotRepeated),
+        Bug::LostLeave => Some(Fault::LeaveIsLost),
+        Bug::RestartedPresence => Some(Fault::PresenceStartsOver),
         _ => None,
     }
 }

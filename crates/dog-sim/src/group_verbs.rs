@@ -58,8 +58,19 @@ async fn run(witness: &Witness, group: &GroupHandle<impl Group>, number: Option<
         }
         number
     };
-    let outcome = outcome(group, verb, to, number).await;
-    witness.record().verbs().ends(number, outcome);
+    let disconnected = Some(to).filter(|_| verb == "disconnect");
+    disconnected.iter().for_each(|client| witness.record().is_disconnected(group.id(), client));
+    let mut outcome = outcome(group, verb, to, number).await;
+    let mut record = witness.record();
+    disconnected.iter().for_each(|client| record.is_disconnected(group.id(), client));
+    if let Ok(outcome) = &mut outcome
+        && verb == "clients"
+        && record.presence().is_on()
+    {
+        // Those without a socket are in their grace time: `PresenceCheck` checks them.
+        outcome.clients.retain(|_, sockets| *sockets > 0);
+    }
+    record.verbs().ends(number, outcome);
 }
 
 /// Sends to the subscribers of a topic. All that are subscribed now must hear it.

@@ -11,20 +11,21 @@
 //! - `moment`: names of messages, and what came first; `owed`: a message that a socket must receive
 //! - `topic_record`, `late_record`, `say_record`, `seat_record`: what is known of topics, of clients that become known later, of
 //!   what clients of event streams have said, and of seats and closed Replicas
-//! - `logs_of_run`: which topics have a log; `log_model`: what a log must have; `subscriber`: what one socket has received of it;
-//!   `log_record`: what is known of publications
+//! - `publications`: what the App does with logs; in its folder `logs_of_run`: which topics have one, `model`: what it must have,
+//!   `subscriber`: what one socket has received of it, `record`: what is known of publications, `check`: their check at the end
+//! - `presence`: what the App does with presence; in its folder `model`: who is there in each version, `record`: what is known of it,
+//!   `check`: its check at the end
 //! - `calls`: typed calls to Groups; `call_record`: how each may end
 //! - `group_verbs`: the verbs of a Group; `verb_record`: what they have said, and whom they have reached
 //! - `entries`: two entries that objects keep equal; `alarms`: alarms, each with an entry beside it
-//! - `record`: what the App's handlers record, and the checks of that; `record_checks`: those of its parts; `witness`: the
-//!   handle to it; `sent`: to whom a message is owed
+//! - `record`: what the App's handlers record, and the checks of that; `witness`: the handle to it; `sent`: to whom a message is owed
 //! - `gate`, `endless`: requests that wait, and bodies that never end
-//! - `topics`, `publications`, `late_identity`, `event_streams`: what the App and its clients do with these; `objects`: the Group and its
-//!   Replicas; `app`: the App
+//! - `topics`, `late_identity`, `event_streams`: what the App and its clients do with these; `objects`: the Group and its Replicas;
+//!   `app`: the App
 //! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `reports`: checks of what verbs report; `run`: a run
 //!   in progress
 //! - `closing` and `placement` check what a closed Replica does, and where new clients are placed, when all faults are healed;
-//!   `log_check`, `verb_check`: check the logs and the verbs of Groups then; `settle`: the other checks at that time
+//!   `verb_check`: checks the verbs of Groups then; `settle`: the other checks at that time
 //! - `workload`: the actions of a run; `explore`: one run; `many`: many runs in parallel
 //!
 //! | promise | its checker | when |
@@ -45,6 +46,7 @@
 //! | 14 | `Watch::panics`, `work_safely` in `explore`: no panic but those that were asked for; `CallRecord`: each call ends once and in time, runs at most once, and a cycle ends | with every panic; with every call; when all is healed |
 //! | 17 | `Subscriber`: each socket receives publications once, in the order of their positions and without a gap, or is told of a loss; `LogRecord::takes`: the order of the calls; `LogCheck`: no socket misses the end of a log | with every message; twice per second; when all is healed |
 //! | 18 | `LogModel::shown`, `LogRecord::takes`: a position has one publication, and a publication one position of an epoch; `LogModel::check_page`: a page of the history has what is kept; `LogRecord::check_lost`: the epoch changes only with the life of the Group; `LogRecord::ends`: what an error denies is not published | whenever a Group shows or answers something |
+//! | 19 | `PresenceModel`: each version is the same for all, and its changes are possible; `PresenceRecord::leaves`: nobody leaves within the grace time; `PresenceRecord::begins_anew`: an epoch begins only if no Replica knows the one before; `PresenceRecord::hooked`: a Group's code is told arrivals and departures in turn; `PresenceCheck`: the Group and the code of its Replicas know the open sockets, their clients and values | whenever something is told; when all is healed |
 //! | 20 | `TopicRecord::hears`: only subscribers hear; `Sending::is_owed` in `topics`, `group_verbs::broadcast_to`, `Watch::check_owed`: all subscribers hear, also what the Group sends; `TopicRecord::finds`: a socket keeps its topics; `VerbCheck`: the Group reaches exactly the subscribers | with every message; twice per second; with every handler; when all is healed |
 //! | 21 | `TaskRecord::may_act`, `TaskCheck::ticks`: a task acts in its own life only, and ticks on time; `Stored::alarm_rang` (in time, and not replaced), `Stored::check_alarms` (it has rung) | with every tick of a task; whenever an alarm rings; when all is healed |
 
@@ -62,19 +64,15 @@ mod gate;
 mod group_verbs;
 mod late_identity;
 mod late_record;
-mod log_check;
-mod log_model;
-mod log_record;
-mod logs_of_run;
 mod many;
 mod moment;
 mod objects;
 mod owed;
 mod placement;
 mod plan;
+mod presence;
 mod publications;
 mod record;
-mod record_checks;
 mod reports;
 mod run;
 mod say_record;
@@ -82,7 +80,6 @@ mod seat_record;
 mod sent;
 mod settle;
 mod stored;
-mod subscriber;
 mod task_record;
 mod tasks;
 mod topic_record;

@@ -1,9 +1,11 @@
 //! The Group and its Replicas of the simulated runs. On commands from their clients they do everything that they can do, and
 //! record what they see.
 
+use std::cell::Cell;
+
 use dog::{
-    Alarm, Body, ClientId, Close, CloseCode, Context, Failure, Group, GroupContext, Limit, Log, Message, Policy, ROOM,
-    Replica, ReplicaId, Request, Response, Result, Socket, To, Unrecovered,
+    Alarm, Body, ClientId, Close, CloseCode, Context, Failure, Group, GroupContext, Limit, Log, Message, Policy,
+    PresenceNews, ROOM, Replica, ReplicaId, Request, Response, Result, Socket, To, Unrecovered,
 };
 use http::StatusCode;
 
@@ -15,6 +17,7 @@ use crate::event_streams;
 use crate::group_verbs;
 use crate::late_identity;
 use crate::moment::MessageName;
+use crate::presence;
 use crate::publications;
 use crate::seat_record::Door;
 use crate::tasks::{Activation, TaskCheck};
@@ -92,6 +95,19 @@ impl Group for Hall {
         calls::answer(&self.witness, cx, cx.dog().group_by_id::<Self>(cx.id()), order).await
     }
 
+    async fn on_arrive(&self, cx: &GroupContext, client: &ClientId) -> Result {
+        presence::hooked(&self.witness, cx, self.activation.life(), client, true).await
+    }
+
+    async fn on_leave(&self, cx: &GroupContext, client: &ClientId) -> Result {
+        presence::hooked(&self.witness, cx, self.activation.life(), client, false).await
+    }
+
+    async fn on_presence_reset(&self, cx: &GroupContext) -> Result {
+        self.witness.record().presence_begins_anew((cx.id(), self.activation.life()), cx.now());
+        Ok(())
+    }
+
     async fn receive(&self, cx: &GroupContext, request: Request) -> Result<Response> {
         match dog::query_param(&request, "do").as_deref() {
             Some("panic") => panic_quietly(&self.witness),
@@ -127,19 +143,23 @@ pub(crate) struct Desk {
     witness: Witness,
     life: u64,
     activation: Activation,
+    /// Whether it was told anything of presence.
+    is_told: Cell<bool>,
 }
 
 impl Replica for Desk {
     type Group = Hall;
     type Gossip = u64;
     type Answer = u64;
+    const FOLLOWS_PRESENCE: bool = true;
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         let witness = witness(cx.env())?;
         may_activate(&witness)?;
         check_entries(&witness, *cx.id().as_bytes(), &cx.storage()).await?;
         let activation = Activation::begin(&witness);
-        Ok(Self { rules: rules(cx.env())?, witness, life: activation.life(), activation })
+        let (life, is_told) = (activation.life(), Cell::new(false));
+        Ok(Self { rules: rules(cx.env())?, witness, life, activation, is_told })
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
@@ -166,7 +186,7 @@ impl Replica for Desk {
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
-        self.begins(socket, "on_open");
+        self.begins(cx, socket, "on_open");
         self.witness.record().logs().subscribed(socket.id(), cx.group(), ROOM);
         late_identity::opens(&self.witness, socket, cx.now() + self.rules.policy.assign_deadline, self.rules.doubles);
         event_streams::greet(socket);
@@ -180,14 +200,14 @@ impl Replica for Desk {
     }
 
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
-        self.begins(socket, "on_message");
+        self.begins(cx, socket, "on_message");
         let done = self.execute(cx, socket, &message).await;
         self.ends(socket);
         done
     }
 
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, close: &Close) -> Result {
-        self.begins(socket, "the end");
+        self.begins(cx, socket, "the end");
         late_identity::closes(&self.witness, socket, close.code(), cx.now());
         cx.broadcast(self.message('b', "-"))?;
         if socket.id().raw().is_multiple_of(2) {
@@ -206,6 +226,11 @@ impl Replica for Desk {
         Ok(asked)
     }
 
+    async fn on_presence(&self, cx: &Context<Self>, news: PresenceNews) -> Result {
+        let is_first = !self.is_told.replace(true);
+        presence::news(&self.witness, cx, ((cx.id(), self.life), is_first), &news).await
+    }
+
     async fn on_lost(&self, cx: &Context<Self>, topic: &str, reason: Unrecovered, sockets: &[Socket]) -> Result {
         publications::lost(&self.witness, cx, (topic, reason), sockets)
     }
@@ -217,7 +242,8 @@ impl Replica for Desk {
 }
 
 impl Desk {
-    fn begins(&self, socket: &Socket, handler: &'static str) {
+    fn begins(&self, cx: &Context<Self>, socket: &Socket, handler: &'static str) {
+        presence::begins(&self.witness, cx, socket);
         let client = socket.client().as_str();
         self.witness.record().handler_begins(socket.id(), client, handler);
         // A socket that has ended meanwhile has no attachment.
@@ -304,6 +330,7 @@ impl Desk {
             ("task", _) => self.begin_task(cx)?,
             ("attach", _) => self.attach(socket),
             ("assign", client) => self.assign(cx, socket, &ClientId::new(client)?).await,
+            (verb, _) if presence::VERBS.contains(&verb) => presence::obey(&self.witness, cx, socket, verb),
             (verb, topic) if publications::VERBS.contains(&verb) => {
                 publications::obey(&self.witness, cx, (verb, topic)).await;
             }

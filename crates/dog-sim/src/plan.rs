@@ -8,6 +8,7 @@ use dog_testing::world::{Bug, DiskConfig, Random, Weather, WorldConfig};
 
 use crate::late_identity::UNASSIGNED;
 use crate::objects::Rules;
+use crate::presence;
 
 /// What happens in a run, and how often.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) activations_fail: u32,
     /// How many of 1,000 actions are about publications.
     pub(crate) publications: u32,
+    /// How many of 1,000 actions are about presence.
+    pub(crate) presence: u32,
 }
 
 impl Plan {
@@ -64,6 +67,7 @@ impl Plan {
             activations_fail: if cuts > 0 { *random.pick(&[0, 50]) } else { 0 },
             // A log in memory keeps its Group there, so that most runs are without one.
             publications: if seed % 5 < 2 { 300 } else { 0 },
+            presence: if presence::of_seed(seed).is_some() { 200 } else { 0 },
         }
     }
 }
@@ -90,6 +94,7 @@ fn rules(random: &mut Random, seed: u64) -> Rules {
         park_after: Duration::from_secs(random.within(2..=20)),
         assign_deadline: Duration::from_secs(random.within(1..=8)),
         unassigned_code: UNASSIGNED,
+        presence: presence::of_seed(seed),
         placement: if seed % 4 == 3 { Placement::FillFirst } else { Placement::LeastUsed },
         ..Policy::default()
     };

@@ -1,4 +1,11 @@
-//! What the App publishes in a run, and what it reads of its logs.
+//! What the App publishes in a run, and what it reads of its logs. `logs_of_run`: which topics have a log; `model`: what a log must
+//! have; `subscriber`: what one socket has received of it; `record`: what is known of both; `check`: the check when all is healed.
+
+pub(crate) mod check;
+pub(crate) mod logs_of_run;
+pub(crate) mod model;
+pub(crate) mod record;
+mod subscriber;
 
 use dog::{
     Context, Error, Group, GroupContext, GroupHandle, GroupId, HistoryOrder, HistoryPage, Message, NewPublication,
@@ -7,8 +14,8 @@ use dog::{
 use futures_util::future::join;
 use http::StatusCode;
 
-use crate::log_model::Page;
-use crate::logs_of_run::published;
+use self::logs_of_run::published;
+use self::model::Page;
 use crate::witness::Witness;
 
 /// The name under which all publications are numbered.

@@ -33,12 +33,14 @@ pub(crate) struct Run {
     clients: Vec<ClientKey>,
     newcomers: u64,
     commands: u64,
+    pages: u64,
     steps: u64,
 }
 
 impl Run {
     pub(crate) fn new(plan: Plan, trace: bool) -> Self {
         let witness = Witness::new(plan.config.seed, plan.rules.limit, plan.activations_fail);
+        witness.record().presence().begin(plan.rules.policy.presence);
         witness.record().set_relays_are_sure(plan.config.disk.fails == 0 && plan.outages == 0);
         let env = Env::new().with(witness.clone()).with(plan.rules);
         let world = World::new(Market::new(witness.clone()), env, plan.config);
@@ -50,7 +52,7 @@ impl Run {
         let watch = Rc::new(Watch::new(witness.clone(), &world, &streams));
         world.set_observer(Rc::clone(&watch) as Rc<dyn Observer>);
         let (reports, clients) = (Reports::default(), Vec::new());
-        Self { plan, world, witness, watch, streams, reports, clients, newcomers: 0, commands: 0, steps: 0 }
+        Self { plan, world, witness, watch, streams, reports, clients, newcomers: 0, commands: 0, pages: 0, steps: 0 }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -182,6 +184,12 @@ impl Run {
         let is_open = |client: &ClientKey| self.world.client_state(*client) == ClientState::Open;
         let open = self.clients.iter().copied().filter(is_open);
         open.chain(self.streams.open()).collect()
+    }
+
+    /// Returns a number for an answer of a Group that says who is there.
+    pub(crate) fn next_page(&mut self) -> u64 {
+        self.pages += 1;
+        self.pages
     }
 
     /// Returns the number of the next command.

@@ -12,8 +12,9 @@ use dog_testing::world::{ClientKey, DiskConfig, Driver, Micros, Weather, World};
 
 use crate::closing::ClosingCheck;
 use crate::entries::RECORD;
-use crate::log_check::LogCheck;
 use crate::placement::PlacementCheck;
+use crate::presence::check::{Grace, PresenceCheck};
+use crate::publications::check::LogCheck;
 use crate::run::Run;
 use crate::seat_record::Door;
 use crate::topics::TOPICS;
@@ -58,7 +59,12 @@ impl<'run> Settlement<'run> {
         self.check_stored();
         LogCheck::new(self.run).check();
         // A verb that closes sockets comes last: it leaves Replicas that are parked soon.
-        if !self.check_hibernation() || !self.check_broadcasts() || !VerbCheck::new(self.run).check() {
+        if !self.check_hibernation()
+            || !PresenceCheck::new(self.run).check(Grace::Over)
+            || !self.check_broadcasts()
+            || !VerbCheck::new(self.run).check()
+            || !PresenceCheck::new(self.run).check(Grace::MayRun)
+        {
             return false;
         }
         let plan = self.run.plan();

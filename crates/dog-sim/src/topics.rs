@@ -4,8 +4,8 @@
 use dog::{Context, Error, GroupId, Message, Replica, Result, Socket, To};
 
 use crate::group_verbs;
-use crate::logs_of_run::published;
 use crate::moment::MessageName;
+use crate::publications::logs_of_run::published;
 use crate::sent::Sent;
 use crate::witness::Witness;
 

@@ -7,8 +7,9 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use dog::internal::LogTopic;
-use dog::{Epoch, LogEpoch, Message, Publication, ReplicaId, SocketId};
+use dog::{Bytes, ConnectionId, Epoch, GroupId, LogEpoch, Message, Publication, ReplicaId, SocketId};
 use dog_engine::address::{Object, ReplicaAddress, Targets, Ticket, TicketId};
+use dog_engine::presence::{Following, PresenceChanges};
 use dog_testing::world::{Admission, ClientKey, ClientState, HEARD_WITHIN, Life, Micros, Observer, World};
 
 use crate::event_streams::StreamClients;
@@ -53,6 +54,14 @@ fn parse(message: &Message) -> Option<Parsed<'_>> {
 struct Superseded {
     node: usize,
     at: Micros,
+}
+
+/// The Group whose life this is, and the number of the life.
+fn of_group(life: &Life) -> Option<(GroupId, u64)> {
+    match life.object()? {
+        Object::Group(address) => Some((address.group, life.epoch().as_u64())),
+        Object::Replica(_) => None,
+    }
 }
 
 /// The observer of a run.
@@ -277,6 +286,24 @@ impl Observer for Watch {
         self.witness.record().publication_is_sent(epoch, publication, from.epoch().as_u64());
     }
 
+    fn tells(&self, from: &Life, changes: &PresenceChanges) {
+        if let (Some(world), Some(group)) = (self.world.upgrade(), of_group(from)) {
+            self.witness.record().presence_is_told(group, changes, world.now());
+        }
+    }
+
+    fn counts(&self, group: &Life, replica: (ReplicaId, Epoch), following: Following) {
+        if let (Some(world), Some(group)) = (self.world.upgrade(), of_group(group)) {
+            self.witness.record().connections_are_counted(group, replica, following, world.now());
+        }
+    }
+
+    fn names(&self, _: &Life, socket: SocketId, connection: ConnectionId, value: &Bytes) {
+        if let Some(world) = self.world.upgrade() {
+            self.witness.record().connection_is_named(socket, (connection, value), world.now());
+        }
+    }
+
     fn addresses(&self, from: &Life, to: &Targets, message: &Message) {
         if let Some(parsed) = parse(message) {
             let replicas: Vec<ReplicaId> = to.iter().collect();
@@ -337,6 +364,7 @@ impl Observer for Watch {
 
     fn panics(&self, life: &Life) {
         let mut record = self.witness.record();
+        record.presence().crashes();
         record.life_is_lost(None);
         record.checks.count(14);
         match record.panics.checked_sub(1) {
@@ -358,6 +386,7 @@ impl Observer for Watch {
         let sockets: Vec<_> = self.lives_of_sockets().into_iter().filter(own).collect();
         sockets.into_iter().for_each(|(socket, _)| self.ends(socket));
         let mut record = self.witness.record();
+        record.presence().crashes();
         record.life_is_lost(Some(life.epoch()));
         record.tasks().crashes(life.epoch().as_u64());
     }

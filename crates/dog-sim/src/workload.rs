@@ -2,12 +2,13 @@
 
 use dog::{Close, CloseCode};
 use dog_engine::address::Object;
-use dog_testing::world::{ClientKey, Micros};
+use dog_testing::world::{ClientKey, Driver, Micros};
 
 use crate::group_verbs;
 use crate::late_identity::ANONYMOUS;
-use crate::logs_of_run::PUBLISHED;
+use crate::presence;
 use crate::publications;
+use crate::publications::logs_of_run::PUBLISHED;
 use crate::run::Run;
 use crate::settle::Settlement;
 use crate::topics;
@@ -109,6 +110,9 @@ impl<'run> Workload<'run> {
         if plan.publications > 0 && self.happens(plan.publications) {
             return self.publish();
         }
+        if plan.presence > 0 && self.happens(plan.presence) {
+            return self.attend();
+        }
         match self.below(20) {
             0..=6 => self.connect(),
             7 => {
@@ -200,6 +204,34 @@ impl<'run> Workload<'run> {
         }
     }
 
+    /// Shows a value, reads who is there, and lets clients and objects come and go.
+    fn attend(&mut self) {
+        match self.below(8) {
+            0..=2 => self.speak(self.pick(presence::VERBS)),
+            3 => self.request("/presence"),
+            4 => self.request(&format!("/verb?do=disconnect&to={}", self.client_name())),
+            5 => {
+                // A page is loaded again.
+                self.leave();
+                self.connect();
+            }
+            6 => self.crash_one(true),
+            _ => self.evict(),
+        }
+    }
+
+    /// An object leaves memory, if it is idle.
+    fn evict(&self) {
+        let lives = self.run.world().lives();
+        if lives.is_empty() {
+            return;
+        }
+        match &lives[self.below(lives.len())].1.driver {
+            Driver::Group(group) => group.hibernate_now(),
+            Driver::Replica(replica) => replica.hibernate_now(),
+        };
+    }
+
     /// Names the client of a socket: mostly of one that was opened for an anonymous client.
     fn assign(&mut self) {
         let mut open = self.run.open_clients();
@@ -258,6 +290,11 @@ impl<'run> Workload<'run> {
             return self.crash_node();
         }
         let groups = self.below(2) == 0;
+        self.crash_one(groups);
+    }
+
+    /// Crashes a life of a Group, or of a Replica.
+    fn crash_one(&mut self, groups: bool) {
         let lives = self.run.world().lives();
         let objects = lives.iter().map(|(object, _)| *object);
         let objects: Vec<Object> = objects.filter(|object| matches!(object, Object::Group(_)) == groups).collect();

@@ -18,6 +18,8 @@ const FAILED_BEFORE: &[(u64, &str)] = &[
     (80_562, "the same, with a node cut off"),
     (44, "a Replica stayed in memory because the report of its last seat was acknowledged after it had hibernated"),
     (3_540, "a Group that woke waited without end for a member that had answered in an earlier life"),
+    (5_877, "a Replica crashed when it had reported a connection and not yet its seat, and the connection never ended"),
+    (9_003, "the same, with a report that was late"),
 ];
 
 fn seeds() -> u64 {
@@ -39,7 +41,7 @@ fn no_promise_is_broken() {
             None => panic!("seed {seed} failed, but not when it was repeated"),
         }
     }
-    for promise in (1..=14).chain([17, 18, 20, 21]) {
+    for promise in (1..=14).chain(17..=21) {
         assert!(summary.checks.of(promise) > 0, "promise {promise} was never checked: {}", summary.checks);
     }
 }
@@ -69,7 +71,8 @@ fn broken_by(bug: Bug) -> &'static [u8] {
         Bug::UnfencedReport => &[8],
         Bug::UnfencedView => &[4, 6, 9],
         Bug::OutlivingTask => &[21],
-        Bug::ForgottenTopics => &[20],
+        // A publication for such a topic is missed, too.
+        Bug::ForgottenTopics => &[17, 20],
         // The Group does not know where to whisper yet.
         Bug::UnawaitedAssignment => &[6],
         Bug::DoubledHand => &[7],
@@ -81,6 +84,7 @@ fn broken_by(bug: Bug) -> &'static [u8] {
         Bug::IgnoredClosing => &[3],
         Bug::UnawaitedSubscription => &[20],
         Bug::UnnoticedGap | Bug::UnrepeatedHead => &[17],
+        Bug::LostLeave | Bug::RestartedPresence => &[19],
         _ => &[],
     }
 }

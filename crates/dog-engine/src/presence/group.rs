@@ -15,6 +15,7 @@ use super::owners::{Acceptance, Open, Owners};
 use super::pending::Pending;
 use super::roster::Roster;
 use super::waking::Waking;
+use crate::fault_injection::{Fault, is_planted};
 
 mod start;
 
@@ -104,6 +105,9 @@ impl GroupPresence {
                 Stage::Running(announced) => announced.set_following(report.replica, report.following, now),
             }
             for missing in self.owners.missing(&report) {
+                if is_planted(Fault::LeaveIsLost) && missing.life() < report.epoch {
+                    continue;
+                }
                 self.set(missing, ConnectionState::Closed(ConnectionEnd::Gone), now);
             }
         }

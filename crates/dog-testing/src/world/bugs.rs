@@ -57,11 +57,15 @@ pub enum Bug {
     UnnoticedGap,
     /// A Group does not repeat where its logs end. Needs the feature `bugs`.
     UnrepeatedHead,
+    /// The clients of a Replica whose node is lost never leave the presence. Needs the feature `bugs`.
+    LostLeave,
+    /// Each life of a Group begins a new presence. Needs the feature `bugs`.
+    RestartedPresence,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -87,6 +91,8 @@ impl Bug {
         Self::UnawaitedSubscription,
         Self::UnnoticedGap,
         Self::UnrepeatedHead,
+        Self::LostLeave,
+        Self::RestartedPresence,
     ];
 
     /// Returns its name on the command line.
@@ -117,6 +123,8 @@ impl Bug {
             Self::UnawaitedSubscription => "unawaited-subscription",
             Self::UnnoticedGap => "unnoticed-gap",
             Self::UnrepeatedHead => "unrepeated-head",
+            Self::LostLeave => "lost-leave",
+            Self::RestartedPresence => "restarted-presence",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::LocalFuture;
+use dog::internal::{ConnectionId, LocalFuture};
 use dog::{ClientId, Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketId, Timestamp};
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::host::{
@@ -157,6 +157,10 @@ impl SocketHost for LifeHost {
 
     fn set_attachment(&self, socket: SocketId, attachment: Bytes) {
         self.services.connections().set_attachment(socket, attachment);
+    }
+
+    fn set_presence(&self, socket: SocketId, connection: ConnectionId, value: &Bytes) {
+        self.services.core().observe(|observer| observer.names(&self.life, socket, connection, value));
     }
 
     fn new_socket(&self, replica: ReplicaAddress, _: &ClientId, _: Option<&Bytes>) -> (SocketId, Arc<dyn SeatGuard>) {

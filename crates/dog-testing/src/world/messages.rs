@@ -3,12 +3,14 @@
 use std::rc::Rc;
 
 use dog::internal::{LogEpoch, LogTopic, LogVerb, LogVerbAnswer, Publication};
-use dog::{Body, Epoch, Error, Request, Response};
+use dog::{Body, Epoch, Error, ReplicaId, Request, Response};
 use dog_engine::address::{GroupAddress, Object, ReplicaAddress, Targets, Ticket};
 use dog_engine::host::Fetched;
 use dog_engine::message::{
-    GroupAnswer, GroupCall, GroupCast, PublicationDelivery, ReplicaAnswer, ReplicaCall, ReplicaCast,
+    GroupAnswer, GroupCall, GroupCast, PresenceCall, PresenceReply, PublicationDelivery, ReplicaAnswer, ReplicaCall,
+    ReplicaCast,
 };
+use dog_engine::presence::{Following, ReportVerdict};
 use dog_engine::reply::Reply;
 use dog_engine::wire::may_repeat_to_group;
 
@@ -18,18 +20,44 @@ use super::labels;
 use super::life::Life;
 use super::mail::{Mail, WithoutLife};
 use super::network::{MessageKind, Route};
-use super::observer::Admission;
+use super::observer::{Admission, Observer};
 use super::reply::ReplySender;
 
 /// With the bug "unawaited join", an UpdateView arrives this much later than it is answered.
 const UNAWAITED: Micros = 400_000;
 
-/// The topic whose publications the answer to a call may have.
-fn topic_of(call: &GroupCall) -> Option<&LogTopic> {
-    match call {
-        GroupCall::Missed(call) => Some(&call.topic),
-        GroupCall::Log { verb: LogVerb::History { topic, .. }, .. } => Some(topic),
-        _ => None,
+/// A call whose answer the observer is told.
+enum Watched {
+    /// It may have publications of this topic.
+    Topic(LogTopic),
+    /// It may say that the connections of this life were counted.
+    Census { replica: (ReplicaId, Epoch), following: Following },
+}
+
+impl Watched {
+    fn of(call: &GroupCall) -> Option<Self> {
+        match call {
+            GroupCall::Missed(call) => Some(Self::Topic(call.topic.clone())),
+            GroupCall::Log { verb: LogVerb::History { topic, .. }, .. } => Some(Self::Topic(topic.clone())),
+            GroupCall::Presence(_, PresenceCall::Report(report)) if report.census => {
+                Some(Self::Census { replica: (report.replica, report.epoch), following: report.following })
+            }
+            _ => None,
+        }
+    }
+
+    fn is_answered(&self, observer: &dyn Observer, group: &Life, answer: &GroupAnswer) {
+        match (self, answer) {
+            (Self::Census { replica, following }, GroupAnswer::Presence(_, PresenceReply::Reported(answer)))
+                if answer.verdict == ReportVerdict::Taken =>
+            {
+                observer.counts(group, *replica, *following);
+            }
+            (Self::Topic(topic), answer) => {
+                shown_by(answer).into_iter().for_each(|shown| observer.shows(group, topic, shown));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -60,7 +88,7 @@ impl Mail {
         let route = self.route(from, object);
         self.traffic().count(&call);
         let label = labels::group_call(&call);
-        let topic = topic_of(&call).cloned();
+        let watched = Watched::of(&call);
         let again = (may_repeat_to_group(&call) && self.comes_twice()).then(|| call.clone());
         let (this, of_copy) = (Rc::clone(self), Rc::clone(self));
         self.send(
@@ -70,7 +98,7 @@ impl Mail {
             || label,
             move |running| {
                 let answer = this.answer(route, Rc::clone(&running.life), reply);
-                let answer = this.watched(&running.life, topic, answer);
+                let answer = this.watched(&running.life, watched, answer);
                 running.group().call(call, answer);
             },
         );
@@ -89,11 +117,11 @@ impl Mail {
         }
     }
 
-    /// Tells the observer when the Group answers with a ticket, or with publications of this topic.
+    /// Tells the observer when the Group answers with a ticket, or answers this call.
     fn watched(
         self: &Rc<Self>,
         group: &Rc<Life>,
-        topic: Option<LogTopic>,
+        watched: Option<Watched>,
         reply: Reply<GroupAnswer>,
     ) -> Reply<GroupAnswer> {
         let (this, group) = (Rc::clone(self), Rc::clone(group));
@@ -101,11 +129,10 @@ impl Mail {
             if let Ok(GroupAnswer::Identified(ticket)) = &answer {
                 this.core().observe(|observer| observer.reserves(ticket));
             }
-            if let (Ok(answer), Some(topic)) = (&answer, &topic)
-                && let Some(shown) = shown_by(answer)
+            if let (Ok(answer), Some(watched)) = (&answer, &watched)
                 && group.is_alive()
             {
-                this.core().observe(|observer| observer.shows(&group, topic, shown));
+                this.core().observe(|observer| watched.is_answered(observer, &group, answer));
             }
             reply.send(answer);
         })
@@ -241,7 +268,10 @@ impl Mail {
                 // It can be lost: the Replica notices that, and fetches it.
                 (MessageKind::Repeatable, "Publication")
             }
-            ReplicaCast::Presence(..) => (MessageKind::Repeatable, "Presence"),
+            ReplicaCast::Presence(_, changes) => {
+                self.core().observe(|observer| observer.tells(from, changes));
+                (MessageKind::Repeatable, "Presence")
+            }
             ReplicaCast::PresenceHead(..) => (MessageKind::Repeatable, "Version of the presence"),
             ReplicaCast::LogHead(_) => (MessageKind::Repeatable, "Head of a log"),
             ReplicaCast::Acknowledge { .. } => (MessageKind::Repeatable, "Acknowledge"),

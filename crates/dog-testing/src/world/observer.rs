@@ -1,8 +1,9 @@
 //! [`Observer`]: is told what happens in a world, so that it can check it.
 
-use dog::internal::{LogEpoch, LogTopic, Publication};
-use dog::{Epoch, Message, ReplicaId, SocketId};
+use dog::internal::{ConnectionId, LogEpoch, LogTopic, Publication};
+use dog::{Bytes, Epoch, Message, ReplicaId, SocketId};
 use dog_engine::address::{Object, Targets, Ticket, TicketId};
+use dog_engine::presence::{Following, PresenceChanges};
 
 use super::client::ClientKey;
 use super::life::Life;
@@ -17,6 +18,12 @@ pub trait Observer {
     fn shows(&self, from: &Life, topic: &LogTopic, publications: (&LogEpoch, &[Publication]));
     /// A life of a Group sends a publication, which it has shown, to Replicas that may have subscribers.
     fn sends(&self, from: &Life, epoch: &LogEpoch, publication: &Publication);
+    /// A life of a Group tells its Replicas who has come, who has left, and what else has changed.
+    fn tells(&self, from: &Life, changes: &PresenceChanges);
+    /// A life of a Group has taken a report of all connections of a life of a Replica, which says what it was told before.
+    fn counts(&self, group: &Life, replica: (ReplicaId, Epoch), following: Following);
+    /// A life of a Replica has named the connection of a socket, or the socket has another value.
+    fn names(&self, life: &Life, socket: SocketId, connection: ConnectionId, value: &Bytes);
     /// A life calls another Replica to deliver a message and to confirm it.
     fn asks(&self, to: ReplicaId, message: &Message);
     /// A client has received a message.

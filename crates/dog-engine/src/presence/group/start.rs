@@ -6,6 +6,7 @@ use dog::internal::{ConnectionId, PresenceChange, PresenceVersion};
 use dog::{ReplicaId, Timestamp};
 
 use super::{GroupPresence, PresenceStart, Stage};
+use crate::fault_injection::{Fault, is_planted};
 use crate::presence::announced::Announced;
 use crate::presence::messages::{ConnectionEnd, RosterPage};
 use crate::presence::owners::Open;
@@ -17,7 +18,9 @@ impl GroupPresence {
     /// Replica that was to be asked [did not answer](Self::no_roster).
     pub fn start(&mut self, now: Timestamp) -> PresenceStart {
         let Stage::Waking(waking) = &mut self.stage else { return PresenceStart::Continued };
-        if let Some((replica, question)) = waking.begin_reading(self.life) {
+        if let Some((replica, question)) = waking.begin_reading(self.life)
+            && !is_planted(Fault::PresenceStartsOver)
+        {
             return PresenceStart::Ask(replica, question);
         }
         self.reset(now);

@@ -2,7 +2,7 @@
 
 use dog::Timestamp;
 
-use crate::log_model::Place;
+use super::model::Place;
 
 /// A socket that is subscribed to a topic with a log, since its subscription holds.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dog::{Group, GroupId, SocketId};
 use dog_testing::world::ClientState;
 
-use crate::logs_of_run::PUBLISHED;
+use super::logs_of_run::PUBLISHED;
 use crate::objects::Hall;
 use crate::run::Run;
 

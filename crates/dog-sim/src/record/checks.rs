@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use dog::{Alarm, Error, GroupId, LogEpoch, Position, Publication, ReplicaId, SocketId, Timestamp};
+use dog::{
+    Alarm, Bytes, ClientId, ConnectionId, Epoch, Error, GroupId, LogEpoch, Position, PresenceNews, PresencePage,
+    PresenceVersion, Publication, ReplicaId, SocketId, Timestamp,
+};
+use dog_engine::presence::{Following, PresenceChanges};
 
-use crate::log_record::Now;
+use super::{RunRecord, SocketRecord};
+use crate::presence::record::{Faults, ReplicaLife};
 use crate::publications::number;
-use crate::record::{RunRecord, SocketRecord};
+use crate::publications::record::Now;
 use crate::stored::ObjectId;
 
 impl RunRecord {
@@ -163,5 +168,113 @@ impl RunRecord {
             let outcome = self.topics().finds(socket, found);
             self.check(20, outcome);
         }
+    }
+
+    /// What has gone wrong so far.
+    fn faults_so_far(&self) -> Faults {
+        Faults { harmed: self.harmed, cuts: self.cuts(), crashes: self.presence.crashes_so_far() }
+    }
+
+    /// Promise 19: a life of a Group tells changes of its presence. What a life tells that is over is not said to be right.
+    pub(crate) fn presence_is_told(&mut self, (group, life): (GroupId, u64), list: &PresenceChanges, now: Timestamp) {
+        let (is_current, faults) = (self.current_life(*group.as_bytes()) == life, self.faults_so_far());
+        let outcome = self.presence.told(group, list);
+        self.check(19, outcome);
+        if is_current {
+            let outcome = self.presence.check_left((group, life), list, faults, now);
+            self.check(19, outcome);
+        }
+    }
+
+    /// The connection of a socket has a name and a value.
+    pub(crate) fn connection_is_named(&mut self, socket: SocketId, named: (ConnectionId, &Bytes), now: Timestamp) {
+        let faults = self.faults_so_far();
+        self.presence.names(socket, named, faults, now);
+    }
+
+    /// A life of a Group has counted the connections of a life of a Replica.
+    pub(crate) fn connections_are_counted(
+        &mut self,
+        group: (GroupId, u64),
+        replica: (ReplicaId, Epoch),
+        following: Following,
+        now: Timestamp,
+    ) {
+        let faults = self.faults_so_far();
+        self.presence.counts(group, replica, following, faults, now);
+    }
+
+    /// A life of a Group begins a new presence.
+    pub(crate) fn presence_begins_anew(&mut self, (group, life): (GroupId, u64), now: Timestamp) {
+        let faults = self.faults_so_far();
+        let is_sure = self.relays_are_sure() && self.current_life(*group.as_bytes()) == life;
+        let sockets = &self.sockets;
+        self.presence.begins_anew((group, life), faults, now, |(replica, life)| {
+            let is_its =
+                |record: &SocketRecord| record.is_open && record.replica == Some(replica) && record.is_of_life(life);
+            sockets.iter().filter(|(_, record)| is_sure && is_its(record)).map(|(socket, _)| *socket).collect()
+        });
+    }
+
+    /// Promise 19: a socket has a connection while a handler of it begins. What an old life of its Replica has is not said to be
+    /// known.
+    pub(crate) fn has_connection(
+        &mut self,
+        socket: SocketId,
+        (group, replica): (GroupId, ReplicaId),
+        client: &ClientId,
+        now: Timestamp,
+    ) {
+        if self.runs_current_life(*replica.as_bytes()) {
+            let outcome = self.presence.is_open(socket, (group, client), now);
+            self.check(19, outcome);
+        }
+    }
+
+    /// The socket of a client is closed with 1012.
+    pub(crate) fn restarts(&mut self, socket: SocketId, (group, client): (GroupId, &ClientId), now: Timestamp) {
+        let (life, faults) = (self.current_life(*group.as_bytes()), self.faults_so_far());
+        self.presence.restarts(socket, (group, client), life, faults, now);
+    }
+
+    /// A client is being disconnected, or was.
+    pub(crate) fn is_disconnected(&mut self, group: GroupId, client: &str) {
+        let now = self.now;
+        self.presence.disconnects(group, client, now);
+    }
+
+    /// Promise 19: the code of a Replica reads who is there, because it was told that it has to.
+    pub(crate) fn reads_presence(
+        &mut self,
+        group: GroupId,
+        life: ReplicaLife,
+        told: PresenceVersion,
+        page: &Result<PresencePage, Error>,
+    ) {
+        match page {
+            Ok(page) => {
+                let outcome = self.presence.read(group, life, told, page);
+                self.check(19, outcome);
+            }
+            Err(_) => self.presence.cannot_read(life),
+        }
+    }
+
+    /// Promise 19: the code of a Replica is told changes.
+    pub(crate) fn follows_presence(&mut self, group: GroupId, life: ReplicaLife, news: &PresenceNews) {
+        let outcome = self.presence.follows(group, life, news);
+        self.check(19, outcome);
+    }
+
+    /// Promise 19: the code of a Group is told that a client has arrived or left.
+    pub(crate) fn is_hooked(&mut self, group: (GroupId, u64), client: &ClientId, arrives: bool) {
+        let outcome = self.presence.hooked(group, client, arrives);
+        self.check(19, outcome);
+    }
+
+    /// Promise 19: a Group has said who is there.
+    pub(crate) fn presence_page(&mut self, number: Option<u64>, group: GroupId, page: &Result<PresencePage, Error>) {
+        let outcome = self.presence.page(number, group, page);
+        self.check(19, outcome);
     }
 }

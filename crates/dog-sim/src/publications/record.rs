@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use dog::{Error, GroupId, Position, SocketId, Timestamp, Unrecovered};
 
-use crate::log_model::{Kept, LogModel, Page, Place};
-use crate::logs_of_run::LogsOfRun;
-use crate::subscriber::Subscriber;
+use super::logs_of_run::LogsOfRun;
+use super::model::{Kept, LogModel, Page, Place};
+use super::subscriber::Subscriber;
 
 /// How soon sockets are told of a loss that has shown, also while calls are lost and late, in milliseconds.
 const TOLD_WITHIN: u64 = 20_000;

@@ -1,0 +1,105 @@
+//! What the App does with presence in a run: it shows values, reads who is there, and is told who comes and leaves.
+//! `model`: who is there in each version; `record`: what is known of it in a run; `check`: the check when all is healed.
+
+pub(crate) mod check;
+pub(crate) mod model;
+pub(crate) mod record;
+
+use std::time::Duration;
+
+use dog::{
+    ClientId, CloseCode, Context, Failure, Group, GroupContext, GroupHandle, MAX_PRESENCE_PAGE, Presence, PresenceNews,
+    Replica, Request, Response, Result, Socket,
+};
+use http::StatusCode;
+
+use self::record::ReplicaLife;
+use crate::witness::Witness;
+
+/// The commands of clients that are about presence. [`obey`] runs them.
+pub(crate) const VERBS: &[&str] = &["value", "value", "value", "drain"];
+
+/// The presence of the Groups in the run of this seed. A third of the runs has one.
+pub(crate) fn of_seed(seed: u64) -> Option<Presence> {
+    let (grace, tick) = (500 + seed % 7 * 1000, [10, 100, 400][usize::try_from(seed / 3 % 3).unwrap_or(0)]);
+    let presence = Presence::default().grace(Duration::from_millis(grace)).tick(Duration::from_millis(tick));
+    seed.is_multiple_of(3).then_some(presence)
+}
+
+/// Runs one of the [`VERBS`].
+pub(crate) fn obey<R: Replica>(witness: &Witness, cx: &Context<R>, socket: &Socket, verb: &str) {
+    if verb == "drain" {
+        return drain(witness, cx);
+    }
+    let value = witness.record().random.number();
+    // A socket that has closed meanwhile shows nothing, and without a presence there is nothing to show.
+    let _ = socket.set_presence(&value);
+}
+
+/// Closes all sockets of a Replica, as a server does that shuts down.
+fn drain<R: Replica>(witness: &Witness, cx: &Context<R>) {
+    for socket in cx.sockets().filter(|socket| socket.connection().is_some()).collect::<Vec<_>>() {
+        witness.record().restarts(socket.id(), (cx.group(), socket.client()), cx.now());
+        socket.close(CloseCode::RESTARTING, "it shuts down");
+    }
+}
+
+/// A handler of a socket begins. Its connection is open, if the handler is not the last one.
+pub(crate) fn begins<R: Replica>(witness: &Witness, cx: &Context<R>, socket: &Socket) {
+    if socket.connection().is_some() {
+        witness.record().has_connection(socket.id(), (cx.group(), cx.id()), socket.client(), cx.now());
+    }
+}
+
+/// The code of a life of a Replica is told what has changed, or has to read it. `is_first`: it was told nothing yet.
+pub(crate) async fn news<R: Replica>(
+    witness: &Witness,
+    cx: &Context<R>,
+    (life, is_first): (ReplicaLife, bool),
+    news: &PresenceNews,
+) -> Result {
+    let group = cx.group();
+    if let PresenceNews::Reset(version) = news {
+        let page = cx.presence(None, MAX_PRESENCE_PAGE).await;
+        witness.record().reads_presence(group, life, *version, &page);
+    } else if is_first {
+        witness.record().broken(19, format!("the first that the code of {life:?} is told is {news:?}"));
+    } else {
+        witness.record().follows_presence(group, life, news);
+    }
+    let (waits, fails) = {
+        let mut record = witness.record();
+        (record.random.happens(100), record.random.happens(50))
+    };
+    if waits {
+        cx.storage().get::<u64>("first").await?;
+    }
+    if fails { Err(Failure::new("it does not want to know")) } else { Ok(()) }
+}
+
+/// The code of a Group is told that a client has arrived or left.
+pub(crate) async fn hooked(
+    witness: &Witness,
+    cx: &GroupContext,
+    life: u64,
+    client: &ClientId,
+    arrives: bool,
+) -> Result {
+    let waits = {
+        let mut record = witness.record();
+        record.is_hooked((cx.id(), life), client, arrives);
+        record.random.happens(100)
+    };
+    if waits {
+        cx.storage().get::<u64>("first").await?;
+    }
+    Ok(())
+}
+
+/// Answers a request for who is in a Group, and records the answer under its number, if it has one.
+pub(crate) async fn perform(witness: &Witness, group: &GroupHandle<impl Group>, request: &Request) -> Result<Response> {
+    let number = dog::query_param(request, "number").and_then(|number| number.parse().ok());
+    let page = group.presence(None, MAX_PRESENCE_PAGE).await;
+    witness.record().presence_page(number, group.id(), &page);
+    Ok(dog::text_response(StatusCode::OK, "read"))
+}
