@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use dog::http::{Request, Response, StatusCode};
-use dog::{ClientId, GroupId, Position, ReplicaId};
+use dog::{ClientId, Format, GroupId, Position, ReplicaId};
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::app::protocol::{Act, Command, CommandReply, Identified, SINCE};
+use crate::app::protocol::{Act, Command, CommandReply, FORMAT, Identified, SINCE};
 use crate::check::{Outcome, ScenarioFailure, eventually, same};
 use crate::client::{self, Client, Events, Streamed};
 use crate::harness::Capability;
@@ -124,6 +124,15 @@ impl TestGroup {
     /// If it does not open in time.
     pub async fn rejoin(&self, client: &str, since: &Position) -> Outcome<Client> {
         self.open(client, &format!("{}&{SINCE}={since}", self.path("ws", client))).await
+    }
+
+    /// Opens a socket that gets publications in this format, of a client that has been at this position of the room if there is one.
+    ///
+    /// # Errors
+    /// If it does not open in time.
+    pub async fn join_in(&self, client: &str, format: Format, since: Option<&Position>) -> Outcome<Client> {
+        let since = since.map(|since| format!("&{SINCE}={since}")).unwrap_or_default();
+        self.open(client, &format!("{}&{FORMAT}={format}{since}", self.path("ws", client))).await
     }
 
     async fn open(&self, client: &str, path: &str) -> Outcome<Client> {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use dog::http::{Method, StatusCode, header};
 use dog::internal::{ConnectionId, Kind, LocalFuture, SocketErrorKind, Topic};
 use dog::{
-    Body, ClientId, Close, CloseCode, Env, Epoch, Error, Message, ReplicaId, Request, Response, SocketError, SocketId,
-    Timestamp,
+    Body, ClientId, Close, CloseCode, Env, Epoch, Error, Format, Message, ReplicaId, Request, Response, SocketError,
+    SocketId, Timestamp,
 };
 use dog_engine::address::{ClassIndex, GroupAddress, Object, ReplicaAddress, SeatId, Targets, Ticket};
 use dog_engine::handshake;
@@ -146,6 +146,12 @@ impl SocketHost for WorkersHost {
     fn set_presence(&self, socket: SocketId, connection: ConnectionId, value: &Bytes) {
         if let Ok(here) = self.here() {
             here.sockets.borrow_mut().set_presence(socket, (connection, value.clone()), &here.storage);
+        }
+    }
+
+    fn set_format(&self, socket: SocketId, format: Format) {
+        if let Ok(here) = self.here() {
+            here.sockets.borrow_mut().set_format(socket, format, &here.storage);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use dog::internal::{ConnectionId, Kind, Topic};
-use dog::{ClientId, CloseCode, Error, Message, SocketId};
+use dog::{ClientId, CloseCode, Error, Format, Message, SocketId};
 use dog_engine::host::KeptSocket;
 use dog_engine::wire;
 use js_sys::{Array, Map, Uint8Array};
@@ -24,7 +24,11 @@ const LONGEST_REASON: usize = 123;
 
 /// The first byte of a stored [`SocketRecord`]. Increase it with each change of the fields, and read the earlier ones too: a
 /// socket outlives deploys.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+
+/// The first byte of one of a socket that has the default format for publications, and of one that was stored by a release that
+/// knew no other.
+const DEFAULT_FORMAT: u8 = 2;
 
 /// The first byte of one that was stored without a presence.
 const WITHOUT_PRESENCE: u8 = 1;
@@ -41,6 +45,9 @@ struct SocketRecord {
     topics: Vec<Topic>,
     /// Its name and its value in the presence of its Group.
     presence: Option<(ConnectionId, Bytes)>,
+    /// In which form it gets publications. It is stored before the rest if it is not the default.
+    #[serde(skip)]
+    format: Format,
 }
 
 /// One of the format [`WITHOUT_PRESENCE`].
@@ -119,6 +126,7 @@ impl ObjectSockets {
             identity: entry.record.identity.clone(),
             topics: entry.record.topics.clone(),
             presence: entry.record.presence.clone(),
+            format: entry.record.format,
         });
         let mut open: Vec<_> = open.collect();
         open.sort_unstable_by_key(|open| open.socket.raw());
@@ -224,25 +232,38 @@ impl ObjectSockets {
         entry.record.presence = Some(presence);
         entry.keep(id, storage);
     }
+
+    pub(crate) fn set_format(&mut self, id: SocketId, format: Format, storage: &SqliteStorage) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.record.format = format;
+        entry.keep(id, storage);
+    }
 }
 
 impl SocketRecord {
     /// `None` if there is nothing in it.
     fn encoded(&self) -> Option<Bytes> {
         let is_empty = self.identity.is_none() && self.attachment.is_none() && self.topics.is_empty();
-        if is_empty && self.presence.is_none() {
+        if is_empty && self.presence.is_none() && self.format == Format::DEFAULT {
             return None;
         }
+        let first = match self.format {
+            Format::DEFAULT => vec![DEFAULT_FORMAT],
+            format => vec![FORMAT, format.number()],
+        };
         // It consists of bytes and names, which can always be serialised.
-        wire::append(self, vec![FORMAT]).ok()
+        wire::append(self, first).ok()
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
         match bytes.split_first() {
-            Some((&FORMAT, record)) => wire::read(record),
+            Some((&DEFAULT_FORMAT, record)) => wire::read(record),
+            Some((&FORMAT, [format, record @ ..])) => {
+                Ok(Self { format: Format::from_stored(*format), ..wire::read(record)? })
+            }
             Some((&WITHOUT_PRESENCE, record)) => {
                 let EarlierRecord { identity, attachment, topics } = wire::read(record)?;
-                Ok(Self { identity, attachment, topics, presence: None })
+                Ok(Self { identity, attachment, topics, ..Self::default() })
             }
             _ => Err(Error::new(Kind::Encoding, "it was written by another release")),
         }

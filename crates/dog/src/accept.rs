@@ -1,34 +1,36 @@
-//! How a request becomes a WebSocket, with choices: [`Accept`].
+//! How a request becomes a socket, with choices: [`Accept`].
 
 use std::fmt;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::body::{Request, Response};
 use crate::error::{Error, Kind};
-use crate::port::ReplicaPort;
+use crate::port::{Opening, ReplicaPort};
+use crate::replica::Format;
 use crate::request::offered_subprotocols;
 use crate::socket::encode_attachment;
+#[cfg(feature = "streams")]
+use crate::stream_format::StreamFormat;
 
-/// A request that is about to become a WebSocket, from [`Context::accept`](crate::Context::accept). Say what the socket is to
-/// have, then [`connect`](Self::connect).
+/// A request that is about to become a socket, from [`Context::accept`](crate::Context::accept). Say what the socket is to have,
+/// then [`connect`](Self::connect).
 #[must_use = "the socket opens when `connect` is called and its response is returned"]
 pub struct Accept {
     port: Rc<dyn ReplicaPort>,
     request: Request,
     subprotocol: Option<HeaderValue>,
-    attachment: Option<Bytes>,
+    opening: Opening,
     /// The first thing that was wrong.
     error: Option<Error>,
 }
 
 impl Accept {
     pub(crate) fn new(port: Rc<dyn ReplicaPort>, request: Request) -> Self {
-        Self { port, request, subprotocol: None, attachment: None, error: None }
+        Self { port, request, subprotocol: None, opening: Opening::default(), error: None }
     }
 
     /// Chooses one of the subprotocols that the client [offers](crate::offered_subprotocols). Upper and lower case differ.
@@ -45,9 +47,16 @@ impl Accept {
     /// Attaches `value` to the new socket, as [`Context::connect_with`](crate::Context::connect_with).
     pub fn attachment<T: Serialize>(mut self, value: &T) -> Self {
         match encode_attachment(value) {
-            Ok(attachment) => self.attachment = Some(attachment),
+            Ok(attachment) => self.opening.attachment = Some(attachment),
             Err(error) => self.note(error),
         }
+        self
+    }
+
+    /// Chooses the form in which the new socket gets publications, for its whole life. Number 0 without a choice. It has a meaning
+    /// only in a Replica that [renders](crate::Replica::RENDERS) them.
+    pub fn format(mut self, format: Format) -> Self {
+        self.opening.format = format;
         self
     }
 
@@ -62,11 +71,38 @@ impl Accept {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let mut response = self.port.connect(self.request, self.attachment);
+        let mut response = self.port.connect(self.request, self.opening);
         if let Some(name) = self.subprotocol.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
             response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
         }
         Ok(response)
+    }
+
+    /// Answers the request with an event stream, as [`Context::event_stream`](crate::Context::event_stream). No subprotocol can be
+    /// chosen for it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    #[cfg(feature = "streams")]
+    pub fn event_stream(self) -> Result<Response, Error> {
+        self.stream(StreamFormat::Events)
+    }
+
+    /// Answers the request with a stream of lines, as [`Context::line_stream`](crate::Context::line_stream).
+    ///
+    /// # Errors
+    /// As [`event_stream`](Self::event_stream).
+    #[cfg(feature = "streams")]
+    pub fn line_stream(self) -> Result<Response, Error> {
+        self.stream(StreamFormat::Lines)
+    }
+
+    #[cfg(feature = "streams")]
+    fn stream(self, format: StreamFormat) -> Result<Response, Error> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(self.port.stream(self.request, format, self.opening)),
+        }
     }
 
     fn note(&mut self, error: Error) {

@@ -22,7 +22,7 @@ use crate::object_methods::object_methods;
 use crate::placement::Door;
 #[cfg(any(feature = "log", feature = "presence"))]
 use crate::port::LocalFuture;
-use crate::port::ReplicaPort;
+use crate::port::{Opening, ReplicaPort};
 #[cfg(feature = "presence")]
 use crate::presence::verbs::presence_verbs;
 use crate::replica::Replica;
@@ -94,7 +94,7 @@ impl<R: Replica> Context<R> {
     /// A request that is not a valid handshake is answered with 405, 400 or 426 and takes no seat.
     #[must_use = "the socket opens when this response is returned"]
     pub fn connect(&self, request: Request) -> Response {
-        self.port().connect(request, None)
+        self.port().connect(request, Opening::default())
     }
 
     /// Accepts the request as a WebSocket, like [`connect`](Self::connect), and attaches `attachment` to the new socket. Use
@@ -118,10 +118,11 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_encoding`]: the attachment cannot be serialised.
     pub fn connect_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
-        Ok(self.port().connect(request, Some(attachment)))
+        Ok(self.port().connect(request, Opening::with(attachment)))
     }
 
-    /// Begins to accept the request as a WebSocket. Choose a subprotocol, attach a value, then [`connect`](Accept::connect).
+    /// Begins to accept the request as a WebSocket. Choose a subprotocol or a [format](crate::Format), attach a value, then
+    /// [`connect`](Accept::connect).
     ///
     /// ```
     /// # use dog::{Context, Replica, Request, Response, Result};

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::body::{Request, Response};
 use crate::context::Context;
 use crate::error::Error;
+use crate::port::Opening;
 use crate::replica::Replica;
 use crate::socket::encode_attachment;
 use crate::stream_format::StreamFormat;
@@ -61,7 +62,7 @@ impl<R: Replica> Context<R> {
     /// ```
     #[must_use = "the stream opens when this response is returned"]
     pub fn event_stream(&self, request: Request) -> Response {
-        self.port().stream(request, StreamFormat::Events, None)
+        self.port().stream(request, StreamFormat::Events, Opening::default())
     }
 
     /// Opens an event stream, like [`event_stream`](Self::event_stream), and attaches `attachment` to the new socket. See
@@ -73,7 +74,7 @@ impl<R: Replica> Context<R> {
     /// - [`Error::is_encoding`]: the attachment cannot be serialised.
     pub fn event_stream_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
-        Ok(self.port().stream(request, StreamFormat::Events, Some(attachment)))
+        Ok(self.port().stream(request, StreamFormat::Events, Opening::with(attachment)))
     }
 
     /// Answers the request with a stream that has one message per line (`application/x-ndjson`), for clients that are programs.
@@ -83,7 +84,7 @@ impl<R: Replica> Context<R> {
     /// in base64. Silence is broken by an empty line. The end has no line of its own: a client cannot read the close code.
     #[must_use = "the stream opens when this response is returned"]
     pub fn line_stream(&self, request: Request) -> Response {
-        self.port().stream(request, StreamFormat::Lines, None)
+        self.port().stream(request, StreamFormat::Lines, Opening::default())
     }
 
     /// Opens a stream of lines, like [`line_stream`](Self::line_stream), and attaches `attachment` to the new socket. See
@@ -93,6 +94,6 @@ impl<R: Replica> Context<R> {
     /// As [`event_stream_with`](Self::event_stream_with).
     pub fn line_stream_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
-        Ok(self.port().stream(request, StreamFormat::Lines, Some(attachment)))
+        Ok(self.port().stream(request, StreamFormat::Lines, Opening::with(attachment)))
     }
 }

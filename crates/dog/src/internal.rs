@@ -23,8 +23,8 @@ pub use crate::log::{
 pub use crate::message::MessageBuffer;
 pub use crate::placement::Door;
 pub use crate::port::{
-    AppPort, GroupPort, LocalFuture, LogRecords, LogReservation, ObjectPort, ReplicaPort, SeatPort, StoragePort,
-    TransactionTurn,
+    AppPort, GroupPort, LocalFuture, LogRecords, LogReservation, ObjectPort, Opening, ReplicaPort, SeatPort,
+    StoragePort, TransactionTurn,
 };
 pub use crate::position::{LogEpoch, Position, Recovered};
 pub use crate::presence::{

@@ -2,7 +2,7 @@
 //!
 //! # The files, in reading order
 //! - `app`: [`App`], [`Dog`]; `app/refused`: handshakes that are accepted and closed; `groups`: [`Groups`]; `group_names`: names that the compiler checks; `handles`: [`GroupHandle`], [`ReplicaHandle`]
-//! - `group`: [`Group`]; `group/limit`: [`Limit`]; `placement`: [`Placement`], [`Policy`]; `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]; `replica/message_rate`: [`MessageRate`]
+//! - `group`: [`Group`]; `group/limit`: [`Limit`]; `placement`: [`Placement`], [`Policy`]; `replica`: [`Replica`] and its handlers; `auto_response`: [`AutoResponse`]; `replica/message_rate`: [`MessageRate`]; `replica/format`: [`Format`]
 //! - `context`: [`Context`], what handlers are given; `object_methods`: what it and [`GroupContext`] have in common; `socket`: [`Socket`], [`To`]
 //! - `event_stream`: sockets that only send; `stream_format`: how they write messages; `session`: requests of their clients
 //! - `call`: how large calls to a Group may be; `replies`: [`GossipReplies`], [`BroadcastReport`]; `except`: who is left out of a verb; `verbs`: what a Group does without its own code; `presence`: who is in a Group
@@ -84,7 +84,7 @@ pub use message::{IntoMessage, Message, MessageKind};
 pub use numbers::{Epoch, SocketId};
 pub use placement::{Placement, Policy};
 pub use presence::api::*;
-pub use replica::{MessageRate, OverRate, Replica};
+pub use replica::{Format, MAX_FORMATS, MessageRate, OverRate, Replica};
 pub use replies::{BroadcastReport, Coverage, GossipReplies};
 pub use request::{MAX_IDENTITY, identity, offered_subprotocols, peer_address, set_peer_address};
 pub use session::MAX_DELIVERED;

@@ -20,13 +20,15 @@ pub use records::{log_records, write_log_record};
 
 /// What belongs to the API.
 pub(crate) mod api {
+    pub use super::publication::Publication;
     #[cfg(feature = "log")]
-    pub use super::publication::{HistoryPage, MAX_HISTORY_PAGE, NewPublication, Publication, PublicationReport};
+    pub use super::publication::{HistoryPage, MAX_HISTORY_PAGE, NewPublication, PublicationReport};
     #[cfg(feature = "log")]
     pub use super::{HistoryOrder, MAX_METADATA, MAX_PUBLICATION, MAX_PUBLICATION_KEY, ROOM};
     pub use super::{Log, Unrecovered};
+    pub use crate::position::LogEpoch;
     #[cfg(feature = "log")]
-    pub use crate::position::{LogEpoch, Position, Recovered};
+    pub use crate::position::{Position, Recovered};
 }
 
 /// Longest message of a publication, in bytes.

@@ -26,6 +26,7 @@ use crate::numbers::SocketId;
 use crate::placement::Door;
 use crate::position::{Position, Recovered};
 use crate::presence::ConnectionId;
+use crate::replica::Format;
 use crate::replies::{BroadcastReport, GossipAnswers};
 use crate::session::Session;
 use crate::stream_format::StreamFormat;
@@ -36,6 +37,21 @@ use crate::writes::StorageWrites;
 
 /// A future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// What a new socket begins with.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    /// What is attached to it.
+    pub attachment: Option<Bytes>,
+    /// In which form it gets publications.
+    pub format: Format,
+}
+
+impl Opening {
+    pub(crate) fn with(attachment: Bytes) -> Self {
+        Self { attachment: Some(attachment), ..Self::default() }
+    }
+}
 
 /// Behind a [`Storage`](crate::Storage): the entries of one object.
 pub trait StoragePort {
@@ -121,10 +137,10 @@ pub trait ReplicaPort: ObjectPort {
     fn group(&self) -> GroupId;
     /// The open sockets of this Replica.
     fn sockets(&self) -> Vec<(SocketId, ClientId)>;
-    /// The response to a handshake: it opens a socket that begins with `attachment`, or says what is wrong.
-    fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response;
-    /// The response that opens an event stream, which begins with `attachment`, or says what is wrong.
-    fn stream(&self, request: Request, format: StreamFormat, attachment: Option<Bytes>) -> Response;
+    /// The response to a handshake: it opens a socket that begins with `opening`, or says what is wrong.
+    fn connect(&self, request: Request, opening: Opening) -> Response;
+    /// The response that opens an event stream, which begins with `opening`, or says what is wrong.
+    fn stream(&self, request: Request, format: StreamFormat, opening: Opening) -> Response;
     /// Says whether newcomers may come to this Replica.
     fn set_door(&self, door: Door) -> Result<(), Error>;
     /// The session of an event stream. `None` for other sockets, and once it has closed.

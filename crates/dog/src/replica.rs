@@ -1,5 +1,6 @@
 //! The object that does the work: [`Replica`].
 
+mod format;
 mod message_rate;
 
 use std::future::Future;
@@ -15,10 +16,13 @@ use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::group::Group;
 use crate::log::Unrecovered;
+use crate::log::publication::Publication;
 use crate::message::Message;
+use crate::position::LogEpoch;
 use crate::presence::PresenceNews;
 use crate::socket::Socket;
 
+pub use format::{Format, MAX_FORMATS};
 pub use message_rate::{MessageRate, OverRate};
 
 /// One working object of a [`Group`]: it answers requests and owns WebSockets.
@@ -91,6 +95,10 @@ pub trait Replica: Sized + 'static {
     /// A Replica that follows keeps in memory who is in the Group, about 150 bytes and the value for each connection. The changes
     /// of each tick wake it if it hibernates. While it has no sockets, it does not follow.
     const FOLLOWS_PRESENCE: bool = false;
+
+    /// Whether [`render`](Self::render) writes the publications that sockets of this Replica get. It is `false` by default: then each
+    /// goes out as it was published, at no cost, and the [formats](Format) of sockets make no difference.
+    const RENDERS: bool = false;
 
     /// Makes the value that lives in memory: at the first use of this Replica, and at each later activation after
     /// hibernation or a panic. It may take [`Group::ACTIVATE_DEADLINE`], and is dropped at an `.await` if it takes longer.
@@ -207,6 +215,59 @@ pub trait Replica: Sized + 'static {
         let _ = (cx, topic);
         sockets.iter().for_each(|socket| socket.close(CloseCode::TRY_AGAIN, reason.as_str()));
         async { Ok(()) }
+    }
+
+    /// Writes a publication of a topic, or of the room (`""`), as the sockets of one format get it, if [`RENDERS`](Self::RENDERS) is
+    /// `true`. It can add what the Group has given to the publication: its offset, its time, its metadata and the epoch of its
+    /// log. By default it returns the message as it was published.
+    ///
+    /// - It is called once for all sockets of this Replica that have the format, and not once per socket. What it has returned is kept
+    ///   in up to 1 MiB for clients that come back.
+    /// - It applies to every way in which a socket gets a publication: at once, later because its client is slow, or by
+    ///   [`Socket::resume`]. [`Context::history`] returns publications as they were published: call `render` for those that are
+    ///   to look the same.
+    /// - It must return the same for the same arguments, and has no access to the Replica: one that hibernates is not activated
+    ///   for it. A panic ends this activation of the object, as one of a handler does.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Lobby;
+    /// # struct Room;
+    /// # impl Group for Lobby {
+    /// #     type Replica = Room;
+    /// #     type Call = ();
+    /// #     type Reply = ();
+    /// #     const NAME: &'static str = "lobby";
+    /// #     async fn activate(_: &GroupContext) -> Result<Self> { Ok(Lobby) }
+    /// #     fn limit(&self) -> Limit { Limit::new(2) }
+    /// # }
+    /// /// Clients of the second version of the protocol want to know where to go on.
+    /// const V2: Format = Format::new(1);
+    ///
+    /// impl Replica for Room {
+    ///     const RENDERS: bool = true;
+    ///
+    ///     fn render(_topic: &str, epoch: &LogEpoch, publication: &Publication, format: Format) -> Message {
+    ///         match (format, publication.message.as_text()) {
+    ///             (V2, Some(text)) => Message::text(format!("{epoch}:{} {text}", publication.offset)),
+    ///             _ => publication.message.clone(),
+    ///         }
+    ///     }
+    ///
+    ///     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
+    ///         let is_v2 = request.uri().path() == "/v2";
+    ///         let format = if is_v2 { V2 } else { Format::DEFAULT };
+    ///         Ok(cx.accept(request).format(format).connect()?)
+    ///     }
+    /// #   type Group = Lobby;
+    /// #   type Gossip = ();
+    /// #   type Answer = ();
+    /// #   async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Room) }
+    /// }
+    /// ```
+    fn render(topic: &str, epoch: &LogEpoch, publication: &Publication, format: Format) -> Message {
+        let _ = (topic, epoch, format);
+        publication.message.clone()
     }
 
     /// Somebody has come into the Group or has left it, anywhere, or has set another value. Called once per tick (100 ms by default)

@@ -34,6 +34,8 @@ pub trait TestClass: 'static {
     const LOG: Log = Log::memory();
     /// [`dog::Replica::FOLLOWS_PRESENCE`]
     const FOLLOWS_PRESENCE: bool = false;
+    /// [`dog::Replica::RENDERS`]
+    const RENDERS: bool = false;
 
     /// Waits, if the class makes this function wait.
     fn waits(group: GroupId, function: &'static str) -> impl Future<Output = ()> {
@@ -122,6 +124,7 @@ impl TestClass for FillsFirst {
     const NAME: &'static str = "match";
     const LIMIT: Limit = Limit::new(4);
     const LOG: Log = Log::durable().publications(100);
+    const RENDERS: bool = true;
 
     fn policy() -> Policy {
         Policy { placement: Placement::FillFirst, max_seats_per_client: Some(Self::PER_CLIENT), ..patient() }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use dog::http::header::CONTENT_TYPE;
 use dog::http::{HeaderValue, StatusCode};
 use dog::{
-    Alarm, AutoResponse, Body, ClientId, Close, CloseCode, Context, Error, Failure, Group, GroupContext, Limit, List,
-    Log, Message, MessageRate, Policy, Position, PresenceNews, ROOM, Replica, ReplicaId, Request, Response, Result,
-    Socket, SocketError, Storage, Timestamp,
+    Alarm, AutoResponse, Body, ClientId, Close, CloseCode, Context, Error, Failure, Format, Group, GroupContext, Limit,
+    List, Log, LogEpoch, Message, MessageRate, Policy, Position, PresenceNews, Publication, ROOM, Replica, ReplicaId,
+    Request, Response, Result, Socket, SocketError, Storage, Timestamp,
 };
 use serde::Serialize;
 
@@ -21,9 +21,9 @@ use super::journal::Journal;
 use super::log;
 use super::presence;
 use super::protocol::{
-    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, GATED, GroupAsk, GroupReply, HOST,
-    JournalReport, OVER, REPLICA_HEADER, RETURNING, SINCE, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED, TALKING,
-    TOPICAL, UNWANTED, arrived, left, waiting,
+    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, FORMAT, GATED, GroupAsk, GroupReply,
+    HOST, JournalReport, OVER, REPLICA_HEADER, RETURNING, SINCE, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED,
+    TALKING, TOPICAL, UNWANTED, arrived, left, rendered, waiting,
 };
 use super::responses;
 use super::storage_runner::{self, StorageOwner};
@@ -139,6 +139,7 @@ impl<C: TestClass> Replica for Room<C> {
     type Answer = Answer;
     const AUTO_RESPONSE: Option<AutoResponse> = Some(AUTO_RESPONSE);
     const FOLLOWS_PRESENCE: bool = C::FOLLOWS_PRESENCE;
+    const RENDERS: bool = C::RENDERS;
 
     fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
         C::message_rate(cx.group(), cx.id())
@@ -166,6 +167,11 @@ impl<C: TestClass> Replica for Room<C> {
         match request.uri().path().rsplit('/').next() {
             Some("ws") => {
                 let since = dog::query_param(&request, SINCE).map(|since| since.parse::<Position>()).transpose()?;
+                if let Some(format) = dog::query_param(&request, FORMAT) {
+                    let accept = cx.accept(request).format(Format::new(format.parse()?));
+                    let accept = since.iter().fold(accept, dog::Accept::attachment);
+                    return in_room(cx, accept.connect()?);
+                }
                 if let Some(since) = since {
                     return in_room(cx, cx.connect_with(request, &since)?);
                 }
@@ -267,6 +273,13 @@ impl<C: TestClass> Replica for Room<C> {
     async fn on_presence(&self, cx: &Context<Self>, news: PresenceNews) -> Result {
         drop(self.held.borrow_mut());
         presence::tell(cx, news).await
+    }
+
+    fn render(_: &str, epoch: &LogEpoch, publication: &Publication, format: Format) -> Message {
+        match publication.message.as_text().filter(|_| format != Format::DEFAULT) {
+            Some(text) => Message::text(rendered(format, &Position::new(epoch.clone(), publication.offset), text)),
+            None => publication.message.clone(),
+        }
     }
 
     async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<Answer> {

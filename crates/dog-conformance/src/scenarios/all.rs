@@ -2,10 +2,10 @@
 
 use super::scenario::Scenario;
 use super::{
-    alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, gossip, group_verbs,
-    handlers, hibernation, joining, late_identity, limit, lives, log, log_recovery, log_refusals, log_resets,
-    log_storage, messages, naming, order, per_client, placement, presence, rates, reentry, refusals, requests,
-    restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
+    alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, formats, gossip,
+    group_verbs, handlers, hibernation, joining, late_identity, limit, lives, log, log_recovery, log_refusals,
+    log_resets, log_storage, messages, naming, order, per_client, placement, presence, rates, reentry, refusals,
+    requests, restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
 };
 
 /// Those of each file, roughly in the order of the promises.
@@ -23,6 +23,7 @@ const FILES: &[fn() -> Vec<Scenario>] = &[
     log::scenarios,
     log_refusals::scenarios,
     log_recovery::scenarios,
+    formats::scenarios,
     log_resets::scenarios,
     presence::scenarios,
     handlers::scenarios,

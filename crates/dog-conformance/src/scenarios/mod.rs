@@ -14,6 +14,7 @@ mod contained;
 mod counts;
 mod delivery;
 mod events;
+mod formats;
 mod gossip;
 mod group_verbs;
 mod handlers;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dog::http::Extensions;
 use dog::internal::{Identity, PeerAddress, StreamFormat, Streams};
-use dog::{Request, SocketId};
+use dog::{Format, Request, SocketId};
 
 use crate::address::{ReplicaAddress, SeatId};
 use crate::handshake::Deflate;
@@ -25,6 +25,10 @@ pub(super) struct OpensStream(pub(super) StreamFormat, pub(super) Streams);
 /// In a response that opens a socket: the first attachment of the socket.
 #[derive(Clone)]
 pub(super) struct FirstAttachment(pub(super) Bytes);
+
+/// In a response that opens a socket: in which form it gets publications, if not in the default one.
+#[derive(Clone, Copy)]
+pub(super) struct FirstFormat(pub(super) Format);
 
 /// In a response that opens a WebSocket: the socket that the connection is to be handed to. If the response is dropped
 /// unused, the socket ends.
@@ -78,6 +82,7 @@ pub(super) fn keep_engine_extensions(extensions: &mut Extensions) {
     let mut all = std::mem::take(extensions);
     keep::<SeatMark>(&mut all, extensions);
     keep::<FirstAttachment>(&mut all, extensions);
+    keep::<FirstFormat>(&mut all, extensions);
     keep::<OpensStream>(&mut all, extensions);
     keep::<Deflate>(&mut all, extensions);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dog::internal::{ConnectionId, LocalFuture, Topic};
-use dog::{ClientId, Close, CloseCode, Epoch, Message, Request, Response, SocketError, SocketId};
+use dog::{ClientId, Close, CloseCode, Epoch, Format, Message, Request, Response, SocketError, SocketId};
 
 use crate::address::{ReplicaAddress, SeatId};
 use crate::event_stream::{Relief, StreamBacklog};
@@ -89,6 +89,11 @@ pub trait SocketHost {
     fn set_presence(&self, socket: SocketId, connection: ConnectionId, value: &Bytes) {
         let _ = (socket, connection, value);
     }
+    /// Stores with a socket in which form it gets publications, for [`sockets`](Self::sockets). Where an object keeps its sockets in
+    /// memory there is nothing to do.
+    fn set_format(&self, socket: SocketId, format: Format) {
+        let _ = (socket, format);
+    }
     /// A guard that releases `seat` when it is dropped without [`disarm`](SeatGuard::disarm), on any thread.
     fn seat_guard(&self, replica: ReplicaAddress, epoch: Epoch, seat: SeatId) -> Arc<dyn SeatGuard>;
 }
@@ -106,6 +111,8 @@ pub struct KeptSocket {
     pub topics: Vec<Topic>,
     /// The name and the presence value that were last [stored](SocketHost::set_presence) with it.
     pub presence: Option<(ConnectionId, Bytes)>,
+    /// The format that was [stored](SocketHost::set_format) with it, or the default one.
+    pub format: Format,
 }
 
 /// Releases a seat or a socket when it is dropped. See [`SocketHost::seat_guard`] and [`SocketHost::new_socket`].

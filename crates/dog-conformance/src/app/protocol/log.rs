@@ -1,5 +1,6 @@
 //! Commands about publications.
 
+use dog::{Format, Position};
 use serde::{Deserialize, Serialize};
 
 /// Topics that begin with this have a log of 100 publications, and so has the room. It is in memory, or durable in a
@@ -11,6 +12,15 @@ pub const SHORT: &str = "short/";
 
 /// With `&since=POSITION` in its path, a socket goes on in the room where its client has been. It is first sent the [`LogTold`].
 pub const SINCE: &str = "since";
+
+/// With `&format=NUMBER` in its path, a socket of a [`Match`](crate::app::Match) has this format, 1 to 7: it gets [`rendered`]
+/// publications.
+pub const FORMAT: &str = "format";
+
+/// How a socket with another format than 0 gets a publication.
+pub fn rendered(format: Format, position: &Position, text: &str) -> String {
+    format!("{format}: {position}: {text}")
+}
 
 /// The action of an [`Act::Log`](super::Act::Log). The topic `""` is the room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ mod whom;
 pub use attached::Attached;
 pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, waiting};
 pub use group_ask::{GroupAsk, GroupReply};
-pub use log::{LOGGED, LogAct, LogTold, SHORT, SINCE};
+pub use log::{FORMAT, LOGGED, LogAct, LogTold, SHORT, SINCE, rendered};
 pub use names::{
     AUTO_RESPONSE, BOUND, BOUND_THERE, CUT_OFF, DELAYED, DROPPED, FAILING, FAR, GATED, HELD, HOST, MARKED_HEADER, OVER,
     PLACED, REPLICA_HEADER, RETURNING, SORE, TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,

@@ -106,6 +106,11 @@ impl CatchUps {
         self.0.get(topic).map_or_else(Vec::new, |behind| behind.sockets.keys().copied().collect())
     }
 
+    /// Leaves those in the list that get publications of the topic when they come.
+    pub(super) fn retain_others(&self, topic: &LogTopic, sockets: &mut Vec<SocketId>) {
+        sockets.retain(|socket| !self.has(topic, *socket));
+    }
+
     fn replays(&mut self, topic: &LogTopic, socket: SocketId) -> Option<&mut Replays> {
         match self.0.get_mut(topic)?.sockets.get_mut(&socket)? {
             CatchUp::Replays(replays) => Some(replays),

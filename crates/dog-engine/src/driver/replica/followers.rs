@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use dog::internal::{LocalFuture, LogEpoch, LogTopic, Logs as Feature, Position, ROOM, Topic, Unrecovered};
-use dog::{Error, SocketId};
+use dog::{Error, Message, SocketId};
 
 use super::confirming::not_counted;
 use super::followed_logs::{Came, Followers, Question};
@@ -31,6 +31,7 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
 type Asked = (u64, LocalFuture<Result<GroupAnswer, Error>>);
 
 /// Which sockets have taken a publication.
+#[derive(Default)]
 pub(super) struct Delivered {
     /// How many have.
     pub(super) taken: usize,
@@ -42,7 +43,11 @@ pub(super) struct Delivered {
 pub(super) trait Follows: Subscribable {
     fn followers(&self) -> &Followers;
     /// To the subscribers of the topic here that are not behind.
-    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) -> Delivered;
+    fn deliver_publication(&self, topic: &LogTopic, epoch: &LogEpoch, publication: &Recorded) -> Delivered;
+    /// Whether the user's code writes publications as sockets get them.
+    const RENDERS: bool;
+    /// A publication as the socket gets it. `None` if the user's code has panicked.
+    fn rendered(&self, topic: &LogTopic, publication: &Recorded, socket: SocketId) -> Option<Message>;
     /// Whether the topic has subscribers here.
     fn has_subscribers(&self, topic: &LogTopic) -> bool;
     /// The subscribers of the topic here.
@@ -134,7 +139,7 @@ fn deliver<R: Follows>(driver: &R, topic: &LogTopic, epoch: &LogEpoch, publicati
         let before = Position::new(epoch.clone(), publication.offset - 1);
         note_wait(driver, topic, &before);
     }
-    let Delivered { taken, behind } = driver.deliver_publication(topic, publication);
+    let Delivered { taken, behind } = driver.deliver_publication(topic, epoch, publication);
     followers.confirming().delivered(topic, publication.offset, taken);
     if !behind.is_empty() {
         let before = Position::new(epoch.clone(), publication.offset - 1);
@@ -215,9 +220,7 @@ fn tell_lost<R: Follows>(driver: &R, topic: &LogTopic, reason: Unrecovered, befo
     driver.followers().confirming().lost(topic);
     note_wait(driver, topic, before);
     let mut sockets = driver.subscribers(topic);
-    let catch_ups = driver.followers().catch_ups().borrow();
-    sockets.retain(|socket| !catch_ups.has(topic, *socket));
-    drop(catch_ups);
+    driver.followers().catch_ups().borrow().retain_others(topic, &mut sockets);
     driver.publications_lost(topic, reason, &sockets);
 }
 

@@ -21,7 +21,7 @@ use super::topics::report_soon;
 use super::turns::{EndedBy, Event, Next};
 use crate::address::{SeatId, Ticket, View};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, first_poll, unexpected_answer, user_function_by_deadline};
-use crate::driver::extensions::{FirstAttachment, OpensStream, SeatMark, Upgrade, keep_engine_extensions};
+use crate::driver::extensions::{FirstAttachment, FirstFormat, OpensStream, SeatMark, Upgrade, keep_engine_extensions};
 use crate::driver::failures::{UserFunction, public_error, report_failure};
 use crate::driver::object::{Living, spawn, start};
 use crate::fault_injection::{Fault, is_planted};
@@ -137,6 +137,10 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             if let Some(FirstAttachment(attachment)) = response.extensions_mut().remove() {
                 self.host().set_attachment(socket, attachment);
             }
+            if let Some(FirstFormat(format)) = response.extensions_mut().remove() {
+                self.rendering.set_format(socket, format);
+                self.host().set_format(socket, format);
+            }
             self.open_socket(seat, socket);
             response.extensions_mut().insert(Upgrade::new(self.address, socket, guard));
             return response;
@@ -236,6 +240,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let attachment = self.outlets.attachment(socket);
         self.outlets.forget(socket);
         self.rates.forget(socket);
+        self.rendering.forget(socket);
         let followed = followed_by(self, socket);
         let Some(client) = self.seats.borrow_mut().close(socket) else { return };
         unfollow_unused(self, &followed);

@@ -3,9 +3,9 @@
 //! - this file: calls and casts, hibernation, the end
 //! - `handlers`: waking, requests and their seats, the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
 //! - `rates`: how fast each socket may send; `pacing`: what happens to messages over that; `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
-//! - `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
+//! - `opening`: the response that opens a socket; `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
 //! - `followers`: publications in their order, `followed_logs`: what is kept of them; `confirming`: who waits until they are delivered
-//! - `publication_delivery`: to whom publications go; `resuming`, `askings`: clients that come back; `replaying`, `catch_ups`: sockets that are behind
+//! - `publication_delivery`: to whom publications go; `rendering`: in which form; `resuming`, `askings`: clients that come back; `replaying`, `catch_ups`: sockets that are behind
 //! - `publishing`: publications that wait for a position
 //! - `presence`: who is in the Group; `presence_news`: what the user's code is told of it
 //! - `socket_states`: what the user's code keeps per socket; `reporting`: how seats are reported; `topics`: messages for topics
@@ -18,6 +18,7 @@ mod followed_logs;
 mod followers;
 mod handlers;
 mod identities;
+mod opening;
 mod outlets;
 mod pacing;
 mod port;
@@ -26,6 +27,7 @@ mod presence_news;
 mod publication_delivery;
 mod publishing;
 mod rates;
+mod rendering;
 mod replaying;
 mod reporting;
 mod resuming;
@@ -58,6 +60,7 @@ use port::Port;
 use presence::PresenceHere;
 use publishing::Publishing;
 use rates::Rates;
+use rendering::Rendering;
 use reporting::{Reporting, Reports, acknowledged, report};
 use siblings::Siblings;
 use socket_states::SocketStates;
@@ -80,6 +83,7 @@ pub(super) struct ReplicaDriver<R: Replica, H: Host> {
     reporting: Reporting,
     interests: InterestReporting,
     followers: Followers,
+    rendering: Rendering,
     publishing: Rc<Publishing>,
     presence: PresenceHere,
     /// The handle that the user's code has in the current activation, once it was given one.
@@ -132,6 +136,7 @@ impl<R: Replica, H: Host> Living for ReplicaDriver<R, H> {
         self.states.clear();
         self.presence.value_is_gone();
         self.followers.shrink();
+        self.rendering.shrink();
         if is_planted(Fault::TopicsAreForgotten) {
             *self.seats.borrow_mut().topics_mut() = Topics::default();
         }
@@ -169,10 +174,12 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let mut seats = Seats::new(address.replica, epoch, Limit::new(1)).at(host.node());
         let (mut identities, assigning) = (Identities::default(), Assigning::default());
         let kept = host.sockets(address);
-        for KeptSocket { socket, client, identity, topics, .. } in &kept {
+        let rendering = Rendering::default();
+        for KeptSocket { socket, client, identity, topics, format, .. } in &kept {
             seats.reopen(*socket, client);
             assigning.restore(*socket, client);
             identity.iter().for_each(|identity| identities.set(*socket, identity.clone()));
+            rendering.set_format(*socket, *format);
             topics.iter().for_each(|topic| seats.topics_mut().restore(*socket, topic));
         }
         let driver = Rc::new_cyclic(|this: &Weak<Self>| Self {
@@ -190,6 +197,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             reporting: Reporting::default(),
             interests: InterestReporting::default(),
             followers: Followers::default(),
+            rendering,
             publishing: Rc::default(),
             presence: PresenceHere::default(),
             port: RefCell::default(),
@@ -226,6 +234,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         }
         self.turns.borrow_mut().clear();
         self.followers.clear();
+        self.rendering.shrink();
         self.presence.clear();
         self.reporting.wake();
         self.states.clear();

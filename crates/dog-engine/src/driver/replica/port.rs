@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use dog::internal::{
     AppPort, ConnectionId, Door, Except, GossipAnswers, GroupVerb, LocalFuture, LogTopic, LogVerb, LogVerbAnswer,
-    ObjectPort, Position, Recovered, ReplicaPort, Session, StoragePort, StreamFormat, Topic, Topics, Unrecovered,
-    VerbAnswer,
+    ObjectPort, Opening, Position, Recovered, ReplicaPort, Session, StoragePort, StreamFormat, Topic, Topics,
+    Unrecovered, VerbAnswer,
 };
 use dog::{
     BroadcastReport, ClientId, CloseCode, Env, Error, GroupId, Message, Replica, ReplicaId, Request, Response,
@@ -108,16 +108,16 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         self.driver().map(|driver| driver.open_sockets()).unwrap_or_default()
     }
 
-    fn connect(&self, request: Request, attachment: Option<Bytes>) -> Response {
+    fn connect(&self, request: Request, opening: Opening) -> Response {
         match self.driver() {
-            Ok(driver) => driver.shake_hands(&request, attachment),
+            Ok(driver) => driver.shake_hands(&request, opening),
             Err(error) => dog::text_response(error.status(), error.to_string()),
         }
     }
 
-    fn stream(&self, request: Request, format: StreamFormat, attachment: Option<Bytes>) -> Response {
+    fn stream(&self, request: Request, format: StreamFormat, opening: Opening) -> Response {
         match self.driver() {
-            Ok(driver) => driver.open_event_stream(&request, format, attachment),
+            Ok(driver) => driver.open_event_stream(&request, format, opening),
             Err(error) => dog::text_response(error.status(), error.to_string()),
         }
     }

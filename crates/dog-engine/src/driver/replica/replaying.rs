@@ -36,13 +36,18 @@ fn go_on<R: Follows>(driver: &R, topic: &LogTopic, socket: SocketId) {
     loop {
         match next() {
             Step::Send(publication) => {
-                let bytes = publication.message.len();
+                let rendered = if R::RENDERS { driver.rendered(topic, &publication, socket) } else { None };
+                if R::RENDERS && rendered.is_none() {
+                    return;
+                }
+                let message = rendered.as_ref().unwrap_or(&publication.message);
+                let bytes = message.len();
                 if sent >= AT_ONCE || !driver.outlets().takes(socket, bytes) {
                     followers.catch_ups().borrow_mut().is_full(topic, socket, publication);
                     return go_on_when_drained(driver, topic, socket);
                 }
                 sent += bytes + KEEPING;
-                driver.outlets().deliver(&publication.message, &[socket], &[]);
+                driver.outlets().deliver(message, &[socket], &[]);
             }
             Step::Fetch => return fetch_page(driver, topic),
             Step::Lost(reason) => return driver.publications_lost(topic, reason, &[socket]),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dog::http::StatusCode;
-use dog::internal::{Door, Except, GossipAnswers, Kind, LogTopic, StreamFormat, Streams, Unrecovered};
+use dog::internal::{
+    Door, Except, GossipAnswers, Kind, LogEpoch, LogTopic, Opening, StreamFormat, Streams, Unrecovered,
+};
 use dog::{
     BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
@@ -14,9 +16,11 @@ use dog::{
 use super::ReplicaDriver;
 use super::followed_logs::Followers;
 use super::followers::{self, Delivered, Follows};
+use super::opening::seated;
 use super::outlets::Outlets;
 use super::presence::{self, Attends, PresenceHere};
-use super::publication_delivery::deliver_publication;
+use super::publication_delivery::{deliver_publication, rendered};
+use super::rendering::renders;
 use super::replaying::{all_go_on, go_on_when_drained, limit_on_open};
 use super::reporting::{report, reported};
 use super::resuming::settle;
@@ -24,7 +28,7 @@ use super::topics::{InterestReporting, Subscribable};
 use super::turns::EndedBy;
 use crate::address::{SeatId, Targets};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
-use crate::driver::extensions::{FirstAttachment, OpensStream, SeatMark};
+use crate::driver::extensions::{FirstAttachment, FirstFormat, OpensStream};
 use crate::driver::failures::{UserFunction, report_failure};
 use crate::driver::object::{Activation, start};
 use crate::event_stream;
@@ -63,8 +67,15 @@ impl<R: Replica, H: Host> Follows for ReplicaDriver<R, H> {
         &self.followers
     }
 
-    fn deliver_publication(&self, topic: &LogTopic, publication: &Recorded) -> Delivered {
-        deliver_publication(self, topic, publication)
+    const RENDERS: bool = renders::<R>();
+
+    fn deliver_publication(&self, topic: &LogTopic, epoch: &LogEpoch, publication: &Recorded) -> Delivered {
+        deliver_publication(self, topic, epoch, publication)
+    }
+
+    fn rendered(&self, topic: &LogTopic, publication: &Recorded, socket: SocketId) -> Option<Message> {
+        let epoch = self.followers.with_window(topic, |window| window.epoch().clone())?;
+        rendered(self, topic, &epoch, publication, self.rendering.format(socket))
     }
 
     fn has_subscribers(&self, topic: &LogTopic) -> bool {
@@ -217,20 +228,15 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         Ok(parked)
     }
 
-    pub(super) fn shake_hands(&self, request: &Request, attachment: Option<Bytes>) -> Response {
-        seated(request, attachment, || self.host().shake_hands(request))
+    pub(super) fn shake_hands(&self, request: &Request, opening: Opening) -> Response {
+        seated(request, opening, || self.host().shake_hands(request))
     }
 
-    pub(super) fn open_event_stream(
-        &self,
-        request: &Request,
-        format: StreamFormat,
-        attachment: Option<Bytes>,
-    ) -> Response {
+    pub(super) fn open_event_stream(&self, request: &Request, format: StreamFormat, opening: Opening) -> Response {
         let Some(streams) = Streams::get() else {
             return dog::text_response(StatusCode::NOT_IMPLEMENTED, "the feature `streams` is off");
         };
-        seated(request, attachment, || {
+        seated(request, opening, || {
             let mut response = event_stream::accept(request, format)?;
             response.extensions_mut().insert(OpensStream(format, streams));
             Ok(response)
@@ -247,7 +253,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
     ) -> Response {
         let attachment = response.extensions_mut().remove().map(|FirstAttachment(attachment)| attachment);
         let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
+        let publications = response.extensions_mut().remove().map(|FirstFormat(format)| format);
         let (socket, body, stream) = self.outlets.open(format, (seat, guard), attachment);
+        self.rendering.set_format(socket, publications.unwrap_or_default());
         identity.into_iter().for_each(|identity| self.identities.borrow_mut().set(socket, identity));
         self.open_socket(seat, socket);
         response.extensions_mut().insert(stream);
@@ -380,27 +388,5 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.check_open(socket)?;
         self.outlets.set_attachment(socket, attachment);
         Ok(())
-    }
-}
-
-/// The response that opens a socket in the seat of `request`, which `accept` makes.
-fn seated(
-    request: &Request,
-    attachment: Option<Bytes>,
-    accept: impl FnOnce() -> Result<Response, Box<Response>>,
-) -> Response {
-    let Some(mark) = request.extensions().get::<SeatMark>().copied() else {
-        // The user made this request, or has connected it before.
-        return dog::text_response(StatusCode::SERVICE_UNAVAILABLE, "this request has no seat");
-    };
-    match accept() {
-        Ok(mut response) => {
-            response.extensions_mut().insert(mark);
-            if let Some(attachment) = attachment {
-                response.extensions_mut().insert(FirstAttachment(attachment));
-            }
-            response
-        }
-        Err(refusal) => *refusal,
     }
 }
