@@ -1,12 +1,13 @@
 //! The chat room, without a host: [`Chat`] answers requests, [`Lobby`] is the Group, [`Room`] is the Replica.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use dog::http::{Method, StatusCode};
 use dog::{
     App, AutoResponse, ClientId, Close, Context, Dog, Error, Failure, Group, GroupContext, Limit, MAX_TOPIC_BYTES,
-    MAX_TOPICS, Message, Replica, ReplicaId, Request, Response, Result, Socket, To, Topic, query_param, query_params,
-    text_response,
+    MAX_TOPICS, Message, MessageRate, Replica, ReplicaId, Request, Response, Result, Socket, To, Topic, query_param,
+    query_params, text_response,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,14 @@ use crate::responses::{method_not_allowed, not_found};
 
 /// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`]. Two is so few that three windows need two Replicas.
 pub const DEFAULT_LIMIT: Limit = Limit::new(2);
+
+/// How fast one socket may send where users log in, unless the [`Env`](dog::Env) holds a [`MessageRate`].
+pub const RATE: MessageRate = rate(20);
+
+/// So many messages and 64 KiB per second, and five times as much after a pause. What is over it waits.
+pub const fn rate(messages: u32) -> MessageRate {
+    MessageRate::per_second(messages).bytes(64 * 1024).burst(Duration::from_secs(5))
+}
 
 /// Answers every request: the page, and the way into the room.
 pub struct Chat;
@@ -52,7 +61,10 @@ impl App for Chat {
 
 /// Hands the request to a Replica with a seat for its client.
 async fn enter(request: Request, dog: &Dog<Chat>) -> Result<Response> {
-    let client = Door::of(dog.env())?.client(&request, dog.now()).await?;
+    let client = match Door::of(dog.env())?.client(&request, dog).await? {
+        Ok(client) => client,
+        Err(refusal) => return Ok(refusal),
+    };
     check_topics(&request)?;
     // Before a Group is named: a request that can only fail should not create a room.
     let refusal = (request.uri().path() == "/ws").then(|| dog.refuse_websocket(&request)).flatten();
@@ -118,6 +130,11 @@ impl Replica for Room {
 
     async fn activate(_: &Context<Self>) -> Result<Self> {
         Ok(Self)
+    }
+
+    fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
+        let is_open = Door::of(cx.env()).is_ok_and(Door::is_open);
+        cx.env().get().copied().or((!is_open).then_some(RATE))
     }
 
     /// A plain request takes a seat too while it is answered. If all seats are taken, it is answered by a new Replica: then

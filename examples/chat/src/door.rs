@@ -1,7 +1,9 @@
 //! The way into the room: a session in a signed cookie, or, for demos and tests, the name in the address.
 
 use dog::http::{HeaderValue, StatusCode, header};
-use dog::{Body, ClientId, Env, Error, Failure, Request, Response, Result, Timestamp, json_response, query_param};
+use dog::{
+    App, Body, ClientId, Dog, Env, Error, Failure, Request, Response, Result, Timestamp, json_response, query_param,
+};
 use dog_door::{Gate, NoClaims, Origins, Sessions};
 use serde_json::{Value, json};
 
@@ -43,14 +45,15 @@ impl Door {
         matches!(self, Self::Open)
     }
 
-    /// The client of a request that wants to enter.
-    ///
-    /// # Errors
-    /// The refusal: 401 without a session, 403 for a page of another server.
-    pub(crate) async fn client(&self, request: &Request, now: Timestamp) -> Result<ClientId> {
+    /// The client of a request that wants to enter, or the answer to who may not. A page cannot read the status of a handshake, so a
+    /// WebSocket opens and closes at once: with 4401 without a session, with 4403 for a page of another server.
+    pub(crate) async fn client<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Result<ClientId, Response>> {
         match self {
-            Self::Open => Ok(client_of_address(request)?),
-            Self::Login(login) => Ok(login.gate.admit(request, now).await?.client().clone()),
+            Self::Open => Ok(Ok(client_of_address(request)?)),
+            Self::Login(login) => match login.gate.admit(request, dog.now()).await {
+                Ok(admitted) => Ok(Ok(admitted.client().clone())),
+                Err(denied) => Ok(Err(denied.refuse(request, dog))),
+            },
         }
     }
 

@@ -1,9 +1,10 @@
 //! The chat room as a native program.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use chat::app::{Chat, DEFAULT_LIMIT};
+use chat::app::{Chat, DEFAULT_LIMIT, rate};
 use chat::backend::Secret;
 use chat::door::Door;
 use clap::builder::NonEmptyStringValueParser;
@@ -29,6 +30,9 @@ struct Arguments {
     /// Cookies are for HTTPS only; for a server behind a proxy with TLS [default: with --tls-cert]
     #[arg(long, conflicts_with = "open")]
     https: bool,
+    /// Messages of one socket per second, five times as many after a pause; what is over it waits [default: 20, and with --open any number]
+    #[arg(long, value_name = "N")]
+    messages_per_second: Option<NonZeroU32>,
     /// Lets programs that know TEXT announce, list users and remove them [default: nobody can]
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     secret: Option<String>,
@@ -77,11 +81,15 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let Arguments { limit, open, secret, server, cluster, .. } = arguments;
+    let Arguments { limit, open, messages_per_second, secret, server, cluster, .. } = arguments;
     // Every object finds the limit in its `Env`, and the App the rest.
     let env = Env::new().with(limit).with(door);
     let env = match secret.and_then(Secret::new) {
         Some(secret) => env.with(secret),
+        None => env,
+    };
+    let env = match messages_per_second {
+        Some(messages) => env.with(rate(messages.get())),
         None => env,
     };
     let server = if open { server.warn(Door::OPEN) } else { server };

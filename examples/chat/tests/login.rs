@@ -9,7 +9,7 @@ use dog::http::{Method, header};
 use dog::{Body, Env, Request, Response};
 use dog_door::Sessions;
 use dog_test_support::command_line::{misused, refused};
-use dog_testing::Cluster;
+use dog_testing::{ClientSocket, Cluster, refused_after_upgrade};
 use serde_json::{Value, json};
 
 const SECRET: &[u8] = &[7; 32];
@@ -41,14 +41,18 @@ fn cookie(response: &Response) -> String {
     cookie.split(';').next().expect("name=value").to_owned()
 }
 
-/// Opens the WebSocket. `Err` is the status of the refusal.
+/// Opens the WebSocket. `Err` is the close code of the refusal, or its status.
 fn enter(cluster: &Cluster, path: &str, headers: &[(header::HeaderName, &str)]) -> Result<String, u16> {
     let mut request = dog_testing::websocket(path);
     request.headers_mut().insert(header::HOST, "chat.example".parse().expect("a host"));
     for (name, value) in headers {
         request.headers_mut().insert(name, value.parse().expect("a value"));
     }
-    let socket = cluster.open(request).map_err(|refusal| refusal.status().as_u16())?;
+    let code = |refusal: &Response| match refused_after_upgrade(refusal) {
+        Some(close) => close.code().as_u16(),
+        None => refusal.status().as_u16(),
+    };
+    let socket = cluster.open(request).map_err(|refusal| code(&refusal))?;
     let join = socket.received_json::<Value>().remove(0);
     Ok(join["from"].as_str().expect("a name").to_owned())
 }
@@ -56,8 +60,8 @@ fn enter(cluster: &Cluster, path: &str, headers: &[(header::HeaderName, &str)]) 
 #[test]
 fn who_has_logged_in_enters_under_that_name_and_no_other() {
     let cluster = room(sessions());
-    assert_eq!(enter(&cluster, "/ws", &[]), Err(401));
-    assert_eq!(enter(&cluster, "/ws?u=ann", &[]), Err(401), "the address names nobody");
+    assert_eq!(enter(&cluster, "/ws", &[]), Err(4401));
+    assert_eq!(enter(&cluster, "/ws?u=ann", &[]), Err(4401), "the address names nobody");
     let welcome = log_in(&cluster, "ann");
     assert_eq!(welcome.status(), 204);
     let set = welcome.headers()[header::SET_COOKIE].to_str().expect("a cookie").to_owned();
@@ -71,10 +75,10 @@ fn who_has_logged_in_enters_under_that_name_and_no_other() {
     changed.push(if last == 'A' { 'Q' } else { 'A' });
     let other = room(Sessions::new(&[8; 32]).expect("it is long enough"));
     for forged in [changed, cookie(&log_in(&other, "ann")), "__Host-session=ann".to_owned()] {
-        assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &forged)]), Err(401), "{forged}");
+        assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &forged)]), Err(4401), "{forged}");
     }
     cluster.advance(Duration::from_secs(8 * 24 * 3600));
-    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann)]), Err(401), "a week is over");
+    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann)]), Err(4401), "a week is over");
     assert_eq!(cluster.failures(), [""; 0]);
 }
 
@@ -83,8 +87,8 @@ fn pages_of_other_servers_neither_enter_nor_log_anybody_in_or_out() {
     let cluster = room(sessions());
     let ann = cookie(&log_in(&cluster, "ann"));
     let evil = (header::ORIGIN, "https://evil.example");
-    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), evil.clone()]), Err(403));
-    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), (header::ORIGIN, "null")]), Err(403));
+    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), evil.clone()]), Err(4403));
+    assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), (header::ORIGIN, "null")]), Err(4403));
     for path in ["/login", "/logout"] {
         assert_eq!(
             cluster.fetch(request(Method::POST, path, std::slice::from_ref(&evil), "eve")).status(),
@@ -94,6 +98,39 @@ fn pages_of_other_servers_neither_enter_nor_log_anybody_in_or_out() {
     }
     let mine = (header::ORIGIN, "https://chat.example");
     assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &ann), mine]).as_deref(), Ok("ann"));
+}
+
+/// Opens the WebSocket of a user who has logged in.
+fn socket(cluster: &Cluster, name: &str) -> ClientSocket {
+    let cookie = cookie(&log_in(cluster, name));
+    let mut request = dog_testing::websocket("/ws");
+    for (field, value) in [(header::HOST, "chat.example"), (header::COOKIE, &cookie)] {
+        request.headers_mut().insert(field, value.parse().expect("a value"));
+    }
+    cluster.open(request).expect("a session")
+}
+
+fn texts(socket: &ClientSocket) -> Vec<String> {
+    let heard = socket.received_json::<Value>().into_iter().filter(|heard| heard["type"] == "user:msg");
+    heard.map(|heard| heard["text"].as_str().expect("a text").to_owned()).collect()
+}
+
+#[test]
+fn who_sends_too_fast_waits_and_the_others_do_not() {
+    let cluster = room(sessions());
+    let [ann, bob] = ["ann", "bob"].map(|name| socket(&cluster, name));
+    let all: Vec<String> = (0..105).map(|number| number.to_string()).collect();
+    for text in &all {
+        ann.send(json!({ "type": "msg", "text": text }).to_string());
+    }
+    cluster.run();
+    assert_eq!(texts(&bob), all[..100], "five seconds at once");
+    bob.send(json!({ "type": "msg", "text": "slow down" }).to_string());
+    cluster.run();
+    assert_eq!(texts(&bob), ["slow down"]);
+    cluster.advance(Duration::from_secs(1));
+    assert_eq!(texts(&bob), all[100..]);
+    assert!(ann.is_open());
 }
 
 #[test]
