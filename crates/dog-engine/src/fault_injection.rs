@@ -29,6 +29,8 @@ pub enum Fault {
     SilenceIsNotNamed,
     /// A Replica that is closed to newcomers gives them seats.
     ClosingIsIgnored,
+    /// A Group gives a client more seats than one client may have.
+    ClientHasNoLimit,
     /// A ticket that a closed Replica has refused is not given back.
     RefusedTicketIsKept,
     /// `subscribe` ends before the Group knows that the topic has subscribers there.

@@ -122,6 +122,7 @@ fn fault(bug: Bug) -> Option<Fault> {
         Bug::SkippedClient => Some(Fault::PageSkipsOne),
         Bug::UnnamedReplica => Some(Fault::SilenceIsNotNamed),
         Bug::IgnoredClosing => Some(Fault::ClosingIsIgnored),
+        Bug::LimitlessClient => Some(Fault::ClientHasNoLimit),
         Bug::KeptTicket => Some(Fault::RefusedTicketIsKept),
         Bug::UnawaitedSubscription => Some(Fault::SubscriptionIsNotAwaited),
         Bug::UnnoticedGap => Some(Fault::GapIsNotNoticed),

@@ -24,7 +24,8 @@
 //!   `app`: the App
 //! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `reports`: checks of what verbs report; `run`: a run
 //!   in progress
-//! - `closing` and `placement` check what a closed Replica does, and where new clients are placed, when all faults are healed;
+//! - `closing`, `placement` and `per_client` check, when all faults are healed, what a closed Replica does, where new clients are
+//!   placed, and how many seats one client gets;
 //!   `verb_check`: checks the verbs of Groups then; `settle`: the other checks at that time
 //! - `workload`: the actions of a run; `explore`: one run; `many`: many runs in parallel
 //!
@@ -49,6 +50,7 @@
 //! | 19 | `PresenceModel`: each version is the same for all, and its changes are possible; `PresenceRecord::leaves`: nobody leaves within the grace time; `PresenceRecord::begins_anew`: an epoch begins only if no Replica knows the one before; `PresenceRecord::hooked`: a Group's code is told arrivals and departures in turn; `PresenceCheck`: the Group and the code of its Replicas know the open sockets, their clients and values | whenever something is told; when all is healed |
 //! | 20 | `TopicRecord::hears`: only subscribers hear; `Sending::is_owed` in `topics`, `group_verbs::broadcast_to`, `Watch::check_owed`: all subscribers hear, also what the Group sends; `TopicRecord::finds`: a socket keeps its topics; `VerbCheck`: the Group reaches exactly the subscribers | with every message; twice per second; with every handler; when all is healed |
 //! | 21 | `TaskRecord::may_act`, `TaskCheck::ticks`: a task acts in its own life only, and ticks on time; `Stored::alarm_rang` (in time, and not replaced), `Stored::check_alarms` (it has rung) | with every tick of a task; whenever an alarm rings; when all is healed |
+//! | 22 | `PerClientCheck`: a client gets as many seats as one client may have, and no more (a quarter of the seeds has such a limit) | when all is healed |
 
 mod alarms;
 mod app;
@@ -68,6 +70,7 @@ mod many;
 mod moment;
 mod objects;
 mod owed;
+mod per_client;
 mod placement;
 mod plan;
 mod presence;

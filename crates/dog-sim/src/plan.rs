@@ -94,6 +94,7 @@ fn rules(random: &mut Random, seed: u64) -> Rules {
         park_after: Duration::from_secs(random.within(2..=20)),
         assign_deadline: Duration::from_secs(random.within(1..=8)),
         unassigned_code: UNASSIGNED,
+        max_seats_per_client: (seed % 4 == 1).then_some(3),
         presence: presence::of_seed(seed),
         placement: if seed % 4 == 3 { Placement::FillFirst } else { Placement::LeastUsed },
         ..Policy::default()

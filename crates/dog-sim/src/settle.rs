@@ -12,6 +12,7 @@ use dog_testing::world::{ClientKey, DiskConfig, Driver, Micros, Weather, World};
 
 use crate::closing::ClosingCheck;
 use crate::entries::RECORD;
+use crate::per_client::PerClientCheck;
 use crate::placement::PlacementCheck;
 use crate::presence::check::{Grace, PresenceCheck};
 use crate::publications::check::LogCheck;
@@ -302,6 +303,8 @@ impl<'run> Settlement<'run> {
         }
         self.run.witness().record().check_says(first);
         LogCheck::new(self.run).check();
-        ClosingCheck::new(self.run).check() && PlacementCheck::new(self.run).check()
+        ClosingCheck::new(self.run).check()
+            && PlacementCheck::new(self.run).check()
+            && PerClientCheck::new(self.run).check()
     }
 }

@@ -5,6 +5,7 @@ use dog::{ClientId, ReplicaId, Timestamp};
 use super::Books;
 use super::member::{Member, MemberState};
 use crate::address::{NodeId, Ticket, TicketId};
+use crate::fault_injection::{Fault, is_planted};
 
 /// The decision of [`Books::identify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +83,8 @@ impl Books {
     /// expires, and is none of its seats.
     fn has_enough(&self, client: &ClientId, was_refused: bool) -> bool {
         let Some(most) = self.policy.max_seats_per_client else { return false };
-        self.clients.seats_and_tickets(client) >= most.saturating_add(u32::from(was_refused))
+        let has_enough = self.clients.seats_and_tickets(client) >= most.saturating_add(u32::from(was_refused));
+        has_enough && !is_planted(Fault::ClientHasNoLimit)
     }
 
     /// The client, with an id that was never used before if it asks for one.

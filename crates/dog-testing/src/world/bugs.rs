@@ -49,6 +49,8 @@ pub enum Bug {
     UnnamedReplica,
     /// A Replica that is closed to newcomers gives them seats. Needs the feature `bugs`.
     IgnoredClosing,
+    /// A client gets more seats than one client may have. Needs the feature `bugs`.
+    LimitlessClient,
     /// A ticket that a closed Replica has refused stays reserved. Needs the feature `bugs`.
     KeptTicket,
     /// `subscribe` ends before the Group knows the topic. Needs the feature `bugs`.
@@ -65,7 +67,7 @@ pub enum Bug {
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -87,6 +89,7 @@ impl Bug {
         Self::SkippedClient,
         Self::UnnamedReplica,
         Self::IgnoredClosing,
+        Self::LimitlessClient,
         Self::KeptTicket,
         Self::UnawaitedSubscription,
         Self::UnnoticedGap,
@@ -119,6 +122,7 @@ impl Bug {
             Self::SkippedClient => "skipped-client",
             Self::UnnamedReplica => "unnamed-replica",
             Self::IgnoredClosing => "ignored-closing",
+            Self::LimitlessClient => "limitless-client",
             Self::KeptTicket => "kept-ticket",
             Self::UnawaitedSubscription => "unawaited-subscription",
             Self::UnnoticedGap => "unnoticed-gap",
