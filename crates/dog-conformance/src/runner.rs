@@ -84,8 +84,12 @@ enum ScenarioEnd {
 }
 
 async fn play(harness: &dyn Harness, scenario: Scenario, number: usize) -> (Scenario, ScenarioEnd) {
-    if let Some(lack) = harness.lacks().into_iter().find(|lack| scenario.needs.contains(&lack.capability)) {
-        return (scenario, ScenarioEnd::Skipped(lack));
+    let lacks = harness.lacks();
+    if let Some(lack) = lacks.iter().find(|lack| scenario.needs.contains(&lack.capability)) {
+        return (scenario, ScenarioEnd::Skipped(*lack));
+    }
+    if let Some(capability) = scenario.replaces.filter(|able| lacks.iter().all(|lack| lack.capability != *able)) {
+        return (scenario, ScenarioEnd::Skipped(Lack { capability, reason: "the host can do better" }));
     }
     let started = Instant::now();
     let stage = Stage::new(harness, scenario.name, number);

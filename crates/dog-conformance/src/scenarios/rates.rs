@@ -18,6 +18,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("rate_delays_what_is_over_it", &[5, 22], delayed).needing(&[Capability::Backpressure]),
         scenario("rate_delays_nobody_else", &[14, 22], held),
         scenario("rate_stops_the_host_from_reading_on", &[12, 22], not_read_on).needing(&[Capability::Backpressure]),
+        scenario("rate_closes_a_socket_when_too_much_waits", &[12, 22], overfull).replacing(Capability::Backpressure),
     ]
 }
 
@@ -106,6 +107,30 @@ async fn delayed(stage: Stage) -> Outcome {
     same(paced.fast.hear_until("end").await?, &all[..], "what the client itself has heard")?;
     paced.others_heard(&all, "end").await?;
     paced.fast.leave().await
+}
+
+/// What waits is bounded on a host that has to read on.
+async fn overfull(stage: Stage) -> Outcome {
+    const SENT: usize = 12;
+    let mut paced = Paced::new(&stage.pinned("match", "overfull"), HELD).await?;
+    for number in 0..SENT {
+        if paced.send_one(&number.to_string(), FillsFirst::MESSAGE).await.is_err() {
+            // It has been closed meanwhile.
+            break;
+        }
+    }
+    let ending = Ending { code: 1008, reason: "too many messages".into() };
+    same(paced.fast.ended().await?, ending, "the end of a socket for which too much waits")?;
+    // What had waited by then is handled. What came after that is not.
+    paced.beside.broadcast("end").await?;
+    let heard = paced.beside.hear_until("end").await?;
+    let all: Vec<String> = (0..heard.len()).map(|number| number.to_string()).collect();
+    same(&heard, &all, "what another client has heard")?;
+    ensure((AT_ONCE.len()..SENT).contains(&heard.len()), "a message was handled that was over the bound")?;
+    paced.beside.broadcast("end of all").await?;
+    let rest: Vec<&str> = all.iter().map(String::as_str).chain(["end"]).collect();
+    same(paced.far.hear_until("end of all").await?, &rest[..], "what a client of another Replica has heard")?;
+    paced.beside.obey(Act::Open { gate: AWAKE.into() }).await
 }
 
 /// While one message waits, the others of its Replica are served.

@@ -17,6 +17,8 @@ pub struct Scenario {
     pub promises: &'static [u8],
     /// The capabilities that the host needs.
     pub needs: &'static [Capability],
+    /// The capability that the host must not have: what hosts do that cannot do better.
+    pub replaces: Option<Capability>,
     /// Runs it.
     pub run: Box<dyn Fn(Stage) -> LocalBoxFuture<'static, Outcome>>,
 }
@@ -26,11 +28,16 @@ impl Scenario {
         self.needs = needs;
         self
     }
+
+    pub(super) fn replacing(mut self, lacks: Capability) -> Self {
+        self.replaces = Some(lacks);
+        self
+    }
 }
 
 pub(super) fn scenario<F>(name: &'static str, promises: &'static [u8], run: fn(Stage) -> F) -> Scenario
 where
     F: Future<Output = Outcome> + 'static,
 {
-    Scenario { name, promises, needs: &[], run: Box::new(move |stage| run(stage).boxed_local()) }
+    Scenario { name, promises, needs: &[], replaces: None, run: Box::new(move |stage| run(stage).boxed_local()) }
 }
