@@ -10,12 +10,13 @@
 //! | `cargo xtask bench relay` | our server beside the floor, with settings from the command line | printed |
 //! | `cargo xtask bench instructions` | the instructions of a delivery, counted by valgrind | printed |
 //! | `cargo xtask bench cluster` | nodes over NATS beside nodes over Redis | docs/performance/cluster.md |
+//! | `cargo xtask bench log` | publications beside broadcasts, sockets that resume, and presence | printed |
 //! | `cargo xtask bench tls` | TLS beside no TLS, of our server and of nginx | printed |
 //! | `cargo xtask bench workers` | the relay on workerd beside the same on npm's `dog` | printed |
 //!
 //! In reading order:
 //! - [`harness`]: the command line, the round loop, samples and the report, the same for all scenarios
-//! - [`scenarios`]: what is measured, in six families
+//! - [`scenarios`]: what is measured, in seven families
 //! - [`servers`]: which servers there are, and how they are started; `bin/verbs.rs` is our server that uses the
 //!   other verbs; `peers/` has the relay as others would write it
 //! - [`load`]: the load generator

@@ -8,6 +8,7 @@ use dog_benches::harness::family;
 use dog_benches::harness::options::BenchOptions;
 use dog_benches::scenarios::cluster::{ClusterFamily, ClusterFlags};
 use dog_benches::scenarios::instructions::{InstructionsFamily, InstructionsFlags};
+use dog_benches::scenarios::log::LogFamily;
 use dog_benches::scenarios::peers::PeersFamily;
 use dog_benches::scenarios::relay::{RelayFamily, RelayFlags};
 use dog_benches::scenarios::tls::TlsFamily;
@@ -51,6 +52,11 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Publications beside broadcasts, sockets that resume, and presence
+    Log {
+        #[command(flatten)]
+        common: Common,
+    },
     /// TLS beside no TLS, of our server and of nginx
     Tls {
         #[command(flatten)]
@@ -90,6 +96,7 @@ const RELAY: f64 = 5.0;
 const CLUSTER: f64 = 1.5;
 const WORKERS: f64 = 4.0;
 const TLS: f64 = 2.0;
+const LOG: f64 = 2.0;
 
 impl Command {
     fn run(self) -> Result<()> {
@@ -109,6 +116,10 @@ impl Command {
             Self::Cluster { flags, common: Common { options, programs } } => {
                 let timing = options.timing(CLUSTER)?;
                 family::run(&ClusterFamily::new(&flags, programs, &options, timing)?, &options, timing)
+            }
+            Self::Log { common: Common { options, programs } } => {
+                let timing = options.timing(LOG)?;
+                family::run(&LogFamily::new(programs, &options, timing)?, &options, timing)
             }
             Self::Tls { common: Common { options, programs } } => {
                 let timing = options.timing(TLS)?;

@@ -1,9 +1,13 @@
 //! A server that the benchmark measures. `--verb` says what a socket does with a message: `whisper` sends it to the client named
 //! by `to` in the query of the handshake; `gossip` asks all siblings, and sends the message back when all have answered;
-//! `topic` sends it to the subscribers of the topic in the query of the handshake. With `tick`, sockets do nothing, and each
-//! Replica has an interval of 50 ms; `GET /ticks` answers with how often each has ticked. `GET /seat` reserves a seat, which
+//! `topic` sends it to the subscribers of the topic in the query of the handshake; `broadcast` sends it to the room; `publish`
+//! publishes it in the room, whose log is in memory; `record` publishes it in a durable log that nobody subscribes to, and
+//! sends it back when it is stored; `resume` publishes it in a topic, and a socket whose handshake says `behind=N` gets the last N
+//! publications of that topic instead. With `presence` the room has a presence, and each Replica follows it. With `tick`, sockets do nothing, and
+//! each Replica has an interval of 50 ms; `GET /ticks` answers with how often each has ticked. `GET /seat` reserves a seat, which
 //! is returned at once.
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +16,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use dog::http::StatusCode;
 use dog::{
-    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
-    Socket, To, query_param, text_response,
+    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Log, Message, Policy, Position, Presence,
+    PresenceNews, ROOM, Replica, Request, Response, Result, Socket, To, query_param, text_response,
 };
 use dog_native::Server;
 use dog_native::cli::ServerArgs;
@@ -39,8 +43,19 @@ enum Verb {
     Whisper,
     Gossip,
     Topic,
+    Broadcast,
+    Publish,
+    Record,
+    Resume,
+    Presence,
     Tick,
 }
+
+/// The topic with a durable log.
+const RECORD: &str = "record";
+
+/// The topic from which sockets resume.
+const RETURN: &str = "return";
 
 /// The period of the intervals of `tick`.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -97,6 +112,7 @@ impl App for Verbs {
 
 struct Room {
     limit: Limit,
+    has_presence: bool,
 }
 
 impl Group for Room {
@@ -107,22 +123,37 @@ impl Group for Room {
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
         let limit = cx.env().get().copied().ok_or_else(|| Failure::new("the environment has no limit"))?;
-        Ok(Self { limit })
+        Ok(Self { limit, has_presence: matches!(cx.env().get(), Some(Verb::Presence)) })
     }
 
     fn limit(&self) -> Limit {
         self.limit
     }
+
+    fn policy(&self) -> Policy {
+        Policy { presence: self.has_presence.then(Presence::default), ..Policy::default() }
+    }
+
+    fn log(&self, topic: &str) -> Log {
+        match topic {
+            RECORD => Log::durable(),
+            ROOM | RETURN => Log::memory(),
+            _ => Log::none(),
+        }
+    }
 }
 
 struct VerbsReplica {
     verb: Verb,
+    /// The position of the last publication in [`RETURN`].
+    head: RefCell<Option<Position>>,
 }
 
 impl Replica for VerbsReplica {
     type Group = Room;
     type Gossip = ();
     type Answer = u64;
+    const FOLLOWS_PRESENCE: bool = true;
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         let verb = cx.env().get().copied().ok_or_else(|| Failure::new("the environment has no verb"))?;
@@ -136,12 +167,17 @@ impl Replica for VerbsReplica {
                 }
             })?;
         }
-        Ok(Self { verb })
+        Ok(Self { verb, head: RefCell::new(None) })
     }
 
-    /// The attachment is where the socket's messages go, or the topic that it subscribes to.
+    /// The attachment is where the socket's messages go, the topic that it subscribes to, or how far behind it is.
     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> {
-        let name = query_param(&request, if matches!(self.verb, Verb::Topic) { "topic" } else { "to" });
+        let parameter = match self.verb {
+            Verb::Topic => "topic",
+            Verb::Resume => "behind",
+            _ => "to",
+        };
+        let name = query_param(&request, parameter);
         Ok(cx.connect_with(request, &name)?)
     }
 
@@ -169,13 +205,45 @@ impl Replica for VerbsReplica {
             }
             // The only topic: what is measured is the delivery, and not how a socket remembers a name.
             Verb::Topic => socket.broadcast_to("t", message, To::Everyone)?,
-            Verb::Tick => {}
+            Verb::Broadcast => socket.broadcast(message, To::Everyone)?,
+            Verb::Publish => {
+                cx.publish(ROOM, message).await?;
+            }
+            Verb::Record => {
+                cx.publish(RECORD, message.clone()).await?;
+                socket.send(message)?;
+            }
+            Verb::Resume => match name_of(socket)? {
+                Some(behind) => self.resume(socket, behind.parse().map_err(Failure::from)?).await?,
+                None => {
+                    let position = cx.publish(RETURN, message.clone()).await?;
+                    self.head.replace(Some(position));
+                    socket.send(message)?;
+                }
+            },
+            Verb::Presence | Verb::Tick => {}
         }
+        Ok(())
+    }
+
+    async fn on_presence(&self, _: &Context<Self>, _: PresenceNews) -> Result {
         Ok(())
     }
 
     async fn on_gossip(&self, cx: &Context<Self>, (): ()) -> Result<u64> {
         Ok(cx.sockets().count() as u64)
+    }
+}
+
+impl VerbsReplica {
+    /// The socket gets the last `behind` publications.
+    async fn resume(&self, socket: &Socket, behind: u64) -> Result {
+        let head = self.head.borrow().clone().ok_or_else(|| Failure::new("nothing was published"))?;
+        let since = Position::new(head.epoch().clone(), head.offset().saturating_sub(behind));
+        match socket.resume(RETURN, &since).await? {
+            Ok(_) => Ok(()),
+            Err(reason) => Err(Failure::new(reason.as_str())),
+        }
     }
 }
 

@@ -71,7 +71,8 @@ impl Workload {
         ensure!(self.rooms <= self.sockets && self.senders <= self.sockets, "there are not enough sockets");
         let least = self.payload.tag_bytes();
         ensure!(self.bytes >= least, "a message has at least {least} bytes");
-        ensure!(self.recipients == Recipients::Room || self.rooms == 1, "messages to some sockets need a single room");
+        let by_room = matches!(self.recipients, Recipients::Room | Recipients::Sender);
+        ensure!(by_room || self.rooms == 1, "messages to some sockets need a single room");
         if let Recipients::Subscribers(subscribers) = self.recipients {
             ensure!(
                 (self.senders..=self.sockets).contains(&subscribers),

@@ -72,6 +72,16 @@ pub const RESUMED: Figure = figure("resumed", "sessions resumed, %", 0);
 /// Time per client.
 pub const CONNECT_TIME: Figure = figure("connect_time", "time per connect, 8 at once, µs", 0);
 
+// Publications.
+/// Publications that are stored per second.
+pub const PUBLICATION_RATE: Figure = figure("publication_rate", "publications/s", 0);
+/// Processor time per publication.
+pub const PUBLICATION_CPU: Figure = figure("publication_cpu", "CPU per publication, µs", 1);
+/// How long all sockets took to get what they had missed.
+pub const RESUME_TIME: Figure = figure("resume_time", "until all have it, ms", 0);
+/// Processor time per socket that resumes.
+pub const RESUME_CPU: Figure = figure("resume_cpu", "CPU per socket, µs", 1);
+
 // Intervals.
 /// Ticks of one object per second, the mean of all objects.
 pub const TICK_RATE: Figure = figure("tick_rate", "ticks/s of an object", 3);

@@ -1,4 +1,5 @@
-//! The measurements `cluster` and `nats`: nodes over NATS beside nodes of others over Debian's Redis, and NATS alone.
+//! The measurements `cluster`, `log` and `nats`: nodes over NATS beside nodes of others over Debian's Redis, what is recorded on one
+//! server and over NATS, and NATS alone; and `tls`, which also needs nginx.
 
 use std::path::Path;
 
@@ -32,6 +33,12 @@ pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         Ok(programs)
     };
     program::run(workspace, "cluster", arguments, install, Some(DOCUMENT))
+}
+
+/// What is recorded beside what is not, on one server and on a node over NATS.
+pub(super) fn log(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let install = || Ok(vec![("--nats-server", nats_server(workspace)?.into())]);
+    program::run(workspace, "log", arguments, install, None)
 }
 
 /// TLS beside no TLS, of the relay and of nginx.

@@ -28,6 +28,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "relay", about: "fan-out of the relay beside a bare epoll and send loop", run: relay },
     Bench { name: "instructions", about: "the instructions of a delivery, counted by valgrind", run: instructions },
     Bench { name: "cluster", about: "nodes over NATS beside nodes of others over Redis", run: cluster::run },
+    Bench { name: "log", about: "publications beside broadcasts, sockets that resume, presence", run: cluster::log },
     Bench { name: "nats", about: "what NATS costs by itself", run: cluster::nats },
     Bench { name: "tls", about: "TLS beside no TLS, of the relay and of nginx", run: cluster::tls },
     Bench { name: "workers", about: "the relay on workerd beside the same on npm's dog", run: workers::run },
