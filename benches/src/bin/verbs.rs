@@ -8,6 +8,7 @@
 //! is returned at once.
 
 use std::cell::RefCell;
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +17,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use dog::http::StatusCode;
 use dog::{
-    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Log, Message, Policy, Position, Presence,
-    PresenceNews, ROOM, Replica, Request, Response, Result, Socket, To, query_param, text_response,
+    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Log, Message, MessageRate, Policy, Position,
+    Presence, PresenceNews, ROOM, Replica, Request, Response, Result, Socket, To, query_param, text_response,
 };
 use dog_native::Server;
 use dog_native::cli::ServerArgs;
@@ -32,6 +33,9 @@ struct Arguments {
     /// Seats per Replica
     #[arg(long, value_name = "SEATS", default_value = "10000")]
     limit: Limit,
+    /// Messages of one socket per second; what is over it waits [default: any number]
+    #[arg(long, value_name = "N")]
+    messages_per_second: Option<NonZeroU32>,
     #[command(flatten)]
     server: ServerArgs,
     #[command(flatten)]
@@ -81,11 +85,14 @@ impl Ticks {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Arguments { verb, limit, server, cluster } = Arguments::parse();
+    let Arguments { verb, limit, messages_per_second, server, cluster } = Arguments::parse();
+    let env = Env::new().with(limit).with(verb).with(Ticks::default());
+    let env = match messages_per_second {
+        Some(messages) => env.with(MessageRate::per_second(messages.get())),
+        None => env,
+    };
     // The load generator opens all sockets from one address.
-    let verbs = Server::new(Verbs)
-        .env(Env::new().with(limit).with(verb).with(Ticks::default()))
-        .max_sockets_per_address(1_000_000);
+    let verbs = Server::new(Verbs).env(env).max_sockets_per_address(1_000_000);
     server.run(cluster.apply(verbs)).await
 }
 
@@ -154,6 +161,10 @@ impl Replica for VerbsReplica {
     type Gossip = ();
     type Answer = u64;
     const FOLLOWS_PRESENCE: bool = true;
+
+    fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
+        cx.env().get().copied()
+    }
 
     async fn activate(cx: &Context<Self>) -> Result<Self> {
         let verb = cx.env().get().copied().ok_or_else(|| Failure::new("the environment has no verb"))?;

@@ -18,7 +18,7 @@ use crate::harness::store::Store;
 use crate::load::generator::LoadGenerator;
 use crate::load::workload::Workload;
 use crate::measure::as_float;
-use crate::servers::entrant::Entrant;
+use crate::servers::entrant::{Entrant, Program};
 use crate::servers::programs::Programs;
 
 use super::builds::{Builds, RELAY};
@@ -33,11 +33,55 @@ const FEW: u64 = 500;
 /// Sockets. Each message has as many deliveries, so a fiftieth of what a message costs is part of each delivery.
 const SOCKETS: usize = 50;
 
-/// The scenarios: their names and titles, and what clients do.
-const SCENARIOS: [(&str, &str, Messages); 2] = [
-    ("one", "One message in flight", Messages { sockets: SOCKETS, ..Messages::ROOM }),
-    ("many", "32 messages in flight", Messages { sockets: SOCKETS, ..Messages::BUSY }),
+const ONE: Messages = Messages { sockets: SOCKETS, ..Messages::ROOM };
+const MANY: Messages = Messages { sockets: SOCKETS, ..Messages::BUSY };
+
+/// What is counted.
+struct Scenario {
+    name: &'static str,
+    title: &'static str,
+    /// What clients do.
+    messages: Messages,
+    /// The server that is counted. `None`: the relays of the builds.
+    verbs: Option<&'static str>,
+}
+
+static SCENARIOS: [Scenario; 5] = [
+    Scenario { name: "one", title: "One message in flight", messages: ONE, verbs: None },
+    Scenario { name: "many", title: "32 messages in flight", messages: MANY, verbs: None },
+    Scenario { name: "limits", title: "Limits that are not reached", messages: ONE, verbs: Some(LIMITED) },
+    Scenario { name: "recorded", title: "Publications in memory, one in flight", messages: ONE, verbs: Some(RECORDED) },
+    Scenario { name: "recorded-many", title: "The same, 32 in flight", messages: MANY, verbs: Some(RECORDED) },
 ];
+
+const UNRECORDED: &str = "broadcast";
+const LIMITED: &str = "broadcast with limits";
+const RECORDED: &str = "publication";
+
+/// The servers that are no relays, and their command lines.
+const VERBS: [(&str, &[&str]); 3] = [
+    (UNRECORDED, &["--verb", "broadcast"]),
+    (LIMITED, &["--verb", "broadcast", "--messages-per-second", MOST, "--requests-per-second", MOST]),
+    (RECORDED, &["--verb", "publish"]),
+];
+
+/// A rate that is not reached.
+const MOST: &str = "1000000";
+
+impl Scenario {
+    /// Whether a server takes part. `UNRECORDED` is what the others are compared with.
+    fn has(&self, entrant: &Entrant) -> bool {
+        match self.verbs {
+            None => entrant.program == Program::Relay,
+            Some(name) => entrant.name == name || entrant.name == UNRECORDED,
+        }
+    }
+
+    /// What is compared with the others.
+    fn ours(&self) -> &'static str {
+        self.verbs.unwrap_or(RELAY)
+    }
+}
 
 /// The flags of this family.
 #[derive(Args, Clone, Debug)]
@@ -67,7 +111,8 @@ impl InstructionsFamily {
         let messages = flags.messages.unwrap_or(if options.quick { 500 } else { 5_000 });
         ensure!((1..=1_000_000).contains(&messages), "--messages: give 1 to 1,000,000");
         let builds = Builds::new(programs, flags.against.as_deref(), options.pin)?;
-        let entrants = builds.relays(&[]);
+        let mut entrants = builds.relays(&[]);
+        entrants.extend(VERBS.map(|(name, arguments)| Entrant::new(name, Program::Verbs).with(arguments)));
         Ok(Self { messages, timing, builds, entrants })
     }
 
@@ -102,7 +147,9 @@ impl Family for InstructionsFamily {
     }
 
     fn scenarios(&self) -> Vec<(&'static str, String)> {
-        SCENARIOS.map(|(name, title, messages)| (name, format!("{title}: {}", messages.describe()))).to_vec()
+        let scenario =
+            |Scenario { name, title, messages, .. }: &Scenario| (*name, format!("{title}: {}", messages.describe()));
+        SCENARIOS.iter().map(scenario).collect()
     }
 
     fn settings(&self) -> String {
@@ -118,28 +165,37 @@ impl Family for InstructionsFamily {
     }
 
     fn groups(&self) -> Result<Vec<TurnGroup<'_>>> {
-        ensure!(self.missing().is_empty(), "the relay is not built: `cargo build --release -p relay` builds it");
-        let group = |(name, _, messages): (&'static str, _, Messages)| {
+        let builds = "`cargo build --release -p relay -p dog-benches` builds them";
+        ensure!(self.missing().is_empty(), "the servers are not built: {builds}");
+        let group = |scenario: &'static Scenario| {
             let turn = |entrant: &'_ Entrant| {
-                let (series, entrant) = (Series::new(name, entrant.name.as_str()), entrant.clone());
-                Turn::one(series, FIGURES, move || self.measure(&entrant, messages))
+                let (series, entrant) = (Series::new(scenario.name, entrant.name.as_str()), entrant.clone());
+                Turn::one(series, FIGURES, move || self.measure(&entrant, scenario.messages))
             };
-            TurnGroup { name, turns: self.entrants.iter().map(turn).collect() }
+            let entrants = self.entrants.iter().filter(|entrant| scenario.has(entrant));
+            TurnGroup { name: scenario.name, turns: entrants.map(turn).collect() }
         };
-        Ok(SCENARIOS.into_iter().map(|(name, title, messages)| group((name, title, messages))).collect())
+        Ok(SCENARIOS.iter().map(group).collect())
     }
 
     fn sections(&self, store: &Store) -> Vec<Section> {
-        let others: Vec<&str> =
-            self.entrants.iter().map(|entrant| entrant.name.as_str()).filter(|name| *name != RELAY).collect();
-        let measured = |(name, ..): &(&str, &str, Messages)| store.has(&Series::new(*name, RELAY), 0);
-        let section = |(name, title, messages): (&str, &str, Messages)| Section {
-            title: title.to_owned(),
+        SCENARIOS.iter().filter_map(|scenario| self.section(store, scenario)).collect()
+    }
+}
+
+impl InstructionsFamily {
+    /// The table of a scenario, if it was measured.
+    fn section(&self, store: &Store, scenario: &Scenario) -> Option<Section> {
+        let Scenario { name, title, messages, .. } = scenario;
+        let ours = scenario.ours();
+        let entrants = self.entrants.iter().filter(|entrant| scenario.has(entrant) && entrant.name != ours);
+        let others: Vec<&str> = entrants.map(|entrant| entrant.name.as_str()).collect();
+        store.has(&Series::new(*name, ours), 0).then(|| Section {
+            title: (*title).to_owned(),
             about: format!("{}. Median (minimum–maximum) of all rounds.", messages.describe()),
             plot: None,
-            table: comparison(store, name, FIGURES, &others, RELAY),
+            table: comparison(store, name, FIGURES, &others, ours),
             failures: store.failures(name),
-        };
-        SCENARIOS.into_iter().filter(measured).map(section).collect()
+        })
     }
 }

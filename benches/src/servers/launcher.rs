@@ -123,15 +123,16 @@ impl Launcher {
         ServerProcess::start(&self.bench, &self.processors, program, &arguments)
     }
 
-    /// Starts the relay under valgrind, without any data.
+    /// Starts one of our servers under valgrind, without any data.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn start_counted(&self, relay: &Entrant) -> Result<CountedServer> {
-        let arguments = relay.arguments.iter().map(String::as_str);
+    pub fn start_counted(&self, entrant: &Entrant) -> Result<CountedServer> {
+        let program = if entrant.program == Program::Verbs { "verbs" } else { "relay" };
+        let arguments = entrant.arguments.iter().map(String::as_str);
         let arguments: Vec<&str> = OURS.iter().copied().chain(["--workers", "1"]).chain(arguments).collect();
-        let (valgrind, relay) = (self.programs.valgrind()?, self.programs.ours("relay")?);
-        CountedServer::start(&self.bench, &self.processors, valgrind, &relay, &arguments, self.scratch.path())
+        let (valgrind, program) = (self.programs.valgrind()?, self.programs.ours(program)?);
+        CountedServer::start(&self.bench, &self.processors, valgrind, &program, &arguments, self.scratch.path())
     }
 
     fn start_ours(&self, program: &str, broker: Option<&str>, entrant: &Entrant) -> Result<ServerProcess> {
