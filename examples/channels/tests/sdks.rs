@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dog_test_support::nats::{NatsServers, Settings};
+
 /// The folder with the npm packages.
 const PACKAGES: &str = "DOG_CENTRIFUGE";
 
@@ -27,6 +29,14 @@ fn provided(variable: &str) -> PathBuf {
 fn the_javascript_client_in_node() {
     let mut node = Command::new("node");
     run(node.args(["--test", "--test-timeout", PATIENCE]).env(PACKAGES, provided(PACKAGES)), "javascript.mjs");
+}
+
+#[test]
+fn javascript_clients_on_two_nodes() {
+    let nats = NatsServers::start(1, Settings::default());
+    let mut node = Command::new("node");
+    node.args(["--test", "--test-timeout", PATIENCE]).env(PACKAGES, provided(PACKAGES)).env("DOG_NATS", nats.url());
+    run(&mut node, "cluster.mjs");
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! The part `sdks`: the channels example as other people's clients see it, with restarts.
+//! The part `sdks`: the channels example as other people's clients see it, with restarts and on two nodes.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
+use dog_test_support::nats::PROGRAM;
 
 use super::count::Count;
 use super::length::Length;
+use super::nats_server;
 use crate::provision::{npm, python};
 use crate::step::text;
 use crate::workspace::Workspace;
@@ -31,6 +33,7 @@ const FOLDER: &str = "npm-centrifuge";
 pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
     npm::packages(&workspace.scratch(FOLDER), NPM_PACKAGES)?;
     programs(workspace)?;
+    nats_server(workspace)?;
     workspace.cargo_test().args(TEST).args(["--no-run"]).run()
 }
 
@@ -39,6 +42,7 @@ pub(super) fn run(workspace: &Workspace, _: Length) -> Result<String> {
     let folder = workspace.scratch(FOLDER);
     let python = programs(workspace)?.join("python");
     let step = workspace.cargo_test().args(TEST).env(CENTRIFUGE, text(&folder)?).env(PYTHON, text(&python)?);
+    let step = step.env(PROGRAM, &nats_server(workspace)?);
     Ok(Count::of(&step.run_and_keep()?).passed())
 }
 

@@ -3,86 +3,28 @@
 // `node --test javascript.mjs`, with DOG_CENTRIFUGE (a folder in which `centrifuge` and `ws` are installed) and DOG_CHANNELS (the
 // program). Nothing here waits for a time: each step waits for what the client says, and the test runner has the only deadline.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { createHmac } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { Configuration, Server, clients, listen, token, websocket } from './kit.mjs';
 
-const require = createRequire(join(process.env.DOG_CENTRIFUGE, 'package.json'));
-const clients = { json: require('centrifuge').Centrifuge, protobuf: require('centrifuge/build/protobuf').Centrifuge };
-const websocket = require('ws');
-
-const SECRET = 'a secret for tests that nobody else can guess';
-const KEY = 'the key of the tests';
-const folder = mkdtempSync(join(tmpdir(), 'channels-'));
-const config = join(folder, 'config.json');
 const permissions = { allow_subscribe_for_client: true, allow_publish_for_client: true, allow_presence_for_client: true };
-writeFileSync(config, JSON.stringify({
-  client: { token: { hmac_secret_key: SECRET } },
-  http_api: { key: KEY },
-  channel: {
-    without_namespace: { ...permissions, presence: true, join_leave: true },
-    namespaces: [
-      { name: 'kept', ...permissions, allow_history_for_client: true, history_size: 100, history_ttl: '300s', force_recovery: true },
-    ],
-  },
-}));
-
-let server;
-let address;
-
-// Starts the server, the second time where it was.
-async function start() {
-  server = spawn(process.env.DOG_CHANNELS, ['--config', config, '--listen', address ?? '127.0.0.1:0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  address = await new Promise((resolve, reject) => {
-    let output = '';
-    server.stdout.on('data', (data) => {
-      output += data;
-      const found = output.match(/127\.0\.0\.1:\d+/);
-      if (found) resolve(found[0]);
-    });
-    server.on('exit', (code) => reject(new Error(`the server has ended with ${code}`)));
-  });
-}
-
-before(start);
-after(() => {
-  server.kill('SIGKILL');
-  rmSync(folder, { recursive: true });
+const configuration = new Configuration({
+  without_namespace: { ...permissions, presence: true, join_leave: true },
+  namespaces: [
+    { name: 'kept', ...permissions, allow_history_for_client: true, history_size: 100, history_ttl: '300s', force_recovery: true },
+  ],
 });
 
-async function api(method, body) {
-  const response = await fetch(`http://${address}/api/${method}`, {
-    method: 'POST', headers: { 'X-API-Key': KEY }, body: JSON.stringify(body),
-  });
-  assert.equal(response.status, 200);
-  return response.json();
-}
+let server;
+const api = (method, body) => server.api(method, body);
 
-function token(claims) {
-  const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const head = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ exp: Math.floor(Date.now() / 1000) + 600, ...claims })}`;
-  return `${head}.${createHmac('sha256', SECRET).update(head).digest('base64url')}`;
-}
-
-// All that an emitter says of some kinds, to be awaited in order.
-function listen(emitter, kinds) {
-  const heard = [];
-  let wake = () => {};
-  for (const kind of kinds) emitter.on(kind, (context) => { heard.push({ kind, ...context }); wake(); });
-  return async function next() {
-    while (heard.length === 0) await new Promise((resolve) => { wake = resolve; });
-    return heard.shift();
-  };
-}
+before(async () => { server = await Server.start(configuration); });
+after(async () => {
+  await server.kill();
+  configuration.delete();
+});
 
 for (const [codec, Centrifuge] of Object.entries(clients)) {
-  const connect = (options) => new Centrifuge(`ws://${address}/connection/websocket`, {
+  const connect = (options) => new Centrifuge(server.endpoint(), {
     websocket, minReconnectDelay: 10, maxReconnectDelay: 200, ...options,
   });
   const data = (value) => codec === 'json' ? value : new TextEncoder().encode(JSON.stringify(value));
@@ -265,7 +207,7 @@ for (const [codec, Centrifuge] of Object.entries(clients)) {
 
 test('a server that is killed has lost its history, and says so', async () => {
   const running = Object.entries(clients).map(([codec, Centrifuge]) => {
-    const client = new Centrifuge(`ws://${address}/connection/websocket`, {
+    const client = new Centrifuge(server.endpoint(), {
       websocket, token: token({ sub: codec }), minReconnectDelay: 10, maxReconnectDelay: 200,
     });
     const subscription = client.newSubscription('kept:lost');
@@ -278,11 +220,8 @@ test('a server that is killed has lost its history, and says so', async () => {
   for (const { next } of running) epochs.push((await next()).streamPosition.epoch);
   await api('publish', { channel: 'kept:lost', data: { n: 1 } });
   for (const { next } of running) assert.equal((await next()).offset, 1);
-  server.removeAllListeners('exit');
-  const dead = new Promise((resolve) => server.on('exit', resolve));
-  server.kill('SIGKILL');
-  await dead;
-  await start();
+  await server.kill();
+  server = await Server.start(configuration, server.address);
   for (const [index, { next }] of running.entries()) {
     const again = await next();
     assert.deepEqual([again.kind, again.wasRecovering, again.recovered], ['subscribed', true, false]);
@@ -297,7 +236,7 @@ test('a server that is killed has lost its history, and says so', async () => {
 });
 
 test('the API of backends', async () => {
-  const refused = await fetch(`http://${address}/api/info`, { method: 'POST', headers: { 'X-API-Key': 'wrong' } });
+  const refused = await server.request('info', {}, 'wrong');
   assert.equal(refused.status, 401);
   const room = 'kept:api';
   const [first, second] = [await api('publish', { channel: room, data: 1, idempotency_key: 'k' }),
