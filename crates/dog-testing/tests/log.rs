@@ -332,6 +332,27 @@ fn a_publication_that_could_not_be_stored_is_not_seen_and_has_no_offset() -> Res
 }
 
 #[test]
+fn nobody_is_told_an_epoch_that_is_not_stored() -> Result {
+    let cluster = builder().start();
+    let group = cluster.group::<Hall>(MAIN);
+    let page = || cluster.wait_for(group.history(DURABLE, None, HistoryOrder::OldestFirst, 100));
+    cluster.fail_writes(true);
+    let failed = page().unwrap_err();
+    assert!(failed.is_storage(), "{failed}");
+    cluster.fail_writes(false);
+    let head = page()?.head;
+    assert_eq!(head.offset(), 0);
+    let records = cluster.entries_on_disk();
+    assert!(cluster.restart_group::<Hall>(MAIN));
+    assert_eq!(page()?.head, head);
+    assert_eq!(cluster.entries_on_disk(), records, "it is written once");
+    assert_eq!(publish(&cluster, DURABLE, "1")?, Position::new(head.epoch().clone(), 1));
+    assert!(cluster.restart_group::<Hall>(MAIN));
+    assert_eq!(kept(&cluster)?, [(1, "1".into())]);
+    Ok(())
+}
+
+#[test]
 fn nothing_is_seen_before_it_is_stored_and_what_comes_meanwhile_is_stored_together() -> Result {
     const WRITE: Duration = Duration::from_millis(50);
     let cluster = builder().write_delay(WRITE).start();

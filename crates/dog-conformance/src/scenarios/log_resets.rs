@@ -1,4 +1,4 @@
-//! Promises 17 and 18: a log that is reset.
+//! Promises 17 and 18: when a log has another epoch, and when not.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,20 @@ use dog::{Position, ROOM};
 
 use super::group_verbs::{BOTH, perform};
 use super::log::{DURABLE, publish};
+use super::restarts::kill_the_group;
 use super::scenario::{Scenario, scenario};
+use crate::app::protocol::LOGGED;
 use crate::check::{Outcome, ensure, same};
 use crate::client::Ending;
+use crate::harness::Capability;
 use crate::stage::Stage;
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("log_that_is_reset_is_told_to_its_subscribers", &[17, 18], |stage| resets(stage, "single")),
         scenario("log_that_is_durable_and_reset_is_told_to_its_subscribers", &[17, 18], |stage| resets(stage, DURABLE)),
+        scenario("log_that_is_durable_and_empty_is_the_same_after_its_group", &[17, 18], empty)
+            .needing(&[Capability::GroupRestart]),
     ]
 }
 
@@ -48,4 +53,21 @@ async fn resets(stage: Stage, class: &'static str) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Who was told where a log without publications ends can go on from there, whatever becomes of the Group.
+async fn empty(stage: Stage) -> Outcome {
+    let group = stage.spread(DURABLE, "empty");
+    let [mut near, mut far] = group.join_each(["near", "far"]).await?;
+    for topic in [ROOM, &format!("{LOGGED}t")] {
+        let (head, none, _) = near.history(topic, None, (false, 9)).await?;
+        same((head.offset(), none), (0, vec![]), "the history before the first")?;
+        kill_the_group(&group).await?;
+        same(far.history(topic, None, (false, 9)).await?, (head.clone(), vec![], false), "the history afterwards")?;
+        kill_the_group(&group).await?;
+        same(far.resume(topic, &head).await?, Ok(0), "what a client has missed")?;
+        same(near.publish(topic, "1").await?, Position::new(head.epoch().clone(), 1), "the first position")?;
+        same(far.hear().await?, "1", "what a subscriber hears")?;
+    }
+    same(near.hear().await?, "1", "what the room hears")
 }

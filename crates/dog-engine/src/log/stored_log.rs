@@ -22,7 +22,7 @@ enum UnderWay {
     Nothing,
     /// A commit of this segment.
     Commit(Segment),
-    /// The log begins again, with this segment.
+    /// The log begins, or begins again, with this segment.
     Reset(Segment),
     /// Segments are deleted.
     Trim,
@@ -100,6 +100,12 @@ impl StoredLog {
     /// Whether this offset is seen. An answer with it has to wait until it is.
     pub fn is_visible(&self, offset: u64) -> bool {
         self.log.is_visible(offset)
+    }
+
+    /// Whether its epoch is stored. Before that nobody may be told a position: the next life of the Group would begin with another
+    /// epoch, and would not know it.
+    pub fn has_begun(&self) -> bool {
+        self.stored.newest.is_some()
     }
 
     /// Whether the log has to be restored before it can go on.
@@ -189,6 +195,13 @@ impl StoredLog {
         let entries = vec![(name, Some(Bytes::new())), (place.key(&self.topic), Some(record))];
         self.under_way = UnderWay::Reset(segment);
         Some(entries)
+    }
+
+    /// What stores the epoch of a log without publications, so that others may know it. `None`: it [has begun](Self::has_begun),
+    /// or something is pending or in doubt.
+    pub fn begin_empty(&mut self) -> Option<LogEntries> {
+        let epoch = (!self.has_begun()).then(|| self.window().epoch().clone())?;
+        self.begin_reset(epoch)
     }
 
     /// Deletes the last record of a log that was reset: the topic is then as if it had never been used, and this value is of no

@@ -125,13 +125,14 @@ impl Compared {
             Write::Commit => self.log.begin_commit(self.now),
             Write::Trim => self.log.begin_trim(self.now, 3),
             Write::Reset => self.log.begin_reset(epoch(self.epochs + 1)),
+            Write::Empty => self.log.begin_empty(),
             Write::Purge => self.log.begin_purge(),
         };
         let Some(entries) = entries else { return Ok(()) };
         ensure!(self.under_way.is_none(), "two writes are under way");
         let deletes = if write == Write::Purge { 0 } else { self.check_deleted(&entries)? };
         self.under_way = Some(UnderWay { write, entries, deletes });
-        if matches!(write, Write::Reset | Write::Purge) {
+        if matches!(write, Write::Reset | Write::Empty | Write::Purge) {
             let appended = self.log.append(publication(0, 0, None), self.now);
             ensure!(appended == Appended::NotNow, "an offset is given in a reset");
         }
@@ -167,6 +168,8 @@ impl Compared {
         }
         if outcome == Outcome::Stored {
             self.log.succeeded();
+            let is_gone = write == Write::Purge;
+            ensure!(is_gone || self.log.has_begun(), "{write:?} has stored no epoch");
             return if write == Write::Purge {
                 self.restore(Restore::again(&self.log, epoch(self.epochs)))
             } else {
@@ -227,18 +230,19 @@ impl Compared {
     /// The Group's life ends while a write is under way, which may be stored nevertheless. The next one reads the log.
     fn crash(&mut self, is_stored: bool) -> Checked {
         let under_way = self.under_way.take().filter(|_| is_stored);
+        let is_purged = under_way.as_ref().is_some_and(|under_way| under_way.write == Write::Purge);
         if let Some(UnderWay { write, entries, deletes }) = under_way {
             self.write(write, entries, deletes);
         }
         self.slow = None;
+        self.epochs += 1;
         if self.records().next().is_none() {
-            // Nothing was ever acknowledged, or all of it was purged.
-            ensure!(self.naive.head() == 0, "what was seen is lost");
-            self.epochs += 1;
+            // Nothing was ever acknowledged, or all of it was purged: nobody was told the epoch.
+            ensure!(self.naive.head() == 0 && (is_purged || !self.log.has_begun()), "what was seen is lost");
             self.naive.reset(self.epochs);
             self.keys.clear();
         }
-        self.restore(Restore::new(TOPIC, self.naive.bounds, self.memory, epoch(self.naive.epoch)))
+        self.restore(Restore::new(TOPIC, self.naive.bounds, self.memory, epoch(self.epochs)))
     }
 
     fn records(&self) -> impl Iterator<Item = (&Vec<u8>, &Bytes)> {

@@ -25,6 +25,7 @@ pub(crate) enum Write {
     Commit,
     Trim,
     Reset,
+    Empty,
     Purge,
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         20 => Just(Write::Commit),
         3 => Just(Write::Trim),
         1 => Just(Write::Reset),
+        2 => Just(Write::Empty),
         1 => Just(Write::Purge)
     ];
     prop_oneof![

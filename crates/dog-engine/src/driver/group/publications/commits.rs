@@ -117,7 +117,7 @@ async fn serve<G: Publishes>(group: &Rc<G>, topic: &LogTopic, bounds: LogBounds)
                 drop(sender.send(Ok(turn)));
                 let _ = ended.await;
             }
-            Next::Reset(until, reply) => reset(group, topic, until, reply).await,
+            Next::Epoch(call) => write_epoch(group, topic, call).await,
             Next::Nothing => {}
         }
         restoring::trim(group, topic).await;
@@ -137,18 +137,23 @@ enum Next {
     Nothing,
     Commit(Uncommitted),
     Turn(oneshot::Sender<Result<Turn, Error>>),
-    Reset(Timestamp, Reply<GroupAnswer>),
+    /// Its epoch has to be stored, without a publication.
+    Epoch(Call),
 }
 
 /// Gives offsets to the publications that wait, about as many as one commit takes, and answers questions.
 fn take<G: Publishes>(group: &Rc<G>, topic: &LogTopic) -> Next {
+    let publications = group.publications();
+    let has_begun = publications.logs().borrow_mut().stored(topic).is_none_or(|log| log.has_begun());
     let (mut uncommitted, mut bytes) = (Uncommitted::default(), 0);
     loop {
         let count = uncommitted.waiting.len();
-        if !COMMIT.hold(count, bytes) || (count > 0 && group.publications().commits().borrow().is_next_alone(topic)) {
+        let is_next_alone = count > 0 && publications.commits().borrow().is_next_alone(topic, has_begun);
+        if is_next_alone || !COMMIT.hold(count, bytes) {
             break;
         }
         let Call { asked, until, reply } = match next_job(group, topic) {
+            Some(Job::Call(call)) if call.writes_alone(has_begun) => return Next::Epoch(call),
             Some(Job::Call(call)) => call,
             Some(Job::Reserve(_, sender)) => return Next::Turn(sender),
             None => break,
@@ -165,7 +170,6 @@ fn take<G: Publishes>(group: &Rc<G>, topic: &LogTopic) -> Next {
                     Err(error) => reply.send(Err(error)),
                 }
             }
-            Asked::Verb(LogVerb::Reset { .. }, _) => return Next::Reset(until, reply),
             asked => inquiries::begin(group, topic, asked, reply),
         }
     }
@@ -234,12 +238,19 @@ async fn commit<G: Publishes>(group: &Rc<G>, topic: &LogTopic, bounds: LogBounds
     uncommitted.answer(group, topic);
 }
 
-/// Has the log begin again when that is stored. The caller waits no longer than it said.
-async fn reset<G: Publishes>(group: &Rc<G>, topic: &LogTopic, until: Timestamp, reply: Reply<GroupAnswer>) {
+/// Stores an epoch without a publication: the log begins again, or it is asked for the first time and the answer has to be true for
+/// the next life of the Group too. The caller waits no longer than it said.
+async fn write_epoch<G: Publishes>(group: &Rc<G>, topic: &LogTopic, Call { asked, until, reply }: Call) {
     let (host, publications) = (group.core().host(), group.publications());
+    if until < host.now() {
+        return reply.send(Err(deadline_passed()));
+    }
     let named = publications.names().borrow_mut().begin(topic.name());
-    let epoch = restoring::new_epoch(&**host);
-    let entries = publications.logs().borrow_mut().stored(topic).and_then(|log| log.begin_reset(epoch.clone()));
+    let new = matches!(asked, Asked::Verb(LogVerb::Reset { .. }, _)).then(|| restoring::new_epoch(&**host));
+    let entries = publications.logs().borrow_mut().stored(topic).and_then(|log| match &new {
+        Some(epoch) => log.begin_reset(epoch.clone()),
+        None => log.begin_empty(),
+    });
     let (Ok(()), Some(entries)) = (&named, entries) else {
         return reply.send(Err(named.err().unwrap_or_else(not_now)));
     };
@@ -252,9 +263,15 @@ async fn reset<G: Publishes>(group: &Rc<G>, topic: &LogTopic, until: Timestamp, 
         }
     };
     settle(group, topic, written.is_ok());
-    let begun = written.and_then(|()| begin_again(group, topic, epoch));
-    if let Some(reply) = reply {
-        reply.send(begun.map(|position| GroupAnswer::Log(LogVerbAnswer::Published(position))));
+    let begun = match (written, new) {
+        (Ok(()), Some(epoch)) => begin_again(group, topic, epoch).map(Some),
+        (written, _) => written.map(|()| None),
+    };
+    let Some(reply) = reply else { return };
+    match begun {
+        Ok(None) => inquiries::begin(group, topic, asked, reply),
+        Ok(Some(position)) => reply.send(Ok(GroupAnswer::Log(LogVerbAnswer::Published(position)))),
+        Err(error) => reply.send(Err(error)),
     }
 }
 

@@ -33,6 +33,11 @@ impl Asked {
         }
     }
 
+    /// Whether it publishes nothing, and is answered with a position.
+    fn is_question(&self) -> bool {
+        matches!(self, Self::Verb(LogVerb::History { .. }, _) | Self::Missed(_) | Self::Tail(_))
+    }
+
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Verb(verb, _) => verb.carried(),
@@ -62,6 +67,13 @@ pub(super) struct Call {
     pub(super) reply: Reply<GroupAnswer>,
 }
 
+impl Call {
+    /// Whether it writes something that is no publication: a reset, or a question to a log whose epoch is not stored yet.
+    pub(super) fn writes_alone(&self, has_begun: bool) -> bool {
+        matches!(self.asked, Asked::Verb(LogVerb::Reset { .. }, _)) || (!has_begun && self.asked.is_question())
+    }
+}
+
 /// A log that takes nothing else until this is dropped.
 pub(super) struct Turn {
     topic: LogTopic,
@@ -89,9 +101,9 @@ impl Job {
     }
 
     /// Whether it is done alone, and not with the publications before it.
-    fn is_alone(&self) -> bool {
+    fn is_alone(&self, has_begun: bool) -> bool {
         match self {
-            Self::Call(call) => matches!(call.asked, Asked::Verb(LogVerb::Reset { .. }, _)),
+            Self::Call(call) => call.writes_alone(has_begun),
             Self::Reserve(..) => true,
         }
     }
@@ -192,9 +204,10 @@ impl CommitQueue {
         Some(job)
     }
 
-    /// Whether what comes next for a topic is done alone: a reset, or the turn of a transaction.
-    pub(super) fn is_next_alone(&self, topic: &LogTopic) -> bool {
-        self.waiting.get(topic).and_then(VecDeque::front).is_some_and(Job::is_alone)
+    /// Whether what comes next for a topic is done alone: a reset, the turn of a transaction, or the first question to a log whose
+    /// epoch is not stored.
+    pub(super) fn is_next_alone(&self, topic: &LogTopic, has_begun: bool) -> bool {
+        self.waiting.get(topic).and_then(VecDeque::front).is_some_and(|job| job.is_alone(has_begun))
     }
 
     /// Whether nothing waits for a topic: then nobody serves it any more.
