@@ -11,6 +11,9 @@ pub const TOKEN_REFUSED: CloseCode = code(4401);
 /// 4403: this page, or this client, is not admitted. Do not come back.
 pub const FORBIDDEN: CloseCode = code(4403);
 
+/// What the client of a token that has expired is told.
+pub(crate) const EXPIRED: &str = "the token has expired: get another one";
+
 /// What the client of a revoked token is told.
 pub(crate) const REVOKED: &str = "the token was revoked: log in again";
 
@@ -52,12 +55,22 @@ pub struct Denied {
     come_back: ComeBack,
     text: &'static str,
     cause: String,
+    is_expired: bool,
 }
 
 impl Denied {
+    fn new(come_back: ComeBack, text: &'static str, cause: impl Into<String>) -> Self {
+        Self { come_back, text, cause: cause.into(), is_expired: false }
+    }
+
     /// The token does not open the gate.
     pub(crate) fn token(text: &'static str, cause: impl Into<String>) -> Self {
-        Self { come_back: ComeBack::WithAnotherToken, text, cause: cause.into() }
+        Self::new(ComeBack::WithAnotherToken, text, cause)
+    }
+
+    /// The token was valid, and its time is over.
+    pub(crate) fn expired() -> Self {
+        Self { is_expired: true, ..Self::token(EXPIRED, "expired") }
     }
 
     /// The token is forged, damaged or made for something else. Who tries it learns no more than that.
@@ -71,22 +84,26 @@ impl Denied {
     }
 
     pub(crate) fn origin(cause: impl Into<String>) -> Self {
-        let text = "this page may not connect: use a page of this server";
-        Self { come_back: ComeBack::Never, text, cause: cause.into() }
+        Self::new(ComeBack::Never, "this page may not connect: use a page of this server", cause)
     }
 
     pub(crate) fn revoked() -> Self {
-        Self { come_back: ComeBack::Never, text: REVOKED, cause: "the token, or its client, was revoked".to_owned() }
+        Self::new(ComeBack::Never, REVOKED, "the token, or its client, was revoked")
     }
 
     pub(crate) fn later(cause: impl Into<String>) -> Self {
-        let text = "the token cannot be checked now: try again later";
-        Self { come_back: ComeBack::Later, text, cause: cause.into() }
+        Self::new(ComeBack::Later, "the token cannot be checked now: try again later", cause)
     }
 
     /// What the client should do.
     pub fn come_back(&self) -> ComeBack {
         self.come_back
+    }
+
+    /// Whether everything about the token is right except that its time is over: its client should get a new one without asking its
+    /// user anything, for example with a refresh token. A token that is not valid may be forged.
+    pub fn is_expired(&self) -> bool {
+        self.is_expired
     }
 
     /// The status of a refusal before the upgrade: 401, 403 or 503.

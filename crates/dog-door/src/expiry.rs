@@ -1,6 +1,6 @@
 //! Sockets whose token ends: [`Expiry`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -10,12 +10,9 @@ use dog::{Context, Error, Replica, Socket, Task, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::denied::{FORBIDDEN, REVOKED, TOKEN_REFUSED};
+use crate::denied::{EXPIRED, FORBIDDEN, REVOKED, TOKEN_REFUSED};
 use crate::gate::Admitted;
 use crate::revocation::{Looked, Revocation, Revocations, or};
-
-/// What the client of a socket that has expired is told.
-const EXPIRED: &str = "the token has expired: get another one";
 
 /// For how long a socket stays open after its token, unless you say something else.
 const GRACE: Duration = Duration::from_secs(60);
@@ -36,13 +33,15 @@ const GRACE: Duration = Duration::from_secs(60);
 /// - **A task**: [`resume`](Self::resume) in `activate` and [`watch`](Self::watch) in `on_open`. While a socket with a token is
 ///   open, the task keeps the Replica in memory, so it does not hibernate. On Workers the runtime takes it out of memory all the
 ///   same, and an expired socket stays open until its next event: use an alarm there.
-/// - **An alarm**: set one for the time that [`sweep`](Self::sweep) returns, and call `sweep` in `on_alarm`. The Replica
-///   hibernates. Each new alarm is a write.
+/// - **An alarm**: `watch_by_alarm` in `on_open`, and `ring` in `on_alarm` for the alarm `EXPIRY_ALARM`. The Replica hibernates. An
+///   alarm is a write. The feature `alarms` has them.
 ///
 /// The [crate's documentation](crate) has an example.
 pub struct Expiry<A = Renewal> {
     grace: Duration,
     plan: Rc<RefCell<Option<Plan>>>,
+    /// For when this life of the Replica has set the alarm.
+    pub(crate) alarm: Rc<Cell<Option<Timestamp>>>,
     revocations: Option<Revocations>,
     attachment: PhantomData<fn() -> A>,
 }
@@ -123,7 +122,7 @@ impl Default for Expiry {
 impl<A: Renewable> Expiry<A> {
     /// For sockets that have an `A` attached, or nothing.
     pub fn with_attachment() -> Self {
-        Self { grace: GRACE, plan: Rc::default(), revocations: None, attachment: PhantomData }
+        Self { grace: GRACE, plan: Rc::default(), alarm: Rc::default(), revocations: None, attachment: PhantomData }
     }
 
     /// How long a socket stays open after the end of its token, 60 s by default. It should be as long as the
@@ -218,7 +217,7 @@ impl<A: Renewable> Expiry<A> {
 
     /// Renews a socket with a token that was just checked. A token that ends earlier than the one before changes nothing.
     ///
-    /// A watch goes on with the new time. With an alarm, [`sweep`](Self::sweep) takes it into account when it rings.
+    /// A watch goes on with the new time. An alarm rings when the token before ends, and then takes the new one into account.
     ///
     /// # Errors
     /// - [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
@@ -264,7 +263,7 @@ impl<A: Renewable> Expiry<A> {
         Ok(came.max(renewed))
     }
 
-    fn closes(&self, socket: &Socket) -> Result<Option<Timestamp>, Error> {
+    pub(crate) fn closes(&self, socket: &Socket) -> Result<Option<Timestamp>, Error> {
         Ok(self.ends(socket)?.map(|end| end + self.grace))
     }
 
@@ -328,6 +327,7 @@ impl<A> Clone for Expiry<A> {
         Self {
             grace: self.grace,
             plan: Rc::clone(&self.plan),
+            alarm: Rc::clone(&self.alarm),
             revocations: self.revocations.clone(),
             attachment: PhantomData,
         }

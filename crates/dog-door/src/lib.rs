@@ -7,7 +7,7 @@
 //! - `key`: [`TokenKey`]; `public_key`: keys in PEM and as JSON; `key_cache`: when keys are fetched (pure); `jwks`: [`Jwks`], who
 //!   fetches and who waits
 //! - `denied`: [`Denied`], and what a client that was refused should do
-//! - `expiry`: [`Expiry`], sockets whose token ends; `sessions`: [`Sessions`], signed cookies
+//! - `expiry`: [`Expiry`], sockets whose token ends; `expiry_alarm`: the same without a task; `sessions`: [`Sessions`], signed cookies
 //! - `revocation`: [`Revocation`], revoked tokens and clients; `RevocationList`, the Group that keeps them;
 //!   [`Revocations`], what a node knows of it
 //! - `provider`: the cryptography; `hs256`: what there is of it without public keys; `error`: [`DoorError`]
@@ -15,6 +15,8 @@
 mod denied;
 mod error;
 mod expiry;
+#[cfg(feature = "alarms")]
+mod expiry_alarm;
 mod gate;
 #[cfg(any(test, not(feature = "public-keys")))]
 mod hs256;
@@ -36,6 +38,8 @@ mod verifier;
 pub use denied::{ComeBack, Denied, FORBIDDEN, TOKEN_REFUSED};
 pub use error::DoorError;
 pub use expiry::{Expiry, Renewable, Renewal, Renewed};
+#[cfg(feature = "alarms")]
+pub use expiry_alarm::EXPIRY_ALARM;
 pub use gate::{Admitted, Gate};
 #[cfg(feature = "public-keys")]
 pub use jwks::{FetchKeys, Jwks};

@@ -111,7 +111,7 @@ impl Sessions {
         claims: &C,
         now: Timestamp,
     ) -> Result<HeaderValue, DoorError> {
-        let token = self.sign(&self.claims(client, claims, now)?)?;
+        let token = self.token(client, claims, now)?;
         let cookie = self.set_cookie(&token, self.lifetime.as_secs());
         if cookie.len() > MAX_COOKIE {
             let length = cookie.len();
@@ -120,6 +120,21 @@ impl Sessions {
             )));
         }
         Ok(header_value(&cookie))
+    }
+
+    /// The token that is in the cookie, alone. For sessions of another [name](Self::name), whose tokens clients send in messages:
+    /// no script can read a cookie, and a socket that is open is [renewed](crate::Expiry::renew) by a message. The gates of two
+    /// names take no token of each other.
+    ///
+    /// # Errors
+    /// As [`cookie`](Self::cookie), but for the length.
+    pub fn token<C: Serialize>(&self, client: &ClientId, claims: &C, now: Timestamp) -> Result<String, DoorError> {
+        self.sign(&self.claims(client, claims, now)?)
+    }
+
+    /// How long a session lasts.
+    pub fn lasts(&self) -> Duration {
+        self.lifetime
     }
 
     /// The value of `Set-Cookie` that makes the browser forget the session. Who has copied the cookie can use it until it ends,

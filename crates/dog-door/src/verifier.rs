@@ -115,9 +115,7 @@ impl Verifier {
     }
 
     fn check(&self, claims: &Registered, now: Timestamp) -> Result<(), Denied> {
-        if now >= claims.expires()? + self.leeway {
-            return Err(Denied::token("the token has expired: get another one", "expired"));
-        }
+        let expires = claims.expires()?;
         if claims.not_before()?.is_some_and(|begin| now + self.leeway < begin) {
             return Err(Denied::token(
                 "the token is not valid yet: try again later, or get another one",
@@ -132,6 +130,8 @@ impl Verifier {
         match &self.audience {
             Some(audience) if !claims.is_for(audience) => Err(Denied::invalid("made for another audience")),
             None if claims.has_audience() => Err(Denied::invalid("made for an audience, and none is set here")),
+            // Last: who is told that it has expired knows that all the rest is right.
+            _ if now >= expires + self.leeway => Err(Denied::expired()),
             _ => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use dog::{
     Alarm, App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response,
     Result, Socket,
 };
-use dog_door::{Expiry, FORBIDDEN, Gate, NoClaims, Renewable, Renewal, Renewed, Sessions, TOKEN_REFUSED};
+use dog_door::{EXPIRY_ALARM, Expiry, FORBIDDEN, Gate, NoClaims, Renewable, Renewal, Renewed, Sessions, TOKEN_REFUSED};
 use dog_testing::{ClientSocket, Cluster, websocket};
 use serde::{Deserialize, Serialize};
 
@@ -79,15 +79,6 @@ struct Room {
     expiry: Expiry<Attached>,
 }
 
-impl Room {
-    async fn look(&self, cx: &Context<Self>) -> Result {
-        if let Some(next) = self.expiry.sweep(cx)? {
-            cx.set_alarm("expiry", next, &()).await?;
-        }
-        Ok(())
-    }
-}
-
 fn clock(env: &Env) -> Clock {
     env.get().copied().unwrap_or(Clock::Task)
 }
@@ -112,7 +103,7 @@ impl Replica for Room {
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         match clock(cx.env()) {
             Clock::Task => Ok(self.expiry.watch(cx, socket)?),
-            Clock::Alarm => self.look(cx).await,
+            Clock::Alarm => Ok(self.expiry.watch_by_alarm(cx, socket).await?),
             Clock::SecondLife => Ok(()),
         }
     }
@@ -130,8 +121,9 @@ impl Replica for Room {
         Ok(())
     }
 
-    async fn on_alarm(&self, cx: &Context<Self>, _: Alarm) -> Result {
-        self.look(cx).await
+    async fn on_alarm(&self, cx: &Context<Self>, alarm: Alarm) -> Result {
+        assert_eq!(alarm.name(), EXPIRY_ALARM);
+        Ok(self.expiry.ring(cx).await?)
     }
 }
 
@@ -155,8 +147,12 @@ fn token(cluster: &Cluster, name: &str) -> String {
 }
 
 fn enter(cluster: &Cluster, name: &str) -> ClientSocket {
+    enter_with(cluster, &cookie(cluster, name))
+}
+
+fn enter_with(cluster: &Cluster, cookie: &str) -> ClientSocket {
     let mut request = websocket("/ws");
-    request.headers_mut().insert("cookie", cookie(cluster, name).parse().unwrap());
+    request.headers_mut().insert("cookie", cookie.parse().unwrap());
     cluster.open(request).unwrap()
 }
 
@@ -251,6 +247,27 @@ fn what_was_renewed_survives_hibernation() {
     assert!(ann.is_open());
     cluster.advance(Duration::from_secs(10));
     has_expired(&ann);
+}
+
+/// The second comes with a session that ends earlier than the first's; the third comes in a later life of the Replica.
+#[test]
+fn an_alarm_rings_for_the_first_to_end_whoever_came_first() {
+    let cluster = start(Clock::Alarm);
+    let early = cookie(&cluster, "bob");
+    cluster.advance(Duration::from_secs(200));
+    let ann = enter(&cluster, "ann");
+    let bob = enter_with(&cluster, &early);
+    cluster.advance(Duration::from_secs(100));
+    assert!(!cluster.is_awake(ann.replica()));
+    let cid = enter(&cluster, "cid");
+    assert_eq!((ann.replica(), bob.replica()), (cid.replica(), cid.replica()));
+    for (socket, after) in [(&bob, 360), (&ann, 200), (&cid, 100)] {
+        cluster.advance(Duration::from_secs(after - 1));
+        assert!(socket.is_open());
+        cluster.advance(Duration::from_secs(1));
+        has_expired(socket);
+    }
+    assert_eq!(cluster.failures(), [""; 0]);
 }
 
 #[test]

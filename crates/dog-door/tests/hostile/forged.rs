@@ -149,6 +149,23 @@ fn a_token_counts_from_its_begin_to_its_end() {
 }
 
 #[test]
+fn only_a_token_that_is_right_but_too_old_has_expired() {
+    let hs256 = verifier(Algorithm::HS256);
+    let old = but("exp", json!(NOW - 30));
+    assert!(check(&hs256, &old).unwrap_err().is_expired());
+    let mut of_others = vec![but("exp", json!("now")), but("nbf", json!(NOW + 60)), without("exp"), format!("{old}A")];
+    for (name, value) in [("iss", json!("them")), ("aud", json!("game")), ("nbf", json!(NOW + 60))] {
+        let mut claims = claims();
+        claims["exp"] = json!(NOW - 30);
+        claims[name] = value;
+        of_others.push(signed(Algorithm::HS256, &claims));
+    }
+    for token in of_others {
+        assert!(!check(&hs256, &token).unwrap_err().is_expired(), "{token}");
+    }
+}
+
+#[test]
 fn a_claim_that_is_there_twice_is_refused() {
     // Two readers could each believe another one.
     let payload = format!(r#"{{"sub":"bob","sub":"ann","iss":"us","aud":"chat","exp":{}}}"#, NOW + 60);
