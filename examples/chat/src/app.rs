@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use dog::http::{Method, StatusCode};
 use dog::{
-    App, AutoResponse, ClientId, Close, Context, Dog, Error, Failure, Group, GroupContext, Limit, MAX_TOPIC_BYTES,
-    MAX_TOPICS, Message, MessageRate, Replica, ReplicaId, Request, Response, Result, Socket, To, Topic, query_param,
-    query_params, text_response,
+    Alarm, App, AutoResponse, ClientId, Close, Context, Dog, Error, Failure, Group, GroupContext, Limit,
+    MAX_TOPIC_BYTES, MAX_TOPICS, Message, MessageRate, Replica, ReplicaId, Request, Response, Result, Socket, To,
+    Topic, query_param, query_params, text_response,
 };
+use dog_door::{Expiry, Renewable, Renewal, RevocationList};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{self, Secret};
@@ -32,14 +33,14 @@ pub const fn rate(messages: u32) -> MessageRate {
 pub struct Chat;
 
 impl App for Chat {
-    type Groups = (Lobby,);
+    type Groups = (Lobby, RevocationList);
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         match (request.uri().path(), request.method()) {
             ("/", &Method::GET | &Method::HEAD) => Ok(page::page()),
             ("/dog.js", &Method::GET | &Method::HEAD) => Ok(page::module()),
             ("/" | "/dog.js", _) => Ok(method_not_allowed("GET, HEAD")),
-            ("/session", &Method::GET) => Door::of(dog.env())?.session(&request, dog.now()).await,
+            ("/session", &Method::GET) => Door::of(dog.env())?.session(&request, dog).await,
             ("/session", _) => Ok(method_not_allowed("GET")),
             (path @ ("/login" | "/logout"), method) => match Door::of(dog.env())? {
                 Door::Open => Ok(not_found()),
@@ -52,7 +53,7 @@ impl App for Chat {
             ("/ws" | "/broadcast" | "/emit" | "/whisper", &Method::GET) => enter(request, dog).await,
             ("/ws" | "/broadcast" | "/emit" | "/whisper", _) => Ok(method_not_allowed("GET")),
             _ => match dog.env().get::<Secret>() {
-                Some(secret) => backend::answer(secret, request, &dog.group::<Lobby>("lobby-id"), dog.now()).await,
+                Some(secret) => backend::answer(secret, request, &dog.group::<Lobby>("lobby-id"), dog).await,
                 None => Ok(not_found()),
             },
         }
@@ -61,8 +62,8 @@ impl App for Chat {
 
 /// Hands the request to a Replica with a seat for its client.
 async fn enter(request: Request, dog: &Dog<Chat>) -> Result<Response> {
-    let client = match Door::of(dog.env())?.client(&request, dog).await? {
-        Ok(client) => client,
+    let entering = match Door::of(dog.env())?.admit(&request, dog).await? {
+        Ok(entering) => entering,
         Err(refusal) => return Ok(refusal),
     };
     check_topics(&request)?;
@@ -71,8 +72,8 @@ async fn enter(request: Request, dog: &Dog<Chat>) -> Result<Response> {
     if let Some(refusal) = refusal {
         return Ok(refusal);
     }
-    let room = dog.group::<Lobby>("lobby-id").identify(&client).await?;
-    Ok(room.fetch(request).await?)
+    let room = dog.group::<Lobby>("lobby-id").identify(entering.client()).await?;
+    entering.fetch(room, request).await
 }
 
 /// The topics in the query: `/ws?u=ann&topic=cats&topic=dogs`.
@@ -109,8 +110,24 @@ impl Group for Lobby {
     }
 }
 
-/// The Replica. It has no fields: its sockets say who is here, and they stay open while the Replica hibernates.
-pub struct Room;
+/// The Replica. Its sockets say who is here, and they stay open while the Replica hibernates.
+pub struct Room {
+    expiry: Expiry<Seated>,
+}
+
+/// What is attached to a socket.
+#[derive(Default, Serialize, Deserialize)]
+struct Seated {
+    topics: Vec<Topic>,
+    /// Until when the session was renewed.
+    renewal: Renewal,
+}
+
+impl Renewable for Seated {
+    fn renewal(&mut self) -> &mut Renewal {
+        &mut self.renewal
+    }
+}
 
 /// What a Room asks its siblings. The answer is a set of their users.
 #[derive(Debug, Serialize, Deserialize)]
@@ -129,7 +146,7 @@ impl Replica for Room {
     const AUTO_RESPONSE: Option<AutoResponse> = Some(AutoResponse::new("ping", "pong"));
 
     async fn activate(_: &Context<Self>) -> Result<Self> {
-        Ok(Self)
+        Ok(Self { expiry: Expiry::with_attachment() })
     }
 
     fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
@@ -144,7 +161,12 @@ impl Replica for Room {
         match request.uri().path() {
             "/ws" => {
                 let topics = topics(&request)?;
-                return Ok(if topics.is_empty() { cx.connect(request) } else { cx.connect_with(request, &topics)? });
+                let seated = Seated { topics, ..Seated::default() };
+                return Ok(if seated.topics.is_empty() {
+                    cx.connect(request)
+                } else {
+                    cx.connect_with(request, &seated)?
+                });
             }
             "/broadcast" => cx.broadcast(said("To everyone, by GET /broadcast", None, None)?)?,
             "/emit" => cx.emit(said("To this Replica, by GET /emit", Some(Scope::Group), None)?)?,
@@ -161,8 +183,9 @@ impl Replica for Room {
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        self.expiry.watch_by_alarm(cx, socket).await?;
         // Who reads of the join knows that the topics are subscribed to.
-        for topic in socket.attachment::<Vec<Topic>>()?.unwrap_or_default() {
+        for topic in socket.attachment::<Seated>()?.unwrap_or_default().topics {
             socket.subscribe(&topic).await?;
         }
         let join = Output::Join { from: socket.client(), replica: &short(cx.id()) };
@@ -183,6 +206,11 @@ impl Replica for Room {
             Input::UserList => {
                 let list = user_list(cx).await?;
                 socket.send(list.at(cx.now())?)?;
+            }
+            Input::Renew { token } => {
+                if let Some(text) = Door::of(cx.env())?.renew(&self.expiry, socket, &token, cx.now()).await? {
+                    socket.send(Output::Error { text }.at(cx.now())?)?;
+                }
             }
             Input::Say { text } => match Command::parse(&text) {
                 Ok(command) => say(cx, socket, command).await?,
@@ -206,6 +234,11 @@ impl Replica for Room {
             cx.broadcast(Output::Exit { from: user }.at(cx.now())?)?;
         }
         Ok(())
+    }
+
+    /// The first session ends. An alarm says so, and no task, which would keep the Replica in memory.
+    async fn on_alarm(&self, cx: &Context<Self>, _: Alarm) -> Result {
+        Ok(self.expiry.ring(cx).await?)
     }
 
     async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<BTreeSet<ClientId>> {

@@ -2,13 +2,14 @@
 
 use dog::http::{HeaderValue, Method, StatusCode, header};
 use dog::{
-    ClientId, CloseCode, Group, GroupHandle, MAX_CLIENT_PAGE, Request, Response, Result, Timestamp, json_response,
-    text_response,
+    App, ClientId, CloseCode, Dog, Group, GroupHandle, MAX_CLIENT_PAGE, Request, Response, Result, Timestamp,
+    json_response, text_response,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
+use crate::door::Door;
 use crate::protocol::{MAX_TEXT, Output};
 use crate::responses::{method_not_allowed, not_found};
 
@@ -36,11 +37,11 @@ impl Secret {
 }
 
 /// Answers a request that is not one of a user.
-pub(crate) async fn answer<G: Group>(
+pub(crate) async fn answer<A: App, G: Group>(
     secret: &Secret,
     request: Request,
     room: &GroupHandle<G>,
-    now: Timestamp,
+    dog: &Dog<A>,
 ) -> Result<Response> {
     let path = request.uri().path().to_owned();
     let (name, allowed) = match path.strip_prefix("/users/") {
@@ -65,8 +66,8 @@ pub(crate) async fn answer<G: Group>(
         return Ok(response);
     }
     match name {
-        Some(name) => remove(name, room).await,
-        None => announce(request, room, now).await,
+        Some(name) => remove(name, room, dog).await,
+        None => announce(request, room, dog.now()).await,
     }
 }
 
@@ -81,16 +82,21 @@ async fn announce<G: Group>(request: Request, room: &GroupHandle<G>, now: Timest
     sockets(room.broadcast_confirmed(said).await?.sockets)
 }
 
-/// Closes all sockets of a user.
-async fn remove<G: Group>(name: &str, room: &GroupHandle<G>) -> Result<Response> {
+/// Ends the sessions of a user, who may not be here now, and then closes all sockets.
+async fn remove<A: App, G: Group>(name: &str, room: &GroupHandle<G>, dog: &Dog<A>) -> Result<Response> {
     let Ok(name) = percent_decode_str(name).decode_utf8() else {
         return Ok(text_response(StatusCode::BAD_REQUEST, "the name is not UTF-8"));
     };
+    let (user, door) = (ClientId::new(name.as_ref())?, Door::of(dog.env())?);
+    door.revoke(&user, dog).await?;
     let code = CloseCode::new(REMOVED).unwrap_or(CloseCode::POLICY);
-    let report = room.disconnect(&ClientId::new(name.as_ref())?, code, "removed").await?;
+    let report = room.disconnect(&user, code, "removed").await?;
+    if !report.missing.is_empty() {
+        let text = "not every Replica has answered: try again later";
+        return Ok(text_response(StatusCode::SERVICE_UNAVAILABLE, text));
+    }
     match report.sockets {
-        0 if report.missing.is_empty() => Ok(text_response(StatusCode::NOT_FOUND, format!("{name} is not here"))),
-        0 => Ok(text_response(StatusCode::SERVICE_UNAVAILABLE, "not every Replica has answered: try again later")),
+        0 if door.is_open() => Ok(text_response(StatusCode::NOT_FOUND, format!("{name} is not here"))),
         closed => sockets(closed),
     }
 }

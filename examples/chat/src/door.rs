@@ -2,13 +2,21 @@
 
 use dog::http::{HeaderValue, StatusCode, header};
 use dog::{
-    App, Body, ClientId, Dog, Env, Error, Failure, Request, Response, Result, Timestamp, json_response, query_param,
+    App, Body, ClientId, Dog, Env, Error, Failure, Replica, ReplicaHandle, Request, Response, Result, Socket,
+    Timestamp, json_response, query_param,
 };
-use dog_door::{Gate, NoClaims, Origins, Sessions};
+use dog_door::{
+    Admitted, ComeBack, Denied, Expiry, Gate, NoClaims, Origins, Renewable, Renewed, Revocation, RevocationList,
+    Sessions,
+};
 use serde_json::{Value, json};
 
 /// The longest name, in bytes: that of a [`ClientId`].
 const MAX_NAME: usize = 256;
+/// The tokens that renew open sockets are those of sessions of this name.
+const RENEWAL: &str = "renewal";
+/// The list of the clients who were removed.
+const LIST: &str = "lobby-id";
 
 /// Who may enter, and under which name. The [`Env`] must hold one.
 pub enum Door {
@@ -22,6 +30,18 @@ pub enum Door {
 pub struct Login {
     sessions: Sessions,
     gate: Gate,
+    /// No script of the page can read the session's cookie. So the page is given a token that it sends through its socket, and that
+    /// is good for nothing else.
+    renewals: Sessions,
+    renewal_gate: Gate,
+}
+
+/// Who enters.
+pub(crate) enum Entering {
+    /// Under the name in the address.
+    Named(ClientId),
+    /// With a session.
+    Admitted(Admitted),
 }
 
 impl Door {
@@ -31,8 +51,9 @@ impl Door {
     /// Only who has logged in enters, and only from pages of this server.
     #[must_use]
     pub fn login(sessions: Sessions) -> Self {
-        let gate = sessions.gate();
-        Self::Login(Box::new(Login { sessions, gate }))
+        let renewals = sessions.clone().name(RENEWAL).expect("it has letters only");
+        let (gate, renewal_gate) = (sessions.gate(), renewals.gate());
+        Self::Login(Box::new(Login { sessions, gate, renewals, renewal_gate }))
     }
 
     /// # Errors
@@ -45,34 +66,98 @@ impl Door {
         matches!(self, Self::Open)
     }
 
-    /// The client of a request that wants to enter, or the answer to who may not. A page cannot read the status of a handshake, so a
-    /// WebSocket opens and closes at once: with 4401 without a session, with 4403 for a page of another server.
-    pub(crate) async fn client<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Result<ClientId, Response>> {
+    /// Who wants to enter with this request, or the answer to who may not. A page cannot read the status of a handshake, so a
+    /// WebSocket opens and closes at once: with 4401 without a session, with 4403 for a page of another server and for a session
+    /// that was revoked.
+    pub(crate) async fn admit<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Result<Entering, Response>> {
         match self {
-            Self::Open => Ok(Ok(client_of_address(request)?)),
-            Self::Login(login) => match login.gate.admit(request, dog.now()).await {
-                Ok(admitted) => Ok(Ok(admitted.client().clone())),
+            Self::Open => Ok(Ok(Entering::Named(client_of_address(request)?))),
+            Self::Login(login) => match login.admit(request, dog).await {
+                Ok(admitted) => Ok(Ok(Entering::Admitted(admitted))),
                 Err(denied) => Ok(Err(denied.refuse(request, dog))),
             },
         }
     }
 
-    /// Says to the page whether it has to log in, and who it is.
-    pub(crate) async fn session(&self, request: &Request, now: Timestamp) -> Result<Response> {
-        let session = match self {
-            Self::Open => json!({ "open": true }),
-            Self::Login(login) => {
-                let admitted = login.gate.admit(request, now).await.ok();
-                json!({ "open": false, "name": admitted.as_ref().map(|admitted| admitted.client().as_str()) })
-            }
+    /// Says to the page whether it has to log in, and who it is. A session begins anew: the page asks when half of its time is over.
+    pub(crate) async fn session<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Response> {
+        let mut response = match self {
+            Self::Open => json_response::<Value>(StatusCode::OK, &json!({ "open": true }))?,
+            Self::Login(login) => login.renewed_session(request, dog).await?,
         };
-        let mut response = json_response::<Value>(StatusCode::OK, &session)?;
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
+    }
+
+    /// Renews a socket with the token that its page was given. The answer says what is wrong with the token.
+    pub(crate) async fn renew<A: Renewable>(
+        &self,
+        expiry: &Expiry<A>,
+        socket: &Socket,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<&'static str>> {
+        let Self::Login(login) = self else { return Ok(Some("nobody logs in here")) };
+        Ok(match login.renewal_gate.check(token, now).await {
+            Ok(admitted) => match expiry.renew(socket, &admitted)? {
+                Renewed::Until(_) => None,
+                Renewed::OtherClient => Some("the token is one of another user"),
+            },
+            Err(denied) => Some(denied.text()),
+        })
+    }
+
+    /// Ends the sessions that a user has now. When this returns, it is durable. Where nobody logs in, there are none.
+    pub(crate) async fn revoke<A: App>(&self, user: &ClientId, dog: &Dog<A>) -> Result {
+        let Self::Login(login) = self else { return Ok(()) };
+        let until = dog.now() + login.sessions.lasts();
+        RevocationList::revoke(&dog.group(LIST), &Revocation::client(user, until)).await
+    }
+}
+
+impl Entering {
+    pub(crate) fn client(&self) -> &ClientId {
+        match self {
+            Self::Named(client) => client,
+            Self::Admitted(admitted) => admitted.client(),
+        }
+    }
+
+    /// The Replica learns when the session ends.
+    pub(crate) async fn fetch<R: Replica>(&self, room: ReplicaHandle<R>, request: Request) -> Result<Response> {
+        Ok(match self {
+            Self::Named(_) => room.fetch(request).await?,
+            Self::Admitted(admitted) => room.fetch_as(request, admitted).await?,
+        })
     }
 }
 
 impl Login {
+    /// Every handshake asks the list: on Workers no node has a copy of it, and so it is the same on every host.
+    async fn admit<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Admitted, Denied> {
+        let admitted = self.gate.admit(request, dog.now()).await?;
+        RevocationList::check(&dog.group(LIST), &admitted).await?;
+        Ok(admitted)
+    }
+
+    async fn renewed_session<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Response> {
+        // Before the list is asked: what it revokes later is this session, too.
+        let now = dog.now();
+        let admitted = match self.admit(request, dog).await {
+            Ok(admitted) => admitted,
+            // It is not known whether there is a session.
+            Err(denied) if denied.come_back() == ComeBack::Later => return Ok(denied.response()),
+            Err(_) => return Ok(json_response(StatusCode::OK, &json!({ "open": false, "name": null }))?),
+        };
+        let name = admitted.client();
+        let renewal = self.renewals.token(name, &NoClaims {}, now)?;
+        let seconds = self.sessions.lasts().as_secs();
+        let session = json!({ "open": false, "name": name.as_str(), "seconds": seconds, "renewal": renewal });
+        let mut response = json_response::<Value>(StatusCode::OK, &session)?;
+        response.headers_mut().insert(header::SET_COOKIE, self.sessions.cookie(name, &NoClaims {}, now)?);
+        Ok(response)
+    }
+
     /// Begins a session for the name in the body. A real program checks a password here.
     pub(crate) async fn log_in(&self, request: Request, now: Timestamp) -> Result<Response> {
         Origins::same().check(&request)?;

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chat::app::{Chat, DEFAULT_LIMIT, rate};
 use chat::backend::Secret;
@@ -27,6 +28,9 @@ struct Arguments {
     /// File with the secret that signs sessions, 32 bytes at least, the same on all nodes [default: a new one at each start]
     #[arg(long, value_name = "FILE")]
     session_secret: Option<PathBuf>,
+    /// How long a session lasts without being renewed, which pages do that are open; not less than 60 [default: 604800, a week]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "open", value_parser = clap::value_parser!(u32).range(60..))]
+    session_lasts: Option<u32>,
     /// Cookies are for HTTPS only; for a server behind a proxy with TLS [default: with --tls-cert]
     #[arg(long, conflicts_with = "open")]
     https: bool,
@@ -54,7 +58,10 @@ impl Arguments {
             return Ok(Door::Open);
         }
         let secret = self.session_secret.as_deref().map_or_else(any_secret, secret_in)?;
-        let sessions = Sessions::new(&secret).map_err(|error| error.to_string())?;
+        let mut sessions = Sessions::new(&secret).map_err(|error| error.to_string())?;
+        if let Some(seconds) = self.session_lasts {
+            sessions = sessions.lifetime(Duration::from_secs(seconds.into()));
+        }
         Ok(Door::login(if self.https || self.server.has_tls() { sessions } else { sessions.insecure() }))
     }
 }

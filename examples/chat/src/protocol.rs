@@ -19,6 +19,9 @@ pub(crate) enum Input {
     /// "Who else is?"
     #[serde(rename = "req:user:list")]
     UserList,
+    /// "My session was renewed." The token comes from `GET /session`.
+    #[serde(rename = "req:renew")]
+    Renew { token: String },
     /// A text, which may be a [`Command`].
     #[serde(rename = "msg")]
     Say { text: String },

@@ -1,13 +1,16 @@
 //! The requests of other programs: announcing, listing and removing. In one process on a virtual clock, and on the native server.
 
+use std::time::Duration;
+
 use chat::app::Chat;
 use chat::backend::Secret;
 use chat::door::Door;
 use dog::http::header;
 use dog::{Body, Env, Limit, Request};
+use dog_door::{RevocationList, Sessions};
 use dog_native::Server;
 use dog_test_support::client::{Client, http_with};
-use dog_testing::{ClientSocket, Cluster};
+use dog_testing::{ClientSocket, Cluster, refused_after_upgrade};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -98,6 +101,55 @@ fn a_user_who_is_removed_loses_every_socket_and_the_others_see_it() {
     assert!(bob.received_json::<Value>().iter().any(|message| message["type"] == "user:exit"));
     let (_, users) = ask(&cluster, request("GET", "/users", None, ""));
     assert_eq!(users["users"].as_array().map(Vec::len), Some(2));
+}
+
+/// A session as the browser sends it.
+fn log_in(cluster: &Cluster, name: &str) -> String {
+    let answer = cluster.fetch(request("POST", "/login", None, name.to_owned()));
+    let cookie = answer.headers()[header::SET_COOKIE].to_str().expect("ASCII");
+    cookie.split(';').next().expect("name=value").to_owned()
+}
+
+/// Enters with a session. `Err` is the close code of the refusal.
+fn enter_with(cluster: &Cluster, session: &str) -> Result<ClientSocket, u16> {
+    let mut request = dog_testing::websocket("/ws");
+    request.headers_mut().insert(header::COOKIE, session.parse().expect("a value"));
+    cluster.open(request).map_err(|refusal| refused_after_upgrade(&refusal).expect("a close").code().as_u16())
+}
+
+fn session_of(cluster: &Cluster, session: &str) -> Value {
+    let mut asked = request("GET", "/session", None, "");
+    asked.headers_mut().insert(header::COOKIE, session.parse().expect("a value"));
+    ask(cluster, asked).1["name"].clone()
+}
+
+#[test]
+fn the_sessions_of_a_user_who_is_removed_are_over_for_good_and_a_new_login_is_not() {
+    let sessions = Sessions::new(&[7; 32]).expect("it is long enough");
+    let env = Env::new().with(Door::login(sessions)).with(Secret::new(SECRET).expect("it is not empty"));
+    let cluster = Cluster::builder(Chat).env(env).hibernate_after(Duration::from_secs(5)).start();
+    let [ann, bob, cid] = ["ann", "bob", "cid"].map(|name| log_in(&cluster, name));
+    let sockets = [&ann, &ann, &bob].map(|session| enter_with(&cluster, session).expect("a session"));
+    cluster.advance(Duration::from_secs(60));
+    assert!(!cluster.is_awake(sockets[0].replica()), "who hibernates is closed too");
+    let remove = |name: &str| ask(&cluster, request("DELETE", &format!("/users/{name}"), Some(SECRET), ""));
+    assert_eq!(remove("ann"), (200, json!({ "sockets": 2 })));
+    // Who is not here has a session all the same.
+    assert_eq!(remove("cid"), (200, json!({ "sockets": 0 })));
+    let codes = sockets.each_ref().map(|socket| socket.closed().map(|close| close.code().as_u16()));
+    assert_eq!(codes, [Some(4003), Some(4003), None]);
+    let renewed = |session: &String| session_of(&cluster, session);
+    assert_eq!([&ann, &bob, &cid].map(renewed), [json!(null), json!("bob"), json!(null)], "none is renewed");
+    cluster.restart_group::<RevocationList>("lobby-id");
+    let enters = |session: &String| enter_with(&cluster, session).err();
+    assert_eq!([&ann, &bob, &cid].map(enters), [Some(4403), None, Some(4403)]);
+    cluster.advance(Duration::from_secs(1));
+    let again = log_in(&cluster, "ann");
+    assert!(enter_with(&cluster, &again).is_ok());
+    // Until the list answers, nobody knows who was removed.
+    cluster.cut_off_group::<RevocationList>("lobby-id");
+    assert_eq!(enter_with(&cluster, &bob).err(), Some(1013));
+    assert_eq!(cluster.failures(), [""; 0]);
 }
 
 #[test]

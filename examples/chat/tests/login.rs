@@ -20,7 +20,8 @@ fn sessions() -> Sessions {
 }
 
 fn room(sessions: Sessions) -> Cluster {
-    Cluster::builder(Chat).env(Env::new().with(Door::login(sessions))).start()
+    let builder = Cluster::builder(Chat).env(Env::new().with(Door::login(sessions)));
+    builder.hibernate_after(Duration::from_secs(60)).start()
 }
 
 fn request(method: Method, path: &str, headers: &[(header::HeaderName, &str)], body: &str) -> Request {
@@ -102,16 +103,24 @@ fn pages_of_other_servers_neither_enter_nor_log_anybody_in_or_out() {
 
 /// Opens the WebSocket of a user who has logged in.
 fn socket(cluster: &Cluster, name: &str) -> ClientSocket {
-    let cookie = cookie(&log_in(cluster, name));
+    enter_as(cluster, &cookie(&log_in(cluster, name)))
+}
+
+fn enter_as(cluster: &Cluster, cookie: &str) -> ClientSocket {
     let mut request = dog_testing::websocket("/ws");
-    for (field, value) in [(header::HOST, "chat.example"), (header::COOKIE, &cookie)] {
+    for (field, value) in [(header::HOST, "chat.example"), (header::COOKIE, cookie)] {
         request.headers_mut().insert(field, value.parse().expect("a value"));
     }
     cluster.open(request).expect("a session")
 }
 
 fn texts(socket: &ClientSocket) -> Vec<String> {
-    let heard = socket.received_json::<Value>().into_iter().filter(|heard| heard["type"] == "user:msg");
+    heard(socket, "user:msg")
+}
+
+/// The texts of the messages of one type since the last time.
+fn heard(socket: &ClientSocket, kind: &str) -> Vec<String> {
+    let heard = socket.received_json::<Value>().into_iter().filter(|heard| heard["type"] == kind);
     heard.map(|heard| heard["text"].as_str().expect("a text").to_owned()).collect()
 }
 
@@ -133,23 +142,105 @@ fn who_sends_too_fast_waits_and_the_others_do_not() {
     assert!(ann.is_open());
 }
 
+/// What `GET /session` answers, and the cookie that it sets.
+fn session(cluster: &Cluster, cookie: &str) -> (Value, Option<String>) {
+    let answer = cluster.fetch(request(Method::GET, "/session", &[(header::COOKIE, cookie)], ""));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()[header::CACHE_CONTROL]),
+        (200, &"no-store".parse().expect("a value"))
+    );
+    let cookie = answer.headers().contains_key(header::SET_COOKIE).then(|| self::cookie(&answer));
+    (serde_json::from_str(&cluster.read_text(answer)).expect("JSON"), cookie)
+}
+
+/// A session lasts a week, and the socket a minute longer.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The code and the reason with which it was closed.
+fn ended(socket: &ClientSocket) -> Option<(u16, String)> {
+    socket.closed().map(|close| (close.code().as_u16(), close.reason().to_owned()))
+}
+
+fn expired() -> Option<(u16, String)> {
+    Some((4401, "the token has expired: get another one".to_owned()))
+}
+
+#[test]
+fn a_socket_closes_when_its_session_ends_and_its_room_hibernates_until_then() {
+    let cluster = room(sessions());
+    let ann = socket(&cluster, "ann");
+    cluster.advance(Duration::from_secs(3600));
+    let bob = socket(&cluster, "bob");
+    assert_eq!(ann.replica(), bob.replica());
+    cluster.advance(WEEK - Duration::from_secs(3600 - 59));
+    assert!(ann.is_open() && !cluster.is_awake(ann.replica()));
+    cluster.advance(SECOND);
+    assert_eq!(ended(&ann), expired());
+    cluster.advance(Duration::from_secs(3599));
+    assert!(bob.is_open());
+    cluster.advance(SECOND);
+    assert_eq!(ended(&bob), expired());
+    assert_eq!(cluster.failures(), [""; 0]);
+}
+
+#[test]
+fn who_renews_the_session_stays_without_a_new_socket() {
+    let cluster = room(sessions());
+    let mut cookie = cookie(&log_in(&cluster, "ann"));
+    let ann = enter_as(&cluster, &cookie);
+    let begun = cookie.clone();
+    for _ in 0..4 {
+        cluster.advance(WEEK / 2);
+        let (found, new) = session(&cluster, &cookie);
+        cookie = new.expect("another cookie");
+        assert_eq!((&found["name"], &found["seconds"]), (&json!("ann"), &json!(WEEK.as_secs())));
+        ann.send(json!({ "type": "req:renew", "token": found["renewal"] }).to_string());
+        cluster.run();
+    }
+    assert!(ann.is_open() && heard(&ann, "error").is_empty());
+    assert_eq!(session(&cluster, &begun), (json!({ "open": false, "name": null }), None));
+    // The renewals survive hibernation, and end too.
+    cluster.advance(WEEK + 59 * SECOND);
+    assert!(ann.is_open());
+    cluster.advance(SECOND);
+    assert_eq!(ended(&ann), expired());
+    assert_eq!(cluster.failures(), [""; 0]);
+}
+
+#[test]
+fn a_renewal_is_good_for_its_own_user_and_for_nothing_else() {
+    let cluster = room(sessions());
+    let mine = cookie(&log_in(&cluster, "ann"));
+    let ann = enter_as(&cluster, &mine);
+    let renewal = |cookie: &str| session(&cluster, cookie).0["renewal"].as_str().expect("a token").to_owned();
+    let of_ann = renewal(&mine);
+    for name in ["session", "renewal"] {
+        assert_eq!(enter(&cluster, "/ws", &[(header::COOKIE, &format!("__Host-{name}={of_ann}"))]), Err(4401));
+    }
+    cluster.advance(WEEK / 2);
+    let of_bob = renewal(&cookie(&log_in(&cluster, "bob")));
+    let session_itself = mine.split_once('=').expect("name=value").1;
+    for wrong in [&*of_bob, session_itself, "a.b.c", ""] {
+        ann.send(json!({ "type": "req:renew", "token": wrong }).to_string());
+        cluster.run();
+        assert_eq!(heard(&ann, "error").len(), 1, "{wrong}");
+    }
+    cluster.advance(WEEK / 2 + 60 * SECOND);
+    assert_eq!(ended(&ann), expired(), "nothing was renewed");
+}
+
 #[test]
 fn the_page_learns_whether_to_log_in_and_who_it_is() {
-    let session = |cluster: &Cluster, cookie: &str| {
-        let answer = cluster.fetch(request(Method::GET, "/session", &[(header::COOKIE, cookie)], ""));
-        assert_eq!(
-            (answer.status().as_u16(), &answer.headers()[header::CACHE_CONTROL]),
-            (200, &"no-store".parse().unwrap())
-        );
-        serde_json::from_str::<Value>(&cluster.read_text(answer)).expect("JSON")
-    };
     let cluster = room(sessions());
-    assert_eq!(session(&cluster, ""), json!({ "open": false, "name": null }));
-    assert_eq!(session(&cluster, &cookie(&log_in(&cluster, "änn"))), json!({ "open": false, "name": "änn" }));
+    assert_eq!(session(&cluster, ""), (json!({ "open": false, "name": null }), None));
+    let (found, renewed) = session(&cluster, &cookie(&log_in(&cluster, "änn")));
+    assert_eq!((&found["open"], &found["name"]), (&json!(false), &json!("änn")));
+    assert!(renewed.is_some());
     let gone = cluster.fetch(request(Method::POST, "/logout", &[], ""));
     assert!(gone.headers()[header::SET_COOKIE].to_str().expect("a cookie").contains("Max-Age=0"));
     let open = Cluster::builder(Chat).env(Env::new().with(Door::Open)).start();
-    assert_eq!(session(&open, ""), json!({ "open": true }));
+    assert_eq!(session(&open, ""), (json!({ "open": true }), None));
 }
 
 #[test]
@@ -176,6 +267,8 @@ fn bad_logins_and_what_only_an_open_room_has_are_refused() {
 
 #[test]
 fn the_command_line_says_what_a_door_needs() {
+    misused(PROGRAM, &["--open", "--session-lasts", "3600"], "cannot be used with");
+    misused(PROGRAM, &["--session-lasts", "59"], "59 is not in 60..");
     misused(PROGRAM, &["--cluster", "nats://127.0.0.1:1"], "not provided");
     misused(PROGRAM, &["--open", "--session-secret", "file"], "cannot be used with");
     misused(PROGRAM, &["--open", "--https"], "cannot be used with");

@@ -3,15 +3,16 @@
 #![cfg(target_family = "wasm")]
 
 use std::sync::Once;
+use std::time::Duration;
 
 use chat::app::{Chat, Lobby};
 use chat::backend::Secret;
 use chat::door::Door;
 use dog::{Env, Limit};
-use dog_door::Sessions;
+use dog_door::{RevocationList, Sessions};
 use dog_workers::worker;
 
-dog_workers::export!(Chat; Lobby; env = settings);
+dog_workers::export!(Chat; Lobby, RevocationList; env = settings);
 
 /// The seats of one Replica, from the variable `LIMIT` in `wrangler.toml`, the secret of other programs, from `SECRET`, and the
 /// [`door`].
@@ -30,11 +31,16 @@ fn settings(bindings: &worker::Env) -> Env {
     }
 }
 
-/// Users log in if there is a `SESSION_SECRET`. Otherwise the room is open if the variable `OPEN` is 1. Without both, nobody enters.
+/// Users log in if there is a `SESSION_SECRET`; their sessions last for `SESSION_LASTS` seconds, or a week. Otherwise the room is open if the variable `OPEN` is 1. Without both, nobody enters.
 fn door(variable: impl Fn(&'static str) -> Option<String>) -> Option<Door> {
     if let Some(secret) = variable("SESSION_SECRET") {
         return match Sessions::new(secret.as_bytes()) {
-            Ok(sessions) => Some(Door::login(sessions)),
+            Ok(sessions) => {
+                Some(Door::login(match variable("SESSION_LASTS").and_then(|seconds| seconds.parse().ok()) {
+                    Some(seconds) => sessions.lifetime(Duration::from_secs(seconds)),
+                    None => sessions,
+                }))
+            }
             Err(error) => {
                 worker::console_error!("SESSION_SECRET: {error}");
                 None
