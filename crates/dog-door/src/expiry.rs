@@ -40,8 +40,7 @@ const GRACE: Duration = Duration::from_secs(60);
 pub struct Expiry<A = Renewal> {
     grace: Duration,
     plan: Rc<RefCell<Option<Plan>>>,
-    /// For when this life of the Replica has set the alarm.
-    pub(crate) alarm: Rc<Cell<Option<Timestamp>>>,
+    alarm: Rc<Cell<Option<Timestamp>>>,
     revocations: Option<Revocations>,
     attachment: PhantomData<fn() -> A>,
 }
@@ -261,6 +260,12 @@ impl<A: Renewable> Expiry<A> {
         let came = socket.identity::<Identity>()?.map(|identity| identity.token.expires);
         let renewed = socket.attachment::<A>()?.and_then(|mut attached| attached.renewal().until);
         Ok(came.max(renewed))
+    }
+
+    /// For when this life of the Replica has set the alarm.
+    #[cfg(feature = "alarms")]
+    pub(crate) fn alarm(&self) -> &Cell<Option<Timestamp>> {
+        &self.alarm
     }
 
     pub(crate) fn closes(&self, socket: &Socket) -> Result<Option<Timestamp>, Error> {

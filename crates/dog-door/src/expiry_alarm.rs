@@ -37,7 +37,7 @@ impl<A: Renewable> Expiry<A> {
     /// - [`Error::is_storage`]: the alarm is not stored.
     pub async fn watch_by_alarm<R: Replica>(&self, cx: &Context<R>, socket: &Socket) -> Result<(), Error> {
         let Some(closes) = self.closes(socket)? else { return Ok(()) };
-        match self.alarm.get() {
+        match self.alarm().get() {
             Some(set) if set <= closes => Ok(()),
             Some(_) => self.set_alarm(cx, closes).await,
             // What the life before has set may be earlier or later.
@@ -53,7 +53,7 @@ impl<A: Renewable> Expiry<A> {
     /// # Errors
     /// As [`watch_by_alarm`](Self::watch_by_alarm).
     pub async fn ring<R: Replica>(&self, cx: &Context<R>) -> Result<(), Error> {
-        self.alarm.set(None);
+        self.alarm().set(None);
         match self.sweep(cx)? {
             Some(next) => self.set_alarm(cx, next).await,
             None => Ok(()),
@@ -62,10 +62,10 @@ impl<A: Renewable> Expiry<A> {
 
     /// Nothing waits between the look at the sockets and the order to set the alarm, so the last order knows of all sockets.
     async fn set_alarm<R: Replica>(&self, cx: &Context<R>, at: Timestamp) -> Result<(), Error> {
-        self.alarm.set(Some(at));
+        self.alarm().set(Some(at));
         let stored = cx.set_alarm(EXPIRY_ALARM, at, &()).await;
         if stored.is_err() {
-            self.alarm.set(None);
+            self.alarm().set(None);
         }
         stored
     }
