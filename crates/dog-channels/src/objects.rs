@@ -1,11 +1,13 @@
 //! The objects of a server of channels: the Group numbers publications ([`ChannelGroup`]), its Replicas hold the connections
 //! ([`ChannelReplica`]).
 //!
+//! - `entrance`: how a request becomes a connection
 //! - `peer`: one connection, as handlers see it; `commands`: what its client asks; `subscribing`: how it is subscribed
 //! - `asked`: what the App asks all Replicas; `ticker`: what is due with time
 
 mod asked;
 mod commands;
+mod entrance;
 mod peer;
 mod subscribing;
 mod ticker;
@@ -13,23 +15,20 @@ mod ticker;
 use std::cell::Cell;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use dog::{
     Close, CloseCode, Context, Group, GroupContext, Limit, Log, Message, Policy, Replica, Request, Response, Socket,
-    Unrecovered, offered_subprotocols, query_param,
+    Unrecovered,
 };
 
 use crate::channels::{Channels, Refused};
 use crate::messages::{ChannelAsk, ChannelCall, ChannelReply, ChannelTell, Published};
 use crate::numbering::Numbering;
-use crate::protocol::{ClientCommand, Codec, Disconnect, ErrorCode, ServerReply, Unsubscribed};
-use crate::session::{Admitted, ClientSession, State};
+use crate::protocol::{ClientCommand, Disconnect, ErrorCode, ServerReply, Unsubscribed};
+use crate::session::{Admitted, State};
 use crate::topics;
 use commands::Commands;
 use peer::Peer;
-
-/// The subprotocols of the protocol.
-const JSON: &str = "centrifuge-json";
-const PROTOBUF: &str = "centrifuge-protobuf";
 
 /// The Group of a server of channels. All clients of a server are in one.
 pub struct ChannelGroup<C> {
@@ -91,40 +90,24 @@ impl<C: Channels> Replica for ChannelReplica<C> {
     }
 
     async fn receive(&self, cx: &Context<Self>, request: Request) -> dog::Result<Response> {
-        let (codec, subprotocol) = codec(&request);
-        let accept = cx.accept(request).attachment(&ClientSession::new(codec));
-        Ok(match subprotocol {
-            Some(name) => accept.subprotocol(name).connect()?,
-            None => accept.connect()?,
-        })
+        entrance::enter(cx, request).await
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> dog::Result {
         ticker::start(cx, &self.is_ticking)?;
         // What was generated is unique in the Group. What it begins with is not for people.
         let client = socket.client().as_str().trim_start_matches(|letter: char| !letter.is_alphanumeric()).to_owned();
-        Ok(Peer::new(cx, socket).change(|session| session.client = client)?)
+        let (peer, mut first) = (Peer::new(cx, socket), Bytes::new());
+        peer.change(|session| {
+            session.client = client;
+            first = std::mem::take(&mut session.first);
+        })?;
+        // The client of a stream has said it with its request.
+        if first.is_empty() { Ok(()) } else { self.hear(&peer, &first).await }
     }
 
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> dog::Result {
-        let peer = Peer::new(cx, socket);
-        let Ok(commands) = peer.session()?.codec.commands(message.as_bytes()) else {
-            peer.close(&Disconnect::BAD_REQUEST);
-            return Ok(());
-        };
-        for command in commands {
-            let id = command.id;
-            match self.handle(&peer, command).await {
-                Ok(Some(reply)) => peer.reply(id, reply),
-                Ok(None) => {}
-                Err(Refused::Error(error)) => peer.reply(id, failed(error)),
-                Err(Refused::Disconnect(disconnect)) => {
-                    peer.close(&disconnect);
-                    break;
-                }
-            }
-        }
-        Ok(())
+        self.hear(&Peer::new(cx, socket), message.as_bytes()).await
     }
 
     async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> dog::Result {
@@ -149,6 +132,27 @@ impl<C: Channels> Replica for ChannelReplica<C> {
 }
 
 impl<C: Channels> ChannelReplica<C> {
+    /// Handles the commands of one frame, one after the other.
+    async fn hear(&self, peer: &Peer<'_, Self>, frame: &[u8]) -> dog::Result {
+        let Ok(commands) = peer.session()?.codec.commands(frame) else {
+            peer.close(&Disconnect::BAD_REQUEST);
+            return Ok(());
+        };
+        for command in commands {
+            let id = command.id;
+            match self.handle(peer, command).await {
+                Ok(Some(reply)) => peer.reply(id, reply),
+                Ok(None) => {}
+                Err(Refused::Error(error)) => peer.reply(id, failed(error)),
+                Err(Refused::Disconnect(disconnect)) => {
+                    peer.close(&disconnect);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Handles one command. The reply is missing if there is none, or if it was sent.
     async fn handle(&self, peer: &Peer<'_, Self>, command: ClientCommand) -> Result<Option<ServerReply>, Refused> {
         let begins = command.connect.is_some();
@@ -167,19 +171,4 @@ impl<C: Channels> ChannelReplica<C> {
 
 fn failed(error: ErrorCode) -> ServerReply {
     ServerReply { error: Some(error.into()), ..ServerReply::default() }
-}
-
-/// How the client of a request writes messages, and the subprotocol that says so.
-fn codec(request: &Request) -> (Codec, Option<&'static str>) {
-    let offers = |name: &str| offered_subprotocols(request).any(|offered| offered == name);
-    let asks = |name| query_param(request, name).is_some_and(|value| value == "protobuf");
-    if offers(PROTOBUF) {
-        (Codec::Protobuf, Some(PROTOBUF))
-    } else if offers(JSON) {
-        (Codec::Json, Some(JSON))
-    } else if asks("format") || asks("cf_protocol") {
-        (Codec::Protobuf, None)
-    } else {
-        (Codec::Json, None)
-    }
 }

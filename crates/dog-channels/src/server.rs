@@ -13,6 +13,7 @@ use crate::protocol::{
     check_channel,
 };
 use crate::render;
+use crate::streams;
 use crate::topics::{self, CODECS};
 
 /// The most publications of an answer to a request for the history: 300.
@@ -39,6 +40,37 @@ impl<'a, C: Channels, G: SpeaksChannels> ChannelServer<'a, C, G> {
     /// As [`GroupHandle::identify_anonymous`] and [`ReplicaHandle::fetch`](dog::ReplicaHandle::fetch).
     pub async fn connect(&self, request: Request) -> dog::Result<Response> {
         Ok(self.group.identify_anonymous(Anonymous::UntilAssigned).await?.fetch(request).await?)
+    }
+
+    /// Opens the stream of a client that cannot open a WebSocket: `POST`, with the command `connect` in the body. A reply is a line of
+    /// JSON, or with the content type `application/octet-stream` a message of Protobuf behind its length. What the client says after
+    /// that goes to [`emulation`](crate::emulation). A request that can become no connection gets 400, 405 or 413, and nothing is asked.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); or the body could not be read.
+    pub async fn http_stream(&self, request: Request) -> dog::Result<Response> {
+        match streams::check_body(request).await? {
+            Ok(request) => self.connect(request).await,
+            Err(refusal) => Ok(refusal),
+        }
+    }
+
+    /// Opens the event stream of a client that cannot open a WebSocket: `GET`, with the command `connect` as JSON in the query, under
+    /// the name `cf_connect`. What the client says after that goes to [`emulation`](crate::emulation). A request that can become no
+    /// connection gets 400, 405 or 414, and nothing is asked.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn event_stream(&self, request: Request) -> dog::Result<Response> {
+        match streams::check_query(&request) {
+            Ok(()) => self.connect(request).await,
+            Err(refusal) => Ok(refusal),
+        }
+    }
+
+    /// Hands what the client of a stream says to its connection.
+    pub(crate) async fn deliver(&self, session: &str, message: dog::Message) -> Result<(), dog::Error> {
+        self.group.deliver(session, message).await
     }
 
     /// What is kept of a channel.

@@ -21,6 +21,8 @@ pub struct ClientSession {
     pub(crate) expires: Option<Timestamp>,
     pub(crate) state: State,
     pub(crate) channels: BTreeMap<String, Membership>,
+    /// What the client of a stream has said with its request, until the connection is open.
+    pub(crate) first: Bytes,
 }
 
 /// How far a connection has come.
@@ -58,8 +60,13 @@ pub(crate) enum Admitted {
 
 impl ClientSession {
     pub(crate) fn new(codec: Codec) -> Self {
+        Self::said(codec, Bytes::new())
+    }
+
+    /// A connection whose client has said something before it is open.
+    pub(crate) fn said(codec: Codec, first: Bytes) -> Self {
         let (client, user, info) = Default::default();
-        Self { codec, client, user, info, expires: None, state: State::Opened, channels: BTreeMap::new() }
+        Self { codec, client, user, info, expires: None, state: State::Opened, channels: BTreeMap::new(), first }
     }
 
     /// The id of the connection.

@@ -226,6 +226,15 @@ impl TestGroup {
         Events::open(self.entry(), &self.path("lines", client)).await
     }
 
+    /// Opens a stream of bytes with POST.
+    ///
+    /// # Errors
+    /// If it does not open in time.
+    pub(crate) async fn bytes(&self, client: &str) -> Outcome<Streamed> {
+        let request = Request::post(self.path("bytes", client)).header("host", "conformance");
+        Streamed::answered(self.entry(), request.body(Bytes::from_static(b"a body"))?).await
+    }
+
     /// Sends a command without a socket. Returns the reply.
     ///
     /// # Errors

@@ -97,6 +97,15 @@ impl Accept {
         self.stream(StreamFormat::Lines)
     }
 
+    /// Answers the request with a stream of bytes, as [`Context::byte_stream`](crate::Context::byte_stream).
+    ///
+    /// # Errors
+    /// As [`event_stream`](Self::event_stream).
+    #[cfg(feature = "streams")]
+    pub fn byte_stream(self) -> Result<Response, Error> {
+        self.stream(StreamFormat::Bytes)
+    }
+
     #[cfg(feature = "streams")]
     fn stream(self, format: StreamFormat) -> Result<Response, Error> {
         match self.error {

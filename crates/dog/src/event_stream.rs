@@ -78,7 +78,8 @@ impl<R: Replica> Context<R> {
     }
 
     /// Answers the request with a stream that has one message per line (`application/x-ndjson`), for clients that are programs.
-    /// In everything else it is the same as [`event_stream`](Self::event_stream).
+    /// In everything else it is the same as [`event_stream`](Self::event_stream), except that POST opens it too, for clients that say
+    /// something in the body. Read the body first, and put the request together again without it.
     ///
     /// Line breaks within a text are written as spaces, which does not change the meaning of JSON. A binary message is written
     /// in base64. Silence is broken by an empty line. The end has no line of its own: a client cannot read the close code.
@@ -95,5 +96,25 @@ impl<R: Replica> Context<R> {
     pub fn line_stream_with<T: Serialize>(&self, request: Request, attachment: &T) -> Result<Response, Error> {
         let attachment = encode_attachment(attachment)?;
         Ok(self.port().stream(request, StreamFormat::Lines, Opening::with(attachment)))
+    }
+
+    /// Answers the request with a stream of what is sent, as it is (`application/octet-stream`): texts in UTF-8, binary messages, and
+    /// nothing between them, for protocols that say themselves where a message ends. Like a
+    /// [`line_stream`](Self::line_stream), GET and POST open it, and the end has no mark of its own.
+    ///
+    /// Silence is **not** broken. Send something each minute at least: proxies end connections that are silent, and on some hosts only a
+    /// write shows that a client has left.
+    ///
+    /// ```
+    /// # use dog::{Context, Replica, Request, Response, Result};
+    /// # async fn receive<R: Replica>(cx: &Context<R>, request: Request) -> Result<Response> {
+    /// let (head, body) = request.into_parts();
+    /// let greeting = body.bytes(1024).await?;
+    /// cx.accept(Request::from_parts(head, dog::Body::empty())).attachment(&greeting[..]).byte_stream().map_err(Into::into)
+    /// # }
+    /// ```
+    #[must_use = "the stream opens when this response is returned"]
+    pub fn byte_stream(&self, request: Request) -> Response {
+        self.port().stream(request, StreamFormat::Bytes, Opening::default())
     }
 }

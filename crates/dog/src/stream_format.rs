@@ -7,4 +7,6 @@ pub enum StreamFormat {
     Events,
     /// One per line.
     Lines,
+    /// As they are, with nothing between them.
+    Bytes,
 }

@@ -18,6 +18,14 @@ const PRIVATE: char = '$';
 /// What stands between a namespace and the rest of the name of a channel.
 const BOUNDARY: char = ':';
 
+/// Where clients connect.
+pub(crate) const WEBSOCKET: &str = "/connection/websocket";
+pub(crate) const HTTP_STREAM: &str = "/connection/http_stream";
+pub(crate) const SSE: &str = "/connection/sse";
+
+/// Where the clients of streams say something.
+const EMULATION: &str = "/emulation";
+
 /// The configuration.
 #[derive(Debug)]
 pub struct Settings {
@@ -43,6 +51,8 @@ pub enum SettingsError {
 struct File {
     client: Client,
     http_api: Api,
+    http_stream: Switch,
+    sse: Switch,
     channel: Channel,
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
@@ -71,6 +81,15 @@ struct Token {
 #[serde(default)]
 struct Api {
     key: String,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
+}
+
+/// Something that can be switched on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Switch {
+    enabled: bool,
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
 }
@@ -110,11 +129,13 @@ impl Settings {
 
     /// The fields that this program does not know or cannot honour. Everything else works.
     pub fn unknown(&self) -> Vec<String> {
-        let File { client, http_api, channel, unknown: own } = &self.file;
+        let File { client, http_api, http_stream, sse, channel, unknown: own } = &self.file;
         let mut found: Vec<String> = unknown::paths("", own).collect();
         found.extend(unknown::paths("client", &client.unknown));
         found.extend(unknown::paths("client.token", &client.token.unknown));
         found.extend(unknown::paths("http_api", &http_api.unknown));
+        found.extend(unknown::paths("http_stream", &http_stream.unknown));
+        found.extend(unknown::paths("sse", &sse.unknown));
         found.extend(unknown::paths("channel", &channel.unknown));
         found.extend(channel.without_namespace.unknown("channel.without_namespace"));
         for (name, namespace) in &self.namespaces {
@@ -146,6 +167,18 @@ impl Settings {
     /// Whether a client may connect that does not say who it is.
     pub(crate) fn admits_anonymous(&self) -> bool {
         self.is_insecure() || self.file.client.allow_anonymous_connect_without_token
+    }
+
+    /// Whether clients may come to this path.
+    pub(crate) fn offers(&self, path: &str) -> bool {
+        let File { http_stream, sse, .. } = &self.file;
+        match path {
+            WEBSOCKET => true,
+            HTTP_STREAM => http_stream.enabled,
+            SSE => sse.enabled,
+            EMULATION => http_stream.enabled || sse.enabled,
+            _ => false,
+        }
     }
 
     pub(crate) fn tokens(&self) -> Option<&Tokens> {
@@ -184,6 +217,7 @@ mod tests {
             r#"{
                 "client": {"insecure": true, "concurrency": 8, "token": {"hmac_secret_key": "secret", "jwks": 1}},
                 "log": {"level": "trace"},
+                "sse": {"enabled": true, "max_age": 1},
                 "channel": {
                     "without_namespace": {"presence": true, "delta_publish": true},
                     "namespaces": [{"name": "poll", "subscription_type": "shared_poll"}, {"name": "news"}]
@@ -195,10 +229,12 @@ mod tests {
             "log",
             "client.concurrency",
             "client.token.jwks",
+            "sse.max_age",
             "channel.without_namespace.delta_publish",
             "channel.namespaces.poll.subscription_type = shared_poll",
         ];
         assert_eq!(settings.unknown(), expected);
+        assert!(settings.offers(SSE) && settings.offers(EMULATION) && !settings.offers(HTTP_STREAM));
         let presence = |channel| settings.of_channel(channel).map(|found| found.options().presence);
         assert_eq!(presence("a"), Some(true));
         assert_eq!(presence("$a"), Some(true));

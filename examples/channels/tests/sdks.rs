@@ -31,12 +31,21 @@ fn the_javascript_client_in_node() {
     run(node.args(["--test", "--test-timeout", PATIENCE]).env(PACKAGES, provided(PACKAGES)), "javascript.mjs");
 }
 
-#[test]
-fn javascript_clients_on_two_nodes() {
+fn on_two_nodes(story: &str) {
     let nats = NatsServers::start(1, Settings::default());
     let mut node = Command::new("node");
     node.args(["--test", "--test-timeout", PATIENCE]).env(PACKAGES, provided(PACKAGES)).env("DOG_NATS", nats.url());
-    run(&mut node, "cluster.mjs");
+    run(&mut node, story);
+}
+
+#[test]
+fn javascript_clients_on_two_nodes() {
+    on_two_nodes("cluster.mjs");
+}
+
+#[test]
+fn javascript_clients_without_websockets_speak_to_another_node_than_they_hear() {
+    on_two_nodes("streams.mjs");
 }
 
 #[test]

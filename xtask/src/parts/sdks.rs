@@ -14,8 +14,8 @@ use crate::workspace::Workspace;
 
 const TEST: &[&str] = &["--test", "sdks"];
 
-/// The client, and the WebSocket that it uses in node.
-const NPM_PACKAGES: &[&str] = &["centrifuge@5.8.0", "ws@8.23.0"];
+/// The client, and the WebSocket and the event stream that it uses in node.
+const NPM_PACKAGES: &[&str] = &["centrifuge@5.8.0", "ws@8.23.0", "eventsource@2.0.2"];
 
 /// The client for Python, and the library for backends.
 const PYTHON_PACKAGES: &[&str] = &["centrifuge-python==0.7.0", "cent==5.2.0"];

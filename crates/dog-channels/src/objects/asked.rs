@@ -108,7 +108,7 @@ fn disconnect<R: Replica>(
     let mut done = 0;
     let meant: Vec<_> = connected(cx).filter(|(_, session)| session.is_of(&target.user, &target.client)).collect();
     for (socket, _) in meant.iter().filter(|(_, session)| !except.contains(&session.client)) {
-        socket.close(code, reason);
+        Peer::new(cx, socket).close_with(code, reason, Disconnect::is_temporary(code.as_u16()));
         done += 1;
     }
     ChannelTell::Done(done)

@@ -20,6 +20,9 @@ use crate::session::{ClientSession, State};
 /// What a server calls itself.
 const VERSION: &str = concat!("dog-channels ", env!("CARGO_PKG_VERSION"));
 
+/// The name of every server: each takes what the client of a stream says.
+const NODE: &str = "any";
+
 type Answer = Result<Option<ServerReply>, Refused>;
 
 /// Carries out what one client asks.
@@ -89,6 +92,8 @@ impl<'a, C: Channels, R: Replica<Group: SpeaksChannels>> Commands<'a, C, R> {
             data: connection.data,
             ping: u32::try_from(PING.as_secs()).unwrap_or(0),
             pong: true,
+            session: self.peer.socket.session().unwrap_or_default(),
+            node: NODE.to_owned(),
             ..ConnectResult::default()
         };
         let mut prepared = Vec::new();

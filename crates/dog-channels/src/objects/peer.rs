@@ -6,7 +6,7 @@ use dog::{CloseCode, Context, Error, Replica, Socket};
 
 use crate::channels::Refused;
 use crate::link::{Due, Link};
-use crate::protocol::{Disconnect, Join, Leave, Push, ServerReply, Unsubscribed};
+use crate::protocol::{Disconnect, DisconnectPush, Join, Leave, Push, ServerReply, Unsubscribed};
 use crate::render;
 use crate::session::{ClientSession, State};
 use crate::topics::{self, CODECS};
@@ -67,7 +67,16 @@ impl<'a, R: Replica> Peer<'a, R> {
 
     pub(super) fn close(&self, disconnect: &Disconnect) {
         let code = CloseCode::new(disconnect.code()).unwrap_or(CloseCode::POLICY);
-        self.socket.close(code, disconnect.reason());
+        self.close_with(code, disconnect.reason(), disconnect.comes_back());
+    }
+
+    /// Ends the connection. The client of a stream sees no code of a close, so it is told before.
+    pub(super) fn close_with(&self, code: CloseCode, reason: &str, reconnect: bool) {
+        if self.socket.session().is_some() {
+            let disconnect = DisconnectPush { code: code.as_u16().into(), reason: reason.to_owned(), reconnect };
+            self.push(Push { disconnect: Some(disconnect), ..Push::default() });
+        }
+        self.socket.close(code, reason);
     }
 
     /// The client has answered a ping.

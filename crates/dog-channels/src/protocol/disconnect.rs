@@ -91,6 +91,11 @@ impl Disconnect {
 
     /// Whether the client comes back by itself.
     pub const fn comes_back(&self) -> bool {
-        !matches!(self.code, 3500..=3999 | 4500..=4999)
+        Self::is_temporary(self.code)
+    }
+
+    /// Whether a client comes back after this code.
+    pub(crate) const fn is_temporary(code: u16) -> bool {
+        !matches!(code, 3500..=3999 | 4500..=4999)
     }
 }

@@ -119,6 +119,13 @@ impl<C: TestClass> Group for ClassGroup<C> {
     }
 }
 
+/// Opens a stream of bytes, whose client says something before it begins.
+async fn bytes<R: Replica>(cx: &Context<R>, request: Request) -> Result<Response> {
+    let (head, body) = request.into_parts();
+    body.bytes(100).await?;
+    Ok(cx.byte_stream(Request::from_parts(head, Body::empty())))
+}
+
 /// Executes the commands of its clients, and keeps a journal of its sockets.
 pub struct Room<C> {
     pub(super) journal: Journal,
@@ -188,6 +195,7 @@ impl<C: TestClass> Replica for Room<C> {
                 None => Ok(cx.event_stream(request)),
             },
             Some("lines") => Ok(cx.line_stream(request)),
+            Some("bytes") => bytes(cx, request).await,
             Some("http") => self.command(cx, request).await,
             Some("stream") => {
                 let tap = Tap::default();

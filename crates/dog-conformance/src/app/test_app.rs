@@ -72,7 +72,7 @@ async fn answer_at<G: Group<Call = GroupAsk, Reply = GroupReply>>(
             let ask: GroupAsk = serde_json::from_slice(&request.into_body().bytes(1 << 20).await?)?;
             Ok(dog::json_response(StatusCode::OK, &GroupReply::passed(handle.call(&ask).await))?)
         }
-        "ws" | "http" | "stream" | "events" | "lines" | "forward" => {
+        "ws" | "http" | "stream" | "events" | "lines" | "bytes" | "forward" => {
             let replica = match anonymous(&request) {
                 Some(anonymous) => handle.identify_anonymous(anonymous).await?,
                 None => handle.identify(&client(&request)?).await?,

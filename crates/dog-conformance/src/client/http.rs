@@ -59,18 +59,26 @@ impl Streamed {
     /// # Errors
     /// If there is none in time, or its status is not 200.
     pub(crate) async fn open(entry: SocketAddr, path: &str) -> Outcome<Self> {
-        let request = Request::get(path).header("host", "conformance").body(Full::<Bytes>::default())?;
+        Self::answered(entry, Request::get(path).header("host", "conformance").body(Bytes::new())?).await
+    }
+
+    /// Sends `request` and reads the head of the response.
+    ///
+    /// # Errors
+    /// If there is none in time, or its status is not 200.
+    pub(crate) async fn answered(entry: SocketAddr, request: Request<Bytes>) -> Outcome<Self> {
+        let what = format!("the stream of {}", request.uri());
         let opened = async {
             let stream = TokioIo::new(TcpStream::connect(entry).await?);
             let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
             let connection = tokio::spawn(async { drop(connection.await) });
-            let response = sender.send_request(request).await?;
+            let response = sender.send_request(request.map(Full::new)).await?;
             same(response.status(), StatusCode::OK, "the status of a stream")?;
             let content_type = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
             let content_type = content_type.unwrap_or_default().to_owned();
             Ok(Self { content_type, body: response.into_body(), connection })
         };
-        within(&format!("the stream of {path}"), opened).await
+        within(&what, opened).await
     }
 
     /// The header `content-type`.

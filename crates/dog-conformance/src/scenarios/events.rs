@@ -21,6 +21,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("event_stream_takes_what_its_client_delivers", &[7], delivered),
         scenario("event_stream_takes_nothing_of_a_session_that_is_not_its_own", &[15], foreign),
         scenario("event_stream_writes_texts_as_they_are", &[6], texts),
+        scenario("event_stream_of_bytes_has_what_is_sent_and_nothing_else", &[5, 6], bytes),
         scenario("event_stream_that_is_not_read_is_closed_and_others_hear_everything", &[6, 12], slow)
             .needing(&[Capability::BoundedOutbox]),
     ]
@@ -150,6 +151,24 @@ async fn texts(stage: Stage) -> Outcome {
         same(lines.hear().await?, as_line, "a line")?;
     }
     Ok(())
+}
+
+/// The stream is opened with POST, after its body was read.
+async fn bytes(stage: Stage) -> Outcome {
+    let group = stage.pinned("hall", "bytes");
+    let mut speaker = group.join("speaker").await?;
+    let mut stream = group.bytes("listener").await?;
+    same(stream.content_type(), "application/octet-stream", "the content type")?;
+    let texts = ["a", "two\nlines", "", "\n\n:comment\r\n", "é🐕", "end"];
+    for text in texts {
+        speaker.obey(Act::Broadcast { text: text.into(), to: Whom::Others }).await?;
+    }
+    let (expected, mut heard) = (texts.concat(), Vec::new());
+    while heard.len() < expected.len() {
+        let bytes = stream.next_bytes().await?;
+        heard.extend_from_slice(&bytes.ok_or_else(|| ScenarioFailure::new("the stream has ended"))?);
+    }
+    same(String::from_utf8_lossy(&heard).as_ref(), expected.as_str(), "what a stream of bytes has")
 }
 
 /// What the App answers when a client delivers a text.

@@ -12,37 +12,40 @@ pub(crate) struct Encoded<'a> {
     message: &'a Message,
     event: Option<Bytes>,
     line: Option<Bytes>,
+    bytes: Option<Bytes>,
 }
 
 impl<'a> Encoded<'a> {
     pub(crate) fn new(message: &'a Message) -> Self {
-        Self { message, event: None, line: None }
+        Self { message, event: None, line: None, bytes: None }
     }
 
     pub(crate) fn of(&mut self, format: StreamFormat) -> &Bytes {
         match format {
             StreamFormat::Events => self.event.get_or_insert_with(|| event(self.message)),
             StreamFormat::Lines => self.line.get_or_insert_with(|| line(self.message)),
+            StreamFormat::Bytes => self.bytes.get_or_insert_with(|| self.message.to_bytes()),
         }
     }
 }
 
-/// What is written when nothing else was for a while. Clients ignore it.
-pub(super) fn keep_alive(format: StreamFormat) -> Bytes {
-    Bytes::from_static(match format {
-        StreamFormat::Events => b":\n\n",
-        StreamFormat::Lines => b"\n",
-    })
+/// What is written when nothing else was for a while. Clients ignore it. Bytes have nothing that every client would ignore.
+pub(super) fn keep_alive(format: StreamFormat) -> Option<Bytes> {
+    match format {
+        StreamFormat::Events => Some(Bytes::from_static(b":\n\n")),
+        StreamFormat::Lines => Some(Bytes::from_static(b"\n")),
+        StreamFormat::Bytes => None,
+    }
 }
 
-/// What is written last. A stream of lines has nothing that a client could tell from a message.
+/// What is written last. In lines and bytes there is nothing that a client could tell from a message.
 pub(super) fn last_words(close: &Close, format: StreamFormat) -> Option<Bytes> {
     #[derive(Serialize)]
     struct LastWords<'a> {
         code: u16,
         reason: &'a str,
     }
-    if format == StreamFormat::Lines {
+    if format != StreamFormat::Events {
         return None;
     }
     let words = Message::json(&LastWords { code: close.code().as_u16(), reason: close.reason() }).ok()?;
@@ -133,6 +136,14 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_of_bytes_has_the_messages_and_nothing_else() {
+        for message in [Message::binary([0, 255, 10]), Message::text("a\nb"), Message::text("")] {
+            assert_eq!(Encoded::new(&message).of(StreamFormat::Bytes), message.as_bytes());
+        }
+        assert_eq!(keep_alive(StreamFormat::Bytes), None);
+    }
+
+    #[test]
     fn a_message_is_encoded_once_per_format() {
         let message = Message::text("hello");
         let mut encoded = Encoded::new(&message);
@@ -146,5 +157,6 @@ mod tests {
         let words = last_words(&close, StreamFormat::Events).unwrap();
         assert_eq!(words, "event: close\ndata: {\"code\":4000,\"reason\":\"over\\n\\\"and out\\\"\"}\n\n");
         assert_eq!(last_words(&close, StreamFormat::Lines), None);
+        assert_eq!(last_words(&close, StreamFormat::Bytes), None);
     }
 }

@@ -226,7 +226,7 @@ impl StreamQueue {
     pub(crate) fn keep_alive(&self) {
         let mut state = self.lock();
         if state.quiet && state.outcome.is_none() && state.chunks.is_empty() {
-            state.push(keep_alive(self.format));
+            keep_alive(self.format).into_iter().for_each(|comment| state.push(comment));
         }
         state.quiet = true;
     }

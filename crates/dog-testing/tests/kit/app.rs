@@ -119,6 +119,13 @@ impl Replica for Room {
             "/ws" => Ok(cx.connect(request)),
             "/events" => Ok(cx.event_stream_with(request, &"a stream")?),
             "/lines" => Ok(cx.line_stream(request)),
+            "/bytes" => {
+                let (head, body) = request.into_parts();
+                let mut response = cx.byte_stream(Request::from_parts(head, dog::Body::empty()));
+                let greeting = body.bytes(100).await?;
+                response.headers_mut().insert("x-greeting", dog::http::HeaderValue::from_bytes(&greeting)?);
+                Ok(response)
+            }
             "/never" => std::future::pending().await,
             "/panic" => panic!("no such thing"),
             "/refuse" => Err(refusal(&request)?),

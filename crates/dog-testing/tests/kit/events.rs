@@ -164,6 +164,30 @@ fn silence_is_broken_by_a_comment_within_twenty_seconds() {
     assert_eq!(ann.received_texts(), ["bob is lost"]);
 }
 
+#[test]
+fn a_stream_of_bytes_is_opened_with_post_and_has_what_is_sent_and_nothing_else() {
+    let cluster = hall(9);
+    let [ann] = enter(&cluster, ["ann"]);
+    let response = cluster.fetch(Request::post("/bytes?u=talker").body("hello".into()).unwrap());
+    assert_eq!(response.headers()["content-type"], "application/octet-stream");
+    assert_eq!(response.headers()["x-greeting"], "hello");
+    let mut body = response.into_body();
+    let session = read_now(&cluster, &mut body);
+    assert_eq!(deliver(&cluster, HALL, &session, "all from the stream"), 202);
+    tell(&cluster, &ann, "all two\nlines");
+    tell(&cluster, &ann, "all ");
+    assert_eq!(read_now(&cluster, &mut body), "from the streamtwo\nlines");
+    cluster.advance(Duration::from_secs(60));
+    assert_eq!(read_now(&cluster, &mut body), "", "silence is silent");
+    tell(&cluster, &ann, "all end");
+    assert_eq!(read_now(&cluster, &mut body), "end");
+    let refused = cluster.fetch(Request::put("/bytes?u=bob").body("hello".into()).unwrap());
+    assert_eq!(
+        (refused.status(), &refused.headers()["allow"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &"GET, POST".parse().unwrap())
+    );
+}
+
 /// What the App answers when a client delivers a text for its session.
 pub(crate) fn deliver(cluster: &Cluster, group: &str, session: &str, text: impl Into<dog::Body>) -> u16 {
     let path = format!("/deliver?group={group}&session={session}");

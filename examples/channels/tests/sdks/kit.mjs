@@ -10,6 +10,7 @@ import { join } from 'node:path';
 const require = createRequire(join(process.env.DOG_CENTRIFUGE, 'package.json'));
 export const clients = { json: require('centrifuge').Centrifuge, protobuf: require('centrifuge/build/protobuf').Centrifuge };
 export const websocket = require('ws');
+export const eventsource = require('eventsource');
 
 const SECRET = 'a secret for tests that nobody else can guess';
 const KEY = 'the key of the tests';
@@ -18,10 +19,10 @@ const KEY = 'the key of the tests';
 export class Configuration {
   #folder = mkdtempSync(join(tmpdir(), 'channels-'));
 
-  constructor(channel) {
+  constructor(channel, more = {}) {
     this.file = join(this.#folder, 'config.json');
     const client = { token: { hmac_secret_key: SECRET } };
-    writeFileSync(this.file, JSON.stringify({ client, http_api: { key: KEY }, channel }));
+    writeFileSync(this.file, JSON.stringify({ client, http_api: { key: KEY }, channel, ...more }));
   }
 
   delete() {
