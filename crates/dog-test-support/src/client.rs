@@ -148,6 +148,16 @@ pub struct Answer {
     pub head: String,
     /// The body.
     pub body: String,
+    as_sent: String,
+}
+
+impl Answer {
+    /// The first field of the head with this name, in upper or lower case. Its value is as it was sent.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.as_sent.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
 }
 
 /// Sends a request over a connection of its own.
@@ -176,5 +186,5 @@ pub async fn http_with(address: SocketAddr, method: &str, path: &str, headers: &
     let answer = String::from_utf8(answer).expect("a response in UTF-8");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    Answer { status, head: head.to_lowercase(), body: body.to_owned(), as_sent: head.to_owned() }
 }

@@ -11,11 +11,13 @@ use crate::workspace::Workspace;
 
 /// The folder of the conformance suite's Worker.
 const SUITE: &str = "worker";
+/// The folder of the Worker that admits by token.
+const DOOR: &str = "door-worker";
 /// The folder of the chat example's Worker, built as it is deployed.
 const CHAT: &str = "chat-worker";
 /// The folder of the relay example's Worker, which leaves out every optional feature.
 const RELAY: &str = "relay-worker";
-/// The folder of the game's Worker. It is built for tests as the suite's is: what both use is compiled once.
+/// The folder of the game's Worker. It is built for tests as the two of the suite are: what they use is compiled once.
 const GAME: &str = "game-worker";
 
 /// Installs the tools and the browser, and builds the Workers.
@@ -23,6 +25,7 @@ pub(super) fn prepare(workspace: &Workspace) -> Result<()> {
     browser::prepare(workspace)?;
     let tools = WorkerTools::install(workspace)?;
     tools.build(workspace, "crates/dog-workers/tests/worker", SUITE)?;
+    tools.build(workspace, "crates/dog-workers/tests/door-worker", DOOR)?;
     tools.build(workspace, "examples/game/worker", GAME)?;
     tools.build_to_deploy(workspace, "examples/chat/worker", CHAT)?;
     tools.build_to_deploy(workspace, "examples/relay/worker", RELAY).map(drop)
