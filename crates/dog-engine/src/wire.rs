@@ -102,8 +102,11 @@ pub fn may_repeat_to_group(call: &GroupCall) -> bool {
         // A publication with a key has one position, however often it comes.
         GroupCall::Log { verb: LogVerb::Publish { publication, .. }, .. } => publication.key.is_some(),
         // A repeated publication would be answered as if no socket had taken it.
-        // A repeated reset would be another one.
-        GroupCall::Log { verb: LogVerb::PublishConfirmed { .. } | LogVerb::Reset { .. }, .. } => false,
+        // A repeated reset would be another one, and a repeated purge would delete what was published meanwhile.
+        GroupCall::Log {
+            verb: LogVerb::PublishConfirmed { .. } | LogVerb::Reset { .. } | LogVerb::Purge { .. },
+            ..
+        } => false,
         GroupCall::Call { .. } | GroupCall::Verb(_) => false,
     }
 }

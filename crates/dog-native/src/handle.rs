@@ -307,6 +307,20 @@ impl<G: Group> RemoteGroup<G> {
         })
     }
 
+    /// Deletes the log of a topic, as `purge_log` of [`dog::GroupHandle`].
+    ///
+    /// Not cancel safe: if the future is dropped after its first poll, the log may be purged or not. Purge it again.
+    ///
+    /// # Errors
+    /// As `purge_log` of [`dog::GroupHandle`]. Also [`Error::is_unreachable`] if the server does not run, or has too much to do.
+    pub fn purge_log(&self, topic: &str) -> SendFuture<()> {
+        let (remote, id, verb) = (self.remote.clone(), self.id, LogVerb::purge(topic));
+        Box::pin(async move {
+            let verb = verb?;
+            remote.ask(id, 0, async move |port| port.log(G::NAME, id, verb).await?.into_purged()).await
+        })
+    }
+
     /// A page of what the log of a topic keeps, as `history` of [`dog::GroupHandle`]. Cancel safe.
     ///
     /// # Errors

@@ -40,6 +40,10 @@ macro_rules! perform {
                 let report = $group.publish_confirmed(&topic, text).await?;
                 format!("{} {} reached, {} missing", report.position, report.sockets, report.missing.len())
             }
+            "purge" => match $group.purge_log(&topic).await {
+                Ok(()) => "purged".into(),
+                refused @ Err(_) => why(&refused),
+            },
             "reset" => $group.reset_log(&topic).await?.to_string(),
             "refused" => {
                 let text = "x".repeat(of_query("letters").parse()?);

@@ -1,4 +1,4 @@
-//! Promises 17 and 18: when a log has another epoch, and when not.
+//! Promises 17 and 18: when a log has another epoch, and when not; and what a purge leaves.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +18,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("log_that_is_reset_is_told_to_its_subscribers", &[17, 18], |stage| resets(stage, "single")),
         scenario("log_that_is_durable_and_reset_is_told_to_its_subscribers", &[17, 18], |stage| resets(stage, DURABLE)),
+        scenario("log_purge_deletes_what_was_published_and_tells_the_subscribers", &[17, 18], |stage| {
+            purges(stage, "single")
+        }),
+        scenario("log_purge_of_a_durable_log_deletes_it_and_tells_the_subscribers", &[17, 18], |stage| {
+            purges(stage, DURABLE)
+        }),
+        scenario("log_purge_outlives_its_group", &[17, 18], purged_for_good).needing(&[Capability::GroupRestart]),
         scenario("log_that_is_durable_and_empty_is_the_same_after_its_group", &[17, 18], empty)
             .needing(&[Capability::GroupRestart]),
     ]
@@ -51,6 +58,69 @@ async fn resets(stage: Stage, class: &'static str) -> Outcome {
         for client in [&mut d, &mut e] {
             same(client.ended().await?.code, 1013, "how a socket ends")?;
         }
+    }
+    Ok(())
+}
+
+/// Nothing of the log is left for anybody, and the topic goes on as if it were new. What has no log cannot be purged.
+async fn purges(stage: Stage, class: &'static str) -> Outcome {
+    let group = stage.spread(class, "purges");
+    let other = format!("{LOGGED}other");
+    let mut epochs = BTreeSet::new();
+    for by in BOTH {
+        let mut clients = group.join_each(["a", "b", "c"]).await?;
+        let before = clients[0].published(publish(ROOM, "1", Some("k"))).await?.remove(0);
+        for client in &mut clients {
+            same(client.hear().await?, "1", "what is heard before")?;
+        }
+        let kept = clients[0].publish(&other, "kept").await?;
+        same(perform(&group, by, "purge&topic=").await?, "purged", "a purge")?;
+        for client in &mut clients {
+            same(client.ended().await?, Ending { code: 1013, reason: "epoch_unknown".into() }, "how a socket ends")?;
+        }
+        let [mut d, mut e] = group.join_each(["d", "e"]).await?;
+        same(d.resume(ROOM, &before).await?, Err("epoch_unknown".into()), "a position before the purge")?;
+        let (head, none, _) = e.history(ROOM, None, (false, 9)).await?;
+        same((head.offset(), none), (0, vec![]), "what is left")?;
+        let after = d.published(publish(ROOM, "2", Some("k"))).await?.remove(0);
+        same(after.offset(), 1, "the first, whose key is new")?;
+        for client in [&mut d, &mut e] {
+            same(client.hear().await?, "2", "what is heard after")?;
+        }
+        for epoch in [before.epoch(), after.epoch()] {
+            ensure(epochs.insert(epoch.to_string()), "an epoch comes twice")?;
+        }
+        let (head, all, _) = d.history(&other, None, (false, 9)).await?;
+        ensure(head == kept && all.last().is_some_and(|(_, text)| text == "kept"), "another log was purged")?;
+        same(perform(&group, by, "purge&topic=").await?, "purged", "a second purge")?;
+        for client in [&mut d, &mut e] {
+            same(client.ended().await?.code, 1013, "how a socket ends")?;
+        }
+        for (topic, answer) in [(format!("{LOGGED}never"), "purged"), ("no%20log".into(), "NoLog")] {
+            same(perform(&group, by, &format!("purge&topic={topic}")).await?, answer, &topic)?;
+        }
+    }
+    Ok(())
+}
+
+/// What was purged does not come back with another life of the Group, and Replicas that have kept it give it to nobody.
+async fn purged_for_good(stage: Stage) -> Outcome {
+    let group = stage.spread(DURABLE, "purged");
+    for by in BOTH {
+        let mut stays = group.join("stays").await?;
+        let before = stays.publish(ROOM, "1").await?;
+        same(stays.hear().await?, "1", "what is heard before")?;
+        same(perform(&group, by, "purge&topic=").await?, "purged", "a purge")?;
+        kill_the_group(&group).await?;
+        same(stays.ended().await?, Ending { code: 1013, reason: "epoch_unknown".into() }, "how a socket ends")?;
+        let mut back = group.join("stays").await?;
+        same(back.resume(ROOM, &before).await?, Err("epoch_unknown".into()), "a position before the purge")?;
+        let (_, none, _) = back.history(ROOM, None, (false, 9)).await?;
+        same(none, vec![], "what is left")?;
+        same(back.publish(ROOM, "2").await?.offset(), 1, "the first position")?;
+        same(back.hear().await?, "2", "what is heard after")?;
+        same(perform(&group, by, "purge&topic=").await?, "purged", "the last purge")?;
+        same(back.ended().await?.code, 1013, "how a socket ends")?;
     }
     Ok(())
 }

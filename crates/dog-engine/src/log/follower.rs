@@ -66,6 +66,8 @@ pub struct Follower {
     /// The newest offset that the log is known to have.
     head: u64,
     doubts_epoch: bool,
+    /// Whether the log was purged, and nothing has come since.
+    is_purged: bool,
     /// The offset after which missing publications are being fetched.
     fetching: Option<u64>,
     acknowledge_at: Option<Timestamp>,
@@ -84,6 +86,7 @@ impl Follower {
             ahead: BTreeMap::new(),
             ahead_bytes: 0,
             doubts_epoch: false,
+            is_purged: false,
             fetching: None,
             acknowledge_at: None,
             refused: VecDeque::new(),
@@ -204,10 +207,16 @@ impl Follower {
             // What was missing has come after all. If something else is missing, that is another question.
             Err(reason) if reason != Unrecovered::EpochUnknown && asked != Some(self.window.next() - 1) => Ok(()),
             Err(reason) => {
+                let misses_nothing = self.is_purged && self.head().offset() == 0;
                 self.begin_again(&missed.head, reason, now);
-                Err(reason)
+                if misses_nothing { Ok(()) } else { Err(reason) }
             }
         }
+    }
+
+    /// The answer before was about a log that was purged: if nothing comes before it begins again with another epoch, nothing is lost.
+    pub fn was_purged(&mut self) {
+        self.is_purged = true;
     }
 
     fn begin_again(&mut self, head: &LogHead, reason: Unrecovered, now: Timestamp) {

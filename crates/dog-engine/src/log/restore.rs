@@ -186,7 +186,7 @@ impl Restore {
         keys.iter().for_each(|(key, offset, at)| log.remember(key, *offset, *at));
         log.read_again(segments.into_iter().flat_map(|segment| segment.publications))?;
         let seen = seen.filter(|seen| *seen.epoch() == epoch).map_or(u64::MAX, |seen| seen.offset());
-        let stored = Stored { newest, oldest: oldest.unwrap_or(1), bytes, trim };
+        let stored = Stored { newest, oldest: oldest.unwrap_or(1), bytes, trim, is_purged: false };
         Ok(StoredLog::restored(topic, memory, log, stored, seen))
     }
 }

@@ -5,7 +5,7 @@ use dog::internal::LogEpoch;
 use dog::{Error, Timestamp};
 
 use super::edge::{Kept, Oldest};
-use super::log_topics::name_key;
+use super::log_topics::{PURGED, name_key};
 use super::segment::{LogRead, Segment, SegmentPlace};
 use super::trim::Trim;
 use super::{AnswerBounds, Appended, NewPublication, Recorded, StoredPublication, TopicLog, Window};
@@ -24,10 +24,12 @@ enum UnderWay {
     Commit(Segment),
     /// The log begins, or begins again, with this segment.
     Reset(Segment),
+    /// The same, and is purged.
+    Purge(Segment),
     /// Segments are deleted.
     Trim,
     /// Nothing of the log is left.
-    Purge,
+    Removal,
 }
 
 /// What is stored of a log.
@@ -40,6 +42,8 @@ pub(super) struct Stored {
     /// The bytes of all publications that were ever committed.
     pub(super) bytes: u64,
     pub(super) trim: Trim,
+    /// Whether the log was purged, and not used since.
+    pub(super) is_purged: bool,
 }
 
 /// The durable log of one topic: says what each commit writes and deletes. Some of the newest
@@ -86,7 +90,7 @@ impl StoredLog {
 
     /// Gives a publication its offset: see [`TopicLog::append`].
     pub fn append(&mut self, new: NewPublication, now: Timestamp) -> Appended {
-        if matches!(self.under_way, UnderWay::Purge) {
+        if matches!(self.under_way, UnderWay::Removal) {
             return Appended::NotNow;
         }
         self.log.append(new, now)
@@ -103,9 +107,29 @@ impl StoredLog {
     }
 
     /// Whether its epoch is stored. Before that nobody may be told a position: the next life of the Group would begin with another
-    /// epoch, and would not know it.
+    /// epoch, and would not know it. The epoch of one that was purged is removed with it.
     pub fn has_begun(&self) -> bool {
+        self.has_records() && !self.stored.is_purged
+    }
+
+    /// Whether anything of it is stored.
+    pub fn has_records(&self) -> bool {
         self.stored.newest.is_some()
+    }
+
+    /// Whether it was purged, and not used since: it is empty, and what is stored of it is to be removed.
+    pub fn is_purged(&self) -> bool {
+        self.stored.is_purged
+    }
+
+    /// It was [read](super::LogTopics::purged) that the log was purged in an earlier life, or by a write whose outcome was not known.
+    pub fn was_purged(&mut self) {
+        self.stored.is_purged = self.has_records() && self.window().next() == 1 && self.log.pending().next().is_none();
+    }
+
+    /// Whether what is stored has, or may have, segments of before a reset or a purge.
+    pub fn has_leftovers(&self) -> bool {
+        self.has_records() && self.stored.trim.has_earlier(self.resets())
     }
 
     /// Whether the log has to be restored before it can go on.
@@ -160,7 +184,7 @@ impl StoredLog {
         let epoch = self.window().epoch().clone();
         let segment = Segment { place, epoch, bytes_before: self.stored.bytes, publications };
         let mut entries = self.delete_expired(now, MAX_DELETED);
-        if self.stored.newest.is_none() {
+        if !self.has_begun() {
             entries.push((name_key(&self.topic), Some(Bytes::new())));
         }
         entries.push((place.key(&self.topic), Some(segment.encode())));
@@ -185,34 +209,53 @@ impl StoredLog {
     /// What a reset writes: the name of another epoch, which no log had before. What was stored is gone with it, and is deleted
     /// with later writes. `None`: something is pending or in doubt, and has to end before.
     pub fn begin_reset(&mut self, epoch: LogEpoch) -> Option<LogEntries> {
+        let resets = self.stored.newest.map_or(0, |newest| newest.resets + 1);
+        let (segment, entries) = self.begin_again(SegmentPlace { resets, first: 1 }, epoch, Bytes::new())?;
+        self.under_way = UnderWay::Reset(segment);
+        Some(entries)
+    }
+
+    /// What a purge writes first: the log begins again as with a reset, and says that it was purged. After that
+    /// [`begin_trim`](Self::begin_trim) deletes what was stored as long as there are [leftovers](Self::has_leftovers), and
+    /// [`begin_removal`](Self::begin_removal) the rest. `None`: it is purged already, or nothing is stored, or something is pending
+    /// or in doubt.
+    pub fn begin_purge(&mut self, epoch: LogEpoch) -> Option<LogEntries> {
+        let newest = self.stored.newest.filter(|_| self.has_begun())?;
+        let place = SegmentPlace { resets: newest.resets + 1, first: 1 };
+        let (segment, entries) = self.begin_again(place, epoch, Bytes::from_static(PURGED))?;
+        self.under_way = UnderWay::Purge(segment);
+        Some(entries)
+    }
+
+    fn begin_again(&mut self, place: SegmentPlace, epoch: LogEpoch, name: Bytes) -> Option<(Segment, LogEntries)> {
         if !self.is_idle() || !self.log.begin_reset() {
             return None;
         }
-        let resets = self.stored.newest.map_or(0, |newest| newest.resets + 1);
-        let place = SegmentPlace { resets, first: 1 };
         let segment = Segment { place, epoch, bytes_before: 0, publications: Vec::new() };
-        let (name, record) = (name_key(&self.topic), segment.encode());
-        let entries = vec![(name, Some(Bytes::new())), (place.key(&self.topic), Some(record))];
-        self.under_way = UnderWay::Reset(segment);
-        Some(entries)
+        let record = segment.encode();
+        let entries = vec![(name_key(&self.topic), Some(name)), (place.key(&self.topic), Some(record))];
+        Some((segment, entries))
     }
 
     /// What stores the epoch of a log without publications, so that others may know it. `None`: it [has begun](Self::has_begun),
     /// or something is pending or in doubt.
     pub fn begin_empty(&mut self) -> Option<LogEntries> {
         let epoch = (!self.has_begun()).then(|| self.window().epoch().clone())?;
-        self.begin_reset(epoch)
+        let place = self.stored.newest.unwrap_or(SegmentPlace { resets: 0, first: 1 });
+        let (segment, entries) = self.begin_again(place, epoch, Bytes::new())?;
+        self.under_way = UnderWay::Reset(segment);
+        Some(entries)
     }
 
-    /// Deletes the last record of a log that was reset: the topic is then as if it had never been used, and this value is of no
-    /// use any more. `None`: the log has publications, or other records, which [`begin_trim`](Self::begin_trim) deletes.
-    pub fn begin_purge(&mut self) -> Option<LogEntries> {
-        let newest = self.stored.newest?;
-        let is_empty = newest.first == 1 && self.window().next() == 1 && self.log.pending().next().is_none();
-        if !self.is_idle() || !is_empty || self.is_in_doubt() || !self.stored.trim.is_only(newest) {
+    /// Deletes the last record of a log that was purged: the topic is then as if it had never been used, and this value is of no
+    /// use any more. `None`: the log was used since, or has other records, which [`begin_trim`](Self::begin_trim) deletes.
+    pub fn begin_removal(&mut self) -> Option<LogEntries> {
+        let newest = self.stored.newest.filter(|_| self.is_purged())?;
+        let is_used = self.log.pending().next().is_some();
+        if !self.is_idle() || is_used || self.is_in_doubt() || !self.stored.trim.is_only(newest) {
             return None;
         }
-        self.under_way = UnderWay::Purge;
+        self.under_way = UnderWay::Removal;
         Some(vec![(newest.key(&self.topic), None), (name_key(&self.topic), None)])
     }
 
@@ -224,18 +267,25 @@ impl StoredLog {
             UnderWay::Commit(segment) => {
                 self.stored.bytes += segment.bytes();
                 self.stored.newest = Some(segment.place);
+                self.stored.is_purged = false;
                 self.stored.trim.written(&segment);
                 self.log.commit_succeeded();
             }
-            UnderWay::Reset(segment) => {
-                self.stored.trim.written(&segment);
-                (self.stored.newest, self.stored.oldest, self.stored.bytes) = (Some(segment.place), 1, 0);
-                (self.seen_bytes, self.oldest) = (0, Oldest::default());
-                self.log.reset(segment.epoch);
+            UnderWay::Reset(segment) => self.has_begun_again(segment),
+            UnderWay::Purge(segment) => {
+                self.has_begun_again(segment);
+                self.stored.is_purged = true;
             }
             // A topic that is used again is restored first.
-            UnderWay::Purge => self.log.commit_failed(),
+            UnderWay::Removal => self.log.commit_failed(),
         }
+    }
+
+    fn has_begun_again(&mut self, segment: Segment) {
+        self.stored.trim.written(&segment);
+        (self.stored.newest, self.stored.oldest, self.stored.bytes) = (Some(segment.place), 1, 0);
+        (self.stored.is_purged, self.seen_bytes, self.oldest) = (false, 0, Oldest::default());
+        self.log.reset(segment.epoch);
     }
 
     fn note_deleted(&mut self) {

@@ -106,6 +106,11 @@ impl Trim {
         self.is_complete && self.known.iter().all(|stored| stored.place == place)
     }
 
+    /// Whether segments of before this number of resets are stored, as far as is known.
+    pub(super) fn has_earlier(&self, resets: u64) -> bool {
+        self.known.front().map_or(!self.is_complete, |oldest| oldest.place.resets < resets)
+    }
+
     /// The oldest segments are deleted, this many. Returns the offset before which the log has nothing any more.
     pub(super) fn deleted(&mut self, count: usize, resets: u64) -> u64 {
         self.changes += 1;

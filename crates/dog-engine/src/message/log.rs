@@ -89,6 +89,9 @@ pub struct MissedAnswer {
     pub since: Position,
     /// The publications.
     pub missed: Missed,
+    /// Whether the log was purged, and nothing was published to it since. Who has followed it misses nothing if it begins again with
+    /// another epoch.
+    pub is_purged: bool,
 }
 
 impl MissedAnswer {

@@ -8,8 +8,8 @@ use dog::Timestamp;
 use dog::internal::LogBounds;
 use dog_engine::host::Order;
 use dog_engine::log::{
-    AnswerBounds, Appended, Inquiry, InquiryStep, KEY_AGE, LogAnswer, LogEntries, LogRead, Question, Recorded, Restore,
-    Segment, SegmentPlace, StoredLog,
+    AnswerBounds, Appended, Inquiry, InquiryStep, KEY_AGE, LogAnswer, LogEntries, LogRead, LogTopics, Question,
+    Recorded, Restore, Segment, SegmentPlace, StoredLog,
 };
 
 use crate::naive::Naive;
@@ -126,13 +126,14 @@ impl Compared {
             Write::Trim => self.log.begin_trim(self.now, 3),
             Write::Reset => self.log.begin_reset(epoch(self.epochs + 1)),
             Write::Empty => self.log.begin_empty(),
-            Write::Purge => self.log.begin_purge(),
+            Write::Purge => self.log.begin_purge(epoch(self.epochs + 1)),
+            Write::Removal => self.log.begin_removal(),
         };
         let Some(entries) = entries else { return Ok(()) };
         ensure!(self.under_way.is_none(), "two writes are under way");
-        let deletes = if write == Write::Purge { 0 } else { self.check_deleted(&entries)? };
+        let deletes = if write == Write::Removal { 0 } else { self.check_deleted(&entries)? };
         self.under_way = Some(UnderWay { write, entries, deletes });
-        if matches!(write, Write::Reset | Write::Empty | Write::Purge) {
+        if !matches!(write, Write::Commit | Write::Trim) {
             let appended = self.log.append(publication(0, 0, None), self.now);
             ensure!(appended == Appended::NotNow, "an offset is given in a reset");
         }
@@ -167,10 +168,11 @@ impl Compared {
             self.write(write, entries, deletes);
         }
         if outcome == Outcome::Stored {
+            let was_purged = self.log.is_purged();
             self.log.succeeded();
-            let is_gone = write == Write::Purge;
-            ensure!(is_gone || self.log.has_begun(), "{write:?} has stored no epoch");
-            return if write == Write::Purge {
+            let is_purged = matches!(write, Write::Purge | Write::Removal) || (write == Write::Trim && was_purged);
+            ensure!(self.log.has_begun() != is_purged, "after {write:?}: has it begun?");
+            return if write == Write::Removal {
                 self.restore(Restore::again(&self.log, epoch(self.epochs)))
             } else {
                 Ok(())
@@ -184,7 +186,7 @@ impl Compared {
             return Ok(());
         }
         ensure!(self.log.append(publication(0, 0, None), self.now) == Appended::NotNow, "an offset is given in doubt");
-        let begun = [self.log.begin_commit(self.now), self.log.begin_trim(self.now, 1), self.log.begin_purge()];
+        let begun = [self.log.begin_commit(self.now), self.log.begin_trim(self.now, 1), self.log.begin_removal()];
         ensure!(begun.iter().all(Option::is_none), "a write begins in doubt");
         self.restore(Restore::again(&self.log, epoch(self.epochs + 1)))?;
         let shown = self.log.window().next() - 1;
@@ -201,7 +203,7 @@ impl Compared {
             }
         }
         self.naive.gone = self.naive.gone.max(deletes);
-        if write == Write::Reset {
+        if matches!(write, Write::Reset | Write::Purge) {
             self.epochs += 1;
             self.naive.reset(self.epochs);
             self.keys.clear();
@@ -222,6 +224,12 @@ impl Compared {
             restore.read(&self.read(&read)).map_err(|error| error.to_string())?;
         }
         self.log = restore.finish().map_err(|error| error.to_string())?;
+        if self.log.window().next() == 1 {
+            let found = self.read(&LogTopics::read_one(TOPIC));
+            if LogTopics::default().purged(TOPIC, &found).map_err(|error| error.to_string())? {
+                self.log.was_purged();
+            }
+        }
         let epoch = epoch(self.naive.epoch);
         ensure!(*self.log.window().epoch() == epoch, "{epoch} has become {}", self.log.window().epoch());
         Ok(())
@@ -230,7 +238,7 @@ impl Compared {
     /// The Group's life ends while a write is under way, which may be stored nevertheless. The next one reads the log.
     fn crash(&mut self, is_stored: bool) -> Checked {
         let under_way = self.under_way.take().filter(|_| is_stored);
-        let is_purged = under_way.as_ref().is_some_and(|under_way| under_way.write == Write::Purge);
+        let is_purged = under_way.as_ref().is_some_and(|under_way| under_way.write == Write::Removal);
         if let Some(UnderWay { write, entries, deletes }) = under_way {
             self.write(write, entries, deletes);
         }
@@ -384,14 +392,17 @@ impl Compared {
         if self.records().next().is_none() {
             return Ok(());
         }
-        ensure!(write(self, Write::Reset)?, "a log that is idle cannot be reset");
+        let was_purged = self.log.is_purged();
+        ensure!(write(self, Write::Purge)? != was_purged, "a log that is idle cannot be purged, or twice");
         let most = self.stored.len();
         for _ in 0..=most {
+            ensure!(self.log.has_leftovers() || self.records().count() == 1, "something is left, and it is not said");
             self.read_for_trim(true)?;
             write(self, Write::Trim)?;
         }
-        ensure!(self.records().count() == 1, "{} records are left after a reset", self.records().count());
-        ensure!(write(self, Write::Purge)?, "what is left cannot be purged");
+        ensure!(!self.log.has_leftovers(), "it is said that something is left");
+        ensure!(self.records().count() == 1, "{} records are left after a purge", self.records().count());
+        ensure!(write(self, Write::Removal)?, "what is left cannot be removed");
         ensure!(self.stored.len() == 2, "records are left");
         Ok(())
     }

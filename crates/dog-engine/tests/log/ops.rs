@@ -27,6 +27,7 @@ pub(crate) enum Write {
     Reset,
     Empty,
     Purge,
+    Removal,
 }
 
 /// What becomes of a write.
@@ -62,7 +63,8 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         3 => Just(Write::Trim),
         1 => Just(Write::Reset),
         2 => Just(Write::Empty),
-        1 => Just(Write::Purge)
+        1 => Just(Write::Purge),
+        2 => Just(Write::Removal)
     ];
     prop_oneof![
         12 => (0..120_usize, key).prop_map(|(bytes, key)| Op::Append { bytes, key }),

@@ -36,6 +36,7 @@ pub(super) fn group_call(call: &GroupCall) -> String {
             format!("Publish {} bytes to {topic}, confirmed", publication.size())
         }
         GroupCall::Log { verb: LogVerb::Reset { topic }, .. } => format!("Reset the log of {topic}"),
+        GroupCall::Log { verb: LogVerb::Purge { topic }, .. } => format!("Purge the log of {topic}"),
         GroupCall::Log { verb: LogVerb::History { topic, limit, .. }, .. } => {
             format!("History of {topic}, {limit} at most")
         }

@@ -21,6 +21,8 @@ pub enum LogVerb {
     PublishConfirmed { topic: LogTopic, publication: NewPublication },
     /// Has the log begin again with another epoch.
     Reset { topic: LogTopic },
+    /// Deletes the log.
+    Purge { topic: LogTopic },
     /// Reads a page.
     History { topic: LogTopic, since: Option<Position>, order: HistoryOrder, limit: u32 },
 }
@@ -52,6 +54,14 @@ impl LogVerb {
         Ok(Self::Reset { topic: LogTopic::new(topic)? })
     }
 
+    /// A purge.
+    ///
+    /// # Errors
+    /// There can be no such topic.
+    pub fn purge(topic: &str) -> Result<Self, Error> {
+        Ok(Self::Purge { topic: LogTopic::new(topic)? })
+    }
+
     /// At most `limit` publications, 1 to 1000.
     ///
     /// # Errors
@@ -65,7 +75,7 @@ impl LogVerb {
     pub fn carried(&self) -> usize {
         match self {
             Self::Publish { publication, .. } | Self::PublishConfirmed { publication, .. } => publication.size(),
-            Self::Reset { .. } | Self::History { .. } => 0,
+            Self::Reset { .. } | Self::Purge { .. } | Self::History { .. } => 0,
         }
     }
 
@@ -73,7 +83,7 @@ impl LogVerb {
     pub fn topic(&self) -> &LogTopic {
         match self {
             Self::Publish { topic, .. } | Self::PublishConfirmed { topic, .. } => topic,
-            Self::Reset { topic } | Self::History { topic, .. } => topic,
+            Self::Reset { topic } | Self::Purge { topic } | Self::History { topic, .. } => topic,
         }
     }
 }
@@ -84,6 +94,8 @@ impl LogVerb {
 pub enum LogVerbAnswer {
     /// To `Publish`: where the publication is. To `Reset`: where the log begins.
     Published(Position),
+    /// To `Purge`.
+    Purged,
     /// To `PublishConfirmed`.
     Confirmed { position: Position, sockets: usize, missing: Vec<(ReplicaId, Error)> },
     /// To `History`.
@@ -94,7 +106,7 @@ impl LogVerbAnswer {
     /// The number of bytes of the publications in it.
     pub fn carried(&self) -> usize {
         match self {
-            Self::Published(_) | Self::Confirmed { .. } => 0,
+            Self::Published(_) | Self::Purged | Self::Confirmed { .. } => 0,
             Self::History(page) => page.publications.iter().map(Publication::size).sum(),
         }
     }
@@ -110,7 +122,18 @@ impl LogVerbAnswer {
     pub fn into_position(self) -> Result<Position, Error> {
         match self {
             Self::Published(position) => Ok(position),
-            Self::Confirmed { .. } | Self::History(_) => Err(Self::unexpected()),
+            Self::Purged | Self::Confirmed { .. } | Self::History(_) => Err(Self::unexpected()),
+        }
+    }
+
+    /// To `Purge`.
+    ///
+    /// # Errors
+    /// It is another answer.
+    pub fn into_purged(self) -> Result<(), Error> {
+        match self {
+            Self::Purged => Ok(()),
+            Self::Published(_) | Self::Confirmed { .. } | Self::History(_) => Err(Self::unexpected()),
         }
     }
 
@@ -121,7 +144,7 @@ impl LogVerbAnswer {
     pub fn into_report(self) -> Result<PublicationReport, Error> {
         match self {
             Self::Confirmed { position, sockets, missing } => Ok(PublicationReport { position, sockets, missing }),
-            Self::Published(_) | Self::History(_) => Err(Self::unexpected()),
+            Self::Published(_) | Self::Purged | Self::History(_) => Err(Self::unexpected()),
         }
     }
 
@@ -132,7 +155,7 @@ impl LogVerbAnswer {
     pub fn into_page(self) -> Result<HistoryPage, Error> {
         match self {
             Self::History(page) => Ok(page),
-            Self::Published(_) | Self::Confirmed { .. } => Err(Self::unexpected()),
+            Self::Published(_) | Self::Purged | Self::Confirmed { .. } => Err(Self::unexpected()),
         }
     }
 }
@@ -256,6 +279,45 @@ macro_rules! log_verbs {
         /// it may be reset or not.
         pub async fn reset_log(&self, topic: &str) -> ::std::result::Result<$crate::Position, $crate::Error> {
             self.log_verb($crate::log::verbs::LogVerb::reset(topic)?).await?.into_position()
+        }
+
+        /// Deletes the log of a topic, or of [`ROOM`](crate::ROOM): its publications and keys are gone, from memory and from the
+        /// storage, and its place among the 10,000 logs of the Group is free. The next publication to the topic has offset 1 in
+        /// another [epoch](crate::Position::epoch), which no log had before.
+        ///
+        /// Sockets stay subscribed. Replicas that have followed the log call [`Replica::on_lost`](crate::Replica::on_lost) with
+        /// [`Unrecovered::EpochUnknown`](crate::Unrecovered::EpochUnknown), within 1 s after they can be heard, and keep nothing of
+        /// it: by default the subscribers there close with 1013. Whoever resumes from an earlier position, or asks for the history
+        /// after it, is told the same reason. A history without a position is empty.
+        ///
+        /// What was published before the call is gone, and what is published after it is kept. A durable log is gone for everybody
+        /// with one write; then its records are deleted, a few with each write, and publications go on meanwhile. The answer comes
+        /// when all are. If the Group ends before, its next life goes on with the deletion, at the latest when it begins a log, or
+        /// when the topic is used or purged again.
+        ///
+        /// A topic whose log keeps nothing, or was never used, can be purged: nothing happens. It activates the Group if it is not in
+        /// memory, and answers as [`publish`](Self::publish) does.
+        ///
+        /// Not cancel safe: if the future is dropped after its first poll, the log may be purged or not. Purge it again.
+        ///
+        /// ```
+        /// # use dog::*;
+        /// # async fn example(group: &GroupContext) -> Result<(), Error> {
+        /// group.purge_log("scores/football").await?;
+        /// let page = group.history("scores/football", None, HistoryOrder::OldestFirst, 1).await?;
+        /// assert!(page.publications.is_empty());
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// # Errors
+        /// - [`Error::is_no_log`](crate::Error::is_no_log): [`Group::log`](crate::Group::log) keeps no log of the topic.
+        /// - [`Error::is_deadline`](crate::Error::is_deadline): the log may be purged or not, or not all of it is deleted yet. The
+        ///   deletion goes on.
+        /// - [`Error::is_storage`](crate::Error::is_storage): the log may be purged or not, or not all of it is deleted.
+        /// - Otherwise as [`publish`](Self::publish).
+        pub async fn purge_log(&self, topic: &str) -> ::std::result::Result<(), $crate::Error> {
+            self.log_verb($crate::log::verbs::LogVerb::purge(topic)?).await?.into_purged()
         }
 
         /// A page of what the log of a topic, or of [`ROOM`](crate::ROOM), keeps: at most `limit` publications (1 to 1000), and

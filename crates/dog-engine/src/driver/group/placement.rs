@@ -273,6 +273,10 @@ impl<G: Group, H: Host> Publishes for GroupDriver<G, H> {
     fn deadline(awake: &Awake<G>) -> Duration {
         awake.books.borrow().policy().publish_deadline
     }
+
+    fn go_on_with_purges(&self) {
+        self.this.upgrade().iter().for_each(publications::go_on_with_purges);
+    }
 }
 
 impl<G: Group, H: Host> Speaks for GroupDriver<G, H> {

@@ -121,8 +121,14 @@ impl Followed {
                 follower.fetch_failed();
                 Ok(())
             }
-            (State::Follows(follower), Ok(answer)) => follower.fetched(answer.missed, now),
-            (state @ State::Begins { .. }, Ok(MissedAnswer { since, missed })) => {
+            (State::Follows(follower), Ok(MissedAnswer { missed, is_purged, .. })) => {
+                let fetched = follower.fetched(missed, now);
+                if is_purged {
+                    follower.was_purged();
+                }
+                fetched
+            }
+            (state @ State::Begins { .. }, Ok(MissedAnswer { since, missed, is_purged })) => {
                 let lost = missed.page.as_ref().err().copied();
                 let head = &missed.head.position;
                 let position = match lost {
@@ -133,6 +139,9 @@ impl Followed {
                 };
                 let mut follower = Follower::new(&LogHead { position, bounds: missed.head.bounds }).keeping(most);
                 follower.told(head, now);
+                if is_purged {
+                    follower.was_purged();
+                }
                 if lost.is_none() {
                     // It has asked nothing yet, so nothing can be lost.
                     let _ = follower.fetched(missed, now);

@@ -113,8 +113,9 @@ pub(super) fn tend<G: Publishes>(group: &Rc<G>) {
 
 /// The log of a topic has begun again: those who follow it are told now, and again until they know it.
 pub(super) fn begin_again<G: Publishes>(group: &Rc<G>, topic: &LogTopic, epoch: LogEpoch) -> Result<Position, Error> {
-    let (now, logs) = (group.core().host().now(), group.publications().logs());
-    let position = logs.borrow_mut().begin_again(topic, epoch, now)?;
+    let (now, logs, audience) =
+        (group.core().host().now(), group.publications().logs(), Audience::of(&**group, topic)?);
+    let position = logs.borrow_mut().begin_again(topic, epoch, &audience.all(), now)?;
     tend_now(&**group);
     tend(group);
     Ok(position)
@@ -128,6 +129,7 @@ fn tend_now<G: Publishes>(group: &G) -> Option<Duration> {
         let head = ReplicaCast::LogHead(HeadDelivery { topic, position });
         group.core().host().cast_replicas(&targets(group, replicas), head);
     }
+    group.go_on_with_purges();
     group.publications().logs().borrow_mut().tend(now)
 }
 

@@ -11,9 +11,10 @@ use futures_util::future::{Either, select};
 
 use super::announcing::{Audience, Confirmed, begin_again, show};
 use super::inquiries;
-use super::log_calls::{Asked, Call, Job, Turn};
+use super::log_calls::{Asked, Begun, Call, Job, Purge, Turn};
 use super::logs::{Place, not_now};
 use super::publishes::Publishes;
+use super::purges;
 use super::restoring;
 use crate::driver::calls::deadline_passed;
 use crate::driver::group::confirmations::confirm;
@@ -118,11 +119,13 @@ async fn serve<G: Publishes>(group: &Rc<G>, topic: &LogTopic, bounds: LogBounds)
                 let _ = ended.await;
             }
             Next::Epoch(call) => write_epoch(group, topic, call).await,
+            Next::Purge(purge) => purges::step(group, purge).await,
             Next::Nothing => {}
         }
         restoring::trim(group, topic).await;
         publications.logs().borrow_mut().hold(topic, false);
-        if place() == Place::Stored && publications.commits().borrow_mut().end(topic) {
+        // A log that was purged may be gone.
+        if matches!(place(), Place::Stored | Place::Unknown) && publications.commits().borrow_mut().end(topic) {
             return;
         }
     }
@@ -139,23 +142,25 @@ enum Next {
     Turn(oneshot::Sender<Result<Turn, Error>>),
     /// Its epoch has to be stored, without a publication.
     Epoch(Call),
+    Purge(Purge),
 }
 
 /// Gives offsets to the publications that wait, about as many as one commit takes, and answers questions.
 fn take<G: Publishes>(group: &Rc<G>, topic: &LogTopic) -> Next {
     let publications = group.publications();
-    let has_begun = publications.logs().borrow_mut().stored(topic).is_none_or(|log| log.has_begun());
+    let begun = publications.logs().borrow_mut().stored(topic).map_or(Begun::Nothing, |log| Begun::of(log));
     let (mut uncommitted, mut bytes) = (Uncommitted::default(), 0);
     loop {
         let count = uncommitted.waiting.len();
-        let is_next_alone = count > 0 && publications.commits().borrow().is_next_alone(topic, has_begun);
+        let is_next_alone = count > 0 && publications.commits().borrow().is_next_alone(topic, begun);
         if is_next_alone || !COMMIT.hold(count, bytes) {
             break;
         }
         let Call { asked, until, reply } = match next_job(group, topic) {
-            Some(Job::Call(call)) if call.writes_alone(has_begun) => return Next::Epoch(call),
+            Some(Job::Call(call)) if call.writes_alone(begun) => return Next::Epoch(call),
             Some(Job::Call(call)) => call,
             Some(Job::Reserve(_, sender)) => return Next::Turn(sender),
+            Some(Job::Purge(purge)) => return Next::Purge(purge),
             None => break,
         };
         let (size, is_confirmed) = (asked.bytes(), matches!(&asked, Asked::Verb(LogVerb::PublishConfirmed { .. }, _)));
@@ -225,7 +230,7 @@ async fn commit<G: Publishes>(group: &Rc<G>, topic: &LogTopic, bounds: LogBounds
                 Either::Right((_, unfinished)) => write = unfinished,
             }
         };
-        settle(group, topic, written.is_ok());
+        publications.settle(topic, written.is_ok());
         if let Err(error) = written {
             log_limited!(host, error, "a log could not be written", group = %group.address(), "{topic} could not be written: {error}");
             let restored = restoring::restore(group, topic, bounds, &mut uncommitted.confirmed).await;
@@ -262,7 +267,7 @@ async fn write_epoch<G: Publishes>(group: &Rc<G>, topic: &LogTopic, Call { asked
             (unfinished.await, None)
         }
     };
-    settle(group, topic, written.is_ok());
+    publications.settle(topic, written.is_ok());
     let begun = match (written, new) {
         (Ok(()), Some(epoch)) => begin_again(group, topic, epoch).map(Some),
         (written, _) => written.map(|()| None),
@@ -272,16 +277,5 @@ async fn write_epoch<G: Publishes>(group: &Rc<G>, topic: &LogTopic, Call { asked
         Ok(None) => inquiries::begin(group, topic, asked, reply),
         Ok(Some(position)) => reply.send(Ok(GroupAnswer::Log(LogVerbAnswer::Published(position)))),
         Err(error) => reply.send(Err(error)),
-    }
-}
-
-/// What a log has under way is durable, or has failed.
-pub(super) fn settle<G: Publishes>(group: &Rc<G>, topic: &LogTopic, is_durable: bool) {
-    if let Some(log) = group.publications().logs().borrow_mut().stored(topic) {
-        if is_durable {
-            log.succeeded();
-        } else {
-            log.failed();
-        }
     }
 }

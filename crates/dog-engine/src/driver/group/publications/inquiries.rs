@@ -45,9 +45,10 @@ async fn answer<G: Publishes>(group: &Rc<G>, topic: &LogTopic, asked: Asked) -> 
             LogAnswer::Tail(tail) => Ok(GroupAnswer::Tail(logs.borrow_mut().tail(&call, tail)?)),
             LogAnswer::Page(_) => Err(unexpected_answer()),
         },
-        Asked::Verb(LogVerb::Publish { .. } | LogVerb::PublishConfirmed { .. } | LogVerb::Reset { .. }, _) => {
-            Err(unexpected_answer())
-        }
+        Asked::Verb(
+            LogVerb::Publish { .. } | LogVerb::PublishConfirmed { .. } | LogVerb::Reset { .. } | LogVerb::Purge { .. },
+            _,
+        ) => Err(unexpected_answer()),
     }
 }
 

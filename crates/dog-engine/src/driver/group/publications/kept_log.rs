@@ -20,6 +20,8 @@ pub(super) struct KeptLog {
     counted: usize,
     /// Who needs it in memory.
     holds: usize,
+    /// Whether a log in memory was purged, and not used since.
+    is_purged: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,7 @@ pub(super) struct Sending {
 
 impl KeptLog {
     pub(super) fn in_memory(log: TopicLog) -> Self {
-        Self { log: Kept::Memory(Box::new(log)), heads: Heads::new(0), counted: 0, holds: 0 }
+        Self { log: Kept::Memory(Box::new(log)), heads: Heads::new(0), counted: 0, holds: 0, is_purged: false }
     }
 
     /// A durable log that was read. How far the Replicas in `audience` have come is not known, if an earlier life has published
@@ -48,10 +50,10 @@ impl KeptLog {
     pub(super) fn restored(log: StoredLog, audience: &BTreeSet<ReplicaId>, now: Timestamp) -> Self {
         let head = log.window().position().offset();
         let mut heads = Heads::new(head);
-        if head > 0 {
+        if head > 0 || log.is_purged() {
             audience.iter().for_each(|replica| heads.find(*replica, now + FIND_AFTER));
         }
-        Self { log: Kept::Stored(Box::new(log)), heads, counted: 0, holds: 0 }
+        Self { log: Kept::Stored(Box::new(log)), heads, counted: 0, holds: 0, is_purged: false }
     }
 
     /// A durable log that was in doubt was read again.
@@ -113,8 +115,31 @@ impl KeptLog {
         }
     }
 
-    /// The log begins again: those who follow it are told at once. A durable one has begun again already.
-    pub(super) fn has_begun_again(&mut self, epoch: LogEpoch, now: Timestamp) -> Position {
+    /// Whether it was purged, and not used since.
+    pub(super) fn is_purged(&self) -> bool {
+        match &self.log {
+            Kept::Memory(_) => self.is_purged,
+            Kept::Stored(log) => log.is_purged(),
+        }
+    }
+
+    /// It was purged, and nobody needs to be told: it can be removed. `most_holds`: those who know that.
+    pub(super) fn is_purged_and_known(&self, most_holds: usize) -> bool {
+        self.is_purged() && self.holds <= most_holds && self.heads.next_time().is_none()
+    }
+
+    /// A log in memory is purged, or used again.
+    pub(super) fn set_purged(&mut self, is_purged: bool) {
+        self.is_purged = is_purged;
+    }
+
+    /// The log begins again: those in `audience`, who may follow it, are told at once. A durable one has begun again already.
+    pub(super) fn has_begun_again(
+        &mut self,
+        epoch: LogEpoch,
+        audience: &BTreeSet<ReplicaId>,
+        now: Timestamp,
+    ) -> Position {
         // In memory nothing is pending, so it can begin again at any time.
         if let Kept::Memory(log) = &mut self.log
             && log.begin_reset()
@@ -123,6 +148,7 @@ impl KeptLog {
         }
         let position = self.window().position();
         self.heads.restart(position.offset(), now);
+        audience.iter().for_each(|replica| self.heads.find(*replica, now));
         position
     }
 
@@ -191,7 +217,9 @@ impl KeptLog {
     pub(super) fn is_unused(&self) -> bool {
         match &self.log {
             Kept::Memory(log) => log.memory() == 0 && self.heads.is_empty(),
-            Kept::Stored(log) => self.holds == 0 && !log.is_in_doubt() && self.heads.next_time().is_none(),
+            Kept::Stored(log) => {
+                self.holds == 0 && !log.is_in_doubt() && !log.is_purged() && self.heads.next_time().is_none()
+            }
         }
     }
 }

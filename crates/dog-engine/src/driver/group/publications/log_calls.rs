@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use dog::internal::{Kind, LogTopic, LogVerb};
+use dog::internal::{Kind, LogTopic, LogVerb, LogVerbAnswer};
 use dog::{Error, Timestamp};
 use futures_channel::oneshot;
 
+use crate::driver::calls::deadline_passed;
+use crate::log::StoredLog;
 use crate::message::{GroupAnswer, MissedCall, TailCall};
 use crate::reply::Reply;
 
@@ -57,6 +59,77 @@ pub(super) enum Job {
     Call(Call),
     /// A transaction of the Group wants the log for itself.
     Reserve(LogTopic, oneshot::Sender<Result<Turn, Error>>),
+    Purge(Purge),
+}
+
+/// A purge that is under way.
+pub(super) struct Purge {
+    topic: LogTopic,
+    /// Who waits for the end, and until when. `None`: nobody does, or does any more.
+    caller: Option<(Timestamp, Reply<GroupAnswer>)>,
+    /// Whether the log is gone, and only has to be deleted.
+    has_begun: bool,
+}
+
+impl Purge {
+    pub(super) fn new(topic: LogTopic, until: Timestamp, reply: Reply<GroupAnswer>) -> Self {
+        Self { topic, caller: Some((until, reply)), has_begun: false }
+    }
+
+    /// One that an earlier life has begun, or of which only the last record is left.
+    pub(super) fn unfinished(topic: LogTopic) -> Self {
+        Self { topic, caller: None, has_begun: true }
+    }
+
+    pub(super) fn topic(&self) -> &LogTopic {
+        &self.topic
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// The log is gone, and has to be deleted.
+    pub(super) fn begin(&mut self) {
+        self.has_begun = true;
+    }
+
+    /// Until when the caller waits.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        self.caller.as_ref().map(|(until, _)| *until)
+    }
+
+    /// The caller waits no longer than it said.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        if let Some((_, reply)) = self.caller.take_if(|(until, _)| *until <= now) {
+            reply.send(Err(deadline_passed()));
+        }
+    }
+
+    pub(super) fn end(self, ended: Result<(), Error>) {
+        if let Some((_, reply)) = self.caller {
+            reply.send(ended.map(|()| GroupAnswer::Log(LogVerbAnswer::Purged)));
+        }
+    }
+}
+
+/// What is stored of the epoch of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    Nothing,
+    /// It is removed soon, unless it is told to somebody.
+    Purged,
+    Stored,
+}
+
+impl Begun {
+    pub(super) fn of(log: &StoredLog) -> Self {
+        match log.has_begun() {
+            true => Self::Stored,
+            false if log.is_purged() => Self::Purged,
+            false => Self::Nothing,
+        }
+    }
 }
 
 /// A call about a durable log.
@@ -69,8 +142,14 @@ pub(super) struct Call {
 
 impl Call {
     /// Whether it writes something that is no publication: a reset, or a question to a log whose epoch is not stored yet.
-    pub(super) fn writes_alone(&self, has_begun: bool) -> bool {
-        matches!(self.asked, Asked::Verb(LogVerb::Reset { .. }, _)) || (!has_begun && self.asked.is_question())
+    pub(super) fn writes_alone(&self, begun: Begun) -> bool {
+        matches!(self.asked, Asked::Verb(LogVerb::Reset { .. }, _))
+            || match begun {
+                Begun::Nothing => self.asked.is_question(),
+                // Replicas ask because they were told of the purge.
+                Begun::Purged => self.asked.is_question() && !matches!(self.asked, Asked::Missed(_)),
+                Begun::Stored => false,
+            }
     }
 }
 
@@ -97,21 +176,22 @@ impl Job {
         match self {
             Self::Call(call) => call.asked.topic(),
             Self::Reserve(topic, _) => topic,
+            Self::Purge(purge) => purge.topic(),
         }
     }
 
     /// Whether it is done alone, and not with the publications before it.
-    fn is_alone(&self, has_begun: bool) -> bool {
+    fn is_alone(&self, begun: Begun) -> bool {
         match self {
-            Self::Call(call) => call.writes_alone(has_begun),
-            Self::Reserve(..) => true,
+            Self::Call(call) => call.writes_alone(begun),
+            Self::Reserve(..) | Self::Purge(_) => true,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Self::Call(call) => call.asked.bytes(),
-            Self::Reserve(..) => 0,
+            Self::Reserve(..) | Self::Purge(_) => 0,
         }
     }
 
@@ -120,6 +200,7 @@ impl Job {
             Self::Call(call) => call.reply.send(Err(error)),
             // Who has asked may have gone.
             Self::Reserve(_, turn) => drop(turn.send(Err(error))),
+            Self::Purge(purge) => purge.end(Err(error)),
         }
     }
 }
@@ -139,6 +220,11 @@ impl Load {
             (self.count, self.bytes) = (self.count + 1, bytes);
         }
         admits
+    }
+
+    /// What was admitted before.
+    fn begins(&mut self, bytes: usize) {
+        (self.count, self.bytes) = (self.count + 1, self.bytes + bytes);
     }
 
     fn ends(&mut self, bytes: usize) {
@@ -198,16 +284,27 @@ impl CommitQueue {
         is_new
     }
 
+    /// Queues what has had its turn, and has more to do, after all that waits for its topic.
+    pub(super) fn push_again(&mut self, job: Job) {
+        self.load.begins(job.bytes());
+        self.waiting.entry(job.topic().clone()).or_default().push_back(job);
+    }
+
+    /// Whether a task serves this topic.
+    pub(super) fn is_served(&self, topic: &LogTopic) -> bool {
+        self.waiting.contains_key(topic)
+    }
+
     pub(super) fn pop(&mut self, topic: &LogTopic) -> Option<Job> {
         let job = self.waiting.get_mut(topic)?.pop_front()?;
         self.load.ends(job.bytes());
         Some(job)
     }
 
-    /// Whether what comes next for a topic is done alone: a reset, the turn of a transaction, or the first question to a log whose
-    /// epoch is not stored.
-    pub(super) fn is_next_alone(&self, topic: &LogTopic, has_begun: bool) -> bool {
-        self.waiting.get(topic).and_then(VecDeque::front).is_some_and(|job| job.is_alone(has_begun))
+    /// Whether what comes next for a topic is done alone: a reset, a purge, the turn of a transaction, or the first question to
+    /// a log whose epoch is not stored.
+    pub(super) fn is_next_alone(&self, topic: &LogTopic, begun: Begun) -> bool {
+        self.waiting.get(topic).and_then(VecDeque::front).is_some_and(|job| job.is_alone(begun))
     }
 
     /// Whether nothing waits for a topic: then nobody serves it any more.

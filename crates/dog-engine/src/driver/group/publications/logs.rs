@@ -7,7 +7,7 @@ use dog::internal::{HistoryPage, Kind, LogBounds, LogEpoch, LogTopic, Position, 
 use dog::{Error, ReplicaId, Timestamp};
 
 use super::kept_log::{KeptLog, Sending};
-use crate::log::{Appended, LogHead, Missed, NewPublication, Page, StoredLog, Tail, TopicLog, Window};
+use crate::log::{Appended, LogEntries, LogHead, Missed, NewPublication, Page, StoredLog, Tail, TopicLog, Window};
 use crate::message::{MissedAnswer, MissedCall, TailAnswer, TailCall};
 
 /// The most logs of one Group in memory.
@@ -98,13 +98,69 @@ impl Logs {
             self.all.retain(|_, log| !log.is_unused());
             self.count_all();
         }
-        if self.all.len() >= MOST_LOGS {
-            let text = format!("the Group has {MOST_LOGS} logs: no other topic can be published to now");
-            return Err(Error::new(Kind::TooMany, text));
+        if self.has_most() {
+            return Err(too_many_logs());
         }
         self.bytes += log.count().1;
         self.all.insert(topic.clone(), log);
         Ok(())
+    }
+
+    /// Whether the Group can have no other log. Those that were purged do not count, unless there are as many of them.
+    fn has_most(&self) -> bool {
+        let used = || self.all.values().filter(|log| !log.is_purged()).count();
+        self.all.len() >= MOST_LOGS && (self.all.len() >= 2 * MOST_LOGS || used() >= MOST_LOGS)
+    }
+
+    /// A log in memory is purged, and has begun again before.
+    pub(super) fn purge(&mut self, topic: &LogTopic) {
+        self.change(topic, |log| log.set_purged(true));
+        self.purged_and_known();
+    }
+
+    /// A log in memory is used.
+    ///
+    /// # Errors
+    /// It was purged, and the Group has too many others meanwhile.
+    pub(super) fn use_again(&mut self, topic: &LogTopic) -> Result<(), Error> {
+        if self.all.get(topic).is_some_and(KeptLog::is_purged) {
+            if self.has_most() {
+                return Err(too_many_logs());
+            }
+            self.change(topic, |log| log.set_purged(false));
+        }
+        Ok(())
+    }
+
+    /// Removes the logs in memory that were purged and of which all Replicas know it. Returns the durable ones, which have to be
+    /// removed from the storage first.
+    pub(super) fn purged_and_known(&mut self) -> Vec<(LogTopic, LogBounds)> {
+        let mut stored = Vec::new();
+        let mut freed = 0;
+        self.all.retain(|topic, log| {
+            let is_gone = log.is_purged_and_known(0);
+            if is_gone && log.stored().is_some() {
+                stored.push((topic.clone(), log.window().bounds()));
+                return true;
+            }
+            freed += if is_gone { log.count().0 } else { 0 };
+            !is_gone
+        });
+        self.bytes -= freed;
+        stored
+    }
+
+    /// What removes a durable log that was purged from the storage, if all Replicas know it, and nobody but the caller needs it.
+    pub(super) fn begin_removal(&mut self, topic: &LogTopic) -> Option<LogEntries> {
+        let log = self.all.get_mut(topic).filter(|log| log.is_purged_and_known(1))?;
+        log.stored()?.begin_removal()
+    }
+
+    /// A durable log was removed from the storage.
+    pub(super) fn remove(&mut self, topic: &LogTopic) {
+        if let Some(mut log) = self.all.remove(topic) {
+            self.bytes -= log.count().0;
+        }
     }
 
     /// Changes a log, and counts its bytes again.
@@ -170,9 +226,15 @@ impl Logs {
         published.ok_or_else(no_log)?
     }
 
-    /// A log begins again. Returns where.
-    pub(super) fn begin_again(&mut self, topic: &LogTopic, epoch: LogEpoch, now: Timestamp) -> Result<Position, Error> {
-        self.change(topic, |log| log.has_begun_again(epoch, now)).ok_or_else(no_log)
+    /// A log begins again. `audience` are the Replicas that may follow it. Returns where.
+    pub(super) fn begin_again(
+        &mut self,
+        topic: &LogTopic,
+        epoch: LogEpoch,
+        audience: &BTreeSet<ReplicaId>,
+        now: Timestamp,
+    ) -> Result<Position, Error> {
+        self.change(topic, |log| log.has_begun_again(epoch, audience, now)).ok_or_else(no_log)
     }
 
     /// Numbers a publication for a durable log that is in use. It is shown after a commit.
@@ -252,7 +314,8 @@ impl Logs {
         since: Position,
         page: Result<Page, Unrecovered>,
     ) -> Result<MissedAnswer, Error> {
-        Ok(MissedAnswer { since, missed: Missed { head: self.window(topic)?.head(), page } })
+        let log = self.all.get(topic).ok_or_else(no_log)?;
+        Ok(MissedAnswer { since, missed: Missed { head: log.window().head(), page }, is_purged: log.is_purged() })
     }
 
     /// The answer to a Replica that follows the log from now on: its newest publications.
@@ -303,8 +366,9 @@ impl Logs {
             let (before, after) = log.count();
             self.bytes = self.bytes - before + after;
             let repeats = log.heads().next_time().map(|at| at.since(now).min(WAKES_WITHIN));
+            let removes = log.is_purged().then_some(WAKES_WITHIN);
             let expires = log.next_expiry().map(|at| at.since(now).max(EXPIRES_AFTER));
-            next = repeats.into_iter().chain(expires).chain(next).min();
+            next = repeats.into_iter().chain(removes).chain(expires).chain(next).min();
         }
         next
     }
@@ -312,6 +376,11 @@ impl Logs {
 
 pub(super) fn no_log() -> Error {
     Error::new(Kind::NoLog, "the topic has no log: Group::log says which topics have one")
+}
+
+fn too_many_logs() -> Error {
+    let text = format!("the Group has {MOST_LOGS} logs: purge some that are not used any more");
+    Error::new(Kind::TooMany, text)
 }
 
 fn too_many_bytes() -> Error {
@@ -324,90 +393,4 @@ pub(super) fn not_now() -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::AnswerBounds;
-
-    fn at(millis: u64) -> Timestamp {
-        Timestamp::from_millis(millis)
-    }
-
-    fn replica(name: &str) -> ReplicaId {
-        ReplicaId::from_name("room", name)
-    }
-
-    fn begin(logs: &mut Logs, name: &str) -> Result<LogTopic, Error> {
-        let topic = LogTopic::new(name)?;
-        logs.begin(&topic, LogBounds::default(), LogEpoch::new("e")?)?;
-        Ok(topic)
-    }
-
-    fn publish(logs: &mut Logs, topic: &LogTopic, bytes: usize, now: Timestamp) -> Result<u64, Error> {
-        let audience = || BTreeSet::from([replica("a")]);
-        let published = logs.publish(topic, NewPublication::new(vec![7; bytes]), audience, now)?;
-        Ok(published.position.offset())
-    }
-
-    #[test]
-    fn the_group_sleeps_until_a_head_has_to_be_repeated_and_then_until_something_is_too_old() {
-        let mut logs = Logs::default();
-        let topic = begin(&mut logs, "").unwrap();
-        assert_eq!(logs.tend(at(0)), None);
-        assert_eq!(publish(&mut logs, &topic, 1, at(0)).unwrap(), 1);
-        assert_eq!(logs.tend(at(0)), Some(WAKES_WITHIN));
-        let both = |_: &LogTopic| BTreeSet::from([replica("a")]);
-        let position = Position::new(LogEpoch::new("e").unwrap(), 1);
-        assert_eq!(logs.due(at(250), both), [(topic.clone(), position.clone(), vec![replica("a")])]);
-        logs.acknowledge(replica("a"), &topic, &position, at(251));
-        assert_eq!(logs.tend(at(1000)), Some(Duration::from_secs(299)));
-        assert_eq!((logs.tend(at(300_000)), logs.bytes), (None, 0));
-        assert_eq!(publish(&mut logs, &topic, 1, at(300_000)).unwrap(), 2, "the log goes on");
-    }
-
-    #[test]
-    fn one_that_is_no_member_any_more_is_not_reminded() {
-        let mut logs = Logs::default();
-        let topic = begin(&mut logs, "t").unwrap();
-        publish(&mut logs, &topic, 1, at(0)).unwrap();
-        assert!(logs.due(at(250), |_| BTreeSet::new()).is_empty());
-        assert_eq!(logs.tend(at(300_000)), None);
-    }
-
-    #[test]
-    fn a_life_that_begins_goes_on_where_the_one_before_it_was() {
-        let mut logs = Logs::default();
-        let topic = begin(&mut logs, "").unwrap();
-        let position = |offset| Position::new(LogEpoch::new("e").unwrap(), offset);
-        for now in [0, 1, 2] {
-            publish(&mut logs, &topic, 1, at(now)).unwrap();
-        }
-        logs.acknowledge(replica("a"), &topic, &position(1), at(3));
-        let since = |name, begins| {
-            let call = MissedCall {
-                replica: replica(name),
-                topic: topic.clone(),
-                since: position(2),
-                begins,
-                most: AnswerBounds::RECOVERY,
-            };
-            logs.missed_since(&call).unwrap().offset()
-        };
-        assert_eq!([since("a", true), since("a", false), since("b", true)], [1, 2, 2]);
-    }
-
-    #[test]
-    fn a_group_has_10_000_logs_and_64_mib_in_them() {
-        let mut logs = Logs::default();
-        let first = begin(&mut logs, "0").unwrap();
-        let topics: Vec<_> = (1..MOST_LOGS).map(|number| begin(&mut logs, &number.to_string()).unwrap()).collect();
-        // Each log keeps four of them.
-        let attempts = topics[..70].iter().flat_map(|topic| [topic; 4]);
-        let published = attempts.filter(|topic| publish(&mut logs, topic, 255 * 1024, at(0)).is_ok()).count();
-        assert!(published == 256 && logs.bytes <= MOST_BYTES, "{published}, {} bytes", logs.bytes);
-        assert!(publish(&mut logs, &first, 255 * 1024, at(1)).unwrap_err().is_too_many());
-        // Those that keep nothing make room for others.
-        assert!(begin(&mut logs, "more").is_ok() && logs.place(&first) == Place::Unknown);
-        logs.tend(at(300_000));
-        assert_eq!(logs.bytes, 0);
-    }
-}
+mod tests;

@@ -3,7 +3,8 @@
 //! - this file: what is asked of a Group; `publishes`: what a Group has for it; `log_calls`: calls that wait
 //! - `logs`, `kept_log`: the logs in memory, and who follows them; `announcing`: to whom publications are sent
 //! - of durable logs: `finding` says which they are, `commits` writes, `outbox` has the Group's transactions write,
-//!   `restoring` reads a log that is used first, `inquiries` reads what is asked for
+//!   `restoring` reads a log that is used first, `inquiries` reads what is asked for, `purges` deletes,
+//!   `unfinished` goes on with it
 
 mod announcing;
 mod commits;
@@ -14,7 +15,9 @@ mod log_calls;
 mod logs;
 mod outbox;
 mod publishes;
+mod purges;
 mod restoring;
+mod unfinished;
 
 use std::rc::Rc;
 
@@ -32,14 +35,15 @@ use crate::message::GroupAnswer;
 use crate::repeats::log_limited;
 use crate::reply::Reply;
 use announcing::{Audience, Confirmed, begin_again, send};
-use finding::begin_log;
-use log_calls::{Call, Job, Pending};
-use logs::Published;
+use finding::{begin_log, find_log};
+use log_calls::{Call, Job, Pending, Purge};
+use logs::{Place, Published};
 use restoring::{load_names, new_epoch};
 
 pub(super) use log_calls::Asked;
 pub(super) use outbox::GroupOutbox;
 pub(super) use publishes::{Publications, Publishes};
+pub(super) use unfinished::go_on as go_on_with_purges;
 
 /// Answers a call about a log when the Group is in memory, after those that came before it.
 pub(super) fn call<G: Publishes>(
@@ -102,6 +106,7 @@ pub(super) fn remind<G: Publishes>(group: &Rc<G>, value: Rc<G::Value>) {
             log_limited!(host, warn, "nobody is reminded of logs", %group, "the names of logs cannot be read: {error}");
         }
         let names: Vec<_> = this.publications().names().borrow().names().map(str::to_owned).collect();
+        go_on_with_purges(&this);
         for topic in names.iter().filter_map(|name| LogTopic::new(name).ok()) {
             if Audience::of(&*this, &topic).is_ok_and(|audience| !audience.all().is_empty())
                 && let Ok(Some(bounds)) = begin_log(&*this, &value, &topic)
@@ -123,14 +128,25 @@ fn answer<G: Publishes>(group: &Rc<G>, value: &Rc<G::Value>, asked: Asked, reply
     if until < now {
         return reply.send(Err(deadline_passed()));
     }
-    match begin_log(&**group, value, asked.topic()) {
+    // A log that is not there needs none to be purged.
+    let begun = match &asked {
+        Asked::Verb(LogVerb::Purge { topic }, _) => find_log(&**group, value, topic),
+        asked => begin_log(&**group, value, asked.topic()),
+    };
+    match begun {
         Err(error) => reply.send(Err(error)),
         Ok(None) => match answer_from_memory(group, asked) {
             Ok(Outcome::Answer(answer)) => reply.send(Ok(answer)),
             Ok(Outcome::Confirming(position, confirming)) => confirm(group, position, confirming, reply),
             Err(error) => reply.send(Err(error)),
         },
-        Ok(Some(bounds)) => commits::begin(group, bounds, Job::Call(Call { asked, until, reply })),
+        Ok(Some(bounds)) => {
+            let job = match asked {
+                Asked::Verb(LogVerb::Purge { topic }, _) => Job::Purge(Purge::new(topic, until, reply)),
+                asked => Job::Call(Call { asked, until, reply }),
+            };
+            commits::begin(group, bounds, job);
+        }
     }
 }
 
@@ -144,6 +160,9 @@ enum Outcome {
 fn answer_from_memory<G: Publishes>(group: &Rc<G>, asked: Asked) -> Result<Outcome, Error> {
     let (publications, now) = (group.publications(), group.core().host().now());
     let logs = publications.logs();
+    if !matches!(asked, Asked::Missed(_) | Asked::Verb(LogVerb::Purge { .. }, _)) {
+        logs.borrow_mut().use_again(asked.topic())?;
+    }
     let answer = match asked {
         Asked::Verb(LogVerb::Publish { topic, publication }, _) => {
             let (position, _) = publish(group, &topic, publication, None)?;
@@ -156,6 +175,14 @@ fn answer_from_memory<G: Publishes>(group: &Rc<G>, asked: Asked) -> Result<Outco
         }
         Asked::Verb(LogVerb::Reset { topic }, _) => {
             GroupAnswer::Log(LogVerbAnswer::Published(begin_again(group, &topic, new_epoch(&**group.core().host()))?))
+        }
+        Asked::Verb(LogVerb::Purge { topic }, _) => {
+            let is_here = logs.borrow_mut().place(&topic) == Place::Memory;
+            if is_here {
+                begin_again(group, &topic, new_epoch(&**group.core().host()))?;
+                logs.borrow_mut().purge(&topic);
+            }
+            GroupAnswer::Log(LogVerbAnswer::Purged)
         }
         Asked::Verb(LogVerb::History { topic, since, order, limit }, _) => {
             let most = AnswerBounds { publications: limit, ..AnswerBounds::RECOVERY };

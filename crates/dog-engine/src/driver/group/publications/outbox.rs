@@ -7,7 +7,7 @@ use dog::Error;
 use dog::internal::{Kind, LocalFuture, LogReservation, LogTopic, NewPublication};
 
 use super::announcing::{Confirmed, show};
-use super::commits::{append, reserve, settle};
+use super::commits::{append, reserve};
 use super::finding::begin_log;
 use super::log_calls::Turn;
 use super::publishes::Publishes;
@@ -83,7 +83,7 @@ impl<G: Publishes> LogReservation for Reservation<G> {
 
     fn settled(self: Box<Self>, is_durable: bool) {
         for topic in &self.begun {
-            settle(&self.group, topic, is_durable);
+            self.group.publications().settle(topic, is_durable);
             show(&self.group, topic, &mut Confirmed::new());
         }
     }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use dog::internal::Logs as Feature;
+use dog::internal::{LogTopic, Logs as Feature};
 use dog::{Log, ReplicaId, Timestamp};
 
 use super::log_calls::{CommitQueue, Waking};
@@ -70,6 +70,17 @@ impl Publications {
         &self.sleep
     }
 
+    /// What a durable log has under way is stored, or has failed.
+    pub(super) fn settle(&self, topic: &LogTopic, is_durable: bool) {
+        if let Some(log) = self.logs.borrow_mut().stored(topic) {
+            if is_durable {
+                log.succeeded();
+            } else {
+                log.failed();
+            }
+        }
+    }
+
     /// Whether the Group has to stay in memory: it keeps publications or keys, or does not know that all Replicas have them.
     pub(in crate::driver::group) fn are_kept(&self, now: Timestamp) -> bool {
         let waits = || !self.waking.borrow().is_empty() || !self.commits.borrow().is_empty();
@@ -108,4 +119,6 @@ pub(in crate::driver::group) trait Publishes: Speaks {
     fn log(value: &Self::Value, topic: &str) -> Log;
     /// How long a publication may wait.
     fn deadline(value: &Self::Value) -> Duration;
+    /// Goes on with purges, as far as that is possible now: [`go_on`](super::unfinished::go_on).
+    fn go_on_with_purges(&self);
 }

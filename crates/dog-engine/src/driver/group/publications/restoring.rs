@@ -10,7 +10,7 @@ use dog::internal::{LogBounds, LogEpoch, LogTopic};
 use super::announcing::{Audience, Confirmed, show, tend};
 use super::publishes::Publishes;
 use crate::host::{Host, HostObserver, ObjectStorage, Scheduler, Space};
-use crate::log::{AnswerBounds, LogRead, Restore, StoredLog};
+use crate::log::{AnswerBounds, LogRead, LogTopics, Restore, StoredLog};
 use crate::repeats::log_limited;
 
 /// Reads records of the Group.
@@ -41,15 +41,30 @@ pub(super) async fn restore<G: Publishes>(
     while let Some(next) = restore.next_read(host.now()) {
         restore.read(&read(group, next).await?)?;
     }
-    let log = restore.finish()?;
+    let mut log = restore.finish()?;
     if log.window().next() == 1 {
         load_names(group).await?;
+        note_purged(group, topic, &mut log).await?;
     }
     let audience = Audience::of(&**group, topic)?.all();
     publications.logs().borrow_mut().restored(topic, log, &audience, host.now())?;
     show(group, topic, confirmed);
     // Replicas that may follow the log are told where it ends.
     tend(group);
+    Ok(())
+}
+
+/// Finds out whether an empty log was purged.
+async fn note_purged<G: Publishes>(group: &Rc<G>, topic: &LogTopic, log: &mut StoredLog) -> Result<(), Error> {
+    let names = group.publications().names();
+    if !log.has_records() {
+        names.borrow_mut().end(topic.name());
+        return Ok(());
+    }
+    let found = read(group, LogTopics::read_one(topic.name())).await?;
+    if names.borrow_mut().purged(topic.name(), &found)? {
+        log.was_purged();
+    }
     Ok(())
 }
 
@@ -70,13 +85,16 @@ pub(super) async fn load_names<G: Publishes>(group: &Rc<G>) -> Result<(), Error>
 
 /// Finds out which old records later commits can delete.
 pub(super) async fn trim<G: Publishes>(group: &Rc<G>, topic: &LogTopic) {
-    let (host, logs) = (group.core().host(), group.publications().logs());
-    let next = logs.borrow_mut().stored(topic).and_then(StoredLog::trim_read);
-    let Some(next) = next else { return };
-    let found = read(group, next).await;
-    let noted = found.and_then(|found| logs.borrow_mut().stored(topic).map_or(Ok(()), |log| log.trim_found(&found)));
-    if let Err(error) = noted {
-        let group = group.address();
+    if let Err(error) = read_for_trim(group, topic).await {
+        let (host, group) = (group.core().host(), group.address());
         log_limited!(host, warn, "a log is not shortened", %group, "{topic} cannot be shortened: {error}");
     }
+}
+
+pub(super) async fn read_for_trim<G: Publishes>(group: &Rc<G>, topic: &LogTopic) -> Result<(), Error> {
+    let logs = group.publications().logs();
+    let next = logs.borrow_mut().stored(topic).and_then(StoredLog::trim_read);
+    let Some(next) = next else { return Ok(()) };
+    let found = read(group, next).await?;
+    logs.borrow_mut().stored(topic).map_or(Ok(()), |log| log.trim_found(&found))
 }
