@@ -41,7 +41,7 @@ impl Room {
         while let Some(question) = room.follower.begin_fetch() {
             room.follower.fetched(room.group.answer(&question));
         }
-        assert_eq!(room.follower.roster().counts().clients, members);
+        assert_eq!(room.follower.rosters().counts(None).clients, members);
         room
     }
 

@@ -23,7 +23,7 @@ use crate::message::{GroupCall, GroupCast, ReplicaCall, ReplicaCast};
 
 /// The first byte of every message. It changes whenever the format of a message does: during a rolling deploy objects of
 /// both versions send messages to each other, and must not misinterpret them.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// A message to a Group.
 #[derive(Clone, Debug, Serialize, Deserialize)]

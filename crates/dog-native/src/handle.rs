@@ -344,9 +344,19 @@ impl<G: Group> RemoteGroup<G> {
     /// # Errors
     /// As `presence` of [`dog::GroupHandle`]. Also [`Error::is_unreachable`] if the server does not run, or has too much to do.
     pub fn presence(&self, after: Option<&PresenceCursor>, limit: usize) -> SendFuture<PresencePage> {
-        let after = after.cloned();
-        let verb = move |feature| GroupVerb::presence(after.as_ref(), limit, feature);
-        self.read_presence(verb, VerbAnswer::into_presence)
+        let verb = |feature| GroupVerb::presence(None, after, limit, feature);
+        self.read_presence(Presences::get().map(verb).ok_or_else(no_presence), VerbAnswer::into_presence)
+    }
+
+    /// A page of those who are in a topic, as `presence_of` of [`dog::GroupHandle`] (features `presence` and `topics` of `dog`).
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// As `presence_of` of [`dog::GroupHandle`]. Also [`Error::is_unreachable`] if the server does not run, or has too much to do.
+    pub fn presence_of(&self, topic: &str, after: Option<&PresenceCursor>, limit: usize) -> SendFuture<PresencePage> {
+        let verb =
+            |topic| Ok(GroupVerb::presence(Some(topic), after, limit, Presences::get().ok_or_else(no_presence)?));
+        self.read_presence(Topic::new(topic).and_then(verb), VerbAnswer::into_presence)
     }
 
     /// How many clients and connections are in the Group, as `presence_counts` of [`dog::GroupHandle`] (feature `presence` of
@@ -355,17 +365,31 @@ impl<G: Group> RemoteGroup<G> {
     /// # Errors
     /// As [`presence`](Self::presence).
     pub fn presence_counts(&self) -> SendFuture<PresenceCounts> {
-        self.read_presence(GroupVerb::PresenceCounts, VerbAnswer::into_presence_counts)
+        let verb = |feature| GroupVerb::PresenceCounts { feature, topic: None };
+        self.read_presence(Presences::get().map(verb).ok_or_else(no_presence), VerbAnswer::into_presence_counts)
+    }
+
+    /// How many clients and connections are in a topic, as `presence_counts_of` of [`dog::GroupHandle`] (features `presence` and `topics`
+    /// of `dog`). Cancel safe.
+    ///
+    /// # Errors
+    /// As [`presence_of`](Self::presence_of).
+    pub fn presence_counts_of(&self, topic: &str) -> SendFuture<PresenceCounts> {
+        let verb = |topic| {
+            let feature = Presences::get().ok_or_else(no_presence)?;
+            Ok(GroupVerb::PresenceCounts { feature, topic: Some(topic) })
+        };
+        self.read_presence(Topic::new(topic).and_then(verb), VerbAnswer::into_presence_counts)
     }
 
     fn read_presence<T: Send + 'static>(
         &self,
-        verb: impl FnOnce(Presences) -> GroupVerb,
+        verb: Result<GroupVerb, Error>,
         read: fn(VerbAnswer) -> Result<T, Error>,
     ) -> SendFuture<T> {
-        let (remote, id, verb) = (self.remote.clone(), self.id, Presences::get().map(verb));
+        let (remote, id) = (self.remote.clone(), self.id);
         Box::pin(async move {
-            let verb = verb.ok_or_else(|| Error::new(Kind::NoPresence, "the feature `presence` of dog is off"))?;
+            let verb = verb?;
             remote.ask(id, 0, async move |port| read(port.verb(G::NAME, id, verb).await?)).await
         })
     }
@@ -395,6 +419,10 @@ impl<G: Group> RemoteGroup<G> {
         let job = async move |port| what(Dog::<AnyApp>::new(port).group_by_id(id)).await;
         Box::pin(remote.ask(id, carried, job))
     }
+}
+
+fn no_presence() -> Error {
+    Error::new(Kind::NoPresence, "the feature `presence` of dog is off")
 }
 
 impl<G> RemoteGroup<G> {

@@ -40,6 +40,10 @@ impl Group for Sum {
         Policy { call_deadline: Duration::from_millis(100), presence: Some(Presence::default()), ..Policy::default() }
     }
 
+    fn has_presence(topic: &str) -> bool {
+        topic == "ann"
+    }
+
     fn log(&self, topic: &str) -> Log {
         if topic == ROOM { Log::memory() } else { Log::none() }
     }
@@ -179,6 +183,13 @@ async fn those_who_are_there_are_listed_without_a_seat() {
     let page = group.presence(None, 10).await.expect("an answer");
     let there: Vec<_> = page.clients.iter().map(|each| (each.client.as_str(), each.connections.len())).collect();
     assert_eq!((there, page.next), (vec![("ann", 1)], None));
+    let counted = async { while group.presence_counts_of("ann").await.expect("an answer").clients < 1 {} };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.expect("the topic has a presence");
+    let page = group.presence_of("ann", None, 10).await.expect("an answer");
+    let there: Vec<_> = page.clients.iter().map(|each| (each.client.as_str(), each.connections.len())).collect();
+    assert_eq!((there, page.next), (vec![("ann", 1)], None));
+    assert!(group.presence_counts_of("other").await.expect_err("it has none").is_no_presence());
+    assert!(group.presence_of("", None, 10).await.expect_err("it is no topic").is_invalid_topic());
     drop(client);
     running.shutdown().await;
 }

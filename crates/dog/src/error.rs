@@ -209,7 +209,8 @@ impl Error {
         self.kind == Kind::NoLog
     }
 
-    /// The Group has no presence: [`Policy::presence`](crate::Policy::presence) says whether it has one.
+    /// The Group, or the topic, has no presence: [`Policy::presence`](crate::Policy::presence) and
+    /// [`Group::has_presence`](crate::Group::has_presence) say whether it has one.
     pub fn is_no_presence(&self) -> bool {
         self.kind == Kind::NoPresence
     }

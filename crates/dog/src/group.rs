@@ -236,12 +236,18 @@ pub trait Group: Sized + 'static {
         Log::none()
     }
 
+    #[doc = include_str!("group/has_presence.md")]
+    fn has_presence(topic: &str) -> bool {
+        let _ = topic;
+        false
+    }
+
     /// A client has come into the Group: it has its first open socket, anywhere. Called only if the Group has a
     /// [presence](crate::Policy::presence), by its tick after the socket has opened (100 ms by default). By default nothing happens.
     ///
     /// - It alternates with [`on_leave`](Self::on_leave) for each client, beginning with `on_arrive`, between two calls of
     ///   [`on_presence_reset`](Self::on_presence_reset).
-    /// - These three functions run one at a time, in the order of the changes. One that takes longer than
+    /// - These functions, and those for topics, run one at a time, in the order of the changes. One that takes longer than
     ///   [`Policy::call_deadline`](crate::Policy::call_deadline) is dropped at its current `.await` and logged. They may begin after
     ///   the Replicas were told.
     /// - They are not durable: a life of the Group that ends takes with it those that have not run. If 10,000 wait, they are dropped,
@@ -294,8 +300,28 @@ pub trait Group: Sized + 'static {
         async { Ok(()) }
     }
 
-    /// What was told with [`on_arrive`](Self::on_arrive) and [`on_leave`](Self::on_leave) does not count any more: a presence
-    /// begins. Read `presence()` to learn who is there. It is called in the first life of the Group, and in one
+    /// A client has come into a topic that [has a presence](Self::has_presence): its first socket, anywhere, has subscribed to it. The rest is
+    /// as for [`on_arrive`](Self::on_arrive).
+    ///
+    /// # Errors
+    /// Any. The cause is logged.
+    fn on_topic_arrive(&self, cx: &GroupContext, topic: &str, client: &ClientId) -> impl Future<Output = Result> {
+        let _ = (cx, topic, client);
+        async { Ok(()) }
+    }
+
+    /// A client has left a topic that [has a presence](Self::has_presence): none of its sockets is subscribed to it, and the grace time is
+    /// over. The rest is as for [`on_leave`](Self::on_leave).
+    ///
+    /// # Errors
+    /// Any. The cause is logged.
+    fn on_topic_leave(&self, cx: &GroupContext, topic: &str, client: &ClientId) -> impl Future<Output = Result> {
+        let _ = (cx, topic, client);
+        async { Ok(()) }
+    }
+
+    /// What was told with [`on_arrive`](Self::on_arrive) and [`on_leave`](Self::on_leave), and of topics, does not count any more: a
+    /// presence begins. Read `presence()` to learn who is there. It is called in the first life of the Group, and in one
     /// that finds no Replica that [knows](crate::Replica::FOLLOWS_PRESENCE) what the life before has told. By default nothing happens.
     ///
     /// # Errors

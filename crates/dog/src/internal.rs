@@ -28,8 +28,9 @@ pub use crate::port::{
 };
 pub use crate::position::{LogEpoch, Position, Recovered};
 pub use crate::presence::{
-    ConnectionId, MAX_PRESENCE_PAGE, MAX_PRESENCE_VALUE, Presence, PresenceChange, PresenceCounts, PresenceCursor,
-    PresenceNews, PresencePage, PresenceVersion, PresentClient, PresentConnection,
+    ConnectionId, MAX_PRESENCE_PAGE, MAX_PRESENCE_TOPICS, MAX_PRESENCE_TOPICS_OF_SOCKET, MAX_PRESENCE_VALUE, Presence,
+    PresenceChange, PresenceCounts, PresenceCursor, PresenceNews, PresencePage, PresenceVersion, PresentClient,
+    PresentConnection, TopicChange,
 };
 pub use crate::replies::GossipAnswers;
 pub use crate::request::{Identity, PeerAddress};

@@ -1,8 +1,9 @@
-//! Who is in a Group: connections, clients, and how that changes: [`PresenceChange`].
-//! `policy`: [`Presence`], the times of a Group's presence; `page`: who is there, in pages; `verbs`: how it is read.
+//! Who is in a Group, and in its topics: connections, clients, and how that changes: [`PresenceChange`]. `topics`: what is particular to
+//! topics; `policy`: [`Presence`], the times of a Group's presence; `page`: who is there, in pages; `verbs`: how it is read.
 
 mod page;
 mod policy;
+mod topics;
 pub(crate) mod verbs;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::numbers::Epoch;
 
 pub use page::{MAX_PRESENCE_PAGE, PresenceCursor, PresencePage, PresentClient, PresentConnection};
 pub use policy::Presence;
+pub use topics::{MAX_PRESENCE_TOPICS, MAX_PRESENCE_TOPICS_OF_SOCKET, TopicChange};
 
 /// What belongs to the API.
 pub(crate) mod api {
@@ -27,6 +29,8 @@ pub(crate) mod api {
         ConnectionId, MAX_PRESENCE_PAGE, MAX_PRESENCE_VALUE, Presence, PresenceChange, PresenceCounts, PresenceCursor,
         PresencePage, PresenceVersion, PresentClient, PresentConnection,
     };
+    #[cfg(all(feature = "presence", feature = "topics"))]
+    pub use super::{MAX_PRESENCE_TOPICS, MAX_PRESENCE_TOPICS_OF_SOCKET, TopicChange};
 }
 
 /// Largest presence value of a socket, in bytes when serialised.
@@ -86,10 +90,10 @@ impl PresenceVersion {
     }
 }
 
-/// What changes in a Group's presence.
+/// What changes in a Group's presence: in the room, or in a [topic](TopicChange).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PresenceChange {
-    /// The client has its first connection.
+    /// The client has its first connection there.
     Arrived {
         /// The client.
         client: ClientId,
@@ -112,14 +116,14 @@ pub enum PresenceChange {
         /// Its new value.
         value: Bytes,
     },
-    /// A connection has ended. Its client is still there.
+    /// A connection has ended, or is not subscribed to the topic any more. Its client is still there.
     Closed {
         /// The client.
         client: ClientId,
         /// The connection.
         connection: ConnectionId,
     },
-    /// The client has had no connection for the grace time.
+    /// The client has had no connection there for the grace time.
     Left {
         /// The client.
         client: ClientId,
@@ -180,8 +184,10 @@ pub enum PresenceNews {
     Changed {
         /// The version.
         version: PresenceVersion,
-        /// The changes, in their order. Each is possible after the one before.
+        /// The changes in the room, in their order. Each is possible after the one before.
         changes: Vec<PresenceChange>,
+        /// The changes in topics that [have a presence](crate::Group::has_presence), in the same way.
+        in_topics: Vec<TopicChange>,
     },
 }
 

@@ -92,7 +92,8 @@ pub trait Replica: Sized + 'static {
     /// `false` by default, and then nothing is sent to the Replica for it. The Group also needs a
     /// [presence](crate::Policy::presence).
     ///
-    /// A Replica that follows keeps in memory who is in the Group, about 150 bytes and the value for each connection. The changes
+    /// A Replica that follows keeps in memory who is in the Group, about 150 bytes and the value for each connection, and as much again for
+    /// each topic with a presence to which one is subscribed. The changes
     /// of each tick wake it if it hibernates. While it has no sockets, it does not follow.
     const FOLLOWS_PRESENCE: bool = false;
 
@@ -270,7 +271,8 @@ pub trait Replica: Sized + 'static {
         publication.message.clone()
     }
 
-    /// Somebody has come into the Group or has left it, anywhere, or has set another value. Called once per tick (100 ms by default)
+    /// Somebody has come into the Group or has left it, anywhere, or has set another value; or the same in one of its topics that
+    /// [have a presence](Group::has_presence). Called once per tick (100 ms by default)
     /// with the changes since the call before, one call at a time, if [`FOLLOWS_PRESENCE`](Self::FOLLOWS_PRESENCE) is
     /// `true`. By default nothing happens.
     ///

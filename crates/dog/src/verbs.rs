@@ -15,6 +15,7 @@ use crate::presence::{
 };
 use crate::replies::{BroadcastReport, GossipAnswers, GossipReplies};
 use crate::session::Session;
+use crate::topic::Topic;
 
 /// The largest page of clients: 1000.
 pub const MAX_CLIENT_PAGE: usize = 1000;
@@ -37,10 +38,10 @@ pub enum GroupVerb {
     Gossip(Bytes),
     /// Hands a message of its client to an event stream.
     Hand { session: Session, message: Message },
-    /// Those who are in the Group after `after`: at most this many clients and connections together.
-    Presence { feature: Presences, after: Option<PresenceCursor>, limit: u32 },
-    /// How many are in the Group.
-    PresenceCounts(Presences),
+    /// Those who are in the Group, or in a topic, after `after`: at most this many clients and connections together.
+    Presence { feature: Presences, topic: Option<Topic>, after: Option<PresenceCursor>, limit: u32 },
+    /// How many are in the Group, or in a topic.
+    PresenceCounts { feature: Presences, topic: Option<Topic> },
 }
 
 /// The answer to a [`GroupVerb`].
@@ -71,11 +72,20 @@ fn unexpected() -> Error {
 }
 
 impl GroupVerb {
-    /// Reads a page of those who are in the Group.
+    /// Reads a page of those who are in the Group, or in a topic.
     #[doc(hidden)]
-    pub fn presence(after: Option<&PresenceCursor>, limit: usize, feature: Presences) -> Self {
+    pub fn presence(topic: Option<Topic>, after: Option<&PresenceCursor>, limit: usize, feature: Presences) -> Self {
         let limit = u32::try_from(limit.clamp(1, MAX_PRESENCE_PAGE)).unwrap_or(1);
-        Self::Presence { after: after.cloned(), limit, feature }
+        Self::Presence { topic, after: after.cloned(), limit, feature }
+    }
+
+    /// The topic whose presence is read.
+    #[doc(hidden)]
+    pub fn presence_topic(&self) -> Option<&Topic> {
+        match self {
+            Self::Presence { topic, .. } | Self::PresenceCounts { topic, .. } => topic.as_ref(),
+            _ => None,
+        }
     }
 
     /// The number of bytes of the message or the question in it.
@@ -85,7 +95,7 @@ impl GroupVerb {
             Self::Broadcast(message) | Self::Whisper { message, .. } | Self::Hand { message, .. } => message.len(),
             Self::Gossip(gossip) => gossip.len(),
             Self::Disconnect { .. } | Self::Clients { .. } | Self::Count => 0,
-            Self::Presence { .. } | Self::PresenceCounts(_) => 0,
+            Self::Presence { .. } | Self::PresenceCounts { .. } => 0,
         }
     }
 
@@ -101,7 +111,7 @@ impl GroupVerb {
             Self::Presence { feature, .. } => {
                 VerbAnswer::Presence { version: None, entries: Vec::new(), next: None, feature: *feature }
             }
-            Self::PresenceCounts(feature) => VerbAnswer::PresenceCounts(*feature, PresenceCounts::default()),
+            Self::PresenceCounts { feature, .. } => VerbAnswer::PresenceCounts(*feature, PresenceCounts::default()),
             Self::Gossip(_) => VerbAnswer::Gossip { answers: Vec::new(), left_out: Vec::new() },
         }
     }

@@ -19,11 +19,11 @@ use super::gate::Gates;
 use super::group_calls;
 use super::journal::Journal;
 use super::log;
-use super::presence;
+use super::presence::Telling;
 use super::protocol::{
     AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, FORMAT, GATED, GroupAsk, GroupReply,
-    HOST, JournalReport, OVER, REPLICA_HEADER, RETURNING, SINCE, SORE, SocketEnd, SocketEvent, StorageStep, TAGGED,
-    TALKING, TOPICAL, UNWANTED, arrived, left, rendered, waiting,
+    HOST, JournalReport, OVER, PRESENT, REPLICA_HEADER, RETURNING, SINCE, SORE, SocketEnd, SocketEvent, StorageStep,
+    TAGGED, TALKING, TOPICAL, UNWANTED, arrived, arrived_in, left, left_in, rendered, waiting,
 };
 use super::responses;
 use super::storage_runner::{self, StorageOwner};
@@ -106,6 +106,18 @@ impl<C: TestClass> Group for ClassGroup<C> {
         group_calls::answer::<Self>(&self.gates, cx, ask).await
     }
 
+    fn has_presence(topic: &str) -> bool {
+        topic.starts_with(PRESENT)
+    }
+
+    async fn on_topic_arrive(&self, cx: &GroupContext, topic: &str, client: &ClientId) -> Result {
+        Ok(cx.broadcast(arrived_in(topic, client))?)
+    }
+
+    async fn on_topic_leave(&self, cx: &GroupContext, topic: &str, client: &ClientId) -> Result {
+        Ok(cx.broadcast(left_in(topic, client))?)
+    }
+
     async fn on_arrive(&self, cx: &GroupContext, client: &ClientId) -> Result {
         Ok(cx.broadcast(arrived(client))?)
     }
@@ -137,6 +149,7 @@ pub struct Room<C> {
     pub(super) held: RefCell<()>,
     /// The responses that are being streamed.
     pub(super) taps: RefCell<Vec<Tap>>,
+    telling: Telling,
     class: PhantomData<fn() -> C>,
 }
 
@@ -162,6 +175,7 @@ impl<C: TestClass> Replica for Room<C> {
             field: Cell::new(0),
             held: RefCell::default(),
             taps: RefCell::default(),
+            telling: Telling::default(),
             class: PhantomData,
         })
     }
@@ -280,7 +294,7 @@ impl<C: TestClass> Replica for Room<C> {
 
     async fn on_presence(&self, cx: &Context<Self>, news: PresenceNews) -> Result {
         drop(self.held.borrow_mut());
-        presence::tell(cx, news).await
+        self.telling.tell(cx, news).await
     }
 
     fn render(_: &str, epoch: &LogEpoch, publication: &Publication, format: Format) -> Message {

@@ -64,6 +64,13 @@ macro_rules! perform {
                 let code = CloseCode::new(4003).unwrap_or(CloseCode::POLICY);
                 reached(&$group.disconnect(&ClientId::new(client)?, code, "removed").await?)
             }
+            "presence" => {
+                let page = $group.presence_of(&topic, None, 100).await?;
+                let there = page.clients.iter().map(|there| format!("{}:{}", there.client, there.connections.len()));
+                let counts = $group.presence_counts_of(&topic).await?;
+                format!("{}, {}:{}", there.collect::<Vec<_>>().join(" "), counts.clients, counts.connections)
+            }
+            "presence_refused" => why(&$group.presence_counts_of(&topic).await.map(drop)),
             "clients" => {
                 let page = $group.clients(None, 100).await?;
                 let clients = page.clients.iter().map(|(client, sockets)| format!("{client}:{sockets}"));

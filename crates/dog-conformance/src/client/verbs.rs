@@ -215,7 +215,16 @@ impl Client {
     /// # Errors
     /// If there is no such reply.
     pub async fn presence(&mut self, limit: usize) -> Outcome<PresenceTold> {
-        match self.ask(Act::Presence(PresenceAct::Read { limit })).await? {
+        self.presence_of(None, limit).await
+    }
+
+    /// Reads who is in a topic, in pages of this size.
+    ///
+    /// # Errors
+    /// If there is no such reply.
+    pub async fn presence_of(&mut self, topic: Option<&str>, limit: usize) -> Outcome<PresenceTold> {
+        let topic = topic.map(ToOwned::to_owned);
+        match self.ask(Act::Presence(PresenceAct::Read { topic, limit })).await? {
             Told::Present { there } => Ok(there),
             other => Err(unexpected(&other)),
         }

@@ -4,8 +4,8 @@ use super::scenario::Scenario;
 use super::{
     alarms, apart, attachments, bad_input, calls, closing, contained, counts, delivery, events, formats, gossip,
     group_verbs, handlers, hibernation, joining, late_identity, limit, lives, log, log_recovery, log_refusals,
-    log_resets, log_storage, messages, naming, order, per_client, placement, presence, rates, reentry, refusals,
-    requests, restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
+    log_resets, log_storage, messages, naming, order, per_client, placement, presence, presence_topics, rates, reentry,
+    refusals, requests, restarts, slow, storage, tasks, tickets, topics, transactions, whisper,
 };
 
 /// Those of each file, roughly in the order of the promises.
@@ -26,6 +26,7 @@ const FILES: &[fn() -> Vec<Scenario>] = &[
     formats::scenarios,
     log_resets::scenarios,
     presence::scenarios,
+    presence_topics::scenarios,
     handlers::scenarios,
     closing::scenarios,
     reentry::scenarios,

@@ -34,6 +34,7 @@ mod order;
 mod per_client;
 mod placement;
 mod presence;
+mod presence_topics;
 mod rates;
 mod reentry;
 mod refusals;

@@ -1,6 +1,6 @@
 //! Promise 19: joins and leaves of each client alternate, and agree with the sockets that were open.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dog::MAX_PRESENCE_VALUE;
 
@@ -26,66 +26,100 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 }
 
 /// A socket that follows what its Replica is told.
-struct Watcher {
+pub(super) struct Watcher {
     client: Client,
-    there: BTreeSet<String>,
-    /// What came since this was last taken.
-    lines: Vec<PresenceLine>,
+    /// Who is in the room, and in each topic. The room has no name.
+    there: BTreeMap<String, BTreeSet<String>>,
+    /// What came since this was last taken, in the room and in topics.
+    lines: Vec<(String, PresenceLine)>,
 }
 
+/// The room, for a [`Watcher`].
+const ROOM: &str = "";
+
 impl Watcher {
-    async fn join(group: &TestGroup, name: &str) -> Outcome<Self> {
-        let mut watcher = Self { client: group.join(name).await?, there: BTreeSet::new(), lines: Vec::new() };
-        watcher.until(|there| there.contains(name)).await?;
+    pub(super) async fn join(group: &TestGroup, name: &str) -> Outcome<Self> {
+        let (there, lines) = (BTreeMap::new(), Vec::new());
+        let mut watcher = Self { client: group.join(name).await?, there, lines };
+        watcher.sees(name, true).await?;
         Ok(watcher)
     }
 
-    /// Reads until those who are there are as expected. Whatever comes has to be possible.
-    async fn until(&mut self, is_expected: impl Fn(&BTreeSet<String>) -> bool) -> Outcome {
-        while !is_expected(&self.there) {
+    /// One on each of five Replicas.
+    pub(super) async fn join_five(group: &TestGroup) -> Outcome<Vec<Self>> {
+        let mut watchers = Vec::new();
+        for name in ["w0", "w1", "w2", "w3", "w4"] {
+            watchers.push(Self::join(group, name).await?);
+        }
+        Ok(watchers)
+    }
+
+    /// Reads until a client is in a topic, or is not. Whatever comes has to be possible.
+    pub(super) async fn sees_in(&mut self, topic: &str, client: &str, is_there: bool) -> Outcome {
+        while self.has_in(topic, client) != is_there {
             let text = self.client.hear().await?;
             // Others send texts too.
             let Ok(line) = serde_json::from_str::<PresenceLine>(&text) else { continue };
-            let name = self.client.id().clone();
-            match &line {
-                PresenceLine::Reset(clients) => self.there = clients.iter().cloned().collect(),
-                PresenceLine::Arrived(client) => {
-                    ensure(self.there.insert(client.clone()), format!("{name}: {client} arrives twice"))?;
-                }
-                PresenceLine::Left(client) => {
-                    ensure(self.there.remove(client), format!("{name}: {client} leaves without having been there"))?;
-                }
-                PresenceLine::Value(client, _) | PresenceLine::Closed(client) => {
-                    ensure(self.there.contains(client), format!("{name}: {client} has a connection and is not there"))?;
-                }
-            }
-            self.lines.push(line);
+            let (topic, line) = match line {
+                PresenceLine::InTopic(topic, line) => (topic, *line),
+                line => (ROOM.to_owned(), line),
+            };
+            let place = format!("{} is told of \"{topic}\"", self.client.id());
+            apply(self.there.entry(topic.clone()).or_default(), &place, &line)?;
+            self.lines.push((topic, line));
         }
         Ok(())
     }
 
-    /// How often a client has arrived or left since the lines were taken.
-    fn moves_of(&self, name: &str) -> usize {
-        let is_move = |line: &&PresenceLine| matches!(line, PresenceLine::Arrived(client) | PresenceLine::Left(client) if client == name);
-        self.lines.iter().filter(is_move).count()
+    pub(super) async fn sees(&mut self, client: &str, is_there: bool) -> Outcome {
+        self.sees_in(ROOM, client, is_there).await
     }
 
-    async fn sees(&mut self, client: &str, is_there: bool) -> Outcome {
-        self.until(|there| there.contains(client) == is_there).await
+    pub(super) fn has_in(&self, topic: &str, client: &str) -> bool {
+        self.there.get(topic).is_some_and(|there| there.contains(client))
+    }
+
+    pub(super) fn forget_lines(&mut self) {
+        self.lines.clear();
+    }
+
+    /// How often a client has arrived in a topic or left it since the lines were forgotten.
+    pub(super) fn moves_in(&self, topic: &str, name: &str) -> usize {
+        let is_move = |line: &PresenceLine| matches!(line, PresenceLine::Arrived(client) | PresenceLine::Left(client) if client == name);
+        self.lines.iter().filter(|(of, line)| of == topic && is_move(line)).count()
+    }
+
+    fn moves_of(&self, name: &str) -> usize {
+        self.moves_in(ROOM, name)
     }
 }
 
-async fn disconnect(group: &TestGroup, client: &str) -> Outcome {
+/// What is told leads from who was there to who is there.
+fn apply(there: &mut BTreeSet<String>, place: &str, line: &PresenceLine) -> Outcome {
+    match line {
+        PresenceLine::Reset(clients) => *there = clients.iter().cloned().collect(),
+        PresenceLine::Arrived(client) => {
+            ensure(there.insert(client.clone()), format!("{place}: {client} arrives twice"))?;
+        }
+        PresenceLine::Left(client) => {
+            ensure(there.remove(client), format!("{place}: {client} leaves without having been there"))?;
+        }
+        PresenceLine::Value(client, _) | PresenceLine::Closed(client) => {
+            ensure(there.contains(client), format!("{place}: {client} has a connection and is not there"))?;
+        }
+        PresenceLine::InTopic(..) => ensure(false, format!("{place}: {line:?}"))?,
+    }
+    Ok(())
+}
+
+pub(super) async fn disconnect(group: &TestGroup, client: &str) -> Outcome {
     perform(group, BOTH[0], &format!("disconnect&client={client}")).await.map(drop)
 }
 
 /// Clients on all nodes come, leave after the grace time, or are disconnected. The Group's own code is told, too.
 async fn comes_and_goes(stage: Stage) -> Outcome {
     let group = stage.spread("named", "comes");
-    let mut watchers = Vec::new();
-    for name in ["w0", "w1", "w2", "w3", "w4"] {
-        watchers.push(Watcher::join(&group, name).await?);
-    }
+    let mut watchers = Watcher::join_five(&group).await?;
     let mut hears = group.join("hears").await?;
     let (ann, bob) = (group.join("ann").await?, group.join("bob").await?);
     hears.hear_until(&arrived(&"bob")).await?;
@@ -96,7 +130,7 @@ async fn comes_and_goes(stage: Stage) -> Outcome {
     disconnect(&group, "ann").await?;
     for watcher in &mut watchers {
         watcher.sees("ann", false).await?;
-        ensure(watcher.there.contains("bob"), "bob is still there")?;
+        ensure(watcher.has_in(ROOM, "bob"), "bob is still there")?;
     }
     hears.hear_until(&left(&"ann")).await?;
     drop(ann);
@@ -122,12 +156,12 @@ async fn reload(stage: Stage) -> Outcome {
     })
     .await?;
     let _ann = group.join("ann").await?;
-    watcher.lines.clear();
+    watcher.forget_lines();
     // What comes later is told later.
     let _bob = group.join("bob").await?;
     watcher.sees("bob", true).await?;
     same(watcher.moves_of("ann"), 0, "arrivals and departures of one who reloads")?;
-    same(watcher.there.contains("ann"), true, "whether ann is there")
+    same(watcher.has_in(ROOM, "ann"), true, "whether ann is there")
 }
 
 async fn values(stage: Stage) -> Outcome {
@@ -148,7 +182,11 @@ async fn values(stage: Stage) -> Outcome {
     let mut other = stage.pinned("hall", "without").join("other").await?;
     let set = Act::Presence(PresenceAct::Set { text: "x".into() });
     same(other.refused(set).await?, Why::NoPresence, "a value in a Group without presence")?;
-    same(other.refused(Act::Presence(PresenceAct::Read { limit: 1 })).await?, Why::NoPresence, "reading such a Group")
+    same(
+        other.refused(Act::Presence(PresenceAct::Read { topic: None, limit: 1 })).await?,
+        Why::NoPresence,
+        "reading such a Group",
+    )
 }
 
 async fn pages(stage: Stage) -> Outcome {
@@ -169,15 +207,12 @@ async fn pages(stage: Stage) -> Outcome {
 /// The next life of the Group goes on: nobody arrives or leaves because of it.
 async fn restarts(stage: Stage) -> Outcome {
     let group = stage.spread("named", "restarts");
-    let mut watchers = Vec::new();
-    for name in ["w0", "w1", "w2", "w3", "w4"] {
-        watchers.push(Watcher::join(&group, name).await?);
-    }
+    let mut watchers = Watcher::join_five(&group).await?;
     let _ann = group.join("ann").await?;
     for watcher in &mut watchers {
         watcher.sees("ann", true).await?;
         watcher.sees("w4", true).await?;
-        watcher.lines.clear();
+        watcher.forget_lines();
     }
     for round in 0..3 {
         kill_the_group(&group).await?;
@@ -189,7 +224,7 @@ async fn restarts(stage: Stage) -> Outcome {
         disconnect(&group, &name).await?;
         for watcher in &mut watchers {
             watcher.sees(&name, false).await?;
-            ensure(watcher.there.contains("ann"), "ann is still there")?;
+            ensure(watcher.has_in(ROOM, "ann"), "ann is still there")?;
         }
         drop(newcomer);
     }

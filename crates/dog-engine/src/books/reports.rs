@@ -96,6 +96,11 @@ impl Books {
         self.interests.take(report)
     }
 
+    /// Whether a topic is known to have subscribers.
+    pub fn has_subscribers(&self, topic: &str) -> bool {
+        self.interests.has_subscribers(topic)
+    }
+
     /// The Replicas that a message of the Group for a topic has to be sent to.
     pub fn topic_audience(&self, topic: &str) -> TopicAudience {
         let interested = self.interests.interested(topic);

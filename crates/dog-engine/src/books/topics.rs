@@ -123,6 +123,11 @@ impl Interests {
         self.replicas.len()
     }
 
+    /// Whether a topic is known to have subscribers.
+    pub(super) fn has_subscribers(&self, topic: &str) -> bool {
+        self.by_topic.contains_key(topic)
+    }
+
     /// The Replicas with subscribers of a topic.
     pub(super) fn interested(&self, topic: &str) -> Vec<ReplicaId> {
         self.by_topic.get(topic).into_iter().flatten().copied().collect()

@@ -1,12 +1,12 @@
 //! The messages about presence. What they carry is in [`presence`](crate::presence).
 
 use dog::ReplicaId;
-use dog::internal::{ConnectionId, PresenceChange, PresenceVersion};
+use dog::internal::{ConnectionId, PresenceVersion, Topic};
 use serde::{Deserialize, Serialize};
 
 use crate::presence::{
     ConnectionState, PresenceAnswer, PresenceChanges, PresenceQuestion, PresenceReport, PresenceReportAnswer,
-    RosterPage,
+    RosterChange, RosterPage,
 };
 
 /// A Replica reports its connections, or asks what it has missed. Both can be repeated without harm.
@@ -44,7 +44,10 @@ impl PresenceReport {
             ConnectionState::Open { client, value } => size_of::<ConnectionId>() + client.as_str().len() + value.len(),
             ConnectionState::Closed(_) => size_of::<ConnectionId>(),
         };
-        self.connections.iter().map(bytes).sum()
+        let names = |(_, topics): &(ConnectionId, Vec<Topic>)| {
+            size_of::<ConnectionId>() + topics.iter().map(|topic| topic.len()).sum::<usize>()
+        };
+        self.connections.iter().map(bytes).sum::<usize>() + self.topics.iter().map(names).sum::<usize>()
     }
 }
 
@@ -74,8 +77,8 @@ impl RosterPage {
     }
 }
 
-fn size(changes: &[PresenceChange]) -> usize {
-    changes.iter().map(PresenceChange::size).sum()
+fn size(changes: &[RosterChange]) -> usize {
+    changes.iter().map(RosterChange::size).sum()
 }
 
 /// A Replica has this version of the presence.

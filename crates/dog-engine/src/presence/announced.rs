@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use dog::internal::{PresenceChange, PresenceVersion};
+use dog::internal::PresenceVersion;
 use dog::{Epoch, ReplicaId, Timestamp};
 
 use super::history::History;
 use super::messages::{Following, PresenceAnswer, PresenceChanges, PresenceQuestion, RosterPage};
-use super::roster::{PresenceKey, Roster};
+use super::rosters::{RosterChange, RosterKey, Rosters};
 use super::{PresenceBounds, PresenceSettings};
 use crate::log::Heads;
 
-/// The roster as everybody has been told, the newest changes, and the Replicas that follow.
+/// The rosters as everybody has been told, the newest changes, and the Replicas that follow.
 #[derive(Debug)]
 pub(super) struct Announced {
-    roster: Roster,
+    rosters: Rosters,
     history: History,
     /// The version up to which changes were sent.
     sent: PresenceVersion,
@@ -25,10 +25,10 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    /// A life of the Group goes on with a roster.
-    pub(super) fn new(roster: Roster, base: PresenceVersion, life: Epoch, settings: &PresenceSettings) -> Self {
+    /// A life of the Group goes on with these rosters.
+    pub(super) fn new(rosters: Rosters, base: PresenceVersion, life: Epoch, settings: &PresenceSettings) -> Self {
         Self {
-            roster,
+            rosters,
             history: History::new(base, life, settings.history),
             sent: base,
             heads: Heads::new(base.number),
@@ -37,8 +37,8 @@ impl Announced {
         }
     }
 
-    pub(super) fn roster(&self) -> &Roster {
-        &self.roster
+    pub(super) fn rosters(&self) -> &Rosters {
+        &self.rosters
     }
 
     pub(super) fn version(&self) -> PresenceVersion {
@@ -46,8 +46,8 @@ impl Announced {
     }
 
     /// Numbers a change. Returns `false` if it was not possible: then nothing has happened.
-    pub(super) fn push(&mut self, change: PresenceChange) -> bool {
-        let is_possible = self.roster.apply(&change);
+    pub(super) fn push(&mut self, change: RosterChange) -> bool {
+        let is_possible = self.rosters.apply(&change);
         if is_possible {
             self.history.push(change);
         }
@@ -56,7 +56,7 @@ impl Announced {
 
     /// The changes that were not sent yet: one list for all who follow. The first list of a life may be empty, and says that
     /// the life goes on after this version.
-    pub(super) fn next_list(&mut self, changes: Vec<PresenceChange>, now: Timestamp) -> Option<PresenceChanges> {
+    pub(super) fn next_list(&mut self, changes: Vec<RosterChange>, now: Timestamp) -> Option<PresenceChanges> {
         let (since, version) = (self.sent, self.version());
         if since == version {
             return None;
@@ -114,21 +114,21 @@ impl Announced {
             }
             PresenceQuestion::Next { since, after } => self.next_page(*since, after),
         };
-        PresenceAnswer::Page(page.unwrap_or_else(|| self.first_page()))
+        PresenceAnswer::Page(Box::new(page.unwrap_or_else(|| self.first_page())))
     }
 
     fn first_page(&self) -> RosterPage {
-        let (entries, next) = self.roster.page(None, self.list);
+        let (entries, next) = self.rosters.page(None, self.list);
         RosterPage { version: self.version(), after: None, changes: Vec::new(), entries, next }
     }
 
     /// `None`: what has changed since the pages before is not known any more.
-    fn next_page(&self, since: PresenceVersion, after: &PresenceKey) -> Option<RosterPage> {
+    fn next_page(&self, since: PresenceVersion, after: &RosterKey) -> Option<RosterPage> {
         let mut list = self.history.since(since, self.list)?;
         let version = list.version();
-        list.changes.retain(|change| PresenceKey::of(change) <= *after);
+        list.changes.retain(|change| RosterKey::of(change) <= *after);
         let (entries, next) = if version == self.version() {
-            self.roster.page(Some(after), self.list)
+            self.rosters.page(Some(after), self.list)
         } else {
             // First the rest of the changes: the entries are those of the newest version.
             (Vec::new(), Some(after.clone()))

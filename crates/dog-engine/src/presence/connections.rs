@@ -1,9 +1,9 @@
 //! A Replica's own connections, and what the Group has to know of them: [`OwnConnections`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use dog::internal::{ConnectionId, Kind, MAX_PRESENCE_VALUE};
+use dog::internal::{ConnectionId, Kind, MAX_PRESENCE_VALUE, Topic};
 use dog::{ClientId, Epoch, Error, ReplicaId};
 
 use super::messages::{ConnectionEnd, ConnectionState, Following, PresenceReport, PresenceReportAnswer, ReportVerdict};
@@ -19,6 +19,8 @@ pub struct OwnConnections {
     epoch: Epoch,
     next: u64,
     open: BTreeMap<ConnectionId, Own>,
+    /// The topics with a presence of those that have some.
+    topics: BTreeMap<ConnectionId, BTreeSet<Topic>>,
     sequence: u64,
     acknowledged: u64,
     /// The last change that a report had.
@@ -62,6 +64,7 @@ impl OwnConnections {
             epoch,
             next: 0,
             open: BTreeMap::new(),
+            topics: BTreeMap::new(),
             sequence: 0,
             acknowledged: 0,
             reported: 0,
@@ -103,6 +106,21 @@ impl OwnConnections {
         Ok(true)
     }
 
+    /// These are the topics with a presence that a socket is subscribed to now. Returns `false` if it is not open, or they are as before.
+    pub fn set_topics(&mut self, connection: ConnectionId, topics: BTreeSet<Topic>) -> bool {
+        let is_changed = self.open.contains_key(&connection)
+            && self.topics.get(&connection).map_or(!topics.is_empty(), |before| *before != topics);
+        if is_changed {
+            if topics.is_empty() {
+                self.topics.remove(&connection);
+            } else {
+                self.topics.insert(connection, topics);
+            }
+            self.change(connection, None);
+        }
+        is_changed
+    }
+
     /// The client of a socket has become known. Returns `false` if the socket is not open.
     pub fn assign(&mut self, connection: ConnectionId, client: ClientId) -> bool {
         let Some(own) = self.open.get_mut(&connection) else { return false };
@@ -114,6 +132,7 @@ impl OwnConnections {
     /// A socket has ended. Returns `false` if it had ended before.
     pub fn close(&mut self, connection: ConnectionId, departure: ConnectionEnd) -> bool {
         let Some(own) = self.open.remove(&connection) else { return false };
+        self.topics.remove(&connection);
         if own.since > self.reported {
             // The Group has never heard of it.
             self.changed.remove(&connection);
@@ -172,9 +191,19 @@ impl OwnConnections {
             connections.extend(self.open.iter().map(|(connection, own)| (*connection, own.state())));
         }
         self.reported = self.sequence;
+        let topics = if census { self.topics.iter().map(with_topics).collect() } else { self.changed_topics() };
         let (replica, epoch, after, sequence) = (self.replica, self.epoch, self.acknowledged, self.sequence);
         let round = PresenceRound { sequence, census };
-        Some((round, PresenceReport { replica, epoch, after, sequence, connections, census, following }))
+        Some((round, PresenceReport { replica, epoch, after, sequence, connections, census, topics, following }))
+    }
+
+    /// The topics of the connections that have changed.
+    fn changed_topics(&self) -> Vec<(ConnectionId, Vec<Topic>)> {
+        if self.topics.is_empty() {
+            return Vec::new();
+        }
+        let changed = self.changed.keys().filter_map(|connection| self.topics.get_key_value(connection));
+        changed.map(with_topics).collect()
     }
 
     /// The Group has answered a report. What an earlier life of the Group has taken does not count any more when a later one has
@@ -205,6 +234,10 @@ impl Own {
     fn state(&self) -> ConnectionState {
         ConnectionState::Open { client: self.client.clone(), value: self.value.clone() }
     }
+}
+
+fn with_topics((connection, topics): (&ConnectionId, &BTreeSet<Topic>)) -> (ConnectionId, Vec<Topic>) {
+    (*connection, topics.iter().cloned().collect())
 }
 
 fn check(value: &Bytes) -> Result<(), Error> {
@@ -328,6 +361,32 @@ mod tests {
         assert!(own.changed.len() <= MAX_UNREPORTED);
         let report = take(&mut own);
         assert!(report.census && report.connections.is_empty());
+    }
+
+    #[test]
+    fn the_topics_of_a_connection_are_reported_with_it() {
+        let mut own = own();
+        let [ann, bob] = ["ann", "bob"].map(|name| own.open(client(name), Bytes::new()).unwrap());
+        let [a, b] = ["a", "b"].map(|name| Topic::new(name).unwrap());
+        assert!(own.set_topics(ann, [b.clone(), a.clone()].into()));
+        assert_eq!(take(&mut own).topics, [(ann, vec![a.clone(), b.clone()])], "the census has them");
+        assert!(!own.set_topics(ann, [a.clone(), b.clone()].into()) && !own.set_topics(bob, BTreeSet::new()));
+        assert!(own.report(Following::No).is_none());
+        assert!(own.set_topics(bob, [a.clone()].into()));
+        let report = take(&mut own);
+        assert_eq!(
+            (report.connections.len(), report.topics),
+            (1, vec![(bob, vec![a.clone()])]),
+            "only what has changed"
+        );
+        assert!(own.set_topics(ann, [b.clone()].into()));
+        assert_eq!(take(&mut own).topics, [(ann, vec![b])]);
+        assert!(own.set_topics(ann, BTreeSet::new()));
+        let report = take(&mut own);
+        assert_eq!((report.connections.len(), report.topics.len()), (1, 0));
+        own.close(bob, ConnectionEnd::Gone);
+        assert!(take(&mut own).topics.is_empty() && own.topics.is_empty());
+        assert!(!own.set_topics(bob, [a].into()), "it is not open");
     }
 
     #[test]

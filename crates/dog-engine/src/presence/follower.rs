@@ -1,17 +1,17 @@
 //! A Replica that follows the presence of its Group: [`PresenceFollower`].
 
 use dog::Epoch;
-use dog::internal::{PresenceNews, PresenceVersion};
+use dog::internal::{PresenceNews, PresenceVersion, TopicChange};
 
 use super::PresenceBounds;
 use super::messages::{Following, PresenceAnswer, PresenceChanges, PresenceQuestion, RosterPage, RosterQuestion};
-use super::roster::{PresenceKey, Roster};
+use super::rosters::{RosterChange, RosterKey, Rosters};
 
-/// The presence as one life of a Replica knows it. What it yields leads from one version of the roster to the next: so nobody
+/// The presence as one life of a Replica knows it. What it yields leads from one version of the rosters to the next: so nobody
 /// is told to join twice, or to leave without having joined.
 #[derive(Debug, Default)]
 pub struct PresenceFollower {
-    roster: Roster,
+    rosters: Rosters,
     /// `None`: nothing is known yet.
     version: Option<PresenceVersion>,
     /// The newest version that the Group has named.
@@ -25,15 +25,15 @@ pub struct PresenceFollower {
 
 #[derive(Debug)]
 struct Snapshot {
-    roster: Roster,
+    rosters: Rosters,
     version: PresenceVersion,
-    next: PresenceKey,
+    next: RosterKey,
 }
 
 impl PresenceFollower {
     /// Who is there in the version that is known.
-    pub fn roster(&self) -> &Roster {
-        &self.roster
+    pub fn rosters(&self) -> &Rosters {
+        &self.rosters
     }
 
     /// The version that is known: what the Group is told as an acknowledgement.
@@ -67,8 +67,8 @@ impl PresenceFollower {
         let known = usize::try_from(version.number - list.since.number).ok()?;
         self.version = Some(to);
         let new = list.changes.get(known..)?;
-        let changes: Vec<_> = new.iter().filter(|change| self.roster.apply(change)).cloned().collect();
-        (!changes.is_empty()).then_some(PresenceNews::Changed { version: to, changes })
+        let changes: Vec<_> = new.iter().filter(|change| self.rosters.apply(change)).cloned().collect();
+        news(to, changes)
     }
 
     /// The Group repeats its version, because it was not acknowledged.
@@ -107,7 +107,7 @@ impl PresenceFollower {
                 self.snapshot = None;
                 self.came(&list)
             }
-            PresenceAnswer::Page(page) => self.page(page),
+            PresenceAnswer::Page(page) => self.page(*page),
             PresenceAnswer::NotYet => {
                 // It tells its version when it has one.
                 self.newest = self.version;
@@ -122,40 +122,53 @@ impl PresenceFollower {
             return None;
         }
         self.newest = self.newest.max(Some(page.version));
-        let mut roster = match (before, &page.after) {
-            (_, None) => Roster::default(),
-            (Some(snapshot), Some(after)) if snapshot.next == *after => snapshot.roster,
+        let mut rosters = match (before, &page.after) {
+            (_, None) => Rosters::default(),
+            (Some(snapshot), Some(after)) if snapshot.next == *after => snapshot.rosters,
             _ => return None,
         };
         page.changes.iter().chain(&page.entries).for_each(|change| {
-            roster.apply(change);
+            rosters.apply(change);
         });
         if let Some(next) = page.next {
-            self.snapshot = Some(Snapshot { roster, version: page.version, next });
+            self.snapshot = Some(Snapshot { rosters, version: page.version, next });
             return None;
         }
-        (Some(page.version) > self.version).then(|| self.install(roster, page.version)).flatten()
+        (Some(page.version) > self.version).then(|| self.install(rosters, page.version)).flatten()
     }
 
     /// A snapshot is complete.
-    fn install(&mut self, roster: Roster, version: PresenceVersion) -> Option<PresenceNews> {
-        let before = std::mem::replace(&mut self.roster, roster);
+    fn install(&mut self, rosters: Rosters, version: PresenceVersion) -> Option<PresenceNews> {
+        let before = std::mem::replace(&mut self.rosters, rosters);
         let known = self.version.replace(version);
         if known.is_none_or(|known| known.epoch != version.epoch) {
             return Some(PresenceNews::Reset(version));
         }
-        let changes = before.difference(&self.roster);
-        (!changes.is_empty()).then_some(PresenceNews::Changed { version, changes })
+        let changes = before.difference(&self.rosters);
+        news(version, changes)
     }
 
-    /// A Group that has woken reads the roster, within these bounds. From now on no earlier life of it is listened to. `None`:
+    /// A Group that has woken reads the rosters, within these bounds. From now on no earlier life of it is listened to. `None`:
     /// nothing is known, or the question is one of an earlier life.
     pub fn page_for_group(&mut self, question: &RosterQuestion, bounds: PresenceBounds) -> Option<RosterPage> {
         if !self.hears(question.life) {
             return None;
         }
         let version = self.version?;
-        let (entries, next) = self.roster.page(question.after.as_ref(), bounds);
+        let (entries, next) = self.rosters.page(question.after.as_ref(), bounds);
         Some(RosterPage { version, after: question.after.clone(), changes: Vec::new(), entries, next })
     }
+}
+
+/// What the user's code is told of changes that lead to a version. `None`: there are none.
+fn news(version: PresenceVersion, all: Vec<RosterChange>) -> Option<PresenceNews> {
+    let (mut changes, mut in_topics) = (Vec::new(), Vec::new());
+    for RosterChange { topic, change } in all {
+        match topic {
+            None => changes.push(change),
+            Some(topic) => in_topics.push(TopicChange { topic, change }),
+        }
+    }
+    let is_news = !changes.is_empty() || !in_topics.is_empty();
+    is_news.then_some(PresenceNews::Changed { version, changes, in_topics })
 }

@@ -1,19 +1,23 @@
 //! The presence of a Group: [`GroupPresence`].
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
-use dog::internal::{ConnectionId, PresenceChange, PresenceVersion};
+use dog::internal::{ConnectionId, PresenceChange, PresenceVersion, Topic};
 use dog::{ClientId, Epoch, ReplicaId, Timestamp};
 
 use super::PresenceSettings;
+use super::admitted::Admitted;
 use super::announced::Announced;
 use super::clients::PresentClients;
+use super::member::Member;
 use super::messages::{
     ConnectionEnd, ConnectionState, PresenceAnswer, PresenceChanges, PresenceQuestion, PresenceReport,
     PresenceReportAnswer, ReportVerdict, RosterQuestion,
 };
 use super::owners::{Acceptance, Open, Owners};
 use super::pending::Pending;
-use super::roster::Roster;
+use super::rosters::{RosterChange, Rosters};
 use super::waking::Waking;
 use crate::fault_injection::{Fault, is_planted};
 
@@ -22,7 +26,7 @@ mod start;
 /// How a new life of the Group begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PresenceStart {
-    /// First it has to read the roster of this Replica.
+    /// First it has to read the rosters of this Replica.
     Ask(ReplicaId, RosterQuestion),
     /// It goes on with what an earlier life has told.
     Continued,
@@ -40,6 +44,7 @@ pub struct GroupPresence {
     owners: Owners,
     clients: PresentClients,
     pending: Pending,
+    admitted: Admitted,
     stage: Stage,
 }
 
@@ -58,13 +63,14 @@ impl GroupPresence {
             owners: Owners::default(),
             clients: PresentClients::default(),
             pending: Pending::default(),
+            admitted: Admitted::default(),
             stage: Stage::Waking(Waking::default()),
         }
     }
 
     /// What was told last, if this life has started.
-    pub fn told(&self) -> Option<(&Roster, PresenceVersion)> {
-        self.announced().map(|announced| (announced.roster(), announced.version()))
+    pub fn told(&self) -> Option<(&Rosters, PresenceVersion)> {
+        self.announced().map(|announced| (announced.rosters(), announced.version()))
     }
 
     fn announced(&self) -> Option<&Announced> {
@@ -108,13 +114,15 @@ impl GroupPresence {
                 if is_planted(Fault::LeaveIsLost) && missing.life() < report.epoch {
                     continue;
                 }
-                self.set(missing, ConnectionState::Closed(ConnectionEnd::Gone), now);
+                self.set(missing, ConnectionState::Closed(ConnectionEnd::Gone), &BTreeSet::new(), now);
             }
         }
+        let mut topics: BTreeMap<_, _> = report.topics.into_iter().collect();
         for (connection, state) in report.connections {
             // Nobody reports the connections of another Replica.
             if connection.replica() == report.replica {
-                self.set(connection, state, now);
+                let topics = topics.remove(&connection).into_iter().flatten().collect();
+                self.set(connection, state, &topics, now);
             }
         }
         ReportVerdict::Taken
@@ -126,7 +134,7 @@ impl GroupPresence {
             return;
         }
         for connection in self.owners.end_life(replica, epoch, departure) {
-            self.set(connection, ConnectionState::Closed(departure), now);
+            self.set(connection, ConnectionState::Closed(departure), &BTreeSet::new(), now);
         }
         self.follows_no_more(replica);
     }
@@ -138,8 +146,8 @@ impl GroupPresence {
             Stage::Waking(_) => self.owners.end_all(replica),
             Stage::Running(_) => self.owners.remove(replica),
         };
-        for (connection, open) in removed {
-            self.ended(connection, &open.client, ConnectionEnd::Gone, now);
+        for (connection, member) in removed {
+            self.ended(connection, &member, ConnectionEnd::Gone, now);
         }
         self.follows_no_more(replica);
     }
@@ -153,47 +161,71 @@ impl GroupPresence {
 
     /// The client is disconnected: it has no grace time.
     pub fn disconnect(&mut self, client: &ClientId, now: Timestamp) {
-        if self.clients.disconnect(client) {
-            self.touch(client, None, now);
+        for member in self.clients.disconnect(client) {
+            self.touch(&member, None, now);
         }
     }
 
-    fn touch(&mut self, client: &ClientId, connection: Option<ConnectionId>, now: Timestamp) {
-        self.pending.touch(client, connection, now + self.settings.tick);
+    /// A topic with a presence gets its first subscriber on a Replica. Returns `false` if it would be one too many.
+    /// `has_subscribers` knows those that have been admitted and have not been reported yet.
+    pub fn admit(&mut self, topic: &Topic, has_subscribers: impl Fn(&Topic) -> bool) -> bool {
+        self.admitted.admit(topic, &self.clients, has_subscribers)
     }
 
-    fn set(&mut self, connection: ConnectionId, state: ConnectionState, now: Timestamp) {
+    fn touch(&mut self, member: &Member, connection: Option<ConnectionId>, now: Timestamp) {
+        self.pending.touch(member, connection, now + self.settings.tick);
+    }
+
+    fn set(&mut self, connection: ConnectionId, state: ConnectionState, topics: &BTreeSet<Topic>, now: Timestamp) {
         let (open, departure) = match state {
             ConnectionState::Open { client, value } => (Some(Open { client, value }), ConnectionEnd::Gone),
             ConnectionState::Closed(departure) => (None, departure),
         };
-        let after = open.as_ref().map(|open| open.client.clone());
-        let before = self.owners.set(connection, open).map(|open| open.client);
-        // The other client first: it has come before the one that it was has left.
-        if let Some(client) = &after {
-            if before != after {
-                self.clients.opened(client);
+        let after = open.clone();
+        let before = self.owners.set(connection, open);
+        let left = self.owners.set_topics(connection, topics);
+        // What is new first: another client has come before the one that it was has left.
+        if let Some(after) = &after {
+            let is_same = before.as_ref().is_some_and(|before| before.client == after.client);
+            let is_changed = before.as_ref() != Some(after);
+            self.is_here(connection, &Member::of_room(&after.client), !is_same, now);
+            for topic in topics {
+                let is_new = !is_same || !left.contains(topic);
+                if is_new || is_changed {
+                    self.is_here(connection, &Member::of_topic(topic, &after.client), is_new, now);
+                }
             }
-            self.touch(client, Some(connection), now);
         } else if let Stage::Waking(waking) = &mut self.stage {
             waking.departed(connection, departure);
         }
-        if let Some(client) = before.filter(|before| Some(before) != after.as_ref()) {
-            self.ended(connection, &client, departure, now);
+        let Some(Open { client, .. }) = before else { return };
+        let has_gone = after.is_none_or(|after| after.client != client);
+        for topic in left.iter().filter(|topic| has_gone || !topics.contains(*topic)) {
+            self.ended(connection, &Member::of_topic(topic, &client), departure, now);
+        }
+        if has_gone {
+            self.ended(connection, &Member::of_room(&client), departure, now);
         }
     }
 
-    fn ended(&mut self, connection: ConnectionId, client: &ClientId, departure: ConnectionEnd, now: Timestamp) {
-        self.clients.closed(client, departure, &self.settings, now);
-        self.touch(client, Some(connection), now);
+    fn is_here(&mut self, connection: ConnectionId, member: &Member, is_new: bool, now: Timestamp) {
+        if is_new {
+            self.clients.opened(member);
+        }
+        self.touch(member, Some(connection), now);
+    }
+
+    fn ended(&mut self, connection: ConnectionId, member: &Member, departure: ConnectionEnd, now: Timestamp) {
+        self.clients.closed(member, departure, &self.settings, now);
+        self.touch(member, Some(connection), now);
     }
 
     /// Does what is due. Returns the changes that have to be told now, to the user's code of the Group and to those that
     /// [follow](Self::followers): once per tick at most.
     pub fn advance(&mut self, now: Timestamp) -> Option<PresenceChanges> {
         self.announced()?;
-        while let Some(client) = self.clients.pop_due(now) {
-            self.touch(&client, None, now);
+        while let Some(member) = self.clients.pop_due(now) {
+            self.touch(&member, None, now);
         }
         if !self.pending.begin_tick(now) {
             return None;
@@ -218,34 +250,32 @@ impl GroupPresence {
     }
 
     /// The next difference between what was told and what is, if there is one.
-    fn next_change(&mut self) -> Option<PresenceChange> {
-        while let Some(client) = self.pending.first().cloned() {
-            if let Some(change) = self.change_of(&client) {
-                return Some(change);
+    fn next_change(&mut self) -> Option<RosterChange> {
+        while let Some(member) = self.pending.first().cloned() {
+            if let Some(change) = self.change_of(&member) {
+                return Some(member.changes(change));
             }
             self.pending.settle_first();
         }
         None
     }
 
-    fn change_of(&mut self, client: &ClientId) -> Option<PresenceChange> {
-        let roster = match &self.stage {
-            Stage::Running(announced) => announced.roster(),
-            Stage::Waking(_) => return None,
-        };
-        if !roster.has(client) {
+    fn change_of(&mut self, member: &Member) -> Option<PresenceChange> {
+        let Stage::Running(announced) = &self.stage else { return None };
+        let (roster, client) = (announced.rosters().of(member.topic.as_ref()), &member.client);
+        let Some(roster) = roster.filter(|roster| roster.has(client)) else {
             // If it has come and gone before anybody was told, nobody is told.
-            let arrives = self.clients.has_connections(client);
+            let arrives = self.clients.has_connections(member);
             return arrives.then(|| PresenceChange::Arrived { client: client.clone() });
-        }
-        while let Some(connection) = self.pending.connection(client) {
-            let is = self.owners.get(connection).filter(|open| open.client == *client).map(|open| &open.value);
+        };
+        while let Some(connection) = self.pending.connection(member) {
+            let is = self.owners.get_of(connection, member).map(|open| &open.value);
             if let Some(change) = difference(client, connection, roster.value(client, connection), is) {
                 return Some(change);
             }
-            self.pending.settle_connection(client);
+            self.pending.settle_connection(member);
         }
-        (!self.clients.is_here(client)).then(|| PresenceChange::Left { client: client.clone() })
+        (!self.clients.is_here(member)).then(|| PresenceChange::Left { client: client.clone() })
     }
 
     /// The Replicas that a list of changes is sent to.

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use dog::Epoch;
-use dog::internal::{PresenceChange, PresenceVersion};
+use dog::internal::PresenceVersion;
 
 use super::PresenceBounds;
 use super::messages::PresenceChanges;
+use super::rosters::RosterChange;
 
 /// The newest changes of one life of the Group, within bounds.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(super) struct History {
     /// The version before the first change that is kept. It may be one of an earlier life.
     base: PresenceVersion,
     life: Epoch,
-    changes: VecDeque<PresenceChange>,
+    changes: VecDeque<RosterChange>,
     bytes: usize,
     bounds: PresenceBounds,
 }
@@ -30,7 +31,7 @@ impl History {
         PresenceVersion { life: self.life, ..self.base }.plus(self.changes.len() as u64)
     }
 
-    pub(super) fn push(&mut self, change: PresenceChange) {
+    pub(super) fn push(&mut self, change: RosterChange) {
         self.bytes += change.size();
         self.changes.push_back(change);
         while !self.bounds.hold(self.changes.len(), self.bytes)
@@ -49,7 +50,7 @@ impl History {
         }
         let skipped = usize::try_from(version.number - self.base.number).ok()?;
         let mut bytes = 0;
-        let fits = |(index, change): &(usize, &PresenceChange)| {
+        let fits = |(index, change): &(usize, &RosterChange)| {
             bytes += change.size();
             bounds.hold(index + 1, bytes)
         };
@@ -65,11 +66,12 @@ impl History {
 #[cfg(test)]
 mod tests {
     use dog::ClientId;
+    use dog::internal::PresenceChange;
 
     use super::*;
 
-    fn arrived(number: u64) -> PresenceChange {
-        PresenceChange::Arrived { client: ClientId::new(format!("u{number:04}")).unwrap() }
+    fn arrived(number: u64) -> RosterChange {
+        PresenceChange::Arrived { client: ClientId::new(format!("u{number:04}")).unwrap() }.into()
     }
 
     fn version(life: u64, number: u64) -> PresenceVersion {

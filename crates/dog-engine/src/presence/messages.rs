@@ -1,11 +1,11 @@
 //! What Replicas and their Group say to each other about presence.
 
 use bytes::Bytes;
-use dog::internal::{ConnectionId, PresenceChange, PresenceVersion};
+use dog::internal::{ConnectionId, PresenceVersion, Topic};
 use dog::{ClientId, Epoch, ReplicaId};
 use serde::{Deserialize, Serialize};
 
-use super::roster::PresenceKey;
+use super::rosters::{RosterChange, RosterKey};
 
 /// Why a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub struct PresenceReport {
     pub connections: Vec<(ConnectionId, ConnectionState)>,
     /// Whether `connections` names every connection that is open.
     pub census: bool,
+    /// The topics with a presence that the open ones of `connections` are subscribed to. One that is not named here is subscribed to
+    /// none.
+    pub topics: Vec<(ConnectionId, Vec<Topic>)>,
     /// Whether the Replica follows the presence. The Group reads it in a census only.
     pub following: Following,
 }
@@ -91,7 +94,7 @@ pub struct PresenceChanges {
     /// The life of the Group that has numbered them.
     pub life: Epoch,
     /// The changes.
-    pub changes: Vec<PresenceChange>,
+    pub changes: Vec<RosterChange>,
 }
 
 impl PresenceChanges {
@@ -111,7 +114,7 @@ pub enum PresenceQuestion {
         /// The version of the pages so far.
         since: PresenceVersion,
         /// Their last key.
-        after: PresenceKey,
+        after: RosterKey,
     },
 }
 
@@ -121,7 +124,7 @@ pub enum PresenceAnswer {
     /// The changes, or the first of them.
     Changes(PresenceChanges),
     /// A page of a snapshot.
-    Page(RosterPage),
+    Page(Box<RosterPage>),
     /// The Group has just woken, and does not know yet. It tells when it does.
     NotYet,
 }
@@ -132,20 +135,20 @@ pub struct RosterPage {
     /// The version of all pages up to this one.
     pub version: PresenceVersion,
     /// The last key of the pages before. `None`: it is the first page.
-    pub after: Option<PresenceKey>,
+    pub after: Option<RosterKey>,
     /// What has changed in the pages before.
-    pub changes: Vec<PresenceChange>,
+    pub changes: Vec<RosterChange>,
     /// Who is there, in the order of the keys, as arrivals and opened connections.
-    pub entries: Vec<PresenceChange>,
+    pub entries: Vec<RosterChange>,
     /// The last key of this page, if others follow.
-    pub next: Option<PresenceKey>,
+    pub next: Option<RosterKey>,
 }
 
-/// A Group that has woken reads the roster of a Replica. From then on the Replica hears no earlier life of the Group.
+/// A Group that has woken reads the rosters of a Replica. From then on the Replica hears no earlier life of the Group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RosterQuestion {
     /// The life of the Group.
     pub life: Epoch,
     /// The last key of the pages before.
-    pub after: Option<PresenceKey>,
+    pub after: Option<RosterKey>,
 }

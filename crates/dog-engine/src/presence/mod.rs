@@ -6,7 +6,8 @@
 //! - this file: the settings
 //! - `messages`: what Replicas and Group say to each other
 //! - [`read`]: what is answered to those who ask
-//! - [`Roster`]: who is there in one version of the presence. The Group has one, and each Replica that follows
+//! - [`Roster`]: who is in the room or in a topic; [`Rosters`]: in all of them, in one version of the presence. The Group has them, and
+//!   each Replica that follows
 //!
 //! Of a Replica:
 //! - [`OwnConnections`]: its own connections, and what of them the Group has not acknowledged
@@ -14,14 +15,19 @@
 //!
 //! Of a Group, [`GroupPresence`] (file `group`) with its parts:
 //! - `owners`: the open connections of each Replica, as reported
-//! - `clients`: which clients are there because of them, and their grace times
+//! - `clients`: which clients are there because of them, and their grace times; `member`: a client, and where it is
+//! - `admitted`: how many topics have a presence
 //! - `pending`: what may differ from what was told last, until the next tick
 //! - `announced`: what was told last, and to whom
 //! - `history`: the newest changes, for those who have missed some
 //! - `waking`: how a new life of the Group finds out what the one before has told
 //!
+//! # Topics
+//! The room has a presence, and each topic for which the Group wants one. Topics are not numbered apart: all changes have one version, one
+//! epoch and one list per tick, so a topic costs nothing but its changes, and a new life of the Group goes on with all at once.
+//!
 //! # How a new life of the Group continues
-//! The Replicas that follow know what was told, and each census says which version they have. The new life reads the roster of
+//! The Replicas that follow know what was told, and each census says which version they have. The new life reads the rosters of
 //! the newest version from its Replica, page by page, and goes on from there: it tells the difference to the connections that
 //! the Replicas report. The connections of a Replica that was not counted yet count as open. If no Replica survived that
 //! follows, there is a new epoch: it begins with what is open now, and is told as a reset.
@@ -29,17 +35,20 @@
 //! A Replica that hears a later life of its Group takes nothing from an earlier one. If it has been told something that the
 //! later life does not know, it gets a snapshot, and tells the user's code the difference.
 
+mod admitted;
 mod announced;
 mod clients;
 mod connections;
 mod follower;
 mod group;
 mod history;
+mod member;
 mod messages;
 mod owners;
 mod pending;
 mod reading;
 mod roster;
+mod rosters;
 mod waking;
 
 use std::time::Duration;
@@ -56,6 +65,7 @@ pub use messages::{
 };
 pub use reading::{is_reading, read};
 pub use roster::{PresenceKey, Roster};
+pub use rosters::{RosterChange, RosterKey, Rosters};
 
 /// How many changes, and how many bytes in them. What has one change is within it, whatever its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

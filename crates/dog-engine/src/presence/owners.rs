@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use dog::internal::ConnectionId;
+use dog::internal::{ConnectionId, Topic};
 use dog::{ClientId, Epoch, ReplicaId};
 
+use super::member::Member;
 use super::messages::{ConnectionEnd, PresenceReport, ReportVerdict};
 
 /// What is known of an open connection.
@@ -40,6 +41,8 @@ struct Owner {
     /// Up to which life its connections have ended, and how.
     ended: Option<(Epoch, ConnectionEnd)>,
     open: BTreeMap<ConnectionId, Open>,
+    /// The topics of those that have some.
+    topics: BTreeMap<ConnectionId, BTreeSet<Topic>>,
 }
 
 impl Owners {
@@ -79,9 +82,12 @@ impl Owners {
         self.all.get(&connection.replica())?.open.get(&connection)
     }
 
-    /// Whether the connection is open, and is this client's.
-    pub(super) fn has(&self, connection: ConnectionId, client: &ClientId) -> bool {
-        self.get(connection).is_some_and(|open| open.client == *client)
+    /// What is known of a connection, if it is open, is this client's, and is there.
+    pub(super) fn get_of(&self, connection: ConnectionId, member: &Member) -> Option<&Open> {
+        let owner = self.all.get(&connection.replica())?;
+        let is_there = |topic| owner.topics.get(&connection).is_some_and(|topics| topics.contains(topic));
+        let open = owner.open.get(&connection).filter(|open| open.client == member.client)?;
+        member.topic.as_ref().is_none_or(is_there).then_some(open)
     }
 
     /// How the connection has ended, if its life is known to be over.
@@ -103,6 +109,29 @@ impl Owners {
             Some(open) => owner.open.insert(connection, open),
             None => owner.open.remove(&connection),
         }
+    }
+
+    /// Sets the topics of a connection. Returns those before.
+    pub(super) fn set_topics(&mut self, connection: ConnectionId, topics: &BTreeSet<Topic>) -> BTreeSet<Topic> {
+        let Some(owner) = self.all.get_mut(&connection.replica()) else { return BTreeSet::new() };
+        let before = if topics.is_empty() {
+            owner.topics.remove(&connection)
+        } else {
+            owner.topics.insert(connection, topics.clone())
+        };
+        before.unwrap_or_default()
+    }
+
+    /// A connection is subscribed to one more topic.
+    pub(super) fn add_topic(&mut self, connection: ConnectionId, topic: &Topic) {
+        if let Some(owner) = self.all.get_mut(&connection.replica()) {
+            owner.topics.entry(connection).or_default().insert(topic.clone());
+        }
+    }
+
+    /// The topics of a connection.
+    pub(super) fn topics(&self, connection: ConnectionId) -> impl Iterator<Item = &Topic> {
+        self.all.get(&connection.replica()).and_then(|owner| owner.topics.get(&connection)).into_iter().flatten()
     }
 
     /// All connections, and what is known of them.
@@ -129,14 +158,27 @@ impl Owners {
     }
 
     /// All connections of a Replica have ended, those that are not known too. Returns those that are.
-    pub(super) fn end_all(&mut self, replica: ReplicaId) -> Vec<(ConnectionId, Open)> {
+    pub(super) fn end_all(&mut self, replica: ReplicaId) -> Vec<(ConnectionId, Member)> {
         let ended = Some((Epoch::from_raw(u64::MAX), ConnectionEnd::Gone));
         let owner = self.all.insert(replica, Owner { ended, ..Owner::default() });
-        owner.into_iter().flat_map(|owner| owner.open).collect()
+        owner.map(Owner::into_members).unwrap_or_default()
     }
 
     /// Forgets a Replica. Returns its connections.
-    pub(super) fn remove(&mut self, replica: ReplicaId) -> Vec<(ConnectionId, Open)> {
-        self.all.remove(&replica).into_iter().flat_map(|owner| owner.open).collect()
+    pub(super) fn remove(&mut self, replica: ReplicaId) -> Vec<(ConnectionId, Member)> {
+        self.all.remove(&replica).map(Owner::into_members).unwrap_or_default()
+    }
+}
+
+impl Owner {
+    /// Its connections, in the room and in their topics.
+    fn into_members(self) -> Vec<(ConnectionId, Member)> {
+        let mut members = Vec::new();
+        for (connection, Open { client, .. }) in self.open {
+            let topics = self.topics.get(&connection).into_iter().flatten();
+            members.extend(topics.map(|topic| (connection, Member::of_topic(topic, &client))));
+            members.push((connection, Member { topic: None, client }));
+        }
+        members
     }
 }

@@ -2,23 +2,25 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use dog::Timestamp;
 use dog::internal::ConnectionId;
-use dog::{ClientId, Timestamp};
+
+use super::member::Member;
 
 /// The clients and connections that were touched since they were told last, those that were touched first at the front.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    order: VecDeque<ClientId>,
-    touched: HashMap<ClientId, BTreeSet<ConnectionId>>,
+    order: VecDeque<Member>,
+    touched: HashMap<Member, BTreeSet<ConnectionId>>,
     /// When it is told.
     tick_at: Option<Timestamp>,
 }
 
 impl Pending {
     /// A client, or one of its connections, may be other than it was told. It is told at `tick` at the latest.
-    pub(super) fn touch(&mut self, client: &ClientId, connection: Option<ConnectionId>, tick: Timestamp) {
-        let connections = self.touched.entry(client.clone()).or_insert_with(|| {
-            self.order.push_back(client.clone());
+    pub(super) fn touch(&mut self, member: &Member, connection: Option<ConnectionId>, tick: Timestamp) {
+        let connections = self.touched.entry(member.clone()).or_insert_with(|| {
+            self.order.push_back(member.clone());
             BTreeSet::new()
         });
         connections.extend(connection);
@@ -51,26 +53,26 @@ impl Pending {
     }
 
     /// The client that was touched first.
-    pub(super) fn first(&self) -> Option<&ClientId> {
+    pub(super) fn first(&self) -> Option<&Member> {
         self.order.front()
     }
 
     /// One of its connections that were touched.
-    pub(super) fn connection(&self, client: &ClientId) -> Option<ConnectionId> {
-        self.touched.get(client)?.first().copied()
+    pub(super) fn connection(&self, member: &Member) -> Option<ConnectionId> {
+        self.touched.get(member)?.first().copied()
     }
 
     /// That connection is as it was told.
-    pub(super) fn settle_connection(&mut self, client: &ClientId) {
-        if let Some(connections) = self.touched.get_mut(client) {
+    pub(super) fn settle_connection(&mut self, member: &Member) {
+        if let Some(connections) = self.touched.get_mut(member) {
             connections.pop_first();
         }
     }
 
     /// The first client is as it was told.
     pub(super) fn settle_first(&mut self) {
-        if let Some(client) = self.order.pop_front() {
-            self.touched.remove(&client);
+        if let Some(member) = self.order.pop_front() {
+            self.touched.remove(&member);
         }
     }
 

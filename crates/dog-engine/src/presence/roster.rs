@@ -1,4 +1,4 @@
-//! Who is there: [`Roster`].
+//! Who is in the room or in a topic: [`Roster`].
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ impl PresenceKey {
     }
 }
 
-/// The clients that are there, with their connections and values. One flat map, because most clients have one connection.
+/// The clients that are in one place, the room or a topic, with their connections and values. One flat map, because most clients have one connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     entries: BTreeMap<PresenceKey, Bytes>,
@@ -93,9 +93,20 @@ impl Roster {
         next.is_some_and(|(key, _)| key.client == *client)
     }
 
+    /// Whether nobody is there.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Everybody, as the changes that lead from an empty roster to this one.
     pub fn entries(&self) -> impl Iterator<Item = PresenceChange> + '_ {
-        self.entries.iter().map(|(key, value)| entry(key, value))
+        self.entries_after(None)
+    }
+
+    pub(super) fn entries_after(&self, after: Option<&PresenceKey>) -> impl Iterator<Item = PresenceChange> + '_ {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let entries = self.entries.range::<PresenceKey, _>((from, Bound::Unbounded));
+        entries.map(|(key, value)| entry(key, value))
     }
 
     /// A part of [`entries`](Self::entries): those after a key, within the bounds. Also returns the last key if others follow.
@@ -104,18 +115,9 @@ impl Roster {
         after: Option<&PresenceKey>,
         bounds: PresenceBounds,
     ) -> (Vec<PresenceChange>, Option<PresenceKey>) {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let (mut page, mut bytes) = (Vec::new(), 0);
-        for (key, value) in self.entries.range::<PresenceKey, _>((from, Bound::Unbounded)) {
-            let entry = entry(key, value);
-            bytes += entry.size();
-            if !bounds.hold(page.len() + 1, bytes) {
-                let last = page.last().map(PresenceKey::of);
-                return (page, last);
-            }
-            page.push(entry);
-        }
-        (page, None)
+        let (page, has_more) = page(self.entries_after(after), PresenceChange::size, bounds);
+        let last = page.last().filter(|_| has_more).map(PresenceKey::of);
+        (page, last)
     }
 
     /// The changes that lead from this roster to another one.
@@ -152,6 +154,23 @@ impl Roster {
         changes.extend(leaving.map(|client| PresenceChange::Left { client }));
         changes
     }
+}
+
+/// The first of these, within the bounds, and whether others follow.
+pub(super) fn page<T>(
+    entries: impl Iterator<Item = T>,
+    size: impl Fn(&T) -> usize,
+    bounds: PresenceBounds,
+) -> (Vec<T>, bool) {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for entry in entries {
+        bytes += size(&entry);
+        if !bounds.hold(page.len() + 1, bytes) {
+            return (page, true);
+        }
+        page.push(entry);
+    }
+    (page, false)
 }
 
 fn entry(key: &PresenceKey, value: &Bytes) -> PresenceChange {

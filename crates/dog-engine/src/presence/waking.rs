@@ -6,7 +6,7 @@ use dog::internal::{ConnectionId, PresenceVersion};
 use dog::{Epoch, ReplicaId};
 
 use super::messages::{ConnectionEnd, Following, RosterPage, RosterQuestion};
-use super::roster::{PresenceKey, Roster};
+use super::rosters::{RosterKey, Rosters};
 
 /// What is collected before the Group goes on.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Waking {
     following: BTreeMap<ReplicaId, Following>,
     /// Why connections have ended that this life has never seen open.
     departures: BTreeMap<ConnectionId, ConnectionEnd>,
-    /// The roster that is being read.
+    /// The rosters that are being read.
     reading: Option<Reading>,
 }
 
@@ -23,8 +23,8 @@ pub(super) struct Waking {
 struct Reading {
     replica: ReplicaId,
     version: Option<PresenceVersion>,
-    roster: Roster,
-    next: Option<PresenceKey>,
+    rosters: Rosters,
+    next: Option<RosterKey>,
 }
 
 /// What has become of reading a roster.
@@ -32,7 +32,7 @@ pub(super) enum ReadRoster {
     /// It goes on with this question.
     Goes(RosterQuestion),
     /// This is it.
-    Complete(Roster, PresenceVersion),
+    Complete(Rosters, PresenceVersion),
     /// Meanwhile a Replica was counted that has a newer version: its roster has to be read instead.
     Outdated,
     /// Nothing is being read from this Replica, or not this page.
@@ -76,7 +76,7 @@ impl Waking {
             Following::No | Following::New => None,
         });
         let (_, replica) = known.max()?;
-        self.reading = Some(Reading { replica, version: None, roster: Roster::default(), next: None });
+        self.reading = Some(Reading { replica, version: None, rosters: Rosters::default(), next: None });
         Some((replica, RosterQuestion { life, after: None }))
     }
 
@@ -90,18 +90,18 @@ impl Waking {
         }
         reading.version = Some(page.version);
         page.entries.iter().for_each(|entry| {
-            reading.roster.apply(entry);
+            reading.rosters.apply(entry);
         });
         reading.next = page.next;
         if reading.next.is_some() {
             return ReadRoster::Goes(RosterQuestion { life, after: reading.next.clone() });
         }
-        let roster = std::mem::take(&mut reading.roster);
+        let rosters = std::mem::take(&mut reading.rosters);
         let is_newer = |following: &Following| matches!(following, Following::At(version) if *version > page.version);
         if self.following.values().any(is_newer) {
             return ReadRoster::Outdated;
         }
-        ReadRoster::Complete(roster, page.version)
+        ReadRoster::Complete(rosters, page.version)
     }
 
     /// The Group goes on: who follows, and why connections have ended.

@@ -7,7 +7,7 @@ use dog::internal::{PresenceChange, PresenceVersion};
 use dog::{ClientId, Epoch, Timestamp};
 use dog_engine::presence::{
     ConnectionEnd, Following, GroupPresence, PresenceChanges, PresenceQuestion, PresenceReport, PresenceReportAnswer,
-    PresenceSettings, PresenceStart, ReportVerdict, RosterPage,
+    PresenceSettings, PresenceStart, ReportVerdict, RosterChange, RosterPage,
 };
 
 use crate::model::Model;
@@ -178,8 +178,9 @@ impl Group {
         log.seen(version, &roster)?;
         for change in &list.changes {
             ensure!(roster.apply(change), "{change:?} is told of {roster:?}");
-            if let PresenceChange::Left { client } = change {
-                ensure!(!self.model.is_here(client, now), "{client:?} is there, and is said to leave");
+            if let RosterChange { topic, change: PresenceChange::Left { client } } = change {
+                let is_here = self.model.is_here(topic.as_ref(), client, now);
+                ensure!(!is_here, "{client:?} is in {topic:?}, and is said to leave");
             }
             version = version.plus(1);
             log.seen(version, &roster)?;

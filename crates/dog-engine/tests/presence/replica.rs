@@ -1,13 +1,14 @@
 //! A Replica of the world, as the engine's driver will use its presence.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{ConnectionId, PresenceVersion};
+use dog::internal::{ConnectionId, PresenceVersion, Topic, TopicChange};
 use dog::{ClientId, Epoch, ReplicaId, Timestamp};
 use dog_engine::presence::{
     ConnectionEnd, Following, OwnConnections, PresenceAnswer, PresenceBounds, PresenceChanges, PresenceFollower,
-    PresenceNews, PresenceReportAnswer, PresenceRound, Roster, RosterQuestion,
+    PresenceNews, PresenceReportAnswer, PresenceRound, RosterChange, RosterQuestion, Rosters,
 };
 
 use crate::world::{Log, Mail, ToGroup};
@@ -22,6 +23,7 @@ pub(crate) struct Socket {
     pub(crate) id: ConnectionId,
     pub(crate) client: ClientId,
     pub(crate) value: Bytes,
+    pub(crate) topics: BTreeSet<Topic>,
 }
 
 pub(crate) struct Replica {
@@ -33,7 +35,7 @@ pub(crate) struct Replica {
     own: OwnConnections,
     follower: PresenceFollower,
     /// Who is there according to what the user's code was told.
-    told: Roster,
+    told: Rosters,
     reported_at: Option<Timestamp>,
 }
 
@@ -51,7 +53,7 @@ impl Replica {
             follows,
             own: OwnConnections::new(id(number), Epoch::from_raw(life)),
             follower: PresenceFollower::default(),
-            told: Roster::default(),
+            told: Rosters::default(),
             reported_at: None,
         }
     }
@@ -61,16 +63,26 @@ impl Replica {
         let sockets = std::mem::take(&mut self.sockets);
         *self = Self::new(self.number, self.life + 1, self.follows);
         if keeps_sockets {
-            for Socket { id, client, value } in sockets {
-                self.own.reopen(id, client.clone(), value.clone());
-                self.sockets.push(Socket { id, client, value });
+            for socket in &sockets {
+                self.own.reopen(socket.id, socket.client.clone(), socket.value.clone());
+                self.own.set_topics(socket.id, socket.topics.clone());
             }
+            self.sockets = sockets;
         }
     }
 
     pub(crate) fn open(&mut self, client: ClientId, value: Bytes) {
         let id = self.own.open(client.clone(), value.clone()).expect("the value is short");
-        self.sockets.push(Socket { id, client, value });
+        self.sockets.push(Socket { id, client, value, topics: BTreeSet::new() });
+    }
+
+    /// Subscribes a socket to a topic, or ends its subscription.
+    pub(crate) fn toggle(&mut self, socket: usize, topic: Topic) {
+        let Socket { id, topics, .. } = &mut self.sockets[socket];
+        if !topics.remove(&topic) {
+            topics.insert(topic);
+        }
+        assert!(self.own.set_topics(*id, topics.clone()), "they were others");
     }
 
     pub(crate) fn close(&mut self, socket: usize, departure: ConnectionEnd) {
@@ -169,21 +181,24 @@ impl Replica {
     fn hook(&mut self, news: Option<PresenceNews>, log: &mut Log) -> Checked {
         let number = self.number;
         match news {
-            Some(PresenceNews::Reset(_)) => self.told = self.follower.roster().clone(),
-            Some(PresenceNews::Changed { changes, .. }) => {
-                for change in changes {
+            Some(PresenceNews::Reset(_)) => self.told = self.follower.rosters().clone(),
+            Some(PresenceNews::Changed { changes, in_topics, .. }) => {
+                let in_topics = in_topics.into_iter();
+                let in_topics =
+                    in_topics.map(|TopicChange { topic, change }| RosterChange { topic: Some(topic), change });
+                for change in changes.into_iter().map(RosterChange::from).chain(in_topics) {
                     ensure!(self.told.apply(&change), "Replica {number} is told {change:?} of {:?}", self.told);
                 }
             }
             None => {}
         }
         let Some(version) = self.follower.version() else { return Ok(()) };
-        ensure!(self.told == *self.follower.roster(), "Replica {number} was not told everything up to {version:?}");
+        ensure!(self.told == *self.follower.rosters(), "Replica {number} was not told everything up to {version:?}");
         log.seen(version, &self.told).map_err(|wrong| format!("Replica {number}: {wrong}"))
     }
 
     /// Who is there for the user's code, if it follows.
-    pub(crate) fn knows(&self) -> Option<&Roster> {
+    pub(crate) fn knows(&self) -> Option<&Rosters> {
         (self.follows && self.is_alive).then_some(&self.told)
     }
 }

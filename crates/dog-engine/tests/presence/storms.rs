@@ -1,9 +1,9 @@
 //! Runs of the world: what happens in it, and what has to be true when it has become quiet.
 
 use bytes::Bytes;
-use dog::internal::PresenceChange;
+use dog::internal::{PresenceChange, Topic};
 use dog::{Anonymous, ClientId, Epoch};
-use dog_engine::presence::{ConnectionEnd, PresenceSettings, Roster};
+use dog_engine::presence::{ConnectionEnd, PresenceSettings, RosterChange, Rosters};
 use proptest::prelude::*;
 
 use crate::group::Group;
@@ -16,6 +16,7 @@ pub(crate) enum Op {
     Open { client: u8, replica: usize },
     Close { socket: u8, departure: ConnectionEnd },
     Update { socket: u8, value: u8 },
+    Toggle { socket: u8, topic: u8 },
     Assign { socket: u8, client: u8 },
     Disconnect { client: u8 },
     Drain { replica: usize },
@@ -43,6 +44,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         14 => (0..6_u8, replica()).prop_map(|(client, replica)| Op::Open { client, replica }),
         8 => (n(), departure()).prop_map(|(socket, departure)| Op::Close { socket, departure }),
         4 => (n(), 0..3_u8).prop_map(|(socket, value)| Op::Update { socket, value }),
+        6 => (n(), 0..3_u8).prop_map(|(socket, topic)| Op::Toggle { socket, topic }),
         2 => (n(), 0..4_u8).prop_map(|(socket, client)| Op::Assign { socket, client }),
         2 => (0..4_u8).prop_map(|client| Op::Disconnect { client }),
         1 => replica().prop_map(|replica| Op::Drain { replica }),
@@ -96,6 +98,12 @@ impl World {
             Op::Update { socket, value: number } => {
                 if let Some((replica, socket)) = self.socket(socket) {
                     self.replicas[replica].update(socket, value(number));
+                }
+            }
+            Op::Toggle { socket, topic } => {
+                if let Some((replica, socket)) = self.socket(socket) {
+                    let topic = Topic::new(format!("t{topic}")).expect("a name");
+                    self.replicas[replica].toggle(socket, topic);
                 }
             }
             Op::Assign { socket, client: number } => {
@@ -233,14 +241,19 @@ impl World {
         rests && self.mail.iter().all(is_of_dead)
     }
 
-    /// Who is there: all clients with open sockets.
-    fn truth(&self) -> Roster {
-        let mut roster = Roster::default();
+    /// Who is there: all clients with open sockets, in the room and in the topics of these.
+    fn truth(&self) -> Rosters {
+        let mut rosters = Rosters::default();
         for socket in self.replicas.iter().flat_map(|replica| &replica.sockets) {
-            let (client, value) = (socket.client.clone(), socket.value.clone());
-            roster.apply(&PresenceChange::Arrived { client: client.clone() });
-            assert!(roster.apply(&PresenceChange::Opened { client, connection: socket.id, value }), "it is there once");
+            let topics = socket.topics.iter().cloned().map(Some);
+            for topic in topics.chain([None]) {
+                let (client, value) = (socket.client.clone(), socket.value.clone());
+                let arrived = PresenceChange::Arrived { client: client.clone() };
+                rosters.apply(&RosterChange { topic: topic.clone(), change: arrived });
+                let change = PresenceChange::Opened { client, connection: socket.id, value };
+                assert!(rosters.apply(&RosterChange { topic, change }), "it is there once");
+            }
         }
-        roster
+        rosters
     }
 }

@@ -7,7 +7,7 @@ use dog::Timestamp;
 use dog::internal::PresenceVersion;
 use dog_engine::presence::{
     PresenceAnswer, PresenceBounds, PresenceChanges, PresenceQuestion, PresenceReport, PresenceReportAnswer,
-    PresenceRound, PresenceSettings, Roster, RosterPage, RosterQuestion,
+    PresenceRound, PresenceSettings, RosterPage, RosterQuestion, Rosters,
 };
 
 use crate::group::Group;
@@ -49,18 +49,18 @@ pub(crate) enum Mail {
 /// Every version that was ever known, and who was there.
 #[derive(Default)]
 pub(crate) struct Log {
-    versions: BTreeMap<PresenceVersion, Roster>,
+    versions: BTreeMap<PresenceVersion, Rosters>,
 }
 
 impl Log {
     /// Somebody knows this version: it is the same everywhere.
-    pub(crate) fn seen(&mut self, version: PresenceVersion, roster: &Roster) -> Checked {
+    pub(crate) fn seen(&mut self, version: PresenceVersion, roster: &Rosters) -> Checked {
         let known = self.versions.entry(version).or_insert_with(|| roster.clone());
         ensure!(known == roster, "{version:?} is {known:?} and {roster:?}");
         Ok(())
     }
 
-    pub(crate) fn of(&self, version: PresenceVersion) -> Option<Roster> {
+    pub(crate) fn of(&self, version: PresenceVersion) -> Option<Rosters> {
         self.versions.get(&version).cloned()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dog::{ConnectionId, Epoch, PresenceChange, PresencePage, PresenceVersion};
+use dog_engine::presence::RosterChange;
 
 /// The clients that are there, with their connections and the values of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,17 +84,12 @@ impl PresenceModel {
     ///
     /// # Errors
     /// They are not possible, or others have the same numbers.
-    pub(crate) fn told(
-        &mut self,
-        since: PresenceVersion,
-        life: Epoch,
-        changes: &[PresenceChange],
-    ) -> Result<(), String> {
+    pub(crate) fn told(&mut self, since: PresenceVersion, life: Epoch, changes: &[RosterChange]) -> Result<(), String> {
         let Some(mut people) = self.0.get(&since).cloned() else { return Ok(()) };
         let mut version = PresenceVersion { life, ..since };
         self.seen(version, &people)?;
         for change in changes {
-            people.apply(change)?;
+            people.apply(&change.change)?;
             version = version.plus(1);
             self.seen(version, &people)?;
         }
@@ -139,18 +135,22 @@ mod tests {
         assert_eq!(people, People::default());
     }
 
+    fn told(of: std::ops::Range<usize>) -> Vec<RosterChange> {
+        changes()[of].iter().cloned().map(RosterChange::from).collect()
+    }
+
     #[test]
     fn each_version_is_the_same_everywhere() {
         let version = |life, number| PresenceVersion { life: Epoch::from_raw(life), number, epoch: Epoch::from_raw(1) };
         let mut model = PresenceModel::default();
-        model.told(version(1, 0), Epoch::from_raw(1), &changes()).unwrap();
+        model.told(version(1, 0), Epoch::from_raw(1), &told(0..5)).unwrap();
         model.seen(version(1, 0), &People::default()).unwrap();
-        model.told(version(1, 0), Epoch::from_raw(1), &changes()[..2]).unwrap();
-        model.told(version(1, 0), Epoch::from_raw(1), &changes()[1..]).unwrap_err();
+        model.told(version(1, 0), Epoch::from_raw(1), &told(0..2)).unwrap();
+        model.told(version(1, 0), Epoch::from_raw(1), &told(1..5)).unwrap_err();
         model.seen(version(1, 2), &People::default()).unwrap_err();
         // The next life goes on with what it has read.
-        model.told(version(1, 2), Epoch::from_raw(2), &changes()[3..]).unwrap();
+        model.told(version(1, 2), Epoch::from_raw(2), &told(3..5)).unwrap();
         model.seen(version(2, 4), &People::default()).unwrap();
-        model.told(version(1, 2), Epoch::from_raw(2), &changes()[..1]).unwrap_err();
+        model.told(version(1, 2), Epoch::from_raw(2), &told(0..1)).unwrap_err();
     }
 }

@@ -196,7 +196,8 @@ impl PresenceRecord {
         faults: Faults,
         now: Timestamp,
     ) -> Result<(), String> {
-        let left = list.changes.iter().filter(|change| matches!(change, PresenceChange::Left { .. }));
+        let changes = list.changes.iter().map(|told| &told.change);
+        let left = changes.filter(|change| matches!(change, PresenceChange::Left { .. }));
         left.into_iter().try_for_each(|change| self.leaves(group, change.client(), faults, now))
     }
 
@@ -248,7 +249,7 @@ impl PresenceRecord {
 
     /// The code of a life of a Replica is told changes. What it knows already is not told again.
     pub(crate) fn follows(&mut self, group: GroupId, life: ReplicaLife, news: &PresenceNews) -> Result<(), String> {
-        let PresenceNews::Changed { version, changes } = news else { return Ok(()) };
+        let PresenceNews::Changed { version, changes, .. } = news else { return Ok(()) };
         let Some((known, people)) = self.followed.get_mut(&life).filter(|(known, _)| *known < *version) else {
             return Ok(());
         };

@@ -50,7 +50,7 @@ macro_rules! presence_verbs {
             limit: usize,
         ) -> ::std::result::Result<$crate::PresencePage, $crate::Error> {
             let feature = $crate::presence::verbs::feature();
-            let verb = $crate::verbs::GroupVerb::presence(after, limit, feature);
+            let verb = $crate::verbs::GroupVerb::presence(None, after, limit, feature);
             self.presence_verb(verb).await?.into_presence()
         }
 
@@ -69,7 +69,63 @@ macro_rules! presence_verbs {
         /// As [`presence`](Self::presence).
         pub async fn presence_counts(&self) -> ::std::result::Result<$crate::PresenceCounts, $crate::Error> {
             let feature = $crate::presence::verbs::feature();
-            self.presence_verb($crate::verbs::GroupVerb::PresenceCounts(feature)).await?.into_presence_counts()
+            let verb = $crate::verbs::GroupVerb::PresenceCounts { feature, topic: None };
+            self.presence_verb(verb).await?.into_presence_counts()
+        }
+
+        /// Who is in a topic: the clients with a socket that is [subscribed](crate::Socket::subscribe) to it, anywhere, and those in
+        /// their grace time. The topic needs a presence: [`Group::has_presence`](crate::Group::has_presence) says which have one.
+        ///
+        /// It is [`presence`](Self::presence) in every other way. The connections have the same names and values as there.
+        ///
+        /// ```
+        /// # use dog::*;
+        /// # async fn example(group: &GroupContext) -> Result<(), Error> {
+        /// let page = group.presence_of("doc/readme", None, 100).await?;
+        /// for reader in &page.clients {
+        ///     println!("{} reads it in {} windows", reader.client, reader.connections.len());
+        /// }
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// # Errors
+        /// As [`presence`](Self::presence), and
+        /// - [`Error::is_no_presence`](crate::Error::is_no_presence): the topic has none.
+        /// - [`Error::is_invalid_topic`](crate::Error::is_invalid_topic): it cannot be the name of a topic.
+        #[cfg(feature = "topics")]
+        pub async fn presence_of(
+            &self,
+            topic: &str,
+            after: Option<&$crate::PresenceCursor>,
+            limit: usize,
+        ) -> ::std::result::Result<$crate::PresencePage, $crate::Error> {
+            let (feature, topic) = ($crate::presence::verbs::feature(), $crate::Topic::new(topic)?);
+            let verb = $crate::verbs::GroupVerb::presence(Some(topic), after, limit, feature);
+            self.presence_verb(verb).await?.into_presence()
+        }
+
+        /// How many clients and connections are in a topic, however many they are: see [`presence_of`](Self::presence_of).
+        ///
+        /// ```
+        /// # use dog::*;
+        /// # async fn example(group: &GroupContext) -> Result<(), Error> {
+        /// let counts = group.presence_counts_of("doc/readme").await?;
+        /// println!("{} people read it", counts.clients);
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// # Errors
+        /// As [`presence_of`](Self::presence_of).
+        #[cfg(feature = "topics")]
+        pub async fn presence_counts_of(
+            &self,
+            topic: &str,
+        ) -> ::std::result::Result<$crate::PresenceCounts, $crate::Error> {
+            let (feature, topic) = ($crate::presence::verbs::feature(), $crate::Topic::new(topic)?);
+            let verb = $crate::verbs::GroupVerb::PresenceCounts { feature, topic: Some(topic) };
+            self.presence_verb(verb).await?.into_presence_counts()
         }
     };
 }

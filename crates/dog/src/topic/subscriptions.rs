@@ -19,7 +19,8 @@ impl Socket {
     /// ends with the socket.
     ///
     /// Names have 1 to 256 bytes and no control characters. A socket may have 128 topics, with names of 8 KiB together; a
-    /// Replica 10,000 different topics, a Group 100,000. Over a limit nothing changes, and the socket stays open.
+    /// Replica 10,000 different topics, a Group 100,000. Of topics that [have a presence](crate::Group::has_presence), a socket may
+    /// have 32 and a Group 10,000. Over a limit nothing changes, and the socket stays open.
     ///
     /// Not cancel safe: if the future is dropped after its first poll, the socket is subscribed, and the Group learns of it
     /// a little later.

@@ -22,7 +22,7 @@ pub use names::{
     AUTO_RESPONSE, BOUND, BOUND_THERE, CUT_OFF, DELAYED, DROPPED, FAILING, FAR, GATED, HELD, HOST, MARKED_HEADER, OVER,
     PLACED, REPLICA_HEADER, RETURNING, SORE, TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
 };
-pub use presence::{PresenceAct, PresenceLine, PresenceTold, arrived, left};
+pub use presence::{PRESENT, PRESENT_TOO, PresenceAct, PresenceLine, PresenceTold, arrived, arrived_in, left, left_in};
 pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};
 pub use storage_script::{ALARM, AlarmAction, Found, OWN, Range, Ring, StorageStep};
 pub use task_act::{TaskAct, ticked};

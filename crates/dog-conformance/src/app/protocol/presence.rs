@@ -4,6 +4,12 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+/// How the topics begin that have a presence.
+pub const PRESENT: &str = "present";
+
+/// One more topic that has a presence.
+pub const PRESENT_TOO: &str = "present/too";
+
 /// What a Group with a presence broadcasts when a client arrives.
 pub fn arrived(client: &dyn Display) -> String {
     format!("the Group sees {client} arrive")
@@ -12,6 +18,16 @@ pub fn arrived(client: &dyn Display) -> String {
 /// What a Group with a presence broadcasts when a client leaves.
 pub fn left(client: &dyn Display) -> String {
     format!("the Group sees {client} leave")
+}
+
+/// What a Group with a presence broadcasts when a client arrives in a topic.
+pub fn arrived_in(topic: &str, client: &dyn Display) -> String {
+    format!("the Group sees {client} arrive in {topic}")
+}
+
+/// What a Group with a presence broadcasts when a client leaves a topic.
+pub fn left_in(topic: &str, client: &dyn Display) -> String {
+    format!("the Group sees {client} leave {topic}")
 }
 
 /// The action of an [`Act::Presence`](super::Act::Presence).
@@ -28,8 +44,10 @@ pub enum PresenceAct {
         /// How many.
         letters: usize,
     },
-    /// Read who is in the Group: all pages of this size, and the counts.
+    /// Read who is in the Group, or in a topic: all pages of this size, and the counts.
     Read {
+        /// The topic.
+        topic: Option<String>,
         /// How many clients and connections a page has.
         limit: usize,
     },
@@ -57,4 +75,6 @@ pub enum PresenceLine {
     Value(String, Option<String>),
     /// A connection has closed.
     Closed(String),
+    /// The same in a topic.
+    InTopic(String, Box<PresenceLine>),
 }

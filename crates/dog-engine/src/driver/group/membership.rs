@@ -9,7 +9,7 @@ use dog::internal::LocalFuture;
 use dog::{Error, Group, ReplicaId};
 use futures_util::FutureExt;
 
-use super::{GroupDriver, OpenBooks, member_records, presence, publications};
+use super::{GroupDriver, OpenBooks, member_records, presence, presence_topics, publications};
 use crate::address::{NodeId, ReplicaAddress, Targets, ViewVersion};
 use crate::books::MemberState;
 use crate::driver::calls::{by_deadline, call_all, unexpected_answer};
@@ -260,9 +260,13 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
     }
 
     /// Takes a Replica's report of its topics, and does what follows from it.
-    pub(super) fn interest(&self, books: &OpenBooks, report: &InterestReport) -> InterestAnswer {
+    pub(super) fn interest(&self, books: &OpenBooks, mut report: InterestReport) -> InterestAnswer {
         let (replica, known) = (report.replica, books.borrow().view().version);
-        let answer = books.borrow_mut().interest(report, self.host().now());
+        let too_many = presence_topics::leave_out_refused(self, books, &mut report);
+        let mut answer = books.borrow_mut().interest(&report, self.host().now());
+        if let InterestAnswer::Taken { refused } = &mut answer {
+            refused.extend(too_many);
+        }
         if books.borrow().view().version != known {
             self.store_later(books, &[replica]);
             self.introduce(replica);

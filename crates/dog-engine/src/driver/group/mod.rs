@@ -7,7 +7,8 @@
 //! - `open_books`: the books from the moment that the members are read; `verbs`: what the Group does from its books alone;
 //!   `verb_queue`: verbs that wait
 //! - `publications`: what is published to topics, and the logs that keep it; `confirmations`: whom it has reached
-//! - `presence`: who is in the Group; `presence_hooks`: the functions of the user that are told
+//! - `presence`: who is in the Group; `presence_topics`: how many topics have one; `presence_hooks`: the functions of the user that are
+//!   told
 //! - `timer`: when the books have to be advanced next
 //! - `member_records`: members in the storage; `client_records`: clients in the storage, between two lives of the host
 //!
@@ -23,6 +24,7 @@ mod open_books;
 mod placement;
 mod presence;
 mod presence_hooks;
+mod presence_topics;
 mod publications;
 mod timer;
 mod verb_queue;

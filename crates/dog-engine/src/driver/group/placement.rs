@@ -224,7 +224,7 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
                 reply.send(Ok(GroupAnswer::Enrolled(enrolment)));
             }
             GroupCall::Interest(report) => {
-                let answer = self.interest(&awake.books, &report);
+                let answer = self.interest(&awake.books, report);
                 reply.send(Ok(GroupAnswer::Interest(answer)));
             }
             GroupCall::Parked => {
@@ -246,6 +246,10 @@ impl<G: Group, H: Host> GroupDriver<G, H> {
 impl<G: Group, H: Host> Attends for GroupDriver<G, H> {
     fn presence(&self) -> &PresenceOfLife {
         &self.presence
+    }
+
+    fn has_presence(topic: &str) -> bool {
+        G::has_presence(topic)
     }
 
     fn run_hook(self: &Rc<Self>, hook: Hook) -> LocalFuture<()> {

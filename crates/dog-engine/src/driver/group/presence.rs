@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use dog::internal::{GroupVerb, Kind, LocalFuture, Presences, VerbAnswer};
+use dog::internal::{GroupVerb, Kind, LocalFuture, Presences, Topic, VerbAnswer};
 use dog::{ClientId, Epoch, Error, Policy, ReplicaId};
 
 use super::presence_hooks::{Hook, Hooks};
@@ -70,6 +70,8 @@ enum Stage {
 /// A Group that may have a presence.
 pub(super) trait Attends: Speaks {
     fn presence(&self) -> &PresenceOfLife;
+    /// Whether a topic has a presence.
+    fn has_presence(topic: &str) -> bool;
     /// Calls a function of the user.
     fn run_hook(self: &Rc<Self>, hook: Hook) -> LocalFuture<()>;
 }
@@ -100,6 +102,11 @@ impl PresenceOfLife {
         self.timer.cancel();
     }
 
+    /// Whether one more topic may have a presence.
+    pub(super) fn admits(&self, topic: &Topic, has_subscribers: impl Fn(&Topic) -> bool) -> bool {
+        self.with(|state| state.presence.admit(topic, has_subscribers)).unwrap_or(true)
+    }
+
     /// The clients in their grace time that come after `after` in the order of their names.
     pub(super) fn in_grace(&self, after: Option<&ClientId>) -> Vec<ClientId> {
         let clients = self.with(|state| {
@@ -121,6 +128,10 @@ fn settings(policy: &Policy, drains_within: Duration) -> Option<(PresenceSetting
 
 fn no_presence() -> Error {
     Error::new(Kind::NoPresence, "the Group has no presence: set `presence` in Group::policy")
+}
+
+fn no_presence_of_topic() -> Error {
+    Error::new(Kind::NoPresence, "the topic has no presence: implement Group::has_presence")
 }
 
 /// The user's value has come into memory.
@@ -177,7 +188,7 @@ fn begin_reading<G: Attends>(group: &Rc<G>) {
     });
 }
 
-/// Reads a page of the roster of a Replica.
+/// Reads a page of the rosters of a Replica.
 async fn ask<G: Attends>(group: &G, replica: ReplicaId, question: RosterQuestion) -> Option<PresenceStart> {
     let host = group.core().host();
     let feature = group.presence().with(|state| state.feature)?;
@@ -358,6 +369,9 @@ pub(super) fn verb<G: Attends>(
     verb: GroupVerb,
     reply: Reply<GroupAnswer>,
 ) {
+    if verb.presence_topic().is_some_and(|topic| !G::has_presence(topic)) {
+        return reply.send(Err(no_presence_of_topic()));
+    }
     let this = Rc::clone(group);
     start(group, async move {
         if this.core().life().is_hibernating() {
@@ -390,8 +404,8 @@ fn reading<G: Attends>(group: &G, verb: GroupVerb, reply: Reply<GroupAnswer>) {
     let mut state = group.presence().state.borrow_mut();
     let Some(state) = state.as_mut() else { return reply.send(Err(no_presence())) };
     let known = state.presence.told().filter(|_| state.stage == Stage::Runs);
-    if let Some((roster, version)) = known {
-        let answer = read(&verb, roster, version).map(GroupAnswer::Verb);
+    if let Some((rosters, version)) = known {
+        let answer = read(&verb, rosters, version).map(GroupAnswer::Verb);
         return reply.send(answer.ok_or_else(unexpected_answer));
     }
     if state.waiting.len() >= MOST_WAITING {

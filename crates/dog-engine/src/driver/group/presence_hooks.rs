@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use dog::internal::{Kind, PresenceChange};
+use dog::internal::{Kind, PresenceChange, Topic};
 use dog::{ClientId, Error, Group, GroupContext};
 
 use crate::driver::calls::ended_within;
 use crate::driver::failures::UserFunction;
 use crate::host::Host;
+use crate::presence::RosterChange;
 
 /// The most that wait.
 const MOST_WAITING: usize = 10_000;
@@ -18,8 +19,8 @@ const MOST_WAITING: usize = 10_000;
 /// A function of the user that has to be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Hook {
-    Arrive(ClientId),
-    Leave(ClientId),
+    Arrive(Option<Topic>, ClientId),
+    Leave(Option<Topic>, ClientId),
     Reset,
 }
 
@@ -33,11 +34,19 @@ impl Hook {
         deadline: Duration,
     ) -> (UserFunction, dog::Result) {
         let (function, done) = match self {
-            Self::Arrive(client) => {
+            Self::Arrive(Some(topic), client) => {
+                let arrives = group.on_topic_arrive(context, &topic, &client);
+                (UserFunction::OnTopicArrive, ended_within(host, deadline, arrives).await)
+            }
+            Self::Leave(Some(topic), client) => {
+                let leaves = group.on_topic_leave(context, &topic, &client);
+                (UserFunction::OnTopicLeave, ended_within(host, deadline, leaves).await)
+            }
+            Self::Arrive(None, client) => {
                 let arrives = group.on_arrive(context, &client);
                 (UserFunction::OnArrive, ended_within(host, deadline, arrives).await)
             }
-            Self::Leave(client) => {
+            Self::Leave(None, client) => {
                 let leaves = group.on_leave(context, &client);
                 (UserFunction::OnLeave, ended_within(host, deadline, leaves).await)
             }
@@ -50,10 +59,10 @@ impl Hook {
         (function, done.unwrap_or_else(late))
     }
 
-    fn of(change: &PresenceChange) -> Option<Self> {
+    fn of(RosterChange { topic, change }: &RosterChange) -> Option<Self> {
         match change {
-            PresenceChange::Arrived { client } => Some(Self::Arrive(client.clone())),
-            PresenceChange::Left { client } => Some(Self::Leave(client.clone())),
+            PresenceChange::Arrived { client } => Some(Self::Arrive(topic.clone(), client.clone())),
+            PresenceChange::Left { client } => Some(Self::Leave(topic.clone(), client.clone())),
             PresenceChange::Opened { .. } | PresenceChange::Updated { .. } | PresenceChange::Closed { .. } => None,
         }
     }
@@ -67,7 +76,7 @@ pub(super) struct Hooks {
 }
 
 impl Hooks {
-    pub(super) fn changed(&self, changes: &[PresenceChange]) {
+    pub(super) fn changed(&self, changes: &[RosterChange]) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.extend(changes.iter().filter_map(Hook::of));
         if waiting.len() > MOST_WAITING {
@@ -109,20 +118,25 @@ impl Hooks {
 mod tests {
     use super::*;
 
-    fn arrived(number: usize) -> PresenceChange {
-        PresenceChange::Arrived { client: ClientId::new(format!("u{number}")).unwrap() }
+    fn client(number: usize) -> ClientId {
+        ClientId::new(format!("u{number}")).unwrap()
+    }
+
+    fn arrived(number: usize) -> RosterChange {
+        PresenceChange::Arrived { client: client(number) }.into()
     }
 
     #[test]
     fn they_run_in_order_and_one_task_runs_them() {
         let hooks = Hooks::default();
         assert!(!hooks.begin() && hooks.are_done());
-        let left = PresenceChange::Left { client: arrived(1).client().clone() };
-        hooks.changed(&[arrived(1), left]);
+        let left = PresenceChange::Left { client: client(1) };
+        let topic = Topic::new("a").ok();
+        hooks.changed(&[arrived(1), RosterChange { topic: topic.clone(), change: left }]);
         assert!(hooks.begin() && !hooks.begin());
-        assert_eq!(hooks.next(), Some(Hook::Arrive(arrived(1).client().clone())));
+        assert_eq!(hooks.next(), Some(Hook::Arrive(None, client(1))));
         assert!(!hooks.are_done());
-        assert_eq!(hooks.next(), Some(Hook::Leave(arrived(1).client().clone())));
+        assert_eq!(hooks.next(), Some(Hook::Leave(topic, client(1))));
         assert_eq!(hooks.next(), None);
         assert!(hooks.are_done());
     }
@@ -132,7 +146,7 @@ mod tests {
         let hooks = Hooks::default();
         let all: Vec<_> = (0..=MOST_WAITING).map(arrived).collect();
         hooks.changed(&all[1..]);
-        assert_eq!(hooks.next(), Some(Hook::Arrive(all[1].client().clone())));
+        assert_eq!(hooks.next(), Some(Hook::Arrive(None, client(1))));
         hooks.changed(&all[..2]);
         assert_eq!((hooks.next(), hooks.next()), (Some(Hook::Reset), None));
     }

@@ -301,7 +301,7 @@ async fn reach<G: Speaks>(group: &G, books: &OpenBooks, verb: GroupVerb, came: T
         }
         GroupVerb::Gossip(bytes) => (listeners(group, books), ReplicaCall::Gossip(bytes), Some(left_out())),
         GroupVerb::Clients { .. } | GroupVerb::Count => return Err(unexpected_answer()),
-        GroupVerb::Presence { .. } | GroupVerb::PresenceCounts(_) => return Err(unexpected_answer()),
+        GroupVerb::Presence { .. } | GroupVerb::PresenceCounts { .. } => return Err(unexpected_answer()),
     };
     let answers = call_all_within(group.core().host(), &targets, &call, left).await;
     Ok(match left_out {

@@ -16,6 +16,7 @@ use dog::{
     SocketId, Timestamp,
 };
 
+use super::topics::Subscribable;
 use super::{ReplicaDriver, presence, resuming, topics};
 use crate::address::ReplicaAddress;
 use crate::driver::call_time::call_group;
@@ -223,7 +224,10 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
     fn verb(&self, verb: GroupVerb) -> LocalFuture<Result<VerbAnswer, Error>> {
         let (driver, host, group) = (self.driver_when_polled(), Rc::clone(&self.host), self.address.group);
         Box::pin(async move {
-            match driver()?.presence.read(&verb) {
+            let driver = driver()?;
+            // The Group says what is wrong with another topic.
+            let is_legal = verb.presence_topic().is_none_or(|topic| ReplicaDriver::<R, H>::has_presence(topic));
+            match is_legal.then(|| driver.presence.read(&verb)).flatten() {
                 Some(known) => Ok(known),
                 None => call_for_verb(&host, group, verb).await,
             }

@@ -2,11 +2,14 @@
 //! wants to know who is there, follows what the Group tells. All decisions are in [`presence`](crate::presence).
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{ConnectionId, GroupVerb, Kind, PresenceNews, PresenceVersion, Presences, VerbAnswer};
+use dog::internal::{
+    ConnectionId, GroupVerb, Kind, PresenceNews, PresenceVersion, Presences, Topic, Topics, VerbAnswer,
+};
 use dog::{ClientId, CloseCode, Epoch, Error, SocketId};
 
 use super::presence_news::News;
@@ -93,7 +96,7 @@ impl PresenceHere {
     pub(super) fn read(&self, verb: &GroupVerb) -> Option<VerbAnswer> {
         self.with(|state| {
             let follower = state.follower.as_ref()?;
-            read(verb, follower.roster(), follower.version()?)
+            read(verb, follower.rosters(), follower.version()?)
         })?
     }
 
@@ -143,9 +146,10 @@ pub(super) fn restore<R: Attends>(driver: &R, sockets: &[KeptSocket]) {
         return;
     };
     let mut state = new_state(driver, feature);
-    for KeptSocket { socket, client, presence, .. } in sockets {
+    for KeptSocket { socket, client, presence, topics, .. } in sockets {
         if let Some((name, value)) = presence {
             state.own.reopen(*name, client.clone(), value.clone());
+            state.own.set_topics(*name, topics.iter().filter(|topic| R::has_presence(topic)).cloned().collect());
             state.names.insert(*socket, *name);
         }
     }
@@ -183,8 +187,34 @@ pub(super) fn opened<R: Attends>(driver: &R, socket: SocketId, client: &ClientId
     });
     if let Some(name) = name.flatten() {
         driver.core().host().set_presence(socket, name, &Bytes::new());
+        set_topics(driver, &[socket]);
         report(driver);
     }
+}
+
+/// The Group knows that these sockets are subscribed to a topic, or they are not any more.
+pub(super) fn subscriptions_changed<R: Attends>(driver: &R, topic: &str, sockets: &[SocketId]) {
+    if R::has_presence(topic) {
+        set_topics(driver, sockets);
+        report(driver);
+    }
+}
+
+/// Notes in which topics sockets are present. A topic that the Group has not acknowledged yet may be refused.
+fn set_topics<R: Attends>(driver: &R, sockets: &[SocketId]) {
+    if !Topics::ON {
+        return;
+    }
+    let seats = driver.seats().borrow();
+    let has_presence = |topic: &&Topic| R::has_presence(topic) && !seats.topics().is_unknown(topic);
+    driver.presence().with(|state| {
+        for socket in sockets {
+            let topics: BTreeSet<_> = seats.topics().of_socket(*socket).filter(has_presence).cloned().collect();
+            if let Some(name) = state.names.get(socket) {
+                state.own.set_topics(*name, topics);
+            }
+        }
+    });
 }
 
 /// The client of a socket has become known.

@@ -73,7 +73,7 @@ mod tests {
     }
 
     fn changed(number: u64) -> PresenceNews {
-        PresenceNews::Changed { version: version(number), changes: Vec::new() }
+        PresenceNews::Changed { version: version(number), changes: Vec::new(), in_topics: Vec::new() }
     }
 
     #[test]

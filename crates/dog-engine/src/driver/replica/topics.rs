@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use dog::internal::{Except, Kind, LocalFuture, Topic, Topics};
+use dog::internal::{Except, Kind, LocalFuture, MAX_PRESENCE_TOPICS, MAX_PRESENCE_TOPICS_OF_SOCKET, Topic, Topics};
 use dog::{ClientId, Error, Message, SocketId};
 
 use super::outlets::Outlets;
@@ -17,7 +17,7 @@ use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
 use crate::driver::object::{Activation, watch};
 use crate::fault_injection::{Fault, is_planted};
 use crate::host::{Scheduler, SocketHost, Transport};
-use crate::message::{GroupAnswer, GroupCall, InterestAnswer, ReplicaCast, TopicDelivery};
+use crate::message::{GroupAnswer, GroupCall, InterestAnswer, InterestReport, ReplicaCast, TopicDelivery};
 use crate::seats::InterestRound;
 
 /// How long a report waits for its answer before the next one follows, and how long one waits that only says that topics have
@@ -93,6 +93,10 @@ pub(super) trait Subscribable: Reports {
     /// All siblings.
     fn targets(&self) -> Targets;
     fn is_reported_and_empty(&self) -> bool;
+    /// Whether a topic has a presence.
+    fn has_presence(topic: &str) -> bool;
+    /// The Group knows that the topic has subscribers here, and that these sockets may be among them.
+    fn subscription_is_known(&self, topic: &str, sockets: &[SocketId]);
     /// The subscriptions of these sockets to the topic have ended.
     fn subscription_ended(&self, topic: &str, sockets: &[SocketId]);
 }
@@ -110,11 +114,15 @@ pub(super) async fn subscribe<R: Subscribable>(
     topic: Topic,
 ) -> Result<(), Error> {
     check_open(driver, socket)?;
+    check_presence(driver, socket, &topic)?;
     let subscribed = driver.seats().borrow_mut().topics_mut().subscribe(socket, &topic)?;
     if subscribed.is_new {
         keep(driver, socket);
     }
     if !subscribed.is_unknown {
+        if subscribed.is_new {
+            driver.subscription_is_known(&topic, &[socket]);
+        }
         return Ok(());
     }
     let known = driver.interests().wait_for(topic.clone());
@@ -129,6 +137,21 @@ pub(super) async fn subscribe<R: Subscribable>(
         end_subscription(driver, socket, &topic);
     }
     known
+}
+
+/// Fails if the socket would have too many topics with a presence.
+fn check_presence<R: Subscribable>(driver: &R, socket: SocketId, topic: &Topic) -> Result<(), Error> {
+    if !R::has_presence(topic) {
+        return Ok(());
+    }
+    let seats = driver.seats().borrow();
+    let others = seats.topics().of_socket(socket).filter(|own| *own != topic && R::has_presence(own));
+    if others.count() < MAX_PRESENCE_TOPICS_OF_SOCKET {
+        return Ok(());
+    }
+    let most = MAX_PRESENCE_TOPICS_OF_SOCKET;
+    let text = format!("the socket has {most} topics with a presence: unsubscribe from one first");
+    Err(Error::new(Kind::TooMany, text))
 }
 
 pub(super) fn unsubscribe<R: Subscribable>(driver: &R, socket: SocketId, topic: &str) -> Result<(), Error> {
@@ -215,11 +238,13 @@ fn report<R: Subscribable>(driver: &R) {
     }
     let (host, weak) = (Rc::clone(driver.core().host()), driver.weak());
     driver.core().host().spawn(Box::pin(async move {
-        while let Some((round, call)) = begin_round(&weak) {
+        while let Some((round, report)) = begin_round(&weak) {
+            let Some(group) = weak.upgrade().map(|driver| driver.group()) else { return };
+            let call = host.call_group(group, GroupCall::Interest(report));
             // A report that is lost must not cost its callers their whole deadline.
             let answer = by_deadline(&host, REPORT_AGAIN, call).await;
             let Some(driver) = weak.upgrade() else { return };
-            if !end_round(&*driver, round, answer) {
+            if !end_round(&*driver, &round, answer) {
                 drop(driver);
                 host.sleep(REPORT_AGAIN).await;
             }
@@ -227,10 +252,15 @@ fn report<R: Subscribable>(driver: &R) {
     }));
 }
 
-type Round = (InterestRound, LocalFuture<Result<GroupAnswer, Error>>);
+/// A report that is under way.
+struct Round {
+    round: InterestRound,
+    /// The topics with a presence that it names as subscribed to.
+    present: Vec<Topic>,
+}
 
 /// The next report, if there is something to report.
-fn begin_round<R: Subscribable>(driver: &Weak<R>) -> Option<Round> {
+fn begin_round<R: Subscribable>(driver: &Weak<R>) -> Option<(Round, InterestReport)> {
     let driver = driver.upgrade().filter(|driver| !driver.core().life().has_ended())?;
     let next = driver.seats().borrow().interest();
     let Some((round, report)) = next else {
@@ -241,11 +271,17 @@ fn begin_round<R: Subscribable>(driver: &Weak<R>) -> Option<Round> {
         }
         return None;
     };
-    Some((round, driver.core().host().call_group(driver.group(), GroupCall::Interest(report))))
+    let present = report.topics.iter().filter(|(topic, is_subscribed)| *is_subscribed && R::has_presence(topic));
+    let present = present.map(|(topic, _)| topic.clone()).collect();
+    Some((Round { round, present }, report))
 }
 
 /// Returns whether the next report may follow at once.
-fn end_round<R: Subscribable>(driver: &R, round: InterestRound, answer: Result<GroupAnswer, Error>) -> bool {
+fn end_round<R: Subscribable>(
+    driver: &R,
+    Round { round, present }: &Round,
+    answer: Result<GroupAnswer, Error>,
+) -> bool {
     let answer = match answer {
         Ok(GroupAnswer::Interest(answer)) => answer,
         Ok(_) => {
@@ -258,9 +294,13 @@ fn end_round<R: Subscribable>(driver: &R, round: InterestRound, answer: Result<G
             return false;
         }
     };
-    driver.seats().borrow_mut().topics_mut().answered(round, &answer);
+    driver.seats().borrow_mut().topics_mut().answered(*round, &answer);
     if let InterestAnswer::Taken { refused } = &answer {
         refused.iter().for_each(|topic| refuse(driver, topic));
+        for topic in present {
+            let sockets = driver.seats().borrow().topics().subscribers(topic).to_vec();
+            driver.subscription_is_known(topic, &sockets);
+        }
     }
     let seats = driver.seats().borrow();
     driver.interests().settle(|topic| (!seats.topics().is_unknown(topic)).then_some(Ok(())));
@@ -269,7 +309,12 @@ fn end_round<R: Subscribable>(driver: &R, round: InterestRound, answer: Result<G
 
 /// The Group has too many topics for this one.
 fn refuse<R: Subscribable>(driver: &R, topic: &Topic) {
-    let error = || Error::new(Kind::TooMany, "the Group has 100000 topics: no other can be subscribed to");
+    let text = if R::has_presence(topic) {
+        format!("the Group has {MAX_PRESENCE_TOPICS} topics with a presence: no other can be subscribed to")
+    } else {
+        "the Group has 100000 topics: no other can be subscribed to".to_owned()
+    };
+    let error = || Error::new(Kind::TooMany, text.clone());
     driver.interests().settle(|waiting| (waiting == topic).then(|| Err(error())));
     let sockets = driver.seats().borrow_mut().topics_mut().refuse(topic);
     sockets.iter().for_each(|socket| keep(driver, *socket));

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dog::http::StatusCode;
 use dog::internal::{
-    Door, Except, GossipAnswers, Kind, LogEpoch, LogTopic, Opening, StreamFormat, Streams, Unrecovered,
+    Door, Except, GossipAnswers, Kind, LogEpoch, LogTopic, Opening, Presences, StreamFormat, Streams, Unrecovered,
 };
 use dog::{
-    BroadcastReport, ClientId, Close, CloseCode, Error, Message, Replica, ReplicaId, Request, Response, SocketId,
+    BroadcastReport, ClientId, Close, CloseCode, Error, Group, Message, Replica, ReplicaId, Request, Response, SocketId,
 };
 
 use super::ReplicaDriver;
@@ -51,8 +51,17 @@ impl<R: Replica, H: Host> Subscribable for ReplicaDriver<R, H> {
         self.siblings()
     }
 
+    fn has_presence(topic: &str) -> bool {
+        Presences::ON && R::Group::has_presence(topic)
+    }
+
+    fn subscription_is_known(&self, topic: &str, sockets: &[SocketId]) {
+        presence::subscriptions_changed(self, topic, sockets);
+    }
+
     fn subscription_ended(&self, topic: &str, sockets: &[SocketId]) {
         followers::subscription_ended(self, topic, sockets);
+        presence::subscriptions_changed(self, topic, sockets);
     }
 
     fn is_reported_and_empty(&self) -> bool {

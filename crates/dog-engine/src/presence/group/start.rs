@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use dog::internal::{ConnectionId, PresenceChange, PresenceVersion};
-use dog::{ReplicaId, Timestamp};
+use dog::internal::{ConnectionId, PresenceChange, PresenceVersion, Topic};
+use dog::{ClientId, ReplicaId, Timestamp};
 
 use super::{GroupPresence, PresenceStart, Stage};
 use crate::fault_injection::{Fault, is_planted};
 use crate::presence::announced::Announced;
+use crate::presence::member::Member;
 use crate::presence::messages::{ConnectionEnd, RosterPage};
 use crate::presence::owners::Open;
-use crate::presence::roster::Roster;
+use crate::presence::rosters::{RosterChange, Rosters};
 use crate::presence::waking::ReadRoster;
 
 impl GroupPresence {
@@ -32,8 +33,8 @@ impl GroupPresence {
         let Stage::Waking(waking) = &mut self.stage else { return None };
         match waking.read(replica, page, self.life) {
             ReadRoster::Goes(question) => Some(PresenceStart::Ask(replica, question)),
-            ReadRoster::Complete(roster, version) => {
-                self.go_on(&roster, version, now);
+            ReadRoster::Complete(rosters, version) => {
+                self.go_on(&rosters, version, now);
                 Some(PresenceStart::Continued)
             }
             ReadRoster::Outdated => Some(self.start(now)),
@@ -49,38 +50,42 @@ impl GroupPresence {
 
     /// A new epoch: who is there now was there from the beginning.
     fn reset(&mut self, now: Timestamp) {
-        let mut roster = Roster::default();
+        let mut rosters = Rosters::default();
         for (connection, Open { client, value }) in self.owners.iter() {
-            roster.apply(&PresenceChange::Arrived { client: client.clone() });
-            let (client, value) = (client.clone(), value.clone());
-            roster.apply(&PresenceChange::Opened { client, connection, value });
+            let topics = self.owners.topics(connection).map(|topic| Member::of_topic(topic, client));
+            for member in std::iter::once(Member::of_room(client)).chain(topics) {
+                let (client, value) = (client.clone(), value.clone());
+                rosters.apply(&member.changes(PresenceChange::Arrived { client: client.clone() }));
+                rosters.apply(&member.changes(PresenceChange::Opened { client, connection, value }));
+            }
         }
         self.clients.forget_leaving();
         self.pending.clear();
         let base = PresenceVersion { life: self.life, number: 0, epoch: self.life };
-        self.run(roster, base, now);
+        self.run(rosters, base, now);
     }
 
     /// What an earlier life has told is compared with what the Replicas report.
-    fn go_on(&mut self, roster: &Roster, version: PresenceVersion, now: Timestamp) {
+    fn go_on(&mut self, rosters: &Rosters, version: PresenceVersion, now: Timestamp) {
         while self.clients.pop_due(now).is_some() {}
-        for entry in roster.entries() {
-            if let PresenceChange::Opened { client, connection, value } = entry {
-                self.restore(connection, Open { client, value }, now);
+        for RosterChange { topic, change } in rosters.entries() {
+            if let PresenceChange::Opened { client, connection, value } = change {
+                self.restore(topic, connection, Open { client, value }, now);
             }
         }
-        let departures = self.run(roster.clone(), version, now);
-        for entry in roster.entries() {
-            match entry {
-                PresenceChange::Opened { client, connection, .. } if !self.owners.has(connection, &client) => {
+        let departures = self.run(rosters.clone(), version, now);
+        for RosterChange { topic, change } in rosters.entries() {
+            let member = Member { topic, client: change.client().clone() };
+            match change {
+                PresenceChange::Opened { connection, .. } if self.owners.get_of(connection, &member).is_none() => {
                     let reported = departures.get(&connection).copied().or(self.owners.ended(connection));
                     let departure = reported.unwrap_or(ConnectionEnd::Gone);
-                    self.clients.closed(&client, departure, &self.settings, now);
+                    self.clients.closed(&member, departure, &self.settings, now);
                 }
                 // It had no connection when the earlier life ended.
-                PresenceChange::Arrived { client } if !roster.has_connections(&client) => {
-                    self.clients.restore(&client, &self.settings, now);
-                    self.touch(&client, None, now);
+                PresenceChange::Arrived { client } if !has_connections(rosters, &member.topic, &client) => {
+                    self.clients.restore(&member, &self.settings, now);
+                    self.touch(&member, None, now);
                 }
                 _ => {}
             }
@@ -90,26 +95,44 @@ impl GroupPresence {
     }
 
     /// A connection was open when an earlier life ended.
-    fn restore(&mut self, connection: ConnectionId, open: Open, now: Timestamp) {
-        let client = open.client.clone();
-        let known = self.owners.get(connection);
-        if known.is_some_and(|known| known.client == open.client) {
-            if known != Some(&open) {
-                self.touch(&client, Some(connection), now);
+    fn restore(&mut self, topic: Option<Topic>, connection: ConnectionId, open: Open, now: Timestamp) {
+        let (member, told) = (Member { topic, client: open.client.clone() }, open.value.clone());
+        if let Some(known) = self.owners.get_of(connection, &member) {
+            if *known != open {
+                self.touch(&member, Some(connection), now);
             }
             return;
         }
         // It counts for its client here. If it has ended meanwhile, it is taken back with the reason.
-        self.clients.opened(&client);
+        self.clients.opened(&member);
         if self.owners.is_counted(connection.replica()) || self.owners.ended(connection).is_some() {
-            self.touch(&client, Some(connection), now);
-        } else {
+            self.touch(&member, Some(connection), now);
+            return;
+        }
+        let Some(topic) = &member.topic else {
             self.owners.set(connection, Some(open));
+            return;
+        };
+        // The life before had told that it is in the topic, and not yet that it is in the room.
+        if self.owners.get(connection).is_none_or(|known| known.client != open.client) {
+            self.owners.set(connection, Some(open));
+            let room = Member { topic: None, ..member.clone() };
+            self.clients.opened(&room);
+            self.touch(&room, Some(connection), now);
+        }
+        self.owners.add_topic(connection, topic);
+        if self.owners.get_of(connection, &member).is_some_and(|known| known.value != told) {
+            self.touch(&member, Some(connection), now);
         }
     }
 
-    fn run(&mut self, roster: Roster, base: PresenceVersion, now: Timestamp) -> BTreeMap<ConnectionId, ConnectionEnd> {
-        let mut announced = Announced::new(roster, base, self.life, &self.settings);
+    fn run(
+        &mut self,
+        rosters: Rosters,
+        base: PresenceVersion,
+        now: Timestamp,
+    ) -> BTreeMap<ConnectionId, ConnectionEnd> {
+        let mut announced = Announced::new(rosters, base, self.life, &self.settings);
         let Stage::Waking(waking) = &mut self.stage else { return BTreeMap::new() };
         let (following, departures) = std::mem::take(waking).finish();
         for (replica, following) in following {
@@ -118,4 +141,9 @@ impl GroupPresence {
         self.stage = Stage::Running(announced);
         departures
     }
+}
+
+/// Whether the client is there with a connection.
+fn has_connections(rosters: &Rosters, topic: &Option<Topic>, client: &ClientId) -> bool {
+    rosters.of(topic.as_ref()).is_some_and(|roster| roster.has_connections(client))
 }

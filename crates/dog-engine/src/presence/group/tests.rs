@@ -64,6 +64,12 @@ impl Room {
 
     /// Time passes. Returns what is told meanwhile.
     fn pass(&mut self, millis: u64) -> Vec<PresenceChange> {
+        let told = self.pass_all(millis).into_iter();
+        told.map(|RosterChange { topic, change }| topic.is_none().then_some(change).unwrap()).collect()
+    }
+
+    /// The same with topics.
+    fn pass_all(&mut self, millis: u64) -> Vec<RosterChange> {
         self.report();
         let (until, mut told) = (self.now + Duration::from_millis(millis), Vec::new());
         while self.now < until {
@@ -113,7 +119,7 @@ fn a_reload_is_no_leave_and_a_client_leaves_5_s_after_its_last_connection() {
     assert!(matches!(room.pass(2000)[..], [PresenceChange::Opened { .. }]));
     room.own.close(second, ConnectionEnd::Gone);
     assert_eq!(room.pass(4990), [closed(1, second)]);
-    let roster = room.follower.roster();
+    let roster = room.follower.rosters().room();
     assert!(roster.has(&client(1)) && !roster.has_connections(&client(1)), "it is in its grace time");
     assert_eq!(room.pass(200), [left(1)]);
     assert!(room.group.is_settled());
@@ -179,7 +185,111 @@ fn without_a_replica_that_knows_there_is_another_epoch() {
     assert_eq!(room.restart(), PresenceStart::Reset);
     assert_eq!(room.pass(110), []);
     assert!(matches!(room.catch_up(), Some(PresenceNews::Reset(version)) if version.epoch == Epoch::from_raw(2)));
-    assert_eq!(room.follower.roster().counts().clients, 3);
+    assert_eq!(room.follower.rosters().counts(None).clients, 3);
+}
+
+impl Room {
+    /// The topics of a connection are these from now on.
+    fn subscribe(&mut self, connection: ConnectionId, topics: &[&str]) {
+        let topics = topics.iter().map(|name| topic(name)).collect();
+        assert!(self.own.set_topics(connection, topics));
+    }
+
+    fn clients_of(&self, name: &str) -> usize {
+        let told = self.group.told().unwrap().0.counts(Some(&topic(name)));
+        assert_eq!(self.follower.rosters().counts(Some(&topic(name))), told);
+        told.clients
+    }
+}
+
+fn topic(name: &str) -> Topic {
+    Topic::new(name).unwrap()
+}
+
+fn in_topic(name: &str, change: PresenceChange) -> RosterChange {
+    RosterChange { topic: Some(topic(name)), change }
+}
+
+#[test]
+fn a_subscription_is_a_connection_in_the_topic() {
+    let mut room = Room::new(0);
+    let [ann, bob] = [room.open(1), room.open(2)];
+    room.subscribe(ann, &["a", "b"]);
+    assert_eq!(room.pass_all(110).len(), 8, "both are in the room, ann in two topics");
+    room.subscribe(bob, &["a"]);
+    let told = room.pass_all(110);
+    assert_eq!((told.len(), &told[0]), (2, &in_topic("a", arrived(2))));
+    assert_eq!((room.clients_of("a"), room.clients_of("b")), (2, 1));
+    assert!(room.own.set_value(ann, Bytes::from_static(b"away")).unwrap());
+    assert_eq!(room.pass_all(110).len(), 3, "the room and two topics see another value");
+    room.subscribe(ann, &["b"]);
+    assert_eq!(room.pass_all(110), [in_topic("a", closed(1, ann))]);
+    assert_eq!(room.pass_all(4800), []);
+    assert_eq!(room.pass_all(200), [in_topic("a", left(1))], "there is a grace time in the topic, too");
+    room.subscribe(ann, &["a", "b"]);
+    room.pass_all(110);
+    room.subscribe(ann, &[]);
+    assert_eq!(room.pass_all(110).len(), 2);
+    room.subscribe(ann, &["b"]);
+    assert_eq!(room.pass_all(6000).len(), 2, "one opens in b again, and leaves a");
+    assert_eq!((room.clients_of("a"), room.clients_of("b")), (1, 1));
+    assert!(room.group.is_settled());
+}
+
+#[test]
+fn the_end_of_a_connection_ends_it_in_its_topics() {
+    let mut room = Room::new(0);
+    let [ann, bob] = [room.open(1), room.open(2)];
+    room.subscribe(ann, &["a", "b"]);
+    room.subscribe(bob, &["a"]);
+    room.pass_all(110);
+    room.own.close(ann, ConnectionEnd::Gone);
+    assert_eq!(room.pass_all(110).len(), 3);
+    room.group.disconnect(&client(1), room.now);
+    assert_eq!(room.pass_all(110).len(), 3, "it leaves everywhere");
+    room.group.lost(replica(), Epoch::from_raw(1), ConnectionEnd::Disconnected, room.now);
+    assert_eq!(room.pass_all(110).len(), 4, "closed and left, in the room and in a");
+    assert_eq!((room.clients_of("a"), room.clients_of("b")), (0, 0));
+    assert!(room.group.told().unwrap().0.of(Some(&topic("a"))).is_none(), "nothing is kept of it");
+}
+
+#[test]
+fn a_client_that_becomes_known_is_another_one_in_its_topics() {
+    let mut room = Room::new(0);
+    let connection = room.open(1);
+    room.subscribe(connection, &["a"]);
+    room.pass_all(110);
+    assert!(room.own.assign(connection, client(2)));
+    let told = room.pass_all(110);
+    assert!(told.contains(&in_topic("a", arrived(2))) && told.contains(&in_topic("a", closed(1, connection))));
+    assert_eq!(room.clients_of("a"), 2, "the one before has its grace time");
+    room.pass_all(5000);
+    assert_eq!(room.clients_of("a"), 1);
+}
+
+#[test]
+fn a_life_goes_on_with_the_topics_of_the_one_before() {
+    let mut room = Room::new(0);
+    let [ann, bob, cat] = [room.open(1), room.open(2), room.open(3)];
+    room.subscribe(ann, &["a"]);
+    room.subscribe(bob, &["a", "b"]);
+    room.subscribe(cat, &["b"]);
+    room.pass_all(110);
+    // While there is no Group.
+    room.subscribe(bob, &["a"]);
+    room.own.close(cat, ConnectionEnd::Gone);
+    room.subscribe(ann, &["a", "c"]);
+    assert_eq!(room.restart(), PresenceStart::Continued);
+    let told = room.pass_all(110);
+    assert_eq!(told.len(), 5, "{told:?}");
+    assert!(told.contains(&in_topic("b", closed(2, bob))) && told.contains(&in_topic("b", closed(3, cat))));
+    assert!(told.contains(&in_topic("c", arrived(1))));
+    assert_eq!(room.pass_all(5000), [left(3).into(), in_topic("b", left(2)), in_topic("b", left(3))]);
+    assert_eq!((room.clients_of("a"), room.clients_of("b"), room.clients_of("c")), (2, 0, 1));
+    room.follower = PresenceFollower::default();
+    assert_eq!(room.restart(), PresenceStart::Reset);
+    room.catch_up();
+    assert_eq!((room.clients_of("a"), room.clients_of("c")), (2, 1), "a new epoch has the topics, too");
 }
 
 /// What is sent for one client that comes to another Replica, changes its value, and goes.
